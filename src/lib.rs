@@ -1,1 +1,4 @@
-//! x
+//! Records exactly which software runs in your AWS ECS environments, by fingerprint.
+
+pub mod api;
+pub mod snapshot;

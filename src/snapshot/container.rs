@@ -1,0 +1,129 @@
+//! One running container.
+
+use serde::Serialize;
+
+use super::{Artifact, Fingerprint, image::pinned_digest};
+
+/// Who said what an artifact's fingerprint is, the best witness first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DigestSource {
+    /// ECS, of the image that it pulled.
+    Ecs,
+    /// The image reference, which pins a digest.
+    Pinned,
+    /// Nobody.
+    Unknown,
+}
+
+/// A container that runs, and the task that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningContainer {
+    /// Cluster name.
+    pub cluster: String,
+    /// Service name; `None` for a standalone task.
+    pub service: Option<String>,
+    /// Task ARN.
+    pub task_arn: String,
+    /// When the task started, in seconds since the Unix epoch.
+    pub started_at: i64,
+    /// What the artifact is called.
+    pub artifact_name: String,
+    /// What was pulled.
+    pub fingerprint: Option<Fingerprint>,
+    /// Where the fingerprint comes from.
+    pub digest_source: DigestSource,
+}
+
+impl RunningContainer {
+    /// One replica of this container's artifact.
+    pub fn as_artifact(&self) -> Artifact {
+        Artifact { name: self.artifact_name.clone(), fingerprint: self.fingerprint, replicas: 1 }
+    }
+}
+
+impl DigestSource {
+    /// The fingerprint of what runs, and who says so: ECS where it has a digest, else the digest
+    /// that the image reference pins.
+    ///
+    /// A digest of ECS's that is no SHA-256 does not fall back on the reference: ECS did say what
+    /// was pulled, in a form that cannot be told here.
+    pub fn resolve(
+        image: Option<&str>,
+        ecs_digest: Option<&str>,
+    ) -> (Option<Fingerprint>, DigestSource) {
+        let (fingerprint, source) = match ecs_digest.filter(|digest| !digest.is_empty()) {
+            Some(digest) => (Fingerprint::from_digest(digest).ok(), Self::Ecs),
+            None => (image.and_then(pinned_digest), Self::Pinned),
+        };
+        match fingerprint {
+            Some(_) => (fingerprint, source),
+            None => (None, Self::Unknown),
+        }
+    }
+}
+
+/// What an artifact is called: its image, or its container's name where there is no image.
+///
+/// AWS's own sidecars carry a random suffix (`ecs-service-connect-Xa1b2`), which would make every
+/// replaced task look like new software; it is left off.
+pub fn artifact_name(image: Option<&str>, container: &str) -> String {
+    const SIDECARS: [&str; 2] = ["ecs-service-connect", "aws-guardduty-agent"];
+    match image.filter(|image| !image.is_empty()) {
+        Some(image) => image.to_owned(),
+        None => SIDECARS
+            .into_iter()
+            .find(|sidecar| {
+                container.strip_prefix(sidecar).is_some_and(|suffix| suffix.starts_with('-'))
+            })
+            .unwrap_or(container)
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ECS: &str = "sha256:9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
+    const PIN: &str = "web@sha256:eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec";
+
+    #[test]
+    fn ecs_is_believed_before_the_image_reference() {
+        let ecs = Fingerprint::from_digest(ECS).ok();
+        let pin = pinned_digest(PIN);
+        let cases = [
+            (Some(PIN), Some(ECS), ecs, DigestSource::Ecs),
+            (Some("web:1"), Some(ECS), ecs, DigestSource::Ecs),
+            (None, Some(ECS), ecs, DigestSource::Ecs),
+            (Some(PIN), None, pin, DigestSource::Pinned),
+            (Some(PIN), Some(""), pin, DigestSource::Pinned),
+            (Some("web:1"), None, None, DigestSource::Unknown),
+            (Some(PIN), Some("sha512:00"), None, DigestSource::Unknown),
+            (None, None, None, DigestSource::Unknown),
+        ];
+        for (image, digest, fingerprint, source) in cases {
+            assert_eq!(
+                DigestSource::resolve(image, digest),
+                (fingerprint, source),
+                "{image:?} {digest:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sidecar_without_an_image_loses_its_random_suffix() {
+        let cases = [
+            (Some("web:1"), "web", "web:1"),
+            (Some(""), "web", "web"),
+            (None, "web-a1b2", "web-a1b2"),
+            (None, "ecs-service-connect-Xa1b2", "ecs-service-connect"),
+            (None, "aws-guardduty-agent-9Zk", "aws-guardduty-agent"),
+            (None, "ecs-service-connector", "ecs-service-connector"),
+            (Some("envoy:1"), "ecs-service-connect-Xa1b2", "envoy:1"),
+        ];
+        for (image, container, expected) in cases {
+            assert_eq!(artifact_name(image, container), expected);
+        }
+    }
+}

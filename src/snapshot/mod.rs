@@ -1,0 +1,193 @@
+//! What runs: containers, artifacts, snapshots and the difference between two of them.
+//!
+//! Values in, values out. Nothing here reads a clock, a variable or a socket.
+
+mod container;
+mod diff;
+mod fingerprint;
+mod image;
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+
+pub use container::{DigestSource, RunningContainer, artifact_name};
+pub use diff::{Diff, Scaled};
+pub use fingerprint::{Fingerprint, NotAFingerprint};
+pub use image::pinned_digest;
+
+/// Something that runs, with how many containers run it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// A label: the image reference, or the container's name where there is no image.
+    pub name: String,
+    /// What was pulled; `None` where nobody knows.
+    pub fingerprint: Option<Fingerprint>,
+    /// Running containers.
+    pub replicas: u64,
+}
+
+/// What makes two running containers the same artifact: the fingerprint, or the name where the
+/// fingerprint is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Identity {
+    /// Known software, whatever it is called.
+    Known(Fingerprint),
+    /// Software of which only the name is known.
+    Named(String),
+}
+
+impl Identity {
+    /// The identity of what runs under `name` with `fingerprint`.
+    pub fn of(name: &str, fingerprint: Option<Fingerprint>) -> Self {
+        fingerprint.map_or_else(|| Self::Named(name.to_owned()), Self::Known)
+    }
+}
+
+/// All artifacts of an environment at one moment: one entry an identity, at least one replica each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot(BTreeMap<Identity, Artifact>);
+
+impl Snapshot {
+    /// The artifacts in the order of their fingerprints, those without one last, by name.
+    pub fn artifacts(&self) -> impl ExactSizeIterator<Item = &Artifact> {
+        self.0.values()
+    }
+
+    /// SHA-256 over the canonical bytes of (fingerprint, replicas), sorted, in lowercase hex.
+    ///
+    /// Equal exactly when the same artifacts run with the same replicas: names, tasks and start
+    /// times are not in it, except that an artifact without a fingerprint stands under its name.
+    pub fn content_hash(&self) -> String {
+        let mut hasher = Sha256::new();
+        for (identity, artifact) in &self.0 {
+            let line = match identity {
+                Identity::Known(fingerprint) => {
+                    format!("sha256:{fingerprint} {}\n", artifact.replicas)
+                }
+                // The length keeps a name that holds a line break from reading as two lines.
+                Identity::Named(name) => {
+                    format!("name:{}:{name} {}\n", name.len(), artifact.replicas)
+                }
+            };
+            hasher.update(line);
+        }
+        hex::encode(hasher.finalize())
+    }
+}
+
+/// Artifacts with the same identity are added up; their label is the least of their names, so that
+/// the order in which containers were read makes no difference. Artifacts without replicas do not
+/// run and are left out.
+impl FromIterator<Artifact> for Snapshot {
+    fn from_iter<I: IntoIterator<Item = Artifact>>(artifacts: I) -> Self {
+        let mut by_identity = BTreeMap::<Identity, Artifact>::new();
+        for artifact in artifacts {
+            if artifact.replicas == 0 {
+                continue;
+            }
+            let identity = Identity::of(&artifact.name, artifact.fingerprint);
+            match by_identity.get_mut(&identity) {
+                Some(same) => {
+                    same.replicas = same.replicas.saturating_add(artifact.replicas);
+                    if artifact.name < same.name {
+                        same.name = artifact.name;
+                    }
+                }
+                None => {
+                    by_identity.insert(identity, artifact);
+                }
+            }
+        }
+        Self(by_identity)
+    }
+}
+
+impl<'a> FromIterator<&'a RunningContainer> for Snapshot {
+    fn from_iter<I: IntoIterator<Item = &'a RunningContainer>>(containers: I) -> Self {
+        containers.into_iter().map(RunningContainer::as_artifact).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(super) fn artifact(name: &str, fingerprint: Option<u8>, replicas: u64) -> Artifact {
+        Artifact {
+            name: name.to_owned(),
+            fingerprint: fingerprint.map(|byte| Fingerprint::from([byte; 32])),
+            replicas,
+        }
+    }
+
+    fn any_artifact() -> impl Strategy<Value = Artifact> {
+        // Few values, so that the same identity often comes twice.
+        ("[ab]{1,2}", proptest::option::of(0..3_u8), 0..3_u64)
+            .prop_map(|(name, fingerprint, replicas)| artifact(&name, fingerprint, replicas))
+    }
+
+    #[test]
+    fn the_content_hash_is_of_the_documented_bytes() {
+        let snapshot: Snapshot =
+            [artifact("envoy", None, 2), artifact("web:1", Some(0xab), 3)].into_iter().collect();
+        let bytes = format!("sha256:{} 3\nname:5:envoy 2\n", "ab".repeat(32));
+        assert_eq!(snapshot.content_hash(), hex::encode(Sha256::digest(bytes)));
+    }
+
+    #[test]
+    fn a_new_tag_on_the_same_digest_is_no_change() {
+        let before: Snapshot = [artifact("web:1", Some(1), 2)].into_iter().collect();
+        let after: Snapshot = [artifact("web:2", Some(1), 2)].into_iter().collect();
+        assert_eq!(before.content_hash(), after.content_hash());
+        assert!(Diff::between(&before, &after).is_empty());
+    }
+
+    #[test]
+    fn one_digest_under_two_names_is_one_artifact() {
+        let snapshot: Snapshot =
+            [artifact("web:2", Some(1), 1), artifact("web:1", Some(1), 1)].into_iter().collect();
+        assert_eq!(snapshot.artifacts().collect::<Vec<_>>(), [&artifact("web:1", Some(1), 2)]);
+    }
+
+    #[test]
+    fn a_name_cannot_be_made_to_look_like_another_snapshot() {
+        let one: Snapshot = [artifact("a 1\nname:1:b", None, 1)].into_iter().collect();
+        let two: Snapshot = [artifact("a", None, 1), artifact("b", None, 1)].into_iter().collect();
+        assert_ne!(one.content_hash(), two.content_hash());
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_reading_never_matters(
+            artifacts in proptest::collection::vec(any_artifact(), 0..12),
+            seed in any::<proptest::sample::Index>(),
+        ) {
+            let mut shuffled = artifacts.clone();
+            if !shuffled.is_empty() {
+                let at = seed.index(shuffled.len());
+                shuffled.rotate_left(at);
+                shuffled.reverse();
+            }
+            let one: Snapshot = artifacts.into_iter().collect();
+            let two: Snapshot = shuffled.into_iter().collect();
+            prop_assert_eq!(one.content_hash(), two.content_hash());
+            prop_assert_eq!(one, two);
+        }
+
+        #[test]
+        fn hashes_are_equal_exactly_when_nothing_differs(
+            before in proptest::collection::vec(any_artifact(), 0..5),
+            after in proptest::collection::vec(any_artifact(), 0..5),
+        ) {
+            let before: Snapshot = before.into_iter().collect();
+            let after: Snapshot = after.into_iter().collect();
+            prop_assert_eq!(
+                before.content_hash() == after.content_hash(),
+                Diff::between(&before, &after).is_empty()
+            );
+        }
+    }
+}
