@@ -1,0 +1,193 @@
+//! The real ECS, through the AWS SDK.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::config::timeout::TimeoutConfig;
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ecs::types as sdk;
+
+use super::{
+    CallError, Cluster, Container, DescribedTasks, DesiredStatus, EcsApi, Failure, Page, Task,
+};
+use crate::error_chain::error_chain;
+
+/// Items a page; ListServices would give ten.
+const PAGE: i32 = 100;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// ECS in one account and region.
+#[derive(Debug, Clone)]
+pub struct AwsEcs(Client);
+
+/// A client of the account and region in `config`.
+pub fn connect(config: &SdkConfig) -> AwsEcs {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build();
+    let config = aws_sdk_ecs::config::Builder::from(config).timeout_config(timeouts).build();
+    AwsEcs(Client::from_conf(config))
+}
+
+impl EcsApi for AwsEcs {
+    async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError> {
+        let answer = self
+            .0
+            .list_clusters()
+            .max_results(PAGE)
+            .set_next_token(next_token)
+            .send()
+            .await
+            .map_err(|error| call_error(&error))?;
+        Ok(Page { arns: answer.cluster_arns.unwrap_or_default(), next_token: answer.next_token })
+    }
+
+    async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError> {
+        let answer = self
+            .0
+            .describe_clusters()
+            .set_clusters(Some(clusters.to_vec()))
+            .send()
+            .await
+            .map_err(|error| call_error(&error))?;
+        let clusters = answer.clusters.unwrap_or_default();
+        Ok(clusters
+            .into_iter()
+            .map(|cluster| Cluster {
+                arn: cluster.cluster_arn.unwrap_or_default(),
+                status: cluster.status,
+            })
+            .collect())
+    }
+
+    async fn list_tasks(
+        &self,
+        cluster: &str,
+        desired_status: DesiredStatus,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError> {
+        let answer = self
+            .0
+            .list_tasks()
+            .cluster(cluster)
+            .desired_status(match desired_status {
+                DesiredStatus::Running => sdk::DesiredStatus::Running,
+                DesiredStatus::Stopped => sdk::DesiredStatus::Stopped,
+            })
+            .max_results(PAGE)
+            .set_next_token(next_token)
+            .send()
+            .await
+            .map_err(|error| call_error(&error))?;
+        Ok(Page { arns: answer.task_arns.unwrap_or_default(), next_token: answer.next_token })
+    }
+
+    async fn describe_tasks(
+        &self,
+        cluster: &str,
+        tasks: &[String],
+    ) -> Result<DescribedTasks, CallError> {
+        let answer = self
+            .0
+            .describe_tasks()
+            .cluster(cluster)
+            .set_tasks(Some(tasks.to_vec()))
+            .send()
+            .await
+            .map_err(|error| call_error(&error))?;
+        let tasks = answer.tasks.unwrap_or_default();
+        let failures = answer.failures.unwrap_or_default();
+        Ok(DescribedTasks {
+            tasks: tasks.into_iter().map(task).collect::<Result<_, _>>()?,
+            failures: failures
+                .into_iter()
+                .map(|failure| Failure { arn: failure.arn, reason: failure.reason })
+                .collect(),
+        })
+    }
+
+    async fn list_services(
+        &self,
+        cluster: &str,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError> {
+        let answer = self
+            .0
+            .list_services()
+            .cluster(cluster)
+            .max_results(PAGE)
+            .set_next_token(next_token)
+            .send()
+            .await
+            .map_err(|error| call_error(&error))?;
+        Ok(Page { arns: answer.service_arns.unwrap_or_default(), next_token: answer.next_token })
+    }
+}
+
+fn task(task: sdk::Task) -> Result<Task, CallError> {
+    let Some(arn) = task.task_arn else {
+        return Err(CallError::Malformed("it describes a task without an ARN".to_owned()));
+    };
+    let containers = task.containers.unwrap_or_default();
+    Ok(Task {
+        arn,
+        cluster: task.cluster_arn.unwrap_or_default(),
+        group: task.group,
+        last_status: task.last_status,
+        started_at: task.started_at.map(|at| at.secs()),
+        created_at: task.created_at.map(|at| at.secs()),
+        containers: containers
+            .into_iter()
+            .map(|container| Container {
+                name: container.name,
+                image: container.image,
+                image_digest: container.image_digest,
+                last_status: container.last_status,
+            })
+            .collect(),
+    })
+}
+
+fn call_error<E>(error: &SdkError<E>) -> CallError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let code = error.code().unwrap_or_default();
+    let said = match error.message() {
+        Some(message) => format!("{code}: {message}").trim_end_matches('.').to_owned(),
+        None => code.to_owned(),
+    };
+    match code {
+        "ClusterNotFoundException" => CallError::ClusterNotFound,
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "ExpiredTokenException"
+        | "ExpiredToken"
+        | "MissingAuthenticationTokenException"
+        | "NotAuthorized" => CallError::AccessDenied(said),
+        "ThrottlingException"
+        | "Throttling"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "RequestThrottledException"
+        | "SlowDown" => CallError::Throttled(said),
+        "" if has_no_credentials(error) => CallError::AccessDenied(
+            "no AWS credentials were found or they could not be loaded".to_owned(),
+        ),
+        "" => CallError::Unavailable(error_chain(error)),
+        _ => CallError::Unavailable(said),
+    }
+}
+
+/// The request never left, since nobody could sign it.
+fn has_no_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .any(<dyn std::error::Error>::is::<CredentialsError>)
+}

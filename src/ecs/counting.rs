@@ -1,0 +1,170 @@
+//! Which containers count as running, and why the others do not.
+
+use super::{Scope, Task};
+use crate::snapshot::{DigestSource, RunningContainer, artifact_name};
+
+/// A container that was read, counted or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// Cluster name.
+    pub cluster: String,
+    /// Service name; `None` for a standalone task.
+    pub service: Option<String>,
+    /// Task ARN.
+    pub task_arn: String,
+    /// The container's name.
+    pub container: String,
+    /// Its image reference.
+    pub image: Option<String>,
+    /// The container as it counts, or why it does not.
+    pub verdict: Result<RunningContainer, NotCounted>,
+}
+
+/// Why a container is not in the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotCounted {
+    /// The container itself does not run, whatever its task does.
+    #[error("the container's last status is {0}")]
+    NotRunning(String),
+    /// ECS did not say whether it runs.
+    #[error("ECS gave the container no status")]
+    NoStatus,
+    /// Its service is left out of the environment.
+    #[error("service \"{0}\" is not in scope")]
+    ServiceNotInScope(String),
+    /// Only services are in the environment, and it belongs to none.
+    #[error("a standalone task is not in scope where services are included by name")]
+    StandaloneNotInScope,
+}
+
+/// What is to be said of each container of `task`.
+///
+/// A container runs if its own last status is `RUNNING`: one of a draining task counts, an init
+/// container that exited does not. `now`, in seconds since the Unix epoch, stands in for a start
+/// time that ECS does not give.
+pub fn observe(task: &Task, scope: &Scope, now: i64) -> impl Iterator<Item = Observation> {
+    task.containers.iter().map(move |container| {
+        let name = container.name.as_deref().unwrap_or("unnamed");
+        let image = container.image.as_deref();
+        let verdict = match (container.last_status.as_deref(), task.service()) {
+            (None, _) => Err(NotCounted::NoStatus),
+            (Some(status), _) if status != "RUNNING" => {
+                Err(NotCounted::NotRunning(status.to_owned()))
+            }
+            (Some(_), service) if scope.services.selects_task_of(service) => {
+                let (fingerprint, digest_source) =
+                    DigestSource::resolve(image, container.image_digest.as_deref());
+                Ok(RunningContainer {
+                    cluster: task.cluster.clone(),
+                    service: service.map(ToOwned::to_owned),
+                    task_arn: task.arn.clone(),
+                    started_at: task.started_at.or(task.created_at).unwrap_or(now),
+                    artifact_name: artifact_name(image, name),
+                    fingerprint,
+                    digest_source,
+                })
+            }
+            (Some(_), Some(service)) => Err(NotCounted::ServiceNotInScope(service.to_owned())),
+            (Some(_), None) => Err(NotCounted::StandaloneNotInScope),
+        };
+        Observation {
+            cluster: task.cluster.clone(),
+            service: task.service().map(ToOwned::to_owned),
+            task_arn: task.arn.clone(),
+            container: name.to_owned(),
+            image: container.image.clone(),
+            verdict,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecs::{Container, Filter, Selection};
+
+    fn task(group: Option<&str>, containers: &[(&str, Option<&str>)]) -> Task {
+        Task {
+            arn: "arn:aws:ecs:eu-central-1:274425519734:task/app/1".to_owned(),
+            cluster: "app".to_owned(),
+            group: group.map(ToOwned::to_owned),
+            containers: containers
+                .iter()
+                .map(|(name, status)| Container {
+                    name: Some((*name).to_owned()),
+                    image: Some(format!("{name}:1")),
+                    image_digest: None,
+                    last_status: status.map(ToOwned::to_owned),
+                })
+                .collect(),
+            ..Task::default()
+        }
+    }
+
+    fn counted(task: &Task, scope: &Scope) -> Vec<Result<String, NotCounted>> {
+        observe(task, scope, 7).map(|o| o.verdict.map(|c| c.artifact_name)).collect()
+    }
+
+    #[test]
+    fn a_container_counts_by_its_own_status_whatever_its_task_is_told() {
+        let mut draining = task(
+            Some("service:web"),
+            &[
+                ("web", Some("RUNNING")),
+                ("init", Some("STOPPED")),
+                ("slow", Some("PENDING")),
+                ("odd", Some("running")),
+                ("silent", None),
+            ],
+        );
+        draining.last_status = Some("DEACTIVATING".to_owned());
+        let not_running = |status: &str| Err(NotCounted::NotRunning(status.to_owned()));
+        assert_eq!(
+            counted(&draining, &Scope::default()),
+            [
+                Ok("web:1".to_owned()),
+                not_running("STOPPED"),
+                not_running("PENDING"),
+                not_running("running"),
+                Err(NotCounted::NoStatus),
+            ]
+        );
+    }
+
+    #[test]
+    fn standalone_tasks_count_like_any_other_unless_services_are_included() {
+        let including_web = Scope {
+            services: Selection {
+                include: Filter { names: vec!["web".to_owned()], pattern: None },
+                exclude: Filter::default(),
+            },
+            ..Scope::default()
+        };
+        let other = Err(NotCounted::ServiceNotInScope("db".to_owned()));
+        let cases = [
+            (Some("service:web"), Ok("x:1".to_owned()), Ok("x:1".to_owned())),
+            (Some("service:db"), Ok("x:1".to_owned()), other),
+            (Some("family:x"), Ok("x:1".to_owned()), Err(NotCounted::StandaloneNotInScope)),
+            (Some("service:"), Ok("x:1".to_owned()), Err(NotCounted::StandaloneNotInScope)),
+            (None, Ok("x:1".to_owned()), Err(NotCounted::StandaloneNotInScope)),
+        ];
+        for (group, everything, with_services) in cases {
+            let task = task(group, &[("x", Some("RUNNING"))]);
+            assert_eq!(counted(&task, &Scope::default()), [everything], "{group:?}");
+            assert_eq!(counted(&task, &including_web), [with_services], "{group:?}");
+        }
+    }
+
+    #[test]
+    fn a_start_time_is_started_else_created_else_now() {
+        let mut task = task(None, &[("x", Some("RUNNING"))]);
+        let started_at = |task: &Task| {
+            observe(task, &Scope::default(), 7).next().unwrap().verdict.unwrap().started_at
+        };
+        assert_eq!(started_at(&task), 7);
+        task.created_at = Some(5);
+        assert_eq!(started_at(&task), 5);
+        task.started_at = Some(6);
+        assert_eq!(started_at(&task), 6);
+    }
+}

@@ -1,0 +1,212 @@
+//! An ECS account in memory, that refuses what ECS refuses.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::{
+    CallError, Cluster, Container, DESCRIBE_BATCH, DescribedTasks, DesiredStatus, EcsApi, Failure,
+    Page, Task,
+};
+
+/// Items a page: few, so that few are enough for many pages.
+const PAGE: usize = 3;
+
+#[derive(Default)]
+pub(super) struct FakeEcs {
+    pub(super) clusters: Mutex<BTreeMap<String, FakeCluster>>,
+    /// Every call, in the order in which they began.
+    pub(super) calls: Mutex<Vec<String>>,
+    /// Happens right after the call with this text began.
+    pub(super) after: Mutex<Vec<(String, Change)>>,
+}
+
+type Change = Box<dyn FnOnce(&mut BTreeMap<String, FakeCluster>) + Send>;
+
+#[derive(Default)]
+pub(super) struct FakeCluster {
+    pub(super) inactive: bool,
+    pub(super) services: Vec<String>,
+    pub(super) tasks: Vec<FakeTask>,
+}
+
+pub(super) struct FakeTask {
+    pub(super) task: Task,
+    pub(super) desired_status: DesiredStatus,
+    /// Listed, and not found when it is described.
+    pub(super) lost: bool,
+}
+
+pub(super) fn arn(kind: &str, resource: &str) -> String {
+    format!("arn:aws:ecs:eu-central-1:274425519734:{kind}/{resource}")
+}
+
+impl FakeCluster {
+    /// With `running` tasks of one container each.
+    pub(super) fn running(names: &[&str]) -> Self {
+        Self {
+            tasks: names.iter().map(|name| FakeTask::running(name)).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl FakeTask {
+    pub(super) fn running(name: &str) -> Self {
+        let container = Container {
+            name: Some(name.to_owned()),
+            image: Some(format!("{name}:1")),
+            image_digest: None,
+            last_status: Some("RUNNING".to_owned()),
+        };
+        Self {
+            task: Task {
+                arn: arn("task", &format!("app/{name}")),
+                group: Some("service:web".to_owned()),
+                last_status: Some("RUNNING".to_owned()),
+                containers: vec![container],
+                ..Task::default()
+            },
+            desired_status: DesiredStatus::Running,
+            lost: false,
+        }
+    }
+
+    pub(super) fn draining(name: &str) -> Self {
+        let mut task = Self::running(name);
+        task.desired_status = DesiredStatus::Stopped;
+        task.task.last_status = Some("DEACTIVATING".to_owned());
+        task
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.desired_status = DesiredStatus::Stopped;
+        self.task.last_status = Some("STOPPED".to_owned());
+        self.task.containers[0].last_status = Some("STOPPED".to_owned());
+    }
+}
+
+impl FakeEcs {
+    pub(super) fn with(clusters: impl IntoIterator<Item = (&'static str, FakeCluster)>) -> Self {
+        let fake = Self::default();
+        fake.change(|account| {
+            account.extend(clusters.into_iter().map(|(name, cluster)| (name.to_owned(), cluster)));
+        });
+        fake
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut BTreeMap<String, FakeCluster>)) {
+        change(&mut self.clusters.lock().unwrap());
+    }
+
+    pub(super) fn change_after(
+        &self,
+        call: &str,
+        change: impl FnOnce(&mut BTreeMap<String, FakeCluster>) + Send + 'static,
+    ) {
+        self.after.lock().unwrap().push((call.to_owned(), Box::new(change)));
+    }
+
+    pub(super) fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.calls.lock().unwrap())
+    }
+
+    /// The answer to a call; what `change_after` wants then happens, behind the answer.
+    fn answer<T>(
+        &self,
+        call: String,
+        answer: impl FnOnce(&BTreeMap<String, FakeCluster>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let mut clusters = self.clusters.lock().unwrap();
+        let result = answer(&clusters);
+        let mut after = self.after.lock().unwrap();
+        if let Some(at) = after.iter().position(|(wanted, _)| *wanted == call) {
+            after.remove(at).1(&mut clusters);
+        }
+        self.calls.lock().unwrap().push(call);
+        result
+    }
+}
+
+fn page(arns: Vec<String>, next_token: Option<String>) -> Result<Page, CallError> {
+    let start = match next_token {
+        None => 0,
+        Some(token) => token.parse().map_err(|_| CallError::Unavailable("token".to_owned()))?,
+    };
+    let next_token = (start + PAGE < arns.len()).then(|| (start + PAGE).to_string());
+    Ok(Page { arns: arns.into_iter().skip(start).take(PAGE).collect(), next_token })
+}
+
+fn find<'a>(
+    clusters: &'a BTreeMap<String, FakeCluster>,
+    cluster: &str,
+) -> Result<&'a FakeCluster, CallError> {
+    let name = cluster.rsplit('/').next().unwrap_or_default();
+    clusters.get(name).filter(|cluster| !cluster.inactive).ok_or(CallError::ClusterNotFound)
+}
+
+impl EcsApi for FakeEcs {
+    async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError> {
+        self.answer("list clusters".to_owned(), |clusters| {
+            page(clusters.keys().map(|name| arn("cluster", name)).collect(), next_token)
+        })
+    }
+
+    async fn describe_clusters(&self, names: &[String]) -> Result<Vec<Cluster>, CallError> {
+        assert!((1..=DESCRIBE_BATCH).contains(&names.len()));
+        self.answer(format!("describe {} clusters", names.len()), |clusters| {
+            let described = names.iter().filter_map(|name| {
+                let name = name.rsplit('/').next()?;
+                let status = if clusters.get(name)?.inactive { "INACTIVE" } else { "ACTIVE" };
+                Some(Cluster { arn: arn("cluster", name), status: Some(status.to_owned()) })
+            });
+            Ok(described.collect())
+        })
+    }
+
+    async fn list_tasks(
+        &self,
+        cluster: &str,
+        desired_status: DesiredStatus,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError> {
+        self.answer(format!("list {desired_status:?}"), |clusters| {
+            let tasks = find(clusters, cluster)?.tasks.iter();
+            let listed = tasks.filter(|task| task.desired_status == desired_status);
+            page(listed.map(|task| task.task.arn.clone()).collect(), next_token)
+        })
+    }
+
+    async fn describe_tasks(
+        &self,
+        cluster: &str,
+        arns: &[String],
+    ) -> Result<DescribedTasks, CallError> {
+        assert!((1..=DESCRIBE_BATCH).contains(&arns.len()));
+        self.answer(format!("describe {} tasks", arns.len()), |clusters| {
+            let cluster = find(clusters, cluster)?;
+            let mut described = DescribedTasks::default();
+            for arn in arns {
+                let found = cluster.tasks.iter().find(|task| task.task.arn == *arn && !task.lost);
+                match found {
+                    Some(task) => described.tasks.push(task.task.clone()),
+                    None => described.failures.push(Failure {
+                        arn: Some(arn.clone()),
+                        reason: Some("MISSING".to_owned()),
+                    }),
+                }
+            }
+            Ok(described)
+        })
+    }
+
+    async fn list_services(
+        &self,
+        cluster: &str,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError> {
+        self.answer("list services".to_owned(), |clusters| {
+            let services = find(clusters, cluster)?.services.iter();
+            page(services.map(|name| arn("service", &format!("app/{name}"))).collect(), next_token)
+        })
+    }
+}

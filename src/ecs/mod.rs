@@ -1,0 +1,240 @@
+//! Reading what runs in ECS.
+//!
+//! [`Reader`] asks an [`EcsApi`] for every task of the clusters in a [`Scope`]; [`observe`] says of
+//! each container whether it counts.
+
+mod aws;
+mod counting;
+#[cfg(test)]
+mod fake;
+mod reading;
+mod scope;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use aws::{AwsEcs, connect};
+pub use counting::{NotCounted, Observation, observe};
+pub use reading::Reader;
+pub use scope::{ClusterRef, Filter, NotACluster, Scope, Selection};
+
+/// Tasks that one DescribeTasks call may name, and clusters that one DescribeClusters call may.
+pub const DESCRIBE_BATCH: usize = 100;
+
+/// The calls of the ECS API that reading needs, each one request: one page or one batch.
+#[expect(async_fn_in_trait, reason = "the futures are awaited where they are made, never spawned")]
+pub trait EcsApi {
+    /// A page of the ARNs of the account's clusters.
+    ///
+    /// # Errors
+    /// ECS did not answer with a page.
+    async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError>;
+
+    /// At most [`DESCRIBE_BATCH`] clusters. One that does not exist is left out of the answer.
+    ///
+    /// # Errors
+    /// ECS did not describe them.
+    async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError>;
+
+    /// A page of the ARNs of a cluster's tasks. The filter is on the *desired* status: a task that
+    /// was told to stop is listed under [`DesiredStatus::Stopped`] while its containers still run.
+    ///
+    /// # Errors
+    /// ECS did not answer with a page.
+    async fn list_tasks(
+        &self,
+        cluster: &str,
+        desired_status: DesiredStatus,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError>;
+
+    /// At most [`DESCRIBE_BATCH`] tasks of one cluster.
+    ///
+    /// # Errors
+    /// ECS did not describe them.
+    async fn describe_tasks(
+        &self,
+        cluster: &str,
+        tasks: &[String],
+    ) -> Result<DescribedTasks, CallError>;
+
+    /// A page of the ARNs of a cluster's services.
+    ///
+    /// # Errors
+    /// ECS did not answer with a page.
+    async fn list_services(
+        &self,
+        cluster: &str,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError>;
+}
+
+/// What ECS wants of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DesiredStatus {
+    /// To run: started, or on its way.
+    Running,
+    /// To stop: stopped within the last hour or so, or on its way.
+    Stopped,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// What it lists.
+    pub arns: Vec<String>,
+    /// How to ask for the next one; `None` at the end.
+    pub next_token: Option<String>,
+}
+
+/// A cluster, described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its ARN.
+    pub arn: String,
+    /// `ACTIVE`, `INACTIVE` when it was deleted, and others.
+    pub status: Option<String>,
+}
+
+/// The answer to a request to describe tasks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribedTasks {
+    /// Those that ECS described.
+    pub tasks: Vec<Task>,
+    /// Those that it did not.
+    pub failures: Vec<Failure>,
+}
+
+/// Why ECS did not describe something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What was asked for.
+    pub arn: Option<String>,
+    /// `MISSING` for what has gone.
+    pub reason: Option<String>,
+}
+
+/// A task, as much of it as matters here. Status words are open-ended and stay words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Task {
+    /// Task ARN.
+    pub arn: String,
+    /// Cluster name.
+    pub cluster: String,
+    /// `service:NAME` for a service's task, anything for others.
+    pub group: Option<String>,
+    /// Where the task is in its life.
+    pub last_status: Option<String>,
+    /// When it started, in seconds since the Unix epoch.
+    pub started_at: Option<i64>,
+    /// When it was made, in seconds since the Unix epoch.
+    pub created_at: Option<i64>,
+    /// Its containers.
+    pub containers: Vec<Container>,
+}
+
+/// A container of a task. Every field may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Container {
+    /// Its name in the task definition.
+    pub name: Option<String>,
+    /// The image reference that it was started with.
+    pub image: Option<String>,
+    /// The digest of the manifest that was pulled.
+    pub image_digest: Option<String>,
+    /// Where the container is in its life.
+    pub last_status: Option<String>,
+}
+
+impl Task {
+    /// The service that the task belongs to; `None` for a standalone task.
+    pub fn service(&self) -> Option<&str> {
+        self.group.as_deref()?.strip_prefix("service:").filter(|name| !name.is_empty())
+    }
+
+    /// The task has stopped for good: it will never run again.
+    fn has_stopped(&self) -> bool {
+        matches!(self.last_status.as_deref(), Some("STOPPED" | "DELETED"))
+    }
+}
+
+/// What one call of the ECS API can come to.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The cluster does not exist, or no longer.
+    #[error("the cluster does not exist")]
+    ClusterNotFound,
+    /// The caller may not do this. Holds what AWS said.
+    #[error(
+        "{0}. Allow it in the role or user that reads ECS, and check that its credentials are valid"
+    )]
+    AccessDenied(String),
+    /// Too many calls. Holds what AWS said.
+    #[error("{0}. Other readers of ECS in this account share its quota: ask less often")]
+    Throttled(String),
+    /// No answer, or one that names a fault of the service.
+    #[error("{0}")]
+    Unavailable(String),
+    /// An answer that makes no sense.
+    #[error("the answer makes no sense: {0}")]
+    Malformed(String),
+}
+
+/// Why what runs could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum EcsError {
+    /// A call failed.
+    #[error("ECS did not {operation}: {source}")]
+    Call {
+        /// What was asked of ECS.
+        operation: String,
+        /// What came back.
+        source: CallError,
+    },
+    /// A cluster that is named in the scope does not exist.
+    #[error(
+        "ECS has no active cluster \"{cluster}\" here: check the cluster's name, and that it is of \
+         the account and region that are read"
+    )]
+    ClusterNotFound {
+        /// As it was given.
+        cluster: String,
+    },
+    /// The scope matches nothing that exists.
+    #[error("{0}")]
+    NothingInScope(String),
+}
+
+/// How far a reading is: safe to look at from elsewhere while it goes on.
+#[derive(Debug, Default)]
+pub struct Progress {
+    calls: AtomicU32,
+    clusters: AtomicU32,
+    clusters_read: AtomicU32,
+    tasks_described: AtomicU32,
+}
+
+impl Progress {
+    /// Calls made so far, failed ones included.
+    pub fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Clusters to read; 0 until they are known.
+    pub fn clusters(&self) -> u32 {
+        self.clusters.load(Ordering::Relaxed)
+    }
+
+    /// Clusters read.
+    pub fn clusters_read(&self) -> u32 {
+        self.clusters_read.load(Ordering::Relaxed)
+    }
+
+    /// Tasks described.
+    pub fn tasks_described(&self) -> u32 {
+        self.tasks_described.load(Ordering::Relaxed)
+    }
+
+    fn count(counter: &AtomicU32, by: usize) {
+        counter.fetch_add(u32::try_from(by).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+}

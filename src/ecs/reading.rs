@@ -1,0 +1,396 @@
+//! Every task of the clusters in scope, as few calls as that takes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::{
+    CallError, ClusterRef, DESCRIBE_BATCH, DesiredStatus, EcsApi, EcsError, Page, Progress, Scope,
+    Task, observe,
+};
+
+/// Clusters read side by side, and batches of tasks described side by side in each of them.
+const CLUSTERS_AT_ONCE: usize = 8;
+const BATCHES_AT_ONCE: usize = 4;
+
+/// No listing of ECS comes near this: it ends one whose `nextToken` never does.
+const MOST_PAGES: usize = 2_000;
+
+/// Reads what runs, and remembers between readings which listed tasks have stopped for good.
+#[derive(Debug)]
+pub struct Reader<E> {
+    ecs: E,
+    /// Listed tasks that are known to have stopped, by cluster name. ECS lists a stopped task for
+    /// an hour and more; it never runs again, so nobody needs to ask about it twice.
+    stopped: Mutex<HashMap<String, HashSet<String>>>,
+}
+
+#[derive(Debug, Clone)]
+struct ClusterInScope {
+    /// What ECS is asked with: the name or ARN that was given, or the ARN that was listed.
+    id: String,
+    name: String,
+    /// Somebody named it, so that it has to exist.
+    named: bool,
+}
+
+impl<E: EcsApi> Reader<E> {
+    /// A reader that asks `ecs`.
+    pub fn new(ecs: E) -> Self {
+        Self { ecs, stopped: Mutex::default() }
+    }
+
+    /// Every task of the clusters in `scope` that may run a container, in no particular order, and
+    /// some that do not.
+    ///
+    /// Costs, a cluster, the pages of two listings and one description per hundred tasks; a warm
+    /// reader describes no task twice that has stopped. One cluster with fewer than a hundred tasks
+    /// takes three calls, two of them side by side. Only where nothing runs, clusters are described
+    /// and services listed, to tell an honest empty from a scope that matches nothing.
+    ///
+    /// # Errors
+    /// The first cluster that cannot be read completely ends the reading: a partial answer would
+    /// read as software that exited. A named cluster that does not exist, and a scope that matches
+    /// nothing that exists, are errors too.
+    pub async fn tasks(&self, scope: &Scope, progress: &Progress) -> Result<Vec<Task>, EcsError> {
+        let clusters = self.clusters(scope, progress).await?;
+        Progress::count(&progress.clusters, clusters.len());
+
+        let read: Vec<_> = stream::iter(&clusters)
+            .map(async |cluster| {
+                let tasks = self.tasks_of(cluster, progress).await?;
+                Progress::count(&progress.clusters_read, 1);
+                Ok::<_, EcsError>((cluster, tasks))
+            })
+            .buffer_unordered(CLUSTERS_AT_ONCE)
+            .try_collect()
+            .await?;
+
+        let (quiet, busy): (Vec<_>, Vec<_>) =
+            read.into_iter().partition(|(_, tasks)| !tasks.iter().any(runs_anything));
+        let quiet_ones: Vec<_> = quiet.iter().map(|(cluster, _)| *cluster).collect();
+        let existing = self.existing(&quiet_ones, progress).await?;
+        if busy.is_empty() && existing.is_empty() {
+            return Err(nothing_in_scope("No cluster in scope exists any longer", &clusters));
+        }
+        let tasks: Vec<_> = busy.into_iter().chain(quiet).flat_map(|(_, tasks)| tasks).collect();
+        if !scope.services.is_everything() && !tasks.iter().any(|task| counts(task, scope)) {
+            self.require_a_service(scope, &tasks, &clusters, progress).await?;
+        }
+        Ok(tasks)
+    }
+
+    /// The clusters in scope, each once. They are listed only where the scope does not name them.
+    async fn clusters(
+        &self,
+        scope: &Scope,
+        progress: &Progress,
+    ) -> Result<Vec<ClusterInScope>, EcsError> {
+        let mut clusters = BTreeMap::new();
+        let mut listed = 0;
+        if scope.clusters.needs_listing() {
+            let operation = "list the clusters";
+            let arns =
+                all_pages(operation, progress, |token| self.ecs.list_clusters(token)).await?;
+            listed = arns.len();
+            for arn in arns {
+                let cluster: ClusterRef = arn.parse().map_err(|_| EcsError::Call {
+                    operation: operation.to_owned(),
+                    source: CallError::Malformed(format!("{arn:?} is no cluster's ARN")),
+                })?;
+                if scope.clusters.selects(cluster.name()) {
+                    let name = cluster.name().to_owned();
+                    clusters.insert(name.clone(), ClusterInScope { id: arn, name, named: false });
+                }
+            }
+        }
+        for cluster in scope.clusters.named() {
+            let (id, name) = (cluster.given().to_owned(), cluster.name().to_owned());
+            clusters.insert(name.clone(), ClusterInScope { id, name, named: true });
+        }
+        if clusters.is_empty() {
+            let message = if scope.clusters.needs_listing() {
+                format!(
+                    "None of the {listed} ECS clusters of this account and region is in scope: \
+                     check the names and expressions that include and exclude clusters"
+                )
+            } else {
+                "Every cluster that is included by name is excluded again: check the names and \
+                 expressions that exclude clusters"
+                    .to_owned()
+            };
+            return Err(EcsError::NothingInScope(message));
+        }
+        Ok(clusters.into_values().collect())
+    }
+
+    /// The tasks of one cluster; none where a cluster that nobody named has gone.
+    async fn tasks_of(
+        &self,
+        cluster: &ClusterInScope,
+        progress: &Progress,
+    ) -> Result<Vec<Task>, EcsError> {
+        match self.read_cluster(cluster, progress).await {
+            Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) if cluster.named => {
+                Err(EcsError::ClusterNotFound { cluster: cluster.id.clone() })
+            }
+            Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => Ok(Vec::new()),
+            result => result,
+        }
+    }
+
+    async fn read_cluster(
+        &self,
+        cluster: &ClusterInScope,
+        progress: &Progress,
+    ) -> Result<Vec<Task>, EcsError> {
+        let running = self.list_tasks(cluster, DesiredStatus::Running, progress).await?;
+        // Only now: a task that is told to stop between the two listings is in both or in the
+        // second, and would be in neither if they ran side by side.
+        let (stopped, mut tasks) = futures_util::try_join!(
+            self.list_tasks(cluster, DesiredStatus::Stopped, progress),
+            self.describe_running(cluster, &running, progress),
+        )?;
+
+        let asked: HashSet<&String> = running.iter().collect();
+        let to_ask = {
+            let known = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = known.get(&cluster.name);
+            stopped
+                .iter()
+                .filter(|arn| !asked.contains(arn) && !known.is_some_and(|k| k.contains(*arn)))
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        let (draining, _gone) = self.describe(cluster, &to_ask, progress).await?;
+        tasks.extend(draining);
+
+        let listed: HashSet<String> = stopped.into_iter().collect();
+        let newly_stopped: HashSet<&str> =
+            tasks.iter().filter(|task| task.has_stopped()).map(|task| task.arn.as_str()).collect();
+        let mut known = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.entry(cluster.name.clone()).or_default();
+        known.retain(|arn| listed.contains(arn));
+        known.extend(newly_stopped.into_iter().map(ToOwned::to_owned));
+        Ok(tasks)
+    }
+
+    async fn list_tasks(
+        &self,
+        cluster: &ClusterInScope,
+        desired_status: DesiredStatus,
+        progress: &Progress,
+    ) -> Result<Vec<String>, EcsError> {
+        let operation = match desired_status {
+            DesiredStatus::Running => {
+                format!("list the running tasks of cluster \"{}\"", cluster.name)
+            }
+            DesiredStatus::Stopped => {
+                format!("list the stopping tasks of cluster \"{}\"", cluster.name)
+            }
+        };
+        all_pages(&operation, progress, |token| {
+            self.ecs.list_tasks(&cluster.id, desired_status, token)
+        })
+        .await
+    }
+
+    /// Tasks that were listed as running. ECS is only eventually consistent: one that it does not
+    /// know is asked for once more before it counts as gone.
+    async fn describe_running(
+        &self,
+        cluster: &ClusterInScope,
+        arns: &[String],
+        progress: &Progress,
+    ) -> Result<Vec<Task>, EcsError> {
+        let (mut tasks, missing) = self.describe(cluster, arns, progress).await?;
+        let (late, _gone) = self.describe(cluster, &missing, progress).await?;
+        tasks.extend(late);
+        Ok(tasks)
+    }
+
+    /// The tasks, each once, and the ARNs of those that ECS says are gone.
+    async fn describe(
+        &self,
+        cluster: &ClusterInScope,
+        arns: &[String],
+        progress: &Progress,
+    ) -> Result<(Vec<Task>, Vec<String>), EcsError> {
+        let batches: Vec<_> = stream::iter(arns.chunks(DESCRIBE_BATCH))
+            .map(|batch| self.describe_batch(cluster, batch, progress))
+            .buffer_unordered(BATCHES_AT_ONCE)
+            .try_collect()
+            .await?;
+        let (tasks, missing): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+        Ok((tasks.concat(), missing.concat()))
+    }
+
+    async fn describe_batch(
+        &self,
+        cluster: &ClusterInScope,
+        arns: &[String],
+        progress: &Progress,
+    ) -> Result<(Vec<Task>, Vec<String>), EcsError> {
+        let failed = |source| EcsError::Call {
+            operation: format!("describe tasks of cluster \"{}\"", cluster.name),
+            source,
+        };
+        Progress::count(&progress.calls, 1);
+        let answer = self.ecs.describe_tasks(&cluster.id, arns).await.map_err(failed)?;
+
+        let mut left: HashSet<&str> = arns.iter().map(String::as_str).collect();
+        let mut tasks = Vec::with_capacity(arns.len());
+        let mut missing = Vec::new();
+        for mut task in answer.tasks {
+            // ECS names the cluster in the task by ARN, if at all.
+            task.cluster.clone_from(&cluster.name);
+            if left.remove(task.arn.as_str()) {
+                tasks.push(task);
+            } else if !arns.contains(&task.arn) {
+                let message = format!("it describes task {}, which nobody asked for", task.arn);
+                return Err(failed(CallError::Malformed(message)));
+            }
+        }
+        for failure in answer.failures {
+            let arn = failure.arn.unwrap_or_default();
+            if failure.reason.as_deref() != Some("MISSING") {
+                let reason = failure.reason.unwrap_or_else(|| "no reason".to_owned());
+                let message = format!("it gives {reason} for task {arn}");
+                return Err(failed(CallError::Unavailable(message)));
+            }
+            if left.remove(arn.as_str()) {
+                missing.push(arn);
+            }
+        }
+        if let Some(arn) = left.into_iter().min() {
+            let message = format!("it says nothing of task {arn}, which was asked for");
+            return Err(failed(CallError::Malformed(message)));
+        }
+        Progress::count(&progress.tasks_described, tasks.len());
+        Ok((tasks, missing))
+    }
+
+    /// Those of `clusters` that exist: a deleted cluster may stay listed, and list no task.
+    async fn existing(
+        &self,
+        clusters: &[&ClusterInScope],
+        progress: &Progress,
+    ) -> Result<Vec<String>, EcsError> {
+        let mut existing = Vec::with_capacity(clusters.len());
+        for batch in clusters.chunks(DESCRIBE_BATCH) {
+            let ids: Vec<_> = batch.iter().map(|cluster| cluster.id.clone()).collect();
+            Progress::count(&progress.calls, 1);
+            let described = self.ecs.describe_clusters(&ids).await.map_err(|source| {
+                EcsError::Call { operation: "describe clusters".to_owned(), source }
+            })?;
+            let alive: HashSet<_> = described
+                .iter()
+                .filter(|cluster| cluster.status.as_deref() != Some("INACTIVE"))
+                .filter_map(|cluster| cluster.arn.parse::<ClusterRef>().ok())
+                .map(|cluster| cluster.name().to_owned())
+                .collect();
+            for cluster in batch {
+                if alive.contains(&cluster.name) {
+                    existing.push(cluster.name.clone());
+                } else if cluster.named {
+                    return Err(EcsError::ClusterNotFound { cluster: cluster.id.clone() });
+                }
+            }
+        }
+        Ok(existing)
+    }
+
+    /// A filter on services left no container. That is honest where a service exists that it
+    /// selects, or where there was nothing to leave out.
+    async fn require_a_service(
+        &self,
+        scope: &Scope,
+        tasks: &[Task],
+        clusters: &[ClusterInScope],
+        progress: &Progress,
+    ) -> Result<(), EcsError> {
+        let mut services = 0;
+        for cluster in clusters {
+            let operation = format!("list the services of cluster \"{}\"", cluster.name);
+            let arns = match all_pages(&operation, progress, |token| {
+                self.ecs.list_services(&cluster.id, token)
+            })
+            .await
+            {
+                Err(EcsError::Call { source: CallError::ClusterNotFound, .. })
+                    if !cluster.named =>
+                {
+                    continue;
+                }
+                arns => arns?,
+            };
+            services += arns.len();
+            // An ARN ends in `service/CLUSTER/NAME`, or in `service/NAME` in its older form.
+            let mut names = arns.iter().filter_map(|arn| arn.rsplit('/').next());
+            if names.any(|name| scope.services.selects(name)) {
+                return Ok(());
+            }
+        }
+        let nothing_to_leave_out = services == 0 && !tasks.iter().any(runs_anything);
+        if scope.services.include.is_empty() && nothing_to_leave_out {
+            return Ok(());
+        }
+        Err(nothing_in_scope(
+            &format!("No running container and none of the {services} services is in scope"),
+            clusters,
+        ))
+    }
+}
+
+fn nothing_in_scope(what: &str, clusters: &[ClusterInScope]) -> EcsError {
+    const SHOWN: usize = 5;
+    let names: Vec<_> = clusters.iter().take(SHOWN).map(|cluster| cluster.name.as_str()).collect();
+    let more = match clusters.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    EcsError::NothingInScope(format!(
+        "{what} (clusters: {}{more}): check the names and expressions that include and exclude",
+        names.join(", ")
+    ))
+}
+
+fn counts(task: &Task, scope: &Scope) -> bool {
+    observe(task, scope, 0).any(|observation| observation.verdict.is_ok())
+}
+
+/// Some container of the task runs, whether or not it is in scope.
+fn runs_anything(task: &Task) -> bool {
+    observe(task, &Scope::default(), 0).any(|observation| observation.verdict.is_ok())
+}
+
+/// All that a listing has to say, each ARN once, in the order of the listing.
+async fn all_pages<F>(
+    operation: &str,
+    progress: &Progress,
+    page: impl Fn(Option<String>) -> F,
+) -> Result<Vec<String>, EcsError>
+where
+    F: Future<Output = Result<Page, CallError>>,
+{
+    let failed = |source| EcsError::Call { operation: operation.to_owned(), source };
+    let mut arns = Vec::new();
+    let mut seen = HashSet::new();
+    let mut tokens = HashSet::new();
+    let mut next_token = None;
+    for _ in 0..MOST_PAGES {
+        Progress::count(&progress.calls, 1);
+        let page = page(next_token).await.map_err(failed)?;
+        arns.extend(page.arns.into_iter().filter(|arn| seen.insert(arn.clone())));
+        match page.next_token.filter(|token| !token.is_empty()) {
+            None => return Ok(arns),
+            Some(token) if !tokens.insert(token.clone()) => break,
+            Some(token) => next_token = Some(token),
+        }
+    }
+    Err(failed(CallError::Malformed("its pages never end".to_owned())))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+use super::*;
+use crate::ecs::fake::{FakeCluster, FakeEcs, FakeTask, arn};
+use crate::ecs::{DescribedTasks, Filter, Selection};
+
+fn clusters(names: &[&str]) -> Scope {
+    let names = names.iter().map(|name| name.parse().unwrap()).collect();
+    let include = Filter { names, pattern: None };
+    Scope { clusters: Selection { include, ..Selection::default() }, ..Scope::default() }
+}
+
+fn services(include: &[&str], exclude: &[&str]) -> Scope {
+    let filter = |names: &[&str]| Filter {
+        names: names.iter().map(ToString::to_string).collect(),
+        pattern: None,
+    };
+    let services = Selection { include: filter(include), exclude: filter(exclude) };
+    Scope { services, ..clusters(&["app"]) }
+}
+
+fn everything() -> Scope {
+    Scope::default()
+}
+
+async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>, EcsError> {
+    let tasks = reader.tasks(scope, &Progress::default()).await?;
+    let mut names: Vec<_> = tasks
+        .iter()
+        .flat_map(|task| observe(task, scope, 0))
+        .filter_map(|observation| observation.verdict.ok())
+        .map(|container| container.artifact_name)
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+#[tokio::test]
+async fn one_small_cluster_takes_three_calls() {
+    let fake = FakeEcs::with([("app", FakeCluster::running(&["a", "b", "c"]))]);
+    let reader = Reader::new(fake);
+    assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["a:1", "b:1", "c:1"]);
+    assert_eq!(reader.ecs.take_calls(), ["list Running", "list Stopped", "describe 3 tasks"]);
+}
+
+#[tokio::test]
+async fn a_draining_task_still_counts() {
+    let mut app = FakeCluster::running(&["new"]);
+    app.tasks.push(FakeTask::draining("old"));
+    let reader = Reader::new(FakeEcs::with([("app", app)]));
+    assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["new:1", "old:1"]);
+}
+
+#[tokio::test]
+async fn a_task_told_to_stop_between_the_listings_is_not_lost() {
+    let fake = FakeEcs::with([("app", FakeCluster::running(&["a", "b"]))]);
+    fake.change_after("list Running", |account| {
+        account.get_mut("app").unwrap().tasks[0] = FakeTask::draining("a");
+    });
+    let reader = Reader::new(fake);
+    assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["a:1", "b:1"]);
+}
+
+#[tokio::test]
+async fn a_stopped_task_is_described_once_and_a_draining_one_until_it_stops() {
+    let mut app = FakeCluster::running(&["a", "b"]);
+    app.tasks[0].stop();
+    app.tasks.push(FakeTask::draining("c"));
+    let reader = Reader::new(FakeEcs::with([("app", app)]));
+    let listings = ["list Running", "list Stopped"].map(str::to_owned);
+    let with = |describes: &[&str]| {
+        let mut calls = listings.to_vec();
+        calls.extend(describes.iter().map(ToString::to_string));
+        calls
+    };
+    let scope = clusters(&["app"]);
+
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["b:1", "c:1"]);
+    assert_eq!(reader.ecs.take_calls(), with(&["describe 1 tasks", "describe 2 tasks"]));
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["b:1", "c:1"]);
+    assert_eq!(reader.ecs.take_calls(), with(&["describe 1 tasks", "describe 1 tasks"]));
+
+    reader.ecs.change(|account| account.get_mut("app").unwrap().tasks[2].stop());
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["b:1"]);
+    reader.ecs.take_calls();
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["b:1"]);
+    assert_eq!(reader.ecs.take_calls(), with(&["describe 1 tasks"]));
+
+    reader.ecs.change(|account| drop(account.get_mut("app").unwrap().tasks.drain(2..)));
+    running(&reader, &scope).await.unwrap();
+    let known = reader.stopped.lock().unwrap()["app"].clone();
+    assert_eq!(known, HashSet::from([arn("task", "app/a")]), "what is not listed is forgotten");
+}
+
+#[tokio::test]
+async fn every_page_of_every_cluster_is_read() {
+    let names: Vec<_> = (0..10).map(|n| format!("t{n}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let clusters = ["a", "b", "c", "d"].map(|name| (name, FakeCluster::running(&names)));
+    let reader = Reader::new(FakeEcs::with(clusters));
+    assert_eq!(running(&reader, &everything()).await.unwrap().len(), 40);
+}
+
+#[tokio::test]
+async fn a_listed_task_that_is_missing_is_asked_for_once_more_and_then_gone() {
+    let mut app = FakeCluster::running(&["a", "b"]);
+    app.tasks[0].lost = true;
+    let fake = FakeEcs::with([("app", app)]);
+    fake.change_after("describe 2 tasks", |account| {
+        account.get_mut("app").unwrap().tasks[0].lost = false;
+    });
+    let reader = Reader::new(fake);
+    assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["a:1", "b:1"]);
+
+    reader.ecs.change(|account| account.get_mut("app").unwrap().tasks[0].lost = true);
+    assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["b:1"]);
+}
+
+#[tokio::test]
+async fn a_named_cluster_has_to_exist() {
+    let mut gone = FakeCluster::running(&[]);
+    gone.inactive = true;
+    let reader =
+        Reader::new(FakeEcs::with([("app", FakeCluster::running(&["a"])), ("gone", gone)]));
+    for name in ["gone", "never"] {
+        let error = running(&reader, &clusters(&["app", name])).await.unwrap_err();
+        assert!(
+            matches!(&error, EcsError::ClusterNotFound { cluster } if cluster == name),
+            "{error}"
+        );
+    }
+    assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
+}
+
+#[tokio::test]
+async fn a_cluster_that_goes_while_it_is_read_leaves_the_scope() {
+    let fake = FakeEcs::with([
+        ("app", FakeCluster::running(&["a"])),
+        ("gone", FakeCluster::running(&["b"])),
+    ]);
+    fake.change_after("list clusters", |account| drop(account.remove("gone")));
+    let reader = Reader::new(fake);
+    assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
+}
+
+#[tokio::test]
+async fn an_existing_cluster_that_runs_nothing_is_an_honest_empty() {
+    let reader = Reader::new(FakeEcs::with([("app", FakeCluster::default())]));
+    assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), [""; 0]);
+    assert_eq!(running(&reader, &everything()).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_scope_that_matches_nothing_is_an_error_and_never_an_empty_environment() {
+    let nothing = Reader::new(FakeEcs::default());
+    let deleted = FakeCluster { inactive: true, ..FakeCluster::default() };
+    let deleted = Reader::new(FakeEcs::with([("old", deleted)]));
+    let mut app = FakeCluster::running(&["a"]);
+    app.services = ["web", "db", "s1", "s2"].map(str::to_owned).to_vec();
+    let app = Reader::new(FakeEcs::with([("app", app)]));
+    let mut excluding_all = clusters(&["app"]);
+    excluding_all.clusters.exclude.pattern = regex_lite::Regex::new("a").ok();
+
+    for (reader, scope) in [
+        (&nothing, everything()),
+        (&deleted, everything()),
+        (&app, excluding_all),
+        (&app, services(&["wbe"], &[])),
+        (&app, services(&[], &["web", "db", "s1", "s2"])),
+    ] {
+        let result = running(reader, &scope).await;
+        assert!(matches!(result, Err(EcsError::NothingInScope(_))), "{scope:?} {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn services_are_listed_only_where_a_filter_left_no_container() {
+    let mut app = FakeCluster::running(&["a"]);
+    app.services = ["s0", "s1", "s2", "idle", "web"].map(str::to_owned).to_vec();
+    let reader = Reader::new(FakeEcs::with([("app", app)]));
+    let listed = |calls: Vec<String>| calls.iter().any(|call| call == "list services");
+
+    assert_eq!(running(&reader, &services(&["web"], &[])).await.unwrap(), ["a:1"]);
+    assert!(!listed(reader.ecs.take_calls()));
+    assert_eq!(running(&reader, &services(&["idle"], &[])).await.unwrap(), [""; 0]);
+    assert!(listed(reader.ecs.take_calls()));
+}
+
+#[tokio::test]
+async fn an_exclusion_with_nothing_to_leave_out_is_an_honest_empty() {
+    let reader = Reader::new(FakeEcs::with([("app", FakeCluster::default())]));
+    assert_eq!(running(&reader, &services(&[], &["web"])).await.unwrap(), [""; 0]);
+}
+
+/// Answers each call with what the test wrote down.
+struct Scripted {
+    page: Page,
+    described: DescribedTasks,
+}
+
+impl EcsApi for Scripted {
+    async fn list_clusters(&self, _: Option<String>) -> Result<Page, CallError> {
+        Ok(self.page.clone())
+    }
+    async fn describe_clusters(&self, _: &[String]) -> Result<Vec<crate::ecs::Cluster>, CallError> {
+        Ok(Vec::new())
+    }
+    async fn list_tasks(
+        &self,
+        _: &str,
+        _: DesiredStatus,
+        _: Option<String>,
+    ) -> Result<Page, CallError> {
+        Ok(self.page.clone())
+    }
+    async fn describe_tasks(&self, _: &str, _: &[String]) -> Result<DescribedTasks, CallError> {
+        Ok(self.described.clone())
+    }
+    async fn list_services(&self, _: &str, _: Option<String>) -> Result<Page, CallError> {
+        Ok(self.page.clone())
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth() {
+    let failure = |arn: Option<&str>, reason: Option<&str>| crate::ecs::Failure {
+        arn: arn.map(ToOwned::to_owned),
+        reason: reason.map(ToOwned::to_owned),
+    };
+    let task = |arn: &str| Task { arn: arn.to_owned(), ..Task::default() };
+    let two = |next_token: Option<&str>| Page {
+        arns: ["t/1", "t/1", "t/2"].map(str::to_owned).to_vec(),
+        next_token: next_token.map(ToOwned::to_owned),
+    };
+    let cases = [
+        (two(Some("again")), vec![], vec![], "its pages never end"),
+        (two(None), vec![task("t/1")], vec![], "it says nothing of task t/2"),
+        (two(None), vec![task("t/1"), task("t/3")], vec![], "task t/3, which nobody asked for"),
+        (
+            two(None),
+            vec![task("t/1")],
+            vec![failure(Some("t/2"), Some("ACCESS"))],
+            "it gives ACCESS for task t/2",
+        ),
+        (two(None), vec![task("t/1")], vec![failure(None, None)], "it gives no reason"),
+        (
+            two(None),
+            vec![task("t/1")],
+            vec![failure(None, Some("MISSING"))],
+            "it says nothing of task t/2",
+        ),
+    ];
+    for (page, tasks, failures, expected) in cases {
+        let reader = Reader::new(Scripted { page, described: DescribedTasks { tasks, failures } });
+        let error =
+            reader.tasks(&clusters(&["app"]), &Progress::default()).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let page = Page { arns: vec!["nonsense/é".to_owned()], next_token: None };
+    let reader = Reader::new(Scripted { page, described: DescribedTasks::default() });
+    let error = reader.tasks(&everything(), &Progress::default()).await.unwrap_err();
+    assert!(error.to_string().contains("is no cluster's ARN"), "{error}");
+}
+
+#[tokio::test]
+async fn a_task_that_is_described_twice_runs_once() {
+    let task = FakeTask::running("a").task;
+    let page = Page { arns: vec![task.arn.clone()], next_token: None };
+    let described = DescribedTasks { tasks: vec![task.clone(), task], failures: Vec::new() };
+    let reader = Reader::new(Scripted { page, described });
+    let tasks = reader.tasks(&clusters(&["app"]), &Progress::default()).await.unwrap();
+    assert_eq!(tasks.len(), 1);
+}

@@ -1,0 +1,222 @@
+//! Which clusters and services belong to an environment.
+
+use std::str::FromStr;
+
+use regex_lite::Regex;
+
+/// The part of an account that is an environment: its clusters, and of these its services.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Clusters, by name.
+    pub clusters: Selection<ClusterRef>,
+    /// Services, by name.
+    pub services: Selection<String>,
+}
+
+/// What to include, and what of that to leave out. Nothing to include means everything.
+#[derive(Debug, Clone)]
+pub struct Selection<N> {
+    /// What belongs.
+    pub include: Filter<N>,
+    /// What of that does not.
+    pub exclude: Filter<N>,
+}
+
+/// Names and an expression; either one is enough to match.
+#[derive(Debug, Clone)]
+pub struct Filter<N> {
+    /// Whole names, case-sensitive.
+    pub names: Vec<N>,
+    /// An unanchored, case-sensitive expression.
+    pub pattern: Option<Regex>,
+}
+
+impl<N> Default for Selection<N> {
+    fn default() -> Self {
+        Self { include: Filter::default(), exclude: Filter::default() }
+    }
+}
+
+impl<N> Default for Filter<N> {
+    fn default() -> Self {
+        Self { names: Vec::new(), pattern: None }
+    }
+}
+
+impl<N: AsRef<str>> Filter<N> {
+    /// Matches nothing, since nothing was given.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.pattern.is_none()
+    }
+
+    /// The name is one of the names, or the expression is found in it.
+    pub fn matches(&self, name: &str) -> bool {
+        self.names.iter().any(|n| n.as_ref() == name)
+            || self.pattern.as_ref().is_some_and(|pattern| pattern.is_match(name))
+    }
+}
+
+impl<N: AsRef<str>> Selection<N> {
+    /// Nothing was given: everything belongs.
+    pub fn is_everything(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
+    /// The name belongs.
+    pub fn selects(&self, name: &str) -> bool {
+        (self.include.is_empty() || self.include.matches(name)) && !self.exclude.matches(name)
+    }
+}
+
+impl Selection<ClusterRef> {
+    /// The clusters can only be found by listing all of them.
+    pub fn needs_listing(&self) -> bool {
+        self.include.names.is_empty() || self.include.pattern.is_some()
+    }
+
+    /// The clusters that were named and not left out.
+    pub fn named(&self) -> impl Iterator<Item = &ClusterRef> {
+        self.include.names.iter().filter(|cluster| !self.exclude.matches(cluster.name()))
+    }
+}
+
+impl Selection<String> {
+    /// A task of `service` belongs; `None` is a standalone task, which any inclusion of services
+    /// leaves out.
+    pub fn selects_task_of(&self, service: Option<&str>) -> bool {
+        match service {
+            Some(service) => self.selects(service),
+            None => self.include.is_empty(),
+        }
+    }
+}
+
+/// A cluster as it was given, by its name or by its ARN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterRef {
+    given: String,
+    name_at: usize,
+}
+
+/// The text names no cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a cluster is a name of up to 255 letters, digits, hyphens and underscores, or an ARN like \
+     arn:aws:ecs:eu-central-1:123456789012:cluster/NAME"
+)]
+pub struct NotACluster;
+
+impl ClusterRef {
+    /// As it was given.
+    pub fn given(&self) -> &str {
+        &self.given
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.given[self.name_at..]
+    }
+}
+
+impl AsRef<str> for ClusterRef {
+    fn as_ref(&self) -> &str {
+        self.name()
+    }
+}
+
+impl FromStr for ClusterRef {
+    type Err = NotACluster;
+
+    fn from_str(text: &str) -> Result<Self, NotACluster> {
+        let name = if text.starts_with("arn:") {
+            let parts: Vec<_> = text.splitn(6, ':').collect();
+            let [_, _, "ecs", _, _, resource] = parts[..] else { return Err(NotACluster) };
+            resource.strip_prefix("cluster/").ok_or(NotACluster)?
+        } else {
+            text
+        };
+        let is_name = (1..=255).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !is_name {
+            return Err(NotACluster);
+        }
+        Ok(Self { given: text.to_owned(), name_at: text.len() - name.len() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(names: &[&str], pattern: Option<&str>) -> Filter<String> {
+        Filter {
+            names: names.iter().map(ToString::to_string).collect(),
+            pattern: pattern.map(|pattern| Regex::new(pattern).unwrap()),
+        }
+    }
+
+    #[test]
+    fn first_what_to_include_then_what_to_leave_out() {
+        let everything = filter(&[], None);
+        let cases = [
+            (everything.clone(), everything.clone(), "web", true),
+            (filter(&["web"], None), everything.clone(), "web", true),
+            (filter(&["web"], None), everything.clone(), "web-2", false),
+            (filter(&["web"], None), everything.clone(), "Web", false),
+            (filter(&[], Some("we")), everything.clone(), "web", true),
+            (filter(&[], Some("^eb")), everything.clone(), "web", false),
+            (filter(&["db"], Some("^web")), everything.clone(), "db", true),
+            (filter(&["db"], Some("^web")), everything.clone(), "web-2", true),
+            (everything.clone(), filter(&["web"], None), "web", false),
+            (everything.clone(), filter(&["web"], None), "db", true),
+            (everything, filter(&[], Some("b$")), "db", false),
+            (filter(&["web"], None), filter(&[], Some("w")), "web", false),
+        ];
+        for (include, exclude, name, expected) in cases {
+            let selection = Selection { include, exclude };
+            assert_eq!(selection.selects(name), expected, "{selection:?} {name}");
+        }
+    }
+
+    #[test]
+    fn an_inclusion_of_services_leaves_standalone_tasks_out_and_an_exclusion_does_not() {
+        let including = Selection { include: filter(&["web"], None), exclude: filter(&[], None) };
+        let excluding = Selection { include: filter(&[], None), exclude: filter(&["web"], None) };
+        assert!(!including.selects_task_of(None));
+        assert!(excluding.selects_task_of(None));
+        assert!(Selection::<String>::default().selects_task_of(None));
+    }
+
+    #[test]
+    fn a_cluster_is_given_by_name_or_by_arn() {
+        let arn = "arn:aws-cn:ecs:cn-north-1:274425519734:cluster/app";
+        for (text, name) in [("app", Some("app")), (arn, Some("app"))] {
+            assert_eq!(text.parse::<ClusterRef>().ok().as_ref().map(ClusterRef::name), name);
+        }
+        for text in [
+            "",
+            "a b",
+            "a/b",
+            "app,db",
+            "é",
+            &"a".repeat(256),
+            "arn:",
+            "arn:aws:ecs:eu-central-1:274425519734:cluster/",
+            "arn:aws:ecs:eu-central-1:274425519734:service/app",
+            "arn:aws:rds:eu-central-1:274425519734:cluster/app",
+        ] {
+            assert_eq!(text.parse::<ClusterRef>(), Err(NotACluster), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_is_excluded_by_its_arn_is_excluded() {
+        let arn = "arn:aws:ecs:eu-central-1:274425519734:cluster/app".parse().unwrap();
+        let selection = Selection {
+            include: Filter { names: vec!["app".parse().unwrap()], pattern: None },
+            exclude: Filter { names: vec![arn], pattern: None },
+        };
+        assert!(!selection.selects("app"));
+        assert_eq!(selection.named().count(), 0);
+    }
+}
