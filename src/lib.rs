@@ -4,3 +4,4 @@ pub mod api;
 pub mod ecs;
 mod error_chain;
 pub mod snapshot;
+pub mod token;

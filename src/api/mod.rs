@@ -1,4 +1,7 @@
 //! The snapshot server's API: its documents, as the client and the recorder write and read them,
 //! and the client.
 
+mod client;
 pub mod wire;
+
+pub use client::{ApiError, Client, EnvironmentClient, Latest, NoClient, Reported};
