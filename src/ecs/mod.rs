@@ -234,6 +234,13 @@ impl Progress {
         self.tasks_described.load(Ordering::Relaxed)
     }
 
+    /// Nothing is read yet.
+    pub(crate) fn restart(&self) {
+        for counter in [&self.calls, &self.clusters, &self.clusters_read, &self.tasks_described] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
     fn count(counter: &AtomicU32, by: usize) {
         counter.fetch_add(u32::try_from(by).unwrap_or(u32::MAX), Ordering::Relaxed);
     }

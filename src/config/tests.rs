@@ -1,0 +1,174 @@
+use super::*;
+
+const COMPLETE: [(&str, &str); 3] =
+    [("KOSLI_ENVIRONMENT", "aws-prod"), ("KOSLI_ORG", "cyber-dojo"), ("KOSLI_API_TOKEN", "t0k3n")];
+
+/// The configuration of the required variables and these, which take the place of the former.
+fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_lookup(|wanted| {
+        variables
+            .iter()
+            .chain(&COMPLETE)
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| (*value).to_owned())
+    })
+}
+
+#[test]
+fn what_is_not_set_has_the_documented_default() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.host.as_str(), "https://app.kosli.com/");
+    assert_eq!(config.org, "cyber-dojo");
+    let environment = &config.environments[0];
+    assert_eq!(environment.name, "aws-prod");
+    assert!(!environment.auto_create);
+    assert!(environment.scope.clusters.is_everything());
+    assert!(environment.scope.services.is_everything());
+    assert_eq!(
+        config.policy,
+        Policy {
+            compare_replicas: true,
+            heartbeat: None,
+            recheck: Duration::from_mins(15),
+            dry_run: false
+        }
+    );
+}
+
+#[test]
+fn every_variable_is_read() {
+    let config = config(&[
+        ("KOSLI_HOST", "http://127.0.0.1:8080/base/"),
+        ("KOSLI_ORG", ""),
+        ("KOSLI_OWNER", "acme"),
+        ("KOSLI_API_TOKEN", " "),
+        ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "/kosli/token"),
+        ("ECS_CLUSTERS", "app, arn:aws:ecs:eu-central-1:274425519734:cluster/db,"),
+        ("ECS_CLUSTERS_REGEX", "^a,b"),
+        ("ECS_EXCLUDE", "x"),
+        ("ECS_EXCLUDE_REGEX", "y"),
+        ("ECS_SERVICES", "s"),
+        ("ECS_SERVICES_REGEX", "t{1,2}"),
+        ("ECS_EXCLUDE_SERVICES", "u"),
+        ("ECS_EXCLUDE_SERVICES_REGEX", "v"),
+        ("AUTO_CREATE_ENVIRONMENT", "True"),
+        ("COMPARE_REPLICAS", "false"),
+        ("HEARTBEAT", "1h"),
+        ("RECHECK", "0s"),
+        ("DRY_RUN", "true"),
+    ])
+    .unwrap();
+    assert_eq!(config.host.as_str(), "http://127.0.0.1:8080/base/");
+    assert_eq!(config.org, "acme");
+    assert!(matches!(&config.token, TokenSetting::Parameter(name) if name == "/kosli/token"));
+    let Scope { clusters, services } = &config.environments[0].scope;
+    let names: Vec<_> = clusters.include.names.iter().map(ClusterRef::name).collect();
+    assert_eq!(names, ["app", "db"]);
+    assert_eq!(clusters.include.pattern.as_ref().unwrap().as_str(), "^a,b", "never split");
+    assert_eq!(clusters.exclude.names[0].name(), "x");
+    assert_eq!(clusters.exclude.pattern.as_ref().unwrap().as_str(), "y");
+    assert_eq!(services.include.names, ["s"]);
+    assert_eq!(services.include.pattern.as_ref().unwrap().as_str(), "t{1,2}");
+    assert_eq!(services.exclude.names, ["u"]);
+    assert_eq!(services.exclude.pattern.as_ref().unwrap().as_str(), "v");
+    assert!(config.environments[0].auto_create);
+    assert_eq!(
+        config.policy,
+        Policy {
+            compare_replicas: false,
+            heartbeat: Some(Duration::from_hours(1)),
+            recheck: Duration::ZERO,
+            dry_run: true
+        }
+    );
+}
+
+#[test]
+fn each_mistake_is_told_with_the_variable_what_it_held_and_what_it_should_hold() {
+    let cases = [
+        ("KOSLI_ENVIRONMENT", "", "KOSLI_ENVIRONMENT is not set: it should be the environment's"),
+        ("KOSLI_ENVIRONMENT", "-prod", "KOSLI_ENVIRONMENT is \"-prod\", but should be a name of"),
+        ("KOSLI_ORG", " ", "KOSLI_ORG is not set: it should be the organization"),
+        ("KOSLI_ORG", "a/b", "KOSLI_ORG is \"a/b\", but should be"),
+        ("KOSLI_OWNER", "other", "KOSLI_ORG is \"cyber-dojo\" and KOSLI_OWNER"),
+        ("KOSLI_HOST", "app.kosli.com", "KOSLI_HOST is \"app.kosli.com\", but should be a URL"),
+        ("KOSLI_HOST", "ftp://x", "KOSLI_HOST is \"ftp://x\", but should be a URL"),
+        ("KOSLI_HOST", "https://x?y", "without a query"),
+        ("KOSLI_HOST", "http://app.kosli.com", "ALLOW_HTTP=true"),
+        ("KOSLI_HOST", "http://127.0.0.1.evil.com", "ALLOW_HTTP=true"),
+        ("KOSLI_API_TOKEN", "", "Neither KOSLI_API_TOKEN_SSM_PARAMETER_ARN nor KOSLI_API_TOKEN"),
+        ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "/k", "are both set"),
+        ("ECS_CLUSTERS", "app,b*", "ECS_CLUSTERS is \"app,b*\", but should be names"),
+        ("ECS_CLUSTERS", "b*", "ECS_CLUSTERS_REGEX takes an expression"),
+        ("ECS_CLUSTERS_REGEX", "a(", "ECS_CLUSTERS_REGEX is \"a(\", but should be one regular"),
+        ("ECS_SERVICES", "a b", "ECS_SERVICES is \"a b\", but should be names"),
+        ("ECS_EXCLUDE_SERVICES_REGEX", "[", "ECS_EXCLUDE_SERVICES_REGEX is \"[\""),
+        (
+            "AUTO_CREATE_ENVIRONMENT",
+            "yes",
+            "AUTO_CREATE_ENVIRONMENT is \"yes\", but should be true",
+        ),
+        ("COMPARE_REPLICAS", "1", "COMPARE_REPLICAS is \"1\", but should be true or false"),
+        ("HEARTBEAT", "10s", "HEARTBEAT is \"10s\", but should be a minute or longer"),
+        ("HEARTBEAT", "hourly", "HEARTBEAT is \"hourly\", but should be a duration"),
+        ("RECHECK", "-5m", "RECHECK is \"-5m\", but should be a duration like 15m"),
+        ("RECHECK", "99999999999999999999h", "RECHECK is"),
+        ("DRY_RUN", "maybe", "DRY_RUN is \"maybe\", but should be true or false"),
+        ("ALLOW_HTTP", "x", "ALLOW_HTTP is \"x\", but should be true or false"),
+    ];
+    for (variable, value, expected) in cases {
+        let error = config(&[(variable, value)]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{variable}={value}: {error}");
+    }
+}
+
+#[test]
+fn a_parameter_is_a_name_or_an_arn_of_ssm() {
+    let with = |parameter: &str| {
+        config(&[("KOSLI_API_TOKEN", ""), ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", parameter)])
+    };
+    for good in [
+        "token",
+        "/kosli/token",
+        "/aws/reference/secretsmanager/kosli",
+        "arn:aws-us-gov:ssm:us-gov-west-1:274425519734:parameter/kosli/token",
+    ] {
+        assert!(with(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "a b",
+        "arn:aws:ssm:eu-central-1:274425519734:document/x",
+        "arn:aws:ssm:",
+        "arn:aws:secretsmanager:eu-central-1:274425519734:secret:kosli-a1b2c3",
+    ] {
+        assert!(with(bad).is_err(), "{bad}");
+    }
+    let secret = with("arn:aws:secretsmanager:eu-central-1:274425519734:secret:k").unwrap_err();
+    assert!(secret.to_string().contains("/aws/reference/secretsmanager/NAME"), "{secret}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let error = Config::from_lookup(|_| None).unwrap_err().to_string();
+    for variable in ["KOSLI_ENVIRONMENT", "KOSLI_ORG", "KOSLI_API_TOKEN"] {
+        assert!(error.contains(variable), "{error}");
+    }
+}
+
+#[test]
+fn plain_http_is_for_loopback_unless_it_is_allowed() {
+    for good in ["http://localhost:8080", "http://127.8.0.1", "http://[::1]:80"] {
+        assert!(config(&[("KOSLI_HOST", good)]).is_ok(), "{good}");
+    }
+    assert!(config(&[("KOSLI_HOST", "http://recorder"), ("ALLOW_HTTP", "true")]).is_ok());
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let error = config(&[("KOSLI_API_TOKEN", "s3cr3t s3cr3t")]).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
+    let error = config(&[("KOSLI_HOST", "https://user:s3cr3t@app.kosli.com")]).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
+    let config = config(&[("KOSLI_API_TOKEN", "s3cr3t")]).unwrap();
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+}

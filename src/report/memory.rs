@@ -1,0 +1,108 @@
+//! What a process remembers of the server between two runs.
+
+use std::time::{Duration, SystemTime};
+
+/// What is known of one environment on the server.
+///
+/// Ages are measured on the wall clock: a monotonic one may stand still while the process is
+/// frozen.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    recorded: Option<Recorded>,
+    /// The environment existed once. It is never made again: whoever archived or renamed it meant
+    /// it.
+    pub(super) environment_seen: bool,
+    /// When the environment was last reported to, by anyone: never later than in truth.
+    last_reported_at: Option<SystemTime>,
+}
+
+#[derive(Debug)]
+struct Recorded {
+    content_hash: String,
+    /// Of the server's latest snapshot at that moment; 0 where it had none.
+    index: u64,
+    verified_at: SystemTime,
+}
+
+impl Memory {
+    /// The server is known to have recorded this content, and asking it again can wait.
+    pub(super) fn trusts(&self, content_hash: &str, now: SystemTime, recheck: Duration) -> bool {
+        self.recorded.as_ref().is_some_and(|recorded| {
+            recorded.content_hash == content_hash
+                // A clock that was set back proves nothing.
+                && now.duration_since(recorded.verified_at).is_ok_and(|age| age < recheck)
+        })
+    }
+
+    /// The server was last known to have recorded this content, and nothing was recorded since.
+    pub(super) fn recognises(&self, content_hash: &str, index: u64) -> bool {
+        self.recorded.as_ref().is_some_and(|recorded| {
+            recorded.content_hash == content_hash && recorded.index == index
+        })
+    }
+
+    /// Somebody else recorded a snapshot since this process last looked.
+    pub(super) fn saw_another_index(&self, index: u64) -> bool {
+        self.recorded.as_ref().is_some_and(|recorded| recorded.index != index)
+    }
+
+    pub(super) fn remember(&mut self, content_hash: String, index: u64, now: SystemTime) {
+        self.recorded = Some(Recorded { content_hash, index, verified_at: now });
+    }
+
+    /// Before a report leaves: should no answer come, nobody knows what the server has.
+    pub(super) fn forget(&mut self) {
+        self.recorded = None;
+    }
+
+    pub(super) fn remember_report(&mut self, at: Option<SystemTime>) {
+        self.last_reported_at = self.last_reported_at.max(at);
+    }
+
+    /// The environment may have been silent for `heartbeat` and longer. Only the server knows.
+    pub(super) fn may_be_silent(&self, now: SystemTime, heartbeat: Option<Duration>) -> bool {
+        heartbeat.is_some_and(|heartbeat| {
+            self.last_reported_at
+                .is_none_or(|at| now.duration_since(at).is_ok_and(|silence| silence >= heartbeat))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECHECK: Duration = Duration::from_mins(15);
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_memory_is_trusted_until_the_recheck() {
+        let mut memory = Memory::default();
+        assert!(!memory.trusts("a", at(1_000), RECHECK));
+        memory.remember("a".to_owned(), 3, at(1_000));
+        assert!(memory.trusts("a", at(1_000), RECHECK));
+        assert!(memory.trusts("a", at(1_899), RECHECK));
+        assert!(!memory.trusts("a", at(1_900), RECHECK));
+        assert!(!memory.trusts("b", at(1_000), RECHECK));
+        assert!(!memory.trusts("a", at(999), RECHECK), "the clock was set back");
+        assert!(!memory.trusts("a", at(1_000), Duration::ZERO), "0s asks every time");
+        memory.forget();
+        assert!(!memory.trusts("a", at(1_000), RECHECK));
+    }
+
+    #[test]
+    fn silence_is_measured_against_the_latest_report_that_is_known() {
+        let hour = Some(Duration::from_hours(1));
+        let mut memory = Memory::default();
+        assert!(!memory.may_be_silent(at(0), None));
+        assert!(memory.may_be_silent(at(0), hour), "nothing is known yet");
+        memory.remember_report(Some(at(1_000)));
+        memory.remember_report(Some(at(500)));
+        memory.remember_report(None);
+        assert!(!memory.may_be_silent(at(4_599), hour));
+        assert!(memory.may_be_silent(at(4_600), hour));
+    }
+}

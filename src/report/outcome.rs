@@ -1,0 +1,294 @@
+//! What a run came to: the function's answer, and what the command line prints.
+
+use serde::Serialize;
+
+use super::TriggerKind;
+use crate::ecs::Observation;
+use crate::snapshot::{Artifact, Diff, DigestSource, Fingerprint, Scaled};
+
+/// Rows that a list of the answer has at the most, in all environments together: it stays far
+/// below the 6 MB that a function may answer. Snapshots are never cut.
+pub const MOST_ROWS: usize = 1_000;
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// What started it.
+    pub trigger: TriggerKind,
+    /// One entry an environment, in the order of the configuration.
+    pub environments: Vec<EnvironmentOutcome>,
+}
+
+/// What a run came to in one environment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EnvironmentOutcome {
+    /// Its name.
+    pub environment: String,
+    /// What was done.
+    pub outcome: Verdict,
+    /// The server made a new snapshot.
+    pub created: bool,
+    /// Of what runs; `null` where it could not be read.
+    pub content_hash: Option<String>,
+    /// Tasks with a container that counts.
+    pub tasks: usize,
+    /// Containers that count.
+    pub containers: usize,
+    /// What runs, in a snapshot's order.
+    pub artifacts: Vec<ArtifactRow>,
+    /// What was posted, or would have been, as a difference from the latest snapshot.
+    pub changes: Changes,
+    /// The names of artifacts without a known digest.
+    pub unresolved: Vec<String>,
+    /// A row a container, counted or not, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanations: Option<Vec<Explanation>>,
+    /// Rows that were left out of the lists above, where any were.
+    #[serde(skip_serializing_if = "Omitted::is_nothing")]
+    pub omitted: Omitted,
+    /// Requests that were made.
+    pub calls: Calls,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// Why it failed.
+    pub error: Option<ErrorRow>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// A report was sent and answered.
+    Posted,
+    /// The server has it already.
+    Unchanged,
+    /// A report would have been sent.
+    DryRun,
+    /// See the error.
+    Failed,
+}
+
+/// An artifact that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ArtifactRow {
+    /// Its name.
+    pub name: String,
+    /// `null` where it is unknown.
+    pub fingerprint: Option<Fingerprint>,
+    /// Running containers.
+    pub replicas: u64,
+    /// Who says what its fingerprint is.
+    pub digest_source: DigestSource,
+}
+
+/// A difference between two snapshots.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// Artifacts that run now and did not.
+    pub started: Vec<ChangeRow>,
+    /// Artifacts that ran and do not.
+    pub exited: Vec<ChangeRow>,
+    /// Artifacts with another number of replicas.
+    pub scaled: Vec<ScaledRow>,
+}
+
+/// An artifact that started or exited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChangeRow {
+    /// Its name.
+    pub name: String,
+    /// `null` where it is unknown.
+    pub fingerprint: Option<Fingerprint>,
+    /// Replicas after it started, or before it exited.
+    pub replicas: u64,
+}
+
+/// An artifact with another number of replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScaledRow {
+    /// Its name.
+    pub name: String,
+    /// `null` where it is unknown.
+    pub fingerprint: Option<Fingerprint>,
+    /// Replicas before.
+    pub from: u64,
+    /// Replicas after.
+    pub to: u64,
+}
+
+/// Why a container counts, or does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// Cluster name.
+    pub cluster: String,
+    /// `null` for a standalone task.
+    pub service: Option<String>,
+    /// Task ARN.
+    pub task: String,
+    /// Container name.
+    pub container: String,
+    /// Image reference; `null` where ECS has none.
+    pub image: Option<String>,
+    /// It is a replica in the snapshot.
+    pub counted: bool,
+    /// Why it is, or is not.
+    pub reason: String,
+    /// `null` where it is not counted, or unknown.
+    pub fingerprint: Option<Fingerprint>,
+    /// Who says what its fingerprint is; `null` where it is not counted.
+    pub digest_source: Option<DigestSource>,
+}
+
+/// How many rows were left out of each list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Omitted {
+    /// Of the artifacts.
+    pub artifacts: usize,
+    /// Of the artifacts that started.
+    pub started: usize,
+    /// Of the artifacts that exited.
+    pub exited: usize,
+    /// Of the artifacts with another number of replicas.
+    pub scaled: usize,
+    /// Of the artifacts without a digest.
+    pub unresolved: usize,
+    /// Of the explanations.
+    pub explanations: usize,
+}
+
+/// Requests that were made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// To ECS.
+    pub ecs: u32,
+    /// To the snapshot server.
+    pub server: u32,
+}
+
+/// Why an environment failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorRow {
+    /// A stable word for programs.
+    #[serde(rename = "type")]
+    pub error_type: &'static str,
+    /// A sentence for people.
+    pub message: String,
+}
+
+impl Outcome {
+    /// The environments that failed.
+    pub fn failures(&self) -> impl Iterator<Item = (&EnvironmentOutcome, &ErrorRow)> {
+        self.environments.iter().filter_map(|e| e.error.as_ref().map(|error| (e, error)))
+    }
+
+    /// The same, with at most [`MOST_ROWS`] rows a list.
+    #[must_use]
+    pub fn cut(mut self) -> Self {
+        let most = MOST_ROWS / self.environments.len().max(1);
+        self.environments = self.environments.into_iter().map(|e| e.cut(most)).collect();
+        self
+    }
+}
+
+impl EnvironmentOutcome {
+    /// Nothing was done yet in `environment`.
+    pub fn of(environment: &str) -> Self {
+        Self {
+            environment: environment.to_owned(),
+            outcome: Verdict::Unchanged,
+            created: false,
+            content_hash: None,
+            tasks: 0,
+            containers: 0,
+            artifacts: Vec::new(),
+            changes: Changes::default(),
+            unresolved: Vec::new(),
+            explanations: None,
+            omitted: Omitted::default(),
+            calls: Calls::default(),
+            duration_ms: 0,
+            error: None,
+        }
+    }
+
+    /// The same, with at most `most` rows a list, and how many were left out.
+    #[must_use]
+    pub fn cut(mut self, most: usize) -> Self {
+        fn cut<T>(list: &mut Vec<T>, most: usize) -> usize {
+            let omitted = list.len().saturating_sub(most);
+            list.truncate(most);
+            omitted
+        }
+        self.omitted.artifacts += cut(&mut self.artifacts, most);
+        self.omitted.started += cut(&mut self.changes.started, most);
+        self.omitted.exited += cut(&mut self.changes.exited, most);
+        self.omitted.scaled += cut(&mut self.changes.scaled, most);
+        self.omitted.unresolved += cut(&mut self.unresolved, most);
+        if let Some(explanations) = &mut self.explanations {
+            self.omitted.explanations += cut(explanations, most);
+        }
+        self
+    }
+}
+
+impl Omitted {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<Diff> for Changes {
+    fn from(diff: Diff) -> Self {
+        Self {
+            started: diff.started.into_iter().map(ChangeRow::from).collect(),
+            exited: diff.exited.into_iter().map(ChangeRow::from).collect(),
+            scaled: diff.scaled.into_iter().map(ScaledRow::from).collect(),
+        }
+    }
+}
+
+impl From<Artifact> for ChangeRow {
+    fn from(artifact: Artifact) -> Self {
+        let Artifact { name, fingerprint, replicas } = artifact;
+        Self { name, fingerprint, replicas }
+    }
+}
+
+impl From<Scaled> for ScaledRow {
+    fn from(scaled: Scaled) -> Self {
+        let Scaled { name, fingerprint, from, to } = scaled;
+        Self { name, fingerprint, from, to }
+    }
+}
+
+impl From<&Observation> for Explanation {
+    fn from(observation: &Observation) -> Self {
+        let (reason, counted) = match &observation.verdict {
+            Ok(container) => (counted_because(container.digest_source), Some(container)),
+            Err(reason) => (format!("not counted: {reason}"), None),
+        };
+        Self {
+            cluster: observation.cluster.clone(),
+            service: observation.service.clone(),
+            task: observation.task_arn.clone(),
+            container: observation.container.clone(),
+            image: observation.image.clone(),
+            counted: counted.is_some(),
+            reason,
+            fingerprint: counted.and_then(|container| container.fingerprint),
+            digest_source: counted.map(|container| container.digest_source),
+        }
+    }
+}
+
+fn counted_because(source: DigestSource) -> String {
+    let digest = match source {
+        DigestSource::Ecs => "ECS says which digest was pulled",
+        DigestSource::Pinned => "ECS gives no digest, and the image reference pins one",
+        DigestSource::Unknown => {
+            "ECS gives no SHA-256 digest and the image reference pins none, so that only its name \
+             is known"
+        }
+    };
+    format!("counted: it runs; {digest}")
+}

@@ -1,0 +1,243 @@
+//! Why the function was invoked, and what is asked of it.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+const TASK_STATE_CHANGE: &str = "ECS Task State Change";
+
+/// What started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TriggerKind {
+    /// A schedule, of an EventBridge rule or of EventBridge Scheduler.
+    Schedule,
+    /// Tasks started or stopped. Only a reason to look: such events come late, twice and out of
+    /// order, so that nothing that they say is believed.
+    TaskStateChange,
+    /// A person.
+    Manual,
+}
+
+/// A run that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// What started it.
+    pub kind: TriggerKind,
+    /// Post and make nothing.
+    pub dry_run: bool,
+    /// Ask the server afresh and post, even what it has.
+    pub force: bool,
+    /// Say of each container whether it counts, and why.
+    pub explain: bool,
+    /// Only this one of the configured environments.
+    pub environment: Option<String>,
+}
+
+/// The event has none of the forms that are understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0}. An event is one of: an EventBridge scheduled event (of a rule or of Scheduler), an \
+     \"ECS Task State Change\" event, an SQS batch of those, or \
+     {{\"dry_run\": true, \"force\": true, \"explain\": true, \"environment\": \"NAME\"}}, where \
+     every field may be left out"
+)]
+pub struct InvalidEvent(pub String);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manual {
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    explain: bool,
+    #[serde(default)]
+    environment: Option<String>,
+}
+
+impl Trigger {
+    /// A run of all environments, with nothing particular asked of it.
+    pub fn of(kind: TriggerKind) -> Self {
+        Self { kind, dry_run: false, force: false, explain: false, environment: None }
+    }
+
+    /// The run that an event, as JSON text, asks for.
+    ///
+    /// # Errors
+    /// It is not an event in one of the forms that are understood.
+    pub fn parse(event: &str) -> Result<Self, InvalidEvent> {
+        let event: Value = serde_json::from_str(event)
+            .map_err(|error| InvalidEvent(format!("The event cannot be read: {error}")))?;
+        let Value::Object(event) = event else {
+            return Err(InvalidEvent(format!("The event is {}, not an object", kind_of(&event))));
+        };
+        if event.contains_key("Records") {
+            sqs_batch(&event)?;
+            Ok(Self::of(TriggerKind::TaskStateChange))
+        } else if event.contains_key("source") || event.contains_key("detail-type") {
+            eventbridge(&event).map(Self::of)
+        } else {
+            let manual: Manual = serde_json::from_value(Value::Object(event))
+                .map_err(|error| InvalidEvent(format!("The manual event is wrong: {error}")))?;
+            Ok(Self {
+                kind: TriggerKind::Manual,
+                dry_run: manual.dry_run,
+                force: manual.force,
+                explain: manual.explain,
+                environment: manual.environment,
+            })
+        }
+    }
+}
+
+fn eventbridge(event: &Map<String, Value>) -> Result<TriggerKind, InvalidEvent> {
+    let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
+    match (text("source"), text("detail-type")) {
+        ("aws.events" | "aws.scheduler", "Scheduled Event") => Ok(TriggerKind::Schedule),
+        ("aws.ecs", TASK_STATE_CHANGE) => match event.get("detail") {
+            Some(Value::Object(_)) => Ok(TriggerKind::TaskStateChange),
+            _ => Err(InvalidEvent(format!("The \"{TASK_STATE_CHANGE}\" event has no detail"))),
+        },
+        (source, detail_type) => Err(InvalidEvent(format!(
+            "The event's source is {:?} and its detail-type {:?}",
+            shortened(source),
+            shortened(detail_type)
+        ))),
+    }
+}
+
+fn sqs_batch(event: &Map<String, Value>) -> Result<(), InvalidEvent> {
+    let records = match event.get("Records") {
+        Some(Value::Array(records)) if !records.is_empty() => records,
+        _ => return Err(InvalidEvent("The event's Records are no list of messages".to_owned())),
+    };
+    for (at, record) in records.iter().enumerate() {
+        let wrong = |what: &str| InvalidEvent(format!("Record {at} of the event {what}"));
+        if record.get("eventSource").and_then(Value::as_str) != Some("aws:sqs") {
+            return Err(wrong("is no SQS message"));
+        }
+        let body = record.get("body").and_then(Value::as_str);
+        let body = body.ok_or_else(|| wrong("has no body"))?;
+        let message: Map<String, Value> = serde_json::from_str(body)
+            .map_err(|error| wrong(&format!("has a body that cannot be read: {error}")))?;
+        if !matches!(eventbridge(&message), Ok(TriggerKind::TaskStateChange)) {
+            return Err(wrong(&format!("holds no \"{TASK_STATE_CHANGE}\" event")));
+        }
+    }
+    Ok(())
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn change() -> Value {
+        json!({"source": "aws.ecs", "detail-type": TASK_STATE_CHANGE, "detail": {}})
+    }
+
+    #[test]
+    fn every_field_of_a_manual_event_is_optional() {
+        let manual = Trigger::of(TriggerKind::Manual);
+        for (event, expected) in [
+            (json!({}), manual.clone()),
+            (json!({"dry_run": true}), Trigger { dry_run: true, ..manual.clone() }),
+            (json!({"force": true}), Trigger { force: true, ..manual.clone() }),
+            (json!({"explain": true}), Trigger { explain: true, ..manual.clone() }),
+            (
+                json!({"environment": "aws-prod"}),
+                Trigger { environment: Some("aws-prod".to_owned()), ..manual.clone() },
+            ),
+        ] {
+            assert_eq!(Trigger::parse(&event.to_string()), Ok(expected), "{event}");
+        }
+    }
+
+    #[test]
+    fn the_events_of_aws_may_grow_fields() {
+        for (source, detail) in [("aws.events", json!({})), ("aws.scheduler", json!("{}"))] {
+            let event = json!({
+                "version": "0", "source": source, "detail-type": "Scheduled Event",
+                "detail": detail, "new": 1
+            });
+            assert_eq!(
+                Trigger::parse(&event.to_string()),
+                Ok(Trigger::of(TriggerKind::Schedule)),
+                "{event}"
+            );
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_forms_that_are_understood() {
+        let sqs = |body: Value| json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
+        let cases = [
+            json!(null),
+            json!("{}"),
+            json!([change()]),
+            json!({"dry-run": true}),
+            json!({"dry_run": 1}),
+            json!({"force": null}),
+            json!({"environment": ["aws-prod"]}),
+            json!({"source": "aws.events"}),
+            json!({"source": "aws.ec2", "detail-type": "Scheduled Event"}),
+            json!({"source": "aws.ecs", "detail-type": "ECS Service Action", "detail": {}}),
+            json!({"source": "aws.ecs", "detail-type": TASK_STATE_CHANGE}),
+            json!({"source": "my.app", "detail-type": TASK_STATE_CHANGE, "detail": {}}),
+            json!({"Records": []}),
+            json!({"Records": {"body": "{}"}}),
+            json!({"Records": [{"eventSource": "aws:s3", "body": change().to_string()}]}),
+            sqs(change()),
+            sqs(json!("{")),
+            sqs(json!("{}")),
+            sqs(json!(
+                json!({"source": "aws.events", "detail-type": "Scheduled Event"}).to_string()
+            )),
+        ];
+        for event in cases {
+            let error = Trigger::parse(&event.to_string()).unwrap_err().to_string();
+            assert!(error.contains("An event is one of: an EventBridge"), "{event}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_deep_or_broken_event_is_refused_and_does_no_harm() {
+        let deep = "[".repeat(1 << 20);
+        let deep_field = format!("{{\"force\": {}", "{\"a\":".repeat(1 << 18));
+        let long = json!({"source": "x".repeat(1 << 20)}).to_string();
+        for event in ["", "{", &deep, &deep_field, &long, "{\"force\": true} x", "\u{0}"] {
+            let error = Trigger::parse(event).unwrap_err().to_string();
+            assert!(error.len() < 1_000, "{error}");
+        }
+    }
+
+    #[test]
+    fn one_foreign_message_spoils_a_batch() {
+        let record = |event: &Value| json!({"eventSource": "aws:sqs", "body": event.to_string()});
+        let good = json!({"Records": [record(&change()), record(&change())]});
+        assert_eq!(
+            Trigger::parse(&good.to_string()),
+            Ok(Trigger::of(TriggerKind::TaskStateChange))
+        );
+        let spoilt = json!({"Records": [record(&change()), record(&json!({}))]});
+        let error = Trigger::parse(&spoilt.to_string()).unwrap_err().to_string();
+        assert!(error.contains("Record 1"), "{error}");
+    }
+}
