@@ -4,6 +4,8 @@ pub mod api;
 pub mod config;
 pub mod ecs;
 mod error_chain;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod report;
 pub mod snapshot;
 pub mod token;

@@ -34,6 +34,13 @@ pub fn connect(config: &SdkConfig) -> AwsEcs {
     AwsEcs(Client::from_conf(config))
 }
 
+impl AwsEcs {
+    /// Opens a connection, by the cheapest call there is. Its answer makes no difference.
+    pub async fn warm_up(&self) {
+        drop(self.0.list_clusters().max_results(1).send().await);
+    }
+}
+
 impl EcsApi for AwsEcs {
     async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError> {
         let answer = self

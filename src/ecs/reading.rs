@@ -41,6 +41,11 @@ impl<E: EcsApi> Reader<E> {
         Self { ecs, stopped: Mutex::default() }
     }
 
+    /// What it asks.
+    pub fn ecs(&self) -> &E {
+        &self.ecs
+    }
+
     /// Every task of the clusters in `scope` that may run a container, in no particular order, and
     /// some that do not.
     ///

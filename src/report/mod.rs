@@ -8,15 +8,17 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
+use aws_config::SdkConfig;
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::api::wire::{ECS, EcsReport, EnvironmentRequest};
-use crate::api::{ApiError, Client, EnvironmentClient, Latest};
+use crate::api::{ApiError, Client, EnvironmentClient, Latest, NoClient};
 use crate::config::{Config, EnvironmentConfig, Policy};
-use crate::ecs::{CallError, EcsApi, EcsError, Observation, Progress, Reader, observe};
+use crate::ecs::{self, AwsEcs, CallError, EcsApi, EcsError, Progress, Reader, observe};
 use crate::snapshot::{Diff, DigestSource, Identity, RunningContainer, Snapshot};
+use crate::token::TokenSource;
 use memory::Memory;
 pub use outcome::{
     ArtifactRow, Calls, ChangeRow, Changes, EnvironmentOutcome, ErrorRow, Explanation, MOST_ROWS,
@@ -100,6 +102,32 @@ struct Recorded {
     snapshot: Snapshot,
 }
 
+/// How long [`Reporter::warm_up`] may take.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+impl Reporter<AwsEcs, fn() -> SystemTime> {
+    /// A reporter of everything in `config`, from the account and region in `aws`.
+    ///
+    /// # Errors
+    /// The HTTP client could not be set up.
+    pub fn connect(config: Config, aws: &SdkConfig) -> Result<Self, NoClient> {
+        let tokens = TokenSource::new(&config.token, aws);
+        let server = Client::new(config.host.clone(), config.org.clone(), tokens)?;
+        Ok(Self::new(config, ecs::connect(aws), server, SystemTime::now))
+    }
+
+    /// Opens the connections that a run needs and fetches the token, for two seconds at the most.
+    ///
+    /// At small memory sizes the TLS handshakes are the largest part of a function's first run, and
+    /// its start-up has more processor than a run. What fails is met again, and told, by the run.
+    pub async fn warm_up(&self) {
+        let both = async {
+            futures_util::join!(self.reader.ecs().warm_up(), self.server.warm_up());
+        };
+        let _late = tokio::time::timeout(WARM_UP, both).await;
+    }
+}
+
 impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
     /// A reporter of everything in `config`, on the time that `clock` tells.
     pub fn new(config: Config, ecs: E, server: Client, clock: C) -> Self {
@@ -113,11 +141,6 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
             })
             .collect();
         Self { reader: Reader::new(ecs), server, policy: config.policy, environments, clock }
-    }
-
-    /// The server that is reported to.
-    pub fn server(&self) -> &Client {
-        &self.server
     }
 
     /// How far the reading of the environments is, in the order of the configuration.
@@ -208,7 +231,7 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
             outcome.explanations = Some(observations.iter().map(Explanation::from).collect());
         }
         let containers: Vec<RunningContainer> =
-            observations.into_iter().filter_map(|o: Observation| o.verdict.ok()).collect();
+            observations.into_iter().filter_map(|o| o.verdict.ok()).collect();
         let snapshot: Snapshot = containers.iter().collect();
         let content_hash = snapshot.content_hash();
         describe(outcome, &containers, &snapshot, &content_hash);

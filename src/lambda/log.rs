@@ -1,0 +1,160 @@
+//! The function's log: JSON lines on standard output.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::report::{EnvironmentOutcome, Outcome, Verdict};
+
+/// Rows of each list in an environment's line, which CloudWatch would cut at 256 KB.
+const MOST_ROWS: usize = 100;
+
+/// Writes events to the log at the level, and in the form, that the function is configured with.
+pub(super) fn init() {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default().to_ascii_lowercase();
+    let level = match variable("AWS_LAMBDA_LOG_LEVEL").as_str() {
+        "trace" => LevelFilter::TRACE,
+        "debug" => LevelFilter::DEBUG,
+        "warn" => LevelFilter::WARN,
+        "error" | "fatal" => LevelFilter::ERROR,
+        _ => LevelFilter::INFO,
+    };
+    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_target(false);
+    // A subscriber that is set already stays: only tests have one.
+    let _set = if variable("AWS_LAMBDA_LOG_FORMAT") == "text" {
+        tracing::subscriber::set_global_default(subscriber.with_ansi(false).finish())
+    } else {
+        let json = subscriber.json().flatten_event(true).with_span_list(false);
+        tracing::subscriber::set_global_default(json.finish())
+    };
+}
+
+/// Writes the line that says what became of one environment, whatever the level: its metrics are
+/// counted from it.
+pub(super) fn outcome(outcome: &Outcome, environment: &EnvironmentOutcome, request_id: &str) {
+    let line = line(outcome, environment, request_id, jiff::Timestamp::now());
+    // Nobody is left to tell where even the log cannot be written to.
+    let _lost = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// The line, with its metrics in CloudWatch's embedded form. There are few of them, since each
+/// costs more a month than the function itself; all else is a field.
+fn line(
+    outcome: &Outcome,
+    environment: &EnvironmentOutcome,
+    request_id: &str,
+    now: jiff::Timestamp,
+) -> Value {
+    let environment = environment.clone().cut(MOST_ROWS);
+    let failed = environment.outcome == Verdict::Failed;
+    let mut line = json!({
+        "timestamp": now.to_string(),
+        "level": if failed { "ERROR" } else { "INFO" },
+        "message": format!("{}: {}", environment.environment, summary(&environment)),
+        "requestId": request_id,
+        "trigger": outcome.trigger,
+        "outcome": environment.outcome,
+        "created": environment.created,
+        "content_hash": environment.content_hash,
+        "tasks": environment.tasks,
+        "containers": environment.containers,
+        "artifacts": environment.artifacts.len() + environment.omitted.artifacts,
+        "changes": environment.changes,
+        "unresolved": environment.unresolved,
+        "calls": environment.calls,
+        "duration_ms": environment.duration_ms,
+        "error": environment.error,
+        "Environment": environment.environment,
+        "Posted": u8::from(environment.outcome == Verdict::Posted),
+        "Failed": u8::from(failed),
+        "Unresolved": environment.unresolved.len() + environment.omitted.unresolved,
+        "_aws": {
+            "Timestamp": now.as_millisecond(),
+            "CloudWatchMetrics": [{
+                "Namespace": "envsnap",
+                "Dimensions": [["Environment"]],
+                "Metrics": [
+                    {"Name": "Posted", "Unit": "Count"},
+                    {"Name": "Failed", "Unit": "Count"},
+                    {"Name": "Unresolved", "Unit": "Count"},
+                ],
+            }],
+        },
+    });
+    // What runs is known from the line of the last report where it did not change.
+    if environment.outcome != Verdict::Unchanged {
+        line["running"] = json!(environment.artifacts);
+    }
+    line
+}
+
+fn summary(environment: &EnvironmentOutcome) -> String {
+    let running = format!("{} containers in {} tasks", environment.containers, environment.tasks);
+    match (environment.outcome, &environment.error) {
+        (_, Some(error)) => error.message.clone(),
+        (Verdict::Posted, None) if environment.created => format!("new snapshot: {running}"),
+        (Verdict::Posted, None) => format!("posted, nothing new for the server: {running}"),
+        (Verdict::DryRun, None) => format!("would have been posted: {running}"),
+        (Verdict::Unchanged | Verdict::Failed, None) => format!("unchanged: {running}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{ArtifactRow, TriggerKind};
+    use crate::snapshot::DigestSource;
+
+    fn with_artifacts(count: usize, verdict: Verdict) -> Value {
+        let mut environment = EnvironmentOutcome::of("aws-prod");
+        environment.outcome = verdict;
+        let name = |n: usize| format!("{n:03}-{}", "x".repeat(300));
+        environment.unresolved = (0..count).map(name).collect();
+        environment.artifacts = (0..count)
+            .map(|n| ArtifactRow {
+                name: name(n),
+                fingerprint: None,
+                replicas: 1,
+                digest_source: DigestSource::Unknown,
+            })
+            .collect();
+        let outcome = Outcome { trigger: TriggerKind::Schedule, environments: Vec::new() };
+        line(&outcome, &environment, "r-1", jiff::Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn each_metric_is_declared_and_has_its_value_and_dimension() {
+        let line = with_artifacts(2, Verdict::Posted);
+        let declared = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(declared["Namespace"], "envsnap");
+        assert_eq!(declared["Dimensions"], json!([["Environment"]]));
+        assert_eq!(line["Environment"], "aws-prod");
+        let names: Vec<_> = declared["Metrics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|metric| {
+                (metric["Name"].as_str().unwrap(), &line[metric["Name"].as_str().unwrap()])
+            })
+            .collect();
+        assert_eq!(
+            names,
+            [("Posted", &json!(1)), ("Failed", &json!(0)), ("Unresolved", &json!(2))]
+        );
+    }
+
+    #[test]
+    fn a_large_environment_fits_one_log_event() {
+        let line = with_artifacts(12_000, Verdict::Posted);
+        assert!(line.to_string().len() < 256 << 10);
+        assert_eq!(line["artifacts"], 12_000);
+        assert_eq!(line["Unresolved"], 12_000);
+    }
+
+    #[test]
+    fn an_unchanged_environment_does_not_list_again_what_runs() {
+        assert!(with_artifacts(2, Verdict::Unchanged).get("running").is_none());
+        assert_eq!(with_artifacts(2, Verdict::Failed)["running"].as_array().unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,150 @@
+//! The function: what happens at start-up and at each invocation.
+
+mod log;
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::BehaviorVersion;
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::api::NoClient;
+use crate::config::{Config, ConfigError};
+use crate::ecs::AwsEcs;
+use crate::report::{InvalidEvent, Outcome, Reporter, Trigger};
+
+/// A run gives up this long before Lambda would end it without a word.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Serves invocations until the execution environment ends.
+///
+/// A wrong configuration does not end the process, which Lambda would only start again: it is the
+/// answer to each invocation.
+///
+/// # Errors
+/// There is no Lambda runtime to serve, or it is out of reach.
+pub async fn run() -> Result<(), lambda_runtime::Error> {
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+        let advice = "this is a Lambda function, which only a Lambda runtime can start: use \
+                      `envsnap report` by hand, or `cargo lambda watch`";
+        return Err(advice.into());
+    }
+    log::init();
+    let function = Function::start().await;
+    if let Err(error) = &function {
+        tracing::error!(error_type = error.error_type(), %error, "cannot start");
+    }
+    let function = &function;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
+        let LambdaEvent { payload, context } = event;
+        match function {
+            Ok(function) => function.invoke(payload.get(), &context).await,
+            Err(error) => Err(error.diagnostic()),
+        }
+    }))
+    .await
+}
+
+struct Function {
+    reporter: Reporter<AwsEcs, fn() -> SystemTime>,
+}
+
+/// Why the function cannot report at all.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Client(#[from] NoClient),
+}
+
+impl StartError {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "ConfigError",
+            Self::Client(_) => "ServerUnavailable",
+        }
+    }
+
+    fn diagnostic(&self) -> Diagnostic {
+        diagnostic(self.error_type(), self.to_string())
+    }
+}
+
+impl Function {
+    async fn start() -> Result<Self, StartError> {
+        let config = Config::from_env()?;
+        let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let reporter = Reporter::connect(config, &aws)?;
+        reporter.warm_up().await;
+        Ok(Self { reporter })
+    }
+
+    async fn invoke(&self, event: &str, context: &Context) -> Result<Outcome, Diagnostic> {
+        let outcome = self.run(event, context).await.map_err(|error| {
+            tracing::error!(%error, "the event asks for nothing that can be done");
+            diagnostic("InvalidEvent", error.to_string())
+        })?;
+        for environment in &outcome.environments {
+            log::outcome(&outcome, environment, &context.request_id);
+        }
+        answer(outcome)
+    }
+
+    async fn run(&self, event: &str, context: &Context) -> Result<Outcome, InvalidEvent> {
+        let trigger = Trigger::parse(event)?;
+        tracing::info!(trigger = ?trigger.kind, "invoked");
+        let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        let give_up_at = Instant::now() + left.saturating_sub(LAST_WORDS);
+        self.reporter.run(&trigger, Some(give_up_at)).await
+    }
+}
+
+/// An invocation fails when an environment did, so that Lambda's own metric counts it. Lambda drops
+/// the answer of a failed invocation, so that the error says it all.
+fn answer(outcome: Outcome) -> Result<Outcome, Diagnostic> {
+    let sentences: Vec<_> = outcome
+        .failures()
+        .map(|(failed, error)| format!("{}: {}.", failed.environment, error.message))
+        .collect();
+    if let Some((_, first)) = outcome.failures().next() {
+        return Err(diagnostic(first.error_type, sentences.join(" ")));
+    }
+    Ok(outcome.cut())
+}
+
+fn diagnostic(error_type: &str, error_message: String) -> Diagnostic {
+    Diagnostic { error_type: error_type.to_owned(), error_message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{EnvironmentOutcome, ErrorRow, TriggerKind, Verdict};
+
+    fn outcome(errors: &[Option<(&'static str, &str)>]) -> Outcome {
+        let environments = errors
+            .iter()
+            .enumerate()
+            .map(|(at, error)| {
+                let mut environment = EnvironmentOutcome::of(&format!("env-{at}"));
+                if let Some((error_type, message)) = *error {
+                    environment.outcome = Verdict::Failed;
+                    environment.error = Some(ErrorRow { error_type, message: message.to_owned() });
+                }
+                environment
+            })
+            .collect();
+        Outcome { trigger: TriggerKind::Schedule, environments }
+    }
+
+    #[test]
+    fn an_invocation_fails_with_the_first_type_and_a_sentence_for_each_failed_environment() {
+        let error = answer(outcome(&[None, Some(("Throttled", "A")), Some(("AccessDenied", "B"))]))
+            .unwrap_err();
+        assert_eq!(error.error_type, "Throttled");
+        assert_eq!(error.error_message, "env-1: A. env-2: B.");
+        assert!(answer(outcome(&[None, None])).is_ok());
+    }
+}
