@@ -51,7 +51,7 @@ impl EcsApi for AwsEcs {
             .send()
             .await
             .map_err(|error| call_error(&error))?;
-        Ok(Page { arns: answer.cluster_arns.unwrap_or_default(), next_token: answer.next_token })
+        page(answer.cluster_arns, answer.next_token)
     }
 
     async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError> {
@@ -62,8 +62,9 @@ impl EcsApi for AwsEcs {
             .send()
             .await
             .map_err(|error| call_error(&error))?;
-        let clusters = answer.clusters.unwrap_or_default();
-        Ok(clusters
+        Ok(answer
+            .clusters
+            .ok_or_else(no_list)?
             .into_iter()
             .map(|cluster| Cluster {
                 arn: cluster.cluster_arn.unwrap_or_default(),
@@ -91,7 +92,7 @@ impl EcsApi for AwsEcs {
             .send()
             .await
             .map_err(|error| call_error(&error))?;
-        Ok(Page { arns: answer.task_arns.unwrap_or_default(), next_token: answer.next_token })
+        page(answer.task_arns, answer.next_token)
     }
 
     async fn describe_tasks(
@@ -132,8 +133,18 @@ impl EcsApi for AwsEcs {
             .send()
             .await
             .map_err(|error| call_error(&error))?;
-        Ok(Page { arns: answer.service_arns.unwrap_or_default(), next_token: answer.next_token })
+        page(answer.service_arns, answer.next_token)
     }
+}
+
+fn page(arns: Option<Vec<String>>, next_token: Option<String>) -> Result<Page, CallError> {
+    Ok(Page { arns: arns.ok_or_else(no_list)?, next_token })
+}
+
+/// The SDK takes an empty body for an answer; taken for an empty list, it would empty an
+/// environment.
+fn no_list() -> CallError {
+    CallError::Malformed("it holds no list, not even an empty one".to_owned())
 }
 
 fn task(task: sdk::Task) -> Result<Task, CallError> {

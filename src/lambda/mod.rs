@@ -9,10 +9,9 @@ use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::api::NoClient;
 use crate::config::{Config, ConfigError};
 use crate::ecs::AwsEcs;
-use crate::report::{InvalidEvent, Outcome, Reporter, Trigger};
+use crate::report::{ConnectError, InvalidEvent, Outcome, Reporter, Trigger};
 
 /// A run gives up this long before Lambda would end it without a word.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -56,14 +55,14 @@ enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Client(#[from] NoClient),
+    Connect(#[from] ConnectError),
 }
 
 impl StartError {
     fn error_type(&self) -> &'static str {
         match self {
-            Self::Config(_) => "ConfigError",
-            Self::Client(_) => "ServerUnavailable",
+            Self::Config(_) | Self::Connect(ConnectError::NoRegion) => "ConfigError",
+            Self::Connect(ConnectError::Client(_)) => "ServerUnavailable",
         }
     }
 

@@ -93,6 +93,17 @@ impl ReportError {
     }
 }
 
+/// Why nothing can be reported at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody says which AWS region to read.
+    #[error("AWS_REGION is not set, and no profile names a region: it should be the one to read.")]
+    NoRegion,
+    /// The server's client could not be set up.
+    #[error(transparent)]
+    Client(#[from] NoClient),
+}
+
 /// What the server has of an environment.
 struct Recorded {
     /// It does not have the environment, which is to be made.
@@ -109,8 +120,11 @@ impl Reporter<AwsEcs, fn() -> SystemTime> {
     /// A reporter of everything in `config`, from the account and region in `aws`.
     ///
     /// # Errors
-    /// The HTTP client could not be set up.
-    pub fn connect(config: Config, aws: &SdkConfig) -> Result<Self, NoClient> {
+    /// There is no region to read, or the HTTP client could not be set up.
+    pub fn connect(config: Config, aws: &SdkConfig) -> Result<Self, ConnectError> {
+        if aws.region().is_none() {
+            return Err(ConnectError::NoRegion);
+        }
         let tokens = TokenSource::new(&config.token, aws);
         let server = Client::new(config.host.clone(), config.org.clone(), tokens)?;
         Ok(Self::new(config, ecs::connect(aws), server, SystemTime::now))

@@ -1,0 +1,70 @@
+//! The command line.
+
+mod demo;
+mod progress;
+mod report;
+mod serve;
+mod tables;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Every error; 1 is kept for *found*, as with `grep` and `diff`.
+const FAILED: u8 = 2;
+
+/// Records exactly which software runs in your AWS ECS environments, by fingerprint
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Report(report::Arguments),
+    Serve(serve::Arguments),
+    Demo(demo::Arguments),
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Does what the process's arguments ask for.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .with_ansi(false)
+        .finish();
+    // Only a second call in one process could fail here, and there is none.
+    let _set = tracing::subscriber::set_global_default(subscriber);
+
+    let result = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            match arguments.command {
+                Command::Report(arguments) => report::run(arguments).await,
+                Command::Serve(arguments) => serve::run(arguments).await,
+                Command::Demo(arguments) => demo::run(arguments).await,
+            }
+        })
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("envsnap: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}

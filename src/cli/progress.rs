@@ -1,0 +1,50 @@
+//! A line that shows how far a long reading is.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use crate::ecs::Progress;
+
+/// A reading that takes less shows nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// Waits for `work`, and shows how far it is on a terminal where it takes longer than a second.
+pub(super) async fn shown<T, F>(work: F, progress: impl Fn() -> String) -> T
+where
+    F: Future<Output = T>,
+{
+    let mut work = std::pin::pin!(work);
+    if !std::io::stderr().is_terminal() {
+        return work.await;
+    }
+    if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
+        return done;
+    }
+    loop {
+        show(&progress());
+        if let Ok(done) = tokio::time::timeout(REFRESH, &mut work).await {
+            show("");
+            return done;
+        }
+    }
+}
+
+/// How far the reading of all environments is.
+pub(super) fn of<'a>(readings: impl Iterator<Item = &'a Progress>) -> String {
+    let (mut read, mut clusters, mut tasks) = (0, 0, 0);
+    for reading in readings {
+        read += reading.clusters_read();
+        clusters += reading.clusters();
+        tasks += reading.tasks_described();
+    }
+    format!("Reading ECS: {read} of {clusters} clusters, {tasks} tasks described")
+}
+
+/// Puts `text` in the place of the terminal's last line.
+fn show(text: &str) {
+    const RETURN_AND_ERASE: &str = "\r\x1b[K";
+    let mut terminal = std::io::stderr().lock();
+    // A terminal that has gone needs no progress.
+    let _gone = write!(terminal, "{RETURN_AND_ERASE}{text}").and_then(|()| terminal.flush());
+}

@@ -1,0 +1,63 @@
+//! `envsnap report`: the function's work, once, from a terminal.
+
+use anyhow::bail;
+use aws_config::BehaviorVersion;
+
+use super::{Output, progress, tables};
+use crate::config::Config;
+use crate::report::{Outcome, Reporter, Trigger, TriggerKind};
+
+/// Report once what runs in ECS, as the function would
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The function's environment variables say what to report and where to: \
+    KOSLI_ENVIRONMENT, KOSLI_ORG, KOSLI_HOST, KOSLI_API_TOKEN, ECS_CLUSTERS and the others in the \
+    README. AWS credentials and the region are found as the AWS CLI finds them.")]
+pub(super) struct Arguments {
+    /// Read and compare, but post and make nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Ask the server afresh and post, even what it has
+    #[arg(long)]
+    force: bool,
+    /// Say of each container whether it counts, and why
+    #[arg(long)]
+    explain: bool,
+    /// How to print the outcome
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { dry_run, force, explain, output } = arguments;
+    let config = Config::from_env()?;
+    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let reporter = Reporter::connect(config, &aws)?;
+    let trigger = Trigger { dry_run, force, explain, ..Trigger::of(TriggerKind::Manual) };
+
+    let outcome =
+        progress::shown(reporter.run(&trigger, None), || progress::of(reporter.progress()))
+            .await?
+            .cut();
+    print(&outcome, output)?;
+    let failures: Vec<_> = outcome
+        .failures()
+        .map(|(failed, error)| {
+            format!("{}: {}: {}.", failed.environment, error.error_type, error.message)
+        })
+        .collect();
+    if !failures.is_empty() {
+        bail!("{}", failures.join("\n"));
+    }
+    Ok(())
+}
+
+fn print(outcome: &Outcome, output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(outcome)?),
+        Output::Table => {
+            let tables: Vec<_> = outcome.environments.iter().map(tables::outcome).collect();
+            print!("{}", tables.join("\n"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! What people read.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, Table, presets};
+use jiff::Timestamp;
+
+use crate::api::wire::RecordedSnapshot;
+use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, Verdict};
+use crate::snapshot::Fingerprint;
+
+/// A table without lines, two spaces between its columns and none at the end of a line.
+fn plain(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A snapshot as the server has it.
+pub(super) fn snapshot(recorded: &RecordedSnapshot, now: Timestamp) -> String {
+    let rows = recorded.running().map(|artifact| {
+        let since = artifact.creation_timestamp.first().map(|at| ago(*at, now));
+        vec![
+            name_and_fingerprint(&artifact.name, artifact.fingerprint.as_deref()),
+            since.unwrap_or_default(),
+            artifact.annotation.now.to_string(),
+        ]
+    });
+    plain(&["ARTIFACT", "RUNNING_SINCE", "REPLICAS"], rows)
+}
+
+/// What a run came to in one environment.
+pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
+    let mut text = format!("{}\n", summary(outcome));
+    if !outcome.artifacts.is_empty() {
+        let rows = outcome.artifacts.iter().map(|artifact| {
+            let fingerprint = artifact.fingerprint.map(|f| f.to_string());
+            vec![
+                name_and_fingerprint(&artifact.name, fingerprint.as_deref()),
+                serde_json::to_value(artifact.digest_source)
+                    .ok()
+                    .and_then(|source| source.as_str().map(ToOwned::to_owned))
+                    .unwrap_or_default(),
+                artifact.replicas.to_string(),
+            ]
+        });
+        text.push('\n');
+        text.push_str(&plain(&["ARTIFACT", "DIGEST_FROM", "REPLICAS"], rows));
+        text.push_str(&omitted(outcome.omitted.artifacts, "artifacts"));
+    }
+    let changes = changes(&outcome.changes);
+    if !changes.is_empty() {
+        let _infallible = write!(text, "\n{changes}");
+        let more = outcome.omitted.started + outcome.omitted.exited + outcome.omitted.scaled;
+        text.push_str(&omitted(more, "changes"));
+    }
+    if let Some(explanations) = &outcome.explanations {
+        let _infallible = write!(text, "\n{}", self::explanations(explanations));
+        text.push_str(&omitted(outcome.omitted.explanations, "containers"));
+    }
+    text
+}
+
+/// The same on one line.
+pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
+    let what = match (outcome.outcome, outcome.created) {
+        (Verdict::Posted, true) => "posted, a new snapshot",
+        (Verdict::Posted, false) => "posted, and the server found nothing new",
+        (Verdict::Unchanged, _) => "unchanged",
+        (Verdict::DryRun, _) => "dry run, this would have been posted",
+        (Verdict::Failed, _) => "failed",
+    };
+    let Calls { ecs, server } = outcome.calls;
+    format!(
+        "{}: {what} ({} in {}; {} to ECS, {server} to the server; {} ms)",
+        outcome.environment,
+        counted(outcome.containers, "container"),
+        counted(outcome.tasks, "task"),
+        counted(usize::try_from(ecs).unwrap_or(usize::MAX), "call"),
+        outcome.duration_ms
+    )
+}
+
+/// A difference between two snapshots: `-` exited, `+` started, `~` scaled.
+pub(super) fn changes(changes: &Changes) -> String {
+    let exited =
+        changes.exited.iter().map(|row| ('-', &row.name, row.fingerprint, one(row.replicas)));
+    let started =
+        changes.started.iter().map(|row| ('+', &row.name, row.fingerprint, one(row.replicas)));
+    let scaled = changes
+        .scaled
+        .iter()
+        .map(|row| ('~', &row.name, row.fingerprint, format!("from {} to {}", row.from, row.to)));
+    exited.chain(started).chain(scaled).fold(String::new(), |mut text, change| {
+        let (sign, name, fingerprint, replicas) = change;
+        let _infallible = writeln!(
+            text,
+            "{sign} Name:     {name}\n  SHA256:   {}\n  Replicas: {replicas}",
+            fingerprint_or_unknown(fingerprint)
+        );
+        text
+    })
+}
+
+fn explanations(explanations: &[Explanation]) -> String {
+    let rows = explanations.iter().map(|row| {
+        vec![
+            row.cluster.clone(),
+            row.service.clone().unwrap_or_else(|| "-".to_owned()),
+            row.task.rsplit('/').next().unwrap_or_default().chars().take(8).collect(),
+            row.container.clone(),
+            row.reason.clone(),
+        ]
+    });
+    plain(&["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
+}
+
+fn one(replicas: u64) -> String {
+    replicas.to_string()
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn omitted(count: usize, what: &str) -> String {
+    if count == 0 { String::new() } else { format!("… and {count} more {what}\n") }
+}
+
+fn name_and_fingerprint(name: &str, fingerprint: Option<&str>) -> String {
+    let fingerprint = fingerprint.filter(|f| !f.is_empty()).unwrap_or("unknown");
+    format!("Name: {name}\nSHA256: {fingerprint}")
+}
+
+fn fingerprint_or_unknown(fingerprint: Option<Fingerprint>) -> String {
+    fingerprint.map_or_else(|| "unknown".to_owned(), |fingerprint| fingerprint.to_string())
+}
+
+/// How long ago `then`, in seconds since the Unix epoch, was.
+fn ago(then: i64, now: Timestamp) -> String {
+    const UNITS: [(i64, &str); 4] =
+        [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let seconds = now.as_second().saturating_sub(then);
+    match UNITS.into_iter().find(|(unit, _)| seconds >= *unit) {
+        None => "just now".to_owned(),
+        Some((unit, name)) => {
+            let count = usize::try_from(seconds / unit).unwrap_or(usize::MAX);
+            format!("{} ago", counted(count, name))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        for (age, expected) in [
+            (-5, "just now"),
+            (0, "just now"),
+            (1, "1 second ago"),
+            (59, "59 seconds ago"),
+            (119, "1 minute ago"),
+            (7_200, "2 hours ago"),
+            (11 * 86_400 + 5, "11 days ago"),
+        ] {
+            assert_eq!(ago(1_000_000 - age, now), expected);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Refusals, in the API's form.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::StoreError;
+use crate::api::wire::ErrorBody;
+
+/// Why a request is not granted.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    body: ErrorBody,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, body: ErrorBody { message: message.into(), errors: BTreeMap::new() } }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The body breaks the schema: what is wrong, by the field's path.
+    pub(super) fn invalid(errors: BTreeMap<String, Value>) -> Self {
+        let message = "Input payload validation failed".to_owned();
+        Self { status: StatusCode::BAD_REQUEST, body: ErrorBody { message, errors } }
+    }
+
+    pub(super) fn no_environment(org: &str, environment: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("Environment named '{environment}' does not exist for organization '{org}'"),
+        )
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.body)).into_response()
+    }
+}
+
+/// What went wrong with the file is for who runs the recorder, and not for who calls it.
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "The recorder failed: {error}");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The recorder could not read or write its file; its log says why",
+        )
+    }
+}
+
+pub(super) async fn not_found() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "There is nothing here")
+}
+
+/// Refusals of the framework's own (a method, a path that is no UTF-8) are plain text: clients of
+/// this API read JSON only.
+pub(super) async fn in_json(response: Response) -> Response {
+    let status = response.status();
+    let is_json =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let reason = status.canonical_reason().unwrap_or("The request was refused");
+    let mut refusal = Refusal::new(status, reason).into_response();
+    if let Some(allowed) = response.headers().get(header::ALLOW) {
+        refusal.headers_mut().insert(header::ALLOW, allowed.clone());
+    }
+    refusal
+}

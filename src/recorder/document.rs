@@ -1,0 +1,162 @@
+//! A stored snapshot, in the API's form.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::record::StoredArtifact;
+use super::store::StoredSnapshot;
+use crate::api::wire::{Annotation, RecordedArtifact, RecordedSnapshot};
+
+/// The answer to who asks for `snapshot`: what runs, latest start first, then what exited.
+///
+/// Nothing is known of compliance, so no artifact is judged and the whole is not compliant (a
+/// client cannot read a snapshot that is neither).
+pub(super) fn snapshot(org: &str, environment: &str, snapshot: StoredSnapshot) -> RecordedSnapshot {
+    // Relative to the recorder's own address, which a proxy may hide from it.
+    let html_url = format!("/{org}/environments/{environment}/snapshots/{}", snapshot.index);
+    let mut artifacts = snapshot.artifacts;
+    // The sort is stable: equal starts stay in the order of fingerprints, and so does what exited.
+    artifacts.sort_by_key(|artifact| Reverse(artifact.started_at.last().copied()));
+    let running = artifacts.iter().filter(|artifact| artifact.runs()).count() as u64;
+    RecordedSnapshot {
+        index: u64::from(snapshot.index),
+        is_latest: snapshot.next_created_at.is_none(),
+        next_snapshot_timestamp: snapshot.next_created_at,
+        artifact_compliance_count: BTreeMap::from([
+            ("true".to_owned(), 0),
+            ("false".to_owned(), 0),
+            ("null".to_owned(), running),
+        ]),
+        timestamp: snapshot.created_at,
+        environment_type: snapshot.environment_type,
+        compliant: false,
+        artifacts: artifacts.into_iter().map(|stored| artifact(&html_url, stored)).collect(),
+        html_url,
+        applied_policies: Vec::new(),
+    }
+}
+
+fn artifact(html_url: &str, stored: StoredArtifact) -> RecordedArtifact {
+    RecordedArtifact {
+        annotation: annotation(stored.was, stored.now()),
+        name: stored.name,
+        fingerprint: Some(stored.fingerprint.map(|known| known.to_string()).unwrap_or_default()),
+        compliant: None,
+        deployments: Vec::new(),
+        policy_decisions: Vec::new(),
+        reasons_for_incompliance: Vec::new(),
+        creation_timestamp: stored.started_at,
+        pods: Value::Null,
+        flow_name: None,
+        git_commit: None,
+        commit_url: None,
+        html_url: Some(html_url.to_owned()),
+        flow_html_url: None,
+        deployment_diff: Value::Null,
+        commit_lead_time: None,
+        flows: Vec::new(),
+        ecs_context: Some(stored.task),
+    }
+}
+
+fn annotation(was: u64, now: u64) -> Annotation {
+    let change = match (was, now) {
+        (0, _) => "started-unknown",
+        (_, 0) => "exited",
+        _ if was == now => "unchanged",
+        _ => "changed",
+    };
+    Annotation { change: change.to_owned(), was, now }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::wire::EcsContext;
+    use crate::snapshot::Fingerprint;
+
+    fn stored(fingerprint: Option<u8>, was: u64, started_at: &[i64]) -> StoredArtifact {
+        StoredArtifact {
+            name: fingerprint.map_or("envoy".to_owned(), |byte| format!("web:{byte}")),
+            fingerprint: fingerprint.map(|byte| Fingerprint::from([byte; 32])),
+            was,
+            started_at: started_at.to_vec(),
+            task: EcsContext {
+                task_arn: "arn".to_owned(),
+                cluster_name: Some("app".to_owned()),
+                service_name: None,
+            },
+        }
+    }
+
+    fn document(artifacts: Vec<StoredArtifact>) -> RecordedSnapshot {
+        let stored = StoredSnapshot {
+            index: 65,
+            created_at: 1_661_161_162.48,
+            next_created_at: None,
+            environment_type: "ECS".to_owned(),
+            artifacts,
+        };
+        snapshot("acme", "aws-prod", stored)
+    }
+
+    #[test]
+    fn a_snapshot_is_exactly_what_the_api_documents() {
+        let document = document(vec![stored(Some(0xab), 3, &[1, 2, 4]), stored(None, 0, &[3])]);
+        let artifact = |name: &str, fingerprint: &str, started: &[i64], annotation: Value| {
+            serde_json::json!({
+                "name": name, "fingerprint": fingerprint, "compliant": null, "deployments": [],
+                "policy_decisions": [], "reasons_for_incompliance": [],
+                "creationTimestamp": started, "pods": null, "annotation": annotation,
+                "flow_name": null, "git_commit": null, "commit_url": null,
+                "html_url": "/acme/environments/aws-prod/snapshots/65", "flow_html_url": null,
+                "deployment_diff": null, "commit_lead_time": null, "flows": [],
+                "ecs_context": {"task_arn": "arn", "cluster_name": "app", "service_name": null},
+            })
+        };
+        assert_eq!(
+            serde_json::to_value(document).unwrap(),
+            serde_json::json!({
+                "index": 65, "is_latest": true, "next_snapshot_timestamp": null,
+                "artifact_compliance_count": {"true": 0, "false": 0, "null": 2},
+                "timestamp": 1_661_161_162.48, "type": "ECS", "compliant": false,
+                "html_url": "/acme/environments/aws-prod/snapshots/65", "applied_policies": [],
+                "artifacts": [
+                    artifact("web:171", &"ab".repeat(32), &[1, 2, 4],
+                        serde_json::json!({"type": "unchanged", "was": 3, "now": 3})),
+                    artifact("envoy", "", &[3],
+                        serde_json::json!({"type": "started-unknown", "was": 0, "now": 1})),
+                ],
+            })
+        );
+    }
+
+    #[test]
+    fn the_latest_start_comes_first_and_what_exited_last() {
+        let document = document(vec![
+            stored(Some(1), 2, &[]),
+            stored(Some(2), 1, &[5, 10]),
+            stored(Some(3), 1, &[30]),
+            stored(Some(4), 0, &[-1, 10]),
+            stored(Some(5), 1, &[]),
+        ]);
+        let shown: Vec<_> = document
+            .artifacts
+            .iter()
+            .map(|it| (it.name.as_str(), it.annotation.change.as_str()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("web:3", "unchanged"),
+                ("web:2", "changed"),
+                ("web:4", "started-unknown"),
+                ("web:1", "exited"),
+                ("web:5", "exited"),
+            ]
+        );
+        assert_eq!(document.artifact_compliance_count["null"], 3);
+    }
+}

@@ -1,0 +1,48 @@
+//! The embedded snapshot server: the part of the server's API that the reporter and its readers
+//! need, on one SQLite file.
+//!
+//! A request goes one way: `access` lets it in, `request` reads its body, `routes` asks the
+//! `store`, which decides with `record` what a report changes, and `document` writes what is
+//! stored in the API's form.
+
+mod access;
+mod answer;
+mod clock;
+mod document;
+mod expression;
+mod record;
+mod request;
+mod routes;
+mod store;
+
+use std::io;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+pub use access::{Access, AccessError};
+pub use clock::Clock;
+pub use store::{Store, StoreError};
+
+/// The server's API over `store`, for whom `access` lets in.
+pub fn router(store: Store, access: Access) -> Router {
+    routes::api(access)
+        .fallback(answer::not_found)
+        .layer(axum::middleware::map_response(answer::in_json))
+        .with_state(store)
+}
+
+/// Answers requests until `shutdown` is over and every request that had begun is answered.
+///
+/// # Errors
+/// `listener` is open to others than this host and `access` asks for no token; or its socket
+/// fails.
+pub async fn serve(
+    listener: TcpListener,
+    store: Store,
+    access: Access,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    access.may_listen_on(listener.local_addr()?).map_err(io::Error::other)?;
+    axum::serve(listener, router(store, access)).with_graceful_shutdown(shutdown).await
+}

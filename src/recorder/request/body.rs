@@ -1,0 +1,39 @@
+//! Reading a body.
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::StatusCode;
+use futures_util::StreamExt as _;
+
+use crate::recorder::answer::Refusal;
+
+/// The longest body that is accepted, in bytes.
+const LONGEST_BODY: usize = 10 * 1024 * 1024;
+/// How much more is read of a body that is refused, in bytes.
+const MOST_DISCARDED: usize = 4 * LONGEST_BODY;
+
+pub(super) async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
+    let mut whole = Vec::new();
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Refusal::bad_request("The request body ended early"))?;
+        if whole.len() + chunk.len() > LONGEST_BODY {
+            discard(chunks).await;
+            let message = "The request body is larger than 10 MB";
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole)
+}
+
+/// Reads the rest of a body that nobody wants: most clients send all of it before they look for an
+/// answer, and would find a broken connection instead of the refusal.
+pub(in crate::recorder) async fn discard(mut chunks: BodyDataStream) {
+    let mut discarded = 0;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        discarded += chunk.len();
+        if discarded > MOST_DISCARDED {
+            break;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Environments in the file.
+
+use rusqlite::{
+    Connection, OptionalExtension as _, Row, TransactionBehavior, named_params, params,
+};
+use serde_json::Map;
+
+use super::json::Json;
+use super::{Store, StoreError};
+use crate::api::wire::Environment;
+use crate::recorder::request::EnvironmentChange;
+
+/// Part of a listing.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::recorder) struct Page {
+    /// From 1.
+    pub(in crate::recorder) number: u32,
+    pub(in crate::recorder) size: u32,
+}
+
+/// What became of a change to an environment.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::recorder) enum Changed {
+    Saved,
+    /// It exists, with this other type, which its snapshots have.
+    OtherType(String),
+}
+
+const SELECT: &str = "
+    SELECT org, name, type, description, include_scaling, included_environments, policies,
+           last_modified_at, last_reported_at,
+           (SELECT created_at FROM snapshot WHERE environment_id = environment.id
+            ORDER BY snapshot_index DESC LIMIT 1) AS last_changed_at
+    FROM environment";
+
+impl Store {
+    /// Makes the environment, or changes what of it is given.
+    pub(in crate::recorder) async fn put_environment(
+        &self,
+        org: String,
+        change: EnvironmentChange,
+    ) -> Result<Changed, StoreError> {
+        let operation = format!("save environment '{}' of organization '{org}'", change.name);
+        self.run(operation, move |connection, clock| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let existing = type_of(&transaction, &org, &change.name)?;
+            if let Some(other) = existing.filter(|existing| *existing != change.environment_type) {
+                return Ok(Changed::OtherType(other));
+            }
+            transaction.execute(
+                "INSERT INTO environment (org, name, type, description, include_scaling,
+                     included_environments, policies, last_modified_at)
+                 VALUES (:org, :name, :type, :description, coalesce(:include_scaling, FALSE),
+                     :included_environments, :policies, :now)
+                 ON CONFLICT (org, name) DO UPDATE SET
+                     description = excluded.description,
+                     include_scaling = coalesce(:include_scaling, include_scaling),
+                     included_environments =
+                         coalesce(:included_environments, included_environments),
+                     policies = coalesce(:policies, policies),
+                     last_modified_at = excluded.last_modified_at",
+                named_params! {
+                    ":org": org,
+                    ":name": change.name,
+                    ":type": change.environment_type,
+                    ":description": change.description,
+                    ":include_scaling": change.include_scaling,
+                    ":included_environments": change.included_environments.map(Json),
+                    ":policies": change.policies.map(Json),
+                    ":now": clock.now(),
+                },
+            )?;
+            transaction.commit()?;
+            Ok(Changed::Saved)
+        })
+        .await
+    }
+
+    pub(in crate::recorder) async fn environment(
+        &self,
+        org: &str,
+        name: &str,
+    ) -> Result<Option<Environment>, StoreError> {
+        let operation = format!("read environment '{name}' of organization '{org}'");
+        let (org, name) = (org.to_owned(), name.to_owned());
+        self.run(operation, move |connection, _| {
+            connection
+                .prepare_cached(&format!("{SELECT} WHERE org = ? AND name = ?"))?
+                .query_row([org, name], environment)
+                .optional()
+        })
+        .await
+    }
+
+    /// The environments of `org` by name, all of them or one page, and how many there are.
+    pub(in crate::recorder) async fn environments(
+        &self,
+        org: String,
+        page: Option<Page>,
+    ) -> Result<(Vec<Environment>, u32), StoreError> {
+        let operation = format!("list the environments of organization '{org}'");
+        let (limit, offset) = page.map_or((-1, 0), |Page { number, size }| {
+            (i64::from(size), i64::from(number.saturating_sub(1)).saturating_mul(size.into()))
+        });
+        self.run(operation, move |connection, _| {
+            let transaction = connection.transaction()?;
+            let count = transaction.query_row(
+                "SELECT count(*) FROM environment WHERE org = ?",
+                [&org],
+                |row| row.get(0),
+            )?;
+            let environments = transaction
+                .prepare_cached(&format!("{SELECT} WHERE org = ? ORDER BY name LIMIT ? OFFSET ?"))?
+                .query_map(params![org, limit, offset], environment)?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok((environments, count))
+        })
+        .await
+    }
+}
+
+fn type_of(connection: &Connection, org: &str, name: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .query_row("SELECT type FROM environment WHERE org = ? AND name = ?", [org, name], |row| {
+            row.get(0)
+        })
+        .optional()
+}
+
+fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
+    let names = |column| {
+        row.get::<_, Option<Json<Vec<String>>>>(column).map(|names| names.map(|Json(names)| names))
+    };
+    let last_changed_at: Option<f64> = row.get("last_changed_at")?;
+    Ok(Environment {
+        org: row.get("org")?,
+        name: row.get("name")?,
+        environment_type: row.get("type")?,
+        description: row.get("description")?,
+        last_modified_at: row.get("last_modified_at")?,
+        last_reported_at: row.get("last_reported_at")?,
+        last_changed_at,
+        // As its latest snapshot: without provenance, none is compliant.
+        state: last_changed_at.map(|_| false),
+        include_scaling: row.get("include_scaling")?,
+        tags: Map::new(),
+        policies: names("policies")?,
+        included_environments: names("included_environments")?,
+    })
+}

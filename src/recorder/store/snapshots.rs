@@ -1,0 +1,158 @@
+//! Snapshots in the file.
+
+use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
+
+use super::json::Json;
+use super::{Store, StoreError};
+use crate::api::wire::{ECS, EcsReport};
+use crate::recorder::expression::Expression;
+use crate::recorder::record::{StoredArtifact, next_snapshot};
+
+/// A snapshot as it is in the file. Times are in seconds since the Unix epoch.
+#[derive(Debug)]
+pub(in crate::recorder) struct StoredSnapshot {
+    pub(in crate::recorder) index: u32,
+    pub(in crate::recorder) created_at: f64,
+    /// When the one after it was recorded; `None` for the latest.
+    pub(in crate::recorder) next_created_at: Option<f64>,
+    /// The type of its environment.
+    pub(in crate::recorder) environment_type: String,
+    /// In the order of their identities, those that exited among them.
+    pub(in crate::recorder) artifacts: Vec<StoredArtifact>,
+}
+
+/// What became of a report.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::recorder) enum Reported {
+    NewSnapshot,
+    NothingNew,
+    NoEnvironment,
+    /// The environment is of this type, and not ECS.
+    OtherType(String),
+}
+
+/// The answer to an expression.
+#[derive(Debug)]
+pub(in crate::recorder) enum Found {
+    Snapshot(StoredSnapshot),
+    NoEnvironment,
+    NoSnapshot {
+        /// What the expression came to.
+        index: i64,
+        /// How many snapshots there are.
+        count: u32,
+    },
+}
+
+impl Store {
+    /// Records what runs: a new snapshot where `report` differs from the latest, and in any case
+    /// that it was reported.
+    pub(in crate::recorder) async fn report(
+        &self,
+        org: &str,
+        environment: &str,
+        report: EcsReport,
+    ) -> Result<Reported, StoreError> {
+        let operation =
+            format!("record a report to environment '{environment}' of organization '{org}'");
+        let (org, environment) = (org.to_owned(), environment.to_owned());
+        self.run(operation, move |connection, clock| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let found = transaction
+                .prepare_cached(
+                    "SELECT id, type, include_scaling FROM environment WHERE org = ? AND name = ?",
+                )?
+                .query_row([org, environment], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get(2)?))
+                })
+                .optional()?;
+            let Some((id, environment_type, include_scaling)) = found else {
+                return Ok(Reported::NoEnvironment);
+            };
+            if environment_type != ECS {
+                return Ok(Reported::OtherType(environment_type));
+            }
+            let latest = transaction
+                .prepare_cached(
+                    "SELECT snapshot_index, created_at, artifacts FROM snapshot
+                     WHERE environment_id = ? ORDER BY snapshot_index DESC LIMIT 1",
+                )?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()?;
+            let (count, latest_at, Json(latest)) =
+                latest.unwrap_or((0_u32, f64::MIN, Json(Vec::new())));
+            let now = clock.now();
+            let next = next_snapshot(&latest, &report, include_scaling);
+            if let Some(artifacts) = &next {
+                // A clock that was set back does not put a snapshot before the one it follows.
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO snapshot
+                             (environment_id, snapshot_index, created_at, artifacts)
+                         VALUES (?, ?, ?, ?)",
+                    )?
+                    .execute(params![id, count + 1, now.max(latest_at), Json(artifacts)])?;
+            }
+            transaction
+                .prepare_cached(
+                    "UPDATE environment SET last_reported_at = ?1, last_modified_at = ?1
+                     WHERE id = ?2",
+                )?
+                .execute(params![now, id])?;
+            transaction.commit()?;
+            Ok(if next.is_some() { Reported::NewSnapshot } else { Reported::NothingNew })
+        })
+        .await
+    }
+
+    pub(in crate::recorder) async fn snapshot(
+        &self,
+        org: &str,
+        environment: &str,
+        expression: Expression,
+    ) -> Result<Found, StoreError> {
+        let operation =
+            format!("read snapshot '{environment}{expression}' of organization '{org}'");
+        let (org, environment) = (org.to_owned(), environment.to_owned());
+        self.run(operation, move |connection, _| {
+            let transaction = connection.transaction()?;
+            let found = transaction
+                .prepare_cached(
+                    "SELECT id, type, (SELECT coalesce(max(snapshot_index), 0) FROM snapshot
+                                       WHERE environment_id = environment.id)
+                     FROM environment WHERE org = ? AND name = ?",
+                )?
+                .query_row([org, environment], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?))
+                })
+                .optional()?;
+            let Some((id, environment_type, count)) = found else {
+                return Ok(Found::NoEnvironment);
+            };
+            let resolved = expression.resolve(count);
+            let no_snapshot = Found::NoSnapshot { index: resolved, count };
+            let Some(index) = u32::try_from(resolved).ok().filter(|it| (1..=count).contains(it))
+            else {
+                return Ok(no_snapshot);
+            };
+            let (created_at, next_created_at, Json(artifacts)) = transaction
+                .prepare_cached(
+                    "SELECT created_at, artifacts,
+                            (SELECT created_at FROM snapshot AS next
+                             WHERE next.environment_id = snapshot.environment_id
+                               AND next.snapshot_index = snapshot.snapshot_index + 1)
+                     FROM snapshot WHERE environment_id = ? AND snapshot_index = ?",
+                )?
+                .query_row(params![id, index], |row| Ok((row.get(0)?, row.get(2)?, row.get(1)?)))?;
+            Ok(Found::Snapshot(StoredSnapshot {
+                index,
+                created_at,
+                next_created_at,
+                environment_type,
+                artifacts,
+            }))
+        })
+        .await
+    }
+}

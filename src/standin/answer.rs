@@ -1,0 +1,237 @@
+//! The operations: a request against the world, and ECS's answer.
+
+use serde_json::{Map, Value, json};
+
+use super::error::ApiError;
+use super::faults::Faults;
+use super::operation::Operation;
+use super::page::Listing;
+use super::request::{
+    DescribeClusters, DescribeServices, DescribeTasks, ListClusters, ListServices, ListTasks,
+    Request,
+};
+use super::wire;
+use super::world::{Cluster, World};
+
+/// Used where a request names no cluster.
+const DEFAULT_CLUSTER: &str = "default";
+
+/// The answer to a request, or the error that ECS would give.
+///
+/// `faults` decides which listings never end and which tasks are lost before they are described.
+pub(super) fn answer(
+    world: &World,
+    faults: &mut Faults,
+    request: &Request,
+) -> Result<Value, ApiError> {
+    match request {
+        Request::ListClusters(request) => list_clusters(world, faults, request),
+        Request::DescribeClusters(request) => describe_clusters(world, request),
+        Request::ListTasks(request) => list_tasks(world, faults, request),
+        Request::DescribeTasks(request) => describe_tasks(world, faults, request),
+        Request::ListServices(request) => list_services(world, faults, request),
+        Request::DescribeServices(request) => describe_services(world, request),
+    }
+}
+
+/// The resource that IAM checks a request against.
+pub(super) fn resource(world: &World, request: &Request) -> String {
+    let cluster = |given: &Option<String>| {
+        let given = given.as_deref().unwrap_or(DEFAULT_CLUSTER);
+        local_name(given, &world.arn("cluster/")).to_owned()
+    };
+    match request {
+        Request::ListClusters(_) | Request::ListTasks(_) | Request::ListServices(_) => {
+            "*".to_owned()
+        }
+        Request::DescribeClusters(request) => {
+            let first = request.clusters.as_ref().and_then(|all| all.first());
+            world.cluster_arn(&cluster(&first.cloned()))
+        }
+        Request::DescribeTasks(request) => {
+            let prefix = world.task_arn(&cluster(&request.cluster), "");
+            full_arn(request.tasks.first().map_or("*", String::as_str), &prefix)
+        }
+        Request::DescribeServices(request) => {
+            let prefix = world.service_arn(&cluster(&request.cluster), "");
+            full_arn(request.services.first().map_or("*", String::as_str), &prefix)
+        }
+    }
+}
+
+fn list_clusters(
+    world: &World,
+    faults: &Faults,
+    request: &ListClusters,
+) -> Result<Value, ApiError> {
+    let listing = Listing {
+        scope: Operation::ListClusters.name().to_owned(),
+        max_results: request.max_results,
+        next_token: request.next_token.as_deref(),
+        default_size: 100,
+        cap: world.page_size_cap,
+        endless: faults.never_ends(Operation::ListClusters),
+    };
+    let listed = world.clusters.iter().filter(|(_, cluster)| cluster.listed);
+    let (page, token) = listing.page(listed.map(|(name, _)| name.as_str()))?;
+    let arns = page.into_iter().map(|name| world.cluster_arn(name));
+    Ok(list("clusterArns", arns, token))
+}
+
+fn describe_clusters(world: &World, request: &DescribeClusters) -> Result<Value, ApiError> {
+    let default = [DEFAULT_CLUSTER.to_owned()];
+    let asked = match request.clusters.as_deref() {
+        None | Some([]) => &default,
+        Some(asked) => asked,
+    };
+    at_most(100, asked, "Clusters")?;
+    let prefix = world.arn("cluster/");
+    let mut clusters = Vec::new();
+    let mut failures = Vec::new();
+    for given in asked {
+        match world.clusters.get_key_value(local_name(given, &prefix)) {
+            Some((name, cluster)) => clusters.push(wire::cluster(world, name, cluster)),
+            None => failures.push(wire::missing(&full_arn(given, &prefix))),
+        }
+    }
+    Ok(json!({"clusters": clusters, "failures": failures}))
+}
+
+fn list_tasks(world: &World, faults: &Faults, request: &ListTasks) -> Result<Value, ApiError> {
+    let (name, cluster) = active_cluster(world, request.cluster.as_deref())?;
+    let desired = request.desired_status.as_deref().unwrap_or("RUNNING");
+    if !["RUNNING", "PENDING", "STOPPED"].contains(&desired) {
+        return Err(ApiError::invalid_parameter(
+            "desiredStatus must be RUNNING, PENDING or STOPPED.",
+        ));
+    }
+    let prefix = world.service_arn(name, "");
+    let service = request.service_name.as_deref().map(|given| local_name(given, &prefix));
+    if service.is_some_and(|service| !cluster.services.contains(service)) {
+        return Err(ApiError::service_not_found());
+    }
+    let listing = Listing {
+        scope: format!("ListTasks\n{name}\n{desired}\n{service:?}"),
+        max_results: request.max_results,
+        next_token: request.next_token.as_deref(),
+        default_size: 100,
+        cap: world.page_size_cap,
+        endless: faults.never_ends(Operation::ListTasks),
+    };
+    // ECS lists nothing as PENDING: it is never a desired status.
+    let listed = cluster.tasks.iter().filter(|(_, task)| {
+        desired != "PENDING"
+            && task.desired_status == desired
+            && (service.is_none() || task.service.as_deref() == service)
+    });
+    let (page, token) = listing.page(listed.map(|(id, _)| id.as_str()))?;
+    let arns = page.into_iter().map(|id| world.task_arn(name, id));
+    Ok(list("taskArns", arns, token))
+}
+
+fn describe_tasks(
+    world: &World,
+    faults: &mut Faults,
+    request: &DescribeTasks,
+) -> Result<Value, ApiError> {
+    let (name, cluster) = active_cluster(world, request.cluster.as_deref())?;
+    not_empty(&request.tasks, "Tasks")?;
+    at_most(100, &request.tasks, "Tasks")?;
+    let prefix = world.task_arn(name, "");
+    let mut tasks = Vec::new();
+    let mut failures = Vec::new();
+    for given in &request.tasks {
+        match cluster.tasks.get_key_value(local_name(given, &prefix)) {
+            Some((id, task)) if !faults.loses(id) => {
+                tasks.push(wire::task(world, name, id, task));
+            }
+            _ => failures.push(wire::missing(&full_arn(given, &prefix))),
+        }
+    }
+    Ok(json!({"tasks": tasks, "failures": failures}))
+}
+
+fn list_services(
+    world: &World,
+    faults: &Faults,
+    request: &ListServices,
+) -> Result<Value, ApiError> {
+    let (name, cluster) = active_cluster(world, request.cluster.as_deref())?;
+    let listing = Listing {
+        scope: format!("ListServices\n{name}"),
+        max_results: request.max_results,
+        next_token: request.next_token.as_deref(),
+        default_size: 10,
+        cap: world.page_size_cap,
+        endless: faults.never_ends(Operation::ListServices),
+    };
+    let (page, token) = listing.page(cluster.services.iter().map(String::as_str))?;
+    let arns = page.into_iter().map(|service| world.service_arn(name, service));
+    Ok(list("serviceArns", arns, token))
+}
+
+fn describe_services(world: &World, request: &DescribeServices) -> Result<Value, ApiError> {
+    let (name, cluster) = active_cluster(world, request.cluster.as_deref())?;
+    not_empty(&request.services, "Services")?;
+    at_most(10, &request.services, "Services")?;
+    let prefix = world.service_arn(name, "");
+    let mut services = Vec::new();
+    let mut failures = Vec::new();
+    for given in &request.services {
+        match cluster.services.get(local_name(given, &prefix)) {
+            Some(service) => services.push(wire::service(world, name, cluster, service)),
+            None => failures.push(wire::missing(&full_arn(given, &prefix))),
+        }
+    }
+    Ok(json!({"services": services, "failures": failures}))
+}
+
+/// The cluster that a request names, which must be there and not deleted.
+fn active_cluster<'w>(
+    world: &'w World,
+    given: Option<&str>,
+) -> Result<(&'w str, &'w Cluster), ApiError> {
+    let name = local_name(given.unwrap_or(DEFAULT_CLUSTER), &world.arn("cluster/")).to_owned();
+    world
+        .clusters
+        .get_key_value(&name)
+        .filter(|(_, cluster)| cluster.status != "INACTIVE")
+        .map(|(name, cluster)| (name.as_str(), cluster))
+        .ok_or_else(ApiError::cluster_not_found)
+}
+
+/// What follows `prefix` in an ARN. A bare name, and an ARN of somewhere else, stay as they are:
+/// the latter is no name, so nothing is found under it.
+fn local_name<'g>(given: &'g str, prefix: &str) -> &'g str {
+    given.strip_prefix(prefix).unwrap_or(given)
+}
+
+/// The ARN of something given by name or ARN.
+fn full_arn(given: &str, prefix: &str) -> String {
+    if given.starts_with("arn:") { given.to_owned() } else { format!("{prefix}{given}") }
+}
+
+fn not_empty(asked: &[String], what: &str) -> Result<(), ApiError> {
+    if asked.is_empty() {
+        return Err(ApiError::invalid_parameter(format!("{what} cannot be empty.")));
+    }
+    Ok(())
+}
+
+fn at_most(limit: usize, asked: &[String], what: &str) -> Result<(), ApiError> {
+    if asked.len() > limit {
+        return Err(ApiError::invalid_parameter(format!(
+            "{what} cannot have more than {limit} elements."
+        )));
+    }
+    Ok(())
+}
+
+fn list(name: &str, arns: impl Iterator<Item = String>, next_token: Option<String>) -> Value {
+    let mut answer = Map::new();
+    answer.insert(name.to_owned(), arns.collect());
+    if let Some(token) = next_token {
+        answer.insert("nextToken".to_owned(), token.into());
+    }
+    Value::Object(answer)
+}

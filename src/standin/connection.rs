@@ -1,0 +1,125 @@
+//! Connections that can be reset from within a request.
+//!
+//! An HTTP server always answers, or closes in an orderly way. A network does neither when it
+//! breaks, so the listener hands out streams with a [`Line`] that cuts them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A listener whose connections can be cut.
+pub(super) struct Severable(pub(super) TcpListener);
+
+/// One connection, as its requests hold it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Line(Arc<AtomicBool>);
+
+impl Line {
+    /// The connection is reset instead of being written to again.
+    pub(super) fn cut(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_cut(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Listener for Severable {
+    type Io = Stream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Stream, SocketAddr) {
+        loop {
+            match self.0.accept().await {
+                Ok((tcp, peer)) => {
+                    // Without it a small answer can wait 40 ms; that it cannot be set is no reason
+                    // to refuse the connection.
+                    let _ = tcp.set_nodelay(true);
+                    let line = Line::default();
+                    return (Stream { tcp, line }, peer);
+                }
+                // Out of file descriptors, most likely: others must close first.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, Severable>> for Line {
+    fn connect_info(stream: IncomingStream<'_, Severable>) -> Self {
+        stream.io().line.clone()
+    }
+}
+
+/// A connection.
+pub(super) struct Stream {
+    tcp: TcpStream,
+    line: Line,
+}
+
+impl Stream {
+    /// Whether it may be written to; if not, closing it now resets it.
+    fn writable(&self) -> io::Result<()> {
+        if !self.line.is_cut() {
+            return Ok(());
+        }
+        self.tcp.set_zero_linger()?;
+        Err(io::ErrorKind::ConnectionReset.into())
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.writable()?;
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.writable()?;
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}

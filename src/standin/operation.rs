@@ -1,0 +1,59 @@
+//! The operations that the stand-in knows.
+
+use std::fmt;
+
+/// What comes before the operation's name in the `X-Amz-Target` header.
+const TARGET_PREFIX: &str = "AmazonEC2ContainerServiceV20141113.";
+
+/// An ECS API operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// Names the clusters, a page at a time.
+    ListClusters,
+    /// Describes at most 100 clusters.
+    DescribeClusters,
+    /// Names the tasks of one cluster and one desired status, a page at a time.
+    ListTasks,
+    /// Describes at most 100 tasks of one cluster.
+    DescribeTasks,
+    /// Names the services of one cluster, a page at a time.
+    ListServices,
+    /// Describes at most 10 services of one cluster.
+    DescribeServices,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 6] = [
+        Self::ListClusters,
+        Self::DescribeClusters,
+        Self::ListTasks,
+        Self::DescribeTasks,
+        Self::ListServices,
+        Self::DescribeServices,
+    ];
+
+    /// The name in the API, which is also the IAM action after `ecs:`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ListClusters => "ListClusters",
+            Self::DescribeClusters => "DescribeClusters",
+            Self::ListTasks => "ListTasks",
+            Self::DescribeTasks => "DescribeTasks",
+            Self::ListServices => "ListServices",
+            Self::DescribeServices => "DescribeServices",
+        }
+    }
+
+    /// The operation that an `X-Amz-Target` header names, if the stand-in knows it.
+    pub(super) fn of_target(target: &str) -> Option<Self> {
+        let name = target.strip_prefix(TARGET_PREFIX)?;
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,103 @@
+//! Pages of a listing, and the tokens that lead from one to the next.
+//!
+//! A token says after which entry the next page begins, so that tasks which come and go between
+//! two pages neither repeat nor hide the others. It is sealed with what it was given out for, so
+//! that a token of another listing, or a made-up one, is told apart without remembering any.
+
+use sha2::{Digest, Sha256};
+
+use super::error::ApiError;
+
+/// Length of a token's seal, in characters.
+const SEAL: usize = 32;
+
+/// A listing as it was asked for.
+#[derive(Debug)]
+pub(super) struct Listing<'a> {
+    /// What is listed, filters included: a token is good for the same scope only.
+    pub(super) scope: String,
+    pub(super) max_results: Option<i64>,
+    pub(super) next_token: Option<&'a str>,
+    /// The page size where `max_results` is left out.
+    pub(super) default_size: usize,
+    /// A smaller page size that the world asks for.
+    pub(super) cap: Option<usize>,
+    /// Whether the last page, too, has a token, and every page after it.
+    pub(super) endless: bool,
+}
+
+/// Where a page begins.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Position {
+    /// The last entry of the page before; empty at the beginning.
+    after: String,
+    /// How many pages past the end an endless listing has gone, so that no token comes twice.
+    beyond: u64,
+}
+
+impl Listing<'_> {
+    /// The page of `entries` (sorted) that was asked for, and the token of the next one.
+    ///
+    /// # Errors
+    /// `InvalidParameterException` for a page size out of range or a token that was not given out
+    /// for this listing.
+    pub(super) fn page<'e>(
+        &self,
+        entries: impl Iterator<Item = &'e str>,
+    ) -> Result<(Vec<&'e str>, Option<String>), ApiError> {
+        let size = self.size()?;
+        let start = self.start()?;
+        let mut rest = entries.skip_while(|entry| *entry <= start.after.as_str()).peekable();
+        let page: Vec<&str> = rest.by_ref().take(size).collect();
+        let more = rest.peek().is_some();
+        let next = Position {
+            after: page.last().map_or(start.after, |last| (*last).to_owned()),
+            beyond: start.beyond + u64::from(!more),
+        };
+        let token = (more || self.endless).then(|| next.token(&self.scope));
+        Ok((page, token))
+    }
+
+    fn size(&self) -> Result<usize, ApiError> {
+        let asked = match self.max_results {
+            None => self.default_size,
+            Some(asked) => {
+                usize::try_from(asked).ok().filter(|asked| (1..=100).contains(asked)).ok_or_else(
+                    || ApiError::invalid_parameter("maxResults must be between 1 and 100."),
+                )?
+            }
+        };
+        Ok(self.cap.map_or(asked, |cap| asked.min(cap.max(1))))
+    }
+
+    fn start(&self) -> Result<Position, ApiError> {
+        match self.next_token {
+            None => Ok(Position::default()),
+            Some(token) => Position::of_token(token, &self.scope)
+                .ok_or_else(|| ApiError::invalid_parameter("Invalid token.")),
+        }
+    }
+}
+
+impl Position {
+    fn token(&self, scope: &str) -> String {
+        let place = format!("{}/{}", self.beyond, self.after);
+        format!("{}{}", seal(scope, &place), hex::encode(place))
+    }
+
+    fn of_token(token: &str, scope: &str) -> Option<Self> {
+        let (sealed, place) = token.split_at_checked(SEAL)?;
+        let place = String::from_utf8(hex::decode(place).ok()?).ok()?;
+        if seal(scope, &place) != sealed {
+            return None;
+        }
+        let (beyond, after) = place.split_once('/')?;
+        Some(Self { after: after.to_owned(), beyond: beyond.parse().ok()? })
+    }
+}
+
+fn seal(scope: &str, place: &str) -> String {
+    let mut seal = hex::encode(Sha256::digest(format!("{scope}\n{place}")));
+    seal.truncate(SEAL);
+    seal
+}

@@ -1,0 +1,120 @@
+//! ECS's request quotas, as token buckets.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use super::operation::Operation;
+
+/// A bucket that several operations drink from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quota {
+    /// `ListClusters` and `DescribeClusters`.
+    ClusterReads,
+    /// `ListTasks` and `DescribeTasks`.
+    ClusterResourceReads,
+    /// `ListServices` and `DescribeServices`.
+    ServiceReads,
+}
+
+impl Quota {
+    /// The bucket that an operation drinks from.
+    pub fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::ListClusters | Operation::DescribeClusters => Self::ClusterReads,
+            Operation::ListTasks | Operation::DescribeTasks => Self::ClusterResourceReads,
+            Operation::ListServices | Operation::DescribeServices => Self::ServiceReads,
+        }
+    }
+}
+
+/// The buckets. A call that finds its bucket empty is answered with `ThrottlingException`.
+///
+/// They refill by tokio's clock, so that a test with paused time decides how fast.
+#[derive(Debug, Clone, Default)]
+pub struct Quotas {
+    buckets: BTreeMap<Quota, Bucket>,
+}
+
+impl Quotas {
+    /// The quotas that AWS documents for every account and region.
+    pub fn documented() -> Self {
+        Self::default()
+            .with(Quota::ClusterReads, 50, 20)
+            .with(Quota::ClusterResourceReads, 100, 20)
+            .with(Quota::ServiceReads, 100, 20)
+    }
+
+    /// With one bucket that holds `burst` calls, is full now and is refilled by `per_second` calls
+    /// a second. Operations whose bucket was never set are not throttled.
+    #[must_use]
+    pub fn with(mut self, quota: Quota, burst: u32, per_second: u32) -> Self {
+        let bucket = Bucket {
+            burst: f64::from(burst),
+            per_second: f64::from(per_second),
+            level: f64::from(burst),
+            filled: Instant::now(),
+        };
+        self.buckets.insert(quota, bucket);
+        self
+    }
+
+    /// Takes one call's worth; `false` is a throttled call, which costs nothing.
+    pub(super) fn take(&mut self, operation: Operation) -> bool {
+        match self.buckets.get_mut(&Quota::of(operation)) {
+            Some(bucket) => bucket.take(Instant::now()),
+            None => true,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Bucket {
+    burst: f64,
+    per_second: f64,
+    level: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Instant) -> bool {
+        let refill = now.duration_since(self.filled).as_secs_f64() * self.per_second;
+        self.level = (self.level + refill).min(self.burst);
+        self.filled = now;
+        if self.level < 1.0 {
+            return false;
+        }
+        self.level -= 1.0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn granted(quotas: &mut Quotas, operation: Operation, calls: usize) -> usize {
+        (0..calls).filter(|_| quotas.take(operation)).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_granted_and_then_the_sustained_rate() {
+        let mut quotas = Quotas::documented();
+        assert_eq!(granted(&mut quotas, Operation::ListClusters, 200), 50);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(granted(&mut quotas, Operation::DescribeClusters, 200), 20);
+        tokio::time::advance(Duration::from_hours(1)).await;
+        assert_eq!(granted(&mut quotas, Operation::ListClusters, 200), 50);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn listing_and_describing_tasks_share_a_bucket_that_clusters_do_not_touch() {
+        let mut quotas = Quotas::documented();
+        assert_eq!(granted(&mut quotas, Operation::ListTasks, 60), 60);
+        assert_eq!(granted(&mut quotas, Operation::DescribeTasks, 60), 40);
+        assert_eq!(granted(&mut quotas, Operation::ListClusters, 10), 10);
+        assert_eq!(granted(&mut quotas, Operation::ListServices, 10), 10);
+    }
+}

@@ -1,0 +1,208 @@
+//! The HTTP server, and the handle by which its owner steers it.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, Method, Request as HttpRequest, Response};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::backend::{Backend, Outcome, Reply};
+use super::calls::Calls;
+use super::connection::{Line, Severable};
+use super::error::ApiError;
+use super::faults::Faults;
+use super::operation::Operation;
+use super::request::Request;
+use super::world::World;
+
+/// Far above any request that ECS accepts, in bytes.
+const LARGEST_REQUEST: usize = 2 * 1024 * 1024;
+
+/// A running stand-in. It stops when this is dropped: calls that are still waiting for an answer
+/// then see their connection reset.
+pub struct StandIn {
+    address: SocketAddr,
+    shared: Shared,
+    /// Dropped with this handle, by which the server learns of it.
+    _alive: watch::Sender<()>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    backend: Arc<Mutex<Backend>>,
+    alive: watch::Receiver<()>,
+}
+
+impl StandIn {
+    /// Starts on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// When no socket can be bound.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O and time.
+    pub async fn start(world: World) -> io::Result<Self> {
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), world).await
+    }
+
+    /// Starts on this address; port 0 is any free one.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O and time.
+    pub async fn start_at(address: SocketAddr, world: World) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let (sender, alive) = watch::channel(());
+        let shared = Shared { backend: Arc::new(Mutex::new(Backend::new(world))), alive };
+        let router = Router::new().fallback(serve).with_state(shared.clone());
+        let service = router.into_make_service_with_connect_info::<Line>();
+        let server = axum::serve(Severable(listener), service)
+            .with_graceful_shutdown(shared.clone().stopped());
+        tokio::spawn(server.into_future());
+        Ok(Self { address, shared, _alive: sender })
+    }
+
+    /// Where it listens, as an SDK's `endpoint_url`: `http://127.0.0.1:PORT`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Changes the world, or reads it, between two calls.
+    pub fn update<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        change(&mut self.shared.backend().world)
+    }
+
+    /// Puts another world in place of this one.
+    pub fn set_world(&self, world: World) {
+        self.shared.backend().world = world;
+    }
+
+    /// Changes what goes wrong from now on.
+    pub fn faults<T>(&self, change: impl FnOnce(&mut Faults) -> T) -> T {
+        change(&mut self.shared.backend().faults)
+    }
+
+    /// Changes the world once the `nth` call of `operation` (from 1, since the start) has its
+    /// answer, before that answer leaves. At once if that many calls were made already.
+    pub fn on_call(
+        &self,
+        operation: Operation,
+        nth: u64,
+        change: impl FnOnce(&mut World) + Send + 'static,
+    ) {
+        let mut backend = self.shared.backend();
+        backend.on_call(operation, nth, Box::new(change));
+    }
+
+    /// The calls so far.
+    pub fn calls(&self) -> Calls {
+        self.shared.backend().calls.clone()
+    }
+}
+
+impl Shared {
+    fn backend(&self) -> MutexGuard<'_, Backend> {
+        // A panic in a caller's closure leaves a world that is odd, not unsafe.
+        self.backend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when the stand-in was dropped.
+    async fn stopped(mut self) {
+        while self.alive.changed().await.is_ok() {}
+    }
+}
+
+async fn serve(
+    State(shared): State<Shared>,
+    ConnectInfo(line): ConnectInfo<Line>,
+    request: HttpRequest<Body>,
+) -> Response<Body> {
+    let (operation, body) = match receive(request).await {
+        Ok(received) => received,
+        Err(error) => return response(Reply::from(error), 0),
+    };
+    let request = Request::read(operation, &body);
+    let (call, fault, latency) = shared.backend().begin(operation, &request, &body);
+    if !latency.is_zero() && !waited(&shared, latency).await {
+        return reset(&line);
+    }
+    let (outcome, number) = {
+        let mut backend = shared.backend();
+        let outcome = backend.finish(call, fault, request);
+        (outcome, backend.calls.total())
+    };
+    match outcome {
+        Outcome::Reply(reply) => response(reply, number),
+        Outcome::Reset => reset(&line),
+        Outcome::Silence => {
+            shared.stopped().await;
+            reset(&line)
+        }
+    }
+}
+
+/// Whether the time passed before the stand-in stopped.
+async fn waited(shared: &Shared, time: Duration) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(time) => true,
+        () = shared.clone().stopped() => false,
+    }
+}
+
+/// The operation and the body of a request.
+async fn receive(request: HttpRequest<Body>) -> Result<(Operation, Vec<u8>), ApiError> {
+    let (head, body) = request.into_parts();
+    if head.method != Method::POST || head.uri.path() != "/" {
+        return Err(ApiError::unknown_operation("The ECS API takes POST requests to / only."));
+    }
+    let operation = operation(&head.headers)?;
+    let body = to_bytes(body, LARGEST_REQUEST).await.map_err(|_| {
+        ApiError::unreadable(format!(
+            "The request broke off, or is larger than {LARGEST_REQUEST} bytes."
+        ))
+    })?;
+    Ok((operation, body.to_vec()))
+}
+
+fn operation(headers: &HeaderMap) -> Result<Operation, ApiError> {
+    let target = headers
+        .get("x-amz-target")
+        .ok_or_else(|| ApiError::unknown_operation("The request has no X-Amz-Target header."))?;
+    target.to_str().ok().and_then(Operation::of_target).ok_or_else(|| {
+        ApiError::unknown_operation(format!("The stand-in does not know {target:?}."))
+    })
+}
+
+/// An answer; `number` makes its request id.
+fn response(reply: Reply, number: u64) -> Response<Body> {
+    Response::builder()
+        .status(reply.status)
+        .header("content-type", reply.content_type)
+        .header("x-amzn-requestid", format!("00000000-0000-4000-8000-{number:012x}"))
+        .body(Body::from(reply.body))
+        // A scripted status or content type that HTTP does not allow.
+        .unwrap_or_else(|_| status_only(500))
+}
+
+/// Cuts the connection. What this gives is never sent.
+fn reset(line: &Line) -> Response<Body> {
+    line.cut();
+    status_only(500)
+}
+
+fn status_only(status: u16) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    if let Ok(status) = status.try_into() {
+        *response.status_mut() = status;
+    }
+    response
+}

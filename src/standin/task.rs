@@ -1,0 +1,205 @@
+//! A task and its containers.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// A task. Its id is the key under which a [`Cluster`](super::Cluster) holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Name of the service that started it; `None` for a standalone task.
+    pub service: Option<String>,
+    /// The `group`, where it is not the usual `service:NAME` or `family:FAMILY`.
+    pub group: Option<String>,
+    /// Family of its task definition.
+    pub family: String,
+    /// What ECS wants of it: `RUNNING` or `STOPPED`. Decides which listing names it.
+    pub desired_status: String,
+    /// What it was last seen to be: `PENDING`, `RUNNING`, `DEACTIVATING`, `STOPPED` and others.
+    pub last_status: String,
+    /// `FARGATE`, `EC2` or `EXTERNAL`; left out of the answer when `None`.
+    pub launch_type: Option<String>,
+    /// When it was asked for; left out of the answer when `None`.
+    pub created_at: Option<Timestamp>,
+    /// When its containers started; left out of the answer when `None`, as before the start.
+    pub started_at: Option<Timestamp>,
+    /// Who started it, for a service the deployment's id; left out of the answer when `None`.
+    pub started_by: Option<String>,
+    /// Its containers, in the order of the answer.
+    pub containers: Vec<Container>,
+    /// Laid over the description of this task, to script answers that ECS should never give.
+    ///
+    /// An object's entries replace those of the same name, and a `null` entry removes it. Anything
+    /// but an object replaces the whole description.
+    pub raw: Option<Value>,
+}
+
+impl Task {
+    /// A running task of a service, its family named like the service, without containers.
+    pub fn of_service(service: &str) -> Self {
+        Self { service: Some(service.to_owned()), ..Self::standalone(service) }
+    }
+
+    /// A running task that no service started, without containers.
+    pub fn standalone(family: &str) -> Self {
+        Self {
+            service: None,
+            group: None,
+            family: family.to_owned(),
+            desired_status: "RUNNING".to_owned(),
+            last_status: "RUNNING".to_owned(),
+            launch_type: Some("FARGATE".to_owned()),
+            created_at: None,
+            started_at: None,
+            started_by: None,
+            containers: Vec::new(),
+            raw: None,
+        }
+    }
+
+    /// Running, created and started at `started_at`.
+    #[must_use]
+    pub fn running_since(mut self, started_at: Timestamp) -> Self {
+        self.created_at = Some(started_at);
+        self.run(started_at);
+        self
+    }
+
+    /// See [`Task::drain`].
+    #[must_use]
+    pub fn draining(mut self) -> Self {
+        self.drain();
+        self
+    }
+
+    /// Wanted, and not started yet: no `startedAt`, its containers pending.
+    #[must_use]
+    pub fn pending(mut self) -> Self {
+        self.started_at = None;
+        self.set_status("RUNNING", "PENDING");
+        self
+    }
+
+    /// See [`Task::stop`].
+    #[must_use]
+    pub fn stopped(mut self) -> Self {
+        self.stop();
+        self
+    }
+
+    /// One more container, with an image and a digest, in the state that the task is in.
+    #[must_use]
+    pub fn container(self, name: &str, image: &str, digest: &str) -> Self {
+        self.with(Container::named(name).image(image).digest(digest))
+    }
+
+    /// One more container, in the state that the task is in unless it says otherwise.
+    #[must_use]
+    pub fn with(mut self, mut container: Container) -> Self {
+        let status = container_status(&self.last_status);
+        container.last_status.get_or_insert(status.to_owned());
+        self.containers.push(container);
+        self
+    }
+
+    /// Lays `raw` over the description of this task; see the field of that name.
+    #[must_use]
+    pub fn raw(mut self, raw: Value) -> Self {
+        self.raw = Some(raw);
+        self
+    }
+
+    /// Its containers start.
+    pub fn run(&mut self, started_at: Timestamp) {
+        self.started_at = Some(started_at);
+        self.set_status("RUNNING", "RUNNING");
+    }
+
+    /// Told to stop, its containers still running: listed as `STOPPED` only.
+    pub fn drain(&mut self) {
+        self.set_status("STOPPED", "DEACTIVATING");
+    }
+
+    /// Stopped, and still listed as `STOPPED`, as ECS does for an hour or more.
+    pub fn stop(&mut self) {
+        self.set_status("STOPPED", "STOPPED");
+        for container in &mut self.containers {
+            container.exit_code.get_or_insert(0);
+        }
+    }
+
+    fn set_status(&mut self, desired: &str, last: &str) {
+        desired.clone_into(&mut self.desired_status);
+        last.clone_into(&mut self.last_status);
+        for container in &mut self.containers {
+            container.last_status = Some(container_status(last).to_owned());
+        }
+    }
+}
+
+/// The status of the containers of a task whose last status is `task`.
+fn container_status(task: &str) -> &'static str {
+    match task {
+        "PROVISIONING" | "PENDING" | "ACTIVATING" => "PENDING",
+        "DEPROVISIONING" | "STOPPED" => "STOPPED",
+        _ => "RUNNING",
+    }
+}
+
+/// A container of a task. What is `None` is left out of the answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Container {
+    /// Name in the task definition.
+    pub name: Option<String>,
+    /// Image as the task definition names it; `GuardDuty` sidecars have none.
+    pub image: Option<String>,
+    /// `sha256:…`; absent for images of which the agent learnt no digest.
+    pub image_digest: Option<String>,
+    /// `PENDING`, `RUNNING` or `STOPPED`.
+    pub last_status: Option<String>,
+    /// The container runtime's id.
+    pub runtime_id: Option<String>,
+    /// What it exited with.
+    pub exit_code: Option<i32>,
+}
+
+impl Container {
+    /// A container of which nothing is known but its name.
+    pub fn named(name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// With an image.
+    #[must_use]
+    pub fn image(mut self, image: &str) -> Self {
+        self.image = Some(image.to_owned());
+        self
+    }
+
+    /// With a digest, `sha256:…`.
+    #[must_use]
+    pub fn digest(mut self, digest: &str) -> Self {
+        self.image_digest = Some(digest.to_owned());
+        self
+    }
+
+    /// In a state of its own, whatever the task's: `PENDING`, `RUNNING` or `STOPPED`.
+    #[must_use]
+    pub fn last_status(mut self, status: &str) -> Self {
+        self.last_status = Some(status.to_owned());
+        self
+    }
+
+    /// With the container runtime's id.
+    #[must_use]
+    pub fn runtime_id(mut self, id: &str) -> Self {
+        self.runtime_id = Some(id.to_owned());
+        self
+    }
+
+    /// Stopped, with this exit code.
+    #[must_use]
+    pub fn exited(mut self, code: i32) -> Self {
+        self.exit_code = Some(code);
+        self.last_status("STOPPED")
+    }
+}
