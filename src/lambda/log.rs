@@ -11,11 +11,12 @@ use crate::report::{EnvironmentOutcome, Outcome, Verdict};
 const MOST_ROWS: usize = 100;
 
 /// Writes events to the log at the level, and in the form, that the function is configured with.
+///
+/// Never below INFO: there the SDK and the HTTP clients tell of headers and payloads, and so of
+/// secrets.
 pub(super) fn init() {
     let variable = |name: &str| std::env::var(name).unwrap_or_default().to_ascii_lowercase();
     let level = match variable("AWS_LAMBDA_LOG_LEVEL").as_str() {
-        "trace" => LevelFilter::TRACE,
-        "debug" => LevelFilter::DEBUG,
         "warn" => LevelFilter::WARN,
         "error" | "fatal" => LevelFilter::ERROR,
         _ => LevelFilter::INFO,

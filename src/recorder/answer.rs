@@ -1,6 +1,8 @@
 //! Refusals, in the API's form.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::iter;
 
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -49,7 +51,11 @@ impl IntoResponse for Refusal {
 /// What went wrong with the file is for who runs the recorder, and not for who calls it.
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "The recorder failed: {error}");
+        let causes: Vec<_> =
+            iter::successors(Some(&error as &dyn Error), |error| (*error).source())
+                .map(ToString::to_string)
+                .collect();
+        tracing::error!("{}", causes.join(": "));
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "The recorder could not read or write its file; its log says why",
@@ -76,4 +82,17 @@ pub(super) async fn in_json(response: Response) -> Response {
         refusal.headers_mut().insert(header::ALLOW, allowed.clone());
     }
     refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_is_not_told_where_the_file_is() {
+        let source = rusqlite::Error::InvalidQuery;
+        let refusal = Refusal::from(StoreError::Open { file: "/srv/snapshots.db".into(), source });
+        assert_eq!(refusal.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!refusal.body.message.contains("/srv"), "{}", refusal.body.message);
+    }
 }

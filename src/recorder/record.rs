@@ -178,9 +178,19 @@ mod tests {
     fn what_exited_before_does_not_exit_again() {
         let one = first(&[("t1", "web:1", Some(1), 10)]);
         let two = next_snapshot(&one, &report(&[("t2", "web:2", Some(2), 20)]), true).unwrap();
-        let three = next_snapshot(&two, &report(&[("t3", "web:1", Some(1), 30)]), true).unwrap();
-        let counts: Vec<_> = three.iter().map(|it| (it.name.as_str(), it.was, it.now())).collect();
-        assert_eq!(counts, [("web:1", 0, 1), ("web:2", 1, 0)]);
+        let counts = |entries: &[_]| -> Vec<_> {
+            let next = next_snapshot(&two, &report(entries), true).unwrap();
+            next.iter().map(|it| (it.name.clone(), it.was, it.now())).collect()
+        };
+        let count = |name: &str, was, now| (name.to_owned(), was, now);
+        assert_eq!(
+            counts(&[("t3", "web:3", Some(3), 30)]),
+            [count("web:2", 1, 0), count("web:3", 0, 1)]
+        );
+        assert_eq!(
+            counts(&[("t3", "web:1", Some(1), 30)]),
+            [count("web:1", 0, 1), count("web:2", 1, 0)]
+        );
     }
 
     #[test]

@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Response};
 
 use super::Access;
 use crate::recorder::answer::Refusal;
+use crate::recorder::request::discard;
 
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Lets a request through to the organization that its path names, before its body is read.
+/// Lets a request through to the organization that its path names, before its body is looked at.
 pub(in crate::recorder) async fn guard(
     State(access): State<Access>,
     path: RawPathParams,
@@ -25,8 +26,11 @@ pub(in crate::recorder) async fn guard(
     let token = bearer_token(request.headers());
     match access.check(token, org.unwrap_or_default(), writes) {
         Ok(()) => next.run(request).await,
-        Err(status) => Refusal::new(status, "You don't have permission to access this resource")
-            .into_response(),
+        Err(status) => {
+            discard(request.into_body().into_data_stream()).await;
+            Refusal::new(status, "You don't have permission to access this resource")
+                .into_response()
+        }
     }
 }
 

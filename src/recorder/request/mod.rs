@@ -1,22 +1,19 @@
 //! The bodies of requests: JSON of at most 10 MB that keeps to the API's schema.
 
+mod body;
 mod environment;
 mod field;
 mod report;
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::field::Problems;
 use super::answer::Refusal;
 
+pub(super) use body::discard;
 pub(super) use environment::{EnvironmentChange, is_name};
-
-/// The longest body that is read, in bytes.
-pub(super) const LONGEST_BODY: usize = 10 * 1024 * 1024;
 
 /// A body that breaks its schema nowhere, or a refusal that names every field that does.
 pub(super) struct Checked<T>(pub(super) T);
@@ -31,16 +28,8 @@ pub(super) trait Schema: DeserializeOwned {
 impl<S: Send + Sync, T: Schema> FromRequest<S> for Checked<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let body =
-            Bytes::from_request(request, state).await.map_err(|rejection| {
-                match rejection.status() {
-                    status @ StatusCode::PAYLOAD_TOO_LARGE => {
-                        Refusal::new(status, "The request body is larger than 10 MB")
-                    }
-                    status => Refusal::new(status, "The request body did not arrive whole"),
-                }
-            })?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let body = body::read(request.into_body()).await?;
         parse(&body).map(Self)
     }
 }

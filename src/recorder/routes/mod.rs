@@ -4,12 +4,10 @@ mod environments;
 mod snapshots;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
 
 use super::access::{Access, guard};
-use super::request::LONGEST_BODY;
 use super::store::Store;
 
 /// Every call of the API, each behind `access`.
@@ -19,7 +17,6 @@ pub(super) fn api(access: Access) -> Router<Store> {
         .route("/environments/{org}/{environment}", get(environments::show))
         .route("/environments/{org}/{environment}/report/ECS", put(snapshots::report))
         .route("/snapshots/{org}/{environment}/{expression}", get(snapshots::show))
-        .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .route_layer(from_fn_with_state(access, guard));
     Router::new().nest("/api/v2", calls)
 }

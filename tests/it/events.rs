@@ -1,0 +1,28 @@
+//! The example events, and what each asks for.
+
+use envsnap::report::{Trigger, TriggerKind};
+
+fn example(name: &str) -> Trigger {
+    let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let event = std::fs::read_to_string(&path).unwrap();
+    Trigger::parse(&event).unwrap()
+}
+
+#[test]
+fn every_example_event_is_understood() {
+    let manual = Trigger::of(TriggerKind::Manual);
+    let expected = [
+        ("manual", Trigger { explain: true, ..manual.clone() }),
+        ("manual-dry-run", Trigger { dry_run: true, ..manual.clone() }),
+        ("manual-force", Trigger { force: true, ..manual }),
+        ("scheduled", Trigger::of(TriggerKind::Schedule)),
+        ("scheduler", Trigger::of(TriggerKind::Schedule)),
+        ("sqs-task-state-changes", Trigger::of(TriggerKind::TaskStateChange)),
+        ("task-state-change", Trigger::of(TriggerKind::TaskStateChange)),
+    ];
+    for (name, trigger) in &expected {
+        assert_eq!(example(name), *trigger, "{name}");
+    }
+    let folder = std::fs::read_dir(format!("{}/events", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    assert_eq!(folder.count(), expected.len(), "every example has its line here");
+}

@@ -1,0 +1,257 @@
+//! The function's own binary, behind a runtime API that hands it one event at a time.
+
+use std::collections::VecDeque;
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{Response, StatusCode};
+use axum::routing::{get, post};
+use envsnap::standin::{Fault, Operation, StandIn};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::harness::{ENVIRONMENT, app};
+use crate::recorder::server::Recorder;
+
+/// What the function answered: an answer or an error.
+#[derive(Debug, PartialEq)]
+struct Answered {
+    failed: bool,
+    body: Value,
+}
+
+#[derive(Clone)]
+struct RuntimeApi {
+    events: Arc<Mutex<VecDeque<(String, Duration)>>>,
+    answers: mpsc::UnboundedSender<Answered>,
+}
+
+struct Function {
+    child: Child,
+    events: Arc<Mutex<VecDeque<(String, Duration)>>>,
+    answers: mpsc::UnboundedReceiver<Answered>,
+}
+
+const VERSION: &str = "/2018-06-01/runtime/invocation";
+
+impl Function {
+    async fn start(variables: &[(&str, &str)]) -> Self {
+        let (sender, answers) = mpsc::unbounded_channel();
+        let events = Arc::new(Mutex::new(VecDeque::new()));
+        let api = RuntimeApi { events: Arc::clone(&events), answers: sender };
+        let router = Router::new()
+            .route(&format!("{VERSION}/next"), get(next))
+            .route(&format!("{VERSION}/{{id}}/response"), post(response))
+            .route(&format!("{VERSION}/{{id}}/error"), post(error))
+            .with_state(api);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        let child = Command::new(env!("CARGO_BIN_EXE_reporter"))
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+                ("AWS_LAMBDA_FUNCTION_NAME", "envsnap"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+                ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+            ])
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        Self { child, events, answers }
+    }
+
+    async fn invoke(&mut self, event: &str) -> Answered {
+        self.invoke_within(event, Duration::from_mins(1)).await
+    }
+
+    async fn invoke_within(&mut self, event: &str, timeout: Duration) -> Answered {
+        self.events.lock().unwrap().push_back((event.to_owned(), timeout));
+        self.answers.recv().await.unwrap()
+    }
+
+    /// Ends it, and gives the lines that it wrote.
+    fn log(mut self) -> Vec<Value> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let mut log = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut log).unwrap();
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+async fn next(State(api): State<RuntimeApi>) -> Response<Body> {
+    let (event, timeout) = loop {
+        if let Some(event) = api.events.lock().unwrap().pop_front() {
+            break event;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    let deadline = SystemTime::now() + timeout;
+    let deadline = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    Response::builder()
+        .header("lambda-runtime-aws-request-id", "r-1")
+        .header("lambda-runtime-deadline-ms", deadline.to_string())
+        .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:x:1:function:envsnap")
+        .body(Body::from(event))
+        .unwrap()
+}
+
+async fn response(
+    State(api): State<RuntimeApi>,
+    Path(_): Path<String>,
+    body: String,
+) -> StatusCode {
+    let body = serde_json::from_str(&body).unwrap();
+    api.answers.send(Answered { failed: false, body }).unwrap();
+    StatusCode::ACCEPTED
+}
+
+async fn error(State(api): State<RuntimeApi>, Path(_): Path<String>, body: String) -> StatusCode {
+    let body = serde_json::from_str(&body).unwrap();
+    api.answers.send(Answered { failed: true, body }).unwrap();
+    StatusCode::ACCEPTED
+}
+
+struct Surroundings {
+    ecs: StandIn,
+    recorder: Recorder,
+    function: Function,
+}
+
+async fn start(more: &[(&str, &str)]) -> Surroundings {
+    let ecs = StandIn::start(app()).await.unwrap();
+    let recorder = Recorder::start().await;
+    recorder.create(ENVIRONMENT, Some(true)).await;
+    let endpoint = ecs.endpoint();
+    let mut variables = vec![
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("KOSLI_HOST", recorder.url.as_str()),
+        ("KOSLI_ORG", "acme"),
+        ("KOSLI_ENVIRONMENT", ENVIRONMENT),
+        ("KOSLI_API_TOKEN", "t0k3n"),
+        ("ECS_CLUSTERS", "app"),
+    ];
+    variables.extend(more);
+    let function = Function::start(&variables).await;
+    Surroundings { ecs, recorder, function }
+}
+
+fn example(name: &str) -> String {
+    let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[tokio::test]
+async fn every_example_event_is_answered_with_the_outcome() {
+    let Surroundings { recorder, mut function, .. } = start(&[]).await;
+    for (event, trigger, outcome) in [
+        ("scheduled", "schedule", "posted"),
+        ("scheduler", "schedule", "unchanged"),
+        ("task-state-change", "task-state-change", "unchanged"),
+        ("sqs-task-state-changes", "task-state-change", "unchanged"),
+        ("manual", "manual", "unchanged"),
+        ("manual-dry-run", "manual", "unchanged"),
+        ("manual-force", "manual", "posted"),
+    ] {
+        let answer = function.invoke(&example(event)).await;
+        assert!(!answer.failed, "{event}: {answer:?}");
+        assert_eq!(answer.body["trigger"], trigger, "{event}");
+        assert_eq!(answer.body["environments"][0]["outcome"], outcome, "{event}");
+    }
+    assert_eq!(recorder.latest(ENVIRONMENT).await.index, 1);
+
+    let log = function.log();
+    let outcomes: Vec<_> = log.iter().filter(|line| line.get("_aws").is_some()).collect();
+    assert_eq!(outcomes.len(), 7, "one line an environment and invocation");
+    assert_eq!(outcomes[0]["Environment"], ENVIRONMENT);
+    assert_eq!((&outcomes[0]["Posted"], &outcomes[1]["Posted"]), (&json!(1), &json!(0)));
+    assert_eq!(outcomes[0]["calls"], json!({"ecs": 3, "server": 2}));
+    assert_eq!(outcomes[0]["requestId"], "r-1");
+    assert_eq!(log.iter().filter(|line| line["message"] == "invoked").count(), 7);
+}
+
+#[tokio::test]
+async fn a_cold_start_and_its_first_run_cost_five_calls_at_the_most() {
+    let Surroundings { ecs, mut function, .. } = start(&[]).await;
+    function.invoke(&example("scheduled")).await;
+    assert_eq!(ecs.calls().total(), 4, "one to open the connection, three to read");
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_answers_each_invocation_and_the_process_lives_on() {
+    let mut function = Function::start(&[("KOSLI_ENVIRONMENT", "-"), ("HEARTBEAT", "x")]).await;
+    for _ in 0..2 {
+        let answer = function.invoke("{}").await;
+        assert!(answer.failed);
+        assert_eq!(answer.body["errorType"], "ConfigError");
+        let message = answer.body["errorMessage"].as_str().unwrap();
+        for variable in ["KOSLI_ENVIRONMENT", "KOSLI_ORG", "HEARTBEAT", "KOSLI_API_TOKEN"] {
+            assert!(message.contains(variable), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_event_is_an_invalid_event_and_harms_no_later_one() {
+    let Surroundings { mut function, .. } = start(&[]).await;
+    let deep = "[".repeat(500_000) + &"]".repeat(500_000);
+    for event in ["{\"forse\": true}", "[]", "{\"environment\": \"aws-beta\"}", &deep] {
+        let answer = function.invoke(event).await;
+        assert!(answer.failed);
+        assert_eq!(answer.body["errorType"], "InvalidEvent", "{answer:?}");
+    }
+    assert!(!function.invoke("{}").await.failed);
+}
+
+#[tokio::test]
+async fn a_failed_environment_fails_the_invocation_with_its_type_and_sentence() {
+    let Surroundings { ecs, mut function, .. } = start(&[]).await;
+    ecs.faults(|faults| {
+        faults.always(Operation::ListTasks, Fault::AccessDenied);
+    });
+    let answer = function.invoke("{}").await;
+    assert!(answer.failed);
+    assert_eq!(answer.body["errorType"], "AccessDenied");
+    let message = answer.body["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("aws-prod: ECS did not list the running tasks"), "{message}");
+
+    let log = function.log();
+    let line = log.iter().find(|line| line.get("_aws").is_some()).unwrap();
+    assert_eq!((&line["Failed"], &line["level"]), (&json!(1), &json!("ERROR")));
+    assert_eq!(line["error"]["type"], "AccessDenied");
+}
+
+#[tokio::test]
+async fn the_function_gives_up_a_second_before_lambda_would_end_it() {
+    let Surroundings { ecs, mut function, .. } = start(&[]).await;
+    ecs.faults(|faults| {
+        faults.always(Operation::DescribeTasks, Fault::Silence);
+    });
+    let answer = function.invoke_within("{}", Duration::from_millis(1_300)).await;
+    assert_eq!(answer.body["errorType"], "DeadlineExceeded", "{answer:?}");
+    ecs.faults(|faults| {
+        faults.clear();
+    });
+    assert!(!function.invoke("{}").await.failed);
+}

@@ -1,0 +1,162 @@
+//! A reporter between the ECS stand-in and the recorder, on loopback, with a clock that only the
+//! test moves.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use envsnap::api::Client;
+use envsnap::config::Config;
+use envsnap::ecs::{AwsEcs, connect};
+use envsnap::report::{EnvironmentOutcome, Outcome, Reporter, Trigger, TriggerKind};
+use envsnap::standin::{Cluster, StandIn, Task, World};
+use envsnap::token::TokenSource;
+use jiff::Timestamp;
+
+use crate::recorder::server::Recorder;
+
+pub(crate) type Clock = Box<dyn Fn() -> SystemTime>;
+
+pub(crate) struct Bench {
+    pub(crate) ecs: StandIn,
+    pub(crate) recorder: Recorder,
+    pub(crate) reporter: Reporter<AwsEcs, Clock>,
+    now: Arc<Mutex<SystemTime>>,
+}
+
+pub(crate) const ENVIRONMENT: &str = "aws-prod";
+
+pub(crate) fn started() -> Timestamp {
+    Timestamp::from_second(1_661_161_157).unwrap()
+}
+
+/// `sha256:` and this byte, over and over.
+pub(crate) fn digest(byte: u8) -> String {
+    format!("sha256:{}", format!("{byte:02x}").repeat(32))
+}
+
+/// A running task of `service` whose image is `SERVICE:BYTE`.
+pub(crate) fn task(service: &str, byte: u8) -> Task {
+    Task::of_service(service).running_since(started()).container(
+        service,
+        &format!("{service}:{byte}"),
+        &digest(byte),
+    )
+}
+
+pub(crate) fn world(cluster: Cluster) -> World {
+    World::new("eu-central-1", "274425519734").cluster(cluster)
+}
+
+/// Three of `runner`, one each of `shas` and `differ`, in cluster `app`.
+pub(crate) fn app() -> World {
+    world(
+        Cluster::named("app")
+            .tasks(3, &task("runner", 1))
+            .task(task("shas", 2))
+            .task(task("differ", 3)),
+    )
+}
+
+pub(crate) async fn aws(endpoint: &str) -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(endpoint)
+        .region(Region::from_static("eu-central-1"))
+        .credentials_provider(Credentials::from_keys("test", "test", None))
+        .load()
+        .await
+}
+
+/// The configuration for the server at `host` and cluster `app`, with `variables` in front.
+pub(crate) fn config(host: &str, variables: &[(&str, &str)]) -> Config {
+    let defaults = [
+        ("KOSLI_HOST", host),
+        ("KOSLI_ORG", "acme"),
+        ("KOSLI_ENVIRONMENT", ENVIRONMENT),
+        ("KOSLI_API_TOKEN", "t0k3n"),
+        ("ECS_CLUSTERS", "app"),
+    ];
+    Config::from_lookup(|wanted| {
+        let found = variables.iter().chain(&defaults).find(|(name, _)| *name == wanted);
+        found.map(|(_, value)| (*value).to_owned())
+    })
+    .unwrap()
+}
+
+/// A reporter of what the variables say, with its clock.
+pub(crate) async fn reporter(
+    ecs: &StandIn,
+    host: &str,
+    variables: &[(&str, &str)],
+    now: Arc<Mutex<SystemTime>>,
+) -> Reporter<AwsEcs, Clock> {
+    let aws = aws(&ecs.endpoint()).await;
+    let config = config(host, variables);
+    let tokens = TokenSource::new(&config.token, &aws);
+    let server = Client::new(config.host.clone(), config.org.clone(), tokens).unwrap();
+    let clock: Clock = Box::new(move || *now.lock().unwrap());
+    Reporter::new(config, connect(&aws), server, clock)
+}
+
+impl Bench {
+    /// With environment `aws-prod` on the recorder, and nothing recorded in it.
+    pub(crate) async fn start(world: World, variables: &[(&str, &str)]) -> Self {
+        let bench = Self::without_environment(world, variables).await;
+        bench.recorder.create(ENVIRONMENT, Some(true)).await;
+        bench
+    }
+
+    pub(crate) async fn without_environment(world: World, variables: &[(&str, &str)]) -> Self {
+        let ecs = StandIn::start(world).await.unwrap();
+        let recorder = Recorder::start().await;
+        let at = SystemTime::UNIX_EPOCH + Duration::from_mins(27_686_020);
+        let now = Arc::new(Mutex::new(at));
+        let reporter = reporter(&ecs, &recorder.url, variables, Arc::clone(&now)).await;
+        Self { ecs, recorder, reporter, now }
+    }
+
+    /// Another process with the same configuration, which remembers nothing.
+    pub(crate) async fn cold(&self, variables: &[(&str, &str)]) -> Reporter<AwsEcs, Clock> {
+        reporter(&self.ecs, &self.recorder.url, variables, Arc::clone(&self.now)).await
+    }
+
+    /// Lets time pass for the reporter and the recorder.
+    pub(crate) fn advance(&self, time: Duration) {
+        *self.now.lock().unwrap() += time;
+        self.recorder.advance(time.as_secs_f64());
+    }
+
+    pub(crate) async fn tick(&self) -> EnvironmentOutcome {
+        run(&self.reporter, &Trigger::of(TriggerKind::Schedule)).await
+    }
+
+    pub(crate) async fn manual(&self, change: impl FnOnce(&mut Trigger)) -> EnvironmentOutcome {
+        let mut trigger = Trigger::of(TriggerKind::Manual);
+        change(&mut trigger);
+        run(&self.reporter, &trigger).await
+    }
+
+    /// The index of the latest snapshot, and each artifact's name and replicas.
+    pub(crate) async fn recorded(&self) -> (u64, Vec<(String, u64)>) {
+        let latest = self.recorder.latest(ENVIRONMENT).await;
+        let mut running: Vec<_> =
+            latest.running().map(|a| (a.name.clone(), a.annotation.now)).collect();
+        running.sort();
+        (latest.index, running)
+    }
+}
+
+pub(crate) async fn run(
+    reporter: &Reporter<AwsEcs, Clock>,
+    trigger: &Trigger,
+) -> EnvironmentOutcome {
+    let Outcome { environments, .. } = reporter.run(trigger, None).await.unwrap();
+    let [environment] = <[_; 1]>::try_from(environments).unwrap();
+    environment
+}
+
+/// The type of the error that the environment failed with.
+pub(crate) fn error_type(outcome: &EnvironmentOutcome) -> &str {
+    outcome.error.as_ref().map_or("none", |error| error.error_type)
+}

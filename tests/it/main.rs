@@ -1,0 +1,15 @@
+//! What the program promises, seen from outside.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod client;
+mod command_line;
+mod events;
+#[cfg(feature = "lambda")]
+mod function;
+mod harness;
+mod memory;
+mod recorder;
+mod report;
+mod scripted;
+mod token;

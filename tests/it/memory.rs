@@ -1,0 +1,154 @@
+//! What the process remembers of the server, walked through.
+
+use std::time::Duration;
+
+use envsnap::report::{Trigger, TriggerKind, Verdict};
+use envsnap::standin::Cluster;
+
+use crate::harness::{Bench, ENVIRONMENT, app, error_type, run, task, world};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn scaled_to(count: usize) -> envsnap::standin::World {
+    world(Cluster::named("app").tasks(count, &task("runner", 1)))
+}
+
+#[tokio::test]
+async fn the_server_is_asked_again_only_at_the_recheck() {
+    let bench = Bench::start(app(), &[]).await;
+    bench.tick().await;
+    let mut asked = Vec::new();
+    for minute in 1..=31 {
+        bench.advance(MINUTE);
+        let outcome = bench.tick().await;
+        assert_eq!(outcome.outcome, Verdict::Unchanged);
+        if outcome.calls.server > 0 {
+            asked.push((minute, outcome.calls.server));
+        }
+    }
+    assert_eq!(asked, [(15, 1), (30, 1)]);
+}
+
+#[tokio::test]
+async fn a_recheck_of_nothing_asks_every_time() {
+    let bench = Bench::start(app(), &[("RECHECK", "0s")]).await;
+    bench.tick().await;
+    let outcome = bench.tick().await;
+    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 1));
+}
+
+#[tokio::test]
+async fn a_cold_process_posts_only_what_the_server_does_not_have() {
+    let bench = Bench::start(app(), &[]).await;
+    bench.tick().await;
+    let cold = bench.cold(&[]).await;
+    let outcome = run(&cold, &Trigger::of(TriggerKind::Schedule)).await;
+    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 1));
+}
+
+#[tokio::test]
+async fn what_another_writer_recorded_is_put_right_at_the_recheck() {
+    let bench = Bench::start(scaled_to(3), &[]).await;
+    bench.tick().await;
+    bench.ecs.set_world(scaled_to(2));
+    run(&bench.cold(&[]).await, &Trigger::of(TriggerKind::Schedule)).await;
+    bench.ecs.set_world(scaled_to(3));
+    assert_eq!(bench.recorded().await, (2, vec![("runner:1".to_owned(), 2)]));
+
+    bench.advance(15 * MINUTE);
+    assert_eq!(bench.tick().await.outcome, Verdict::Posted);
+    assert_eq!(bench.recorded().await, (3, vec![("runner:1".to_owned(), 3)]));
+}
+
+#[tokio::test]
+async fn a_server_that_ignores_scaling_is_told_of_it_once() {
+    let bench = Bench::without_environment(scaled_to(3), &[("RECHECK", "0s")]).await;
+    bench.recorder.create(ENVIRONMENT, Some(false)).await;
+    bench.tick().await;
+    bench.ecs.set_world(scaled_to(1));
+
+    let scaled = bench.tick().await;
+    assert_eq!((scaled.outcome, scaled.created), (Verdict::Posted, false), "answered 200");
+    assert_eq!((scaled.changes.scaled[0].from, scaled.changes.scaled[0].to), (3, 1));
+    for _ in 0..3 {
+        bench.advance(MINUTE);
+        assert_eq!(bench.tick().await.outcome, Verdict::Unchanged);
+    }
+}
+
+#[tokio::test]
+async fn scaling_is_a_difference_unless_it_is_configured_away() {
+    for (compare, expected) in [("true", Verdict::Posted), ("false", Verdict::Unchanged)] {
+        let bench = Bench::start(scaled_to(3), &[("COMPARE_REPLICAS", compare)]).await;
+        let before = bench.tick().await;
+        bench.ecs.set_world(scaled_to(1));
+        let after = bench.tick().await;
+        assert_eq!(after.outcome, expected, "COMPARE_REPLICAS={compare}");
+        assert_ne!(before.content_hash, after.content_hash, "replicas are always in the hash");
+        assert_eq!(bench.tick().await.calls.server, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_posts_what_is_unchanged_when_the_server_heard_nothing_for_that_long() {
+    let bench = Bench::start(app(), &[("HEARTBEAT", "1h")]).await;
+    bench.tick().await;
+    let mut posted = Vec::new();
+    for minute in 1..=150 {
+        bench.advance(MINUTE);
+        let outcome = bench.tick().await;
+        if outcome.outcome == Verdict::Posted {
+            assert!(!outcome.created, "an unchanged snapshot is no new one");
+            posted.push(minute);
+        }
+    }
+    assert_eq!(posted, [60, 120]);
+    assert_eq!(bench.recorded().await.0, 1);
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_measured_by_the_server_and_not_by_the_process() {
+    let bench = Bench::start(app(), &[("HEARTBEAT", "1h")]).await;
+    bench.tick().await;
+    bench.advance(59 * MINUTE);
+    let schedule = Trigger::of(TriggerKind::Schedule);
+    let cold = bench.cold(&[("HEARTBEAT", "1h")]).await;
+    let outcome = run(&cold, &schedule).await;
+    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 2));
+    bench.advance(MINUTE);
+    assert_eq!(run(&cold, &schedule).await.outcome, Verdict::Posted);
+}
+
+#[tokio::test]
+async fn force_asks_afresh_and_posts_even_what_the_server_has() {
+    let bench = Bench::start(app(), &[]).await;
+    bench.tick().await;
+    let forced = bench.manual(|trigger| trigger.force = true).await;
+    assert_eq!((forced.outcome, forced.created), (Verdict::Posted, false));
+    assert_eq!(forced.calls.server, 2);
+    assert_eq!(bench.recorded().await.0, 1);
+}
+
+#[tokio::test]
+async fn a_missing_environment_is_made_only_where_that_is_asked_for() {
+    let bench = Bench::without_environment(app(), &[]).await;
+    let outcome = bench.tick().await;
+    assert_eq!(error_type(&outcome), "EnvironmentNotFound");
+    assert!(outcome.error.unwrap().message.contains("aws-prod"));
+
+    let bench = Bench::without_environment(app(), &[("AUTO_CREATE_ENVIRONMENT", "true")]).await;
+    let outcome = bench.tick().await;
+    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Posted, 3));
+    let environment = bench.recorder.get("/environments/acme/aws-prod").await.body;
+    assert_eq!(environment["type"], "ECS");
+    assert_eq!(environment["include_scaling"], true);
+    assert_eq!(environment["description"], "Reported by envsnap");
+}
+
+#[tokio::test]
+async fn an_environment_of_another_type_is_refused() {
+    let bench = Bench::without_environment(app(), &[("AUTO_CREATE_ENVIRONMENT", "true")]).await;
+    let body = r#"{"name": "aws-prod", "type": "K8S", "description": "d"}"#;
+    bench.recorder.put("/environments/acme", body).await;
+    assert_eq!(error_type(&bench.tick().await), "ServerRejected");
+}

@@ -1,0 +1,9 @@
+//! The recorder, over HTTP.
+
+mod access;
+mod environments;
+mod hostile;
+mod reports;
+pub(crate) mod server;
+mod snapshots;
+mod truth;

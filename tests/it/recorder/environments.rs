@@ -1,0 +1,139 @@
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::server::Recorder;
+
+#[tokio::test]
+async fn an_environment_is_shown_as_the_api_documents() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", Some(true)).await;
+    let answer = recorder.get("/environments/acme/aws-prod").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(
+        answer.body,
+        json!({
+            "org": "acme", "name": "aws-prod", "type": "ECS", "description": "d",
+            "last_modified_at": 1_661_161_162.5, "last_reported_at": null,
+            "last_changed_at": null, "state": null, "include_scaling": true, "tags": {},
+            "policies": null, "included_environments": null,
+        })
+    );
+}
+
+#[tokio::test]
+async fn saving_again_changes_what_is_given_and_keeps_the_rest() {
+    let recorder = Recorder::start().await;
+    let save = async |body: Value| {
+        let answer = recorder.put("/environments/acme", body.to_string()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let shown = recorder.get("/environments/acme/aws-prod").await.body;
+        ["description", "include_scaling", "policies"].map(|field| shown[field].clone())
+    };
+    let environment = |more: Value| {
+        let mut body = json!({"name": "aws-prod", "type": "ECS", "description": "d"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    assert_eq!(save(environment(json!({}))).await, [json!("d"), json!(false), json!(null)]);
+    assert_eq!(
+        save(environment(json!({"include_scaling": true, "policies": ["p"]}))).await,
+        [json!("d"), json!(true), json!(["p"])]
+    );
+    assert_eq!(
+        save(environment(json!({"description": "e", "include_scaling": null}))).await,
+        [json!("e"), json!(true), json!(["p"])]
+    );
+    assert_eq!(
+        save(environment(json!({"include_scaling": false, "policies": []}))).await,
+        [json!("d"), json!(false), json!([])]
+    );
+}
+
+#[tokio::test]
+async fn the_type_of_an_environment_stays() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", None).await;
+    let body = json!({"name": "aws-prod", "type": "K8S", "description": ""}).to_string();
+    let answer = recorder.put("/environments/acme", body).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        answer.message(),
+        "Environment named 'aws-prod' for organization 'acme' is of type 'ECS', which cannot be \
+         changed to 'K8S'"
+    );
+}
+
+#[tokio::test]
+async fn organizations_do_not_see_each_other() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", None).await;
+    let other = recorder.get("/environments/other/aws-prod").await;
+    assert_eq!(other.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        other.message(),
+        "Environment named 'aws-prod' does not exist for organization 'other'"
+    );
+    assert_eq!(recorder.get("/environments/other").await.body, json!([]));
+
+    let body = json!({"name": "aws-prod", "type": "ECS", "description": ""}).to_string();
+    let refused = recorder.put("/environments/no%2Forg", body).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn environments_are_listed_by_name_whole_or_in_pages() {
+    let recorder = Recorder::start().await;
+    for name in ["c", "a", "e", "b", "d"] {
+        recorder.create(name, None).await;
+    }
+    let names = |list: &Value| -> String {
+        list.as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect()
+    };
+    assert_eq!(names(&recorder.get("/environments/acme").await.body), "abcde");
+
+    let cases = [
+        ("page=1&per_page=2", "ab", 3, json!(null), json!(2)),
+        ("page=3&per_page=2", "e", 3, json!(2), json!(null)),
+        ("page=9&per_page=2", "", 3, json!(8), json!(null)),
+        ("page=1", "abcde", 1, json!(null), json!(null)),
+        ("per_page=4", "abcd", 2, json!(null), json!(2)),
+        ("page=4294967295&per_page=4294967295", "", 1, json!(4_294_967_294_u32), json!(null)),
+    ];
+    for (query, expected, pages, previous, next) in cases {
+        let page = recorder.get(&format!("/environments/acme?{query}")).await.body;
+        assert_eq!(names(&page["environments"]), expected, "{query}");
+        assert_eq!((&page["total_count"], &page["total_pages"]), (&json!(5), &json!(pages)));
+        for (link, number) in [("prev", previous), ("next", next)] {
+            let expected = number.as_u64().map(|number| {
+                format!("/api/v2/environments/acme?page={number}&per_page={}", page["per_page"])
+            });
+            assert_eq!(page["_links"][link], json!(expected), "{query}");
+        }
+    }
+    for query in ["page=0", "per_page=0", "page=x", "page=-1", "page=4294967296", "name=a"] {
+        let refused = recorder.get(&format!("/environments/acme?{query}")).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_not_allowed_is_said_in_json() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", None).await;
+    let cases = [
+        (Method::GET, "/", 404),
+        (Method::GET, "/api/v2", 404),
+        (Method::GET, "/api/v2/flows/acme", 404),
+        (Method::PUT, "/api/v2/environments/acme/aws-prod/archive", 404),
+        (Method::GET, "/api/v2/snapshots/acme/aws-prod", 404),
+        (Method::DELETE, "/api/v2/environments/acme", 405),
+        (Method::POST, "/api/v2/environments/acme/aws-prod/report/ECS", 405),
+        (Method::GET, "/api/v2/environments/acme/%ff", 400),
+        (Method::GET, "/api/v2/environments/%ff", 400),
+    ];
+    for (method, path, status) in cases {
+        let answer = recorder.send(method, path, None, "").await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        assert!(!answer.message().is_empty(), "{path}");
+    }
+}

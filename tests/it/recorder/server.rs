@@ -1,0 +1,134 @@
+//! A recorder on loopback, with a clock that only the test moves.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use envsnap::api::wire::RecordedSnapshot;
+use envsnap::recorder::{Access, Clock, Store, serve};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) struct Recorder {
+    pub(crate) url: String,
+    client: reqwest::Client,
+    /// Seconds since the Unix epoch.
+    clock: Arc<Mutex<f64>>,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<std::io::Result<()>>,
+}
+
+/// What the recorder answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+}
+
+impl Recorder {
+    pub(crate) async fn start() -> Self {
+        Self::with(Store::in_memory().unwrap(), Access::open()).await
+    }
+
+    pub(crate) async fn on(file: &Path) -> Self {
+        Self::with(Store::open(file).unwrap(), Access::open()).await
+    }
+
+    pub(crate) async fn with(store: Store, access: Access) -> Self {
+        let clock = Arc::new(Mutex::new(1_661_161_162.5));
+        let told = Arc::clone(&clock);
+        let store = store.with_clock(Clock::of(move || *told.lock().unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(serve(listener, store, access, async {
+            let _ = stopped.await;
+        }));
+        Self { url, client: reqwest::Client::new(), clock, stop, served }
+    }
+
+    /// Ends it as a signal would.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        drop(self.client);
+        self.served.await.unwrap().unwrap();
+    }
+
+    pub(crate) fn advance(&self, seconds: f64) {
+        *self.clock.lock().unwrap() += seconds;
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.url)).body(body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let kind = response.headers().get("content-type").cloned();
+        assert_eq!(kind.unwrap(), "application/json", "{path} {status}");
+        Answer { status, body: response.json().await.unwrap() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, &format!("/api/v2{path}"), Some("any"), "").await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        self.send(Method::PUT, &format!("/api/v2{path}"), Some("any"), body).await
+    }
+
+    /// Makes environment `name` of organization `acme`.
+    pub(crate) async fn create(&self, name: &str, include_scaling: Option<bool>) {
+        let mut body = json!({"name": name, "type": "ECS", "description": "d"});
+        if let Some(include_scaling) = include_scaling {
+            body["include_scaling"] = json!(include_scaling);
+        }
+        let answer = self.put("/environments/acme", body.to_string()).await;
+        assert_eq!((answer.status, answer.body), (StatusCode::CREATED, json!("OK")));
+    }
+
+    /// Reports `artifacts` to `acme/name`, and gives the status.
+    pub(crate) async fn report(&self, name: &str, artifacts: &[Value]) -> u16 {
+        let body = json!({"artifacts": artifacts}).to_string();
+        let answer = self.put(&format!("/environments/acme/{name}/report/ECS"), body).await;
+        assert_eq!(answer.body, json!("OK"), "{answer:?}");
+        answer.status.as_u16()
+    }
+
+    pub(crate) async fn latest(&self, name: &str) -> RecordedSnapshot {
+        let answer = self.get(&format!("/snapshots/acme/{name}/-1")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        serde_json::from_value(answer.body).unwrap()
+    }
+}
+
+/// A digest that is this byte, over and over.
+pub(crate) fn digest(byte: u8) -> String {
+    format!("{byte:02x}").repeat(32)
+}
+
+/// One task that runs one container.
+pub(crate) fn task(id: u32, name: &str, digest: &str, started: i64) -> Value {
+    json!({
+        "taskArn": format!("arn:aws:ecs:eu-central-1:274425519734:task/app/{id}"),
+        "cluster_name": "app",
+        "service_name": "web",
+        "digests": {name: digest},
+        "creationTimestamp": started,
+    })
+}

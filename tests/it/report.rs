@@ -1,0 +1,278 @@
+//! From ECS over HTTP to the recorder over HTTP.
+
+use std::time::Duration;
+
+use envsnap::report::{MOST_ROWS, Trigger, TriggerKind, Verdict};
+use envsnap::standin::{Cluster, Container, Fault, Operation, Task, World};
+use tokio::time::Instant;
+
+use crate::harness::{Bench, ENVIRONMENT, app, digest, error_type, started, task, world};
+
+fn counts(pairs: &[(&str, u64)]) -> Vec<(String, u64)> {
+    pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+#[tokio::test]
+async fn a_rollover_is_recorded_as_it_happens_and_nothing_is_posted_in_between() {
+    let mut world = app();
+    world.cluster_mut("app").add(task("runner", 9).draining());
+    let bench = Bench::start(world, &[]).await;
+
+    let first = bench.tick().await;
+    assert_eq!((first.outcome, first.created), (Verdict::Posted, true), "{first:?}");
+    assert_eq!((first.tasks, first.containers), (6, 6));
+    let expected = [("differ:3", 1), ("runner:1", 3), ("runner:9", 1), ("shas:2", 1)];
+    assert_eq!(bench.recorded().await, (1, counts(&expected)));
+
+    let second = bench.tick().await;
+    assert_eq!(second.outcome, Verdict::Unchanged);
+    assert_eq!(second.calls.server, 0);
+
+    bench.ecs.update(|world| {
+        for task in world.cluster_mut("app").tasks_of("runner") {
+            if task.desired_status == "STOPPED" {
+                task.stop();
+            }
+        }
+    });
+    let third = bench.tick().await;
+    assert_eq!((third.outcome, third.created), (Verdict::Posted, true));
+    assert_eq!(third.changes.exited.len(), 1);
+    assert_eq!(third.changes.exited[0].name, "runner:9");
+    assert!(third.changes.started.is_empty() && third.changes.scaled.is_empty());
+    let expected = [("differ:3", 1), ("runner:1", 3), ("shas:2", 1)];
+    assert_eq!(bench.recorded().await, (2, counts(&expected)));
+}
+
+#[tokio::test]
+async fn one_cluster_costs_three_and_two_calls_cold_and_three_and_none_warm() {
+    let bench = Bench::start(world(Cluster::named("app").tasks(13, &task("web", 1))), &[]).await;
+    let cold = bench.tick().await;
+    assert_eq!((cold.calls.ecs, cold.calls.server), (3, 2));
+    let warm = bench.tick().await;
+    assert_eq!((warm.calls.ecs, warm.calls.server), (3, 0));
+    assert_eq!(bench.ecs.calls().total(), 6, "what is counted is what was sent");
+}
+
+#[tokio::test]
+async fn every_kind_of_task_and_container_is_counted_as_it_runs() {
+    let sidecars = Task::of_service("web")
+        .running_since(started())
+        .container("web", "web:1", &digest(1))
+        .container("twin", "web:1", &digest(1))
+        .with(Container::named("init").image("init:1").digest(&digest(7)).exited(0))
+        .with(Container::named("ecs-service-connect-Xa1b2"))
+        .with(Container::named("aws-guardduty-agent-Yc3").digest(&digest(8)));
+    let pinned = format!("job@{}", digest(5));
+    let world = world(
+        Cluster::named("app")
+            .task(sidecars)
+            .task(Task::standalone("job").with(Container::named("job").image(&pinned)))
+            .task(task("pending", 6).pending())
+            .task(task("stopped", 6).stopped()),
+    );
+    let bench = Bench::start(world, &[]).await;
+
+    let outcome = bench.manual(|trigger| trigger.explain = true).await;
+
+    assert_eq!((outcome.tasks, outcome.containers), (2, 5), "{outcome:?}");
+    assert_eq!(outcome.unresolved, ["ecs-service-connect"]);
+    let expected = [
+        ("aws-guardduty-agent".to_owned(), 1),
+        ("ecs-service-connect".to_owned(), 1),
+        (pinned.clone(), 1),
+        ("web:1".to_owned(), 2),
+    ];
+    assert_eq!(bench.recorded().await.1, expected);
+    let source = |name: &str| {
+        let artifact = outcome.artifacts.iter().find(|a| a.name == name).unwrap();
+        serde_json::to_value(artifact.digest_source).unwrap()
+    };
+    assert_eq!(source("web:1"), "ecs");
+    assert_eq!(source(&pinned), "pinned");
+    assert_eq!(source("ecs-service-connect"), "unknown");
+
+    let explanations = outcome.explanations.unwrap();
+    assert_eq!(explanations.len(), 8);
+    let why = |name: &str| {
+        let row = explanations.iter().find(|row| row.container == name).unwrap();
+        (row.counted, row.reason.clone())
+    };
+    assert_eq!(why("init"), (false, "not counted: the container's last status is STOPPED".into()));
+    assert!(why("pending").1.contains("PENDING"), "{:?}", why("pending"));
+    assert!(why("job").1.contains("pins one"), "{:?}", why("job"));
+
+    let again = bench.tick().await;
+    assert_eq!(again.outcome, Verdict::Unchanged, "a new suffix or an unknown digest is no change");
+}
+
+#[tokio::test]
+async fn a_filter_on_services_leaves_the_others_and_standalone_tasks_out() {
+    let mut app = app();
+    app.cluster_mut("app").add(Task::standalone("job").container("job", "job:1", &digest(9)));
+    let bench =
+        Bench::start(app, &[("ECS_SERVICES", "runner"), ("ECS_SERVICES_REGEX", "^sh")]).await;
+    bench.tick().await;
+    assert_eq!(bench.recorded().await.1, counts(&[("runner:1", 3), ("shas:2", 1)]));
+}
+
+#[tokio::test]
+async fn twelve_thousand_tasks_are_reported_whole_and_answered_short() {
+    let mut cluster = Cluster::named("app");
+    for n in 0..12_000_u32 {
+        let hex = format!("{n:064x}");
+        let image = format!("{}-{n}", "x".repeat(200));
+        cluster.add(Task::of_service("web").running_since(started()).container(
+            "web",
+            &image,
+            &format!("sha256:{hex}"),
+        ));
+    }
+    let bench = Bench::start(world(cluster), &[]).await;
+
+    let outcome = bench.manual(|trigger| trigger.explain = true).await;
+
+    assert_eq!(outcome.outcome, Verdict::Posted, "{:?}", outcome.error);
+    assert_eq!((outcome.tasks, outcome.artifacts.len()), (12_000, 12_000));
+    assert_eq!(outcome.calls.ecs, 241, "120 pages, one of stopped tasks, 120 descriptions");
+    assert_eq!(bench.recorder.latest(ENVIRONMENT).await.running().count(), 12_000);
+    let short = outcome.cut(MOST_ROWS);
+    assert_eq!(short.artifacts.len(), MOST_ROWS);
+    assert_eq!(short.omitted.artifacts, 11_000);
+    assert_eq!(short.omitted.started, 11_000);
+    assert_eq!(short.omitted.explanations, 11_000);
+    assert!(serde_json::to_vec(&short).unwrap().len() < 5 << 20);
+    assert_eq!(bench.tick().await.outcome, Verdict::Unchanged);
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_read_completely_posts_nothing() {
+    let mut app = app();
+    app.clusters.insert("db".to_owned(), Cluster::named("db").task(task("db", 4)));
+    for (fault, expected) in [
+        (Fault::AccessDenied, "AccessDenied"),
+        (Fault::throttling(), "Throttled"),
+        (Fault::server_error(), "EcsUnavailable"),
+        (Fault::html(), "EcsUnavailable"),
+        (Fault::empty(), "EcsUnavailable"),
+        (Fault::HalfAnswer, "EcsUnavailable"),
+        (Fault::Reset, "EcsUnavailable"),
+        (Fault::json("{\"taskArns\": 7}"), "EcsUnavailable"),
+    ] {
+        for operation in [Operation::ListTasks, Operation::DescribeTasks] {
+            let bench = Bench::start(app.clone(), &[("ECS_CLUSTERS", "app,db")]).await;
+            let name = format!("{operation} {fault:?}");
+            bench.ecs.faults(|faults| {
+                faults.always_in("db", operation, fault.clone());
+            });
+
+            let outcome = bench.tick().await;
+
+            assert_eq!(outcome.outcome, Verdict::Failed, "{name}");
+            assert_eq!(error_type(&outcome), expected, "{name}: {:?}", outcome.error);
+            let message = outcome.error.unwrap().message;
+            assert!(message.contains("cluster \"db\""), "{name}: {message}");
+            assert_eq!(outcome.calls.server, 0, "{name}");
+
+            bench.ecs.faults(|faults| {
+                faults.clear();
+            });
+            assert_eq!(bench.tick().await.outcome, Verdict::Posted, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_environment_is_emptied_only_by_clusters_that_exist_and_run_nothing() {
+    let bench = Bench::start(app(), &[]).await;
+    bench.tick().await;
+
+    bench.ecs.update(|world| world.cluster_mut("app").status = "INACTIVE".to_owned());
+    assert_eq!(error_type(&bench.tick().await), "ClusterNotFound");
+    bench.ecs.set_world(World::new("eu-central-1", "274425519734"));
+    assert_eq!(error_type(&bench.tick().await), "ClusterNotFound");
+    assert_eq!(bench.recorded().await.0, 1);
+
+    bench.ecs.set_world(world(Cluster::named("app").service("runner")));
+    let emptied = bench.tick().await;
+    assert_eq!((emptied.outcome, emptied.changes.exited.len()), (Verdict::Posted, 3));
+    assert_eq!(bench.recorded().await, (2, vec![]));
+    assert_eq!(bench.tick().await.outcome, Verdict::Unchanged);
+}
+
+#[tokio::test]
+async fn an_empty_reading_where_nothing_was_recorded_is_unchanged() {
+    let bench = Bench::start(world(Cluster::named("app")), &[("HEARTBEAT", "1h")]).await;
+    for _ in 0..2 {
+        let outcome = bench.tick().await;
+        assert_eq!(outcome.outcome, Verdict::Unchanged, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_matches_nothing_is_an_error() {
+    for variables in [
+        [("ECS_CLUSTERS", ""), ("ECS_CLUSTERS_REGEX", "^nope")],
+        [("ECS_CLUSTERS", "app"), ("ECS_SERVICES", "nope")],
+    ] {
+        let bench = Bench::start(app(), &variables).await;
+        let outcome = bench.tick().await;
+        assert_eq!(error_type(&outcome), "NothingInScope", "{variables:?}");
+        assert_eq!(outcome.calls.server, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_unfinished_at_the_deadline_fails_and_says_what_it_was_doing() {
+    let bench = Bench::start(app(), &[]).await;
+    bench.ecs.faults(|faults| {
+        faults.always(Operation::ListTasks, Fault::Silence);
+    });
+    let give_up_at = Instant::now() + Duration::from_millis(200);
+
+    let trigger = Trigger::of(TriggerKind::Schedule);
+    let outcome = bench.reporter.run(&trigger, Some(give_up_at)).await.unwrap();
+
+    let [environment] = &outcome.environments[..] else { panic!("{outcome:?}") };
+    assert_eq!(error_type(environment), "DeadlineExceeded");
+    let message = &environment.error.as_ref().unwrap().message;
+    assert!(message.contains("read all of ECS that is in scope"), "{message}");
+    bench.ecs.faults(|faults| {
+        faults.clear();
+    });
+    assert_eq!(bench.tick().await.outcome, Verdict::Posted, "the next run begins afresh");
+}
+
+#[tokio::test]
+async fn a_dry_run_posts_and_makes_nothing() {
+    let variables = [("DRY_RUN", "true"), ("AUTO_CREATE_ENVIRONMENT", "true")];
+    let bench = Bench::without_environment(app(), &variables).await;
+    for _ in 0..2 {
+        let outcome = bench.manual(|trigger| trigger.force = true).await;
+        assert_eq!(outcome.outcome, Verdict::DryRun, "{outcome:?}");
+        assert_eq!(outcome.changes.started.len(), 3);
+    }
+    let environment = bench.recorder.get("/environments/acme/aws-prod").await;
+    assert_eq!(environment.status, 404);
+
+    let bench = Bench::start(app(), &[]).await;
+    let outcome = bench.manual(|trigger| trigger.dry_run = true).await;
+    assert_eq!(outcome.outcome, Verdict::DryRun);
+    assert_eq!(bench.tick().await.outcome, Verdict::Posted);
+    let outcome = bench.manual(|trigger| trigger.dry_run = true).await;
+    assert_eq!(outcome.outcome, Verdict::Unchanged, "nothing would have been posted");
+}
+
+#[tokio::test]
+async fn an_event_selects_among_the_configured_environments_and_names_no_other() {
+    let bench = Bench::start(app(), &[]).await;
+    let outcome = bench.manual(|t| t.environment = Some(ENVIRONMENT.to_owned())).await;
+    assert_eq!(outcome.outcome, Verdict::Posted);
+    let mut other = Trigger::of(TriggerKind::Manual);
+    other.environment = Some("aws-beta".to_owned());
+    let error = bench.reporter.run(&other, None).await.unwrap_err().to_string();
+    assert!(
+        error.contains("\"aws-beta\" is not one that is configured here (aws-prod)"),
+        "{error}"
+    );
+}

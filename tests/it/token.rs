@@ -1,0 +1,99 @@
+//! The API token from SSM, fetched again when the server refuses it.
+
+use envsnap::api::{ApiError, Client, Latest};
+use envsnap::token::TokenSource;
+use serde_json::{Value, json};
+
+use crate::harness::{aws, config};
+use crate::scripted::Scripted;
+
+const PARAMETER: (&str, &str) = ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "/kosli/token");
+
+async fn client(host: &str, ssm: &Scripted) -> Client {
+    let config = config(host, &[("KOSLI_API_TOKEN", ""), PARAMETER]);
+    let tokens = TokenSource::new(&config.token, &aws(&ssm.url).await);
+    Client::new(config.host, config.org, tokens).unwrap()
+}
+
+fn parameter(value: &str) -> Value {
+    json!({"Parameter": {"Name": "/kosli/token", "Type": "SecureString", "Value": value}})
+}
+
+fn no_snapshot(server: &Scripted) {
+    server.then_json(404, &json!({"message": "len(snapshots) == 0"}));
+}
+
+#[tokio::test]
+async fn the_token_is_fetched_once_and_decrypted() {
+    let (server, ssm) = (Scripted::start().await, Scripted::start().await);
+    ssm.then_json(200, &parameter(" s3cr3t\n"));
+    let client = client(&server.url, &ssm).await;
+    for _ in 0..2 {
+        no_snapshot(&server);
+        let latest = client.environment("e").latest_snapshot().await.unwrap();
+        assert_eq!(latest, Latest::NoSnapshotYet);
+    }
+    assert_eq!(server.received()[1].authorization.as_deref(), Some("Bearer s3cr3t"));
+    let [asked] = &ssm.received()[..] else { panic!("{:?}", ssm.received()) };
+    assert_eq!(asked.target.as_deref(), Some("AmazonSSM.GetParameter"));
+    let body: Value = serde_json::from_slice(&asked.body).unwrap();
+    assert_eq!(body, json!({"Name": "/kosli/token", "WithDecryption": true}));
+}
+
+#[tokio::test]
+async fn a_rotated_token_is_picked_up_when_the_old_one_is_refused() {
+    let (server, ssm) = (Scripted::start().await, Scripted::start().await);
+    ssm.then_json(200, &parameter("old")).then_json(200, &parameter("new"));
+    server.then_json(403, &json!({"message": "no"}));
+    no_snapshot(&server);
+    let client = client(&server.url, &ssm).await;
+    client.environment("e").latest_snapshot().await.unwrap();
+    let tokens: Vec<_> = server.received().into_iter().map(|r| r.authorization.unwrap()).collect();
+    assert_eq!(tokens, ["Bearer old", "Bearer new"]);
+}
+
+#[tokio::test]
+async fn a_token_that_stays_refused_is_fetched_again_once_a_request() {
+    let (server, ssm) = (Scripted::start().await, Scripted::start().await);
+    for _ in 0..2 {
+        ssm.then_json(200, &parameter("s3cr3t"));
+        server.then_json(401, &json!({"message": "no"}));
+    }
+    let client = client(&server.url, &ssm).await;
+    let error = client.environment("e").latest_snapshot().await.unwrap_err();
+    assert!(matches!(error, ApiError::Rejected { .. }), "{error}");
+    assert_eq!((server.received().len(), ssm.received().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_had_is_told_without_a_word_of_it() {
+    let cases = [
+        (
+            400,
+            json!({"__type": "ParameterNotFound", "message": "not there"}),
+            "parameter /kosli/token, which holds the API token: ParameterNotFound",
+        ),
+        (
+            400,
+            json!({"__type": "AccessDeniedException", "message": "not authorized"}),
+            "AccessDeniedException: not authorized",
+        ),
+        (200, parameter(""), "but it is empty"),
+        (200, parameter("{\"token\": \"s3cr3t\"}"), "store the token as a plain string"),
+        (200, parameter("s3cr3t s3cr3t"), "white space"),
+        (200, json!({}), "but it is empty"),
+        (200, json!({"Parameter": {"Value": 7, "Name": "s3cr3t"}}), "parameter /kosli/token"),
+    ];
+    for (status, body, expected) in cases {
+        let (server, ssm) = (Scripted::start().await, Scripted::start().await);
+        for _ in 0..3 {
+            ssm.then_json(status, &body);
+        }
+        let client = client(&server.url, &ssm).await;
+        let error = client.environment("e").latest_snapshot().await.unwrap_err();
+        assert!(matches!(error, ApiError::Token(_)), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(!format!("{error} {error:?} {client:?}").contains("s3cr3t"), "{error}");
+        assert_eq!(server.received().len(), 0, "the server is not asked without a token");
+    }
+}
