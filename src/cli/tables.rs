@@ -76,10 +76,10 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
 /// The same on one line.
 pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
     let what = match (outcome.outcome, outcome.created) {
-        (Verdict::Posted, true) => "posted, a new snapshot",
-        (Verdict::Posted, false) => "posted, and the server found nothing new",
+        (Verdict::Posted, true) => "posted a new snapshot",
+        (Verdict::Posted, false) => "posted, nothing new for the server",
         (Verdict::Unchanged, _) => "unchanged",
-        (Verdict::DryRun, _) => "dry run, this would have been posted",
+        (Verdict::DryRun, _) => "would have been posted (dry run)",
         (Verdict::Failed, _) => "failed",
     };
     let Calls { ecs, server } = outcome.calls;

@@ -82,7 +82,7 @@ async fn a_refusal_is_told_in_the_servers_words_and_not_repeated() {
         ),
         (401, json!({"message": "You don't have permission"}), "Check the API token"),
         (403, json!({"message": "You don't have permission"}), "You don't have permission"),
-        (422, json!(["odd"]), "[\"odd\"]"),
+        (422, json!({"detail": "odd"}), "{\"detail\":\"odd\"}"),
         (501, json!({"message": "no"}), "501"),
     ];
     for (status, body, expected) in cases {

@@ -33,12 +33,12 @@ fn the_demo_shows_both_snapshots_and_what_changed() {
     let mut rest = shown.as_str();
     for expected in [
         "1. The schedule fires",
-        "aws-prod: posted, a new snapshot (6 containers in 6 tasks",
+        "aws-prod: posted a new snapshot (6 containers in 6 tasks",
         "2. It fires again",
         "aws-prod: unchanged (6 containers in 6 tasks; ",
         " 0 to the server",
         "3. The last task",
-        "aws-prod: posted, a new snapshot (5 containers in 5 tasks",
+        "aws-prod: posted a new snapshot (5 containers in 5 tasks",
         "aws-prod#1",
         "Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990",
         "SHA256: 9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625",
@@ -110,7 +110,7 @@ async fn a_report_by_hand_is_the_function_s_own_work() {
     let shown = text(&dry.stdout);
     assert_eq!(dry.status.code(), Some(0), "{}", text(&dry.stderr));
     assert_eq!(text(&dry.stderr), "", "no progress in a pipe");
-    assert!(shown.contains("aws-prod: dry run, this would have been posted"), "{shown}");
+    assert!(shown.contains("aws-prod: would have been posted (dry run)"), "{shown}");
     assert!(shown.contains("counted: it runs; ECS says which digest was pulled"), "{shown}");
 
     let posted = run(&["report", "-o", "json"]).await;

@@ -164,7 +164,7 @@ fn example(name: &str) -> String {
 
 #[tokio::test]
 async fn every_example_event_is_answered_with_the_outcome() {
-    let Surroundings { recorder, mut function, .. } = start(&[]).await;
+    let Surroundings { ecs: _ecs, recorder, mut function } = start(&[]).await;
     for (event, trigger, outcome) in [
         ("scheduled", "schedule", "posted"),
         ("scheduler", "schedule", "unchanged"),
@@ -193,7 +193,7 @@ async fn every_example_event_is_answered_with_the_outcome() {
 
 #[tokio::test]
 async fn a_cold_start_and_its_first_run_cost_five_calls_at_the_most() {
-    let Surroundings { ecs, mut function, .. } = start(&[]).await;
+    let Surroundings { ecs, recorder: _recorder, mut function } = start(&[]).await;
     function.invoke(&example("scheduled")).await;
     assert_eq!(ecs.calls().total(), 4, "one to open the connection, three to read");
 }
@@ -214,7 +214,7 @@ async fn a_wrong_configuration_answers_each_invocation_and_the_process_lives_on(
 
 #[tokio::test]
 async fn a_wrong_event_is_an_invalid_event_and_harms_no_later_one() {
-    let Surroundings { mut function, .. } = start(&[]).await;
+    let Surroundings { ecs: _ecs, recorder: _recorder, mut function } = start(&[]).await;
     let deep = "[".repeat(500_000) + &"]".repeat(500_000);
     for event in ["{\"forse\": true}", "[]", "{\"environment\": \"aws-beta\"}", &deep] {
         let answer = function.invoke(event).await;
@@ -226,7 +226,7 @@ async fn a_wrong_event_is_an_invalid_event_and_harms_no_later_one() {
 
 #[tokio::test]
 async fn a_failed_environment_fails_the_invocation_with_its_type_and_sentence() {
-    let Surroundings { ecs, mut function, .. } = start(&[]).await;
+    let Surroundings { ecs, recorder: _recorder, mut function } = start(&[]).await;
     ecs.faults(|faults| {
         faults.always(Operation::ListTasks, Fault::AccessDenied);
     });
@@ -244,7 +244,7 @@ async fn a_failed_environment_fails_the_invocation_with_its_type_and_sentence() 
 
 #[tokio::test]
 async fn the_function_gives_up_a_second_before_lambda_would_end_it() {
-    let Surroundings { ecs, mut function, .. } = start(&[]).await;
+    let Surroundings { ecs, recorder: _recorder, mut function } = start(&[]).await;
     ecs.faults(|faults| {
         faults.always(Operation::DescribeTasks, Fault::Silence);
     });
