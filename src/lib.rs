@@ -1,4 +1,13 @@
 //! Records exactly which software runs in your AWS ECS environments, by fingerprint.
+//!
+//! One run goes one way: an event becomes a [`Trigger`](report::Trigger); a
+//! [`Reporter`](report::Reporter) reads what runs ([`ecs`]), makes a [`Snapshot`](snapshot::Snapshot)
+//! of it, compares that with the server's latest and posts it if it differs ([`api`]); what came of
+//! it is an [`Outcome`](report::Outcome).
+//!
+//! The binary `reporter` is that as a Lambda function (feature `lambda`); the binary `envsnap` is
+//! the command line (feature `cli`), with an embedded snapshot server (feature `recorder`).
+//! [`config`] has the table of the environment variables.
 
 pub mod api;
 #[cfg(feature = "cli")]
@@ -8,6 +17,8 @@ pub mod ecs;
 mod error_chain;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+#[cfg(any(feature = "lambda", feature = "cli"))]
+mod logging;
 #[cfg(feature = "recorder")]
 pub mod recorder;
 pub mod report;

@@ -10,6 +10,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::logging::own_events;
 
 /// Every error; 1 is kept for *found*, as with `grep` and `diff`.
 const FAILED: u8 = 2;
@@ -41,15 +45,14 @@ enum Output {
 /// Does what the process's arguments ask for.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::WARN)
+    let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         .without_time()
         .with_ansi(false)
-        .finish();
+        .with_filter(own_events(LevelFilter::WARN));
     // Only a second call in one process could fail here, and there is none.
-    let _set = tracing::subscriber::set_global_default(subscriber);
+    let _set = tracing_subscriber::registry().with(log).try_init();
 
     let result = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {

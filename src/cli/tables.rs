@@ -83,11 +83,17 @@ pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
         (Verdict::Failed, _) => "failed",
     };
     let Calls { ecs, server } = outcome.calls;
+    let running = match outcome.content_hash {
+        None => String::new(),
+        Some(_) => format!(
+            "{} in {}; ",
+            counted(outcome.containers, "container"),
+            counted(outcome.tasks, "task")
+        ),
+    };
     format!(
-        "{}: {what} ({} in {}; {} to ECS, {server} to the server; {} ms)",
+        "{}: {what} ({running}{} to ECS, {server} to the server; {} ms)",
         outcome.environment,
-        counted(outcome.containers, "container"),
-        counted(outcome.tasks, "task"),
         counted(usize::try_from(ecs).unwrap_or(usize::MAX), "call"),
         outcome.duration_ms
     )

@@ -182,30 +182,32 @@ where
     };
     match code {
         "ClusterNotFoundException" => CallError::ClusterNotFound,
-        "AccessDeniedException"
-        | "AccessDenied"
-        | "UnrecognizedClientException"
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => CallError::AccessDenied(said),
+        "UnrecognizedClientException"
         | "InvalidSignatureException"
+        | "InvalidClientTokenId"
+        | "IncompleteSignature"
         | "ExpiredTokenException"
         | "ExpiredToken"
-        | "MissingAuthenticationTokenException"
-        | "NotAuthorized" => CallError::AccessDenied(said),
+        | "MissingAuthenticationTokenException" => CallError::BadCredentials(said),
         "ThrottlingException"
         | "Throttling"
         | "TooManyRequestsException"
         | "RequestLimitExceeded"
         | "RequestThrottledException"
         | "SlowDown" => CallError::Throttled(said),
-        "" if has_no_credentials(error) => CallError::AccessDenied(
-            "no AWS credentials were found or they could not be loaded".to_owned(),
-        ),
-        "" => CallError::Unavailable(error_chain(error)),
+        "" => match credentials_error(error) {
+            Some(error) => CallError::BadCredentials(error_chain(error)),
+            None => CallError::Unavailable(error_chain(error)),
+        },
         _ => CallError::Unavailable(said),
     }
 }
 
-/// The request never left, since nobody could sign it.
-fn has_no_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Why nobody could sign the request, so that it never left.
+fn credentials_error<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
-        .any(<dyn std::error::Error>::is::<CredentialsError>)
+        .find(|error| error.is::<CredentialsError>())
 }

@@ -164,10 +164,11 @@ pub enum CallError {
     #[error("the cluster does not exist")]
     ClusterNotFound,
     /// The caller may not do this. Holds what AWS said.
-    #[error(
-        "{0}. Allow it in the role or user that reads ECS, and check that its credentials are valid"
-    )]
+    #[error("{0}. Allow it in the role or user that reads ECS")]
     AccessDenied(String),
+    /// Nobody knows who the caller is. Holds why.
+    #[error("{0}. Check the AWS credentials, and AWS_PROFILE if they come from a profile")]
+    BadCredentials(String),
     /// Too many calls. Holds what AWS said.
     #[error("{0}. Other readers of ECS in this account share its quota: ask less often")]
     Throttled(String),

@@ -4,16 +4,16 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::logging::own_events;
 use crate::report::{EnvironmentOutcome, Outcome, Verdict};
 
 /// Rows of each list in an environment's line, which CloudWatch would cut at 256 KB.
 const MOST_ROWS: usize = 100;
 
 /// Writes events to the log at the level, and in the form, that the function is configured with.
-///
-/// Never below INFO: there the SDK and the HTTP clients tell of headers and payloads, and so of
-/// secrets.
 pub(super) fn init() {
     let variable = |name: &str| std::env::var(name).unwrap_or_default().to_ascii_lowercase();
     let level = match variable("AWS_LAMBDA_LOG_LEVEL").as_str() {
@@ -21,13 +21,14 @@ pub(super) fn init() {
         "error" | "fatal" => LevelFilter::ERROR,
         _ => LevelFilter::INFO,
     };
-    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_target(false);
+    let log = tracing_subscriber::fmt::layer().with_target(false);
+    let filter = own_events(level);
     // A subscriber that is set already stays: only tests have one.
     let _set = if variable("AWS_LAMBDA_LOG_FORMAT") == "text" {
-        tracing::subscriber::set_global_default(subscriber.with_ansi(false).finish())
+        tracing_subscriber::registry().with(log.with_ansi(false).with_filter(filter)).try_init()
     } else {
-        let json = subscriber.json().flatten_event(true).with_span_list(false);
-        tracing::subscriber::set_global_default(json.finish())
+        let json = log.json().flatten_event(true).with_span_list(false);
+        tracing_subscriber::registry().with(json.with_filter(filter)).try_init()
     };
 }
 

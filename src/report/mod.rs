@@ -80,7 +80,7 @@ impl ReportError {
                 | EcsError::Call { source: CallError::ClusterNotFound, .. },
             ) => "ClusterNotFound",
             Self::Ecs(EcsError::Call { source, .. }) => match source {
-                CallError::AccessDenied(_) => "AccessDenied",
+                CallError::AccessDenied(_) | CallError::BadCredentials(_) => "AccessDenied",
                 CallError::Throttled(_) => "Throttled",
                 _ => "EcsUnavailable",
             },

@@ -1,0 +1,10 @@
+//! Which events reach the log.
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+/// Events of this program and of the Lambda runtime from `level` up, and nobody else's: what the
+/// AWS SDK and the HTTP clients have to say holds whole requests and answers, and so may hold a
+/// secret. Whatever matters of it is in an error.
+pub(crate) fn own_events(level: LevelFilter) -> Targets {
+    Targets::new().with_target("envsnap", level).with_target("lambda_runtime", level)
+}
