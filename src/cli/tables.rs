@@ -49,10 +49,7 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
             let fingerprint = artifact.fingerprint.map(|f| f.to_string());
             vec![
                 name_and_fingerprint(&artifact.name, fingerprint.as_deref()),
-                serde_json::to_value(artifact.digest_source)
-                    .ok()
-                    .and_then(|source| source.as_str().map(ToOwned::to_owned))
-                    .unwrap_or_default(),
+                artifact.digest_source.to_string(),
                 artifact.replicas.to_string(),
             ]
         });

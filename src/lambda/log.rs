@@ -2,13 +2,16 @@
 
 use std::io::Write as _;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::logging::own_events;
-use crate::report::{EnvironmentOutcome, Outcome, Verdict};
+use crate::report::{
+    ArtifactRow, Calls, Changes, EnvironmentOutcome, ErrorRow, TriggerKind, Verdict,
+};
 
 /// Rows of each list in an environment's line, which CloudWatch would cut at 256 KB.
 const MOST_ROWS: usize = 100;
@@ -34,61 +37,90 @@ pub(super) fn init() {
 
 /// Writes the line that says what became of one environment, whatever the level: its metrics are
 /// counted from it.
-pub(super) fn outcome(outcome: &Outcome, environment: &EnvironmentOutcome, request_id: &str) {
-    let line = line(outcome, environment, request_id, jiff::Timestamp::now());
-    // Nobody is left to tell where even the log cannot be written to.
-    let _lost = writeln!(std::io::stdout().lock(), "{line}");
+pub(super) fn outcome(trigger: TriggerKind, environment: &EnvironmentOutcome, request_id: &str) {
+    let environment = environment.clone().cut(MOST_ROWS);
+    match line(trigger, &environment, request_id, jiff::Timestamp::now()) {
+        // Nobody is left to tell where even the log cannot be written to.
+        Ok(line) => drop(writeln!(std::io::stdout().lock(), "{line}")),
+        Err(error) => tracing::error!(%error, "the outcome cannot be written as JSON"),
+    }
 }
 
-/// The line, with its metrics in CloudWatch's embedded form. There are few of them, since each
-/// costs more a month than the function itself; all else is a field.
+/// What became of one environment, with its metrics in CloudWatch's embedded form. There are few of
+/// them, since each costs more a month than the function itself; all else is a field.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'static str,
+    message: String,
+    #[serde(rename = "requestId")]
+    request_id: &'a str,
+    trigger: TriggerKind,
+    outcome: Verdict,
+    created: bool,
+    content_hash: &'a Option<String>,
+    tasks: usize,
+    containers: usize,
+    artifacts: usize,
+    /// What runs is known from the line of the last report where it did not change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running: Option<&'a [ArtifactRow]>,
+    changes: &'a Changes,
+    unresolved: &'a [String],
+    calls: Calls,
+    duration_ms: u64,
+    error: &'a Option<ErrorRow>,
+    #[serde(rename = "Environment")]
+    environment: &'a str,
+    #[serde(rename = "Posted")]
+    posted: u8,
+    #[serde(rename = "Failed")]
+    failed: u8,
+    #[serde(rename = "Unresolved")]
+    unresolved_count: usize,
+    #[serde(rename = "_aws")]
+    embedded_metrics: Value,
+}
+
 fn line(
-    outcome: &Outcome,
+    trigger: TriggerKind,
     environment: &EnvironmentOutcome,
     request_id: &str,
     now: jiff::Timestamp,
-) -> Value {
-    let environment = environment.clone().cut(MOST_ROWS);
+) -> serde_json::Result<String> {
+    let count = |name: &str| json!({"Name": name, "Unit": "Count"});
     let failed = environment.outcome == Verdict::Failed;
-    let mut line = json!({
-        "timestamp": now.to_string(),
-        "level": if failed { "ERROR" } else { "INFO" },
-        "message": format!("{}: {}", environment.environment, summary(&environment)),
-        "requestId": request_id,
-        "trigger": outcome.trigger,
-        "outcome": environment.outcome,
-        "created": environment.created,
-        "content_hash": environment.content_hash,
-        "tasks": environment.tasks,
-        "containers": environment.containers,
-        "artifacts": environment.artifacts.len() + environment.omitted.artifacts,
-        "changes": environment.changes,
-        "unresolved": environment.unresolved,
-        "calls": environment.calls,
-        "duration_ms": environment.duration_ms,
-        "error": environment.error,
-        "Environment": environment.environment,
-        "Posted": u8::from(environment.outcome == Verdict::Posted),
-        "Failed": u8::from(failed),
-        "Unresolved": environment.unresolved.len() + environment.omitted.unresolved,
-        "_aws": {
+    serde_json::to_string(&Line {
+        timestamp: now.to_string(),
+        level: if failed { "ERROR" } else { "INFO" },
+        message: format!("{}: {}", environment.environment, summary(environment)),
+        request_id,
+        trigger,
+        outcome: environment.outcome,
+        created: environment.created,
+        content_hash: &environment.content_hash,
+        tasks: environment.tasks,
+        containers: environment.containers,
+        artifacts: environment.artifacts.len() + environment.omitted.artifacts,
+        running: (environment.outcome != Verdict::Unchanged).then_some(&environment.artifacts),
+        changes: &environment.changes,
+        unresolved: &environment.unresolved,
+        calls: environment.calls,
+        duration_ms: environment.duration_ms,
+        error: &environment.error,
+        environment: &environment.environment,
+        posted: u8::from(environment.outcome == Verdict::Posted),
+        failed: u8::from(failed),
+        unresolved_count: environment.unresolved.len() + environment.omitted.unresolved,
+        embedded_metrics: json!({
             "Timestamp": now.as_millisecond(),
             "CloudWatchMetrics": [{
                 "Namespace": "envsnap",
                 "Dimensions": [["Environment"]],
-                "Metrics": [
-                    {"Name": "Posted", "Unit": "Count"},
-                    {"Name": "Failed", "Unit": "Count"},
-                    {"Name": "Unresolved", "Unit": "Count"},
-                ],
+                "Metrics": [count("Posted"), count("Failed"), count("Unresolved")],
             }],
-        },
-    });
-    // What runs is known from the line of the last report where it did not change.
-    if environment.outcome != Verdict::Unchanged {
-        line["running"] = json!(environment.artifacts);
-    }
-    line
+        }),
+    })
 }
 
 fn summary(environment: &EnvironmentOutcome) -> String {
@@ -105,7 +137,6 @@ fn summary(environment: &EnvironmentOutcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{ArtifactRow, TriggerKind};
     use crate::snapshot::DigestSource;
 
     fn with_artifacts(count: usize, verdict: Verdict) -> Value {
@@ -121,8 +152,13 @@ mod tests {
                 digest_source: DigestSource::Unknown,
             })
             .collect();
-        let outcome = Outcome { trigger: TriggerKind::Schedule, environments: Vec::new() };
-        line(&outcome, &environment, "r-1", jiff::Timestamp::UNIX_EPOCH)
+        let line = line(
+            TriggerKind::Schedule,
+            &environment.cut(MOST_ROWS),
+            "r-1",
+            jiff::Timestamp::UNIX_EPOCH,
+        );
+        serde_json::from_str(&line.unwrap()).unwrap()
     }
 
     #[test]

@@ -81,19 +81,20 @@ impl Function {
     }
 
     async fn invoke(&self, event: &str, context: &Context) -> Result<Outcome, Diagnostic> {
-        let outcome = self.run(event, context).await.map_err(|error| {
-            tracing::error!(%error, "the event asks for nothing that can be done");
-            diagnostic("InvalidEvent", error.to_string())
-        })?;
+        // The runtime logs the error of a failed invocation.
+        let outcome = self
+            .run(event, context)
+            .await
+            .map_err(|error| diagnostic("InvalidEvent", error.to_string()))?;
         for environment in &outcome.environments {
-            log::outcome(&outcome, environment, &context.request_id);
+            log::outcome(outcome.trigger, environment, &context.request_id);
         }
         answer(outcome)
     }
 
     async fn run(&self, event: &str, context: &Context) -> Result<Outcome, InvalidEvent> {
         let trigger = Trigger::parse(event)?;
-        tracing::info!(trigger = ?trigger.kind, "invoked");
+        tracing::info!(trigger = %trigger.kind, "invoked");
         let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
         let give_up_at = Instant::now() + left.saturating_sub(LAST_WORDS);
         self.reporter.run(&trigger, Some(give_up_at)).await

@@ -1,13 +1,14 @@
 //! Why the function was invoked, and what is asked of it.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 const TASK_STATE_CHANGE: &str = "ECS Task State Change";
 
 /// What started a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TriggerKind {
     /// A schedule, of an EventBridge rule or of EventBridge Scheduler.
     Schedule,
@@ -16,6 +17,22 @@ pub enum TriggerKind {
     TaskStateChange,
     /// A person.
     Manual,
+}
+
+impl Serialize for TriggerKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for TriggerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Schedule => "schedule",
+            Self::TaskStateChange => "task-state-change",
+            Self::Manual => "manual",
+        })
+    }
 }
 
 /// A run that is asked for.

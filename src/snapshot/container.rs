@@ -1,12 +1,13 @@
 //! One running container.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 
 use super::{Artifact, Fingerprint, image::pinned_digest};
 
 /// Who said what an artifact's fingerprint is, the best witness first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DigestSource {
     /// ECS, of the image that it pulled.
     Ecs,
@@ -14,6 +15,22 @@ pub enum DigestSource {
     Pinned,
     /// Nobody.
     Unknown,
+}
+
+impl fmt::Display for DigestSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ecs => "ecs",
+            Self::Pinned => "pinned",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+impl Serialize for DigestSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// A container that runs, and the task that it belongs to.
