@@ -11,5 +11,7 @@ mod harness;
 mod memory;
 mod recorder;
 mod report;
+#[cfg(feature = "lambda")]
+mod runtime_api;
 mod scripted;
 mod token;
