@@ -38,13 +38,17 @@ pub(super) fn of<'a>(readings: impl Iterator<Item = &'a Progress>) -> String {
         clusters += reading.clusters();
         tasks += reading.tasks_described();
     }
-    format!("Reading ECS: {read} of {clusters} clusters, {tasks} tasks described")
+    match clusters {
+        0 => "Reading ECS: looking for clusters".to_owned(),
+        _ if read == clusters => format!("Read {tasks} tasks from ECS, asking the server"),
+        _ => format!("Reading ECS: {read} of {clusters} clusters, {tasks} tasks described"),
+    }
 }
 
-/// Puts `text` in the place of the terminal's last line.
+/// Puts `text` in the place of the terminal's last line, for whatever comes next to write over.
 fn show(text: &str) {
-    const RETURN_AND_ERASE: &str = "\r\x1b[K";
+    const ERASE: &str = "\x1b[K";
     let mut terminal = std::io::stderr().lock();
     // A terminal that has gone needs no progress.
-    let _gone = write!(terminal, "{RETURN_AND_ERASE}{text}").and_then(|()| terminal.flush());
+    let _gone = write!(terminal, "{ERASE}{text}\r").and_then(|()| terminal.flush());
 }
