@@ -97,7 +97,9 @@ struct Account {
 impl Account {
     async fn start() -> Self {
         let digest = format!("sha256:{}", "ab".repeat(32));
-        let task = Task::of_service("web").container("web", "web:1", &digest);
+        let task = Task::of_service("web")
+            .running_since(jiff::Timestamp::UNIX_EPOCH)
+            .container("web", "web:1", &digest);
         let cluster = Cluster::named("app").tasks(TASKS, &task);
         let world = World::new("eu-central-1", "274425519734").cluster(cluster);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -141,6 +143,9 @@ async fn run_function(
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
     let begun = Instant::now();
     let mut function = Function::start(&variables).await;
+    // Or the pipe fills up, and the function waits for a reader.
+    let mut log = function.child.stdout.take().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
     let answer = function.invoke(SCHEDULED).await;
     cold.times.push(begun.elapsed());
     assert!(!answer.failed, "{answer:?}");
