@@ -1,4 +1,5 @@
 use super::*;
+use crate::ecs::ClusterRef;
 
 const COMPLETE: [(&str, &str); 3] =
     [("KOSLI_ENVIRONMENT", "aws-prod"), ("KOSLI_ORG", "cyber-dojo"), ("KOSLI_API_TOKEN", "t0k3n")];

@@ -1,11 +1,12 @@
 //! The use case: read what runs, compare it with the latest snapshot, post it if it differs.
 
+mod error;
 mod memory;
 mod outcome;
+mod recorded;
 mod trigger;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -13,21 +14,20 @@ use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::api::wire::{ECS, EcsReport, EnvironmentRequest};
-use crate::api::{ApiError, Client, EnvironmentClient, Latest, NoClient};
+use crate::api::wire::EcsReport;
+use crate::api::{Client, EnvironmentClient};
 use crate::config::{Config, EnvironmentConfig, Policy};
-use crate::ecs::{self, AwsEcs, CallError, EcsApi, EcsError, Progress, Reader, observe};
-use crate::snapshot::{Diff, DigestSource, Identity, RunningContainer, Snapshot};
+use crate::ecs::{self, AwsEcs, EcsApi, Progress, Reader, observe};
+use crate::snapshot::{Diff, RunningContainer, Snapshot};
 use crate::token::TokenSource;
+pub use error::{ConnectError, ReportError};
 use memory::Memory;
 pub use outcome::{
     ArtifactRow, Calls, ChangeRow, Changes, EnvironmentOutcome, ErrorRow, Explanation, MOST_ROWS,
     Omitted, Outcome, ScaledRow, Verdict,
 };
+use recorded::{create, is_silent, latest};
 pub use trigger::{InvalidEvent, Trigger, TriggerKind};
-
-/// The description of an environment that is made here.
-const DESCRIPTION: &str = "Reported by envsnap";
 
 /// Reports environments, and remembers between runs what the server has.
 #[derive(Debug)]
@@ -44,73 +44,6 @@ struct Monitored {
     config: EnvironmentConfig,
     memory: Mutex<Memory>,
     progress: Progress,
-}
-
-/// Why an environment could not be reported.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// What runs could not be read.
-    #[error(transparent)]
-    Ecs(#[from] EcsError),
-    /// The server did not do its part.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// The environment is of another type.
-    #[error("Environment \"{environment}\" is of type {found} on the server, and should be ECS")]
-    NotEcs {
-        /// Its name.
-        environment: String,
-        /// Its type.
-        found: String,
-    },
-    /// Lambda would have ended the function within a second.
-    #[error(
-        "There was no time left to {0}. Give the function a longer timeout, or a smaller scope"
-    )]
-    DeadlineExceeded(&'static str),
-}
-
-impl ReportError {
-    /// A stable word for alarms and programs.
-    pub fn error_type(&self) -> &'static str {
-        match self {
-            Self::Ecs(EcsError::NothingInScope(_)) => "NothingInScope",
-            Self::Ecs(
-                EcsError::ClusterNotFound { .. }
-                | EcsError::Call { source: CallError::ClusterNotFound, .. },
-            ) => "ClusterNotFound",
-            Self::Ecs(EcsError::Call { source, .. }) => match source {
-                CallError::AccessDenied(_) | CallError::BadCredentials(_) => "AccessDenied",
-                CallError::Throttled(_) => "Throttled",
-                _ => "EcsUnavailable",
-            },
-            Self::Api(ApiError::Token(_)) => "TokenUnavailable",
-            Self::Api(ApiError::EnvironmentNotFound { .. }) => "EnvironmentNotFound",
-            Self::Api(ApiError::Rejected { .. }) | Self::NotEcs { .. } => "ServerRejected",
-            Self::Api(ApiError::Unavailable { .. }) => "ServerUnavailable",
-            Self::DeadlineExceeded(_) => "DeadlineExceeded",
-        }
-    }
-}
-
-/// Why nothing can be reported at all.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// Nobody says which AWS region to read.
-    #[error("AWS_REGION is not set, and no profile names a region: it should be the one to read.")]
-    NoRegion,
-    /// The server's client could not be set up.
-    #[error(transparent)]
-    Client(#[from] NoClient),
-}
-
-/// What the server has of an environment.
-struct Recorded {
-    /// It does not have the environment, which is to be made.
-    missing: bool,
-    /// Of the latest snapshot; 0 where there is none.
-    index: u64,
-    snapshot: Snapshot,
 }
 
 /// How long [`Reporter::warm_up`] may take.
@@ -248,7 +181,7 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
             observations.into_iter().filter_map(|o| o.verdict.ok()).collect();
         let snapshot: Snapshot = containers.iter().collect();
         let content_hash = snapshot.content_hash();
-        describe(outcome, &containers, &snapshot, &content_hash);
+        outcome.running(&containers, &snapshot, &content_hash);
 
         let may_be_silent = memory.may_be_silent(now, heartbeat);
         if !trigger.force && !may_be_silent && memory.trusts(&content_hash, now, recheck) {
@@ -256,7 +189,7 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
         }
 
         doing.set("ask the server for its latest snapshot");
-        let recorded = latest(environment, &mut memory, server).await?;
+        let recorded = latest(&environment.config, &mut memory, server).await?;
         let differs = {
             let diff = Diff::between(&recorded.snapshot, &snapshot);
             let same = if compare_replicas { diff.is_empty() } else { diff.same_artifacts() };
@@ -266,7 +199,7 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
         let dry_run = dry_run || trigger.dry_run;
         if recorded.missing && !dry_run {
             doing.set("make the environment on the server");
-            create(environment, &mut memory, server).await?;
+            create(&environment.config, &mut memory, server).await?;
         }
         if !differs {
             memory.remember(content_hash.clone(), recorded.index, now);
@@ -296,107 +229,6 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
         outcome.created = reported.created;
         Ok(Verdict::Posted)
     }
-}
-
-/// What the server has, or that it has no such environment and may be given one.
-async fn latest(
-    environment: &Monitored,
-    memory: &mut Memory,
-    server: &EnvironmentClient<'_>,
-) -> Result<Recorded, ReportError> {
-    let name = &environment.config.name;
-    let nothing = |missing| Recorded { missing, index: 0, snapshot: Snapshot::default() };
-    let recorded = match server.latest_snapshot().await {
-        Ok(Latest::NoSnapshotYet) => nothing(false),
-        Ok(Latest::Snapshot(latest)) if latest.environment_type == ECS => {
-            Recorded { missing: false, index: latest.index, snapshot: latest.snapshot() }
-        }
-        Ok(Latest::Snapshot(latest)) => {
-            let found = latest.environment_type;
-            return Err(ReportError::NotEcs { environment: name.clone(), found });
-        }
-        Err(ApiError::EnvironmentNotFound { .. })
-            if environment.config.auto_create && !memory.environment_seen =>
-        {
-            nothing(true)
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if memory.saw_another_index(recorded.index) {
-        tracing::info!(
-            environment = name,
-            index = recorded.index,
-            "another writer recorded a snapshot since this process last looked"
-        );
-    }
-    memory.environment_seen |= !recorded.missing;
-    Ok(recorded)
-}
-
-async fn create(
-    environment: &Monitored,
-    memory: &mut Memory,
-    server: &EnvironmentClient<'_>,
-) -> Result<(), ReportError> {
-    let name = &environment.config.name;
-    let request = EnvironmentRequest {
-        name: name.clone(),
-        environment_type: ECS.to_owned(),
-        description: DESCRIPTION.to_owned(),
-        include_scaling: Some(true),
-    };
-    server.create(&request).await?;
-    memory.environment_seen = true;
-    tracing::info!(environment = name, "made the environment on the server");
-    Ok(())
-}
-
-/// Nobody has reported to the environment for as long as `heartbeat`, says the server.
-async fn is_silent(
-    memory: &mut Memory,
-    server: &EnvironmentClient<'_>,
-    now: SystemTime,
-    heartbeat: Option<Duration>,
-) -> Result<bool, ReportError> {
-    let last_reported_at = server.get().await?.last_reported_at;
-    memory.remember_report(last_reported_at.and_then(|seconds| {
-        SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
-    }));
-    Ok(memory.may_be_silent(now, heartbeat))
-}
-
-fn describe(
-    outcome: &mut EnvironmentOutcome,
-    containers: &[RunningContainer],
-    snapshot: &Snapshot,
-    content_hash: &str,
-) {
-    let mut sources = BTreeMap::<Identity, DigestSource>::new();
-    for container in containers {
-        let identity = Identity::of(&container.artifact_name, container.fingerprint);
-        let source = sources.entry(identity).or_insert(container.digest_source);
-        *source = container.digest_source.min(*source);
-    }
-    outcome.content_hash = Some(content_hash.to_owned());
-    outcome.containers = containers.len();
-    outcome.tasks = containers.iter().map(|c| &c.task_arn).collect::<BTreeSet<_>>().len();
-    outcome.artifacts = snapshot
-        .artifacts()
-        .map(|artifact| ArtifactRow {
-            name: artifact.name.clone(),
-            fingerprint: artifact.fingerprint,
-            replicas: artifact.replicas,
-            digest_source: sources
-                .get(&Identity::of(&artifact.name, artifact.fingerprint))
-                .copied()
-                .unwrap_or(DigestSource::Unknown),
-        })
-        .collect();
-    outcome.unresolved = snapshot
-        .artifacts()
-        .filter(|artifact| artifact.fingerprint.is_none())
-        .map(|artifact| artifact.name.clone())
-        .collect();
 }
 
 fn unix_seconds(time: SystemTime) -> i64 {

@@ -1,10 +1,14 @@
 //! What a run came to: the function's answer, and what the command line prints.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use super::TriggerKind;
 use crate::ecs::Observation;
-use crate::snapshot::{Artifact, Diff, DigestSource, Fingerprint, Scaled};
+use crate::snapshot::{
+    Artifact, Diff, DigestSource, Fingerprint, Identity, RunningContainer, Scaled, Snapshot,
+};
 
 /// Rows that a list of the answer has at the most, in all environments together: it stays far
 /// below the 6 MB that a function may answer. Snapshots are never cut.
@@ -209,6 +213,41 @@ impl EnvironmentOutcome {
             duration_ms: 0,
             error: None,
         }
+    }
+
+    /// Writes down what runs.
+    pub(super) fn running(
+        &mut self,
+        containers: &[RunningContainer],
+        snapshot: &Snapshot,
+        content_hash: &str,
+    ) {
+        let mut sources = BTreeMap::<Identity, DigestSource>::new();
+        for container in containers {
+            let identity = Identity::of(&container.artifact_name, container.fingerprint);
+            let source = sources.entry(identity).or_insert(container.digest_source);
+            *source = container.digest_source.min(*source);
+        }
+        self.content_hash = Some(content_hash.to_owned());
+        self.containers = containers.len();
+        self.tasks = containers.iter().map(|c| &c.task_arn).collect::<BTreeSet<_>>().len();
+        self.artifacts = snapshot
+            .artifacts()
+            .map(|artifact| ArtifactRow {
+                name: artifact.name.clone(),
+                fingerprint: artifact.fingerprint,
+                replicas: artifact.replicas,
+                digest_source: sources
+                    .get(&Identity::of(&artifact.name, artifact.fingerprint))
+                    .copied()
+                    .unwrap_or(DigestSource::Unknown),
+            })
+            .collect();
+        self.unresolved = snapshot
+            .artifacts()
+            .filter(|artifact| artifact.fingerprint.is_none())
+            .map(|artifact| artifact.name.clone())
+            .collect();
     }
 
     /// The same, with at most `most` rows a list, and how many were left out.

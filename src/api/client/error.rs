@@ -1,0 +1,58 @@
+//! Why a server did not do its part.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use crate::token::TokenError;
+
+/// Why a server did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// There is no token to ask it with.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The environment does not exist, or is archived.
+    #[error("The server has no such environment: {message}")]
+    EnvironmentNotFound {
+        /// What the server said.
+        message: String,
+    },
+    /// It will not do it, however often it is asked.
+    #[error("The server refused to {operation}: {status}: {message}{}", advice(*.status))]
+    Rejected {
+        /// What was asked.
+        operation: String,
+        /// The answer's status.
+        status: StatusCode,
+        /// What the server said.
+        message: String,
+    },
+    /// It did not answer, or not in a way that can be understood. Asking again may help.
+    #[error("The server did not {operation}: {reason}")]
+    Unavailable {
+        /// What was asked.
+        operation: String,
+        /// What came back.
+        reason: String,
+        /// How long it wants to be left alone.
+        retry_after: Option<Duration>,
+        /// An attempt with the same request may have another end.
+        transient: bool,
+    },
+}
+
+fn advice(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            ". Check the API token, and that it may write in this organization"
+        }
+        status if status.is_redirection() => ". Set the host to where it redirects",
+        _ => "",
+    }
+}
+
+/// The client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("The HTTP client could not be made: {0}")]
+pub struct NoClient(pub(super) String);

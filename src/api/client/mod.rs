@@ -1,0 +1,167 @@
+//! The client of a snapshot server.
+
+mod error;
+mod exchange;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode, Url, redirect};
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+
+use super::wire::{EcsReport, Environment, EnvironmentRequest, RecordedSnapshot};
+use crate::error_chain::error_chain;
+use crate::token::{TokenError, TokenSource};
+pub use error::{ApiError, NoClient};
+use exchange::parse;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A snapshot server, and the organization to which requests belong.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    host: Url,
+    org: String,
+    tokens: TokenSource,
+    token: Mutex<Option<SecretString>>,
+}
+
+/// The latest snapshot of an environment that exists.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Latest {
+    /// Nothing was ever recorded in it.
+    NoSnapshotYet,
+    /// This one.
+    Snapshot(Box<RecordedSnapshot>),
+}
+
+/// What a server made of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reported {
+    /// It made a new snapshot.
+    pub created: bool,
+    /// It was asked more than once: an attempt that seemed to fail may have done the work already,
+    /// so that `created` may say no where an earlier attempt made the snapshot.
+    pub repeated: bool,
+}
+
+impl Client {
+    /// A client of the server at `host` (`https://app.kosli.com`) for `org`.
+    ///
+    /// # Errors
+    /// The TLS library could not be set up.
+    pub fn new(host: Url, org: String, tokens: TokenSource) -> Result<Self, NoClient> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("envsnap/", env!("CARGO_PKG_VERSION")))
+            // A redirected PUT would arrive as a GET.
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ATTEMPT_TIMEOUT)
+            .build()
+            .map_err(|error| NoClient(error_chain(&error)))?;
+        Ok(Self { http, host, org, tokens, token: Mutex::new(None) })
+    }
+
+    /// Opens a connection and fetches the token, so that the first request need not wait for
+    /// either. What fails here is met again, and told, by the first request.
+    pub async fn warm_up(&self) {
+        let connect = async { drop(self.http.head(self.host.clone()).send().await) };
+        let token = async { drop(self.token().await) };
+        futures_util::join!(connect, token);
+    }
+
+    /// The environment `name`, to be asked about and reported to.
+    pub fn environment<'a>(&'a self, name: &'a str) -> EnvironmentClient<'a> {
+        EnvironmentClient { client: self, name, calls: AtomicU32::new(0) }
+    }
+
+    async fn token(&self) -> Result<SecretString, TokenError> {
+        let mut token = self.token.lock().await;
+        if let Some(token) = &*token {
+            return Ok(token.clone());
+        }
+        let fetched = self.tokens.fetch().await?;
+        *token = Some(fetched.clone());
+        Ok(fetched)
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.host.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v2"]).extend(path);
+        }
+        url
+    }
+}
+
+/// One environment of a server. Counts the requests that are made through it.
+#[derive(Debug)]
+pub struct EnvironmentClient<'a> {
+    client: &'a Client,
+    name: &'a str,
+    calls: AtomicU32,
+}
+
+impl EnvironmentClient<'_> {
+    /// Requests made so far, repeated ones included.
+    pub fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// The latest snapshot.
+    ///
+    /// # Errors
+    /// The environment does not exist, or the server does not say.
+    pub async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
+        let operation = format!("give the latest snapshot of \"{}\"", self.name);
+        let path = ["snapshots", &self.client.org, self.name, "-1"];
+        let answer = self.send(&operation, Method::GET, &path, None::<&()>).await;
+        match answer {
+            // The only sign that is known; its status is not.
+            Err(ApiError::Rejected { message, .. } | ApiError::EnvironmentNotFound { message })
+                if message.contains("len(snapshots) == 0") =>
+            {
+                Ok(Latest::NoSnapshotYet)
+            }
+            answer => Ok(Latest::Snapshot(parse(&operation, &answer?)?)),
+        }
+    }
+
+    /// The environment itself.
+    ///
+    /// # Errors
+    /// It does not exist, or the server does not say.
+    pub async fn get(&self) -> Result<Environment, ApiError> {
+        let operation = format!("describe environment \"{}\"", self.name);
+        let path = ["environments", &self.client.org, self.name];
+        parse(&operation, &self.send(&operation, Method::GET, &path, None::<&()>).await?)
+    }
+
+    /// Makes the environment.
+    ///
+    /// # Errors
+    /// The server does not make it.
+    pub async fn create(&self, request: &EnvironmentRequest) -> Result<(), ApiError> {
+        let operation = format!("make environment \"{}\"", self.name);
+        let path = ["environments", &self.client.org];
+        self.send(&operation, Method::PUT, &path, Some(request)).await.map(drop)
+    }
+
+    /// Reports what runs in the environment.
+    ///
+    /// # Errors
+    /// The server did not record it, or it is not known whether it did.
+    pub async fn report(&self, report: &EcsReport) -> Result<Reported, ApiError> {
+        let operation = format!("record what runs in \"{}\"", self.name);
+        let path = ["environments", &self.client.org, self.name, "report", "ECS"];
+        let before = self.calls();
+        let answer = self.send(&operation, Method::PUT, &path, Some(report)).await?;
+        Ok(Reported {
+            created: answer.status == StatusCode::CREATED,
+            repeated: self.calls() - before > 1,
+        })
+    }
+}

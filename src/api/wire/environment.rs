@@ -1,0 +1,60 @@
+//! Environments.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The body of `PUT /environments/{org}`, which makes an environment or changes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentRequest {
+    /// `^[a-zA-Z0-9][a-zA-Z0-9._-]*$`.
+    pub name: String,
+    /// `ECS` among others, case-sensitive.
+    #[serde(rename = "type")]
+    pub environment_type: String,
+    /// For people.
+    pub description: String,
+    /// Whether a change of replicas alone makes a new snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_scaling: Option<bool>,
+}
+
+/// An environment: the answer of `GET /environments/{org}/{env}`. Times are in seconds since the
+/// Unix epoch, with fractions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The organization that owns it.
+    #[serde(default)]
+    pub org: String,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub environment_type: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// When it was last made, changed or reported to.
+    #[serde(default)]
+    pub last_modified_at: f64,
+    /// When it was last reported to, whether or not that made a snapshot.
+    #[serde(default)]
+    pub last_reported_at: Option<f64>,
+    /// When its latest snapshot was made.
+    #[serde(default)]
+    pub last_changed_at: Option<f64>,
+    /// Whether what runs there is compliant; `null` before the first snapshot.
+    #[serde(default)]
+    pub state: Option<bool>,
+    /// Whether a change of replicas alone makes a new snapshot.
+    #[serde(default)]
+    pub include_scaling: bool,
+    /// Free to use.
+    #[serde(default)]
+    pub tags: Map<String, Value>,
+    /// Names of the policies attached to it.
+    #[serde(default)]
+    pub policies: Option<Vec<String>>,
+    /// The environments in a logical one.
+    #[serde(default)]
+    pub included_environments: Option<Vec<String>>,
+}

@@ -1,0 +1,29 @@
+//! The documents of the snapshot server's API, version 2.
+//!
+//! Written whole and read leniently: what a reader here does not need may be missing.
+
+mod environment;
+mod report;
+mod snapshot;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use environment::{Environment, EnvironmentRequest};
+pub use report::{EcsReport, ReportEntry};
+pub use snapshot::{Annotation, EcsContext, RecordedArtifact, RecordedSnapshot};
+
+/// The type of an environment whose software ECS runs.
+pub const ECS: &str = "ECS";
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// A sentence.
+    pub message: String,
+    /// What is wrong with each field of the request, by the field's path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub errors: BTreeMap<String, Value>,
+}

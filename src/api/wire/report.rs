@@ -1,0 +1,174 @@
+//! Reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::{Artifact, Fingerprint, RunningContainer, Snapshot};
+
+/// What runs in an environment: the body of `PUT /environments/{org}/{env}/report/ECS`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EcsReport {
+    /// One entry a task, and a further one for each container that the server would not count as
+    /// a replica of its own in an entry that stands already.
+    pub artifacts: Vec<ReportEntry>,
+}
+
+/// Running containers of one task. The server counts one replica an entry and digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportEntry {
+    /// Task ARN.
+    #[serde(rename = "taskArn")]
+    pub task_arn: String,
+    /// Cluster name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+    /// Service name; left out for a standalone task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<String>,
+    /// Fingerprint by artifact name, `""` where it is unknown.
+    pub digests: BTreeMap<String, String>,
+    /// When the task started, in seconds since the Unix epoch.
+    #[serde(rename = "creationTimestamp")]
+    pub creation_timestamp: i64,
+}
+
+impl EcsReport {
+    /// The report of these containers: a container whose digest or name stands in its task's entry
+    /// already gets an entry of its own, since the server would count the two as one replica, and
+    /// so does each container without a known digest.
+    ///
+    /// The order of `containers` makes no difference.
+    pub fn of(containers: &[RunningContainer]) -> Self {
+        let mut sorted: Vec<_> = containers.iter().collect();
+        sorted.sort_by_key(|container| {
+            (
+                &container.cluster,
+                &container.task_arn,
+                &container.artifact_name,
+                container.fingerprint,
+            )
+        });
+        let mut artifacts = Vec::<ReportEntry>::with_capacity(sorted.len());
+        for task in sorted.chunk_by(|a, b| a.task_arn == b.task_arn) {
+            let first_of_task = artifacts.len();
+            for container in task {
+                let digest = container.fingerprint.map(|f| f.to_string()).unwrap_or_default();
+                let known = container.fingerprint.is_some();
+                let entry = artifacts[first_of_task..]
+                    .iter_mut()
+                    .find(|entry| known && entry.has_room_for(&container.artifact_name, &digest));
+                match entry {
+                    Some(entry) => {
+                        entry.digests.insert(container.artifact_name.clone(), digest);
+                    }
+                    None => artifacts.push(ReportEntry {
+                        task_arn: container.task_arn.clone(),
+                        cluster_name: Some(container.cluster.clone()),
+                        service_name: container.service.clone(),
+                        digests: BTreeMap::from([(container.artifact_name.clone(), digest)]),
+                        creation_timestamp: container.started_at,
+                    }),
+                }
+            }
+        }
+        Self { artifacts }
+    }
+
+    /// What a server counts in this report.
+    pub fn snapshot(&self) -> Snapshot {
+        self.artifacts.iter().flat_map(ReportEntry::replicas).collect()
+    }
+}
+
+impl ReportEntry {
+    fn has_room_for(&self, name: &str, digest: &str) -> bool {
+        self.digests.iter().all(|(n, d)| n != name && d != digest && !d.is_empty())
+    }
+
+    /// One replica for each digest of this entry; digests that are unknown are told apart by name.
+    pub fn replicas(&self) -> impl Iterator<Item = Artifact> {
+        let mut counted = BTreeSet::new();
+        self.digests.iter().filter_map(move |(name, digest)| {
+            let fingerprint = digest.parse::<Fingerprint>().ok();
+            let first = fingerprint.is_none_or(|fingerprint| counted.insert(fingerprint));
+            first.then(|| Artifact { name: name.clone(), fingerprint, replicas: 1 })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::snapshot::DigestSource;
+
+    fn container(task: &str, name: &str, fingerprint: Option<u8>) -> RunningContainer {
+        RunningContainer {
+            cluster: "app".to_owned(),
+            service: Some("web".to_owned()),
+            task_arn: format!("arn:aws:ecs:eu-central-1:274425519734:task/app/{task}"),
+            started_at: 1_661_161_157,
+            artifact_name: name.to_owned(),
+            fingerprint: fingerprint.map(|byte| Fingerprint::from([byte; 32])),
+            digest_source: DigestSource::Ecs,
+        }
+    }
+
+    #[test]
+    fn a_report_is_exactly_what_the_server_documents() {
+        let mut standalone = container("2", "job:1", None);
+        standalone.service = None;
+        let report = EcsReport::of(&[container("1", "web:1", Some(0xab)), standalone]);
+        assert_eq!(
+            serde_json::to_value(report).unwrap(),
+            serde_json::json!({"artifacts": [
+                {
+                    "taskArn": "arn:aws:ecs:eu-central-1:274425519734:task/app/1",
+                    "cluster_name": "app",
+                    "service_name": "web",
+                    "digests": {"web:1": "ab".repeat(32)},
+                    "creationTimestamp": 1_661_161_157,
+                },
+                {
+                    "taskArn": "arn:aws:ecs:eu-central-1:274425519734:task/app/2",
+                    "cluster_name": "app",
+                    "digests": {"job:1": ""},
+                    "creationTimestamp": 1_661_161_157,
+                },
+            ]})
+        );
+    }
+
+    #[test]
+    fn containers_of_one_task_share_an_entry_unless_the_server_would_count_them_as_one() {
+        let cases = [
+            (vec![("web:1", Some(1)), ("log:1", Some(2))], 1),
+            (vec![("web:1", Some(1)), ("web:1", Some(1))], 2),
+            (vec![("web:1", Some(1)), ("web:2", Some(1))], 2),
+            (vec![("web:1", Some(1)), ("web:1", Some(2))], 2),
+            (vec![("web:1", Some(1)), ("envoy", None)], 2),
+            (vec![("a", None), ("b", None), ("b", None)], 3),
+        ];
+        for (containers, entries) in cases {
+            let containers: Vec<_> =
+                containers.into_iter().map(|(name, f)| container("1", name, f)).collect();
+            let report = EcsReport::of(&containers);
+            assert_eq!(report.artifacts.len(), entries, "{report:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_server_counts_in_the_report_exactly_the_containers_that_run(
+            containers in proptest::collection::vec(
+                ("[12]", "[abc]", proptest::option::of(0..3_u8)), 0..12)
+        ) {
+            let containers: Vec<_> =
+                containers.iter().map(|(task, name, f)| container(task, name, *f)).collect();
+            let counted = EcsReport::of(&containers).snapshot();
+            prop_assert_eq!(counted, containers.iter().collect::<Snapshot>());
+        }
+    }
+}

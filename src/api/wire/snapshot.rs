@@ -1,0 +1,168 @@
+//! Snapshots, as a server keeps them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::snapshot::{Artifact, Snapshot};
+
+/// A snapshot: the answer of `GET /snapshots/{org}/{env}/{expression}`. Times are in seconds since
+/// the Unix epoch, with fractions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordedSnapshot {
+    /// Its place among the environment's snapshots, from 1.
+    pub index: u64,
+    /// No later one exists.
+    #[serde(default)]
+    pub is_latest: bool,
+    /// When the next one was made.
+    #[serde(default)]
+    pub next_snapshot_timestamp: Option<f64>,
+    /// Running artifacts by compliance: `true`, `false` and `null`.
+    #[serde(default)]
+    pub artifact_compliance_count: BTreeMap<String, u64>,
+    /// When it was made.
+    #[serde(default)]
+    pub timestamp: f64,
+    /// The type of its environment.
+    #[serde(rename = "type")]
+    pub environment_type: String,
+    /// Whether all that runs is compliant.
+    #[serde(default)]
+    pub compliant: bool,
+    /// Where a person can look at it.
+    #[serde(default)]
+    pub html_url: String,
+    /// Policies that were applied.
+    #[serde(default)]
+    pub applied_policies: Vec<Value>,
+    /// What runs, latest start first, then what exited with this snapshot. One entry a
+    /// fingerprint.
+    pub artifacts: Vec<RecordedArtifact>,
+}
+
+impl RecordedSnapshot {
+    /// The artifacts that run in it, without those that exited with it.
+    pub fn running(&self) -> impl Iterator<Item = &RecordedArtifact> {
+        self.artifacts.iter().filter(|artifact| artifact.annotation.now > 0)
+    }
+
+    /// What runs in it.
+    pub fn snapshot(&self) -> Snapshot {
+        self.running()
+            .map(|artifact| Artifact {
+                name: artifact.name.clone(),
+                // A server may show an artifact without a digest in any form of its own.
+                fingerprint: artifact.fingerprint.as_deref().and_then(|f| f.parse().ok()),
+                replicas: artifact.annotation.now,
+            })
+            .collect()
+    }
+}
+
+/// An artifact in a snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordedArtifact {
+    /// Its label.
+    pub name: String,
+    /// 64 lowercase hexadecimal digits, or `""` where it is unknown.
+    #[serde(default)]
+    pub fingerprint: Option<String>,
+    /// `null` without provenance.
+    #[serde(default)]
+    pub compliant: Option<bool>,
+    /// Deployments that announced it.
+    #[serde(default)]
+    pub deployments: Vec<Value>,
+    /// What the policies say of it.
+    #[serde(default)]
+    pub policy_decisions: Vec<Value>,
+    /// Why it is not compliant.
+    #[serde(default)]
+    pub reasons_for_incompliance: Vec<Value>,
+    /// When each replica started, in seconds since the Unix epoch, ascending.
+    #[serde(default, rename = "creationTimestamp")]
+    pub creation_timestamp: Vec<i64>,
+    /// Always `null` for ECS.
+    #[serde(default)]
+    pub pods: Value,
+    /// What this snapshot changed.
+    pub annotation: Annotation,
+    /// The flow that built it.
+    #[serde(default)]
+    pub flow_name: Option<String>,
+    /// The commit that it was built from.
+    #[serde(default)]
+    pub git_commit: Option<String>,
+    /// Where a person can look at the commit.
+    #[serde(default)]
+    pub commit_url: Option<String>,
+    /// Where a person can look at the artifact.
+    #[serde(default)]
+    pub html_url: Option<String>,
+    /// Where a person can look at the flow.
+    #[serde(default)]
+    pub flow_html_url: Option<String>,
+    /// What changed since the deployment before.
+    #[serde(default)]
+    pub deployment_diff: Value,
+    /// Seconds from commit to running.
+    #[serde(default)]
+    pub commit_lead_time: Option<f64>,
+    /// One entry a flow that it was reported to.
+    #[serde(default)]
+    pub flows: Vec<Value>,
+    /// One of the tasks that run it.
+    #[serde(default)]
+    pub ecs_context: Option<EcsContext>,
+}
+
+/// What a snapshot changed of one artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotation {
+    /// `started-compliant`, `started-non-compliant`, `started-unknown`, `exited`, `unchanged`,
+    /// `changed` (replicas) or `updated-provenance`.
+    #[serde(rename = "type")]
+    pub change: String,
+    /// Replicas in the snapshot before.
+    pub was: u64,
+    /// Replicas in this one; 0 says that it exited.
+    pub now: u64,
+}
+
+/// Where in ECS an artifact runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EcsContext {
+    /// Task ARN.
+    pub task_arn: String,
+    /// Cluster name.
+    #[serde(default)]
+    pub cluster_name: Option<String>,
+    /// Service name.
+    #[serde(default)]
+    pub service_name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_artifact_that_exited_does_not_run() {
+        let recorded: RecordedSnapshot = serde_json::from_value(serde_json::json!({
+            "index": 66, "type": "ECS", "artifacts": [
+                {"name": "web:1", "fingerprint": "ab".repeat(32),
+                 "annotation": {"type": "unchanged", "was": 3, "now": 3}},
+                {"name": "envoy", "fingerprint": "",
+                 "annotation": {"type": "unchanged", "was": 1, "now": 1}},
+                {"name": "web:0", "fingerprint": "cd".repeat(32),
+                 "annotation": {"type": "exited", "was": 1, "now": 0}},
+            ]
+        }))
+        .unwrap();
+        let names: Vec<_> =
+            recorded.snapshot().artifacts().map(|a| (a.name.clone(), a.replicas)).collect();
+        assert_eq!(names, [("web:1".to_owned(), 3), ("envoy".to_owned(), 1)]);
+    }
+}

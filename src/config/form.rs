@@ -1,0 +1,91 @@
+//! What the values of variables look like.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use reqwest::Url;
+
+use crate::ecs::ClusterRef;
+
+/// A service's name has a cluster's form, without the ARN.
+pub(super) struct ServiceName(pub(super) String);
+
+impl FromStr for ServiceName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse::<ClusterRef>() {
+            Ok(name) if name.name() == text => Ok(Self(text.to_owned())),
+            _ => Err("a service is a name of up to 255 letters, digits, hyphens and underscores"),
+        }
+    }
+}
+
+pub(super) fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+pub(super) fn organization(text: &str) -> Result<String, String> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/') {
+        return Err("the organization's name, without white space or slashes".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| "a duration like 15m, 1h or 0s".to_owned())
+}
+
+pub(super) fn parameter(text: &str) -> Result<String, String> {
+    const WANTED: &str = "the name or the ARN of an SSM parameter";
+    if text.starts_with("arn:") && text.split(':').nth(2) == Some("secretsmanager") {
+        return Err(format!(
+            "{WANTED}: for a secret of Secrets Manager, /aws/reference/secretsmanager/NAME"
+        ));
+    }
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-/+=@!".contains(&b))
+    };
+    let parts: Vec<_> = text.splitn(6, ':').collect();
+    let good = match parts[..] {
+        ["arn", _, "ssm", region, _, resource] => {
+            !region.is_empty() && resource.strip_prefix("parameter/").is_some_and(is_name)
+        }
+        [name] => is_name(name),
+        _ => false,
+    };
+    if good { Ok(text.to_owned()) } else { Err(WANTED.to_owned()) }
+}
+
+pub(super) fn host(text: &str, allow_http: bool) -> Result<Url, String> {
+    const WANTED: &str = "a URL like https://app.kosli.com";
+    let url: Url = text.parse().map_err(|error| format!("{WANTED} ({error})"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("{WANTED}, without a user or password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("{WANTED}, without a query or fragment"));
+    }
+    match (url.scheme(), url.host_str()) {
+        ("https", Some(_)) => Ok(url),
+        ("http", Some(name)) if allow_http || is_loopback(name) => Ok(url),
+        ("http", Some(_)) => {
+            Err("https, or the API token goes over the network for all to read (ALLOW_HTTP=true \
+             permits that)"
+                .to_owned())
+        }
+        _ => Err(WANTED.to_owned()),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

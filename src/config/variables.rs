@@ -1,0 +1,175 @@
+//! The variables one by one: what each holds, and what is wrong with it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use regex_lite::Regex;
+use reqwest::Url;
+
+use super::form::{ServiceName, duration, host, organization, parameter};
+use crate::ecs::Filter;
+use crate::token::{self, TokenSetting};
+
+const DEFAULT_HOST: &str = "https://app.kosli.com";
+const SHORTEST_HEARTBEAT: Duration = Duration::from_mins(1);
+
+pub(super) struct Variables<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) problems: Vec<String>,
+}
+
+impl<'a> Variables<'a> {
+    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { lookup, problems: Vec::new() }
+    }
+
+    fn get(&self, variable: &str) -> Option<String> {
+        let value = (self.lookup)(variable)?;
+        let value = value.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+
+    /// The value of a variable that is set, read by `parse`, which says what it should be instead.
+    pub(super) fn optional<T>(
+        &mut self,
+        variable: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.get(variable)?;
+        match parse(&value) {
+            Ok(parsed) => Some(parsed),
+            Err(wanted) => {
+                self.problems.push(format!("{variable} is {value:?}, but should be {wanted}."));
+                None
+            }
+        }
+    }
+
+    pub(super) fn required<T>(
+        &mut self,
+        variable: &str,
+        meaning: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if self.get(variable).is_none() {
+            self.problems.push(format!("{variable} is not set: it should be {meaning}."));
+        }
+        self.optional(variable, parse)
+    }
+
+    pub(super) fn flag(&mut self, variable: &str, default: bool) -> bool {
+        self.optional(variable, |value| match value.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("true or false".to_owned()),
+        })
+        .unwrap_or(default)
+    }
+
+    pub(super) fn org(&mut self) -> Option<String> {
+        match (self.get("KOSLI_ORG"), self.get("KOSLI_OWNER")) {
+            (Some(org), Some(owner)) if org != owner => {
+                self.problems.push(format!(
+                    "KOSLI_ORG is {org:?} and KOSLI_OWNER, its older name, is {owner:?}, but \
+                     should be the same or not set."
+                ));
+                None
+            }
+            (None, Some(_)) => self.optional("KOSLI_OWNER", organization),
+            _ => self.required(
+                "KOSLI_ORG",
+                "the organization that owns the environment",
+                organization,
+            ),
+        }
+    }
+
+    pub(super) fn host(&mut self) -> Option<Url> {
+        let allow_http = self.flag("ALLOW_HTTP", false);
+        let value = self.get("KOSLI_HOST").unwrap_or_else(|| DEFAULT_HOST.to_owned());
+        match host(&value, allow_http) {
+            Ok(url) => Some(url),
+            Err(wanted) => {
+                // A URL may hold a password.
+                let shown = match value.rsplit_once('@') {
+                    Some((_, behind)) => format!("…@{behind}"),
+                    None => value,
+                };
+                self.problems.push(format!("KOSLI_HOST is {shown:?}, but should be {wanted}."));
+                None
+            }
+        }
+    }
+
+    pub(super) fn token(&mut self) -> Option<TokenSetting> {
+        const PARAMETER: &str = "KOSLI_API_TOKEN_SSM_PARAMETER_ARN";
+        const TOKEN: &str = "KOSLI_API_TOKEN";
+        match (self.get(PARAMETER), self.get(TOKEN)) {
+            (Some(_), Some(_)) => {
+                self.problems.push(format!(
+                    "{PARAMETER} and {TOKEN} are both set, but exactly one of them should be."
+                ));
+                None
+            }
+            (None, None) => {
+                self.problems.push(format!(
+                    "Neither {PARAMETER} nor {TOKEN} is set: one of them should be, for the \
+                     server's API token."
+                ));
+                None
+            }
+            (Some(_), None) => self.optional(PARAMETER, parameter).map(TokenSetting::Parameter),
+            (None, Some(token)) => match token::checked(token) {
+                Ok(token) => Some(TokenSetting::Given(token)),
+                Err(problem) => {
+                    self.problems
+                        .push(format!("{TOKEN} should be the server's API token, but {problem}."));
+                    None
+                }
+            },
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self) -> Option<Duration> {
+        self.optional("HEARTBEAT", |value| match value {
+            "off" => Ok(None),
+            value => match duration(value)? {
+                short if short < SHORTEST_HEARTBEAT => {
+                    Err("a minute or longer, or \"off\"".to_owned())
+                }
+                heartbeat => Ok(Some(heartbeat)),
+            },
+        })
+        .flatten()
+    }
+
+    pub(super) fn filter<N: FromStr<Err: fmt::Display>>(&mut self, variable: &str) -> Filter<N> {
+        let names = self
+            .optional(variable, |value| {
+                value
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|name| !name.is_empty())
+                    .map(|name| {
+                        name.parse().map_err(|wanted| {
+                            format!(
+                                "names separated by commas, but {name:?} is none: {wanted}. \
+                                 {variable}_REGEX takes an expression"
+                            )
+                        })
+                    })
+                    .collect()
+            })
+            .unwrap_or_default();
+        let pattern = self.optional(&format!("{variable}_REGEX"), |value| {
+            Regex::new(value).map_err(|error| format!("one regular expression: {error}"))
+        });
+        Filter { names, pattern }
+    }
+
+    pub(super) fn services(&mut self, variable: &str) -> Filter<String> {
+        let Filter { names, pattern } = self.filter::<ServiceName>(variable);
+        Filter { names: names.into_iter().map(|name| name.0).collect(), pattern }
+    }
+}

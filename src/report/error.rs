@@ -1,0 +1,62 @@
+//! Why there is no report.
+
+use crate::api::{ApiError, NoClient};
+use crate::ecs::{CallError, EcsError};
+
+/// Why an environment could not be reported.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// What runs could not be read.
+    #[error(transparent)]
+    Ecs(#[from] EcsError),
+    /// The server did not do its part.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The environment is of another type.
+    #[error("Environment \"{environment}\" is of type {found} on the server, and should be ECS")]
+    NotEcs {
+        /// Its name.
+        environment: String,
+        /// Its type.
+        found: String,
+    },
+    /// Lambda would have ended the function within a second.
+    #[error(
+        "There was no time left to {0}. Give the function a longer timeout, or a smaller scope"
+    )]
+    DeadlineExceeded(&'static str),
+}
+
+impl ReportError {
+    /// A stable word for alarms and programs.
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Self::Ecs(EcsError::NothingInScope(_)) => "NothingInScope",
+            Self::Ecs(
+                EcsError::ClusterNotFound { .. }
+                | EcsError::Call { source: CallError::ClusterNotFound, .. },
+            ) => "ClusterNotFound",
+            Self::Ecs(EcsError::Call { source, .. }) => match source {
+                CallError::AccessDenied(_) | CallError::BadCredentials(_) => "AccessDenied",
+                CallError::Throttled(_) => "Throttled",
+                _ => "EcsUnavailable",
+            },
+            Self::Api(ApiError::Token(_)) => "TokenUnavailable",
+            Self::Api(ApiError::EnvironmentNotFound { .. }) => "EnvironmentNotFound",
+            Self::Api(ApiError::Rejected { .. }) | Self::NotEcs { .. } => "ServerRejected",
+            Self::Api(ApiError::Unavailable { .. }) => "ServerUnavailable",
+            Self::DeadlineExceeded(_) => "DeadlineExceeded",
+        }
+    }
+}
+
+/// Why nothing can be reported at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody says which AWS region to read.
+    #[error("AWS_REGION is not set, and no profile names a region: it should be the one to read.")]
+    NoRegion,
+    /// The server's client could not be set up.
+    #[error(transparent)]
+    Client(#[from] NoClient),
+}

@@ -1,0 +1,89 @@
+//! What the server has of an environment, and what is told apart from it.
+
+use std::time::{Duration, SystemTime};
+
+use super::ReportError;
+use super::memory::Memory;
+use crate::api::wire::{ECS, EnvironmentRequest};
+use crate::api::{ApiError, EnvironmentClient, Latest};
+use crate::config::EnvironmentConfig;
+use crate::snapshot::Snapshot;
+
+/// The description of an environment that is made here.
+const DESCRIPTION: &str = "Reported by envsnap";
+
+/// What the server has of an environment.
+pub(super) struct Recorded {
+    /// It does not have the environment, which is to be made.
+    pub(super) missing: bool,
+    /// Of the latest snapshot; 0 where there is none.
+    pub(super) index: u64,
+    pub(super) snapshot: Snapshot,
+}
+
+/// What the server has, or that it has no such environment and may be given one.
+pub(super) async fn latest(
+    environment: &EnvironmentConfig,
+    memory: &mut Memory,
+    server: &EnvironmentClient<'_>,
+) -> Result<Recorded, ReportError> {
+    let name = &environment.name;
+    let nothing = |missing| Recorded { missing, index: 0, snapshot: Snapshot::default() };
+    let recorded = match server.latest_snapshot().await {
+        Ok(Latest::NoSnapshotYet) => nothing(false),
+        Ok(Latest::Snapshot(latest)) if latest.environment_type == ECS => {
+            Recorded { missing: false, index: latest.index, snapshot: latest.snapshot() }
+        }
+        Ok(Latest::Snapshot(latest)) => {
+            let found = latest.environment_type;
+            return Err(ReportError::NotEcs { environment: name.clone(), found });
+        }
+        Err(ApiError::EnvironmentNotFound { .. })
+            if environment.auto_create && !memory.environment_seen =>
+        {
+            nothing(true)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if memory.saw_another_index(recorded.index) {
+        tracing::info!(
+            environment = name,
+            index = recorded.index,
+            "another writer recorded a snapshot since this process last looked"
+        );
+    }
+    memory.environment_seen |= !recorded.missing;
+    Ok(recorded)
+}
+
+pub(super) async fn create(
+    environment: &EnvironmentConfig,
+    memory: &mut Memory,
+    server: &EnvironmentClient<'_>,
+) -> Result<(), ReportError> {
+    let name = &environment.name;
+    let request = EnvironmentRequest {
+        name: name.clone(),
+        environment_type: ECS.to_owned(),
+        description: DESCRIPTION.to_owned(),
+        include_scaling: Some(true),
+    };
+    server.create(&request).await?;
+    memory.environment_seen = true;
+    tracing::info!(environment = name, "made the environment on the server");
+    Ok(())
+}
+
+/// Nobody has reported to the environment for as long as `heartbeat`, says the server.
+pub(super) async fn is_silent(
+    memory: &mut Memory,
+    server: &EnvironmentClient<'_>,
+    now: SystemTime,
+    heartbeat: Option<Duration>,
+) -> Result<bool, ReportError> {
+    let last_reported_at = server.get().await?.last_reported_at;
+    memory.remember_report(last_reported_at.and_then(|seconds| {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+    }));
+    Ok(memory.may_be_silent(now, heartbeat))
+}
