@@ -1,11 +1,16 @@
 //! What the process remembers of the server, walked through.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use envsnap::report::{Trigger, TriggerKind, Verdict};
-use envsnap::standin::Cluster;
+use envsnap::ecs::AwsEcs;
+use envsnap::report::{Reporter, Trigger, TriggerKind, Verdict};
+use envsnap::standin::{Cluster, Container, StandIn, Task};
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::harness::{Bench, ENVIRONMENT, app, error_type, run, task, world};
+use crate::harness::{Bench, Clock, ENVIRONMENT, app, error_type, reporter, run, task, world};
+use crate::scripted::Scripted;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -151,4 +156,97 @@ async fn an_environment_of_another_type_is_refused() {
     let body = r#"{"name": "aws-prod", "type": "K8S", "description": "d"}"#;
     bench.recorder.put("/environments/acme", body).await;
     assert_eq!(error_type(&bench.tick().await), "ServerRejected");
+}
+
+/// A reporter of `app` with cluster `app`, and a server that answers what the test writes down.
+async fn with_scripted_server(
+    variables: &[(&str, &str)],
+) -> (StandIn, Scripted, Reporter<AwsEcs, Clock>) {
+    let ecs = StandIn::start(scaled_to(3)).await.unwrap();
+    let server = Scripted::start().await;
+    let now = Arc::new(Mutex::new(SystemTime::now()));
+    let reporter = reporter(&ecs, &server.url, variables, now).await;
+    (ecs, server, reporter)
+}
+
+/// Snapshot `index`, in which `runner` has this many replicas.
+fn snapshot(index: u64, replicas: usize) -> Value {
+    json!({"index": index, "type": "ECS", "artifacts": [{
+        "name": "runner:1",
+        "fingerprint": "01".repeat(32),
+        "annotation": {"type": "changed", "was": 0, "now": replicas},
+    }]})
+}
+
+fn no_such_environment() -> Value {
+    json!({"message": "Environment named 'aws-prod' does not exist for organization 'acme'"})
+}
+
+fn requests(server: &Scripted) -> Vec<String> {
+    server.received().into_iter().map(|r| format!("{} {}", r.method, r.path)).collect()
+}
+
+const LATEST: &str = "GET /api/v2/snapshots/acme/aws-prod/-1";
+const REPORT: &str = "PUT /api/v2/environments/acme/aws-prod/report/ECS";
+
+#[tokio::test]
+async fn a_post_that_was_not_answered_is_looked_into() {
+    let (ecs, server, reporter) = with_scripted_server(&[]).await;
+    let schedule = Trigger::of(TriggerKind::Schedule);
+    server.then_json(200, &snapshot(1, 3));
+    assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Unchanged);
+
+    ecs.set_world(scaled_to(2));
+    server.then_json(200, &snapshot(1, 3)).then(503, "");
+    let soon = Some(Instant::now() + Duration::from_millis(500));
+    let outcome = reporter.run(&schedule, soon).await.unwrap();
+    assert_eq!(error_type(&outcome.environments[0]), "DeadlineExceeded");
+    let message = &outcome.environments[0].error.as_ref().unwrap().message;
+    assert!(message.contains("post the snapshot"), "{message}");
+
+    ecs.set_world(scaled_to(3));
+    server.then_json(200, &snapshot(2, 2)).then(201, "\"OK\"");
+    let outcome = run(&reporter, &schedule).await;
+    assert_eq!(outcome.outcome, Verdict::Posted, "what was known before the post is not trusted");
+    assert_eq!(requests(&server), [LATEST, LATEST, REPORT, LATEST, REPORT]);
+}
+
+#[tokio::test]
+async fn a_post_that_was_repeated_is_looked_into_as_well() {
+    let (_ecs, server, reporter) = with_scripted_server(&[]).await;
+    let schedule = Trigger::of(TriggerKind::Schedule);
+    server.then_json(200, &snapshot(1, 1)).then(500, "").then(200, "\"OK\"");
+    assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Posted);
+    server.then_json(200, &snapshot(2, 3));
+    let outcome = run(&reporter, &schedule).await;
+    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 1));
+    assert_eq!(run(&reporter, &schedule).await.calls.server, 0);
+}
+
+#[tokio::test]
+async fn an_environment_that_was_seen_is_never_made_again() {
+    let variables = [("AUTO_CREATE_ENVIRONMENT", "true"), ("RECHECK", "0s")];
+    let (_ecs, server, reporter) = with_scripted_server(&variables).await;
+    let schedule = Trigger::of(TriggerKind::Schedule);
+    server.then_json(200, &snapshot(1, 3));
+    assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Unchanged);
+    server.then_json(404, &no_such_environment());
+    assert_eq!(error_type(&run(&reporter, &schedule).await), "EnvironmentNotFound");
+    assert_eq!(requests(&server), [LATEST, LATEST]);
+}
+
+#[tokio::test]
+async fn a_server_that_hides_what_has_no_digest_is_told_of_it_once() {
+    let (ecs, server, reporter) = with_scripted_server(&[("RECHECK", "0s")]).await;
+    ecs.update(|world| {
+        world.cluster_mut("app").add(Task::of_service("mesh").with(Container::named("envoy")));
+    });
+    let schedule = Trigger::of(TriggerKind::Schedule);
+    server.then_json(200, &snapshot(7, 3)).then(200, "\"OK\"");
+    assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Posted);
+    for _ in 0..3 {
+        server.then_json(200, &snapshot(7, 3));
+        assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Unchanged);
+    }
+    assert_eq!(requests(&server).iter().filter(|request| *request == REPORT).count(), 1);
 }
