@@ -4,4 +4,4 @@
 mod client;
 pub mod wire;
 
-pub use client::{ApiError, Client, EnvironmentClient, Latest, NoClient, Reported};
+pub use client::{ApiError, Client, EnvironmentClient, Latest, NoClient, Reported, is_loopback};

@@ -4,16 +4,17 @@ mod timeline;
 
 use std::net::Ipv4Addr;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::tables;
+use super::{print, tables};
+use crate::api::Client;
 use crate::api::wire::RecordedSnapshot;
-use crate::api::{Client, Latest};
 use crate::config::Config;
 use crate::ecs::AwsEcs;
 use crate::recorder::{self, Access, Store};
@@ -55,7 +56,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         };
         Some(value.to_owned())
     })?;
-    let aws = stand_in_account(&ecs).await;
+    let aws = stand_in_account(&ecs);
     let server = Client::new(
         config.host.clone(),
         config.org.clone(),
@@ -63,36 +64,36 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     )?;
     let reporter = Reporter::connect(config, &aws)?;
 
-    println!(
-        "An ECS stand-in and a snapshot recorder run on loopback: nothing leaves this machine."
-    );
-    println!("\n1. The schedule fires while runner rolls over from 85d83c6 to 16d9990.");
+    print(
+        "An ECS stand-in and a snapshot recorder run on loopback: nothing leaves this machine.\n\n\
+         1. The schedule fires while runner rolls over from 85d83c6 to 16d9990.\n",
+    )?;
     fire(&reporter, Verdict::Posted).await?;
     let before = latest(&server).await?;
 
-    println!("\n2. It fires again, and nothing has changed.");
+    print("\n2. It fires again, and nothing has changed.\n")?;
     fire(&reporter, Verdict::Unchanged).await?;
 
-    println!("\n3. The last task of 85d83c6 has stopped, and it fires once more.");
+    print("\n3. The last task of 85d83c6 has stopped, and it fires once more.\n")?;
     ecs.update(timeline::finish_rollover);
     fire(&reporter, Verdict::Posted).await?;
     let after = latest(&server).await?;
 
+    let name = timeline::ENVIRONMENT;
     for recorded in [&before, &after] {
-        println!("\n{}#{}\n", timeline::ENVIRONMENT, recorded.index);
-        print!("{}", tables::snapshot(recorded, Timestamp::now()));
+        let table = tables::snapshot(recorded, Timestamp::now());
+        print(&format!("\n{name}#{}\n\n{table}", recorded.index))?;
     }
-    println!(
-        "\nFrom {env}#{} to {env}#{} (- exited, + started, ~ scaled)\n",
+    let diff = Diff::between(&before.snapshot(), &after.snapshot());
+    print(&format!(
+        "\nFrom {name}#{} to {name}#{} (- exited, + started, ~ scaled)\n\n{}",
         before.index,
         after.index,
-        env = timeline::ENVIRONMENT
-    );
-    let diff = Diff::between(&before.snapshot(), &after.snapshot());
-    print!("{}", tables::changes(&diff.into()));
+        tables::changes(&diff.into())
+    ))?;
 
     if arguments.keep {
-        how_to_ask(&ecs.endpoint(), &host);
+        print(&how_to_ask(&ecs.endpoint(), &host))?;
         tokio::signal::ctrl_c().await?;
     }
     drop(stop);
@@ -100,14 +101,16 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The stand-in's account, and never one of the person's own.
-async fn stand_in_account(ecs: &StandIn) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
+/// The stand-in's account, and nothing of the person's own settings: no profile, proxy or endpoint.
+fn stand_in_account(ecs: &StandIn) -> SdkConfig {
+    let credentials = Credentials::from_keys("demo", "demo", None);
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
         .endpoint_url(ecs.endpoint())
         .region(Region::from_static(timeline::REGION))
-        .credentials_provider(Credentials::from_keys("demo", "demo", None))
-        .load()
-        .await
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build()
 }
 
 /// Runs what the function runs when `events/scheduled.json` reaches it.
@@ -117,7 +120,7 @@ async fn fire(
 ) -> anyhow::Result<()> {
     let outcome = reporter.run(&Trigger::parse(SCHEDULED)?, None).await?;
     for environment in &outcome.environments {
-        println!("   {}", tables::summary(environment));
+        print(&format!("   {}\n", tables::summary(environment)))?;
         if let Some(error) = &environment.error {
             bail!("{}: {}", error.error_type, error.message);
         }
@@ -129,15 +132,12 @@ async fn fire(
 }
 
 async fn latest(server: &Client) -> anyhow::Result<RecordedSnapshot> {
-    match server.environment(timeline::ENVIRONMENT).latest_snapshot().await? {
-        Latest::Snapshot(snapshot) => Ok(*snapshot),
-        Latest::NoSnapshotYet => None.context("the recorder has no snapshot"),
-    }
+    Ok(server.environment(timeline::ENVIRONMENT, None).snapshot("-1").await?)
 }
 
-fn how_to_ask(ecs: &str, host: &str) {
+fn how_to_ask(ecs: &str, host: &str) -> String {
     let (org, environment) = (timeline::ORG, timeline::ENVIRONMENT);
-    println!(
+    format!(
         "
 Both servers run until Ctrl-C. Ask them from another terminal:
 
@@ -148,7 +148,8 @@ Both servers run until Ctrl-C. Ask them from another terminal:
   export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
   export KOSLI_HOST={host} KOSLI_API_TOKEN=demo
   export KOSLI_ORG={org} KOSLI_ENVIRONMENT={environment}
-  cargo run -- report --dry-run --explain",
+  cargo run -- report --dry-run --explain
+",
         region = timeline::REGION,
-    );
+    )
 }

@@ -6,6 +6,7 @@ mod report;
 mod serve;
 mod tables;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -66,8 +67,23 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("envsnap: {error:#}");
+            complain(&format!("envsnap: {error:#}\n"));
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Prints `text`. A reader that has seen enough (`envsnap … | head`) is no error.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Prints `text` for people, beside what is for programs.
+fn complain(text: &str) {
+    // Nobody is left to tell where even this cannot be written to.
+    let _lost = io::stderr().lock().write_all(text.as_bytes());
 }

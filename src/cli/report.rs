@@ -38,7 +38,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         progress::shown(reporter.run(&trigger, None), || progress::of(reporter.progress()))
             .await?
             .cut();
-    print(&outcome, output)?;
+    super::print(&shown(&outcome, output)?)?;
     let failures: Vec<_> = outcome
         .failures()
         .map(|(failed, error)| {
@@ -51,13 +51,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(outcome: &Outcome, output: Output) -> anyhow::Result<()> {
-    match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(outcome)?),
+fn shown(outcome: &Outcome, output: Output) -> serde_json::Result<String> {
+    Ok(match output {
+        Output::Json => serde_json::to_string_pretty(outcome)? + "\n",
         Output::Table => {
             let tables: Vec<_> = outcome.environments.iter().map(tables::outcome).collect();
-            print!("{}", tables.join("\n"));
+            tables.join("\n")
         }
-    }
-    Ok(())
+    })
 }

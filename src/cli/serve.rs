@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::complain;
 use crate::recorder::{self, Access, Store};
 
 /// Run the embedded snapshot server
@@ -31,9 +32,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let store = Store::open(&db)?;
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    eprintln!("Recording in {} on http://{}", db.display(), listener.local_addr()?);
+    let address = listener.local_addr()?;
+    complain(&format!("Recording in {} on http://{address}\n", db.display()));
     if token_file.is_none() {
-        eprintln!("Without a token file this serves loopback only, and accepts any token or none.");
+        complain("Without a token file it serves loopback only, and accepts any token or none.\n");
     }
     let mut terminated = signal(SignalKind::terminate())?;
     let stopped = async move {

@@ -82,11 +82,7 @@ pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
     let Calls { ecs, server } = outcome.calls;
     let running = match outcome.content_hash {
         None => String::new(),
-        Some(_) => format!(
-            "{} in {}; ",
-            counted(outcome.containers, "container"),
-            counted(outcome.tasks, "task")
-        ),
+        Some(_) => format!("{} running; ", counted(outcome.containers, "container")),
     };
     format!(
         "{}: {what} ({running}{} to ECS, {server} to the server; {} ms)",
@@ -110,7 +106,8 @@ pub(super) fn changes(changes: &Changes) -> String {
         let (sign, name, fingerprint, replicas) = change;
         let _infallible = writeln!(
             text,
-            "{sign} Name:     {name}\n  SHA256:   {}\n  Replicas: {replicas}",
+            "{sign} Name:     {}\n  SHA256:   {}\n  Replicas: {replicas}",
+            visible(name),
             fingerprint_or_unknown(fingerprint)
         );
         text
@@ -120,11 +117,11 @@ pub(super) fn changes(changes: &Changes) -> String {
 fn explanations(explanations: &[Explanation]) -> String {
     let rows = explanations.iter().map(|row| {
         vec![
-            row.cluster.clone(),
-            row.service.clone().unwrap_or_else(|| "-".to_owned()),
+            visible(&row.cluster),
+            visible(row.service.as_deref().unwrap_or("-")),
             row.task.rsplit('/').next().unwrap_or_default().chars().take(8).collect(),
-            row.container.clone(),
-            row.reason.clone(),
+            visible(&row.container),
+            visible(&row.reason),
         ]
     });
     plain(&["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
@@ -132,6 +129,11 @@ fn explanations(explanations: &[Explanation]) -> String {
 
 fn one(replicas: u64) -> String {
     replicas.to_string()
+}
+
+/// Without the control characters by which a name could command the terminal.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -144,7 +146,7 @@ fn omitted(count: usize, what: &str) -> String {
 
 fn name_and_fingerprint(name: &str, fingerprint: Option<&str>) -> String {
     let fingerprint = fingerprint.filter(|f| !f.is_empty()).unwrap_or("unknown");
-    format!("Name: {name}\nSHA256: {fingerprint}")
+    format!("Name: {}\nSHA256: {}", visible(name), visible(fingerprint))
 }
 
 fn fingerprint_or_unknown(fingerprint: Option<Fingerprint>) -> String {

@@ -1,12 +1,12 @@
 //! What the values of variables look like.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use reqwest::Url;
 
+use crate::api::is_loopback;
 use crate::ecs::ClusterRef;
 
 /// A service's name has a cluster's form, without the ARN.
@@ -29,7 +29,9 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 pub(super) fn organization(text: &str) -> Result<String, String> {
-    if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/') {
+    // As a part of a URL's path, dots alone would lead elsewhere.
+    let is_dots = text.bytes().all(|byte| byte == b'.');
+    if is_dots || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/') {
         return Err("the organization's name, without white space or slashes".to_owned());
     }
     Ok(text.to_owned())
@@ -75,7 +77,7 @@ pub(super) fn host(text: &str, allow_http: bool) -> Result<Url, String> {
     }
     match (url.scheme(), url.host_str()) {
         ("https", Some(_)) => Ok(url),
-        ("http", Some(name)) if allow_http || is_loopback(name) => Ok(url),
+        ("http", Some(_)) if allow_http || is_loopback(&url) => Ok(url),
         ("http", Some(_)) => {
             Err("https, or the API token goes over the network for all to read (ALLOW_HTTP=true \
              permits that)"
@@ -83,9 +85,4 @@ pub(super) fn host(text: &str, allow_http: bool) -> Result<Url, String> {
         }
         _ => Err(WANTED.to_owned()),
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

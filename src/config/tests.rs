@@ -90,6 +90,7 @@ fn each_mistake_is_told_with_the_variable_what_it_held_and_what_it_should_hold()
         ("KOSLI_ENVIRONMENT", "", "KOSLI_ENVIRONMENT is not set: it should be the environment's"),
         ("KOSLI_ENVIRONMENT", "-prod", "KOSLI_ENVIRONMENT is \"-prod\", but should be a name of"),
         ("KOSLI_ORG", " ", "KOSLI_ORG is not set: it should be the organization"),
+        ("KOSLI_ORG", "..", "KOSLI_ORG is \"..\", but should be"),
         ("KOSLI_ORG", "a/b", "KOSLI_ORG is \"a/b\", but should be"),
         ("KOSLI_OWNER", "other", "KOSLI_ORG is \"cyber-dojo\" and KOSLI_OWNER"),
         ("KOSLI_HOST", "app.kosli.com", "KOSLI_HOST is \"app.kosli.com\", but should be a URL"),
@@ -169,6 +170,11 @@ fn no_secret_is_shown() {
     let error = config(&[("KOSLI_API_TOKEN", "s3cr3t s3cr3t")]).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
     let error = config(&[("KOSLI_HOST", "https://user:s3cr3t@app.kosli.com")]).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
+    let error = config(&[("KOSLI_HOST", "https://app.kosli.com/?token=s3cr3t")]).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
+    let misplaced = ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "{\"token\": \"s3cr3t\"}");
+    let error = config(&[("KOSLI_API_TOKEN", ""), misplaced]).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
     let config = config(&[("KOSLI_API_TOKEN", "s3cr3t")]).unwrap();
     assert!(!format!("{config:?}").contains("s3cr3t"));

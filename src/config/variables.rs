@@ -91,10 +91,11 @@ impl<'a> Variables<'a> {
         match host(&value, allow_http) {
             Ok(url) => Some(url),
             Err(wanted) => {
-                // A URL may hold a password.
-                let shown = match value.rsplit_once('@') {
+                // A URL may hold a password, and its query a token.
+                let shown = value.split(['?', '#']).next().unwrap_or_default();
+                let shown = match shown.rsplit_once('@') {
                     Some((_, behind)) => format!("…@{behind}"),
-                    None => value,
+                    None => shown.to_owned(),
                 };
                 self.problems.push(format!("KOSLI_HOST is {shown:?}, but should be {wanted}."));
                 None
@@ -119,7 +120,16 @@ impl<'a> Variables<'a> {
                 ));
                 None
             }
-            (Some(_), None) => self.optional(PARAMETER, parameter).map(TokenSetting::Parameter),
+            (Some(value), None) => match parameter(&value) {
+                Ok(parameter) => Some(TokenSetting::Parameter(parameter)),
+                Err(wanted) => {
+                    // What is no name may be the token itself.
+                    let shown = if value.starts_with("arn:") { &*value } else { "something else" };
+                    self.problems
+                        .push(format!("{PARAMETER} is {shown:?}, but should be {wanted}."));
+                    None
+                }
+            },
             (None, Some(token)) => match token::checked(token) {
                 Ok(token) => Some(TokenSetting::Given(token)),
                 Err(problem) => {

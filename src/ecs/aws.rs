@@ -152,6 +152,16 @@ fn task(task: sdk::Task) -> Result<Task, CallError> {
         return Err(CallError::Malformed("it describes a task without an ARN".to_owned()));
     };
     let containers = task.containers.unwrap_or_default();
+    let may_run = !matches!(
+        task.last_status.as_deref(),
+        Some("PROVISIONING" | "PENDING" | "ACTIVATING" | "DEPROVISIONING" | "STOPPED" | "DELETED")
+    );
+    if may_run && !containers.iter().any(|container| container.last_status.is_some()) {
+        // Taken for a task that runs nothing, it would empty an environment.
+        return Err(CallError::Malformed(format!(
+            "it says nothing of the containers of task {arn}"
+        )));
+    }
     Ok(Task {
         arn,
         cluster: task.cluster_arn.unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
@@ -13,6 +14,9 @@ use super::{
 /// Clusters read side by side, and batches of tasks described side by side in each of them.
 const CLUSTERS_AT_ONCE: usize = 8;
 const BATCHES_AT_ONCE: usize = 4;
+
+/// How long what ECS lists may take to be known to all of it.
+const CONSISTENCY: Duration = Duration::from_millis(200);
 
 /// No listing of ECS comes near this: it ends one whose `nextToken` never does.
 const MOST_PAGES: usize = 2_000;
@@ -155,7 +159,7 @@ impl<E: EcsApi> Reader<E> {
         // second, and would be in neither if they ran side by side.
         let (stopped, mut tasks) = futures_util::try_join!(
             self.list_tasks(cluster, DesiredStatus::Stopped, progress),
-            self.describe_running(cluster, &running, progress),
+            self.describe_listed(cluster, &running, progress),
         )?;
 
         let asked: HashSet<&String> = running.iter().collect();
@@ -168,8 +172,7 @@ impl<E: EcsApi> Reader<E> {
                 .cloned()
                 .collect::<Vec<_>>()
         };
-        let (draining, _gone) = self.describe(cluster, &to_ask, progress).await?;
-        tasks.extend(draining);
+        tasks.extend(self.describe_listed(cluster, &to_ask, progress).await?);
 
         let listed: HashSet<String> = stopped.into_iter().collect();
         let newly_stopped: HashSet<&str> =
@@ -201,15 +204,19 @@ impl<E: EcsApi> Reader<E> {
         .await
     }
 
-    /// Tasks that were listed as running. ECS is only eventually consistent: one that it does not
-    /// know is asked for once more before it counts as gone.
-    async fn describe_running(
+    /// Tasks that were just listed. ECS is only eventually consistent: one that it does not know is
+    /// asked for once more before it counts as gone.
+    async fn describe_listed(
         &self,
         cluster: &ClusterInScope,
         arns: &[String],
         progress: &Progress,
     ) -> Result<Vec<Task>, EcsError> {
         let (mut tasks, missing) = self.describe(cluster, arns, progress).await?;
+        if missing.is_empty() {
+            return Ok(tasks);
+        }
+        tokio::time::sleep(CONSISTENCY).await;
         let (late, _gone) = self.describe(cluster, &missing, progress).await?;
         tasks.extend(late);
         Ok(tasks)

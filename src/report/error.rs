@@ -43,7 +43,8 @@ impl ReportError {
             },
             Self::Api(ApiError::Token(_)) => "TokenUnavailable",
             Self::Api(ApiError::EnvironmentNotFound { .. }) => "EnvironmentNotFound",
-            Self::Api(ApiError::Rejected { .. }) | Self::NotEcs { .. } => "ServerRejected",
+            Self::Api(ApiError::Rejected { .. } | ApiError::NoSnapshotYet { .. })
+            | Self::NotEcs { .. } => "ServerRejected",
             Self::Api(ApiError::Unavailable { .. }) => "ServerUnavailable",
             Self::DeadlineExceeded(_) => "DeadlineExceeded",
         }

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::api::wire::EcsReport;
-use crate::api::{Client, EnvironmentClient};
+use crate::api::{Client, EnvironmentClient, Latest};
 use crate::config::{Config, EnvironmentConfig, Policy};
 use crate::ecs::{self, AwsEcs, EcsApi, Progress, Reader, observe};
 use crate::snapshot::{Diff, RunningContainer, Snapshot};
@@ -131,7 +131,7 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
     ) -> EnvironmentOutcome {
         let started = Instant::now();
         environment.progress.restart();
-        let server = self.server.environment(&environment.config.name);
+        let server = self.server.environment(&environment.config.name, give_up_at);
         let mut outcome = EnvironmentOutcome::of(&environment.config.name);
         let doing = Cell::new("begin");
 
@@ -202,7 +202,10 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
             create(&environment.config, &mut memory, server).await?;
         }
         if !differs {
-            memory.remember(content_hash.clone(), recorded.index, now);
+            // What is not there yet, since this is a dry run, is no memory of the server.
+            if !(recorded.missing && dry_run) {
+                memory.remember(content_hash.clone(), recorded.index, now);
+            }
             // Nothing is posted to an environment that never had anything.
             let silent = may_be_silent
                 && recorded.index > 0
@@ -221,12 +224,18 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
         let reported = server.report(&EcsReport::of(&containers)).await?;
         memory.environment_seen = true;
         memory.remember_report(Some(now));
-        // After a repetition nobody knows whether the first attempt made a snapshot, and so which
-        // index is the latest.
         if !reported.repeated {
             memory.remember(content_hash, recorded.index + u64::from(reported.created), now);
+            outcome.created = reported.created;
+            return Ok(Verdict::Posted);
         }
-        outcome.created = reported.created;
+        // An attempt that seemed to fail may have made the snapshot, and then the answer to the next
+        // one does not say so.
+        match server.latest_snapshot().await {
+            Ok(Latest::Snapshot { index, .. }) => outcome.created = index > recorded.index,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "whether a snapshot was made is not known"),
+        }
         Ok(Verdict::Posted)
     }
 }

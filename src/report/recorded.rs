@@ -31,11 +31,8 @@ pub(super) async fn latest(
     let nothing = |missing| Recorded { missing, index: 0, snapshot: Snapshot::default() };
     let recorded = match server.latest_snapshot().await {
         Ok(Latest::NoSnapshotYet) => nothing(false),
-        Ok(Latest::Snapshot(latest)) if latest.environment_type == ECS => {
-            Recorded { missing: false, index: latest.index, snapshot: latest.snapshot() }
-        }
-        Ok(Latest::Snapshot(latest)) => {
-            let found = latest.environment_type;
+        Ok(Latest::Snapshot { index, snapshot }) => Recorded { missing: false, index, snapshot },
+        Ok(Latest::OfAnotherType(found)) => {
             return Err(ReportError::NotEcs { environment: name.clone(), found });
         }
         Err(ApiError::EnvironmentNotFound { .. })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 const TASK_STATE_CHANGE: &str = "ECS Task State Change";
@@ -69,8 +69,13 @@ struct Manual {
     force: bool,
     #[serde(default)]
     explain: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "name")]
     environment: Option<String>,
+}
+
+/// A name where the field is there: null is none.
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 impl Trigger {
@@ -213,6 +218,7 @@ mod tests {
             json!({"dry_run": 1}),
             json!({"force": null}),
             json!({"environment": ["aws-prod"]}),
+            json!({"environment": null}),
             json!({"source": "aws.events"}),
             json!({"source": "aws.ec2", "detail-type": "Scheduled Event"}),
             json!({"source": "aws.ecs", "detail-type": "ECS Service Action", "detail": {}}),

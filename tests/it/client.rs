@@ -6,13 +6,14 @@ use envsnap::api::wire::EcsReport;
 use envsnap::api::{ApiError, Client, Latest};
 use envsnap::token::TokenSource;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::harness::{aws, config};
 use crate::scripted::Scripted;
 
-async fn client(host: &str) -> Client {
+fn client(host: &str) -> Client {
     let config = config(host, &[]);
-    let tokens = TokenSource::new(&config.token, &aws("http://127.0.0.1:9").await);
+    let tokens = TokenSource::new(&config.token, &aws("http://127.0.0.1:9"));
     Client::new(config.host, config.org, tokens).unwrap()
 }
 
@@ -28,8 +29,8 @@ async fn requests_are_exactly_those_that_the_server_documents() {
         &json!({"message": "Org: 'acme'. Snapshot 'aws-prod#-1' resolves to 'aws-prod#0'. \
                             len(snapshots) == 0. Indexes are 1-based"}),
     );
-    let client = client(&format!("{}/base/", server.url)).await;
-    let environment = client.environment("aws-prod");
+    let client = client(&format!("{}/base/", server.url));
+    let environment = client.environment("aws-prod", None);
 
     assert!(environment.report(&nothing()).await.unwrap().created);
     assert_eq!(environment.latest_snapshot().await.unwrap(), Latest::NoSnapshotYet);
@@ -50,10 +51,10 @@ async fn requests_are_exactly_those_that_the_server_documents() {
 #[tokio::test]
 async fn no_snapshot_yet_is_known_by_its_words_under_any_refusal() {
     let server = Scripted::start().await;
-    let client = client(&server.url).await;
+    let client = client(&server.url);
     for status in [400, 404, 422] {
         server.then_json(status, &json!({"message": "'e#0'. len(snapshots) == 0. Indexes"}));
-        let latest = client.environment("e").latest_snapshot().await.unwrap();
+        let latest = client.environment("e", None).latest_snapshot().await.unwrap();
         assert_eq!(latest, Latest::NoSnapshotYet, "{status}");
     }
 }
@@ -63,8 +64,8 @@ async fn a_passing_fault_is_tried_again() {
     for status in [409, 429, 500, 503] {
         let server = Scripted::start().await;
         server.then_with(status, &[("retry-after", "0")], "busy").then(200, "\"OK\"");
-        let client = client(&server.url).await;
-        let environment = client.environment("e");
+        let client = client(&server.url);
+        let environment = client.environment("e", None);
         let reported = environment.report(&nothing()).await.unwrap();
         assert!(!reported.created && reported.repeated, "{status}");
         assert_eq!(environment.calls(), 2);
@@ -88,8 +89,8 @@ async fn a_refusal_is_told_in_the_servers_words_and_not_repeated() {
     for (status, body, expected) in cases {
         let server = Scripted::start().await;
         server.then_json(status, &body);
-        let client = client(&server.url).await;
-        let error = client.environment("e").report(&nothing()).await.unwrap_err();
+        let client = client(&server.url);
+        let error = client.environment("e", None).report(&nothing()).await.unwrap_err();
         assert!(matches!(error, ApiError::Rejected { .. }), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(server.received().len(), 1, "{status}");
@@ -105,15 +106,17 @@ async fn an_answer_that_is_no_document_of_the_api_is_an_error() {
         json!({"index": -1, "type": "ECS", "artifacts": []}).to_string(),
         json!({"index": 1, "type": "ECS", "artifacts": [{"name": 7}]}).to_string(),
         json!({"index": 1, "type": "ECS"}).to_string(),
+        json!({"index": 1, "type": "ECS", "artifacts": [{"name": "a", "annotation": {}}]})
+            .to_string(),
         "[".repeat(100_000),
     ];
     for body in cases {
         let server = Scripted::start().await;
         server.then(200, body.clone());
-        let client = client(&server.url).await;
-        let error = client.environment("e").latest_snapshot().await.unwrap_err().to_string();
+        let client = client(&server.url);
+        let error = client.environment("e", None).latest_snapshot().await.unwrap_err().to_string();
         assert!(error.contains("is not a document of its API"), "{error}");
-        assert!(error.len() < 600 && !error.contains(['\r', '\n', '\u{1b}']), "{error:?}");
+        assert!(error.len() < 900 && !error.contains(['\r', '\n', '\u{1b}']), "{error:?}");
     }
 }
 
@@ -121,8 +124,8 @@ async fn an_answer_that_is_no_document_of_the_api_is_an_error() {
 async fn an_answer_without_end_is_cut_off() {
     let server = Scripted::start().await;
     server.then(200, vec![b' '; 33 << 20]);
-    let client = client(&server.url).await;
-    let error = client.environment("e").latest_snapshot().await.unwrap_err().to_string();
+    let client = client(&server.url);
+    let error = client.environment("e", None).latest_snapshot().await.unwrap_err().to_string();
     assert!(error.contains("larger than"), "{error}");
 }
 
@@ -130,18 +133,90 @@ async fn an_answer_without_end_is_cut_off() {
 async fn a_redirect_is_told_and_not_followed() {
     let server = Scripted::start().await;
     server.then_with(301, &[("location", "https://elsewhere.example/")], "");
-    let client = client(&server.url).await;
-    let error = client.environment("e").report(&nothing()).await.unwrap_err().to_string();
+    let client = client(&server.url);
+    let error = client.environment("e", None).report(&nothing()).await.unwrap_err().to_string();
     assert!(error.contains("it redirects to https://elsewhere.example/"), "{error}");
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
-    let client = client("http://127.0.0.1:9").await;
-    let environment = client.environment("e");
+    let client = client("http://127.0.0.1:9");
+    let environment = client.environment("e", None);
     let report = nothing();
     let patience = Duration::from_millis(300);
     let waiting = tokio::time::timeout(patience, environment.report(&report)).await;
     assert!(waiting.is_err(), "it is asked again after a second");
     assert_eq!(environment.calls(), 1);
+}
+
+#[tokio::test]
+async fn long_names_change_nothing_of_what_an_answer_means() {
+    let name = "e".repeat(300);
+    let server = Scripted::start().await;
+    let client = client(&server.url);
+    let environment = client.environment(&name, None);
+    let no_snapshot = format!(
+        "Org: 'acme'. Snapshot '{name}#-1' resolves to '{name}#0'. len(snapshots) == 0. Indexes \
+         are 1-based"
+    );
+    server.then_json(404, &json!({"message": no_snapshot}));
+    assert_eq!(environment.latest_snapshot().await.unwrap(), Latest::NoSnapshotYet);
+    let missing = format!("Environment named '{name}' does not exist for organization 'acme'");
+    server.then_json(404, &json!({"message": missing}));
+    let error = environment.latest_snapshot().await.unwrap_err();
+    assert!(matches!(error, ApiError::EnvironmentNotFound { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_the_reporter_does_not_need_of_a_snapshot_may_have_any_form() {
+    let server = Scripted::start().await;
+    server
+        .then_json(
+            200,
+            &json!({"index": 3, "type": "ECS", "compliant": null, "timestamp": "x", "artifacts": [
+                {"name": "web:1", "fingerprint": null, "flows": null, "compliant": "no",
+                 "creationTimestamp": [1.5], "annotation": {"type": null, "now": 2}}]}),
+        )
+        .then_json(200, &json!({"index": 3, "type": "K8S", "artifacts": "of another form"}));
+    let client = client(&server.url);
+    let environment = client.environment("e", None);
+    let Latest::Snapshot { index, snapshot } = environment.latest_snapshot().await.unwrap() else {
+        panic!("there is a snapshot")
+    };
+    assert_eq!((index, snapshot.artifacts().next().unwrap().replicas), (3, 2));
+    let other = environment.latest_snapshot().await.unwrap();
+    assert_eq!(other, Latest::OfAnotherType("K8S".to_owned()));
+}
+
+#[tokio::test]
+async fn no_wait_and_no_attempt_goes_on_beyond_the_deadline() {
+    let server = Scripted::start().await;
+    let client = client(&server.url);
+    let soon = || Some(Instant::now() + Duration::from_millis(400));
+
+    server.then_never();
+    let hung = client.environment("e", soon()).latest_snapshot().await.unwrap_err().to_string();
+    assert!(hung.contains("timed out"), "{hung}");
+
+    server.then_with(429, &[("retry-after", "30")], "slow down");
+    let environment = client.environment("e", soon());
+    let busy = environment.latest_snapshot().await.unwrap_err().to_string();
+    assert!(busy.contains("429 Too Many Requests: slow down"), "{busy}");
+
+    server.then_with(429, &[("retry-after", "3600")], "slow down");
+    let busy = client.environment("e", None).latest_snapshot().await.unwrap_err().to_string();
+    assert!(busy.contains("429"), "nobody waits for an hour: {busy}");
+    assert_eq!(server.received().len(), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_the_token_is_not_quoted() {
+    for status in [200, 401, 400, 429] {
+        let server = Scripted::start().await;
+        server.then_with(status, &[("retry-after", "90")], "you sent Bearer t0k3n");
+        let client = client(&server.url);
+        let error = client.environment("e", None).latest_snapshot().await.unwrap_err();
+        let told = format!("{error} {error:?}");
+        assert!(told.contains("you sent Bearer [token]") && !told.contains("t0k3n"), "{told}");
+    }
 }

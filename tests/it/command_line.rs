@@ -33,12 +33,12 @@ fn the_demo_shows_both_snapshots_and_what_changed() {
     let mut rest = shown.as_str();
     for expected in [
         "1. The schedule fires",
-        "aws-prod: posted a new snapshot (6 containers in 6 tasks",
+        "aws-prod: posted a new snapshot (6 containers running",
         "2. It fires again",
-        "aws-prod: unchanged (6 containers in 6 tasks; ",
+        "aws-prod: unchanged (6 containers running; ",
         " 0 to the server",
         "3. The last task",
-        "aws-prod: posted a new snapshot (5 containers in 5 tasks",
+        "aws-prod: posted a new snapshot (5 containers running",
         "aws-prod#1",
         "Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990",
         "SHA256: 9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625",
@@ -58,6 +58,35 @@ fn the_demo_shows_both_snapshots_and_what_changed() {
     assert!(!rest.contains("runner"), "{rest}");
     let widest = shown.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(100), "{widest:?} columns");
+}
+
+#[test]
+fn the_demo_needs_nothing_of_the_person_s_own_settings() {
+    let own = [
+        ("HTTP_PROXY", "http://127.0.0.1:1"),
+        ("http_proxy", "http://127.0.0.1:1"),
+        ("AWS_PROFILE", "nobody"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("AWS_USE_FIPS_ENDPOINT", "true"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
+        ("KOSLI_ENVIRONMENT", "-"),
+    ];
+    let output = envsnap(&["demo"], &own);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+        .arg("demo")
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(demo.stdout.take());
+    let output = demo.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use envsnap::api::Client;
 use envsnap::config::Config;
 use envsnap::ecs::{AwsEcs, connect};
@@ -59,13 +60,16 @@ pub(crate) fn app() -> World {
     )
 }
 
-pub(crate) async fn aws(endpoint: &str) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
+/// The stand-in's account, and no proxy or profile of whoever runs the test.
+pub(crate) fn aws(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::from_keys("test", "test", None);
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
         .endpoint_url(endpoint)
         .region(Region::from_static("eu-central-1"))
-        .credentials_provider(Credentials::from_keys("test", "test", None))
-        .load()
-        .await
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build()
 }
 
 /// The configuration for the server at `host` and cluster `app`, with `variables` in front.
@@ -91,7 +95,7 @@ pub(crate) async fn reporter(
     variables: &[(&str, &str)],
     now: Arc<Mutex<SystemTime>>,
 ) -> Reporter<AwsEcs, Clock> {
-    let aws = aws(&ecs.endpoint()).await;
+    let aws = aws(&ecs.endpoint());
     let config = config(host, variables);
     let tokens = TokenSource::new(&config.token, &aws);
     let server = Client::new(config.host.clone(), config.org.clone(), tokens).unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use envsnap::report::{MOST_ROWS, Trigger, TriggerKind, Verdict};
 use envsnap::standin::{Cluster, Container, Fault, Operation, Task, World};
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::harness::{Bench, ENVIRONMENT, app, digest, error_type, started, task, world};
@@ -213,6 +214,23 @@ async fn an_empty_reading_where_nothing_was_recorded_is_unchanged() {
     for _ in 0..2 {
         let outcome = bench.tick().await;
         assert_eq!(outcome.outcome, Verdict::Unchanged, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_whose_containers_are_not_told_is_no_task_that_runs_nothing() {
+    for raw in [
+        json!({"containers": null}),
+        json!({"containers": []}),
+        json!({"containers": [{"name": "web"}]}),
+        json!({"containers": null, "lastStatus": null}),
+        json!({"containers": null, "lastStatus": "DEACTIVATING"}),
+    ] {
+        let cluster = Cluster::named("app").task(task("web", 1).raw(raw.clone()));
+        let bench = Bench::start(world(cluster), &[]).await;
+        let outcome = bench.tick().await;
+        assert_eq!(error_type(&outcome), "EcsUnavailable", "{raw}: {outcome:?}");
+        assert!(outcome.error.unwrap().message.contains("says nothing of the containers"), "{raw}");
     }
 }
 

@@ -1,12 +1,14 @@
 //! An HTTP server that answers what a test wrote down.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::Response;
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -53,6 +55,12 @@ impl Scripted {
 
     pub(crate) fn then_json(&self, status: u16, body: &Value) -> &Self {
         self.then(status, body.to_string())
+    }
+
+    /// The beginning of an answer that never ends.
+    pub(crate) fn then_never(&self) -> &Self {
+        let beginning = stream::once(async { Ok::<_, Infallible>("{".to_owned()) });
+        self.then(200, Body::from_stream(beginning.chain(stream::pending())))
     }
 
     pub(crate) fn then_with(

@@ -9,9 +9,9 @@ use crate::scripted::Scripted;
 
 const PARAMETER: (&str, &str) = ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "/kosli/token");
 
-async fn client(host: &str, ssm: &Scripted) -> Client {
+fn client(host: &str, ssm: &Scripted) -> Client {
     let config = config(host, &[("KOSLI_API_TOKEN", ""), PARAMETER]);
-    let tokens = TokenSource::new(&config.token, &aws(&ssm.url).await);
+    let tokens = TokenSource::new(&config.token, &aws(&ssm.url));
     Client::new(config.host, config.org, tokens).unwrap()
 }
 
@@ -27,10 +27,10 @@ fn no_snapshot(server: &Scripted) {
 async fn the_token_is_fetched_once_and_decrypted() {
     let (server, ssm) = (Scripted::start().await, Scripted::start().await);
     ssm.then_json(200, &parameter(" s3cr3t\n"));
-    let client = client(&server.url, &ssm).await;
+    let client = client(&server.url, &ssm);
     for _ in 0..2 {
         no_snapshot(&server);
-        let latest = client.environment("e").latest_snapshot().await.unwrap();
+        let latest = client.environment("e", None).latest_snapshot().await.unwrap();
         assert_eq!(latest, Latest::NoSnapshotYet);
     }
     assert_eq!(server.received()[1].authorization.as_deref(), Some("Bearer s3cr3t"));
@@ -46,8 +46,8 @@ async fn a_rotated_token_is_picked_up_when_the_old_one_is_refused() {
     ssm.then_json(200, &parameter("old")).then_json(200, &parameter("new"));
     server.then_json(403, &json!({"message": "no"}));
     no_snapshot(&server);
-    let client = client(&server.url, &ssm).await;
-    client.environment("e").latest_snapshot().await.unwrap();
+    let client = client(&server.url, &ssm);
+    client.environment("e", None).latest_snapshot().await.unwrap();
     let tokens: Vec<_> = server.received().into_iter().map(|r| r.authorization.unwrap()).collect();
     assert_eq!(tokens, ["Bearer old", "Bearer new"]);
 }
@@ -59,8 +59,8 @@ async fn a_token_that_stays_refused_is_fetched_again_once_a_request() {
         ssm.then_json(200, &parameter("s3cr3t"));
         server.then_json(401, &json!({"message": "no"}));
     }
-    let client = client(&server.url, &ssm).await;
-    let error = client.environment("e").latest_snapshot().await.unwrap_err();
+    let client = client(&server.url, &ssm);
+    let error = client.environment("e", None).latest_snapshot().await.unwrap_err();
     assert!(matches!(error, ApiError::Rejected { .. }), "{error}");
     assert_eq!((server.received().len(), ssm.received().len()), (2, 2));
 }
@@ -89,8 +89,8 @@ async fn a_token_that_cannot_be_had_is_told_without_a_word_of_it() {
         for _ in 0..3 {
             ssm.then_json(status, &body);
         }
-        let client = client(&server.url, &ssm).await;
-        let error = client.environment("e").latest_snapshot().await.unwrap_err();
+        let client = client(&server.url, &ssm);
+        let error = client.environment("e", None).latest_snapshot().await.unwrap_err();
         assert!(matches!(error, ApiError::Token(_)), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!format!("{error} {error:?} {client:?}").contains("s3cr3t"), "{error}");

@@ -18,6 +18,12 @@ pub enum ApiError {
         /// What the server said.
         message: String,
     },
+    /// The environment exists, and nothing was ever recorded in it.
+    #[error("The server has no snapshot yet: {message}")]
+    NoSnapshotYet {
+        /// What the server said.
+        message: String,
+    },
     /// It will not do it, however often it is asked.
     #[error("The server refused to {operation}: {status}: {message}{}", advice(*.status))]
     Rejected {

@@ -4,10 +4,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
-use reqwest::{Method, StatusCode};
-use secrecy::ExposeSecret as _;
+use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::{ApiError, EnvironmentClient};
 use crate::api::wire::ErrorBody;
@@ -17,23 +19,34 @@ use crate::error_chain::error_chain;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const RETRIES: usize = 3;
 
-/// The longest `Retry-After` that is waited for: longer than the function lives is as good as never.
+/// The longest that one attempt may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Less than this is not worth another attempt, and is left at the end to say what went wrong.
+const LEAST_ATTEMPT: Duration = Duration::from_millis(100);
+
+/// A server that wants to be left alone for longer is not waited for, deadline or not.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// A snapshot of twelve thousand artifacts takes about half of it.
 const LARGEST_ANSWER: usize = 32 << 20;
 
-/// How much of an answer that is not the API's is shown in an error.
-const SHOWN: usize = 200;
+/// How much of a text from outside is shown in an error.
+const SHOWN: usize = 500;
+
+/// What a server says of an environment in which nothing was recorded: the only sign that is known,
+/// since its status is not.
+const NO_SNAPSHOTS: &str = "len(snapshots) == 0";
 
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     body: Vec<u8>,
+    token: SecretString,
 }
 
 impl EnvironmentClient<'_> {
-    /// Sends a request until it is answered, but not forever; with a new token once, where the
-    /// server refuses the one that it has.
+    /// Sends a request until it is answered, but not beyond the deadline; with a new token once,
+    /// where the server refuses the one that it has.
     pub(super) async fn send(
         &self,
         operation: &str,
@@ -67,13 +80,31 @@ impl EnvironmentClient<'_> {
             .retry(policy)
             .when(|error| matches!(error, ApiError::Unavailable { transient: true, .. }))
             .adjust(|error, wait| match error {
-                ApiError::Unavailable { retry_after: Some(wanted), .. } => {
-                    wait.map(|wait| wait.max(*wanted).min(LONGEST_WAIT))
+                ApiError::Unavailable { retry_after, .. } => {
+                    let wait = wait?.max(retry_after.unwrap_or_default());
+                    (wait <= LONGEST_WAIT && self.has_time_for(wait)).then_some(wait)
                 }
                 _ => wait,
             })
-            .notify(|error, wait| tracing::warn!(%error, wait_ms = wait.as_millis(), "retrying"))
+            .notify(|error, wait| {
+                tracing::warn!(%error, wait_seconds = wait.as_secs_f64(), "trying again");
+            })
             .await
+    }
+
+    /// Another attempt after this wait ends before the deadline.
+    fn has_time_for(&self, wait: Duration) -> bool {
+        self.give_up_at.is_none_or(|at| Instant::now() + wait + 2 * LEAST_ATTEMPT < at)
+    }
+
+    /// How long an attempt that begins now may take: it ends before the deadline does, so that the
+    /// error says what it was waiting for.
+    fn attempt_timeout(&self) -> Duration {
+        self.give_up_at.map_or(ATTEMPT_TIMEOUT, |at| {
+            at.saturating_duration_since(Instant::now())
+                .saturating_sub(LEAST_ATTEMPT)
+                .clamp(LEAST_ATTEMPT, ATTEMPT_TIMEOUT)
+        })
     }
 
     async fn send_once(
@@ -83,68 +114,85 @@ impl EnvironmentClient<'_> {
         path: &[&str],
         body: Option<&impl Serialize>,
     ) -> Result<Answer, ApiError> {
-        let unavailable = |reason: String, retry_after, transient| ApiError::Unavailable {
-            operation: operation.to_owned(),
-            reason,
-            retry_after,
-            transient,
-        };
         let token = self.client.token().await?;
         let mut request = self
             .client
             .http
             .request(method, self.client.url(path))
+            .timeout(self.attempt_timeout())
             .bearer_auth(token.expose_secret());
         if let Some(body) = body {
-            request = request.json(body);
+            request = request.header(CONTENT_TYPE, "application/json; charset=utf-8").json(body);
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| unavailable(error_chain(&error.without_url()), None, true))?;
-
-        let status = response.status();
-        let retry_after = response
-            .headers()
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
-        let location = response
-            .headers()
-            .get("location")
-            .and_then(|value| value.to_str().ok())
-            .map(|location| printable(location.as_bytes()));
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| unavailable(error_chain(&error.without_url()), None, true))?
-        {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                let reason = format!("its answer is larger than {LARGEST_ANSWER} bytes");
-                return Err(unavailable(reason, None, false));
+        let (response, body) = exchange(request).await.map_err(|reason| {
+            let transient = matches!(reason, NoAnswer::Broken(_));
+            ApiError::Unavailable {
+                operation: operation.to_owned(),
+                reason: reason.to_string(),
+                retry_after: None,
+                transient,
             }
-            body.extend_from_slice(&chunk);
-        }
-
+        })?;
+        let status = response.status();
         if status.is_success() {
-            return Ok(Answer { status, body });
+            return Ok(Answer { status, body, token });
         }
-        let transient = matches!(status.as_u16(), 409 | 429)
-            || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED);
-        let message = message(&body);
-        if transient {
-            return Err(unavailable(format!("{status}: {message}"), retry_after, true));
+        Err(refusal(operation, &response, &body, &token))
+    }
+}
+
+/// Why there is no whole answer.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error("{0}")]
+    Broken(String),
+    #[error("its answer is larger than {LARGEST_ANSWER} bytes")]
+    TooLarge,
+}
+
+async fn exchange(request: RequestBuilder) -> Result<(Response, Vec<u8>), NoAnswer> {
+    let broken = |error: reqwest::Error| NoAnswer::Broken(error_chain(&error.without_url()));
+    let mut response = request.send().await.map_err(broken)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        if body.len() + chunk.len() > LARGEST_ANSWER {
+            return Err(NoAnswer::TooLarge);
         }
-        if status == StatusCode::NOT_FOUND && message.contains("does not exist") {
-            return Err(ApiError::EnvironmentNotFound { message });
+        body.extend_from_slice(&chunk);
+    }
+    Ok((response, body))
+}
+
+/// What an answer other than a success means.
+fn refusal(operation: &str, response: &Response, body: &[u8], token: &SecretString) -> ApiError {
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let status = response.status();
+    let message = message(body);
+    let shown = printable(&message, token);
+    let operation = operation.to_owned();
+    let transient = matches!(status.as_u16(), 409 | 429)
+        || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED);
+    if transient {
+        let retry_after = header(RETRY_AFTER).and_then(|value| value.trim().parse().ok());
+        ApiError::Unavailable {
+            operation,
+            reason: format!("{status}: {shown}"),
+            retry_after: retry_after.map(Duration::from_secs),
+            transient,
         }
-        let message = match location {
-            Some(location) if status.is_redirection() => format!("it redirects to {location}"),
-            _ => message,
+    } else if status.is_client_error() && message.contains(NO_SNAPSHOTS) {
+        ApiError::NoSnapshotYet { message: shown }
+    } else if status == StatusCode::NOT_FOUND && message.contains("does not exist") {
+        ApiError::EnvironmentNotFound { message: shown }
+    } else {
+        let message = match header(LOCATION) {
+            Some(location) if status.is_redirection() => {
+                format!("it redirects to {}", printable(location, token))
+            }
+            _ => shown,
         };
-        Err(ApiError::Rejected { operation: operation.to_owned(), status, message })
+        ApiError::Rejected { operation, status, message }
     }
 }
 
@@ -154,7 +202,7 @@ pub(super) fn parse<T: DeserializeOwned>(operation: &str, answer: &Answer) -> Re
         reason: format!(
             "it answered {} with what is not a document of its API ({error}): {}",
             answer.status,
-            printable(&answer.body)
+            printable(&String::from_utf8_lossy(&answer.body), &answer.token)
         ),
         retry_after: None,
         transient: false,
@@ -164,7 +212,7 @@ pub(super) fn parse<T: DeserializeOwned>(operation: &str, answer: &Answer) -> Re
 /// What a server says is wrong, with each field that it names.
 fn message(body: &[u8]) -> String {
     let Ok(ErrorBody { message, errors }) = serde_json::from_slice(body) else {
-        return printable(body);
+        return String::from_utf8_lossy(body).into_owned();
     };
     let errors: Vec<_> = errors
         .iter()
@@ -173,14 +221,12 @@ fn message(body: &[u8]) -> String {
             None => format!("{field}: {problem}"),
         })
         .collect();
-    let message =
-        if errors.is_empty() { message } else { format!("{message} ({})", errors.join("; ")) };
-    printable(message.as_bytes())
+    if errors.is_empty() { message } else { format!("{message} ({})", errors.join("; ")) }
 }
 
-/// The beginning of a text from outside, on one line.
-fn printable(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
+/// The beginning of a text from outside, on one line, and without the token, should it repeat that.
+fn printable(text: &str, token: &SecretString) -> String {
+    let text = text.replace(token.expose_secret(), "[token]");
     let mut shown: String =
         text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(SHOWN).is_some() {

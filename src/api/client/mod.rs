@@ -2,22 +2,26 @@
 
 mod error;
 mod exchange;
+mod latest;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url, redirect};
 use secrecy::SecretString;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::wire::{EcsReport, Environment, EnvironmentRequest, RecordedSnapshot};
 use crate::error_chain::error_chain;
+use crate::snapshot::Snapshot;
 use crate::token::{TokenError, TokenSource};
 pub use error::{ApiError, NoClient};
 use exchange::parse;
+use latest::latest;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A snapshot server, and the organization to which requests belong.
 #[derive(Debug)]
@@ -34,8 +38,15 @@ pub struct Client {
 pub enum Latest {
     /// Nothing was ever recorded in it.
     NoSnapshotYet,
+    /// One of this type, which is not ECS.
+    OfAnotherType(String),
     /// This one.
-    Snapshot(Box<RecordedSnapshot>),
+    Snapshot {
+        /// Its place among the environment's snapshots, from 1.
+        index: u64,
+        /// What runs in it.
+        snapshot: Snapshot,
+    },
 }
 
 /// What a server made of a report.
@@ -48,6 +59,13 @@ pub struct Reported {
     pub repeated: bool,
 }
 
+/// The server is on this machine.
+pub fn is_loopback(host: &Url) -> bool {
+    let name = host.host_str().unwrap_or_default();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 impl Client {
     /// A client of the server at `host` (`https://app.kosli.com`) for `org`.
     ///
@@ -58,10 +76,10 @@ impl Client {
             .user_agent(concat!("envsnap/", env!("CARGO_PKG_VERSION")))
             // A redirected PUT would arrive as a GET.
             .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(ATTEMPT_TIMEOUT)
-            .build()
-            .map_err(|error| NoClient(error_chain(&error)))?;
+            .connect_timeout(CONNECT_TIMEOUT);
+        // A proxy would read what is meant to stay on this machine, token and all.
+        let http = if is_loopback(&host) { http.no_proxy() } else { http };
+        let http = http.build().map_err(|error| NoClient(error_chain(&error)))?;
         Ok(Self { http, host, org, tokens, token: Mutex::new(None) })
     }
 
@@ -73,9 +91,14 @@ impl Client {
         futures_util::join!(connect, token);
     }
 
-    /// The environment `name`, to be asked about and reported to.
-    pub fn environment<'a>(&'a self, name: &'a str) -> EnvironmentClient<'a> {
-        EnvironmentClient { client: self, name, calls: AtomicU32::new(0) }
+    /// The environment `name`, to be asked about and reported to. No request goes on beyond
+    /// `give_up_at`.
+    pub fn environment<'a>(
+        &'a self,
+        name: &'a str,
+        give_up_at: Option<Instant>,
+    ) -> EnvironmentClient<'a> {
+        EnvironmentClient { client: self, name, give_up_at, calls: AtomicU32::new(0) }
     }
 
     async fn token(&self) -> Result<SecretString, TokenError> {
@@ -102,6 +125,7 @@ impl Client {
 pub struct EnvironmentClient<'a> {
     client: &'a Client,
     name: &'a str,
+    give_up_at: Option<Instant>,
     calls: AtomicU32,
 }
 
@@ -120,14 +144,19 @@ impl EnvironmentClient<'_> {
         let path = ["snapshots", &self.client.org, self.name, "-1"];
         let answer = self.send(&operation, Method::GET, &path, None::<&()>).await;
         match answer {
-            // The only sign that is known; its status is not.
-            Err(ApiError::Rejected { message, .. } | ApiError::EnvironmentNotFound { message })
-                if message.contains("len(snapshots) == 0") =>
-            {
-                Ok(Latest::NoSnapshotYet)
-            }
-            answer => Ok(Latest::Snapshot(parse(&operation, &answer?)?)),
+            Err(ApiError::NoSnapshotYet { .. }) => Ok(Latest::NoSnapshotYet),
+            answer => latest(&operation, &answer?),
         }
+    }
+
+    /// The whole document of the snapshot that an expression (`-1`, `#65`, `~2`) stands for.
+    ///
+    /// # Errors
+    /// There is no such snapshot, or the server does not say.
+    pub async fn snapshot(&self, expression: &str) -> Result<RecordedSnapshot, ApiError> {
+        let operation = format!("give snapshot {expression} of \"{}\"", self.name);
+        let path = ["snapshots", &self.client.org, self.name, expression];
+        parse(&operation, &self.send(&operation, Method::GET, &path, None::<&()>).await?)
     }
 
     /// The environment itself.

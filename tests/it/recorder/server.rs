@@ -52,7 +52,13 @@ impl Recorder {
         let served = tokio::spawn(serve(listener, store, access, async {
             let _ = stopped.await;
         }));
-        Self { url, client: reqwest::Client::new(), clock, stop, served }
+        Self {
+            url,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            clock,
+            stop,
+            served,
+        }
     }
 
     /// Ends it as a signal would.

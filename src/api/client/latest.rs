@@ -1,0 +1,52 @@
+//! What the reporter needs of a snapshot, and nothing else: whatever a server adds, leaves out or
+//! writes as null beside it makes no difference.
+
+use serde::Deserialize;
+
+use super::exchange::{Answer, parse};
+use super::{ApiError, Latest};
+use crate::api::wire::ECS;
+use crate::snapshot::Artifact;
+
+#[derive(Deserialize)]
+struct Head {
+    index: u64,
+    #[serde(rename = "type")]
+    environment_type: String,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    artifacts: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    fingerprint: Option<String>,
+    annotation: Replicas,
+}
+
+#[derive(Deserialize)]
+struct Replicas {
+    now: u64,
+}
+
+pub(super) fn latest(operation: &str, answer: &Answer) -> Result<Latest, ApiError> {
+    // The type comes first: a snapshot of another type has other artifacts.
+    let Head { index, environment_type } = parse(operation, answer)?;
+    if environment_type != ECS {
+        return Ok(Latest::OfAnotherType(environment_type));
+    }
+    let Content { artifacts } = parse(operation, answer)?;
+    let snapshot = artifacts
+        .into_iter()
+        .map(|entry| Artifact {
+            name: entry.name,
+            // A server may show an artifact without a digest in any form of its own.
+            fingerprint: entry.fingerprint.and_then(|fingerprint| fingerprint.parse().ok()),
+            replicas: entry.annotation.now,
+        })
+        .collect();
+    Ok(Latest::Snapshot { index, snapshot })
+}
