@@ -7,6 +7,7 @@ use std::iter;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use rusqlite::ErrorCode;
 use serde_json::Value;
 
 use super::StoreError;
@@ -51,6 +52,12 @@ impl IntoResponse for Refusal {
 /// What went wrong with the file is for who runs the recorder, and not for who calls it.
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Failed { source, .. } = &error
+            && source.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+        {
+            let message = "Another process holds the recorder's file: try again";
+            return Self::new(StatusCode::CONFLICT, message);
+        }
         let causes: Vec<_> =
             iter::successors(Some(&error as &dyn Error), |error| (*error).source())
                 .map(ToString::to_string)

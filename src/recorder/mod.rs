@@ -15,10 +15,13 @@ mod request;
 mod routes;
 mod store;
 
+use std::future::IntoFuture as _;
 use std::io;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 pub use access::{Access, AccessError};
 pub use clock::Clock;
@@ -32,7 +35,11 @@ pub fn router(store: Store, access: Access) -> Router {
         .with_state(store)
 }
 
-/// Answers requests until `shutdown` is over and every request that had begun is answered.
+/// How long requests that had begun may go on after `shutdown`.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// Answers requests until `shutdown` is over and every request that had begun is answered, or had
+/// five seconds to be.
 ///
 /// # Errors
 /// `listener` is open to others than this host and `access` asks for no token; or its socket
@@ -44,5 +51,20 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     access.may_listen_on(listener.local_addr()?).map_err(io::Error::other)?;
-    axum::serve(listener, router(store, access)).with_graceful_shutdown(shutdown).await
+    let (stopping, stopped) = oneshot::channel::<()>();
+    let serving = axum::serve(listener, router(store, access))
+        .with_graceful_shutdown(async {
+            shutdown.await;
+            drop(stopping);
+        })
+        .into_future();
+    let overdue = async {
+        // It is only ever dropped: by the shutdown, or by a server that failed.
+        drop(stopped.await);
+        tokio::time::sleep(LAST_REQUESTS).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = overdue => Ok(()),
+    }
 }

@@ -1,5 +1,7 @@
 //! The command line, as a person meets it.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -178,4 +180,30 @@ async fn a_report_by_hand_is_the_function_s_own_work() {
     assert!(text(&failed.stderr).contains("aws-prod: ClusterNotFound: "), "{failed:?}");
     let outcome: Value = serde_json::from_slice(&failed.stdout).unwrap();
     assert_eq!(outcome["environments"][0]["error"]["type"], "ClusterNotFound");
+}
+
+#[test]
+fn the_recorder_ends_on_a_signal_even_while_a_client_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("snapshots.db");
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--db"])
+        .arg(&db)
+        .env_clear()
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    BufReader::new(serve.stderr.as_mut().unwrap()).read_line(&mut told).unwrap();
+    let address = told.trim().rsplit('/').next().unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    client
+        .write_all(
+            b"PUT /api/v2/environments/acme HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{",
+        )
+        .unwrap();
+    let kill = Command::new("kill").arg(serve.id().to_string()).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(serve.wait().unwrap().code(), Some(0));
+    assert!(db.exists());
 }

@@ -142,5 +142,7 @@ async fn the_function_gives_up_a_second_before_lambda_would_end_it() {
     ecs.faults(|faults| {
         faults.clear();
     });
+    let answer = function.invoke_within("{}", Duration::from_millis(900)).await;
+    assert_eq!(answer.body["errorType"], "DeadlineExceeded", "less than a second is left");
     assert!(!function.invoke("{}").await.failed);
 }

@@ -10,6 +10,13 @@ use crate::snapshot::Fingerprint;
 const ENTRY: [&str; 5] =
     ["taskArn", "digests", "creationTimestamp", "cluster_name", "service_name"];
 
+/// The longest ARN or name that is kept, in bytes: ECS's own are far shorter, and each is written
+/// down with every artifact of its task.
+const LONGEST_TEXT: usize = 1_024;
+
+/// The most images of one entry: a task definition has ten containers at the most.
+const MOST_DIGESTS: usize = 50;
+
 impl Schema for EcsReport {
     fn check(body: &Value, problems: &mut Problems) {
         let Some(report) = Object::of(body, String::new(), &["artifacts", "type"], problems) else {
@@ -40,6 +47,11 @@ fn check_entry(entry: &Value, at: usize, problems: &mut Problems) {
     let path = format!("artifacts[{at}]");
     let Some(entry) = Object::of(entry, path, &ENTRY, problems) else { return };
     entry.required_string("taskArn", problems);
+    for name in ["taskArn", "cluster_name", "service_name"] {
+        if entry.optional(name).and_then(Value::as_str).is_some_and(is_too_long) {
+            problems.add(entry.path_of(name), format!("must not be longer than {LONGEST_TEXT}"));
+        }
+    }
     for name in ["cluster_name", "service_name"] {
         if let Some(value) = entry.optional(name) {
             string(value, || entry.path_of(name), problems);
@@ -56,7 +68,13 @@ fn check_entry(entry: &Value, at: usize, problems: &mut Problems) {
     }
     match entry.required("digests", problems) {
         Some(Value::Object(digests)) => {
-            if let Some((name, _)) = digests.iter().find(|(_, digest)| !is_digest(digest)) {
+            if digests.len() > MOST_DIGESTS {
+                let problem = format!("must not hold more than {MOST_DIGESTS} images");
+                problems.add(entry.path_of("digests"), problem);
+            } else if let Some(name) = digests.keys().find(|name| is_too_long(name)) {
+                let problem = format!("'{}' is longer than {LONGEST_TEXT}", quote(name));
+                problems.add(entry.path_of("digests"), problem);
+            } else if let Some((name, _)) = digests.iter().find(|(_, digest)| !is_digest(digest)) {
                 let name = quote(name);
                 problems.add(
                     entry.path_of("digests"),
@@ -67,6 +85,10 @@ fn check_entry(entry: &Value, at: usize, problems: &mut Problems) {
         Some(other) => problems.add(entry.path_of("digests"), wrong_type("an object", other)),
         None => {}
     }
+}
+
+fn is_too_long(text: &str) -> bool {
+    text.len() > LONGEST_TEXT
 }
 
 fn is_digest(value: &Value) -> bool {
@@ -123,6 +145,21 @@ mod tests {
                 with("cluster_name", json!({})),
                 "artifacts[0].cluster_name",
                 "must be a string, not an object",
+            ),
+            (
+                with("taskArn", json!("a".repeat(1_025))),
+                "artifacts[0].taskArn",
+                "must not be longer than 1024",
+            ),
+            (
+                with("service_name", json!("a".repeat(1_025))),
+                "artifacts[0].service_name",
+                "must not be longer than 1024",
+            ),
+            (
+                with("digests", (0..51).map(|n| (n.to_string(), json!(""))).collect()),
+                "artifacts[0].digests",
+                "must not hold more than 50 images",
             ),
             (with("pods", json!(1)), "artifacts[0].pods", "is not a field of this request"),
             (

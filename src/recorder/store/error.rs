@@ -12,6 +12,12 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The file is another program's.
+    #[error("{file} is a SQLite file of another program: name a file that is not there yet")]
+    Foreign {
+        /// Its path.
+        file: String,
+    },
     /// The file was written by a newer version of this program.
     #[error(
         "the snapshot file {file} is of version {found}, and this program reads versions up to \

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::clock::Clock;
 
@@ -37,7 +37,13 @@ impl Store {
     /// The file cannot be opened or is no SQLite file, or a newer version of this program wrote
     /// it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::set_up(Connection::open(path), &path.display().to_string())
+        // Without SQLite's habit of reading some names as something else, `:memory:` among them.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let plain = Path::new(".").join(path);
+        let opened = Connection::open_with_flags(plain, flags);
+        Self::set_up(opened, &path.display().to_string())
     }
 
     /// A store that ends with its last clone.
@@ -126,6 +132,20 @@ mod tests {
         assert!(error.to_string().contains("notes.txt"), "{error}");
         let error = Store::open(&folder.path().join("no/such/folder/snapshots.db")).unwrap_err();
         assert!(error.to_string().contains("no/such/folder"), "{error}");
+    }
+
+    #[test]
+    fn the_file_of_another_program_is_refused_and_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("contacts.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE contacts (name TEXT)").unwrap();
+        let error = Store::open(&path).unwrap_err();
+        assert!(error.to_string().contains("of another program"), "{error}");
+        let tables: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(tables, 1);
     }
 
     #[tokio::test]

@@ -35,14 +35,23 @@ const MIGRATIONS: [&str; 1] = [
     ",
 ];
 
+/// Marks the file as a recorder's, as SQLite's `application_id`: "esnp".
+const APPLICATION_ID: i64 = 0x6573_6e70;
+
 /// Brings the file to the version that this program knows.
 pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), StoreError> {
     let failed = |source| StoreError::Open { file: file.to_owned(), source };
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let found: i64 =
-        transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let tables: i64 = transaction
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(failed)?;
+    if tables > 0 && pragma("application_id").map_err(failed)? != APPLICATION_ID {
+        return Err(StoreError::Foreign { file: file.to_owned() });
+    }
     let known = MIGRATIONS.len();
+    let found = pragma("user_version").map_err(failed)?;
     let missing = usize::try_from(found)
         .ok()
         .and_then(|found| MIGRATIONS.get(found..))
@@ -50,7 +59,11 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
     for migration in missing {
         transaction.execute_batch(migration).map_err(failed)?;
     }
-    transaction.execute_batch(&format!("PRAGMA user_version = {known}")).map_err(failed)?;
+    transaction
+        .execute_batch(&format!(
+            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known}"
+        ))
+        .map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 
@@ -83,6 +96,7 @@ mod tests {
         let path = folder.path().join("other.db");
         {
             let connection = Connection::open(&path).unwrap();
+            connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
             connection.execute_batch("CREATE TABLE snapshot (taken INTEGER)").unwrap();
         }
         assert!(matches!(Store::open(&path), Err(StoreError::Open { .. })));
