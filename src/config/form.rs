@@ -44,6 +44,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a duration like 15m, 1h or 0s".to_owned())
 }
 
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share| *share > 0.0 && *share <= 1.0)
+        .ok_or_else(|| "a number above 0 and up to 1, like 0.5".to_owned())
+}
+
 pub(super) fn parameter(text: &str) -> Result<String, String> {
     const WANTED: &str = "the name or the ARN of an SSM parameter";
     if text.starts_with("arn:") && text.split(':').nth(2) == Some("secretsmanager") {

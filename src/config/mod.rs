@@ -20,6 +20,7 @@
 //! | `HEARTBEAT` | off | post an unchanged snapshot when the last report is older than this |
 //! | `RECHECK` | `15m` | how long the process trusts its memory of the server |
 //! | `DRY_RUN` | `false` | read and compare, but post and make nothing |
+//! | `QUOTA_SHARE` | `0.5` | the part of ECS's documented quotas that may be used |
 
 mod form;
 mod variables;
@@ -31,9 +32,10 @@ use reqwest::Url;
 
 use crate::ecs::{Scope, Selection};
 use crate::token::TokenSetting;
-use form::{duration, is_name};
+use form::{duration, is_name, share};
 use variables::Variables;
 
+const DEFAULT_QUOTA_SHARE: f64 = 0.5;
 const DEFAULT_RECHECK: Duration = Duration::from_mins(15);
 
 /// Everything that is configured, checked.
@@ -49,6 +51,8 @@ pub struct Config {
     pub environments: Vec<EnvironmentConfig>,
     /// How to compare and when to post.
     pub policy: Policy,
+    /// The part of ECS's documented quotas that may be used, above 0 and up to 1.
+    pub quota_share: f64,
 }
 
 /// One environment on the server.
@@ -131,10 +135,11 @@ impl Config {
             recheck: variables.optional("RECHECK", duration).unwrap_or(DEFAULT_RECHECK),
             dry_run: variables.flag("DRY_RUN", false),
         };
+        let quota_share = variables.optional("QUOTA_SHARE", share).unwrap_or(DEFAULT_QUOTA_SHARE);
         match (name, org, host, token, variables.problems) {
             (Some(name), Some(org), Some(host), Some(token), problems) if problems.is_empty() => {
                 let environments = vec![EnvironmentConfig { name, scope, auto_create }];
-                Ok(Self { host, org, token, environments, policy })
+                Ok(Self { host, org, token, environments, policy, quota_share })
             }
             (.., problems) => Err(ConfigError(problems)),
         }

@@ -57,8 +57,10 @@ fn every_variable_is_read() {
         ("HEARTBEAT", "1h"),
         ("RECHECK", "0s"),
         ("DRY_RUN", "true"),
+        ("QUOTA_SHARE", "0.25"),
     ])
     .unwrap();
+    assert!((config.quota_share - 0.25).abs() < f64::EPSILON);
     assert_eq!(config.host.as_str(), "http://127.0.0.1:8080/base/");
     assert_eq!(config.org, "acme");
     assert!(matches!(&config.token, TokenSetting::Parameter(name) if name == "/kosli/token"));
@@ -115,6 +117,9 @@ fn each_mistake_is_told_with_the_variable_what_it_held_and_what_it_should_hold()
         ("HEARTBEAT", "hourly", "HEARTBEAT is \"hourly\", but should be a duration"),
         ("RECHECK", "-5m", "RECHECK is \"-5m\", but should be a duration like 15m"),
         ("RECHECK", "99999999999999999999h", "RECHECK is"),
+        ("QUOTA_SHARE", "0", "QUOTA_SHARE is \"0\", but should be a number above 0 and up to 1"),
+        ("QUOTA_SHARE", "50%", "QUOTA_SHARE is \"50%\""),
+        ("QUOTA_SHARE", "NaN", "QUOTA_SHARE is \"NaN\""),
         ("DRY_RUN", "maybe", "DRY_RUN is \"maybe\", but should be true or false"),
         ("ALLOW_HTTP", "x", "ALLOW_HTTP is \"x\", but should be true or false"),
     ];

@@ -7,6 +7,7 @@ mod aws;
 mod counting;
 #[cfg(test)]
 mod fake;
+mod quota;
 mod reading;
 mod scope;
 
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use aws::{AwsEcs, connect};
 pub use counting::{NotCounted, Observation, observe};
+pub use quota::Quota;
 pub use reading::Reader;
 pub use scope::{ClusterRef, Filter, NotACluster, Scope, Selection};
 

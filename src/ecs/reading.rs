@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
+use super::quota::Bucket;
 use super::{
-    CallError, ClusterRef, DESCRIBE_BATCH, DesiredStatus, EcsApi, EcsError, Page, Progress, Scope,
-    Task, observe,
+    CallError, ClusterRef, DESCRIBE_BATCH, DesiredStatus, EcsApi, EcsError, Page, Progress, Quota,
+    Scope, Task, observe,
 };
 
 /// Clusters read side by side, and batches of tasks described side by side in each of them.
@@ -25,6 +26,7 @@ const MOST_PAGES: usize = 2_000;
 #[derive(Debug)]
 pub struct Reader<E> {
     ecs: E,
+    quota: Quota,
     /// Listed tasks that are known to have stopped, by cluster name. ECS lists a stopped task for
     /// an hour and more; it never runs again, so nobody needs to ask about it twice.
     stopped: Mutex<HashMap<String, HashSet<String>>>,
@@ -40,9 +42,9 @@ struct ClusterInScope {
 }
 
 impl<E: EcsApi> Reader<E> {
-    /// A reader that asks `ecs`.
-    pub fn new(ecs: E) -> Self {
-        Self { ecs, stopped: Mutex::default() }
+    /// A reader that asks `ecs` no more often than `quota` allows.
+    pub fn new(ecs: E, quota: Quota) -> Self {
+        Self { ecs, quota, stopped: Mutex::default() }
     }
 
     /// What it asks.
@@ -100,8 +102,10 @@ impl<E: EcsApi> Reader<E> {
         let mut listed = 0;
         if scope.clusters.needs_listing() {
             let operation = "list the clusters";
-            let arns =
-                all_pages(operation, progress, |token| self.ecs.list_clusters(token)).await?;
+            let arns = all_pages(operation, &self.quota.cluster_reads, progress, |token| {
+                self.ecs.list_clusters(token)
+            })
+            .await?;
             listed = arns.len();
             for arn in arns {
                 let cluster: ClusterRef = arn.parse().map_err(|_| EcsError::Call {
@@ -198,7 +202,7 @@ impl<E: EcsApi> Reader<E> {
                 format!("list the stopping tasks of cluster \"{}\"", cluster.name)
             }
         };
-        all_pages(&operation, progress, |token| {
+        all_pages(&operation, &self.quota.cluster_resource_reads, progress, |token| {
             self.ecs.list_tasks(&cluster.id, desired_status, token)
         })
         .await
@@ -248,6 +252,7 @@ impl<E: EcsApi> Reader<E> {
             operation: format!("describe tasks of cluster \"{}\"", cluster.name),
             source,
         };
+        self.quota.cluster_resource_reads.take().await;
         Progress::count(&progress.calls, 1);
         let answer = self.ecs.describe_tasks(&cluster.id, arns).await.map_err(failed)?;
 
@@ -292,6 +297,7 @@ impl<E: EcsApi> Reader<E> {
         let mut existing = Vec::with_capacity(clusters.len());
         for batch in clusters.chunks(DESCRIBE_BATCH) {
             let ids: Vec<_> = batch.iter().map(|cluster| cluster.id.clone()).collect();
+            self.quota.cluster_reads.take().await;
             Progress::count(&progress.calls, 1);
             let described = self.ecs.describe_clusters(&ids).await.map_err(|source| {
                 EcsError::Call { operation: "describe clusters".to_owned(), source }
@@ -325,7 +331,7 @@ impl<E: EcsApi> Reader<E> {
         let mut services = 0;
         for cluster in clusters {
             let operation = format!("list the services of cluster \"{}\"", cluster.name);
-            let arns = match all_pages(&operation, progress, |token| {
+            let arns = match all_pages(&operation, &self.quota.service_reads, progress, |token| {
                 self.ecs.list_services(&cluster.id, token)
             })
             .await
@@ -380,6 +386,7 @@ fn runs_anything(task: &Task) -> bool {
 /// All that a listing has to say, each ARN once, in the order of the listing.
 async fn all_pages<F>(
     operation: &str,
+    bucket: &Bucket,
     progress: &Progress,
     page: impl Fn(Option<String>) -> F,
 ) -> Result<Vec<String>, EcsError>
@@ -392,6 +399,7 @@ where
     let mut tokens = HashSet::new();
     let mut next_token = None;
     for _ in 0..MOST_PAGES {
+        bucket.take().await;
         Progress::count(&progress.calls, 1);
         let page = page(next_token).await.map_err(failed)?;
         arns.extend(page.arns.into_iter().filter(|arn| seen.insert(arn.clone())));

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::api::wire::EcsReport;
 use crate::api::{Client, EnvironmentClient, Latest};
 use crate::config::{Config, EnvironmentConfig, Policy};
-use crate::ecs::{self, AwsEcs, EcsApi, Progress, Reader, observe};
+use crate::ecs::{self, AwsEcs, EcsApi, Progress, Quota, Reader, observe};
 use crate::snapshot::{Diff, RunningContainer, Snapshot};
 use crate::token::TokenSource;
 pub use error::{ConnectError, ReportError};
@@ -78,6 +78,7 @@ impl Reporter<AwsEcs, fn() -> SystemTime> {
 impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
     /// A reporter of everything in `config`, on the time that `clock` tells.
     pub fn new(config: Config, ecs: E, server: Client, clock: C) -> Self {
+        let quota = Quota::share(config.quota_share);
         let environments = config
             .environments
             .into_iter()
@@ -87,7 +88,7 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
                 progress: Progress::default(),
             })
             .collect();
-        Self { reader: Reader::new(ecs), server, policy: config.policy, environments, clock }
+        Self { reader: Reader::new(ecs, quota), server, policy: config.policy, environments, clock }
     }
 
     /// How far the reading of the environments is, in the order of the configuration.

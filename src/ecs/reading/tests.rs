@@ -21,6 +21,10 @@ fn everything() -> Scope {
     Scope::default()
 }
 
+fn reader<E: EcsApi>(ecs: E) -> Reader<E> {
+    Reader::new(ecs, Quota::share(1.0))
+}
+
 async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>, EcsError> {
     let tasks = reader.tasks(scope, &Progress::default()).await?;
     let mut names: Vec<_> = tasks
@@ -36,7 +40,7 @@ async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>,
 #[tokio::test]
 async fn one_small_cluster_takes_three_calls() {
     let fake = FakeEcs::with([("app", FakeCluster::running(&["a", "b", "c"]))]);
-    let reader = Reader::new(fake);
+    let reader = reader(fake);
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["a:1", "b:1", "c:1"]);
     assert_eq!(reader.ecs.take_calls(), ["list Running", "list Stopped", "describe 3 tasks"]);
 }
@@ -45,7 +49,7 @@ async fn one_small_cluster_takes_three_calls() {
 async fn a_draining_task_still_counts() {
     let mut app = FakeCluster::running(&["new"]);
     app.tasks.push(FakeTask::draining("old"));
-    let reader = Reader::new(FakeEcs::with([("app", app)]));
+    let reader = reader(FakeEcs::with([("app", app)]));
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["new:1", "old:1"]);
 }
 
@@ -55,7 +59,7 @@ async fn a_task_told_to_stop_between_the_listings_is_not_lost() {
     fake.change_after("list Running", |account| {
         account.get_mut("app").unwrap().tasks[0] = FakeTask::draining("a");
     });
-    let reader = Reader::new(fake);
+    let reader = reader(fake);
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["a:1", "b:1"]);
 }
 
@@ -64,7 +68,7 @@ async fn a_stopped_task_is_described_once_and_a_draining_one_until_it_stops() {
     let mut app = FakeCluster::running(&["a", "b"]);
     app.tasks[0].stop();
     app.tasks.push(FakeTask::draining("c"));
-    let reader = Reader::new(FakeEcs::with([("app", app)]));
+    let reader = reader(FakeEcs::with([("app", app)]));
     let listings = ["list Running", "list Stopped"].map(str::to_owned);
     let with = |describes: &[&str]| {
         let mut calls = listings.to_vec();
@@ -95,7 +99,7 @@ async fn every_page_of_every_cluster_is_read() {
     let names: Vec<_> = (0..10).map(|n| format!("t{n}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let clusters = ["a", "b", "c", "d"].map(|name| (name, FakeCluster::running(&names)));
-    let reader = Reader::new(FakeEcs::with(clusters));
+    let reader = reader(FakeEcs::with(clusters));
     assert_eq!(running(&reader, &everything()).await.unwrap().len(), 40);
 }
 
@@ -107,7 +111,7 @@ async fn a_listed_task_that_is_missing_is_asked_for_once_more_and_then_gone() {
     fake.change_after("describe 2 tasks", |account| {
         account.get_mut("app").unwrap().tasks[0].lost = false;
     });
-    let reader = Reader::new(fake);
+    let reader = reader(fake);
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["a:1", "b:1"]);
 
     reader.ecs.change(|account| account.get_mut("app").unwrap().tasks[0].lost = true);
@@ -118,8 +122,7 @@ async fn a_listed_task_that_is_missing_is_asked_for_once_more_and_then_gone() {
 async fn a_named_cluster_has_to_exist() {
     let mut gone = FakeCluster::running(&[]);
     gone.inactive = true;
-    let reader =
-        Reader::new(FakeEcs::with([("app", FakeCluster::running(&["a"])), ("gone", gone)]));
+    let reader = reader(FakeEcs::with([("app", FakeCluster::running(&["a"])), ("gone", gone)]));
     for name in ["gone", "never"] {
         let error = running(&reader, &clusters(&["app", name])).await.unwrap_err();
         assert!(
@@ -137,25 +140,25 @@ async fn a_cluster_that_goes_while_it_is_read_leaves_the_scope() {
         ("gone", FakeCluster::running(&["b"])),
     ]);
     fake.change_after("list clusters", |account| drop(account.remove("gone")));
-    let reader = Reader::new(fake);
+    let reader = reader(fake);
     assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
 }
 
 #[tokio::test]
 async fn an_existing_cluster_that_runs_nothing_is_an_honest_empty() {
-    let reader = Reader::new(FakeEcs::with([("app", FakeCluster::default())]));
+    let reader = reader(FakeEcs::with([("app", FakeCluster::default())]));
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), [""; 0]);
     assert_eq!(running(&reader, &everything()).await.unwrap(), [""; 0]);
 }
 
 #[tokio::test]
 async fn a_scope_that_matches_nothing_is_an_error_and_never_an_empty_environment() {
-    let nothing = Reader::new(FakeEcs::default());
+    let nothing = reader(FakeEcs::default());
     let deleted = FakeCluster { inactive: true, ..FakeCluster::default() };
-    let deleted = Reader::new(FakeEcs::with([("old", deleted)]));
+    let deleted = reader(FakeEcs::with([("old", deleted)]));
     let mut app = FakeCluster::running(&["a"]);
     app.services = ["web", "db", "s1", "s2"].map(str::to_owned).to_vec();
-    let app = Reader::new(FakeEcs::with([("app", app)]));
+    let app = reader(FakeEcs::with([("app", app)]));
     let mut excluding_all = clusters(&["app"]);
     excluding_all.clusters.exclude.pattern = regex_lite::Regex::new("a").ok();
 
@@ -175,7 +178,7 @@ async fn a_scope_that_matches_nothing_is_an_error_and_never_an_empty_environment
 async fn services_are_listed_only_where_a_filter_left_no_container() {
     let mut app = FakeCluster::running(&["a"]);
     app.services = ["s0", "s1", "s2", "idle", "web"].map(str::to_owned).to_vec();
-    let reader = Reader::new(FakeEcs::with([("app", app)]));
+    let reader = reader(FakeEcs::with([("app", app)]));
     let listed = |calls: Vec<String>| calls.iter().any(|call| call == "list services");
 
     assert_eq!(running(&reader, &services(&["web"], &[])).await.unwrap(), ["a:1"]);
@@ -186,7 +189,7 @@ async fn services_are_listed_only_where_a_filter_left_no_container() {
 
 #[tokio::test]
 async fn an_exclusion_with_nothing_to_leave_out_is_an_honest_empty() {
-    let reader = Reader::new(FakeEcs::with([("app", FakeCluster::default())]));
+    let reader = reader(FakeEcs::with([("app", FakeCluster::default())]));
     assert_eq!(running(&reader, &services(&[], &["web"])).await.unwrap(), [""; 0]);
 }
 
@@ -249,13 +252,13 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
         ),
     ];
     for (page, tasks, failures, expected) in cases {
-        let reader = Reader::new(Scripted { page, described: DescribedTasks { tasks, failures } });
+        let reader = reader(Scripted { page, described: DescribedTasks { tasks, failures } });
         let error =
             reader.tasks(&clusters(&["app"]), &Progress::default()).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
     let page = Page { arns: vec!["nonsense/é".to_owned()], next_token: None };
-    let reader = Reader::new(Scripted { page, described: DescribedTasks::default() });
+    let reader = reader(Scripted { page, described: DescribedTasks::default() });
     let error = reader.tasks(&everything(), &Progress::default()).await.unwrap_err();
     assert!(error.to_string().contains("is no cluster's ARN"), "{error}");
 }
@@ -265,7 +268,7 @@ async fn a_task_that_is_described_twice_runs_once() {
     let task = FakeTask::running("a").task;
     let page = Page { arns: vec![task.arn.clone()], next_token: None };
     let described = DescribedTasks { tasks: vec![task.clone(), task], failures: Vec::new() };
-    let reader = Reader::new(Scripted { page, described });
+    let reader = reader(Scripted { page, described });
     let tasks = reader.tasks(&clusters(&["app"]), &Progress::default()).await.unwrap();
     assert_eq!(tasks.len(), 1);
 }

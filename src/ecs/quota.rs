@@ -1,0 +1,112 @@
+//! How often ECS may be asked.
+//!
+//! Everything in an account and region that reads ECS drinks from the same buckets, deployments
+//! among them: a reader that is only stopped by being throttled takes the water from the others.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The part of the documented quotas that one reader of an account and region may use.
+#[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "they are the quotas' own names")]
+pub struct Quota {
+    /// ListClusters, DescribeClusters.
+    pub(super) cluster_reads: Bucket,
+    /// ListTasks, DescribeTasks.
+    pub(super) cluster_resource_reads: Bucket,
+    /// ListServices.
+    pub(super) service_reads: Bucket,
+}
+
+impl Quota {
+    /// This share, above 0 and up to 1, of the documented burst and rate.
+    pub fn share(share: f64) -> Self {
+        let bucket = |burst: f64, per_second: f64| Bucket::full(burst * share, per_second * share);
+        Self {
+            cluster_reads: bucket(50.0, 20.0),
+            cluster_resource_reads: bucket(100.0, 20.0),
+            service_reads: bucket(100.0, 20.0),
+        }
+    }
+}
+
+/// A token bucket.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    burst: f64,
+    per_second: f64,
+    level: Mutex<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    /// Below zero while calls wait for their turn.
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn full(burst: f64, per_second: f64) -> Self {
+        // One call at a time has to be possible, however small the share.
+        let burst = burst.max(1.0);
+        let level = Mutex::new(Level { tokens: burst, at: Instant::now() });
+        Self { burst, per_second, level }
+    }
+
+    /// Waits until one more call may be made. Calls go in the order in which they began to wait.
+    pub(super) async fn take(&self) {
+        let wait = {
+            let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let refilled = now.duration_since(level.at).as_secs_f64() * self.per_second;
+            level.tokens = (level.tokens + refilled).min(self.burst) - 1.0;
+            level.at = now;
+            Duration::from_secs_f64((-level.tokens).max(0.0) / self.per_second)
+        };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds that this many calls take, one after the other.
+    async fn seconds_for(calls: u32, bucket: &Bucket) -> f64 {
+        let begun = Instant::now();
+        for _ in 0..calls {
+            bucket.take().await;
+        }
+        begun.elapsed().as_secs_f64()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_free_and_what_is_beyond_it_waits_for_the_rate() {
+        let bucket = Bucket::full(50.0, 10.0);
+        assert!(seconds_for(50, &bucket).await < 0.01);
+        let beyond = seconds_for(100, &bucket).await;
+        assert!((9.9..10.2).contains(&beyond), "{beyond}");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert!(seconds_for(50, &bucket).await < 0.01, "it has filled up again");
+        assert!(seconds_for(1, &bucket).await > 0.0, "and not beyond its burst");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_wait_side_by_side_share_the_rate() {
+        let bucket = Bucket::full(1.0, 10.0);
+        let begun = Instant::now();
+        futures_util::future::join_all((0..21).map(|_| bucket.take())).await;
+        let took = begun.elapsed().as_secs_f64();
+        assert!((1.99..2.1).contains(&took), "{took}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_share_still_lets_one_call_through() {
+        let quota = Quota::share(0.001);
+        assert!(seconds_for(1, &quota.cluster_reads).await < 0.01);
+    }
+}
