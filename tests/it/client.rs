@@ -5,6 +5,7 @@ use std::time::Duration;
 use envsnap::api::wire::EcsReport;
 use envsnap::api::{ApiError, Client, Latest};
 use envsnap::token::TokenSource;
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -61,7 +62,7 @@ async fn no_snapshot_yet_is_known_by_its_words_under_any_refusal() {
 
 #[tokio::test]
 async fn a_passing_fault_is_tried_again() {
-    for status in [409, 429, 500, 503] {
+    join_all([409, 429, 500, 503].map(async |status| {
         let server = Scripted::start().await;
         server.then_with(status, &[("retry-after", "0")], "busy").then(200, "\"OK\"");
         let client = client(&server.url);
@@ -69,7 +70,8 @@ async fn a_passing_fault_is_tried_again() {
         let reported = environment.report(&nothing()).await.unwrap();
         assert!(!reported.created && reported.repeated, "{status}");
         assert_eq!(environment.calls(), 2);
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
