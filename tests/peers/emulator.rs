@@ -1,0 +1,235 @@
+//! The AWS emulator, and what a team does in its account.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_ecs::types::{ContainerDefinition, DesiredStatus};
+use aws_sdk_ssm::types::ParameterType;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::programs::{ACCOUNT, REGION, eventually, free_port, path_of, reap};
+
+pub(crate) struct Emulator {
+    pub(crate) url: String,
+    aws: SdkConfig,
+    ecs: aws_sdk_ecs::Client,
+    _process: Process,
+}
+
+/// It ends, and all that it runs, when its standard input is closed.
+struct Process {
+    child: Child,
+    directory: TempDir,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        reap(&mut self.child);
+    }
+}
+
+impl Process {
+    fn start(port: u16) -> Self {
+        let directory = TempDir::new().unwrap();
+        let log = File::create(directory.path().join("log")).unwrap();
+        let child = std::process::Command::new(path_of("ministack-digests"))
+            .arg("--until-stdin-closes")
+            .env("GATEWAY_PORT", port.to_string())
+            // Lambda sets it where the template asks for JSON; the emulator leaves that out.
+            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, directory }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+}
+
+impl Emulator {
+    /// An account with nothing in it.
+    pub(crate) async fn start() -> Self {
+        let port = free_port();
+        let url = format!("http://127.0.0.1:{port}");
+        let mut process = Process::start(port);
+        eventually(Duration::from_mins(1), "the emulator answers", async || {
+            let ended = process.child.try_wait().unwrap();
+            assert_eq!(ended, None, "the emulator ended: {}", process.log());
+            match reqwest::get(format!("{url}/_ministack/health")).await {
+                Ok(answer) if answer.status() == 200 => Ok(()),
+                other => Err(format!("{other:?} {}", process.log())),
+            }
+        })
+        .await;
+        let aws = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(&url)
+            .region(Region::from_static(REGION))
+            .credentials_provider(Credentials::from_keys(ACCOUNT, "test", None))
+            .load()
+            .await;
+        let ecs = aws_sdk_ecs::Client::new(&aws);
+        Self { url, aws, ecs, _process: process }
+    }
+
+    /// What leads any AWS client to this account.
+    pub(crate) fn variables(&self) -> [(&str, &str); 5] {
+        aws_variables(&self.url)
+    }
+
+    /// Stores a `SecureString` in SSM.
+    pub(crate) async fn put_secret(&self, name: &str, value: &str) {
+        let ssm = aws_sdk_ssm::Client::new(&self.aws);
+        let secure = ParameterType::SecureString;
+        ssm.put_parameter().name(name).value(value).r#type(secure).send().await.unwrap();
+    }
+
+    pub(crate) async fn create_cluster(&self, name: &str) {
+        self.ecs.create_cluster().cluster_name(name).send().await.unwrap();
+    }
+
+    /// A service with this many tasks, each with a container an image.
+    pub(crate) async fn create_service(
+        &self,
+        cluster: &str,
+        name: &str,
+        tasks: i32,
+        images: &[&str],
+    ) {
+        let definition = self.define(name, images).await;
+        self.ecs
+            .create_service()
+            .cluster(cluster)
+            .service_name(name)
+            .task_definition(definition)
+            .desired_count(tasks)
+            .send()
+            .await
+            .unwrap();
+        self.until_running(cluster, name, tasks, images).await;
+    }
+
+    /// Deploys other images to a service, of which `tasks` run.
+    pub(crate) async fn update_service(
+        &self,
+        cluster: &str,
+        name: &str,
+        tasks: i32,
+        images: &[&str],
+    ) {
+        let definition = self.define(name, images).await;
+        let update = self.ecs.update_service().cluster(cluster).service(name);
+        update.task_definition(definition).send().await.unwrap();
+        self.until_running(cluster, name, tasks, images).await;
+    }
+
+    /// Runs one task that belongs to no service.
+    pub(crate) async fn run_task(&self, cluster: &str, family: &str, images: &[&str]) {
+        let definition = self.define(family, images).await;
+        let started =
+            self.ecs.run_task().cluster(cluster).task_definition(definition).send().await.unwrap();
+        assert_eq!(started.tasks().len(), 1, "{started:?}");
+    }
+
+    /// The ARN of a new revision of a task definition with a container an image.
+    async fn define(&self, family: &str, images: &[&str]) -> String {
+        let containers = images.iter().enumerate().map(|(number, image)| {
+            let name = format!("{family}-{number}");
+            ContainerDefinition::builder().name(name).image(*image).memory(128).build()
+        });
+        let defined = self
+            .ecs
+            .register_task_definition()
+            .family(family)
+            .set_container_definitions(Some(containers.collect()))
+            .send()
+            .await
+            .unwrap();
+        defined.task_definition().unwrap().task_definition_arn().unwrap().to_owned()
+    }
+
+    /// Until exactly so many tasks of the service run, all with these images.
+    async fn until_running(&self, cluster: &str, service: &str, tasks: i32, images: &[&str]) {
+        eventually(Duration::from_secs(30), "the service runs", async || {
+            let running = self
+                .ecs
+                .list_tasks()
+                .cluster(cluster)
+                .service_name(service)
+                .desired_status(DesiredStatus::Running)
+                .send()
+                .await
+                .unwrap();
+            let arns = running.task_arns;
+            let described =
+                self.ecs.describe_tasks().cluster(cluster).set_tasks(arns).send().await.unwrap();
+            let found: Vec<Vec<_>> = described
+                .tasks()
+                .iter()
+                .filter(|task| task.last_status() == Some("RUNNING"))
+                .map(|task| task.containers().iter().map(|c| c.image().unwrap_or("")).collect())
+                .collect();
+            let settled = found.len() == usize::try_from(tasks).unwrap()
+                && found.iter().all(|found| found == images);
+            if settled { Ok(()) } else { Err(format!("{found:?}")) }
+        })
+        .await;
+    }
+
+    /// What the function of stack `stack` has logged: the lines that say what became of an
+    /// environment.
+    pub(crate) async fn outcomes(&self, stack: &str) -> Vec<Value> {
+        let log = self.log(&format!("/aws/lambda/{stack}")).await;
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line.get("_aws").is_some()).collect()
+    }
+
+    /// All that is in a log group, in order.
+    pub(crate) async fn log(&self, group: &str) -> String {
+        // The emulator does not check signatures.
+        let credential = format!("{ACCOUNT}/20260101/{REGION}/logs/aws4_request");
+        let answer = reqwest::Client::new()
+            .post(&self.url)
+            .header("x-amz-target", "Logs_20140328.FilterLogEvents")
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("authorization", format!("AWS4-HMAC-SHA256 Credential={credential}"))
+            .body(json!({"logGroupName": group}).to_string())
+            .send()
+            .await
+            .unwrap();
+        let events: Value = answer.json().await.unwrap();
+        let events = events["events"].as_array().cloned().unwrap_or_default();
+        let messages: Vec<_> = events.iter().map(|e| e["message"].as_str().unwrap()).collect();
+        messages.join("\n")
+    }
+}
+
+/// What leads any AWS client to `endpoint`.
+pub(crate) fn aws_variables(endpoint: &str) -> [(&str, &str); 5] {
+    [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", ACCOUNT),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ]
+}
+
+/// The digest that the emulator gives an image, without `sha256:`.
+pub(crate) fn digest_of(image: &str) -> String {
+    hex::encode(Sha256::digest(image))
+}

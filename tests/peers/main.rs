@@ -1,0 +1,19 @@
+//! What the program promises, beside programs that were written elsewhere: an AWS emulator, Lambda's
+//! own runtime emulator, the server's own client, and the tools that judge a template.
+//!
+//! `tests/peers/setup` installs them.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod built;
+mod client;
+mod emulator;
+mod incumbent;
+mod programs;
+mod receiver;
+mod recorder;
+mod release;
+mod runtime;
+mod runtime_emulator;
+mod schedule;
+mod template;
