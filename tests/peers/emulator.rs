@@ -190,10 +190,9 @@ impl Emulator {
         .await;
     }
 
-    /// What the function of stack `stack` has logged: the lines that say what became of an
-    /// environment.
-    pub(crate) async fn outcomes(&self, stack: &str) -> Vec<Value> {
-        let log = self.log(&format!("/aws/lambda/{stack}")).await;
+    /// The lines of a log group in which the function says what became of an environment.
+    pub(crate) async fn outcomes(&self, group: &str) -> Vec<Value> {
+        let log = self.log(group).await;
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line.get("_aws").is_some()).collect()
     }

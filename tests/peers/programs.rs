@@ -18,7 +18,8 @@ pub(crate) const REGION: &str = "eu-central-1";
 /// The directory that the programs are in.
 fn directory() -> PathBuf {
     let peers = std::env::var_os("ENVSNAP_PEERS_DIR");
-    peers.map_or_else(|| Path::new(ROOT).join("target/peers"), PathBuf::from).join("bin")
+    let peers = peers.map_or_else(|| Path::new(ROOT).join("target/peers"), PathBuf::from);
+    std::path::absolute(peers).unwrap().join("bin")
 }
 
 /// Where program `name` is.

@@ -6,7 +6,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::emulator::aws_variables;
-use crate::programs::{Ended, ROOT, path_of, search_path};
+use crate::programs::{Ended, REGION, ROOT, path_of, search_path};
 
 /// The built function, `bootstrap`. It is built once, whichever tests ask for it.
 pub(crate) async fn bootstrap() -> PathBuf {
@@ -23,14 +23,14 @@ async fn build() -> Result<PathBuf, String> {
     }
 }
 
-/// SAM in the root of the repository. It inherits this process's environment, since Cargo, which it
-/// starts, may be configured there, and has no account to talk to.
+/// SAM in the root of the repository, with no account to talk to. It inherits this process's
+/// environment, since Cargo, which it starts, may be configured there.
 pub(crate) fn sam() -> Command {
     let mut command = Command::new(path_of("sam"));
     command
         .current_dir(ROOT)
         .envs(aws_variables("http://127.0.0.1:9"))
-        .env("AWS_DEFAULT_REGION", crate::programs::REGION)
+        .env("AWS_DEFAULT_REGION", REGION)
         .env("PATH", search_path())
         .env("SAM_CLI_TELEMETRY", "0")
         .env("SAM_CLI_POLL_DELAY", "0.2")

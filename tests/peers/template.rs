@@ -3,10 +3,6 @@
 use crate::programs::{Ended, REGION, ROOT, command};
 use crate::release::sam;
 
-fn template() -> String {
-    std::fs::read_to_string(format!("{ROOT}/template.yaml")).unwrap()
-}
-
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn sam_finds_the_template_valid() {
@@ -28,7 +24,7 @@ async fn checkov_finds_nothing_but_what_the_template_says_why_to_skip() {
     checkov.args(["-f", "template.yaml", "--compact", "--quiet", "--skip-download"]);
     let found = Ended::of(checkov.current_dir(ROOT)).await.well();
 
-    let template = template();
+    let template = std::fs::read_to_string(format!("{ROOT}/template.yaml")).unwrap();
     let lines: Vec<_> = template.lines().map(str::trim).collect();
     let skips = lines.iter().enumerate().filter(|(_, line)| line.starts_with("- id: CKV"));
     let mut count = 0;
