@@ -8,6 +8,7 @@ use super::TriggerKind;
 use crate::ecs::Observation;
 use crate::snapshot::{
     Artifact, Diff, DigestSource, Fingerprint, Identity, RunningContainer, Scaled, Snapshot,
+    pinned_digest,
 };
 
 /// Rows that a list of the answer has at the most, in all environments together: it stays far
@@ -303,7 +304,9 @@ impl From<Scaled> for ScaledRow {
 impl From<&Observation> for Explanation {
     fn from(observation: &Observation) -> Self {
         let (reason, counted) = match &observation.verdict {
-            Ok(container) => (counted_because(container.digest_source), Some(container)),
+            Ok(container) => {
+                (counted_because(observation.image.as_deref(), container), Some(container))
+            }
             Err(reason) => (format!("not counted: {reason}"), None),
         };
         Self {
@@ -320,8 +323,8 @@ impl From<&Observation> for Explanation {
     }
 }
 
-fn counted_because(source: DigestSource) -> String {
-    let digest = match source {
+fn counted_because(image: Option<&str>, container: &RunningContainer) -> String {
+    let digest = match container.digest_source {
         DigestSource::Ecs => "ECS says which digest was pulled",
         DigestSource::Pinned => "ECS gives no digest, and the image reference pins one",
         DigestSource::Unknown => {
@@ -329,5 +332,12 @@ fn counted_because(source: DigestSource) -> String {
              is known"
         }
     };
-    format!("counted: it runs; {digest}")
+    // CI that pushed an image for several platforms recorded the digest of the index around them.
+    let pinned = match image.and_then(pinned_digest) {
+        Some(_) => {
+            "; the reference pins a digest, and CI may have recorded that of the index around it"
+        }
+        None => "",
+    };
+    format!("counted: it runs; {digest}{pinned}")
 }

@@ -103,6 +103,8 @@ async fn every_kind_of_task_and_container_is_counted_as_it_runs() {
     assert_eq!(why("init"), (false, "not counted: the container's last status is STOPPED".into()));
     assert!(why("pending").1.contains("PENDING"), "{:?}", why("pending"));
     assert!(why("job").1.contains("pins one"), "{:?}", why("job"));
+    assert!(why("job").1.contains("the index around it"), "{:?}", why("job"));
+    assert!(!why("web").1.contains("index"), "{:?}", why("web"));
 
     let again = bench.tick().await;
     assert_eq!(again.outcome, Verdict::Unchanged, "a new suffix or an unknown digest is no change");
