@@ -241,6 +241,16 @@ async fn an_environment_that_was_seen_is_never_made_again() {
 }
 
 #[tokio::test]
+async fn a_latest_snapshot_of_another_type_is_never_reported_over() {
+    let (_ecs, server, reporter) = with_scripted_server(&[]).await;
+    server.then_json(200, &json!({"index": 4, "type": "K8S", "artifacts": []}));
+    let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
+    assert_eq!(error_type(&outcome), "ServerRejected");
+    assert!(outcome.error.unwrap().message.contains("is of type K8S"));
+    assert_eq!(requests(&server), [LATEST]);
+}
+
+#[tokio::test]
 async fn a_server_that_hides_what_has_no_digest_is_told_of_it_once() {
     let (ecs, server, reporter) = with_scripted_server(&[("RECHECK", "0s")]).await;
     ecs.update(|world| {
