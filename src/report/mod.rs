@@ -157,6 +157,24 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
         outcome
     }
 
+    /// The containers that count, with an explanation of each that was read where that is asked for.
+    async fn read(
+        &self,
+        environment: &Monitored,
+        trigger: &Trigger,
+        outcome: &mut EnvironmentOutcome,
+    ) -> Result<Vec<RunningContainer>, ReportError> {
+        let scope = &environment.config.scope;
+        let tasks = self.reader.tasks(scope, &environment.progress).await?;
+        let now = unix_seconds((self.clock)());
+        let observations: Vec<_> =
+            tasks.iter().flat_map(|task| observe(task, scope, now)).collect();
+        if trigger.explain {
+            outcome.explanations = Some(observations.iter().map(Explanation::from).collect());
+        }
+        Ok(observations.into_iter().filter_map(|observation| observation.verdict.ok()).collect())
+    }
+
     /// Reads, compares and posts, and writes into `outcome` what it learns on the way.
     async fn report(
         &self,
@@ -167,19 +185,11 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
         doing: &Cell<&'static str>,
     ) -> Result<Verdict, ReportError> {
         let Policy { compare_replicas, heartbeat, recheck, dry_run } = self.policy;
-        let scope = &environment.config.scope;
         let mut memory = environment.memory.lock().await;
 
         doing.set("read all of ECS that is in scope");
-        let tasks = self.reader.tasks(scope, &environment.progress).await?;
+        let containers = self.read(environment, trigger, outcome).await?;
         let now = (self.clock)();
-        let observations: Vec<_> =
-            tasks.iter().flat_map(|task| observe(task, scope, unix_seconds(now))).collect();
-        if trigger.explain {
-            outcome.explanations = Some(observations.iter().map(Explanation::from).collect());
-        }
-        let containers: Vec<RunningContainer> =
-            observations.into_iter().filter_map(|o| o.verdict.ok()).collect();
         let snapshot: Snapshot = containers.iter().collect();
         let content_hash = snapshot.content_hash();
         outcome.running(&containers, &snapshot, &content_hash);
