@@ -59,7 +59,11 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
     }
     let changes = changes(&outcome.changes);
     if !changes.is_empty() {
-        let _infallible = write!(text, "\n{changes}");
+        let heading = match outcome.outcome {
+            Verdict::Failed => "Not posted, compared with the server's latest snapshot",
+            _ => "Compared with the server's latest snapshot",
+        };
+        let _infallible = write!(text, "\n{heading} (- exited, + started, ~ scaled):\n\n{changes}");
         let more = outcome.omitted.started + outcome.omitted.exited + outcome.omitted.scaled;
         text.push_str(&omitted(more, "changes"));
     }

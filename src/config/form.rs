@@ -44,11 +44,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a duration like 15m, 1h or 0s".to_owned())
 }
 
+/// With less, the few calls of even a small cluster would wait for minutes.
+const SMALLEST_SHARE: f64 = 0.05;
+
 pub(super) fn share(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
-        .filter(|share| *share > 0.0 && *share <= 1.0)
-        .ok_or_else(|| "a number above 0 and up to 1, like 0.5".to_owned())
+        .filter(|share| (SMALLEST_SHARE..=1.0).contains(share))
+        .ok_or_else(|| "a number from 0.05 to 1, like 0.5".to_owned())
 }
 
 pub(super) fn parameter(text: &str) -> Result<String, String> {

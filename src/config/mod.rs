@@ -51,7 +51,7 @@ pub struct Config {
     pub environments: Vec<EnvironmentConfig>,
     /// How to compare and when to post.
     pub policy: Policy,
-    /// The part of ECS's documented quotas that may be used, above 0 and up to 1.
+    /// The part of ECS's documented quotas that may be used, from 0.05 to 1.
     pub quota_share: f64,
 }
 

@@ -142,14 +142,10 @@ impl<'a> Variables<'a> {
     }
 
     pub(super) fn heartbeat(&mut self) -> Option<Duration> {
-        self.optional("HEARTBEAT", |value| match value {
-            "off" => Ok(None),
-            value => match duration(value)? {
-                short if short < SHORTEST_HEARTBEAT => {
-                    Err("a minute or longer, or \"off\"".to_owned())
-                }
-                heartbeat => Ok(Some(heartbeat)),
-            },
+        self.optional("HEARTBEAT", |value| match duration(value) {
+            _ if value == "off" => Ok(None),
+            Ok(heartbeat) if heartbeat >= SHORTEST_HEARTBEAT => Ok(Some(heartbeat)),
+            _ => Err("a duration of a minute or longer, like 1h or 30m, or \"off\"".to_owned()),
         })
         .flatten()
     }
@@ -157,10 +153,13 @@ impl<'a> Variables<'a> {
     pub(super) fn filter<N: FromStr<Err: fmt::Display>>(&mut self, variable: &str) -> Filter<N> {
         let names = self
             .optional(variable, |value| {
-                value
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|name| !name.is_empty())
+                let names: Vec<_> =
+                    value.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+                if names.is_empty() {
+                    return Err("names separated by commas, and holds none".to_owned());
+                }
+                names
+                    .into_iter()
                     .map(|name| {
                         name.parse().map_err(|wanted| {
                             format!(

@@ -207,7 +207,9 @@ where
         | "RequestThrottledException"
         | "SlowDown" => CallError::Throttled(said),
         "" => match credentials_error(error) {
-            Some(error) => CallError::BadCredentials(error_chain(error)),
+            Some(error) => {
+                CallError::BadCredentials(error_chain(error).trim_end_matches('.').to_owned())
+            }
             None => CallError::Unavailable(error_chain(error)),
         },
         _ => CallError::Unavailable(said),

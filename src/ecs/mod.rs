@@ -169,7 +169,7 @@ pub enum CallError {
     #[error("{0}. Allow it in the role or user that reads ECS")]
     AccessDenied(String),
     /// Nobody knows who the caller is. Holds why.
-    #[error("{0}. Check the AWS credentials, and AWS_PROFILE if they come from a profile")]
+    #[error("{0}. Check the AWS credentials: AWS_PROFILE, and `aws sso login` where it uses SSO")]
     BadCredentials(String),
     /// Too many calls. Holds what AWS said.
     #[error("{0}. Other readers of ECS in this account share its quota: ask less often")]

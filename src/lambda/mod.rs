@@ -95,10 +95,22 @@ impl Function {
     async fn run(&self, event: &str, context: &Context) -> Result<Outcome, InvalidEvent> {
         let trigger = Trigger::parse(event)?;
         tracing::info!(trigger = %trigger.kind, "invoked");
-        let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        let left = time_left(Duration::from_millis(context.deadline), SystemTime::now());
         let give_up_at = Instant::now() + left.saturating_sub(LAST_WORDS);
         self.reporter.run(&trigger, Some(give_up_at)).await
     }
+}
+
+/// How long an invocation may go on whose deadline is `deadline` after the Unix epoch.
+///
+/// `cargo lambda watch` gives the time that is left in place of the deadline. No invocation was ever
+/// to end in the first quarter of an hour of 1970, and none may take longer than that.
+fn time_left(deadline: Duration, now: SystemTime) -> Duration {
+    const LONGEST_INVOCATION: Duration = Duration::from_mins(15);
+    if deadline <= LONGEST_INVOCATION {
+        return deadline;
+    }
+    (SystemTime::UNIX_EPOCH + deadline).duration_since(now).unwrap_or_default()
 }
 
 /// An invocation fails when an environment did, so that Lambda's own metric counts it. Lambda drops
@@ -137,6 +149,15 @@ mod tests {
             })
             .collect();
         Outcome { trigger: TriggerKind::Schedule, environments }
+    }
+
+    #[test]
+    fn a_deadline_is_a_moment_and_for_local_tools_a_span() {
+        let seconds = Duration::from_secs;
+        let now = SystemTime::UNIX_EPOCH + seconds(1_661_161_200);
+        assert_eq!(time_left(seconds(1_661_161_260), now), seconds(60));
+        assert_eq!(time_left(seconds(1_661_161_100), now), Duration::ZERO, "it has passed");
+        assert_eq!(time_left(seconds(600), now), seconds(600));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub enum ReportError {
     },
     /// Lambda would have ended the function within a second.
     #[error(
-        "There was no time left to {0}. Give the function a longer timeout, or a smaller scope"
+        "There was no time left to {0}. Give the function a smaller scope, or a larger QUOTA_SHARE"
     )]
     DeadlineExceeded(&'static str),
 }

@@ -55,7 +55,7 @@ impl Reporter<AwsEcs, fn() -> SystemTime> {
     /// # Errors
     /// There is no region to read, or the HTTP client could not be set up.
     pub fn connect(config: Config, aws: &SdkConfig) -> Result<Self, ConnectError> {
-        if aws.region().is_none() {
+        if aws.region().is_none_or(|region| region.as_ref().is_empty()) {
             return Err(ConnectError::NoRegion);
         }
         let tokens = TokenSource::new(&config.token, aws);

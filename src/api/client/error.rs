@@ -13,7 +13,10 @@ pub enum ApiError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The environment does not exist, or is archived.
-    #[error("The server has no such environment: {message}")]
+    #[error(
+        "The server has no such environment: {message}. Make it, or set AUTO_CREATE_ENVIRONMENT=true \
+         where it never existed"
+    )]
     EnvironmentNotFound {
         /// What the server said.
         message: String,

@@ -129,7 +129,7 @@ impl EnvironmentClient<'_> {
             let transient = matches!(reason, NoAnswer::Broken(_));
             ApiError::Unavailable {
                 operation: operation.to_owned(),
-                reason: reason.to_string(),
+                reason: format!("{}: {reason}", self.client.host),
                 retry_after: None,
                 transient,
             }
