@@ -1,16 +1,20 @@
 //! Every task of the clusters in scope, as few calls as that takes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod in_scope;
+mod pages;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::quota::Bucket;
 use super::{
-    CallError, ClusterRef, DESCRIBE_BATCH, DesiredStatus, EcsApi, EcsError, Page, Progress, Quota,
-    Scope, Task, observe,
+    CallError, DESCRIBE_BATCH, DesiredStatus, EcsApi, EcsError, Progress, Quota, Scope, Task,
+    observe,
 };
+use in_scope::{ClusterInScope, nothing_in_scope};
+use pages::all_pages;
 
 /// Clusters read side by side, and batches of tasks described side by side in each of them.
 const CLUSTERS_AT_ONCE: usize = 8;
@@ -18,9 +22,6 @@ const BATCHES_AT_ONCE: usize = 4;
 
 /// How long what ECS lists may take to be known to all of it.
 const CONSISTENCY: Duration = Duration::from_millis(200);
-
-/// No listing of ECS comes near this: it ends one whose `nextToken` never does.
-const MOST_PAGES: usize = 2_000;
 
 /// Reads what runs, and remembers between readings which listed tasks have stopped for good.
 #[derive(Debug)]
@@ -30,15 +31,6 @@ pub struct Reader<E> {
     /// Listed tasks that are known to have stopped, by cluster name. ECS lists a stopped task for
     /// an hour and more; it never runs again, so nobody needs to ask about it twice.
     stopped: Mutex<HashMap<String, HashSet<String>>>,
-}
-
-#[derive(Debug, Clone)]
-struct ClusterInScope {
-    /// What ECS is asked with: the name or ARN that was given, or the ARN that was listed.
-    id: String,
-    name: String,
-    /// Somebody named it, so that it has to exist.
-    named: bool,
 }
 
 impl<E: EcsApi> Reader<E> {
@@ -90,52 +82,6 @@ impl<E: EcsApi> Reader<E> {
             self.require_a_service(scope, &tasks, &clusters, progress).await?;
         }
         Ok(tasks)
-    }
-
-    /// The clusters in scope, each once. They are listed only where the scope does not name them.
-    async fn clusters(
-        &self,
-        scope: &Scope,
-        progress: &Progress,
-    ) -> Result<Vec<ClusterInScope>, EcsError> {
-        let mut clusters = BTreeMap::new();
-        let mut listed = 0;
-        if scope.clusters.needs_listing() {
-            let operation = "list the clusters";
-            let arns = all_pages(operation, &self.quota.cluster_reads, progress, |token| {
-                self.ecs.list_clusters(token)
-            })
-            .await?;
-            listed = arns.len();
-            for arn in arns {
-                let cluster: ClusterRef = arn.parse().map_err(|_| EcsError::Call {
-                    operation: operation.to_owned(),
-                    source: CallError::Malformed(format!("{arn:?} is no cluster's ARN")),
-                })?;
-                if scope.clusters.selects(cluster.name()) {
-                    let name = cluster.name().to_owned();
-                    clusters.insert(name.clone(), ClusterInScope { id: arn, name, named: false });
-                }
-            }
-        }
-        for cluster in scope.clusters.named() {
-            let (id, name) = (cluster.given().to_owned(), cluster.name().to_owned());
-            clusters.insert(name.clone(), ClusterInScope { id, name, named: true });
-        }
-        if clusters.is_empty() {
-            let message = if scope.clusters.needs_listing() {
-                format!(
-                    "None of the {listed} ECS clusters of this account and region is in scope: \
-                     check the names and expressions that include and exclude clusters"
-                )
-            } else {
-                "Every cluster that is included by name is excluded again: check the names and \
-                 expressions that exclude clusters"
-                    .to_owned()
-            };
-            return Err(EcsError::NothingInScope(message));
-        }
-        Ok(clusters.into_values().collect())
     }
 
     /// The tasks of one cluster; none where a cluster that nobody named has gone.
@@ -287,91 +233,6 @@ impl<E: EcsApi> Reader<E> {
         Progress::count(&progress.tasks_described, tasks.len());
         Ok((tasks, missing))
     }
-
-    /// Those of `clusters` that exist: a deleted cluster may stay listed, and list no task.
-    async fn existing(
-        &self,
-        clusters: &[&ClusterInScope],
-        progress: &Progress,
-    ) -> Result<Vec<String>, EcsError> {
-        let mut existing = Vec::with_capacity(clusters.len());
-        for batch in clusters.chunks(DESCRIBE_BATCH) {
-            let ids: Vec<_> = batch.iter().map(|cluster| cluster.id.clone()).collect();
-            self.quota.cluster_reads.take().await;
-            Progress::count(&progress.calls, 1);
-            let described = self.ecs.describe_clusters(&ids).await.map_err(|source| {
-                EcsError::Call { operation: "describe clusters".to_owned(), source }
-            })?;
-            let alive: HashSet<_> = described
-                .iter()
-                .filter(|cluster| cluster.status.as_deref() != Some("INACTIVE"))
-                .filter_map(|cluster| cluster.arn.parse::<ClusterRef>().ok())
-                .map(|cluster| cluster.name().to_owned())
-                .collect();
-            for cluster in batch {
-                if alive.contains(&cluster.name) {
-                    existing.push(cluster.name.clone());
-                } else if cluster.named {
-                    return Err(EcsError::ClusterNotFound { cluster: cluster.id.clone() });
-                }
-            }
-        }
-        Ok(existing)
-    }
-
-    /// A filter on services left no container. That is honest where a service exists that it
-    /// selects, or where there was nothing to leave out.
-    async fn require_a_service(
-        &self,
-        scope: &Scope,
-        tasks: &[Task],
-        clusters: &[ClusterInScope],
-        progress: &Progress,
-    ) -> Result<(), EcsError> {
-        let mut services = 0;
-        for cluster in clusters {
-            let operation = format!("list the services of cluster \"{}\"", cluster.name);
-            let arns = match all_pages(&operation, &self.quota.service_reads, progress, |token| {
-                self.ecs.list_services(&cluster.id, token)
-            })
-            .await
-            {
-                Err(EcsError::Call { source: CallError::ClusterNotFound, .. })
-                    if !cluster.named =>
-                {
-                    continue;
-                }
-                arns => arns?,
-            };
-            services += arns.len();
-            // An ARN ends in `service/CLUSTER/NAME`, or in `service/NAME` in its older form.
-            let mut names = arns.iter().filter_map(|arn| arn.rsplit('/').next());
-            if names.any(|name| scope.services.selects(name)) {
-                return Ok(());
-            }
-        }
-        let nothing_to_leave_out = services == 0 && !tasks.iter().any(runs_anything);
-        if scope.services.include.is_empty() && nothing_to_leave_out {
-            return Ok(());
-        }
-        Err(nothing_in_scope(
-            &format!("No running container and none of the {services} services is in scope"),
-            clusters,
-        ))
-    }
-}
-
-fn nothing_in_scope(what: &str, clusters: &[ClusterInScope]) -> EcsError {
-    const SHOWN: usize = 5;
-    let names: Vec<_> = clusters.iter().take(SHOWN).map(|cluster| cluster.name.as_str()).collect();
-    let more = match clusters.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    EcsError::NothingInScope(format!(
-        "{what} (clusters: {}{more}): check the names and expressions that include and exclude",
-        names.join(", ")
-    ))
 }
 
 fn counts(task: &Task, scope: &Scope) -> bool {
@@ -381,35 +242,6 @@ fn counts(task: &Task, scope: &Scope) -> bool {
 /// Some container of the task runs, whether or not it is in scope.
 fn runs_anything(task: &Task) -> bool {
     observe(task, &Scope::default(), 0).any(|observation| observation.verdict.is_ok())
-}
-
-/// All that a listing has to say, each ARN once, in the order of the listing.
-async fn all_pages<F>(
-    operation: &str,
-    bucket: &Bucket,
-    progress: &Progress,
-    page: impl Fn(Option<String>) -> F,
-) -> Result<Vec<String>, EcsError>
-where
-    F: Future<Output = Result<Page, CallError>>,
-{
-    let failed = |source| EcsError::Call { operation: operation.to_owned(), source };
-    let mut arns = Vec::new();
-    let mut seen = HashSet::new();
-    let mut tokens = HashSet::new();
-    let mut next_token = None;
-    for _ in 0..MOST_PAGES {
-        bucket.take().await;
-        Progress::count(&progress.calls, 1);
-        let page = page(next_token).await.map_err(failed)?;
-        arns.extend(page.arns.into_iter().filter(|arn| seen.insert(arn.clone())));
-        match page.next_token.filter(|token| !token.is_empty()) {
-            None => return Ok(arns),
-            Some(token) if !tokens.insert(token.clone()) => break,
-            Some(token) => next_token = Some(token),
-        }
-    }
-    Err(failed(CallError::Malformed("its pages never end".to_owned())))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::ecs::fake::{FakeCluster, FakeEcs, FakeTask, arn};
-use crate::ecs::{DescribedTasks, Filter, Selection};
+use crate::ecs::{DescribedTasks, Filter, Page, Selection};
 
 fn clusters(names: &[&str]) -> Scope {
     let names = names.iter().map(|name| name.parse().unwrap()).collect();
