@@ -98,10 +98,14 @@ pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
 
 /// A difference between two snapshots: `-` exited, `+` started, `~` scaled.
 pub(super) fn changes(changes: &Changes) -> String {
-    let exited =
-        changes.exited.iter().map(|row| ('-', &row.name, row.fingerprint, one(row.replicas)));
-    let started =
-        changes.started.iter().map(|row| ('+', &row.name, row.fingerprint, one(row.replicas)));
+    let exited = changes
+        .exited
+        .iter()
+        .map(|row| ('-', &row.name, row.fingerprint, row.replicas.to_string()));
+    let started = changes
+        .started
+        .iter()
+        .map(|row| ('+', &row.name, row.fingerprint, row.replicas.to_string()));
     let scaled = changes
         .scaled
         .iter()
@@ -129,10 +133,6 @@ fn explanations(explanations: &[Explanation]) -> String {
         ]
     });
     plain(&["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
-}
-
-fn one(replicas: u64) -> String {
-    replicas.to_string()
 }
 
 /// Without the control characters by which a name could command the terminal.

@@ -23,11 +23,6 @@ impl FromStr for ServiceName {
     }
 }
 
-pub(super) fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-}
-
 pub(super) fn organization(text: &str) -> Result<String, String> {
     // As a part of a URL's path, dots alone would lead elsewhere.
     let is_dots = text.bytes().all(|byte| byte == b'.');

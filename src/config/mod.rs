@@ -30,9 +30,10 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::api::wire::is_environment_name;
 use crate::ecs::{Scope, Selection};
 use crate::token::TokenSetting;
-use form::{duration, is_name, share};
+use form::{duration, share};
 use variables::Variables;
 
 const DEFAULT_QUOTA_SHARE: f64 = 0.5;
@@ -109,7 +110,7 @@ impl Config {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut variables = Variables::new(&lookup);
         let name = variables.required("KOSLI_ENVIRONMENT", "the environment's name", |name| {
-            is_name(name).then(|| name.to_owned()).ok_or(
+            is_environment_name(name).then(|| name.to_owned()).ok_or(
                 "a name of letters, digits, dots, hyphens and underscores that starts with a \
                  letter or digit"
                     .to_owned(),

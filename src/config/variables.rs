@@ -124,9 +124,12 @@ impl<'a> Variables<'a> {
                 Ok(parameter) => Some(TokenSetting::Parameter(parameter)),
                 Err(wanted) => {
                     // What is no name may be the token itself.
-                    let shown = if value.starts_with("arn:") { &*value } else { "something else" };
-                    self.problems
-                        .push(format!("{PARAMETER} is {shown:?}, but should be {wanted}."));
+                    let shown = if value.starts_with("arn:") {
+                        format!("{value:?}")
+                    } else {
+                        "not shown, since it may be the token itself".to_owned()
+                    };
+                    self.problems.push(format!("{PARAMETER} is {shown}, but should be {wanted}."));
                     None
                 }
             },

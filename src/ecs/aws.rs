@@ -164,7 +164,7 @@ fn task(task: sdk::Task) -> Result<Task, CallError> {
     }
     Ok(Task {
         arn,
-        cluster: task.cluster_arn.unwrap_or_default(),
+        cluster: String::new(),
         group: task.group,
         last_status: task.last_status,
         started_at: task.started_at.map(|at| at.secs()),

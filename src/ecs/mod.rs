@@ -120,7 +120,7 @@ pub struct Failure {
 pub struct Task {
     /// Task ARN.
     pub arn: String,
-    /// Cluster name.
+    /// Cluster name. The reader fills it in, since it knows whose tasks it asked for.
     pub cluster: String,
     /// `service:NAME` for a service's task, anything for others.
     pub group: Option<String>,

@@ -206,7 +206,6 @@ impl<E: EcsApi> Reader<E> {
         let mut tasks = Vec::with_capacity(arns.len());
         let mut missing = Vec::new();
         for mut task in answer.tasks {
-            // ECS names the cluster in the task by ARN, if at all.
             task.cluster.clone_from(&cluster.name);
             if left.remove(task.arn.as_str()) {
                 tasks.push(task);

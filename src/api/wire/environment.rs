@@ -3,10 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// Whether an environment may be called this: `^[a-zA-Z0-9][a-zA-Z0-9._-]*$`.
+pub fn is_environment_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
 /// The body of `PUT /environments/{org}`, which makes an environment or changes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentRequest {
-    /// `^[a-zA-Z0-9][a-zA-Z0-9._-]*$`.
+    /// See [`is_environment_name`].
     pub name: String,
     /// `ECS` among others, case-sensitive.
     #[serde(rename = "type")]

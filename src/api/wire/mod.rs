@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use environment::{Environment, EnvironmentRequest};
+pub use environment::{Environment, EnvironmentRequest, is_environment_name};
 pub use report::{EcsReport, ReportEntry};
 pub use snapshot::{Annotation, EcsContext, RecordedArtifact, RecordedSnapshot};
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::Schema;
 use super::field::{Object, Problems, string, wrong_type};
+use crate::api::wire::is_environment_name;
 
 /// What is to be of an environment. A field that is not given stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -31,17 +32,11 @@ const FIELDS: [&str; 7] = [
 const TYPES: [&str; 9] =
     ["K8S", "ECS", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run", "logical"];
 
-/// Whether `name` is of the form `^[a-zA-Z0-9][a-zA-Z0-9._-]*$`.
-pub(in crate::recorder) fn is_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-}
-
 impl Schema for EnvironmentChange {
     fn check(body: &Value, problems: &mut Problems) {
         let Some(body) = Object::of(body, String::new(), &FIELDS, problems) else { return };
         if let Some(name) = body.required_string("name", problems)
-            && !is_name(name)
+            && !is_environment_name(name)
         {
             problems.add("name".to_owned(), "does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'");
         }

@@ -13,7 +13,7 @@ use self::field::Problems;
 use super::answer::Refusal;
 
 pub(super) use body::discard;
-pub(super) use environment::{EnvironmentChange, is_name};
+pub(super) use environment::EnvironmentChange;
 
 /// A body that breaks its schema nowhere, or a refusal that names every field that does.
 pub(super) struct Checked<T>(pub(super) T);

@@ -5,9 +5,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::api::wire::Environment;
+use crate::api::wire::{Environment, is_environment_name};
 use crate::recorder::answer::Refusal;
-use crate::recorder::request::{Checked, EnvironmentChange, is_name};
+use crate::recorder::request::{Checked, EnvironmentChange};
 use crate::recorder::store::{Changed, Page, Store};
 
 /// As the hosted server has it, where only `page` is given.
@@ -19,7 +19,7 @@ pub(super) async fn save(
     Path(org): Path<String>,
     Checked(change): Checked<EnvironmentChange>,
 ) -> Result<(StatusCode, Json<&'static str>), Refusal> {
-    if !is_name(&org) {
+    if !is_environment_name(&org) {
         return Err(Refusal::bad_request(format!(
             "'{org}' cannot name an organization: it does not match \
              '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'"
