@@ -1,7 +1,9 @@
 //! The snapshot server's API: its documents, as the client and the recorder write and read them,
-//! and the client.
+//! the client, and the port that it is behind.
 
 mod client;
+mod port;
 pub mod wire;
 
 pub use client::{ApiError, Client, EnvironmentClient, Latest, NoClient, Reported, is_loopback};
+pub use port::{EnvironmentApi, ServerApi};

@@ -13,12 +13,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::{print, tables};
-use crate::api::Client;
 use crate::api::wire::RecordedSnapshot;
+use crate::api::{Client, ServerApi as _};
 use crate::config::Config;
-use crate::ecs::AwsEcs;
 use crate::recorder::{self, Access, Store};
-use crate::report::{Reporter, Trigger, Verdict};
+use crate::report::{ConnectedReporter, Trigger, Verdict};
 use crate::snapshot::Diff;
 use crate::standin::StandIn;
 use crate::token::TokenSource;
@@ -62,7 +61,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         config.org.clone(),
         TokenSource::new(&config.token, &aws),
     )?;
-    let reporter = Reporter::connect(config, &aws)?;
+    let reporter = ConnectedReporter::connect(config, &aws)?;
 
     print(
         "An ECS stand-in and a snapshot recorder run on loopback: nothing leaves this machine.\n\n\
@@ -114,10 +113,7 @@ fn stand_in_account(ecs: &StandIn) -> SdkConfig {
 }
 
 /// Runs what the function runs when `events/scheduled.json` reaches it.
-async fn fire(
-    reporter: &Reporter<AwsEcs, fn() -> std::time::SystemTime>,
-    expected: Verdict,
-) -> anyhow::Result<()> {
+async fn fire(reporter: &ConnectedReporter, expected: Verdict) -> anyhow::Result<()> {
     let outcome = reporter.run(&Trigger::parse(SCHEDULED)?, None).await?;
     for environment in &outcome.environments {
         print(&format!("   {}\n", tables::summary(environment)))?;

@@ -5,7 +5,7 @@ use aws_config::BehaviorVersion;
 
 use super::{Output, progress, tables};
 use crate::config::Config;
-use crate::report::{Outcome, Reporter, Trigger, TriggerKind};
+use crate::report::{ConnectedReporter, Outcome, Trigger, TriggerKind};
 
 /// Report once what runs in ECS, as the function would
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { dry_run, force, explain, output } = arguments;
     let config = Config::from_env()?;
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let reporter = Reporter::connect(config, &aws)?;
+    let reporter = ConnectedReporter::connect(config, &aws)?;
     let trigger = Trigger { dry_run, force, explain, ..Trigger::of(TriggerKind::Manual) };
 
     let outcome =

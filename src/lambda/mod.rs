@@ -10,8 +10,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::config::{Config, ConfigError};
-use crate::ecs::AwsEcs;
-use crate::report::{ConnectError, InvalidEvent, Outcome, Reporter, Trigger};
+use crate::report::{ConnectError, ConnectedReporter, InvalidEvent, Outcome, Trigger};
 
 /// A run gives up this long before Lambda would end it without a word.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -46,7 +45,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
 }
 
 struct Function {
-    reporter: Reporter<AwsEcs, fn() -> SystemTime>,
+    reporter: ConnectedReporter,
 }
 
 /// Why the function cannot report at all.
@@ -75,7 +74,7 @@ impl Function {
     async fn start() -> Result<Self, StartError> {
         let config = Config::from_env()?;
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        let reporter = Reporter::connect(config, &aws)?;
+        let reporter = ConnectedReporter::connect(config, &aws)?;
         reporter.warm_up().await;
         Ok(Self { reporter })
     }

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::api::wire::EcsReport;
-use crate::api::{Client, EnvironmentClient, Latest};
+use crate::api::{Client, EnvironmentApi, Latest, ServerApi};
 use crate::config::{Config, EnvironmentConfig, Policy};
 use crate::ecs::{self, AwsEcs, EcsApi, Progress, Quota, Reader, observe};
 use crate::snapshot::{Diff, RunningContainer, Snapshot};
@@ -31,9 +31,9 @@ pub use trigger::{InvalidEvent, Trigger, TriggerKind};
 
 /// Reports environments, and remembers between runs what the server has.
 #[derive(Debug)]
-pub struct Reporter<E, C> {
+pub struct Reporter<E, S, C> {
     reader: Reader<E>,
-    server: Client,
+    server: S,
     policy: Policy,
     environments: Vec<Monitored>,
     clock: C,
@@ -49,7 +49,10 @@ struct Monitored {
 /// How long [`Reporter::warm_up`] may take.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-impl Reporter<AwsEcs, fn() -> SystemTime> {
+/// A reporter of the real ECS to a real server.
+pub type ConnectedReporter = Reporter<AwsEcs, Client, fn() -> SystemTime>;
+
+impl ConnectedReporter {
     /// A reporter of everything in `config`, from the account and region in `aws`.
     ///
     /// # Errors
@@ -75,9 +78,9 @@ impl Reporter<AwsEcs, fn() -> SystemTime> {
     }
 }
 
-impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
+impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
     /// A reporter of everything in `config`, on the time that `clock` tells.
-    pub fn new(config: Config, ecs: E, server: Client, clock: C) -> Self {
+    pub fn new(config: Config, ecs: E, server: S, clock: C) -> Self {
         let quota = Quota::share(config.quota_share);
         let environments = config
             .environments
@@ -180,7 +183,7 @@ impl<E: EcsApi, C: Fn() -> SystemTime> Reporter<E, C> {
         &self,
         environment: &Monitored,
         trigger: &Trigger,
-        server: &EnvironmentClient<'_>,
+        server: &impl EnvironmentApi,
         outcome: &mut EnvironmentOutcome,
         doing: &Cell<&'static str>,
     ) -> Result<Verdict, ReportError> {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::ReportError;
 use super::memory::Memory;
 use crate::api::wire::{ECS, EnvironmentRequest};
-use crate::api::{ApiError, EnvironmentClient, Latest};
+use crate::api::{ApiError, EnvironmentApi, Latest};
 use crate::config::EnvironmentConfig;
 use crate::snapshot::Snapshot;
 
@@ -25,7 +25,7 @@ pub(super) struct Recorded {
 pub(super) async fn latest(
     environment: &EnvironmentConfig,
     memory: &mut Memory,
-    server: &EnvironmentClient<'_>,
+    server: &impl EnvironmentApi,
 ) -> Result<Recorded, ReportError> {
     let name = &environment.name;
     let nothing = |missing| Recorded { missing, index: 0, snapshot: Snapshot::default() };
@@ -56,7 +56,7 @@ pub(super) async fn latest(
 pub(super) async fn create(
     environment: &EnvironmentConfig,
     memory: &mut Memory,
-    server: &EnvironmentClient<'_>,
+    server: &impl EnvironmentApi,
 ) -> Result<(), ReportError> {
     let name = &environment.name;
     let request = EnvironmentRequest {
@@ -74,7 +74,7 @@ pub(super) async fn create(
 /// Nobody has reported to the environment for as long as `heartbeat`, says the server.
 pub(super) async fn is_silent(
     memory: &mut Memory,
-    server: &EnvironmentClient<'_>,
+    server: &impl EnvironmentApi,
     now: SystemTime,
     heartbeat: Option<Duration>,
 ) -> Result<bool, ReportError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use envsnap::api::wire::EcsReport;
-use envsnap::api::{ApiError, Client, Latest};
+use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, ServerApi as _};
 use envsnap::token::TokenSource;
 use futures_util::future::join_all;
 use serde_json::json;

@@ -22,7 +22,7 @@ pub(crate) type Clock = Box<dyn Fn() -> SystemTime>;
 pub(crate) struct Bench {
     pub(crate) ecs: StandIn,
     pub(crate) recorder: Recorder,
-    pub(crate) reporter: Reporter<AwsEcs, Clock>,
+    pub(crate) reporter: Reporter<AwsEcs, Client, Clock>,
     now: Arc<Mutex<SystemTime>>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn reporter(
     host: &str,
     variables: &[(&str, &str)],
     now: Arc<Mutex<SystemTime>>,
-) -> Reporter<AwsEcs, Clock> {
+) -> Reporter<AwsEcs, Client, Clock> {
     let aws = aws(&ecs.endpoint());
     let config = config(host, variables);
     let tokens = TokenSource::new(&config.token, &aws);
@@ -121,7 +121,7 @@ impl Bench {
     }
 
     /// Another process with the same configuration, which remembers nothing.
-    pub(crate) async fn cold(&self, variables: &[(&str, &str)]) -> Reporter<AwsEcs, Clock> {
+    pub(crate) async fn cold(&self, variables: &[(&str, &str)]) -> Reporter<AwsEcs, Client, Clock> {
         reporter(&self.ecs, &self.recorder.url, variables, Arc::clone(&self.now)).await
     }
 
@@ -152,7 +152,7 @@ impl Bench {
 }
 
 pub(crate) async fn run(
-    reporter: &Reporter<AwsEcs, Clock>,
+    reporter: &Reporter<AwsEcs, Client, Clock>,
     trigger: &Trigger,
 ) -> EnvironmentOutcome {
     let Outcome { environments, .. } = reporter.run(trigger, None).await.unwrap();

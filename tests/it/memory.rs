@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use envsnap::api::Client;
 use envsnap::ecs::AwsEcs;
 use envsnap::report::{Reporter, Trigger, TriggerKind, Verdict};
 use envsnap::standin::{Cluster, Container, StandIn, Task};
@@ -161,7 +162,7 @@ async fn an_environment_of_another_type_is_refused() {
 /// A reporter of `app` with cluster `app`, and a server that answers what the test writes down.
 async fn with_scripted_server(
     variables: &[(&str, &str)],
-) -> (StandIn, Scripted, Reporter<AwsEcs, Clock>) {
+) -> (StandIn, Scripted, Reporter<AwsEcs, Client, Clock>) {
     let ecs = StandIn::start(scaled_to(3)).await.unwrap();
     let server = Scripted::start().await;
     let now = Arc::new(Mutex::new(SystemTime::now()));

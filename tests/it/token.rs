@@ -1,6 +1,6 @@
 //! The API token from SSM, fetched again when the server refuses it.
 
-use envsnap::api::{ApiError, Client, Latest};
+use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, ServerApi as _};
 use envsnap::token::TokenSource;
 use serde_json::{Value, json};
 

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::wire::{EcsReport, Environment, EnvironmentRequest, RecordedSnapshot};
+use super::{EnvironmentApi, ServerApi};
 use crate::error_chain::error_chain;
 use crate::snapshot::Snapshot;
 use crate::token::{TokenError, TokenSource};
@@ -91,16 +92,6 @@ impl Client {
         futures_util::join!(connect, token);
     }
 
-    /// The environment `name`, to be asked about and reported to. No request goes on beyond
-    /// `give_up_at`.
-    pub fn environment<'a>(
-        &'a self,
-        name: &'a str,
-        give_up_at: Option<Instant>,
-    ) -> EnvironmentClient<'a> {
-        EnvironmentClient { client: self, name, give_up_at, calls: AtomicU32::new(0) }
-    }
-
     async fn token(&self) -> Result<SecretString, TokenError> {
         let mut token = self.token.lock().await;
         if let Some(token) = &*token {
@@ -120,7 +111,19 @@ impl Client {
     }
 }
 
-/// One environment of a server. Counts the requests that are made through it.
+impl ServerApi for Client {
+    type Environment<'a> = EnvironmentClient<'a>;
+
+    fn environment<'a>(
+        &'a self,
+        name: &'a str,
+        give_up_at: Option<Instant>,
+    ) -> EnvironmentClient<'a> {
+        EnvironmentClient { client: self, name, give_up_at, calls: AtomicU32::new(0) }
+    }
+}
+
+/// One environment of a server.
 #[derive(Debug)]
 pub struct EnvironmentClient<'a> {
     client: &'a Client,
@@ -130,25 +133,6 @@ pub struct EnvironmentClient<'a> {
 }
 
 impl EnvironmentClient<'_> {
-    /// Requests made so far, repeated ones included.
-    pub fn calls(&self) -> u32 {
-        self.calls.load(Ordering::Relaxed)
-    }
-
-    /// The latest snapshot.
-    ///
-    /// # Errors
-    /// The environment does not exist, or the server does not say.
-    pub async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
-        let operation = format!("give the latest snapshot of \"{}\"", self.name);
-        let path = ["snapshots", &self.client.org, self.name, "-1"];
-        let answer = self.send(&operation, Method::GET, &path, None::<&()>).await;
-        match answer {
-            Err(ApiError::NoSnapshotYet { .. }) => Ok(Latest::NoSnapshotYet),
-            answer => latest(&operation, &answer?),
-        }
-    }
-
     /// The whole document of the snapshot that an expression (`-1`, `#65`, `~2`) stands for.
     ///
     /// # Errors
@@ -158,32 +142,36 @@ impl EnvironmentClient<'_> {
         let path = ["snapshots", &self.client.org, self.name, expression];
         parse(&operation, &self.send(&operation, Method::GET, &path, None::<&()>).await?)
     }
+}
 
-    /// The environment itself.
-    ///
-    /// # Errors
-    /// It does not exist, or the server does not say.
-    pub async fn get(&self) -> Result<Environment, ApiError> {
+impl EnvironmentApi for EnvironmentClient<'_> {
+    fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
+        let operation = format!("give the latest snapshot of \"{}\"", self.name);
+        let path = ["snapshots", &self.client.org, self.name, "-1"];
+        let answer = self.send(&operation, Method::GET, &path, None::<&()>).await;
+        match answer {
+            Err(ApiError::NoSnapshotYet { .. }) => Ok(Latest::NoSnapshotYet),
+            answer => latest(&operation, &answer?),
+        }
+    }
+
+    async fn get(&self) -> Result<Environment, ApiError> {
         let operation = format!("describe environment \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name];
         parse(&operation, &self.send(&operation, Method::GET, &path, None::<&()>).await?)
     }
 
-    /// Makes the environment.
-    ///
-    /// # Errors
-    /// The server does not make it.
-    pub async fn create(&self, request: &EnvironmentRequest) -> Result<(), ApiError> {
+    async fn create(&self, request: &EnvironmentRequest) -> Result<(), ApiError> {
         let operation = format!("make environment \"{}\"", self.name);
         let path = ["environments", &self.client.org];
         self.send(&operation, Method::PUT, &path, Some(request)).await.map(drop)
     }
 
-    /// Reports what runs in the environment.
-    ///
-    /// # Errors
-    /// The server did not record it, or it is not known whether it did.
-    pub async fn report(&self, report: &EcsReport) -> Result<Reported, ApiError> {
+    async fn report(&self, report: &EcsReport) -> Result<Reported, ApiError> {
         let operation = format!("record what runs in \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "report", "ECS"];
         let before = self.calls();
