@@ -61,7 +61,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         config.org.clone(),
         TokenSource::new(&config.token, &aws),
     )?;
-    let reporter = ConnectedReporter::connect(config, &aws)?;
+    let reporter = ConnectedReporter::connect(config, &aws).await?;
 
     print(
         "An ECS stand-in and a snapshot recorder run on loopback: nothing leaves this machine.\n\n\

@@ -31,7 +31,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { dry_run, force, explain, output } = arguments;
     let config = Config::from_env()?;
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let reporter = ConnectedReporter::connect(config, &aws)?;
+    let reporter = ConnectedReporter::connect(config, &aws).await?;
     let trigger = Trigger { dry_run, force, explain, ..Trigger::of(TriggerKind::Manual) };
 
     let outcome =

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use reqwest::Url;
 
 use crate::api::is_loopback;
+use crate::api::wire::is_environment_name;
 use crate::ecs::ClusterRef;
 
 /// A service's name has a cluster's form, without the ARN.
@@ -21,6 +22,49 @@ impl FromStr for ServiceName {
             _ => Err("a service is a name of up to 255 letters, digits, hyphens and underscores"),
         }
     }
+}
+
+pub(super) fn environment_name(text: &str) -> Result<String, String> {
+    if is_environment_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err("a name of letters, digits, dots, hyphens and underscores that starts with a letter or digit"
+        .to_owned())
+}
+
+pub(super) fn region(text: &str) -> Result<String, String> {
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    if text.split('-').count() >= 3 && text.split('-').all(is_part) {
+        return Ok(text.to_owned());
+    }
+    Err("an AWS region like eu-central-1".to_owned())
+}
+
+pub(super) fn role_arn(text: &str) -> Result<String, String> {
+    let parts: Vec<_> = text.splitn(6, ':').collect();
+    let good = match parts[..] {
+        ["arn", _, "iam", "", account, role] => {
+            account.len() == 12
+                && account.bytes().all(|b| b.is_ascii_digit())
+                && role.strip_prefix("role/").is_some_and(|name| !name.is_empty())
+                && role.bytes().all(|b| b.is_ascii_graphic())
+        }
+        _ => false,
+    };
+    if good {
+        return Ok(text.to_owned());
+    }
+    Err("a role's ARN like arn:aws:iam::123456789012:role/NAME".to_owned())
+}
+
+pub(super) fn external_id(text: &str) -> Result<String, String> {
+    let is_good = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
+    if (2..=1224).contains(&text.len()) && text.bytes().all(is_good) {
+        return Ok(text.to_owned());
+    }
+    Err("2 to 1224 letters, digits and characters of _+=,.@:/-".to_owned())
 }
 
 pub(super) fn organization(text: &str) -> Result<String, String> {

@@ -5,7 +5,8 @@
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
-//! | `KOSLI_ENVIRONMENT` | required | the environment on the server |
+//! | `KOSLI_ENVIRONMENT` | required, or | the environment on the server |
+//! | `ENVIRONMENTS` | one of the two | several environments, with the filters of each: see below |
 //! | `KOSLI_ORG` | required | the organization that owns it; `KOSLI_OWNER` is an older name |
 //! | `KOSLI_HOST` | `https://app.kosli.com` | the snapshot server |
 //! | `ALLOW_HTTP` | `false` | whether the server may be asked without TLS where it is not on loopback |
@@ -21,7 +22,24 @@
 //! | `RECHECK` | `15m` | how long the process trusts its memory of the server |
 //! | `DRY_RUN` | `false` | read and compare, but post and make nothing |
 //! | `QUOTA_SHARE` | `0.5` | the part of ECS's documented quotas that may be used |
+//!
+//! `ENVIRONMENTS` is a JSON array of objects, each an environment. It takes the place of
+//! `KOSLI_ENVIRONMENT` and of the variables that begin with `ECS_`. Names are a list, or a text in
+//! which commas part them.
+//!
+//! | field | default | meaning |
+//! |---|---|---|
+//! | `name` | required | the environment on the server |
+//! | `clusters`, `clusters_regex` | all | clusters to include |
+//! | `exclude`, `exclude_regex` | none | clusters to leave out |
+//! | `services`, `services_regex` | all, and standalone tasks | services to include |
+//! | `exclude_services`, `exclude_services_regex` | none | services to leave out |
+//! | `region` | the function's | the region to read |
+//! | `role_arn` | the function's | the role to assume for reading, in whichever account |
+//! | `external_id` | none | what the role's trust policy asks for |
+//! | `auto_create` | `AUTO_CREATE_ENVIRONMENT` | make the environment when the server does not have it |
 
+mod environments;
 mod form;
 mod variables;
 
@@ -30,9 +48,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::api::wire::is_environment_name;
-use crate::ecs::{Scope, Selection};
+use crate::ecs::{Scope, Source};
 use crate::token::TokenSetting;
+use environments::environments;
 use form::{duration, share};
 use variables::Variables;
 
@@ -63,6 +81,8 @@ pub struct EnvironmentConfig {
     pub name: String,
     /// The part of ECS that it is.
     pub scope: Scope,
+    /// The account and region that it is in, and the role that reads them.
+    pub source: Source,
     /// Make it when the server does not have it.
     pub auto_create: bool,
 }
@@ -109,27 +129,10 @@ impl Config {
     /// Every variable that is missing or wrong, at once.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut variables = Variables::new(&lookup);
-        let name = variables.required("KOSLI_ENVIRONMENT", "the environment's name", |name| {
-            is_environment_name(name).then(|| name.to_owned()).ok_or(
-                "a name of letters, digits, dots, hyphens and underscores that starts with a \
-                 letter or digit"
-                    .to_owned(),
-            )
-        });
+        let environments = environments(&mut variables);
         let org = variables.org();
         let host = variables.host();
         let token = variables.token();
-        let scope = Scope {
-            clusters: Selection {
-                include: variables.filter("ECS_CLUSTERS"),
-                exclude: variables.filter("ECS_EXCLUDE"),
-            },
-            services: Selection {
-                include: variables.services("ECS_SERVICES"),
-                exclude: variables.services("ECS_EXCLUDE_SERVICES"),
-            },
-        };
-        let auto_create = variables.flag("AUTO_CREATE_ENVIRONMENT", false);
         let policy = Policy {
             compare_replicas: variables.flag("COMPARE_REPLICAS", true),
             heartbeat: variables.heartbeat(),
@@ -137,9 +140,8 @@ impl Config {
             dry_run: variables.flag("DRY_RUN", false),
         };
         let quota_share = variables.optional("QUOTA_SHARE", share).unwrap_or(DEFAULT_QUOTA_SHARE);
-        match (name, org, host, token, variables.problems) {
-            (Some(name), Some(org), Some(host), Some(token), problems) if problems.is_empty() => {
-                let environments = vec![EnvironmentConfig { name, scope, auto_create }];
+        match (org, host, token, variables.problems) {
+            (Some(org), Some(host), Some(token), problems) if problems.is_empty() => {
                 Ok(Self { host, org, token, environments, policy, quota_share })
             }
             (.., problems) => Err(ConfigError(problems)),

@@ -134,6 +134,99 @@ fn each_mistake_is_told_with_the_variable_what_it_held_and_what_it_should_hold()
     }
 }
 
+/// The configuration of these environments, as JSON, and these variables.
+fn environments(json: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let mut all = vec![("KOSLI_ENVIRONMENT", ""), ("ENVIRONMENTS", json)];
+    all.extend(variables);
+    config(&all)
+}
+
+#[test]
+fn several_environments_have_fields_as_one_has_variables() {
+    let json = r#"[
+        {"name": "prod", "clusters": ["app", "db"], "clusters_regex": "^a,b", "exclude": "x, z",
+         "exclude_regex": "y", "services": "s", "services_regex": "t{1,2}",
+         "exclude_services": ["u"], "exclude_services_regex": "v", "region": "us-gov-west-1",
+         "role_arn": "arn:aws-us-gov:iam::274425519734:role/read/envsnap",
+         "external_id": "a1b2:c3", "auto_create": false},
+        {"name": "beta", "region": null}
+    ]"#;
+    let config = environments(json, &[("AUTO_CREATE_ENVIRONMENT", "true")]).unwrap();
+    let [prod, beta] = &config.environments[..] else { panic!("{config:?}") };
+    let Scope { clusters, services } = &prod.scope;
+    let names =
+        |names: &[ClusterRef]| names.iter().map(|n| n.name().to_owned()).collect::<Vec<_>>();
+    let pattern = |pattern: &Option<regex_lite::Regex>| pattern.as_ref().unwrap().to_string();
+    assert_eq!(names(&clusters.include.names), ["app", "db"]);
+    assert_eq!(names(&clusters.exclude.names), ["x", "z"]);
+    assert_eq!(
+        (&*services.include.names, &*services.exclude.names),
+        (&["s".to_owned()][..], &["u".to_owned()][..])
+    );
+    let filters = [&clusters.include.pattern, &clusters.exclude.pattern].map(pattern);
+    assert_eq!(filters, ["^a,b", "y"]);
+    let filters = [&services.include.pattern, &services.exclude.pattern].map(pattern);
+    assert_eq!(filters, ["t{1,2}", "v"]);
+    assert_eq!(prod.source.region.as_deref(), Some("us-gov-west-1"));
+    assert_eq!(prod.source.account(), Some("274425519734"));
+    assert_eq!(prod.source.role.as_ref().unwrap().external_id.as_deref(), Some("a1b2:c3"));
+    assert_eq!((prod.auto_create, beta.auto_create), (false, true));
+    assert_eq!((&*beta.name, &beta.source), ("beta", &Source::default()));
+    assert!(beta.scope.clusters.is_everything() && beta.scope.services.is_everything());
+}
+
+#[test]
+fn each_mistake_in_environments_is_told_with_its_place() {
+    let arn =
+        |account: &str, name: &str| format!("arn:aws:ecs:eu-central-1:{account}:cluster/{name}");
+    let (ours, theirs) = (arn("274425519734", "app"), arn("123456789012", "app"));
+    let mixed = format!(r#"[{{"name": "p", "clusters": ["{ours}", "{theirs}"]}}]"#);
+    let elsewhere = format!(r#"[{{"name": "p", "clusters": "{ours}", "region": "eu-west-1"}}]"#);
+    let role = r#""role_arn": "arn:aws:iam::123456789012:role/r""#;
+    let foreign = format!(r#"[{{"name": "p", "clusters": "{ours}", {role}}}]"#);
+    for (json, expected) in [
+        ("[]", "ENVIRONMENTS should hold an environment at least."),
+        ("{}", "ENVIRONMENTS should be a JSON array of objects like"),
+        ("[1]", "ENVIRONMENTS should be a JSON array of objects like"),
+        ("[{\"name\": ", "EOF while parsing"),
+        ("[{}]", "ENVIRONMENTS[0].name is not set: it should be the environment's name"),
+        (r#"[{"name": 7}]"#, "ENVIRONMENTS[0].name is 7, but should be a text"),
+        (r#"[{"name": "p"}, {"name": "p"}]"#, "ENVIRONMENTS[1].name is \"p\", but an environment"),
+        (r#"[{"name": "p", "cluster": "a"}]"#, "ENVIRONMENTS[0].cluster is no field of"),
+        (r#"[{"name": "p", "clusters": ["a", 1]}]"#, "ENVIRONMENTS[0].clusters is [\"a\",1], but"),
+        (r#"[{"name": "p", "clusters": "a*"}]"#, "clusters_regex takes an expression"),
+        (r#"[{"name": "p", "services_regex": "("}]"#, "ENVIRONMENTS[0].services_regex is \"(\""),
+        (r#"[{"name": "p", "region": "Frankfurt"}]"#, "an AWS region like eu-central-1"),
+        (r#"[{"name": "p", "role_arn": "r"}]"#, "ENVIRONMENTS[0].role_arn is \"r\", but should be"),
+        (r#"[{"name": "p", "external_id": "a1"}]"#, "but ENVIRONMENTS[0].role_arn is not."),
+        (r#"[{"name": "p", "auto_create": "yes"}]"#, "ENVIRONMENTS[0].auto_create is \"yes\""),
+        (&mixed, "which is not of account 274425519734 and region eu-central-1"),
+        (&elsewhere, "which is not of account 274425519734 and region eu-west-1"),
+        (&foreign, "which is not of account 123456789012"),
+    ] {
+        let error = environments(json, &[]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{json}: {error}");
+    }
+    let deep = format!("[{{\"name\": {}", "[".repeat(4_000));
+    assert!(environments(&deep, &[]).unwrap_err().to_string().contains("recursion limit"));
+}
+
+#[test]
+fn several_environments_leave_no_room_for_the_variables_of_one() {
+    for variable in ["KOSLI_ENVIRONMENT", "ECS_CLUSTERS", "ECS_EXCLUDE_SERVICES_REGEX"] {
+        let error = config(
+            &[("KOSLI_ENVIRONMENT", ""), ("ENVIRONMENTS", r#"[{"name": "p"}]"#)]
+                .into_iter()
+                .filter(|(name, _)| *name != variable)
+                .chain([(variable, "x")])
+                .collect::<Vec<_>>(),
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(error.contains(&format!("ENVIRONMENTS and {variable} are both set")), "{error}");
+    }
+}
+
 #[test]
 fn a_parameter_is_a_name_or_an_arn_of_ssm() {
     let with = |parameter: &str| {

@@ -15,16 +15,27 @@ const DEFAULT_HOST: &str = "https://app.kosli.com";
 const SHORTEST_HEARTBEAT: Duration = Duration::from_mins(1);
 
 pub(super) struct Variables<'a> {
+    /// Stands before a variable's name where it is told.
+    place: &'a str,
     lookup: &'a dyn Fn(&str) -> Option<String>,
     pub(super) problems: Vec<String>,
 }
 
 impl<'a> Variables<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, problems: Vec::new() }
+        Self::at("", lookup)
     }
 
-    fn get(&self, variable: &str) -> Option<String> {
+    /// Variables that are fields of something at `place`.
+    pub(super) fn at(place: &'a str, lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { place, lookup, problems: Vec::new() }
+    }
+
+    pub(super) fn problem(&mut self, variable: &str, problem: &str) {
+        self.problems.push(format!("{}{variable} {problem}.", self.place));
+    }
+
+    pub(super) fn get(&self, variable: &str) -> Option<String> {
         let value = (self.lookup)(variable)?;
         let value = value.trim();
         (!value.is_empty()).then(|| value.to_owned())
@@ -40,7 +51,7 @@ impl<'a> Variables<'a> {
         match parse(&value) {
             Ok(parsed) => Some(parsed),
             Err(wanted) => {
-                self.problems.push(format!("{variable} is {value:?}, but should be {wanted}."));
+                self.problem(variable, &format!("is {value:?}, but should be {wanted}"));
                 None
             }
         }
@@ -53,7 +64,7 @@ impl<'a> Variables<'a> {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         if self.get(variable).is_none() {
-            self.problems.push(format!("{variable} is not set: it should be {meaning}."));
+            self.problem(variable, &format!("is not set: it should be {meaning}"));
         }
         self.optional(variable, parse)
     }
@@ -153,7 +164,11 @@ impl<'a> Variables<'a> {
         .flatten()
     }
 
-    pub(super) fn filter<N: FromStr<Err: fmt::Display>>(&mut self, variable: &str) -> Filter<N> {
+    /// What two variables hold: names, and an expression.
+    pub(super) fn filter<N: FromStr<Err: fmt::Display>>(
+        &mut self,
+        [variable, pattern]: [&str; 2],
+    ) -> Filter<N> {
         let names = self
             .optional(variable, |value| {
                 let names: Vec<_> =
@@ -167,21 +182,21 @@ impl<'a> Variables<'a> {
                         name.parse().map_err(|wanted| {
                             format!(
                                 "names separated by commas, but {name:?} is none: {wanted}. \
-                                 {variable}_REGEX takes an expression"
+                                 {pattern} takes an expression"
                             )
                         })
                     })
                     .collect()
             })
             .unwrap_or_default();
-        let pattern = self.optional(&format!("{variable}_REGEX"), |value| {
+        let pattern = self.optional(pattern, |value| {
             Regex::new(value).map_err(|error| format!("one regular expression: {error}"))
         });
         Filter { names, pattern }
     }
 
-    pub(super) fn services(&mut self, variable: &str) -> Filter<String> {
-        let Filter { names, pattern } = self.filter::<ServiceName>(variable);
+    pub(super) fn services(&mut self, variables: [&str; 2]) -> Filter<String> {
+        let Filter { names, pattern } = self.filter::<ServiceName>(variables);
         Filter { names: names.into_iter().map(|name| name.0).collect(), pattern }
     }
 }

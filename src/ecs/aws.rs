@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecs::Client;
+use aws_sdk_ecs::config::retry::RetryConfig;
 use aws_sdk_ecs::config::timeout::TimeoutConfig;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types as sdk;
 
 use super::{
-    CallError, Cluster, Container, DescribedTasks, DesiredStatus, EcsApi, Failure, Page, Task,
+    CallError, Cluster, Container, DescribedTasks, DesiredStatus, EcsApi, Failure, Page, Role,
+    Source, Task,
 };
 use crate::error_chain::error_chain;
 
@@ -18,50 +22,80 @@ use crate::error_chain::error_chain;
 const PAGE: i32 = 100;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Until an answer begins. A connection may have died without a sign while the process was frozen.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the trail of an account shows of who took on a role.
+const SESSION: &str = "envsnap";
 
 /// ECS in one account and region.
 #[derive(Debug, Clone)]
-pub struct AwsEcs(Client);
+pub struct AwsEcs {
+    client: Client,
+    /// Taken on to read it.
+    role: Option<String>,
+}
 
-/// A client of the account and region in `config`.
-pub fn connect(config: &SdkConfig) -> AwsEcs {
+/// A client of `source`, by the credentials and in the region of `aws` where it has none of its own.
+pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(FIRST_BYTE_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .build();
-    let config = aws_sdk_ecs::config::Builder::from(config).timeout_config(timeouts).build();
-    AwsEcs(Client::from_conf(config))
+    let mut config = aws_sdk_ecs::config::Builder::from(aws)
+        .timeout_config(timeouts)
+        // The reader tries again, within its quota and before its deadline.
+        .retry_config(RetryConfig::disabled());
+    if let Some(region) = &source.region {
+        config = config.region(Region::new(region.clone()));
+    }
+    if let Some(role) = &source.role {
+        config = config.credentials_provider(credentials_of(role, aws).await);
+    }
+    let role = source.role.as_ref().map(|role| role.arn.clone());
+    AwsEcs { client: Client::from_conf(config.build()), role }
+}
+
+/// The role's credentials, taken when they are first needed and again before they expire. STS is
+/// asked in the process's own region; what it gives is good in every region.
+async fn credentials_of(role: &Role, aws: &SdkConfig) -> SharedCredentialsProvider {
+    let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(aws);
+    if let Some(external_id) = &role.external_id {
+        provider = provider.external_id(external_id);
+    }
+    SharedCredentialsProvider::new(provider.build().await)
 }
 
 impl AwsEcs {
     /// Opens a connection, by the cheapest call there is. Its answer makes no difference.
     pub async fn warm_up(&self) {
-        drop(self.0.list_clusters().max_results(1).send().await);
+        drop(self.client.list_clusters().max_results(1).send().await);
     }
 }
 
 impl EcsApi for AwsEcs {
     async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError> {
         let answer = self
-            .0
+            .client
             .list_clusters()
             .max_results(PAGE)
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| call_error(&error))?;
+            .map_err(|error| self.call_error(&error))?;
         page(answer.cluster_arns, answer.next_token)
     }
 
     async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError> {
         let answer = self
-            .0
+            .client
             .describe_clusters()
             .set_clusters(Some(clusters.to_vec()))
             .send()
             .await
-            .map_err(|error| call_error(&error))?;
+            .map_err(|error| self.call_error(&error))?;
         Ok(answer
             .clusters
             .ok_or_else(no_list)?
@@ -80,7 +114,7 @@ impl EcsApi for AwsEcs {
         next_token: Option<String>,
     ) -> Result<Page, CallError> {
         let answer = self
-            .0
+            .client
             .list_tasks()
             .cluster(cluster)
             .desired_status(match desired_status {
@@ -91,7 +125,7 @@ impl EcsApi for AwsEcs {
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| call_error(&error))?;
+            .map_err(|error| self.call_error(&error))?;
         page(answer.task_arns, answer.next_token)
     }
 
@@ -101,13 +135,13 @@ impl EcsApi for AwsEcs {
         tasks: &[String],
     ) -> Result<DescribedTasks, CallError> {
         let answer = self
-            .0
+            .client
             .describe_tasks()
             .cluster(cluster)
             .set_tasks(Some(tasks.to_vec()))
             .send()
             .await
-            .map_err(|error| call_error(&error))?;
+            .map_err(|error| self.call_error(&error))?;
         let tasks = answer.tasks.unwrap_or_default();
         let failures = answer.failures.unwrap_or_default();
         Ok(DescribedTasks {
@@ -125,14 +159,14 @@ impl EcsApi for AwsEcs {
         next_token: Option<String>,
     ) -> Result<Page, CallError> {
         let answer = self
-            .0
+            .client
             .list_services()
             .cluster(cluster)
             .max_results(PAGE)
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| call_error(&error))?;
+            .map_err(|error| self.call_error(&error))?;
         page(answer.service_arns, answer.next_token)
     }
 }
@@ -181,39 +215,63 @@ fn task(task: sdk::Task) -> Result<Task, CallError> {
     })
 }
 
-fn call_error<E>(error: &SdkError<E>) -> CallError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    let code = error.code().unwrap_or_default();
-    let said = match error.message() {
-        Some(message) => format!("{code}: {message}").trim_end_matches('.').to_owned(),
-        None => code.to_owned(),
-    };
-    match code {
-        "ClusterNotFoundException" => CallError::ClusterNotFound,
-        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => CallError::AccessDenied(said),
-        "UnrecognizedClientException"
-        | "InvalidSignatureException"
-        | "InvalidClientTokenId"
-        | "IncompleteSignature"
-        | "ExpiredTokenException"
-        | "ExpiredToken"
-        | "MissingAuthenticationTokenException" => CallError::BadCredentials(said),
-        "ThrottlingException"
-        | "Throttling"
-        | "TooManyRequestsException"
-        | "RequestLimitExceeded"
-        | "RequestThrottledException"
-        | "SlowDown" => CallError::Throttled(said),
-        "" => match credentials_error(error) {
-            Some(error) => {
-                CallError::BadCredentials(error_chain(error).trim_end_matches('.').to_owned())
+impl AwsEcs {
+    fn call_error<E>(&self, error: &SdkError<E>) -> CallError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let code = error.code().unwrap_or_default();
+        let said = match error.message() {
+            Some(message) => format!("{code}: {message}").trim_end_matches('.').to_owned(),
+            None => code.to_owned(),
+        };
+        match code {
+            "ClusterNotFoundException" => CallError::ClusterNotFound,
+            "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
+                CallError::AccessDenied(said)
             }
-            None => CallError::Unavailable(error_chain(error)),
-        },
-        _ => CallError::Unavailable(said),
+            "UnrecognizedClientException"
+            | "InvalidSignatureException"
+            | "InvalidClientTokenId"
+            | "IncompleteSignature"
+            | "ExpiredTokenException"
+            | "ExpiredToken"
+            | "MissingAuthenticationTokenException" => CallError::BadCredentials(said),
+            "ThrottlingException"
+            | "Throttling"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "RequestThrottledException"
+            | "SlowDown" => CallError::Throttled(said),
+            "" => self.unnamed_error(error),
+            _ if failed_itself(error) => CallError::Unavailable(said),
+            _ => CallError::Refused(said),
+        }
     }
+
+    /// What an error means that AWS gave no name.
+    fn unnamed_error<E: std::error::Error + 'static>(&self, error: &SdkError<E>) -> CallError {
+        if let Some(error) = credentials_error(error) {
+            let reason = error_chain(error).trim_end_matches('.').to_owned();
+            return match &self.role {
+                Some(role) => CallError::RoleNotAssumed { role: role.clone(), reason },
+                None => CallError::BadCredentials(reason),
+            };
+        }
+        let reason = error_chain(error);
+        match error {
+            SdkError::DispatchFailure(failure) if failure.is_io() => {
+                CallError::Disconnected(reason)
+            }
+            SdkError::ServiceError(_) if !failed_itself(error) => CallError::Malformed(reason),
+            _ => CallError::Unavailable(reason),
+        }
+    }
+}
+
+/// The answer's status says that the service is at fault.
+fn failed_itself<E>(error: &SdkError<E>) -> bool {
+    error.raw_response().is_some_and(|response| response.status().is_server_error())
 }
 
 /// Why nobody could sign the request, so that it never left.

@@ -10,14 +10,16 @@ mod fake;
 mod quota;
 mod reading;
 mod scope;
+mod source;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use aws::{AwsEcs, connect};
 pub use counting::{NotCounted, Observation, observe};
 pub use quota::Quota;
-pub use reading::Reader;
+pub use reading::{Reader, Reading};
 pub use scope::{ClusterRef, Filter, NotACluster, Scope, Selection};
+pub use source::{Role, Source};
 
 /// Tasks that one DescribeTasks call may name, and clusters that one DescribeClusters call may.
 pub const DESCRIBE_BATCH: usize = 100;
@@ -160,7 +162,7 @@ impl Task {
 }
 
 /// What one call of the ECS API can come to.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
     /// The cluster does not exist, or no longer.
     #[error("the cluster does not exist")]
@@ -171,19 +173,39 @@ pub enum CallError {
     /// Nobody knows who the caller is. Holds why.
     #[error("{0}. Check the AWS credentials: AWS_PROFILE, and `aws sso login` where it uses SSO")]
     BadCredentials(String),
+    /// The role that is to read ECS could not be taken on.
+    #[error(
+        "role {role} cannot be assumed: {reason}. The function's role needs sts:AssumeRole on it, \
+         and it has to trust the function's role, with the external ID that is configured"
+    )]
+    RoleNotAssumed {
+        /// Its ARN.
+        role: String,
+        /// What came back.
+        reason: String,
+    },
     /// Too many calls. Holds what AWS said.
     #[error("{0}. Other readers of ECS in this account share its quota: ask less often")]
     Throttled(String),
+    /// The connection could not be had, or broke. Holds how.
+    #[error("{0}")]
+    Disconnected(String),
     /// No answer, or one that names a fault of the service.
     #[error("{0}")]
     Unavailable(String),
+    /// The deadline came before the answer.
+    #[error("it did not answer before the time was up")]
+    OutOfTime,
+    /// ECS will not answer this, however often it is asked. Holds what it said.
+    #[error("{0}")]
+    Refused(String),
     /// An answer that makes no sense.
     #[error("the answer makes no sense: {0}")]
     Malformed(String),
 }
 
 /// Why what runs could not be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum EcsError {
     /// A call failed.
     #[error("ECS did not {operation}: {source}")]

@@ -3,27 +3,28 @@
 //! Everything in an account and region that reads ECS drinks from the same buckets, deployments
 //! among them: a reader that is only stopped by being throttled takes the water from the others.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The part of the documented quotas that one reader of an account and region may use.
-#[derive(Debug)]
+/// The part of the documented quotas of an account and region that may be used. Its clones share it.
+#[derive(Debug, Clone)]
 #[expect(clippy::struct_field_names, reason = "they are the quotas' own names")]
 pub struct Quota {
     /// ListClusters, DescribeClusters.
-    pub(super) cluster_reads: Bucket,
+    pub(super) cluster_reads: Arc<Bucket>,
     /// ListTasks, DescribeTasks.
-    pub(super) cluster_resource_reads: Bucket,
+    pub(super) cluster_resource_reads: Arc<Bucket>,
     /// ListServices.
-    pub(super) service_reads: Bucket,
+    pub(super) service_reads: Arc<Bucket>,
 }
 
 impl Quota {
     /// This share, above 0 and up to 1, of the documented burst and rate.
     pub fn share(share: f64) -> Self {
-        let bucket = |burst: f64, per_second: f64| Bucket::full(burst * share, per_second * share);
+        let bucket =
+            |burst: f64, per_second: f64| Arc::new(Bucket::full(burst * share, per_second * share));
         Self {
             cluster_reads: bucket(50.0, 20.0),
             cluster_resource_reads: bucket(100.0, 20.0),

@@ -1,29 +1,24 @@
 //! Every task of the clusters in scope, as few calls as that takes.
 
+mod calls;
+mod cluster;
 mod in_scope;
-mod pages;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
-use super::{
-    CallError, DESCRIBE_BATCH, DesiredStatus, EcsApi, EcsError, Progress, Quota, Scope, Task,
-    observe,
-};
+use super::{CallError, ClusterRef, EcsApi, EcsError, Progress, Quota, Scope, Task, observe};
 use in_scope::{ClusterInScope, nothing_in_scope};
-use pages::all_pages;
 
-/// Clusters read side by side, and batches of tasks described side by side in each of them.
+/// Clusters read side by side.
 const CLUSTERS_AT_ONCE: usize = 8;
-const BATCHES_AT_ONCE: usize = 4;
 
-/// How long what ECS lists may take to be known to all of it.
-const CONSISTENCY: Duration = Duration::from_millis(200);
-
-/// Reads what runs, and remembers between readings which listed tasks have stopped for good.
+/// Reads what runs in one account and region, and remembers between readings which listed tasks
+/// have stopped for good.
 #[derive(Debug)]
 pub struct Reader<E> {
     ecs: E,
@@ -33,7 +28,7 @@ pub struct Reader<E> {
     stopped: Mutex<HashMap<String, HashSet<String>>>,
 }
 
-impl<E: EcsApi> Reader<E> {
+impl<E> Reader<E> {
     /// A reader that asks `ecs` no more often than `quota` allows.
     pub fn new(ecs: E, quota: Quota) -> Self {
         Self { ecs, quota, stopped: Mutex::default() }
@@ -44,8 +39,42 @@ impl<E: EcsApi> Reader<E> {
         &self.ecs
     }
 
-    /// Every task of the clusters in `scope` that may run a container, in no particular order, and
-    /// some that do not.
+    /// A reading that begins now. No call goes on beyond `give_up_at`.
+    pub fn begin(&self, give_up_at: Option<Instant>) -> Reading<'_, E> {
+        Reading {
+            reader: self,
+            give_up_at,
+            listed: OnceCell::new(),
+            clusters: Mutex::default(),
+            exists: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+/// One reading of an account and region: what one scope had read of it serves every other.
+#[derive(Debug)]
+pub struct Reading<'r, E> {
+    reader: &'r Reader<E>,
+    give_up_at: Option<Instant>,
+    listed: Once<ClusterRef>,
+    clusters: Mutex<HashMap<String, Arc<ClusterReading>>>,
+    /// Which of the clusters that were asked about exist.
+    exists: tokio::sync::Mutex<HashMap<String, bool>>,
+}
+
+/// Read by whoever is first; the others wait for it, and fail with it.
+type Once<T> = OnceCell<Result<Arc<Vec<T>>, EcsError>>;
+
+#[derive(Debug, Default)]
+struct ClusterReading {
+    tasks: Once<Task>,
+    /// By name.
+    services: Once<String>,
+}
+
+impl<E: EcsApi> Reading<'_, E> {
+    /// Every task of the clusters in `scope` that may run a container, and some that do not: a list
+    /// a cluster, in no particular order.
     ///
     /// Costs, a cluster, the pages of two listings and one description per hundred tasks; a warm
     /// reader describes no task twice that has stopped. One cluster with fewer than a hundred tasks
@@ -56,7 +85,11 @@ impl<E: EcsApi> Reader<E> {
     /// The first cluster that cannot be read completely ends the reading: a partial answer would
     /// read as software that exited. A named cluster that does not exist, and a scope that matches
     /// nothing that exists, are errors too.
-    pub async fn tasks(&self, scope: &Scope, progress: &Progress) -> Result<Vec<Task>, EcsError> {
+    pub async fn tasks(
+        &self,
+        scope: &Scope,
+        progress: &Progress,
+    ) -> Result<Vec<Arc<Vec<Task>>>, EcsError> {
         let clusters = self.clusters(scope, progress).await?;
         Progress::count(&progress.clusters, clusters.len());
 
@@ -74,12 +107,13 @@ impl<E: EcsApi> Reader<E> {
             read.into_iter().partition(|(_, tasks)| !tasks.iter().any(runs_anything));
         let quiet_ones: Vec<_> = quiet.iter().map(|(cluster, _)| *cluster).collect();
         let existing = self.existing(&quiet_ones, progress).await?;
-        if busy.is_empty() && existing.is_empty() {
+        if busy.is_empty() && existing == 0 {
             return Err(nothing_in_scope("No cluster in scope exists any longer", &clusters));
         }
-        let tasks: Vec<_> = busy.into_iter().chain(quiet).flat_map(|(_, tasks)| tasks).collect();
-        if !scope.services.is_everything() && !tasks.iter().any(|task| counts(task, scope)) {
-            self.require_a_service(scope, &tasks, &clusters, progress).await?;
+        let tasks: Vec<_> = busy.into_iter().chain(quiet).map(|(_, tasks)| tasks).collect();
+        let mut all = tasks.iter().flat_map(|tasks| tasks.iter());
+        if !scope.services.is_everything() && !all.clone().any(|task| counts(task, scope)) {
+            self.require_a_service(scope, &mut all, &clusters, progress).await?;
         }
         Ok(tasks)
     }
@@ -89,148 +123,36 @@ impl<E: EcsApi> Reader<E> {
         &self,
         cluster: &ClusterInScope,
         progress: &Progress,
-    ) -> Result<Vec<Task>, EcsError> {
-        match self.read_cluster(cluster, progress).await {
+    ) -> Result<Arc<Vec<Task>>, EcsError> {
+        let reading = self.reading_of(cluster);
+        let read = async || self.read_tasks(cluster, progress).await.map(Arc::new);
+        match reading.tasks.get_or_init(read).await.clone() {
             Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) if cluster.named => {
                 Err(EcsError::ClusterNotFound { cluster: cluster.id.clone() })
             }
-            Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => Ok(Vec::new()),
+            Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => Ok(Arc::default()),
             result => result,
         }
     }
 
-    async fn read_cluster(
+    async fn services_of(
         &self,
         cluster: &ClusterInScope,
         progress: &Progress,
-    ) -> Result<Vec<Task>, EcsError> {
-        let running = self.list_tasks(cluster, DesiredStatus::Running, progress).await?;
-        // Only now: a task that is told to stop between the two listings is in both or in the
-        // second, and would be in neither if they ran side by side.
-        let (stopped, mut tasks) = futures_util::try_join!(
-            self.list_tasks(cluster, DesiredStatus::Stopped, progress),
-            self.describe_listed(cluster, &running, progress),
-        )?;
-
-        let asked: HashSet<&String> = running.iter().collect();
-        let to_ask = {
-            let known = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = known.get(&cluster.name);
-            stopped
-                .iter()
-                .filter(|arn| !asked.contains(arn) && !known.is_some_and(|k| k.contains(*arn)))
-                .cloned()
-                .collect::<Vec<_>>()
+    ) -> Result<Arc<Vec<String>>, EcsError> {
+        let reading = self.reading_of(cluster);
+        let read = async || {
+            let arns = self.list_services(cluster, progress).await?;
+            // An ARN ends in `service/CLUSTER/NAME`, or in `service/NAME` in its older form.
+            let name = |arn: &String| arn.rsplit('/').next().unwrap_or_default().to_owned();
+            Ok(Arc::new(arns.iter().map(name).collect()))
         };
-        tasks.extend(self.describe_listed(cluster, &to_ask, progress).await?);
-
-        let listed: HashSet<String> = stopped.into_iter().collect();
-        let newly_stopped: HashSet<&str> =
-            tasks.iter().filter(|task| task.has_stopped()).map(|task| task.arn.as_str()).collect();
-        let mut known = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.entry(cluster.name.clone()).or_default();
-        known.retain(|arn| listed.contains(arn));
-        known.extend(newly_stopped.into_iter().map(ToOwned::to_owned));
-        Ok(tasks)
+        reading.services.get_or_init(read).await.clone()
     }
 
-    async fn list_tasks(
-        &self,
-        cluster: &ClusterInScope,
-        desired_status: DesiredStatus,
-        progress: &Progress,
-    ) -> Result<Vec<String>, EcsError> {
-        let operation = match desired_status {
-            DesiredStatus::Running => {
-                format!("list the running tasks of cluster \"{}\"", cluster.name)
-            }
-            DesiredStatus::Stopped => {
-                format!("list the stopping tasks of cluster \"{}\"", cluster.name)
-            }
-        };
-        all_pages(&operation, &self.quota.cluster_resource_reads, progress, |token| {
-            self.ecs.list_tasks(&cluster.id, desired_status, token)
-        })
-        .await
-    }
-
-    /// Tasks that were just listed. ECS is only eventually consistent: one that it does not know is
-    /// asked for once more before it counts as gone.
-    async fn describe_listed(
-        &self,
-        cluster: &ClusterInScope,
-        arns: &[String],
-        progress: &Progress,
-    ) -> Result<Vec<Task>, EcsError> {
-        let (mut tasks, missing) = self.describe(cluster, arns, progress).await?;
-        if missing.is_empty() {
-            return Ok(tasks);
-        }
-        tokio::time::sleep(CONSISTENCY).await;
-        let (late, _gone) = self.describe(cluster, &missing, progress).await?;
-        tasks.extend(late);
-        Ok(tasks)
-    }
-
-    /// The tasks, each once, and the ARNs of those that ECS says are gone.
-    async fn describe(
-        &self,
-        cluster: &ClusterInScope,
-        arns: &[String],
-        progress: &Progress,
-    ) -> Result<(Vec<Task>, Vec<String>), EcsError> {
-        let batches: Vec<_> = stream::iter(arns.chunks(DESCRIBE_BATCH))
-            .map(|batch| self.describe_batch(cluster, batch, progress))
-            .buffer_unordered(BATCHES_AT_ONCE)
-            .try_collect()
-            .await?;
-        let (tasks, missing): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
-        Ok((tasks.concat(), missing.concat()))
-    }
-
-    async fn describe_batch(
-        &self,
-        cluster: &ClusterInScope,
-        arns: &[String],
-        progress: &Progress,
-    ) -> Result<(Vec<Task>, Vec<String>), EcsError> {
-        let failed = |source| EcsError::Call {
-            operation: format!("describe tasks of cluster \"{}\"", cluster.name),
-            source,
-        };
-        self.quota.cluster_resource_reads.take().await;
-        Progress::count(&progress.calls, 1);
-        let answer = self.ecs.describe_tasks(&cluster.id, arns).await.map_err(failed)?;
-
-        let mut left: HashSet<&str> = arns.iter().map(String::as_str).collect();
-        let mut tasks = Vec::with_capacity(arns.len());
-        let mut missing = Vec::new();
-        for mut task in answer.tasks {
-            task.cluster.clone_from(&cluster.name);
-            if left.remove(task.arn.as_str()) {
-                tasks.push(task);
-            } else if !arns.contains(&task.arn) {
-                let message = format!("it describes task {}, which nobody asked for", task.arn);
-                return Err(failed(CallError::Malformed(message)));
-            }
-        }
-        for failure in answer.failures {
-            let arn = failure.arn.unwrap_or_default();
-            if failure.reason.as_deref() != Some("MISSING") {
-                let reason = failure.reason.unwrap_or_else(|| "no reason".to_owned());
-                let message = format!("it gives {reason} for task {arn}");
-                return Err(failed(CallError::Unavailable(message)));
-            }
-            if left.remove(arn.as_str()) {
-                missing.push(arn);
-            }
-        }
-        if let Some(arn) = left.into_iter().min() {
-            let message = format!("it says nothing of task {arn}, which was asked for");
-            return Err(failed(CallError::Malformed(message)));
-        }
-        Progress::count(&progress.tasks_described, tasks.len());
-        Ok((tasks, missing))
+    fn reading_of(&self, cluster: &ClusterInScope) -> Arc<ClusterReading> {
+        let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(clusters.entry(cluster.key().to_owned()).or_default())
     }
 }
 

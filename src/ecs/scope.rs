@@ -116,6 +116,16 @@ impl ClusterRef {
     pub fn name(&self) -> &str {
         &self.given[self.name_at..]
     }
+
+    /// The region in its ARN; `None` for a mere name.
+    pub fn region(&self) -> Option<&str> {
+        self.given.split(':').nth(3)
+    }
+
+    /// The account's number in its ARN; `None` for a mere name.
+    pub fn account(&self) -> Option<&str> {
+        self.given.split(':').nth(4)
+    }
 }
 
 impl AsRef<str> for ClusterRef {

@@ -74,7 +74,7 @@ impl Function {
     async fn start() -> Result<Self, StartError> {
         let config = Config::from_env()?;
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        let reporter = ConnectedReporter::connect(config, &aws)?;
+        let reporter = ConnectedReporter::connect(config, &aws).await?;
         reporter.warm_up().await;
         Ok(Self { reporter })
     }

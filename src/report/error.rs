@@ -37,8 +37,11 @@ impl ReportError {
                 | EcsError::Call { source: CallError::ClusterNotFound, .. },
             ) => "ClusterNotFound",
             Self::Ecs(EcsError::Call { source, .. }) => match source {
-                CallError::AccessDenied(_) | CallError::BadCredentials(_) => "AccessDenied",
+                CallError::AccessDenied(_)
+                | CallError::BadCredentials(_)
+                | CallError::RoleNotAssumed { .. } => "AccessDenied",
                 CallError::Throttled(_) => "Throttled",
+                CallError::OutOfTime => "DeadlineExceeded",
                 _ => "EcsUnavailable",
             },
             Self::Api(ApiError::Token(_)) => "TokenUnavailable",

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+/// A process that did not run for this long may not be the only one that reports: another one may
+/// have recorded something else in the meantime.
+const ASLEEP: Duration = Duration::from_mins(2);
+
 /// What is known of one environment on the server.
 ///
 /// Ages are measured on the wall clock: a monotonic one may stand still while the process is
@@ -14,6 +18,7 @@ pub(super) struct Memory {
     pub(super) environment_seen: bool,
     /// When the environment was last reported to, by anyone: never later than in truth.
     last_reported_at: Option<SystemTime>,
+    last_run: Option<SystemTime>,
 }
 
 #[derive(Debug)]
@@ -22,13 +27,25 @@ struct Recorded {
     /// Of the server's latest snapshot at that moment; 0 where it had none.
     index: u64,
     verified_at: SystemTime,
+    /// The process slept since.
+    doubtful: bool,
 }
 
 impl Memory {
+    /// The process runs. Where it slept, what it remembers is to be verified.
+    pub(super) fn awake(&mut self, now: SystemTime) {
+        let slept = |at: SystemTime| now.duration_since(at).map_or(true, |time| time > ASLEEP);
+        if let (Some(recorded), true) = (&mut self.recorded, self.last_run.is_some_and(slept)) {
+            recorded.doubtful = true;
+        }
+        self.last_run = Some(now);
+    }
+
     /// The server is known to have recorded this content, and asking it again can wait.
     pub(super) fn trusts(&self, content_hash: &str, now: SystemTime, recheck: Duration) -> bool {
         self.recorded.as_ref().is_some_and(|recorded| {
             recorded.content_hash == content_hash
+                && !recorded.doubtful
                 // A clock that was set back proves nothing.
                 && now.duration_since(recorded.verified_at).is_ok_and(|age| age < recheck)
         })
@@ -47,7 +64,7 @@ impl Memory {
     }
 
     pub(super) fn remember(&mut self, content_hash: String, index: u64, now: SystemTime) {
-        self.recorded = Some(Recorded { content_hash, index, verified_at: now });
+        self.recorded = Some(Recorded { content_hash, index, verified_at: now, doubtful: false });
     }
 
     /// Before a report leaves: should no answer come, nobody knows what the server has.
@@ -91,6 +108,22 @@ mod tests {
         assert!(!memory.trusts("a", at(1_000), Duration::ZERO), "0s asks every time");
         memory.forget();
         assert!(!memory.trusts("a", at(1_000), RECHECK));
+    }
+
+    #[test]
+    fn a_process_that_slept_doubts_what_it_remembers_until_it_has_asked() {
+        let mut memory = Memory::default();
+        memory.awake(at(1_000));
+        memory.remember("a".to_owned(), 3, at(1_001));
+        memory.awake(at(1_120));
+        assert!(memory.trusts("a", at(1_121), RECHECK));
+        memory.awake(at(1_241));
+        assert!(!memory.trusts("a", at(1_242), RECHECK));
+        memory.awake(at(1_300));
+        assert!(!memory.trusts("a", at(1_301), RECHECK), "it has not asked yet");
+        assert!(memory.recognises("a", 3), "nor has it forgotten");
+        memory.remember("a".to_owned(), 3, at(1_302));
+        assert!(memory.trusts("a", at(1_302), RECHECK));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::ecs::ClusterRef;
+
 const TASK_STATE_CHANGE: &str = "ECS Task State Change";
 
 /// What started a run.
@@ -48,6 +50,8 @@ pub struct Trigger {
     pub explain: bool,
     /// Only this one of the configured environments.
     pub environment: Option<String>,
+    /// Only environments that may include one of these clusters; none for all.
+    pub clusters: Vec<ClusterRef>,
 }
 
 /// The event has none of the forms that are understood.
@@ -81,7 +85,14 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 impl Trigger {
     /// A run of all environments, with nothing particular asked of it.
     pub fn of(kind: TriggerKind) -> Self {
-        Self { kind, dry_run: false, force: false, explain: false, environment: None }
+        Self {
+            kind,
+            dry_run: false,
+            force: false,
+            explain: false,
+            environment: None,
+            clusters: Vec::new(),
+        }
     }
 
     /// The run that an event, as JSON text, asks for.
@@ -95,10 +106,11 @@ impl Trigger {
             return Err(InvalidEvent(format!("The event is {}, not an object", kind_of(&event))));
         };
         if event.contains_key("Records") {
-            sqs_batch(&event)?;
-            Ok(Self::of(TriggerKind::TaskStateChange))
+            let clusters = sqs_batch(&event)?;
+            Ok(Self { clusters, ..Self::of(TriggerKind::TaskStateChange) })
         } else if event.contains_key("source") || event.contains_key("detail-type") {
-            eventbridge(&event).map(Self::of)
+            let kind = eventbridge(&event)?;
+            Ok(Self { clusters: clusters([&event]), ..Self::of(kind) })
         } else {
             let manual: Manual = serde_json::from_value(Value::Object(event))
                 .map_err(|error| InvalidEvent(format!("The manual event is wrong: {error}")))?;
@@ -108,6 +120,7 @@ impl Trigger {
                 force: manual.force,
                 explain: manual.explain,
                 environment: manual.environment,
+                clusters: Vec::new(),
             })
         }
     }
@@ -129,11 +142,24 @@ fn eventbridge(event: &Map<String, Value>) -> Result<TriggerKind, InvalidEvent> 
     }
 }
 
-fn sqs_batch(event: &Map<String, Value>) -> Result<(), InvalidEvent> {
+/// The clusters whose tasks the events are about; none where one of them does not say.
+fn clusters<'a>(events: impl IntoIterator<Item = &'a Map<String, Value>>) -> Vec<ClusterRef> {
+    let named: Option<Vec<ClusterRef>> = events
+        .into_iter()
+        .map(|event| event.get("detail")?.get("clusterArn")?.as_str()?.parse().ok())
+        .collect();
+    let mut clusters = named.unwrap_or_default();
+    clusters.sort_by(|a, b| a.given().cmp(b.given()));
+    clusters.dedup();
+    clusters
+}
+
+fn sqs_batch(event: &Map<String, Value>) -> Result<Vec<ClusterRef>, InvalidEvent> {
     let records = match event.get("Records") {
         Some(Value::Array(records)) if !records.is_empty() => records,
         _ => return Err(InvalidEvent("The event's Records are no list of messages".to_owned())),
     };
+    let mut messages = Vec::with_capacity(records.len());
     for (at, record) in records.iter().enumerate() {
         let wrong = |what: &str| InvalidEvent(format!("Record {at} of the event {what}"));
         if record.get("eventSource").and_then(Value::as_str) != Some("aws:sqs") {
@@ -146,8 +172,9 @@ fn sqs_batch(event: &Map<String, Value>) -> Result<(), InvalidEvent> {
         if !matches!(eventbridge(&message), Ok(TriggerKind::TaskStateChange)) {
             return Err(wrong(&format!("holds no \"{TASK_STATE_CHANGE}\" event")));
         }
+        messages.push(message);
     }
-    Ok(())
+    Ok(clusters(&messages))
 }
 
 fn kind_of(value: &Value) -> &'static str {
@@ -248,6 +275,29 @@ mod tests {
         for event in ["", "{", &deep, &deep_field, &long, "{\"force\": true} x", "\u{0}"] {
             let error = Trigger::parse(event).unwrap_err().to_string();
             assert!(error.len() < 1_000, "{error}");
+        }
+    }
+
+    #[test]
+    fn an_event_names_the_clusters_to_look_at_and_one_that_names_none_means_all() {
+        let of = |cluster: Value| {
+            json!({"source": "aws.ecs", "detail-type": TASK_STATE_CHANGE,
+                   "detail": {"clusterArn": cluster}})
+        };
+        let record = |event: &Value| json!({"eventSource": "aws:sqs", "body": event.to_string()});
+        let arn = |name: &str| format!("arn:aws:ecs:eu-central-1:274425519734:cluster/{name}");
+        let [app, db] = ["app", "db"].map(|name| of(json!(arn(name))));
+        for (event, expected) in [
+            (app.clone(), vec!["app"]),
+            (json!({"Records": [record(&app), record(&db), record(&app)]}), vec!["app", "db"]),
+            (json!({"Records": [record(&app), record(&of(json!(null)))]}), vec![]),
+            (of(json!(7)), vec![]),
+            (of(json!("nonsense/")), vec![]),
+            (change(), vec![]),
+        ] {
+            let trigger = Trigger::parse(&event.to_string()).unwrap();
+            let names: Vec<_> = trigger.clusters.iter().map(ClusterRef::name).collect();
+            assert_eq!(names, expected, "{event}");
         }
     }
 

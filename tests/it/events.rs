@@ -11,14 +11,16 @@ fn example(name: &str) -> Trigger {
 #[test]
 fn every_example_event_is_understood() {
     let manual = Trigger::of(TriggerKind::Manual);
+    let cluster = "arn:aws:ecs:eu-central-1:274425519734:cluster/app".parse().unwrap();
+    let change = Trigger { clusters: vec![cluster], ..Trigger::of(TriggerKind::TaskStateChange) };
     let expected = [
         ("manual", Trigger { explain: true, ..manual.clone() }),
         ("manual-dry-run", Trigger { dry_run: true, ..manual.clone() }),
         ("manual-force", Trigger { force: true, ..manual }),
         ("scheduled", Trigger::of(TriggerKind::Schedule)),
         ("scheduler", Trigger::of(TriggerKind::Schedule)),
-        ("sqs-task-state-changes", Trigger::of(TriggerKind::TaskStateChange)),
-        ("task-state-change", Trigger::of(TriggerKind::TaskStateChange)),
+        ("sqs-task-state-changes", change.clone()),
+        ("task-state-change", change),
     ];
     for (name, trigger) in &expected {
         assert_eq!(example(name), *trigger, "{name}");

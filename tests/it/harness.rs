@@ -9,7 +9,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use envsnap::api::Client;
 use envsnap::config::Config;
-use envsnap::ecs::{AwsEcs, connect};
+use envsnap::ecs::{AwsEcs, Source, connect};
 use envsnap::report::{EnvironmentOutcome, Outcome, Reporter, Trigger, TriggerKind};
 use envsnap::standin::{Cluster, StandIn, Task, World};
 use envsnap::token::TokenSource;
@@ -100,7 +100,8 @@ pub(crate) async fn reporter(
     let tokens = TokenSource::new(&config.token, &aws);
     let server = Client::new(config.host.clone(), config.org.clone(), tokens).unwrap();
     let clock: Clock = Box::new(move || *now.lock().unwrap());
-    Reporter::new(config, connect(&aws), server, clock)
+    let ecs = connect(&aws, &Source::default()).await;
+    Reporter::new(config, |_| ecs.clone(), server, clock)
 }
 
 impl Bench {

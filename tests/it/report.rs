@@ -266,7 +266,7 @@ async fn what_is_unfinished_at_the_deadline_fails_and_says_what_it_was_doing() {
     let [environment] = &outcome.environments[..] else { panic!("{outcome:?}") };
     assert_eq!(error_type(environment), "DeadlineExceeded");
     let message = &environment.error.as_ref().unwrap().message;
-    assert!(message.contains("read all of ECS that is in scope"), "{message}");
+    assert!(message.contains("list the running tasks of cluster \"app\": it did not"), "{message}");
     bench.ecs.faults(|faults| {
         faults.clear();
     });

@@ -1,9 +1,9 @@
 //! Which clusters are in scope, and whether what is in scope exists.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use super::pages::all_pages;
-use super::{Reader, runs_anything};
+use super::{Reading, runs_anything};
 use crate::ecs::{CallError, ClusterRef, DESCRIBE_BATCH, EcsApi, EcsError, Progress, Scope, Task};
 
 #[derive(Debug, Clone)]
@@ -15,7 +15,15 @@ pub(super) struct ClusterInScope {
     pub(super) named: bool,
 }
 
-impl<E: EcsApi> Reader<E> {
+impl ClusterInScope {
+    /// What it is known by within an account and region. An ARN that somebody gave may be one of
+    /// another account, whatever the name at its end.
+    pub(super) fn key(&self) -> &str {
+        if self.named { &self.id } else { &self.name }
+    }
+}
+
+impl<E: EcsApi> Reading<'_, E> {
     /// The clusters in scope, each once. They are listed only where the scope does not name them.
     pub(super) async fn clusters(
         &self,
@@ -25,21 +33,11 @@ impl<E: EcsApi> Reader<E> {
         let mut clusters = BTreeMap::new();
         let mut listed = 0;
         if scope.clusters.needs_listing() {
-            let operation = "list the clusters";
-            let arns = all_pages(operation, &self.quota.cluster_reads, progress, |token| {
-                self.ecs.list_clusters(token)
-            })
-            .await?;
-            listed = arns.len();
-            for arn in arns {
-                let cluster: ClusterRef = arn.parse().map_err(|_| EcsError::Call {
-                    operation: operation.to_owned(),
-                    source: CallError::Malformed(format!("{arn:?} is no cluster's ARN")),
-                })?;
-                if scope.clusters.selects(cluster.name()) {
-                    let name = cluster.name().to_owned();
-                    clusters.insert(name.clone(), ClusterInScope { id: arn, name, named: false });
-                }
+            let all = self.listed_clusters(progress).await?;
+            listed = all.len();
+            for cluster in all.iter().filter(|cluster| scope.clusters.selects(cluster.name())) {
+                let (id, name) = (cluster.given().to_owned(), cluster.name().to_owned());
+                clusters.insert(name.clone(), ClusterInScope { id, name, named: false });
             }
         }
         for cluster in scope.clusters.named() {
@@ -62,35 +60,60 @@ impl<E: EcsApi> Reader<E> {
         Ok(clusters.into_values().collect())
     }
 
+    async fn listed_clusters(&self, progress: &Progress) -> Result<Arc<Vec<ClusterRef>>, EcsError> {
+        let operation = "list the clusters";
+        let list = async || {
+            let bucket = &self.reader.quota.cluster_reads;
+            let arns = self
+                .all_pages(operation, bucket, progress, |token| {
+                    self.reader.ecs.list_clusters(token)
+                })
+                .await?;
+            let clusters = arns.into_iter().map(|arn| {
+                arn.parse().map_err(|_| EcsError::Call {
+                    operation: operation.to_owned(),
+                    source: CallError::Malformed(format!("{arn:?} is no cluster's ARN")),
+                })
+            });
+            clusters.collect::<Result<Vec<_>, _>>().map(Arc::new)
+        };
+        self.listed.get_or_init(list).await.clone()
+    }
+
     /// Those of `clusters` that exist: a deleted cluster may stay listed, and list no task.
     pub(super) async fn existing(
         &self,
         clusters: &[&ClusterInScope],
         progress: &Progress,
-    ) -> Result<Vec<String>, EcsError> {
-        let mut existing = Vec::with_capacity(clusters.len());
-        for batch in clusters.chunks(DESCRIBE_BATCH) {
+    ) -> Result<usize, EcsError> {
+        let mut known = self.exists.lock().await;
+        let to_ask: Vec<_> =
+            clusters.iter().filter(|cluster| !known.contains_key(cluster.key())).collect();
+        for batch in to_ask.chunks(DESCRIBE_BATCH) {
             let ids: Vec<_> = batch.iter().map(|cluster| cluster.id.clone()).collect();
-            self.quota.cluster_reads.take().await;
-            Progress::count(&progress.calls, 1);
-            let described = self.ecs.describe_clusters(&ids).await.map_err(|source| {
-                EcsError::Call { operation: "describe clusters".to_owned(), source }
-            })?;
+            let bucket = &self.reader.quota.cluster_reads;
+            let described = self
+                .call("describe clusters", bucket, progress, || {
+                    self.reader.ecs.describe_clusters(&ids)
+                })
+                .await?;
             let alive: HashSet<_> = described
                 .iter()
                 .filter(|cluster| cluster.status.as_deref() != Some("INACTIVE"))
                 .filter_map(|cluster| cluster.arn.parse::<ClusterRef>().ok())
                 .map(|cluster| cluster.name().to_owned())
                 .collect();
-            for cluster in batch {
-                if alive.contains(&cluster.name) {
-                    existing.push(cluster.name.clone());
-                } else if cluster.named {
-                    return Err(EcsError::ClusterNotFound { cluster: cluster.id.clone() });
-                }
-            }
+            known.extend(
+                batch.iter().map(|cluster| {
+                    (cluster.key().to_owned(), alive.contains(cluster.name.as_str()))
+                }),
+            );
         }
-        Ok(existing)
+        let exists = |cluster: &ClusterInScope| known.get(cluster.key()).copied().unwrap_or(false);
+        match clusters.iter().find(|cluster| cluster.named && !exists(cluster)) {
+            Some(gone) => Err(EcsError::ClusterNotFound { cluster: gone.id.clone() }),
+            None => Ok(clusters.iter().filter(|cluster| exists(cluster)).count()),
+        }
     }
 
     /// A filter on services left no container. That is honest where a service exists that it
@@ -98,33 +121,26 @@ impl<E: EcsApi> Reader<E> {
     pub(super) async fn require_a_service(
         &self,
         scope: &Scope,
-        tasks: &[Task],
+        tasks: impl Iterator<Item = &Task>,
         clusters: &[ClusterInScope],
         progress: &Progress,
     ) -> Result<(), EcsError> {
         let mut services = 0;
         for cluster in clusters {
-            let operation = format!("list the services of cluster \"{}\"", cluster.name);
-            let arns = match all_pages(&operation, &self.quota.service_reads, progress, |token| {
-                self.ecs.list_services(&cluster.id, token)
-            })
-            .await
-            {
+            let names = match self.services_of(cluster, progress).await {
                 Err(EcsError::Call { source: CallError::ClusterNotFound, .. })
                     if !cluster.named =>
                 {
                     continue;
                 }
-                arns => arns?,
+                names => names?,
             };
-            services += arns.len();
-            // An ARN ends in `service/CLUSTER/NAME`, or in `service/NAME` in its older form.
-            let mut names = arns.iter().filter_map(|arn| arn.rsplit('/').next());
-            if names.any(|name| scope.services.selects(name)) {
+            services += names.len();
+            if names.iter().any(|name| scope.services.selects(name)) {
                 return Ok(());
             }
         }
-        let nothing_to_leave_out = services == 0 && !tasks.iter().any(runs_anything);
+        let nothing_to_leave_out = services == 0 && !tasks.into_iter().any(runs_anything);
         if scope.services.include.is_empty() && nothing_to_leave_out {
             return Ok(());
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ecs::DesiredStatus;
 use crate::ecs::fake::{FakeCluster, FakeEcs, FakeTask, arn};
 use crate::ecs::{DescribedTasks, Filter, Page, Selection};
 
@@ -26,9 +27,10 @@ fn reader<E: EcsApi>(ecs: E) -> Reader<E> {
 }
 
 async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>, EcsError> {
-    let tasks = reader.tasks(scope, &Progress::default()).await?;
+    let tasks = reader.begin(None).tasks(scope, &Progress::default()).await?;
     let mut names: Vec<_> = tasks
         .iter()
+        .flat_map(|tasks| tasks.iter())
         .flat_map(|task| observe(task, scope, 0))
         .filter_map(|observation| observation.verdict.ok())
         .map(|container| container.artifact_name)
@@ -253,13 +255,17 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
     ];
     for (page, tasks, failures, expected) in cases {
         let reader = reader(Scripted { page, described: DescribedTasks { tasks, failures } });
-        let error =
-            reader.tasks(&clusters(&["app"]), &Progress::default()).await.unwrap_err().to_string();
+        let error = reader
+            .begin(None)
+            .tasks(&clusters(&["app"]), &Progress::default())
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(expected), "{error}");
     }
     let page = Page { arns: vec!["nonsense/é".to_owned()], next_token: None };
     let reader = reader(Scripted { page, described: DescribedTasks::default() });
-    let error = reader.tasks(&everything(), &Progress::default()).await.unwrap_err();
+    let error = reader.begin(None).tasks(&everything(), &Progress::default()).await.unwrap_err();
     assert!(error.to_string().contains("is no cluster's ARN"), "{error}");
 }
 
@@ -269,6 +275,6 @@ async fn a_task_that_is_described_twice_runs_once() {
     let page = Page { arns: vec![task.arn.clone()], next_token: None };
     let described = DescribedTasks { tasks: vec![task.clone(), task], failures: Vec::new() };
     let reader = reader(Scripted { page, described });
-    let tasks = reader.tasks(&clusters(&["app"]), &Progress::default()).await.unwrap();
-    assert_eq!(tasks.len(), 1);
+    let tasks = reader.begin(None).tasks(&clusters(&["app"]), &Progress::default()).await.unwrap();
+    assert_eq!(tasks[0].len(), 1);
 }

@@ -1,0 +1,198 @@
+//! Which environments to report: one, from variables of its own, or several, from `ENVIRONMENTS`.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use super::EnvironmentConfig;
+use super::form::{environment_name, external_id, region, role_arn};
+use super::variables::Variables;
+use crate::ecs::{ClusterRef, Role, Scope, Selection, Source};
+
+const ENVIRONMENTS: &str = "ENVIRONMENTS";
+
+/// The names that an environment's settings have: as variables, and in `ENVIRONMENTS`.
+struct Names {
+    name: &'static str,
+    clusters: [&'static str; 2],
+    exclude: [&'static str; 2],
+    services: [&'static str; 2],
+    exclude_services: [&'static str; 2],
+}
+
+const VARIABLES: Names = Names {
+    name: "KOSLI_ENVIRONMENT",
+    clusters: ["ECS_CLUSTERS", "ECS_CLUSTERS_REGEX"],
+    exclude: ["ECS_EXCLUDE", "ECS_EXCLUDE_REGEX"],
+    services: ["ECS_SERVICES", "ECS_SERVICES_REGEX"],
+    exclude_services: ["ECS_EXCLUDE_SERVICES", "ECS_EXCLUDE_SERVICES_REGEX"],
+};
+
+const FIELDS: Names = Names {
+    name: "name",
+    clusters: ["clusters", "clusters_regex"],
+    exclude: ["exclude", "exclude_regex"],
+    services: ["services", "services_regex"],
+    exclude_services: ["exclude_services", "exclude_services_regex"],
+};
+
+const REGION: &str = "region";
+const ROLE_ARN: &str = "role_arn";
+const EXTERNAL_ID: &str = "external_id";
+const AUTO_CREATE: &str = "auto_create";
+
+impl Names {
+    fn all(&self) -> impl Iterator<Item = &'static str> {
+        let filters = [self.clusters, self.exclude, self.services, self.exclude_services];
+        std::iter::once(self.name).chain(filters.into_iter().flatten())
+    }
+}
+
+/// The environments that are configured. None where one of them is wrong, or none is there.
+pub(super) fn environments(variables: &mut Variables<'_>) -> Vec<EnvironmentConfig> {
+    let auto_create = variables.flag("AUTO_CREATE_ENVIRONMENT", false);
+    let Some(text) = variables.get(ENVIRONMENTS) else {
+        let source = Source::default();
+        return environment(variables, &VARIABLES, source, auto_create).into_iter().collect();
+    };
+    let displaced: Vec<_> = VARIABLES.all().filter(|name| variables.get(name).is_some()).collect();
+    for variable in displaced {
+        variables.problems.push(format!(
+            "{ENVIRONMENTS} and {variable} are both set, but {ENVIRONMENTS} takes its place."
+        ));
+    }
+    let listed: Vec<Map<String, Value>> = match serde_json::from_str(&text) {
+        Ok(listed) => listed,
+        Err(error) => {
+            variables.problems.push(format!(
+                "{ENVIRONMENTS} should be a JSON array of objects like \
+                 {{\"name\": \"aws-prod\", \"clusters\": [\"app\"]}}, but {error}."
+            ));
+            return Vec::new();
+        }
+    };
+    if listed.is_empty() {
+        variables.problems.push(format!("{ENVIRONMENTS} should hold an environment at least."));
+    }
+    let mut environments = Vec::with_capacity(listed.len());
+    let mut names = HashSet::new();
+    for (at, fields) in listed.into_iter().enumerate() {
+        let place = format!("{ENVIRONMENTS}[{at}].");
+        let Some(environment) = listed_environment(variables, &place, fields, auto_create) else {
+            continue;
+        };
+        if !names.insert(environment.name.clone()) {
+            variables.problems.push(format!(
+                "{place}name is {:?}, but an environment before it has that name.",
+                environment.name
+            ));
+        }
+        environments.push(environment);
+    }
+    environments
+}
+
+/// One of the environments in `ENVIRONMENTS`, whose fields are read as variables are.
+fn listed_environment(
+    variables: &mut Variables<'_>,
+    place: &str,
+    fields: Map<String, Value>,
+    auto_create: bool,
+) -> Option<EnvironmentConfig> {
+    let mut values = HashMap::new();
+    for (field, value) in fields {
+        let known = FIELDS.all().chain([REGION, ROLE_ARN, EXTERNAL_ID, AUTO_CREATE]);
+        if !known.into_iter().any(|known| known == field) {
+            variables.problems.push(format!("{place}{field} is no field of an environment."));
+            continue;
+        }
+        match text(&value) {
+            Ok(text) => drop(values.insert(field, text)),
+            Err(wanted) => {
+                variables
+                    .problems
+                    .push(format!("{place}{field} is {value}, but should be {wanted}."));
+            }
+        }
+    }
+    let lookup = |field: &str| values.get(field).cloned();
+    let mut fields = Variables::at(place, &lookup);
+
+    let region = fields.optional(REGION, region);
+    let arn = fields.optional(ROLE_ARN, role_arn);
+    let external_id = fields.optional(EXTERNAL_ID, external_id);
+    if let (None, Some(_)) = (&arn, &external_id) {
+        fields.problems.push(format!("{place}{EXTERNAL_ID} is set, but {place}{ROLE_ARN} is not."));
+    }
+    let source = Source { region, role: arn.map(|arn| Role { arn, external_id }) };
+    let auto_create = fields.flag(AUTO_CREATE, auto_create);
+    let environment = environment(&mut fields, &FIELDS, source, auto_create);
+    let is_good = fields.problems.is_empty();
+    variables.problems.append(&mut fields.problems);
+    environment.filter(|_| is_good)
+}
+
+/// What a field holds, as a variable would hold it.
+fn text(value: &Value) -> Result<String, &'static str> {
+    match value {
+        Value::Null => Ok(String::new()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        Value::String(text) => Ok(text.clone()),
+        Value::Array(names) => {
+            let names: Option<Vec<_>> = names.iter().map(Value::as_str).collect();
+            names.map(|names| names.join(",")).ok_or("a list of names")
+        }
+        _ => Err("a text, a list of names, or true or false"),
+    }
+}
+
+fn environment(
+    variables: &mut Variables<'_>,
+    names: &Names,
+    source: Source,
+    auto_create: bool,
+) -> Option<EnvironmentConfig> {
+    let name = variables.required(names.name, "the environment's name", environment_name);
+    let clusters = Selection {
+        include: variables.filter(names.clusters),
+        exclude: variables.filter(names.exclude),
+    };
+    let services = Selection {
+        include: variables.services(names.services),
+        exclude: variables.services(names.exclude_services),
+    };
+    check_clusters(variables, names.clusters[0], &clusters.include.names, &source);
+    Some(EnvironmentConfig {
+        name: name?,
+        scope: Scope { clusters, services },
+        source,
+        auto_create,
+    })
+}
+
+/// Clusters that are given by ARN are of one account and region, that which is read: with a name
+/// alone they would be taken for each other.
+fn check_clusters(
+    variables: &mut Variables<'_>,
+    variable: &str,
+    clusters: &[ClusterRef],
+    source: &Source,
+) {
+    let first = clusters.iter().find(|cluster| cluster.account().is_some());
+    let account = source.account().or_else(|| first?.account());
+    let region = source.region.as_deref().or_else(|| first?.region());
+    for cluster in clusters.iter().filter(|cluster| cluster.account().is_some()) {
+        if cluster.account() != account || cluster.region() != region {
+            variables.problem(
+                variable,
+                &format!(
+                    "holds {:?}, which is not of account {} and region {}, like the others of this \
+                     environment",
+                    cluster.given(),
+                    account.unwrap_or_default(),
+                    region.unwrap_or_default()
+                ),
+            );
+        }
+    }
+}
