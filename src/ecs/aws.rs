@@ -11,6 +11,7 @@ use aws_sdk_ecs::config::retry::RetryConfig;
 use aws_sdk_ecs::config::timeout::TimeoutConfig;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types as sdk;
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 
 use super::{
     CallError, Cluster, Container, DescribedTasks, DesiredStatus, EcsApi, Failure, Page, Role,
@@ -61,7 +62,10 @@ pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
 /// The role's credentials, taken when they are first needed and again before they expire. STS is
 /// asked in the process's own region; what it gives is good in every region.
 async fn credentials_of(role: &Role, aws: &SdkConfig) -> SharedCredentialsProvider {
-    let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(aws);
+    // The provider panics where a configuration that was put together by hand has no clock.
+    let clock = aws.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new()));
+    let aws = aws.to_builder().time_source(clock).build();
+    let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(&aws);
     if let Some(external_id) = &role.external_id {
         provider = provider.external_id(external_id);
     }

@@ -88,6 +88,11 @@ pub(crate) fn config(host: &str, variables: &[(&str, &str)]) -> Config {
     .unwrap()
 }
 
+pub(crate) fn server(config: &Config, aws: &SdkConfig) -> Client {
+    let tokens = TokenSource::new(&config.token, aws);
+    Client::new(config.host.clone(), config.org.clone(), tokens).unwrap()
+}
+
 /// A reporter of what the variables say, with its clock.
 pub(crate) async fn reporter(
     ecs: &StandIn,
@@ -97,8 +102,7 @@ pub(crate) async fn reporter(
 ) -> Reporter<AwsEcs, Client, Clock> {
     let aws = aws(&ecs.endpoint());
     let config = config(host, variables);
-    let tokens = TokenSource::new(&config.token, &aws);
-    let server = Client::new(config.host.clone(), config.org.clone(), tokens).unwrap();
+    let server = server(&config, &aws);
     let clock: Clock = Box::new(move || *now.lock().unwrap());
     let ecs = connect(&aws, &Source::default()).await;
     Reporter::new(config, |_| ecs.clone(), server, clock)

@@ -4,6 +4,7 @@
 
 mod client;
 mod command_line;
+mod environments;
 mod events;
 #[cfg(feature = "lambda")]
 mod function;
@@ -11,6 +12,7 @@ mod harness;
 mod memory;
 mod recorder;
 mod report;
+mod roles;
 #[cfg(feature = "lambda")]
 mod runtime_api;
 mod scripted;

@@ -1,0 +1,157 @@
+//! Environments in other accounts and regions, read in roles that are assumed.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use envsnap::report::{ConnectedReporter, EnvironmentOutcome, Trigger, TriggerKind, Verdict};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::harness::{aws, config, digest, error_type};
+use crate::recorder::server::Recorder;
+
+const OURS: &str = "arn:aws:iam::111111111111:role/envsnap";
+const THEIRS: &str = "arn:aws:iam::222222222222:role/read/envsnap";
+const CLOSED: &str = "arn:aws:iam::333333333333:role/envsnap";
+
+/// What STS was asked for: role and external ID.
+type Assumed = Arc<Mutex<Vec<(String, Option<String>)>>>;
+
+/// AWS: STS, which gives each role but [`CLOSED`] a key with its account in it, and an ECS whose
+/// only task runs an image named after the key and the region that the request is signed with.
+async fn start_aws() -> (String, Assumed) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let assumed = Assumed::default();
+    let router = Router::new().fallback(answer).with_state(Arc::clone(&assumed));
+    tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+    (url, assumed)
+}
+
+async fn answer(
+    State(assumed): State<Assumed>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let signed = header("authorization").split("Credential=").nth(1).unwrap_or_default();
+    let mut scope = signed.split('/');
+    let (key, region) = (scope.next().unwrap_or_default(), scope.nth(1).unwrap_or_default());
+    let task = format!("arn:aws:ecs:{region}:111111111111:task/app/1");
+    let document = match header("x-amz-target").rsplit('.').next() {
+        Some("ListClusters") => json!({"clusterArns": []}),
+        Some("ListTasks") if body.windows(7).any(|word| word == b"STOPPED") => {
+            json!({"taskArns": []})
+        }
+        Some("ListTasks") => json!({"taskArns": [task]}),
+        Some("DescribeTasks") => json!({"failures": [], "tasks": [{
+            "taskArn": task, "lastStatus": "RUNNING", "containers": [{
+                "name": "web", "image": format!("{key}-{region}:1"), "imageDigest": digest(1),
+                "lastStatus": "RUNNING",
+            }],
+        }]}),
+        _ => return assume(&assumed, &body),
+    };
+    (StatusCode::OK, document.to_string())
+}
+
+fn assume(assumed: &Assumed, body: &[u8]) -> (StatusCode, String) {
+    let form: Vec<(String, String)> = url_form(body);
+    let field = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+    let role = field("RoleArn").unwrap();
+    assumed.lock().unwrap().push((role.clone(), field("ExternalId")));
+    let namespace = "xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"";
+    if role == CLOSED {
+        let error = "<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: \
+                     arn:aws:sts::111111111111:assumed-role/f/f is not authorized to perform: \
+                     sts:AssumeRole</Message></Error>";
+        return (
+            StatusCode::FORBIDDEN,
+            format!("<ErrorResponse {namespace}>{error}</ErrorResponse>"),
+        );
+    }
+    let account = role.split(':').nth(4).unwrap();
+    (
+        StatusCode::OK,
+        format!(
+            "<AssumeRoleResponse {namespace}><AssumeRoleResult><Credentials>\
+             <AccessKeyId>key{account}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+             <SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration>\
+             </Credentials><AssumedRoleUser><Arn>{role}/envsnap</Arn>\
+             <AssumedRoleId>A:envsnap</AssumedRoleId></AssumedRoleUser></AssumeRoleResult>\
+             </AssumeRoleResponse>"
+        ),
+    )
+}
+
+/// The pairs of a form; the few characters that are escaped in these, unescaped.
+fn url_form(body: &[u8]) -> Vec<(String, String)> {
+    reqwest::Url::parse(&format!("http://x/?{}", String::from_utf8_lossy(body)))
+        .unwrap()
+        .query_pairs()
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect()
+}
+
+async fn run(environments: &Value) -> (Vec<EnvironmentOutcome>, Assumed) {
+    let (endpoint, assumed) = start_aws().await;
+    let recorder = Recorder::start().await;
+    for environment in environments.as_array().unwrap() {
+        recorder.create(environment["name"].as_str().unwrap(), Some(true)).await;
+    }
+    let environments = environments.to_string();
+    let variables =
+        [("KOSLI_ENVIRONMENT", ""), ("ECS_CLUSTERS", ""), ("ENVIRONMENTS", &*environments)];
+    let config = config(&recorder.url, &variables);
+    let reporter = ConnectedReporter::connect(config, &aws(&endpoint)).await.unwrap();
+    let outcome = reporter.run(&Trigger::of(TriggerKind::Schedule), None).await.unwrap();
+    (outcome.environments, assumed)
+}
+
+#[tokio::test]
+async fn each_environment_is_read_in_its_region_and_role() {
+    let (outcomes, assumed) = run(&json!([
+        {"name": "own", "clusters": "app"},
+        {"name": "west", "clusters": "app", "region": "eu-west-1"},
+        {"name": "ours", "clusters": "app", "role_arn": OURS},
+        {"name": "theirs", "clusters": "app", "region": "us-east-1", "role_arn": THEIRS,
+         "external_id": "a1b2"},
+        {"name": "theirs-too", "clusters": "app", "services_regex": "", "region": "us-east-1",
+         "role_arn": THEIRS, "external_id": "a1b2"},
+    ]))
+    .await;
+    let images: Vec<_> = outcomes.iter().map(|o| &*o.artifacts[0].name).collect();
+    assert!(outcomes.iter().all(|outcome| outcome.outcome == Verdict::Posted), "{outcomes:?}");
+    assert_eq!(
+        images,
+        [
+            "test-eu-central-1:1",
+            "test-eu-west-1:1",
+            "key111111111111-eu-central-1:1",
+            "key222222222222-us-east-1:1",
+            "key222222222222-us-east-1:1",
+        ]
+    );
+    let mut assumed = assumed.lock().unwrap().clone();
+    assumed.sort();
+    let theirs = (THEIRS.to_owned(), Some("a1b2".to_owned()));
+    assert_eq!(assumed, [(OURS.to_owned(), None), theirs], "each role once");
+}
+
+#[tokio::test]
+async fn a_role_that_cannot_be_assumed_is_named_and_hurts_no_other() {
+    let (outcomes, _) = run(&json!([
+        {"name": "closed", "clusters": "app", "role_arn": CLOSED},
+        {"name": "open", "clusters": "app", "role_arn": OURS},
+    ]))
+    .await;
+    assert_eq!([error_type(&outcomes[0]), error_type(&outcomes[1])], ["AccessDenied", "none"]);
+    let message = &outcomes[0].error.as_ref().unwrap().message;
+    for expected in [CLOSED, "not authorized to perform: sts:AssumeRole", "has to trust"] {
+        assert!(message.contains(expected), "{message}");
+    }
+    assert!(message.len() < 700, "{message}");
+}
