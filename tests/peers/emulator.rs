@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -15,11 +16,14 @@ use tempfile::TempDir;
 
 use crate::programs::{ACCOUNT, REGION, eventually, free_port, path_of, reap};
 
+/// An account and region of it.
 pub(crate) struct Emulator {
     pub(crate) url: String,
+    account: String,
+    region: &'static str,
     aws: SdkConfig,
     ecs: aws_sdk_ecs::Client,
-    _process: Process,
+    process: Arc<Process>,
 }
 
 /// It ends, and all that it runs, when its standard input is closed.
@@ -76,19 +80,63 @@ impl Emulator {
             }
         })
         .await;
+        Self::at(url, ACCOUNT, REGION, Arc::new(process)).await
+    }
+
+    /// Another account, or another region.
+    pub(crate) async fn elsewhere(&self, account: &str, region: &'static str) -> Self {
+        Self::at(self.url.clone(), account, region, Arc::clone(&self.process)).await
+    }
+
+    async fn at(url: String, account: &str, region: &'static str, process: Arc<Process>) -> Self {
         let aws = aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(&url)
-            .region(Region::from_static(REGION))
-            .credentials_provider(Credentials::from_keys(ACCOUNT, "test", None))
+            .region(Region::from_static(region))
+            .credentials_provider(Credentials::from_keys(account, "test", None))
             .load()
             .await;
         let ecs = aws_sdk_ecs::Client::new(&aws);
-        Self { url, aws, ecs, _process: process }
+        Self { url, account: account.to_owned(), region, aws, ecs, process }
     }
 
     /// What leads any AWS client to this account.
     pub(crate) fn variables(&self) -> [(&str, &str); 5] {
-        aws_variables(&self.url)
+        let mut variables = aws_variables(&self.url);
+        variables[1].1 = self.region;
+        variables[2].1 = &self.account;
+        variables
+    }
+
+    /// What a function answers.
+    pub(crate) async fn invoke(&self, function: &str, event: &Value) -> Value {
+        let credential = format!("{}/20260101/{}/lambda/aws4_request", self.account, self.region);
+        let answer = reqwest::Client::new()
+            .post(format!("{}/2015-03-31/functions/{function}/invocations", self.url))
+            .header("authorization", format!("AWS4-HMAC-SHA256 Credential={credential}"))
+            .body(event.to_string())
+            .send()
+            .await
+            .unwrap();
+        answer.json().await.unwrap()
+    }
+
+    /// An output of a stack.
+    pub(crate) async fn output(&self, stack: &str, name: &str) -> String {
+        let credential =
+            format!("{}/20260101/{}/cloudformation/aws4_request", self.account, self.region);
+        let answer = reqwest::Client::new()
+            .post(&self.url)
+            .header("authorization", format!("AWS4-HMAC-SHA256 Credential={credential}"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("Action=DescribeStacks&Version=2010-05-15&StackName={stack}"))
+            .send()
+            .await
+            .unwrap();
+        let answer = answer.text().await.unwrap();
+        let key = format!("<OutputKey>{name}</OutputKey>");
+        let value = answer.split(&key).nth(1).and_then(|rest| rest.split("<OutputValue>").nth(1));
+        let value = value.and_then(|rest| rest.split('<').next());
+        value.unwrap_or_else(|| panic!("{stack} has no output {name}: {answer}")).to_owned()
     }
 
     /// Stores a `SecureString` in SSM.

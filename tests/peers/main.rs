@@ -8,6 +8,7 @@
 mod built;
 mod client;
 mod emulator;
+mod fleet;
 mod incumbent;
 mod programs;
 mod receiver;

@@ -1,0 +1,93 @@
+//! One function for several accounts and regions, in the AWS emulator.
+
+use serde_json::{Value, json};
+
+use crate::emulator::Emulator;
+use crate::programs::{ACCOUNT, Ended, REGION, ROOT};
+use crate::recorder::{ORG, Recorder, WRITES};
+use crate::release::{self, sam};
+
+const OTHER_ACCOUNT: &str = "123456789012";
+const OTHER_REGION: &str = "eu-west-1";
+const EXTERNAL_ID: &str = "envsnap-a1b2c3";
+const TOKEN: &str = "/envsnap/token";
+
+/// `sam deploy` of a template, with these parameters.
+async fn deploy(aws: &Emulator, template: &str, stack: &str, parameters: &[String]) {
+    let mut deploy = sam();
+    deploy
+        .args(["deploy", "--template-file", template, "--stack-name", stack, "--resolve-s3"])
+        .args(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"])
+        .args(["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
+        .arg("--parameter-overrides")
+        .args(parameters)
+        .envs(aws.variables());
+    Ended::of(&mut deploy).await.well();
+}
+
+fn images(environment: &Value) -> Vec<&str> {
+    let artifacts = environment["artifacts"].as_array().unwrap();
+    artifacts.iter().map(|artifact| artifact["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn one_function_reports_several_accounts_and_regions() {
+    release::bootstrap().await;
+    let recorder = Recorder::start().await;
+    let home = Emulator::start().await;
+    let west = home.elsewhere(ACCOUNT, OTHER_REGION).await;
+    let other = home.elsewhere(OTHER_ACCOUNT, REGION).await;
+    for (aws, image) in [(&home, "home:1"), (&west, "west:1"), (&other, "other:1")] {
+        aws.create_cluster("app").await;
+        aws.create_service("app", "web", 2, &[image]).await;
+    }
+    home.put_secret(TOKEN, WRITES).await;
+    let role = format!("arn:aws:iam::{OTHER_ACCOUNT}:role/envsnap-reader");
+    let environments = json!([
+        {"name": "home", "clusters": ["app"]},
+        {"name": "west", "clusters": ["app"], "region": OTHER_REGION},
+        {"name": "other", "clusters_regex": "^app$", "role_arn": role, "external_id": EXTERNAL_ID},
+    ]);
+    let parameters = [
+        format!("Environments={:?}", environments.to_string()),
+        format!("RoleArns={role}"),
+        format!("KosliOrg={ORG}"),
+        format!("KosliHost={}", recorder.url),
+        format!("TokenParameter={TOKEN}"),
+        "AutoCreateEnvironment=true".to_owned(),
+        "TaskEvents=false".to_owned(),
+        "Schedule='rate(1 hour)'".to_owned(),
+    ];
+    deploy(&home, ".aws-sam/build/template.yaml", "fleet", &parameters).await;
+    let parameters = [
+        format!("ReporterRoleArn={}", home.output("fleet", "RoleArn").await),
+        format!("ExternalId={EXTERNAL_ID}"),
+    ];
+    deploy(&other, &format!("{ROOT}/fleet/reader-role.yaml"), "reader", &parameters).await;
+    assert_eq!(other.output("reader", "RoleArn").await, role);
+
+    let function = home.output("fleet", "FunctionName").await;
+    let answer = home.invoke(&function, &json!({})).await;
+    let environments = answer["environments"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    let reported: Vec<_> = environments
+        .iter()
+        .map(|environment| (environment["outcome"].as_str().unwrap(), images(environment)))
+        .collect();
+    assert_eq!(
+        reported,
+        [("posted", vec!["home:1"]), ("posted", vec!["west:1"]), ("posted", vec!["other:1"])]
+    );
+
+    let cluster = |name: &str| format!("arn:aws:ecs:{REGION}:{OTHER_ACCOUNT}:cluster/{name}");
+    let change = |name: &str| {
+        json!({"source": "aws.ecs", "detail-type": "ECS Task State Change",
+               "detail": {"clusterArn": cluster(name)}})
+    };
+    let answer = home.invoke(&function, &change("app")).await;
+    let looked: Vec<_> =
+        answer["environments"].as_array().unwrap().iter().map(|e| &e["environment"]).collect();
+    assert_eq!(looked, ["home", "other"], "the account that the function is in is not known");
+    let answer = home.invoke(&function, &change("db")).await;
+    assert_eq!(answer, json!({"trigger": "task-state-change", "environments": []}));
+}
