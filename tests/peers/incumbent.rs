@@ -3,40 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::emulator::{Emulator, digest_of};
-use crate::programs::{Ended, command, envsnap};
-use crate::receiver::Receiver;
-use crate::recorder::{ENVIRONMENT, ORG, server_variables};
-
-/// What `kosli snapshot ecs` does with these arguments, and what arrives at the server.
-async fn theirs(aws: &Emulator, arguments: &[&str]) -> (Ended, Vec<Value>) {
-    let server = Receiver::start().await;
-    let mut kosli = command("kosli");
-    kosli.args(["snapshot", "ecs", ENVIRONMENT]).args(arguments);
-    kosli.envs(aws.variables()).envs(server_variables(&server.url));
-    (Ended::of(&mut kosli).await, reported(&server))
-}
-
-/// The same of `envsnap report`, with these variables.
-async fn ours(aws: &Emulator, variables: &[(&str, &str)]) -> (Ended, Vec<Value>) {
-    let server = Receiver::start().await;
-    let mut report = envsnap();
-    report.args(["report", "-o", "json"]).env("KOSLI_ENVIRONMENT", ENVIRONMENT);
-    report.envs(aws.variables()).envs(server_variables(&server.url));
-    report.envs(variables.iter().copied());
-    (Ended::of(&mut report).await, reported(&server))
-}
-
-/// The reports that arrived, all where they belong.
-fn reported(server: &Receiver) -> Vec<Value> {
-    let path = format!("/api/v2/environments/{ORG}/{ENVIRONMENT}/report/ECS");
-    let reports = server.reports().into_iter();
-    reports
-        .map(|(at, body)| {
-            assert_eq!(at, path);
-            body
-        })
-        .collect()
-}
+use crate::programs::Ended;
+use crate::reporters::{ours, theirs};
 
 /// The entries of the one report, in a stable order.
 fn entries((ended, reports): (Ended, Vec<Value>)) -> Vec<Value> {
@@ -89,8 +57,8 @@ async fn account() -> Emulator {
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn both_say_the_same_of_every_task_of_a_service() {
     let aws = account().await;
-    let theirs = entries(theirs(&aws, &[]).await);
-    let ours = entries(ours(&aws, &[]).await);
+    let theirs = entries(theirs(&aws.url, &[]).await);
+    let ours = entries(ours(&aws.url, &[]).await);
     let services: [(&str, Option<&str>, &[&str]); 7] = [
         ("app", Some("web"), &["web:1"]),
         ("app", Some("web"), &["web:1"]),
@@ -123,11 +91,11 @@ async fn both_say_the_same_of_every_task_of_a_service() {
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn a_cluster_that_does_not_exist_is_an_empty_environment_to_them_and_an_error_to_us() {
     let aws = account().await;
-    let (theirs, reports) = theirs(&aws, &["--clusters", "nowhere"]).await;
+    let (theirs, reports) = theirs(&aws.url, &["--clusters", "nowhere"]).await;
     assert_eq!(theirs.code, Some(0), "{theirs:?}");
     assert_eq!(reports, [json!({"artifacts": []})]);
 
-    let (ours, reports) = ours(&aws, &[("ECS_CLUSTERS", "nowhere")]).await;
+    let (ours, reports) = ours(&aws.url, &[("ECS_CLUSTERS", "nowhere")]).await;
     assert_eq!(ours.code, Some(2), "{ours:?}");
     assert!(ours.stderr.contains("aws-prod: ClusterNotFound: "), "{ours:?}");
     assert!(ours.stderr.contains("nowhere"), "{ours:?}");

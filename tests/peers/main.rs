@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod built;
+mod cases;
 mod client;
 mod emulator;
 mod fleet;
@@ -14,6 +15,7 @@ mod programs;
 mod receiver;
 mod recorder;
 mod release;
+mod reporters;
 mod runtime;
 mod runtime_emulator;
 mod schedule;

@@ -1,0 +1,159 @@
+//! The reporter that the server's own client has, and ours, on one account after another: what each
+//! of them reports, case by case.
+//!
+//! What the incumbent does is what version 2.43.1 was seen to do, so that nothing is said of it that
+//! is not so.
+
+mod account;
+mod calls;
+mod clusters;
+mod containers;
+mod emptied;
+mod faults;
+mod report;
+mod sizes;
+mod tasks;
+
+use envsnap::standin::{StandIn, World};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+
+use crate::programs::Ended;
+use crate::reporters::{ours, theirs};
+use report::lines;
+
+/// An account, and what each reporter makes of it.
+struct Case {
+    what: &'static str,
+    world: World,
+    wrong: Box<dyn Fn(&StandIn)>,
+    filter: Option<(Filter, &'static str)>,
+    ours: Said,
+    theirs: Said,
+}
+
+/// What narrows the scope, as an argument of theirs and a variable of ours.
+type Filter = (&'static str, &'static str);
+const CLUSTERS: Filter = ("--clusters", "ECS_CLUSTERS");
+const EXCLUDE_CLUSTERS: Filter = ("--exclude", "ECS_EXCLUDE");
+const SERVICES: Filter = ("--services", "ECS_SERVICES");
+const EXCLUDE_SERVICES: Filter = ("--exclude-services", "ECS_EXCLUDE_SERVICES");
+
+/// What a reporter does.
+#[derive(Clone)]
+enum Said {
+    /// Sends one report of these [lines], and ends well.
+    Reports(Vec<String>),
+    /// Sends nothing, and ends well.
+    Nothing,
+    /// Sends nothing, ends with this code, and says this among other things.
+    Fails(i32, &'static str),
+}
+use Said::{Fails, Nothing, Reports};
+
+fn reports<const N: usize>(lines: [&str; N]) -> Said {
+    Reports(lines.map(str::to_owned).to_vec())
+}
+
+/// How a Go program ends that follows a pointer to nothing.
+const CRASHES: Said = Fails(2, "panic: runtime error: invalid memory address or nil pointer");
+
+impl Case {
+    /// The whole account is in scope, and nothing goes wrong in it.
+    fn of(what: &'static str, world: World, ours: Said, theirs: Said) -> Self {
+        Self { what, world, wrong: Box::new(|_| {}), filter: None, ours, theirs }
+    }
+
+    /// Both see it alike.
+    fn alike(what: &'static str, world: World, both: Said) -> Self {
+        Self::of(what, world, both.clone(), both)
+    }
+
+    fn filtered(mut self, filter: Filter, value: &'static str) -> Self {
+        self.filter = Some((filter, value));
+        self
+    }
+
+    fn wrong(mut self, wrong: impl Fn(&StandIn) + 'static) -> Self {
+        self.wrong = Box::new(wrong);
+        self
+    }
+
+    async fn stand_in(&self) -> StandIn {
+        let ecs = StandIn::start(self.world.clone()).await.unwrap();
+        (self.wrong)(&ecs);
+        ecs
+    }
+
+    /// Where the reporters do something else than is said here; each has the account to itself.
+    async fn differences(self) -> Vec<String> {
+        let filter = self.filter;
+        let arguments: Vec<_> = filter.iter().flat_map(|(of, value)| [of.0, *value]).collect();
+        // The account is not shared, so that there is nobody to leave a part of the quotas to.
+        let mut variables = vec![("QUOTA_SHARE", "1")];
+        variables.extend(filter.iter().map(|(of, value)| (of.1, *value)));
+        let ecs = self.stand_in().await;
+        let ours = self.ours.differs(&ours(&ecs.endpoint(), &variables).await);
+        let ecs = self.stand_in().await;
+        let theirs = self.theirs.differs(&theirs(&ecs.endpoint(), &arguments).await);
+        let told = |who, difference| format!("{}: {who}: {difference}", self.what);
+        let ours = ours.map(|difference| told("ours", difference));
+        ours.into_iter().chain(theirs.map(|difference| told("theirs", difference))).collect()
+    }
+}
+
+impl Said {
+    /// What a reporter did instead.
+    fn differs(&self, (ended, reports): &(Ended, Vec<Value>)) -> Option<String> {
+        let reports: Vec<_> = reports.iter().map(lines).collect();
+        let so = match self {
+            Reports(expected) => ended.code == Some(0) && reports == [expected.clone()],
+            Nothing => ended.code == Some(0) && reports.is_empty(),
+            Fails(code, words) => {
+                ended.code == Some(*code) && ended.stderr.contains(words) && reports.is_empty()
+            }
+        };
+        (!so).then(|| format!("{:?} {reports:?} {}", ended.code, ended.stderr))
+    }
+}
+
+/// A few at a time, each with its own account and server.
+async fn hold(cases: impl IntoIterator<Item = Case>) {
+    let differences: Vec<_> = futures_util::stream::iter(cases)
+        .map(Case::differences)
+        .buffer_unordered(4)
+        .collect()
+        .await;
+    let differences = differences.concat();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn each_kind_of_task_is_reported_as_the_table_says() {
+    hold(tasks::cases()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn each_kind_of_container_is_reported_as_the_table_says() {
+    hold(containers::cases()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn accounts_of_each_size_are_reported_as_the_table_says() {
+    hold(sizes::cases()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn clusters_and_filters_are_reported_as_the_table_says() {
+    hold(clusters::cases()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn what_goes_wrong_is_reported_as_the_table_says() {
+    hold(faults::cases()).await;
+}

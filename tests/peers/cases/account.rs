@@ -1,0 +1,52 @@
+//! Accounts, in the words of the tables.
+
+use envsnap::standin::{Cluster, Container, Task, World};
+use jiff::Timestamp;
+
+use crate::programs::{ACCOUNT, REGION};
+
+/// When every task was asked for, and when it started, in seconds since the Unix epoch.
+pub(super) const CREATED: i64 = 1_661_161_100;
+pub(super) const STARTED: i64 = 1_661_161_157;
+
+/// An account with these clusters.
+pub(super) fn account(clusters: impl IntoIterator<Item = Cluster>) -> World {
+    clusters.into_iter().fold(World::new(REGION, ACCOUNT), World::cluster)
+}
+
+/// An account with cluster `app` alone, where service `web` runs a task of image `web:1`, whose
+/// digest is `a`, and these tasks beside it.
+pub(super) fn app(tasks: impl IntoIterator<Item = Task>) -> World {
+    account([tasks.into_iter().fold(Cluster::named("app").task(web()), Cluster::task)])
+}
+
+/// A task of service `web`, which runs image `web:1`, whose digest is `a`.
+pub(super) fn web() -> Task {
+    service("web", [image("web", "web:1", 'a')])
+}
+
+/// A running task of a service.
+pub(super) fn service(name: &str, containers: impl IntoIterator<Item = Container>) -> Task {
+    containers.into_iter().fold(running(Task::of_service(name)), Task::with)
+}
+
+/// A running task of none.
+pub(super) fn standalone(family: &str, containers: impl IntoIterator<Item = Container>) -> Task {
+    containers.into_iter().fold(running(Task::standalone(family)), Task::with)
+}
+
+fn running(task: Task) -> Task {
+    let mut task = task.running_since(Timestamp::from_second(STARTED).unwrap());
+    task.created_at = Some(Timestamp::from_second(CREATED).unwrap());
+    task
+}
+
+/// A container of this image and digest.
+pub(super) fn image(name: &str, image: &str, digit: char) -> Container {
+    Container::named(name).image(image).digest(&digest(digit))
+}
+
+/// The digest that the tables call by this hexadecimal digit.
+pub(super) fn digest(digit: char) -> String {
+    format!("sha256:{}", digit.to_string().repeat(64))
+}

@@ -1,0 +1,69 @@
+//! What each reporter asks of ECS, and what it comes to under ECS's quotas.
+
+use envsnap::standin::{Operation, Quotas, StandIn, World};
+
+use super::Said;
+use super::sizes::{clusters, numbered, services};
+use crate::reporters::{ours, theirs};
+
+/// Calls of each operation, in the order of [`Operation::ALL`]: `ListClusters`, `DescribeClusters`,
+/// `ListTasks`, `DescribeTasks`, `ListServices`, `DescribeServices`.
+type Counts = [u64; 6];
+
+fn counts(ecs: &StandIn) -> Counts {
+    let calls = ecs.calls();
+    Operation::ALL.map(|operation| calls.count(operation))
+}
+
+/// What ours and theirs ask for in a first run, with the whole account in scope.
+async fn asked(world: World) -> (Counts, Counts) {
+    let ecs = StandIn::start(world.clone()).await.unwrap();
+    ours(&ecs.endpoint(), &[]).await.0.well();
+    let our_counts = counts(&ecs);
+    let ecs = StandIn::start(world).await.unwrap();
+    theirs(&ecs.endpoint(), &[]).await.0.well();
+    (our_counts, counts(&ecs))
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn our_calls_grow_with_tasks_and_theirs_with_services() {
+    for (count, ours, theirs) in [
+        (1, [1, 0, 2, 1, 0, 0], [1, 1, 1, 1, 1, 1]),
+        (10, [1, 0, 2, 1, 0, 0], [1, 1, 10, 10, 1, 1]),
+        (150, [1, 0, 3, 2, 0, 0], [1, 1, 150, 150, 15, 15]),
+    ] {
+        assert_eq!(asked(services(count)).await, (ours, theirs), "{count} services of one task");
+    }
+    let (ours, theirs) = ([1, 0, 60, 30, 0, 0], [1, 1, 30, 30, 30, 30]);
+    assert_eq!(asked(clusters(30)).await, (ours, theirs), "30 clusters with a service");
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn a_hundred_and_fifty_services_throttle_them_and_not_us() {
+    let start = async || {
+        let ecs = StandIn::start(services(150)).await.unwrap();
+        ecs.faults(|faults| {
+            faults.throttle(Quotas::documented());
+        });
+        ecs
+    };
+    let throttled = |ecs: &StandIn| {
+        let calls = ecs.calls();
+        calls.log().iter().filter(|call| call.status == Some(400)).count()
+    };
+    let all = Said::Reports(numbered(150, |n| format!("app/web-{n} web:1=a")));
+
+    let ecs = start().await;
+    assert_eq!(all.differs(&ours(&ecs.endpoint(), &[]).await), None);
+    assert_eq!((counts(&ecs), throttled(&ecs)), ([1, 0, 3, 2, 0, 0], 0));
+
+    // Whether asking again is enough is a matter of chance: it was in 7 runs of 16.
+    let ecs = start().await;
+    let result = theirs(&ecs.endpoint(), &[]).await;
+    assert!(throttled(&ecs) > 0, "{:?}", counts(&ecs));
+    let failed = Said::Fails(1, "ThrottlingException").differs(&result);
+    let told = if result.0.code == Some(0) { all.differs(&result) } else { failed };
+    assert_eq!(told, None);
+}

@@ -1,0 +1,105 @@
+//! Kinds of containers, each in a task that runs.
+
+use envsnap::standin::{Container, World};
+use serde_json::json;
+
+use super::account::{app, digest, image, service};
+use super::{CRASHES, Case, Fails, reports};
+
+const WEB: &str = "app/web web:1=a";
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::alike(
+            "two images in one task",
+            api([image("api", "api:1", 'b'), image("proxy", "proxy:1", 'c')]),
+            reports(["app/api api:1=b proxy:1=c", WEB]),
+        ),
+        Case::of(
+            "an init container that has exited",
+            api([image("api", "api:1", 'b'), image("init", "init:1", 'c').exited(0)]),
+            reports(["app/api api:1=b", WEB]),
+            reports(["app/api api:1=b init:1=c", WEB]),
+        ),
+        Case::of(
+            "a container that is PENDING",
+            api([image("api", "api:1", 'b'), image("late", "late:1", 'c').last_status("PENDING")]),
+            reports(["app/api api:1=b", WEB]),
+            reports(["app/api api:1=b late:1=c", WEB]),
+        ),
+        Case::of(
+            "a container in a state that nobody knows",
+            api([image("api", "api:1", 'b'), image("odd", "odd:1", 'c').last_status("FROZEN")]),
+            reports(["app/api api:1=b", WEB]),
+            reports(["app/api api:1=b odd:1=c", WEB]),
+        ),
+        Case::of(
+            "two containers of one image in a task",
+            api([image("api", "api:1", 'b'), image("twin", "api:1", 'b')]),
+            reports(["2 x app/api api:1=b (tasks: 1)", WEB]),
+            reports(["app/api api:1=b", WEB]),
+        ),
+        Case::of(
+            "one digest under two names in a task",
+            api([image("api", "api:1", 'b'), image("twin", "api:latest", 'b')]),
+            reports(["app/api api:1=b", "app/api api:latest=b", WEB]),
+            reports(["app/api api:1=b api:latest=b", WEB]),
+        ),
+        Case::alike(
+            "a container without an image",
+            api([Container::named("api").digest(&digest('b'))]),
+            reports(["app/api api=b", WEB]),
+        ),
+        Case::alike(
+            "a container without a digest",
+            api([Container::named("api").image("api:1")]),
+            reports(["app/api api:1=", WEB]),
+        ),
+        Case::alike(
+            "a container without a digest, its image pinned by one",
+            api([Container::named("api").image(&format!("api@{}", digest('b')))]),
+            reports(["app/api api@sha256:b=b", WEB]),
+        ),
+        Case::alike(
+            "an image with a tag, pinned by another digest than was pulled",
+            api([image("api", &format!("api:1@{}", digest('b')), 'c')]),
+            reports(["app/api api:1@sha256:b=c", WEB]),
+        ),
+        Case::of(
+            "a sidecar of Service Connect, without digest and image",
+            api([image("api", "api:1", 'b'), Container::named("ecs-service-connect-abc123")]),
+            reports(["app/api api:1=b", "app/api ecs-service-connect=", WEB]),
+            reports(["app/api api:1=b ecs-service-connect-abc123=", WEB]),
+        ),
+        Case::of(
+            "a sidecar of GuardDuty, with a digest and without an image",
+            api([
+                image("api", "api:1", 'b'),
+                Container::named("aws-guardduty-agent-xyz").digest(&digest('c')),
+            ]),
+            reports(["app/api api:1=b aws-guardduty-agent=c", WEB]),
+            reports(["app/api api:1=b aws-guardduty-agent-xyz=c", WEB]),
+        ),
+        Case::of(
+            "a container of which only the digest is told",
+            api([image("api", "api:1", 'b'), nameless()]),
+            reports(["app/api api:1=b unnamed=c", WEB]),
+            CRASHES,
+        ),
+        Case::of(
+            "a running task of which no containers are told",
+            app([service("api", []).raw(json!({"containers": null}))]),
+            Fails(2, "aws-prod: EcsUnavailable: "),
+            reports(["app/api", WEB]),
+        ),
+    ]
+}
+
+fn nameless() -> Container {
+    Container { image_digest: Some(digest('c')), ..Container::default() }
+}
+
+/// Service `web`, and service `api` with a task of these containers.
+fn api(containers: impl IntoIterator<Item = Container>) -> World {
+    app([service("api", containers)])
+}

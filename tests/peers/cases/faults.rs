@@ -1,0 +1,65 @@
+//! Calls that ECS refuses, and answers that are not whole.
+
+use envsnap::standin::{Cluster, Fault, Operation, StandIn, World};
+use serde_json::json;
+
+use super::account::{account, image, service, web};
+use super::{Case, Fails, reports};
+
+const WEB: &str = "app/web web:1=a";
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::alike("a task that is gone before it is described", two(), reports([WEB]))
+            .wrong(lose_api),
+        Case::of(
+            "a task that cannot be described for another reason",
+            two(),
+            Fails(2, "aws-prod: EcsUnavailable: "),
+            reports([WEB]),
+        )
+        .wrong(|ecs| {
+            let failure =
+                json!({"tasks": [], "failures": [{"arn": api_arn(ecs), "reason": "INTERNAL"}]});
+            let fault = Fault::json(&failure.to_string());
+            ecs.faults(|faults| {
+                faults.always_in("db", Operation::DescribeTasks, fault);
+            });
+        }),
+        Case::of(
+            "one cluster that may not be read",
+            two(),
+            Fails(2, "aws-prod: AccessDenied: "),
+            Fails(1, "AccessDeniedException"),
+        )
+        .wrong(|ecs| {
+            ecs.faults(|faults| {
+                for operation in Operation::ALL {
+                    faults.always_in("db", operation, Fault::AccessDenied);
+                }
+            });
+        }),
+    ]
+}
+
+/// Cluster `app` with service `web`, and cluster `db` with service `api`.
+fn two() -> World {
+    let api = service("api", [image("api", "api:1", 'b')]);
+    account([Cluster::named("app").task(web()), Cluster::named("db").task(api)])
+}
+
+fn api_id(ecs: &StandIn) -> String {
+    ecs.update(|world| world.clusters["db"].tasks.keys().next().unwrap().clone())
+}
+
+fn api_arn(ecs: &StandIn) -> String {
+    let id = api_id(ecs);
+    ecs.update(|world| world.task_arn("db", &id))
+}
+
+fn lose_api(ecs: &StandIn) {
+    let id = api_id(ecs);
+    ecs.faults(|faults| {
+        faults.lose_task(&id);
+    });
+}

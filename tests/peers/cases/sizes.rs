@@ -1,0 +1,64 @@
+//! Accounts of few and many tasks, services and clusters.
+
+use envsnap::standin::{Cluster, World};
+
+use super::account::{account, image, service, web};
+use super::{Case, Fails, Nothing, Reports, reports};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::of("no task, in a service that exists", empty(), Nothing, reports([])),
+        Case::of(
+            "a cluster without services and tasks",
+            account([Cluster::named("app")]),
+            Nothing,
+            reports([]),
+        ),
+        Case::alike("1 task", tasks(1), reports(["app/web web:1=a"])),
+        Case::alike("100 tasks of one service", tasks(100), reports(["100 x app/web web:1=a"])),
+        Case::alike("101 tasks of one service", tasks(101), reports(["101 x app/web web:1=a"])),
+        Case::alike("250 tasks of one service", tasks(250), reports(["250 x app/web web:1=a"])),
+        Case::alike(
+            "11 services",
+            services(11),
+            Reports(numbered(11, |n| format!("app/web-{n} web:1=a"))),
+        ),
+        Case::of("no cluster", account([]), Fails(2, "aws-prod: NothingInScope: "), reports([])),
+        Case::alike(
+            "30 clusters",
+            clusters(30),
+            Reports(numbered(30, |n| format!("app-{n}/web web:1=a"))),
+        ),
+        Case::alike(
+            "101 clusters",
+            clusters(101),
+            Reports(numbered(101, |n| format!("app-{n}/web web:1=a"))),
+        ),
+    ]
+}
+
+fn empty() -> World {
+    account([Cluster::named("app").service("web")])
+}
+
+fn tasks(count: usize) -> World {
+    account([Cluster::named("app").tasks(count, &web())])
+}
+
+/// This many services, each with one task.
+pub(super) fn services(count: usize) -> World {
+    let task = |number| service(&format!("web-{number}"), [image("web", "web:1", 'a')]);
+    account([(0..count).map(task).fold(Cluster::named("app"), Cluster::task)])
+}
+
+/// This many clusters, each with one task.
+pub(super) fn clusters(count: usize) -> World {
+    account((0..count).map(|number| Cluster::named(&format!("app-{number}")).task(web())))
+}
+
+/// A line for each number below `count`, sorted.
+pub(super) fn numbered(count: usize, line: impl Fn(usize) -> String) -> Vec<String> {
+    let mut lines: Vec<_> = (0..count).map(line).collect();
+    lines.sort();
+    lines
+}
