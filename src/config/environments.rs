@@ -14,6 +14,7 @@ const ENVIRONMENTS: &str = "ENVIRONMENTS";
 /// The names that an environment's settings have: as variables, and in `ENVIRONMENTS`.
 struct Names {
     name: &'static str,
+    meaning: &'static str,
     clusters: [&'static str; 2],
     exclude: [&'static str; 2],
     services: [&'static str; 2],
@@ -22,6 +23,7 @@ struct Names {
 
 const VARIABLES: Names = Names {
     name: "KOSLI_ENVIRONMENT",
+    meaning: "the environment's name, or ENVIRONMENTS several of them",
     clusters: ["ECS_CLUSTERS", "ECS_CLUSTERS_REGEX"],
     exclude: ["ECS_EXCLUDE", "ECS_EXCLUDE_REGEX"],
     services: ["ECS_SERVICES", "ECS_SERVICES_REGEX"],
@@ -30,6 +32,7 @@ const VARIABLES: Names = Names {
 
 const FIELDS: Names = Names {
     name: "name",
+    meaning: "the environment's name",
     clusters: ["clusters", "clusters_regex"],
     exclude: ["exclude", "exclude_regex"],
     services: ["services", "services_regex"],
@@ -152,7 +155,7 @@ fn environment(
     source: Source,
     auto_create: bool,
 ) -> Option<EnvironmentConfig> {
-    let name = variables.required(names.name, "the environment's name", environment_name);
+    let name = variables.required(names.name, names.meaning, environment_name);
     let clusters = Selection {
         include: variables.filter(names.clusters),
         exclude: variables.filter(names.exclude),

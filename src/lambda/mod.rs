@@ -85,6 +85,9 @@ impl Function {
             .run(event, context)
             .await
             .map_err(|error| diagnostic("InvalidEvent", error.to_string()))?;
+        if outcome.environments.is_empty() {
+            tracing::info!("no environment includes the clusters of this event");
+        }
         for environment in &outcome.environments {
             log::outcome(outcome.trigger, environment, &context.request_id);
         }

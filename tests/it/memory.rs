@@ -67,6 +67,24 @@ async fn what_another_writer_recorded_is_put_right_at_the_recheck() {
 }
 
 #[tokio::test]
+async fn a_process_that_slept_while_another_one_reported_asks_the_server_when_it_wakes() {
+    let bench = Bench::start(scaled_to(3), &[]).await;
+    bench.tick().await;
+    bench.ecs.set_world(scaled_to(2));
+    bench.advance(MINUTE);
+    run(&bench.cold(&[]).await, &Trigger::of(TriggerKind::Schedule)).await;
+    bench.ecs.set_world(scaled_to(3));
+    assert_eq!(bench.recorded().await, (2, vec![("runner:1".to_owned(), 2)]));
+
+    bench.advance(2 * MINUTE);
+    let woken = bench.tick().await;
+    assert_eq!((woken.outcome, woken.calls.server), (Verdict::Posted, 2));
+    assert_eq!(bench.recorded().await, (3, vec![("runner:1".to_owned(), 3)]));
+    bench.advance(MINUTE);
+    assert_eq!(bench.tick().await.calls.server, 0, "it is awake again");
+}
+
+#[tokio::test]
 async fn a_server_that_ignores_scaling_is_told_of_it_once() {
     let bench = Bench::without_environment(scaled_to(3), &[("RECHECK", "0s")]).await;
     bench.recorder.create(ENVIRONMENT, Some(false)).await;
