@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 use super::{CallError, ClusterRef, EcsApi, EcsError, Progress, Quota, Scope, Task, observe};
@@ -23,15 +23,18 @@ const CLUSTERS_AT_ONCE: usize = 8;
 pub struct Reader<E> {
     ecs: E,
     quota: Quota,
+    calls_at_once: Arc<Semaphore>,
     /// Listed tasks that are known to have stopped, by cluster name. ECS lists a stopped task for
     /// an hour and more; it never runs again, so nobody needs to ask about it twice.
     stopped: Mutex<HashMap<String, HashSet<String>>>,
 }
 
 impl<E> Reader<E> {
-    /// A reader that asks `ecs` no more often than `quota` allows.
-    pub fn new(ecs: E, quota: Quota) -> Self {
-        Self { ecs, quota, stopped: Mutex::default() }
+    /// A reader that asks `ecs` no more often than `quota` allows, and side by side no more than
+    /// `calls_at_once`, which all readers of a process share: each call takes a connection, and so
+    /// a handshake and a file descriptor.
+    pub fn new(ecs: E, quota: Quota, calls_at_once: Arc<Semaphore>) -> Self {
+        Self { ecs, quota, calls_at_once, stopped: Mutex::default() }
     }
 
     /// What it asks.

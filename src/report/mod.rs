@@ -8,10 +8,12 @@ mod recorded;
 mod trigger;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use futures_util::future::join_all;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::api::{Client, ServerApi};
@@ -36,6 +38,10 @@ pub struct Reporter<E, S, C> {
     environments: Vec<Monitored>,
     clock: C,
 }
+
+/// Calls to ECS side by side, in all accounts and regions together. With the share of the quota that
+/// is there after the first few seconds, two or three would do.
+const CALLS_AT_ONCE: usize = 16;
 
 /// How long [`Reporter::warm_up`] may take.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -85,6 +91,7 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
     /// A reporter of everything in `config`, which asks what `ecs` gives for each account, region
     /// and role once, on the time that `clock` tells.
     pub fn new(config: Config, ecs: impl Fn(&Source) -> E, server: S, clock: C) -> Self {
+        let calls_at_once = Arc::new(Semaphore::new(CALLS_AT_ONCE));
         let mut quotas = HashMap::new();
         let mut indexes = HashMap::new();
         let mut readers = Vec::new();
@@ -96,7 +103,7 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
                 let account = (source.account().map(ToOwned::to_owned), source.region.clone());
                 let quota =
                     quotas.entry(account).or_insert_with(|| Quota::share(config.quota_share));
-                readers.push(Reader::new(ecs(source), quota.clone()));
+                readers.push(Reader::new(ecs(source), quota.clone(), Arc::clone(&calls_at_once)));
                 readers.len() - 1
             });
             environments.push(Monitored::new(environment, reader));

@@ -38,8 +38,13 @@ impl<E> Reading<'_, E> {
         let mut reconnected = false;
         loop {
             bucket.take().await;
-            Progress::count(&progress.calls, 1);
-            let error = match self.before_the_deadline(call()).await {
+            let answer = {
+                // Nobody closes it: an error would mean no limit.
+                let _one_of_them = self.reader.calls_at_once.acquire().await;
+                Progress::count(&progress.calls, 1);
+                self.before_the_deadline(call()).await
+            };
+            let error = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };

@@ -23,7 +23,7 @@ fn everything() -> Scope {
 }
 
 fn reader<E: EcsApi>(ecs: E) -> Reader<E> {
-    Reader::new(ecs, Quota::share(1.0))
+    Reader::new(ecs, Quota::share(1.0), Arc::new(Semaphore::new(8)))
 }
 
 async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>, EcsError> {
@@ -277,4 +277,64 @@ async fn a_task_that_is_described_twice_runs_once() {
     let reader = reader(Scripted { page, described });
     let tasks = reader.begin(None).tasks(&clusters(&["app"]), &Progress::default()).await.unwrap();
     assert_eq!(tasks[0].len(), 1);
+}
+
+/// Counts the calls that are under way.
+#[derive(Default)]
+struct Counted {
+    now: std::cell::Cell<usize>,
+    most: std::cell::Cell<usize>,
+}
+
+impl Counted {
+    async fn answer<T>(&self, answer: T) -> Result<T, CallError> {
+        self.now.set(self.now.get() + 1);
+        self.most.set(self.most.get().max(self.now.get()));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        self.now.set(self.now.get() - 1);
+        Ok(answer)
+    }
+}
+
+impl EcsApi for Counted {
+    async fn list_clusters(&self, _: Option<String>) -> Result<Page, CallError> {
+        let arns = (0..40).map(|n| arn("cluster", &n.to_string())).collect();
+        self.answer(Page { arns, next_token: None }).await
+    }
+    async fn describe_clusters(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<crate::ecs::Cluster>, CallError> {
+        let described = names
+            .iter()
+            .map(|arn| crate::ecs::Cluster { arn: arn.clone(), status: Some("ACTIVE".to_owned()) });
+        self.answer(described.collect()).await
+    }
+    async fn list_tasks(
+        &self,
+        _: &str,
+        _: DesiredStatus,
+        _: Option<String>,
+    ) -> Result<Page, CallError> {
+        self.answer(Page::default()).await
+    }
+    async fn describe_tasks(&self, _: &str, _: &[String]) -> Result<DescribedTasks, CallError> {
+        self.answer(DescribedTasks::default()).await
+    }
+    async fn list_services(&self, _: &str, _: Option<String>) -> Result<Page, CallError> {
+        self.answer(Page::default()).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_of_a_process_share_the_calls_that_may_be_under_way() {
+    let at_once = Arc::new(Semaphore::new(5));
+    let readers =
+        [(); 3].map(|()| Reader::new(Counted::default(), Quota::share(1.0), Arc::clone(&at_once)));
+    let (scope, progress) = (everything(), Progress::default());
+    let read = readers.iter().map(async |reader| reader.begin(None).tasks(&scope, &progress).await);
+    assert!(futures_util::future::join_all(read).await.iter().all(Result::is_ok));
+    let most: Vec<_> = readers.iter().map(|reader| reader.ecs.most.get()).collect();
+    assert!(most.iter().all(|most| (1..=5).contains(most)), "{most:?}");
+    assert!(most.iter().any(|most| *most > 1), "{most:?}");
 }
