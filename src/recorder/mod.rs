@@ -7,6 +7,7 @@
 
 mod access;
 mod answer;
+mod chain;
 mod clock;
 mod document;
 mod expression;
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use access::{Access, AccessError};
+pub use chain::{Link, NotALink};
 pub use clock::Clock;
 pub use store::{Store, StoreError};
 

@@ -18,6 +18,10 @@ pub use snapshot::{Annotation, EcsContext, RecordedArtifact, RecordedSnapshot};
 /// The type of an environment whose software ECS runs.
 pub const ECS: &str = "ECS";
 
+/// The header with which the recorder answers a report: the link of the last snapshot in its whole
+/// file, as 64 hexadecimal digits. Who keeps it can tell later whether the file was rewritten.
+pub const HEAD: &str = "x-envsnap-head";
+
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {

@@ -3,23 +3,27 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
 
-use crate::api::wire::{EcsReport, RecordedSnapshot};
+use crate::api::wire::{EcsReport, HEAD, RecordedSnapshot};
 use crate::recorder::answer::Refusal;
 use crate::recorder::document;
 use crate::recorder::expression::Expression;
 use crate::recorder::request::Checked;
 use crate::recorder::store::{Found, Reported, Store};
 
-/// `PUT /environments/{org}/{env}/report/ECS`: 201 a new snapshot, 200 nothing new.
+/// `PUT /environments/{org}/{env}/report/ECS`: 201 a new snapshot, 200 nothing new; with the head
+/// of the file's chain as it is then.
 pub(super) async fn report(
     State(store): State<Store>,
     Path((org, environment)): Path<(String, String)>,
     Checked(report): Checked<EcsReport>,
-) -> Result<(StatusCode, Json<&'static str>), Refusal> {
+) -> Result<impl IntoResponse, Refusal> {
     match store.report(&org, &environment, report).await? {
-        Reported::NewSnapshot => Ok((StatusCode::CREATED, Json("OK"))),
-        Reported::NothingNew => Ok((StatusCode::OK, Json("OK"))),
+        Reported::Recorded { created, head } => {
+            let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+            Ok((status, [(HEAD, head.to_string())], Json("OK")))
+        }
         Reported::NoEnvironment => Err(Refusal::no_environment(&org, &environment)),
         Reported::OtherType(actual) => Err(Refusal::bad_request(format!(
             "Environment named '{environment}' for organization '{org}' is of type '{actual}' \

@@ -7,11 +7,15 @@ use serde::de::DeserializeOwned;
 /// A value that is stored as JSON text.
 pub(super) struct Json<T>(pub(super) T);
 
+/// The text as which `value` is stored.
+pub(super) fn text(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
 impl<T: Serialize> ToSql for Json<T> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        serde_json::to_string(&self.0)
-            .map(ToSqlOutput::from)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+        text(&self.0).map(ToSqlOutput::from)
     }
 }
 

@@ -5,6 +5,7 @@
 mod environments;
 mod error;
 mod json;
+mod reports;
 mod schema;
 mod snapshots;
 
@@ -18,7 +19,8 @@ use super::clock::Clock;
 
 pub(super) use environments::{Changed, Page};
 pub use error::StoreError;
-pub(super) use snapshots::{Found, Reported, StoredSnapshot};
+pub(super) use reports::Reported;
+pub(super) use snapshots::{Found, StoredSnapshot};
 
 /// How long a call waits for another process that writes to the same file, a backup for one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,8 +7,9 @@ use super::StoreError;
 /// What leads from each version to the next; a file's version is how many of these it has seen.
 /// One that was released never changes.
 const MIGRATIONS: [&str; 1] = [
-    // An environment is known by its id, so that it can be renamed. A snapshot never changes, and
-    // its id says in which order the file's snapshots were recorded.
+    // An environment is known by its id, so that it can be renamed; its organization and its type
+    // stay what they were, since the links of its snapshots witness them. A snapshot never changes,
+    // and its id says in which order the file's snapshots were recorded.
     "
     CREATE TABLE environment (
         id                    INTEGER PRIMARY KEY,
@@ -21,17 +22,38 @@ const MIGRATIONS: [&str; 1] = [
         policies              TEXT, -- JSON, an array of names
         last_modified_at      REAL NOT NULL,
         last_reported_at      REAL,
+        archived_at           REAL, -- NULL while it is in use
         UNIQUE (org, name)
     ) STRICT;
 
     CREATE TABLE snapshot (
-        id             INTEGER PRIMARY KEY,
-        environment_id INTEGER NOT NULL REFERENCES environment (id),
-        snapshot_index INTEGER NOT NULL, -- from 1, without gaps
-        created_at     REAL NOT NULL,
-        artifacts      TEXT NOT NULL, -- JSON, in the order of their identities
+        id               INTEGER PRIMARY KEY,
+        environment_id   INTEGER NOT NULL REFERENCES environment (id),
+        environment_name TEXT NOT NULL, -- when it was recorded
+        snapshot_index   INTEGER NOT NULL, -- from 1, without gaps
+        created_at       REAL NOT NULL,
+        confirmed_until  REAL NOT NULL, -- the last report that found it unchanged
+        content_hash     TEXT NOT NULL, -- of what runs in it
+        link             BLOB NOT NULL, -- of the chain: 32 bytes
+        -- JSON, in the order of their identities. It is long, and so the last: what stands before
+        -- it is read without it.
+        artifacts        TEXT NOT NULL,
         UNIQUE (environment_id, snapshot_index)
     ) STRICT;
+
+    CREATE TRIGGER snapshot_never_changes
+    BEFORE UPDATE OF id, environment_id, environment_name, snapshot_index, created_at,
+        content_hash, link, artifacts ON snapshot
+    BEGIN SELECT raise(ABORT, 'a snapshot never changes'); END;
+
+    CREATE TRIGGER snapshot_stays BEFORE DELETE ON snapshot
+    BEGIN SELECT raise(ABORT, 'a snapshot is never deleted'); END;
+
+    CREATE TRIGGER environment_keeps_its_place BEFORE UPDATE OF id, org, type ON environment
+    BEGIN SELECT raise(ABORT, 'an environment keeps its organization and its type'); END;
+
+    CREATE TRIGGER environment_stays BEFORE DELETE ON environment
+    BEGIN SELECT raise(ABORT, 'an environment is archived, never deleted'); END;
     ",
 ];
 
@@ -71,6 +93,42 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
 mod tests {
     use super::super::Store;
     use super::*;
+
+    #[test]
+    fn what_was_recorded_can_be_confirmed_and_renamed_but_not_changed() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, "in memory").unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO environment VALUES (1, 'acme', 'env', 'ECS', '', 1, '', '', 1, 1, NULL);
+                 INSERT INTO snapshot VALUES (1, 1, 'env', 1, 1, 1, 'ab', x'00', '[]');",
+            )
+            .unwrap();
+        for allowed in [
+            "UPDATE snapshot SET confirmed_until = 2",
+            "UPDATE environment SET name = 'other', archived_at = 2",
+        ] {
+            assert_eq!(connection.execute(allowed, []), Ok(1), "{allowed}");
+        }
+        for (refused, said) in [
+            ("UPDATE snapshot SET id = 2", "a snapshot never changes"),
+            ("UPDATE snapshot SET environment_id = 1", "a snapshot never changes"),
+            ("UPDATE snapshot SET environment_name = 'x'", "a snapshot never changes"),
+            ("UPDATE snapshot SET snapshot_index = 2", "a snapshot never changes"),
+            ("UPDATE snapshot SET created_at = 2", "a snapshot never changes"),
+            ("UPDATE snapshot SET content_hash = 'ac'", "a snapshot never changes"),
+            ("UPDATE snapshot SET link = x'01'", "a snapshot never changes"),
+            ("UPDATE snapshot SET artifacts = '{}'", "a snapshot never changes"),
+            ("DELETE FROM snapshot", "a snapshot is never deleted"),
+            ("UPDATE environment SET id = 2", "keeps its organization and its type"),
+            ("UPDATE environment SET org = 'other'", "keeps its organization and its type"),
+            ("UPDATE environment SET type = 'K8S'", "keeps its organization and its type"),
+            ("DELETE FROM environment", "an environment is archived, never deleted"),
+        ] {
+            let error = connection.execute(refused, []).unwrap_err().to_string();
+            assert!(error.contains(said), "{refused}: {error}");
+        }
+    }
 
     #[test]
     fn a_newer_file_is_refused_and_left_as_it_was() {

@@ -1,12 +1,11 @@
 //! Snapshots in the file.
 
-use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{OptionalExtension as _, params};
 
 use super::json::Json;
 use super::{Store, StoreError};
-use crate::api::wire::{ECS, EcsReport};
 use crate::recorder::expression::Expression;
-use crate::recorder::record::{StoredArtifact, next_snapshot};
+use crate::recorder::record::StoredArtifact;
 
 /// A snapshot as it is in the file. Times are in seconds since the Unix epoch.
 #[derive(Debug)]
@@ -19,16 +18,6 @@ pub(in crate::recorder) struct StoredSnapshot {
     pub(in crate::recorder) environment_type: String,
     /// In the order of their identities, those that exited among them.
     pub(in crate::recorder) artifacts: Vec<StoredArtifact>,
-}
-
-/// What became of a report.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::recorder) enum Reported {
-    NewSnapshot,
-    NothingNew,
-    NoEnvironment,
-    /// The environment is of this type, and not ECS.
-    OtherType(String),
 }
 
 /// The answer to an expression.
@@ -45,67 +34,6 @@ pub(in crate::recorder) enum Found {
 }
 
 impl Store {
-    /// Records what runs: a new snapshot where `report` differs from the latest, and in any case
-    /// that it was reported.
-    pub(in crate::recorder) async fn report(
-        &self,
-        org: &str,
-        environment: &str,
-        report: EcsReport,
-    ) -> Result<Reported, StoreError> {
-        let operation =
-            format!("record a report to environment '{environment}' of organization '{org}'");
-        let (org, environment) = (org.to_owned(), environment.to_owned());
-        self.run(operation, move |connection, clock| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let found = transaction
-                .prepare_cached(
-                    "SELECT id, type, include_scaling FROM environment WHERE org = ? AND name = ?",
-                )?
-                .query_row([org, environment], |row| {
-                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get(2)?))
-                })
-                .optional()?;
-            let Some((id, environment_type, include_scaling)) = found else {
-                return Ok(Reported::NoEnvironment);
-            };
-            if environment_type != ECS {
-                return Ok(Reported::OtherType(environment_type));
-            }
-            let latest = transaction
-                .prepare_cached(
-                    "SELECT snapshot_index, created_at, artifacts FROM snapshot
-                     WHERE environment_id = ? ORDER BY snapshot_index DESC LIMIT 1",
-                )?
-                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                .optional()?;
-            let (count, latest_at, Json(latest)) =
-                latest.unwrap_or((0_u32, f64::MIN, Json(Vec::new())));
-            let now = clock.now();
-            let next = next_snapshot(&latest, &report, include_scaling);
-            if let Some(artifacts) = &next {
-                // A clock that was set back does not put a snapshot before the one it follows.
-                transaction
-                    .prepare_cached(
-                        "INSERT INTO snapshot
-                             (environment_id, snapshot_index, created_at, artifacts)
-                         VALUES (?, ?, ?, ?)",
-                    )?
-                    .execute(params![id, count + 1, now.max(latest_at), Json(artifacts)])?;
-            }
-            transaction
-                .prepare_cached(
-                    "UPDATE environment SET last_reported_at = ?1, last_modified_at = ?1
-                     WHERE id = ?2",
-                )?
-                .execute(params![now, id])?;
-            transaction.commit()?;
-            Ok(if next.is_some() { Reported::NewSnapshot } else { Reported::NothingNew })
-        })
-        .await
-    }
-
     pub(in crate::recorder) async fn snapshot(
         &self,
         org: &str,
