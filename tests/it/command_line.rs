@@ -12,7 +12,7 @@ use crate::harness::{ENVIRONMENT, app};
 use crate::recorder::server::Recorder;
 
 /// `envsnap` with nothing of this process's environment.
-fn envsnap(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(crate) fn envsnap(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_envsnap"))
         .args(arguments)
         .env_clear()
@@ -22,7 +22,7 @@ fn envsnap(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod environments;
+mod file;
 mod hostile;
 mod reports;
 pub(crate) mod server;

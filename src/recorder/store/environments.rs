@@ -41,7 +41,7 @@ impl Store {
         change: EnvironmentChange,
     ) -> Result<Changed, StoreError> {
         let operation = format!("save environment '{}' of organization '{org}'", change.name);
-        self.run(operation, move |connection, clock| {
+        self.write(operation, move |connection, clock| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let existing = type_of(&transaction, &org, &change.name)?;
@@ -84,7 +84,7 @@ impl Store {
     ) -> Result<Option<Environment>, StoreError> {
         let operation = format!("read environment '{name}' of organization '{org}'");
         let (org, name) = (org.to_owned(), name.to_owned());
-        self.run(operation, move |connection, _| {
+        self.read(operation, move |connection| {
             connection
                 .prepare_cached(&format!("{SELECT} WHERE org = ? AND name = ?"))?
                 .query_row([org, name], environment)
@@ -103,7 +103,7 @@ impl Store {
         let (limit, offset) = page.map_or((-1, 0), |Page { number, size }| {
             (i64::from(size), i64::from(number.saturating_sub(1)).saturating_mul(size.into()))
         });
-        self.run(operation, move |connection, _| {
+        self.read(operation, move |connection| {
             let transaction = connection.transaction()?;
             let count = transaction.query_row(
                 "SELECT count(*) FROM environment WHERE org = ?",

@@ -12,8 +12,44 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// Another process writes to the file.
+    #[error(
+        "another recorder{} writes to {file}, and a file has one writer: stop it first, or \
+         name another file",
+        if holder.is_empty() { String::new() } else { format!(" (process {holder})") }
+    )]
+    Held {
+        /// The file's path.
+        file: String,
+        /// The id of the process; empty where it is not known.
+        holder: String,
+    },
+    /// The lock that keeps other writers away cannot be had.
+    #[error(
+        "cannot lock {lock}: the recorder needs a folder that exists and that it may write to, \
+         on a disk of this host"
+    )]
+    Lock {
+        /// The lock file's path.
+        lock: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file may only be read.
+    #[error("cannot write to {file}: give the recorder's user write permission")]
+    ReadOnly {
+        /// Its path.
+        file: String,
+    },
+    /// There is nothing to read.
+    #[error("there is no {file}")]
+    Missing {
+        /// The path.
+        file: String,
+    },
     /// The file is another program's.
-    #[error("{file} is a SQLite file of another program: name a file that is not there yet")]
+    #[error("{file} is not a recorder's: it is empty, or a SQLite file of another program")]
     Foreign {
         /// Its path.
         file: String,
@@ -29,6 +65,19 @@ pub enum StoreError {
         /// Its version.
         found: i64,
         /// The newest version that this program knows.
+        known: usize,
+    },
+    /// The file was written by an older version of this program, and cannot be read as it is.
+    #[error(
+        "the snapshot file {file} is of version {found}, and this program reads version {known}: \
+         'envsnap serve' brings it up to date"
+    )]
+    Older {
+        /// Its path.
+        file: String,
+        /// Its version.
+        found: i64,
+        /// The version that this program reads.
         known: usize,
     },
     /// SQLite could not do what was asked. Nothing of it is in the file.

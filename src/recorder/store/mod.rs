@@ -5,47 +5,56 @@
 mod environments;
 mod error;
 mod json;
+mod lock;
+mod readers;
 mod reports;
 mod schema;
 mod snapshots;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::clock::Clock;
 
 pub(super) use environments::{Changed, Page};
 pub use error::StoreError;
+use lock::Lock;
+use readers::Readers;
 pub(super) use reports::Reported;
 pub(super) use snapshots::{Found, StoredSnapshot};
 
-/// How long a call waits for another process that writes to the same file, a backup for one.
+/// How long a call waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The environments and snapshots of a recorder. Clones share one connection.
+/// The environments and snapshots of a recorder. Clones share one file.
 #[derive(Clone)]
 pub struct Store {
-    connection: Arc<Mutex<Connection>>,
+    writer: Arc<Mutex<Connection>>,
+    /// `None` for a store in memory, which has no second connection.
+    readers: Option<Arc<Readers>>,
+    _lock: Option<Arc<Lock>>,
     clock: Clock,
 }
 
 impl Store {
-    /// The store in the file at `path`, which is made if it does not exist.
+    /// The store in the file at `path`, which is made if it does not exist. There is one for a
+    /// file at a time.
     ///
     /// # Errors
-    /// The file cannot be opened or is no SQLite file, or a newer version of this program wrote
-    /// it.
+    /// Another store writes to the file; it cannot be opened or written, or is not a recorder's,
+    /// or a newer version of this program wrote it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        // Without SQLite's habit of reading some names as something else, `:memory:` among them.
+        let lock = Lock::take(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let plain = Path::new(".").join(path);
-        let opened = Connection::open_with_flags(plain, flags);
-        Self::set_up(opened, &path.display().to_string())
+        let opened = Connection::open_with_flags(plain(path), flags);
+        let store = Self::set_up(opened, &path.display().to_string())?;
+        let readers = Readers::of(path.to_owned());
+        Ok(Self { readers: Some(Arc::new(readers)), _lock: Some(Arc::new(lock)), ..store })
     }
 
     /// A store that ends with its last clone.
@@ -65,6 +74,10 @@ impl Store {
     fn set_up(opened: rusqlite::Result<Connection>, file: &str) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Open { file: file.to_owned(), source };
         let mut connection = opened.map_err(failed)?;
+        // SQLite opens what it may not write to all the same.
+        if connection.is_readonly(MAIN_DB).map_err(failed)? {
+            return Err(StoreError::ReadOnly { file: file.to_owned() });
+        }
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
         // Before anything else is written: a newer file is left as it was.
         schema::migrate(&mut connection, file)?;
@@ -73,28 +86,63 @@ impl Store {
         {
             connection.pragma_update(None, pragma, value).map_err(failed)?;
         }
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), clock: Clock::system() })
+        let writer = Arc::new(Mutex::new(connection));
+        Ok(Self { writer, readers: None, _lock: None, clock: Clock::system() })
     }
 
-    /// Does `work` away from the threads that serve requests, one at a time. It goes on to its end
-    /// when whoever asked for it stops waiting.
-    async fn run<T: Send + 'static>(
+    /// Does `work`, which may write, away from the threads that serve requests, one at a time. It
+    /// goes on to its end when whoever asked for it stops waiting.
+    async fn write<T: Send + 'static>(
         &self,
         operation: String,
         work: impl FnOnce(&mut Connection, &Clock) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Self { connection, clock } = self.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let Self { writer, clock, .. } = self.clone();
+        blocking(operation, move || {
             // A panic in the middle of a transaction has rolled it back.
-            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut connection, &clock)
-        });
-        match done.await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(source)) => Err(StoreError::Failed { operation, source }),
-            Err(source) => Err(StoreError::Interrupted { operation, source }),
-        }
+            let mut connection = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(work(&mut connection, &clock))
+        })
+        .await
     }
+
+    /// Does `work`, which only reads, beside what is written meanwhile. What has to fit together
+    /// is read in one transaction.
+    async fn read<T: Send + 'static>(
+        &self,
+        operation: String,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Some(readers) = &self.readers else {
+            return self.write(operation, move |connection, _| work(connection)).await;
+        };
+        let turn = readers.turn().await;
+        let readers = Arc::clone(readers);
+        blocking(operation, move || {
+            let _turn = turn;
+            let mut connection = readers.take()?;
+            let done = work(&mut connection);
+            readers.give_back(connection);
+            Ok(done)
+        })
+        .await
+    }
+}
+
+/// Does `work` on a thread that may wait for the disk.
+async fn blocking<T: Send + 'static>(
+    operation: String,
+    work: impl FnOnce() -> Result<rusqlite::Result<T>, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done?.map_err(|source| StoreError::Failed { operation, source }),
+        Err(source) => Err(StoreError::Interrupted { operation, source }),
+    }
+}
+
+/// `path` without SQLite's habit of reading some names as something else, `:memory:` among them.
+fn plain(path: &Path) -> PathBuf {
+    Path::new(".").join(path)
 }
 
 impl std::fmt::Debug for Store {
@@ -105,10 +153,12 @@ impl std::fmt::Debug for Store {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::TransactionBehavior;
+
     use super::*;
 
     fn pragma(store: &Store, name: &str) -> String {
-        let connection = store.connection.lock().unwrap();
+        let connection = store.writer.lock().unwrap();
         connection
             .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
             .map(|value| format!("{value:?}"))
@@ -137,13 +187,51 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_may_only_be_read_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.db");
+        drop(Store::open(&path).unwrap());
+        // Permissions would not stop a superuser who runs this.
+        let opened = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let error = Store::set_up(opened, "snapshots.db").unwrap_err();
+        assert!(error.to_string().contains("cannot write to snapshots.db"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_reader_waits_for_no_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("snapshots.db")).unwrap();
+        let (begun, writing) = tokio::sync::oneshot::channel();
+        let (release, waiting) = std::sync::mpsc::channel::<()>();
+        let writer = store.clone();
+        let write = tokio::spawn(async move {
+            let operation = "write for long".to_owned();
+            writer
+                .write(operation, move |connection, _| {
+                    let transaction =
+                        connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                    begun.send(()).unwrap();
+                    waiting.recv().unwrap();
+                    transaction.commit()
+                })
+                .await
+        });
+        writing.await.unwrap();
+        for _ in 0..8 {
+            assert_eq!(store.environment("acme", "aws-prod").await.unwrap(), None);
+        }
+        release.send(()).unwrap();
+        write.await.unwrap().unwrap();
+    }
+
+    #[test]
     fn the_file_of_another_program_is_refused_and_left_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("contacts.db");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("CREATE TABLE contacts (name TEXT)").unwrap();
         let error = Store::open(&path).unwrap_err();
-        assert!(error.to_string().contains("of another program"), "{error}");
+        assert!(error.to_string().contains("is not a recorder's"), "{error}");
         let tables: i64 = connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .unwrap();
@@ -154,7 +242,7 @@ mod tests {
     async fn a_panic_in_one_call_leaves_the_store_in_order() {
         let store = Store::in_memory().unwrap();
         let failed = store
-            .run("panic".to_owned(), |connection, _| -> rusqlite::Result<()> {
+            .write("panic".to_owned(), |connection, _| -> rusqlite::Result<()> {
                 let transaction = connection.transaction()?;
                 transaction.execute("DELETE FROM environment", [])?;
                 panic!("in the middle of a transaction");

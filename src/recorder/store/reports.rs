@@ -47,7 +47,7 @@ impl Store {
         let (org, environment) = (org.to_owned(), environment.to_owned());
         // Before anyone waits for it.
         let content_hash = report.snapshot().content_hash();
-        self.run(operation, move |connection, clock| {
+        self.write(operation, move |connection, clock| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let found = transaction

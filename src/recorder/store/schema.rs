@@ -6,7 +6,7 @@ use super::StoreError;
 
 /// What leads from each version to the next; a file's version is how many of these it has seen.
 /// One that was released never changes.
-const MIGRATIONS: [&str; 1] = [
+const MIGRATIONS: &[&str] = &[
     // An environment is known by its id, so that it can be renamed; its organization and its type
     // stay what they were, since the links of its snapshots witness them. A snapshot never changes,
     // and its id says in which order the file's snapshots were recorded.
@@ -65,28 +65,51 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
     let failed = |source| StoreError::Open { file: file.to_owned(), source };
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let tables: i64 = transaction
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(failed)?;
-    if tables > 0 && pragma("application_id").map_err(failed)? != APPLICATION_ID {
-        return Err(StoreError::Foreign { file: file.to_owned() });
-    }
-    let known = MIGRATIONS.len();
-    let found = pragma("user_version").map_err(failed)?;
-    let missing = usize::try_from(found)
-        .ok()
-        .and_then(|found| MIGRATIONS.get(found..))
-        .ok_or(StoreError::Newer { file: file.to_owned(), found, known })?;
+    let missing = if tables == 0 { MIGRATIONS } else { missing(&transaction, file)?.1 };
     for migration in missing {
         transaction.execute_batch(migration).map_err(failed)?;
     }
     transaction
         .execute_batch(&format!(
-            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known}"
+            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
+            MIGRATIONS.len()
         ))
         .map_err(failed)?;
     transaction.commit().map_err(failed)
+}
+
+/// Refuses a file that is not a recorder's, or of another version, since a reader cannot migrate.
+pub(super) fn check(connection: &Connection, file: &str) -> Result<(), StoreError> {
+    match missing(connection, file)? {
+        (_, []) => Ok(()),
+        (found, _) => {
+            Err(StoreError::Older { file: file.to_owned(), found, known: MIGRATIONS.len() })
+        }
+    }
+}
+
+/// The version of a recorder's file, and what it has not seen of the migrations.
+fn missing(
+    connection: &Connection,
+    file: &str,
+) -> Result<(i64, &'static [&'static str]), StoreError> {
+    let pragma = |name| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .map_err(|source| StoreError::Open { file: file.to_owned(), source })
+    };
+    if pragma("application_id")? != APPLICATION_ID {
+        return Err(StoreError::Foreign { file: file.to_owned() });
+    }
+    let found = pragma("user_version")?;
+    usize::try_from(found)
+        .ok()
+        .and_then(|seen| MIGRATIONS.get(seen..))
+        .map(|missing| (found, missing))
+        .ok_or(StoreError::Newer { file: file.to_owned(), found, known: MIGRATIONS.len() })
 }
 
 #[cfg(test)]

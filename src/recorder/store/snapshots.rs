@@ -43,7 +43,7 @@ impl Store {
         let operation =
             format!("read snapshot '{environment}{expression}' of organization '{org}'");
         let (org, environment) = (org.to_owned(), environment.to_owned());
-        self.run(operation, move |connection, _| {
+        self.read(operation, move |connection| {
             let transaction = connection.transaction()?;
             let found = transaction
                 .prepare_cached(
