@@ -201,7 +201,7 @@ mod tests {
     async fn a_reader_waits_for_no_writer() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("snapshots.db")).unwrap();
-        let (begun, writing) = tokio::sync::oneshot::channel();
+        let (begun, started) = tokio::sync::oneshot::channel();
         let (release, waiting) = std::sync::mpsc::channel::<()>();
         let writer = store.clone();
         let write = tokio::spawn(async move {
@@ -216,7 +216,7 @@ mod tests {
                 })
                 .await
         });
-        writing.await.unwrap();
+        started.await.unwrap();
         for _ in 0..8 {
             assert_eq!(store.environment("acme", "aws-prod").await.unwrap(), None);
         }
