@@ -1,8 +1,6 @@
 //! Refusals, in the API's form.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::iter;
 
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -12,6 +10,7 @@ use serde_json::Value;
 
 use super::StoreError;
 use crate::api::wire::ErrorBody;
+use crate::error_chain::error_chain;
 
 /// Why a request is not granted.
 #[derive(Debug)]
@@ -52,21 +51,26 @@ impl IntoResponse for Refusal {
 /// What went wrong with the file is for who runs the recorder, and not for who calls it.
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        if let StoreError::Failed { source, .. } = &error
-            && source.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-        {
-            let message = "Another process holds the recorder's file: try again";
-            return Self::new(StatusCode::CONFLICT, message);
+        let code = match &error {
+            StoreError::Failed { source, .. } => source.sqlite_error_code(),
+            _ => None,
+        };
+        let (status, message) = match code {
+            Some(ErrorCode::DatabaseBusy) => {
+                (StatusCode::CONFLICT, "Another process holds the recorder's file: try again")
+            }
+            Some(ErrorCode::DiskFull) => {
+                (StatusCode::INSUFFICIENT_STORAGE, "The recorder's disk is full: nothing was saved")
+            }
+            _ => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The recorder could not read or write its file; its log says why",
+            ),
+        };
+        if status != StatusCode::CONFLICT {
+            tracing::error!("{}", error_chain(&error));
         }
-        let causes: Vec<_> =
-            iter::successors(Some(&error as &dyn Error), |error| (*error).source())
-                .map(ToString::to_string)
-                .collect();
-        tracing::error!("{}", causes.join(": "));
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "The recorder could not read or write its file; its log says why",
-        )
+        Self::new(status, message)
     }
 }
 

@@ -71,6 +71,21 @@ impl Store {
         Self { clock, ..self }
     }
 
+    /// The same store, whose file grows to this many pages of 4,096 bytes at most; beyond it, writes
+    /// are refused as on a full disk.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn with_room_for(self, pages: u32) -> Result<Self, StoreError> {
+        {
+            let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            connection.pragma_update(None, "max_page_count", pages).map_err(|source| {
+                StoreError::Failed { operation: "bound the snapshot file".to_owned(), source }
+            })?;
+        }
+        Ok(self)
+    }
+
     fn set_up(opened: rusqlite::Result<Connection>, file: &str) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Open { file: file.to_owned(), source };
         let mut connection = opened.map_err(failed)?;
