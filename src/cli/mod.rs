@@ -5,6 +5,7 @@ mod progress;
 mod report;
 mod serve;
 mod tables;
+mod verify;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ struct Arguments {
 enum Command {
     Report(report::Arguments),
     Serve(serve::Arguments),
+    Verify(verify::Arguments),
     Demo(demo::Arguments),
 }
 
@@ -60,6 +62,7 @@ pub fn run() -> ExitCode {
             match arguments.command {
                 Command::Report(arguments) => report::run(arguments).await,
                 Command::Serve(arguments) => serve::run(arguments).await,
+                Command::Verify(arguments) => verify::run(&arguments),
                 Command::Demo(arguments) => demo::run(arguments).await,
             }
         })

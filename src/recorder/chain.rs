@@ -35,7 +35,7 @@ pub(super) struct Witnessed<'a> {
     pub(super) environment_type: &'a str,
     /// When it was recorded.
     pub(super) environment_name: &'a str,
-    pub(super) index: u32,
+    pub(super) index: i64,
     /// Seconds since the Unix epoch.
     pub(super) created_at: f64,
     pub(super) content_hash: &'a str,
@@ -55,7 +55,7 @@ impl Link {
             snapshot.org.as_bytes(),
             snapshot.environment_type.as_bytes(),
             snapshot.environment_name.as_bytes(),
-            &u64::from(snapshot.index).to_be_bytes(),
+            &snapshot.index.to_be_bytes(),
             &snapshot.created_at.to_be_bytes(),
             snapshot.content_hash.as_bytes(),
             snapshot.artifacts.as_bytes(),

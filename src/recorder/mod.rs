@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 pub use access::{Access, AccessError};
 pub use chain::{Link, NotALink};
 pub use clock::Clock;
-pub use store::{Store, StoreError};
+pub use store::{NotVerified, Renamed, Store, StoreError, Verified, verify};
 
 /// The server's API over `store`, for whom `access` lets in.
 pub fn router(store: Store, access: Access) -> Router {

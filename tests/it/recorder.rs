@@ -1,6 +1,8 @@
 //! The recorder, over HTTP.
 
 mod access;
+mod chain;
+mod crash;
 mod environments;
 mod file;
 mod hostile;

@@ -10,6 +10,7 @@ mod readers;
 mod reports;
 mod schema;
 mod snapshots;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,7 @@ use lock::Lock;
 use readers::Readers;
 pub(super) use reports::Reported;
 pub(super) use snapshots::{Found, StoredSnapshot};
+pub use verify::{NotVerified, Renamed, Verified, verify};
 
 /// How long a call waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

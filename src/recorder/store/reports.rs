@@ -26,7 +26,7 @@ pub(in crate::recorder) enum Reported {
 /// The latest snapshot of an environment, as far as a report is compared with it.
 struct Latest {
     id: i64,
-    index: u32,
+    index: i64,
     /// Seconds since the Unix epoch, as all times.
     confirmed_until: f64,
     /// `None` where the report says the same: then nobody asks.

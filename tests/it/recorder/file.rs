@@ -11,7 +11,7 @@ use super::server::{Recorder, digest, task};
 use crate::command_line::{envsnap, text};
 
 /// `envsnap` with a verb and a file, and whatever comes after it.
-fn on(verb: &str, file: &Path, more: &[&str]) -> Output {
+pub(crate) fn on(verb: &str, file: &Path, more: &[&str]) -> Output {
     let file = file.to_str().unwrap();
     envsnap(&[&[verb, "--db", file], more].concat(), &[])
 }

@@ -24,6 +24,8 @@ pub(crate) struct Recorder {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// Of the file's chain.
+    pub(crate) head: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -87,7 +89,9 @@ impl Recorder {
         let status = response.status();
         let kind = response.headers().get("content-type").cloned();
         assert_eq!(kind.unwrap(), "application/json", "{path} {status}");
-        Answer { status, body: response.json().await.unwrap() }
+        let head = response.headers().get("x-envsnap-head");
+        let head = head.map(|head| head.to_str().unwrap().to_owned());
+        Answer { status, head, body: response.json().await.unwrap() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -1,0 +1,63 @@
+//! `envsnap verify`: whether the recorder's file was rewritten.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::recorder::{self, Link, Verified};
+
+/// Check that the recorder's file still says what was recorded
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each snapshot's link is a hash of the whole snapshot and of the link before \
+    it, in the order in which the file's snapshots were recorded. The last link is the head: the \
+    recorder answers every report with it (x-envsnap-head), and the reporter writes it to its log. \
+    A head from that log, given as --head, shows whether anything recorded up to then was changed \
+    or removed since; without it, snapshots removed from the end leave no trace."
+)]
+pub(super) struct Arguments {
+    /// The recorder's file, which a recorder may write to meanwhile
+    #[arg(long, value_name = "FILE")]
+    db: PathBuf,
+    /// A head that the recorder told once, from the log of who reported
+    #[arg(long, value_name = "HASH")]
+    head: Option<Link>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { db, head } = arguments;
+    let verified = recorder::verify(db, *head)?;
+    super::print(&shown(&verified, *head)?)?;
+    Ok(())
+}
+
+fn shown(verified: &Verified, witness: Option<Link>) -> Result<String, std::fmt::Error> {
+    let Verified { snapshots, environments, head, after_witness, renamed } = verified;
+    let mut shown = format!(
+        "Every link holds: {} in {}.\n",
+        counted(*snapshots, "snapshot"),
+        counted(*environments as u64, "environment")
+    );
+    for it in renamed {
+        writeln!(
+            shown,
+            "'{}' of organization '{}' was renamed to '{}' after its snapshot #{}.",
+            it.from, it.org, it.to, it.index
+        )?;
+    }
+    if let (Some(witness), Some(after)) = (witness, after_witness) {
+        match after {
+            0 => writeln!(shown, "{witness} is the head.")?,
+            after => writeln!(
+                shown,
+                "{witness} is a link of the chain; {} came after it.",
+                counted(*after, "snapshot")
+            )?,
+        }
+    }
+    writeln!(shown, "Head: {head}")?;
+    Ok(shown)
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

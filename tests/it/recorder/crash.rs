@@ -1,0 +1,139 @@
+//! What a recorder that is killed has kept.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use envsnap::recorder::verify;
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+
+use super::server::task;
+
+const ROUNDS: usize = 15;
+const ENVIRONMENTS: u64 = 4;
+
+/// A recorder as a process of its own.
+struct Process {
+    child: Child,
+    url: String,
+}
+
+impl Process {
+    async fn start(file: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--db"])
+            .arg(file)
+            .env_clear()
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = told.next_line().await.unwrap().unwrap();
+        let (_, url) = line.split_once(" on ").unwrap_or_else(|| panic!("no address: {line}"));
+        let url = format!("{url}/api/v2");
+        // Or the pipe fills up, and the recorder waits for a reader.
+        tokio::spawn(async move { while let Ok(Some(_)) = told.next_line().await {} });
+        Self { child, url }
+    }
+}
+
+/// What was answered 201, in each environment in this order, and the last head that was told.
+#[derive(Default)]
+struct Answered {
+    fingerprints: BTreeMap<u64, Vec<String>>,
+    heads: Vec<String>,
+}
+
+/// Reports one new snapshot after the other until the recorder is gone.
+async fn report(
+    url: String,
+    environment: u64,
+    round: usize,
+    answered: Arc<Mutex<Answered>>,
+    count: Arc<Semaphore>,
+) {
+    let client = Client::builder().no_proxy().build().unwrap();
+    for n in 0_u64.. {
+        let fingerprint = format!("{round:016x}{environment:016x}{n:032x}");
+        let body = json!({"artifacts": [task(1, "web", &fingerprint, 1)]}).to_string();
+        let report = client.put(format!("{url}/environments/acme/env-{environment}/report/ECS"));
+        let Ok(answer) = report.body(body).send().await else { return };
+        assert_eq!(answer.status(), 201);
+        let head = answer.headers()["x-envsnap-head"].to_str().unwrap().to_owned();
+        let mut answered = answered.lock().unwrap();
+        answered.fingerprints.entry(environment).or_default().push(fingerprint);
+        answered.heads.push(head);
+        count.add_permits(1);
+    }
+}
+
+/// The fingerprint that started with each snapshot of the environment.
+async fn recorded(url: &str, environment: u64) -> Vec<String> {
+    let client = Client::builder().no_proxy().build().unwrap();
+    let get = async |expression: &str| -> Value {
+        let url = format!("{url}/snapshots/acme/env-{environment}/{expression}");
+        client.get(url).send().await.unwrap().json().await.unwrap()
+    };
+    let count = get("-1").await["index"].as_u64().unwrap_or_default();
+    let mut recorded = Vec::new();
+    for index in 1..=count {
+        let snapshot = get(&index.to_string()).await;
+        recorded.push(snapshot["artifacts"][0]["fingerprint"].as_str().unwrap().to_owned());
+    }
+    recorded
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorder_that_is_killed_again_and_again_has_every_report_that_it_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let answered = Arc::new(Mutex::new(Answered::default()));
+    let client = Client::builder().no_proxy().build().unwrap();
+    for round in 0..ROUNDS {
+        let mut recorder = Process::start(&file).await;
+        if round == 0 {
+            for environment in 0..ENVIRONMENTS {
+                let name = format!("env-{environment}");
+                let body = json!({"name": name, "type": "ECS", "description": ""}).to_string();
+                let url = format!("{}/environments/acme", recorder.url);
+                assert_eq!(client.put(url).body(body).send().await.unwrap().status(), 201);
+            }
+        }
+        let count = Arc::new(Semaphore::new(0));
+        let reporters: Vec<_> = (0..ENVIRONMENTS)
+            .map(|environment| {
+                let (answered, count) = (Arc::clone(&answered), Arc::clone(&count));
+                tokio::spawn(report(recorder.url.clone(), environment, round, answered, count))
+            })
+            .collect();
+        // Other reports are on their way whenever it dies.
+        let enough = u32::try_from(1 + 3 * round).unwrap();
+        count.acquire_many(enough).await.unwrap().forget();
+        recorder.child.kill().await.unwrap();
+        for reporter in reporters {
+            reporter.await.unwrap();
+        }
+
+        let heads = answered.lock().unwrap().heads.clone();
+        for head in [&heads[0], &heads[heads.len() - 1]] {
+            let verified = verify(&file, Some(head.parse().unwrap()));
+            assert!(verified.is_ok(), "round {round}: {verified:?}");
+        }
+    }
+    let mut recorder = Process::start(&file).await;
+    for environment in 0..ENVIRONMENTS {
+        let kept = recorded(&recorder.url, environment).await;
+        let mut in_order = kept.iter();
+        let answered = answered.lock().unwrap();
+        for fingerprint in answered.fingerprints.get(&environment).into_iter().flatten() {
+            assert!(in_order.any(|it| it == fingerprint), "env-{environment} lost {fingerprint}");
+        }
+    }
+    recorder.child.kill().await.unwrap();
+}
