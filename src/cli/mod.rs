@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backup;
 mod demo;
 mod progress;
 mod report;
@@ -33,6 +34,7 @@ enum Command {
     Report(report::Arguments),
     Serve(serve::Arguments),
     Verify(verify::Arguments),
+    Backup(backup::Arguments),
     Demo(demo::Arguments),
 }
 
@@ -63,6 +65,7 @@ pub fn run() -> ExitCode {
                 Command::Report(arguments) => report::run(arguments).await,
                 Command::Serve(arguments) => serve::run(arguments).await,
                 Command::Verify(arguments) => verify::run(&arguments),
+                Command::Backup(arguments) => backup::run(&arguments),
                 Command::Demo(arguments) => demo::run(arguments).await,
             }
         })

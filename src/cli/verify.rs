@@ -58,6 +58,7 @@ fn shown(verified: &Verified, witness: Option<Link>) -> Result<String, std::fmt:
     Ok(shown)
 }
 
-fn counted(count: u64, what: &str) -> String {
+/// `count` of `what`, in words.
+pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -27,7 +27,9 @@ use tokio::sync::oneshot;
 pub use access::{Access, AccessError};
 pub use chain::{Link, NotALink};
 pub use clock::Clock;
-pub use store::{NotVerified, Renamed, Store, StoreError, Verified, verify};
+pub use store::{
+    BackedUp, NotBackedUp, NotVerified, Renamed, Store, StoreError, Verified, backup, verify,
+};
 
 /// The server's API over `store`, for whom `access` lets in.
 pub fn router(store: Store, access: Access) -> Router {

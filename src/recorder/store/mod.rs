@@ -2,6 +2,7 @@
 //!
 //! What is answered is durable: every write is one transaction, on disk before its call returns.
 
+mod backup;
 mod environments;
 mod error;
 mod json;
@@ -20,6 +21,7 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::clock::Clock;
 
+pub use backup::{BackedUp, NotBackedUp, backup};
 pub(super) use environments::{Changed, Page};
 pub use error::StoreError;
 use lock::Lock;

@@ -145,6 +145,12 @@ fn head(connection: &Connection) -> rusqlite::Result<Link> {
     Ok(link.unwrap_or(Link::GENESIS))
 }
 
+/// How many snapshots a file has, and the last link of their chain.
+pub(super) fn extent(connection: &Connection) -> rusqlite::Result<(u64, Link)> {
+    let count: i64 = connection.query_row("SELECT count(*) FROM snapshot", [], |row| row.get(0))?;
+    Ok((count.unsigned_abs(), head(connection)?))
+}
+
 /// Writes `snapshot` down as the one after the link `before`, and gives its own link.
 fn append(
     connection: &Connection,

@@ -18,13 +18,13 @@ const ROUNDS: usize = 15;
 const ENVIRONMENTS: u64 = 4;
 
 /// A recorder as a process of its own.
-struct Process {
-    child: Child,
-    url: String,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) url: String,
 }
 
 impl Process {
-    async fn start(file: &Path) -> Self {
+    pub(crate) async fn start(file: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_envsnap"))
             .args(["serve", "--listen", "127.0.0.1:0", "--db"])
             .arg(file)

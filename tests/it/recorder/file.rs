@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
 
 use envsnap::recorder::{Access, Store};
 use reqwest::StatusCode;
@@ -70,4 +71,90 @@ async fn a_full_disk_refuses_what_is_new_loses_nothing_and_is_forgotten_when_the
     assert_eq!(send(kept + 1).await.status, StatusCode::CREATED);
     assert_eq!(send(kept + 2).await.status, StatusCode::CREATED);
     assert_eq!(recorder.latest("env").await.index, u64::try_from(kept + 2).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_complete_while_reports_come_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = Arc::new(Recorder::on(&file).await);
+    recorder.create("env", None).await;
+    let report = |recorder: Arc<Recorder>, n: u32| async move {
+        let digest = format!("{n:064x}");
+        let body = json!({"artifacts": [task(n, "web", &digest, 1)]}).to_string();
+        let answer = recorder.put("/environments/acme/env/report/ECS", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED);
+        answer.head.unwrap()
+    };
+    let mut before = String::new();
+    for n in 0..20 {
+        before = report(Arc::clone(&recorder), n).await;
+    }
+    let (stop, mut stopped) = tokio::sync::oneshot::channel();
+    let reporting = tokio::spawn({
+        let recorder = Arc::clone(&recorder);
+        async move {
+            let mut n = 20;
+            while stopped.try_recv().is_err() {
+                report(Arc::clone(&recorder), n).await;
+                n += 1;
+            }
+            n
+        }
+    });
+    let copies = folder.path().join("copies");
+    std::fs::create_dir(&copies).unwrap();
+    for copy in 0..5 {
+        let target = copies.join(format!("{copy}.db"));
+        let made = on("backup", &file, &[target.to_str().unwrap()]);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+
+        let verified = on("verify", &target, &["--head", &before]);
+        assert!(verified.status.success(), "{}", text(&verified.stderr));
+        let head = |output: &Output| {
+            let said = text(&output.stdout);
+            said.split_once("Head: ").unwrap().1.trim().to_owned()
+        };
+        assert_eq!(head(&verified), head(&made));
+        let verified = on("verify", &file, &["--head", &head(&made)]);
+        assert!(verified.status.success(), "{}", text(&verified.stderr));
+        before = head(&made);
+    }
+    stop.send(()).unwrap();
+    let count = reporting.await.unwrap();
+    assert_eq!(recorder.latest("env").await.index, u64::from(count));
+    let mut left: Vec<_> =
+        std::fs::read_dir(&copies).unwrap().map(|it| it.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["0.db", "1.db", "2.db", "3.db", "4.db"]);
+
+    let restored = Recorder::on(&copies.join("4.db")).await;
+    assert_eq!(restored.report("env", &[task(1, "web", &digest(9), 1)]).await, 201);
+}
+
+#[test]
+fn a_backup_overwrites_nothing_and_leaves_nothing_behind_where_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let target = folder.path().join("copy.db");
+    let named = target.to_str().unwrap();
+    let missing = on("backup", &file, &[named]);
+    assert!(text(&missing.stderr).contains("there is no"), "{missing:?}");
+
+    drop(Store::open(&file).unwrap());
+    std::fs::write(&target, "precious").unwrap();
+    let refused = on("backup", &file, &[named]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("overwrites nothing"), "{refused:?}");
+    assert_eq!(std::fs::read(&target).unwrap(), b"precious");
+
+    let nowhere = folder.path().join("no/such/folder.db");
+    let failed = on("backup", &file, &[nowhere.to_str().unwrap()]);
+    assert_eq!(failed.status.code(), Some(2));
+    assert!(text(&failed.stderr).contains("no/such/folder.db"), "{failed:?}");
+    assert!(
+        std::fs::read_dir(folder.path())
+            .unwrap()
+            .all(|it| { !it.unwrap().file_name().to_str().unwrap().contains("partial") })
+    );
 }
