@@ -53,9 +53,13 @@ pub fn run() -> ExitCode {
     let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
-        .without_time()
         .with_ansi(false)
-        .with_filter(own_events(LevelFilter::WARN));
+        .log_internal_errors(false);
+    let log = if matches!(arguments.command, Command::Serve(_)) {
+        log.with_filter(own_events(LevelFilter::INFO)).boxed()
+    } else {
+        log.without_time().with_filter(own_events(LevelFilter::WARN)).boxed()
+    };
     // Only a second call in one process could fail here, and there is none.
     let _set = tracing_subscriber::registry().with(log).try_init();
 

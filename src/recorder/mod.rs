@@ -11,36 +11,42 @@ mod chain;
 mod clock;
 mod document;
 mod expression;
+mod metrics;
 mod record;
 mod request;
+mod request_log;
 mod routes;
+mod serving;
 mod store;
 
-use std::future::IntoFuture as _;
 use std::io;
-use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 pub use access::{Access, AccessError};
 pub use chain::{Link, NotALink};
 pub use clock::Clock;
+pub use metrics::MetricsError;
 pub use store::{
     BackedUp, NotBackedUp, NotVerified, Renamed, Store, StoreError, Verified, backup, verify,
 };
 
-/// The server's API over `store`, for whom `access` lets in.
-pub fn router(store: Store, access: Access) -> Router {
-    routes::api(access)
-        .fallback(answer::not_found)
-        .layer(axum::middleware::map_response(answer::in_json))
-        .with_state(store)
-}
+use metrics::Metrics;
 
-/// How long requests that had begun may go on after `shutdown`.
-const LAST_REQUESTS: Duration = Duration::from_secs(5);
+/// The server's API over `store`, for whom `access` lets in, and what its operator asks:
+/// `GET /ready` and `GET /metrics`.
+fn router(store: Store, access: Access) -> Result<Router, MetricsError> {
+    let metrics = Metrics::new()?;
+    Ok(routes::api(access.clone())
+        .with_state(store.clone())
+        .merge(routes::operations(access).with_state((store, metrics.clone())))
+        .fallback(answer::not_found)
+        .layer(map_response(answer::in_json))
+        .layer(from_fn(serving::in_time))
+        .layer(from_fn_with_state(metrics, request_log::written_down)))
+}
 
 /// Answers requests until `shutdown` is over and every request that had begun is answered, or had
 /// five seconds to be.
@@ -55,20 +61,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     access.may_listen_on(listener.local_addr()?).map_err(io::Error::other)?;
-    let (stopping, stopped) = oneshot::channel::<()>();
-    let serving = axum::serve(listener, router(store, access))
-        .with_graceful_shutdown(async {
-            shutdown.await;
-            drop(stopping);
-        })
-        .into_future();
-    let overdue = async {
-        // It is only ever dropped: by the shutdown, or by a server that failed.
-        drop(stopped.await);
-        tokio::time::sleep(LAST_REQUESTS).await;
-    };
-    tokio::select! {
-        served = serving => served,
-        () = overdue => Ok(()),
-    }
+    let router = router(store, access).map_err(io::Error::other)?;
+    serving::serve(listener, router, shutdown).await;
+    Ok(())
 }

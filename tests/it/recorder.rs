@@ -6,6 +6,7 @@ mod crash;
 mod environments;
 mod file;
 mod hostile;
+mod operations;
 mod reports;
 pub(crate) mod server;
 mod snapshots;

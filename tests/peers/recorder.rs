@@ -4,8 +4,8 @@ use std::process::Stdio;
 
 use envsnap::api::wire::RecordedSnapshot;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStderr};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
 
 use crate::programs::envsnap;
 
@@ -18,7 +18,6 @@ pub(crate) struct Recorder {
     pub(crate) url: String,
     /// Ended when this is dropped.
     _process: Child,
-    _errors: Lines<BufReader<ChildStderr>>,
     _directory: TempDir,
 }
 
@@ -40,7 +39,10 @@ impl Recorder {
         let mut errors = BufReader::new(process.stderr.take().unwrap()).lines();
         let line = errors.next_line().await.unwrap().unwrap();
         let (_, url) = line.split_once(" on ").unwrap_or_else(|| panic!("no address: {line}"));
-        Self { url: url.to_owned(), _process: process, _errors: errors, _directory: directory }
+        let url = url.to_owned();
+        // Its log: or the pipe fills up, and the recorder waits for a reader.
+        tokio::spawn(async move { while let Ok(Some(_)) = errors.next_line().await {} });
+        Self { url, _process: process, _directory: directory }
     }
 
     /// What leads the server's clients here.

@@ -1,6 +1,7 @@
 //! The API's calls.
 
 mod environments;
+mod operations;
 mod snapshots;
 
 use axum::Router;
@@ -8,6 +9,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
 
 use super::access::{Access, guard};
+use super::metrics::Metrics;
 use super::store::Store;
 
 /// Every call of the API, each behind `access`.
@@ -19,4 +21,16 @@ pub(super) fn api(access: Access) -> Router<Store> {
         .route("/snapshots/{org}/{environment}/{expression}", get(snapshots::show))
         .route_layer(from_fn_with_state(access, guard));
     Router::new().nest("/api/v2", calls)
+}
+
+/// The path of a report, as it is matched.
+pub(super) const REPORT: &str = "/api/v2/environments/{org}/{environment}/report/ECS";
+
+/// What an operator asks. Metrics name the environments of every organization: where there are
+/// tokens, they take one for `org=*`.
+pub(super) fn operations(access: Access) -> Router<(Store, Metrics)> {
+    Router::new()
+        .route("/metrics", get(operations::metrics))
+        .route_layer(from_fn_with_state(access, guard))
+        .route("/ready", get(operations::ready))
 }

@@ -5,6 +5,7 @@
 mod backup;
 mod environments;
 mod error;
+mod figures;
 mod json;
 mod lock;
 mod readers;
@@ -24,6 +25,7 @@ use super::clock::Clock;
 pub use backup::{BackedUp, NotBackedUp, backup};
 pub(super) use environments::{Changed, Page};
 pub use error::StoreError;
+pub(super) use figures::Figures;
 use lock::Lock;
 use readers::Readers;
 pub(super) use reports::Reported;

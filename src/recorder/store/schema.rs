@@ -41,6 +41,9 @@ const MIGRATIONS: &[&str] = &[
         UNIQUE (environment_id, snapshot_index)
     ) STRICT;
 
+    -- Always empty: what is written here, and removed again, shows that there is room to write.
+    CREATE TABLE probe (room BLOB NOT NULL) STRICT;
+
     CREATE TRIGGER snapshot_never_changes
     BEFORE UPDATE OF id, environment_id, environment_name, snapshot_index, created_at,
         content_hash, link, artifacts ON snapshot

@@ -1,0 +1,65 @@
+//! The file as its operator sees it.
+
+use rusqlite::TransactionBehavior;
+
+use super::{Store, StoreError};
+
+/// How much is in the file.
+#[derive(Debug)]
+pub(in crate::recorder) struct Figures {
+    pub(in crate::recorder) snapshots: i64,
+    /// Those that are not archived.
+    pub(in crate::recorder) environments: i64,
+    pub(in crate::recorder) bytes: i64,
+    /// Organization, name and time (seconds since the Unix epoch) of each environment that is not
+    /// archived and was reported.
+    pub(in crate::recorder) last_reports: Vec<(String, String, f64)>,
+}
+
+/// About as much as a report of two hundred artifacts takes.
+const ROOM: u32 = 64 << 10;
+
+impl Store {
+    /// How much is in the file.
+    pub(in crate::recorder) async fn figures(&self) -> Result<Figures, StoreError> {
+        self.read("read the file's figures".to_owned(), |connection| {
+            let transaction = connection.transaction()?;
+            // Ids are without gaps: a count would read all of an index.
+            let (snapshots, environments, bytes) = transaction
+                .prepare_cached(
+                    "SELECT (SELECT coalesce(max(id), 0) FROM snapshot),
+                            (SELECT count(*) FROM environment WHERE archived_at IS NULL),
+                            page_count * page_size
+                     FROM pragma_page_count, pragma_page_size",
+                )?
+                .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let last_reports = transaction
+                .prepare_cached(
+                    "SELECT org, name, last_reported_at FROM environment
+                     WHERE archived_at IS NULL AND last_reported_at IS NOT NULL",
+                )?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(Figures { snapshots, environments, bytes, last_reports })
+        })
+        .await
+    }
+
+    /// Does what a report does, and leaves nothing of it: reads, and writes as much.
+    pub(in crate::recorder) async fn probe(&self) -> Result<(), StoreError> {
+        self.read("read the snapshot file".to_owned(), |connection| {
+            connection.prepare_cached("SELECT count(*) FROM probe")?.query_row([], |_| Ok(()))
+        })
+        .await?;
+        self.write("write to the snapshot file".to_owned(), |connection, _| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction
+                .prepare_cached("INSERT INTO probe (room) VALUES (zeroblob(?))")?
+                .execute([ROOM])?;
+            transaction.prepare_cached("DELETE FROM probe")?.execute([])?;
+            transaction.commit()
+        })
+        .await
+    }
+}

@@ -1,0 +1,167 @@
+//! What the recorder's operator sees of it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use envsnap::recorder::{Access, Store};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::server::{Recorder, digest, task};
+
+/// Tokens that read everything, and everything of one organization.
+fn guarded() -> Access {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write!(file, "ro0t org=* write\nre4der org=acme read\n").unwrap();
+    Access::from_token_file(file.path()).unwrap()
+}
+
+#[tokio::test]
+async fn a_recorder_is_ready_while_its_file_can_be_read_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = Store::open(&folder.path().join("snapshots.db")).unwrap().with_room_for(1).unwrap();
+    let recorder = Recorder::with(full.clone(), guarded()).await;
+    let ready = async || recorder.send(Method::GET, "/ready", None, "").await;
+    let answer = ready().await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.message().contains("cannot read and write"), "{answer:?}");
+
+    let _roomier = full.with_room_for(1_000).unwrap();
+    assert_eq!(ready().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn metrics_count_requests_and_reports_and_say_when_each_environment_was_last_reported() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    recorder.create("silent", None).await;
+    let report = [task(1, "web", &digest(1), 1)];
+    assert_eq!(recorder.report("env", &report).await, 201);
+    recorder.advance(60.0);
+    assert_eq!(recorder.report("env", &report).await, 200);
+    assert_eq!(recorder.report("env", &report).await, 200);
+    let refused = recorder.put("/environments/acme/other/report/ECS", r#"{"artifacts": []}"#).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    recorder.get("/no/such/path").await;
+    recorder.send(Method::from_bytes(b"BREW").unwrap(), "/api/v2/x", None, "").await;
+
+    let answer = reqwest::get(format!("{}/metrics", recorder.url)).await.unwrap();
+
+    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4");
+    let metrics = answer.text().await.unwrap();
+    let route = r#"route="/api/v2/environments/{org}/{environment}/report/ECS""#;
+    for line in [
+        &*format!(r#"envsnap_requests_total{{method="PUT",{route},status="201"}} 1"#),
+        &format!(r#"envsnap_requests_total{{method="PUT",{route},status="200"}} 2"#),
+        &format!(r#"envsnap_request_duration_seconds_count{{method="PUT",{route}}} 4"#),
+        r#"envsnap_requests_total{method="GET",route="none",status="404"} 1"#,
+        r#"envsnap_requests_total{method="other",route="none",status="404"} 1"#,
+        r#"envsnap_reports_total{outcome="created"} 1"#,
+        r#"envsnap_reports_total{outcome="unchanged"} 2"#,
+        r#"envsnap_reports_total{outcome="rejected"} 1"#,
+        r#"envsnap_reports_total{outcome="failed"} 0"#,
+        "envsnap_snapshots 1",
+        "envsnap_environments 2",
+        r#"envsnap_last_report_timestamp_seconds{environment="env",org="acme"} 1661161222.5"#,
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "no {line} in {metrics}");
+    }
+    assert!(!metrics.contains("silent"), "{metrics}");
+    let bytes = metrics.lines().find_map(|line| line.strip_prefix("envsnap_file_bytes "));
+    assert!(bytes.unwrap().parse::<u32>().unwrap() > 4096, "{metrics}");
+}
+
+#[tokio::test]
+async fn metrics_tell_of_every_organization_and_only_to_who_may_read_every_one() {
+    let recorder = Recorder::with(Store::in_memory().unwrap(), guarded()).await;
+    for (token, status) in [(None, 401), (Some("re4der"), 403), (Some("ro0t"), 200)] {
+        let mut request = reqwest::Client::new().get(format!("{}/metrics", recorder.url));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        assert_eq!(request.send().await.unwrap().status(), status, "{token:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let recorder = Recorder::start().await;
+    let address = recorder.url.trim_start_matches("http://");
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let request = "PUT /api/v2/environments/acme HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains(r#"{"message":"The request body took too long"}"#), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_a_line_a_request_and_nothing_that_is_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, "s3cret org=acme write\n").unwrap();
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--token-file"])
+        .arg(&tokens)
+        .arg("--db")
+        .arg(folder.path().join("snapshots.db"))
+        .env_clear()
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(serve.stderr.take().unwrap());
+    let mut told = String::new();
+    log.read_line(&mut told).unwrap();
+    let url = told.trim().rsplit(' ').next().unwrap();
+
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let body = json!({"name": "env", "type": "ECS", "description": "pr1vate"}).to_string();
+    let length = body.len();
+    let path = "/api/v2/environments/acme";
+    let made = client.put(format!("{url}{path}")).bearer_auth("s3cret").body(body);
+    assert_eq!(made.send().await.unwrap().status(), 201);
+    let wrong = client.get(format!("{url}{path}?api_key=h1dden")).bearer_auth("wr0ng");
+    assert_eq!(wrong.send().await.unwrap().status(), 401);
+    let kill = Command::new("kill").arg(serve.id().to_string()).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(serve.wait().unwrap().code(), Some(0));
+
+    let mut lines = String::new();
+    log.read_to_string(&mut lines).unwrap();
+    let lines: Vec<_> = lines.lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (line, parts) in [
+        (
+            lines[0],
+            [
+                "method=PUT",
+                &format!("path=\"{path}\""),
+                "status=201",
+                "milliseconds=",
+                &format!("received_bytes=\"{length}\""),
+                "sent_bytes=4",
+            ],
+        ),
+        (
+            lines[1],
+            [
+                "method=GET",
+                &format!("path=\"{path}\""),
+                "status=401",
+                "milliseconds=",
+                "sent_bytes=",
+                "INFO",
+            ],
+        ),
+    ] {
+        for part in parts {
+            assert!(line.contains(part), "no {part} in {line}");
+        }
+        for secret in ["s3cret", "wr0ng", "h1dden", "pr1vate"] {
+            assert!(!line.contains(secret), "{line}");
+        }
+    }
+}
