@@ -67,6 +67,9 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
         let more = outcome.omitted.started + outcome.omitted.exited + outcome.omitted.scaled;
         text.push_str(&omitted(more, "changes"));
     }
+    if let Some(head) = &outcome.head {
+        let _infallible = writeln!(text, "\nHead of the server's chain: {head}");
+    }
     if let Some(explanations) = &outcome.explanations {
         let _infallible = write!(text, "\n{}", self::explanations(explanations));
         text.push_str(&omitted(outcome.omitted.explanations, "containers"));

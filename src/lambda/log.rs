@@ -58,6 +58,8 @@ struct Line<'a> {
     trigger: TriggerKind,
     outcome: Verdict,
     created: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<&'a str>,
     content_hash: &'a Option<String>,
     tasks: usize,
     containers: usize,
@@ -98,6 +100,7 @@ fn line(
         trigger,
         outcome: environment.outcome,
         created: environment.created,
+        head: environment.head.as_deref(),
         content_hash: &environment.content_hash,
         tasks: environment.tasks,
         containers: environment.containers,
@@ -180,6 +183,19 @@ mod tests {
             names,
             [("Posted", &json!(1)), ("Failed", &json!(0)), ("Unresolved", &json!(2))]
         );
+    }
+
+    #[test]
+    fn the_head_that_a_server_told_is_in_the_line_as_a_witness() {
+        let mut environment = EnvironmentOutcome::of("aws-prod");
+        let line = |environment: &EnvironmentOutcome| -> Value {
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            let line = line(TriggerKind::Schedule, environment, "r-1", now);
+            serde_json::from_str(&line.unwrap()).unwrap()
+        };
+        assert!(line(&environment).get("head").is_none());
+        environment.head = Some("ab".repeat(32));
+        assert_eq!(line(&environment)["head"], "ab".repeat(32));
     }
 
     #[test]

@@ -147,6 +147,7 @@ impl Monitored {
         let reported = server.report(&EcsReport::of(&containers)).await?;
         memory.environment_seen = true;
         memory.remember_report(Some(now));
+        outcome.head = reported.head;
         if !reported.repeated {
             memory.remember(content_hash, recorded.index + u64::from(reported.created), now);
             outcome.created = reported.created;

@@ -33,6 +33,10 @@ pub struct EnvironmentOutcome {
     pub outcome: Verdict,
     /// The server made a new snapshot.
     pub created: bool,
+    /// The head of the server's chain of snapshots, where a report was answered with one: the
+    /// witness against a history that is rewritten later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
     /// Of what runs; `null` where it could not be read.
     pub content_hash: Option<String>,
     /// Tasks with a container that counts.
@@ -202,6 +206,7 @@ impl EnvironmentOutcome {
             environment: environment.to_owned(),
             outcome: Verdict::Unchanged,
             created: false,
+            head: None,
             content_hash: None,
             tasks: 0,
             containers: 0,

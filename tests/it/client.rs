@@ -75,6 +75,27 @@ async fn a_passing_fault_is_tried_again() {
 }
 
 #[tokio::test]
+async fn the_head_of_a_server_s_chain_is_taken_and_other_text_in_its_place_is_not() {
+    let head = "ab".repeat(32);
+    let cases = [
+        (Some(head.clone()), Some(head.clone())),
+        (None, None),
+        (Some(head.to_uppercase()), None),
+        (Some(head[1..].to_owned()), None),
+        (Some(format!("{head}0")), None),
+        (Some("Bearer t0k3n".to_owned()), None),
+    ];
+    for (told, taken) in cases {
+        let server = Scripted::start().await;
+        let headers: Vec<_> = told.iter().map(|head| ("x-envsnap-head", &**head)).collect();
+        server.then_with(201, &headers, "\"OK\"");
+        let client = client(&server.url);
+        let reported = client.environment("e", None).report(&nothing()).await.unwrap();
+        assert_eq!(reported.head, taken, "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_told_in_the_servers_words_and_not_repeated() {
     let cases = [
         (

@@ -151,6 +151,7 @@ async fn a_report_by_hand_is_the_function_s_own_work() {
     assert_eq!(environment["outcome"], "posted");
     assert_eq!(environment["created"], true);
     assert_eq!(environment["containers"], 5);
+    assert_eq!(environment["head"].as_str().map(str::len), Some(64));
     assert_eq!(environment["artifacts"][0]["digest_source"], "ecs");
     assert_eq!(environment["changes"]["started"].as_array().unwrap().len(), 3);
     assert_eq!(environment["error"], Value::Null);
@@ -168,6 +169,7 @@ async fn a_report_by_hand_is_the_function_s_own_work() {
             "duration_ms",
             "environment",
             "error",
+            "head",
             "outcome",
             "tasks",
             "unresolved"

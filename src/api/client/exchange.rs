@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
-use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{ApiError, EnvironmentClient};
-use crate::api::wire::ErrorBody;
+use crate::api::wire::{ErrorBody, HEAD};
 use crate::error_chain::error_chain;
 
 /// Waits of 1, 2 and 4 seconds between the attempts at one request.
@@ -40,6 +40,8 @@ const NO_SNAPSHOTS: &str = "len(snapshots) == 0";
 
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    /// Of the server's chain, where it keeps one.
+    pub(super) head: Option<String>,
     body: Vec<u8>,
     token: SecretString,
 }
@@ -136,7 +138,8 @@ impl EnvironmentClient<'_> {
         })?;
         let status = response.status();
         if status.is_success() {
-            return Ok(Answer { status, body, token });
+            let head = head(response.headers());
+            return Ok(Answer { status, head, body, token });
         }
         Err(refusal(operation, &response, &body, &token))
     }
@@ -162,6 +165,13 @@ async fn exchange(request: RequestBuilder) -> Result<(Response, Vec<u8>), NoAnsw
         body.extend_from_slice(&chunk);
     }
     Ok((response, body))
+}
+
+/// The head that a server told, and not just any text: it is written to the log.
+fn head(headers: &HeaderMap) -> Option<String> {
+    let head = headers.get(HEAD)?.to_str().ok()?;
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (head.len() == 64 && head.bytes().all(is_digit)).then(|| head.to_owned())
 }
 
 /// What an answer other than a success means.

@@ -51,13 +51,16 @@ pub enum Latest {
 }
 
 /// What a server made of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reported {
     /// It made a new snapshot.
     pub created: bool,
     /// It was asked more than once: an attempt that seemed to fail may have done the work already,
     /// so that `created` may say no where an earlier attempt made the snapshot.
     pub repeated: bool,
+    /// The head of its chain of snapshots, as 64 lowercase hexadecimal digits, where it keeps one:
+    /// who keeps it can tell later whether anything was rewritten.
+    pub head: Option<String>,
 }
 
 /// The server is on this machine.
@@ -179,6 +182,7 @@ impl EnvironmentApi for EnvironmentClient<'_> {
         Ok(Reported {
             created: answer.status == StatusCode::CREATED,
             repeated: self.calls() - before > 1,
+            head: answer.head,
         })
     }
 }
