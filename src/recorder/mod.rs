@@ -30,7 +30,8 @@ pub use chain::{Link, NotALink};
 pub use clock::Clock;
 pub use metrics::MetricsError;
 pub use store::{
-    BackedUp, NotBackedUp, NotVerified, Renamed, Store, StoreError, Verified, backup, verify,
+    BackedUp, NotBackedUp, NotVerified, Renamed, Reported, Store, StoreError, Verified, backup,
+    verify,
 };
 
 use metrics::Metrics;

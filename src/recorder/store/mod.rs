@@ -28,7 +28,7 @@ pub use error::StoreError;
 pub(super) use figures::Figures;
 use lock::Lock;
 use readers::Readers;
-pub(super) use reports::Reported;
+pub use reports::Reported;
 pub(super) use snapshots::{Found, StoredSnapshot};
 pub use verify::{NotVerified, Renamed, Verified, verify};
 

@@ -10,14 +10,16 @@ use crate::recorder::chain::{Link, Witnessed};
 use crate::recorder::record::{StoredArtifact, next_snapshot};
 
 /// What became of a report.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::recorder) enum Reported {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reported {
+    /// It is on disk.
     Recorded {
         /// It made a new snapshot.
         created: bool,
         /// The last link of the file's chain, this report's included.
         head: Link,
     },
+    /// There is none of this name, or it is archived.
     NoEnvironment,
     /// The environment is of this type, and not ECS.
     OtherType(String),
@@ -36,7 +38,10 @@ struct Latest {
 impl Store {
     /// Records what runs: a new snapshot where `report` differs from the latest; otherwise that the
     /// latest is confirmed.
-    pub(in crate::recorder) async fn report(
+    ///
+    /// # Errors
+    /// The file cannot be read or written. Then nothing of it is recorded.
+    pub async fn report(
         &self,
         org: &str,
         environment: &str,

@@ -1,0 +1,271 @@
+//! What the recorder bears: reports of 200 artifacts from 1,000 environments, and the latest of
+//! 100,000 snapshots, beside a bare SQLite insert of the same bytes with the same pragmas.
+//!
+//! `cargo bench --bench recorder`. It writes some 7 GB below `target/`, and removes them again.
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use envsnap::api::wire::{EcsReport, ReportEntry};
+use envsnap::recorder::{Access, Reported, Store, serve};
+use reqwest::{Client, StatusCode};
+use rusqlite::{Connection, params};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+const ENVIRONMENTS: usize = 1_000;
+const ARTIFACTS: u32 = 200;
+const SNAPSHOTS: usize = 100_000;
+/// Requests of each kind.
+const REQUESTS: usize = 3_000;
+/// Requests of it at once over HTTP.
+const AT_ONCE: usize = 8;
+
+#[tokio::main]
+async fn main() {
+    // `cargo test --benches` asks whether it runs, not how fast.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = folder.path().join("snapshots.db");
+    println!("{ENVIRONMENTS} environments of {ARTIFACTS} artifacts\n");
+    println!("{:<52} {:>9} {:>10} {:>10}", "", "a second", "median ms", "99 % ms");
+
+    let server = Server::start(&file).await;
+    for n in 0..ENVIRONMENTS {
+        let body = json!({"name": environment(n), "type": "ECS", "description": ""}).to_string();
+        let url = format!("{}/environments/acme", server.url);
+        let made = server.client.put(url).body(body).send().await.unwrap();
+        assert_eq!(made.status(), StatusCode::CREATED);
+    }
+    let over_http =
+        |what, version: fn(usize) -> u32, expected| server.report(what, version, expected);
+    over_http("first report, over HTTP", |_| 0, None).await;
+    over_http("unchanged report, over HTTP", |_| 0, Some(StatusCode::OK)).await;
+    // Each environment gets another version in each round.
+    let round = |n| 1 + u32::try_from(n / ENVIRONMENTS).unwrap();
+    over_http("changed report, over HTTP", round, Some(StatusCode::CREATED)).await;
+    server.stop().await;
+
+    on_the_store(&file).await;
+    let document = bare_insert(&file, folder.path());
+
+    let filled = Instant::now();
+    fill(&file, &document);
+    let filled = filled.elapsed();
+    let server = Server::start(&file).await;
+    let latest = |n| format!("snapshots/acme/{}/-1", environment(n));
+    server.read("the latest of 100,000 snapshots, over HTTP", latest).await;
+    let earlier = |n| format!("snapshots/acme/{}/{}", environment(n), 1 + n % 90);
+    server.read("an earlier one, over HTTP", earlier).await;
+    server.stop().await;
+    println!(
+        "\nThe file then is {:.1} GB; filling it took {:.0} s.",
+        f64::from(u32::try_from(std::fs::metadata(&file).unwrap().len() >> 20).unwrap()) / 1_024.0,
+        filled.as_secs_f64()
+    );
+}
+
+/// The name of an environment, in an order that jumps about.
+fn environment(n: usize) -> String {
+    format!("env-{:04}", n * 7 % ENVIRONMENTS)
+}
+
+/// What runs in every environment; in each version one artifact is another.
+fn report(version: u32) -> EcsReport {
+    let entry = |n: u32| {
+        let version = if n == 0 { version } else { 0 };
+        let name = format!("274425519734.dkr.ecr.eu-central-1.amazonaws.com/service-{n}:{version}");
+        let digest = hex::encode(Sha256::digest(&name));
+        ReportEntry {
+            task_arn: format!("arn:aws:ecs:eu-central-1:274425519734:task/app/{n:032x}"),
+            cluster_name: Some("app".to_owned()),
+            service_name: Some(format!("service-{n}")),
+            digests: BTreeMap::from([(name, digest)]),
+            creation_timestamp: 1_661_161_157,
+        }
+    };
+    EcsReport { artifacts: (0..ARTIFACTS).map(entry).collect() }
+}
+
+struct Server {
+    url: String,
+    client: Client,
+    stop: oneshot::Sender<()>,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    async fn start(file: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/api/v2", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let store = Store::open(file).unwrap();
+        let served = tokio::spawn(serve(listener, store, Access::open(), async {
+            let _stopped = stopped.await;
+        }));
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self { url, client, stop, served }
+    }
+
+    async fn stop(self) {
+        drop(self.client);
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap().unwrap();
+    }
+
+    /// Sends reports, `n` in the version that `version` gives, and prints how it went.
+    async fn report(&self, what: &str, version: fn(usize) -> u32, expected: Option<StatusCode>) {
+        let bodies: Vec<_> =
+            (0..=5).map(|version| serde_json::to_string(&report(version)).unwrap()).collect();
+        let bodies = Arc::new(bodies);
+        let (url, client) = (self.url.clone(), self.client.clone());
+        let count = if expected.is_none() { ENVIRONMENTS } else { REQUESTS };
+        at_once(what, count, move |n| {
+            let url = format!("{url}/environments/acme/{}/report/ECS", environment(n));
+            let body = bodies[version(n) as usize].clone();
+            let client = client.clone();
+            async move {
+                let status = client.put(url).body(body).send().await.unwrap().status();
+                assert_eq!(status, expected.unwrap_or(StatusCode::CREATED));
+            }
+        })
+        .await;
+    }
+
+    /// Asks for the document at each path, one after the other, and prints how it went.
+    async fn read(&self, what: &str, path: impl Fn(usize) -> String) {
+        let mut times = Vec::with_capacity(REQUESTS);
+        let begun = Instant::now();
+        for n in 0..REQUESTS {
+            let url = format!("{}/{}", self.url, path(n));
+            let asked = Instant::now();
+            let answer = self.client.get(url).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            answer.bytes().await.unwrap();
+            times.push(asked.elapsed());
+        }
+        print(what, begun.elapsed(), times);
+    }
+}
+
+/// Does `count` of `work`, several at a time.
+async fn at_once<F: Future<Output = ()> + Send>(
+    what: &str,
+    count: usize,
+    work: impl Fn(usize) -> F + Clone + Send + 'static,
+) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let begun = Instant::now();
+    let workers: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let (next, work) = (Arc::clone(&next), work.clone());
+            tokio::spawn(async move {
+                let mut times = Vec::new();
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= count {
+                        return times;
+                    }
+                    let asked = Instant::now();
+                    work(n).await;
+                    times.push(asked.elapsed());
+                }
+            })
+        })
+        .collect();
+    let mut times = Vec::with_capacity(count);
+    for worker in workers {
+        times.extend(worker.await.unwrap());
+    }
+    print(what, begun.elapsed(), times);
+}
+
+/// Reports one after the other, without HTTP.
+async fn on_the_store(file: &Path) {
+    let store = Store::open(file).unwrap();
+    let versions: Vec<_> = (0..=9).map(report).collect();
+    for (what, from, expected) in
+        [("unchanged report, on the store", 3, false), ("changed report, on the store", 4, true)]
+    {
+        let mut times = Vec::with_capacity(REQUESTS);
+        let begun = Instant::now();
+        for n in 0..REQUESTS {
+            let version = if expected { from + n / ENVIRONMENTS } else { from };
+            let report = versions[version].clone();
+            let asked = Instant::now();
+            let reported = store.report("acme", &environment(n), report).await.unwrap();
+            times.push(asked.elapsed());
+            let Reported::Recorded { created, .. } = reported else { panic!("{reported:?}") };
+            assert_eq!(created, expected);
+        }
+        print(what, begun.elapsed(), times);
+    }
+}
+
+/// Inserts a stored document again and again, each time on disk, and gives it.
+fn bare_insert(file: &Path, folder: &Path) -> String {
+    let document: String = Connection::open(file)
+        .unwrap()
+        .query_row("SELECT artifacts FROM snapshot WHERE snapshot_index = 2", [], |row| row.get(0))
+        .unwrap();
+    let bare = Connection::open(folder.join("bare.db")).unwrap();
+    for (pragma, value) in [("journal_mode", "WAL"), ("synchronous", "FULL")] {
+        bare.pragma_update(None, pragma, value).unwrap();
+    }
+    bare.execute_batch("CREATE TABLE document (id INTEGER PRIMARY KEY, text TEXT) STRICT").unwrap();
+    let mut insert = bare.prepare("INSERT INTO document (text) VALUES (?)").unwrap();
+    let mut times = Vec::with_capacity(REQUESTS);
+    let begun = Instant::now();
+    for _ in 0..REQUESTS {
+        let asked = Instant::now();
+        insert.execute([&document]).unwrap();
+        times.push(asked.elapsed());
+    }
+    let what = format!("bare SQLite insert of the same {} kB", document.len() >> 10);
+    print(&what, begun.elapsed(), times);
+    document
+}
+
+/// Gives every environment as many snapshots as there are to be: not through the recorder, whose
+/// every report is on disk before the next, and so without a chain that holds.
+fn fill(file: &Path, document: &str) {
+    let mut connection = Connection::open(file).unwrap();
+    connection.pragma_update(None, "synchronous", "OFF").unwrap();
+    let each = SNAPSHOTS / ENVIRONMENTS;
+    for index in 1..=each {
+        let transaction = connection.transaction().unwrap();
+        transaction
+            .prepare_cached(
+                "INSERT OR IGNORE INTO snapshot (environment_id, environment_name, snapshot_index,
+                     created_at, confirmed_until, content_hash, link, artifacts)
+                 SELECT id, name, ?1, ?2, ?2, '', zeroblob(32), ?3 FROM environment",
+            )
+            .unwrap()
+            .execute(params![i64::try_from(index).unwrap(), 4e9, document])
+            .unwrap();
+        transaction.commit().unwrap();
+    }
+    let count: i64 =
+        connection.query_row("SELECT count(*) FROM snapshot", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, i64::try_from(SNAPSHOTS).unwrap());
+}
+
+fn print(what: &str, took: Duration, mut times: Vec<Duration>) {
+    times.sort();
+    let milliseconds = |at: usize| times[at].as_secs_f64() * 1_000.0;
+    let count = f64::from(u32::try_from(times.len()).unwrap());
+    println!(
+        "{what:<52} {:>9.0} {:>10.2} {:>10.2}",
+        count / took.as_secs_f64(),
+        milliseconds(times.len() / 2),
+        milliseconds(times.len() * 99 / 100),
+    );
+}
