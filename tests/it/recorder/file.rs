@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use envsnap::recorder::{Access, Store};
 use reqwest::StatusCode;
+use rusqlite::Connection;
 use serde_json::json;
 
 use super::server::{Recorder, digest, task};
@@ -157,4 +158,31 @@ fn a_backup_overwrites_nothing_and_leaves_nothing_behind_where_it_fails() {
             .unwrap()
             .all(|it| { !it.unwrap().file_name().to_str().unwrap().contains("partial") })
     );
+}
+
+#[tokio::test]
+async fn an_unchanged_report_confirms_the_latest_snapshot_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = Recorder::on(&file).await;
+    recorder.create("env", Some(true)).await;
+    recorder.create("other", Some(true)).await;
+    let began = 1_661_161_162.5;
+    for (name, byte, after) in
+        [("env", 1, 60.0), ("other", 1, 60.0), ("env", 1, 60.0), ("env", 2, -30.0), ("env", 2, 0.0)]
+    {
+        recorder.report(name, &[task(1, "web", &digest(byte), 1)]).await;
+        recorder.advance(after);
+    }
+    recorder.stop().await;
+    let connection = Connection::open(&file).unwrap();
+    let mut statement =
+        connection.prepare("SELECT created_at, confirmed_until FROM snapshot ORDER BY id").unwrap();
+    let times: Vec<(f64, f64)> = statement
+        .query_map([], |row| Ok((row.get::<_, f64>(0)? - began, row.get::<_, f64>(1)? - began)))
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    // A clock that was set back takes no confirmation back.
+    assert_eq!(times, [(0.0, 120.0), (60.0, 60.0), (180.0, 180.0)]);
 }
