@@ -12,6 +12,9 @@ use super::StoreError;
 use crate::api::wire::ErrorBody;
 use crate::error_chain::error_chain;
 
+/// The most characters of a request's own text that an answer repeats.
+const LONGEST_QUOTE: usize = 100;
+
 /// Why a request is not granted.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -39,6 +42,14 @@ impl Refusal {
             StatusCode::NOT_FOUND,
             format!("Environment named '{environment}' does not exist for organization '{org}'"),
         )
+    }
+}
+
+/// Text of the request's own, short enough to repeat.
+pub(super) fn quote(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_QUOTE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -32,13 +32,24 @@ impl StoredArtifact {
         !self.started_at.is_empty()
     }
 
-    fn identity(&self) -> Identity {
+    /// It started or exited with this snapshot, or its replicas changed.
+    pub(super) fn changed(&self) -> bool {
+        self.was != self.now()
+    }
+
+    pub(super) fn identity(&self) -> Identity {
         Identity::of(&self.name, self.fingerprint)
     }
 
     fn exited(&self) -> Self {
         Self { was: self.now(), started_at: Vec::new(), ..self.clone() }
     }
+}
+
+/// Puts `artifacts` into the order in which they are shown: what runs, latest start first, then what
+/// exited. Equals stay as they are.
+pub(super) fn order(artifacts: &mut [StoredArtifact]) {
+    artifacts.sort_by_key(|artifact| Reverse(artifact.started_at.last().copied()));
 }
 
 /// The snapshot that `report` makes after `latest`, one artifact an identity, in the order of their

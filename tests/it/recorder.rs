@@ -2,12 +2,17 @@
 
 mod access;
 mod chain;
+mod comparison;
 mod crash;
 mod environments;
+mod events;
 mod file;
+mod history;
 mod hostile;
+mod naming;
 mod operations;
 mod reports;
+mod schema;
 pub(crate) mod server;
 mod snapshots;
 mod truth;

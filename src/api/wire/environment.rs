@@ -64,3 +64,29 @@ pub struct Environment {
     #[serde(default)]
     pub included_environments: Option<Vec<String>>,
 }
+
+/// The body of `PUT /environments/{org}/{env}/rename`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenameRequest {
+    /// See [`is_environment_name`].
+    pub new_name: String,
+}
+
+/// A page of an organization's environments: the answer of `GET /environments/{org}` where one is
+/// asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PagedEnvironments {
+    /// Where this page and its neighbours are.
+    #[serde(default, rename = "_links")]
+    pub links: Value,
+    /// Its number, from 1.
+    pub page: u32,
+    /// How many environments a page has at the most.
+    pub per_page: u32,
+    /// How many pages there are.
+    pub total_pages: u64,
+    /// How many environments there are on all of them.
+    pub total_count: u64,
+    /// Those on this page.
+    pub environments: Vec<Environment>,
+}

@@ -2,16 +2,22 @@
 //!
 //! Written whole and read leniently: what a reader here does not need may be missing.
 
+mod diff;
 mod environment;
+mod history;
 mod report;
 mod snapshot;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-pub use environment::{Environment, EnvironmentRequest, is_environment_name};
+pub use diff::{DiffArtifact, DiffItem, EnvironmentDiff};
+pub use environment::{
+    Environment, EnvironmentRequest, PagedEnvironments, RenameRequest, is_environment_name,
+};
+pub use history::{EnvironmentEvent, SnapshotListEntry};
 pub use report::{EcsReport, ReportEntry};
 pub use snapshot::{Annotation, EcsContext, RecordedArtifact, RecordedSnapshot};
 
@@ -30,4 +36,11 @@ pub struct ErrorBody {
     /// What is wrong with each field of the request, by the field's path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, Value>,
+}
+
+/// A field that a server may write as `null`, which says nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    field: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(field).map(Option::unwrap_or_default)
 }

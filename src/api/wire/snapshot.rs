@@ -25,6 +25,10 @@ pub struct RecordedSnapshot {
     /// When it was made.
     #[serde(default)]
     pub timestamp: f64,
+    /// The last report that found it unchanged: until then it is known that nothing else ran. Only
+    /// this project's recorder says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_until: Option<f64>,
     /// The type of its environment.
     #[serde(rename = "type")]
     pub environment_type: String,

@@ -29,7 +29,8 @@ const FIELDS: [&str; 7] = [
     // Deprecated: policies took its place. It is read and means nothing.
     "require_provenance",
 ];
-const TYPES: [&str; 9] =
+/// The types that an environment may have.
+pub(in crate::recorder) const TYPES: [&str; 9] =
     ["K8S", "ECS", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run", "logical"];
 
 impl Schema for EnvironmentChange {

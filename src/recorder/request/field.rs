@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::recorder::answer::quote;
+
 /// What is wrong with a body, by the field's path (`artifacts[0].digests`).
 #[derive(Debug, Default)]
 pub(in crate::recorder) struct Problems(BTreeMap<String, String>);
 
 /// As many as a person reads: a hostile body could hold a million.
 const MOST_PROBLEMS: usize = 100;
-/// The most characters of a request's own text that an answer repeats.
-const LONGEST_QUOTE: usize = 100;
 
 impl Problems {
     /// The first problem of a field stands.
@@ -31,14 +31,6 @@ impl Problems {
             return Ok(());
         }
         Err(self.0.into_iter().map(|(path, problem)| (path, Value::from(problem))).collect())
-    }
-}
-
-/// Text of the request's own, short enough to repeat.
-pub(super) fn quote(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_QUOTE) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

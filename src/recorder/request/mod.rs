@@ -1,8 +1,10 @@
-//! The bodies of requests: JSON of at most 10 MB that keeps to the API's schema.
+//! What requests say: bodies, JSON of at most 10 MB that keeps to the API's schema, and parameters.
 
 mod body;
 mod environment;
 mod field;
+mod query;
+mod rename;
 mod report;
 
 use axum::extract::{FromRequest, Request};
@@ -13,7 +15,8 @@ use self::field::Problems;
 use super::answer::Refusal;
 
 pub(super) use body::discard;
-pub(super) use environment::EnvironmentChange;
+pub(super) use environment::{EnvironmentChange, TYPES};
+pub(super) use query::Parameters;
 
 /// A body that breaks its schema nowhere, or a refusal that names every field that does.
 pub(super) struct Checked<T>(pub(super) T);

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::Schema;
-use super::field::{Object, Problems, quote, string, wrong_type};
+use super::field::{Object, Problems, string, wrong_type};
 use crate::api::wire::{ECS, EcsReport};
+use crate::recorder::answer::quote;
 use crate::snapshot::Fingerprint;
 
 const ENTRY: [&str; 5] =

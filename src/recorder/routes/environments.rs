@@ -1,17 +1,17 @@
-//! Making, showing and listing environments.
+//! Making, showing, listing and renaming environments, and putting them away.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
-use crate::api::wire::{Environment, is_environment_name};
-use crate::recorder::answer::Refusal;
-use crate::recorder::request::{Checked, EnvironmentChange};
-use crate::recorder::store::{Changed, Page, Store};
-
-/// As the hosted server has it, where only `page` is given.
-const USUAL_PAGE_SIZE: u32 = 15;
+use super::paging::Address;
+use crate::api::wire::{Environment, PagedEnvironments, RenameRequest, is_environment_name};
+use crate::recorder::answer::{Refusal, quote};
+use crate::recorder::request::{Checked, EnvironmentChange, Parameters, TYPES, discard};
+use crate::recorder::store::{Changed, Listing, NameChange, Sort, Store};
 
 /// `PUT /environments/{org}`
 pub(super) async fn save(
@@ -44,49 +44,93 @@ pub(super) async fn show(
     found.map(Json).ok_or_else(|| Refusal::no_environment(&org, &environment))
 }
 
-/// `GET /environments/{org}`: an array, or an object with a page of it.
+/// `GET /environments/{org}`: an array, or an object with a page of it where one is asked for.
 pub(super) async fn list(
     State(store): State<Store>,
     Path(org): Path<String>,
-    Query(parameters): Query<Vec<(String, String)>>,
-) -> Result<Json<Value>, Refusal> {
-    let page = page(&parameters)?;
-    let (environments, count) = store.environments(org.clone(), page).await?;
-    let Some(Page { number, size }) = page else { return Ok(Json(json!(environments))) };
-    let pages = count.div_ceil(size);
-    let link = |number: u32| format!("/api/v2/environments/{org}?page={number}&per_page={size}");
-    Ok(Json(json!({
-        "_links": {
-            "self": link(number),
-            "prev": (number > 1).then(|| link(number - 1)),
-            "next": (number < pages).then(|| link(number + 1)),
-        },
-        "page": number,
-        "per_page": size,
-        "total_pages": pages,
-        "total_count": count,
-        "environments": environments,
-    })))
+    address: Address,
+    mut parameters: Parameters,
+) -> Result<Response, Refusal> {
+    let paged = ["page", "per_page"].iter().any(|name| parameters.last(name).is_some());
+    let page = parameters.page(u32::MAX);
+    let listing = listing(&mut parameters);
+    parameters.check()?;
+    // No environment here has tags, or is in a space.
+    let (environments, total_count) =
+        if ["tag", "space_id"].iter().any(|name| parameters.last(name).is_some()) {
+            (Vec::new(), 0)
+        } else {
+            store.environments(org, listing, paged.then_some(page)).await?
+        };
+    if !paged {
+        return Ok(Json(environments).into_response());
+    }
+    let (number, total_pages) = (u64::from(page.number), page.count(total_count));
+    let link = |number| address.of_page(number, page.size);
+    let links = json!({
+        "self": link(number),
+        "prev": (number > 1).then(|| link(number - 1)),
+        "next": (number < total_pages).then(|| link(number + 1)),
+    });
+    let (page, per_page) = (page.number, page.size);
+    let page = PagedEnvironments { links, page, per_page, total_pages, total_count, environments };
+    Ok(Json(page).into_response())
 }
 
-/// The page that is asked for, if one is. A filter that is not known is refused: a list that
-/// ignores it would read as an answer to it.
-fn page(parameters: &[(String, String)]) -> Result<Option<Page>, Refusal> {
-    let mut page = Page { number: 1, size: USUAL_PAGE_SIZE };
-    for (name, value) in parameters {
-        let asked = match name.as_str() {
-            "page" => &mut page.number,
-            "per_page" => &mut page.size,
-            _ => {
-                return Err(Refusal::bad_request(format!(
-                    "This recorder does not support the parameter '{name}' yet; it lists all \
-                     environments, or those of a 'page' of 'per_page'"
-                )));
-            }
-        };
-        *asked = value.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
-            Refusal::bad_request(format!("'{name}' must be a number from 1, not '{value}'"))
-        })?;
+fn listing(parameters: &mut Parameters) -> Listing {
+    let types: Vec<_> = parameters.all("type").map(str::to_owned).collect();
+    if types.iter().any(|given| !TYPES.contains(&&**given)) {
+        parameters.add_problem("type", format!("must be one of {}", TYPES.join(", ")));
     }
-    Ok((!parameters.is_empty()).then_some(page))
+    let sorts = [
+        ("name", Sort::Name),
+        ("last_modified_at", Sort::LastModifiedAt),
+        ("last_changed_at", Sort::LastChangedAt),
+    ];
+    Listing {
+        name: parameters.last("name").map(str::to_owned),
+        types,
+        sort: parameters.choice("sort", &sorts).unwrap_or_default(),
+        descending: parameters
+            .choice("sort_direction", &[("asc", false), ("desc", true)])
+            .unwrap_or_default(),
+    }
+}
+
+/// `PUT /environments/{org}/{env}/rename`
+pub(super) async fn rename(
+    State(store): State<Store>,
+    Path((org, environment)): Path<(String, String)>,
+    Checked(RenameRequest { new_name }): Checked<RenameRequest>,
+) -> Result<Json<&'static str>, Refusal> {
+    if !is_environment_name(&new_name) {
+        return Err(Refusal::bad_request(format!(
+            "'{}' is an invalid name for environments. Valid names should start with an \
+             alphanumeric and only contain alphanumeric characters, '.', '-' and '_'.",
+            quote(&new_name)
+        )));
+    }
+    match store.rename(&org, &environment, new_name.clone()).await? {
+        NameChange::Done => Ok(Json("OK")),
+        NameChange::NoEnvironment => Err(Refusal::no_environment(&org, &environment)),
+        // Not 409, which says that another attempt may do it.
+        NameChange::Taken { archived } => Err(Refusal::bad_request(format!(
+            "Environment named '{new_name}' already exists for organization '{org}'{}",
+            if archived { ", and is archived" } else { "" }
+        ))),
+    }
+}
+
+/// `PUT /environments/{org}/{env}/archive`: whatever the body is.
+pub(super) async fn archive(
+    State(store): State<Store>,
+    Path((org, environment)): Path<(String, String)>,
+    body: Body,
+) -> Result<Json<&'static str>, Refusal> {
+    discard(body.into_data_stream()).await;
+    if store.archive(&org, &environment).await? {
+        Ok(Json("OK"))
+    } else {
+        Err(Refusal::no_environment(&org, &environment))
+    }
 }

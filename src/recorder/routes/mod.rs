@@ -1,7 +1,10 @@
 //! The API's calls.
 
+mod comparison;
 mod environments;
+mod history;
 mod operations;
+mod paging;
 mod snapshots;
 
 use axum::Router;
@@ -17,8 +20,13 @@ pub(super) fn api(access: Access) -> Router<Store> {
     let calls = Router::new()
         .route("/environments/{org}", put(environments::save).get(environments::list))
         .route("/environments/{org}/{environment}", get(environments::show))
+        .route("/environments/{org}/{environment}/rename", put(environments::rename))
+        .route("/environments/{org}/{environment}/archive", put(environments::archive))
+        .route("/environments/{org}/{environment}/events", get(history::events))
         .route("/environments/{org}/{environment}/report/ECS", put(snapshots::report))
+        .route("/snapshots/{org}/{environment}", get(history::snapshots))
         .route("/snapshots/{org}/{environment}/{expression}", get(snapshots::show))
+        .route("/env-diff/{org}", get(comparison::compare))
         .route_layer(from_fn_with_state(access, guard));
     Router::new().nest("/api/v2", calls)
 }

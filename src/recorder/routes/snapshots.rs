@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use crate::api::wire::{EcsReport, HEAD, RecordedSnapshot};
 use crate::recorder::answer::Refusal;
 use crate::recorder::document;
-use crate::recorder::expression::Expression;
+use crate::recorder::expression::{Expression, Snappish};
 use crate::recorder::request::Checked;
 use crate::recorder::store::{Found, Reported, Store};
 
@@ -39,15 +39,22 @@ pub(super) async fn show(
 ) -> Result<Json<RecordedSnapshot>, Refusal> {
     let expression: Expression =
         expression.parse().map_err(|error| Refusal::bad_request(format!("{error}")))?;
-    match store.snapshot(&org, &environment, expression).await? {
+    match store.snapshot(&org, &environment, expression.clone()).await? {
         Found::Snapshot(found) => Ok(Json(document::snapshot(&org, &environment, found))),
         Found::NoEnvironment => Err(Refusal::no_environment(&org, &environment)),
-        Found::NoSnapshot { index, count } => Err(Refusal::new(
-            StatusCode::NOT_FOUND,
-            format!(
-                "Org: '{org}'. Snapshot '{environment}{expression}' resolves to \
-                 '{environment}#{index}'. len(snapshots) == {count}. Indexes are 1-based"
-            ),
-        )),
+        Found::NoSnapshot { index, count } => {
+            let wanted = Snappish { environment, expression };
+            Err(no_snapshot(&org, &wanted, index, count))
+        }
     }
+}
+
+/// The refusal where `wanted` comes to an index that none of the `count` snapshots has.
+pub(super) fn no_snapshot(org: &str, wanted: &Snappish, index: i64, count: u32) -> Refusal {
+    let message = format!(
+        "Org: '{org}'. Snapshot '{wanted}' resolves to '{}#{index}'. len(snapshots) == {count}. \
+         Indexes are 1-based",
+        wanted.environment
+    );
+    Refusal::new(StatusCode::NOT_FOUND, message)
 }

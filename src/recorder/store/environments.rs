@@ -1,22 +1,12 @@
 //! Environments in the file.
 
-use rusqlite::{
-    Connection, OptionalExtension as _, Row, TransactionBehavior, named_params, params,
-};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, named_params};
 use serde_json::Map;
 
 use super::json::Json;
 use super::{Store, StoreError};
 use crate::api::wire::Environment;
 use crate::recorder::request::EnvironmentChange;
-
-/// Part of a listing.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::recorder) struct Page {
-    /// From 1.
-    pub(in crate::recorder) number: u32,
-    pub(in crate::recorder) size: u32,
-}
 
 /// What became of a change to an environment.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +16,7 @@ pub(in crate::recorder) enum Changed {
     OtherType(String),
 }
 
-const SELECT: &str = "
+pub(super) const SELECT: &str = "
     SELECT org, name, type, description, include_scaling, included_environments, policies,
            last_modified_at, last_reported_at,
            (SELECT created_at FROM snapshot WHERE environment_id = environment.id
@@ -34,7 +24,8 @@ const SELECT: &str = "
     FROM environment";
 
 impl Store {
-    /// Makes the environment, or changes what of it is given.
+    /// Makes the environment, or changes what of it is given. One that was archived is in use
+    /// again, with all that was recorded in it.
     pub(in crate::recorder) async fn put_environment(
         &self,
         org: String,
@@ -59,7 +50,8 @@ impl Store {
                      included_environments =
                          coalesce(:included_environments, included_environments),
                      policies = coalesce(:policies, policies),
-                     last_modified_at = excluded.last_modified_at",
+                     last_modified_at = excluded.last_modified_at,
+                     archived_at = NULL",
                 named_params! {
                     ":org": org,
                     ":name": change.name,
@@ -86,35 +78,11 @@ impl Store {
         let (org, name) = (org.to_owned(), name.to_owned());
         self.read(operation, move |connection| {
             connection
-                .prepare_cached(&format!("{SELECT} WHERE org = ? AND name = ?"))?
+                .prepare_cached(&format!(
+                    "{SELECT} WHERE org = ? AND name = ? AND archived_at IS NULL"
+                ))?
                 .query_row([org, name], environment)
                 .optional()
-        })
-        .await
-    }
-
-    /// The environments of `org` by name, all of them or one page, and how many there are.
-    pub(in crate::recorder) async fn environments(
-        &self,
-        org: String,
-        page: Option<Page>,
-    ) -> Result<(Vec<Environment>, u32), StoreError> {
-        let operation = format!("list the environments of organization '{org}'");
-        let (limit, offset) = page.map_or((-1, 0), |Page { number, size }| {
-            (i64::from(size), i64::from(number.saturating_sub(1)).saturating_mul(size.into()))
-        });
-        self.read(operation, move |connection| {
-            let transaction = connection.transaction()?;
-            let count = transaction.query_row(
-                "SELECT count(*) FROM environment WHERE org = ?",
-                [&org],
-                |row| row.get(0),
-            )?;
-            let environments = transaction
-                .prepare_cached(&format!("{SELECT} WHERE org = ? ORDER BY name LIMIT ? OFFSET ?"))?
-                .query_map(params![org, limit, offset], environment)?
-                .collect::<rusqlite::Result<_>>()?;
-            Ok((environments, count))
         })
         .await
     }
@@ -128,7 +96,7 @@ fn type_of(connection: &Connection, org: &str, name: &str) -> rusqlite::Result<O
         .optional()
 }
 
-fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
+pub(super) fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
     let names = |column| {
         row.get::<_, Option<Json<Vec<String>>>>(column).map(|names| names.map(|Json(names)| names))
     };

@@ -4,7 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::json::{self, Json};
-use super::{Store, StoreError};
+use super::{Store, StoreError, events};
 use crate::api::wire::{ECS, EcsReport};
 use crate::recorder::chain::{Link, Witnessed};
 use crate::recorder::record::{StoredArtifact, next_snapshot};
@@ -81,8 +81,8 @@ impl Store {
                 None => next_snapshot(&[], &report, include_scaling),
             };
             let created = new.is_some();
-            let head = if let Some(artifacts) = new {
-                let artifacts = json::text(&artifacts)?;
+            let head = if let Some(new) = new {
+                let artifacts = json::text(&new)?;
                 let snapshot = Witnessed {
                     environment_id: id,
                     org: &org,
@@ -94,6 +94,7 @@ impl Store {
                     content_hash: &content_hash,
                     artifacts: &artifacts,
                 };
+                events::count(&transaction, id, snapshot.index, &new)?;
                 append(&transaction, before, &snapshot)?
             } else {
                 if let Some(latest) = latest {

@@ -44,6 +44,19 @@ const MIGRATIONS: &[&str] = &[
     -- Always empty: what is written here, and removed again, shows that there is room to write.
     CREATE TABLE probe (room BLOB NOT NULL) STRICT;
 
+    CREATE INDEX snapshot_by_time ON snapshot (environment_id, created_at, snapshot_index);
+
+    -- Starts, exits and changes of replicas, so that a page of them is found without reading the
+    -- snapshots before it.
+    CREATE TABLE event_count (
+        environment_id INTEGER NOT NULL REFERENCES environment (id),
+        snapshot_index INTEGER NOT NULL,
+        events         INTEGER NOT NULL, -- in this snapshot and all before it
+        PRIMARY KEY (environment_id, snapshot_index)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX event_count_by_events ON event_count (environment_id, events);
+
     CREATE TRIGGER snapshot_never_changes
     BEFORE UPDATE OF id, environment_id, environment_name, snapshot_index, created_at,
         content_hash, link, artifacts ON snapshot

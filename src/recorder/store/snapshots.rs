@@ -1,10 +1,11 @@
 //! Snapshots in the file.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::json::Json;
+use super::recorded::Recorded;
 use super::{Store, StoreError};
-use crate::recorder::expression::Expression;
+use crate::recorder::expression::{Expression, Snappish, Timeline as _};
 use crate::recorder::record::StoredArtifact;
 
 /// A snapshot as it is in the file. Times are in seconds since the Unix epoch.
@@ -12,6 +13,8 @@ use crate::recorder::record::StoredArtifact;
 pub(in crate::recorder) struct StoredSnapshot {
     pub(in crate::recorder) index: u32,
     pub(in crate::recorder) created_at: f64,
+    /// The last report that found it unchanged.
+    pub(in crate::recorder) confirmed_until: f64,
     /// When the one after it was recorded; `None` for the latest.
     pub(in crate::recorder) next_created_at: Option<f64>,
     /// The type of its environment.
@@ -40,47 +43,64 @@ impl Store {
         environment: &str,
         expression: Expression,
     ) -> Result<Found, StoreError> {
-        let operation =
-            format!("read snapshot '{environment}{expression}' of organization '{org}'");
-        let (org, environment) = (org.to_owned(), environment.to_owned());
+        let wanted = Snappish { environment: environment.to_owned(), expression };
+        let [found] = self.snapshots(org, [wanted]).await?;
+        Ok(found)
+    }
+
+    /// Several snapshots as they are at one moment, in the order in which they are asked for.
+    pub(in crate::recorder) async fn snapshots<const N: usize>(
+        &self,
+        org: &str,
+        wanted: [Snappish; N],
+    ) -> Result<[Found; N], StoreError> {
+        let names: Vec<_> = wanted.iter().map(|it| format!("'{it}'")).collect();
+        let operation = format!("read snapshot {} of organization '{org}'", names.join(" and "));
+        let org = org.to_owned();
+        let now = self.clock.now();
         self.read(operation, move |connection| {
             let transaction = connection.transaction()?;
-            let found = transaction
-                .prepare_cached(
-                    "SELECT id, type, (SELECT coalesce(max(snapshot_index), 0) FROM snapshot
-                                       WHERE environment_id = environment.id)
-                     FROM environment WHERE org = ? AND name = ?",
-                )?
-                .query_row([org, environment], |row| {
-                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?))
-                })
-                .optional()?;
-            let Some((id, environment_type, count)) = found else {
-                return Ok(Found::NoEnvironment);
-            };
-            let resolved = expression.resolve(count);
-            let no_snapshot = Found::NoSnapshot { index: resolved, count };
-            let Some(index) = u32::try_from(resolved).ok().filter(|it| (1..=count).contains(it))
-            else {
-                return Ok(no_snapshot);
-            };
-            let (created_at, next_created_at, Json(artifacts)) = transaction
-                .prepare_cached(
-                    "SELECT created_at, artifacts,
-                            (SELECT created_at FROM snapshot AS next
-                             WHERE next.environment_id = snapshot.environment_id
-                               AND next.snapshot_index = snapshot.snapshot_index + 1)
-                     FROM snapshot WHERE environment_id = ? AND snapshot_index = ?",
-                )?
-                .query_row(params![id, index], |row| Ok((row.get(0)?, row.get(2)?, row.get(1)?)))?;
-            Ok(Found::Snapshot(StoredSnapshot {
-                index,
-                created_at,
-                next_created_at,
-                environment_type,
-                artifacts,
-            }))
+            let mut found = wanted.each_ref().map(|_| Found::NoEnvironment);
+            for (found, wanted) in found.iter_mut().zip(&wanted) {
+                if let Some(recorded) =
+                    Recorded::find(&transaction, now, &org, &wanted.environment)?
+                {
+                    *found = find(&transaction, recorded, &wanted.expression)?;
+                }
+            }
+            Ok(found)
         })
         .await
     }
+}
+
+fn find(
+    connection: &Connection,
+    recorded: Recorded<'_>,
+    expression: &Expression,
+) -> rusqlite::Result<Found> {
+    let (resolved, count) = (expression.resolve(&recorded)?, recorded.count());
+    let Some(index) = u32::try_from(resolved).ok().filter(|it| (1..=count).contains(it)) else {
+        return Ok(Found::NoSnapshot { index: resolved, count });
+    };
+    let (created_at, confirmed_until, next_created_at, Json(artifacts)) = connection
+        .prepare_cached(
+            "SELECT created_at, confirmed_until,
+                    (SELECT created_at FROM snapshot AS next
+                     WHERE next.environment_id = snapshot.environment_id
+                       AND next.snapshot_index = snapshot.snapshot_index + 1),
+                    artifacts
+             FROM snapshot WHERE environment_id = ? AND snapshot_index = ?",
+        )?
+        .query_row(params![recorded.environment_id, index], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+    Ok(Found::Snapshot(StoredSnapshot {
+        index,
+        created_at,
+        confirmed_until,
+        next_created_at,
+        environment_type: recorded.environment_type,
+        artifacts,
+    }))
 }

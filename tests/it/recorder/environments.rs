@@ -1,16 +1,16 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::server::Recorder;
+use super::schema;
+use super::server::{Recorder, digest, task};
 
 #[tokio::test]
 async fn an_environment_is_shown_as_the_api_documents() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", Some(true)).await;
     let answer = recorder.get("/environments/acme/aws-prod").await;
-    assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(
-        answer.body,
+        answer.documented("GetEnvironmentResponse"),
         json!({
             "org": "acme", "name": "aws-prod", "type": "ECS", "description": "d",
             "last_modified_at": 1_661_161_162.5, "last_reported_at": null,
@@ -110,10 +110,96 @@ async fn environments_are_listed_by_name_whole_or_in_pages() {
             assert_eq!(page["_links"][link], json!(expected), "{query}");
         }
     }
-    for query in ["page=0", "per_page=0", "page=x", "page=-1", "page=4294967296", "name=a"] {
+    for query in ["page=0", "per_page=0", "page=x", "page=-1", "page=4294967296", "page="] {
         let refused = recorder.get(&format!("/environments/acme?{query}")).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_list_holds_the_environments_that_are_meant_in_the_order_that_is_asked_for() {
+    let recorder = Recorder::start().await;
+    for (name, kind) in
+        [("Prod-eu", "ECS"), ("prod-us", "ECS"), ("staging", "K8S"), ("beta", "lambda")]
+    {
+        let body = json!({"name": name, "type": kind, "description": ""}).to_string();
+        recorder.put("/environments/acme", body).await;
+        recorder.advance(1.0);
+    }
+    recorder.report("prod-us", &[task(1, "web", &digest(1), 10)]).await;
+    recorder.advance(1.0);
+    recorder.report("Prod-eu", &[task(1, "web", &digest(1), 10)]).await;
+    recorder.advance(1.0);
+    recorder.report("prod-us", &[task(1, "web", &digest(1), 10)]).await;
+
+    let all = "Prod-eu beta prod-us staging";
+    let cases = [
+        ("", all),
+        ("?", all),
+        ("?name=", all),
+        ("?name=PROD", "Prod-eu prod-us"),
+        ("?name=prod-e", "Prod-eu"),
+        ("?name=%25", ""),
+        ("?name=_", ""),
+        ("?name=nowhere", ""),
+        ("?type=ECS", "Prod-eu prod-us"),
+        ("?type=K8S&type=lambda", "beta staging"),
+        ("?type=S3", ""),
+        ("?name=a&type=K8S", "staging"),
+        ("?tag=team", ""),
+        ("?tag=team:x&name=prod", ""),
+        ("?space_id=1", ""),
+        ("?sort=name", all),
+        ("?sort=name&sort_direction=desc", "staging prod-us beta Prod-eu"),
+        ("?sort_direction=desc", "staging prod-us beta Prod-eu"),
+        ("?sort=last_modified_at", "staging beta Prod-eu prod-us"),
+        ("?sort=last_modified_at&sort_direction=desc", "prod-us Prod-eu beta staging"),
+        // What never changed comes last.
+        ("?sort=last_changed_at", "prod-us Prod-eu beta staging"),
+        ("?sort=last_changed_at&sort_direction=desc", "Prod-eu prod-us beta staging"),
+        ("?unknown=1", all),
+    ];
+    for (query, expected) in cases {
+        let list = recorder.get(&format!("/environments/acme{query}")).await;
+        assert_eq!(list.status, StatusCode::OK, "{query} {list:?}");
+        let names: Vec<_> = list.body.as_array().unwrap().iter().map(|it| &it["name"]).collect();
+        let expected: Vec<_> = expected.split_whitespace().collect();
+        assert_eq!(names, expected, "{query}");
+        for environment in list.body.as_array().unwrap() {
+            schema::check("GetEnvironmentResponse", environment);
+        }
+    }
+
+    let page = recorder.get("/environments/acme?name=prod&page=1&per_page=1&type=ECS").await.body;
+    assert_eq!((&page["total_count"], &page["total_pages"]), (&json!(2), &json!(2)));
+    let next = page["_links"]["next"].as_str().unwrap().strip_prefix("/api/v2").unwrap();
+    let next = recorder.get(next).await.body;
+    assert_eq!((&next["page"], &next["total_count"]), (&json!(2), &json!(2)));
+    assert_eq!(next["environments"][0]["name"], "prod-us");
+    let none = recorder.get("/environments/acme?page=1&tag=x").await.body;
+    assert_eq!((&none["total_count"], &none["environments"]), (&json!(0), &json!([])));
+}
+
+#[tokio::test]
+async fn a_filter_that_means_nothing_is_refused_by_name() {
+    let recorder = Recorder::start().await;
+    for (query, field, said) in [
+        ("type=ecs", "type", "must be one of K8S, ECS, S3"),
+        ("type=ECS&type=x", "type", "must be one of"),
+        ("sort=type", "sort", "must be one of name, last_modified_at, last_changed_at"),
+        ("sort_direction=up", "sort_direction", "must be one of asc, desc, not 'up'"),
+        ("page=0", "page", "must be a whole number from 1"),
+        ("per_page=1.5", "per_page", "not '1.5'"),
+    ] {
+        let refused = recorder.get(&format!("/environments/acme?{query}")).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(refused.message(), "Input payload validation failed");
+        let problem = refused.body["errors"][field].as_str().unwrap();
+        assert!(problem.contains(said), "{query}: {problem}");
+    }
+    let refused = recorder.get("/environments/acme?page=x&sort=x&type=x").await;
+    let fields: Vec<_> = refused.body["errors"].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["page", "sort", "type"]);
 }
 
 #[tokio::test]
@@ -124,12 +210,23 @@ async fn what_is_not_there_and_not_allowed_is_said_in_json() {
         (Method::GET, "/", 404),
         (Method::GET, "/api/v2", 404),
         (Method::GET, "/api/v2/flows/acme", 404),
-        (Method::PUT, "/api/v2/environments/acme/aws-prod/archive", 404),
-        (Method::GET, "/api/v2/snapshots/acme/aws-prod", 404),
+        (Method::PUT, "/api/v2/environments/acme/aws-prod/unarchive", 404),
+        (Method::GET, "/api/v2/environments/acme/aws-prod/events/1", 404),
+        (Method::GET, "/api/v2/snapshots/acme", 404),
+        (Method::GET, "/api/v2/snapshots/acme/aws-prod/1/2", 404),
+        (Method::GET, "/api/v2/env-diff", 404),
+        (Method::GET, "/api/v2/environments/acme/aws-prod/archive", 405),
+        (Method::POST, "/api/v2/environments/acme/aws-prod/rename", 405),
+        (Method::PUT, "/api/v2/environments/acme/aws-prod/events", 405),
+        (Method::PUT, "/api/v2/snapshots/acme/aws-prod", 405),
+        (Method::PUT, "/api/v2/env-diff/acme", 405),
         (Method::DELETE, "/api/v2/environments/acme", 405),
         (Method::POST, "/api/v2/environments/acme/aws-prod/report/ECS", 405),
         (Method::GET, "/api/v2/environments/acme/%ff", 400),
         (Method::GET, "/api/v2/environments/%ff", 400),
+        (Method::GET, "/api/v2/snapshots/acme/%ff", 400),
+        (Method::GET, "/api/v2/snapshots/acme/aws-prod/%ff", 400),
+        (Method::GET, "/api/v2/env-diff/%ff?snappish1=a&snappish2=b", 400),
     ];
     for (method, path, status) in cases {
         let answer = recorder.send(method, path, None, "").await;

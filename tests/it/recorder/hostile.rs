@@ -1,5 +1,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::server::{Recorder, digest, task};
 
@@ -106,4 +108,75 @@ async fn names_come_back_as_they_were_given() {
     given.sort();
     shown.sort();
     assert_eq!(shown, given);
+}
+
+#[tokio::test]
+async fn no_address_is_too_strange_to_answer() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    recorder.report("env", &[task(1, "web", &digest(1), 1)]).await;
+    let long = |text: &str| text.repeat(60_000 / text.len());
+    for (path, status) in [
+        (format!("/snapshots/acme/env/{}1", long("0")), 200),
+        (format!("/snapshots/acme/env/{}", long("9")), 400),
+        (format!("/snapshots/acme/env/{}", long("~")), 400),
+        (format!("/snapshots/acme/env/@%7B{}.hours.ago%7D", long("9")), 400),
+        ("/snapshots/acme/env/@%7B4294967295.months.ago%7D".to_owned(), 404),
+        ("/snapshots/acme/env/@%7B4294967295.weeks.ago%7D".to_owned(), 404),
+        ("/snapshots/acme/env/@%7B-9999-01-01T00:00:00%7D".to_owned(), 400),
+        ("/snapshots/acme/env/@%7B9999-12-31T23:59:59%7D".to_owned(), 400),
+        (format!("/snapshots/acme/{}", long("x")), 404),
+        ("/snapshots/acme/%00".to_owned(), 404),
+        ("/snapshots/acme/..%2f..%2fenv".to_owned(), 404),
+        ("/environments/acme/%3Cscript%3E".to_owned(), 404),
+        (long("/a"), 404),
+        (long("/%2f"), 404),
+        (format!("/environments/acme?{}", long("type=ECS&")), 200),
+        (format!("/environments/acme?{}", long("type=x&")), 400),
+        (format!("/environments/acme?name={}", long("%25")), 200),
+        (format!("/environments/acme?page={}", long("1")), 400),
+        (format!("/environments/acme?{}page=1", long("a&")), 200),
+        (format!("/environments/acme?page=1&x={}", long("%22%3E")), 200),
+        ("/environments/acme?name=%ff%00&page=1".to_owned(), 200),
+        ("/environments/acme?&&=&==&page".to_owned(), 400),
+        (format!("/snapshots/acme/env?interval={}", long("..")), 400),
+        (format!("/snapshots/acme/env?interval=1..{}", long("9")), 400),
+        ("/snapshots/acme/env?page=4294967295&per_page=10000&reverse=true".to_owned(), 200),
+        ("/snapshots/acme/env?interval=-9223372036854775808..9223372036854775807".to_owned(), 200),
+        ("/environments/acme/env/events?page=4294967295&per_page=100".to_owned(), 200),
+        ("/environments/acme/env/events?start_ts=-1e308&end_ts=1e308".to_owned(), 200),
+        ("/environments/acme/env/events?start=4294967295weeks".to_owned(), 200),
+        (format!("/environments/acme/env/events?start={}", long("9")), 400),
+        (format!("/environments/acme/env/events?{}per_page=1", long("x=y&")), 200),
+        (format!("/env-diff/acme?snappish1=env&snappish2={}", long("x")), 404),
+        (format!("/env-diff/acme?snappish1=env&snappish2={}", long("%23")), 400),
+    ] {
+        let answer = recorder.get(&path).await;
+        let shown = &path[..path.len().min(80)];
+        assert_eq!(answer.status.as_u16(), status, "{shown} {:.200}", answer.message());
+        // Names come back whole, in the server's words, and so do parameters in the links of pages.
+        let most = if status == 400 { 1_000 } else { 4 * path.len() + 1_000 };
+        assert!(answer.body.to_string().len() < most, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_a_megabyte_is_refused_and_nobody_else_waits() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    let address = recorder.url.trim_start_matches("http://");
+    for target in [
+        format!("/api/v2/environments/acme?name={}", "x".repeat(1_000_000)),
+        format!("/api/v2{}", "/a".repeat(500_000)),
+    ] {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        // What it does not want, it may not read to the end.
+        let _refused = connection.write_all(request.as_bytes()).await;
+        let mut answer = [0; 10];
+        if connection.read_exact(&mut answer).await.is_ok() {
+            assert_eq!(&answer, b"HTTP/1.1 4");
+        }
+        assert_eq!(recorder.get("/environments/acme/env").await.status, StatusCode::OK);
+    }
 }

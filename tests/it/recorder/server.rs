@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use envsnap::api::wire::RecordedSnapshot;
 use envsnap::recorder::{Access, Clock, Store, serve};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use super::schema;
 
 pub(crate) struct Recorder {
     pub(crate) url: String,
@@ -24,6 +27,7 @@ pub(crate) struct Recorder {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     /// Of the file's chain.
     pub(crate) head: Option<String>,
     pub(crate) body: Value,
@@ -32,6 +36,13 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap_or_default()
+    }
+
+    /// The body of a success, which keeps to a schema of the API's own description.
+    pub(crate) fn documented(self, schema: &str) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{self:?}");
+        schema::check(schema, &self.body);
+        self.body
     }
 }
 
@@ -86,12 +97,11 @@ impl Recorder {
             request = request.bearer_auth(token);
         }
         let response = request.send().await.unwrap();
-        let status = response.status();
-        let kind = response.headers().get("content-type").cloned();
-        assert_eq!(kind.unwrap(), "application/json", "{path} {status}");
-        let head = response.headers().get("x-envsnap-head");
+        let (status, headers) = (response.status(), response.headers().clone());
+        assert_eq!(headers["content-type"], "application/json", "{path} {status}");
+        let head = headers.get("x-envsnap-head");
         let head = head.map(|head| head.to_str().unwrap().to_owned());
-        Answer { status, head, body: response.json().await.unwrap() }
+        Answer { status, headers, head, body: response.json().await.unwrap() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

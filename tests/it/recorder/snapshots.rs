@@ -4,7 +4,7 @@ use serde_json::json;
 use super::server::{Recorder, digest, task};
 
 #[tokio::test]
-async fn a_snapshot_is_found_by_every_expression_that_counts() {
+async fn a_snapshot_is_found_by_every_expression() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     for byte in 1..=3 {
@@ -24,17 +24,75 @@ async fn a_snapshot_is_found_by_every_expression_that_counts() {
         ("%7E1", 2),
         ("1", 1),
         ("~2", 1),
+        ("@%7Bnow%7D", 3),
+        ("@{now}", 3),
+        // Made at 09:39:22.5, 09:40:22.5 and 09:41:22.5, asked for a minute later.
+        ("@%7B2022-08-22T09:39:23%7D", 1),
+        ("@{2022-08-22T09:40:22}", 1),
+        ("@{2022-08-22T09:40:23}", 2),
+        ("@{2030-01-01T00:00:00}", 3),
     ];
     for (expression, index) in cases {
         let answer = recorder.get(&format!("/snapshots/acme/aws-prod/{expression}")).await;
-        assert_eq!(answer.status, StatusCode::OK, "{expression}");
-        assert_eq!(answer.body["index"], json!(index), "{expression}");
+        let snapshot = answer.documented("GetSnapshotResponse");
+        assert_eq!(snapshot["index"], json!(index), "{expression}");
         let made_at = |index: u32| 1_661_161_102.5 + f64::from(index) * 60.0;
-        assert_eq!(answer.body["timestamp"], json!(made_at(index)));
+        assert_eq!(snapshot["timestamp"], json!(made_at(index)));
         let next = (index < 3).then(|| made_at(index + 1));
-        assert_eq!(answer.body["next_snapshot_timestamp"], json!(next), "{expression}");
-        assert_eq!(answer.body["is_latest"], json!(index == 3), "{expression}");
+        assert_eq!(snapshot["next_snapshot_timestamp"], json!(next), "{expression}");
+        assert_eq!(snapshot["is_latest"], json!(index == 3), "{expression}");
     }
+}
+
+#[tokio::test]
+async fn a_snapshot_is_found_by_how_long_ago_it_was_the_latest() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    // Made 100 days, 10 days, 26 hours, 90 minutes and 30 minutes before the question.
+    let hours: [f64; 5] = [2400.0, 240.0, 26.0, 1.5, 0.5];
+    for (made, hour) in (1..).zip(hours) {
+        let next = hours.get(usize::from(made)).copied().unwrap_or(0.0);
+        recorder.report("env", &[task(1, "web", &digest(made), 10)]).await;
+        recorder.advance((hour - next) * 3600.0);
+    }
+    for (expression, index) in [
+        ("@{1.hour.ago}", 4),
+        ("@{2.hours.ago}", 3),
+        ("@{1.day.ago}", 3),
+        ("@{2.days.ago}", 2),
+        ("@{1.week.ago}", 2),
+        ("@{2.weeks.ago}", 1),
+        ("@{1.month.ago}", 1),
+        ("@{3.months.ago}", 1),
+    ] {
+        let found = recorder.get(&format!("/snapshots/acme/env/{expression}")).await;
+        assert_eq!(found.body["index"], json!(index), "{expression}");
+    }
+    let too_early = recorder.get("/snapshots/acme/env/@{4.months.ago}").await;
+    assert_eq!(too_early.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        too_early.message(),
+        "Org: 'acme'. Snapshot 'env@{4.months.ago}' resolves to 'env#0'. len(snapshots) == 5. \
+         Indexes are 1-based"
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_says_until_when_it_was_confirmed() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    let confirmed = async |index: u32| {
+        let shown = recorder.get(&format!("/snapshots/acme/env/{index}")).await;
+        shown.body["confirmed_until"].as_f64().unwrap() - 1_661_161_162.5
+    };
+    recorder.report("env", &[task(1, "web", &digest(1), 10)]).await;
+    assert!(confirmed(1).await.abs() < 1e-6);
+    recorder.advance(60.0);
+    recorder.report("env", &[task(1, "web", &digest(1), 10)]).await;
+    recorder.advance(600.0);
+    recorder.report("env", &[task(1, "web", &digest(2), 10)]).await;
+    assert!((confirmed(1).await - 60.0).abs() < 1e-6);
+    assert!((confirmed(2).await - 660.0).abs() < 1e-6);
 }
 
 #[tokio::test]
@@ -72,8 +130,8 @@ async fn an_expression_that_counts_nothing_is_refused() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for (expression, said) in [
-        ("@%7Bnow%7D", "does not support snapshots by time yet"),
-        ("@%7B2.hours.ago%7D", "does not support snapshots by time yet"),
+        ("@%7Byesterday%7D", "'@{yesterday}' is not a snapshot expression"),
+        ("@%7B2023-10-02T12:00:00+02:00%7D", "is not a snapshot expression"),
         ("latest", "'latest' is not a snapshot expression"),
         ("1.5", "N or #N"),
     ] {

@@ -1,24 +1,25 @@
 //! A stored snapshot, in the API's form.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::record::StoredArtifact;
-use super::store::StoredSnapshot;
 use crate::api::wire::{Annotation, RecordedArtifact, RecordedSnapshot};
+use crate::recorder::record::{StoredArtifact, order};
+use crate::recorder::store::StoredSnapshot;
 
 /// The answer to who asks for `snapshot`: what runs, latest start first, then what exited.
 ///
 /// Nothing is known of compliance, so no artifact is judged and the whole is not compliant (a
 /// client cannot read a snapshot that is neither).
-pub(super) fn snapshot(org: &str, environment: &str, snapshot: StoredSnapshot) -> RecordedSnapshot {
-    // Relative to the recorder's own address, which a proxy may hide from it.
-    let html_url = format!("/{org}/environments/{environment}/snapshots/{}", snapshot.index);
+pub(in crate::recorder) fn snapshot(
+    org: &str,
+    environment: &str,
+    snapshot: StoredSnapshot,
+) -> RecordedSnapshot {
+    let html_url = html_url(org, environment, snapshot.index);
     let mut artifacts = snapshot.artifacts;
-    // The sort is stable: equal starts stay in the order of fingerprints, and so does what exited.
-    artifacts.sort_by_key(|artifact| Reverse(artifact.started_at.last().copied()));
+    order(&mut artifacts);
     let running = artifacts.iter().filter(|artifact| artifact.runs()).count() as u64;
     RecordedSnapshot {
         index: u64::from(snapshot.index),
@@ -30,12 +31,18 @@ pub(super) fn snapshot(org: &str, environment: &str, snapshot: StoredSnapshot) -
             ("null".to_owned(), running),
         ]),
         timestamp: snapshot.created_at,
+        confirmed_until: Some(snapshot.confirmed_until),
         environment_type: snapshot.environment_type,
         compliant: false,
         artifacts: artifacts.into_iter().map(|stored| artifact(&html_url, stored)).collect(),
         html_url,
         applied_policies: Vec::new(),
     }
+}
+
+/// Relative to the recorder's own address, which a proxy may hide from it.
+pub(super) fn html_url(org: &str, environment: &str, index: u32) -> String {
+    format!("/{org}/environments/{environment}/snapshots/{index}")
 }
 
 fn artifact(html_url: &str, stored: StoredArtifact) -> RecordedArtifact {
@@ -61,7 +68,7 @@ fn artifact(html_url: &str, stored: StoredArtifact) -> RecordedArtifact {
     }
 }
 
-fn annotation(was: u64, now: u64) -> Annotation {
+pub(super) fn annotation(was: u64, now: u64) -> Annotation {
     let change = match (was, now) {
         (0, _) => "started-unknown",
         (_, 0) => "exited",
@@ -95,6 +102,7 @@ mod tests {
         let stored = StoredSnapshot {
             index: 65,
             created_at: 1_661_161_162.48,
+            confirmed_until: 1_661_161_222.5,
             next_created_at: None,
             environment_type: "ECS".to_owned(),
             artifacts,
@@ -121,7 +129,7 @@ mod tests {
             serde_json::json!({
                 "index": 65, "is_latest": true, "next_snapshot_timestamp": null,
                 "artifact_compliance_count": {"true": 0, "false": 0, "null": 2},
-                "timestamp": 1_661_161_162.48, "type": "ECS", "compliant": false,
+                "timestamp": 1_661_161_162.48, "confirmed_until": 1_661_161_222.5, "type": "ECS", "compliant": false,
                 "html_url": "/acme/environments/aws-prod/snapshots/65", "applied_policies": [],
                 "artifacts": [
                     artifact("web:171", &"ab".repeat(32), &[1, 2, 4],

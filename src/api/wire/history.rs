@@ -1,0 +1,96 @@
+//! The history of an environment.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::or_default;
+
+/// How long a snapshot was the latest: an element of the answer of `GET /snapshots/{org}/{env}`.
+/// Times are in seconds since the Unix epoch, with fractions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotListEntry {
+    /// Its place among the environment's snapshots, from 1.
+    pub index: u64,
+    /// When it was made.
+    pub from: f64,
+    /// When the next one was made; 0 for the latest.
+    pub to: f64,
+    /// Whether all that ran was compliant.
+    #[serde(default)]
+    pub compliant: bool,
+    /// Seconds from one to the other, or until the question for the latest.
+    #[serde(default)]
+    pub duration: f64,
+    /// The last report that found it unchanged: until then it is known that nothing else ran. Only
+    /// this project's recorder says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_until: Option<f64>,
+}
+
+/// What a snapshot changed of one artifact: an element of the answer of
+/// `GET /environments/{org}/{env}/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentEvent {
+    /// The environment's name.
+    #[serde(default, deserialize_with = "or_default")]
+    pub environment_name: String,
+    /// The snapshot's place among the environment's, from 1.
+    #[serde(default, deserialize_with = "or_default")]
+    pub snapshot_index: u64,
+    /// The artifact's label.
+    #[serde(default, deserialize_with = "or_default")]
+    pub artifact_name: String,
+    /// Its fingerprint, or `""` where it is unknown.
+    #[serde(default, deserialize_with = "or_default")]
+    pub sha256: String,
+    /// `1 instance started running (from 0 to 1)`.
+    #[serde(default, deserialize_with = "or_default")]
+    pub description: String,
+    /// When the snapshot was made, in seconds since the Unix epoch, with fractions.
+    #[serde(default, deserialize_with = "or_default")]
+    pub reported_at: f64,
+    /// The flow that built it, or `""`; `flows` has all of them.
+    #[serde(default, deserialize_with = "or_default")]
+    pub pipeline: String,
+    /// Deployments that announced it.
+    #[serde(default, deserialize_with = "or_default")]
+    pub deployments: Vec<Value>,
+    /// One entry a flow that it was reported to.
+    #[serde(default, deserialize_with = "or_default")]
+    pub flows: Vec<Value>,
+    /// `null` without provenance.
+    #[serde(default)]
+    pub artifact_compliance: Option<bool>,
+    /// Whether all that ran was compliant.
+    #[serde(default)]
+    pub snapshot_compliance: Option<bool>,
+    /// As of [`Annotation`](super::Annotation).
+    #[serde(rename = "type")]
+    pub change: String,
+    /// Where a person can look at what changed in the source.
+    #[serde(default)]
+    pub code_diff: Option<String>,
+    /// Where the snapshot and the artifact are.
+    #[serde(default, rename = "_links")]
+    pub links: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_of_which_a_server_says_little_is_read() {
+        let event: EnvironmentEvent = serde_json::from_value(json!({
+            "environment_name": "aws-prod", "snapshot_index": 66, "artifact_name": "web:1",
+            "sha256": null, "description": "1 instance changed", "reported_at": 1_661_161_157,
+            "pipeline": null, "deployments": null, "flows": null, "type": "updated-provenance",
+            "_links": null,
+        }))
+        .unwrap();
+        assert_eq!((event.snapshot_index, &*event.pipeline), (66, ""));
+        assert!(event.flows.is_empty());
+    }
+}

@@ -1,0 +1,225 @@
+//! Snapshots from one to another.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use super::{Expression, Moment, Timeline};
+use crate::recorder::answer::quote;
+
+/// Snapshots from one to another, both included.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::recorder) struct Interval {
+    pub(in crate::recorder) from: Bound,
+    pub(in crate::recorder) to: Bound,
+}
+
+/// Where an interval begins or ends.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::recorder) enum Bound {
+    Snapshot(Expression),
+    /// What was recorded from then on, or until then.
+    Time(Moment),
+}
+
+/// The text is no interval, or no end of one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::recorder) enum NotAnInterval {
+    #[error(
+        "'{0}' is not an interval. Use A..B, where A and B each are N (counted from 1), ~N (N \
+         behind the latest) or NOW, and NOW may be left out"
+    )]
+    Malformed(String),
+    #[error(
+        "'{0}' is neither a snapshot (N, counted from 1, negative from the end) nor a time (NOW, \
+         1hour, 2days, 30mins, or seconds since 1970)"
+    )]
+    MalformedBound(String),
+}
+
+/// A whole number from this on is a time, in seconds since the Unix epoch: 2001-09-09.
+const FIRST_TIME: i64 = 1_000_000_000;
+
+impl Interval {
+    /// The indexes that are meant, of those that exist; `None` where there are none. The ends may
+    /// be given in either order where both are snapshots that exist.
+    ///
+    /// # Errors
+    /// The timeline's own.
+    pub(in crate::recorder) fn resolve<T: Timeline>(
+        &self,
+        timeline: &T,
+    ) -> Result<Option<RangeInclusive<u32>>, T::Error> {
+        let at = |moment: Moment| moment.seconds(timeline.now());
+        let mut from = match &self.from {
+            Bound::Snapshot(expression) => expression.resolve(timeline)?,
+            Bound::Time(moment) => i64::from(timeline.before(at(*moment))?) + 1,
+        };
+        let mut to = match &self.to {
+            Bound::Snapshot(expression) => expression.resolve(timeline)?,
+            Bound::Time(moment) => timeline.until(at(*moment))?.into(),
+        };
+        let count = i64::from(timeline.count());
+        // Whoever asks for what follows the snapshots that are known is not answered with the
+        // latest of them.
+        if from > count {
+            return Ok(None);
+        }
+        if let (Bound::Snapshot(_), Bound::Snapshot(_)) = (&self.from, &self.to) {
+            (from, to) = (from.min(to), from.max(to));
+        }
+        Ok(match (u32::try_from(from.max(1)), u32::try_from(to.min(count))) {
+            (Ok(from), Ok(to)) if from <= to => Some(from..=to),
+            _ => None,
+        })
+    }
+}
+
+impl Default for Interval {
+    /// All there are.
+    fn default() -> Self {
+        Self { from: Bound::first(), to: Bound::latest() }
+    }
+}
+
+impl Bound {
+    pub(in crate::recorder) fn first() -> Self {
+        Self::Snapshot(Expression::first())
+    }
+
+    pub(in crate::recorder) fn latest() -> Self {
+        Self::Snapshot(Expression::latest())
+    }
+}
+
+/// `A..B` or `A`, where each is an expression, `NOW`, or nothing, which is `NOW`. No text at all is
+/// everything.
+impl FromStr for Interval {
+    type Err = NotAnInterval;
+
+    fn from_str(text: &str) -> Result<Self, NotAnInterval> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let end = |text: &str| match text {
+            "" => Some(Bound::latest()),
+            now if now.eq_ignore_ascii_case("now") => Some(Bound::latest()),
+            expression => expression.parse().ok().map(Bound::Snapshot),
+        };
+        let (from, to) = text.split_once("..").unwrap_or((text, text));
+        match (end(from), end(to)) {
+            (Some(from), Some(to)) => Ok(Self { from, to }),
+            _ => Err(NotAnInterval::Malformed(quote(text))),
+        }
+    }
+}
+
+/// An index, `NOW`, a distance back from now (`1hour`), or seconds since the Unix epoch.
+impl FromStr for Bound {
+    type Err = NotAnInterval;
+
+    fn from_str(text: &str) -> Result<Self, NotAnInterval> {
+        if text.eq_ignore_ascii_case("now") {
+            return Ok(Self::latest());
+        }
+        if let Ok(index) = text.parse::<i64>()
+            && index < FIRST_TIME
+            && let Ok(expression) = text.parse()
+        {
+            return Ok(Self::Snapshot(expression));
+        }
+        let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite());
+        let moment = seconds.map(Moment::At).or_else(|| text.parse().ok());
+        moment.map(Self::Time).ok_or_else(|| NotAnInterval::MalformedBound(quote(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::{Recorded, ten};
+    use super::*;
+
+    fn resolved(interval: &Interval) -> Option<(u32, u32)> {
+        let Ok(range) = interval.resolve(&ten());
+        range.map(RangeInclusive::into_inner)
+    }
+
+    #[test]
+    fn an_interval_holds_both_its_ends() {
+        let cases = [
+            ("", Some((1, 10))),
+            ("1..NOW", Some((1, 10))),
+            ("..", Some((10, 10))),
+            ("NOW", Some((10, 10))),
+            ("now", Some((10, 10))),
+            ("5", Some((5, 5))),
+            ("~2", Some((8, 8))),
+            ("3..5", Some((3, 5))),
+            ("5..3", Some((3, 5))),
+            ("~3..NOW", Some((7, 10))),
+            ("~3..~1", Some((7, 9))),
+            ("8..", Some((8, 10))),
+            ("..8", Some((8, 10))),
+            ("8..99", Some((8, 10))),
+            ("0..2", Some((1, 2))),
+            ("~99..2", Some((1, 2))),
+            ("11..99", None),
+            ("11..NOW", None),
+            ("11..9", None),
+            ("~99..~10", None),
+            ("-2..-1", Some((9, 10))),
+            ("@{2023-10-02T02:30:00}..@{2.hours.ago}", Some((3, 9))),
+            ("@{2020-01-01T00:00:00}..2", Some((1, 2))),
+            ("-9223372036854775808..9223372036854775807", Some((1, 10))),
+        ];
+        for (text, range) in cases {
+            assert_eq!(resolved(&text.parse().unwrap()), range, "{text}");
+        }
+        for text in ["x", "1..x", "1..2..3", "1...3", "1-3", "1,3", " 1..2"] {
+            let refused = text.parse::<Interval>();
+            assert_eq!(refused, Err(NotAnInterval::Malformed(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_start_and_an_end_are_snapshots_or_times() {
+        let cases = [
+            ("1", "NOW", Some((1, 10))),
+            ("5", "7", Some((5, 7))),
+            ("-2", "-1", Some((9, 10))),
+            // On the hour of the second, and after it.
+            ("1696208400", "NOW", Some((2, 10))),
+            ("1696208400.5", "NOW", Some((3, 10))),
+            ("1", "1696208400", Some((1, 2))),
+            ("1", "1696208399.5", Some((1, 1))),
+            ("2hours", "1h", Some((9, 10))),
+            ("30mins", "NOW", None),
+            ("1week", "1day", None),
+        ];
+        for (start, end, range) in cases {
+            let interval = Interval { from: start.parse().unwrap(), to: end.parse().unwrap() };
+            assert_eq!(resolved(&interval), range, "{start} to {end}");
+        }
+        for text in ["", "x", "NaN", "inf", "1 hour", "#1", "~1", "@{now}"] {
+            let refused = text.parse::<Bound>();
+            assert_eq!(refused, Err(NotAnInterval::MalformedBound(text.to_owned())));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_an_interval_gives_exists(
+            text in "[~-]?[0-9]{0,20}(\\.\\.)?[~-]?[0-9]{0,20}|.{0,20}", count in 0..20_u16,
+        ) {
+            let timeline = Recorded((0..count).map(f64::from).collect(), 20.0);
+            if let Ok(interval) = text.parse::<Interval>()
+                && let Ok(Some(range)) = interval.resolve(&timeline)
+            {
+                prop_assert!(1 <= *range.start());
+                prop_assert!(range.start() <= range.end());
+                prop_assert!(*range.end() <= u32::from(count));
+            }
+        }
+    }
+}

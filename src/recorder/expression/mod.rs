@@ -1,0 +1,245 @@
+//! Which snapshots of an environment are meant.
+
+mod interval;
+mod moment;
+mod snappish;
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::answer::quote;
+pub(super) use interval::{Bound, Interval};
+pub(super) use moment::Moment;
+pub(super) use snappish::Snappish;
+
+/// When the snapshots of an environment were recorded, one after the other.
+pub(super) trait Timeline {
+    type Error;
+
+    /// How many there are.
+    fn count(&self) -> u32;
+
+    /// What time it is, in seconds since the Unix epoch.
+    fn now(&self) -> f64;
+
+    /// How many were recorded at `time`, in seconds since the Unix epoch, or before.
+    fn until(&self, time: f64) -> Result<u32, Self::Error>;
+
+    /// How many were recorded before `time`.
+    fn before(&self, time: f64) -> Result<u32, Self::Error>;
+}
+
+/// A snapshot of an environment. It is written as it follows the environment's name, and shown as
+/// it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Expression {
+    place: Place,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    /// `N` or `#N`: counted from 1, or from the end where negative, so that `-1` is the latest.
+    Index(i64),
+    /// `~N`: so many behind the latest; `~` is the latest.
+    Behind(i64),
+    /// `@{…}`: the one that was the latest then.
+    At(Moment),
+}
+
+/// The text names no snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is not a snapshot expression. Use N or #N (counted from 1, negative from the end), ~N \
+     (N behind the latest), @{{2023-10-02T12:00:00}} (UTC), @{{2.hours.ago}} (hours, days, weeks \
+     or months) or @{{now}}"
+)]
+pub(super) struct NotAnExpression(String);
+
+impl Expression {
+    /// The latest snapshot, as a name alone means it.
+    fn latest() -> Self {
+        Self { place: Place::Behind(0), text: String::new() }
+    }
+
+    /// The first snapshot.
+    fn first() -> Self {
+        Self { place: Place::Index(1), text: "#1".to_owned() }
+    }
+
+    /// The index that is meant; no snapshot may have it.
+    ///
+    /// # Errors
+    /// The timeline's own.
+    pub(super) fn resolve<T: Timeline>(&self, timeline: &T) -> Result<i64, T::Error> {
+        let count = i64::from(timeline.count());
+        Ok(match self.place {
+            Place::Index(index) if index < 0 => (count + 1).saturating_add(index),
+            Place::Index(index) => index,
+            Place::Behind(behind) => count.saturating_sub(behind),
+            Place::At(moment) => timeline.until(moment.seconds(timeline.now()))?.into(),
+        })
+    }
+}
+
+impl FromStr for Expression {
+    type Err = NotAnExpression;
+
+    fn from_str(text: &str) -> Result<Self, NotAnExpression> {
+        let place = place(text).ok_or_else(|| NotAnExpression(quote(text)))?;
+        let bare = matches!(place, Place::Index(_)) && !text.starts_with('#');
+        let text = if bare { format!("#{text}") } else { text.to_owned() };
+        Ok(Self { place, text })
+    }
+}
+
+fn place(text: &str) -> Option<Place> {
+    let number = |digits: &str| digits.parse::<i64>().ok().filter(|_| !digits.starts_with('+'));
+    if let Some(behind) = text.strip_prefix('~') {
+        let behind = if behind.is_empty() { Some(0) } else { number(behind) };
+        behind.filter(|behind| *behind >= 0).map(Place::Behind)
+    } else if let Some(moment) = text.strip_prefix("@{").and_then(|it| it.strip_suffix('}')) {
+        Moment::in_braces(moment).map(Place::At)
+    } else {
+        number(text.strip_prefix('#').unwrap_or(text)).map(Place::Index)
+    }
+}
+
+/// As it follows the environment's name.
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Snapshots that were recorded at these times, asked about at the time after them.
+    pub(super) struct Recorded(pub(super) Vec<f64>, pub(super) f64);
+
+    impl Timeline for Recorded {
+        type Error = Infallible;
+
+        fn count(&self) -> u32 {
+            self.0.len().try_into().unwrap()
+        }
+
+        fn now(&self) -> f64 {
+            self.1
+        }
+
+        fn until(&self, time: f64) -> Result<u32, Infallible> {
+            Ok(self.0.partition_point(|recorded| *recorded <= time).try_into().unwrap())
+        }
+
+        fn before(&self, time: f64) -> Result<u32, Infallible> {
+            Ok(self.0.partition_point(|recorded| *recorded < time).try_into().unwrap())
+        }
+    }
+
+    /// Ten snapshots, an hour apart, the first on the hour of 2023-10-02T00:00:00Z.
+    pub(super) fn ten() -> Recorded {
+        let first = 1_696_204_800.0;
+        let times = (0..10).map(|hour| first + 3_600.0 * f64::from(hour)).collect();
+        Recorded(times, first + 10.0 * 3_600.0)
+    }
+
+    #[test]
+    fn an_expression_counts_from_the_first_or_from_the_latest_or_goes_by_time() {
+        let cases = [
+            ("1", 1),
+            ("#1", 1),
+            ("10", 10),
+            ("#10", 10),
+            ("99", 99),
+            ("0", 0),
+            ("-0", 0),
+            ("-1", 10),
+            ("#-1", 10),
+            ("-10", 1),
+            ("-11", 0),
+            ("-12", -1),
+            ("~", 10),
+            ("~0", 10),
+            ("~9", 1),
+            ("~10", 0),
+            ("~11", -1),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN + 11),
+            ("@{now}", 10),
+            ("@{2023-10-01T23:59:59}", 0),
+            ("@{2023-10-02T00:00:00}", 1),
+            ("@{2023-10-02T00:59:59}", 1),
+            ("@{2023-10-02T01:00:00}", 2),
+            ("@{2023-10-03T00:00:00}", 10),
+            ("@{1.hour.ago}", 10),
+            ("@{2.hours.ago}", 9),
+            ("@{1.day.ago}", 0),
+        ];
+        for (text, index) in cases {
+            let expression: Expression = text.parse().unwrap();
+            assert_eq!(expression.resolve(&ten()), Ok(index), "{text}");
+        }
+    }
+
+    #[test]
+    fn now_is_the_latest_snapshot_even_where_the_clock_was_set_back() {
+        let Recorded(times, _) = ten();
+        let now: Expression = "@{now}".parse().unwrap();
+        assert_eq!(now.resolve(&Recorded(times, 0.0)), Ok(10));
+    }
+
+    #[test]
+    fn an_expression_is_shown_as_it_was_written() {
+        for (text, shown) in [("-1", "#-1"), ("#23", "#23"), ("~3", "~3"), ("@{now}", "@{now}")] {
+            assert_eq!(text.parse::<Expression>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_forms_that_exist() {
+        for text in [
+            "",
+            "#",
+            "~~",
+            "##1",
+            "~-1",
+            "~+1",
+            "+1",
+            "#+1",
+            "1.5",
+            "1 ",
+            "x",
+            "@",
+            "@{}",
+            "@{now",
+            "@now",
+            "@{yesterday}",
+            "NOW",
+            "9223372036854775808",
+        ] {
+            let refused = text.parse::<Expression>();
+            assert_eq!(refused, Err(NotAnExpression(text.to_owned())));
+        }
+        let refused = "latest".parse::<Expression>().unwrap_err().to_string();
+        assert!(refused.contains("@{2.hours.ago} (hours, days, weeks or months)"), "{refused}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_expression_panics(
+            text in "[#~]?-?[0-9]{0,20}|@\\{.{0,20}\\}|.{0,20}", count in 0..20_u16, now: f64,
+        ) {
+            let timeline = Recorded((0..count).map(f64::from).collect(), now);
+            if let Ok(expression) = text.parse::<Expression>() {
+                expression.resolve(&timeline).unwrap();
+            }
+        }
+    }
+}

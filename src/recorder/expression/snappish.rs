@@ -1,0 +1,68 @@
+//! A snapshot with the name of its environment.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Expression, NotAnExpression};
+use crate::recorder::answer::quote;
+
+/// `aws-prod#65`, `aws-prod~1`, `aws-prod@{now}`, or `aws-prod` for its latest snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::recorder) struct Snappish {
+    pub(in crate::recorder) environment: String,
+    pub(in crate::recorder) expression: Expression,
+}
+
+impl FromStr for Snappish {
+    type Err = NotAnExpression;
+
+    /// An environment's name holds none of the characters that begin an expression.
+    fn from_str(text: &str) -> Result<Self, NotAnExpression> {
+        let (environment, expression) =
+            text.split_at(text.find(['#', '~', '@']).unwrap_or(text.len()));
+        if environment.is_empty() {
+            return Err(NotAnExpression(quote(text)));
+        }
+        let expression =
+            if expression.is_empty() { Expression::latest() } else { expression.parse()? };
+        Ok(Self { environment: environment.to_owned(), expression })
+    }
+}
+
+impl fmt::Display for Snappish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.environment, self.expression)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::ten;
+    use super::*;
+
+    #[test]
+    fn a_name_stands_alone_or_before_an_expression() {
+        for (text, environment, index) in [
+            ("aws-prod", "aws-prod", 10),
+            ("aws-prod#3", "aws-prod", 3),
+            ("aws-prod#-2", "aws-prod", 9),
+            ("aws.prod_1~2", "aws.prod_1", 8),
+            ("aws-prod~", "aws-prod", 10),
+            ("aws-prod@{2.hours.ago}", "aws-prod", 9),
+            // No environment can have this name, and none is found.
+            ("aws prod/", "aws prod/", 10),
+        ] {
+            let snappish: Snappish = text.parse().unwrap();
+            assert_eq!(snappish.environment, environment);
+            assert_eq!(snappish.expression.resolve(&ten()), Ok(index), "{text}");
+            assert_eq!(snappish.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_expression_alone_or_one_that_is_none_is_refused() {
+        for text in ["", "#3", "~1", "@{now}", "env#", "env#x", "env~1~1", "env@{never}"] {
+            assert!(text.parse::<Snappish>().is_err(), "{text}");
+        }
+    }
+}

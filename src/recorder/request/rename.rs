@@ -1,0 +1,16 @@
+//! The body that gives an environment another name.
+
+use serde_json::Value;
+
+use super::Schema;
+use super::field::{Object, Problems};
+use crate::api::wire::RenameRequest;
+
+/// Whether the name can be one is for the answer in the server's own words.
+impl Schema for RenameRequest {
+    fn check(body: &Value, problems: &mut Problems) {
+        if let Some(body) = Object::of(body, String::new(), &["new_name"], problems) {
+            body.required_string("new_name", problems);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! How long each snapshot of an environment lasted.
+
+use rusqlite::params;
+
+use super::recorded::Recorded;
+use super::{Page, Store, StoreError};
+use crate::recorder::expression::Interval;
+
+/// Snapshots of an environment, in order.
+#[derive(Debug)]
+pub(in crate::recorder) struct History {
+    pub(in crate::recorder) snapshots: Vec<Lasted>,
+    /// When it was read, in seconds since the Unix epoch.
+    pub(in crate::recorder) now: f64,
+}
+
+/// How long a snapshot was the latest. Times are in seconds since the Unix epoch.
+#[derive(Debug)]
+pub(in crate::recorder) struct Lasted {
+    pub(in crate::recorder) index: u32,
+    pub(in crate::recorder) from: f64,
+    /// `None` for the latest.
+    pub(in crate::recorder) to: Option<f64>,
+    /// The last report that found it unchanged.
+    pub(in crate::recorder) confirmed_until: f64,
+}
+
+impl Store {
+    /// A page of the snapshots in `interval`, the latest first unless `ascending`; `None` where the
+    /// environment does not exist.
+    pub(in crate::recorder) async fn history(
+        &self,
+        org: &str,
+        environment: &str,
+        interval: Interval,
+        page: Page,
+        ascending: bool,
+    ) -> Result<Option<History>, StoreError> {
+        let operation =
+            format!("list the snapshots of environment '{environment}' of organization '{org}'");
+        let (org, environment) = (org.to_owned(), environment.to_owned());
+        let now = self.clock.now();
+        self.read(operation, move |connection| {
+            let transaction = connection.transaction()?;
+            let Some(recorded) = Recorded::find(&transaction, now, &org, &environment)? else {
+                return Ok(None);
+            };
+            let mut snapshots = Vec::new();
+            if let Some(indexes) = interval.resolve(&recorded)?
+                && let Some(indexes) = page.of(&indexes, ascending)
+            {
+                snapshots = transaction
+                    .prepare_cached(
+                        "SELECT snapshot_index, created_at, confirmed_until,
+                                (SELECT created_at FROM snapshot AS next
+                                 WHERE next.environment_id = snapshot.environment_id
+                                   AND next.snapshot_index = snapshot.snapshot_index + 1)
+                         FROM snapshot
+                         WHERE environment_id = ? AND snapshot_index BETWEEN ? AND ?
+                         ORDER BY snapshot_index",
+                    )?
+                    .query_map(
+                        params![recorded.environment_id, indexes.start(), indexes.end()],
+                        |row| {
+                            Ok(Lasted {
+                                index: row.get(0)?,
+                                from: row.get(1)?,
+                                confirmed_until: row.get(2)?,
+                                to: row.get(3)?,
+                            })
+                        },
+                    )?
+                    .collect::<rusqlite::Result<_>>()?;
+            }
+            if !ascending {
+                snapshots.reverse();
+            }
+            Ok(Some(History { snapshots, now }))
+        })
+        .await
+    }
+}

@@ -1,0 +1,290 @@
+use envsnap::recorder::{Access, Store};
+use proptest::prelude::*;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::server::{Answer, Recorder, digest, task};
+
+/// `web` starts, `api` starts and `web` is scaled, `web` exits and is scaled down, all exits.
+async fn four() -> Recorder {
+    let recorder = Recorder::start().await;
+    recorder.create("env", Some(true)).await;
+    let (web, api) = (digest(1), digest(2));
+    let reports = [
+        vec![task(1, "web:1", &web, 10)],
+        vec![task(1, "web:1", &web, 10), task(2, "web:1", &web, 20), task(3, "api:1", &api, 30)],
+        vec![task(3, "api:1", &api, 30), task(4, "api:1", &api, 30), task(5, "envoy", "", 40)],
+        vec![],
+    ];
+    for report in reports {
+        assert_eq!(recorder.report("env", &report).await, 201);
+        recorder.advance(60.0);
+    }
+    recorder
+}
+
+async fn ask(recorder: &Recorder, query: &str) -> Answer {
+    let answer = recorder.get(&format!("/environments/acme/env/events{query}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{query} {answer:?}");
+    for event in answer.body.as_array().unwrap() {
+        super::schema::check("GetEnvironmentEventResponse", event);
+    }
+    answer
+}
+
+/// Snapshot, artifact and description of each event, a line each.
+fn told(events: &Value) -> Vec<String> {
+    let field = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
+    let events = events.as_array().unwrap().iter();
+    events
+        .map(|event| {
+            let (artifact, told) = (field(event, "artifact_name"), field(event, "description"));
+            format!("{} {artifact} {told}", event["snapshot_index"])
+        })
+        .collect()
+}
+
+const ALL: [&str; 8] = [
+    "4 api:1 2 instances stopped running (from 2 to 0)",
+    "4 envoy 1 instance stopped running (from 1 to 0)",
+    "3 envoy 1 instance started running (from 0 to 1)",
+    "3 api:1 1 instance started running (from 1 to 2)",
+    "3 web:1 2 instances stopped running (from 2 to 0)",
+    "2 api:1 1 instance started running (from 0 to 1)",
+    "2 web:1 1 instance started running (from 1 to 2)",
+    "1 web:1 1 instance started running (from 0 to 1)",
+];
+
+#[tokio::test]
+async fn an_event_is_exactly_what_the_api_documents() {
+    let recorder = four().await;
+    let event = ask(&recorder, "?interval=1").await.body;
+    assert_eq!(
+        event,
+        json!([{
+            "environment_name": "env", "snapshot_index": 1, "artifact_name": "web:1",
+            "sha256": digest(1), "description": "1 instance started running (from 0 to 1)",
+            "reported_at": 1_661_161_162.5, "pipeline": "", "deployments": [], "flows": [],
+            "artifact_compliance": null, "snapshot_compliance": false, "type": "started-unknown",
+            "code_diff": null,
+            "_links": {"snapshot": {
+                "self": "/api/v2/snapshots/acme/env/1",
+                "html": "/acme/environments/env/snapshots/1",
+            }},
+        }])
+    );
+    let types: Vec<_> = ask(&recorder, "?interval=3")
+        .await
+        .body
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["type"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(types, ["started-unknown", "changed", "exited"]);
+}
+
+#[tokio::test]
+async fn events_are_listed_by_interval_and_page_from_either_end() {
+    let recorder = four().await;
+    let all = |range: std::ops::Range<usize>| ALL[range].to_vec();
+    let reversed = |range: std::ops::Range<usize>| {
+        let mut events = ALL[range].to_vec();
+        events.reverse();
+        events
+    };
+    let cases = [
+        ("", all(0..8), 8),
+        ("?interval=&page=1&per_page=15&reverse=false", all(0..8), 8),
+        ("?reverse=true", reversed(0..8), 8),
+        ("?per_page=3", all(0..3), 8),
+        ("?per_page=3&page=2", all(3..6), 8),
+        ("?per_page=3&page=3", all(6..8), 8),
+        ("?per_page=3&page=4", vec![], 8),
+        ("?per_page=100&page=4294967295", vec![], 8),
+        ("?per_page=3&page=2&reverse=true", reversed(2..5), 8),
+        ("?interval=2..3", all(2..7), 5),
+        ("?interval=3..2&per_page=2&page=2", all(4..6), 5),
+        ("?interval=~1..NOW&per_page=1&page=5", all(4..5), 5),
+        ("?interval=NOW", all(0..2), 2),
+        ("?interval=9..", vec![], 0),
+        ("?start=2&end=3", all(2..7), 5),
+        ("?start=-1", all(0..2), 2),
+        ("?start=3min", all(0..7), 7),
+        ("?start=1661161282.5&end=NOW", all(0..5), 5),
+        ("?start_ts=1661161283&end_ts=1661161342.5", all(0..2), 2),
+        ("?end=3m", all(5..8), 3),
+        ("?repo_name=acme/web", vec![], 0),
+    ];
+    for (query, expected, total) in cases {
+        let answer = ask(&recorder, query).await;
+        assert_eq!(told(&answer.body), expected, "{query}");
+        assert_eq!(answer.headers["x-total-count"], total.to_string(), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn the_headers_lead_through_the_pages() {
+    let recorder = four().await;
+    let middle = ask(&recorder, "?interval=1..NOW&page=2&per_page=3&reverse=false").await.headers;
+    for (name, value) in [
+        ("x-total-count", "8"),
+        ("x-per-page", "3"),
+        ("x-current-page", "2"),
+        ("x-total-pages", "3"),
+    ] {
+        assert_eq!(middle[name], value, "{name}");
+    }
+    let page = |number: u32, relation: &str| {
+        format!(
+            "</api/v2/environments/acme/env/events?interval=1..NOW&reverse=false&page={number}\
+             &per_page=3>; rel=\"{relation}\""
+        )
+    };
+    let links = [page(1, "first"), page(1, "prev"), page(3, "next"), page(3, "last")];
+    assert_eq!(middle["link"], links.join(", "));
+    let last = ask(&recorder, "?page=3&per_page=3").await.headers;
+    assert!(!last["link"].to_str().unwrap().contains("next"), "{last:?}");
+    assert!(!ask(&recorder, "").await.headers.contains_key("link"), "there is one page");
+    assert_eq!(ask(&recorder, "?interval=NOW&page=9").await.headers["x-total-pages"], "1");
+}
+
+#[tokio::test]
+async fn nothing_happened_in_an_environment_without_snapshots() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    let none = ask(&recorder, "").await;
+    assert_eq!(none.body, json!([]));
+    assert_eq!(
+        (&none.headers["x-total-count"], &none.headers["x-total-pages"]),
+        (&"0".parse().unwrap(), &"0".parse().unwrap())
+    );
+    let missing = recorder.get("/environments/acme/nowhere/events").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn parameters_that_only_events_have_are_refused_by_name() {
+    let recorder = four().await;
+    for (query, field) in [
+        ("per_page=101", "per_page"),
+        ("start=yesterday", "start"),
+        ("end=", "end"),
+        ("start_ts=NaN", "start_ts"),
+        ("end=1&end_ts=1", "end_ts"),
+        ("interval=1..2&start=1", "interval"),
+    ] {
+        let refused = recorder.get(&format!("/environments/acme/env/events?{query}")).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(refused.body["errors"][field].is_string(), "{query} {refused:?}");
+    }
+}
+
+/// Whatever else the file holds is made unreadable, so that reading it would fail.
+#[tokio::test]
+async fn a_question_reads_no_snapshot_but_those_that_it_is_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = Recorder::on(&file).await;
+    recorder.create("env", None).await;
+    for byte in 1..=20 {
+        recorder.report("env", &[task(1, "web", &digest(byte), 10)]).await;
+    }
+    recorder.stop().await;
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    connection
+        .execute_batch(
+            "DROP TRIGGER snapshot_never_changes;
+             UPDATE snapshot SET artifacts = 'unreadable' WHERE snapshot_index NOT IN (9, 10, 20);",
+        )
+        .unwrap();
+    drop(connection);
+    let recorder = Recorder::with(Store::open(&file).unwrap(), Access::open()).await;
+    for path in [
+        "/snapshots/acme/env/-1",
+        "/snapshots/acme/env/9",
+        "/snapshots/acme/env",
+        "/snapshots/acme/env?interval=1..NOW&page=2",
+        "/env-diff/acme?snappish1=env%239&snappish2=env~10",
+        "/environments/acme/env",
+        "/environments/acme/env/events?per_page=2",
+        "/environments/acme/env/events?per_page=1&reverse=true&page=19",
+        "/environments/acme/env/events?interval=9..10",
+        // Each snapshot but the first has two events: those of 10 and 9 are the 21st to the 24th
+        // from the end.
+        "/environments/acme/env/events?per_page=2&page=11",
+        "/environments/acme/env/events?per_page=4&page=6",
+    ] {
+        let answer = recorder.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path} {answer:?}");
+    }
+    let unreadable = recorder.get("/environments/acme/env/events?per_page=4").await;
+    assert_eq!(unreadable.status, StatusCode::INTERNAL_SERVER_ERROR, "the test itself would fail");
+}
+
+fn any_report() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(1..4_u8, 0..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_page_is_a_piece_of_the_same_list_and_the_list_is_what_the_snapshots_show(
+        reports in proptest::collection::vec(any_report(), 1..8),
+        from in 1..8_u32,
+        size in 1..6_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let recorder = Recorder::start().await;
+            recorder.create("env", Some(true)).await;
+            for report in reports {
+                let tasks: Vec<_> = (0..).zip(report)
+                    .map(|(id, byte)| task(id, "web", &digest(byte), i64::from(id)))
+                    .collect();
+                recorder.report("env", &tasks).await;
+            }
+            let environment = recorder.get("/snapshots/acme/env").await.body;
+            let count = environment.as_array().unwrap().len();
+            let mut expected = Vec::new();
+            for index in (from as usize..=count).rev() {
+                let snapshot = recorder.get(&format!("/snapshots/acme/env/{index}")).await.body;
+                for artifact in snapshot["artifacts"].as_array().unwrap() {
+                    let (was, now) = (&artifact["annotation"]["was"], &artifact["annotation"]["now"]);
+                    if was != now {
+                        expected.push(json!([index, artifact["fingerprint"], was, now]));
+                    }
+                }
+            }
+            for reverse in [false, true] {
+                let mut seen = Vec::new();
+                for page in 1.. {
+                    let query = format!(
+                        "?interval={from}..NOW&reverse={reverse}&per_page={size}&page={page}");
+                    let answer = ask(&recorder, &query).await;
+                    prop_assert_eq!(&answer.headers["x-total-count"], &expected.len().to_string());
+                    let events = answer.body.as_array().unwrap();
+                    if events.is_empty() {
+                        break;
+                    }
+                    prop_assert!(events.len() <= size);
+                    for event in events {
+                        let told = event["description"].as_str().unwrap();
+                        let numbers: Vec<u64> = told
+                            .trim_end_matches(')')
+                            .split(' ')
+                            .filter_map(|word| word.parse().ok())
+                            .collect();
+                        seen.push(json!([
+                            event["snapshot_index"], event["sha256"], numbers[1], numbers[2]
+                        ]));
+                    }
+                }
+                prop_assert_eq!(&seen, &expected);
+                expected.reverse();
+            }
+            Ok(())
+        })?;
+    }
+}

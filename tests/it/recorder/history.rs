@@ -1,0 +1,123 @@
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::server::{Recorder, digest, task};
+
+/// Nine snapshots in `env`, a minute apart, the last of them a minute before the question.
+async fn nine() -> Recorder {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    for byte in 1..=9 {
+        recorder.report("env", &[task(1, "web", &digest(byte), 10)]).await;
+        recorder.advance(60.0);
+    }
+    recorder
+}
+
+/// The indexes of what is listed.
+async fn listed(recorder: &Recorder, query: &str) -> String {
+    let list = recorder.get(&format!("/snapshots/acme/env{query}")).await;
+    assert_eq!(list.status, StatusCode::OK, "{query} {list:?}");
+    list.body.as_array().unwrap().iter().map(|it| it["index"].to_string()).collect()
+}
+
+#[tokio::test]
+async fn each_snapshot_lasted_until_the_next() {
+    let recorder = nine().await;
+    recorder.report("env", &[task(1, "web", &digest(9), 10)]).await;
+    let list = recorder.get("/snapshots/acme/env?interval=~1..NOW").await.body;
+    for entry in list.as_array().unwrap() {
+        super::schema::check("GetSnapshotListItem", entry);
+    }
+    assert_eq!(
+        list,
+        json!([
+            {"index": 9, "from": 1_661_161_642.5, "to": 0.0, "compliant": false, "duration": 60.0,
+             "confirmed_until": 1_661_161_702.5},
+            {"index": 8, "from": 1_661_161_582.5, "to": 1_661_161_642.5, "compliant": false,
+             "duration": 60.0, "confirmed_until": 1_661_161_582.5},
+        ])
+    );
+}
+
+#[tokio::test]
+async fn snapshots_are_listed_by_interval_and_page_from_either_end() {
+    let recorder = nine().await;
+    let cases = [
+        ("", "987654321"),
+        ("?interval=&page=1&per_page=15&reverse=false", "987654321"),
+        ("?reverse=true", "123456789"),
+        ("?reverse=True&per_page=4", "1234"),
+        ("?per_page=4", "9876"),
+        ("?per_page=4&page=2", "5432"),
+        ("?per_page=4&page=3", "1"),
+        ("?per_page=4&page=4", ""),
+        ("?per_page=10000&page=4294967295", ""),
+        ("?interval=2..4", "432"),
+        ("?interval=4..2&reverse=true", "234"),
+        ("?interval=2..4&reverse=true&per_page=2&page=2", "4"),
+        ("?interval=2..4&per_page=2&page=2", "2"),
+        ("?interval=~2..NOW", "987"),
+        ("?interval=7..", "987"),
+        ("?interval=..7", "987"),
+        ("?interval=NOW", "9"),
+        ("?interval=5", "5"),
+        ("?interval=8..99", "98"),
+        ("?interval=10..99", ""),
+        ("?interval=10..", ""),
+        ("?interval=10..NOW", ""),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(listed(&recorder, query).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_listed_of_an_environment_without_snapshots() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    for query in ["", "?interval=1..NOW", "?interval=NOW", "?interval=3", "?page=2&reverse=true"] {
+        assert_eq!(listed(&recorder, query).await, "", "{query}");
+    }
+    let missing = recorder.get("/snapshots/acme/nowhere").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        missing.message(),
+        "Environment named 'nowhere' does not exist for organization 'acme'"
+    );
+}
+
+#[tokio::test]
+async fn parameters_that_mean_nothing_are_refused_by_name() {
+    let recorder = nine().await;
+    for path in ["/snapshots/acme/env", "/environments/acme/env/events"] {
+        for (query, field) in [
+            ("page=0", "page"),
+            ("page=-1", "page"),
+            ("page=1.0", "page"),
+            ("page=99999999999999999999", "page"),
+            ("per_page=0", "per_page"),
+            ("per_page=10001", "per_page"),
+            ("reverse=maybe", "reverse"),
+            ("interval=x", "interval"),
+            ("interval=1..2..3", "interval"),
+            ("interval=%ff..%00", "interval"),
+        ] {
+            let refused = recorder.get(&format!("{path}?{query}")).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path} {query}");
+            assert_eq!(refused.message(), "Input payload validation failed");
+            let fields: Vec<_> = refused.body["errors"].as_object().unwrap().keys().collect();
+            assert_eq!(fields, [field], "{path} {query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_time_negative() {
+    let recorder = nine().await;
+    recorder.advance(-3600.0);
+    let list = recorder.get("/snapshots/acme/env?interval=NOW").await.body;
+    assert_eq!(list[0]["duration"], json!(0.0));
+    assert_eq!(list[0]["to"], json!(0.0));
+    assert_ne!(list[0]["confirmed_until"], Value::Null);
+}
