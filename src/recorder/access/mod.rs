@@ -108,7 +108,7 @@ impl Access {
         Ok(())
     }
 
-    /// Whether the bearer of `token` may do this in `org`; otherwise the status to refuse with.
+    /// Whether who has `token` may do this in `org`; otherwise the status to refuse with.
     fn check(&self, token: Option<&str>, org: &str, writes: bool) -> Result<(), StatusCode> {
         let Some(grants) = &self.grants else { return Ok(()) };
         let token_sha256: [u8; 32] = Sha256::digest(token.unwrap_or_default()).into();

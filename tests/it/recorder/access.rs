@@ -28,7 +28,15 @@ async fn a_token_opens_its_organization_to_read_or_to_write() {
         (Some("re4der"), &get, "environments/acme", &report, 200),
         (Some("re4der"), &get, "environments/acme/env", &report, 200),
         (Some("re4der"), &get, "snapshots/acme/env/-1", &report, 404),
+        (Some("re4der"), &get, "snapshots/acme/env", &report, 200),
+        (Some("re4der"), &get, "environments/acme/env/events", &report, 200),
+        (Some("re4der"), &get, "env-diff/acme?snappish1=env&snappish2=env", &report, 404),
         (Some("re4der"), &get, "environments/other/env", &report, 403),
+        (Some("re4der"), &get, "environments/other/env/events", &report, 403),
+        (Some("re4der"), &get, "snapshots/other/env", &report, 403),
+        (Some("re4der"), &get, "env-diff/other?snappish1=env&snappish2=env", &report, 403),
+        (Some("re4der"), &put, "environments/acme/env/rename", &report, 403),
+        (Some("re4der"), &put, "environments/acme/env/archive", &report, 403),
         (Some("re4der"), &get, "snapshots/other/env/-1", &report, 403),
         (Some("re4der"), &get, "environments/%61cme/env", &report, 200),
         (Some("unknown"), &get, "environments/acme", &report, 401),
@@ -44,6 +52,32 @@ async fn a_token_opens_its_organization_to_read_or_to_write() {
             assert_eq!(answer.body, refused);
         }
     }
+}
+
+#[tokio::test]
+async fn a_browser_logs_in_with_the_token_as_the_password() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "re4der org=acme read").unwrap();
+    let access = Access::from_token_file(file.path()).unwrap();
+    let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |org: &str, user: &str, password: &str| {
+        let url = format!("{}/api/v2/environments/{org}", recorder.url);
+        client.get(url).basic_auth(user, Some(password)).send().await.unwrap()
+    };
+    for user in ["", "someone", "re4der"] {
+        assert_eq!(get("acme", user, "re4der").await.status(), 200, "{user}");
+    }
+    let challenges = async |org: &str, password: &str, status: u16| {
+        let refused = get(org, "someone", password).await;
+        assert_eq!(refused.status(), status);
+        let challenges = refused.headers().get_all("www-authenticate");
+        challenges.iter().map(|it| it.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let expected = ["Bearer realm=\"envsnap\"", "Basic realm=\"envsnap\", charset=\"UTF-8\""];
+    assert_eq!(challenges("acme", "wrong", 401).await, expected);
+    assert_eq!(challenges("acme", "", 401).await, expected);
+    assert_eq!(challenges("other", "re4der", 403).await, [""; 0], "the token is a good one");
 }
 
 #[tokio::test]
