@@ -5,5 +5,8 @@ mod client;
 mod port;
 pub mod wire;
 
-pub use client::{ApiError, Client, EnvironmentClient, Latest, NoClient, Reported, is_loopback};
+pub use client::{
+    Answered, ApiError, Client, EnvironmentClient, EventsPage, HistoryPart, Latest, NoClient,
+    Reported, is_loopback,
+};
 pub use port::{EnvironmentApi, ServerApi};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,7 +42,9 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// Of the server's chain, where it keeps one.
     pub(super) head: Option<String>,
-    body: Vec<u8>,
+    /// How many there are on all pages, where it is one of several.
+    pub(super) total: Option<u64>,
+    pub(super) body: Vec<u8>,
     token: SecretString,
 }
 
@@ -56,7 +58,18 @@ impl EnvironmentClient<'_> {
         path: &[&str],
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<Answer, ApiError> {
-        let answer = self.send_with_retries(operation, &method, path, body).await;
+        self.send_to(self.client.url(path), operation, method, body).await
+    }
+
+    /// As [`Self::send`], to an address of the server's.
+    pub(super) async fn send_to(
+        &self,
+        url: Url,
+        operation: &str,
+        method: Method,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<Answer, ApiError> {
+        let answer = self.send_with_retries(operation, &method, &url, body).await;
         match answer {
             Err(ApiError::Rejected { status, .. })
                 if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
@@ -64,7 +77,7 @@ impl EnvironmentClient<'_> {
             {
                 *self.client.token.lock().await = None;
                 tracing::info!(%status, "the server refuses the API token: fetching it again");
-                self.send_with_retries(operation, &method, path, body).await
+                self.send_with_retries(operation, &method, &url, body).await
             }
             answer => answer,
         }
@@ -74,11 +87,11 @@ impl EnvironmentClient<'_> {
         &self,
         operation: &str,
         method: &Method,
-        path: &[&str],
+        url: &Url,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<Answer, ApiError> {
         let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
-        (|| self.send_once(operation, method.clone(), path, body))
+        (|| self.send_once(operation, method.clone(), url.clone(), body))
             .retry(policy)
             .when(|error| matches!(error, ApiError::Unavailable { transient: true, .. }))
             .adjust(|error, wait| match error {
@@ -113,14 +126,14 @@ impl EnvironmentClient<'_> {
         &self,
         operation: &str,
         method: Method,
-        path: &[&str],
+        url: Url,
         body: Option<&impl Serialize>,
     ) -> Result<Answer, ApiError> {
         let token = self.client.token().await?;
         let mut request = self
             .client
             .http
-            .request(method, self.client.url(path))
+            .request(method, url)
             .timeout(self.attempt_timeout())
             .bearer_auth(token.expose_secret());
         if let Some(body) = body {
@@ -138,8 +151,8 @@ impl EnvironmentClient<'_> {
         })?;
         let status = response.status();
         if status.is_success() {
-            let head = head(response.headers());
-            return Ok(Answer { status, head, body, token });
+            let (head, total) = (head(response.headers()), total(response.headers()));
+            return Ok(Answer { status, head, total, body, token });
         }
         Err(refusal(operation, &response, &body, &token))
     }
@@ -172,6 +185,10 @@ fn head(headers: &HeaderMap) -> Option<String> {
     let head = headers.get(HEAD)?.to_str().ok()?;
     let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     (head.len() == 64 && head.bytes().all(is_digit)).then(|| head.to_owned())
+}
+
+fn total(headers: &HeaderMap) -> Option<u64> {
+    headers.get("x-total-count")?.to_str().ok()?.parse().ok()
 }
 
 /// What an answer other than a success means.

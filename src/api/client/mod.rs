@@ -3,6 +3,7 @@
 mod error;
 mod exchange;
 mod latest;
+mod questions;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,6 +22,7 @@ use crate::token::{TokenError, TokenSource};
 pub use error::{ApiError, NoClient};
 use exchange::parse;
 use latest::latest;
+pub use questions::{Answered, EventsPage, HistoryPart};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -1,0 +1,201 @@
+//! What a person asks a server.
+
+use std::sync::atomic::AtomicU32;
+
+use reqwest::Method;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::exchange::{Answer, parse};
+use super::{ApiError, Client, EnvironmentClient};
+use crate::api::wire::{
+    Environment, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, SnapshotListEntry,
+};
+
+/// The most events that a server gives at once.
+const MOST_EVENTS: u32 = 100;
+
+/// A document, and the text that the server wrote, which may say more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered<T> {
+    /// As it is read here.
+    pub document: T,
+    /// The server's JSON.
+    pub text: String,
+}
+
+/// Which part of a history is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryPart<'a> {
+    /// `A..B`, where each is `N`, `~N` or `NOW`; everything where it is empty.
+    pub interval: &'a str,
+    /// The page's number, from 1.
+    pub page: u32,
+    /// How many a page holds: of events, at most 100.
+    pub per_page: u32,
+    /// The earliest first, and not the latest.
+    pub reverse: bool,
+}
+
+impl Default for HistoryPart<'_> {
+    /// The latest 15.
+    fn default() -> Self {
+        Self { interval: "", page: 1, per_page: 15, reverse: false }
+    }
+}
+
+/// A page of what changed in an environment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventsPage {
+    /// The events on it.
+    pub events: Answered<Vec<EnvironmentEvent>>,
+    /// How many there are on all pages, where the server says so.
+    pub total: Option<u64>,
+}
+
+impl Client {
+    /// Every environment of the organization. No request goes on beyond `give_up_at`.
+    ///
+    /// # Errors
+    /// The server does not say.
+    pub async fn environments(
+        &self,
+        give_up_at: Option<Instant>,
+    ) -> Result<Answered<Vec<Environment>>, ApiError> {
+        let operation = format!("list the environments of \"{}\"", self.org);
+        self.of_no_environment(give_up_at).ask(&operation, &["environments", &self.org], &[]).await
+    }
+
+    /// What runs in the one, the other or both of two snapshots, each given as an environment's name
+    /// (for its latest) or a name and an expression (`aws-prod#65`, `aws-prod~1`). No request goes
+    /// on beyond `give_up_at`.
+    ///
+    /// # Errors
+    /// There is no such snapshot, or the server does not say.
+    pub async fn diff(
+        &self,
+        one: &str,
+        other: &str,
+        give_up_at: Option<Instant>,
+    ) -> Result<Answered<EnvironmentDiff>, ApiError> {
+        let operation = format!("compare \"{one}\" with \"{other}\"");
+        let query = [("snappish1", one.to_owned()), ("snappish2", other.to_owned())];
+        self.of_no_environment(give_up_at).ask(&operation, &["env-diff", &self.org], &query).await
+    }
+
+    fn of_no_environment(&self, give_up_at: Option<Instant>) -> EnvironmentClient<'_> {
+        EnvironmentClient { client: self, name: "", give_up_at, calls: AtomicU32::new(0) }
+    }
+}
+
+impl EnvironmentClient<'_> {
+    /// The environment itself.
+    ///
+    /// # Errors
+    /// It does not exist, or the server does not say.
+    pub async fn described(&self) -> Result<Answered<Environment>, ApiError> {
+        let operation = format!("describe environment \"{}\"", self.name);
+        self.ask(&operation, &["environments", &self.client.org, self.name], &[]).await
+    }
+
+    /// The snapshot that an expression (`-1`, `#65`, `~2`, `@{2.hours.ago}`) stands for.
+    ///
+    /// # Errors
+    /// There is no such snapshot, or the server does not say.
+    pub async fn shown(&self, expression: &str) -> Result<Answered<RecordedSnapshot>, ApiError> {
+        let operation = format!("give snapshot {expression} of \"{}\"", self.name);
+        let path = ["snapshots", &self.client.org, self.name, expression];
+        self.ask(&operation, &path, &[]).await
+    }
+
+    /// How long each snapshot lasted.
+    ///
+    /// # Errors
+    /// The environment does not exist, or the server does not say.
+    pub async fn snapshots(
+        &self,
+        part: HistoryPart<'_>,
+    ) -> Result<Answered<Vec<SnapshotListEntry>>, ApiError> {
+        let operation = format!("list the snapshots of \"{}\"", self.name);
+        let path = ["snapshots", &self.client.org, self.name];
+        self.ask(&operation, &path, &part.query()).await
+    }
+
+    /// What changed, artifact by artifact.
+    ///
+    /// # Errors
+    /// The environment does not exist, or the server does not say.
+    pub async fn events(&self, part: HistoryPart<'_>) -> Result<EventsPage, ApiError> {
+        let operation = format!("list the events of \"{}\"", self.name);
+        let path = ["environments", &self.client.org, self.name, "events"];
+        let answer = self.get_answer(&operation, &path, &part.query()).await?;
+        Ok(EventsPage { events: read(&operation, &answer)?, total: answer.total })
+    }
+
+    /// Every event of the environment's whole history that is `wanted`, the earliest first: where an
+    /// artifact started, exited and started again. Asks for a hundred at a time.
+    ///
+    /// # Errors
+    /// The environment does not exist, or the server does not say.
+    pub async fn events_where(
+        &self,
+        wanted: impl Fn(&EnvironmentEvent) -> bool,
+    ) -> Result<Vec<EnvironmentEvent>, ApiError> {
+        let mut found = Vec::new();
+        // From the earliest: what is recorded meanwhile moves nothing to another page.
+        let mut part =
+            HistoryPart { per_page: MOST_EVENTS, reverse: true, ..HistoryPart::default() };
+        loop {
+            let page = self.events(part).await?;
+            let events = page.events.document;
+            let seen = u64::from(part.page) * u64::from(MOST_EVENTS);
+            let is_last = match page.total {
+                Some(total) => events.is_empty() || total <= seen,
+                None => events.len() < MOST_EVENTS as usize,
+            };
+            found.extend(events.into_iter().filter(|event| wanted(event)));
+            if is_last {
+                return Ok(found);
+            }
+            part.page += 1;
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        operation: &str,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Answered<T>, ApiError> {
+        read(operation, &self.get_answer(operation, path, query).await?)
+    }
+
+    async fn get_answer(
+        &self,
+        operation: &str,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Answer, ApiError> {
+        let mut url = self.client.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.send_to(url, operation, Method::GET, None::<&()>).await
+    }
+}
+
+fn read<T: DeserializeOwned>(operation: &str, answer: &Answer) -> Result<Answered<T>, ApiError> {
+    let document = parse(operation, answer)?;
+    Ok(Answered { document, text: String::from_utf8_lossy(&answer.body).into_owned() })
+}
+
+impl HistoryPart<'_> {
+    fn query(&self) -> [(&'static str, String); 4] {
+        [
+            ("interval", self.interval.to_owned()),
+            ("page", self.page.to_string()),
+            ("per_page", self.per_page.to_string()),
+            ("reverse", self.reverse.to_string()),
+        ]
+    }
+}

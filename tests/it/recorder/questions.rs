@@ -1,0 +1,86 @@
+//! What a person asks, through the client.
+
+use envsnap::api::{ApiError, Client, EnvironmentApi as _, HistoryPart, ServerApi as _};
+use envsnap::token::{TokenSource, checked};
+use serde_json::{Value, json};
+
+use super::server::{Recorder, digest, task};
+
+fn client(recorder: &Recorder) -> Client {
+    let tokens = TokenSource::Given(checked("t0k3n".to_owned()).unwrap());
+    Client::new(recorder.url.parse().unwrap(), "acme".to_owned(), tokens).unwrap()
+}
+
+/// `env` with this many snapshots, each of which replaces the artifact of the one before.
+async fn recorded(snapshots: u8) -> Recorder {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    for byte in 1..=snapshots {
+        recorder.report("env", &[task(1, &format!("web:{byte}"), &digest(byte), 10)]).await;
+        recorder.advance(60.0);
+    }
+    recorder
+}
+
+#[tokio::test]
+async fn every_question_is_answered_with_a_document_and_the_servers_own_text() {
+    let recorder = recorded(3).await;
+    let client = client(&recorder);
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+
+    let environments = client.environments(None).await.unwrap();
+    assert_eq!(environments.document[0].name, "env");
+    assert_eq!(parsed(&environments.text), recorder.get("/environments/acme").await.body);
+
+    let diff = client.diff("env#1", "env@{now}", None).await.unwrap();
+    assert_eq!(diff.document.snappish2.snapshot_id.as_deref(), Some("env#3"));
+    assert_eq!(diff.document.snappish2.artifacts[0].name, "web:3");
+    assert_eq!(parsed(&diff.text)["snappish1"]["snapshot_id"], "env#1");
+
+    let environment = client.environment("env", None);
+    assert_eq!(environment.described().await.unwrap().document.environment_type, "ECS");
+    let shown = environment.shown("~1").await.unwrap();
+    assert_eq!((shown.document.index, &parsed(&shown.text)["index"]), (2, &json!(2)));
+
+    let part = HistoryPart { interval: "~1..NOW", reverse: true, ..HistoryPart::default() };
+    let list = environment.snapshots(part).await.unwrap().document;
+    assert_eq!(list.iter().map(|it| it.index).collect::<Vec<_>>(), [2, 3]);
+    let part = HistoryPart { per_page: 2, page: 2, ..HistoryPart::default() };
+    let page = environment.events(part).await.unwrap();
+    assert_eq!(page.total, Some(5));
+    assert_eq!(page.events.document[0].artifact_name, "web:2");
+    assert_eq!(parsed(&page.events.text).as_array().unwrap().len(), 2);
+    assert_eq!(environment.calls(), 4);
+}
+
+#[tokio::test]
+async fn a_search_goes_through_the_whole_history_from_its_beginning() {
+    // 201 events: two full pages and one more.
+    let recorder = recorded(101).await;
+    let client = client(&recorder);
+    let environment = client.environment("env", None);
+    let found = environment.events_where(|event| event.sha256 == digest(100)).await.unwrap();
+    let told: Vec<_> =
+        found.iter().map(|event| (event.snapshot_index, event.change.as_str())).collect();
+    assert_eq!(told, [(100, "started-unknown"), (101, "exited")]);
+    assert_eq!(environment.calls(), 3);
+    assert_eq!(environment.events_where(|_| true).await.unwrap().len(), 201);
+    assert!(environment.events_where(|_| false).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_there_is_no_answer_to_is_told_apart() {
+    let recorder = recorded(1).await;
+    recorder.create("empty", None).await;
+    let client = client(&recorder);
+    let nowhere = client.environment("nowhere", None).events(HistoryPart::default()).await;
+    assert!(matches!(nowhere, Err(ApiError::EnvironmentNotFound { .. })), "{nowhere:?}");
+    let empty = client.diff("env", "empty", None).await;
+    assert!(matches!(empty, Err(ApiError::NoSnapshotYet { .. })), "{empty:?}");
+    let part = HistoryPart { interval: "x", ..HistoryPart::default() };
+    let malformed = client.environment("env", None).snapshots(part).await.unwrap_err().to_string();
+    assert!(malformed.contains("refused to list the snapshots of \"env\""), "{malformed}");
+    assert!(malformed.contains("interval: 'x' is not an interval"), "{malformed}");
+    let too_far = client.environment("env", None).shown("#9").await.unwrap_err().to_string();
+    assert!(too_far.contains("resolves to 'env#9'"), "{too_far}");
+}
