@@ -10,6 +10,7 @@ mod cases;
 mod client;
 mod emulator;
 mod fleet;
+mod history;
 mod incumbent;
 mod programs;
 mod receiver;

@@ -1,0 +1,393 @@
+//! The server's own client, which asks the recorder about the history of environments.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::programs::{Ended, command};
+use crate::recorder::{ORG, Recorder, WRITES};
+
+/// Fingerprints, in the order in which comparisons list them.
+fn fingerprint(digit: char) -> String {
+    digit.to_string().repeat(64)
+}
+
+fn task(id: u32, name: &str, digit: char) -> Value {
+    json!({
+        "taskArn": format!("arn:aws:ecs:eu-central-1:274425519734:task/app/{id}"),
+        "cluster_name": "app", "service_name": name, "digests": {name: fingerprint(digit)},
+        "creationTimestamp": 1_661_161_157 + id,
+    })
+}
+
+struct History {
+    recorder: Recorder,
+}
+
+impl History {
+    /// Environment `aws-prod` with three snapshots: of one `web`; of three of it and an `api`; of
+    /// the `api` alone. `aws-beta` runs one `web`, and in `empty` nothing was recorded.
+    async fn start() -> Self {
+        let history = Self { recorder: Recorder::start().await };
+        for name in ["aws-prod", "aws-beta", "empty"] {
+            let body = json!({
+                "name": name, "type": "ECS", "description": name, "include_scaling": true,
+            });
+            history.put(ORG, &body).await;
+        }
+        let api = task(4, "api:1", 'b');
+        let three = [1, 2, 3].map(|id| task(id, "web:1", 'a'));
+        history.report("aws-prod", &three[..1]).await;
+        history.report("aws-prod", &[&three[..], std::slice::from_ref(&api)].concat()).await;
+        history.report("aws-prod", &[api]).await;
+        history.report("aws-beta", &three[..1]).await;
+        history
+    }
+
+    async fn put(&self, path: &str, body: &Value) {
+        let url = format!("{}/api/v2/environments/{path}", self.recorder.url);
+        let request = reqwest::Client::new().request(Method::PUT, url).bearer_auth(WRITES);
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 201, "{path}");
+    }
+
+    async fn report(&self, environment: &str, artifacts: &[Value]) {
+        let path = format!("{ORG}/{environment}/report/ECS");
+        self.put(&path, &json!({"artifacts": artifacts})).await;
+    }
+
+    /// What the client does with these words.
+    async fn kosli(&self, words: &str) -> Ended {
+        let mut kosli = command("kosli");
+        kosli.args(words.split_whitespace()).envs(self.recorder.variables());
+        Ended::of(&mut kosli).await
+    }
+
+    async fn json(&self, words: &str) -> Value {
+        let shown = self.kosli(&format!("{words} -o json")).await.well();
+        serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{words}: {error}: {shown}"))
+    }
+
+    /// The lines of a table that are not empty, each with one space between words.
+    async fn table(&self, words: &str) -> Vec<String> {
+        let table = self.kosli(words).await.well();
+        let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        lines.filter(|line| !line.is_empty()).collect()
+    }
+
+    /// The client fails with what the recorder says.
+    async fn fails(&self, words: &str, said: &str) {
+        let failed = self.kosli(words).await;
+        assert_eq!(failed.code, Some(1), "{words}: {failed:?}");
+        let shown = failed.stderr.trim_end();
+        assert!(shown.starts_with("Error: ") && shown.contains(said), "{words}: {failed:?}");
+    }
+}
+
+/// One field of each element.
+fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a Value> {
+    list.as_array().unwrap().iter().map(|element| &element[field]).collect()
+}
+
+fn no_environment(name: &str) -> String {
+    format!("] Environment named '{name}' does not exist for organization '{ORG}'")
+}
+
+fn no_snapshot(shown: &str, resolved: &str, count: u32) -> String {
+    format!(
+        "] Org: '{ORG}'. Snapshot '{shown}' resolves to '{resolved}'. len(snapshots) == {count}. \
+         Indexes are 1-based"
+    )
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn the_client_finds_a_snapshot_by_every_expression() {
+    let history = History::start().await;
+    for (expression, index) in [
+        ("aws-prod", 3),
+        ("aws-prod#1", 1),
+        ("aws-prod#3", 3),
+        ("aws-prod#-2", 2),
+        ("aws-prod~", 3),
+        ("aws-prod~0", 3),
+        ("aws-prod~2", 1),
+        ("aws-prod@{now}", 3),
+        ("aws-prod@{2999-12-31T23:59:59}", 3),
+    ] {
+        let snapshot = history.json(&format!("get snapshot {expression}")).await;
+        assert_eq!(snapshot["index"], index, "{expression}");
+        assert_eq!(snapshot["is_latest"], index == 3, "{expression}");
+        assert_eq!(snapshot["next_snapshot_timestamp"].is_null(), index == 3, "{expression}");
+    }
+    let table = history.table("get snapshot aws-prod~1").await;
+    assert_eq!(
+        table,
+        [
+            "COMMIT ARTIFACT FLOW COMPLIANCE RUNNING_SINCE REPLICAS",
+            "N/A Name: api:1 N/A NON-COMPLIANT 2022-08-22 1",
+            &format!("Fingerprint: {}", fingerprint('b')),
+            "N/A Name: web:1 N/A NON-COMPLIANT 2022-08-22 3",
+            &format!("Fingerprint: {}", fingerprint('a')),
+        ]
+    );
+
+    for (expression, resolved) in [
+        ("aws-prod#9", "aws-prod#9"),
+        ("aws-prod#0", "aws-prod#0"),
+        ("aws-prod~3", "aws-prod#0"),
+        ("aws-prod@{2023-10-02T12:00:00}", "aws-prod#0"),
+        ("aws-prod@{2.hours.ago}", "aws-prod#0"),
+        ("aws-prod@{1.day.ago}", "aws-prod#0"),
+        ("aws-prod@{3.weeks.ago}", "aws-prod#0"),
+        ("aws-prod@{6.months.ago}", "aws-prod#0"),
+    ] {
+        let said = no_snapshot(expression, resolved, 3);
+        history.fails(&format!("get snapshot {expression}"), &said).await;
+    }
+    history.fails("get snapshot empty", &no_snapshot("empty#-1", "empty#0", 0)).await;
+    history.fails("get snapshot nowhere", &no_environment("nowhere")).await;
+    for expression in ["aws-prod#x", "aws-prod@{yesterday}", "aws-prod~-1"] {
+        let words = format!("get snapshot {expression}");
+        history.fails(&words, "is not a snapshot expression. Use N or #N").await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn the_client_asserts_what_is_not_known_to_be_compliant() {
+    let history = History::start().await;
+    for expression in ["aws-prod", "aws-prod#1", "aws-prod~2"] {
+        history.fails(&format!("assert snapshot {expression}"), "] NON-COMPLIANT").await;
+    }
+    let said = no_snapshot("aws-prod#9", "aws-prod#9", 3);
+    history.fails("assert snapshot aws-prod#9", &said).await;
+    history.fails("assert snapshot nowhere", &no_environment("nowhere")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn the_client_lists_snapshots_by_interval_and_page() {
+    let history = History::start().await;
+    for (options, indexes) in [
+        ("", vec![3, 2, 1]),
+        ("--reverse", vec![1, 2, 3]),
+        ("-i 1..2", vec![2, 1]),
+        ("-i 1..2 --reverse", vec![1, 2]),
+        ("-i NOW", vec![3]),
+        ("-i ~1..NOW", vec![3, 2]),
+        ("-i 2..", vec![3, 2]),
+        ("-n 2", vec![3, 2]),
+        ("-n 2 --page 2", vec![1]),
+        ("-n 2 --page 3", vec![]),
+    ] {
+        let list = history.json(&format!("list snapshots aws-prod {options}")).await;
+        assert_eq!(each(&list, "index"), indexes, "{options}");
+    }
+    let list = history.json("list snapshots aws-prod").await;
+    assert_eq!((&list[0]["to"], &list[1]["to"]), (&json!(0.0), &list[0]["from"]));
+
+    let table = history.table("list snapshots aws-prod").await;
+    assert_eq!(table[0], "SNAPSHOT FROM TO DURATION COMPLIANT");
+    for (line, index) in table[1..].iter().zip(["3 ", "2 ", "1 "]) {
+        assert!(line.starts_with(index) && line.ends_with(" false"), "{line}");
+    }
+    assert!(table[1].contains(" now "), "{}", table[1]);
+    assert_eq!(
+        history.table("list snapshots empty").await,
+        ["No environment snapshots were found."]
+    );
+
+    history.fails("list snapshots nowhere", &no_environment("nowhere")).await;
+    let said = "Input payload validation failed: map[interval:'x' is not an interval. Use A..B";
+    history.fails("list snapshots aws-prod -i x", said).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn the_client_tells_what_changed() {
+    let history = History::start().await;
+    let all = [
+        (3, "web:1", "3 instances stopped running (from 3 to 0)", "exited"),
+        (2, "api:1", "1 instance started running (from 0 to 1)", "started-unknown"),
+        (2, "web:1", "2 instances started running (from 1 to 3)", "changed"),
+        (1, "web:1", "1 instance started running (from 0 to 1)", "started-unknown"),
+    ];
+    for (options, expected) in [
+        ("", vec![0, 1, 2, 3]),
+        ("--reverse", vec![3, 2, 1, 0]),
+        ("-n 3", vec![0, 1, 2]),
+        ("-n 3 --page 2", vec![3]),
+        ("-n 3 --page 9", vec![]),
+        ("-i 1..2", vec![1, 2, 3]),
+        ("-i 2", vec![1, 2]),
+        ("-i ~1..NOW --reverse -n 2", vec![2, 1]),
+        ("--start 2", vec![0, 1, 2]),
+        ("--start 1 --end 2", vec![1, 2, 3]),
+        ("--start 1hour", vec![0, 1, 2, 3]),
+        ("--end 1hour", vec![]),
+        ("--start-ts 1700000000", vec![0, 1, 2, 3]),
+        ("--end-ts 1700000000.5", vec![]),
+        ("--repo acme/web", vec![]),
+    ] {
+        let events = history.json(&format!("log environment aws-prod {options}")).await;
+        let told: Vec<_> = events
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| {
+                ["snapshot_index", "artifact_name", "description", "type"]
+                    .map(|field| event[field].clone())
+            })
+            .collect();
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|at| all[at])
+            .map(|(index, name, said, kind)| [json!(index), json!(name), json!(said), json!(kind)])
+            .collect();
+        assert_eq!(told, expected, "{options}");
+    }
+
+    let table = history.table("log environment aws-prod -n 1").await;
+    assert_eq!(
+        table[..4],
+        [
+            "SNAPSHOT EVENT FLOW",
+            "#3 Artifact: web:1",
+            &format!("Fingerprint: {}", fingerprint('a')),
+            "Description: 3 instances stopped running (from 3 to 0)",
+        ]
+    );
+    assert!(table[4].starts_with("Reported at: "), "{}", table[4]);
+    assert_eq!(table.len(), 5);
+    assert_eq!(history.table("log environment empty").await, ["No environment events were found."]);
+
+    history.fails("log environment nowhere", &no_environment("nowhere")).await;
+    let said = "validation failed: map[interval:'1..x' is not an interval";
+    history.fails("log environment aws-prod -i 1..x", said).await;
+    let said = "validation failed: map[per_page:must be a whole number from 1 to 100, not '101']";
+    history.fails("log environment aws-prod -n 101", said).await;
+    let said = "validation failed: map[start:'yesterday' is neither a snapshot";
+    history.fails("log environment aws-prod --start yesterday", said).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn the_client_compares_snapshots() {
+    let history = History::start().await;
+    let details = |name: &str, digit: char, instances: u64| {
+        vec![
+            format!("Name: {name}"),
+            format!("Fingerprint: {}", fingerprint(digit)),
+            "Flow: Unknown".to_owned(),
+            "Commit URL: Unknown".to_owned(),
+            "Started:".to_owned(),
+            format!("Instances: {instances}"),
+        ]
+    };
+    let compared = async |words: &str| {
+        let mut lines = history.table(&format!("diff snapshots {words}")).await;
+        for line in &mut lines {
+            if line.starts_with("Started:") {
+                line.truncate("Started:".len());
+            }
+        }
+        lines
+    };
+    let said = |parts: &[&[String]]| parts.concat();
+    let title = |title: &str| vec![title.to_owned()];
+    assert_eq!(
+        compared("aws-prod#1 aws-prod#2").await,
+        said(&[
+            &title("Only present in aws-prod#2"),
+            &details("api:1", 'b', 1),
+            &title("aws-prod#1 -> aws-prod#2 scaling"),
+            &details("web:1", 'a', 3),
+            &title("Instances: scaled from 1 to 3"),
+        ])
+    );
+    assert_eq!(
+        compared("aws-prod~1 aws-prod -u").await,
+        said(&[
+            &title("Only present in aws-prod~1 (snapshot: aws-prod#2)"),
+            &details("web:1", 'a', 3),
+            &title("Not changed in both snapshots"),
+            &details("api:1", 'b', 1),
+        ])
+    );
+    assert_eq!(compared("aws-prod aws-prod@{now}").await, [""; 0]);
+    let diff = history.json("diff snapshots aws-prod aws-beta").await;
+    assert_eq!(diff["snappish1"]["snapshot_id"], "aws-prod#3");
+    assert_eq!(diff["snappish2"]["snapshot_id"], "aws-beta#1");
+    assert_eq!(each(&diff["snappish1"]["artifacts"], "name"), ["api:1"]);
+    assert_eq!(each(&diff["snappish2"]["artifacts"], "name"), ["web:1"]);
+
+    history.fails("diff snapshots aws-prod empty", &no_snapshot("empty", "empty#0", 0)).await;
+    let too_far = no_snapshot("aws-prod#9", "aws-prod#9", 3);
+    history.fails("diff snapshots aws-beta aws-prod#9", &too_far).await;
+    history.fails("diff snapshots aws-prod nowhere", &no_environment("nowhere")).await;
+    let said = "map[snappish1:'#x' is not a snapshot expression. Use N or #N";
+    history.fails("diff snapshots aws-prod#x aws-prod", said).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn the_client_lists_the_environments_that_are_meant() {
+    let history = History::start().await;
+    for (options, names) in [
+        ("", vec!["aws-beta", "aws-prod", "empty"]),
+        ("--name PROD", vec!["aws-prod"]),
+        ("--name aws --sort name --sort-direction desc", vec!["aws-prod", "aws-beta"]),
+        ("--sort last_changed_at", vec!["aws-prod", "aws-beta", "empty"]),
+        ("--sort last_modified_at", vec!["empty", "aws-prod", "aws-beta"]),
+        ("--type ECS --type K8S", vec!["aws-beta", "aws-prod", "empty"]),
+        ("--type lambda", vec![]),
+        ("--tag team:a", vec![]),
+    ] {
+        let list = history.json(&format!("list environments {options}")).await;
+        assert_eq!(each(&list, "name"), names, "{options}");
+    }
+    let page = history.json("list environments -n 2 --page 2").await;
+    assert_eq!(each(&page["environments"], "name"), ["empty"]);
+    assert_eq!((&page["total_pages"], &page["total_count"]), (&json!(2), &json!(3)));
+    let table = history.table("list environments -n 2").await;
+    assert_eq!(table[0], "NAME TYPE LAST REPORT LAST MODIFIED TAGS POLICIES");
+    assert!(table[1].starts_with("aws-beta ECS 20"), "{}", table[1]);
+    assert_eq!(table[3], "Showing page 1 of 2, total 3 items");
+    assert_eq!(history.table("list environments --name x").await, ["No environments were found."]);
+    let said = "map[sort:must be one of name, last_modified_at, last_changed_at, not 'type']";
+    history.fails("list environments --sort type", said).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn the_client_renames_and_archives_environments() {
+    let history = History::start().await;
+    let done = history.kosli("rename environment aws-prod renamed").await.well();
+    assert_eq!(done, "environment aws-prod was renamed to renamed\n");
+    history.fails("get snapshot aws-prod", &no_environment("aws-prod")).await;
+    assert_eq!(history.json("get snapshot renamed").await["index"], 3);
+    for (words, said) in [
+        ("renamed aws-beta", "] Environment named 'aws-beta' already exists for organization"),
+        ("renamed a~b", "] 'a~b' is an invalid name for environments. Valid names should start"),
+        ("aws-prod again", &no_environment("aws-prod")),
+    ] {
+        history.fails(&format!("rename environment {words}"), said).await;
+    }
+
+    let done = history.kosli("archive environment renamed").await.well();
+    assert_eq!(done, "environment renamed was archived\n");
+    for words in [
+        "get environment",
+        "get snapshot",
+        "list snapshots",
+        "log environment",
+        "archive environment",
+    ] {
+        history.fails(&format!("{words} renamed"), &no_environment("renamed")).await;
+    }
+    let list = history.json("list environments").await;
+    assert_eq!(each(&list, "name"), ["aws-beta", "empty"]);
+
+    history.kosli("create environment renamed --type ECS").await.well();
+    assert_eq!(history.json("get snapshot renamed").await["index"], 3, "nothing is lost");
+}
