@@ -33,11 +33,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
+    // Before it says that it is there: whoever reads that may end it.
+    let mut terminated = signal(SignalKind::terminate())?;
     complain(&format!("Recording in {} on http://{address}\n", db.display()));
     if token_file.is_none() {
         complain("Without a token file it serves loopback only, and accepts any token or none.\n");
     }
-    let mut terminated = signal(SignalKind::terminate())?;
     let stopped = async move {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
