@@ -9,6 +9,7 @@ mod events;
 #[cfg(feature = "lambda")]
 mod function;
 mod harness;
+mod histories;
 mod memory;
 mod recorder;
 mod report;

@@ -1,0 +1,47 @@
+//! Random histories of an account, a server and the reporter between them.
+//!
+//! A reference model says what runs at every moment; ECS and the server in front of it fail as they
+//! are told; and whatever happened, what is reported was true.
+
+mod account;
+mod ecs;
+mod generator;
+mod history;
+mod promises;
+mod record;
+mod run;
+mod server;
+mod timeline;
+
+use generator::{Cast, histories};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+fn holds(history: &history::History) -> Result<(), TestCaseError> {
+    run::check(history).map_err(TestCaseError::fail)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn one_process_reports_the_truth_under_every_fault(
+        history in histories(Cast { environments: 1, processes: 1, other_writers: false })
+    ) {
+        holds(&history)?;
+    }
+
+    #[test]
+    fn processes_and_other_writers_in_turn_end_in_the_truth(
+        history in histories(Cast { environments: 1, processes: 2, other_writers: true })
+    ) {
+        holds(&history)?;
+    }
+
+    #[test]
+    fn environments_of_one_account_fail_each_for_itself(
+        history in histories(Cast { environments: 3, processes: 2, other_writers: true })
+    ) {
+        holds(&history)?;
+    }
+}

@@ -1,0 +1,343 @@
+//! ECS in front of the model: it answers from the state at the moment of each call, a while later,
+//! refuses what ECS refuses, and fails as it is told.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use envsnap::ecs::{
+    CallError, Cluster, DESCRIBE_BATCH, DescribedTasks, DesiredStatus, EcsApi, Failure, Page,
+};
+
+use super::account::{Account, arn};
+use super::timeline::{Millis, Timeline};
+
+/// What goes wrong in one call. Where it makes no sense for the call, nothing does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EcsFault {
+    Throttled,
+    Unavailable,
+    AccessDenied,
+    /// It never answers.
+    Silent,
+    /// Tasks that exist are described as missing, and are known a moment later.
+    NotYetKnown,
+    /// A task is described as failed for a reason that is none.
+    FailsATask,
+    /// Nothing is said of one of the tasks.
+    LeavesATaskOut,
+    /// A task is described that nobody asked for.
+    DescribesAnother,
+    /// Tasks are described twice.
+    DescribesTwice,
+    /// A page of which the next one has the same token.
+    RepeatsTheToken,
+    /// A page after which there is always another one.
+    NeverEnds,
+    /// ARNs of the page are listed twice.
+    ListsTwice,
+    /// A page without ARNs, and the token of the one that should have been.
+    EmptyPage,
+    /// What is listed has no ARN of ECS.
+    ListsNonsense,
+    /// So many milliseconds more.
+    Slow(u16),
+}
+
+use EcsFault::{
+    AccessDenied, DescribesAnother, DescribesTwice, EmptyPage, FailsATask, LeavesATaskOut,
+    ListsNonsense, ListsTwice, NeverEnds, NotYetKnown, RepeatsTheToken, Silent, Slow, Throttled,
+    Unavailable,
+};
+
+const ENDLESS: &str = "endless/";
+
+#[derive(Clone)]
+pub(super) struct FakeEcs(Rc<Shared>);
+
+struct Shared {
+    account: Account,
+    time: Timeline,
+    page_size: usize,
+    /// Milliseconds, used in turn.
+    latencies: Vec<u16>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: usize,
+    of_this_invocation: usize,
+    faults: BTreeMap<usize, EcsFault>,
+    /// Where the answer cannot be used: in a cluster, or in the list of them.
+    spoilt: Vec<Option<String>>,
+    /// Tasks that were missing once, although they exist.
+    unknown_once: HashSet<String>,
+}
+
+impl FakeEcs {
+    pub(super) fn new(
+        account: Account,
+        time: Timeline,
+        page_size: usize,
+        latencies: Vec<u16>,
+    ) -> Self {
+        Self(Rc::new(Shared { account, time, page_size, latencies, state: RefCell::default() }))
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.0.account
+    }
+
+    /// From now on these calls of the next invocation fail.
+    pub(super) fn begin(&self, faults: impl IntoIterator<Item = (usize, EcsFault)>) {
+        let mut state = self.0.state.borrow_mut();
+        state.of_this_invocation = 0;
+        state.faults = faults.into_iter().collect();
+        state.spoilt.clear();
+        state.unknown_once.clear();
+    }
+
+    /// Where calls of this invocation had no answer that can be used.
+    pub(super) fn spoilt(&self) -> Vec<Option<String>> {
+        self.0.state.borrow().spoilt.clone()
+    }
+
+    pub(super) fn calls_of_this_invocation(&self) -> usize {
+        self.0.state.borrow().of_this_invocation
+    }
+
+    fn spoil(&self, cluster: Option<&str>) {
+        self.0.state.borrow_mut().spoilt.push(cluster.map(|name| name_of(name).to_owned()));
+    }
+
+    async fn call<T: std::fmt::Debug>(
+        &self,
+        what: impl FnOnce() -> String,
+        cluster: Option<&str>,
+        answer: impl FnOnce(Millis, Option<EcsFault>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let (fault, before, after) = {
+            let mut state = self.0.state.borrow_mut();
+            let nth = state.of_this_invocation;
+            let latency = |n: usize| u64::from(self.0.latencies[n % self.0.latencies.len()]);
+            let (before, after) = (latency(2 * state.calls), latency(2 * state.calls + 1));
+            state.calls += 1;
+            state.of_this_invocation += 1;
+            (state.faults.get(&nth).copied(), before, after)
+        };
+        let more = if let Some(Slow(more)) = fault { u64::from(more) } else { 0 };
+        tokio::time::sleep(Duration::from_millis(before + more)).await;
+        let answer = match fault {
+            Some(Throttled) => Err(CallError::Throttled("ThrottlingException".to_owned())),
+            Some(Unavailable) => Err(CallError::Unavailable("ServerException".to_owned())),
+            Some(AccessDenied) => Err(CallError::AccessDenied("AccessDenied".to_owned())),
+            Some(Silent) => {
+                self.0.time.note(|| format!("  ECS never answers: {}", what()));
+                self.spoil(cluster);
+                return std::future::pending().await;
+            }
+            fault => answer(self.0.time.now(), fault),
+        };
+        self.0.time.note(|| {
+            let fault = fault.map(|fault| format!(" ({fault:?})")).unwrap_or_default();
+            format!("  ECS: {}{fault}: {answer:?}", what())
+        });
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        if answer.as_ref().is_err_and(|error| !matches!(error, CallError::ClusterNotFound)) {
+            self.spoil(cluster);
+        }
+        answer
+    }
+
+    /// A page of what is listed now: what stands behind the token in the order of the ARNs, so that
+    /// nothing that is there all the while is ever skipped.
+    fn page<'a>(
+        &self,
+        cluster: Option<&str>,
+        fault: Option<EcsFault>,
+        token: Option<String>,
+        listed: impl Iterator<Item = &'a str>,
+    ) -> Page {
+        let begin = token.clone().unwrap_or_default();
+        let mut behind = listed.filter(|arn| *arn > begin.as_str()).map(ToOwned::to_owned);
+        let arns: Vec<_> = behind.by_ref().take(self.0.page_size).collect();
+        let next_token = behind.next().and(arns.last().cloned());
+        match fault {
+            Some(NeverEnds) => {
+                self.spoil(cluster);
+                Page { arns, next_token: Some(format!("{ENDLESS}0")) }
+            }
+            Some(RepeatsTheToken) if token.is_some() => {
+                self.spoil(cluster);
+                Page { arns, next_token: token }
+            }
+            Some(EmptyPage) if token.is_none() => {
+                Page { arns: Vec::new(), next_token: Some(" ".to_owned()) }
+            }
+            Some(ListsTwice) => Page { arns: [arns.clone(), arns].concat(), next_token },
+            _ => Page { arns, next_token },
+        }
+    }
+
+    /// The page after one that has always another one after it.
+    fn endless_page(token: Option<&String>) -> Option<Page> {
+        let page: u32 = token?.strip_prefix(ENDLESS)?.parse().unwrap();
+        Some(Page { arns: Vec::new(), next_token: Some(format!("{ENDLESS}{}", page + 1)) })
+    }
+
+    /// The name of a cluster that is active now.
+    fn active<'a>(&self, cluster: &'a str, now: Millis) -> Result<&'a str, CallError> {
+        let name = name_of(cluster);
+        let known = self.0.account.clusters.get(name);
+        known.filter(|c| c.is_active(now)).map(|_| name).ok_or(CallError::ClusterNotFound)
+    }
+}
+
+fn name_of(cluster: &str) -> &str {
+    cluster.rsplit('/').next().unwrap_or_default()
+}
+
+impl EcsApi for FakeEcs {
+    async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError> {
+        let what = || format!("list clusters after {next_token:?}");
+        self.call(what, None, |now, fault| {
+            if let Some(page) = Self::endless_page(next_token.as_ref()) {
+                return Ok(page);
+            }
+            let clusters = self.0.account.clusters.iter();
+            let listed: Vec<_> = clusters
+                .filter(|(_, cluster)| cluster.is_listed(now))
+                .map(|(name, _)| arn("cluster", name))
+                .collect();
+            let mut page =
+                self.page(None, fault, next_token.clone(), listed.iter().map(String::as_str));
+            if fault == Some(ListsNonsense) {
+                self.spoil(None);
+                page.arns.push("arn:aws:nonsense".to_owned());
+            }
+            Ok(page)
+        })
+        .await
+    }
+
+    async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError> {
+        assert!((1..=DESCRIBE_BATCH).contains(&clusters.len()), "{} clusters", clusters.len());
+        let what = || format!("describe clusters {clusters:?}");
+        self.call(what, None, |now, _| {
+            let described = clusters.iter().filter_map(|asked| {
+                let name = name_of(asked);
+                let cluster = self.0.account.clusters.get(name).filter(|c| c.is_listed(now))?;
+                let status = if cluster.is_active(now) { "ACTIVE" } else { "INACTIVE" };
+                Some(Cluster { arn: arn("cluster", name), status: Some(status.to_owned()) })
+            });
+            Ok(described.collect())
+        })
+        .await
+    }
+
+    async fn list_tasks(
+        &self,
+        cluster: &str,
+        desired_status: DesiredStatus,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError> {
+        let what = || format!("list {desired_status:?} of {cluster} after {next_token:?}");
+        self.call(what, Some(cluster), |now, fault| {
+            if let Some(page) = Self::endless_page(next_token.as_ref()) {
+                return Ok(page);
+            }
+            let name = self.active(cluster, now)?;
+            let tasks = self.0.account.tasks.iter().filter(|(_, task)| {
+                task.cluster == name
+                    && task.exists(now)
+                    && task.desired_status(now) == desired_status
+            });
+            let listed = tasks.map(|(arn, _)| arn.as_str());
+            let mut page = self.page(Some(cluster), fault, next_token.clone(), listed);
+            if fault == Some(ListsNonsense) {
+                page.arns.push(arn("task", &format!("{name}/never-existed")));
+            }
+            Ok(page)
+        })
+        .await
+    }
+
+    async fn describe_tasks(
+        &self,
+        cluster: &str,
+        arns: &[String],
+    ) -> Result<DescribedTasks, CallError> {
+        assert!((1..=DESCRIBE_BATCH).contains(&arns.len()), "{} tasks", arns.len());
+        let what = || format!("describe {arns:?}");
+        self.call(what, Some(cluster), |now, fault| {
+            let name = self.active(cluster, now)?;
+            let mut answer = DescribedTasks::default();
+            for arn in arns {
+                let task = self.0.account.tasks.get(arn);
+                match task.filter(|task| task.cluster == name && task.exists(now)) {
+                    Some(task) if !self.is_not_yet_known(fault, arn) => {
+                        answer.tasks.push(task.described(arn, now));
+                    }
+                    _ => answer.failures.push(failure(arn, "MISSING")),
+                }
+            }
+            self.distort(fault, name, &mut answer);
+            Ok(answer)
+        })
+        .await
+    }
+
+    async fn list_services(
+        &self,
+        cluster: &str,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError> {
+        let what = || format!("list services of {cluster} after {next_token:?}");
+        self.call(what, Some(cluster), |now, fault| {
+            if let Some(page) = Self::endless_page(next_token.as_ref()) {
+                return Ok(page);
+            }
+            let name = self.active(cluster, now)?;
+            let services = self.0.account.clusters[name].services.iter();
+            let listed: Vec<_> =
+                services.map(|service| arn("service", &format!("{name}/{service}"))).collect();
+            let listed = listed.iter().map(String::as_str);
+            Ok(self.page(Some(cluster), fault, next_token.clone(), listed))
+        })
+        .await
+    }
+}
+
+fn failure(arn: &str, reason: &str) -> Failure {
+    Failure { arn: Some(arn.to_owned()), reason: Some(reason.to_owned()) }
+}
+
+impl FakeEcs {
+    fn is_not_yet_known(&self, fault: Option<EcsFault>, arn: &str) -> bool {
+        let unknown = &mut self.0.state.borrow_mut().unknown_once;
+        fault == Some(NotYetKnown) && unknown.insert(arn.to_owned())
+    }
+
+    fn distort(&self, fault: Option<EcsFault>, cluster: &str, answer: &mut DescribedTasks) {
+        match fault {
+            Some(FailsATask) => {
+                if let Some(task) = answer.tasks.pop() {
+                    answer.failures.push(failure(&task.arn, "INTERNAL"));
+                    self.spoil(Some(cluster));
+                }
+            }
+            Some(LeavesATaskOut) if answer.tasks.pop().is_some() => self.spoil(Some(cluster)),
+            Some(DescribesAnother) => {
+                if let Some(mut task) = answer.tasks.first().cloned() {
+                    task.arn.push_str("-another");
+                    answer.tasks.push(task);
+                    self.spoil(Some(cluster));
+                }
+            }
+            Some(DescribesTwice) => answer.tasks.extend(answer.tasks.clone()),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What has to hold of each invocation, whatever went wrong.
+//!
+//! - a: each replica that is reported ran at some moment of the invocation, and each container that
+//!   ran throughout is reported.
+//! - b: where not everything could be read, nothing is reported.
+//! - c: when faults have ended and nothing changes, the server has the truth two invocations later.
+//! - d: what the server is known to have is not reported again.
+//! - e: nothing is ever reported as empty where something ran throughout.
+//! - f: an invocation that failed says so, and only such a one; it ends by its deadline.
+
+use envsnap::report::{EnvironmentOutcome, Verdict};
+
+use super::account::{Account, Counts, is_known};
+use super::history::{History, Invocation, Part, Triggered};
+use super::record::{Kind, Put, Unknown, Visit, others};
+use super::timeline::{Millis, SECOND};
+
+/// What was promised and not kept.
+pub(super) type Broken = String;
+
+/// What a process knows that the server has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) content_hash: String,
+    /// How often anyone else had reported by then.
+    pub(super) others: usize,
+}
+
+/// An invocation in one environment, from outside.
+pub(super) struct Seen<'a> {
+    pub(super) history: &'a History,
+    pub(super) account: &'a Account,
+    pub(super) invocation: &'a Invocation,
+    pub(super) part: Part,
+    pub(super) outcome: &'a EnvironmentOutcome,
+    pub(super) begun: Millis,
+    /// It ended before its deadline.
+    pub(super) in_time: bool,
+    /// What its process knew before.
+    pub(super) known: Option<Known>,
+    /// What it asked of the server.
+    pub(super) visit: Visit,
+    /// A call of ECS that concerns the environment had no answer that can be used.
+    pub(super) unread: bool,
+    /// Calls of ECS, where they were all for this environment.
+    pub(super) calls: Option<usize>,
+}
+
+impl Seen<'_> {
+    pub(super) fn check(&self) -> Result<(), Broken> {
+        for put in &self.visit.puts {
+            self.is_true(put)?;
+            self.is_news(put)?;
+        }
+        // Which environment a call was for can only be told where there is one.
+        let must_be_read = self.unread && self.calls.is_some();
+        if must_be_read && !self.visit.puts.is_empty() {
+            return Err("b: a snapshot was posted, and not everything was read".to_owned());
+        }
+        self.says_whether_it_failed(must_be_read)?;
+        self.says_what_it_did()
+    }
+
+    fn is_true(&self, put: &Put) -> Result<(), Broken> {
+        let wanted = |task: &_| self.part.has(task);
+        let throughout = self.account.count(wanted, |c| c.runs_throughout(self.begun, put.at));
+        let sometime = self.account.count(wanted, |c| c.runs_at_some_moment(self.begun, put.at));
+        if put.counts.is_empty() && !throughout.is_empty() {
+            return Err(format!("e: an empty snapshot, while these ran: {throughout:?}"));
+        }
+        let number = |counts: &Counts, identity| counts.get(identity).copied().unwrap_or_default();
+        for identity in throughout.keys().chain(put.counts.keys()) {
+            let (least, most) = (number(&throughout, identity), number(&sometime, identity));
+            let posted = number(&put.counts, identity);
+            if !(least..=most).contains(&posted) {
+                return Err(format!("a: {posted} of {identity}, and there were {least} to {most}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_news(&self, put: &Put) -> Result<(), Broken> {
+        let Some(known) = &self.known else { return Ok(()) };
+        let silent = self.history.policy.heartbeat.is_some_and(|heartbeat| {
+            put.last_reported_at.is_none_or(|at| put.at - at >= heartbeat - SECOND)
+        });
+        let same = self.outcome.content_hash.as_ref() == Some(&known.content_hash)
+            && others(&put.writers, self.invocation.process) == known.others;
+        if same && !silent && self.invocation.kind != Triggered::Forced {
+            return Err("d: what the server has was posted again".to_owned());
+        }
+        Ok(())
+    }
+
+    fn says_whether_it_failed(&self, must_be_read: bool) -> Result<(), Broken> {
+        let EnvironmentOutcome { outcome: verdict, error, .. } = self.outcome;
+        let failed = *verdict == Verdict::Failed;
+        if failed != error.is_some() {
+            return Err(format!("f: {verdict:?} with {error:?}"));
+        }
+        let lost = self.visit.missing && !self.history.policy.auto_create;
+        if !failed && (must_be_read || self.visit.spoilt || lost) {
+            return Err(format!("f: a call failed for good, and it is told as {verdict:?}"));
+        }
+        if failed && self.in_time && !self.unread && !self.visit.doubtful {
+            return Err(format!("f: no call failed, and it is told as {error:?}"));
+        }
+        Ok(())
+    }
+
+    fn says_what_it_did(&self) -> Result<(), Broken> {
+        let dry = self.invocation.kind == Triggered::Dry;
+        let fits = match self.outcome.outcome {
+            Verdict::Posted => self.visit.puts.iter().any(|put| put.answered),
+            Verdict::Unchanged => self.visit.puts.is_empty(),
+            Verdict::DryRun => self.visit.puts.is_empty() && dry,
+            Verdict::Failed => true,
+        };
+        if !fits || self.visit.puts.len() > 1 || (dry && !self.visit.puts.is_empty()) {
+            let verdict = self.outcome.outcome;
+            return Err(format!(
+                "f: it is told as {verdict:?}, and it posted {:?}",
+                self.visit.puts
+            ));
+        }
+        match self.calls {
+            Some(calls) if usize::try_from(self.outcome.calls.ecs) != Ok(calls) => {
+                Err(format!("f: {calls} calls of ECS, told as {}", self.outcome.calls.ecs))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What its process knows after it, `others` having reported before it and after it.
+    pub(super) fn knows(&self, others: (usize, usize)) -> Option<Known> {
+        let verdict = self.outcome.outcome;
+        let asked = self.outcome.calls.server > 0;
+        let verified = match self.visit.puts.last() {
+            Some(put) => put.plainly && verdict == Verdict::Posted,
+            None if verdict == Verdict::Unchanged && asked => true,
+            None => return self.known.clone(),
+        };
+        let content_hash = self.outcome.content_hash.clone()?;
+        let undisturbed = others.0 == others.1 && !self.visit.missing;
+        (verified && undisturbed).then_some(Known { content_hash, others: others.1 })
+    }
+}
+
+/// The server has what runs, as far as it keeps it.
+pub(super) fn is_the_truth(
+    history: &History,
+    runs: &Counts,
+    recorded: &Counts,
+) -> Result<(), Broken> {
+    let Kind { include_scaling, unknown } = history.server;
+    let replicas = include_scaling && history.policy.compare_replicas;
+    let comparable = |counts: &Counts| -> Counts {
+        let kept = counts.iter().filter(|(id, _)| unknown == Unknown::Shown || is_known(id));
+        kept.map(|(id, n)| (id.clone(), if replicas { *n } else { 1 })).collect()
+    };
+    if comparable(recorded) == comparable(runs) {
+        return Ok(());
+    }
+    Err(format!("c: {runs:?} run, and the server has {recorded:?}"))
+}

@@ -1,0 +1,242 @@
+//! A history as it happens.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use envsnap::config::{Config, EnvironmentConfig};
+use envsnap::report::{EnvironmentOutcome, Reporter, Trigger, TriggerKind};
+use tokio::time::Instant;
+
+use super::ecs::FakeEcs;
+use super::history::{History, Invocation, Triggered, What};
+use super::promises::{Broken, Known, Seen, is_the_truth};
+use super::server::FakeServer;
+use super::timeline::{MINUTE, Millis, Seconds, Timeline};
+
+type Process = Reporter<FakeEcs, FakeServer, Box<dyn Fn() -> SystemTime>>;
+
+struct Stage<'a> {
+    history: &'a History,
+    /// Of the environments.
+    names: Vec<String>,
+    time: Timeline,
+    ecs: FakeEcs,
+    server: FakeServer,
+    processes: BTreeMap<usize, Process>,
+    /// By process and environment.
+    known: BTreeMap<(usize, usize), Known>,
+}
+
+/// Lets the history happen; where a promise is broken, once more with a diary.
+pub(super) fn check(history: &History) -> Result<(), Broken> {
+    let happens = |with_a_diary| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mut stage = Stage::new(history, with_a_diary);
+            let result = stage.play().await;
+            result.map_err(|broken| format!("{broken}\n{}", stage.time.diary()))
+        })
+    };
+    happens(false).or_else(|_| happens(true))
+}
+
+impl<'a> Stage<'a> {
+    fn new(history: &'a History, with_a_diary: bool) -> Self {
+        let History { account, page_size, latencies, .. } = history;
+        let time = Timeline::begin(with_a_diary);
+        let ecs = FakeEcs::new(account.clone(), time.clone(), *page_size, latencies.clone());
+        let server = FakeServer::new(history.server, time.clone(), latencies.clone());
+        let names: Vec<_> = (0..history.environments.len()).map(|n| format!("env-{n}")).collect();
+        for name in &names {
+            server.with(name, |record| record.exists = history.made);
+        }
+        let (processes, known) = (BTreeMap::new(), BTreeMap::new());
+        Self { history, names, time, ecs, server, processes, known }
+    }
+
+    async fn play(&mut self) -> Result<(), Broken> {
+        let mut at = 0;
+        for step in &self.history.steps {
+            at += step.after;
+            self.time.until(at).await;
+            self.time.note(|| format!("{:?}", step.what));
+            match &step.what {
+                What::Invocation(invocation) => self.invoke(invocation).await?,
+                What::Restart(process) => {
+                    self.processes.remove(process);
+                    self.known.retain(|(of, _), _| of != process);
+                }
+                What::Write(software) => {
+                    self.names.iter().for_each(|name| self.server.written(name, software));
+                }
+                What::Archive => self.set_archived(true),
+                What::Restore => self.set_archived(false),
+            }
+        }
+        self.stand_still().await
+    }
+
+    fn set_archived(&self, archived: bool) {
+        for name in &self.names {
+            self.server.with(name, |record| record.archived = archived);
+        }
+    }
+
+    fn process(&mut self, number: usize) -> &Process {
+        let config = config(self.history, &self.names);
+        let (ecs, server, time) = (self.ecs.clone(), self.server.clone(), self.time.clone());
+        self.processes.entry(number).or_insert_with(|| {
+            Reporter::new(config, ecs, server, Box::new(move || time.wall_clock()))
+        })
+    }
+
+    async fn invoke(&mut self, invocation: &Invocation) -> Result<(), Broken> {
+        let Invocation { process, kind, deadline, ecs, server } = invocation;
+        self.ecs.begin(ecs.iter().copied());
+        let mut others = Vec::new();
+        for (n, name) in self.names.iter().enumerate() {
+            let of_it = server.iter().filter(|(environment, ..)| *environment == n);
+            self.server.begin(name, *process, of_it.map(|(_, call, fault)| (*call, fault.clone())));
+            others.push(self.server.with(name, |record| record.others(*process)));
+        }
+        let begun = self.time.now();
+        let give_up_at = Instant::now() + Duration::from_millis(deadline.unsigned_abs());
+        let trigger = trigger(*kind);
+        let outcome = self.process(*process).run(&trigger, Some(give_up_at)).await.unwrap();
+        let ended = self.time.now();
+        if ended > begun + deadline + 1 {
+            return Err(format!("f: it ended at {}, after its deadline", Seconds(ended)));
+        }
+        for (n, outcome) in outcome.environments.iter().enumerate() {
+            self.time.note(|| told(outcome));
+            let seen = self.seen(n, invocation, begun, outcome);
+            let at = || format!(" (env-{n}, in the invocation at {})", Seconds(begun));
+            seen.check().map_err(|broken| broken + &at())?;
+            let after = self.server.with(&self.names[n], |record| record.others(*process));
+            match seen.knows((others[n], after)) {
+                Some(known) => self.known.insert((*process, n), known),
+                None => self.known.remove(&(*process, n)),
+            };
+        }
+        Ok(())
+    }
+
+    fn seen<'s>(
+        &'s self,
+        environment: usize,
+        invocation: &'s Invocation,
+        begun: Millis,
+        outcome: &'s EnvironmentOutcome,
+    ) -> Seen<'s> {
+        let part = self.history.environments[environment];
+        let spoilt = self.ecs.spoilt();
+        let mut concerned = spoilt.iter().map(|c| c.as_ref().is_none_or(|c| part.has_cluster(c)));
+        self.server.with(&self.names[environment], |record| Seen {
+            history: self.history,
+            account: self.ecs.account(),
+            invocation,
+            part,
+            outcome,
+            begun,
+            in_time: outcome.duration_ms < invocation.deadline.unsigned_abs(),
+            known: self.known.get(&(invocation.process, environment)).cloned(),
+            visit: record.visit.clone(),
+            unread: concerned.any(|concerned| concerned),
+            calls: (self.names.len() == 1).then(|| self.ecs.calls_of_this_invocation()),
+        })
+    }
+
+    /// Faults have ended and nothing changes any more: two invocations later the server has the
+    /// truth, and is left alone.
+    async fn stand_still(&mut self) -> Result<(), Broken> {
+        self.time.note(|| "from here on nothing changes and nothing fails".to_owned());
+        self.set_archived(false);
+        let mut processes: Vec<_> = self.processes.keys().copied().collect();
+        if processes.is_empty() {
+            processes.push(0);
+        }
+        let mut at = self.time.now().max(self.history.account.last_change());
+        let mut disturbed = false;
+        for name in &self.names {
+            self.server.with(name, |record| {
+                record.exists = true;
+                let late = record.late.iter().map(|(at, _)| *at).max();
+                at = at.max(late.unwrap_or_default());
+                disturbed |= late.is_some() || processes.iter().any(|p| record.others(*p) > 0);
+            });
+        }
+        if disturbed {
+            // What others reported is found out when the server is asked again.
+            at += self.history.policy.recheck;
+        }
+        for round in 0..5 {
+            // The last one comes after every recheck.
+            at += if round == 4 { 16 * MINUTE } else { MINUTE };
+            self.time.until(at).await;
+            self.time.note(|| format!("round {round}"));
+            let process = processes[round % processes.len()];
+            self.invoke(&Invocation::without_faults(process)).await?;
+            if round > 0 {
+                self.has_the_truth()?;
+            }
+            if round > 1 && self.history.policy.heartbeat.is_none() {
+                self.was_left_alone()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_the_truth(&self) -> Result<(), Broken> {
+        let now = self.time.now();
+        for (name, part) in self.names.iter().zip(&self.history.environments) {
+            let runs = self.ecs.account().count(|task| part.has(task), |c| c.runs_at(now));
+            is_the_truth(self.history, &runs, &self.server.latest(name))
+                .map_err(|broken| format!("{broken} in {name}"))?;
+        }
+        Ok(())
+    }
+
+    fn was_left_alone(&self) -> Result<(), Broken> {
+        for name in &self.names {
+            if self.server.with(name, |record| !record.visit.puts.is_empty()) {
+                return Err(format!("d: {name} was reported again, though nothing changed"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn config(history: &History, names: &[String]) -> Config {
+    let millis = |millis: Millis| Duration::from_millis(millis.unsigned_abs());
+    let mut config = crate::harness::config("http://127.0.0.1:1", &[("QUOTA_SHARE", "1")]);
+    config.policy.compare_replicas = history.policy.compare_replicas;
+    config.policy.recheck = millis(history.policy.recheck);
+    config.policy.heartbeat = history.policy.heartbeat.map(millis);
+    let environments = names.iter().zip(&history.environments);
+    config.environments = environments
+        .map(|(name, part)| EnvironmentConfig {
+            name: name.clone(),
+            scope: part.scope(),
+            auto_create: history.policy.auto_create,
+        })
+        .collect();
+    config
+}
+
+fn trigger(kind: Triggered) -> Trigger {
+    let mut trigger = Trigger::of(match kind {
+        Triggered::BySchedule => TriggerKind::Schedule,
+        Triggered::ByTasks => TriggerKind::TaskStateChange,
+        Triggered::Forced | Triggered::Dry => TriggerKind::Manual,
+    });
+    trigger.force = kind == Triggered::Forced;
+    trigger.dry_run = kind == Triggered::Dry;
+    trigger
+}
+
+fn told(outcome: &EnvironmentOutcome) -> String {
+    let counts: Vec<_> =
+        outcome.artifacts.iter().map(|a| format!("{:.20} x{}", a.name, a.replicas)).collect();
+    format!("  {}: {:?} {counts:?} {:?}", outcome.environment, outcome.outcome, outcome.error)
+}

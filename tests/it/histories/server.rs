@@ -1,0 +1,284 @@
+//! A snapshot server that fails as it is told, with other writers beside the reporter.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use envsnap::api::wire::{EcsReport, Environment, EnvironmentRequest};
+use envsnap::api::{ApiError, EnvironmentApi, Latest, Reported, ServerApi};
+use reqwest::StatusCode;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::account::Counts;
+use super::record::{ANOTHER, Kind, Put, Record, Visit, counts, report_of};
+use super::timeline::{Millis, Timeline};
+
+/// What goes wrong in one call. What only a report can meet is an answer that is lost for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ServerFault {
+    /// It does nothing, and says so.
+    Unavailable,
+    Refuses,
+    /// It does nothing, and never answers.
+    Silent,
+    /// It does what it was asked, and the answer is lost.
+    AnswerLost,
+    /// It does what it was asked, and never answers.
+    SilentAfterwards,
+    /// It does what it was asked so many milliseconds later, and never answers.
+    Late(Millis),
+    /// It is asked twice and does it twice, since the first answer was lost.
+    AskedTwice,
+    /// It is asked twice, since the first request was lost.
+    AskedAgain,
+    /// The latest snapshot is one of another type.
+    AnotherType,
+    /// Before it does anything, another writer reports this software.
+    Overtaken(Vec<usize>),
+    /// Before it answers, another writer reports this software.
+    Overwritten(Vec<usize>),
+}
+
+use ServerFault::{
+    AnotherType, AnswerLost, AskedAgain, AskedTwice, Late, Overtaken, Overwritten, Refuses, Silent,
+    SilentAfterwards, Unavailable,
+};
+
+#[derive(Clone)]
+pub(super) struct FakeServer(Rc<Shared>);
+
+struct Shared {
+    kind: Kind,
+    time: Timeline,
+    /// Milliseconds, used in turn.
+    latencies: Vec<u16>,
+    waits: Cell<usize>,
+    environments: RefCell<BTreeMap<String, Record>>,
+}
+
+impl FakeServer {
+    pub(super) fn new(kind: Kind, time: Timeline, latencies: Vec<u16>) -> Self {
+        let (waits, environments) = (Cell::default(), RefCell::default());
+        Self(Rc::new(Shared { kind, time, latencies, waits, environments }))
+    }
+
+    /// From now on `process` asks about the environment, and these calls of it fail.
+    pub(super) fn begin(
+        &self,
+        name: &str,
+        process: usize,
+        faults: impl IntoIterator<Item = (usize, ServerFault)>,
+    ) {
+        let faults = faults.into_iter().collect();
+        self.with(name, |record| record.visit = Visit { process, faults, ..Visit::default() });
+    }
+
+    /// Another writer reports one replica each of this software.
+    pub(super) fn written(&self, name: &str, software: &[usize]) {
+        let Shared { kind, time, .. } = &*self.0;
+        self.with(name, |record| {
+            if record.exists && !record.archived {
+                time.note(|| format!("  another writer reports {software:?} to {name}"));
+                record.record(&report_of(software), *kind, ANOTHER, time.now());
+            }
+        });
+    }
+
+    pub(super) fn with<T>(&self, name: &str, work: impl FnOnce(&mut Record) -> T) -> T {
+        let Shared { kind, time, environments, .. } = &*self.0;
+        let mut environments = environments.borrow_mut();
+        let record = environments.entry(name.to_owned()).or_default();
+        let now = time.now();
+        for (_, report) in record.late.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
+            time.note(|| format!("  {name} records what was sent before"));
+            record.record(&report, *kind, ANOTHER, now);
+        }
+        work(record)
+    }
+
+    /// What the latest snapshot shows.
+    pub(super) fn latest(&self, name: &str) -> Counts {
+        let latest = self.with(name, |record| record.latest(self.0.kind));
+        latest.map(|(_, artifacts)| counts(&artifacts)).unwrap_or_default()
+    }
+}
+
+impl ServerApi for FakeServer {
+    type Environment<'a> = FakeEnvironment<'a>;
+
+    fn environment<'a>(&'a self, name: &'a str, _: Option<Instant>) -> FakeEnvironment<'a> {
+        FakeEnvironment { server: self, name, calls: Cell::new(0) }
+    }
+}
+
+pub(super) struct FakeEnvironment<'a> {
+    server: &'a FakeServer,
+    name: &'a str,
+    calls: Cell<u32>,
+}
+
+fn refused(operation: &str) -> ApiError {
+    ApiError::Rejected {
+        operation: operation.to_owned(),
+        status: StatusCode::BAD_REQUEST,
+        message: "a fault".to_owned(),
+    }
+}
+
+fn unavailable(operation: &str) -> ApiError {
+    ApiError::Unavailable {
+        operation: operation.to_owned(),
+        reason: "a fault".to_owned(),
+        retry_after: None,
+        transient: true,
+    }
+}
+
+impl FakeEnvironment<'_> {
+    async fn wait(&self) {
+        let Shared { latencies, waits, .. } = &*self.server.0;
+        let nth = waits.replace(waits.get() + 1);
+        tokio::time::sleep(Duration::from_millis(latencies[nth % latencies.len()].into())).await;
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
+        self.server.with(self.name, work)
+    }
+
+    fn require(&self, record: &Record) -> Result<(), ApiError> {
+        if record.exists && !record.archived {
+            return Ok(());
+        }
+        let message = format!("Environment named '{}' does not exist", self.name);
+        Err(ApiError::EnvironmentNotFound { message })
+    }
+
+    async fn call<T: fmt::Debug>(
+        &self,
+        operation: &str,
+        act: impl FnOnce(&mut Record, Option<&ServerFault>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.calls.set(self.calls.get() + 1);
+        self.wait().await;
+        let fault = self.with(|record| {
+            record.visit.calls += 1;
+            record.visit.faults.remove(&(record.visit.calls - 1))
+        });
+        if let Some(Overtaken(software)) = &fault {
+            self.server.written(self.name, software);
+        }
+        let done = self.with(|record| match &fault {
+            Some(Unavailable | Silent) => Err(unavailable(operation)),
+            Some(Refuses) => Err(refused(operation)),
+            fault => act(record, fault.as_ref()),
+        });
+        if let Some(Overwritten(software)) = &fault {
+            self.server.written(self.name, software);
+        }
+        let missing = matches!(done, Err(ApiError::EnvironmentNotFound { .. }));
+        let answer = match &fault {
+            Some(AnswerLost | SilentAfterwards | Late(_)) => Err(unavailable(operation)),
+            _ => done,
+        };
+        let of_another_type = fault == Some(AnotherType) && operation == "latest";
+        self.with(|Record { visit, .. }| {
+            let useless = answer.is_err() || of_another_type;
+            // After a report, only whether it made a snapshot is asked for.
+            let needed = !visit.puts.last().is_some_and(|put| put.answered);
+            visit.spoilt |= needed && useless && !missing;
+            visit.missing |= missing;
+            visit.doubtful |= useless;
+        });
+        self.server.0.time.note(|| {
+            let fault = fault.as_ref().map(|fault| format!(" ({fault:?})")).unwrap_or_default();
+            format!("  {} {operation}{fault}: {answer:?}", self.name)
+        });
+        if matches!(fault, Some(Silent | SilentAfterwards | Late(_))) {
+            return std::future::pending().await;
+        }
+        self.wait().await;
+        answer
+    }
+}
+
+impl EnvironmentApi for FakeEnvironment<'_> {
+    fn calls(&self) -> u32 {
+        self.calls.get()
+    }
+
+    async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
+        self.call("latest", |record, fault| {
+            self.require(record)?;
+            if fault == Some(&AnotherType) {
+                return Ok(Latest::OfAnotherType("K8S".to_owned()));
+            }
+            Ok(record.latest(self.server.0.kind).map_or(
+                Latest::NoSnapshotYet,
+                |(index, artifacts)| Latest::Snapshot {
+                    index,
+                    snapshot: artifacts.into_iter().collect(),
+                },
+            ))
+        })
+        .await
+    }
+
+    async fn get(&self) -> Result<Environment, ApiError> {
+        self.call("get", |record, _| {
+            self.require(record)?;
+            let time = &self.server.0.time;
+            let seconds = |at: Millis| Duration::from_millis(at.unsigned_abs()).as_secs_f64();
+            let now = time.wall_clock().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+            let reported = record.last_reported_at.map(|at| now - seconds(time.now() - at));
+            let told = json!({"name": self.name, "type": "ECS", "last_reported_at": reported});
+            Ok(serde_json::from_value(told).unwrap())
+        })
+        .await
+    }
+
+    async fn create(&self, _: &EnvironmentRequest) -> Result<(), ApiError> {
+        self.call("create", |record, _| {
+            if record.archived {
+                return Err(refused("create"));
+            }
+            record.exists = true;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn report(&self, report: &EcsReport) -> Result<Reported, ApiError> {
+        let Shared { kind, time, .. } = &*self.server.0;
+        self.with(|record| {
+            let put = Put::of(report, record, time.now());
+            record.visit.puts.push(put);
+        });
+        let reported = self
+            .call("report", |record, fault| {
+                self.require(record)?;
+                if let Some(Late(by)) = fault {
+                    record.late.push((time.now() + by, report.clone()));
+                    return Err(unavailable("report"));
+                }
+                let process = record.visit.process;
+                let mut created = record.record(report, *kind, process, time.now());
+                if fault == Some(&AskedTwice) {
+                    created = record.record(report, *kind, process, time.now());
+                }
+                let repeated = matches!(fault, Some(AskedTwice | AskedAgain));
+                Ok(Reported { created, repeated })
+            })
+            .await;
+        if let Ok(reported) = &reported {
+            self.with(|record| {
+                for put in record.visit.puts.iter_mut().rev().take(1) {
+                    (put.answered, put.plainly) = (true, !reported.repeated);
+                }
+            });
+        }
+        reported
+    }
+}
