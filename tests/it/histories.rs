@@ -22,7 +22,7 @@ fn holds(history: &history::History) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(700))]
 
     #[test]
     fn one_process_reports_the_truth_under_every_fault(

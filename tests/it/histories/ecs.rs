@@ -13,11 +13,20 @@ use envsnap::ecs::{
 use super::account::{Account, arn};
 use super::timeline::{Millis, Timeline};
 
-/// What goes wrong in one call. Where it makes no sense for the call, nothing does.
+/// What goes wrong in so many calls of an invocation, from this one on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) from: usize,
+    pub(super) calls: usize,
+    pub(super) fault: EcsFault,
+}
+
+/// What goes wrong in a call. Where it makes no sense for the call, nothing does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EcsFault {
     Throttled,
     Unavailable,
+    Disconnected,
     AccessDenied,
     /// It never answers.
     Silent,
@@ -46,9 +55,9 @@ pub(super) enum EcsFault {
 }
 
 use EcsFault::{
-    AccessDenied, DescribesAnother, DescribesTwice, EmptyPage, FailsATask, LeavesATaskOut,
-    ListsNonsense, ListsTwice, NeverEnds, NotYetKnown, RepeatsTheToken, Silent, Slow, Throttled,
-    Unavailable,
+    AccessDenied, DescribesAnother, DescribesTwice, Disconnected, EmptyPage, FailsATask,
+    LeavesATaskOut, ListsNonsense, ListsTwice, NeverEnds, NotYetKnown, RepeatsTheToken, Silent,
+    Slow, Throttled, Unavailable,
 };
 
 const ENDLESS: &str = "endless/";
@@ -69,9 +78,13 @@ struct Shared {
 struct State {
     calls: usize,
     of_this_invocation: usize,
-    faults: BTreeMap<usize, EcsFault>,
-    /// Where the answer cannot be used: in a cluster, or in the list of them.
+    troubles: Vec<Trouble>,
+    /// Where an answer cannot be used: in a cluster, or in the list of them.
     spoilt: Vec<Option<String>>,
+    /// Where any call failed, whatever came of it.
+    troubled: Vec<Option<String>>,
+    /// Where a question was not answered yet, and may be asked again.
+    open: BTreeMap<String, Option<String>>,
     /// Tasks that were missing once, although they exist.
     unknown_once: HashSet<String>,
 }
@@ -90,31 +103,45 @@ impl FakeEcs {
         &self.0.account
     }
 
-    /// From now on these calls of the next invocation fail.
-    pub(super) fn begin(&self, faults: impl IntoIterator<Item = (usize, EcsFault)>) {
+    /// An invocation begins, and meets these troubles.
+    pub(super) fn begin(&self, troubles: &[Trouble]) {
         let mut state = self.0.state.borrow_mut();
-        state.of_this_invocation = 0;
-        state.faults = faults.into_iter().collect();
-        state.spoilt.clear();
-        state.unknown_once.clear();
+        *state = State { calls: state.calls, troubles: troubles.to_vec(), ..State::default() };
     }
 
-    /// Where calls of this invocation had no answer that can be used.
+    /// Where questions of this invocation never had an answer that can be used.
     pub(super) fn spoilt(&self) -> Vec<Option<String>> {
-        self.0.state.borrow().spoilt.clone()
+        let state = self.0.state.borrow();
+        state.spoilt.iter().chain(state.open.values()).cloned().collect()
     }
 
     pub(super) fn calls_of_this_invocation(&self) -> usize {
         self.0.state.borrow().of_this_invocation
     }
 
+    /// Where calls of this invocation failed, whatever came of it.
+    pub(super) fn troubled(&self) -> Vec<Option<String>> {
+        self.0.state.borrow().troubled.clone()
+    }
+
     fn spoil(&self, cluster: Option<&str>) {
-        self.0.state.borrow_mut().spoilt.push(cluster.map(|name| name_of(name).to_owned()));
+        let cluster = cluster.map(|name| name_of(name).to_owned());
+        let mut state = self.0.state.borrow_mut();
+        state.troubled.push(cluster.clone());
+        state.spoilt.push(cluster);
+    }
+
+    /// Nobody knows yet whether the question is asked again.
+    fn leave_open(&self, question: String, cluster: Option<&str>) {
+        let cluster = cluster.map(|name| name_of(name).to_owned());
+        let mut state = self.0.state.borrow_mut();
+        state.troubled.push(cluster.clone());
+        state.open.insert(question, cluster);
     }
 
     async fn call<T: std::fmt::Debug>(
         &self,
-        what: impl FnOnce() -> String,
+        what: impl Fn() -> String,
         cluster: Option<&str>,
         answer: impl FnOnce(Millis, Option<EcsFault>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
@@ -125,17 +152,20 @@ impl FakeEcs {
             let (before, after) = (latency(2 * state.calls), latency(2 * state.calls + 1));
             state.calls += 1;
             state.of_this_invocation += 1;
-            (state.faults.get(&nth).copied(), before, after)
+            let troubles = state.troubles.iter();
+            let trouble = troubles.rev().find(|t| (t.from..t.from + t.calls).contains(&nth));
+            (trouble.map(|trouble| trouble.fault), before, after)
         };
         let more = if let Some(Slow(more)) = fault { u64::from(more) } else { 0 };
         tokio::time::sleep(Duration::from_millis(before + more)).await;
         let answer = match fault {
             Some(Throttled) => Err(CallError::Throttled("ThrottlingException".to_owned())),
             Some(Unavailable) => Err(CallError::Unavailable("ServerException".to_owned())),
+            Some(Disconnected) => Err(CallError::Disconnected("connection reset".to_owned())),
             Some(AccessDenied) => Err(CallError::AccessDenied("AccessDenied".to_owned())),
             Some(Silent) => {
                 self.0.time.note(|| format!("  ECS never answers: {}", what()));
-                self.spoil(cluster);
+                self.leave_open(what(), cluster);
                 return std::future::pending().await;
             }
             fault => answer(self.0.time.now(), fault),
@@ -145,8 +175,11 @@ impl FakeEcs {
             format!("  ECS: {}{fault}: {answer:?}", what())
         });
         tokio::time::sleep(Duration::from_millis(after)).await;
-        if answer.as_ref().is_err_and(|error| !matches!(error, CallError::ClusterNotFound)) {
-            self.spoil(cluster);
+        match &answer {
+            Ok(_) | Err(CallError::ClusterNotFound) => {
+                self.0.state.borrow_mut().open.remove(&what());
+            }
+            Err(_) => self.leave_open(what(), cluster),
         }
         answer
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::strategy::BoxedStrategy;
 
 use super::account::{Account, Cluster, Container, SOFTWARE, Task, arn};
-use super::ecs::EcsFault;
+use super::ecs::{EcsFault, Trouble};
 use super::history::{History, Invocation, Part, Policy, Step, Triggered, What};
 use super::record::{Kind, Unknown};
 use super::server::ServerFault;
@@ -257,13 +257,13 @@ fn some_software() -> impl Strategy<Value = Vec<usize>> {
 fn invocation(cast: Cast) -> impl Strategy<Value = Invocation> {
     let kind = prop_oneof![
         8 => Just(Triggered::BySchedule),
-        3 => Just(Triggered::ByTasks),
+        3 => prop_oneof![2 => Just("app"), 1 => Just("batch")].prop_map(Triggered::ByTasks),
         1 => Just(Triggered::Forced),
         1 => Just(Triggered::Dry),
     ];
     let ecs = prop_oneof![
         2 => Just(Vec::new()),
-        1 => vec((0..12_usize, ecs_fault()), 1..3),
+        1 => vec(trouble(), 1..3),
     ];
     let server = prop_oneof![
         2 => Just(Vec::new()),
@@ -281,12 +281,22 @@ fn invocation(cast: Cast) -> impl Strategy<Value = Invocation> {
     )
 }
 
+fn trouble() -> impl Strategy<Value = Trouble> {
+    let calls = prop_oneof![4 => Just(1_usize), 1 => 2..5_usize, 1 => Just(usize::MAX / 2)];
+    (0..12_usize, calls, ecs_fault()).prop_map(|(from, calls, fault)| Trouble {
+        from,
+        calls,
+        fault,
+    })
+}
+
 fn ecs_fault() -> impl Strategy<Value = EcsFault> {
     use EcsFault::*;
     prop_oneof![
         4 => Just(NotYetKnown),
         2 => Just(Throttled),
         2 => Just(Unavailable),
+        1 => Just(Disconnected),
         1 => Just(AccessDenied),
         1 => Just(Silent),
         1 => Just(FailsATask),

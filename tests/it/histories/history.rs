@@ -6,7 +6,7 @@ use envsnap::ecs::{Filter, Scope, Selection};
 use regex_lite::Regex;
 
 use super::account::{Account, Task, arn};
-use super::ecs::EcsFault;
+use super::ecs::Trouble;
 use super::record::Kind;
 use super::server::ServerFault;
 use super::timeline::{MINUTE, Millis, Seconds};
@@ -74,8 +74,7 @@ pub(super) struct Invocation {
     pub(super) kind: Triggered,
     /// Milliseconds until it has to be over.
     pub(super) deadline: Millis,
-    /// By the number of the call in the invocation.
-    pub(super) ecs: Vec<(usize, EcsFault)>,
+    pub(super) ecs: Vec<Trouble>,
     /// By the number of the environment, and of the call in the invocation.
     pub(super) server: Vec<(usize, usize, ServerFault)>,
 }
@@ -83,7 +82,8 @@ pub(super) struct Invocation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Triggered {
     BySchedule,
-    ByTasks,
+    /// Of this cluster.
+    ByTasks(&'static str),
     Forced,
     Dry,
 }
