@@ -7,13 +7,14 @@ mod account;
 mod ecs;
 mod generator;
 mod history;
+mod plan;
 mod promises;
 mod record;
 mod run;
 mod server;
 mod timeline;
 
-use generator::{Cast, histories};
+use generator::{Cast, histories, relapses};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
@@ -22,7 +23,7 @@ fn holds(history: &history::History) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(700))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn one_process_reports_the_truth_under_every_fault(
@@ -41,6 +42,13 @@ proptest! {
     #[test]
     fn environments_of_one_account_fail_each_for_itself(
         history in histories(Cast { environments: 3, processes: 2, other_writers: true })
+    ) {
+        holds(&history)?;
+    }
+
+    #[test]
+    fn what_is_back_as_it_was_after_a_fault_is_reported_again(
+        history in relapses(Cast { environments: 1, processes: 1, other_writers: false })
     ) {
         holds(&history)?;
     }

@@ -99,14 +99,31 @@ fn is_over(moment: Option<Millis>, now: Millis) -> bool {
 }
 
 impl Account {
-    /// The latest moment at which something starts or stops to run, or exists.
-    pub(super) fn last_change(&self) -> Millis {
-        let tasks = self.tasks.values().flat_map(|task| {
-            let containers = task.containers.iter().flat_map(|c| [Some(c.starts), c.stops]);
-            containers.chain([Some(task.created), task.told_to_stop, task.stopped])
-        });
-        let clusters = self.clusters.values().flat_map(|c| [Some(c.made), c.deleted, c.vanished]);
-        tasks.chain(clusters).flatten().max().unwrap_or_default()
+    pub(super) fn with(mut self, task: Task) -> Self {
+        self.tasks.insert(arn("task", &format!("{}/more", task.cluster)), task);
+        self
+    }
+
+    /// The same, but nothing changes any more after that moment.
+    pub(super) fn still_after(mut self, last: Millis) -> Self {
+        let soon = |moment: &mut Option<Millis>| *moment = moment.filter(|at| *at <= last);
+        self.clusters.retain(|_, cluster| cluster.made <= last);
+        for cluster in self.clusters.values_mut() {
+            soon(&mut cluster.deleted);
+            soon(&mut cluster.vanished);
+        }
+        self.tasks.retain(|_, task| task.created <= last);
+        for task in self.tasks.values_mut() {
+            soon(&mut task.told_to_stop);
+            soon(&mut task.stopped);
+            for container in &mut task.containers {
+                if container.starts > last {
+                    container.starts = Millis::MAX;
+                }
+                soon(&mut container.stops);
+            }
+        }
+        self
     }
 
     /// How many containers of each software `wanted` has that pass `when`.
@@ -247,7 +264,8 @@ impl fmt::Debug for Account {
             for Container { runs, starts, stops } in &task.containers {
                 let image = runs.image.as_deref().unwrap_or(runs.container);
                 let stops = at(*stops);
-                writeln!(f, "    {image:.12}: starts at {}, stops: {stops}", Seconds(*starts))?;
+                let starts = at((*starts < Millis::MAX).then_some(*starts));
+                writeln!(f, "    {image:.12}: starts: {starts}, stops: {stops}")?;
             }
         }
         Ok(())

@@ -185,7 +185,8 @@ impl<'a> Stage<'a> {
         if processes.is_empty() {
             processes.push(0);
         }
-        let mut at = self.time.now().max(self.history.account.last_change());
+        // A minute after the last step, the last changes are over.
+        let mut at = self.time.now();
         let mut disturbed = false;
         for name in &self.names {
             self.server.with(name, |record| {

@@ -1,0 +1,232 @@
+//! Accounts at random: what is kept running, and how each task of it lives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::account::{Account, Cluster, Container, SOFTWARE, Task, arn};
+use super::timeline::{MINUTE, Millis, SECOND};
+
+/// How long after the last step begins something may change yet.
+const LAST_CHANGES: Millis = 20 * SECOND;
+
+const HOUR: Millis = 60 * MINUTE;
+
+/// What an account is made of.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    works: Vec<Work>,
+    batch: Option<ClusterPlan>,
+    edge: Option<ClusterPlan>,
+}
+
+/// When a cluster without tasks is made, how long after its last task it is deleted, and how long
+/// after that it vanishes.
+type ClusterPlan = (Millis, Option<(Millis, Option<Millis>)>);
+
+/// Something that is kept running: one task after the other.
+#[derive(Debug, Clone)]
+struct Work {
+    cluster: &'static str,
+    group: Option<&'static str>,
+    begins: Millis,
+    lives: Vec<Life>,
+}
+
+/// A task's life, relative to its beginning.
+#[derive(Debug, Clone)]
+struct Life {
+    containers: Vec<(usize, Millis, Option<Millis>, Millis)>,
+    wanted: Wanted,
+    deprovisions: Millis,
+    /// From then until the next one is made, or before that.
+    handover: Millis,
+}
+
+/// When a task is told to stop.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    Always,
+    For(Millis),
+    /// So long after this step began.
+    UntilStep(usize, Millis),
+}
+
+pub(super) fn plans() -> impl Strategy<Value = Plan> {
+    let cluster = || (0..2 * MINUTE, option::of((SECOND..2 * MINUTE, option::of(1..2 * MINUTE))));
+    let works =
+        prop_oneof![1 => vec(work(life().boxed()), 0..5), 1 => vec(work(blip().boxed()), 0..3)];
+    (works, option::of(cluster()), option::of(cluster())).prop_map(|(works, batch, edge)| Plan {
+        works,
+        batch,
+        edge,
+    })
+}
+
+impl Plan {
+    /// The account in a history whose steps begin at these moments.
+    pub(super) fn account(&self, steps: &[Millis]) -> Account {
+        let tasks = tasks(&self.works, steps);
+        let app = Cluster {
+            made: -24 * HOUR,
+            deleted: None,
+            vanished: None,
+            services: self.services("app"),
+        };
+        let mut clusters = BTreeMap::from([("app".to_owned(), app)]);
+        for (name, plan) in [("batch", self.batch), ("edge", self.edge)] {
+            let of_it = || tasks.values().filter(|task| task.cluster == name);
+            let made = match (plan, of_it().map(|task| task.created).min()) {
+                (None, None) => continue,
+                (_, Some(created)) => created,
+                (Some((made, _)), None) => made,
+            };
+            let mut stopped = of_it().map(|task| task.stopped);
+            let empty = stopped.try_fold(made, |last, stopped| Some(last.max(stopped?)));
+            let deletion = plan.and_then(|(_, deletion)| deletion);
+            let deleted = deletion.zip(empty).map(|((after, _), empty)| empty + after);
+            let vanished = deletion.and_then(|(_, after)| Some(deleted? + after?));
+            let services = self.services(name);
+            clusters.insert(name.to_owned(), Cluster { made, deleted, vanished, services });
+        }
+        let last = steps.last().copied().unwrap_or_default() + LAST_CHANGES;
+        Account { clusters, tasks }.still_after(last)
+    }
+
+    /// The services of a cluster. There is always `web` in `app`.
+    fn services(&self, cluster: &str) -> BTreeSet<String> {
+        let of_it = self.works.iter().filter(|work| work.cluster == cluster);
+        let services = of_it.filter_map(|work| work.group?.strip_prefix("service:"));
+        services.chain((cluster == "app").then_some("web")).map(ToOwned::to_owned).collect()
+    }
+}
+
+fn work(life: BoxedStrategy<Life>) -> impl Strategy<Value = Work> {
+    (
+        prop_oneof![4 => Just("app"), 2 => Just("batch"), 1 => Just("edge")],
+        prop_oneof![
+            4 => Just(Some("service:web")),
+            2 => Just(Some("service:db")),
+            1 => Just(Some("family:job")),
+            1 => Just(None),
+        ],
+        prop_oneof![4 => -10 * MINUTE..0, 4 => 0..6 * MINUTE, 1 => -HOUR - 10 * MINUTE..-HOUR],
+        vec(life, 1..4),
+    )
+        .prop_map(|(cluster, group, begins, lives)| Work { cluster, group, begins, lives })
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    let container = (
+        0..SOFTWARE.len(),
+        prop_oneof![3 => 0..5 * SECOND, 1 => 0..MINUTE],
+        option::weighted(0.2, 1..2 * MINUTE),
+        prop_oneof![1 => Just(0), 2 => 1..10 * SECOND, 2 => 1..2 * MINUTE],
+    );
+    let wanted = prop_oneof![
+        3 => Just(Wanted::Always),
+        1 => (1..20 * SECOND).prop_map(Wanted::For),
+        3 => (20 * SECOND..6 * MINUTE).prop_map(Wanted::For),
+        3 => (0..7_usize, 0..5 * SECOND).prop_map(|(step, after)| Wanted::UntilStep(step, after)),
+    ];
+    (vec(container, 1..4), wanted, 1..10 * SECOND, -30 * SECOND..10 * SECOND).prop_map(
+        |(containers, wanted, deprovisions, handover)| Life {
+            containers,
+            wanted,
+            deprovisions,
+            handover,
+        },
+    )
+}
+
+/// What hardly more than one invocation sees, so that the next one finds what was there before.
+fn blip() -> impl Strategy<Value = Life> {
+    (0..SOFTWARE.len(), SECOND..70 * SECOND, 1..2 * MINUTE).prop_map(
+        |(software, wanted, handover)| Life {
+            containers: vec![(software, 0, None, 0)],
+            wanted: Wanted::For(wanted),
+            deprovisions: SECOND,
+            handover,
+        },
+    )
+}
+
+/// A task that runs from some seconds before this moment until some seconds after it.
+pub(super) fn visitor(software: usize, moment: Millis) -> Task {
+    let life = Life {
+        containers: vec![(software, 0, None, 0)],
+        wanted: Wanted::For(30 * SECOND),
+        deprovisions: SECOND,
+        handover: 0,
+    };
+    let work = Work { cluster: "app", group: Some("service:web"), begins: 0, lives: Vec::new() };
+    task(&work, &life, moment - 5 * SECOND, &[])
+}
+
+fn tasks(works: &[Work], steps: &[Millis]) -> BTreeMap<String, Task> {
+    let mut tasks = BTreeMap::new();
+    for (work_number, work) in works.iter().enumerate() {
+        let mut created = work.begins;
+        for (number, life) in work.lives.iter().enumerate() {
+            let task = task(work, life, created, steps);
+            let told_to_stop = task.told_to_stop;
+            // Neither the order of the works nor that of the lives is the order of the ARNs.
+            let id = format!("{}{number}{work_number}", (work_number * 7 + number * 5) % 9);
+            tasks.insert(arn("task", &format!("{}/{id}", work.cluster)), task);
+            match told_to_stop {
+                None => break,
+                Some(told) => created = (told + life.handover).max(created + 1),
+            }
+        }
+    }
+    tasks
+}
+
+fn task(work: &Work, life: &Life, created: Millis, steps: &[Millis]) -> Task {
+    let exits = life.containers.iter().map(|(_, starts, exits, _)| Some(starts + (*exits)?));
+    // When none of its containers runs any longer, a task is told to stop.
+    let all_exited = exits.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
+    let wanted = match life.wanted {
+        Wanted::Always => None,
+        Wanted::For(time) => Some(time),
+        Wanted::UntilStep(step, after) => {
+            let begins = steps.get(step % steps.len().max(1)).copied().unwrap_or_default();
+            Some((begins + after - created).max(1))
+        }
+    };
+    let told = match (wanted, all_exited) {
+        (Some(wanted), Some(exited)) => Some(wanted.min(exited)),
+        (wanted, exited) => wanted.or(exited),
+    };
+    let containers: Vec<_> = life
+        .containers
+        .iter()
+        .map(|(software, starts, exits, drains)| {
+            let exits = exits.map(|after| starts + after);
+            let ends = told.map(|told| told + drains);
+            let stops = match (exits, ends) {
+                (Some(exits), Some(ends)) => Some(exits.min(ends)),
+                (exits, ends) => exits.or(ends),
+            };
+            // One that was not started when its task was told to stop never is.
+            let stops = if told.is_some_and(|told| told <= *starts) { told } else { stops };
+            Container {
+                runs: &SOFTWARE[*software],
+                starts: created + starts,
+                stops: stops.map(|stops| created + stops),
+            }
+        })
+        .collect();
+    let told_to_stop = told.map(|told| created + told);
+    let last = containers.iter().filter_map(|container| container.stops).max();
+    Task {
+        cluster: work.cluster.to_owned(),
+        group: work.group.map(ToOwned::to_owned),
+        created,
+        told_to_stop,
+        stopped: told_to_stop.map(|told| last.unwrap_or(told).max(told) + life.deprovisions),
+        containers,
+    }
+}
