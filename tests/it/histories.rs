@@ -7,6 +7,7 @@ mod account;
 mod ecs;
 mod generator;
 mod history;
+mod large;
 mod plan;
 mod promises;
 mod record;

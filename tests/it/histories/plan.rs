@@ -184,7 +184,7 @@ fn tasks(works: &[Work], steps: &[Millis]) -> BTreeMap<String, Task> {
     tasks
 }
 
-fn task(work: &Work, life: &Life, created: Millis, steps: &[Millis]) -> Task {
+fn task(work: &Work, life: &Life, created: Millis, begun: &[Millis]) -> Task {
     let exits = life.containers.iter().map(|(_, starts, exits, _)| Some(starts + (*exits)?));
     // When none of its containers runs any longer, a task is told to stop.
     let all_exited = exits.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
@@ -192,7 +192,7 @@ fn task(work: &Work, life: &Life, created: Millis, steps: &[Millis]) -> Task {
         Wanted::Always => None,
         Wanted::For(time) => Some(time),
         Wanted::UntilStep(step, after) => {
-            let begins = steps.get(step % steps.len().max(1)).copied().unwrap_or_default();
+            let begins = begun.get(step % begun.len().max(1)).copied().unwrap_or_default();
             Some((begins + after - created).max(1))
         }
     };

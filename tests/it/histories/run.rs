@@ -15,7 +15,7 @@ use super::promises::{Broken, Known, Seen, is_the_truth};
 use super::server::FakeServer;
 use super::timeline::{MINUTE, Millis, Seconds, Timeline};
 
-type Process = Reporter<FakeEcs, FakeServer, Box<dyn Fn() -> SystemTime>>;
+pub(super) type Process = Reporter<FakeEcs, FakeServer, Box<dyn Fn() -> SystemTime>>;
 
 /// Milliseconds before the deadline at which the reporter gives up, to say why.
 const LAST_WORDS: u64 = 100;
@@ -91,11 +91,9 @@ impl<'a> Stage<'a> {
     }
 
     fn process(&mut self, number: usize) -> &Process {
-        let config = config(self.history, &self.names);
-        let (ecs, server, time) = (self.ecs.clone(), self.server.clone(), self.time.clone());
-        self.processes.entry(number).or_insert_with(|| {
-            Reporter::new(config, |_| ecs.clone(), server, Box::new(move || time.wall_clock()))
-        })
+        let Self { history, names, time, ecs, server, .. } = self;
+        let new = || process(config(history, names), ecs, server, time);
+        self.processes.entry(number).or_insert_with(new)
     }
 
     async fn invoke(&mut self, invocation: &Invocation) -> Result<(), Broken> {
@@ -237,7 +235,18 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn config(history: &History, names: &[String]) -> Config {
+pub(super) fn process(
+    config: Config,
+    ecs: &FakeEcs,
+    server: &FakeServer,
+    time: &Timeline,
+) -> Process {
+    let time = time.clone();
+    let clock = Box::new(move || time.wall_clock());
+    Reporter::new(config, |_| ecs.clone(), server.clone(), clock)
+}
+
+pub(super) fn config(history: &History, names: &[String]) -> Config {
     let millis = |millis: Millis| Duration::from_millis(millis.unsigned_abs());
     let mut config = crate::harness::config("http://127.0.0.1:1", &[("QUOTA_SHARE", "1")]);
     config.policy.compare_replicas = history.policy.compare_replicas;
