@@ -64,7 +64,7 @@ fn beginnings(steps: &[Step]) -> Vec<Millis> {
     begins.collect()
 }
 
-fn part() -> impl Strategy<Value = Part> {
+pub(super) fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
         4 => Just(Part::Everything),
         2 => Just(Part::App),

@@ -1,0 +1,373 @@
+//! The same over HTTP: the AWS SDK between the reporter and the stand-in, and the recorder behind a
+//! proxy. Time is that of the model: it passes from step to step, and when certain calls were
+//! answered; what is waited for is real, and short.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use envsnap::api::Client;
+use envsnap::api::wire::RecordedSnapshot;
+use envsnap::ecs::{AwsEcs, Source, connect};
+use envsnap::report::{EnvironmentOutcome, Reporter, Trigger, TriggerKind, Verdict};
+use envsnap::standin::{self, Fault, Operation, StandIn, World};
+use jiff::Timestamp;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::account::{Account, Counts, Task};
+use super::generator::part;
+use super::history::Part;
+use super::plan::{Plan, plans};
+use super::promises::Broken;
+use super::proxy::{Proxy, ProxyFault};
+use super::timeline::{MINUTE, Millis, SECOND, unix_seconds};
+use crate::harness::{self, Clock, ENVIRONMENT};
+use crate::recorder::server::Recorder;
+
+/// Where something goes wrong, an invocation has so long, and never time for another attempt at a
+/// request of the server.
+const SHORT: Duration = Duration::from_millis(700);
+
+#[derive(Debug, Clone)]
+struct Chapter {
+    after: Millis,
+    restart: bool,
+    /// When this call of the invocation was answered, counted by operation and from 1, it is so
+    /// many milliseconds after the invocation began.
+    moves: Vec<(Operation, u64, Millis)>,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Debug, Clone)]
+enum Trouble {
+    Ecs(Operation, Fault),
+    /// Every task is missing when it is described for the first time.
+    NotYetKnown,
+    Server(Vec<ProxyFault>),
+}
+
+fn chapter() -> impl Strategy<Value = Chapter> {
+    let operation = || {
+        prop_oneof![
+            3 => Just(Operation::ListTasks),
+            2 => Just(Operation::DescribeTasks),
+            1 => Just(Operation::ListClusters),
+        ]
+    };
+    let fault = prop_oneof![
+        Just(Fault::throttling()),
+        Just(Fault::server_error()),
+        Just(Fault::AccessDenied),
+        Just(Fault::html()),
+        Just(Fault::empty()),
+        Just(Fault::json("{\"taskArns\": 7, \"tasks\": 7}")),
+        Just(Fault::HalfAnswer),
+        Just(Fault::Reset),
+        Just(Fault::Silence),
+    ];
+    let server = prop_oneof![
+        Just(ProxyFault::None),
+        Just(ProxyFault::Status(503)),
+        Just(ProxyFault::Status(400)),
+        Just(ProxyFault::Silent),
+        Just(ProxyFault::AnswerLost(502)),
+        Just(ProxyFault::SilentAfterwards),
+        Just(ProxyFault::Html),
+        Just(ProxyFault::HalfAnAnswer),
+    ];
+    let trouble = prop_oneof![
+        4 => (operation(), fault).prop_map(|(operation, fault)| Trouble::Ecs(operation, fault)),
+        1 => Just(Trouble::NotYetKnown),
+        4 => vec(server, 1..3).prop_map(Trouble::Server),
+    ];
+    (
+        10 * SECOND..2 * MINUTE,
+        prop::bool::weighted(0.1),
+        vec((operation(), 1..5_u64, 1..5 * SECOND), 0..3),
+        prop::option::weighted(0.5, trouble),
+    )
+        .prop_map(|(after, restart, moves, trouble)| Chapter {
+            after,
+            restart,
+            moves,
+            trouble,
+        })
+}
+
+struct Scene {
+    account: Arc<Account>,
+    part: Part,
+    include_scaling: bool,
+    page_size: usize,
+    now: Arc<AtomicI64>,
+    ecs: StandIn,
+    recorder: Recorder,
+    proxy: Proxy,
+    reporter: Reporter<AwsEcs, Client, Clock>,
+    /// The hash of what the process knows that the recorder has.
+    known: Option<String>,
+}
+
+/// What the stand-in has of the account at this moment.
+fn world(account: &Account, page_size: usize, now: Millis) -> World {
+    let mut world = World::new("eu-central-1", "274425519734").page_size_cap(page_size);
+    for (name, cluster) in account.clusters.iter().filter(|(_, c)| c.is_listed(now)) {
+        let status = if cluster.is_active(now) { "ACTIVE" } else { "INACTIVE" };
+        let shown = world.cluster_mut(name);
+        status.clone_into(&mut shown.status);
+        shown.services.clone_from(&cluster.services);
+    }
+    for (arn, of_it) in account.tasks.iter().filter(|(_, task)| task.exists(now)) {
+        let id = arn.rsplit('/').next().unwrap();
+        world.cluster_mut(&of_it.cluster).tasks.insert(id.to_owned(), task(arn, of_it, now));
+    }
+    world
+}
+
+fn task(arn: &str, task: &Task, now: Millis) -> standin::Task {
+    let described = task.described(arn, now);
+    let time = |seconds: i64| Timestamp::from_second(seconds).unwrap();
+    let mut shown = standin::Task::standalone("job");
+    shown.service = task.service().map(ToOwned::to_owned);
+    shown.group = described.group;
+    shown.desired_status = format!("{:?}", task.desired_status(now)).to_uppercase();
+    shown.last_status = described.last_status.unwrap();
+    shown.created_at = described.created_at.map(time);
+    shown.started_at = described.started_at.map(time);
+    for container in described.containers {
+        shown.containers.push(standin::Container {
+            name: container.name,
+            image: container.image,
+            image_digest: container.image_digest,
+            last_status: container.last_status,
+            ..standin::Container::default()
+        });
+    }
+    shown
+}
+
+impl Scene {
+    async fn start(account: Account, part: Part, include_scaling: bool, page_size: usize) -> Self {
+        let now = Arc::new(AtomicI64::new(0));
+        let ecs = StandIn::start(world(&account, page_size, 0)).await.unwrap();
+        let recorder = Recorder::start().await;
+        recorder.create(ENVIRONMENT, Some(include_scaling)).await;
+        let proxy = Proxy::start(&recorder.url).await;
+        let reporter = reporter(&ecs, &proxy, part, Arc::clone(&now)).await;
+        let account = Arc::new(account);
+        Self {
+            account,
+            part,
+            include_scaling,
+            page_size,
+            now,
+            ecs,
+            recorder,
+            proxy,
+            reporter,
+            known: None,
+        }
+    }
+
+    fn advance(&self, time: Millis) {
+        let now = self.now.fetch_add(time, Ordering::SeqCst) + time;
+        self.ecs.set_world(world(&self.account, self.page_size, now));
+        self.recorder.advance(Duration::from_millis(time.unsigned_abs()).as_secs_f64());
+    }
+
+    fn begin(&self, chapter: &Chapter) {
+        let begun = self.now.load(Ordering::SeqCst);
+        self.ecs.faults(|faults| {
+            faults.clear();
+            match &chapter.trouble {
+                Some(Trouble::Ecs(operation, fault)) => {
+                    faults.once(*operation, fault.clone());
+                }
+                Some(Trouble::NotYetKnown) => {
+                    for arn in self.account.tasks.keys() {
+                        faults.lose_task_times(arn.rsplit('/').next().unwrap(), 1);
+                    }
+                }
+                _ => {}
+            }
+        });
+        self.proxy.set_faults(match &chapter.trouble {
+            Some(Trouble::Server(faults)) => faults.clone(),
+            _ => Vec::new(),
+        });
+        for (operation, nth, after) in &chapter.moves {
+            let (account, now) = (Arc::clone(&self.account), Arc::clone(&self.now));
+            let (page_size, to) = (self.page_size, begun + after);
+            let nth = self.ecs.calls().count(*operation) + nth;
+            self.ecs.on_call(*operation, nth, move |shown| {
+                if now.fetch_max(to, Ordering::SeqCst) < to {
+                    *shown = world(&account, page_size, to);
+                }
+            });
+        }
+    }
+
+    async fn invoke(&mut self, chapter: &Chapter) -> Result<EnvironmentOutcome, Broken> {
+        self.advance(chapter.after);
+        if chapter.restart {
+            self.known = None;
+            self.reporter =
+                reporter(&self.ecs, &self.proxy, self.part, Arc::clone(&self.now)).await;
+        }
+        let before = self.recorded().await;
+        self.begin(chapter);
+        let begun = self.now.load(Ordering::SeqCst);
+        let time = if chapter.trouble.is_some() { SHORT } else { Duration::from_secs(30) };
+        let schedule = Trigger::of(TriggerKind::Schedule);
+        let outcome = self.reporter.run(&schedule, Some(Instant::now() + time)).await.unwrap();
+        let outcome = outcome.environments.into_iter().next().unwrap();
+        self.proxy.set_faults([]);
+        let after = self.recorded().await;
+        let ended = self.now.load(Ordering::SeqCst);
+
+        if after.index != before.index {
+            self.is_true(&after.counts, begun, ended)?;
+        }
+        let failed = outcome.outcome == Verdict::Failed;
+        let reported = before.reported_at != after.reported_at;
+        let hash = outcome.content_hash.clone();
+        match outcome.outcome {
+            _ if failed != outcome.error.is_some() => Err(format!("f: {outcome:?}")),
+            Verdict::Failed if chapter.trouble.is_none() => Err(format!("f: {outcome:?}")),
+            Verdict::Posted if !reported => Err("f: told as posted".to_owned()),
+            Verdict::Unchanged if reported => Err("f: told as unchanged".to_owned()),
+            Verdict::Posted if self.known == hash => Err("d: posted again".to_owned()),
+            _ => Ok(()),
+        }
+        .map_err(|broken| format!("{broken} (at {begun} ms)"))?;
+        let plain = !matches!(chapter.trouble, Some(Trouble::Server(_)));
+        match outcome.outcome {
+            Verdict::Posted => self.known = hash.filter(|_| plain),
+            Verdict::Unchanged if outcome.calls.server > 0 && plain => self.known = hash,
+            Verdict::Failed if reported => self.known = None,
+            _ => {}
+        }
+        Ok(outcome)
+    }
+
+    fn is_true(&self, posted: &Counts, begun: Millis, ended: Millis) -> Result<(), Broken> {
+        let wanted = |task: &_| self.part.has(task);
+        let throughout = self.account.count(wanted, |c| c.runs_throughout(begun, ended));
+        let sometime = self.account.count(wanted, |c| c.runs_at_some_moment(begun, ended));
+        let number = |counts: &Counts, identity| counts.get(identity).copied().unwrap_or_default();
+        for identity in throughout.keys().chain(posted.keys()) {
+            let (least, most) = (number(&throughout, identity), number(&sometime, identity));
+            let posted = number(posted, identity);
+            if !(least..=most).contains(&posted) {
+                return Err(format!(
+                    "a: {posted} of {identity}, and there were {least} to {most} \
+                     ({begun} to {ended} ms)"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn recorded(&self) -> Recorded {
+        let environment = self.recorder.get(&format!("/environments/acme/{ENVIRONMENT}")).await;
+        let reported_at = environment.body["last_reported_at"].as_f64();
+        let latest = self.recorder.get(&format!("/snapshots/acme/{ENVIRONMENT}/-1")).await;
+        let Ok(latest) = serde_json::from_value::<RecordedSnapshot>(latest.body) else {
+            return Recorded { index: 0, reported_at, counts: Counts::new() };
+        };
+        let mut counts = Counts::new();
+        for artifact in latest.running() {
+            let known = artifact.fingerprint.clone().filter(|fingerprint| !fingerprint.is_empty());
+            let identity = known.unwrap_or_else(|| artifact.name.clone());
+            *counts.entry(identity).or_default() += artifact.annotation.now;
+        }
+        Recorded { index: latest.index, reported_at, counts }
+    }
+
+    /// Two invocations without faults later the recorder has the truth, and is left alone.
+    async fn stand_still(&mut self) -> Result<(), Broken> {
+        let calm = Chapter { after: MINUTE, restart: false, moves: Vec::new(), trouble: None };
+        for round in 0..3 {
+            let outcome = self.invoke(&calm).await?;
+            if round == 2 && outcome.outcome != Verdict::Unchanged {
+                return Err(format!("d: posted again though nothing changed: {outcome:?}"));
+            }
+        }
+        let now = self.now.load(Ordering::SeqCst);
+        let runs = self.account.count(|task| self.part.has(task), |c| c.runs_at(now));
+        let recorded = self.recorded().await.counts;
+        let same =
+            if self.include_scaling { runs == recorded } else { runs.keys().eq(recorded.keys()) };
+        if same { Ok(()) } else { Err(format!("c: {runs:?} run, and {recorded:?} is recorded")) }
+    }
+}
+
+/// What the recorder has.
+struct Recorded {
+    index: u64,
+    reported_at: Option<f64>,
+    counts: Counts,
+}
+
+async fn reporter(
+    ecs: &StandIn,
+    proxy: &Proxy,
+    part: Part,
+    now: Arc<AtomicI64>,
+) -> Reporter<AwsEcs, Client, Clock> {
+    let aws = harness::aws(&ecs.endpoint());
+    let mut config = harness::config(&proxy.url, &[("QUOTA_SHARE", "1")]);
+    config.environments[0].scope = part.scope();
+    let server = harness::server(&config, &aws);
+    let ecs = connect(&aws, &Source::default()).await;
+    let clock: Clock = Box::new(move || {
+        let seconds = unix_seconds(now.load(Ordering::SeqCst));
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs())
+    });
+    Reporter::new(config, |_| ecs.clone(), server, clock)
+}
+
+fn happens(
+    plan: &Plan,
+    part: Part,
+    include_scaling: bool,
+    page_size: usize,
+    chapters: &[Chapter],
+) -> Result<(), Broken> {
+    let begun = chapters.iter().scan(0, |at, chapter| {
+        *at += chapter.after;
+        Some(*at)
+    });
+    let account = plan.account(&begun.collect::<Vec<_>>());
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(async {
+        let mut scene = Scene::start(account, part, include_scaling, page_size).await;
+        for chapter in chapters {
+            scene.invoke(chapter).await?;
+        }
+        scene.stand_still().await
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 50,
+        // Each of them takes real time.
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn what_is_recorded_over_http_is_true_under_every_fault(
+        plan in plans(),
+        part in part(),
+        include_scaling in any::<bool>(),
+        page_size in 1..4_usize,
+        chapters in vec(chapter(), 1..5),
+    ) {
+        happens(&plan, part, include_scaling, page_size, &chapters)
+            .map_err(TestCaseError::fail)?;
+    }
+}
