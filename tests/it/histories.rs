@@ -4,6 +4,7 @@
 //! are told; and whatever happened, what is reported was true.
 
 mod account;
+mod chapter;
 mod ecs;
 mod generator;
 mod history;
@@ -15,7 +16,9 @@ mod proxy;
 mod record;
 mod run;
 mod server;
+mod shown;
 mod timeline;
+mod trouble;
 
 use generator::{Cast, histories, relapses};
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 //! refuses what ECS refuses, and fails as it is told.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,53 +12,12 @@ use envsnap::ecs::{
 
 use super::account::{Account, arn};
 use super::timeline::{Millis, Timeline};
-
-/// What goes wrong in so many calls of an invocation, from this one on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) from: usize,
-    pub(super) calls: usize,
-    pub(super) fault: EcsFault,
-}
-
-/// What goes wrong in a call. Where it makes no sense for the call, nothing does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EcsFault {
-    Throttled,
-    Unavailable,
-    Disconnected,
-    AccessDenied,
-    /// It never answers.
-    Silent,
-    /// Tasks that exist are described as missing, and are known a moment later.
-    NotYetKnown,
-    /// A task is described as failed for a reason that is none.
-    FailsATask,
-    /// Nothing is said of one of the tasks.
-    LeavesATaskOut,
-    /// A task is described that nobody asked for.
-    DescribesAnother,
-    /// Tasks are described twice.
-    DescribesTwice,
-    /// A page of which the next one has the same token.
-    RepeatsTheToken,
-    /// A page after which there is always another one.
-    NeverEnds,
-    /// ARNs of the page are listed twice.
-    ListsTwice,
-    /// A page without ARNs, and the token of the one that should have been.
-    EmptyPage,
-    /// What is listed has no ARN of ECS.
-    ListsNonsense,
-    /// So many milliseconds more.
-    Slow(u16),
-}
-
-use EcsFault::{
+use super::trouble::EcsFault::{
     AccessDenied, DescribesAnother, DescribesTwice, Disconnected, EmptyPage, FailsATask,
     LeavesATaskOut, ListsNonsense, ListsTwice, NeverEnds, NotYetKnown, RepeatsTheToken, Silent,
     Slow, Throttled, Unavailable,
 };
+use super::trouble::{Damage, EcsFault, Trouble};
 
 const ENDLESS: &str = "endless/";
 
@@ -79,12 +38,7 @@ struct State {
     calls: usize,
     of_this_invocation: usize,
     troubles: Vec<Trouble>,
-    /// Where an answer cannot be used: in a cluster, or in the list of them.
-    spoilt: Vec<Option<String>>,
-    /// Where any call failed, whatever came of it.
-    troubled: Vec<Option<String>>,
-    /// Where a question was not answered yet, and may be asked again.
-    open: BTreeMap<String, Option<String>>,
+    damage: Damage,
     /// Tasks that were missing once, although they exist.
     unknown_once: HashSet<String>,
 }
@@ -109,34 +63,17 @@ impl FakeEcs {
         *state = State { calls: state.calls, troubles: troubles.to_vec(), ..State::default() };
     }
 
-    /// Where questions of this invocation never had an answer that can be used.
-    pub(super) fn spoilt(&self) -> Vec<Option<String>> {
-        let state = self.0.state.borrow();
-        state.spoilt.iter().chain(state.open.values()).cloned().collect()
-    }
-
     pub(super) fn calls_of_this_invocation(&self) -> usize {
         self.0.state.borrow().of_this_invocation
     }
 
-    /// Where calls of this invocation failed, whatever came of it.
-    pub(super) fn troubled(&self) -> Vec<Option<String>> {
-        self.0.state.borrow().troubled.clone()
+    /// What the troubles of this invocation did.
+    pub(super) fn damage(&self) -> Damage {
+        self.0.state.borrow().damage.clone()
     }
 
     fn spoil(&self, cluster: Option<&str>) {
-        let cluster = cluster.map(|name| name_of(name).to_owned());
-        let mut state = self.0.state.borrow_mut();
-        state.troubled.push(cluster.clone());
-        state.spoilt.push(cluster);
-    }
-
-    /// Nobody knows yet whether the question is asked again.
-    fn leave_open(&self, question: String, cluster: Option<&str>) {
-        let cluster = cluster.map(|name| name_of(name).to_owned());
-        let mut state = self.0.state.borrow_mut();
-        state.troubled.push(cluster.clone());
-        state.open.insert(question, cluster);
+        self.0.state.borrow_mut().damage.spoil(cluster.map(name_of));
     }
 
     async fn call<T: std::fmt::Debug>(
@@ -165,7 +102,7 @@ impl FakeEcs {
             Some(AccessDenied) => Err(CallError::AccessDenied("AccessDenied".to_owned())),
             Some(Silent) => {
                 self.0.time.note(|| format!("  ECS never answers: {}", what()));
-                self.leave_open(what(), cluster);
+                self.0.state.borrow_mut().damage.leave_open(what(), cluster.map(name_of));
                 return std::future::pending().await;
             }
             fault => answer(self.0.time.now(), fault),
@@ -175,11 +112,10 @@ impl FakeEcs {
             format!("  ECS: {}{fault}: {answer:?}", what())
         });
         tokio::time::sleep(Duration::from_millis(after)).await;
+        let damage = &mut self.0.state.borrow_mut().damage;
         match &answer {
-            Ok(_) | Err(CallError::ClusterNotFound) => {
-                self.0.state.borrow_mut().open.remove(&what());
-            }
-            Err(_) => self.leave_open(what(), cluster),
+            Ok(_) | Err(CallError::ClusterNotFound) => damage.answered(&what()),
+            Err(_) => damage.leave_open(what(), cluster.map(name_of)),
         }
         answer
     }

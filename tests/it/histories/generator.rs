@@ -6,12 +6,12 @@ use proptest::prelude::*;
 use proptest::strategy::BoxedStrategy;
 
 use super::account::SOFTWARE;
-use super::ecs::{EcsFault, Trouble};
 use super::history::{History, Invocation, Part, Policy, Step, Triggered, What};
 use super::plan::{plans, visitor};
 use super::record::{Kind, Unknown};
 use super::server::ServerFault;
 use super::timeline::{MINUTE, Millis, SECOND};
+use super::trouble::{EcsFault, Trouble};
 
 /// What a generator draws on.
 #[derive(Debug, Clone, Copy)]

@@ -6,10 +6,10 @@ use envsnap::ecs::{Filter, Scope, Selection};
 use regex_lite::Regex;
 
 use super::account::{Account, Task, arn};
-use super::ecs::Trouble;
 use super::record::Kind;
 use super::server::ServerFault;
 use super::timeline::{MINUTE, Millis, Seconds};
+use super::trouble::Trouble;
 
 /// A history: everything that a run of it depends on.
 #[derive(Clone)]

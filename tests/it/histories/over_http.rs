@@ -10,91 +10,26 @@ use envsnap::api::Client;
 use envsnap::api::wire::RecordedSnapshot;
 use envsnap::ecs::{AwsEcs, Source, connect};
 use envsnap::report::{EnvironmentOutcome, Reporter, Trigger, TriggerKind, Verdict};
-use envsnap::standin::{self, Fault, Operation, StandIn, World};
-use jiff::Timestamp;
+use envsnap::standin::StandIn;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::account::{Account, Counts, Task};
+use super::account::{Account, Counts};
+use super::chapter::{Chapter, Trouble, chapter};
 use super::generator::part;
 use super::history::Part;
 use super::plan::{Plan, plans};
 use super::promises::Broken;
-use super::proxy::{Proxy, ProxyFault};
-use super::timeline::{MINUTE, Millis, SECOND, unix_seconds};
+use super::proxy::Proxy;
+use super::shown::world;
+use super::timeline::{MINUTE, Millis, unix_seconds};
 use crate::harness::{self, Clock, ENVIRONMENT};
 use crate::recorder::server::Recorder;
 
 /// Where something goes wrong, an invocation has so long, and never time for another attempt at a
 /// request of the server.
 const SHORT: Duration = Duration::from_millis(700);
-
-#[derive(Debug, Clone)]
-struct Chapter {
-    after: Millis,
-    restart: bool,
-    /// When this call of the invocation was answered, counted by operation and from 1, it is so
-    /// many milliseconds after the invocation began.
-    moves: Vec<(Operation, u64, Millis)>,
-    trouble: Option<Trouble>,
-}
-
-#[derive(Debug, Clone)]
-enum Trouble {
-    Ecs(Operation, Fault),
-    /// Every task is missing when it is described for the first time.
-    NotYetKnown,
-    Server(Vec<ProxyFault>),
-}
-
-fn chapter() -> impl Strategy<Value = Chapter> {
-    let operation = || {
-        prop_oneof![
-            3 => Just(Operation::ListTasks),
-            2 => Just(Operation::DescribeTasks),
-            1 => Just(Operation::ListClusters),
-        ]
-    };
-    let fault = prop_oneof![
-        Just(Fault::throttling()),
-        Just(Fault::server_error()),
-        Just(Fault::AccessDenied),
-        Just(Fault::html()),
-        Just(Fault::empty()),
-        Just(Fault::json("{\"taskArns\": 7, \"tasks\": 7}")),
-        Just(Fault::HalfAnswer),
-        Just(Fault::Reset),
-        Just(Fault::Silence),
-    ];
-    let server = prop_oneof![
-        Just(ProxyFault::None),
-        Just(ProxyFault::Status(503)),
-        Just(ProxyFault::Status(400)),
-        Just(ProxyFault::Silent),
-        Just(ProxyFault::AnswerLost(502)),
-        Just(ProxyFault::SilentAfterwards),
-        Just(ProxyFault::Html),
-        Just(ProxyFault::HalfAnAnswer),
-    ];
-    let trouble = prop_oneof![
-        4 => (operation(), fault).prop_map(|(operation, fault)| Trouble::Ecs(operation, fault)),
-        1 => Just(Trouble::NotYetKnown),
-        4 => vec(server, 1..3).prop_map(Trouble::Server),
-    ];
-    (
-        10 * SECOND..2 * MINUTE,
-        prop::bool::weighted(0.1),
-        vec((operation(), 1..5_u64, 1..5 * SECOND), 0..3),
-        prop::option::weighted(0.5, trouble),
-    )
-        .prop_map(|(after, restart, moves, trouble)| Chapter {
-            after,
-            restart,
-            moves,
-            trouble,
-        })
-}
 
 struct Scene {
     account: Arc<Account>,
@@ -108,44 +43,6 @@ struct Scene {
     reporter: Reporter<AwsEcs, Client, Clock>,
     /// The hash of what the process knows that the recorder has.
     known: Option<String>,
-}
-
-/// What the stand-in has of the account at this moment.
-fn world(account: &Account, page_size: usize, now: Millis) -> World {
-    let mut world = World::new("eu-central-1", "274425519734").page_size_cap(page_size);
-    for (name, cluster) in account.clusters.iter().filter(|(_, c)| c.is_listed(now)) {
-        let status = if cluster.is_active(now) { "ACTIVE" } else { "INACTIVE" };
-        let shown = world.cluster_mut(name);
-        status.clone_into(&mut shown.status);
-        shown.services.clone_from(&cluster.services);
-    }
-    for (arn, of_it) in account.tasks.iter().filter(|(_, task)| task.exists(now)) {
-        let id = arn.rsplit('/').next().unwrap();
-        world.cluster_mut(&of_it.cluster).tasks.insert(id.to_owned(), task(arn, of_it, now));
-    }
-    world
-}
-
-fn task(arn: &str, task: &Task, now: Millis) -> standin::Task {
-    let described = task.described(arn, now);
-    let time = |seconds: i64| Timestamp::from_second(seconds).unwrap();
-    let mut shown = standin::Task::standalone("job");
-    shown.service = task.service().map(ToOwned::to_owned);
-    shown.group = described.group;
-    shown.desired_status = format!("{:?}", task.desired_status(now)).to_uppercase();
-    shown.last_status = described.last_status.unwrap();
-    shown.created_at = described.created_at.map(time);
-    shown.started_at = described.started_at.map(time);
-    for container in described.containers {
-        shown.containers.push(standin::Container {
-            name: container.name,
-            image: container.image,
-            image_digest: container.image_digest,
-            last_status: container.last_status,
-            ..standin::Container::default()
-        });
-    }
-    shown
 }
 
 impl Scene {

@@ -157,7 +157,8 @@ impl<'a> Stage<'a> {
         let part = self.history.environments[environment];
         let alone = self.names.len() == 1;
         // What one environment did not get, another one may have had when it asked again.
-        let spoilt = if alone { self.ecs.spoilt() } else { self.ecs.troubled() };
+        let damage = self.ecs.damage();
+        let spoilt = if alone { damage.for_good() } else { damage.troubled };
         let mut concerned = spoilt.iter().map(|c| c.as_ref().is_none_or(|c| part.has_cluster(c)));
         self.server.with(&self.names[environment], |record| Seen {
             history: self.history,
