@@ -21,6 +21,7 @@ pub mod lambda;
 mod logging;
 #[cfg(feature = "recorder")]
 pub mod recorder;
+mod renewable;
 pub mod report;
 pub mod snapshot;
 #[cfg(feature = "cli")]

@@ -1,5 +1,7 @@
 //! The real ECS, through the AWS SDK.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
@@ -18,6 +20,7 @@ use super::{
     Source, Task,
 };
 use crate::error_chain::error_chain;
+use crate::renewable::Renewable;
 
 /// Items a page; ListServices would give ten.
 const PAGE: i32 = 100;
@@ -33,7 +36,7 @@ const SESSION: &str = "envsnap";
 /// ECS in one account and region.
 #[derive(Debug, Clone)]
 pub struct AwsEcs {
-    client: Client,
+    client: Arc<Renewable<Client>>,
     /// Taken on to read it.
     role: Option<String>,
 }
@@ -56,7 +59,7 @@ pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
         config = config.credentials_provider(credentials_of(role, aws).await);
     }
     let role = source.role.as_ref().map(|role| role.arn.clone());
-    AwsEcs { client: Client::from_conf(config.build()), role }
+    AwsEcs { client: Arc::new(Renewable::new(Client::from_conf(config.build()))), role }
 }
 
 /// The role's credentials, taken when they are first needed and again before they expire. STS is
@@ -75,31 +78,31 @@ async fn credentials_of(role: &Role, aws: &SdkConfig) -> SharedCredentialsProvid
 impl AwsEcs {
     /// Opens a connection, by the cheapest call there is. Its answer makes no difference.
     pub async fn warm_up(&self) {
-        drop(self.client.list_clusters().max_results(1).send().await);
+        drop(self.client.get().list_clusters().max_results(1).send().await);
     }
 }
 
 impl EcsApi for AwsEcs {
     async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError> {
-        let answer = self
-            .client
+        let client = self.client.get();
+        let answer = client
             .list_clusters()
             .max_results(PAGE)
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| self.call_error(&error))?;
+            .map_err(|error| self.failed(&client, &error))?;
         page(answer.cluster_arns, answer.next_token)
     }
 
     async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError> {
-        let answer = self
-            .client
+        let client = self.client.get();
+        let answer = client
             .describe_clusters()
             .set_clusters(Some(clusters.to_vec()))
             .send()
             .await
-            .map_err(|error| self.call_error(&error))?;
+            .map_err(|error| self.failed(&client, &error))?;
         Ok(answer
             .clusters
             .ok_or_else(no_list)?
@@ -117,8 +120,8 @@ impl EcsApi for AwsEcs {
         desired_status: DesiredStatus,
         next_token: Option<String>,
     ) -> Result<Page, CallError> {
-        let answer = self
-            .client
+        let client = self.client.get();
+        let answer = client
             .list_tasks()
             .cluster(cluster)
             .desired_status(match desired_status {
@@ -129,7 +132,7 @@ impl EcsApi for AwsEcs {
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| self.call_error(&error))?;
+            .map_err(|error| self.failed(&client, &error))?;
         page(answer.task_arns, answer.next_token)
     }
 
@@ -138,14 +141,14 @@ impl EcsApi for AwsEcs {
         cluster: &str,
         tasks: &[String],
     ) -> Result<DescribedTasks, CallError> {
-        let answer = self
-            .client
+        let client = self.client.get();
+        let answer = client
             .describe_tasks()
             .cluster(cluster)
             .set_tasks(Some(tasks.to_vec()))
             .send()
             .await
-            .map_err(|error| self.call_error(&error))?;
+            .map_err(|error| self.failed(&client, &error))?;
         let tasks = answer.tasks.unwrap_or_default();
         let failures = answer.failures.unwrap_or_default();
         Ok(DescribedTasks {
@@ -162,15 +165,15 @@ impl EcsApi for AwsEcs {
         cluster: &str,
         next_token: Option<String>,
     ) -> Result<Page, CallError> {
-        let answer = self
-            .client
+        let client = self.client.get();
+        let answer = client
             .list_services()
             .cluster(cluster)
             .max_results(PAGE)
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| self.call_error(&error))?;
+            .map_err(|error| self.failed(&client, &error))?;
         page(answer.service_arns, answer.next_token)
     }
 }
@@ -220,6 +223,17 @@ fn task(task: sdk::Task) -> Result<Task, CallError> {
 }
 
 impl AwsEcs {
+    fn failed<E>(&self, client: &Arc<Client>, error: &SdkError<E>) -> CallError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        if matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) {
+            let renew = |old: &Client| Ok(Client::from_conf(old.config().clone()));
+            let Ok::<(), Infallible>(()) = self.client.renew(client, renew);
+        }
+        self.call_error(error)
+    }
+
     fn call_error<E>(&self, error: &SdkError<E>) -> CallError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -264,7 +278,8 @@ impl AwsEcs {
         }
         let reason = error_chain(error);
         match error {
-            SdkError::DispatchFailure(failure) if failure.is_io() => {
+            // A connection that was closed under a request is of no kind to the SDK.
+            SdkError::DispatchFailure(failure) if !failure.is_timeout() && !failure.is_user() => {
                 CallError::Disconnected(reason)
             }
             SdkError::ServiceError(_) if !failed_itself(error) => CallError::Malformed(reason),

@@ -95,16 +95,15 @@ pub(crate) fn server(config: &Config, aws: &SdkConfig) -> Client {
 
 /// A reporter of what the variables say, with its clock.
 pub(crate) async fn reporter(
-    ecs: &StandIn,
+    aws: &SdkConfig,
     host: &str,
     variables: &[(&str, &str)],
     now: Arc<Mutex<SystemTime>>,
 ) -> Reporter<AwsEcs, Client, Clock> {
-    let aws = aws(&ecs.endpoint());
     let config = config(host, variables);
-    let server = server(&config, &aws);
+    let server = server(&config, aws);
     let clock: Clock = Box::new(move || *now.lock().unwrap());
-    let ecs = connect(&aws, &Source::default()).await;
+    let ecs = connect(aws, &Source::default()).await;
     Reporter::new(config, |_| ecs.clone(), server, clock)
 }
 
@@ -121,13 +120,15 @@ impl Bench {
         let recorder = Recorder::start().await;
         let at = SystemTime::UNIX_EPOCH + Duration::from_mins(27_686_020);
         let now = Arc::new(Mutex::new(at));
-        let reporter = reporter(&ecs, &recorder.url, variables, Arc::clone(&now)).await;
+        let reporter =
+            reporter(&aws(&ecs.endpoint()), &recorder.url, variables, Arc::clone(&now)).await;
         Self { ecs, recorder, reporter, now }
     }
 
     /// Another process with the same configuration, which remembers nothing.
     pub(crate) async fn cold(&self, variables: &[(&str, &str)]) -> Reporter<AwsEcs, Client, Clock> {
-        reporter(&self.ecs, &self.recorder.url, variables, Arc::clone(&self.now)).await
+        reporter(&aws(&self.ecs.endpoint()), &self.recorder.url, variables, Arc::clone(&self.now))
+            .await
     }
 
     /// Lets time pass for the reporter and the recorder.

@@ -6,15 +6,18 @@ mod client;
 mod command_line;
 mod environments;
 mod events;
+mod frozen;
 #[cfg(feature = "lambda")]
 mod function;
 mod harness;
 mod histories;
 mod memory;
+mod proxy;
 mod recorder;
 mod report;
 mod roles;
 #[cfg(feature = "lambda")]
 mod runtime_api;
 mod scripted;
+mod stopped_clock;
 mod token;

@@ -10,7 +10,7 @@ use envsnap::standin::{Cluster, Container, StandIn, Task};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::{Bench, Clock, ENVIRONMENT, app, error_type, reporter, run, task, world};
+use crate::harness::{Bench, Clock, ENVIRONMENT, app, aws, error_type, reporter, run, task, world};
 use crate::scripted::Scripted;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -184,7 +184,7 @@ async fn with_scripted_server(
     let ecs = StandIn::start(scaled_to(3)).await.unwrap();
     let server = Scripted::start().await;
     let now = Arc::new(Mutex::new(SystemTime::now()));
-    let reporter = reporter(&ecs, &server.url, variables, now).await;
+    let reporter = reporter(&aws(&ecs.endpoint()), &server.url, variables, now).await;
     (ecs, server, reporter)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -15,7 +15,8 @@ use super::{ApiError, EnvironmentClient};
 use crate::api::wire::{ErrorBody, HEAD};
 use crate::error_chain::error_chain;
 
-/// Waits of 1, 2 and 4 seconds between the attempts at one request.
+/// Waits of 1, 2 and 4 seconds between the attempts at one request. Only where a connection broke,
+/// one more attempt comes before them, at once.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const RETRIES: usize = 3;
 
@@ -91,20 +92,39 @@ impl EnvironmentClient<'_> {
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<Answer, ApiError> {
         let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
-        (|| self.send_once(operation, method.clone(), url.clone(), body))
-            .retry(policy)
-            .when(|error| matches!(error, ApiError::Unavailable { transient: true, .. }))
-            .adjust(|error, wait| match error {
-                ApiError::Unavailable { retry_after, .. } => {
-                    let wait = wait?.max(retry_after.unwrap_or_default());
-                    (wait <= LONGEST_WAIT && self.has_time_for(wait)).then_some(wait)
+        let mut waits = policy.build();
+        let mut reconnected = false;
+        loop {
+            let http = self.client.http.get();
+            let Failed { error, connection } =
+                match self.send_once(&http, operation, method.clone(), url.clone(), body).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(failed) => failed,
+                };
+            let ApiError::Unavailable { transient: true, retry_after, .. } = &error else {
+                return Err(error);
+            };
+            if connection != Connection::Blameless {
+                self.client.reconnect(&http);
+            }
+            // A connection may have died while the process was frozen. Another one is worth a try
+            // at once.
+            let wait = if connection == Connection::Broken && !reconnected {
+                reconnected = true;
+                Some(Duration::ZERO)
+            } else {
+                waits.next().map(|wait| wait.max(retry_after.unwrap_or_default()))
+            };
+            match wait.filter(|wait| *wait <= LONGEST_WAIT && self.has_time_for(*wait)) {
+                Some(wait) => {
+                    tracing::warn!(%error, wait_seconds = wait.as_secs_f64(), "trying again");
+                    if !wait.is_zero() {
+                        tokio::time::sleep(wait).await;
+                    }
                 }
-                _ => wait,
-            })
-            .notify(|error, wait| {
-                tracing::warn!(%error, wait_seconds = wait.as_secs_f64(), "trying again");
-            })
-            .await
+                None => return Err(error),
+            }
+        }
     }
 
     /// Another attempt after this wait ends before the deadline.
@@ -124,15 +144,14 @@ impl EnvironmentClient<'_> {
 
     async fn send_once(
         &self,
+        http: &reqwest::Client,
         operation: &str,
         method: Method,
         url: Url,
         body: Option<&impl Serialize>,
-    ) -> Result<Answer, ApiError> {
-        let token = self.client.token().await?;
-        let mut request = self
-            .client
-            .http
+    ) -> Result<Answer, Failed> {
+        let token = self.client.token().await.map_err(ApiError::from)?;
+        let mut request = http
             .request(method, url)
             .timeout(self.attempt_timeout())
             .bearer_auth(token.expose_secret());
@@ -140,35 +159,69 @@ impl EnvironmentClient<'_> {
             request = request.header(CONTENT_TYPE, "application/json; charset=utf-8").json(body);
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let (response, body) = exchange(request).await.map_err(|reason| {
-            let transient = matches!(reason, NoAnswer::Broken(_));
-            ApiError::Unavailable {
+        let (response, body) = exchange(request).await.map_err(|reason| Failed {
+            connection: reason.connection(),
+            error: ApiError::Unavailable {
                 operation: operation.to_owned(),
                 reason: format!("{}: {reason}", self.client.host),
                 retry_after: None,
-                transient,
-            }
+                transient: matches!(reason, NoAnswer::Broken(_)),
+            },
         })?;
         let status = response.status();
         if status.is_success() {
             let (head, total) = (head(response.headers()), total(response.headers()));
             return Ok(Answer { status, head, total, body, token });
         }
-        Err(refusal(operation, &response, &body, &token))
+        Err(refusal(operation, &response, &body, &token).into())
     }
+}
+
+/// An attempt that failed.
+struct Failed {
+    error: ApiError,
+    connection: Connection,
+}
+
+impl From<ApiError> for Failed {
+    fn from(error: ApiError) -> Self {
+        Self { error, connection: Connection::Blameless }
+    }
+}
+
+/// What part the connection had in a failure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connection {
+    /// None, or there was no connection.
+    Blameless,
+    /// It broke.
+    Broken,
+    /// Nothing came over it in time.
+    Silent,
 }
 
 /// Why there is no whole answer.
 #[derive(Debug, thiserror::Error)]
 enum NoAnswer {
-    #[error("{0}")]
-    Broken(String),
+    #[error("{}", error_chain(.0))]
+    Broken(reqwest::Error),
     #[error("its answer is larger than {LARGEST_ANSWER} bytes")]
     TooLarge,
 }
 
+impl NoAnswer {
+    fn connection(&self) -> Connection {
+        match self {
+            Self::Broken(error) if error.is_connect() => Connection::Blameless,
+            Self::Broken(error) if error.is_timeout() => Connection::Silent,
+            Self::Broken(_) => Connection::Broken,
+            Self::TooLarge => Connection::Blameless,
+        }
+    }
+}
+
 async fn exchange(request: RequestBuilder) -> Result<(Response, Vec<u8>), NoAnswer> {
-    let broken = |error: reqwest::Error| NoAnswer::Broken(error_chain(&error.without_url()));
+    let broken = |error: reqwest::Error| NoAnswer::Broken(error.without_url());
     let mut response = request.send().await.map_err(broken)?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(broken)? {

@@ -6,6 +6,7 @@ mod latest;
 mod questions;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use super::wire::{EcsReport, Environment, EnvironmentRequest, RecordedSnapshot};
 use super::{EnvironmentApi, ServerApi};
 use crate::error_chain::error_chain;
+use crate::renewable::Renewable;
 use crate::snapshot::Snapshot;
 use crate::token::{TokenError, TokenSource};
 pub use error::{ApiError, NoClient};
@@ -29,7 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A snapshot server, and the organization to which requests belong.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
+    http: Renewable<reqwest::Client>,
     host: Url,
     org: String,
     tokens: TokenSource,
@@ -72,29 +74,39 @@ pub fn is_loopback(host: &Url) -> bool {
     name == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+fn http_client(host: &Url) -> reqwest::Result<reqwest::Client> {
+    let http = reqwest::Client::builder()
+        .user_agent(concat!("envsnap/", env!("CARGO_PKG_VERSION")))
+        // A redirected PUT would arrive as a GET.
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT);
+    // A proxy would read what is meant to stay on this machine, token and all.
+    if is_loopback(host) { http.no_proxy().build() } else { http.build() }
+}
+
 impl Client {
     /// A client of the server at `host` (`https://app.kosli.com`) for `org`.
     ///
     /// # Errors
     /// The TLS library could not be set up.
     pub fn new(host: Url, org: String, tokens: TokenSource) -> Result<Self, NoClient> {
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("envsnap/", env!("CARGO_PKG_VERSION")))
-            // A redirected PUT would arrive as a GET.
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT);
-        // A proxy would read what is meant to stay on this machine, token and all.
-        let http = if is_loopback(&host) { http.no_proxy() } else { http };
-        let http = http.build().map_err(|error| NoClient(error_chain(&error)))?;
-        Ok(Self { http, host, org, tokens, token: Mutex::new(None) })
+        let http = http_client(&host).map_err(|error| NoClient(error_chain(&error)))?;
+        Ok(Self { http: Renewable::new(http), host, org, tokens, token: Mutex::default() })
     }
 
     /// Opens a connection and fetches the token, so that the first request need not wait for
     /// either. What fails here is met again, and told, by the first request.
     pub async fn warm_up(&self) {
-        let connect = async { drop(self.http.head(self.host.clone()).send().await) };
+        let connect = async { drop(self.http.get().head(self.host.clone()).send().await) };
         let token = async { drop(self.token().await) };
         futures_util::join!(connect, token);
+    }
+
+    /// Leaves every connection of `old`.
+    fn reconnect(&self, old: &Arc<reqwest::Client>) {
+        if let Err(error) = self.http.renew(old, |_| http_client(&self.host)) {
+            tracing::warn!(%error, "the connections to the server stay as they are");
+        }
     }
 
     async fn token(&self) -> Result<SecretString, TokenError> {

@@ -63,7 +63,9 @@ impl<E> Reading<'_, E> {
             match wait.filter(|wait| self.has_time_for(*wait)) {
                 Some(wait) => {
                     tracing::info!(operation, %error, wait_seconds = wait.as_secs_f64(), "asking ECS again");
-                    tokio::time::sleep(wait).await;
+                    if !wait.is_zero() {
+                        tokio::time::sleep(wait).await;
+                    }
                 }
                 None => {
                     return Err(EcsError::Call { operation: operation.to_owned(), source: error });

@@ -1,0 +1,30 @@
+//! A clock that stands still while requests and answers go on.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// While it lives, no timer of this runtime ends but by [`StoppedClock::advance`].
+pub(crate) struct StoppedClock {
+    _until_dropped: mpsc::Sender<()>,
+}
+
+impl StoppedClock {
+    pub(crate) fn now() -> Self {
+        let (sender, dropped) = mpsc::channel::<()>();
+        // A paused clock of tokio's runs ahead when all else waits, but not for as long as some
+        // blocking work goes on.
+        tokio::task::spawn_blocking(move || dropped.recv().is_ok());
+        tokio::time::pause();
+        Self { _until_dropped: sender }
+    }
+
+    pub(crate) async fn advance(&self, time: Duration) {
+        tokio::time::advance(time).await;
+    }
+}
+
+impl Drop for StoppedClock {
+    fn drop(&mut self) {
+        tokio::time::resume();
+    }
+}
