@@ -36,16 +36,29 @@ impl<E> Reading<'_, E> {
         let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
         let mut waits = policy.with_jitter().build();
         let mut reconnected = false;
+        let mut said: Option<CallError> = None;
         loop {
-            bucket.take().await;
-            let answer = {
+            let turn = async {
+                bucket.take().await;
                 // Nobody closes it: an error would mean no limit.
-                let _one_of_them = self.reader.calls_at_once.acquire().await;
-                Progress::count(&progress.calls, 1);
-                self.before_the_deadline(call()).await
+                Ok(self.reader.calls_at_once.acquire().await)
+            };
+            // Where ECS has said nothing yet, the run's own deadline tells what took the time.
+            let turn = match &said {
+                Some(_) => self.before_the_deadline(turn).await,
+                None => turn.await,
+            };
+            let answer = match turn {
+                Ok(_one_of_them) => {
+                    Progress::count(&progress.calls, 1);
+                    self.before_the_deadline(call()).await
+                }
+                Err(error) => Err(error),
             };
             let error = match answer {
                 Ok(answer) => return Ok(answer),
+                // What ECS said before tells more, and there is no time for another attempt.
+                Err(CallError::OutOfTime) => said.take().unwrap_or(CallError::OutOfTime),
                 Err(error) => error,
             };
             let wait = match error {
@@ -66,6 +79,7 @@ impl<E> Reading<'_, E> {
                     if !wait.is_zero() {
                         tokio::time::sleep(wait).await;
                     }
+                    said = Some(error);
                 }
                 None => {
                     return Err(EcsError::Call { operation: operation.to_owned(), source: error });
@@ -115,5 +129,154 @@ impl<E> Reading<'_, E> {
         }
         let source = CallError::Malformed("its pages never end".to_owned());
         Err(EcsError::Call { operation: operation.to_owned(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::future::pending;
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::ecs::{Quota, Reader};
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// What a call comes to that is answered by these errors, and then by nothing or by a success;
+    /// how many attempts it took, and how long.
+    async fn outcome(
+        errors: impl IntoIterator<Item = CallError>,
+        then: Option<()>,
+        deadline: Option<Duration>,
+    ) -> (Result<(), CallError>, u32, Duration) {
+        let quota = Quota::share(1.0);
+        let reader = Reader::new((), quota.clone(), Arc::new(Semaphore::new(1)));
+        let begun = Instant::now();
+        let reading = reader.begin(deadline.map(|deadline| begun + deadline));
+        let progress = Progress::default();
+        let errors = RefCell::new(VecDeque::from_iter(errors));
+        let answer = reading.call("describe it", &quota.cluster_reads, &progress, async || {
+            let next = errors.borrow_mut().pop_front();
+            match (next, then) {
+                (Some(error), _) => Err(error),
+                (None, Some(success)) => Ok(success),
+                (None, None) => pending().await,
+            }
+        });
+        let answer = answer.await.map_err(|error| match error {
+            EcsError::Call { source, .. } => source,
+            error => panic!("{error}"),
+        });
+        (answer, progress.calls(), begun.elapsed())
+    }
+
+    fn throttled() -> CallError {
+        CallError::Throttled("ThrottlingException: Rate exceeded".to_owned())
+    }
+
+    fn disconnected() -> CallError {
+        CallError::Disconnected("connection reset".to_owned())
+    }
+
+    fn unavailable() -> CallError {
+        CallError::Unavailable("ServerException".to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_pass_is_asked_again_after_growing_waits_and_every_attempt_counts() {
+        for (errors, least, most) in [
+            (vec![throttled(), throttled()], 1_200, 2_400),
+            (vec![unavailable(), throttled(), unavailable()], 2_800, 5_600),
+            (vec![disconnected()], 0, 0),
+            (vec![disconnected(), disconnected()], 400, 800),
+            (vec![throttled(), disconnected(), throttled()], 1_200, 2_400),
+        ] {
+            let attempts = u32::try_from(errors.len()).unwrap() + 1;
+            let (answer, calls, took) = outcome(errors, Some(()), Some(HOUR)).await;
+            assert!(answer.is_ok());
+            assert_eq!(calls, attempts);
+            // A timer ends with the next millisecond.
+            let milliseconds = least..=most + 3;
+            assert!(milliseconds.contains(&took.as_millis()), "{milliseconds:?} {took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_will_not_change_is_asked_once() {
+        let text = String::new;
+        for error in [
+            CallError::ClusterNotFound,
+            CallError::AccessDenied(text()),
+            CallError::BadCredentials(text()),
+            CallError::RoleNotAssumed { role: text(), reason: text() },
+            CallError::Refused(text()),
+            CallError::Malformed(text()),
+        ] {
+            let (answer, calls, took) = outcome([error.clone()], Some(()), Some(HOUR)).await;
+            assert_eq!(format!("{:?}", answer.unwrap_err()), format!("{error:?}"));
+            assert_eq!((calls, took), (1, Duration::ZERO));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_that_does_not_pass_is_told_after_six_attempts() {
+        let (answer, calls, took) = outcome(vec![throttled(); 10], Some(()), Some(HOUR)).await;
+        assert!(matches!(answer, Err(CallError::Throttled(_))), "{answer:?}");
+        assert_eq!(calls, 6);
+        assert!(took < Duration::from_secs(25), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_attempt_begins_or_goes_on_beyond_the_deadline_and_what_ecs_said_is_told() {
+        for milliseconds in (100..12_000).step_by(50) {
+            let deadline = Duration::from_millis(milliseconds);
+            for (errors, then) in [
+                (vec![throttled(); 10], Some(())),
+                (vec![throttled()], None),
+                (vec![throttled(), throttled()], None),
+            ] {
+                let (answer, calls, took) = outcome(errors, then, Some(deadline)).await;
+                assert!(matches!(answer, Err(CallError::Throttled(_))), "{answer:?}");
+                assert!(took <= deadline && calls <= 6, "{took:?} of {deadline:?}, {calls} calls");
+                assert!(calls > 1 || milliseconds < 1_010, "{calls} calls in {deadline:?}");
+            }
+            let (answer, calls, took) = outcome([], None, Some(deadline)).await;
+            assert!(matches!(answer, Err(CallError::OutOfTime)), "{answer:?}");
+            assert!(took <= deadline && calls == 1, "{took:?} of {deadline:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_empty_quota_does_not_hide_what_ecs_said() {
+        let quota = Quota::share(0.05);
+        for _ in 0..2 {
+            quota.cluster_reads.take().await;
+        }
+        let reader = Reader::new((), quota.clone(), Arc::new(Semaphore::new(1)));
+        let reading = reader.begin(Some(Instant::now() + Duration::from_millis(2_500)));
+        let progress = Progress::default();
+        let bucket = &quota.cluster_reads;
+        let all_at_once = (0..2).map(|_| {
+            reading.call::<(), _>("list it", bucket, &progress, async || Err(throttled()))
+        });
+        for answer in futures_util::future::join_all(all_at_once).await {
+            let error = answer.unwrap_err();
+            assert!(
+                matches!(error, EcsError::Call { source: CallError::Throttled(_), .. }),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_were_throttled_together_do_not_come_back_together() {
+        let all = (0..20).map(|_| outcome([throttled()], Some(()), None));
+        let waits = futures_util::future::join_all(all).await;
+        let different: HashSet<_> = waits.into_iter().map(|(.., took)| took).collect();
+        assert!(different.len() > 10, "{different:?}");
     }
 }
