@@ -277,13 +277,23 @@ impl AwsEcs {
             };
         }
         let reason = error_chain(error);
-        match error {
-            // A connection that was closed under a request is of no kind to the SDK.
-            SdkError::DispatchFailure(failure) if !failure.is_timeout() && !failure.is_user() => {
-                CallError::Disconnected(reason)
-            }
-            SdkError::ServiceError(_) if !failed_itself(error) => CallError::Malformed(reason),
-            _ => CallError::Unavailable(reason),
+        let Some(status) = error.raw_response().map(|response| response.status()) else {
+            return match error {
+                // A connection that was closed under a request is of no kind to the SDK.
+                SdkError::DispatchFailure(failure)
+                    if !failure.is_timeout() && !failure.is_user() =>
+                {
+                    CallError::Disconnected(reason)
+                }
+                _ => CallError::Unavailable(reason),
+            };
+        };
+        let said = format!("status {}: {reason}", status.as_u16());
+        match status.as_u16() {
+            429 => CallError::Throttled(said),
+            // A success that cannot be read may be half of one.
+            _ if status.is_success() || status.is_server_error() => CallError::Unavailable(said),
+            _ => CallError::Malformed(said),
         }
     }
 }

@@ -1,0 +1,115 @@
+//! What the AWS client makes of every answer that ECS, or something in its place, may give.
+
+use aws_credential_types::credential_fn::provide_credentials_fn;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::provider::error::CredentialsError;
+use envsnap::ecs::{AwsEcs, CallError, DesiredStatus, EcsApi as _, Source, connect};
+use serde_json::json;
+
+use crate::harness::aws;
+use crate::scripted::Scripted;
+
+const HTML: &str = "<html><body><h1>Sign in</h1></body></html>";
+
+async fn ecs(server: &Scripted) -> AwsEcs {
+    connect(&aws(&server.url), &Source::default()).await
+}
+
+/// What the error means, as far as what is done about it differs.
+fn meaning(error: &CallError) -> &'static str {
+    match error {
+        CallError::ClusterNotFound => "cluster not found",
+        CallError::AccessDenied(_) => "access denied",
+        CallError::BadCredentials(_) => "bad credentials",
+        CallError::RoleNotAssumed { .. } => "role not assumed",
+        CallError::Throttled(_) => "throttled",
+        CallError::Disconnected(_) => "disconnected",
+        CallError::Unavailable(_) => "unavailable",
+        CallError::OutOfTime => "out of time",
+        CallError::Refused(_) => "refused",
+        CallError::Malformed(_) => "malformed",
+    }
+}
+
+#[tokio::test]
+async fn each_answer_has_its_meaning() {
+    let error = |code: &str| json!({"__type": code, "message": "so it is"}).to_string();
+    let cases = [
+        (400, error("ThrottlingException"), "throttled"),
+        (400, error("com.amazonaws.ecs#ThrottlingException"), "throttled"),
+        (400, error("ThrottlingException:http://internal.amazon.com/"), "throttled"),
+        (503, error("SlowDown"), "throttled"),
+        (429, error("TooManyRequestsException"), "throttled"),
+        (429, String::new(), "throttled"),
+        (429, HTML.to_owned(), "throttled"),
+        (400, error("AccessDeniedException"), "access denied"),
+        (400, error("ClusterNotFoundException"), "cluster not found"),
+        (400, error("InvalidParameterException"), "refused"),
+        (400, error("ClientException"), "refused"),
+        (400, error("UnknownOfToday"), "refused"),
+        (400, error("ExpiredTokenException"), "bad credentials"),
+        (403, error("InvalidSignatureException"), "bad credentials"),
+        (400, error("UnrecognizedClientException"), "bad credentials"),
+        (500, error("ServerException"), "unavailable"),
+        (500, error("InternalFailure"), "unavailable"),
+        (503, error("ServiceUnavailable"), "unavailable"),
+        (500, String::new(), "unavailable"),
+        (502, HTML.to_owned(), "unavailable"),
+        (503, "slow down".to_owned(), "unavailable"),
+        (400, String::new(), "malformed"),
+        (404, HTML.to_owned(), "malformed"),
+        (400, json!({"message": "no type"}).to_string(), "malformed"),
+        (301, String::new(), "malformed"),
+        (200, String::new(), "malformed"),
+        (200, "{}".to_owned(), "malformed"),
+        (200, "{\"taskArns\": null}".to_owned(), "malformed"),
+        (200, "null".to_owned(), "unavailable"),
+        (200, "[]".to_owned(), "unavailable"),
+        (200, HTML.to_owned(), "unavailable"),
+        (200, "{\"taskArns\": [\"arn:aws:e".to_owned(), "unavailable"),
+        (200, "{\"taskArns\": {}}".to_owned(), "unavailable"),
+        (200, "{\"taskArns\": [7]}".to_owned(), "unavailable"),
+        (200, "{\"taskArns\": [null]}".to_owned(), "unavailable"),
+        (200, "{\"taskArns\": [[]]}".to_owned(), "unavailable"),
+        (200, "{\"taskArns\": [], \"nextToken\": {}}".to_owned(), "unavailable"),
+        (200, "[".repeat(1 << 20), "unavailable"),
+    ];
+    for (status, body, expected) in cases {
+        let server = Scripted::start().await;
+        server.then(status, body.clone());
+        let shown: String = body.chars().take(80).collect();
+        let answer = ecs(&server).await.list_tasks("app", DesiredStatus::Running, None).await;
+        let error = answer.unwrap_err();
+        assert_eq!(meaning(&error), expected, "{status} {shown}: {error}");
+        assert!(error.to_string().len() < 300, "{status} {shown}: {error}");
+        assert_eq!(server.received().len(), 1, "{status} {shown}: the SDK does not ask again");
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_cannot_be_had_are_no_fault_of_ecs() {
+    let server = Scripted::start().await;
+    let mut without = aws(&server.url).into_builder();
+    let none = || CredentialsError::not_loaded("the container's endpoint does not answer");
+    let provider = provide_credentials_fn(move || std::future::ready(Err(none())));
+    without.set_credentials_provider(Some(SharedCredentialsProvider::new(provider)));
+    let ecs = connect(&without.build(), &Source::default()).await;
+    let error = ecs.list_tasks("app", DesiredStatus::Running, None).await.unwrap_err();
+    assert_eq!(meaning(&error), "bad credentials", "{error}");
+    assert!(error.to_string().contains("the container's endpoint does not answer"), "{error}");
+    assert!(server.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_be_had_or_breaks_is_told_from_an_answer() {
+    let nobody = connect(&aws("http://127.0.0.1:9"), &Source::default()).await;
+    let without_tls = Scripted::start().await;
+    let mut tls = aws(&without_tls.url.replace("http:", "https:")).into_builder();
+    tls.set_http_client(None);
+    let tls = connect(&tls.build(), &Source::default()).await;
+    for (ecs, expected) in [(nobody, "refused"), (tls, "TLS handshake failed")] {
+        let error = ecs.list_tasks("app", DesiredStatus::Running, None).await.unwrap_err();
+        assert_eq!(meaning(&error), "disconnected", "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
