@@ -15,6 +15,7 @@ use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types as sdk;
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 
+use super::answer_limit::{AnswerLimit, is_too_large};
 use super::{
     CallError, Cluster, Container, DescribedTasks, DesiredStatus, EcsApi, Failure, Page, Role,
     Source, Task,
@@ -50,6 +51,7 @@ pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
         .build();
     let mut config = aws_sdk_ecs::config::Builder::from(aws)
         .timeout_config(timeouts)
+        .interceptor(AnswerLimit)
         // The reader tries again, within its quota and before its deadline.
         .retry_config(RetryConfig::disabled());
     if let Some(region) = &source.region {
@@ -277,7 +279,7 @@ impl AwsEcs {
             };
         }
         let reason = error_chain(error);
-        let Some(status) = error.raw_response().map(|response| response.status()) else {
+        let Some(response) = error.raw_response() else {
             return match error {
                 // A connection that was closed under a request is of no kind to the SDK.
                 SdkError::DispatchFailure(failure)
@@ -288,9 +290,13 @@ impl AwsEcs {
                 _ => CallError::Unavailable(reason),
             };
         };
+        let status = response.status();
         let said = format!("status {}: {reason}", status.as_u16());
         match status.as_u16() {
             429 => CallError::Throttled(said),
+            _ if is_too_large(error) => {
+                CallError::Malformed("it is larger than any of ECS".to_owned())
+            }
             // A success that cannot be read may be half of one.
             _ if status.is_success() || status.is_server_error() => CallError::Unavailable(said),
             _ => CallError::Malformed(said),

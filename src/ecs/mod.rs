@@ -3,6 +3,7 @@
 //! [`Reader`] asks an [`EcsApi`] for every task of the clusters in a [`Scope`]; [`observe`] says of
 //! each container whether it counts.
 
+mod answer_limit;
 mod aws;
 mod counting;
 #[cfg(test)]

@@ -73,6 +73,9 @@ async fn each_answer_has_its_meaning() {
         (200, "{\"taskArns\": [[]]}".to_owned(), "unavailable"),
         (200, "{\"taskArns\": [], \"nextToken\": {}}".to_owned(), "unavailable"),
         (200, "[".repeat(1 << 20), "unavailable"),
+        (200, format!("{{\"unknown\": {}", "[".repeat(1 << 20)), "unavailable"),
+        (200, format!("{{\"unknown\": {}", "{\"a\":".repeat(1 << 20)), "unavailable"),
+        (400, format!("{{\"unknown\": {}", "[".repeat(1 << 20)), "malformed"),
     ];
     for (status, body, expected) in cases {
         let server = Scripted::start().await;
@@ -84,6 +87,16 @@ async fn each_answer_has_its_meaning() {
         assert!(error.to_string().len() < 300, "{status} {shown}: {error}");
         assert_eq!(server.received().len(), 1, "{status} {shown}: the SDK does not ask again");
     }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_off_and_not_asked_for_again() {
+    let server = Scripted::start().await;
+    server.then(200, vec![b' '; 17 << 20]);
+    let answer = ecs(&server).await.list_tasks("app", DesiredStatus::Running, None).await;
+    let error = answer.unwrap_err();
+    assert_eq!(meaning(&error), "malformed", "{error}");
+    assert!(error.to_string().contains("larger than any of ECS"), "{error}");
 }
 
 #[tokio::test]
