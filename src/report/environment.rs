@@ -149,7 +149,8 @@ impl Monitored {
         memory.remember_report(Some(now));
         outcome.head = reported.head;
         if !reported.repeated {
-            memory.remember(content_hash, recorded.index + u64::from(reported.created), now);
+            let index = recorded.index.saturating_add(u64::from(reported.created));
+            memory.remember(content_hash, index, now);
             outcome.created = reported.created;
             return Ok(Verdict::Posted);
         }

@@ -20,5 +20,6 @@ mod roles;
 #[cfg(feature = "lambda")]
 mod runtime_api;
 mod scripted;
+mod server_answers;
 mod stopped_clock;
 mod token;

@@ -178,7 +178,7 @@ async fn an_environment_of_another_type_is_refused() {
 }
 
 /// A reporter of `app` with cluster `app`, and a server that answers what the test writes down.
-async fn with_scripted_server(
+pub(crate) async fn with_scripted_server(
     variables: &[(&str, &str)],
 ) -> (StandIn, Scripted, Reporter<AwsEcs, Client, Clock>) {
     let ecs = StandIn::start(scaled_to(3)).await.unwrap();

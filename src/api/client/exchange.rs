@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -244,6 +246,16 @@ fn total(headers: &HeaderMap) -> Option<u64> {
     headers.get("x-total-count")?.to_str().ok()?.parse().ok()
 }
 
+/// The wait that a `Retry-After` asks for: seconds, or a date. What is neither asks for nothing.
+fn wanted_wait(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = rfc2822::parse(text).ok()?.timestamp();
+    Some(date.duration_since(now).try_into().unwrap_or_default())
+}
+
 /// What an answer other than a success means.
 fn refusal(operation: &str, response: &Response, body: &[u8], token: &SecretString) -> ApiError {
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -254,11 +266,10 @@ fn refusal(operation: &str, response: &Response, body: &[u8], token: &SecretStri
     let transient = matches!(status.as_u16(), 409 | 429)
         || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED);
     if transient {
-        let retry_after = header(RETRY_AFTER).and_then(|value| value.trim().parse().ok());
         ApiError::Unavailable {
             operation,
             reason: format!("{status}: {shown}"),
-            retry_after: retry_after.map(Duration::from_secs),
+            retry_after: header(RETRY_AFTER).and_then(|text| wanted_wait(text, Timestamp::now())),
             transient,
         }
     } else if status.is_client_error() && message.contains(NO_SNAPSHOTS) {
@@ -313,4 +324,28 @@ fn printable(text: &str, token: &SecretString) -> String {
         shown.push('…');
     }
     if shown.trim().is_empty() { "an empty answer".to_owned() } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_ask_for_a_wait_in_seconds_or_by_date() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        for (text, seconds) in [
+            ("0", Some(0)),
+            (" 30 ", Some(30)),
+            ("Sun, 22 Nov 2026 12:00:07 GMT", Some(7)),
+            ("Sun, 22 Nov 2026 11:00:00 GMT", Some(0)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("", None),
+            ("soon", None),
+            ("-1", None),
+            ("1.5", None),
+            ("Sun, 22 Nov 99999999999 12:00:07 GMT", None),
+        ] {
+            assert_eq!(wanted_wait(text, now), seconds.map(Duration::from_secs), "{text:?}");
+        }
+    }
 }

@@ -1,0 +1,143 @@
+//! What the client makes of connections that break off, and of answers that nobody should give.
+
+use std::time::Duration;
+
+use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, ServerApi as _};
+use envsnap::report::{Trigger, TriggerKind, Verdict};
+use envsnap::token::TokenSource;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::harness::{aws, config, run};
+use crate::memory::with_scripted_server;
+use crate::scripted::Scripted;
+use crate::stopped_clock::StoppedClock;
+
+const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 44\r\n\r\n\
+                    {\"index\": 3, \"type\": \"ECS\", \"artifacts\": []}";
+
+fn client(host: &str) -> Client {
+    let config = config(host, &[]);
+    let tokens = TokenSource::new(&config.token, &aws("http://127.0.0.1:9"));
+    Client::new(config.host, config.org, tokens).unwrap()
+}
+
+/// A server that writes these bytes, one text to a connection, and closes it.
+async fn raw(texts: [&'static str; 2]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for text in texts {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            connection.read(&mut request).await.unwrap();
+            connection.write_all(text.as_bytes()).await.unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_asked_for_again_at_once() {
+    for broken in [
+        "",
+        "HTTP/1.1 20",
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"index\": 3",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"ind\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 100\r\n\r\nbusy",
+        "220 mail.example ESMTP\r\n",
+    ] {
+        let client = client(&raw([broken, GOOD]).await);
+        let clock = StoppedClock::now();
+        let give_up_at = Instant::now() + Duration::from_millis(500);
+        let environment = client.environment("e", Some(give_up_at));
+        let latest = environment.latest_snapshot().await;
+        drop(clock);
+        assert!(matches!(latest, Ok(Latest::Snapshot { index: 3, .. })), "{broken:?} {latest:?}");
+        assert_eq!(environment.calls(), 2, "{broken:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_twice_waits_and_says_how() {
+    let client = client(&raw(["", ""]).await);
+    let _clock = StoppedClock::now();
+    let give_up_at = Instant::now() + Duration::from_millis(500);
+    let environment = client.environment("e", Some(give_up_at));
+    let error = environment.latest_snapshot().await.unwrap_err().to_string();
+    assert_eq!(environment.calls(), 2);
+    assert!(error.contains("http://127.0.0.1") && error.contains("connection"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_told_as_such() {
+    let server = Scripted::start().await;
+    let client = client(&server.url.replace("http:", "https:"));
+    let give_up_at = Instant::now() + Duration::from_secs(1);
+    let environment = client.environment("e", Some(give_up_at));
+    let error = environment.latest_snapshot().await.unwrap_err();
+    assert!(matches!(error, ApiError::Unavailable { transient: true, .. }), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("corrupt message"), "{error}");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_no_server_should_give_is_an_error_or_harmless() {
+    let entry = |fields: &str| {
+        format!("{{\"index\": 1, \"type\": \"ECS\", \"artifacts\": [{{\"name\": {fields}}}]}}")
+    };
+    let index =
+        |index: &str| format!("{{\"index\": {index}, \"type\": \"ECS\", \"artifacts\": []}}");
+    let deep = "[".repeat(1 << 20);
+    let wrong = [
+        index("-1"),
+        index("1.5"),
+        index("1e3"),
+        index("null"),
+        index("\"1\""),
+        index("18446744073709551616"),
+        index("1, \"index\": 2"),
+        index("1, \"artifacts\": [7]"),
+        format!("{{\"index\": 1, \"type\": \"ECS\", \"artifacts\": {deep}"),
+        format!("{{\"index\": 1, \"type\": \"ECS\", \"unknown\": {deep}"),
+        entry("\"a\", \"fingerprint\": 7, \"annotation\": {\"now\": 1}"),
+        entry("\"a\", \"annotation\": {\"now\": -1}"),
+        entry("\"a\", \"annotation\": {\"now\": 1.5}"),
+        entry("\"a\", \"annotation\": {\"now\": null}"),
+        entry("null, \"annotation\": {\"now\": 1}"),
+        entry("\"a\", \"name\": \"b\", \"annotation\": {\"now\": 1}"),
+        entry("\"\u{fffd}\u{d7ff}\\ud800\", \"annotation\": {\"now\": 1}"),
+    ];
+    for body in wrong {
+        let server = Scripted::start().await;
+        server.then(200, body.clone());
+        let client = client(&server.url);
+        let error = client.environment("e", None).latest_snapshot().await.unwrap_err().to_string();
+        let shown: String = body.chars().take(100).collect();
+        assert!(error.contains("is not a document of its API"), "{shown}: {error}");
+        assert!(error.len() < 1_000, "{shown}: {error}");
+    }
+    let harmless = [
+        entry("\"a\", \"fingerprint\": \"no digest\", \"annotation\": {\"now\": 1}"),
+        entry(&format!("\"{}\", \"annotation\": {{\"now\": 1}}", "x".repeat(1 << 20))),
+        entry("\"\\u0000\\u001b[2J\", \"annotation\": {\"now\": 18446744073709551615}"),
+    ];
+    for body in harmless {
+        let server = Scripted::start().await;
+        server.then(200, body);
+        let latest = client(&server.url).environment("e", None).latest_snapshot().await;
+        assert!(matches!(latest, Ok(Latest::Snapshot { index: 1, .. })), "{latest:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_highest_index_there_is_has_none_after_it() {
+    let highest = json!({"index": u64::MAX, "type": "ECS", "artifacts": []});
+    let (_ecs, server, reporter) = with_scripted_server(&[]).await;
+    server.then_json(200, &highest).then(201, "\"OK\"");
+    let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
+    assert_eq!(outcome.outcome, Verdict::Posted);
+}
