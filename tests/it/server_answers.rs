@@ -32,7 +32,7 @@ async fn raw(texts: [&'static str; 2]) -> String {
         for text in texts {
             let (mut connection, _) = listener.accept().await.unwrap();
             let mut request = [0; 4096];
-            connection.read(&mut request).await.unwrap();
+            assert!(connection.read(&mut request).await.unwrap() > 0);
             connection.write_all(text.as_bytes()).await.unwrap();
         }
     });
