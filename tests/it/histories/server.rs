@@ -269,7 +269,7 @@ impl EnvironmentApi for FakeEnvironment<'_> {
                     created = record.record(report, *kind, process, time.now());
                 }
                 let repeated = matches!(fault, Some(AskedTwice | AskedAgain));
-                Ok(Reported { created, repeated })
+                Ok(Reported { created, repeated, head: None })
             })
             .await;
         if let Ok(reported) = &reported {
