@@ -1,11 +1,14 @@
 //! The snapshot server's API token, and where it comes from.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_ssm::config::timeout::TimeoutConfig;
 use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 
 use crate::error_chain::error_chain;
 
@@ -15,13 +18,20 @@ const SECRETS_MANAGER: &str = "/aws/reference/secretsmanager/";
 /// How long SSM may take for one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The name or ARN of an SSM parameter, as it was given.
+///
+/// It is shown only where it looks like one. A single word may be the token itself, in the wrong
+/// place.
+#[derive(Clone)]
+pub struct ParameterName(String);
+
 /// Where the token is configured to come from.
 #[derive(Debug, Clone)]
 pub enum TokenSetting {
     /// The token itself.
     Given(SecretString),
-    /// The name or ARN of an SSM parameter that holds it.
-    Parameter(String),
+    /// An SSM parameter that holds it.
+    Parameter(ParameterName),
 }
 
 /// Gives the token.
@@ -33,8 +43,8 @@ pub enum TokenSource {
     Parameter {
         /// SSM in the parameter's region.
         client: aws_sdk_ssm::Client,
-        /// Its name or ARN.
-        name: String,
+        /// Which one.
+        parameter: ParameterName,
     },
 }
 
@@ -43,20 +53,20 @@ pub enum TokenSource {
 pub enum TokenError {
     /// SSM did not give the parameter. Holds what it said.
     #[error(
-        "SSM did not give parameter {name}, which holds the API token: {reason}. Check the name, \
-         and that ssm:GetParameter on it is allowed, and kms:Decrypt where it has a key of its own"
+        "SSM did not give {parameter}, which holds the API token: {reason}. Check the name, and \
+         that ssm:GetParameter on it is allowed, and kms:Decrypt where it has a key of its own"
     )]
     NotGiven {
-        /// Name or ARN.
-        name: String,
+        /// Which one.
+        parameter: ParameterName,
         /// What came back.
         reason: String,
     },
     /// What the parameter holds cannot be a token.
-    #[error("SSM parameter {name} should hold the API token and nothing else, but it {problem}")]
+    #[error("In SSM, {parameter} should hold the API token and nothing else, but it {problem}")]
     NotAToken {
-        /// Name or ARN.
-        name: String,
+        /// Which one.
+        parameter: ParameterName,
         /// Never the value.
         problem: &'static str,
     },
@@ -69,7 +79,7 @@ impl TokenSource {
         match setting {
             TokenSetting::Given(token) => Self::Given(token.clone()),
             TokenSetting::Parameter(parameter) => {
-                let (region, name) = locate(parameter);
+                let (region, _) = locate(&parameter.0);
                 let timeouts =
                     TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
                 let mut config = aws_sdk_ssm::config::Builder::from(aws).timeout_config(timeouts);
@@ -77,7 +87,7 @@ impl TokenSource {
                     config = config.region(Region::new(region.to_owned()));
                 }
                 let client = aws_sdk_ssm::Client::from_conf(config.build());
-                Self::Parameter { client, name: name.to_owned() }
+                Self::Parameter { client, parameter: parameter.clone() }
             }
         }
     }
@@ -92,23 +102,73 @@ impl TokenSource {
     /// # Errors
     /// SSM does not give it, or what it gives cannot be a token.
     pub async fn fetch(&self) -> Result<SecretString, TokenError> {
-        let (client, name) = match self {
+        let (client, parameter) = match self {
             Self::Given(token) => return Ok(token.clone()),
-            Self::Parameter { client, name } => (client, name),
+            Self::Parameter { client, parameter } => (client, parameter),
         };
+        let (_, name) = locate(&parameter.0);
         let answer = client.get_parameter().name(name).with_decryption(true).send().await.map_err(
             |error| TokenError::NotGiven {
-                name: name.clone(),
-                reason: match (error.code(), error.message()) {
+                parameter: parameter.clone(),
+                reason: parameter.hidden_in(match (error.code(), error.message()) {
                     (Some(code), Some(message)) => format!("{code}: {message}"),
                     (Some(code), None) => code.to_owned(),
                     (None, _) => error_chain(&error),
-                },
+                }),
             },
         )?;
         let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
-        checked(value).map_err(|problem| TokenError::NotAToken { name: name.clone(), problem })
+        checked(value)
+            .map_err(|problem| TokenError::NotAToken { parameter: parameter.clone(), problem })
     }
+}
+
+impl ParameterName {
+    pub(crate) fn new(name: String) -> Self {
+        Self(name)
+    }
+
+    fn may_be_shown(&self) -> bool {
+        self.0.starts_with("arn:") || self.0.starts_with('/')
+    }
+
+    /// A text of AWS, which may repeat the name.
+    fn hidden_in(&self, text: String) -> String {
+        if self.may_be_shown() { text } else { text.replace(&self.0, "[name]") }
+    }
+}
+
+impl fmt::Display for ParameterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.may_be_shown() {
+            write!(f, "parameter {}", self.0)
+        } else {
+            f.write_str("the parameter (its name is not shown: it may be the token itself)")
+        }
+    }
+}
+
+impl fmt::Debug for ParameterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `text` without the token, as it is and as a JSON document or a URL holds it.
+pub(crate) fn without_token<'a>(text: &'a str, token: &SecretString) -> Cow<'a, str> {
+    let token = token.expose_secret();
+    let in_json = Value::from(token).to_string();
+    let in_url = |hex: fn(u8) -> String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let byte = |byte| if plain(byte) { char::from(byte).to_string() } else { hex(byte) };
+        token.bytes().map(byte).collect::<String>()
+    };
+    let upper = in_url(|byte| format!("%{byte:02X}"));
+    let lower = in_url(|byte| format!("%{byte:02x}"));
+    let forms = [token, &in_json[1..in_json.len() - 1], &upper, &lower];
+    forms.into_iter().fold(Cow::Borrowed(text), |text, form| {
+        if text.contains(form) { Cow::Owned(text.replace(form, "[token]")) } else { text }
+    })
 }
 
 /// The text as a token.

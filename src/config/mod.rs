@@ -47,9 +47,10 @@ use std::fmt;
 use std::time::Duration;
 
 use reqwest::Url;
+use secrecy::SecretString;
 
 use crate::ecs::{Scope, Source};
-use crate::token::TokenSetting;
+use crate::token::{TokenSetting, without_token};
 use environments::environments;
 use form::{duration, share};
 use variables::Variables;
@@ -140,6 +141,12 @@ impl Config {
             dry_run: variables.flag("DRY_RUN", false),
         };
         let quota_share = variables.optional("QUOTA_SHARE", share).unwrap_or(DEFAULT_QUOTA_SHARE);
+        // Somebody may have set two variables to it.
+        if let Some(token) = variables.get("KOSLI_API_TOKEN").map(SecretString::from) {
+            for problem in &mut variables.problems {
+                *problem = without_token(problem, &token).into_owned();
+            }
+        }
         match (org, host, token, variables.problems) {
             (Some(org), Some(host), Some(token), problems) if problems.is_empty() => {
                 Ok(Self { host, org, token, environments, policy, quota_share })

@@ -63,7 +63,8 @@ fn every_variable_is_read() {
     assert!((config.quota_share - 0.25).abs() < f64::EPSILON);
     assert_eq!(config.host.as_str(), "http://127.0.0.1:8080/base/");
     assert_eq!(config.org, "acme");
-    assert!(matches!(&config.token, TokenSetting::Parameter(name) if name == "/kosli/token"));
+    assert!(matches!(&config.token, TokenSetting::Parameter(name)
+        if name.to_string() == "parameter /kosli/token"));
     let Scope { clusters, services } = &config.environments[0].scope;
     let names: Vec<_> = clusters.include.names.iter().map(ClusterRef::name).collect();
     assert_eq!(names, ["app", "db"]);
@@ -279,6 +280,12 @@ fn no_secret_is_shown() {
     let misplaced = ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "{\"token\": \"s3cr3t\"}");
     let error = config(&[("KOSLI_API_TOKEN", ""), misplaced]).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
+    let misplaced = ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "s3cr3t");
+    let by_name = config(&[("KOSLI_API_TOKEN", ""), misplaced]).unwrap();
+    assert!(!format!("{by_name:?}").contains("s3cr3t"), "{by_name:?}");
+    let twice = [("KOSLI_API_TOKEN", "s3cr3t"), ("HEARTBEAT", "s3cr3t")];
+    let error = config(&twice).unwrap_err().to_string();
+    assert!(error.contains("HEARTBEAT is \"[token]\""), "{error}");
     let config = config(&[("KOSLI_API_TOKEN", "s3cr3t")]).unwrap();
     assert!(!format!("{config:?}").contains("s3cr3t"));
 }

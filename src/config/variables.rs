@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use super::form::{ServiceName, duration, host, organization, parameter};
 use crate::ecs::Filter;
-use crate::token::{self, TokenSetting};
+use crate::token::{self, ParameterName, TokenSetting};
 
 const DEFAULT_HOST: &str = "https://app.kosli.com";
 const SHORTEST_HEARTBEAT: Duration = Duration::from_mins(1);
@@ -132,7 +132,7 @@ impl<'a> Variables<'a> {
                 None
             }
             (Some(value), None) => match parameter(&value) {
-                Ok(parameter) => Some(TokenSetting::Parameter(parameter)),
+                Ok(parameter) => Some(TokenSetting::Parameter(ParameterName::new(parameter))),
                 Err(wanted) => {
                     // What is no name may be the token itself.
                     let shown = if value.starts_with("arn:") {

@@ -23,3 +23,5 @@ mod scripted;
 mod server_answers;
 mod stopped_clock;
 mod token;
+#[cfg(feature = "lambda")]
+mod token_search;

@@ -37,6 +37,10 @@ const VERSION: &str = "/2018-06-01/runtime/invocation";
 
 impl Function {
     pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
+        Self::start_with(variables, Stdio::inherit()).await
+    }
+
+    pub(crate) async fn start_with(variables: &[(&str, &str)], stderr: Stdio) -> Self {
         let (sender, answers) = mpsc::unbounded_channel();
         let events = Arc::new(Mutex::new(VecDeque::new()));
         let api = RuntimeApi { events: Arc::clone(&events), answers: sender };
@@ -60,7 +64,7 @@ impl Function {
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         Self { child, events, answers }

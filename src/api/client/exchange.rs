@@ -1,5 +1,6 @@
 //! One request and its answer, tried again where that may help.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use super::{ApiError, EnvironmentClient};
 use crate::api::wire::{ErrorBody, HEAD};
 use crate::error_chain::error_chain;
+use crate::token::without_token;
 
 /// Waits of 1, 2 and 4 seconds between the attempts at one request. Only where a connection broke,
 /// one more attempt comes before them, at once.
@@ -170,6 +172,11 @@ impl EnvironmentClient<'_> {
                 transient: matches!(reason, NoAnswer::Broken(_)),
             },
         })?;
+        // What a server says is told: no name or type of its may be the token.
+        let body = match without_token(&String::from_utf8_lossy(&body), &token) {
+            Cow::Borrowed(_) => body,
+            Cow::Owned(text) => text.into_bytes(),
+        };
         let status = response.status();
         if status.is_success() {
             let (head, total) = (head(response.headers()), total(response.headers()));
@@ -317,7 +324,7 @@ fn message(body: &[u8]) -> String {
 
 /// The beginning of a text from outside, on one line, and without the token, should it repeat that.
 fn printable(text: &str, token: &SecretString) -> String {
-    let text = text.replace(token.expose_secret(), "[token]");
+    let text = without_token(text, token);
     let mut shown: String =
         text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(SHOWN).is_some() {
