@@ -6,7 +6,7 @@ mod port;
 pub mod wire;
 
 pub use client::{
-    Answered, ApiError, Client, EnvironmentClient, EventsPage, HistoryPart, Latest, NoClient,
-    Reported, is_loopback,
+    Answered, ApiError, Client, EnvironmentClient, EventsPage, HistoryPart, Latest, Listed,
+    NoClient, Reported, is_loopback,
 };
 pub use port::{EnvironmentApi, ServerApi};

@@ -41,6 +41,7 @@
 
 mod environments;
 mod form;
+mod server;
 mod variables;
 
 use std::fmt;
@@ -53,6 +54,7 @@ use crate::ecs::{Scope, Source};
 use crate::token::{TokenSetting, without_token};
 use environments::environments;
 use form::{duration, share};
+pub use server::ServerConfig;
 use variables::Variables;
 
 const DEFAULT_QUOTA_SHARE: f64 = 0.5;

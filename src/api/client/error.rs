@@ -54,7 +54,7 @@ pub enum ApiError {
 fn advice(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            ". Check the API token, and that it may write in this organization"
+            ". Check the API token, and what it may do in this organization"
         }
         status if status.is_redirection() => ". Set the host to where it redirects",
         _ => "",

@@ -3,6 +3,7 @@
 mod error;
 mod exchange;
 mod latest;
+mod pages;
 mod questions;
 
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use crate::token::{TokenError, TokenSource};
 pub use error::{ApiError, NoClient};
 use exchange::parse;
 use latest::latest;
+pub use pages::Listed;
 pub use questions::{Answered, EventsPage, HistoryPart};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

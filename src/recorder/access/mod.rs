@@ -79,6 +79,13 @@ impl Access {
         Self { grants: None }
     }
 
+    /// Who has `token` may read everything, and nobody may do anything else.
+    pub fn to_read_with(token: &SecretString) -> Self {
+        let token_sha256 = Sha256::digest(token.expose_secret()).into();
+        let grant = Grant { token_sha256, org: None, may_write: false };
+        Self { grants: Some([grant].into()) }
+    }
+
     /// The access that a token file gives: a line `TOKEN org=ORG read` or `TOKEN org=ORG write` a
     /// grant, where `org=*` is every organization and writing includes reading; a token may stand
     /// on several lines. Blank lines, and lines that start with `#`, say nothing.

@@ -12,6 +12,7 @@ mod json;
 mod listing;
 mod lock;
 mod naming;
+mod organizations;
 mod page;
 mod readers;
 mod recorded;
@@ -72,6 +73,21 @@ impl Store {
         let store = Self::set_up(opened, &path.display().to_string())?;
         let readers = Readers::of(path.to_owned());
         Ok(Self { readers: Some(Arc::new(readers)), _lock: Some(Arc::new(lock)), ..store })
+    }
+
+    /// The store in the file at `path`, which cannot write to it, while another may.
+    ///
+    /// # Errors
+    /// There is no such file, or it is not one of this version of the recorder.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let reader = readers::open_to_read(path)?;
+        Ok(Self {
+            // What it is asked to write, it refuses.
+            writer: Arc::new(Mutex::new(reader)),
+            readers: Some(Arc::new(Readers::of(path.to_owned()))),
+            _lock: None,
+            clock: Clock::system(),
+        })
     }
 
     /// A store that ends with its last clone.

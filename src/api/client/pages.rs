@@ -1,0 +1,129 @@
+//! Listings that a server gives page by page.
+
+use serde_json::value::RawValue;
+
+use super::questions::{Answered, HistoryPart};
+use super::{ApiError, EnvironmentClient};
+use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
+
+/// The most that a server gives at once.
+const MOST_ON_A_PAGE: usize = 100;
+
+/// The latest of what an environment's history holds, latest first, as far as it was asked for.
+#[derive(Debug, Clone)]
+pub struct Listed<T> {
+    /// As they are read here.
+    pub documents: Vec<T>,
+    /// The server's JSON of each.
+    pub texts: Vec<Box<RawValue>>,
+    /// There are earlier ones, which were not asked for.
+    pub is_cut: bool,
+}
+
+impl<T> Default for Listed<T> {
+    /// Nothing.
+    fn default() -> Self {
+        Self { documents: Vec::new(), texts: Vec::new(), is_cut: false }
+    }
+}
+
+impl<T> Listed<T> {
+    /// Keeps the first `count`.
+    fn cut_to(&mut self, count: usize) {
+        self.documents.truncate(count);
+        self.texts.truncate(count);
+        self.is_cut = true;
+    }
+}
+
+impl EnvironmentClient<'_> {
+    /// The latest snapshots of `interval`, at most `most`.
+    ///
+    /// # Errors
+    /// The environment does not exist, or the server does not say.
+    pub async fn latest_snapshots(
+        &self,
+        interval: &str,
+        most: usize,
+    ) -> Result<Listed<SnapshotListEntry>, ApiError> {
+        let mut listed = Listed::default();
+        for page in 1.. {
+            let part = part(interval, page, most);
+            let answered = self.snapshots(part).await?;
+            let is_last = is_last(&answered, &listed)
+                || answered.document.iter().any(|snapshot| snapshot.index <= 1);
+            if add(&mut listed, answered, most)? || is_last {
+                break;
+            }
+        }
+        Ok(listed)
+    }
+
+    /// The latest events of `interval`, at most `most`, and none that was reported before `since`, in
+    /// seconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// The environment does not exist, or the server does not say.
+    pub async fn latest_events(
+        &self,
+        interval: &str,
+        since: f64,
+        most: usize,
+    ) -> Result<Listed<EnvironmentEvent>, ApiError> {
+        let mut listed = Listed::default();
+        for page in 1.. {
+            let events = self.events(part(interval, page, most)).await?;
+            let is_last = is_last(&events.events, &listed);
+            let is_cut = add(&mut listed, events.events, most)?;
+            let old = listed.documents.iter().position(|event| event.reported_at < since);
+            if let Some(old) = old {
+                listed.cut_to(old);
+            }
+            let seen = u64::try_from(listed.documents.len()).unwrap_or(u64::MAX);
+            let has_all = events.total.is_some_and(|total| total <= seen);
+            if is_last || is_cut || old.is_some() || has_all {
+                break;
+            }
+        }
+        Ok(listed)
+    }
+}
+
+/// One more than is wanted shows whether there are more.
+fn part(interval: &str, page: u32, most: usize) -> HistoryPart<'_> {
+    let per_page = most.saturating_add(1).min(MOST_ON_A_PAGE);
+    let per_page = u32::try_from(per_page).unwrap_or(u32::MAX);
+    HistoryPart { interval, page, per_page, reverse: false }
+}
+
+/// Nothing is left, or the server gives the same page over and over. A page that is not full says
+/// nothing: a server may give fewer than are asked for.
+fn is_last<T: PartialEq>(answered: &Answered<Vec<T>>, listed: &Listed<T>) -> bool {
+    let page = &answered.document;
+    page.is_empty() || (!listed.documents.is_empty() && listed.documents.ends_with(page))
+}
+
+/// Adds a page that says something new. True where there are more than are wanted.
+fn add<T: PartialEq>(
+    listed: &mut Listed<T>,
+    answered: Answered<Vec<T>>,
+    most: usize,
+) -> Result<bool, ApiError> {
+    if is_last(&answered, listed) {
+        return Ok(false);
+    }
+    let texts: Vec<Box<RawValue>> =
+        serde_json::from_str(&answered.text).map_err(|error| ApiError::Unavailable {
+            operation: "list a history".to_owned(),
+            reason: error.to_string(),
+            retry_after: None,
+            transient: false,
+        })?;
+    listed.documents.extend(answered.document);
+    listed.texts.extend(texts);
+    let is_cut = listed.documents.len() > most;
+    if is_cut {
+        listed.cut_to(most);
+    }
+    Ok(is_cut)
+}
