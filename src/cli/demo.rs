@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::{print, tables};
+use super::screen::{Coloured, Screen};
+use super::{env, print, tables};
 use crate::api::wire::RecordedSnapshot;
 use crate::api::{Client, ServerApi as _};
 use crate::config::Config;
 use crate::recorder::{self, Access, Store};
 use crate::report::{ConnectedReporter, Trigger, Verdict};
-use crate::snapshot::Diff;
 use crate::standin::StandIn;
 use crate::token::TokenSource;
 
@@ -79,17 +79,15 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let after = latest(&server).await?;
 
     let name = timeline::ENVIRONMENT;
+    let screen = Screen::of_this_process(Coloured::Auto);
     for recorded in [&before, &after] {
-        let table = tables::snapshot(recorded, Timestamp::now());
+        let table = env::snapshot_table(recorded, false, &screen);
         print(&format!("\n{name}#{}\n\n{table}", recorded.index))?;
     }
-    let diff = Diff::between(&before.snapshot(), &after.snapshot());
-    print(&format!(
-        "\nFrom {name}#{} to {name}#{} (- exited, + started, ~ scaled)\n\n{}",
-        before.index,
-        after.index,
-        tables::changes(&diff.into())
-    ))?;
+    let (before, after) = (format!("{name}#{}", before.index), format!("{name}#{}", after.index));
+    let diff = server.diff(&before, &after, None).await?.document;
+    let heading = env::diff_heading(&before, &after);
+    print(&format!("\n{heading}\n\n{}", env::diff_blocks(&diff, &screen)))?;
 
     if arguments.keep {
         print(&how_to_ask(&ecs.endpoint(), &host))?;
@@ -137,13 +135,15 @@ fn how_to_ask(ecs: &str, host: &str) -> String {
         "
 Both servers run until Ctrl-C. Ask them from another terminal:
 
+  export KOSLI_HOST={host} KOSLI_API_TOKEN=demo
+  export KOSLI_ORG={org} KOSLI_ENVIRONMENT={environment}
+  cargo run -- env get {environment}#1
+  cargo run -- env log {environment} --long
+  cargo run -- artifact where runner
   curl -s {host}/api/v2/snapshots/{org}/{environment}/-1
-  curl -s {host}/api/v2/snapshots/{org}/{environment}/1
 
   export AWS_ENDPOINT_URL={ecs} AWS_REGION={region}
   export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
-  export KOSLI_HOST={host} KOSLI_API_TOKEN=demo
-  export KOSLI_ORG={org} KOSLI_ENVIRONMENT={environment}
   cargo run -- report --dry-run --explain
 ",
         region = timeline::REGION,

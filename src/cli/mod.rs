@@ -1,12 +1,19 @@
 //! The command line.
 
+mod artifact;
+mod asking;
 mod backup;
+mod completions;
 mod demo;
+mod env;
+mod expression;
 mod progress;
 mod report;
+mod screen;
 mod serve;
 mod tables;
 mod verify;
+mod visible;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -18,8 +25,23 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::logging::own_events;
 
-/// Every error; 1 is kept for *found*, as with `grep` and `diff`.
+/// What was asked for with `--exit-code` was found, as with `git diff`.
+const FOUND: u8 = 1;
+
+/// Every error.
 const FAILED: u8 = 2;
+
+/// What the process's exit code says of a command that did its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Difference,
+}
+
+/// Of a command that looks for nothing.
+fn not_found(_done: ()) -> Found {
+    Found::Nothing
+}
 
 /// Records exactly which software runs in your AWS ECS environments, by fingerprint
 #[derive(Debug, Parser)]
@@ -36,6 +58,9 @@ enum Command {
     Verify(verify::Arguments),
     Backup(backup::Arguments),
     Demo(demo::Arguments),
+    Env(env::Arguments),
+    Artifact(artifact::Arguments),
+    Completions(completions::Arguments),
 }
 
 /// How to print.
@@ -47,6 +72,17 @@ enum Output {
     Json,
 }
 
+/// How to print an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people
+    Table,
+    /// For people with room: nothing wraps; clusters, services and tasks
+    Wide,
+    /// For programs: the server's own JSON
+    Json,
+}
+
 /// Does what the process's arguments ask for.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
@@ -55,10 +91,13 @@ pub fn run() -> ExitCode {
         .with_target(false)
         .with_ansi(false)
         .log_internal_errors(false);
-    let log = if matches!(arguments.command, Command::Serve(_)) {
-        log.with_filter(own_events(LevelFilter::INFO)).boxed()
-    } else {
-        log.without_time().with_filter(own_events(LevelFilter::WARN)).boxed()
+    let log = match &arguments.command {
+        Command::Serve(_) => log.with_filter(own_events(LevelFilter::INFO)).boxed(),
+        // It tells itself what goes wrong, once and not at every attempt.
+        Command::Env(arguments) if arguments.watches() => {
+            log.with_filter(own_events(LevelFilter::OFF)).boxed()
+        }
+        _ => log.without_time().with_filter(own_events(LevelFilter::WARN)).boxed(),
     };
     // Only a second call in one process could fail here, and there is none.
     let _set = tracing_subscriber::registry().with(log).try_init();
@@ -66,16 +105,22 @@ pub fn run() -> ExitCode {
     let result = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
             match arguments.command {
-                Command::Report(arguments) => report::run(arguments).await,
-                Command::Serve(arguments) => serve::run(arguments).await,
-                Command::Verify(arguments) => verify::run(&arguments),
-                Command::Backup(arguments) => backup::run(&arguments),
-                Command::Demo(arguments) => demo::run(arguments).await,
+                Command::Report(arguments) => report::run(arguments).await.map(not_found),
+                Command::Serve(arguments) => serve::run(arguments).await.map(not_found),
+                Command::Verify(arguments) => verify::run(&arguments).map(not_found),
+                Command::Backup(arguments) => backup::run(&arguments).map(not_found),
+                Command::Demo(arguments) => Box::pin(demo::run(arguments)).await.map(not_found),
+                Command::Env(arguments) => env::run(arguments).await.map_err(asking::explained),
+                Command::Artifact(arguments) => {
+                    artifact::run(arguments).await.map(not_found).map_err(asking::explained)
+                }
+                Command::Completions(arguments) => completions::run(&arguments).map(not_found),
             }
         })
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Found::Nothing) => ExitCode::SUCCESS,
+        Ok(Found::Difference) => ExitCode::from(FOUND),
         Err(error) => {
             complain(&format!("envsnap: {error:#}\n"));
             ExitCode::from(FAILED)
@@ -85,10 +130,15 @@ pub fn run() -> ExitCode {
 
 /// Prints `text`. A reader that has seen enough (`envsnap … | head`) is no error.
 fn print(text: &str) -> io::Result<()> {
+    print_to_reader(text).map(drop)
+}
+
+/// Prints `text`, and says whether somebody still reads.
+fn print_to_reader(text: &str) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => result.map(|()| true),
     }
 }
 

@@ -3,14 +3,12 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use jiff::Timestamp;
 
-use crate::api::wire::RecordedSnapshot;
+use super::visible::visible;
 use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, Verdict};
-use crate::snapshot::Fingerprint;
 
 /// A table without lines, two spaces between its columns and none at the end of a line.
-fn plain(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(super) fn plain(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
     for row in rows {
@@ -26,19 +24,6 @@ fn plain(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String
         text.push('\n');
     }
     text
-}
-
-/// A snapshot as the server has it.
-pub(super) fn snapshot(recorded: &RecordedSnapshot, now: Timestamp) -> String {
-    let rows = recorded.running().map(|artifact| {
-        let since = artifact.creation_timestamp.first().map(|at| ago(*at, now));
-        vec![
-            name_and_fingerprint(&artifact.name, artifact.fingerprint.as_deref()),
-            since.unwrap_or_default(),
-            artifact.annotation.now.to_string(),
-        ]
-    });
-    plain(&["ARTIFACT", "RUNNING_SINCE", "REPLICAS"], rows)
 }
 
 /// What a run came to in one environment.
@@ -100,7 +85,7 @@ pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
 }
 
 /// A difference between two snapshots: `-` exited, `+` started, `~` scaled.
-pub(super) fn changes(changes: &Changes) -> String {
+fn changes(changes: &Changes) -> String {
     let exited = changes
         .exited
         .iter()
@@ -119,7 +104,7 @@ pub(super) fn changes(changes: &Changes) -> String {
             text,
             "{sign} Name:     {}\n  SHA256:   {}\n  Replicas: {replicas}",
             visible(name),
-            fingerprint_or_unknown(fingerprint)
+            fingerprint_or_unknown(fingerprint.map(|f| f.to_string()).as_deref())
         );
         text
     })
@@ -138,12 +123,7 @@ fn explanations(explanations: &[Explanation]) -> String {
     plain(&["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
 }
 
-/// Without the control characters by which a name could command the terminal.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -152,45 +132,9 @@ fn omitted(count: usize, what: &str) -> String {
 }
 
 fn name_and_fingerprint(name: &str, fingerprint: Option<&str>) -> String {
-    let fingerprint = fingerprint.filter(|f| !f.is_empty()).unwrap_or("unknown");
-    format!("Name: {}\nSHA256: {}", visible(name), visible(fingerprint))
+    format!("Name: {}\nSHA256: {}", visible(name), fingerprint_or_unknown(fingerprint))
 }
 
-fn fingerprint_or_unknown(fingerprint: Option<Fingerprint>) -> String {
-    fingerprint.map_or_else(|| "unknown".to_owned(), |fingerprint| fingerprint.to_string())
-}
-
-/// How long ago `then`, in seconds since the Unix epoch, was.
-fn ago(then: i64, now: Timestamp) -> String {
-    const UNITS: [(i64, &str); 4] =
-        [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
-    let seconds = now.as_second().saturating_sub(then);
-    match UNITS.into_iter().find(|(unit, _)| seconds >= *unit) {
-        None => "just now".to_owned(),
-        Some((unit, name)) => {
-            let count = usize::try_from(seconds / unit).unwrap_or(usize::MAX);
-            format!("{} ago", counted(count, name))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_told_in_its_largest_unit() {
-        let now = Timestamp::from_second(1_000_000).unwrap();
-        for (age, expected) in [
-            (-5, "just now"),
-            (0, "just now"),
-            (1, "1 second ago"),
-            (59, "59 seconds ago"),
-            (119, "1 minute ago"),
-            (7_200, "2 hours ago"),
-            (11 * 86_400 + 5, "11 days ago"),
-        ] {
-            assert_eq!(ago(1_000_000 - age, now), expected);
-        }
-    }
+pub(super) fn fingerprint_or_unknown(fingerprint: Option<&str>) -> String {
+    visible(fingerprint.filter(|fingerprint| !fingerprint.is_empty()).unwrap_or("unknown"))
 }

@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 pub use access::{Access, AccessError};
 pub use chain::{Link, NotALink};
 pub use clock::Clock;
+pub(crate) use expression::{Interval, Snappish};
 pub use metrics::MetricsError;
 pub use store::{
     BackedUp, NotBackedUp, NotVerified, Renamed, Reported, Store, StoreError, Verified, backup,

@@ -42,7 +42,9 @@ fn the_demo_shows_both_snapshots_and_what_changed() {
         "3. The last task",
         "aws-prod: posted a new snapshot (5 containers running",
         "aws-prod#1",
-        "Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990",
+        "COMMIT  ARTIFACT",
+        "Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/ ",
+        "runner:16d9990",
         "SHA256: 9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625",
         "shas:7c45272",
         "SHA256: 76c442c04283c4ca1af22d882750eb960cf53c0aa041bbdb2db9df2f2c1282be",
@@ -51,8 +53,8 @@ fn the_demo_shows_both_snapshots_and_what_changed() {
         "aws-prod#2",
         "runner:16d9990",
         "From aws-prod#1 to aws-prod#2",
-        "- Name:     274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:85d83c6",
-        "SHA256:   eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec",
+        "- Name:   274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:85d83c6",
+        "Sha256: eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec",
     ] {
         let at = rest.find(expected).unwrap_or_else(|| panic!("no {expected:?} in {rest}"));
         rest = &rest[at + expected.len()..];

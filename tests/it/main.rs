@@ -14,6 +14,7 @@ mod harness;
 mod histories;
 mod memory;
 mod proxy;
+mod questions;
 mod recorder;
 mod report;
 mod roles;

@@ -8,14 +8,14 @@ use crate::recorder::answer::quote;
 
 /// Snapshots from one to another, both included.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::recorder) struct Interval {
+pub(crate) struct Interval {
     pub(in crate::recorder) from: Bound,
     pub(in crate::recorder) to: Bound,
 }
 
 /// Where an interval begins or ends.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::recorder) enum Bound {
+pub(crate) enum Bound {
     Snapshot(Expression),
     /// What was recorded from then on, or until then.
     Time(Moment),
@@ -23,7 +23,7 @@ pub(in crate::recorder) enum Bound {
 
 /// The text is no interval, or no end of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::recorder) enum NotAnInterval {
+pub(crate) enum NotAnInterval {
     #[error(
         "'{0}' is not an interval. Use A..B, where A and B each are N (counted from 1), ~N (N \
          behind the latest) or NOW, and NOW may be left out"

@@ -8,9 +8,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::answer::quote;
-pub(super) use interval::{Bound, Interval};
+pub(crate) use interval::{Bound, Interval};
 pub(super) use moment::Moment;
-pub(super) use snappish::Snappish;
+pub(crate) use snappish::Snappish;
 
 /// When the snapshots of an environment were recorded, one after the other.
 pub(super) trait Timeline {
@@ -32,7 +32,7 @@ pub(super) trait Timeline {
 /// A snapshot of an environment. It is written as it follows the environment's name, and shown as
 /// it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Expression {
+pub(crate) struct Expression {
     place: Place,
     text: String,
 }
@@ -54,7 +54,7 @@ enum Place {
      (N behind the latest), @{{2023-10-02T12:00:00}} (UTC), @{{2.hours.ago}} (hours, days, weeks \
      or months) or @{{now}}"
 )]
-pub(super) struct NotAnExpression(String);
+pub(crate) struct NotAnExpression(String);
 
 impl Expression {
     /// The latest snapshot, as a name alone means it.

@@ -8,9 +8,9 @@ use crate::recorder::answer::quote;
 
 /// `aws-prod#65`, `aws-prod~1`, `aws-prod@{now}`, or `aws-prod` for its latest snapshot.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::recorder) struct Snappish {
-    pub(in crate::recorder) environment: String,
-    pub(in crate::recorder) expression: Expression,
+pub(crate) struct Snappish {
+    pub(crate) environment: String,
+    pub(crate) expression: Expression,
 }
 
 impl FromStr for Snappish {

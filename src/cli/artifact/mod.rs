@@ -1,0 +1,153 @@
+//! `envsnap artifact`: where an artifact runs and ran.
+
+mod pattern;
+mod runs;
+mod shown;
+
+use anyhow::bail;
+use clap::Subcommand;
+use futures_util::stream::{self, StreamExt as _};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use super::asking::{Asked, Asking};
+use super::screen::Screen;
+use super::tables::counted;
+use super::visible::visible;
+use super::{Form, complain, print};
+use crate::api::wire::Environment;
+use crate::api::{ApiError, ServerApi as _};
+use pattern::Pattern;
+use runs::{Identity, Place, Run, runs};
+
+/// Environments that are asked about at once.
+const AT_ONCE: usize = 4;
+
+/// An environment of environments, whose own are listed beside it.
+const LOGICAL: &str = "logical";
+
+/// Ask where an artifact runs or ran
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    asking: Asking,
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Debug, Subcommand)]
+enum Question {
+    Where(Where),
+}
+
+/// Show every environment where an artifact runs or ran, from and to which snapshot
+///
+/// Of every environment of the organization that is not archived, latest first as far back as
+/// --limit and --since allow; where an earlier part of a history was not looked at, that is said.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+ARTIFACT is
+  9af401c             the beginning of a fingerprint, 5 hexadecimal digits or more
+  runner              a repository, the last part of an image's name
+  cyberdojo/runner    the same with more parts, up to the whole name
+  runner:16d9990      with its tag
+  16d9990             a tag alone
+  'run*:16d*'         with * for anything, in quotes
+What may be a fingerprint and a tag is looked for as both.
+
+Examples:
+  envsnap artifact where 9af401c
+  envsnap artifact where runner --since 30d
+  envsnap artifact where '*-start-points' -o json")]
+struct Where {
+    /// The artifact, by fingerprint or name
+    #[arg(value_name = "ARTIFACT")]
+    artifact: Pattern,
+    /// Look only at what changed since then: 12h, 30d, 6mo or a date like 2022-08-22
+    #[arg(long, value_name = "AGE|DATE", value_parser = since)]
+    since: Option<Timestamp>,
+    /// The most changes to look at in each environment
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+fn since(text: &str) -> Result<Timestamp, String> {
+    const WANTED: &str = "it should be an age like 12h, 30d or 6mo, or a date like 2022-08-22";
+    let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
+    let now = Timestamp::now();
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let of_date = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(zone.clone()).ok();
+    let of_age = || {
+        let age = text.parse::<Span>().ok().filter(|age| age.is_positive())?;
+        now.to_zoned(zone.clone()).checked_sub(age).ok()
+    };
+    of_date().or_else(of_age).map(|zoned| zoned.timestamp()).ok_or_else(|| WANTED.to_owned())
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { asking, question: Question::Where(wanted) } = arguments;
+    let asked = asking.connect().await?;
+    let environments = asked.client.environments(None).await?.document;
+    let count = environments.len();
+    let places: Vec<_> = stream::iter(&environments)
+        .filter(|environment| std::future::ready(environment.environment_type != LOGICAL))
+        .map(|environment| place(&asked, environment, &wanted))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+
+    let mut found = Vec::new();
+    let mut failures = Vec::new();
+    for place in places {
+        match place {
+            Ok(place) => found.push(place),
+            Err((name, error)) => failures.push(format!("{}: {error}", visible(&name))),
+        }
+    }
+    let screen = asking.screen();
+    let environments = format!("{} of {}", counted(count, "environment"), visible(&asked.org));
+    print(&match asking.output {
+        Form::Json => shown::json(&found)?,
+        _ => shown::text(&found, wanted.artifact.as_str(), &environments, &screen),
+    })?;
+    tell_cuts(&found, &screen);
+    if !failures.is_empty() {
+        bail!("not every environment could be looked at: {}", failures.join("\n"));
+    }
+    Ok(())
+}
+
+/// Where it ran in one environment.
+async fn place(
+    asked: &Asked,
+    environment: &Environment,
+    wanted: &Where,
+) -> Result<Place, (String, ApiError)> {
+    let name = &environment.name;
+    let failed = |error| (name.clone(), error);
+    let client = asked.client.environment(name, None);
+    let latest = match client.shown("-1").await {
+        Err(ApiError::NoSnapshotYet { .. }) => return Ok(Place::empty(name)),
+        answer => answer.map_err(failed)?.document,
+    };
+    // What is recorded meanwhile moves nothing to another page.
+    let interval = format!("1..{}", latest.index);
+    let since = wanted.since.map_or(f64::NEG_INFINITY, |since| since.as_duration().as_secs_f64());
+    let most = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+    let events = client.latest_events(&interval, since, most).await.map_err(failed)?;
+    Ok(runs(name, &latest, &events, &wanted.artifact))
+}
+
+fn tell_cuts(places: &[Place], screen: &Screen) {
+    for place in places {
+        if let Some((index, time)) = place.looked_back_to {
+            complain(&format!(
+                "{}: not looked at before #{index}, {} (--limit, --since).\n",
+                visible(&place.environment),
+                screen.moment(time)
+            ));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Which artifacts are meant.
+
+use std::str::FromStr;
+
+use regex_lite::Regex;
+
+/// With fewer digits, too much would begin alike.
+const FEWEST_DIGITS: usize = 5;
+
+/// A fingerprint's beginning, or whole parts of a name.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    text: String,
+    /// In lower case.
+    fingerprint: Option<String>,
+    name: Regex,
+}
+
+impl Pattern {
+    /// As it was written.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn matches(&self, fingerprint: &str, name: &str) -> bool {
+        self.fingerprint.as_ref().is_some_and(|wanted| fingerprint.starts_with(wanted))
+            || self.name.is_match(name)
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err("it should be a fingerprint or a name".to_owned());
+        }
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let is_fingerprint = (FEWEST_DIGITS..=64).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        // A part of a name ends where the next one, its tag or its digest begins.
+        let parts: Vec<_> = text.split('*').map(regex_lite::escape).collect();
+        let name = Regex::new(&format!("(?s)(?:^|[/:@]){}(?:$|[/:@])", parts.join(".*")))
+            .map_err(|error| format!("it cannot be looked for: {error}"))?;
+        Ok(Self {
+            text: text.to_owned(),
+            fingerprint: is_fingerprint.then(|| digits.to_ascii_lowercase()),
+            name,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FINGERPRINT: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
+    const NAME: &str = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/cyberdojo/runner:16d9990";
+
+    #[test]
+    fn an_artifact_is_known_by_its_fingerprint_or_by_parts_of_its_name() {
+        for (text, expected) in [
+            ("9af40", true),
+            ("9AF401C", true),
+            (FINGERPRINT, true),
+            ("sha256:9af401c", true),
+            ("9af4", false),
+            ("9af41", false),
+            ("f401c4", false),
+            ("runner", true),
+            ("runner:16d9990", true),
+            ("cyberdojo/runner", true),
+            (NAME, true),
+            ("16d9990", true),
+            ("run", false),
+            ("unner", false),
+            ("cyberdojo", true),
+            ("run*", true),
+            ("run*:16d*", true),
+            ("*", true),
+            ("*.amazonaws.com/*", true),
+            ("dkr.ecr", false),
+            ("runner.16d9990", false),
+            ("runner-proxy", false),
+        ] {
+            let pattern: Pattern = text.parse().unwrap();
+            assert_eq!(pattern.matches(FINGERPRINT, NAME), expected, "{text}");
+        }
+        assert!(" ".parse::<Pattern>().is_err());
+    }
+}

@@ -1,0 +1,201 @@
+//! When an artifact ran in an environment, from what changed there.
+
+use std::collections::BTreeMap;
+
+use super::Pattern;
+use crate::api::Listed;
+use crate::api::wire::{EnvironmentEvent, RecordedSnapshot};
+
+/// What tells artifacts apart: the fingerprint, or the name where that is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Identity {
+    Fingerprint(String),
+    Name(String),
+}
+
+impl Identity {
+    fn of(fingerprint: &str, name: &str) -> Self {
+        if fingerprint.is_empty() {
+            Self::Name(name.to_owned())
+        } else {
+            Self::Fingerprint(fingerprint.to_owned())
+        }
+    }
+}
+
+/// An environment, and what ran there.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Place {
+    pub(super) environment: String,
+    /// The latest label of each artifact, and when it ran, the earliest first.
+    pub(super) artifacts: BTreeMap<Identity, (String, Vec<Run>)>,
+    /// The first snapshot and time that were looked at, where there are earlier ones.
+    pub(super) looked_back_to: Option<(u64, f64)>,
+}
+
+/// From its start to its exit. Times are in seconds since the Unix epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Run {
+    /// The snapshot with which it started, and when: `None` where that was before what was looked at.
+    pub(super) from: Option<(u64, f64)>,
+    /// The last snapshot in which it ran.
+    pub(super) last: u64,
+    /// When it was found to have exited; `None` while it runs.
+    pub(super) exited_at: Option<f64>,
+    /// As of the latest snapshot, while it runs.
+    pub(super) replicas: Option<u64>,
+}
+
+impl Place {
+    /// Nothing was ever recorded there.
+    pub(super) fn empty(environment: &str) -> Self {
+        Self {
+            environment: environment.to_owned(),
+            artifacts: BTreeMap::new(),
+            looked_back_to: None,
+        }
+    }
+}
+
+/// When what `wanted` means ran in `environment`, up to its `latest` snapshot.
+pub(super) fn runs(
+    environment: &str,
+    latest: &RecordedSnapshot,
+    events: &Listed<EnvironmentEvent>,
+    wanted: &Pattern,
+) -> Place {
+    let mut place = Place::empty(environment);
+    let now = latest.timestamp;
+    if events.is_cut {
+        let earliest = events.documents.last();
+        place.looked_back_to =
+            Some(earliest.map_or((latest.index, now), |it| (it.snapshot_index, it.reported_at)));
+    }
+    for event in events.documents.iter().rev() {
+        let EnvironmentEvent { sha256, artifact_name, snapshot_index, .. } = event;
+        if !wanted.matches(sha256, artifact_name) {
+            continue;
+        }
+        let identity = Identity::of(sha256, artifact_name);
+        let (name, runs) = place.artifacts.entry(identity).or_default();
+        name.clone_from(artifact_name);
+        let here = (*snapshot_index, event.reported_at);
+        let running = runs.pop_if(|run| run.exited_at.is_none());
+        let run = match (running, event.change.as_str()) {
+            (running, "exited") => Run {
+                from: running.and_then(|run| run.from),
+                last: snapshot_index.saturating_sub(1),
+                exited_at: Some(event.reported_at),
+                replicas: None,
+            },
+            (Some(running), _) => running,
+            (None, change) => Run {
+                // Of one that changed, the start was not seen.
+                from: change.starts_with("started").then_some(here),
+                last: latest.index,
+                exited_at: None,
+                replicas: None,
+            },
+        };
+        runs.push(run);
+    }
+    for artifact in latest.running() {
+        let fingerprint = artifact.fingerprint.as_deref().unwrap_or_default();
+        if !wanted.matches(fingerprint, &artifact.name) {
+            continue;
+        }
+        let identity = Identity::of(fingerprint, &artifact.name);
+        let (name, runs) = place.artifacts.entry(identity).or_default();
+        name.clone_from(&artifact.name);
+        let running = runs.pop_if(|run| run.exited_at.is_none());
+        let from = running.and_then(|run| run.from);
+        let replicas = Some(artifact.annotation.now);
+        runs.push(Run { from, last: latest.index, exited_at: None, replicas });
+    }
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const A: &str = "aaaaaaaa";
+
+    fn events(rows: &[(u64, &str)], is_cut: bool) -> Listed<EnvironmentEvent> {
+        let documents = rows
+            .iter()
+            .map(|(index, change)| {
+                serde_json::from_value(json!({
+                    "environment_name": "e", "snapshot_index": index, "artifact_name": "web:1",
+                    "sha256": A, "reported_at": *index * 100, "type": change,
+                }))
+                .unwrap()
+            })
+            .collect();
+        Listed { documents, texts: Vec::new(), is_cut }
+    }
+
+    fn latest(index: u64, running: Option<u64>) -> RecordedSnapshot {
+        let artifacts: Vec<Value> = running
+            .iter()
+            .map(|now| {
+                json!({"name": "web:1", "fingerprint": A,
+                       "annotation": {"type": "unchanged", "was": now, "now": now}})
+            })
+            .collect();
+        serde_json::from_value(json!({"index": index, "timestamp": index * 100, "type": "ECS", "artifacts": artifacts}))
+            .unwrap()
+    }
+
+    fn found(latest: &RecordedSnapshot, events: &Listed<EnvironmentEvent>) -> Vec<Run> {
+        let place = runs("e", latest, events, &"web".parse().unwrap());
+        place.artifacts.into_values().flat_map(|(_, runs)| runs).collect()
+    }
+
+    #[test]
+    fn a_run_goes_from_its_start_to_its_exit() {
+        let events = events(
+            &[(9, "started-unknown"), (6, "exited"), (4, "changed"), (3, "started-unknown")],
+            false,
+        );
+        assert_eq!(
+            found(&latest(12, Some(2)), &events),
+            [
+                Run { from: Some((3, 300.0)), last: 5, exited_at: Some(600.0), replicas: None },
+                Run { from: Some((9, 900.0)), last: 12, exited_at: None, replicas: Some(2) },
+            ]
+        );
+    }
+
+    #[test]
+    fn of_a_history_that_was_cut_the_start_is_not_known() {
+        let exited = Run { from: None, last: 7, exited_at: Some(800.0), replicas: None };
+        assert_eq!(found(&latest(12, None), &events(&[(8, "exited")], true)), [exited]);
+        let runs = Run { from: None, last: 12, exited_at: None, replicas: Some(3) };
+        assert_eq!(
+            found(&latest(12, Some(3)), &events(&[(8, "changed")], true)),
+            std::slice::from_ref(&runs)
+        );
+        assert_eq!(found(&latest(12, Some(3)), &events(&[], true)), [runs]);
+    }
+
+    #[test]
+    fn what_is_not_meant_is_not_found() {
+        let events = events(&[(3, "started-unknown")], false);
+        let place = runs("e", &latest(3, Some(1)), &events, &"job".parse().unwrap());
+        assert_eq!(place, Place::empty("e"));
+    }
+
+    #[test]
+    fn how_far_back_was_looked_is_told_where_there_is_more() {
+        let back_to = |rows: &[_], is_cut| {
+            runs("e", &latest(9, None), &events(rows, is_cut), &"web".parse().unwrap())
+                .looked_back_to
+        };
+        assert_eq!(back_to(&[(8, "exited"), (5, "changed")], true), Some((5, 500.0)));
+        assert_eq!(back_to(&[], true), Some((9, 900.0)));
+        assert_eq!(back_to(&[(8, "exited")], false), None);
+    }
+}

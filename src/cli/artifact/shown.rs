@@ -1,0 +1,178 @@
+//! Where an artifact runs and ran, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr as _;
+
+use super::{Identity, Place, Run};
+use crate::cli::screen::{Colour, Screen};
+use crate::cli::tables::{counted, fingerprint_or_unknown};
+use crate::cli::visible::{document, visible};
+
+/// By artifact: its latest label, and each environment's runs.
+type ByArtifact<'a> = BTreeMap<(&'a str, &'a Identity), Vec<(&'a str, &'a Run)>>;
+
+fn by_artifact(places: &[Place]) -> ByArtifact<'_> {
+    // One label for an artifact, whatever each environment calls it.
+    let mut names = BTreeMap::new();
+    for place in places {
+        for (identity, (name, _)) in &place.artifacts {
+            names.entry(identity).or_insert(name.as_str());
+        }
+    }
+    let mut artifacts = ByArtifact::new();
+    for place in places {
+        for (identity, (name, runs)) in &place.artifacts {
+            let name = names.get(identity).copied().unwrap_or(name);
+            let found = artifacts.entry((name, identity)).or_default();
+            found.extend(runs.iter().map(|run| (place.environment.as_str(), run)));
+        }
+    }
+    artifacts
+}
+
+fn fingerprint(identity: &Identity) -> &str {
+    match identity {
+        Identity::Fingerprint(fingerprint) => fingerprint,
+        Identity::Name(_) => "",
+    }
+}
+
+pub(super) fn text(places: &[Place], wanted: &str, environments: &str, screen: &Screen) -> String {
+    let artifacts = by_artifact(places);
+    if artifacts.is_empty() {
+        return format!("{} was not found in {environments}.\n", visible(wanted));
+    }
+    let artifacts: Vec<_> = artifacts
+        .into_iter()
+        .map(|((name, identity), runs)| {
+            let name = screen.painted(Colour::Bold, &format!("Name:   {}", visible(name)));
+            let fingerprint = fingerprint_or_unknown(Some(fingerprint(identity)));
+            let intervals: Vec<_> =
+                runs.iter().map(|(environment, run)| interval(environment, run)).collect();
+            let widest = intervals.iter().map(|it| it.width()).max().unwrap_or(0);
+            let mut text = format!("{name}\nSHA256: {fingerprint}\n");
+            for (interval, (_, run)) in intervals.iter().zip(&runs) {
+                let time = time(run, screen);
+                let gap = " ".repeat(widest - interval.width());
+                if 4 + widest + 2 + time.width() <= screen.width {
+                    let _infallible = writeln!(text, "    {interval}{gap}  {time}");
+                } else {
+                    let _infallible = writeln!(text, "    {interval}\n        {time}");
+                }
+            }
+            text
+        })
+        .collect();
+    artifacts.join("\n")
+}
+
+/// `aws-prod#65..#94`
+fn interval(environment: &str, run: &Run) -> String {
+    let environment = visible(environment);
+    match run.from {
+        Some((from, _)) if from == run.last => format!("{environment}#{from}"),
+        Some((from, _)) => format!("{environment}#{from}..#{}", run.last),
+        None => format!("{environment}..#{}", run.last),
+    }
+}
+
+fn time(run: &Run, screen: &Screen) -> String {
+    let from = run.from.map_or_else(|| "earlier".to_owned(), |(_, time)| screen.moment(time));
+    let to = match run.exited_at {
+        Some(exited_at) => screen.moment(exited_at),
+        None => match run.replicas {
+            Some(replicas) => format!("still running, {}", counted_replicas(replicas)),
+            None => "still running".to_owned(),
+        },
+    };
+    format!("{from} – {to}")
+}
+
+fn counted_replicas(replicas: u64) -> String {
+    counted(usize::try_from(replicas).unwrap_or(usize::MAX), "replica")
+}
+
+/// An array of artifacts, each with its runs, and what was not looked at: of several answers there is
+/// no document of the server's.
+pub(super) fn json(places: &[Place]) -> serde_json::Result<String> {
+    let artifacts: Vec<_> = by_artifact(places)
+        .into_iter()
+        .map(|((name, identity), runs)| {
+            let runs: Vec<_> =
+                runs.iter().map(|(environment, run)| json_of(environment, run)).collect();
+            json!({"name": name, "fingerprint": fingerprint(identity), "runs": runs})
+        })
+        .collect();
+    let cuts: Vec<_> = places
+        .iter()
+        .filter_map(|place| {
+            let (index, time) = place.looked_back_to?;
+            Some(json!({"environment": place.environment, "first_snapshot": index, "from": time}))
+        })
+        .collect();
+    let found = json!({"artifacts": artifacts, "looked_back_only_to": cuts});
+    Ok(document(&serde_json::to_string_pretty(&found)?))
+}
+
+fn json_of(environment: &str, run: &Run) -> Value {
+    json!({
+        "environment": environment,
+        "first_snapshot": run.from.map(|(index, _)| index),
+        "last_snapshot": run.last,
+        "from": run.from.map(|(_, time)| time),
+        "to": run.exited_at,
+        "running": run.exited_at.is_none(),
+        "replicas": run.replicas,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::screen::tests::berlin;
+
+    fn place(environment: &str, runs: Vec<Run>) -> Place {
+        let identity = Identity::Fingerprint("9af401c".to_owned());
+        let artifacts = BTreeMap::from([(identity, ("runner:16d9990".to_owned(), runs))]);
+        Place { environment: environment.to_owned(), artifacts, looked_back_to: None }
+    }
+
+    #[test]
+    fn each_run_is_an_interval_of_snapshots_and_of_time() {
+        let (from, to) = (1_661_161_162.0, 1_661_364_748.0);
+        let places = [
+            place(
+                "aws-beta",
+                vec![
+                    Run { from: None, last: 80, exited_at: Some(from), replicas: None },
+                    Run { from: Some((84, from)), last: 118, exited_at: Some(to), replicas: None },
+                ],
+            ),
+            place(
+                "aws-prod",
+                vec![Run { from: Some((65, from)), last: 65, exited_at: None, replicas: Some(3) }],
+            ),
+        ];
+        assert_eq!(
+            text(&places, "9af401c", "2 environments of cyber-dojo", &berlin()),
+            "\
+Name:   runner:16d9990
+SHA256: 9af401c
+    aws-beta..#80      earlier – Mon, 22 Aug 2022 11:39:22 CEST
+    aws-beta#84..#118  Mon, 22 Aug 2022 11:39:22 CEST – Wed, 24 Aug 2022 20:12:28 CEST
+    aws-prod#65        Mon, 22 Aug 2022 11:39:22 CEST – still running, 3 replicas
+"
+        );
+        assert_eq!(
+            text(&[], "9af401c", "2 environments of cyber-dojo", &berlin()),
+            "9af401c was not found in 2 environments of cyber-dojo.\n"
+        );
+        let read: Value = serde_json::from_str(&json(&places).unwrap()).unwrap();
+        let runs = &read["artifacts"][0]["runs"];
+        assert_eq!(runs[0]["first_snapshot"], Value::Null);
+        assert_eq!(runs[2]["running"], true);
+    }
+}

@@ -1,0 +1,156 @@
+//! `envsnap env diff`: what changed from one snapshot to another.
+
+use std::fmt::Write as _;
+
+use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
+use crate::cli::asking::Asking;
+use crate::cli::expression::{FORMS, SnapshotName};
+use crate::cli::screen::{Colour, Screen, whole};
+use crate::cli::tables::fingerprint_or_unknown;
+use crate::cli::visible::{document, visible};
+use crate::cli::{Form, Found, print};
+
+/// Show what changed from one snapshot to another
+///
+/// A minus sign is an artifact that exited, a plus sign one that started, and ~ one that runs in
+/// both with another number of replicas. The two may be of different environments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("{FORMS}\n
+Examples:
+  envsnap env diff aws-prod#65 aws-prod#66
+  envsnap env diff aws-prod~1 aws-prod
+  envsnap env diff aws-beta aws-prod --exit-code >/dev/null || echo they differ"))]
+pub(super) struct Arguments {
+    /// What was
+    #[arg(value_name = "FROM")]
+    from: SnapshotName,
+    /// What came of it
+    #[arg(value_name = "TO")]
+    to: SnapshotName,
+    /// Exit with 1 where anything differs, and with 0 where nothing does
+    #[arg(long)]
+    exit_code: bool,
+}
+
+pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<Found> {
+    let Arguments { from, to, exit_code } = arguments;
+    let asked = asking.connect().await?;
+    let answer = asked.client.diff(from.as_str(), to.as_str(), None).await?;
+    let diff = &answer.document;
+    let name = |item: &DiffItem, given: &SnapshotName| {
+        visible(item.snapshot_id.as_deref().unwrap_or(given.as_str()))
+    };
+    let (from, to) = (name(&diff.snappish1, from), name(&diff.snappish2, to));
+    print(&match asking.output {
+        Form::Json => document(&answer.text),
+        _ if is_empty(diff) => format!("The same runs in {from} and {to}.\n"),
+        _ => format!("{}\n\n{}", heading(&from, &to), blocks(diff, &asking.screen())),
+    })?;
+    Ok(if *exit_code && !is_empty(diff) { Found::Difference } else { Found::Nothing })
+}
+
+pub(in crate::cli) fn heading(from: &str, to: &str) -> String {
+    format!("From {from} to {to} (- exited, + started, ~ scaled)")
+}
+
+pub(super) fn is_empty(diff: &EnvironmentDiff) -> bool {
+    [&diff.snappish1, &diff.snappish2, &diff.changed].iter().all(|item| item.artifacts.is_empty())
+}
+
+/// What exited, started and was scaled, a block each.
+pub(in crate::cli) fn blocks(diff: &EnvironmentDiff, screen: &Screen) -> String {
+    let of = |sign, colour, item: &DiffItem| -> Vec<String> {
+        item.artifacts.iter().map(|artifact| block(sign, colour, artifact, screen)).collect()
+    };
+    [
+        of('-', Colour::Red, &diff.snappish1),
+        of('+', Colour::Green, &diff.snappish2),
+        of('~', Colour::Yellow, &diff.changed),
+    ]
+    .concat()
+    .join("\n")
+}
+
+fn block(sign: char, colour: Colour, artifact: &DiffArtifact, screen: &Screen) -> String {
+    let known = |text: Option<&String>| match text {
+        Some(text) if !text.is_empty() => visible(text),
+        _ => "N/A".to_owned(),
+    };
+    let first = format!("{sign} Name:   {}", visible(&artifact.name));
+    let mut text = format!(
+        "{}\n  Sha256: {}\n  Pipeline: {}\n  Commit: {}\n  Started: {}\n",
+        screen.painted(colour, &first),
+        fingerprint_or_unknown(Some(&artifact.fingerprint)),
+        known(artifact.flow.as_ref()),
+        known(artifact.commit_url.as_ref()),
+        screen.moment_and_age(whole(artifact.most_recent_timestamp)),
+    );
+    let replicas = match (artifact.s1_instance_count, artifact.s2_instance_count) {
+        (Some(was), Some(now)) => Some(format!("{was} -> {now}")),
+        _ => artifact.instance_count.map(|count| count.to_string()),
+    };
+    if let Some(replicas) = replicas {
+        let _infallible = writeln!(text, "  Replicas: {replicas}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::screen::tests::berlin;
+
+    #[test]
+    fn what_changed_reads_as_a_block_an_artifact() {
+        let diff: EnvironmentDiff = serde_json::from_value(json!({
+            "snappish1": {"snapshot_id": "aws-prod#65", "artifacts": [
+                {"fingerprint": "eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec",
+                 "name": "274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:85d83c6",
+                 "flow": "runner", "most_recent_timestamp": 1_661_027_563,
+                 "commit_url": "https://github.com/cyber-dojo/runner/commit/85d83c6ab8e0"},
+            ]},
+            "snappish2": {"snapshot_id": "aws-prod#66", "artifacts": [
+                {"fingerprint": "", "name": "envoy\u{1b}[2J", "most_recent_timestamp": 0,
+                 "flow": null, "commit_url": null, "instance_count": 2},
+            ]},
+            "changed": {"artifacts": [
+                {"fingerprint": "ab", "name": "shas:1", "most_recent_timestamp": 1_661_161_157,
+                 "s1_instance_count": 3, "s2_instance_count": 1},
+            ]},
+        }))
+        .unwrap();
+        assert_eq!(
+            blocks(&diff, &berlin()),
+            "\
+- Name:   274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:85d83c6
+  Sha256: eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec
+  Pipeline: runner
+  Commit: https://github.com/cyber-dojo/runner/commit/85d83c6ab8e0
+  Started: Sat, 20 Aug 2022 22:32:43 CEST • 12 days ago
+
++ Name:   envoy\u{fffd}[2J
+  Sha256: unknown
+  Pipeline: N/A
+  Commit: N/A
+  Started: N/A
+  Replicas: 2
+
+~ Name:   shas:1
+  Sha256: ab
+  Pipeline: N/A
+  Commit: N/A
+  Started: Mon, 22 Aug 2022 11:39:17 CEST • 11 days ago
+  Replicas: 3 -> 1
+"
+        );
+        let coloured = Screen { in_colour: true, ..berlin() };
+        let shown = blocks(&diff, &coloured);
+        for sign in ["\x1b[31m- Name", "\x1b[32m+ Name", "\x1b[33m~ Name"] {
+            assert!(shown.contains(sign), "{shown}");
+        }
+        assert!(!is_empty(&diff));
+        assert!(is_empty(&EnvironmentDiff::default()));
+    }
+}

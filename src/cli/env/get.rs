@@ -1,0 +1,285 @@
+//! `envsnap env get`: what ran in a snapshot.
+
+use std::fmt::Write as _;
+use std::iter::repeat_n;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::api::ServerApi as _;
+use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
+use crate::cli::asking::Asking;
+use crate::cli::expression::{FORMS, SnapshotName};
+use crate::cli::screen::{Colour, Screen, whole};
+use crate::cli::tables::fingerprint_or_unknown;
+use crate::cli::visible::{document, visible, wrapped};
+use crate::cli::{Form, print};
+
+/// What is not known of where an artifact comes from.
+const NOT_KNOWN: &str = "N/A";
+
+const NAME: &str = "Name: ";
+const SHA256: &str = "SHA256: ";
+
+/// A fingerprint with its label.
+const FINGERPRINT_WIDTH: usize = SHA256.len() + 64;
+
+/// A pipeline's name that is longer wraps.
+const WIDEST_PIPELINE: usize = 20;
+
+/// With less, a name would be told letter by letter.
+const NARROWEST_ARTIFACT: usize = 24;
+
+const BETWEEN: usize = 2;
+
+/// Show what ran in a snapshot
+///
+/// One entry an artifact: the commit and the pipeline that built it where the server knows them,
+/// since when it has run, and how many replicas of it ran.
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("{FORMS}\n
+Examples:
+  envsnap env get aws-prod#65
+  envsnap env get aws-prod@{{2.hours.ago}} -o wide
+  envsnap env get aws-prod -o json | jq '.artifacts[].fingerprint'"))]
+pub(super) struct Arguments {
+    /// Which one
+    #[arg(value_name = "SNAPSHOT")]
+    snapshot: SnapshotName,
+}
+
+pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
+    let SnapshotName { environment, expression, .. } = &arguments.snapshot;
+    let asked = asking.connect().await?;
+    let answer = asked.client.environment(environment, None).shown(expression).await?;
+    let (recorded, screen) = (&answer.document, asking.screen());
+    print(&match asking.output {
+        Form::Json => document(&answer.text),
+        form => format!(
+            "{}\n\n{}",
+            heading(environment, recorded, &screen),
+            table(recorded, form == Form::Wide, &screen)
+        ),
+    })?;
+    Ok(())
+}
+
+fn heading(environment: &str, recorded: &RecordedSnapshot, screen: &Screen) -> String {
+    let name = format!("{}#{}", visible(environment), recorded.index);
+    let recorded_at = screen.moment_and_age(recorded.timestamp);
+    format!("{}, recorded {recorded_at}", screen.painted(Colour::Bold, &name))
+}
+
+/// A snapshot's artifacts. Names wrap where the screen is too narrow; a fingerprint never does.
+pub(in crate::cli) fn table(recorded: &RecordedSnapshot, wide: bool, screen: &Screen) -> String {
+    let rows: Vec<_> = recorded.running().map(|artifact| Row::of(artifact, wide, screen)).collect();
+    if rows.is_empty() {
+        return "Nothing ran.\n".to_owned();
+    }
+    let mut headings = vec!["COMMIT", "ARTIFACT", "PIPELINE"];
+    if wide {
+        headings.extend(["CLUSTER", "SERVICE", "TASK"]);
+    }
+    headings.extend(["RUNNING_SINCE", "REPLICAS"]);
+    let widths = widths(&headings, &rows, (!wide).then_some(screen.width));
+
+    let cells = headings.iter().map(|heading| vec![(*heading).to_owned()]);
+    let header = lines(&cells.collect::<Vec<_>>(), &widths);
+    let mut text = format!("{}\n", screen.painted(Colour::Bold, &header.concat()));
+    for (number, row) in rows.iter().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        let cells: Vec<_> = row
+            .cells
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, width))| match column {
+                1 => wrapped(cell, width - NAME.len())
+                    .iter()
+                    .enumerate()
+                    .map(|(line, part)| {
+                        let label = if line == 0 { NAME } else { "      " };
+                        format!("{label}{part}")
+                    })
+                    .collect(),
+                _ => wrapped(cell, *width),
+            })
+            .collect();
+        for line in lines(&cells, &widths) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        // Below it nothing stands in the columns to the right, so that it may reach into them.
+        let indent = " ".repeat(widths[0] + BETWEEN);
+        let _infallible = writeln!(text, "{indent}{SHA256}{}", row.fingerprint);
+    }
+    text
+}
+
+struct Row {
+    /// Of each column, with the name alone in the second.
+    cells: Vec<String>,
+    fingerprint: String,
+}
+
+impl Row {
+    fn of(artifact: &RecordedArtifact, wide: bool, screen: &Screen) -> Self {
+        let known = |text: Option<&str>| match text {
+            Some(text) if !text.is_empty() => visible(text),
+            _ => NOT_KNOWN.to_owned(),
+        };
+        let commit: Option<String> =
+            artifact.git_commit.as_ref().map(|commit| commit.chars().take(7).collect());
+        let mut cells = vec![
+            known(commit.as_deref()),
+            visible(&artifact.name),
+            known(artifact.flow_name.as_deref()),
+        ];
+        if wide {
+            let context = artifact.ecs_context.as_ref();
+            let task = context.and_then(|context| context.task_arn.rsplit('/').next());
+            cells.extend([
+                known(context.and_then(|context| context.cluster_name.as_deref())),
+                known(context.and_then(|context| context.service_name.as_deref())),
+                known(task),
+            ]);
+        }
+        let since = artifact.creation_timestamp.first();
+        cells.extend([
+            since.map_or_else(|| NOT_KNOWN.to_owned(), |since| screen.age(whole(*since))),
+            artifact.annotation.now.to_string(),
+        ]);
+        Self { cells, fingerprint: fingerprint_or_unknown(artifact.fingerprint.as_deref()) }
+    }
+}
+
+/// How wide each column is: as what stands in it, but that names and pipelines wrap where
+/// `screen` is too narrow.
+fn widths(headings: &[&str], rows: &[Row], screen: Option<usize>) -> Vec<usize> {
+    let mut widths: Vec<_> = headings
+        .iter()
+        .enumerate()
+        .map(|(column, heading)| {
+            let widest = rows.iter().map(|row| row.cells[column].width()).max().unwrap_or(0);
+            let widest = if column == 1 { widest + NAME.len() } else { widest };
+            widest.max(heading.width())
+        })
+        .collect();
+    widths[1] = widths[1].max(FINGERPRINT_WIDTH);
+    if let Some(screen) = screen {
+        widths[2] = widths[2].min(WIDEST_PIPELINE);
+        let others: usize = widths.iter().sum::<usize>() - widths[1] + BETWEEN * (widths.len() - 1);
+        let room = screen.saturating_sub(others).max(NARROWEST_ARTIFACT);
+        widths[1] = widths[1].min(room);
+    }
+    widths
+}
+
+/// The lines of a row whose cells have several, without white space at their ends.
+fn lines(cells: &[Vec<String>], widths: &[usize]) -> Vec<String> {
+    let height = cells.iter().map(Vec::len).max().unwrap_or(0);
+    (0..height)
+        .map(|line| {
+            let mut text = String::new();
+            for (cell, width) in cells.iter().zip(widths) {
+                let part = cell.get(line).map_or("", String::as_str);
+                text.push_str(part);
+                text.extend(repeat_n(' ', width.saturating_sub(part.width()) + BETWEEN));
+            }
+            text.truncate(text.trim_end().len());
+            text
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cli::screen::tests::berlin;
+
+    const REGISTRY: &str = "274425519734.dkr.ecr.eu-central-1.amazonaws.com";
+
+    fn recorded(artifacts: &Value) -> RecordedSnapshot {
+        serde_json::from_value(json!({
+            "index": 65, "timestamp": 1_661_161_162.48, "type": "ECS", "artifacts": artifacts,
+        }))
+        .unwrap()
+    }
+
+    fn aws_prod() -> RecordedSnapshot {
+        recorded(&json!([
+            {"name": format!("{REGISTRY}/runner:16d9990"), "flow_name": "runner",
+             "git_commit": "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4",
+             "fingerprint": "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625",
+             "creationTimestamp": [1_661_161_157, 1_661_161_160, 1_661_161_160],
+             "annotation": {"type": "unchanged", "was": 3, "now": 3},
+             "ecs_context": {"task_arn": "arn:aws:ecs:eu-central-1:274425519734:task/app/0123",
+                             "cluster_name": "app", "service_name": "runner"}},
+            {"name": "envoy", "fingerprint": "", "creationTimestamp": [1_661_027_563],
+             "annotation": {"type": "unchanged", "was": 1, "now": 1}},
+            {"name": "gone:1", "fingerprint": "ab", "creationTimestamp": [],
+             "annotation": {"type": "exited", "was": 1, "now": 0}},
+        ]))
+    }
+
+    #[test]
+    fn a_snapshot_reads_as_a_table_of_a_hundred_columns() {
+        let snapshot = aws_prod();
+        assert_eq!(
+            heading("aws-prod", &snapshot, &berlin()),
+            "aws-prod#65, recorded Mon, 22 Aug 2022 11:39:22 CEST • 11 days ago"
+        );
+        assert_eq!(
+            table(&snapshot, false, &berlin()),
+            "\
+COMMIT   ARTIFACT                                                  PIPELINE  RUNNING_SINCE  REPLICAS
+16d9990  Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/    runner    11 days ago    3
+               runner:16d9990
+         SHA256: 9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625
+
+N/A      Name: envoy                                               N/A       12 days ago    1
+         SHA256: unknown
+"
+        );
+    }
+
+    #[test]
+    fn with_room_a_name_stands_on_one_line() {
+        let expected = "\
+COMMIT   ARTIFACT                                                                  PIPELINE  \
+RUNNING_SINCE  REPLICAS
+16d9990  Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990      runner    \
+11 days ago    3
+";
+        let roomy = Screen { width: 140, ..berlin() };
+        let shown = table(&aws_prod(), false, &roomy);
+        assert!(shown.starts_with(expected), "{shown}");
+        let shown = table(&aws_prod(), true, &berlin());
+        assert!(
+            shown.contains("/runner:16d9990      runner    app      runner   0123  11 days"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn no_name_breaks_the_table_or_commands_the_terminal() {
+        let name = format!("{}\u{1b}[2J\n{}", "x".repeat(300), "日本".repeat(40));
+        let pipeline = "a-pipeline-whose-name-is-long-as-well";
+        let fingerprint = "cd".repeat(32);
+        let snapshot = recorded(&json!([
+            {"name": name, "fingerprint": fingerprint, "flow_name": pipeline, "git_commit": "é",
+             "creationTimestamp": [i64::MIN], "annotation": {"type": "changed", "was": 0, "now": u64::MAX}},
+        ]));
+        for width in [0, 40, 80, 100] {
+            let shown = table(&snapshot, false, &Screen { width, ..berlin() });
+            assert!(!shown.contains('\u{1b}'), "{shown}");
+            assert!(shown.contains(&format!("SHA256: {fingerprint}\n")), "{shown}");
+            let widest = shown.lines().map(UnicodeWidthStr::width).max().unwrap();
+            assert!(width < 100 || widest <= 120, "{widest}: {shown}");
+        }
+        assert_eq!(table(&recorded(&json!([])), false, &berlin()), "Nothing ran.\n");
+    }
+}

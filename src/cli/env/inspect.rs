@@ -1,0 +1,138 @@
+//! `envsnap env inspect`: the environment itself.
+
+use crate::api::wire::{Environment, SnapshotListEntry};
+use crate::api::{ApiError, HistoryPart, ServerApi as _};
+use crate::cli::asking::Asking;
+use crate::cli::expression::environment_name;
+use crate::cli::screen::Screen;
+use crate::cli::visible::{document, visible};
+use crate::cli::{Form, print};
+
+/// Show what the server knows of an environment itself
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  envsnap env inspect aws-prod
+  envsnap env inspect aws-prod -o json | jq .last_reported_at")]
+pub(super) struct Arguments {
+    /// Its name
+    #[arg(value_name = "NAME", value_parser = environment_name)]
+    name: String,
+}
+
+pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
+    let asked = asking.connect().await?;
+    let environment = asked.client.environment(&arguments.name, None);
+    let answer = environment.described().await?;
+    if asking.output == Form::Json {
+        return Ok(print(&document(&answer.text))?);
+    }
+    let part = HistoryPart { per_page: 1, ..HistoryPart::default() };
+    let latest = match environment.snapshots(part).await {
+        Err(ApiError::NoSnapshotYet { .. }) => None,
+        answer => answer?.document.into_iter().next(),
+    };
+    print(&shown(&answer.document, latest.as_ref(), &asking.screen()))?;
+    Ok(())
+}
+
+fn shown(environment: &Environment, latest: Option<&SnapshotListEntry>, screen: &Screen) -> String {
+    let moment = |time: Option<f64>| {
+        time.map_or_else(|| "never".to_owned(), |time| screen.moment_and_age(time))
+    };
+    let mut rows = vec![
+        ("Name", visible(&environment.name)),
+        ("Type", visible(&environment.environment_type)),
+        ("Description", visible(&environment.description)),
+        ("Organization", visible(&environment.org)),
+        (
+            "State",
+            match environment.state {
+                Some(true) => "COMPLIANT",
+                Some(false) => "NON-COMPLIANT",
+                None => "N/A",
+            }
+            .to_owned(),
+        ),
+        (
+            "Scaling",
+            if environment.include_scaling {
+                "included: a change of replicas alone makes a snapshot"
+            } else {
+                "ignored: a change of replicas alone makes no snapshot"
+            }
+            .to_owned(),
+        ),
+        ("Last reported", moment(environment.last_reported_at)),
+        ("Last changed", moment(environment.last_changed_at)),
+        ("Last modified", screen.moment_and_age(environment.last_modified_at)),
+        ("Snapshots", latest.map_or(0, |latest| latest.index).to_string()),
+    ];
+    if let Some(confirmed_until) = latest.and_then(|latest| latest.confirmed_until) {
+        rows.push(("Confirmed", screen.moment_and_age(confirmed_until)));
+    }
+    let lists = [
+        ("Policies", environment.policies.as_deref()),
+        ("Environments", environment.included_environments.as_deref()),
+    ];
+    for (label, list) in lists {
+        if let Some(list) = list.filter(|list| !list.is_empty()) {
+            rows.push((label, visible(&list.join(", "))));
+        }
+    }
+    if !environment.tags.is_empty() {
+        let tags: Vec<_> = environment
+            .tags
+            .iter()
+            .map(|(name, value)| match value.as_str() {
+                Some(value) => format!("{name}={value}"),
+                None => format!("{name}={value}"),
+            })
+            .collect();
+        rows.push(("Tags", visible(&tags.join(", "))));
+    }
+    rows.iter().fold(String::new(), |text, (label, value)| {
+        let line = format!("{:<15}{value}", format!("{label}:"));
+        text + line.trim_end() + "\n"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::screen::tests::berlin;
+
+    #[test]
+    fn an_environment_is_told_a_line_a_fact() {
+        let environment = serde_json::from_value(json!({
+            "org": "cyber-dojo", "name": "aws-prod", "type": "ECS", "description": "",
+            "last_modified_at": 1_661_161_162.48, "last_reported_at": 1_662_119_939.5,
+            "last_changed_at": 1_661_161_162.48, "state": null, "include_scaling": true,
+            "tags": {"team": "a\u{9b}b"}, "policies": ["provenance"],
+        }))
+        .unwrap();
+        let latest = serde_json::from_value(json!({
+            "index": 66, "from": 1.0, "to": 0.0, "confirmed_until": 1_662_119_939.5,
+        }))
+        .unwrap();
+        assert_eq!(
+            shown(&environment, Some(&latest), &berlin()),
+            "\
+Name:          aws-prod
+Type:          ECS
+Description:
+Organization:  cyber-dojo
+State:         N/A
+Scaling:       included: a change of replicas alone makes a snapshot
+Last reported: Fri, 02 Sep 2022 13:58:59 CEST • 1 minute ago
+Last changed:  Mon, 22 Aug 2022 11:39:22 CEST • 11 days ago
+Last modified: Mon, 22 Aug 2022 11:39:22 CEST • 11 days ago
+Snapshots:     66
+Confirmed:     Fri, 02 Sep 2022 13:58:59 CEST • 1 minute ago
+Policies:      provenance
+Tags:          team=a\u{fffd}b
+"
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! `envsnap env log`: the history of an environment.
+
+mod shown;
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
+use crate::api::{ApiError, EnvironmentClient, Listed, ServerApi as _};
+use crate::cli::asking::Asking;
+use crate::cli::expression::{environment_name, interval};
+use crate::cli::tables::counted;
+use crate::cli::visible::document;
+use crate::cli::{Form, complain, print};
+use shown::Log;
+
+/// The most events that are asked for.
+const MOST_EVENTS: usize = 10_000;
+
+/// List the snapshots of an environment, the latest first
+///
+/// Each with how long it was the latest, and how many artifacts started (+), exited (-) and were
+/// scaled (~) with it.
+///
+/// A recorder of this project also says when a report last found a snapshot unchanged. Where reports
+/// do confirm snapshots (the reporter's HEARTBEAT), the log says for how long before the next
+/// snapshot none did: nobody knows what ran then. Without a heartbeat silence means nothing, and the
+/// log says only that.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "An interval is A..B, where A and B each are
+  N      the snapshot with index N, from 1
+  ~N     N behind the latest (in quotes: some shells read ~ as a home)
+  NOW    the latest; it may be left out, as in 60..
+or one of these alone, for one snapshot.
+
+Examples:
+  envsnap env log aws-prod
+  envsnap env log aws-prod 60.. --long
+  envsnap env log aws-prod '~3..NOW' -o json")]
+pub(super) struct Arguments {
+    /// The environment
+    #[arg(value_name = "NAME", value_parser = environment_name)]
+    name: String,
+    /// Which snapshots: all of them, unless this is given
+    #[arg(value_name = "INTERVAL", value_parser = interval, default_value = "", hide_default_value = true)]
+    interval: String,
+    /// Show each artifact that started, exited or was scaled
+    #[arg(long)]
+    long: bool,
+    /// The most snapshots to list; with --long -o json, events
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+    limit: u16,
+    /// Tell for how long nobody confirmed a snapshot, where it was longer than this
+    #[arg(long, value_name = "DURATION", default_value = "2h")]
+    gap: SignedDuration,
+}
+
+pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { name, interval, long, limit, gap } = arguments;
+    let (limit, screen) = (usize::from(*limit), asking.screen());
+    let asked = asking.connect().await?;
+    let environment = asked.client.environment(name, None);
+    if asking.output == Form::Json && *long {
+        let events = environment.latest_events(interval, f64::NEG_INFINITY, limit).await;
+        return printed(name, &unless_nothing_yet(events)?, "event");
+    }
+    let snapshots = unless_nothing_yet(environment.latest_snapshots(interval, limit).await)?;
+    if asking.output == Form::Json {
+        return printed(name, &snapshots, "snapshot");
+    }
+    let changes = changes(&environment, &snapshots.documents).await?;
+    let log = Log { snapshots: &snapshots.documents, changes, gap: gap.as_secs_f64() };
+    print(&if *long { log.long(&screen) } else { log.short(&screen) })?;
+    tell_cut(name, &snapshots, "snapshot");
+    Ok(())
+}
+
+/// An environment in which nothing was recorded has an empty history.
+fn unless_nothing_yet<T>(listed: Result<Listed<T>, ApiError>) -> Result<Listed<T>, ApiError> {
+    match listed {
+        Err(ApiError::NoSnapshotYet { .. }) => Ok(Listed::default()),
+        listed => listed,
+    }
+}
+
+fn printed<T>(name: &str, listed: &Listed<T>, what: &str) -> anyhow::Result<()> {
+    let texts: Vec<_> = listed.texts.iter().map(|text| text.get()).collect();
+    print(&document(&format!("[{}]", texts.join(",\n "))))?;
+    tell_cut(name, listed, what);
+    Ok(())
+}
+
+fn tell_cut<T>(name: &str, listed: &Listed<T>, what: &str) {
+    if listed.is_cut {
+        let shown = counted(listed.documents.len(), what);
+        complain(&format!("Only the latest {shown} of {name}: --limit N lists more.\n"));
+    }
+}
+
+/// What changed with each of these snapshots, by index. Snapshots about which too much would have to
+/// be asked are missing.
+async fn changes(
+    environment: &EnvironmentClient<'_>,
+    snapshots: &[SnapshotListEntry],
+) -> Result<BTreeMap<u64, Vec<EnvironmentEvent>>, ApiError> {
+    let indexes = || snapshots.iter().map(|snapshot| snapshot.index);
+    let (Some(first), Some(last)) = (indexes().min(), indexes().max()) else {
+        return Ok(BTreeMap::new());
+    };
+    let interval = format!("{first}..{last}");
+    let events = environment.latest_events(&interval, f64::NEG_INFINITY, MOST_EVENTS).await?;
+    // The earliest of them may have more.
+    let known_from = match events.documents.last() {
+        Some(earliest) if events.is_cut => earliest.snapshot_index + 1,
+        _ => first,
+    };
+    let known = indexes().filter(|index| *index >= known_from);
+    let mut changes: BTreeMap<_, Vec<_>> = known.map(|index| (index, Vec::new())).collect();
+    for event in events.documents {
+        if let Some(changes) = changes.get_mut(&event.snapshot_index) {
+            changes.push(event);
+        }
+    }
+    Ok(changes)
+}

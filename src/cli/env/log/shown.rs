@@ -1,0 +1,258 @@
+//! The history of an environment, as people read it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
+use crate::cli::screen::{Colour, Screen, lasted};
+use crate::cli::tables::{fingerprint_or_unknown, plain};
+use crate::cli::visible::visible;
+
+pub(super) struct Log<'a> {
+    /// The latest first.
+    pub(super) snapshots: &'a [SnapshotListEntry],
+    /// By index.
+    pub(super) changes: BTreeMap<u64, Vec<EnvironmentEvent>>,
+    /// The shortest time without confirmation that is told, in seconds.
+    pub(super) gap: f64,
+}
+
+impl Log<'_> {
+    pub(super) fn short(&self, screen: &Screen) -> String {
+        if self.snapshots.is_empty() {
+            return "No snapshot.\n".to_owned();
+        }
+        let rows = self.snapshots.iter().map(|snapshot| {
+            vec![
+                format!("#{}", snapshot.index),
+                screen.moment(snapshot.from),
+                end(snapshot, screen),
+                lasted(duration(snapshot, screen)),
+                self.summary(snapshot.index),
+            ]
+        });
+        let table = plain(&["SNAPSHOT", "FROM", "TO", "DURATION", "CHANGED"], rows);
+        let mut lines = table.lines();
+        let mut text = String::new();
+        if let Some(header) = lines.next() {
+            let _infallible = writeln!(text, "{}", screen.painted(Colour::Bold, header));
+        }
+        for (line, snapshot) in lines.zip(self.snapshots) {
+            // Newest first: what came after a snapshot stands above it.
+            if let Some(gap) = self.unconfirmed(snapshot, screen) {
+                let _infallible = writeln!(text, "          {gap}");
+            }
+            let _infallible = writeln!(text, "{line}");
+        }
+        text + &self.about_confirmation()
+    }
+
+    pub(super) fn long(&self, screen: &Screen) -> String {
+        if self.snapshots.is_empty() {
+            return "No snapshot.\n".to_owned();
+        }
+        let snapshots: Vec<_> = self
+            .snapshots
+            .iter()
+            .map(|snapshot| {
+                let name = format!("#{}", snapshot.index);
+                let mut text = format!(
+                    "{}  {} – {} ({})\n",
+                    screen.painted(Colour::Bold, &name),
+                    screen.moment(snapshot.from),
+                    end(snapshot, screen),
+                    lasted(duration(snapshot, screen)),
+                );
+                if let Some(gap) = self.unconfirmed(snapshot, screen) {
+                    let _infallible = writeln!(text, "  {gap}");
+                }
+                match self.changes.get(&snapshot.index) {
+                    Some(changes) => text.extend(changes.iter().map(|event| told(event, screen))),
+                    None => {
+                        text.push_str("  too many changes to list: ask for a shorter interval\n");
+                    }
+                }
+                text
+            })
+            .collect();
+        snapshots.join("\n") + &self.about_confirmation()
+    }
+
+    /// `+1 -1 ~2`.
+    fn summary(&self, index: u64) -> String {
+        let Some(changes) = self.changes.get(&index) else { return "?".to_owned() };
+        let mut counts: BTreeMap<_, u32> = BTreeMap::new();
+        for sign in changes.iter().filter_map(|event| sign(event).map(|(sign, _)| sign)) {
+            *counts.entry(sign).or_default() += 1;
+        }
+        let signs: Vec<_> = ['+', '-', '~']
+            .iter()
+            .filter_map(|sign| counts.get(sign).map(|count| format!("{sign}{count}")))
+            .collect();
+        signs.join(" ")
+    }
+
+    /// For how long nobody looked, before the next snapshot or now, where it was long and somebody
+    /// does look from time to time.
+    fn unconfirmed(&self, snapshot: &SnapshotListEntry, screen: &Screen) -> Option<String> {
+        let until = snapshot.from + duration(snapshot, screen);
+        let gap = until - snapshot.confirmed_until?;
+        let told = self.is_confirmed_at_times() && gap > self.gap;
+        told.then(|| {
+            let text = format!("(not confirmed for {})", lasted(gap));
+            screen.painted(Colour::Faint, &text)
+        })
+    }
+
+    /// A report found one of these snapshots unchanged.
+    fn is_confirmed_at_times(&self) -> bool {
+        self.snapshots
+            .iter()
+            .any(|snapshot| snapshot.confirmed_until.is_some_and(|until| until > snapshot.from))
+    }
+
+    /// What silence means here.
+    fn about_confirmation(&self) -> String {
+        let says = self.snapshots.iter().any(|snapshot| snapshot.confirmed_until.is_some());
+        if !says || self.is_confirmed_at_times() {
+            return String::new();
+        }
+        "\nNo report confirmed a snapshot here after it was recorded. Without the reporter's HEARTBEAT \
+         only\nchanges are reported, so that this says nothing of whether it looked.\n"
+            .to_owned()
+    }
+}
+
+fn end(snapshot: &SnapshotListEntry, screen: &Screen) -> String {
+    if snapshot.to > 0.0 { screen.moment(snapshot.to) } else { "now".to_owned() }
+}
+
+/// In seconds.
+fn duration(snapshot: &SnapshotListEntry, screen: &Screen) -> f64 {
+    let to = if snapshot.to > 0.0 { snapshot.to } else { screen.now.as_duration().as_secs_f64() };
+    (to - snapshot.from).max(0.0)
+}
+
+/// How a change is shown.
+fn sign(event: &EnvironmentEvent) -> Option<(char, Colour)> {
+    match event.change.as_str() {
+        "exited" => Some(('-', Colour::Red)),
+        "changed" => Some(('~', Colour::Yellow)),
+        change if change.starts_with("started") => Some(('+', Colour::Green)),
+        _ => None,
+    }
+}
+
+fn told(event: &EnvironmentEvent, screen: &Screen) -> String {
+    let name = visible(&event.artifact_name);
+    let first = match sign(event) {
+        Some((sign, colour)) => screen.painted(colour, &format!("{sign} {name}")),
+        None => format!("  {name}"),
+    };
+    format!(
+        "  {first}\n    SHA256: {}\n    {}\n",
+        fingerprint_or_unknown(Some(&event.sha256)),
+        visible(&event.description)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::screen::tests::berlin;
+
+    fn entry(index: u64, from: f64, to: f64, confirmed_until: Option<f64>) -> SnapshotListEntry {
+        SnapshotListEntry {
+            index,
+            from,
+            to,
+            compliant: false,
+            duration: to - from,
+            confirmed_until,
+        }
+    }
+
+    fn event(index: u64, name: &str, change: &str, description: &str) -> EnvironmentEvent {
+        serde_json::from_value(json!({
+            "environment_name": "aws-prod", "snapshot_index": index, "artifact_name": name,
+            "sha256": "ab".repeat(32), "description": description, "reported_at": 0.0,
+            "type": change,
+        }))
+        .unwrap()
+    }
+
+    const START: f64 = 1_661_161_162.48;
+
+    fn log(snapshots: &[SnapshotListEntry]) -> Log<'_> {
+        let changes = vec![
+            event(66, "runner:85d83c6", "exited", "1 instance stopped running (from 1 to 0)"),
+            event(66, "differ:1a2b170", "changed", "2 instances started running (from 1 to 3)"),
+            event(66, "shas:7c45272", "changed", "1 instance stopped running (from 2 to 1)"),
+        ];
+        let started = vec![event(65, "a\u{1b}[2J", "started-unknown", "from 0 to 1")];
+        let changes = BTreeMap::from([(66, changes), (65, started)]);
+        Log { snapshots, changes, gap: 7_200.0 }
+    }
+
+    #[test]
+    fn a_history_fits_a_hundred_columns_and_shows_where_nobody_looked() {
+        let later = START + 20_000.0;
+        let snapshots = [
+            entry(66, later, 0.0, Some(berlin().now.as_duration().as_secs_f64() - 60.0)),
+            entry(65, START, later, Some(START + 3_600.0)),
+            entry(64, START - 90.0, START, Some(START - 90.0)),
+        ];
+        assert_eq!(
+            log(&snapshots).short(&berlin()),
+            "\
+SNAPSHOT  FROM                            TO                              DURATION  CHANGED
+#66       Mon, 22 Aug 2022 17:12:42 CEST  now                             10 days   -1 ~2
+          (not confirmed for 4 hours)
+#65       Mon, 22 Aug 2022 11:39:22 CEST  Mon, 22 Aug 2022 17:12:42 CEST  5 hours   +1
+#64       Mon, 22 Aug 2022 11:37:52 CEST  Mon, 22 Aug 2022 11:39:22 CEST  1 minute  ?
+"
+        );
+    }
+
+    #[test]
+    fn without_a_heartbeat_silence_is_no_gap() {
+        let snapshots = [entry(66, START, 0.0, Some(START))];
+        let shown = log(&snapshots).short(&berlin());
+        assert!(!shown.contains("(not confirmed"), "{shown}");
+        assert!(shown.contains("says nothing of whether it looked"), "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+        // A server that does not tell is not spoken for.
+        let snapshots = [entry(66, START, 0.0, None)];
+        assert_eq!(log(&snapshots).short(&berlin()).lines().count(), 2);
+    }
+
+    #[test]
+    fn each_change_is_told_at_length() {
+        let snapshots = [entry(66, START + 60.0, 0.0, None), entry(65, START, START + 60.0, None)];
+        let fingerprint = "ab".repeat(32);
+        assert_eq!(
+            log(&snapshots).long(&berlin()),
+            format!(
+                "\
+#66  Mon, 22 Aug 2022 11:40:22 CEST – now (11 days)
+  - runner:85d83c6
+    SHA256: {fingerprint}
+    1 instance stopped running (from 1 to 0)
+  ~ differ:1a2b170
+    SHA256: {fingerprint}
+    2 instances started running (from 1 to 3)
+  ~ shas:7c45272
+    SHA256: {fingerprint}
+    1 instance stopped running (from 2 to 1)
+
+#65  Mon, 22 Aug 2022 11:39:22 CEST – Mon, 22 Aug 2022 11:40:22 CEST (1 minute)
+  + a\u{fffd}[2J
+    SHA256: {fingerprint}
+    from 0 to 1
+"
+            )
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! `envsnap env`: what ran in an environment, and when.
+
+mod diff;
+mod get;
+mod inspect;
+mod log;
+mod ls;
+mod watch;
+
+use clap::Subcommand;
+
+use super::Found;
+use super::asking::Asking;
+pub(super) use diff::{blocks as diff_blocks, heading as diff_heading};
+pub(super) use get::table as snapshot_table;
+
+/// Ask what runs or ran in an environment
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    asking: Asking,
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Debug, Subcommand)]
+enum Question {
+    Ls(ls::Arguments),
+    Get(get::Arguments),
+    Diff(diff::Arguments),
+    Log(log::Arguments),
+    Inspect(inspect::Arguments),
+    Watch(watch::Arguments),
+}
+
+impl Arguments {
+    pub(super) fn watches(&self) -> bool {
+        matches!(self.question, Question::Watch(_))
+    }
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<Found> {
+    let Arguments { asking, question } = arguments;
+    match question {
+        Question::Ls(ls::Arguments {}) => ls::run(&asking).await?,
+        Question::Get(arguments) => get::run(&asking, &arguments).await?,
+        Question::Diff(arguments) => return diff::run(&asking, &arguments).await,
+        Question::Log(arguments) => log::run(&asking, &arguments).await?,
+        Question::Inspect(arguments) => inspect::run(&asking, &arguments).await?,
+        Question::Watch(arguments) => watch::run(&asking, &arguments).await?,
+    }
+    Ok(Found::Nothing)
+}

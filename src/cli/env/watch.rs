@@ -1,0 +1,188 @@
+//! `envsnap env watch`: what changes, as it changes.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use jiff::SignedDuration;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::diff::{self, blocks};
+use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
+use crate::api::{ApiError, Client, HistoryPart, ServerApi as _};
+use crate::cli::asking::Asking;
+use crate::cli::expression::environment_name;
+use crate::cli::screen::{Colour, Screen};
+use crate::cli::visible::{document_on_a_line, visible};
+use crate::cli::{Form, complain, print_to_reader};
+
+/// Of more snapshots at once, only the difference between the first and the last is told.
+const MOST_AT_ONCE: u64 = 20;
+
+/// Show what changes in an environment, as it changes
+///
+/// Asks for the latest snapshot from time to time, and prints how each new one differs from the one
+/// before: with -o json a document a line, as of env diff. A server that does not answer for a while
+/// is asked again. It ends on Ctrl-C.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  envsnap env watch aws-prod
+  envsnap env watch aws-prod -o json | jq -c '.snappish2.artifacts[].name'")]
+pub(super) struct Arguments {
+    /// The environment
+    #[arg(value_name = "NAME", value_parser = environment_name)]
+    name: String,
+    /// How long to wait between two questions
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = pause)]
+    interval: Duration,
+}
+
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause = text.parse::<SignedDuration>().ok().and_then(|it| Duration::try_from(it).ok());
+    let pause = pause.filter(|pause| *pause >= Duration::from_millis(100));
+    pause.ok_or_else(|| "it should be 100ms or longer, like 5s or 1m".to_owned())
+}
+
+pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
+    let asked = asking.connect().await?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = watch(&asked.client, asking, arguments) => ended,
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        _ = terminated.recv() => Ok(()),
+    }
+}
+
+/// Until nobody reads any more, or the server says what no waiting changes.
+async fn watch(client: &Client, asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { name, interval } = arguments;
+    let screen = asking.screen();
+    let mut known = latest(client, name).await?;
+    let shown_name = visible(name);
+    complain(&match known {
+        0 => format!("Watching {shown_name}, which has no snapshot yet.\n"),
+        known => format!("Watching {shown_name} from {shown_name}#{known} on.\n"),
+    });
+    let mut silent = false;
+    loop {
+        tokio::time::sleep(*interval).await;
+        match news(client, name, known).await {
+            Ok(news) => {
+                if silent {
+                    complain("The server answers again.\n");
+                    silent = false;
+                }
+                if news.latest < known {
+                    bail!(
+                        "the latest snapshot was {name}#{known} and is {name}#{} now: that is \
+                         another history",
+                        news.latest
+                    );
+                }
+                known = news.latest;
+                for text in news.texts(asking.output, &screen.refreshed()) {
+                    if !print_to_reader(&text)? {
+                        return Ok(());
+                    }
+                }
+            }
+            Err(error @ ApiError::Unavailable { .. }) => {
+                if !silent {
+                    complain(&format!("{error}. It is asked again.\n"));
+                    silent = true;
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The index of the latest snapshot, 0 before the first.
+async fn latest(client: &Client, name: &str) -> Result<u64, ApiError> {
+    let part = HistoryPart { per_page: 1, ..HistoryPart::default() };
+    match client.environment(name, None).snapshots(part).await {
+        Err(ApiError::NoSnapshotYet { .. }) => Ok(0),
+        answer => Ok(answer?.document.first().map_or(0, |snapshot| snapshot.index)),
+    }
+}
+
+/// What came since a snapshot.
+struct News {
+    latest: u64,
+    diffs: Vec<Change>,
+}
+
+struct Change {
+    heading: String,
+    /// When it was recorded, in seconds since the Unix epoch.
+    recorded_at: f64,
+    diff: EnvironmentDiff,
+    /// The server's JSON, or ours for the first snapshot, which it compares with nothing.
+    text: String,
+}
+
+/// What came since the snapshot with index `known`: all of it, or an error and nothing of it.
+async fn news(client: &Client, name: &str, known: u64) -> Result<News, ApiError> {
+    let latest = latest(client, name).await?;
+    let step = if latest.saturating_sub(known) > MOST_AT_ONCE { latest - known } else { 1 };
+    let mut diffs = Vec::new();
+    let mut from = known;
+    while from < latest {
+        diffs.push(change(client, name, from, from + step).await?);
+        from += step;
+    }
+    Ok(News { latest, diffs })
+}
+
+async fn change(client: &Client, name: &str, from: u64, to: u64) -> Result<Change, ApiError> {
+    let snapshot = client.environment(name, None).shown(&format!("#{to}")).await?.document;
+    let (before, after) = (format!("{name}#{from}"), format!("{name}#{to}"));
+    let (diff, text) = if from > 0 {
+        let answer = client.diff(&before, &after, None).await?;
+        (answer.document, answer.text)
+    } else {
+        let artifacts = snapshot.running().map(|artifact| DiffArtifact {
+            fingerprint: artifact.fingerprint.clone().unwrap_or_default(),
+            name: artifact.name.clone(),
+            most_recent_timestamp: artifact.creation_timestamp.last().copied().unwrap_or(0),
+            flow: artifact.flow_name.clone(),
+            commit_url: artifact.commit_url.clone(),
+            instance_count: Some(artifact.annotation.now),
+            s1_instance_count: None,
+            s2_instance_count: None,
+        });
+        let started = DiffItem { snapshot_id: Some(after.clone()), artifacts: artifacts.collect() };
+        let nothing = DiffItem { snapshot_id: Some(before.clone()), artifacts: Vec::new() };
+        let diff = EnvironmentDiff {
+            snappish1: nothing,
+            snappish2: started,
+            ..EnvironmentDiff::default()
+        };
+        let text = serde_json::to_string(&diff).map_err(|error| ApiError::Unavailable {
+            operation: format!("compare \"{before}\" with \"{after}\""),
+            reason: error.to_string(),
+            retry_after: None,
+            transient: false,
+        })?;
+        (diff, text)
+    };
+    let heading = diff::heading(&before, &after);
+    Ok(Change { heading, recorded_at: snapshot.timestamp, diff, text })
+}
+
+impl News {
+    fn texts(&self, form: Form, screen: &Screen) -> impl Iterator<Item = String> {
+        self.diffs.iter().map(move |change| {
+            if form == Form::Json {
+                return document_on_a_line(&change.text);
+            }
+            let heading = screen.painted(Colour::Bold, &change.heading);
+            let moment = screen.moment(change.recorded_at);
+            let blocks = if diff::is_empty(&change.diff) {
+                "The same runs in both.\n".to_owned()
+            } else {
+                blocks(&change.diff, screen)
+            };
+            format!("{moment}\n{heading}\n\n{blocks}\n")
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! What answers are shown on, and where and when they are read.
+
+use std::io::{self, IsTerminal as _};
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use terminal_size::{Width, terminal_size};
+
+use super::tables::counted;
+
+/// Where it is not known how wide it is.
+const USUAL_WIDTH: usize = 100;
+
+/// Whether to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Coloured {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    Red,
+    Green,
+    Yellow,
+    Bold,
+    Faint,
+}
+
+/// What answers are shown on, and where and when they are read.
+#[derive(Debug, Clone)]
+pub(super) struct Screen {
+    pub(super) now: Timestamp,
+    pub(super) zone: TimeZone,
+    /// In columns.
+    pub(super) width: usize,
+    pub(super) in_colour: bool,
+}
+
+impl Screen {
+    /// The terminal or the file that the process writes to, here and now.
+    pub(super) fn of_this_process(coloured: Coloured) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        Self {
+            now: Timestamp::now(),
+            // Where nothing says which one, or nothing that is known.
+            zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
+            width: match terminal_size() {
+                Some((Width(width), _)) if is_terminal => usize::from(width),
+                _ => USUAL_WIDTH,
+            },
+            in_colour: match coloured {
+                Coloured::Auto => is_terminal && !is_set("NO_COLOR"),
+                Coloured::Always => true,
+                Coloured::Never => false,
+            },
+        }
+    }
+
+    /// The same, now.
+    pub(super) fn refreshed(&self) -> Self {
+        Self { now: Timestamp::now(), ..self.clone() }
+    }
+
+    pub(super) fn painted(&self, colour: Colour, text: &str) -> String {
+        let code = match colour {
+            _ if !self.in_colour => return text.to_owned(),
+            Colour::Red => 31,
+            Colour::Green => 32,
+            Colour::Yellow => 33,
+            Colour::Bold => 1,
+            Colour::Faint => 2,
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    /// `Sat, 20 Aug 2022 22:32:43 CEST`, of seconds since the Unix epoch. 0 is no time.
+    pub(super) fn moment(&self, seconds: f64) -> String {
+        #[expect(clippy::cast_possible_truncation, reason = "what is too large is no time either")]
+        let whole = seconds.floor() as i64;
+        match Timestamp::from_second(whole) {
+            Ok(time) if whole != 0 => {
+                let zoned = time.to_zoned(self.zone.clone());
+                zoned.strftime("%a, %d %b %Y %H:%M:%S %Z").to_string()
+            }
+            _ => "N/A".to_owned(),
+        }
+    }
+
+    /// `Sat, 20 Aug 2022 22:32:43 CEST • 13 days ago`.
+    pub(super) fn moment_and_age(&self, seconds: f64) -> String {
+        let moment = self.moment(seconds);
+        if moment == "N/A" { moment } else { format!("{moment} • {}", self.age(seconds)) }
+    }
+
+    /// `13 days ago`.
+    pub(super) fn age(&self, seconds: f64) -> String {
+        let elapsed = self.now.as_duration().as_secs_f64() - seconds;
+        if elapsed < 1.0 { "just now".to_owned() } else { format!("{} ago", lasted(elapsed)) }
+    }
+}
+
+/// Seconds since the Unix epoch, as times with fractions are told.
+#[expect(clippy::cast_precision_loss, reason = "exact for the next two hundred million years")]
+pub(super) const fn whole(seconds: i64) -> f64 {
+    seconds as f64
+}
+
+/// `13 days`, the largest unit of so many seconds.
+pub(super) fn lasted(seconds: f64) -> String {
+    const UNITS: [(i64, &str); 4] =
+        [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    #[expect(clippy::cast_possible_truncation, reason = "whole seconds")]
+    let seconds = seconds as i64;
+    match UNITS.into_iter().find(|(unit, _)| seconds >= *unit) {
+        None => "0 seconds".to_owned(),
+        Some((unit, name)) => counted(usize::try_from(seconds / unit).unwrap_or(usize::MAX), name),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Of 100 columns in Berlin, eleven days after aws-prod#65.
+    pub(in crate::cli) fn berlin() -> Screen {
+        Screen {
+            now: "2022-09-02T12:00:00Z".parse().unwrap(),
+            zone: TimeZone::get("Europe/Berlin").unwrap(),
+            width: 100,
+            in_colour: false,
+        }
+    }
+
+    #[test]
+    fn a_time_is_told_where_the_reader_is() {
+        let at = 1_661_027_563.9;
+        assert_eq!(berlin().moment_and_age(at), "Sat, 20 Aug 2022 22:32:43 CEST • 12 days ago");
+        let utc = Screen { zone: TimeZone::UTC, ..berlin() };
+        assert_eq!(utc.moment(at), "Sat, 20 Aug 2022 20:32:43 UTC");
+        for no_time in [0.0, f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(utc.moment_and_age(no_time), "N/A");
+        }
+    }
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        let screen = berlin();
+        let now = screen.now.as_duration().as_secs_f64();
+        for (age, expected) in [
+            (-5.0, "just now"),
+            (0.0, "just now"),
+            (1.0, "1 second ago"),
+            (59.0, "59 seconds ago"),
+            (119.0, "1 minute ago"),
+            (7_200.0, "2 hours ago"),
+            (950_405.0, "11 days ago"),
+        ] {
+            assert_eq!(screen.age(now - age), expected);
+        }
+    }
+
+    #[test]
+    fn colours_are_for_a_screen_that_has_them() {
+        let coloured = Screen { in_colour: true, ..berlin() };
+        assert_eq!(coloured.painted(Colour::Red, "-"), "\x1b[31m-\x1b[0m");
+        assert_eq!(berlin().painted(Colour::Red, "-"), "-");
+    }
+}

@@ -1,0 +1,136 @@
+//! Texts from outside, on their way to a terminal.
+
+use std::fmt::Write as _;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Without the characters by which a text could command the terminal, or look like another text.
+pub(super) fn visible(text: &str) -> String {
+    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// A JSON document, which says the same without those characters: where one stands in a string, it
+/// is escaped, and between the values there is none but white space.
+pub(super) fn document(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len() + 1);
+    for c in json.trim_end().chars() {
+        if is_hidden(c) && !matches!(c, '\n' | '\r' | '\t') {
+            // All of them are in the plane that four digits can name.
+            let _infallible = write!(shown, "\\u{:04x}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown.push('\n');
+    shown
+}
+
+/// The same on one line: no line ends within a JSON string.
+pub(super) fn document_on_a_line(json: &str) -> String {
+    let mut line = document(&json.replace(['\n', '\r'], " "));
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
+}
+
+/// Control characters, what turns the direction of writing, and what has no width and no meaning
+/// in a name.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+        )
+}
+
+/// `text` in lines of at most `width` columns: broken behind a slash where there is one, else
+/// behind another mark of a name, else anywhere.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while rest.width() > width {
+        let at = break_of(rest, width);
+        if at == rest.len() {
+            break;
+        }
+        lines.push(rest[..at].to_owned());
+        rest = &rest[at..];
+    }
+    lines.push(rest.to_owned());
+    lines
+}
+
+/// Where the first line of `text` ends: after one character at least.
+fn break_of(text: &str, width: usize) -> usize {
+    let mut taken = 0;
+    let mut fits = text.len();
+    for (at, c) in text.char_indices() {
+        taken += c.width().unwrap_or(0);
+        if taken > width && at > 0 {
+            fits = at;
+            break;
+        }
+    }
+    let behind = |marks: &[char]| text[..fits].rfind(marks).map(|at| at + 1);
+    behind(&['/']).or_else(|| behind(&[':', '.', '-', '_', '@', ' '])).unwrap_or(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn no_text_commands_the_terminal() {
+        assert_eq!(
+            visible("a\x1b[31m\u{9b}2J\r\n\u{202e}b"),
+            "a\u{fffd}[31m\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}b"
+        );
+        assert_eq!(visible("größe/日本:1"), "größe/日本:1");
+    }
+
+    #[test]
+    fn a_document_says_the_same_without_them() {
+        let json = "{\n  \"name\": \"a\u{9b}2J\u{202e}b\"\n}\n\n";
+        let shown = document(json);
+        assert_eq!(shown, "{\n  \"name\": \"a\\u009b2J\\u202eb\"\n}\n");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&shown), read(json));
+        assert_eq!(document_on_a_line("[\n1,\r\n2]\n"), "[ 1,  2]\n");
+    }
+
+    #[test]
+    fn a_name_breaks_where_it_has_a_joint() {
+        let ecr = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990";
+        assert_eq!(
+            wrapped(ecr, 50),
+            ["274425519734.dkr.ecr.eu-central-1.amazonaws.com/", "runner:16d9990"]
+        );
+        assert_eq!(
+            wrapped(ecr, 36),
+            ["274425519734.dkr.ecr.eu-central-1.", "amazonaws.com/runner:16d9990"]
+        );
+        assert_eq!(wrapped("abcdef", 4), ["abcd", "ef"]);
+        assert_eq!(wrapped("日本語", 4), ["日本", "語"]);
+        assert_eq!(wrapped("日本", 1), ["日", "本"]);
+        assert_eq!(wrapped("", 4), [""]);
+    }
+
+    proptest! {
+        #[test]
+        fn wrapping_loses_nothing(text in "\\PC{0,300}", width in 1_usize..80) {
+            let lines = wrapped(&text, width);
+            prop_assert_eq!(lines.concat(), text);
+            for line in lines {
+                prop_assert!(line.width() <= width || line.chars().filter(|c| c.width() > Some(0)).count() <= 1);
+            }
+        }
+    }
+}

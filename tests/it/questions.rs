@@ -1,0 +1,295 @@
+//! The questions of the command line, put to a recorder, to its file, and to servers that misbehave.
+
+mod hostile;
+mod watching;
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::command_line::{envsnap, text};
+use crate::recorder::server::{Recorder, digest, task};
+
+/// How `envsnap` ended, and what it wrote.
+#[derive(Debug)]
+struct Answer {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+/// Asks in a process of its own, in UTC, while this one serves.
+async fn ask(arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
+    let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    let arguments = owned(arguments);
+    let (names, values): (Vec<_>, Vec<_>) = variables.iter().copied().unzip();
+    let (names, values) = (owned(&names), owned(&values));
+    let output = tokio::task::spawn_blocking(move || {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let mut variables: Vec<_> =
+            names.iter().zip(&values).map(|(name, value)| (&**name, &**value)).collect();
+        variables.push(("TZ", "UTC"));
+        envsnap(&arguments, &variables)
+    })
+    .await
+    .unwrap();
+    Answer { code: output.status.code(), out: text(&output.stdout), error: text(&output.stderr) }
+}
+
+/// Asks the server at `url` about organization `acme`.
+async fn ask_at(url: &str, arguments: &[&str]) -> Answer {
+    ask(arguments, &[("KOSLI_HOST", url), ("KOSLI_ORG", "acme")]).await
+}
+
+impl Answer {
+    /// What it wrote, which nothing went wrong with.
+    #[track_caller]
+    fn well(self) -> String {
+        assert_eq!((self.code, &*self.error), (Some(0), ""), "{self:?}");
+        self.out
+    }
+
+    /// Why it could not answer, where nothing was written that might be taken for an answer.
+    #[track_caller]
+    fn failed(self) -> String {
+        assert_eq!((self.code, &*self.out), (Some(2), ""), "{self:?}");
+        self.error
+    }
+}
+
+/// In `aws-prod`, a rollover from `runner:1` to `runner:2` in three snapshots, ten minutes each, and
+/// `runner:2` in `aws-beta` since the second, in one snapshot that was confirmed with the third.
+async fn roll_over(recorder: &Recorder) {
+    recorder.create("aws-prod", Some(true)).await;
+    recorder.create("aws-beta", Some(true)).await;
+    let old = task(1, "ecr/runner:1", &digest(1), 1_661_027_563);
+    let new = |id| task(id, "ecr/runner:2", &digest(2), 1_661_161_157);
+    for artifacts in [vec![old.clone()], vec![old, new(2), new(3)], vec![new(2), new(3), new(4)]] {
+        recorder.advance(600.0);
+        assert_eq!(recorder.report("aws-prod", &artifacts).await, 201);
+        if artifacts.len() == 3 {
+            recorder.report("aws-beta", &[new(9)]).await;
+        }
+    }
+}
+
+async fn recorded() -> Recorder {
+    let recorder = Recorder::start().await;
+    roll_over(&recorder).await;
+    recorder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_question_has_an_answer() {
+    let recorder = recorded().await;
+    for (question, lines) in [
+        ("env ls", &["NAME ", "aws-beta  ECS", "aws-prod  ECS"][..]),
+        (
+            "env get aws-prod#2",
+            &[
+                "aws-prod#2, recorded Mon, 22 Aug 2022 09:59:22 UTC • ",
+                "COMMIT  ARTIFACT",
+                "N/A     Name: ecr/runner:2",
+                "        SHA256: 02020202020202020202020202020202",
+                "N/A     Name: ecr/runner:1",
+            ],
+        ),
+        ("env get aws-prod@{now} -o wide", &["aws-prod#3", "N/A     Name: ecr/runner:2"]),
+        (
+            "env diff aws-prod#1 aws-prod",
+            &[
+                "From aws-prod#1 to aws-prod#3 (- exited, + started, ~ scaled)",
+                "- Name:   ecr/runner:1",
+                "  Started: Sat, 20 Aug 2022 20:32:43 UTC • ",
+                "+ Name:   ecr/runner:2",
+                "  Replicas: 3",
+            ],
+        ),
+        ("env diff aws-prod~1 aws-prod#3", &["- Name:   ecr/runner:1", "  Replicas: 2 -> 3"]),
+        ("env diff aws-prod aws-prod#-1", &["The same runs in aws-prod#3 and aws-prod#3."]),
+        (
+            "env log aws-prod",
+            &[
+                "SNAPSHOT  FROM ",
+                "#3        Mon, 22 Aug 2022 10:09:22 UTC  now ",
+                "#2        Mon, 22 Aug 2022 09:59:22 UTC  Mon, 22 Aug 2022 10:09:22 UTC  10 minutes  +1",
+                "#1        ",
+                "No report confirmed a snapshot here",
+            ],
+        ),
+        (
+            "env log aws-prod 2..3 --long",
+            &[
+                "#3  Mon",
+                "  - ecr/runner:1",
+                "    1 instance stopped running (from 1 to 0)",
+                "#2  Mon",
+            ],
+        ),
+        ("env inspect aws-prod", &["Name:          aws-prod", "Snapshots:     3"]),
+        (
+            "artifact where 02020",
+            &[
+                "Name:   ecr/runner:2",
+                "    aws-beta#1      Mon, 22 Aug 2022 09:59:22 UTC – still running, 1 replica",
+                "    aws-prod#2..#3  Mon, 22 Aug 2022 09:59:22 UTC – still running, 3 replicas",
+            ],
+        ),
+        (
+            "artifact where runner:1",
+            &["    aws-prod#1..#2  Mon, 22 Aug 2022 09:49:22 UTC – Mon, 22 Aug 2022 10:09:22 UTC"],
+        ),
+        ("artifact where nginx", &["nginx was not found in 2 environments of acme."]),
+    ] {
+        let shown = ask_at(&recorder.url, &question.split(' ').collect::<Vec<_>>()).await.well();
+        let mut rest = shown.lines();
+        for &line in lines {
+            assert!(
+                rest.any(|shown| shown.starts_with(line)),
+                "{question}: no {line:?} in {shown}"
+            );
+        }
+        assert!(!shown.contains('\x1b'), "no colours in a pipe: {shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_is_the_servers_own() {
+    let recorder = recorded().await;
+    for (question, path) in [
+        ("env ls", "/environments/acme"),
+        ("env get aws-prod#2", "/snapshots/acme/aws-prod/2"),
+        ("env inspect aws-prod", "/environments/acme/aws-prod"),
+        ("env log aws-prod", "/snapshots/acme/aws-prod"),
+        ("env log aws-prod --long", "/environments/acme/aws-prod/events"),
+        (
+            "env diff aws-prod#1 aws-prod#2",
+            "/env-diff/acme?snappish1=aws-prod%231&snappish2=aws-prod%232",
+        ),
+    ] {
+        let mut arguments: Vec<_> = question.split(' ').collect();
+        arguments.extend(["-o", "json"]);
+        let shown = ask_at(&recorder.url, &arguments).await.well();
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown, recorder.get(path).await.body, "{question}");
+    }
+    let found = ask_at(&recorder.url, &["artifact", "where", "runner", "-o", "json"]).await.well();
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let runs: Vec<_> = found["artifacts"][1]["runs"].as_array().unwrap().iter().collect();
+    assert_eq!(found["artifacts"][1]["fingerprint"], digest(2));
+    assert_eq!(
+        (&runs[1]["environment"], &runs[1]["first_snapshot"]),
+        (&"aws-prod".into(), &2.into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_is_the_exit_code_of_a_difference_that_was_looked_for() {
+    let recorder = recorded().await;
+    for (arguments, code) in [
+        (&["env", "diff", "aws-prod#1", "aws-prod#2", "--exit-code"][..], 1),
+        (&["env", "diff", "aws-prod#3", "aws-prod", "--exit-code"], 0),
+        (&["env", "diff", "aws-prod#1", "aws-prod#2"], 0),
+        (&["env", "diff", "aws-prod#1", "aws-prod#9", "--exit-code"], 2),
+        (&["artifact", "where", "nginx"], 0),
+    ] {
+        let answer = ask_at(&recorder.url, arguments).await;
+        assert_eq!(answer.code, Some(code), "{arguments:?} {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_answered_is_a_sentence_and_exit_code_2() {
+    let recorder = recorded().await;
+    for (question, expected) in [
+        ("env get nowhere", "'nowhere' does not exist for organization 'acme' (envsnap env ls"),
+        ("env get aws-prod#9", "There is no such snapshot: 404 Not Found: Org: 'acme'."),
+        ("env diff aws-prod#1 nowhere", "'nowhere' does not exist"),
+        ("env get #-1", "NAME@{2.hours.ago}"),
+        ("env get aws-prod@{never}", "NAME@{2.hours.ago}"),
+        ("env log aws-prod#1", "named alone"),
+        ("env log aws-prod 1-2", "60.."),
+        ("env watch aws-prod --interval 1ms", "100ms or longer"),
+        ("artifact where runner --since never", "a date like 2022-08-22"),
+        ("env ls --db x.db --host http://127.0.0.1:1", "cannot be used with"),
+        ("env ls --db no-such-file.db", "no-such-file.db"),
+        ("env ls --token-file no-such-file", "cannot read the token file no-such-file"),
+    ] {
+        let error = ask_at(&recorder.url, &question.split(' ').collect::<Vec<_>>()).await.failed();
+        assert!(error.contains(expected), "{question}: {error}");
+        assert!(error.lines().all(|line| line.chars().count() <= 200), "{question}: {error}");
+    }
+    let nobody = ask(&["env", "ls"], &[]).await.failed();
+    for expected in ["KOSLI_ORG is not set", "KOSLI_API_TOKEN", "--token-file"] {
+        assert!(nobody.contains(expected), "{nobody}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_asked_like_a_server_even_while_a_recorder_writes_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = Recorder::on(&file).await;
+    let db = file.to_str().unwrap();
+    let empty = ask(&["env", "ls", "--db", db], &[]).await.failed();
+    assert!(empty.contains("holds no environment yet"), "{empty}");
+
+    roll_over(&recorder).await;
+    for question in ["env get aws-prod#2", "env diff aws-prod#1 aws-prod", "env ls -o json"] {
+        let mut arguments: Vec<_> = question.split(' ').collect();
+        let served = ask_at(&recorder.url, &arguments).await.well();
+        arguments.extend(["--db", db]);
+        assert_eq!(ask(&arguments, &[]).await.well(), served, "{question}");
+    }
+    recorder.stop().await;
+    ask(&["env", "get", "aws-prod", "--db", db], &[]).await.well();
+
+    let other = ask(&["env", "ls", "--db", db, "--org", "other"], &[]).await.failed();
+    assert!(other.contains("holds no environment of organization \"other\""), "{other}");
+    assert!(!Path::new("no-such-file.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_comes_from_a_file_or_a_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let access = file("access", "s3cret org=acme read\n");
+    let access = envsnap::recorder::Access::from_token_file(Path::new(&access)).unwrap();
+    let store = envsnap::recorder::Store::in_memory().unwrap();
+    let recorder = Recorder::with(store, access).await;
+    let good = file("good", "s3cret\n");
+    let list = ["env", "ls", "--host", &recorder.url, "--org", "acme"];
+    let with_file = |path| [&list[..], &["--token-file", path]].concat();
+
+    assert_eq!(ask(&with_file(&good), &[]).await.well(), "acme has no environment yet.\n");
+    ask(&with_file(&good), &[("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "x"), ("KOSLI_OWNER", "y")])
+        .await
+        .well();
+    ask(&list, &[("KOSLI_API_TOKEN", "s3cret")]).await.well();
+    let refused = ask(&list, &[]).await.failed();
+    assert!(refused.contains("401") && refused.contains("Check the API token"), "{refused}");
+    let bad = ask(&with_file(&file("bad", "two words")), &[]).await.failed();
+    assert!(bad.contains("white space") && !bad.contains("two words"), "{bad}");
+}
+
+#[test]
+fn help_shows_examples_and_shells_get_their_completions() {
+    let help = text(&envsnap(&["help", "env", "get"], &[]).stdout);
+    for expected in ["NAME@{2023-10-02T12:00:00}", "envsnap env get aws-prod#65", "--db <FILE>"] {
+        assert!(help.contains(expected), "{help}");
+    }
+    for question in ["ls", "get", "diff", "log", "inspect", "watch"] {
+        let help = text(&envsnap(&["help", "env", question], &[]).stdout);
+        assert!(help.contains(&format!("  envsnap env {question}")), "{help}");
+        let widest = help.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(101), "{widest:?}: {help}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = text(&envsnap(&["completions", shell], &[]).stdout);
+        assert!(script.contains("inspect"), "{shell}");
+    }
+}

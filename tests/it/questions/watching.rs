@@ -1,0 +1,116 @@
+//! `envsnap env watch` beside a recorder that records, ends and comes back.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::recorder::server::{Recorder, digest, task};
+use crate::scripted::Scripted;
+
+struct Watch {
+    process: Child,
+    out: BufReader<ChildStdout>,
+    error: BufReader<ChildStderr>,
+}
+
+impl Watch {
+    fn start(url: &str, arguments: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+            .args(["env", "watch", "aws-prod", "--interval", "100ms"])
+            .args(arguments)
+            .env_clear()
+            .envs([("KOSLI_HOST", url), ("KOSLI_ORG", "acme"), ("TZ", "UTC")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(process.stdout.take().unwrap());
+        let error = BufReader::new(process.stderr.take().unwrap());
+        Self { process, out, error }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        tokio::task::block_in_place(|| self.out.read_line(&mut line)).unwrap();
+        line
+    }
+
+    fn error_line(&mut self) -> String {
+        let mut line = String::new();
+        tokio::task::block_in_place(|| self.error.read_line(&mut line)).unwrap();
+        line
+    }
+
+    /// Ends it as Ctrl-C does.
+    fn interrupt(mut self) -> Option<i32> {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        tokio::task::block_in_place(|| self.process.wait()).unwrap().code()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_new_snapshot_is_told_as_it_comes() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", None).await;
+    let mut watch = Watch::start(&recorder.url, &[]);
+    assert_eq!(watch.error_line(), "Watching aws-prod, which has no snapshot yet.\n");
+    recorder.report("aws-prod", &[task(1, "runner:1", &digest(1), 5)]).await;
+    let mut lines = vec![];
+    while lines.last().is_none_or(|line: &String| !line.starts_with("  Replicas")) {
+        lines.push(watch.line());
+    }
+    assert_eq!(lines[0], "Mon, 22 Aug 2022 09:39:22 UTC\n");
+    assert_eq!(lines[1], "From aws-prod#0 to aws-prod#1 (- exited, + started, ~ scaled)\n");
+    assert_eq!(lines[3], "+ Name:   runner:1\n");
+    assert_eq!(watch.interrupt(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_json_each_new_snapshot_is_a_line() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", None).await;
+    let mut watch = Watch::start(&recorder.url, &["-o", "json"]);
+    watch.error_line();
+    for byte in 1..=3_u8 {
+        let name = format!("runner:{byte}");
+        recorder.report("aws-prod", &[task(1, &name, &digest(byte), 5)]).await;
+        let diff: Value = serde_json::from_str(&watch.line()).unwrap();
+        assert_eq!(diff["snappish2"]["snapshot_id"], format!("aws-prod#{byte}"));
+        assert_eq!(diff["snappish2"]["artifacts"][0]["name"], name);
+    }
+    assert_eq!(watch.interrupt(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_fails_for_a_while_is_asked_again() {
+    let server = Scripted::start().await;
+    let latest = |index| json!([{"index": index, "from": 1.0, "to": 0.0}]);
+    let gone = json!({
+        "message": "Environment named 'aws-prod' does not exist for organization 'acme'",
+    });
+    server.then_json(200, &latest(1)).then(200, "half an answ").then(200, "half an answ");
+    server.then_json(200, &latest(1)).then_json(404, &gone);
+    let mut watch = Watch::start(&server.url, &[]);
+    assert_eq!(watch.error_line(), "Watching aws-prod from aws-prod#1 on.\n");
+    let silent = watch.error_line();
+    assert!(silent.contains("half an answ. It is asked again."), "{silent}");
+    assert_eq!(watch.error_line(), "The server answers again.\n", "told once");
+    let end = watch.error_line();
+    assert!(end.contains("'aws-prod' does not exist"), "what no waiting changes: {end}");
+    assert_eq!(watch.process.wait().unwrap().code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_history_is_not_taken_for_this_one() {
+    let server = Scripted::start().await;
+    let latest = |index| json!([{"index": index, "from": 1.0, "to": 0.0}]);
+    server.then_json(200, &latest(7)).then_json(200, &latest(3));
+    let mut watch = Watch::start(&server.url, &[]);
+    watch.error_line();
+    let end = watch.error_line();
+    assert!(end.contains("was aws-prod#7 and is aws-prod#3 now"), "{end}");
+    assert_eq!(watch.process.wait().unwrap().code(), Some(2));
+}
