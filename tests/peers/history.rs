@@ -19,14 +19,14 @@ fn task(id: u32, name: &str, digit: char) -> Value {
     })
 }
 
-struct History {
-    recorder: Recorder,
+pub(super) struct History {
+    pub(super) recorder: Recorder,
 }
 
 impl History {
     /// Environment `aws-prod` with three snapshots: of one `web`; of three of it and an `api`; of
     /// the `api` alone. `aws-beta` runs one `web`, and in `empty` nothing was recorded.
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let history = Self { recorder: Recorder::start().await };
         for name in ["aws-prod", "aws-beta", "empty"] {
             let body = json!({
@@ -62,7 +62,7 @@ impl History {
         Ended::of(&mut kosli).await
     }
 
-    async fn json(&self, words: &str) -> Value {
+    pub(super) async fn json(&self, words: &str) -> Value {
         let shown = self.kosli(&format!("{words} -o json")).await.well();
         serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{words}: {error}: {shown}"))
     }

@@ -13,6 +13,7 @@ mod fleet;
 mod history;
 mod incumbent;
 mod programs;
+mod questions;
 mod receiver;
 mod recorder;
 mod release;
