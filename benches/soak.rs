@@ -19,11 +19,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
 use axum::http::Response;
-use axum::middleware::{Next, from_fn};
-use envsnap::recorder::{Access, Store, router};
+use envsnap::recorder::{Access, Store, serve};
 use envsnap::standin::{Cluster, Fault, Operation, StandIn, Task, World};
 use futures_util::stream;
 use runtime_api::Function;
@@ -208,18 +207,40 @@ static SERVER_IS_WELL: AtomicBool = AtomicBool::new(false);
 /// A recorder behind something that goes wrong.
 async fn faulty_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let recorder = format!("http://{}", listener.local_addr().unwrap());
+    let store = Store::in_memory().unwrap();
+    tokio::spawn(serve(listener, store, Access::open(), std::future::pending()));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("http://{}", listener.local_addr().unwrap());
-    let server: Router =
-        router(Store::in_memory().unwrap(), Access::open()).layer(from_fn(go_wrong));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let server = Router::new().fallback(pass_on).with_state((client, recorder));
     tokio::spawn(async { axum::serve(listener, server).await.unwrap() });
     host
 }
 
-async fn go_wrong(request: Request, next: Next) -> Response<Body> {
+async fn pass_on(
+    State((client, recorder)): State<(reqwest::Client, String)>,
+    request: Request,
+) -> Response<Body> {
     let number = REQUESTS.fetch_add(1, Ordering::Relaxed);
+    let answer = async {
+        let (head, body) = request.into_parts();
+        let request = client
+            .request(head.method, format!("{recorder}{}", head.uri))
+            .headers(head.headers)
+            .body(to_bytes(body, usize::MAX).await.unwrap());
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        Response::builder().status(status).body(Body::from(answer.bytes().await.unwrap())).unwrap()
+    };
     if number % ONE_IN != ONE_IN - 1 || SERVER_IS_WELL.load(Ordering::Relaxed) {
-        return next.run(request).await;
+        return answer.await;
     }
+    go_wrong(number, answer).await
+}
+
+async fn go_wrong(number: usize, real: impl Future<Output = Response<Body>>) -> Response<Body> {
     let answer = |status: u16, body: Body| {
         // Longer than anyone waits.
         Response::builder().status(status).header("retry-after", "3600").body(body).unwrap()
@@ -232,7 +253,7 @@ async fn go_wrong(request: Request, next: Next) -> Response<Body> {
         // Not taken, and broken off.
         4 => answer(200, broken()),
         // Taken, and broken off.
-        _ => answer(next.run(request).await.status().as_u16(), broken()),
+        _ => answer(real.await.status().as_u16(), broken()),
     }
 }
 
