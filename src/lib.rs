@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 pub mod ecs;
 mod error_chain;
+mod excerpt;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 #[cfg(any(feature = "lambda", feature = "cli"))]

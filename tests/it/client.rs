@@ -131,6 +131,7 @@ async fn an_answer_that_is_no_document_of_the_api_is_an_error() {
         json!({"index": 1, "type": "ECS"}).to_string(),
         json!({"index": 1, "type": "ECS", "artifacts": [{"name": "a", "annotation": {}}]})
             .to_string(),
+        json!({"index": format!("t0k3n\n{}", "x".repeat(100_000))}).to_string(),
         "[".repeat(100_000),
     ];
     for body in cases {
@@ -139,7 +140,8 @@ async fn an_answer_that_is_no_document_of_the_api_is_an_error() {
         let client = client(&server.url);
         let error = client.environment("e", None).latest_snapshot().await.unwrap_err().to_string();
         assert!(error.contains("is not a document of its API"), "{error}");
-        assert!(error.len() < 900 && !error.contains(['\r', '\n', '\u{1b}']), "{error:?}");
+        assert!(error.len() < 1_300 && !error.contains(['\r', '\n', '\u{1b}']), "{error:?}");
+        assert!(!error.contains("t0k3n"), "{error}");
     }
 }
 
@@ -209,6 +211,10 @@ async fn what_the_reporter_does_not_need_of_a_snapshot_may_have_any_form() {
     assert_eq!((index, snapshot.artifacts().next().unwrap().replicas), (3, 2));
     let other = environment.latest_snapshot().await.unwrap();
     assert_eq!(other, Latest::OfAnotherType("K8S".to_owned()));
+    let strange = format!("t0k3n\n{}", "x".repeat(100_000));
+    server.then_json(200, &json!({"index": 3, "type": strange}));
+    let other = environment.latest_snapshot().await.unwrap();
+    assert_eq!(other, Latest::OfAnotherType(format!("[token] {}…", "x".repeat(492))));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::{ApiError, EnvironmentClient};
 use crate::api::wire::{ErrorBody, HEAD};
 use crate::error_chain::error_chain;
+use crate::excerpt::excerpt;
 use crate::token::without_token;
 
 /// Waits of 1, 2 and 4 seconds between the attempts at one request. Only where a connection broke,
@@ -36,9 +37,6 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// A snapshot of twelve thousand artifacts takes about half of it.
 const LARGEST_ANSWER: usize = 32 << 20;
 
-/// How much of a text from outside is shown in an error.
-const SHOWN: usize = 500;
-
 /// What a server says of an environment in which nothing was recorded: the only sign that is known,
 /// since its status is not.
 const NO_SNAPSHOTS: &str = "len(snapshots) == 0";
@@ -51,6 +49,13 @@ pub(super) struct Answer {
     pub(super) total: Option<u64>,
     pub(super) body: Vec<u8>,
     token: SecretString,
+}
+
+impl Answer {
+    /// What an error may show of a text in it.
+    pub(super) fn printable(&self, text: &str) -> String {
+        printable(text, &self.token)
+    }
 }
 
 impl EnvironmentClient<'_> {
@@ -298,9 +303,11 @@ pub(super) fn parse<T: DeserializeOwned>(operation: &str, answer: &Answer) -> Re
     serde_json::from_slice(&answer.body).map_err(|error| ApiError::Unavailable {
         operation: operation.to_owned(),
         reason: format!(
-            "it answered {} with what is not a document of its API ({error}): {}",
+            "it answered {} with what is not a document of its API ({}): {}",
             answer.status,
-            printable(&String::from_utf8_lossy(&answer.body), &answer.token)
+            // It repeats a value that it did not expect.
+            answer.printable(&error.to_string()),
+            answer.printable(&String::from_utf8_lossy(&answer.body))
         ),
         retry_after: None,
         transient: false,
@@ -324,12 +331,7 @@ fn message(body: &[u8]) -> String {
 
 /// The beginning of a text from outside, on one line, and without the token, should it repeat that.
 fn printable(text: &str, token: &SecretString) -> String {
-    let text = without_token(text, token);
-    let mut shown: String =
-        text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
+    let shown = excerpt(&without_token(text, token));
     if shown.trim().is_empty() { "an empty answer".to_owned() } else { shown }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn latest(operation: &str, answer: &Answer) -> Result<Latest, ApiErro
     // The type comes first: a snapshot of another type has other artifacts.
     let Head { index, environment_type } = parse(operation, answer)?;
     if environment_type != ECS {
-        return Ok(Latest::OfAnotherType(environment_type));
+        return Ok(Latest::OfAnotherType(answer.printable(&environment_type)));
     }
     let Content { artifacts } = parse(operation, answer)?;
     let snapshot = artifacts

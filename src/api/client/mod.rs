@@ -45,7 +45,7 @@ pub struct Client {
 pub enum Latest {
     /// Nothing was ever recorded in it.
     NoSnapshotYet,
-    /// One of this type, which is not ECS.
+    /// One of this type, which is not ECS. Fit to be shown: long ones are cut.
     OfAnotherType(String),
     /// This one.
     Snapshot {
