@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::ecs::ClusterRef;
+use crate::excerpt::excerpt;
 
 const TASK_STATE_CHANGE: &str = "ECS Task State Change";
 
@@ -57,10 +58,11 @@ pub struct Trigger {
 /// The event has none of the forms that are understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0}. An event is one of: an EventBridge scheduled event (of a rule or of Scheduler), an \
+    "{}. An event is one of: an EventBridge scheduled event (of a rule or of Scheduler), an \
      \"ECS Task State Change\" event, an SQS batch of those, or \
      {{\"dry_run\": true, \"force\": true, \"explain\": true, \"environment\": \"NAME\"}}, where \
-     every field may be left out"
+     every field may be left out",
+    excerpt(.0)
 )]
 pub struct InvalidEvent(pub String);
 
@@ -271,8 +273,17 @@ mod tests {
     fn a_deep_or_broken_event_is_refused_and_does_no_harm() {
         let deep = "[".repeat(1 << 20);
         let deep_field = format!("{{\"force\": {}", "{\"a\":".repeat(1 << 18));
-        let long = json!({"source": "x".repeat(1 << 20)}).to_string();
-        for event in ["", "{", &deep, &deep_field, &long, "{\"force\": true} x", "\u{0}"] {
+        let long = "\u{1}x".repeat(1 << 19);
+        let record = json!({"eventSource": "aws:sqs", "body": json!(long).to_string()});
+        let long_texts = [
+            json!({"source": long, "detail-type": long}),
+            json!({&long: true}),
+            json!({"force": long}),
+            json!({"Records": [record]}),
+        ];
+        let long_texts: Vec<_> = long_texts.iter().map(Value::to_string).collect();
+        let broken = ["", "{", &deep, &deep_field, "{\"force\": true} x", "\u{0}"];
+        for event in broken.into_iter().chain(long_texts.iter().map(String::as_str)) {
             let error = Trigger::parse(event).unwrap_err().to_string();
             assert!(error.len() < 1_000, "{error}");
         }
