@@ -22,6 +22,8 @@ pub use reading::{Reader, Reading};
 pub use scope::{ClusterRef, Filter, NotACluster, Scope, Selection};
 pub use source::{Role, Source};
 
+use crate::excerpt::excerpt;
+
 /// Tasks that one DescribeTasks call may name, and clusters that one DescribeClusters call may.
 pub const DESCRIBE_BATCH: usize = 100;
 
@@ -162,22 +164,26 @@ impl Task {
     }
 }
 
-/// What one call of the ECS API can come to.
+/// What one call of the ECS API can come to. Of what AWS said, the beginning is shown.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
     /// The cluster does not exist, or no longer.
     #[error("the cluster does not exist")]
     ClusterNotFound,
     /// The caller may not do this. Holds what AWS said.
-    #[error("{0}. Allow it in the role or user that reads ECS")]
+    #[error("{}. Allow it in the role or user that reads ECS", excerpt(.0))]
     AccessDenied(String),
     /// Nobody knows who the caller is. Holds why.
-    #[error("{0}. Check the AWS credentials: AWS_PROFILE, and `aws sso login` where it uses SSO")]
+    #[error(
+        "{}. Check the AWS credentials: AWS_PROFILE, and `aws sso login` where it uses SSO",
+        excerpt(.0)
+    )]
     BadCredentials(String),
     /// The role that is to read ECS could not be taken on.
     #[error(
         "role {role} cannot be assumed: {reason}. The function's role needs sts:AssumeRole on it, \
-         and it has to trust the function's role, with the external ID that is configured"
+         and it has to trust the function's role, with the external ID that is configured",
+        reason = excerpt(.reason)
     )]
     RoleNotAssumed {
         /// Its ARN.
@@ -186,22 +192,22 @@ pub enum CallError {
         reason: String,
     },
     /// Too many calls. Holds what AWS said.
-    #[error("{0}. Other readers of ECS in this account share its quota: ask less often")]
+    #[error("{}. Other readers of ECS in this account share its quota: ask less often", excerpt(.0))]
     Throttled(String),
     /// The connection could not be had, or broke. Holds how.
-    #[error("{0}")]
+    #[error("{}", excerpt(.0))]
     Disconnected(String),
     /// No answer, or one that names a fault of the service.
-    #[error("{0}")]
+    #[error("{}", excerpt(.0))]
     Unavailable(String),
     /// The deadline came before the answer.
     #[error("it did not answer before the time was up")]
     OutOfTime,
     /// ECS will not answer this, however often it is asked. Holds what it said.
-    #[error("{0}")]
+    #[error("{}", excerpt(.0))]
     Refused(String),
     /// An answer that makes no sense.
-    #[error("the answer makes no sense: {0}")]
+    #[error("the answer makes no sense: {}", excerpt(.0))]
     Malformed(String),
 }
 
@@ -269,5 +275,29 @@ impl Progress {
 
     fn count(counter: &AtomicU32, by: usize) {
         counter.fetch_add(u32::try_from(by).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_of_a_long_answer_is_repeated() {
+        let long = "x\n".repeat(1 << 19);
+        for error in [
+            CallError::AccessDenied(long.clone()),
+            CallError::BadCredentials(long.clone()),
+            CallError::RoleNotAssumed { role: "arn".to_owned(), reason: long.clone() },
+            CallError::Throttled(long.clone()),
+            CallError::Disconnected(long.clone()),
+            CallError::Unavailable(long.clone()),
+            CallError::Refused(long.clone()),
+            CallError::Malformed(long),
+        ] {
+            let told = error.to_string();
+            assert!(told.contains("x x x"), "{told}");
+            assert!(told.len() < 900 && !told.contains('\n'), "{told}");
+        }
     }
 }
