@@ -260,6 +260,14 @@ async fn an_environment_that_was_seen_is_never_made_again() {
 }
 
 #[tokio::test]
+async fn the_highest_index_that_a_server_can_tell_does_no_harm() {
+    let (_ecs, server, reporter) = with_scripted_server(&[]).await;
+    server.then_json(200, &snapshot(u64::MAX, 1)).then(201, "\"OK\"");
+    let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
+    assert_eq!((outcome.outcome, outcome.created), (Verdict::Posted, true));
+}
+
+#[tokio::test]
 async fn a_latest_snapshot_of_another_type_is_never_reported_over() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     server.then_json(200, &json!({"index": 4, "type": "K8S", "artifacts": []}));
