@@ -133,7 +133,11 @@ fn how_to_ask(ecs: &str, host: &str) -> String {
     let (org, environment) = (timeline::ORG, timeline::ENVIRONMENT);
     format!(
         "
-Both servers run until Ctrl-C. Ask them from another terminal:
+Both servers run until Ctrl-C. Look at the page in a browser:
+
+  {host}/{org}/environments/{environment}
+
+Or ask from another terminal:
 
   export KOSLI_HOST={host} KOSLI_API_TOKEN=demo
   export KOSLI_ORG={org} KOSLI_ENVIRONMENT={environment}

@@ -35,7 +35,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     // Before it says that it is there: whoever reads that may end it.
     let mut terminated = signal(SignalKind::terminate())?;
-    complain(&format!("Recording in {} on http://{address}\n", db.display()));
+    let db = db.display();
+    complain(&format!("Recording in {db}; the page and the API are on http://{address}\n"));
     if token_file.is_none() {
         complain("Without a token file it serves loopback only, and accepts any token or none.\n");
     }

@@ -55,7 +55,10 @@ pub(super) fn quote(text: &str) -> String {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(self.body)).into_response()
+        let mut response = (self.status, Json(&self.body)).into_response();
+        // For who tells the same in another form.
+        response.extensions_mut().insert(self.body);
+        response
     }
 }
 
@@ -85,7 +88,7 @@ impl From<StoreError> for Refusal {
     }
 }
 
-pub(super) async fn not_found() -> Refusal {
+pub(super) fn not_found() -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "There is nothing here")
 }
 

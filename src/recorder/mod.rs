@@ -3,7 +3,7 @@
 //!
 //! A request goes one way: `access` lets it in, `request` reads its body, `routes` asks the
 //! `store`, which decides with `record` what a report changes, and `document` writes what is
-//! stored in the API's form.
+//! stored in the API's form; or `page` shows it to a person.
 
 mod access;
 mod answer;
@@ -12,6 +12,7 @@ mod clock;
 mod document;
 mod expression;
 mod metrics;
+mod page;
 mod record;
 mod request;
 mod request_log;
@@ -22,7 +23,9 @@ mod store;
 use std::io;
 
 use axum::Router;
+use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
 
 pub use access::{Access, AccessError};
@@ -37,17 +40,28 @@ pub use store::{
 
 use metrics::Metrics;
 
-/// The server's API over `store`, for whom `access` lets in, and what its operator asks:
-/// `GET /ready` and `GET /metrics`.
+/// The server's API and its page over `store`, for whom `access` lets in, and what its operator
+/// asks: `GET /ready` and `GET /metrics`.
 fn router(store: Store, access: Access) -> Result<Router, MetricsError> {
     let metrics = Metrics::new()?;
+    let pages = page::pages(access.clone()).with_state(store.clone());
     Ok(routes::api(access.clone())
         .with_state(store.clone())
         .merge(routes::operations(access).with_state((store, metrics.clone())))
-        .fallback(answer::not_found)
         .layer(map_response(answer::in_json))
+        .merge(pages)
+        .fallback(nowhere)
         .layer(from_fn(serving::in_time))
         .layer(from_fn_with_state(metrics, request_log::written_down)))
+}
+
+/// What is not there is told to a program in the API's form, and to a person on a page.
+async fn nowhere(address: Uri) -> Response {
+    if address.path().starts_with("/api") {
+        answer::not_found().into_response()
+    } else {
+        page::not_found().await
+    }
 }
 
 /// Answers requests until `shutdown` is over and every request that had begun is answered, or had

@@ -11,6 +11,7 @@ mod history;
 mod hostile;
 mod naming;
 mod operations;
+mod page;
 mod questions;
 mod reports;
 mod schema;

@@ -1,5 +1,5 @@
 //! What the program promises, beside programs that were written elsewhere: an AWS emulator, Lambda's
-//! own runtime emulator, the server's own client, and the tools that judge a template.
+//! own runtime emulator, the server's own client, a browser, and the tools that judge a template.
 //!
 //! `tests/peers/setup` installs them.
 #![cfg(feature = "cli")]
@@ -12,6 +12,7 @@ mod emulator;
 mod fleet;
 mod history;
 mod incumbent;
+mod page;
 mod programs;
 mod questions;
 mod receiver;

@@ -18,7 +18,7 @@ const CHALLENGES: [&str; 2] =
     ["Bearer realm=\"envsnap\"", "Basic realm=\"envsnap\", charset=\"UTF-8\""];
 
 /// The token of a request: itself, or the password that a browser sends.
-fn token(headers: &HeaderMap) -> Option<SecretString> {
+pub(super) fn token(headers: &HeaderMap) -> Option<SecretString> {
     let (scheme, credentials) =
         headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let credentials = credentials.trim();
@@ -46,19 +46,21 @@ pub(in crate::recorder) async fn guard(
     let token = token.as_ref().map(ExposeSecret::expose_secret);
     match access.check(token, org.unwrap_or_default(), writes) {
         Ok(()) => next.run(request).await,
-        Err(status) => {
-            discard(request.into_body().into_data_stream()).await;
-            let message = "You don't have permission to access this resource";
-            let mut refusal = Refusal::new(status, message).into_response();
-            if status == StatusCode::UNAUTHORIZED {
-                for challenge in CHALLENGES {
-                    let challenge = HeaderValue::from_static(challenge);
-                    refusal.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
-                }
-            }
-            refusal
+        Err(status) => refuse(request, status).await,
+    }
+}
+
+pub(super) async fn refuse(request: Request, status: StatusCode) -> Response {
+    discard(request.into_body().into_data_stream()).await;
+    let message = "You don't have permission to access this resource";
+    let mut refusal = Refusal::new(status, message).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        for challenge in CHALLENGES {
+            let challenge = HeaderValue::from_static(challenge);
+            refusal.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
         }
     }
+    refusal
 }
 
 #[cfg(test)]

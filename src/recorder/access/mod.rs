@@ -1,6 +1,7 @@
 //! Who may read and report what.
 
 mod guard;
+mod readable;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 pub(super) use guard::guard;
+pub(super) use readable::{Readable, guard_any};
 
 /// The tokens that open the API.
 #[derive(Clone)]
@@ -171,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    fn token_file(content: &str) -> Result<Access, AccessError> {
+    pub(super) fn token_file(content: &str) -> Result<Access, AccessError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(content.as_bytes()).unwrap();
         Access::from_token_file(file.path())

@@ -36,7 +36,11 @@ fn snappish(parameters: &mut Parameters, name: &str) -> Option<Snappish> {
     parameters.parsed(name)
 }
 
-fn found(org: &str, wanted: &Snappish, found: Found) -> Result<StoredSnapshot, Refusal> {
+pub(in crate::recorder) fn found(
+    org: &str,
+    wanted: &Snappish,
+    found: Found,
+) -> Result<StoredSnapshot, Refusal> {
     match found {
         Found::Snapshot(snapshot) => Ok(snapshot),
         Found::NoEnvironment => Err(Refusal::no_environment(org, &wanted.environment)),

@@ -15,6 +15,9 @@ use super::access::{Access, guard};
 use super::metrics::Metrics;
 use super::store::Store;
 
+pub(super) use comparison::found;
+pub(super) use snapshots::no_snapshot;
+
 /// Every call of the API, each behind `access`.
 pub(super) fn api(access: Access) -> Router<Store> {
     let calls = Router::new()

@@ -50,7 +50,12 @@ pub(super) async fn show(
 }
 
 /// The refusal where `wanted` comes to an index that none of the `count` snapshots has.
-pub(super) fn no_snapshot(org: &str, wanted: &Snappish, index: i64, count: u32) -> Refusal {
+pub(in crate::recorder) fn no_snapshot(
+    org: &str,
+    wanted: &Snappish,
+    index: i64,
+    count: u32,
+) -> Refusal {
     let message = format!(
         "Org: '{org}'. Snapshot '{wanted}' resolves to '{}#{index}'. len(snapshots) == {count}. \
          Indexes are 1-based",

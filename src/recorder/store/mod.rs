@@ -13,12 +13,14 @@ mod listing;
 mod lock;
 mod naming;
 mod organizations;
+mod overview;
 mod page;
 mod readers;
 mod recorded;
 mod reports;
 mod schema;
 mod snapshots;
+mod stretch;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -38,10 +40,12 @@ pub(super) use history::{History, Lasted};
 pub(super) use listing::{Listing, Sort};
 use lock::Lock;
 pub(super) use naming::NameChange;
+pub(super) use overview::{Overview, Overviewed};
 pub(super) use page::Page;
 use readers::Readers;
 pub use reports::Reported;
 pub(super) use snapshots::{Found, StoredSnapshot};
+pub(super) use stretch::{Stretch, Taken};
 pub use verify::{NotVerified, Renamed, Verified, verify};
 
 /// How long a call waits for another process that writes to the same file.

@@ -207,7 +207,7 @@ async fn what_is_not_there_and_not_allowed_is_said_in_json() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     let cases = [
-        (Method::GET, "/", 404),
+        (Method::GET, "/api", 404),
         (Method::GET, "/api/v2", 404),
         (Method::GET, "/api/v2/flows/acme", 404),
         (Method::PUT, "/api/v2/environments/acme/aws-prod/unarchive", 404),

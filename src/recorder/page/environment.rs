@@ -1,0 +1,214 @@
+//! One environment, through time.
+
+use axum::extract::{Path, State};
+use axum::response::Html;
+use maud::{Markup, html};
+
+use super::artifact::{counted, shortened};
+use super::comparison;
+use super::frame::{Beside, Frame};
+use super::history;
+use super::timeline::{Lane, Measure, Picture, Scale, lanes, legend};
+use super::view::{SIZES, View};
+use super::when::{ago, time};
+use crate::api::wire::Environment;
+use crate::recorder::answer::Refusal;
+use crate::recorder::request::Parameters;
+use crate::recorder::store::{Store, Stretch};
+
+/// Lanes in one picture.
+const MOST_LANES: usize = 100;
+
+/// The address of an environment's page.
+pub(super) fn address(org: &str, environment: &str) -> String {
+    format!("/{org}/environments/{environment}")
+}
+
+/// `GET /{org}/environments/{environment}`
+pub(super) async fn show(
+    State(store): State<Store>,
+    Path((org, name)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<Html<String>, Refusal> {
+    let view = View::of(&mut parameters);
+    parameters.check()?;
+    let refusal = || Refusal::no_environment(&org, &name);
+    let environment = store.environment(&org, &name).await?.ok_or_else(refusal)?;
+    let stretch = store.stretch(&org, &name, view.upto, view.size).await?.ok_or_else(refusal)?;
+    let address = address(&org, &name);
+    let main = html! {
+        h1 { (name) }
+        (facts(&environment, &stretch))
+        @if let (Some(first), Some(last)) = (stretch.snapshots.first(), stretch.snapshots.last()) {
+            (pictured(&name, &address, &stretch, view))
+            section aria-labelledby="snapshots" {
+                h2 id="snapshots" { "Snapshots" }
+                p.quiet {
+                    "#" (first.index) " to #" (last.index) " of "
+                    (counted(stretch.count.into(), "snapshot")) ", the latest first."
+                }
+                (history::table(&address, &stretch))
+                (turns(&stretch, view))
+            }
+            section aria-labelledby="compare" {
+                h2 id="compare" { "Compare two snapshots" }
+                @let before = last.index.saturating_sub(1).max(1);
+                @let (from, to) = (format!("{name}#{before}"), format!("{name}#{}", last.index));
+                (comparison::form(&org, &from, &to))
+            }
+        } @else {
+            p.empty {
+                "Nothing was reported yet. The first report makes snapshot #1."
+            }
+        }
+    };
+    let frame = Frame {
+        title: &name,
+        above: &[(&org, format!("/{org}/environments"))],
+        beside: Beside::default(),
+    };
+    Ok(frame.around(&main))
+}
+
+fn facts(environment: &Environment, stretch: &Stretch) -> Markup {
+    let Environment { environment_type, description, last_changed_at, last_reported_at, .. } =
+        environment;
+    html! {
+        @if !description.is_empty() { p.lead { bdi { (shortened(description, 500)) } } }
+        dl.facts {
+            div { dt { "Type" } dd { (environment_type) } }
+            div { dt { "Snapshots" } dd { (stretch.count) } }
+            @for (what, at) in
+                [("Last changed", last_changed_at), ("Last reported", last_reported_at)]
+            {
+                div {
+                    dt { (what) }
+                    dd {
+                        @if let Some(at) = at {
+                            (ago(*at, stretch.now)) span.beneath { (time(*at)) }
+                        } @else { "never" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn pictured(name: &str, address: &str, stretch: &Stretch, view: View) -> Markup {
+    let scale = Scale::of(stretch, view.measure);
+    let lanes = lanes(&stretch.snapshots);
+    let pages: Vec<&[Lane]> = lanes.chunks(MOST_LANES).collect();
+    let last = u32::try_from(pages.len()).unwrap_or(u32::MAX);
+    let view = View { page: view.page.min(last).max(1), ..view };
+    let before = (view.page - 1) as usize;
+    let shown = pages.get(before).copied().unwrap_or_default();
+    let picture = Picture { environment: name, address, stretch, scale: &scale, lanes: shown };
+    html! {
+        section aria-labelledby="history" {
+            h2 id="history" { "Timeline" }
+            (controls(stretch, view))
+            @if shown.is_empty() {
+                p.empty { "Nothing ran in this time." }
+            }
+            a.skip href="#snapshots" { "Skip the picture" }
+            (picture.draw())
+            @if pages.len() > 1 {
+                nav.pager aria-label="Artifacts in the picture" {
+                    @if view.page > 1 {
+                        @let before = View { page: view.page - 1, ..view };
+                        a href=(before.address()) { "Artifacts before" }
+                    }
+                    @let first = before * MOST_LANES;
+                    span {
+                        "Artifacts " (first + 1) " to " (first + shown.len()) " of " (lanes.len())
+                    }
+                    @if view.page < last {
+                        @let after = View { page: view.page + 1, ..view };
+                        a href=(after.address()) { "Artifacts after" }
+                    }
+                }
+            }
+            (legend())
+            details {
+                summary { "How to read it" }
+                p {
+                    "Each artifact has a lane, and those of one repository stand together in the \
+                     order in which they started; an artifact that ran before the first column \
+                     begins at the left edge. Bars are thicker with more replicas. "
+                    @match view.measure {
+                        Measure::Shortened => {
+                            "Long times without a change are drawn shorter than they were, so \
+                             that short ones are seen."
+                        },
+                        Measure::True => {
+                            "Time is drawn in proportion, so that what followed quickly may not \
+                             be told apart."
+                        },
+                    }
+                }
+                p {
+                    "The line above the lanes lasts from each snapshot to the last report that \
+                     found it unchanged. Where it is interrupted, nobody said that nothing else \
+                     ran. That is no alarm: a reporter without heartbeats posts changes only."
+                }
+            }
+        }
+    }
+}
+
+/// Which part of the history is shown, to be chosen.
+fn controls(stretch: &Stretch, view: View) -> Markup {
+    html! {
+        form.controls method="get" {
+            label { "Snapshots "
+                select name="show" {
+                    @for (name, size) in SIZES {
+                        @let selected = (size == view.size).then_some("selected");
+                        option value=(name) selected=[selected] { (name) }
+                    }
+                }
+            }
+            label { "up to # "
+                input type="number" name="upto" min="1" max=(stretch.count) size="6"
+                    value=[view.upto] placeholder="latest";
+            }
+            label { "Time "
+                select name="scale" {
+                    @for (name, measure, said) in [
+                        ("shortened", Measure::Shortened, "long times shortened"),
+                        ("true", Measure::True, "in proportion"),
+                    ] {
+                        @let selected = (measure == view.measure).then_some("selected");
+                        option value=(name) selected=[selected] { (said) }
+                    }
+                }
+            }
+            button { "Show" }
+            (turns(stretch, view))
+        }
+    }
+}
+
+/// The ways to earlier and later snapshots.
+fn turns(stretch: &Stretch, view: View) -> Markup {
+    let (first, last) = match (stretch.snapshots.first(), stretch.snapshots.last()) {
+        (Some(first), Some(last)) => (first.index, last.index),
+        _ => (1, 0),
+    };
+    let to = |upto| View { upto, page: 1, ..view }.address();
+    let later = last.saturating_add(view.size);
+    html! {
+        @if first > 1 || last < stretch.count {
+            nav.turns aria-label="Earlier and later snapshots" {
+                @if first > 1 {
+                    a href=(to(Some(view.size.min(stretch.count)))) { "First" }
+                    a href=(to(Some(first - 1))) { "Earlier" }
+                }
+                @if last < stretch.count {
+                    a href=(to((later < stretch.count).then_some(later))) { "Later" }
+                    a href=(to(None)) { "Latest" }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Where a time stands in the picture.
+
+use crate::recorder::store::Stretch;
+
+/// The width of the whole picture, in its own units.
+pub(super) const WIDTH: f64 = 10_000.0;
+
+/// How long a stretch of time is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::recorder::page) enum Measure {
+    /// The longer, the wider, but much less than in proportion: a rollover of two minutes is seen
+    /// beside a week without a change.
+    #[default]
+    Shortened,
+    /// In proportion.
+    True,
+}
+
+/// Where the columns of a picture stand, one a snapshot.
+#[derive(Debug)]
+pub(in crate::recorder::page) struct Scale {
+    /// When each column begins, and when the last one ends, in seconds since the Unix epoch; never
+    /// falling.
+    times: Vec<f64>,
+    /// Where, from 0 to [`WIDTH`]; never falling.
+    edges: Vec<f64>,
+}
+
+impl Scale {
+    pub(in crate::recorder::page) fn of(stretch: &Stretch, measure: Measure) -> Self {
+        let begins = stretch.snapshots.iter().map(|snapshot| snapshot.created_at);
+        let mut times: Vec<_> = begins.chain([stretch.end.unwrap_or(stretch.now)]).collect();
+        // A clock may have been set back.
+        for at in 1..times.len() {
+            times[at] = times[at].max(times[at - 1]);
+        }
+        let weights = times.windows(2).map(|pair| {
+            let lasted = pair[1] - pair[0];
+            match measure {
+                Measure::Shortened => 1.0 + (lasted / 60.0).ln_1p(),
+                Measure::True => lasted,
+            }
+        });
+        let mut edges = vec![0.0];
+        let mut sum = 0.0;
+        for weight in weights {
+            sum += weight;
+            edges.push(sum);
+        }
+        for edge in &mut edges {
+            *edge *= if sum > 0.0 { WIDTH / sum } else { 0.0 };
+        }
+        Self { times, edges }
+    }
+
+    /// Where a column begins; the end of the picture for none.
+    pub(super) fn edge(&self, column: Option<usize>) -> f64 {
+        column.and_then(|column| self.edges.get(column)).copied().unwrap_or(WIDTH)
+    }
+
+    /// Where `time` stands, in this column.
+    pub(super) fn within(&self, column: usize, time: f64) -> f64 {
+        let (left, right) = (self.edge(Some(column)), self.edge(Some(column + 1)));
+        let (Some(begin), Some(end)) = (self.times.get(column), self.times.get(column + 1)) else {
+            return right;
+        };
+        if end <= begin {
+            return left;
+        }
+        left + (right - left) * ((time - begin) / (end - begin)).clamp(0.0, 1.0)
+    }
+
+    /// From when to when, in seconds since the Unix epoch; `None` where there is no column.
+    pub(in crate::recorder::page) fn span(&self) -> Option<(f64, f64)> {
+        (self.times.len() > 1).then(|| (self.times[0], self.times[self.times.len() - 1]))
+    }
+
+    /// The columns whose beginnings stand at least `apart` from each other, from the left, and
+    /// from the end of the picture.
+    pub(super) fn labelled(&self, apart: f64) -> Vec<usize> {
+        let mut labelled = Vec::new();
+        let mut free = 0.0;
+        for (column, edge) in self.edges.iter().enumerate().take(self.edges.len() - 1) {
+            if *edge >= free && (column == 0 || *edge <= WIDTH - 2.0 * apart) {
+                labelled.push(column);
+                free = edge + apart;
+            }
+        }
+        labelled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::recorder::store::Taken;
+
+    fn stretch(times: &[f64], now: f64) -> Stretch {
+        let taken = |created_at: &f64| Taken {
+            index: 1,
+            created_at: *created_at,
+            confirmed_until: *created_at,
+            running: 0,
+            replicas: 0,
+            artifacts: Vec::new(),
+        };
+        Stretch { snapshots: times.iter().map(taken).collect(), end: None, count: 1, now }
+    }
+
+    #[test]
+    fn two_minutes_are_seen_beside_a_week() {
+        let week = 7.0 * 86_400.0;
+        let stretch = stretch(&[0.0, week, week + 120.0], 2.0 * week);
+        let shortened = Scale::of(&stretch, Measure::Shortened);
+        let [from, to] = [1, 2].map(|column| shortened.edge(Some(column)));
+        assert!(to - from > WIDTH / 20.0, "{from} {to}");
+        let proportional = Scale::of(&stretch, Measure::True);
+        let [from, to] = [1, 2].map(|column| proportional.edge(Some(column)));
+        assert!((from - WIDTH / 2.0).abs() < 1.0 && to - from < 2.0, "{from} {to}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_column_is_inside_the_picture_in_order(
+            times in proptest::collection::vec(-1e12..1e12_f64, 0..20), now in -1e12..1e12_f64,
+            is_true: bool, apart in 1.0..WIDTH,
+        ) {
+            let measure = if is_true { Measure::True } else { Measure::Shortened };
+            let scale = Scale::of(&stretch(&times, now), measure);
+            let mut before = 0.0;
+            for (column, time) in times.iter().enumerate() {
+                let edge = scale.edge(Some(column));
+                let within = scale.within(column, time + 1.0);
+                prop_assert!(before <= edge && edge <= within, "{before} {edge} {within}");
+                prop_assert!(within <= scale.edge(Some(column + 1)) + 1e-6);
+                before = edge;
+            }
+            prop_assert!(before <= WIDTH + 1e-6);
+            let labelled = scale.labelled(apart);
+            for pair in labelled.windows(2) {
+                prop_assert!(scale.edge(Some(pair[1])) - scale.edge(Some(pair[0])) >= apart);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+use std::io::Write as _;
+
+use envsnap::recorder::{Access, Store};
+use serde_json::json;
+
+use super::*;
+
+#[tokio::test]
+async fn a_token_as_password_shows_its_organizations_and_no_other() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write!(
+        file,
+        "acme0 org=acme read\nboth0 org=acme read\nboth0 org=other write\nall0 org=* write\n"
+    )
+    .unwrap();
+    let access = Access::from_token_file(file.path()).unwrap();
+    let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
+    for org in ["acme", "other", "third"] {
+        let body = json!({"name": format!("of-{org}"), "type": "ECS", "description": ""});
+        let path = format!("/api/v2/environments/{org}");
+        let answer = recorder.send(Method::PUT, &path, Some("all0"), body.to_string()).await;
+        assert_eq!(answer.status, StatusCode::CREATED);
+    }
+    for (password, seen) in [
+        ("acme0", &["acme"][..]),
+        ("both0", &["acme", "other"]),
+        ("all0", &["acme", "other", "third"]),
+    ] {
+        let words = send(&recorder, Method::GET, "/", Some(password)).await.words();
+        for org in ["acme", "other", "third"] {
+            let expected = seen.contains(&org);
+            assert_eq!(words.contains(org), expected, "{password} {org}: {words}");
+            for path in [format!("/{org}/environments"), format!("/{org}/environments/of-{org}")] {
+                let page = send(&recorder, Method::GET, &path, Some(password)).await;
+                let status = if expected { 200 } else { 403 };
+                assert_eq!(page.status.as_u16(), status, "{password} {path}");
+                assert!(expected || !page.words().contains("of-"), "{password} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_browser_without_a_token_is_asked_for_one() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "acme0 org=acme read").unwrap();
+    let access = Access::from_token_file(file.path()).unwrap();
+    let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
+    for path in [
+        "/",
+        "/acme/environments",
+        "/acme/environments/env",
+        "/acme/environments/env/snapshots/1",
+        "/acme/compare?from=env&to=env",
+    ] {
+        for password in [None, Some(""), Some("wrong")] {
+            let page = send(&recorder, Method::GET, path, password).await;
+            assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{path}");
+            let challenges: Vec<_> = page.headers.get_all("www-authenticate").iter().collect();
+            assert!(challenges.iter().any(|it| it.to_str().unwrap().starts_with("Basic ")));
+            let words = page.words();
+            assert!(words.contains("a token of this recorder as the password"), "{words}");
+        }
+    }
+    // The page that says so has its style.
+    for path in ["/assets/page.css", "/assets/page.js", "/assets/icon.svg"] {
+        assert_eq!(get(&recorder, path).await.status, StatusCode::OK, "{path}");
+    }
+}

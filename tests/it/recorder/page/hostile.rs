@@ -1,0 +1,106 @@
+use serde_json::json;
+
+use super::*;
+
+const HOSTILE: [&str; 5] = [
+    "<script>alert(1)</script>\"'&",
+    "a</title></svg><script>x</script>:1",
+    "\"><img src=x onerror=alert(1)>",
+    "javascript:alert(1)",
+    "--><!--]]>&amp;",
+];
+
+#[tokio::test]
+async fn a_name_is_text_wherever_it_stands() {
+    let recorder = Recorder::start().await;
+    let body = json!({
+        "name": "env", "type": "ECS", "description": HOSTILE[0], "include_scaling": true,
+    });
+    recorder.put("/environments/acme", body.to_string()).await;
+    for (byte, name) in (1..).zip(HOSTILE) {
+        // Each starts as the one before exits.
+        let mut artifact = task(1, name, &digest(byte), 1);
+        artifact["cluster_name"] = json!(name);
+        artifact["service_name"] = json!(name);
+        assert_eq!(recorder.report("env", &[artifact]).await, 201);
+        recorder.advance(60.0);
+    }
+    let mut pages = vec!["/".to_owned(), "/acme/environments/env".to_owned()];
+    for index in 1..=5 {
+        pages.push(format!("/acme/environments/env/snapshots/{index}"));
+        pages.push(format!("/acme/compare?from=env%23{index}&to=env~0"));
+    }
+    for path in pages {
+        let page = get(&recorder, &path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert_eq!((page.count("script"), page.count("img")), (1, 0), "{path}");
+        for name in ["onerror", "style", "onclick"] {
+            assert_eq!(page.attributes(name), [""; 0], "{path}");
+        }
+    }
+    for (index, name) in (1..).zip(HOSTILE) {
+        let page = get(&recorder, &format!("/acme/environments/env/snapshots/{index}")).await;
+        let whole = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(page.words().contains(&whole), "{}", page.words());
+        assert!(page.attributes("title").contains(&name.to_owned()), "{name}");
+    }
+    let history = get(&recorder, "/acme/environments/env").await;
+    for name in HOSTILE {
+        assert!(history.attributes("title").contains(&name.to_owned()), "{name}");
+        // In the picture's own title of its lane.
+        let whole = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(history.words().contains(&format!("{whole} (")), "{name}: {}", history.words());
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_text_on_the_page_that_refuses_it() {
+    let recorder = Recorder::start().await;
+    let hostile = "%3Cscript%3Ealert(1)%3C%2Fscript%3E%22'%26";
+    for path in [
+        format!("/{hostile}"),
+        format!("/{hostile}/environments"),
+        format!("/{hostile}/environments/{hostile}"),
+        format!("/acme/environments/env/snapshots/{hostile}"),
+        format!("/{hostile}/compare?from={hostile}&to={hostile}%23x"),
+        format!("/?page={hostile}"),
+    ] {
+        let page = get(&recorder, &path).await;
+        assert_eq!(page.count("script"), 1, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn characters_that_hide_or_turn_others_round_are_shown() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    let name = "web\u{202e}gpj.1\u{0}\u{7}\n\u{200b}";
+    assert_eq!(recorder.report("env", &[task(1, name, &digest(1), 1)]).await, 201);
+    for path in ["/", "/acme/environments/env", "/acme/environments/env/snapshots/1"] {
+        let page = get(&recorder, path).await;
+        let shown = r"web\u{202e}gpj.1\u{0}\u{7}\u{a}\u{200b}";
+        assert!(page.words().contains(shown), "{path}: {}", page.words());
+        assert!(!page.text.contains(['\u{202e}', '\u{0}', '\u{7}', '\u{200b}']), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn no_start_is_too_strange_to_show() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    let artifacts: Vec<_> = (1..)
+        .zip([i64::MIN, -1, 0, i64::MAX])
+        .map(|(byte, started)| task(1, &format!("web:{byte}"), &digest(byte), started))
+        .collect();
+    assert_eq!(recorder.report("env", &artifacts).await, 201);
+    for path in [
+        "/",
+        "/acme/environments/env",
+        "/acme/environments/env/snapshots/1",
+        "/acme/compare?from=env&to=env",
+    ] {
+        let page = get(&recorder, path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert!(page.words().contains("web :4"), "{path}: {}", page.words());
+    }
+}

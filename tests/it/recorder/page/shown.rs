@@ -1,0 +1,208 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+#[tokio::test]
+async fn every_environment_says_what_runs_and_since_when() {
+    let recorder = rollover().await;
+    recorder.create("new", None).await;
+    let page = get(&recorder, "/").await;
+    assert_eq!(page.status, StatusCode::OK);
+    let words = page.words();
+    for said in [
+        "env d #3 : 1 artifact, 3 replicas web :2 ×3 for 1 hour",
+        "1 hour ago 2022-08-22 09:41:22 UTC",
+        "new d nothing was reported yet never never",
+    ] {
+        assert!(words.contains(said), "{said}: {words}");
+    }
+    assert_eq!(get(&recorder, "/acme/environments").await.status, StatusCode::OK);
+    let empty = Recorder::start().await;
+    assert!(get(&empty, "/").await.words().contains("Nothing is recorded yet"));
+}
+
+#[tokio::test]
+async fn the_picture_has_a_lane_an_artifact_a_column_a_snapshot_and_a_band_a_rollover() {
+    let recorder = rollover().await;
+    let page = get(&recorder, "/acme/environments/env?scale=true").await;
+    let xml = page.xml();
+    let document = Document::parse(&xml).unwrap();
+    let paths = |class: &str| -> Vec<String> {
+        let paths = document.descendants().filter(|node| node.attribute("class") == Some(class));
+        paths.filter_map(|path| path.attribute("d")).map(str::to_owned).collect()
+    };
+    // In proportion, a minute of 62 is 161 of 10,000 units.
+    assert_eq!(paths("bar ended"), ["M0 79h323v4h-323z"]);
+    assert_eq!(paths("bar"), ["M161 102h9839v10h-9839z"]);
+    assert_eq!(paths("rollover"), ["M161 70h161v48h-161z"]);
+    assert_eq!(paths("confirmed"), ["M0 58h18v4h-18zM161 58h81v4h-81zM323 58h18v4h-18z"]);
+    let titles: Vec<_> = document
+        .descendants()
+        .filter(|node| node.has_tag_name("title"))
+        .filter_map(|node| node.text())
+        .collect();
+    assert_eq!(
+        titles[2..],
+        [
+            "#1 · 2022-08-22 09:39:22 UTC · 1 artifact, 1 replica · + web:1",
+            "#2 · 2022-08-22 09:40:22 UTC · + web:2",
+            "#3 · 2022-08-22 09:41:22 UTC · − web:1",
+            "reg.example.com/web:1 (0101010), 1 replica: already in #1 until #3",
+            "reg.example.com/web:2 (0202020), 3 replicas: from #2 on",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_shows_everything_that_is_known_of_it() {
+    let recorder = rollover().await;
+    let page = get(&recorder, "/acme/environments/env/snapshots/2").await;
+    let words = page.words();
+    for said in [
+        "Previous (#1) Next (#3) Latest",
+        "Recorded 2022-08-22 09:40:22 UTC Last confirmed 2022-08-22 09:40:52 UTC",
+        "Lasted 1 min until 2022-08-22 09:41:22 UTC",
+        "2 artifacts, 4 replicas; 1 change since #1.",
+        &format!(
+            "web :2 reg.example.com/web:2 {} 3 2022-08-22 09:39:17 UTC app web started",
+            digest(2)
+        ),
+        &format!(
+            "web :1 reg.example.com/web:1 {} 1 2022-08-22 09:39:17 UTC app web unchanged",
+            digest(1)
+        ),
+    ] {
+        assert!(words.contains(said), "{said}: {words}");
+    }
+    let latest = get(&recorder, "/acme/environments/env/snapshots/-1").await.words();
+    assert!(latest.contains("env#3"), "{latest}");
+    let exited = format!(
+        "What exited with it Artifact Replicas before Cluster and service Change web :1 \
+         reg.example.com/web:1 {} 1 app web exited",
+        digest(1)
+    );
+    assert!(latest.contains(&exited), "{latest}");
+}
+
+#[tokio::test]
+async fn two_snapshots_are_compared_by_any_expression() {
+    let recorder = rollover().await;
+    let compared = |from: &str, to: &str| format!("/acme/compare?from={from}&to={to}");
+    for (from, to, said) in [
+        ("env%231", "env", "1 exited, 1 started, 0 scaled, 0 unchanged."),
+        ("env~1", "env%40{now}", "1 exited, 0 started, 0 scaled, 1 unchanged."),
+        ("env%231", "env%232", "0 exited, 1 started, 0 scaled, 1 unchanged."),
+        ("env", "env", "The same runs in both."),
+    ] {
+        let words = get(&recorder, &compared(from, to)).await.words();
+        assert!(words.contains(said), "{said}: {words}");
+    }
+}
+
+#[tokio::test]
+async fn every_link_and_form_of_every_page_leads_somewhere() {
+    let recorder = rollover().await;
+    recorder.create("empty", None).await;
+    let (mut seen, mut ahead) = (BTreeSet::new(), vec!["/".to_owned()]);
+    while let Some(path) = ahead.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let page = get(&recorder, &path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        if page.header("content-type") != "text/html; charset=utf-8" {
+            continue;
+        }
+        let (base, _) = path.split_once('?').unwrap_or((&path, ""));
+        for name in ["href", "src", "action"] {
+            for address in page.attributes(name) {
+                match address.as_bytes()[0] {
+                    b'#' => assert!(page.attributes("id").contains(&address[1..].to_owned())),
+                    b'?' => ahead.push(format!("{base}{address}")),
+                    b'/' if name == "action" => {
+                        ahead.push(format!("{address}?from=env%231&to=env"));
+                    }
+                    _ => ahead.push(address),
+                }
+            }
+        }
+    }
+    for expected in [
+        "/assets/icon.svg",
+        "/acme/environments/empty",
+        "/acme/environments/env/snapshots/2",
+        "/acme/compare?from=env%231&to=env",
+        "/api/v2/snapshots/acme/env/3",
+        "/api/v2/env-diff/acme?snappish1=env%231&snappish2=env%233",
+    ] {
+        assert!(seen.contains(expected), "{expected}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_on_a_page() {
+    let recorder = rollover().await;
+    for (path, status, said) in [
+        ("/nothing", 404, "There is nothing here"),
+        ("/acme/environments/none", 404, "Environment named 'none' does not exist"),
+        ("/acme/environments/env/snapshots/9", 404, "Snapshot 'env#9' resolves to 'env#9'"),
+        ("/acme/environments/none/snapshots/1", 404, "Environment named 'none' does not exist"),
+        ("/acme/environments/env/snapshots/x", 400, "'x' is not a snapshot expression"),
+        ("/acme/environments/env?show=7", 400, "must be one of 25, 50, 100, 200, not '7'"),
+        ("/acme/environments/env?upto=x", 400, "upto"),
+        ("/acme/compare?from=env", 400, "to is required"),
+        ("/acme/compare?from=env&to=none", 404, "Environment named 'none' does not exist"),
+        ("/acme/environments/%FF", 400, "Bad Request"),
+    ] {
+        let page = get(&recorder, path).await;
+        assert_eq!(page.status.as_u16(), status, "{path}");
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
+        let words = page.words();
+        assert!(words.contains(said), "{said}: {words}");
+    }
+    // A program that lost its way is told so in its own form.
+    assert_eq!(recorder.get("/nothing").await.message(), "There is nothing here");
+}
+
+#[tokio::test]
+async fn a_page_is_only_ever_read() {
+    let recorder = rollover().await;
+    for path in ["/", "/acme/environments/env", "/assets/page.css", "/acme/compare"] {
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+            let page = send(&recorder, method.clone(), path, None).await;
+            assert_eq!(page.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+            assert_eq!(page.header("allow"), "GET,HEAD", "{method} {path}");
+        }
+    }
+    let head = send(&recorder, Method::HEAD, "/acme/environments/env", None).await;
+    assert_eq!((head.status, &*head.text), (StatusCode::OK, ""));
+}
+
+#[tokio::test]
+async fn every_answer_keeps_a_browser_from_foreign_code() {
+    let recorder = rollover().await;
+    for path in [
+        "/",
+        "/acme/environments/env",
+        "/acme/environments/env/snapshots/1",
+        "/acme/compare?from=env&to=env",
+        "/nothing",
+        "/assets/page.js",
+    ] {
+        let page = get(&recorder, path).await;
+        assert_eq!(
+            page.header("content-security-policy"),
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action \
+             'self'; frame-ancestors 'none'; base-uri 'none'",
+            "{path}"
+        );
+        assert_eq!(page.header("x-content-type-options"), "nosniff");
+        assert_eq!(page.header("referrer-policy"), "no-referrer");
+        if path.starts_with("/assets") {
+            continue;
+        }
+        assert_eq!(page.header("cache-control"), "private, no-cache");
+        assert_eq!(page.attributes("style"), [""; 0], "{path}");
+        assert_eq!((page.count("script"), page.count("style")), (1, 0), "{path}");
+    }
+}

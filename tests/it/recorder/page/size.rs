@@ -1,0 +1,107 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use envsnap::recorder::{Access, Clock, Reported, Store};
+use serde_json::json;
+
+use super::*;
+
+/// Bytes of the largest page.
+const LARGEST: usize = 1_000_000;
+
+/// 400 artifacts whose names have 300 characters, as of this round.
+fn many(round: u32) -> Vec<Value> {
+    (0..400_u32)
+        .map(|at| {
+            let name = format!("{}/{at}:{round:0>290}", "r".repeat(4));
+            let digest = format!("{:0>64}", format!("{round:x}{at:03x}"));
+            task(at, &name[..300.min(name.len())], &digest, i64::from(round))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn many_artifacts_with_long_names_make_no_page_too_large() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", Some(true)).await;
+    // All of them are replaced each time.
+    for round in 0..6 {
+        assert_eq!(recorder.report("env", &many(round)).await, 201);
+        recorder.advance(60.0);
+    }
+    for (path, holds) in [
+        ("/", "400 artifacts, 400 replicas"),
+        ("/acme/environments/env", "Artifacts 1 to 100 of 2400"),
+        ("/acme/environments/env?lanes=24", "Artifacts 2301 to 2400 of 2400"),
+        ("/acme/environments/env?lanes=99", "Artifacts 2301 to 2400 of 2400"),
+        ("/acme/environments/env/snapshots/3", "400 artifacts, 400 replicas; 800 changes since"),
+        ("/acme/compare?from=env%231&to=env", "400 exited, 400 started, 0 scaled, 0 unchanged."),
+    ] {
+        let page = get(&recorder, path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert!(page.text.len() < LARGEST, "{path}: {} bytes", page.text.len());
+        let words = page.words();
+        assert!(words.contains(holds), "{path}: {words:.2000}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_history_is_shown_in_parts() {
+    let store = Store::in_memory().unwrap();
+    let recorder = Recorder::with(store.clone(), Access::open()).await;
+    recorder.create("env", Some(true)).await;
+    // Not over HTTP, which takes longer; a minute apart, up to now.
+    let minutes = Arc::new(AtomicU32::new(0));
+    let told = Arc::clone(&minutes);
+    let store = store.with_clock(Clock::of(move || {
+        1_661_161_162.5 - 60.0 * f64::from(5_000 - told.load(Ordering::Relaxed))
+    }));
+    for version in 0..5_000 {
+        let digest = format!("{version:0>64x}");
+        let report = json!({"artifacts": [task(1, &format!("web:{version}"), &digest, 1)]});
+        let report = serde_json::from_value(report).unwrap();
+        let answer = store.report("acme", "env", report).await.unwrap();
+        assert!(matches!(answer, Reported::Recorded { created: true, .. }), "{answer:?}");
+        minutes.fetch_add(1, Ordering::Relaxed);
+    }
+    for (query, first, last) in [
+        ("", 4_951, 5_000),
+        ("?show=200", 4_801, 5_000),
+        ("?show=200&upto=4800", 4_601, 4_800),
+        ("?show=200&upto=&scale=shortened", 4_801, 5_000),
+        ("?show=25&upto=10&scale=true", 1, 10),
+        ("?show=100&upto=9999", 4_901, 5_000),
+        ("?show=100&upto=4294967295", 4_901, 5_000),
+    ] {
+        let page = get(&recorder, &format!("/acme/environments/env{query}")).await;
+        assert!(page.text.len() < LARGEST, "{query}: {} bytes", page.text.len());
+        let words = page.words();
+        let said = format!("#{first} to #{last} of 5000 snapshots");
+        assert!(words.contains(&said), "{query}: {words:.2000}");
+        let hrefs = page.attributes("href");
+        let linked = |upto: String| hrefs.iter().any(|href| href.contains(&upto));
+        assert_eq!(linked(format!("upto={}", first - 1)), first > 1, "{query}");
+        assert_eq!(words.contains("Latest"), last < 5_000, "{query}");
+    }
+    let nothing = get(&recorder, "/acme/environments/env?upto=0").await;
+    assert_eq!(nothing.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn many_environments_are_shown_in_parts() {
+    let recorder = Recorder::start().await;
+    for at in 0..60 {
+        recorder.create(&format!("env-{at:02}"), None).await;
+    }
+    for (query, first, last, rows) in [
+        ("", "env-00", "env-24", 26),
+        ("?page=2", "env-25", "env-49", 26),
+        ("?page=3", "env-50", "env-59", 11),
+    ] {
+        let page = get(&recorder, &format!("/{query}")).await;
+        assert_eq!(page.count("tr"), rows, "{query}");
+        let words = page.words();
+        assert!(words.contains(first) && words.contains(last), "{query}: {words}");
+    }
+    assert!(get(&recorder, "/?page=9").await.words().contains("Page 9 of 3"));
+}
