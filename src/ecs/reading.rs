@@ -106,14 +106,24 @@ impl<E: EcsApi> Reading<'_, E> {
             .try_collect()
             .await?;
 
-        let (quiet, busy): (Vec<_>, Vec<_>) =
-            read.into_iter().partition(|(_, tasks)| !tasks.iter().any(runs_anything));
+        let (quiet, busy): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, tasks)| {
+            tasks.as_ref().is_none_or(|tasks| !tasks.iter().any(runs_anything))
+        });
         let quiet_ones: Vec<_> = quiet.iter().map(|(cluster, _)| *cluster).collect();
         let existing = self.existing(&quiet_ones, progress).await?;
-        if busy.is_empty() && existing == 0 {
+        if busy.is_empty() && existing.is_empty() {
             return Err(nothing_in_scope("No cluster in scope exists any longer", &clusters));
         }
-        let tasks: Vec<_> = busy.into_iter().chain(quiet).map(|(_, tasks)| tasks).collect();
+        // ECS is only eventually consistent: taken at its word, it would empty a cluster that runs.
+        let mut gone = quiet.iter().filter(|(_, tasks)| tasks.is_none());
+        if let Some((cluster, _)) = gone.find(|(c, _)| existing.contains(c.key())) {
+            let message = "it says that the cluster does not exist, and describes it as existing";
+            return Err(EcsError::Call {
+                operation: format!("list the tasks of cluster \"{}\"", cluster.name),
+                source: CallError::Malformed(message.to_owned()),
+            });
+        }
+        let tasks: Vec<_> = busy.into_iter().chain(quiet).filter_map(|(_, tasks)| tasks).collect();
         let mut all = tasks.iter().flat_map(|tasks| tasks.iter());
         if !scope.services.is_everything() && !all.clone().any(|task| counts(task, scope)) {
             self.require_a_service(scope, &mut all, &clusters, progress).await?;
@@ -121,20 +131,20 @@ impl<E: EcsApi> Reading<'_, E> {
         Ok(tasks)
     }
 
-    /// The tasks of one cluster; none where a cluster that nobody named has gone.
+    /// The tasks of one cluster; `None` where ECS says that one that nobody named has gone.
     async fn tasks_of(
         &self,
         cluster: &ClusterInScope,
         progress: &Progress,
-    ) -> Result<Arc<Vec<Task>>, EcsError> {
+    ) -> Result<Option<Arc<Vec<Task>>>, EcsError> {
         let reading = self.reading_of(cluster);
         let read = async || self.read_tasks(cluster, progress).await.map(Arc::new);
         match reading.tasks.get_or_init(read).await.clone() {
             Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) if cluster.named => {
                 Err(EcsError::ClusterNotFound { cluster: cluster.id.clone() })
             }
-            Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => Ok(Arc::default()),
-            result => result,
+            Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => Ok(None),
+            result => result.map(Some),
         }
     }
 

@@ -80,12 +80,13 @@ impl<E: EcsApi> Reading<'_, E> {
         self.listed.get_or_init(list).await.clone()
     }
 
-    /// Those of `clusters` that exist: a deleted cluster may stay listed, and list no task.
-    pub(super) async fn existing(
+    /// The keys of those of `clusters` that exist: a deleted cluster may stay listed, and list no
+    /// task.
+    pub(super) async fn existing<'c>(
         &self,
-        clusters: &[&ClusterInScope],
+        clusters: &[&'c ClusterInScope],
         progress: &Progress,
-    ) -> Result<usize, EcsError> {
+    ) -> Result<HashSet<&'c str>, EcsError> {
         let mut known = self.exists.lock().await;
         let to_ask: Vec<_> =
             clusters.iter().filter(|cluster| !known.contains_key(cluster.key())).collect();
@@ -110,10 +111,11 @@ impl<E: EcsApi> Reading<'_, E> {
             );
         }
         let exists = |cluster: &ClusterInScope| known.get(cluster.key()).copied().unwrap_or(false);
-        match clusters.iter().find(|cluster| cluster.named && !exists(cluster)) {
-            Some(gone) => Err(EcsError::ClusterNotFound { cluster: gone.id.clone() }),
-            None => Ok(clusters.iter().filter(|cluster| exists(cluster)).count()),
+        if let Some(gone) = clusters.iter().find(|cluster| cluster.named && !exists(cluster)) {
+            return Err(EcsError::ClusterNotFound { cluster: gone.id.clone() });
         }
+        let existing = clusters.iter().filter(|cluster| exists(cluster));
+        Ok(existing.map(|cluster| cluster.key()).collect())
     }
 
     /// A filter on services left no container. That is honest where a service exists that it

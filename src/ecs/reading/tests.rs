@@ -147,6 +147,17 @@ async fn a_cluster_that_goes_while_it_is_read_leaves_the_scope() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_is_said_to_be_gone_and_described_as_existing_is_an_error() {
+    let fake = FakeEcs::with([("app", FakeCluster::running(&["a"]))]);
+    fake.change_after("list clusters", |account| account.get_mut("app").unwrap().inactive = true);
+    fake.change_after("list Running", |account| account.get_mut("app").unwrap().inactive = false);
+    let reader = reader(fake);
+    let error = running(&reader, &everything()).await.unwrap_err();
+    assert!(error.to_string().contains("cluster \"app\""), "{error}");
+    assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
+}
+
+#[tokio::test]
 async fn an_existing_cluster_that_runs_nothing_is_an_honest_empty() {
     let reader = reader(FakeEcs::with([("app", FakeCluster::default())]));
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), [""; 0]);

@@ -13,9 +13,9 @@ use envsnap::ecs::{
 use super::account::{Account, arn};
 use super::timeline::{Millis, Timeline};
 use super::trouble::EcsFault::{
-    AccessDenied, DescribesAnother, DescribesTwice, Disconnected, EmptyPage, FailsATask,
-    LeavesATaskOut, ListsNonsense, ListsTwice, NeverEnds, NotYetKnown, RepeatsTheToken, Silent,
-    Slow, Throttled, Unavailable,
+    AccessDenied, DeniesTheCluster, DescribesAnother, DescribesTwice, Disconnected, EmptyPage,
+    FailsATask, LeavesATaskOut, ListsNonsense, ListsTwice, NeverEnds, NotYetKnown, RepeatsTheToken,
+    Silent, Slow, Throttled, Unavailable,
 };
 use super::trouble::{Damage, EcsFault, Trouble};
 
@@ -156,6 +156,21 @@ impl FakeEcs {
         Some(Page { arns: Vec::new(), next_token: Some(format!("{ENDLESS}{}", page + 1)) })
     }
 
+    /// The name of a cluster that is active now, unless it is denied.
+    fn admitted<'a>(
+        &self,
+        cluster: &'a str,
+        now: Millis,
+        fault: Option<EcsFault>,
+    ) -> Result<&'a str, CallError> {
+        let name = self.active(cluster, now)?;
+        if fault == Some(DeniesTheCluster) && self.0.account.clusters[name].deleted.is_none() {
+            self.spoil(Some(cluster));
+            return Err(CallError::ClusterNotFound);
+        }
+        Ok(name)
+    }
+
     /// The name of a cluster that is active now.
     fn active<'a>(&self, cluster: &'a str, now: Millis) -> Result<&'a str, CallError> {
         let name = name_of(cluster);
@@ -217,7 +232,7 @@ impl EcsApi for FakeEcs {
             if let Some(page) = Self::endless_page(next_token.as_ref()) {
                 return Ok(page);
             }
-            let name = self.active(cluster, now)?;
+            let name = self.admitted(cluster, now, fault)?;
             let tasks = self.0.account.tasks.iter().filter(|(_, task)| {
                 task.cluster == name
                     && task.exists(now)
@@ -241,7 +256,7 @@ impl EcsApi for FakeEcs {
         assert!((1..=DESCRIBE_BATCH).contains(&arns.len()), "{} tasks", arns.len());
         let what = || format!("describe {arns:?}");
         self.call(what, Some(cluster), |now, fault| {
-            let name = self.active(cluster, now)?;
+            let name = self.admitted(cluster, now, fault)?;
             let mut answer = DescribedTasks::default();
             for arn in arns {
                 let task = self.0.account.tasks.get(arn);

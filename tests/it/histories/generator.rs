@@ -164,6 +164,7 @@ fn ecs_fault() -> impl Strategy<Value = EcsFault> {
         1 => Just(AccessDenied),
         1 => Just(Silent),
         1 => Just(FailsATask),
+        1 => Just(DeniesTheCluster),
         1 => Just(LeavesATaskOut),
         1 => Just(DescribesAnother),
         1 => Just(DescribesTwice),

@@ -23,6 +23,8 @@ pub(super) enum EcsFault {
     NotYetKnown,
     /// A task is described as failed for a reason that is none.
     FailsATask,
+    /// A cluster that exists is said not to.
+    DeniesTheCluster,
     /// Nothing is said of one of the tasks.
     LeavesATaskOut,
     /// A task is described that nobody asked for.
