@@ -21,6 +21,7 @@ mod roles;
 #[cfg(feature = "lambda")]
 mod runtime_api;
 mod scripted;
+mod seeds;
 mod server_answers;
 mod stopped_clock;
 mod token;

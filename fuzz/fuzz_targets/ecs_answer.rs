@@ -1,0 +1,334 @@
+//! What ECS answers, as the SDK and the reader take it: a line that says what is read, and a line
+//! for each answer in turn, `STATUS BODY`. Any other line is a connection that breaks. `%n` in an
+//! answer is the number of the call; the last answer is given for ever where it has one.
+#![cfg_attr(not(test), no_main)]
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use envsnap::api::wire::EcsReport;
+use envsnap::ecs::{AwsEcs, Filter, Progress, Quota, Reader, Scope, Selection, connect, observe};
+use envsnap::snapshot::{DigestSource, Fingerprint, RunningContainer, Snapshot, artifact_name};
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+/// On a clock that only waits move, so that it costs next to nothing.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What the quotas let through within the deadline: 50 and 100 at once, and 20 a second of either.
+const MOST_CALLS: u32 = (50 + 200) + 2 * (100 + 200) + 3;
+
+struct Bench {
+    runtime: Runtime,
+    answers: Answers,
+    ecs: AwsEcs,
+}
+
+thread_local! {
+    static BENCH: RefCell<Bench> = RefCell::new(Bench::start());
+}
+
+pub(crate) fn check(data: &[u8]) {
+    let mut lines = data.split(|byte| *byte == b'\n');
+    let scope = scope(lines.next().unwrap_or_default());
+    BENCH.with_borrow(|bench| {
+        let everything = scope.services.is_everything();
+        bench.answers.are(lines.map(Answer::of).collect());
+        bench.runtime.block_on(async {
+            let reader =
+                Reader::new(bench.ecs.clone(), Quota::share(1.0), Arc::new(Semaphore::new(16)));
+            // A second reading knows which tasks have stopped.
+            let mut stopped = HashSet::new();
+            for _ in 0..2 {
+                let Some(containers) = read(&reader, &scope).await else { break };
+                let said = Said::by(&bench.answers.given());
+                said.must_be_usable(&stopped);
+                said.must_hold(&containers, everything);
+                check_report(&containers);
+                stopped.extend(said.stopped);
+            }
+        });
+    });
+}
+
+fn scope(line: &[u8]) -> Scope {
+    let mut scope = Scope::default();
+    match line {
+        b"named" => {
+            let app = "app".parse().unwrap();
+            scope.clusters.include = Filter { names: vec![app], pattern: None };
+        }
+        b"services" => {
+            let web = Filter { names: vec!["web".to_owned()], pattern: None };
+            scope.services = Selection { include: web, exclude: Filter::default() };
+        }
+        _ => {}
+    }
+    scope
+}
+
+/// What counts, where the reading succeeds.
+async fn read(reader: &Reader<AwsEcs>, scope: &Scope) -> Option<Vec<RunningContainer>> {
+    let give_up_at = Instant::now() + DEADLINE;
+    let progress = Progress::default();
+    let reading = reader.begin(Some(give_up_at));
+    let read = timeout_at(give_up_at, reading.tasks(scope, &progress)).await;
+    assert!(progress.calls() <= MOST_CALLS, "{} calls", progress.calls());
+    match read.ok()? {
+        Ok(tasks) => {
+            let observations = tasks.iter().flat_map(|tasks| tasks.iter());
+            let observations = observations.flat_map(|task| observe(task, scope, 0));
+            Some(observations.filter_map(|observation| observation.verdict.ok()).collect())
+        }
+        Err(error) => {
+            let error = error.to_string();
+            assert!(error.len() < 1_500, "{} bytes: {error}", error.len());
+            None
+        }
+    }
+}
+
+fn check_report(containers: &[RunningContainer]) {
+    let snapshot: Snapshot = containers.iter().collect();
+    assert_eq!(EcsReport::of(containers).snapshot(), snapshot);
+    assert_eq!(snapshot.content_hash().len(), 64);
+    let replicas: u64 = snapshot.artifacts().map(|artifact| artifact.replicas).sum();
+    assert_eq!(usize::try_from(replicas), Ok(containers.len()));
+}
+
+/// What the answers of one reading said, by a reader of JSON that is not the SDK's.
+#[derive(Default)]
+struct Said {
+    /// Some answer was a refusal, or cannot be judged.
+    incomplete: bool,
+    unjudged: bool,
+    listed: HashSet<String>,
+    missing: HashSet<String>,
+    stopped: HashSet<String>,
+    /// What runs in each task, by its first description.
+    tasks: HashMap<String, Vec<Identity>>,
+    /// Reasons other than that a task is gone.
+    failures: Vec<Value>,
+}
+
+/// Name, fingerprint.
+type Identity = (String, Option<Fingerprint>);
+
+impl Said {
+    fn by(given: &[Given]) -> Self {
+        let mut said = Self::default();
+        for Given { operation, answer } in given {
+            let Answer::Http(200..=299, body) = answer else {
+                said.incomplete = true;
+                continue;
+            };
+            let Ok(document) = serde_json::from_slice::<Value>(body) else {
+                said.unjudged = true;
+                continue;
+            };
+            match operation.as_str() {
+                "ListTasks" => said.listed.extend(strings(&document["taskArns"])),
+                "DescribeTasks" => said.described(&document),
+                _ => {}
+            }
+        }
+        said
+    }
+
+    fn described(&mut self, document: &Value) {
+        for failure in objects(&document["failures"]) {
+            if failure["reason"] == "MISSING" {
+                self.missing.extend(failure["arn"].as_str().map(ToOwned::to_owned));
+            } else {
+                self.failures.push(failure.clone());
+            }
+        }
+        for task in objects(&document["tasks"]) {
+            let arn = task["taskArn"].as_str().unwrap_or_default().to_owned();
+            if matches!(task["lastStatus"].as_str(), Some("STOPPED" | "DELETED")) {
+                self.stopped.insert(arn.clone());
+            }
+            let running = objects(&task["containers"])
+                .filter(|container| container["lastStatus"] == "RUNNING")
+                .map(|container| {
+                    let text = |field: &str| container[field].as_str();
+                    let (fingerprint, _) =
+                        DigestSource::resolve(text("image"), text("imageDigest"));
+                    let name = text("name").unwrap_or("unnamed");
+                    (artifact_name(text("image"), name), fingerprint)
+                })
+                .collect();
+            self.tasks.entry(arn).or_insert(running);
+        }
+    }
+
+    /// The reading succeeded: nothing may be wrong with what it is made of.
+    fn must_be_usable(&self, stopped: &HashSet<String>) {
+        assert!(self.failures.is_empty(), "{:?}", self.failures);
+        if self.incomplete || self.unjudged {
+            return;
+        }
+        for arn in &self.listed {
+            let known = self.tasks.contains_key(arn) || self.missing.contains(arn);
+            assert!(known || stopped.contains(arn), "nobody asked about {arn}");
+        }
+    }
+
+    /// Each of `containers` runs by what was said, and where everything is in scope, no other.
+    fn must_hold(&self, containers: &[RunningContainer], everything: bool) {
+        if self.unjudged {
+            return;
+        }
+        let mut counted = HashMap::<_, Vec<Identity>>::new();
+        for container in containers {
+            let identity = (container.artifact_name.clone(), container.fingerprint);
+            counted.entry(&container.task_arn).or_default().push(identity);
+        }
+        for (arn, counted) in &mut counted {
+            let mut running = self.tasks.get(*arn).cloned().unwrap_or_default();
+            counted.sort();
+            running.sort();
+            assert_eq!(*counted, running, "{arn}");
+        }
+        if everything && !self.incomplete {
+            let running = self.tasks.values().filter(|running| !running.is_empty());
+            assert_eq!(running.count(), counted.len());
+        }
+    }
+}
+
+fn strings(list: &Value) -> impl Iterator<Item = String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned)
+}
+
+fn objects(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten().filter(|value| value.is_object())
+}
+
+#[derive(Debug, Clone)]
+enum Answer {
+    Http(u16, Vec<u8>),
+    Broken,
+}
+
+impl Answer {
+    fn of(line: &[u8]) -> Self {
+        let (status, body) = line.split_at(line.len().min(4));
+        match str::from_utf8(status).ok().and_then(|status| status.trim_end().parse().ok()) {
+            Some(status @ 100..1000) => Self::Http(status, body.to_owned()),
+            _ => Self::Broken,
+        }
+    }
+
+    /// What is not tried again.
+    fn refusal() -> Self {
+        Self::Http(400, br#"{"__type":"InvalidParameterException"}"#.to_vec())
+    }
+
+    fn is_endless(&self) -> bool {
+        matches!(self, Self::Http(_, body) if body.windows(2).any(|two| two == b"%n"))
+    }
+
+    /// The answer to this call, counted from 1.
+    fn to_call(&self, call: usize) -> Self {
+        match self {
+            Self::Http(status, body) if self.is_endless() => {
+                let text = String::from_utf8_lossy(body).replace("%n", &call.to_string());
+                Self::Http(*status, text.into_bytes())
+            }
+            same => same.clone(),
+        }
+    }
+}
+
+/// An answer, and the operation that it was given to.
+#[derive(Debug)]
+struct Given {
+    operation: String,
+    answer: Answer,
+}
+
+/// ECS, as far as the SDK can see.
+#[derive(Debug, Clone, Default)]
+struct Answers(Arc<Mutex<Script>>);
+
+#[derive(Debug, Default)]
+struct Script {
+    answers: Vec<Answer>,
+    calls: usize,
+    given: Vec<Given>,
+}
+
+impl Answers {
+    fn are(&self, answers: Vec<Answer>) {
+        *self.0.lock().unwrap() = Script { answers, ..Script::default() };
+    }
+
+    /// The answers since this was last asked.
+    fn given(&self) -> Vec<Given> {
+        std::mem::take(&mut self.0.lock().unwrap().given)
+    }
+}
+
+impl HttpConnector for Answers {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let mut script = self.0.lock().unwrap();
+        script.calls += 1;
+        let last = script.answers.last().filter(|last| last.is_endless());
+        let answer = script.answers.get(script.calls - 1).or(last);
+        let answer = answer.map_or(Answer::refusal(), |answer| answer.to_call(script.calls));
+        script.given.push(Given { operation, answer: answer.clone() });
+        HttpConnectorFuture::ready(match answer {
+            Answer::Http(status, body) => {
+                Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
+            }
+            Answer::Broken => Err(ConnectorError::io("the connection broke".into())),
+        })
+    }
+}
+
+impl HttpClient for Answers {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl Bench {
+    fn start() -> Self {
+        let runtime =
+            Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let answers = Answers::default();
+        let credentials = Credentials::from_keys("test", "test", None);
+        let aws = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("eu-central-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(answers.clone())
+            .build();
+        let ecs = runtime.block_on(connect(&aws, &envsnap::ecs::Source::default()));
+        Self { runtime, answers, ecs }
+    }
+}
+
+#[cfg(not(test))]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(data));

@@ -1,0 +1,98 @@
+//! What the recorder is asked: a line with an address that is read, and the body of a report.
+#![cfg_attr(not(test), no_main)]
+
+use envsnap::api::wire::{EcsReport, ErrorBody, RecordedSnapshot};
+use envsnap::recorder::{Access, Store, serve};
+use reqwest::{Client, Method, Url};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+const ENVIRONMENT: &str =
+    r#"{"name": "env", "type": "ECS", "description": "", "include_scaling": true}"#;
+
+/// What a person can read; of the request, little is repeated.
+const LONGEST_REFUSAL: usize = 40_000;
+
+/// One client of the recorders, each of which has a store and a socket of its own.
+struct Bench {
+    runtime: Runtime,
+    client: Client,
+}
+
+thread_local! {
+    static BENCH: Bench = Bench {
+        runtime: Builder::new_current_thread().enable_all().build().unwrap(),
+        client: Client::builder().no_proxy().build().unwrap(),
+    };
+}
+
+pub(crate) fn check(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (address, report) = (&data[..end], data.get(end + 1..).unwrap_or_default());
+    let Ok(address) = str::from_utf8(address) else { return };
+    BENCH.with(|bench| bench.runtime.block_on(bench.record_and_read(address, report)));
+}
+
+impl Bench {
+    async fn record_and_read(&self, address: &str, report: &[u8]) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = format!("http://{}/api/v2/", listener.local_addr().unwrap());
+        let Ok(address) = Url::parse(&format!("{api}{address}")) else { return };
+        let of = |path: &str| format!("{api}{path}").parse::<Url>().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async { drop(stopped.await) };
+        let served =
+            tokio::spawn(serve(listener, Store::in_memory().unwrap(), Access::open(), shutdown));
+
+        let (made, _) = self.send(Method::PUT, of("environments/acme"), ENVIRONMENT).await;
+        assert_eq!(made, 201);
+        let report_to = of("environments/acme/env/report/ECS");
+        let (reported, refusal) = self.send(Method::PUT, report_to, report.to_vec()).await;
+        let (found, latest) = self.send(Method::GET, of("snapshots/acme/env/-1"), "").await;
+        match reported {
+            201 => {
+                // Of a key that stands twice, the last counts.
+                let report: Value = serde_json::from_slice(report).unwrap();
+                let report: EcsReport = serde_json::from_value(report).unwrap();
+                let recorded: RecordedSnapshot = serde_json::from_slice(&latest).unwrap();
+                assert_eq!(recorded.snapshot().content_hash(), report.snapshot().content_hash());
+            }
+            200 => assert_eq!(found, 404, "nothing that runs makes no first snapshot"),
+            400 => {
+                check_refusal(&refusal);
+                assert_eq!(found, 404, "what is refused is not recorded");
+            }
+            status => panic!("status {status}"),
+        }
+        let (status, body) = self.send(Method::GET, address, "").await;
+        match status {
+            200..=299 => {}
+            400..=499 => check_refusal(&body),
+            status => panic!("status {status}"),
+        }
+
+        drop(stop);
+        served.await.unwrap().unwrap();
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, Vec<u8>) {
+        let response = self.client.request(method, url).body(body).send().await.unwrap();
+        (response.status().as_u16(), response.bytes().await.unwrap().to_vec())
+    }
+}
+
+fn check_refusal(body: &[u8]) {
+    assert!(body.len() < LONGEST_REFUSAL, "{} bytes", body.len());
+    let refusal: ErrorBody = serde_json::from_slice(body).unwrap();
+    assert!(!refusal.message.is_empty());
+}
+
+#[cfg(not(test))]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(data));

@@ -1,0 +1,174 @@
+//! What a snapshot server answers, as the client takes it: a line that says what is asked, and the
+//! answer as it goes over the wire.
+#![cfg_attr(not(test), no_main)]
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use envsnap::api::wire::{ECS, EcsReport, EnvironmentRequest};
+use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, Reported, ServerApi as _};
+use envsnap::snapshot::{Artifact, Snapshot};
+use envsnap::token::TokenSource;
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, timeout};
+
+const TOKEN: &str = "t0k3n-of-the-server";
+
+/// Too short for a second attempt, which would begin a second later.
+const DEADLINE: Duration = Duration::from_millis(900);
+
+/// One server on loopback, and one client of it.
+struct Bench {
+    runtime: Runtime,
+    listener: TcpListener,
+    client: Client,
+}
+
+thread_local! {
+    static BENCH: RefCell<Bench> = RefCell::new(Bench::start());
+}
+
+pub(crate) fn check(data: &[u8]) {
+    let Some(end) = data.iter().position(|byte| *byte == b'\n') else { return };
+    let (asked, answer) = (&data[..end], &data[end + 1..]);
+    BENCH.with_borrow(|bench| {
+        bench.runtime.block_on(async {
+            tokio::join!(bench.ask(asked, answer), bench.serve(answer));
+        });
+    });
+}
+
+impl Bench {
+    fn start() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let host = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let tokens = TokenSource::Given(SecretString::from(TOKEN));
+        let client = Client::new(host, "acme".to_owned(), tokens).unwrap();
+        Self { runtime, listener, client }
+    }
+
+    async fn ask(&self, asked: &[u8], answer: &[u8]) {
+        let environment = self.client.environment("aws-prod", Some(Instant::now() + DEADLINE));
+        let error = match asked {
+            b"report" => {
+                let reported = environment.report(&EcsReport { artifacts: Vec::new() }).await;
+                reported.map(|reported| check_report(&reported, answer)).err()
+            }
+            b"create" => {
+                let request = EnvironmentRequest {
+                    name: "aws-prod".to_owned(),
+                    environment_type: ECS.to_owned(),
+                    description: String::new(),
+                    include_scaling: None,
+                };
+                environment.create(&request).await.err()
+            }
+            b"environment" => environment.get().await.err(),
+            b"snapshot" => environment.snapshot("#1").await.err(),
+            _ => {
+                let latest = environment.latest_snapshot().await;
+                latest.map(|latest| check_latest(&latest, answer)).err()
+            }
+        };
+        if let Some(error) = error {
+            check_error(&error);
+        }
+        assert_eq!(environment.calls(), 1);
+    }
+
+    /// Answers one request, and waits until its client has hung up.
+    async fn serve(&self, answer: &[u8]) {
+        let serve = async {
+            let (mut stream, _) = self.listener.accept().await?;
+            read_request(&mut stream).await?;
+            stream.write_all(answer).await?;
+            stream.shutdown().await?;
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+        };
+        // A client that hangs up in the middle of a strange answer is right to.
+        drop(timeout(DEADLINE, serve).await);
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    loop {
+        if let Some(at) = request.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&request[..at]).to_lowercase();
+            let length = head.split("content-length: ").nth(1).and_then(|l| l.lines().next());
+            let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+            if request.len() >= at + 4 + length {
+                return Ok(());
+            }
+        }
+        if stream.read_buf(&mut request).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+fn check_report(reported: &Reported, answer: &[u8]) {
+    assert!(!reported.repeated);
+    if let Some((status, _)) = plain(answer) {
+        assert_eq!(reported.created, status == "201", "{status}");
+    }
+}
+
+/// A snapshot is what a document of this type holds, all of it, and nothing else.
+fn check_latest(latest: &Latest, answer: &[u8]) {
+    if let Latest::OfAnotherType(other) = latest {
+        check_text(other);
+    }
+    let Some((_, body)) = plain(answer) else { return };
+    // Text that is not needed is not even decoded, and may be malformed.
+    let Ok(document) = serde_json::from_slice::<Value>(body) else { return };
+    match latest {
+        Latest::NoSnapshotYet => {}
+        Latest::OfAnotherType(_) => assert_ne!(document["type"], ECS),
+        Latest::Snapshot { index, snapshot } => {
+            assert_eq!(document["type"], ECS);
+            assert_eq!(document["index"], *index);
+            let artifacts = document["artifacts"].as_array().unwrap();
+            let expected: Snapshot = artifacts.iter().map(artifact).collect();
+            assert_eq!(*snapshot, expected);
+        }
+    }
+}
+
+fn artifact(document: &Value) -> Artifact {
+    Artifact {
+        name: document["name"].as_str().unwrap().to_owned(),
+        fingerprint: document["fingerprint"].as_str().and_then(|text| text.parse().ok()),
+        replicas: document["annotation"]["now"].as_u64().unwrap(),
+    }
+}
+
+fn check_error(error: &ApiError) {
+    check_text(&error.to_string());
+    assert!(!format!("{error:?}").contains(TOKEN), "{error:?}");
+}
+
+/// What a person reads is short, on one line, and without the token.
+fn check_text(text: &str) {
+    assert!(text.len() < 1_500, "{} bytes: {text}", text.len());
+    assert!(!text.contains(char::is_control), "{text:?}");
+    assert!(!text.contains(TOKEN), "{text}");
+}
+
+/// Status and body, where nothing in the head says how the body is to be read.
+fn plain(answer: &[u8]) -> Option<(String, &[u8])> {
+    let at = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = str::from_utf8(&answer[..at]).ok()?.to_lowercase();
+    let status = head.strip_prefix("http/1.1 ")?.get(..3)?;
+    let framed = head.contains("transfer-encoding") || head.contains("content-length");
+    let is_final = !framed && !status.starts_with('1');
+    is_final.then(|| (status.to_owned(), &answer[at + 4..]))
+}
+
+#[cfg(not(test))]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(data));
