@@ -159,11 +159,12 @@ impl Said {
         }
         for task in objects(&document["tasks"]) {
             let arn = task["taskArn"].as_str().unwrap_or_default().to_owned();
-            if matches!(task["lastStatus"].as_str(), Some("STOPPED" | "DELETED")) {
+            let has_stopped = matches!(task["lastStatus"].as_str(), Some("STOPPED" | "DELETED"));
+            if has_stopped {
                 self.stopped.insert(arn.clone());
             }
             let running = objects(&task["containers"])
-                .filter(|container| container["lastStatus"] == "RUNNING")
+                .filter(|container| !has_stopped && container["lastStatus"] == "RUNNING")
                 .map(|container| {
                     let text = |field: &str| container[field].as_str();
                     let (fingerprint, _) =

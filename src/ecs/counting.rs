@@ -26,6 +26,9 @@ pub enum NotCounted {
     /// The container itself does not run, whatever its task does.
     #[error("the container's last status is {0}")]
     NotRunning(String),
+    /// Its task has stopped for good, whatever ECS last heard of the container.
+    #[error("its task has stopped")]
+    TaskStopped,
     /// ECS did not say whether it runs.
     #[error("ECS gave the container no status")]
     NoStatus,
@@ -40,7 +43,8 @@ pub enum NotCounted {
 /// What is to be said of each container of `task`.
 ///
 /// A container runs if its own last status is `RUNNING`: one of a draining task counts, an init
-/// container that exited does not. `now`, in seconds since the Unix epoch, stands in for a start
+/// container that exited does not. Nothing runs in a task that has stopped, which a reader asks about
+/// only once. `now`, in seconds since the Unix epoch, stands in for a start
 /// time that ECS does not give.
 pub fn observe(task: &Task, scope: &Scope, now: i64) -> impl Iterator<Item = Observation> {
     task.containers.iter().map(move |container| {
@@ -51,6 +55,7 @@ pub fn observe(task: &Task, scope: &Scope, now: i64) -> impl Iterator<Item = Obs
             (Some(status), _) if status != "RUNNING" => {
                 Err(NotCounted::NotRunning(status.to_owned()))
             }
+            (Some(_), _) if task.has_stopped() => Err(NotCounted::TaskStopped),
             (Some(_), service) if scope.services.selects_task_of(service) => {
                 let (fingerprint, digest_source) =
                     DigestSource::resolve(image, container.image_digest.as_deref());

@@ -97,6 +97,18 @@ async fn a_stopped_task_is_described_once_and_a_draining_one_until_it_stops() {
 }
 
 #[tokio::test]
+async fn a_stopped_task_runs_nothing_for_a_cold_reader_as_for_a_warm_one() {
+    let mut app = FakeCluster::running(&["a", "b"]);
+    app.tasks[0] = FakeTask::draining("a");
+    app.tasks[0].task.last_status = Some("STOPPED".to_owned());
+    let reader = reader(FakeEcs::with([("app", app)]));
+    let scope = clusters(&["app"]);
+    for warmth in ["cold", "warm"] {
+        assert_eq!(running(&reader, &scope).await.unwrap(), ["b:1"], "{warmth}");
+    }
+}
+
+#[tokio::test]
 async fn every_page_of_every_cluster_is_read() {
     let names: Vec<_> = (0..10).map(|n| format!("t{n}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
