@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 /// A process that did not run for this long may not be the only one that reports: another one may
-/// have recorded something else in the meantime.
-const ASLEEP: Duration = Duration::from_mins(2);
+/// have recorded something else in the meantime. With a run a minute, one run that another process had
+/// leaves two minutes, give or take some seconds.
+const ASLEEP: Duration = Duration::from_secs(90);
 
 /// What is known of one environment on the server.
 ///
@@ -115,15 +116,15 @@ mod tests {
         let mut memory = Memory::default();
         memory.awake(at(1_000));
         memory.remember("a".to_owned(), 3, at(1_001));
-        memory.awake(at(1_120));
-        assert!(memory.trusts("a", at(1_121), RECHECK));
-        memory.awake(at(1_241));
-        assert!(!memory.trusts("a", at(1_242), RECHECK));
-        memory.awake(at(1_300));
-        assert!(!memory.trusts("a", at(1_301), RECHECK), "it has not asked yet");
+        memory.awake(at(1_075));
+        assert!(memory.trusts("a", at(1_076), RECHECK), "the next run, late");
+        memory.awake(at(1_185));
+        assert!(!memory.trusts("a", at(1_186), RECHECK), "the one after the next, early");
+        memory.awake(at(1_245));
+        assert!(!memory.trusts("a", at(1_246), RECHECK), "it has not asked yet");
         assert!(memory.recognises("a", 3), "nor has it forgotten");
-        memory.remember("a".to_owned(), 3, at(1_302));
-        assert!(memory.trusts("a", at(1_302), RECHECK));
+        memory.remember("a".to_owned(), 3, at(1_247));
+        assert!(memory.trusts("a", at(1_247), RECHECK));
     }
 
     #[test]
