@@ -142,8 +142,12 @@ fn text(value: &Value) -> Result<String, &'static str> {
         Value::Bool(flag) => Ok(flag.to_string()),
         Value::String(text) => Ok(text.clone()),
         Value::Array(names) => {
-            let names: Option<Vec<_>> = names.iter().map(Value::as_str).collect();
-            names.map(|names| names.join(",")).ok_or("a list of names")
+            let texts = names.iter().map(Value::as_str);
+            let names: Option<Vec<_>> =
+                texts.map(|text| text.filter(|text| !text.trim().is_empty())).collect();
+            // A list of none would count as not set, and so as everything.
+            let names = names.filter(|names| !names.is_empty());
+            names.map(|names| names.join(",")).ok_or("a list of one name or more")
         }
         _ => Err("a text, a list of names, or true or false"),
     }

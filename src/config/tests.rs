@@ -195,6 +195,11 @@ fn each_mistake_in_environments_is_told_with_its_place() {
         (r#"[{"name": "p"}, {"name": "p"}]"#, "ENVIRONMENTS[1].name is \"p\", but an environment"),
         (r#"[{"name": "p", "cluster": "a"}]"#, "ENVIRONMENTS[0].cluster is no field of"),
         (r#"[{"name": "p", "clusters": ["a", 1]}]"#, "ENVIRONMENTS[0].clusters is [\"a\",1], but"),
+        (
+            r#"[{"name": "p", "clusters": []}]"#,
+            "ENVIRONMENTS[0].clusters is [], but should be a list",
+        ),
+        (r#"[{"name": "p", "services": [" "]}]"#, "ENVIRONMENTS[0].services is [\" \"], but"),
         (r#"[{"name": "p", "clusters": "a*"}]"#, "clusters_regex takes an expression"),
         (r#"[{"name": "p", "services_regex": "("}]"#, "ENVIRONMENTS[0].services_regex is \"(\""),
         (r#"[{"name": "p", "region": "Frankfurt"}]"#, "an AWS region like eu-central-1"),
