@@ -23,7 +23,6 @@ use envsnap::ecs::{AwsEcs, Filter, Progress, Quota, Reader, Scope, Selection, co
 use envsnap::snapshot::{DigestSource, Fingerprint, RunningContainer, Snapshot, artifact_name};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 /// On a clock that only waits move, so that it costs next to nothing.
@@ -49,8 +48,7 @@ pub(crate) fn check(data: &[u8]) {
         let everything = scope.services.is_everything();
         bench.answers.are(lines.map(Answer::of).collect());
         bench.runtime.block_on(async {
-            let reader =
-                Reader::new(bench.ecs.clone(), Quota::share(1.0), Arc::new(Semaphore::new(16)));
+            let reader = Reader::new(bench.ecs.clone(), Quota::share(1.0), 16);
             // A second reading knows which tasks have stopped.
             let mut stopped = HashSet::new();
             for _ in 0..2 {

@@ -23,7 +23,7 @@ const CLUSTERS_AT_ONCE: usize = 8;
 pub struct Reader<E> {
     ecs: E,
     quota: Quota,
-    calls_at_once: Arc<Semaphore>,
+    calls_at_once: Semaphore,
     /// Listed tasks that are known to have stopped, by cluster name. ECS lists a stopped task for
     /// an hour and more; it never runs again, so nobody needs to ask about it twice.
     stopped: Mutex<HashMap<String, HashSet<String>>>,
@@ -31,9 +31,9 @@ pub struct Reader<E> {
 
 impl<E> Reader<E> {
     /// A reader that asks `ecs` no more often than `quota` allows, and side by side no more than
-    /// `calls_at_once`, which all readers of a process share: each call takes a connection, and so
-    /// a handshake and a file descriptor.
-    pub fn new(ecs: E, quota: Quota, calls_at_once: Arc<Semaphore>) -> Self {
+    /// `calls_at_once`: each call takes a connection, and so a handshake and a file descriptor.
+    pub fn new(ecs: E, quota: Quota, calls_at_once: usize) -> Self {
+        let calls_at_once = Semaphore::new(calls_at_once);
         Self { ecs, quota, calls_at_once, stopped: Mutex::default() }
     }
 

@@ -7,13 +7,11 @@ mod outcome;
 mod recorded;
 mod trigger;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::api::{Client, ServerApi};
@@ -39,9 +37,12 @@ pub struct Reporter<E, S, C> {
     clock: C,
 }
 
-/// Calls to ECS side by side, in all accounts and regions together. With the share of the quota that
-/// is there after the first few seconds, two or three would do.
+/// Calls to ECS side by side, which the accounts, regions and roles have to share. With the share of
+/// the quota that is there after the first few seconds, two or three would do.
 const CALLS_AT_ONCE: usize = 16;
+
+/// What each of them has at least.
+const LEAST_CALLS_AT_ONCE: usize = 2;
 
 /// How long [`Reporter::warm_up`] may take.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -91,7 +92,9 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
     /// A reporter of everything in `config`, which asks what `ecs` gives for each account, region
     /// and role once, on the time that `clock` tells.
     pub fn new(config: Config, ecs: impl Fn(&Source) -> E, server: S, clock: C) -> Self {
-        let calls_at_once = Arc::new(Semaphore::new(CALLS_AT_ONCE));
+        let sources: HashSet<_> = config.environments.iter().map(|e| &e.source).collect();
+        // Each has its own: calls that hang in one region keep none in another one waiting.
+        let calls_at_once = (CALLS_AT_ONCE / sources.len().max(1)).max(LEAST_CALLS_AT_ONCE);
         let mut quotas = HashMap::new();
         let mut indexes = HashMap::new();
         let mut readers = Vec::new();
@@ -103,7 +106,7 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
                 let account = (source.account().map(ToOwned::to_owned), source.region.clone());
                 let quota =
                     quotas.entry(account).or_insert_with(|| Quota::share(config.quota_share));
-                readers.push(Reader::new(ecs(source), quota.clone(), Arc::clone(&calls_at_once)));
+                readers.push(Reader::new(ecs(source), quota.clone(), calls_at_once));
                 readers.len() - 1
             });
             environments.push(Monitored::new(environment, reader));

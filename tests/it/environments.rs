@@ -1,15 +1,20 @@
 //! Several environments in one process.
 
 use std::cell::RefCell;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use envsnap::api::Client;
-use envsnap::ecs::{AwsEcs, Source, connect};
+use envsnap::ecs::{
+    self, AwsEcs, CallError, DescribedTasks, DesiredStatus, EcsApi, Page, Source, connect,
+};
 use envsnap::report::{EnvironmentOutcome, Outcome, Reporter, Trigger, TriggerKind, Verdict};
 use envsnap::standin::{Cluster, Fault, Operation, World};
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::harness::{Bench, Clock, aws, config, error_type, server, task, world};
+use crate::recorder::server::Recorder;
 
 const SCHEDULE: TriggerKind = TriggerKind::Schedule;
 
@@ -167,4 +172,86 @@ async fn each_account_region_and_role_is_connected_to_once() {
     let reporter = Reporter::new(config, connect, server, SystemTime::now);
     assert_eq!(connected.borrow().len(), 4);
     assert_eq!(reporter.progress().count(), 6);
+}
+
+/// A region in which no listing of tasks is answered before all of another region was read.
+#[derive(Clone)]
+struct Region {
+    is_slow: bool,
+    other_is_read: watch::Sender<bool>,
+}
+
+fn arn(kind: &str, resource: &str) -> String {
+    format!("arn:aws:ecs:eu-central-1:274425519734:{kind}/{resource}")
+}
+
+impl EcsApi for Region {
+    async fn list_clusters(&self, _: Option<String>) -> Result<Page, CallError> {
+        let clusters = if self.is_slow { 20 } else { 1 };
+        let arns = (0..clusters).map(|n| arn("cluster", &format!("c{n}"))).collect();
+        Ok(Page { arns, next_token: None })
+    }
+
+    async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<ecs::Cluster>, CallError> {
+        let active = |arn: &String| ecs::Cluster { arn: arn.clone(), status: None };
+        Ok(clusters.iter().map(active).collect())
+    }
+
+    async fn list_tasks(
+        &self,
+        _: &str,
+        desired_status: DesiredStatus,
+        _: Option<String>,
+    ) -> Result<Page, CallError> {
+        if self.is_slow {
+            self.other_is_read.subscribe().wait_for(|read| *read).await.unwrap();
+            return Ok(Page::default());
+        }
+        let arns = match desired_status {
+            DesiredStatus::Running => vec![arn("task", "c0/1")],
+            DesiredStatus::Stopped => Vec::new(),
+        };
+        Ok(Page { arns, next_token: None })
+    }
+
+    async fn describe_tasks(&self, _: &str, tasks: &[String]) -> Result<DescribedTasks, CallError> {
+        self.other_is_read.send_replace(true);
+        let container = ecs::Container {
+            image: Some("web:1".to_owned()),
+            last_status: Some("RUNNING".to_owned()),
+            ..ecs::Container::default()
+        };
+        let containers = vec![container];
+        let task = ecs::Task { arn: tasks[0].clone(), containers, ..ecs::Task::default() };
+        Ok(DescribedTasks { tasks: vec![task], failures: Vec::new() })
+    }
+
+    async fn list_services(&self, _: &str, _: Option<String>) -> Result<Page, CallError> {
+        Ok(Page::default())
+    }
+}
+
+#[tokio::test]
+async fn a_region_that_does_not_answer_keeps_no_other_waiting() {
+    let slow = ["us-east-1", "us-east-2", "us-west-1", "us-west-2"];
+    let environments = slow.map(|region| json!({"name": region, "region": region}));
+    let environments = json!([&environments[..], &[json!({"name": "own"})]].concat());
+    let recorder = Recorder::start().await;
+    for environment in environments.as_array().unwrap() {
+        recorder.create(environment["name"].as_str().unwrap(), Some(true)).await;
+    }
+    let config = config(&recorder.url, &variables(&environments.to_string()));
+    let server = server(&config, &aws("http://127.0.0.1:1"));
+    let other_is_read = watch::Sender::new(false);
+    let region = |source: &Source| Region {
+        is_slow: source.region.is_some(),
+        other_is_read: other_is_read.clone(),
+    };
+    let reporter = Reporter::new(config, region, server, SystemTime::now);
+    let give_up_at = Some(Instant::now() + Duration::from_secs(30));
+    let outcome = reporter.run(&Trigger::of(SCHEDULE), give_up_at).await.unwrap();
+    let verdicts: Vec<_> = outcome.environments.iter().map(|e| e.outcome).collect();
+    let nothing_new = Verdict::Unchanged;
+    assert_eq!(verdicts[..4], [nothing_new; 4], "{outcome:?}");
+    assert_eq!(verdicts[4], Verdict::Posted, "{outcome:?}");
 }

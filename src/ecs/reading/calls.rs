@@ -134,15 +134,11 @@ impl<E> Reading<'_, E> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::ecs::{Quota, Reader};
     use std::cell::RefCell;
     use std::collections::VecDeque;
     use std::future::pending;
-    use std::sync::Arc;
-
-    use tokio::sync::Semaphore;
-
-    use super::*;
-    use crate::ecs::{Quota, Reader};
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -154,7 +150,7 @@ mod tests {
         deadline: Option<Duration>,
     ) -> (Result<(), CallError>, u32, Duration) {
         let quota = Quota::share(1.0);
-        let reader = Reader::new((), quota.clone(), Arc::new(Semaphore::new(1)));
+        let reader = Reader::new((), quota.clone(), 1);
         let begun = Instant::now();
         let reading = reader.begin(deadline.map(|deadline| begun + deadline));
         let progress = Progress::default();
@@ -256,7 +252,7 @@ mod tests {
         for _ in 0..2 {
             quota.cluster_reads.take().await;
         }
-        let reader = Reader::new((), quota.clone(), Arc::new(Semaphore::new(1)));
+        let reader = Reader::new((), quota.clone(), 1);
         let reading = reader.begin(Some(Instant::now() + Duration::from_millis(2_500)));
         let progress = Progress::default();
         let bucket = &quota.cluster_reads;

@@ -23,7 +23,7 @@ fn everything() -> Scope {
 }
 
 fn reader<E: EcsApi>(ecs: E) -> Reader<E> {
-    Reader::new(ecs, Quota::share(1.0), Arc::new(Semaphore::new(8)))
+    Reader::new(ecs, Quota::share(1.0), 8)
 }
 
 async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>, EcsError> {
@@ -350,13 +350,10 @@ impl EcsApi for Counted {
 }
 
 #[tokio::test(start_paused = true)]
-async fn readers_of_a_process_share_the_calls_that_may_be_under_way() {
-    let at_once = Arc::new(Semaphore::new(5));
-    let ecs = Counted::default();
-    let reader = || Reader::new(ecs.clone(), Quota::share(1.0), Arc::clone(&at_once));
-    let readers = [reader(), reader(), reader()];
+async fn the_readings_of_a_reader_share_the_calls_that_may_be_under_way() {
+    let reader = Reader::new(Counted::default(), Quota::share(1.0), 5);
     let (scope, progress) = (everything(), Progress::default());
-    let read = readers.iter().map(async |reader| reader.begin(None).tasks(&scope, &progress).await);
+    let read = (0..3).map(async |_| reader.begin(None).tasks(&scope, &progress).await);
     assert!(futures_util::future::join_all(read).await.iter().all(Result::is_ok));
-    assert_eq!(ecs.most.get(), 5);
+    assert_eq!(reader.ecs.most.get(), 5);
 }
