@@ -18,8 +18,10 @@ const RETRIES: usize = 5;
 /// What is left before the deadline to say what went wrong.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// No listing of ECS comes near this: it ends one whose `nextToken` never does.
+/// No listing of ECS comes near these: they end one whose `nextToken` never does, before the memory is
+/// full.
 const MOST_PAGES: usize = 2_000;
+const LARGEST_LISTING: usize = 32 << 20;
 
 impl<E> Reading<'_, E> {
     /// What ECS answers to a call. No attempt begins or goes on beyond the deadline.
@@ -117,9 +119,15 @@ impl<E> Reading<'_, E> {
         let mut seen = HashSet::new();
         let mut tokens = HashSet::new();
         let mut next_token: Option<String> = None;
+        let mut bytes = 0;
         for _ in 0..MOST_PAGES {
             let Page { arns: listed, next_token: next } =
                 self.call(operation, bucket, progress, || page(next_token.clone())).await?;
+            let texts = listed.iter().chain(&next);
+            bytes += texts.map(String::len).sum::<usize>();
+            if bytes > LARGEST_LISTING {
+                break;
+            }
             arns.extend(listed.into_iter().filter(|arn| seen.insert(arn.clone())));
             match next.filter(|token| !token.is_empty()) {
                 None => return Ok(arns),
@@ -134,11 +142,12 @@ impl<E> Reading<'_, E> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::ecs::{Quota, Reader};
     use std::cell::RefCell;
     use std::collections::VecDeque;
     use std::future::pending;
+
+    use super::*;
+    use crate::ecs::{Quota, Reader};
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -243,6 +252,24 @@ mod tests {
             let (answer, calls, took) = outcome([], None, Some(deadline)).await;
             assert!(matches!(answer, Err(CallError::OutOfTime)), "{answer:?}");
             assert!(took <= deadline && calls == 1, "{took:?} of {deadline:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listing_whose_pages_are_endless_or_huge_is_an_error_in_bounded_memory() {
+        for (length, most) in [(1, 2_000), (1 << 20, 32)] {
+            let quota = Quota::share(1.0);
+            let reader = Reader::new((), quota.clone(), 1);
+            let (reading, progress) = (reader.begin(None), Progress::default());
+            let page = async |token: Option<String>| {
+                let nth = token.map_or(0, |token| token.len());
+                let arns = vec!["x".repeat(length)];
+                Ok(Page { arns, next_token: Some("x".repeat(nth + 1)) })
+            };
+            let listing = reading.all_pages("list it", &quota.cluster_reads, &progress, page);
+            let error = listing.await.unwrap_err().to_string();
+            assert!(error.contains("its pages never end"), "{error}");
+            assert_eq!(progress.calls(), most);
         }
     }
 
