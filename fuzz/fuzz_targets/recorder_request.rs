@@ -1,6 +1,8 @@
 //! What the recorder is asked: a line with an address that is read, and the body of a report.
 #![cfg_attr(not(test), no_main)]
 
+use std::time::Duration;
+
 use envsnap::api::wire::{EcsReport, ErrorBody, RecordedSnapshot};
 use envsnap::recorder::{Access, Store, serve};
 use reqwest::{Client, Method, Url};
@@ -15,6 +17,9 @@ const ENVIRONMENT: &str =
 /// What a person can read; of the request, little is repeated.
 const LONGEST_REFUSAL: usize = 40_000;
 
+/// When a connection to a recorder that has ended is forgotten.
+const SOON: Duration = Duration::from_millis(100);
+
 /// One client of the recorders, each of which has a store and a socket of its own.
 struct Bench {
     runtime: Runtime,
@@ -24,7 +29,7 @@ struct Bench {
 thread_local! {
     static BENCH: Bench = Bench {
         runtime: Builder::new_current_thread().enable_all().build().unwrap(),
-        client: Client::builder().no_proxy().build().unwrap(),
+        client: Client::builder().no_proxy().pool_idle_timeout(SOON).build().unwrap(),
     };
 }
 
