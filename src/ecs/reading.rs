@@ -125,6 +125,15 @@ impl<E: EcsApi> Reading<'_, E> {
         }
         let tasks: Vec<_> = busy.into_iter().chain(quiet).filter_map(|(_, tasks)| tasks).collect();
         let mut all = tasks.iter().flat_map(|tasks| tasks.iter());
+        let mut seen = HashSet::new();
+        if let Some(task) = all.clone().find(|task| !seen.insert(task.arn.as_str())) {
+            // It would be counted twice.
+            let message = format!("it lists task {} in two clusters", task.arn);
+            return Err(EcsError::Call {
+                operation: "list the tasks of each cluster".to_owned(),
+                source: CallError::Malformed(message),
+            });
+        }
         if !scope.services.is_everything() && !all.clone().any(|task| counts(task, scope)) {
             self.require_a_service(scope, &mut all, &clusters, progress).await?;
         }

@@ -110,9 +110,10 @@ async fn a_stopped_task_runs_nothing_for_a_cold_reader_as_for_a_warm_one() {
 
 #[tokio::test]
 async fn every_page_of_every_cluster_is_read() {
-    let names: Vec<_> = (0..10).map(|n| format!("t{n}")).collect();
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let clusters = ["a", "b", "c", "d"].map(|name| (name, FakeCluster::running(&names)));
+    let clusters = ["a", "b", "c", "d"].map(|name| {
+        let tasks: Vec<_> = (0..10).map(|n| format!("{name}{n}")).collect();
+        (name, FakeCluster::running(&tasks.iter().map(String::as_str).collect::<Vec<_>>()))
+    });
     let reader = reader(FakeEcs::with(clusters));
     assert_eq!(running(&reader, &everything()).await.unwrap().len(), 40);
 }
@@ -290,6 +291,17 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
     let reader = reader(Scripted { page, described: DescribedTasks::default() });
     let error = reader.begin(None).tasks(&everything(), &Progress::default()).await.unwrap_err();
     assert!(error.to_string().contains("is no cluster's ARN"), "{error}");
+}
+
+#[tokio::test]
+async fn a_task_that_is_in_two_clusters_is_an_error_and_never_two_replicas() {
+    let task = FakeTask::running("a").task;
+    let page = Page { arns: vec![task.arn.clone()], next_token: None };
+    let described = DescribedTasks { tasks: vec![task], failures: Vec::new() };
+    let reader = reader(Scripted { page, described });
+    let scope = clusters(&["app", "db"]);
+    let error = reader.begin(None).tasks(&scope, &Progress::default()).await.unwrap_err();
+    assert!(error.to_string().contains("in two clusters"), "{error}");
 }
 
 #[tokio::test]
