@@ -61,7 +61,10 @@ impl Browser {
         let session =
             send(&client, Method::POST, &format!("{server}/session"), &capabilities).await;
         let url = format!("{server}/session/{}", session["sessionId"].as_str().unwrap());
-        Self { client, url, _driver: driver, _profile: profile }
+        let browser = Self { client, url, _driver: driver, _profile: profile };
+        // Where something is looked for, until when it may still come, in milliseconds.
+        browser.post("timeouts", &json!({"implicit": 30_000})).await;
+        browser
     }
 
     async fn post(&self, call: &str, body: &Value) -> Value {
@@ -88,9 +91,10 @@ impl Browser {
         found[ELEMENT].as_str().unwrap().to_owned()
     }
 
-    pub(crate) async fn click(&self, selector: &str) {
+    /// Clicks on what leads to another page, and waits for that page.
+    pub(crate) async fn follow(&self, selector: &str) {
         let element = self.find(selector).await;
-        self.post(&format!("element/{element}/click"), &json!({})).await;
+        self.leave(self.post(&format!("element/{element}/click"), &json!({}))).await;
     }
 
     pub(crate) async fn text(&self, selector: &str) -> String {
@@ -102,6 +106,25 @@ impl Browser {
         let element = self.find(selector).await;
         self.post(&format!("element/{element}/clear"), &json!({})).await;
         self.post(&format!("element/{element}/value"), &json!({"text": text})).await;
+    }
+
+    /// Presses what leads to another page, and waits for that page.
+    pub(crate) async fn follow_key(&self, key: char) {
+        self.leave(self.press(key)).await;
+    }
+
+    /// The driver may answer before the browser has begun to go where it was sent.
+    async fn leave(&self, go: impl Future) {
+        let left = self.find("html").await;
+        go.await;
+        let left = format!("{}/element/{left}/name", self.url);
+        eventually(Duration::from_secs(30), "the page is left", async || {
+            let answer = self.client.get(&left).send().await.unwrap();
+            let gone = !answer.status().is_success();
+            gone.then_some(()).ok_or_else(|| answer.status().to_string())
+        })
+        .await;
+        self.find("footer").await;
     }
 
     /// Presses `key` where the focus is.

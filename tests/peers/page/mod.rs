@@ -13,6 +13,7 @@ use self::browser::Browser;
 use self::story::{DAY, Environment, HOUR, MINUTE, Recorder};
 use crate::programs::{ROOT, envsnap};
 
+const ENTER: char = '\u{e007}';
 const RIGHT: char = '\u{e014}';
 
 /// Pictures that a person may look at, beside what the tests say of them.
@@ -61,15 +62,15 @@ async fn the_history_of_the_demonstration_is_read_in_a_browser() {
         let home = page.split("/cyber-dojo").next().unwrap();
         browser.open(home).await;
         assert!(browser.text("tbody tr").await.contains("3 artifacts, 5 replicas"));
-        browser.click("tbody th a").await;
+        browser.follow("tbody th a").await;
         assert_eq!(browser.address().await, page);
         assert_eq!(browser.text("h1").await, "aws-prod");
 
-        browser.click(".columns [role=listitem]:nth-child(2) a").await;
+        browser.follow(".columns [role=listitem]:nth-child(2) a").await;
         assert_eq!(browser.address().await, format!("{page}/snapshots/2"));
         assert!(browser.text("table[class], main").await.contains("What exited with it"));
 
-        browser.click("form.compare button").await;
+        browser.follow("form.compare button").await;
         let compared = browser.text("main").await;
         assert!(compared.contains("1 exited, 0 started, 0 scaled, 3 unchanged."), "{compared}");
         assert!(browser.text("tbody th").await.contains("runner:85d83c6"), "{compared}");
@@ -136,13 +137,13 @@ async fn the_keyboard_leads_through_the_history() {
     browser.press(RIGHT).await;
     let told = browser.text("#detail").await;
     assert!(told.starts_with("#2 · 2022-08-01 09:00:00 UTC · ~ web:1 1 → 2"), "{told}");
-    browser.press('\u{e007}').await;
+    browser.follow_key(ENTER).await;
     assert_eq!(browser.address().await, format!("{page}/snapshots/2"));
-    browser.press(RIGHT).await;
+    browser.follow_key(RIGHT).await;
     assert_eq!(browser.address().await, format!("{page}/snapshots/3"));
 
     browser.fill("input[name=from]", "keys@{2022-08-01T08:30:00}").await;
-    browser.click("form.compare button").await;
+    browser.follow("form.compare button").await;
     assert_eq!(browser.text("h1").await, "What changed from keys#1 to keys#3");
     assert!(browser.text("tbody").await.contains("scaled 1 → 3"));
     assert_eq!(browser.console().await, [""; 0]);
