@@ -1,8 +1,11 @@
 //! Which environments to report: one, from variables of its own, or several, from `ENVIRONMENTS`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::{self, Formatter};
 
-use serde_json::{Map, Value};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::EnvironmentConfig;
 use super::form::{environment_name, external_id, region, role_arn};
@@ -64,7 +67,7 @@ pub(super) fn environments(variables: &mut Variables<'_>) -> Vec<EnvironmentConf
             "{ENVIRONMENTS} and {variable} are both set, but {ENVIRONMENTS} takes its place."
         ));
     }
-    let listed: Vec<Map<String, Value>> = match serde_json::from_str(&text) {
+    let listed: Vec<Fields> = match serde_json::from_str(&text) {
         Ok(listed) => listed,
         Err(error) => {
             variables.problems.push(format!(
@@ -95,15 +98,48 @@ pub(super) fn environments(variables: &mut Variables<'_>) -> Vec<EnvironmentConf
     environments
 }
 
+/// An object's fields, each of which stands there once: of two, only one would be used.
+struct Fields(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    let value = map.next_value()?;
+                    if fields.contains_key(&name) {
+                        return Err(A::Error::custom(format_args!(
+                            "{name:?} is in an object twice"
+                        )));
+                    }
+                    fields.insert(name, value);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
 /// One of the environments in `ENVIRONMENTS`, whose fields are read as variables are.
 fn listed_environment(
     variables: &mut Variables<'_>,
     place: &str,
-    fields: Map<String, Value>,
+    fields: Fields,
     auto_create: bool,
 ) -> Option<EnvironmentConfig> {
     let mut values = HashMap::new();
-    for (field, value) in fields {
+    for (field, value) in fields.0 {
         let known = FIELDS.all().chain([REGION, ROLE_ARN, EXTERNAL_ID, AUTO_CREATE]);
         if !known.into_iter().any(|known| known == field) {
             variables.problems.push(format!("{place}{field} is no field of an environment."));

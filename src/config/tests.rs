@@ -189,6 +189,7 @@ fn each_mistake_in_environments_is_told_with_its_place() {
         ("[]", "ENVIRONMENTS should hold an environment at least."),
         ("{}", "ENVIRONMENTS should be a JSON array of objects like"),
         ("[1]", "ENVIRONMENTS should be a JSON array of objects like"),
+        (r#"[{"name": "p", "name": "q"}]"#, "\"name\" is in an object twice"),
         ("[{\"name\": ", "EOF while parsing"),
         ("[{}]", "ENVIRONMENTS[0].name is not set: it should be the environment's name"),
         (r#"[{"name": 7}]"#, "ENVIRONMENTS[0].name is 7, but should be a text"),

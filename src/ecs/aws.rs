@@ -13,6 +13,7 @@ use aws_sdk_ecs::config::retry::RetryConfig;
 use aws_sdk_ecs::config::timeout::TimeoutConfig;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types as sdk;
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 
 use super::answer_limit::{AnswerLimit, is_too_large};
@@ -69,7 +70,8 @@ pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
 async fn credentials_of(role: &Role, aws: &SdkConfig) -> SharedCredentialsProvider {
     // The provider panics where a configuration that was put together by hand has no clock.
     let clock = aws.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new()));
-    let aws = aws.to_builder().time_source(clock).build();
+    // What STS fails to do fails the call to ECS, which the reader tries again.
+    let aws = aws.to_builder().time_source(clock).retry_config(RetryConfig::disabled()).build();
     let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(&aws);
     if let Some(external_id) = &role.external_id {
         provider = provider.external_id(external_id);
@@ -246,6 +248,7 @@ impl AwsEcs {
             None => code.to_owned(),
         };
         match code {
+            _ if is_throttling(code) => CallError::Throttled(said),
             "ClusterNotFoundException" => CallError::ClusterNotFound,
             "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
                 CallError::AccessDenied(said)
@@ -257,12 +260,6 @@ impl AwsEcs {
             | "ExpiredTokenException"
             | "ExpiredToken"
             | "MissingAuthenticationTokenException" => CallError::BadCredentials(said),
-            "ThrottlingException"
-            | "Throttling"
-            | "TooManyRequestsException"
-            | "RequestLimitExceeded"
-            | "RequestThrottledException"
-            | "SlowDown" => CallError::Throttled(said),
             "" => self.unnamed_error(error),
             _ if failed_itself(error) => CallError::Unavailable(said),
             _ => CallError::Refused(said),
@@ -274,6 +271,9 @@ impl AwsEcs {
         if let Some(error) = credentials_error(error) {
             let reason = error_chain(error).trim_end_matches('.').to_owned();
             return match &self.role {
+                Some(role) if may_pass(error) => {
+                    CallError::Unavailable(format!("role {role} cannot be assumed now: {reason}"))
+                }
                 Some(role) => CallError::RoleNotAssumed { role: role.clone(), reason },
                 None => CallError::BadCredentials(reason),
             };
@@ -304,6 +304,18 @@ impl AwsEcs {
     }
 }
 
+fn is_throttling(code: &str) -> bool {
+    matches!(
+        code,
+        "ThrottlingException"
+            | "Throttling"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "RequestThrottledException"
+            | "SlowDown"
+    )
+}
+
 /// The answer's status says that the service is at fault.
 fn failed_itself<E>(error: &SdkError<E>) -> bool {
     error.raw_response().is_some_and(|response| response.status().is_server_error())
@@ -315,4 +327,19 @@ fn credentials_error<'a>(
 ) -> Option<&'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
         .find(|error| error.is::<CredentialsError>())
+}
+
+/// STS did not refuse the role: it was too busy, at fault or out of reach, and may give it later.
+fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(CredentialsError::ProviderTimedOut(_)) = error.downcast_ref() {
+        return true;
+    }
+    let said = error.source().and_then(<dyn std::error::Error>::downcast_ref);
+    said.is_some_and(|said: &SdkError<AssumeRoleError>| match said {
+        SdkError::ServiceError(refused) => {
+            is_throttling(refused.err().code().unwrap_or_default()) || failed_itself(said)
+        }
+        SdkError::ConstructionFailure(_) => false,
+        _ => true,
+    })
 }

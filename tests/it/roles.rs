@@ -16,12 +16,14 @@ use crate::recorder::server::Recorder;
 const OURS: &str = "arn:aws:iam::111111111111:role/envsnap";
 const THEIRS: &str = "arn:aws:iam::222222222222:role/read/envsnap";
 const CLOSED: &str = "arn:aws:iam::333333333333:role/envsnap";
+const BUSY: &str = "arn:aws:iam::444444444444:role/envsnap";
+const BROKEN: &str = "arn:aws:iam::555555555555:role/envsnap";
 
 /// What STS was asked for: role and external ID.
 type Assumed = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
-/// AWS: STS, which gives each role but [`CLOSED`] a key with its account in it, and an ECS whose
-/// only task runs an image named after the key and the region that the request is signed with.
+/// AWS: STS, which gives each role but [`CLOSED`] a key with its account in it, [`BUSY`] and
+/// [`BROKEN`] when they are asked for the second time, and an ECS whose only task runs an image named after the key and the region that the request is signed with.
 async fn start_aws() -> (String, Assumed) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -62,16 +64,31 @@ fn assume(assumed: &Assumed, body: &[u8]) -> (StatusCode, String) {
     let form: Vec<(String, String)> = url_form(body);
     let field = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
     let role = field("RoleArn").unwrap();
-    assumed.lock().unwrap().push((role.clone(), field("ExternalId")));
+    let asked = (role.clone(), field("ExternalId"));
+    let mut assumed = assumed.lock().unwrap();
+    let is_first = !assumed.contains(&asked);
+    assumed.push(asked);
     let namespace = "xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"";
-    if role == CLOSED {
-        let error = "<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: \
-                     arn:aws:sts::111111111111:assumed-role/f/f is not authorized to perform: \
-                     sts:AssumeRole</Message></Error>";
-        return (
-            StatusCode::FORBIDDEN,
-            format!("<ErrorResponse {namespace}>{error}</ErrorResponse>"),
-        );
+    let refused = |status, error: &str| {
+        (status, format!("<ErrorResponse {namespace}><Error>{error}</Error></ErrorResponse>"))
+    };
+    match &*role {
+        CLOSED => {
+            return refused(
+                StatusCode::FORBIDDEN,
+                "<Type>Sender</Type><Code>AccessDenied</Code><Message>User: \
+                 arn:aws:sts::111111111111:assumed-role/f/f is not authorized to perform: \
+                 sts:AssumeRole</Message>",
+            );
+        }
+        BUSY if is_first => {
+            return refused(
+                StatusCode::BAD_REQUEST,
+                "<Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message>",
+            );
+        }
+        BROKEN if is_first => return (StatusCode::SERVICE_UNAVAILABLE, String::new()),
+        _ => {}
     }
     let account = role.split(':').nth(4).unwrap();
     (
@@ -154,4 +171,19 @@ async fn a_role_that_cannot_be_assumed_is_named_and_hurts_no_other() {
         assert!(message.contains(expected), "{message}");
     }
     assert!(message.len() < 700, "{message}");
+}
+
+#[tokio::test]
+async fn a_role_that_cannot_be_assumed_at_the_moment_is_asked_for_again() {
+    let (outcomes, assumed) = run(&json!([
+        {"name": "busy", "clusters": "app", "role_arn": BUSY},
+        {"name": "broken", "clusters": "app", "role_arn": BROKEN},
+    ]))
+    .await;
+    let posted = |outcome: &EnvironmentOutcome| outcome.outcome == Verdict::Posted;
+    assert!(outcomes.iter().all(posted), "{outcomes:?}");
+    let mut assumed: Vec<_> =
+        assumed.lock().unwrap().iter().map(|(role, _)| role.clone()).collect();
+    assumed.sort();
+    assert_eq!(assumed, [BUSY, BUSY, BROKEN, BROKEN]);
 }
