@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::json::Json;
-use super::recorded::Recorded;
 use super::{Page, Store, StoreError};
 use crate::recorder::expression::Interval;
 use crate::recorder::record::{StoredArtifact, order};
@@ -38,21 +37,15 @@ impl Store {
         page: Page,
         ascending: bool,
     ) -> Result<Option<Events>, StoreError> {
-        let operation =
-            format!("list the events of environment '{environment}' of organization '{org}'");
-        let (org, environment) = (org.to_owned(), environment.to_owned());
-        let now = self.clock.now();
-        self.read(operation, move |connection| {
-            let transaction = connection.transaction()?;
-            let Some(recorded) = Recorded::find(&transaction, now, &org, &environment)? else {
-                return Ok(None);
+        self.read_recorded("list the events of", org, environment, move |recorded| {
+            let Some(indexes) = interval.resolve(recorded)? else {
+                return Ok(Events { events: Vec::new(), total: 0 });
             };
-            let Some(indexes) = interval.resolve(&recorded)? else {
-                return Ok(Some(Events { events: Vec::new(), total: 0 }));
+            let counted = Counted {
+                connection: recorded.connection,
+                environment_id: recorded.environment_id,
             };
-            let counted =
-                Counted { connection: &transaction, environment_id: recorded.environment_id };
-            counted.page(&indexes, page, ascending).map(Some)
+            counted.page(&indexes, page, ascending)
         })
         .await
     }

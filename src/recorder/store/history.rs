@@ -2,9 +2,8 @@
 
 use rusqlite::params;
 
-use super::recorded::Recorded;
 use super::{Page, Store, StoreError};
-use crate::recorder::expression::Interval;
+use crate::recorder::expression::{Interval, Timeline as _};
 
 /// Snapshots of an environment, in order.
 #[derive(Debug)]
@@ -36,20 +35,13 @@ impl Store {
         page: Page,
         ascending: bool,
     ) -> Result<Option<History>, StoreError> {
-        let operation =
-            format!("list the snapshots of environment '{environment}' of organization '{org}'");
-        let (org, environment) = (org.to_owned(), environment.to_owned());
-        let now = self.clock.now();
-        self.read(operation, move |connection| {
-            let transaction = connection.transaction()?;
-            let Some(recorded) = Recorded::find(&transaction, now, &org, &environment)? else {
-                return Ok(None);
-            };
+        self.read_recorded("list the snapshots of", org, environment, move |recorded| {
             let mut snapshots = Vec::new();
-            if let Some(indexes) = interval.resolve(&recorded)?
+            if let Some(indexes) = interval.resolve(recorded)?
                 && let Some(indexes) = page.of(&indexes, ascending)
             {
-                snapshots = transaction
+                snapshots = recorded
+                    .connection
                     .prepare_cached(
                         "SELECT snapshot_index, created_at, confirmed_until,
                                 (SELECT created_at FROM snapshot AS next
@@ -75,7 +67,7 @@ impl Store {
             if !ascending {
                 snapshots.reverse();
             }
-            Ok(Some(History { snapshots, now }))
+            Ok(History { snapshots, now: recorded.now() })
         })
         .await
     }

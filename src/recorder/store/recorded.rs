@@ -2,15 +2,38 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::{Store, StoreError};
 use crate::recorder::expression::Timeline;
 
 /// What is recorded in an environment that is in use.
 pub(super) struct Recorded<'a> {
-    connection: &'a Connection,
+    pub(super) connection: &'a Connection,
     pub(super) environment_id: i64,
     pub(super) environment_type: String,
     count: u32,
     now: f64,
+}
+
+impl Store {
+    /// What `work` reads in an environment, as it is at one moment; `None` where the environment does
+    /// not exist. `question` says what it is, as in "list the events of".
+    pub(super) async fn read_recorded<T: Send + 'static>(
+        &self,
+        question: &str,
+        org: &str,
+        environment: &str,
+        work: impl FnOnce(&Recorded<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let operation = format!("{question} environment '{environment}' of organization '{org}'");
+        let (org, environment) = (org.to_owned(), environment.to_owned());
+        let now = self.clock.now();
+        self.read(operation, move |connection| {
+            let transaction = connection.transaction()?;
+            let recorded = Recorded::find(&transaction, now, &org, &environment)?;
+            recorded.as_ref().map(work).transpose()
+        })
+        .await
+    }
 }
 
 impl<'a> Recorded<'a> {

@@ -3,7 +3,6 @@
 use rusqlite::params;
 
 use super::json::Json;
-use super::recorded::Recorded;
 use super::{Store, StoreError};
 use crate::recorder::expression::Timeline as _;
 use crate::recorder::record::StoredArtifact;
@@ -50,18 +49,10 @@ impl Store {
         last: Option<u32>,
         size: u32,
     ) -> Result<Option<Stretch>, StoreError> {
-        let operation =
-            format!("read the history of environment '{environment}' of organization '{org}'");
-        let (org, environment) = (org.to_owned(), environment.to_owned());
-        let now = self.clock.now();
-        self.read(operation, move |connection| {
-            let transaction = connection.transaction()?;
-            let Some(recorded) = Recorded::find(&transaction, now, &org, &environment)? else {
-                return Ok(None);
-            };
+        self.read_recorded("read the history of", org, environment, move |recorded| {
             let count = recorded.count();
             let last = last.map_or(count, |last| last.min(count));
-            let mut statement = transaction.prepare_cached(
+            let mut statement = recorded.connection.prepare_cached(
                 "SELECT snapshot_index, created_at, confirmed_until, artifacts FROM snapshot
                  WHERE environment_id = ? AND snapshot_index <= ?
                  ORDER BY snapshot_index DESC LIMIT ?",
@@ -72,6 +63,7 @@ impl Store {
                 last.saturating_add(1),
                 size.saturating_add(1)
             ])?;
+            let now = recorded.now();
             let mut stretch = Stretch { snapshots: Vec::new(), end: None, count, now };
             let mut bytes = 0;
             while let Some(row) = rows.next()? {
@@ -102,7 +94,7 @@ impl Store {
                 });
             }
             stretch.snapshots.reverse();
-            Ok(Some(stretch))
+            Ok(stretch)
         })
         .await
     }

@@ -1,4 +1,3 @@
-use envsnap::recorder::{Access, Store};
 use proptest::prelude::*;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -199,7 +198,7 @@ async fn a_question_reads_no_snapshot_but_those_that_it_is_about() {
         )
         .unwrap();
     drop(connection);
-    let recorder = Recorder::with(Store::open(&file).unwrap(), Access::open()).await;
+    let recorder = Recorder::on(&file).await;
     for path in [
         "/snapshots/acme/env/-1",
         "/snapshots/acme/env/9",

@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::server::{Recorder, digest, task};
+use super::server::{Recorder, digest, reopened, task};
 use crate::command_line::{envsnap, text};
 
 /// `envsnap` with a verb and a file, and whatever comes after it.
@@ -33,7 +33,7 @@ async fn a_second_recorder_on_the_same_file_is_refused_and_harms_nothing() {
     assert!(said.contains(&holder) && said.contains("snapshots.db"), "{said}");
     assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
     recorder.stop().await;
-    assert!(Store::open(&file).is_ok());
+    drop(reopened(&file));
 }
 
 #[tokio::test]

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use envsnap::api::wire::RecordedSnapshot;
-use envsnap::recorder::{Access, Clock, Store, serve};
+use envsnap::recorder::{Access, Clock, Store, StoreError, serve};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -46,13 +47,27 @@ impl Answer {
     }
 }
 
+/// The store in a file that a store of this process may have had before. Another test that starts a
+/// program meanwhile gives it all locks of this process, for as long as it takes to start.
+pub(crate) fn reopened(file: &Path) -> Store {
+    let patience = Instant::now() + Duration::from_secs(30);
+    loop {
+        match Store::open(file) {
+            Err(StoreError::Held { .. }) if Instant::now() < patience => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 impl Recorder {
     pub(crate) async fn start() -> Self {
         Self::with(Store::in_memory().unwrap(), Access::open()).await
     }
 
     pub(crate) async fn on(file: &Path) -> Self {
-        Self::with(Store::open(file).unwrap(), Access::open()).await
+        Self::with(reopened(file), Access::open()).await
     }
 
     pub(crate) async fn with(store: Store, access: Access) -> Self {
