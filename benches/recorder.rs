@@ -65,6 +65,14 @@ async fn main() {
     server.read("the latest of 100,000 snapshots, over HTTP", latest).await;
     let earlier = |n| format!("snapshots/acme/{}/{}", environment(n), 1 + n % 90);
     server.read("an earlier one, over HTTP", earlier).await;
+    let diff = |n| {
+        let environment = environment(n);
+        let (before, after) = (1 + n % 50, 51 + n % 50);
+        format!(
+            "env-diff/acme?snappish1={environment}%23{before}&snappish2={environment}%23{after}"
+        )
+    };
+    server.read("what changed between two, over HTTP", diff).await;
     server.stop().await;
     println!(
         "\nThe file then is {:.1} GB; filling it took {:.0} s.",

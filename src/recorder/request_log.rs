@@ -2,7 +2,6 @@
 
 use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
@@ -23,7 +22,7 @@ pub(super) async fn written_down(
     let method = request.method().clone();
     let path: String = request.uri().path().chars().take(LONGEST_PATH).collect();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let received = request.headers().get(header::CONTENT_LENGTH).cloned();
+    let received = request.body().size_hint().exact();
     let response = next.run(request).await;
     let (took, status) = (begun.elapsed(), response.status());
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
@@ -32,8 +31,8 @@ pub(super) async fn written_down(
         %method,
         path,
         status = status.as_u16(),
-        milliseconds = took.as_secs_f64() * 1_000.0,
-        received_bytes = received.as_ref().and_then(|length| length.to_str().ok()),
+        milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3,
+        received_bytes = received,
         sent_bytes = response.body().size_hint().exact(),
     );
     response

@@ -12,9 +12,6 @@ use crate::api::wire::{
     Environment, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, SnapshotListEntry,
 };
 
-/// The most events that a server gives at once.
-const MOST_EVENTS: u32 = 100;
-
 /// A document, and the text that the server wrote, which may say more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered<T> {
@@ -130,35 +127,6 @@ impl EnvironmentClient<'_> {
         let path = ["environments", &self.client.org, self.name, "events"];
         let answer = self.get_answer(&operation, &path, &part.query()).await?;
         Ok(EventsPage { events: read(&operation, &answer)?, total: answer.total })
-    }
-
-    /// Every event of the environment's whole history that is `wanted`, the earliest first: where an
-    /// artifact started, exited and started again. Asks for a hundred at a time.
-    ///
-    /// # Errors
-    /// The environment does not exist, or the server does not say.
-    pub async fn events_where(
-        &self,
-        wanted: impl Fn(&EnvironmentEvent) -> bool,
-    ) -> Result<Vec<EnvironmentEvent>, ApiError> {
-        let mut found = Vec::new();
-        // From the earliest: what is recorded meanwhile moves nothing to another page.
-        let mut part =
-            HistoryPart { per_page: MOST_EVENTS, reverse: true, ..HistoryPart::default() };
-        loop {
-            let page = self.events(part).await?;
-            let events = page.events.document;
-            let seen = u64::from(part.page) * u64::from(MOST_EVENTS);
-            let is_last = match page.total {
-                Some(total) => events.is_empty() || total <= seen,
-                None => events.len() < MOST_EVENTS as usize,
-            };
-            found.extend(events.into_iter().filter(|event| wanted(event)));
-            if is_last {
-                return Ok(found);
-            }
-            part.page += 1;
-        }
     }
 
     async fn ask<T: DeserializeOwned>(

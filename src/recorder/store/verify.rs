@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, Row};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::StoreError;
 use super::readers::open_to_read;
@@ -72,6 +74,15 @@ pub enum NotVerified {
         /// The index of the snapshot before it in the environment; 0 where it is the first.
         before: i64,
     },
+    /// The number of changes that pages of events are found by is another than the snapshots show.
+    #[error(
+        "the links up to snapshot {snapshot} hold, but the number of changes that is noted for it is \
+         not what it shows: `env log --long` may leave some out"
+    )]
+    Miscounted {
+        /// The snapshot, `'aws-prod#65' of organization 'acme'`.
+        snapshot: String,
+    },
     /// Every link holds, but the witness is not among them.
     #[error(
         "every link holds, and {witness} is none of them: snapshots were removed from the end, or \
@@ -90,7 +101,7 @@ pub enum NotVerified {
 ///
 /// # Errors
 /// The file cannot be read, a link of its chain does not hold, an environment's indexes have a gap,
-/// or `witness` is no link of it.
+/// its events are miscounted, or `witness` is no link of it.
 pub fn verify(path: &Path, witness: Option<Link>) -> Result<Verified, NotVerified> {
     let file = path.display().to_string();
     let failed = |source: rusqlite::Error| {
@@ -110,8 +121,9 @@ pub fn verify(path: &Path, witness: Option<Link>) -> Result<Verified, NotVerifie
     let mut statement = transaction
         .prepare(
             "SELECT environment_id, org, type, environment_name, name, snapshot_index, created_at,
-                 content_hash, link, artifacts
+                 content_hash, link, artifacts, events
              FROM snapshot LEFT JOIN environment ON environment.id = environment_id
+             LEFT JOIN event_count USING (environment_id, snapshot_index)
              ORDER BY snapshot.id",
         )
         .map_err(failed)?;
@@ -134,6 +146,8 @@ struct Stored<'a> {
     link: &'a [u8],
     /// Its environment's.
     name_now: &'a str,
+    /// Of its environment, up to it, as they are noted.
+    events: Option<u64>,
 }
 
 fn stored<'a>(row: &'a Row<'_>) -> rusqlite::Result<Stored<'a>> {
@@ -154,6 +168,7 @@ fn stored<'a>(row: &'a Row<'_>) -> rusqlite::Result<Stored<'a>> {
         },
         link: row.get_ref("link")?.as_blob()?,
         name_now: text("name")?,
+        events: row.get("events")?,
     })
 }
 
@@ -172,6 +187,21 @@ struct Environment {
     name_then: String,
     name_now: String,
     index: i64,
+    events: u64,
+}
+
+/// An artifact, as far as it tells of an event.
+#[derive(Deserialize)]
+struct Counted {
+    was: u64,
+    started_at: Vec<IgnoredAny>,
+}
+
+/// How many events the snapshot of these artifacts has; `None` where they cannot be read.
+fn events(artifacts: &str) -> Option<u64> {
+    let artifacts: Vec<Counted> = serde_json::from_str(artifacts).ok()?;
+    let changed = artifacts.iter().filter(|it| it.was != it.started_at.len() as u64);
+    Some(changed.count() as u64)
 }
 
 impl Walk {
@@ -182,8 +212,8 @@ impl Walk {
     }
 
     fn step(&mut self, stored: &Stored<'_>) -> Result<(), NotVerified> {
-        let Stored { snapshot, link, name_now } = stored;
-        let Witnessed { environment_id, org, environment_name, index, .. } = *snapshot;
+        let Stored { snapshot, link, name_now, events: noted } = stored;
+        let Witnessed { environment_id, org, environment_name, index, artifacts, .. } = *snapshot;
         let name = || format!("'{environment_name}#{index}' of organization '{org}'");
         let expected = self.head.next(snapshot);
         if *link != expected.as_bytes() {
@@ -194,10 +224,16 @@ impl Walk {
             name_then: String::new(),
             name_now: (*name_now).to_owned(),
             index: 0,
+            events: 0,
         });
         if index != environment.index + 1 {
             return Err(NotVerified::Gap { snapshot: name(), before: environment.index });
         }
+        let shown = events(artifacts).map(|events| environment.events + events);
+        let Some(events) = shown.filter(|shown| *noted == Some(*shown)) else {
+            return Err(NotVerified::Miscounted { snapshot: name() });
+        };
+        environment.events = events;
         environment.index = index;
         environment_name.clone_into(&mut environment.name_then);
         self.head = expected;
@@ -221,7 +257,7 @@ impl Walk {
             renamed: environments
                 .into_values()
                 .filter(|environment| environment.name_then != environment.name_now)
-                .map(|Environment { org, name_then: from, name_now: to, index }| Renamed {
+                .map(|Environment { org, name_then: from, name_now: to, index, .. }| Renamed {
                     org,
                     from,
                     to,
@@ -253,7 +289,12 @@ mod tests {
             let mut link = Link::GENESIS;
             for snapshot in indexes.iter().copied().map(snapshot) {
                 link = link.next(&snapshot);
-                walk.step(&Stored { snapshot, link: link.as_bytes(), name_now: "aws-prod" })?;
+                walk.step(&Stored {
+                    snapshot,
+                    link: link.as_bytes(),
+                    name_now: "aws-prod",
+                    events: Some(0),
+                })?;
             }
             walk.end()
         };

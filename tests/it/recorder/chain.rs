@@ -163,6 +163,21 @@ async fn whatever_was_rewritten_is_found_and_the_first_link_that_breaks_is_named
 }
 
 #[tokio::test]
+async fn changes_that_are_miscounted_are_found_though_no_link_holds_their_number() {
+    let (_folder, file, _) = recorded().await;
+    for sql in [
+        "UPDATE event_count SET events = events + 1 WHERE environment_id = 1 AND snapshot_index = 3",
+        "DELETE FROM event_count WHERE environment_id = 1 AND snapshot_index = 3",
+    ] {
+        let rewritten = file.with_file_name("rewritten.db");
+        std::fs::copy(&file, &rewritten).unwrap();
+        tamper(&rewritten, sql);
+        let (code, said) = verify(&rewritten, None);
+        assert!(code == 2 && said.contains("the links up to snapshot 'web#3'"), "{sql}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn snapshots_that_were_removed_from_the_end_are_missed_by_who_kept_a_head() {
     let (_folder, file, heads) = recorded().await;
     tamper(&file, "DELETE FROM snapshot WHERE id > 4");

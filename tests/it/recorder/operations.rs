@@ -141,7 +141,7 @@ async fn the_log_has_a_line_a_request_and_nothing_that_is_secret() {
                 &format!("path=\"{path}\""),
                 "status=201",
                 "milliseconds=",
-                &format!("received_bytes=\"{length}\""),
+                &format!("received_bytes={length}"),
                 "sent_bytes=4",
             ],
         ),

@@ -54,18 +54,23 @@ async fn every_question_is_answered_with_a_document_and_the_servers_own_text() {
 }
 
 #[tokio::test]
-async fn a_search_goes_through_the_whole_history_from_its_beginning() {
+async fn a_history_is_read_page_by_page_as_far_back_as_is_asked_for() {
     // 201 events: two full pages and one more.
     let recorder = recorded(101).await;
     let client = client(&recorder);
-    let environment = client.environment("env", None);
-    let found = environment.events_where(|event| event.sha256 == digest(100)).await.unwrap();
-    let told: Vec<_> =
-        found.iter().map(|event| (event.snapshot_index, event.change.as_str())).collect();
-    assert_eq!(told, [(100, "started-unknown"), (101, "exited")]);
-    assert_eq!(environment.calls(), 3);
-    assert_eq!(environment.events_where(|_| true).await.unwrap().len(), 201);
-    assert!(environment.events_where(|_| false).await.unwrap().is_empty());
+    let of = async |since, most| {
+        let environment = client.environment("env", None);
+        let listed = environment.latest_events("", since, most).await.unwrap();
+        assert_eq!(listed.documents.len(), listed.texts.len());
+        let earliest = listed.documents.last().map(|event| event.snapshot_index);
+        (listed.documents.len(), earliest, listed.is_cut, environment.calls())
+    };
+    assert_eq!(of(f64::NEG_INFINITY, 500).await, (201, Some(1), false, 3));
+    assert_eq!(of(f64::NEG_INFINITY, 201).await, (201, Some(1), false, 3));
+    assert_eq!(of(f64::NEG_INFINITY, 150).await, (150, Some(27), true, 2));
+    let since = recorder.get("/snapshots/acme/env/99").await.body["timestamp"].as_f64().unwrap();
+    assert_eq!(of(since, 500).await, (6, Some(99), true, 1));
+    assert_eq!(of(f64::INFINITY, 500).await, (0, None, true, 1));
 }
 
 #[tokio::test]
