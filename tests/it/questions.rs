@@ -1,6 +1,7 @@
 //! The questions of the command line, put to a recorder, to its file, and to servers that misbehave.
 
 mod hostile;
+mod terminal;
 mod watching;
 
 use std::path::Path;

@@ -3,7 +3,7 @@
 mod access;
 mod chain;
 mod comparison;
-mod crash;
+pub(crate) mod crash;
 mod environments;
 mod events;
 mod file;

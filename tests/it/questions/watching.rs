@@ -2,9 +2,14 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
+use reqwest::Client;
 use serde_json::{Value, json};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
+use crate::recorder::crash::Process;
 use crate::recorder::server::{Recorder, digest, task};
 use crate::scripted::Scripted;
 
@@ -113,4 +118,63 @@ async fn another_history_is_not_taken_for_this_one() {
     let end = watch.error_line();
     assert!(end.contains("was aws-prod#7 and is aws-prod#3 now"), "{end}");
     assert_eq!(watch.process.wait().unwrap().code(), Some(2));
+}
+
+/// An address that leads to wherever `recorder` is at the moment, as a service's name does.
+async fn name_of(recorder: Arc<Mutex<String>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let recorder = recorder.lock().unwrap().clone();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(recorder).await?;
+                copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorder_that_is_killed_and_started_again_is_watched_on_without_a_miss_or_a_repeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let address = |recorder: &Process| {
+        let address = recorder.url.strip_prefix("http://").unwrap();
+        address.split('/').next().unwrap().to_owned()
+    };
+    let mut recorder = Process::start(&file).await;
+    let place = Arc::new(Mutex::new(address(&recorder)));
+    let url = name_of(Arc::clone(&place)).await;
+    let put = async |path: &str, body: Value| {
+        let url = format!("{url}/api/v2/environments/acme{path}");
+        let client = Client::builder().no_proxy().build().unwrap();
+        assert_eq!(client.put(url).body(body.to_string()).send().await.unwrap().status(), 201);
+    };
+    let report = async |byte: u8| {
+        let tasks = [task(1, "runner", &digest(byte), 5)];
+        put("/aws-prod/report/ECS", json!({"artifacts": tasks})).await;
+    };
+    put("", json!({"name": "aws-prod", "type": "ECS", "description": ""})).await;
+    let mut watch = Watch::start(&url, &["-o", "json"]);
+    watch.error_line();
+    let told = |watch: &mut Watch, byte: u8| {
+        let diff: Value = serde_json::from_str(&watch.line()).unwrap();
+        assert_eq!(diff["snappish2"]["snapshot_id"], format!("aws-prod#{byte}"));
+    };
+    report(1).await;
+    told(&mut watch, 1);
+    recorder.child.kill().await.unwrap();
+    let silent = watch.error_line();
+    assert!(silent.ends_with("It is asked again.\n"), "{silent}");
+    recorder = Process::start(&file).await;
+    *place.lock().unwrap() = address(&recorder);
+    for byte in [2, 3] {
+        report(byte).await;
+        told(&mut watch, byte);
+    }
+    assert_eq!(watch.error_line(), "The server answers again.\n");
+    assert_eq!(watch.interrupt(), Some(0));
 }
