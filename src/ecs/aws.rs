@@ -1,5 +1,7 @@
 //! The real ECS, through the AWS SDK.
 
+mod call_error;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,21 +9,18 @@ use std::time::Duration;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::config::retry::RetryConfig;
 use aws_sdk_ecs::config::timeout::TimeoutConfig;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types as sdk;
-use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 
-use super::answer_limit::{AnswerLimit, is_too_large};
+use super::answer_limit::AnswerLimit;
 use super::{
     CallError, Cluster, Container, DescribedTasks, DesiredStatus, EcsApi, Failure, Page, Role,
     Source, Task,
 };
-use crate::error_chain::error_chain;
 use crate::renewable::Renewable;
 
 /// Items a page; ListServices would give ten.
@@ -235,111 +234,6 @@ impl AwsEcs {
             let renew = |old: &Client| Ok(Client::from_conf(old.config().clone()));
             let Ok::<(), Infallible>(()) = self.client.renew(client, renew);
         }
-        self.call_error(error)
+        call_error::of(error, self.role.as_deref())
     }
-
-    fn call_error<E>(&self, error: &SdkError<E>) -> CallError
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        let code = error.code().unwrap_or_default();
-        let said = match error.message() {
-            Some(message) => format!("{code}: {message}").trim_end_matches('.').to_owned(),
-            None => code.to_owned(),
-        };
-        match code {
-            _ if is_throttling(code) => CallError::Throttled(said),
-            "ClusterNotFoundException" => CallError::ClusterNotFound,
-            "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
-                CallError::AccessDenied(said)
-            }
-            "UnrecognizedClientException"
-            | "InvalidSignatureException"
-            | "InvalidClientTokenId"
-            | "IncompleteSignature"
-            | "ExpiredTokenException"
-            | "ExpiredToken"
-            | "MissingAuthenticationTokenException" => CallError::BadCredentials(said),
-            "" => self.unnamed_error(error),
-            _ if failed_itself(error) => CallError::Unavailable(said),
-            _ => CallError::Refused(said),
-        }
-    }
-
-    /// What an error means that AWS gave no name.
-    fn unnamed_error<E: std::error::Error + 'static>(&self, error: &SdkError<E>) -> CallError {
-        if let Some(error) = credentials_error(error) {
-            let reason = error_chain(error).trim_end_matches('.').to_owned();
-            return match &self.role {
-                Some(role) if may_pass(error) => {
-                    CallError::Unavailable(format!("role {role} cannot be assumed now: {reason}"))
-                }
-                Some(role) => CallError::RoleNotAssumed { role: role.clone(), reason },
-                None => CallError::BadCredentials(reason),
-            };
-        }
-        let reason = error_chain(error);
-        let Some(response) = error.raw_response() else {
-            return match error {
-                // A connection that was closed under a request is of no kind to the SDK.
-                SdkError::DispatchFailure(failure)
-                    if !failure.is_timeout() && !failure.is_user() =>
-                {
-                    CallError::Disconnected(reason)
-                }
-                _ => CallError::Unavailable(reason),
-            };
-        };
-        let status = response.status();
-        let said = format!("status {}: {reason}", status.as_u16());
-        match status.as_u16() {
-            429 => CallError::Throttled(said),
-            _ if is_too_large(error) => {
-                CallError::Malformed("it is larger than any of ECS".to_owned())
-            }
-            // A success that cannot be read may be half of one.
-            _ if status.is_success() || status.is_server_error() => CallError::Unavailable(said),
-            _ => CallError::Malformed(said),
-        }
-    }
-}
-
-fn is_throttling(code: &str) -> bool {
-    matches!(
-        code,
-        "ThrottlingException"
-            | "Throttling"
-            | "TooManyRequestsException"
-            | "RequestLimitExceeded"
-            | "RequestThrottledException"
-            | "SlowDown"
-    )
-}
-
-/// The answer's status says that the service is at fault.
-fn failed_itself<E>(error: &SdkError<E>) -> bool {
-    error.raw_response().is_some_and(|response| response.status().is_server_error())
-}
-
-/// Why nobody could sign the request, so that it never left.
-fn credentials_error<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
-        .find(|error| error.is::<CredentialsError>())
-}
-
-/// STS did not refuse the role: it was too busy, at fault or out of reach, and may give it later.
-fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
-    if let Some(CredentialsError::ProviderTimedOut(_)) = error.downcast_ref() {
-        return true;
-    }
-    let said = error.source().and_then(<dyn std::error::Error>::downcast_ref);
-    said.is_some_and(|said: &SdkError<AssumeRoleError>| match said {
-        SdkError::ServiceError(refused) => {
-            is_throttling(refused.err().code().unwrap_or_default()) || failed_itself(said)
-        }
-        SdkError::ConstructionFailure(_) => false,
-        _ => true,
-    })
 }

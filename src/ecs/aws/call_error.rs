@@ -1,0 +1,109 @@
+//! What an error of the AWS SDK means.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+
+use super::super::CallError;
+use super::super::answer_limit::is_too_large;
+use crate::error_chain::error_chain;
+
+/// What became of a call in the role `role`, or in that of the process.
+pub(super) fn of<E>(error: &SdkError<E>, role: Option<&str>) -> CallError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let code = error.code().unwrap_or_default();
+    let said = match error.message() {
+        Some(message) => format!("{code}: {message}").trim_end_matches('.').to_owned(),
+        None => code.to_owned(),
+    };
+    match code {
+        _ if is_throttling(code) => CallError::Throttled(said),
+        "ClusterNotFoundException" => CallError::ClusterNotFound,
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => CallError::AccessDenied(said),
+        "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "InvalidClientTokenId"
+        | "IncompleteSignature"
+        | "ExpiredTokenException"
+        | "ExpiredToken"
+        | "MissingAuthenticationTokenException" => CallError::BadCredentials(said),
+        "" => unnamed(error, role),
+        _ if failed_itself(error) => CallError::Unavailable(said),
+        _ => CallError::Refused(said),
+    }
+}
+
+/// What an error means that AWS gave no name.
+fn unnamed<E: std::error::Error + 'static>(error: &SdkError<E>, role: Option<&str>) -> CallError {
+    if let Some(error) = credentials_error(error) {
+        let reason = error_chain(error).trim_end_matches('.').to_owned();
+        return match role {
+            Some(role) if may_pass(error) => {
+                CallError::Unavailable(format!("role {role} cannot be assumed now: {reason}"))
+            }
+            Some(role) => CallError::RoleNotAssumed { role: role.to_owned(), reason },
+            None => CallError::BadCredentials(reason),
+        };
+    }
+    let reason = error_chain(error);
+    let Some(response) = error.raw_response() else {
+        return match error {
+            // A connection that was closed under a request is of no kind to the SDK.
+            SdkError::DispatchFailure(failure) if !failure.is_timeout() && !failure.is_user() => {
+                CallError::Disconnected(reason)
+            }
+            _ => CallError::Unavailable(reason),
+        };
+    };
+    let status = response.status();
+    let said = format!("status {}: {reason}", status.as_u16());
+    match status.as_u16() {
+        429 => CallError::Throttled(said),
+        _ if is_too_large(error) => CallError::Malformed("it is larger than any of ECS".to_owned()),
+        // A success that cannot be read may be half of one.
+        _ if status.is_success() || status.is_server_error() => CallError::Unavailable(said),
+        _ => CallError::Malformed(said),
+    }
+}
+
+fn is_throttling(code: &str) -> bool {
+    matches!(
+        code,
+        "ThrottlingException"
+            | "Throttling"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "RequestThrottledException"
+            | "SlowDown"
+    )
+}
+
+/// The answer's status says that the service is at fault.
+fn failed_itself<E>(error: &SdkError<E>) -> bool {
+    error.raw_response().is_some_and(|response| response.status().is_server_error())
+}
+
+/// Why nobody could sign the request, so that it never left.
+fn credentials_error<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+        .find(|error| error.is::<CredentialsError>())
+}
+
+/// STS did not refuse the role: it was too busy, at fault or out of reach, and may give it later.
+fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(CredentialsError::ProviderTimedOut(_)) = error.downcast_ref() {
+        return true;
+    }
+    let said = error.source().and_then(<dyn std::error::Error>::downcast_ref);
+    said.is_some_and(|said: &SdkError<AssumeRoleError>| match said {
+        SdkError::ServiceError(refused) => {
+            is_throttling(refused.err().code().unwrap_or_default()) || failed_itself(said)
+        }
+        SdkError::ConstructionFailure(_) => false,
+        _ => true,
+    })
+}
