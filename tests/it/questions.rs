@@ -185,6 +185,17 @@ async fn json_is_the_servers_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_a_word_hides_no_name() {
+    let recorder = recorded().await;
+    for token in ["runner", "e", "1"] {
+        let variables =
+            [("KOSLI_HOST", &*recorder.url), ("KOSLI_ORG", "acme"), ("KOSLI_API_TOKEN", token)];
+        let shown = ask(&["artifact", "where", "runner"], &variables).await.well();
+        assert!(shown.contains("Name:   ecr/runner:2\n"), "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_is_the_exit_code_of_a_difference_that_was_looked_for() {
     let recorder = recorded().await;
     for (arguments, code) in [
