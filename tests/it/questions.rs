@@ -185,6 +185,30 @@ async fn json_is_the_servers_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_time_in_which_nobody_looked_is_told_though_the_same_ran_before_and_after() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", None).await;
+    for silence in [3_600.0, 259_200.0, 0.0] {
+        recorder.report("aws-prod", &[task(1, "runner", &digest(1), 5)]).await;
+        recorder.advance(silence);
+    }
+    let told = |from: &str| {
+        format!(
+            "  (not confirmed from Mon, 22 Aug 2022 {from} UTC to Thu, 25 Aug 2022 10:39:22 UTC: 3 days)"
+        )
+    };
+    for (arguments, expected) in [
+        (&["env", "log", "aws-prod"][..], true),
+        (&["env", "log", "aws-prod", "--long"], true),
+        (&["env", "log", "aws-prod", "--gap", "4d"], false),
+    ] {
+        let shown = ask_at(&recorder.url, arguments).await.well();
+        assert_eq!(shown.contains(&told("10:39:22")), expected, "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_a_word_hides_no_name() {
     let recorder = recorded().await;
     for token in ["runner", "e", "1"] {

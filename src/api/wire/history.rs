@@ -21,10 +21,22 @@ pub struct SnapshotListEntry {
     /// Seconds from one to the other, or until the question for the latest.
     #[serde(default)]
     pub duration: f64,
-    /// The last report that found it unchanged: until then it is known that nothing else ran. Only
-    /// this project's recorder says it.
+    /// The last report that found it unchanged. Only this project's recorder says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_until: Option<f64>,
+    /// The longest times up to then in which no report said whether it was still the same, the
+    /// earliest first. Only this project's recorder says them, where they lasted two minutes or more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silences: Vec<Silence>,
+}
+
+/// A time between two reports that found a snapshot the same, in seconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Silence {
+    /// The report before it.
+    pub from: f64,
+    /// The report after it.
+    pub until: f64,
 }
 
 /// What a snapshot changed of one artifact: an element of the answer of

@@ -17,7 +17,7 @@ pub use diff::{DiffArtifact, DiffItem, EnvironmentDiff};
 pub use environment::{
     Environment, EnvironmentRequest, PagedEnvironments, RenameRequest, is_environment_name,
 };
-pub use history::{EnvironmentEvent, SnapshotListEntry};
+pub use history::{EnvironmentEvent, Silence, SnapshotListEntry};
 pub use report::{EcsReport, ReportEntry};
 pub use snapshot::{Annotation, EcsContext, RecordedArtifact, RecordedSnapshot};
 

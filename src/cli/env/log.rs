@@ -4,7 +4,7 @@ mod shown;
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 use crate::api::{ApiError, EnvironmentClient, Listed, ServerApi as _};
@@ -24,9 +24,8 @@ const MOST_EVENTS: usize = 10_000;
 /// scaled (~) with it.
 ///
 /// A recorder of this project also says when a report last found a snapshot unchanged. Where reports
-/// do confirm snapshots (the reporter's HEARTBEAT), the log says for how long before the next
-/// snapshot none did: nobody knows what ran then. Without a heartbeat silence means nothing, and the
-/// log says only that.
+/// do confirm snapshots (the reporter's HEARTBEAT), the log says when none did for long: nobody knows
+/// what ran then. Without a heartbeat silence means nothing, and the log says only that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "An interval is A..B, where A and B each are
   N      the snapshot with index N, from 1
@@ -51,9 +50,16 @@ pub(super) struct Arguments {
     /// The most snapshots to list; with --long -o json, events
     #[arg(short = 'n', long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     limit: u16,
-    /// Tell for how long nobody confirmed a snapshot, where it was longer than this
-    #[arg(long, value_name = "DURATION", default_value = "2h")]
+    /// Tell when nobody confirmed a snapshot for longer than this
+    #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = silence)]
     gap: SignedDuration,
+}
+
+fn silence(text: &str) -> Result<SignedDuration, String> {
+    let span = text.parse::<Span>().ok();
+    let silence = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let silence = silence.filter(|silence| !silence.is_negative());
+    silence.ok_or_else(|| "it should be a time like 30m, 2h or 3d".to_owned())
 }
 
 pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {

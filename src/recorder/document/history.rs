@@ -1,12 +1,12 @@
 //! The snapshots of an environment, in the API's form.
 
-use crate::api::wire::SnapshotListEntry;
-use crate::recorder::store::{History, Lasted};
+use crate::api::wire::{self, SnapshotListEntry};
+use crate::recorder::store::{History, Lasted, Silence};
 
 /// The answer to who asks how long each snapshot lasted.
 pub(in crate::recorder) fn history(history: History) -> Vec<SnapshotListEntry> {
     let History { snapshots, now } = history;
-    let entry = |Lasted { index, from, to, confirmed_until }| SnapshotListEntry {
+    let entry = |Lasted { index, from, to, confirmed_until, silences }| SnapshotListEntry {
         index: u64::from(index),
         from,
         to: to.unwrap_or(0.0),
@@ -15,6 +15,10 @@ pub(in crate::recorder) fn history(history: History) -> Vec<SnapshotListEntry> {
         // A clock may have been set back since.
         duration: (to.unwrap_or(now) - from).max(0.0),
         confirmed_until: Some(confirmed_until),
+        silences: silences
+            .into_iter()
+            .map(|Silence { from, until }| wire::Silence { from, until })
+            .collect(),
     };
     snapshots.into_iter().map(entry).collect()
 }

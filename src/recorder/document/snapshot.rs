@@ -103,6 +103,7 @@ mod tests {
             index: 65,
             created_at: 1_661_161_162.48,
             confirmed_until: 1_661_161_222.5,
+            silences: Vec::new(),
             next_created_at: None,
             environment_type: "ECS".to_owned(),
             artifacts,

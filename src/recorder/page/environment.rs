@@ -148,8 +148,9 @@ fn pictured(name: &str, address: &str, stretch: &Stretch, view: View) -> Markup 
                 }
                 p {
                     "The line above the lanes lasts from each snapshot to the last report that \
-                     found it unchanged. Where it is interrupted, nobody said that nothing else \
-                     ran. That is no alarm: a reporter without heartbeats posts changes only."
+                     found it unchanged. Where it is interrupted, within a snapshot for more than \
+                     two hours, nobody said that nothing else ran. That is no alarm: a reporter \
+                     without heartbeats posts changes only."
                 }
             }
         }

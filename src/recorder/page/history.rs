@@ -10,6 +10,9 @@ use crate::recorder::store::{Stretch, Taken};
 /// Changes that are named of a snapshot; its own page has them all.
 const MOST_NAMED: usize = 4;
 
+/// Times without confirmation that are told of a snapshot; its own page has them all.
+const MOST_SILENCES: usize = 2;
+
 /// A row a snapshot, the latest first.
 pub(super) fn table(address: &str, stretch: &Stretch) -> Markup {
     let ends = stretch.snapshots.iter().skip(1).map(|after| Some(after.created_at));
@@ -38,7 +41,8 @@ pub(super) fn table(address: &str, stretch: &Stretch) -> Markup {
 }
 
 fn row(address: &str, snapshot: &Taken, end: Option<f64>, now: f64) -> Markup {
-    let Taken { index, created_at, confirmed_until, running, replicas, .. } = snapshot;
+    let Taken { index, created_at, confirmed_until, silences, running, replicas, .. } = snapshot;
+    let silent: Vec<_> = silences.iter().filter(|silence| silence.is_long()).collect();
     html! {
         tr {
             th scope="row" { a href={(address) "/snapshots/" (index)} { "#" (index) } }
@@ -53,6 +57,14 @@ fn row(address: &str, snapshot: &Taken, end: Option<f64>, now: f64) -> Markup {
                     (time(*confirmed_until))
                 } @else {
                     span.quiet { "as recorded" }
+                }
+                @for silence in silent.iter().take(MOST_SILENCES) {
+                    span.beneath {
+                        "not for " (duration(silence.lasted())) " from " (time(silence.from))
+                    }
+                }
+                @if silent.len() > MOST_SILENCES {
+                    span.beneath { "and " (silent.len() - MOST_SILENCES) " times more" }
                 }
             }
             td {

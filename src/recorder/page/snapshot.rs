@@ -15,7 +15,7 @@ use crate::recorder::expression::{Expression, Snappish};
 use crate::recorder::record::{StoredArtifact, order};
 use crate::recorder::request::Parameters;
 use crate::recorder::routes::no_snapshot;
-use crate::recorder::store::{Found, Page, Store, StoredSnapshot};
+use crate::recorder::store::{Found, Page, Silence, Store, StoredSnapshot};
 
 /// Artifacts on one page.
 const PAGE_SIZE: u32 = 500;
@@ -84,7 +84,7 @@ fn neighbours(address: &str, index: u32, Beside { previous, next }: &Beside) -> 
 }
 
 fn facts(snapshot: &StoredSnapshot) -> Markup {
-    let StoredSnapshot { created_at, confirmed_until, next_created_at, .. } = snapshot;
+    let StoredSnapshot { created_at, confirmed_until, silences, next_created_at, .. } = snapshot;
     html! {
         dl.facts {
             div { dt { "Recorded" } dd { (time(*created_at)) } }
@@ -95,6 +95,19 @@ fn facts(snapshot: &StoredSnapshot) -> Markup {
                         (time(*confirmed_until))
                     } @else {
                         "as recorded"
+                    }
+                }
+            }
+            @if silences.iter().any(Silence::is_long) {
+                div {
+                    dt { "Not confirmed" }
+                    @for silence in silences.iter().filter(|silence| silence.is_long()) {
+                        dd {
+                            "for " (duration(silence.lasted()))
+                            span.beneath {
+                                "from " (time(silence.from)) " to " (time(silence.until))
+                            }
+                        }
                     }
                 }
             }

@@ -2,6 +2,7 @@
 
 use rusqlite::params;
 
+use super::silence::{Silence, silences};
 use super::{Page, Store, StoreError};
 use crate::recorder::expression::{Interval, Timeline as _};
 
@@ -22,6 +23,8 @@ pub(in crate::recorder) struct Lasted {
     pub(in crate::recorder) to: Option<f64>,
     /// The last report that found it unchanged.
     pub(in crate::recorder) confirmed_until: f64,
+    /// Up to that report, the earliest first.
+    pub(in crate::recorder) silences: Vec<Silence>,
 }
 
 impl Store {
@@ -40,8 +43,9 @@ impl Store {
             if let Some(indexes) = interval.resolve(recorded)?
                 && let Some(indexes) = page.of(&indexes, ascending)
             {
-                snapshots = recorded
-                    .connection
+                let connection = recorded.connection;
+                let mut silences = silences(connection, recorded.environment_id, &indexes)?;
+                snapshots = connection
                     .prepare_cached(
                         "SELECT snapshot_index, created_at, confirmed_until,
                                 (SELECT created_at FROM snapshot AS next
@@ -54,11 +58,13 @@ impl Store {
                     .query_map(
                         params![recorded.environment_id, indexes.start(), indexes.end()],
                         |row| {
+                            let index = row.get(0)?;
                             Ok(Lasted {
-                                index: row.get(0)?,
+                                index,
                                 from: row.get(1)?,
                                 confirmed_until: row.get(2)?,
                                 to: row.get(3)?,
+                                silences: silences.remove(&index).unwrap_or_default(),
                             })
                         },
                     )?

@@ -41,6 +41,15 @@ const MIGRATIONS: &[&str] = &[
         UNIQUE (environment_id, snapshot_index)
     ) STRICT;
 
+    -- Between two reports that found a snapshot the same.
+    CREATE TABLE silence (
+        environment_id INTEGER NOT NULL REFERENCES environment (id),
+        snapshot_index INTEGER NOT NULL,
+        silent_from    REAL NOT NULL,
+        silent_until   REAL NOT NULL,
+        PRIMARY KEY (environment_id, snapshot_index, silent_from)
+    ) STRICT, WITHOUT ROWID;
+
     -- Always empty: what is written here, and removed again, shows that there is room to write.
     CREATE TABLE probe (room BLOB NOT NULL) STRICT;
 

@@ -4,6 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::json::Json;
 use super::recorded::Recorded;
+use super::silence::{Silence, silences};
 use super::{Store, StoreError};
 use crate::recorder::expression::{Expression, Snappish, Timeline as _};
 use crate::recorder::record::StoredArtifact;
@@ -15,6 +16,8 @@ pub(in crate::recorder) struct StoredSnapshot {
     pub(in crate::recorder) created_at: f64,
     /// The last report that found it unchanged.
     pub(in crate::recorder) confirmed_until: f64,
+    /// Up to that report, the earliest first.
+    pub(in crate::recorder) silences: Vec<Silence>,
     /// When the one after it was recorded; `None` for the latest.
     pub(in crate::recorder) next_created_at: Option<f64>,
     /// The type of its environment.
@@ -95,10 +98,12 @@ fn find(
         .query_row(params![recorded.environment_id, index], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?;
+    let mut silences = silences(connection, recorded.environment_id, &(index..=index))?;
     Ok(Found::Snapshot(StoredSnapshot {
         index,
         created_at,
         confirmed_until,
+        silences: silences.remove(&index).unwrap_or_default(),
         next_created_at,
         environment_type: recorded.environment_type,
         artifacts,

@@ -3,6 +3,7 @@
 use rusqlite::params;
 
 use super::json::Json;
+use super::silence::{Silence, silences};
 use super::{Store, StoreError};
 use crate::recorder::expression::Timeline as _;
 use crate::recorder::record::StoredArtifact;
@@ -31,6 +32,8 @@ pub(in crate::recorder) struct Taken {
     pub(in crate::recorder) created_at: f64,
     /// The last report that found it unchanged.
     pub(in crate::recorder) confirmed_until: f64,
+    /// Up to that report, the earliest first.
+    pub(in crate::recorder) silences: Vec<Silence>,
     /// How many artifacts run in it.
     pub(in crate::recorder) running: usize,
     /// How many replicas of them.
@@ -64,6 +67,8 @@ impl Store {
                 size.saturating_add(1)
             ])?;
             let now = recorded.now();
+            let wanted = last.saturating_sub(size).saturating_add(1)..=last;
+            let mut silences = silences(recorded.connection, recorded.environment_id, &wanted)?;
             let mut stretch = Stretch { snapshots: Vec::new(), end: None, count, now };
             let mut bytes = 0;
             while let Some(row) = rows.next()? {
@@ -88,6 +93,7 @@ impl Store {
                     index,
                     created_at,
                     confirmed_until: row.get(2)?,
+                    silences: silences.remove(&index).unwrap_or_default(),
                     running: artifacts.iter().filter(|artifact| artifact.runs()).count(),
                     replicas: artifacts.iter().map(StoredArtifact::now).sum(),
                     artifacts,

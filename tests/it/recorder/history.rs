@@ -41,6 +41,39 @@ async fn each_snapshot_lasted_until_the_next() {
 }
 
 #[tokio::test]
+async fn a_silence_between_two_reports_of_the_same_is_kept_beside_the_last_of_them() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    let report = async || recorder.report("env", &[task(1, "web", &digest(1), 10)]).await;
+    for silence in [60.0, 119.0, 259_200.0, 60.0, 120.0] {
+        report().await;
+        recorder.advance(silence);
+    }
+    report().await;
+    let list = recorder.get("/snapshots/acme/env").await.body;
+    let start = 1_661_161_162.5;
+    assert_eq!(
+        list[0]["silences"],
+        json!([
+            {"from": start + 179.0, "until": start + 259_379.0},
+            {"from": start + 259_439.0, "until": start + 259_559.0},
+        ])
+    );
+    assert_eq!(list[0]["confirmed_until"], start + 259_559.0);
+
+    for hours in (1..=30).rev() {
+        recorder.advance(3_600.0 * f64::from(hours));
+        report().await;
+    }
+    let list = recorder.get("/snapshots/acme/env").await.body;
+    let silences = list[0]["silences"].as_array().unwrap();
+    let lasted = |it: &Value| it["until"].as_f64().unwrap() - it["from"].as_f64().unwrap();
+    let hours: Vec<_> = silences.iter().map(|silence| lasted(silence) / 3_600.0).collect();
+    let longest: Vec<_> = [72.0].into_iter().chain((12..=30).rev().map(f64::from)).collect();
+    assert_eq!(hours, longest, "the longest, in the order in which they were");
+}
+
+#[tokio::test]
 async fn snapshots_are_listed_by_interval_and_page_from_either_end() {
     let recorder = nine().await;
     let cases = [

@@ -39,8 +39,8 @@ impl Log<'_> {
         }
         for (line, snapshot) in lines.zip(self.snapshots) {
             // Newest first: what came after a snapshot stands above it.
-            if let Some(gap) = self.unconfirmed(snapshot, screen) {
-                let _infallible = writeln!(text, "          {gap}");
+            for gap in self.unconfirmed(snapshot, screen) {
+                let _infallible = writeln!(text, "  {gap}");
             }
             let _infallible = writeln!(text, "{line}");
         }
@@ -63,7 +63,7 @@ impl Log<'_> {
                     end(snapshot, screen),
                     lasted(duration(snapshot, screen)),
                 );
-                if let Some(gap) = self.unconfirmed(snapshot, screen) {
+                for gap in self.unconfirmed(snapshot, screen) {
                     let _infallible = writeln!(text, "  {gap}");
                 }
                 match self.changes.get(&snapshot.index) {
@@ -92,16 +92,24 @@ impl Log<'_> {
         signs.join(" ")
     }
 
-    /// For how long nobody looked, before the next snapshot or now, where it was long and somebody
-    /// does look from time to time.
-    fn unconfirmed(&self, snapshot: &SnapshotListEntry, screen: &Screen) -> Option<String> {
+    /// When nobody looked for long, the latest first, where somebody does look from time to time.
+    fn unconfirmed(&self, snapshot: &SnapshotListEntry, screen: &Screen) -> Vec<String> {
+        if !self.is_confirmed_at_times() {
+            return Vec::new();
+        }
+        // And before the next snapshot, or now.
         let until = snapshot.from + duration(snapshot, screen);
-        let gap = until - snapshot.confirmed_until?;
-        let told = self.is_confirmed_at_times() && gap > self.gap;
-        told.then(|| {
-            let text = format!("(not confirmed for {})", lasted(gap));
+        let last = snapshot.confirmed_until.map(|from| (from, until, end(snapshot, screen)));
+        let earlier = snapshot.silences.iter().rev();
+        let earlier = earlier.map(|it| (it.from, it.until, screen.moment(it.until)));
+        let silences = last.into_iter().chain(earlier);
+        let long = silences.filter(|(from, until, _)| until - from > self.gap);
+        long.map(|(from, until, end)| {
+            let from_to = format!("from {} to {end}", screen.moment(from));
+            let text = format!("(not confirmed {from_to}: {})", lasted(until - from));
             screen.painted(Colour::Faint, &text)
         })
+        .collect()
     }
 
     /// A report found one of these snapshots unchanged.
@@ -171,6 +179,7 @@ mod tests {
             compliant: false,
             duration: to - from,
             confirmed_until,
+            silences: Vec::new(),
         }
     }
 
@@ -209,7 +218,7 @@ mod tests {
             "\
 SNAPSHOT  FROM                            TO                              DURATION  CHANGED
 #66       Mon, 22 Aug 2022 17:12:42 CEST  now                             10 days   -1 ~2
-          (not confirmed for 4 hours)
+  (not confirmed from Mon, 22 Aug 2022 12:39:22 CEST to Mon, 22 Aug 2022 17:12:42 CEST: 4 hours)
 #65       Mon, 22 Aug 2022 11:39:22 CEST  Mon, 22 Aug 2022 17:12:42 CEST  5 hours   +1
 #64       Mon, 22 Aug 2022 11:37:52 CEST  Mon, 22 Aug 2022 11:39:22 CEST  1 minute  ?
 "

@@ -158,6 +158,7 @@ mod tests {
             index: 1,
             created_at: 0.0,
             confirmed_until: 0.0,
+            silences: Vec::new(),
             running: 0,
             replicas: 0,
             artifacts,

@@ -181,9 +181,17 @@ impl Picture<'_> {
         let mut path = String::new();
         let top = f64::from(u32::try_from(CONFIRMED).unwrap_or(u32::MAX));
         for (column, snapshot) in self.stretch.snapshots.iter().enumerate() {
-            let from = self.scale.edge(Some(column));
-            let to = self.scale.within(column, snapshot.confirmed_until);
-            rectangle(&mut path, from, top, (to - from).max(THINNEST), 4.0);
+            let long = snapshot.silences.iter().filter(|silence| silence.is_long());
+            let mut from = self.scale.edge(Some(column));
+            let mut confirmed = |until: f64, again: f64| {
+                let to = self.scale.within(column, until);
+                rectangle(&mut path, from, top, (to - from).max(THINNEST), 4.0);
+                from = self.scale.within(column, again);
+            };
+            for silence in long {
+                confirmed(silence.from, silence.until);
+            }
+            confirmed(snapshot.confirmed_until, snapshot.confirmed_until);
         }
         path
     }

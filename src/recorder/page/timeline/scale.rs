@@ -102,6 +102,7 @@ mod tests {
             index: 1,
             created_at: *created_at,
             confirmed_until: *created_at,
+            silences: Vec::new(),
             running: 0,
             replicas: 0,
             artifacts: Vec::new(),

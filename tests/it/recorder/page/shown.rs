@@ -54,6 +54,30 @@ async fn the_picture_has_a_lane_an_artifact_a_column_a_snapshot_and_a_band_a_rol
 }
 
 #[tokio::test]
+async fn a_day_without_a_report_is_a_gap_in_the_picture_and_told_in_words() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    for silence in [3_600.0, 86_400.0, 3_600.0, 10_800.0] {
+        recorder.report("env", &[task(1, "web", &digest(1), 1)]).await;
+        recorder.advance(silence);
+    }
+    let page = get(&recorder, "/acme/environments/env?scale=true").await;
+    let xml = page.xml();
+    let document = Document::parse(&xml).unwrap();
+    let confirmed =
+        document.descendants().find(|node| node.attribute("class") == Some("confirmed"));
+    let confirmed = confirmed.and_then(|path| path.attribute("d")).unwrap();
+    // An hour of 29 is 345 of 10,000 units: an hour, a day without reports, and another hour.
+    assert_eq!(confirmed, "M0 58h345v4h-345zM8621 58h345v4h-345z");
+    let words = page.words();
+    let told = "2022-08-23 11:39:22 UTC not for 1 d from 2022-08-22 10:39:22 UTC";
+    assert!(words.contains(told), "{words}");
+    let words = get(&recorder, "/acme/environments/env/snapshots/1").await.words();
+    let told = "Not confirmed for 1 d from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC";
+    assert!(words.contains(told), "{words}");
+}
+
+#[tokio::test]
 async fn a_snapshot_shows_everything_that_is_known_of_it() {
     let recorder = rollover().await;
     let page = get(&recorder, "/acme/environments/env/snapshots/2").await;

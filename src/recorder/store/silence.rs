@@ -1,0 +1,82 @@
+//! Times in which no report said whether a snapshot was still the same.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use rusqlite::{Connection, params};
+
+/// A time between two reports that found a snapshot the same, in seconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::recorder) struct Silence {
+    pub(in crate::recorder) from: f64,
+    pub(in crate::recorder) until: f64,
+}
+
+/// Shorter ones are not kept: no reporter that is asked to confirm reports more often than every
+/// minute.
+const SHORTEST: f64 = 120.0;
+
+/// Of each snapshot, so many are kept, the longest: one may be confirmed every hour for years.
+const MOST: u32 = 20;
+
+/// Longer than a reporter is silent that confirms every hour and was late or busy once.
+const LONG: f64 = 7_200.0;
+
+impl Silence {
+    /// A reporter that does confirm snapshots should not have been silent for so long.
+    pub(in crate::recorder) fn is_long(&self) -> bool {
+        self.lasted() > LONG
+    }
+
+    pub(in crate::recorder) fn lasted(&self) -> f64 {
+        self.until - self.from
+    }
+
+    /// Keeps it, where it is long enough.
+    pub(super) fn note(
+        self,
+        connection: &Connection,
+        environment_id: i64,
+        index: i64,
+    ) -> rusqlite::Result<()> {
+        if self.lasted() < SHORTEST {
+            return Ok(());
+        }
+        connection
+            .prepare_cached(
+                "INSERT INTO silence (environment_id, snapshot_index, silent_from, silent_until)
+                 VALUES (?, ?, ?, ?)",
+            )?
+            .execute(params![environment_id, index, self.from, self.until])?;
+        connection
+            .prepare_cached(
+                "DELETE FROM silence WHERE environment_id = ?1 AND snapshot_index = ?2
+                     AND silent_from NOT IN (
+                         SELECT silent_from FROM silence
+                         WHERE environment_id = ?1 AND snapshot_index = ?2
+                         ORDER BY silent_until - silent_from DESC, silent_from LIMIT ?3)",
+            )?
+            .execute(params![environment_id, index, MOST])?;
+        Ok(())
+    }
+}
+
+/// Those of each of these snapshots that has any, by index, the earliest first.
+pub(super) fn silences(
+    connection: &Connection,
+    environment_id: i64,
+    indexes: &RangeInclusive<u32>,
+) -> rusqlite::Result<BTreeMap<u32, Vec<Silence>>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT snapshot_index, silent_from, silent_until FROM silence
+         WHERE environment_id = ? AND snapshot_index BETWEEN ? AND ?
+         ORDER BY snapshot_index, silent_from",
+    )?;
+    let mut rows = statement.query(params![environment_id, indexes.start(), indexes.end()])?;
+    let mut silences: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let silence = Silence { from: row.get(1)?, until: row.get(2)? };
+        silences.entry(row.get(0)?).or_default().push(silence);
+    }
+    Ok(silences)
+}
