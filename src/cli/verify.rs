@@ -32,11 +32,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn shown(verified: &Verified, witness: Option<Link>) -> Result<String, std::fmt::Error> {
     let Verified { snapshots, environments, head, after_witness, renamed } = verified;
-    let mut shown = format!(
-        "Every link holds: {} in {}.\n",
-        counted(*snapshots, "snapshot"),
-        counted(*environments as u64, "environment")
-    );
+    let mut shown = if *snapshots == 0 {
+        "The file holds no snapshot, so that nothing is proved. Of a file in use, copy nothing but what \
+         envsnap backup makes: the latest snapshots are beside it, in a file that ends in -wal.\n"
+            .to_owned()
+    } else {
+        format!(
+            "Every link holds: {} in {}.\n",
+            counted(*snapshots, "snapshot"),
+            counted(*environments as u64, "environment")
+        )
+    };
     for it in renamed {
         writeln!(
             shown,
@@ -46,6 +52,9 @@ fn shown(verified: &Verified, witness: Option<Link>) -> Result<String, std::fmt:
     }
     if let (Some(witness), Some(after)) = (witness, after_witness) {
         match after {
+            _ if witness == Link::GENESIS => {
+                writeln!(shown, "{witness} is what every file begins with: it proves nothing.")?;
+            }
             0 => writeln!(shown, "{witness} is the head.")?,
             after => writeln!(
                 shown,
@@ -53,6 +62,11 @@ fn shown(verified: &Verified, witness: Option<Link>) -> Result<String, std::fmt:
                 counted(*after, "snapshot")
             )?,
         }
+    }
+    if *snapshots > 0 {
+        shown.push_str(
+            "The chain does not witness when snapshots were confirmed, or how environments are described.\n",
+        );
     }
     writeln!(shown, "Head: {head}")?;
     Ok(shown)

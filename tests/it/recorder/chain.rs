@@ -91,10 +91,25 @@ async fn an_untouched_file_verifies_with_every_head_it_ever_told() {
         };
         assert!(code == 0 && said.contains(&expected), "{said}");
     }
+    let (_, said) = verify(&file, Some(&"0".repeat(64)));
+    assert!(said.contains("proves nothing"), "{said}");
     let unknown = "ab".repeat(32);
     let (code, said) = verify(&file, Some(&unknown));
     assert!(code == 2 && said.contains(&format!("{unknown} is none of them")), "{said}");
     assert_eq!(verify(&file, Some("short")).0, 2);
+}
+
+#[tokio::test]
+async fn a_copy_that_misses_what_is_beside_the_file_proves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let copy = folder.path().join("copy.db");
+    let recorder = Recorder::on(&file).await;
+    recorder.create("web", None).await;
+    report(&recorder, "web", 1, StatusCode::CREATED).await;
+    std::fs::copy(&file, &copy).unwrap();
+    let (code, said) = verify(&copy, None);
+    assert!(code == 0 && said.contains("no snapshot, so that nothing is proved"), "{said}");
 }
 
 #[tokio::test]
