@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::wire::{EcsContext, EcsReport};
+use crate::api::wire::{EcsContext, EcsPlace, EcsReport};
 use crate::snapshot::{Artifact, Diff, Fingerprint, Identity, Snapshot};
 
 /// An artifact in a snapshot, as it is stored.
@@ -20,6 +20,8 @@ pub(super) struct StoredArtifact {
     pub(super) started_at: Vec<i64>,
     /// The task that started last.
     pub(super) task: EcsContext,
+    /// Every cluster and service that it runs in, or ran in where it exited, in order.
+    pub(super) places: Vec<EcsPlace>,
 }
 
 impl StoredArtifact {
@@ -39,6 +41,19 @@ impl StoredArtifact {
 
     pub(super) fn identity(&self) -> Identity {
         Identity::of(&self.name, self.fingerprint)
+    }
+
+    fn count_replica(&mut self, task: &EcsContext) {
+        let EcsContext { cluster_name, service_name, .. } = task;
+        let key = |it: &EcsPlace| (it.cluster_name.clone(), it.service_name.clone());
+        let wanted = (cluster_name.clone(), service_name.clone());
+        match self.places.binary_search_by_key(&wanted, key) {
+            Ok(at) => self.places[at].replicas += 1,
+            Err(at) => {
+                let (cluster_name, service_name) = wanted;
+                self.places.insert(at, EcsPlace { cluster_name, service_name, replicas: 1 });
+            }
+        }
     }
 
     fn exited(&self) -> Self {
@@ -93,8 +108,10 @@ fn running(report: &EcsReport) -> BTreeMap<Identity, StoredArtifact> {
                     was: 0,
                     started_at: Vec::new(),
                     task: task.clone(),
+                    places: Vec::new(),
                 });
             artifact.started_at.push(entry.creation_timestamp);
+            artifact.count_replica(&task);
             artifact.task = task;
             if name < artifact.name {
                 artifact.name = name;
@@ -202,6 +219,30 @@ mod tests {
             counts(&[("t3", "web:1", Some(1), 30)]),
             [count("web:1", 0, 1), count("web:2", 1, 0)]
         );
+    }
+
+    #[test]
+    fn an_artifact_runs_in_every_cluster_and_service_of_its_replicas() {
+        let mut both = report(&[
+            ("t1", "web", Some(1), 10),
+            ("t2", "web", Some(1), 30),
+            ("t3", "web", Some(1), 20),
+        ]);
+        both.artifacts[1].cluster_name = Some("jobs".to_owned());
+        both.artifacts[2].service_name = Some("web".to_owned());
+        let stored = next_snapshot(&[], &both, true).unwrap();
+        let place = |cluster: &str, service: Option<&str>, replicas| EcsPlace {
+            cluster_name: Some(cluster.to_owned()),
+            service_name: service.map(str::to_owned),
+            replicas,
+        };
+        let places = [place("app", None, 1), place("app", Some("web"), 1), place("jobs", None, 1)];
+        assert_eq!(stored[0].places, places);
+        assert_eq!(stored[0].task.task_arn, "t2");
+        let exited = next_snapshot(&stored, &report(&[]), true).unwrap();
+        assert_eq!(exited[0].places, places, "where it ran");
+        let three = first(&[("t1", "web", Some(1), 1), ("t2", "web", Some(1), 2)]);
+        assert_eq!(three[0].places, [place("app", None, 2)]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use environment::{
 };
 pub use history::{EnvironmentEvent, Silence, SnapshotListEntry};
 pub use report::{EcsReport, ReportEntry};
-pub use snapshot::{Annotation, EcsContext, RecordedArtifact, RecordedSnapshot};
+pub use snapshot::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
 
 /// The type of an environment whose software ECS runs.
 pub const ECS: &str = "ECS";

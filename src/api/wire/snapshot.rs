@@ -120,6 +120,11 @@ pub struct RecordedArtifact {
     /// One of the tasks that run it.
     #[serde(default)]
     pub ecs_context: Option<EcsContext>,
+    /// Every cluster and service that its replicas ran in when the snapshot was made, where they are
+    /// several; for an artifact
+    /// that exited, ran in. Only this project's recorder says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ecs_places: Vec<EcsPlace>,
 }
 
 /// What a snapshot changed of one artifact.
@@ -146,6 +151,17 @@ pub struct EcsContext {
     /// Service name.
     #[serde(default)]
     pub service_name: Option<String>,
+}
+
+/// A cluster and a service in which an artifact runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EcsPlace {
+    /// Cluster name.
+    pub cluster_name: Option<String>,
+    /// Service name; `None` for a standalone task.
+    pub service_name: Option<String>,
+    /// How many replicas run there.
+    pub replicas: u64,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `envsnap env get`: what ran in a snapshot.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::iter::repeat_n;
 
@@ -125,10 +126,6 @@ struct Row {
 
 impl Row {
     fn of(artifact: &RecordedArtifact, wide: bool, screen: &Screen) -> Self {
-        let known = |text: Option<&str>| match text {
-            Some(text) if !text.is_empty() => visible(text),
-            _ => NOT_KNOWN.to_owned(),
-        };
         let commit: Option<String> =
             artifact.git_commit.as_ref().map(|commit| commit.chars().take(7).collect());
         let mut cells = vec![
@@ -137,20 +134,52 @@ impl Row {
             known(artifact.flow_name.as_deref()),
         ];
         if wide {
-            let context = artifact.ecs_context.as_ref();
-            let task = context.and_then(|context| context.task_arn.rsplit('/').next());
-            cells.extend([
-                known(context.and_then(|context| context.cluster_name.as_deref())),
-                known(context.and_then(|context| context.service_name.as_deref())),
-                known(task),
-            ]);
+            let [clusters, services] = clusters_and_services(artifact);
+            cells.extend([clusters, services, task(artifact)]);
         }
         let since = artifact.creation_timestamp.first();
+        let told = |since| if wide { screen.moment(since) } else { screen.age(since) };
         cells.extend([
-            since.map_or_else(|| NOT_KNOWN.to_owned(), |since| screen.age(whole(*since))),
+            since.map_or_else(|| NOT_KNOWN.to_owned(), |since| told(whole(*since))),
             artifact.annotation.now.to_string(),
         ]);
         Self { cells, fingerprint: fingerprint_or_unknown(artifact.fingerprint.as_deref()) }
+    }
+}
+
+fn known(text: Option<&str>) -> String {
+    match text {
+        Some(text) if !text.is_empty() => visible(text),
+        _ => NOT_KNOWN.to_owned(),
+    }
+}
+
+/// The names of those that an artifact runs in.
+fn clusters_and_services(artifact: &RecordedArtifact) -> [String; 2] {
+    let places = artifact.ecs_places.iter();
+    let mut names: Vec<_> =
+        places.map(|it| [it.cluster_name.as_deref(), it.service_name.as_deref()]).collect();
+    if names.is_empty() {
+        // Where they are one, or the server tells one only.
+        let context = artifact.ecs_context.as_ref();
+        names.extend(context.map(|it| [it.cluster_name.as_deref(), it.service_name.as_deref()]));
+    }
+    [0, 1].map(|which| {
+        let names: BTreeSet<_> = names.iter().map(|names| known(names[which])).collect();
+        if names.is_empty() {
+            return NOT_KNOWN.to_owned();
+        }
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    })
+}
+
+/// The id of the task that a server shows, of those that run an artifact.
+fn task(artifact: &RecordedArtifact) -> String {
+    let context = artifact.ecs_context.as_ref();
+    let id = context.and_then(|context| context.task_arn.rsplit('/').next());
+    match artifact.annotation.now.saturating_sub(1) {
+        more if more > 0 && id.is_some() => format!("{} and {more} more", known(id)),
+        _ => known(id),
     }
 }
 
@@ -259,9 +288,26 @@ RUNNING_SINCE  REPLICAS
         assert!(shown.starts_with(expected), "{shown}");
         let shown = table(&aws_prod(), true, &berlin());
         assert!(
-            shown.contains("/runner:16d9990      runner    app      runner   0123  11 days"),
+            shown.contains("/runner:16d9990      runner    app      runner   0123 and 2 more  Mon, 22 Aug 2022 11:39:17 CEST  3"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn with_more_columns_every_cluster_and_service_is_named() {
+        let place = |cluster, service: Option<&str>| {
+            json!({
+                "cluster_name": cluster, "service_name": service, "replicas": 1,
+            })
+        };
+        let snapshot = recorded(&json!([
+            {"name": "web", "fingerprint": "", "creationTimestamp": [1_661_161_157, 1_661_161_160],
+             "annotation": {"type": "unchanged", "was": 3, "now": 3},
+             "ecs_context": {"task_arn": "t1", "cluster_name": "app", "service_name": "s1"},
+             "ecs_places": [place("app", Some("s1")), place("app", Some("s2")), place("jobs", None)]},
+        ]));
+        let shown = table(&snapshot, true, &berlin());
+        assert!(shown.contains("  app, jobs  N/A, s1, s2  t1 and 2 more  Mon"), "{shown}");
     }
 
     #[test]

@@ -65,6 +65,8 @@ fn artifact(html_url: &str, stored: StoredArtifact) -> RecordedArtifact {
         commit_lead_time: None,
         flows: Vec::new(),
         ecs_context: Some(stored.task),
+        // The context says it where there is one.
+        ecs_places: if stored.places.len() > 1 { stored.places } else { Vec::new() },
     }
 }
 
@@ -81,7 +83,7 @@ pub(super) fn annotation(was: u64, now: u64) -> Annotation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::wire::EcsContext;
+    use crate::api::wire::{EcsContext, EcsPlace};
     use crate::snapshot::Fingerprint;
 
     fn stored(fingerprint: Option<u8>, was: u64, started_at: &[i64]) -> StoredArtifact {
@@ -95,7 +97,12 @@ mod tests {
                 cluster_name: Some("app".to_owned()),
                 service_name: None,
             },
+            places: vec![place("app", started_at.len() as u64)],
         }
+    }
+
+    fn place(cluster: &str, replicas: u64) -> EcsPlace {
+        EcsPlace { cluster_name: Some(cluster.to_owned()), service_name: None, replicas }
     }
 
     fn document(artifacts: Vec<StoredArtifact>) -> RecordedSnapshot {
@@ -140,6 +147,13 @@ mod tests {
                 ],
             })
         );
+    }
+
+    #[test]
+    fn an_artifact_in_several_clusters_names_all_of_them() {
+        let places = vec![place("app", 1), place("jobs", 2)];
+        let everywhere = StoredArtifact { places: places.clone(), ..stored(None, 3, &[1, 2, 3]) };
+        assert_eq!(document(vec![everywhere]).artifacts[0].ecs_places, places);
     }
 
     #[test]

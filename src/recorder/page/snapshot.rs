@@ -19,6 +19,8 @@ use crate::recorder::store::{Found, Page, Silence, Store, StoredSnapshot};
 
 /// Artifacts on one page.
 const PAGE_SIZE: u32 = 500;
+/// Clusters and services that are named of an artifact; the JSON has them all.
+const MOST_PLACES: usize = 10;
 /// The most characters of a cluster or a service.
 const LONGEST_PLACE: usize = 80;
 
@@ -187,7 +189,7 @@ fn rows(id: &str, artifacts: &[StoredArtifact], run: bool) -> Markup {
                             th.artifact scope="row" { (identity(artifact)) }
                             td.number { (if run { artifact.now() } else { artifact.was }) }
                             @if run { td { (since(artifact)) } }
-                            td.place { (place(artifact)) }
+                            td.place { (places(artifact)) }
                             td { (change(artifact.was, artifact.now())) }
                         }
                     }
@@ -213,15 +215,21 @@ fn since(artifact: &StoredArtifact) -> Markup {
     }
 }
 
-fn place(artifact: &StoredArtifact) -> Markup {
-    let task = &artifact.task;
+fn places(artifact: &StoredArtifact) -> Markup {
+    let places = &artifact.places;
     html! {
-        bdi { (shortened(task.cluster_name.as_deref().unwrap_or("–"), LONGEST_PLACE)) }
-        span.beneath {
-            @match &task.service_name {
-                Some(service) => bdi { (shortened(service, LONGEST_PLACE)) },
-                None => "no service",
+        @for place in places.iter().take(MOST_PLACES) {
+            bdi { (shortened(place.cluster_name.as_deref().unwrap_or("–"), LONGEST_PLACE)) }
+            span.beneath {
+                @match &place.service_name {
+                    Some(service) => bdi { (shortened(service, LONGEST_PLACE)) },
+                    None => "no service",
+                }
+                @if places.len() > 1 { " ×" (place.replicas) }
             }
+        }
+        @if places.len() > MOST_PLACES {
+            span.beneath { "and " (places.len() - MOST_PLACES) " more" }
         }
     }
 }

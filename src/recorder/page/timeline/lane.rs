@@ -145,6 +145,7 @@ mod tests {
             was,
             started_at: vec![1; now],
             task,
+            places: Vec::new(),
         }
     }
 
