@@ -177,7 +177,11 @@ fn read_token(file: &Path) -> anyhow::Result<SecretString> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("cannot read the token file {}", file.display()))?;
     token::checked(text).map_err(|problem| {
-        anyhow!("{} should hold the API token and nothing else, but it {problem}", file.display())
+        anyhow!(
+            "{} should hold the API token and nothing else (not a line of the file that envsnap serve \
+             reads), but it {problem}",
+            file.display()
+        )
     })
 }
 

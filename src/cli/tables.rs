@@ -2,14 +2,31 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::visible::visible;
 use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, Verdict};
 
 /// A table without lines, two spaces between its columns and none at the end of a line.
 pub(super) fn plain(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    drawn(Table::new(), header, rows)
+}
+
+/// The same, whose last column wraps where the table is wider than so many columns of a screen.
+pub(super) fn plain_within(
+    width: usize,
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
     let mut table = Table::new();
+    table
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(u16::try_from(width).unwrap_or(u16::MAX))
+        .set_constraints(vec![ColumnConstraint::ContentWidth; header.len().saturating_sub(1)]);
+    drawn(table, header, rows)
+}
+
+fn drawn(mut table: Table, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
     for row in rows {
         table.add_row(row);

@@ -110,7 +110,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let environments = format!("{} of {}", counted(count, "environment"), visible(&asked.org));
     print(&match asking.output {
         Form::Json => shown::json(&found)?,
-        _ => shown::text(&found, wanted.artifact.as_str(), &environments, &screen),
+        _ => shown::text(&found, &wanted.artifact, &environments, &screen),
     })?;
     tell_cuts(&found, &screen);
     if !failures.is_empty() {

@@ -17,6 +17,11 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
+    /// It may be meant for a fingerprint's beginning, of which there is too little.
+    pub(super) fn is_too_short(&self) -> bool {
+        self.text.len() < FEWEST_DIGITS && self.text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
     /// As it was written.
     pub(super) fn as_str(&self) -> &str {
         &self.text

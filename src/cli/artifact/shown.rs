@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Identity, Place, Run};
+use super::{Identity, Pattern, Place, Run};
 use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::{counted, fingerprint_or_unknown};
 use crate::cli::visible::{document, visible};
@@ -40,10 +40,23 @@ fn fingerprint(identity: &Identity) -> &str {
     }
 }
 
-pub(super) fn text(places: &[Place], wanted: &str, environments: &str, screen: &Screen) -> String {
+fn nothing(wanted: &Pattern, environments: &str) -> String {
+    let mut text = format!("{} was not found in {environments}.\n", visible(wanted.as_str()));
+    if wanted.is_too_short() {
+        text.push_str("A fingerprint is looked for by its first 5 digits or more.\n");
+    }
+    text
+}
+
+pub(super) fn text(
+    places: &[Place],
+    wanted: &Pattern,
+    environments: &str,
+    screen: &Screen,
+) -> String {
     let artifacts = by_artifact(places);
     if artifacts.is_empty() {
-        return format!("{} was not found in {environments}.\n", visible(wanted));
+        return nothing(wanted, environments);
     }
     let artifacts: Vec<_> = artifacts
         .into_iter()
@@ -157,7 +170,7 @@ mod tests {
             ),
         ];
         assert_eq!(
-            text(&places, "9af401c", "2 environments of cyber-dojo", &berlin()),
+            text(&places, &"9af401c".parse().unwrap(), "", &berlin()),
             "\
 Name:   runner:16d9990
 SHA256: 9af401c
@@ -166,9 +179,12 @@ SHA256: 9af401c
     aws-prod#65        Mon, 22 Aug 2022 11:39:22 CEST – still running, 3 replicas
 "
         );
+        let nothing = |wanted: &str| nothing(&wanted.parse().unwrap(), "2 environments of acme");
+        assert_eq!(nothing("9af401c"), "9af401c was not found in 2 environments of acme.\n");
+        let hint = "A fingerprint is looked for by its first 5 digits or more.\n";
         assert_eq!(
-            text(&[], "9af401c", "2 environments of cyber-dojo", &berlin()),
-            "9af401c was not found in 2 environments of cyber-dojo.\n"
+            nothing("9af4"),
+            format!("9af4 was not found in 2 environments of acme.\n{hint}")
         );
         let read: Value = serde_json::from_str(&json(&places).unwrap()).unwrap();
         let runs = &read["artifacts"][0]["runs"];

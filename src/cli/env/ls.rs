@@ -3,7 +3,7 @@
 use crate::api::wire::Environment;
 use crate::cli::asking::Asking;
 use crate::cli::screen::Screen;
-use crate::cli::tables::plain;
+use crate::cli::tables::{plain, plain_within};
 use crate::cli::visible::{document, visible};
 use crate::cli::{Form, print};
 
@@ -48,7 +48,11 @@ fn table(environments: &[Environment], form: Form, screen: &Screen) -> String {
             &["NAME", "TYPE", "LAST_REPORTED", "LAST_CHANGED", "SCALING", "DESCRIPTION"],
             rows,
         ),
-        _ => plain(&["NAME", "TYPE", "LAST_REPORTED", "LAST_CHANGED", "DESCRIPTION"], rows),
+        _ => plain_within(
+            screen.width,
+            &["NAME", "TYPE", "LAST_REPORTED", "LAST_CHANGED", "DESCRIPTION"],
+            rows,
+        ),
     }
 }
 
@@ -58,6 +62,24 @@ mod tests {
 
     use super::*;
     use crate::cli::screen::tests::berlin;
+
+    #[test]
+    fn a_long_description_wraps_and_nothing_else_does() {
+        let name = "a-name-that-is-rather-long-for-an-environment";
+        let environments: Vec<Environment> = serde_json::from_value(json!([
+            {"name": name, "type": "ECS", "description": "all that customers see ".repeat(5)},
+        ]))
+        .unwrap();
+        let shown = table(&environments, Form::Table, &berlin());
+        assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+        assert!(
+            shown.contains(&format!("\n{name}  ECS   never          never         all that")),
+            "{shown}"
+        );
+        assert_eq!(shown.matches("customers").count(), 5, "{shown}");
+        let wide = table(&environments, Form::Wide, &berlin());
+        assert_eq!(wide.lines().count(), 2, "{wide}");
+    }
 
     #[test]
     fn environments_are_listed_with_their_last_report_and_change() {
