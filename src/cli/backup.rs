@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "Copied {} to {}: {}.\nHead: {head}\n",
         db.display(),
         target.display(),
-        super::verify::counted(snapshots, "snapshot")
+        super::tables::counted(snapshots, "snapshot")
     ))?;
     Ok(())
 }

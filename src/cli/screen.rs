@@ -121,7 +121,7 @@ pub(super) fn lasted(seconds: f64) -> String {
     let seconds = seconds as i64;
     match UNITS.into_iter().find(|(unit, _)| seconds >= *unit) {
         None => "0 seconds".to_owned(),
-        Some((unit, name)) => counted(usize::try_from(seconds / unit).unwrap_or(usize::MAX), name),
+        Some((unit, name)) => counted(seconds / unit, name),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What people read.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
@@ -9,7 +9,7 @@ use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, Verdict};
 
 /// A table without lines, two spaces between its columns and none at the end of a line.
 pub(super) fn plain(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    drawn(Table::new(), header, rows)
+    drawn(None, header, rows)
 }
 
 /// The same, whose last column wraps where the table is wider than so many columns of a screen.
@@ -18,22 +18,29 @@ pub(super) fn plain_within(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
-    let mut table = Table::new();
-    table
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(width).unwrap_or(u16::MAX))
-        .set_constraints(vec![ColumnConstraint::ContentWidth; header.len().saturating_sub(1)]);
-    drawn(table, header, rows)
+    drawn(Some(width), header, rows)
 }
 
-fn drawn(mut table: Table, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+fn drawn(
+    width: Option<usize>,
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
     for row in rows {
         table.add_row(row);
     }
-    for column in table.column_iter_mut() {
+    for (at, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         column.set_cell_alignment(CellAlignment::Left);
+        if at + 1 < header.len() {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     }
     let mut text = String::new();
     for line in table.lines() {
@@ -96,7 +103,7 @@ pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
     format!(
         "{}: {what} ({running}{} to ECS, {server} to the server; {} ms)",
         outcome.environment,
-        counted(usize::try_from(ecs).unwrap_or(usize::MAX), "call"),
+        counted(ecs, "call"),
         outcome.duration_ms
     )
 }
@@ -140,8 +147,9 @@ fn explanations(explanations: &[Explanation]) -> String {
     plain(&["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
 }
 
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+/// `count` of `noun`, in words.
+pub(super) fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == N::from(1) { "" } else { "s" })
 }
 
 fn omitted(count: usize, what: &str) -> String {

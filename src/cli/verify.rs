@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use super::tables::counted;
 use crate::recorder::{self, Link, Verified};
 
 /// Check that the recorder's file still says what was recorded
@@ -40,7 +41,7 @@ fn shown(verified: &Verified, witness: Option<Link>) -> Result<String, std::fmt:
         format!(
             "Every link holds: {} in {}.\n",
             counted(*snapshots, "snapshot"),
-            counted(*environments as u64, "environment")
+            counted(*environments, "environment")
         )
     };
     for it in renamed {
@@ -70,9 +71,4 @@ fn shown(verified: &Verified, witness: Option<Link>) -> Result<String, std::fmt:
     }
     writeln!(shown, "Head: {head}")?;
     Ok(shown)
-}
-
-/// `count` of `what`, in words.
-pub(super) fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

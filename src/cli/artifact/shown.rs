@@ -97,15 +97,11 @@ fn time(run: &Run, screen: &Screen) -> String {
     let to = match run.exited_at {
         Some(exited_at) => screen.moment(exited_at),
         None => match run.replicas {
-            Some(replicas) => format!("still running, {}", counted_replicas(replicas)),
+            Some(replicas) => format!("still running, {}", counted(replicas, "replica")),
             None => "still running".to_owned(),
         },
     };
     format!("{from} – {to}")
-}
-
-fn counted_replicas(replicas: u64) -> String {
-    counted(usize::try_from(replicas).unwrap_or(usize::MAX), "replica")
 }
 
 /// An array of artifacts, each with its runs, and what was not looked at: of several answers there is
