@@ -163,3 +163,27 @@ fn name_and_fingerprint(name: &str, fingerprint: Option<&str>) -> String {
 pub(super) fn fingerprint_or_unknown(fingerprint: Option<&str>) -> String {
     visible(fingerprint.filter(|fingerprint| !fingerprint.is_empty()).unwrap_or("unknown"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_told() {
+        assert_eq!(omitted(0, "changes"), "");
+        assert_eq!(omitted(7, "changes"), "… and 7 more changes\n");
+    }
+
+    #[test]
+    fn only_the_last_column_of_a_table_wraps() {
+        let rows = || [vec!["a-long-name".to_owned(), "one two three".to_owned()]];
+        assert_eq!(
+            plain_within(22, &["NAME", "WORDS"], rows()),
+            "NAME         WORDS\na-long-name  one two\n             three\n"
+        );
+        assert_eq!(
+            plain(&["NAME", "WORDS"], rows()),
+            "NAME         WORDS\na-long-name  one two three\n"
+        );
+    }
+}

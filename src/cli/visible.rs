@@ -118,6 +118,8 @@ mod tests {
             ["274425519734.dkr.ecr.eu-central-1.", "amazonaws.com/runner:16d9990"]
         );
         assert_eq!(wrapped("abcdef", 4), ["abcd", "ef"]);
+        assert_eq!(wrapped("abc:", 4), ["abc:"]);
+        assert_eq!(wrapped("ab:c", 4), ["ab:c"]);
         assert_eq!(wrapped("日本語", 4), ["日本", "語"]);
         assert_eq!(wrapped("日本", 1), ["日", "本"]);
         assert_eq!(wrapped("", 4), [""]);
