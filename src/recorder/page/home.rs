@@ -84,7 +84,7 @@ fn sections(overview: &Overview, is_one: bool) -> Markup {
                     h2 { a href={"/" (org) "/environments"} { (org) } }
                 }
                 div.wide tabindex="0" role="region" aria-label={"Environments of " (org)} {
-                    table {
+                    table.environments {
                         thead {
                             tr {
                                 th scope="col" { "Environment" }
