@@ -42,6 +42,27 @@ pub enum StoreError {
         /// Its path.
         file: String,
     },
+    /// Another file is where the recorder's was, or none.
+    #[error(
+        "{file} is no longer the file that the recorder opened: it was moved, replaced or removed, \
+         and what is written to it now would be lost. Put it back, or stop the recorder"
+    )]
+    Moved {
+        /// Its path.
+        file: String,
+    },
+    /// SQLite's log beside the file is another file's.
+    #[error(
+        "{log} is not the log of {file}, but of a file that was moved or replaced after its \
+         recorder was killed. Put that file back to keep what was reported to it last, or else move \
+         {log} away"
+    )]
+    StrayLog {
+        /// The file's path.
+        file: String,
+        /// The log's path.
+        log: String,
+    },
     /// There is nothing to read.
     #[error("there is no {file}")]
     Missing {

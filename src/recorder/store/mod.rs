@@ -15,6 +15,7 @@ mod naming;
 mod organizations;
 mod overview;
 mod page;
+mod place;
 mod readers;
 mod recorded;
 mod reports;
@@ -43,6 +44,7 @@ use lock::Lock;
 pub(super) use naming::NameChange;
 pub(super) use overview::{Overview, Overviewed};
 pub(super) use page::Page;
+use place::Place;
 use readers::Readers;
 pub use reports::Reported;
 pub(super) use silence::Silence;
@@ -60,6 +62,8 @@ pub struct Store {
     /// `None` for a store in memory, which has no second connection.
     readers: Option<Arc<Readers>>,
     _lock: Option<Arc<Lock>>,
+    /// `None` for a store that writes to no file.
+    place: Option<Arc<Place>>,
     clock: Clock,
 }
 
@@ -68,17 +72,24 @@ impl Store {
     /// file at a time.
     ///
     /// # Errors
-    /// Another store writes to the file; it cannot be opened or written, or is not a recorder's,
-    /// or a newer version of this program wrote it.
+    /// Another store writes to the file, or the log beside it is another file's; it cannot be opened
+    /// or written, or is not a recorder's, or a newer version of this program wrote it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = Lock::take(path)?;
+        place::check_log(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(plain(path), flags);
         let store = Self::set_up(opened, &path.display().to_string())?;
-        let readers = Readers::of(path.to_owned());
-        Ok(Self { readers: Some(Arc::new(readers)), _lock: Some(Arc::new(lock)), ..store })
+        let place =
+            Place::of(path).map_err(|_| StoreError::Moved { file: path.display().to_string() })?;
+        Ok(Self {
+            readers: Some(Arc::new(Readers::of(path.to_owned()))),
+            _lock: Some(Arc::new(lock)),
+            place: Some(Arc::new(place)),
+            ..store
+        })
     }
 
     /// The store in the file at `path`, which cannot write to it, while another may.
@@ -92,6 +103,7 @@ impl Store {
             writer: Arc::new(Mutex::new(reader)),
             readers: Some(Arc::new(Readers::of(path.to_owned()))),
             _lock: None,
+            place: None,
             clock: Clock::system(),
         })
     }
@@ -141,7 +153,7 @@ impl Store {
             connection.pragma_update(None, pragma, value).map_err(failed)?;
         }
         let writer = Arc::new(Mutex::new(connection));
-        Ok(Self { writer, readers: None, _lock: None, clock: Clock::system() })
+        Ok(Self { writer, readers: None, _lock: None, place: None, clock: Clock::system() })
     }
 
     /// Does `work`, which may write, away from the threads that serve requests, one at a time. It
@@ -151,8 +163,11 @@ impl Store {
         operation: String,
         work: impl FnOnce(&mut Connection, &Clock) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Self { writer, clock, .. } = self.clone();
+        let Self { writer, place, clock, .. } = self.clone();
         blocking(operation, move || {
+            if let Some(place) = place {
+                place.check()?;
+            }
             // A panic in the middle of a transaction has rolled it back.
             let mut connection = writer.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(work(&mut connection, &clock))

@@ -5,7 +5,7 @@ use std::process::Output;
 use std::sync::Arc;
 
 use envsnap::recorder::{Access, Store};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -158,6 +158,60 @@ fn a_backup_overwrites_nothing_and_leaves_nothing_behind_where_it_fails() {
             .unwrap()
             .all(|it| { !it.unwrap().file_name().to_str().unwrap().contains("partial") })
     );
+}
+
+#[tokio::test]
+async fn no_report_is_answered_while_the_file_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = Recorder::on(&file).await;
+    recorder.create("env", None).await;
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
+    let elsewhere = folder.path().join("elsewhere.db");
+    std::fs::rename(&file, &elsewhere).unwrap();
+    for other in [None, Some("another file")] {
+        if let Some(content) = other {
+            std::fs::write(&file, content).unwrap();
+        }
+        let body = json!({"artifacts": [task(1, "web", &digest(2), 1)]}).to_string();
+        let answer = recorder.put("/environments/acme/env/report/ECS", body).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{answer:?}");
+        assert_eq!(recorder.send(Method::GET, "/ready", None, "").await.status, 503);
+    }
+    std::fs::rename(&elsewhere, &file).unwrap();
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(3), 1)]).await, 201);
+    assert_eq!(recorder.latest("env").await.index, 2);
+}
+
+#[tokio::test]
+async fn a_log_that_a_killed_recorder_left_is_applied_to_its_own_file_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = Recorder::on(&file).await;
+    recorder.create("env", None).await;
+    let backup = folder.path().join("backup.db");
+    assert!(on("backup", &file, &[backup.to_str().unwrap()]).status.success());
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
+    // As they are on disk when the recorder is killed.
+    let killed = folder.path().join("killed.db");
+    let log = folder.path().join("killed.db-wal");
+    std::fs::copy(folder.path().join("snapshots.db-wal"), &log).unwrap();
+    let said = |verb: &str, more: &[&str]| {
+        let refused = on(verb, &killed, more);
+        assert_eq!(refused.status.code(), Some(2));
+        text(&refused.stderr)
+    };
+
+    let serve = ["--listen", "127.0.0.1:0"];
+    assert!(said("serve", &serve).contains("killed.db-wal is not the log of"));
+    std::fs::copy(&backup, &killed).unwrap();
+    assert!(said("serve", &serve).contains("killed.db-wal is not the log of"));
+    assert!(said("verify", &[]).contains("killed.db-wal is not the log of"));
+
+    std::fs::copy(&file, &killed).unwrap();
+    let verified = on("verify", &killed, &[]);
+    assert!(text(&verified.stdout).contains("1 snapshot in 1 environment"), "{verified:?}");
+    recorder.stop().await;
 }
 
 #[tokio::test]
