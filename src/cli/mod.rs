@@ -24,6 +24,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::logging::own_events;
+use visible::visible_lines;
 
 /// What was asked for with `--exit-code` was found, as with `git diff`.
 const FOUND: u8 = 1;
@@ -122,7 +123,7 @@ pub fn run() -> ExitCode {
         Ok(Found::Nothing) => ExitCode::SUCCESS,
         Ok(Found::Difference) => ExitCode::from(FOUND),
         Err(error) => {
-            complain(&format!("envsnap: {error:#}\n"));
+            complain(&format!("envsnap: {}\n", visible_lines(&format!("{error:#}"))));
             ExitCode::from(FAILED)
         }
     }

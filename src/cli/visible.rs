@@ -2,11 +2,16 @@
 
 use std::fmt::Write as _;
 
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::UnicodeWidthStr as _;
 
 /// Without the characters by which a text could command the terminal, or look like another text.
 pub(super) fn visible(text: &str) -> String {
     text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same of a text that may have several lines.
+pub(super) fn visible_lines(text: &str) -> String {
+    text.lines().map(visible).collect::<Vec<_>>().join("\n")
 }
 
 /// A JSON document, which says the same without those characters: where one stands in a string, it
@@ -15,8 +20,9 @@ pub(super) fn document(json: &str) -> String {
     let mut shown = String::with_capacity(json.len() + 1);
     for c in json.trim_end().chars() {
         if is_hidden(c) && !matches!(c, '\n' | '\r' | '\t') {
-            // All of them are in the plane that four digits can name.
-            let _infallible = write!(shown, "\\u{:04x}", u32::from(c));
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _infallible = write!(shown, "\\u{unit:04x}");
+            }
         } else {
             shown.push(c);
         }
@@ -40,12 +46,18 @@ fn is_hidden(c: char) -> bool {
         || matches!(
             c,
             '\u{ad}'
+                | '\u{34f}'
                 | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
                 | '\u{180e}'
                 | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
                 | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
         )
 }
 
@@ -68,15 +80,12 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
 
 /// Where the first line of `text` ends: after one character at least.
 fn break_of(text: &str, width: usize) -> usize {
-    let mut taken = 0;
-    let mut fits = text.len();
-    for (at, c) in text.char_indices() {
-        taken += c.width().unwrap_or(0);
-        if taken > width && at > 0 {
-            fits = at;
-            break;
-        }
-    }
+    // Some characters are wider or narrower together than each for itself.
+    let fits = text.char_indices().map(|(at, _)| at).skip(1).find(|&at| {
+        let next = text[at..].chars().next().map_or(0, char::len_utf8);
+        text[..at + next].width() > width
+    });
+    let fits = fits.unwrap_or(text.len());
     let behind = |marks: &[char]| text[..fits].rfind(marks).map(|at| at + 1);
     behind(&['/']).or_else(|| behind(&[':', '.', '-', '_', '@', ' '])).unwrap_or(fits)
 }
@@ -84,6 +93,7 @@ fn break_of(text: &str, width: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use unicode_width::UnicodeWidthChar as _;
 
     use super::*;
 
@@ -94,13 +104,15 @@ mod tests {
             "a\u{fffd}[31m\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}b"
         );
         assert_eq!(visible("größe/日本:1"), "größe/日本:1");
+        assert_eq!(visible("we\u{e0062}b\u{3164}"), "we\u{fffd}b\u{fffd}");
+        assert_eq!(visible_lines("a\u{202e}\nb\x1b\n"), "a\u{fffd}\nb\u{fffd}");
     }
 
     #[test]
     fn a_document_says_the_same_without_them() {
-        let json = "{\n  \"name\": \"a\u{9b}2J\u{202e}b\"\n}\n\n";
+        let json = "{\n  \"name\": \"a\u{9b}2J\u{202e}b\u{e0062}\"\n}\n\n";
         let shown = document(json);
-        assert_eq!(shown, "{\n  \"name\": \"a\\u009b2J\\u202eb\"\n}\n");
+        assert_eq!(shown, "{\n  \"name\": \"a\\u009b2J\\u202eb\\udb40\\udc62\"\n}\n");
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&shown), read(json));
         assert_eq!(document_on_a_line("[\n1,\r\n2]\n"), "[ 1,  2]\n");
@@ -122,6 +134,7 @@ mod tests {
         assert_eq!(wrapped("ab:c", 4), ["ab:c"]);
         assert_eq!(wrapped("日本語", 4), ["日本", "語"]);
         assert_eq!(wrapped("日本", 1), ["日", "本"]);
+        assert_eq!(wrapped("00\u{fe0f}1", 2), ["00", "\u{fe0f}1"]);
         assert_eq!(wrapped("", 4), [""]);
     }
 

@@ -17,7 +17,7 @@ const SHORT_FINGERPRINT: usize = 7;
 pub(super) fn visible(name: &str) -> String {
     let mut visible = String::with_capacity(name.len());
     for c in name.chars() {
-        if c.is_control() || is_directional(c) {
+        if c.is_control() || is_shapeless(c) {
             let _infallible = write!(visible, "\\u{{{:x}}}", u32::from(c));
         } else {
             visible.push(c);
@@ -26,10 +26,13 @@ pub(super) fn visible(name: &str) -> String {
     visible
 }
 
-/// Characters without a shape, most of which change the direction of what follows.
-fn is_directional(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}')
+/// Characters without a shape: some change the direction of what follows, all can make two names
+/// look alike.
+fn is_shapeless(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The parts of an image reference.
@@ -147,6 +150,7 @@ mod tests {
     #[test]
     fn what_hides_or_turns_others_round_is_shown() {
         assert_eq!(visible("web\u{202e}1\n\0"), "web\\u{202e}1\\u{a}\\u{0}");
+        assert_eq!(visible("we\u{e0062}b"), "we\\u{e0062}b");
         assert_eq!(visible("größe 好 <b>\"'&"), "größe 好 <b>\"'&");
     }
 

@@ -51,6 +51,9 @@ async fn no_name_reaches_the_terminal_raw() {
     let document = ask_at(&server.url, &["env", "get", "aws-prod", "-o", "json"]).await.well();
     assert_eq!(document.chars().find(hidden), None, "{document:?}");
     assert_eq!(serde_json::from_str::<Value>(&document).unwrap(), snapshot);
+    server.then_json(400, &json!({"message": name}));
+    let error = ask_at(&server.url, &["env", "get", "aws-prod"]).await.failed();
+    assert_eq!(error.chars().find(hidden), None, "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
