@@ -145,6 +145,8 @@ impl fmt::Debug for Access {
 /// The grants of a token file, or the number of the first malformed line.
 fn grants(content: &str) -> Result<Vec<Grant>, usize> {
     content
+        // Some editors begin a text with a mark that nobody sees, and that no token has.
+        .trim_start_matches('\u{feff}')
         .lines()
         .enumerate()
         .map(|(at, line)| (at + 1, line.trim()))
@@ -182,13 +184,14 @@ mod tests {
     #[test]
     fn a_token_opens_what_its_lines_grant() {
         let access = token_file(
-            "# the reporter\nrep0 org=acme write\n\n  \nread0\torg=acme  read\r\n\
+            "\u{feff}first0 org=acme read\n# the reporter\nrep0 org=acme write\n\n  \nread0\torg=acme  read\r\n\
              read0 org=other write\nroot0 org=* write\nauditor0 org=* read\n",
         )
         .unwrap();
         let (fine, unknown, forbidden) =
             (Ok(()), Err(StatusCode::UNAUTHORIZED), Err(StatusCode::FORBIDDEN));
         let cases = [
+            (Some("first0"), "acme", false, fine),
             (Some("rep0"), "acme", true, fine),
             (Some("rep0"), "acme", false, fine),
             (Some("rep0"), "other", false, forbidden),
