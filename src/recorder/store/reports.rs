@@ -9,6 +9,9 @@ use crate::api::wire::{ECS, EcsReport};
 use crate::recorder::chain::{Link, Witnessed};
 use crate::recorder::record::{StoredArtifact, next_snapshot};
 
+/// Clocks that are set right jump by less, in seconds.
+const MOST_BEHIND: f64 = 60.0;
+
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reported {
@@ -83,14 +86,24 @@ impl Store {
             let created = new.is_some();
             let head = if let Some(new) = new {
                 let artifacts = json::text(&new)?;
+                // A clock that was set back does not put a snapshot before the one it follows.
+                let created_at =
+                    latest.as_ref().map_or(now, |latest| now.max(latest.confirmed_until));
+                if created_at - now > MOST_BEHIND {
+                    tracing::warn!(
+                        "the clock is {:.0} s behind the latest report to environment \
+                         '{environment}' of organization '{org}': its new snapshot gets the \
+                         time of that report. Check the clock",
+                        created_at - now
+                    );
+                }
                 let snapshot = Witnessed {
                     environment_id: id,
                     org: &org,
                     environment_type: &environment_type,
                     environment_name: &environment,
                     index: latest.as_ref().map_or(0, |latest| latest.index) + 1,
-                    // A clock that was set back does not put a snapshot before the one it follows.
-                    created_at: latest.map_or(now, |latest| now.max(latest.confirmed_until)),
+                    created_at,
                     content_hash: &content_hash,
                     artifacts: &artifacts,
                 };

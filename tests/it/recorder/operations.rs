@@ -1,7 +1,8 @@
 //! What the recorder's operator sees of it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use envsnap::recorder::{Access, Store};
 use reqwest::{Method, StatusCode};
@@ -9,7 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::server::{Recorder, digest, task};
+use super::server::{Recorder, digest, reopened, task};
 
 /// Tokens that read everything, and everything of one organization.
 fn guarded() -> Access {
@@ -98,16 +99,15 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     assert!(answer.contains(r#"{"message":"The request body took too long"}"#), "{answer}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_log_has_a_line_a_request_and_nothing_that_is_secret() {
-    let folder = tempfile::tempdir().unwrap();
-    let tokens = folder.path().join("tokens");
-    std::fs::write(&tokens, "s3cret org=acme write\n").unwrap();
+/// A recorder of its own process on the file, with these tokens; its log, and where it is.
+fn serving(file: &Path, tokens: &str) -> (Child, BufReader<ChildStderr>, String) {
+    let token_file = file.with_extension("tokens");
+    std::fs::write(&token_file, tokens).unwrap();
     let mut serve = Command::new(env!("CARGO_BIN_EXE_envsnap"))
         .args(["serve", "--listen", "127.0.0.1:0", "--token-file"])
-        .arg(&tokens)
+        .arg(&token_file)
         .arg("--db")
-        .arg(folder.path().join("snapshots.db"))
+        .arg(file)
         .env_clear()
         .stderr(Stdio::piped())
         .spawn()
@@ -115,7 +115,40 @@ async fn the_log_has_a_line_a_request_and_nothing_that_is_secret() {
     let mut log = BufReader::new(serve.stderr.take().unwrap());
     let mut told = String::new();
     log.read_line(&mut told).unwrap();
-    let url = told.trim().rsplit(' ').next().unwrap();
+    let url = told.trim().rsplit(' ').next().unwrap().to_owned();
+    (serve, log, url)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_far_ahead_is_told_with_each_snapshot_that_it_still_dates() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = Recorder::on(&file).await;
+    recorder.create("env", None).await;
+    recorder.advance(100.0 * 365.0 * 86_400.0);
+    recorder.report("env", &[task(1, "web", &digest(1), 1)]).await;
+    recorder.stop().await;
+    drop(reopened(&file));
+
+    let (mut serve, mut log, url) = serving(&file, "s3cret org=acme write\n");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let body = json!({"artifacts": [task(1, "web", &digest(2), 1)]}).to_string();
+    let report = client.put(format!("{url}/api/v2/environments/acme/env/report/ECS"));
+    let answer = report.bearer_auth("s3cret").body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+    let mut lines = String::new();
+    log.read_to_string(&mut lines).unwrap();
+    let said = "behind the latest report to environment 'env' of organization 'acme'";
+    assert!(lines.contains(said) && lines.contains("WARN"), "{lines}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_a_line_a_request_and_nothing_that_is_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let (mut serve, mut log, url) = serving(&file, "s3cret org=acme write\n");
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let body = json!({"name": "env", "type": "ECS", "description": "pr1vate"}).to_string();
