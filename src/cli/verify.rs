@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::tables::counted;
+use super::visible::visible_lines;
 use crate::recorder::{self, Link, Verified};
 
 /// Check that the recorder's file still says what was recorded
@@ -27,12 +28,13 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { db, head } = arguments;
     let verified = recorder::verify(db, *head)?;
-    super::print(&shown(&verified, *head)?)?;
+    // Names come from the file, and it may be anybody's.
+    super::print(&format!("{}\n", visible_lines(&shown(&verified, *head)?)))?;
     Ok(())
 }
 
 fn shown(verified: &Verified, witness: Option<Link>) -> Result<String, std::fmt::Error> {
-    let Verified { snapshots, environments, head, after_witness, renamed } = verified;
+    let Verified { snapshots, environments, head, after_witness, renamed, archived } = verified;
     let mut shown = if *snapshots == 0 {
         "The file holds no snapshot, so that nothing is proved. Of a file in use, copy nothing but what \
          envsnap backup makes: the latest snapshots are beside it, in a file that ends in -wal.\n"
@@ -49,6 +51,13 @@ fn shown(verified: &Verified, witness: Option<Link>) -> Result<String, std::fmt:
             shown,
             "'{}' of organization '{}' was renamed to '{}' after its snapshot #{}.",
             it.from, it.org, it.to, it.index
+        )?;
+    }
+    for (org, name) in archived {
+        writeln!(
+            shown,
+            "'{name}' of organization '{org}' is archived: it is not listed, and no question finds \
+             it."
         )?;
     }
     if let (Some(witness), Some(after)) = (witness, after_witness) {

@@ -25,6 +25,8 @@ pub struct Verified {
     /// Environments that have another name now than when their latest snapshot was recorded. Names
     /// may change, and so who verifies should know of it.
     pub renamed: Vec<Renamed>,
+    /// Environments that were put away, of which no question tells any more: organization and name.
+    pub archived: Vec<(String, String)>,
 }
 
 /// An environment with another name than when its latest snapshot was recorded.
@@ -120,8 +122,8 @@ pub fn verify(path: &Path, witness: Option<Link>) -> Result<Verified, NotVerifie
     }
     let mut statement = transaction
         .prepare(
-            "SELECT environment_id, org, type, environment_name, name, snapshot_index, created_at,
-                 content_hash, link, artifacts, events
+            "SELECT environment_id, org, type, environment_name, name, archived_at IS NOT NULL AS archived,
+                 snapshot_index, created_at, content_hash, link, artifacts, events
              FROM snapshot LEFT JOIN environment ON environment.id = environment_id
              LEFT JOIN event_count USING (environment_id, snapshot_index)
              ORDER BY snapshot.id",
@@ -146,6 +148,8 @@ struct Stored<'a> {
     link: &'a [u8],
     /// Its environment's.
     name_now: &'a str,
+    /// Its environment is.
+    archived: bool,
     /// Of its environment, up to it, as they are noted.
     events: Option<u64>,
 }
@@ -168,6 +172,7 @@ fn stored<'a>(row: &'a Row<'_>) -> rusqlite::Result<Stored<'a>> {
         },
         link: row.get_ref("link")?.as_blob()?,
         name_now: text("name")?,
+        archived: row.get("archived")?,
         events: row.get("events")?,
     })
 }
@@ -186,6 +191,7 @@ struct Environment {
     org: String,
     name_then: String,
     name_now: String,
+    archived: bool,
     index: i64,
     events: u64,
 }
@@ -212,7 +218,7 @@ impl Walk {
     }
 
     fn step(&mut self, stored: &Stored<'_>) -> Result<(), NotVerified> {
-        let Stored { snapshot, link, name_now, events: noted } = stored;
+        let Stored { snapshot, link, name_now, archived, events: noted } = stored;
         let Witnessed { environment_id, org, environment_name, index, artifacts, .. } = *snapshot;
         let name = || format!("'{environment_name}#{index}' of organization '{org}'");
         let expected = self.head.next(snapshot);
@@ -223,6 +229,7 @@ impl Walk {
             org: org.to_owned(),
             name_then: String::new(),
             name_now: (*name_now).to_owned(),
+            archived: *archived,
             index: 0,
             events: 0,
         });
@@ -249,7 +256,10 @@ impl Walk {
         if let (Some(witness), None) = (witness, witnessed_at) {
             return Err(NotVerified::UnknownWitness { witness, head });
         }
+        let put_away = environments.values().filter(|environment| environment.archived);
+        let archived = put_away.map(|it| (it.org.clone(), it.name_now.clone())).collect();
         Ok(Verified {
+            archived,
             snapshots,
             environments: environments.len(),
             head,
@@ -293,6 +303,7 @@ mod tests {
                     snapshot,
                     link: link.as_bytes(),
                     name_now: "aws-prod",
+                    archived: false,
                     events: Some(0),
                 })?;
             }

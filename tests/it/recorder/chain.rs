@@ -206,6 +206,19 @@ async fn snapshots_that_were_removed_from_the_end_are_missed_by_who_kept_a_head(
 }
 
 #[tokio::test]
+async fn an_environment_that_was_put_away_verifies_and_is_told() {
+    let (_folder, file, heads) = recorded().await;
+    tamper(
+        &file,
+        "UPDATE environment SET archived_at = 1, name = char(27) || 'x' WHERE name = 'web'",
+    );
+    let (code, said) = verify(&file, Some(&heads[5]));
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("'\u{fffd}x' of organization 'acme' is archived"), "{said:?}");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+}
+
+#[tokio::test]
 async fn a_renamed_environment_verifies_and_its_old_name_is_told() {
     let (_folder, file, heads) = recorded().await;
     tamper(&file, "UPDATE environment SET name = 'live' WHERE name = 'web'");
