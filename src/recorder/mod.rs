@@ -47,10 +47,11 @@ fn router(store: Store, access: Access) -> Result<Router, MetricsError> {
     let pages = page::pages(access.clone()).with_state(store.clone());
     Ok(routes::api(access.clone())
         .with_state(store.clone())
-        .merge(routes::operations(access).with_state((store, metrics.clone())))
+        .merge(routes::operations(access.clone()).with_state((store, metrics.clone())))
         .layer(map_response(answer::in_json))
         .merge(pages)
         .fallback(nowhere)
+        .layer(from_fn_with_state(access, access::by_own_name))
         .layer(from_fn(serving::in_time))
         .layer(from_fn_with_state(metrics, request_log::written_down)))
 }

@@ -1,6 +1,7 @@
 //! Who may read and report what.
 
 mod guard;
+mod host;
 mod readable;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 pub(super) use guard::guard;
+pub(super) use host::by_own_name;
 pub(super) use readable::{Readable, guard_any};
 
 /// The tokens that open the API.
@@ -106,12 +108,16 @@ impl Access {
         Ok(Self { grants: Some(grants.into()) })
     }
 
+    fn is_open(&self) -> bool {
+        self.grants.is_none()
+    }
+
     /// Whether a recorder with this access may listen on `address`.
     ///
     /// # Errors
     /// Access is open, and so is the address to other hosts.
     pub fn may_listen_on(&self, address: SocketAddr) -> Result<(), AccessError> {
-        if self.grants.is_none() && !address.ip().to_canonical().is_loopback() {
+        if self.is_open() && !address.ip().to_canonical().is_loopback() {
             return Err(AccessError::OpenToOthers { address });
         }
         Ok(())

@@ -42,7 +42,7 @@ impl Store {
             transaction.execute(
                 "INSERT INTO environment (org, name, type, description, include_scaling,
                      included_environments, policies, last_modified_at)
-                 VALUES (:org, :name, :type, :description, coalesce(:include_scaling, FALSE),
+                 VALUES (:org, :name, :type, :description, coalesce(:include_scaling, TRUE),
                      :included_environments, :policies, :now)
                  ON CONFLICT (org, name) DO UPDATE SET
                      description = excluded.description,

@@ -1,5 +1,7 @@
 //! The tables, and how a file of an older version gets them.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
@@ -104,6 +106,26 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
         ))
         .map_err(failed)?;
     transaction.commit().map_err(failed)
+}
+
+/// The first table, index or trigger that a file of this version has and a new one has not, or the
+/// other way round.
+pub(super) fn first_difference(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let new = Connection::open_in_memory()?;
+    for migration in MIGRATIONS {
+        new.execute_batch(migration)?;
+    }
+    let (found, wanted) = (objects(connection)?, objects(&new)?);
+    let different = found.symmetric_difference(&wanted).next();
+    Ok(different.map(|(kind, name, _)| format!("{kind} {name:?}")))
+}
+
+/// The kind, the name and the SQL of each.
+fn objects(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String, String)>> {
+    let mut statement =
+        connection.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+    let objects = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    objects.collect()
 }
 
 /// Refuses a file that is not a recorder's, or of another version, since a reader cannot migrate.

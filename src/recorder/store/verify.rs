@@ -7,8 +7,8 @@ use rusqlite::{Connection, ErrorCode, Row};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::StoreError;
 use super::readers::open_to_read;
+use super::{StoreError, schema};
 use crate::recorder::chain::{Link, Witnessed};
 
 /// A file in which every link holds.
@@ -85,6 +85,17 @@ pub enum NotVerified {
         /// The snapshot, `'aws-prod#65' of organization 'acme'`.
         snapshot: String,
     },
+    /// Every link holds, but something in the file may change what is recorded, or no longer keeps it
+    /// from being changed.
+    #[error(
+        "every link holds, but {object} of the snapshot file {file} is not as the recorder makes it"
+    )]
+    Schema {
+        /// The file's path.
+        file: String,
+        /// The table, the index or the trigger, as `trigger "snapshot_stays"`.
+        object: String,
+    },
     /// Every link holds, but the witness is not among them.
     #[error(
         "every link holds, and {witness} is none of them: snapshots were removed from the end, or \
@@ -134,7 +145,12 @@ pub fn verify(path: &Path, witness: Option<Link>) -> Result<Verified, NotVerifie
     while let Some(row) = rows.next().map_err(failed)? {
         walk.step(&stored(row).map_err(failed)?)?;
     }
-    walk.end()
+    let verified = walk.end()?;
+    // Last: what it did to what was recorded tells more.
+    match schema::first_difference(&transaction).map_err(failed)? {
+        Some(object) => Err(NotVerified::Schema { file, object }),
+        None => Ok(verified),
+    }
 }
 
 /// "ok" where there is none.

@@ -55,6 +55,27 @@ async fn a_token_opens_its_organization_to_read_or_to_write() {
 }
 
 #[tokio::test]
+async fn without_tokens_a_name_that_was_made_to_lead_here_opens_nothing() {
+    let open = Recorder::start().await;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "wr1ter org=* write").unwrap();
+    let access = Access::from_token_file(file.path()).unwrap();
+    let with_tokens = Recorder::with(Store::in_memory().unwrap(), access).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (recorder, host, status) in [
+        (&open, "localhost:8080", 200),
+        (&open, "evil.example", 403),
+        (&with_tokens, "snapshots.example.com", 200),
+    ] {
+        for path in ["/", "/api/v2/environments/acme"] {
+            let request = client.get(format!("{}{path}", recorder.url)).header("host", host);
+            let answer = request.bearer_auth("wr1ter").send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), status, "{host} {path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_browser_logs_in_with_the_token_as_the_password() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "re4der org=acme read").unwrap();

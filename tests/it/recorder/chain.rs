@@ -41,16 +41,17 @@ async fn report(recorder: &Recorder, name: &str, byte: u8, expected: StatusCode)
 /// Does to the file what its triggers forbid.
 fn tamper(file: &Path, sql: &str) {
     let connection = Connection::open(file).unwrap();
-    let triggers: String = connection
+    let (drop, restore): (String, String) = connection
         .query_row(
-            "SELECT group_concat('DROP TRIGGER ' || name || ';', '') FROM sqlite_schema
-             WHERE type = 'trigger'",
+            "SELECT group_concat('DROP TRIGGER ' || name || ';', ''), group_concat(sql || ';', '')
+             FROM sqlite_schema WHERE type = 'trigger'",
             [],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .unwrap();
-    connection.execute_batch(&triggers).unwrap();
+    connection.execute_batch(&drop).unwrap();
     connection.execute_batch(sql).unwrap();
+    connection.execute_batch(&restore).unwrap();
 }
 
 /// What `envsnap verify` prints, and its exit code.
@@ -174,6 +175,28 @@ async fn whatever_was_rewritten_is_found_and_the_first_link_that_breaks_is_named
             assert!(said.contains("the chain breaks at snapshot"), "{what}: {said}");
             assert!(said.contains(named), "{what}: {said}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_would_change_records_or_no_longer_keeps_them_is_found() {
+    let (_folder, file, _) = recorded().await;
+    for (sql, named) in [
+        (
+            "CREATE TRIGGER hides AFTER INSERT ON snapshot
+             BEGIN UPDATE environment SET archived_at = 1; END",
+            "trigger \"hides\"",
+        ),
+        ("DROP TRIGGER snapshot_stays", "trigger \"snapshot_stays\""),
+        ("CREATE VIEW other AS SELECT 1", "view \"other\""),
+        ("ALTER TABLE environment ADD COLUMN more TEXT", "table \"environment\""),
+    ] {
+        let changed = file.with_file_name("changed.db");
+        std::fs::copy(&file, &changed).unwrap();
+        Connection::open(&changed).unwrap().execute_batch(sql).unwrap();
+        let (code, said) = verify(&changed, None);
+        let is_told = said.contains(&format!("every link holds, but {named} of"));
+        assert!(code == 2 && is_told, "{sql}: {said}");
     }
 }
 

@@ -34,18 +34,18 @@ async fn saving_again_changes_what_is_given_and_keeps_the_rest() {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
-    assert_eq!(save(environment(json!({}))).await, [json!("d"), json!(false), json!(null)]);
+    assert_eq!(save(environment(json!({}))).await, [json!("d"), json!(true), json!(null)]);
     assert_eq!(
-        save(environment(json!({"include_scaling": true, "policies": ["p"]}))).await,
-        [json!("d"), json!(true), json!(["p"])]
+        save(environment(json!({"include_scaling": false, "policies": ["p"]}))).await,
+        [json!("d"), json!(false), json!(["p"])]
     );
     assert_eq!(
         save(environment(json!({"description": "e", "include_scaling": null}))).await,
-        [json!("e"), json!(true), json!(["p"])]
+        [json!("e"), json!(false), json!(["p"])]
     );
     assert_eq!(
-        save(environment(json!({"include_scaling": false, "policies": []}))).await,
-        [json!("d"), json!(false), json!([])]
+        save(environment(json!({"include_scaling": true, "policies": []}))).await,
+        [json!("d"), json!(true), json!([])]
     );
 }
 

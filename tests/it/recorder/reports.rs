@@ -24,7 +24,7 @@ async fn a_report_answers_201_for_a_new_snapshot_and_200_for_nothing_new() {
 #[tokio::test]
 async fn without_scaling_a_change_of_replicas_is_nothing_new_and_what_was_recorded_stays() {
     let recorder = Recorder::start().await;
-    recorder.create("aws-prod", None).await;
+    recorder.create("aws-prod", Some(false)).await;
     let one = [task(1, "web:1", &digest(1), 10)];
     let two = [task(1, "web:1", &digest(1), 10), task(2, "web:1", &digest(1), 20)];
     let other = [two[0].clone(), two[1].clone(), task(3, "job:1", &digest(2), 30)];
