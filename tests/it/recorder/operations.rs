@@ -91,7 +91,8 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let recorder = Recorder::start().await;
     let address = recorder.url.trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.unwrap();
-    let request = "PUT /api/v2/environments/acme HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{";
+    let request =
+        "PUT /api/v2/environments/acme HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{";
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.unwrap();
