@@ -15,7 +15,7 @@ const USUAL_WIDTH: usize = 100;
 /// Whether to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Coloured {
-    /// On a terminal, unless `NO_COLOR` is set.
+    /// On a terminal that knows them, unless `NO_COLOR` is set.
     #[default]
     Auto,
     /// Everywhere.
@@ -47,6 +47,7 @@ impl Screen {
     /// The terminal or the file that the process writes to, here and now.
     pub(super) fn of_this_process(coloured: Coloured) -> Self {
         let is_terminal = io::stdout().is_terminal();
+        let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
             now: Timestamp::now(),
@@ -57,7 +58,7 @@ impl Screen {
                 _ => USUAL_WIDTH,
             },
             in_colour: match coloured {
-                Coloured::Auto => is_terminal && !is_set("NO_COLOR"),
+                Coloured::Auto => is_terminal && !is_set("NO_COLOR") && !is_dumb,
                 Coloured::Always => true,
                 Coloured::Never => false,
             },
@@ -103,7 +104,12 @@ impl Screen {
     /// `13 days ago`.
     pub(super) fn age(&self, seconds: f64) -> String {
         let elapsed = self.now.as_duration().as_secs_f64() - seconds;
-        if elapsed < 1.0 { "just now".to_owned() } else { format!("{} ago", lasted(elapsed)) }
+        match elapsed {
+            // Clocks differ a little.
+            ..=-60.0 => format!("in {}", lasted(-elapsed)),
+            ..1.0 => "just now".to_owned(),
+            _ => format!("{} ago", lasted(elapsed)),
+        }
     }
 }
 
@@ -155,7 +161,9 @@ pub(super) mod tests {
         let screen = berlin();
         let now = screen.now.as_duration().as_secs_f64();
         for (age, expected) in [
-            (-5.0, "just now"),
+            (-7_200.0, "in 2 hours"),
+            (-60.0, "in 1 minute"),
+            (-59.0, "just now"),
             (0.0, "just now"),
             (1.0, "1 second ago"),
             (59.0, "59 seconds ago"),

@@ -51,7 +51,7 @@ ARTIFACT is
   runner              a repository, the last part of an image's name
   cyberdojo/runner    the same with more parts, up to the whole name
   runner:16d9990      with its tag
-  16d9990             a tag alone
+  16d9990             a tag alone, or the beginning of one that is a commit
   'run*:16d*'         with * for anything, in quotes
 What may be a fingerprint and a tag is looked for as both.
 

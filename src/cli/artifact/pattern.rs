@@ -1,5 +1,6 @@
 //! Which artifacts are meant.
 
+use std::fmt::Write as _;
 use std::str::FromStr;
 
 use regex_lite::Regex;
@@ -46,8 +47,13 @@ impl FromStr for Pattern {
             && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         // A part of a name ends where the next one, its tag or its digest begins.
         let parts: Vec<_> = text.split('*').map(regex_lite::escape).collect();
-        let name = Regex::new(&format!("(?s)(?:^|[/:@]){}(?:$|[/:@])", parts.join(".*")))
-            .map_err(|error| format!("it cannot be looked for: {error}"))?;
+        let mut name = format!("(?s)(?:^|[/:@]){}(?:$|[/:@])", parts.join(".*"));
+        if is_fingerprint {
+            // A tag is often a whole commit, of which a person knows the beginning.
+            let _infallible = write!(name, "|:{digits}[0-9a-f]*(?:$|@)");
+        }
+        let name =
+            Regex::new(&name).map_err(|error| format!("it cannot be looked for: {error}"))?;
         Ok(Self {
             text: text.to_owned(),
             fingerprint: is_fingerprint.then(|| digits.to_ascii_lowercase()),
@@ -91,6 +97,17 @@ mod tests {
         ] {
             let pattern: Pattern = text.parse().unwrap();
             assert_eq!(pattern.matches(FINGERPRINT, NAME), expected, "{text}");
+        }
+        let commit = "runner:16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
+        for (text, expected) in [
+            ("16d9990", true),
+            ("16d99", true),
+            ("16d9", false),
+            ("d9990", false),
+            ("16d9991", false),
+        ] {
+            let pattern: Pattern = text.parse().unwrap();
+            assert_eq!(pattern.matches("", commit), expected, "{text}");
         }
         assert!(" ".parse::<Pattern>().is_err());
     }

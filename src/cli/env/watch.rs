@@ -21,8 +21,9 @@ const MOST_AT_ONCE: u64 = 20;
 /// Show what changes in an environment, as it changes
 ///
 /// Asks for the latest snapshot from time to time, and prints how each new one differs from the one
-/// before: with -o json a document a line, as of env diff. A server that does not answer for a while
-/// is asked again. It ends on Ctrl-C.
+/// before: with -o json a document a line, as of env diff. Of more than 20 at once it tells only how
+/// the last differs from the first. A server that does not answer for a while is asked again. It ends
+/// on Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   envsnap env watch aws-prod

@@ -38,14 +38,21 @@ pub(super) fn time(seconds: f64) -> Markup {
 
 /// How long ago that was.
 pub(super) fn ago(seconds: f64, now: f64) -> String {
-    let age = now - seconds;
-    if age < 1.0 { "just now".to_owned() } else { format!("{} ago", rounded(age)) }
+    match now - seconds {
+        // Clocks differ a little.
+        age @ ..=-60.0 => format!("in {}", rounded(-age)),
+        ..1.0 => "just now".to_owned(),
+        age => format!("{} ago", rounded(age)),
+    }
 }
 
 /// For how long it runs that started then.
 pub(super) fn since(seconds: f64, now: f64) -> String {
-    let age = now - seconds;
-    if age < 1.0 { "just started".to_owned() } else { format!("for {}", rounded(age)) }
+    match now - seconds {
+        age @ ..=-60.0 => format!("only in {}", rounded(-age)),
+        ..1.0 => "just started".to_owned(),
+        age => format!("for {}", rounded(age)),
+    }
 }
 
 /// A duration in its largest unit: `11 days`.
@@ -99,6 +106,7 @@ mod tests {
     #[test]
     fn an_age_is_told_in_its_largest_unit() {
         for (age, said) in [
+            (-7_200.0, "in 2 hours"),
             (-5.0, "just now"),
             (0.9, "just now"),
             (1.0, "1 second ago"),

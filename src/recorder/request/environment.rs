@@ -19,6 +19,9 @@ pub(in crate::recorder) struct EnvironmentChange {
     pub(in crate::recorder) policies: Option<Vec<String>>,
 }
 
+/// The longest name of an environment, in bytes.
+pub(super) const LONGEST_NAME: usize = 255;
+
 const FIELDS: [&str; 7] = [
     "name",
     "type",
@@ -40,6 +43,9 @@ impl Schema for EnvironmentChange {
             && !is_environment_name(name)
         {
             problems.add("name".to_owned(), "does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'");
+        }
+        if body.optional("name").and_then(Value::as_str).is_some_and(|it| it.len() > LONGEST_NAME) {
+            problems.add("name".to_owned(), format!("must not be longer than {LONGEST_NAME}"));
         }
         if let Some(given) = body.required_string("type", problems)
             && !TYPES.contains(&given)
@@ -109,6 +115,7 @@ mod tests {
             (with("name", json!("a\n")), vec!["name"]),
             (with("name", json!("é")), vec!["name"]),
             (with("name", json!("a~b")), vec!["name"]),
+            (with("name", json!("n".repeat(256))), vec!["name"]),
             (with("type", json!("ecs")), vec!["type"]),
             (with("type", json!(1)), vec!["type"]),
             (with("description", json!(null)), vec!["description"]),

@@ -36,6 +36,10 @@ function tell(link, lane) {
   detail.classList.add("full");
 }
 
+// Where the picture is wider than its place, the latest is what is looked for first.
+const scroll = document.querySelector(".scroll");
+if (scroll) scroll.scrollLeft = scroll.scrollWidth;
+
 // What is pointed at in the picture is told beneath it.
 const picture = document.querySelector(".picture");
 if (picture && detail) {
