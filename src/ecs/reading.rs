@@ -42,6 +42,13 @@ impl<E> Reader<E> {
         &self.ecs
     }
 
+    /// What stopped in a cluster that is no longer listed need not be remembered.
+    fn forget_all_but(&self, listed: &[ClusterRef]) {
+        let listed: HashSet<_> = listed.iter().map(ClusterRef::name).collect();
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        stopped.retain(|cluster, _| listed.contains(cluster.as_str()));
+    }
+
     /// A reading that begins now. No call goes on beyond `give_up_at`.
     pub fn begin(&self, give_up_at: Option<Instant>) -> Reading<'_, E> {
         Reading {

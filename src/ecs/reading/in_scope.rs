@@ -75,7 +75,9 @@ impl<E: EcsApi> Reading<'_, E> {
                     source: CallError::Malformed(format!("{arn:?} is no cluster's ARN")),
                 })
             });
-            clusters.collect::<Result<Vec<_>, _>>().map(Arc::new)
+            let clusters = clusters.collect::<Result<Vec<_>, _>>()?;
+            self.reader.forget_all_but(&clusters);
+            Ok(Arc::new(clusters))
         };
         self.listed.get_or_init(list).await.clone()
     }

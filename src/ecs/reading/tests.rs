@@ -97,6 +97,20 @@ async fn a_stopped_task_is_described_once_and_a_draining_one_until_it_stops() {
 }
 
 #[tokio::test]
+async fn what_stopped_in_a_cluster_that_is_gone_is_forgotten() {
+    let [mut app, mut preview] = [&["a", "b"], &["c", "d"]].map(|it| FakeCluster::running(it));
+    app.tasks[0].stop();
+    preview.tasks[0].stop();
+    let reader = reader(FakeEcs::with([("app", app), ("preview-1", preview)]));
+    running(&reader, &everything()).await.unwrap();
+    assert_eq!(reader.stopped.lock().unwrap().len(), 2);
+    reader.ecs.change(|account| drop(account.remove("preview-1")));
+    running(&reader, &everything()).await.unwrap();
+    let known: Vec<_> = reader.stopped.lock().unwrap().keys().cloned().collect();
+    assert_eq!(known, ["app"]);
+}
+
+#[tokio::test]
 async fn a_stopped_task_runs_nothing_for_a_cold_reader_as_for_a_warm_one() {
     let mut app = FakeCluster::running(&["a", "b"]);
     app.tasks[0] = FakeTask::draining("a");

@@ -22,10 +22,10 @@ impl View {
     pub(super) fn of(parameters: &mut Parameters) -> Self {
         let measures = [("shortened", Measure::Shortened), ("true", Measure::True)];
         Self {
-            upto: given(parameters, "upto").map(|upto| upto.max(1)),
+            upto: given(parameters, "upto"),
             size: parameters.choice("show", &SIZES).unwrap_or(USUAL_SIZE),
             measure: parameters.choice("scale", &measures).unwrap_or_default(),
-            page: given(parameters, "lanes").unwrap_or(1).max(1),
+            page: given(parameters, "lanes").unwrap_or(1),
         }
     }
 
@@ -40,5 +40,6 @@ impl View {
 
 /// A number from a form, whose fields may be left empty.
 fn given(parameters: &mut Parameters, name: &str) -> Option<u32> {
-    if parameters.last(name).is_none_or(str::is_empty) { None } else { parameters.parsed(name) }
+    let is_given = parameters.last(name).is_some_and(|given| !given.is_empty());
+    is_given.then(|| parameters.number(name, 1, u32::MAX))
 }

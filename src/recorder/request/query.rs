@@ -56,7 +56,7 @@ impl Parameters {
         }
     }
 
-    fn number(&mut self, name: &str, unless_given: u32, most: u32) -> u32 {
+    pub(in crate::recorder) fn number(&mut self, name: &str, unless_given: u32, most: u32) -> u32 {
         let Some(value) = self.last(name) else { return unless_given };
         if let Some(number) = value.parse().ok().filter(|number| (1..=most).contains(number)) {
             return number;
