@@ -2,10 +2,13 @@
 
 use std::fmt::{Display, Write as _};
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::visible::visible;
 use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, Verdict};
+
+/// A column that wraps, in columns of the screen: with less, texts would be told letter by letter.
+const NARROWEST: u16 = 20;
 
 /// A table without lines, two spaces between its columns and none at the end of a line.
 pub(super) fn plain(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -34,9 +37,11 @@ fn drawn(
     for (at, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         column.set_cell_alignment(CellAlignment::Left);
-        if at + 1 < header.len() {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
+        column.set_constraint(if at + 1 < header.len() {
+            ColumnConstraint::ContentWidth
+        } else {
+            ColumnConstraint::LowerBoundary(Width::Fixed(NARROWEST))
+        });
     }
     if let Some(width) = width {
         table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -178,9 +183,17 @@ mod tests {
     fn only_the_last_column_of_a_table_wraps() {
         let rows = || [vec!["a-long-name".to_owned(), "one two three".to_owned()]];
         assert_eq!(
-            plain_within(22, &["NAME", "WORDS"], rows()),
-            "NAME         WORDS\na-long-name  one two\n             three\n"
+            plain_within(
+                36,
+                &["NAME", "WORDS"],
+                [vec!["a-long-name".to_owned(), "word ".repeat(6)]]
+            ),
+            "NAME         WORDS\na-long-name  word word word word\n             word word\n"
         );
+        for width in [0, 1, 14, 21] {
+            let shown = plain_within(width, &["NAME", "WORDS"], rows());
+            assert_eq!(shown, plain(&["NAME", "WORDS"], rows()), "{width}");
+        }
         assert_eq!(
             plain(&["NAME", "WORDS"], rows()),
             "NAME         WORDS\na-long-name  one two three\n"
