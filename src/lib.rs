@@ -16,6 +16,8 @@ pub mod config;
 pub mod ecs;
 mod error_chain;
 mod excerpt;
+#[cfg(feature = "recorder")]
+mod hidden;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 #[cfg(any(feature = "lambda", feature = "cli"))]
@@ -28,3 +30,5 @@ pub mod snapshot;
 #[cfg(feature = "cli")]
 pub mod standin;
 pub mod token;
+#[cfg(feature = "recorder")]
+mod wording;

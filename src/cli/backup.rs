@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "Copied {} to {}: {}.\nHead: {head}\n",
         db.display(),
         target.display(),
-        super::tables::counted(snapshots, "snapshot")
+        crate::wording::counted(snapshots, "snapshot")
     ))?;
     Ok(())
 }

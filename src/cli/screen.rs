@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use terminal_size::{Width, terminal_size};
 
-use super::tables::counted;
+use crate::wording;
 
 /// Where it is not known how wide it is.
 const USUAL_WIDTH: usize = 100;
@@ -103,13 +103,7 @@ impl Screen {
 
     /// `13 days ago`.
     pub(super) fn age(&self, seconds: f64) -> String {
-        let elapsed = self.now.as_duration().as_secs_f64() - seconds;
-        match elapsed {
-            // Clocks differ a little.
-            ..=-60.0 => format!("in {}", lasted(-elapsed)),
-            ..1.0 => "just now".to_owned(),
-            _ => format!("{} ago", lasted(elapsed)),
-        }
+        wording::ago(self.now.as_duration().as_secs_f64() - seconds)
     }
 }
 
@@ -117,18 +111,6 @@ impl Screen {
 #[expect(clippy::cast_precision_loss, reason = "exact for the next two hundred million years")]
 pub(super) const fn whole(seconds: i64) -> f64 {
     seconds as f64
-}
-
-/// `13 days`, the largest unit of so many seconds.
-pub(super) fn lasted(seconds: f64) -> String {
-    const UNITS: [(i64, &str); 4] =
-        [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
-    #[expect(clippy::cast_possible_truncation, reason = "whole seconds")]
-    let seconds = seconds as i64;
-    match UNITS.into_iter().find(|(unit, _)| seconds >= *unit) {
-        None => "0 seconds".to_owned(),
-        Some((unit, name)) => counted(seconds / unit, name),
-    }
 }
 
 #[cfg(test)]

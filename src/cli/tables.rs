@@ -1,11 +1,12 @@
 //! What people read.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::visible::visible;
 use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, Verdict};
+use crate::wording::counted;
 
 /// A column that wraps, in columns of the screen: with less, texts would be told letter by letter.
 const NARROWEST: u16 = 20;
@@ -150,11 +151,6 @@ fn explanations(explanations: &[Explanation]) -> String {
         ]
     });
     plain(&["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
-}
-
-/// `count` of `noun`, in words.
-pub(super) fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == N::from(1) { "" } else { "s" })
 }
 
 fn omitted(count: usize, what: &str) -> String {

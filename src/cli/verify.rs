@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::tables::counted;
 use super::visible::visible_lines;
 use crate::recorder::{self, Link, Verified};
+use crate::wording::counted;
 
 /// Check that the recorder's file still says what was recorded
 #[derive(Debug, clap::Args)]

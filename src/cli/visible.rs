@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::hidden::is_hidden;
+
 /// Without the characters by which a text could command the terminal, or look like another text.
 pub(super) fn visible(text: &str) -> String {
     text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
@@ -37,28 +39,6 @@ pub(super) fn document_on_a_line(json: &str) -> String {
     line.truncate(line.trim_end().len());
     line.push('\n');
     line
-}
-
-/// Control characters, what turns the direction of writing, and what has no width and no meaning
-/// in a name.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{34f}'
-                | '\u{61c}'
-                | '\u{115f}'..='\u{1160}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{3164}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff0}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 /// `text` in lines of at most `width` columns: broken behind a slash where there is one, else

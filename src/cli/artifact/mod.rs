@@ -12,11 +12,11 @@ use jiff::{Span, Timestamp};
 
 use super::asking::{Asked, Asking};
 use super::screen::Screen;
-use super::tables::counted;
 use super::visible::visible;
 use super::{Form, complain, print};
 use crate::api::wire::Environment;
 use crate::api::{ApiError, ServerApi as _};
+use crate::wording::counted;
 use pattern::Pattern;
 use runs::{Identity, Place, Run, runs};
 

@@ -8,8 +8,9 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{Identity, Pattern, Place, Run};
 use crate::cli::screen::{Colour, Screen};
-use crate::cli::tables::{counted, fingerprint_or_unknown};
+use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::visible::{document, visible};
+use crate::wording::counted;
 
 /// By artifact: its latest label, and each environment's runs.
 type ByArtifact<'a> = BTreeMap<(&'a str, &'a Identity), Vec<(&'a str, &'a Run)>>;

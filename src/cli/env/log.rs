@@ -10,9 +10,9 @@ use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 use crate::api::{ApiError, EnvironmentClient, Listed, ServerApi as _};
 use crate::cli::asking::Asking;
 use crate::cli::expression::{environment_name, interval};
-use crate::cli::tables::counted;
 use crate::cli::visible::document;
 use crate::cli::{Form, complain, print};
+use crate::wording::counted;
 use shown::Log;
 
 /// The most events that are asked for.

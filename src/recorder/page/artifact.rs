@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
+use crate::hidden::is_hidden;
 use crate::snapshot::Fingerprint;
 
 /// The most characters of a repository or a tag that stand where there is little room.
@@ -17,22 +18,13 @@ const SHORT_FINGERPRINT: usize = 7;
 pub(super) fn visible(name: &str) -> String {
     let mut visible = String::with_capacity(name.len());
     for c in name.chars() {
-        if c.is_control() || is_shapeless(c) {
+        if is_hidden(c) {
             let _infallible = write!(visible, "\\u{{{:x}}}", u32::from(c));
         } else {
             visible.push(c);
         }
     }
     visible
-}
-
-/// Characters without a shape: some change the direction of what follows, all can make two names
-/// look alike.
-fn is_shapeless(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{180e}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The parts of an image reference.
@@ -109,11 +101,6 @@ pub(super) fn identified(name: &str, fingerprint: &str) -> Markup {
             code.fingerprint { (fingerprint) }
         }
     }
-}
-
-/// `1 artifact`, `2 artifacts`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

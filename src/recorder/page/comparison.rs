@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::Html;
 use maud::{Markup, html};
 
-use super::artifact::{counted, identified};
+use super::artifact::identified;
 use super::environment::address;
 use super::frame::{Beside, Frame};
 use super::history::change;
@@ -16,6 +16,7 @@ use crate::recorder::expression::Snappish;
 use crate::recorder::request::Parameters;
 use crate::recorder::routes::found;
 use crate::recorder::store::{Store, StoredSnapshot};
+use crate::wording::counted;
 
 /// Artifacts that are shown of each kind; the API has them all.
 const MOST_SHOWN: usize = 500;

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::Html;
 use maud::{Markup, html};
 
-use super::artifact::{counted, shortened};
+use super::artifact::shortened;
 use super::comparison;
 use super::frame::{Beside, Frame};
 use super::history;
@@ -15,6 +15,7 @@ use crate::api::wire::Environment;
 use crate::recorder::answer::Refusal;
 use crate::recorder::request::Parameters;
 use crate::recorder::store::{Store, Stretch};
+use crate::wording::counted;
 
 /// Lanes in one picture.
 const MOST_LANES: usize = 100;
@@ -45,7 +46,7 @@ pub(super) async fn show(
                 h2 id="snapshots" { "Snapshots" }
                 p.quiet {
                     "#" (first.index) " to #" (last.index) " of "
-                    (counted(stretch.count.into(), "snapshot")) ", the latest first."
+                    (counted(stretch.count, "snapshot")) ", the latest first."
                 }
                 (history::table(&address, &stretch))
                 (turns(&stretch, view))

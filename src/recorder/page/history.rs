@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::artifact::{counted, label};
+use super::artifact::label;
 use super::when::{duration, time};
 use crate::recorder::record::StoredArtifact;
 use crate::recorder::store::{Stretch, Taken};
+use crate::wording::counted;
 
 /// Changes that are named of a snapshot; its own page has them all.
 const MOST_NAMED: usize = 4;

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::response::Html;
 use maud::{Markup, html};
 
-use super::artifact::{counted, label, shortened};
+use super::artifact::{label, shortened};
 use super::frame::{Beside, Frame};
 use super::when::{self, ago, time};
 use crate::recorder::access::Readable;
@@ -13,6 +13,7 @@ use crate::recorder::answer::Refusal;
 use crate::recorder::record::StoredArtifact;
 use crate::recorder::request::Parameters;
 use crate::recorder::store::{Overview, Overviewed, Page, Store};
+use crate::wording::counted;
 
 /// Environments on one page.
 const PAGE_SIZE: u32 = 25;
@@ -130,7 +131,7 @@ fn row(overviewed: &Overviewed, now: f64) -> Markup {
 }
 
 fn runs(address: &str, index: u32, running: &[StoredArtifact], now: f64) -> Markup {
-    let replicas = running.iter().map(StoredArtifact::now).sum();
+    let replicas: u64 = running.iter().map(StoredArtifact::now).sum();
     html! {
         a href={(address) "/snapshots/" (index)} { "#" (index) } ": "
         (counted(running.len() as u64, "artifact")) ", " (counted(replicas, "replica"))

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::Html;
 use maud::{Markup, html};
 
-use super::artifact::{counted, identified, shortened};
+use super::artifact::{identified, shortened};
 use super::comparison;
 use super::environment::address;
 use super::frame::{Beside, Frame};
@@ -16,6 +16,7 @@ use crate::recorder::record::{StoredArtifact, order};
 use crate::recorder::request::Parameters;
 use crate::recorder::routes::no_snapshot;
 use crate::recorder::store::{Found, Page, Silence, Store, StoredSnapshot};
+use crate::wording::counted;
 
 /// Artifacts on one page.
 const PAGE_SIZE: u32 = 500;
@@ -130,7 +131,7 @@ fn artifacts(snapshot: StoredSnapshot, page: Page) -> Markup {
     let mut artifacts = snapshot.artifacts;
     order(&mut artifacts);
     let (running, exited) = artifacts.split_at(artifacts.partition_point(StoredArtifact::runs));
-    let replicas = running.iter().map(StoredArtifact::now).sum();
+    let replicas: u64 = running.iter().map(StoredArtifact::now).sum();
     let size = page.size as usize;
     let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
     let on_page = |all: &[StoredArtifact]| -> Vec<StoredArtifact> {

@@ -3,6 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
+use crate::wording::{self, lasted};
+
 /// The moment `seconds` after the Unix epoch; `None` where the calendar does not go.
 fn moment(seconds: f64) -> Option<Timestamp> {
     SignedDuration::try_from_secs_f64(seconds).ok().and_then(|it| Timestamp::from_duration(it).ok())
@@ -38,30 +40,16 @@ pub(super) fn time(seconds: f64) -> Markup {
 
 /// How long ago that was.
 pub(super) fn ago(seconds: f64, now: f64) -> String {
-    match now - seconds {
-        // Clocks differ a little.
-        age @ ..=-60.0 => format!("in {}", rounded(-age)),
-        ..1.0 => "just now".to_owned(),
-        age => format!("{} ago", rounded(age)),
-    }
+    wording::ago(now - seconds)
 }
 
 /// For how long it runs that started then.
 pub(super) fn since(seconds: f64, now: f64) -> String {
     match now - seconds {
-        age @ ..=-60.0 => format!("only in {}", rounded(-age)),
+        age @ ..=-60.0 => format!("only in {}", lasted(-age)),
         ..1.0 => "just started".to_owned(),
-        age => format!("for {}", rounded(age)),
+        age => format!("for {}", lasted(age)),
     }
-}
-
-/// A duration in its largest unit: `11 days`.
-fn rounded(seconds: f64) -> String {
-    let units = [(86_400.0, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second")];
-    let (unit, name) =
-        units.into_iter().find(|(unit, _)| seconds >= *unit).unwrap_or((1.0, "second"));
-    let count = (seconds / unit).floor();
-    format!("{count} {name}{}", if seconds < 2.0 * unit { "" } else { "s" })
 }
 
 /// A duration in its two largest units: `1 d 13 h`.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
-use crate::cli::screen::{Colour, Screen, lasted};
+use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::{fingerprint_or_unknown, plain};
 use crate::cli::visible::visible;
+use crate::wording::lasted;
 
 pub(super) struct Log<'a> {
     /// The latest first.

@@ -11,9 +11,10 @@ use super::axis::{axis, percent};
 use super::lane::{Lane, Rollover, rollovers};
 use super::scale::{Scale, WIDTH};
 use super::words;
-use crate::recorder::page::artifact::{counted, label, short_fingerprint};
+use crate::recorder::page::artifact::{label, short_fingerprint};
 use crate::recorder::page::when::utc;
 use crate::recorder::store::Stretch;
+use crate::wording::counted;
 
 /// Heights in pixels, as the style has them for the names beside the picture.
 const HEAD: usize = 68;

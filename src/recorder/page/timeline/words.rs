@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use super::lane::Lane;
-use crate::recorder::page::artifact::{Reference, counted, short_fingerprint, shortened};
+use crate::recorder::page::artifact::{Reference, short_fingerprint, shortened};
 use crate::recorder::page::when::utc;
 use crate::recorder::store::Taken;
+use crate::wording::counted;
 
 /// Changes that are named of a snapshot.
 const MOST_CHANGES: usize = 3;
