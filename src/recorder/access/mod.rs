@@ -108,6 +108,13 @@ impl Access {
         Ok(Self { grants: Some(grants.into()) })
     }
 
+    /// What `token` opens; `None` where no token is needed.
+    fn grants_of(&self, token: Option<&str>) -> Option<impl Iterator<Item = &Grant>> {
+        let token_sha256: [u8; 32] = Sha256::digest(token.unwrap_or_default()).into();
+        let grants = self.grants.as_ref()?.iter();
+        Some(grants.filter(move |grant| grant.token_sha256 == token_sha256))
+    }
+
     fn is_open(&self) -> bool {
         self.grants.is_none()
     }
@@ -125,10 +132,9 @@ impl Access {
 
     /// Whether who has `token` may do this in `org`; otherwise the status to refuse with.
     fn check(&self, token: Option<&str>, org: &str, writes: bool) -> Result<(), StatusCode> {
-        let Some(grants) = &self.grants else { return Ok(()) };
-        let token_sha256: [u8; 32] = Sha256::digest(token.unwrap_or_default()).into();
+        let Some(grants) = self.grants_of(token) else { return Ok(()) };
         let mut status = StatusCode::UNAUTHORIZED;
-        for grant in grants.iter().filter(|grant| grant.token_sha256 == token_sha256) {
+        for grant in grants {
             let in_org = grant.org.as_deref().is_none_or(|granted| granted == org);
             if in_org && (grant.may_write || !writes) {
                 return Ok(());

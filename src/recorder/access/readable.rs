@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use secrecy::ExposeSecret;
-use sha2::{Digest as _, Sha256};
 
 use super::Access;
 use super::guard::{refuse, token};
@@ -20,10 +19,8 @@ pub(in crate::recorder) enum Readable {
 impl Access {
     /// What who has `token` may read; otherwise the status to refuse with.
     fn readable(&self, token: Option<&str>) -> Result<Readable, StatusCode> {
-        let Some(grants) = &self.grants else { return Ok(Readable::Every) };
-        let token_sha256: [u8; 32] = Sha256::digest(token.unwrap_or_default()).into();
-        let granted = grants.iter().filter(|grant| grant.token_sha256 == token_sha256);
-        let orgs: Option<Vec<_>> = granted.map(|grant| grant.org.clone()).collect();
+        let Some(grants) = self.grants_of(token) else { return Ok(Readable::Every) };
+        let orgs: Option<Vec<_>> = grants.map(|grant| grant.org.clone()).collect();
         match orgs {
             None => Ok(Readable::Every),
             Some(orgs) if orgs.is_empty() => Err(StatusCode::UNAUTHORIZED),

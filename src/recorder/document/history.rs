@@ -1,7 +1,7 @@
 //! The snapshots of an environment, in the API's form.
 
-use crate::api::wire::{self, SnapshotListEntry};
-use crate::recorder::store::{History, Lasted, Silence};
+use crate::api::wire::SnapshotListEntry;
+use crate::recorder::store::{History, Lasted};
 
 /// The answer to who asks how long each snapshot lasted.
 pub(in crate::recorder) fn history(history: History) -> Vec<SnapshotListEntry> {
@@ -15,10 +15,7 @@ pub(in crate::recorder) fn history(history: History) -> Vec<SnapshotListEntry> {
         // A clock may have been set back since.
         duration: (to.unwrap_or(now) - from).max(0.0),
         confirmed_until: Some(confirmed_until),
-        silences: silences
-            .into_iter()
-            .map(|Silence { from, until }| wire::Silence { from, until })
-            .collect(),
+        silences,
     };
     snapshots.into_iter().map(entry).collect()
 }

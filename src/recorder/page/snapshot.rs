@@ -10,12 +10,13 @@ use super::environment::address;
 use super::frame::{Beside, Frame};
 use super::history::change;
 use super::when::{duration, time};
+use crate::api::wire::Silence;
 use crate::recorder::answer::Refusal;
 use crate::recorder::expression::{Expression, Snappish};
 use crate::recorder::record::{StoredArtifact, order};
 use crate::recorder::request::Parameters;
 use crate::recorder::routes::no_snapshot;
-use crate::recorder::store::{Found, Page, Silence, Store, StoredSnapshot};
+use crate::recorder::store::{Found, Page, Store, StoredSnapshot};
 use crate::wording::counted;
 
 /// Artifacts on one page.

@@ -60,13 +60,17 @@ pub(super) fn count(
 ) -> rusqlite::Result<()> {
     let counted = Counted { connection, environment_id };
     let before = counted.up_to(index - 1)?;
-    let events = artifacts.iter().filter(|artifact| artifact.changed()).count() as u64;
     connection
         .prepare_cached(
             "INSERT INTO event_count (environment_id, snapshot_index, events) VALUES (?, ?, ?)",
         )?
-        .execute(params![environment_id, index, before + events])?;
+        .execute(params![environment_id, index, before + events_in(artifacts)])?;
     Ok(())
+}
+
+/// How many events the snapshot of these artifacts has.
+pub(super) fn events_in(artifacts: &[StoredArtifact]) -> u64 {
+    artifacts.iter().filter(|artifact| artifact.changed()).count() as u64
 }
 
 /// The numbers of events of one environment.

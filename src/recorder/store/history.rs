@@ -2,8 +2,9 @@
 
 use rusqlite::params;
 
-use super::silence::{Silence, silences};
+use super::silence::silences;
 use super::{Page, Store, StoreError};
+use crate::api::wire::Silence;
 use crate::recorder::expression::{Interval, Timeline as _};
 
 /// Snapshots of an environment, in order.

@@ -1,10 +1,11 @@
 //! One writer a file.
 
-use std::fs::{File, OpenOptions, TryLockError, canonicalize};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::StoreError;
+use super::place::beside;
 
 /// Held for as long as a store may write to its file, and let go of by the operating system however
 /// the process ends.
@@ -19,7 +20,7 @@ pub(super) struct Lock {
 impl Lock {
     /// Locks the file at `path`, which need not exist yet.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        let lock = lock_file(path);
+        let lock = beside(path, ".lock");
         let failed = |source| StoreError::Lock { lock: lock.display().to_string(), source };
         let mut file = OpenOptions::new()
             .read(true)
@@ -42,13 +43,6 @@ impl Lock {
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { _file: file })
     }
-}
-
-/// Beside the file itself, whichever of its symbolic links `path` is.
-fn lock_file(path: &Path) -> PathBuf {
-    let mut lock = canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
-    lock.push(".lock");
-    lock.into()
 }
 
 #[cfg(test)]

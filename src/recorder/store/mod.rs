@@ -47,7 +47,6 @@ pub(super) use page::Page;
 use place::Place;
 use readers::Readers;
 pub use reports::Reported;
-pub(super) use silence::Silence;
 pub(super) use snapshots::{Found, StoredSnapshot};
 pub(super) use stretch::{Stretch, Taken};
 pub use verify::{NotVerified, Renamed, Verified, verify};

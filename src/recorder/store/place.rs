@@ -45,14 +45,19 @@ impl Place {
 /// A file that a recorder has used says in its header that it has a log; a backup says that it has
 /// none.
 pub(super) fn check_log(path: &Path) -> Result<(), StoreError> {
-    let mut log = canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
-    log.push("-wal");
-    let log = PathBuf::from(log);
+    let log = beside(path, "-wal");
     if fs::metadata(&log).map_or(0, |found| found.len()) == 0 || uses_a_log(path) {
         return Ok(());
     }
     let (file, log) = (path.display().to_string(), log.display().to_string());
     Err(StoreError::StrayLog { file, log })
+}
+
+/// The file with this ending beside the one at `path`, whichever of its symbolic links that is.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut file = canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
+    file.push(ending);
+    file.into()
 }
 
 /// What cannot be read is SQLite's to refuse.

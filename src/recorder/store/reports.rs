@@ -4,8 +4,8 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::json::{self, Json};
-use super::{Silence, Store, StoreError, events};
-use crate::api::wire::{ECS, EcsReport};
+use super::{Store, StoreError, events};
+use crate::api::wire::{ECS, EcsReport, Silence};
 use crate::recorder::chain::{Link, Witnessed};
 use crate::recorder::record::{StoredArtifact, next_snapshot};
 

@@ -5,12 +5,7 @@ use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, params};
 
-/// A time between two reports that found a snapshot the same, in seconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::recorder) struct Silence {
-    pub(in crate::recorder) from: f64,
-    pub(in crate::recorder) until: f64,
-}
+use crate::api::wire::Silence;
 
 /// Shorter ones are not kept: no reporter that is asked to confirm reports more often than every
 /// minute.

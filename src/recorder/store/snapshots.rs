@@ -4,8 +4,9 @@ use rusqlite::{Connection, params};
 
 use super::json::Json;
 use super::recorded::Recorded;
-use super::silence::{Silence, silences};
+use super::silence::silences;
 use super::{Store, StoreError};
+use crate::api::wire::Silence;
 use crate::recorder::expression::{Expression, Snappish, Timeline as _};
 use crate::recorder::record::StoredArtifact;
 

@@ -3,8 +3,9 @@
 use rusqlite::params;
 
 use super::json::Json;
-use super::silence::{Silence, silences};
+use super::silence::silences;
 use super::{Store, StoreError};
+use crate::api::wire::Silence;
 use crate::recorder::expression::Timeline as _;
 use crate::recorder::record::StoredArtifact;
 

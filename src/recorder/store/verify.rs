@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, Row};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
+use super::events::events_in;
 use super::readers::open_to_read;
 use super::{StoreError, schema};
 use crate::recorder::chain::{Link, Witnessed};
@@ -212,20 +211,6 @@ struct Environment {
     events: u64,
 }
 
-/// An artifact, as far as it tells of an event.
-#[derive(Deserialize)]
-struct Counted {
-    was: u64,
-    started_at: Vec<IgnoredAny>,
-}
-
-/// How many events the snapshot of these artifacts has; `None` where they cannot be read.
-fn events(artifacts: &str) -> Option<u64> {
-    let artifacts: Vec<Counted> = serde_json::from_str(artifacts).ok()?;
-    let changed = artifacts.iter().filter(|it| it.was != it.started_at.len() as u64);
-    Some(changed.count() as u64)
-}
-
 impl Walk {
     fn new(witness: Option<Link>) -> Self {
         let head = Link::GENESIS;
@@ -252,7 +237,8 @@ impl Walk {
         if index != environment.index + 1 {
             return Err(NotVerified::Gap { snapshot: name(), before: environment.index });
         }
-        let shown = events(artifacts).map(|events| environment.events + events);
+        let artifacts: Option<Vec<_>> = serde_json::from_str(artifacts).ok();
+        let shown = artifacts.map(|artifacts| environment.events + events_in(&artifacts));
         let Some(events) = shown.filter(|shown| *noted == Some(*shown)) else {
             return Err(NotVerified::Miscounted { snapshot: name() });
         };
