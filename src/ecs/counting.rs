@@ -44,8 +44,8 @@ pub enum NotCounted {
 ///
 /// A container runs if its own last status is `RUNNING`: one of a draining task counts, an init
 /// container that exited does not. Nothing runs in a task that has stopped, which a reader asks about
-/// only once. `now`, in seconds since the Unix epoch, stands in for a start
-/// time that ECS does not give.
+/// only once. `now`, in seconds since the Unix epoch, stands in for a start time that ECS does not
+/// give.
 pub fn observe(task: &Task, scope: &Scope, now: i64) -> impl Iterator<Item = Observation> {
     task.containers.iter().map(move |container| {
         let name = container.name.as_deref().unwrap_or("unnamed");

@@ -45,12 +45,13 @@ impl StoredArtifact {
 
     fn count_replica(&mut self, task: &EcsContext) {
         let EcsContext { cluster_name, service_name, .. } = task;
-        let key = |it: &EcsPlace| (it.cluster_name.clone(), it.service_name.clone());
-        let wanted = (cluster_name.clone(), service_name.clone());
-        match self.places.binary_search_by_key(&wanted, key) {
+        let wanted = (cluster_name, service_name);
+        let found =
+            self.places.binary_search_by(|it| (&it.cluster_name, &it.service_name).cmp(&wanted));
+        match found {
             Ok(at) => self.places[at].replicas += 1,
             Err(at) => {
-                let (cluster_name, service_name) = wanted;
+                let (cluster_name, service_name) = (cluster_name.clone(), service_name.clone());
                 self.places.insert(at, EcsPlace { cluster_name, service_name, replicas: 1 });
             }
         }

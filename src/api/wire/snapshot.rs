@@ -120,9 +120,8 @@ pub struct RecordedArtifact {
     /// One of the tasks that run it.
     #[serde(default)]
     pub ecs_context: Option<EcsContext>,
-    /// Every cluster and service that its replicas ran in when the snapshot was made, where they are
-    /// several; for an artifact
-    /// that exited, ran in. Only this project's recorder says it.
+    /// Every cluster and service that its replicas ran in when the snapshot was made, or before, if
+    /// it exited; none where they are not several. Only this project's recorder says it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ecs_places: Vec<EcsPlace>,
 }

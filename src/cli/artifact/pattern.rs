@@ -6,7 +6,7 @@ use std::str::FromStr;
 use regex_lite::Regex;
 
 /// With fewer digits, too much would begin alike.
-const FEWEST_DIGITS: usize = 5;
+pub(super) const FEWEST_DIGITS: usize = 5;
 
 /// A fingerprint's beginning, or whole parts of a name.
 #[derive(Debug, Clone)]

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Identity, Pattern, Place, Run};
+use super::pattern::{FEWEST_DIGITS, Pattern};
+use super::{Identity, Place, Run};
 use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::visible::{document, visible};
@@ -44,7 +45,10 @@ fn fingerprint(identity: &Identity) -> &str {
 fn nothing(wanted: &Pattern, environments: &str) -> String {
     let mut text = format!("{} was not found in {environments}.\n", visible(wanted.as_str()));
     if wanted.is_too_short() {
-        text.push_str("A fingerprint is looked for by its first 5 digits or more.\n");
+        let _infallible = writeln!(
+            text,
+            "A fingerprint is looked for by its first {FEWEST_DIGITS} digits or more."
+        );
     }
     text
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Schema;
-use super::field::{Object, Problems, string, wrong_type};
+use super::field::{Object, Problems, check_length, string, wrong_type};
 use crate::api::wire::is_environment_name;
 
 /// What is to be of an environment. A field that is not given stays as it is.
@@ -39,13 +39,11 @@ pub(in crate::recorder) const TYPES: [&str; 9] =
 impl Schema for EnvironmentChange {
     fn check(body: &Value, problems: &mut Problems) {
         let Some(body) = Object::of(body, String::new(), &FIELDS, problems) else { return };
-        if let Some(name) = body.required_string("name", problems)
-            && !is_environment_name(name)
-        {
-            problems.add("name".to_owned(), "does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'");
-        }
-        if body.optional("name").and_then(Value::as_str).is_some_and(|it| it.len() > LONGEST_NAME) {
-            problems.add("name".to_owned(), format!("must not be longer than {LONGEST_NAME}"));
+        if let Some(name) = body.required_string("name", problems) {
+            if !is_environment_name(name) {
+                problems.add("name".to_owned(), "does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'");
+            }
+            check_length(name, LONGEST_NAME, || "name".to_owned(), problems);
         }
         if let Some(given) = body.required_string("type", problems)
             && !TYPES.contains(&given)

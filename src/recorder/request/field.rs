@@ -100,6 +100,18 @@ pub(super) fn string<'a>(
     value.as_str()
 }
 
+/// Whether `text` has `most` bytes at the most; `path` is asked only for a problem.
+pub(super) fn check_length(
+    text: &str,
+    most: usize,
+    path: impl FnOnce() -> String,
+    problems: &mut Problems,
+) {
+    if text.len() > most {
+        problems.add(path(), format!("must not be longer than {most}"));
+    }
+}
+
 pub(super) fn wrong_type(expected: &str, value: &Value) -> String {
     let actual = match value {
         Value::Null => "null",

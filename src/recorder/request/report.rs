@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Schema;
-use super::field::{Object, Problems, string, wrong_type};
+use super::field::{Object, Problems, check_length, string, wrong_type};
 use crate::api::wire::{ECS, EcsReport};
 use crate::recorder::answer::quote;
 use crate::snapshot::Fingerprint;
@@ -49,8 +49,8 @@ fn check_entry(entry: &Value, at: usize, problems: &mut Problems) {
     let Some(entry) = Object::of(entry, path, &ENTRY, problems) else { return };
     entry.required_string("taskArn", problems);
     for name in ["taskArn", "cluster_name", "service_name"] {
-        if entry.optional(name).and_then(Value::as_str).is_some_and(is_too_long) {
-            problems.add(entry.path_of(name), format!("must not be longer than {LONGEST_TEXT}"));
+        if let Some(text) = entry.optional(name).and_then(Value::as_str) {
+            check_length(text, LONGEST_TEXT, || entry.path_of(name), problems);
         }
     }
     for name in ["cluster_name", "service_name"] {

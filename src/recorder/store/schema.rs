@@ -122,12 +122,11 @@ pub(super) fn first_difference(connection: &Connection) -> rusqlite::Result<Opti
 
 /// The kind, the name and the SQL of each.
 fn objects(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String, String)>> {
-    let mut statement =
-        // What SQLite makes for itself (statistics, after ANALYZE) changes nothing.
-        connection.prepare(
-            "SELECT type, name, sql FROM sqlite_schema
-             WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite#_%' ESCAPE '#'",
-        )?;
+    // What SQLite makes for itself (statistics, after ANALYZE) changes nothing.
+    let mut statement = connection.prepare(
+        "SELECT type, name, sql FROM sqlite_schema
+         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite#_%' ESCAPE '#'",
+    )?;
     let objects = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     objects.collect()
 }
