@@ -28,3 +28,9 @@ pub(crate) fn ago(elapsed: f64) -> String {
         _ => format!("{} ago", lasted(elapsed)),
     }
 }
+
+/// Seconds since the Unix epoch, as times with fractions are told.
+#[expect(clippy::cast_precision_loss, reason = "exact for the next two hundred million years")]
+pub(crate) const fn whole(seconds: i64) -> f64 {
+    seconds as f64
+}

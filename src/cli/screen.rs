@@ -107,12 +107,6 @@ impl Screen {
     }
 }
 
-/// Seconds since the Unix epoch, as times with fractions are told.
-#[expect(clippy::cast_precision_loss, reason = "exact for the next two hundred million years")]
-pub(super) const fn whole(seconds: i64) -> f64 {
-    seconds as f64
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
 use crate::cli::asking::Asking;
 use crate::cli::expression::{FORMS, SnapshotName};
-use crate::cli::screen::{Colour, Screen, whole};
+use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::visible::{document, visible};
 use crate::cli::{Form, Found, print};
+use crate::wording::whole;
 
 /// Show what changed from one snapshot to another
 ///

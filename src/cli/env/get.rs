@@ -10,10 +10,11 @@ use crate::api::ServerApi as _;
 use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
 use crate::cli::asking::Asking;
 use crate::cli::expression::{FORMS, SnapshotName};
-use crate::cli::screen::{Colour, Screen, whole};
+use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::visible::{document, visible, wrapped};
 use crate::cli::{Form, print};
+use crate::wording::whole;
 
 /// What is not known of where an artifact comes from.
 const NOT_KNOWN: &str = "N/A";

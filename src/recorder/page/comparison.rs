@@ -16,7 +16,7 @@ use crate::recorder::expression::Snappish;
 use crate::recorder::request::Parameters;
 use crate::recorder::routes::found;
 use crate::recorder::store::{Store, StoredSnapshot};
-use crate::wording::counted;
+use crate::wording::{counted, whole};
 
 /// Artifacts that are shown of each kind; the API has them all.
 const MOST_SHOWN: usize = 500;
@@ -175,7 +175,6 @@ fn rows(id: &str, artifacts: &[DiffArtifact]) -> Markup {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "no start is that far from 1970")]
 fn row(id: &str, artifact: &DiffArtifact) -> Markup {
     let instances = artifact.instance_count.unwrap_or_default();
     let (was, now) = match (artifact.s1_instance_count, artifact.s2_instance_count) {
@@ -188,7 +187,7 @@ fn row(id: &str, artifact: &DiffArtifact) -> Markup {
         tr {
             th.artifact scope="row" { (identified(&artifact.name, &artifact.fingerprint)) }
             td.number { (if id == "exited" { was } else { now }) }
-            td { (time(artifact.most_recent_timestamp as f64)) }
+            td { (time(whole(artifact.most_recent_timestamp))) }
             td { (change(was, now)) }
         }
     }

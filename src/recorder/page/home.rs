@@ -13,7 +13,7 @@ use crate::recorder::answer::Refusal;
 use crate::recorder::record::StoredArtifact;
 use crate::recorder::request::Parameters;
 use crate::recorder::store::{Overview, Overviewed, Page, Store};
-use crate::wording::counted;
+use crate::wording::{counted, whole};
 
 /// Environments on one page.
 const PAGE_SIZE: u32 = 25;
@@ -152,9 +152,8 @@ fn runs(address: &str, index: u32, running: &[StoredArtifact], now: f64) -> Mark
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "no start is that far from 1970")]
 fn since(started_at: i64, now: f64) -> Markup {
-    let started_at = started_at as f64;
+    let started_at = whole(started_at);
     html! { span.quiet title={"since " (when::utc(started_at))} { (when::since(started_at, now)) } }
 }
 

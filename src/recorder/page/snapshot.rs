@@ -17,7 +17,7 @@ use crate::recorder::record::{StoredArtifact, order};
 use crate::recorder::request::Parameters;
 use crate::recorder::routes::no_snapshot;
 use crate::recorder::store::{Found, Page, Store, StoredSnapshot};
-use crate::wording::counted;
+use crate::wording::{counted, whole};
 
 /// Artifacts on one page.
 const PAGE_SIZE: u32 = 500;
@@ -206,13 +206,12 @@ fn identity(artifact: &StoredArtifact) -> Markup {
     identified(&artifact.name, &fingerprint.unwrap_or_default())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "no start is that far from 1970")]
 fn since(artifact: &StoredArtifact) -> Markup {
     let starts = &artifact.started_at;
     html! {
         @if let (Some(first), Some(last)) = (starts.first(), starts.last()) {
-            (time(*first as f64))
-            @if first != last { span.beneath { "the latest " (time(*last as f64)) } }
+            (time(whole(*first)))
+            @if first != last { span.beneath { "the latest " (time(whole(*last))) } }
         }
     }
 }
