@@ -26,9 +26,10 @@ mod logging;
 pub mod recorder;
 mod renewable;
 pub mod report;
-pub mod snapshot;
-#[cfg(feature = "cli")]
-pub mod standin;
 pub mod token;
 #[cfg(feature = "recorder")]
 mod wording;
+
+#[cfg(feature = "cli")]
+pub use envsnap_ecs_standin as standin;
+pub use envsnap_model::snapshot;

@@ -3,10 +3,10 @@
 
 mod client;
 mod port;
-pub mod wire;
 
 pub use client::{
     Answered, ApiError, Client, EnvironmentClient, EventsPage, HistoryPart, Latest, Listed,
     NoClient, Reported, is_loopback,
 };
+pub use envsnap_model::wire;
 pub use port::{EnvironmentApi, ServerApi};

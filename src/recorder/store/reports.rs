@@ -4,7 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::json::{self, Json};
-use super::{Store, StoreError, events};
+use super::{Store, StoreError, events, silence};
 use crate::api::wire::{ECS, EcsReport, Silence};
 use crate::recorder::chain::{Link, Witnessed};
 use crate::recorder::record::{StoredArtifact, next_snapshot};
@@ -112,7 +112,7 @@ impl Store {
             } else {
                 if let Some(latest) = latest {
                     let silence = Silence { from: latest.confirmed_until, until: now };
-                    silence.note(&transaction, id, latest.index)?;
+                    silence::note(silence, &transaction, id, latest.index)?;
                     transaction
                         .prepare_cached("UPDATE snapshot SET confirmed_until = ? WHERE id = ?")?
                         .execute(params![now.max(latest.confirmed_until), latest.id])?;

@@ -14,46 +14,32 @@ const SHORTEST: f64 = 120.0;
 /// Of each snapshot, so many are kept, the longest: one may be confirmed every hour for years.
 const MOST: u32 = 20;
 
-/// Longer than a reporter is silent that confirms every hour and was late or busy once.
-const LONG: f64 = 7_200.0;
-
-impl Silence {
-    /// A reporter that does confirm snapshots should not have been silent for so long.
-    pub(in crate::recorder) fn is_long(&self) -> bool {
-        self.lasted() > LONG
+/// Keeps `silence`, if it is long enough.
+pub(super) fn note(
+    silence: Silence,
+    connection: &Connection,
+    environment_id: i64,
+    index: i64,
+) -> rusqlite::Result<()> {
+    if silence.lasted() < SHORTEST {
+        return Ok(());
     }
-
-    pub(in crate::recorder) fn lasted(&self) -> f64 {
-        self.until - self.from
-    }
-
-    /// Keeps it, where it is long enough.
-    pub(super) fn note(
-        self,
-        connection: &Connection,
-        environment_id: i64,
-        index: i64,
-    ) -> rusqlite::Result<()> {
-        if self.lasted() < SHORTEST {
-            return Ok(());
-        }
-        connection
-            .prepare_cached(
-                "INSERT INTO silence (environment_id, snapshot_index, silent_from, silent_until)
-                 VALUES (?, ?, ?, ?)",
-            )?
-            .execute(params![environment_id, index, self.from, self.until])?;
-        connection
-            .prepare_cached(
-                "DELETE FROM silence WHERE environment_id = ?1 AND snapshot_index = ?2
-                     AND silent_from NOT IN (
-                         SELECT silent_from FROM silence
-                         WHERE environment_id = ?1 AND snapshot_index = ?2
-                         ORDER BY silent_until - silent_from DESC, silent_from LIMIT ?3)",
-            )?
-            .execute(params![environment_id, index, MOST])?;
-        Ok(())
-    }
+    connection
+        .prepare_cached(
+            "INSERT INTO silence (environment_id, snapshot_index, silent_from, silent_until)
+             VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![environment_id, index, silence.from, silence.until])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM silence WHERE environment_id = ?1 AND snapshot_index = ?2
+                 AND silent_from NOT IN (
+                     SELECT silent_from FROM silence
+                     WHERE environment_id = ?1 AND snapshot_index = ?2
+                     ORDER BY silent_until - silent_from DESC, silent_from LIMIT ?3)",
+        )?
+        .execute(params![environment_id, index, MOST])?;
+    Ok(())
 }
 
 /// Those of each of these snapshots that has any, by index, the earliest first.

@@ -39,6 +39,22 @@ pub struct Silence {
     pub until: f64,
 }
 
+/// Longer than the time between the reports of a reporter that confirms every hour and was late
+/// once, in seconds.
+const LONG: f64 = 7_200.0;
+
+impl Silence {
+    /// A reporter that confirms its snapshots is not silent for so long.
+    pub fn is_long(&self) -> bool {
+        self.lasted() > LONG
+    }
+
+    /// Seconds.
+    pub fn lasted(&self) -> f64 {
+        self.until - self.from
+    }
+}
+
 /// What a snapshot changed of one artifact: an element of the answer of
 /// `GET /environments/{org}/{env}/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_ecs::Client;
 
 use super::{Cluster, app, runner, start, task_arns, world};
-use crate::standin::{Operation, World};
+use crate::{Operation, World};
 
 #[tokio::test]
 async fn every_task_is_on_one_page_in_a_stable_order() {

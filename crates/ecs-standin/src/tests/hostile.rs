@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{app, start, world};
-use crate::standin::{Fault, Operation, StandIn};
+use crate::{Fault, Operation, StandIn};
 
 const TARGET: &str = "AmazonEC2ContainerServiceV20141113";
 

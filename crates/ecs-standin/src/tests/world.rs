@@ -5,7 +5,7 @@ use aws_sdk_ecs::types::{DesiredStatus, Task as Described};
 use serde_json::json;
 
 use super::{Cluster, Task, app, runner, start, task_arns, world};
-use crate::standin::{Container, Operation};
+use crate::{Container, Operation};
 
 async fn describe(client: &aws_sdk_ecs::Client, desired_status: &str) -> Vec<Described> {
     let arns = task_arns(client, "app", desired_status).await;

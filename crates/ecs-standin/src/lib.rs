@@ -13,7 +13,7 @@
 //! credentials, reads none, and prints and logs nothing.
 //!
 //! ```no_run
-//! use envsnap::standin::{Cluster, Fault, Operation, StandIn, Task, World};
+//! use envsnap_ecs_standin::{Cluster, Fault, Operation, StandIn, Task, World};
 //!
 //! # async fn example() -> std::io::Result<()> {
 //! let started = jiff::Timestamp::UNIX_EPOCH;

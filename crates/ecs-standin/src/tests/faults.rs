@@ -9,7 +9,7 @@ use aws_sdk_ecs::operation::RequestId;
 use tokio::time::Instant;
 
 use super::{Cluster, app, runner, start, task_arns, world};
-use crate::standin::{Fault, Operation, Quota, Quotas};
+use crate::{Fault, Operation, Quota, Quotas};
 
 /// The code of the error that a listing of the cluster `app` ends with, or `ok`.
 async fn listing_code(client: &Client) -> String {
