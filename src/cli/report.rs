@@ -10,8 +10,8 @@ use crate::report::{ConnectedReporter, Outcome, Trigger, TriggerKind};
 /// Report once what runs in ECS, as the function would
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The function's environment variables say what to report and where to: \
-    KOSLI_ENVIRONMENT, KOSLI_ORG, KOSLI_HOST, KOSLI_API_TOKEN, ECS_CLUSTERS and the others in the \
-    README. AWS credentials and the region are found as the AWS CLI finds them.")]
+    KOSLI_ENVIRONMENT, KOSLI_ORG, KOSLI_HOST, KOSLI_API_TOKEN, ECS_CLUSTERS and the others in \
+    docs/configuration.md. AWS credentials and the region are found as the AWS CLI finds them.")]
 pub(super) struct Arguments {
     /// Read and compare, but post and make nothing
     #[arg(long)]
