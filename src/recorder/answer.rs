@@ -20,11 +20,14 @@ const LONGEST_QUOTE: usize = 100;
 pub(super) struct Refusal {
     status: StatusCode,
     body: ErrorBody,
+    /// Seconds after which it is worth asking again.
+    retry_after: Option<u64>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, body: ErrorBody { message: message.into(), errors: BTreeMap::new() } }
+        let body = ErrorBody { message: message.into(), errors: BTreeMap::new() };
+        Self { status, body, retry_after: None }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -34,7 +37,8 @@ impl Refusal {
     /// The body breaks the schema: what is wrong, by the field's path.
     pub(super) fn invalid(errors: BTreeMap<String, Value>) -> Self {
         let message = "Input payload validation failed".to_owned();
-        Self { status: StatusCode::BAD_REQUEST, body: ErrorBody { message, errors } }
+        let (status, body) = (StatusCode::BAD_REQUEST, ErrorBody { message, errors });
+        Self { status, body, retry_after: None }
     }
 
     pub(super) fn no_environment(org: &str, environment: &str) -> Self {
@@ -56,6 +60,9 @@ pub(super) fn quote(text: &str) -> String {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(&self.body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         // For who tells the same in another form.
         response.extensions_mut().insert(self.body);
         response
@@ -66,6 +73,12 @@ impl IntoResponse for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         let code = match &error {
+            StoreError::Overloaded { seconds, .. } => {
+                tracing::warn!("{}", error_chain(&error));
+                let message = "Too many reports wait to be recorded: try again later";
+                let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
+                return Self { retry_after: Some(*seconds), ..refusal };
+            }
             StoreError::Failed { source, .. } => source.sqlite_error_code(),
             _ => None,
         };

@@ -24,6 +24,15 @@ pub enum StoreError {
         /// The id of the process; empty where it is not known.
         holder: String,
     },
+    /// A recorder writes to the same file, which it opened by another name.
+    #[error(
+        "another recorder writes to {file} under another name (a hard link or a bind mount), and a \
+         file has one writer: stop it first, or name another file"
+    )]
+    HeldByOtherName {
+        /// The path by which it was to be opened.
+        file: String,
+    },
     /// The lock that keeps other writers away cannot be had.
     #[error(
         "cannot lock {lock}: the recorder needs a folder that exists and that it may write to, \
@@ -50,6 +59,44 @@ pub enum StoreError {
     Moved {
         /// Its path.
         file: String,
+    },
+    /// Something is wrong with the file's log, and so nothing is accepted any more.
+    #[error("the log of {file} cannot be relied on: {reason}")]
+    Stopped {
+        /// The file's path.
+        file: String,
+        /// What is wrong, what was saved, and what to do.
+        reason: String,
+    },
+    /// What SQLite has made beside the file cannot be opened.
+    #[error("cannot open what SQLite keeps beside {file} (-wal, -shm)")]
+    OpenLog {
+        /// The file's path.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The thread that writes cannot be started.
+    #[error("cannot start the thread that writes to {file}")]
+    Thread {
+        /// The file's path.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A recorder saved a more complete copy beside the file.
+    #[error(
+        "{copy} holds what a recorder saved because the log of {file} was cut, and {file} may lack \
+         the latest reports. Move {file} away together with its -wal and -shm, rename {copy} to \
+         {file}, and start again"
+    )]
+    Rescued {
+        /// The file's path.
+        file: String,
+        /// The path of the copy.
+        copy: String,
     },
     /// SQLite's log beside the file is another file's.
     #[error(
@@ -111,12 +158,22 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The work panicked, or the program is ending. Nothing of it is in the file.
-    #[error("cannot {operation}: it was interrupted")]
+    #[error("cannot {operation}: it was interrupted: {reason}")]
     Interrupted {
         /// What was asked, and of what.
         operation: String,
-        /// How its thread ended.
-        #[source]
-        source: tokio::task::JoinError,
+        /// What the panic said, or who ended it.
+        reason: String,
+    },
+    /// Too much waits to be written. Nothing of it is in the file.
+    #[error(
+        "cannot {operation} now: what waits to be written before it takes about {seconds} s. If this \
+         lasts, the disk is too slow, or another program holds the file"
+    )]
+    Overloaded {
+        /// What was asked, and of what.
+        operation: String,
+        /// How long it would wait, at least 1.
+        seconds: u64,
     },
 }

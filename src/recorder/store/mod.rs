@@ -3,19 +3,21 @@
 //! What is answered is durable: every write is one transaction, on disk before its call returns.
 
 mod backup;
+mod descriptors;
 mod environments;
 mod error;
 mod events;
 mod figures;
+mod files;
 mod history;
 mod json;
 mod listing;
+mod load;
 mod lock;
 mod naming;
 mod organizations;
 mod overview;
 mod page;
-mod place;
 mod readers;
 mod recorded;
 mod reports;
@@ -24,9 +26,11 @@ mod silence;
 mod snapshots;
 mod stretch;
 mod verify;
+mod watch;
+mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
@@ -34,35 +38,40 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags};
 use super::clock::Clock;
 
 pub use backup::{BackedUp, NotBackedUp, backup};
+use descriptors::FileIdentity;
 pub(super) use environments::Changed;
 pub use error::StoreError;
 pub(super) use events::{Event, Events};
 pub(super) use figures::Figures;
+use files::Files;
 pub(super) use history::{History, Lasted};
 pub(super) use listing::{Listing, Sort};
 use lock::Lock;
 pub(super) use naming::NameChange;
 pub(super) use overview::{Overview, Overviewed};
 pub(super) use page::Page;
-use place::Place;
 use readers::Readers;
 pub use reports::Reported;
 pub(super) use snapshots::{Found, StoredSnapshot};
 pub(super) use stretch::{Stretch, Taken};
 pub use verify::{NotVerified, Renamed, Verified, verify};
+use watch::Watched;
+use writer::Writer;
 
 /// How long a call waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The environments and snapshots of a recorder. Clones share one file.
+// Dropped in this order: the file is closed before it is unlocked, and by the writer last, which
+// then removes the log.
 #[derive(Clone)]
 pub struct Store {
-    writer: Arc<Mutex<Connection>>,
     /// `None` for a store in memory, which has no second connection.
     readers: Option<Arc<Readers>>,
+    writer: Arc<Writer>,
     _lock: Option<Arc<Lock>>,
-    /// `None` for a store that writes to no file.
-    place: Option<Arc<Place>>,
+    /// `None` for a store in memory.
+    files: Option<Arc<Files>>,
     clock: Clock,
 }
 
@@ -74,20 +83,22 @@ impl Store {
     /// Another store writes to the file, or the log beside it is another file's; it cannot be opened
     /// or written, or is not a recorder's, or a newer version of this program wrote it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        watch::check_rescued(path)?;
+        files::check_log(path)?;
         let lock = Lock::take(path)?;
-        place::check_log(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(plain(path), flags);
-        let store = Self::set_up(opened, &path.display().to_string())?;
-        let place =
-            Place::of(path).map_err(|_| StoreError::Moved { file: path.display().to_string() })?;
+        let connection = set_up(opened, &path.display().to_string())?;
+        let watched = Watched::new(connection, path, lock.identity())?;
+        let files = watched.files();
         Ok(Self {
-            readers: Some(Arc::new(Readers::of(path.to_owned()))),
+            readers: Some(Arc::new(Readers::new(path.to_owned()))),
+            writer: Arc::new(start(watched, path)?),
             _lock: Some(Arc::new(lock)),
-            place: Some(Arc::new(place)),
-            ..store
+            files,
+            clock: Clock::system(),
         })
     }
 
@@ -97,12 +108,14 @@ impl Store {
     /// There is no such file, or it is not one of this version of the recorder.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         let reader = readers::open_to_read(path)?;
+        let identity = FileIdentity::at(path)
+            .map_err(|_| StoreError::Missing { file: path.display().to_string() })?;
         Ok(Self {
+            readers: Some(Arc::new(Readers::new(path.to_owned()))),
             // What it is asked to write, it refuses.
-            writer: Arc::new(Mutex::new(reader)),
-            readers: Some(Arc::new(Readers::of(path.to_owned()))),
+            writer: Arc::new(start(Watched::unwatched(reader), path)?),
             _lock: None,
-            place: None,
+            files: Some(Arc::new(Files::new(path, identity, None))),
             clock: Clock::system(),
         })
     }
@@ -112,7 +125,15 @@ impl Store {
     /// # Errors
     /// There is no memory for it.
     pub fn in_memory() -> Result<Self, StoreError> {
-        Self::set_up(Connection::open_in_memory(), "in memory")
+        let name = "in memory";
+        let connection = set_up(Connection::open_in_memory(), name)?;
+        Ok(Self {
+            readers: None,
+            writer: Arc::new(start(Watched::unwatched(connection), Path::new(name))?),
+            _lock: None,
+            files: None,
+            clock: Clock::system(),
+        })
     }
 
     /// The same store, with every time from now on as `clock` tells it.
@@ -127,51 +148,37 @@ impl Store {
     /// # Errors
     /// The file cannot be used.
     pub fn with_room_for(self, pages: u32) -> Result<Self, StoreError> {
-        {
-            let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writer.write_blocking("bound the snapshot file", move |connection| {
             connection.pragma_update(None, "max_page_count", pages).map_err(|source| {
                 StoreError::Failed { operation: "bound the snapshot file".to_owned(), source }
-            })?;
-        }
+            })
+        })?;
         Ok(self)
     }
 
-    fn set_up(opened: rusqlite::Result<Connection>, file: &str) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Open { file: file.to_owned(), source };
-        let mut connection = opened.map_err(failed)?;
-        // SQLite opens what it may not write to all the same.
-        if connection.is_readonly(MAIN_DB).map_err(failed)? {
-            return Err(StoreError::ReadOnly { file: file.to_owned() });
-        }
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        // Before anything else is written: a newer file is left as it was.
-        schema::migrate(&mut connection, file)?;
-        for (pragma, value) in
-            [("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")]
-        {
-            connection.pragma_update(None, pragma, value).map_err(failed)?;
-        }
-        let writer = Arc::new(Mutex::new(connection));
-        Ok(Self { writer, readers: None, _lock: None, place: None, clock: Clock::system() })
-    }
-
-    /// Does `work`, which may write, away from the threads that serve requests, one at a time. It
-    /// goes on to its end when whoever asked for it stops waiting.
+    /// Does `work`, which may write, away from the threads that serve requests, one at a time.
     async fn write<T: Send + 'static>(
         &self,
         operation: String,
         work: impl FnOnce(&mut Connection, &Clock) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Self { writer, place, clock, .. } = self.clone();
-        blocking(operation, move || {
-            if let Some(place) = place {
-                place.check()?;
-            }
-            // A panic in the middle of a transaction has rolled it back.
-            let mut connection = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok(work(&mut connection, &clock))
-        })
-        .await
+        self.write_weighted(operation, 0, work).await
+    }
+
+    /// As [`Self::write`], for a write of so many artifacts.
+    async fn write_weighted<T: Send + 'static>(
+        &self,
+        operation: String,
+        artifacts: usize,
+        work: impl FnOnce(&mut Connection, &Clock) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let clock = self.clock.clone();
+        let failed = operation.clone();
+        let work = move |connection: &mut Connection| {
+            work(connection, &clock)
+                .map_err(|source| StoreError::Failed { operation: failed, source })
+        };
+        self.writer.write(&operation, load::weight(artifacts), work).await
     }
 
     /// Does `work`, which only reads, beside what is written meanwhile. What has to fit together
@@ -185,16 +192,44 @@ impl Store {
             return self.write(operation, move |connection, _| work(connection)).await;
         };
         let turn = readers.turn().await;
-        let readers = Arc::clone(readers);
+        let (readers, files) = (Arc::clone(readers), self.files.clone());
+        let check = move || files.as_ref().map_or(Ok(()), |files| files.check_to_read());
         blocking(operation, move || {
             let _turn = turn;
+            check()?;
             let mut connection = readers.take()?;
+            // It may have been opened just now.
+            check()?;
             let done = work(&mut connection);
             readers.give_back(connection);
             Ok(done)
         })
         .await
     }
+}
+
+/// A connection that writes, to a file that has this version's tables.
+fn set_up(opened: rusqlite::Result<Connection>, file: &str) -> Result<Connection, StoreError> {
+    let failed = |source| StoreError::Open { file: file.to_owned(), source };
+    let mut connection = opened.map_err(failed)?;
+    // SQLite opens what it may not write to all the same.
+    if connection.is_readonly(MAIN_DB).map_err(failed)? {
+        return Err(StoreError::ReadOnly { file: file.to_owned() });
+    }
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    // Before anything else is written: a newer file is left as it was.
+    schema::migrate(&mut connection, file)?;
+    for (pragma, value) in
+        [("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")]
+    {
+        connection.pragma_update(None, pragma, value).map_err(failed)?;
+    }
+    Ok(connection)
+}
+
+fn start(watched: Watched, path: &Path) -> Result<Writer, StoreError> {
+    Writer::start(watched)
+        .map_err(|source| StoreError::Thread { file: path.display().to_string(), source })
 }
 
 /// Does `work` on a thread that may wait for the disk.
@@ -204,7 +239,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done?.map_err(|source| StoreError::Failed { operation, source }),
-        Err(source) => Err(StoreError::Interrupted { operation, source }),
+        Err(error) => Err(StoreError::Interrupted { operation, reason: error.to_string() }),
     }
 }
 
@@ -226,11 +261,13 @@ mod tests {
     use super::*;
 
     fn pragma(store: &Store, name: &str) -> String {
-        let connection = store.writer.lock().unwrap();
-        connection
-            .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
-            .map(|value| format!("{value:?}"))
-            .unwrap()
+        let name = name.to_owned();
+        let value = store.writer.write_blocking("read a pragma", move |connection| {
+            connection
+                .pragma_query_value(None, &name, |row| row.get::<_, rusqlite::types::Value>(0))
+                .map_err(|source| StoreError::Failed { operation: name, source })
+        });
+        format!("{:?}", value.unwrap())
     }
 
     #[test]
@@ -261,7 +298,7 @@ mod tests {
         drop(Store::open(&path).unwrap());
         // Permissions would not stop a superuser who runs this.
         let opened = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-        let error = Store::set_up(opened, "snapshots.db").unwrap_err();
+        let error = set_up(opened, "snapshots.db").unwrap_err();
         assert!(error.to_string().contains("cannot write to snapshots.db"), "{error}");
     }
 

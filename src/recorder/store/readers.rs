@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{BUSY_TIMEOUT, StoreError, place, plain, schema};
+use super::{BUSY_TIMEOUT, StoreError, files, plain, schema};
 
 /// As many reads go on at once: they take turns with each other, never with a report.
 const MOST_READERS: usize = 4;
@@ -20,7 +20,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn of(file: PathBuf) -> Self {
+    pub(super) fn new(file: PathBuf) -> Self {
         Self { file, turns: Arc::new(Semaphore::new(MOST_READERS)), idle: Mutex::new(Vec::new()) }
     }
 
@@ -50,7 +50,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing { file });
     }
-    place::check_log(path)?;
+    files::check_log(path)?;
     let failed = |source| StoreError::Open { file: file.clone(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(plain(path), flags).map_err(failed)?;

@@ -55,7 +55,8 @@ impl Store {
         let (org, environment) = (org.to_owned(), environment.to_owned());
         // Before anyone waits for it.
         let content_hash = report.snapshot().content_hash();
-        self.write(operation, move |connection, clock| {
+        let artifacts = report.artifacts.len();
+        self.write_weighted(operation, artifacts, move |connection, clock| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let found = transaction

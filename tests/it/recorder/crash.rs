@@ -21,25 +21,93 @@ const ENVIRONMENTS: u64 = 4;
 pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) url: String,
+    client: Client,
+    log: Arc<Mutex<String>>,
 }
 
 impl Process {
     pub(crate) async fn start(file: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+        Self::start_with(file, |_| {}).await
+    }
+
+    /// With its command changed before it starts.
+    pub(crate) async fn start_with(file: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_envsnap"));
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--db"])
             .arg(file)
             .env_clear()
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = told.next_line().await.unwrap().unwrap();
-        let (_, url) = line.split_once(" on ").unwrap_or_else(|| panic!("no address: {line}"));
-        let url = format!("{url}/api/v2");
+            .kill_on_drop(true);
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log = String::new();
+        let url = loop {
+            let Some(line) = lines.next_line().await.unwrap() else { panic!("no address: {log}") };
+            if let Some((_, url)) =
+                line.split_once(" on ").filter(|(_, url)| url.starts_with("http"))
+            {
+                break format!("{url}/api/v2");
+            }
+            log.push_str(&line);
+            log.push('\n');
+        };
+        let log = Arc::new(Mutex::new(log));
         // Or the pipe fills up, and the recorder waits for a reader.
-        tokio::spawn(async move { while let Ok(Some(_)) = told.next_line().await {} });
-        Self { child, url }
+        tokio::spawn({
+            let log = Arc::clone(&log);
+            async move {
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let mut log = log.lock().unwrap();
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+            }
+        });
+        Self { child, url, client: Client::builder().no_proxy().build().unwrap(), log }
+    }
+
+    /// What it has written to its log so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Ends it with this signal.
+    pub(crate) async fn end(&mut self, signal: &str) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
+        self.child.wait().await.unwrap();
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> reqwest::Response {
+        let request = self.client.put(format!("{}{path}", self.url));
+        request.body(body.to_string()).send().await.unwrap()
+    }
+
+    /// The status and the body of an answer.
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        let answer = self.client.get(format!("{}{path}", self.url)).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Makes environment `name` of organization `acme`.
+    pub(crate) async fn create(&self, name: &str) {
+        let body = json!({"name": name, "type": "ECS", "description": ""});
+        assert_eq!(self.put("/environments/acme", &body).await.status(), 201);
+    }
+
+    /// Reports `artifacts` to `acme/name`, and gives the status.
+    pub(crate) async fn report(&self, name: &str, artifacts: &[Value]) -> u16 {
+        let path = format!("/environments/acme/{name}/report/ECS");
+        self.put(&path, &json!({"artifacts": artifacts})).await.status().as_u16()
+    }
+
+    /// The index of the latest snapshot of `acme/name`.
+    pub(crate) async fn index(&self, name: &str) -> u64 {
+        let (status, latest) = self.get(&format!("/snapshots/acme/{name}/-1")).await;
+        assert_eq!(status, 200, "{latest}");
+        latest["index"].as_u64().unwrap()
     }
 }
 
@@ -94,15 +162,11 @@ async fn a_recorder_that_is_killed_again_and_again_has_every_report_that_it_answ
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let answered = Arc::new(Mutex::new(Answered::default()));
-    let client = Client::builder().no_proxy().build().unwrap();
     for round in 0..ROUNDS {
         let mut recorder = Process::start(&file).await;
         if round == 0 {
             for environment in 0..ENVIRONMENTS {
-                let name = format!("env-{environment}");
-                let body = json!({"name": name, "type": "ECS", "description": ""}).to_string();
-                let url = format!("{}/environments/acme", recorder.url);
-                assert_eq!(client.put(url).body(body).send().await.unwrap().status(), 201);
+                recorder.create(&format!("env-{environment}")).await;
             }
         }
         let count = Arc::new(Semaphore::new(0));

@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use rusqlite::Connection;
 use serde_json::json;
 
+use super::crash::Process;
 use super::server::{Recorder, digest, reopened, task};
 use crate::command_line::{envsnap, text};
 
@@ -34,6 +35,26 @@ async fn a_second_recorder_on_the_same_file_is_refused_and_harms_nothing() {
     assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
     recorder.stop().await;
     drop(reopened(&file));
+}
+
+#[tokio::test]
+async fn a_second_recorder_on_a_hard_link_of_the_file_is_refused_and_harms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let link = folder.path().join("link.db");
+    let mut recorder = Process::start(&file).await;
+    recorder.create("env").await;
+    std::fs::hard_link(&file, &link).unwrap();
+
+    let second = on("serve", &link, &["--listen", "127.0.0.1:0"]);
+
+    let said = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(2), "{said}");
+    assert!(said.contains("link.db under another name (a hard link or a bind mount)"), "{said}");
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
+    recorder.end("-KILL").await;
+    let recorder = Process::start(&file).await;
+    assert_eq!(recorder.index("env").await, 1);
 }
 
 #[tokio::test]
@@ -176,6 +197,10 @@ async fn no_report_is_answered_while_the_file_is_away() {
         let body = json!({"artifacts": [task(1, "web", &digest(2), 1)]}).to_string();
         let answer = recorder.put("/environments/acme/env/report/ECS", body).await;
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{answer:?}");
+        for path in ["/snapshots/acme/env/-1", "/environments/acme", "/snapshots/acme/env"] {
+            let answer = recorder.get(path).await;
+            assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{path} {answer:?}");
+        }
         assert_eq!(recorder.send(Method::GET, "/ready", None, "").await.status, 503);
     }
     std::fs::rename(&elsewhere, &file).unwrap();

@@ -1,0 +1,87 @@
+//! Another program that opens the recorder's file with SQLite, as a process of its own.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use futures_util::future::join_all;
+use rusqlite::Connection;
+
+use super::crash::Process;
+use super::server::{digest, task};
+
+const FILE: &str = "ENVSNAP_TEST_FILE";
+const SQL: &str = "ENVSNAP_TEST_SQL";
+
+/// Lets another process open the file, read and write as it pleases, execute the SQL, and close it.
+pub(crate) fn execute(file: &Path, sql: &str) {
+    let ended = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "recorder::second_program::executes_sql"])
+        .env(FILE, file)
+        .env(SQL, sql)
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && output.contains("1 passed"), "{output}");
+}
+
+#[test]
+#[ignore = "other tests run it as a process of its own"]
+fn executes_sql() {
+    let (file, sql) = (std::env::var(FILE).unwrap(), std::env::var(SQL).unwrap());
+    let connection = Connection::open(file).unwrap();
+    connection.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+    // Pragmas answer with rows.
+    let mut statement = connection.prepare(&sql).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while rows.next().unwrap().is_some() {}
+}
+
+/// Whether a process holds the lock by which SQLite knows that a database is in use. SQLite up to
+/// 3.50 removes the log of one that is not, whenever a program closes it.
+fn is_locked_by(id: u32, file: &Path) -> bool {
+    let inode = format!(":{}", fs::metadata(file).unwrap().ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    locks.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields.contains(&"POSIX")
+            && fields.contains(&&*id.to_string())
+            && fields.iter().any(|field| field.ends_with(&inode))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_opens_and_closes_the_file_takes_no_report_away() {
+    for end in ["-KILL", "-TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = Process::start(&file).await;
+        recorder.create("env").await;
+        let report = async |byte| {
+            let task = task(1, "web", &digest(byte), 1);
+            assert_eq!(recorder.report("env", &[task]).await, 201);
+        };
+        report(1).await;
+        // The recorder opens connections to read, all that it may.
+        let reads: Vec<_> = (0..16).map(|_| recorder.index("env")).collect();
+        for index in join_all(reads).await {
+            assert_eq!(index, 1);
+        }
+        if cfg!(target_os = "linux") {
+            assert!(is_locked_by(recorder.child.id().unwrap(), &file));
+        }
+
+        execute(&file, "SELECT * FROM snapshot");
+        report(2).await;
+        execute(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
+        report(3).await;
+        execute(&file, "SELECT * FROM snapshot");
+        report(4).await;
+        assert_eq!(recorder.index("env").await, 4);
+
+        recorder.end(end).await;
+        let recorder = Process::start(&file).await;
+        assert_eq!(recorder.index("env").await, 4, "after kill {end}");
+    }
+}
