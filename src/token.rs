@@ -176,7 +176,8 @@ pub(crate) fn without_token<'a>(text: &'a str, token: &SecretString) -> Cow<'a, 
 /// name by chance.
 const SHORTEST_SECRET: usize = 16;
 
-/// What a server has recorded, without the token.
+/// Text that a server has recorded, without the token. For printing only: what is compared or
+/// stored is never changed.
 pub(crate) fn data_without_token<'a>(text: &'a str, token: &SecretString) -> Cow<'a, str> {
     let is_secret = token.expose_secret().len() >= SHORTEST_SECRET;
     if is_secret { without_token(text, token) } else { Cow::Borrowed(text) }

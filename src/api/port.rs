@@ -27,6 +27,12 @@ pub trait EnvironmentApi {
     /// Requests made so far, repeated ones included.
     fn calls(&self) -> u32;
 
+    /// Text from a document of the server, as it may be printed or logged: without the API token,
+    /// if the server repeated that. The documents themselves are never changed.
+    async fn printable(&self, text: String) -> String {
+        text
+    }
+
     /// The latest snapshot.
     ///
     /// # Errors

@@ -80,6 +80,7 @@ impl Monitored {
                     Some(ErrorRow { error_type: error.error_type(), message: error.to_string() });
             }
         }
+        outcome.changes = printable(outcome.changes, &server).await;
         outcome.calls = Calls { ecs: self.progress.calls(), server: server.calls() };
         outcome.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         outcome
@@ -184,6 +185,15 @@ impl Monitored {
         }
         Ok(observations.into_iter().filter_map(|observation| observation.verdict.ok()).collect())
     }
+}
+
+/// The changes as they are printed: the names of what exited or scaled are the server's text.
+async fn printable(mut changes: Changes, server: &impl EnvironmentApi) -> Changes {
+    let names = changes.exited.iter_mut().map(|row| &mut row.name);
+    for name in names.chain(changes.scaled.iter_mut().map(|row| &mut row.name)) {
+        *name = server.printable(std::mem::take(name)).await;
+    }
+    changes
 }
 
 fn unix_seconds(time: SystemTime) -> i64 {

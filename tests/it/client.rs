@@ -218,6 +218,27 @@ async fn what_the_reporter_does_not_need_of_a_snapshot_may_have_any_form() {
 }
 
 #[tokio::test]
+async fn what_a_server_recorded_is_read_as_it_is_even_if_it_holds_the_token() {
+    let server = Scripted::start().await;
+    let token = "t0k3n-of-acme-0123456789";
+    let name = format!("registry.example/{token}:1");
+    let body = json!({"index": 3, "type": "ECS", "artifacts": [
+        {"name": name, "fingerprint": null, "annotation": {"type": "unchanged", "was": 1, "now": 1}}]});
+    let config = config(&server.url, &[("KOSLI_API_TOKEN", token)]);
+    let tokens = TokenSource::new(&config.token, &aws(&server.url));
+    let client = Client::new(config.host, config.org, tokens).unwrap();
+    let environment = client.environment("e", None);
+    server.then_json(200, &body).then_json(200, &body);
+    let Latest::Snapshot { snapshot, .. } = environment.latest_snapshot().await.unwrap() else {
+        panic!("there is a snapshot")
+    };
+    assert_eq!(snapshot.artifacts().next().unwrap().name, name);
+    assert_eq!(environment.shown("-1").await.unwrap().text, body.to_string());
+    let printed = environment.printable(name).await;
+    assert_eq!(printed, "registry.example/[token]:1");
+}
+
+#[tokio::test]
 async fn no_wait_and_no_attempt_goes_on_beyond_the_deadline() {
     let server = Scripted::start().await;
     let client = client(&server.url);

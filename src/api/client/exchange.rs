@@ -1,6 +1,5 @@
 //! One request and its answer, tried again where that may help.
 
-use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use super::{ApiError, EnvironmentClient};
 use crate::api::wire::{ErrorBody, HEAD};
 use crate::error_chain::error_chain;
 use crate::excerpt::excerpt;
-use crate::token::{data_without_token, without_token};
+use crate::token::without_token;
 
 /// Waits of 1, 2 and 4 seconds between the attempts at one request. Only where a connection broke,
 /// one more attempt comes before them, at once.
@@ -179,11 +178,6 @@ impl EnvironmentClient<'_> {
         })?;
         let status = response.status();
         if status.is_success() {
-            // What a server says is told: no name or type of its may be the token.
-            let body = match data_without_token(&String::from_utf8_lossy(&body), &token) {
-                Cow::Borrowed(_) => body,
-                Cow::Owned(text) => text.into_bytes(),
-            };
             let (head, total) = (head(response.headers()), total(response.headers()));
             return Ok(Answer { status, head, total, body, token });
         }

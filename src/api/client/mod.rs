@@ -21,7 +21,7 @@ use super::{EnvironmentApi, ServerApi};
 use crate::error_chain::error_chain;
 use crate::renewable::Renewable;
 use crate::snapshot::Snapshot;
-use crate::token::{TokenError, TokenSource};
+use crate::token::{TokenError, TokenSource, data_without_token};
 pub use error::{ApiError, NoClient};
 use exchange::parse;
 use latest::latest;
@@ -166,6 +166,13 @@ impl EnvironmentClient<'_> {
 impl EnvironmentApi for EnvironmentClient<'_> {
     fn calls(&self) -> u32 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    async fn printable(&self, text: String) -> String {
+        match &*self.client.token.lock().await {
+            Some(token) => data_without_token(&text, token).into_owned(),
+            None => text,
+        }
     }
 
     async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
