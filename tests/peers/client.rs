@@ -178,7 +178,7 @@ async fn the_client_makes_environments_and_lists_them() {
 
     surroundings.record().await;
     let (state, last_reported, listed) = reported().await;
-    assert_eq!(state, "State: NON-COMPLIANT", "nothing is known of where it comes from");
+    assert_eq!(state, "State: N/A", "there is no policy, so nothing is decided");
     assert!(last_reported.contains(" UTC "), "{last_reported}");
     assert!(listed);
     let table = surroundings.kosli(&["list", "environments"]).await.well();

@@ -100,7 +100,6 @@ pub(super) fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
     let names = |column| {
         row.get::<_, Option<Json<Vec<String>>>>(column).map(|names| names.map(|Json(names)| names))
     };
-    let last_changed_at: Option<f64> = row.get("last_changed_at")?;
     Ok(Environment {
         org: row.get("org")?,
         name: row.get("name")?,
@@ -108,9 +107,9 @@ pub(super) fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
         description: row.get("description")?,
         last_modified_at: row.get("last_modified_at")?,
         last_reported_at: row.get("last_reported_at")?,
-        last_changed_at,
-        // As its latest snapshot: without provenance, none is compliant.
-        state: last_changed_at.map(|_| false),
+        last_changed_at: row.get("last_changed_at")?,
+        // The recorder has no policies, so nothing decides whether an environment complies.
+        state: None,
         include_scaling: row.get("include_scaling")?,
         tags: Map::new(),
         policies: names("policies")?,

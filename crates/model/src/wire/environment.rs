@@ -48,7 +48,7 @@ pub struct Environment {
     /// When its latest snapshot was made.
     #[serde(default)]
     pub last_changed_at: Option<f64>,
-    /// Whether what runs there is compliant; `null` before the first snapshot.
+    /// Whether what runs there is compliant; `null` if no policy decides it.
     #[serde(default)]
     pub state: Option<bool>,
     /// Whether a change of replicas alone makes a new snapshot.
