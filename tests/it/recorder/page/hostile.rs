@@ -80,10 +80,7 @@ async fn characters_that_hide_or_turn_others_round_are_shown() {
         let page = get(&recorder, path).await;
         let shown = r"web\u{202e}gpj.1\u{0}\u{200b}\u{fe0f}";
         assert!(page.words().contains(shown), "{path}: {}", page.words());
-        assert!(
-            !page.text.contains(['\u{202e}', '\u{0}', '\u{200b}', '\u{fe0f}']),
-            "{path}"
-        );
+        assert!(!page.text.contains(['\u{202e}', '\u{0}', '\u{200b}', '\u{fe0f}']), "{path}");
     }
 }
 
