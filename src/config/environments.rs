@@ -7,9 +7,9 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::EnvironmentConfig;
 use super::form::{environment_name, external_id, region, role_arn};
 use super::variables::Variables;
+use super::{EnvironmentConfig, table};
 use crate::ecs::{ClusterRef, Role, Scope, Selection, Source};
 
 const ENVIRONMENTS: &str = "ENVIRONMENTS";
@@ -140,8 +140,7 @@ fn listed_environment(
 ) -> Option<EnvironmentConfig> {
     let mut values = HashMap::new();
     for (field, value) in fields.0 {
-        let known = FIELDS.all().chain([REGION, ROLE_ARN, EXTERNAL_ID, AUTO_CREATE]);
-        if !known.into_iter().any(|known| known == field) {
+        if !table::FIELDS.iter().any(|known| known.name == field) {
             variables.problems.push(format!("{place}{field} is no field of an environment."));
             continue;
         }

@@ -3,45 +3,14 @@
 //! An empty variable counts as one that is not set, as templates set variables that nobody filled
 //! in.
 //!
-//! | variable | default | meaning |
-//! |---|---|---|
-//! | `KOSLI_ENVIRONMENT` | required, or | the environment on the server |
-//! | `ENVIRONMENTS` | one of the two | several environments, with the filters of each: see below |
-//! | `KOSLI_ORG` | required | the organization that owns it; `KOSLI_OWNER` is an older name |
-//! | `KOSLI_HOST` | `https://app.kosli.com` | the snapshot server |
-//! | `ALLOW_HTTP` | `false` | whether the server may be asked without TLS where it is not on loopback |
-//! | `KOSLI_API_TOKEN_SSM_PARAMETER_ARN` | one of | the SSM parameter that holds the token, by ARN or name |
-//! | `KOSLI_API_TOKEN` | the two | the token itself |
-//! | `ECS_CLUSTERS`, `ECS_CLUSTERS_REGEX` | all | clusters to include: names or ARNs, an expression |
-//! | `ECS_EXCLUDE`, `ECS_EXCLUDE_REGEX` | none | clusters to leave out |
-//! | `ECS_SERVICES`, `ECS_SERVICES_REGEX` | all, and standalone tasks | services to include |
-//! | `ECS_EXCLUDE_SERVICES`, `ECS_EXCLUDE_SERVICES_REGEX` | none | services to leave out |
-//! | `AUTO_CREATE_ENVIRONMENT` | `false` | make the environment when the server does not have it |
-//! | `COMPARE_REPLICAS` | `true` | whether a change of replicas alone is a difference |
-//! | `HEARTBEAT` | off | post an unchanged snapshot when the last report is older than this |
-//! | `RECHECK` | `15m` | how long the process trusts its memory of the server |
-//! | `DRY_RUN` | `false` | read and compare, but post and make nothing |
-//! | `QUOTA_SHARE` | `0.5` | the part of ECS's documented quotas that may be used |
-//!
-//! `ENVIRONMENTS` is a JSON array of objects, each an environment. It takes the place of
-//! `KOSLI_ENVIRONMENT` and of the variables that begin with `ECS_`. Names are a list, or a text in
-//! which commas part them.
-//!
-//! | field | default | meaning |
-//! |---|---|---|
-//! | `name` | required | the environment on the server |
-//! | `clusters`, `clusters_regex` | all | clusters to include |
-//! | `exclude`, `exclude_regex` | none | clusters to leave out |
-//! | `services`, `services_regex` | all, and standalone tasks | services to include |
-//! | `exclude_services`, `exclude_services_regex` | none | services to leave out |
-//! | `region` | the function's | the region to read |
-//! | `role_arn` | the function's | the role to assume for reading, in whichever account |
-//! | `external_id` | none | what the role's trust policy asks for |
-//! | `auto_create` | `AUTO_CREATE_ENVIRONMENT` | make the environment when the server does not have it |
+//! [`VARIABLES`] lists them all. `ENVIRONMENTS` is a JSON array of objects, one for each environment,
+//! which replaces `KOSLI_ENVIRONMENT` and the variables that begin with `ECS_`; [`FIELDS`] lists the
+//! fields of those objects. Lists of names may also be one string with commas.
 
 mod environments;
 mod form;
 mod server;
+mod table;
 mod variables;
 
 use std::fmt;
@@ -55,6 +24,7 @@ use crate::token::{TokenSetting, without_token};
 use environments::environments;
 use form::{duration, share};
 pub use server::ServerConfig;
+pub use table::{DefaultValue, FIELDS, Setting, VARIABLES};
 use variables::Variables;
 
 const DEFAULT_QUOTA_SHARE: f64 = 0.5;

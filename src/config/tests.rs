@@ -1,3 +1,6 @@
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::ecs::ClusterRef;
 
@@ -294,4 +297,40 @@ fn no_secret_is_shown() {
     assert!(error.contains("HEARTBEAT is \"[token]\""), "{error}");
     let config = config(&[("KOSLI_API_TOKEN", "s3cr3t")]).unwrap();
     assert!(!format!("{config:?}").contains("s3cr3t"));
+}
+
+#[test]
+fn the_documented_variables_are_those_that_are_read() {
+    let documented: BTreeSet<_> = VARIABLES.iter().map(|variable| variable.name).collect();
+    assert_eq!(documented.len(), VARIABLES.len(), "one of them is listed twice");
+    let asked = RefCell::new(BTreeSet::new());
+    let _incomplete = Config::from_lookup(|name| {
+        asked.borrow_mut().insert(name.to_owned());
+        None
+    });
+    assert_eq!(asked.into_inner(), documented.into_iter().map(str::to_owned).collect());
+}
+
+#[test]
+fn the_documented_defaults_are_those_that_hold() {
+    let plain = format!("{:?}", config(&[]).unwrap());
+    let mut checked = 0;
+    for variable in VARIABLES {
+        if let DefaultValue::Literal(value) = variable.default {
+            let explicit = format!("{:?}", config(&[(variable.name, value)]).unwrap());
+            assert_eq!(explicit, plain, "{} set to its default", variable.name);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 8, "only {checked}");
+}
+
+#[test]
+fn the_documented_fields_are_those_of_an_environment() {
+    let every: serde_json::Map<_, _> =
+        FIELDS.iter().map(|field| (field.name.to_owned(), serde_json::json!([]))).collect();
+    let json = serde_json::json!([every]).to_string();
+    let error = environments(&json, &[]).unwrap_err().to_string();
+    let read = error.matches("but should be a list of one name or more").count();
+    assert_eq!(read, FIELDS.len(), "{error}");
 }

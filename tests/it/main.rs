@@ -4,6 +4,7 @@
 
 mod client;
 mod command_line;
+mod docs;
 mod ecs_answers;
 mod environments;
 mod events;

@@ -1,0 +1,146 @@
+//! Every variable and field, as the documentation lists them.
+//!
+//! `docs/configuration.md` is generated from this. What is listed here is what is read, with this
+//! default: a test of this module compares both.
+
+/// An environment variable, or a field of an environment in `ENVIRONMENTS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds if it is not set.
+    pub default: DefaultValue,
+    /// What it is for, in Markdown.
+    pub meaning: &'static str,
+}
+
+/// What holds if a setting is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// The same as if it were set to this.
+    Literal(&'static str),
+    /// What no value says, in Markdown.
+    Described(&'static str),
+}
+
+use DefaultValue::{Described, Literal};
+
+const fn setting(name: &'static str, default: DefaultValue, meaning: &'static str) -> Setting {
+    Setting { name, default, meaning }
+}
+
+/// The environment variables, in the order of the documentation.
+pub const VARIABLES: &[Setting] = &[
+    setting(
+        "KOSLI_ENVIRONMENT",
+        Described("required, unless `ENVIRONMENTS` is set"),
+        "the environment on the server",
+    ),
+    setting(
+        "ENVIRONMENTS",
+        Described("not set"),
+        "several environments, as a JSON array: see [Fleets](fleets.md)",
+    ),
+    setting("KOSLI_ORG", Described("required"), "the organization that owns the environment"),
+    setting("KOSLI_OWNER", Described("not set"), "the older name of `KOSLI_ORG`"),
+    setting(
+        "KOSLI_HOST",
+        Literal("https://app.kosli.com"),
+        "the snapshot server; plain `http` only to loopback",
+    ),
+    setting(
+        "ALLOW_HTTP",
+        Literal("false"),
+        "allow plain `http` to any host: the token can then be read on the network",
+    ),
+    setting(
+        "KOSLI_API_TOKEN_SSM_PARAMETER_ARN",
+        Described("required, unless `KOSLI_API_TOKEN` is set"),
+        "ARN or name of the SSM parameter that holds the API token",
+    ),
+    setting(
+        "KOSLI_API_TOKEN",
+        Described("required, unless the SSM parameter is set"),
+        "the API token itself",
+    ),
+    setting("ECS_CLUSTERS", Described("all"), "clusters to include"),
+    setting("ECS_CLUSTERS_REGEX", Described("all"), "clusters to include, as an expression"),
+    setting("ECS_EXCLUDE", Described("none"), "clusters to leave out"),
+    setting("ECS_EXCLUDE_REGEX", Described("none"), "clusters to leave out, as an expression"),
+    setting(
+        "ECS_SERVICES",
+        Described("all, and standalone tasks"),
+        "services to include; any inclusion leaves standalone tasks out",
+    ),
+    setting(
+        "ECS_SERVICES_REGEX",
+        Described("all, and standalone tasks"),
+        "services to include, as an expression",
+    ),
+    setting("ECS_EXCLUDE_SERVICES", Described("none"), "services to leave out"),
+    setting(
+        "ECS_EXCLUDE_SERVICES_REGEX",
+        Described("none"),
+        "services to leave out, as an expression",
+    ),
+    setting(
+        "AUTO_CREATE_ENVIRONMENT",
+        Literal("false"),
+        "create the environment if the server does not have it. A process that has seen it never \
+         creates it again, but a new process does: set it back to `false` after the first report",
+    ),
+    setting(
+        "COMPARE_REPLICAS",
+        Literal("true"),
+        "whether a change of replica counts alone is a difference",
+    ),
+    setting(
+        "HEARTBEAT",
+        Literal("off"),
+        "post an unchanged snapshot if the last report is older than this: a minute or more, for \
+         example `1h`",
+    ),
+    setting(
+        "RECHECK",
+        Literal("15m"),
+        "how long the process trusts its memory of the server; `0s` asks every time. A process that \
+         has not run for a minute and a half asks in any case, because another one may have reported \
+         meanwhile",
+    ),
+    setting("DRY_RUN", Literal("false"), "read and compare, but post and create nothing"),
+    setting(
+        "QUOTA_SHARE",
+        Literal("0.5"),
+        "the part of ECS's documented read quotas that may be used, from `0.05` to `1`; calls beyond \
+         it wait",
+    ),
+];
+
+/// The fields of an environment in `ENVIRONMENTS`, in the order of the documentation.
+pub const FIELDS: &[Setting] = &[
+    setting("name", Described("required"), "the environment on the server"),
+    setting("clusters", Described("all"), "like `ECS_CLUSTERS`"),
+    setting("clusters_regex", Described("all"), "like `ECS_CLUSTERS_REGEX`"),
+    setting("exclude", Described("none"), "like `ECS_EXCLUDE`"),
+    setting("exclude_regex", Described("none"), "like `ECS_EXCLUDE_REGEX`"),
+    setting("services", Described("all, and standalone tasks"), "like `ECS_SERVICES`"),
+    setting("services_regex", Described("all, and standalone tasks"), "like `ECS_SERVICES_REGEX`"),
+    setting("exclude_services", Described("none"), "like `ECS_EXCLUDE_SERVICES`"),
+    setting("exclude_services_regex", Described("none"), "like `ECS_EXCLUDE_SERVICES_REGEX`"),
+    setting("region", Described("the function's own"), "the region to read"),
+    setting(
+        "role_arn",
+        Described("the function's own role"),
+        "the role to assume for reading, in any account",
+    ),
+    setting(
+        "external_id",
+        Described("none"),
+        "the external ID that the role's trust policy requires",
+    ),
+    setting(
+        "auto_create",
+        Described("`AUTO_CREATE_ENVIRONMENT`"),
+        "create the environment if the server does not have it",
+    ),
+];

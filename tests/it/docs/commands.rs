@@ -1,0 +1,224 @@
+//! Every shell block of the documentation is run, or says why not.
+//!
+//! The blocks of a section are one script, so that later ones use the variables and files of the
+//! earlier ones. It runs in a directory of its own, with the environment that `envsnap demo --keep`
+//! tells its users to set.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::markdown::Block;
+use super::pages;
+
+const ENVSNAP: &str = env!("CARGO_BIN_EXE_envsnap");
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// What is to be done with a shell block.
+enum Use<'a> {
+    /// It says why it cannot be run.
+    NotRun,
+    /// It succeeds.
+    Run,
+    /// It runs until it is stopped, and prints this before.
+    UntilStopped(&'a str),
+}
+
+fn usage(block: &Block) -> Use<'_> {
+    let Some(comment) = &block.comment else { return Use::Run };
+    match comment.split_once(": ") {
+        Some(("not run", reason)) if !reason.trim().is_empty() => Use::NotRun,
+        Some(("runs until stopped", printed)) => Use::UntilStopped(printed),
+        _ => Use::Run,
+    }
+}
+
+#[test]
+fn every_code_block_names_its_language_and_runs_or_says_why_not() {
+    const LANGUAGES: [&str; 5] = ["sh", "json", "text", "ini", "hcl"];
+    for page in &pages() {
+        for block in &page.blocks {
+            let place = page.place(block);
+            assert!(LANGUAGES.contains(&&*block.language), "{place}: {:?}", block.language);
+            if block.language == "sh" && matches!(usage(block), Use::NotRun) {
+                let ours = block.code.lines().find(|line| line.trim().starts_with("envsnap "));
+                assert_eq!(ours, None, "{place}: this can be run");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_command_works() {
+    let demo = Demo::start();
+    let mut run = 0;
+    for page in &pages() {
+        let shell: Vec<_> = page.blocks.iter().filter(|block| block.language == "sh").collect();
+        for blocks in shell.chunk_by(|a, b| a.section == b.section) {
+            let script: String = blocks
+                .iter()
+                .filter(|block| matches!(usage(block), Use::Run))
+                .map(|block| &*block.code)
+                .collect();
+            if !script.is_empty() {
+                Surroundings::new(&demo).run(&page.place(blocks[0]), &script);
+                run += 1;
+            }
+            for block in blocks {
+                if let Use::UntilStopped(printed) = usage(block) {
+                    Surroundings::new(&demo).stop(&page.place(block), &block.code, printed);
+                    run += 1;
+                }
+            }
+        }
+    }
+    assert!(run >= 6, "only {run}");
+}
+
+/// `envsnap demo --keep`, and the variables that it tells its users to set.
+struct Demo {
+    process: Child,
+    variables: Vec<(String, String)>,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let mut process = Command::new(ENVSNAP)
+            .args(["demo", "--keep"])
+            .env_clear()
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut variables = Vec::new();
+        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+            if let Some(exports) = line.unwrap().trim().strip_prefix("export ") {
+                for export in exports.split(' ') {
+                    let (name, value) = export.split_once('=').unwrap();
+                    variables.push((name.to_owned(), value.to_owned()));
+                }
+                // Printed last of all.
+                if exports.contains("AWS_SECRET_ACCESS_KEY") {
+                    break;
+                }
+            }
+        }
+        assert!(!variables.is_empty());
+        Self { process, variables }
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _gone = self.process.kill();
+        let _gone = self.process.wait();
+    }
+}
+
+/// A directory with a recorder's file and a copy of it in the places that the documentation names.
+struct Surroundings<'a> {
+    demo: &'a Demo,
+    directory: tempfile::TempDir,
+    port: u16,
+    head: String,
+}
+
+impl<'a> Surroundings<'a> {
+    fn new(demo: &'a Demo) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        for name in ["var", "backup", "bin"] {
+            std::fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(ENVSNAP, directory.path().join("bin/envsnap")).unwrap();
+        let mut surroundings = Self { demo, directory, port, head: String::new() };
+        surroundings.record();
+        surroundings
+    }
+
+    /// Makes the recorder's file with a snapshot, and a copy of it.
+    fn record(&mut self) {
+        let script = "
+            envsnap serve --db /var/lib/envsnap/snapshots.db --listen 127.0.0.1:8080 2> served &
+            until grep -q http: served; do sleep 0.05; done
+            export KOSLI_HOST=http://127.0.0.1:8080 AUTO_CREATE_ENVIRONMENT=true
+            envsnap report > report
+            envsnap backup --db /var/lib/envsnap/snapshots.db /backup/2026-11-02.db
+        ";
+        self.run("recording", script);
+        let printed = self.printed();
+        let head = printed.lines().find_map(|line| line.strip_prefix("Head: "));
+        head.unwrap_or_else(|| panic!("{printed}")).clone_into(&mut self.head);
+    }
+
+    /// Runs a script of a page, in which this directory takes the place of the root and a free port
+    /// that of the recorder's.
+    fn command(&self, script: &str) -> Command {
+        let root = self.directory.path().to_str().unwrap();
+        let script = script
+            .replace("/var/lib/envsnap/", &format!("{root}/var/"))
+            .replace("/backup/", &format!("{root}/backup/"))
+            .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", self.port));
+        let path = std::env::var("PATH").unwrap();
+        let mut command = Command::new("bash");
+        command
+            .arg("-c")
+            .arg(format!("set -euo pipefail\ntrap 'kill $(jobs -p) 2>&- || true' EXIT\n{script}"))
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("PATH", format!("{root}/bin:{path}"))
+            .env("HOME", root)
+            .env("TZ", "UTC")
+            .env("HEAD", &self.head)
+            .envs(self.demo.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(self.directory.path().join("printed")).unwrap())
+            .stderr(std::fs::File::create(self.directory.path().join("errors")).unwrap())
+            .process_group(0);
+        command
+    }
+
+    fn printed(&self) -> String {
+        let read = |name: &str| {
+            std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
+        };
+        read("printed") + &read("errors")
+    }
+
+    fn run(&self, place: &str, script: &str) {
+        let mut process = Group(self.command(script).spawn().unwrap());
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = process.0.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < until, "{place} does not end:\n{}", self.printed());
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert!(status.success(), "{place}: {status}\n{script}\n{}", self.printed());
+    }
+
+    fn stop(&self, place: &str, script: &str, expected: &str) {
+        let mut process = Group(self.command(script).spawn().unwrap());
+        let until = Instant::now() + PATIENCE;
+        while !self.printed().contains(expected) {
+            let ended = process.0.try_wait().unwrap();
+            assert!(ended.is_none(), "{place} ended: {ended:?}\n{}", self.printed());
+            assert!(Instant::now() < until, "{place} prints no {expected:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A process and all that it started, which end with this.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.0.id());
+        let _gone =
+            Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        let _ended = self.0.wait();
+    }
+}
