@@ -79,6 +79,11 @@ impl From<StoreError> for Refusal {
                 let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
                 return Self { retry_after: Some(*seconds), ..refusal };
             }
+            StoreError::Clock { .. } => {
+                tracing::error!("{}", error_chain(&error));
+                let message = "The recorder's clock is wrong: nothing was saved; its log says more";
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
+            }
             StoreError::Failed { source, .. } => source.sqlite_error_code(),
             _ => None,
         };

@@ -1,31 +1,182 @@
 //! What time it is.
 
 use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A clock that is set right is corrected by less at once, in seconds.
+const MOST_ADJUSTED: f64 = 60.0;
+
+/// 2020-01-01: a host that has not asked for the time yet is before it, often at 1970.
+const EARLIEST: f64 = 1_577_836_800.0;
+
+/// 9999-12-31: no date can be written after it.
+const LATEST: f64 = 253_402_214_400.0;
 
 /// Tells the time of every report, in seconds since the Unix epoch, with fractions.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> f64 + Send + Sync>);
+pub struct Clock {
+    wall: Arc<dyn Fn() -> f64 + Send + Sync>,
+    monotonic: Option<Monotonic>,
+}
+
+/// A clock that nobody sets, and where it was when the wall clock was first read.
+#[derive(Clone)]
+struct Monotonic {
+    /// In seconds; `None` if it cannot be read now.
+    read: Arc<dyn Fn() -> Option<f64> + Send + Sync>,
+    /// What the wall clock is ahead of it.
+    offset: Option<f64>,
+}
+
+/// The time is not to be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum ClockError {
+    /// It was set while the recorder ran.
+    #[error(
+        "the clock of this host is {:.0} s {} the time that has passed since the recorder started, \
+         and a snapshot with a wrong date would keep it. If the clock is wrong, set it (with \
+         timedatectl, for example); if it is right now, restart the recorder",
+        ahead.abs(),
+        if *ahead > 0.0 { "ahead of" } else { "behind" }
+    )]
+    Adjusted {
+        /// Seconds.
+        ahead: f64,
+    },
+    /// It shows a date at which no recorder runs.
+    #[error(
+        "the clock of this host is {seconds:.0} s after 1970, which is no date of today. Set it (with \
+         timedatectl, for example), and start the recorder after it is synchronized"
+    )]
+    Implausible {
+        /// Seconds since the Unix epoch.
+        seconds: f64,
+    },
+}
 
 impl Clock {
-    /// This machine's time.
+    /// This machine's time, which is not relied on after it was set by more than a minute.
     pub fn system() -> Self {
-        Self::of(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64())
+        Self::with_monotonic(wall, uptime())
     }
 
-    /// The time that `now` tells.
+    /// The time that `now` tells, whatever it is.
     pub fn of(now: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self { wall: Arc::new(now), monotonic: None }
     }
 
-    pub(super) fn now(&self) -> f64 {
-        (self.0)()
+    /// The time that `wall` tells as long as it goes on as `monotonic` does, in seconds.
+    pub fn with_monotonic(
+        wall: impl Fn() -> f64 + Send + Sync + 'static,
+        monotonic: impl Fn() -> Option<f64> + Send + Sync + 'static,
+    ) -> Self {
+        let offset = monotonic().map(|monotonic| wall() - monotonic);
+        let monotonic = Some(Monotonic { read: Arc::new(monotonic), offset });
+        Self { wall: Arc::new(wall), monotonic }
     }
+
+    /// The time, right or wrong, in seconds since the Unix epoch.
+    pub(super) fn now(&self) -> f64 {
+        (self.wall)()
+    }
+
+    /// The time, for something that is recorded.
+    ///
+    /// # Errors
+    /// The clock was set, or shows no date of today.
+    pub(super) fn now_to_record(&self) -> Result<f64, ClockError> {
+        let now = self.now();
+        let Some(Monotonic { read, offset }) = &self.monotonic else { return Ok(now) };
+        if !(EARLIEST..LATEST).contains(&now) {
+            return Err(ClockError::Implausible { seconds: now });
+        }
+        let expected = read().zip(*offset).map(|(monotonic, offset)| monotonic + offset);
+        match expected.map(|expected| now - expected) {
+            Some(ahead) if ahead.abs() > MOST_ADJUSTED => Err(ClockError::Adjusted { ahead }),
+            _ => Ok(now),
+        }
+    }
+}
+
+fn wall() -> f64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    }
+}
+
+/// Seconds since some moment, with those in which the host was suspended, as far as they are known:
+/// Linux counts them in `/proc/uptime`, and not in [`Instant`].
+fn uptime() -> impl Fn() -> Option<f64> {
+    let file = File::open("/proc/uptime").ok().filter(|file| read_uptime(file).is_some());
+    let started = Instant::now();
+    move || match &file {
+        Some(file) => read_uptime(file),
+        None => Some(started.elapsed().as_secs_f64()),
+    }
+}
+
+fn read_uptime(file: &File) -> Option<f64> {
+    let mut text = [0; 64];
+    let length = file.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(&text[..length]).ok()?.split_whitespace().next()?.parse().ok()
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// 2026-11-28.
+    const NOW: f64 = 1_795_824_000.0;
+
+    /// What a clock says after the wall clock and the monotonic one went on by so many seconds.
+    fn after(wall: f64, monotonic: f64) -> Result<f64, ClockError> {
+        let passed = Arc::new(Mutex::new((0.0, 0.0)));
+        let (one, other) = (Arc::clone(&passed), Arc::clone(&passed));
+        let clock = Clock::with_monotonic(
+            move || NOW + one.lock().unwrap().0,
+            move || Some(5.0 + other.lock().unwrap().1),
+        );
+        *passed.lock().unwrap() = (wall, monotonic);
+        clock.now_to_record()
+    }
+
+    #[test]
+    fn a_clock_that_leaves_the_monotonic_one_by_more_than_a_minute_dates_nothing() {
+        for (wall, monotonic) in [(0.0, 0.0), (86_400.0, 86_400.0), (159.0, 100.0), (41.0, 100.0)] {
+            assert_eq!(after(wall, monotonic), Ok(NOW + wall));
+        }
+        for (wall, monotonic) in [(161.0, 100.0), (39.0, 100.0), (315_360_000.0, 60.0)] {
+            let ahead = wall - monotonic;
+            assert_eq!(after(wall, monotonic), Err(ClockError::Adjusted { ahead }));
+        }
+        for wall in [-NOW - 1.0, -NOW, 3e11] {
+            assert!(matches!(after(wall, 0.0), Err(ClockError::Implausible { .. })));
+        }
+    }
+
+    #[test]
+    fn the_error_says_by_how_much_and_what_to_do() {
+        let said = after(39.0, 100.0).unwrap_err().to_string();
+        assert!(said.contains("is 61 s behind the time that has passed"), "{said}");
+        assert!(said.contains("restart the recorder"), "{said}");
+    }
+
+    #[test]
+    fn the_system_goes_on_as_its_uptime_does() {
+        let clock = Clock::system();
+        assert!(clock.now_to_record().is_ok());
+        assert!(uptime()().is_some_and(|seconds| seconds >= 0.0));
     }
 }

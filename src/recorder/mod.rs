@@ -13,6 +13,7 @@ mod document;
 mod expression;
 mod metrics;
 mod page;
+mod plausible_times;
 mod record;
 mod request;
 mod request_log;
@@ -30,7 +31,7 @@ use tokio::net::TcpListener;
 
 pub use access::{Access, AccessError};
 pub use chain::{Link, NotALink};
-pub use clock::Clock;
+pub use clock::{Clock, ClockError};
 pub(crate) use expression::{Interval, Snappish};
 pub use metrics::MetricsError;
 pub use store::{
@@ -78,6 +79,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     access.may_listen_on(listener.local_addr()?).map_err(io::Error::other)?;
+    store.warn_if_clock_is_behind().await;
     let router = router(store, access).map_err(io::Error::other)?;
     serving::serve(listener, router, shutdown).await;
     Ok(())

@@ -2,6 +2,7 @@
 
 mod access;
 mod chain;
+mod clock;
 mod comparison;
 pub(crate) mod crash;
 mod environments;

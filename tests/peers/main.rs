@@ -8,6 +8,7 @@
 mod built;
 mod cases;
 mod client;
+mod clock;
 mod emulator;
 mod fleet;
 mod history;

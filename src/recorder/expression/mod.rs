@@ -22,7 +22,8 @@ pub(super) trait Timeline {
     /// What time it is, in seconds since the Unix epoch.
     fn now(&self) -> f64;
 
-    /// How many were recorded at `time`, in seconds since the Unix epoch, or before.
+    /// How many were recorded at `time`, in seconds since the Unix epoch, or before, as far as
+    /// [their times are plausible](super::plausible_times).
     fn until(&self, time: f64) -> Result<u32, Self::Error>;
 
     /// How many were recorded before `time`.

@@ -32,7 +32,7 @@ impl Store {
         change: EnvironmentChange,
     ) -> Result<Changed, StoreError> {
         let operation = format!("save environment '{}' of organization '{org}'", change.name);
-        self.write(operation, move |connection, clock| {
+        self.write(operation, move |connection, now| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let existing = type_of(&transaction, &org, &change.name)?;
@@ -60,7 +60,7 @@ impl Store {
                     ":include_scaling": change.include_scaling,
                     ":included_environments": change.included_environments.map(Json),
                     ":policies": change.policies.map(Json),
-                    ":now": clock.now(),
+                    ":now": now,
                 },
             )?;
             transaction.commit()?;

@@ -1,5 +1,7 @@
 //! What can go wrong with the file.
 
+use crate::recorder::clock::ClockError;
+
 /// A store could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -164,6 +166,15 @@ pub enum StoreError {
         operation: String,
         /// What the panic said, or who ended it.
         reason: String,
+    },
+    /// There is no time to record it with. Nothing of it is in the file.
+    #[error("cannot {operation}")]
+    Clock {
+        /// What was asked, and of what.
+        operation: String,
+        /// What is wrong with the clock.
+        #[source]
+        source: ClockError,
     },
     /// Too much waits to be written. Nothing of it is in the file.
     #[error(

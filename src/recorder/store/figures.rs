@@ -1,8 +1,9 @@
 //! The file as its operator sees it.
 
-use rusqlite::TransactionBehavior;
+use rusqlite::{OptionalExtension as _, TransactionBehavior};
 
 use super::{Store, StoreError};
+use crate::error_chain::error_chain;
 
 /// How much is in the file.
 #[derive(Debug)]
@@ -43,6 +44,42 @@ impl Store {
             Ok(Figures { snapshots, environments, bytes, last_reports })
         })
         .await
+    }
+
+    /// Logs a warning if the clock is behind what was recorded already, in a file that is written to.
+    pub(in crate::recorder) async fn warn_if_clock_is_behind(&self) {
+        if self.lock.is_none() {
+            return;
+        }
+        let now = self.clock.now();
+        let latest = self.read("read when the last report was".to_owned(), move |connection| {
+            connection
+                .query_row(
+                    "SELECT org, name, last_reported_at FROM environment
+                     WHERE archived_at IS NULL AND last_reported_at > ?
+                     ORDER BY last_reported_at DESC LIMIT 1",
+                    [now],
+                    |row| {
+                        Ok((
+                            row.get::<_, String>(0)?,
+                            row.get::<_, String>(1)?,
+                            row.get::<_, f64>(2)?,
+                        ))
+                    },
+                )
+                .optional()
+        });
+        match latest.await {
+            Ok(Some((org, name, at))) => tracing::warn!(
+                "the clock of this host is {:.0} s behind the last report to environment '{name}' of \
+                 organization '{org}'. If the clock is wrong, stop the recorder, set the clock (with \
+                 timedatectl, for example), and start again; if it is right, it was ahead at that \
+                 report, which keeps its time, and nothing is to be done",
+                at - now
+            ),
+            Ok(None) => {}
+            Err(error) => tracing::error!("{}", error_chain(&error)),
+        }
     }
 
     /// Does what a report does, and leaves nothing of it: reads, and writes as much.

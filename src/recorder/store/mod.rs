@@ -69,7 +69,8 @@ pub struct Store {
     /// `None` for a store in memory, which has no second connection.
     readers: Option<Arc<Readers>>,
     writer: Arc<Writer>,
-    _lock: Option<Arc<Lock>>,
+    /// `None` for a store that writes to no file.
+    lock: Option<Arc<Lock>>,
     /// `None` for a store in memory.
     files: Option<Arc<Files>>,
     clock: Clock,
@@ -96,7 +97,7 @@ impl Store {
         Ok(Self {
             readers: Some(Arc::new(Readers::new(path.to_owned()))),
             writer: Arc::new(start(watched, path)?),
-            _lock: Some(Arc::new(lock)),
+            lock: Some(Arc::new(lock)),
             files,
             clock: Clock::system(),
         })
@@ -114,7 +115,7 @@ impl Store {
             readers: Some(Arc::new(Readers::new(path.to_owned()))),
             // What it is asked to write, it refuses.
             writer: Arc::new(start(Watched::unwatched(reader), path)?),
-            _lock: None,
+            lock: None,
             files: Some(Arc::new(Files::new(path, identity, None))),
             clock: Clock::system(),
         })
@@ -130,7 +131,7 @@ impl Store {
         Ok(Self {
             readers: None,
             writer: Arc::new(start(Watched::unwatched(connection), Path::new(name))?),
-            _lock: None,
+            lock: None,
             files: None,
             clock: Clock::system(),
         })
@@ -156,11 +157,12 @@ impl Store {
         Ok(self)
     }
 
-    /// Does `work`, which may write, away from the threads that serve requests, one at a time.
+    /// Does `work`, which may write, away from the threads that serve requests, one at a time, and
+    /// gives it the time then, in seconds since the Unix epoch.
     async fn write<T: Send + 'static>(
         &self,
         operation: String,
-        work: impl FnOnce(&mut Connection, &Clock) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Connection, f64) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.write_weighted(operation, 0, work).await
     }
@@ -170,13 +172,15 @@ impl Store {
         &self,
         operation: String,
         artifacts: usize,
-        work: impl FnOnce(&mut Connection, &Clock) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Connection, f64) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let clock = self.clock.clone();
         let failed = operation.clone();
         let work = move |connection: &mut Connection| {
-            work(connection, &clock)
-                .map_err(|source| StoreError::Failed { operation: failed, source })
+            let now = clock
+                .now_to_record()
+                .map_err(|source| StoreError::Clock { operation: failed.clone(), source })?;
+            work(connection, now).map_err(|source| StoreError::Failed { operation: failed, source })
         };
         self.writer.write(&operation, load::weight(artifacts), work).await
     }
@@ -189,7 +193,11 @@ impl Store {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let Some(readers) = &self.readers else {
-            return self.write(operation, move |connection, _| work(connection)).await;
+            let failed = operation.clone();
+            let work = move |connection: &mut Connection| {
+                work(connection).map_err(|source| StoreError::Failed { operation: failed, source })
+            };
+            return self.writer.write(&operation, load::weight(0), work).await;
         };
         let turn = readers.turn().await;
         let (readers, files) = (Arc::clone(readers), self.files.clone());

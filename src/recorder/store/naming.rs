@@ -26,7 +26,7 @@ impl Store {
         let operation =
             format!("rename environment '{name}' of organization '{org}' to '{new_name}'");
         let (org, name) = (org.to_owned(), name.to_owned());
-        self.write(operation, move |connection, clock| {
+        self.write(operation, move |connection, now| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let id = transaction
@@ -50,7 +50,7 @@ impl Store {
             }
             transaction.execute(
                 "UPDATE environment SET name = ?, last_modified_at = ? WHERE id = ?",
-                params![new_name, clock.now(), id],
+                params![new_name, now, id],
             )?;
             transaction.execute(
                 "UPDATE environment
@@ -75,11 +75,11 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let operation = format!("archive environment '{name}' of organization '{org}'");
         let (org, name) = (org.to_owned(), name.to_owned());
-        self.write(operation, move |connection, clock| {
+        self.write(operation, move |connection, now| {
             let archived = connection.execute(
                 "UPDATE environment SET archived_at = ?1, last_modified_at = ?1
                  WHERE org = ?2 AND name = ?3 AND archived_at IS NULL",
-                params![clock.now(), org, name],
+                params![now, org, name],
             )?;
             Ok(archived > 0)
         })

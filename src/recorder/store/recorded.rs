@@ -1,9 +1,12 @@
 //! The snapshots of one environment, and which of them is meant.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use std::cell::OnceCell;
+
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{Store, StoreError};
 use crate::recorder::expression::Timeline;
+use crate::recorder::plausible_times::plausible_times;
 
 /// What is recorded in an environment that is in use.
 pub(super) struct Recorded<'a> {
@@ -12,6 +15,8 @@ pub(super) struct Recorded<'a> {
     pub(super) environment_type: String,
     count: u32,
     now: f64,
+    /// [`plausible_times`], once they were asked for.
+    times: OnceCell<Vec<f64>>,
 }
 
 impl Store {
@@ -57,24 +62,34 @@ impl<'a> Recorded<'a> {
                     environment_type: row.get(1)?,
                     count: row.get(2)?,
                     now,
+                    times: OnceCell::new(),
                 })
             })
             .optional()
     }
 
-    /// The index of the last snapshot, of those that `condition` holds for: as no snapshot was
-    /// recorded before the one that it follows, how many they are.
-    fn last(&self, condition: &str, time: f64) -> rusqlite::Result<u32> {
-        let last = self
-            .connection
-            .prepare_cached(&format!(
-                "SELECT snapshot_index FROM snapshot
-                 WHERE environment_id = ? AND created_at {condition} ?
-                 ORDER BY created_at DESC, snapshot_index DESC LIMIT 1"
-            ))?
-            .query_row(params![self.environment_id, time], |row| row.get(0))
-            .optional()?;
-        Ok(last.unwrap_or(0))
+    /// By when each snapshot was recorded, in order.
+    fn times(&self) -> rusqlite::Result<&[f64]> {
+        if let Some(times) = self.times.get() {
+            return Ok(times);
+        }
+        // Read from the index alone, which has them in the order of their times.
+        let mut statement = self.connection.prepare_cached(
+            "SELECT snapshot_index, created_at FROM snapshot INDEXED BY snapshot_by_time
+             WHERE environment_id = ?",
+        )?;
+        let mut times: Vec<(u32, f64)> = statement
+            .query_map([self.environment_id], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        times.sort_unstable_by_key(|(index, _)| *index);
+        let times: Vec<_> = times.into_iter().map(|(_, time)| time).collect();
+        Ok(self.times.get_or_init(|| plausible_times(&times, self.now)))
+    }
+
+    /// How many snapshots were recorded when `is_past` held for their time, and so for all before.
+    fn count_of(&self, is_past: impl Fn(f64) -> bool) -> rusqlite::Result<u32> {
+        let count = self.times()?.partition_point(|time| is_past(*time));
+        Ok(u32::try_from(count).unwrap_or(self.count))
     }
 }
 
@@ -90,10 +105,10 @@ impl Timeline for Recorded<'_> {
     }
 
     fn until(&self, time: f64) -> rusqlite::Result<u32> {
-        self.last("<=", time)
+        self.count_of(|recorded| recorded <= time)
     }
 
     fn before(&self, time: f64) -> rusqlite::Result<u32> {
-        self.last("<", time)
+        self.count_of(|recorded| recorded < time)
     }
 }

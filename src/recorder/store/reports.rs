@@ -9,9 +9,6 @@ use crate::api::wire::{ECS, EcsReport, Silence};
 use crate::recorder::chain::{Link, Witnessed};
 use crate::recorder::record::{StoredArtifact, next_snapshot};
 
-/// Clocks that are set right jump by less, in seconds.
-const MOST_BEHIND: f64 = 60.0;
-
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reported {
@@ -29,11 +26,11 @@ pub enum Reported {
 }
 
 /// The latest snapshot of an environment, as far as a report is compared with it.
-struct Latest {
+pub(super) struct Latest {
     id: i64,
-    index: i64,
+    pub(super) index: i64,
     /// Seconds since the Unix epoch, as all times.
-    confirmed_until: f64,
+    pub(super) confirmed_until: f64,
     /// `None` where the report says the same: then nobody asks.
     artifacts: Option<Vec<StoredArtifact>>,
 }
@@ -56,7 +53,7 @@ impl Store {
         // Before anyone waits for it.
         let content_hash = report.snapshot().content_hash();
         let artifacts = report.artifacts.len();
-        self.write_weighted(operation, artifacts, move |connection, clock| {
+        self.write_weighted(operation, artifacts, move |connection, now| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let found = transaction
@@ -76,7 +73,6 @@ impl Store {
             }
             let latest = latest(&transaction, id, &content_hash)?;
             let before = head(&transaction)?;
-            let now = clock.now();
             let new = match &latest {
                 Some(Latest { artifacts: None, .. }) => None,
                 Some(Latest { artifacts: Some(latest), .. }) => {
@@ -87,24 +83,13 @@ impl Store {
             let created = new.is_some();
             let head = if let Some(new) = new {
                 let artifacts = json::text(&new)?;
-                // A clock that was set back does not put a snapshot before the one it follows.
-                let created_at =
-                    latest.as_ref().map_or(now, |latest| now.max(latest.confirmed_until));
-                if created_at - now > MOST_BEHIND {
-                    tracing::warn!(
-                        "the clock is {:.0} s behind the latest report to environment \
-                         '{environment}' of organization '{org}': its new snapshot gets the \
-                         time of that report. Check the clock",
-                        created_at - now
-                    );
-                }
                 let snapshot = Witnessed {
                     environment_id: id,
                     org: &org,
                     environment_type: &environment_type,
                     environment_name: &environment,
                     index: latest.as_ref().map_or(0, |latest| latest.index) + 1,
-                    created_at,
+                    created_at: now,
                     content_hash: &content_hash,
                     artifacts: &artifacts,
                 };
@@ -112,11 +97,11 @@ impl Store {
                 append(&transaction, before, &snapshot)?
             } else {
                 if let Some(latest) = latest {
-                    let silence = Silence { from: latest.confirmed_until, until: now };
-                    silence::note(silence, &transaction, id, latest.index)?;
+                    let from = silence::end_of_reports(&transaction, id, &latest, now)?;
+                    silence::note(Silence { from, until: now }, &transaction, id, latest.index)?;
                     transaction
                         .prepare_cached("UPDATE snapshot SET confirmed_until = ? WHERE id = ?")?
-                        .execute(params![now.max(latest.confirmed_until), latest.id])?;
+                        .execute(params![now, latest.id])?;
                 }
                 before
             };

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, params};
 
+use super::reports::Latest;
 use crate::api::wire::Silence;
 
 /// Shorter ones are not kept: no reporter that is asked to confirm reports more often than every
@@ -27,7 +28,9 @@ pub(super) fn note(
     connection
         .prepare_cached(
             "INSERT INTO silence (environment_id, snapshot_index, silent_from, silent_until)
-             VALUES (?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?)
+             ON CONFLICT (environment_id, snapshot_index, silent_from)
+             DO UPDATE SET silent_until = excluded.silent_until",
         )?
         .execute(params![environment_id, index, silence.from, silence.until])?;
     connection
@@ -40,6 +43,30 @@ pub(super) fn note(
         )?
         .execute(params![environment_id, index, MOST])?;
     Ok(())
+}
+
+/// When the report before the one at `now` was, that found `latest` unchanged.
+///
+/// Times after `now` were those of a clock that was ahead: what they ended had not ended then.
+pub(super) fn end_of_reports(
+    connection: &Connection,
+    environment_id: i64,
+    latest: &Latest,
+    now: f64,
+) -> rusqlite::Result<f64> {
+    if latest.confirmed_until <= now {
+        return Ok(latest.confirmed_until);
+    }
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM silence WHERE environment_id = ? AND snapshot_index = ? AND silent_until > ?
+         RETURNING silent_from",
+    )?;
+    let mut rows = statement.query(params![environment_id, latest.index, now])?;
+    let mut end = now;
+    while let Some(row) = rows.next()? {
+        end = end.min(row.get(0)?);
+    }
+    Ok(end)
 }
 
 /// Those of each of these snapshots that has any, by index, the earliest first.

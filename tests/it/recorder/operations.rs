@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::server::{Recorder, digest, reopened, task};
+use super::server::{Recorder, digest, task};
 
 /// Tokens that read everything, and everything of one organization.
 fn guarded() -> Access {
@@ -118,31 +118,6 @@ fn serving(file: &Path, tokens: &str) -> (Child, BufReader<ChildStderr>, String)
     log.read_line(&mut told).unwrap();
     let url = told.trim().rsplit(' ').next().unwrap().to_owned();
     (serve, log, url)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_was_far_ahead_is_told_with_each_snapshot_that_it_still_dates() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("snapshots.db");
-    let recorder = Recorder::on(&file).await;
-    recorder.create("env", None).await;
-    recorder.advance(100.0 * 365.0 * 86_400.0);
-    recorder.report("env", &[task(1, "web", &digest(1), 1)]).await;
-    recorder.stop().await;
-    drop(reopened(&file));
-
-    let (mut serve, mut log, url) = serving(&file, "s3cret org=acme write\n");
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let body = json!({"artifacts": [task(1, "web", &digest(2), 1)]}).to_string();
-    let report = client.put(format!("{url}/api/v2/environments/acme/env/report/ECS"));
-    let answer = report.bearer_auth("s3cret").body(body).send().await.unwrap();
-    assert_eq!(answer.status(), 201);
-    serve.kill().unwrap();
-    serve.wait().unwrap();
-    let mut lines = String::new();
-    log.read_to_string(&mut lines).unwrap();
-    let said = "behind the latest report to environment 'env' of organization 'acme'";
-    assert!(lines.contains(said) && lines.contains("WARN"), "{lines}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

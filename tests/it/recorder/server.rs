@@ -71,9 +71,17 @@ impl Recorder {
     }
 
     pub(crate) async fn with(store: Store, access: Access) -> Self {
+        Self::with_clock(store, access, |time| Clock::of(move || *time.lock().unwrap())).await
+    }
+
+    /// Whose clock is made of the time that the test moves.
+    pub(crate) async fn with_clock(
+        store: Store,
+        access: Access,
+        make: impl FnOnce(Arc<Mutex<f64>>) -> Clock,
+    ) -> Self {
         let clock = Arc::new(Mutex::new(1_661_161_162.5));
-        let told = Arc::clone(&clock);
-        let store = store.with_clock(Clock::of(move || *told.lock().unwrap()));
+        let store = store.with_clock(make(Arc::clone(&clock)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();

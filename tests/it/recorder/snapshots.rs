@@ -146,14 +146,3 @@ async fn an_expression_that_counts_nothing_is_refused() {
         "Environment named 'other' does not exist for organization 'acme'"
     );
 }
-
-#[tokio::test]
-async fn a_clock_that_is_set_back_does_not_reorder_snapshots() {
-    let recorder = Recorder::start().await;
-    recorder.create("env", None).await;
-    recorder.report("env", &[task(1, "web", &digest(1), 10)]).await;
-    recorder.advance(-3600.0);
-    recorder.report("env", &[task(1, "web", &digest(2), 10)]).await;
-    let first = recorder.get("/snapshots/acme/env/1").await.body;
-    assert_eq!(first["next_snapshot_timestamp"], first["timestamp"]);
-}

@@ -1,5 +1,6 @@
 //! Where a time stands in the picture.
 
+use crate::recorder::plausible_times::plausible_times;
 use crate::recorder::store::Stretch;
 
 /// The width of the whole picture, in its own units.
@@ -29,11 +30,8 @@ pub(in crate::recorder::page) struct Scale {
 impl Scale {
     pub(in crate::recorder::page) fn of(stretch: &Stretch, measure: Measure) -> Self {
         let begins = stretch.snapshots.iter().map(|snapshot| snapshot.created_at);
-        let mut times: Vec<_> = begins.chain([stretch.end.unwrap_or(stretch.now)]).collect();
-        // A clock may have been set back.
-        for at in 1..times.len() {
-            times[at] = times[at].max(times[at - 1]);
-        }
+        let times: Vec<_> = begins.chain([stretch.end.unwrap_or(stretch.now)]).collect();
+        let times = plausible_times(&times, stretch.now);
         let weights = times.windows(2).map(|pair| {
             let lasted = pair[1] - pair[0];
             match measure {

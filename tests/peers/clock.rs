@@ -1,0 +1,93 @@
+//! The recorder on a host whose clock is set while it runs (by `faketime`).
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::programs::{Ended, envsnap};
+
+/// A recorder whose clock says what is in a file.
+struct Recorder {
+    url: String,
+    log: Lines<BufReader<ChildStderr>>,
+    _process: Child,
+}
+
+impl Recorder {
+    async fn start(folder: &Path) -> Self {
+        // The library by which the program replaces the clock.
+        let library =
+            Ended::of(Command::new("faketime").args(["-f", "+0", "printenv", "LD_PRELOAD"]))
+                .await
+                .well();
+        let mut process = envsnap()
+            .args(["serve", "--listen", "127.0.0.1:0", "--db"])
+            .arg(folder.join("snapshots.db"))
+            .env("LD_PRELOAD", library.trim())
+            .env("FAKETIME_TIMESTAMP_FILE", folder.join("clock"))
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let line = log.next_line().await.unwrap().unwrap();
+        let (_, url) = line.split_once(" on ").unwrap_or_else(|| panic!("no address: {line}"));
+        Self { url: url.to_owned(), log, _process: process }
+    }
+
+    /// Reports an artifact of its own, and gives the status.
+    async fn report(&self, number: u32) -> u16 {
+        let entry = json!({
+            "taskArn": "a", "digests": {"web": format!("{number:064x}")}, "creationTimestamp": 1,
+        });
+        let url = format!("{}/api/v2/environments/acme/env/report/ECS", self.url);
+        let body = json!({"artifacts": [entry]}).to_string();
+        let answer = reqwest::Client::new().put(url).body(body).send().await.unwrap();
+        answer.status().as_u16()
+    }
+
+    /// When the latest snapshot was recorded: the year.
+    async fn year(&self) -> i16 {
+        let url = format!("{}/api/v2/snapshots/acme/env/-1", self.url);
+        let latest: serde_json::Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+        #[expect(clippy::cast_possible_truncation, reason = "whole seconds")]
+        let at = latest["timestamp"].as_f64().unwrap() as i64;
+        jiff::Timestamp::from_second(at).unwrap().strftime("%Y").to_string().parse().unwrap()
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs faketime"]
+async fn a_clock_that_is_set_dates_no_snapshot() {
+    let folder = TempDir::new().unwrap();
+    let set = |clock: &str| std::fs::write(folder.path().join("clock"), clock).unwrap();
+    set("+0");
+    let mut recorder = Recorder::start(folder.path()).await;
+    let url = format!("{}/api/v2/environments/acme", recorder.url);
+    let body = json!({"name": "env", "type": "ECS", "description": ""}).to_string();
+    let made = reqwest::Client::new().put(url).body(body).send().await.unwrap();
+    assert_eq!(made.status(), 201);
+    assert_eq!(recorder.report(1).await, 201);
+    let year = recorder.year().await;
+    for clock in ["+10y", "-10y", "@1970-01-01 00:00:01"] {
+        set(clock);
+        assert_eq!(recorder.report(2).await, 503, "{clock}");
+        assert_eq!(recorder.year().await, year, "{clock}");
+        let line = loop {
+            let line = recorder.log.next_line().await.unwrap().unwrap();
+            if !line.contains("INFO") && line.contains("clock of this host") {
+                break line;
+            }
+        };
+        assert!(line.contains("ERROR"), "{line}");
+    }
+    set("+0");
+    assert_eq!(recorder.report(2).await, 201);
+    assert_eq!(recorder.year().await, year);
+}
