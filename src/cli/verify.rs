@@ -13,8 +13,12 @@ use crate::wording::counted;
     after_help = "Each snapshot's link is a hash of the whole snapshot and of the link before \
     it, in the order in which the file's snapshots were recorded. The last link is the head: the \
     recorder answers every report with it (x-envsnap-head), and the reporter writes it to its log. \
-    A head from that log, given as --head, shows whether anything recorded up to then was changed \
-    or removed since; without it, snapshots removed from the end leave no trace."
+    A head from that log, given as --head, proves that nothing recorded up to then was changed or \
+    removed since. Without it, only this is proved: the file is not damaged, no link was changed \
+    alone, and what the recorder derives from the snapshots agrees with them. Whoever can write to \
+    the file can compute a whole chain anew, or remove snapshots from the end, and leave no trace. \
+    Not covered in either case: when snapshots were confirmed, names and descriptions of \
+    environments, and which are archived."
 )]
 pub(super) struct Arguments {
     /// The recorder's file, which a recorder may write to meanwhile
@@ -74,8 +78,14 @@ fn shown(verified: &Verified, witness: Option<Link>) -> Result<String, std::fmt:
         }
     }
     if *snapshots > 0 {
+        if witness.is_none_or(|witness| witness == Link::GENESIS) {
+            shown.push_str(
+                "Without --head, this proves only that the file is consistent with itself: a chain \
+                 that was computed anew, or lost its end, is so too.\n",
+            );
+        }
         shown.push_str(
-            "The chain does not witness when snapshots were confirmed, or how environments are described.\n",
+            "The chain does not cover when snapshots were confirmed, or how environments are described.\n",
         );
     }
     writeln!(shown, "Head: {head}")?;

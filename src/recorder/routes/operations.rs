@@ -19,10 +19,9 @@ pub(super) async fn ready(
     State((store, _)): State<(Store, Metrics)>,
 ) -> Result<Json<&'static str>, Refusal> {
     let unavailable = |message: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
-    match timeout(PATIENCE, store.probe()).await {
-        Ok(Ok(())) => Ok(Json("OK")),
-        Ok(Err(error)) => {
-            tracing::error!("not ready: {}", error_chain(&error));
+    match timeout(PATIENCE, store.is_ready()).await {
+        Ok(true) => Ok(Json("OK")),
+        Ok(false) => {
             Err(unavailable("The recorder cannot read and write its file; its log says why"))
         }
         Err(_) => Err(unavailable("The recorder waits for its file")),

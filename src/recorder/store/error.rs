@@ -88,6 +88,23 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// Another user's program left files beside it that the recorder may not use.
+    #[error(
+        "cannot use {file} because of what another user's program left beside it: {left}. Stop the \
+         programs that have {file} open, and give these files to user {owner}, whose {file} is, with \
+         chown {owner} and chmod u+rw"
+    )]
+    LeftBeside {
+        /// The file's path.
+        file: String,
+        /// The id of the user that the file belongs to.
+        owner: u32,
+        /// Each file with its owner and its mode.
+        left: String,
+        /// What failed.
+        #[source]
+        source: Box<StoreError>,
+    },
     /// A recorder saved a more complete copy beside the file.
     #[error(
         "{copy} holds what a recorder saved because the log of {file} was cut, and {file} may lack \

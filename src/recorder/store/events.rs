@@ -62,7 +62,9 @@ pub(super) fn count(
     let before = counted.up_to(index - 1)?;
     connection
         .prepare_cached(
-            "INSERT INTO event_count (environment_id, snapshot_index, events) VALUES (?, ?, ?)",
+            // A row that stands there already cannot be right.
+            "INSERT INTO event_count (environment_id, snapshot_index, events) VALUES (?, ?, ?)
+             ON CONFLICT (environment_id, snapshot_index) DO UPDATE SET events = excluded.events",
         )?
         .execute(params![environment_id, index, before + events_in(artifacts)])?;
     Ok(())

@@ -2,8 +2,17 @@
 
 use rusqlite::{OptionalExtension as _, TransactionBehavior};
 
+use tokio::sync::Mutex;
+use tokio::time::{Duration, Instant};
+
 use super::{Store, StoreError};
 use crate::error_chain::error_chain;
+
+/// How long what a probe found is answered again.
+const PROBE_LASTS: Duration = Duration::from_secs(1);
+
+/// When a probe ended, and whether it succeeded.
+pub(super) type Probed = Mutex<Option<(Instant, bool)>>;
 
 /// How much is in the file.
 #[derive(Debug)]
@@ -82,8 +91,29 @@ impl Store {
         }
     }
 
+    /// Whether a report could be recorded, as it was at most a second ago: each look at it is a commit,
+    /// and anyone may ask. Logs why not.
+    pub(in crate::recorder) async fn is_ready(&self) -> bool {
+        // Those who ask at once wait for the same look.
+        let mut probed = self.probed.lock().await;
+        if let Some((at, ready)) = *probed
+            && at.elapsed() < PROBE_LASTS
+        {
+            return ready;
+        }
+        let ready = match self.probe().await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!("not ready: {}", error_chain(&error));
+                false
+            }
+        };
+        *probed = Some((Instant::now(), ready));
+        ready
+    }
+
     /// Does what a report does, and leaves nothing of it: reads, and writes as much.
-    pub(in crate::recorder) async fn probe(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<(), StoreError> {
         self.read("read the snapshot file".to_owned(), |connection| {
             connection.prepare_cached("SELECT count(*) FROM probe")?.query_row([], |_| Ok(()))
         })

@@ -5,9 +5,11 @@
 
 use std::fs::{self, File, canonicalize};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use rusqlite::ErrorCode;
 
 use super::StoreError;
 use super::descriptors::{Descriptor, FileIdentity};
@@ -146,6 +148,41 @@ pub(super) fn check_log(path: &Path) -> Result<(), StoreError> {
     }
     let (file, log) = (path.display().to_string(), log.display().to_string());
     Err(StoreError::StrayLog { file, log })
+}
+
+/// What keeps the recorder from using the database at `path`, if it is in what other users' programs
+/// left beside it: SQLite makes those files for whoever opens a database, also to read it.
+pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
+    let code = match &error {
+        StoreError::Open { source, .. } => source.sqlite_error_code(),
+        _ => None,
+    };
+    let may_be_denied = matches!(
+        code,
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
+    ) || matches!(error, StoreError::ReadOnly { .. });
+    let Ok(database) = fs::metadata(path) else { return error };
+    let foreign: Vec<_> = ["-wal", "-shm", "-journal"]
+        .into_iter()
+        .filter_map(|ending| {
+            let file = beside(path, ending);
+            let found = fs::metadata(&file).ok()?;
+            let is_usable = found.uid() == database.uid() && found.mode() & 0o600 == 0o600;
+            (!is_usable).then(|| {
+                let (file, owner, mode) = (file.display(), found.uid(), found.mode() & 0o777);
+                format!("{file} (owner {owner}, mode {mode:o})")
+            })
+        })
+        .collect();
+    if !may_be_denied || foreign.is_empty() {
+        return error;
+    }
+    StoreError::LeftBeside {
+        file: path.display().to_string(),
+        owner: database.uid(),
+        left: foreign.join(", "),
+        source: Box::new(error),
+    }
 }
 
 /// The file with this ending beside the one at `path`, whichever of its symbolic links that is.

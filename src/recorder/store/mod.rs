@@ -43,6 +43,7 @@ pub(super) use environments::Changed;
 pub use error::StoreError;
 pub(super) use events::{Event, Events};
 pub(super) use figures::Figures;
+use figures::Probed;
 use files::Files;
 pub(super) use history::{History, Lasted};
 pub(super) use listing::{Listing, Sort};
@@ -74,6 +75,7 @@ pub struct Store {
     /// `None` for a store in memory.
     files: Option<Arc<Files>>,
     clock: Clock,
+    probed: Arc<Probed>,
 }
 
 impl Store {
@@ -91,7 +93,8 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(plain(path), flags);
-        let connection = set_up(opened, &path.display().to_string())?;
+        let connection = set_up(opened, &path.display().to_string())
+            .map_err(|error| files::explain(path, error))?;
         let watched = Watched::new(connection, path, lock.identity())?;
         let files = watched.files();
         Ok(Self {
@@ -100,6 +103,7 @@ impl Store {
             lock: Some(Arc::new(lock)),
             files,
             clock: Clock::system(),
+            probed: Arc::default(),
         })
     }
 
@@ -118,6 +122,7 @@ impl Store {
             lock: None,
             files: Some(Arc::new(Files::new(path, identity, None))),
             clock: Clock::system(),
+            probed: Arc::default(),
         })
     }
 
@@ -134,6 +139,7 @@ impl Store {
             lock: None,
             files: None,
             clock: Clock::system(),
+            probed: Arc::default(),
         })
     }
 

@@ -165,7 +165,7 @@ fn append(
     snapshot: &Witnessed<'_>,
 ) -> rusqlite::Result<Link> {
     let link = before.next(snapshot);
-    connection
+    let inserted = connection
         .prepare_cached(
             "INSERT INTO snapshot (environment_id, environment_name, snapshot_index, created_at,
                  confirmed_until, content_hash, link, artifacts)
@@ -180,6 +180,10 @@ fn append(
             link,
             snapshot.artifacts,
         ])?;
+    // A trigger can leave it out.
+    if inserted != 1 {
+        return Err(rusqlite::Error::StatementChangedRows(inserted));
+    }
     Ok(link)
 }
 

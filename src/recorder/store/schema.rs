@@ -117,17 +117,23 @@ pub(super) fn first_difference(connection: &Connection) -> rusqlite::Result<Opti
     }
     let (found, wanted) = (objects(connection)?, objects(&new)?);
     let different = found.symmetric_difference(&wanted).next();
-    Ok(different.map(|(kind, name, _)| format!("{kind} {name:?}")))
+    Ok(different.map(|(kind, name, ..)| format!("{kind} {name:?}")))
 }
 
-/// The kind, the name and the SQL of each.
-fn objects(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String, String)>> {
-    // What SQLite makes for itself (statistics, after ANALYZE) changes nothing.
+/// The kind, the name, the table and the SQL of an object.
+type Object = (String, String, String, Option<String>);
+
+/// All but the statistics that SQLite makes for itself (with `ANALYZE`), as it makes them. A name like
+/// theirs excuses nothing: it can be given to a trigger.
+fn objects(connection: &Connection) -> rusqlite::Result<BTreeSet<Object>> {
     let mut statement = connection.prepare(
-        "SELECT type, name, sql FROM sqlite_schema
-         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite#_%' ESCAPE '#'",
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema
+         WHERE NOT (type = 'table' AND name = tbl_name AND coalesce(sql, '') IN (
+             'CREATE TABLE sqlite_stat1(tbl,idx,stat)',
+             'CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)'))",
     )?;
-    let objects = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let objects =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     objects.collect()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, Row};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row};
 
 use super::events::events_in;
 use super::readers::open_to_read;
@@ -84,6 +84,19 @@ pub enum NotVerified {
         /// The snapshot, `'aws-prod#65' of organization 'acme'`.
         snapshot: String,
     },
+    /// A row of a table that follows from the snapshots does not follow from them.
+    #[error(
+        "every link holds, but table {table:?} of the snapshot file {file} has a row that the \
+         recorder did not write: {row}. Answers may be wrong or fail; restore the file from a backup"
+    )]
+    Stray {
+        /// The file's path.
+        file: String,
+        /// The table's name.
+        table: &'static str,
+        /// What identifies the row.
+        row: String,
+    },
     /// Every link holds, but something in the file may change what is recorded, or no longer keeps it
     /// from being changed.
     #[error(
@@ -145,6 +158,9 @@ pub fn verify(path: &Path, witness: Option<Link>) -> Result<Verified, NotVerifie
         walk.step(&stored(row).map_err(failed)?)?;
     }
     let verified = walk.end()?;
+    if let Some((table, row)) = first_stray(&transaction).map_err(failed)? {
+        return Err(NotVerified::Stray { file, table, row });
+    }
     // Last: what it did to what was recorded tells more.
     match schema::first_difference(&transaction).map_err(failed)? {
         Some(object) => Err(NotVerified::Schema { file, object }),
@@ -155,6 +171,35 @@ pub fn verify(path: &Path, witness: Option<Link>) -> Result<Verified, NotVerifie
 /// "ok" where there is none.
 fn first_damage(connection: &Connection) -> rusqlite::Result<String> {
     connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+}
+
+/// The first row that nothing recorded accounts for, in the tables that follow from snapshots and
+/// reports. The walk along the chain compares the rows that belong to a snapshot.
+fn first_stray(connection: &Connection) -> rusqlite::Result<Option<(&'static str, String)>> {
+    let tables = [
+        (
+            "event_count",
+            "SELECT 'environment ' || environment_id || ', snapshot ' || snapshot_index
+             FROM event_count WHERE NOT EXISTS (
+                 SELECT 1 FROM snapshot WHERE snapshot.environment_id = event_count.environment_id
+                     AND snapshot.snapshot_index = event_count.snapshot_index) LIMIT 1",
+        ),
+        (
+            "silence",
+            "SELECT 'environment ' || environment_id || ', snapshot ' || snapshot_index
+             FROM silence WHERE silent_from >= silent_until OR NOT EXISTS (
+                 SELECT 1 FROM snapshot WHERE snapshot.environment_id = silence.environment_id
+                     AND snapshot.snapshot_index = silence.snapshot_index
+                     AND silent_until <= confirmed_until) LIMIT 1",
+        ),
+        ("probe", "SELECT 'row ' || rowid FROM probe LIMIT 1"),
+    ];
+    for (table, stray) in tables {
+        if let Some(row) = connection.query_row(stray, [], |row| row.get(0)).optional()? {
+            return Ok(Some((table, row)));
+        }
+    }
+    Ok(None)
 }
 
 /// A snapshot as it is in the file.

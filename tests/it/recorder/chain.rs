@@ -83,6 +83,10 @@ async fn an_untouched_file_verifies_with_every_head_it_ever_told() {
     let (code, said) = verify(&file, None);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("Every link holds: 6 snapshots in 2 environments."), "{said}");
+    assert!(
+        said.contains("Without --head, this proves only that the file is consistent"),
+        "{said}"
+    );
     assert!(said.ends_with(&format!("Head: {}\n", heads[5])), "{said}");
     for (after, head) in heads.iter().rev().enumerate() {
         let (code, said) = verify(&file, Some(head));
@@ -92,6 +96,7 @@ async fn an_untouched_file_verifies_with_every_head_it_ever_told() {
             _ => format!("{head} is a link of the chain; {after} snapshots came after it."),
         };
         assert!(code == 0 && said.contains(&expected), "{said}");
+        assert!(!said.contains("consistent with itself"), "{said}");
     }
     let (_, said) = verify(&file, Some(&"0".repeat(64)));
     assert!(said.contains("proves nothing"), "{said}");
@@ -188,6 +193,13 @@ async fn what_would_change_records_or_no_longer_keeps_them_is_found() {
              BEGIN UPDATE environment SET archived_at = 1; END",
             "trigger \"hides\"",
         ),
+        (
+            "PRAGMA writable_schema = ON;
+             INSERT INTO sqlite_schema VALUES ('trigger', 'sqlite_y', 'snapshot', 0,
+                 'CREATE TRIGGER sqlite_y BEFORE INSERT ON snapshot
+                  BEGIN SELECT raise(IGNORE); END')",
+            "trigger \"sqlite_y\"",
+        ),
         ("DROP TRIGGER snapshot_stays", "trigger \"snapshot_stays\""),
         ("CREATE VIEW other AS SELECT 1", "view \"other\""),
         ("ALTER TABLE environment ADD COLUMN more TEXT", "table \"environment\""),
@@ -217,9 +229,60 @@ async fn changes_that_are_miscounted_are_found_though_no_link_holds_their_number
 }
 
 #[tokio::test]
+async fn rows_that_no_snapshot_accounts_for_are_found() {
+    let (_folder, file, _) = recorded().await;
+    for (table, sql) in [
+        ("event_count", "INSERT INTO event_count VALUES (1, 5, 1000)"),
+        ("event_count", "INSERT INTO event_count VALUES (1, -1, -1000)"),
+        ("silence", "INSERT INTO silence VALUES (1, 9, 1, 2)"),
+        ("silence", "INSERT INTO silence VALUES (1, 1, 1, 1e12)"),
+        ("silence", "INSERT INTO silence VALUES (1, 1, 2, 1)"),
+        ("probe", "INSERT INTO probe VALUES (x'00')"),
+    ] {
+        let rewritten = file.with_file_name("rewritten.db");
+        std::fs::copy(&file, &rewritten).unwrap();
+        tamper(&rewritten, sql);
+        let (code, said) = verify(&rewritten, None);
+        let is_told = said.contains(&format!("table {table:?}")) && said.contains("did not write");
+        assert!(code == 2 && is_told, "{sql}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_in_the_way_makes_no_report_fail() {
+    let (_folder, file, _) = recorded().await;
+    tamper(&file, "INSERT INTO event_count VALUES (1, 5, 1000)");
+    let recorder = Recorder::on(&file).await;
+    report(&recorder, "web", 99, StatusCode::CREATED).await;
+    let (code, said) = verify(&file, None);
+    assert_eq!(code, 0, "{said}");
+}
+
+#[tokio::test]
+async fn a_trigger_that_leaves_snapshots_out_gets_no_report_answered() {
+    let (_folder, file, heads) = recorded().await;
+    let connection = Connection::open(&file).unwrap();
+    let trigger = "CREATE TRIGGER leaves_out BEFORE INSERT ON snapshot
+                   BEGIN SELECT raise(IGNORE); END";
+    connection.execute_batch(trigger).unwrap();
+    drop(connection);
+    let recorder = Recorder::on(&file).await;
+    let body = json!({"artifacts": [task(1, "web", &digest(99), 10)]}).to_string();
+    let answer = recorder.put("/environments/acme/web/report/ECS", body).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{answer:?}");
+    let (_, said) = verify(&file, Some(&heads[5]));
+    assert!(said.contains("trigger \"leaves_out\""), "{said}");
+}
+
+#[tokio::test]
 async fn snapshots_that_were_removed_from_the_end_are_missed_by_who_kept_a_head() {
     let (_folder, file, heads) = recorded().await;
-    tamper(&file, "DELETE FROM snapshot WHERE id > 4");
+    tamper(
+        &file,
+        "DELETE FROM event_count WHERE (environment_id, snapshot_index) IN
+             (SELECT environment_id, snapshot_index FROM snapshot WHERE id > 4);
+         DELETE FROM snapshot WHERE id > 4",
+    );
     assert_eq!(verify(&file, None).0, 0);
     let (code, said) = verify(&file, Some(&heads[3]));
     assert!(code == 0 && said.contains("is the head."), "{said}");

@@ -1,7 +1,10 @@
 //! The recorder's file: who may write to it, and what it survives.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use envsnap::recorder::{Access, Store};
@@ -55,6 +58,33 @@ async fn a_second_recorder_on_a_hard_link_of_the_file_is_refused_and_harms_nothi
     recorder.end("-KILL").await;
     let recorder = Process::start(&file).await;
     assert_eq!(recorder.index("env").await, 1);
+}
+
+#[test]
+fn what_another_user_left_beside_the_file_is_named_with_its_owner_and_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    drop(Store::open(&file).unwrap());
+    let owner = std::fs::metadata(&file).unwrap().uid();
+    let shm = folder.path().join("snapshots.db-shm");
+    std::fs::write(&shm, "").unwrap();
+    std::fs::set_permissions(&shm, Permissions::from_mode(0o400)).unwrap();
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_envsnap"));
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--db"]).arg(&file).env_clear();
+    let mut user = owner;
+    if owner == 0 {
+        // Nothing is denied to a superuser: the recorder is another's.
+        user = 65_534;
+        for path in [folder.path(), &file, &folder.path().join("snapshots.db.lock")] {
+            chown(path, Some(user), None).unwrap();
+        }
+        serve.uid(user);
+    }
+    let refused = serve.output().unwrap();
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    let left = format!("{} (owner {owner}, mode 400)", shm.display());
+    assert!(said.contains(&left) && said.contains(&format!("chown {user}")), "{said}");
 }
 
 #[tokio::test]

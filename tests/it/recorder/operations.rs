@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 use envsnap::recorder::{Access, Store};
 use reqwest::{Method, StatusCode};
@@ -11,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::server::{Recorder, digest, task};
+use crate::stopped_clock::StoppedClock;
 
 /// Tokens that read everything, and everything of one organization.
 fn guarded() -> Access {
@@ -22,15 +24,32 @@ fn guarded() -> Access {
 #[tokio::test]
 async fn a_recorder_is_ready_while_its_file_can_be_read_and_written() {
     let folder = tempfile::tempdir().unwrap();
-    let full = Store::open(&folder.path().join("snapshots.db")).unwrap().with_room_for(1).unwrap();
+    let file = folder.path().join("snapshots.db");
+    let full = Store::open(&file).unwrap().with_room_for(1).unwrap();
     let recorder = Recorder::with(full.clone(), guarded()).await;
     let ready = async || recorder.send(Method::GET, "/ready", None, "").await;
+    let clock = StoppedClock::now();
     let answer = ready().await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.message().contains("cannot read and write"), "{answer:?}");
 
     let _roomier = full.with_room_for(1_000).unwrap();
+    clock.advance(Duration::from_millis(999)).await;
+    assert_eq!(ready().await.status, StatusCode::SERVICE_UNAVAILABLE, "as a moment ago");
+    clock.advance(Duration::from_millis(1)).await;
     assert_eq!(ready().await.status, StatusCode::OK);
+
+    // Each look at it is a commit, and whoever asks within a second causes none.
+    let log = folder.path().join("snapshots.db-wal");
+    let written = || std::fs::metadata(&log).unwrap().len();
+    let before = written();
+    for _ in 0..50 {
+        assert_eq!(ready().await.status, StatusCode::OK);
+    }
+    assert_eq!(written(), before);
+    clock.advance(Duration::from_secs(1)).await;
+    assert_eq!(ready().await.status, StatusCode::OK);
+    assert!(written() > before);
 }
 
 #[tokio::test]
