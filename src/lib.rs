@@ -12,6 +12,7 @@
 pub mod api;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod clock_skew;
 pub mod config;
 pub mod ecs;
 mod error_chain;

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_ssm::config::timeout::TimeoutConfig;
-use aws_sdk_ssm::error::ProvideErrorMetadata as _;
+use aws_sdk_ssm::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_ssm::operation::get_parameter::GetParameterError;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
+use crate::clock_skew::ClockSkew;
 use crate::error_chain::error_chain;
 
 /// SSM reads a Secrets Manager secret under this name, followed by the secret's.
@@ -62,6 +64,14 @@ pub enum TokenError {
         /// What came back.
         reason: String,
     },
+    /// SSM refused the request for the time in its signature, and a newly signed one as well.
+    #[error("SSM did not give {parameter}, which holds the API token: {skew}")]
+    ClockSkew {
+        /// Which one.
+        parameter: ParameterName,
+        /// What it said.
+        skew: ClockSkew,
+    },
     /// What the parameter holds cannot be a token.
     #[error("In SSM, {parameter} should hold the API token and nothing else, but it {problem}")]
     NotAToken {
@@ -107,8 +117,15 @@ impl TokenSource {
             Self::Parameter { client, parameter } => (client, parameter),
         };
         let (_, name) = locate(&parameter.0);
-        let answer = client.get_parameter().name(name).with_decryption(true).send().await.map_err(
-            |error| TokenError::NotGiven {
+        let ask = || client.get_parameter().name(name).with_decryption(true).send();
+        let answer = match ask().await {
+            // The process may have been frozen after it signed the request.
+            Err(error) if clock_skew(&error).is_some() => ask().await,
+            answer => answer,
+        };
+        let answer = answer.map_err(|error| match clock_skew(&error) {
+            Some(skew) => TokenError::ClockSkew { parameter: parameter.clone(), skew },
+            None => TokenError::NotGiven {
                 parameter: parameter.clone(),
                 reason: parameter.hidden_in(match (error.code(), error.message()) {
                     (Some(code), Some(message)) => format!("{code}: {message}"),
@@ -116,11 +133,16 @@ impl TokenSource {
                     (None, _) => error_chain(&error),
                 }),
             },
-        )?;
+        })?;
         let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
         checked(value)
             .map_err(|problem| TokenError::NotAToken { parameter: parameter.clone(), problem })
     }
+}
+
+fn clock_skew(error: &SdkError<GetParameterError>) -> Option<ClockSkew> {
+    let date = error.raw_response().and_then(|response| response.headers().get("date"));
+    ClockSkew::from_error(error.code(), error.message(), date, SystemTime::now())
 }
 
 impl ParameterName {

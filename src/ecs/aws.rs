@@ -1,5 +1,6 @@
 //! The real ECS, through the AWS SDK.
 
+mod answers;
 mod call_error;
 
 use std::convert::Infallible;
@@ -16,12 +17,12 @@ use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types as sdk;
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 
-use super::answer_limit::AnswerLimit;
 use super::{
     CallError, Cluster, Container, DescribedTasks, DesiredStatus, EcsApi, Failure, Page, Role,
     Source, Task,
 };
 use crate::renewable::Renewable;
+use answers::{Answers, Endpoint};
 
 /// Items a page; ListServices would give ten.
 const PAGE: i32 = 100;
@@ -40,6 +41,7 @@ pub struct AwsEcs {
     client: Arc<Renewable<Client>>,
     /// Taken on to read it.
     role: Option<String>,
+    endpoint: Endpoint,
 }
 
 /// A client of `source`, by the credentials and in the region of `aws` where it has none of its own.
@@ -49,9 +51,10 @@ pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
         .read_timeout(FIRST_BYTE_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .build();
+    let endpoint = Endpoint::default();
     let mut config = aws_sdk_ecs::config::Builder::from(aws)
         .timeout_config(timeouts)
-        .interceptor(AnswerLimit)
+        .interceptor(Answers { endpoint: endpoint.clone() })
         // The reader tries again, within its quota and before its deadline.
         .retry_config(RetryConfig::disabled());
     if let Some(region) = &source.region {
@@ -61,7 +64,7 @@ pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
         config = config.credentials_provider(credentials_of(role, aws).await);
     }
     let role = source.role.as_ref().map(|role| role.arn.clone());
-    AwsEcs { client: Arc::new(Renewable::new(Client::from_conf(config.build()))), role }
+    AwsEcs { client: Arc::new(Renewable::new(Client::from_conf(config.build()))), role, endpoint }
 }
 
 /// The role's credentials, taken when they are first needed and again before they expire. STS is
@@ -95,7 +98,7 @@ impl EcsApi for AwsEcs {
             .send()
             .await
             .map_err(|error| self.failed(&client, &error))?;
-        page(answer.cluster_arns, answer.next_token)
+        self.page(answer.cluster_arns, answer.next_token)
     }
 
     async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError> {
@@ -108,11 +111,12 @@ impl EcsApi for AwsEcs {
             .map_err(|error| self.failed(&client, &error))?;
         Ok(answer
             .clusters
-            .ok_or_else(no_list)?
+            .ok_or_else(|| self.no_list())?
             .into_iter()
             .map(|cluster| Cluster {
                 arn: cluster.cluster_arn.unwrap_or_default(),
                 status: cluster.status,
+                running_tasks: usize::try_from(cluster.running_tasks_count).unwrap_or(0),
             })
             .collect())
     }
@@ -136,7 +140,7 @@ impl EcsApi for AwsEcs {
             .send()
             .await
             .map_err(|error| self.failed(&client, &error))?;
-        page(answer.task_arns, answer.next_token)
+        self.page(answer.task_arns, answer.next_token)
     }
 
     async fn describe_tasks(
@@ -152,12 +156,15 @@ impl EcsApi for AwsEcs {
             .send()
             .await
             .map_err(|error| self.failed(&client, &error))?;
-        let tasks = answer.tasks.unwrap_or_default();
-        let failures = answer.failures.unwrap_or_default();
+        if answer.tasks.is_none() && answer.failures.is_none() {
+            return Err(self.no_list());
+        }
         Ok(DescribedTasks {
-            tasks: tasks.into_iter().map(task).collect::<Result<_, _>>()?,
-            failures: failures
+            tasks: answer.tasks.into_iter().flatten().map(task).collect::<Result<_, _>>()?,
+            failures: answer
+                .failures
                 .into_iter()
+                .flatten()
                 .map(|failure| Failure { arn: failure.arn, reason: failure.reason })
                 .collect(),
         })
@@ -177,18 +184,8 @@ impl EcsApi for AwsEcs {
             .send()
             .await
             .map_err(|error| self.failed(&client, &error))?;
-        page(answer.service_arns, answer.next_token)
+        self.page(answer.service_arns, answer.next_token)
     }
-}
-
-fn page(arns: Option<Vec<String>>, next_token: Option<String>) -> Result<Page, CallError> {
-    Ok(Page { arns: arns.ok_or_else(no_list)?, next_token })
-}
-
-/// The SDK takes an empty body for an answer; taken for an empty list, it would empty an
-/// environment.
-fn no_list() -> CallError {
-    CallError::Malformed("it holds no list, not even an empty one".to_owned())
 }
 
 fn task(task: sdk::Task) -> Result<Task, CallError> {
@@ -196,20 +193,11 @@ fn task(task: sdk::Task) -> Result<Task, CallError> {
         return Err(CallError::Malformed("it describes a task without an ARN".to_owned()));
     };
     let containers = task.containers.unwrap_or_default();
-    let may_run = !matches!(
-        task.last_status.as_deref(),
-        Some("PROVISIONING" | "PENDING" | "ACTIVATING" | "DEPROVISIONING" | "STOPPED" | "DELETED")
-    );
-    if may_run && !containers.iter().any(|container| container.last_status.is_some()) {
-        // Taken for a task that runs nothing, it would empty an environment.
-        return Err(CallError::Malformed(format!(
-            "it says nothing of the containers of task {arn}"
-        )));
-    }
     Ok(Task {
         arn,
         cluster: String::new(),
         group: task.group,
+        desired_status: task.desired_status,
         last_status: task.last_status,
         started_at: task.started_at.map(|at| at.secs()),
         created_at: task.created_at.map(|at| at.secs()),
@@ -226,6 +214,19 @@ fn task(task: sdk::Task) -> Result<Task, CallError> {
 }
 
 impl AwsEcs {
+    fn page(
+        &self,
+        arns: Option<Vec<String>>,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError> {
+        Ok(Page { arns: arns.ok_or_else(|| self.no_list())?, next_token })
+    }
+
+    /// The SDK takes an empty body for an answer.
+    fn no_list(&self) -> CallError {
+        CallError::Empty(format!("{}: it answers without a list", self.endpoint))
+    }
+
     fn failed<E>(&self, client: &Arc<Client>, error: &SdkError<E>) -> CallError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -234,6 +235,6 @@ impl AwsEcs {
             let renew = |old: &Client| Ok(Client::from_conf(old.config().clone()));
             let Ok::<(), Infallible>(()) = self.client.renew(client, renew);
         }
-        call_error::of(error, self.role.as_deref())
+        call_error::of(error, self.role.as_deref(), &self.endpoint)
     }
 }

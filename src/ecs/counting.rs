@@ -48,7 +48,7 @@ pub enum NotCounted {
 /// give.
 pub fn observe(task: &Task, scope: &Scope, now: i64) -> impl Iterator<Item = Observation> {
     task.containers.iter().map(move |container| {
-        let name = container.name.as_deref().unwrap_or("unnamed");
+        let name = container.name.as_deref().filter(|name| !name.is_empty()).unwrap_or("unnamed");
         let image = container.image.as_deref();
         let verdict = match (container.last_status.as_deref(), task.service()) {
             (None, _) => Err(NotCounted::NoStatus),

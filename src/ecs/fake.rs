@@ -1,5 +1,6 @@
 //! An ECS account in memory, that refuses what ECS refuses.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -18,6 +19,8 @@ pub(super) struct FakeEcs {
     pub(super) calls: Mutex<Vec<String>>,
     /// Happens right after the call with this text began.
     pub(super) after: Mutex<Vec<(String, Change)>>,
+    /// So many listings of running tasks and so many of clusters are empty.
+    pub(super) empty_listings: Mutex<(usize, usize)>,
 }
 
 type Change = Box<dyn FnOnce(&mut BTreeMap<String, FakeCluster>) + Send>;
@@ -26,14 +29,27 @@ type Change = Box<dyn FnOnce(&mut BTreeMap<String, FakeCluster>) + Send>;
 pub(super) struct FakeCluster {
     pub(super) inactive: bool,
     pub(super) services: Vec<String>,
+    /// Tasks that no longer run and are counted all the same.
+    pub(super) counted_too_many: usize,
     pub(super) tasks: Vec<FakeTask>,
 }
 
 pub(super) struct FakeTask {
     pub(super) task: Task,
     pub(super) desired_status: DesiredStatus,
-    /// Listed, and not found when it is described.
-    pub(super) lost: bool,
+    /// Listed, and not found so many times when it is described.
+    pub(super) lost: Cell<usize>,
+    /// Listed, and left out so many times of a description.
+    pub(super) left_out: Cell<usize>,
+    /// Listed in neither listing.
+    pub(super) unlisted: bool,
+}
+
+/// Counts one down.
+fn happens(times: &Cell<usize>) -> bool {
+    let happens = times.get() > 0;
+    times.set(times.get().saturating_sub(1));
+    happens
 }
 
 pub(super) fn arn(kind: &str, resource: &str) -> String {
@@ -67,7 +83,9 @@ impl FakeTask {
                 ..Task::default()
             },
             desired_status: DesiredStatus::Running,
-            lost: false,
+            lost: Cell::new(0),
+            left_out: Cell::new(0),
+            unlisted: false,
         }
     }
 
@@ -76,6 +94,10 @@ impl FakeTask {
         task.desired_status = DesiredStatus::Stopped;
         task.task.last_status = Some("DEACTIVATING".to_owned());
         task
+    }
+
+    fn is_running(&self) -> bool {
+        self.task.last_status.as_deref() == Some("RUNNING")
     }
 
     pub(super) fn stop(&mut self) {
@@ -147,6 +169,11 @@ fn find<'a>(
 impl EcsApi for FakeEcs {
     async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError> {
         self.answer("list clusters".to_owned(), |clusters| {
+            let empty = &mut self.empty_listings.lock().unwrap().1;
+            if *empty > 0 {
+                *empty -= 1;
+                return Ok(Page::default());
+            }
             page(clusters.keys().map(|name| arn("cluster", name)).collect(), next_token)
         })
     }
@@ -156,8 +183,14 @@ impl EcsApi for FakeEcs {
         self.answer(format!("describe {} clusters", names.len()), |clusters| {
             let described = names.iter().filter_map(|name| {
                 let name = name.rsplit('/').next()?;
-                let status = if clusters.get(name)?.inactive { "INACTIVE" } else { "ACTIVE" };
-                Some(Cluster { arn: arn("cluster", name), status: Some(status.to_owned()) })
+                let cluster = clusters.get(name)?;
+                let status = if cluster.inactive { "INACTIVE" } else { "ACTIVE" };
+                let running = cluster.tasks.iter().filter(|task| task.is_running()).count();
+                Some(Cluster {
+                    arn: arn("cluster", name),
+                    status: Some(status.to_owned()),
+                    running_tasks: running + cluster.counted_too_many,
+                })
             });
             Ok(described.collect())
         })
@@ -171,7 +204,13 @@ impl EcsApi for FakeEcs {
     ) -> Result<Page, CallError> {
         self.answer(format!("list {desired_status:?}"), |clusters| {
             let tasks = find(clusters, cluster)?.tasks.iter();
-            let listed = tasks.filter(|task| task.desired_status == desired_status);
+            let empty = &mut self.empty_listings.lock().unwrap().0;
+            if *empty > 0 && desired_status == DesiredStatus::Running {
+                *empty -= 1;
+                return Ok(Page::default());
+            }
+            let listed =
+                tasks.filter(|task| task.desired_status == desired_status && !task.unlisted);
             page(listed.map(|task| task.task.arn.clone()).collect(), next_token)
         })
     }
@@ -186,8 +225,9 @@ impl EcsApi for FakeEcs {
             let cluster = find(clusters, cluster)?;
             let mut described = DescribedTasks::default();
             for arn in arns {
-                let found = cluster.tasks.iter().find(|task| task.task.arn == *arn && !task.lost);
-                match found {
+                let found = cluster.tasks.iter().find(|task| task.task.arn == *arn);
+                match found.filter(|task| !happens(&task.lost)) {
+                    Some(task) if happens(&task.left_out) => {}
                     Some(task) => described.tasks.push(task.task.clone()),
                     None => described.failures.push(Failure {
                         arn: Some(arn.clone()),

@@ -3,7 +3,6 @@
 //! [`Reader`] asks an [`EcsApi`] for every task of the clusters in a [`Scope`]; [`observe`] says of
 //! each container whether it counts.
 
-mod answer_limit;
 mod aws;
 mod counting;
 #[cfg(test)]
@@ -15,6 +14,7 @@ mod source;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use crate::clock_skew::ClockSkew;
 pub use aws::{AwsEcs, connect};
 pub use counting::{NotCounted, Observation, observe};
 pub use quota::Quota;
@@ -100,6 +100,8 @@ pub struct Cluster {
     pub arn: String,
     /// `ACTIVE`, `INACTIVE` when it was deleted, and others.
     pub status: Option<String>,
+    /// `runningTasksCount`: trails the last stop by seconds.
+    pub running_tasks: usize,
 }
 
 /// The answer to a request to describe tasks.
@@ -129,6 +131,8 @@ pub struct Task {
     pub cluster: String,
     /// `service:NAME` for a service's task, anything for others.
     pub group: Option<String>,
+    /// What ECS wants of it: `RUNNING` or `STOPPED`.
+    pub desired_status: Option<String>,
     /// Where the task is in its life.
     pub last_status: Option<String>,
     /// When it started, in seconds since the Unix epoch.
@@ -161,6 +165,42 @@ impl Task {
     /// The task has stopped for good: it will never run again.
     fn has_stopped(&self) -> bool {
         matches!(self.last_status.as_deref(), Some("STOPPED" | "DELETED"))
+    }
+
+    /// Some container of the task runs.
+    fn runs(&self) -> bool {
+        !self.has_stopped() && self.containers.iter().any(Container::is_running)
+    }
+
+    /// The description says of each container whether it runs.
+    ///
+    /// Of a task that starts nothing is said yet, and of one that stops nothing need be said any
+    /// more: its list of containers may be empty. Anything else would read as software that exited.
+    fn is_described_completely(&self) -> bool {
+        let status = self.last_status.as_deref().unwrap_or_default();
+        let may_run = !matches!(
+            status,
+            "PROVISIONING" | "PENDING" | "ACTIVATING" | "DEPROVISIONING" | "STOPPED" | "DELETED"
+        );
+        let stops = self.desired_status.as_deref() == Some("STOPPED")
+            || matches!(status, "DEACTIVATING" | "STOPPING");
+        let mut containers = self.containers.iter();
+        if self.has_stopped() {
+            true
+        } else if self.containers.is_empty() {
+            !may_run || stops
+        } else if may_run {
+            containers.all(|container| container.last_status.is_some())
+        } else {
+            let first = self.containers[0].last_status.is_some();
+            containers.all(|container| container.last_status.is_some() == first)
+        }
+    }
+}
+
+impl Container {
+    fn is_running(&self) -> bool {
+        self.last_status.as_deref() == Some("RUNNING")
     }
 }
 
@@ -200,12 +240,19 @@ pub enum CallError {
     /// No answer, or one that names a fault of the service.
     #[error("{}", excerpt(.0))]
     Unavailable(String),
+    /// AWS refused the request for the time in its signature, and a newly signed one as well.
+    #[error("{0}")]
+    ClockSkew(ClockSkew),
     /// The deadline came before the answer.
     #[error("it did not answer before the time was up")]
     OutOfTime,
     /// ECS will not answer this, however often it is asked. Holds what it said.
     #[error("{}", excerpt(.0))]
     Refused(String),
+    /// A success without any of what was asked for, not even an empty list. Taken for an empty
+    /// list, it would empty an environment.
+    #[error("{}", excerpt(.0))]
+    Empty(String),
     /// An answer that makes no sense.
     #[error("the answer makes no sense: {}", excerpt(.0))]
     Malformed(String),
@@ -230,6 +277,14 @@ pub enum EcsError {
     ClusterNotFound {
         /// As it was given.
         cluster: String,
+    },
+    /// What ECS says of a cluster cannot all be true, however often it is asked.
+    #[error("ECS contradicts itself about cluster \"{cluster}\": {}", excerpt(.contradiction))]
+    Contradiction {
+        /// Its name.
+        cluster: String,
+        /// What it says.
+        contradiction: String,
     },
     /// The scope matches nothing that exists.
     #[error("{0}")]
@@ -293,11 +348,45 @@ mod tests {
             CallError::Disconnected(long.clone()),
             CallError::Unavailable(long.clone()),
             CallError::Refused(long.clone()),
+            CallError::Empty(long.clone()),
             CallError::Malformed(long),
         ] {
             let told = error.to_string();
             assert!(told.contains("x x x"), "{told}");
             assert!(told.len() < 900 && !told.contains('\n'), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_description_is_complete_if_it_says_of_each_container_whether_it_runs() {
+        let (running, silent) = (Some("RUNNING"), None);
+        for (desired, last, containers, complete) in [
+            ("RUNNING", "RUNNING", &[running, running][..], true),
+            ("RUNNING", "RUNNING", &[running, silent], false),
+            ("RUNNING", "RUNNING", &[silent], false),
+            ("RUNNING", "RUNNING", &[], false),
+            ("RUNNING", "OF-TOMORROW", &[], false),
+            ("RUNNING", "PENDING", &[], true),
+            ("RUNNING", "PENDING", &[silent, silent], true),
+            ("RUNNING", "ACTIVATING", &[running, silent], false),
+            ("STOPPED", "RUNNING", &[], true),
+            ("STOPPED", "DEACTIVATING", &[], true),
+            ("", "STOPPING", &[], true),
+            ("STOPPED", "DEACTIVATING", &[running, silent], false),
+            ("STOPPED", "DEACTIVATING", &[silent], false),
+            ("STOPPED", "STOPPED", &[running, silent], true),
+        ] {
+            let container = |status: Option<&str>| Container {
+                last_status: status.map(str::to_owned),
+                ..Container::default()
+            };
+            let task = Task {
+                desired_status: Some(desired.to_owned()),
+                last_status: Some(last.to_owned()),
+                containers: containers.iter().copied().map(container).collect(),
+                ..Task::default()
+            };
+            assert_eq!(task.is_described_completely(), complete, "{task:?}");
         }
     }
 }

@@ -4,9 +4,14 @@
 //! among them: a reader that is only stopped by being throttled takes the water from the others.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+
+/// Calls of a burst that are not made. The quota is taken when a call arrives, and the first ones take
+/// longer to arrive than those after them, which find the connections open: with all of the quota,
+/// they would be early by that time. Three calls are 150 ms.
+const IN_FLIGHT: f64 = 3.0;
 
 /// The part of the documented quotas of an account and region that may be used. Its clones share it.
 #[derive(Debug, Clone)]
@@ -23,8 +28,9 @@ pub struct Quota {
 impl Quota {
     /// This share, above 0 and up to 1, of the documented burst and rate.
     pub fn share(share: f64) -> Self {
-        let bucket =
-            |burst: f64, per_second: f64| Arc::new(Bucket::full(burst * share, per_second * share));
+        let bucket = |burst: f64, per_second: f64| {
+            Arc::new(Bucket::full((burst - IN_FLIGHT) * share, per_second * share))
+        };
         Self {
             cluster_reads: bucket(50.0, 20.0),
             cluster_resource_reads: bucket(100.0, 20.0),
@@ -46,13 +52,16 @@ struct Level {
     /// Below zero while calls wait for their turn.
     tokens: f64,
     at: Instant,
+    /// The same moment: a monotonic clock may stand still while the process is frozen.
+    wall_clock: SystemTime,
 }
 
 impl Bucket {
     fn full(burst: f64, per_second: f64) -> Self {
         // One call at a time has to be possible, however small the share.
         let burst = burst.max(1.0);
-        let level = Mutex::new(Level { tokens: burst, at: Instant::now() });
+        let level = Level { tokens: burst, at: Instant::now(), wall_clock: SystemTime::now() };
+        let level = Mutex::new(level);
         Self { burst, per_second, level }
     }
 
@@ -60,15 +69,23 @@ impl Bucket {
     pub(super) async fn take(&self) {
         let wait = {
             let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            let refilled = now.duration_since(level.at).as_secs_f64() * self.per_second;
-            level.tokens = (level.tokens + refilled).min(self.burst) - 1.0;
-            level.at = now;
+            level.refill(self, Instant::now(), SystemTime::now());
+            level.tokens -= 1.0;
             Duration::from_secs_f64((-level.tokens).max(0.0) / self.per_second)
         };
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
+    }
+}
+
+impl Level {
+    /// By the larger of the times that passed on either clock.
+    fn refill(&mut self, bucket: &Bucket, now: Instant, wall_clock: SystemTime) {
+        let on_wall_clock = wall_clock.duration_since(self.wall_clock).unwrap_or_default();
+        let passed = now.duration_since(self.at).max(on_wall_clock);
+        let refilled = passed.as_secs_f64() * bucket.per_second;
+        *self = Self { tokens: (self.tokens + refilled).min(bucket.burst), at: now, wall_clock };
     }
 }
 
@@ -103,6 +120,23 @@ mod tests {
         futures_util::future::join_all((0..21).map(|_| bucket.take())).await;
         let took = begun.elapsed().as_secs_f64();
         assert!((1.99..2.1).contains(&took), "{took}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_fills_up_while_the_process_is_frozen_and_its_monotonic_clock_stands_still() {
+        let bucket = Bucket::full(10.0, 1.0);
+        let (now, wall_clock) = (Instant::now(), SystemTime::now());
+        let second = Duration::from_secs(1);
+        for (monotonic, wall, tokens) in [
+            (second, wall_clock + 4 * second, 4.0),
+            (4 * second, wall_clock + second, 4.0),
+            (4 * second, wall_clock - second, 4.0),
+            (second, wall_clock + 60 * second, 10.0),
+        ] {
+            let mut level = Level { tokens: 0.0, at: now, wall_clock };
+            level.refill(&bucket, now + monotonic, wall);
+            assert!((level.tokens - tokens).abs() < 1e-9, "{level:?}, {tokens}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

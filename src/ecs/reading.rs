@@ -2,7 +2,10 @@
 
 mod calls;
 mod cluster;
+mod contradiction;
+mod describe;
 mod in_scope;
+mod memory;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,22 +14,22 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
-use super::{CallError, ClusterRef, EcsApi, EcsError, Progress, Quota, Scope, Task, observe};
-use in_scope::{ClusterInScope, nothing_in_scope};
+use super::{CallError, ClusterRef, EcsApi, EcsError, Progress, Quota, Scope, Task};
+use cluster::ClusterTasks;
+use in_scope::{ClusterInScope, ClusterState, nothing_in_scope};
+use memory::Memory;
 
 /// Clusters read side by side.
 const CLUSTERS_AT_ONCE: usize = 8;
 
-/// Reads what runs in one account and region, and remembers between readings which listed tasks
-/// have stopped for good.
+/// Reads what runs in one account and region, and remembers between readings which tasks ran and
+/// which have stopped for good.
 #[derive(Debug)]
 pub struct Reader<E> {
     ecs: E,
     quota: Quota,
     calls_at_once: Semaphore,
-    /// Listed tasks that are known to have stopped, by cluster name. ECS lists a stopped task for
-    /// an hour and more; it never runs again, so nobody needs to ask about it twice.
-    stopped: Mutex<HashMap<String, HashSet<String>>>,
+    memory: Memory,
 }
 
 impl<E> Reader<E> {
@@ -34,19 +37,12 @@ impl<E> Reader<E> {
     /// `calls_at_once`: each call takes a connection, and so a handshake and a file descriptor.
     pub fn new(ecs: E, quota: Quota, calls_at_once: usize) -> Self {
         let calls_at_once = Semaphore::new(calls_at_once);
-        Self { ecs, quota, calls_at_once, stopped: Mutex::default() }
+        Self { ecs, quota, calls_at_once, memory: Memory::default() }
     }
 
     /// What it asks.
     pub fn ecs(&self) -> &E {
         &self.ecs
-    }
-
-    /// What stopped in a cluster that is no longer listed need not be remembered.
-    fn forget_all_but(&self, listed: &[ClusterRef]) {
-        let listed: HashSet<_> = listed.iter().map(ClusterRef::name).collect();
-        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        stopped.retain(|cluster, _| listed.contains(cluster.as_str()));
     }
 
     /// A reading that begins now. No call goes on beyond `give_up_at`.
@@ -56,7 +52,7 @@ impl<E> Reader<E> {
             give_up_at,
             listed: OnceCell::new(),
             clusters: Mutex::default(),
-            exists: tokio::sync::Mutex::default(),
+            states: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -66,20 +62,22 @@ impl<E> Reader<E> {
 pub struct Reading<'r, E> {
     reader: &'r Reader<E>,
     give_up_at: Option<Instant>,
-    listed: Once<ClusterRef>,
+    listed: Once<Vec<ClusterRef>>,
     clusters: Mutex<HashMap<String, Arc<ClusterReading>>>,
-    /// Which of the clusters that were asked about exist.
-    exists: tokio::sync::Mutex<HashMap<String, bool>>,
+    /// Of the clusters that were described.
+    states: tokio::sync::Mutex<HashMap<String, ClusterState>>,
 }
 
-/// Read by whoever is first; the others wait for it, and fail with it.
-type Once<T> = OnceCell<Result<Arc<Vec<T>>, EcsError>>;
+/// Read by the first that needs it; the others wait for it, and fail with it.
+type Once<T> = OnceCell<Result<Arc<T>, EcsError>>;
 
 #[derive(Debug, Default)]
 struct ClusterReading {
-    tasks: Once<Task>,
+    tasks: Once<ClusterTasks>,
+    /// Read again, since the first reading contradicts what the cluster is said to run.
+    read_again: Once<ClusterTasks>,
     /// By name.
-    services: Once<String>,
+    services: Once<Vec<String>>,
 }
 
 impl<E: EcsApi> Reading<'_, E> {
@@ -103,7 +101,7 @@ impl<E: EcsApi> Reading<'_, E> {
         let clusters = self.clusters(scope, progress).await?;
         Progress::count(&progress.clusters, clusters.len());
 
-        let read: Vec<_> = stream::iter(&clusters)
+        let mut read: Vec<_> = stream::iter(&clusters)
             .map(async |cluster| {
                 let tasks = self.tasks_of(cluster, progress).await?;
                 Progress::count(&progress.clusters_read, 1);
@@ -113,24 +111,12 @@ impl<E: EcsApi> Reading<'_, E> {
             .try_collect()
             .await?;
 
-        let (quiet, busy): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, tasks)| {
-            tasks.as_ref().is_none_or(|tasks| !tasks.iter().any(runs_anything))
-        });
-        let quiet_ones: Vec<_> = quiet.iter().map(|(cluster, _)| *cluster).collect();
-        let existing = self.existing(&quiet_ones, progress).await?;
-        if busy.is_empty() && existing.is_empty() {
+        let nothing_left = self.confirm_quiet(&mut read, progress).await?;
+        if nothing_left {
             return Err(nothing_in_scope("No cluster in scope exists any longer", &clusters));
         }
-        // ECS is only eventually consistent: taken at its word, it would empty a cluster that runs.
-        let mut gone = quiet.iter().filter(|(_, tasks)| tasks.is_none());
-        if let Some((cluster, _)) = gone.find(|(c, _)| existing.contains(c.key())) {
-            let message = "it says that the cluster does not exist, and describes it as existing";
-            return Err(EcsError::Call {
-                operation: format!("list the tasks of cluster \"{}\"", cluster.name),
-                source: CallError::Malformed(message.to_owned()),
-            });
-        }
-        let tasks: Vec<_> = busy.into_iter().chain(quiet).filter_map(|(_, tasks)| tasks).collect();
+        let tasks: Vec<_> =
+            read.into_iter().filter_map(|(_, tasks)| Some(Arc::clone(&tasks?.tasks))).collect();
         let mut all = tasks.iter().flat_map(|tasks| tasks.iter());
         let mut seen = HashSet::new();
         if let Some(task) = all.clone().find(|task| !seen.insert(task.arn.as_str())) {
@@ -147,21 +133,15 @@ impl<E: EcsApi> Reading<'_, E> {
         Ok(tasks)
     }
 
-    /// The tasks of one cluster; `None` where ECS says that one that nobody named has gone.
+    /// The tasks of one cluster; `None` if ECS says that one that is not named has gone.
     async fn tasks_of(
         &self,
         cluster: &ClusterInScope,
         progress: &Progress,
-    ) -> Result<Option<Arc<Vec<Task>>>, EcsError> {
+    ) -> Result<Option<Arc<ClusterTasks>>, EcsError> {
         let reading = self.reading_of(cluster);
         let read = async || self.read_tasks(cluster, progress).await.map(Arc::new);
-        match reading.tasks.get_or_init(read).await.clone() {
-            Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) if cluster.named => {
-                Err(EcsError::ClusterNotFound { cluster: cluster.id.clone() })
-            }
-            Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => Ok(None),
-            result => result.map(Some),
-        }
+        unless_gone(cluster, reading.tasks.get_or_init(read).await.clone())
     }
 
     async fn services_of(
@@ -185,13 +165,24 @@ impl<E: EcsApi> Reading<'_, E> {
     }
 }
 
-fn counts(task: &Task, scope: &Scope) -> bool {
-    observe(task, scope, 0).any(|observation| observation.verdict.is_ok())
+/// What was read of a cluster; `None` if ECS says that it does not exist, which one that is named
+/// has to.
+fn unless_gone<T>(
+    cluster: &ClusterInScope,
+    result: Result<T, EcsError>,
+) -> Result<Option<T>, EcsError> {
+    match result {
+        Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) if cluster.named => {
+            Err(EcsError::ClusterNotFound { cluster: cluster.id.clone() })
+        }
+        Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => Ok(None),
+        result => result.map(Some),
+    }
 }
 
-/// Some container of the task runs, whether or not it is in scope.
-fn runs_anything(task: &Task) -> bool {
-    observe(task, &Scope::default(), 0).any(|observation| observation.verdict.is_ok())
+/// Some container of the task is in scope and runs.
+fn counts(task: &Task, scope: &Scope) -> bool {
+    scope.services.selects_task_of(task.service()) && task.runs()
 }
 
 #[cfg(test)]

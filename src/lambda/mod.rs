@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::BehaviorVersion;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -34,14 +35,25 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
         tracing::error!(error_type = error.error_type(), %error, "cannot start");
     }
     let function = &function;
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let LambdaEvent { payload, context } = event;
         match function {
-            Ok(function) => function.invoke(payload.get(), &context).await,
+            Ok(function) => function.invoke(payload, &context).await,
             Err(error) => Err(error.diagnostic()),
         }
     }))
     .await
+}
+
+/// The event of an invocation: JSON text, or why it is none. The runtime would answer what is no JSON
+/// in its own words, without the handler.
+struct Event(Result<Box<RawValue>, InvalidEvent>);
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer);
+        Ok(Self(text.map_err(|error| InvalidEvent(format!("The event is not JSON: {error}")))))
+    }
 }
 
 struct Function {
@@ -60,7 +72,10 @@ enum StartError {
 impl StartError {
     fn error_type(&self) -> &'static str {
         match self {
-            Self::Config(_) | Self::Connect(ConnectError::NoRegion) => "ConfigError",
+            Self::Config(_)
+            | Self::Connect(ConnectError::NoRegion | ConnectError::Elsewhere { .. }) => {
+                "ConfigError"
+            }
             Self::Connect(ConnectError::Client(_)) => "ServerUnavailable",
         }
     }
@@ -79,7 +94,11 @@ impl Function {
         Ok(Self { reporter })
     }
 
-    async fn invoke(&self, event: &str, context: &Context) -> Result<Outcome, Diagnostic> {
+    async fn invoke(&self, event: Event, context: &Context) -> Result<Outcome, Diagnostic> {
+        if let Some(account) = own_account(&context.invoked_function_arn) {
+            let right = self.reporter.require_account(account);
+            right.map_err(|error| diagnostic("ConfigError", error.to_string()))?;
+        }
         // The runtime logs the error of a failed invocation.
         let outcome = self
             .run(event, context)
@@ -94,13 +113,23 @@ impl Function {
         answer(outcome)
     }
 
-    async fn run(&self, event: &str, context: &Context) -> Result<Outcome, InvalidEvent> {
-        let trigger = Trigger::parse(event)?;
+    async fn run(&self, event: Event, context: &Context) -> Result<Outcome, InvalidEvent> {
+        let trigger = Trigger::parse(event.0?.get())?;
         tracing::info!(trigger = %trigger.kind, "invoked");
         let left = time_left(Duration::from_millis(context.deadline), SystemTime::now());
         let give_up_at = Instant::now() + left.saturating_sub(LAST_WORDS);
         self.reporter.run(&trigger, Some(give_up_at)).await
     }
+}
+
+/// The account in the function's own ARN, which is known with an invocation only.
+///
+/// `None` for local tools, which make one up.
+fn own_account(function_arn: &str) -> Option<&str> {
+    const RUNTIME_INTERFACE_EMULATOR: &str = "012345678912";
+    let account = function_arn.split(':').nth(4)?;
+    let is_number = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && account != RUNTIME_INTERFACE_EMULATOR).then_some(account)
 }
 
 /// How long an invocation may go on whose deadline is `deadline` after the Unix epoch.
@@ -160,6 +189,19 @@ mod tests {
         assert_eq!(time_left(seconds(1_661_161_260), now), seconds(60));
         assert_eq!(time_left(seconds(1_661_161_100), now), Duration::ZERO, "it has passed");
         assert_eq!(time_left(seconds(600), now), seconds(600));
+    }
+
+    #[test]
+    fn the_account_of_a_function_is_in_its_arn_unless_a_local_tool_made_that_up() {
+        for (arn, account) in [
+            ("arn:aws:lambda:eu-central-1:274425519734:function:envsnap", Some("274425519734")),
+            ("arn:aws:lambda:eu-central-1:274425519734:function:envsnap:1", Some("274425519734")),
+            ("arn:aws:lambda:us-east-1:012345678912:function:test_function", None),
+            ("arn:aws:lambda:x:1:function:envsnap", None),
+            ("", None),
+        ] {
+            assert_eq!(own_account(arn), account, "{arn}");
+        }
     }
 
     #[test]

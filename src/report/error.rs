@@ -44,6 +44,7 @@ impl ReportError {
                 CallError::OutOfTime => "DeadlineExceeded",
                 _ => "EcsUnavailable",
             },
+            Self::Ecs(EcsError::Contradiction { .. }) => "EcsUnavailable",
             Self::Api(ApiError::Token(_)) => "TokenUnavailable",
             Self::Api(ApiError::EnvironmentNotFound { .. }) => "EnvironmentNotFound",
             Self::Api(ApiError::Rejected { .. } | ApiError::NoSnapshotYet { .. })
@@ -60,6 +61,19 @@ pub enum ConnectError {
     /// Nobody says which AWS region to read.
     #[error("AWS_REGION is not set, and no profile names a region: it should be the one to read.")]
     NoRegion,
+    /// A cluster is given by an ARN of another region or account than the one that is read.
+    #[error(
+        "Environment \"{environment}\" names cluster {cluster}, but is read in {read}: give a \
+         cluster of that, or the region and role_arn to read it by in ENVIRONMENTS."
+    )]
+    Elsewhere {
+        /// The environment's name.
+        environment: String,
+        /// As it was given.
+        cluster: String,
+        /// The region or account that is read.
+        read: String,
+    },
     /// The server's client could not be set up.
     #[error(transparent)]
     Client(#[from] NoClient),

@@ -15,8 +15,8 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::api::{Client, ServerApi};
-use crate::config::{Config, Policy};
-use crate::ecs::{self, AwsEcs, EcsApi, Progress, Quota, Reader, Source};
+use crate::config::{Config, EnvironmentConfig, Policy};
+use crate::ecs::{self, AwsEcs, ClusterRef, EcsApi, Progress, Quota, Reader, Source};
 use crate::token::TokenSource;
 use environment::{Monitored, Run};
 pub use error::{ConnectError, ReportError};
@@ -55,16 +55,16 @@ impl ConnectedReporter {
     /// region and by the credentials of `aws`.
     ///
     /// # Errors
-    /// There is no region to read, or the HTTP client could not be set up.
+    /// There is no region to read, a cluster is of another one, or the HTTP client could not be set
+    /// up.
     pub async fn connect(mut config: Config, aws: &SdkConfig) -> Result<Self, ConnectError> {
         let region = aws.region().map(ToString::to_string).filter(|region| !region.is_empty());
         let mut accounts = HashMap::new();
         for environment in &mut config.environments {
-            let source = &mut environment.source;
-            source.region = source.region.take().or_else(|| region.clone());
-            if source.region.is_none() {
-                return Err(ConnectError::NoRegion);
-            }
+            environment.source.region = environment.source.region.take().or_else(|| region.clone());
+            let (environment, source) = (&*environment, &environment.source);
+            let Some(region) = &source.region else { return Err(ConnectError::NoRegion) };
+            require(environment, ClusterRef::region, region, "region")?;
             if !accounts.contains_key(source) {
                 accounts.insert(source.clone(), ecs::connect(aws, source).await);
             }
@@ -72,6 +72,17 @@ impl ConnectedReporter {
         let tokens = TokenSource::new(&config.token, aws);
         let server = Client::new(config.host.clone(), config.org.clone(), tokens)?;
         Ok(Self::new(config, |source| accounts[source].clone(), server, SystemTime::now))
+    }
+
+    /// Makes sure that the clusters that are given by ARN are of this account, the function's own,
+    /// unless a role is taken on to read them.
+    ///
+    /// # Errors
+    /// One is of another account: it would be read by its name, and taken for this account's.
+    pub fn require_account(&self, account: &str) -> Result<(), ConnectError> {
+        let own = self.environments.iter().filter(|it| it.config.source.role.is_none());
+        own.map(|environment| &environment.config)
+            .try_for_each(|it| require(it, ClusterRef::account, account, "account"))
     }
 
     /// Opens the connections that a run needs, takes on its roles and fetches the token, for two
@@ -144,6 +155,24 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
             .into_iter()
             .map(|environment| environment.report(&readings[environment.reader], &run));
         Ok(Outcome { trigger: trigger.kind, environments: join_all(reports).await })
+    }
+}
+
+/// The clusters that the environment names by ARN are of this region or account.
+fn require(
+    environment: &EnvironmentConfig,
+    of: impl Fn(&ClusterRef) -> Option<&str>,
+    wanted: &str,
+    what: &str,
+) -> Result<(), ConnectError> {
+    let named = &environment.scope.clusters.include.names;
+    match named.iter().find(|cluster| of(cluster).is_some_and(|is| is != wanted)) {
+        None => Ok(()),
+        Some(cluster) => Err(ConnectError::Elsewhere {
+            environment: environment.name.clone(),
+            cluster: cluster.given().to_owned(),
+            read: format!("{what} {wanted}"),
+        }),
     }
 }
 

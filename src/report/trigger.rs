@@ -9,6 +9,8 @@ use crate::ecs::ClusterRef;
 use crate::excerpt::excerpt;
 
 const TASK_STATE_CHANGE: &str = "ECS Task State Change";
+const DEPLOYMENT_STATE_CHANGE: &str = "ECS Deployment State Change";
+const SERVICE_ACTION: &str = "ECS Service Action";
 
 /// What started a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub enum TriggerKind {
     /// Tasks started or stopped. Only a reason to look: such events come late, twice and out of
     /// order, so that nothing that they say is believed.
     TaskStateChange,
+    /// A service's deployment began, ended or failed. As much a reason to look, and no more.
+    DeploymentStateChange,
+    /// A service reached its steady state, or could not. As much a reason to look, and no more.
+    ServiceAction,
     /// A person.
     Manual,
 }
@@ -33,6 +39,8 @@ impl fmt::Display for TriggerKind {
         f.write_str(match self {
             Self::Schedule => "schedule",
             Self::TaskStateChange => "task-state-change",
+            Self::DeploymentStateChange => "deployment-state-change",
+            Self::ServiceAction => "service-action",
             Self::Manual => "manual",
         })
     }
@@ -59,7 +67,8 @@ pub struct Trigger {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{}. An event is one of: an EventBridge scheduled event (of a rule or of Scheduler), an \
-     \"ECS Task State Change\" event, an SQS batch of those, or \
+     \"ECS Task State Change\", \"ECS Deployment State Change\" or \"ECS Service Action\" event, an \
+     SQS batch of those, or \
      {{\"dry_run\": true, \"force\": true, \"explain\": true, \"environment\": \"NAME\"}}, where \
      every field may be left out",
     excerpt(.0)
@@ -108,8 +117,8 @@ impl Trigger {
             return Err(InvalidEvent(format!("The event is {}, not an object", kind_of(&event))));
         };
         if event.contains_key("Records") {
-            let clusters = sqs_batch(&event)?;
-            Ok(Self { clusters, ..Self::of(TriggerKind::TaskStateChange) })
+            let (kind, clusters) = sqs_batch(&event)?;
+            Ok(Self { clusters, ..Self::of(kind) })
         } else if event.contains_key("source") || event.contains_key("detail-type") {
             let kind = eventbridge(&event)?;
             Ok(Self { clusters: clusters([&event]), ..Self::of(kind) })
@@ -132,51 +141,87 @@ fn eventbridge(event: &Map<String, Value>) -> Result<TriggerKind, InvalidEvent> 
     let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
     match (text("source"), text("detail-type")) {
         ("aws.events" | "aws.scheduler", "Scheduled Event") => Ok(TriggerKind::Schedule),
-        ("aws.ecs", TASK_STATE_CHANGE) => match event.get("detail") {
-            Some(Value::Object(_)) => Ok(TriggerKind::TaskStateChange),
-            _ => Err(InvalidEvent(format!("The \"{TASK_STATE_CHANGE}\" event has no detail"))),
+        (source, detail_type) => match ecs_event(detail_type).filter(|_| source == "aws.ecs") {
+            Some(kind) if event.get("detail").is_some_and(Value::is_object) => Ok(kind),
+            Some(_) => Err(InvalidEvent(format!("The \"{detail_type}\" event has no detail"))),
+            None => Err(InvalidEvent(format!(
+                "The event's source is {:?} and its detail-type {:?}",
+                shortened(source),
+                shortened(detail_type)
+            ))),
         },
-        (source, detail_type) => Err(InvalidEvent(format!(
-            "The event's source is {:?} and its detail-type {:?}",
-            shortened(source),
-            shortened(detail_type)
-        ))),
     }
 }
 
-/// The clusters whose tasks the events are about; none where one of them does not say.
+/// The events of ECS that are a reason to look.
+fn ecs_event(detail_type: &str) -> Option<TriggerKind> {
+    match detail_type {
+        TASK_STATE_CHANGE => Some(TriggerKind::TaskStateChange),
+        DEPLOYMENT_STATE_CHANGE => Some(TriggerKind::DeploymentStateChange),
+        SERVICE_ACTION => Some(TriggerKind::ServiceAction),
+        _ => None,
+    }
+}
+
+/// The clusters that the events are about; none if one of them does not say.
 fn clusters<'a>(events: impl IntoIterator<Item = &'a Map<String, Value>>) -> Vec<ClusterRef> {
-    let named: Option<Vec<ClusterRef>> = events
-        .into_iter()
-        .map(|event| event.get("detail")?.get("clusterArn")?.as_str()?.parse().ok())
-        .collect();
+    let named: Option<Vec<ClusterRef>> = events.into_iter().map(cluster).collect();
     let mut clusters = named.unwrap_or_default();
     clusters.sort_by(|a, b| a.given().cmp(b.given()));
     clusters.dedup();
     clusters
 }
 
-fn sqs_batch(event: &Map<String, Value>) -> Result<Vec<ClusterRef>, InvalidEvent> {
+/// The cluster in the detail of an event; that of a deployment names its service only, whose ARN
+/// holds the cluster's name.
+fn cluster(event: &Map<String, Value>) -> Option<ClusterRef> {
+    if let Some(arn) = event.get("detail")?.get("clusterArn") {
+        return arn.as_str()?.parse().ok();
+    }
+    let service = event.get("resources")?.get(0)?.as_str()?;
+    let (prefix, rest) = service.split_once(":service/")?;
+    let (cluster, _) = rest.split_once('/')?;
+    format!("{prefix}:cluster/{cluster}").parse().ok()
+}
+
+/// What the messages of a batch ask for. One that is not understood is logged and left out: the
+/// queue would deliver the whole batch again and again.
+fn sqs_batch(event: &Map<String, Value>) -> Result<(TriggerKind, Vec<ClusterRef>), InvalidEvent> {
     let records = match event.get("Records") {
         Some(Value::Array(records)) if !records.is_empty() => records,
         _ => return Err(InvalidEvent("The event's Records are no list of messages".to_owned())),
     };
+    let is_message = |record: &Value| record["eventSource"] == "aws:sqs";
+    if !records.iter().any(is_message) {
+        return Err(InvalidEvent("None of the event's Records is an SQS message".to_owned()));
+    }
+    let mut kind = None;
     let mut messages = Vec::with_capacity(records.len());
     for (at, record) in records.iter().enumerate() {
-        let wrong = |what: &str| InvalidEvent(format!("Record {at} of the event {what}"));
-        if record.get("eventSource").and_then(Value::as_str) != Some("aws:sqs") {
-            return Err(wrong("is no SQS message"));
+        match sqs_message(record) {
+            Ok((of_it, message)) => {
+                kind.get_or_insert(of_it);
+                messages.push(message);
+            }
+            Err(InvalidEvent(problem)) => {
+                let problem = excerpt(&problem);
+                tracing::warn!(record = at, problem, "a message of the batch is not understood");
+            }
         }
-        let body = record.get("body").and_then(Value::as_str);
-        let body = body.ok_or_else(|| wrong("has no body"))?;
-        let message: Map<String, Value> = serde_json::from_str(body)
-            .map_err(|error| wrong(&format!("has a body that cannot be read: {error}")))?;
-        if !matches!(eventbridge(&message), Ok(TriggerKind::TaskStateChange)) {
-            return Err(wrong(&format!("holds no \"{TASK_STATE_CHANGE}\" event")));
-        }
-        messages.push(message);
     }
-    Ok(clusters(&messages))
+    Ok((kind.unwrap_or(TriggerKind::TaskStateChange), clusters(&messages)))
+}
+
+/// The event in a message, and what it is.
+fn sqs_message(record: &Value) -> Result<(TriggerKind, Map<String, Value>), InvalidEvent> {
+    let body = record.get("body").and_then(Value::as_str);
+    let body = body.ok_or_else(|| InvalidEvent("It has no body".to_owned()))?;
+    let message: Map<String, Value> = serde_json::from_str(body)
+        .map_err(|error| InvalidEvent(format!("Its body cannot be read: {error}")))?;
+    match eventbridge(&message)? {
+        TriggerKind::Schedule => Err(InvalidEvent("It is a scheduled event".to_owned())),
+        kind => Ok((kind, message)),
+    }
 }
 
 fn kind_of(value: &Value) -> &'static str {
@@ -238,7 +283,6 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_the_forms_that_are_understood() {
-        let sqs = |body: Value| json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
         let cases = [
             json!(null),
             json!("{}"),
@@ -250,18 +294,14 @@ mod tests {
             json!({"environment": null}),
             json!({"source": "aws.events"}),
             json!({"source": "aws.ec2", "detail-type": "Scheduled Event"}),
-            json!({"source": "aws.ecs", "detail-type": "ECS Service Action", "detail": {}}),
+            json!({"source": "aws.ecs", "detail-type": "ECS Container Instance State Change",
+                   "detail": {}}),
+            json!({"source": "aws.ecs", "detail-type": SERVICE_ACTION}),
             json!({"source": "aws.ecs", "detail-type": TASK_STATE_CHANGE}),
             json!({"source": "my.app", "detail-type": TASK_STATE_CHANGE, "detail": {}}),
             json!({"Records": []}),
             json!({"Records": {"body": "{}"}}),
             json!({"Records": [{"eventSource": "aws:s3", "body": change().to_string()}]}),
-            sqs(change()),
-            sqs(json!("{")),
-            sqs(json!("{}")),
-            sqs(json!(
-                json!({"source": "aws.events", "detail-type": "Scheduled Event"}).to_string()
-            )),
         ];
         for event in cases {
             let error = Trigger::parse(&event.to_string()).unwrap_err().to_string();
@@ -313,15 +353,47 @@ mod tests {
     }
 
     #[test]
-    fn one_foreign_message_spoils_a_batch() {
-        let record = |event: &Value| json!({"eventSource": "aws:sqs", "body": event.to_string()});
-        let good = json!({"Records": [record(&change()), record(&change())]});
-        assert_eq!(
-            Trigger::parse(&good.to_string()),
-            Ok(Trigger::of(TriggerKind::TaskStateChange))
-        );
-        let spoilt = json!({"Records": [record(&change()), record(&json!({}))]});
-        let error = Trigger::parse(&spoilt.to_string()).unwrap_err().to_string();
-        assert!(error.contains("Record 1"), "{error}");
+    fn a_message_that_is_not_understood_does_not_spoil_its_batch() {
+        let record = |body: Value| json!({"eventSource": "aws:sqs", "body": body});
+        let foreign = [
+            record(change()),
+            record(json!("{")),
+            record(json!("{}")),
+            record(json!(
+                json!({"source": "aws.events", "detail-type": "Scheduled Event"}).to_string()
+            )),
+            json!({"eventSource": "aws:s3"}),
+            json!(7),
+        ];
+        let arn = "arn:aws:ecs:eu-central-1:274425519734:cluster/app";
+        let event = json!({"source": "aws.ecs", "detail-type": SERVICE_ACTION,
+                           "detail": {"clusterArn": arn}});
+        let service_action = Trigger {
+            clusters: vec![arn.parse().unwrap()],
+            ..Trigger::of(TriggerKind::ServiceAction)
+        };
+        for foreign in foreign {
+            let batch = json!({"Records": [foreign, record(json!(event.to_string()))]});
+            assert_eq!(Trigger::parse(&batch.to_string()), Ok(service_action.clone()), "{batch}");
+        }
+        let batch = json!({"Records": [record(json!("{"))]});
+        let all = Trigger::of(TriggerKind::TaskStateChange);
+        assert_eq!(Trigger::parse(&batch.to_string()), Ok(all), "it is a reason to look, still");
+    }
+
+    #[test]
+    fn the_event_of_a_deployment_names_its_cluster_by_its_service() {
+        let event = |service: &str| {
+            json!({"source": "aws.ecs", "detail-type": DEPLOYMENT_STATE_CHANGE, "detail": {},
+                   "resources": [format!("arn:aws:ecs:eu-central-1:274425519734:{service}")]})
+        };
+        for (service, expected) in
+            [("service/app/web", vec!["app"]), ("service/web", vec![]), ("", vec![])]
+        {
+            let trigger = Trigger::parse(&event(service).to_string()).unwrap();
+            assert_eq!(trigger.kind, TriggerKind::DeploymentStateChange);
+            let names: Vec<_> = trigger.clusters.iter().map(ClusterRef::name).collect();
+            assert_eq!(names, expected, "{service}");
+        }
     }
 }

@@ -25,8 +25,10 @@ fn meaning(error: &CallError) -> &'static str {
         CallError::Throttled(_) => "throttled",
         CallError::Disconnected(_) => "disconnected",
         CallError::Unavailable(_) => "unavailable",
+        CallError::ClockSkew(_) => "clock skew",
         CallError::OutOfTime => "out of time",
         CallError::Refused(_) => "refused",
+        CallError::Empty(_) => "empty",
         CallError::Malformed(_) => "malformed",
     }
 }
@@ -34,6 +36,11 @@ fn meaning(error: &CallError) -> &'static str {
 #[tokio::test]
 async fn each_answer_has_its_meaning() {
     let error = |code: &str| json!({"__type": code, "message": "so it is"}).to_string();
+    let expired = |code: &str| {
+        let message = "Signature expired: 20261127T225500Z is now earlier than 20261127T225600Z \
+                       (20261127T230100Z - 5 min.)";
+        json!({"__type": code, "message": message}).to_string()
+    };
     let cases = [
         (400, error("ThrottlingException"), "throttled"),
         (400, error("com.amazonaws.ecs#ThrottlingException"), "throttled"),
@@ -49,6 +56,9 @@ async fn each_answer_has_its_meaning() {
         (400, error("UnknownOfToday"), "refused"),
         (400, error("ExpiredTokenException"), "bad credentials"),
         (403, error("InvalidSignatureException"), "bad credentials"),
+        (403, expired("InvalidSignatureException"), "clock skew"),
+        (403, expired("SignatureDoesNotMatch"), "clock skew"),
+        (400, error("RequestExpired"), "clock skew"),
         (400, error("UnrecognizedClientException"), "bad credentials"),
         (500, error("ServerException"), "unavailable"),
         (500, error("InternalFailure"), "unavailable"),
@@ -60,21 +70,21 @@ async fn each_answer_has_its_meaning() {
         (404, HTML.to_owned(), "malformed"),
         (400, json!({"message": "no type"}).to_string(), "malformed"),
         (301, String::new(), "malformed"),
-        (200, String::new(), "malformed"),
-        (200, "{}".to_owned(), "malformed"),
-        (200, "{\"taskArns\": null}".to_owned(), "malformed"),
-        (200, "null".to_owned(), "unavailable"),
-        (200, "[]".to_owned(), "unavailable"),
-        (200, HTML.to_owned(), "unavailable"),
-        (200, "{\"taskArns\": [\"arn:aws:e".to_owned(), "unavailable"),
-        (200, "{\"taskArns\": {}}".to_owned(), "unavailable"),
-        (200, "{\"taskArns\": [7]}".to_owned(), "unavailable"),
-        (200, "{\"taskArns\": [null]}".to_owned(), "unavailable"),
-        (200, "{\"taskArns\": [[]]}".to_owned(), "unavailable"),
-        (200, "{\"taskArns\": [], \"nextToken\": {}}".to_owned(), "unavailable"),
-        (200, "[".repeat(1 << 20), "unavailable"),
-        (200, format!("{{\"unknown\": {}", "[".repeat(1 << 20)), "unavailable"),
-        (200, format!("{{\"unknown\": {}", "{\"a\":".repeat(1 << 20)), "unavailable"),
+        (200, String::new(), "empty"),
+        (200, "{}".to_owned(), "empty"),
+        (200, "{\"taskArns\": null}".to_owned(), "empty"),
+        (200, "null".to_owned(), "malformed"),
+        (200, "[]".to_owned(), "malformed"),
+        (200, HTML.to_owned(), "malformed"),
+        (200, "{\"taskArns\": [\"arn:aws:e".to_owned(), "malformed"),
+        (200, "{\"taskArns\": {}}".to_owned(), "malformed"),
+        (200, "{\"taskArns\": [7]}".to_owned(), "malformed"),
+        (200, "{\"taskArns\": [null]}".to_owned(), "malformed"),
+        (200, "{\"taskArns\": [[]]}".to_owned(), "malformed"),
+        (200, "{\"taskArns\": [], \"nextToken\": {}}".to_owned(), "malformed"),
+        (200, "[".repeat(1 << 20), "malformed"),
+        (200, format!("{{\"unknown\": {}", "[".repeat(1 << 20)), "malformed"),
+        (200, format!("{{\"unknown\": {}", "{\"a\":".repeat(1 << 20)), "malformed"),
         (400, format!("{{\"unknown\": {}", "[".repeat(1 << 20)), "malformed"),
     ];
     for (status, body, expected) in cases {

@@ -193,7 +193,8 @@ impl EcsApi for Region {
     }
 
     async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<ecs::Cluster>, CallError> {
-        let active = |arn: &String| ecs::Cluster { arn: arn.clone(), status: None };
+        let active =
+            |arn: &String| ecs::Cluster { arn: arn.clone(), status: None, running_tasks: 0 };
         Ok(clusters.iter().map(active).collect())
     }
 

@@ -58,6 +58,8 @@ async fn every_example_event_is_answered_with_the_outcome() {
         ("scheduled", "schedule", "posted"),
         ("scheduler", "schedule", "unchanged"),
         ("task-state-change", "task-state-change", "unchanged"),
+        ("deployment-state-change", "deployment-state-change", "unchanged"),
+        ("service-action", "service-action", "unchanged"),
         ("sqs-task-state-changes", "task-state-change", "unchanged"),
         ("manual", "manual", "unchanged"),
         ("manual-dry-run", "manual", "unchanged"),
@@ -72,12 +74,12 @@ async fn every_example_event_is_answered_with_the_outcome() {
 
     let log = log(function);
     let outcomes: Vec<_> = log.iter().filter(|line| line.get("_aws").is_some()).collect();
-    assert_eq!(outcomes.len(), 7, "one line an environment and invocation");
+    assert_eq!(outcomes.len(), 9, "one line an environment and invocation");
     assert_eq!(outcomes[0]["Environment"], ENVIRONMENT);
     assert_eq!((&outcomes[0]["Posted"], &outcomes[1]["Posted"]), (&json!(1), &json!(0)));
     assert_eq!(outcomes[0]["calls"], json!({"ecs": 3, "server": 2}));
     assert_eq!(outcomes[0]["requestId"], "r-1");
-    assert_eq!(log.iter().filter(|line| line["message"] == "invoked").count(), 7);
+    assert_eq!(log.iter().filter(|line| line["message"] == "invoked").count(), 9);
 }
 
 #[tokio::test]
@@ -105,7 +107,9 @@ async fn a_wrong_configuration_answers_each_invocation_and_the_process_lives_on(
 async fn a_wrong_event_is_an_invalid_event_and_harms_no_later_one() {
     let Surroundings { ecs: _ecs, recorder: _recorder, mut function } = start(&[]).await;
     let deep = "[".repeat(500_000) + &"]".repeat(500_000);
-    for event in ["{\"forse\": true}", "[]", "{\"environment\": \"aws-beta\"}", &deep] {
+    let forms =
+        ["{\"forse\": true}", "[]", "{\"environment\": \"aws-beta\"}", &deep, "no JSON", "", "{"];
+    for event in forms {
         let answer = function.invoke(event).await;
         assert!(answer.failed);
         assert_eq!(answer.body["errorType"], "InvalidEvent", "{answer:?}");

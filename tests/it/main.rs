@@ -2,6 +2,8 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "lambda")]
+mod cases;
 mod client;
 mod command_line;
 mod docs;

@@ -227,18 +227,36 @@ async fn an_empty_reading_where_nothing_was_recorded_is_unchanged() {
 
 #[tokio::test]
 async fn a_task_whose_containers_are_not_told_is_no_task_that_runs_nothing() {
-    for raw in [
+    let cases = [
         json!({"containers": null}),
         json!({"containers": []}),
         json!({"containers": [{"name": "web"}]}),
+        json!({"containers": [{"name": "web", "lastStatus": "RUNNING"}, {"name": "side"}]}),
         json!({"containers": null, "lastStatus": null}),
-        json!({"containers": null, "lastStatus": "DEACTIVATING"}),
-    ] {
+    ];
+    join_all(cases.map(async |raw| {
         let cluster = Cluster::named("app").task(task("web", 1).raw(raw.clone()));
         let bench = Bench::start(world(cluster), &[]).await;
         let outcome = bench.tick().await;
         assert_eq!(error_type(&outcome), "EcsUnavailable", "{raw}: {outcome:?}");
-        assert!(outcome.error.unwrap().message.contains("says nothing of the containers"), "{raw}");
+        let message = outcome.error.unwrap().message;
+        assert!(message.contains("does not say of each container"), "{raw}: {message}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_stopping_task_may_have_no_containers_any_more() {
+    for raw in [
+        json!({"containers": [], "lastStatus": "DEACTIVATING"}),
+        json!({"containers": null, "lastStatus": "STOPPING"}),
+        json!({"containers": []}),
+    ] {
+        let stopping = task("web", 1).draining().raw(raw.clone());
+        let cluster = Cluster::named("app").task(task("web", 2)).task(stopping);
+        let bench = Bench::start(world(cluster), &[]).await;
+        let outcome = bench.tick().await;
+        assert_eq!((outcome.outcome, outcome.tasks), (Verdict::Posted, 1), "{raw}: {outcome:?}");
     }
 }
 

@@ -99,7 +99,10 @@ async fn next(State(api): State<RuntimeApi>) -> Response<Body> {
     Response::builder()
         .header("lambda-runtime-aws-request-id", "r-1")
         .header("lambda-runtime-deadline-ms", deadline.to_string())
-        .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:x:1:function:envsnap")
+        .header(
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:eu-central-1:111122223333:function:envsnap",
+        )
         .body(Body::from(event))
         .unwrap()
 }

@@ -1,18 +1,24 @@
 //! What an error of the AWS SDK means.
 
+use std::time::SystemTime;
+
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 
 use super::super::CallError;
-use super::super::answer_limit::is_too_large;
+use super::answers::{Endpoint, is_too_large};
+use crate::clock_skew::ClockSkew;
 use crate::error_chain::error_chain;
 
-/// What became of a call in the role `role`, or in that of the process.
-pub(super) fn of<E>(error: &SdkError<E>, role: Option<&str>) -> CallError
+/// What became of a call of `endpoint` in the role `role`, or in that of the process.
+pub(super) fn of<E>(error: &SdkError<E>, role: Option<&str>, endpoint: &Endpoint) -> CallError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
+    if let Some(skew) = clock_skew(error) {
+        return CallError::ClockSkew(skew);
+    }
     let code = error.code().unwrap_or_default();
     let said = match error.message() {
         Some(message) => format!("{code}: {message}").trim_end_matches('.').to_owned(),
@@ -29,15 +35,22 @@ where
         | "ExpiredTokenException"
         | "ExpiredToken"
         | "MissingAuthenticationTokenException" => CallError::BadCredentials(said),
-        "" => unnamed(error, role),
-        _ if failed_itself(error) => CallError::Unavailable(said),
+        "" => unnamed(error, role, endpoint),
+        _ if failed_itself(error) => CallError::Unavailable(format!("{endpoint}: {said}")),
         _ => CallError::Refused(said),
     }
 }
 
 /// What an error means that AWS gave no name.
-fn unnamed<E: std::error::Error + 'static>(error: &SdkError<E>, role: Option<&str>) -> CallError {
+fn unnamed<E: std::error::Error + 'static>(
+    error: &SdkError<E>,
+    role: Option<&str>,
+    endpoint: &Endpoint,
+) -> CallError {
     if let Some(error) = credentials_error(error) {
+        if let Some(skew) = assume_role_error(error).and_then(clock_skew) {
+            return CallError::ClockSkew(skew);
+        }
         let reason = error_chain(error).trim_end_matches('.').to_owned();
         return match role {
             Some(role) if may_pass(error) => {
@@ -47,7 +60,7 @@ fn unnamed<E: std::error::Error + 'static>(error: &SdkError<E>, role: Option<&st
             None => CallError::BadCredentials(reason),
         };
     }
-    let reason = error_chain(error);
+    let reason = format!("{endpoint}: {}", error_chain(error));
     let Some(response) = error.raw_response() else {
         return match error {
             // A connection that was closed under a request is of no kind to the SDK.
@@ -58,12 +71,13 @@ fn unnamed<E: std::error::Error + 'static>(error: &SdkError<E>, role: Option<&st
         };
     };
     let status = response.status();
-    let said = format!("status {}: {reason}", status.as_u16());
+    let said = format!("{endpoint}: status {}: {}", status.as_u16(), error_chain(error));
     match status.as_u16() {
         429 => CallError::Throttled(said),
-        _ if is_too_large(error) => CallError::Malformed("it is larger than any of ECS".to_owned()),
-        // A success that cannot be read may be half of one.
-        _ if status.is_success() || status.is_server_error() => CallError::Unavailable(said),
+        _ if is_too_large(error) => {
+            CallError::Malformed(format!("{endpoint}: it is larger than any of ECS"))
+        }
+        _ if status.is_server_error() => CallError::Unavailable(said),
         _ => CallError::Malformed(said),
     }
 }
@@ -98,12 +112,26 @@ fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(CredentialsError::ProviderTimedOut(_)) = error.downcast_ref() {
         return true;
     }
-    let said = error.source().and_then(<dyn std::error::Error>::downcast_ref);
-    said.is_some_and(|said: &SdkError<AssumeRoleError>| match said {
+    assume_role_error(error).is_some_and(|said| match said {
         SdkError::ServiceError(refused) => {
             is_throttling(refused.err().code().unwrap_or_default()) || failed_itself(said)
         }
         SdkError::ConstructionFailure(_) => false,
         _ => true,
     })
+}
+
+/// What STS answered to a request for the role's credentials.
+fn assume_role_error<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a SdkError<AssumeRoleError>> {
+    error.source()?.downcast_ref()
+}
+
+fn clock_skew<E>(error: &SdkError<E>) -> Option<ClockSkew>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let date = error.raw_response().and_then(|response| response.headers().get("date"));
+    ClockSkew::from_error(error.code(), error.message(), date, SystemTime::now())
 }

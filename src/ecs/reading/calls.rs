@@ -7,6 +7,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::time::Instant;
 
 use super::Reading;
+use super::cluster::WAITS;
 use crate::ecs::quota::Bucket;
 use crate::ecs::{CallError, EcsError, Page, Progress};
 
@@ -37,7 +38,8 @@ impl<E> Reading<'_, E> {
     {
         let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
         let mut waits = policy.with_jitter().build();
-        let mut reconnected = false;
+        let mut waits_for_sense = WAITS.into_iter();
+        let (mut reconnected, mut signed_anew, mut is_second_answer) = (false, false, false);
         let mut said: Option<CallError> = None;
         loop {
             let turn = async {
@@ -73,6 +75,14 @@ impl<E> Reading<'_, E> {
                 CallError::Disconnected(_)
                 | CallError::Throttled(_)
                 | CallError::Unavailable(_) => waits.next(),
+                // The process may have been frozen after it signed the request.
+                CallError::ClockSkew(_) if !std::mem::replace(&mut signed_anew, true) => {
+                    Some(Duration::ZERO)
+                }
+                CallError::Empty(_) => waits_for_sense.next(),
+                CallError::Malformed(_) if !std::mem::replace(&mut is_second_answer, true) => {
+                    waits_for_sense.next()
+                }
                 _ => None,
             };
             match wait.filter(|wait| self.has_time_for(*wait)) {
@@ -100,7 +110,7 @@ impl<E> Reading<'_, E> {
         tokio::time::timeout_at(at, call).await.unwrap_or(Err(CallError::OutOfTime))
     }
 
-    fn has_time_for(&self, wait: Duration) -> bool {
+    pub(super) fn has_time_for(&self, wait: Duration) -> bool {
         self.give_up_at.is_none_or(|at| Instant::now() + wait + 2 * LAST_WORDS < at)
     }
 
@@ -145,8 +155,10 @@ mod tests {
     use std::cell::RefCell;
     use std::collections::VecDeque;
     use std::future::pending;
+    use std::time::SystemTime;
 
     use super::*;
+    use crate::clock_skew::ClockSkew;
     use crate::ecs::{Quota, Reader};
 
     const HOUR: Duration = Duration::from_hours(1);
@@ -219,11 +231,28 @@ mod tests {
             CallError::BadCredentials(text()),
             CallError::RoleNotAssumed { role: text(), reason: text() },
             CallError::Refused(text()),
-            CallError::Malformed(text()),
         ] {
             let (answer, calls, took) = outcome([error.clone()], Some(()), Some(HOUR)).await;
             assert_eq!(format!("{:?}", answer.unwrap_err()), format!("{error:?}"));
             assert_eq!((calls, took), (1, Duration::ZERO));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_another_signature_or_answer_can_mend_is_asked_again() {
+        let clock = ClockSkew::from_error(Some("RequestExpired"), None, None, SystemTime::now());
+        let clock = CallError::ClockSkew(clock.unwrap());
+        let [malformed, empty] =
+            [CallError::Malformed, CallError::Empty].map(|error| error(String::new()));
+        for (error, attempts, milliseconds) in
+            [(clock, 2, 0), (malformed, 2, 200), (empty, 6, 5_000)]
+        {
+            let (answer, calls, took) =
+                outcome(vec![error.clone(); 10], Some(()), Some(HOUR)).await;
+            assert_eq!(format!("{:?}", answer.unwrap_err()), format!("{error:?}"));
+            assert_eq!(calls, attempts, "{error:?}");
+            assert!(took.abs_diff(Duration::from_millis(milliseconds)).as_millis() < 10);
+            assert!(outcome([error], Some(()), Some(HOUR)).await.0.is_ok());
         }
     }
 

@@ -1,54 +1,107 @@
 //! The tasks and the services of one cluster.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-
 use super::Reading;
+use super::describe::{Doubt, Undescribed};
 use super::in_scope::ClusterInScope;
-use crate::ecs::{CallError, DESCRIBE_BATCH, DesiredStatus, EcsApi, EcsError, Progress, Task};
+use super::memory::LastReading;
+use crate::ecs::{DesiredStatus, EcsApi, EcsError, Progress, Task};
 
-/// Batches of tasks described side by side in a cluster.
-const BATCHES_AT_ONCE: usize = 4;
+/// Waits before ECS is asked again in what it contradicts itself: it is only eventually consistent,
+/// and what it lists, describes and counts agrees within seconds. Five seconds together.
+pub(super) const WAITS: [Duration; 5] = [
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1_600),
+    Duration::from_secs(2),
+];
 
-/// How long what ECS lists may take to be known to all of it.
-const CONSISTENCY: Duration = Duration::from_millis(200);
+/// Every task of a cluster that may run a container, and some that do not.
+#[derive(Debug)]
+pub(super) struct ClusterTasks {
+    pub(super) tasks: Arc<Vec<Task>>,
+    /// Some container of them runs.
+    pub(super) runs: bool,
+    /// No task is listed that is wanted to run.
+    pub(super) lists_none: bool,
+}
+
+/// The ARNs of a cluster's tasks, by what ECS wants of them.
+struct Listed {
+    running: Vec<String>,
+    stopped: Vec<String>,
+}
+
+impl ClusterTasks {
+    /// Tasks in the state `RUNNING`, which the cluster counts.
+    pub(super) fn in_state_running(&self) -> usize {
+        self.tasks.iter().filter(|task| task.last_status.as_deref() == Some("RUNNING")).count()
+    }
+
+    /// Those, and tasks that are told to stop and still run a container.
+    pub(super) fn running(&self) -> usize {
+        let counts = |task: &&Task| task.runs() || task.last_status.as_deref() == Some("RUNNING");
+        self.tasks.iter().filter(counts).count()
+    }
+}
 
 impl<E: EcsApi> Reading<'_, E> {
     pub(super) async fn read_tasks(
         &self,
         cluster: &ClusterInScope,
         progress: &Progress,
-    ) -> Result<Vec<Task>, EcsError> {
+    ) -> Result<ClusterTasks, EcsError> {
+        let last = self.reader.memory.last_reading(cluster);
         let running = self.list_tasks(cluster, DesiredStatus::Running, progress).await?;
         // Only now: a task that is told to stop between the two listings is in both or in the
         // second, and would be in neither if they ran side by side.
-        let (stopped, mut tasks) = futures_util::try_join!(
+        let (stopped, mut described) = futures_util::try_join!(
             self.list_tasks(cluster, DesiredStatus::Stopped, progress),
-            self.describe_listed(cluster, &running, progress),
+            self.describe(cluster, &running, progress),
         )?;
+        let mut listed = Listed { running, stopped };
+        let others = listed.not_wanted(&last);
+        let others = self.describe(cluster, &others, progress).await?;
+        described.tasks.extend(others.tasks);
+        described.doubts.extend(others.doubts);
+        let (mut tasks, mut doubts) = (described.tasks, described.doubts);
+        listed.dispel(&mut doubts, true);
 
-        let asked: HashSet<&String> = running.iter().collect();
-        let to_ask = {
-            let known = self.reader.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = known.get(&cluster.name);
-            stopped
-                .iter()
-                .filter(|arn| !asked.contains(arn) && !known.is_some_and(|k| k.contains(*arn)))
-                .cloned()
-                .collect::<Vec<_>>()
+        let mut waits = WAITS.into_iter().enumerate();
+        let retried = loop {
+            let (Some(doubt), Some((attempt, wait))) = (doubts.first(), waits.next()) else {
+                break true;
+            };
+            if !self.has_time_for(wait) {
+                break false;
+            }
+            let wait_seconds = wait.as_secs_f64();
+            tracing::info!(cluster = cluster.name, %doubt, wait_seconds, "reading tasks again");
+            tokio::time::sleep(wait).await;
+            // At first what is new is just not known everywhere yet.
+            let wanted = if attempt == 0 {
+                doubts.into_iter().map(|doubt| doubt.arn).collect()
+            } else {
+                let running = self.list_tasks(cluster, DesiredStatus::Running, progress).await?;
+                let stopped = self.list_tasks(cluster, DesiredStatus::Stopped, progress).await?;
+                listed = Listed { running, stopped };
+                listed.not_in(&tasks, &last)
+            };
+            let again = self.describe_again(cluster, &wanted, &tasks, progress).await?;
+            tasks.extend(again.tasks);
+            doubts = again.doubts;
+            listed.dispel(&mut doubts, false);
         };
-        tasks.extend(self.describe_listed(cluster, &to_ask, progress).await?);
+        listed.leave_out(cluster, &doubts, &tasks, &last, retried)?;
 
-        let listed: HashSet<String> = stopped.into_iter().collect();
-        let newly_stopped = tasks.iter().filter(|task| task.has_stopped()).map(|t| t.arn.clone());
-        let mut known = self.reader.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.entry(cluster.name.clone()).or_default();
-        known.retain(|arn| listed.contains(arn));
-        known.extend(newly_stopped);
-        Ok(tasks)
+        let lists_none = listed.running.is_empty();
+        let runs = tasks.iter().any(Task::runs);
+        self.reader.memory.remember(cluster, listed.into_last_reading(&tasks, &last));
+        Ok(ClusterTasks { tasks: Arc::new(tasks), runs, lists_none })
     }
 
     async fn list_tasks(
@@ -85,85 +138,98 @@ impl<E: EcsApi> Reading<'_, E> {
         })
         .await
     }
+}
 
-    /// Tasks that were just listed. ECS is only eventually consistent: one that it does not know is
-    /// asked for once more before it counts as gone.
-    async fn describe_listed(
-        &self,
-        cluster: &ClusterInScope,
-        arns: &[String],
-        progress: &Progress,
-    ) -> Result<Vec<Task>, EcsError> {
-        let (mut tasks, missing) = self.describe(cluster, arns, progress).await?;
-        if missing.is_empty() {
-            return Ok(tasks);
+impl Listed {
+    /// Tasks that are not wanted to run and have to be described all the same: listed ones that
+    /// were not known to have stopped, and those that ran when the cluster was last read and that
+    /// neither listing names, although ECS lists a stopped task for an hour.
+    fn not_wanted(&self, last: &LastReading) -> Vec<String> {
+        let wanted: HashSet<&String> = self.running.iter().collect();
+        let mut others: Vec<String> = self
+            .stopped
+            .iter()
+            .filter(|arn| !wanted.contains(arn) && !last.stopped.contains(*arn))
+            .cloned()
+            .collect();
+        if !last.running.is_empty() {
+            let stopped: HashSet<&String> = self.stopped.iter().collect();
+            let unlisted =
+                last.running.iter().filter(|arn| !wanted.contains(arn) && !stopped.contains(arn));
+            others.extend(unlisted.cloned());
         }
-        tokio::time::sleep(CONSISTENCY).await;
-        let (late, _gone) = self.describe(cluster, &missing, progress).await?;
-        tasks.extend(late);
-        Ok(tasks)
+        others
     }
 
-    /// The tasks, each once, and the ARNs of those that ECS says are gone.
-    async fn describe(
-        &self,
-        cluster: &ClusterInScope,
-        arns: &[String],
-        progress: &Progress,
-    ) -> Result<(Vec<Task>, Vec<String>), EcsError> {
-        let batches: Vec<_> = stream::iter(arns.chunks(DESCRIBE_BATCH))
-            .map(|batch| self.describe_batch(cluster, batch, progress))
-            .buffer_unordered(BATCHES_AT_ONCE)
-            .try_collect()
-            .await?;
-        let (tasks, missing): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
-        Ok((tasks.into_iter().flatten().collect(), missing.concat()))
+    /// All of that and the tasks that are wanted to run, but for those that are in `tasks`.
+    fn not_in(&self, tasks: &[Task], last: &LastReading) -> Vec<String> {
+        let described: HashSet<&String> = tasks.iter().map(|task| &task.arn).collect();
+        let others = self.not_wanted(last);
+        let all = self.running.iter().cloned().chain(others);
+        all.filter(|arn| !described.contains(arn)).collect()
     }
 
-    async fn describe_batch(
+    /// A task that is not wanted to run may be missing. It is asked for once more only if it is
+    /// listed, since it may still drain.
+    fn dispel(&self, doubts: &mut Vec<Undescribed>, is_first: bool) {
+        if doubts.is_empty() {
+            return;
+        }
+        let running: HashSet<&String> = self.running.iter().collect();
+        let stopped: HashSet<&String> =
+            if is_first { self.stopped.iter().collect() } else { HashSet::new() };
+        doubts.retain(|Undescribed { arn, doubt }| {
+            *doubt != Doubt::Missing || running.contains(arn) || stopped.contains(arn)
+        });
+    }
+
+    /// Leaves out the tasks that are still in doubt.
+    ///
+    /// # Errors
+    /// One of them may be software that runs: it did when the cluster was last read, its description
+    /// is incomplete, or nothing else is known of the cluster. So is each of them if there was no
+    /// time to ask often enough.
+    fn leave_out(
         &self,
         cluster: &ClusterInScope,
-        arns: &[String],
-        progress: &Progress,
-    ) -> Result<(Vec<Task>, Vec<String>), EcsError> {
-        let operation = format!("describe tasks of cluster \"{}\"", cluster.name);
-        let bucket = &self.reader.quota.cluster_resource_reads;
-        let answer = self
-            .call(&operation, bucket, progress, || {
-                self.reader.ecs.describe_tasks(&cluster.id, arns)
-            })
-            .await?;
+        doubts: &[Undescribed],
+        tasks: &[Task],
+        last: &LastReading,
+        retried: bool,
+    ) -> Result<(), EcsError> {
+        let Some(first) = doubts.first() else { return Ok(()) };
+        let contradiction = |contradiction: String| {
+            Err(EcsError::Contradiction { cluster: cluster.name.clone(), contradiction })
+        };
+        if let Some(unclear) = doubts.iter().find(|task| task.doubt == Doubt::Incomplete) {
+            return contradiction(unclear.to_string());
+        }
+        if let Some(seen) = doubts.iter().find(|task| last.running.contains(&task.arn)) {
+            return contradiction(format!("{seen}, and it ran when the cluster was last read"));
+        }
+        if !retried {
+            return contradiction(format!("{first}, and no time is left to ask again"));
+        }
+        let described: HashSet<&String> = tasks.iter().map(|task| &task.arn).collect();
+        if !self.running.is_empty() && !self.running.iter().any(|arn| described.contains(arn)) {
+            let number = self.running.len();
+            return contradiction(format!(
+                "it lists {number} tasks that are to run, and describes none of them"
+            ));
+        }
+        for doubt in doubts {
+            // It was just started, or ECS lists what is long gone.
+            tracing::warn!(cluster = cluster.name, %doubt, "the task is left out");
+        }
+        Ok(())
+    }
 
-        let failed = |source| EcsError::Call { operation: operation.clone(), source };
-        let asked: HashSet<&str> = arns.iter().map(String::as_str).collect();
-        let mut left = asked.clone();
-        let mut tasks = Vec::with_capacity(arns.len());
-        let mut missing = Vec::new();
-        for mut task in answer.tasks {
-            task.cluster.clone_from(&cluster.name);
-            if left.remove(task.arn.as_str()) {
-                tasks.push(task);
-            } else if !asked.contains(task.arn.as_str()) {
-                let message = format!("it describes task {}, which nobody asked for", task.arn);
-                return Err(failed(CallError::Malformed(message)));
-            }
-        }
-        for failure in answer.failures {
-            let arn = failure.arn.unwrap_or_default();
-            if failure.reason.as_deref() != Some("MISSING") {
-                let reason = failure.reason.unwrap_or_else(|| "no reason".to_owned());
-                let message = format!("it gives {reason} for task {arn}");
-                return Err(failed(CallError::Refused(message)));
-            }
-            if left.remove(arn.as_str()) {
-                missing.push(arn);
-            }
-        }
-        if let Some(arn) = left.into_iter().min() {
-            let message = format!("it says nothing of task {arn}, which was asked for");
-            return Err(failed(CallError::Malformed(message)));
-        }
-        Progress::count(&progress.tasks_described, tasks.len());
-        Ok((tasks, missing))
+    fn into_last_reading(self, tasks: &[Task], before: &LastReading) -> LastReading {
+        let running = tasks.iter().filter(|task| task.runs()).map(|t| t.arn.clone()).collect();
+        let now: HashSet<&String> =
+            tasks.iter().filter(|task| task.has_stopped()).map(|task| &task.arn).collect();
+        let has_stopped = |arn: &String| before.stopped.contains(arn) || now.contains(arn);
+        let stopped = self.stopped.into_iter().filter(has_stopped).collect();
+        LastReading { running, stopped }
     }
 }

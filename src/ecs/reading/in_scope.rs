@@ -1,10 +1,12 @@
 //! Which clusters are in scope, and whether what is in scope exists.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Reading, runs_anything};
-use crate::ecs::{CallError, ClusterRef, DESCRIBE_BATCH, EcsApi, EcsError, Progress, Scope, Task};
+use super::Reading;
+use crate::ecs::{
+    CallError, Cluster, ClusterRef, DESCRIBE_BATCH, EcsApi, EcsError, Progress, Scope, Task,
+};
 
 #[derive(Debug, Clone)]
 pub(super) struct ClusterInScope {
@@ -13,6 +15,15 @@ pub(super) struct ClusterInScope {
     pub(super) name: String,
     /// Somebody named it, so that it has to exist.
     pub(super) named: bool,
+}
+
+/// What ECS says of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClusterState {
+    /// It does not exist, or was deleted.
+    Gone,
+    /// It exists, and runs so many tasks.
+    Active { running_tasks: usize },
 }
 
 impl ClusterInScope {
@@ -75,49 +86,89 @@ impl<E: EcsApi> Reading<'_, E> {
                     source: CallError::Malformed(format!("{arn:?} is no cluster's ARN")),
                 })
             });
-            let clusters = clusters.collect::<Result<Vec<_>, _>>()?;
-            self.reader.forget_all_but(&clusters);
+            let mut clusters = clusters.collect::<Result<Vec<_>, _>>()?;
+            let left_out = self.reader.memory.missing_from(&clusters);
+            clusters.extend(self.not_gone(left_out, progress).await?);
             Ok(Arc::new(clusters))
         };
         self.listed.get_or_init(list).await.clone()
     }
 
-    /// The keys of those of `clusters` that exist: a deleted cluster may stay listed, and list no
+    /// Those of `clusters` that exist, although the listing leaves them out: it is only eventually
+    /// consistent, and taken at its word it would empty a cluster that runs. The others are
+    /// forgotten.
+    async fn not_gone(
+        &self,
+        clusters: Vec<ClusterRef>,
+        progress: &Progress,
+    ) -> Result<Vec<ClusterRef>, EcsError> {
+        let mut active = HashSet::new();
+        for batch in clusters.chunks(DESCRIBE_BATCH) {
+            let ids: Vec<_> = batch.iter().map(|cluster| cluster.given().to_owned()).collect();
+            let described = self.describe_clusters(&ids, progress).await?;
+            active.extend(described.iter().filter_map(active_name));
+        }
+        let (exist, gone): (Vec<_>, Vec<_>) =
+            clusters.into_iter().partition(|cluster| active.contains(cluster.name()));
+        for cluster in &gone {
+            self.reader.memory.forget(cluster);
+        }
+        for cluster in &exist {
+            tracing::warn!(
+                cluster = cluster.name(),
+                "ECS does not list the cluster, and it exists"
+            );
+        }
+        Ok(exist)
+    }
+
+    /// What ECS says of each of `clusters`, by key: a deleted cluster may stay listed, and list no
     /// task.
-    pub(super) async fn existing<'c>(
+    ///
+    /// # Errors
+    /// One that is named does not exist, or ECS does not describe them.
+    pub(super) async fn states<'c>(
         &self,
         clusters: &[&'c ClusterInScope],
         progress: &Progress,
-    ) -> Result<HashSet<&'c str>, EcsError> {
-        let mut known = self.exists.lock().await;
+    ) -> Result<HashMap<&'c str, ClusterState>, EcsError> {
+        let mut known = self.states.lock().await;
         let to_ask: Vec<_> =
             clusters.iter().filter(|cluster| !known.contains_key(cluster.key())).collect();
         for batch in to_ask.chunks(DESCRIBE_BATCH) {
             let ids: Vec<_> = batch.iter().map(|cluster| cluster.id.clone()).collect();
-            let bucket = &self.reader.quota.cluster_reads;
-            let described = self
-                .call("describe clusters", bucket, progress, || {
-                    self.reader.ecs.describe_clusters(&ids)
-                })
-                .await?;
-            let alive: HashSet<_> = described
+            let described = self.describe_clusters(&ids, progress).await?;
+            let active: HashMap<_, _> = described
                 .iter()
-                .filter(|cluster| cluster.status.as_deref() != Some("INACTIVE"))
-                .filter_map(|cluster| cluster.arn.parse::<ClusterRef>().ok())
-                .map(|cluster| cluster.name().to_owned())
+                .filter_map(|cluster| Some((active_name(cluster)?, cluster.running_tasks)))
                 .collect();
-            known.extend(
-                batch.iter().map(|cluster| {
-                    (cluster.key().to_owned(), alive.contains(cluster.name.as_str()))
-                }),
-            );
+            for cluster in batch {
+                let state = match active.get(&cluster.name) {
+                    Some(&running_tasks) => ClusterState::Active { running_tasks },
+                    None => ClusterState::Gone,
+                };
+                known.insert(cluster.key().to_owned(), state);
+            }
         }
-        let exists = |cluster: &ClusterInScope| known.get(cluster.key()).copied().unwrap_or(false);
-        if let Some(gone) = clusters.iter().find(|cluster| cluster.named && !exists(cluster)) {
-            return Err(EcsError::ClusterNotFound { cluster: gone.id.clone() });
+        let state = |cluster: &&'c ClusterInScope| {
+            (cluster.key(), known.get(cluster.key()).copied().unwrap_or(ClusterState::Gone))
+        };
+        let states: HashMap<_, _> = clusters.iter().map(state).collect();
+        let is_gone = |cluster: &&&ClusterInScope| states[cluster.key()] == ClusterState::Gone;
+        match clusters.iter().filter(|cluster| cluster.named).find(is_gone) {
+            Some(gone) => Err(EcsError::ClusterNotFound { cluster: gone.id.clone() }),
+            None => Ok(states),
         }
-        let existing = clusters.iter().filter(|cluster| exists(cluster));
-        Ok(existing.map(|cluster| cluster.key()).collect())
+    }
+
+    pub(super) async fn describe_clusters(
+        &self,
+        ids: &[String],
+        progress: &Progress,
+    ) -> Result<Vec<Cluster>, EcsError> {
+        let bucket = &self.reader.quota.cluster_reads;
+        self.call("describe clusters", bucket, progress, || self.reader.ecs.describe_clusters(ids))
+            .await
     }
 
     /// A filter on services left no container. That is honest where a service exists that it
@@ -144,7 +195,7 @@ impl<E: EcsApi> Reading<'_, E> {
                 return Ok(());
             }
         }
-        let nothing_to_leave_out = services == 0 && !tasks.into_iter().any(runs_anything);
+        let nothing_to_leave_out = services == 0 && !tasks.into_iter().any(Task::runs);
         if scope.services.include.is_empty() && nothing_to_leave_out {
             return Ok(());
         }
@@ -153,6 +204,12 @@ impl<E: EcsApi> Reading<'_, E> {
             clusters,
         ))
     }
+}
+
+/// The name of a cluster that was not deleted.
+fn active_name(cluster: &Cluster) -> Option<String> {
+    let arn: ClusterRef = cluster.arn.parse().ok()?;
+    (cluster.status.as_deref() != Some("INACTIVE")).then(|| arn.name().to_owned())
 }
 
 pub(super) fn nothing_in_scope(what: &str, clusters: &[ClusterInScope]) -> EcsError {

@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use super::*;
-use crate::ecs::DesiredStatus;
 use crate::ecs::fake::{FakeCluster, FakeEcs, FakeTask, arn};
-use crate::ecs::{DescribedTasks, Filter, Page, Selection};
+use crate::ecs::{Container, DesiredStatus};
+use crate::ecs::{DescribedTasks, Filter, Page, Selection, observe};
 
 fn clusters(names: &[&str]) -> Scope {
     let names = names.iter().map(|name| name.parse().unwrap()).collect();
@@ -92,7 +95,7 @@ async fn a_stopped_task_is_described_once_and_a_draining_one_until_it_stops() {
 
     reader.ecs.change(|account| drop(account.get_mut("app").unwrap().tasks.drain(2..)));
     running(&reader, &scope).await.unwrap();
-    let known = reader.stopped.lock().unwrap()["app"].clone();
+    let known = reader.memory.stopped()["app"].clone();
     assert_eq!(known, HashSet::from([arn("task", "app/a")]), "what is not listed is forgotten");
 }
 
@@ -103,10 +106,10 @@ async fn what_stopped_in_a_cluster_that_is_gone_is_forgotten() {
     preview.tasks[0].stop();
     let reader = reader(FakeEcs::with([("app", app), ("preview-1", preview)]));
     running(&reader, &everything()).await.unwrap();
-    assert_eq!(reader.stopped.lock().unwrap().len(), 2);
+    assert_eq!(reader.memory.stopped().len(), 2);
     reader.ecs.change(|account| drop(account.remove("preview-1")));
     running(&reader, &everything()).await.unwrap();
-    let known: Vec<_> = reader.stopped.lock().unwrap().keys().cloned().collect();
+    let known: Vec<_> = reader.memory.stopped().into_keys().collect();
     assert_eq!(known, ["app"]);
 }
 
@@ -132,19 +135,228 @@ async fn every_page_of_every_cluster_is_read() {
     assert_eq!(running(&reader, &everything()).await.unwrap().len(), 40);
 }
 
-#[tokio::test]
-async fn a_listed_task_that_is_missing_is_asked_for_once_more_and_then_gone() {
+/// As [`running`], with the milliseconds that it took.
+async fn running_within(
+    reader: &Reader<FakeEcs>,
+    scope: &Scope,
+) -> (Result<Vec<String>, EcsError>, u128) {
+    let begun = Instant::now();
+    let result = running(reader, scope).await;
+    (result, begun.elapsed().as_millis())
+}
+
+fn contradiction(result: Result<Vec<String>, EcsError>) -> String {
+    match result.unwrap_err() {
+        error @ EcsError::Contradiction { .. } => error.to_string(),
+        error => panic!("{error}"),
+    }
+}
+
+/// Cluster `app` with task `a`, of which the tasks after it are still unknown so many times.
+fn with_unknown(tasks: &[(&str, usize)]) -> FakeEcs {
+    let mut app = FakeCluster::running(&["a"]);
+    for (name, times) in tasks {
+        let task = FakeTask::running(name);
+        task.lost.set(*times);
+        app.tasks.push(task);
+    }
+    FakeEcs::with([("app", app)])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_not_known_everywhere_yet_is_asked_for_after_growing_waits() {
+    for (times, milliseconds) in [(1, 200), (2, 600), (4, 3_000), (5, 5_000)] {
+        let reader = reader(with_unknown(&[("b", times)]));
+        let (result, took) = running_within(&reader, &clusters(&["app"])).await;
+        assert_eq!(result.unwrap(), ["a:1", "b:1"], "{times}");
+        assert!((milliseconds..milliseconds + 10).contains(&took), "{times} times: {took} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_task_that_stays_unknown_is_left_out_and_one_that_ran_fails_the_reading() {
+    let reader = reader(with_unknown(&[("b", usize::MAX)]));
+    let scope = clusters(&["app"]);
+    let (result, took) = running_within(&reader, &scope).await;
+    assert_eq!((result.unwrap(), took / 10), (vec!["a:1".to_owned()], 500));
+
+    let lose = |name: usize, times| {
+        reader.ecs.change(|account| account["app"].tasks[name].lost.set(times));
+    };
+    lose(1, 0);
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["a:1", "b:1"]);
+    for _ in 0..2 {
+        lose(1, usize::MAX);
+        let error = contradiction(running(&reader, &scope).await);
+        assert!(error.contains("task/app/b and describes it as missing, and it ran"), "{error}");
+    }
+    // A fresh listing ends it.
+    reader.ecs.take_calls();
+    reader.ecs.change_after("describe 1 tasks", |account| {
+        drop(account.get_mut("app").unwrap().tasks.remove(1));
+    });
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["a:1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_left_out_of_a_description_is_treated_like_a_missing_one() {
     let mut app = FakeCluster::running(&["a", "b"]);
-    app.tasks[0].lost = true;
+    app.tasks[1].left_out = 1.into();
+    let reader = reader(FakeEcs::with([("app", app)]));
+    let scope = clusters(&["app"]);
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["a:1", "b:1"]);
+    reader.ecs.change(|account| account["app"].tasks[1].left_out.set(usize::MAX));
+    let error = contradiction(running(&reader, &scope).await);
+    assert!(error.contains("task/app/b and leaves it out"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_of_which_nothing_is_known_fails_the_reading() {
+    let mut app = FakeCluster::running(&["b", "c"]);
+    app.tasks.iter_mut().for_each(|task| task.lost = usize::MAX.into());
+    app.tasks.push(FakeTask::draining("a"));
+    let reader = reader(FakeEcs::with([("app", app)]));
+    let error = contradiction(running(&reader, &clusters(&["app"])).await);
+    assert!(error.contains("lists 2 tasks that are to run, and describes none"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_not_wanted_may_be_missing_and_is_asked_for_once_more() {
+    for (times, expected) in [(1, vec!["a:1", "b:1"]), (usize::MAX, vec!["a:1"])] {
+        let mut app = FakeCluster::running(&["a"]);
+        let draining = FakeTask::draining("b");
+        draining.lost.set(times);
+        app.tasks.push(draining);
+        let reader = reader(FakeEcs::with([("app", app)]));
+        let (result, took) = running_within(&reader, &clusters(&["app"])).await;
+        assert_eq!(result.unwrap(), expected);
+        assert!((200..210).contains(&took), "{took} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_no_reading_without_the_time_to_ask_again() {
+    let reader = reader(with_unknown(&[("b", usize::MAX)]));
+    let deadline = Instant::now() + Duration::from_millis(1_500);
+    let (reading, scope) = (reader.begin(Some(deadline)), clusters(&["app"]));
+    let error = reading.tasks(&scope, &Progress::default()).await.unwrap_err().to_string();
+    assert!(error.contains("no time is left to ask again"), "{error}");
+    assert!(Instant::now() < deadline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_without_a_status_is_described_again_and_then_an_error() {
+    let mut app = FakeCluster::running(&["a"]);
+    let silent = Container { last_status: None, ..app.tasks[0].task.containers[0].clone() };
+    app.tasks[0].task.containers.push(silent);
     let fake = FakeEcs::with([("app", app)]);
-    fake.change_after("describe 2 tasks", |account| {
-        account.get_mut("app").unwrap().tasks[0].lost = false;
+    let says = |account: &mut BTreeMap<String, FakeCluster>| {
+        let container = &mut account.get_mut("app").unwrap().tasks[0].task.containers[1];
+        container.last_status = Some("RUNNING".to_owned());
+    };
+    fake.change_after("describe 1 tasks", says);
+    let reader = reader(fake);
+    let scope = clusters(&["app"]);
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["a:1", "a:1"]);
+    reader.ecs.change(|account| {
+        let container = &mut account.get_mut("app").unwrap().tasks[0].task.containers[0];
+        container.last_status = None;
+    });
+    let error = contradiction(running(&reader, &scope).await);
+    assert!(error.contains("does not say of each container of task arn:"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_listing_of_a_cluster_that_runs_something_is_read_again() {
+    // Of a cold reader, which knows of no task that it could ask for.
+    for (times, milliseconds) in [(1, 200), (3, 1_400)] {
+        let mut app = FakeCluster::running(&["a", "b"]);
+        app.tasks.push(FakeTask::draining("c"));
+        let reader = reader(FakeEcs::with([("app", app)]));
+        reader.ecs.change(|account| drop(account.get_mut("app").unwrap().tasks.pop()));
+        reader.ecs.empty_listings.lock().unwrap().0 = times;
+        let (result, took) = running_within(&reader, &everything()).await;
+        assert_eq!(result.unwrap(), ["a:1", "b:1"]);
+        assert!((milliseconds..milliseconds + 10).contains(&took), "{times} times: {took} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_listing_beside_a_task_that_drains_is_read_again() {
+    let mut app = FakeCluster::running(&["a"]);
+    app.tasks.push(FakeTask::draining("b"));
+    let reader = reader(FakeEcs::with([("app", app)]));
+    reader.ecs.empty_listings.lock().unwrap().0 = 1;
+    assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1", "b:1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_never_lists_what_it_runs_fails_and_after_five_readings_says_why() {
+    let idle = FakeCluster { counted_too_many: 2, ..FakeCluster::default() };
+    let app = FakeCluster::running(&["a"]);
+    let reader = reader(FakeEcs::with([("app", app), ("idle", idle)]));
+    for nth in 1..=6 {
+        let error = contradiction(running(&reader, &everything()).await);
+        let expected = "cluster \"idle\": it says that 2 of its tasks run, and lists 0 that do";
+        assert!(error.contains(expected), "{error}");
+        let advises = error.contains("managed daemons") && error.contains("ECS_EXCLUDE");
+        assert_eq!(advises, nth >= 5, "reading {nth}: {error}");
+    }
+    let count = |too_many| {
+        reader.ecs.change(|account| account.get_mut("idle").unwrap().counted_too_many = too_many);
+    };
+    count(0);
+    assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
+    count(2);
+    let error = contradiction(running(&reader, &everything()).await);
+    assert!(!error.contains("managed daemons"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_that_trails_the_last_stop_is_waited_for() {
+    let app = FakeCluster { counted_too_many: 1, ..FakeCluster::default() };
+    let fake = FakeEcs::with([("app", app)]);
+    fake.change_after("describe 1 clusters", |account| {
+        account.get_mut("app").unwrap().counted_too_many = 0;
     });
     let reader = reader(fake);
-    assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["a:1", "b:1"]);
+    assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), [""; 0]);
+    assert_eq!(reader.ecs.take_calls().len(), 4, "two listings and two descriptions");
+}
 
-    reader.ecs.change(|account| account.get_mut("app").unwrap().tasks[0].lost = true);
-    assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["b:1"]);
+#[tokio::test]
+async fn a_task_that_ran_and_that_no_listing_names_is_described_before_it_is_gone() {
+    let reader = reader(FakeEcs::with([("app", FakeCluster::running(&["a", "b", "c"]))]));
+    let scope = clusters(&["app"]);
+    running(&reader, &scope).await.unwrap();
+    reader.ecs.change(|account| {
+        let tasks = &mut account.get_mut("app").unwrap().tasks;
+        tasks[1].unlisted = true;
+        tasks.remove(2);
+    });
+    reader.ecs.take_calls();
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["a:1", "b:1"]);
+    assert_eq!(reader.ecs.take_calls().len(), 4, "and not again");
+    reader.ecs.empty_listings.lock().unwrap().0 = 1;
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["a:1", "b:1"]);
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_read_and_is_not_listed_is_described_before_it_is_gone() {
+    let reader = reader(FakeEcs::with([
+        ("app", FakeCluster::running(&["a"])),
+        ("db", FakeCluster::running(&["b"])),
+    ]));
+    assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1", "b:1"]);
+    for _ in 0..2 {
+        reader.ecs.empty_listings.lock().unwrap().1 = 1;
+        assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1", "b:1"]);
+    }
+    reader.ecs.change(|account| drop(account.remove("db")));
+    assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
+    reader.ecs.take_calls();
+    assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
+    assert_eq!(reader.ecs.take_calls().len(), 4, "what is gone is forgotten");
 }
 
 #[tokio::test]
@@ -262,21 +474,20 @@ impl EcsApi for Scripted {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth() {
     let failure = |arn: Option<&str>, reason: Option<&str>| crate::ecs::Failure {
         arn: arn.map(ToOwned::to_owned),
         reason: reason.map(ToOwned::to_owned),
     };
-    let task = |arn: &str| Task { arn: arn.to_owned(), ..Task::default() };
+    let task = |arn: &str| Task { arn: arn.to_owned(), ..FakeTask::running("a").task };
     let two = |next_token: Option<&str>| Page {
         arns: ["t/1", "t/1", "t/2"].map(str::to_owned).to_vec(),
         next_token: next_token.map(ToOwned::to_owned),
     };
     let cases = [
         (two(Some("again")), vec![], vec![], "its pages never end"),
-        (two(None), vec![task("t/1")], vec![], "it says nothing of task t/2"),
-        (two(None), vec![task("t/1"), task("t/3")], vec![], "task t/3, which nobody asked for"),
+        (two(None), vec![task("t/1"), task("t/3")], vec![], "task t/3, which was not asked for"),
         (
             two(None),
             vec![task("t/1")],
@@ -284,12 +495,6 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
             "it gives ACCESS for task t/2",
         ),
         (two(None), vec![task("t/1")], vec![failure(None, None)], "it gives no reason"),
-        (
-            two(None),
-            vec![task("t/1")],
-            vec![failure(None, Some("MISSING"))],
-            "it says nothing of task t/2",
-        ),
     ];
     for (page, tasks, failures, expected) in cases {
         let reader = reader(Scripted { page, described: DescribedTasks { tasks, failures } });
@@ -354,9 +559,11 @@ impl EcsApi for Counted {
         &self,
         names: &[String],
     ) -> Result<Vec<crate::ecs::Cluster>, CallError> {
-        let described = names
-            .iter()
-            .map(|arn| crate::ecs::Cluster { arn: arn.clone(), status: Some("ACTIVE".to_owned()) });
+        let described = names.iter().map(|arn| crate::ecs::Cluster {
+            arn: arn.clone(),
+            status: Some("ACTIVE".to_owned()),
+            running_tasks: 0,
+        });
         self.answer(described.collect()).await
     }
     async fn list_tasks(

@@ -132,8 +132,19 @@ impl Account {
         wanted: impl Fn(&Task) -> bool,
         when: impl Fn(&Container) -> bool,
     ) -> Counts {
+        self.count_without(&BTreeSet::new(), wanted, when)
+    }
+
+    /// The same, but for the tasks with these ARNs.
+    pub(super) fn count_without(
+        &self,
+        excused: &BTreeSet<String>,
+        wanted: impl Fn(&Task) -> bool,
+        when: impl Fn(&Container) -> bool,
+    ) -> Counts {
         let mut counts = Counts::new();
-        let tasks = self.tasks.values().filter(|task| wanted(task));
+        let tasks = self.tasks.iter().filter(|(arn, task)| wanted(task) && !excused.contains(*arn));
+        let tasks = tasks.map(|(_, task)| task);
         for container in tasks.flat_map(|task| &task.containers).filter(|c| when(c)) {
             *counts.entry(container.runs.identity.clone()).or_default() += 1;
         }
@@ -169,7 +180,7 @@ impl Task {
         }
     }
 
-    fn last_status(&self, now: Millis) -> &'static str {
+    pub(super) fn last_status(&self, now: Millis) -> &'static str {
         let any = |status| self.containers.iter().any(|c| c.last_status(now) == status);
         if is_over(self.stopped, now) {
             "STOPPED"
@@ -204,6 +215,7 @@ impl Task {
             arn: arn.to_owned(),
             cluster: String::new(),
             group: self.group.clone(),
+            desired_status: Some(format!("{:?}", self.desired_status(now)).to_uppercase()),
             last_status: Some(self.last_status(now).to_owned()),
             started_at: started.map(unix_seconds),
             created_at: Some(unix_seconds(self.created)),

@@ -2,22 +2,24 @@
 //! refuses what ECS refuses, and fails as it is told.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use envsnap::ecs::{
-    CallError, Cluster, DESCRIBE_BATCH, DescribedTasks, DesiredStatus, EcsApi, Failure, Page,
+    self, CallError, ClockSkew, Cluster, DESCRIBE_BATCH, DescribedTasks, DesiredStatus, EcsApi,
+    Failure, Page,
 };
 
-use super::account::{Account, arn};
+use super::account::{Account, Task, arn};
 use super::timeline::{Millis, Timeline};
 use super::trouble::EcsFault::{
-    AccessDenied, DeniesTheCluster, DescribesAnother, DescribesTwice, Disconnected, EmptyPage,
-    FailsATask, LeavesATaskOut, ListsNonsense, ListsTwice, NeverEnds, NotYetKnown, RepeatsTheToken,
-    Silent, Slow, Throttled, Unavailable,
+    AccessDenied, DeniesTheCluster, DescribesAnother, DescribesTwice, Disconnected, Empty,
+    EmptyPage, FailsATask, LeavesATaskOut, ListsNoCluster, ListsNone, ListsNonsense, ListsTwice,
+    Miscounts, NeverEnds, NotKnown, NotYetKnown, RepeatsTheToken, Silent, SilentContainer, Slow,
+    Throttled, Unavailable,
 };
-use super::trouble::{Damage, EcsFault, Trouble};
+use super::trouble::{Damage, EcsFault, Hidden, Trouble};
 
 const ENDLESS: &str = "endless/";
 
@@ -41,6 +43,19 @@ struct State {
     damage: Damage,
     /// Tasks that were missing once, although they exist.
     unknown_once: HashSet<String>,
+    /// The answer that is being given cannot be used.
+    unusable: bool,
+    /// What this invocation has read.
+    read: Knowledge,
+    /// What each process read in invocations that succeeded.
+    known: HashMap<usize, Knowledge>,
+}
+
+/// ARNs of tasks that ran, and names of clusters.
+#[derive(Debug, Default, Clone)]
+struct Knowledge {
+    tasks: BTreeSet<String>,
+    clusters: BTreeSet<String>,
 }
 
 impl FakeEcs {
@@ -60,7 +75,48 @@ impl FakeEcs {
     /// An invocation begins, and meets these troubles.
     pub(super) fn begin(&self, troubles: &[Trouble]) {
         let mut state = self.0.state.borrow_mut();
-        *state = State { calls: state.calls, troubles: troubles.to_vec(), ..State::default() };
+        *state = State {
+            calls: state.calls,
+            troubles: troubles.to_vec(),
+            known: std::mem::take(&mut state.known),
+            ..State::default()
+        };
+    }
+
+    /// The invocation of this process succeeded: it remembers what it read.
+    pub(super) fn end(&self, process: usize) {
+        let state = &mut *self.0.state.borrow_mut();
+        let known = state.known.entry(process).or_default();
+        known.tasks.append(&mut state.read.tasks);
+        known.clusters.append(&mut state.read.clusters);
+    }
+
+    pub(super) fn restart(&self, process: usize) {
+        self.0.state.borrow_mut().known.remove(&process);
+    }
+
+    /// ARNs of the tasks that this process could not find: ECS hides them, and it has never seen
+    /// them run. It may also miss one that drains, which ECS may have forgotten.
+    pub(super) fn excused(&self, process: usize) -> BTreeSet<String> {
+        let state = self.0.state.borrow();
+        let known = state.known.get(&process).cloned().unwrap_or_default();
+        let now = self.0.time.now();
+        let tasks = &self.0.account.tasks;
+        let drains = |task: &Task| task.desired_status(now) == DesiredStatus::Stopped;
+        let hidden = state.damage.hidden.iter().filter(|(arn, how)| {
+            let task = &tasks[*arn];
+            match how {
+                Hidden::Silent => false,
+                Hidden::Undescribed => drains(task) || !known.tasks.contains(*arn),
+                Hidden::WithItsCluster => !known.clusters.contains(&task.cluster),
+                // A count of tasks that run does not tell it from one that drains.
+                Hidden::Unlisted => {
+                    let mut others = tasks.values().filter(|other| other.cluster == task.cluster);
+                    !known.tasks.contains(*arn) && others.any(drains)
+                }
+            }
+        });
+        hidden.map(|(arn, _)| arn.clone()).collect()
     }
 
     pub(super) fn calls_of_this_invocation(&self) -> usize {
@@ -100,6 +156,12 @@ impl FakeEcs {
             Some(Unavailable) => Err(CallError::Unavailable("ServerException".to_owned())),
             Some(Disconnected) => Err(CallError::Disconnected("connection reset".to_owned())),
             Some(AccessDenied) => Err(CallError::AccessDenied("AccessDenied".to_owned())),
+            Some(EcsFault::ClockSkew) => {
+                let now = self.0.time.wall_clock();
+                let skew = ClockSkew::from_error(Some("RequestExpired"), None, None, now);
+                Err(CallError::ClockSkew(skew.unwrap()))
+            }
+            Some(Empty) => Err(CallError::Empty("no list".to_owned())),
             Some(Silent) => {
                 self.0.time.note(|| format!("  ECS never answers: {}", what()));
                 self.0.state.borrow_mut().damage.leave_open(what(), cluster.map(name_of));
@@ -112,8 +174,9 @@ impl FakeEcs {
             format!("  ECS: {}{fault}: {answer:?}", what())
         });
         tokio::time::sleep(Duration::from_millis(after)).await;
-        let damage = &mut self.0.state.borrow_mut().damage;
+        let State { damage, unusable, .. } = &mut *self.0.state.borrow_mut();
         match &answer {
+            Ok(_) if std::mem::take(unusable) => damage.leave_open(what(), cluster.map(name_of)),
             Ok(_) | Err(CallError::ClusterNotFound) => damage.answered(&what()),
             Err(_) => damage.leave_open(what(), cluster.map(name_of)),
         }
@@ -190,6 +253,10 @@ impl EcsApi for FakeEcs {
             if let Some(page) = Self::endless_page(next_token.as_ref()) {
                 return Ok(page);
             }
+            if fault == Some(ListsNoCluster) {
+                self.hide(Hidden::WithItsCluster, |_| true);
+                return Ok(Page::default());
+            }
             let clusters = self.0.account.clusters.iter();
             let listed: Vec<_> = clusters
                 .filter(|(_, cluster)| cluster.is_listed(now))
@@ -209,12 +276,21 @@ impl EcsApi for FakeEcs {
     async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError> {
         assert!((1..=DESCRIBE_BATCH).contains(&clusters.len()), "{} clusters", clusters.len());
         let what = || format!("describe clusters {clusters:?}");
-        self.call(what, None, |now, _| {
+        self.call(what, None, |now, fault| {
             let described = clusters.iter().filter_map(|asked| {
                 let name = name_of(asked);
                 let cluster = self.0.account.clusters.get(name).filter(|c| c.is_listed(now))?;
                 let status = if cluster.is_active(now) { "ACTIVE" } else { "INACTIVE" };
-                Some(Cluster { arn: arn("cluster", name), status: Some(status.to_owned()) })
+                let tasks = self.0.account.tasks.values().filter(|task| task.cluster == name);
+                let running =
+                    tasks.filter(|task| task.exists(now) && task.last_status(now) == "RUNNING");
+                let mut running_tasks = running.count();
+                if fault == Some(Miscounts) {
+                    self.contradict();
+                    running_tasks += 1;
+                }
+                let status = Some(status.to_owned());
+                Some(Cluster { arn: arn("cluster", name), status, running_tasks })
             });
             Ok(described.collect())
         })
@@ -233,6 +309,13 @@ impl EcsApi for FakeEcs {
                 return Ok(page);
             }
             let name = self.admitted(cluster, now, fault)?;
+            if fault == Some(ListsNone) && next_token.is_none() {
+                self.hide(Hidden::Unlisted, |task| {
+                    task.cluster == name && task.desired_status(now) == desired_status
+                });
+                return Ok(Page::default());
+            }
+            self.find(|task| task.cluster == name && task.desired_status(now) == desired_status);
             let tasks = self.0.account.tasks.iter().filter(|(_, task)| {
                 task.cluster == name
                     && task.exists(now)
@@ -241,6 +324,7 @@ impl EcsApi for FakeEcs {
             let listed = tasks.map(|(arn, _)| arn.as_str());
             let mut page = self.page(Some(cluster), fault, next_token.clone(), listed);
             if fault == Some(ListsNonsense) {
+                self.contradict();
                 page.arns.push(arn("task", &format!("{name}/never-existed")));
             }
             Ok(page)
@@ -268,6 +352,7 @@ impl EcsApi for FakeEcs {
                 }
             }
             self.distort(fault, name, &mut answer);
+            self.note_described(name, arns, &answer);
             Ok(answer)
         })
         .await
@@ -301,7 +386,54 @@ fn failure(arn: &str, reason: &str) -> Failure {
 impl FakeEcs {
     fn is_not_yet_known(&self, fault: Option<EcsFault>, arn: &str) -> bool {
         let unknown = &mut self.0.state.borrow_mut().unknown_once;
-        fault == Some(NotYetKnown) && unknown.insert(arn.to_owned())
+        fault == Some(NotKnown) || fault == Some(NotYetKnown) && unknown.insert(arn.to_owned())
+    }
+
+    fn contradict(&self) {
+        self.0.state.borrow_mut().damage.contradicted = true;
+    }
+
+    fn hide(&self, how: Hidden, tasks: impl Fn(&Task) -> bool) {
+        self.contradict();
+        let mut state = self.0.state.borrow_mut();
+        for (arn, _) in self.0.account.tasks.iter().filter(|(_, task)| tasks(task)) {
+            state.damage.hidden.insert(arn.clone(), how);
+        }
+    }
+
+    /// These tasks are listed.
+    fn find(&self, tasks: impl Fn(&Task) -> bool) {
+        let hidden = &mut self.0.state.borrow_mut().damage.hidden;
+        let all = &self.0.account.tasks;
+        hidden.retain(|arn, how| {
+            let listed = matches!(how, Hidden::Unlisted | Hidden::WithItsCluster);
+            !(listed && tasks(&all[arn]))
+        });
+    }
+
+    /// Of each task that was asked for it is known whether it is hidden.
+    fn note_described(&self, cluster: &str, asked: &[String], answer: &DescribedTasks) {
+        let State { damage, read, .. } = &mut *self.0.state.borrow_mut();
+        read.clusters.insert(cluster.to_owned());
+        for arn in asked.iter().filter(|arn| self.0.account.tasks.contains_key(*arn)) {
+            let described = answer.tasks.iter().find(|task| task.arn == *arn);
+            let how = match described {
+                None => Hidden::Undescribed,
+                Some(task) if task.containers.iter().any(|c| c.last_status.is_none()) => {
+                    Hidden::Silent
+                }
+                Some(task) => {
+                    let status = |c: &ecs::Container| c.last_status.as_deref() == Some("RUNNING");
+                    if task.containers.iter().any(status) {
+                        read.tasks.insert(arn.clone());
+                    }
+                    damage.hidden.remove(arn);
+                    continue;
+                }
+            };
+            damage.contradicted = true;
+            damage.hidden.insert(arn.clone(), how);
+        }
     }
 
     fn distort(&self, fault: Option<EcsFault>, cluster: &str, answer: &mut DescribedTasks) {
@@ -312,12 +444,19 @@ impl FakeEcs {
                     self.spoil(Some(cluster));
                 }
             }
-            Some(LeavesATaskOut) if answer.tasks.pop().is_some() => self.spoil(Some(cluster)),
+            Some(LeavesATaskOut) => drop(answer.tasks.pop()),
+            Some(SilentContainer) => {
+                if let Some(container) =
+                    answer.tasks.first_mut().and_then(|task| task.containers.first_mut())
+                {
+                    container.last_status = None;
+                }
+            }
             Some(DescribesAnother) => {
                 if let Some(mut task) = answer.tasks.first().cloned() {
                     task.arn.push_str("-another");
                     answer.tasks.push(task);
-                    self.spoil(Some(cluster));
+                    self.0.state.borrow_mut().unusable = true;
                 }
             }
             Some(DescribesTwice) => answer.tasks.extend(answer.tasks.clone()),

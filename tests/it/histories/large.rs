@@ -79,9 +79,10 @@ async fn cost(account: Account, containers: usize, quota_share: f64) -> [(u32, M
     costs
 }
 
-/// What the quota makes of so many calls that read tasks, all of its burst being there: milliseconds.
+/// What the quota makes of so many calls that read tasks, its burst being there but for the three calls
+/// that are left of it: milliseconds.
 fn waits(calls: u32, quota_share: f64) -> f64 {
-    (f64::from(calls) - 100.0 * quota_share).max(0.0) / (20.0 * quota_share) * 1_000.0
+    (f64::from(calls) - 97.0 * quota_share).max(0.0) / (20.0 * quota_share) * 1_000.0
 }
 
 #[tokio::test(start_paused = true)]

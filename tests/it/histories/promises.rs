@@ -1,12 +1,15 @@
 //! What has to hold of each invocation, whatever went wrong.
 //!
 //! - a: each replica that is reported ran at some moment of the invocation, and each container that
-//!   ran throughout is reported.
+//!   ran throughout is reported, but for those of tasks that ECS hid all the while and that the
+//!   process had never seen.
 //! - b: where not everything could be read, nothing is reported.
 //! - c: when faults have ended and nothing changes, the server has the truth two invocations later.
 //! - d: what the server is known to have is not reported again.
 //! - e: nothing is ever reported as empty where something ran throughout.
 //! - f: an invocation that failed says so, and only such a one; it ends by its deadline.
+
+use std::collections::BTreeSet;
 
 use envsnap::report::{EnvironmentOutcome, Verdict};
 
@@ -45,6 +48,8 @@ pub(super) struct Seen<'a> {
     pub(super) unread: bool,
     /// There is no other environment.
     pub(super) alone: bool,
+    /// If ECS contradicted itself: ARNs of tasks that its process could not find.
+    pub(super) contradicted: Option<BTreeSet<String>>,
 }
 
 impl Seen<'_> {
@@ -63,7 +68,9 @@ impl Seen<'_> {
 
     fn is_true(&self, put: &Put) -> Result<(), Broken> {
         let wanted = |task: &_| self.part.has(task);
-        let throughout = self.account.count(wanted, |c| c.runs_throughout(self.begun, put.at));
+        let excused = self.contradicted.as_ref().unwrap_or(const { &BTreeSet::new() });
+        let throughout =
+            self.account.count_without(excused, wanted, |c| c.runs_throughout(self.begun, put.at));
         let sometime = self.account.count(wanted, |c| c.runs_at_some_moment(self.begun, put.at));
         if put.counts.is_empty() && !throughout.is_empty() {
             return Err(format!("e: an empty snapshot, while these ran: {throughout:?}"));
@@ -102,7 +109,8 @@ impl Seen<'_> {
         if !failed && (must_be_read || self.visit.spoilt || lost) {
             return Err(format!("f: a call failed for good, and it is told as {verdict:?}"));
         }
-        if failed && self.in_time && !self.unread && !self.visit.doubtful {
+        let may_fail = self.unread || self.visit.doubtful || self.contradicted.is_some();
+        if failed && self.in_time && !may_fail {
             return Err(format!("f: no call failed, and it is told as {error:?}"));
         }
         Ok(())

@@ -71,6 +71,7 @@ impl<'a> Stage<'a> {
             match &step.what {
                 What::Invocation(invocation) => self.invoke(invocation).await?,
                 What::Restart(process) => {
+                    self.ecs.restart(*process);
                     self.processes.remove(process);
                     self.known.retain(|(of, _), _| of != process);
                 }
@@ -126,6 +127,9 @@ impl<'a> Stage<'a> {
                 None => self.known.remove(&(*process, n)),
             };
         }
+        if outcome.failures().next().is_none() {
+            self.ecs.end(*process);
+        }
         Ok(())
     }
 
@@ -158,6 +162,7 @@ impl<'a> Stage<'a> {
         let alone = self.names.len() == 1;
         // What one environment did not get, another one may have had when it asked again.
         let damage = self.ecs.damage();
+        let contradicted = damage.contradicted.then(|| self.ecs.excused(invocation.process));
         let spoilt = if alone { damage.for_good() } else { damage.troubled };
         let mut concerned = spoilt.iter().map(|c| c.as_ref().is_none_or(|c| part.has_cluster(c)));
         self.server.with(&self.names[environment], |record| Seen {
@@ -172,6 +177,7 @@ impl<'a> Stage<'a> {
             visit: record.visit.clone(),
             unread: concerned.any(|concerned| concerned),
             alone,
+            contradicted,
         })
     }
 

@@ -21,6 +21,20 @@ pub(super) enum EcsFault {
     Silent,
     /// Tasks that exist are described as missing, and are known a moment later.
     NotYetKnown,
+    /// Tasks that exist are described as missing.
+    NotKnown,
+    /// A container of a task has no status.
+    SilentContainer,
+    /// No task is listed.
+    ListsNone,
+    /// No cluster is listed.
+    ListsNoCluster,
+    /// A cluster is said to run more tasks than it does.
+    Miscounts,
+    /// The signature has expired.
+    ClockSkew,
+    /// A success without a body.
+    Empty,
     /// A task is described as failed for a reason that is none.
     FailsATask,
     /// A cluster that exists is said not to.
@@ -57,6 +71,23 @@ pub(super) struct Damage {
     spoilt: Vec<Place>,
     /// Questions that were not answered yet, and may be asked again.
     open: BTreeMap<String, Place>,
+    /// ECS contradicted itself, so that the invocation may fail.
+    pub(super) contradicted: bool,
+    /// Tasks that run and that the last answer about them hides, by ARN.
+    pub(super) hidden: BTreeMap<String, Hidden>,
+}
+
+/// How ECS hides a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// It is listed, and described as missing or left out.
+    Undescribed,
+    /// One of its containers has no status.
+    Silent,
+    /// It is not listed.
+    Unlisted,
+    /// Its cluster is not listed.
+    WithItsCluster,
 }
 
 impl Damage {

@@ -70,7 +70,10 @@ impl DigestSource {
         ecs_digest: Option<&str>,
     ) -> (Option<Fingerprint>, DigestSource) {
         let (fingerprint, source) = match ecs_digest.filter(|digest| !digest.is_empty()) {
-            Some(digest) => (Fingerprint::from_digest(digest).ok(), Self::Ecs),
+            // ECS has been seen to leave the algorithm out.
+            Some(digest) => {
+                (digest.strip_prefix("sha256:").unwrap_or(digest).parse().ok(), Self::Ecs)
+            }
             None => (image.and_then(pinned_digest), Self::Pinned),
         };
         match fingerprint {
@@ -113,6 +116,7 @@ mod tests {
             (Some(PIN), Some(ECS), ecs, DigestSource::Ecs),
             (Some("web:1"), Some(ECS), ecs, DigestSource::Ecs),
             (None, Some(ECS), ecs, DigestSource::Ecs),
+            (Some(PIN), ECS.strip_prefix("sha256:"), ecs, DigestSource::Ecs),
             (Some(PIN), None, pin, DigestSource::Pinned),
             (Some(PIN), Some(""), pin, DigestSource::Pinned),
             (Some("web:1"), None, None, DigestSource::Unknown),

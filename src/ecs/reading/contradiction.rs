@@ -1,0 +1,126 @@
+//! Clusters that list no task that runs: whether they exist, and whether that can be true.
+
+use std::sync::Arc;
+
+use super::cluster::{ClusterTasks, WAITS};
+use super::in_scope::{ClusterInScope, ClusterState};
+use super::{Reading, unless_gone};
+use crate::ecs::{CallError, EcsApi, EcsError, Progress};
+
+/// From so many failed readings in a row on, the cause may be one that does not pass.
+const SILENT_FOR_LONG: u32 = 5;
+
+/// A cluster, and what was read of it: `None` if it does not exist.
+pub(super) type ClusterRead<'c> = (&'c ClusterInScope, Option<Arc<ClusterTasks>>);
+
+impl<E: EcsApi> Reading<'_, E> {
+    /// Makes sure of the clusters that run nothing or list no task that is wanted to run: the
+    /// description of each is compared with its tasks, and one that contradicts them is read again.
+    /// Only here are clusters described, a hundred in a call.
+    ///
+    /// Says whether there is nothing left: no cluster runs anything, and none exists.
+    ///
+    /// # Errors
+    /// A cluster keeps contradicting itself: taken at its word, it would be emptied. One that is
+    /// named does not exist.
+    pub(super) async fn confirm_quiet(
+        &self,
+        read: &mut [ClusterRead<'_>],
+        progress: &Progress,
+    ) -> Result<bool, EcsError> {
+        let quiet = |(_, tasks): &ClusterRead<'_>| tasks.as_ref().is_none_or(|it| !it.runs);
+        let unlikely =
+            |(_, tasks): &ClusterRead<'_>| tasks.as_ref().is_some_and(|it| it.lists_none);
+        let doubtful: Vec<_> = read
+            .iter()
+            .filter(|it| quiet(it) || unlikely(it))
+            .map(|(cluster, _)| *cluster)
+            .collect();
+        let states = self.states(&doubtful, progress).await?;
+        let mut exists = read.len() > doubtful.len();
+        for (cluster, tasks) in read {
+            let Some(state) = states.get(cluster.key()) else {
+                self.reader.memory.forget_silent_readings(cluster);
+                continue;
+            };
+            match (state, &tasks) {
+                (ClusterState::Gone, None) => {}
+                (ClusterState::Gone, Some(read)) => exists |= read.runs,
+                (ClusterState::Active { .. }, None) => {
+                    let message =
+                        "it says that the cluster does not exist, and describes it as existing";
+                    return Err(EcsError::Call {
+                        operation: format!("list the tasks of cluster \"{}\"", cluster.name),
+                        source: CallError::Malformed(message.to_owned()),
+                    });
+                }
+                (ClusterState::Active { running_tasks }, Some(read)) => {
+                    exists = true;
+                    if *running_tasks > read.in_state_running() {
+                        let first = Arc::clone(read);
+                        *tasks = self.tasks_again(cluster, first, *running_tasks, progress).await?;
+                    }
+                    self.reader.memory.forget_silent_readings(cluster);
+                }
+            }
+        }
+        Ok(!exists)
+    }
+
+    async fn tasks_again(
+        &self,
+        cluster: &ClusterInScope,
+        first: Arc<ClusterTasks>,
+        running_tasks: usize,
+        progress: &Progress,
+    ) -> Result<Option<Arc<ClusterTasks>>, EcsError> {
+        let reading = self.reading_of(cluster);
+        let read = async || self.read_again(cluster, first, running_tasks, progress).await;
+        unless_gone(cluster, reading.read_again.get_or_init(read).await.clone())
+    }
+
+    /// Reads a cluster, of which more tasks are said to run than it lists, until the two agree: the
+    /// count trails the last stop by seconds, and a listing has been seen to be empty for a moment.
+    ///
+    /// A task that drains is not in the state `RUNNING`. Since it is not known whether it is counted
+    /// all the same, the second reading is believed if it may be.
+    async fn read_again(
+        &self,
+        cluster: &ClusterInScope,
+        mut tasks: Arc<ClusterTasks>,
+        mut running_tasks: usize,
+        progress: &Progress,
+    ) -> Result<Arc<ClusterTasks>, EcsError> {
+        for wait in WAITS.into_iter().filter(|wait| self.has_time_for(*wait)) {
+            tracing::info!(
+                cluster = cluster.name,
+                running_tasks,
+                listed = tasks.running(),
+                wait_seconds = wait.as_secs_f64(),
+                "the cluster is said to run more tasks than it lists: reading it again"
+            );
+            tokio::time::sleep(wait).await;
+            let described =
+                self.describe_clusters(std::slice::from_ref(&cluster.id), progress).await?;
+            running_tasks = described.first().map_or(0, |described| described.running_tasks);
+            if running_tasks <= tasks.in_state_running() {
+                return Ok(tasks);
+            }
+            tasks = Arc::new(self.read_tasks(cluster, progress).await?);
+            if running_tasks <= tasks.running() {
+                return Ok(tasks);
+            }
+        }
+        let readings = self.reader.memory.count_silent_reading(cluster);
+        let listed = tasks.running();
+        let mut contradiction =
+            format!("it says that {running_tasks} of its tasks run, and lists {listed} that do");
+        if readings >= SILENT_FOR_LONG {
+            let advice = "If the others are managed daemons, which ECS may not list, leave the \
+                          cluster out by ECS_EXCLUDE";
+            contradiction =
+                format!("{contradiction}, in each of the last {readings} readings. {advice}");
+        }
+        Err(EcsError::Contradiction { cluster: cluster.name.clone(), contradiction })
+    }
+}

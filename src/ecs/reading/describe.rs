@@ -1,0 +1,211 @@
+//! Tasks, described in batches.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::Reading;
+use super::in_scope::ClusterInScope;
+use crate::ecs::{CallError, DESCRIBE_BATCH, DescribedTasks, EcsApi, EcsError, Progress, Task};
+
+/// Batches of tasks described side by side in a cluster.
+const BATCHES_AT_ONCE: usize = 4;
+
+/// What became of a request to describe tasks.
+#[derive(Debug, Default)]
+pub(super) struct Described {
+    /// Each once, under the ARN by which it was asked for.
+    pub(super) tasks: Vec<Task>,
+    /// The others.
+    pub(super) doubts: Vec<Undescribed>,
+}
+
+/// A task that was asked for and not described.
+#[derive(Debug)]
+pub(super) struct Undescribed {
+    pub(super) arn: String,
+    pub(super) doubt: Doubt,
+}
+
+/// What an answer says of a task in place of a description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It does not exist.
+    Missing,
+    /// Nothing.
+    LeftOut,
+    /// Not of each of its containers whether it runs.
+    Incomplete,
+}
+
+impl fmt::Display for Undescribed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { arn, doubt } = self;
+        match doubt {
+            Doubt::Missing => write!(f, "it lists task {arn} and describes it as missing"),
+            Doubt::LeftOut => write!(f, "it lists task {arn} and leaves it out of its description"),
+            Doubt::Incomplete => {
+                write!(f, "it does not say of each container of task {arn} whether it runs")
+            }
+        }
+    }
+}
+
+impl<E: EcsApi> Reading<'_, E> {
+    pub(super) async fn describe(
+        &self,
+        cluster: &ClusterInScope,
+        arns: &[String],
+        progress: &Progress,
+    ) -> Result<Described, EcsError> {
+        self.describe_again(cluster, arns, &[], progress).await
+    }
+
+    /// The same, of tasks that were in doubt. Descriptions of those that are described `already` are
+    /// passed over.
+    pub(super) async fn describe_again(
+        &self,
+        cluster: &ClusterInScope,
+        arns: &[String],
+        already: &[Task],
+        progress: &Progress,
+    ) -> Result<Described, EcsError> {
+        let mut batches = stream::iter(arns.chunks(DESCRIBE_BATCH))
+            .map(|batch| self.describe_batch(cluster, batch, already, progress))
+            .buffer_unordered(BATCHES_AT_ONCE);
+        let mut all = Described::default();
+        while let Some(batch) = batches.try_next().await? {
+            all.tasks.extend(batch.tasks);
+            all.doubts.extend(batch.doubts);
+        }
+        Ok(all)
+    }
+
+    async fn describe_batch(
+        &self,
+        cluster: &ClusterInScope,
+        arns: &[String],
+        already: &[Task],
+        progress: &Progress,
+    ) -> Result<Described, EcsError> {
+        let operation = format!("describe tasks of cluster \"{}\"", cluster.name);
+        let bucket = &self.reader.quota.cluster_resource_reads;
+        let described = self
+            .call(&operation, bucket, progress, async || {
+                sort(self.reader.ecs.describe_tasks(&cluster.id, arns).await?, arns, already)
+            })
+            .await?;
+        Progress::count(&progress.tasks_described, described.tasks.len());
+        Ok(Described {
+            tasks: described
+                .tasks
+                .into_iter()
+                .map(|task| Task { cluster: cluster.name.clone(), ..task })
+                .collect(),
+            ..described
+        })
+    }
+}
+
+/// What an answer says of each of the tasks that were asked for.
+///
+/// # Errors
+/// It is about other tasks, or refuses one of these.
+fn sort(
+    answer: DescribedTasks,
+    asked: &[String],
+    already: &[Task],
+) -> Result<Described, CallError> {
+    let mut open: HashSet<&str> = asked.iter().map(String::as_str).collect();
+    let by_short_arn: HashMap<_, _> =
+        asked.iter().map(|arn| (short_arn(arn), arn.as_str())).collect();
+    // ECS has two forms of an ARN, and has been seen to answer in the other one.
+    let find = |arn: &str| by_short_arn.get(&short_arn(arn)).copied();
+
+    let mut sorted = Described { tasks: Vec::with_capacity(asked.len()), doubts: Vec::new() };
+    for mut task in answer.tasks {
+        let Some(arn) = find(&task.arn) else {
+            if already.iter().any(|known| known.arn == task.arn) {
+                continue;
+            }
+            let message = format!("it describes task {}, which was not asked for", task.arn);
+            return Err(CallError::Malformed(message));
+        };
+        if !open.remove(arn) {
+            continue;
+        }
+        if task.is_described_completely() {
+            if task.arn != arn {
+                arn.clone_into(&mut task.arn);
+            }
+            sorted.tasks.push(task);
+        } else {
+            let doubt = Doubt::Incomplete;
+            sorted.doubts.push(Undescribed { arn: arn.to_owned(), doubt });
+        }
+    }
+    for failure in answer.failures {
+        let arn = failure.arn.unwrap_or_default();
+        if failure.reason.as_deref() != Some("MISSING") {
+            let reason = failure.reason.unwrap_or_else(|| "no reason".to_owned());
+            return Err(CallError::Refused(format!("it gives {reason} for task {arn}")));
+        }
+        if let Some(arn) = find(&arn).filter(|arn| open.remove(arn)) {
+            sorted.doubts.push(Undescribed { arn: arn.to_owned(), doubt: Doubt::Missing });
+        }
+    }
+    let left_out = asked.iter().filter(|arn| open.contains(arn.as_str()));
+    sorted
+        .doubts
+        .extend(left_out.map(|arn| Undescribed { arn: arn.clone(), doubt: Doubt::LeftOut }));
+    Ok(sorted)
+}
+
+/// `arn:aws:ecs:REGION:ACCOUNT:task` and the id, with or without the cluster's name between them; a
+/// bare id has nothing before it.
+fn short_arn(arn: &str) -> (&str, &str) {
+    let prefix = arn.split_once('/').map_or("", |(prefix, _)| prefix);
+    (prefix, arn.rsplit('/').next().unwrap_or(arn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecs::Failure;
+
+    const LONG: &str = "arn:aws:ecs:eu-central-1:274425519734:task/app/1";
+    const SHORT: &str = "arn:aws:ecs:eu-central-1:274425519734:task/1";
+    const OTHER: &str = "arn:aws:ecs:eu-central-1:274425519734:task/app/2";
+
+    #[test]
+    fn both_forms_of_an_arn_are_of_one_task() {
+        for (asked, answered) in [(LONG, SHORT), (SHORT, LONG), (LONG, LONG)] {
+            let asked = [asked.to_owned()];
+            let failure = |arn: &str| Failure {
+                arn: Some(arn.to_owned()),
+                reason: Some("MISSING".to_owned()),
+            };
+            let tasks = vec![Task { arn: answered.to_owned(), ..stopped() }];
+            let answer = DescribedTasks { tasks, failures: Vec::new() };
+            let described = sort(answer, &asked, &[]).unwrap();
+            assert_eq!(described.tasks[0].arn, asked[0]);
+            let answer = DescribedTasks { tasks: vec![], failures: vec![failure(answered)] };
+            let described = sort(answer, &asked, &[]).unwrap();
+            assert_eq!(described.doubts[0].doubt, Doubt::Missing);
+            let answer = DescribedTasks { tasks: vec![], failures: vec![failure(OTHER)] };
+            assert_eq!(sort(answer, &asked, &[]).unwrap().doubts[0].doubt, Doubt::LeftOut);
+        }
+    }
+
+    #[test]
+    fn a_short_arn_of_another_account_is_of_another_task() {
+        let task = Task { arn: SHORT.replace("2744", "1111"), ..stopped() };
+        let answer = DescribedTasks { tasks: vec![task], failures: Vec::new() };
+        assert!(matches!(sort(answer, &[LONG.to_owned()], &[]), Err(CallError::Malformed(_))));
+    }
+
+    fn stopped() -> Task {
+        Task { last_status: Some("STOPPED".to_owned()), ..Task::default() }
+    }
+}

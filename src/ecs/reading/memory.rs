@@ -1,0 +1,88 @@
+//! What a reader remembers of each cluster between two readings.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::in_scope::ClusterInScope;
+use crate::ecs::ClusterRef;
+
+/// By [`ClusterInScope::key`].
+#[derive(Debug, Default)]
+pub(super) struct Memory(Mutex<HashMap<String, ClusterMemory>>);
+
+#[derive(Debug, Default)]
+struct ClusterMemory {
+    /// If the cluster was found by listing: its ARN.
+    listed_as: Option<ClusterRef>,
+    last: Arc<LastReading>,
+    /// Readings in a row that failed since nothing was listed and something was said to run.
+    silent_readings: u32,
+}
+
+/// The last reading of a cluster: ARNs of its tasks.
+#[derive(Debug, Default)]
+pub(super) struct LastReading {
+    /// Tasks that ran a container.
+    pub(super) running: HashSet<String>,
+    /// Listed tasks that had stopped for good. ECS lists a stopped task for an hour and more; it
+    /// never runs again, so that it need not be described again.
+    pub(super) stopped: HashSet<String>,
+}
+
+impl Memory {
+    fn clusters(&self) -> MutexGuard<'_, HashMap<String, ClusterMemory>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn last_reading(&self, cluster: &ClusterInScope) -> Arc<LastReading> {
+        self.clusters()
+            .get(cluster.key())
+            .map(|memory| Arc::clone(&memory.last))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn remember(&self, cluster: &ClusterInScope, reading: LastReading) {
+        let mut clusters = self.clusters();
+        let memory = clusters.entry(cluster.key().to_owned()).or_default();
+        memory.last = Arc::new(reading);
+        memory.listed_as = if cluster.named { None } else { cluster.id.parse().ok() };
+    }
+
+    /// Readings in a row, with this one, in which the cluster listed nothing of what it is said to
+    /// run.
+    pub(super) fn count_silent_reading(&self, cluster: &ClusterInScope) -> u32 {
+        let mut clusters = self.clusters();
+        let memory = clusters.entry(cluster.key().to_owned()).or_default();
+        memory.silent_readings = memory.silent_readings.saturating_add(1);
+        memory.silent_readings
+    }
+
+    /// The cluster is read, and does not contradict itself.
+    pub(super) fn forget_silent_readings(&self, cluster: &ClusterInScope) {
+        if let Some(memory) = self.clusters().get_mut(cluster.key()) {
+            memory.silent_readings = 0;
+        }
+    }
+
+    /// Clusters that an earlier reading found by listing and that `listed` does not name.
+    pub(super) fn missing_from(&self, listed: &[ClusterRef]) -> Vec<ClusterRef> {
+        let clusters = self.clusters();
+        let known = clusters.values().filter_map(|memory| memory.listed_as.as_ref());
+        let listed: HashSet<_> = listed.iter().map(ClusterRef::name).collect();
+        let mut missing: Vec<_> =
+            known.filter(|cluster| !listed.contains(cluster.name())).cloned().collect();
+        missing.sort_by(|a, b| a.name().cmp(b.name()));
+        missing
+    }
+
+    /// Nothing is remembered of a cluster that is gone.
+    pub(super) fn forget(&self, cluster: &ClusterRef) {
+        self.clusters().remove(cluster.name());
+    }
+
+    #[cfg(test)]
+    pub(super) fn stopped(&self) -> HashMap<String, HashSet<String>> {
+        let clusters = self.clusters();
+        clusters.iter().map(|(key, memory)| (key.clone(), memory.last.stopped.clone())).collect()
+    }
+}
