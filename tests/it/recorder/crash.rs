@@ -1,8 +1,10 @@
 //! What a recorder that is killed has kept.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use envsnap::recorder::verify;
@@ -12,9 +14,11 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
+use super::second_program::execute;
 use super::server::task;
 
-const ROUNDS: usize = 15;
+/// A thousand with `ENVSNAP_LONG=1`.
+const ROUNDS: usize = 50;
 const ENVIRONMENTS: u64 = 4;
 
 /// A recorder as a process of its own.
@@ -157,47 +161,126 @@ async fn recorded(url: &str, environment: u64) -> Vec<String> {
     recorded
 }
 
+/// Reads the latest snapshots and the history again and again, until the recorder is gone.
+async fn read(url: String) {
+    let client = Client::builder().no_proxy().build().unwrap();
+    loop {
+        for path in
+            ["snapshots/acme/env-0/-1", "snapshots/acme/env-1?per_page=5", "environments/acme"]
+        {
+            let Ok(answer) = client.get(format!("{url}/{path}")).send().await else { return };
+            // The first one may not be recorded yet.
+            assert!([200, 404].contains(&answer.status().as_u16()), "{path}: {answer:?}");
+        }
+    }
+}
+
+/// `envsnap` with these arguments, which succeeds.
+async fn succeeds(arguments: &[&OsStr]) {
+    let output = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+        .args(arguments)
+        .env_clear()
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+/// Opens and closes the file with SQLite as another program does, with and without a checkpoint:
+/// with the system's own SQLite, which may be older than the recorder's, if there is Python.
+async fn look(file: &Path, system: bool) {
+    for sql in ["SELECT count(*) FROM snapshot", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+        if system {
+            let script = "import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=30)
+connection.execute(sys.argv[2]).fetchall()
+connection.close()";
+            let output = Command::new("python3")
+                .args(["-c", script])
+                .arg(file)
+                .arg(sql)
+                .output()
+                .await
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+        } else {
+            let file = file.to_owned();
+            tokio::task::spawn_blocking(move || execute(&file, sql)).await.unwrap();
+        }
+    }
+}
+
+/// What else goes on with the file, whether or not its recorder runs, until `stop`.
+async fn others(file: PathBuf, stop: Arc<AtomicBool>) -> usize {
+    let system = Command::new("python3").args(["-c", "import sqlite3"]).output().await;
+    let system = system.is_ok_and(|output| output.status.success());
+    let copy = file.with_extension("copy");
+    let mut times = 0;
+    while !stop.load(Ordering::Relaxed) {
+        look(&file, system && times % 2 == 0).await;
+        succeeds(&["verify".as_ref(), "--db".as_ref(), file.as_ref()]).await;
+        succeeds(&["backup".as_ref(), "--db".as_ref(), file.as_ref(), copy.as_ref()]).await;
+        succeeds(&["verify".as_ref(), "--db".as_ref(), copy.as_ref()]).await;
+        std::fs::remove_file(&copy).unwrap();
+        times += 1;
+    }
+    times
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recorder_that_is_killed_again_and_again_has_every_report_that_it_answered() {
+    let rounds = if std::env::var_os("ENVSNAP_LONG").is_some() { 1_000 } else { ROUNDS };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let answered = Arc::new(Mutex::new(Answered::default()));
-    for round in 0..ROUNDS {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut looking = None;
+    for round in 0..rounds {
         let mut recorder = Process::start(&file).await;
         if round == 0 {
             for environment in 0..ENVIRONMENTS {
                 recorder.create(&format!("env-{environment}")).await;
             }
+            looking = Some(tokio::spawn(others(file.clone(), Arc::clone(&stop))));
         }
         let count = Arc::new(Semaphore::new(0));
-        let reporters: Vec<_> = (0..ENVIRONMENTS)
+        let mut clients: Vec<_> = (0..ENVIRONMENTS)
             .map(|environment| {
                 let (answered, count) = (Arc::clone(&answered), Arc::clone(&count));
                 tokio::spawn(report(recorder.url.clone(), environment, round, answered, count))
             })
             .collect();
+        clients.extend((0..2).map(|_| tokio::spawn(read(recorder.url.clone()))));
         // Other reports are on their way whenever it dies.
-        let enough = u32::try_from(1 + 3 * round).unwrap();
+        let enough = u32::try_from(1 + 3 * (round % 15)).unwrap();
         count.acquire_many(enough).await.unwrap().forget();
         recorder.child.kill().await.unwrap();
-        for reporter in reporters {
-            reporter.await.unwrap();
+        for client in clients {
+            client.await.unwrap();
         }
+        assert!(!recorder.log().contains("ERROR"), "{}", recorder.log());
 
-        let heads = answered.lock().unwrap().heads.clone();
-        for head in [&heads[0], &heads[heads.len() - 1]] {
-            let verified = verify(&file, Some(head.parse().unwrap()));
-            assert!(verified.is_ok(), "round {round}: {verified:?}");
+        if round % 10 == 0 {
+            let heads = answered.lock().unwrap().heads.clone();
+            for head in [&heads[0], &heads[heads.len() - 1]] {
+                let verified = verify(&file, Some(head.parse().unwrap()));
+                assert!(verified.is_ok(), "round {round}: {verified:?}");
+            }
         }
     }
+    stop.store(true, Ordering::Relaxed);
+    assert!(looking.unwrap().await.unwrap() > 0);
     let mut recorder = Process::start(&file).await;
+    let mut count = 0;
     for environment in 0..ENVIRONMENTS {
         let kept = recorded(&recorder.url, environment).await;
         let mut in_order = kept.iter();
         let answered = answered.lock().unwrap();
         for fingerprint in answered.fingerprints.get(&environment).into_iter().flatten() {
             assert!(in_order.any(|it| it == fingerprint), "env-{environment} lost {fingerprint}");
+            count += 1;
         }
     }
+    println!("{count} reports were answered in {rounds} lives of the recorder, and none is lost");
     recorder.child.kill().await.unwrap();
 }
