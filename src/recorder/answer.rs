@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rusqlite::ErrorCode;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::StoreError;
@@ -103,6 +104,27 @@ impl From<StoreError> for Refusal {
             tracing::error!("{}", error_chain(&error));
         }
         Self::new(status, message)
+    }
+}
+
+/// A document of the API that is written already, as a large one is where it is read.
+#[derive(Debug)]
+pub(super) struct WrittenJson(Vec<u8>);
+
+impl WrittenJson {
+    /// # Errors
+    /// `document` has no JSON.
+    pub(super) fn new(document: &impl Serialize) -> Result<Self, Refusal> {
+        serde_json::to_vec(document).map(Self).map_err(|error| {
+            tracing::error!("cannot write an answer as JSON: {error}");
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The answer cannot be written")
+        })
+    }
+}
+
+impl IntoResponse for WrittenJson {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
     }
 }
 

@@ -10,6 +10,7 @@ mod events;
 mod file;
 mod history;
 mod hostile;
+mod load;
 mod lost_log;
 mod naming;
 mod operations;

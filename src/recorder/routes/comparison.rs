@@ -1,11 +1,9 @@
 //! Two snapshots compared.
 
-use axum::Json;
 use axum::extract::{Path, State};
 
 use super::snapshots::no_snapshot;
-use crate::api::wire::EnvironmentDiff;
-use crate::recorder::answer::Refusal;
+use crate::recorder::answer::{Refusal, WrittenJson};
 use crate::recorder::document;
 use crate::recorder::expression::Snappish;
 use crate::recorder::request::Parameters;
@@ -16,17 +14,21 @@ pub(super) async fn compare(
     State(store): State<Store>,
     Path(org): Path<String>,
     mut parameters: Parameters,
-) -> Result<Json<EnvironmentDiff>, Refusal> {
+) -> Result<WrittenJson, Refusal> {
     let [Some(one), Some(other)] =
         ["snappish1", "snappish2"].map(|name| snappish(&mut parameters, name))
     else {
         parameters.check()?;
         return Err(Refusal::bad_request("Two snapshots are compared: snappish1 and snappish2"));
     };
-    let [first, second] = store.snapshots(&org, [one.clone(), other.clone()]).await?;
-    let (first, second) = (found(&org, &one, first)?, found(&org, &other, second)?);
-    let (one, other) = ((&*one.environment, first), (&*other.environment, second));
-    Ok(Json(document::comparison(one, other)))
+    let (of, wanted) = (org.clone(), [one.clone(), other.clone()]);
+    let shown = move |[first, second]: [Found; 2]| {
+        let (first, second) = (found(&of, &one, first)?, found(&of, &other, second)?);
+        let compared =
+            document::comparison((&one.environment, first), (&other.environment, second));
+        WrittenJson::new(&compared)
+    };
+    store.snapshots_as(&org, wanted, shown).await?
 }
 
 fn snappish(parameters: &mut Parameters, name: &str) -> Option<Snappish> {

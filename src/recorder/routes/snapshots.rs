@@ -5,8 +5,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use crate::api::wire::{EcsReport, HEAD, RecordedSnapshot};
-use crate::recorder::answer::Refusal;
+use crate::api::wire::{EcsReport, HEAD};
+use crate::recorder::answer::{Refusal, WrittenJson};
 use crate::recorder::document;
 use crate::recorder::expression::{Expression, Snappish};
 use crate::recorder::request::Checked;
@@ -36,17 +36,19 @@ pub(super) async fn report(
 pub(super) async fn show(
     State(store): State<Store>,
     Path((org, environment, expression)): Path<(String, String, String)>,
-) -> Result<Json<RecordedSnapshot>, Refusal> {
+) -> Result<WrittenJson, Refusal> {
     let expression: Expression =
         expression.parse().map_err(|error| Refusal::bad_request(format!("{error}")))?;
-    match store.snapshot(&org, &environment, expression.clone()).await? {
-        Found::Snapshot(found) => Ok(Json(document::snapshot(&org, &environment, found))),
-        Found::NoEnvironment => Err(Refusal::no_environment(&org, &environment)),
-        Found::NoSnapshot { index, count } => {
-            let wanted = Snappish { environment, expression };
-            Err(no_snapshot(&org, &wanted, index, count))
+    let wanted = Snappish { environment, expression };
+    let (of, meant) = (org.clone(), wanted.clone());
+    let shown = move |[found]: [Found; 1]| match found {
+        Found::Snapshot(found) => {
+            WrittenJson::new(&document::snapshot(&of, &meant.environment, found))
         }
-    }
+        Found::NoEnvironment => Err(Refusal::no_environment(&of, &meant.environment)),
+        Found::NoSnapshot { index, count } => Err(no_snapshot(&of, &meant, index, count)),
+    };
+    store.snapshots_as(&org, [wanted], shown).await?
 }
 
 /// The refusal where `wanted` comes to an index that none of the `count` snapshots has.

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::json::Json;
+use super::readers::{Allowance, ReadError};
 use super::{Page, Store, StoreError};
 use crate::recorder::expression::Interval;
 use crate::recorder::record::{StoredArtifact, order};
@@ -37,7 +38,8 @@ impl Store {
         page: Page,
         ascending: bool,
     ) -> Result<Option<Events>, StoreError> {
-        self.read_recorded("list the events of", org, environment, move |recorded| {
+        let list = "list the events of";
+        self.read_recorded_any_size(list, org, environment, move |recorded, allowance| {
             let Some(indexes) = interval.resolve(recorded)? else {
                 return Ok(Events { events: Vec::new(), total: 0 });
             };
@@ -45,7 +47,7 @@ impl Store {
                 connection: recorded.connection,
                 environment_id: recorded.environment_id,
             };
-            counted.page(&indexes, page, ascending)
+            counted.page(&indexes, page, ascending, allowance)
         })
         .await
     }
@@ -111,7 +113,8 @@ impl Counted<'_> {
         indexes: &RangeInclusive<u32>,
         page: Page,
         ascending: bool,
-    ) -> rusqlite::Result<Events> {
+        allowance: &Allowance,
+    ) -> Result<Events, ReadError> {
         let before = self.up_to(i64::from(*indexes.start()) - 1)?;
         let last = self.up_to(i64::from(*indexes.end()))?;
         let total = last.saturating_sub(before);
@@ -129,7 +132,7 @@ impl Counted<'_> {
         };
         if let (Some(from), Some(to)) = (self.holder_of(first)?, self.holder_of(last)?) {
             let skipped = first - 1 - self.up_to(i64::from(from) - 1)?;
-            events = self.of_snapshots(from, to)?;
+            events = self.of_snapshots(from, to, allowance)?;
             // Within a snapshot, the latest first: as it shows them.
             events.drain(..events.len().min(usize::try_from(skipped).unwrap_or(usize::MAX)));
             events.truncate(usize::try_from(size).unwrap_or(usize::MAX));
@@ -142,7 +145,12 @@ impl Counted<'_> {
 
     /// The events of these snapshots, the earliest first: the other way round than a snapshot shows
     /// its artifacts.
-    fn of_snapshots(&self, from: u32, to: u32) -> rusqlite::Result<Vec<Event>> {
+    fn of_snapshots(
+        &self,
+        from: u32,
+        to: u32,
+        allowance: &Allowance,
+    ) -> Result<Vec<Event>, ReadError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT snapshot_index, created_at, artifacts FROM snapshot
              WHERE environment_id = ? AND snapshot_index BETWEEN ? AND ? ORDER BY snapshot_index",
@@ -151,6 +159,7 @@ impl Counted<'_> {
         let mut events = Vec::new();
         while let Some(row) = rows.next()? {
             let (index, created_at) = (row.get(0)?, row.get(1)?);
+            allowance.take(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?.len())?;
             let Json::<Vec<StoredArtifact>>(mut artifacts) = row.get(2)?;
             artifacts.retain(StoredArtifact::changed);
             order(&mut artifacts);

@@ -51,7 +51,7 @@ use lock::Lock;
 pub(super) use naming::NameChange;
 pub(super) use overview::{Overview, Overviewed};
 pub(super) use page::Page;
-use readers::Readers;
+use readers::{Allowance, ReadError, Readers, Size};
 pub use reports::Reported;
 pub(super) use snapshots::{Found, StoredSnapshot};
 pub(super) use stretch::{Stretch, Taken};
@@ -205,8 +205,51 @@ impl Store {
             };
             return self.writer.write(&operation, load::weight(0), work).await;
         };
-        let turn = readers.turn().await;
-        let (readers, files) = (Arc::clone(readers), self.files.clone());
+        self.read_from(Arc::clone(readers), Size::Small, operation, work).await
+    }
+
+    /// As [`Self::read`], for a read of snapshots, which may be large: then it begins anew, and waits
+    /// for other large reads only. Small reads never wait for large ones.
+    async fn read_any_size<T: Send + 'static>(
+        &self,
+        operation: String,
+        work: impl Fn(&mut Connection, &Allowance) -> Result<T, ReadError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        let work = Arc::new(move |connection: &mut Connection, size| {
+            match work(connection, &Allowance::new(size)) {
+                Ok(done) => Ok(Some(done)),
+                Err(ReadError::TooLarge) => Ok(None),
+                Err(ReadError::Sqlite(error)) => Err(error),
+            }
+        });
+        for size in [Size::Small, Size::Large] {
+            let work = Arc::clone(&work);
+            let operation = operation.clone();
+            let found = match &self.readers {
+                Some(readers) => {
+                    let readers = Arc::clone(readers);
+                    self.read_from(readers, size, operation, move |it| work(it, size)).await?
+                }
+                None => self.read(operation, move |it| work(it, size)).await?,
+            };
+            if let Some(found) = found {
+                return Ok(found);
+            }
+        }
+        // Nothing is too large for a large read.
+        let reason = "it is too large".to_owned();
+        Err(StoreError::Interrupted { operation, reason })
+    }
+
+    async fn read_from<T: Send + 'static>(
+        &self,
+        readers: Arc<Readers>,
+        size: Size,
+        operation: String,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let turn = readers.turn(size).await;
+        let files = self.files.clone();
         let check = move || files.as_ref().map_or(Ok(()), |files| files.check_to_read());
         blocking(operation, move || {
             let _turn = turn;

@@ -1,5 +1,6 @@
 //! Connections that only read, beside the one that writes.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,23 +12,37 @@ use super::{BUSY_TIMEOUT, StoreError, files, plain, schema};
 /// As many reads go on at once: they take turns with each other, never with a report.
 const MOST_READERS: usize = 4;
 
+/// And as many that turned out to be large, which take turns with each other only. Each may hold
+/// several times what a report may have.
+const MOST_LARGE: usize = 2;
+
+/// The bytes of snapshots that a read may take in before it is large.
+const SMALL: usize = 256 << 10;
+
 /// Read-only connections to one file, made when they are first needed.
 #[derive(Debug)]
 pub(super) struct Readers {
     file: PathBuf,
     turns: Arc<Semaphore>,
+    large_turns: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
     pub(super) fn new(file: PathBuf) -> Self {
-        Self { file, turns: Arc::new(Semaphore::new(MOST_READERS)), idle: Mutex::new(Vec::new()) }
+        let turns = |most| Arc::new(Semaphore::new(most));
+        let (turns, large_turns) = (turns(MOST_READERS), turns(MOST_LARGE));
+        Self { file, turns, large_turns, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Waits until another connection may be used.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+    /// Waits until another connection may be used, for a read that takes in so much.
+    pub(super) async fn turn(&self, size: Size) -> Option<OwnedSemaphorePermit> {
+        let turns = match size {
+            Size::Small => &self.turns,
+            Size::Large => &self.large_turns,
+        };
         // It is never closed.
-        Arc::clone(&self.turns).acquire_owned().await.ok()
+        Arc::clone(turns).acquire_owned().await.ok()
     }
 
     /// A connection, which is the caller's until it is given [back](Self::give_back).
@@ -38,6 +53,47 @@ impl Readers {
 
     pub(super) fn give_back(&self, connection: Connection) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+}
+
+/// What a read takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// At most [`SMALL`].
+    Small,
+    Large,
+}
+
+/// What a read may still take in, in bytes of snapshots.
+#[derive(Debug)]
+pub(super) struct Allowance(Cell<usize>);
+
+impl Allowance {
+    pub(super) fn new(size: Size) -> Self {
+        Self(Cell::new(match size {
+            Size::Small => SMALL,
+            Size::Large => usize::MAX,
+        }))
+    }
+
+    /// # Errors
+    /// It is more than is left: the read begins anew, as a large one.
+    pub(super) fn take(&self, bytes: usize) -> Result<(), ReadError> {
+        self.0.set(self.0.get().checked_sub(bytes).ok_or(ReadError::TooLarge)?);
+        Ok(())
+    }
+}
+
+/// Why a read has no result.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    TooLarge,
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
     }
 }
 

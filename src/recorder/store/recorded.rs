@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::readers::{Allowance, ReadError};
 use super::{Store, StoreError};
 use crate::recorder::expression::Timeline;
 use crate::recorder::plausible_times::plausible_times;
@@ -29,8 +30,7 @@ impl Store {
         environment: &str,
         work: impl FnOnce(&Recorded<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<Option<T>, StoreError> {
-        let operation = format!("{question} environment '{environment}' of organization '{org}'");
-        let (org, environment) = (org.to_owned(), environment.to_owned());
+        let (operation, org, environment) = asked(question, org, environment);
         let now = self.clock.now();
         self.read(operation, move |connection| {
             let transaction = connection.transaction()?;
@@ -39,6 +39,30 @@ impl Store {
         })
         .await
     }
+
+    /// As [`Self::read_recorded`], for what reads snapshots, which may be large.
+    pub(super) async fn read_recorded_any_size<T: Send + 'static>(
+        &self,
+        question: &str,
+        org: &str,
+        environment: &str,
+        work: impl Fn(&Recorded<'_>, &Allowance) -> Result<T, ReadError> + Send + Sync + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let (operation, org, environment) = asked(question, org, environment);
+        let now = self.clock.now();
+        self.read_any_size(operation, move |connection, allowance| {
+            let transaction = connection.transaction()?;
+            let recorded = Recorded::find(&transaction, now, &org, &environment)?;
+            recorded.as_ref().map(|recorded| work(recorded, allowance)).transpose()
+        })
+        .await
+    }
+}
+
+/// What is done, for its error, and of what.
+fn asked(question: &str, org: &str, environment: &str) -> (String, String, String) {
+    let operation = format!("{question} environment '{environment}' of organization '{org}'");
+    (operation, org.to_owned(), environment.to_owned())
 }
 
 impl<'a> Recorded<'a> {

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::json::Json;
+use super::readers::{Allowance, ReadError};
 use super::recorded::Recorded;
 use super::silence::silences;
 use super::{Store, StoreError};
@@ -58,21 +59,32 @@ impl Store {
         org: &str,
         wanted: [Snappish; N],
     ) -> Result<[Found; N], StoreError> {
+        self.snapshots_as(org, wanted, |found| found).await
+    }
+
+    /// What `shown` makes of several snapshots, as [`Self::snapshots`] gives them. It is made where
+    /// they are read, away from the threads that serve requests: they may be large.
+    pub(in crate::recorder) async fn snapshots_as<const N: usize, T: Send + 'static>(
+        &self,
+        org: &str,
+        wanted: [Snappish; N],
+        shown: impl Fn([Found; N]) -> T + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
         let names: Vec<_> = wanted.iter().map(|it| format!("'{it}'")).collect();
         let operation = format!("read snapshot {} of organization '{org}'", names.join(" and "));
         let org = org.to_owned();
         let now = self.clock.now();
-        self.read(operation, move |connection| {
+        self.read_any_size(operation, move |connection, allowance| {
             let transaction = connection.transaction()?;
             let mut found = wanted.each_ref().map(|_| Found::NoEnvironment);
             for (found, wanted) in found.iter_mut().zip(&wanted) {
                 if let Some(recorded) =
                     Recorded::find(&transaction, now, &org, &wanted.environment)?
                 {
-                    *found = find(&transaction, recorded, &wanted.expression)?;
+                    *found = find(&transaction, recorded, &wanted.expression, allowance)?;
                 }
             }
-            Ok(found)
+            Ok(shown(found))
         })
         .await
     }
@@ -82,11 +94,20 @@ fn find(
     connection: &Connection,
     recorded: Recorded<'_>,
     expression: &Expression,
-) -> rusqlite::Result<Found> {
+    allowance: &Allowance,
+) -> Result<Found, ReadError> {
     let (resolved, count) = (expression.resolve(&recorded)?, recorded.count());
     let Some(index) = u32::try_from(resolved).ok().filter(|it| (1..=count).contains(it)) else {
         return Ok(Found::NoSnapshot { index: resolved, count });
     };
+    // It is told without reading them.
+    let bytes = connection
+        .prepare_cached(
+            "SELECT octet_length(artifacts) FROM snapshot
+             WHERE environment_id = ? AND snapshot_index = ?",
+        )?
+        .query_row(params![recorded.environment_id, index], |row| row.get(0))?;
+    allowance.take(bytes)?;
     let (created_at, confirmed_until, next_created_at, Json(artifacts)) = connection
         .prepare_cached(
             "SELECT created_at, confirmed_until,

@@ -53,7 +53,8 @@ impl Store {
         last: Option<u32>,
         size: u32,
     ) -> Result<Option<Stretch>, StoreError> {
-        self.read_recorded("read the history of", org, environment, move |recorded| {
+        let read = "read the history of";
+        self.read_recorded_any_size(read, org, environment, move |recorded, allowance| {
             let count = recorded.count();
             let last = last.map_or(count, |last| last.min(count));
             let mut statement = recorded.connection.prepare_cached(
@@ -81,7 +82,9 @@ impl Store {
                 if stretch.snapshots.len() >= usize::try_from(size).unwrap_or(usize::MAX) {
                     break;
                 }
-                bytes += row.get_ref(3)?.as_str()?.len();
+                let length = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?.len();
+                allowance.take(length)?;
+                bytes += length;
                 if bytes > MOST_BYTES && !stretch.snapshots.is_empty() {
                     break;
                 }

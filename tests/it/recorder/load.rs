@@ -1,0 +1,97 @@
+//! Many requests at once: reads wait neither for writes nor for large reads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use rusqlite::Connection;
+use serde_json::json;
+
+use super::crash::Process;
+use super::server::{digest, task};
+
+/// More than the threads that the runtime has for work that blocks.
+const WAITING: u32 = 600;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_that_wait_for_another_program_delay_no_read_and_are_soon_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = Arc::new(Process::start(&file).await);
+    recorder.create("env").await;
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
+    let other = Connection::open(&file).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let answered = Arc::new(AtomicUsize::new(0));
+    let reports: Vec<_> = (0..WAITING)
+        .map(|n| {
+            let (recorder, answered) = (Arc::clone(&recorder), Arc::clone(&answered));
+            tokio::spawn(async move {
+                let tasks = [task(n, "web", &format!("{n:064x}"), 1)];
+                let status = recorder.report("env", &tasks).await;
+                answered.fetch_add(1, Ordering::Relaxed);
+                status
+            })
+        })
+        .collect();
+    // The first of them is given up after five seconds.
+    while answered.load(Ordering::Relaxed) == 0 {
+        assert_eq!(recorder.index("env").await, 1);
+    }
+    let path = "/environments/acme/env/report/ECS";
+    let refused = recorder.put(path, &json!({"artifacts": []})).await;
+    assert_eq!(refused.status(), 503);
+    let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!(seconds > 5, "{seconds}");
+
+    other.execute_batch("ROLLBACK").unwrap();
+    let mut created = 0;
+    for report in join_all(reports).await {
+        match report.unwrap() {
+            201 => created += 1,
+            // Given up while the other program held the file, or refused because it did.
+            409 | 503 => {}
+            status => panic!("{status}"),
+        }
+    }
+    assert!(created > 0);
+    assert_eq!(recorder.index("env").await, 1 + created);
+    assert_eq!(recorder.report("env", &[]).await, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_read_does_not_wait_for_large_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Arc::new(Process::start(&folder.path().join("snapshots.db")).await);
+    recorder.create("small").await;
+    recorder.create("large").await;
+    assert_eq!(recorder.report("small", &[task(1, "web", &digest(1), 1)]).await, 201);
+    let name = "x".repeat(200);
+    let tasks: Vec<_> = (0..4_000).map(|n| task(n, &format!("{name}{n}"), "", 1)).collect();
+    assert_eq!(recorder.report("large", &tasks).await, 201);
+
+    let answered = Arc::new(AtomicUsize::new(0));
+    let large: Vec<_> = (0..16)
+        .map(|_| {
+            let (recorder, answered) = (Arc::clone(&recorder), Arc::clone(&answered));
+            tokio::spawn(async move {
+                let index = recorder.index("large").await;
+                answered.fetch_add(1, Ordering::Relaxed);
+                index
+            })
+        })
+        .collect();
+    while answered.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // By now all others wait.
+    for path in ["/snapshots/acme/small/-1", "/environments/acme", "/snapshots/acme/large"] {
+        assert_eq!(recorder.get(path).await.0, 200);
+    }
+    let before = answered.load(Ordering::Relaxed);
+    assert!(before < 12, "{before} of 16 large reads were answered before three small ones");
+    for index in join_all(large).await {
+        assert_eq!(index.unwrap(), 1);
+    }
+}
