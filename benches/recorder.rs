@@ -209,7 +209,7 @@ async fn on_the_store(file: &Path) {
             let version = if expected { from + n / ENVIRONMENTS } else { from };
             let report = versions[version].clone();
             let asked = Instant::now();
-            let reported = store.report("acme", &environment(n), report).await.unwrap();
+            let reported = store.report("acme", &environment(n), report, None).await.unwrap();
             times.push(asked.elapsed());
             let Reported::Recorded { created, .. } = reported else { panic!("{reported:?}") };
             assert_eq!(created, expected);

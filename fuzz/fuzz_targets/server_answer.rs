@@ -7,7 +7,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use envsnap::api::wire::{ECS, EcsReport, EnvironmentRequest};
-use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, Reported, ServerApi as _};
+use envsnap::api::{
+    ApiError, Client, EnvironmentApi as _, Latest, ReportOptions, Reported, ServerApi as _,
+};
 use envsnap::snapshot::{Artifact, Snapshot};
 use envsnap::token::TokenSource;
 use secrecy::SecretString;
@@ -72,7 +74,9 @@ impl Bench {
         let environment = self.client.environment("aws-prod", Some(Instant::now() + DEADLINE));
         let error = match asked {
             b"report" => {
-                let reported = environment.report(&EcsReport { artifacts: Vec::new() }).await;
+                let reported = environment
+                    .report(&EcsReport { artifacts: Vec::new() }, ReportOptions::default())
+                    .await;
                 reported.map(|reported| check_report(&reported, answer)).err()
             }
             b"create" => {

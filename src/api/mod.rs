@@ -6,7 +6,7 @@ mod port;
 
 pub use client::{
     Answered, ApiError, Client, EnvironmentClient, EventsPage, HistoryPart, Latest, Listed,
-    NoClient, Reported, is_loopback,
+    NoClient, ReportOptions, Reported, is_loopback,
 };
 pub use envsnap_model::wire;
 pub use port::{EnvironmentApi, ServerApi};

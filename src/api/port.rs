@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::wire::{EcsReport, Environment, EnvironmentRequest};
-use super::{ApiError, Latest, Reported};
+use super::{ApiError, Latest, ReportOptions, Reported};
 
 /// A snapshot server, on behalf of one organization.
 pub trait ServerApi {
@@ -33,6 +33,9 @@ pub trait EnvironmentApi {
         text
     }
 
+    /// Whether the server takes [`ReportOptions::latest_index`], as far as its answers say.
+    fn accepts_preconditions(&self) -> bool;
+
     /// The latest snapshot.
     ///
     /// # Errors
@@ -55,5 +58,9 @@ pub trait EnvironmentApi {
     ///
     /// # Errors
     /// The server did not record it, or it is not known whether it did.
-    async fn report(&self, report: &EcsReport) -> Result<Reported, ApiError>;
+    async fn report(
+        &self,
+        report: &EcsReport,
+        options: ReportOptions,
+    ) -> Result<Reported, ApiError>;
 }

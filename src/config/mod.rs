@@ -28,7 +28,8 @@ pub use table::{DefaultValue, FIELDS, Setting, VARIABLES};
 use variables::Variables;
 
 const DEFAULT_QUOTA_SHARE: f64 = 0.5;
-const DEFAULT_RECHECK: Duration = Duration::from_mins(15);
+/// Anything else is safe only if no two runs overlap, which the function cannot know.
+const DEFAULT_RECHECK: Duration = Duration::ZERO;
 
 /// Everything that is configured, checked.
 #[derive(Debug, Clone)]

@@ -97,15 +97,15 @@ pub const VARIABLES: &[Setting] = &[
     setting(
         "HEARTBEAT",
         Literal("off"),
-        "post an unchanged snapshot if the last report is older than this: a minute or more, for \
-         example `1h`",
+        "post an unchanged snapshot once in each such period: a minute or more, for example `1h`, \
+         and no shorter than the schedule's interval",
     ),
     setting(
         "RECHECK",
-        Literal("15m"),
-        "how long the process trusts its memory of the server; `0s` asks every time. A process that \
-         has not run for a minute and a half asks in any case, because another one may have reported \
-         meanwhile",
+        Literal("0s"),
+        "how long the process trusts its memory of the server; `0s` asks every time. Set it to more, \
+         for example `15m`, only if runs cannot overlap. A process that has not run for a minute and \
+         a half asks in any case, because another one may have reported meanwhile",
     ),
     setting("DRY_RUN", Literal("false"), "read and compare, but post and create nothing"),
     setting(

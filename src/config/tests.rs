@@ -30,12 +30,7 @@ fn what_is_not_set_has_the_documented_default() {
     assert!(environment.scope.services.is_everything());
     assert_eq!(
         config.policy,
-        Policy {
-            compare_replicas: true,
-            heartbeat: None,
-            recheck: Duration::from_mins(15),
-            dry_run: false
-        }
+        Policy { compare_replicas: true, heartbeat: None, recheck: Duration::ZERO, dry_run: false }
     );
 }
 
@@ -58,7 +53,7 @@ fn every_variable_is_read() {
         ("AUTO_CREATE_ENVIRONMENT", "True"),
         ("COMPARE_REPLICAS", "false"),
         ("HEARTBEAT", "1h"),
-        ("RECHECK", "0s"),
+        ("RECHECK", "15m"),
         ("DRY_RUN", "true"),
         ("QUOTA_SHARE", "0.25"),
     ])
@@ -84,7 +79,7 @@ fn every_variable_is_read() {
         Policy {
             compare_replicas: false,
             heartbeat: Some(Duration::from_hours(1)),
-            recheck: Duration::ZERO,
+            recheck: Duration::from_mins(15),
             dry_run: true
         }
     );

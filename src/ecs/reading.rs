@@ -80,7 +80,13 @@ struct ClusterReading {
     services: Once<Vec<String>>,
 }
 
-impl<E: EcsApi> Reading<'_, E> {
+impl<'r, E: EcsApi> Reading<'r, E> {
+    /// Another reading of the same account and region, which begins now.
+    #[must_use]
+    pub fn again(&self) -> Reading<'r, E> {
+        self.reader.begin(self.give_up_at)
+    }
+
     /// Every task of the clusters in `scope` that may run a container, and some that do not: a list
     /// a cluster, in no particular order.
     ///

@@ -1,21 +1,18 @@
-//! One environment: read, compare, post.
+//! One environment, and what is remembered of it between runs.
 
 use std::cell::Cell;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Barrier, Mutex};
 use tokio::time::Instant;
 
+use super::environment_run::EnvironmentRun;
+use super::heartbeat::Heartbeat;
 use super::memory::Memory;
-use super::recorded::{create, is_silent, latest};
-use super::{
-    Calls, Changes, EnvironmentOutcome, ErrorRow, Explanation, ReportError, Trigger, Verdict,
-};
-use crate::api::wire::EcsReport;
-use crate::api::{EnvironmentApi, Latest, ServerApi};
+use super::{Calls, Changes, EnvironmentOutcome, ErrorRow, ReportError, Trigger, Verdict};
+use crate::api::{EnvironmentApi, ServerApi};
 use crate::config::{EnvironmentConfig, Policy};
-use crate::ecs::{ClusterRef, EcsApi, Progress, Reading, observe};
-use crate::snapshot::{Diff, RunningContainer, Snapshot};
+use crate::ecs::{ClusterRef, EcsApi, Progress, Reading};
 
 /// An environment that is reported, and what is remembered of it.
 #[derive(Debug)]
@@ -23,6 +20,7 @@ pub(super) struct Monitored {
     pub(super) config: EnvironmentConfig,
     /// Which of the reporter's readers reads it.
     pub(super) reader: usize,
+    heartbeat: Option<Heartbeat>,
     memory: Mutex<Memory>,
     pub(super) progress: Progress,
 }
@@ -34,11 +32,17 @@ pub(super) struct Run<'a, S, C> {
     pub(super) server: &'a S,
     pub(super) clock: &'a C,
     pub(super) give_up_at: Option<Instant>,
+    /// Environments share readings: none begins to read before each knows the index of its latest
+    /// snapshot.
+    pub(super) ready: Barrier,
 }
 
 impl Monitored {
-    pub(super) fn new(config: EnvironmentConfig, reader: usize) -> Self {
-        Self { config, reader, memory: Mutex::default(), progress: Progress::default() }
+    /// `period` is that of the heartbeat.
+    pub(super) fn new(config: EnvironmentConfig, reader: usize, period: Option<Duration>) -> Self {
+        let heartbeat = period.map(|period| Heartbeat::new(period, &config.name));
+        let (memory, progress) = (Mutex::default(), Progress::default());
+        Self { config, reader, heartbeat, memory, progress }
     }
 
     /// A task of this cluster may belong to the environment.
@@ -64,7 +68,20 @@ impl Monitored {
         let mut outcome = EnvironmentOutcome::of(&self.config.name);
         let doing = Cell::new("begin");
 
-        let work = self.report_to(&server, reading, run, &mut outcome, &doing);
+        let work = async {
+            let mut memory = self.memory.lock().await;
+            let environment_run = EnvironmentRun {
+                config: &self.config,
+                heartbeat: self.heartbeat,
+                progress: &self.progress,
+                run,
+                server: &server,
+                memory: &mut memory,
+                outcome: &mut outcome,
+                doing: &doing,
+            };
+            environment_run.report(reading).await
+        };
         let result = match run.give_up_at {
             None => work.await,
             Some(at) => tokio::time::timeout_at(at, work)
@@ -85,106 +102,6 @@ impl Monitored {
         outcome.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         outcome
     }
-
-    /// Reads, compares and posts, and writes into `outcome` what it learns on the way.
-    async fn report_to<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime>(
-        &self,
-        server: &impl EnvironmentApi,
-        reading: &Reading<'_, E>,
-        run: &Run<'_, S, C>,
-        outcome: &mut EnvironmentOutcome,
-        doing: &Cell<&'static str>,
-    ) -> Result<Verdict, ReportError> {
-        let Policy { compare_replicas, heartbeat, recheck, dry_run } = *run.policy;
-        let trigger = run.trigger;
-        let mut memory = self.memory.lock().await;
-        memory.awake((run.clock)());
-
-        doing.set("read all of ECS that is in scope");
-        let containers = self.read(reading, run, outcome).await?;
-        let now = (run.clock)();
-        let snapshot: Snapshot = containers.iter().collect();
-        let content_hash = snapshot.content_hash();
-        outcome.running(&containers, &snapshot, &content_hash);
-
-        let may_be_silent = memory.may_be_silent(now, heartbeat);
-        if !trigger.force && !may_be_silent && memory.trusts(&content_hash, now, recheck) {
-            return Ok(Verdict::Unchanged);
-        }
-
-        doing.set("ask the server for its latest snapshot");
-        let recorded = latest(&self.config, &mut memory, server).await?;
-        let differs = {
-            let diff = Diff::between(&recorded.snapshot, &snapshot);
-            let same = if compare_replicas { diff.is_empty() } else { diff.same_artifacts() };
-            outcome.changes = diff.into();
-            !same && !memory.recognises(&content_hash, recorded.index)
-        };
-        let dry_run = dry_run || trigger.dry_run;
-        if recorded.missing && !dry_run {
-            doing.set("make the environment on the server");
-            create(&self.config, &mut memory, server).await?;
-        }
-        if !differs {
-            // What is not there yet, since this is a dry run, is no memory of the server.
-            if !(recorded.missing && dry_run) {
-                memory.remember(content_hash.clone(), recorded.index, now);
-            }
-            // Nothing is posted to an environment that never had anything.
-            let silent = may_be_silent
-                && recorded.index > 0
-                && is_silent(&mut memory, server, now, heartbeat).await?;
-            if !trigger.force && !silent {
-                outcome.changes = Changes::default();
-                return Ok(Verdict::Unchanged);
-            }
-        }
-        if dry_run {
-            return Ok(Verdict::DryRun);
-        }
-
-        doing.set("post the snapshot to the server");
-        memory.forget();
-        let reported = server.report(&EcsReport::of(&containers)).await?;
-        memory.environment_seen = true;
-        memory.remember_report(Some(now));
-        outcome.head = reported.head;
-        if !reported.repeated {
-            let index = recorded.index.saturating_add(u64::from(reported.created));
-            memory.remember(content_hash, index, now);
-            outcome.created = reported.created;
-            return Ok(Verdict::Posted);
-        }
-        // An attempt that seemed to fail may have made the snapshot, and then the answer to the next
-        // one does not say so.
-        match server.latest_snapshot().await {
-            Ok(Latest::Snapshot { index, .. }) => outcome.created = index > recorded.index,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "whether a snapshot was made is not known"),
-        }
-        Ok(Verdict::Posted)
-    }
-
-    /// The containers that count, with an explanation of each that was read where that is asked for.
-    async fn read<E: EcsApi, S, C: Fn() -> SystemTime>(
-        &self,
-        reading: &Reading<'_, E>,
-        run: &Run<'_, S, C>,
-        outcome: &mut EnvironmentOutcome,
-    ) -> Result<Vec<RunningContainer>, ReportError> {
-        let scope = &self.config.scope;
-        let tasks = reading.tasks(scope, &self.progress).await?;
-        let now = unix_seconds((run.clock)());
-        let observations: Vec<_> = tasks
-            .iter()
-            .flat_map(|tasks| tasks.iter())
-            .flat_map(|task| observe(task, scope, now))
-            .collect();
-        if run.trigger.explain {
-            outcome.explanations = Some(observations.iter().map(Explanation::from).collect());
-        }
-        Ok(observations.into_iter().filter_map(|observation| observation.verdict.ok()).collect())
-    }
 }
 
 /// The changes as they are printed: the names of what exited or scaled are the server's text.
@@ -194,9 +111,4 @@ async fn printable(mut changes: Changes, server: &impl EnvironmentApi) -> Change
         *name = server.printable(std::mem::take(name)).await;
     }
     changes
-}
-
-fn unix_seconds(time: SystemTime) -> i64 {
-    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
 }

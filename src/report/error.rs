@@ -20,6 +20,18 @@ pub enum ReportError {
         /// Its type.
         found: String,
     },
+    /// Each time that it had been read, another process had recorded a snapshot meanwhile.
+    #[error(
+        "environment \"{environment}\" was read {readings} times, and each time another process \
+         recorded a snapshot of it meanwhile, so that nothing was posted. Only one configuration \
+         should report an environment: check what else reports it"
+    )]
+    Overtaken {
+        /// Its name.
+        environment: String,
+        /// How often it was read.
+        readings: usize,
+    },
     /// Lambda would have ended the function within a second.
     #[error(
         "There was no time left to {0}. Give the function a smaller scope, or a larger QUOTA_SHARE"
@@ -50,6 +62,7 @@ impl ReportError {
             Self::Api(ApiError::Rejected { .. } | ApiError::NoSnapshotYet { .. })
             | Self::NotEcs { .. } => "ServerRejected",
             Self::Api(ApiError::Unavailable { .. }) => "ServerUnavailable",
+            Self::Overtaken { .. } => "Overtaken",
             Self::DeadlineExceeded(_) => "DeadlineExceeded",
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::heartbeat::Heartbeat;
+
 /// A process that did not run for this long may not be the only one that reports: another one may
 /// have recorded something else in the meantime. With a run a minute, one run that another process had
 /// leaves two minutes, give or take some seconds.
@@ -42,14 +44,24 @@ impl Memory {
         self.last_run = Some(now);
     }
 
+    /// The index of the latest snapshot that is known.
+    pub(super) fn index(&self) -> Option<u64> {
+        self.recorded.as_ref().map(|recorded| recorded.index)
+    }
+
+    /// What is remembered needs no check yet.
+    pub(super) fn is_fresh(&self, now: SystemTime, recheck: Duration) -> bool {
+        self.recorded.as_ref().is_some_and(|recorded| {
+            // A clock that was set back proves nothing.
+            let age = now.duration_since(recorded.verified_at);
+            !recorded.doubtful && age.is_ok_and(|age| age < recheck)
+        })
+    }
+
     /// The server is known to have recorded this content, and asking it again can wait.
     pub(super) fn trusts(&self, content_hash: &str, now: SystemTime, recheck: Duration) -> bool {
-        self.recorded.as_ref().is_some_and(|recorded| {
-            recorded.content_hash == content_hash
-                && !recorded.doubtful
-                // A clock that was set back proves nothing.
-                && now.duration_since(recorded.verified_at).is_ok_and(|age| age < recheck)
-        })
+        let is_same = self.recorded.as_ref().is_some_and(|it| it.content_hash == content_hash);
+        is_same && self.is_fresh(now, recheck)
     }
 
     /// The server was last known to have recorded this content, and nothing was recorded since.
@@ -77,11 +89,10 @@ impl Memory {
         self.last_reported_at = self.last_reported_at.max(at);
     }
 
-    /// The environment may have been silent for `heartbeat` and longer. Only the server knows.
-    pub(super) fn may_be_silent(&self, now: SystemTime, heartbeat: Option<Duration>) -> bool {
+    /// A report may be due, though nothing changes. Only the server knows when the last one was.
+    pub(super) fn may_be_due(&self, now: SystemTime, heartbeat: Option<Heartbeat>) -> bool {
         heartbeat.is_some_and(|heartbeat| {
-            self.last_reported_at
-                .is_none_or(|at| now.duration_since(at).is_ok_and(|silence| silence >= heartbeat))
+            self.last_reported_at.is_none_or(|last| heartbeat.is_due(last, now))
         })
     }
 }
@@ -129,14 +140,14 @@ mod tests {
 
     #[test]
     fn silence_is_measured_against_the_latest_report_that_is_known() {
-        let hour = Some(Duration::from_hours(1));
+        let hourly = Some(Heartbeat::new(Duration::from_hours(1), "aws-prod"));
         let mut memory = Memory::default();
-        assert!(!memory.may_be_silent(at(0), None));
-        assert!(memory.may_be_silent(at(0), hour), "nothing is known yet");
-        memory.remember_report(Some(at(1_000)));
+        assert!(!memory.may_be_due(at(0), None));
+        assert!(memory.may_be_due(at(0), hourly), "nothing is known yet");
+        memory.remember_report(Some(at(10_000)));
         memory.remember_report(Some(at(500)));
         memory.remember_report(None);
-        assert!(!memory.may_be_silent(at(4_599), hour));
-        assert!(memory.may_be_silent(at(4_600), hour));
+        assert!(!memory.may_be_due(at(10_000), hourly));
+        assert!(memory.may_be_due(at(13_600), hourly));
     }
 }

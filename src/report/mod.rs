@@ -1,7 +1,9 @@
 //! The use case: read what runs, compare it with the latest snapshot, post it if it differs.
 
 mod environment;
+mod environment_run;
 mod error;
+mod heartbeat;
 mod memory;
 mod outcome;
 mod recorded;
@@ -12,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use futures_util::future::join_all;
+use tokio::sync::Barrier;
 use tokio::time::Instant;
 
 use crate::api::{Client, ServerApi};
@@ -120,7 +123,7 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
                 readers.push(Reader::new(ecs(source), quota.clone(), calls_at_once));
                 readers.len() - 1
             });
-            environments.push(Monitored::new(environment, reader));
+            environments.push(Monitored::new(environment, reader, config.policy.heartbeat));
         }
         Self { readers, server, policy: config.policy, environments, clock }
     }
@@ -149,7 +152,8 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
             )));
         }
         let Self { server, policy, clock, .. } = self;
-        let run = Run { trigger, policy, server, clock, give_up_at };
+        let ready = Barrier::new(wanted.len().max(1));
+        let run = Run { trigger, policy, server, clock, give_up_at, ready };
         let readings: Vec<_> = self.readers.iter().map(|reader| reader.begin(give_up_at)).collect();
         let reports = wanted
             .into_iter()

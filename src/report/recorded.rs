@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::ReportError;
+use super::heartbeat::Heartbeat;
 use super::memory::Memory;
 use crate::api::wire::{ECS, EnvironmentRequest};
 use crate::api::{ApiError, EnvironmentApi, Latest};
@@ -71,16 +72,16 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Nobody has reported to the environment for as long as `heartbeat`, says the server.
-pub(super) async fn is_silent(
+/// A report is due, by the time of the last one that the server gives.
+pub(super) async fn is_due(
     memory: &mut Memory,
     server: &impl EnvironmentApi,
     now: SystemTime,
-    heartbeat: Option<Duration>,
+    heartbeat: Option<Heartbeat>,
 ) -> Result<bool, ReportError> {
     let last_reported_at = server.get().await?.last_reported_at;
     memory.remember_report(last_reported_at.and_then(|seconds| {
         SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
     }));
-    Ok(memory.may_be_silent(now, heartbeat))
+    Ok(memory.may_be_due(now, heartbeat))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use envsnap::api::wire::EcsReport;
-use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, ServerApi as _};
+use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, ReportOptions, ServerApi as _};
 use envsnap::token::TokenSource;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -33,7 +33,7 @@ async fn requests_are_exactly_those_that_the_server_documents() {
     let client = client(&format!("{}/base/", server.url));
     let environment = client.environment("aws-prod", None);
 
-    assert!(environment.report(&nothing()).await.unwrap().created);
+    assert!(environment.report(&nothing(), ReportOptions::default()).await.unwrap().created);
     assert_eq!(environment.latest_snapshot().await.unwrap(), Latest::NoSnapshotYet);
 
     let [put, get] = &server.received()[..] else { panic!("{:?}", server.received()) };
@@ -67,7 +67,7 @@ async fn a_passing_fault_is_tried_again() {
         server.then_with(status, &[("retry-after", "0")], "busy").then(200, "\"OK\"");
         let client = client(&server.url);
         let environment = client.environment("e", None);
-        let reported = environment.report(&nothing()).await.unwrap();
+        let reported = environment.report(&nothing(), ReportOptions::default()).await.unwrap();
         assert!(!reported.created && reported.repeated, "{status}");
         assert_eq!(environment.calls(), 2);
     }))
@@ -90,7 +90,11 @@ async fn the_head_of_a_server_s_chain_is_taken_and_other_text_in_its_place_is_no
         let headers: Vec<_> = told.iter().map(|head| ("x-envsnap-head", &**head)).collect();
         server.then_with(201, &headers, "\"OK\"");
         let client = client(&server.url);
-        let reported = client.environment("e", None).report(&nothing()).await.unwrap();
+        let reported = client
+            .environment("e", None)
+            .report(&nothing(), ReportOptions::default())
+            .await
+            .unwrap();
         assert_eq!(reported.head, taken, "{told:?}");
     }
 }
@@ -113,7 +117,11 @@ async fn a_refusal_is_told_in_the_servers_words_and_not_repeated() {
         let server = Scripted::start().await;
         server.then_json(status, &body);
         let client = client(&server.url);
-        let error = client.environment("e", None).report(&nothing()).await.unwrap_err();
+        let error = client
+            .environment("e", None)
+            .report(&nothing(), ReportOptions::default())
+            .await
+            .unwrap_err();
         assert!(matches!(error, ApiError::Rejected { .. }), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(server.received().len(), 1, "{status}");
@@ -159,7 +167,12 @@ async fn a_redirect_is_told_and_not_followed() {
     let server = Scripted::start().await;
     server.then_with(301, &[("location", "https://elsewhere.example/")], "");
     let client = client(&server.url);
-    let error = client.environment("e", None).report(&nothing()).await.unwrap_err().to_string();
+    let error = client
+        .environment("e", None)
+        .report(&nothing(), ReportOptions::default())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("it redirects to https://elsewhere.example/"), "{error}");
 }
 
@@ -169,7 +182,8 @@ async fn a_server_that_is_not_there_is_unavailable() {
     let environment = client.environment("e", None);
     let report = nothing();
     let patience = Duration::from_millis(300);
-    let waiting = tokio::time::timeout(patience, environment.report(&report)).await;
+    let waiting =
+        tokio::time::timeout(patience, environment.report(&report, ReportOptions::default())).await;
     assert!(waiting.is_err(), "it is asked again after a second");
     assert_eq!(environment.calls(), 1);
 }

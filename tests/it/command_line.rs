@@ -38,7 +38,7 @@ fn the_demo_shows_both_snapshots_and_what_changed() {
         "aws-prod: posted a new snapshot (6 containers running",
         "2. It fires again",
         "aws-prod: unchanged (6 containers running; ",
-        " 0 to the server",
+        " 1 to the server",
         "3. The last task",
         "aws-prod: posted a new snapshot (5 containers running",
         "aws-prod#1",

@@ -80,6 +80,7 @@ pub(crate) fn config(host: &str, variables: &[(&str, &str)]) -> Config {
         ("KOSLI_ENVIRONMENT", ENVIRONMENT),
         ("KOSLI_API_TOKEN", "t0k3n"),
         ("ECS_CLUSTERS", "app"),
+        ("RECHECK", "15m"),
     ];
     Config::from_lookup(|wanted| {
         let found = variables.iter().chain(&defaults).find(|(name, _)| *name == wanted);

@@ -16,6 +16,7 @@ mod function;
 mod harness;
 mod histories;
 mod memory;
+mod overlap;
 mod proxy;
 mod questions;
 mod recorder;

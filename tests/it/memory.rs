@@ -127,7 +127,10 @@ async fn a_heartbeat_posts_what_is_unchanged_when_the_server_heard_nothing_for_t
             posted.push(minute);
         }
     }
-    assert_eq!(posted, [60, 120]);
+    let first = posted[0];
+    assert!(first <= 60, "{posted:?}");
+    assert_eq!(posted, [first, first + 60, first + 120][..posted.len()], "once an hour");
+    assert!(posted.last().unwrap() + 60 > 150, "{posted:?}");
     assert_eq!(bench.recorded().await.0, 1);
 }
 
@@ -135,12 +138,16 @@ async fn a_heartbeat_posts_what_is_unchanged_when_the_server_heard_nothing_for_t
 async fn a_heartbeat_is_measured_by_the_server_and_not_by_the_process() {
     let bench = Bench::start(app(), &[("HEARTBEAT", "1h")]).await;
     bench.tick().await;
-    bench.advance(59 * MINUTE);
     let schedule = Trigger::of(TriggerKind::Schedule);
+    // The moment of the hour is the environment's own.
+    while bench.tick().await.outcome == Verdict::Unchanged {
+        bench.advance(MINUTE);
+    }
+    bench.advance(58 * MINUTE);
     let cold = bench.cold(&[("HEARTBEAT", "1h")]).await;
     let outcome = run(&cold, &schedule).await;
     assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 2));
-    bench.advance(MINUTE);
+    bench.advance(2 * MINUTE);
     assert_eq!(run(&cold, &schedule).await.outcome, Verdict::Posted);
 }
 
@@ -217,7 +224,7 @@ async fn a_post_that_was_not_answered_is_looked_into() {
     assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Unchanged);
 
     ecs.set_world(scaled_to(2));
-    server.then_json(200, &snapshot(1, 3)).then_never();
+    server.then_json(200, &snapshot(1, 3)).then_json(200, &snapshot(1, 3)).then_never();
     let soon = Some(Instant::now() + Duration::from_millis(500));
     let outcome = reporter.run(&schedule, soon).await.unwrap();
     assert_eq!(error_type(&outcome.environments[0]), "ServerUnavailable");
@@ -225,10 +232,14 @@ async fn a_post_that_was_not_answered_is_looked_into() {
     assert!(message.contains("record what runs"), "{message}");
 
     ecs.set_world(scaled_to(3));
-    server.then_json(200, &snapshot(2, 2)).then(201, "\"OK\"");
+    server.then_json(200, &snapshot(2, 2)).then_json(200, &snapshot(2, 2)).then(201, "\"OK\"");
     let outcome = run(&reporter, &schedule).await;
     assert_eq!(outcome.outcome, Verdict::Posted, "what was known before the post is not trusted");
-    assert_eq!(requests(&server), [LATEST, LATEST, REPORT, LATEST, REPORT]);
+    assert_eq!(
+        requests(&server),
+        [LATEST, LATEST, LATEST, REPORT, LATEST, LATEST, REPORT],
+        "a server that takes no preconditions is asked again directly before a report"
+    );
 }
 
 #[tokio::test]
@@ -236,6 +247,7 @@ async fn a_post_that_was_repeated_is_looked_into_as_well() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     let schedule = Trigger::of(TriggerKind::Schedule);
     server
+        .then_json(200, &snapshot(1, 1))
         .then_json(200, &snapshot(1, 1))
         .then(500, "")
         .then(200, "\"OK\"")
@@ -263,7 +275,8 @@ async fn an_environment_that_was_seen_is_never_made_again() {
 #[tokio::test]
 async fn the_highest_index_that_a_server_can_tell_does_no_harm() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
-    server.then_json(200, &snapshot(u64::MAX, 1)).then(201, "\"OK\"");
+    let latest = snapshot(u64::MAX, 1);
+    server.then_json(200, &latest).then_json(200, &latest).then(201, "\"OK\"");
     let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
     assert_eq!((outcome.outcome, outcome.created), (Verdict::Posted, true));
 }
@@ -285,11 +298,53 @@ async fn a_server_that_hides_what_has_no_digest_is_told_of_it_once() {
         world.cluster_mut("app").add(Task::of_service("mesh").with(Container::named("envoy")));
     });
     let schedule = Trigger::of(TriggerKind::Schedule);
-    server.then_json(200, &snapshot(7, 3)).then(200, "\"OK\"");
+    server.then_json(200, &snapshot(7, 3)).then_json(200, &snapshot(7, 3)).then(200, "\"OK\"");
     assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Posted);
     for _ in 0..3 {
         server.then_json(200, &snapshot(7, 3));
         assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Unchanged);
     }
     assert_eq!(requests(&server).iter().filter(|request| *request == REPORT).count(), 1);
+}
+
+#[tokio::test]
+async fn a_report_announces_the_heartbeat_and_to_a_server_that_takes_it_a_precondition() {
+    for (accepts, if_match) in [("if-match, origin", Some("\"4\"")), ("origin", None)] {
+        let (_ecs, server, reporter) = with_scripted_server(&[("HEARTBEAT", "90m")]).await;
+        let latest = snapshot(4, 1).to_string();
+        server.then_with(200, &[("x-envsnap-accepts", accepts)], latest.clone());
+        if if_match.is_none() {
+            server.then(200, latest);
+        }
+        server.then(201, "\"OK\"");
+        let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
+        assert_eq!(outcome.outcome, Verdict::Posted);
+        let report = server.received().pop().unwrap();
+        assert_eq!(report.header("if-match"), if_match, "{accepts}");
+        assert_eq!(report.header("x-envsnap-heartbeat"), Some("5400"));
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_was_recorded_by_an_attempt_without_an_answer_is_no_other_snapshot() {
+    let (_ecs, server, reporter) = with_scripted_server(&[]).await;
+    server
+        .then_with(200, &[("x-envsnap-accepts", "if-match")], snapshot(1, 1).to_string())
+        .then(500, "")
+        .then(412, r#"{"message": "the latest snapshot has index 2"}"#)
+        .then_json(200, &snapshot(2, 3));
+    let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
+    assert_eq!((outcome.outcome, outcome.created), (Verdict::Posted, true));
+}
+
+#[tokio::test]
+async fn a_run_that_is_overtaken_again_and_again_gives_way_and_says_so() {
+    let (ecs, server, reporter) = with_scripted_server(&[]).await;
+    for index in (1..).step_by(2).take(5) {
+        server.then_json(200, &snapshot(index, 1)).then_json(200, &snapshot(index + 1, 1));
+    }
+    let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
+    assert_eq!(error_type(&outcome), "Overtaken");
+    assert!(!requests(&server).contains(&REPORT.to_owned()));
+    drop(ecs);
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::Response;
+use axum::http::{HeaderMap, Response};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -22,6 +22,13 @@ pub(crate) struct Received {
     /// Of an AWS API.
     pub(crate) target: Option<String>,
     pub(crate) body: Vec<u8>,
+    headers: HeaderMap,
+}
+
+impl Received {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
 }
 
 pub(crate) struct Scripted {
@@ -97,6 +104,7 @@ async fn answer(State(state): State<Shared>, request: Request) -> Response<Body>
         path: parts.uri.to_string(),
         authorization: header("authorization"),
         target: header("x-amz-target"),
+        headers: parts.headers.clone(),
         body: to_bytes(body, usize::MAX).await.unwrap().to_vec(),
     };
     let mut script = state.lock().unwrap();

@@ -137,7 +137,7 @@ async fn a_snapshot_that_no_server_should_give_is_an_error_or_harmless() {
 async fn the_highest_index_there_is_has_none_after_it() {
     let highest = json!({"index": u64::MAX, "type": "ECS", "artifacts": []});
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
-    server.then_json(200, &highest).then(201, "\"OK\"");
+    server.then_json(200, &highest).then_json(200, &highest).then(201, "\"OK\"");
     let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
     assert_eq!(outcome.outcome, Verdict::Posted);
 }

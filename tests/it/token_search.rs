@@ -174,7 +174,7 @@ async fn no_failure_of_the_server_shows_the_token() {
         }
         // A snapshot that is read, and a report that is not taken.
         let latest = json!({"index": 1, "type": "ECS", "artifacts": []});
-        server.then_json(200, &latest).then(400, body.clone());
+        server.then_json(200, &latest).then_json(200, &latest).then(400, body.clone());
         assert!(searched.invoke("{}", ENOUGH).await.contains("record what runs"));
     }
     let other = json!({"index": 1, "type": format!("K8S {TOKEN}"), "artifacts": []});

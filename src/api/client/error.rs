@@ -51,6 +51,13 @@ pub enum ApiError {
     },
 }
 
+impl ApiError {
+    /// The latest snapshot was not the one that the report named: the report was not recorded.
+    pub fn is_precondition_failed(&self) -> bool {
+        matches!(self, Self::Rejected { status: StatusCode::PRECONDITION_FAILED, .. })
+    }
+}
+
 fn advice(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

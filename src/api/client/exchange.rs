@@ -67,18 +67,19 @@ impl EnvironmentClient<'_> {
         path: &[&str],
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<Answer, ApiError> {
-        self.send_to(self.client.url(path), operation, method, body).await
+        self.send_to(self.client.url(path), operation, method, &HeaderMap::new(), body).await
     }
 
-    /// As [`Self::send`], to an address of the server's.
+    /// As [`Self::send`], to an address of the server's and with further headers.
     pub(super) async fn send_to(
         &self,
         url: Url,
         operation: &str,
         method: Method,
+        headers: &HeaderMap,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<Answer, ApiError> {
-        let answer = self.send_with_retries(operation, &method, &url, body).await;
+        let answer = self.send_with_retries(operation, &method, &url, headers, body).await;
         match answer {
             Err(ApiError::Rejected { status, .. })
                 if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
@@ -86,7 +87,7 @@ impl EnvironmentClient<'_> {
             {
                 *self.client.token.lock().await = None;
                 tracing::info!(%status, "the server refuses the API token: fetching it again");
-                self.send_with_retries(operation, &method, &url, body).await
+                self.send_with_retries(operation, &method, &url, headers, body).await
             }
             answer => answer,
         }
@@ -97,6 +98,7 @@ impl EnvironmentClient<'_> {
         operation: &str,
         method: &Method,
         url: &Url,
+        headers: &HeaderMap,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<Answer, ApiError> {
         let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
@@ -105,7 +107,7 @@ impl EnvironmentClient<'_> {
         loop {
             let http = self.client.http.get();
             let Failed { error, connection } =
-                match self.send_once(&http, operation, method.clone(), url.clone(), body).await {
+                match self.send_once(&http, operation, method, url, headers, body).await {
                     Ok(answer) => return Ok(answer),
                     Err(failed) => failed,
                 };
@@ -154,13 +156,15 @@ impl EnvironmentClient<'_> {
         &self,
         http: &reqwest::Client,
         operation: &str,
-        method: Method,
-        url: Url,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
         body: Option<&impl Serialize>,
     ) -> Result<Answer, Failed> {
         let token = self.client.token().await.map_err(ApiError::from)?;
         let mut request = http
-            .request(method, url)
+            .request(method.clone(), url.clone())
+            .headers(headers.clone())
             .timeout(self.attempt_timeout())
             .bearer_auth(token.expose_secret());
         if let Some(body) = body {
@@ -177,6 +181,7 @@ impl EnvironmentClient<'_> {
             },
         })?;
         let status = response.status();
+        self.client.note_capabilities(status, response.headers());
         if status.is_success() {
             let (head, total) = (head(response.headers()), total(response.headers()));
             return Ok(Answer { status, head, total, body, token });

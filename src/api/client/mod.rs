@@ -8,16 +8,19 @@ mod questions;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use reqwest::header::{HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, StatusCode, Url, redirect};
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::wire::{EcsReport, Environment, EnvironmentRequest, RecordedSnapshot};
-use super::{EnvironmentApi, ServerApi};
+use super::wire::{
+    ACCEPTS, EcsReport, Environment, EnvironmentRequest, HEARTBEAT, RecordedSnapshot,
+};
+use super::{EnvironmentApi, ServerApi, wire};
 use crate::error_chain::error_chain;
 use crate::renewable::Renewable;
 use crate::snapshot::Snapshot;
@@ -38,6 +41,8 @@ pub struct Client {
     org: String,
     tokens: TokenSource,
     token: Mutex<Option<SecretString>>,
+    /// The server's last answer said that it takes preconditions on reports.
+    accepts_preconditions: AtomicBool,
 }
 
 /// The latest snapshot of an environment that exists.
@@ -54,6 +59,31 @@ pub enum Latest {
         /// What runs in it.
         snapshot: Snapshot,
     },
+}
+
+/// What a report says beside what runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReportOptions {
+    /// Record the report only if this is the index of the latest snapshot, 0 for none. Sent only to
+    /// a server that accepts preconditions.
+    pub latest_index: Option<u64>,
+    /// The next report comes after this time at the latest.
+    pub heartbeat: Option<Duration>,
+}
+
+impl ReportOptions {
+    fn headers(self, accepts_preconditions: bool) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(index) = self.latest_index.filter(|_| accepts_preconditions)
+            && let Ok(tag) = HeaderValue::try_from(format!("\"{index}\""))
+        {
+            headers.insert(IF_MATCH, tag);
+        }
+        if let Some(heartbeat) = self.heartbeat {
+            headers.insert(HEARTBEAT, HeaderValue::from(heartbeat.as_secs()));
+        }
+        headers
+    }
 }
 
 /// What a server made of a report.
@@ -93,7 +123,8 @@ impl Client {
     /// The TLS library could not be set up.
     pub fn new(host: Url, org: String, tokens: TokenSource) -> Result<Self, NoClient> {
         let http = http_client(&host).map_err(|error| NoClient(error_chain(&error)))?;
-        Ok(Self { http: Renewable::new(http), host, org, tokens, token: Mutex::default() })
+        let (token, accepts_preconditions) = (Mutex::default(), AtomicBool::default());
+        Ok(Self { http: Renewable::new(http), host, org, tokens, token, accepts_preconditions })
     }
 
     /// Opens a connection and fetches the token, so that the first request need not wait for
@@ -108,6 +139,16 @@ impl Client {
     fn reconnect(&self, old: &Arc<reqwest::Client>) {
         if let Err(error) = self.http.renew(old, |_| http_client(&self.host)) {
             tracing::warn!(%error, "the connections to the server stay as they are");
+        }
+    }
+
+    /// Remembers what the server says that it takes.
+    fn note_capabilities(&self, status: StatusCode, headers: &HeaderMap) {
+        let mut accepted = headers.get_all(ACCEPTS).iter().filter_map(|value| value.to_str().ok());
+        let accepts = accepted.any(|list| list.split(',').any(|it| it.trim() == wire::IF_MATCH));
+        // An error without the header may come from a proxy in front of the server.
+        if accepts || status.is_success() {
+            self.accepts_preconditions.store(accepts, Ordering::Relaxed);
         }
     }
 
@@ -175,6 +216,10 @@ impl EnvironmentApi for EnvironmentClient<'_> {
         }
     }
 
+    fn accepts_preconditions(&self) -> bool {
+        self.client.accepts_preconditions.load(Ordering::Relaxed)
+    }
+
     async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
         let operation = format!("give the latest snapshot of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name, "-1"];
@@ -197,11 +242,17 @@ impl EnvironmentApi for EnvironmentClient<'_> {
         self.send(&operation, Method::PUT, &path, Some(request)).await.map(drop)
     }
 
-    async fn report(&self, report: &EcsReport) -> Result<Reported, ApiError> {
+    async fn report(
+        &self,
+        report: &EcsReport,
+        options: ReportOptions,
+    ) -> Result<Reported, ApiError> {
         let operation = format!("record what runs in \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "report", "ECS"];
         let before = self.calls();
-        let answer = self.send(&operation, Method::PUT, &path, Some(report)).await?;
+        let headers = options.headers(self.accepts_preconditions());
+        let url = self.client.url(&path);
+        let answer = self.send_to(url, &operation, Method::PUT, &headers, Some(report)).await?;
         Ok(Reported {
             created: answer.status == StatusCode::CREATED,
             repeated: self.calls() - before > 1,

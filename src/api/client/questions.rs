@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU32;
 
 use reqwest::Method;
+use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -148,7 +149,7 @@ impl EnvironmentClient<'_> {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.send_to(url, operation, Method::GET, None::<&()>).await
+        self.send_to(url, operation, Method::GET, &HeaderMap::new(), None::<&()>).await
     }
 }
 

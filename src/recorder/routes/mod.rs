@@ -8,12 +8,15 @@ mod paging;
 mod snapshots;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::http::HeaderValue;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
 use axum::routing::{get, put};
 
 use super::access::{Access, guard};
 use super::metrics::Metrics;
 use super::store::Store;
+use crate::api::wire::{ACCEPTS, IF_MATCH};
 
 pub(super) use comparison::found;
 pub(super) use snapshots::no_snapshot;
@@ -30,8 +33,15 @@ pub(super) fn api(access: Access) -> Router<Store> {
         .route("/snapshots/{org}/{environment}", get(history::snapshots))
         .route("/snapshots/{org}/{environment}/{expression}", get(snapshots::show))
         .route("/env-diff/{org}", get(comparison::compare))
-        .route_layer(from_fn_with_state(access, guard));
+        .route_layer(from_fn_with_state(access, guard))
+        .layer(map_response(with_extensions));
     Router::new().nest("/api/v2", calls)
+}
+
+/// Announces what the recorder takes beyond the API.
+async fn with_extensions(mut response: Response) -> Response {
+    response.headers_mut().insert(ACCEPTS, HeaderValue::from_static(IF_MATCH));
+    response
 }
 
 /// The path of a report, as it is matched.

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 
 use crate::api::wire::{EcsReport, HEAD};
@@ -13,23 +13,48 @@ use crate::recorder::request::Checked;
 use crate::recorder::store::{Found, Reported, Store};
 
 /// `PUT /environments/{org}/{env}/report/ECS`: 201 a new snapshot, 200 nothing new; with the head
-/// of the file's chain as it is then.
+/// of the file's chain as it is then. `If-Match: "65"` requires that the latest snapshot is of this
+/// index (0 for none), or else the answer is 412 and nothing is recorded.
 pub(super) async fn report(
     State(store): State<Store>,
     Path((org, environment)): Path<(String, String)>,
+    headers: HeaderMap,
     Checked(report): Checked<EcsReport>,
 ) -> Result<impl IntoResponse, Refusal> {
-    match store.report(&org, &environment, report).await? {
+    let required_index = required_index(&headers)?;
+    match store.report(&org, &environment, report, required_index).await? {
         Reported::Recorded { created, head } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
             Ok((status, [(HEAD, head.to_string())], Json("OK")))
         }
+        Reported::OtherIndex(latest) => Err(Refusal::new(
+            StatusCode::PRECONDITION_FAILED,
+            format!(
+                "The latest snapshot of environment '{environment}' of organization '{org}' has \
+                 index {latest}, which is not the one in If-Match: nothing was recorded"
+            ),
+        )),
         Reported::NoEnvironment => Err(Refusal::no_environment(&org, &environment)),
         Reported::OtherType(actual) => Err(Refusal::bad_request(format!(
             "Environment named '{environment}' for organization '{org}' is of type '{actual}' \
              and takes no report of type 'ECS'"
         ))),
     }
+}
+
+/// The index in `If-Match`.
+fn required_index(headers: &HeaderMap) -> Result<Option<i64>, Refusal> {
+    let mut given = headers.get_all(header::IF_MATCH).iter();
+    let Some(tag) = given.next() else { return Ok(None) };
+    let digits = tag.to_str().ok().and_then(|tag| tag.strip_prefix('"')?.strip_suffix('"'));
+    let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let index = digits.filter(is_number).and_then(|digits| digits.parse().ok());
+    if index.is_none() || given.next().is_some() {
+        return Err(Refusal::bad_request(
+            "If-Match must be the index of one snapshot in quotes, for example \"65\"",
+        ));
+    }
+    Ok(index)
 }
 
 /// `GET /snapshots/{org}/{env}/{expression}`

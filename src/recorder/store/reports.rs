@@ -23,6 +23,8 @@ pub enum Reported {
     NoEnvironment,
     /// The environment is of this type, and not ECS.
     OtherType(String),
+    /// The latest snapshot has this index, 0 for none, and not the one that was required.
+    OtherIndex(i64),
 }
 
 /// The latest snapshot of an environment, as far as a report is compared with it.
@@ -37,7 +39,8 @@ pub(super) struct Latest {
 
 impl Store {
     /// Records what runs: a new snapshot where `report` differs from the latest; otherwise that the
-    /// latest is confirmed.
+    /// latest is confirmed. With `required_index` only if that is the index of the latest snapshot,
+    /// 0 for none.
     ///
     /// # Errors
     /// The file cannot be read or written. Then nothing of it is recorded.
@@ -46,6 +49,7 @@ impl Store {
         org: &str,
         environment: &str,
         report: EcsReport,
+        required_index: Option<i64>,
     ) -> Result<Reported, StoreError> {
         let operation =
             format!("record a report to environment '{environment}' of organization '{org}'");
@@ -72,6 +76,10 @@ impl Store {
                 return Ok(Reported::OtherType(environment_type));
             }
             let latest = latest(&transaction, id, &content_hash)?;
+            let index = latest.as_ref().map_or(0, |latest| latest.index);
+            if required_index.is_some_and(|required| required != index) {
+                return Ok(Reported::OtherIndex(index));
+            }
             let before = head(&transaction)?;
             let new = match &latest {
                 Some(Latest { artifacts: None, .. }) => None,
@@ -88,7 +96,7 @@ impl Store {
                     org: &org,
                     environment_type: &environment_type,
                     environment_name: &environment,
-                    index: latest.as_ref().map_or(0, |latest| latest.index) + 1,
+                    index: index + 1,
                     created_at: now,
                     content_hash: &content_hash,
                     artifacts: &artifacts,

@@ -23,8 +23,11 @@ pub(super) struct Cast {
 
 pub(super) fn histories(cast: Cast) -> impl Strategy<Value = History> {
     let unknown = prop_oneof![Just(Unknown::Shown), Just(Unknown::Hidden), Just(Unknown::Dropped)];
-    let server = (any::<bool>(), unknown)
-        .prop_map(|(include_scaling, unknown)| Kind { include_scaling, unknown });
+    let server =
+        (any::<bool>(), unknown, any::<bool>()).prop_map(|(include_scaling, unknown, p)| {
+            // The recorder takes preconditions, and shows all that it recorded.
+            Kind { include_scaling, unknown, preconditions: p && unknown == Unknown::Shown }
+        });
     let environments = vec(part(), cast.environments);
     let server = (server, prop::bool::weighted(0.9), environments, policy());
     let latency = prop_oneof![3 => 1..30_u16, 1 => 1..800_u16];

@@ -49,7 +49,7 @@ async fn cost(account: Account, containers: usize, quota_share: f64) -> [(u32, M
             heartbeat: None,
             auto_create: false,
         },
-        server: Kind { include_scaling: true, unknown: Unknown::Shown },
+        server: Kind { include_scaling: true, unknown: Unknown::Shown, preconditions: true },
         made: true,
         account,
         page_size: 100,

@@ -15,6 +15,8 @@ use super::timeline::Millis;
 pub(super) struct Kind {
     pub(super) include_scaling: bool,
     pub(super) unknown: Unknown,
+    /// It takes the index of the latest snapshot as a condition of a report.
+    pub(super) preconditions: bool,
 }
 
 /// What a server makes of an artifact without a known fingerprint.
@@ -71,8 +73,6 @@ pub(super) struct Put {
     pub(super) plainly: bool,
     /// Who had reported before it was sent.
     pub(super) writers: Vec<usize>,
-    /// When the environment was last reported to before it was sent.
-    pub(super) last_reported_at: Option<Millis>,
 }
 
 impl Put {
@@ -83,7 +83,6 @@ impl Put {
             answered: false,
             plainly: false,
             writers: record.writers.clone(),
-            last_reported_at: record.last_reported_at,
         }
     }
 }

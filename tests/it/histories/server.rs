@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use envsnap::api::wire::{EcsReport, Environment, EnvironmentRequest};
-use envsnap::api::{ApiError, EnvironmentApi, Latest, Reported, ServerApi};
+use envsnap::api::{ApiError, EnvironmentApi, Latest, ReportOptions, Reported, ServerApi};
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
@@ -128,6 +128,14 @@ fn refused(operation: &str) -> ApiError {
     }
 }
 
+fn overtaken(operation: &str) -> ApiError {
+    ApiError::Rejected {
+        operation: operation.to_owned(),
+        status: StatusCode::PRECONDITION_FAILED,
+        message: "another snapshot was recorded".to_owned(),
+    }
+}
+
 fn unavailable(operation: &str) -> ApiError {
     ApiError::Unavailable {
         operation: operation.to_owned(),
@@ -209,6 +217,10 @@ impl EnvironmentApi for FakeEnvironment<'_> {
         self.calls.get()
     }
 
+    fn accepts_preconditions(&self) -> bool {
+        self.server.0.kind.preconditions
+    }
+
     async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
         self.call("latest", |record, fault| {
             self.require(record)?;
@@ -250,7 +262,11 @@ impl EnvironmentApi for FakeEnvironment<'_> {
         .await
     }
 
-    async fn report(&self, report: &EcsReport) -> Result<Reported, ApiError> {
+    async fn report(
+        &self,
+        report: &EcsReport,
+        options: ReportOptions,
+    ) -> Result<Reported, ApiError> {
         let Shared { kind, time, .. } = &*self.server.0;
         self.with(|record| {
             let put = Put::of(report, record, time.now());
@@ -264,18 +280,33 @@ impl EnvironmentApi for FakeEnvironment<'_> {
                     return Err(unavailable("report"));
                 }
                 let process = record.visit.process;
+                let repeated = matches!(fault, Some(AskedTwice | AskedAgain));
+                self.calls.set(self.calls.get() + u32::from(repeated));
+                let is_moved = |record: &Record| {
+                    let latest = record.latest(*kind).map_or(0, |(index, _)| index);
+                    kind.preconditions && options.latest_index != Some(latest)
+                };
+                if is_moved(record) {
+                    record.visit.puts.pop();
+                    return Ok(None);
+                }
                 let mut created = record.record(report, *kind, process, time.now());
                 if fault == Some(&AskedTwice) {
+                    if is_moved(record) {
+                        return Ok(None);
+                    }
                     created = record.record(report, *kind, process, time.now());
                 }
-                let repeated = matches!(fault, Some(AskedTwice | AskedAgain));
-                Ok(Reported { created, repeated, head: None })
+                Ok(Some(Reported { created, repeated, head: None }))
             })
-            .await;
-        if let Ok(reported) = &reported {
+            .await
+            .and_then(|reported| reported.ok_or_else(|| overtaken("report")));
+        let is_answered = reported.as_ref().map_or_else(ApiError::is_precondition_failed, |_| true);
+        if is_answered {
+            let plainly = reported.as_ref().is_ok_and(|reported| !reported.repeated);
             self.with(|record| {
                 for put in record.visit.puts.iter_mut().rev().take(1) {
-                    (put.answered, put.plainly) = (true, !reported.repeated);
+                    (put.answered, put.plainly) = (true, plainly);
                 }
             });
         }

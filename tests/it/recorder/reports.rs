@@ -181,3 +181,37 @@ async fn a_recorder_that_is_started_again_knows_everything() {
     }
     assert_eq!(recorder.report("aws-prod", &report).await, 200);
 }
+
+#[tokio::test]
+async fn a_report_may_require_which_snapshot_is_the_latest() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", None).await;
+    let put = async |tag: &str, byte: u8| {
+        let body = json!({"artifacts": [task(1, "web", &digest(byte), 10)]}).to_string();
+        let path = format!("{}/api/v2/environments/acme/aws-prod/report/ECS", recorder.url);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.put(path).bearer_auth("any").header("If-Match", tag).body(body);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.headers()["x-envsnap-accepts"], "if-match", "{tag}");
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    assert_eq!(put("\"1\"", 1).await.0, 412, "there is none");
+    assert_eq!(put("\"0\"", 1).await.0, 201);
+    let (status, body) = put("\"0\"", 2).await;
+    assert_eq!(status, 412);
+    assert_eq!(
+        body["message"],
+        "The latest snapshot of environment 'aws-prod' of organization 'acme' has index 1, which \
+         is not the one in If-Match: nothing was recorded"
+    );
+    assert_eq!(put("\"1\"", 1).await.0, 200, "nothing new is nothing that moves the index");
+    assert_eq!(put("\"1\"", 2).await.0, 201);
+    for malformed in
+        ["1", "\"\"", "\"x\"", "*", "W/\"2\"", "\"2\", \"3\"", "\"99999999999999999999\""]
+    {
+        assert_eq!(put(malformed, 3).await.0, 400, "{malformed}");
+    }
+    assert_eq!(recorder.latest("aws-prod").await.index, 2);
+    let answer = recorder.get("/environments/acme/no-such").await;
+    assert_eq!(answer.headers["x-envsnap-accepts"], "if-match");
+}

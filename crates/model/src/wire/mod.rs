@@ -28,6 +28,19 @@ pub const ECS: &str = "ECS";
 /// file, as 64 hexadecimal digits. Who keeps it can tell later whether the file was rewritten.
 pub const HEAD: &str = "x-envsnap-head";
 
+/// The header with which the recorder names, in every answer of its API, what it takes beyond that
+/// API, separated by commas.
+pub const ACCEPTS: &str = "x-envsnap-accepts";
+
+/// In [`ACCEPTS`]: a report may name the index of the latest snapshot in an `If-Match` header
+/// (`"65"`, or `"0"` for none). It is answered with 412, and not recorded, if the latest snapshot is
+/// another one.
+pub const IF_MATCH: &str = "if-match";
+
+/// The header of a report that announces after how many seconds the next one comes at the latest,
+/// even if nothing changes.
+pub const HEARTBEAT: &str = "x-envsnap-heartbeat";
+
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {

@@ -60,7 +60,7 @@ async fn a_long_history_is_shown_in_parts() {
         let digest = format!("{version:0>64x}");
         let report = json!({"artifacts": [task(1, &format!("web:{version}"), &digest, 1)]});
         let report = serde_json::from_value(report).unwrap();
-        let answer = store.report("acme", "env", report).await.unwrap();
+        let answer = store.report("acme", "env", report, None).await.unwrap();
         assert!(matches!(answer, Reported::Recorded { created: true, .. }), "{answer:?}");
         minutes.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,0 +1,269 @@
+//! One run of one environment: read, compare, post.
+
+use std::cell::Cell;
+use std::time::SystemTime;
+
+use super::environment::Run;
+use super::heartbeat::Heartbeat;
+use super::memory::Memory;
+use super::recorded::{Recorded, create, is_due, latest};
+use super::{Changes, EnvironmentOutcome, Explanation, ReportError, Verdict};
+use crate::api::wire::EcsReport;
+use crate::api::{EnvironmentApi, Latest, ReportOptions};
+use crate::config::{EnvironmentConfig, Policy};
+use crate::ecs::{EcsApi, Progress, Reading, observe};
+use crate::snapshot::{Diff, RunningContainer, Snapshot};
+
+/// An environment is read so often, at most, before the run gives way to the others that report it.
+const MOST_READINGS: usize = 5;
+
+const READ: &str = "read all of ECS that is in scope";
+const ASK: &str = "ask the server for its latest snapshot";
+
+/// The parts of a run that concern one environment.
+pub(super) struct EnvironmentRun<'a, S, C, A> {
+    pub(super) config: &'a EnvironmentConfig,
+    pub(super) heartbeat: Option<Heartbeat>,
+    pub(super) progress: &'a Progress,
+    pub(super) run: &'a Run<'a, S, C>,
+    pub(super) server: &'a A,
+    pub(super) memory: &'a mut Memory,
+    /// Learns on the way what is read and compared.
+    pub(super) outcome: &'a mut EnvironmentOutcome,
+    /// What is being done, for the error at the deadline.
+    pub(super) doing: &'a Cell<&'static str>,
+}
+
+/// What a reading found to run.
+struct Found {
+    containers: Vec<RunningContainer>,
+    snapshot: Snapshot,
+    content_hash: String,
+    /// When the reading had ended.
+    at: SystemTime,
+}
+
+/// What became of a report.
+enum Sent {
+    Recorded,
+    /// It was not recorded, since this snapshot was recorded after the one that it was compared
+    /// with.
+    Overtaken(Recorded),
+}
+
+impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
+    /// Reads, compares and posts.
+    ///
+    /// Another run may overlap with this one, and what that one reads may be newer. So a report is
+    /// sent only if no snapshot was recorded since *before the reading began*: the index of the
+    /// latest one is known from the last run, or is asked for first. Otherwise the reading is
+    /// repeated.
+    pub(super) async fn report<E: EcsApi>(
+        mut self,
+        reading: &Reading<'_, E>,
+    ) -> Result<Verdict, ReportError> {
+        self.memory.awake((self.run.clock)());
+        let mut known_index = self.memory.index();
+        let mut answer = None;
+        if known_index.is_none() {
+            self.doing.set(ASK);
+            let asked = self.latest().await;
+            known_index = asked.as_ref().ok().map(|latest| latest.index);
+            answer = Some(asked);
+        }
+        self.run.ready.wait().await;
+        let mut found = self.read_and_ask(reading, &mut answer).await?;
+        let is_trusted = self.memory.trusts(&found.content_hash, found.at, self.run.policy.recheck)
+            && !self.may_be_due(found.at)
+            && !self.run.trigger.force;
+        let mut latest = match answer {
+            Some(answer) => answer?,
+            None if is_trusted => return Ok(Verdict::Unchanged),
+            None => self.latest().await?,
+        };
+        for _ in 0..MOST_READINGS {
+            if let Some(verdict) = self.compare(&found, &mut latest).await? {
+                return Ok(verdict);
+            }
+            if known_index == Some(latest.index) {
+                match self.post(&found, &latest).await? {
+                    Sent::Recorded => return Ok(Verdict::Posted),
+                    Sent::Overtaken(newer) => latest = newer,
+                }
+            }
+            tracing::info!(
+                environment = self.config.name,
+                index = latest.index,
+                "another process recorded a snapshot while this one read: reading again"
+            );
+            known_index = Some(latest.index);
+            self.doing.set(READ);
+            found = self.read(&reading.again()).await?;
+        }
+        let environment = self.config.name.clone();
+        Err(ReportError::Overtaken { environment, readings: MOST_READINGS })
+    }
+
+    /// Reads, and meanwhile asks the server for its latest snapshot, unless that is known already or
+    /// what is remembered can do.
+    async fn read_and_ask<E: EcsApi>(
+        &mut self,
+        reading: &Reading<'_, E>,
+        answer: &mut Option<Result<Recorded, ReportError>>,
+    ) -> Result<Found, ReportError> {
+        self.doing.set(READ);
+        let now = (self.run.clock)();
+        let is_fresh = self.memory.is_fresh(now, self.run.policy.recheck);
+        let remembered = is_fresh && !self.may_be_due(now) && !self.run.trigger.force;
+        if answer.is_some() || remembered {
+            return self.read(reading).await;
+        }
+        let Self { config, progress, run, server, memory, outcome, doing, .. } = self;
+        let read = async {
+            let found = read(config, progress, run, outcome, reading).await?;
+            // Had the answer been there by now, nobody would read this.
+            doing.set(ASK);
+            Ok::<_, ReportError>(found)
+        };
+        let ask = async { Ok(latest(config, memory, *server).await) };
+        let (found, asked) = futures_util::try_join!(read, ask)?;
+        *answer = Some(asked);
+        Ok(found)
+    }
+
+    async fn read<E: EcsApi>(&mut self, reading: &Reading<'_, E>) -> Result<Found, ReportError> {
+        read(self.config, self.progress, self.run, self.outcome, reading).await
+    }
+
+    async fn latest(&mut self) -> Result<Recorded, ReportError> {
+        self.doing.set(ASK);
+        latest(self.config, self.memory, self.server).await
+    }
+
+    fn may_be_due(&self, now: SystemTime) -> bool {
+        self.memory.may_be_due(now, self.heartbeat)
+    }
+
+    /// What the run comes to without a report; `None` if one is to be sent.
+    async fn compare(
+        &mut self,
+        found: &Found,
+        latest: &mut Recorded,
+    ) -> Result<Option<Verdict>, ReportError> {
+        let Policy { compare_replicas, dry_run, .. } = *self.run.policy;
+        let trigger = self.run.trigger;
+        let differs = {
+            let diff = Diff::between(&latest.snapshot, &found.snapshot);
+            let same = if compare_replicas { diff.is_empty() } else { diff.same_artifacts() };
+            self.outcome.changes = diff.into();
+            !same && !self.memory.recognises(&found.content_hash, latest.index)
+        };
+        let dry_run = dry_run || trigger.dry_run;
+        if latest.missing && !dry_run {
+            self.doing.set("make the environment on the server");
+            create(self.config, self.memory, self.server).await?;
+            latest.missing = false;
+        }
+        if !differs {
+            // What is not there yet, since this is a dry run, is no memory of the server.
+            if !latest.missing {
+                self.memory.remember(found.content_hash.clone(), latest.index, found.at);
+            }
+            // Nothing is posted to an environment that never had anything.
+            let due = self.may_be_due(found.at)
+                && latest.index > 0
+                && is_due(self.memory, self.server, found.at, self.heartbeat).await?;
+            if !trigger.force && !due {
+                self.outcome.changes = Changes::default();
+                return Ok(Some(Verdict::Unchanged));
+            }
+        }
+        Ok(dry_run.then_some(Verdict::DryRun))
+    }
+
+    /// Sends the report, unless a snapshot was recorded after `compared`.
+    async fn post(&mut self, found: &Found, compared: &Recorded) -> Result<Sent, ReportError> {
+        let index = compared.index;
+        if !self.server.accepts_preconditions() {
+            // The report itself cannot say it: what is recorded after this answer is overwritten.
+            let latest = self.latest().await?;
+            if latest.index != index {
+                return Ok(Sent::Overtaken(latest));
+            }
+        }
+        self.doing.set("post the snapshot to the server");
+        self.memory.forget();
+        let calls = self.server.calls();
+        let report = EcsReport::of(&found.containers);
+        let options =
+            ReportOptions { latest_index: Some(index), heartbeat: self.run.policy.heartbeat };
+        let reported = match self.server.report(&report, options).await {
+            Err(error) if error.is_precondition_failed() => {
+                // An attempt that seemed to fail may have made the snapshot.
+                let repeated = self.server.calls() - calls > 1;
+                let latest = self.latest().await?;
+                let is_ours = repeated
+                    && latest.index == index.saturating_add(1)
+                    && Diff::between(&latest.snapshot, &found.snapshot).is_empty();
+                if !is_ours {
+                    return Ok(Sent::Overtaken(latest));
+                }
+                self.memory.remember_report(Some(found.at));
+                self.memory.remember(found.content_hash.clone(), latest.index, found.at);
+                self.outcome.created = true;
+                return Ok(Sent::Recorded);
+            }
+            answer => answer?,
+        };
+        self.memory.environment_seen = true;
+        self.memory.remember_report(Some(found.at));
+        self.outcome.head = reported.head;
+        if !reported.repeated {
+            let index = index.saturating_add(u64::from(reported.created));
+            self.memory.remember(found.content_hash.clone(), index, found.at);
+            self.outcome.created = reported.created;
+            return Ok(Sent::Recorded);
+        }
+        // An attempt that seemed to fail may have made the snapshot, and then the answer to the next
+        // one does not say so.
+        match self.server.latest_snapshot().await {
+            Ok(Latest::Snapshot { index: latest, .. }) => self.outcome.created = latest > index,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "whether a snapshot was made is not known"),
+        }
+        Ok(Sent::Recorded)
+    }
+}
+
+/// The containers that count, with an explanation of each that was read where that is asked for.
+async fn read<E: EcsApi, S, C: Fn() -> SystemTime>(
+    config: &EnvironmentConfig,
+    progress: &Progress,
+    run: &Run<'_, S, C>,
+    outcome: &mut EnvironmentOutcome,
+    reading: &Reading<'_, E>,
+) -> Result<Found, ReportError> {
+    let scope = &config.scope;
+    let tasks = reading.tasks(scope, progress).await?;
+    let at = (run.clock)();
+    let now = unix_seconds(at);
+    let observations: Vec<_> = tasks
+        .iter()
+        .flat_map(|tasks| tasks.iter())
+        .flat_map(|task| observe(task, scope, now))
+        .collect();
+    if run.trigger.explain {
+        outcome.explanations = Some(observations.iter().map(Explanation::from).collect());
+    }
+    let containers: Vec<_> =
+        observations.into_iter().filter_map(|observation| observation.verdict.ok()).collect();
+    let snapshot: Snapshot = containers.iter().collect();
+    let content_hash = snapshot.content_hash();
+    outcome.running(&containers, &snapshot, &content_hash);
+    Ok(Found { containers, snapshot, content_hash, at })
+}
+
+fn unix_seconds(time: SystemTime) -> i64 {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
+}

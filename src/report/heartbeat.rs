@@ -1,0 +1,98 @@
+//! When an unchanged environment is reported all the same.
+
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest as _, Sha256};
+
+/// A schedule's invocations come some seconds early or late. Without this a heartbeat as long as the
+/// schedule's interval would be missed by a whole interval.
+const TOLERANCE: Duration = Duration::from_secs(30);
+
+/// The heartbeat of one environment: once in each period, at a moment of the period that the
+/// environment's name gives, so that a fleet does not report all at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Heartbeat {
+    period: Duration,
+    /// Less than the period.
+    offset: Duration,
+}
+
+impl Heartbeat {
+    pub(super) fn new(period: Duration, environment: &str) -> Self {
+        let digest = Sha256::digest(environment);
+        let number = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let offset = Duration::from_secs(number % period.as_secs().max(1));
+        Self { period, offset }
+    }
+
+    /// Whether a report is due, the last one having been at `last`. A clock that was set back makes
+    /// none due.
+    pub(super) fn is_due(self, last: SystemTime, now: SystemTime) -> bool {
+        let is_old = now.duration_since(last).is_ok_and(|age| age + TOLERANCE >= self.period);
+        is_old || self.periods(now) > self.periods(last)
+    }
+
+    /// How many moments of this heartbeat there were since the Unix epoch.
+    fn periods(self, at: SystemTime) -> u64 {
+        let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        (since_epoch + self.offset).as_secs() / self.period.as_secs().max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_661_161_157 + seconds)
+    }
+
+    /// The seconds at which an environment that never changes is reported, by a run a minute.
+    fn beats(heartbeat: Heartbeat) -> Vec<u64> {
+        let (mut last, mut beats) = (at(0), Vec::new());
+        for run in (60..=5 * 3_600).step_by(60) {
+            if heartbeat.is_due(last, at(run)) {
+                beats.push(run);
+                last = at(run);
+            }
+        }
+        beats
+    }
+
+    #[test]
+    fn an_environment_is_reported_once_in_each_period_and_never_later_than_that() {
+        for name in ["aws-prod", "aws-beta", "payments", "env-0", "env-1"] {
+            let beats = beats(Heartbeat::new(HOUR, name));
+            assert!(beats[0] <= 3_600, "{name}: {beats:?}");
+            assert!(beats.windows(2).all(|pair| pair[1] - pair[0] == 3_600), "{name}: {beats:?}");
+            assert_eq!(beats.len(), 5, "{name}: {beats:?}");
+        }
+    }
+
+    #[test]
+    fn a_fleet_is_spread_over_the_period() {
+        let mut of_minute = [0; 60];
+        for number in 0..200 {
+            let first = beats(Heartbeat::new(HOUR, &format!("aws-{number}")))[0];
+            of_minute[usize::try_from(first / 60).unwrap() % 60] += 1;
+        }
+        assert!(of_minute.iter().all(|count| *count <= 12), "{of_minute:?}");
+    }
+
+    #[test]
+    fn a_period_as_long_as_the_schedule_misses_no_run() {
+        let heartbeat = Heartbeat::new(HOUR, "aws-prod");
+        for jitter in -20..=20 {
+            let next = at(3_600).checked_add(Duration::from_secs(20)).unwrap()
+                - Duration::from_secs(u64::try_from(20 - jitter).unwrap());
+            assert!(heartbeat.is_due(at(0), next), "{jitter}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_nothing_due() {
+        assert!(!Heartbeat::new(HOUR, "aws-prod").is_due(at(7_200), at(0)));
+    }
+}

@@ -1,0 +1,366 @@
+//! Two runs that overlap, in every order in which their readings and requests can happen: what an
+//! older reading found is never recorded after what a newer one found.
+//!
+//! Each process has a stand-in of ECS of its own, on which every reading finds another version; the
+//! recorder is one, over HTTP. Readings and requests wait until the test lets them happen, one at a
+//! time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use envsnap::api::wire::{EcsReport, Environment, EnvironmentRequest};
+use envsnap::api::{
+    ApiError, Client, EnvironmentApi, EnvironmentClient, Latest, ReportOptions, Reported, ServerApi,
+};
+use envsnap::ecs::{
+    AwsEcs, CallError, Cluster, DescribedTasks, DesiredStatus, EcsApi, Page, Source, connect,
+};
+use envsnap::report::{Reporter, Trigger, TriggerKind, Verdict};
+use envsnap::standin::{self, StandIn};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::harness::{aws, config, server, task, world};
+use crate::recorder::server::Recorder;
+
+/// Where everything waits.
+#[derive(Default)]
+struct Gate {
+    /// In the order of arrival, by process and what it is.
+    waiting: RefCell<BTreeMap<(usize, &'static str), oneshot::Sender<()>>>,
+    /// Let through, and not yet answered.
+    under_way: Cell<usize>,
+    /// Nobody waits.
+    open: Cell<bool>,
+    /// Readings so far: the last one found this version.
+    readings: Cell<u8>,
+    /// What happened, in order.
+    story: RefCell<Vec<String>>,
+}
+
+impl Gate {
+    async fn pass<T>(
+        &self,
+        process: usize,
+        what: &'static str,
+        work: impl AsyncFnOnce() -> T,
+    ) -> T {
+        if !self.open.get() {
+            let (let_through, passed) = oneshot::channel();
+            let before = self.waiting.borrow_mut().insert((process, what), let_through);
+            assert!(before.is_none(), "{what} of process {process} twice at a time");
+            passed.await.unwrap();
+            self.story.borrow_mut().push(format!("{process} {what}"));
+        }
+        self.counted(work).await
+    }
+
+    async fn counted<T>(&self, work: impl AsyncFnOnce() -> T) -> T {
+        self.under_way.set(self.under_way.get() + 1);
+        let result = work().await;
+        self.under_way.set(self.under_way.get() - 1);
+        result
+    }
+}
+
+struct GatedEcs {
+    ecs: AwsEcs,
+    standin: Rc<StandIn>,
+    gate: Rc<Gate>,
+    process: usize,
+}
+
+/// Nothing but `version` of one service.
+fn version_of(version: u8) -> standin::World {
+    world(standin::Cluster::named("app").task(task("web", version)))
+}
+
+impl EcsApi for GatedEcs {
+    async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError> {
+        self.gate.counted(async || self.ecs.list_clusters(next_token).await).await
+    }
+
+    async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError> {
+        self.gate.counted(async || self.ecs.describe_clusters(clusters).await).await
+    }
+
+    async fn list_tasks(
+        &self,
+        cluster: &str,
+        desired_status: DesiredStatus,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError> {
+        let list = async || {
+            if desired_status == DesiredStatus::Running && !self.gate.open.get() {
+                self.gate.readings.set(self.gate.readings.get() + 1);
+                self.standin.set_world(version_of(self.gate.readings.get()));
+            }
+            self.ecs.list_tasks(cluster, desired_status, next_token).await
+        };
+        match desired_status {
+            DesiredStatus::Running => self.gate.pass(self.process, "reads", list).await,
+            DesiredStatus::Stopped => self.gate.counted(list).await,
+        }
+    }
+
+    async fn describe_tasks(
+        &self,
+        cluster: &str,
+        tasks: &[String],
+    ) -> Result<DescribedTasks, CallError> {
+        self.gate.counted(async || self.ecs.describe_tasks(cluster, tasks).await).await
+    }
+
+    async fn list_services(
+        &self,
+        cluster: &str,
+        next_token: Option<String>,
+    ) -> Result<Page, CallError> {
+        self.gate.counted(async || self.ecs.list_services(cluster, next_token).await).await
+    }
+}
+
+struct GatedServer {
+    client: Rc<Client>,
+    gate: Rc<Gate>,
+    process: usize,
+    /// As the hosted server, it knows no preconditions.
+    without_preconditions: bool,
+}
+
+struct GatedEnvironment<'a> {
+    environment: EnvironmentClient<'a>,
+    server: &'a GatedServer,
+}
+
+impl ServerApi for GatedServer {
+    type Environment<'a> = GatedEnvironment<'a>;
+
+    fn environment<'a>(&'a self, name: &'a str, at: Option<Instant>) -> GatedEnvironment<'a> {
+        GatedEnvironment { environment: self.client.environment(name, at), server: self }
+    }
+}
+
+impl GatedEnvironment<'_> {
+    async fn pass<T>(&self, what: &'static str, work: impl AsyncFnOnce() -> T) -> T {
+        self.server.gate.pass(self.server.process, what, work).await
+    }
+}
+
+impl EnvironmentApi for GatedEnvironment<'_> {
+    fn calls(&self) -> u32 {
+        self.environment.calls()
+    }
+
+    fn accepts_preconditions(&self) -> bool {
+        self.environment.accepts_preconditions() && !self.server.without_preconditions
+    }
+
+    async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
+        self.pass("asks", async || self.environment.latest_snapshot().await).await
+    }
+
+    async fn get(&self) -> Result<Environment, ApiError> {
+        self.pass("gets", async || self.environment.get().await).await
+    }
+
+    async fn create(&self, request: &EnvironmentRequest) -> Result<(), ApiError> {
+        self.pass("creates", async || self.environment.create(request).await).await
+    }
+
+    async fn report(
+        &self,
+        report: &EcsReport,
+        options: ReportOptions,
+    ) -> Result<Reported, ApiError> {
+        let options = ReportOptions {
+            latest_index: options.latest_index.filter(|_| !self.server.without_preconditions),
+            ..options
+        };
+        self.pass("posts", async || self.environment.report(report, options).await).await
+    }
+}
+
+type Process = Reporter<GatedEcs, GatedServer, fn() -> SystemTime>;
+
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    /// Whether the process reported before, and remembers it.
+    warm: [bool; 2],
+    recheck: &'static str,
+    force: bool,
+    without_preconditions: bool,
+}
+
+/// One recorder and a stand-in for each of the two processes, for many runs.
+struct Stage {
+    recorder: Recorder,
+    standins: [Rc<StandIn>; 2],
+    ecs: [AwsEcs; 2],
+    clients: [Rc<Client>; 2],
+    environments: Cell<usize>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let recorder = Recorder::start().await;
+        let standin = async || Rc::new(StandIn::start(version_of(0)).await.unwrap());
+        let standins = [standin().await, standin().await];
+        let ecs =
+            async |at: usize| connect(&aws(&standins[at].endpoint()), &Source::default()).await;
+        let ecs = [ecs(0).await, ecs(1).await];
+        let client = |at: usize| {
+            Rc::new(server(&config(&recorder.url, &[]), &aws(&standins[at].endpoint())))
+        };
+        let clients = [client(0), client(1)];
+        Self { recorder, standins, ecs, clients, environments: Cell::new(0) }
+    }
+
+    fn process(&self, process: usize, gate: &Rc<Gate>, name: &str, setting: Setting) -> Process {
+        let variables =
+            [("KOSLI_ENVIRONMENT", name), ("RECHECK", setting.recheck), ("QUOTA_SHARE", "1")];
+        let config = config(&self.recorder.url, &variables);
+        let standin = &self.standins[process];
+        let server = GatedServer {
+            client: Rc::clone(&self.clients[process]),
+            gate: Rc::clone(gate),
+            process,
+            without_preconditions: setting.without_preconditions,
+        };
+        let ecs = |_: &Source| GatedEcs {
+            ecs: self.ecs[process].clone(),
+            standin: Rc::clone(standin),
+            gate: Rc::clone(gate),
+            process,
+        };
+        Reporter::new(config, ecs, server, SystemTime::now)
+    }
+
+    /// Lets two runs happen in the order that `choices` says, of what waits at each moment; gives how
+    /// many there were to choose from, and the versions in the order in which they were recorded.
+    async fn play(&self, setting: Setting, choices: &[usize]) -> (Vec<usize>, Vec<u8>, String) {
+        let number = self.environments.replace(self.environments.get() + 1);
+        let name = format!("env-{number}");
+        self.recorder.create(&name, Some(true)).await;
+        let gate = Rc::new(Gate::default());
+        gate.open.set(true);
+        let processes = [0, 1].map(|process| self.process(process, &gate, &name, setting));
+        for (at, process) in processes.iter().enumerate() {
+            self.standins[at].set_world(version_of(0));
+            if setting.warm[at] {
+                process.run(&Trigger::of(TriggerKind::Schedule), None).await.unwrap();
+            }
+        }
+        gate.open.set(false);
+
+        let trigger = Trigger { force: setting.force, ..Trigger::of(TriggerKind::Manual) };
+        let run = async |process: &Process| {
+            let outcome = process.run(&trigger, None).await.unwrap().environments.remove(0);
+            assert_eq!(outcome.outcome, Verdict::Posted, "{outcome:?}");
+        };
+        let mut numbers = Vec::new();
+        let both = async { tokio::join!(run(&processes[0]), run(&processes[1])) };
+        let mut both = pin!(both);
+        loop {
+            let next = self.next(&gate);
+            tokio::select! {
+                biased;
+                _ = &mut both => break,
+                () = next => {
+                    let mut waiting = gate.waiting.borrow_mut();
+                    let choice = choices.get(numbers.len()).copied().unwrap_or_default();
+                    numbers.push(waiting.len());
+                    let key = *waiting.keys().nth(choice).unwrap();
+                    waiting.remove(&key).unwrap().send(()).unwrap();
+                }
+            }
+        }
+        let recorded =
+            self.recorder.get(&format!("/environments/acme/{name}/events?per_page=100")).await;
+        let started = recorded.body.as_array().unwrap().iter().rev().filter_map(|event| {
+            let version = event["artifact_name"].as_str()?.strip_prefix("web:")?.parse().ok()?;
+            event["description"].as_str()?.contains("started").then_some(version)
+        });
+        (numbers, started.collect(), gate.story.borrow().join(", "))
+    }
+
+    /// Until all that can still happen waits to be let through.
+    async fn next(&self, gate: &Gate) {
+        loop {
+            // Nothing but what was let through depends on anything outside this thread.
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            if gate.under_way.get() == 0 && !gate.waiting.borrow().is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Plays every order, and gives their number and the stories of those in which an older reading
+    /// was recorded after a newer one.
+    async fn play_all(&self, setting: Setting) -> (usize, Vec<String>) {
+        let (mut orders, mut overwritten) = (0, Vec::new());
+        let mut choices = Vec::new();
+        loop {
+            let (numbers, recorded, story) = self.play(setting, &choices).await;
+            orders += 1;
+            if !recorded.is_sorted() {
+                overwritten.push(format!("{story}, recorded {recorded:?}"));
+            }
+            choices.resize(numbers.len(), 0);
+            // The next order: the last choice that has an alternative left takes it.
+            let Some(last) = (0..choices.len()).rev().find(|at| choices[*at] + 1 < numbers[*at])
+            else {
+                return (orders, overwritten);
+            };
+            choices[last] += 1;
+            choices.truncate(last + 1);
+        }
+    }
+}
+
+const COLD: Setting =
+    Setting { warm: [false; 2], recheck: "0s", force: false, without_preconditions: false };
+
+#[tokio::test]
+async fn an_older_reading_is_never_recorded_after_a_newer_one() {
+    let stage = Stage::new().await;
+    let cold_and_warm = Setting { warm: [false, true], ..COLD };
+    let warm = Setting { warm: [true; 2], ..COLD };
+    for setting in [
+        COLD,
+        cold_and_warm,
+        warm,
+        Setting { recheck: "15m", ..warm },
+        Setting { force: true, ..COLD },
+    ] {
+        let (orders, overwritten) = stage.play_all(setting).await;
+        assert!(overwritten.is_empty(), "{setting:?}: {overwritten:#?}");
+        assert!(orders >= 20, "{setting:?}: {orders} orders");
+    }
+}
+
+/// What the documentation says of the hosted server: the time between a report and the request
+/// before it remains.
+#[tokio::test]
+async fn without_preconditions_only_what_is_recorded_between_the_last_look_and_the_post_is_lost() {
+    let stage = Stage::new().await;
+    let setting = Setting { without_preconditions: true, ..COLD };
+    let (orders, overwritten) = stage.play_all(setting).await;
+    assert!(!overwritten.is_empty() && overwritten.len() * 2 < orders, "{orders} orders");
+    for story in &overwritten {
+        let steps: Vec<_> = story.split(", ").collect();
+        let is_between = |one: usize| {
+            let (asks, posts) = (format!("{one} asks"), format!("{one} posts"));
+            let post = steps.iter().rposition(|step| *step == posts);
+            let ask = post.and_then(|post| steps[..post].iter().rposition(|s| *s == asks));
+            let others = format!("{} posts", 1 - one);
+            ask.zip(post).is_some_and(|(ask, post)| steps[ask..post].contains(&&*others))
+        };
+        assert!(is_between(0) || is_between(1), "{story}");
+    }
+}
