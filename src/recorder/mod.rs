@@ -8,12 +8,9 @@
 mod access;
 mod answer;
 mod chain;
-mod clock;
 mod document;
-mod expression;
 mod metrics;
 mod page;
-mod plausible_times;
 mod record;
 mod request;
 mod request_log;
@@ -31,8 +28,8 @@ use tokio::net::TcpListener;
 
 pub use access::{Access, AccessError};
 pub use chain::{Link, NotALink};
-pub use clock::{Clock, ClockError};
-pub(crate) use expression::{Interval, Snappish};
+pub(crate) use envsnap_model::expression::{Interval, Snappish};
+pub use envsnap_recorder::domain::{Clock, ClockError};
 pub use metrics::MetricsError;
 pub use store::{
     BackedUp, NotBackedUp, NotVerified, Renamed, Reported, Store, StoreError, Verified, backup,

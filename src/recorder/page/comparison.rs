@@ -12,11 +12,11 @@ use super::when::time;
 use crate::api::wire::DiffArtifact;
 use crate::recorder::answer::Refusal;
 use crate::recorder::document;
-use crate::recorder::expression::Snappish;
 use crate::recorder::request::Parameters;
 use crate::recorder::routes::found;
 use crate::recorder::store::{Store, StoredSnapshot};
 use crate::wording::{counted, whole};
+use envsnap_model::expression::Snappish;
 
 /// Artifacts that are shown of each kind; the API has them all.
 const MOST_SHOWN: usize = 500;

@@ -12,12 +12,12 @@ use super::history::change;
 use super::when::{duration, time};
 use crate::api::wire::Silence;
 use crate::recorder::answer::Refusal;
-use crate::recorder::expression::{Expression, Snappish};
 use crate::recorder::record::{StoredArtifact, order};
 use crate::recorder::request::Parameters;
 use crate::recorder::routes::no_snapshot;
 use crate::recorder::store::{Found, Page, Store, StoredSnapshot};
 use crate::wording::{counted, whole};
+use envsnap_model::expression::{Expression, Snappish};
 
 /// Artifacts on one page.
 const PAGE_SIZE: u32 = 500;

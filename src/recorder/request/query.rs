@@ -8,8 +8,8 @@ use axum::http::request::Parts;
 
 use super::field::Problems;
 use crate::recorder::answer::{Refusal, quote};
-use crate::recorder::expression::{Bound, Interval, Moment};
 use crate::recorder::store::Page;
+use envsnap_model::expression::{Bound, Interval, Moment};
 
 /// As the hosted server has it, where no size is given.
 const USUAL_PAGE_SIZE: u32 = 15;

@@ -5,9 +5,9 @@ use axum::extract::{Path, State};
 use super::snapshots::no_snapshot;
 use crate::recorder::answer::{Refusal, WrittenJson};
 use crate::recorder::document;
-use crate::recorder::expression::Snappish;
 use crate::recorder::request::Parameters;
 use crate::recorder::store::{Found, Store, StoredSnapshot};
+use envsnap_model::expression::Snappish;
 
 /// `GET /env-diff/{org}?snappish1=&snappish2=`
 pub(super) async fn compare(

@@ -8,9 +8,9 @@ use axum::response::IntoResponse;
 use crate::api::wire::{EcsReport, HEAD};
 use crate::recorder::answer::{Refusal, WrittenJson};
 use crate::recorder::document;
-use crate::recorder::expression::{Expression, Snappish};
 use crate::recorder::request::Checked;
 use crate::recorder::store::{Found, Reported, Store};
+use envsnap_model::expression::{Expression, Snappish};
 
 /// `PUT /environments/{org}/{env}/report/ECS`: 201 a new snapshot, 200 nothing new; with the head
 /// of the file's chain as it is then. `If-Match: "65"` requires that the latest snapshot is of this

@@ -1,6 +1,6 @@
 //! What can go wrong with the file.
 
-use crate::recorder::clock::ClockError;
+use envsnap_recorder::domain::ClockError;
 
 /// A store could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::json::Json;
 use super::readers::{Allowance, ReadError};
 use super::{Page, Store, StoreError};
-use crate::recorder::expression::Interval;
 use crate::recorder::record::{StoredArtifact, order};
+use envsnap_model::expression::Interval;
 
 /// A page of the events of an environment, in order.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::silence::silences;
 use super::{Page, Store, StoreError};
 use crate::api::wire::Silence;
-use crate::recorder::expression::{Interval, Timeline as _};
+use envsnap_model::expression::{Interval, Timeline as _};
 
 /// Snapshots of an environment, in order.
 #[derive(Debug)]

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
-use super::clock::Clock;
+use envsnap_recorder::domain::Clock;
 
 pub use backup::{BackedUp, NotBackedUp, backup};
 use descriptors::FileIdentity;

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::readers::{Allowance, ReadError};
 use super::{Store, StoreError};
-use crate::recorder::expression::Timeline;
-use crate::recorder::plausible_times::plausible_times;
+use envsnap_model::expression::Timeline;
+use envsnap_model::plausible_times;
 
 /// What is recorded in an environment that is in use.
 pub(super) struct Recorded<'a> {

@@ -8,8 +8,8 @@ use super::recorded::Recorded;
 use super::silence::silences;
 use super::{Store, StoreError};
 use crate::api::wire::Silence;
-use crate::recorder::expression::{Expression, Snappish, Timeline as _};
 use crate::recorder::record::StoredArtifact;
+use envsnap_model::expression::{Expression, Snappish, Timeline as _};
 
 /// A snapshot as it is in the file. Times are in seconds since the Unix epoch.
 #[derive(Debug)]

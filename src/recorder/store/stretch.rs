@@ -6,8 +6,8 @@ use super::json::Json;
 use super::silence::silences;
 use super::{Store, StoreError};
 use crate::api::wire::Silence;
-use crate::recorder::expression::Timeline as _;
 use crate::recorder::record::StoredArtifact;
+use envsnap_model::expression::Timeline as _;
 
 /// The bytes of snapshots that one stretch is read from, so that the time it takes is bounded,
 /// however much each of them holds.

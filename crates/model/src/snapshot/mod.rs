@@ -54,6 +54,16 @@ impl Snapshot {
         self.0.values()
     }
 
+    /// Sets how an artifact runs from now on; without replicas it does not run any more.
+    pub fn set(&mut self, artifact: Artifact) {
+        let identity = Identity::of(&artifact.name, artifact.fingerprint);
+        if artifact.replicas == 0 {
+            self.0.remove(&identity);
+        } else {
+            self.0.insert(identity, artifact);
+        }
+    }
+
     /// SHA-256 over the canonical bytes of (fingerprint, replicas), sorted, in lowercase hex.
     ///
     /// Equal exactly when the same artifacts run with the same replicas: names, tasks and start

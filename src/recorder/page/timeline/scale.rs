@@ -1,7 +1,7 @@
 //! Where a time stands in the picture.
 
-use crate::recorder::plausible_times::plausible_times;
 use crate::recorder::store::Stretch;
+use envsnap_model::plausible_times;
 
 /// The width of the whole picture, in its own units.
 pub(super) const WIDTH: f64 = 10_000.0;

@@ -79,7 +79,7 @@ impl Clock {
     }
 
     /// The time, right or wrong, in seconds since the Unix epoch.
-    pub(super) fn now(&self) -> f64 {
+    pub fn now(&self) -> f64 {
         (self.wall)()
     }
 
@@ -87,7 +87,7 @@ impl Clock {
     ///
     /// # Errors
     /// The clock was set, or shows no date of today.
-    pub(super) fn now_to_record(&self) -> Result<f64, ClockError> {
+    pub fn now_to_record(&self) -> Result<f64, ClockError> {
         let now = self.now();
         let Some(Monotonic { read, offset }) = &self.monotonic else { return Ok(now) };
         if !(EARLIEST..LATEST).contains(&now) {

@@ -7,13 +7,23 @@ mod snappish;
 use std::fmt;
 use std::str::FromStr;
 
-use super::answer::quote;
-pub(crate) use interval::{Bound, Interval};
-pub(super) use moment::Moment;
-pub(crate) use snappish::Snappish;
+pub use interval::{Bound, Interval, NotAnInterval};
+pub use moment::{Moment, Unit};
+pub use snappish::Snappish;
+
+/// The most characters of a text that a message repeats.
+const LONGEST_QUOTE: usize = 100;
+
+fn quote(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_QUOTE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
 
 /// When the snapshots of an environment were recorded, one after the other.
-pub(super) trait Timeline {
+pub trait Timeline {
+    /// Why they cannot be read.
     type Error;
 
     /// How many there are.
@@ -23,17 +33,23 @@ pub(super) trait Timeline {
     fn now(&self) -> f64;
 
     /// How many were recorded at `time`, in seconds since the Unix epoch, or before, as far as
-    /// [their times are plausible](super::plausible_times).
+    /// [their times are plausible](crate::plausible_times).
+    ///
+    /// # Errors
+    /// They cannot be read.
     fn until(&self, time: f64) -> Result<u32, Self::Error>;
 
     /// How many were recorded before `time`.
+    ///
+    /// # Errors
+    /// They cannot be read.
     fn before(&self, time: f64) -> Result<u32, Self::Error>;
 }
 
 /// A snapshot of an environment. It is written as it follows the environment's name, and shown as
 /// it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Expression {
+pub struct Expression {
     place: Place,
     text: String,
 }
@@ -55,7 +71,7 @@ enum Place {
      (N behind the latest), @{{2023-10-02T12:00:00}} (UTC), @{{2.hours.ago}} (hours, days, weeks \
      or months) or @{{now}}"
 )]
-pub(crate) struct NotAnExpression(String);
+pub struct NotAnExpression(String);
 
 impl Expression {
     /// The latest snapshot, as a name alone means it.
@@ -72,7 +88,7 @@ impl Expression {
     ///
     /// # Errors
     /// The timeline's own.
-    pub(super) fn resolve<T: Timeline>(&self, timeline: &T) -> Result<i64, T::Error> {
+    pub fn resolve<T: Timeline>(&self, timeline: &T) -> Result<i64, T::Error> {
         let count = i64::from(timeline.count());
         Ok(match self.place {
             Place::Index(index) if index < 0 => (count + 1).saturating_add(index),

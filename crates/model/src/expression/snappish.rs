@@ -3,14 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::quote;
 use super::{Expression, NotAnExpression};
-use crate::recorder::answer::quote;
 
 /// `aws-prod#65`, `aws-prod~1`, `aws-prod@{now}`, or `aws-prod` for its latest snapshot.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Snappish {
-    pub(crate) environment: String,
-    pub(crate) expression: Expression,
+pub struct Snappish {
+    /// The environment's name.
+    pub environment: String,
+    /// Which of its snapshots.
+    pub expression: Expression,
 }
 
 impl FromStr for Snappish {

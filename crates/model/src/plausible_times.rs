@@ -8,7 +8,7 @@
 /// For each of `times`, in the order of the snapshots, the time by which its snapshot was recorded:
 /// its own, or, if that is wrong, that of the next snapshot whose time is not, or `now`. Never
 /// falling, and never after `now`.
-pub(super) fn plausible_times(times: &[f64], now: f64) -> Vec<f64> {
+pub fn plausible_times(times: &[f64], now: f64) -> Vec<f64> {
     let mut plausible = times.to_vec();
     if !(times.is_sorted() && times.last().is_none_or(|last| *last <= now)) {
         let mut next = now;

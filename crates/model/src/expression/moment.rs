@@ -8,18 +8,24 @@ use jiff::{Span, Timestamp};
 
 /// A point in time: given, or reckoned from the moment of the request.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::recorder) enum Moment {
+pub enum Moment {
+    /// The moment of the request.
     Now,
     /// Seconds since the Unix epoch.
     At(f64),
+    /// So long before the moment of the request.
     Ago {
+        /// How many units.
         count: u32,
+        /// Of what.
         unit: Unit,
     },
 }
 
+/// A unit of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::recorder) enum Unit {
+pub enum Unit {
+    /// So many seconds.
     Seconds(u32),
     /// Of the calendar, in UTC: a month before the 31st is the last day of the month before.
     Months,
@@ -35,7 +41,7 @@ impl Unit {
 impl Moment {
     /// In seconds since the Unix epoch. Now is after everything that was recorded, even where the
     /// clock was set back since.
-    pub(super) fn seconds(self, now: f64) -> f64 {
+    pub fn seconds(self, now: f64) -> f64 {
         match self {
             Self::Now => f64::INFINITY,
             Self::At(seconds) => seconds,
@@ -51,7 +57,7 @@ impl Moment {
 
     /// What stands between the braces of `@{…}`: `now`, `2023-10-02T12:00:00` in UTC, or
     /// `2.hours.ago`.
-    pub(super) fn in_braces(text: &str) -> Option<Self> {
+    pub fn in_braces(text: &str) -> Option<Self> {
         if text == "now" {
             return Some(Self::Now);
         }

@@ -3,19 +3,22 @@
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use super::quote;
 use super::{Expression, Moment, Timeline};
-use crate::recorder::answer::quote;
 
 /// Snapshots from one to another, both included.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Interval {
-    pub(in crate::recorder) from: Bound,
-    pub(in crate::recorder) to: Bound,
+pub struct Interval {
+    /// Its first snapshot.
+    pub from: Bound,
+    /// Its last snapshot.
+    pub to: Bound,
 }
 
 /// Where an interval begins or ends.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Bound {
+pub enum Bound {
+    /// A snapshot.
     Snapshot(Expression),
     /// What was recorded from then on, or until then.
     Time(Moment),
@@ -23,12 +26,14 @@ pub(crate) enum Bound {
 
 /// The text is no interval, or no end of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotAnInterval {
+pub enum NotAnInterval {
+    /// Neither an expression nor two with `..` between them.
     #[error(
         "'{0}' is not an interval. Use A..B, where A and B each are N (counted from 1), ~N (N \
          behind the latest) or NOW, and NOW may be left out"
     )]
     Malformed(String),
+    /// Neither a snapshot nor a time.
     #[error(
         "'{0}' is neither a snapshot (N, counted from 1, negative from the end) nor a time (NOW, \
          1hour, 2days, 30mins, or seconds since 1970)"
@@ -45,7 +50,7 @@ impl Interval {
     ///
     /// # Errors
     /// The timeline's own.
-    pub(in crate::recorder) fn resolve<T: Timeline>(
+    pub fn resolve<T: Timeline>(
         &self,
         timeline: &T,
     ) -> Result<Option<RangeInclusive<u32>>, T::Error> {
@@ -82,11 +87,13 @@ impl Default for Interval {
 }
 
 impl Bound {
-    pub(in crate::recorder) fn first() -> Self {
+    /// The first snapshot.
+    pub fn first() -> Self {
         Self::Snapshot(Expression::first())
     }
 
-    pub(in crate::recorder) fn latest() -> Self {
+    /// The latest snapshot.
+    pub fn latest() -> Self {
         Self::Snapshot(Expression::latest())
     }
 }

@@ -1,0 +1,235 @@
+//! How fast the store is, beside a loop of the same writes without it: `cargo bench --bench store`.
+//!
+//! `ENVSNAP_SNAPSHOTS` is how many snapshots the history has (20,500 unless set).
+
+#![expect(clippy::expect_used, reason = "what fails ends the bench")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use envsnap_model::expression::Interval;
+use envsnap_model::snapshot::Fingerprint;
+use envsnap_recorder::domain::{Clock, EnvironmentSettings, Page, Report, ReportEntry};
+use envsnap_recorder::store::Store as _;
+use envsnap_recorder::store::sqlite::{SqliteStore, verify};
+use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
+
+const ORG: &str = "acme";
+const ARTIFACTS: u64 = 200;
+const ENVIRONMENTS: u64 = 64;
+const REPORTS_EACH: u64 = 100;
+
+fn fingerprint(artifact: u64, version: u64) -> Fingerprint {
+    Fingerprint::from(<[u8; 32]>::from(Sha256::digest(format!("{artifact} {version}"))))
+}
+
+/// Two hundred artifacts, of which one has been replaced `step` times, one after the other.
+fn report(step: u64) -> Vec<ReportEntry> {
+    (0..ARTIFACTS)
+        .map(|artifact| {
+            let version = (step + ARTIFACTS - artifact) / ARTIFACTS;
+            let name = format!(
+                "274425519734.dkr.ecr.eu-central-1.amazonaws.com/service-{artifact}:{version:07x}"
+            );
+            ReportEntry {
+                task_arn: format!(
+                    "arn:aws:ecs:eu-central-1:274425519734:task/app/{artifact:016x}{version:016x}"
+                )
+                .into(),
+                cluster_name: Some("app".into()),
+                service_name: Some(format!("service-{artifact}").into()),
+                digests: vec![(name.into(), Some(fingerprint(artifact, version)))],
+                started_at: 1_661_161_157 + i64::try_from(version).unwrap_or(0),
+            }
+        })
+        .collect()
+}
+
+fn settings(name: &str) -> EnvironmentSettings {
+    EnvironmentSettings {
+        name: name.to_owned(),
+        environment_type: "ECS".to_owned(),
+        description: String::new(),
+        include_scaling: None,
+        included_environments: None,
+        policies: None,
+    }
+}
+
+fn clock() -> Clock {
+    let seconds = AtomicU64::new(1_661_161_162);
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
+    Clock::of(move || seconds.fetch_add(1, Ordering::SeqCst) as f64)
+}
+
+fn rate(count: u64, took: Duration) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let count = count as f64;
+    count / took.as_secs_f64()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Reports of many environments at once, every second one changed.
+async fn reports(path: &Path) -> f64 {
+    let store = SqliteStore::open(path).expect("opens").with_clock(clock());
+    for environment in 0..ENVIRONMENTS {
+        let settings = settings(&format!("env-{environment}"));
+        store.save_environment(ORG, settings, true, "bench").await.expect("saves");
+    }
+    let prepared: Arc<Vec<_>> = Arc::new(
+        (0..REPORTS_EACH / 2)
+            .map(|step| Report::new(&report(step)).expect("is not too large"))
+            .collect(),
+    );
+    let began = Instant::now();
+    let mut tasks = JoinSet::new();
+    for environment in 0..ENVIRONMENTS {
+        let (store, prepared) = (store.clone(), Arc::clone(&prepared));
+        tasks.spawn(async move {
+            let name = format!("env-{environment}");
+            for report in prepared.iter() {
+                for _ in 0..2 {
+                    let recorded = store.record_report(ORG, &name, report.clone(), "bench").await;
+                    recorded.expect("is recorded");
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+    rate(ENVIRONMENTS * REPORTS_EACH, began.elapsed())
+}
+
+/// The rows of a changed snapshot and of an unchanged report, alternately, in groups of 64.
+fn bare(path: &Path) -> f64 {
+    let connection = Connection::open(path).expect("opens");
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+             CREATE TABLE entry (org INTEGER, seq INTEGER, hash BLOB, payload TEXT, PRIMARY KEY (org, seq));
+             CREATE TABLE interval (org INTEGER, artifact INTEGER, environment INTEGER, first INTEGER,
+                 last INTEGER, tasks TEXT, PRIMARY KEY (org, artifact, environment, first)) WITHOUT ROWID;
+             CREATE TABLE reporting (environment INTEGER PRIMARY KEY, at INTEGER);",
+        )
+        .expect("creates");
+    let payload = "x".repeat(900);
+    let tasks = "x".repeat(250);
+    let began = Instant::now();
+    let reports = i64::try_from(ENVIRONMENTS * REPORTS_EACH).expect("fits");
+    for first in (0..reports).step_by(64) {
+        connection.execute_batch("BEGIN IMMEDIATE").expect("begins");
+        for seq in first..first + 64 {
+            if seq % 2 == 0 {
+                connection
+                    .prepare_cached("INSERT INTO entry VALUES (1, ?, zeroblob(32), ?)")
+                    .and_then(|mut it| it.execute((seq, &payload)))
+                    .expect("inserts");
+                connection
+                    .prepare_cached("UPDATE interval SET last = ?2 WHERE org = 1 AND artifact = ?1")
+                    .and_then(|mut it| it.execute((seq - 128, seq)))
+                    .expect("updates");
+                connection
+                    .prepare_cached("INSERT INTO interval VALUES (1, ?, 1, ?, NULL, ?)")
+                    .and_then(|mut it| it.execute((seq, seq, &tasks)))
+                    .expect("inserts");
+            }
+            connection
+                .prepare_cached(
+                    "INSERT INTO reporting VALUES (?1, ?2) ON CONFLICT DO UPDATE SET at = ?2",
+                )
+                .and_then(|mut it| it.execute((seq % 64, seq)))
+                .expect("upserts");
+        }
+        connection.execute_batch("COMMIT").expect("commits");
+    }
+    rate(ENVIRONMENTS * REPORTS_EACH, began.elapsed())
+}
+
+async fn history(path: &Path, snapshots: u64) {
+    let store = SqliteStore::open(path).expect("opens").with_clock(clock());
+    store.save_environment(ORG, settings("prod"), true, "bench").await.expect("saves");
+    let began = Instant::now();
+    let mut writes = JoinSet::new();
+    for step in 0..snapshots {
+        // In order, and a few at a time.
+        let (store, report) =
+            (store.clone(), Report::new(&report(step)).expect("is not too large"));
+        store.record_report(ORG, "prod", report, "bench").await.expect("is recorded");
+        writes.spawn(async {});
+    }
+    println!(
+        "{snapshots} changed snapshots, one at a time: {:.0}/s",
+        rate(snapshots, began.elapsed())
+    );
+    let bytes: u64 = ["", "-wal"]
+        .iter()
+        .filter_map(|ending| std::fs::metadata(format!("{}{ending}", path.display())).ok())
+        .map(|it| it.len())
+        .sum();
+    println!("bytes for each changed snapshot: {}", bytes / snapshots);
+
+    let middle = snapshots / 2;
+    for text in ["prod".to_owned(), format!("prod#{middle}")] {
+        let mut times = Vec::new();
+        for _ in 0..50 {
+            let began = Instant::now();
+            store.snapshots(ORG, [text.parse().expect("is one")]).await.expect("is there");
+            times.push(began.elapsed());
+        }
+        println!("snapshot {text}: {:?}", median(times));
+    }
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let began = Instant::now();
+        let pair = [format!("prod#{middle}"), "prod".to_owned()];
+        let pair = pair.map(|text| text.parse().expect("is one"));
+        store.snapshots(ORG, pair).await.expect("are there");
+        times.push(began.elapsed());
+    }
+    println!("two snapshots, to compare: {:?}", median(times));
+    let wanted = fingerprint(7, 3).to_string();
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let wanted = wanted.clone();
+        let began = Instant::now();
+        let found = store
+            .artifact_runs(ORG, None, move |fingerprint, _| fingerprint.starts_with(&wanted[..7]))
+            .await
+            .expect("is found");
+        times.push(began.elapsed());
+        assert!(!found.is_empty());
+    }
+    println!("where one artifact ran: {:?}", median(times));
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let began = Instant::now();
+        let page = Page { number: 1, size: 100 };
+        store.events(ORG, "prod", Interval::default(), page, false).await.expect("are listed");
+        times.push(began.elapsed());
+    }
+    println!("a page of events: {:?}", median(times));
+    let began = Instant::now();
+    store.window(ORG, "prod", None, 200).await.expect("is read");
+    println!("a window of 200 snapshots: {:?}", began.elapsed());
+    let began = Instant::now();
+    verify(path, None).expect("holds");
+    println!("verify: {:?}", began.elapsed());
+}
+
+#[tokio::main]
+async fn main() {
+    let snapshots = std::env::var("ENVSNAP_SNAPSHOTS").ok().and_then(|it| it.parse().ok());
+    let folder = tempfile::tempdir().expect("a directory");
+    let ours = reports(&folder.path().join("reports.db")).await;
+    let floor = bare(&folder.path().join("bare.db"));
+    println!("reports of {ARTIFACTS} artifacts, half of them changed: {ours:.0}/s");
+    println!("a bare loop of such writes: {floor:.0}/s, {:.1} times as many", floor / ours);
+    history(&folder.path().join("history.db"), snapshots.unwrap_or(20_500)).await;
+}

@@ -1,0 +1,48 @@
+//! Which times reports cover.
+
+use super::Micros;
+
+/// How much later than its heartbeat a report may come, in seconds: one reading may have failed, and
+/// the next ones waited for a deployment.
+const GRACE: i64 = 600;
+
+/// After how long without a report from a client that announces no heartbeat, in seconds.
+const WITHOUT_HEARTBEAT: i64 = 7_200;
+
+/// A time that no report covers: from the last report before it to the first after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportGap {
+    /// The last report before it.
+    pub from: Micros,
+    /// The first report after it; none if there is none yet.
+    pub until: Option<Micros>,
+}
+
+/// How long after a report a time is still covered, in seconds, if that report announced this
+/// heartbeat in seconds.
+pub fn covered_for(heartbeat: Option<u32>) -> i64 {
+    heartbeat.map_or(WITHOUT_HEARTBEAT, |heartbeat| i64::from(heartbeat) + GRACE)
+}
+
+/// Whether `time` is covered by the last report before it.
+pub fn is_covered(last_report: Micros, heartbeat: Option<u32>, time: Micros) -> bool {
+    time.0.saturating_sub(last_report.0) <= covered_for(heartbeat).saturating_mul(1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_covered_until_ten_minutes_after_the_next_heartbeat() {
+        let second = 1_000_000;
+        for (heartbeat, seconds) in [(None, 7_200), (Some(3_600), 4_200), (Some(0), 600)] {
+            let last = Micros(1_661_161_162_500_000);
+            let end = last.0 + seconds * second;
+            assert!(is_covered(last, heartbeat, Micros(end)), "{heartbeat:?}");
+            assert!(!is_covered(last, heartbeat, Micros(end + 1)), "{heartbeat:?}");
+            assert!(is_covered(last, heartbeat, Micros(0)), "a clock that was set back");
+        }
+        assert!(is_covered(Micros(i64::MAX), Some(u32::MAX), Micros(i64::MIN)));
+    }
+}

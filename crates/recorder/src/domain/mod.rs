@@ -1,0 +1,30 @@
+//! What the recorder is about, without SQL and HTTP: the entries of the ledger, what a report
+//! changes, which times are covered, and what can go wrong.
+
+mod clock;
+mod coverage;
+mod entry;
+mod error;
+mod payload;
+mod records;
+mod report;
+mod running;
+mod time;
+
+pub use clock::{Clock, ClockError};
+pub use coverage::{ReportGap, covered_for, is_covered};
+pub use entry::{Entry, EntryHash, Head, ParseHashError, ParseHeadError};
+pub use error::{Error, StorageErrorKind};
+pub use payload::{
+    Change, ClockCorrected, Confirmed, EnvironmentArchived, EnvironmentChanged, EnvironmentCreated,
+    EnvironmentRenamed, EnvironmentRestored, ParsePayloadError, Payload, Place, SnapshotTaken,
+    Task,
+};
+pub use records::{
+    ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Event, EventPage,
+    OrgFilter, Page, Recorded, SettingsChange, SnapshotArtifact, SnapshotRecord, SnapshotSpan,
+    SnapshotSummary, SnapshotWindow, StoreStats,
+};
+pub use report::Report;
+pub use running::{MOST_REPLICAS, ReportEntry, RunningArtifact, running_artifacts, snapshot_of};
+pub use time::Micros;

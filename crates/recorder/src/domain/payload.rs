@@ -1,0 +1,363 @@
+//! What the entries of a ledger say.
+//!
+//! The stored form is separate from the API's. A payload is written as canonical JSON (RFC 8785):
+//! no white space, no floats, and keys in ascending order, which here is the order in which the
+//! fields are declared.
+
+use serde::{Deserialize, Serialize};
+
+use super::Micros;
+
+/// One thing that happened in an organization.
+///
+/// An environment is known by the sequence number of the entry that created it, since names change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// An environment was created.
+    EnvironmentCreated(EnvironmentCreated),
+    /// Settings of an environment were changed.
+    EnvironmentChanged(EnvironmentChanged),
+    /// An environment was given another name.
+    EnvironmentRenamed(EnvironmentRenamed),
+    /// An environment was archived, with all that was recorded in it.
+    EnvironmentArchived(EnvironmentArchived),
+    /// An archived environment is in use again.
+    EnvironmentRestored(EnvironmentRestored),
+    /// A report differed from the latest snapshot and made the next one.
+    Snapshot(SnapshotTaken),
+    /// Reports found the latest snapshot unchanged.
+    Confirmed(Confirmed),
+    /// The clock was found to be behind what was recorded before.
+    ClockCorrected(ClockCorrected),
+}
+
+/// See [`Payload::EnvironmentCreated`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentCreated {
+    /// For people.
+    pub description: String,
+    /// Whether a change of replicas alone makes a snapshot.
+    pub include_scaling: bool,
+    /// The environments in a logical one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub included_environments: Option<Vec<String>>,
+    /// Unique in the organization.
+    pub name: String,
+    /// Names of policies; they are kept and mean nothing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Vec<String>>,
+    /// `ECS`, or `logical`.
+    #[serde(rename = "type")]
+    pub environment_type: String,
+}
+
+/// See [`Payload::EnvironmentChanged`]. What is absent stays as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentChanged {
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The environment.
+    pub environment: i64,
+    /// Whether a change of replicas alone makes a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_scaling: Option<bool>,
+    /// The environments in a logical one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub included_environments: Option<Vec<String>>,
+    /// Names of policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Vec<String>>,
+}
+
+/// See [`Payload::EnvironmentRenamed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentRenamed {
+    /// The environment.
+    pub environment: i64,
+    /// Its name until then.
+    pub from: String,
+    /// Its name from then on, also in the logical environments that include it.
+    pub to: String,
+}
+
+/// See [`Payload::EnvironmentArchived`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentArchived {
+    /// The environment.
+    pub environment: i64,
+}
+
+/// See [`Payload::EnvironmentRestored`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentRestored {
+    /// The environment.
+    pub environment: i64,
+}
+
+/// See [`Payload::Snapshot`]. It says what changed; with the snapshots before it that is what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotTaken {
+    /// In the order of the artifacts' identities.
+    pub changes: Vec<Change>,
+    /// Of all that runs in it, changed or not.
+    pub content_hash: String,
+    /// Since when reports came without a time that is not covered; the time of this entry if such a
+    /// time ended with it.
+    pub covered_from: Micros,
+    /// The environment.
+    pub environment: i64,
+    /// The reporter's heartbeat in seconds, if it announced one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<u32>,
+    /// Its number in the environment: 1, 2, 3 … without gaps.
+    pub index: u32,
+    /// The report before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_report: Option<Micros>,
+}
+
+/// What a snapshot changed of one artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// 64 lowercase hexadecimal digits, or `""` if it is unknown.
+    pub fingerprint: String,
+    /// Its label in the report.
+    pub name: String,
+    /// Replicas in this snapshot; 0 if it exited.
+    pub now: u64,
+    /// Every cluster and service of its replicas, in order, if they are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
+    /// When each replica started, in seconds since the Unix epoch, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub started_at: Vec<i64>,
+    /// The task of the replica that started last; none if it exited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// Replicas in the snapshot before; 0 if it started.
+    pub was: u64,
+}
+
+/// A cluster and a service in which an artifact runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The cluster's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// How many replicas run there.
+    pub replicas: u64,
+    /// The service's name; none for a standalone task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+}
+
+/// A task, and where it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Its ARN.
+    pub arn: String,
+    /// The cluster's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// The service's name; none for a standalone task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+}
+
+/// See [`Payload::Confirmed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmed {
+    /// The environment.
+    pub environment: i64,
+    /// Since when reports came without a time that is not covered.
+    pub from: Micros,
+    /// The reporter's heartbeat in seconds, if it announced one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<u32>,
+    /// The last report of that time. If it is not the time of this entry, a time that is not
+    /// covered ended with this entry.
+    pub until: Micros,
+}
+
+/// See [`Payload::ClockCorrected`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockCorrected {
+    /// The latest time in the ledger until then.
+    pub latest: Micros,
+}
+
+/// An entry that this version of the recorder cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum ParsePayloadError {
+    /// A newer version wrote it, or it was changed.
+    #[error("unknown kind of entry: {kind} version {version}")]
+    UnknownKind {
+        /// As it is stored.
+        kind: String,
+        /// As it is stored.
+        version: i64,
+    },
+    /// It is not of its kind's form.
+    #[error("not the payload of an entry of this kind")]
+    Malformed(#[from] serde_json::Error),
+    /// It says the same as a canonical text, and is another text.
+    #[error("the payload is not canonical JSON")]
+    NotCanonical,
+}
+
+/// The version of every kind so far.
+const VERSION: i64 = 1;
+
+macro_rules! kinds {
+    ($($text:literal => $variant:ident),+ $(,)?) => {
+        impl Payload {
+            /// Its kind, as it is stored.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $text),+ }
+            }
+
+            /// Its canonical text.
+            ///
+            /// # Errors
+            /// None: a payload can always be written.
+            pub fn to_text(&self) -> serde_json::Result<String> {
+                match self { $(Self::$variant(payload) => serde_json::to_string(payload)),+ }
+            }
+
+            /// The payload of an entry as it is stored.
+            ///
+            /// # Errors
+            /// The kind or its version is not known, or `text` is not a payload of that kind in its
+            /// canonical form.
+            pub fn from_stored(kind: &str, version: i64, text: &str) -> Result<Self, ParsePayloadError> {
+                let payload = match (kind, version) {
+                    $(($text, VERSION) => Self::$variant(serde_json::from_str(text)?),)+
+                    _ => return Err(ParsePayloadError::UnknownKind { kind: kind.to_owned(), version }),
+                };
+                if payload.to_text()? == text { Ok(payload) } else { Err(ParsePayloadError::NotCanonical) }
+            }
+        }
+    };
+}
+
+kinds! {
+    "environment-created" => EnvironmentCreated,
+    "environment-changed" => EnvironmentChanged,
+    "environment-renamed" => EnvironmentRenamed,
+    "environment-archived" => EnvironmentArchived,
+    "environment-restored" => EnvironmentRestored,
+    "snapshot" => Snapshot,
+    "confirmed" => Confirmed,
+    "clock-corrected" => ClockCorrected,
+}
+
+impl Payload {
+    /// The version of its form.
+    pub fn version(&self) -> i64 {
+        VERSION
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payloads() -> Vec<Payload> {
+        let task = Task {
+            arn: "arn:aws:ecs:eu-central-1:274425519734:task/app/1".to_owned(),
+            cluster: Some("app".to_owned()),
+            service: Some("web\u{1}\"".to_owned()),
+        };
+        let place = Place { cluster: Some("app".to_owned()), replicas: 1, service: None };
+        vec![
+            Payload::EnvironmentCreated(EnvironmentCreated {
+                description: "the café's\n\\ \u{7f}".to_owned(),
+                include_scaling: true,
+                included_environments: Some(vec!["a".to_owned()]),
+                name: "aws-prod".to_owned(),
+                policies: Some(vec![]),
+                environment_type: "ECS".to_owned(),
+            }),
+            Payload::EnvironmentChanged(EnvironmentChanged {
+                description: Some(String::new()),
+                environment: 1,
+                include_scaling: Some(false),
+                included_environments: Some(vec![]),
+                policies: Some(vec!["p".to_owned()]),
+            }),
+            Payload::EnvironmentRenamed(EnvironmentRenamed {
+                environment: 1,
+                from: "a".to_owned(),
+                to: "b".to_owned(),
+            }),
+            Payload::EnvironmentArchived(EnvironmentArchived { environment: 1 }),
+            Payload::EnvironmentRestored(EnvironmentRestored { environment: 1 }),
+            Payload::Snapshot(SnapshotTaken {
+                changes: vec![Change {
+                    fingerprint: "ab".repeat(32),
+                    name: "web:1".to_owned(),
+                    now: 2,
+                    places: vec![place.clone(), Place { service: Some("web".to_owned()), ..place }],
+                    started_at: vec![-1, 2],
+                    task: Some(task),
+                    was: 0,
+                }],
+                content_hash: "cd".repeat(32),
+                covered_from: Micros(1),
+                environment: 1,
+                heartbeat: Some(3_600),
+                index: 65,
+                previous_report: Some(Micros(-5)),
+            }),
+            Payload::Confirmed(Confirmed {
+                environment: 1,
+                from: Micros(1),
+                heartbeat: Some(60),
+                until: Micros(2),
+            }),
+            Payload::ClockCorrected(ClockCorrected { latest: Micros(9) }),
+        ]
+    }
+
+    #[test]
+    fn a_payload_is_read_as_it_is_written_and_its_text_is_canonical() {
+        for payload in payloads() {
+            let text = payload.to_text().unwrap();
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let canonical = serde_json_canonicalizer::to_string(&value).unwrap();
+            assert_eq!(text, canonical, "keys in order, no white space, the least escapes");
+            let read = Payload::from_stored(payload.kind(), payload.version(), &text).unwrap();
+            assert_eq!(read, payload);
+        }
+    }
+
+    #[test]
+    fn a_payload_that_says_the_same_in_another_text_is_refused() {
+        let text = r#"{"environment":1}"#;
+        let read = |kind, version, text| Payload::from_stored(kind, version, text);
+        assert!(read("environment-archived", 1, text).is_ok());
+        for (kind, version, text) in [
+            ("environment-archived", 1, r#"{"environment": 1}"#),
+            ("environment-archived", 1, r#"{"environment":1,"more":2}"#),
+            ("environment-archived", 1, r#"{"environment":1}{}"#),
+            ("environment-archived", 1, r#"{"environment":1.0}"#),
+            ("environment-archived", 2, text),
+            ("environment-gone", 1, text),
+            ("snapshot", 1, text),
+        ] {
+            assert!(read(kind, version, text).is_err(), "{kind} {version} {text}");
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! What the store takes and gives.
+
+use std::ops::RangeInclusive;
+
+use envsnap_model::snapshot::{Fingerprint, Identity};
+
+use super::{Head, Micros, Place, ReportGap, Task};
+
+/// An environment in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentRecord {
+    /// The organization that owns it.
+    pub org: String,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub environment_type: String,
+    /// For people.
+    pub description: String,
+    /// Whether a change of replicas alone makes a snapshot.
+    pub include_scaling: bool,
+    /// The environments in a logical one.
+    pub included_environments: Option<Vec<String>>,
+    /// Names of policies.
+    pub policies: Option<Vec<String>>,
+    /// When its settings or its name last changed.
+    pub changed_at: Micros,
+    /// The last report, whether or not it made a snapshot.
+    pub last_reported_at: Option<Micros>,
+    /// When its latest snapshot was made.
+    pub last_snapshot_at: Option<Micros>,
+    /// The index of its latest snapshot; 0 if there is none.
+    pub latest_index: u32,
+    /// The heartbeat in seconds that its reporter last announced.
+    pub heartbeat: Option<u32>,
+}
+
+/// The settings of an environment that is created, or changed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentSettings {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub environment_type: String,
+    /// For people.
+    pub description: String,
+    /// Whether a change of replicas alone makes a snapshot; if absent it stays as it is, and is on
+    /// for a new environment.
+    pub include_scaling: Option<bool>,
+    /// The environments in a logical one; if absent they stay as they are.
+    pub included_environments: Option<Vec<String>>,
+    /// Names of policies; if absent they stay as they are.
+    pub policies: Option<Vec<String>>,
+}
+
+/// Settings that are changed one by one. What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SettingsChange {
+    /// For people.
+    pub description: Option<String>,
+    /// Whether a change of replicas alone makes a snapshot.
+    pub include_scaling: Option<bool>,
+    /// The environments in a logical one.
+    pub included_environments: Option<Vec<String>>,
+    /// Names of policies.
+    pub policies: Option<Vec<String>>,
+}
+
+/// The answer to a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Whether it made a new snapshot.
+    pub created: bool,
+    /// The index of the latest snapshot, which may be the new one; 0 if there is none.
+    pub index: u32,
+    /// The head of the organization's ledger.
+    pub head: Head,
+}
+
+/// An artifact in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotArtifact {
+    /// Its label.
+    pub name: String,
+    /// None if it is unknown.
+    pub fingerprint: Option<Fingerprint>,
+    /// Replicas in the snapshot before.
+    pub was: u64,
+    /// Replicas in this snapshot; 0 if it exited with it.
+    pub now: u64,
+    /// When each replica started, in seconds since the Unix epoch, ascending; empty if it exited.
+    /// Those of the latest snapshot are as of the latest report; others as of the report with which
+    /// the artifact started or its replicas changed.
+    pub started_at: Vec<i64>,
+    /// The task of the replica that started last.
+    pub task: Task,
+    /// Every cluster and service of its replicas, in order; at least one.
+    pub places: Vec<Place>,
+}
+
+impl SnapshotArtifact {
+    /// Whether it runs in this snapshot.
+    pub fn runs(&self) -> bool {
+        self.now > 0
+    }
+
+    /// Whether it started or exited with this snapshot, or its replicas changed.
+    pub fn changed(&self) -> bool {
+        self.was != self.now
+    }
+
+    /// What it is known by.
+    pub fn identity(&self) -> Identity {
+        Identity::of(&self.name, self.fingerprint)
+    }
+}
+
+/// A snapshot with all its artifacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotRecord {
+    /// Its number in the environment, from 1.
+    pub index: u32,
+    /// The sequence number of its entry in the ledger.
+    pub seq: i64,
+    /// The hash of that entry.
+    pub hash: super::EntryHash,
+    /// When it was recorded.
+    pub recorded_at: Micros,
+    /// The last report that found it unchanged.
+    pub confirmed_until: Micros,
+    /// When the next one was recorded; none for the latest.
+    pub next_recorded_at: Option<Micros>,
+    /// Times while it was the latest that no report covers, the earliest first.
+    pub gaps: Vec<ReportGap>,
+    /// The type of its environment.
+    pub environment_type: String,
+    /// What runs, latest start first, then what exited with it.
+    pub artifacts: Vec<SnapshotArtifact>,
+}
+
+/// How long a snapshot was the latest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotSpan {
+    /// Its number in the environment, from 1.
+    pub index: u32,
+    /// When it was recorded.
+    pub from: Micros,
+    /// When the next one was recorded; none for the latest.
+    pub to: Option<Micros>,
+    /// The last report that found it unchanged.
+    pub confirmed_until: Micros,
+    /// Times in it that no report covers, the earliest first.
+    pub gaps: Vec<ReportGap>,
+}
+
+/// What a snapshot changed of one artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The snapshot's number in the environment.
+    pub index: u32,
+    /// When it was recorded.
+    pub recorded_at: Micros,
+    /// The artifact as it is in the snapshot.
+    pub artifact: SnapshotArtifact,
+}
+
+/// A page of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPage {
+    /// In order.
+    pub events: Vec<Event>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// Snapshots that follow each other, for a picture of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotWindow {
+    /// The earliest first; none if there are none.
+    pub snapshots: Vec<SnapshotSummary>,
+    /// When the one after the last of them was recorded; none if that is the latest.
+    pub end: Option<Micros>,
+    /// How many there are in the environment.
+    pub count: u32,
+}
+
+/// A snapshot in a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotSummary {
+    /// How long it was the latest.
+    pub span: SnapshotSpan,
+    /// How many artifacts run in it.
+    pub artifacts: u64,
+    /// How many replicas of them.
+    pub replicas: u64,
+    /// What changed with it; in the first of a window also what runs and did not change.
+    pub changes: Vec<SnapshotArtifact>,
+}
+
+/// A time in which an artifact ran with the same number of replicas in one environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactRun {
+    /// The environment's name.
+    pub environment: String,
+    /// The artifact's label at that time.
+    pub name: String,
+    /// None if it is unknown.
+    pub fingerprint: Option<Fingerprint>,
+    /// How many replicas ran.
+    pub replicas: u64,
+    /// The first snapshot of that time.
+    pub from_index: u32,
+    /// When that was recorded.
+    pub from: Micros,
+    /// The first snapshot after it, and when that was recorded; none while it runs so.
+    pub to: Option<(u32, Micros)>,
+}
+
+/// An environment, and what runs in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentSummary {
+    /// The environment.
+    pub environment: EnvironmentRecord,
+    /// What runs, latest start first; none if it is more than a list shows.
+    pub running: Option<Vec<SnapshotArtifact>>,
+}
+
+/// The organizations that a reader may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrgFilter {
+    /// Every organization.
+    All,
+    /// These.
+    Only(Vec<String>),
+}
+
+/// How much is in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Snapshots of all environments.
+    pub snapshots: i64,
+    /// Environments in use.
+    pub environments: i64,
+    /// The size of the data in bytes.
+    pub bytes: i64,
+    /// Organization, name and time of the last report of each environment in use.
+    pub last_reports: Vec<(String, String, Micros)>,
+}
+
+/// Part of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// From 1.
+    pub number: u32,
+    /// At least 1.
+    pub size: u32,
+}
+
+impl Page {
+    /// How many stand before it.
+    pub fn offset(self) -> u64 {
+        u64::from(self.number.saturating_sub(1)) * u64::from(self.size)
+    }
+
+    /// How many pages of this size `total` make.
+    pub fn count(self, total: u64) -> u64 {
+        total.div_ceil(self.size.into())
+    }
+
+    /// Which of `indexes` are on it, counted from the last one unless `ascending`; none if it is
+    /// beyond them.
+    pub fn of(self, indexes: &RangeInclusive<u32>, ascending: bool) -> Option<RangeInclusive<u32>> {
+        let offset = u32::try_from(self.offset()).ok()?;
+        let (first, last) = if ascending {
+            let first = indexes.start().checked_add(offset)?;
+            (first, first.saturating_add(self.size - 1).min(*indexes.end()))
+        } else {
+            let last = indexes.end().checked_sub(offset)?;
+            (last.saturating_sub(self.size - 1).max(*indexes.start()), last)
+        };
+        (first <= last).then_some(first..=last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn pages_are_the_whole_cut_into_pieces(
+            start in 1..50_u32, length in 0..50_u32, size in 1..60_u32, ascending: bool,
+        ) {
+            let indexes = start..=start + length;
+            let mut expected: Vec<_> = indexes.clone().collect();
+            if !ascending {
+                expected.reverse();
+            }
+            let mut seen = Vec::new();
+            for number in 1.. {
+                let Some(page) = Page { number, size }.of(&indexes, ascending) else { break };
+                let mut page: Vec<_> = page.collect();
+                prop_assert!(page.len() <= size as usize);
+                if !ascending {
+                    page.reverse();
+                }
+                seen.extend(page);
+            }
+            prop_assert_eq!(seen, expected);
+        }
+
+        #[test]
+        fn no_page_panics(number: u32, size in 1..=u32::MAX, end in 1..=u32::MAX, ascending: bool) {
+            let page = Page { number, size };
+            page.of(&(1..=end), ascending);
+            page.count(u64::MAX);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What runs according to a report.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use envsnap_model::snapshot::{Artifact, Fingerprint, Identity, Snapshot};
+
+use super::{Error, Place, Task};
+
+/// The most replicas, which are containers, that run in a snapshot.
+pub const MOST_REPLICAS: usize = 100_000;
+
+/// The most artifacts that run in a snapshot.
+const MOST_ARTIFACTS: usize = 20_000;
+
+/// The most pairs of a cluster or service and an artifact that runs there.
+const MOST_PLACES: usize = 50_000;
+
+/// The most bytes of names of artifacts, tasks, clusters and services in a snapshot.
+const MOST_TEXT: usize = 15 << 20;
+
+/// Containers of one task that run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportEntry {
+    /// The task's ARN.
+    pub task_arn: Box<str>,
+    /// The cluster's name.
+    pub cluster_name: Option<Box<str>>,
+    /// The service's name; none for a standalone task.
+    pub service_name: Option<Box<str>>,
+    /// By the artifact's name, ascending; `None` if the fingerprint is not known.
+    pub digests: Vec<(Box<str>, Option<Fingerprint>)>,
+    /// When the task started, in seconds since the Unix epoch.
+    pub started_at: i64,
+}
+
+impl ReportEntry {
+    /// One replica for each fingerprint of this entry, under the least of its names; what has none is
+    /// told apart by name.
+    fn replicas(&self) -> impl Iterator<Item = (&str, Option<Fingerprint>)> {
+        self.digests.iter().enumerate().filter_map(|(at, (name, fingerprint))| {
+            let stood = |(_, earlier): &(_, Option<Fingerprint>)| earlier == fingerprint;
+            let counts = fingerprint.is_none() || !self.digests[..at].iter().any(stood);
+            counts.then_some((&**name, *fingerprint))
+        })
+    }
+}
+
+/// An artifact that runs, with the tasks that run it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningArtifact {
+    /// Its label; of several, the least.
+    pub name: String,
+    /// None if it is unknown.
+    pub fingerprint: Option<Fingerprint>,
+    /// When each replica started, in seconds since the Unix epoch, ascending; at least one.
+    pub started_at: Vec<i64>,
+    /// The task of the replica that started last.
+    pub task: Task,
+    /// Every cluster and service of its replicas, in order; at least one.
+    pub places: Vec<Place>,
+}
+
+impl RunningArtifact {
+    /// How many replicas run.
+    pub fn replicas(&self) -> u64 {
+        self.started_at.len() as u64
+    }
+
+    /// What it is known by.
+    pub fn identity(&self) -> Identity {
+        Identity::of(&self.name, self.fingerprint)
+    }
+}
+
+/// An artifact of a report. Texts of the report are not copied before it is known that there are not
+/// too many: each may stand in many artifacts.
+struct Counted<'a> {
+    name: &'a str,
+    fingerprint: Option<Fingerprint>,
+    started_at: Vec<i64>,
+    /// The task that started last.
+    task: &'a ReportEntry,
+    /// Replicas by cluster and service.
+    places: BTreeMap<(Option<&'a str>, Option<&'a str>), u64>,
+}
+
+/// What runs, one artifact per identity, in the order of their identities.
+///
+/// # Errors
+/// It is more than a snapshot may hold.
+pub fn running_artifacts(entries: &[ReportEntry]) -> Result<Vec<RunningArtifact>, Error> {
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by_key(|entry| (entry.started_at, Reverse(&entry.task_arn)));
+    let (mut replicas, mut places, mut text) = (0, 0, 0);
+    let mut running = BTreeMap::<_, Counted<'_>>::new();
+    for entry in entries {
+        for (name, fingerprint) in entry.replicas() {
+            // The name tells apart what has no fingerprint, and stands behind what has one.
+            let name_of_unknown = if fingerprint.is_some() { "" } else { name };
+            let key = (fingerprint.is_none(), fingerprint, name_of_unknown);
+            let artifact = running.entry(key).or_insert_with(|| {
+                text += name.len() + entry.task_arn.len();
+                Counted {
+                    name,
+                    fingerprint,
+                    started_at: Vec::new(),
+                    task: entry,
+                    places: BTreeMap::new(),
+                }
+            });
+            let place = (entry.cluster_name.as_deref(), entry.service_name.as_deref());
+            let in_place = artifact.places.entry(place).or_insert(0);
+            if *in_place == 0 {
+                places += 1;
+                text += place.0.map_or(0, str::len) + place.1.map_or(0, str::len);
+            }
+            *in_place += 1;
+            artifact.started_at.push(entry.started_at);
+            artifact.task = entry;
+            artifact.name = artifact.name.min(name);
+            replicas += 1;
+        }
+        check("replicas", replicas, MOST_REPLICAS)?;
+        check("artifacts", running.len(), MOST_ARTIFACTS)?;
+        check("clusters and services of artifacts", places, MOST_PLACES)?;
+        check("bytes of names", text, MOST_TEXT)?;
+    }
+    Ok(running.into_values().map(Counted::into_artifact).collect())
+}
+
+fn check(of: &'static str, found: usize, most: usize) -> Result<(), Error> {
+    if found > most { Err(Error::ReportTooLarge { of, most, found }) } else { Ok(()) }
+}
+
+impl Counted<'_> {
+    fn into_artifact(self) -> RunningArtifact {
+        let owned = |name: Option<&str>| name.map(str::to_owned);
+        let place = |((cluster, service), replicas)| Place {
+            cluster: owned(cluster),
+            replicas,
+            service: owned(service),
+        };
+        RunningArtifact {
+            name: self.name.to_owned(),
+            fingerprint: self.fingerprint,
+            started_at: self.started_at,
+            task: Task {
+                arn: self.task.task_arn.to_string(),
+                cluster: owned(self.task.cluster_name.as_deref()),
+                service: owned(self.task.service_name.as_deref()),
+            },
+            places: self.places.into_iter().map(place).collect(),
+        }
+    }
+}
+
+/// What runs, without the tasks.
+pub fn snapshot_of(running: &[RunningArtifact]) -> Snapshot {
+    running
+        .iter()
+        .map(|artifact| Artifact {
+            name: artifact.name.clone(),
+            fingerprint: artifact.fingerprint,
+            replicas: artifact.replicas(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry for each (task, name, fingerprint's byte, start).
+    fn report(entries: &[(&str, &str, Option<u8>, i64)]) -> Vec<ReportEntry> {
+        let entry = |(task, name, fingerprint, started): &(&str, &str, Option<u8>, i64)| {
+            let fingerprint = fingerprint.map(|byte| Fingerprint::from([byte; 32]));
+            ReportEntry {
+                task_arn: (*task).into(),
+                cluster_name: Some("app".into()),
+                service_name: None,
+                digests: vec![((*name).into(), fingerprint)],
+                started_at: *started,
+            }
+        };
+        entries.iter().map(entry).collect()
+    }
+
+    fn place(cluster: &str, service: Option<&str>, replicas: u64) -> Place {
+        let (cluster, service) = (Some(cluster.to_owned()), service.map(str::to_owned));
+        Place { cluster, replicas, service }
+    }
+
+    #[test]
+    fn an_artifact_is_one_entry_whatever_its_names_and_shows_its_latest_task() {
+        let running = running_artifacts(&report(&[
+            ("t2", "web:2", Some(1), 20),
+            ("t3", "web:1", Some(1), 10),
+            ("t1", "web:3", Some(1), 20),
+        ]))
+        .unwrap();
+        assert_eq!(running.len(), 1);
+        assert_eq!(running[0].name, "web:1");
+        assert_eq!(running[0].started_at, [10, 20, 20]);
+        assert_eq!(running[0].task.arn, "t1");
+        assert_eq!(running[0].places, [place("app", None, 3)]);
+    }
+
+    #[test]
+    fn an_artifact_runs_in_every_cluster_and_service_of_its_replicas() {
+        let mut several = report(&[
+            ("t1", "web", Some(1), 10),
+            ("t2", "web", Some(1), 30),
+            ("t3", "web", Some(1), 20),
+        ]);
+        several[1].cluster_name = Some("jobs".into());
+        several[2].service_name = Some("web".into());
+        let running = running_artifacts(&several).unwrap();
+        let places = [place("app", None, 1), place("app", Some("web"), 1), place("jobs", None, 1)];
+        assert_eq!(running[0].places, places);
+        assert_eq!(running[0].task.arn, "t2");
+    }
+
+    #[test]
+    fn artifacts_are_in_the_order_of_their_identities_and_those_without_a_fingerprint_last() {
+        let running = running_artifacts(&report(&[
+            ("t1", "envoy", None, 10),
+            ("t2", "agent", None, 10),
+            ("t3", "envoy", None, 11),
+            ("t4", "web", Some(9), 11),
+            ("t5", "api", Some(3), 11),
+        ]))
+        .unwrap();
+        let counts: Vec<_> = running.iter().map(|it| (&*it.name, it.replicas())).collect();
+        assert_eq!(counts, [("api", 1), ("web", 1), ("agent", 1), ("envoy", 2)]);
+        assert!(running.is_sorted_by_key(RunningArtifact::identity));
+    }
+
+    #[test]
+    fn a_report_over_a_limit_of_snapshots_is_refused_with_the_limit() {
+        let entry = |n: usize, digests: usize, text: usize| ReportEntry {
+            task_arn: format!("{n:0text$}").into(),
+            cluster_name: Some(format!("c{n:0text$}").into()),
+            service_name: None,
+            digests: (0..digests).map(|at| (format!("{n}/{at}").into(), None)).collect(),
+            started_at: 1,
+        };
+        let refused = |entries: Vec<ReportEntry>| match running_artifacts(&entries) {
+            Err(Error::ReportTooLarge { of, .. }) => of,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused((0..401).map(|n| entry(n, 50, 1)).collect()), "artifacts");
+        let web = |n| ReportEntry { digests: vec![("web".into(), None)], ..entry(n, 0, 1) };
+        assert_eq!(refused((0..=MOST_REPLICAS).map(|n| web(n % 2)).collect()), "replicas");
+        let of_places = "clusters and services of artifacts";
+        assert_eq!(refused((0..=MOST_PLACES).map(web).collect()), of_places);
+        assert_eq!(refused((0..320).map(|n| entry(n, 50, 1_000)).collect()), "bytes of names");
+    }
+}

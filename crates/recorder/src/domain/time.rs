@@ -1,0 +1,51 @@
+//! Times of the ledger.
+
+use serde::{Deserialize, Serialize};
+
+const MICROS: i64 = 1_000_000;
+
+/// Microseconds since the Unix epoch.
+///
+/// Whole, so that what is hashed has no float in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Micros(pub i64);
+
+impl Micros {
+    /// The time that is `seconds` after the Unix epoch, to the microsecond; the nearest that there
+    /// is for what is out of range.
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, and NaN becomes 0")]
+    pub fn from_seconds(seconds: f64) -> Self {
+        Self((seconds * 1e6).round() as i64)
+    }
+
+    /// Seconds since the Unix epoch, as the API writes times.
+    #[expect(clippy::cast_precision_loss, reason = "exact to the microsecond until the year 2039")]
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
+    /// Whole seconds from `earlier` to this; negative if it is the later one.
+    pub fn seconds_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0) / MICROS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn seconds_keep_every_microsecond(micros in 0..2_200_000_000_000_000_i64) {
+            prop_assert_eq!(Micros::from_seconds(Micros(micros).seconds()), Micros(micros));
+        }
+
+        #[test]
+        fn any_number_of_seconds_is_a_time(seconds: f64, other: i64) {
+            let _ = Micros::from_seconds(seconds).seconds_since(Micros(other));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The descriptors of database files that this process has beside SQLite's own, which are never
+//! closed.
+//!
+//! The operating system drops all POSIX locks of a process on a file as soon as the process closes
+//! *any* descriptor of it. SQLite's locks are of this kind: without them another program takes the
+//! database for unused, and deletes its log. So there is one further descriptor for a file, and it
+//! lasts until the process ends.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::mem;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+
+/// The descriptors so far.
+static DESCRIPTORS: Mutex<Vec<&'static Descriptor>> = Mutex::new(Vec::new());
+
+/// A file, by whichever name it is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl From<&Metadata> for FileIdentity {
+    fn from(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+impl FileIdentity {
+    /// Of the file at `path`.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|metadata| Self::from(&metadata))
+    }
+}
+
+/// A descriptor that is never closed.
+#[derive(Debug)]
+pub(super) struct Descriptor {
+    pub(super) identity: FileIdentity,
+    pub(super) file: File,
+    /// A store of this process writes to the file. A lock on `file` does not show that: it is granted
+    /// again to the process that holds it.
+    pub(super) in_use: AtomicBool,
+}
+
+impl Descriptor {
+    /// Of the file at `path`.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read, or is no regular file.
+    pub(super) fn open(path: &Path) -> io::Result<&'static Self> {
+        let mut descriptors = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
+        let metadata = fs::metadata(path)?;
+        let wanted = FileIdentity::from(&metadata);
+        if let Some(known) = descriptors.iter().find(|known| known.identity == wanted) {
+            return Ok(known);
+        }
+        // To open a FIFO is to wait for its writer.
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Self::keep(File::open(path)?, &mut descriptors)
+    }
+
+    /// Of the file at `path`, which is made if it does not exist.
+    ///
+    /// # Errors
+    /// It cannot be made or read, or is no regular file.
+    pub(super) fn open_or_create(path: &Path) -> io::Result<&'static Self> {
+        match Self::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut options = OpenOptions::new();
+                // SQLite's mode.
+                options.read(true).write(true).create(true).truncate(false).mode(0o644);
+                let file = options.open(path)?;
+                Self::keep(file, &mut DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            opened => opened,
+        }
+    }
+
+    fn keep(file: File, descriptors: &mut Vec<&'static Self>) -> io::Result<&'static Self> {
+        let identity = match file.metadata() {
+            Ok(metadata) => FileIdentity::from(&metadata),
+            Err(error) => {
+                mem::forget(file);
+                return Err(error);
+            }
+        };
+        let descriptor: &'static Self =
+            Box::leak(Box::new(Self { identity, file, in_use: AtomicBool::new(false) }));
+        descriptors.push(descriptor);
+        Ok(descriptor)
+    }
+}

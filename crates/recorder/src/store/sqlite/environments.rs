@@ -1,0 +1,368 @@
+//! Environments in the file.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+
+use super::failure::Failure;
+use super::json::Json;
+use super::ledger::Ledger;
+use crate::domain::{
+    EnvironmentArchived, EnvironmentChanged, EnvironmentCreated, EnvironmentRecord,
+    EnvironmentRenamed, EnvironmentRestored, EnvironmentSettings, Error, Head, Micros, OrgFilter,
+    Page, Payload, SettingsChange,
+};
+use crate::store::{EnvironmentFilter, EnvironmentSort};
+
+/// The most bytes of JSON that all environments of an organization take: a client that lists them
+/// accepts a third more.
+const LARGEST_LISTING: usize = 24 << 20;
+
+/// An environment's JSON without its texts and lists, in bytes.
+const BESIDE_TEXTS: usize = 400;
+
+/// Fails if the environments of the organization are too many to be listed.
+fn check_listing(ledger: &Ledger<'_>) -> Result<(), Failure> {
+    let bytes: usize = ledger
+        .connection
+        .prepare_cached(
+            "SELECT coalesce(sum($1 + octet_length(name) + octet_length(json_quote(description))
+                 + coalesce(octet_length(included_environments), 0)
+                 + coalesce(octet_length(policies), 0)), 0)
+             FROM environment WHERE org_id = $2",
+        )?
+        .query_row(params![BESIDE_TEXTS + ledger.org.len(), ledger.org_id], |row| row.get(0))?;
+    if bytes > LARGEST_LISTING {
+        let org = ledger.org.to_owned();
+        return Err(Error::TooManyEnvironments { org, most: LARGEST_LISTING }.into());
+    }
+    Ok(())
+}
+
+/// What a write needs to know of an environment.
+pub(super) struct InUse {
+    pub(super) id: i64,
+    pub(super) environment_type: String,
+    pub(super) include_scaling: bool,
+    pub(super) latest_index: u32,
+    pub(super) reported_in_ledger_at: Option<Micros>,
+}
+
+/// The environment of this name that is in use.
+pub(super) fn in_use(connection: &Connection, org: &str, name: &str) -> Result<InUse, Failure> {
+    let found = connection
+        .prepare_cached(
+            "SELECT id, type, include_scaling, latest_index, reported_in_ledger_at
+             FROM environment
+             WHERE org_id = (SELECT id FROM org WHERE name = $1) AND name = $2
+               AND archived_at IS NULL",
+        )?
+        .query_row([org, name], |row| {
+            Ok(InUse {
+                id: row.get(0)?,
+                environment_type: row.get(1)?,
+                include_scaling: row.get(2)?,
+                latest_index: row.get(3)?,
+                reported_in_ledger_at: row.get::<_, Option<i64>>(4)?.map(Micros),
+            })
+        })
+        .optional()?;
+    found.ok_or_else(|| not_found(org, name).into())
+}
+
+pub(super) fn not_found(org: &str, name: &str) -> Error {
+    Error::EnvironmentNotFound { org: org.to_owned(), name: name.to_owned() }
+}
+
+/// Creates it, or, if the caller may, changes its settings or takes it out of the archive.
+pub(super) fn save(
+    ledger: &Ledger<'_>,
+    settings: EnvironmentSettings,
+    may_change: bool,
+) -> Result<Head, Failure> {
+    let before = ledger.head()?;
+    let head = save_settings(ledger, settings)?;
+    // A second attempt to create what the first one did changes nothing, and is allowed.
+    let changed = head != before && head.seq != created(ledger, &head)?;
+    if changed && !may_change {
+        return Err(Error::NotAllowed.into());
+    }
+    check_listing(ledger)?;
+    Ok(head)
+}
+
+/// The sequence number of `head` if that entry created an environment, which is then its number.
+fn created(ledger: &Ledger<'_>, head: &Head) -> rusqlite::Result<i64> {
+    let found: Option<i64> = ledger
+        .connection
+        .prepare_cached("SELECT id FROM environment WHERE org_id = $1 AND id = $2")?
+        .query_row([ledger.org_id, head.seq], |row| row.get(0))
+        .optional()?;
+    Ok(found.unwrap_or(0))
+}
+
+fn save_settings(ledger: &Ledger<'_>, settings: EnvironmentSettings) -> Result<Head, Failure> {
+    let existing = ledger
+        .connection
+        .prepare_cached(
+            "SELECT id, type, archived_at IS NOT NULL, description, include_scaling,
+                    included_environments, policies
+             FROM environment WHERE org_id = $1 AND name = $2",
+        )?
+        .query_row(params![ledger.org_id, settings.name], |row| {
+            let before = EnvironmentChanged {
+                environment: row.get(0)?,
+                description: Some(row.get(3)?),
+                include_scaling: Some(row.get(4)?),
+                included_environments: row.get::<_, Option<Json<_>>>(5)?.map(|Json(names)| names),
+                policies: row.get::<_, Option<Json<_>>>(6)?.map(|Json(names)| names),
+            };
+            Ok((before, row.get::<_, String>(1)?, row.get::<_, bool>(2)?))
+        })
+        .optional()?;
+    let Some((before, actual, is_archived)) = existing else {
+        return ledger.append(&Payload::EnvironmentCreated(EnvironmentCreated {
+            description: settings.description,
+            include_scaling: settings.include_scaling.unwrap_or(true),
+            included_environments: settings.included_environments,
+            name: settings.name,
+            policies: settings.policies,
+            environment_type: settings.environment_type,
+        }));
+    };
+    if actual != settings.environment_type {
+        return Err(Error::EnvironmentTypeMismatch {
+            org: ledger.org.to_owned(),
+            name: settings.name,
+            actual,
+            wanted: settings.environment_type,
+        }
+        .into());
+    }
+    if is_archived {
+        let environment = before.environment;
+        ledger.append(&Payload::EnvironmentRestored(EnvironmentRestored { environment }))?;
+    }
+    let change = SettingsChange {
+        description: Some(settings.description),
+        include_scaling: settings.include_scaling,
+        included_environments: settings.included_environments,
+        policies: settings.policies,
+    };
+    append_change(ledger, &before, change)
+}
+
+/// Changes what of `change` is given and differs.
+pub(super) fn change(
+    ledger: &Ledger<'_>,
+    name: &str,
+    change: SettingsChange,
+) -> Result<Head, Failure> {
+    let environment = in_use(ledger.connection, ledger.org, name)?;
+    let before = ledger
+        .connection
+        .prepare_cached(
+            "SELECT description, include_scaling, included_environments, policies
+             FROM environment WHERE org_id = $1 AND id = $2",
+        )?
+        .query_row([ledger.org_id, environment.id], |row| {
+            Ok(EnvironmentChanged {
+                environment: environment.id,
+                description: Some(row.get(0)?),
+                include_scaling: Some(row.get(1)?),
+                included_environments: row.get::<_, Option<Json<_>>>(2)?.map(|Json(names)| names),
+                policies: row.get::<_, Option<Json<_>>>(3)?.map(|Json(names)| names),
+            })
+        })?;
+    let head = append_change(ledger, &before, change)?;
+    check_listing(ledger)?;
+    Ok(head)
+}
+
+fn append_change(
+    ledger: &Ledger<'_>,
+    before: &EnvironmentChanged,
+    change: SettingsChange,
+) -> Result<Head, Failure> {
+    fn differing<T: PartialEq>(new: Option<T>, before: Option<&T>) -> Option<T> {
+        new.filter(|new| before != Some(new))
+    }
+    let changed = EnvironmentChanged {
+        description: differing(change.description, before.description.as_ref()),
+        environment: before.environment,
+        include_scaling: differing(change.include_scaling, before.include_scaling.as_ref()),
+        included_environments: differing(
+            change.included_environments,
+            before.included_environments.as_ref(),
+        ),
+        policies: differing(change.policies, before.policies.as_ref()),
+    };
+    let nothing =
+        EnvironmentChanged { environment: before.environment, ..EnvironmentChanged::default() };
+    if changed == nothing {
+        return Ok(ledger.head()?);
+    }
+    ledger.append(&Payload::EnvironmentChanged(changed))
+}
+
+pub(super) fn rename(ledger: &Ledger<'_>, name: &str, new_name: &str) -> Result<Head, Failure> {
+    let environment = in_use(ledger.connection, ledger.org, name)?;
+    if name == new_name {
+        return Ok(ledger.head()?);
+    }
+    let taken = ledger
+        .connection
+        .prepare_cached(
+            "SELECT archived_at IS NOT NULL FROM environment WHERE org_id = $1 AND name = $2",
+        )?
+        .query_row(params![ledger.org_id, new_name], |row| row.get(0))
+        .optional()?;
+    if let Some(archived) = taken {
+        let (org, name) = (ledger.org.to_owned(), new_name.to_owned());
+        return Err(Error::EnvironmentNameTaken { org, name, archived }.into());
+    }
+    let head = ledger.append(&Payload::EnvironmentRenamed(EnvironmentRenamed {
+        environment: environment.id,
+        from: name.to_owned(),
+        to: new_name.to_owned(),
+    }))?;
+    check_listing(ledger)?;
+    Ok(head)
+}
+
+pub(super) fn archive(ledger: &Ledger<'_>, name: &str) -> Result<Head, Failure> {
+    let environment = in_use(ledger.connection, ledger.org, name)?.id;
+    ledger.append(&Payload::EnvironmentArchived(EnvironmentArchived { environment }))
+}
+
+const SELECT: &str = "
+    SELECT org.name AS org, environment.name AS name, type, description, include_scaling,
+           included_environments, policies, changed_at, latest_index, last_reported_at, heartbeat,
+           (SELECT recorded_at FROM snapshot
+            WHERE snapshot.org_id = environment.org_id
+              AND snapshot.environment_id = environment.id
+              AND snapshot.snapshot_index = environment.latest_index) AS last_snapshot_at
+    FROM environment JOIN org ON org.id = environment.org_id
+    LEFT JOIN reporting ON reporting.org_id = environment.org_id
+        AND reporting.environment_id = environment.id";
+
+fn record(row: &Row<'_>) -> rusqlite::Result<EnvironmentRecord> {
+    let names = |column| {
+        row.get::<_, Option<Json<Vec<String>>>>(column).map(|names| names.map(|Json(names)| names))
+    };
+    let time = |column| row.get::<_, Option<i64>>(column).map(|time| time.map(Micros));
+    Ok(EnvironmentRecord {
+        org: row.get("org")?,
+        name: row.get("name")?,
+        environment_type: row.get("type")?,
+        description: row.get("description")?,
+        include_scaling: row.get("include_scaling")?,
+        included_environments: names("included_environments")?,
+        policies: names("policies")?,
+        changed_at: Micros(row.get("changed_at")?),
+        last_reported_at: time("last_reported_at")?,
+        last_snapshot_at: time("last_snapshot_at")?,
+        latest_index: row.get("latest_index")?,
+        heartbeat: row.get("heartbeat")?,
+    })
+}
+
+pub(super) fn get(
+    connection: &Connection,
+    org: &str,
+    name: &str,
+) -> Result<EnvironmentRecord, Failure> {
+    let found = connection
+        .prepare_cached(&format!(
+            "{SELECT} WHERE org.name = $1 AND environment.name = $2 AND archived_at IS NULL"
+        ))?
+        .query_row([org, name], record)
+        .optional()?;
+    found.ok_or_else(|| not_found(org, name).into())
+}
+
+const FILTER: &str = "
+    WHERE org.name = :org AND archived_at IS NULL
+      AND (:name IS NULL OR instr(lower(environment.name), lower(:name)) > 0)
+      AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))";
+
+pub(super) fn list(
+    connection: &Connection,
+    org: &str,
+    filter: &EnvironmentFilter,
+    page: Option<Page>,
+) -> Result<(Vec<EnvironmentRecord>, u64), Failure> {
+    let types = (!filter.types.is_empty()).then_some(Json(&filter.types));
+    let count = connection
+        .prepare_cached(&format!(
+            "SELECT count(*) FROM environment JOIN org ON org.id = environment.org_id {FILTER}"
+        ))?
+        .query_row(named_params! {":org": org, ":name": filter.name, ":types": types}, |row| {
+            row.get(0)
+        })?;
+    let order = order(filter);
+    let environments = connection
+        .prepare_cached(&format!("{SELECT} {FILTER} ORDER BY {order} LIMIT :limit OFFSET :offset"))?
+        .query_map(
+            named_params! {
+                ":org": org,
+                ":name": filter.name,
+                ":types": types,
+                // All of them, if it is negative.
+                ":limit": page.map_or(-1, |page| i64::from(page.size)),
+                ":offset": page.map_or(0, offset),
+            },
+            record,
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok((environments, count))
+}
+
+fn order(filter: &EnvironmentFilter) -> &'static str {
+    match (filter.sort, filter.descending) {
+        (EnvironmentSort::Name, false) => "environment.name",
+        (EnvironmentSort::Name, true) => "environment.name DESC",
+        (EnvironmentSort::LastModifiedAt, false) => {
+            "max(changed_at, coalesce(last_reported_at, changed_at)), environment.name"
+        }
+        (EnvironmentSort::LastModifiedAt, true) => {
+            "max(changed_at, coalesce(last_reported_at, changed_at)) DESC, environment.name"
+        }
+        (EnvironmentSort::LastChangedAt, false) => "last_snapshot_at NULLS LAST, environment.name",
+        (EnvironmentSort::LastChangedAt, true) => {
+            "last_snapshot_at DESC NULLS LAST, environment.name"
+        }
+    }
+}
+
+pub(super) fn list_all(
+    connection: &Connection,
+    orgs: &OrgFilter,
+    page: Page,
+) -> rusqlite::Result<(Vec<EnvironmentRecord>, u64)> {
+    let orgs = match orgs {
+        OrgFilter::All => None,
+        OrgFilter::Only(orgs) => Some(Json(orgs)),
+    };
+    let of_orgs = "archived_at IS NULL
+                   AND (:orgs IS NULL OR org.name IN (SELECT value FROM json_each(:orgs)))";
+    let count = connection
+        .prepare_cached(&format!(
+            "SELECT count(*) FROM environment JOIN org ON org.id = environment.org_id
+             WHERE {of_orgs}"
+        ))?
+        .query_row(named_params! {":orgs": orgs}, |row| row.get(0))?;
+    let environments = connection
+        .prepare_cached(&format!(
+            "{SELECT} WHERE {of_orgs} ORDER BY org.name, environment.name
+             LIMIT :limit OFFSET :offset"
+        ))?
+        .query_map(
+            named_params! {":orgs": orgs, ":limit": page.size, ":offset": offset(page)},
+            record,
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok((environments, count))
+}
+
+fn offset(page: Page) -> i64 {
+    i64::try_from(page.offset()).unwrap_or(i64::MAX)
+}

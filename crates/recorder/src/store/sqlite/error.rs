@@ -1,0 +1,188 @@
+//! What can go wrong with the file.
+
+/// A store could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite cannot open or prepare the file.
+    #[error("cannot open the snapshot file {file}")]
+    Open {
+        /// Its path.
+        file: String,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Another process writes to the file.
+    #[error(
+        "another recorder{} writes to {file}, and a file has one writer: stop it first, or \
+         name another file",
+        if holder.is_empty() { String::new() } else { format!(" (process {holder})") }
+    )]
+    Held {
+        /// The file's path.
+        file: String,
+        /// The id of the process; empty where it is not known.
+        holder: String,
+    },
+    /// A recorder writes to the same file, which it opened by another name.
+    #[error(
+        "another recorder writes to {file} under another name (a hard link or a bind mount), and a \
+         file has one writer: stop it first, or name another file"
+    )]
+    HeldByOtherName {
+        /// The path by which it was to be opened.
+        file: String,
+    },
+    /// The lock that keeps other writers away cannot be had.
+    #[error(
+        "cannot lock {lock}: the recorder needs a folder that exists and that it may write to, \
+         on a disk of this host"
+    )]
+    Lock {
+        /// The lock file's path.
+        lock: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file may only be read.
+    #[error("cannot write to {file}: give the recorder's user write permission")]
+    ReadOnly {
+        /// Its path.
+        file: String,
+    },
+    /// Another file is where the recorder's was, or none.
+    #[error(
+        "{file} is no longer the file that the recorder opened: it was moved, replaced or removed, \
+         and what is written to it now would be lost. Put it back, or stop the recorder"
+    )]
+    Moved {
+        /// Its path.
+        file: String,
+    },
+    /// Something is wrong with the file's log, and so nothing is accepted any more.
+    #[error("the log of {file} cannot be relied on: {reason}")]
+    Stopped {
+        /// The file's path.
+        file: String,
+        /// What is wrong, what was saved, and what to do.
+        reason: String,
+    },
+    /// What SQLite has made beside the file cannot be opened.
+    #[error("cannot open what SQLite keeps beside {file} (-wal, -shm)")]
+    OpenLog {
+        /// The file's path.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The thread that writes cannot be started.
+    #[error("cannot start the thread that writes to {file}")]
+    Thread {
+        /// The file's path.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A recorder saved a more complete copy beside the file.
+    #[error(
+        "{copy} holds what a recorder saved because the log of {file} was cut, and {file} may lack \
+         the latest reports. Move {file} away together with its -wal and -shm, rename {copy} to \
+         {file}, and start again"
+    )]
+    Rescued {
+        /// The file's path.
+        file: String,
+        /// The path of the copy.
+        copy: String,
+    },
+    /// SQLite's log beside the file is another file's.
+    #[error(
+        "{log} is not the log of {file}, but of a file that was moved or replaced after its \
+         recorder was killed. Put that file back to keep what was reported to it last, or else move \
+         {log} away"
+    )]
+    StrayLog {
+        /// The file's path.
+        file: String,
+        /// The log's path.
+        log: String,
+    },
+    /// There is nothing to read.
+    #[error("there is no {file}")]
+    Missing {
+        /// The path.
+        file: String,
+    },
+    /// The file is another program's.
+    #[error("{file} is not a recorder's: it is empty, or a SQLite file of another program")]
+    Foreign {
+        /// Its path.
+        file: String,
+    },
+    /// The file was written before there was a ledger.
+    #[error(
+        "the snapshot file {file} is of a version before the ledger, which was never released: \
+         start with a new file"
+    )]
+    BeforeTheLedger {
+        /// Its path.
+        file: String,
+    },
+    /// The file was written by a newer version of this program.
+    #[error(
+        "the snapshot file {file} is of version {found}, and this program reads versions up to \
+         {known}: use the envsnap that wrote it, or a newer one"
+    )]
+    Newer {
+        /// Its path.
+        file: String,
+        /// Its version.
+        found: i64,
+        /// The newest version that this program knows.
+        known: usize,
+    },
+    /// The file was written by an older version of this program, and cannot be read as it is.
+    #[error(
+        "the snapshot file {file} is of version {found}, and this program reads version {known}: \
+         'envsnap serve' brings it up to date"
+    )]
+    Older {
+        /// Its path.
+        file: String,
+        /// Its version.
+        found: i64,
+        /// The version that this program reads.
+        known: usize,
+    },
+    /// SQLite could not do what was asked. Nothing of it is in the file.
+    #[error("cannot {operation}")]
+    Failed {
+        /// What was asked, and of what.
+        operation: String,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The work panicked, or the program is ending. Nothing of it is in the file.
+    #[error("cannot {operation}: it was interrupted: {reason}")]
+    Interrupted {
+        /// What was asked, and of what.
+        operation: String,
+        /// What the panic said, or who ended it.
+        reason: String,
+    },
+    /// Too much waits to be written. Nothing of it is in the file.
+    #[error(
+        "cannot {operation} now: what waits to be written before it takes about {seconds} s. If this \
+         lasts, the disk is too slow, or another program holds the file"
+    )]
+    Overloaded {
+        /// What was asked, and of what.
+        operation: String,
+        /// How long it would wait, at least 1.
+        seconds: u64,
+    },
+}

@@ -1,0 +1,175 @@
+//! The history of an environment: its snapshots, what changed with them, and a window of both.
+
+use envsnap_model::expression::Interval;
+use rusqlite::{OptionalExtension as _, params};
+
+use super::failure::Failure;
+use super::snapshots::{History, order};
+use crate::domain::{
+    Event, EventPage, Micros, Page, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow,
+};
+
+impl History<'_> {
+    /// A page of the snapshots in `interval`, the latest first unless `ascending`.
+    pub(super) fn span_page(
+        &self,
+        interval: &Interval,
+        page: Page,
+        ascending: bool,
+    ) -> Result<Vec<SnapshotSpan>, Failure> {
+        let Some(indexes) = interval.resolve(self)?.and_then(|all| page.of(&all, ascending)) else {
+            return Ok(Vec::new());
+        };
+        let mut spans = self.spans(*indexes.start(), *indexes.end())?;
+        if !ascending {
+            spans.reverse();
+        }
+        Ok(spans)
+    }
+
+    /// How many events snapshot `index` has, and all before it.
+    fn events_until(&self, index: u32) -> rusqlite::Result<u64> {
+        let events = self
+            .connection
+            .prepare_cached(
+                "SELECT events FROM snapshot
+                 WHERE org_id = $1 AND environment_id = $2 AND snapshot_index = $3",
+            )?
+            .query_row(params![self.org_id, self.environment_id, index], |row| row.get(0))
+            .optional()?;
+        Ok(events.unwrap_or(0))
+    }
+
+    /// The snapshot that has the event with this number, counted from the environment's first.
+    fn snapshot_of_event(&self, number: u64) -> rusqlite::Result<Option<u32>> {
+        self.connection
+            .prepare_cached(
+                "SELECT snapshot_index FROM snapshot
+                 WHERE org_id = $1 AND environment_id = $2 AND events >= $3
+                 ORDER BY events, snapshot_index LIMIT 1",
+            )?
+            .query_row(params![self.org_id, self.environment_id, number], |row| row.get(0))
+            .optional()
+    }
+
+    /// A page of what changed in `interval`, the latest first unless `ascending`. Reads no snapshot
+    /// that has no event on the page.
+    pub(super) fn event_page(
+        &self,
+        interval: &Interval,
+        page: Page,
+        ascending: bool,
+    ) -> Result<EventPage, Failure> {
+        let Some(indexes) = interval.resolve(self)? else {
+            return Ok(EventPage { events: Vec::new(), total: 0 });
+        };
+        let before = self.events_until(indexes.start() - 1)?;
+        let until = self.events_until(*indexes.end())?;
+        let total = until.saturating_sub(before);
+        let offset = page.offset();
+        let size = u64::from(page.size).min(total.saturating_sub(offset));
+        if size == 0 {
+            return Ok(EventPage { events: Vec::new(), total });
+        }
+        // The numbers of the events on the page, counted from the environment's first.
+        let (first, last) = if ascending {
+            (before + offset + 1, before + offset + size)
+        } else {
+            (until - offset - size + 1, until - offset)
+        };
+        let mut events = Vec::new();
+        if let (Some(from), Some(to)) =
+            (self.snapshot_of_event(first)?, self.snapshot_of_event(last)?)
+        {
+            let skipped = first - 1 - self.events_until(from - 1)?;
+            events = self.events(from, to)?;
+            events.drain(..events.len().min(usize::try_from(skipped).unwrap_or(usize::MAX)));
+            events.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+        }
+        if !ascending {
+            events.reverse();
+        }
+        Ok(EventPage { events, total })
+    }
+
+    /// The events of these snapshots, the earliest first; in a snapshot the other way round than it
+    /// shows its artifacts.
+    fn events(&self, from: u32, to: u32) -> rusqlite::Result<Vec<Event>> {
+        let times = self.times(from, to)?;
+        let changes = self.changes(from, to)?;
+        let mut events = Vec::with_capacity(changes.len());
+        for changes in changes.chunk_by(|(one, _), (other, _)| one == other) {
+            let index = changes[0].0;
+            let recorded_at = times.get((index - from) as usize).copied().unwrap_or(Micros(0));
+            let mut artifacts: Vec<_> = changes.iter().map(|(_, it)| it.clone()).collect();
+            order(&mut artifacts);
+            let artifacts = artifacts.into_iter().rev();
+            events.extend(artifacts.map(|artifact| Event { index, recorded_at, artifact }));
+        }
+        Ok(events)
+    }
+
+    /// When these snapshots were recorded, by index.
+    fn times(&self, from: u32, to: u32) -> rusqlite::Result<Vec<Micros>> {
+        self.connection
+            .prepare_cached(
+                "SELECT recorded_at FROM snapshot
+                 WHERE org_id = $1 AND environment_id = $2 AND snapshot_index BETWEEN $3 AND $4
+                 ORDER BY snapshot_index",
+            )?
+            .query_map(params![self.org_id, self.environment_id, from, to], |row| {
+                row.get(0).map(Micros)
+            })?
+            .collect()
+    }
+
+    /// The last `size` snapshots up to the one with index `last`, or up to the latest.
+    pub(super) fn window(&self, last: Option<u32>, size: u32) -> Result<SnapshotWindow, Failure> {
+        let last = last.map_or(self.count, |last| last.min(self.count));
+        let first = last.saturating_sub(size).saturating_add(1);
+        let mut window = SnapshotWindow { snapshots: Vec::new(), end: None, count: self.count };
+        if last < first || last == 0 {
+            return Ok(window);
+        }
+        let spans = self.spans(first, last)?;
+        window.end = spans.last().and_then(|span| span.to);
+        let mut changes = self.changes(first, last)?.into_iter().peekable();
+        let mut counts = self.counts(first, last)?.into_iter();
+        for span in spans {
+            let index = span.index;
+            let mut artifacts: Vec<SnapshotArtifact> = Vec::new();
+            while let Some((_, change)) = changes.next_if(|(at, _)| *at == index) {
+                artifacts.push(change);
+            }
+            if index == first {
+                let known: Vec<_> = artifacts.iter().map(SnapshotArtifact::identity).collect();
+                let unchanged = self.running(index)?;
+                artifacts
+                    .extend(unchanged.into_iter().filter(|it| !known.contains(&it.identity())));
+                artifacts.sort_by_key(SnapshotArtifact::identity);
+            }
+            let (running, replicas) = counts.next().unwrap_or_default();
+            window.snapshots.push(SnapshotSummary {
+                span,
+                artifacts: running,
+                replicas,
+                changes: artifacts,
+            });
+        }
+        Ok(window)
+    }
+
+    /// How many artifacts and replicas run in each of these snapshots, by index.
+    pub(super) fn counts(&self, from: u32, to: u32) -> rusqlite::Result<Vec<(u64, u64)>> {
+        self.connection
+            .prepare_cached(
+                "SELECT artifacts, replicas FROM snapshot
+                 WHERE org_id = $1 AND environment_id = $2 AND snapshot_index BETWEEN $3 AND $4
+                 ORDER BY snapshot_index",
+            )?
+            .query_map(params![self.org_id, self.environment_id, from, to], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
+            .collect()
+    }
+}

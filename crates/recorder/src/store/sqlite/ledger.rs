@@ -1,0 +1,131 @@
+//! The ledger in the file.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::failure::Failure;
+use super::projection;
+use crate::domain::{ClockCorrected, Entry, EntryHash, Head, Micros, Payload};
+
+/// A clock that is kept right is set back by less, in seconds.
+const SET_BACK: i64 = 60;
+
+/// The organization's number in the file, which is made if it has none.
+pub(super) fn org_id(connection: &Connection, org: &str) -> rusqlite::Result<i64> {
+    if let Some(id) = find_org(connection, org)? {
+        return Ok(id);
+    }
+    connection
+        .prepare_cached("INSERT INTO org (id, name) SELECT coalesce(max(id), 0) + 1, $1 FROM org")?
+        .execute([org])?;
+    find_org(connection, org)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+pub(super) fn find_org(connection: &Connection, org: &str) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT id FROM org WHERE name = $1")?
+        .query_row([org], |row| row.get(0))
+        .optional()
+}
+
+/// The last entry of the organization's ledger.
+pub(super) fn head(connection: &Connection, org: &str) -> rusqlite::Result<Head> {
+    let last = connection
+        .prepare_cached(
+            "SELECT seq, hash FROM ledger WHERE org_id = (SELECT id FROM org WHERE name = $1)
+             ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row([org], |row| Ok((row.get(0)?, EntryHash::from(row.get::<_, [u8; 32]>(1)?))))
+        .optional()?;
+    let (seq, hash) = last.unwrap_or((0, EntryHash::NONE));
+    Ok(Head { org: org.to_owned(), seq, hash })
+}
+
+/// The last entry of every organization's ledger, by organization.
+pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Vec<Head>> {
+    let orgs = organizations(connection)?;
+    orgs.iter().map(|org| head(connection, org)).collect()
+}
+
+/// Every organization that has a ledger, by name.
+pub(super) fn organizations(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare_cached("SELECT name FROM org ORDER BY name")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+/// A write to one organization's ledger.
+pub(super) struct Ledger<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) org: &'a str,
+    pub(super) org_id: i64,
+    /// The label of the token.
+    pub(super) actor: &'a str,
+    /// The time of every entry of this write.
+    pub(super) now: Micros,
+}
+
+impl<'a> Ledger<'a> {
+    pub(super) fn new(
+        connection: &'a Connection,
+        org: &'a str,
+        actor: &'a str,
+        now: Micros,
+    ) -> rusqlite::Result<Self> {
+        let org_id = org_id(connection, org)?;
+        Ok(Self { connection, org, org_id, actor, now })
+    }
+
+    /// Appends an entry and changes the tables as it says. If the clock was set back since the entry
+    /// before it, another one says so first.
+    pub(super) fn append(&self, payload: &Payload) -> Result<Head, Failure> {
+        let latest = self
+            .connection
+            .prepare_cached(
+                "SELECT recorded_at FROM ledger WHERE org_id = $1 ORDER BY seq DESC LIMIT 1",
+            )?
+            .query_row([self.org_id], |row| row.get(0).map(Micros))
+            .optional()?;
+        if let Some(latest) = latest.filter(|latest| latest.seconds_since(self.now) > SET_BACK) {
+            self.append_one(&Payload::ClockCorrected(ClockCorrected { latest }))?;
+        }
+        self.append_one(payload)
+    }
+
+    fn append_one(&self, payload: &Payload) -> Result<Head, Failure> {
+        let previous = head(self.connection, self.org)?;
+        let text = payload.to_text()?;
+        let entry = Entry {
+            org: self.org,
+            seq: previous.seq + 1,
+            recorded_at: self.now,
+            kind: payload.kind(),
+            version: payload.version(),
+            actor: self.actor,
+            payload: &text,
+        };
+        let hash = entry.hash(previous.hash);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO ledger
+                     (org_id, seq, recorded_at, kind, version, actor, hash, payload)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )?
+            .execute(params![
+                self.org_id,
+                entry.seq,
+                entry.recorded_at.0,
+                entry.kind,
+                entry.version,
+                entry.actor,
+                &hash.as_bytes()[..],
+                entry.payload,
+            ])?;
+        projection::apply(self.connection, self.org_id, entry.seq, self.now, payload)?;
+        Ok(Head { org: self.org.to_owned(), seq: entry.seq, hash })
+    }
+
+    pub(super) fn head(&self) -> rusqlite::Result<Head> {
+        head(self.connection, self.org)
+    }
+}

@@ -1,0 +1,145 @@
+//! How much waits for the writer, and how long that will take.
+
+use std::time::{Duration, Instant};
+
+/// What is not begun within this time is refused at once.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What one write takes whatever it holds, mostly the wait for the disk, in artifacts.
+const EACH: u64 = 100;
+
+/// Bounds the memory that waits, in artifacts: a thousand reports of a few artifacts each.
+const MOST_WAITING: u64 = 100_000;
+
+/// How much the latest write counts against those before it.
+const LATEST: f64 = 0.2;
+
+/// The load of one writer.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    /// What waits, in artifacts.
+    waiting: u64,
+    /// The write that is being done.
+    current: Option<(Instant, u64)>,
+    /// Seconds for each artifact, as a moving average.
+    pace: f64,
+}
+
+/// What a write of so many artifacts counts for.
+pub(super) fn weight(artifacts: usize) -> u64 {
+    EACH.saturating_add(artifacts as u64)
+}
+
+impl Load {
+    /// Adds a write of this weight to those that wait.
+    ///
+    /// # Errors
+    /// It would wait too long: about this long.
+    pub(super) fn admit(&mut self, weight: u64, now: Instant) -> Result<(), Duration> {
+        if self.current.is_some() || self.waiting > 0 {
+            let wait = self.wait(now);
+            if wait > LONGEST_WAIT || self.waiting.saturating_add(weight) > MOST_WAITING {
+                return Err(wait);
+            }
+        }
+        self.waiting = self.waiting.saturating_add(weight);
+        Ok(())
+    }
+
+    /// How long one more write would wait. A write that has taken longer than expected is expected to
+    /// take as long again.
+    fn wait(&self, now: Instant) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let expected = |weight: u64| weight as f64 * self.pace;
+        let current = self.current.map_or(0.0, |(began, weight)| {
+            let taken = now.saturating_duration_since(began).as_secs_f64();
+            if taken > expected(weight) { taken } else { expected(weight) - taken }
+        });
+        let seconds = current + expected(self.waiting);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    pub(super) fn begin(&mut self, weight: u64, now: Instant) {
+        self.waiting = self.waiting.saturating_sub(weight);
+        self.current = Some((now, weight));
+    }
+
+    /// The current write was done, or, if it was not `measured`, given up before it began.
+    pub(super) fn end(&mut self, measured: bool, now: Instant) {
+        let Some((began, weight)) = self.current.take() else { return };
+        if measured {
+            let taken = now.saturating_duration_since(began).as_secs_f64();
+            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+            let pace = taken / weight.max(1) as f64;
+            self.pace += LATEST * (pace - self.pace);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    /// A load whose writes of a few artifacts take this long each.
+    fn paced(seconds: f64, now: Instant) -> Load {
+        let mut load = Load::default();
+        for _ in 0..50 {
+            load.admit(weight(0), now).unwrap();
+            load.begin(weight(0), now);
+            load.end(true, now + secs(seconds));
+        }
+        load
+    }
+
+    #[test]
+    fn what_would_wait_longer_than_five_seconds_is_refused_with_the_time() {
+        let now = Instant::now();
+        let mut load = paced(0.1, now);
+        let admitted = (0..10_000).take_while(|_| load.admit(weight(0), now).is_ok()).count();
+        assert!((49..=52).contains(&admitted), "{admitted}");
+        let wait = load.admit(weight(0), now).unwrap_err();
+        assert!((5.0..5.3).contains(&wait.as_secs_f64()), "{wait:?}");
+        load.begin(weight(0), now);
+        load.end(true, now + secs(0.1));
+        assert!(load.admit(weight(0), now).is_ok(), "there is room again");
+    }
+
+    #[test]
+    fn a_large_write_counts_for_more() {
+        let now = Instant::now();
+        let mut load = paced(0.1, now);
+        load.admit(weight(4_900), now).unwrap();
+        assert!(load.admit(weight(0), now).is_ok());
+        assert!(load.admit(weight(0), now).is_err());
+    }
+
+    #[test]
+    fn a_write_that_hangs_is_not_waited_for() {
+        let now = Instant::now();
+        let mut load = paced(0.001, now);
+        load.admit(weight(0), now).unwrap();
+        load.begin(weight(0), now);
+        assert!(load.admit(weight(0), now + secs(4.9)).is_ok());
+        assert!(load.admit(weight(0), now + secs(5.1)).is_err());
+    }
+
+    #[test]
+    fn a_writer_that_does_nothing_takes_anything() {
+        let now = Instant::now();
+        let mut load = paced(60.0, now);
+        assert!(load.admit(weight(1_000_000), now).is_ok());
+        assert!(load.admit(weight(0), now).is_err());
+    }
+
+    #[test]
+    fn what_waits_is_bounded_also_if_it_is_fast() {
+        let now = Instant::now();
+        let mut load = Load::default();
+        let admitted = (0..10_000).take_while(|_| load.admit(weight(0), now).is_ok()).count();
+        assert_eq!(admitted as u64, MOST_WAITING / EACH);
+    }
+}

@@ -1,0 +1,122 @@
+//! One writer a file, by whichever name it is reached.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use super::StoreError;
+use super::descriptors::{Descriptor, FileIdentity};
+use super::files::beside;
+
+/// Held for as long as a store may write to its file, and released by the operating system however
+/// the process ends.
+///
+/// There are two locks. The one on `FILE.lock`, which stays, tells who holds it, and keeps a second
+/// recorder from a new file at the path of one that was moved away. The one on the file itself is the
+/// same through a hard link or a bind mount, whose own `.lock` is another file.
+#[derive(Debug)]
+pub(super) struct Lock {
+    path: File,
+    file: &'static Descriptor,
+}
+
+impl Lock {
+    /// Locks the file at `path`, which is made if it does not exist.
+    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        let failed =
+            |locked: &Path, source| StoreError::Lock { lock: locked.display().to_string(), source };
+        let beside_it = beside(path, ".lock");
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&beside_it)
+            .map_err(|source| failed(&beside_it, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                lock.take(20)
+                    .read_to_string(&mut holder)
+                    .map_err(|source| failed(&beside_it, source))?;
+                let (file, holder) = (path.display().to_string(), holder.trim().to_owned());
+                return Err(StoreError::Held { file, holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(&beside_it, source)),
+        }
+        let file = Descriptor::open_or_create(path).map_err(|source| failed(path, source))?;
+        let other_name = || StoreError::HeldByOtherName { file: path.display().to_string() };
+        if file.in_use.swap(true, Ordering::SeqCst) {
+            return Err(other_name());
+        }
+        // From here on, what fails releases both.
+        let locked = Self { path: lock, file };
+        match locked.file.file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(other_name()),
+            Err(TryLockError::Error(source)) => return Err(failed(path, source)),
+        }
+        let write_holder = |mut lock: &File| {
+            lock.set_len(0)?;
+            writeln!(lock, "{}", std::process::id())
+        };
+        write_holder(&locked.path).map_err(|source| failed(&beside_it, source))?;
+        Ok(locked)
+    }
+
+    /// The file that is locked.
+    pub(super) fn identity(&self) -> FileIdentity {
+        self.file.identity
+    }
+}
+
+impl Drop for Lock {
+    /// Unlocks both, which closing them does not do while a process that was started meanwhile still
+    /// has this one's descriptors. Nothing else can be done where that fails.
+    fn drop(&mut self) {
+        let _locked_until_the_end = self.file.file.unlock();
+        self.file.in_use.store(false, Ordering::SeqCst);
+        let _locked_until_closed = self.path.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_writer_is_refused_until_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.db");
+        let first = Lock::take(&path).unwrap();
+        let error = Lock::take(&path).unwrap_err();
+        let this = format!("process {}", std::process::id());
+        assert!(error.to_string().contains(&this), "{error}");
+        drop(first);
+        assert!(Lock::take(&path).is_ok());
+    }
+
+    #[test]
+    fn another_name_of_the_same_file_is_no_way_around_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.db");
+        let (symbolic, hard) = (folder.path().join("a.db"), folder.path().join("b.db"));
+        File::create(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &symbolic).unwrap();
+        std::fs::hard_link(&path, &hard).unwrap();
+        let first = Lock::take(&path).unwrap();
+        assert!(matches!(Lock::take(&symbolic), Err(StoreError::Held { .. })));
+        assert!(matches!(Lock::take(&hard), Err(StoreError::HeldByOtherName { .. })));
+        drop(first);
+        assert!(Lock::take(&hard).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Lock::take(folder.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Lock { .. }), "{error}");
+    }
+}

@@ -1,0 +1,491 @@
+//! The store in one SQLite file.
+//!
+//! One thread writes; readers never wait for it. What is answered is durable: its commit is in the
+//! log on disk, and the log is still the one that the next start will read.
+
+mod backup;
+mod descriptors;
+mod environments;
+mod error;
+mod failure;
+mod files;
+mod gaps;
+mod history;
+mod json;
+mod ledger;
+mod load;
+mod lock;
+mod projection;
+mod readers;
+mod reports;
+mod rows;
+mod runs;
+mod schema;
+mod snapshots;
+mod stats;
+mod verify;
+mod watch;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use envsnap_model::expression::{Interval, Snappish};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
+
+use super::{EnvironmentFilter, Store};
+use crate::domain::{
+    ArtifactRun, Clock, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Error,
+    EventPage, Head, Micros, OrgFilter, Page, Recorded, Report, SettingsChange, SnapshotRecord,
+    SnapshotSpan, SnapshotWindow, StoreStats,
+};
+
+pub use backup::{BackedUp, NotBackedUp, backup};
+use descriptors::FileIdentity;
+pub use error::StoreError;
+use failure::Failure;
+use files::Files;
+use ledger::Ledger;
+use lock::Lock;
+use readers::Readers;
+use snapshots::History;
+pub use verify::{NotVerified, Verified, VerifiedLedger, verify};
+use watch::Watched;
+use writer::Writer;
+
+/// How long a call waits for another process that writes to the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most artifacts that a list of environments shows of one.
+const MOST_LISTED: u64 = 1_000;
+
+/// The ledgers in one file. Clones share it.
+// Dropped in this order: the file is closed before it is unlocked, and by the writer last, which
+// then removes the log.
+#[derive(Clone)]
+pub struct SqliteStore {
+    /// `None` for a store in memory, which has no second connection.
+    readers: Option<Arc<Readers>>,
+    writer: Arc<Writer>,
+    _lock: Option<Arc<Lock>>,
+    /// `None` for a store in memory.
+    files: Option<Arc<Files>>,
+    clock: Clock,
+}
+
+impl SqliteStore {
+    /// The store in the file at `path`, which is made if it does not exist. There is one for a
+    /// file at a time.
+    ///
+    /// # Errors
+    /// Another store writes to the file, or the log beside it is another file's; it cannot be opened
+    /// or written, or is not a recorder's, or another version of this program wrote it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        watch::check_rescued(path)?;
+        files::check_log(path)?;
+        let lock = Lock::take(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(plain(path), flags);
+        let connection = set_up(opened, &path.display().to_string())?;
+        let watched = Watched::new(connection, path, lock.identity())?;
+        let files = watched.files();
+        Ok(Self {
+            readers: Some(Arc::new(Readers::new(path.to_owned()))),
+            writer: Arc::new(start(watched, path)?),
+            _lock: Some(Arc::new(lock)),
+            files,
+            clock: Clock::system(),
+        })
+    }
+
+    /// The store in the file at `path`, which cannot write to it, while another may.
+    ///
+    /// # Errors
+    /// There is no such file, or it is not one of this version of the recorder.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let reader = readers::open_to_read(path)?;
+        let identity = FileIdentity::at(path)
+            .map_err(|_| StoreError::Missing { file: path.display().to_string() })?;
+        Ok(Self {
+            readers: Some(Arc::new(Readers::new(path.to_owned()))),
+            // What it is asked to write, it refuses.
+            writer: Arc::new(start(Watched::unwatched(reader), path)?),
+            _lock: None,
+            files: Some(Arc::new(Files::new(path, identity, None))),
+            clock: Clock::system(),
+        })
+    }
+
+    /// A store that ends with its last clone.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let name = "in memory";
+        let connection = set_up(Connection::open_in_memory(), name)?;
+        Ok(Self {
+            readers: None,
+            writer: Arc::new(start(Watched::unwatched(connection), Path::new(name))?),
+            _lock: None,
+            files: None,
+            clock: Clock::system(),
+        })
+    }
+
+    /// The same store, with every time from now on as `clock` tells it.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The same store, whose file grows to this many pages of 4,096 bytes at most; beyond it, writes
+    /// are refused as on a full disk.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn with_room_for(self, pages: u32) -> Result<Self, Error> {
+        let operation = "bound the snapshot file";
+        self.writer
+            .write_blocking(operation, move |connection| {
+                Ok(connection.pragma_update(None, "max_page_count", pages)?)
+            })
+            .map_err(|failure| failure.of(operation))?;
+        Ok(self)
+    }
+
+    fn now(&self) -> Micros {
+        Micros::from_seconds(self.clock.now())
+    }
+
+    /// Does `work`, which writes to the ledger of `org`, and holds so many artifacts.
+    async fn write<T: Send + 'static>(
+        &self,
+        operation: String,
+        org: &str,
+        actor: &str,
+        artifacts: usize,
+        work: impl FnOnce(&Ledger<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (org, actor, clock) = (org.to_owned(), actor.to_owned(), self.clock.clone());
+        let name = operation.clone();
+        let done = self.writer.write(&operation, artifacts, move |connection| {
+            // The time at which it is recorded, not that at which it began to wait.
+            let now = clock
+                .now_to_record()
+                .map_err(|source| Error::ClockIsWrong { operation: name, source })?;
+            work(&Ledger::new(connection, &org, &actor, Micros::from_seconds(now))?)
+        });
+        done.await.map_err(|failure| failure.of(&operation))
+    }
+
+    /// Does `work`, which only reads, beside what is written meanwhile, in one transaction.
+    async fn read<T: Send + 'static>(
+        &self,
+        operation: String,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = match &self.readers {
+            None => self.writer.write(&operation, 0, work).await,
+            Some(readers) => self.read_beside(readers, work).await,
+        };
+        done.map_err(|failure| failure.of(&operation))
+    }
+
+    async fn read_beside<T: Send + 'static>(
+        &self,
+        readers: &Arc<Readers>,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let turn = readers.turn().await;
+        let (readers, files) = (Arc::clone(readers), self.files.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let check = || files.as_ref().map_or(Ok(()), |files| files.check_to_read());
+            let _turn = turn;
+            check()?;
+            let mut connection = readers.take()?;
+            // It may have been opened just now.
+            check()?;
+            let done = transaction(&mut connection, work);
+            readers.give_back(connection);
+            done
+        });
+        done.await.unwrap_or_else(|error| {
+            let (operation, reason) = ("read the snapshot file".to_owned(), error.to_string());
+            Err(StoreError::Interrupted { operation, reason }.into())
+        })
+    }
+
+    /// Does `work`, which reads in an environment in use. `question` is such as "list the events of".
+    async fn read_history<T: Send + 'static>(
+        &self,
+        question: &str,
+        org: &str,
+        environment: &str,
+        work: impl FnOnce(&History<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let operation = format!("{question} environment '{environment}' of organization '{org}'");
+        let (org, environment, now) = (org.to_owned(), environment.to_owned(), self.now());
+        self.read(operation, move |connection| {
+            work(&History::find(connection, now, &org, &environment)?)
+        })
+        .await
+    }
+}
+
+fn transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Connection) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    work(&*connection.transaction()?)
+}
+
+impl Store for SqliteStore {
+    async fn save_environment(
+        &self,
+        org: &str,
+        settings: EnvironmentSettings,
+        may_change: bool,
+        actor: &str,
+    ) -> Result<Head, Error> {
+        let operation = format!("save environment '{}' of organization '{org}'", settings.name);
+        self.write(operation, org, actor, 0, move |ledger| {
+            environments::save(ledger, settings, may_change)
+        })
+        .await
+    }
+
+    async fn change_environment(
+        &self,
+        org: &str,
+        name: &str,
+        change: SettingsChange,
+        actor: &str,
+    ) -> Result<Head, Error> {
+        let operation = format!("change environment '{name}' of organization '{org}'");
+        let name = name.to_owned();
+        self.write(operation, org, actor, 0, move |ledger| {
+            environments::change(ledger, &name, change)
+        })
+        .await
+    }
+
+    async fn rename_environment(
+        &self,
+        org: &str,
+        name: &str,
+        new_name: &str,
+        actor: &str,
+    ) -> Result<Head, Error> {
+        let operation =
+            format!("rename environment '{name}' of organization '{org}' to '{new_name}'");
+        let (name, new_name) = (name.to_owned(), new_name.to_owned());
+        self.write(operation, org, actor, 0, move |ledger| {
+            environments::rename(ledger, &name, &new_name)
+        })
+        .await
+    }
+
+    async fn archive_environment(&self, org: &str, name: &str, actor: &str) -> Result<Head, Error> {
+        let operation = format!("archive environment '{name}' of organization '{org}'");
+        let name = name.to_owned();
+        self.write(operation, org, actor, 0, move |ledger| environments::archive(ledger, &name))
+            .await
+    }
+
+    async fn record_report(
+        &self,
+        org: &str,
+        name: &str,
+        report: Report,
+        actor: &str,
+    ) -> Result<Recorded, Error> {
+        let operation = format!("record a report to environment '{name}' of organization '{org}'");
+        let name = name.to_owned();
+        let artifacts = report.running.len();
+        self.write(operation, org, actor, artifacts, move |ledger| {
+            reports::record(ledger, &name, &report)
+        })
+        .await
+    }
+
+    async fn environment(&self, org: &str, name: &str) -> Result<EnvironmentRecord, Error> {
+        let operation = format!("read environment '{name}' of organization '{org}'");
+        let (org, name) = (org.to_owned(), name.to_owned());
+        self.read(operation, move |connection| environments::get(connection, &org, &name)).await
+    }
+
+    async fn environments(
+        &self,
+        org: &str,
+        filter: EnvironmentFilter,
+        page: Option<Page>,
+    ) -> Result<(Vec<EnvironmentRecord>, u64), Error> {
+        let operation = format!("list the environments of organization '{org}'");
+        let org = org.to_owned();
+        self.read(operation, move |connection| environments::list(connection, &org, &filter, page))
+            .await
+    }
+
+    async fn overview(
+        &self,
+        orgs: OrgFilter,
+        page: Page,
+    ) -> Result<(Vec<EnvironmentSummary>, u64), Error> {
+        let now = self.now();
+        self.read("list the environments".to_owned(), move |connection| {
+            let (environments, total) = environments::list_all(connection, &orgs, page)?;
+            let summaries = environments.into_iter().map(|environment| {
+                let history = History::find(connection, now, &environment.org, &environment.name)?;
+                let running = history.running_if_few(MOST_LISTED)?;
+                Ok(EnvironmentSummary { environment, running })
+            });
+            Ok((summaries.collect::<Result<_, Failure>>()?, total))
+        })
+        .await
+    }
+
+    async fn organizations(&self) -> Result<Vec<String>, Error> {
+        self.read("list the organizations".to_owned(), |connection| {
+            Ok(ledger::organizations(connection)?)
+        })
+        .await
+    }
+
+    async fn snapshots<const N: usize>(
+        &self,
+        org: &str,
+        wanted: [Snappish; N],
+    ) -> Result<[SnapshotRecord; N], Error> {
+        let names: Vec<_> = wanted.iter().map(|it| format!("'{it}'")).collect();
+        let operation = format!("read snapshot {} of organization '{org}'", names.join(" and "));
+        let (org, now) = (org.to_owned(), self.now());
+        self.read(operation, move |connection| {
+            let found: Vec<_> = wanted
+                .iter()
+                .map(|wanted| snapshots::find(connection, now, &org, wanted))
+                .collect::<Result<_, Failure>>()?;
+            found.try_into().map_err(|_| rusqlite::Error::QueryReturnedNoRows.into())
+        })
+        .await
+    }
+
+    async fn snapshot_spans(
+        &self,
+        org: &str,
+        environment: &str,
+        interval: Interval,
+        page: Page,
+        ascending: bool,
+    ) -> Result<Vec<SnapshotSpan>, Error> {
+        self.read_history("list the snapshots of", org, environment, move |history| {
+            history.span_page(&interval, page, ascending)
+        })
+        .await
+    }
+
+    async fn events(
+        &self,
+        org: &str,
+        environment: &str,
+        interval: Interval,
+        page: Page,
+        ascending: bool,
+    ) -> Result<EventPage, Error> {
+        self.read_history("list the events of", org, environment, move |history| {
+            history.event_page(&interval, page, ascending)
+        })
+        .await
+    }
+
+    async fn window(
+        &self,
+        org: &str,
+        environment: &str,
+        last: Option<u32>,
+        size: u32,
+    ) -> Result<SnapshotWindow, Error> {
+        self.read_history("read the history of", org, environment, move |history| {
+            history.window(last, size)
+        })
+        .await
+    }
+
+    async fn artifact_runs(
+        &self,
+        org: &str,
+        environment: Option<&str>,
+        matches: impl Fn(&str, &str) -> bool + Send + 'static,
+    ) -> Result<Vec<ArtifactRun>, Error> {
+        let operation = format!("read when artifacts of organization '{org}' ran");
+        let (org, environment) = (org.to_owned(), environment.map(str::to_owned));
+        self.read(operation, move |connection| {
+            runs::artifact_runs(connection, &org, environment.as_deref(), matches)
+        })
+        .await
+    }
+
+    async fn head(&self, org: &str) -> Result<Head, Error> {
+        let operation = format!("read the head of the ledger of organization '{org}'");
+        let org = org.to_owned();
+        self.read(operation, move |connection| Ok(ledger::head(connection, &org)?)).await
+    }
+
+    async fn stats(&self) -> Result<StoreStats, Error> {
+        self.read("read how much is in the file".to_owned(), |connection| {
+            Ok(stats::stats(connection)?)
+        })
+        .await
+    }
+
+    async fn check_writable(&self) -> Result<(), Error> {
+        self.read("read the snapshot file".to_owned(), |connection| {
+            Ok(stats::check_readable(connection)?)
+        })
+        .await?;
+        let operation = "write to the snapshot file";
+        let done = self.writer.write(operation, 0, |connection| Ok(stats::check_room(connection)?));
+        done.await.map_err(|failure| failure.of(operation))
+    }
+}
+
+/// A connection that writes, to a file that has this version's tables.
+fn set_up(opened: rusqlite::Result<Connection>, file: &str) -> Result<Connection, StoreError> {
+    let failed = |source| StoreError::Open { file: file.to_owned(), source };
+    let mut connection = opened.map_err(failed)?;
+    // SQLite opens what it may not write to all the same.
+    if connection.is_readonly(MAIN_DB).map_err(failed)? {
+        return Err(StoreError::ReadOnly { file: file.to_owned() });
+    }
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // Before anything else is written: a newer file is left as it was.
+    schema::migrate(&mut connection, file)?;
+    for (pragma, value) in
+        [("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")]
+    {
+        connection.pragma_update(None, pragma, value).map_err(failed)?;
+    }
+    Ok(connection)
+}
+
+fn start(watched: Watched, path: &Path) -> Result<Writer, StoreError> {
+    Writer::start(watched)
+        .map_err(|source| StoreError::Thread { file: path.display().to_string(), source })
+}
+
+/// `path` without SQLite's habit of reading some names as something else, `:memory:` among them.
+fn plain(path: &Path) -> PathBuf {
+    Path::new(".").join(path)
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SqliteStore")
+    }
+}
+
+#[cfg(test)]
+mod tests;

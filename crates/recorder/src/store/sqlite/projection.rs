@@ -1,0 +1,382 @@
+//! What an entry of the ledger changes in the tables that are made from it.
+//!
+//! A write and the rebuilding of a file go through the same code, so that the tables cannot say
+//! anything that the ledger does not.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::failure::Failure;
+use super::json::Json;
+use crate::domain::{
+    Change, Confirmed, EnvironmentChanged, EnvironmentCreated, EnvironmentRenamed, Micros, Payload,
+    SnapshotTaken,
+};
+
+/// Changes the tables as entry `seq` of an organization says.
+pub(super) fn apply(
+    connection: &Connection,
+    org_id: i64,
+    seq: i64,
+    recorded_at: Micros,
+    payload: &Payload,
+) -> Result<(), Failure> {
+    let projection = Projection { connection, org_id, seq, recorded_at };
+    match payload {
+        Payload::EnvironmentCreated(created) => projection.create(created)?,
+        Payload::EnvironmentChanged(changed) => projection.change(changed)?,
+        Payload::EnvironmentRenamed(renamed) => projection.rename(renamed)?,
+        Payload::EnvironmentArchived(archived) => {
+            projection.set_archived(archived.environment, Some(recorded_at))?;
+        }
+        Payload::EnvironmentRestored(restored) => {
+            projection.set_archived(restored.environment, None)?;
+        }
+        Payload::Snapshot(snapshot) => projection.add_snapshot(snapshot)?,
+        Payload::Confirmed(confirmed) => projection.confirm(confirmed)?,
+        Payload::ClockCorrected(_) => {}
+    }
+    Ok(())
+}
+
+struct Projection<'a> {
+    connection: &'a Connection,
+    org_id: i64,
+    seq: i64,
+    recorded_at: Micros,
+}
+
+impl Projection<'_> {
+    fn create(&self, created: &EnvironmentCreated) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO environment
+                     (org_id, id, name, type, description, include_scaling, included_environments,
+                      policies, changed_at, latest_index)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)",
+            )?
+            .execute(params![
+                self.org_id,
+                self.seq,
+                created.name,
+                created.environment_type,
+                created.description,
+                created.include_scaling,
+                created.included_environments.as_ref().map(Json),
+                created.policies.as_ref().map(Json),
+                self.recorded_at.0,
+            ])?;
+        Ok(())
+    }
+
+    fn change(&self, changed: &EnvironmentChanged) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "UPDATE environment SET
+                     description = coalesce($1, description),
+                     include_scaling = coalesce($2, include_scaling),
+                     included_environments = coalesce($3, included_environments),
+                     policies = coalesce($4, policies),
+                     changed_at = $5
+                 WHERE org_id = $6 AND id = $7",
+            )?
+            .execute(params![
+                changed.description,
+                changed.include_scaling,
+                changed.included_environments.as_ref().map(Json),
+                changed.policies.as_ref().map(Json),
+                self.recorded_at.0,
+                self.org_id,
+                changed.environment,
+            ])?;
+        Ok(())
+    }
+
+    fn rename(&self, renamed: &EnvironmentRenamed) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "UPDATE environment SET name = $1, changed_at = $2 WHERE org_id = $3 AND id = $4",
+            )?
+            .execute(params![renamed.to, self.recorded_at.0, self.org_id, renamed.environment])?;
+        let including: Vec<(i64, Json<Vec<String>>)> = self
+            .connection
+            .prepare_cached(
+                "SELECT id, included_environments FROM environment
+                 WHERE org_id = $1 AND included_environments IS NOT NULL",
+            )?
+            .query_map([self.org_id], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (id, Json(mut names)) in including {
+            let mut found = false;
+            for name in names.iter_mut().filter(|name| **name == renamed.from) {
+                name.clone_from(&renamed.to);
+                found = true;
+            }
+            if found {
+                self.connection
+                    .prepare_cached(
+                        "UPDATE environment SET included_environments = $1
+                         WHERE org_id = $2 AND id = $3",
+                    )?
+                    .execute(params![Json(names), self.org_id, id])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_archived(&self, environment: i64, at: Option<Micros>) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "UPDATE environment SET archived_at = $1, changed_at = $2
+                 WHERE org_id = $3 AND id = $4",
+            )?
+            .execute(params![at.map(|at| at.0), self.recorded_at.0, self.org_id, environment])?;
+        Ok(())
+    }
+
+    fn add_snapshot(&self, snapshot: &SnapshotTaken) -> Result<(), Failure> {
+        let previous = self
+            .connection
+            .prepare_cached(
+                "SELECT artifacts, replicas, events FROM snapshot
+                 WHERE org_id = $1 AND environment_id = $2 AND snapshot_index = $3",
+            )?
+            .query_row(
+                params![self.org_id, snapshot.environment, i64::from(snapshot.index) - 1],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .optional()?;
+        let (mut artifacts, mut replicas, events): (i64, i64, i64) = previous.unwrap_or_default();
+        for change in &snapshot.changes {
+            let (was, now) = (signed(change.was), signed(change.now));
+            artifacts += i64::from(now > 0) - i64::from(was > 0);
+            replicas += now - was;
+            self.change_artifact(snapshot, change)?;
+        }
+        let content_hash = hex::decode(&snapshot.content_hash).unwrap_or_default();
+        self.connection
+            .prepare_cached(
+                "INSERT INTO snapshot
+                     (org_id, environment_id, snapshot_index, seq, recorded_at, previous_report,
+                      content_hash, artifacts, replicas, events)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            )?
+            .execute(params![
+                self.org_id,
+                snapshot.environment,
+                snapshot.index,
+                self.seq,
+                self.recorded_at.0,
+                snapshot.previous_report.map(|report| report.0),
+                content_hash,
+                artifacts,
+                replicas,
+                events + signed(snapshot.changes.len() as u64),
+            ])?;
+        self.connection
+            .prepare_cached(
+                "UPDATE environment SET latest_index = $1, reported_in_ledger_at = $2
+                 WHERE org_id = $3 AND id = $4",
+            )?
+            .execute(params![
+                snapshot.index,
+                self.recorded_at.0,
+                self.org_id,
+                snapshot.environment
+            ])?;
+        self.cover(snapshot.environment, snapshot.covered_from, snapshot.previous_report)?;
+        Ok(())
+    }
+
+    fn change_artifact(&self, snapshot: &SnapshotTaken, change: &Change) -> Result<(), Failure> {
+        let artifact = self.artifact_id(change)?;
+        if change.was > 0 {
+            self.close_interval(snapshot, artifact)?;
+        }
+        if change.now == 0 {
+            return Ok(());
+        }
+        self.connection
+            .prepare_cached(
+                "INSERT INTO interval
+                     (org_id, artifact_id, environment_id, from_index, node, replicas, was, name,
+                      started_at, task, places)
+                 VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10)",
+            )?
+            .execute(params![
+                self.org_id,
+                artifact,
+                snapshot.environment,
+                snapshot.index,
+                signed(change.now),
+                signed(change.was),
+                change.name,
+                Json(&change.started_at),
+                Json(&change.task),
+                Json(&change.places),
+            ])?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO artifact_label (org_id, label, artifact_id) VALUES ($1, $2, $3)
+                 ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![self.org_id, change.name, artifact])?;
+        Ok(())
+    }
+
+    fn close_interval(&self, snapshot: &SnapshotTaken, artifact: i64) -> rusqlite::Result<()> {
+        let key = params![self.org_id, artifact, snapshot.environment];
+        let from: u32 = self
+            .connection
+            .prepare_cached(
+                "SELECT from_index FROM interval
+                 WHERE org_id = $1 AND artifact_id = $2 AND environment_id = $3
+                 ORDER BY from_index DESC LIMIT 1",
+            )?
+            .query_row(key, |row| row.get(0))?;
+        let to = snapshot.index.saturating_sub(1);
+        self.connection
+            .prepare_cached(
+                "UPDATE interval SET to_index = $1, node = $2
+                 WHERE org_id = $3 AND environment_id = $4 AND node = 0 AND from_index = $5
+                   AND artifact_id = $6",
+            )?
+            .execute(params![
+                to,
+                node_of(from, to),
+                self.org_id,
+                snapshot.environment,
+                from,
+                artifact,
+            ])?;
+        Ok(())
+    }
+
+    /// The artifact's number, which is made if it never ran.
+    fn artifact_id(&self, change: &Change) -> rusqlite::Result<i64> {
+        // One with a fingerprint is known by that alone.
+        let name = if change.fingerprint.is_empty() { &*change.name } else { "" };
+        let known = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM artifact WHERE org_id = $1 AND fingerprint = $2 AND name = $3",
+            )?
+            .query_row(params![self.org_id, change.fingerprint, name], |row| row.get(0))
+            .optional()?;
+        if let Some(id) = known {
+            return Ok(id);
+        }
+        let last: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT max(id) FROM artifact WHERE org_id = $1")?
+            .query_row([self.org_id], |row| row.get(0))?;
+        let id = last.unwrap_or(0) + 1;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO artifact (org_id, id, fingerprint, name) VALUES ($1, $2, $3, $4)",
+            )?
+            .execute(params![self.org_id, id, change.fingerprint, name])?;
+        Ok(id)
+    }
+
+    fn confirm(&self, confirmed: &Confirmed) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "UPDATE environment SET reported_in_ledger_at = $1 WHERE org_id = $2 AND id = $3",
+            )?
+            .execute(params![self.recorded_at.0, self.org_id, confirmed.environment])?;
+        let goes_on = confirmed.until == self.recorded_at;
+        let from = if goes_on { confirmed.from } else { self.recorded_at };
+        self.cover(confirmed.environment, from, Some(confirmed.until))
+    }
+
+    /// Notes a report at the time of this entry, in the time since `from` that reports cover;
+    /// `previous` is the report before it.
+    fn cover(
+        &self,
+        environment: i64,
+        from: Micros,
+        previous: Option<Micros>,
+    ) -> rusqlite::Result<()> {
+        let last: Option<(i64, i64)> = self
+            .connection
+            .prepare_cached(
+                "SELECT number, from_at FROM coverage WHERE org_id = $1 AND environment_id = $2
+                 ORDER BY number DESC LIMIT 1",
+            )?
+            .query_row([self.org_id, environment], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let goes_on = last.is_some_and(|(_, began)| began == from.0);
+        let end = if goes_on { Some(self.recorded_at) } else { previous };
+        if let (Some((number, _)), Some(end)) = (last, end) {
+            self.connection
+                .prepare_cached(
+                    "UPDATE coverage SET until_at = $1
+                     WHERE org_id = $2 AND environment_id = $3 AND number = $4",
+                )?
+                .execute([end.0, self.org_id, environment, number])?;
+        }
+        if !goes_on {
+            let number = last.map_or(1, |(number, _)| number + 1);
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO coverage (org_id, environment_id, number, from_at, until_at)
+                     VALUES ($1, $2, $3, $4, $5)",
+                )?
+                .execute([self.org_id, environment, number, from.0, self.recorded_at.0])?;
+        }
+        Ok(())
+    }
+}
+
+/// SQLite's integers are signed.
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Of the indexes `from..=to`, the one that the highest power of two divides.
+///
+/// It is the one node at which an interval stands in a binary tree over all indexes. An index is
+/// contained only by intervals at nodes on its path from the root: see [`nodes_of`].
+pub(super) fn node_of(from: u32, to: u32) -> u32 {
+    let below = from.saturating_sub(1);
+    match (below ^ to).checked_ilog2() {
+        Some(level) => to >> level << level,
+        None => to,
+    }
+}
+
+/// The nodes at which an interval that contains `index` can stand, and 0 for one that still lasts.
+pub(super) fn nodes_of(index: u32) -> [u32; 33] {
+    let mut nodes = [0; 33];
+    for (level, node) in (0..32).zip(&mut nodes[1..]) {
+        // The one multiple of 2^level and not of 2^(level + 1) near it.
+        *node = ((u64::from(index) >> level | 1) << level).try_into().unwrap_or(0);
+    }
+    nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_interval_stands_at_a_node_of_every_index_that_it_contains(
+            from in 1..5_000_u32, length in 0..5_000_u32, step in 0..5_000_u32,
+        ) {
+            let to = from + length;
+            let node = node_of(from, to);
+            prop_assert!((from..=to).contains(&node));
+            prop_assert!(nodes_of(from + step.min(length)).contains(&node));
+        }
+
+        #[test]
+        fn any_index_has_nodes(from in 1..=u32::MAX, to in 1..=u32::MAX) {
+            let node = node_of(from.min(to), from.max(to));
+            prop_assert!(nodes_of(from).contains(&node));
+            prop_assert!(nodes_of(to).contains(&node));
+        }
+    }
+}

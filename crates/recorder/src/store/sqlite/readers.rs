@@ -1,0 +1,103 @@
+//! Connections that only read, beside the one that writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{BUSY_TIMEOUT, StoreError, files, plain, schema};
+
+/// As many reads go on at once: they take turns with each other, never with a report.
+const MOST_READERS: usize = 4;
+
+/// Read-only connections to one file, made when they are first needed.
+#[derive(Debug)]
+pub(super) struct Readers {
+    file: PathBuf,
+    turns: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(file: PathBuf) -> Self {
+        Self { file, turns: Arc::new(Semaphore::new(MOST_READERS)), idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Waits until another connection may be used.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    /// A connection, which is the caller's until it is given [back](Self::give_back).
+    pub(super) fn take(&self) -> Result<Connection, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| open_to_read(&self.file), Ok)
+    }
+
+    pub(super) fn give_back(&self, connection: Connection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+}
+
+/// A connection that cannot write to the recorder's file at `path`, while a recorder may.
+///
+/// # Errors
+/// There is no such file, or it is not one of this version of the recorder.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let file = path.display().to_string();
+    if !path.exists() {
+        return Err(StoreError::Missing { file });
+    }
+    files::check_log(path)?;
+    let failed = |source| StoreError::Open { file: file.clone(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(plain(path), flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    schema::check(&connection, &file)?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SqliteStore as Store;
+    use super::*;
+
+    #[test]
+    fn a_reader_reads_beside_the_writer_and_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.db");
+        let _writer = Store::open(&path).unwrap();
+        let reader = open_to_read(&path).unwrap();
+        let count: i64 =
+            reader.query_row("SELECT count(*) FROM snapshot", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 0);
+        assert!(reader.execute("UPDATE environment SET name = 'x'", []).is_err());
+    }
+
+    #[test]
+    fn only_a_file_of_this_version_of_the_recorder_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.db");
+        let refused = || open_to_read(&path).unwrap_err().to_string();
+        assert!(refused().contains("there is no"), "{}", refused());
+        assert!(!path.exists());
+
+        std::fs::write(&path, "").unwrap();
+        assert!(refused().contains("another program"), "{}", refused());
+        std::fs::write(&path, "buy milk, ".repeat(1000)).unwrap();
+        assert!(refused().contains("cannot open"), "{}", refused());
+        std::fs::remove_file(&path).unwrap();
+
+        drop(Store::open(&path).unwrap());
+        assert!(open_to_read(&path).is_ok());
+        let writer = Connection::open(&path).unwrap();
+        writer.pragma_update(None, "user_version", 0).unwrap();
+        assert!(refused().contains("of version 0"), "{}", refused());
+        writer.pragma_update(None, "user_version", 99).unwrap();
+        assert!(refused().contains("of version 99"), "{}", refused());
+        writer.pragma_update(None, "application_id", 1).unwrap();
+        assert!(refused().contains("another program"), "{}", refused());
+    }
+}

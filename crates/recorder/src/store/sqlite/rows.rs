@@ -1,0 +1,51 @@
+//! Artifacts as they stand in the tables.
+
+use envsnap_model::snapshot::Fingerprint;
+use rusqlite::Row;
+use rusqlite::types::{FromSqlError, Type};
+
+use super::json::Json;
+use crate::domain::{Place, SnapshotArtifact, Task};
+
+/// The columns that [`artifact`] reads, of an interval joined with its artifact.
+pub(super) const COLUMNS: &str = "interval.name, artifact.fingerprint, interval.replicas,
+    interval.started_at, interval.task, interval.places";
+
+/// A fingerprint as it is stored.
+pub(super) fn fingerprint(text: &str) -> rusqlite::Result<Option<Fingerprint>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error| {
+        let error = FromSqlError::other(error);
+        rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
+    })
+}
+
+/// Every place in which an artifact runs: `several`, or the one that its task says.
+pub(super) fn places(several: Vec<Place>, task: &Task, replicas: u64) -> Vec<Place> {
+    if several.is_empty() {
+        let (cluster, service) = (task.cluster.clone(), task.service.clone());
+        return vec![Place { cluster, replicas, service }];
+    }
+    several
+}
+
+/// An artifact that runs, with as many replicas as before, from a row that begins with [`COLUMNS`].
+pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
+    let now: u64 = row.get(2)?;
+    let Json(started_at) = row.get(3)?;
+    let Json::<Option<Task>>(task) = row.get(4)?;
+    let Json(several) = row.get(5)?;
+    let task = task.unwrap_or_else(|| Task { arn: String::new(), cluster: None, service: None });
+    let places = places(several, &task, now);
+    Ok(SnapshotArtifact {
+        name: row.get(0)?,
+        fingerprint: fingerprint(row.get_ref(1)?.as_str()?)?,
+        was: now,
+        now,
+        started_at,
+        task,
+        places,
+    })
+}

@@ -1,0 +1,100 @@
+//! When artifacts ran, over all history.
+
+use std::collections::{BTreeSet, HashMap};
+
+use rusqlite::{Connection, params};
+
+use super::environments::in_use;
+use super::failure::Failure;
+use super::ledger::find_org;
+use super::rows;
+use crate::domain::{ArtifactRun, Micros};
+
+pub(super) fn artifact_runs(
+    connection: &Connection,
+    org: &str,
+    environment: Option<&str>,
+    matches: impl Fn(&str, &str) -> bool,
+) -> Result<Vec<ArtifactRun>, Failure> {
+    let only = environment.map(|name| in_use(connection, org, name)).transpose()?;
+    let only = only.map(|environment| environment.id);
+    let Some(org_id) = find_org(connection, org)? else { return Ok(Vec::new()) };
+    let mut runs = Vec::new();
+    for artifact in matching(connection, org_id, matches)? {
+        runs.extend(runs_of(connection, org_id, artifact, only)?);
+    }
+    runs.sort_by(|a, b| {
+        let key = |it: &ArtifactRun| {
+            (it.environment.clone(), it.fingerprint.is_none(), it.fingerprint, it.from_index)
+        };
+        key(a).cmp(&key(b))
+    });
+    Ok(runs)
+}
+
+/// The artifacts with a label for which `matches` holds.
+fn matching(
+    connection: &Connection,
+    org_id: i64,
+    matches: impl Fn(&str, &str) -> bool,
+) -> rusqlite::Result<BTreeSet<i64>> {
+    let mut statement =
+        connection.prepare_cached("SELECT id, fingerprint FROM artifact WHERE org_id = $1")?;
+    let fingerprints: HashMap<i64, String> = statement
+        .query_map([org_id], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut statement = connection
+        .prepare_cached("SELECT artifact_id, label FROM artifact_label WHERE org_id = $1")?;
+    let mut rows = statement.query([org_id])?;
+    let mut found = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        let artifact = row.get(0)?;
+        let fingerprint = fingerprints.get(&artifact).map_or("", |fingerprint| fingerprint);
+        if matches(fingerprint, row.get_ref(1)?.as_str()?) {
+            found.insert(artifact);
+        }
+    }
+    Ok(found)
+}
+
+fn runs_of(
+    connection: &Connection,
+    org_id: i64,
+    artifact: i64,
+    environment: Option<i64>,
+) -> rusqlite::Result<Vec<ArtifactRun>> {
+    connection
+        .prepare_cached(
+            "SELECT environment.name, interval.name, artifact.fingerprint, interval.replicas,
+                    interval.from_index, first.recorded_at, next.snapshot_index, next.recorded_at
+             FROM interval
+             JOIN artifact ON artifact.org_id = interval.org_id
+                 AND artifact.id = interval.artifact_id
+             JOIN environment ON environment.org_id = interval.org_id
+                 AND environment.id = interval.environment_id
+             JOIN snapshot AS first ON first.org_id = interval.org_id
+                 AND first.environment_id = interval.environment_id
+                 AND first.snapshot_index = interval.from_index
+             LEFT JOIN snapshot AS next ON next.org_id = interval.org_id
+                 AND next.environment_id = interval.environment_id
+                 AND next.snapshot_index = interval.to_index + 1
+             WHERE interval.org_id = $1 AND interval.artifact_id = $2
+               AND ($3 IS NULL OR interval.environment_id = $3)
+               AND environment.archived_at IS NULL
+             ORDER BY environment.name, interval.from_index",
+        )?
+        .query_map(params![org_id, artifact, environment], |row| {
+            let next: Option<u32> = row.get(6)?;
+            let next_at: Option<i64> = row.get(7)?;
+            Ok(ArtifactRun {
+                environment: row.get(0)?,
+                name: row.get(1)?,
+                fingerprint: rows::fingerprint(row.get_ref(2)?.as_str()?)?,
+                replicas: row.get(3)?,
+                from_index: row.get(4)?,
+                from: Micros(row.get(5)?),
+                to: next.zip(next_at.map(Micros)),
+            })
+        })?
+        .collect()
+}

@@ -1,0 +1,149 @@
+//! The tables of the file, and which version of them it has.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::StoreError;
+
+/// What leads from each version to the next; a file's version is how many of these it has seen.
+/// One that was released never changes.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_ledger.sql")];
+
+/// Marks the file as a recorder's, as SQLite's `application_id`: "esnl".
+///
+/// Files before the ledger had "esnp".
+const APPLICATION_ID: i64 = 0x6573_6e6c;
+const BEFORE_THE_LEDGER: i64 = 0x6573_6e70;
+
+/// Brings the file to the version that this program knows.
+pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Open { file: file.to_owned(), source };
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let tables: i64 = transaction
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(failed)?;
+    let missing = if tables == 0 { MIGRATIONS } else { missing(&transaction, file)?.1 };
+    for migration in missing {
+        transaction.execute_batch(migration).map_err(failed)?;
+    }
+    transaction
+        .execute_batch(&format!(
+            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
+            MIGRATIONS.len()
+        ))
+        .map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+/// Makes the tables of this version in an empty database.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    MIGRATIONS.iter().try_for_each(|migration| connection.execute_batch(migration))
+}
+
+/// The first table, index or trigger that a file of this version has and a new one has not, or the
+/// other way round.
+pub(super) fn first_difference(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let new = Connection::open_in_memory()?;
+    create(&new)?;
+    let (found, wanted) = (objects(connection)?, objects(&new)?);
+    let different = found.symmetric_difference(&wanted).next();
+    Ok(different.map(|(kind, name, _)| format!("{kind} {name:?}")))
+}
+
+/// The kind, the name and the SQL of each object, but for those that SQLite makes by itself.
+fn objects(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String, String)>> {
+    // Statistics, after ANALYZE. A trigger of such a name is somebody's own.
+    let mut statement = connection.prepare(
+        "SELECT type, name, sql FROM sqlite_schema
+         WHERE sql IS NOT NULL AND NOT (type = 'table' AND name LIKE 'sqlite#_stat%' ESCAPE '#')",
+    )?;
+    let objects = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    objects.collect()
+}
+
+/// Refuses a file that is not a recorder's, or of another version, since a reader cannot migrate.
+pub(super) fn check(connection: &Connection, file: &str) -> Result<(), StoreError> {
+    match missing(connection, file)? {
+        (_, []) => Ok(()),
+        (found, _) => {
+            Err(StoreError::Older { file: file.to_owned(), found, known: MIGRATIONS.len() })
+        }
+    }
+}
+
+/// The version of a recorder's file, and what it has not seen of the migrations.
+fn missing(
+    connection: &Connection,
+    file: &str,
+) -> Result<(i64, &'static [&'static str]), StoreError> {
+    let pragma = |name| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .map_err(|source| StoreError::Open { file: file.to_owned(), source })
+    };
+    match pragma("application_id")? {
+        APPLICATION_ID => {}
+        BEFORE_THE_LEDGER => return Err(StoreError::BeforeTheLedger { file: file.to_owned() }),
+        _ => return Err(StoreError::Foreign { file: file.to_owned() }),
+    }
+    let found = pragma("user_version")?;
+    usize::try_from(found)
+        .ok()
+        .and_then(|seen| MIGRATIONS.get(seen..))
+        .map(|missing| (found, missing))
+        .ok_or(StoreError::Newer { file: file.to_owned(), found, known: MIGRATIONS.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SqliteStore;
+    use super::*;
+
+    #[test]
+    fn a_newer_file_is_refused_and_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.db");
+        drop(SqliteStore::open(&path).unwrap());
+        {
+            let connection = Connection::open(&path).unwrap();
+            connection.pragma_update(None, "user_version", 2).unwrap();
+        }
+        let before = std::fs::read(&path).unwrap();
+
+        let error = SqliteStore::open(&path).unwrap_err();
+
+        assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+        assert!(error.to_string().contains("snapshots.db is of version 2"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_file_from_before_the_ledger_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "application_id", BEFORE_THE_LEDGER).unwrap();
+        connection.execute_batch("CREATE TABLE snapshot (id INTEGER)").unwrap();
+        let error = SqliteStore::open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::BeforeTheLedger { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other.db");
+        {
+            let connection = Connection::open(&path).unwrap();
+            connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            connection.execute_batch("CREATE TABLE snapshot (taken INTEGER)").unwrap();
+        }
+        assert!(matches!(SqliteStore::open(&path), Err(StoreError::Open { .. })));
+        let connection = Connection::open(&path).unwrap();
+        let tables: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(tables, 1);
+    }
+}

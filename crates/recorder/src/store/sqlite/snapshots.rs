@@ -1,0 +1,333 @@
+//! Snapshots in the file: the intervals that contain an index.
+
+use std::cmp::Reverse;
+
+use envsnap_model::expression::{Snappish, Timeline};
+use envsnap_model::plausible_times;
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+
+use super::environments::not_found;
+use super::failure::Failure;
+use super::json::Json;
+use super::projection::nodes_of;
+use super::{gaps, rows};
+use crate::domain::{EntryHash, Error, Micros, SnapshotArtifact, SnapshotRecord, Task};
+
+/// What is recorded in an environment that is in use.
+pub(super) struct History<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) org_id: i64,
+    pub(super) environment_id: i64,
+    pub(super) environment_type: String,
+    /// How many snapshots there are.
+    pub(super) count: u32,
+    pub(super) last_reported_at: Option<Micros>,
+    pub(super) heartbeat: Option<u32>,
+    pub(super) now: Micros,
+}
+
+impl<'a> History<'a> {
+    pub(super) fn find(
+        connection: &'a Connection,
+        now: Micros,
+        org: &str,
+        environment: &str,
+    ) -> Result<Self, Failure> {
+        let found = connection
+            .prepare_cached(
+                "SELECT environment.org_id, environment.id, type, latest_index, last_reported_at,
+                        heartbeat
+                 FROM environment
+                 LEFT JOIN reporting ON reporting.org_id = environment.org_id
+                     AND reporting.environment_id = environment.id
+                 WHERE environment.org_id = (SELECT id FROM org WHERE name = $1)
+                   AND environment.name = $2 AND archived_at IS NULL",
+            )?
+            .query_row([org, environment], |row| {
+                Ok(Self {
+                    connection,
+                    org_id: row.get(0)?,
+                    environment_id: row.get(1)?,
+                    environment_type: row.get(2)?,
+                    count: row.get(3)?,
+                    last_reported_at: row.get::<_, Option<i64>>(4)?.map(Micros),
+                    heartbeat: row.get(5)?,
+                    now,
+                })
+            })
+            .optional()?;
+        found.ok_or_else(|| not_found(org, environment).into())
+    }
+
+    /// By when each snapshot was recorded, by index.
+    fn plausible_times(&self) -> rusqlite::Result<Vec<f64>> {
+        let times: Vec<_> = self
+            .connection
+            .prepare_cached(
+                "SELECT recorded_at FROM snapshot
+                 WHERE org_id = $1 AND environment_id = $2 ORDER BY snapshot_index",
+            )?
+            .query_map([self.org_id, self.environment_id], |row| {
+                row.get(0).map(|time| Micros(time).seconds())
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(plausible_times(&times, self.now.seconds()))
+    }
+
+    /// How many snapshots were recorded when `is_past` held for their time, and so for all before.
+    fn count_of(&self, is_past: impl Fn(f64) -> bool) -> rusqlite::Result<u32> {
+        let count = self.plausible_times()?.partition_point(|time| is_past(*time));
+        Ok(u32::try_from(count).unwrap_or(self.count))
+    }
+
+    /// What runs in snapshot `index`, in no particular order, each as if nothing had changed with it.
+    pub(super) fn running(&self, index: u32) -> rusqlite::Result<Vec<SnapshotArtifact>> {
+        // The signs keep SQLite from an index by start, through which it would read most intervals.
+        let sql = format!(
+            "SELECT {} FROM interval
+             JOIN artifact ON artifact.org_id = interval.org_id
+                 AND artifact.id = interval.artifact_id
+             WHERE interval.org_id = ?1 AND interval.environment_id = ?2
+               AND +interval.from_index <= ?3
+               AND (interval.to_index IS NULL OR +interval.to_index >= ?3)
+               AND interval.node IN ({})",
+            rows::COLUMNS,
+            (4..37).map(|parameter| format!("?{parameter}")).collect::<Vec<_>>().join(", ")
+        );
+        let key = [self.org_id, self.environment_id, i64::from(index)];
+        let parameters = key.into_iter().chain(nodes_of(index).map(i64::from));
+        self.connection
+            .prepare_cached(&sql)?
+            .query_map(params_from_iter(parameters), rows::artifact)?
+            .collect()
+    }
+
+    /// What runs in the latest snapshot, latest start first; `None` if that is more than `most`, and
+    /// nothing if there is no snapshot.
+    pub(super) fn running_if_few(
+        &self,
+        most: u64,
+    ) -> Result<Option<Vec<SnapshotArtifact>>, Failure> {
+        let few = self.counts(self.count, self.count)?.iter().all(|(count, _)| *count <= most);
+        if !few {
+            return Ok(None);
+        }
+        let mut artifacts = self.running(self.count)?;
+        self.apply_current_tasks(&mut artifacts)?;
+        artifacts.sort_by_key(SnapshotArtifact::identity);
+        order(&mut artifacts);
+        Ok(Some(artifacts))
+    }
+
+    /// What changed with the snapshots from `first` to `last`: the index, and the artifact as it is
+    /// in that snapshot, by index.
+    pub(super) fn changes(
+        &self,
+        first: u32,
+        last: u32,
+    ) -> rusqlite::Result<Vec<(u32, SnapshotArtifact)>> {
+        let (first, last) = (i64::from(first), i64::from(last));
+        let mut changes = self
+            .connection
+            .prepare_cached(&format!(
+                "SELECT {}, interval.from_index, interval.was FROM interval
+                 JOIN artifact ON artifact.org_id = interval.org_id
+                     AND artifact.id = interval.artifact_id
+                 WHERE interval.org_id = $1 AND interval.environment_id = $2
+                   AND interval.from_index BETWEEN $3 AND $4",
+                rows::COLUMNS
+            ))?
+            .query_map([self.org_id, self.environment_id, first, last], |row| {
+                let artifact = SnapshotArtifact { was: row.get(7)?, ..rows::artifact(row)? };
+                Ok((row.get(6)?, artifact))
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        // What ended and did not begin again.
+        let exited = self
+            .connection
+            .prepare_cached(&format!(
+                "SELECT {}, interval.to_index + 1 FROM interval
+                 JOIN artifact ON artifact.org_id = interval.org_id
+                     AND artifact.id = interval.artifact_id
+                 WHERE interval.org_id = $1 AND interval.environment_id = $2
+                   AND interval.to_index BETWEEN $3 - 1 AND $4 - 1
+                   AND NOT EXISTS (
+                       SELECT 1 FROM interval AS next
+                       WHERE next.org_id = interval.org_id
+                         AND next.artifact_id = interval.artifact_id
+                         AND next.environment_id = interval.environment_id
+                         AND next.from_index = interval.to_index + 1)",
+                rows::COLUMNS
+            ))?
+            .query_map([self.org_id, self.environment_id, first, last], |row| {
+                let artifact = rows::artifact(row)?;
+                let exited = SnapshotArtifact { now: 0, started_at: Vec::new(), ..artifact };
+                Ok((row.get(6)?, exited))
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        changes.extend(exited);
+        changes.sort_by(|(one, a), (other, b)| (one, a.identity()).cmp(&(other, b.identity())));
+        Ok(changes)
+    }
+
+    /// Snapshot `index` as it is shown: what runs, latest start first, then what exited with it.
+    pub(super) fn artifacts(&self, index: u32) -> rusqlite::Result<Vec<SnapshotArtifact>> {
+        let mut artifacts = self.running(index)?;
+        let changes = self.changes(index, index)?;
+        let mut exited = Vec::new();
+        for (_, change) in changes {
+            if !change.runs() {
+                exited.push(change);
+            } else if let Some(artifact) =
+                artifacts.iter_mut().find(|it| it.identity() == change.identity())
+            {
+                artifact.was = change.was;
+            }
+        }
+        if index == self.count {
+            self.apply_current_tasks(&mut artifacts)?;
+        }
+        artifacts.sort_by_key(SnapshotArtifact::identity);
+        artifacts.extend(exited);
+        order(&mut artifacts);
+        Ok(artifacts)
+    }
+
+    fn apply_current_tasks(&self, artifacts: &mut [SnapshotArtifact]) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT artifact.fingerprint, artifact.name, started_at, task, places
+             FROM current_task
+             JOIN artifact ON artifact.org_id = current_task.org_id
+                 AND artifact.id = current_task.artifact_id
+             WHERE current_task.org_id = $1 AND current_task.environment_id = $2",
+        )?;
+        let mut rows = statement.query([self.org_id, self.environment_id])?;
+        while let Some(row) = rows.next()? {
+            let fingerprint = rows::fingerprint(row.get_ref(0)?.as_str()?)?;
+            let name = row.get_ref(1)?.as_str()?;
+            let is_it = |it: &&mut SnapshotArtifact| {
+                it.fingerprint == fingerprint && (fingerprint.is_some() || it.name == name)
+            };
+            let Some(artifact) = artifacts.iter_mut().find(is_it) else { continue };
+            let (Json(started_at), Json::<Option<Task>>(task), Json(places)) =
+                (row.get(2)?, row.get(3)?, row.get(4)?);
+            artifact.started_at = started_at;
+            artifact.task = task.unwrap_or_else(|| artifact.task.clone());
+            artifact.places = rows::places(places, &artifact.task, artifact.now);
+        }
+        Ok(())
+    }
+
+    /// The snapshot with this index.
+    pub(super) fn snapshot(&self, index: u32) -> Result<SnapshotRecord, Failure> {
+        let mut spans = self.spans(index, index)?;
+        let span = spans.pop().ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let (seq, hash) = self
+            .connection
+            .prepare_cached(
+                "SELECT ledger.seq, ledger.hash FROM snapshot
+                 JOIN ledger ON ledger.org_id = snapshot.org_id AND ledger.seq = snapshot.seq
+                 WHERE snapshot.org_id = $1 AND snapshot.environment_id = $2
+                   AND snapshot.snapshot_index = $3",
+            )?
+            .query_row(params![self.org_id, self.environment_id, index], |row| {
+                Ok((row.get(0)?, EntryHash::from(row.get::<_, [u8; 32]>(1)?)))
+            })?;
+        Ok(SnapshotRecord {
+            index,
+            seq,
+            hash,
+            recorded_at: span.from,
+            confirmed_until: span.confirmed_until,
+            next_recorded_at: span.to,
+            gaps: span.gaps,
+            environment_type: self.environment_type.clone(),
+            artifacts: self.artifacts(index)?,
+        })
+    }
+
+    /// How long each of the snapshots from `first` to `last` was the latest, by index.
+    pub(super) fn spans(
+        &self,
+        first: u32,
+        last: u32,
+    ) -> rusqlite::Result<Vec<crate::domain::SnapshotSpan>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT snapshot.snapshot_index, snapshot.recorded_at, next.recorded_at,
+                    next.previous_report
+             FROM snapshot
+             LEFT JOIN snapshot AS next ON next.org_id = snapshot.org_id
+                 AND next.environment_id = snapshot.environment_id
+                 AND next.snapshot_index = snapshot.snapshot_index + 1
+             WHERE snapshot.org_id = $1 AND snapshot.environment_id = $2
+               AND snapshot.snapshot_index BETWEEN $3 AND $4
+             ORDER BY snapshot.snapshot_index",
+        )?;
+        let mut rows = statement.query(params![self.org_id, self.environment_id, first, last])?;
+        let mut spans = Vec::new();
+        while let Some(row) = rows.next()? {
+            let from = Micros(row.get(1)?);
+            let to = row.get::<_, Option<i64>>(2)?.map(Micros);
+            let last_report = match to {
+                Some(_) => row.get::<_, Option<i64>>(3)?.map(Micros),
+                None => self.last_reported_at,
+            };
+            spans.push(crate::domain::SnapshotSpan {
+                index: row.get(0)?,
+                from,
+                to,
+                confirmed_until: last_report.unwrap_or(from),
+                gaps: Vec::new(),
+            });
+        }
+        gaps::add(self, &mut spans)?;
+        Ok(spans)
+    }
+}
+
+impl Timeline for History<'_> {
+    type Error = rusqlite::Error;
+
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn now(&self) -> f64 {
+        self.now.seconds()
+    }
+
+    fn until(&self, time: f64) -> rusqlite::Result<u32> {
+        self.count_of(|recorded| recorded <= time)
+    }
+
+    fn before(&self, time: f64) -> rusqlite::Result<u32> {
+        self.count_of(|recorded| recorded < time)
+    }
+}
+
+/// What runs, latest start first, then what exited. Equals stay as they are.
+pub(super) fn order(artifacts: &mut [SnapshotArtifact]) {
+    artifacts.sort_by_key(|artifact| Reverse(artifact.started_at.last().copied()));
+}
+
+/// The snapshot that `wanted` means.
+pub(super) fn find(
+    connection: &Connection,
+    now: Micros,
+    org: &str,
+    wanted: &Snappish,
+) -> Result<SnapshotRecord, Failure> {
+    let history = History::find(connection, now, org, &wanted.environment)?;
+    let (resolved, count) = (wanted.expression.resolve(&history)?, history.count);
+    match u32::try_from(resolved).ok().filter(|index| (1..=count).contains(index)) {
+        Some(index) => history.snapshot(index),
+        None => Err(Error::SnapshotNotFound {
+            org: org.to_owned(),
+            snapshot: wanted.to_string(),
+            environment: wanted.environment.clone(),
+            index: resolved,
+            count,
+        }
+        .into()),
+    }
+}

@@ -1,0 +1,529 @@
+//! The store as its callers use it, beside a model that keeps every snapshot whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use envsnap_model::expression::Interval;
+use envsnap_model::snapshot::Fingerprint;
+use envsnap_model::wire::ECS;
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{EntryHash, ReportEntry, SnapshotArtifact};
+
+const START: i64 = 1_661_161_162;
+
+/// A store whose clock only the test moves, in seconds since the Unix epoch.
+struct Fixture {
+    store: SqliteStore,
+    clock: Arc<AtomicI64>,
+}
+
+impl Fixture {
+    fn in_memory() -> Self {
+        Self::with(SqliteStore::in_memory().unwrap())
+    }
+
+    fn with(store: SqliteStore) -> Self {
+        let clock = Arc::new(AtomicI64::new(START));
+        let told = Arc::clone(&clock);
+        #[expect(clippy::cast_precision_loss, reason = "whole seconds of this century")]
+        let store = store.with_clock(Clock::of(move || told.load(Ordering::SeqCst) as f64));
+        Self { store, clock }
+    }
+
+    fn advance(&self, seconds: i64) {
+        self.clock.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    async fn create(&self, name: &str) -> Head {
+        self.store.save_environment("acme", settings(name), true, "admin").await.unwrap()
+    }
+
+    async fn report(&self, name: &str, running: &[(u8, u64)]) -> Recorded {
+        let report = Report::new(&report(running, self.clock.load(Ordering::SeqCst))).unwrap();
+        self.store.record_report("acme", name, report, "reporter").await.unwrap()
+    }
+
+    async fn snapshot(&self, text: &str) -> SnapshotRecord {
+        let [found] = self.store.snapshots("acme", [text.parse().unwrap()]).await.unwrap();
+        found
+    }
+
+    async fn spans(&self, name: &str) -> Vec<SnapshotSpan> {
+        let page = Page { number: 1, size: u32::MAX };
+        self.store.snapshot_spans("acme", name, Interval::default(), page, true).await.unwrap()
+    }
+}
+
+fn settings(name: &str) -> EnvironmentSettings {
+    EnvironmentSettings {
+        name: name.to_owned(),
+        environment_type: ECS.to_owned(),
+        description: String::new(),
+        include_scaling: None,
+        included_environments: None,
+        policies: None,
+    }
+}
+
+/// Each artifact with so many tasks, all of which started at `started`. Those from 200 on have no
+/// fingerprint.
+fn report(running: &[(u8, u64)], started: i64) -> Vec<ReportEntry> {
+    let entry = |&(artifact, replicas): &(u8, u64)| {
+        (0..replicas).map(move |replica| {
+            let fingerprint = (artifact < 200).then(|| Fingerprint::from([artifact; 32]));
+            ReportEntry {
+                task_arn: format!("task/{artifact}-{replica}-{started}").into(),
+                cluster_name: Some("app".into()),
+                service_name: Some(format!("service-{}", replica % 2).into()),
+                digests: vec![(format!("image:{artifact}").into(), fingerprint)],
+                started_at: started,
+            }
+        })
+    };
+    running.iter().flat_map(entry).collect()
+}
+
+/// Label, replicas before and replicas now.
+fn counts(artifacts: &[SnapshotArtifact]) -> Vec<(String, u64, u64)> {
+    let mut counts: Vec<_> = artifacts.iter().map(|it| (it.name.clone(), it.was, it.now)).collect();
+    counts.sort();
+    counts
+}
+
+fn count(artifact: u8, was: u64, now: u64) -> (String, u64, u64) {
+    (format!("image:{artifact}"), was, now)
+}
+
+fn at(seconds: i64) -> Micros {
+    Micros((START + seconds) * 1_000_000)
+}
+
+#[tokio::test]
+async fn a_snapshot_is_what_ran_and_what_exited_with_it() {
+    let fixture = Fixture::in_memory();
+    fixture.create("prod").await;
+    let reports: [&[(u8, u64)]; 4] =
+        [&[(1, 3), (2, 1)], &[(1, 3), (2, 1)], &[(1, 2), (3, 1)], &[(1, 2), (2, 1)]];
+    let mut created = Vec::new();
+    for running in reports {
+        let recorded = fixture.report("prod", running).await;
+        created.push((recorded.created, recorded.index));
+        fixture.advance(60);
+    }
+    assert_eq!(created, [(true, 1), (false, 1), (true, 2), (true, 3)]);
+    let first = fixture.snapshot("prod#1").await;
+    assert_eq!(counts(&first.artifacts), [count(1, 0, 3), count(2, 0, 1)]);
+    assert_eq!(first.recorded_at, at(0));
+    assert_eq!(first.confirmed_until, at(60));
+    assert_eq!(first.next_recorded_at, Some(at(120)));
+    let second = fixture.snapshot("prod#2").await;
+    assert_eq!(counts(&second.artifacts), [count(1, 3, 2), count(2, 1, 0), count(3, 0, 1)]);
+    let third = fixture.snapshot("prod").await;
+    assert_eq!(counts(&third.artifacts), [count(1, 2, 2), count(2, 0, 1), count(3, 1, 0)]);
+    assert_eq!(third.next_recorded_at, None);
+}
+
+#[tokio::test]
+async fn the_latest_snapshot_shows_the_tasks_of_the_latest_report_and_an_earlier_one_its_own() {
+    let fixture = Fixture::in_memory();
+    fixture.create("prod").await;
+    fixture.report("prod", &[(1, 2), (2, 1)]).await;
+    fixture.advance(60);
+    assert!(!fixture.report("prod", &[(1, 2), (2, 1)]).await.created);
+    let started = |snapshot: &SnapshotRecord| -> Vec<_> {
+        snapshot.artifacts.iter().map(|it| it.started_at.clone()).collect()
+    };
+    let latest = fixture.snapshot("prod").await;
+    assert_eq!(started(&latest), [vec![START + 60; 2], vec![START + 60]]);
+    assert_eq!(latest.artifacts[0].places.len(), 2);
+    fixture.advance(60);
+    assert!(fixture.report("prod", &[(1, 2)]).await.created);
+    let earlier = fixture.snapshot("prod#1").await;
+    assert_eq!(started(&earlier), [vec![START; 2], vec![START]]);
+    let now = fixture.snapshot("prod#2").await;
+    assert_eq!(started(&now), [vec![START + 120; 2], vec![]]);
+}
+
+#[tokio::test]
+async fn without_scaling_a_change_of_replicas_alone_makes_no_snapshot() {
+    let fixture = Fixture::in_memory();
+    let settings = EnvironmentSettings { include_scaling: Some(false), ..settings("prod") };
+    fixture.store.save_environment("acme", settings, true, "admin").await.unwrap();
+    assert!(fixture.report("prod", &[(1, 1)]).await.created);
+    assert!(!fixture.report("prod", &[(1, 5)]).await.created);
+    assert!(!fixture.report("prod", &[(1, 5)]).await.created);
+    let latest = fixture.snapshot("prod").await;
+    assert_eq!(counts(&latest.artifacts), [count(1, 0, 1)]);
+    assert_eq!(latest.artifacts[0].started_at.len(), 1, "as many as there are replicas");
+    assert!(fixture.report("prod", &[(1, 5), (2, 1)]).await.created);
+    assert_eq!(counts(&fixture.snapshot("prod").await.artifacts), [count(1, 1, 5), count(2, 0, 1)]);
+}
+
+#[tokio::test]
+async fn nothing_that_runs_is_no_snapshot_before_the_first_and_an_exit_after_it() {
+    let fixture = Fixture::in_memory();
+    fixture.create("prod").await;
+    let recorded = fixture.report("prod", &[]).await;
+    assert_eq!((recorded.created, recorded.index, recorded.head.seq), (false, 0, 1));
+    assert!(fixture.report("prod", &[(1, 1)]).await.created);
+    assert!(fixture.report("prod", &[]).await.created);
+    assert!(!fixture.report("prod", &[]).await.created);
+    assert_eq!(counts(&fixture.snapshot("prod").await.artifacts), [count(1, 1, 0)]);
+}
+
+#[tokio::test]
+async fn a_report_that_was_compared_with_another_snapshot_is_refused() {
+    let fixture = Fixture::in_memory();
+    fixture.create("prod").await;
+    fixture.report("prod", &[(1, 1)]).await;
+    let expecting = |index| Report {
+        expected_index: Some(index),
+        ..Report::new(&report(&[(2, 1)], START)).unwrap()
+    };
+    let refused = fixture.store.record_report("acme", "prod", expecting(0), "r").await;
+    assert!(
+        matches!(refused, Err(Error::LatestSnapshotMoved { expected: 0, actual: 1 })),
+        "{refused:?}"
+    );
+    let recorded = fixture.store.record_report("acme", "prod", expecting(1), "r").await.unwrap();
+    assert_eq!((recorded.created, recorded.index), (true, 2));
+}
+
+#[tokio::test]
+async fn every_write_says_the_head_that_it_made_and_an_unchanged_report_the_one_before() {
+    let fixture = Fixture::in_memory();
+    let created = fixture.create("prod").await;
+    assert_eq!((created.org.as_str(), created.seq), ("acme", 1));
+    let reported = fixture.report("prod", &[(1, 1)]).await.head;
+    assert_eq!(reported.seq, 2);
+    assert_eq!(fixture.report("prod", &[(1, 1)]).await.head, reported);
+    assert_eq!(fixture.store.head("acme").await.unwrap(), reported);
+    let renamed = fixture.store.rename_environment("acme", "prod", "live", "admin").await.unwrap();
+    assert_eq!(renamed.seq, 3);
+    let none = Head { org: "other".to_owned(), seq: 0, hash: EntryHash::NONE };
+    assert_eq!(fixture.store.head("other").await.unwrap(), none);
+}
+
+#[tokio::test]
+async fn a_time_without_reports_is_not_covered_and_an_entry_says_so() {
+    let fixture = Fixture::in_memory();
+    fixture.create("prod").await;
+    fixture.report("prod", &[(1, 1)]).await;
+    for _ in 0..3 {
+        fixture.advance(3_600);
+        assert_eq!(fixture.report("prod", &[(1, 1)]).await.head.seq, 2, "covered");
+    }
+    fixture.advance(10 * 3_600);
+    let after = fixture.report("prod", &[(1, 1)]).await.head;
+    assert_eq!(after.seq, 3, "a time that is not covered has ended");
+    fixture.advance(60);
+    fixture.report("prod", &[(2, 1)]).await;
+    let spans = fixture.spans("prod").await;
+    let gap = crate::domain::ReportGap { from: at(3 * 3_600), until: Some(at(13 * 3_600)) };
+    assert_eq!(spans[0].gaps, [gap]);
+    assert_eq!(spans[1].gaps, []);
+    fixture.advance(3 * 3_600);
+    let open = crate::domain::ReportGap { from: at(13 * 3_600 + 60), until: None };
+    assert_eq!(fixture.spans("prod").await[1].gaps, [open], "it has not ended");
+    // A heartbeat makes it longer or shorter.
+    let hourly =
+        Report { heartbeat: Some(3_600), ..Report::new(&report(&[(2, 1)], START)).unwrap() };
+    fixture.store.record_report("acme", "prod", hourly, "reporter").await.unwrap();
+    fixture.advance(4_200);
+    assert_eq!(fixture.spans("prod").await[1].gaps.len(), 1);
+    fixture.advance(1);
+    assert_eq!(fixture.spans("prod").await[1].gaps.len(), 2);
+}
+
+#[tokio::test]
+async fn an_unchanged_report_makes_an_entry_every_six_hours_at_most() {
+    let fixture = Fixture::in_memory();
+    fixture.create("prod").await;
+    let mut last = fixture.report("prod", &[(1, 1)]).await.head.seq;
+    let mut entries = Vec::new();
+    for hour in 1..=24 {
+        fixture.advance(3_600);
+        let seq = fixture.report("prod", &[(1, 1)]).await.head.seq;
+        if seq > last {
+            entries.push(hour);
+            last = seq;
+        }
+    }
+    assert_eq!(entries, [6, 12, 18, 24]);
+    assert!(fixture.spans("prod").await[0].gaps.is_empty());
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_is_an_entry_and_changes_no_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshots.db");
+    let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+    fixture.create("prod").await;
+    fixture.report("prod", &[(1, 1)]).await;
+    fixture.advance(-3_600);
+    let head = fixture.report("prod", &[(2, 1)]).await.head;
+    assert_eq!(head.seq, 4, "the correction, and the snapshot");
+    fixture.advance(1);
+    let head = fixture.report("prod", &[(3, 1)]).await.head;
+    assert_eq!(head.seq, 5, "once");
+    let latest = fixture.snapshot("prod").await;
+    assert_eq!((latest.index, latest.recorded_at), (3, at(-3_599)));
+    verify_file(&path, &head);
+}
+
+#[tokio::test]
+async fn an_environment_is_renamed_archived_and_taken_back_with_all_that_was_recorded() {
+    let fixture = Fixture::in_memory();
+    fixture.create("prod").await;
+    fixture.report("prod", &[(1, 1)]).await;
+    let logical = EnvironmentSettings {
+        environment_type: "logical".to_owned(),
+        included_environments: Some(vec!["prod".to_owned()]),
+        ..settings("all")
+    };
+    fixture.store.save_environment("acme", logical, true, "admin").await.unwrap();
+    let store = &fixture.store;
+    store.rename_environment("acme", "prod", "live", "admin").await.unwrap();
+    assert_eq!(fixture.snapshot("live#1").await.artifacts.len(), 1);
+    let all = store.environment("acme", "all").await.unwrap();
+    assert_eq!(all.included_environments, Some(vec!["live".to_owned()]));
+    let gone = store.environment("acme", "prod").await;
+    assert!(matches!(gone, Err(Error::EnvironmentNotFound { .. })), "{gone:?}");
+    store.archive_environment("acme", "live", "admin").await.unwrap();
+    let refused = store.archive_environment("acme", "live", "admin").await;
+    assert!(matches!(refused, Err(Error::EnvironmentNotFound { .. })), "{refused:?}");
+    let taken = store.rename_environment("acme", "all", "live", "admin").await;
+    assert!(matches!(taken, Err(Error::EnvironmentNameTaken { archived: true, .. })), "{taken:?}");
+    fixture.create("live").await;
+    assert_eq!(fixture.snapshot("live#1").await.artifacts.len(), 1);
+    let page = Page { number: 1, size: 10 };
+    let (listed, total) =
+        store.environments("acme", EnvironmentFilter::default(), Some(page)).await.unwrap();
+    assert_eq!((listed.len(), total), (2, 2));
+}
+
+#[tokio::test]
+async fn settings_that_stay_as_they_are_make_no_entry() {
+    let fixture = Fixture::in_memory();
+    let head = fixture.create("prod").await;
+    assert_eq!(fixture.create("prod").await, head);
+    let change = SettingsChange { description: Some("live".to_owned()), ..Default::default() };
+    let store = &fixture.store;
+    let changed = store.change_environment("acme", "prod", change.clone(), "admin").await.unwrap();
+    assert_eq!(changed.seq, head.seq + 1);
+    assert_eq!(store.change_environment("acme", "prod", change, "admin").await.unwrap(), changed);
+    assert_eq!(store.environment("acme", "prod").await.unwrap().description, "live");
+    let other = EnvironmentSettings { environment_type: "logical".to_owned(), ..settings("prod") };
+    let refused = store.save_environment("acme", other, true, "admin").await;
+    assert!(matches!(refused, Err(Error::EnvironmentTypeMismatch { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_caller_that_may_only_create_changes_no_environment_that_exists() {
+    let fixture = Fixture::in_memory();
+    let save = |settings| fixture.store.save_environment("acme", settings, false, "reporter");
+    let head = save(settings("prod")).await.unwrap();
+    assert_eq!(save(settings("prod")).await.unwrap(), head, "a second attempt");
+    let changed = EnvironmentSettings { description: "mine".to_owned(), ..settings("prod") };
+    let refused = save(changed).await;
+    assert!(matches!(refused, Err(Error::NotAllowed)), "{refused:?}");
+    assert_eq!(fixture.store.environment("acme", "prod").await.unwrap().description, "");
+    fixture.store.archive_environment("acme", "prod", "admin").await.unwrap();
+    let refused = save(settings("prod")).await;
+    assert!(matches!(refused, Err(Error::NotAllowed)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn more_environments_than_a_list_can_hold_are_refused() {
+    let fixture = Fixture::in_memory();
+    let names = (0..100).map(|n| format!("{n:0200}")).collect::<Vec<_>>();
+    let long = |name: String| EnvironmentSettings {
+        included_environments: Some(names.clone()),
+        environment_type: "logical".to_owned(),
+        ..settings(&name)
+    };
+    let mut saved = 0;
+    let refused = loop {
+        let settings = long(format!("all-{saved}"));
+        match fixture.store.save_environment("acme", settings, true, "admin").await {
+            Ok(_) => saved += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, Error::TooManyEnvironments { .. }), "{refused}");
+    assert!(saved > 1_000, "{saved}");
+    assert_eq!(fixture.store.head("acme").await.unwrap().seq, saved, "nothing of it is left");
+}
+
+#[tokio::test]
+async fn when_an_artifact_ran_is_found_by_its_fingerprint_and_by_every_label() {
+    let fixture = Fixture::in_memory();
+    for name in ["beta", "prod"] {
+        fixture.create(name).await;
+        fixture.report(name, &[(1, 1), (2, 1)]).await;
+        fixture.advance(60);
+        fixture.report(name, &[(1, 2)]).await;
+    }
+    let runs =
+        fixture.store.artifact_runs("acme", None, |_, label| label == "image:1").await.unwrap();
+    let shown: Vec<_> =
+        runs.iter().map(|it| (&*it.environment, it.from_index, it.to.map(|to| to.0))).collect();
+    assert_eq!(
+        shown,
+        [("beta", 1, Some(2)), ("beta", 2, None), ("prod", 1, Some(2)), ("prod", 2, None)]
+    );
+    let found = fixture
+        .store
+        .artifact_runs("acme", Some("prod"), |fingerprint, _| fingerprint.starts_with("0202"))
+        .await
+        .unwrap();
+    assert_eq!((found.len(), found[0].to), (1, Some((2, at(120)))));
+    assert!(fixture.store.artifact_runs("other", None, |_, _| true).await.unwrap().is_empty());
+}
+
+/// What a history does.
+#[derive(Debug, Clone)]
+enum Step {
+    Report(usize, Vec<(u8, u64)>),
+    Wait(i64),
+    Rename(usize),
+    Archive(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let running =
+        proptest::collection::btree_map(prop_oneof![0..5_u8, 200..203_u8], 1..4_u64, 0..5);
+    let step = prop_oneof![
+        8 => (0..2_usize, running).prop_map(|(environment, running)| {
+            Step::Report(environment, running.into_iter().collect())
+        }),
+        3 => (0..20_000_i64).prop_map(Step::Wait),
+        1 => (0..2_usize).prop_map(Step::Rename),
+        1 => (0..2_usize).prop_map(Step::Archive),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// What should be in an environment: its name, and what ran in each snapshot.
+#[derive(Default)]
+struct Model {
+    name: String,
+    snapshots: Vec<BTreeMap<u8, u64>>,
+}
+
+async fn check(fixture: &Fixture, model: &Model) {
+    let mut before = BTreeMap::new();
+    let mut events = Vec::new();
+    for (index, running) in (1..).zip(&model.snapshots) {
+        let snapshot = fixture.snapshot(&format!("{}#{index}", model.name)).await;
+        let mut expected: Vec<_> = running
+            .iter()
+            .map(|(id, now)| count(*id, before.get(id).copied().unwrap_or(0), *now))
+            .chain(
+                before
+                    .iter()
+                    .filter(|(id, _)| !running.contains_key(id))
+                    .map(|(id, was)| count(*id, *was, 0)),
+            )
+            .collect();
+        expected.sort();
+        assert_eq!(counts(&snapshot.artifacts), expected, "{}#{index}", model.name);
+        events
+            .extend(expected.into_iter().filter(|(_, was, now)| was != now).map(|it| (index, it)));
+        before = running.clone();
+    }
+    let page = Page { number: 1, size: u32::MAX };
+    let found =
+        fixture.store.events("acme", &model.name, Interval::default(), page, true).await.unwrap();
+    let mut shown: Vec<_> = found
+        .events
+        .iter()
+        .map(|it| (it.index, (it.artifact.name.clone(), it.artifact.was, it.artifact.now)))
+        .collect();
+    shown.sort();
+    assert_eq!((shown, found.total), (events.clone(), events.len() as u64));
+    // The same, a few at a time.
+    let mut paged = Vec::new();
+    for number in 1.. {
+        let page = Page { number, size: 3 };
+        let part = fixture
+            .store
+            .events("acme", &model.name, Interval::default(), page, true)
+            .await
+            .unwrap();
+        if part.events.is_empty() {
+            break;
+        }
+        paged.extend(part.events);
+    }
+    assert_eq!(paged, found.events);
+    let window = fixture.store.window("acme", &model.name, None, 10).await.unwrap();
+    for summary in &window.snapshots {
+        let running = &model.snapshots[summary.span.index as usize - 1];
+        assert_eq!(summary.artifacts, running.len() as u64);
+        assert_eq!(summary.replicas, running.values().sum::<u64>());
+    }
+    assert_eq!(window.snapshots.len(), model.snapshots.len().min(10));
+}
+
+fn verify_file(path: &Path, head: &Head) -> Verified {
+    verify(path, Some(head)).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn every_history_is_there_in_order_and_verifies(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("snapshots.db");
+            let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+            let mut models = [Model::default(), Model::default()];
+            for (number, model) in models.iter_mut().enumerate() {
+                model.name = format!("env-{number}");
+                fixture.create(&model.name).await;
+            }
+            let mut head = fixture.store.head("acme").await.unwrap();
+            for step in steps {
+                match step {
+                    Step::Report(at, running) => {
+                        let recorded = fixture.report(&models[at].name, &running).await;
+                        let running: BTreeMap<_, _> = running.into_iter().collect();
+                        let none = BTreeMap::new();
+                        let latest = models[at].snapshots.last().unwrap_or(&none);
+                        assert_eq!(recorded.created, *latest != running);
+                        if recorded.created {
+                            models[at].snapshots.push(running);
+                        }
+                        assert_eq!(recorded.index as usize, models[at].snapshots.len());
+                        assert!(recorded.head.seq >= head.seq);
+                        head = recorded.head;
+                    }
+                    Step::Wait(seconds) => fixture.advance(seconds),
+                    Step::Rename(at) => {
+                        let (from, to) = (models[at].name.clone(), format!("{}x", models[at].name));
+                        let store = &fixture.store;
+                        head = store.rename_environment("acme", &from, &to, "admin").await.unwrap();
+                        models[at].name = to;
+                    }
+                    Step::Archive(at) => {
+                        let name = &models[at].name;
+                        fixture.store.archive_environment("acme", name, "admin").await.unwrap();
+                        head = fixture.create(name).await;
+                    }
+                }
+            }
+            for model in &models {
+                check(&fixture, model).await;
+            }
+            let verified = verify_file(&path, &head);
+            assert_eq!(verified.ledgers[0].head, head);
+            assert_eq!(verified.ledgers[0].after_expected, Some(0));
+        });
+    }
+}

@@ -1,0 +1,190 @@
+//! Whether a file still says what was recorded.
+//!
+//! Every table that is made from the ledger is made anew in memory and compared row by row. Not
+//! covered: when each environment was last reported and which tasks run now, since entries are not
+//! made for every report.
+
+mod replay;
+mod tables;
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::readers::open_to_read;
+use super::{StoreError, ledger, schema};
+use crate::domain::{Head, ParsePayloadError};
+use replay::Replay;
+
+/// How many entries are read in one transaction: a longer one would keep the log of a recorder that
+/// writes meanwhile from being used anew.
+const ENTRIES_AT_ONCE: u32 = 1_000;
+
+/// A file that says what its ledgers say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// One for each organization, by name.
+    pub ledgers: Vec<VerifiedLedger>,
+}
+
+/// A ledger in which every hash holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedLedger {
+    /// Its last entry.
+    pub head: Head,
+    /// How many snapshots it has, in all environments.
+    pub snapshots: u64,
+    /// How many environments it has.
+    pub environments: u64,
+    /// How many entries came after the head that was expected, if it was one of this ledger.
+    pub after_expected: Option<i64>,
+}
+
+/// Why a file does not prove what it says.
+#[derive(Debug, thiserror::Error)]
+pub enum NotVerified {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] StoreError),
+    /// SQLite finds the file damaged.
+    #[error("the snapshot file {file} is damaged: {damage}. Restore it from a backup")]
+    Damaged {
+        /// Its path.
+        file: String,
+        /// The first thing that is wrong with it, in SQLite's words.
+        damage: String,
+    },
+    /// The first entry whose hash does not hold.
+    #[error(
+        "the ledger of organization '{org}' breaks at entry {seq}: that entry was changed, or one \
+         before it was changed or removed. The {before} entries before it hold"
+    )]
+    Broken {
+        /// The organization.
+        org: String,
+        /// The entry.
+        seq: i64,
+        /// How many hold.
+        before: i64,
+    },
+    /// An entry is missing.
+    #[error("the ledger of organization '{org}' has entry {found} where entry {wanted} should be")]
+    Gap {
+        /// The organization.
+        org: String,
+        /// The sequence number that should follow.
+        wanted: i64,
+        /// The one that does.
+        found: i64,
+    },
+    /// An entry cannot be read.
+    #[error("entry {seq} of the ledger of organization '{org}' cannot be read")]
+    Unknown {
+        /// The organization.
+        org: String,
+        /// The entry.
+        seq: i64,
+        /// Why.
+        #[source]
+        source: ParsePayloadError,
+    },
+    /// An entry contradicts those before it.
+    #[error(
+        "entry {seq} of the ledger of organization '{org}' contradicts those before it: {reason}"
+    )]
+    Contradiction {
+        /// The organization.
+        org: String,
+        /// The entry.
+        seq: i64,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A table says something that the ledger does not.
+    #[error(
+        "the ledgers hold, but table {table} of the snapshot file {file} does not say what they \
+         say, first at ({row})"
+    )]
+    Table {
+        /// The file's path.
+        file: String,
+        /// The table.
+        table: String,
+        /// The key of the row.
+        row: String,
+    },
+    /// Something in the file may change what is recorded.
+    #[error(
+        "the ledgers hold, but {object} of the snapshot file {file} is not as the recorder makes it"
+    )]
+    Schema {
+        /// The file's path.
+        file: String,
+        /// The table, the index or the trigger, as `trigger "hides_snapshots"`.
+        object: String,
+    },
+    /// The ledgers hold, but the head that was expected is not in them.
+    #[error(
+        "the ledgers hold, and \"{expected}\" is not in them: entries were removed from the end, or \
+         the ledger was written anew, or another file was meant{}",
+        actual.as_ref().map_or_else(String::new, |head| format!(" (its head is now \"{head}\")"))
+    )]
+    UnknownHead {
+        /// What was expected.
+        expected: Box<Head>,
+        /// The head of that organization's ledger, if it has one.
+        actual: Option<Box<Head>>,
+    },
+}
+
+/// Checks every entry of every ledger in the file at `path`, which a recorder may write to meanwhile,
+/// every table that is made from them, and whether `expected`, which was kept elsewhere, is in them.
+///
+/// # Errors
+/// The file cannot be read, or does not hold.
+pub fn verify(path: &Path, expected: Option<&Head>) -> Result<Verified, NotVerified> {
+    let file = path.display().to_string();
+    let failed = |source: rusqlite::Error| failed(&file, source);
+    let mut connection = open_to_read(path)?;
+    // First of all: what hides rows makes whatever follows worthless.
+    if let Some(object) = schema::first_difference(&connection).map_err(failed)? {
+        return Err(NotVerified::Schema { file, object });
+    }
+    let mut replay = Replay::new(expected).map_err(failed)?;
+    // In short transactions, most of it: what is written meanwhile comes behind.
+    loop {
+        let transaction = connection.transaction().map_err(failed)?;
+        if !replay.read(&transaction, ENTRIES_AT_ONCE, &failed)? {
+            break;
+        }
+    }
+    // And the rest in one, in which the tables are as the last entry has left them.
+    let transaction = connection.transaction().map_err(failed)?;
+    while replay.read(&transaction, ENTRIES_AT_ONCE, &failed)? {}
+    let damage = first_damage(&transaction).map_err(failed)?;
+    if damage != "ok" {
+        return Err(NotVerified::Damaged { file, damage });
+    }
+    if let Some((table, row)) =
+        tables::first_difference(&transaction, replay.tables()).map_err(failed)?
+    {
+        return Err(NotVerified::Table { file, table, row });
+    }
+    let actual = ledger::heads(&transaction).map_err(failed)?;
+    drop(transaction);
+    replay.finish(actual)
+}
+
+fn failed(file: &str, source: rusqlite::Error) -> NotVerified {
+    let file = file.to_owned();
+    if source.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
+        return NotVerified::Damaged { file, damage: source.to_string() };
+    }
+    let operation = format!("read the snapshot file {file}");
+    StoreError::Failed { operation, source }.into()
+}
+
+/// "ok" if there is none.
+fn first_damage(connection: &Connection) -> rusqlite::Result<String> {
+    connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+}

@@ -1,0 +1,218 @@
+//! The ledgers, read from the beginning.
+
+use std::collections::BTreeMap;
+
+use envsnap_model::snapshot::{Artifact, Snapshot};
+use rusqlite::{Connection, params};
+
+use super::super::failure::Failure;
+use super::super::{projection, rows, schema};
+use super::{NotVerified, Verified, VerifiedLedger};
+use crate::domain::{Entry, EntryHash, Head, Micros, Payload, SnapshotTaken};
+
+/// The ledgers as far as they were read, and the tables that follow from them.
+pub(super) struct Replay<'a> {
+    expected: Option<&'a Head>,
+    after_expected: Option<i64>,
+    /// By the organization's number in the file.
+    ledgers: BTreeMap<i64, Ledger>,
+    tables: Connection,
+}
+
+struct Ledger {
+    head: Head,
+    /// What runs in each environment.
+    running: BTreeMap<i64, (u32, Snapshot)>,
+    snapshots: u64,
+    environments: u64,
+}
+
+/// An entry as it is in the file.
+struct Row {
+    org_id: i64,
+    org: Option<String>,
+    seq: i64,
+    recorded_at: Micros,
+    kind: String,
+    version: i64,
+    actor: String,
+    hash: Vec<u8>,
+    payload: String,
+}
+
+impl<'a> Replay<'a> {
+    pub(super) fn new(expected: Option<&'a Head>) -> rusqlite::Result<Self> {
+        let tables = Connection::open_in_memory()?;
+        tables.set_prepared_statement_cache_capacity(64);
+        schema::create(&tables)?;
+        // Nothing of it is to last.
+        tables.execute_batch("BEGIN")?;
+        Ok(Self { expected, after_expected: None, ledgers: BTreeMap::new(), tables })
+    }
+
+    pub(super) fn tables(&self) -> &Connection {
+        &self.tables
+    }
+
+    /// Reads some of the entries that were not read yet; whether there were any.
+    pub(super) fn read(
+        &mut self,
+        connection: &Connection,
+        most: u32,
+        failed: &impl Fn(rusqlite::Error) -> NotVerified,
+    ) -> Result<bool, NotVerified> {
+        let orgs: Vec<i64> = connection
+            .prepare_cached("SELECT DISTINCT org_id FROM ledger ORDER BY org_id")
+            .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+            .map_err(failed)?;
+        for org_id in orgs {
+            let after = self.ledgers.get(&org_id).map_or(i64::MIN, |ledger| ledger.head.seq);
+            let entries = entries(connection, org_id, after, most).map_err(failed)?;
+            let any = !entries.is_empty();
+            for entry in entries {
+                self.apply(entry, failed)?;
+            }
+            if any {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn apply(
+        &mut self,
+        row: Row,
+        failed: &impl Fn(rusqlite::Error) -> NotVerified,
+    ) -> Result<(), NotVerified> {
+        let org = row.org.clone().unwrap_or_default();
+        if let std::collections::btree_map::Entry::Vacant(vacant) = self.ledgers.entry(row.org_id) {
+            self.tables
+                .execute("INSERT INTO org (id, name) VALUES ($1, $2)", params![row.org_id, org])
+                .map_err(failed)?;
+            let head = Head { org: org.clone(), seq: 0, hash: EntryHash::NONE };
+            vacant.insert(Ledger { head, running: BTreeMap::new(), snapshots: 0, environments: 0 });
+        }
+        let Some(ledger) = self.ledgers.get_mut(&row.org_id) else { return Ok(()) };
+        let (seq, before) = (row.seq, ledger.head.seq);
+        if seq != before + 1 {
+            return Err(NotVerified::Gap { org, wanted: before + 1, found: seq });
+        }
+        let entry = Entry {
+            org: &org,
+            seq,
+            recorded_at: row.recorded_at,
+            kind: &row.kind,
+            version: row.version,
+            actor: &row.actor,
+            payload: &row.payload,
+        };
+        let hash = entry.hash(ledger.head.hash);
+        if row.hash[..] != hash.as_bytes()[..] {
+            return Err(NotVerified::Broken { org, seq, before });
+        }
+        ledger.head = Head { org: org.clone(), seq, hash };
+        if self.expected.is_some_and(|expected| *expected == ledger.head) {
+            self.after_expected = Some(0);
+        } else if self.expected.is_some_and(|expected| expected.org == org) {
+            self.after_expected = self.after_expected.map(|after| after + 1);
+        }
+        let payload = Payload::from_stored(&row.kind, row.version, &row.payload)
+            .map_err(|source| NotVerified::Unknown { org: org.clone(), seq, source })?;
+        let contradiction = |reason: String| NotVerified::Contradiction { org, seq, reason };
+        match &payload {
+            Payload::Snapshot(snapshot) => ledger.check(snapshot).map_err(contradiction)?,
+            Payload::EnvironmentCreated(_) => ledger.environments += 1,
+            _ => {}
+        }
+        match projection::apply(&self.tables, row.org_id, seq, row.recorded_at, &payload) {
+            Ok(()) => Ok(()),
+            Err(Failure::Sql(error)) => Err(NotVerified::Contradiction {
+                org: row.org.unwrap_or_default(),
+                seq,
+                reason: error.to_string(),
+            }),
+            Err(failure) => Err(NotVerified::Contradiction {
+                org: row.org.unwrap_or_default(),
+                seq,
+                reason: failure.of("apply it").to_string(),
+            }),
+        }
+    }
+
+    /// What was read, if `actual`, the heads in the file, are those that were come to.
+    pub(super) fn finish(self, actual: Vec<Head>) -> Result<Verified, NotVerified> {
+        let found: Vec<_> = self.ledgers.values().map(|ledger| &ledger.head).collect();
+        debug_assert_eq!(actual.len(), found.len());
+        if let Some(expected) = self.expected
+            && self.after_expected.is_none()
+            && expected.seq > 0
+        {
+            let actual = actual.into_iter().find(|head| head.org == expected.org).map(Box::new);
+            return Err(NotVerified::UnknownHead { expected: Box::new(expected.clone()), actual });
+        }
+        let mut ledgers: Vec<_> = self
+            .ledgers
+            .into_values()
+            .map(|ledger| VerifiedLedger {
+                after_expected: self
+                    .after_expected
+                    .filter(|_| self.expected.is_some_and(|it| it.org == ledger.head.org)),
+                head: ledger.head,
+                snapshots: ledger.snapshots,
+                environments: ledger.environments,
+            })
+            .collect();
+        ledgers.sort_by(|a, b| a.head.org.cmp(&b.head.org));
+        Ok(Verified { ledgers })
+    }
+}
+
+impl Ledger {
+    /// Whether a snapshot follows from the one before it.
+    fn check(&mut self, snapshot: &SnapshotTaken) -> Result<(), String> {
+        let (index, running) = self.running.entry(snapshot.environment).or_default();
+        if snapshot.index != *index + 1 {
+            return Err(format!("snapshot #{} follows #{index}", snapshot.index));
+        }
+        *index = snapshot.index;
+        for change in &snapshot.changes {
+            let fingerprint = rows::fingerprint(&change.fingerprint)
+                .map_err(|_| "an artifact has a malformed fingerprint".to_owned())?;
+            running.set(Artifact { name: change.name.clone(), fingerprint, replicas: change.now });
+        }
+        self.snapshots += 1;
+        if running.content_hash() == snapshot.content_hash {
+            Ok(())
+        } else {
+            Err("what runs in it has another content hash".to_owned())
+        }
+    }
+}
+
+fn entries(
+    connection: &Connection,
+    org_id: i64,
+    after: i64,
+    most: u32,
+) -> rusqlite::Result<Vec<Row>> {
+    connection
+        .prepare_cached(
+            "SELECT ledger.org_id, org.name, seq, recorded_at, kind, version, actor, hash, payload
+             FROM ledger LEFT JOIN org ON org.id = ledger.org_id
+             WHERE ledger.org_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+        )?
+        .query_map(params![org_id, after, most], |row| {
+            Ok(Row {
+                org_id: row.get(0)?,
+                org: row.get(1)?,
+                seq: row.get(2)?,
+                recorded_at: Micros(row.get(3)?),
+                kind: row.get(4)?,
+                version: row.get(5)?,
+                actor: row.get(6)?,
+                hash: row.get(7)?,
+                payload: row.get(8)?,
+            })
+        })?
+        .collect()
+}

@@ -1,0 +1,66 @@
+//! The tables of two files, compared row by row.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+
+/// Every table that is made from the ledger, and how many columns its key has.
+const TABLES: [(&str, usize); 7] = [
+    ("org", 1),
+    ("environment", 2),
+    ("snapshot", 3),
+    ("artifact", 2),
+    ("artifact_label", 3),
+    ("interval", 4),
+    ("coverage", 3),
+];
+
+/// The first table that differs, and the key of its first row that does.
+pub(super) fn first_difference(
+    found: &Connection,
+    wanted: &Connection,
+) -> rusqlite::Result<Option<(String, String)>> {
+    for (table, key) in TABLES {
+        if let Some(row) = first_row(found, wanted, table, key)? {
+            return Ok(Some((table.to_owned(), row)));
+        }
+    }
+    Ok(None)
+}
+
+fn first_row(
+    found: &Connection,
+    wanted: &Connection,
+    table: &str,
+    key: usize,
+) -> rusqlite::Result<Option<String>> {
+    let order: Vec<_> = (1..=key).map(|column| column.to_string()).collect();
+    let sql = format!("SELECT * FROM {table} ORDER BY {}", order.join(", "));
+    let (mut found, mut wanted) = (found.prepare(&sql)?, wanted.prepare(&sql)?);
+    let columns = wanted.column_count();
+    let (mut found, mut wanted) = (found.query([])?, wanted.query([])?);
+    loop {
+        match (found.next()?, wanted.next()?) {
+            (None, None) => return Ok(None),
+            (Some(row), None) | (None, Some(row)) => return key_of(row, key).map(Some),
+            (Some(one), Some(other)) => {
+                for column in 0..columns {
+                    if one.get_ref(column)? != other.get_ref(column)? {
+                        return key_of(one, key).map(Some);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn key_of(row: &Row<'_>, columns: usize) -> rusqlite::Result<String> {
+    let column = |column| {
+        row.get_ref(column).map(|value| match value {
+            ValueRef::Integer(number) => number.to_string(),
+            // What the file has as a text may move a cursor.
+            ValueRef::Text(text) => format!("{:?}", String::from_utf8_lossy(text)),
+            _ => "…".to_owned(),
+        })
+    };
+    Ok((0..columns).map(column).collect::<rusqlite::Result<Vec<_>>>()?.join(", "))
+}

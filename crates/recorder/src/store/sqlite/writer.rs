@@ -1,0 +1,273 @@
+//! The one thread that writes to the file.
+//!
+//! It takes together what waits in its queue: each piece of work has a savepoint, all of them one
+//! commit. Nothing is answered before that commit is on disk.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use rusqlite::ffi::{self, SQLITE_ABORT, SQLITE_ERROR};
+use tokio::sync::oneshot;
+
+use super::StoreError;
+use super::failure::Failure;
+use super::load::{Load, weight};
+use super::watch::Watched;
+
+/// How often the files are looked at while nothing is written.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
+
+/// The most pieces of work in one commit.
+const LARGEST_GROUP: usize = 64;
+
+/// The most artifacts in one commit, weighed as in [`super::load`], so that the first of a group does
+/// not wait for long.
+const HEAVIEST_GROUP: u64 = 30_000;
+
+/// A write that waits, and what it counts for.
+struct Waiting {
+    weight: u64,
+    write: Write,
+}
+
+/// Does the work, unless its caller has stopped waiting. Gives SQLite's code if SQLite could not do
+/// it, and what to answer once it is known whether the group was committed.
+type Write = Box<dyn FnOnce(&Connection) -> Option<(Option<i32>, Answer)> + Send>;
+
+type Answer = Box<dyn FnOnce(&Result<(), GroupFailure>) + Send>;
+
+/// Why nothing of a group is in the file.
+enum GroupFailure {
+    /// SQLite's extended code.
+    Sql(i32),
+    File(String),
+}
+
+/// The queue in front of the thread. It is dropped when all that it holds is written, and the file
+/// is closed.
+pub(super) struct Writer {
+    /// `None` while it is dropped.
+    queue: Option<Sender<Waiting>>,
+    load: Arc<Mutex<Load>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// # Errors
+    /// The system has no thread left.
+    pub(super) fn start(watched: Watched) -> std::io::Result<Self> {
+        let (queue, waiting) = channel();
+        let load = Arc::default();
+        let thread = thread::Builder::new().name("writer".to_owned()).spawn({
+            let load = Arc::clone(&load);
+            move || run(watched, &waiting, &load)
+        })?;
+        Ok(Self { queue: Some(queue), load, thread: Some(thread) })
+    }
+
+    /// Does `work`, which may write, after all that waits already. It is not begun if the caller stops
+    /// waiting, and goes on to its end once it has begun. `artifacts` is how many it holds.
+    ///
+    /// # Errors
+    /// It would wait too long, the file was moved, its log is lost, or `work` fails.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        operation: &str,
+        artifacts: usize,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let write: Write = Box::new(move |connection| {
+            if answer.is_closed() {
+                return None;
+            }
+            let result = savepoint(connection, work);
+            let code = result.as_ref().err().and_then(Failure::code);
+            let respond: Answer = Box::new(move |committed| {
+                // If the caller has stopped waiting meanwhile, what was written stays.
+                let _unheard = answer.send(result.and_then(|done| committed_or(done, committed)));
+            });
+            Some((code, respond))
+        });
+        self.enqueue(operation, weight(artifacts), write)?;
+        answered.await.map_err(|_| interrupted(operation))?
+    }
+
+    /// As [`Self::write`], for a caller that is not asynchronous, outside of any transaction.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn write_blocking<T: Send + 'static>(
+        &self,
+        operation: &str,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, answered) = channel();
+        let write: Write = Box::new(move |connection| {
+            let result = work(connection);
+            let respond: Answer = Box::new(move |committed| {
+                let _unheard = answer.send(result.and_then(|done| committed_or(done, committed)));
+            });
+            Some((None, respond))
+        });
+        self.enqueue(operation, weight(0), write)?;
+        answered.recv().map_err(|_| interrupted(operation))?
+    }
+
+    fn enqueue(&self, operation: &str, weight: u64, write: Write) -> Result<(), StoreError> {
+        lock(&self.load).admit(weight, Instant::now()).map_err(|wait| StoreError::Overloaded {
+            operation: operation.to_owned(),
+            seconds: wait.as_secs().saturating_add(1),
+        })?;
+        let queue = self.queue.as_ref().ok_or_else(|| is_ending(operation))?;
+        queue.send(Waiting { weight, write }).map_err(|_| is_ending(operation))
+    }
+}
+
+fn is_ending(operation: &str) -> StoreError {
+    let reason = "the recorder is ending, or the work panicked".to_owned();
+    StoreError::Interrupted { operation: operation.to_owned(), reason }
+}
+
+fn interrupted(operation: &str) -> Failure {
+    is_ending(operation).into()
+}
+
+fn committed_or<T>(done: T, committed: &Result<(), GroupFailure>) -> Result<T, Failure> {
+    match committed {
+        Ok(()) => Ok(done),
+        Err(GroupFailure::Sql(code)) => Err(sqlite_error(*code).into()),
+        Err(GroupFailure::File(reason)) => {
+            let operation = "write to the snapshot file".to_owned();
+            Err(StoreError::Interrupted { operation, reason: reason.clone() }.into())
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        let Some(thread) = self.thread.take() else { return };
+        if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+            tracing::error!("the thread that writes to the snapshot file panicked");
+        }
+    }
+}
+
+fn run(mut watched: Watched, waiting: &Receiver<Waiting>, load: &Mutex<Load>) {
+    loop {
+        match waiting.recv_timeout(IDLE_CHECK) {
+            Ok(first) => {
+                let group = group(first, waiting);
+                let weight = group.iter().map(|waiting| waiting.weight).sum();
+                lock(load).begin(weight, Instant::now());
+                let measured = write_group(&mut watched, group);
+                lock(load).end(measured, Instant::now());
+            }
+            // Each request that fails because of it says so.
+            Err(RecvTimeoutError::Timeout) => drop(watched.check()),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    watched.close();
+}
+
+/// The first piece of work, and what waits behind it already.
+fn group(first: Waiting, waiting: &Receiver<Waiting>) -> Vec<Waiting> {
+    let mut weight = first.weight;
+    let mut group = vec![first];
+    while group.len() < LARGEST_GROUP && weight < HEAVIEST_GROUP {
+        let Ok(next) = waiting.try_recv() else { break };
+        weight += next.weight;
+        group.push(next);
+    }
+    group
+}
+
+/// Does the work of a group in one transaction, and answers; whether any of it was done.
+///
+/// What is committed is not answered unless it is in the files that the next start will read. A panic
+/// in one piece of work undoes that piece, and its caller is told that it was interrupted.
+fn write_group(watched: &mut Watched, group: Vec<Waiting>) -> bool {
+    let mut committed = watched.check().map_err(|error| GroupFailure::File(error.to_string()));
+    let connection = watched.connection();
+    if committed.is_ok() {
+        committed = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| code_of(&error));
+    }
+    let mut answers = Vec::with_capacity(group.len());
+    for Waiting { write, .. } in group {
+        // Without a transaction the work fails by itself.
+        match catch_unwind(AssertUnwindSafe(|| write(connection))) {
+            Ok(None) => {}
+            Ok(Some((code, answer))) => {
+                answers.push(answer);
+                // SQLite gave up the whole transaction, as it does if the disk is full.
+                if committed.is_ok() && connection.is_autocommit() {
+                    committed = Err(GroupFailure::Sql(code.unwrap_or(SQLITE_ABORT)));
+                }
+            }
+            Err(panic) => {
+                tracing::error!("a write panicked and is undone: {}", text(&*panic));
+                if connection.execute_batch("ROLLBACK TO work; RELEASE work").is_err() {
+                    committed = Err(GroupFailure::Sql(SQLITE_ABORT));
+                }
+            }
+        }
+    }
+    if committed.is_ok() {
+        committed = connection.execute_batch("COMMIT").map_err(|error| code_of(&error));
+    }
+    if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
+        tracing::error!("a transaction that was not committed could not be rolled back");
+    }
+    if committed.is_ok() {
+        committed = watched.check().map_err(|error| GroupFailure::File(error.to_string()));
+    }
+    let done = !answers.is_empty();
+    for answer in answers {
+        answer(&committed);
+    }
+    done
+}
+
+fn savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    // Nothing may be written outside of the transaction.
+    if connection.is_autocommit() {
+        return Err(sqlite_error(SQLITE_ABORT).into());
+    }
+    connection.prepare_cached("SAVEPOINT work")?.execute([])?;
+    let result = work(connection);
+    if result.is_err() && !connection.is_autocommit() {
+        connection.prepare_cached("ROLLBACK TO work")?.execute([])?;
+    }
+    if !connection.is_autocommit() {
+        connection.prepare_cached("RELEASE work")?.execute([])?;
+    }
+    result
+}
+
+fn code_of(error: &rusqlite::Error) -> GroupFailure {
+    GroupFailure::Sql(error.sqlite_error().map_or(SQLITE_ERROR, |error| error.extended_code))
+}
+
+fn sqlite_error(code: i32) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+}
+
+/// What a panic says.
+fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+fn lock(load: &Mutex<Load>) -> MutexGuard<'_, Load> {
+    load.lock().unwrap_or_else(PoisonError::into_inner)
+}
