@@ -1,155 +1,126 @@
-//! `envsnap demo`: the reporter at work on a small scripted account, on loopback.
+//! `envsnap demo`: the function at work on a scripted account, through two weeks, on loopback.
 
-mod timeline;
+mod clock;
+mod cyber_dojo;
+mod function;
+mod story;
 
 use std::net::Ipv4Addr;
+use std::time::Instant;
 
-use anyhow::bail;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::screen::{Coloured, Screen};
-use super::{env, print, tables};
-use crate::api::wire::RecordedSnapshot;
-use crate::api::{Client, ServerApi as _};
-use crate::config::Config;
+use super::{env, print};
+use crate::api::Client;
 use crate::recorder::{self, Access, Store};
-use crate::report::{ConnectedReporter, Trigger, Verdict};
 use crate::standin::StandIn;
-use crate::token::TokenSource;
+use clock::HistoryClock;
+use cyber_dojo::{BETA, History, INCIDENT, ORG, PROD, ROLLOVER};
+use function::Function;
+use story::REGION;
 
-const SCHEDULED: &str = include_str!("../../events/scheduled.json");
-
-/// Show the reporter at work on an ECS account and a server that run here, on loopback
+/// Show the function, the recorder and the command line at work on two weeks of a scripted account
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Leave both servers running at the end, and say how to ask them
+    /// Leave both servers running, and print the address of the page and commands to ask them
     #[arg(long)]
     keep: bool,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    print(
+        "Two weeks of cyber-dojo's environments aws-beta and aws-prod, on an ECS stand-in and a recorder\n\
+         on loopback. Nothing leaves this machine. It takes some seconds.\n\n",
+    )?;
     let now = Timestamp::now();
-    let ecs = StandIn::start(timeline::rolling_over(now)).await?;
+    let history = History::until(now);
+    let clock = HistoryClock::standing_at(history.begins);
+    let ecs = StandIn::start(story::world()).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let host = format!("http://{}", listener.local_addr()?);
+    let store = Store::in_memory()?.with_clock(clock.of_the_recorder());
     let (stop, stopped) = oneshot::channel::<()>();
-    let recorder =
-        tokio::spawn(recorder::serve(listener, Store::in_memory()?, Access::open(), async {
-            drop(stopped.await);
-        }));
+    let recorder = tokio::spawn(recorder::serve(listener, store, Access::open(), async {
+        drop(stopped.await);
+    }));
 
-    let config = Config::from_lookup(|variable| {
-        let value = match variable {
-            "KOSLI_ENVIRONMENT" => timeline::ENVIRONMENT,
-            "KOSLI_ORG" => timeline::ORG,
-            "KOSLI_HOST" => &host,
-            "KOSLI_API_TOKEN" => "demo",
-            "ECS_CLUSTERS" => timeline::CLUSTER,
-            "AUTO_CREATE_ENVIRONMENT" => "true",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    })?;
-    let aws = stand_in_account(&ecs);
-    let server = Client::new(
-        config.host.clone(),
-        config.org.clone(),
-        TokenSource::new(&config.token, &aws),
-    )?;
-    let reporter = ConnectedReporter::connect(config, &aws).await?;
+    let began = Instant::now();
+    let mut function = Function::new(&ecs, &host, clock.clone()).await?;
+    function.live_through(&history, &ecs, now).await?;
+    clock.run();
+    function.confirm().await?;
+    print(&format!(
+        "The function ran {} times, in {:.1} s, and posted {} snapshots.\n",
+        function.runs,
+        began.elapsed().as_secs_f64(),
+        function.snapshots
+    ))?;
 
-    print(
-        "An ECS stand-in and a snapshot recorder run on loopback: nothing leaves this machine.\n\n\
-         1. The schedule fires while runner rolls over from 85d83c6 to 16d9990.\n",
-    )?;
-    fire(&reporter, Verdict::Posted).await?;
-    let before = latest(&server).await?;
+    let server = function.client()?;
+    let [before, after] = ROLLOVER.map(|index| format!("{PROD}#{index}"));
+    print(&format!(
+        "\n1. A blue-green deployment of runner. {before} has both versions, {after} the new one.\n\n{}",
+        difference(&server, &before, &after).await?
+    ))?;
+    print(&format!(
+        "\n2. An incident. {PROD}#{INCIDENT} changed four services at once, and the site broke. \
+         {BETA} works.\n   What is different there?\n\n{}",
+        difference(&server, BETA, PROD).await?
+    ))?;
 
-    print("\n2. It fires again, and nothing has changed.\n")?;
-    fire(&reporter, Verdict::Unchanged).await?;
-
-    print("\n3. The last task of 85d83c6 has stopped, and it fires once more.\n")?;
-    ecs.update(timeline::finish_rollover);
-    fire(&reporter, Verdict::Posted).await?;
-    let after = latest(&server).await?;
-
-    let name = timeline::ENVIRONMENT;
-    let screen = Screen::of_this_process(Coloured::Auto);
-    for recorded in [&before, &after] {
-        let table = env::snapshot_table(recorded, false, &screen);
-        print(&format!("\n{name}#{}\n\n{table}", recorded.index))?;
-    }
-    let (before, after) = (format!("{name}#{}", before.index), format!("{name}#{}", after.index));
-    let diff = server.diff(&before, &after, None).await?.document;
-    let heading = env::diff_heading(&before, &after);
-    print(&format!("\n{heading}\n\n{}", env::diff_blocks(&diff, &screen)))?;
-
+    let envsnap = program();
     if arguments.keep {
-        print(&how_to_ask(&ecs.endpoint(), &host))?;
+        print(&how_to_ask(&ecs.endpoint(), &host, envsnap))?;
         tokio::signal::ctrl_c().await?;
+    } else {
+        print(&format!(
+            "
+Next:
+
+  {envsnap} demo --keep                 # the timeline in a browser, and commands to ask
+  {envsnap} report --help               # the function's work, once, on your own AWS account
+  {envsnap} serve --db snapshots.db     # a recorder of your own
+"
+        ))?;
     }
     drop(stop);
     recorder.await??;
     Ok(())
 }
 
-/// The stand-in's account, and nothing of the person's own settings: no profile, proxy or endpoint.
-fn stand_in_account(ecs: &StandIn) -> SdkConfig {
-    let credentials = Credentials::from_keys("demo", "demo", None);
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .endpoint_url(ecs.endpoint())
-        .region(Region::from_static(timeline::REGION))
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build()
+/// How the user starts this program: `cargo run` sets this variable, with the path of Cargo.
+fn program() -> &'static str {
+    if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "envsnap" }
 }
 
-/// Runs what the function runs when `events/scheduled.json` reaches it.
-async fn fire(reporter: &ConnectedReporter, expected: Verdict) -> anyhow::Result<()> {
-    let outcome = reporter.run(&Trigger::parse(SCHEDULED)?, None).await?;
-    for environment in &outcome.environments {
-        print(&format!("   {}\n", tables::summary(environment)))?;
-        if let Some(error) = &environment.error {
-            bail!("{}: {}", error.error_type, error.message);
-        }
-        if environment.outcome != expected {
-            bail!("the demonstration's own timeline is broken: this was to be {expected:?}");
-        }
-    }
-    Ok(())
+async fn difference(server: &Client, from: &str, to: &str) -> anyhow::Result<String> {
+    let screen = Screen::of_this_process(Coloured::Auto);
+    let diff = server.diff(from, to, None).await?.document;
+    Ok(env::diff_text(&diff, from, to, &screen))
 }
 
-async fn latest(server: &Client) -> anyhow::Result<RecordedSnapshot> {
-    Ok(server.environment(timeline::ENVIRONMENT, None).snapshot("-1").await?)
-}
-
-fn how_to_ask(ecs: &str, host: &str) -> String {
-    let (org, environment) = (timeline::ORG, timeline::ENVIRONMENT);
+fn how_to_ask(ecs: &str, host: &str, envsnap: &str) -> String {
+    let before = INCIDENT - 1;
     format!(
         "
-Both servers run until Ctrl-C. Look at the page in a browser:
+Both servers run until Ctrl-C. The timeline, in a browser:
 
-  {host}/{org}/environments/{environment}
+  {host}/{ORG}/environments/{PROD}
 
-Or ask from another terminal:
+Or ask from another terminal, after these settings:
 
-  export KOSLI_HOST={host} KOSLI_API_TOKEN=demo
-  export KOSLI_ORG={org} KOSLI_ENVIRONMENT={environment}
-  cargo run -- env get {environment}#1
-  cargo run -- env log {environment} --long
-  cargo run -- artifact where runner
-  curl -s {host}/api/v2/snapshots/{org}/{environment}/-1
+  export KOSLI_HOST={host} KOSLI_ORG={ORG} KOSLI_API_TOKEN=demo
+  export KOSLI_ENVIRONMENT={PROD} ECS_CLUSTERS=prod AWS_REGION={REGION}
+  export AWS_ENDPOINT_URL={ecs} AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
 
-  export AWS_ENDPOINT_URL={ecs} AWS_REGION={region}
-  export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
-  cargo run -- report --dry-run --explain
-",
-        region = timeline::REGION,
+Next:
+
+  {envsnap} env diff {PROD}#{before} {PROD}#{INCIDENT}    # everything that the incident changed
+  {envsnap} artifact where alpine                  # a container that ran for seven minutes
+  {envsnap} report --dry-run --explain             # what the function reads, and what counts
+"
     )
 }

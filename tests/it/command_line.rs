@@ -27,45 +27,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_demo_shows_both_snapshots_and_what_changed() {
-    let output = envsnap(&["demo"], &[]);
-    let shown = text(&output.stdout);
-    assert!(output.status.success(), "{shown}{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "");
-    let mut rest = shown.as_str();
-    for expected in [
-        "1. The schedule fires",
-        "aws-prod: posted a new snapshot (6 containers running",
-        "2. It fires again",
-        "aws-prod: unchanged (6 containers running; ",
-        " 1 to the server",
-        "3. The last task",
-        "aws-prod: posted a new snapshot (5 containers running",
-        "aws-prod#1",
-        "COMMIT  ARTIFACT",
-        "Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/ ",
-        "runner:16d9990",
-        "SHA256: 9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625",
-        "shas:7c45272",
-        "SHA256: 76c442c04283c4ca1af22d882750eb960cf53c0aa041bbdb2db9df2f2c1282be",
-        "differ:1a2b170",
-        "runner:85d83c6",
-        "aws-prod#2",
-        "runner:16d9990",
-        "From aws-prod#1 to aws-prod#2",
-        "- Name:   274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:85d83c6",
-        "Sha256: eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec",
-    ] {
-        let at = rest.find(expected).unwrap_or_else(|| panic!("no {expected:?} in {rest}"));
-        rest = &rest[at + expected.len()..];
-    }
-    assert!(!rest.contains("runner"), "{rest}");
-    let widest = shown.lines().map(|line| line.chars().count()).max();
-    assert!(widest <= Some(100), "{widest:?} columns");
-}
-
-#[test]
-fn the_demo_needs_nothing_of_the_person_s_own_settings() {
+fn the_demo_shows_a_deployment_and_an_incident_whatever_the_user_s_settings() {
     let own = [
         ("HTTP_PROXY", "http://127.0.0.1:1"),
         ("http_proxy", "http://127.0.0.1:1"),
@@ -74,9 +36,104 @@ fn the_demo_needs_nothing_of_the_person_s_own_settings() {
         ("AWS_USE_FIPS_ENDPOINT", "true"),
         ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
         ("KOSLI_ENVIRONMENT", "-"),
+        ("TZ", "UTC"),
     ];
     let output = envsnap(&["demo"], &own);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{shown}{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+    let registry = "274425519734.dkr.ecr.eu-central-1.amazonaws.com";
+    let changes: Vec<_> = shown
+        .lines()
+        .filter(|line| line.starts_with("From ") || line.contains(registry))
+        .map(|line| line.replace(registry, "…"))
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            "From aws-prod#65 to aws-prod#66 (- exited, + started, ~ scaled)",
+            "- Name:   …/runner:85d83c6",
+            "From aws-beta#69 to aws-prod#114 (- exited, + started, ~ scaled)",
+            "- Name:   …/nginx:c1173ab",
+            "+ Name:   …/nginx:5c434e8",
+        ]
+    );
+    assert!(shown.contains("eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec"));
+    let widest = shown.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(100), "{widest:?} columns");
+    assert!(shown.lines().count() <= 50, "{} lines", shown.lines().count());
+    let next: Vec<_> = shown.split("\nNext:\n\n").nth(1).unwrap().lines().collect();
+    assert_eq!(next.len(), 3, "{next:?}");
+    for command in next {
+        assert!(command.starts_with("  envsnap "), "installed, not run by Cargo: {command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_the_demo_is_complete() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+        .args(["demo", "--keep"])
+        .env_clear()
+        .env("CARGO", "/usr/bin/cargo")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let mut printed = Vec::new();
+    while printed.iter().filter(|line: &&String| line.starts_with("  cargo run -- ")).count() < 3 {
+        printed.push(lines.next().unwrap().unwrap());
+    }
+    let page = printed.iter().find(|line| line.contains("/environments/aws-prod")).unwrap().trim();
+    let api = page.split("/cyber-dojo").next().unwrap().to_owned() + "/api/v2/snapshots/cyber-dojo";
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |path: String| -> Value {
+        let url = format!("{api}/{path}");
+        client.get(url).send().await.unwrap().json().await.unwrap()
+    };
+    let running = async |index: u32| {
+        let snapshot = get(format!("aws-prod/{index}")).await;
+        let artifacts = snapshot["artifacts"].as_array().unwrap();
+        let mut running: Vec<_> = artifacts
+            .iter()
+            .filter(|artifact| artifact["annotation"]["now"] != 0)
+            .map(|artifact| {
+                let name = artifact["name"].as_str().unwrap();
+                let name = name.rsplit('/').next().unwrap().to_owned();
+                (name, artifact["annotation"]["now"].as_u64().unwrap())
+            })
+            .collect();
+        running.sort();
+        running
+    };
+    let runners = async |index: u32| -> Vec<(String, u64)> {
+        running(index).await.into_iter().filter(|(name, _)| name.starts_with("runner:")).collect()
+    };
+    let [old, new] = ["runner:85d83c6", "runner:16d9990"].map(str::to_owned);
+    assert_eq!(runners(64).await, [(old.clone(), 3)]);
+    assert_eq!(runners(65).await, [(new.clone(), 3), (old, 1)]);
+    assert_eq!(runners(66).await, [(new.clone(), 3)]);
+    assert!(runners(95).await.iter().any(|(name, _)| *name == new), "its last snapshot");
+    assert!(!runners(96).await.iter().any(|(name, _)| *name == new));
+    assert_eq!(running(1).await.len(), 12, "each of the services");
+    // Something that ran in between, in neither of the snapshots around it.
+    let alpine = |running: &[(String, u64)]| running.iter().any(|(name, _)| name == "alpine:3.16");
+    let [before, between, after] = [running(105).await, running(106).await, running(107).await];
+    assert_eq!([&before, &between, &after].map(|running| alpine(running)), [false, true, false]);
+    assert_eq!(before, after);
+    let [before, after] = [running(111).await, running(112).await];
+    assert_eq!(before.iter().filter(|artifact| !after.contains(artifact)).count(), 4);
+
+    let history = get("aws-prod?per_page=200".to_owned()).await;
+    let history = history.as_array().unwrap();
+    assert_eq!(history.len(), 114);
+    let begin = history[113]["from"].as_f64().unwrap();
+    let days = (history[0]["duration"].as_f64().unwrap() + history[0]["from"].as_f64().unwrap()
+        - begin)
+        / 86_400.0;
+    assert!((14.0..14.1).contains(&days), "{days} days");
+    demo.kill().unwrap();
+    demo.wait().unwrap();
 }
 
 #[test]

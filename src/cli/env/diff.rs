@@ -38,19 +38,29 @@ pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Resul
     let asked = asking.connect().await?;
     let answer = asked.client.diff(from.as_str(), to.as_str(), None).await?;
     let diff = &answer.document;
-    let name = |item: &DiffItem, given: &SnapshotName| {
-        visible(item.snapshot_id.as_deref().unwrap_or(given.as_str()))
-    };
-    let (from, to) = (name(&diff.snappish1, from), name(&diff.snappish2, to));
     print(&match asking.output {
         Form::Json => document(&answer.text),
-        _ if is_empty(diff) => format!("The same runs in {from} and {to}.\n"),
-        _ => format!("{}\n\n{}", heading(&from, &to), blocks(diff, &asking.screen())),
+        _ => text(diff, from.as_str(), to.as_str(), &asking.screen()),
     })?;
     Ok(if *exit_code && !is_empty(diff) { Found::Difference } else { Found::Nothing })
 }
 
-pub(in crate::cli) fn heading(from: &str, to: &str) -> String {
+/// The difference between `from` and `to`, under a heading with the names that the server gives them.
+pub(in crate::cli) fn text(
+    diff: &EnvironmentDiff,
+    from: &str,
+    to: &str,
+    screen: &Screen,
+) -> String {
+    let name = |item: &DiffItem, given| visible(item.snapshot_id.as_deref().unwrap_or(given));
+    let (from, to) = (name(&diff.snappish1, from), name(&diff.snappish2, to));
+    if is_empty(diff) {
+        return format!("The same runs in {from} and {to}.\n");
+    }
+    format!("{}\n\n{}", heading(&from, &to), blocks(diff, screen))
+}
+
+pub(super) fn heading(from: &str, to: &str) -> String {
     format!("From {from} to {to} (- exited, + started, ~ scaled)")
 }
 
@@ -59,7 +69,7 @@ pub(super) fn is_empty(diff: &EnvironmentDiff) -> bool {
 }
 
 /// What exited, started and was scaled, a block each.
-pub(in crate::cli) fn blocks(diff: &EnvironmentDiff, screen: &Screen) -> String {
+pub(super) fn blocks(diff: &EnvironmentDiff, screen: &Screen) -> String {
     let of = |sign, colour, item: &DiffItem| -> Vec<String> {
         item.artifacts.iter().map(|artifact| block(sign, colour, artifact, screen)).collect()
     };

@@ -11,8 +11,7 @@ use clap::Subcommand;
 
 use super::Found;
 use super::asking::Asking;
-pub(super) use diff::{blocks as diff_blocks, heading as diff_heading};
-pub(super) use get::table as snapshot_table;
+pub(super) use diff::text as diff_text;
 
 /// Ask what runs or ran in an environment
 #[derive(Debug, clap::Args)]

@@ -34,6 +34,15 @@ pub(super) struct Block {
     pub(super) line: usize,
 }
 
+impl Block {
+    /// The block whose output this one shows.
+    pub(super) fn shown<'a>(&self, page: &'a Page) -> Option<&'a Self> {
+        let is_output = self.comment.as_deref() == Some("output of the block above");
+        let above = page.blocks.iter().rev().find(|block| block.line < self.line);
+        above.filter(|_| is_output)
+    }
+}
+
 impl Page {
     pub(super) fn parse(path: PathBuf, text: String) -> Self {
         let (mut headings, mut links, mut blocks) = (Vec::new(), Vec::new(), Vec::<Block>::new());

@@ -61,24 +61,25 @@ async fn the_history_of_the_demonstration_is_read_in_a_browser() {
 
         let home = page.split("/cyber-dojo").next().unwrap();
         browser.open(home).await;
-        assert!(browser.text("tbody tr").await.contains("3 artifacts, 5 replicas"));
+        assert!(browser.text("tbody tr").await.contains("12 artifacts, 16 replicas"));
         browser.follow("tbody th a").await;
         assert_eq!(browser.address().await, page);
         assert_eq!(browser.text("h1").await, "aws-prod");
 
+        // The picture begins with #65.
         browser.follow(".columns [role=listitem]:nth-child(2) a").await;
-        assert_eq!(browser.address().await, format!("{page}/snapshots/2"));
+        assert_eq!(browser.address().await, format!("{page}/snapshots/66"));
         assert!(browser.text("table[class], main").await.contains("What exited with it"));
 
         browser.follow("form.compare button").await;
         let compared = browser.text("main").await;
-        assert!(compared.contains("1 exited, 0 started, 0 scaled, 3 unchanged."), "{compared}");
+        assert!(compared.contains("1 exited, 0 started, 0 scaled, 12 unchanged."), "{compared}");
         assert!(browser.text("tbody th").await.contains("runner:85d83c6"), "{compared}");
 
         assert_eq!(browser.console().await, [""; 0]);
         if with_script {
             photograph(&browser, &page, "demo").await;
-            photograph(&browser, &format!("{page}/snapshots/2"), "demo-snapshot").await;
+            photograph(&browser, &format!("{page}/snapshots/66"), "demo-snapshot").await;
         }
         browser.quit().await;
     }

@@ -1,0 +1,42 @@
+//! The time of the demo, which goes through two weeks in seconds.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use crate::recorder;
+
+/// Stands still at a time of the past, or shows the time of this machine. Clones share it.
+#[derive(Clone)]
+pub(super) struct HistoryClock(Arc<Mutex<Option<Timestamp>>>);
+
+impl HistoryClock {
+    pub(super) fn standing_at(time: Timestamp) -> Self {
+        Self(Arc::new(Mutex::new(Some(time))))
+    }
+
+    /// Stands still at `time`.
+    pub(super) fn set(&self, time: Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
+    }
+
+    /// Shows the time of this machine from now on.
+    pub(super) fn run(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Timestamp::now)
+    }
+
+    pub(super) fn of_the_function(&self) -> impl Fn() -> SystemTime + use<> {
+        let clock = self.clone();
+        move || clock.now().into()
+    }
+
+    pub(super) fn of_the_recorder(&self) -> recorder::Clock {
+        let clock = self.clone();
+        recorder::Clock::of(move || clock.now().as_duration().as_secs_f64())
+    }
+}

@@ -1,0 +1,239 @@
+//! Two weeks of cyber-dojo's environments, as they were in August 2022, moved to end now.
+//!
+//! The rollover of `runner` on Monday the 22nd is recorded history, with its snapshot numbers, times
+//! and digests; what is around it is made up.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::story::{Event, Story, image};
+
+pub(super) const ORG: &str = "cyber-dojo";
+pub(super) const BETA: &str = "aws-beta";
+pub(super) const PROD: &str = "aws-prod";
+
+/// The function's variable `ENVIRONMENTS`.
+pub(super) const ENVIRONMENTS: &str = r#"[{"name": "aws-beta", "clusters": ["beta"]},
+    {"name": "aws-prod", "clusters": ["prod"]}]"#;
+
+/// The name of an environment, by that of its cluster.
+pub(super) fn environment(cluster: &str) -> &'static str {
+    if cluster == "beta" { BETA } else { PROD }
+}
+
+/// The snapshot of `aws-prod` in the middle of a rollover, and the next one.
+pub(super) const ROLLOVER: [u32; 2] = [65, 66];
+
+/// The snapshot of `aws-prod` that changed four services at once.
+pub(super) const INCIDENT: u32 = 112;
+
+const SERVICES: [&str; 12] = [
+    "creator",
+    "custom-start-points",
+    "dashboard",
+    "differ",
+    "exercises-start-points",
+    "languages-start-points",
+    "nginx",
+    "repler",
+    "runner",
+    "saver",
+    "shas",
+    "web",
+];
+
+/// Replicas of `runner` in prod on a day: when, in hours and minutes, and how many.
+type Load = [((i64, i64), usize)];
+const EVENING: &Load =
+    &[((17, 10), 4), ((17, 40), 5), ((18, 20), 6), ((19, 30), 5), ((20, 45), 4), ((22, 10), 3)];
+const AFTERNOON: &Load =
+    &[((13, 0), 4), ((14, 2), 5), ((15, 12), 6), ((17, 3), 5), ((18, 30), 4), ((20, 5), 3)];
+const BUSY: &Load = &[
+    ((8, 5), 4),
+    ((9, 10), 5),
+    ((10, 20), 6),
+    ((13, 35), 7),
+    ((15, 40), 6),
+    ((17, 15), 5),
+    ((18, 50), 4),
+    ((20, 30), 3),
+];
+const MORNING: &Load = &[((8, 10), 4), ((8, 40), 5), ((9, 20), 4), ((10, 30), 3)];
+const SHORT: &Load = &[((8, 15), 4), ((9, 30), 5), ((11, 45), 6), ((13, 50), 4), ((16, 20), 3)];
+
+/// Everything that happened until `now`, in order.
+pub(super) struct History {
+    pub(super) begins: Timestamp,
+    pub(super) events: Vec<Event>,
+    /// In which the function could not report.
+    pub(super) gap: [Timestamp; 2],
+}
+
+impl History {
+    pub(super) fn until(now: Timestamp) -> Self {
+        let calendar = Calendar { now };
+        let mut told = Told::new(calendar);
+        told.friday_to_monday();
+        told.rollover();
+        told.monday_to_wednesday();
+        told.second_week();
+        let mut events: Vec<_> = told.beta.into_events();
+        events.extend(told.prod.into_events());
+        events.sort_by_key(|event| event.at);
+        let gap = [calendar.at(28, 2, 10), calendar.at(28, 11, 40)];
+        Self { begins: calendar.at(19, 12, 0), events, gap }
+    }
+}
+
+/// August 2022, moved so that noon of the 33rd (2 September) is now.
+#[derive(Clone, Copy)]
+struct Calendar {
+    now: Timestamp,
+}
+
+impl Calendar {
+    fn at(self, day: i64, hour: i64, minute: i64) -> Timestamp {
+        let before = SignedDuration::from_hours((33 - day) * 24 + 12 - hour);
+        self.now - before + SignedDuration::from_mins(minute)
+    }
+}
+
+struct Told {
+    calendar: Calendar,
+    beta: Story,
+    prod: Story,
+    /// How many versions of a service there were.
+    versions: BTreeMap<&'static str, u32>,
+}
+
+impl Told {
+    fn new(calendar: Calendar) -> Self {
+        let [beta, prod] = ["beta", "prod"].map(Story::new);
+        Self { calendar, beta, prod, versions: BTreeMap::new() }
+    }
+
+    fn at(&self, day: i64, hour: i64, minute: i64) -> Timestamp {
+        self.calendar.at(day, hour, minute)
+    }
+
+    fn next_image(&mut self, service: &'static str) -> String {
+        let number = self.versions.entry(service).or_default();
+        *number += 1;
+        image(service, *number)
+    }
+
+    /// A new version, in beta only.
+    fn beta(&mut self, (day, hour, minute): (i64, i64, i64), service: &'static str) {
+        let image = self.next_image(service);
+        self.beta.deploy(self.calendar.at(day, hour, minute), &image);
+    }
+
+    /// A new version, in beta and half an hour later in prod.
+    fn both(&mut self, (day, hour, minute): (i64, i64, i64), service: &'static str) {
+        self.beta((day, hour, minute), service);
+        let image = self.beta.version(service);
+        self.prod.deploy(self.calendar.at(day, hour, minute + 30), &image);
+    }
+
+    fn load(&mut self, day: i64, load: &Load) {
+        for &((hour, minute), replicas) in load {
+            self.prod.scale(self.calendar.at(day, hour, minute), "runner", replicas);
+        }
+    }
+
+    /// From the first snapshot until the rollover on Monday.
+    fn friday_to_monday(&mut self) {
+        let images = SERVICES.map(|service| self.next_image(service));
+        let replicas = |image: &str| match image {
+            image if image.starts_with("runner:") => 3,
+            image if image.starts_with("web:") => 2,
+            _ => 1,
+        };
+        let first: Vec<_> = images.iter().map(|image| (&**image, replicas(image))).collect();
+        let begin = self.at(19, 12, 0);
+        self.beta.replace(begin, &first);
+        self.prod.replace(begin, &first);
+        // A new base image.
+        for (number, service) in (0..).zip(SERVICES.into_iter().filter(|name| *name != "runner")) {
+            self.both((19, 13, 12 * number), service);
+        }
+        self.load(19, EVENING);
+        self.beta((20, 11, 5), "web");
+        self.load(20, BUSY);
+        let [differ, runner] = ["differ:1a2b170", "runner:85d83c6"];
+        self.beta.deploy(self.at(20, 21, 4), differ);
+        self.prod.deploy(self.at(20, 21, 50), differ);
+        self.beta.deploy(self.at(20, 22, 21), runner);
+        self.prod.deploy(self.at(20, 22, 33), runner);
+        self.load(21, BUSY);
+        for (minute, service) in
+            [(2, "repler"), (12, "languages-start-points"), (22, "custom-start-points")]
+        {
+            self.both((21, 21, minute), service);
+        }
+        self.load(22, MORNING);
+        let shas = "shas:7c45272";
+        self.beta.deploy(self.at(22, 8, 50), shas);
+        self.prod.deploy(self.at(22, 9, 2), shas);
+        self.both((22, 9, 45), "web");
+        self.prod.scale(self.at(22, 10, 50), "saver", 2);
+    }
+
+    /// aws-prod#65: three tasks of the new runner, and the last one of the old.
+    fn rollover(&mut self) {
+        let runner = "runner:16d9990";
+        self.beta.deploy(self.at(22, 11, 38) + SignedDuration::from_secs(28), runner);
+        self.prod.deploy(self.at(22, 11, 39) + SignedDuration::from_secs(22), runner);
+    }
+
+    /// Until the same runner is replaced, in aws-prod#94 to #96.
+    fn monday_to_wednesday(&mut self) {
+        self.load(22, AFTERNOON);
+        self.beta.scale(self.at(22, 16, 0), "saver", 2);
+        self.load(23, BUSY);
+        for (hour, service) in [(9, "dashboard"), (14, "exercises-start-points"), (16, "saver")] {
+            self.both((23, hour, 20), service);
+        }
+        self.beta((23, 12, 40), "creator");
+        self.load(24, SHORT);
+        self.both((24, 14, 15), "web");
+        let runner = self.next_image("runner");
+        let seconds = SignedDuration::from_secs;
+        self.beta.deploy_slowly(self.at(24, 18, 3) + seconds(42), &runner);
+        self.prod.deploy_slowly(self.at(24, 18, 10) + seconds(28), &runner);
+    }
+
+    fn second_week(&mut self) {
+        self.prod.scale(self.at(24, 20, 0), "web", 3);
+        self.prod.scale(self.at(24, 22, 0), "web", 2);
+        self.both((26, 9, 42), "web");
+
+        // On Sunday the function cannot report, and repler is replaced meanwhile.
+        self.beta((27, 16, 30), "repler");
+        let repler = self.beta.version("repler");
+        self.prod.replace(self.at(28, 11, 40), &[(&repler, 1)]);
+
+        self.both((29, 10, 5), "dashboard");
+        self.prod.scale(self.at(30, 9, 14), "runner", 5);
+        self.prod.scale(self.at(30, 17, 38), "runner", 3);
+        // A shell that somebody started at night.
+        let (from, to) = (self.at(31, 3, 12), self.at(31, 3, 19));
+        self.prod.standalone(from, to, "public.ecr.aws/docker/library/alpine:3.16");
+        self.both((31, 13, 50), "differ");
+        self.prod.scale(self.at(32, 9, 0), "web", 3);
+        self.prod.scale(self.at(32, 12, 30), "web", 2);
+
+        // Three versions that work in beta, and one that never ran there.
+        for (day, service) in [(30, "creator"), (31, "saver"), (32, "web")] {
+            self.beta((day, 11, 10), service);
+        }
+        let [creator, saver, web] =
+            ["creator", "saver", "web"].map(|service| self.beta.version(service));
+        let nginx = self.next_image("nginx");
+        let at = self.at(32, 16, 20);
+        self.prod.replace(at, &[(&creator, 1), (&nginx, 1), (&saver, 2), (&web, 2)]);
+        self.prod.scale(self.at(32, 19, 0), "runner", 4);
+        self.prod.scale(self.at(32, 21, 30), "runner", 3);
+    }
+}

@@ -1,0 +1,187 @@
+//! The function, invoked by a schedule and by task events as on Lambda.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use anyhow::bail;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use jiff::{SignedDuration, Timestamp};
+
+use super::clock::HistoryClock;
+use super::cyber_dojo::{self, ENVIRONMENTS, History, ORG};
+use super::story::REGION;
+use crate::api::Client;
+use crate::config::Config;
+use crate::ecs::{AwsEcs, Source, connect};
+use crate::report::{Reporter, Trigger, TriggerKind, Verdict};
+use crate::standin::StandIn;
+use crate::token::TokenSource;
+
+const SCHEDULED: &str = include_str!("../../../events/scheduled.json");
+
+/// The page shows a gap if an environment is not reported for two hours.
+const HEARTBEAT: &str = "2h";
+
+/// When both environments are confirmed after a report: a little earlier.
+const CONFIRMED_AFTER: SignedDuration = SignedDuration::from_mins(119);
+
+/// A new process after so many runs, as on Lambda now and then. Its share of ECS's quota is full
+/// again: the share refills in real time, which stands still beside the demo's.
+const RUNS_OF_A_PROCESS: usize = 12;
+
+/// The function, and what it has done.
+pub(super) struct Function {
+    clock: HistoryClock,
+    config: Config,
+    aws: SdkConfig,
+    account: AwsEcs,
+    process: Reporter<AwsEcs, Client, Time>,
+    /// Invocations so far.
+    pub(super) runs: usize,
+    /// Snapshots that it has made.
+    pub(super) snapshots: usize,
+    /// When each environment was last reported.
+    reported: BTreeMap<String, Timestamp>,
+}
+
+type Time = Box<dyn Fn() -> SystemTime>;
+
+impl Function {
+    /// The function, configured for the account `ecs` and the recorder at `host`.
+    pub(super) async fn new(
+        ecs: &StandIn,
+        host: &str,
+        clock: HistoryClock,
+    ) -> anyhow::Result<Self> {
+        let config = Config::from_lookup(|variable| {
+            let value = match variable {
+                "ENVIRONMENTS" => ENVIRONMENTS,
+                "KOSLI_ORG" => ORG,
+                "KOSLI_HOST" => host,
+                "KOSLI_API_TOKEN" => "demo",
+                "AUTO_CREATE_ENVIRONMENT" => "true",
+                "HEARTBEAT" => HEARTBEAT,
+                "QUOTA_SHARE" => "1",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        })?;
+        let aws = stand_in_account(ecs);
+        let source = Source { region: Some(REGION.to_owned()), role: None };
+        let account = connect(&aws, &source).await;
+        let process = process(&config, &aws, &account, &clock)?;
+        let (runs, snapshots, reported) = (0, 0, BTreeMap::new());
+        Ok(Self { clock, config, aws, account, process, runs, snapshots, reported })
+    }
+
+    /// A client of the recorder, with the function's configuration.
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        client(&self.config, &self.aws)
+    }
+
+    /// Goes through the history, with a run at each event, and at each time at which an environment
+    /// has not been reported for as long as the heartbeat.
+    pub(super) async fn live_through(
+        &mut self,
+        history: &History,
+        ecs: &StandIn,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        for events in history.events.chunk_by(|one, other| one.at == other.at) {
+            let Some(at) = events.first().map(|event| event.at) else { continue };
+            self.confirm_until(history, at).await?;
+            self.clock.set(at);
+            ecs.update(|world| events.iter().for_each(|event| event.happen(world)));
+            self.look(&events.iter().map(|event| event.cluster).collect()).await?;
+        }
+        self.confirm_until(history, now).await
+    }
+
+    /// Reports what did not change, until `end`.
+    async fn confirm_until(&mut self, history: &History, end: Timestamp) -> anyhow::Result<()> {
+        while let Some(due) = self.due(history).filter(|due| *due < end) {
+            self.clock.set(due);
+            self.confirm().await?;
+        }
+        Ok(())
+    }
+
+    /// When an environment is to be confirmed; nothing is reported in the gap.
+    fn due(&self, history: &History) -> Option<Timestamp> {
+        let due = *self.reported.values().min()? + CONFIRMED_AFTER;
+        let [from, to] = history.gap;
+        Some(if (from..to).contains(&due) { to } else { due })
+    }
+
+    /// What the schedule does: all environments are read, and nothing has changed.
+    ///
+    /// Each is posted, changed or not, as the heartbeat would do it: so both are due together.
+    pub(super) async fn confirm(&mut self) -> anyhow::Result<()> {
+        let schedule = Trigger { force: true, ..Trigger::parse(SCHEDULED)? };
+        self.run(&schedule, &BTreeSet::new()).await
+    }
+
+    /// What task events of these clusters do: their environments are read, and each has changed.
+    async fn look(&mut self, clusters: &BTreeSet<&str>) -> anyhow::Result<()> {
+        let mut events = Trigger::of(TriggerKind::TaskStateChange);
+        for cluster in clusters {
+            events.clusters.push(cluster.parse()?);
+        }
+        self.run(&events, clusters).await
+    }
+
+    async fn run(&mut self, trigger: &Trigger, changed: &BTreeSet<&str>) -> anyhow::Result<()> {
+        if self.runs > 0 && self.runs.is_multiple_of(RUNS_OF_A_PROCESS) {
+            self.process = process(&self.config, &self.aws, &self.account, &self.clock)?;
+        }
+        self.runs += 1;
+        let outcome = self.process.run(trigger, None).await?;
+        for environment in outcome.environments {
+            let name = environment.environment;
+            if let Some(error) = environment.error {
+                bail!("{name}: {}: {}", error.error_type, error.message);
+            }
+            let has_changed =
+                changed.iter().any(|cluster| cyber_dojo::environment(cluster) == name);
+            if environment.created != has_changed {
+                bail!("the history of the demo is wrong: {name} at {}", self.clock.now());
+            }
+            self.snapshots += usize::from(environment.created);
+            if environment.outcome == Verdict::Posted {
+                self.reported.insert(name, self.clock.now());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A process of the function, which remembers nothing.
+fn process(
+    config: &Config,
+    aws: &SdkConfig,
+    account: &AwsEcs,
+    clock: &HistoryClock,
+) -> anyhow::Result<Reporter<AwsEcs, Client, Time>> {
+    let server = client(config, aws)?;
+    let time: Time = Box::new(clock.of_the_function());
+    Ok(Reporter::new(config.clone(), |_| account.clone(), server, time))
+}
+
+fn client(config: &Config, aws: &SdkConfig) -> anyhow::Result<Client> {
+    let tokens = TokenSource::new(&config.token, aws);
+    Ok(Client::new(config.host.clone(), config.org.clone(), tokens)?)
+}
+
+/// The stand-in's account, and none of the user's own settings: no profile, proxy or endpoint.
+fn stand_in_account(ecs: &StandIn) -> SdkConfig {
+    let credentials = Credentials::from_keys("demo", "demo", None);
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(ecs.endpoint())
+        .region(Region::from_static(REGION))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build()
+}

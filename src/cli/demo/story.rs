@@ -1,0 +1,163 @@
+//! What happens in an account: which images run in which cluster, from when on, in how many tasks.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
+
+use crate::standin::{Task, World};
+
+pub(super) const REGION: &str = "eu-central-1";
+const ACCOUNT: &str = "274425519734";
+
+/// How long an old task outlives the new ones that replace it.
+const ROLLOVER: SignedDuration = SignedDuration::from_mins(2);
+
+/// A task has been running for this long when it is first seen.
+const SEEN_AFTER: SignedDuration = SignedDuration::from_secs(20);
+
+/// At this time, these images run in so many tasks. What is not named goes on as it was.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) at: Timestamp,
+    pub(super) cluster: &'static str,
+    running: Vec<(String, usize)>,
+}
+
+/// The events of one cluster, told in order.
+pub(super) struct Story {
+    cluster: &'static str,
+    events: Vec<Event>,
+    /// The version of each service, as `SERVICE:TAG`, and its replicas.
+    versions: BTreeMap<String, (String, usize)>,
+}
+
+impl Story {
+    pub(super) fn new(cluster: &'static str) -> Self {
+        Self { cluster, events: Vec::new(), versions: BTreeMap::new() }
+    }
+
+    pub(super) fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+
+    /// What runs of a service: `SERVICE:TAG`.
+    pub(super) fn version(&self, service: &str) -> String {
+        self.versions.get(service).map(|(image, _)| image.clone()).unwrap_or_default()
+    }
+
+    /// These images run from now on, each instead of what ran of its service before.
+    pub(super) fn replace(&mut self, at: Timestamp, images: &[(&str, usize)]) {
+        let mut running = Vec::new();
+        for &(image, replicas) in images {
+            let old = self.versions.insert(service(image).into(), (image.into(), replicas));
+            running.extend(old.map(|(old, _)| (old, 0)));
+            running.push((image.to_owned(), replicas));
+        }
+        self.event(at, running);
+    }
+
+    /// A blue-green deployment: all new tasks beside the last old one, and then without it.
+    pub(super) fn deploy(&mut self, at: Timestamp, image: &str) {
+        let Some((old, replicas)) = self.versions.remove(service(image)) else { return };
+        self.event(at, vec![(image.to_owned(), replicas), (old.clone(), 1)]);
+        self.event(at + ROLLOVER, vec![(old, 0)]);
+        self.versions.insert(service(image).to_owned(), (image.to_owned(), replicas));
+    }
+
+    /// A deployment in three steps: one new task, all of them beside the last old one, only they.
+    pub(super) fn deploy_slowly(&mut self, at: Timestamp, image: &str) {
+        self.event(at, vec![(image.to_owned(), 1)]);
+        self.deploy(at + ROLLOVER / 2, image);
+        if let Some(last) = self.events.last_mut() {
+            last.at = at + ROLLOVER;
+        }
+    }
+
+    /// A service runs so many tasks.
+    pub(super) fn scale(&mut self, at: Timestamp, service: &str, replicas: usize) {
+        let Some((image, now)) = self.versions.get_mut(service) else { return };
+        *now = replicas;
+        let running = vec![(image.clone(), replicas)];
+        self.event(at, running);
+    }
+
+    /// A task that no service started.
+    pub(super) fn standalone(&mut self, from: Timestamp, to: Timestamp, image: &str) {
+        self.event(from, vec![(image.to_owned(), 1)]);
+        self.event(to, vec![(image.to_owned(), 0)]);
+    }
+
+    fn event(&mut self, at: Timestamp, running: Vec<(String, usize)>) {
+        self.events.push(Event { at, cluster: self.cluster, running });
+    }
+}
+
+impl Event {
+    /// Starts and stops tasks. What stopped before is forgotten, as ECS does after an hour.
+    pub(super) fn happen(&self, world: &mut World) {
+        let cluster = world.cluster_mut(self.cluster);
+        cluster.tasks.retain(|_, task| task.desired_status == "RUNNING");
+        for (image, replicas) in &self.running {
+            let task = task(image, self.at - SEEN_AFTER);
+            let mut running: Vec<_> = cluster
+                .tasks
+                .values_mut()
+                .filter(|other| other.containers == task.containers)
+                .collect();
+            running.sort_by_key(|task| task.started_at);
+            let (now, wanted) = (running.len(), *replicas);
+            for task in running.into_iter().take(now.saturating_sub(wanted)) {
+                task.stop();
+            }
+            for _ in now..wanted {
+                cluster.add(task.clone());
+            }
+        }
+    }
+}
+
+/// An image with a registry of its own is run by hand; every other is `SERVICE:TAG` in the
+/// account's registry.
+fn task(image: &str, started: Timestamp) -> Task {
+    let (task, reference) = if image.contains('/') {
+        (Task::standalone("debug"), image.to_owned())
+    } else {
+        let reference = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{image}");
+        (Task::of_service(service(image)), reference)
+    };
+    let name = task.family.clone();
+    let digest = format!("sha256:{}", digest(image));
+    task.running_since(started).container(&name, &reference, &digest)
+}
+
+fn service(image: &str) -> &str {
+    image.split(':').next().unwrap_or(image)
+}
+
+/// An account without tasks.
+pub(super) fn world() -> World {
+    World::new(REGION, ACCOUNT)
+}
+
+/// A version of a service that nothing is known of but its number.
+pub(super) fn image(service: &str, number: u32) -> String {
+    let commit = hex::encode(Sha256::digest(format!("{service} {number}")));
+    format!("{service}:{}", &commit[..7])
+}
+
+fn digest(image: &str) -> String {
+    match image {
+        "runner:16d9990" => {
+            "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625".into()
+        }
+        "runner:85d83c6" => {
+            "eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec".into()
+        }
+        "shas:7c45272" => "76c442c04283c4ca1af22d882750eb960cf53c0aa041bbdb2db9df2f2c1282be".into(),
+        "differ:1a2b170" => {
+            "d8440b94f7f9174c180324ceafd4148360d9d7c916be2b910f132c58b8a943ae".into()
+        }
+        _ => hex::encode(Sha256::digest(image)),
+    }
+}
