@@ -12,9 +12,11 @@ use super::{Error, ReportEntry, RunningArtifact, running_artifacts, snapshot_of}
 pub struct Report {
     /// One artifact per identity, in the order of their identities.
     pub running: Vec<RunningArtifact>,
+    /// Of each of them, of the tasks that run it.
+    pub task_hashes: Vec<[u8; 32]>,
     /// Of what runs: 64 hexadecimal digits.
     pub content_hash: String,
-    /// Of the tasks that run it.
+    /// Of all these tasks.
     pub tasks_hash: [u8; 32],
     /// The reporter's heartbeat in seconds, if it announced one.
     pub heartbeat: Option<u32>,
@@ -30,31 +32,41 @@ impl Report {
     pub fn new(entries: &[ReportEntry]) -> Result<Self, Error> {
         let running = running_artifacts(entries)?;
         let content_hash = snapshot_of(&running).content_hash();
-        let tasks_hash = tasks_hash(&running);
-        Ok(Self { running, content_hash, tasks_hash, heartbeat: None, expected_index: None })
+        let task_hashes: Vec<_> = running.iter().map(hash_of_tasks).collect();
+        let tasks_hash = Sha256::digest(task_hashes.concat()).into();
+        Ok(Self {
+            running,
+            task_hashes,
+            content_hash,
+            tasks_hash,
+            heartbeat: None,
+            expected_index: None,
+        })
     }
 }
 
-/// Equal if the same tasks run the same artifacts in the same places.
-fn tasks_hash(running: &[RunningArtifact]) -> [u8; 32] {
+/// Equal if the same tasks run this artifact in the same places.
+fn hash_of_tasks(artifact: &RunningArtifact) -> [u8; 32] {
     let mut hasher = Sha256::new();
-    let mut text = |text: &str| {
-        hasher.update((text.len() as u64).to_be_bytes());
-        hasher.update(text);
+    let mut text = |text: Option<&str>| {
+        // What is absent is another than what is empty.
+        let length = text.map_or(u64::MAX, |text| text.len() as u64);
+        hasher.update(length.to_be_bytes());
+        hasher.update(text.unwrap_or_default());
     };
-    for artifact in running {
-        let optional = |text: &Option<String>| text.clone().unwrap_or_default();
-        text(&artifact.name);
-        text(&artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default());
-        text(&artifact.task.arn);
-        for started_at in &artifact.started_at {
-            text(&started_at.to_string());
-        }
-        for place in &artifact.places {
-            text(&optional(&place.cluster));
-            text(&optional(&place.service));
-            text(&place.replicas.to_string());
-        }
+    text(Some(&artifact.name));
+    text(artifact.fingerprint.map(|known| known.to_string()).as_deref());
+    for name in [Some(&artifact.task.arn), artifact.task.cluster.as_ref()] {
+        text(name.map(String::as_str));
+    }
+    text(artifact.task.service.as_deref());
+    for place in &artifact.places {
+        text(place.cluster.as_deref());
+        text(place.service.as_deref());
+        text(Some(&place.replicas.to_string()));
+    }
+    for started_at in &artifact.started_at {
+        hasher.update(started_at.to_be_bytes());
     }
     hasher.finalize().into()
 }

@@ -57,7 +57,8 @@ pub struct RunningArtifact {
     pub started_at: Vec<i64>,
     /// The task of the replica that started last.
     pub task: Task,
-    /// Every cluster and service of its replicas, in order; at least one.
+    /// Every cluster and service of its replicas, in order, if they are several: otherwise the task
+    /// says it.
     pub places: Vec<Place>,
 }
 
@@ -141,6 +142,7 @@ impl Counted<'_> {
             replicas,
             service: owned(service),
         };
+        let several = self.places.len() > 1;
         RunningArtifact {
             name: self.name.to_owned(),
             fingerprint: self.fingerprint,
@@ -150,7 +152,7 @@ impl Counted<'_> {
                 cluster: owned(self.task.cluster_name.as_deref()),
                 service: owned(self.task.service_name.as_deref()),
             },
-            places: self.places.into_iter().map(place).collect(),
+            places: self.places.into_iter().filter(|_| several).map(place).collect(),
         }
     }
 }
@@ -203,7 +205,7 @@ mod tests {
         assert_eq!(running[0].name, "web:1");
         assert_eq!(running[0].started_at, [10, 20, 20]);
         assert_eq!(running[0].task.arn, "t1");
-        assert_eq!(running[0].places, [place("app", None, 3)]);
+        assert_eq!(running[0].places, [], "its task says it");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod files;
 mod gaps;
 mod history;
 mod json;
+mod latest;
 mod ledger;
 mod load;
 mod lock;
@@ -46,6 +47,7 @@ use descriptors::FileIdentity;
 pub use error::StoreError;
 use failure::Failure;
 use files::Files;
+use latest::Cache;
 use ledger::Ledger;
 use lock::Lock;
 use readers::Readers;
@@ -71,6 +73,8 @@ pub struct SqliteStore {
     _lock: Option<Arc<Lock>>,
     /// `None` for a store in memory.
     files: Option<Arc<Files>>,
+    /// What runs now, for the writer.
+    cache: Arc<Cache>,
     clock: Clock,
 }
 
@@ -97,6 +101,7 @@ impl SqliteStore {
             writer: Arc::new(start(watched, path)?),
             _lock: Some(Arc::new(lock)),
             files,
+            cache: Arc::default(),
             clock: Clock::system(),
         })
     }
@@ -115,6 +120,7 @@ impl SqliteStore {
             writer: Arc::new(start(Watched::unwatched(reader), path)?),
             _lock: None,
             files: Some(Arc::new(Files::new(path, identity, None))),
+            cache: Arc::default(),
             clock: Clock::system(),
         })
     }
@@ -131,6 +137,7 @@ impl SqliteStore {
             writer: Arc::new(start(Watched::unwatched(connection), Path::new(name))?),
             _lock: None,
             files: None,
+            cache: Arc::default(),
             clock: Clock::system(),
         })
     }
@@ -305,8 +312,9 @@ impl Store for SqliteStore {
         let operation = format!("record a report to environment '{name}' of organization '{org}'");
         let name = name.to_owned();
         let artifacts = report.running.len();
+        let cache = Arc::clone(&self.cache);
         self.write(operation, org, actor, artifacts, move |ledger| {
-            reports::record(ledger, &name, &report)
+            reports::record(ledger, &cache, &name, &report)
         })
         .await
     }

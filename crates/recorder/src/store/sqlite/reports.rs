@@ -1,6 +1,7 @@
 //! Recording what is reported.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::sync::Arc;
 
 use envsnap_model::snapshot::Identity;
 use envsnap_model::wire::ECS;
@@ -8,12 +9,11 @@ use rusqlite::{Connection, params};
 
 use super::environments::{InUse, in_use};
 use super::failure::Failure;
-use super::json;
+use super::latest::{Cache, LatestArtifact, Stamp, keep_tasks};
 use super::ledger::Ledger;
-use super::rows;
 use crate::domain::{
-    Change, Confirmed, Error, Micros, Payload, Place, Recorded, Report, RunningArtifact,
-    SnapshotTaken, Task, is_covered,
+    Change, Confirmed, Error, Micros, Payload, Recorded, Report, RunningArtifact, SnapshotTaken,
+    is_covered,
 };
 
 /// How often at most an unchanged report makes an entry, in seconds.
@@ -29,25 +29,9 @@ struct Reporting {
     covered_from: Option<Micros>,
 }
 
-/// An artifact that runs according to the latest snapshot.
-struct Latest {
-    artifact_id: i64,
-    name: String,
-    fingerprint: String,
-    replicas: u64,
-    tasks: Tasks,
-}
-
-/// As of the latest report.
-#[derive(PartialEq, Eq)]
-struct Tasks {
-    started_at: String,
-    task: String,
-    places: String,
-}
-
 pub(super) fn record(
     ledger: &Ledger<'_>,
+    cache: &Cache,
     name: &str,
     report: &Report,
 ) -> Result<Recorded, Failure> {
@@ -78,18 +62,26 @@ pub(super) fn record(
     let same_content = before.content_hash.is_some_and(|hash| hash[..] == content_hash[..]);
     let same_tasks = before.tasks_hash == Some(report.tasks_hash);
 
+    let key = (org_id, environment.id);
+    let stamp = Stamp {
+        latest_index: environment.latest_index,
+        last_reported_at: before.last_reported_at.map(|at| at.0),
+        tasks_hash: before.tasks_hash,
+    };
     let mut head = None;
     let mut created = false;
     let mut index = environment.latest_index;
+    let mut latest = cache.latest(connection, key, stamp)?;
     if !(same_content && same_tasks) {
-        let latest = latest(connection, org_id, &environment)?;
         let changes = changes(&latest, &report.running, environment.include_scaling);
         if changes.is_empty() {
-            keep_tasks(connection, org_id, environment.id, &latest, &report.running)?;
+            latest = Arc::new(keep_tasks(connection, key, &latest, report)?);
         } else {
             created = true;
             index += 1;
-            let snapshot = SnapshotTaken {
+            forget_tasks(connection, key, &latest, &changes)?;
+            let unchanged = keep_tasks(connection, key, &latest, report)?;
+            head = Some(ledger.append(&Payload::Snapshot(SnapshotTaken {
                 changes,
                 content_hash: report.content_hash.clone(),
                 covered_from,
@@ -97,10 +89,8 @@ pub(super) fn record(
                 heartbeat: report.heartbeat,
                 index,
                 previous_report: before.last_reported_at,
-            };
-            forget_tasks(connection, org_id, environment.id, &latest, &snapshot)?;
-            head = Some(ledger.append(&Payload::Snapshot(snapshot))?);
-            keep_tasks(connection, org_id, environment.id, &latest, &report.running)?;
+            }))?);
+            latest = Arc::new(next_latest(connection, org_id, &unchanged, report)?);
         }
     }
     if !created
@@ -118,6 +108,12 @@ pub(super) fn record(
         }
     }
     note_report(ledger, environment.id, report)?;
+    let stamp = Stamp {
+        latest_index: index,
+        last_reported_at: Some(now.0),
+        tasks_hash: Some(report.tasks_hash),
+    };
+    cache.keep(key, stamp, latest);
     let head = match head {
         Some(head) => head,
         None => ledger.head()?,
@@ -174,60 +170,51 @@ fn reporting(
         })
 }
 
-fn latest(
-    connection: &Connection,
-    org_id: i64,
-    environment: &InUse,
-) -> rusqlite::Result<BTreeMap<Identity, Latest>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT interval.artifact_id, interval.name, artifact.fingerprint, interval.replicas,
-                coalesce(current_task.started_at, interval.started_at),
-                coalesce(current_task.task, interval.task),
-                coalesce(current_task.places, interval.places)
-         FROM interval
-         JOIN artifact ON artifact.org_id = interval.org_id AND artifact.id = interval.artifact_id
-         LEFT JOIN current_task ON current_task.org_id = interval.org_id
-             AND current_task.environment_id = interval.environment_id
-             AND current_task.artifact_id = interval.artifact_id
-         WHERE interval.org_id = $1 AND interval.environment_id = $2 AND interval.node = 0",
-    )?;
-    let mut rows = statement.query(params![org_id, environment.id])?;
-    let mut latest = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        let (name, fingerprint): (String, String) = (row.get(1)?, row.get(2)?);
-        let identity = Identity::of(&name, rows::fingerprint(&fingerprint)?);
-        let tasks = Tasks { started_at: row.get(4)?, task: row.get(5)?, places: row.get(6)? };
-        let artifact_id = row.get(0)?;
-        let replicas = row.get(3)?;
-        latest.insert(identity, Latest { artifact_id, name, fingerprint, replicas, tasks });
-    }
-    Ok(latest)
+/// Pairs what ran with what runs, by identity, in order: both are in the order of identities.
+fn pairs<'a>(
+    latest: &'a [LatestArtifact],
+    running: &'a [RunningArtifact],
+) -> impl Iterator<Item = (Option<&'a LatestArtifact>, Option<&'a RunningArtifact>)> {
+    let (mut latest, mut running) = (latest.iter().peekable(), running.iter().peekable());
+    std::iter::from_fn(move || {
+        let order = match (latest.peek(), running.peek()) {
+            (None, None) => return None,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(one), Some(other)) => one.identity.cmp(&other.identity()),
+        };
+        let one = if order.is_le() { latest.next() } else { None };
+        let other = if order.is_ge() { running.next() } else { None };
+        Some((one, other))
+    })
 }
 
 /// What differs from the latest snapshot, in the order of identities: nothing if that makes no new
 /// snapshot.
 fn changes(
-    latest: &BTreeMap<Identity, Latest>,
+    latest: &[LatestArtifact],
     running: &[RunningArtifact],
     include_scaling: bool,
 ) -> Vec<Change> {
-    let running: BTreeMap<_, _> = running.iter().map(|it| (it.identity(), it)).collect();
     let mut is_new = false;
-    let mut changes = BTreeMap::new();
-    for (identity, artifact) in &running {
-        let was = latest.get(identity).map_or(0, |latest| latest.replicas);
-        if was != artifact.replicas() {
-            is_new |= include_scaling || was == 0;
-            changes.insert(identity, started(artifact, was));
+    let mut changes = Vec::new();
+    for pair in pairs(latest, running) {
+        match pair {
+            (Some(latest), None) => {
+                is_new = true;
+                changes.push(exited(latest));
+            }
+            (latest, Some(artifact)) => {
+                let was = latest.map_or(0, |latest| latest.replicas);
+                if was != artifact.replicas() {
+                    is_new |= include_scaling || was == 0;
+                    changes.push(started(artifact, was));
+                }
+            }
+            (None, None) => {}
         }
     }
-    for (identity, latest) in latest {
-        if !running.contains_key(identity) {
-            is_new = true;
-            changes.insert(identity, exited(latest));
-        }
-    }
-    if is_new { changes.into_values().collect() } else { Vec::new() }
+    if is_new { changes } else { Vec::new() }
 }
 
 fn started(artifact: &RunningArtifact, was: u64) -> Change {
@@ -235,16 +222,20 @@ fn started(artifact: &RunningArtifact, was: u64) -> Change {
         fingerprint: artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default(),
         name: artifact.name.clone(),
         now: artifact.replicas(),
-        places: several(&artifact.places).to_vec(),
+        places: artifact.places.clone(),
         started_at: artifact.started_at.clone(),
         task: Some(artifact.task.clone()),
         was,
     }
 }
 
-fn exited(latest: &Latest) -> Change {
+fn exited(latest: &LatestArtifact) -> Change {
+    let fingerprint = match &latest.identity {
+        Identity::Known(fingerprint) => fingerprint.to_string(),
+        Identity::Named(_) => String::new(),
+    };
     Change {
-        fingerprint: latest.fingerprint.clone(),
+        fingerprint,
         name: latest.name.clone(),
         now: 0,
         places: Vec::new(),
@@ -254,79 +245,67 @@ fn exited(latest: &Latest) -> Change {
     }
 }
 
-/// The task says where it runs, if that is one place.
-fn several(places: &[Place]) -> &[Place] {
-    if places.len() > 1 { places } else { &[] }
-}
-
-fn tasks_of(artifact: &RunningArtifact) -> rusqlite::Result<Tasks> {
-    let task: Option<&Task> = Some(&artifact.task);
-    Ok(Tasks {
-        started_at: json::text(&artifact.started_at)?,
-        task: json::text(&task)?,
-        places: json::text(&several(&artifact.places))?,
-    })
-}
-
-/// Keeps the tasks of those artifacts that did not change and are run by others than before.
-fn keep_tasks(
-    connection: &Connection,
-    org_id: i64,
-    environment: i64,
-    latest: &BTreeMap<Identity, Latest>,
-    running: &[RunningArtifact],
-) -> rusqlite::Result<()> {
-    for artifact in running {
-        // If replicas are not counted, those that are shown have the tasks that they had.
-        let Some(latest) = latest
-            .get(&artifact.identity())
-            .filter(|latest| latest.replicas == artifact.replicas())
-        else {
-            continue;
-        };
-        let tasks = tasks_of(artifact)?;
-        if tasks != latest.tasks {
-            connection
-                .prepare_cached(
-                    "INSERT INTO current_task
-                         (org_id, environment_id, artifact_id, started_at, task, places)
-                     VALUES ($1, $2, $3, $4, $5, $6)
-                     ON CONFLICT (org_id, environment_id, artifact_id) DO UPDATE SET
-                         started_at = excluded.started_at,
-                         task = excluded.task,
-                         places = excluded.places",
-                )?
-                .execute(params![
-                    org_id,
-                    environment,
-                    latest.artifact_id,
-                    tasks.started_at,
-                    tasks.task,
-                    tasks.places,
-                ])?;
-        }
-    }
-    Ok(())
-}
-
 /// The interval that a change opens has the tasks of the report itself.
 fn forget_tasks(
     connection: &Connection,
-    org_id: i64,
-    environment: i64,
-    latest: &BTreeMap<Identity, Latest>,
-    snapshot: &SnapshotTaken,
-) -> Result<(), Failure> {
-    for change in snapshot.changes.iter().filter(|change| change.was > 0) {
-        let identity = Identity::of(&change.name, rows::fingerprint(&change.fingerprint)?);
-        if let Some(latest) = latest.get(&identity) {
+    (org_id, environment): (i64, i64),
+    latest: &[LatestArtifact],
+    changes: &[Change],
+) -> rusqlite::Result<()> {
+    for change in changes.iter().filter(|change| change.was > 0) {
+        let identity = Identity::of(&change.name, change.fingerprint.parse().ok());
+        if let Ok(at) = latest.binary_search_by(|artifact| artifact.identity.cmp(&identity)) {
             connection
                 .prepare_cached(
                     "DELETE FROM current_task
                      WHERE org_id = $1 AND environment_id = $2 AND artifact_id = $3",
                 )?
-                .execute([org_id, environment, latest.artifact_id])?;
+                .execute([org_id, environment, latest[at].artifact_id])?;
         }
     }
     Ok(())
+}
+
+/// What runs after a snapshot that `report` made.
+fn next_latest(
+    connection: &Connection,
+    org_id: i64,
+    latest: &[LatestArtifact],
+    report: &Report,
+) -> rusqlite::Result<Vec<LatestArtifact>> {
+    let mut hashes = report.task_hashes.iter().copied();
+    let mut next = Vec::with_capacity(report.running.len());
+    for pair in pairs(latest, &report.running) {
+        let (before, Some(artifact)) = pair else { continue };
+        let task_hash = hashes.next();
+        let unchanged = before.filter(|before| before.replicas == artifact.replicas());
+        next.push(match (unchanged, before) {
+            (Some(unchanged), _) => unchanged.clone(),
+            (None, before) => LatestArtifact {
+                identity: artifact.identity(),
+                artifact_id: match before {
+                    Some(before) => before.artifact_id,
+                    None => artifact_id(connection, org_id, artifact)?,
+                },
+                name: artifact.name.clone(),
+                replicas: artifact.replicas(),
+                task_hash,
+            },
+        });
+    }
+    Ok(next)
+}
+
+fn artifact_id(
+    connection: &Connection,
+    org_id: i64,
+    artifact: &RunningArtifact,
+) -> rusqlite::Result<i64> {
+    let fingerprint = artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default();
+    let name = if fingerprint.is_empty() { &*artifact.name } else { "" };
+    connection
+        .prepare_cached(
+            "SELECT id FROM artifact WHERE org_id = $1 AND fingerprint = $2 AND name = $3",
+        )?
+        .query_row(params![org_id, fingerprint, name], |row| row.get(0))
 }

@@ -1,0 +1,156 @@
+//! What runs according to the latest snapshot of an environment, kept in memory between reports.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use envsnap_model::snapshot::Identity;
+use rusqlite::{Connection, params};
+
+use super::json::Json;
+use super::rows;
+use crate::domain::{Place, Report, RunningArtifact, Task};
+
+/// The most artifacts of all environments that are kept: some 25 MB.
+const MOST_KEPT: usize = 100_000;
+
+/// An artifact that runs.
+#[derive(Debug, Clone)]
+pub(super) struct LatestArtifact {
+    pub(super) identity: Identity,
+    pub(super) artifact_id: i64,
+    pub(super) name: String,
+    pub(super) replicas: u64,
+    /// Of the tasks that are kept of it; `None` if they were only read from the file.
+    pub(super) task_hash: Option<[u8; 32]>,
+}
+
+/// What the file says of the state that is kept: if it still says so, that is what is in the file.
+///
+/// A transaction may be rolled back after its state was kept. The file then has another stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) latest_index: u32,
+    pub(super) last_reported_at: Option<i64>,
+    pub(super) tasks_hash: Option<[u8; 32]>,
+}
+
+type Artifacts = Arc<Vec<LatestArtifact>>;
+
+/// By organization and environment.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    kept: Mutex<HashMap<(i64, i64), (Stamp, Artifacts)>>,
+}
+
+impl Cache {
+    /// What runs in the environment, in the order of identities.
+    pub(super) fn latest(
+        &self,
+        connection: &Connection,
+        key: (i64, i64),
+        stamp: Stamp,
+    ) -> rusqlite::Result<Artifacts> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, artifacts)) = kept.get(&key)
+            && *known == stamp
+        {
+            return Ok(Arc::clone(artifacts));
+        }
+        drop(kept);
+        read(connection, key).map(Arc::new)
+    }
+
+    pub(super) fn keep(&self, key: (i64, i64), stamp: Stamp, artifacts: Artifacts) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(key, (stamp, artifacts));
+        let count: usize = kept.values().map(|(_, artifacts)| artifacts.len()).sum();
+        if count > MOST_KEPT {
+            kept.clear();
+        }
+    }
+}
+
+fn read(
+    connection: &Connection,
+    (org_id, environment): (i64, i64),
+) -> rusqlite::Result<Vec<LatestArtifact>> {
+    let mut artifacts = connection
+        .prepare_cached(
+            "SELECT interval.artifact_id, interval.name, artifact.fingerprint, interval.replicas
+             FROM interval
+             JOIN artifact ON artifact.org_id = interval.org_id
+                 AND artifact.id = interval.artifact_id
+             WHERE interval.org_id = $1 AND interval.environment_id = $2 AND interval.node = 0",
+        )?
+        .query_map([org_id, environment], |row| {
+            let name: String = row.get(1)?;
+            let fingerprint = rows::fingerprint(row.get_ref(2)?.as_str()?)?;
+            Ok(LatestArtifact {
+                identity: Identity::of(&name, fingerprint),
+                artifact_id: row.get(0)?,
+                name,
+                replicas: row.get(3)?,
+                task_hash: None,
+            })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    artifacts.sort_by(|a, b| a.identity.cmp(&b.identity));
+    Ok(artifacts)
+}
+
+/// Keeps the tasks of those artifacts that did not change and are run by others than before, and gives
+/// what runs now, with what is kept of it.
+pub(super) fn keep_tasks(
+    connection: &Connection,
+    (org_id, environment): (i64, i64),
+    latest: &[LatestArtifact],
+    report: &Report,
+) -> rusqlite::Result<Vec<LatestArtifact>> {
+    let mut artifacts = latest.to_vec();
+    let mut running = report.running.iter().zip(&report.task_hashes).peekable();
+    for artifact in &mut artifacts {
+        let identity = &artifact.identity;
+        while running.next_if(|(next, _)| next.identity() < *identity).is_some() {}
+        // If replicas are not counted, those that are shown have the tasks that they had.
+        let same = running
+            .next_if(|(next, _)| next.identity() == *identity)
+            .filter(|(next, _)| next.replicas() == artifact.replicas);
+        if let Some((next, hash)) = same
+            && artifact.task_hash != Some(*hash)
+        {
+            keep(connection, org_id, environment, artifact.artifact_id, next)?;
+            artifact.task_hash = Some(*hash);
+        }
+    }
+    Ok(artifacts)
+}
+
+fn keep(
+    connection: &Connection,
+    org_id: i64,
+    environment: i64,
+    artifact_id: i64,
+    running: &RunningArtifact,
+) -> rusqlite::Result<()> {
+    let task: Option<&Task> = Some(&running.task);
+    let places: &[Place] = &running.places;
+    connection
+        .prepare_cached(
+            "INSERT INTO current_task
+                 (org_id, environment_id, artifact_id, started_at, task, places)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (org_id, environment_id, artifact_id) DO UPDATE SET
+                 started_at = excluded.started_at,
+                 task = excluded.task,
+                 places = excluded.places",
+        )?
+        .execute(params![
+            org_id,
+            environment,
+            artifact_id,
+            Json(&running.started_at),
+            Json(task),
+            Json(places),
+        ])?;
+    Ok(())
+}
