@@ -24,6 +24,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::logging::own_events;
+use crate::recorder::LogWriter;
 use visible::visible_lines;
 
 /// What was asked for with `--exit-code` was found, as with `git diff`.
@@ -87,8 +88,16 @@ enum Form {
 /// Does what the process's arguments ask for.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    let mut log_writer = match LogWriter::start(io::stderr()) {
+        Ok(log_writer) => log_writer,
+        Err(error) => {
+            complain(&format!("envsnap: cannot start a thread for the log: {error}\n"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let lines = log_writer.clone();
     let log = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(move || lines.clone())
         .with_target(false)
         .with_ansi(false)
         .log_internal_errors(false);
@@ -107,7 +116,9 @@ pub fn run() -> ExitCode {
         runtime.block_on(async {
             match arguments.command {
                 Command::Report(arguments) => report::run(arguments).await.map(not_found),
-                Command::Serve(arguments) => serve::run(arguments).await.map(not_found),
+                Command::Serve(arguments) => {
+                    serve::run(arguments, log_writer.clone()).await.map(not_found)
+                }
                 Command::Verify(arguments) => verify::run(&arguments).map(not_found),
                 Command::Backup(arguments) => backup::run(&arguments).map(not_found),
                 Command::Demo(arguments) => Box::pin(demo::run(arguments)).await.map(not_found),
@@ -119,14 +130,18 @@ pub fn run() -> ExitCode {
             }
         })
     });
-    match result {
+    let code = match result {
         Ok(Found::Nothing) => ExitCode::SUCCESS,
         Ok(Found::Difference) => ExitCode::from(FOUND),
         Err(error) => {
-            complain(&format!("envsnap: {}\n", visible_lines(&format!("{error:#}"))));
+            let line = format!("envsnap: {}\n", visible_lines(&format!("{error:#}")));
+            // Where a line could not be written, there is nothing more to do.
+            let _lost = log_writer.write_all(line.as_bytes());
             ExitCode::from(FAILED)
         }
-    }
+    };
+    log_writer.wait_until_written();
+    code
 }
 
 /// Prints `text`. A reader that has seen enough (`envsnap … | head`) is no error.

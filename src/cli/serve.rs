@@ -1,14 +1,21 @@
 //! `envsnap serve`: the embedded snapshot server.
 
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::complain;
-use crate::recorder::{self, Access, Store};
+use crate::recorder::{self, Access, LogWriter, Store};
+
+/// What of a response the operating system holds for a client that does not read it, in bytes. Left
+/// to itself, it holds megabytes for each.
+const SEND_BUFFER: u32 = 128 << 10;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
 
 /// Run the embedded snapshot server
 #[derive(Debug, clap::Args)]
@@ -24,21 +31,29 @@ pub(super) struct Arguments {
     token_file: Option<PathBuf>,
 }
 
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+/// Serves until SIGTERM or Ctrl-C. Nothing but `log` is written to: standard error may be a pipe that
+/// is full, and that nothing reads.
+pub(super) async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()> {
     let Arguments { db, listen, token_file } = arguments;
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("a fault of the recorder itself: {}", panic.to_string().replace('\n', " "));
+    }));
     let access =
         token_file.as_deref().map_or_else(|| Ok(Access::open()), Access::from_token_file)?;
     access.may_listen_on(listen)?;
+    recorder::raise_open_files_limit();
     let store = Store::open(&db)?;
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
     // Before it says that it is there: whoever reads that may end it.
     let mut terminated = signal(SignalKind::terminate())?;
     let db = db.display();
-    complain(&format!("Recording in {db}; the page and the API are on http://{address}\n"));
+    writeln!(log, "Recording in {db}; the page and the API are on http://{address}")?;
     if token_file.is_none() {
-        complain("Without a token file it serves loopback only, and accepts any token or none.\n");
+        writeln!(
+            log,
+            "Without a token file it serves loopback only, and accepts any token or none."
+        )?;
     }
     let stopped = async move {
         tokio::select! {
@@ -48,4 +63,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     recorder::serve(listener, store, access, stopped).await?;
     Ok(())
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

@@ -25,10 +25,39 @@ pub(super) struct Refusal {
     retry_after: Option<u64>,
 }
 
+/// After so many seconds it is worth asking again what was refused because of too much work.
+const RETRY_AFTER: u64 = 5;
+
 impl Refusal {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let body = ErrorBody { message: message.into(), errors: BTreeMap::new() };
         Self { status, body, retry_after: None }
+    }
+
+    /// There is too much to do at the moment.
+    pub(super) fn busy(message: impl Into<String>) -> Self {
+        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
+        Self { retry_after: Some(RETRY_AFTER), ..refusal }
+    }
+
+    /// What was sent is over a limit, which the message names.
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// The token is unknown (401), or does not open this (403).
+    pub(super) fn no_permission(status: StatusCode) -> Self {
+        Self::new(status, "You don't have permission to access this resource")
+    }
+
+    /// The recorder has a fault, which its log names.
+    pub(super) fn fault() -> Self {
+        let message = "The recorder met a fault of its own; its log says which";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+
+    pub(super) fn into_body(self) -> ErrorBody {
+        self.body
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {

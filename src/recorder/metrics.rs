@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 
+use super::log_writer::dropped_log_lines;
 use super::routes::REPORT;
 use super::store::Figures;
 
@@ -33,6 +35,26 @@ struct Counters {
     environments: IntGauge,
     file_bytes: IntGauge,
     last_reports: GaugeVec,
+    connections: IntGauge,
+    refused_connections: IntCounter,
+    slow_readers: IntCounter,
+    panics: IntCounter,
+    dropped_log_lines: IntCounter,
+}
+
+/// An open connection is counted until this is dropped.
+pub(super) struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
 }
 
 impl Metrics {
@@ -65,6 +87,23 @@ impl Metrics {
             ),
             &["org", "environment"],
         )?;
+        let connections = gauge("envsnap_connections", "Connections that are open.")?;
+        let refused_connections = IntCounter::new(
+            "envsnap_connections_refused_total",
+            "Connections that were refused, because there were too many, or not accepted.",
+        )?;
+        let slow_readers = IntCounter::new(
+            "envsnap_slow_readers_closed_total",
+            "Connections that were closed because their client did not read what it was sent.",
+        )?;
+        let panics = IntCounter::new(
+            "envsnap_panics_total",
+            "Requests that were answered 500 because of a fault in the recorder.",
+        )?;
+        let dropped_log_lines = IntCounter::new(
+            "envsnap_log_lines_dropped_total",
+            "Log lines that were dropped, because standard error was not read fast enough.",
+        )?;
         for outcome in ["created", "unchanged", "rejected", "failed"] {
             reports.with_label_values(&[outcome]);
         }
@@ -76,6 +115,10 @@ impl Metrics {
         registry.register(Box::new(environments.clone()))?;
         registry.register(Box::new(file_bytes.clone()))?;
         registry.register(Box::new(last_reports.clone()))?;
+        registry.register(Box::new(connections.clone()))?;
+        for counter in [&refused_connections, &slow_readers, &panics, &dropped_log_lines] {
+            registry.register(Box::new(counter.clone()))?;
+        }
         Ok(Self(Arc::new(Counters {
             registry,
             requests,
@@ -85,7 +128,29 @@ impl Metrics {
             environments,
             file_bytes,
             last_reports,
+            connections,
+            refused_connections,
+            slow_readers,
+            panics,
+            dropped_log_lines,
         })))
+    }
+
+    pub(super) fn connection_opened(&self) -> OpenConnection {
+        self.0.connections.inc();
+        OpenConnection(self.0.connections.clone())
+    }
+
+    pub(super) fn connection_refused(&self) {
+        self.0.refused_connections.inc();
+    }
+
+    pub(super) fn slow_reader_closed(&self) {
+        self.0.slow_readers.inc();
+    }
+
+    pub(super) fn panicked(&self) {
+        self.0.panics.inc();
     }
 
     /// Counts an answer. `route` is a pattern: a path would be a time series of its own.
@@ -115,12 +180,25 @@ impl Metrics {
         }
     }
 
+    /// Open connections, and refused ones.
+    #[cfg(test)]
+    pub(super) fn connection_counts(&self) -> (i64, u64) {
+        (self.0.connections.get(), self.0.refused_connections.get())
+    }
+
+    #[cfg(test)]
+    pub(super) fn slow_readers(&self) -> u64 {
+        self.0.slow_readers.get()
+    }
+
     /// Everything that was counted, and the file's own figures.
     pub(super) fn text(&self, figures: Figures) -> Result<String, MetricsError> {
         let counters = &*self.0;
         counters.snapshots.set(figures.snapshots);
         counters.environments.set(figures.environments);
         counters.file_bytes.set(figures.bytes);
+        let dropped = dropped_log_lines().saturating_sub(counters.dropped_log_lines.get());
+        counters.dropped_log_lines.inc_by(dropped);
         // An environment that was renamed or archived has no more of it.
         counters.last_reports.reset();
         for (org, environment, at) in figures.last_reports {

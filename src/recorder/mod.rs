@@ -9,11 +9,14 @@ mod access;
 mod answer;
 mod chain;
 mod document;
+mod log_writer;
 mod metrics;
+mod open_files;
 mod page;
 mod record;
 mod request;
 mod request_log;
+mod responses;
 mod routes;
 mod serving;
 mod store;
@@ -25,33 +28,44 @@ use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
 
 pub use access::{Access, AccessError};
 pub use chain::{Link, NotALink};
 pub(crate) use envsnap_model::expression::{Interval, Snappish};
 pub use envsnap_recorder::domain::{Clock, ClockError};
+pub use log_writer::{LogWriter, dropped_log_lines};
 pub use metrics::MetricsError;
+pub use open_files::raise_open_files_limit;
 pub use store::{
     BackedUp, NotBackedUp, NotVerified, Renamed, Reported, Store, StoreError, Verified, backup,
     verify,
 };
 
 use metrics::Metrics;
+use responses::ResponseMemory;
 
 /// The server's API and its page over `store`, for whom `access` lets in, and what its operator
 /// asks: `GET /ready` and `GET /metrics`.
-fn router(store: Store, access: Access) -> Result<Router, MetricsError> {
-    let metrics = Metrics::new()?;
+fn router(store: Store, access: Access, metrics: Metrics) -> Router {
     let pages = page::pages(access.clone()).with_state(store.clone());
-    Ok(routes::api(access.clone())
+    let panicked = metrics.clone();
+    routes::api(access.clone())
         .with_state(store.clone())
         .merge(routes::operations(access.clone()).with_state((store, metrics.clone())))
         .layer(map_response(answer::in_json))
         .merge(pages)
         .fallback(nowhere)
         .layer(from_fn_with_state(access, access::by_own_name))
+        .layer(from_fn_with_state(ResponseMemory::default(), responses::limit_memory))
         .layer(from_fn(serving::in_time))
-        .layer(from_fn_with_state(metrics, request_log::written_down)))
+        // Where it happened is in the line that the panic itself writes.
+        .layer(CatchPanicLayer::custom(move |_| {
+            panicked.panicked();
+            answer::Refusal::fault().into_response()
+        }))
+        .layer(map_response(responses::date))
+        .layer(from_fn_with_state(metrics, request_log::log_request))
 }
 
 /// What is not there is told to a program in the API's form, and to a person on a page.
@@ -77,7 +91,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     access.may_listen_on(listener.local_addr()?).map_err(io::Error::other)?;
     store.warn_if_clock_is_behind().await;
-    let router = router(store, access).map_err(io::Error::other)?;
-    serving::serve(listener, router, shutdown).await;
+    let metrics = Metrics::new().map_err(io::Error::other)?;
+    let router = router(store, access, metrics.clone());
+    serving::serve(listener, router, &metrics, shutdown).await;
     Ok(())
 }

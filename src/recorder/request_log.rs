@@ -13,7 +13,7 @@ const LONGEST_PATH: usize = 300;
 
 /// Counts the request, and writes a line of it to the log: never its query or its headers, which
 /// may hold what is secret.
-pub(super) async fn written_down(
+pub(super) async fn log_request(
     State(metrics): State<Metrics>,
     request: Request,
     next: Next,

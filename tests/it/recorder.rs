@@ -14,6 +14,7 @@ mod load;
 mod lost_log;
 mod naming;
 mod operations;
+mod overload;
 mod page;
 mod questions;
 mod reports;

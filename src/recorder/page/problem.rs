@@ -16,11 +16,13 @@ pub(super) async fn in_html(mut response: Response) -> Response {
     }
     let said = response.extensions_mut().remove::<ErrorBody>();
     let mut page = (status, problem(status, said.as_ref())).into_response();
-    for name in [header::ALLOW, header::WWW_AUTHENTICATE] {
+    for name in [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
         for value in response.headers().get_all(&name) {
             page.headers_mut().append(&name, value.clone());
         }
     }
+    // The log needs them.
+    std::mem::swap(page.extensions_mut(), response.extensions_mut());
     page
 }
 

@@ -1,0 +1,147 @@
+//! A log that never makes the program wait for whoever reads it.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+/// Lines that wait to be written. Those that come while so many wait are dropped.
+const QUEUED_LINES: usize = 4_096;
+
+/// How long the end of the program waits for the lines before it.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Of this process, which has one log.
+static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
+
+/// How many log lines of this process were dropped so far, because the log was not read fast enough
+/// or could not be written.
+pub fn dropped_log_lines() -> u64 {
+    DROPPED_LINES.load(Ordering::Relaxed)
+}
+
+/// Takes log lines, one a call of [`Write::write`], for a thread that writes them. A pipe that is
+/// full and that nothing reads would stop any other thread that writes to it. Clones share the
+/// thread.
+#[derive(Debug, Clone)]
+pub struct LogWriter(SyncSender<Entry>);
+
+#[derive(Debug)]
+enum Entry {
+    Line(Vec<u8>),
+    /// Everything before it was written: to be answered.
+    Flush(SyncSender<()>),
+}
+
+impl LogWriter {
+    /// Starts the thread, which writes to `out`.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+        let (sender, entries) = sync_channel(QUEUED_LINES);
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&entries, out))?;
+        Ok(Self(sender))
+    }
+
+    /// Waits until the lines so far are written, for a few seconds at the most.
+    pub fn wait_until_written(&self) {
+        let (done, written) = sync_channel(1);
+        if self.0.try_send(Entry::Flush(done)).is_ok() {
+            let _late = written.recv_timeout(FLUSH_TIMEOUT);
+        }
+    }
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.try_send(Entry::Line(line.to_vec())).is_err() {
+            DROPPED_LINES.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes the entries, and whenever it has caught up, how many lines were dropped meanwhile.
+fn write_all(entries: &Receiver<Entry>, mut out: impl Write) {
+    let mut reported = dropped_log_lines();
+    loop {
+        let entry = match entries.try_recv() {
+            Ok(entry) => entry,
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => {
+                let dropped = dropped_log_lines();
+                if dropped > reported {
+                    tracing::warn!(
+                        lines = dropped - reported,
+                        "log lines were dropped, because standard error was not read fast enough"
+                    );
+                    reported = dropped;
+                }
+                let Ok(entry) = entries.recv() else { return };
+                entry
+            }
+        };
+        match entry {
+            Entry::Line(line) => {
+                if out.write_all(&line).is_err() {
+                    DROPPED_LINES.fetch_add(1, Ordering::Relaxed);
+                    // A line about it could not be written either.
+                    reported += 1;
+                }
+            }
+            Entry::Flush(done) => {
+                let _gone = done.try_send(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Writes a line whenever it is allowed to.
+    struct Slow {
+        allowed: Receiver<()>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.allowed.recv().map_err(io::Error::other)?;
+            self.written.send(line.to_vec()).map_err(io::Error::other)?;
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_in_time_is_dropped_and_counted_and_the_rest_keeps_its_order() {
+        let (allow, allowed) = channel();
+        let (written, lines) = channel();
+        let mut log = LogWriter::start(Slow { allowed, written }).unwrap();
+        let before = dropped_log_lines();
+        let count = QUEUED_LINES + 100;
+        for n in 0..count {
+            log.write_all(format!("{n}\n").as_bytes()).unwrap();
+        }
+        let dropped = usize::try_from(dropped_log_lines() - before).unwrap();
+        // The thread may hold one line that is in the queue no more.
+        assert!((99..=100).contains(&dropped), "{dropped}");
+        for n in 0..count - dropped {
+            allow.send(()).unwrap();
+            assert_eq!(lines.recv().unwrap(), format!("{n}\n").as_bytes());
+        }
+    }
+}

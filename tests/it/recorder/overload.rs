@@ -1,0 +1,274 @@
+//! A recorder under clients and a log that behave badly: as a process, over sockets and pipes.
+
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use envsnap::recorder::{Access, Clock, Store};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::server::{Recorder, digest, task};
+
+/// A recorder as a process of its own, whose log the test reads or not.
+struct Process {
+    child: Child,
+    /// `host:port`.
+    address: String,
+}
+
+impl Process {
+    /// Its standard error is read up to the line with its address.
+    fn start(file: &Path, before: &[&str]) -> (Self, ChildStderr) {
+        let serve = env!("CARGO_BIN_EXE_envsnap");
+        let words = [before, &[serve, "serve", "--listen", "127.0.0.1:0", "--db"]].concat();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
+            .arg(file)
+            .env_clear()
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = child.stderr.take().unwrap();
+        let mut said = String::new();
+        while !said.contains("accepts any token or none.\n") {
+            let mut byte = [0];
+            std::io::Read::read_exact(&mut log, &mut byte).unwrap();
+            said.push(byte[0].into());
+        }
+        let (_, address) = said.split_once("http://").unwrap();
+        let address = address.lines().next().unwrap().to_owned();
+        (Self { child, address }, log)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The most memory that it ever had, in kilobytes.
+    fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Ends it as an operator would, and gives its exit code.
+    async fn terminate(mut self) -> Option<i32> {
+        let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(kill.success());
+        let ended = spawn_blocking(move || self.child.wait().unwrap().code());
+        tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it stops").unwrap()
+    }
+}
+
+fn client() -> Client {
+    Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap()
+}
+
+async fn create(process: &Process, client: &Client, org: &str) {
+    let body = json!({"name": "env", "type": "ECS", "description": ""}).to_string();
+    let url = process.url(&format!("/api/v2/environments/{org}"));
+    assert_eq!(client.put(url).body(body).send().await.unwrap().status(), 201);
+}
+
+async fn metric(process: &Process, client: &Client, name: &str) -> u64 {
+    let text = client.get(process.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nothing_reads_stops_neither_the_answers_nor_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, mut log) = Process::start(&folder.path().join("snapshots.db"), &[]);
+    let client = client();
+    create(&process, &client, "acme").await;
+    // A pipe holds 64 kB, and the recorder 4,096 lines of some 150 bytes more.
+    for _ in 0..6_000 {
+        let answer = client.get(process.url("/ready")).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    let dropped = metric(&process, &client, "envsnap_log_lines_dropped_total").await;
+    assert!(dropped > 500, "{dropped}");
+
+    // Once it is read again, the log says that it is not whole.
+    let (sender, drained) = tokio::sync::oneshot::channel();
+    let reader = spawn_blocking(move || {
+        let (mut sender, mut said, mut buffer) = (Some(sender), String::new(), [0; 4096]);
+        while let Ok(count @ 1..) = std::io::Read::read(&mut log, &mut buffer) {
+            said.push_str(&String::from_utf8_lossy(&buffer[..count]));
+            if said.contains("log lines were dropped")
+                && let Some(sender) = sender.take()
+            {
+                sender.send(()).unwrap();
+            }
+        }
+        said
+    });
+    tokio::time::timeout(Duration::from_secs(60), drained).await.unwrap().unwrap();
+    assert_eq!(process.terminate().await, Some(0));
+    let said = reader.await.unwrap();
+    let line = said.lines().find(|line| line.contains("log lines were dropped")).unwrap();
+    assert!(line.contains("WARN"), "{line}");
+
+    // And one that stays full does not keep it from stopping.
+    let (process, log) = Process::start(&folder.path().join("snapshots.db"), &[]);
+    for _ in 0..1_000 {
+        client.get(process.url("/ready")).send().await.unwrap();
+    }
+    assert_eq!(process.terminate().await, Some(0));
+    drop(log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_do_not_finish_their_heads_hold_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, mut log) = Process::start(&folder.path().join("snapshots.db"), &[]);
+    spawn_blocking(move || std::io::copy(&mut log, &mut std::io::sink()));
+    let before = process.peak_memory();
+    let mut open = Vec::new();
+    for _ in 0..500 {
+        let mut connection = TcpStream::connect(&process.address).await.unwrap();
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await.unwrap();
+        connection.write_all(&[b'a'; 15 << 10]).await.unwrap();
+        open.push(connection);
+    }
+    // More than a head may have is refused, and so nothing grows.
+    for connection in &mut open {
+        let _refused = connection.write_all(&[b'a'; 256 << 10]).await;
+    }
+    let ready = client().get(process.url("/ready")).send().await.unwrap();
+    assert_eq!(ready.status(), StatusCode::OK);
+    let grown = process.peak_memory().saturating_sub(before);
+    assert!(grown < 60_000, "{grown} kB for 500 connections");
+    process.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_connections_than_files_are_refused_at_once_logged_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    // Neither the soft nor the hard limit leaves more than 32 connections.
+    let limited = ["sh", "-c", "ulimit -n 160; exec \"$0\" \"$@\""];
+    let (process, mut log) = Process::start(&folder.path().join("snapshots.db"), &limited);
+    let said = spawn_blocking(move || {
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut log, &mut said).unwrap();
+        said
+    });
+    let mut open = Vec::new();
+    for _ in 0..32 {
+        let mut connection = TcpStream::connect(&process.address).await.unwrap();
+        connection.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        connection.read_exact(&mut [0; 12]).await.unwrap();
+        open.push(connection);
+    }
+    for _ in 0..200 {
+        let mut refused = TcpStream::connect(&process.address).await.unwrap();
+        refused.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        refused.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    }
+    // A reporter waits and asks again.
+    drop(open);
+    let client = client();
+    let count = loop {
+        let answer = client.get(process.url("/metrics")).send().await.unwrap();
+        if answer.status() == StatusCode::OK {
+            break metric(&process, &client, "envsnap_connections_refused_total").await;
+        }
+    };
+    assert!(count >= 200, "{count}");
+    drop(client);
+    process.terminate().await;
+    let said = said.await.unwrap();
+    let lines = said.lines().filter(|line| line.contains("connections are refused")).count();
+    assert!((1..20).contains(&lines), "{lines} lines: {said}");
+}
+
+/// A report of `count` artifacts, each of its own, in one task each.
+fn large_report(count: u32, version: u8) -> String {
+    let tasks: Vec<_> = (0..count)
+        .map(|n| {
+            let name = format!("274425519734.dkr.ecr.eu-central-1.amazonaws.com/service-{n}:1");
+            let fingerprint = format!("{version:08x}{n:08x}{}", "0".repeat(48));
+            task(n, &name, &fingerprint, 1_661_161_157)
+        })
+        .collect();
+    json!({ "artifacts": tasks }).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_do_not_read_what_they_ask_for_hold_bounded_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, mut log) = Process::start(&folder.path().join("snapshots.db"), &[]);
+    spawn_blocking(move || std::io::copy(&mut log, &mut std::io::sink()));
+    let client = client();
+    create(&process, &client, "acme").await;
+    let report = process.url("/api/v2/environments/acme/env/report/ECS");
+    let reported = client.put(&report).body(large_report(8_000, 1)).send().await.unwrap();
+    assert_eq!(reported.status(), 201);
+    let mut asked = JoinSet::new();
+    for _ in 0..120 {
+        let address = process.address.clone();
+        asked.spawn(async move {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            let request = b"GET /api/v2/snapshots/acme/env/-1 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+            connection.write_all(request).await.unwrap();
+            let mut status = [0; 12];
+            connection.read_exact(&mut status).await.unwrap();
+            (connection, String::from_utf8_lossy(&status[9..]).into_owned())
+        });
+    }
+    let asked = asked.join_all().await;
+    let count = |status: &str| asked.iter().filter(|(_, given)| given == status).count();
+    assert!(count("200") > 10 && count("503") > 10, "{} and {}", count("200"), count("503"));
+    // Who reads gets an answer all the same, as long as it is not as large.
+    let small = client.get(process.url("/api/v2/environments/acme/env")).send().await.unwrap();
+    assert_eq!(small.status(), StatusCode::OK);
+    assert!(process.peak_memory() < 400_000, "{} kB", process.peak_memory());
+    drop(asked);
+    process.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_panics_is_answered_and_counted_and_the_next_request_too() {
+    let store = Store::in_memory().unwrap();
+    let broken = Arc::new(AtomicBool::new(false));
+    let breaks = Arc::clone(&broken);
+    let recorder = Recorder::with_clock(store, Access::open(), |time| {
+        Clock::of(move || {
+            assert!(!breaks.load(Ordering::Relaxed), "the clock is broken, for a test");
+            *time.lock().unwrap()
+        })
+    })
+    .await;
+    recorder.create("env", None).await;
+    recorder.report("env", &[task(1, "web", &digest(1), 1)]).await;
+    broken.store(true, Ordering::Relaxed);
+    let answer = recorder.get("/snapshots/acme/env/-1").await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(answer.message().contains("a fault of its own"), "{answer:?}");
+    broken.store(false, Ordering::Relaxed);
+    assert_eq!(recorder.get("/snapshots/acme/env/-1").await.status, StatusCode::OK);
+    let metrics = reqwest::get(format!("{}/metrics", recorder.url)).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.lines().any(|line| line == "envsnap_panics_total 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn every_answer_has_a_date() {
+    let recorder = Recorder::start().await;
+    for path in ["/api/v2/environments/acme", "/", "/no/such/page", "/ready"] {
+        let request = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = request.request(Method::GET, format!("{}{path}", recorder.url));
+        let answer = request.send().await.unwrap();
+        let date = answer.headers()["date"].to_str().unwrap().to_owned();
+        assert!(date.ends_with(" GMT") && date.len() == 29, "{path}: {date}");
+    }
+}
