@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use envsnap::api::wire::{EcsReport, ReportEntry};
-use envsnap::recorder::{Access, Reported, Store, serve};
+use envsnap::recorder::{Access, Reported, Running, Store, serve};
 use reqwest::{Client, StatusCode};
 use rusqlite::{Connection, params};
 use serde_json::json;
@@ -199,7 +199,8 @@ async fn at_once<F: Future<Output = ()> + Send>(
 /// Reports one after the other, without HTTP.
 async fn on_the_store(file: &Path) {
     let store = Store::open(file).unwrap();
-    let versions: Vec<_> = (0..=9).map(report).collect();
+    let versions: Vec<_> =
+        (0..=9).map(|version| serde_json::to_vec(&report(version)).unwrap()).collect();
     for (what, from, expected) in
         [("unchanged report, on the store", 3, false), ("changed report, on the store", 4, true)]
     {
@@ -207,8 +208,8 @@ async fn on_the_store(file: &Path) {
         let begun = Instant::now();
         for n in 0..REQUESTS {
             let version = if expected { from + n / ENVIRONMENTS } else { from };
-            let report = versions[version].clone();
             let asked = Instant::now();
+            let report = Running::from_json(&versions[version]).unwrap();
             let reported = store.report("acme", &environment(n), report, None).await.unwrap();
             times.push(asked.elapsed());
             let Reported::Recorded { created, .. } = reported else { panic!("{reported:?}") };

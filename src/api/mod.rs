@@ -4,6 +4,7 @@
 mod client;
 mod port;
 
+pub use client::LARGEST_ANSWER;
 pub use client::{
     Answered, ApiError, Client, EnvironmentClient, EventsPage, HistoryPart, Latest, Listed,
     NoClient, ReportOptions, Reported, is_loopback,

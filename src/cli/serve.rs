@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::error_chain::error_chain;
 use crate::recorder::{self, Access, LogWriter, Store};
 
 /// What of a response the operating system holds for a client that does not read it, in bytes. Left
@@ -26,7 +27,8 @@ pub(super) struct Arguments {
     /// Where to listen; anything but loopback needs a token file
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Who may read and report what: a line a token, `TOKEN org=ORG|* read|write`
+    /// Who may do what: a line a token, `TOKEN label=NAME org=ORG|* report|write|read`; SIGHUP reads
+    /// it again
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -47,6 +49,10 @@ pub(super) async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Res
     let address = listener.local_addr()?;
     // Before it says that it is there: whoever reads that may end it.
     let mut terminated = signal(SignalKind::terminate())?;
+    if let Some(path) = &token_file {
+        let hangups = signal(SignalKind::hangup())?;
+        tokio::spawn(reload_on_hangup(access.clone(), path.clone(), hangups));
+    }
     let db = db.display();
     writeln!(log, "Recording in {db}; the page and the API are on http://{address}")?;
     if token_file.is_none() {
@@ -71,4 +77,17 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Reads the token file again at each SIGHUP. One that cannot be used changes nothing.
+async fn reload_on_hangup(access: Access, path: PathBuf, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        match access.reload(&path) {
+            Ok(grants) => tracing::info!(grants, "read the token file again"),
+            Err(error) => tracing::error!(
+                "the tokens stay as they were: {}. Correct the file, and send SIGHUP again",
+                error_chain(&error)
+            ),
+        }
+    }
 }

@@ -56,6 +56,15 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
+    #[cfg(test)]
+    pub(super) fn errors(&self) -> &BTreeMap<String, Value> {
+        &self.body.errors
+    }
+
+    pub(super) fn is_timeout(&self) -> bool {
+        self.status == StatusCode::REQUEST_TIMEOUT
+    }
+
     pub(super) fn into_body(self) -> ErrorBody {
         self.body
     }

@@ -23,40 +23,43 @@ mod store;
 
 use std::io;
 
-use axum::Router;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use access::{Access, AccessError};
+pub use access::{Access, AccessError, TokenLineProblem};
 pub use chain::{Link, NotALink};
 pub(crate) use envsnap_model::expression::{Interval, Snappish};
 pub use envsnap_recorder::domain::{Clock, ClockError};
 pub use log_writer::{LogWriter, dropped_log_lines};
 pub use metrics::MetricsError;
 pub use open_files::raise_open_files_limit;
+pub use record::Running;
 pub use store::{
     BackedUp, NotBackedUp, NotVerified, Renamed, Reported, Store, StoreError, Verified, backup,
     verify,
 };
 
 use metrics::Metrics;
+use request::BodyMemory;
 use responses::ResponseMemory;
 
 /// The server's API and its page over `store`, for whom `access` lets in, and what its operator
 /// asks: `GET /ready` and `GET /metrics`.
 fn router(store: Store, access: Access, metrics: Metrics) -> Router {
-    let pages = page::pages(access.clone()).with_state(store.clone());
+    let pages = page::pages(&access).with_state(store.clone());
     let panicked = metrics.clone();
-    routes::api(access.clone())
+    routes::api(&access)
         .with_state(store.clone())
-        .merge(routes::operations(access.clone()).with_state((store, metrics.clone())))
+        .merge(routes::operations(&access).with_state((store, metrics.clone())))
         .layer(map_response(answer::in_json))
         .merge(pages)
         .fallback(nowhere)
         .layer(from_fn_with_state(access, access::by_own_name))
+        .layer(Extension(BodyMemory::default()))
         .layer(from_fn_with_state(ResponseMemory::default(), responses::limit_memory))
         .layer(from_fn(serving::in_time))
         // Where it happened is in the line that the panic itself writes.

@@ -2,11 +2,35 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::wire::{EcsContext, EcsPlace, EcsReport};
+use super::answer::Refusal;
+use super::document;
+use super::request::{Entry, FromJson, Report};
+use crate::api::wire::{EcsContext, EcsPlace, ErrorBody};
 use crate::snapshot::{Artifact, Diff, Fingerprint, Identity, Snapshot};
+
+/// The most replicas, which are containers, that run in a snapshot.
+pub(super) const MOST_REPLICAS: usize = 100_000;
+
+/// The most artifacts that run in a snapshot.
+const MOST_ARTIFACTS: usize = 20_000;
+
+/// The most pairs of a cluster or service and an artifact that runs there.
+const MOST_PLACES: usize = 50_000;
+
+/// The most bytes of the document, as it is stored and as it is answered, of what runs in a
+/// snapshot: 12,000 artifacts, each another, take 13 MB. A snapshot holds at the most what runs now
+/// and what ran before and exited, and so twice of this: less than its readers accept, this
+/// project's own client among them.
+const LARGEST_DOCUMENT: usize = 15 << 20;
+
+/// All that is not the artifacts', and the counts of the snapshot before.
+const REST_OF_DOCUMENT: usize = 1 << 20;
+
+const _: () = assert!(2 * LARGEST_DOCUMENT + REST_OF_DOCUMENT <= crate::api::LARGEST_ANSWER);
 
 /// An artifact in a snapshot, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,20 +67,6 @@ impl StoredArtifact {
         Identity::of(&self.name, self.fingerprint)
     }
 
-    fn count_replica(&mut self, task: &EcsContext) {
-        let EcsContext { cluster_name, service_name, .. } = task;
-        let wanted = (cluster_name, service_name);
-        let found =
-            self.places.binary_search_by(|it| (&it.cluster_name, &it.service_name).cmp(&wanted));
-        match found {
-            Ok(at) => self.places[at].replicas += 1,
-            Err(at) => {
-                let (cluster_name, service_name) = (cluster_name.clone(), service_name.clone());
-                self.places.insert(at, EcsPlace { cluster_name, service_name, replicas: 1 });
-            }
-        }
-    }
-
     fn exited(&self) -> Self {
         Self { was: self.now(), started_at: Vec::new(), ..self.clone() }
     }
@@ -68,14 +78,192 @@ pub(super) fn order(artifacts: &mut [StoredArtifact]) {
     artifacts.sort_by_key(|artifact| Reverse(artifact.started_at.last().copied()));
 }
 
-/// The snapshot that `report` makes after `latest`, one artifact an identity, in the order of their
-/// identities: those that run, and those that ran in `latest`. `None` where nothing is new.
+/// A report says more than a snapshot may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "The report is too large: a snapshot may hold {most} {of}, and this one would hold {found}. \
+     Report the clusters to several environments"
+)]
+pub(super) struct TooLarge {
+    of: &'static str,
+    most: usize,
+    found: usize,
+}
+
+/// What runs, one artifact an identity, within the limits of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    artifacts: BTreeMap<Identity, StoredArtifact>,
+    content_hash: String,
+    /// Of the report, which is what it takes to record it.
+    entries: usize,
+}
+
+impl Running {
+    /// What runs according to a report, the JSON of a request's body.
+    ///
+    /// # Errors
+    /// The body is not a report, or holds more than a snapshot may.
+    pub fn from_json(body: &[u8]) -> Result<Self, ErrorBody> {
+        <Self as FromJson>::from_json(body).map_err(Refusal::into_body)
+    }
+
+    /// What runs by `report`. An artifact that is reported under several names is called by the least
+    /// of them, as in a [`Snapshot`].
+    fn new(report: &Report) -> Result<Self, TooLarge> {
+        let (counted, most_bytes) = count(report)?;
+        let artifacts: BTreeMap<_, _> = counted
+            .into_values()
+            .map(|artifact| {
+                let artifact = artifact.stored();
+                (artifact.identity(), artifact)
+            })
+            .collect();
+        if most_bytes > LARGEST_DOCUMENT {
+            let stored = json_size(&Values(&artifacts));
+            let size = document::largest_size(artifacts.values()).max(stored);
+            check("bytes of JSON", size, LARGEST_DOCUMENT)?;
+        }
+        let content_hash = snapshot(artifacts.values()).content_hash();
+        Ok(Self { artifacts, content_hash, entries: report.entries.len() })
+    }
+
+    /// How many entries the report had.
+    pub(super) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    pub(super) fn content_hash(&self) -> &str {
+        &self.content_hash
+    }
+}
+
+impl FromJson for Running {
+    fn from_json(body: &[u8]) -> Result<Self, Refusal> {
+        Self::new(&Report::from_json(body)?).map_err(|error| Refusal::too_large(error.to_string()))
+    }
+}
+
+fn check(of: &'static str, found: usize, most: usize) -> Result<(), TooLarge> {
+    if found > most { Err(TooLarge { of, most, found }) } else { Ok(()) }
+}
+
+/// An artifact of a report. Texts of the report are not copied before it is known that there are not
+/// too many: each may stand in 50 artifacts.
+struct Counted<'a> {
+    name: &'a str,
+    fingerprint: Option<Fingerprint>,
+    started_at: Vec<i64>,
+    /// The task that started last.
+    task: &'a Entry,
+    /// How many replicas by cluster and service.
+    places: BTreeMap<(Option<&'a str>, Option<&'a str>), u64>,
+}
+
+type ByIdentity<'a> = BTreeMap<(Option<Fingerprint>, &'a str), Counted<'a>>;
+
+/// The artifacts of the report, and the most bytes that the JSON of them can have: most reports are
+/// so far below the limit that nothing needs to be measured.
+fn count(report: &Report) -> Result<(ByIdentity<'_>, usize), TooLarge> {
+    let mut entries: Vec<_> = report.entries.iter().collect();
+    entries.sort_by_key(|entry| (entry.started_at, Reverse(&entry.task_arn)));
+    let (mut replicas, mut places, mut texts) = (0, 0, 0);
+    let mut running = BTreeMap::<_, Counted<'_>>::new();
+    for entry in entries {
+        for (name, fingerprint) in entry.replicas() {
+            // The name tells apart what has no fingerprint.
+            let key = (fingerprint, if fingerprint.is_some() { "" } else { name });
+            let artifact = running.entry(key).or_insert_with(|| Counted {
+                name,
+                fingerprint,
+                started_at: Vec::new(),
+                task: entry,
+                places: BTreeMap::new(),
+            });
+            let place = (entry.cluster_name.as_deref(), entry.service_name.as_deref());
+            let in_place = artifact.places.entry(place).or_insert(0);
+            if *in_place == 0 {
+                places += 1;
+                texts += place.0.map_or(0, str::len) + place.1.map_or(0, str::len);
+            }
+            *in_place += 1;
+            artifact.started_at.push(entry.started_at);
+            artifact.task = entry;
+            artifact.name = artifact.name.min(name);
+            replicas += 1;
+        }
+        check("replicas", replicas, MOST_REPLICAS)?;
+        check("artifacts", running.len(), MOST_ARTIFACTS)?;
+        check("clusters and services of artifacts", places, MOST_PLACES)?;
+        check("bytes of clusters and services", texts, LARGEST_DOCUMENT)?;
+    }
+    let names = running.values().map(|it| it.name.len() + it.task.task_arn.len()).sum();
+    check("bytes of names and tasks", names, LARGEST_DOCUMENT)?;
+    // A character of a text may be written as six, and a place stands twice.
+    let most_bytes = 6 * (names + 2 * texts) + 1_500 * running.len() + 100 * places + 24 * replicas;
+    Ok((running, most_bytes))
+}
+
+impl Counted<'_> {
+    fn stored(self) -> StoredArtifact {
+        let owned = |name: Option<&str>| name.map(str::to_owned);
+        let place = |((cluster_name, service_name), replicas)| EcsPlace {
+            cluster_name: owned(cluster_name),
+            service_name: owned(service_name),
+            replicas,
+        };
+        StoredArtifact {
+            name: self.name.to_owned(),
+            fingerprint: self.fingerprint,
+            was: 0,
+            started_at: self.started_at,
+            task: EcsContext {
+                task_arn: self.task.task_arn.to_string(),
+                cluster_name: owned(self.task.cluster_name.as_deref()),
+                service_name: owned(self.task.service_name.as_deref()),
+            },
+            places: self.places.into_iter().map(place).collect(),
+        }
+    }
+}
+
+/// The artifacts as a list, which is how they are stored.
+struct Values<'a>(&'a BTreeMap<Identity, StoredArtifact>);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.values())
+    }
+}
+
+/// How many bytes the JSON of `value` has.
+pub(super) fn json_size(value: &impl Serialize) -> usize {
+    struct Size(usize);
+
+    impl io::Write for Size {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut size = Size(0);
+    // What cannot be written as JSON is no document that a reader could accept.
+    serde_json::to_writer(&mut size, value).map_or(usize::MAX, |()| size.0)
+}
+
+/// The snapshot that `running` makes after `latest`, one artifact an identity, in the order of their
+/// identities: those that run, and those that ran in `latest`. `None` if nothing is new.
 pub(super) fn next_snapshot(
     latest: &[StoredArtifact],
-    report: &EcsReport,
+    running: Running,
     include_scaling: bool,
 ) -> Option<Vec<StoredArtifact>> {
-    let mut next = running(report);
+    let mut next = running.artifacts;
     let diff = Diff::between(&snapshot(latest), &snapshot(next.values()));
     let is_new = if include_scaling { !diff.is_empty() } else { !diff.same_artifacts() };
     if !is_new {
@@ -87,39 +275,6 @@ pub(super) fn next_snapshot(
             .or_insert_with(|| before.exited());
     }
     Some(next.into_values().collect())
-}
-
-/// What runs by `report`. An artifact that is reported under several names is called by the least
-/// of them, as in a [`Snapshot`].
-fn running(report: &EcsReport) -> BTreeMap<Identity, StoredArtifact> {
-    let mut entries: Vec<_> = report.artifacts.iter().collect();
-    entries.sort_by_key(|entry| (entry.creation_timestamp, Reverse(&entry.task_arn)));
-    let mut running = BTreeMap::<Identity, StoredArtifact>::new();
-    for entry in entries {
-        for Artifact { name, fingerprint, .. } in entry.replicas() {
-            let task = EcsContext {
-                task_arn: entry.task_arn.clone(),
-                cluster_name: entry.cluster_name.clone(),
-                service_name: entry.service_name.clone(),
-            };
-            let artifact =
-                running.entry(Identity::of(&name, fingerprint)).or_insert_with(|| StoredArtifact {
-                    name: name.clone(),
-                    fingerprint,
-                    was: 0,
-                    started_at: Vec::new(),
-                    task: task.clone(),
-                    places: Vec::new(),
-                });
-            artifact.started_at.push(entry.creation_timestamp);
-            artifact.count_replica(&task);
-            artifact.task = task;
-            if name < artifact.name {
-                artifact.name = name;
-            }
-        }
-    }
-    running
 }
 
 fn snapshot<'a>(artifacts: impl IntoIterator<Item = &'a StoredArtifact>) -> Snapshot {
@@ -136,28 +291,36 @@ fn snapshot<'a>(artifacts: impl IntoIterator<Item = &'a StoredArtifact>) -> Snap
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::wire::ReportEntry;
 
     /// An entry a (task, name, fingerprint's byte, start).
-    fn report(entries: &[(&str, &str, Option<u8>, i64)]) -> EcsReport {
-        let artifacts = entries
+    fn report(entries: &[(&str, &str, Option<u8>, i64)]) -> Report {
+        let entries = entries
             .iter()
-            .map(|(task, name, fingerprint, started)| {
-                let digest = fingerprint.map(|byte| Fingerprint::from([byte; 32]).to_string());
-                ReportEntry {
-                    task_arn: (*task).to_owned(),
-                    cluster_name: Some("app".to_owned()),
-                    service_name: None,
-                    digests: BTreeMap::from([((*name).to_owned(), digest.unwrap_or_default())]),
-                    creation_timestamp: *started,
-                }
+            .map(|(task, name, fingerprint, started)| Entry {
+                task_arn: (*task).into(),
+                cluster_name: Some("app".into()),
+                service_name: None,
+                digests: vec![(
+                    (*name).into(),
+                    fingerprint.map(|byte| Fingerprint::from([byte; 32])),
+                )],
+                started_at: *started,
             })
             .collect();
-        EcsReport { artifacts }
+        Report { entries }
+    }
+
+    /// What `report` makes after `latest`.
+    fn next(
+        latest: &[StoredArtifact],
+        report: &Report,
+        include_scaling: bool,
+    ) -> Option<Vec<StoredArtifact>> {
+        next_snapshot(latest, Running::new(report).unwrap(), include_scaling)
     }
 
     fn first(entries: &[(&str, &str, Option<u8>, i64)]) -> Vec<StoredArtifact> {
-        next_snapshot(&[], &report(entries), true).unwrap()
+        next(&[], &report(entries), true).unwrap()
     }
 
     #[test]
@@ -188,27 +351,27 @@ mod tests {
         ];
         for (entries, without, with) in cases {
             let report = report(&entries);
-            assert_eq!(next_snapshot(&latest, &report, false).is_some(), without, "{entries:?}");
-            assert_eq!(next_snapshot(&latest, &report, true).is_some(), with, "{entries:?}");
+            assert_eq!(next(&latest, &report, false).is_some(), without, "{entries:?}");
+            assert_eq!(next(&latest, &report, true).is_some(), with, "{entries:?}");
         }
     }
 
     #[test]
     fn nothing_that_runs_is_nothing_new_before_the_first_snapshot_and_after_the_last_exit() {
         let nothing = report(&[]);
-        assert_eq!(next_snapshot(&[], &nothing, true), None);
+        assert_eq!(next(&[], &nothing, true), None);
         let latest = first(&[("t1", "web:1", Some(1), 10)]);
-        let emptied = next_snapshot(&latest, &nothing, true).unwrap();
+        let emptied = next(&latest, &nothing, true).unwrap();
         assert!(emptied.iter().all(|artifact| !artifact.runs() && artifact.was == 1));
-        assert_eq!(next_snapshot(&emptied, &nothing, true), None);
+        assert_eq!(next(&emptied, &nothing, true), None);
     }
 
     #[test]
     fn what_exited_before_does_not_exit_again() {
         let one = first(&[("t1", "web:1", Some(1), 10)]);
-        let two = next_snapshot(&one, &report(&[("t2", "web:2", Some(2), 20)]), true).unwrap();
+        let two = next(&one, &report(&[("t2", "web:2", Some(2), 20)]), true).unwrap();
         let counts = |entries: &[_]| -> Vec<_> {
-            let next = next_snapshot(&two, &report(entries), true).unwrap();
+            let next = next(&two, &report(entries), true).unwrap();
             next.iter().map(|it| (it.name.clone(), it.was, it.now())).collect()
         };
         let count = |name: &str, was, now| (name.to_owned(), was, now);
@@ -229,9 +392,9 @@ mod tests {
             ("t2", "web", Some(1), 30),
             ("t3", "web", Some(1), 20),
         ]);
-        both.artifacts[1].cluster_name = Some("jobs".to_owned());
-        both.artifacts[2].service_name = Some("web".to_owned());
-        let stored = next_snapshot(&[], &both, true).unwrap();
+        both.entries[1].cluster_name = Some("jobs".into());
+        both.entries[2].service_name = Some("web".into());
+        let stored = next(&[], &both, true).unwrap();
         let place = |cluster: &str, service: Option<&str>, replicas| EcsPlace {
             cluster_name: Some(cluster.to_owned()),
             service_name: service.map(str::to_owned),
@@ -240,7 +403,7 @@ mod tests {
         let places = [place("app", None, 1), place("app", Some("web"), 1), place("jobs", None, 1)];
         assert_eq!(stored[0].places, places);
         assert_eq!(stored[0].task.task_arn, "t2");
-        let exited = next_snapshot(&stored, &report(&[]), true).unwrap();
+        let exited = next(&stored, &report(&[]), true).unwrap();
         assert_eq!(exited[0].places, places, "where it ran");
         let three = first(&[("t1", "web", Some(1), 1), ("t2", "web", Some(1), 2)]);
         assert_eq!(three[0].places, [place("app", None, 2)]);
@@ -257,5 +420,47 @@ mod tests {
         assert_eq!(stored[0].name, "web:1");
         assert_eq!(stored[0].started_at, [10, 20, 20]);
         assert_eq!(stored[0].task.task_arn, "t1");
+    }
+
+    #[test]
+    fn a_report_over_a_limit_of_snapshots_is_refused_with_the_limit() {
+        let entry = |n: usize, digests: usize, text: usize| Entry {
+            task_arn: format!("{n:0text$}").into(),
+            cluster_name: Some(format!("c{n:0text$}").into()),
+            service_name: None,
+            digests: (0..digests).map(|at| (format!("{n}/{at}").into(), None)).collect(),
+            started_at: 1,
+        };
+        let refused = |entries: Vec<Entry>| Running::new(&Report { entries }).unwrap_err().of;
+        assert_eq!(refused((0..401).map(|n| entry(n, 50, 1)).collect()), "artifacts");
+        let same = |n| Entry { digests: vec![("web".into(), None)], ..entry(n % 2, 0, 1) };
+        assert_eq!(refused((0..=MOST_REPLICAS).map(same).collect()), "replicas");
+        let places = |n| Entry { digests: vec![("web".into(), None)], ..entry(n, 0, 1) };
+        let of_places = "clusters and services of artifacts";
+        assert_eq!(refused((0..=MOST_PLACES).map(places).collect()), of_places);
+        let long = "bytes of clusters and services";
+        assert_eq!(refused((0..320).map(|n| entry(n, 50, 1_000)).collect()), long);
+        let hostile = |n| Entry {
+            digests: vec![("\u{1}".repeat(1_000).into(), Some(Fingerprint::from([n; 32])))],
+            ..entry(0, 0, 1)
+        };
+        assert!(Running::new(&Report { entries: (0..255).map(hostile).collect() }).is_ok());
+        let error = Running::new(&Report {
+            entries: (0..3_000_u32)
+                .map(|n| {
+                    let mut bytes = [0; 32];
+                    bytes[..4].copy_from_slice(&n.to_be_bytes());
+                    Entry {
+                        digests: vec![(
+                            "\u{1}".repeat(1_000).into(),
+                            Some(Fingerprint::from(bytes)),
+                        )],
+                        ..entry(0, 0, 1)
+                    }
+                })
+                .collect(),
+        })
+        .unwrap_err();
+        assert_eq!((error.of, error.most), ("bytes of JSON", LARGEST_DOCUMENT), "{error}");
     }
 }

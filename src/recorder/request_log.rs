@@ -6,13 +6,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
 
+use super::access::Caller;
 use super::metrics::Metrics;
 
 /// The most characters of a path that are written down.
 const LONGEST_PATH: usize = 300;
 
-/// Counts the request, and writes a line of it to the log: never its query or its headers, which
-/// may hold what is secret.
+/// Counts the request, and writes a line of it to the log, with the label of its token: never its
+/// query or its headers, which may hold what is secret.
 pub(super) async fn log_request(
     State(metrics): State<Metrics>,
     request: Request,
@@ -25,9 +26,12 @@ pub(super) async fn log_request(
     let received = request.body().size_hint().exact();
     let response = next.run(request).await;
     let (took, status) = (begun.elapsed(), response.status());
+    let caller = response.extensions().get::<Caller>();
+    let token = caller.and_then(|caller| caller.label.as_deref());
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     metrics.answered(&method, route, status, took);
     tracing::info!(
+        token,
         %method,
         path,
         status = status.as_u16(),

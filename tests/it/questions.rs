@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::command_line::{envsnap, text};
-use crate::recorder::server::{Recorder, digest, task};
+use crate::recorder::server::{Recorder, digest, task, write_secret};
 
 /// How `envsnap` ended, and what it wrote.
 #[derive(Debug)]
@@ -290,14 +290,14 @@ async fn a_token_comes_from_a_file_or_a_variable() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {
         let path = folder.path().join(name);
-        std::fs::write(&path, content).unwrap();
+        write_secret(&path, content);
         path.to_str().unwrap().to_owned()
     };
-    let access = file("access", "s3cret org=acme read\n");
+    let access = file("access", "s3cret-0 label=a org=acme read\n");
     let access = envsnap::recorder::Access::from_token_file(Path::new(&access)).unwrap();
     let store = envsnap::recorder::Store::in_memory().unwrap();
     let recorder = Recorder::with(store, access).await;
-    let good = file("good", "s3cret\n");
+    let good = file("good", "s3cret-0\n");
     let list = ["env", "ls", "--host", &recorder.url, "--org", "acme"];
     let with_file = |path| [&list[..], &["--token-file", path]].concat();
 
@@ -305,7 +305,7 @@ async fn a_token_comes_from_a_file_or_a_variable() {
     ask(&with_file(&good), &[("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "x"), ("KOSLI_OWNER", "y")])
         .await
         .well();
-    ask(&list, &[("KOSLI_API_TOKEN", "s3cret")]).await.well();
+    ask(&list, &[("KOSLI_API_TOKEN", "s3cret-0")]).await.well();
     let refused = ask(&list, &[]).await.failed();
     assert!(refused.contains("401") && refused.contains("Check the API token"), "{refused}");
     let bad = ask(&with_file(&file("bad", "two words")), &[]).await.failed();

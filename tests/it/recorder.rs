@@ -10,6 +10,7 @@ mod events;
 mod file;
 mod history;
 mod hostile;
+mod limits;
 mod load;
 mod lost_log;
 mod naming;

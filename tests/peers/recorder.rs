@@ -1,5 +1,7 @@
 //! The recorder, as a process of its own that asks for a token.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use envsnap::api::wire::RecordedSnapshot;
@@ -25,8 +27,10 @@ impl Recorder {
     pub(crate) async fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let tokens = directory.path().join("tokens");
-        std::fs::write(&tokens, format!("{WRITES} org={ORG} write\n{READS} org={ORG} read\n"))
-            .unwrap();
+        let lines =
+            format!("{WRITES} label=writer org={ORG} write\n{READS} label=reader org={ORG} read\n");
+        std::fs::write(&tokens, lines).unwrap();
+        std::fs::set_permissions(&tokens, Permissions::from_mode(0o600)).unwrap();
         let mut process = envsnap()
             .args(["serve", "--listen", "127.0.0.1:0", "--db"])
             .arg(directory.path().join("snapshots.db"))

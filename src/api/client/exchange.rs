@@ -33,8 +33,9 @@ const LEAST_ATTEMPT: Duration = Duration::from_millis(100);
 /// A server that wants to be left alone for longer is not waited for, deadline or not.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// A snapshot of twelve thousand artifacts takes about half of it.
-const LARGEST_ANSWER: usize = 32 << 20;
+/// The most bytes of an answer that are read. A snapshot of twelve thousand artifacts takes about
+/// half of it.
+pub const LARGEST_ANSWER: usize = 32 << 20;
 
 /// What a server says of an environment in which nothing was recorded: the only sign that is known,
 /// since its status is not.

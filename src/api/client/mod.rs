@@ -26,6 +26,7 @@ use crate::renewable::Renewable;
 use crate::snapshot::Snapshot;
 use crate::token::{TokenError, TokenSource, data_without_token};
 pub use error::{ApiError, NoClient};
+pub use exchange::LARGEST_ANSWER;
 use exchange::parse;
 use latest::latest;
 pub use pages::Listed;

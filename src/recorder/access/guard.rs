@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
-use super::Access;
+use super::{Access, Action, Caller, Denied};
 use crate::recorder::answer::Refusal;
 use crate::recorder::request::discard;
 
@@ -16,6 +16,24 @@ use crate::recorder::request::discard;
 /// any user, by a browser.
 const CHALLENGES: [&str; 2] =
     ["Bearer realm=\"envsnap\"", "Basic realm=\"envsnap\", charset=\"UTF-8\""];
+
+/// How the latest snapshot is asked for. The reporter says `-1`.
+const LATEST: [&str; 4] = ["-1", "#-1", "~", "~0"];
+
+/// What the calls of some routes do.
+#[derive(Clone)]
+pub(in crate::recorder) struct Guard {
+    access: Access,
+    get: Action,
+    put: Action,
+}
+
+impl Guard {
+    /// Of routes that are read with `GET`, and do `put` otherwise.
+    pub(in crate::recorder) fn new(access: &Access, get: Action, put: Action) -> Self {
+        Self { access: access.clone(), get, put }
+    }
+}
 
 /// The token of a request: itself, or the password that a browser sends.
 pub(super) fn token(headers: &HeaderMap) -> Option<SecretString> {
@@ -34,32 +52,51 @@ pub(super) fn token(headers: &HeaderMap) -> Option<SecretString> {
 }
 
 /// Lets a request through to the organization that its path names, before its body is looked at.
+/// What is behind it, and what writes the log, finds the [`Caller`] in the extensions
+/// of the request and the response.
 pub(in crate::recorder) async fn guard(
-    State(access): State<Access>,
+    State(Guard { access, get, put }): State<Guard>,
     path: RawPathParams,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let org = path.iter().find_map(|(name, value)| (name == "org").then_some(value));
-    let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let parameter =
+        |wanted| path.iter().find_map(|(name, value)| (name == wanted).then_some(value));
+    let org = parameter("org").unwrap_or_default();
+    let action = match *request.method() {
+        Method::GET | Method::HEAD if parameter("expression").is_some_and(is_latest) => {
+            Action::ReadForReport
+        }
+        Method::GET | Method::HEAD => get,
+        _ => put,
+    };
     let token = token(request.headers());
-    let token = token.as_ref().map(ExposeSecret::expose_secret);
-    match access.check(token, org.unwrap_or_default(), writes) {
-        Ok(()) => next.run(request).await,
-        Err(status) => refuse(request, status).await,
+    match access.check(token.as_ref().map(ExposeSecret::expose_secret), org, action) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller.clone());
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(caller);
+            response
+        }
+        Err(denied) => refuse(request, denied).await,
     }
 }
 
-pub(super) async fn refuse(request: Request, status: StatusCode) -> Response {
+fn is_latest(expression: &str) -> bool {
+    LATEST.contains(&expression)
+}
+
+pub(super) async fn refuse(request: Request, denied: Denied) -> Response {
     discard(request.into_body().into_data_stream()).await;
-    let message = "You don't have permission to access this resource";
-    let mut refusal = Refusal::new(status, message).into_response();
+    let Denied { status, label } = denied;
+    let mut refusal = Refusal::no_permission(status).into_response();
     if status == StatusCode::UNAUTHORIZED {
         for challenge in CHALLENGES {
             let challenge = HeaderValue::from_static(challenge);
             refusal.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
         }
     }
+    refusal.extensions_mut().insert(Caller { label, may_change: false });
     refusal
 }
 

@@ -1,122 +1,147 @@
-//! Who may read and report what.
+//! Who may read, report and change what.
 
 mod guard;
 mod host;
 mod readable;
+mod token_file;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-pub(super) use guard::guard;
+pub(super) use guard::{Guard, guard};
 pub(super) use host::by_own_name;
 pub(super) use readable::{Readable, guard_any};
+pub use token_file::{AccessError, Problem as TokenLineProblem};
 
-/// The tokens that open the API.
+/// The tokens that open the API. Clones share them, also after a [reload](Access::reload).
 #[derive(Clone)]
-pub struct Access {
-    /// `None` lets everyone in.
-    grants: Option<Arc<[Grant]>>,
-}
+pub struct Access(Arc<RwLock<Grants>>);
+
+/// `None` lets everyone in.
+type Grants = Option<Arc<[Grant]>>;
 
 /// What one line of the token file allows.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Grant {
     /// The token itself is not kept. Comparing digests tells an attacker who measures time
     /// nothing of it either.
     token_sha256: [u8; 32],
+    /// Names the token wherever one is meant: in the log, and with what it changed.
+    label: Arc<str>,
     /// `None` is every organization.
     org: Option<String>,
-    may_write: bool,
+    right: Right,
 }
 
-/// Why there is no access.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// The token file cannot be read.
-    #[error("cannot read the token file {}", path.display())]
-    Unreadable {
-        /// The token file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A line is not of the file's form. The line may hold a token and is not repeated.
-    #[error(
-        "line {line} of the token file {} is not of the form \"TOKEN org=ORG read\" or \
-         \"TOKEN org=ORG write\", with org=* for every organization",
-        path.display()
-    )]
-    Malformed {
-        /// The token file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-    },
-    /// The token file would let nobody in.
-    #[error("the token file {} holds no token", path.display())]
-    NoToken {
-        /// The token file.
-        path: PathBuf,
-    },
-    /// Without tokens, only this host may connect.
-    #[error(
-        "without a token file the recorder serves this host only, and {address} is open to \
-         others: listen on 127.0.0.1 or [::1], or give it a token file"
-    )]
-    OpenToOthers {
-        /// Where it was to listen.
-        address: SocketAddr,
-    },
+/// What a token may do in an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Right {
+    /// What the reporter does: report, read an environment and its latest snapshot, and create an
+    /// ECS environment that does not exist.
+    Report,
+    /// Everything.
+    Write,
+    /// Read everything.
+    Read,
+}
+
+/// What a request does, as far as rights tell it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Read,
+    /// Reads an environment itself, or its latest snapshot.
+    ReadForReport,
+    Report,
+    /// Creates an environment, or changes it if it exists.
+    SaveEnvironment,
+    Write,
+}
+
+impl Right {
+    fn allows(self, action: Action) -> bool {
+        match self {
+            Self::Write => true,
+            Self::Read => matches!(action, Action::Read | Action::ReadForReport),
+            Self::Report => !matches!(action, Action::Read | Action::Write),
+        }
+    }
+}
+
+/// Who makes a request that was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// Of its token; `None` if no token is needed.
+    pub(super) label: Option<Arc<str>>,
+    /// It may change what exists, and not only create environments and report.
+    pub(super) may_change: bool,
+}
+
+/// A request that is not let in.
+#[derive(Debug, PartialEq, Eq)]
+struct Denied {
+    status: StatusCode,
+    /// Of its token, if that is a known one.
+    label: Option<Arc<str>>,
 }
 
 impl Access {
+    fn new(grants: Grants) -> Self {
+        Self(Arc::new(RwLock::new(grants)))
+    }
+
     /// Everyone may do everything, with any token or none: for this host only
     /// (see [`Access::may_listen_on`]).
     pub fn open() -> Self {
-        Self { grants: None }
+        Self::new(None)
     }
 
-    /// Who has `token` may read everything, and nobody may do anything else.
+    /// A client with `token` may read everything, and no client may do anything else.
     pub fn to_read_with(token: &SecretString) -> Self {
-        let token_sha256 = Sha256::digest(token.expose_secret()).into();
-        let grant = Grant { token_sha256, org: None, may_write: false };
-        Self { grants: Some([grant].into()) }
+        Self::new(Some([Grant::new(token.expose_secret(), "own", None, Right::Read)].into()))
     }
 
-    /// The access that a token file gives: a line `TOKEN org=ORG read` or `TOKEN org=ORG write` a
-    /// grant, where `org=*` is every organization and writing includes reading; a token may stand
-    /// on several lines. Blank lines, and lines that start with `#`, say nothing.
+    /// The access that a token file gives: a line `TOKEN label=LABEL org=ORG RIGHT` is a grant, where
+    /// `org=*` is every organization and the right is `report`, `write` or `read`. A token may stand
+    /// on several lines with one label. Blank lines, and lines that start with `#`, say nothing.
     ///
     /// # Errors
-    /// The file cannot be read, a line is malformed, or there is no token in it.
+    /// The file cannot be read or is open to others, a line is malformed, or there is no token in it.
     pub fn from_token_file(path: &Path) -> Result<Self, AccessError> {
-        let content = std::fs::read_to_string(path)
-            .map(SecretString::from)
-            .map_err(|source| AccessError::Unreadable { path: path.to_owned(), source })?;
-        let grants = grants(content.expose_secret())
-            .map_err(|line| AccessError::Malformed { path: path.to_owned(), line })?;
-        if grants.is_empty() {
-            return Err(AccessError::NoToken { path: path.to_owned() });
-        }
-        Ok(Self { grants: Some(grants.into()) })
+        Ok(Self::new(Some(token_file::read(path)?.into())))
     }
 
-    /// What `token` opens; `None` where no token is needed.
-    fn grants_of(&self, token: Option<&str>) -> Option<impl Iterator<Item = &Grant>> {
+    /// Replaces what is allowed by what the token file gives now, and says how many grants that are.
+    /// Requests that were let in before go on.
+    ///
+    /// # Errors
+    /// As [`Access::from_token_file`]; then everything stays as it was.
+    pub fn reload(&self, path: &Path) -> Result<usize, AccessError> {
+        let grants = token_file::read(path)?;
+        let count = grants.len();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(grants.into());
+        Ok(count)
+    }
+
+    fn grants(&self) -> Grants {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What `token` opens; `None` if no token is needed.
+    fn grants_of(&self, token: Option<&str>) -> Option<Vec<Grant>> {
         let token_sha256: [u8; 32] = Sha256::digest(token.unwrap_or_default()).into();
-        let grants = self.grants.as_ref()?.iter();
-        Some(grants.filter(move |grant| grant.token_sha256 == token_sha256))
+        let grants = self.grants()?;
+        let of_token = grants.iter().filter(|grant| grant.token_sha256 == token_sha256);
+        Some(of_token.cloned().collect())
     }
 
     fn is_open(&self) -> bool {
-        self.grants.is_none()
+        self.grants().is_none()
     }
 
     /// Whether a recorder with this access may listen on `address`.
@@ -130,123 +155,93 @@ impl Access {
         Ok(())
     }
 
-    /// Whether who has `token` may do this in `org`; otherwise the status to refuse with.
-    fn check(&self, token: Option<&str>, org: &str, writes: bool) -> Result<(), StatusCode> {
-        let Some(grants) = self.grants_of(token) else { return Ok(()) };
-        let mut status = StatusCode::UNAUTHORIZED;
-        for grant in grants {
-            let in_org = grant.org.as_deref().is_none_or(|granted| granted == org);
-            if in_org && (grant.may_write || !writes) {
-                return Ok(());
-            }
-            status = StatusCode::FORBIDDEN;
+    /// Whether a client with `token` may do this in `org`.
+    fn check(&self, token: Option<&str>, org: &str, action: Action) -> Result<Caller, Denied> {
+        let Some(grants) = self.grants_of(token) else {
+            return Ok(Caller { label: None, may_change: true });
+        };
+        let Some(first) = grants.first() else {
+            return Err(Denied { status: StatusCode::UNAUTHORIZED, label: None });
+        };
+        let label = Some(Arc::clone(&first.label));
+        let in_org = || grants.iter().filter(|grant| grant.is_for(org));
+        if in_org().any(|grant| grant.right.allows(action)) {
+            let may_change = in_org().any(|grant| grant.right == Right::Write);
+            return Ok(Caller { label, may_change });
         }
-        Err(status)
+        Err(Denied { status: StatusCode::FORBIDDEN, label })
+    }
+}
+
+impl Grant {
+    fn new(token: &str, label: &str, org: Option<String>, right: Right) -> Self {
+        Self { token_sha256: Sha256::digest(token).into(), label: label.into(), org, right }
+    }
+
+    fn is_for(&self, org: &str) -> bool {
+        self.org.as_deref().is_none_or(|granted| granted == org)
     }
 }
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.grants {
+        match self.grants() {
             None => f.write_str("Access(open)"),
             Some(grants) => write!(f, "Access({} grants)", grants.len()),
         }
     }
 }
 
-/// The grants of a token file, or the number of the first malformed line.
-fn grants(content: &str) -> Result<Vec<Grant>, usize> {
-    content
-        // Some editors begin a text with a mark that nobody sees, and that no token has.
-        .trim_start_matches('\u{feff}')
-        .lines()
-        .enumerate()
-        .map(|(at, line)| (at + 1, line.trim()))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(number, line)| grant(line).ok_or(number))
-        .collect()
-}
-
-fn grant(line: &str) -> Option<Grant> {
-    let mut words = line.split_whitespace();
-    let token = words.next()?;
-    let org = words.next()?.strip_prefix("org=").filter(|org| !org.is_empty())?;
-    let may_write = match words.next()? {
-        "read" => false,
-        "write" => true,
-        _ => return None,
-    };
-    let org = (org != "*").then(|| org.to_owned());
-    let grant = Grant { token_sha256: Sha256::digest(token).into(), org, may_write };
-    words.next().is_none().then_some(grant)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
+    use super::Action::{Read, ReadForReport, Report, SaveEnvironment, Write};
+    use super::token_file::tests::token_file;
     use super::*;
-
-    pub(super) fn token_file(content: &str) -> Result<Access, AccessError> {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(content.as_bytes()).unwrap();
-        Access::from_token_file(file.path())
-    }
 
     #[test]
     fn a_token_opens_what_its_lines_grant() {
         let access = token_file(
-            "\u{feff}first0 org=acme read\n# the reporter\nrep0 org=acme write\n\n  \nread0\torg=acme  read\r\n\
-             read0 org=other write\nroot0 org=* write\nauditor0 org=* read\n",
+            "\u{feff}reader-0 label=a org=acme read\n# the reporter\nreporter-0 label=b org=acme report\n\n  \n\
+             both-0000\tlabel=c org=acme  read\r\nboth-0000 org=other label=c write\n\
+             root-0000 label=d org=* write\nauditor-0 label=e org=* read\n",
         )
         .unwrap();
-        let (fine, unknown, forbidden) =
-            (Ok(()), Err(StatusCode::UNAUTHORIZED), Err(StatusCode::FORBIDDEN));
+        let (fine, unknown, forbidden) = (200, 401, 403);
         let cases = [
-            (Some("first0"), "acme", false, fine),
-            (Some("rep0"), "acme", true, fine),
-            (Some("rep0"), "acme", false, fine),
-            (Some("rep0"), "other", false, forbidden),
-            (Some("read0"), "acme", false, fine),
-            (Some("read0"), "acme", true, forbidden),
-            (Some("read0"), "other", true, fine),
-            (Some("root0"), "anything", true, fine),
-            (Some("auditor0"), "anything", false, fine),
-            (Some("auditor0"), "anything", true, forbidden),
-            (Some("#"), "acme", false, unknown),
-            (Some("rep"), "acme", false, unknown),
-            (Some(""), "acme", false, unknown),
-            (None, "acme", false, unknown),
+            (Some("reader-0"), "acme", Read, fine),
+            (Some("reader-0"), "acme", ReadForReport, fine),
+            (Some("reader-0"), "acme", Report, forbidden),
+            (Some("reader-0"), "acme", SaveEnvironment, forbidden),
+            (Some("reader-0"), "acme", Write, forbidden),
+            (Some("reporter-0"), "acme", Report, fine),
+            (Some("reporter-0"), "acme", ReadForReport, fine),
+            (Some("reporter-0"), "acme", SaveEnvironment, fine),
+            (Some("reporter-0"), "acme", Read, forbidden),
+            (Some("reporter-0"), "acme", Write, forbidden),
+            (Some("reporter-0"), "other", Report, forbidden),
+            (Some("both-0000"), "acme", Read, fine),
+            (Some("both-0000"), "acme", Write, forbidden),
+            (Some("both-0000"), "other", Read, fine),
+            (Some("both-0000"), "other", Write, fine),
+            (Some("root-0000"), "anything", Write, fine),
+            (Some("auditor-0"), "anything", Read, fine),
+            (Some("auditor-0"), "anything", Report, forbidden),
+            (Some("#"), "acme", Read, unknown),
+            (Some("reader-"), "acme", Read, unknown),
+            (Some(""), "acme", Read, unknown),
+            (None, "acme", Read, unknown),
         ];
-        for (token, org, writes, expected) in cases {
-            assert_eq!(access.check(token, org, writes), expected, "{token:?} {org} {writes}");
+        for (token, org, action, expected) in cases {
+            let status =
+                access.check(token, org, action).map_or_else(|it| it.status.as_u16(), |_| 200);
+            assert_eq!(status, expected, "{token:?} {org} {action:?}");
         }
-    }
-
-    #[test]
-    fn a_malformed_line_is_named_by_its_number_and_never_repeated() {
-        for malformed in [
-            "s3cret",
-            "s3cret org=acme",
-            "s3cret acme read",
-            "s3cret org= read",
-            "s3cret org=acme admin",
-            "s3cret org=acme read write",
-            "org=acme read",
-        ] {
-            let error = token_file(&format!("# tokens\nt org=acme read\n{malformed}\n"));
-            let error = error.unwrap_err();
-            let said = format!("{error} {error:?}");
-            assert!(said.contains("line 3 "), "{said}");
-            assert!(!said.contains("s3cret"), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_file_without_tokens_is_refused() {
-        assert!(matches!(token_file("\n# none\n"), Err(AccessError::NoToken { .. })));
-        let missing = Access::from_token_file(Path::new("/does/not/exist"));
-        assert!(matches!(missing, Err(AccessError::Unreadable { .. })));
+        let caller = access.check(Some("both-0000"), "other", Report).unwrap();
+        assert_eq!(caller, Caller { label: Some("c".into()), may_change: true });
+        let caller = access.check(Some("reporter-0"), "acme", Report).unwrap();
+        assert_eq!(caller, Caller { label: Some("b".into()), may_change: false });
+        let denied = access.check(Some("reporter-0"), "acme", Write).unwrap_err();
+        assert_eq!(denied.label.as_deref(), Some("b"), "the log says whose token it was");
     }
 
     #[test]
@@ -260,7 +255,7 @@ mod tests {
             ("[::]:80", false),
             ("10.0.0.1:80", false),
         ];
-        let guarded = token_file("t org=* read").unwrap();
+        let guarded = token_file("token-00 label=a org=* read").unwrap();
         for (address, allowed) in cases {
             let address = address.parse().unwrap();
             assert_eq!(Access::open().may_listen_on(address).is_ok(), allowed, "{address}");
@@ -270,7 +265,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_token_is_in_the_debug_form() {
-        let access = token_file("s3cret org=acme write").unwrap();
+        let access = token_file("s3cret-0 label=a org=acme write").unwrap();
         assert_eq!(format!("{access:?}"), "Access(1 grants)");
     }
 }

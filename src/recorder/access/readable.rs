@@ -1,13 +1,15 @@
 //! Which organizations a token opens.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use secrecy::ExposeSecret;
 
-use super::Access;
 use super::guard::{refuse, token};
+use super::{Access, Action, Caller, Denied};
 
 /// The organizations that may be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,15 +19,25 @@ pub(in crate::recorder) enum Readable {
 }
 
 impl Access {
-    /// What who has `token` may read; otherwise the status to refuse with.
-    fn readable(&self, token: Option<&str>) -> Result<Readable, StatusCode> {
-        let Some(grants) = self.grants_of(token) else { return Ok(Readable::Every) };
-        let orgs: Option<Vec<_>> = grants.map(|grant| grant.org.clone()).collect();
-        match orgs {
-            None => Ok(Readable::Every),
-            Some(orgs) if orgs.is_empty() => Err(StatusCode::UNAUTHORIZED),
-            Some(orgs) => Ok(Readable::These(orgs)),
-        }
+    /// What a client with `token` may read.
+    fn readable(&self, token: Option<&str>) -> Result<(Readable, Caller), Denied> {
+        let Some(grants) = self.grants_of(token) else {
+            return Ok((Readable::Every, Caller { label: None, may_change: true }));
+        };
+        let Some(first) = grants.first() else {
+            return Err(Denied { status: StatusCode::UNAUTHORIZED, label: None });
+        };
+        let label = Some(Arc::clone(&first.label));
+        let reading = grants.into_iter().filter(|grant| grant.right.allows(Action::Read));
+        let orgs: Option<Vec<_>> = reading.map(|grant| grant.org).collect();
+        let readable = match orgs {
+            None => Readable::Every,
+            Some(orgs) if orgs.is_empty() => {
+                return Err(Denied { status: StatusCode::FORBIDDEN, label });
+            }
+            Some(orgs) => Readable::These(orgs),
+        };
+        Ok((readable, Caller { label, may_change: false }))
     }
 }
 
@@ -37,28 +49,41 @@ pub(in crate::recorder) async fn guard_any(
 ) -> Response {
     let token = token(request.headers());
     match access.readable(token.as_ref().map(ExposeSecret::expose_secret)) {
-        Ok(readable) => {
+        Ok((readable, caller)) => {
             request.extensions_mut().insert(readable);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(caller);
+            response
         }
-        Err(status) => refuse(request, status).await,
+        Err(denied) => refuse(request, denied).await,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::token_file;
+    use super::super::token_file::tests::token_file;
     use super::*;
 
     #[test]
     fn a_token_opens_the_organizations_of_all_its_lines() {
-        let access = token_file("a org=x read\na org=y write\nb org=* read\nb org=x read").unwrap();
-        let these = |orgs: &[&str]| Ok(Readable::These(orgs.iter().map(|&o| o.into()).collect()));
-        assert_eq!(access.readable(Some("a")), these(&["x", "y"]));
-        assert_eq!(access.readable(Some("b")), Ok(Readable::Every));
+        let access = token_file(
+            "several0 label=a org=x read\nseveral0 label=a org=y write\n\
+             several0 label=a org=z report\nall-0000 label=b org=* read\n\
+             all-0000 label=b org=x read\nreports0 label=c org=x report",
+        )
+        .unwrap();
+        let readable = |token| {
+            let readable = access.readable(token).map(|(readable, _)| readable);
+            readable.map_err(|denied| denied.status.as_u16())
+        };
+        let these = Readable::These(vec!["x".to_owned(), "y".to_owned()]);
+        assert_eq!(readable(Some("several0")), Ok(these));
+        assert_eq!(readable(Some("all-0000")), Ok(Readable::Every));
+        assert_eq!(readable(Some("reports0")), Err(403));
         for unknown in [None, Some(""), Some("c")] {
-            assert_eq!(access.readable(unknown), Err(StatusCode::UNAUTHORIZED));
+            assert_eq!(readable(unknown), Err(401));
         }
-        assert_eq!(Access::open().readable(None), Ok(Readable::Every));
+        let (open, _) = Access::open().readable(None).unwrap();
+        assert_eq!(open, Readable::Every);
     }
 }

@@ -8,4 +8,4 @@ mod snapshot;
 pub(super) use comparison::comparison;
 pub(super) use event::event;
 pub(super) use history::history;
-pub(super) use snapshot::snapshot;
+pub(super) use snapshot::{largest_size, snapshot};

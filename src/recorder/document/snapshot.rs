@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::api::wire::{Annotation, RecordedArtifact, RecordedSnapshot};
-use crate::recorder::record::{StoredArtifact, order};
+use crate::recorder::record::{StoredArtifact, json_size, order};
+use crate::recorder::request::{LONGEST_NAME, LONGEST_ORG};
 use crate::recorder::store::StoredSnapshot;
 
 /// The answer to who asks for `snapshot`: what runs, latest start first, then what exited.
@@ -38,6 +39,16 @@ pub(in crate::recorder) fn snapshot(
         html_url,
         applied_policies: Vec::new(),
     }
+}
+
+/// The bytes of these artifacts as JSON, where an environment and its organization have the longest
+/// names that there are.
+pub(in crate::recorder) fn largest_size<'a>(
+    artifacts: impl IntoIterator<Item = &'a StoredArtifact>,
+) -> usize {
+    let html_url = html_url(&"o".repeat(LONGEST_ORG), &"e".repeat(LONGEST_NAME), u32::MAX);
+    let size = |stored: &StoredArtifact| json_size(&artifact(&html_url, stored.clone())) + 1;
+    artifacts.into_iter().map(size).sum()
 }
 
 /// Relative to the recorder's own address, which a proxy may hide from it.

@@ -20,12 +20,12 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
-use super::access::{Access, guard, guard_any};
+use super::access::{Access, Action, Guard, guard, guard_any};
 use super::answer;
 use super::store::Store;
 
 /// Every page, each behind `access`.
-pub(super) fn pages(access: Access) -> Router<Store> {
+pub(super) fn pages(access: &Access) -> Router<Store> {
     let home = Router::new()
         .route("/", get(home::all))
         .route_layer(from_fn_with_state(access.clone(), guard_any));
@@ -34,7 +34,7 @@ pub(super) fn pages(access: Access) -> Router<Store> {
         .route("/{org}/environments/{environment}", get(environment::show))
         .route("/{org}/environments/{environment}/snapshots/{expression}", get(snapshot::show))
         .route("/{org}/compare", get(comparison::show))
-        .route_layer(from_fn_with_state(access, guard))
+        .route_layer(from_fn_with_state(Guard::new(access, Action::Read, Action::Write), guard))
         .merge(home)
         .merge(assets::assets())
         .layer(map_response(problem::in_html))

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, HttpBody as _};
 use axum::http::StatusCode;
 use futures_util::StreamExt as _;
 
+use super::memory::{BodyMemory, Reserved};
 use crate::recorder::answer::Refusal;
 
 /// The longest body that is accepted, in bytes.
@@ -16,28 +17,57 @@ const MOST_DISCARDED: usize = 4 * LONGEST_BODY;
 /// How long a body may take to arrive: its client may be gone, or may only pretend to send.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
-    tokio::time::timeout(PATIENCE, read_whole(body)).await.unwrap_or_else(|_| {
-        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request body took too long"))
-    })
+/// How long nothing may arrive of a body that has begun.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// The whole body, and the memory that is reserved for it.
+pub(super) async fn read(body: Body, memory: &BodyMemory) -> Result<(Vec<u8>, Reserved), Refusal> {
+    let expected = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+    let mut chunks = body.into_data_stream();
+    let read = read_whole(&mut chunks, expected, memory);
+    let refusal = match tokio::time::timeout(PATIENCE, read).await {
+        Ok(Ok(read)) => return Ok(read),
+        Ok(Err(refusal)) => refusal,
+        Err(_) => late(),
+    };
+    if refusal.is_timeout() {
+        // The rest would not come either.
+        return Err(refusal);
+    }
+    discard(chunks).await;
+    Err(refusal)
 }
 
-async fn read_whole(body: Body) -> Result<Vec<u8>, Refusal> {
-    let mut whole = Vec::new();
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
+async fn read_whole(
+    chunks: &mut BodyDataStream,
+    expected: Option<usize>,
+    memory: &BodyMemory,
+) -> Result<(Vec<u8>, Reserved), Refusal> {
+    let too_large = || Refusal::too_large("The request body is larger than 10 MB");
+    if expected.is_some_and(|expected| expected > LONGEST_BODY) {
+        return Err(too_large());
+    }
+    let (mut whole, mut reserved) = (Vec::new(), Reserved::NOTHING);
+    // Other bodies may wait for the memory that this one has.
+    while let Some(chunk) =
+        tokio::time::timeout(STALLED, chunks.next()).await.map_err(|_| late())?
+    {
         let chunk = chunk.map_err(|_| Refusal::bad_request("The request body ended early"))?;
-        if whole.len() + chunk.len() > LONGEST_BODY {
-            discard(chunks).await;
-            let message = "The request body is larger than 10 MB";
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        let length = whole.len() + chunk.len();
+        if length > LONGEST_BODY {
+            return Err(too_large());
         }
+        memory.reserve(&mut reserved, length, expected).await?;
         whole.extend_from_slice(&chunk);
     }
-    Ok(whole)
+    Ok((whole, reserved))
 }
 
-/// Reads the rest of a body that nobody wants: most clients send all of it before they look for an
+fn late() -> Refusal {
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request body took too long")
+}
+
+/// Reads the rest of a body that is of no use: most clients send all of it before they look for an
 /// answer, and would find a broken connection instead of the refusal.
 pub(in crate::recorder) async fn discard(mut chunks: BodyDataStream) {
     let discard = async {

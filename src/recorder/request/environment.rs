@@ -1,17 +1,32 @@
 //! The body that makes or changes an environment.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
 
-use super::Schema;
-use super::field::{Object, Problems, check_length, string, wrong_type};
+use super::json::{FromJson, invalid, parse};
+use super::text::{List, Text};
 use crate::api::wire::is_environment_name;
+use crate::recorder::answer::Refusal;
+
+/// The longest name of an environment, in bytes.
+pub(in crate::recorder) const LONGEST_NAME: usize = 255;
+
+/// The longest name of an organization, in bytes. It stands in every address on the page.
+pub(in crate::recorder) const LONGEST_ORG: usize = 100;
+
+/// The longest description, in bytes: half a page.
+const LONGEST_DESCRIPTION: usize = 2_000;
+
+/// The most environments that a logical one includes, and the most policies.
+const MOST_NAMES: usize = 100;
+
+/// The types that an environment may have.
+pub(in crate::recorder) const TYPES: [&str; 9] =
+    ["K8S", "ECS", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run", "logical"];
 
 /// What is to be of an environment. A field that is not given stays as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::recorder) struct EnvironmentChange {
     pub(in crate::recorder) name: String,
-    #[serde(rename = "type")]
     pub(in crate::recorder) environment_type: String,
     pub(in crate::recorder) description: String,
     pub(in crate::recorder) include_scaling: Option<bool>,
@@ -19,67 +34,60 @@ pub(in crate::recorder) struct EnvironmentChange {
     pub(in crate::recorder) policies: Option<Vec<String>>,
 }
 
-/// The longest name of an environment, in bytes.
-pub(super) const LONGEST_NAME: usize = 255;
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    name: Text<LONGEST_NAME>,
+    #[serde(rename = "type")]
+    environment_type: Text<LONGEST_NAME>,
+    description: Text<LONGEST_DESCRIPTION>,
+    #[serde(default, deserialize_with = "boolean")]
+    include_scaling: Option<bool>,
+    included_environments: Option<List<Text<LONGEST_NAME>, MOST_NAMES>>,
+    policies: Option<List<Text<LONGEST_NAME>, MOST_NAMES>>,
+    /// Deprecated: policies took its place. It is read and means nothing.
+    #[serde(default, deserialize_with = "boolean")]
+    #[expect(dead_code, reason = "only its type is checked")]
+    require_provenance: Option<bool>,
+}
 
-const FIELDS: [&str; 7] = [
-    "name",
-    "type",
-    "description",
-    "include_scaling",
-    "included_environments",
-    "policies",
-    // Deprecated: policies took its place. It is read and means nothing.
-    "require_provenance",
-];
-/// The types that an environment may have.
-pub(in crate::recorder) const TYPES: [&str; 9] =
-    ["K8S", "ECS", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run", "logical"];
+fn boolean<'de, D: Deserializer<'de>>(field: D) -> Result<Option<bool>, D::Error> {
+    Option::deserialize(field)
+}
 
-impl Schema for EnvironmentChange {
-    fn check(body: &Value, problems: &mut Problems) {
-        let Some(body) = Object::of(body, String::new(), &FIELDS, problems) else { return };
-        if let Some(name) = body.required_string("name", problems) {
-            if !is_environment_name(name) {
-                problems.add("name".to_owned(), "does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'");
-            }
-            check_length(name, LONGEST_NAME, || "name".to_owned(), problems);
+impl FromJson for EnvironmentChange {
+    fn from_json(body: &[u8]) -> Result<Self, Refusal> {
+        let fields: Fields = parse(body)?;
+        if !is_environment_name(&fields.name.0) {
+            return Err(invalid("name", "does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'"));
         }
-        if let Some(given) = body.required_string("type", problems)
-            && !TYPES.contains(&given)
-        {
-            problems.add("type".to_owned(), format!("is not one of {}", TYPES.join(", ")));
+        if !TYPES.contains(&&*fields.environment_type.0) {
+            return Err(invalid("type", format!("is not one of {}", TYPES.join(", "))));
         }
-        body.required_string("description", problems);
-        for name in ["include_scaling", "require_provenance"] {
-            if let Some(value) = body.optional(name).filter(|value| !value.is_boolean()) {
-                problems.add(name.to_owned(), wrong_type("a boolean", value));
-            }
-        }
-        for name in ["included_environments", "policies"] {
-            match body.optional(name) {
-                Some(Value::Array(items)) => {
-                    for (at, item) in items.iter().enumerate() {
-                        string(item, || format!("{name}[{at}]"), problems);
-                    }
-                }
-                Some(other) => problems.add(name.to_owned(), wrong_type("an array", other)),
-                None => {}
-            }
-        }
+        let names = |list: Option<List<Text<LONGEST_NAME>, MOST_NAMES>>| {
+            list.map(|List(names)| names.into_iter().map(String::from).collect())
+        };
+        Ok(Self {
+            name: fields.name.into(),
+            environment_type: fields.environment_type.into(),
+            description: fields.description.into(),
+            include_scaling: fields.include_scaling,
+            included_environments: names(fields.included_environments),
+            policies: names(fields.policies),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn problems(body: &Value) -> Vec<String> {
-        let mut problems = Problems::default();
-        EnvironmentChange::check(body, &mut problems);
-        problems.into_result().err().into_iter().flatten().map(|(path, _)| path).collect()
+    /// The path of the field that is wrong.
+    fn problem(body: &Value) -> Option<String> {
+        let refusal = EnvironmentChange::from_json(body.to_string().as_bytes()).err()?;
+        refusal.errors().keys().next().cloned()
     }
 
     fn with(field: &str, value: Value) -> Value {
@@ -93,37 +101,42 @@ mod tests {
         for body in [
             with("name", json!("0A.b_c-d")),
             with("type", json!("cloud-run")),
+            with("description", json!("d".repeat(2_000))),
             with("include_scaling", json!(null)),
             with("require_provenance", json!(true)),
             with("included_environments", json!(["a"])),
             with("policies", json!([])),
         ] {
-            assert_eq!(problems(&body), [""; 0], "{body}");
+            assert_eq!(problem(&body), None, "{body}");
         }
     }
 
     #[test]
-    fn each_wrong_field_is_named_by_its_path() {
+    fn a_wrong_field_is_named_by_its_path() {
         let cases = [
-            (json!("x"), vec!["body"]),
-            (json!({}), vec!["description", "name", "type"]),
-            (with("name", json!("")), vec!["name"]),
-            (with("name", json!("-a")), vec!["name"]),
-            (with("name", json!("a/b")), vec!["name"]),
-            (with("name", json!("a\n")), vec!["name"]),
-            (with("name", json!("é")), vec!["name"]),
-            (with("name", json!("a~b")), vec!["name"]),
-            (with("name", json!("n".repeat(256))), vec!["name"]),
-            (with("type", json!("ecs")), vec!["type"]),
-            (with("type", json!(1)), vec!["type"]),
-            (with("description", json!(null)), vec!["description"]),
-            (with("include_scaling", json!("true")), vec!["include_scaling"]),
-            (with("policies", json!("p")), vec!["policies"]),
-            (with("policies", json!(["p", 1])), vec!["policies[1]"]),
-            (with("tags", json!({})), vec!["tags"]),
+            (json!("x"), "body"),
+            (json!(["aws-prod", "ECS", ""]), "body"),
+            (json!({"name": "a", "type": "ECS"}), "description"),
+            (with("name", json!("")), "name"),
+            (with("name", json!("-a")), "name"),
+            (with("name", json!("a/b")), "name"),
+            (with("name", json!("a\n")), "name"),
+            (with("name", json!("é")), "name"),
+            (with("name", json!("a~b")), "name"),
+            (with("name", json!("n".repeat(256))), "name"),
+            (with("type", json!("ecs")), "type"),
+            (with("type", json!(1)), "type"),
+            (with("description", json!(null)), "description"),
+            (with("description", json!("d".repeat(2_001))), "description"),
+            (with("include_scaling", json!("true")), "include_scaling"),
+            (with("policies", json!("p")), "policies"),
+            (with("policies", json!(["p", 1])), "policies[1]"),
+            (with("policies", json!(vec!["p"; 101])), "policies"),
+            (with("included_environments", json!(["n".repeat(256)])), "included_environments[0]"),
+            (with("tags", json!({})), "tags"),
         ];
         for (body, expected) in cases {
-            assert_eq!(problems(&body), expected, "{body}");
+            assert_eq!(problem(&body).as_deref(), Some(expected), "{body:.200}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 
-use super::field::Problems;
+use super::problems::Problems;
 use crate::recorder::answer::{Refusal, quote};
 use crate::recorder::store::Page;
 use envsnap_model::expression::{Bound, Interval, Moment};

@@ -1,19 +1,23 @@
 //! The body that gives an environment another name.
 
-use serde_json::Value;
+use serde::Deserialize;
 
-use super::Schema;
 use super::environment::LONGEST_NAME;
-use super::field::{Object, Problems, check_length};
+use super::json::{FromJson, parse};
+use super::text::Text;
 use crate::api::wire::RenameRequest;
+use crate::recorder::answer::Refusal;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    new_name: Text<LONGEST_NAME>,
+}
 
 /// Whether the name can be one is for the answer in the server's own words.
-impl Schema for RenameRequest {
-    fn check(body: &Value, problems: &mut Problems) {
-        if let Some(body) = Object::of(body, String::new(), &["new_name"], problems)
-            && let Some(name) = body.required_string("new_name", problems)
-        {
-            check_length(name, LONGEST_NAME, || "new_name".to_owned(), problems);
-        }
+impl FromJson for RenameRequest {
+    fn from_json(body: &[u8]) -> Result<Self, Refusal> {
+        let Fields { new_name } = parse(body)?;
+        Ok(Self { new_name: new_name.into() })
     }
 }

@@ -1,15 +1,16 @@
 //! The body of a report.
 
-use serde_json::Value;
+use std::fmt;
 
-use super::Schema;
-use super::field::{Object, Problems, check_length, string, wrong_type};
-use crate::api::wire::{ECS, EcsReport};
-use crate::recorder::answer::quote;
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::json::{FromJson, Object, invalid, parse};
+use super::text::{List, Text};
+use crate::api::wire::ECS;
+use crate::recorder::answer::{Refusal, quote};
+use crate::recorder::record::MOST_REPLICAS;
 use crate::snapshot::Fingerprint;
-
-const ENTRY: [&str; 5] =
-    ["taskArn", "digests", "creationTimestamp", "cluster_name", "service_name"];
 
 /// The longest ARN or name that is kept, in bytes: ECS's own are far shorter, and each is written
 /// down with every artifact of its task.
@@ -18,219 +19,244 @@ const LONGEST_TEXT: usize = 1_024;
 /// The most images of one entry: a task definition has ten containers at the most.
 const MOST_DIGESTS: usize = 50;
 
-impl Schema for EcsReport {
-    fn check(body: &Value, problems: &mut Problems) {
-        let Some(report) = Object::of(body, String::new(), &["artifacts", "type"], problems) else {
-            return;
-        };
-        // Older clients name the type in the body, too.
-        if report.optional("type").is_some_and(|value| value != ECS) {
-            problems.add("type".to_owned(), "must be \"ECS\"");
+/// What runs in an environment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::recorder) struct Report {
+    pub(in crate::recorder) entries: Vec<Entry>,
+}
+
+/// Running containers of one task.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::recorder) struct Entry {
+    pub(in crate::recorder) task_arn: Box<str>,
+    pub(in crate::recorder) cluster_name: Option<Box<str>>,
+    pub(in crate::recorder) service_name: Option<Box<str>>,
+    /// By artifact name, ascending; `None` if the digest is not known.
+    pub(in crate::recorder) digests: Vec<(Box<str>, Option<Fingerprint>)>,
+    /// When the task started, in seconds since the Unix epoch.
+    pub(in crate::recorder) started_at: i64,
+}
+
+impl Entry {
+    /// One replica for each digest of this entry, under the least of its names; digests that are not
+    /// known are told apart by name.
+    pub(in crate::recorder) fn replicas(
+        &self,
+    ) -> impl Iterator<Item = (&str, Option<Fingerprint>)> {
+        self.digests.iter().enumerate().filter_map(|(at, (name, fingerprint))| {
+            let stood = |(_, earlier): &(_, Option<Fingerprint>)| earlier == fingerprint;
+            let counts = fingerprint.is_none() || !self.digests[..at].iter().any(stood);
+            counts.then_some((&**name, *fingerprint))
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReportFields {
+    artifacts: List<Object<EntryFields>, MOST_REPLICAS>,
+    /// Older clients name the type in the body, too.
+    #[serde(rename = "type")]
+    environment_type: Option<Text<LONGEST_TEXT>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryFields {
+    #[serde(rename = "taskArn")]
+    task_arn: Text<LONGEST_TEXT>,
+    cluster_name: Option<Text<LONGEST_TEXT>>,
+    service_name: Option<Text<LONGEST_TEXT>>,
+    digests: Digests,
+    #[serde(rename = "creationTimestamp")]
+    creation_timestamp: Seconds,
+}
+
+impl FromJson for Report {
+    fn from_json(body: &[u8]) -> Result<Self, Refusal> {
+        let ReportFields { artifacts, environment_type } = parse(body)?;
+        if environment_type.is_some_and(|given| &*given.0 != ECS) {
+            return Err(invalid("type", format!("must be \"{ECS}\"")));
         }
-        match report.required("artifacts", problems) {
-            Some(Value::Array(entries)) => {
-                for (at, entry) in entries.iter().enumerate() {
-                    if problems.are_enough() {
-                        break;
+        let entry = |Object(fields): Object<EntryFields>| Entry {
+            task_arn: fields.task_arn.0,
+            cluster_name: fields.cluster_name.map(|name| name.0),
+            service_name: fields.service_name.map(|name| name.0),
+            digests: fields.digests.0,
+            started_at: fields.creation_timestamp.0,
+        };
+        Ok(Self { entries: artifacts.0.into_iter().map(entry).collect() })
+    }
+}
+
+/// Whole seconds since the Unix epoch.
+struct Seconds(i64);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SecondsVisitor;
+
+        impl Visitor<'_> for SecondsVisitor {
+            type Value = i64;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an integer")
+            }
+
+            fn visit_i64<E: Error>(self, seconds: i64) -> Result<i64, E> {
+                Ok(seconds)
+            }
+
+            fn visit_u64<E: Error>(self, seconds: u64) -> Result<i64, E> {
+                seconds.try_into().or_else(|_| self.visit_f64(0.5))
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<i64, E> {
+                Err(E::custom("must be whole seconds since the Unix epoch"))
+            }
+        }
+
+        deserializer.deserialize_i64(SecondsVisitor).map(Self)
+    }
+}
+
+/// Digests by artifact name, ascending.
+struct Digests(Vec<(Box<str>, Option<Fingerprint>)>);
+
+impl<'de> Deserialize<'de> for Digests {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DigestsVisitor;
+
+        impl<'de> Visitor<'de> for DigestsVisitor {
+            type Value = Vec<(Box<str>, Option<Fingerprint>)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+                let mut digests = Vec::new();
+                while let Some((Name(name), digest)) = fields.next_entry()? {
+                    match digest {
+                        Digest::Known(fingerprint) => digests.push((name, Some(fingerprint))),
+                        Digest::Unknown => digests.push((name, None)),
+                        Digest::Invalid => {
+                            return Err(A::Error::custom(format_args!(
+                                "the digest of '{}' must be 64 lowercase hexadecimal digits, or \
+                                 \"\" if it is not known",
+                                quote(&name)
+                            )));
+                        }
                     }
-                    check_entry(entry, at, problems);
+                    if digests.len() > MOST_DIGESTS {
+                        let problem = format_args!("must not hold more than {MOST_DIGESTS} images");
+                        return Err(A::Error::custom(problem));
+                    }
                 }
+                digests.sort_by(|(one, _), (other, _)| one.cmp(other));
+                if let Some([(name, _), _]) = digests.array_windows().find(|[a, b]| a.0 == b.0) {
+                    let problem = format_args!("'{}' stands twice", quote(name));
+                    return Err(A::Error::custom(problem));
+                }
+                digests.shrink_to_fit();
+                Ok(digests)
             }
-            Some(other) => {
-                problems.add("artifacts".to_owned(), wrong_type("an array", other));
-            }
-            None => {}
         }
+
+        deserializer.deserialize_map(DigestsVisitor).map(Self)
     }
 }
 
-fn check_entry(entry: &Value, at: usize, problems: &mut Problems) {
-    let path = format!("artifacts[{at}]");
-    let Some(entry) = Object::of(entry, path, &ENTRY, problems) else { return };
-    entry.required_string("taskArn", problems);
-    for name in ["taskArn", "cluster_name", "service_name"] {
-        if let Some(text) = entry.optional(name).and_then(Value::as_str) {
-            check_length(text, LONGEST_TEXT, || entry.path_of(name), problems);
-        }
-    }
-    for name in ["cluster_name", "service_name"] {
-        if let Some(value) = entry.optional(name) {
-            string(value, || entry.path_of(name), problems);
-        }
-    }
-    if let Some(value) = entry.required("creationTimestamp", problems)
-        && !value.is_i64()
-    {
-        let problem = match value {
-            Value::Number(_) => "must be whole seconds since the Unix epoch".to_owned(),
-            other => wrong_type("an integer", other),
-        };
-        problems.add(entry.path_of("creationTimestamp"), problem);
-    }
-    match entry.required("digests", problems) {
-        Some(Value::Object(digests)) => {
-            if digests.len() > MOST_DIGESTS {
-                let problem = format!("must not hold more than {MOST_DIGESTS} images");
-                problems.add(entry.path_of("digests"), problem);
-            } else if let Some(name) = digests.keys().find(|name| is_too_long(name)) {
-                let problem = format!("'{}' is longer than {LONGEST_TEXT}", quote(name));
-                problems.add(entry.path_of("digests"), problem);
-            } else if let Some((name, _)) = digests.iter().find(|(_, digest)| !is_digest(digest)) {
-                let name = quote(name);
-                problems.add(
-                    entry.path_of("digests"),
-                    format!("the digest of '{name}' must be 64 lowercase hexadecimal digits, or \"\" where it is unknown"),
-                );
+/// The name of an artifact. Its length is a problem of the digests, and not of a path that repeats
+/// all of it.
+struct Name(Box<str>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl Visitor<'_> for NameVisitor {
+            type Value = Box<str>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Box<str>, E> {
+                if name.len() > LONGEST_TEXT {
+                    return Err(E::custom(format_args!(
+                        "'{}' is longer than {LONGEST_TEXT} bytes",
+                        quote(name)
+                    )));
+                }
+                Ok(name.into())
             }
         }
-        Some(other) => problems.add(entry.path_of("digests"), wrong_type("an object", other)),
-        None => {}
+
+        deserializer.deserialize_str(NameVisitor).map(Self)
     }
 }
 
-fn is_too_long(text: &str) -> bool {
-    text.len() > LONGEST_TEXT
+enum Digest {
+    Known(Fingerprint),
+    Unknown,
+    Invalid,
 }
 
-fn is_digest(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.is_empty() || text.parse::<Fingerprint>().is_ok())
+/// Whatever is no digest is [`Digest::Invalid`], so that the problem names the image.
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DigestVisitor;
+
+        impl<'de> Visitor<'de> for DigestVisitor {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a digest")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Digest, E> {
+                Ok(match text.parse() {
+                    Ok(fingerprint) => Digest::Known(fingerprint),
+                    Err(_) if text.is_empty() => Digest::Unknown,
+                    Err(_) => Digest::Invalid,
+                })
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Digest, E> {
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Digest, E> {
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Digest, E> {
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Digest, E> {
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Digest, E> {
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Digest, A::Error> {
+                while elements.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Digest, A::Error> {
+                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Digest::Invalid)
+            }
+        }
+
+        deserializer.deserialize_any(DigestVisitor)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn problems(body: &Value) -> Vec<(String, Value)> {
-        let mut problems = Problems::default();
-        EcsReport::check(body, &mut problems);
-        problems.into_result().err().into_iter().flatten().collect()
-    }
-
-    /// A report of one good entry in which `field` is `value`.
-    fn with(field: &str, value: Value) -> Value {
-        let mut entry = json!({"taskArn": "arn", "digests": {"web:1": ""}, "creationTimestamp": 1});
-        entry[field] = value;
-        json!({"artifacts": [entry]})
-    }
-
-    #[test]
-    fn what_the_api_documents_is_accepted() {
-        for body in [
-            json!({"artifacts": []}),
-            json!({"type": "ECS", "artifacts": []}),
-            with("digests", json!({})),
-            with("digests", json!({"a": "", "b": "ab".repeat(32)})),
-            with("cluster_name", json!("app")),
-            with("service_name", json!(null)),
-            with("creationTimestamp", json!(i64::MAX)),
-            with("creationTimestamp", json!(-1)),
-        ] {
-            assert_eq!(problems(&body), [], "{body}");
-        }
-    }
-
-    #[test]
-    fn each_wrong_field_is_named_by_its_path() {
-        let cases = [
-            (json!(null), "body", "must be an object, not null"),
-            (json!([]), "body", "must be an object, not an array"),
-            (json!({}), "artifacts", "is required"),
-            (json!({"artifacts": null}), "artifacts", "must be an array, not null"),
-            (json!({"artifacts": [], "id": 1}), "id", "is not a field of this request"),
-            (json!({"artifacts": [], "type": "K8S"}), "type", "must be \"ECS\""),
-            (json!({"artifacts": [1]}), "artifacts[0]", "must be an object, not a number"),
-            (with("taskArn", json!(1)), "artifacts[0].taskArn", "must be a string, not a number"),
-            (
-                with("cluster_name", json!({})),
-                "artifacts[0].cluster_name",
-                "must be a string, not an object",
-            ),
-            (
-                with("taskArn", json!("a".repeat(1_025))),
-                "artifacts[0].taskArn",
-                "must not be longer than 1024",
-            ),
-            (
-                with("service_name", json!("a".repeat(1_025))),
-                "artifacts[0].service_name",
-                "must not be longer than 1024",
-            ),
-            (
-                with("digests", (0..51).map(|n| (n.to_string(), json!(""))).collect()),
-                "artifacts[0].digests",
-                "must not hold more than 50 images",
-            ),
-            (with("pods", json!(1)), "artifacts[0].pods", "is not a field of this request"),
-            (
-                with("digests", json!("ab")),
-                "artifacts[0].digests",
-                "must be an object, not a string",
-            ),
-            (
-                with("creationTimestamp", json!("1")),
-                "artifacts[0].creationTimestamp",
-                "must be an integer, not a string",
-            ),
-            (
-                with("creationTimestamp", json!(1.5)),
-                "artifacts[0].creationTimestamp",
-                "must be whole seconds since the Unix epoch",
-            ),
-            (
-                with("creationTimestamp", json!(u64::MAX)),
-                "artifacts[0].creationTimestamp",
-                "must be whole seconds since the Unix epoch",
-            ),
-        ];
-        for (body, path, problem) in cases {
-            assert_eq!(problems(&body), [(path.to_owned(), json!(problem))], "{body}");
-        }
-    }
-
-    #[test]
-    fn a_digest_is_64_lowercase_digits_or_nothing() {
-        let good = "ab".repeat(32);
-        for digest in [
-            json!(null),
-            json!(1),
-            json!(good.to_uppercase()),
-            json!(&good[1..]),
-            json!(format!("sha256:{good}")),
-            json!(" "),
-        ] {
-            let found = problems(&with("digests", json!({"web:1": digest})));
-            assert_eq!(found.len(), 1, "{digest}");
-            assert_eq!(found[0].0, "artifacts[0].digests");
-            assert!(found[0].1.as_str().unwrap().contains("'web:1'"));
-        }
-    }
-
-    #[test]
-    fn every_wrong_field_is_listed_up_to_a_bound() {
-        let found = problems(&json!({"artifacts": [{}, {"digests": 1, "x": 2}], "y": 3}));
-        let paths: Vec<_> = found.iter().map(|(path, _)| path.as_str()).collect();
-        assert_eq!(
-            paths,
-            [
-                "artifacts[0].creationTimestamp",
-                "artifacts[0].digests",
-                "artifacts[0].taskArn",
-                "artifacts[1].creationTimestamp",
-                "artifacts[1].digests",
-                "artifacts[1].taskArn",
-                "artifacts[1].x",
-                "y",
-            ]
-        );
-        assert_eq!(problems(&json!({"artifacts": vec![json!(1); 5000]})).len(), 100);
-    }
-
-    #[test]
-    fn little_of_a_long_name_is_repeated() {
-        let long = "é".repeat(100_000);
-        let found = problems(&json!({"artifacts": [{&long: 1, "digests": {&long: 1}}]}));
-        assert!(found.iter().all(|(path, problem)| path.len() + problem.to_string().len() < 500));
-    }
-}
+mod tests;

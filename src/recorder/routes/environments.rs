@@ -1,38 +1,57 @@
 //! Making, showing, listing and renaming environments, and putting them away.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::json;
 
 use super::paging::Address;
-use crate::api::wire::{Environment, PagedEnvironments, RenameRequest, is_environment_name};
+use crate::api::wire::{ECS, Environment, PagedEnvironments, RenameRequest, is_environment_name};
+use crate::recorder::access::Caller;
 use crate::recorder::answer::{Refusal, quote};
-use crate::recorder::request::{Checked, EnvironmentChange, Parameters, TYPES, discard};
-use crate::recorder::store::{Changed, Listing, NameChange, Sort, Store};
+use crate::recorder::request::{
+    EnvironmentChange, JsonBody, LONGEST_ORG, Parameters, TYPES, discard,
+};
+use crate::recorder::store::{Changed, LARGEST_LISTING, Listing, NameChange, Sort, Store};
 
 /// `PUT /environments/{org}`
 pub(super) async fn save(
     State(store): State<Store>,
     Path(org): Path<String>,
-    Checked(change): Checked<EnvironmentChange>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(change, _reserved): JsonBody<EnvironmentChange>,
 ) -> Result<(StatusCode, Json<&'static str>), Refusal> {
-    if !is_environment_name(&org) {
+    if !is_environment_name(&org) || org.len() > LONGEST_ORG {
         return Err(Refusal::bad_request(format!(
-            "'{org}' cannot name an organization: it does not match \
-             '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'"
+            "'{}' cannot name an organization: it does not match \
+             '^[a-zA-Z0-9][a-zA-Z0-9._-]*$', or is longer than {LONGEST_ORG}",
+            quote(&org)
         )));
     }
     let (name, wanted) = (change.name.clone(), change.environment_type.clone());
-    match store.put_environment(org.clone(), change).await? {
+    if !caller.may_change && wanted != ECS {
+        return Err(Refusal::no_permission(StatusCode::FORBIDDEN));
+    }
+    match store.put_environment(org.clone(), change, caller.may_change).await? {
         Changed::Saved => Ok((StatusCode::CREATED, Json("OK"))),
+        Changed::NotAllowed => Err(Refusal::no_permission(StatusCode::FORBIDDEN)),
+        Changed::TooMany => Err(too_many(&org)),
         Changed::OtherType(actual) => Err(Refusal::bad_request(format!(
             "Environment named '{name}' for organization '{org}' is of type '{actual}', which \
              cannot be changed to '{wanted}'"
         ))),
     }
+}
+
+/// A list of all of them would be longer than what clients read.
+fn too_many(org: &str) -> Refusal {
+    Refusal::too_large(format!(
+        "The environments of organization '{org}' would take more than {LARGEST_LISTING} bytes, \
+         which is the most that a list of them may: shorten descriptions, or use another \
+         organization"
+    ))
 }
 
 /// `GET /environments/{org}/{env}`
@@ -101,7 +120,7 @@ fn listing(parameters: &mut Parameters) -> Listing {
 pub(super) async fn rename(
     State(store): State<Store>,
     Path((org, environment)): Path<(String, String)>,
-    Checked(RenameRequest { new_name }): Checked<RenameRequest>,
+    JsonBody(RenameRequest { new_name }, _reserved): JsonBody<RenameRequest>,
 ) -> Result<Json<&'static str>, Refusal> {
     if !is_environment_name(&new_name) {
         return Err(Refusal::bad_request(format!(
@@ -112,6 +131,7 @@ pub(super) async fn rename(
     }
     match store.rename(&org, &environment, new_name.clone()).await? {
         NameChange::Done => Ok(Json("OK")),
+        NameChange::TooMany => Err(too_many(&org)),
         NameChange::NoEnvironment => Err(Refusal::no_environment(&org, &environment)),
         // Not 409, which says that another attempt may do it.
         NameChange::Taken { archived } => Err(Refusal::bad_request(format!(

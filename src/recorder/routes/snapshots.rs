@@ -5,10 +5,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 
-use crate::api::wire::{EcsReport, HEAD};
+use crate::api::wire::HEAD;
 use crate::recorder::answer::{Refusal, WrittenJson};
 use crate::recorder::document;
-use crate::recorder::request::Checked;
+use crate::recorder::record::Running;
+use crate::recorder::request::JsonBody;
 use crate::recorder::store::{Found, Reported, Store};
 use envsnap_model::expression::{Expression, Snappish};
 
@@ -19,7 +20,7 @@ pub(super) async fn report(
     State(store): State<Store>,
     Path((org, environment)): Path<(String, String)>,
     headers: HeaderMap,
-    Checked(report): Checked<EcsReport>,
+    JsonBody(report, _reserved): JsonBody<Running>,
 ) -> Result<impl IntoResponse, Refusal> {
     let required_index = required_index(&headers)?;
     match store.report(&org, &environment, report, required_index).await? {

@@ -1,6 +1,8 @@
 //! Environments in the file.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, named_params};
+use rusqlite::{
+    Connection, OptionalExtension as _, Row, TransactionBehavior, named_params, params,
+};
 use serde_json::Map;
 
 use super::json::Json;
@@ -14,6 +16,33 @@ pub(in crate::recorder) enum Changed {
     Saved,
     /// It exists, with this other type, which its snapshots have.
     OtherType(String),
+    /// It exists, or is archived, and would be changed by a caller that may only create.
+    NotAllowed,
+    /// See [`LARGEST_LISTING`].
+    TooMany,
+}
+
+/// The most bytes of JSON that all environments of an organization take: a client that lists them
+/// accepts a third more.
+pub(in crate::recorder) const LARGEST_LISTING: usize = 24 << 20;
+
+const _: () = assert!(LARGEST_LISTING + (8 << 20) <= crate::api::LARGEST_ANSWER);
+
+/// An environment's JSON without its texts and lists, in bytes.
+const BESIDE_TEXTS: usize = 400;
+
+/// Whether the environments of `org` are too many to be listed.
+pub(super) fn are_too_many(connection: &Connection, org: &str) -> rusqlite::Result<bool> {
+    let bytes: usize = connection
+        .prepare_cached(
+            "SELECT coalesce(sum(?2 + octet_length(org) + octet_length(name)
+                 + octet_length(json_quote(description))
+                 + coalesce(octet_length(included_environments), 0)
+                 + coalesce(octet_length(policies), 0)), 0)
+             FROM environment WHERE org = ?1",
+        )?
+        .query_row(params![org, BESIDE_TEXTS], |row| row.get(0))?;
+    Ok(bytes > LARGEST_LISTING)
 }
 
 pub(super) const SELECT: &str = "
@@ -24,20 +53,28 @@ pub(super) const SELECT: &str = "
     FROM environment";
 
 impl Store {
-    /// Makes the environment, or changes what of it is given. One that was archived is in use
-    /// again, with all that was recorded in it.
+    /// Makes the environment, or changes what of it is given, unless it exists and the caller may
+    /// not. One that was archived is in use again, with all that was recorded in it.
     pub(in crate::recorder) async fn put_environment(
         &self,
         org: String,
         change: EnvironmentChange,
+        may_change: bool,
     ) -> Result<Changed, StoreError> {
         let operation = format!("save environment '{}' of organization '{org}'", change.name);
         self.write(operation, move |connection, now| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let existing = type_of(&transaction, &org, &change.name)?;
-            if let Some(other) = existing.filter(|existing| *existing != change.environment_type) {
-                return Ok(Changed::OtherType(other));
+            if let Some(other) = &existing
+                && *other != change.environment_type
+            {
+                return Ok(Changed::OtherType(other.clone()));
+            }
+            if existing.is_some() && !may_change {
+                // A second attempt to create what the first one did is none to change it.
+                let same = is_as_wanted(&transaction, &org, &change)?;
+                return Ok(if same { Changed::Saved } else { Changed::NotAllowed });
             }
             transaction.execute(
                 "INSERT INTO environment (org, name, type, description, include_scaling,
@@ -63,6 +100,9 @@ impl Store {
                     ":now": now,
                 },
             )?;
+            if are_too_many(&transaction, &org)? {
+                return Ok(Changed::TooMany);
+            }
             transaction.commit()?;
             Ok(Changed::Saved)
         })
@@ -94,6 +134,30 @@ fn type_of(connection: &Connection, org: &str, name: &str) -> rusqlite::Result<O
             row.get(0)
         })
         .optional()
+}
+
+/// Whether the change would change nothing of an environment that is in use.
+fn is_as_wanted(
+    connection: &Connection,
+    org: &str,
+    change: &EnvironmentChange,
+) -> rusqlite::Result<bool> {
+    let found = connection
+        .query_row(
+            &format!("{SELECT} WHERE org = ? AND name = ? AND archived_at IS NULL"),
+            [org, &change.name],
+            environment,
+        )
+        .optional()?;
+    let same = |wanted: &Option<Vec<String>>, found: &Option<Vec<String>>| {
+        wanted.is_none() || wanted == found
+    };
+    Ok(found.is_some_and(|found| {
+        found.description == change.description
+            && change.include_scaling.is_none_or(|wanted| wanted == found.include_scaling)
+            && same(&change.included_environments, &found.included_environments)
+            && same(&change.policies, &found.policies)
+    }))
 }
 
 pub(super) fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {

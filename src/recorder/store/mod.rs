@@ -39,7 +39,7 @@ use envsnap_recorder::domain::Clock;
 
 pub use backup::{BackedUp, NotBackedUp, backup};
 use descriptors::FileIdentity;
-pub(super) use environments::Changed;
+pub(super) use environments::{Changed, LARGEST_LISTING};
 pub use error::StoreError;
 pub(super) use events::{Event, Events};
 pub(super) use figures::Figures;

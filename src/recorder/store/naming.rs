@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, TransactionBehavior, named_params, params};
 
+use super::environments::are_too_many;
 use super::{Store, StoreError};
 
 /// What became of a change of name.
@@ -9,6 +10,8 @@ use super::{Store, StoreError};
 pub(in crate::recorder) enum NameChange {
     Done,
     NoEnvironment,
+    /// See [`super::LARGEST_LISTING`].
+    TooMany,
     /// Another environment has the name, in use or archived.
     Taken {
         archived: bool,
@@ -61,6 +64,9 @@ impl Store {
                    AND :name IN (SELECT value FROM json_each(included_environments))",
                 named_params! {":org": org, ":name": name, ":new_name": new_name},
             )?;
+            if are_too_many(&transaction, &org)? {
+                return Ok(NameChange::TooMany);
+            }
             transaction.commit()?;
             Ok(NameChange::Done)
         })

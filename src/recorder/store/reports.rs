@@ -5,9 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::json::{self, Json};
 use super::{Store, StoreError, events, silence};
-use crate::api::wire::{ECS, EcsReport, Silence};
+use crate::api::wire::{ECS, Silence};
 use crate::recorder::chain::{Link, Witnessed};
-use crate::recorder::record::{StoredArtifact, next_snapshot};
+use crate::recorder::record::{Running, StoredArtifact, next_snapshot};
 
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,15 +48,13 @@ impl Store {
         &self,
         org: &str,
         environment: &str,
-        report: EcsReport,
+        report: Running,
         required_index: Option<i64>,
     ) -> Result<Reported, StoreError> {
         let operation =
             format!("record a report to environment '{environment}' of organization '{org}'");
         let (org, environment) = (org.to_owned(), environment.to_owned());
-        // Before anyone waits for it.
-        let content_hash = report.snapshot().content_hash();
-        let artifacts = report.artifacts.len();
+        let artifacts = report.entries();
         self.write_weighted(operation, artifacts, move |connection, now| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -75,6 +73,7 @@ impl Store {
             if environment_type != ECS {
                 return Ok(Reported::OtherType(environment_type));
             }
+            let content_hash = report.content_hash().to_owned();
             let latest = latest(&transaction, id, &content_hash)?;
             let index = latest.as_ref().map_or(0, |latest| latest.index);
             if required_index.is_some_and(|required| required != index) {
@@ -84,9 +83,9 @@ impl Store {
             let new = match &latest {
                 Some(Latest { artifacts: None, .. }) => None,
                 Some(Latest { artifacts: Some(latest), .. }) => {
-                    next_snapshot(latest, &report, include_scaling)
+                    next_snapshot(latest, report, include_scaling)
                 }
-                None => next_snapshot(&[], &report, include_scaling),
+                None => next_snapshot(&[], report, include_scaling),
             };
             let created = new.is_some();
             let head = if let Some(new) = new {

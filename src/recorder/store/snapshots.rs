@@ -49,8 +49,7 @@ impl Store {
         expression: Expression,
     ) -> Result<Found, StoreError> {
         let wanted = Snappish { environment: environment.to_owned(), expression };
-        let [found] = self.snapshots(org, [wanted]).await?;
-        Ok(found)
+        self.snapshots_as(org, [wanted], |[found]| found).await
     }
 
     /// Several snapshots as they are at one moment, in the order in which they are asked for.

@@ -1,4 +1,6 @@
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use envsnap::recorder::{Access, Store, serve};
 use reqwest::Method;
@@ -6,39 +8,42 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::server::Recorder;
+use super::file::on;
+use super::operations::serving;
+use super::server::{Recorder, digest, task, write_secret};
+use crate::command_line::text;
 
 #[tokio::test]
 async fn a_token_opens_its_organization_to_read_or_to_write() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    write!(file, "wr1ter org=acme write\nre4der org=acme read\nro0t org=* write\n").unwrap();
+    write!(file, "wr1ter-0 label=w org=acme write\nre4der-0 label=r org=acme read\nro0t-000 label=root org=* write\n").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
     let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
     let environment = json!({"name": "env", "type": "ECS", "description": ""}).to_string();
     let report = json!({"artifacts": []}).to_string();
     let (get, put) = (Method::GET, Method::PUT);
     let cases = [
-        (Some("wr1ter"), &put, "environments/acme", &environment, 201),
-        (Some("ro0t"), &put, "environments/other", &environment, 201),
-        (Some("wr1ter"), &put, "environments/other", &environment, 403),
-        (Some("re4der"), &put, "environments/acme", &environment, 403),
-        (Some("wr1ter"), &put, "environments/acme/env/report/ECS", &report, 200),
-        (Some("re4der"), &put, "environments/acme/env/report/ECS", &report, 403),
+        (Some("wr1ter-0"), &put, "environments/acme", &environment, 201),
+        (Some("ro0t-000"), &put, "environments/other", &environment, 201),
+        (Some("wr1ter-0"), &put, "environments/other", &environment, 403),
+        (Some("re4der-0"), &put, "environments/acme", &environment, 403),
+        (Some("wr1ter-0"), &put, "environments/acme/env/report/ECS", &report, 200),
+        (Some("re4der-0"), &put, "environments/acme/env/report/ECS", &report, 403),
         (None, &put, "environments/acme/env/report/ECS", &report, 401),
-        (Some("re4der"), &get, "environments/acme", &report, 200),
-        (Some("re4der"), &get, "environments/acme/env", &report, 200),
-        (Some("re4der"), &get, "snapshots/acme/env/-1", &report, 404),
-        (Some("re4der"), &get, "snapshots/acme/env", &report, 200),
-        (Some("re4der"), &get, "environments/acme/env/events", &report, 200),
-        (Some("re4der"), &get, "env-diff/acme?snappish1=env&snappish2=env", &report, 404),
-        (Some("re4der"), &get, "environments/other/env", &report, 403),
-        (Some("re4der"), &get, "environments/other/env/events", &report, 403),
-        (Some("re4der"), &get, "snapshots/other/env", &report, 403),
-        (Some("re4der"), &get, "env-diff/other?snappish1=env&snappish2=env", &report, 403),
-        (Some("re4der"), &put, "environments/acme/env/rename", &report, 403),
-        (Some("re4der"), &put, "environments/acme/env/archive", &report, 403),
-        (Some("re4der"), &get, "snapshots/other/env/-1", &report, 403),
-        (Some("re4der"), &get, "environments/%61cme/env", &report, 200),
+        (Some("re4der-0"), &get, "environments/acme", &report, 200),
+        (Some("re4der-0"), &get, "environments/acme/env", &report, 200),
+        (Some("re4der-0"), &get, "snapshots/acme/env/-1", &report, 404),
+        (Some("re4der-0"), &get, "snapshots/acme/env", &report, 200),
+        (Some("re4der-0"), &get, "environments/acme/env/events", &report, 200),
+        (Some("re4der-0"), &get, "env-diff/acme?snappish1=env&snappish2=env", &report, 404),
+        (Some("re4der-0"), &get, "environments/other/env", &report, 403),
+        (Some("re4der-0"), &get, "environments/other/env/events", &report, 403),
+        (Some("re4der-0"), &get, "snapshots/other/env", &report, 403),
+        (Some("re4der-0"), &get, "env-diff/other?snappish1=env&snappish2=env", &report, 403),
+        (Some("re4der-0"), &put, "environments/acme/env/rename", &report, 403),
+        (Some("re4der-0"), &put, "environments/acme/env/archive", &report, 403),
+        (Some("re4der-0"), &get, "snapshots/other/env/-1", &report, 403),
+        (Some("re4der-0"), &get, "environments/%61cme/env", &report, 200),
         (Some("unknown"), &get, "environments/acme", &report, 401),
         (Some(""), &get, "environments/acme", &report, 401),
         (None, &get, "environments/acme", &report, 401),
@@ -58,7 +63,7 @@ async fn a_token_opens_its_organization_to_read_or_to_write() {
 async fn without_tokens_a_name_that_was_made_to_lead_here_opens_nothing() {
     let open = Recorder::start().await;
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    writeln!(file, "wr1ter org=* write").unwrap();
+    writeln!(file, "wr1ter-0 label=w org=* write").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
     let with_tokens = Recorder::with(Store::in_memory().unwrap(), access).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -69,7 +74,7 @@ async fn without_tokens_a_name_that_was_made_to_lead_here_opens_nothing() {
     ] {
         for path in ["/", "/api/v2/environments/acme"] {
             let request = client.get(format!("{}{path}", recorder.url)).header("host", host);
-            let answer = request.bearer_auth("wr1ter").send().await.unwrap();
+            let answer = request.bearer_auth("wr1ter-0").send().await.unwrap();
             assert_eq!(answer.status().as_u16(), status, "{host} {path}");
         }
     }
@@ -78,7 +83,7 @@ async fn without_tokens_a_name_that_was_made_to_lead_here_opens_nothing() {
 #[tokio::test]
 async fn a_browser_logs_in_with_the_token_as_the_password() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    writeln!(file, "re4der org=acme read").unwrap();
+    writeln!(file, "re4der-0 label=r org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
     let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -86,8 +91,8 @@ async fn a_browser_logs_in_with_the_token_as_the_password() {
         let url = format!("{}/api/v2/environments/{org}", recorder.url);
         client.get(url).basic_auth(user, Some(password)).send().await.unwrap()
     };
-    for user in ["", "someone", "re4der"] {
-        assert_eq!(get("acme", user, "re4der").await.status(), 200, "{user}");
+    for user in ["", "someone", "re4der-0"] {
+        assert_eq!(get("acme", user, "re4der-0").await.status(), 200, "{user}");
     }
     let challenges = async |org: &str, password: &str, status: u16| {
         let refused = get(org, "someone", password).await;
@@ -98,7 +103,7 @@ async fn a_browser_logs_in_with_the_token_as_the_password() {
     let expected = ["Bearer realm=\"envsnap\"", "Basic realm=\"envsnap\", charset=\"UTF-8\""];
     assert_eq!(challenges("acme", "wrong", 401).await, expected);
     assert_eq!(challenges("acme", "", 401).await, expected);
-    assert_eq!(challenges("other", "re4der", 403).await, [""; 0], "the token is a good one");
+    assert_eq!(challenges("other", "re4der-0", 403).await, [""; 0], "the token is a good one");
 }
 
 #[tokio::test]
@@ -122,7 +127,7 @@ async fn without_tokens_nobody_else_is_served() {
 #[tokio::test]
 async fn a_refusal_reaches_who_is_still_sending() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    writeln!(file, "re4der org=acme read").unwrap();
+    writeln!(file, "re4der-0 label=r org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
     let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
     let path = "/api/v2/environments/acme/env/report/ECS";
@@ -131,7 +136,7 @@ async fn a_refusal_reaches_who_is_still_sending() {
     let address = recorder.url.trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "PUT {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer re4der\r\n\
+        "PUT {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer re4der-0\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     );
@@ -140,4 +145,138 @@ async fn a_refusal_reaches_who_is_still_sending() {
     let mut answer = [0; 12];
     connection.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 403");
+}
+
+/// A recorder with these tokens.
+async fn with_tokens(lines: &str) -> Recorder {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens");
+    write_secret(&file, lines);
+    let access = Access::from_token_file(&file).unwrap();
+    Recorder::with(Store::in_memory().unwrap(), access).await
+}
+
+#[tokio::test]
+async fn a_reporters_token_does_what_a_reporter_does_and_nothing_else() {
+    let recorder = with_tokens(
+        "rep0rter label=reporter org=acme report\nwr1ter-0 label=admin org=acme write\n",
+    )
+    .await;
+    let named = |name: &str, kind: &str, description: &str| {
+        json!({"name": name, "type": kind, "description": description}).to_string()
+    };
+    let report = json!({"artifacts": [task(1, "web", &digest(1), 1)]}).to_string();
+    let rename = json!({"new_name": "other"}).to_string();
+    let (get, put) = (&Method::GET, &Method::PUT);
+    let cases = [
+        // Whatever the reporter does, an attempt that is repeated included.
+        (put, "environments/acme", named("env", "ECS", "by the reporter"), 201),
+        (put, "environments/acme", named("env", "ECS", "by the reporter"), 201),
+        (put, "environments/acme/env/report/ECS", report.clone(), 201),
+        (get, "environments/acme/env", String::new(), 200),
+        (get, "snapshots/acme/env/-1", String::new(), 200),
+        (get, "snapshots/acme/env/~0", String::new(), 200),
+        // And nothing more.
+        (put, "environments/acme", named("env", "ECS", "changed"), 403),
+        (put, "environments/acme", named("k8s", "K8S", ""), 403),
+        (put, "environments/other", named("env", "ECS", ""), 403),
+        (put, "environments/acme/env/archive", String::new(), 403),
+        (put, "environments/acme/env/rename", rename.clone(), 403),
+        (get, "environments/acme", String::new(), 403),
+        (get, "environments/acme/env/events", String::new(), 403),
+        (get, "snapshots/acme/env", String::new(), 403),
+        (get, "snapshots/acme/env/1", String::new(), 403),
+        (get, "env-diff/acme?snappish1=env&snappish2=env", String::new(), 403),
+    ];
+    let send = async |token: &str, method: &Method, path: &str, body: String| {
+        let path = format!("/api/v2/{path}");
+        recorder.send(method.clone(), &path, Some(token), body).await.status.as_u16()
+    };
+    for (method, path, body, status) in cases {
+        let shown = format!("{method} {path} {body}");
+        assert_eq!(send("rep0rter", method, path, body).await, status, "{shown}");
+    }
+    let home = reqwest::Client::new().get(format!("{}/", recorder.url)).bearer_auth("rep0rter");
+    assert_eq!(home.send().await.unwrap().status(), 403);
+    // What was put away stays there until someone who may brings it back.
+    assert_eq!(send("wr1ter-0", put, "environments/acme/env/archive", String::new()).await, 200);
+    let again = named("env", "ECS", "by the reporter");
+    assert_eq!(send("rep0rter", put, "environments/acme", again.clone()).await, 403);
+    assert_eq!(send("wr1ter-0", put, "environments/acme", again).await, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_file_is_read_again_at_a_sighup_and_a_wrong_one_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let (mut serve, log, url) = serving(&file, "first-00 label=first org=acme read\n");
+    let tokens = file.with_extension("tokens");
+    let (said, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    let reader = tokio::task::spawn_blocking(move || {
+        for line in log.lines() {
+            let _ended = said.send(line.unwrap());
+        }
+    });
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let status = async |token: &str| {
+        let request = client.get(format!("{url}/api/v2/environments/acme")).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let process = serve.id().to_string();
+    let mut reload = async |said: &str| {
+        let kill = Command::new("kill").args(["-HUP", &process]).status().unwrap();
+        assert!(kill.success());
+        loop {
+            let line = lines.recv().await.unwrap();
+            if line.contains(said) {
+                return line;
+            }
+        }
+    };
+    assert_eq!((status("first-00").await, status("second-0").await), (200, 401));
+
+    write_secret(&tokens, "second-0 label=second org=acme read\n");
+    reload("read the token file again").await;
+    assert_eq!((status("first-00").await, status("second-0").await), (401, 200));
+
+    write_secret(&tokens, "third-00 org=acme read\n");
+    let line = reload("the tokens stay as they were").await;
+    assert!(line.contains("ERROR") && line.contains("label=ci-runner"), "{line}");
+    assert!(!line.contains("third-00"), "{line}");
+    write_secret(&tokens, "third-00 label=third org=acme read\n");
+    std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let line = reload("the tokens stay as they were").await;
+    assert!(line.contains("has mode 0666") && line.contains("chmod 600"), "{line}");
+    assert_eq!((status("third-00").await, status("second-0").await), (401, 200));
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+    reader.await.unwrap();
+}
+
+#[test]
+fn a_token_file_that_guards_nothing_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, tokens) = (folder.path().join("snapshots.db"), folder.path().join("tokens"));
+    let started = |line: &str, mode| {
+        write_secret(&tokens, line);
+        std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(mode)).unwrap();
+        let tokens = tokens.to_str().unwrap();
+        let serve = on("serve", &file, &["--listen", "127.0.0.1:0", "--token-file", tokens]);
+        assert_eq!(serve.status.code(), Some(2));
+        text(&serve.stderr)
+    };
+    for (line, mode, said) in [
+        (
+            "s3cret-0 label=a org=acme read",
+            0o666,
+            "has mode 0666, so that every user may change it",
+        ),
+        ("s3cret-0 label=a org=acme read", 0o644, "every user may read it"),
+        ("s3cr3 label=a org=acme read", 0o600, "fewer than 8 characters"),
+        ("s3cret-0 org=acme read", 0o600, "gives its token no label: add label=NAME"),
+        ("s3cret-0 label=a org=acme admin", 0o600, "one of the rights report, write and read"),
+    ] {
+        let error = started(line, mode);
+        assert!(error.contains(said) && !error.contains("s3cr"), "{error}");
+    }
 }

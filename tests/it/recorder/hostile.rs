@@ -8,27 +8,40 @@ use super::server::{Recorder, digest, task};
 const REPORT: &str = "/environments/acme/env/report/ECS";
 
 #[tokio::test]
-async fn a_body_that_breaks_the_schema_is_refused_with_every_field_that_does() {
+async fn a_body_that_breaks_the_schema_is_refused_with_the_field_that_does() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
-    let body = json!({"artifacts": [{"taskArn": 1, "digests": {"web": "AB"}, "x": 1}]});
-    let answer = recorder.put(REPORT, body.to_string()).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert_eq!(
-        answer.body,
-        json!({"message": "Input payload validation failed", "errors": {
-            "artifacts[0].creationTimestamp": "is required",
-            "artifacts[0].digests":
-                "the digest of 'web' must be 64 lowercase hexadecimal digits, or \"\" where it is \
-                 unknown",
-            "artifacts[0].taskArn": "must be a string, not a number",
-            "artifacts[0].x": "is not a field of this request",
-        }})
-    );
-    let answer = recorder.put("/environments/acme", json!({"name": "-"}).to_string()).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    let fields: Vec<_> = answer.body["errors"].as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["description", "name", "type"]);
+    let good = task(1, "web", &digest(1), 1);
+    let mut bad = good.clone();
+    bad["digests"]["web"] = json!("AB");
+    for (path, body, field, problem) in [
+        (
+            REPORT,
+            json!({"artifacts": [good, bad]}),
+            "artifacts[1].digests",
+            "the digest of 'web' must be 64 lowercase hexadecimal digits, or \"\" if it is not \
+             known",
+        ),
+        (
+            REPORT,
+            json!({"artifacts": [{"x": 1}]}),
+            "artifacts[0].x",
+            "is not a field of this request",
+        ),
+        (REPORT, json!({"artifacts": [{}]}), "artifacts[0].taskArn", "is required"),
+        ("/environments/acme", json!({"name": 1}), "name", "must be a string, not a number"),
+        (
+            "/environments/acme/env/rename",
+            json!({"new_name": "n".repeat(256)}),
+            "new_name",
+            "must not be longer than 255 bytes",
+        ),
+    ] {
+        let answer = recorder.put(path, body.to_string()).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        let message = "Input payload validation failed";
+        assert_eq!(answer.body, json!({"message": message, "errors": {field: problem}}));
+    }
 }
 
 #[tokio::test]
@@ -67,11 +80,13 @@ async fn no_body_is_too_strange_to_answer() {
 }
 
 #[tokio::test]
-async fn of_a_key_that_stands_twice_the_last_counts() {
+async fn a_key_that_stands_twice_is_refused() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
-    let body = format!(r#"{{"artifacts": 1, "artifacts": [{}]}}"#, task(1, "web", &digest(1), 1));
-    assert_eq!(recorder.put(REPORT, body).await.status, StatusCode::CREATED);
+    let body = format!(r#"{{"artifacts": [], "artifacts": [{}]}}"#, task(1, "web", &digest(1), 1));
+    let refused = recorder.put(REPORT, body).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert_eq!(refused.body["errors"], json!({"artifacts": "stands twice"}));
 }
 
 #[tokio::test]

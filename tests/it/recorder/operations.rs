@@ -11,13 +11,13 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::server::{Recorder, digest, task};
+use super::server::{Recorder, digest, task, write_secret};
 use crate::stopped_clock::StoppedClock;
 
 /// Tokens that read everything, and everything of one organization.
 fn guarded() -> Access {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    write!(file, "ro0t org=* write\nre4der org=acme read\n").unwrap();
+    write!(file, "ro0t-000 label=root org=* write\nre4der-0 label=r org=acme read\n").unwrap();
     Access::from_token_file(file.path()).unwrap()
 }
 
@@ -96,7 +96,7 @@ async fn metrics_count_requests_and_reports_and_say_when_each_environment_was_la
 #[tokio::test]
 async fn metrics_tell_of_every_organization_and_only_to_who_may_read_every_one() {
     let recorder = Recorder::with(Store::in_memory().unwrap(), guarded()).await;
-    for (token, status) in [(None, 401), (Some("re4der"), 403), (Some("ro0t"), 200)] {
+    for (token, status) in [(None, 401), (Some("re4der-0"), 403), (Some("ro0t-000"), 200)] {
         let mut request = reqwest::Client::new().get(format!("{}/metrics", recorder.url));
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -120,9 +120,9 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 /// A recorder of its own process on the file, with these tokens; its log, and where it is.
-fn serving(file: &Path, tokens: &str) -> (Child, BufReader<ChildStderr>, String) {
+pub(crate) fn serving(file: &Path, tokens: &str) -> (Child, BufReader<ChildStderr>, String) {
     let token_file = file.with_extension("tokens");
-    std::fs::write(&token_file, tokens).unwrap();
+    write_secret(&token_file, tokens);
     let mut serve = Command::new(env!("CARGO_BIN_EXE_envsnap"))
         .args(["serve", "--listen", "127.0.0.1:0", "--token-file"])
         .arg(&token_file)
@@ -143,13 +143,13 @@ fn serving(file: &Path, tokens: &str) -> (Child, BufReader<ChildStderr>, String)
 async fn the_log_has_a_line_a_request_and_nothing_that_is_secret() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let (mut serve, mut log, url) = serving(&file, "s3cret org=acme write\n");
+    let (mut serve, mut log, url) = serving(&file, "s3cret-0 label=ci-runner org=acme write\n");
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let body = json!({"name": "env", "type": "ECS", "description": "pr1vate"}).to_string();
     let length = body.len();
     let path = "/api/v2/environments/acme";
-    let made = client.put(format!("{url}{path}")).bearer_auth("s3cret").body(body);
+    let made = client.put(format!("{url}{path}")).bearer_auth("s3cret-0").body(body);
     assert_eq!(made.send().await.unwrap().status(), 201);
     let wrong = client.get(format!("{url}{path}?api_key=h1dden")).bearer_auth("wr0ng");
     assert_eq!(wrong.send().await.unwrap().status(), 401);
@@ -165,7 +165,7 @@ async fn the_log_has_a_line_a_request_and_nothing_that_is_secret() {
         (
             lines[0],
             [
-                "method=PUT",
+                "token=\"ci-runner\" method=PUT",
                 &format!("path=\"{path}\""),
                 "status=201",
                 "milliseconds=",

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use envsnap::recorder::{Access, Clock, Store};
 use reqwest::{Client, Method, StatusCode};
@@ -61,13 +61,27 @@ impl Process {
     async fn terminate(mut self) -> Option<i32> {
         let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(kill.success());
-        let ended = spawn_blocking(move || self.child.wait().unwrap().code());
-        tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it stops").unwrap()
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                return ended.code();
+            }
+            assert!(Instant::now() < deadline, "it does not stop");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    /// Also of a test that failed.
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
     }
 }
 
 fn client() -> Client {
-    Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap()
+    Client::builder().no_proxy().timeout(Duration::from_mins(1)).build().unwrap()
 }
 
 async fn create(process: &Process, client: &Client, org: &str) {
@@ -110,7 +124,7 @@ async fn a_log_that_nothing_reads_stops_neither_the_answers_nor_the_end() {
         }
         said
     });
-    tokio::time::timeout(Duration::from_secs(60), drained).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_mins(1), drained).await.unwrap().unwrap();
     assert_eq!(process.terminate().await, Some(0));
     let said = reader.await.unwrap();
     let line = said.lines().find(|line| line.contains("log lines were dropped")).unwrap();
@@ -140,7 +154,7 @@ async fn clients_that_do_not_finish_their_heads_hold_little_memory() {
     }
     // More than a head may have is refused, and so nothing grows.
     for connection in &mut open {
-        let _refused = connection.write_all(&[b'a'; 256 << 10]).await;
+        let _refused = connection.write_all(&vec![b'a'; 256 << 10]).await;
     }
     let ready = client().get(process.url("/ready")).send().await.unwrap();
     assert_eq!(ready.status(), StatusCode::OK);
@@ -201,6 +215,76 @@ fn large_report(count: u32, version: u8) -> String {
         })
         .collect();
     json!({ "artifacts": tasks }).to_string()
+}
+
+/// Reports of almost 10 MB: as many entries, as many places and as many names as fit.
+fn hostile_reports() -> Vec<String> {
+    let reports = [
+        // One artifact in as many services.
+        (0..95_000)
+            .map(|n| {
+                format!(r#"{{"taskArn":"","service_name":"{n}","digests":{{"w":""}},"creationTimestamp":1}}"#)
+            })
+            .collect::<Vec<_>>(),
+        // As many artifacts as fit into a snapshot, and more.
+        (0..3_000)
+            .map(|n| {
+                let arn = "a".repeat(1_000);
+                let digests: Vec<_> = (0..50).map(|at| format!(r#""{n}-{at}":"""#)).collect();
+                let digests = digests.join(",");
+                format!(r#"{{"taskArn":"{arn}","digests":{{{digests}}},"creationTimestamp":{n}}}"#)
+            })
+            .collect(),
+        // More entries than there may be.
+        (0..190_000).map(|_| r#"{"taskArn":"","digests":{},"creationTimestamp":1}"#.to_owned()).collect(),
+    ];
+    reports
+        .iter()
+        .map(|entries| format!(r#"{{"artifacts":[{}]}}"#, entries.join(",")))
+        .inspect(|body| assert!((4 << 20..10 << 20).contains(&body.len()), "{}", body.len()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_reports_take_bounded_memory_and_others_are_recorded_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, mut log) = Process::start(&folder.path().join("snapshots.db"), &[]);
+    spawn_blocking(move || std::io::copy(&mut log, &mut std::io::sink()));
+    let client = client();
+    create(&process, &client, "acme").await;
+    create(&process, &client, "other").await;
+    let large = process.url("/api/v2/environments/acme/env/report/ECS");
+    let mut reports = JoinSet::new();
+    let bodies = hostile_reports().into_iter().chain([large_report(12_000, 1)]);
+    for body in bodies.cycle().take(12) {
+        let request = client.put(&large).body(body).send();
+        reports.spawn(async move { request.await.unwrap().status().as_u16() });
+    }
+    // Another organization's reports, one after the other, until the large ones are answered.
+    let mut meanwhile = 0_u32;
+    let mut statuses = Vec::new();
+    while !reports.is_empty() {
+        let body = json!({"artifacts": [task(1, "web", &format!("{meanwhile:064x}"), 1)]});
+        let url = process.url("/api/v2/environments/other/env/report/ECS");
+        let answer = client.put(url).body(body.to_string()).send().await.unwrap();
+        match answer.status() {
+            StatusCode::CREATED => meanwhile += 1,
+            // A queue that is too long for the moment: to be asked again, as every reporter does.
+            StatusCode::SERVICE_UNAVAILABLE => {
+                assert!(answer.headers().contains_key("retry-after"));
+            }
+            status => panic!("{status}"),
+        }
+        while let Some(status) = reports.try_join_next() {
+            statuses.push(status.unwrap());
+        }
+    }
+    assert!(meanwhile > 3, "{meanwhile} reports in the time of {statuses:?}");
+    assert!(statuses.contains(&201) && statuses.contains(&413), "{statuses:?}");
+    assert!(statuses.iter().all(|it| matches!(it, 200 | 201 | 400 | 413 | 503)), "{statuses:?}");
+    let peak = process.peak_memory();
+    assert!(peak < 400_000, "{peak} kB");
+    process.terminate().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

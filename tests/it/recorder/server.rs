@@ -1,5 +1,7 @@
 //! A recorder on loopback, with a clock that only the test moves.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -174,4 +176,10 @@ pub(crate) fn task(id: u32, name: &str, digest: &str, started: i64) -> Value {
         "digests": {name: digest},
         "creationTimestamp": started,
     })
+}
+
+/// A file that only its owner may read.
+pub(crate) fn write_secret(file: &Path, content: &str) {
+    std::fs::write(file, content).unwrap();
+    std::fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
 }

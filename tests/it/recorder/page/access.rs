@@ -10,7 +10,8 @@ async fn a_token_as_password_shows_its_organizations_and_no_other() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(
         file,
-        "acme0 org=acme read\nboth0 org=acme read\nboth0 org=other write\nall0 org=* write\n"
+        "acme-000 label=a org=acme read\nboth-000 label=b org=acme read\n\
+         both-000 label=b org=other write\nall-0000 label=c org=* write\n"
     )
     .unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
@@ -18,13 +19,13 @@ async fn a_token_as_password_shows_its_organizations_and_no_other() {
     for org in ["acme", "other", "third"] {
         let body = json!({"name": format!("of-{org}"), "type": "ECS", "description": ""});
         let path = format!("/api/v2/environments/{org}");
-        let answer = recorder.send(Method::PUT, &path, Some("all0"), body.to_string()).await;
+        let answer = recorder.send(Method::PUT, &path, Some("all-0000"), body.to_string()).await;
         assert_eq!(answer.status, StatusCode::CREATED);
     }
     for (password, seen) in [
-        ("acme0", &["acme"][..]),
-        ("both0", &["acme", "other"]),
-        ("all0", &["acme", "other", "third"]),
+        ("acme-000", &["acme"][..]),
+        ("both-000", &["acme", "other"]),
+        ("all-0000", &["acme", "other", "third"]),
     ] {
         let words = send(&recorder, Method::GET, "/", Some(password)).await.words();
         for org in ["acme", "other", "third"] {
@@ -43,7 +44,7 @@ async fn a_token_as_password_shows_its_organizations_and_no_other() {
 #[tokio::test]
 async fn a_browser_without_a_token_is_asked_for_one() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    writeln!(file, "acme0 org=acme read").unwrap();
+    writeln!(file, "acme-000 label=a org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
     let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
     for path in [

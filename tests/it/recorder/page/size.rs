@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use envsnap::recorder::{Access, Clock, Reported, Store};
+use envsnap::recorder::{Access, Clock, Reported, Running, Store};
 use serde_json::json;
 
 use super::*;
@@ -59,7 +59,7 @@ async fn a_long_history_is_shown_in_parts() {
     for version in 0..5_000 {
         let digest = format!("{version:0>64x}");
         let report = json!({"artifacts": [task(1, &format!("web:{version}"), &digest, 1)]});
-        let report = serde_json::from_value(report).unwrap();
+        let report = Running::from_json(report.to_string().as_bytes()).unwrap();
         let answer = store.report("acme", "env", report, None).await.unwrap();
         assert!(matches!(answer, Reported::Recorded { created: true, .. }), "{answer:?}");
         minutes.fetch_add(1, Ordering::Relaxed);
