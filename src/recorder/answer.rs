@@ -153,10 +153,13 @@ impl WrittenJson {
     /// # Errors
     /// `document` has no JSON.
     pub(super) fn new(document: &impl Serialize) -> Result<Self, Refusal> {
-        serde_json::to_vec(document).map(Self).map_err(|error| {
+        let mut written = serde_json::to_vec(document).map_err(|error| {
             tracing::error!("cannot write an answer as JSON: {error}");
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The answer cannot be written")
-        })
+        })?;
+        // It is held until its client has read it, and may have twice the room that it needs.
+        written.shrink_to_fit();
+        Ok(Self(written))
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use envsnap::recorder::verify;
 use reqwest::Client;
@@ -75,6 +76,19 @@ impl Process {
     /// What it has written to its log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The first line of its log with `part` in it. What it writes may come after what it answers.
+    pub(crate) async fn logged(&self, part: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| line.contains(part)) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "no {part} in {log}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Ends it with this signal.

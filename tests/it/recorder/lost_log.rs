@@ -37,10 +37,9 @@ async fn refused(recorder: &Process) -> String {
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(recorder.get("/snapshots/acme/env/-1").await.0, 500);
     }
-    let log = recorder.log();
-    let line = log.lines().find(|line| line.contains("nothing more is accepted")).unwrap();
+    let line = recorder.logged("nothing more is accepted").await;
     assert!(line.contains("ERROR"), "{line}");
-    line.to_owned()
+    line
 }
 
 #[tokio::test(flavor = "multi_thread")]
