@@ -70,18 +70,18 @@ impl Cache {
     }
 }
 
+pub(super) const QUERY: &str = "
+    SELECT interval.artifact_id, interval.name, artifact.fingerprint, interval.replicas
+    FROM interval
+    JOIN artifact ON artifact.org_id = interval.org_id AND artifact.id = interval.artifact_id
+    WHERE interval.org_id = $1 AND interval.environment_id = $2 AND interval.node = 0";
+
 fn read(
     connection: &Connection,
     (org_id, environment): (i64, i64),
 ) -> rusqlite::Result<Vec<LatestArtifact>> {
     let mut artifacts = connection
-        .prepare_cached(
-            "SELECT interval.artifact_id, interval.name, artifact.fingerprint, interval.replicas
-             FROM interval
-             JOIN artifact ON artifact.org_id = interval.org_id
-                 AND artifact.id = interval.artifact_id
-             WHERE interval.org_id = $1 AND interval.environment_id = $2 AND interval.node = 0",
-        )?
+        .prepare_cached(QUERY)?
         .query_map([org_id, environment], |row| {
             let name: String = row.get(1)?;
             let fingerprint = rows::fingerprint(row.get_ref(2)?.as_str()?)?;

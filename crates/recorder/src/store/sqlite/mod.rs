@@ -496,4 +496,6 @@ impl std::fmt::Debug for SqliteStore {
 }
 
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod tests;

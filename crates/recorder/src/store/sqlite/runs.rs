@@ -57,15 +57,8 @@ fn matching(
     Ok(found)
 }
 
-fn runs_of(
-    connection: &Connection,
-    org_id: i64,
-    artifact: i64,
-    environment: Option<i64>,
-) -> rusqlite::Result<Vec<ArtifactRun>> {
-    connection
-        .prepare_cached(
-            "SELECT environment.name, interval.name, artifact.fingerprint, interval.replicas,
+pub(super) const QUERY: &str =
+    "SELECT environment.name, interval.name, artifact.fingerprint, interval.replicas,
                     interval.from_index, first.recorded_at, next.snapshot_index, next.recorded_at
              FROM interval
              JOIN artifact ON artifact.org_id = interval.org_id
@@ -81,8 +74,16 @@ fn runs_of(
              WHERE interval.org_id = $1 AND interval.artifact_id = $2
                AND ($3 IS NULL OR interval.environment_id = $3)
                AND environment.archived_at IS NULL
-             ORDER BY environment.name, interval.from_index",
-        )?
+             ORDER BY environment.name, interval.from_index";
+
+fn runs_of(
+    connection: &Connection,
+    org_id: i64,
+    artifact: i64,
+    environment: Option<i64>,
+) -> rusqlite::Result<Vec<ArtifactRun>> {
+    connection
+        .prepare_cached(QUERY)?
         .query_map(params![org_id, artifact, environment], |row| {
             let next: Option<u32> = row.get(6)?;
             let next_at: Option<i64> = row.get(7)?;

@@ -82,22 +82,10 @@ impl<'a> History<'a> {
 
     /// What runs in snapshot `index`, in no particular order, each as if nothing had changed with it.
     pub(super) fn running(&self, index: u32) -> rusqlite::Result<Vec<SnapshotArtifact>> {
-        // The signs keep SQLite from an index by start, through which it would read most intervals.
-        let sql = format!(
-            "SELECT {} FROM interval
-             JOIN artifact ON artifact.org_id = interval.org_id
-                 AND artifact.id = interval.artifact_id
-             WHERE interval.org_id = ?1 AND interval.environment_id = ?2
-               AND +interval.from_index <= ?3
-               AND (interval.to_index IS NULL OR +interval.to_index >= ?3)
-               AND interval.node IN ({})",
-            rows::COLUMNS,
-            (4..37).map(|parameter| format!("?{parameter}")).collect::<Vec<_>>().join(", ")
-        );
         let key = [self.org_id, self.environment_id, i64::from(index)];
         let parameters = key.into_iter().chain(nodes_of(index).map(i64::from));
         self.connection
-            .prepare_cached(&sql)?
+            .prepare_cached(&running_query())?
             .query_map(params_from_iter(parameters), rows::artifact)?
             .collect()
     }
@@ -303,6 +291,22 @@ impl Timeline for History<'_> {
     fn before(&self, time: f64) -> rusqlite::Result<u32> {
         self.count_of(|recorded| recorded < time)
     }
+}
+
+/// What runs at an index: its organization, its environment, the index, and the index's nodes.
+pub(super) fn running_query() -> String {
+    // The signs keep SQLite from an index by start, through which it would read most intervals.
+    format!(
+        "SELECT {} FROM interval
+         JOIN artifact ON artifact.org_id = interval.org_id
+             AND artifact.id = interval.artifact_id
+         WHERE interval.org_id = ?1 AND interval.environment_id = ?2
+           AND +interval.from_index <= ?3
+           AND (interval.to_index IS NULL OR +interval.to_index >= ?3)
+           AND interval.node IN ({})",
+        rows::COLUMNS,
+        (4..37).map(|parameter| format!("?{parameter}")).collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// What runs, latest start first, then what exited. Equals stay as they are.

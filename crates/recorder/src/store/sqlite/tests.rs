@@ -15,8 +15,8 @@ use crate::domain::{EntryHash, ReportEntry, SnapshotArtifact};
 const START: i64 = 1_661_161_162;
 
 /// A store whose clock only the test moves, in seconds since the Unix epoch.
-struct Fixture {
-    store: SqliteStore,
+pub(super) struct Fixture {
+    pub(super) store: SqliteStore,
     clock: Arc<AtomicI64>,
 }
 
@@ -25,7 +25,7 @@ impl Fixture {
         Self::with(SqliteStore::in_memory().unwrap())
     }
 
-    fn with(store: SqliteStore) -> Self {
+    pub(super) fn with(store: SqliteStore) -> Self {
         let clock = Arc::new(AtomicI64::new(START));
         let told = Arc::clone(&clock);
         #[expect(clippy::cast_precision_loss, reason = "whole seconds of this century")]
@@ -33,15 +33,24 @@ impl Fixture {
         Self { store, clock }
     }
 
-    fn advance(&self, seconds: i64) {
+    pub(super) fn advance(&self, seconds: i64) {
         self.clock.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    async fn create(&self, name: &str) -> Head {
-        self.store.save_environment("acme", settings(name), true, "admin").await.unwrap()
+    pub(super) async fn create(&self, name: &str) -> Head {
+        self.create_in("acme", name).await
     }
 
-    async fn report(&self, name: &str, running: &[(u8, u64)]) -> Recorded {
+    pub(super) async fn create_in(&self, org: &str, name: &str) -> Head {
+        self.store.save_environment(org, settings(name), true, "admin").await.unwrap()
+    }
+
+    /// A report of nothing.
+    pub(super) fn empty() -> Report {
+        Report::new(&[]).unwrap()
+    }
+
+    pub(super) async fn report(&self, name: &str, running: &[(u8, u64)]) -> Recorded {
         let report = Report::new(&report(running, self.clock.load(Ordering::SeqCst))).unwrap();
         self.store.record_report("acme", name, report, "reporter").await.unwrap()
     }

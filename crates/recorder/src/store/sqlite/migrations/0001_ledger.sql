@@ -130,3 +130,18 @@ CREATE TABLE current_task (
 
 -- … and, always empty, what is written and removed again to see whether there is room.
 CREATE TABLE probe (room BLOB NOT NULL) STRICT;
+
+-- What SQLite would find out from a long history, so that it plans its queries for one from the
+-- beginning: how many rows an index has, and how many of them share its first column, its first two …
+ANALYZE;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('environment', 'environment', '500 100 1'),
+    ('snapshot', 'snapshot', '50000 10000 1000 1'),
+    ('artifact', 'artifact', '50000 10000 1'),
+    ('artifact', 'sqlite_autoindex_artifact_2', '50000 10000 1 1'),
+    ('current_task', 'current_task', '10000 2000 200 1'),
+    ('interval', 'interval', '100000 20000 2000 200 2 1'),
+    ('interval', 'interval_by_artifact', '100000 20000 4 2 1'),
+    ('interval', 'interval_by_start', '100000 20000 2000 3'),
+    ('interval', 'interval_by_end', '100000 20000 2000 3');
+ANALYZE sqlite_schema;

@@ -188,3 +188,6 @@ fn failed(file: &str, source: rusqlite::Error) -> NotVerified {
 fn first_damage(connection: &Connection) -> rusqlite::Result<String> {
     connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
 }
+
+#[cfg(test)]
+mod tests;
