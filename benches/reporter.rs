@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use envsnap::recorder::{Access, Store, serve};
-use envsnap::standin::{Cluster, StandIn, Task, World};
+use envsnap::standin::{Cluster, Operation, Quotas, StandIn, Task, World};
 use runtime_api::Function;
 use tokio::net::TcpListener;
 
@@ -86,6 +86,47 @@ async fn main() {
     } else {
         println!("\nNothing to compare with: tests/peers/setup installs the incumbent.");
     }
+    run_large().await;
+}
+
+/// Under the documented quotas, all of which the function may use: what they alone make of it is the
+/// floor.
+async fn run_large() {
+    const CLUSTERS: usize = 10;
+    const TASKS_EACH: usize = 1_020;
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let task = Task::of_service("web")
+        .running_since(jiff::Timestamp::UNIX_EPOCH)
+        .container("web", "web:1", &digest);
+    let clusters = (0..CLUSTERS)
+        .map(|number| Cluster::named(&format!("app-{number}")).tasks(TASKS_EACH, &task));
+    let world = World::new("eu-central-1", "274425519734");
+    let account = Account::of(clusters.fold(world, World::cluster)).await;
+    account.ecs.faults(|faults| {
+        faults.throttle(Quotas::documented());
+    });
+    let mut variables = account.variables();
+    variables.retain(|(name, _)| *name != "ECS_CLUSTERS");
+    variables.push(("QUOTA_SHARE", "1".to_owned()));
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
+    let mut function = Function::start(&variables).await;
+    let mut log = function.child.stdout.take().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    let begun = Instant::now();
+    let answer = function.invoke(SCHEDULED).await;
+    let took = begun.elapsed().as_secs_f64();
+    assert_eq!(answer.body["environments"][0]["tasks"], CLUSTERS * TASKS_EACH, "{answer:?}");
+    let calls = account.ecs.calls();
+    let of_tasks = calls.count(Operation::ListTasks) + calls.count(Operation::DescribeTasks);
+    let floor = (f64::from(u32::try_from(of_tasks).unwrap()) - 100.0) / 20.0;
+    let throttled = calls.log().iter().filter(|call| call.status == Some(400)).count();
+    println!(
+        "\n{} tasks in {CLUSTERS} clusters, QUOTA_SHARE=1: {took:.2} s, of which the quotas alone take \
+         {floor:.2} s ({:.3} times that), {throttled} throttled calls, {:.1} MB",
+        CLUSTERS * TASKS_EACH,
+        took / floor,
+        f64::from(u32::try_from(peak_memory(&function.child).unwrap() >> 10).unwrap()) / 1_024.0,
+    );
 }
 
 /// ECS and a recorder.
@@ -101,7 +142,10 @@ impl Account {
             .running_since(jiff::Timestamp::UNIX_EPOCH)
             .container("web", "web:1", &digest);
         let cluster = Cluster::named("app").tasks(TASKS, &task);
-        let world = World::new("eu-central-1", "274425519734").cluster(cluster);
+        Self::of(World::new("eu-central-1", "274425519734").cluster(cluster)).await
+    }
+
+    async fn of(world: World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = format!("http://{}", listener.local_addr().unwrap());
         let store = Store::in_memory().unwrap();

@@ -10,6 +10,7 @@
 //! [`config`] has the table of the environment variables.
 
 pub mod api;
+pub mod aws;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod clock_skew;
@@ -27,6 +28,7 @@ mod logging;
 pub mod recorder;
 mod renewable;
 pub mod report;
+mod tls;
 pub mod token;
 #[cfg(feature = "recorder")]
 mod wording;

@@ -19,7 +19,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use envsnap::api::wire::EcsReport;
-use envsnap::ecs::{AwsEcs, Filter, Progress, Quota, Reader, Scope, Selection, connect, observe};
+use envsnap::ecs::{
+    AwsEcs, Filter, Progress, Quota, Reader, Scope, Selection, Task, connect, observe,
+};
 use envsnap::snapshot::{DigestSource, Fingerprint, RunningContainer, Snapshot, artifact_name};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -52,7 +54,11 @@ pub(crate) fn check(data: &[u8]) {
             // A second reading knows which tasks have stopped.
             let mut stopped = HashSet::new();
             for _ in 0..2 {
-                let Some(containers) = read(&reader, &scope).await else { break };
+                let Some(tasks) = read(&reader, &scope).await else { break };
+                let tasks = tasks.iter().flat_map(|tasks| tasks.iter());
+                let observations = tasks.flat_map(|task| observe(task, &scope, 0));
+                let containers: Vec<_> =
+                    observations.filter_map(|observation| observation.verdict.ok()).collect();
                 let said = Said::by(&bench.answers.given());
                 said.must_be_usable(&stopped);
                 said.must_hold(&containers, everything);
@@ -79,19 +85,15 @@ fn scope(line: &[u8]) -> Scope {
     scope
 }
 
-/// What counts, where the reading succeeds.
-async fn read(reader: &Reader<AwsEcs>, scope: &Scope) -> Option<Vec<RunningContainer>> {
+/// The tasks, if the reading succeeds.
+async fn read(reader: &Reader<AwsEcs>, scope: &Scope) -> Option<Vec<Arc<Vec<Task>>>> {
     let give_up_at = Instant::now() + DEADLINE;
     let progress = Progress::default();
     let reading = reader.begin(Some(give_up_at));
     let read = timeout_at(give_up_at, reading.tasks(scope, &progress)).await;
     assert!(progress.calls() <= MOST_CALLS, "{} calls", progress.calls());
     match read.ok()? {
-        Ok(tasks) => {
-            let observations = tasks.iter().flat_map(|tasks| tasks.iter());
-            let observations = observations.flat_map(|task| observe(task, scope, 0));
-            Some(observations.filter_map(|observation| observation.verdict.ok()).collect())
-        }
+        Ok(tasks) => Some(tasks),
         Err(error) => {
             let error = error.to_string();
             assert!(error.len() < 1_500, "{} bytes: {error}", error.len());
@@ -100,7 +102,7 @@ async fn read(reader: &Reader<AwsEcs>, scope: &Scope) -> Option<Vec<RunningConta
     }
 }
 
-fn check_report(containers: &[RunningContainer]) {
+fn check_report(containers: &[RunningContainer<'_>]) {
     let snapshot: Snapshot = containers.iter().collect();
     assert_eq!(EcsReport::of(containers).snapshot(), snapshot);
     assert_eq!(snapshot.content_hash().len(), 64);
@@ -115,7 +117,7 @@ struct Said {
     incomplete: bool,
     unjudged: bool,
     listed: HashSet<String>,
-    missing: HashSet<String>,
+    asked: HashSet<String>,
     stopped: HashSet<String>,
     /// What runs in each task, by its first description.
     tasks: HashMap<String, Vec<Identity>>,
@@ -129,7 +131,9 @@ type Identity = (String, Option<Fingerprint>);
 impl Said {
     fn by(given: &[Given]) -> Self {
         let mut said = Self::default();
-        for Given { operation, answer } in given {
+        for Given { operation, request, answer } in given {
+            let request: Value = serde_json::from_slice(request).unwrap_or_default();
+            said.asked.extend(strings(&request["tasks"]));
             let Answer::Http(200..=299, body) = answer else {
                 said.incomplete = true;
                 continue;
@@ -149,9 +153,7 @@ impl Said {
 
     fn described(&mut self, document: &Value) {
         for failure in objects(&document["failures"]) {
-            if failure["reason"] == "MISSING" {
-                self.missing.extend(failure["arn"].as_str().map(ToOwned::to_owned));
-            } else {
+            if failure["reason"] != "MISSING" {
                 self.failures.push(failure.clone());
             }
         }
@@ -161,41 +163,48 @@ impl Said {
             if has_stopped {
                 self.stopped.insert(arn.clone());
             }
-            let running = objects(&task["containers"])
+            // Such an answer is asked for again, or is about the other form of an ARN.
+            let silent = |container: &Value| !container["lastStatus"].is_string();
+            let is_incomplete = objects(&task["containers"]).any(silent);
+            self.unjudged |= is_incomplete || !self.asked.contains(&arn);
+            let running: Vec<_> = objects(&task["containers"])
                 .filter(|container| !has_stopped && container["lastStatus"] == "RUNNING")
                 .map(|container| {
                     let text = |field: &str| container[field].as_str();
                     let (fingerprint, _) =
                         DigestSource::resolve(text("image"), text("imageDigest"));
-                    let name = text("name").unwrap_or("unnamed");
-                    (artifact_name(text("image"), name), fingerprint)
+                    let name = text("name").filter(|name| !name.is_empty()).unwrap_or("unnamed");
+                    (artifact_name(text("image"), name).to_owned(), fingerprint)
                 })
                 .collect();
-            self.tasks.entry(arn).or_insert(running);
+            let first = self.tasks.entry(arn).or_insert(running.clone());
+            self.unjudged |= *first != running;
         }
     }
 
     /// The reading succeeded: nothing may be wrong with what it is made of.
     fn must_be_usable(&self, stopped: &HashSet<String>) {
-        assert!(self.failures.is_empty(), "{:?}", self.failures);
         if self.incomplete || self.unjudged {
             return;
         }
+        assert!(self.failures.is_empty(), "{:?}", self.failures);
         for arn in &self.listed {
-            let known = self.tasks.contains_key(arn) || self.missing.contains(arn);
-            assert!(known || stopped.contains(arn), "nobody asked about {arn}");
+            assert!(
+                self.asked.contains(arn) || stopped.contains(arn),
+                "{arn} is listed, and was not asked about"
+            );
         }
     }
 
     /// Each of `containers` runs by what was said, and where everything is in scope, no other.
-    fn must_hold(&self, containers: &[RunningContainer], everything: bool) {
+    fn must_hold(&self, containers: &[RunningContainer<'_>], everything: bool) {
         if self.unjudged {
             return;
         }
         let mut counted = HashMap::<_, Vec<Identity>>::new();
         for container in containers {
-            let identity = (container.artifact_name.clone(), container.fingerprint);
-            counted.entry(&container.task_arn).or_default().push(identity);
+            let identity = (container.artifact_name.to_owned(), container.fingerprint);
+            counted.entry(container.task_arn).or_default().push(identity);
         }
         for (arn, counted) in &mut counted {
             let mut running = self.tasks.get(*arn).cloned().unwrap_or_default();
@@ -258,6 +267,7 @@ impl Answer {
 #[derive(Debug)]
 struct Given {
     operation: String,
+    request: Vec<u8>,
     answer: Answer,
 }
 
@@ -292,7 +302,8 @@ impl HttpConnector for Answers {
         let last = script.answers.last().filter(|last| last.is_endless());
         let answer = script.answers.get(script.calls - 1).or(last);
         let answer = answer.map_or(Answer::refusal(), |answer| answer.to_call(script.calls));
-        script.given.push(Given { operation, answer: answer.clone() });
+        let request = request.body().bytes().unwrap_or_default().to_vec();
+        script.given.push(Given { operation, request, answer: answer.clone() });
         HttpConnectorFuture::ready(match answer {
             Answer::Http(status, body) => {
                 Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))

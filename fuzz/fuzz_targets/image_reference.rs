@@ -37,7 +37,7 @@ fn name(image: Option<&str>, container: &str) {
     if let Some(image) = image.filter(|image| !image.is_empty()) {
         assert_eq!(name, image);
     } else {
-        assert!(container.starts_with(&name), "{container}");
+        assert!(container.starts_with(name), "{container}");
         assert_eq!(name.is_empty(), container.is_empty());
     }
 }

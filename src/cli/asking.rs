@@ -4,7 +4,6 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use aws_config::BehaviorVersion;
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
@@ -12,6 +11,7 @@ use tokio::net::TcpListener;
 use super::Form;
 use super::screen::{Coloured, Screen};
 use crate::api::{ApiError, Client, is_loopback};
+use crate::aws;
 use crate::config::ServerConfig;
 use crate::recorder::{self, Access, Store};
 use crate::token::{self, TokenSetting, TokenSource};
@@ -99,7 +99,7 @@ impl Asking {
             TokenSetting::Given(token) => TokenSource::Given(token.clone()),
             // Where no parameter is read, nobody looks for a region.
             setting @ TokenSetting::Parameter(_) => {
-                let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+                let aws = aws::load_config().await?;
                 TokenSource::new(setting, &aws)
             }
         };

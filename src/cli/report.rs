@@ -1,9 +1,9 @@
 //! `envsnap report`: the function's work, once, from a terminal.
 
 use anyhow::bail;
-use aws_config::BehaviorVersion;
 
 use super::{Output, progress, tables};
+use crate::aws;
 use crate::config::Config;
 use crate::report::{ConnectedReporter, Outcome, Trigger, TriggerKind};
 
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { dry_run, force, explain, output } = arguments;
     let config = Config::from_env()?;
-    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let aws = aws::load_config().await?;
     let reporter = ConnectedReporter::connect(config, &aws).await?;
     let trigger = Trigger { dry_run, force, explain, ..Trigger::of(TriggerKind::Manual) };
 

@@ -3,8 +3,6 @@
 mod answers;
 mod call_error;
 
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
@@ -21,7 +19,6 @@ use super::{
     CallError, Cluster, Container, DescribedTasks, DesiredStatus, EcsApi, Failure, Page, Role,
     Source, Task,
 };
-use crate::renewable::Renewable;
 use answers::{Answers, Endpoint};
 
 /// Items a page; ListServices would give ten.
@@ -38,7 +35,7 @@ const SESSION: &str = "envsnap";
 /// ECS in one account and region.
 #[derive(Debug, Clone)]
 pub struct AwsEcs {
-    client: Arc<Renewable<Client>>,
+    client: Client,
     /// Taken on to read it.
     role: Option<String>,
     endpoint: Endpoint,
@@ -64,7 +61,7 @@ pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
         config = config.credentials_provider(credentials_of(role, aws).await);
     }
     let role = source.role.as_ref().map(|role| role.arn.clone());
-    AwsEcs { client: Arc::new(Renewable::new(Client::from_conf(config.build()))), role, endpoint }
+    AwsEcs { client: Client::from_conf(config.build()), role, endpoint }
 }
 
 /// The role's credentials, taken when they are first needed and again before they expire. STS is
@@ -84,31 +81,31 @@ async fn credentials_of(role: &Role, aws: &SdkConfig) -> SharedCredentialsProvid
 impl AwsEcs {
     /// Opens a connection, by the cheapest call there is. Its answer makes no difference.
     pub async fn warm_up(&self) {
-        drop(self.client.get().list_clusters().max_results(1).send().await);
+        drop(self.client.list_clusters().max_results(1).send().await);
     }
 }
 
 impl EcsApi for AwsEcs {
     async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError> {
-        let client = self.client.get();
-        let answer = client
+        let answer = self
+            .client
             .list_clusters()
             .max_results(PAGE)
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| self.failed(&client, &error))?;
+            .map_err(|error| self.failed(&error))?;
         self.page(answer.cluster_arns, answer.next_token)
     }
 
     async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError> {
-        let client = self.client.get();
-        let answer = client
+        let answer = self
+            .client
             .describe_clusters()
             .set_clusters(Some(clusters.to_vec()))
             .send()
             .await
-            .map_err(|error| self.failed(&client, &error))?;
+            .map_err(|error| self.failed(&error))?;
         Ok(answer
             .clusters
             .ok_or_else(|| self.no_list())?
@@ -127,8 +124,8 @@ impl EcsApi for AwsEcs {
         desired_status: DesiredStatus,
         next_token: Option<String>,
     ) -> Result<Page, CallError> {
-        let client = self.client.get();
-        let answer = client
+        let answer = self
+            .client
             .list_tasks()
             .cluster(cluster)
             .desired_status(match desired_status {
@@ -139,7 +136,7 @@ impl EcsApi for AwsEcs {
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| self.failed(&client, &error))?;
+            .map_err(|error| self.failed(&error))?;
         self.page(answer.task_arns, answer.next_token)
     }
 
@@ -148,14 +145,14 @@ impl EcsApi for AwsEcs {
         cluster: &str,
         tasks: &[String],
     ) -> Result<DescribedTasks, CallError> {
-        let client = self.client.get();
-        let answer = client
+        let answer = self
+            .client
             .describe_tasks()
             .cluster(cluster)
             .set_tasks(Some(tasks.to_vec()))
             .send()
             .await
-            .map_err(|error| self.failed(&client, &error))?;
+            .map_err(|error| self.failed(&error))?;
         if answer.tasks.is_none() && answer.failures.is_none() {
             return Err(self.no_list());
         }
@@ -175,15 +172,15 @@ impl EcsApi for AwsEcs {
         cluster: &str,
         next_token: Option<String>,
     ) -> Result<Page, CallError> {
-        let client = self.client.get();
-        let answer = client
+        let answer = self
+            .client
             .list_services()
             .cluster(cluster)
             .max_results(PAGE)
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| self.failed(&client, &error))?;
+            .map_err(|error| self.failed(&error))?;
         self.page(answer.service_arns, answer.next_token)
     }
 }
@@ -227,14 +224,10 @@ impl AwsEcs {
         CallError::Empty(format!("{}: it answers without a list", self.endpoint))
     }
 
-    fn failed<E>(&self, client: &Arc<Client>, error: &SdkError<E>) -> CallError
+    fn failed<E>(&self, error: &SdkError<E>) -> CallError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        if matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) {
-            let renew = |old: &Client| Ok(Client::from_conf(old.config().clone()));
-            let Ok::<(), Infallible>(()) = self.client.renew(client, renew);
-        }
         call_error::of(error, self.role.as_deref(), &self.endpoint)
     }
 }

@@ -5,27 +5,27 @@ use crate::snapshot::{DigestSource, RunningContainer, artifact_name};
 
 /// A container that was read, counted or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observation {
+pub struct Observation<'t> {
     /// Cluster name.
-    pub cluster: String,
+    pub cluster: &'t str,
     /// Service name; `None` for a standalone task.
-    pub service: Option<String>,
+    pub service: Option<&'t str>,
     /// Task ARN.
-    pub task_arn: String,
+    pub task_arn: &'t str,
     /// The container's name.
-    pub container: String,
+    pub container: &'t str,
     /// Its image reference.
-    pub image: Option<String>,
+    pub image: Option<&'t str>,
     /// The container as it counts, or why it does not.
-    pub verdict: Result<RunningContainer, NotCounted>,
+    pub verdict: Result<RunningContainer<'t>, NotCounted<'t>>,
 }
 
 /// Why a container is not in the snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotCounted {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotCounted<'t> {
     /// The container itself does not run, whatever its task does.
     #[error("the container's last status is {0}")]
-    NotRunning(String),
+    NotRunning(&'t str),
     /// Its task has stopped for good, whatever ECS last heard of the container.
     #[error("its task has stopped")]
     TaskStopped,
@@ -34,7 +34,7 @@ pub enum NotCounted {
     NoStatus,
     /// Its service is left out of the environment.
     #[error("service \"{0}\" is not in scope")]
-    ServiceNotInScope(String),
+    ServiceNotInScope(&'t str),
     /// Only services are in the environment, and it belongs to none.
     #[error("a standalone task is not in scope where services are included by name")]
     StandaloneNotInScope,
@@ -46,38 +46,42 @@ pub enum NotCounted {
 /// container that exited does not. Nothing runs in a task that has stopped, which a reader asks about
 /// only once. `now`, in seconds since the Unix epoch, stands in for a start time that ECS does not
 /// give.
-pub fn observe(task: &Task, scope: &Scope, now: i64) -> impl Iterator<Item = Observation> {
+pub fn observe<'t>(
+    task: &'t Task,
+    scope: &Scope,
+    now: i64,
+) -> impl Iterator<Item = Observation<'t>> {
+    let service = task.service();
+    let in_scope = scope.services.selects_task_of(service);
     task.containers.iter().map(move |container| {
         let name = container.name.as_deref().filter(|name| !name.is_empty()).unwrap_or("unnamed");
         let image = container.image.as_deref();
-        let verdict = match (container.last_status.as_deref(), task.service()) {
+        let verdict = match (container.last_status.as_deref(), service) {
             (None, _) => Err(NotCounted::NoStatus),
-            (Some(status), _) if status != "RUNNING" => {
-                Err(NotCounted::NotRunning(status.to_owned()))
-            }
+            (Some(status), _) if status != "RUNNING" => Err(NotCounted::NotRunning(status)),
             (Some(_), _) if task.has_stopped() => Err(NotCounted::TaskStopped),
-            (Some(_), service) if scope.services.selects_task_of(service) => {
+            (Some(_), service) if in_scope => {
                 let (fingerprint, digest_source) =
                     DigestSource::resolve(image, container.image_digest.as_deref());
                 Ok(RunningContainer {
-                    cluster: task.cluster.clone(),
-                    service: service.map(ToOwned::to_owned),
-                    task_arn: task.arn.clone(),
+                    cluster: &task.cluster,
+                    service,
+                    task_arn: &task.arn,
                     started_at: task.started_at.or(task.created_at).unwrap_or(now),
                     artifact_name: artifact_name(image, name),
                     fingerprint,
                     digest_source,
                 })
             }
-            (Some(_), Some(service)) => Err(NotCounted::ServiceNotInScope(service.to_owned())),
+            (Some(_), Some(service)) => Err(NotCounted::ServiceNotInScope(service)),
             (Some(_), None) => Err(NotCounted::StandaloneNotInScope),
         };
         Observation {
-            cluster: task.cluster.clone(),
-            service: task.service().map(ToOwned::to_owned),
-            task_arn: task.arn.clone(),
-            container: name.to_owned(),
-            image: container.image.clone(),
+            cluster: &task.cluster,
+            service,
+            task_arn: &task.arn,
+            container: name,
+            image,
             verdict,
         }
     })
@@ -106,7 +110,7 @@ mod tests {
         }
     }
 
-    fn counted(task: &Task, scope: &Scope) -> Vec<Result<String, NotCounted>> {
+    fn counted<'t>(task: &'t Task, scope: &Scope) -> Vec<Result<&'t str, NotCounted<'t>>> {
         observe(task, scope, 7).map(|o| o.verdict.map(|c| c.artifact_name)).collect()
     }
 
@@ -123,11 +127,11 @@ mod tests {
             ],
         );
         draining.last_status = Some("DEACTIVATING".to_owned());
-        let not_running = |status: &str| Err(NotCounted::NotRunning(status.to_owned()));
+        let not_running = |status| Err(NotCounted::NotRunning(status));
         assert_eq!(
             counted(&draining, &Scope::default()),
             [
-                Ok("web:1".to_owned()),
+                Ok("web:1"),
                 not_running("STOPPED"),
                 not_running("PENDING"),
                 not_running("running"),
@@ -145,13 +149,13 @@ mod tests {
             },
             ..Scope::default()
         };
-        let other = Err(NotCounted::ServiceNotInScope("db".to_owned()));
+        let other = Err(NotCounted::ServiceNotInScope("db"));
         let cases = [
-            (Some("service:web"), Ok("x:1".to_owned()), Ok("x:1".to_owned())),
-            (Some("service:db"), Ok("x:1".to_owned()), other),
-            (Some("family:x"), Ok("x:1".to_owned()), Err(NotCounted::StandaloneNotInScope)),
-            (Some("service:"), Ok("x:1".to_owned()), Err(NotCounted::StandaloneNotInScope)),
-            (None, Ok("x:1".to_owned()), Err(NotCounted::StandaloneNotInScope)),
+            (Some("service:web"), Ok("x:1"), Ok("x:1")),
+            (Some("service:db"), Ok("x:1"), other),
+            (Some("family:x"), Ok("x:1"), Err(NotCounted::StandaloneNotInScope)),
+            (Some("service:"), Ok("x:1"), Err(NotCounted::StandaloneNotInScope)),
+            (None, Ok("x:1"), Err(NotCounted::StandaloneNotInScope)),
         ];
         for (group, everything, with_services) in cases {
             let task = task(group, &[("x", Some("RUNNING"))]);

@@ -4,12 +4,12 @@ mod log;
 
 use std::time::{Duration, SystemTime};
 
-use aws_config::BehaviorVersion;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use crate::aws::{self, BuildClientError};
 use crate::config::{Config, ConfigError};
 use crate::report::{ConnectError, ConnectedReporter, InvalidEvent, Outcome, Trigger};
 
@@ -66,6 +66,8 @@ enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
+    Aws(#[from] BuildClientError),
+    #[error(transparent)]
     Connect(#[from] ConnectError),
 }
 
@@ -76,6 +78,7 @@ impl StartError {
             | Self::Connect(ConnectError::NoRegion | ConnectError::Elsewhere { .. }) => {
                 "ConfigError"
             }
+            Self::Aws(_) => "EcsUnavailable",
             Self::Connect(ConnectError::Client(_)) => "ServerUnavailable",
         }
     }
@@ -88,7 +91,7 @@ impl StartError {
 impl Function {
     async fn start() -> Result<Self, StartError> {
         let config = Config::from_env()?;
-        let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let aws = aws::load_config().await?;
         let reporter = ConnectedReporter::connect(config, &aws).await?;
         reporter.warm_up().await;
         Ok(Self { reporter })

@@ -1,6 +1,7 @@
 //! One run of one environment: read, compare, post.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::environment::Run;
@@ -11,8 +12,8 @@ use super::{Changes, EnvironmentOutcome, Explanation, ReportError, Verdict};
 use crate::api::wire::EcsReport;
 use crate::api::{EnvironmentApi, Latest, ReportOptions};
 use crate::config::{EnvironmentConfig, Policy};
-use crate::ecs::{EcsApi, Progress, Reading, observe};
-use crate::snapshot::{Diff, RunningContainer, Snapshot};
+use crate::ecs::{EcsApi, Observation, Progress, Reading, Scope, Task, observe};
+use crate::snapshot::{Diff, Snapshot};
 
 /// An environment is read so often, at most, before the run gives way to the others that report it.
 const MOST_READINGS: usize = 5;
@@ -36,11 +37,20 @@ pub(super) struct EnvironmentRun<'a, S, C, A> {
 
 /// What a reading found to run.
 struct Found {
-    containers: Vec<RunningContainer>,
+    tasks: Vec<Arc<Vec<Task>>>,
     snapshot: Snapshot,
     content_hash: String,
     /// When the reading had ended.
     at: SystemTime,
+}
+
+impl Found {
+    /// The body of a report of it.
+    fn report(&self, config: &EnvironmentConfig) -> EcsReport {
+        let observations = observations(&self.tasks, &config.scope, self.at);
+        let containers: Vec<_> = observations.filter_map(|it| it.verdict.ok()).collect();
+        EcsReport::of(&containers)
+    }
 }
 
 /// What became of a report.
@@ -194,7 +204,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         self.doing.set("post the snapshot to the server");
         self.memory.forget();
         let calls = self.server.calls();
-        let report = EcsReport::of(&found.containers);
+        let report = found.report(self.config);
         let options =
             ReportOptions { latest_index: Some(index), heartbeat: self.run.policy.heartbeat };
         let reported = match self.server.report(&report, options).await {
@@ -235,7 +245,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     }
 }
 
-/// The containers that count, with an explanation of each that was read where that is asked for.
+/// What runs, with an explanation of each container that was read if that is asked for.
 async fn read<E: EcsApi, S, C: Fn() -> SystemTime>(
     config: &EnvironmentConfig,
     progress: &Progress,
@@ -243,24 +253,33 @@ async fn read<E: EcsApi, S, C: Fn() -> SystemTime>(
     outcome: &mut EnvironmentOutcome,
     reading: &Reading<'_, E>,
 ) -> Result<Found, ReportError> {
-    let scope = &config.scope;
-    let tasks = reading.tasks(scope, progress).await?;
+    let tasks = reading.tasks(&config.scope, progress).await?;
     let at = (run.clock)();
-    let now = unix_seconds(at);
-    let observations: Vec<_> = tasks
-        .iter()
-        .flat_map(|tasks| tasks.iter())
-        .flat_map(|task| observe(task, scope, now))
+    let mut explanations = run.trigger.explain.then(Vec::new);
+    let containers: Vec<_> = observations(&tasks, &config.scope, at)
+        .inspect(|observation| {
+            if let Some(explanations) = &mut explanations {
+                explanations.push(Explanation::from(observation));
+            }
+        })
+        .filter_map(|observation| observation.verdict.ok())
         .collect();
-    if run.trigger.explain {
-        outcome.explanations = Some(observations.iter().map(Explanation::from).collect());
-    }
-    let containers: Vec<_> =
-        observations.into_iter().filter_map(|observation| observation.verdict.ok()).collect();
     let snapshot: Snapshot = containers.iter().collect();
     let content_hash = snapshot.content_hash();
     outcome.running(&containers, &snapshot, &content_hash);
-    Ok(Found { containers, snapshot, content_hash, at })
+    outcome.explanations = explanations;
+    Ok(Found { tasks, snapshot, content_hash, at })
+}
+
+/// Every container of these tasks, which were read at that time.
+fn observations<'t>(
+    tasks: &'t [Arc<Vec<Task>>],
+    scope: &Scope,
+    at: SystemTime,
+) -> impl Iterator<Item = Observation<'t>> {
+    let now = unix_seconds(at);
+    let tasks = tasks.iter().flat_map(|tasks| tasks.iter());
+    tasks.flat_map(move |task| observe(task, scope, now))
 }
 
 fn unix_seconds(time: SystemTime) -> i64 {

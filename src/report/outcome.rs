@@ -224,19 +224,19 @@ impl EnvironmentOutcome {
     /// Writes down what runs.
     pub(super) fn running(
         &mut self,
-        containers: &[RunningContainer],
+        containers: &[RunningContainer<'_>],
         snapshot: &Snapshot,
         content_hash: &str,
     ) {
         let mut sources = BTreeMap::<Identity, DigestSource>::new();
         for container in containers {
-            let identity = Identity::of(&container.artifact_name, container.fingerprint);
+            let identity = Identity::of(container.artifact_name, container.fingerprint);
             let source = sources.entry(identity).or_insert(container.digest_source);
             *source = container.digest_source.min(*source);
         }
         self.content_hash = Some(content_hash.to_owned());
         self.containers = containers.len();
-        self.tasks = containers.iter().map(|c| &c.task_arn).collect::<BTreeSet<_>>().len();
+        self.tasks = containers.iter().map(|c| c.task_arn).collect::<BTreeSet<_>>().len();
         self.artifacts = snapshot
             .artifacts()
             .map(|artifact| ArtifactRow {
@@ -306,20 +306,18 @@ impl From<Scaled> for ScaledRow {
     }
 }
 
-impl From<&Observation> for Explanation {
-    fn from(observation: &Observation) -> Self {
+impl From<&Observation<'_>> for Explanation {
+    fn from(observation: &Observation<'_>) -> Self {
         let (reason, counted) = match &observation.verdict {
-            Ok(container) => {
-                (counted_because(observation.image.as_deref(), container), Some(container))
-            }
+            Ok(container) => (counted_because(observation.image, container), Some(container)),
             Err(reason) => (format!("not counted: {reason}"), None),
         };
         Self {
-            cluster: observation.cluster.clone(),
-            service: observation.service.clone(),
-            task: observation.task_arn.clone(),
-            container: observation.container.clone(),
-            image: observation.image.clone(),
+            cluster: observation.cluster.to_owned(),
+            service: observation.service.map(ToOwned::to_owned),
+            task: observation.task_arn.to_owned(),
+            container: observation.container.to_owned(),
+            image: observation.image.map(ToOwned::to_owned),
             counted: counted.is_some(),
             reason,
             fingerprint: counted.and_then(|container| container.fingerprint),
@@ -328,7 +326,7 @@ impl From<&Observation> for Explanation {
     }
 }
 
-fn counted_because(image: Option<&str>, container: &RunningContainer) -> String {
+fn counted_because(image: Option<&str>, container: &RunningContainer<'_>) -> String {
     let digest = match container.digest_source {
         DigestSource::Ecs => "ECS says which digest was pulled",
         DigestSource::Pinned => "ECS gives no digest, and the image reference pins one",

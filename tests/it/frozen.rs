@@ -40,10 +40,7 @@ impl Thawed {
         recorder.create(ENVIRONMENT, Some(true)).await;
         let (ecs, server) = (Proxy::start(&stand_in.endpoint()), Proxy::start(&recorder.url));
         let variables = [("RECHECK", "0s"), ("ECS_CLUSTERS", ""), ("QUOTA_SHARE", "1")];
-        // The connections of the function's own HTTP client, not of one that the test shares.
-        let mut aws = aws(&ecs.url).into_builder();
-        aws.set_http_client(None);
-        let aws = aws.build();
+        let aws = aws(&ecs.url);
         let now = Arc::new(Mutex::new(SystemTime::now()));
         let reporter = reporter(&aws, &server.url, &variables, now).await;
         let thawed = Self { ecs, server, reporter, _stand_in: stand_in, _recorder: recorder };

@@ -8,6 +8,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use envsnap::api::Client;
+use envsnap::aws::AwsHttpClient;
 use envsnap::config::Config;
 use envsnap::ecs::{AwsEcs, Source, connect};
 use envsnap::report::{EnvironmentOutcome, Outcome, Reporter, Trigger, TriggerKind};
@@ -60,7 +61,7 @@ pub(crate) fn app() -> World {
     )
 }
 
-/// The stand-in's account, and no proxy or profile of whoever runs the test.
+/// The stand-in's account with an HTTP client of its own, and no proxy or profile of the machine.
 pub(crate) fn aws(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::from_keys("test", "test", None);
     SdkConfig::builder()
@@ -68,7 +69,7 @@ pub(crate) fn aws(endpoint: &str) -> SdkConfig {
         .endpoint_url(endpoint)
         .region(Region::from_static("eu-central-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(AwsHttpClient::without_proxy().unwrap())
         .build()
 }
 

@@ -6,6 +6,7 @@
 mod cases;
 mod client;
 mod command_line;
+mod dependencies;
 mod docs;
 mod ecs_answers;
 mod environments;

@@ -1,5 +1,6 @@
 //! What the built function is made of.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -48,4 +49,46 @@ async fn a_panic_unwinds() {
     let ended = Ended::of(&mut function).await;
     assert!(ended.stderr.contains("panicked at"), "{ended:?}");
     assert_eq!(ended.code, Some(101), "{ended:?}");
+}
+
+/// Some systems have a file for each root certificate: reading them is the largest part of a start.
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn no_root_certificate_is_read_twice() {
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let mut function = Command::new("strace");
+    function
+        .args(["-f", "-e", "trace=openat", "-o"])
+        .arg(trace.path())
+        .arg(release::bootstrap().await)
+        .env_clear()
+        .envs([
+            ("PATH", "/usr/bin:/bin"),
+            // Start-up goes as far as the first request for work, of which there is none.
+            ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "envsnap"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("KOSLI_HOST", "http://127.0.0.1:9"),
+            ("KOSLI_ORG", "acme"),
+            ("KOSLI_ENVIRONMENT", "aws-prod"),
+            ("KOSLI_API_TOKEN", "t0k3n"),
+        ])
+        .stdin(Stdio::null());
+    Ended::of(&mut function).await;
+    let trace = std::fs::read_to_string(trace.path()).unwrap();
+    let mut opened = BTreeMap::<&str, u32>::new();
+    for line in trace.lines().filter(|line| !line.contains(" = -1 ")) {
+        let Some(path) = line.split('"').nth(1) else { continue };
+        if path.contains("/ssl/") || path.contains("/pki/") {
+            *opened.entry(path).or_default() += 1;
+        }
+    }
+    assert!(!opened.is_empty(), "{trace}");
+    opened.retain(|_, times| *times > 1);
+    assert!(opened.is_empty(), "{opened:?}");
 }

@@ -24,6 +24,7 @@ use super::{EnvironmentApi, ServerApi, wire};
 use crate::error_chain::error_chain;
 use crate::renewable::Renewable;
 use crate::snapshot::Snapshot;
+use crate::tls;
 use crate::token::{TokenError, TokenSource, data_without_token};
 pub use error::{ApiError, NoClient};
 pub use exchange::LARGEST_ANSWER;
@@ -110,6 +111,7 @@ pub fn is_loopback(host: &Url) -> bool {
 fn http_client(host: &Url) -> reqwest::Result<reqwest::Client> {
     let http = reqwest::Client::builder()
         .user_agent(concat!("envsnap/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(tls::client_config())
         // A redirected PUT would arrive as a GET.
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT);

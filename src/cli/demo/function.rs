@@ -13,6 +13,7 @@ use super::clock::HistoryClock;
 use super::cyber_dojo::{self, ENVIRONMENTS, History, ORG};
 use super::story::REGION;
 use crate::api::Client;
+use crate::aws::AwsHttpClient;
 use crate::config::Config;
 use crate::ecs::{AwsEcs, Source, connect};
 use crate::report::{Reporter, Trigger, TriggerKind, Verdict};
@@ -68,7 +69,7 @@ impl Function {
             };
             Some(value.to_owned())
         })?;
-        let aws = stand_in_account(ecs);
+        let aws = stand_in_account(ecs)?;
         let source = Source { region: Some(REGION.to_owned()), role: None };
         let account = connect(&aws, &source).await;
         let process = process(&config, &aws, &account, &clock)?;
@@ -175,13 +176,13 @@ fn client(config: &Config, aws: &SdkConfig) -> anyhow::Result<Client> {
 }
 
 /// The stand-in's account, and none of the user's own settings: no profile, proxy or endpoint.
-fn stand_in_account(ecs: &StandIn) -> SdkConfig {
+fn stand_in_account(ecs: &StandIn) -> anyhow::Result<SdkConfig> {
     let credentials = Credentials::from_keys("demo", "demo", None);
-    SdkConfig::builder()
+    Ok(SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(ecs.endpoint())
         .region(Region::from_static(REGION))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build()
+        .http_client(AwsHttpClient::without_proxy()?)
+        .build())
 }

@@ -36,7 +36,7 @@ async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>,
         .flat_map(|tasks| tasks.iter())
         .flat_map(|task| observe(task, scope, 0))
         .filter_map(|observation| observation.verdict.ok())
-        .map(|container| container.artifact_name)
+        .map(|container| container.artifact_name.to_owned())
         .collect();
     names.sort();
     Ok(names)

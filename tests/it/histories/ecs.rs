@@ -43,8 +43,8 @@ struct State {
     damage: Damage,
     /// Tasks that were missing once, although they exist.
     unknown_once: HashSet<String>,
-    /// The answer that is being given cannot be used.
-    unusable: bool,
+    /// Questions of which the answer that is under way cannot be used.
+    unusable: HashSet<String>,
     /// What this invocation has read.
     read: Knowledge,
     /// What each process read in invocations that succeeded.
@@ -176,7 +176,7 @@ impl FakeEcs {
         tokio::time::sleep(Duration::from_millis(after)).await;
         let State { damage, unusable, .. } = &mut *self.0.state.borrow_mut();
         match &answer {
-            Ok(_) if std::mem::take(unusable) => damage.leave_open(what(), cluster.map(name_of)),
+            Ok(_) if unusable.remove(&what()) => damage.leave_open(what(), cluster.map(name_of)),
             Ok(_) | Err(CallError::ClusterNotFound) => damage.answered(&what()),
             Err(_) => damage.leave_open(what(), cluster.map(name_of)),
         }
@@ -351,7 +351,9 @@ impl EcsApi for FakeEcs {
                     _ => answer.failures.push(failure(arn, "MISSING")),
                 }
             }
-            self.distort(fault, name, &mut answer);
+            if self.distort(fault, name, &mut answer) {
+                self.0.state.borrow_mut().unusable.insert(what());
+            }
             self.note_described(name, arns, &answer);
             Ok(answer)
         })
@@ -436,7 +438,8 @@ impl FakeEcs {
         }
     }
 
-    fn distort(&self, fault: Option<EcsFault>, cluster: &str, answer: &mut DescribedTasks) {
+    /// Says whether the answer cannot be used any more.
+    fn distort(&self, fault: Option<EcsFault>, cluster: &str, answer: &mut DescribedTasks) -> bool {
         match fault {
             Some(FailsATask) => {
                 if let Some(task) = answer.tasks.pop() {
@@ -456,11 +459,12 @@ impl FakeEcs {
                 if let Some(mut task) = answer.tasks.first().cloned() {
                     task.arn.push_str("-another");
                     answer.tasks.push(task);
-                    self.0.state.borrow_mut().unusable = true;
+                    return true;
                 }
             }
             Some(DescribesTwice) => answer.tasks.extend(answer.tasks.clone()),
             _ => {}
         }
+        false
     }
 }

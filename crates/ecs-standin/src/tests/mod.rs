@@ -9,9 +9,45 @@ mod world;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::config::retry::RetryConfig;
 use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
 use jiff::Timestamp;
 
 use super::{Cluster, StandIn, Task, World};
+
+/// The SDK's requests over `reqwest`: the SDK's own client would compile all of its dependencies
+/// anew, with other features.
+#[derive(Debug, Clone)]
+struct Http(reqwest::Client);
+
+impl HttpConnector for Http {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let http = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().unwrap();
+            let request = request.map(|body| body.bytes().unwrap().to_vec());
+            let answer = http.execute(request.try_into().unwrap()).await;
+            let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;
+            let answer = http::Response::from(answer).map(SdkBody::from_body_1_x);
+            Ok(answer.try_into().unwrap())
+        })
+    }
+}
+
+impl HttpClient for Http {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
 
 /// A client that neither retries nor reads the machine's configuration.
 fn client(ecs: &StandIn) -> Client {
@@ -21,6 +57,7 @@ fn client(ecs: &StandIn) -> Client {
         .region(Region::new("eu-central-1"))
         .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
         .retry_config(RetryConfig::disabled())
+        .http_client(Http(reqwest::Client::builder().no_proxy().build().unwrap()))
         .build();
     Client::from_conf(config)
 }

@@ -33,29 +33,31 @@ impl Serialize for DigestSource {
     }
 }
 
-/// A container that runs, and the task that it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunningContainer {
+/// A container that runs, and the task that it belongs to, as ECS described them: borrowed, since an account may run
+/// ten thousand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunningContainer<'t> {
     /// Cluster name.
-    pub cluster: String,
+    pub cluster: &'t str,
     /// Service name; `None` for a standalone task.
-    pub service: Option<String>,
+    pub service: Option<&'t str>,
     /// Task ARN.
-    pub task_arn: String,
+    pub task_arn: &'t str,
     /// When the task started, in seconds since the Unix epoch.
     pub started_at: i64,
     /// What the artifact is called.
-    pub artifact_name: String,
+    pub artifact_name: &'t str,
     /// What was pulled.
     pub fingerprint: Option<Fingerprint>,
     /// Where the fingerprint comes from.
     pub digest_source: DigestSource,
 }
 
-impl RunningContainer {
+impl RunningContainer<'_> {
     /// One replica of this container's artifact.
     pub fn as_artifact(&self) -> Artifact {
-        Artifact { name: self.artifact_name.clone(), fingerprint: self.fingerprint, replicas: 1 }
+        let name = self.artifact_name.to_owned();
+        Artifact { name, fingerprint: self.fingerprint, replicas: 1 }
     }
 }
 
@@ -87,17 +89,16 @@ impl DigestSource {
 ///
 /// AWS's own sidecars carry a random suffix (`ecs-service-connect-Xa1b2`), which would make every
 /// replaced task look like new software; it is left off.
-pub fn artifact_name(image: Option<&str>, container: &str) -> String {
+pub fn artifact_name<'t>(image: Option<&'t str>, container: &'t str) -> &'t str {
     const SIDECARS: [&str; 2] = ["ecs-service-connect", "aws-guardduty-agent"];
     match image.filter(|image| !image.is_empty()) {
-        Some(image) => image.to_owned(),
+        Some(image) => image,
         None => SIDECARS
             .into_iter()
             .find(|sidecar| {
                 container.strip_prefix(sidecar).is_some_and(|suffix| suffix.starts_with('-'))
             })
-            .unwrap_or(container)
-            .to_owned(),
+            .unwrap_or(container),
     }
 }
 

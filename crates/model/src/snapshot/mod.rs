@@ -113,8 +113,8 @@ impl FromIterator<Artifact> for Snapshot {
     }
 }
 
-impl<'a> FromIterator<&'a RunningContainer> for Snapshot {
-    fn from_iter<I: IntoIterator<Item = &'a RunningContainer>>(containers: I) -> Self {
+impl<'a, 't: 'a> FromIterator<&'a RunningContainer<'t>> for Snapshot {
+    fn from_iter<I: IntoIterator<Item = &'a RunningContainer<'t>>>(containers: I) -> Self {
         containers.into_iter().map(RunningContainer::as_artifact).collect()
     }
 }

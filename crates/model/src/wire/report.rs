@@ -39,15 +39,10 @@ impl EcsReport {
     /// so does each container without a known digest.
     ///
     /// The order of `containers` makes no difference.
-    pub fn of(containers: &[RunningContainer]) -> Self {
+    pub fn of(containers: &[RunningContainer<'_>]) -> Self {
         let mut sorted: Vec<_> = containers.iter().collect();
         sorted.sort_by_key(|container| {
-            (
-                &container.cluster,
-                &container.task_arn,
-                &container.artifact_name,
-                container.fingerprint,
-            )
+            (container.cluster, container.task_arn, container.artifact_name, container.fingerprint)
         });
         let mut artifacts = Vec::<ReportEntry>::with_capacity(sorted.len());
         for task in sorted.chunk_by(|a, b| a.task_arn == b.task_arn) {
@@ -57,16 +52,16 @@ impl EcsReport {
                 let known = container.fingerprint.is_some();
                 let entry = artifacts[first_of_task..]
                     .iter_mut()
-                    .find(|entry| known && entry.has_room_for(&container.artifact_name, &digest));
+                    .find(|entry| known && entry.has_room_for(container.artifact_name, &digest));
                 match entry {
                     Some(entry) => {
-                        entry.digests.insert(container.artifact_name.clone(), digest);
+                        entry.digests.insert(container.artifact_name.to_owned(), digest);
                     }
                     None => artifacts.push(ReportEntry {
-                        task_arn: container.task_arn.clone(),
-                        cluster_name: Some(container.cluster.clone()),
-                        service_name: container.service.clone(),
-                        digests: BTreeMap::from([(container.artifact_name.clone(), digest)]),
+                        task_arn: container.task_arn.to_owned(),
+                        cluster_name: Some(container.cluster.to_owned()),
+                        service_name: container.service.map(ToOwned::to_owned),
+                        digests: BTreeMap::from([(container.artifact_name.to_owned(), digest)]),
                         creation_timestamp: container.started_at,
                     }),
                 }
@@ -104,13 +99,17 @@ mod tests {
     use super::*;
     use crate::snapshot::DigestSource;
 
-    fn container(task: &str, name: &str, fingerprint: Option<u8>) -> RunningContainer {
+    fn container<'t>(
+        task_arn: &'t str,
+        artifact_name: &'t str,
+        fingerprint: Option<u8>,
+    ) -> RunningContainer<'t> {
         RunningContainer {
-            cluster: "app".to_owned(),
-            service: Some("web".to_owned()),
-            task_arn: format!("arn:aws:ecs:eu-central-1:274425519734:task/app/{task}"),
+            cluster: "app",
+            service: Some("web"),
+            task_arn,
             started_at: 1_661_161_157,
-            artifact_name: name.to_owned(),
+            artifact_name,
             fingerprint: fingerprint.map(|byte| Fingerprint::from([byte; 32])),
             digest_source: DigestSource::Ecs,
         }
@@ -118,9 +117,13 @@ mod tests {
 
     #[test]
     fn a_report_is_exactly_what_the_server_documents() {
-        let mut standalone = container("2", "job:1", None);
+        const TASKS: [&str; 2] = [
+            "arn:aws:ecs:eu-central-1:274425519734:task/app/1",
+            "arn:aws:ecs:eu-central-1:274425519734:task/app/2",
+        ];
+        let mut standalone = container(TASKS[1], "job:1", None);
         standalone.service = None;
-        let report = EcsReport::of(&[container("1", "web:1", Some(0xab)), standalone]);
+        let report = EcsReport::of(&[container(TASKS[0], "web:1", Some(0xab)), standalone]);
         assert_eq!(
             serde_json::to_value(report).unwrap(),
             serde_json::json!({"artifacts": [

@@ -1,0 +1,152 @@
+//! AWS: where its configuration comes from, and the HTTP client that reaches it.
+//!
+//! The SDK's own client would bring a second HTTP stack and TLS configuration beside that of the
+//! snapshot server's client, and read every root certificate again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+
+use crate::renewable::Renewable;
+use crate::tls;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The region, the credentials and the other settings of the process, as the AWS CLI finds them.
+///
+/// # Errors
+/// The TLS library could not be set up.
+pub async fn load_config() -> Result<SdkConfig, BuildClientError> {
+    let http = AwsHttpClient::new()?;
+    Ok(aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await)
+}
+
+/// The HTTP client could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client for AWS cannot be set up: {0}")]
+pub struct BuildClientError(reqwest::Error);
+
+/// The SDK's requests, over the HTTP client and the TLS configuration of the rest of the process.
+#[derive(Debug, Clone)]
+pub struct AwsHttpClient {
+    http: Arc<Renewable<reqwest::Client>>,
+    proxied: bool,
+}
+
+impl AwsHttpClient {
+    /// A client that goes through the proxy that the environment names, if it names one.
+    ///
+    /// # Errors
+    /// The TLS library could not be set up.
+    pub fn new() -> Result<Self, BuildClientError> {
+        Self::build(true)
+    }
+
+    /// A client for what listens on this machine.
+    ///
+    /// # Errors
+    /// The TLS library could not be set up.
+    pub fn without_proxy() -> Result<Self, BuildClientError> {
+        Self::build(false)
+    }
+
+    fn build(proxied: bool) -> Result<Self, BuildClientError> {
+        let http = build(proxied).map_err(BuildClientError)?;
+        Ok(Self { http: Arc::new(Renewable::new(http)), proxied })
+    }
+
+    /// A connection may have died while the process was frozen, and then the others may have too:
+    /// they are left, and the next attempt opens a new one.
+    fn leave_connections(&self, of: &Arc<reqwest::Client>) {
+        if let Err(error) = self.http.renew(of, |_| build(self.proxied)) {
+            tracing::warn!(%error, "the connections to AWS stay as they are");
+        }
+    }
+}
+
+fn build(proxied: bool) -> reqwest::Result<reqwest::Client> {
+    let http = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client_config())
+        // The SDK signs each request for one address.
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT);
+    if proxied { http.build() } else { http.no_proxy().build() }
+}
+
+impl HttpClient for AwsHttpClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        // It is counted from the request on, the connection's opening included. If it is not set, the
+        // SDK's own timeouts end a request.
+        let first_byte = settings.read_timeout();
+        SharedHttpConnector::new(Connector { client: self.clone(), first_byte })
+    }
+}
+
+#[derive(Debug)]
+struct Connector {
+    client: AwsHttpClient,
+    first_byte: Option<Duration>,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (client, first_byte) = (self.client.clone(), self.first_byte);
+        HttpConnectorFuture::new(async move {
+            let http = client.http.get();
+            let answer = send(&http, request, first_byte).await;
+            if matches!(&answer, Err(error) if !error.is_user()) {
+                client.leave_connections(&http);
+            }
+            answer
+        })
+    }
+}
+
+async fn send(
+    http: &reqwest::Client,
+    request: HttpRequest,
+    first_byte: Option<Duration>,
+) -> Result<HttpResponse, ConnectorError> {
+    let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+    let (parts, body) = request.into_parts();
+    let Some(body) = body.bytes() else {
+        return Err(ConnectorError::user("a request's body is a stream".into()));
+    };
+    let request = http::Request::from_parts(parts, body.to_vec());
+    let request =
+        reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
+    let answer = http.execute(request);
+    let answer = match first_byte {
+        None => answer.await,
+        Some(limit) => tokio::time::timeout(limit, answer)
+            .await
+            .map_err(|_| ConnectorError::timeout("no answer began in time".into()))?,
+    };
+    let answer: http::Response<reqwest::Body> = answer.map_err(connector_error)?.into();
+    HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+        .map_err(|error| ConnectorError::other(error.into(), None))
+}
+
+fn connector_error(error: reqwest::Error) -> ConnectorError {
+    // The endpoint is named elsewhere.
+    let error = error.without_url();
+    if error.is_timeout() {
+        ConnectorError::timeout(error.into())
+    } else if error.is_builder() {
+        ConnectorError::user(error.into())
+    } else {
+        ConnectorError::io(error.into())
+    }
+}
