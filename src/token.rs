@@ -150,6 +150,14 @@ impl ParameterName {
         Self(name)
     }
 
+    /// The parameter is one of those under `path`, which begins with a slash.
+    pub(crate) fn is_under(&self, path: &str) -> bool {
+        let (_, name) = locate(&self.0);
+        let name = name.splitn(6, ':').last().unwrap_or_default();
+        let name = name.strip_prefix("parameter").unwrap_or(name);
+        name.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     fn may_be_shown(&self) -> bool {
         self.0.starts_with("arn:") || self.0.starts_with('/')
     }

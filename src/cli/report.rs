@@ -31,7 +31,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { dry_run, force, explain, output } = arguments;
     let config = Config::from_env()?;
     let aws = aws::load_config().await?;
-    let reporter = ConnectedReporter::connect(config, &aws).await?;
+    let mut reporter = ConnectedReporter::connect(config, &aws).await?;
+    reporter.refresh().await?;
     let trigger = Trigger { dry_run, force, explain, ..Trigger::of(TriggerKind::Manual) };
 
     let outcome =

@@ -7,12 +7,13 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::form::{environment_name, external_id, region, role_arn};
+use super::form::{environment_name, external_id, parameter_path, region, role_arn};
 use super::variables::Variables;
-use super::{EnvironmentConfig, table};
+use super::{ConfigError, EnvironmentConfig, EnvironmentsPath, table};
 use crate::ecs::{ClusterRef, Role, Scope, Selection, Source};
 
 const ENVIRONMENTS: &str = "ENVIRONMENTS";
+const ENVIRONMENTS_SSM_PATH: &str = "ENVIRONMENTS_SSM_PATH";
 
 /// The names that an environment's settings have: as variables, and in `ENVIRONMENTS`.
 struct Names {
@@ -26,7 +27,7 @@ struct Names {
 
 const VARIABLES: Names = Names {
     name: "KOSLI_ENVIRONMENT",
-    meaning: "the environment's name, or ENVIRONMENTS several of them",
+    meaning: "the environment's name, unless ENVIRONMENTS or ENVIRONMENTS_SSM_PATH has several",
     clusters: ["ECS_CLUSTERS", "ECS_CLUSTERS_REGEX"],
     exclude: ["ECS_EXCLUDE", "ECS_EXCLUDE_REGEX"],
     services: ["ECS_SERVICES", "ECS_SERVICES_REGEX"],
@@ -54,9 +55,56 @@ impl Names {
     }
 }
 
-/// The environments that are configured. None where one of them is wrong, or none is there.
-pub(super) fn environments(variables: &mut Variables<'_>) -> Vec<EnvironmentConfig> {
+/// The environments that are configured, or where in SSM they are. Neither if something is wrong.
+pub(super) fn environments(
+    variables: &mut Variables<'_>,
+) -> (Vec<EnvironmentConfig>, Option<EnvironmentsPath>) {
     let auto_create = variables.flag("AUTO_CREATE_ENVIRONMENT", false);
+    if variables.get(ENVIRONMENTS_SSM_PATH).is_none() {
+        return (listed_here(variables, auto_create), None);
+    }
+    let displaced = VARIABLES.all().chain([ENVIRONMENTS]);
+    let displaced: Vec<_> = displaced.filter(|name| variables.get(name).is_some()).collect();
+    for variable in displaced {
+        variables.problems.push(format!(
+            "{ENVIRONMENTS_SSM_PATH} and {variable} are both set, but {ENVIRONMENTS_SSM_PATH} takes \
+             its place."
+        ));
+    }
+    let path = variables.optional(ENVIRONMENTS_SSM_PATH, parameter_path);
+    (Vec::new(), path.map(|path| EnvironmentsPath { path, auto_create }))
+}
+
+impl EnvironmentConfig {
+    /// The environment `name` that a parameter in SSM defines: an object like those of
+    /// `ENVIRONMENTS`, whose `name` may be left out.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn from_parameter(name: &str, text: &str, auto_create: bool) -> Result<Self, ConfigError> {
+        let mut fields: Fields = serde_json::from_str(text).map_err(|error| {
+            ConfigError(vec![format!(
+                "it should be a JSON object like {{\"clusters\": [\"app\"]}}, but {error}."
+            )])
+        })?;
+        let given = fields.0.entry(FIELDS.name.to_owned()).or_insert_with(|| name.into());
+        if *given != name {
+            let problem =
+                format!("name is {given}, but should be {name:?}, as the parameter is named.");
+            return Err(ConfigError(vec![problem]));
+        }
+        let nothing = |_: &str| None;
+        let mut variables = Variables::new(&nothing);
+        let environment = listed_environment(&mut variables, "", fields, auto_create);
+        match environment {
+            Some(environment) if variables.problems.is_empty() => Ok(environment),
+            _ => Err(ConfigError(variables.problems)),
+        }
+    }
+}
+
+/// The environments in the variables themselves.
+fn listed_here(variables: &mut Variables<'_>, auto_create: bool) -> Vec<EnvironmentConfig> {
     let Some(text) = variables.get(ENVIRONMENTS) else {
         let source = Source::default();
         return environment(variables, &VARIABLES, source, auto_create).into_iter().collect();

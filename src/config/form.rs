@@ -115,6 +115,17 @@ pub(super) fn parameter(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err(WANTED.to_owned()) }
 }
 
+pub(super) fn parameter_path(text: &str) -> Result<String, String> {
+    let is_level = |level: &str| {
+        !level.is_empty() && level.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+    };
+    let path = text.strip_suffix('/').unwrap_or(text);
+    match path.strip_prefix('/') {
+        Some(levels) if levels.split('/').all(is_level) => Ok(path.to_owned()),
+        _ => Err("a path of SSM parameters like /envsnap/environments".to_owned()),
+    }
+}
+
 pub(super) fn host(text: &str, allow_http: bool) -> Result<Url, String> {
     const WANTED: &str = "a URL like https://app.kosli.com";
     let url: Url = text.parse().map_err(|error| format!("{WANTED} ({error})"))?;

@@ -40,12 +40,16 @@ pub struct Config {
     pub org: String,
     /// Where the API token comes from.
     pub token: TokenSetting,
-    /// What to report, in the order in which it was configured; at least one.
+    /// What to report, in the order in which it was configured; at least one, unless they are in SSM.
     pub environments: Vec<EnvironmentConfig>,
+    /// Where in SSM the environments are, if they are there.
+    pub environments_path: Option<EnvironmentsPath>,
     /// How to compare and when to post.
     pub policy: Policy,
     /// The part of ECS's documented quotas that may be used, from 0.05 to 1.
     pub quota_share: f64,
+    /// Whether CloudWatch counts the outcomes of each environment.
+    pub metrics: bool,
 }
 
 /// One environment on the server.
@@ -58,6 +62,15 @@ pub struct EnvironmentConfig {
     /// The account and region that it is in, and the role that reads them.
     pub source: Source,
     /// Make it when the server does not have it.
+    pub auto_create: bool,
+}
+
+/// A path in SSM under which each parameter is one environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentsPath {
+    /// It begins with a slash, and ends without one.
+    pub path: String,
+    /// Whether an environment that does not say it is created when the server does not have it.
     pub auto_create: bool,
 }
 
@@ -103,7 +116,7 @@ impl Config {
     /// Every variable that is missing or wrong, at once.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut variables = Variables::new(&lookup);
-        let environments = environments(&mut variables);
+        let (environments, environments_path) = environments(&mut variables);
         let org = variables.org();
         let host = variables.host();
         let token = variables.token();
@@ -114,6 +127,16 @@ impl Config {
             dry_run: variables.flag("DRY_RUN", false),
         };
         let quota_share = variables.optional("QUOTA_SHARE", share).unwrap_or(DEFAULT_QUOTA_SHARE);
+        let metrics = variables.flag("METRICS", true);
+        if let (Some(TokenSetting::Parameter(parameter)), Some(of)) = (&token, &environments_path)
+            && parameter.is_under(&of.path)
+        {
+            variables.problems.push(format!(
+                "ENVIRONMENTS_SSM_PATH is {:?}, and the parameter of the API token is under it: every \
+                 parameter there should be an environment.",
+                of.path
+            ));
+        }
         // Somebody may have set two variables to it.
         if let Some(token) = variables.get("KOSLI_API_TOKEN").map(SecretString::from) {
             for problem in &mut variables.problems {
@@ -122,7 +145,17 @@ impl Config {
         }
         match (org, host, token, variables.problems) {
             (Some(org), Some(host), Some(token), problems) if problems.is_empty() => {
-                Ok(Self { host, org, token, environments, policy, quota_share })
+                let policy = Self {
+                    host,
+                    org,
+                    token,
+                    environments,
+                    environments_path,
+                    policy,
+                    quota_share,
+                    metrics,
+                };
+                Ok(policy)
             }
             (.., problems) => Err(ConfigError(problems)),
         }

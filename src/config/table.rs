@@ -33,13 +33,19 @@ const fn setting(name: &'static str, default: DefaultValue, meaning: &'static st
 pub const VARIABLES: &[Setting] = &[
     setting(
         "KOSLI_ENVIRONMENT",
-        Described("required, unless `ENVIRONMENTS` is set"),
+        Described("required, unless one of the next two is set"),
         "the environment on the server",
     ),
     setting(
         "ENVIRONMENTS",
         Described("not set"),
         "several environments, as a JSON array: see [Fleets](fleets.md)",
+    ),
+    setting(
+        "ENVIRONMENTS_SSM_PATH",
+        Described("not set"),
+        "several environments, one SSM parameter each under this path: see \
+         [Fleets](fleets.md#beyond-4-kb)",
     ),
     setting("KOSLI_ORG", Described("required"), "the organization that owns the environment"),
     setting("KOSLI_OWNER", Described("not set"), "the older name of `KOSLI_ORG`"),
@@ -113,6 +119,12 @@ pub const VARIABLES: &[Setting] = &[
         Literal("0.5"),
         "the part of ECS's documented read quotas that may be used, from `0.05` to `1`; calls beyond \
          it wait",
+    ),
+    setting(
+        "METRICS",
+        Literal("true"),
+        "whether CloudWatch counts what became of each environment, in three metrics each: see \
+         [Cost](permissions-and-cost.md#cost)",
     ),
 ];
 

@@ -329,3 +329,33 @@ fn the_documented_fields_are_those_of_an_environment() {
     let read = error.matches("but should be a list of one name or more").count();
     assert_eq!(read, FIELDS.len(), "{error}");
 }
+
+#[test]
+fn environments_in_ssm_take_the_place_of_the_others_and_the_token_is_elsewhere() {
+    const PATH: &str = "ENVIRONMENTS_SSM_PATH";
+    let of = |path: &str, token: &str, more: &[(&str, &str)]| {
+        let mut all = vec![("KOSLI_ENVIRONMENT", ""), (PATH, path), ("KOSLI_API_TOKEN", "")];
+        all.push(("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", token));
+        all.splice(0..0, more.iter().copied());
+        config(&all)
+    };
+    let good = of("/envsnap/environments/", "/envsnap/token", &[]).unwrap();
+    let path = EnvironmentsPath { path: "/envsnap/environments".to_owned(), auto_create: false };
+    assert_eq!(good.environments_path, Some(path));
+    assert!(good.environments.is_empty());
+    assert!(of("/envsnap/environments", "/envsnap/environments-token", &[]).is_ok());
+    let arn = "arn:aws:ssm:eu-central-1:274425519734:parameter/envsnap/environments/token";
+    for (path, token, more, expected) in [
+        ("/e", "/e/token", vec![], "the parameter of the API token is under it"),
+        ("/envsnap/environments", arn, vec![], "the parameter of the API token is under it"),
+        ("e", "/t", vec![], "ENVIRONMENTS_SSM_PATH is \"e\", but should be a path"),
+        ("/a//b", "/t", vec![], "but should be a path"),
+        ("/", "/t", vec![], "but should be a path"),
+        ("/e", "/t", vec![("ENVIRONMENTS", "[]")], "and ENVIRONMENTS are both set"),
+        ("/e", "/t", vec![("ECS_CLUSTERS", "app")], "and ECS_CLUSTERS are both set"),
+        ("/e", "/t", vec![("KOSLI_ENVIRONMENT", "e")], "and KOSLI_ENVIRONMENT are both set"),
+    ] {
+        let error = of(path, token, &more).unwrap_err().to_string();
+        assert!(error.contains(expected), "{path} {token}: {error}");
+    }
+}

@@ -37,9 +37,14 @@ pub(super) fn init() {
 
 /// Writes the line that says what became of one environment, whatever the level: its metrics are
 /// counted from it.
-pub(super) fn outcome(trigger: TriggerKind, environment: &EnvironmentOutcome, request_id: &str) {
+pub(super) fn outcome(
+    trigger: TriggerKind,
+    environment: &EnvironmentOutcome,
+    request_id: &str,
+    metrics: bool,
+) {
     let environment = environment.clone().cut(MOST_ROWS);
-    match line(trigger, &environment, request_id, jiff::Timestamp::now()) {
+    match line(trigger, &environment, request_id, metrics, jiff::Timestamp::now()) {
         // Nobody is left to tell where even the log cannot be written to.
         Ok(line) => drop(writeln!(std::io::stdout().lock(), "{line}")),
         Err(error) => tracing::error!(%error, "the outcome cannot be written as JSON"),
@@ -80,14 +85,15 @@ struct Line<'a> {
     failed: u8,
     #[serde(rename = "Unresolved")]
     unresolved_count: usize,
-    #[serde(rename = "_aws")]
-    embedded_metrics: Value,
+    #[serde(rename = "_aws", skip_serializing_if = "Option::is_none")]
+    embedded_metrics: Option<Value>,
 }
 
 fn line(
     trigger: TriggerKind,
     environment: &EnvironmentOutcome,
     request_id: &str,
+    metrics: bool,
     now: jiff::Timestamp,
 ) -> serde_json::Result<String> {
     let count = |name: &str| json!({"Name": name, "Unit": "Count"});
@@ -115,13 +121,15 @@ fn line(
         posted: u8::from(environment.outcome == Verdict::Posted),
         failed: u8::from(failed),
         unresolved_count: environment.unresolved.len() + environment.omitted.unresolved,
-        embedded_metrics: json!({
-            "Timestamp": now.as_millisecond(),
-            "CloudWatchMetrics": [{
-                "Namespace": "envsnap",
-                "Dimensions": [["Environment"]],
-                "Metrics": [count("Posted"), count("Failed"), count("Unresolved")],
-            }],
+        embedded_metrics: metrics.then(|| {
+            json!({
+                "Timestamp": now.as_millisecond(),
+                "CloudWatchMetrics": [{
+                    "Namespace": "envsnap",
+                    "Dimensions": [["Environment"]],
+                    "Metrics": [count("Posted"), count("Failed"), count("Unresolved")],
+                }],
+            })
         }),
     })
 }
@@ -159,6 +167,7 @@ mod tests {
             TriggerKind::Schedule,
             &environment.cut(MOST_ROWS),
             "r-1",
+            true,
             jiff::Timestamp::UNIX_EPOCH,
         );
         serde_json::from_str(&line.unwrap()).unwrap()
@@ -190,7 +199,7 @@ mod tests {
         let mut environment = EnvironmentOutcome::of("aws-prod");
         let line = |environment: &EnvironmentOutcome| -> Value {
             let now = jiff::Timestamp::UNIX_EPOCH;
-            let line = line(TriggerKind::Schedule, environment, "r-1", now);
+            let line = line(TriggerKind::Schedule, environment, "r-1", true, now);
             serde_json::from_str(&line.unwrap()).unwrap()
         };
         assert!(line(&environment).get("head").is_none());

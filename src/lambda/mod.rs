@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::aws::{self, BuildClientError};
@@ -15,6 +16,9 @@ use crate::report::{ConnectError, ConnectedReporter, InvalidEvent, Outcome, Trig
 
 /// A run gives up this long before Lambda would end it without a word.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long start-up waits for the environments in SSM.
+const REFRESH_AT_START: Duration = Duration::from_secs(6);
 
 /// Serves invocations until the execution environment ends.
 ///
@@ -57,7 +61,9 @@ impl<'de> Deserialize<'de> for Event {
 }
 
 struct Function {
-    reporter: ConnectedReporter,
+    /// Lambda invokes a process once at a time.
+    reporter: Mutex<ConnectedReporter>,
+    metrics: bool,
 }
 
 /// Why the function cannot report at all.
@@ -79,6 +85,9 @@ impl StartError {
                 "ConfigError"
             }
             Self::Aws(_) => "EcsUnavailable",
+            Self::Connect(ConnectError::EnvironmentsUnavailable { .. }) => {
+                "EnvironmentsUnavailable"
+            }
             Self::Connect(ConnectError::Client(_)) => "ServerUnavailable",
         }
     }
@@ -92,37 +101,45 @@ impl Function {
     async fn start() -> Result<Self, StartError> {
         let config = Config::from_env()?;
         let aws = aws::load_config().await?;
-        let reporter = ConnectedReporter::connect(config, &aws).await?;
+        let metrics = config.metrics;
+        let mut reporter = ConnectedReporter::connect(config, &aws).await?;
+        // Tried again by each invocation, which reports what is wrong. Start-up may take 10 s.
+        let _unread = tokio::time::timeout(REFRESH_AT_START, reporter.refresh()).await;
         reporter.warm_up().await;
-        Ok(Self { reporter })
+        Ok(Self { reporter: Mutex::new(reporter), metrics })
     }
 
     async fn invoke(&self, event: Event, context: &Context) -> Result<Outcome, Diagnostic> {
+        let mut reporter = self.reporter.lock().await;
+        reporter.refresh().await.map_err(|error| StartError::from(error).diagnostic())?;
         if let Some(account) = own_account(&context.invoked_function_arn) {
-            let right = self.reporter.require_account(account);
+            let right = reporter.require_account(account);
             right.map_err(|error| diagnostic("ConfigError", error.to_string()))?;
         }
         // The runtime logs the error of a failed invocation.
-        let outcome = self
-            .run(event, context)
+        let outcome = report(&reporter, event, context)
             .await
             .map_err(|error| diagnostic("InvalidEvent", error.to_string()))?;
         if outcome.environments.is_empty() {
             tracing::info!("no environment includes the clusters of this event");
         }
         for environment in &outcome.environments {
-            log::outcome(outcome.trigger, environment, &context.request_id);
+            log::outcome(outcome.trigger, environment, &context.request_id, self.metrics);
         }
         answer(outcome)
     }
+}
 
-    async fn run(&self, event: Event, context: &Context) -> Result<Outcome, InvalidEvent> {
-        let trigger = Trigger::parse(event.0?.get())?;
-        tracing::info!(trigger = %trigger.kind, "invoked");
-        let left = time_left(Duration::from_millis(context.deadline), SystemTime::now());
-        let give_up_at = Instant::now() + left.saturating_sub(LAST_WORDS);
-        self.reporter.run(&trigger, Some(give_up_at)).await
-    }
+async fn report(
+    reporter: &ConnectedReporter,
+    event: Event,
+    context: &Context,
+) -> Result<Outcome, InvalidEvent> {
+    let trigger = Trigger::parse(event.0?.get())?;
+    tracing::info!(trigger = %trigger.kind, "invoked");
+    let left = time_left(Duration::from_millis(context.deadline), SystemTime::now());
+    let give_up_at = Instant::now() + left.saturating_sub(LAST_WORDS);
+    reporter.run(&trigger, Some(give_up_at)).await
 }
 
 /// The account in the function's own ARN, which is known with an invocation only.

@@ -87,6 +87,17 @@ pub enum ConnectError {
         /// The region or account that is read.
         read: String,
     },
+    /// The environments that are configured in SSM could not be read.
+    #[error(
+        "SSM did not return the environments under ENVIRONMENTS_SSM_PATH={path}: {reason}. Check the \
+         path, and that the function's role allows ssm:GetParametersByPath on it"
+    )]
+    EnvironmentsUnavailable {
+        /// The path.
+        path: String,
+        /// What came back.
+        reason: String,
+    },
     /// The server's client could not be set up.
     #[error(transparent)]
     Client(#[from] NoClient),

@@ -3,6 +3,7 @@
 mod environment;
 mod environment_run;
 mod error;
+mod fleet;
 mod heartbeat;
 mod memory;
 mod outcome;
@@ -23,6 +24,7 @@ use crate::ecs::{self, AwsEcs, ClusterRef, EcsApi, Progress, Quota, Reader, Sour
 use crate::token::TokenSource;
 use environment::{Monitored, Run};
 pub use error::{ConnectError, ReportError};
+use fleet::Fleet;
 pub use outcome::{
     ArtifactRow, Calls, ChangeRow, Changes, EnvironmentOutcome, ErrorRow, Explanation, MOST_ROWS,
     Omitted, Outcome, ScaledRow, Verdict,
@@ -37,7 +39,25 @@ pub struct Reporter<E, S, C> {
     server: S,
     policy: Policy,
     environments: Vec<Monitored>,
+    /// Those whose configuration is wrong, and no reason to leave the others unreported.
+    invalid: Vec<InvalidEnvironment>,
     clock: C,
+    /// The readers' places, by what they read.
+    sources: HashMap<Source, usize>,
+    /// By account and region.
+    quotas: HashMap<(Option<String>, Option<String>), Quota>,
+    quota_share: f64,
+    /// Of each reader.
+    calls_at_once: usize,
+    /// Where the environments come from, if they are in SSM.
+    fleet: Option<Box<Fleet>>,
+}
+
+/// An environment that cannot be reported as it is configured.
+#[derive(Debug)]
+struct InvalidEnvironment {
+    name: String,
+    message: String,
 }
 
 /// Calls to ECS side by side, which the accounts, regions and roles have to share. With the share of
@@ -55,37 +75,67 @@ pub type ConnectedReporter = Reporter<AwsEcs, Client, fn() -> SystemTime>;
 
 impl ConnectedReporter {
     /// A reporter of everything in `config`. What has no region or role of its own is read in the
-    /// region and by the credentials of `aws`.
+    /// region and by the credentials of `aws`. Environments in SSM are read by [`Self::refresh`].
     ///
     /// # Errors
     /// There is no region to read, a cluster is of another one, or the HTTP client could not be set
     /// up.
-    pub async fn connect(mut config: Config, aws: &SdkConfig) -> Result<Self, ConnectError> {
-        let region = aws.region().map(ToString::to_string).filter(|region| !region.is_empty());
+    pub async fn connect(config: Config, aws: &SdkConfig) -> Result<Self, ConnectError> {
+        // On the heap: it is large, and needed once.
+        Box::pin(Self::connect_with_clock(config, aws, SystemTime::now)).await
+    }
+}
+
+impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
+    /// As [`ConnectedReporter::connect`], on the time that `clock` tells.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn connect_with_clock(
+        mut config: Config,
+        aws: &SdkConfig,
+        clock: C,
+    ) -> Result<Self, ConnectError> {
         let mut accounts = HashMap::new();
         for environment in &mut config.environments {
-            environment.source.region = environment.source.region.take().or_else(|| region.clone());
-            let (environment, source) = (&*environment, &environment.source);
-            let Some(region) = &source.region else { return Err(ConnectError::NoRegion) };
-            require(environment, ClusterRef::region, region, "region")?;
+            region_of(environment, aws)?;
+            let source = &environment.source;
             if !accounts.contains_key(source) {
                 accounts.insert(source.clone(), ecs::connect(aws, source).await);
             }
         }
         let tokens = TokenSource::new(&config.token, aws);
         let server = Client::new(config.host.clone(), config.org.clone(), tokens)?;
-        Ok(Self::new(config, |source| accounts[source].clone(), server, SystemTime::now))
+        let path = config.environments_path.take();
+        let reporter = Self::new(config, |source| accounts[source].clone(), server, clock);
+        Ok(Self { fleet: path.map(|path| Box::new(Fleet::new(path, aws))), ..reporter })
     }
 
     /// Makes sure that the clusters that are given by ARN are of this account, the function's own,
-    /// unless a role is taken on to read them.
+    /// unless a role is taken on to read them. Of environments in SSM, those that name another one's
+    /// fail, and no other does.
     ///
     /// # Errors
     /// One is of another account: it would be read by its name, and taken for this account's.
-    pub fn require_account(&self, account: &str) -> Result<(), ConnectError> {
-        let own = self.environments.iter().filter(|it| it.config.source.role.is_none());
-        own.map(|environment| &environment.config)
-            .try_for_each(|it| require(it, ClusterRef::account, account, "account"))
+    pub fn require_account(&mut self, account: &str) -> Result<(), ConnectError> {
+        let Self { environments, invalid, fleet, .. } = self;
+        let problem = |environment: &Monitored| {
+            let config = &environment.config;
+            let own = config.source.role.is_none();
+            own.then(|| require(config, ClusterRef::account, account, "account").err()).flatten()
+        };
+        if fleet.is_none() {
+            return environments.iter().find_map(problem).map_or(Ok(()), Err);
+        }
+        environments.retain(|environment| {
+            let problem = problem(environment);
+            if let Some(problem) = &problem {
+                let name = environment.config.name.clone();
+                invalid.push(InvalidEnvironment { name, message: problem.to_string() });
+            }
+            problem.is_none()
+        });
+        Ok(())
     }
 
     /// Opens the connections that a run needs, takes on its roles and fetches the token, for two
@@ -107,25 +157,39 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
     /// and role once, on the time that `clock` tells.
     pub fn new(config: Config, ecs: impl Fn(&Source) -> E, server: S, clock: C) -> Self {
         let sources: HashSet<_> = config.environments.iter().map(|e| &e.source).collect();
-        // Each has its own: calls that hang in one region keep none in another one waiting.
-        let calls_at_once = (CALLS_AT_ONCE / sources.len().max(1)).max(LEAST_CALLS_AT_ONCE);
-        let mut quotas = HashMap::new();
-        let mut indexes = HashMap::new();
-        let mut readers = Vec::new();
-        let mut environments = Vec::new();
+        let mut reporter = Self {
+            // Each has its own: calls that hang in one region keep none in another one waiting.
+            calls_at_once: (CALLS_AT_ONCE / sources.len().max(1)).max(LEAST_CALLS_AT_ONCE),
+            readers: Vec::new(),
+            server,
+            policy: config.policy,
+            environments: Vec::new(),
+            invalid: Vec::new(),
+            clock,
+            sources: HashMap::new(),
+            quotas: HashMap::new(),
+            quota_share: config.quota_share,
+            fleet: None,
+        };
         for environment in config.environments {
-            let source = &environment.source;
-            let reader = *indexes.entry(source.clone()).or_insert_with(|| {
-                // Whoever reads an account and region, in whatever role, drinks from its quota.
-                let account = (source.account().map(ToOwned::to_owned), source.region.clone());
-                let quota =
-                    quotas.entry(account).or_insert_with(|| Quota::share(config.quota_share));
-                readers.push(Reader::new(ecs(source), quota.clone(), calls_at_once));
-                readers.len() - 1
-            });
-            environments.push(Monitored::new(environment, reader, config.policy.heartbeat));
+            reporter.add(environment, &ecs);
         }
-        Self { readers, server, policy: config.policy, environments, clock }
+        reporter
+    }
+
+    /// Reports `environment` as well, by the reader of its account, region and role; if there is none
+    /// yet, it asks what `ecs` gives.
+    fn add(&mut self, environment: EnvironmentConfig, ecs: impl FnOnce(&Source) -> E) {
+        let Self { readers, sources, quotas, quota_share, calls_at_once, .. } = self;
+        let source = &environment.source;
+        let reader = *sources.entry(source.clone()).or_insert_with(|| {
+            // All roles that read an account and region share its quota.
+            let account = (source.account().map(ToOwned::to_owned), source.region.clone());
+            let quota = quotas.entry(account).or_insert_with(|| Quota::share(*quota_share));
+            readers.push(Reader::new(ecs(source), quota.clone(), *calls_at_once));
+            readers.len() - 1
+        });
+        self.environments.push(Monitored::new(environment, reader, self.policy.heartbeat));
     }
 
     /// How far the reading of the environments is, in the order of the configuration.
@@ -144,7 +208,14 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
         give_up_at: Option<Instant>,
     ) -> Result<Outcome, InvalidEvent> {
         let wanted: Vec<_> = self.environments.iter().filter(|e| is_wanted(e, trigger)).collect();
-        if let (Some(name), true) = (&trigger.environment, wanted.is_empty()) {
+        // Which clusters it should have is not known: an event of a cluster is no reason to fail.
+        let invalid = self.invalid.iter().filter(|invalid| match &trigger.environment {
+            Some(name) => *name == invalid.name,
+            None => trigger.clusters.is_empty(),
+        });
+        let invalid: Vec<_> = invalid.map(InvalidEnvironment::outcome).collect();
+        let is_unknown = wanted.is_empty() && invalid.is_empty();
+        if let (Some(name), true) = (&trigger.environment, is_unknown) {
             let configured: Vec<_> = self.environments.iter().map(|e| &*e.config.name).collect();
             return Err(InvalidEvent(format!(
                 "Environment {name:?} is not one that is configured here ({})",
@@ -158,8 +229,30 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
         let reports = wanted
             .into_iter()
             .map(|environment| environment.report(&readings[environment.reader], &run));
-        Ok(Outcome { trigger: trigger.kind, environments: join_all(reports).await })
+        let mut environments = join_all(reports).await;
+        environments.extend(invalid);
+        Ok(Outcome { trigger: trigger.kind, environments })
     }
+}
+
+impl InvalidEnvironment {
+    fn outcome(&self) -> EnvironmentOutcome {
+        let mut outcome = EnvironmentOutcome::of(&self.name);
+        outcome.outcome = Verdict::Failed;
+        let (error_type, message) = ("ConfigError", self.message.clone());
+        outcome.error = Some(ErrorRow { error_type, message });
+        outcome
+    }
+}
+
+/// Fills in the region that is read, which is that of `aws` unless the environment has its own.
+fn region_of(environment: &mut EnvironmentConfig, aws: &SdkConfig) -> Result<(), ConnectError> {
+    if environment.source.region.is_none() {
+        let region = aws.region().map(ToString::to_string).filter(|region| !region.is_empty());
+        environment.source.region = Some(region.ok_or(ConnectError::NoRegion)?);
+    }
+    let region = environment.source.region.as_deref().unwrap_or_default();
+    require(environment, ClusterRef::region, region, "region")
 }
 
 /// The clusters that the environment names by ARN are of this region or account.

@@ -18,6 +18,7 @@ mod harness;
 mod histories;
 mod memory;
 mod overlap;
+mod parameters;
 mod proxy;
 mod questions;
 mod recorder;

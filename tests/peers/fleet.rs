@@ -57,7 +57,7 @@ async fn one_function_reports_several_accounts_and_regions() {
         format!("TokenParameter={TOKEN}"),
         "AutoCreateEnvironment=true".to_owned(),
         "TaskEvents=false".to_owned(),
-        "Schedule='rate(1 hour)'".to_owned(),
+        "Schedule=60".to_owned(),
     ];
     deploy(&home, ".aws-sam/build/template.yaml", "fleet", &parameters).await;
     let parameters = [

@@ -11,7 +11,6 @@ use crate::recorder::{ENVIRONMENT, ORG, Recorder, WRITES};
 use crate::release::{self, sam};
 
 const STACK: &str = "envsnap";
-const LOG: &str = "/aws/lambda/envsnap";
 const TOKEN: &str = "/envsnap/token";
 
 /// A schedule of once a minute fires within a minute or two of its making, and some time goes by
@@ -32,12 +31,12 @@ async fn deploy(aws: &Emulator, parameters: &[impl AsRef<OsStr>]) {
 }
 
 /// What the function's `number`th run logged about its environment.
-async fn outcome(aws: &Emulator, number: usize) -> Value {
+async fn outcome(aws: &Emulator, log: &str, number: usize) -> Value {
     eventually(A_FIRING, &format!("run {number} of the function"), async || {
-        let outcomes = aws.outcomes(LOG).await;
+        let outcomes = aws.outcomes(log).await;
         match outcomes.get(number - 1) {
             Some(outcome) => Ok(outcome.clone()),
-            None => Err(aws.log(LOG).await),
+            None => Err(aws.log(log).await),
         }
     })
     .await
@@ -69,35 +68,36 @@ async fn a_deployed_stack_reports_on_its_schedule_and_when_tasks_start_and_stop(
         "TaskEvents=false".to_owned(),
     ];
     deploy(&aws, &parameters).await;
+    let log = aws.output(STACK, "LogGroupName").await;
 
-    let first = outcome(&aws, 1).await;
+    let first = outcome(&aws, &log, 1).await;
     assert_eq!(first["trigger"], "schedule", "{first}");
     assert_eq!((&first["outcome"], &first["created"]), (&json!("posted"), &json!(true)), "{first}");
     let expected = vec![running("migration:1", 1), running("web:1", 3), running("worker:1", 1)];
     assert_eq!(recorder.latest().await, (1, expected.clone()));
 
-    let second = outcome(&aws, 2).await;
+    let second = outcome(&aws, &log, 2).await;
     assert_eq!(second["trigger"], "schedule", "{second}");
     assert_eq!(second["outcome"], "unchanged", "{second}");
-    assert_eq!(second["calls"], json!({"ecs": 3, "server": 0}), "{second}");
+    assert_eq!(second["calls"], json!({"ecs": 3, "server": 1}), "{second}");
     assert_eq!(recorder.latest().await, (1, expected));
 
     aws.update_service("app", "web", 3, &["web:2"]).await;
-    let third = outcome(&aws, 3).await;
+    let third = outcome(&aws, &log, 3).await;
     assert_eq!(third["trigger"], "schedule", "{third}");
     assert_eq!((&third["outcome"], &third["created"]), (&json!("posted"), &json!(true)), "{third}");
     let expected = vec![running("migration:1", 1), running("web:2", 3), running("worker:1", 1)];
     assert_eq!(recorder.latest().await, (2, expected));
 
     // The schedule is put off, so that nothing but an event can be what runs the function next.
-    deploy(&aws, &["TaskEvents=true", "Schedule='rate(1 hour)'"]).await;
-    let before = aws.outcomes(LOG).await.len();
+    deploy(&aws, &["TaskEvents=true", "Schedule=60"]).await;
+    let before = aws.outcomes(&log).await.len();
     aws.update_service("app", "worker", 1, &["worker:2"]).await;
     let fourth = eventually(A_FIRING, "a run made a snapshot", async || {
-        let mut since = aws.outcomes(LOG).await.into_iter().skip(before);
+        let mut since = aws.outcomes(&log).await.into_iter().skip(before);
         match since.find(|outcome| outcome["created"] == true) {
             Some(outcome) => Ok(outcome),
-            None => Err(aws.log(LOG).await),
+            None => Err(aws.log(&log).await),
         }
     })
     .await;

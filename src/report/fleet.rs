@@ -1,0 +1,151 @@
+//! Environments that are configured in SSM, one parameter each.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use aws_sdk_ssm::config::timeout::TimeoutConfig;
+use aws_sdk_ssm::error::ProvideErrorMetadata as _;
+use aws_sdk_ssm::types::ParameterType;
+
+use super::{ConnectError, InvalidEnvironment, Reporter, region_of};
+use crate::api::Client;
+use crate::config::{EnvironmentConfig, EnvironmentsPath};
+use crate::ecs::{self, AwsEcs};
+use crate::error_chain::error_chain;
+
+/// After this time the parameters are read again. 200 environments are 20 calls.
+const REFRESH: Duration = Duration::from_mins(15);
+
+/// How long SSM may take for one attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The parameters under a path, and what they held when they were last read.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    ssm: aws_sdk_ssm::Client,
+    aws: SdkConfig,
+    path: EnvironmentsPath,
+    /// By the environment's name.
+    definitions: BTreeMap<String, Definition>,
+    read_at: Option<SystemTime>,
+}
+
+/// What a parameter holds; `None` if it is not a plain string.
+type Definition = Option<String>;
+
+impl Fleet {
+    pub(super) fn new(path: EnvironmentsPath, aws: &SdkConfig) -> Self {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+        let config = aws_sdk_ssm::config::Builder::from(aws).timeout_config(timeouts).build();
+        let ssm = aws_sdk_ssm::Client::from_conf(config);
+        Self { ssm, aws: aws.clone(), path, definitions: BTreeMap::new(), read_at: None }
+    }
+
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        self.read_at.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < REFRESH))
+    }
+
+    /// Every parameter under the path, by what its name has after the path.
+    ///
+    /// Those of further levels are among them, since one that is silently left out would be an
+    /// environment that is not reported.
+    async fn fetch(&self) -> Result<BTreeMap<String, Definition>, ConnectError> {
+        let path = &self.path.path;
+        let unavailable =
+            |reason| ConnectError::EnvironmentsUnavailable { path: path.clone(), reason };
+        let request = self.ssm.get_parameters_by_path().path(path).recursive(true);
+        let mut pages = request.into_paginator().send();
+        let mut definitions = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                unavailable(match (error.code(), error.message()) {
+                    (Some(code), Some(message)) => format!("{code}: {message}"),
+                    (Some(code), None) => code.to_owned(),
+                    (None, _) => error_chain(&error),
+                })
+            })?;
+            for parameter in page.parameters.unwrap_or_default() {
+                let name = parameter.name().unwrap_or_default();
+                let name = name.strip_prefix(path.as_str()).unwrap_or(name).trim_start_matches('/');
+                let is_text = parameter.r#type() == Some(&ParameterType::String);
+                definitions.insert(name.to_owned(), parameter.value.filter(|_| is_text));
+            }
+        }
+        if definitions.is_empty() {
+            return Err(unavailable("there is no parameter under it".to_owned()));
+        }
+        Ok(definitions)
+    }
+
+    fn parse(&self, name: &str, definition: &Definition) -> Result<EnvironmentConfig, String> {
+        let Some(text) = definition else {
+            return Err("the parameter should be of type String".to_owned());
+        };
+        EnvironmentConfig::from_parameter(name, text, self.path.auto_create)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
+    /// Reads the environments under a path in SSM, if they are configured so and were not read within
+    /// the last quarter of an hour. What is remembered of those that did not change stays. One whose
+    /// parameter is wrong fails in each run, and no other does.
+    ///
+    /// # Errors
+    /// SSM did not return them, and they were never read before; or there are none.
+    pub async fn refresh(&mut self) -> Result<(), ConnectError> {
+        let Some(mut fleet) = self.fleet.take() else { return Ok(()) };
+        // On the heap: it is large, and not needed most of the time.
+        let result = Box::pin(self.refresh_from(&mut fleet)).await;
+        self.fleet = Some(fleet);
+        result
+    }
+
+    async fn refresh_from(&mut self, fleet: &mut Fleet) -> Result<(), ConnectError> {
+        let now = (self.clock)();
+        if fleet.is_fresh(now) {
+            return Ok(());
+        }
+        let path = &fleet.path.path;
+        let definitions = match fleet.fetch().await {
+            Ok(definitions) => definitions,
+            Err(error) if !fleet.definitions.is_empty() => {
+                tracing::warn!(%error, "the environments stay as they were read before");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for name in fleet.definitions.keys().filter(|name| !definitions.contains_key(*name)) {
+            tracing::warn!(
+                environment = name,
+                "its parameter under {path} in SSM is gone: the environment is no longer reported"
+            );
+        }
+        let is_unchanged = |name: &str| {
+            definitions.contains_key(name) && definitions.get(name) == fleet.definitions.get(name)
+        };
+        self.environments.retain(|environment| is_unchanged(&environment.config.name));
+        self.invalid.retain(|invalid| is_unchanged(&invalid.name));
+        for (name, definition) in definitions.iter().filter(|(name, _)| !is_unchanged(name)) {
+            let parsed = fleet.parse(name, definition).and_then(|mut environment| {
+                region_of(&mut environment, &fleet.aws).map_err(|error| error.to_string())?;
+                Ok(environment)
+            });
+            match parsed {
+                Ok(environment) => {
+                    let aws = ecs::connect(&fleet.aws, &environment.source).await;
+                    self.add(environment, |_| aws);
+                }
+                Err(problem) => {
+                    let message = format!("the parameter {path}/{name} in SSM is wrong: {problem}");
+                    self.invalid.push(InvalidEnvironment { name: name.clone(), message });
+                }
+            }
+        }
+        self.environments.sort_by(|a, b| a.config.name.cmp(&b.config.name));
+        fleet.definitions = definitions;
+        fleet.read_at = Some(now);
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! A fleet whose environments are parameters in SSM.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use envsnap::api::Client;
+use envsnap::config::Config;
+use envsnap::ecs::AwsEcs;
+use envsnap::report::{EnvironmentOutcome, Reporter, Trigger, TriggerKind, Verdict};
+use envsnap::standin::{Cluster, StandIn};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::harness::{Clock, aws, error_type, task, world};
+use crate::recorder::server::Recorder;
+
+const PATH: &str = "/envsnap/environments";
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// What SSM has, and an ECS behind the same address.
+#[derive(Clone)]
+struct Account {
+    ecs: String,
+    /// Type and value, by name.
+    parameters: Arc<Mutex<BTreeMap<String, (&'static str, String)>>>,
+    /// The pages that were asked for.
+    pages: Arc<Mutex<usize>>,
+    broken: Arc<Mutex<bool>>,
+}
+
+async fn answer(
+    State(account): State<Account>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
+    const PAGE: usize = 10;
+    let target = headers["x-amz-target"].to_str().unwrap();
+    if target != "AmazonSSM.GetParametersByPath" {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = client.post(&account.ecs).body(body);
+        for name in ["x-amz-target", "content-type", "authorization"] {
+            request = request.header(name, headers[name].as_bytes());
+        }
+        let answer = request.send().await.unwrap();
+        return (answer.status(), answer.text().await.unwrap());
+    }
+    if *account.broken.lock().unwrap() {
+        let error = json!({"__type": "AccessDeniedException", "message": "not allowed"});
+        return (StatusCode::BAD_REQUEST, error.to_string());
+    }
+    let asked: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&asked["Path"], &asked["Recursive"]), (&json!(PATH), &json!(true)));
+    assert!(asked.get("WithDecryption").is_none(), "{asked}");
+    *account.pages.lock().unwrap() += 1;
+    let from: usize = asked["NextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+    let parameters = account.parameters.lock().unwrap();
+    let page: Vec<_> = parameters
+        .iter()
+        .skip(from)
+        .take(PAGE)
+        .map(|(name, (kind, value))| json!({"Name": name, "Type": kind, "Value": value}))
+        .collect();
+    let mut answer = json!({"Parameters": page});
+    if from + PAGE < parameters.len() {
+        answer["NextToken"] = json!((from + PAGE).to_string());
+    }
+    (StatusCode::OK, answer.to_string())
+}
+
+struct Fleet {
+    account: Account,
+    recorder: Recorder,
+    reporter: Reporter<AwsEcs, Client, Clock>,
+    now: Arc<Mutex<SystemTime>>,
+    _ecs: StandIn,
+}
+
+impl Fleet {
+    /// One cluster with a service for each of `services`.
+    async fn start(services: usize) -> Self {
+        let tasks = (0..services).map(|n| task(&format!("s{n}"), 1));
+        let cluster = tasks.fold(Cluster::named("app"), Cluster::task);
+        let ecs = StandIn::start(world(cluster)).await.unwrap();
+        let account = Account {
+            ecs: ecs.endpoint(),
+            parameters: Arc::default(),
+            pages: Arc::default(),
+            broken: Arc::default(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(account.clone());
+        tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        let recorder = Recorder::start().await;
+        let variables = [
+            ("KOSLI_HOST", recorder.url.as_str()),
+            ("KOSLI_ORG", "acme"),
+            ("KOSLI_API_TOKEN", "t0k3n"),
+            ("ENVIRONMENTS_SSM_PATH", PATH),
+            ("AUTO_CREATE_ENVIRONMENT", "true"),
+            ("QUOTA_SHARE", "1"),
+        ];
+        let config = Config::from_lookup(|wanted| {
+            let found = variables.iter().find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| (*value).to_owned())
+        });
+        let now = Arc::new(Mutex::new(SystemTime::now()));
+        let told = Arc::clone(&now);
+        let clock: Clock = Box::new(move || *told.lock().unwrap());
+        let aws = aws(&url);
+        let reporter = Reporter::connect_with_clock(config.unwrap(), &aws, clock);
+        Self { account, recorder, reporter: reporter.await.unwrap(), now, _ecs: ecs }
+    }
+
+    fn set(&self, name: &str, value: &Value) {
+        let mut parameters = self.account.parameters.lock().unwrap();
+        parameters.insert(format!("{PATH}/{name}"), ("String", value.to_string()));
+    }
+
+    fn remove(&self, name: &str) {
+        self.account.parameters.lock().unwrap().remove(&format!("{PATH}/{name}"));
+    }
+
+    /// As an invocation does, after this time.
+    async fn run_after(&mut self, time: Duration) -> Vec<EnvironmentOutcome> {
+        *self.now.lock().unwrap() += time;
+        self.reporter.refresh().await.unwrap();
+        let trigger = Trigger::of(TriggerKind::Schedule);
+        self.reporter.run(&trigger, None).await.unwrap().environments
+    }
+}
+
+fn names(outcomes: &[EnvironmentOutcome]) -> Vec<&str> {
+    outcomes.iter().map(|outcome| outcome.environment.as_str()).collect()
+}
+
+#[tokio::test]
+async fn two_hundred_environments_are_read_in_pages_and_again_after_a_quarter_of_an_hour() {
+    let mut fleet = Fleet::start(200).await;
+    for n in 0..200 {
+        let value = json!({"clusters": ["app"], "services": [format!("s{n}")]});
+        fleet.set(&format!("env-{n:03}"), &value);
+    }
+    let outcomes = fleet.run_after(Duration::ZERO).await;
+    assert_eq!(outcomes.len(), 200);
+    assert!(outcomes.iter().all(|it| it.outcome == Verdict::Posted && it.containers == 1));
+    assert_eq!(*fleet.account.pages.lock().unwrap(), 20);
+    let latest = fleet.recorder.latest("env-123").await;
+    assert_eq!(latest.running().map(|artifact| &*artifact.name).collect::<Vec<_>>(), ["s123:1"]);
+
+    let outcomes = fleet.run_after(14 * MINUTE).await;
+    assert!(outcomes.iter().all(|it| it.outcome == Verdict::Unchanged));
+    assert_eq!(*fleet.account.pages.lock().unwrap(), 20, "not read again yet");
+    fleet.remove("env-000");
+    fleet.set("env-200", &json!({"name": "env-200", "clusters": "app"}));
+    let outcomes = fleet.run_after(MINUTE).await;
+    assert_eq!(*fleet.account.pages.lock().unwrap(), 40);
+    assert_eq!((outcomes.len(), names(&outcomes)[0]), (200, "env-001"));
+    let posted = outcomes.iter().filter(|it| it.outcome == Verdict::Posted);
+    assert_eq!(posted.map(|it| &*it.environment).collect::<Vec<_>>(), ["env-200"]);
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_fails_its_environment_and_no_other() {
+    let mut fleet = Fleet::start(1).await;
+    fleet.set("good", &json!({"clusters": ["app"]}));
+    fleet.set("misspelt", &json!({"cluster": ["app"]}));
+    fleet.set("other-name", &json!({"name": "good"}));
+    fleet.set("not-an-object", &json!(["app"]));
+    fleet.set("deeper/one", &json!({}));
+    let elsewhere = "arn:aws:ecs:us-east-1:274425519734:cluster/app";
+    fleet.set("elsewhere", &json!({"clusters": [elsewhere]}));
+    let encrypted = ("SecureString", "AQICAHh".to_owned());
+    fleet.account.parameters.lock().unwrap().insert(format!("{PATH}/secret"), encrypted);
+
+    let outcomes = fleet.run_after(Duration::ZERO).await;
+    let of = |name: &str| outcomes.iter().find(|it| it.environment == name).unwrap();
+    assert_eq!(of("good").outcome, Verdict::Posted);
+    for (name, expected) in [
+        ("misspelt", "cluster is no field of an environment"),
+        ("other-name", "name is \"good\", but should be \"other-name\""),
+        ("not-an-object", "it should be a JSON object like"),
+        ("deeper/one", "name is \"deeper/one\", but should be"),
+        ("elsewhere", "us-east-1"),
+        ("secret", "should be of type String"),
+    ] {
+        assert_eq!(error_type(of(name)), "ConfigError", "{name}");
+        let message = &of(name).error.as_ref().unwrap().message;
+        assert!(message.contains(expected), "{name}: {message}");
+        assert!(message.starts_with(&format!("the parameter {PATH}/{name} in SSM")), "{message}");
+        assert!(!message.contains("AQICAHh"), "{message}");
+    }
+    assert_eq!(outcomes.len(), 7);
+
+    fleet.set("misspelt", &json!({"clusters": ["app"]}));
+    let outcomes = fleet.run_after(15 * MINUTE).await;
+    let corrected = outcomes.iter().find(|it| it.environment == "misspelt").unwrap();
+    assert_eq!(corrected.outcome, Verdict::Posted);
+}
+
+#[tokio::test]
+async fn environments_stay_while_ssm_does_not_return_them_and_none_at_all_is_an_error() {
+    let mut fleet = Fleet::start(1).await;
+    let error = fleet.reporter.refresh().await.unwrap_err().to_string();
+    assert!(error.contains(PATH) && error.contains("no parameter under it"), "{error}");
+    *fleet.account.broken.lock().unwrap() = true;
+    let error = fleet.reporter.refresh().await.unwrap_err().to_string();
+    assert!(error.contains("AccessDeniedException: not allowed"), "{error}");
+
+    *fleet.account.broken.lock().unwrap() = false;
+    fleet.set("good", &json!({"clusters": ["app"]}));
+    assert_eq!(names(&fleet.run_after(MINUTE).await), ["good"]);
+    *fleet.account.broken.lock().unwrap() = true;
+    assert_eq!(names(&fleet.run_after(20 * MINUTE).await), ["good"]);
+    *fleet.account.broken.lock().unwrap() = false;
+    fleet.set("second", &json!({"clusters": ["app"]}));
+    assert_eq!(names(&fleet.run_after(MINUTE).await), ["good", "second"], "asked again at once");
+}
