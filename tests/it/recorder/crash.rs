@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::second_program::execute;
 use super::server::task;
@@ -21,6 +22,9 @@ use super::server::task;
 /// A thousand with `ENVSNAP_LONG=1`.
 const ROUNDS: usize = 50;
 const ENVIRONMENTS: u64 = 4;
+
+/// What takes longer does not end.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A recorder as a process of its own.
 pub(crate) struct Process {
@@ -267,10 +271,19 @@ async fn a_recorder_that_is_killed_again_and_again_has_every_report_that_it_answ
         clients.extend((0..2).map(|_| tokio::spawn(read(recorder.url.clone()))));
         // Other reports are on their way whenever it dies.
         let enough = u32::try_from(1 + 3 * (round % 15)).unwrap();
-        count.acquire_many(enough).await.unwrap().forget();
+        let Ok(enough) = timeout(PATIENCE, count.acquire_many(enough)).await else {
+            panic!("round {round}: the recorder does not go on: {}", recorder.log());
+        };
+        enough.unwrap().forget();
         recorder.child.kill().await.unwrap();
-        for client in clients {
-            client.await.unwrap();
+        for (number, client) in clients.into_iter().enumerate() {
+            let Ok(ended) = timeout(PATIENCE, client).await else {
+                panic!(
+                    "round {round}: client {number} does not notice the end: {}",
+                    recorder.log()
+                );
+            };
+            ended.unwrap();
         }
         assert!(!recorder.log().contains("ERROR"), "{}", recorder.log());
 
