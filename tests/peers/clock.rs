@@ -64,7 +64,7 @@ impl Recorder {
 
 #[tokio::test]
 #[ignore = "needs faketime"]
-async fn a_clock_that_is_set_dates_no_snapshot() {
+async fn a_clock_that_is_set_dates_no_snapshot_and_resets_no_connection() {
     let folder = TempDir::new().unwrap();
     let set = |clock: &str| std::fs::write(folder.path().join("clock"), clock).unwrap();
     set("+0");
@@ -75,6 +75,7 @@ async fn a_clock_that_is_set_dates_no_snapshot() {
     assert_eq!(made.status(), 201);
     assert_eq!(recorder.report(1).await, 201);
     let year = recorder.year().await;
+    assert_eq!(recorder.report(3).await, 201);
     for clock in ["+10y", "-10y", "@1970-01-01 00:00:01"] {
         set(clock);
         assert_eq!(recorder.report(2).await, 503, "{clock}");
@@ -87,7 +88,16 @@ async fn a_clock_that_is_set_dates_no_snapshot() {
         };
         assert!(line.contains("ERROR"), "{line}");
     }
-    set("+0");
+    // Hyper itself works with no such time. A client of its own each time, and one that stays.
+    let client = reqwest::Client::new();
+    let ready = format!("{}/ready", recorder.url);
+    let mut statuses = Vec::new();
+    for clock in ["+0", "@1960-01-01 00:00:00", "+0", "+9000y", "+0"] {
+        set(clock);
+        assert_eq!(recorder.report(3).await, if clock == "+0" { 200 } else { 503 }, "{clock}");
+        statuses.push(client.get(&ready).send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [200, 503, 200, 503, 200]);
     assert_eq!(recorder.report(2).await, 201);
     assert_eq!(recorder.year().await, year);
 }

@@ -1,5 +1,6 @@
 //! Connections, and how long a client or a request may hold one.
 
+mod connection;
 mod rare;
 mod write_timeout;
 
@@ -15,11 +16,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use self::rare::Rare;
 use self::write_timeout::WriteTimeout;
@@ -55,6 +55,12 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconn
 content-type: application/json\r\ncontent-length: 62\r\n\r\n\
 {\"message\":\"The recorder has too many connections: try again\"}";
 
+/// What a client is answered while the clock shows a time that hyper cannot work with.
+const NO_DATE: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 60\r\nconnection: close\r\n\
+content-type: application/json\r\ncontent-length: 54\r\n\r\n\
+{\"message\":\"The recorder's clock is wrong: try again\"}";
+
 /// Lets `router` answer until `shutdown` is over and every request that had begun is answered, or
 /// its time is up.
 pub(super) async fn serve(
@@ -77,9 +83,8 @@ async fn serve_at_most(
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(LARGEST_HEAD)
-        // Hyper's own panics while the clock is after 9999.
         .auto_date_header(false);
-    let connections = GracefulShutdown::new();
+    let (end, ending) = watch::channel(false);
     let (free, refusing) = (Arc::new(Semaphore::new(most)), Arc::new(Semaphore::new(MOST_REFUSED)));
     let (mut too_many, mut failing) = (Rare::default(), Rare::default());
     let mut shutdown = pin!(shutdown);
@@ -125,16 +130,23 @@ async fn serve_at_most(
         let service = TowerToHyperService::new(router.clone());
         let stream = WriteTimeout::new(stream, metrics.clone());
         let connection = http.serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
+        let ending = ending.clone();
         tokio::spawn(async move {
-            // A connection that breaks is its client's affair.
-            drop(connection.await);
+            if let Some(left) = connection::serve(connection, ending).await {
+                tracing::error!(
+                    "the clock of this host is before 1970 or after 9999, and requests are refused: \
+                     set it (with timedatectl, for example)"
+                );
+                answer_unread(left, NO_DATE).await;
+            }
             drop((open, permit));
         });
     }
     drop(listener);
-    // What is still unanswered then is given up.
-    let _overdue = tokio::time::timeout(LAST_REQUESTS, connections.shutdown()).await;
+    end.send_replace(true);
+    // What is still unanswered then is given up. Each connection holds one of them.
+    let all = free.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
+    let _overdue = tokio::time::timeout(LAST_REQUESTS, all).await;
 }
 
 /// The client was gone before it was let in.
@@ -143,11 +155,18 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+/// Refuses a connection that is one too many.
+async fn refuse(stream: TcpStream, _turn: OwnedSemaphorePermit) {
+    answer_unread(stream, BUSY).await;
+}
+
 /// Answers without a look at the request. Most clients have sent it by then: closing before it was
 /// read would take the answer away from them.
-async fn refuse(mut stream: TcpStream, _turn: OwnedSemaphorePermit) {
+async fn answer_unread(mut stream: TcpStream, answer: &[u8]) {
+    // Nor would all clients understand an answer that is there before they asked.
+    let _asked_before = tokio::time::timeout(REFUSED, stream.peek(&mut [0])).await;
     let answer = async {
-        stream.write_all(BUSY).await?;
+        stream.write_all(answer).await?;
         stream.shutdown().await?;
         let mut unread = [0; 4096];
         while stream.read(&mut unread).await? > 0 {}

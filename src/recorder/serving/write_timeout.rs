@@ -34,6 +34,11 @@ impl WriteTimeout {
         Self { stream, end: Box::pin(sleep(WINDOW)), window: None, metrics }
     }
 
+    /// The connection without a limit.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// What comes of an attempt to write `offered` bytes.
     fn watch(
         &mut self,
