@@ -16,6 +16,9 @@ use crate::error_chain::error_chain;
 /// The most characters of a request's own text that an answer repeats.
 const LONGEST_QUOTE: usize = 100;
 
+/// Seconds after which a clock that was wrong may be right.
+const CLOCK_RETRY: u64 = 60;
+
 /// Why a request is not granted.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -121,7 +124,8 @@ impl From<StoreError> for Refusal {
             StoreError::Clock { .. } => {
                 tracing::error!("{}", error_chain(&error));
                 let message = "The recorder's clock is wrong: nothing was saved; its log says more";
-                return Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
+                let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
+                return Self { retry_after: Some(CLOCK_RETRY), ..refusal };
             }
             StoreError::Failed { source, .. } => source.sqlite_error_code(),
             _ => None,

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use super::write_timeout::WriteTimeout;
 
-/// The end of the year 9999, after which there is no date for a header.
-const LAST_DATE: Duration = Duration::from_secs(253_402_300_800);
+/// The end of the year 9999, after which there is no date for a header, in seconds since 1970.
+const LAST_DATE: u64 = 253_402_300_800;
 
 /// A connection to a client.
 pub(super) type Connection = http1::Connection<TokioIo<WriteTimeout>, TowerToHyperService<Router>>;
@@ -49,18 +49,20 @@ pub(super) async fn serve(
 
 /// Whether HTTP can tell this time.
 fn has_date(time: SystemTime) -> bool {
-    time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since < LAST_DATE)
+    time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() < LAST_DATE)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn http_has_dates_from_1970_to_9999() {
         let epoch = SystemTime::UNIX_EPOCH;
-        let second = Duration::from_secs(1);
-        assert!(has_date(epoch) && has_date(epoch + LAST_DATE - second));
-        assert!(!has_date(epoch - second) && !has_date(epoch + LAST_DATE));
+        let (second, end) = (Duration::from_secs(1), epoch + Duration::from_secs(LAST_DATE));
+        assert!(has_date(epoch) && has_date(end - second));
+        assert!(!has_date(epoch - second) && !has_date(end));
     }
 }

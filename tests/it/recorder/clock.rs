@@ -94,6 +94,7 @@ async fn while_the_wall_clock_is_not_where_the_monotonic_one_is_nothing_is_recor
         let refused = report(2).await;
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{set}");
         assert!(refused.message().contains("clock is wrong: nothing was saved"), "{refused:?}");
+        assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
         let body = json!({"name": "other", "type": "ECS", "description": ""}).to_string();
         assert_eq!(recorder.put("/environments/acme", body).await.status, 503);
         assert_eq!(recorder.latest("env").await.index, 1, "what is there can be read");
