@@ -2,18 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::or_default;
+
 /// What runs in the one, the other or both of two snapshots: the answer of `GET /env-diff/{org}`.
 /// Each list is sorted by fingerprint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentDiff {
     /// The first snapshot, and what runs only there.
+    #[serde(default, deserialize_with = "or_default")]
     pub snappish1: DiffItem,
     /// The second snapshot, and what runs only there.
+    #[serde(default, deserialize_with = "or_default")]
     pub snappish2: DiffItem,
     /// What runs in both, with another number of replicas.
+    #[serde(default, deserialize_with = "or_default")]
     pub changed: DiffItem,
     /// What runs in both with as many replicas.
-    #[serde(default, rename = "not-changed")]
+    #[serde(default, deserialize_with = "or_default", rename = "not-changed")]
     pub not_changed: DiffItem,
 }
 
@@ -24,6 +29,7 @@ pub struct DiffItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_id: Option<String>,
     /// Its artifacts.
+    #[serde(default, deserialize_with = "or_default")]
     pub artifacts: Vec<DiffArtifact>,
 }
 
@@ -31,13 +37,13 @@ pub struct DiffItem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiffArtifact {
     /// 64 lowercase hexadecimal digits, or `""` where it is unknown.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub fingerprint: String,
     /// Its label; of an artifact in both snapshots, the second's.
     pub name: String,
     /// When its latest replica started, in seconds since the Unix epoch; of an artifact in both
     /// snapshots, the second's.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub most_recent_timestamp: i64,
     /// The flow that built it.
     #[serde(default)]

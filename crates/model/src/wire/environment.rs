@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::or_default;
+
 /// Whether an environment may be called this: `^[a-zA-Z0-9][a-zA-Z0-9._-]*$`.
 pub fn is_environment_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -29,7 +31,7 @@ pub struct EnvironmentRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// The organization that owns it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub org: String,
     /// Its name.
     pub name: String,
@@ -37,10 +39,10 @@ pub struct Environment {
     #[serde(rename = "type")]
     pub environment_type: String,
     /// For people.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub description: String,
     /// When it was last made, changed or reported to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub last_modified_at: f64,
     /// When it was last reported to, whether or not that made a snapshot.
     #[serde(default)]
@@ -52,10 +54,10 @@ pub struct Environment {
     #[serde(default)]
     pub state: Option<bool>,
     /// Whether a change of replicas alone makes a new snapshot.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub include_scaling: bool,
     /// Free to use.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub tags: Map<String, Value>,
     /// Names of the policies attached to it.
     #[serde(default)]

@@ -14,19 +14,20 @@ pub struct SnapshotListEntry {
     /// When it was made.
     pub from: f64,
     /// When the next one was made; 0 for the latest.
+    #[serde(default, deserialize_with = "or_default")]
     pub to: f64,
     /// Whether all that ran was compliant.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub compliant: bool,
     /// Seconds from one to the other, or until the question for the latest.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub duration: f64,
     /// The last report that found it unchanged. Only this project's recorder says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_until: Option<f64>,
     /// The longest times up to then in which no report said whether it was still the same, the
     /// earliest first. Only this project's recorder says them, where they lasted two minutes or more.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub silences: Vec<Silence>,
 }
 

@@ -1,6 +1,7 @@
 //! The documents of the snapshot server's API, version 2.
 //!
-//! Written whole and read leniently: what a reader here does not need may be missing.
+//! Written whole and read leniently: what a reader here does not need may be missing or `null`, as
+//! in the client that the API's authors wrote.
 
 mod diff;
 mod environment;
@@ -47,7 +48,7 @@ pub struct ErrorBody {
     /// A sentence.
     pub message: String,
     /// What is wrong with each field of the request, by the field's path.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, Value>,
 }
 
@@ -56,4 +57,156 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     field: D,
 ) -> Result<T, D::Error> {
     Option::deserialize(field).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Every field of `document`, as JSON pointers.
+    fn fields(document: &Value, at: &str, pointers: &mut Vec<String>) {
+        match document {
+            Value::Object(fields_of) => {
+                for (name, value) in fields_of {
+                    let pointer = format!("{at}/{name}");
+                    fields(value, &pointer, pointers);
+                    pointers.push(pointer);
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    fields(item, &format!("{at}/{index}"), pointers);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// In a complete document, `null` in any field but the required ones says as much as leaving the
+    /// field out.
+    fn check<T: DeserializeOwned + Serialize>(document: &Value, required: &[&str]) {
+        let read = |document: Value| {
+            serde_json::from_value::<T>(document).map(|read| serde_json::to_value(read).unwrap())
+        };
+        let name = std::any::type_name::<T>();
+        let complete = read(document.clone()).unwrap();
+        let mut pointers = Vec::new();
+        fields(document, "", &mut pointers);
+        for pointer in &pointers {
+            assert_eq!(complete.pointer(pointer), document.pointer(pointer), "{name}{pointer}");
+            // The names in a map are the server's own.
+            let maps = ["/tags/", "/artifact_compliance_count/", "/errors/"];
+            if maps.iter().any(|map| pointer.starts_with(map)) {
+                continue;
+            }
+            let mut with_null = document.clone();
+            *with_null.pointer_mut(pointer).unwrap() = Value::Null;
+            let mut without = document.clone();
+            let (parent, field) = pointer.rsplit_once('/').unwrap();
+            without.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(field).unwrap();
+            if required.contains(&pointer.as_str()) {
+                assert!(read(with_null).is_err(), "{name}{pointer} is null");
+                assert!(read(without).is_err(), "{name}{pointer} is missing");
+            } else {
+                let with_null = read(with_null);
+                assert!(with_null.is_ok(), "{name}{pointer} is null: {with_null:?}");
+                assert_eq!(with_null.unwrap(), read(without).unwrap(), "{name}{pointer}");
+            }
+        }
+        for pointer in required {
+            assert!(pointers.iter().any(|known| known == pointer), "{name}{pointer} is not there");
+        }
+    }
+
+    #[test]
+    fn null_is_accepted_for_every_optional_field_of_a_snapshot() {
+        let document = json!({
+            "index": 65, "is_latest": true, "next_snapshot_timestamp": 2.5,
+            "artifact_compliance_count": {"true": 1, "false": 2, "null": 3}, "timestamp": 1.5,
+            "confirmed_until": 3.5, "type": "ECS", "compliant": true, "html_url": "h",
+            "applied_policies": ["p"],
+            "artifacts": [{
+                "name": "web:1", "fingerprint": "ab", "compliant": true, "deployments": [1],
+                "policy_decisions": [1], "reasons_for_incompliance": [1],
+                "creationTimestamp": [7], "pods": 1,
+                "annotation": {"type": "unchanged", "was": 1, "now": 1},
+                "flow_name": "f", "git_commit": "c", "commit_url": "u", "html_url": "h",
+                "flow_html_url": "h", "deployment_diff": 1, "commit_lead_time": 1.5, "flows": [1],
+                "ecs_context": {"task_arn": "t", "cluster_name": "c", "service_name": "s"},
+                "ecs_places": [{"cluster_name": "c", "service_name": "s", "replicas": 1}],
+            }],
+        });
+        check::<RecordedSnapshot>(
+            &document,
+            &[
+                "/index",
+                "/type",
+                "/artifacts",
+                "/artifacts/0/name",
+                "/artifacts/0/annotation",
+                "/artifacts/0/annotation/type",
+                "/artifacts/0/annotation/was",
+                "/artifacts/0/annotation/now",
+                "/artifacts/0/ecs_places/0/replicas",
+            ],
+        );
+    }
+
+    #[test]
+    fn null_is_accepted_for_every_optional_field_of_an_environment() {
+        let document = json!({
+            "org": "acme", "name": "aws-prod", "type": "ECS", "description": "d",
+            "last_modified_at": 1.5, "last_reported_at": 2.5, "last_changed_at": 3.5,
+            "state": true, "include_scaling": true, "tags": {"team": "a"}, "policies": ["p"],
+            "included_environments": ["e"],
+        });
+        check::<Environment>(&document, &["/name", "/type"]);
+    }
+
+    #[test]
+    fn null_is_accepted_for_every_optional_field_of_a_history() {
+        let document = json!({
+            "index": 65, "from": 1.5, "to": 2.5, "compliant": true, "duration": 1.5,
+            "confirmed_until": 2.25, "silences": [{"from": 1.5, "until": 2.0}],
+        });
+        check::<SnapshotListEntry>(
+            &document,
+            &["/index", "/from", "/silences/0/from", "/silences/0/until"],
+        );
+        let document = json!({
+            "environment_name": "aws-prod", "snapshot_index": 65, "artifact_name": "web:1",
+            "sha256": "ab", "description": "1 instance changed", "reported_at": 1.5,
+            "pipeline": "p", "deployments": [1], "flows": [1], "artifact_compliance": true,
+            "snapshot_compliance": true, "type": "exited", "code_diff": "d", "_links": 1,
+        });
+        check::<EnvironmentEvent>(&document, &["/type"]);
+    }
+
+    #[test]
+    fn null_is_accepted_for_every_optional_field_of_a_diff_and_of_an_error() {
+        let item = json!({
+            "snapshot_id": "aws-prod#65",
+            "artifacts": [{
+                "fingerprint": "ab", "name": "web:1", "most_recent_timestamp": 1, "flow": "f",
+                "commit_url": "u", "instance_count": 1, "s1_instance_count": 2,
+                "s2_instance_count": 3,
+            }],
+        });
+        let document = json!({
+            "snappish1": item, "snappish2": item, "changed": item, "not-changed": item,
+        });
+        check::<EnvironmentDiff>(
+            &document,
+            &[
+                "/snappish1/artifacts/0/name",
+                "/snappish2/artifacts/0/name",
+                "/changed/artifacts/0/name",
+                "/not-changed/artifacts/0/name",
+            ],
+        );
+        check::<ErrorBody>(&json!({"message": "m", "errors": {"a": "b"}}), &["/message"]);
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::or_default;
 use crate::snapshot::{Artifact, Snapshot};
 
 /// A snapshot: the answer of `GET /snapshots/{org}/{env}/{expression}`. Times are in seconds since
@@ -14,16 +15,16 @@ pub struct RecordedSnapshot {
     /// Its place among the environment's snapshots, from 1.
     pub index: u64,
     /// No later one exists.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub is_latest: bool,
     /// When the next one was made.
     #[serde(default)]
     pub next_snapshot_timestamp: Option<f64>,
     /// Running artifacts by compliance: `true`, `false` and `null`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub artifact_compliance_count: BTreeMap<String, u64>,
     /// When it was made.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub timestamp: f64,
     /// The last report that found it unchanged: until then it is known that nothing else ran. Only
     /// this project's recorder says it.
@@ -33,13 +34,13 @@ pub struct RecordedSnapshot {
     #[serde(rename = "type")]
     pub environment_type: String,
     /// Whether all that runs is compliant.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub compliant: bool,
     /// Where a person can look at it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub html_url: String,
     /// Policies that were applied.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub applied_policies: Vec<Value>,
     /// What runs, latest start first, then what exited with this snapshot. One entry a
     /// fingerprint.
@@ -77,16 +78,16 @@ pub struct RecordedArtifact {
     #[serde(default)]
     pub compliant: Option<bool>,
     /// Deployments that announced it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub deployments: Vec<Value>,
     /// What the policies say of it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub policy_decisions: Vec<Value>,
     /// Why it is not compliant.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub reasons_for_incompliance: Vec<Value>,
     /// When each replica started, in seconds since the Unix epoch, ascending.
-    #[serde(default, rename = "creationTimestamp")]
+    #[serde(default, deserialize_with = "or_default", rename = "creationTimestamp")]
     pub creation_timestamp: Vec<i64>,
     /// Always `null` for ECS.
     #[serde(default)]
@@ -115,14 +116,14 @@ pub struct RecordedArtifact {
     #[serde(default)]
     pub commit_lead_time: Option<f64>,
     /// One entry a flow that it was reported to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub flows: Vec<Value>,
     /// One of the tasks that run it.
     #[serde(default)]
     pub ecs_context: Option<EcsContext>,
     /// Every cluster and service that its replicas ran in when the snapshot was made, or before, if
     /// it exited; none where they are not several. Only this project's recorder says it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub ecs_places: Vec<EcsPlace>,
 }
 
@@ -143,6 +144,7 @@ pub struct Annotation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EcsContext {
     /// Task ARN.
+    #[serde(default, deserialize_with = "or_default")]
     pub task_arn: String,
     /// Cluster name.
     #[serde(default)]
