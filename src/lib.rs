@@ -26,6 +26,7 @@ pub mod lambda;
 mod logging;
 #[cfg(feature = "recorder")]
 pub mod recorder;
+mod redact;
 mod renewable;
 pub mod report;
 mod tls;

@@ -1,6 +1,5 @@
 //! The snapshot server's API token, and where it comes from.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -9,10 +8,10 @@ use aws_sdk_ssm::config::timeout::TimeoutConfig;
 use aws_sdk_ssm::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_ssm::operation::get_parameter::GetParameterError;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
 
 use crate::clock_skew::ClockSkew;
 use crate::error_chain::error_chain;
+use crate::redact;
 
 /// SSM reads a Secrets Manager secret under this name, followed by the secret's.
 const SECRETS_MANAGER: &str = "/aws/reference/secretsmanager/";
@@ -54,10 +53,7 @@ pub enum TokenSource {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// SSM did not give the parameter. Holds what it said.
-    #[error(
-        "SSM did not give {parameter}, which holds the API token: {reason}. Check the name, and \
-         that ssm:GetParameter on it is allowed, and kms:Decrypt where it has a key of its own"
-    )]
+    #[error("SSM did not give {parameter}, which holds the API token: {reason}")]
     NotGiven {
         /// Which one.
         parameter: ParameterName,
@@ -112,32 +108,41 @@ impl TokenSource {
     /// # Errors
     /// SSM does not give it, or what it gives cannot be a token.
     pub async fn fetch(&self) -> Result<SecretString, TokenError> {
-        let (client, parameter) = match self {
-            Self::Given(token) => return Ok(token.clone()),
-            Self::Parameter { client, parameter } => (client, parameter),
+        let token = match self {
+            Self::Given(token) => token.clone(),
+            Self::Parameter { client, parameter } => read(client, parameter).await?,
         };
-        let (_, name) = locate(&parameter.0);
-        let ask = || client.get_parameter().name(name).with_decryption(true).send();
-        let answer = match ask().await {
-            // The process may have been frozen after it signed the request.
-            Err(error) if clock_skew(&error).is_some() => ask().await,
-            answer => answer,
-        };
-        let answer = answer.map_err(|error| match clock_skew(&error) {
-            Some(skew) => TokenError::ClockSkew { parameter: parameter.clone(), skew },
-            None => TokenError::NotGiven {
-                parameter: parameter.clone(),
-                reason: parameter.hidden_in(match (error.code(), error.message()) {
-                    (Some(code), Some(message)) => format!("{code}: {message}"),
-                    (Some(code), None) => code.to_owned(),
-                    (None, _) => error_chain(&error),
-                }),
-            },
-        })?;
-        let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
-        checked(value)
-            .map_err(|problem| TokenError::NotAToken { parameter: parameter.clone(), problem })
+        // Before any answer could repeat it.
+        redact::remember(&token);
+        Ok(token)
     }
+}
+
+async fn read(
+    client: &aws_sdk_ssm::Client,
+    parameter: &ParameterName,
+) -> Result<SecretString, TokenError> {
+    let (_, name) = locate(&parameter.0);
+    let ask = || client.get_parameter().name(name).with_decryption(true).send();
+    let answer = match ask().await {
+        // The process may have been frozen after it signed the request.
+        Err(error) if clock_skew(&error).is_some() => ask().await,
+        answer => answer,
+    };
+    let answer = answer.map_err(|error| match clock_skew(&error) {
+        Some(skew) => TokenError::ClockSkew { parameter: parameter.clone(), skew },
+        None => TokenError::NotGiven {
+            parameter: parameter.clone(),
+            reason: parameter.hidden_in(match (error.code(), error.message()) {
+                (Some(code), Some(message)) => format!("{code}: {message}"),
+                (Some(code), None) => code.to_owned(),
+                (None, _) => error_chain(&error),
+            }),
+        },
+    })?;
+    let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
+    checked(value)
+        .map_err(|problem| TokenError::NotAToken { parameter: parameter.clone(), problem })
 }
 
 fn clock_skew(error: &SdkError<GetParameterError>) -> Option<ClockSkew> {
@@ -182,35 +187,6 @@ impl fmt::Debug for ParameterName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// `text` without the token, as it is and as a JSON document or a URL holds it.
-pub(crate) fn without_token<'a>(text: &'a str, token: &SecretString) -> Cow<'a, str> {
-    let token = token.expose_secret();
-    let in_json = Value::from(token).to_string();
-    let in_url = |hex: fn(u8) -> String| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        let byte = |byte| if plain(byte) { char::from(byte).to_string() } else { hex(byte) };
-        token.bytes().map(byte).collect::<String>()
-    };
-    let upper = in_url(|byte| format!("%{byte:02X}"));
-    let lower = in_url(|byte| format!("%{byte:02x}"));
-    let mut forms = vec![token, &in_json[1..in_json.len() - 1], &upper, &lower];
-    forms.dedup();
-    forms.into_iter().fold(Cow::Borrowed(text), |text, form| {
-        if text.contains(form) { Cow::Owned(text.replace(form, "[token]")) } else { text }
-    })
-}
-
-/// A shorter token guards nothing, like `any` for a recorder on this machine, and may stand in any
-/// name by chance.
-const SHORTEST_SECRET: usize = 16;
-
-/// Text that a server has recorded, without the token. For printing only: what is compared or
-/// stored is never changed.
-pub(crate) fn data_without_token<'a>(text: &'a str, token: &SecretString) -> Cow<'a, str> {
-    let is_secret = token.expose_secret().len() >= SHORTEST_SECRET;
-    if is_secret { without_token(text, token) } else { Cow::Borrowed(text) }
 }
 
 /// The text as a token.

@@ -6,8 +6,8 @@ mod port;
 
 pub use client::LARGEST_ANSWER;
 pub use client::{
-    Answered, ApiError, Client, EnvironmentClient, EventsPage, HistoryPart, Latest, Listed,
-    NoClient, ReportOptions, Reported, is_loopback,
+    Answered, ApiError, Client, EnvironmentClient, EnvironmentStatus, EventsPage, HistoryPart,
+    Latest, Listed, NoClient, ReportOptions, Reported, is_loopback,
 };
 pub use envsnap_model::wire;
 pub use port::{EnvironmentApi, ServerApi};

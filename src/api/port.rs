@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::wire::{EcsReport, Environment, EnvironmentRequest};
-use super::{ApiError, Latest, ReportOptions, Reported};
+use super::wire::{EcsReport, EnvironmentRequest};
+use super::{ApiError, EnvironmentStatus, Latest, ReportOptions, Reported};
 
 /// A snapshot server, on behalf of one organization.
 pub trait ServerApi {
@@ -27,12 +27,6 @@ pub trait EnvironmentApi {
     /// Requests made so far, repeated ones included.
     fn calls(&self) -> u32;
 
-    /// Text from a document of the server, as it may be printed or logged: without the API token,
-    /// if the server repeated that. The documents themselves are never changed.
-    async fn printable(&self, text: String) -> String {
-        text
-    }
-
     /// Whether the server takes [`ReportOptions::latest_index`], as far as its answers say.
     fn accepts_preconditions(&self) -> bool;
 
@@ -46,7 +40,7 @@ pub trait EnvironmentApi {
     ///
     /// # Errors
     /// It does not exist, or the server does not say.
-    async fn get(&self) -> Result<Environment, ApiError>;
+    async fn get(&self) -> Result<EnvironmentStatus, ApiError>;
 
     /// Makes the environment.
     ///

@@ -8,12 +8,13 @@ use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 
-use super::Form;
 use super::screen::{Coloured, Screen};
+use super::{Form, warn_of_misspelt_variables};
 use crate::api::{ApiError, Client, is_loopback};
 use crate::aws;
 use crate::config::ServerConfig;
 use crate::recorder::{self, Access, Store};
+use crate::report::{ErrorKind, Surroundings};
 use crate::token::{self, TokenSetting, TokenSource};
 
 const WHOM: &str = "Whom to ask";
@@ -90,6 +91,7 @@ impl Asking {
     }
 
     async fn reach(&self) -> anyhow::Result<Asked> {
+        warn_of_misspelt_variables();
         let given = self.token_file.as_deref().map(read_token).transpose()?;
         let config = ServerConfig::from_lookup(|variable| self.setting(variable, given.as_ref()))
             .map_err(|error| {
@@ -103,7 +105,7 @@ impl Asking {
                 TokenSource::new(setting, &aws)
             }
         };
-        let client = Client::new(config.host, config.org.clone(), tokens)?;
+        let client = Client::with_proxy(config.host, config.proxy, config.org.clone(), tokens)?;
         Ok(Asked { client, org: config.org })
     }
 
@@ -168,7 +170,7 @@ fn organization(file: &Path, known: &[String], asked: Option<String>) -> anyhow:
 }
 
 /// A variable that is set to something.
-fn of_process(variable: &str) -> Option<String> {
+pub(super) fn of_process(variable: &str) -> Option<String> {
     let value = std::env::var_os(variable)?.to_string_lossy().into_owned();
     (!value.trim().is_empty()).then_some(value)
 }
@@ -195,13 +197,17 @@ fn secret() -> anyhow::Result<SecretString> {
 /// What went wrong, for who asked a question and reports nothing.
 pub(super) fn explained(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ApiError>() {
-        Some(ApiError::EnvironmentNotFound { message }) => {
+        Some(ApiError::EnvironmentNotFound { message, .. }) => {
             anyhow!("{message} (envsnap env ls lists those that exist)")
         }
         Some(ApiError::Rejected { status, message, .. }) if message.contains("len(snapshots)") => {
             anyhow!("There is no such snapshot: {status}: {message}")
         }
-        _ => error,
+        Some(api) => {
+            let remedy = ErrorKind::from(api).remedy(Surroundings::Terminal);
+            anyhow!("{error:#}. {remedy}")
+        }
+        None => error,
     }
 }
 

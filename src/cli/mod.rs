@@ -23,8 +23,10 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::config::misspelt_variables;
 use crate::logging::own_events;
 use crate::recorder::LogWriter;
+use crate::redact::{PrintableWriter, printable};
 use visible::visible_lines;
 
 /// What was asked for with `--exit-code` was found, as with `git diff`.
@@ -97,7 +99,7 @@ pub fn run() -> ExitCode {
     };
     let lines = log_writer.clone();
     let log = tracing_subscriber::fmt::layer()
-        .with_writer(move || lines.clone())
+        .with_writer(move || PrintableWriter(lines.clone()))
         .with_target(false)
         .with_ansi(false)
         .log_internal_errors(false);
@@ -152,14 +154,24 @@ fn print(text: &str) -> io::Result<()> {
 /// Prints `text`, and says whether somebody still reads.
 fn print_to_reader(text: &str) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         result => result.map(|()| true),
+    }
+}
+
+/// Says which of the process's variables seem to be misspelt. On a terminal they may be there for
+/// another program, so that this is no error as it is in the function.
+fn warn_of_misspelt_variables() {
+    let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
+    let names: Vec<_> = set.map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+    for problem in misspelt_variables(names.iter().map(String::as_str)) {
+        complain(&format!("envsnap: warning: {problem}\n"));
     }
 }
 
 /// Prints `text` for people, beside what is for programs.
 fn complain(text: &str) {
     // Nobody is left to tell where even this cannot be written to.
-    let _lost = io::stderr().lock().write_all(text.as_bytes());
+    let _lost = io::stderr().lock().write_all(printable(text).as_bytes());
 }

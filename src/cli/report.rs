@@ -2,10 +2,11 @@
 
 use anyhow::bail;
 
-use super::{Output, progress, tables};
+use super::asking::of_process;
+use super::{Output, progress, tables, warn_of_misspelt_variables};
 use crate::aws;
 use crate::config::Config;
-use crate::report::{ConnectedReporter, Outcome, Trigger, TriggerKind};
+use crate::report::{ConnectedReporter, Outcome, Surroundings, Trigger, TriggerKind};
 
 /// Report once what runs in ECS, as the function would
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { dry_run, force, explain, output } = arguments;
-    let config = Config::from_env()?;
+    warn_of_misspelt_variables();
+    let config = Config::from_lookup(of_process)?;
     let aws = aws::load_config().await?;
     let mut reporter = ConnectedReporter::connect(config, &aws).await?;
     reporter.refresh().await?;
@@ -43,7 +45,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let failures: Vec<_> = outcome
         .failures()
         .map(|(failed, error)| {
-            format!("{}: {}: {}.", failed.environment, error.error_type, error.message)
+            let message = error.with_remedy(Surroundings::Terminal);
+            format!("{}: {}: {message}.", failed.environment, error.kind.error_type())
         })
         .collect();
     if !failures.is_empty() {

@@ -94,17 +94,20 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
 
 /// The same on one line.
 pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
-    let what = match (outcome.outcome, outcome.created) {
-        (Verdict::Posted, true) => "posted a new snapshot",
-        (Verdict::Posted, false) => "posted, nothing new for the server",
-        (Verdict::Unchanged, _) => "unchanged",
-        (Verdict::DryRun, _) => "would have been posted (dry run)",
-        (Verdict::Failed, _) => "failed",
+    let what = match (outcome.outcome, outcome.created, outcome.index) {
+        (Verdict::Posted, true, Some(index)) => {
+            format!("posted as {}#{index}", outcome.environment)
+        }
+        (Verdict::Posted, true, None) => "posted a new snapshot".to_owned(),
+        (Verdict::Posted, false, _) => "posted, nothing new for the server".to_owned(),
+        (Verdict::Unchanged, ..) => "unchanged".to_owned(),
+        (Verdict::DryRun, ..) => "would have been posted (dry run)".to_owned(),
+        (Verdict::Failed, ..) => "failed".to_owned(),
     };
     let Calls { ecs, server } = outcome.calls;
-    let running = match outcome.content_hash {
+    let running = match outcome.containers {
         None => String::new(),
-        Some(_) => format!("{} running; ", counted(outcome.containers, "container")),
+        Some(containers) => format!("{} running; ", counted(containers, "container")),
     };
     format!(
         "{}: {what} ({running}{} to ECS, {server} to the server; {} ms)",

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::form::{environment_name, external_id, parameter_path, region, role_arn};
+use super::names::similar;
 use super::variables::Variables;
 use super::{ConfigError, EnvironmentConfig, EnvironmentsPath, table};
 use crate::ecs::{ClusterRef, Role, Scope, Selection, Source};
@@ -47,6 +48,7 @@ const REGION: &str = "region";
 const ROLE_ARN: &str = "role_arn";
 const EXTERNAL_ID: &str = "external_id";
 const AUTO_CREATE: &str = "auto_create";
+const INCLUDE_SCALING: &str = "include_scaling";
 
 impl Names {
     fn all(&self) -> impl Iterator<Item = &'static str> {
@@ -55,13 +57,25 @@ impl Names {
     }
 }
 
+/// Whether and how an environment is created that the server does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Creation {
+    /// Whether it is created.
+    pub auto_create: bool,
+    /// Whether it counts replicas then; `None` leaves that to the server.
+    pub include_scaling: Option<bool>,
+}
+
 /// The environments that are configured, or where in SSM they are. Neither if something is wrong.
 pub(super) fn environments(
     variables: &mut Variables<'_>,
 ) -> (Vec<EnvironmentConfig>, Option<EnvironmentsPath>) {
-    let auto_create = variables.flag("AUTO_CREATE_ENVIRONMENT", false);
+    let creation = Creation {
+        auto_create: variables.flag("AUTO_CREATE_ENVIRONMENT", false),
+        include_scaling: variables.optional_flag("INCLUDE_SCALING"),
+    };
     if variables.get(ENVIRONMENTS_SSM_PATH).is_none() {
-        return (listed_here(variables, auto_create), None);
+        return (listed_here(variables, creation), None);
     }
     let displaced = VARIABLES.all().chain([ENVIRONMENTS]);
     let displaced: Vec<_> = displaced.filter(|name| variables.get(name).is_some()).collect();
@@ -72,7 +86,7 @@ pub(super) fn environments(
         ));
     }
     let path = variables.optional(ENVIRONMENTS_SSM_PATH, parameter_path);
-    (Vec::new(), path.map(|path| EnvironmentsPath { path, auto_create }))
+    (Vec::new(), path.map(|path| EnvironmentsPath { path, creation }))
 }
 
 impl EnvironmentConfig {
@@ -81,7 +95,7 @@ impl EnvironmentConfig {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn from_parameter(name: &str, text: &str, auto_create: bool) -> Result<Self, ConfigError> {
+    pub fn from_parameter(name: &str, text: &str, creation: Creation) -> Result<Self, ConfigError> {
         let mut fields: Fields = serde_json::from_str(text).map_err(|error| {
             ConfigError(vec![format!(
                 "it should be a JSON object like {{\"clusters\": [\"app\"]}}, but {error}."
@@ -95,7 +109,7 @@ impl EnvironmentConfig {
         }
         let nothing = |_: &str| None;
         let mut variables = Variables::new(&nothing);
-        let environment = listed_environment(&mut variables, "", fields, auto_create);
+        let environment = listed_environment(&mut variables, "", fields, creation);
         match environment {
             Some(environment) if variables.problems.is_empty() => Ok(environment),
             _ => Err(ConfigError(variables.problems)),
@@ -104,10 +118,10 @@ impl EnvironmentConfig {
 }
 
 /// The environments in the variables themselves.
-fn listed_here(variables: &mut Variables<'_>, auto_create: bool) -> Vec<EnvironmentConfig> {
+fn listed_here(variables: &mut Variables<'_>, creation: Creation) -> Vec<EnvironmentConfig> {
     let Some(text) = variables.get(ENVIRONMENTS) else {
         let source = Source::default();
-        return environment(variables, &VARIABLES, source, auto_create).into_iter().collect();
+        return environment(variables, &VARIABLES, source, creation).into_iter().collect();
     };
     let displaced: Vec<_> = VARIABLES.all().filter(|name| variables.get(name).is_some()).collect();
     for variable in displaced {
@@ -132,7 +146,7 @@ fn listed_here(variables: &mut Variables<'_>, auto_create: bool) -> Vec<Environm
     let mut names = HashSet::new();
     for (at, fields) in listed.into_iter().enumerate() {
         let place = format!("{ENVIRONMENTS}[{at}].");
-        let Some(environment) = listed_environment(variables, &place, fields, auto_create) else {
+        let Some(environment) = listed_environment(variables, &place, fields, creation) else {
             continue;
         };
         if !names.insert(environment.name.clone()) {
@@ -184,12 +198,18 @@ fn listed_environment(
     variables: &mut Variables<'_>,
     place: &str,
     fields: Fields,
-    auto_create: bool,
+    defaults: Creation,
 ) -> Option<EnvironmentConfig> {
+    let known: Vec<_> = table::FIELDS.iter().map(|field| field.name).collect();
     let mut values = HashMap::new();
     for (field, value) in fields.0 {
-        if !table::FIELDS.iter().any(|known| known.name == field) {
-            variables.problems.push(format!("{place}{field} is no field of an environment."));
+        if !known.contains(&field.as_str()) {
+            let meant = similar(&field, known.iter().copied());
+            let meant = meant.map(|meant| format!(": did you mean {meant}?")).unwrap_or_default();
+            variables.problems.push(format!(
+                "{place}{field} is not a field of an environment{meant} (the fields are {}).",
+                known.join(", ")
+            ));
             continue;
         }
         match text(&value) {
@@ -211,8 +231,11 @@ fn listed_environment(
         fields.problems.push(format!("{place}{EXTERNAL_ID} is set, but {place}{ROLE_ARN} is not."));
     }
     let source = Source { region, role: arn.map(|arn| Role { arn, external_id }) };
-    let auto_create = fields.flag(AUTO_CREATE, auto_create);
-    let environment = environment(&mut fields, &FIELDS, source, auto_create);
+    let creation = Creation {
+        auto_create: fields.flag(AUTO_CREATE, defaults.auto_create),
+        include_scaling: fields.optional_flag(INCLUDE_SCALING).or(defaults.include_scaling),
+    };
+    let environment = environment(&mut fields, &FIELDS, source, creation);
     let is_good = fields.problems.is_empty();
     variables.problems.append(&mut fields.problems);
     environment.filter(|_| is_good)
@@ -240,7 +263,7 @@ fn environment(
     variables: &mut Variables<'_>,
     names: &Names,
     source: Source,
-    auto_create: bool,
+    Creation { auto_create, include_scaling }: Creation,
 ) -> Option<EnvironmentConfig> {
     let name = variables.required(names.name, names.meaning, environment_name);
     let clusters = Selection {
@@ -257,6 +280,7 @@ fn environment(
         scope: Scope { clusters, services },
         source,
         auto_create,
+        include_scaling,
     })
 }
 

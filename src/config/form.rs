@@ -126,6 +126,19 @@ pub(super) fn parameter_path(text: &str) -> Result<String, String> {
     }
 }
 
+/// A proxy as the HTTP clients accept it: with or without a scheme, HTTP where there is none.
+pub(super) fn proxy(text: &str) -> Result<Url, String> {
+    const WANTED: &str = "a proxy's URL like http://proxy.example.com:3128";
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url: Url = with_scheme.parse().map_err(|error| format!("{WANTED} ({error})"))?;
+    let is_plain = matches!(url.path(), "" | "/") && url.query().is_none();
+    match url.scheme() {
+        "http" | "https" if is_plain && url.fragment().is_none() => Ok(url),
+        "http" | "https" => Err(format!("{WANTED}, without a path")),
+        scheme => Err(format!("{WANTED}: a proxy of the kind {scheme} is not supported")),
+    }
+}
+
 pub(super) fn host(text: &str, allow_http: bool) -> Result<Url, String> {
     const WANTED: &str = "a URL like https://app.kosli.com";
     let url: Url = text.parse().map_err(|error| format!("{WANTED} ({error})"))?;

@@ -6,13 +6,18 @@
 //! [`VARIABLES`] lists them all. `ENVIRONMENTS` is a JSON array of objects, one for each environment,
 //! which replaces `KOSLI_ENVIRONMENT` and the variables that begin with `ECS_`; [`FIELDS`] lists the
 //! fields of those objects. Lists of names may also be one string with commas.
+//!
+//! A variable that begins with `ECS_` or `KOSLI_` and looks like one of these, misspelt, is an error:
+//! read as if it were not there, it would widen the scope or change the server without a word.
 
 mod environments;
 mod form;
+mod names;
 mod server;
 mod table;
 mod variables;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -20,9 +25,12 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use crate::ecs::{Scope, Source};
-use crate::token::{TokenSetting, without_token};
+use crate::redact::redact;
+use crate::token::TokenSetting;
+pub use environments::Creation;
 use environments::environments;
 use form::{duration, share};
+pub use names::misspelt_variables;
 pub use server::ServerConfig;
 pub use table::{DefaultValue, FIELDS, Setting, VARIABLES};
 use variables::Variables;
@@ -36,6 +44,8 @@ const DEFAULT_RECHECK: Duration = Duration::ZERO;
 pub struct Config {
     /// The snapshot server.
     pub host: Url,
+    /// The proxy between here and the server, in the place of those that any program uses.
+    pub proxy: Option<Url>,
     /// The organization that owns the environments.
     pub org: String,
     /// Where the API token comes from.
@@ -63,6 +73,8 @@ pub struct EnvironmentConfig {
     pub source: Source,
     /// Make it when the server does not have it.
     pub auto_create: bool,
+    /// Whether it counts replicas if it is created here; `None` leaves that to the server.
+    pub include_scaling: Option<bool>,
 }
 
 /// A path in SSM under which each parameter is one environment.
@@ -70,8 +82,9 @@ pub struct EnvironmentConfig {
 pub struct EnvironmentsPath {
     /// It begins with a slash, and ends without one.
     pub path: String,
-    /// Whether an environment that does not say it is created when the server does not have it.
-    pub auto_create: bool,
+    /// Whether and how an environment is created that the server does not have, unless its parameter
+    /// says it.
+    pub creation: Creation,
 }
 
 /// How to compare and when to post.
@@ -103,11 +116,28 @@ impl Config {
     /// The configuration in the process's environment variables.
     ///
     /// # Errors
-    /// Every variable that is missing or wrong, at once.
+    /// Every variable that is missing, wrong or misspelt, at once.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_lookup(|name| {
-            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-        })
+        let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        Self::from_variables(
+            &std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect(),
+        )
+    }
+
+    /// The configuration in these variables, all that there are.
+    ///
+    /// # Errors
+    /// Every variable that is missing, wrong or misspelt, at once.
+    pub fn from_variables(variables: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let set = variables.iter().filter(|(_, value)| !value.trim().is_empty());
+        let misspelt = misspelt_variables(set.map(|(name, _)| name.as_str()));
+        match Self::from_lookup(|name| variables.get(name).cloned()) {
+            Ok(config) if misspelt.is_empty() => Ok(config),
+            Ok(_) => Err(ConfigError(misspelt)),
+            Err(ConfigError(problems)) => {
+                Err(ConfigError(misspelt.into_iter().chain(problems).collect()))
+            }
+        }
     }
 
     /// The configuration in what `lookup` knows of each variable.
@@ -119,6 +149,7 @@ impl Config {
         let (environments, environments_path) = environments(&mut variables);
         let org = variables.org();
         let host = variables.host();
+        let proxy = variables.proxy();
         let token = variables.token();
         let policy = Policy {
             compare_replicas: variables.flag("COMPARE_REPLICAS", true),
@@ -140,13 +171,14 @@ impl Config {
         // Somebody may have set two variables to it.
         if let Some(token) = variables.get("KOSLI_API_TOKEN").map(SecretString::from) {
             for problem in &mut variables.problems {
-                *problem = without_token(problem, &token).into_owned();
+                *problem = redact(problem, &token).into_owned();
             }
         }
         match (org, host, token, variables.problems) {
             (Some(org), Some(host), Some(token), problems) if problems.is_empty() => {
                 let policy = Self {
                     host,
+                    proxy,
                     org,
                     token,
                     environments,

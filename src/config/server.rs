@@ -11,6 +11,8 @@ use crate::token::TokenSetting;
 pub struct ServerConfig {
     /// The snapshot server.
     pub host: Url,
+    /// The proxy between here and the server, in the place of those that any program uses.
+    pub proxy: Option<Url>,
     /// The organization that owns the environments.
     pub org: String,
     /// Where the API token comes from.
@@ -25,9 +27,10 @@ impl ServerConfig {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut variables = Variables::new(&lookup);
         let (org, host, token) = (variables.org(), variables.host(), variables.token());
+        let proxy = variables.proxy();
         match (org, host, token, variables.problems) {
             (Some(org), Some(host), Some(token), problems) if problems.is_empty() => {
-                Ok(Self { host, org, token })
+                Ok(Self { host, proxy, org, token })
             }
             (.., problems) => Err(ConfigError(problems)),
         }

@@ -60,6 +60,20 @@ pub const VARIABLES: &[Setting] = &[
         "allow plain `http` to any host: the token can then be read on the network",
     ),
     setting(
+        "KOSLI_HTTP_PROXY",
+        Described("`HTTPS_PROXY`"),
+        "the proxy to the snapshot server, for example `http://proxy.example.com:3128`; AWS is not \
+         called through it",
+    ),
+    setting(
+        "HTTPS_PROXY",
+        Described("none"),
+        "the proxy to AWS and to the snapshot server. `NO_PROXY` lists the hosts that are called \
+         without a proxy; a snapshot server on this machine always is",
+    ),
+    setting("HTTP_PROXY", Described("none"), "the same, for addresses that begin with `http://`"),
+    setting("ALL_PROXY", Described("none"), "the same, for both"),
+    setting(
         "KOSLI_API_TOKEN_SSM_PARAMETER_ARN",
         Described("required, unless `KOSLI_API_TOKEN` is set"),
         "ARN or name of the SSM parameter that holds the API token",
@@ -96,9 +110,16 @@ pub const VARIABLES: &[Setting] = &[
          creates it again, but a new process does: set it back to `false` after the first report",
     ),
     setting(
+        "INCLUDE_SCALING",
+        Described("the server's own"),
+        "whether an environment that is created here counts replicas: see [Replica \
+         counts](what-is-counted.md#replica-counts)",
+    ),
+    setting(
         "COMPARE_REPLICAS",
         Literal("true"),
-        "whether a change of replica counts alone is a difference",
+        "whether a change of replica counts alone is a difference, if the environment on the server \
+         counts replicas",
     ),
     setting(
         "HEARTBEAT",
@@ -154,5 +175,10 @@ pub const FIELDS: &[Setting] = &[
         "auto_create",
         Described("`AUTO_CREATE_ENVIRONMENT`"),
         "create the environment if the server does not have it",
+    ),
+    setting(
+        "include_scaling",
+        Described("`INCLUDE_SCALING`"),
+        "whether the environment counts replicas if it is created here",
     ),
 ];

@@ -126,6 +126,14 @@ fn each_mistake_is_told_with_the_variable_what_it_held_and_what_it_should_hold()
         ("QUOTA_SHARE", "NaN", "QUOTA_SHARE is \"NaN\""),
         ("DRY_RUN", "maybe", "DRY_RUN is \"maybe\", but should be true or false"),
         ("ALLOW_HTTP", "x", "ALLOW_HTTP is \"x\", but should be true or false"),
+        ("INCLUDE_SCALING", "yes", "INCLUDE_SCALING is \"yes\", but should be true or false"),
+        ("KOSLI_HTTP_PROXY", "proxy:x", "KOSLI_HTTP_PROXY is \"proxy:x\", but should be a proxy's"),
+        ("HTTPS_PROXY", "http://", "HTTPS_PROXY is \"http://\", but should be a proxy's URL like"),
+        ("https_proxy", "http://proxy:99999", "https_proxy is \"http://proxy:99999\", but"),
+        ("HTTP_PROXY", "http://proxy:1/x", "HTTP_PROXY is \"http://proxy:1/x\", but should be a"),
+        ("http_proxy", "not a proxy", "http_proxy is \"not a proxy\", but should be a proxy's"),
+        ("ALL_PROXY", "socks5://proxy:1080", "a proxy of the kind socks5 is not supported"),
+        ("all_proxy", "ftp://proxy", "a proxy of the kind ftp is not supported"),
     ];
     for (variable, value, expected) in cases {
         let error = config(&[(variable, value)]).unwrap_err().to_string();
@@ -192,7 +200,10 @@ fn each_mistake_in_environments_is_told_with_its_place() {
         ("[{}]", "ENVIRONMENTS[0].name is not set: it should be the environment's name"),
         (r#"[{"name": 7}]"#, "ENVIRONMENTS[0].name is 7, but should be a text"),
         (r#"[{"name": "p"}, {"name": "p"}]"#, "ENVIRONMENTS[1].name is \"p\", but an environment"),
-        (r#"[{"name": "p", "cluster": "a"}]"#, "ENVIRONMENTS[0].cluster is no field of"),
+        (
+            r#"[{"name": "p", "cluster": "a"}]"#,
+            "ENVIRONMENTS[0].cluster is not a field of an environment: did you mean clusters? (the fields are name, clusters, clusters_regex, exclude, exclude_regex, services, services_regex, exclude_services, exclude_services_regex, region, role_arn, external_id, auto_create, include_scaling).",
+        ),
         (r#"[{"name": "p", "clusters": ["a", 1]}]"#, "ENVIRONMENTS[0].clusters is [\"a\",1], but"),
         (
             r#"[{"name": "p", "clusters": []}]"#,
@@ -274,7 +285,48 @@ fn plain_http_is_for_loopback_unless_it_is_allowed() {
 }
 
 #[test]
+fn a_proxy_is_a_host_and_port_and_only_that_of_the_server_is_kept() {
+    for good in ["http://proxy:3128", "proxy.example.com:3128", "https://u:p%40ss@10.0.0.1", "p"] {
+        for variable in ["KOSLI_HTTP_PROXY", "HTTPS_PROXY", "all_proxy"] {
+            let proxy = config(&[(variable, good)]).unwrap().proxy;
+            assert_eq!(proxy.is_some(), variable == "KOSLI_HTTP_PROXY", "{variable}={good}");
+        }
+    }
+    let proxy = config(&[("KOSLI_HTTP_PROXY", "proxy:3128")]).unwrap().proxy.unwrap();
+    assert_eq!(proxy.as_str(), "http://proxy:3128/");
+}
+
+#[test]
+fn a_misspelt_variable_is_an_error_beside_the_others() {
+    let variables = |more: &[(&str, &str)]| {
+        let all = COMPLETE.iter().chain(more);
+        Config::from_variables(&all.map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+    };
+    assert!(variables(&[("ECS_CLUSTERS", "app"), ("ECS_CLUSTER", " ")]).is_ok(), "not set");
+    let error = variables(&[("ECS_CLUSTER", "app")]).unwrap_err().to_string();
+    assert!(error.contains("rename it to ECS_CLUSTERS, or remove it."), "{error}");
+    let error = variables(&[("ECS_CLUSTER", "app"), ("HEARTBEAT", "x")]).unwrap_err().to_string();
+    assert!(error.contains("ECS_CLUSTERS") && error.contains("HEARTBEAT is"), "{error}");
+}
+
+#[test]
+fn whether_replicas_count_in_a_new_environment_is_left_to_the_server_unless_configured() {
+    assert_eq!(config(&[]).unwrap().environments[0].include_scaling, None);
+    let off = config(&[("INCLUDE_SCALING", "false")]).unwrap();
+    assert_eq!(off.environments[0].include_scaling, Some(false));
+    let json = r#"[{"name": "a"}, {"name": "b", "include_scaling": true}]"#;
+    let two = environments(json, &[("INCLUDE_SCALING", "false")]).unwrap().environments;
+    assert_eq!((two[0].include_scaling, two[1].include_scaling), (Some(false), Some(true)));
+}
+
+#[test]
 fn no_secret_is_shown() {
+    for url in ["u:s3#cr3t@proxy:x", "http://proxy:x?t=s3cr3t@t", "http://u:s3?cr3t@proxy"] {
+        for variable in ["KOSLI_HOST", "KOSLI_HTTP_PROXY", "HTTPS_PROXY"] {
+            let error = config(&[(variable, url)]).unwrap_err().to_string();
+            assert!(!error.contains("s3") && !error.contains("cr3t"), "{variable}: {error}");
+        }
+    }
     let error = config(&[("KOSLI_API_TOKEN", "s3cr3t s3cr3t")]).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
     let error = config(&[("KOSLI_HOST", "https://user:s3cr3t@app.kosli.com")]).unwrap_err();
@@ -287,7 +339,7 @@ fn no_secret_is_shown() {
     let misplaced = ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "s3cr3t");
     let by_name = config(&[("KOSLI_API_TOKEN", ""), misplaced]).unwrap();
     assert!(!format!("{by_name:?}").contains("s3cr3t"), "{by_name:?}");
-    let twice = [("KOSLI_API_TOKEN", "s3cr3t"), ("HEARTBEAT", "s3cr3t")];
+    let twice = [("KOSLI_API_TOKEN", "s3cr3t-t0k3n"), ("HEARTBEAT", "s3cr3t-t0k3n")];
     let error = config(&twice).unwrap_err().to_string();
     assert!(error.contains("HEARTBEAT is \"[token]\""), "{error}");
     let config = config(&[("KOSLI_API_TOKEN", "s3cr3t")]).unwrap();
@@ -303,7 +355,9 @@ fn the_documented_variables_are_those_that_are_read() {
         asked.borrow_mut().insert(name.to_owned());
         None
     });
-    assert_eq!(asked.into_inner(), documented.into_iter().map(str::to_owned).collect());
+    // A proxy's variable may as well have a lower-case name.
+    let asked: BTreeSet<_> = asked.take().iter().map(|name| name.to_ascii_uppercase()).collect();
+    assert_eq!(asked, documented.into_iter().map(str::to_owned).collect());
 }
 
 #[test]
@@ -340,7 +394,8 @@ fn environments_in_ssm_take_the_place_of_the_others_and_the_token_is_elsewhere()
         config(&all)
     };
     let good = of("/envsnap/environments/", "/envsnap/token", &[]).unwrap();
-    let path = EnvironmentsPath { path: "/envsnap/environments".to_owned(), auto_create: false };
+    let creation = Creation { auto_create: false, include_scaling: None };
+    let path = EnvironmentsPath { path: "/envsnap/environments".to_owned(), creation };
     assert_eq!(good.environments_path, Some(path));
     assert!(good.environments.is_empty());
     assert!(of("/envsnap/environments", "/envsnap/environments-token", &[]).is_ok());

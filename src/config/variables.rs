@@ -7,12 +7,36 @@ use std::time::Duration;
 use regex_lite::Regex;
 use reqwest::Url;
 
-use super::form::{ServiceName, duration, host, organization, parameter};
+use super::form::{ServiceName, duration, host, organization, parameter, proxy};
 use crate::ecs::Filter;
 use crate::token::{self, ParameterName, TokenSetting};
 
 const DEFAULT_HOST: &str = "https://app.kosli.com";
+
+/// The variables of proxies, each read by one of the HTTP clients. Of a malformed one they take no
+/// notice, and go past the proxy.
+pub(super) const PROXIES: [&str; 7] = [
+    KOSLI_HTTP_PROXY,
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+const KOSLI_HTTP_PROXY: &str = "KOSLI_HTTP_PROXY";
+
 const SHORTEST_HEARTBEAT: Duration = Duration::from_mins(1);
+
+/// A URL without what may be secret in it: a user and password, and everything from a query on. In a
+/// malformed one a password may hold any character, so that what is before the last `@` is left out.
+fn without_secrets(url: &str) -> String {
+    let (before, rest) = url.rsplit_once('@').map_or(("", url), |(_, rest)| ("…@", rest));
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    // An `@` may as well stand in a query, and what is behind it too.
+    let shown = if before.is_empty() || !url.contains(['?', '#']) { &rest[..end] } else { "" };
+    format!("{before}{shown}")
+}
 
 pub(super) struct Variables<'a> {
     /// Stands before a variable's name where it is told.
@@ -70,12 +94,15 @@ impl<'a> Variables<'a> {
     }
 
     pub(super) fn flag(&mut self, variable: &str, default: bool) -> bool {
+        self.optional_flag(variable).unwrap_or(default)
+    }
+
+    pub(super) fn optional_flag(&mut self, variable: &str) -> Option<bool> {
         self.optional(variable, |value| match value.to_ascii_lowercase().as_str() {
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err("true or false".to_owned()),
         })
-        .unwrap_or(default)
     }
 
     pub(super) fn org(&mut self) -> Option<String> {
@@ -102,16 +129,29 @@ impl<'a> Variables<'a> {
         match host(&value, allow_http) {
             Ok(url) => Some(url),
             Err(wanted) => {
-                // A URL may hold a password, and its query a token.
-                let shown = value.split(['?', '#']).next().unwrap_or_default();
-                let shown = match shown.rsplit_once('@') {
-                    Some((_, behind)) => format!("…@{behind}"),
-                    None => shown.to_owned(),
-                };
+                let shown = without_secrets(&value);
                 self.problems.push(format!("KOSLI_HOST is {shown:?}, but should be {wanted}."));
                 None
             }
         }
+    }
+
+    /// The proxy to the snapshot server. The other proxies are only checked here: the HTTP clients
+    /// read them themselves.
+    pub(super) fn proxy(&mut self) -> Option<Url> {
+        let mut ours = None;
+        for variable in PROXIES {
+            let Some(value) = self.get(variable) else { continue };
+            match proxy(&value) {
+                Ok(url) if variable == KOSLI_HTTP_PROXY => ours = Some(url),
+                Ok(_) => {}
+                Err(wanted) => {
+                    let shown = without_secrets(&value);
+                    self.problem(variable, &format!("is {shown:?}, but should be {wanted}"));
+                }
+            }
+        }
+        ours
     }
 
     pub(super) fn token(&mut self) -> Option<TokenSetting> {

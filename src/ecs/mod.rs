@@ -211,20 +211,13 @@ pub enum CallError {
     #[error("the cluster does not exist")]
     ClusterNotFound,
     /// The caller may not do this. Holds what AWS said.
-    #[error("{}. Allow it in the role or user that reads ECS", excerpt(.0))]
+    #[error("{}", excerpt(.0))]
     AccessDenied(String),
     /// Nobody knows who the caller is. Holds why.
-    #[error(
-        "{}. Check the AWS credentials: AWS_PROFILE, and `aws sso login` where it uses SSO",
-        excerpt(.0)
-    )]
+    #[error("{}", excerpt(.0))]
     BadCredentials(String),
     /// The role that is to read ECS could not be taken on.
-    #[error(
-        "role {role} cannot be assumed: {reason}. The function's role needs sts:AssumeRole on it, \
-         and it has to trust the function's role, with the external ID that is configured",
-        reason = excerpt(.reason)
-    )]
+    #[error("role {role} cannot be assumed: {reason}", reason = excerpt(.reason))]
     RoleNotAssumed {
         /// Its ARN.
         role: String,
@@ -232,7 +225,7 @@ pub enum CallError {
         reason: String,
     },
     /// Too many calls. Holds what AWS said.
-    #[error("{}. Other readers of ECS in this account share its quota: ask less often", excerpt(.0))]
+    #[error("{}", excerpt(.0))]
     Throttled(String),
     /// The connection could not be had, or broke. Holds how.
     #[error("{}", excerpt(.0))]
@@ -270,10 +263,7 @@ pub enum EcsError {
         source: CallError,
     },
     /// A cluster that is named in the scope does not exist.
-    #[error(
-        "ECS has no active cluster \"{cluster}\" here: check the cluster's name, and that it is of \
-         the account and region that are read"
-    )]
+    #[error("ECS has no active cluster \"{cluster}\"")]
     ClusterNotFound {
         /// As it was given.
         cluster: String,

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
@@ -9,8 +10,10 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::logging::own_events;
+use crate::redact::{PrintableWriter, make_printable, printable};
 use crate::report::{
-    ArtifactRow, Calls, Changes, EnvironmentOutcome, ErrorRow, TriggerKind, Verdict,
+    ArtifactRow, Calls, Changes, EnvironmentOutcome, ErrorKind, ErrorRow, Surroundings,
+    TriggerKind, Verdict,
 };
 
 /// Rows of each list in an environment's line, which CloudWatch would cut at 256 KB.
@@ -24,8 +27,15 @@ pub(super) fn init() {
         "error" | "fatal" => LevelFilter::ERROR,
         _ => LevelFilter::INFO,
     };
-    let log = tracing_subscriber::fmt::layer().with_target(false);
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(|| PrintableWriter(std::io::stdout()))
+        .with_target(false);
     let filter = own_events(level);
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        let payload = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(location, "envsnap panicked, which is a fault of its own: {payload}");
+    }));
     // A subscriber that is set already stays: only tests have one.
     let _set = if variable("AWS_LAMBDA_LOG_FORMAT") == "text" {
         tracing_subscriber::registry().with(log.with_ansi(false).with_filter(filter)).try_init()
@@ -33,6 +43,19 @@ pub(super) fn init() {
         let json = log.json().flatten_event(true).with_span_list(false);
         tracing_subscriber::registry().with(json.with_filter(filter)).try_init()
     };
+}
+
+/// Writes the line that says why an invocation failed before it came to any environment, and gives
+/// the error that it is answered with.
+pub(super) fn failure(kind: ErrorKind, message: String, request_id: &str) -> Diagnostic {
+    tracing::error!(requestId = request_id, error_type = kind.error_type(), "{message}");
+    diagnostic(kind, &message)
+}
+
+/// The error that a failed invocation is answered with.
+pub(super) fn diagnostic(kind: ErrorKind, message: &str) -> Diagnostic {
+    let error_message = printable(message).into_owned();
+    Diagnostic { error_type: kind.error_type().to_owned(), error_message }
 }
 
 /// Writes the line that says what became of one environment, whatever the level: its metrics are
@@ -64,16 +87,24 @@ struct Line<'a> {
     outcome: Verdict,
     created: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<&'a str>,
     content_hash: &'a Option<String>,
-    tasks: usize,
-    containers: usize,
-    artifacts: usize,
+    // What could not be read has no counts: zero would be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    containers: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifacts: Option<usize>,
     /// What runs is known from the line of the last report where it did not change.
     #[serde(skip_serializing_if = "Option::is_none")]
     running: Option<&'a [ArtifactRow]>,
-    changes: &'a Changes,
-    unresolved: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<&'a Changes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unresolved: Option<&'a [String]>,
     calls: Calls,
     duration_ms: u64,
     error: &'a Option<ErrorRow>,
@@ -83,8 +114,8 @@ struct Line<'a> {
     posted: u8,
     #[serde(rename = "Failed")]
     failed: u8,
-    #[serde(rename = "Unresolved")]
-    unresolved_count: usize,
+    #[serde(rename = "Unresolved", skip_serializing_if = "Option::is_none")]
+    unresolved_count: Option<usize>,
     #[serde(rename = "_aws", skip_serializing_if = "Option::is_none")]
     embedded_metrics: Option<Value>,
 }
@@ -98,7 +129,12 @@ fn line(
 ) -> serde_json::Result<String> {
     let count = |name: &str| json!({"Name": name, "Unit": "Count"});
     let failed = environment.outcome == Verdict::Failed;
-    serde_json::to_string(&Line {
+    let was_read = environment.content_hash.is_some();
+    let mut counted = vec![count("Posted"), count("Failed")];
+    if was_read {
+        counted.push(count("Unresolved"));
+    }
+    let mut line = serde_json::to_value(&Line {
         timestamp: now.to_string(),
         level: if failed { "ERROR" } else { "INFO" },
         message: format!("{}: {}", environment.environment, summary(environment)),
@@ -106,42 +142,56 @@ fn line(
         trigger,
         outcome: environment.outcome,
         created: environment.created,
+        index: environment.index,
         head: environment.head.as_deref(),
         content_hash: &environment.content_hash,
         tasks: environment.tasks,
         containers: environment.containers,
-        artifacts: environment.artifacts.len() + environment.omitted.artifacts,
-        running: (environment.outcome != Verdict::Unchanged).then_some(&environment.artifacts),
-        changes: &environment.changes,
-        unresolved: &environment.unresolved,
+        artifacts: was_read.then_some(environment.artifacts.len() + environment.omitted.artifacts),
+        running: (was_read && environment.outcome != Verdict::Unchanged)
+            .then_some(&environment.artifacts),
+        changes: was_read.then_some(&environment.changes),
+        unresolved: was_read.then_some(&environment.unresolved),
         calls: environment.calls,
         duration_ms: environment.duration_ms,
         error: &environment.error,
         environment: &environment.environment,
         posted: u8::from(environment.outcome == Verdict::Posted),
         failed: u8::from(failed),
-        unresolved_count: environment.unresolved.len() + environment.omitted.unresolved,
+        unresolved_count: was_read
+            .then_some(environment.unresolved.len() + environment.omitted.unresolved),
         embedded_metrics: metrics.then(|| {
             json!({
                 "Timestamp": now.as_millisecond(),
                 "CloudWatchMetrics": [{
                     "Namespace": "envsnap",
                     "Dimensions": [["Environment"]],
-                    "Metrics": [count("Posted"), count("Failed"), count("Unresolved")],
+                    "Metrics": counted,
                 }],
             })
         }),
-    })
+    })?;
+    make_printable(&mut line);
+    Ok(line.to_string())
 }
 
 fn summary(environment: &EnvironmentOutcome) -> String {
-    let running = format!("{} containers in {} tasks", environment.containers, environment.tasks);
-    match (environment.outcome, &environment.error) {
-        (_, Some(error)) => error.message.clone(),
-        (Verdict::Posted, None) if environment.created => format!("new snapshot: {running}"),
-        (Verdict::Posted, None) => format!("posted, nothing new for the server: {running}"),
-        (Verdict::DryRun, None) => format!("would have been posted: {running}"),
-        (Verdict::Unchanged | Verdict::Failed, None) => format!("unchanged: {running}"),
+    if let Some(error) = &environment.error {
+        return error.with_remedy(Surroundings::Function);
+    }
+    let running = format!(
+        "{} containers in {} tasks",
+        environment.containers.unwrap_or_default(),
+        environment.tasks.unwrap_or_default()
+    );
+    match (environment.outcome, environment.index) {
+        (Verdict::Posted, Some(index)) if environment.created => {
+            format!("new snapshot {}#{index}: {running}", environment.environment)
+        }
+        (Verdict::Posted, _) if environment.created => format!("new snapshot: {running}"),
+        (Verdict::Posted, _) => format!("posted, nothing new for the server: {running}"),
+        (Verdict::DryRun, _) => format!("would have been posted: {running}"),
+        (Verdict::Unchanged | Verdict::Failed, _) => format!("unchanged: {running}"),
     }
 }
 
@@ -153,6 +203,7 @@ mod tests {
     fn with_artifacts(count: usize, verdict: Verdict) -> Value {
         let mut environment = EnvironmentOutcome::of("aws-prod");
         environment.outcome = verdict;
+        environment.content_hash = Some("ab".repeat(32));
         let name = |n: usize| format!("{n:03}-{}", "x".repeat(300));
         environment.unresolved = (0..count).map(name).collect();
         environment.artifacts = (0..count)
@@ -205,6 +256,27 @@ mod tests {
         assert!(line(&environment).get("head").is_none());
         environment.head = Some("ab".repeat(32));
         assert_eq!(line(&environment)["head"], "ab".repeat(32));
+    }
+
+    #[test]
+    fn what_could_not_be_read_has_no_counts() {
+        let mut environment = EnvironmentOutcome::of("aws-prod");
+        environment.outcome = Verdict::Failed;
+        environment.error = Some(ErrorRow { kind: ErrorKind::CallDenied, message: "A".to_owned() });
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let line = line(TriggerKind::Schedule, &environment, "r-1", true, now).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let counts =
+            ["tasks", "containers", "artifacts", "running", "changes", "unresolved", "Unresolved"];
+        for count in counts {
+            assert!(line.get(count).is_none(), "{count}: {line}");
+        }
+        let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+        let names: Vec<_> = metrics.iter().map(|metric| &metric["Name"]).collect();
+        assert_eq!(names, ["Posted", "Failed"]);
+        assert_eq!((&line["Failed"], &line["level"]), (&json!(1), &json!("ERROR")));
+        let remedy = ErrorKind::CallDenied.remedy(Surroundings::Function);
+        assert_eq!(line["message"], format!("aws-prod: A. {remedy}"));
     }
 
     #[test]

@@ -6,13 +6,17 @@ use std::time::{Duration, SystemTime};
 
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::aws::{self, BuildClientError};
 use crate::config::{Config, ConfigError};
-use crate::report::{ConnectError, ConnectedReporter, InvalidEvent, Outcome, Trigger};
+use crate::redact::make_printable;
+use crate::report::{
+    ConnectError, ConnectedReporter, ErrorKind, InvalidEvent, Outcome, Surroundings, Trigger,
+};
 
 /// A run gives up this long before Lambda would end it without a word.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -34,16 +38,13 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
         return Err(advice.into());
     }
     log::init();
-    let function = Function::start().await;
-    if let Err(error) = &function {
-        tracing::error!(error_type = error.error_type(), %error, "cannot start");
-    }
-    let function = &function;
+    let function = &Function::start().await;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let LambdaEvent { payload, context } = event;
         match function {
             Ok(function) => function.invoke(payload, &context).await,
-            Err(error) => Err(error.diagnostic()),
+            // Start-up does not log it: this is where it makes something fail.
+            Err(error) => Err(log::failure(error.kind(), error.to_string(), &context.request_id)),
         }
     }))
     .await
@@ -78,22 +79,17 @@ enum StartError {
 }
 
 impl StartError {
-    fn error_type(&self) -> &'static str {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Config(_)
-            | Self::Connect(ConnectError::NoRegion | ConnectError::Elsewhere { .. }) => {
-                "ConfigError"
-            }
-            Self::Aws(_) => "EcsUnavailable",
+            | Self::Connect(
+                ConnectError::NoRegion | ConnectError::Elsewhere { .. } | ConnectError::Client(_),
+            ) => ErrorKind::Config,
+            Self::Aws(_) => ErrorKind::EcsUnavailable,
             Self::Connect(ConnectError::EnvironmentsUnavailable { .. }) => {
-                "EnvironmentsUnavailable"
+                ErrorKind::EnvironmentsUnavailable
             }
-            Self::Connect(ConnectError::Client(_)) => "ServerUnavailable",
         }
-    }
-
-    fn diagnostic(&self) -> Diagnostic {
-        diagnostic(self.error_type(), self.to_string())
     }
 }
 
@@ -109,17 +105,20 @@ impl Function {
         Ok(Self { reporter: Mutex::new(reporter), metrics })
     }
 
-    async fn invoke(&self, event: Event, context: &Context) -> Result<Outcome, Diagnostic> {
+    async fn invoke(&self, event: Event, context: &Context) -> Result<Value, Diagnostic> {
         let mut reporter = self.reporter.lock().await;
-        reporter.refresh().await.map_err(|error| StartError::from(error).diagnostic())?;
+        reporter.refresh().await.map_err(|error| {
+            let error = StartError::from(error);
+            log::failure(error.kind(), error.to_string(), &context.request_id)
+        })?;
         if let Some(account) = own_account(&context.invoked_function_arn) {
-            let right = reporter.require_account(account);
-            right.map_err(|error| diagnostic("ConfigError", error.to_string()))?;
+            reporter.require_account(account).map_err(|error| {
+                log::failure(ErrorKind::Config, error.to_string(), &context.request_id)
+            })?;
         }
-        // The runtime logs the error of a failed invocation.
-        let outcome = report(&reporter, event, context)
-            .await
-            .map_err(|error| diagnostic("InvalidEvent", error.to_string()))?;
+        let outcome = report(&reporter, event, context).await.map_err(|error| {
+            log::failure(ErrorKind::InvalidEvent, error.to_string(), &context.request_id)
+        })?;
         if outcome.environments.is_empty() {
             tracing::info!("no environment includes the clusters of this event");
         }
@@ -165,20 +164,24 @@ fn time_left(deadline: Duration, now: SystemTime) -> Duration {
 }
 
 /// An invocation fails when an environment did, so that Lambda's own metric counts it. Lambda drops
-/// the answer of a failed invocation, so that the error says it all.
-fn answer(outcome: Outcome) -> Result<Outcome, Diagnostic> {
+/// the answer of a failed invocation, so that the error says it all. Each failure is in the log
+/// already, in the line of its environment.
+fn answer(outcome: Outcome) -> Result<Value, Diagnostic> {
     let sentences: Vec<_> = outcome
         .failures()
-        .map(|(failed, error)| format!("{}: {}.", failed.environment, error.message))
+        .map(|(failed, error)| {
+            format!("{}: {}.", failed.environment, error.with_remedy(Surroundings::Function))
+        })
         .collect();
     if let Some((_, first)) = outcome.failures().next() {
-        return Err(diagnostic(first.error_type, sentences.join(" ")));
+        return Err(log::diagnostic(first.kind, &sentences.join(" ")));
     }
-    Ok(outcome.cut())
-}
-
-fn diagnostic(error_type: &str, error_message: String) -> Diagnostic {
-    Diagnostic { error_type: error_type.to_owned(), error_message }
+    let mut answer = serde_json::to_value(outcome.cut()).map_err(|error| Diagnostic {
+        error_type: "InvalidAnswer".to_owned(),
+        error_message: error.to_string(),
+    })?;
+    make_printable(&mut answer);
+    Ok(answer)
 }
 
 #[cfg(test)]
@@ -186,15 +189,15 @@ mod tests {
     use super::*;
     use crate::report::{EnvironmentOutcome, ErrorRow, TriggerKind, Verdict};
 
-    fn outcome(errors: &[Option<(&'static str, &str)>]) -> Outcome {
+    fn outcome(errors: &[Option<(ErrorKind, &str)>]) -> Outcome {
         let environments = errors
             .iter()
             .enumerate()
             .map(|(at, error)| {
                 let mut environment = EnvironmentOutcome::of(&format!("env-{at}"));
-                if let Some((error_type, message)) = *error {
+                if let Some((kind, message)) = *error {
                     environment.outcome = Verdict::Failed;
-                    environment.error = Some(ErrorRow { error_type, message: message.to_owned() });
+                    environment.error = Some(ErrorRow { kind, message: message.to_owned() });
                 }
                 environment
             })
@@ -225,11 +228,16 @@ mod tests {
     }
 
     #[test]
-    fn an_invocation_fails_with_the_first_type_and_a_sentence_for_each_failed_environment() {
-        let error = answer(outcome(&[None, Some(("Throttled", "A")), Some(("AccessDenied", "B"))]))
-            .unwrap_err();
+    fn an_invocation_fails_with_the_first_type_and_a_message_for_each_failed_environment() {
+        let (first, second) = (ErrorKind::Throttled, ErrorKind::CallDenied);
+        let failures = [None, Some((first, "A")), Some((second, "B"))];
+        let error = answer(outcome(&failures)).unwrap_err();
         assert_eq!(error.error_type, "Throttled");
-        assert_eq!(error.error_message, "env-1: A. env-2: B.");
+        let remedy = |kind: ErrorKind| kind.remedy(Surroundings::Function);
+        assert_eq!(
+            error.error_message,
+            format!("env-1: A. {}. env-2: B. {}.", remedy(first), remedy(second))
+        );
         assert!(answer(outcome(&[None, None])).is_ok());
     }
 }

@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Barrier, Mutex};
 use tokio::time::Instant;
 
+use super::account::OwnAccount;
 use super::environment_run::EnvironmentRun;
 use super::heartbeat::Heartbeat;
 use super::memory::Memory;
-use super::{Calls, Changes, EnvironmentOutcome, ErrorRow, ReportError, Trigger, Verdict};
+use super::{Calls, EnvironmentOutcome, ErrorKind, ErrorRow, ReportError, Trigger, Verdict};
 use crate::api::{EnvironmentApi, ServerApi};
 use crate::config::{EnvironmentConfig, Policy};
-use crate::ecs::{ClusterRef, EcsApi, Progress, Reading};
+use crate::ecs::{ClusterRef, EcsApi, EcsError, Progress, Reading, Source};
 
 /// An environment that is reported, and what is remembered of it.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Run<'a, S, C> {
     pub(super) policy: &'a Policy,
     pub(super) server: &'a S,
     pub(super) clock: &'a C,
+    /// Whose credentials read what has no role of its own.
+    pub(super) account: &'a OwnAccount,
     pub(super) give_up_at: Option<Instant>,
     /// Environments share readings: none begins to read before each knows the index of its latest
     /// snapshot.
@@ -80,7 +83,10 @@ impl Monitored {
                 outcome: &mut outcome,
                 doing: &doing,
             };
-            environment_run.report(reading).await
+            match environment_run.report(reading).await {
+                Err(ReportError::Ecs(error)) => Err(self.in_place(error, run.account).await),
+                result => result,
+            }
         };
         let result = match run.give_up_at {
             None => work.await,
@@ -93,22 +99,37 @@ impl Monitored {
             Ok(verdict) => outcome.outcome = verdict,
             Err(error) => {
                 outcome.outcome = Verdict::Failed;
-                outcome.error =
-                    Some(ErrorRow { error_type: error.error_type(), message: error.to_string() });
+                outcome.error = Some(ErrorRow { kind: error.kind(), message: error.to_string() });
             }
         }
-        outcome.changes = printable(outcome.changes, &server).await;
         outcome.calls = Calls { ecs: self.progress.calls(), server: server.calls() };
         outcome.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         outcome
     }
 }
 
-/// The changes as they are printed: the names of what exited or scaled are the server's text.
-async fn printable(mut changes: Changes, server: &impl EnvironmentApi) -> Changes {
-    let names = changes.exited.iter_mut().map(|row| &mut row.name);
-    for name in names.chain(changes.scaled.iter_mut().map(|row| &mut row.name)) {
-        *name = server.printable(std::mem::take(name)).await;
+impl Monitored {
+    /// The error, with the account and region in which something does not exist: the likeliest
+    /// mistake is that another one was meant.
+    async fn in_place(&self, error: EcsError, own: &OwnAccount) -> ReportError {
+        let kind = ErrorKind::from(&error);
+        if !matches!(kind, ErrorKind::NothingInScope | ErrorKind::ClusterNotFound) {
+            return error.into();
+        }
+        let Source { region, .. } = &self.config.source;
+        let account = match self.config.source.account() {
+            Some(account) => Some(account),
+            None => own.number().await,
+        };
+        let place = format!(
+            "{}, {}",
+            region.as_deref().map_or("the region of this process".to_owned(), |region| {
+                format!("region {region}")
+            }),
+            account.map_or("an account that STS does not name".to_owned(), |account| {
+                format!("account {account}")
+            })
+        );
+        ReportError::NotInPlace { source: error, place }
     }
-    changes
 }

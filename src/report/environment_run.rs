@@ -4,10 +4,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures_util::future::OptionFuture;
+
 use super::environment::Run;
 use super::heartbeat::Heartbeat;
 use super::memory::Memory;
-use super::recorded::{Recorded, create, is_due, latest};
+use super::recorded::{Recorded, create, is_due, latest, status};
 use super::{Changes, EnvironmentOutcome, Explanation, ReportError, Verdict};
 use crate::api::wire::EcsReport;
 use crate::api::{EnvironmentApi, Latest, ReportOptions};
@@ -135,7 +137,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             doing.set(ASK);
             Ok::<_, ReportError>(found)
         };
-        let ask = async { Ok(latest(config, memory, *server).await) };
+        let ask = async { Ok(latest_and_status(config, run, memory, *server).await) };
         let (found, asked) = futures_util::try_join!(read, ask)?;
         *answer = Some(asked);
         Ok(found)
@@ -147,7 +149,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
 
     async fn latest(&mut self) -> Result<Recorded, ReportError> {
         self.doing.set(ASK);
-        latest(self.config, self.memory, self.server).await
+        latest_and_status(self.config, self.run, self.memory, self.server).await
     }
 
     fn may_be_due(&self, now: SystemTime) -> bool {
@@ -164,7 +166,8 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         let trigger = self.run.trigger;
         let differs = {
             let diff = Diff::between(&latest.snapshot, &found.snapshot);
-            let same = if compare_replicas { diff.is_empty() } else { diff.same_artifacts() };
+            let replicas_count = compare_replicas && self.memory.replicas.counts();
+            let same = if replicas_count { diff.is_empty() } else { diff.same_artifacts() };
             self.outcome.changes = diff.into();
             !same && !self.memory.recognises(&found.content_hash, latest.index)
         };
@@ -221,6 +224,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
                 self.memory.remember_report(Some(found.at));
                 self.memory.remember(found.content_hash.clone(), latest.index, found.at);
                 self.outcome.created = true;
+                self.outcome.index = Some(latest.index);
                 return Ok(Sent::Recorded);
             }
             answer => answer?,
@@ -232,17 +236,47 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             let index = index.saturating_add(u64::from(reported.created));
             self.memory.remember(found.content_hash.clone(), index, found.at);
             self.outcome.created = reported.created;
+            self.outcome.index = reported.created.then_some(index);
             return Ok(Sent::Recorded);
         }
         // An attempt that seemed to fail may have made the snapshot, and then the answer to the next
         // one does not say so.
         match self.server.latest_snapshot().await {
-            Ok(Latest::Snapshot { index: latest, .. }) => self.outcome.created = latest > index,
+            Ok(Latest::Snapshot { index: latest, .. }) => {
+                self.outcome.created = latest > index;
+                self.outcome.index = self.outcome.created.then_some(latest);
+            }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "whether a snapshot was made is not known"),
         }
         Ok(Sent::Recorded)
     }
+}
+
+/// What the server has, and meanwhile, if that is not known well enough, whether it counts replicas.
+async fn latest_and_status<S, C: Fn() -> SystemTime>(
+    config: &EnvironmentConfig,
+    run: &Run<'_, S, C>,
+    memory: &mut Memory,
+    server: &impl EnvironmentApi,
+) -> Result<Recorded, ReportError> {
+    let (now, name) = ((run.clock)(), &config.name);
+    let Policy { compare_replicas, recheck, .. } = *run.policy;
+    let is_stale = compare_replicas && memory.replicas.is_stale(now, recheck);
+    let (latest, status) = futures_util::join!(
+        latest(config, memory, server),
+        OptionFuture::from(is_stale.then(|| status(server, name)))
+    );
+    if let Some(status) = status.flatten() {
+        memory.remember_report(status.reported_at());
+        let counted = memory.replicas.counts();
+        memory.replicas.learn(name, status.include_scaling, now);
+        if memory.replicas.counts() && !counted {
+            // What was as good as recorded until now may differ.
+            memory.forget();
+        }
+    }
+    latest
 }
 
 /// What runs, with an explanation of each container that was read if that is asked for.

@@ -1,5 +1,6 @@
 //! Why there is no report.
 
+use super::ErrorKind;
 use crate::api::{ApiError, NoClient};
 use crate::ecs::{CallError, EcsError};
 
@@ -9,6 +10,14 @@ pub enum ReportError {
     /// What runs could not be read.
     #[error(transparent)]
     Ecs(#[from] EcsError),
+    /// What is in scope does not exist in the account and region that were read.
+    #[error("{source} ({place})")]
+    NotInPlace {
+        /// What does not exist.
+        source: EcsError,
+        /// The account and region.
+        place: String,
+    },
     /// The server did not do its part.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -23,8 +32,7 @@ pub enum ReportError {
     /// Each time that it had been read, another process had recorded a snapshot meanwhile.
     #[error(
         "environment \"{environment}\" was read {readings} times, and each time another process \
-         recorded a snapshot of it meanwhile, so that nothing was posted. Only one configuration \
-         should report an environment: check what else reports it"
+         recorded a snapshot of it meanwhile, so that nothing was posted"
     )]
     Overtaken {
         /// Its name.
@@ -33,37 +41,40 @@ pub enum ReportError {
         readings: usize,
     },
     /// Lambda would have ended the function within a second.
-    #[error(
-        "There was no time left to {0}. Give the function a smaller scope, or a larger QUOTA_SHARE"
-    )]
+    #[error("There was no time left to {0}")]
     DeadlineExceeded(&'static str),
 }
 
 impl ReportError {
-    /// A stable word for alarms and programs.
-    pub fn error_type(&self) -> &'static str {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Ecs(EcsError::NothingInScope(_)) => "NothingInScope",
-            Self::Ecs(
-                EcsError::ClusterNotFound { .. }
-                | EcsError::Call { source: CallError::ClusterNotFound, .. },
-            ) => "ClusterNotFound",
-            Self::Ecs(EcsError::Call { source, .. }) => match source {
-                CallError::AccessDenied(_)
-                | CallError::BadCredentials(_)
-                | CallError::RoleNotAssumed { .. } => "AccessDenied",
-                CallError::Throttled(_) => "Throttled",
-                CallError::OutOfTime => "DeadlineExceeded",
-                _ => "EcsUnavailable",
+            Self::NotInPlace { source, .. } => source.into(),
+            Self::Ecs(error) => error.into(),
+            Self::Api(error) => error.into(),
+            Self::NotEcs { .. } => ErrorKind::WrongType,
+            Self::Overtaken { .. } => ErrorKind::Overtaken,
+            Self::DeadlineExceeded(_) => ErrorKind::DeadlineExceeded,
+        }
+    }
+}
+
+impl From<&EcsError> for ErrorKind {
+    fn from(error: &EcsError) -> Self {
+        match error {
+            EcsError::NothingInScope(_) => Self::NothingInScope,
+            EcsError::ClusterNotFound { .. }
+            | EcsError::Call { source: CallError::ClusterNotFound, .. } => Self::ClusterNotFound,
+            EcsError::Call { source, .. } => match source {
+                CallError::AccessDenied(_) => Self::CallDenied,
+                CallError::BadCredentials(_) => Self::BadCredentials,
+                CallError::RoleNotAssumed { .. } => Self::RoleNotAssumed,
+                CallError::Throttled(_) => Self::Throttled,
+                CallError::ClockSkew(_) => Self::WrongClock,
+                CallError::OutOfTime => Self::DeadlineExceeded,
+                _ => Self::EcsUnavailable,
             },
-            Self::Ecs(EcsError::Contradiction { .. }) => "EcsUnavailable",
-            Self::Api(ApiError::Token(_)) => "TokenUnavailable",
-            Self::Api(ApiError::EnvironmentNotFound { .. }) => "EnvironmentNotFound",
-            Self::Api(ApiError::Rejected { .. } | ApiError::NoSnapshotYet { .. })
-            | Self::NotEcs { .. } => "ServerRejected",
-            Self::Api(ApiError::Unavailable { .. }) => "ServerUnavailable",
-            Self::Overtaken { .. } => "Overtaken",
-            Self::DeadlineExceeded(_) => "DeadlineExceeded",
+            EcsError::Contradiction { .. } => Self::Contradiction,
         }
     }
 }

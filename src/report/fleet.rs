@@ -82,7 +82,7 @@ impl Fleet {
         let Some(text) = definition else {
             return Err("the parameter should be of type String".to_owned());
         };
-        EnvironmentConfig::from_parameter(name, text, self.path.auto_create)
+        EnvironmentConfig::from_parameter(name, text, self.path.creation)
             .map_err(|error| error.to_string())
     }
 }

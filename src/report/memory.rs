@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::heartbeat::Heartbeat;
+use super::replicas::ReplicaCounting;
 
 /// A process that did not run for this long may not be the only one that reports: another one may
 /// have recorded something else in the meantime. With a run a minute, one run that another process had
@@ -22,6 +23,7 @@ pub(super) struct Memory {
     /// When the environment was last reported to, by anyone: never later than in truth.
     last_reported_at: Option<SystemTime>,
     last_run: Option<SystemTime>,
+    pub(super) replicas: ReplicaCounting,
 }
 
 #[derive(Debug)]

@@ -1,13 +1,16 @@
 //! The use case: read what runs, compare it with the latest snapshot, post it if it differs.
 
+mod account;
 mod environment;
 mod environment_run;
 mod error;
+mod error_kind;
 mod fleet;
 mod heartbeat;
 mod memory;
 mod outcome;
 mod recorded;
+mod replicas;
 mod trigger;
 
 use std::collections::{HashMap, HashSet};
@@ -22,8 +25,10 @@ use crate::api::{Client, ServerApi};
 use crate::config::{Config, EnvironmentConfig, Policy};
 use crate::ecs::{self, AwsEcs, ClusterRef, EcsApi, Progress, Quota, Reader, Source};
 use crate::token::TokenSource;
+use account::OwnAccount;
 use environment::{Monitored, Run};
 pub use error::{ConnectError, ReportError};
+pub use error_kind::{ErrorKind, Surroundings};
 use fleet::Fleet;
 pub use outcome::{
     ArtifactRow, Calls, ChangeRow, Changes, EnvironmentOutcome, ErrorRow, Explanation, MOST_ROWS,
@@ -41,6 +46,7 @@ pub struct Reporter<E, S, C> {
     environments: Vec<Monitored>,
     /// Those whose configuration is wrong, and no reason to leave the others unreported.
     invalid: Vec<InvalidEnvironment>,
+    account: OwnAccount,
     clock: C,
     /// The readers' places, by what they read.
     sources: HashMap<Source, usize>,
@@ -105,19 +111,23 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
             }
         }
         let tokens = TokenSource::new(&config.token, aws);
-        let server = Client::new(config.host.clone(), config.org.clone(), tokens)?;
+        let (host, proxy) = (config.host.clone(), config.proxy.clone());
+        let server = Client::with_proxy(host, proxy, config.org.clone(), tokens)?;
         let path = config.environments_path.take();
-        let reporter = Self::new(config, |source| accounts[source].clone(), server, clock);
-        Ok(Self { fleet: path.map(|path| Box::new(Fleet::new(path, aws))), ..reporter })
+        let mut reporter = Self::new(config, |source| accounts[source].clone(), server, clock);
+        reporter.account = OwnAccount::new(aws);
+        reporter.fleet = path.map(|path| Box::new(Fleet::new(path, aws)));
+        Ok(reporter)
     }
 
     /// Makes sure that the clusters that are given by ARN are of this account, the function's own,
     /// unless a role is taken on to read them. Of environments in SSM, those that name another one's
-    /// fail, and no other does.
+    /// fail, and no other does. Messages name the account from now on.
     ///
     /// # Errors
     /// One is of another account: it would be read by its name, and taken for this account's.
     pub fn require_account(&mut self, account: &str) -> Result<(), ConnectError> {
+        self.account.set(account);
         let Self { environments, invalid, fleet, .. } = self;
         let problem = |environment: &Monitored| {
             let config = &environment.config;
@@ -165,6 +175,7 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
             policy: config.policy,
             environments: Vec::new(),
             invalid: Vec::new(),
+            account: OwnAccount::default(),
             clock,
             sources: HashMap::new(),
             quotas: HashMap::new(),
@@ -222,9 +233,9 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
                 configured.join(", ")
             )));
         }
-        let Self { server, policy, clock, .. } = self;
+        let Self { server, policy, clock, account, .. } = self;
         let ready = Barrier::new(wanted.len().max(1));
-        let run = Run { trigger, policy, server, clock, give_up_at, ready };
+        let run = Run { trigger, policy, server, clock, account, give_up_at, ready };
         let readings: Vec<_> = self.readers.iter().map(|reader| reader.begin(give_up_at)).collect();
         let reports = wanted
             .into_iter()
@@ -239,8 +250,8 @@ impl InvalidEnvironment {
     fn outcome(&self) -> EnvironmentOutcome {
         let mut outcome = EnvironmentOutcome::of(&self.name);
         outcome.outcome = Verdict::Failed;
-        let (error_type, message) = ("ConfigError", self.message.clone());
-        outcome.error = Some(ErrorRow { error_type, message });
+        let (kind, message) = (ErrorKind::Config, self.message.clone());
+        outcome.error = Some(ErrorRow { kind, message });
         outcome
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::TriggerKind;
+use super::{ErrorKind, Surroundings, TriggerKind};
 use crate::ecs::Observation;
 use crate::snapshot::{
     Artifact, Diff, DigestSource, Fingerprint, Identity, RunningContainer, Scaled, Snapshot,
@@ -33,16 +33,19 @@ pub struct EnvironmentOutcome {
     pub outcome: Verdict,
     /// The server made a new snapshot.
     pub created: bool,
+    /// The number of that snapshot, as in `aws-prod#65`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
     /// The head of the server's chain of snapshots, where a report was answered with one: the
     /// witness against a history that is rewritten later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
     /// Of what runs; `null` where it could not be read.
     pub content_hash: Option<String>,
-    /// Tasks with a container that counts.
-    pub tasks: usize,
-    /// Containers that count.
-    pub containers: usize,
+    /// Tasks with a container that counts; `null` where what runs could not be read.
+    pub tasks: Option<usize>,
+    /// Containers that count; `null` where what runs could not be read.
+    pub containers: Option<usize>,
     /// What runs, in a snapshot's order.
     pub artifacts: Vec<ArtifactRow>,
     /// What was posted, or would have been, as a difference from the latest snapshot.
@@ -177,11 +180,23 @@ pub struct Calls {
 /// Why an environment failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorRow {
-    /// A stable word for programs.
-    #[serde(rename = "type")]
-    pub error_type: &'static str,
-    /// A sentence for people.
+    /// What kind of failure it is; for programs, the stable word of its type.
+    #[serde(rename = "type", serialize_with = "error_type")]
+    pub kind: ErrorKind,
+    /// A sentence for people, without what to do about it, which depends on where it is read.
     pub message: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn error_type<S: Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.error_type())
+}
+
+impl ErrorRow {
+    /// What happened, and what to do about it there.
+    pub fn with_remedy(&self, surroundings: Surroundings) -> String {
+        format!("{}. {}", self.message, self.kind.remedy(surroundings))
+    }
 }
 
 impl Outcome {
@@ -206,10 +221,11 @@ impl EnvironmentOutcome {
             environment: environment.to_owned(),
             outcome: Verdict::Unchanged,
             created: false,
+            index: None,
             head: None,
             content_hash: None,
-            tasks: 0,
-            containers: 0,
+            tasks: None,
+            containers: None,
             artifacts: Vec::new(),
             changes: Changes::default(),
             unresolved: Vec::new(),
@@ -235,8 +251,8 @@ impl EnvironmentOutcome {
             *source = container.digest_source.min(*source);
         }
         self.content_hash = Some(content_hash.to_owned());
-        self.containers = containers.len();
-        self.tasks = containers.iter().map(|c| c.task_arn).collect::<BTreeSet<_>>().len();
+        self.containers = Some(containers.len());
+        self.tasks = Some(containers.iter().map(|c| c.task_arn).collect::<BTreeSet<_>>().len());
         self.artifacts = snapshot
             .artifacts()
             .map(|artifact| ArtifactRow {

@@ -6,12 +6,15 @@ use super::ReportError;
 use super::heartbeat::Heartbeat;
 use super::memory::Memory;
 use crate::api::wire::{ECS, EnvironmentRequest};
-use crate::api::{ApiError, EnvironmentApi, Latest};
+use crate::api::{ApiError, EnvironmentApi, EnvironmentStatus, Latest};
 use crate::config::EnvironmentConfig;
 use crate::snapshot::Snapshot;
 
 /// The description of an environment that is made here.
 const DESCRIPTION: &str = "Reported by envsnap";
+
+/// How long a report waits for the environment itself to be read.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the server has of an environment.
 pub(super) struct Recorded {
@@ -64,12 +67,30 @@ pub(super) async fn create(
         name: name.clone(),
         environment_type: ECS.to_owned(),
         description: DESCRIPTION.to_owned(),
-        include_scaling: Some(true),
+        include_scaling: environment.include_scaling,
     };
     server.create(&request).await?;
     memory.environment_seen = true;
     tracing::info!(environment = name, "made the environment on the server");
     Ok(())
+}
+
+/// The environment itself. `None` if it cannot be read, or not soon: what is to be reported does not
+/// wait for it.
+pub(super) async fn status(server: &impl EnvironmentApi, name: &str) -> Option<EnvironmentStatus> {
+    match tokio::time::timeout(STATUS_TIMEOUT, server.get()).await {
+        Ok(Ok(status)) => Some(status),
+        // It is to be created, or the request for its latest snapshot fails as well.
+        Ok(Err(ApiError::EnvironmentNotFound { .. })) => None,
+        Ok(Err(error)) => {
+            tracing::warn!(environment = name, %error, "whether replicas count is not known");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(environment = name, "the server is slow to say whether replicas count");
+            None
+        }
+    }
 }
 
 /// A report is due, by the time of the last one that the server gives.
@@ -79,9 +100,6 @@ pub(super) async fn is_due(
     now: SystemTime,
     heartbeat: Option<Heartbeat>,
 ) -> Result<bool, ReportError> {
-    let last_reported_at = server.get().await?.last_reported_at;
-    memory.remember_report(last_reported_at.and_then(|seconds| {
-        SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
-    }));
+    memory.remember_report(server.get().await?.reported_at());
     Ok(memory.may_be_due(now, heartbeat))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use envsnap::api::wire::EcsReport;
 use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, ReportOptions, ServerApi as _};
+use envsnap::report::ErrorKind;
 use envsnap::token::TokenSource;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -12,8 +13,11 @@ use tokio::time::Instant;
 use crate::harness::{aws, config};
 use crate::scripted::Scripted;
 
+/// Long enough to be a secret.
+const TOKEN: &str = "t0k3n-of-acme";
+
 fn client(host: &str) -> Client {
-    let config = config(host, &[]);
+    let config = config(host, &[("KOSLI_API_TOKEN", TOKEN)]);
     let tokens = TokenSource::new(&config.token, &aws("http://127.0.0.1:9"));
     Client::new(config.host, config.org, tokens).unwrap()
 }
@@ -41,7 +45,7 @@ async fn requests_are_exactly_those_that_the_server_documents() {
         (put.method.as_str(), put.path.as_str()),
         ("PUT", "/base/api/v2/environments/acme/aws-prod/report/ECS")
     );
-    assert_eq!(put.authorization.as_deref(), Some("Bearer t0k3n"));
+    assert_eq!(put.authorization.as_deref(), Some("Bearer t0k3n-of-acme"));
     assert_eq!(put.body, br#"{"artifacts":[]}"#);
     assert_eq!(
         (get.method.as_str(), get.path.as_str()),
@@ -83,7 +87,7 @@ async fn the_head_of_a_server_s_chain_is_taken_and_other_text_in_its_place_is_no
         (Some(head.to_uppercase()), None),
         (Some(head[1..].to_owned()), None),
         (Some(format!("{head}0")), None),
-        (Some("Bearer t0k3n".to_owned()), None),
+        (Some(format!("Bearer {TOKEN}")), None),
     ];
     for (told, taken) in cases {
         let server = Scripted::start().await;
@@ -108,7 +112,7 @@ async fn a_refusal_is_told_in_the_servers_words_and_not_repeated() {
                    "errors": {"artifacts[0].digests": "not a digest"}}),
             "validation failed (artifacts[0].digests: not a digest)",
         ),
-        (401, json!({"message": "You don't have permission"}), "Check the API token"),
+        (401, json!({"message": "You don't have permission"}), "/api/v2/environments/"),
         (403, json!({"message": "You don't have permission"}), "You don't have permission"),
         (422, json!({"detail": "odd"}), "{\"detail\":\"odd\"}"),
         (501, json!({"message": "no"}), "501"),
@@ -131,7 +135,7 @@ async fn a_refusal_is_told_in_the_servers_words_and_not_repeated() {
 #[tokio::test]
 async fn an_answer_that_is_no_document_of_the_api_is_an_error() {
     let cases = [
-        "<html>\r\nSign in\u{1b}[2J</html>".to_owned(),
+        "\r\nSign in\u{1b}[2J</html>".to_owned(),
         String::new(),
         "{\"index\": 65, \"type\": \"ECS\", \"artifacts\": [".to_owned(),
         json!({"index": -1, "type": "ECS", "artifacts": []}).to_string(),
@@ -139,7 +143,7 @@ async fn an_answer_that_is_no_document_of_the_api_is_an_error() {
         json!({"index": 1, "type": "ECS"}).to_string(),
         json!({"index": 1, "type": "ECS", "artifacts": [{"name": "a", "annotation": {}}]})
             .to_string(),
-        json!({"index": format!("t0k3n\n{}", "x".repeat(100_000))}).to_string(),
+        json!({"index": format!("{TOKEN}\n{}", "x".repeat(100_000))}).to_string(),
         "[".repeat(100_000),
     ];
     for body in cases {
@@ -225,7 +229,7 @@ async fn what_the_reporter_does_not_need_of_a_snapshot_may_have_any_form() {
     assert_eq!((index, snapshot.artifacts().next().unwrap().replicas), (3, 2));
     let other = environment.latest_snapshot().await.unwrap();
     assert_eq!(other, Latest::OfAnotherType("K8S".to_owned()));
-    let strange = format!("t0k3n\n{}", "x".repeat(100_000));
+    let strange = format!("{TOKEN}\n{}", "x".repeat(100_000));
     server.then_json(200, &json!({"index": 3, "type": strange}));
     let other = environment.latest_snapshot().await.unwrap();
     assert_eq!(other, Latest::OfAnotherType(format!("[token] {}…", "x".repeat(492))));
@@ -248,8 +252,6 @@ async fn what_a_server_recorded_is_read_as_it_is_even_if_it_holds_the_token() {
     };
     assert_eq!(snapshot.artifacts().next().unwrap().name, name);
     assert_eq!(environment.shown("-1").await.unwrap().text, body.to_string());
-    let printed = environment.printable(name).await;
-    assert_eq!(printed, "registry.example/[token]:1");
 }
 
 #[tokio::test]
@@ -274,10 +276,52 @@ async fn no_wait_and_no_attempt_goes_on_beyond_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_web_page_in_the_place_of_the_api_is_no_snapshot_server_and_is_not_quoted() {
+    let page = "<!DOCTYPE html>\n<html><title>Sign in</title></html>";
+    for (status, content_type, body) in [
+        (200, "text/html; charset=utf-8", page),
+        (200, "application/json", page),
+        (404, "text/html", "Not found"),
+        (403, "text/plain", "  <HTML><body>Blocked"),
+        (501, "text/html", ""),
+    ] {
+        let server = Scripted::start().await;
+        server.then_with(status, &[("content-type", content_type)], body);
+        let client = client(&server.url);
+        let error = client.environment("e", None).latest_snapshot().await.unwrap_err();
+        assert_eq!(ErrorKind::from(&error).error_type(), "ServerUnavailable", "{error}");
+        let error = error.to_string();
+        let expected = format!("KOSLI_HOST={} is not a snapshot server", server.url);
+        assert!(error.starts_with(&expected), "{error}");
+        assert!(!error.contains('<') && !error.contains("Sign in"), "{error}");
+        assert_eq!(server.received().len(), 1, "it is not asked again");
+    }
+    // A gateway's own page, while the server behind it is away.
+    let server = Scripted::start().await;
+    server.then_with(502, &[("content-type", "text/html"), ("retry-after", "90")], page);
+    let client = client(&server.url);
+    let error = client.environment("e", None).latest_snapshot().await.unwrap_err().to_string();
+    assert!(error.ends_with("502 Bad Gateway: a web page"), "{error}");
+}
+
+#[tokio::test]
+async fn every_error_of_the_server_names_the_address() {
+    for status in [200, 301, 400, 401, 404, 500] {
+        let server = Scripted::start().await;
+        let body = json!({"message": "'e' does not exist"});
+        server.then_with(status, &[("retry-after", "90")], body.to_string());
+        let client = client(&server.url);
+        let error = client.environment("e", None).latest_snapshot().await.unwrap_err().to_string();
+        let expected = format!("({}/api/v2/snapshots/acme/e/-1)", server.url);
+        assert!(error.contains(&expected), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_repeats_the_token_is_not_quoted() {
     for status in [200, 401, 400, 429] {
         let server = Scripted::start().await;
-        server.then_with(status, &[("retry-after", "90")], "you sent Bearer t0k3n");
+        server.then_with(status, &[("retry-after", "90")], format!("you sent Bearer {TOKEN}"));
         let client = client(&server.url);
         let error = client.environment("e", None).latest_snapshot().await.unwrap_err();
         let told = format!("{error} {error:?}");

@@ -209,6 +209,7 @@ async fn a_report_by_hand_is_the_function_s_own_work() {
     let environment = &outcome["environments"][0];
     assert_eq!(environment["outcome"], "posted");
     assert_eq!(environment["created"], true);
+    assert_eq!(environment["index"], 1);
     assert_eq!(environment["containers"], 5);
     assert_eq!(environment["head"].as_str().map(str::len), Some(64));
     assert_eq!(environment["artifacts"][0]["digest_source"], "ecs");
@@ -229,18 +230,42 @@ async fn a_report_by_hand_is_the_function_s_own_work() {
             "environment",
             "error",
             "head",
+            "index",
             "outcome",
             "tasks",
             "unresolved"
         ]
     );
 
+    let other = crate::harness::world(
+        envsnap::standin::Cluster::named("app").task(crate::harness::task("runner", 7)),
+    );
+    ecs.set_world(other);
+    let posted = run(&["report"]).await;
+    let shown = text(&posted.stdout);
+    assert!(shown.starts_with("aws-prod: posted as aws-prod#2 (1 container"), "{shown}");
+
     ecs.set_world(crate::harness::world(envsnap::standin::Cluster::named("other")));
     let failed = run(&["report", "-o", "json"]).await;
     assert_eq!(failed.status.code(), Some(2));
-    assert!(text(&failed.stderr).contains("aws-prod: ClusterNotFound: "), "{failed:?}");
+    let error = text(&failed.stderr);
+    for expected in ["aws-prod: ClusterNotFound: ", "(region eu-central-1, ", "AWS_PROFILE"] {
+        assert!(error.contains(expected), "{error}");
+    }
     let outcome: Value = serde_json::from_slice(&failed.stdout).unwrap();
     assert_eq!(outcome["environments"][0]["error"]["type"], "ClusterNotFound");
+}
+
+#[test]
+fn a_misspelt_variable_is_a_warning_on_a_terminal() {
+    for arguments in [&["report"][..], &["env", "ls"]] {
+        let output = envsnap(arguments, &[("ECS_CLUSTER", "app"), ("KOSLI_SORT", "name")]);
+        let error = text(&output.stderr);
+        let expected = "envsnap: warning: ECS_CLUSTER is set, but envsnap has no such variable: \
+                        rename it to ECS_CLUSTERS, or remove it.\n";
+        assert!(error.starts_with(expected), "{arguments:?}: {error}");
+        assert_eq!(error.matches("warning").count(), 1, "{error}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use envsnap::config::{DefaultValue, FIELDS, Setting, VARIABLES};
+use envsnap::report::ErrorKind;
 use markdown::Page;
 
 fn root() -> &'static Path {
@@ -102,12 +103,10 @@ fn table(kind: &str, settings: &[Setting]) -> String {
 }
 
 /// The page's text, with the generated parts as they should be.
-fn generated(text: &str) -> String {
+fn generated(text: &str, tables: &[(&str, String)]) -> String {
     let mut text = text.to_owned();
-    for (kind, table) in
-        [("variables", table("variable", VARIABLES)), ("fields", table("field", FIELDS))]
-    {
-        let begin = format!("<!-- generated from src/config/table.rs: {kind} -->\n");
+    for (source, table) in tables {
+        let begin = format!("<!-- generated from {source} -->\n");
         let (before, rest) = text.split_once(&begin).unwrap();
         let (_, after) = rest.split_once("<!-- end -->").unwrap();
         text = format!("{before}{begin}{table}<!-- end -->{after}");
@@ -117,15 +116,24 @@ fn generated(text: &str) -> String {
 
 /// With `UPDATE_DOCS=1` in the environment the tables are written.
 #[test]
-fn the_configuration_tables_are_those_of_the_code() {
+fn the_tables_of_variables_and_errors_are_those_of_the_code() {
+    let configuration = [
+        ("src/config/table.rs: variables", table("variable", VARIABLES)),
+        ("src/config/table.rs: fields", table("field", FIELDS)),
+    ];
+    let errors = [("src/report/error_kind.rs: errors", ErrorKind::table())];
     let pages = pages();
-    let page = page(&pages, "docs/configuration.md");
-    let expected = generated(&page.text);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(root().join(&page.path), &expected).unwrap();
-    } else {
-        let differs = page.text.lines().zip(expected.lines()).find(|(is, should)| is != should);
-        assert_eq!(differs, None, "`UPDATE_DOCS=1 cargo test docs` writes the tables");
-        assert_eq!(page.text.len(), expected.len());
+    for (path, tables) in
+        [("docs/configuration.md", &configuration[..]), ("docs/errors.md", &errors)]
+    {
+        let page = page(&pages, path);
+        let expected = generated(&page.text, tables);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(root().join(&page.path), &expected).unwrap();
+        } else {
+            let differs = page.text.lines().zip(expected.lines()).find(|(is, should)| is != should);
+            assert_eq!(differs, None, "`UPDATE_DOCS=1 cargo test docs` writes the tables");
+            assert_eq!(page.text.len(), expected.len());
+        }
     }
 }

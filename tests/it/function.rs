@@ -77,7 +77,7 @@ async fn every_example_event_is_answered_with_the_outcome() {
     assert_eq!(outcomes.len(), 9, "one line an environment and invocation");
     assert_eq!(outcomes[0]["Environment"], ENVIRONMENT);
     assert_eq!((&outcomes[0]["Posted"], &outcomes[1]["Posted"]), (&json!(1), &json!(0)));
-    assert_eq!(outcomes[0]["calls"], json!({"ecs": 3, "server": 2}));
+    assert_eq!(outcomes[0]["calls"], json!({"ecs": 3, "server": 3}));
     assert_eq!(outcomes[0]["requestId"], "r-1");
     assert_eq!(log.iter().filter(|line| line["message"] == "invoked").count(), 9);
 }
@@ -101,6 +101,36 @@ async fn a_wrong_configuration_answers_each_invocation_and_the_process_lives_on(
             assert!(message.contains(variable), "{message}");
         }
     }
+    assert_eq!(errors(&log(function)).len(), 2, "one line for each invocation that failed");
+}
+
+/// The lines of the log that say that something failed.
+fn errors(log: &[Value]) -> Vec<&Value> {
+    log.iter().filter(|line| line["level"] == "ERROR").collect()
+}
+
+#[tokio::test]
+async fn a_misspelt_variable_never_widens_the_scope() {
+    let more = [("ECS_CLUSTERS", ""), ("ECS_CLUSTER", "app")];
+    let Surroundings { ecs, recorder: _recorder, mut function } = start(&more).await;
+    let answer = function.invoke("{}").await;
+    assert_eq!(answer.body["errorType"], "ConfigError");
+    let message = answer.body["errorMessage"].as_str().unwrap();
+    assert!(message.contains("rename it to ECS_CLUSTERS"), "{message}");
+    assert_eq!(ecs.calls().total(), 0);
+}
+
+#[tokio::test]
+async fn a_scope_that_matches_nothing_names_the_region_and_the_functions_own_account() {
+    for variable in [("ECS_CLUSTERS", "nope"), ("ECS_SERVICES", "nope")] {
+        let Surroundings { ecs: _ecs, recorder: _recorder, mut function } =
+            start(&[variable]).await;
+        let answer = function.invoke("{}").await;
+        let message = answer.body["errorMessage"].as_str().unwrap();
+        assert!(message.contains("(region eu-central-1, account 111122223333)"), "{message}");
+        assert!(message.contains("ECS_CLUSTERS"), "{message}");
+        assert!(!message.contains("AWS_PROFILE"), "{message}");
+    }
 }
 
 #[tokio::test]
@@ -115,6 +145,16 @@ async fn a_wrong_event_is_an_invalid_event_and_harms_no_later_one() {
         assert_eq!(answer.body["errorType"], "InvalidEvent", "{answer:?}");
     }
     assert!(!function.invoke("{}").await.failed);
+    let log = log(function);
+    let errors = errors(&log);
+    assert_eq!(errors.len(), forms.len(), "{errors:?}");
+    for line in errors {
+        assert_eq!(
+            (&line["error_type"], &line["requestId"]),
+            (&json!("InvalidEvent"), &json!("r-1"))
+        );
+        assert!(line["message"].as_str().unwrap().contains("An event is one of"), "{line}");
+    }
 }
 
 #[tokio::test]
@@ -130,9 +170,12 @@ async fn a_failed_environment_fails_the_invocation_with_its_type_and_sentence() 
     assert!(message.starts_with("aws-prod: ECS did not list the running tasks"), "{message}");
 
     let log = log(function);
-    let line = log.iter().find(|line| line.get("_aws").is_some()).unwrap();
+    let [line] = errors(&log)[..] else { panic!("{log:?}") };
     assert_eq!((&line["Failed"], &line["level"]), (&json!(1), &json!("ERROR")));
     assert_eq!(line["error"]["type"], "AccessDenied");
+    assert_eq!(line["message"].as_str(), Some(message.trim_end_matches('.')));
+    assert!(message.contains("Allow the call in the policies of the role"), "{message}");
+    assert!(line.get("tasks").is_none() && line.get("Unresolved").is_none(), "{line}");
 }
 
 #[tokio::test]

@@ -170,5 +170,5 @@ pub(crate) async fn run(
 
 /// The type of the error that the environment failed with.
 pub(crate) fn error_type(outcome: &EnvironmentOutcome) -> &str {
-    outcome.error.as_ref().map_or("none", |error| error.error_type)
+    outcome.error.as_ref().map_or("none", |error| error.kind.error_type())
 }

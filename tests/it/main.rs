@@ -29,6 +29,7 @@ mod runtime_api;
 mod scripted;
 mod seeds;
 mod server_answers;
+mod server_proxy;
 mod stopped_clock;
 mod token;
 #[cfg(feature = "lambda")]

@@ -32,7 +32,7 @@ async fn the_server_is_asked_again_only_at_the_recheck() {
             asked.push((minute, outcome.calls.server));
         }
     }
-    assert_eq!(asked, [(15, 1), (30, 1)]);
+    assert_eq!(asked, [(15, 2), (30, 2)], "the latest snapshot and the environment");
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn a_cold_process_posts_only_what_the_server_does_not_have() {
     bench.tick().await;
     let cold = bench.cold(&[]).await;
     let outcome = run(&cold, &Trigger::of(TriggerKind::Schedule)).await;
-    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 1));
+    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 2));
 }
 
 #[tokio::test]
@@ -86,18 +86,84 @@ async fn a_process_that_missed_a_run_which_another_one_had_asks_the_server_when_
 }
 
 #[tokio::test]
-async fn a_server_that_ignores_scaling_is_told_of_it_once() {
-    let bench = Bench::without_environment(scaled_to(3), &[("RECHECK", "0s")]).await;
+async fn a_change_of_replicas_alone_is_no_difference_for_a_server_that_does_not_count_them() {
+    for variables in [&[("RECHECK", "0s")][..], &[], &[("COMPARE_REPLICAS", "true")]] {
+        let bench = Bench::without_environment(scaled_to(3), variables).await;
+        bench.recorder.create(ENVIRONMENT, Some(false)).await;
+        assert_eq!(bench.tick().await.outcome, Verdict::Posted);
+        bench.ecs.set_world(scaled_to(5));
+        let schedule = Trigger::of(TriggerKind::Schedule);
+        let dry_run = Trigger { dry_run: true, ..Trigger::of(TriggerKind::Manual) };
+        for _ in 0..3 {
+            bench.advance(MINUTE);
+            assert_eq!(bench.tick().await.outcome, Verdict::Unchanged);
+            let cold = bench.cold(variables).await;
+            for trigger in [&dry_run, &schedule, &dry_run] {
+                let outcome = run(&cold, trigger).await;
+                assert_eq!(outcome.outcome, Verdict::Unchanged, "{trigger:?}: {outcome:?}");
+                assert!(outcome.changes.scaled.is_empty());
+            }
+        }
+        assert_eq!(bench.recorded().await, (1, vec![("runner:1".to_owned(), 3)]));
+
+        bench.ecs.update(|world| world.cluster_mut("app").add(task("shas", 2)));
+        let outcome = bench.tick().await;
+        assert_eq!((outcome.outcome, outcome.created), (Verdict::Posted, true));
+        let expected = [("runner:1".to_owned(), 5), ("shas:2".to_owned(), 1)];
+        assert_eq!(
+            bench.recorded().await,
+            (2, expected.to_vec()),
+            "a real change is reported whole"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_environment_that_counts_replicas_again_is_noticed_at_the_recheck() {
+    let bench = Bench::without_environment(scaled_to(3), &[]).await;
     bench.recorder.create(ENVIRONMENT, Some(false)).await;
     bench.tick().await;
-    bench.ecs.set_world(scaled_to(1));
+    bench.ecs.set_world(scaled_to(5));
+    assert_eq!(bench.tick().await.outcome, Verdict::Unchanged);
+    bench.recorder.create(ENVIRONMENT, Some(true)).await;
+    bench.advance(15 * MINUTE);
+    assert_eq!(bench.tick().await.outcome, Verdict::Posted);
+    assert_eq!(bench.recorded().await, (2, vec![("runner:1".to_owned(), 5)]));
+}
 
-    let scaled = bench.tick().await;
-    assert_eq!((scaled.outcome, scaled.created), (Verdict::Posted, false), "answered 200");
-    assert_eq!((scaled.changes.scaled[0].from, scaled.changes.scaled[0].to), (3, 1));
-    for _ in 0..3 {
-        bench.advance(MINUTE);
-        assert_eq!(bench.tick().await.outcome, Verdict::Unchanged);
+#[tokio::test]
+async fn a_server_that_does_not_say_whether_replicas_count_is_told_of_a_change_once() {
+    let schedule = Trigger::of(TriggerKind::Schedule);
+    for environment in [json!({"name": "aws-prod"}), json!({"include_scaling": null}), json!("?")] {
+        let (_ecs, server, reporter) = with_scripted_server(&[("RECHECK", "0s")]).await;
+        server.environment_is(&environment);
+        server.then_json(200, &snapshot(1, 1)).then_json(200, &snapshot(1, 1)).then(200, "\"OK\"");
+        let outcome = run(&reporter, &schedule).await;
+        assert_eq!((outcome.outcome, outcome.created), (Verdict::Posted, false), "{environment}");
+        server.then_json(200, &snapshot(1, 1));
+        assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Unchanged, "{environment}");
+    }
+}
+
+#[tokio::test]
+async fn whether_a_new_environment_counts_replicas_is_sent_only_if_it_is_configured() {
+    for (variables, sent) in [
+        (vec![], Value::Null),
+        (vec![("INCLUDE_SCALING", "false")], json!(false)),
+        (vec![("INCLUDE_SCALING", "true")], json!(true)),
+    ] {
+        let variables = [vec![("AUTO_CREATE_ENVIRONMENT", "true")], variables].concat();
+        let (_ecs, server, reporter) = with_scripted_server(&variables).await;
+        server
+            .then_json(404, &no_such_environment())
+            .then(201, "\"OK\"")
+            .then_json(404, &json!({"message": "len(snapshots) == 0"}))
+            .then(201, "\"OK\"");
+        let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
+        assert_eq!((outcome.outcome, outcome.index), (Verdict::Posted, Some(1)));
+        let body: Value = serde_json::from_slice(&server.received()[1].body).unwrap();
+        assert_eq!(body["include_scaling"], sent);
+        assert_eq!(body.get("include_scaling").is_some(), !sent.is_null());
     }
 }
 
@@ -170,7 +236,8 @@ async fn a_missing_environment_is_made_only_where_that_is_asked_for() {
 
     let bench = Bench::without_environment(app(), &[("AUTO_CREATE_ENVIRONMENT", "true")]).await;
     let outcome = bench.tick().await;
-    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Posted, 3));
+    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Posted, 4));
+    assert_eq!(outcome.index, Some(1));
     let environment = bench.recorder.get("/environments/acme/aws-prod").await.body;
     assert_eq!(environment["type"], "ECS");
     assert_eq!(environment["include_scaling"], true);
@@ -191,6 +258,7 @@ pub(crate) async fn with_scripted_server(
 ) -> (StandIn, Scripted, Reporter<AwsEcs, Client, Clock>) {
     let ecs = StandIn::start(scaled_to(3)).await.unwrap();
     let server = Scripted::start().await;
+    server.environment_is(&json!({"name": "aws-prod", "type": "ECS", "include_scaling": true}));
     let now = Arc::new(Mutex::new(SystemTime::now()));
     let reporter = reporter(&aws(&ecs.endpoint()), &server.url, variables, now).await;
     (ecs, server, reporter)
@@ -312,6 +380,7 @@ async fn a_report_announces_the_heartbeat_and_to_a_server_that_takes_it_a_precon
     for (accepts, if_match) in [("if-match, origin", Some("\"4\"")), ("origin", None)] {
         let (_ecs, server, reporter) = with_scripted_server(&[("HEARTBEAT", "90m")]).await;
         let latest = snapshot(4, 1).to_string();
+        server.environment_is_with(accepts, &json!({"include_scaling": true}));
         server.then_with(200, &[("x-envsnap-accepts", accepts)], latest.clone());
         if if_match.is_none() {
             server.then(200, latest);
@@ -328,6 +397,7 @@ async fn a_report_announces_the_heartbeat_and_to_a_server_that_takes_it_a_precon
 #[tokio::test]
 async fn a_report_that_was_recorded_by_an_attempt_without_an_answer_is_no_other_snapshot() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
+    server.environment_is_with("if-match", &json!({"include_scaling": true}));
     server
         .then_with(200, &[("x-envsnap-accepts", "if-match")], snapshot(1, 1).to_string())
         .then(500, "")

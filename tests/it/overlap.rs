@@ -11,9 +11,10 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use envsnap::api::wire::{EcsReport, Environment, EnvironmentRequest};
+use envsnap::api::wire::{EcsReport, EnvironmentRequest};
 use envsnap::api::{
-    ApiError, Client, EnvironmentApi, EnvironmentClient, Latest, ReportOptions, Reported, ServerApi,
+    ApiError, Client, EnvironmentApi, EnvironmentClient, EnvironmentStatus, Latest, ReportOptions,
+    Reported, ServerApi,
 };
 use envsnap::ecs::{
     AwsEcs, CallError, Cluster, DescribedTasks, DesiredStatus, EcsApi, Page, Source, connect,
@@ -163,7 +164,7 @@ impl EnvironmentApi for GatedEnvironment<'_> {
         self.pass("asks", async || self.environment.latest_snapshot().await).await
     }
 
-    async fn get(&self) -> Result<Environment, ApiError> {
+    async fn get(&self) -> Result<EnvironmentStatus, ApiError> {
         self.pass("gets", async || self.environment.get().await).await
     }
 

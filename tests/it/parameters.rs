@@ -148,7 +148,7 @@ async fn two_hundred_environments_are_read_in_pages_and_again_after_a_quarter_of
     }
     let outcomes = fleet.run_after(Duration::ZERO).await;
     assert_eq!(outcomes.len(), 200);
-    assert!(outcomes.iter().all(|it| it.outcome == Verdict::Posted && it.containers == 1));
+    assert!(outcomes.iter().all(|it| it.outcome == Verdict::Posted && it.containers == Some(1)));
     assert_eq!(*fleet.account.pages.lock().unwrap(), 20);
     let latest = fleet.recorder.latest("env-123").await;
     assert_eq!(latest.running().map(|artifact| &*artifact.name).collect::<Vec<_>>(), ["s123:1"]);

@@ -6,7 +6,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use envsnap::report::{ConnectedReporter, EnvironmentOutcome, Trigger, TriggerKind, Verdict};
+use envsnap::report::{
+    ConnectedReporter, EnvironmentOutcome, Surroundings, Trigger, TriggerKind, Verdict,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -167,9 +169,11 @@ async fn a_role_that_cannot_be_assumed_is_named_and_hurts_no_other() {
     .await;
     assert_eq!([error_type(&outcomes[0]), error_type(&outcomes[1])], ["AccessDenied", "none"]);
     let message = &outcomes[0].error.as_ref().unwrap().message;
-    for expected in [CLOSED, "not authorized to perform: sts:AssumeRole", "has to trust"] {
+    for expected in [CLOSED, "not authorized to perform: sts:AssumeRole"] {
         assert!(message.contains(expected), "{message}");
     }
+    let kind = outcomes[0].error.as_ref().unwrap().kind;
+    assert!(kind.remedy(Surroundings::Function).contains("has to trust the function's role"));
     assert!(message.len() < 700, "{message}");
 }
 

@@ -42,6 +42,8 @@ type Shared = Arc<Mutex<Script>>;
 #[derive(Default)]
 struct Script {
     answers: VecDeque<Response<Body>>,
+    /// What `GET` of the environment itself is answered with, out of turn.
+    environment: Option<(&'static str, String)>,
     received: Vec<Received>,
 }
 
@@ -84,6 +86,17 @@ impl Scripted {
         self
     }
 
+    /// From now on the environment itself has an answer of its own, this one: the reporter reads it
+    /// beside the latest snapshot, in no order that a script could follow.
+    pub(crate) fn environment_is(&self, environment: &Value) {
+        self.environment_is_with("", environment);
+    }
+
+    /// The same, on a server that says what it accepts.
+    pub(crate) fn environment_is_with(&self, accepts: &'static str, environment: &Value) {
+        self.state.lock().unwrap().environment = Some((accepts, environment.to_string()));
+    }
+
     pub(crate) fn received(&self) -> Vec<Received> {
         self.state.lock().unwrap().received.clone()
     }
@@ -108,6 +121,15 @@ async fn answer(State(state): State<Shared>, request: Request) -> Response<Body>
         body: to_bytes(body, usize::MAX).await.unwrap().to_vec(),
     };
     let mut script = state.lock().unwrap();
+    let is_environment = received.method == "GET"
+        && received
+            .path
+            .strip_prefix("/api/v2/environments/")
+            .is_some_and(|path| path.matches('/').count() == 1);
+    if let (true, Some((accepts, environment))) = (is_environment, script.environment.clone()) {
+        let response = Response::builder().header("x-envsnap-accepts", accepts);
+        return response.body(Body::from(environment)).unwrap();
+    }
     script.received.push(received);
     script.answers.pop_front().unwrap_or_else(|| {
         Response::builder().status(501).body(Body::from("the script has ended")).unwrap()

@@ -30,6 +30,7 @@ fn forms() -> Vec<String> {
         in_url(|byte| format!("%{byte:02x}")),
         // A piece that no form changes.
         "s3cr3t".to_owned(),
+        "S3CR3T".to_owned(),
     ];
     for before in 0..3 {
         // The characters that hold nothing but bits of the token.
@@ -150,6 +151,7 @@ const ENOUGH: Duration = Duration::from_secs(20);
 async fn no_failure_of_the_server_shows_the_token() {
     let ecs = StandIn::start(app()).await.unwrap();
     let server = Scripted::start().await;
+    server.environment_is(&json!({"name": TOKEN, "type": "ECS", "include_scaling": true}));
     let given = [("KOSLI_API_TOKEN", TOKEN)];
     let mut searched = Searched::start(&ecs.endpoint(), "", &server.url, &given).await;
     searched.invoke("{}", SHORT).await;
@@ -160,6 +162,8 @@ async fn no_failure_of_the_server_shows_the_token() {
         json!({"message": format!("Bearer {TOKEN}"), "errors": {TOKEN: TOKEN}}).to_string(),
         json!({"message": {"authorization": TOKEN}}).to_string(),
         format!("<a href=\"/login?token={in_url}\">Sign in</a>"),
+        format!("AUTHORIZATION: BEARER {}", TOKEN.to_uppercase()),
+        format!("Basic {}", base64(format!("user:{TOKEN}").as_bytes())),
         // Cut where the token stands.
         format!("{}{TOKEN}", "x".repeat(490)),
     ];

@@ -13,11 +13,10 @@ pub enum ApiError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The environment does not exist, or is archived.
-    #[error(
-        "The server has no such environment: {message}. Make it, or set AUTO_CREATE_ENVIRONMENT=true \
-         where it never existed"
-    )]
+    #[error("The server has no such environment ({url}): {message}")]
     EnvironmentNotFound {
+        /// What was asked for.
+        url: String,
         /// What the server said.
         message: String,
     },
@@ -28,20 +27,34 @@ pub enum ApiError {
         message: String,
     },
     /// It will not do it, however often it is asked.
-    #[error("The server refused to {operation}: {status}: {message}{}", advice(*.status))]
+    #[error("The server refused to {operation} ({url}): {status}: {message}")]
     Rejected {
         /// What was asked.
         operation: String,
+        /// What was asked for.
+        url: String,
         /// The answer's status.
         status: StatusCode,
         /// What the server said.
         message: String,
     },
+    /// A web page is where the API should be.
+    #[error("KOSLI_HOST={host} is not a snapshot server: {url} answered {status} with a web page")]
+    NotASnapshotServer {
+        /// The server that is configured.
+        host: String,
+        /// What was asked for.
+        url: String,
+        /// The answer's status.
+        status: StatusCode,
+    },
     /// It did not answer, or not in a way that can be understood. Asking again may help.
-    #[error("The server did not {operation}: {reason}")]
+    #[error("The server did not {operation} ({url}): {reason}")]
     Unavailable {
         /// What was asked.
         operation: String,
+        /// What was asked for.
+        url: String,
         /// What came back.
         reason: String,
         /// How long it wants to be left alone.
@@ -55,16 +68,6 @@ impl ApiError {
     /// The latest snapshot was not the one that the report named: the report was not recorded.
     pub fn is_precondition_failed(&self) -> bool {
         matches!(self, Self::Rejected { status: StatusCode::PRECONDITION_FAILED, .. })
-    }
-}
-
-fn advice(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            ". Check the API token, and what it may do in this organization"
-        }
-        status if status.is_redirection() => ". Set the host to where it redirects",
-        _ => "",
     }
 }
 

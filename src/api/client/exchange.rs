@@ -17,7 +17,7 @@ use super::{ApiError, EnvironmentClient};
 use crate::api::wire::{ErrorBody, HEAD};
 use crate::error_chain::error_chain;
 use crate::excerpt::excerpt;
-use crate::token::without_token;
+use crate::redact::redact;
 
 /// Waits of 1, 2 and 4 seconds between the attempts at one request. Only where a connection broke,
 /// one more attempt comes before them, at once.
@@ -48,6 +48,11 @@ pub(super) struct Answer {
     /// How many there are on all pages, where it is one of several.
     pub(super) total: Option<u64>,
     pub(super) body: Vec<u8>,
+    /// What was asked for.
+    url: Url,
+    /// The server that is configured.
+    host: Url,
+    is_web_page: bool,
     token: SecretString,
 }
 
@@ -162,6 +167,7 @@ impl EnvironmentClient<'_> {
         headers: &HeaderMap,
         body: Option<&impl Serialize>,
     ) -> Result<Answer, Failed> {
+        let host = &self.client.host;
         let token = self.client.token().await.map_err(ApiError::from)?;
         let mut request = http
             .request(method.clone(), url.clone())
@@ -176,18 +182,25 @@ impl EnvironmentClient<'_> {
             connection: reason.connection(),
             error: ApiError::Unavailable {
                 operation: operation.to_owned(),
-                reason: format!("{}: {reason}", self.client.host),
+                url: url.to_string(),
+                reason: reason.to_string(),
                 retry_after: None,
                 transient: matches!(reason, NoAnswer::Broken(_)),
             },
         })?;
         let status = response.status();
         self.client.note_capabilities(status, response.headers());
+        let is_web_page = is_web_page(response.headers(), &body);
         if status.is_success() {
             let (head, total) = (head(response.headers()), total(response.headers()));
-            return Ok(Answer { status, head, total, body, token });
+            let (url, host) = (url.clone(), host.clone());
+            return Ok(Answer { status, head, total, body, url, host, is_web_page, token });
         }
-        Err(refusal(operation, &response, &body, &token).into())
+        if is_web_page && !is_transient(status) && !status.is_redirection() {
+            return Err(not_a_snapshot_server(host, url, status).into());
+        }
+        let message = if is_web_page { "a web page".to_owned() } else { message(&body) };
+        Err(refusal(operation, url, &response, &message, &token).into())
     }
 }
 
@@ -268,26 +281,30 @@ fn wanted_wait(text: &str, now: Timestamp) -> Option<Duration> {
     Some(date.duration_since(now).try_into().unwrap_or_default())
 }
 
-/// What an answer other than a success means.
-fn refusal(operation: &str, response: &Response, body: &[u8], token: &SecretString) -> ApiError {
+/// What an answer other than a success means, whose `message` is the server's.
+fn refusal(
+    operation: &str,
+    url: &Url,
+    response: &Response,
+    message: &str,
+    token: &SecretString,
+) -> ApiError {
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let status = response.status();
-    let message = message(body);
-    let shown = printable(&message, token);
-    let operation = operation.to_owned();
-    let transient = matches!(status.as_u16(), 409 | 429)
-        || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED);
-    if transient {
+    let shown = printable(message, token);
+    let (operation, url) = (operation.to_owned(), url.to_string());
+    if is_transient(status) {
         ApiError::Unavailable {
             operation,
+            url,
             reason: format!("{status}: {shown}"),
             retry_after: header(RETRY_AFTER).and_then(|text| wanted_wait(text, Timestamp::now())),
-            transient,
+            transient: true,
         }
     } else if status.is_client_error() && message.contains(NO_SNAPSHOTS) {
         ApiError::NoSnapshotYet { message: shown }
     } else if status == StatusCode::NOT_FOUND && message.contains("does not exist") {
-        ApiError::EnvironmentNotFound { message: shown }
+        ApiError::EnvironmentNotFound { url, message: shown }
     } else {
         let message = match header(LOCATION) {
             Some(location) if status.is_redirection() => {
@@ -295,22 +312,52 @@ fn refusal(operation: &str, response: &Response, body: &[u8], token: &SecretStri
             }
             _ => shown,
         };
-        ApiError::Rejected { operation, status, message }
+        ApiError::Rejected { operation, url, status, message }
     }
 }
 
+/// The server may do what it is asked when it is asked again.
+fn is_transient(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 409 | 429)
+        || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+}
+
+/// The answer is meant for a browser. A gateway in front of a server answers so as well while the
+/// server is away, with the status of a failure that may pass.
+fn is_web_page(headers: &HeaderMap, body: &[u8]) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let beginning = body.trim_ascii_start();
+    let begins_with = |tag: &[u8]| {
+        beginning.get(..tag.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(tag))
+    };
+    content_type.is_some_and(|value| value.trim_start().starts_with("text/html"))
+        || begins_with(b"<!doctype html")
+        || begins_with(b"<html")
+}
+
+fn not_a_snapshot_server(host: &Url, url: &Url, status: StatusCode) -> ApiError {
+    let host = host.as_str().trim_end_matches('/').to_owned();
+    ApiError::NotASnapshotServer { host, url: url.to_string(), status }
+}
+
 pub(super) fn parse<T: DeserializeOwned>(operation: &str, answer: &Answer) -> Result<T, ApiError> {
-    serde_json::from_slice(&answer.body).map_err(|error| ApiError::Unavailable {
-        operation: operation.to_owned(),
-        reason: format!(
-            "it answered {} with what is not a document of its API ({}): {}",
-            answer.status,
-            // It repeats a value that it did not expect.
-            answer.printable(&error.to_string()),
-            answer.printable(&String::from_utf8_lossy(&answer.body))
-        ),
-        retry_after: None,
-        transient: false,
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        if answer.is_web_page {
+            return not_a_snapshot_server(&answer.host, &answer.url, answer.status);
+        }
+        ApiError::Unavailable {
+            operation: operation.to_owned(),
+            url: answer.url.to_string(),
+            reason: format!(
+                "it answered {} with what is not a document of its API ({}): {}",
+                answer.status,
+                // It repeats a value that it did not expect.
+                answer.printable(&error.to_string()),
+                answer.printable(&String::from_utf8_lossy(&answer.body))
+            ),
+            retry_after: None,
+            transient: false,
+        }
     })
 }
 
@@ -331,7 +378,7 @@ fn message(body: &[u8]) -> String {
 
 /// The beginning of a text from outside, on one line, and without the token, should it repeat that.
 fn printable(text: &str, token: &SecretString) -> String {
-    let shown = excerpt(&without_token(text, token));
+    let shown = excerpt(&redact(text, token));
     if shown.trim().is_empty() { "an empty answer".to_owned() } else { shown }
 }
 

@@ -9,23 +9,22 @@ mod questions;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, HeaderValue, IF_MATCH};
-use reqwest::{Method, StatusCode, Url, redirect};
+use reqwest::{Method, NoProxy, Proxy, StatusCode, Url, redirect};
 use secrecy::SecretString;
+use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::wire::{
-    ACCEPTS, EcsReport, Environment, EnvironmentRequest, HEARTBEAT, RecordedSnapshot,
-};
+use super::wire::{ACCEPTS, EcsReport, EnvironmentRequest, HEARTBEAT, RecordedSnapshot};
 use super::{EnvironmentApi, ServerApi, wire};
 use crate::error_chain::error_chain;
 use crate::renewable::Renewable;
 use crate::snapshot::Snapshot;
 use crate::tls;
-use crate::token::{TokenError, TokenSource, data_without_token};
+use crate::token::{TokenError, TokenSource};
 pub use error::{ApiError, NoClient};
 pub use exchange::LARGEST_ANSWER;
 use exchange::parse;
@@ -40,6 +39,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Client {
     http: Renewable<reqwest::Client>,
     host: Url,
+    proxy: Option<Url>,
     org: String,
     tokens: TokenSource,
     token: Mutex<Option<SecretString>>,
@@ -88,6 +88,23 @@ impl ReportOptions {
     }
 }
 
+/// What the reporter needs of an environment itself.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct EnvironmentStatus {
+    /// When it was last reported to, in seconds since the Unix epoch; `None` if it never was.
+    pub last_reported_at: Option<f64>,
+    /// A change of replicas alone makes a snapshot; `None` if the server does not say.
+    pub include_scaling: Option<bool>,
+}
+
+impl EnvironmentStatus {
+    /// When it was last reported to. `None` also for a time that there is not.
+    pub fn reported_at(&self) -> Option<SystemTime> {
+        let since_epoch = Duration::try_from_secs_f64(self.last_reported_at?).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(since_epoch)
+    }
+}
+
 /// What a server made of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reported {
@@ -108,15 +125,22 @@ pub fn is_loopback(host: &Url) -> bool {
     name == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn http_client(host: &Url) -> reqwest::Result<reqwest::Client> {
+/// A client of the server at `host`, by way of `proxy` or of what `HTTPS_PROXY` and its like name,
+/// unless `NO_PROXY` excepts the host.
+fn http_client(host: &Url, proxy: Option<&Url>) -> reqwest::Result<reqwest::Client> {
     let http = reqwest::Client::builder()
         .user_agent(concat!("envsnap/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls::client_config())
         // A redirected PUT would arrive as a GET.
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT);
-    // A proxy would read what is meant to stay on this machine, token and all.
-    if is_loopback(host) { http.no_proxy().build() } else { http.build() }
+    match proxy {
+        // A proxy would read what is meant to stay on this machine, token and all.
+        _ if is_loopback(host) => http.no_proxy(),
+        Some(proxy) => http.proxy(Proxy::all(proxy.as_str())?.no_proxy(NoProxy::from_env())),
+        None => http,
+    }
+    .build()
 }
 
 impl Client {
@@ -125,9 +149,24 @@ impl Client {
     /// # Errors
     /// The TLS library could not be set up.
     pub fn new(host: Url, org: String, tokens: TokenSource) -> Result<Self, NoClient> {
-        let http = http_client(&host).map_err(|error| NoClient(error_chain(&error)))?;
-        let (token, accepts_preconditions) = (Mutex::default(), AtomicBool::default());
-        Ok(Self { http: Renewable::new(http), host, org, tokens, token, accepts_preconditions })
+        Self::with_proxy(host, None, org, tokens)
+    }
+
+    /// The same, by way of a proxy that the host is not excepted from.
+    ///
+    /// # Errors
+    /// The TLS library could not be set up.
+    pub fn with_proxy(
+        host: Url,
+        proxy: Option<Url>,
+        org: String,
+        tokens: TokenSource,
+    ) -> Result<Self, NoClient> {
+        let http =
+            http_client(&host, proxy.as_ref()).map_err(|error| NoClient(error_chain(&error)))?;
+        let (http, token) = (Renewable::new(http), Mutex::default());
+        let accepts_preconditions = AtomicBool::default();
+        Ok(Self { http, host, proxy, org, tokens, token, accepts_preconditions })
     }
 
     /// Opens a connection and fetches the token, so that the first request need not wait for
@@ -140,7 +179,7 @@ impl Client {
 
     /// Leaves every connection of `old`.
     fn reconnect(&self, old: &Arc<reqwest::Client>) {
-        if let Err(error) = self.http.renew(old, |_| http_client(&self.host)) {
+        if let Err(error) = self.http.renew(old, |_| http_client(&self.host, self.proxy.as_ref())) {
             tracing::warn!(%error, "the connections to the server stay as they are");
         }
     }
@@ -212,13 +251,6 @@ impl EnvironmentApi for EnvironmentClient<'_> {
         self.calls.load(Ordering::Relaxed)
     }
 
-    async fn printable(&self, text: String) -> String {
-        match &*self.client.token.lock().await {
-            Some(token) => data_without_token(&text, token).into_owned(),
-            None => text,
-        }
-    }
-
     fn accepts_preconditions(&self) -> bool {
         self.client.accepts_preconditions.load(Ordering::Relaxed)
     }
@@ -233,7 +265,7 @@ impl EnvironmentApi for EnvironmentClient<'_> {
         }
     }
 
-    async fn get(&self) -> Result<Environment, ApiError> {
+    async fn get(&self) -> Result<EnvironmentStatus, ApiError> {
         let operation = format!("describe environment \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name];
         parse(&operation, &self.send(&operation, Method::GET, &path, None::<&()>).await?)

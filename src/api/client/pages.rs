@@ -1,5 +1,6 @@
 //! Listings that a server gives page by page.
 
+use reqwest::Url;
 use serde_json::value::RawValue;
 
 use super::questions::{Answered, HistoryPart};
@@ -52,7 +53,7 @@ impl EnvironmentClient<'_> {
             let answered = self.snapshots(part).await?;
             let is_last = is_last(&answered, &listed)
                 || answered.document.iter().any(|snapshot| snapshot.index <= 1);
-            if add(&mut listed, answered, most)? || is_last {
+            if add(&self.client.host, &mut listed, answered, most)? || is_last {
                 break;
             }
         }
@@ -74,7 +75,7 @@ impl EnvironmentClient<'_> {
         for page in 1.. {
             let events = self.events(part(interval, page, most)).await?;
             let is_last = is_last(&events.events, &listed);
-            let is_cut = add(&mut listed, events.events, most)?;
+            let is_cut = add(&self.client.host, &mut listed, events.events, most)?;
             let old = listed.documents.iter().position(|event| event.reported_at < since);
             if let Some(old) = old {
                 listed.cut_to(old);
@@ -105,6 +106,7 @@ fn is_last<T: PartialEq>(answered: &Answered<Vec<T>>, listed: &Listed<T>) -> boo
 
 /// Adds a page that says something new. True where there are more than are wanted.
 fn add<T: PartialEq>(
+    host: &Url,
     listed: &mut Listed<T>,
     answered: Answered<Vec<T>>,
     most: usize,
@@ -115,6 +117,7 @@ fn add<T: PartialEq>(
     let texts: Vec<Box<RawValue>> =
         serde_json::from_str(&answered.text).map_err(|error| ApiError::Unavailable {
             operation: "list a history".to_owned(),
+            url: host.to_string(),
             reason: error.to_string(),
             retry_after: None,
             transient: false,

@@ -142,7 +142,7 @@ impl Function {
         for environment in outcome.environments {
             let name = environment.environment;
             if let Some(error) = environment.error {
-                bail!("{name}: {}: {}", error.error_type, error.message);
+                bail!("{name}: {}: {}", error.kind.error_type(), error.message);
             }
             let has_changed =
                 changed.iter().any(|cluster| cyber_dojo::environment(cluster) == name);

@@ -160,6 +160,7 @@ async fn change(client: &Client, name: &str, from: u64, to: u64) -> Result<Chang
         };
         let text = serde_json::to_string(&diff).map_err(|error| ApiError::Unavailable {
             operation: format!("compare \"{before}\" with \"{after}\""),
+            url: after.clone(),
             reason: error.to_string(),
             retry_after: None,
             transient: false,

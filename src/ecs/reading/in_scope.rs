@@ -57,14 +57,9 @@ impl<E: EcsApi> Reading<'_, E> {
         }
         if clusters.is_empty() {
             let message = if scope.clusters.needs_listing() {
-                format!(
-                    "None of the {listed} ECS clusters of this account and region is in scope: \
-                     check the names and expressions that include and exclude clusters"
-                )
+                format!("None of the {listed} ECS clusters is in scope")
             } else {
-                "Every cluster that is included by name is excluded again: check the names and \
-                 expressions that exclude clusters"
-                    .to_owned()
+                "Every cluster that is included by name is excluded again".to_owned()
             };
             return Err(EcsError::NothingInScope(message));
         }
@@ -219,8 +214,5 @@ pub(super) fn nothing_in_scope(what: &str, clusters: &[ClusterInScope]) -> EcsEr
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    EcsError::NothingInScope(format!(
-        "{what} (clusters: {}{more}): check the names and expressions that include and exclude",
-        names.join(", ")
-    ))
+    EcsError::NothingInScope(format!("{what} (clusters: {}{more})", names.join(", ")))
 }

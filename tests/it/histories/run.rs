@@ -266,6 +266,7 @@ pub(super) fn config(history: &History, names: &[String]) -> Config {
             scope: part.scope(),
             source: Source::default(),
             auto_create: history.policy.auto_create,
+            include_scaling: None,
         })
         .collect();
     config

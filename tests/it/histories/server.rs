@@ -6,10 +6,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use envsnap::api::wire::{EcsReport, Environment, EnvironmentRequest};
-use envsnap::api::{ApiError, EnvironmentApi, Latest, ReportOptions, Reported, ServerApi};
+use envsnap::api::wire::{EcsReport, EnvironmentRequest};
+use envsnap::api::{
+    ApiError, EnvironmentApi, EnvironmentStatus, Latest, ReportOptions, Reported, ServerApi,
+};
 use reqwest::StatusCode;
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::account::Counts;
@@ -123,6 +124,7 @@ pub(super) struct FakeEnvironment<'a> {
 fn refused(operation: &str) -> ApiError {
     ApiError::Rejected {
         operation: operation.to_owned(),
+        url: "http://server".to_owned(),
         status: StatusCode::BAD_REQUEST,
         message: "a fault".to_owned(),
     }
@@ -131,6 +133,7 @@ fn refused(operation: &str) -> ApiError {
 fn overtaken(operation: &str) -> ApiError {
     ApiError::Rejected {
         operation: operation.to_owned(),
+        url: "http://server".to_owned(),
         status: StatusCode::PRECONDITION_FAILED,
         message: "another snapshot was recorded".to_owned(),
     }
@@ -139,6 +142,7 @@ fn overtaken(operation: &str) -> ApiError {
 fn unavailable(operation: &str) -> ApiError {
     ApiError::Unavailable {
         operation: operation.to_owned(),
+        url: "http://server".to_owned(),
         reason: "a fault".to_owned(),
         retry_after: None,
         transient: true,
@@ -161,7 +165,7 @@ impl FakeEnvironment<'_> {
             return Ok(());
         }
         let message = format!("Environment named '{}' does not exist", self.name);
-        Err(ApiError::EnvironmentNotFound { message })
+        Err(ApiError::EnvironmentNotFound { url: "http://server".to_owned(), message })
     }
 
     async fn call<T: fmt::Debug>(
@@ -194,8 +198,9 @@ impl FakeEnvironment<'_> {
         let of_another_type = fault == Some(AnotherType) && operation == "latest";
         self.with(|Record { visit, .. }| {
             let useless = answer.is_err() || of_another_type;
-            // After a report, only whether it made a snapshot is asked for.
-            let needed = !visit.puts.last().is_some_and(|put| put.answered);
+            // After a report, only whether it made a snapshot is asked for. What the environment says
+            // of itself can be done without, or is asked for again.
+            let needed = operation != "get" && !visit.puts.last().is_some_and(|put| put.answered);
             visit.spoilt |= needed && useless && !missing;
             visit.missing |= missing;
             visit.doubtful |= useless;
@@ -238,15 +243,15 @@ impl EnvironmentApi for FakeEnvironment<'_> {
         .await
     }
 
-    async fn get(&self) -> Result<Environment, ApiError> {
+    async fn get(&self) -> Result<EnvironmentStatus, ApiError> {
         self.call("get", |record, _| {
             self.require(record)?;
             let time = &self.server.0.time;
             let seconds = |at: Millis| Duration::from_millis(at.unsigned_abs()).as_secs_f64();
             let now = time.wall_clock().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-            let reported = record.last_reported_at.map(|at| now - seconds(time.now() - at));
-            let told = json!({"name": self.name, "type": "ECS", "last_reported_at": reported});
-            Ok(serde_json::from_value(told).unwrap())
+            let last_reported_at = record.last_reported_at.map(|at| now - seconds(time.now() - at));
+            let include_scaling = Some(self.server.0.kind.include_scaling);
+            Ok(EnvironmentStatus { last_reported_at, include_scaling })
         })
         .await
     }

@@ -16,7 +16,7 @@ fn event(index: u64) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_the_apis_is_an_error_that_shows_it() {
     for (question, answer) in [
-        ("env ls", "<html>\u{1b}[2J"),
+        ("env ls", "\u{1b}[2J"),
         ("env ls", "{}"),
         ("env get aws-prod", "[]"),
         ("env diff aws-prod#1 aws-prod", "\"OK\""),

@@ -1,0 +1,250 @@
+//! Hides the API token in text that is printed.
+//!
+//! Only text on its way to a person or a log is changed, never what is read, compared or posted.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::sync::{PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+/// A shorter token protects nothing, like `any` for a recorder on this machine, and may be part of
+/// any word by chance.
+const SHORTEST_SECRET: usize = 8;
+
+const MASK: &str = "[token]";
+
+/// The tokens that this process has had, the latest last. What a process writes to its output is its
+/// own affair as a whole, whichever client the text came from.
+static KNOWN: RwLock<Vec<SecretString>> = RwLock::new(Vec::new());
+
+/// A token that was replaced is of no use any more, and may still be repeated by a late answer.
+const MOST_KNOWN: usize = 4;
+
+/// From now on [`printable`] hides this token.
+pub(crate) fn remember(token: &SecretString) {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    let is_known = known.iter().any(|other| other.expose_secret() == token.expose_secret());
+    if !is_known {
+        let surplus = (known.len() + 1).saturating_sub(MOST_KNOWN);
+        known.drain(..surplus);
+        known.push(token.clone());
+    }
+}
+
+/// `text` as it may be printed: without any token that this process has had.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    known.iter().fold(Cow::Borrowed(text), |text, token| match redact(&text, token) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(hidden) => Cow::Owned(hidden),
+    })
+}
+
+/// Makes every text in `document` printable. It stays JSON, whatever the token is made of.
+#[cfg(feature = "lambda")]
+pub(crate) fn make_printable(document: &mut Value) {
+    match document {
+        Value::String(text) => {
+            if let Cow::Owned(hidden) = printable(text) {
+                *text = hidden;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_printable),
+        // The names of fields are ours.
+        Value::Object(fields) => fields.values_mut().for_each(make_printable),
+        _ => {}
+    }
+}
+
+/// Writes what is printable of each text that it is given as a whole.
+#[derive(Debug)]
+pub(crate) struct PrintableWriter<W>(pub(crate) W);
+
+impl<W: Write> Write for PrintableWriter<W> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.write_all(printable(&String::from_utf8_lossy(text)).as_bytes())?;
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// `text` without the token: as it is or in another case, escaped as in JSON (however often) or in a
+/// URL, and in base64, alone or as a part of something longer.
+pub(crate) fn redact<'a>(text: &'a str, token: &SecretString) -> Cow<'a, str> {
+    let token = token.expose_secret();
+    if token.len() < SHORTEST_SECRET {
+        return Cow::Borrowed(text);
+    }
+    let mut forms = vec![Form { characters: token.into(), any_case: true }];
+    for before in 0..3 {
+        let bytes = [&vec![0; before], token.as_bytes()].concat();
+        // The characters that hold nothing but bits of the token.
+        let own = (before * 8).div_ceil(6)..bytes.len() * 8 / 6;
+        for encoded in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
+            forms.push(Form { characters: encoded[own.clone()].into(), any_case: false });
+        }
+    }
+    forms.iter().fold(Cow::Borrowed(text), |text, form| match form.hide(&text) {
+        Some(hidden) => Cow::Owned(hidden),
+        None => text,
+    })
+}
+
+/// One way in which the token may be written.
+struct Form {
+    characters: Box<str>,
+    any_case: bool,
+}
+
+impl Form {
+    /// `text` without it; `None` if it is not there.
+    fn hide(&self, text: &str) -> Option<String> {
+        // Escapes are read as what they stand for, so that a backslash never stands for itself.
+        let wanted: Vec<u8> = self.characters.bytes().filter(|byte| *byte != b'\\').collect();
+        let first = wanted.first()?;
+        let bytes = text.as_bytes();
+        let mut hidden = String::new();
+        let (mut at, mut copied) = (0, 0);
+        while at < bytes.len() {
+            let may_begin = self.same(bytes[at], *first) || matches!(bytes[at], b'\\' | b'%');
+            match may_begin.then(|| self.end(bytes, at, &wanted)).flatten() {
+                Some(end) => {
+                    hidden.push_str(&text[copied..at]);
+                    hidden.push_str(MASK);
+                    (at, copied) = (end, end);
+                }
+                None => at += 1,
+            }
+        }
+        (copied > 0).then(|| hidden + &text[copied..])
+    }
+
+    /// Where it ends if it begins at `at`. The token is ASCII, and so is everything up to the end.
+    fn end(&self, text: &[u8], mut at: usize, wanted: &[u8]) -> Option<usize> {
+        let has_backslash = self.characters.contains('\\');
+        let escape = |at: usize| match text.get(at..)? {
+            [b'\\', ..] => Some(1),
+            [b'%', b'5', b'c' | b'C', ..] if has_backslash => Some(3),
+            _ => None,
+        };
+        for wanted in wanted {
+            let escaped = text.get(at) == Some(&b'\\');
+            while let Some(length) = escape(at) {
+                at += length;
+            }
+            let next = *text.get(at)?;
+            let hex = |from: usize, digits: usize| {
+                let digits = std::str::from_utf8(text.get(from..from + digits)?).ok()?;
+                u8::from_str_radix(digits, 16).ok()
+            };
+            let (read, length) = match next {
+                b'%' => (hex(at + 1, 2), 3),
+                b'u' if escaped => (hex(at + 1, 4), 5),
+                _ => (None, 0),
+            };
+            at += match read {
+                Some(read) if self.same(read, *wanted) => length,
+                _ if self.same(next, *wanted) => 1,
+                _ => return None,
+            };
+        }
+        Some(at)
+    }
+
+    fn same(&self, one: u8, other: u8) -> bool {
+        if self.any_case { one.eq_ignore_ascii_case(&other) } else { one == other }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const TOKEN: &str = "s3cr3t/T0k+en\"of\\acme==";
+
+    fn redacted(text: &str, token: &str) -> String {
+        redact(text, &token.into()).into_owned()
+    }
+
+    #[test]
+    fn a_token_is_hidden_in_every_form() {
+        let in_json = json!({"message": format!("Bearer {TOKEN}")}).to_string();
+        let in_url = "s3cr3t%2FT0k%2Ben%22of%5Cacme%3D%3D";
+        for text in [
+            TOKEN.to_owned(),
+            TOKEN.to_uppercase(),
+            format!("Authorization: Bearer {TOKEN}, again {TOKEN}"),
+            in_json.clone(),
+            json!({"log": in_json}).to_string(),
+            json!({"log": json!({"log": in_json}).to_string()}).to_string(),
+            in_json.replace('/', "\\/"),
+            in_json.replace('+', "\\u002b").replace('=', "\\u003D"),
+            format!("https://x/?t={in_url}&u=1"),
+            in_url.to_lowercase(),
+            STANDARD.encode(TOKEN),
+            STANDARD.encode(format!("x:{TOKEN}")),
+            STANDARD.encode(format!("xy:{TOKEN}@")),
+            URL_SAFE_NO_PAD.encode(format!("xyz:{TOKEN}")),
+        ] {
+            let hidden = redacted(&text, TOKEN);
+            assert!(hidden.contains(MASK), "{text}: {hidden}");
+            assert!(!hidden.to_lowercase().contains("cr3t"), "{text}: {hidden}");
+        }
+        let between = redacted(&format!("a {TOKEN} b {TOKEN} c"), TOKEN);
+        assert_eq!(between, "a [token] b [token] c");
+    }
+
+    #[test]
+    fn a_short_token_and_other_text_are_left_alone() {
+        assert_eq!(redacted("the company", "any"), "the company");
+        assert_eq!(redacted("1234567", "1234567"), "1234567");
+        assert_eq!(redacted("x12345678", "12345678"), "x[token]");
+        for text in ["", "%", "\\", "\\u00", "%7", "pre-s3cr3t", "\u{e9}\u{1f600}s3cr3t/T0"] {
+            assert!(matches!(redact(text, &TOKEN.into()), Cow::Borrowed(same) if same == text));
+        }
+    }
+
+    #[test]
+    fn what_is_printed_has_none_of_the_tokens_that_were_had() {
+        let tokens = ["t0k3n-of-this-test-1", "t0k3n-of-this-test-2"];
+        for token in tokens.iter().chain(&tokens) {
+            remember(&(*token).into());
+        }
+        let text = format!("{} and {} and any", tokens[0], tokens[1]);
+        assert_eq!(printable(&text), "[token] and [token] and any");
+        let mut written = Vec::new();
+        write!(PrintableWriter(&mut written), "{}", tokens[0]).unwrap();
+        assert_eq!(written, b"[token]");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_around_a_token_stays_and_no_token_stays(
+            before in "\\PC{0,8}", token in "[!-\\[\\]-~]{8,40}", after in "\\PC{0,8}",
+        ) {
+            prop_assume!(!before.ends_with(['\\', '%']) && !token.starts_with(['\\', '%']));
+            let text = format!("{before}{token}{after}");
+            prop_assume!(text.matches(&token).count() == 1);
+            let plain = redacted(&text, &token);
+            prop_assert!(plain.contains(MASK) && !plain.contains(&token));
+            let in_json = Value::from(text.as_str()).to_string();
+            prop_assert!(redacted(&in_json, &token).contains(MASK));
+        }
+
+        #[test]
+        fn any_text_can_be_searched(text in "\\PC{0,60}", token in "[!-~]{1,20}") {
+            redacted(&text, &token);
+        }
+    }
+}
