@@ -47,9 +47,9 @@ pub(super) fn init() {
 
 /// Writes the line that says why an invocation failed before it came to any environment, and gives
 /// the error that it is answered with.
-pub(super) fn failure(kind: ErrorKind, message: String, request_id: &str) -> Diagnostic {
+pub(super) fn failure(kind: ErrorKind, message: &str, request_id: &str) -> Diagnostic {
     tracing::error!(requestId = request_id, error_type = kind.error_type(), "{message}");
-    diagnostic(kind, &message)
+    diagnostic(kind, message)
 }
 
 /// The error that a failed invocation is answered with.

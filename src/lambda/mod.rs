@@ -44,7 +44,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
         match function {
             Ok(function) => function.invoke(payload, &context).await,
             // Start-up does not log it: this is where it makes something fail.
-            Err(error) => Err(log::failure(error.kind(), error.to_string(), &context.request_id)),
+            Err(error) => Err(log::failure(error.kind(), &error.to_string(), &context.request_id)),
         }
     }))
     .await
@@ -109,15 +109,15 @@ impl Function {
         let mut reporter = self.reporter.lock().await;
         reporter.refresh().await.map_err(|error| {
             let error = StartError::from(error);
-            log::failure(error.kind(), error.to_string(), &context.request_id)
+            log::failure(error.kind(), &error.to_string(), &context.request_id)
         })?;
         if let Some(account) = own_account(&context.invoked_function_arn) {
             reporter.require_account(account).map_err(|error| {
-                log::failure(ErrorKind::Config, error.to_string(), &context.request_id)
+                log::failure(ErrorKind::Config, &error.to_string(), &context.request_id)
             })?;
         }
         let outcome = report(&reporter, event, context).await.map_err(|error| {
-            log::failure(ErrorKind::InvalidEvent, error.to_string(), &context.request_id)
+            log::failure(ErrorKind::InvalidEvent, &error.to_string(), &context.request_id)
         })?;
         if outcome.environments.is_empty() {
             tracing::info!("no environment includes the clusters of this event");
