@@ -105,7 +105,8 @@ pub(crate) async fn reporter(
     let config = config(host, variables);
     let server = server(&config, aws);
     let clock: Clock = Box::new(move || *now.lock().unwrap());
-    let ecs = connect(aws, &Source::default()).await;
+    // On the heap: it is large.
+    let ecs = Box::pin(connect(aws, &Source::default())).await;
     Reporter::new(config, |_| ecs.clone(), server, clock)
 }
 
