@@ -161,8 +161,25 @@ impl Browser {
         let size = format!("{root} return [root.scrollWidth, root.scrollHeight]");
         let size = self.evaluate(&size).await;
         let clip = json!({"x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1});
-        let whole = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
-        let taken = self.command("Page.captureScreenshot", &whole).await;
+        self.capture(file, clip).await;
+    }
+
+    /// Writes a picture of the page from the top of one element to the end of another one, in twice
+    /// the resolution.
+    pub(crate) async fn detail(&self, file: &Path, [from, to]: [&str; 2]) {
+        let body = format!(
+            "const [from, to] = [{from:?}, {to:?}]
+                 .map(selector => document.querySelector(selector).getBoundingClientRect());
+             const top = from.top + window.scrollY - 12, left = from.left - 12;
+             return {{x: left, y: top, width: from.width + 24, height: to.bottom - from.top + 24, scale: 2}}"
+        );
+        let clip = self.evaluate(&body).await;
+        self.capture(file, clip).await;
+    }
+
+    async fn capture(&self, file: &Path, clip: Value) {
+        let part = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let taken = self.command("Page.captureScreenshot", &part).await;
         let png = STANDARD.decode(taken["data"].as_str().unwrap()).unwrap();
         std::fs::write(file, png).unwrap();
     }

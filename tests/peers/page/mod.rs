@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
 
 use self::browser::Browser;
 use self::story::{DAY, Environment, HOUR, MINUTE, Recorder};
@@ -37,22 +38,48 @@ async fn photograph(browser: &Browser, url: &str, name: &str) {
     browser.look(1_280, "light").await;
 }
 
-#[tokio::test]
-#[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_history_of_the_demonstration_is_read_in_a_browser() {
+/// `envsnap demo --keep`, and the address of its page. It ends with this.
+async fn demo() -> (Child, String) {
     let mut demo = envsnap()
         .args(["demo", "--keep"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
-    let page = loop {
+    loop {
         let line = lines.next_line().await.unwrap().unwrap();
         if line.ends_with("/environments/aws-prod") {
-            break line.trim().to_owned();
+            return (demo, line.trim().to_owned());
         }
-    };
+    }
+}
+
+/// The pictures in the README: `docs/timeline-picture` lets this write them to `docs/images`.
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn the_timeline_of_the_demo_is_drawn() {
+    let folder = std::env::var_os("ENVSNAP_PICTURES").map_or_else(pictures, PathBuf::from);
+    let (mut demo, page) = demo().await;
+    let browser = Browser::start().await;
+    for scheme in ["light", "dark"] {
+        browser.look(1_000, scheme).await;
+        // As many as fit into the width of a README.
+        browser.open(&format!("{page}?show=25")).await;
+        let file = folder.join(format!("timeline-{scheme}.png"));
+        browser.detail(&file, ["#timeline", ".legend"]).await;
+        let size = std::fs::metadata(&file).unwrap().len();
+        assert!((50_000..1_000_000).contains(&size), "{} has {size} bytes", file.display());
+    }
+    browser.quit().await;
+    demo.kill().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn the_history_of_the_demonstration_is_read_in_a_browser() {
+    let (mut demo, page) = demo().await;
     for with_script in [true, false] {
         let browser = Browser::start().await;
         browser.look(1_280, "light").await;
