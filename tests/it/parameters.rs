@@ -182,7 +182,7 @@ async fn a_wrong_parameter_fails_its_environment_and_no_other() {
     let of = |name: &str| outcomes.iter().find(|it| it.environment == name).unwrap();
     assert_eq!(of("good").outcome, Verdict::Posted);
     for (name, expected) in [
-        ("misspelt", "cluster is no field of an environment"),
+        ("misspelt", "cluster is not a field of an environment: did you mean clusters?"),
         ("other-name", "name is \"good\", but should be \"other-name\""),
         ("not-an-object", "it should be a JSON object like"),
         ("deeper/one", "name is \"deeper/one\", but should be"),
