@@ -89,7 +89,7 @@ async fn the_history_of_the_demonstration_is_read_in_a_browser() {
         let home = page.split("/cyber-dojo").next().unwrap();
         browser.open(home).await;
         assert!(browser.text("tbody tr").await.contains("12 artifacts, 16 replicas"));
-        browser.follow("tbody th a").await;
+        browser.follow("tbody th a[href$='/aws-prod']").await;
         assert_eq!(browser.address().await, page);
         assert_eq!(browser.text("h1").await, "aws-prod");
 
