@@ -90,6 +90,7 @@ impl Emulator {
 
     async fn at(url: String, account: &str, region: &'static str, process: Arc<Process>) -> Self {
         let aws = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(envsnap::aws::AwsHttpClient::without_proxy().unwrap())
             .endpoint_url(&url)
             .region(Region::from_static(region))
             .credentials_provider(Credentials::from_keys(account, "test", None))

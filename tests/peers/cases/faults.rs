@@ -7,11 +7,19 @@ use super::account::{account, image, service, web};
 use super::{Case, Fails, reports};
 
 const WEB: &str = "app/web web:1=a";
+const API: &str = "db/api api:1=b";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::alike("a task that is gone before it is described", two(), reports([WEB]))
+        Case::alike("a task that is gone before it is described", three(), reports([WEB, API]))
             .wrong(lose_api),
+        Case::of(
+            "the only task of a cluster is gone before it is described",
+            two(),
+            Fails(2, "aws-prod: EcsUnavailable: "),
+            reports([WEB]),
+        )
+        .wrong(lose_api),
         Case::of(
             "a task that cannot be described for another reason",
             two(),
@@ -46,6 +54,12 @@ pub(super) fn cases() -> Vec<Case> {
 fn two() -> World {
     let api = service("api", [image("api", "api:1", 'b')]);
     account([Cluster::named("app").task(web()), Cluster::named("db").task(api)])
+}
+
+/// The same, with a second task of `api`.
+fn three() -> World {
+    let api = service("api", [image("api", "api:1", 'b')]);
+    account([Cluster::named("app").task(web()), Cluster::named("db").tasks(2, &api)])
 }
 
 fn api_id(ecs: &StandIn) -> String {
