@@ -140,7 +140,8 @@ async fn a_wrong_configuration_is_the_answer_to_each_invocation_and_not_a_crash(
         }
     }
     let log = function.log();
-    assert_eq!(log.matches("cannot start").count(), 1, "it started once: {log}");
+    let lines = log.matches(r#""error_type":"ConfigError""#).count();
+    assert_eq!(lines, 2, "a line for each failed invocation: {log}");
 }
 
 #[tokio::test]
