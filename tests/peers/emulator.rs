@@ -10,6 +10,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_ecs::types::{ContainerDefinition, DesiredStatus};
 use aws_sdk_ssm::types::ParameterType;
+use envsnap::aws::AwsHttpClient;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -90,7 +91,7 @@ impl Emulator {
 
     async fn at(url: String, account: &str, region: &'static str, process: Arc<Process>) -> Self {
         let aws = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(envsnap::aws::AwsHttpClient::without_proxy().unwrap())
+            .http_client(AwsHttpClient::without_proxy().unwrap())
             .endpoint_url(&url)
             .region(Region::from_static(region))
             .credentials_provider(Credentials::from_keys(account, "test", None))
@@ -138,6 +139,35 @@ impl Emulator {
         let value = answer.split(&key).nth(1).and_then(|rest| rest.split("<OutputValue>").nth(1));
         let value = value.and_then(|rest| rest.split('<').next());
         value.unwrap_or_else(|| panic!("{stack} has no output {name}: {answer}")).to_owned()
+    }
+
+    /// The inline policies of a role, by name.
+    pub(crate) async fn role_policies(&self, role: &str) -> Vec<(String, Value)> {
+        let ask = async |query: String| {
+            let credential = format!("{}/20260101/{}/iam/aws4_request", self.account, self.region);
+            let answer = reqwest::Client::new()
+                .post(&self.url)
+                .header("authorization", format!("AWS4-HMAC-SHA256 Credential={credential}"))
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(format!("{query}&Version=2010-05-08&RoleName={role}"))
+                .send()
+                .await
+                .unwrap();
+            answer.text().await.unwrap()
+        };
+        let listed = ask("Action=ListRolePolicies".to_owned()).await;
+        let names = listed.split("<member>").skip(1).filter_map(|rest| rest.split('<').next());
+        let mut policies = Vec::new();
+        for name in names {
+            let answer = ask(format!("Action=GetRolePolicy&PolicyName={name}")).await;
+            let document = answer.split("<PolicyDocument>").nth(1).unwrap();
+            let document = document.split("</PolicyDocument>").next().unwrap();
+            let document = reqwest::Url::parse(&format!("http://x/?d={document}")).unwrap();
+            let text = document.query_pairs().next().unwrap().1.replace("&quot;", "\"");
+            let policy = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{answer}"));
+            policies.push((name.to_owned(), policy));
+        }
+        policies
     }
 
     /// Stores a `SecureString` in SSM.

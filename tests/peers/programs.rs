@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -67,10 +67,20 @@ pub(crate) struct Ended {
 impl Ended {
     /// Runs `command` to its end.
     pub(crate) async fn of(command: &mut Command) -> Self {
-        let output = command.stdin(Stdio::null()).output().await.unwrap();
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Self::from(command.stdin(Stdio::null()).output().await.unwrap())
+    }
+
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         Self { code: output.status.code(), stdout, stderr }
+    }
+
+    /// As [`Self::of`], with `file` on standard input.
+    pub(crate) async fn of_reading(command: &mut Command, file: &Path) -> Self {
+        let file = std::fs::File::open(file).unwrap();
+        let output = command.stdin(file).output().await.unwrap();
+        Self::from(output)
     }
 
     /// What it wrote to standard output, having done what it was asked.
