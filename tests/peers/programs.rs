@@ -67,10 +67,10 @@ pub(crate) struct Ended {
 impl Ended {
     /// Runs `command` to its end.
     pub(crate) async fn of(command: &mut Command) -> Self {
-        Self::from(command.stdin(Stdio::null()).output().await.unwrap())
+        Self::from(&command.stdin(Stdio::null()).output().await.unwrap())
     }
 
-    fn from(output: Output) -> Self {
+    fn from(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         Self { code: output.status.code(), stdout, stderr }
@@ -80,7 +80,7 @@ impl Ended {
     pub(crate) async fn of_reading(command: &mut Command, file: &Path) -> Self {
         let file = std::fs::File::open(file).unwrap();
         let output = command.stdin(file).output().await.unwrap();
-        Self::from(output)
+        Self::from(&output)
     }
 
     /// What it wrote to standard output, having done what it was asked.
