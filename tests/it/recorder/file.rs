@@ -69,7 +69,12 @@ fn what_another_user_left_beside_the_file_is_named_with_its_owner_and_the_remedy
     let shm = folder.path().join("snapshots.db-shm");
     std::fs::write(&shm, "").unwrap();
     std::fs::set_permissions(&shm, Permissions::from_mode(0o400)).unwrap();
-    let mut serve = Command::new(env!("CARGO_BIN_EXE_envsnap"));
+    // The other user may not reach the program in a directory of ours.
+    let (built, program) = (env!("CARGO_BIN_EXE_envsnap"), folder.path().join("envsnap"));
+    std::fs::hard_link(built, &program)
+        .or_else(|_| std::fs::copy(built, &program).map(drop))
+        .unwrap();
+    let mut serve = Command::new(&program);
     serve.args(["serve", "--listen", "127.0.0.1:0", "--db"]).arg(&file).env_clear();
     let mut user = owner;
     if owner == 0 {
