@@ -49,10 +49,8 @@ pub(super) async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Res
     let address = listener.local_addr()?;
     // Before it says that it is there: whoever reads that may end it.
     let mut terminated = signal(SignalKind::terminate())?;
-    if let Some(path) = &token_file {
-        let hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(reload_on_hangup(access.clone(), path.clone(), hangups));
-    }
+    let hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(reload_on_hangup(access.clone(), token_file.clone(), hangups));
     let db = db.display();
     writeln!(log, "Recording in {db}; the page and the API are on http://{address}")?;
     if token_file.is_none() {
@@ -80,9 +78,13 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Reads the token file again at each SIGHUP. One that cannot be used changes nothing.
-async fn reload_on_hangup(access: Access, path: PathBuf, mut hangups: Signal) {
+async fn reload_on_hangup(access: Access, token_file: Option<PathBuf>, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
-        match access.reload(&path) {
+        let Some(path) = &token_file else {
+            tracing::info!("SIGHUP changes nothing: there is no token file to read again");
+            continue;
+        };
+        match access.reload(path) {
             Ok(grants) => tracing::info!(grants, "read the token file again"),
             Err(error) => tracing::error!(
                 "the tokens stay as they were: {}. Correct the file, and send SIGHUP again",

@@ -9,7 +9,8 @@ const WANTED: u64 = 65_536;
 /// people. A connection that waits takes about 20 kB.
 const MOST_CONNECTIONS: u64 = 4_096;
 
-/// Files that are kept open for the file, its readers and the log, and to refuse connections.
+/// Files that are kept open for the file, its readers and the log, and to refuse connections; half of
+/// a limit that is lower than twice this.
 const RESERVED: u64 = 128;
 
 /// Raises the number of files that this process may have open as far as it is allowed to, and gives
@@ -32,6 +33,20 @@ fn current() -> u64 {
 
 /// How many connections may be open at a time.
 pub(super) fn connections() -> usize {
-    let left = current().saturating_sub(RESERVED).clamp(1, MOST_CONNECTIONS);
-    usize::try_from(left).unwrap_or(usize::MAX)
+    usize::try_from(connections_within(current())).unwrap_or(usize::MAX)
+}
+
+fn connections_within(limit: u64) -> u64 {
+    (limit - RESERVED.min(limit / 2)).clamp(1, MOST_CONNECTIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_limit_of_open_files_leaves_half_of_it_for_connections() {
+        let connections = [0, 64, 160, 256, 1_024, 65_536].map(connections_within);
+        assert_eq!(connections, [1, 32, 80, 128, 896, 4_096]);
+    }
 }

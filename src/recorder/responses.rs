@@ -18,9 +18,9 @@ use super::answer::Refusal;
 /// connections.
 const SMALL: usize = 64 << 10;
 
-/// The most bytes of responses that wait for their clients to read them: 16 of the 8 MB that a large
+/// The most bytes of responses that wait for their clients to read them: eight of the 8 MB that a large
 /// environment's snapshot takes.
-const MOST_UNREAD: usize = 128 << 20;
+const MOST_UNREAD: usize = 64 << 20;
 
 /// The memory of responses that are not read yet. Clones share it.
 #[derive(Debug, Clone)]

@@ -120,9 +120,9 @@ impl Access {
     /// Requests that were let in before go on.
     ///
     /// # Errors
-    /// As [`Access::from_token_file`]; then everything stays as it was.
+    /// As [`Access::from_token_file`], or it is a pipe; then everything stays as it was.
     pub fn reload(&self, path: &Path) -> Result<usize, AccessError> {
-        let grants = token_file::read(path)?;
+        let grants = token_file::read_again(path)?;
         let count = grants.len();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(grants.into());
         Ok(count)

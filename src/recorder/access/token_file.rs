@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Grant, Right};
@@ -16,6 +17,9 @@ const SHORTEST_TOKEN: usize = 8;
 
 /// The longest label, in bytes: it stands in every line of the log.
 const LONGEST_LABEL: usize = 64;
+
+/// The most bytes of a token file: ten thousand tokens.
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// There is no access, or it stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,18 @@ pub enum AccessError {
         mode: u32,
         /// Who may do what.
         who: &'static str,
+    },
+    /// The token file has more than [`LARGEST_FILE`] bytes.
+    #[error("the token file {} has more than 1 MiB", path.display())]
+    TooLarge {
+        /// The token file.
+        path: PathBuf,
+    },
+    /// Only a file can be read a second time: a pipe might never end.
+    #[error("the token file {} is not a regular file, and cannot be read again", path.display())]
+    NotRegular {
+        /// The token file.
+        path: PathBuf,
     },
     /// A line cannot be read. The line may hold a token and is not repeated.
     #[error("line {line} of the token file {} {problem}", path.display())]
@@ -105,10 +121,30 @@ pub enum Problem {
     Characters,
 }
 
-/// The grants of the token file at `path`: at least one.
+/// The grants of the token file at `path`, which may be a pipe: at least one.
 pub(super) fn read(path: &Path) -> Result<Vec<Grant>, AccessError> {
+    let file = File::open(path);
+    read_open(
+        file.map_err(|source| AccessError::Unreadable { path: path.to_owned(), source })?,
+        path,
+    )
+}
+
+/// As [`read`], and never waits for another process.
+pub(super) fn read_again(path: &Path) -> Result<Vec<Grant>, AccessError> {
     let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(unreadable)?;
+    // To open a pipe waits for its other end, unless it is opened like this.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty());
+    let file = File::from(file.map_err(|error| unreadable(error.into()))?);
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(AccessError::NotRegular { path: path.to_owned() });
+    }
+    read_open(file, path)
+}
+
+fn read_open(file: File, path: &Path) -> Result<Vec<Grant>, AccessError> {
+    let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
     // Of the file that is open, whatever takes its place meanwhile.
     let found = file.metadata().map_err(unreadable)?;
     if let Some(who) = others_may(&found, rustix::process::geteuid().as_raw()) {
@@ -116,10 +152,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Grant>, AccessError> {
         return Err(AccessError::Exposed { path: path.to_owned(), mode, who });
     }
     let mut content = String::new();
-    let content = file
-        .read_to_string(&mut content)
-        .map(|_| SecretString::from(content))
-        .map_err(unreadable)?;
+    let read = file.take(LARGEST_FILE + 1).read_to_string(&mut content);
+    let content = read.map(|_| SecretString::from(content)).map_err(unreadable)?;
+    if u64::try_from(content.expose_secret().len()).is_ok_and(|length| length > LARGEST_FILE) {
+        return Err(AccessError::TooLarge { path: path.to_owned() });
+    }
     let grants = parse(content.expose_secret()).map_err(|(line, problem)| {
         AccessError::Malformed { path: path.to_owned(), line, problem }
     })?;

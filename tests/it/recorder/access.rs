@@ -248,6 +248,16 @@ async fn a_token_file_is_read_again_at_a_sighup_and_a_wrong_one_changes_nothing(
     let line = reload("the tokens stay as they were").await;
     assert!(line.contains("has mode 0666") && line.contains("chmod 600"), "{line}");
     assert_eq!((status("third-00").await, status("second-0").await), (401, 200));
+    // One that would be waited for: nobody writes to it.
+    std::fs::remove_file(&tokens).unwrap();
+    assert!(Command::new("mkfifo").arg(&tokens).status().unwrap().success());
+    let line = reload("the tokens stay as they were").await;
+    assert!(line.contains("is not a regular file"), "{line}");
+    std::fs::remove_file(&tokens).unwrap();
+    write_secret(&tokens, &"# all the same\n".repeat(100_000));
+    let line = reload("the tokens stay as they were").await;
+    assert!(line.contains("has more than 1 MiB"), "{line}");
+    assert_eq!((status("third-00").await, status("second-0").await), (401, 200));
     serve.kill().unwrap();
     serve.wait().unwrap();
     reader.await.unwrap();
