@@ -47,7 +47,7 @@ pub enum AccessError {
         /// Who may do what.
         who: &'static str,
     },
-    /// The token file has more than [`LARGEST_FILE`] bytes.
+    /// The token file has more than 1 MiB.
     #[error("the token file {} has more than 1 MiB", path.display())]
     TooLarge {
         /// The token file.
