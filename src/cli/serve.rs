@@ -31,12 +31,16 @@ pub(super) struct Arguments {
     /// it again
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Start also if the file lacks reports that were answered, for example after an old backup was
+    /// restored; what is missing is logged
+    #[arg(long)]
+    accept_loss: bool,
 }
 
 /// Serves until SIGTERM or Ctrl-C. Nothing but `log` is written to: standard error may be a pipe that
 /// is full, and that nothing reads.
 pub(super) async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()> {
-    let Arguments { db, listen, token_file } = arguments;
+    let Arguments { db, listen, token_file, accept_loss } = arguments;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("a fault of the recorder itself: {}", panic.to_string().replace('\n', " "));
     }));
@@ -44,7 +48,7 @@ pub(super) async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Res
         token_file.as_deref().map_or_else(|| Ok(Access::open()), Access::from_token_file)?;
     access.may_listen_on(listen)?;
     recorder::raise_open_files_limit();
-    let store = Store::open(&db)?;
+    let store = if accept_loss { Store::open_accepting_loss(&db) } else { Store::open(&db) }?;
     let listener = bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
     // Before it says that it is there: whoever reads that may end it.

@@ -13,6 +13,7 @@ mod hostile;
 mod limits;
 mod load;
 mod lost_log;
+mod lost_reports;
 mod naming;
 mod operations;
 mod overload;

@@ -90,6 +90,7 @@ pub fn backup(path: &Path, target: &Path) -> Result<BackedUp, NotBackedUp> {
 fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<BackedUp> {
     let mut copy = Connection::open(plain(partial))?;
     backup::Backup::new(source, &mut copy)?.run_to_completion(PAGES, PAUSE, NO_PROGRESS)?;
+    super::position::close_copy(&copy)?;
     // One file, that can be read from a medium on which nothing can be written.
     copy.pragma_update(None, "journal_mode", "DELETE")?;
     let (snapshots, head) = super::reports::extent(&copy)?;

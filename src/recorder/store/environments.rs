@@ -6,7 +6,7 @@ use rusqlite::{
 use serde_json::Map;
 
 use super::json::Json;
-use super::{Store, StoreError};
+use super::{Store, StoreError, position};
 use crate::api::wire::Environment;
 use crate::recorder::request::EnvironmentChange;
 
@@ -103,7 +103,7 @@ impl Store {
             if are_too_many(&transaction, &org)? {
                 return Ok(Changed::TooMany);
             }
-            transaction.commit()?;
+            position::commit(transaction)?;
             Ok(Changed::Saved)
         })
         .await

@@ -117,17 +117,87 @@ pub enum StoreError {
         /// The path of the copy.
         copy: String,
     },
-    /// SQLite's log beside the file is another file's.
+    /// SQLite's log beside the file is another file's, or that of another state of this one.
     #[error(
-        "{log} is not the log of {file}, but of a file that was moved or replaced after its \
-         recorder was killed. Put that file back to keep what was reported to it last, or else move \
-         {log} away"
+        "{log} is not the log of {file} as it is now: one of the two was moved, copied or replaced. Put \
+         the file back that this log was written for, or else move {log} away"
     )]
     StrayLog {
         /// The file's path.
         file: String,
         /// The log's path.
         log: String,
+    },
+    /// The log beside the file has no commit of a recorder.
+    #[error(
+        "no recorder wrote {log}. If it is another file's, move it away; if another program wrote to \
+         {file} last, apply what it wrote with: sqlite3 '{file}' 'PRAGMA wal_checkpoint(TRUNCATE)'"
+    )]
+    ForeignLog {
+        /// The file's path.
+        file: String,
+        /// The log's path.
+        log: String,
+    },
+    /// The file is older than what was answered from it, or another one.
+    #[error(
+        "{file} lacks answered reports, or is another file: by the note in {lock}, commit {noted} was \
+         answered, and {file}, of which the last commit is {found}, has not got it. Put the newest \
+         file back, with its -wal if it has one; or, if this one is meant to go on without them (a \
+         backup that was restored), start once with --accept-loss"
+    )]
+    LacksCommits {
+        /// The file's path.
+        file: String,
+        /// The path of the lock file.
+        lock: String,
+        /// The number of the commit that was answered last.
+        noted: u64,
+        /// The number of the last commit in the file.
+        found: u64,
+    },
+    /// The file is not there, and had answered reports.
+    #[error(
+        "there is nothing in {file}, and by the note in {lock} reports were answered from it. Put the \
+         file back; or, to begin with an empty one, start once with --accept-loss"
+    )]
+    Lost {
+        /// The file's path.
+        file: String,
+        /// The path of the lock file.
+        lock: String,
+    },
+    /// A recorder had the file open when it was killed or the file was copied, and the log is not
+    /// here.
+    #[error(
+        "{file} was in use when it was last written, and its log is not beside it, so that the latest \
+         reports may be missing. Its recorder called it {known_as}: if that is the same file, use that \
+         name; if this is a copy, make it with 'envsnap backup' instead. To go on without what is \
+         missing, start once with 'envsnap serve --accept-loss'"
+    )]
+    LogIsElsewhere {
+        /// The file's path.
+        file: String,
+        /// The path by which the last recorder opened it.
+        known_as: String,
+    },
+    /// What was answered last cannot be read.
+    #[error("cannot read in {lock} what was answered last")]
+    ReadMark {
+        /// The path of the lock file.
+        lock: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is answered cannot be noted.
+    #[error("cannot note beside {file} (.lock) what is answered, and so it is not answered")]
+    WriteMark {
+        /// The file's path.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// There is nothing to read.
     #[error("there is no {file}")]
@@ -204,4 +274,11 @@ pub enum StoreError {
         /// How long it would wait, at least 1.
         seconds: u64,
     },
+}
+
+impl StoreError {
+    /// Whether it says that the file lacks what was answered.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self, Self::LacksCommits { .. } | Self::Lost { .. } | Self::LogIsElsewhere { .. })
+    }
 }

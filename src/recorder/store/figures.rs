@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension as _, TransactionBehavior};
 use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, position};
 use crate::error_chain::error_chain;
 
 /// How long what a probe found is answered again.
@@ -125,7 +125,7 @@ impl Store {
                 .prepare_cached("INSERT INTO probe (room) VALUES (zeroblob(?))")?
                 .execute([ROOM])?;
             transaction.prepare_cached("DELETE FROM probe")?.execute([])?;
-            transaction.commit()
+            position::commit(transaction)
         })
         .await
     }

@@ -8,11 +8,15 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
 use super::StoreError;
 use super::descriptors::{Descriptor, FileIdentity};
+use super::position::Position;
+use super::wal::LogContent;
 
 /// The byte of a database's header that is 2 if the database is used with a log.
 const USES_A_LOG: u64 = 19;
@@ -20,6 +24,10 @@ const USES_A_LOG: u64 = 19;
 /// The bytes of a log before its first frame, and of a frame beside its page.
 const LOG_HEADER: u64 = 32;
 const FRAME_HEADER: u64 = 24;
+
+/// How often a log that does not seem to be the file's is looked at, and how long in between.
+const LOOKS: usize = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// A database that is open, with what is beside it.
 #[derive(Debug)]
@@ -136,18 +144,51 @@ impl LogFiles {
     }
 }
 
-/// Refuses a log beside `path` that another file left there: SQLite would apply it to whatever is
-/// at `path` now, or drop it if nothing is.
+/// Whether there is a log beside `path` with something in it. Refuses one that does not belong to the
+/// file as it is: SQLite would apply it all the same, or drop it if there is no file.
 ///
 /// A file that a recorder has used says in its header that it has a log; a backup says that it has
-/// none.
-pub(super) fn check_log(path: &Path) -> Result<(), StoreError> {
-    let log = beside(path, "-wal");
-    if fs::metadata(&log).map_or(0, |found| found.len()) == 0 || uses_a_log(path) {
-        return Ok(());
+/// none. Then, the log has to follow the position that the file is at.
+pub(super) fn check_log(path: &Path) -> Result<bool, StoreError> {
+    let log_path = beside(path, "-wal");
+    if fs::metadata(&log_path).map_or(0, |found| found.len()) == 0 {
+        return Ok(false);
     }
-    let (file, log) = (path.display().to_string(), log.display().to_string());
-    Err(StoreError::StrayLog { file, log })
+    let named = || (path.display().to_string(), log_path.display().to_string());
+    let stray = || {
+        let (file, log) = named();
+        Err(StoreError::StrayLog { file, log })
+    };
+    if !uses_a_log(path) {
+        return stray();
+    }
+    // A recorder that writes meanwhile may begin the log anew between the two looks.
+    for _ in 0..LOOKS {
+        let Some((log, position)) = read_both(path, &log_path) else { return Ok(true) };
+        if log.frames == 0 {
+            return Ok(false);
+        }
+        if log.positions.is_empty() {
+            let (file, log) = named();
+            return Err(StoreError::ForeignLog { file, log });
+        }
+        if position.is_some_and(|position| log.follows(&position)) {
+            return Ok(true);
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    stray()
+}
+
+/// What is in the log, and the position in the file without it. `None` for what cannot be read, which
+/// is SQLite's to refuse.
+fn read_both(path: &Path, log: &Path) -> Option<(LogContent, Option<Position>)> {
+    let log = LogContent::read(&File::open(log).ok()?).ok()?;
+    let mut page = vec![0; usize::try_from(log.page_size).ok()?];
+    let offset = u64::from(log.page.saturating_sub(1)) * u64::from(log.page_size);
+    let read = Descriptor::open(path).ok()?.file.read_exact_at(&mut page, offset);
+    let position = read.is_ok().then(|| Position::from_page(&page)).flatten();
+    Some((log, position))
 }
 
 /// What keeps the recorder from using the database at `path`, if it is in what other users' programs

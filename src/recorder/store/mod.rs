@@ -14,10 +14,12 @@ mod json;
 mod listing;
 mod load;
 mod lock;
+mod mark;
 mod naming;
 mod organizations;
 mod overview;
 mod page;
+mod position;
 mod readers;
 mod recorded;
 mod reports;
@@ -26,6 +28,7 @@ mod silence;
 mod snapshots;
 mod stretch;
 mod verify;
+mod wal;
 mod watch;
 mod writer;
 
@@ -33,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use envsnap_recorder::domain::Clock;
@@ -83,24 +87,55 @@ impl Store {
     /// file at a time.
     ///
     /// # Errors
-    /// Another store writes to the file, or the log beside it is another file's; it cannot be opened
-    /// or written, or is not a recorder's, or a newer version of this program wrote it.
+    /// Another store writes to the file, or the log beside it is another file's; it lacks reports that
+    /// were answered; it cannot be opened or written, or is not a recorder's, or a newer version of
+    /// this program wrote it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_unless(path, Err)
+    }
+
+    /// As [`Self::open`], also if the file lacks reports that were answered, which is logged.
+    ///
+    /// # Errors
+    /// As there otherwise.
+    pub fn open_accepting_loss(path: &Path) -> Result<Self, StoreError> {
+        Self::open_unless(path, |loss| {
+            tracing::warn!("starting without what is missing, as --accept-loss says: {loss}");
+            Ok(())
+        })
+    }
+
+    /// Opens the file, after `on_loss` if it lacks reports that were answered.
+    fn open_unless(
+        path: &Path,
+        on_loss: impl FnOnce(StoreError) -> Result<(), StoreError>,
+    ) -> Result<Self, StoreError> {
         watch::check_rescued(path)?;
-        files::check_log(path)?;
-        let lock = Lock::take(path)?;
+        let has_log = files::check_log(path)?;
+        let lock = Arc::new(Lock::take(path)?);
+        let mark = lock.mark(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(plain(path), flags);
-        let connection = set_up(opened, &path.display().to_string())
+        let file = path.display().to_string();
+        let connection = Connection::open_with_flags(plain(path), flags)
+            .map_err(|source| StoreError::Open { file: file.clone(), source })
+            .and_then(|connection| {
+                // Before anything is written. A file without tables has no position.
+                match mark::check(&connection, path, mark, has_log) {
+                    Err(loss) if loss.is_loss() => on_loss(loss),
+                    checked => checked,
+                }
+                .or_else(|error| leave_log(&connection, error))?;
+                set_up(connection, &file)
+            })
             .map_err(|error| files::explain(path, error))?;
-        let watched = Watched::new(connection, path, lock.identity())?;
+        let watched = Watched::new(connection, path, &lock)?;
         let files = watched.files();
         Ok(Self {
             readers: Some(Arc::new(Readers::new(path.to_owned()))),
             writer: Arc::new(start(watched, path)?),
-            lock: Some(Arc::new(lock)),
+            lock: Some(lock),
             files,
             clock: Clock::system(),
             probed: Arc::default(),
@@ -132,7 +167,10 @@ impl Store {
     /// There is no memory for it.
     pub fn in_memory() -> Result<Self, StoreError> {
         let name = "in memory";
-        let connection = set_up(Connection::open_in_memory(), name)?;
+        let opened = Connection::open_in_memory();
+        let connection = opened
+            .map_err(|source| StoreError::Open { file: name.to_owned(), source })
+            .and_then(|connection| set_up(connection, name))?;
         Ok(Self {
             readers: None,
             writer: Arc::new(start(Watched::unwatched(connection), Path::new(name))?),
@@ -266,9 +304,8 @@ impl Store {
 }
 
 /// A connection that writes, to a file that has this version's tables.
-fn set_up(opened: rusqlite::Result<Connection>, file: &str) -> Result<Connection, StoreError> {
+fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreError> {
     let failed = |source| StoreError::Open { file: file.to_owned(), source };
-    let mut connection = opened.map_err(failed)?;
     // SQLite opens what it may not write to all the same.
     if connection.is_readonly(MAIN_DB).map_err(failed)? {
         return Err(StoreError::ReadOnly { file: file.to_owned() });
@@ -282,6 +319,14 @@ fn set_up(opened: rusqlite::Result<Connection>, file: &str) -> Result<Connection
         connection.pragma_update(None, pragma, value).map_err(failed)?;
     }
     Ok(connection)
+}
+
+/// Keeps SQLite from applying the log, and removing it, when `connection` is closed for `error`.
+fn leave_log(connection: &Connection, error: StoreError) -> Result<(), StoreError> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(|source| StoreError::Open { file: "the snapshot file".to_owned(), source })?;
+    Err(error)
 }
 
 fn start(watched: Watched, path: &Path) -> Result<Writer, StoreError> {
@@ -355,7 +400,7 @@ mod tests {
         drop(Store::open(&path).unwrap());
         // Permissions would not stop a superuser who runs this.
         let opened = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-        let error = set_up(opened, "snapshots.db").unwrap_err();
+        let error = set_up(opened.unwrap(), "snapshots.db").unwrap_err();
         assert!(error.to_string().contains("cannot write to snapshots.db"), "{error}");
     }
 

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, TransactionBehavior, named_params, params};
 
 use super::environments::are_too_many;
-use super::{Store, StoreError};
+use super::{Store, StoreError, position};
 
 /// What became of a change of name.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Store {
             if are_too_many(&transaction, &org)? {
                 return Ok(NameChange::TooMany);
             }
-            transaction.commit()?;
+            position::commit(transaction)?;
             Ok(NameChange::Done)
         })
         .await

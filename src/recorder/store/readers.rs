@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::mark::{self, Mark};
 use super::{BUSY_TIMEOUT, StoreError, files, plain, schema};
 
 /// As many reads go on at once: they take turns with each other, never with a report.
@@ -48,7 +49,7 @@ impl Readers {
     /// A connection, which is the caller's until it is given [back](Self::give_back).
     pub(super) fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| open_to_read(&self.file), Ok)
+        idle.map_or_else(|| connect(&self.file), Ok)
     }
 
     pub(super) fn give_back(&self, connection: Connection) {
@@ -97,16 +98,29 @@ impl From<rusqlite::Error> for ReadError {
     }
 }
 
+/// A connection that cannot write to the recorder's file at `path`, while a recorder may, to read
+/// everything that was answered.
+///
+/// # Errors
+/// There is no such file, it is not one of this version of the recorder, or it lacks something.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    // Before the file: a recorder that writes to it meanwhile is ahead of its note.
+    let mark = Mark::beside(path)?;
+    let has_log = files::check_log(path)?;
+    let connection = connect(path)?;
+    mark::check(&connection, path, mark, has_log)?;
+    Ok(connection)
+}
+
 /// A connection that cannot write to the recorder's file at `path`, while a recorder may.
 ///
 /// # Errors
 /// There is no such file, or it is not one of this version of the recorder.
-pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path) -> Result<Connection, StoreError> {
     let file = path.display().to_string();
     if !path.exists() {
         return Err(StoreError::Missing { file });
     }
-    files::check_log(path)?;
     let failed = |source| StoreError::Open { file: file.clone(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(plain(path), flags).map_err(failed)?;
@@ -149,6 +163,7 @@ mod tests {
         drop(Store::open(&path).unwrap());
         assert!(open_to_read(&path).is_ok());
         let writer = Connection::open(&path).unwrap();
+        writer.pragma_update(None, "journal_mode", "DELETE").unwrap();
         writer.pragma_update(None, "user_version", 0).unwrap();
         assert!(refused().contains("of version 0"), "{}", refused());
         writer.pragma_update(None, "user_version", 99).unwrap();

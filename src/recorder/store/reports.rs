@@ -4,7 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::json::{self, Json};
-use super::{Store, StoreError, events, silence};
+use super::{Store, StoreError, events, position, silence};
 use crate::api::wire::{ECS, Silence};
 use crate::recorder::chain::{Link, Witnessed};
 use crate::recorder::record::{Running, StoredArtifact, next_snapshot};
@@ -118,7 +118,7 @@ impl Store {
                      WHERE id = ?2",
                 )?
                 .execute(params![now, id])?;
-            transaction.commit()?;
+            position::commit(transaction)?;
             Ok(Reported::Recorded { created, head })
         })
         .await

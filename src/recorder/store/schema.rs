@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::StoreError;
+use super::{StoreError, position};
 
 /// What leads from each version to the next; a file's version is how many of these it has seen.
 /// One that was released never changes.
@@ -52,6 +52,19 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (environment_id, snapshot_index, silent_from)
     ) STRICT, WITHOUT ROWID;
 
+    -- How far the file has come, in one row: what is stored is that of position.rs.
+    CREATE TABLE position (
+        id    INTEGER PRIMARY KEY CHECK (id = 1),
+        state BLOB NOT NULL
+    ) STRICT;
+
+    -- From each start of a recorder on this file to the next.
+    CREATE TABLE session (
+        first_commit INTEGER PRIMARY KEY,
+        id           BLOB NOT NULL,
+        path         TEXT NOT NULL -- of the file then
+    ) STRICT;
+
     -- Always empty: what is written here, and removed again, shows that there is room to write.
     CREATE TABLE probe (room BLOB NOT NULL) STRICT;
 
@@ -96,9 +109,17 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(failed)?;
     let missing = if tables == 0 { MIGRATIONS } else { missing(&transaction, file)?.1 };
+    if missing.is_empty() {
+        return Ok(());
+    }
     for migration in missing {
         transaction.execute_batch(migration).map_err(failed)?;
     }
+    let counted = match tables {
+        0 => position::create(&transaction),
+        _ => position::advance(&transaction).map(drop),
+    };
+    counted.map_err(failed)?;
     transaction
         .execute_batch(&format!(
             "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
@@ -145,6 +166,11 @@ pub(super) fn check(connection: &Connection, file: &str) -> Result<(), StoreErro
             Err(StoreError::Older { file: file.to_owned(), found, known: MIGRATIONS.len() })
         }
     }
+}
+
+/// Refuses a file that is not a recorder's, or of a newer version.
+pub(super) fn check_to_migrate(connection: &Connection, file: &str) -> Result<(), StoreError> {
+    missing(connection, file).map(drop)
 }
 
 /// The version of a recorder's file, and what it has not seen of the migrations.

@@ -8,9 +8,11 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, NO_PROGRESS};
 use rusqlite::config::DbConfig;
 
-use super::descriptors::FileIdentity;
 use super::files::{Files, LogFault, LogFiles, beside};
+use super::lock::Lock;
+use super::position::{self, Position};
 use super::{StoreError, plain};
+use crate::error_chain::error_chain;
 
 /// The ending of the copy that is made if the log was cut.
 const RESCUED: &str = ".rescued";
@@ -26,12 +28,21 @@ pub(super) struct Watched {
     files: Option<Arc<Files>>,
     /// Of a page of the database, in bytes.
     page_size: u64,
+    /// `None` for a connection that has no files.
+    notes: Option<Notes>,
+}
+
+/// What is noted outside of the database.
+struct Notes {
+    lock: Arc<Lock>,
+    /// The position that was noted last.
+    noted: Position,
 }
 
 impl Watched {
     /// A connection that has no file to lose.
     pub(super) fn unwatched(connection: Connection) -> Self {
-        Self { connection, files: None, page_size: 0 }
+        Self { connection, files: None, page_size: 0, notes: None }
     }
 
     /// The connection that writes to the file at `path`, which is this one.
@@ -39,24 +50,29 @@ impl Watched {
     /// # Errors
     /// Another file was put there meanwhile, or what is beside it cannot be opened.
     pub(super) fn new(
-        connection: Connection,
+        mut connection: Connection,
         path: &Path,
-        identity: FileIdentity,
+        lock: &Arc<Lock>,
     ) -> Result<Self, StoreError> {
         let file = || path.display().to_string();
         let failed = |source| StoreError::Open { file: file(), source };
         connection.pragma_update(None, "cache_size", -CACHE).map_err(failed)?;
         let page_size: u32 =
             connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
-        // SQLite makes the log and its index with the first transaction.
-        connection
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-            .map_err(failed)?;
+        let note = |position: &Position| {
+            lock.note(position).map_err(|source| StoreError::WriteMark { file: file(), source })
+        };
+        // In this order: what is noted is in the file whenever the process ends.
+        note(&position::read(&connection).map_err(failed)?)?;
+        // With this, SQLite makes the log and its index.
+        let position = position::begin(&mut connection, path).map_err(failed)?;
+        note(&position)?;
         let log =
             LogFiles::open(path).map_err(|source| StoreError::OpenLog { file: file(), source })?;
-        let files = Files::new(path, identity, Some(log));
+        let files = Files::new(path, lock.identity(), Some(log));
         files.check_database()?;
-        Ok(Self { connection, files: Some(Arc::new(files)), page_size: page_size.into() })
+        let notes = Some(Notes { lock: Arc::clone(lock), noted: position });
+        Ok(Self { connection, files: Some(Arc::new(files)), page_size: page_size.into(), notes })
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection {
@@ -95,9 +111,41 @@ impl Watched {
         moved
     }
 
+    /// Notes what was committed since the last call, before it is answered.
+    ///
+    /// # Errors
+    /// It cannot be noted, and is not to be answered.
+    pub(super) fn note_commits(&mut self) -> Result<(), StoreError> {
+        let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
+        let position = position::read(&self.connection).map_err(|source| StoreError::Failed {
+            operation: "read the position of the snapshot file".to_owned(),
+            source,
+        })?;
+        if position == notes.noted {
+            return Ok(());
+        }
+        notes.lock.note(&position).map_err(|source| {
+            let file = files.path().display().to_string();
+            StoreError::WriteMark { file, source }
+        })?;
+        notes.noted = position;
+        Ok(())
+    }
+
     /// Closes the file. Unless it is the one that was opened, with its log, nothing is removed from
     /// beside its path.
-    pub(super) fn close(self) {
+    pub(super) fn close(mut self) {
+        if self.notes.is_some()
+            && self.check().is_ok()
+            && let Err(error) = position::end(&mut self.connection)
+        {
+            tracing::warn!(
+                "cannot note in the snapshot file that it is closed: {error}. Its log stays needed"
+            );
+        }
+        if let Err(error) = self.note_commits() {
+            tracing::warn!("{}", error_chain(&error));
+        }
         let kept = self.check().is_err().then(|| {
             self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         });
@@ -177,6 +225,7 @@ fn rescue(connection: &Connection, copy: &Path) -> rusqlite::Result<()> {
         Duration::ZERO,
         NO_PROGRESS,
     )?;
+    position::close_copy(&target)?;
     target.pragma_update(None, "journal_mode", "DELETE")?;
     target.close().map_err(|(_, error)| error)
 }

@@ -154,6 +154,7 @@ fn perform<T>(
     let done =
         done.map_err(|panic| StoreError::Interrupted { operation, reason: text(&*panic) })?;
     watched.check()?;
+    watched.note_commits()?;
     done
 }
 

@@ -116,7 +116,7 @@ async fn a_copy_that_misses_what_is_beside_the_file_proves_nothing() {
     report(&recorder, "web", 1, StatusCode::CREATED).await;
     std::fs::copy(&file, &copy).unwrap();
     let (code, said) = verify(&copy, None);
-    assert!(code == 0 && said.contains("no snapshot, so that nothing is proved"), "{said}");
+    assert!(code == 2 && said.contains("its log is not beside it"), "{said}");
 }
 
 #[tokio::test]

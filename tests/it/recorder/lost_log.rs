@@ -13,7 +13,7 @@ use crate::command_line::text;
 /// More than fits into the pages of one report, and less than leads to a checkpoint.
 const ANSWERED: u8 = 50;
 
-fn beside(file: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(ending);
     name.into()

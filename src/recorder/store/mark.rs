@@ -1,0 +1,139 @@
+//! What was answered last, noted outside of the database and its log.
+//!
+//! The note stands in `FILE.lock`, after the id of the process. It is written after each commit, when
+//! that is on disk, and before it is answered, and is not itself forced to disk: it survives the
+//! process, and after a loss of power it may be older than the database, but never newer.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::files::beside;
+use super::position::{self, Position, Session};
+use super::{StoreError, schema};
+
+/// Where the note begins in the lock file: after the id of a process in ten digits, and a line's end.
+pub(super) const OFFSET: u64 = 11;
+
+/// The digits of a session, of a commit, and of a line with both.
+const SESSION: usize = 32;
+const COMMIT: usize = 20;
+const LINE: usize = SESSION + 1 + COMMIT + 1;
+
+/// The last commit that was answered, as it was noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    session: Session,
+    commit: u64,
+}
+
+impl Mark {
+    /// What is noted in a lock file, if anything.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn read(lock: &File) -> io::Result<Option<Self>> {
+        let mut line = [0; LINE];
+        match lock.read_exact_at(&mut line, OFFSET) {
+            Ok(()) => Ok(Self::parse(&line)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is noted beside the database at `path`, if anything.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn beside(path: &Path) -> Result<Option<Self>, StoreError> {
+        let lock = beside(path, ".lock");
+        match File::open(&lock).and_then(|lock| Self::read(&lock)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map_err(|source| StoreError::ReadMark {
+                lock: lock.display().to_string(),
+                source,
+            }),
+        }
+    }
+
+    /// Notes in the lock file that the commit is answered from now on.
+    ///
+    /// # Errors
+    /// It cannot be written. What was noted before stays.
+    pub(super) fn write(lock: &File, position: &Position) -> io::Result<()> {
+        let (session, commit) = (hex::encode(position.session), position.commit);
+        lock.write_all_at(format!("{session} {commit:020}\n").as_bytes(), OFFSET)
+    }
+
+    fn parse(line: &[u8; LINE]) -> Option<Self> {
+        let (session, commit) = str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
+        let mut bytes = Session::default();
+        hex::decode_to_slice(session, &mut bytes).ok()?;
+        Some(Self { session: bytes, commit: commit.parse().ok()? })
+    }
+}
+
+/// Whether the database at `path`, as `connection` sees it, has everything that was answered. A new
+/// one is empty.
+///
+/// # Errors
+/// It lacks something ([`StoreError::is_loss`]), it cannot be read, or is not a recorder's.
+pub(super) fn check(
+    connection: &Connection,
+    path: &Path,
+    mark: Option<Mark>,
+    has_log: bool,
+) -> Result<(), StoreError> {
+    let file = || path.display().to_string();
+    let lock = || beside(path, ".lock").display().to_string();
+    let failed = |source| StoreError::Open { file: file(), source };
+    let tables: u64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(failed)?;
+    if tables == 0 {
+        return match mark {
+            Some(_) => Err(StoreError::Lost { file: file(), lock: lock() }),
+            None => Ok(()),
+        };
+    }
+    schema::check_to_migrate(connection, &file())?;
+    let position = position::read(connection).map_err(failed)?;
+    match mark {
+        Some(Mark { session, commit }) => {
+            if position::has(connection, session, commit).map_err(failed)? {
+                return Ok(());
+            }
+            let (noted, found) = (commit, position.commit);
+            Err(StoreError::LacksCommits { file: file(), lock: lock(), noted, found })
+        }
+        None if position.in_use && !has_log => {
+            let known_as = position::last_path(connection).map_err(failed)?.unwrap_or_default();
+            Err(StoreError::LogIsElsewhere { file: file(), known_as })
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(Mark::read(&file).unwrap(), None);
+        file.write_all_at(b"1234567890\n", 0).unwrap();
+        assert_eq!(Mark::read(&file).unwrap(), None);
+        let mut position = Position::default();
+        (position.session, position.commit) = ([0xab; 16], u64::MAX);
+        Mark::write(&file, &position).unwrap();
+        let mark = Mark { session: [0xab; 16], commit: u64::MAX };
+        assert_eq!(Mark::read(&file).unwrap(), Some(mark));
+        // As after a loss of power.
+        file.write_all_at(&[0; LINE], OFFSET).unwrap();
+        assert_eq!(Mark::read(&file).unwrap(), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! SQLite's log (`-wal`), as SQLite reads it after a crash.
+//!
+//! The format is that of <https://sqlite.org/fileformat2.html#the_write_ahead_log>. SQLite applies
+//! whatever log is beside a database to it, also one that belongs to another state of it, so that
+//! it is read here first.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use super::position::Position;
+
+/// The bytes of a log before its first frame, and of a frame before its page.
+const HEADER: u64 = 32;
+const FRAME_HEADER: u64 = 24;
+
+/// What a log holds, up to its last commit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct LogContent {
+    /// The frames of its commits.
+    pub(super) frames: u64,
+    /// The bytes of a page.
+    pub(super) page_size: u32,
+    /// The number of the page that holds the position, from 1.
+    pub(super) page: u32,
+    /// Each position in it, in order.
+    pub(super) positions: Vec<Position>,
+}
+
+/// A log that has begun.
+struct Log<'a> {
+    file: &'a File,
+    page_size: u32,
+    salts: [u8; 8],
+    checksum: Checksum,
+}
+
+impl LogContent {
+    /// Reads the log; empty if it has no commit.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn read(file: &File) -> io::Result<Self> {
+        let mut content = Self::default();
+        let Some(log) = Log::open(file)? else { return Ok(content) };
+        content.page_size = log.page_size;
+        let mut checksum = log.checksum;
+        let mut frame = vec![0; log.frame_size()];
+        let mut uncommitted = Vec::new();
+        for number in 0.. {
+            if !log.read_frame(number, &mut frame)? || !log.holds(&frame, &mut checksum) {
+                break;
+            }
+            let (header, page) = frame.split_at(24);
+            if let Some(position) = Position::from_page(page) {
+                uncommitted.push((be_u32(&header[..4]), position));
+            }
+            if header[4..8] != [0; 4] {
+                content.frames = number + 1;
+                for (page, position) in uncommitted.drain(..) {
+                    content.page = page;
+                    content.positions.push(position);
+                }
+            }
+        }
+        Ok(content)
+    }
+
+    /// Whether the log is one that follows a database in this state: the database is as it was before
+    /// the first commit of the log, or as after one of its commits, if some were applied already.
+    pub(super) fn follows(&self, database: &Position) -> bool {
+        self.positions.first().is_some_and(|first| first.follows(database))
+            || self.positions.contains(database)
+    }
+}
+
+impl<'a> Log<'a> {
+    /// `None` for what SQLite takes for an empty log.
+    fn open(file: &'a File) -> io::Result<Option<Self>> {
+        let mut header = [0; 32];
+        if !read_exact(file, &mut header, 0)? {
+            return Ok(None);
+        }
+        let is_big_endian = match be_u32(&header[..4]) {
+            0x377f_0682 => false,
+            0x377f_0683 => true,
+            _ => return Ok(None),
+        };
+        let page_size = be_u32(&header[8..12]);
+        let mut checksum = Checksum { is_big_endian, state: (0, 0) };
+        checksum.add(&header[..24]);
+        let is_whole = checksum.is(&header[24..32]);
+        if !is_whole || !page_size.is_power_of_two() || !(512..=65_536).contains(&page_size) {
+            return Ok(None);
+        }
+        let mut salts = [0; 8];
+        salts.copy_from_slice(&header[16..24]);
+        Ok(Some(Self { file, page_size, salts, checksum }))
+    }
+
+    fn frame_size(&self) -> usize {
+        24 + self.page_size as usize
+    }
+
+    /// Whether there is such a frame, counted from 0.
+    fn read_frame(&self, number: u64, frame: &mut [u8]) -> io::Result<bool> {
+        let size = FRAME_HEADER + u64::from(self.page_size);
+        read_exact(self.file, frame, HEADER.saturating_add(number.saturating_mul(size)))
+    }
+
+    /// Whether the frame belongs to this log and follows the one that `checksum` is of.
+    fn holds(&self, frame: &[u8], checksum: &mut Checksum) -> bool {
+        let (header, page) = frame.split_at(24);
+        checksum.add(&header[..8]);
+        checksum.add(page);
+        header[8..16] == self.salts && header[..4] != [0; 4] && checksum.is(&header[16..24])
+    }
+}
+
+/// Of everything before it in the log.
+#[derive(Clone, Copy)]
+struct Checksum {
+    is_big_endian: bool,
+    state: (u32, u32),
+}
+
+impl Checksum {
+    /// Adds a multiple of 8 bytes.
+    fn add(&mut self, bytes: &[u8]) {
+        let word = |bytes: &[u8]| {
+            let word = be_u32(bytes);
+            if self.is_big_endian { word } else { word.swap_bytes() }
+        };
+        let (mut first, mut second) = self.state;
+        for pair in bytes.chunks_exact(8) {
+            first = first.wrapping_add(word(&pair[..4])).wrapping_add(second);
+            second = second.wrapping_add(word(&pair[4..])).wrapping_add(first);
+        }
+        self.state = (first, second);
+    }
+
+    fn is(&self, stored: &[u8]) -> bool {
+        self.state == (be_u32(&stored[..4]), be_u32(&stored[4..8]))
+    }
+}
+
+/// The number in four bytes.
+fn be_u32(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
+
+/// Whether there are so many bytes.
+fn read_exact(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
+    match file.read_exact_at(bytes, offset) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
