@@ -99,7 +99,7 @@ fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<BackedUp> {
 }
 
 /// Puts a whole copy under its name, of which nothing else has been made meanwhile.
-fn place(partial: &Path, target: &Path) -> io::Result<()> {
+pub(super) fn place(partial: &Path, target: &Path) -> io::Result<()> {
     File::open(partial)?.sync_all()?;
     OpenOptions::new().write(true).create_new(true).open(target)?;
     fs::rename(partial, target)?;

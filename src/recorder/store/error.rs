@@ -55,15 +55,16 @@ pub enum StoreError {
     },
     /// Another file is where the recorder's was, or none.
     #[error(
-        "{file} is no longer the file that the recorder opened: it was moved, replaced or removed, \
-         and what is written to it now would be lost. Put it back, or stop the recorder"
+        "{file} is no longer the file that the recorder opened: it was moved, replaced or removed. If it \
+         was moved, put it back; if it is gone, the recorder saves what it has within a second, and logs \
+         where, so do not stop it before"
     )]
     Moved {
         /// Its path.
         file: String,
     },
-    /// Something is wrong with the file's log, and so nothing is accepted any more.
-    #[error("the log of {file} cannot be relied on: {reason}")]
+    /// Something is wrong with the file or its log, and so nothing is accepted any more.
+    #[error("{file} cannot be used any more: {reason}")]
     Stopped {
         /// The file's path.
         file: String,
@@ -107,8 +108,8 @@ pub enum StoreError {
     },
     /// A recorder saved a more complete copy beside the file.
     #[error(
-        "{copy} holds what a recorder saved because the log of {file} was cut, and {file} may lack \
-         the latest reports. Move {file} away together with its -wal and -shm, rename {copy} to \
+        "{copy} holds what a recorder saved, verified, because {file} or its log was damaged or removed, \
+         and {file} may lack the latest reports. Move {file} away together with its -wal and -shm, rename {copy} to \
          {file}, and start again"
     )]
     Rescued {
@@ -116,6 +117,33 @@ pub enum StoreError {
         file: String,
         /// The path of the copy.
         copy: String,
+    },
+    /// What is where a recorder saves a copy is none.
+    #[error(
+        "{copy} should hold what a recorder saved because {file} or its log was damaged or removed, but \
+         it cannot be relied on. Do not put it in the place of {file}: move it away, and start again"
+    )]
+    RescuedDamaged {
+        /// The file's path.
+        file: String,
+        /// The path of the copy.
+        copy: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file is shorter than it should be.
+    #[error(
+        "{file} was cut: it has {bytes} bytes, and should have {expected} at least. Restore it from a \
+         backup"
+    )]
+    Cut {
+        /// The file's path.
+        file: String,
+        /// What it has.
+        bytes: u64,
+        /// What its pages take.
+        expected: u64,
     },
     /// SQLite's log beside the file is another file's, or that of another state of this one.
     #[error(
@@ -180,6 +208,15 @@ pub enum StoreError {
         file: String,
         /// The path by which the last recorder opened it.
         known_as: String,
+    },
+    /// The system does not say how long the file is.
+    #[error("cannot find out the size of {file}")]
+    Stat {
+        /// Its path.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// What was answered last cannot be read.
     #[error("cannot read in {lock} what was answered last")]

@@ -1,6 +1,6 @@
 //! One writer a file, by whichever name it is reached.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -73,6 +73,11 @@ impl Lock {
     /// The file that is locked.
     pub(super) fn identity(&self) -> FileIdentity {
         self.file.identity
+    }
+
+    /// Of the file that is locked, wherever it is now.
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        self.file.file.metadata()
     }
 
     /// What was answered last, as far as it is known.

@@ -23,6 +23,7 @@ mod position;
 mod readers;
 mod recorded;
 mod reports;
+mod rescue;
 mod schema;
 mod silence;
 mod snapshots;
@@ -110,7 +111,7 @@ impl Store {
         path: &Path,
         on_loss: impl FnOnce(StoreError) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
-        watch::check_rescued(path)?;
+        rescue::check_rescued(path)?;
         let has_log = files::check_log(path)?;
         let lock = Arc::new(Lock::take(path)?);
         let mark = lock.mark(path)?;

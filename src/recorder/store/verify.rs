@@ -128,7 +128,19 @@ pub enum NotVerified {
 /// The file cannot be read, a link of its chain does not hold, an environment's indexes have a gap,
 /// its events are miscounted, or `witness` is no link of it.
 pub fn verify(path: &Path, witness: Option<Link>) -> Result<Verified, NotVerified> {
-    let file = path.display().to_string();
+    verify_connection(&mut open_to_read(path)?, &path.display().to_string(), witness)
+}
+
+/// As [`verify`], of the file that is open.
+///
+/// # Errors
+/// As there.
+pub(super) fn verify_connection(
+    connection: &mut Connection,
+    file: &str,
+    witness: Option<Link>,
+) -> Result<Verified, NotVerified> {
+    let file = file.to_owned();
     let failed = |source: rusqlite::Error| {
         let file = file.clone();
         if source.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
@@ -137,7 +149,6 @@ pub fn verify(path: &Path, witness: Option<Link>) -> Result<Verified, NotVerifie
         let operation = format!("read the snapshot file {file}");
         StoreError::Failed { operation, source }.into()
     };
-    let mut connection = open_to_read(path)?;
     let transaction = connection.transaction().map_err(failed)?;
     let damage = first_damage(&transaction).map_err(failed)?;
     if damage != "ok" {

@@ -4,6 +4,7 @@
 //! whatever log is beside a database to it, also one that belongs to another state of it, so that
 //! it is read here first.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -23,6 +24,8 @@ pub(super) struct LogContent {
     pub(super) page_size: u32,
     /// The number of the page that holds the position, from 1.
     pub(super) page: u32,
+    /// The numbers of all pages that it holds.
+    pub(super) pages: BTreeSet<u32>,
     /// Each position in it, in order.
     pub(super) positions: Vec<Position>,
 }
@@ -52,12 +55,14 @@ impl LogContent {
                 break;
             }
             let (header, page) = frame.split_at(24);
-            if let Some(position) = Position::from_page(page) {
-                uncommitted.push((be_u32(&header[..4]), position));
+            uncommitted.push((be_u32(&header[..4]), Position::from_page(page)));
+            if header[4..8] == [0; 4] {
+                continue;
             }
-            if header[4..8] != [0; 4] {
-                content.frames = number + 1;
-                for (page, position) in uncommitted.drain(..) {
+            content.frames = number + 1;
+            for (page, position) in uncommitted.drain(..) {
+                content.pages.insert(page);
+                if let Some(position) = position {
                     content.page = page;
                     content.positions.push(position);
                 }
@@ -72,6 +77,25 @@ impl LogContent {
         self.positions.first().is_some_and(|first| first.follows(database))
             || self.positions.contains(database)
     }
+}
+
+/// Whether the log has so many frames, and the last of them is as it was written. The frames before it
+/// are not read.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn ends_with_frame(file: &File, frames: u64) -> io::Result<bool> {
+    let Some(last) = frames.checked_sub(1) else { return Ok(true) };
+    let Some(log) = Log::open(file)? else { return Ok(false) };
+    let mut frame = vec![0; log.frame_size()];
+    let mut checksum = log.checksum;
+    if let Some(before) = last.checked_sub(1) {
+        if !log.read_frame(before, &mut frame)? || frame[8..16] != log.salts {
+            return Ok(false);
+        }
+        checksum.state = (be_u32(&frame[16..20]), be_u32(&frame[20..24]));
+    }
+    Ok(log.read_frame(last, &mut frame)? && log.holds(&frame, &mut checksum))
 }
 
 impl<'a> Log<'a> {

@@ -135,7 +135,7 @@ fn run(mut watched: Watched, waiting: &Receiver<Waiting>, load: &Mutex<Load>) {
                 lock(load).end(measured, Instant::now());
             }
             // Each request that fails because of it says so.
-            Err(RecvTimeoutError::Timeout) => drop(watched.check()),
+            Err(RecvTimeoutError::Timeout) => drop(watched.check_thoroughly()),
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }

@@ -125,6 +125,13 @@ impl Process {
         self.put(&path, &json!({"artifacts": artifacts})).await.status().as_u16()
     }
 
+    /// The status that a report is answered with, if it is answered.
+    pub(crate) async fn try_report(&self, name: &str, artifacts: &[Value]) -> Option<u16> {
+        let request = self.client.put(format!("{}/environments/acme/{name}/report/ECS", self.url));
+        let sent = request.body(json!({"artifacts": artifacts}).to_string()).send().await;
+        sent.ok().map(|answer| answer.status().as_u16())
+    }
+
     /// The index of the latest snapshot of `acme/name`.
     pub(crate) async fn index(&self, name: &str) -> u64 {
         let (status, latest) = self.get(&format!("/snapshots/acme/{name}/-1")).await;

@@ -1,4 +1,5 @@
-//! A recorder whose log (`-wal`), or the index of it (`-shm`), is taken away or cut while it runs.
+//! A recorder whose file, its log (`-wal`), or the index of that (`-shm`), is taken away or cut while it
+//! runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use reqwest::StatusCode;
 
 use super::crash::Process;
 use super::file::on;
+use super::second_program;
 use super::server::{digest, task};
 use crate::command_line::text;
 
@@ -105,4 +107,232 @@ async fn a_log_that_is_cut_stops_the_recorder_which_saves_everything_beside_the_
         assert_eq!(recorder.index("env").await, u64::from(ANSWERED), "{bytes}");
         assert_eq!(recorder.report("env", &[task(1, "web", &digest(99), 1)]).await, 201);
     }
+}
+
+/// Puts what the recorder saved in the place of the file, as its message says.
+fn put_in_place(file: &Path) {
+    for ending in ["", "-wal", "-shm"] {
+        let _gone = fs::remove_file(beside(file, ending));
+    }
+    fs::rename(beside(file, ".rescued"), file).unwrap();
+}
+
+async fn has_all_that_was_answered(file: &Path) {
+    let verified = on("verify", file, &[]);
+    assert!(verified.status.success(), "{verified:?}");
+    let recorder = Process::start(file).await;
+    assert_eq!(recorder.index("env").await, u64::from(ANSWERED));
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(99), 1)]).await, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_removed_is_saved_with_or_without_its_log() {
+    type Fault = fn(&Path);
+    let faults: [(&str, Fault); 4] = [
+        ("the file", |file| fs::remove_file(file).unwrap()),
+        ("the file and its log", |file| {
+            fs::remove_file(beside(file, "-wal")).unwrap();
+            fs::remove_file(file).unwrap();
+        }),
+        ("everything", |file| {
+            for ending in ["", "-wal", "-shm", ".lock"] {
+                fs::remove_file(beside(file, ending)).unwrap();
+            }
+        }),
+        ("the log, and the file is moved", |file| {
+            fs::rename(file, beside(file, ".away")).unwrap();
+            fs::remove_file(beside(file, "-wal")).unwrap();
+        }),
+    ];
+    for (what, fault) in faults {
+        for end in ["-KILL", "-TERM"] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("snapshots.db");
+            let mut recorder = answered(&file).await;
+            fault(&file);
+            if end == "-KILL" {
+                let said = refused(&recorder).await;
+                let copy = beside(&file, ".rescued");
+                let saved = format!("Everything that was answered is in {}", copy.display());
+                assert!(said.contains(&saved), "{what}: {said}");
+            }
+            // Without a report in between, its end saves it as well.
+            recorder.end(end).await;
+            let refused = on("serve", &file, &["--listen", "127.0.0.1:0"]);
+            assert!(text(&refused.stderr).contains("what a recorder saved, verified"), "{what}");
+            put_in_place(&file);
+            has_all_that_was_answered(&file).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_overwritten_or_has_its_size_again_after_it_was_cut_is_noticed() {
+    type Fault = fn(&fs::File, u64);
+    let faults: [(&str, Fault); 4] = [
+        ("a bit in the middle", |log, size| {
+            use std::os::unix::fs::FileExt as _;
+            log.write_all_at(b"x", size / 2).unwrap();
+        }),
+        ("overwritten with zeros", |log, size| {
+            log.set_len(0).unwrap();
+            log.set_len(size).unwrap();
+        }),
+        ("cut in the middle, and grown", |log, size| {
+            log.set_len(40_000).unwrap();
+            log.set_len(size).unwrap();
+        }),
+        ("a bit of the last frame", |log, size| {
+            use std::os::unix::fs::FileExt as _;
+            log.write_all_at(b"x", size - 10).unwrap();
+        }),
+    ];
+    for (what, fault) in faults {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = answered(&file).await;
+        let path = beside(&file, "-wal");
+        let log = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        fault(&log, log.metadata().unwrap().len());
+        // Within a second also if nothing is reported.
+        recorder.logged("nothing more is accepted").await;
+        let said = refused(&recorder).await;
+        let copy = beside(&file, ".rescued");
+        let saved = format!("Everything that was answered is in {}", copy.display());
+        assert!(said.contains("was overwritten or cut") && said.contains(&saved), "{what}: {said}");
+        recorder.end("-KILL").await;
+        put_in_place(&file);
+        has_all_that_was_answered(&file).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_cut_is_noticed_at_once_and_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file).await;
+    second_program::execute(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
+    fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(8_192).unwrap();
+    let said = refused(&recorder).await;
+    assert!(said.contains("was cut to 8192 bytes"), "{said}");
+    recorder.end("-KILL").await;
+    if said.contains("Everything that was answered is in") {
+        put_in_place(&file);
+        has_all_that_was_answered(&file).await;
+    } else {
+        assert!(said.contains("restore a backup"), "{said}");
+        for verb in ["serve", "verify"] {
+            let refused = on(verb, &file, &[]);
+            assert!(text(&refused.stderr).contains("was cut: it has 8192 bytes"), "{refused:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_of_the_log_that_is_cut_loses_nothing() {
+    for bytes in [0, 100, 4_096] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = answered(&file).await;
+        let index = fs::OpenOptions::new().write(true).open(beside(&file, "-shm")).unwrap();
+        index.set_len(bytes).unwrap();
+        // Unless a look at it was under way just then.
+        let said = refused(&recorder).await;
+        assert!(said.contains("-shm was cut to"), "{said}");
+        recorder.end("-KILL").await;
+        has_all_that_was_answered(&file).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_log_is_saved_from_memory_also_if_the_file_is_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = Process::start(&file).await;
+    recorder.create("env").await;
+    let report = async |byte: u32| {
+        let tasks: Vec<_> = (0..1_500)
+            .map(|id| task(id, &format!("{}-{id}", "web".repeat(60)), &format!("{byte:064x}"), 1))
+            .collect();
+        assert_eq!(recorder.report("env", &tasks).await, 201);
+    };
+    // In MiB; the whole promise with ENVSNAP_LONG=1.
+    let (size, log_size) =
+        if std::env::var_os("ENVSNAP_LONG").is_some() { (20, 15) } else { (4, 3) };
+    let mut count = 0;
+    while fs::metadata(&file).unwrap().len() < size << 20 {
+        report(count).await;
+        count += 1;
+    }
+    second_program::execute(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
+    // A program that reads for long keeps the log from beginning anew.
+    let reader = rusqlite::Connection::open(&file).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM snapshot").unwrap();
+    while fs::metadata(beside(&file, "-wal")).unwrap().len() < log_size << 20 {
+        report(count).await;
+        count += 1;
+    }
+    let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
+    log.set_len(0).unwrap();
+    let said = refused(&recorder).await;
+    assert!(said.contains(".rescued. Stop the recorder"), "{said}");
+    recorder.end("-KILL").await;
+    drop(reader);
+    put_in_place(&file);
+    assert!(on("verify", &file, &[]).status.success());
+    let recorder = Process::start(&file).await;
+    assert_eq!(recorder.index("env").await, u64::from(count));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_for_which_there_is_no_room_is_not_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file).await;
+    // As a disk that is full, but the process may end by a signal.
+    let pid = recorder.child.id().unwrap().to_string();
+    let limited =
+        std::process::Command::new("prlimit").args(["--fsize=20000", "--pid", &pid]).status();
+    assert!(limited.unwrap().success());
+    let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
+    log.set_len(0).unwrap();
+    // The next report is not answered in either case.
+    let answered = recorder.try_report("env", &[task(1, "web", &digest(99), 1)]).await;
+    assert!(answered.is_none_or(|status| status == 500), "{answered:?}");
+    recorder.child.kill().await.unwrap();
+    assert!(!beside(&file, ".rescued").exists());
+    let refused = on("serve", &file, &["--listen", "127.0.0.1:0"]);
+    assert!(text(&refused.stderr).contains("lacks answered reports"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_cannot_be_completed_is_not_left_and_not_relied_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file).await;
+    // A directory in its way.
+    fs::create_dir(beside(&file, ".rescued")).unwrap();
+    fs::create_dir(beside(&file, ".rescued").join("full")).unwrap();
+    let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
+    log.set_len(0).unwrap();
+    let said = refused(&recorder).await;
+    assert!(said.contains("could be saved"), "{said}");
+    recorder.end("-KILL").await;
+    assert!(!beside(&file, ".rescued.partial").exists());
+    fs::remove_dir_all(beside(&file, ".rescued")).unwrap();
+
+    // Left empty, or as of an old file.
+    let old = folder.path().join("old.db");
+    answered(&old).await.end("-TERM").await;
+    for content in [Vec::new(), b"SQLite format 3".to_vec(), fs::read(&old).unwrap()] {
+        fs::write(beside(&file, ".rescued"), content).unwrap();
+        let refused = on("serve", &file, &["--listen", "127.0.0.1:0"]);
+        let said = text(&refused.stderr);
+        assert!(said.contains("Do not put it in the place of"), "{said}");
+    }
+    fs::remove_file(beside(&file, ".rescued")).unwrap();
+    // What it has forgotten is known.
+    let refused = on("serve", &file, &["--listen", "127.0.0.1:0"]);
+    assert!(text(&refused.stderr).contains("lacks answered reports"), "{refused:?}");
 }
