@@ -1,26 +1,93 @@
-//! The TLS configuration that all HTTP clients share.
+//! The TLS configuration that all HTTP clients share, and the root certificates of this machine.
 
 use std::sync::{Arc, LazyLock};
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// The roots of this machine, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Reading them opens a
-/// file for each root on some systems: it happens once in a process.
 static TLS: LazyLock<ClientConfig> = LazyLock::new(|| {
+    // Takes the one cryptography that is compiled in.
+    let config = ClientConfig::builder();
+    // Named for what a verifier might do; this one asks rustls's own.
+    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(MachineVerifier));
+    config.with_no_client_auth()
+});
+
+/// The roots of this machine, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. On some systems each has
+/// a file of its own: reading them takes longer than the rest of a start, and happens once in a
+/// process, when the first certificate is verified or [`read_roots_ahead`] asks for it.
+static VERIFIER: LazyLock<Result<Arc<WebPkiServerVerifier>, Error>> = LazyLock::new(|| {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::warn!(%error, "root certificates cannot be read");
     }
     let mut roots = RootCertStore::empty();
     let (added, ignored) = roots.add_parsable_certificates(found.certs);
-    if added == 0 || ignored > 0 {
-        tracing::warn!(added, ignored, "some root certificates are missing or cannot be used");
+    if ignored > 0 {
+        tracing::warn!(added, ignored, "some root certificates cannot be used");
     }
-    // Takes the one cryptography that is compiled in.
-    ClientConfig::builder().with_root_certificates(Arc::new(roots)).with_no_client_auth()
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+    verifier.build().map_err(|error| {
+        Error::General(format!("this machine's root certificates: {error}. Set SSL_CERT_FILE"))
+    })
 });
 
-/// Its clones share the roots and the sessions that can be resumed.
+/// The configuration of a client. Its clones share the roots, and the sessions that can be resumed.
 pub(crate) fn client_config() -> ClientConfig {
     TLS.clone()
+}
+
+/// Reads the roots while the process does something else.
+#[cfg(feature = "lambda")]
+pub(crate) fn read_roots_ahead() {
+    std::thread::spawn(|| LazyLock::force(&VERIFIER));
+}
+
+/// Verifies certificates by the roots of this machine.
+#[derive(Debug)]
+struct MachineVerifier;
+
+fn verifier() -> Result<&'static Arc<WebPkiServerVerifier>, Error> {
+    VERIFIER.as_ref().map_err(Clone::clone)
+}
+
+impl ServerCertVerifier for MachineVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verifier = verifier()?;
+        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verifier()?.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verifier()?.verify_tls13_signature(message, cert, dss)
+    }
+
+    /// Sent with the first message, for which no root is needed.
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
 }

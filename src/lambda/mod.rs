@@ -17,6 +17,7 @@ use crate::redact::make_printable;
 use crate::report::{
     ConnectError, ConnectedReporter, ErrorKind, InvalidEvent, Outcome, Surroundings, Trigger,
 };
+use crate::tls;
 
 /// A run gives up this long before Lambda would end it without a word.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
         return Err(advice.into());
     }
     log::init();
+    tls::read_roots_ahead();
     let function = &Function::start().await;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let LambdaEvent { payload, context } = event;

@@ -25,3 +25,4 @@ mod runtime;
 mod runtime_emulator;
 mod schedule;
 mod template;
+mod tls;
