@@ -9,7 +9,7 @@ use crate::programs::Ended;
 use crate::release;
 
 /// Of the function that SAM uploads, in bytes.
-const LARGEST: u64 = 8_000_000;
+const LARGEST: u64 = 7_200_000;
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
