@@ -10,8 +10,8 @@ use tokio::process::{Child, Command};
 use crate::programs::{Ended, free_port};
 
 /// A root of the test's own, and a server whose certificate it has signed.
-struct Server {
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     files: TempDir,
     _process: Child,
 }
@@ -24,7 +24,7 @@ async fn openssl(folder: &Path, arguments: &str) {
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let files = tempfile::tempdir().unwrap();
         let folder = files.path();
         for root in ["root", "other"] {
