@@ -4,7 +4,6 @@
 //! `cargo bench --bench recorder`. It writes some 7 GB below `target/`, and removes them again.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use envsnap::api::wire::{EcsReport, ReportEntry};
 use envsnap::recorder::{Access, Reported, Running, Store, serve};
+use envsnap::snapshot::Fingerprint;
 use reqwest::{Client, StatusCode};
 use rusqlite::{Connection, params};
 use serde_json::json;
@@ -91,12 +91,12 @@ fn report(version: u32) -> EcsReport {
     let entry = |n: u32| {
         let version = if n == 0 { version } else { 0 };
         let name = format!("274425519734.dkr.ecr.eu-central-1.amazonaws.com/service-{n}:{version}");
-        let digest = hex::encode(Sha256::digest(&name));
+        let fingerprint = Fingerprint::from(<[u8; 32]>::from(Sha256::digest(&name)));
         ReportEntry {
             task_arn: format!("arn:aws:ecs:eu-central-1:274425519734:task/app/{n:032x}"),
             cluster_name: Some("app".to_owned()),
             service_name: Some(format!("service-{n}")),
-            digests: BTreeMap::from([(name, digest)]),
+            digests: vec![(name, Some(fingerprint))],
             creation_timestamp: 1_661_161_157,
         }
     };

@@ -139,10 +139,10 @@ pub(super) fn replicas(report: &EcsReport) -> Vec<Artifact> {
     let mut replicas = Vec::new();
     for entry in &report.artifacts {
         let mut counted = BTreeSet::new();
-        for (name, digest) in &entry.digests {
-            if digest.is_empty() || counted.insert(digest) {
-                let fingerprint = (!digest.is_empty()).then(|| digest.parse().unwrap());
-                replicas.push(Artifact { name: name.clone(), fingerprint, replicas: 1 });
+        for (name, fingerprint) in &entry.digests {
+            if fingerprint.is_none() || counted.insert(fingerprint) {
+                let (name, fingerprint) = (name.clone(), *fingerprint);
+                replicas.push(Artifact { name, fingerprint, replicas: 1 });
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Reports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +26,10 @@ pub struct ReportEntry {
     /// Service name; left out for a standalone task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_name: Option<String>,
-    /// Fingerprint by artifact name, `""` where it is unknown.
-    pub digests: BTreeMap<String, String>,
+    /// Fingerprint by artifact name, `""` if it is unknown, sorted by name: an object. A report may
+    /// have ten thousand entries, nearly all of one name, for which a map takes half a kilobyte.
+    #[serde(with = "digests")]
+    pub digests: Vec<(String, Option<Fingerprint>)>,
     /// When the task started, in seconds since the Unix epoch.
     #[serde(rename = "creationTimestamp")]
     pub creation_timestamp: i64,
@@ -48,20 +50,17 @@ impl EcsReport {
         for task in sorted.chunk_by(|a, b| a.task_arn == b.task_arn) {
             let first_of_task = artifacts.len();
             for container in task {
-                let digest = container.fingerprint.map(|f| f.to_string()).unwrap_or_default();
-                let known = container.fingerprint.is_some();
+                let name = container.artifact_name;
                 let entry = artifacts[first_of_task..]
                     .iter_mut()
-                    .find(|entry| known && entry.has_room_for(container.artifact_name, &digest));
+                    .find(|entry| entry.has_room_for(name, container.fingerprint));
                 match entry {
-                    Some(entry) => {
-                        entry.digests.insert(container.artifact_name.to_owned(), digest);
-                    }
+                    Some(entry) => entry.digests.push((name.to_owned(), container.fingerprint)),
                     None => artifacts.push(ReportEntry {
                         task_arn: container.task_arn.to_owned(),
                         cluster_name: Some(container.cluster.to_owned()),
                         service_name: container.service.map(ToOwned::to_owned),
-                        digests: BTreeMap::from([(container.artifact_name.to_owned(), digest)]),
+                        digests: vec![(name.to_owned(), container.fingerprint)],
                         creation_timestamp: container.started_at,
                     }),
                 }
@@ -77,18 +76,50 @@ impl EcsReport {
 }
 
 impl ReportEntry {
-    fn has_room_for(&self, name: &str, digest: &str) -> bool {
-        self.digests.iter().all(|(n, d)| n != name && d != digest && !d.is_empty())
+    /// Only of containers with known and different digests and names does a server count each.
+    fn has_room_for(&self, name: &str, fingerprint: Option<Fingerprint>) -> bool {
+        let differs =
+            |(n, f): &(String, Option<Fingerprint>)| n != name && f.is_some() && *f != fingerprint;
+        fingerprint.is_some() && self.digests.iter().all(differs)
     }
 
     /// One replica for each digest of this entry; digests that are unknown are told apart by name.
     pub fn replicas(&self) -> impl Iterator<Item = Artifact> {
         let mut counted = BTreeSet::new();
-        self.digests.iter().filter_map(move |(name, digest)| {
-            let fingerprint = digest.parse::<Fingerprint>().ok();
+        self.digests.iter().filter_map(move |(name, fingerprint)| {
+            let fingerprint = *fingerprint;
             let first = fingerprint.is_none_or(|fingerprint| counted.insert(fingerprint));
             first.then(|| Artifact { name: name.clone(), fingerprint, replicas: 1 })
         })
+    }
+}
+
+/// The digests of an entry, as an object.
+mod digests {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::snapshot::Fingerprint;
+
+    type Digests = Vec<(String, Option<Fingerprint>)>;
+
+    pub(super) fn serialize<S: Serializer>(
+        digests: &Digests,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text = |fingerprint: &Option<Fingerprint>| {
+            fingerprint.map(|fingerprint| fingerprint.to_string()).unwrap_or_default()
+        };
+        serializer.collect_map(digests.iter().map(|(name, digest)| (name, text(digest))))
+    }
+
+    /// What is no digest is unknown.
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Digests, D::Error> {
+        let digests = BTreeMap::<String, String>::deserialize(deserializer)?;
+        Ok(digests.into_iter().map(|(name, digest)| (name, digest.parse().ok())).collect())
     }
 }
 
