@@ -105,7 +105,8 @@ impl HttpConnector for Connector {
         let (client, first_byte) = (self.client.clone(), self.first_byte);
         HttpConnectorFuture::new(async move {
             let http = client.http.get();
-            let answer = send(&http, request, first_byte).await;
+            let address = address(request.uri());
+            let answer = send(&http, request, first_byte, &address).await;
             if matches!(&answer, Err(error) if !error.is_user()) {
                 client.leave_connections(&http);
             }
@@ -118,6 +119,7 @@ async fn send(
     http: &reqwest::Client,
     request: HttpRequest,
     first_byte: Option<Duration>,
+    address: &str,
 ) -> Result<HttpResponse, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let (parts, body) = request.into_parts();
@@ -130,23 +132,39 @@ async fn send(
     let answer = http.execute(request);
     let answer = match first_byte {
         None => answer.await,
-        Some(limit) => tokio::time::timeout(limit, answer)
-            .await
-            .map_err(|_| ConnectorError::timeout("no answer began in time".into()))?,
+        Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
+            ConnectorError::timeout(format!("{address}: no answer began in time").into())
+        })?,
     };
-    let answer: http::Response<reqwest::Body> = answer.map_err(connector_error)?.into();
+    let answer: http::Response<reqwest::Body> =
+        answer.map_err(|error| connector_error(error, address))?.into();
     HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
         .map_err(|error| ConnectorError::other(error.into(), None))
 }
 
-fn connector_error(error: reqwest::Error) -> ConnectorError {
-    // The endpoint is named elsewhere.
-    let error = error.without_url();
-    if error.is_timeout() {
-        ConnectorError::timeout(error.into())
-    } else if error.is_builder() {
-        ConnectorError::user(error.into())
+/// The scheme, host and port of a URL.
+fn address(url: &str) -> String {
+    let url = url.parse::<reqwest::Url>();
+    url.map_or_else(|_| "AWS".to_owned(), |url| url.origin().ascii_serialization())
+}
+
+/// There was no answer. Whichever service was called, ECS, SSM or STS: no other error names its
+/// address.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}")]
+struct NoAnswer {
+    address: String,
+    source: reqwest::Error,
+}
+
+fn connector_error(error: reqwest::Error, address: &str) -> ConnectorError {
+    let (is_timeout, is_builder) = (error.is_timeout(), error.is_builder());
+    let error = NoAnswer { address: address.to_owned(), source: error.without_url() }.into();
+    if is_timeout {
+        ConnectorError::timeout(error)
+    } else if is_builder {
+        ConnectorError::user(error)
     } else {
-        ConnectorError::io(error.into())
+        ConnectorError::io(error)
     }
 }

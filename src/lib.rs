@@ -16,6 +16,7 @@ pub mod cli;
 mod clock_skew;
 pub mod config;
 pub mod ecs;
+mod endpoint;
 mod error_chain;
 mod excerpt;
 #[cfg(feature = "recorder")]

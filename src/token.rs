@@ -10,7 +10,7 @@ use aws_sdk_ssm::operation::get_parameter::GetParameterError;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::clock_skew::ClockSkew;
-use crate::error_chain::error_chain;
+use crate::endpoint::Endpoint;
 use crate::redact;
 
 /// SSM reads a Secrets Manager secret under this name, followed by the secret's.
@@ -41,12 +41,15 @@ pub enum TokenSource {
     /// The token itself, which cannot change while the process lives.
     Given(SecretString),
     /// An SSM parameter, asked again when the server refuses what it held.
-    Parameter {
-        /// SSM in the parameter's region.
-        client: aws_sdk_ssm::Client,
-        /// Which one.
-        parameter: ParameterName,
-    },
+    Parameter(SsmParameter),
+}
+
+/// A parameter, and SSM in its region.
+#[derive(Debug, Clone)]
+pub struct SsmParameter {
+    client: aws_sdk_ssm::Client,
+    endpoint: Endpoint,
+    name: ParameterName,
 }
 
 /// The token could not be had.
@@ -88,19 +91,22 @@ impl TokenSource {
                 let (region, _) = locate(&parameter.0);
                 let timeouts =
                     TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
-                let mut config = aws_sdk_ssm::config::Builder::from(aws).timeout_config(timeouts);
+                let endpoint = Endpoint::default();
+                let mut config = aws_sdk_ssm::config::Builder::from(aws)
+                    .timeout_config(timeouts)
+                    .interceptor(endpoint.clone());
                 if let Some(region) = region {
                     config = config.region(Region::new(region.to_owned()));
                 }
                 let client = aws_sdk_ssm::Client::from_conf(config.build());
-                Self::Parameter { client, parameter: parameter.clone() }
+                Self::Parameter(SsmParameter { client, endpoint, name: parameter.clone() })
             }
         }
     }
 
     /// Asking again may give another token.
     pub fn can_change(&self) -> bool {
-        matches!(self, Self::Parameter { .. })
+        matches!(self, Self::Parameter(_))
     }
 
     /// The token, as it is now.
@@ -110,7 +116,7 @@ impl TokenSource {
     pub async fn fetch(&self) -> Result<SecretString, TokenError> {
         let token = match self {
             Self::Given(token) => token.clone(),
-            Self::Parameter { client, parameter } => read(client, parameter).await?,
+            Self::Parameter(parameter) => parameter.read().await?,
         };
         // Before any answer could repeat it.
         redact::remember(&token);
@@ -118,31 +124,26 @@ impl TokenSource {
     }
 }
 
-async fn read(
-    client: &aws_sdk_ssm::Client,
-    parameter: &ParameterName,
-) -> Result<SecretString, TokenError> {
-    let (_, name) = locate(&parameter.0);
-    let ask = || client.get_parameter().name(name).with_decryption(true).send();
-    let answer = match ask().await {
-        // The process may have been frozen after it signed the request.
-        Err(error) if clock_skew(&error).is_some() => ask().await,
-        answer => answer,
-    };
-    let answer = answer.map_err(|error| match clock_skew(&error) {
-        Some(skew) => TokenError::ClockSkew { parameter: parameter.clone(), skew },
-        None => TokenError::NotGiven {
-            parameter: parameter.clone(),
-            reason: parameter.hidden_in(match (error.code(), error.message()) {
-                (Some(code), Some(message)) => format!("{code}: {message}"),
-                (Some(code), None) => code.to_owned(),
-                (None, _) => error_chain(&error),
-            }),
-        },
-    })?;
-    let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
-    checked(value)
-        .map_err(|problem| TokenError::NotAToken { parameter: parameter.clone(), problem })
+impl SsmParameter {
+    async fn read(&self) -> Result<SecretString, TokenError> {
+        let parameter = || self.name.clone();
+        let (_, name) = locate(&self.name.0);
+        let ask = || self.client.get_parameter().name(name).with_decryption(true).send();
+        let answer = match ask().await {
+            // The process may have been frozen after it signed the request.
+            Err(error) if clock_skew(&error).is_some() => ask().await,
+            answer => answer,
+        };
+        let answer = answer.map_err(|error| match clock_skew(&error) {
+            Some(skew) => TokenError::ClockSkew { parameter: parameter(), skew },
+            None => TokenError::NotGiven {
+                parameter: parameter(),
+                reason: self.name.hidden_in(self.endpoint.failure(&error)),
+            },
+        })?;
+        let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
+        checked(value).map_err(|problem| TokenError::NotAToken { parameter: parameter(), problem })
+    }
 }
 
 fn clock_skew(error: &SdkError<GetParameterError>) -> Option<ClockSkew> {

@@ -1,6 +1,6 @@
 //! The real ECS, through the AWS SDK.
 
-mod answers;
+mod answer_limit;
 mod call_error;
 
 use std::time::Duration;
@@ -19,7 +19,8 @@ use super::{
     CallError, Cluster, Container, DescribedTasks, DesiredStatus, EcsApi, Failure, Page, Role,
     Source, Task,
 };
-use answers::{Answers, Endpoint};
+use crate::endpoint::Endpoint;
+use answer_limit::AnswerLimit;
 
 /// Items a page; ListServices would give ten.
 const PAGE: i32 = 100;
@@ -51,7 +52,8 @@ pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
     let endpoint = Endpoint::default();
     let mut config = aws_sdk_ecs::config::Builder::from(aws)
         .timeout_config(timeouts)
-        .interceptor(Answers { endpoint: endpoint.clone() })
+        .interceptor(endpoint.clone())
+        .interceptor(AnswerLimit)
         // The reader tries again, within its quota and before its deadline.
         .retry_config(RetryConfig::disabled());
     if let Some(region) = &source.region {

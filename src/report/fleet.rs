@@ -5,14 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_sdk_ssm::config::timeout::TimeoutConfig;
-use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::types::ParameterType;
 
 use super::{ConnectError, InvalidEnvironment, Reporter, region_of};
 use crate::api::Client;
 use crate::config::{EnvironmentConfig, EnvironmentsPath};
 use crate::ecs::{self, AwsEcs};
-use crate::error_chain::error_chain;
+use crate::endpoint::Endpoint;
 
 /// After this time the parameters are read again. 200 environments are 20 calls.
 const REFRESH: Duration = Duration::from_mins(15);
@@ -24,6 +23,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Fleet {
     ssm: aws_sdk_ssm::Client,
+    endpoint: Endpoint,
     aws: SdkConfig,
     path: EnvironmentsPath,
     /// By the environment's name.
@@ -37,9 +37,12 @@ type Definition = Option<String>;
 impl Fleet {
     pub(super) fn new(path: EnvironmentsPath, aws: &SdkConfig) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
-        let config = aws_sdk_ssm::config::Builder::from(aws).timeout_config(timeouts).build();
-        let ssm = aws_sdk_ssm::Client::from_conf(config);
-        Self { ssm, aws: aws.clone(), path, definitions: BTreeMap::new(), read_at: None }
+        let endpoint = Endpoint::default();
+        let config = aws_sdk_ssm::config::Builder::from(aws)
+            .timeout_config(timeouts)
+            .interceptor(endpoint.clone());
+        let ssm = aws_sdk_ssm::Client::from_conf(config.build());
+        Self { ssm, endpoint, aws: aws.clone(), path, definitions: BTreeMap::new(), read_at: None }
     }
 
     fn is_fresh(&self, now: SystemTime) -> bool {
@@ -58,13 +61,7 @@ impl Fleet {
         let mut pages = request.into_paginator().send();
         let mut definitions = BTreeMap::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| {
-                unavailable(match (error.code(), error.message()) {
-                    (Some(code), Some(message)) => format!("{code}: {message}"),
-                    (Some(code), None) => code.to_owned(),
-                    (None, _) => error_chain(&error),
-                })
-            })?;
+            let page = page.map_err(|error| unavailable(self.endpoint.failure(&error)))?;
             for parameter in page.parameters.unwrap_or_default() {
                 let name = parameter.name().unwrap_or_default();
                 let name = name.strip_prefix(path.as_str()).unwrap_or(name).trim_start_matches('/');

@@ -4,6 +4,7 @@ use envsnap::api::{Client, EnvironmentApi as _, Latest, ServerApi as _};
 use envsnap::token::TokenSource;
 use serde_json::json;
 
+use crate::command_line::envsnap;
 use crate::harness::{aws, config};
 use crate::scripted::Scripted;
 
@@ -34,4 +35,60 @@ async fn a_proxy_that_is_out_of_reach_is_an_error_that_names_the_server() {
     let environment = client.environment("e", Some(give_up_at));
     let error = environment.latest_snapshot().await.unwrap_err().to_string();
     assert!(error.contains("(http://snapshots.example/api/v2/"), "{error}");
+}
+
+/// The addresses that a report by hand asks of each proxy.
+async fn asked(variables: &[(&str, &str)], proxies: [&Scripted; 2]) -> [Vec<String>; 2] {
+    let mut all = vec![
+        ("AWS_ENDPOINT_URL", "http://ecs.example"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("KOSLI_HOST", "http://snapshots.example"),
+        ("ALLOW_HTTP", "true"),
+        ("KOSLI_ORG", "acme"),
+        ("KOSLI_ENVIRONMENT", "aws-prod"),
+        ("KOSLI_API_TOKEN", "t0k3n"),
+        ("ECS_CLUSTERS", "app"),
+        ("COMPARE_REPLICAS", "false"),
+    ];
+    all.extend(variables);
+    let all: Vec<_> = all.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    for proxy in proxies {
+        for _ in 0..4 {
+            let refused =
+                json!({"__type": "AccessDeniedException", "message": "len(snapshots) == 0"});
+            proxy.then_json(400, &refused);
+        }
+    }
+    let output = tokio::task::spawn_blocking(move || {
+        let all: Vec<_> = all.iter().map(|(n, v)| (&**n, &**v)).collect();
+        envsnap(&["report"], &all)
+    });
+    let output = output.await.unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    proxies.map(|proxy| {
+        let mut hosts: Vec<_> = proxy
+            .received()
+            .into_iter()
+            .map(|request| request.path.split('/').take(3).collect::<Vec<_>>().join("/"))
+            .collect();
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_of_its_own_takes_the_server_s_requests_from_the_one_for_everything() {
+    let (ecs, server) = ("http://ecs.example".to_owned(), "http://snapshots.example".to_owned());
+    let (general, own) = (Scripted::start().await, Scripted::start().await);
+    let variables = [("HTTP_PROXY", general.url.as_str())];
+    let [by_general, by_own] = asked(&variables, [&general, &own]).await;
+    assert_eq!((by_general, by_own), (vec![ecs.clone(), server.clone()], vec![]));
+
+    let (general, own) = (Scripted::start().await, Scripted::start().await);
+    let variables = [("HTTP_PROXY", general.url.as_str()), ("KOSLI_HTTP_PROXY", own.url.as_str())];
+    let [by_general, by_own] = asked(&variables, [&general, &own]).await;
+    assert_eq!((by_general, by_own), (vec![ecs], vec![server]));
 }

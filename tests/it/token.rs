@@ -71,7 +71,7 @@ async fn a_token_that_cannot_be_had_is_told_without_a_word_of_it() {
         (
             400,
             json!({"__type": "ParameterNotFound", "message": "not there"}),
-            "parameter /kosli/token, which holds the API token: ParameterNotFound",
+            ": ParameterNotFound: not there",
         ),
         (
             400,
@@ -93,7 +93,17 @@ async fn a_token_that_cannot_be_had_is_told_without_a_word_of_it() {
         let error = client.environment("e", None).latest_snapshot().await.unwrap_err();
         assert!(matches!(error, ApiError::Token(_)), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
+        let refused = status == 400;
+        assert!(!refused || error.to_string().contains(&ssm.url), "it names the address: {error}");
         assert!(!format!("{error} {error:?} {client:?}").contains("s3cr3t"), "{error}");
         assert_eq!(server.received().len(), 0, "the server is not asked without a token");
     }
+}
+
+#[tokio::test]
+async fn an_ssm_that_is_out_of_reach_is_named_by_its_address() {
+    let config = config("http://127.0.0.1:9", &[("KOSLI_API_TOKEN", ""), PARAMETER]);
+    let tokens = TokenSource::new(&config.token, &aws("http://127.0.0.1:9"));
+    let error = tokens.fetch().await.unwrap_err().to_string();
+    assert_eq!(error.matches("http://127.0.0.1:9").count(), 1, "{error}");
 }

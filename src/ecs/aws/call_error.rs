@@ -7,8 +7,9 @@ use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 
 use super::super::CallError;
-use super::answers::{Endpoint, is_too_large};
+use super::answer_limit::is_too_large;
 use crate::clock_skew::ClockSkew;
+use crate::endpoint::Endpoint;
 use crate::error_chain::error_chain;
 
 /// What became of a call of `endpoint` in the role `role`, or in that of the process.
@@ -60,7 +61,7 @@ fn unnamed<E: std::error::Error + 'static>(
             None => CallError::BadCredentials(reason),
         };
     }
-    let reason = format!("{endpoint}: {}", error_chain(error));
+    let reason = error_chain(error);
     let Some(response) = error.raw_response() else {
         return match error {
             // A connection that was closed under a request is of no kind to the SDK.
@@ -71,7 +72,7 @@ fn unnamed<E: std::error::Error + 'static>(
         };
     };
     let status = response.status();
-    let said = format!("{endpoint}: status {}: {}", status.as_u16(), error_chain(error));
+    let said = format!("{endpoint}: status {}: {reason}", status.as_u16());
     match status.as_u16() {
         429 => CallError::Throttled(said),
         _ if is_too_large(error) => {

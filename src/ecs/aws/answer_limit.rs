@@ -1,0 +1,39 @@
+//! How much of an answer is read.
+
+use aws_sdk_ecs::config::interceptors::BeforeDeserializationInterceptorContextMut;
+use aws_sdk_ecs::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_ecs::error::BoxError;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::{LengthLimitError, Limited};
+
+/// A description of a hundred tasks with ten containers each takes about a megabyte of it.
+const LARGEST_ANSWER: usize = 16 << 20;
+
+/// Ends an answer that is larger than any of ECS: the SDK would read on until the memory is full.
+#[derive(Debug)]
+pub(super) struct AnswerLimit;
+
+impl Intercept for AnswerLimit {
+    fn name(&self) -> &'static str {
+        "AnswerLimit"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response_mut().take_body();
+        *context.response_mut().body_mut() =
+            SdkBody::from_body_1_x(Limited::new(body, LARGEST_ANSWER));
+        Ok(())
+    }
+}
+
+/// The answer was ended.
+pub(super) fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .find_map(|error| error.downcast_ref::<LengthLimitError>())
+        .is_some()
+}

@@ -1,0 +1,56 @@
+//! Which address an AWS client calls.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use aws_sdk_ecs::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_ecs::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_ecs::error::{BoxError, ProvideErrorMetadata, SdkError};
+
+use crate::error_chain::error_chain;
+
+/// Where the requests of a client go, as errors show it. Only the SDK knows it, and only with the first
+/// request: as an interceptor this notes it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Endpoint(Arc<OnceLock<String>>);
+
+impl Endpoint {
+    /// What came back from a call to it: what AWS said, or how there was no answer.
+    pub(crate) fn failure<E>(&self, error: &SdkError<E>) -> String
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        match (error.code(), error.message()) {
+            (Some(code), Some(message)) => format!("{self}: {code}: {message}"),
+            (Some(code), None) => format!("{self}: {code}"),
+            (None, _) if error.raw_response().is_some() => {
+                format!("{self}: {}", error_chain(error))
+            }
+            // The HTTP client names the address.
+            (None, _) => error_chain(error),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.get().map_or("AWS", String::as_str))
+    }
+}
+
+impl Intercept for Endpoint {
+    fn name(&self) -> &'static str {
+        "Endpoint"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.get_or_init(|| context.request().uri().trim_end_matches('/').to_owned());
+        Ok(())
+    }
+}
