@@ -84,6 +84,7 @@ impl<E: EcsApi> Reading<'_, E> {
             let mut clusters = clusters.collect::<Result<Vec<_>, _>>()?;
             let left_out = self.reader.memory.missing_from(&clusters);
             clusters.extend(self.not_gone(left_out, progress).await?);
+            self.reader.memory.remember_listed(&clusters);
             Ok(Arc::new(clusters))
         };
         self.listed.get_or_init(list).await.clone()

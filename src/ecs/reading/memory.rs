@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::in_scope::ClusterInScope;
 use crate::ecs::ClusterRef;
 
-/// By [`ClusterInScope::key`].
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<HashMap<String, ClusterMemory>>);
+pub(super) struct Memory {
+    /// By [`ClusterInScope::key`].
+    clusters: Mutex<HashMap<String, ClusterMemory>>,
+    /// What the last listing of clusters came to. It is apart from the clusters' own memory: one that
+    /// is both listed and named in another scope is read once, under either.
+    listed: Mutex<Vec<ClusterRef>>,
+}
 
 #[derive(Debug, Default)]
 struct ClusterMemory {
-    /// If the cluster was found by listing: its ARN.
-    listed_as: Option<ClusterRef>,
     last: Arc<LastReading>,
     /// Readings in a row that failed since nothing was listed and something was said to run.
     silent_readings: u32,
@@ -31,7 +34,7 @@ pub(super) struct LastReading {
 
 impl Memory {
     fn clusters(&self) -> MutexGuard<'_, HashMap<String, ClusterMemory>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn last_reading(&self, cluster: &ClusterInScope) -> Arc<LastReading> {
@@ -45,7 +48,6 @@ impl Memory {
         let mut clusters = self.clusters();
         let memory = clusters.entry(cluster.key().to_owned()).or_default();
         memory.last = Arc::new(reading);
-        memory.listed_as = if cluster.named { None } else { cluster.id.parse().ok() };
     }
 
     /// Readings in a row, with this one, in which the cluster listed nothing of what it is said to
@@ -64,15 +66,20 @@ impl Memory {
         }
     }
 
-    /// Clusters that an earlier reading found by listing and that `listed` does not name.
+    fn listed(&self) -> MutexGuard<'_, Vec<ClusterRef>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Clusters of the last listing that `listed` does not name.
     pub(super) fn missing_from(&self, listed: &[ClusterRef]) -> Vec<ClusterRef> {
-        let clusters = self.clusters();
-        let known = clusters.values().filter_map(|memory| memory.listed_as.as_ref());
         let listed: HashSet<_> = listed.iter().map(ClusterRef::name).collect();
-        let mut missing: Vec<_> =
-            known.filter(|cluster| !listed.contains(cluster.name())).cloned().collect();
-        missing.sort_by(|a, b| a.name().cmp(b.name()));
-        missing
+        let known = self.listed();
+        known.iter().filter(|cluster| !listed.contains(cluster.name())).cloned().collect()
+    }
+
+    /// These clusters exist, as far as a listing and descriptions say.
+    pub(super) fn remember_listed(&self, clusters: &[ClusterRef]) {
+        clusters.clone_into(&mut self.listed());
     }
 
     /// Nothing is remembered of a cluster that is gone.

@@ -360,6 +360,24 @@ async fn a_cluster_that_was_read_and_is_not_listed_is_described_before_it_is_gon
 }
 
 #[tokio::test]
+async fn a_cluster_that_is_not_listed_is_not_gone_though_another_scope_names_it() {
+    let reader = reader(FakeEcs::with([
+        ("app", FakeCluster::running(&["a"])),
+        ("db", FakeCluster::running(&["b"])),
+    ]));
+    let all = async || {
+        let reading = reader.begin(None);
+        // Of one reading, in which the cluster is read once: for the scope that names it.
+        reading.tasks(&clusters(&["app"]), &Progress::default()).await.unwrap();
+        let tasks = reading.tasks(&everything(), &Progress::default()).await.unwrap();
+        tasks.iter().map(|tasks| tasks.len()).sum::<usize>()
+    };
+    assert_eq!(all().await, 2);
+    reader.ecs.empty_listings.lock().unwrap().1 = 1;
+    assert_eq!(all().await, 2);
+}
+
+#[tokio::test]
 async fn a_named_cluster_has_to_exist() {
     let mut gone = FakeCluster::running(&[]);
     gone.inactive = true;
