@@ -66,6 +66,8 @@ async fn the_built_function_starts_and_answers_every_example_event() {
         ("scheduler", "schedule", "unchanged", false),
         ("task-state-change", "task-state-change", "unchanged", false),
         ("sqs-task-state-changes", "task-state-change", "unchanged", false),
+        ("deployment-state-change", "deployment-state-change", "unchanged", false),
+        ("service-action", "service-action", "unchanged", false),
         ("manual", "manual", "unchanged", false),
         ("manual-dry-run", "manual", "unchanged", false),
         ("manual-force", "manual", "posted", false),
