@@ -142,10 +142,13 @@ impl From<StoreError> for Refusal {
                 "The recorder could not read or write its file; its log says why",
             ),
         };
-        if status != StatusCode::CONFLICT {
-            tracing::error!("{}", error_chain(&error));
+        let refusal = Self::new(status, message);
+        if status == StatusCode::CONFLICT {
+            // The other program may have done with it by then.
+            return Self { retry_after: Some(RETRY_AFTER), ..refusal };
         }
-        Self::new(status, message)
+        tracing::error!("{}", error_chain(&error));
+        refusal
     }
 }
 

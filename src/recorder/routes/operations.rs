@@ -9,7 +9,7 @@ use tokio::time::{Duration, timeout};
 use crate::error_chain::error_chain;
 use crate::recorder::answer::Refusal;
 use crate::recorder::metrics::Metrics;
-use crate::recorder::store::Store;
+use crate::recorder::store::{Readiness, Store};
 
 /// Longer than this is not ready, whatever it waits for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,9 +19,12 @@ pub(super) async fn ready(
     State((store, _)): State<(Store, Metrics)>,
 ) -> Result<Json<&'static str>, Refusal> {
     let unavailable = |message: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
-    match timeout(PATIENCE, store.is_ready()).await {
-        Ok(true) => Ok(Json("OK")),
-        Ok(false) => {
+    match timeout(PATIENCE, store.readiness()).await {
+        Ok(Readiness::Ready) => Ok(Json("OK")),
+        Ok(Readiness::NoTime) => {
+            Err(unavailable("The recorder's clock is wrong; its log says more"))
+        }
+        Ok(Readiness::NoFile) => {
             Err(unavailable("The recorder cannot read and write its file; its log says why"))
         }
         Err(_) => Err(unavailable("The recorder waits for its file")),

@@ -145,6 +145,31 @@ pub enum StoreError {
         /// What its pages take.
         expected: u64,
     },
+    /// Something else is where a file should be.
+    #[error("{file} is not a regular file: move it away")]
+    NotAFile {
+        /// Its path.
+        file: String,
+    },
+    /// The file is another user's.
+    #[error(
+        "the recorder, which runs as user {user}, may not read and write {file}, which belongs to user \
+         {owner} (mode {mode:o}). Run the recorder as user {owner}, or give the file to user {user} with \
+         chown {user} and chmod u+rw"
+    )]
+    Denied {
+        /// Its path.
+        file: String,
+        /// The id of the user that the recorder runs as.
+        user: u32,
+        /// The id of the user that the file belongs to.
+        owner: u32,
+        /// The file's permissions.
+        mode: u32,
+        /// What failed.
+        #[source]
+        source: std::io::Error,
+    },
     /// SQLite's log beside the file is another file's, or that of another state of this one.
     #[error(
         "{log} is not the log of {file} as it is now: one of the two was moved, copied or replaced. Put \

@@ -11,8 +11,18 @@ use crate::error_chain::error_chain;
 /// How long what a probe found is answered again.
 const PROBE_LASTS: Duration = Duration::from_secs(1);
 
-/// When a probe ended, and whether it succeeded.
-pub(super) type Probed = Mutex<Option<(Instant, bool)>>;
+/// When a probe ended, and what it found.
+pub(super) type Probed = Mutex<Option<(Instant, Readiness)>>;
+
+/// Whether a report could be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::recorder) enum Readiness {
+    Ready,
+    /// The clock is wrong.
+    NoTime,
+    /// The file cannot be read or written.
+    NoFile,
+}
 
 /// How much is in the file.
 #[derive(Debug)]
@@ -93,23 +103,26 @@ impl Store {
 
     /// Whether a report could be recorded, as it was at most a second ago: each look at it is a commit,
     /// and anyone may ask. Logs why not.
-    pub(in crate::recorder) async fn is_ready(&self) -> bool {
+    pub(in crate::recorder) async fn readiness(&self) -> Readiness {
         // Those who ask at once wait for the same look.
         let mut probed = self.probed.lock().await;
-        if let Some((at, ready)) = *probed
+        if let Some((at, found)) = *probed
             && at.elapsed() < PROBE_LASTS
         {
-            return ready;
+            return found;
         }
-        let ready = match self.probe().await {
-            Ok(()) => true,
+        let found = match self.probe().await {
+            Ok(()) => Readiness::Ready,
             Err(error) => {
                 tracing::error!("not ready: {}", error_chain(&error));
-                false
+                match error {
+                    StoreError::Clock { .. } => Readiness::NoTime,
+                    _ => Readiness::NoFile,
+                }
             }
         };
-        *probed = Some((Instant::now(), ready));
-        ready
+        *probed = Some((Instant::now(), found));
+        found
     }
 
     /// Does what a report does, and leaves nothing of it: reads, and writes as much.
@@ -118,7 +131,7 @@ impl Store {
             connection.prepare_cached("SELECT count(*) FROM probe")?.query_row([], |_| Ok(()))
         })
         .await?;
-        self.write("write to the snapshot file".to_owned(), |connection, _| {
+        self.write("record a report".to_owned(), |connection, _| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction

@@ -193,6 +193,12 @@ pub(super) fn check_log(path: &Path) -> Result<bool, StoreError> {
 
 fn check_log_once(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
     let (file, log) = (path.display().to_string(), log_path.display().to_string());
+    // To open a FIFO is to wait for its writer.
+    for file in [log_path, &beside(path, "-shm")] {
+        if fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+            return Err(StoreError::NotAFile { file: file.display().to_string() });
+        }
+    }
     let has_log = fs::metadata(log_path).map_or(0, |found| found.len()) > 0;
     if has_log && !uses_a_log(path) {
         return Err(StoreError::StrayLog { file, log });

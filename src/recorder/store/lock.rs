@@ -1,8 +1,8 @@
 //! One writer a file, by whichever name it is reached.
 
-use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -27,8 +27,16 @@ pub(super) struct Lock {
 impl Lock {
     /// Locks the file at `path`, which is made if it does not exist.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        let failed =
-            |locked: &Path, source| StoreError::Lock { lock: locked.display().to_string(), source };
+        let failed = |locked: &Path, source: io::Error| match fs::metadata(locked) {
+            Ok(found) if source.kind() == io::ErrorKind::PermissionDenied => StoreError::Denied {
+                file: locked.display().to_string(),
+                user: rustix::process::geteuid().as_raw(),
+                owner: found.uid(),
+                mode: found.mode() & 0o777,
+                source,
+            },
+            _ => StoreError::Lock { lock: locked.display().to_string(), source },
+        };
         let beside_it = beside(path, ".lock");
         let lock = OpenOptions::new()
             .read(true)

@@ -189,6 +189,15 @@ fn first_damage(connection: &Connection) -> rusqlite::Result<String> {
 fn first_stray(connection: &Connection) -> rusqlite::Result<Option<(&'static str, String)>> {
     let tables = [
         (
+            "environment",
+            "SELECT 'environment ' || environment.id
+             FROM environment, json_each(json_array(policies, included_environments)) AS list
+             WHERE list.value IS NOT NULL AND CASE
+                 WHEN NOT json_valid(list.value) OR json_type(list.value) <> 'array' THEN TRUE
+                 ELSE EXISTS (SELECT 1 FROM json_each(list.value) AS name WHERE name.type <> 'text')
+             END LIMIT 1",
+        ),
+        (
             "event_count",
             "SELECT 'environment ' || environment_id || ', snapshot ' || snapshot_index
              FROM event_count WHERE NOT EXISTS (

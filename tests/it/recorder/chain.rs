@@ -232,6 +232,9 @@ async fn changes_that_are_miscounted_are_found_though_no_link_holds_their_number
 async fn rows_that_no_snapshot_accounts_for_are_found() {
     let (_folder, file, _) = recorded().await;
     for (table, sql) in [
+        ("environment", "UPDATE environment SET policies = '{'"),
+        ("environment", "UPDATE environment SET policies = '{}'"),
+        ("environment", "UPDATE environment SET included_environments = '[\"web\", 1]'"),
         ("event_count", "INSERT INTO event_count VALUES (1, 5, 1000)"),
         ("event_count", "INSERT INTO event_count VALUES (1, -1, -1000)"),
         ("silence", "INSERT INTO silence VALUES (1, 9, 1, 2)"),

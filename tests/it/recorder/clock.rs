@@ -139,3 +139,15 @@ async fn a_start_before_the_last_report_is_logged_with_what_to_do_and_dates_righ
     recorder.logged("method=GET").await;
     assert!(!recorder.log().contains("WARN"), "{}", recorder.log());
 }
+
+#[tokio::test]
+async fn a_recorder_that_is_not_ready_for_its_clock_does_not_blame_its_file() {
+    let recorder = Recorder::with_clock(Store::in_memory().unwrap(), Access::open(), |wall| {
+        Clock::with_monotonic(move || *wall.lock().unwrap(), || Some(0.0))
+    })
+    .await;
+    recorder.advance(-60.0 * YEAR);
+    let ready = recorder.send(Method::GET, "/ready", None, "").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready.message(), "The recorder's clock is wrong; its log says more");
+}

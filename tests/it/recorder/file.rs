@@ -92,6 +92,48 @@ fn what_another_user_left_beside_the_file_is_named_with_its_owner_and_the_remedy
     assert!(said.contains(&left) && said.contains(&format!("chown {user}")), "{said}");
 }
 
+#[test]
+fn what_is_another_users_or_no_file_is_named_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    drop(Store::open(&file).unwrap());
+    let serve = ["--listen", "127.0.0.1:0"];
+    for (ending, make) in [("-wal", "mkdir"), ("-shm", "mkfifo"), ("-wal", "mkfifo")] {
+        let other = folder.path().join(format!("snapshots.db{ending}"));
+        assert!(Command::new(make).arg(&other).status().unwrap().success());
+        for (verb, more) in [("serve", &serve[..]), ("verify", &[])] {
+            let said = text(&on(verb, &file, more).stderr);
+            let named = format!("{} is not a regular file: move it away", other.display());
+            assert!(said.contains(&named), "{said}");
+        }
+        std::fs::remove_dir(&other).or_else(|_| std::fs::remove_file(&other)).unwrap();
+    }
+    let owner = std::fs::metadata(&file).unwrap().uid();
+    if owner != 0 {
+        // Only a superuser starts a recorder as another user.
+        return;
+    }
+    let (built, program) = (env!("CARGO_BIN_EXE_envsnap"), folder.path().join("envsnap"));
+    std::fs::hard_link(built, &program)
+        .or_else(|_| std::fs::copy(built, &program).map(drop))
+        .unwrap();
+    chown(folder.path(), Some(65_534), None).unwrap();
+    let lock = folder.path().join("snapshots.db.lock");
+    for denied in [&lock, &file] {
+        std::fs::set_permissions(denied, Permissions::from_mode(0o600)).unwrap();
+        let mut command = Command::new(&program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--db"]).arg(&file).env_clear();
+        let said = text(&command.uid(65_534).output().unwrap().stderr);
+        let named = format!(
+            "the recorder, which runs as user 65534, may not read and write {}, which belongs to user 0 \
+             (mode 600)",
+            denied.display()
+        );
+        assert!(said.contains(&named), "{said}");
+        chown(denied, Some(65_534), None).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_what_is_new_loses_nothing_and_is_forgotten_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();

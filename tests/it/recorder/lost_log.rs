@@ -251,8 +251,8 @@ async fn a_long_log_is_saved_from_memory_also_if_the_file_is_longer() {
     let mut recorder = Process::start(&file).await;
     recorder.create("env").await;
     let report = async |byte: u32| {
-        let tasks: Vec<_> = (0..1_500)
-            .map(|id| task(id, &format!("{}-{id}", "web".repeat(60)), &format!("{byte:064x}"), 1))
+        let tasks: Vec<_> = (0..300)
+            .map(|id| task(id, &format!("{}-{id}", "web".repeat(300)), &format!("{byte:064x}"), 1))
             .collect();
         assert_eq!(recorder.report("env", &tasks).await, 201);
     };

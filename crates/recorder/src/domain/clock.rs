@@ -15,6 +15,9 @@ const EARLIEST: f64 = 1_577_836_800.0;
 /// 9999-12-31: no date can be written after it.
 const LATEST: f64 = 253_402_214_400.0;
 
+/// The seconds of a year, on average.
+const YEAR: f64 = 31_556_952.0;
+
 /// Tells the time of every report, in seconds since the Unix epoch, with fractions.
 #[derive(Clone)]
 pub struct Clock {
@@ -48,8 +51,9 @@ pub enum ClockError {
     },
     /// It shows a date at which no recorder runs.
     #[error(
-        "the clock of this host is {seconds:.0} s after 1970, which is no date of today. Set it (with \
-         timedatectl, for example), and start the recorder after it is synchronized"
+        "the clock of this host says that it is the year {:.0}, which cannot be. Set it (with \
+         timedatectl, for example), and start the recorder after it is synchronized",
+        (1970.0 + *seconds / YEAR).floor()
     )]
     Implausible {
         /// Seconds since the Unix epoch.
