@@ -1,7 +1,7 @@
 //! What the recorder bears: reports of 200 artifacts from 1,000 environments, and the latest of
-//! 100,000 snapshots, beside a bare SQLite insert of the same bytes with the same pragmas.
+//! 100,000 snapshots.
 //!
-//! `cargo bench --bench recorder`. It writes some 7 GB below `target/`, and removes them again.
+//! `cargo bench --bench recorder`. It writes below `target/`, and removes it again.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use std::path::Path;
@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use envsnap::api::wire::{EcsReport, ReportEntry};
-use envsnap::recorder::{Access, Reported, Running, Store, serve};
+use envsnap::recorder::domain::{self, Report};
+use envsnap::recorder::store::Store as _;
+use envsnap::recorder::{Access, SqliteStore, serve};
 use envsnap::snapshot::Fingerprint;
 use reqwest::{Client, StatusCode};
-use rusqlite::{Connection, params};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
@@ -26,6 +27,8 @@ const SNAPSHOTS: usize = 100_000;
 const REQUESTS: usize = 3_000;
 /// Requests of it at once over HTTP.
 const AT_ONCE: usize = 8;
+/// Reports at once on the store.
+const FILL_AT_ONCE: usize = 64;
 
 #[tokio::main]
 async fn main() {
@@ -55,11 +58,7 @@ async fn main() {
     server.stop().await;
 
     on_the_store(&file).await;
-    let document = bare_insert(&file, folder.path());
-
-    let filled = Instant::now();
-    fill(&file, &document);
-    let filled = filled.elapsed();
+    fill(&file).await;
     let server = Server::start(&file).await;
     let latest = |n| format!("snapshots/acme/{}/-1", environment(n));
     server.read("the latest of 100,000 snapshots, over HTTP", latest).await;
@@ -75,9 +74,8 @@ async fn main() {
     server.read("what changed between two, over HTTP", diff).await;
     server.stop().await;
     println!(
-        "\nThe file then is {:.1} GB; filling it took {:.0} s.",
-        f64::from(u32::try_from(std::fs::metadata(&file).unwrap().len() >> 20).unwrap()) / 1_024.0,
-        filled.as_secs_f64()
+        "\nThe file then is {:.2} GB.",
+        f64::from(u32::try_from(std::fs::metadata(&file).unwrap().len() >> 20).unwrap()) / 1_024.0
     );
 }
 
@@ -115,7 +113,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/v2", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let store = Store::open(file).unwrap();
+        let store = SqliteStore::open(file).unwrap();
         let served = tokio::spawn(serve(listener, store, Access::open(), async {
             let _stopped = stopped.await;
         }));
@@ -136,7 +134,7 @@ impl Server {
         let bodies = Arc::new(bodies);
         let (url, client) = (self.url.clone(), self.client.clone());
         let count = if expected.is_none() { ENVIRONMENTS } else { REQUESTS };
-        at_once(what, count, move |n| {
+        at_once(what, AT_ONCE, count, move |n| {
             let url = format!("{url}/environments/acme/{}/report/ECS", environment(n));
             let body = bodies[version(n) as usize].clone();
             let client = client.clone();
@@ -167,12 +165,13 @@ impl Server {
 /// Does `count` of `work`, several at a time.
 async fn at_once<F: Future<Output = ()> + Send>(
     what: &str,
+    most: usize,
     count: usize,
     work: impl Fn(usize) -> F + Clone + Send + 'static,
 ) {
     let next = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
-    let workers: Vec<_> = (0..AT_ONCE)
+    let workers: Vec<_> = (0..most)
         .map(|_| {
             let (next, work) = (Arc::clone(&next), work.clone());
             tokio::spawn(async move {
@@ -196,75 +195,60 @@ async fn at_once<F: Future<Output = ()> + Send>(
     print(what, begun.elapsed(), times);
 }
 
+/// What runs in a version, as the store takes it.
+fn prepared(version: u32) -> Report {
+    let entry = |entry: ReportEntry| domain::ReportEntry {
+        task_arn: entry.task_arn.into(),
+        cluster_name: entry.cluster_name.map(Into::into),
+        service_name: entry.service_name.map(Into::into),
+        digests: entry
+            .digests
+            .into_iter()
+            .map(|(name, fingerprint)| (name.into(), fingerprint))
+            .collect(),
+        started_at: entry.creation_timestamp,
+    };
+    let entries: Vec<_> = report(version).artifacts.into_iter().map(entry).collect();
+    Report::new(&entries).unwrap()
+}
+
 /// Reports one after the other, without HTTP.
 async fn on_the_store(file: &Path) {
-    let store = Store::open(file).unwrap();
-    let versions: Vec<_> =
-        (0..=9).map(|version| serde_json::to_vec(&report(version)).unwrap()).collect();
-    for (what, from, expected) in
+    let store = SqliteStore::open(file).unwrap();
+    for (what, from, created) in
         [("unchanged report, on the store", 3, false), ("changed report, on the store", 4, true)]
     {
         let mut times = Vec::with_capacity(REQUESTS);
         let begun = Instant::now();
         for n in 0..REQUESTS {
-            let version = if expected { from + n / ENVIRONMENTS } else { from };
+            let round = if created { u32::try_from(n / ENVIRONMENTS).unwrap() } else { 0 };
             let asked = Instant::now();
-            let report = Running::from_json(&versions[version]).unwrap();
-            let reported = store.report("acme", &environment(n), report, None).await.unwrap();
+            let report = prepared(from + round);
+            let recorded = store.record_report("acme", &environment(n), report, "").await.unwrap();
             times.push(asked.elapsed());
-            let Reported::Recorded { created, .. } = reported else { panic!("{reported:?}") };
-            assert_eq!(created, expected);
+            assert_eq!(recorded.created, created);
         }
         print(what, begun.elapsed(), times);
     }
 }
 
-/// Inserts a stored document again and again, each time on disk, and gives it.
-fn bare_insert(file: &Path, folder: &Path) -> String {
-    let document: String = Connection::open(file)
-        .unwrap()
-        .query_row("SELECT artifacts FROM snapshot WHERE snapshot_index = 2", [], |row| row.get(0))
-        .unwrap();
-    let bare = Connection::open(folder.join("bare.db")).unwrap();
-    for (pragma, value) in [("journal_mode", "WAL"), ("synchronous", "FULL")] {
-        bare.pragma_update(None, pragma, value).unwrap();
-    }
-    bare.execute_batch("CREATE TABLE document (id INTEGER PRIMARY KEY, text TEXT) STRICT").unwrap();
-    let mut insert = bare.prepare("INSERT INTO document (text) VALUES (?)").unwrap();
-    let mut times = Vec::with_capacity(REQUESTS);
-    let begun = Instant::now();
-    for _ in 0..REQUESTS {
-        let asked = Instant::now();
-        insert.execute([&document]).unwrap();
-        times.push(asked.elapsed());
-    }
-    let what = format!("bare SQLite insert of the same {} kB", document.len() >> 10);
-    print(&what, begun.elapsed(), times);
-    document
-}
-
-/// Gives every environment as many snapshots as there are to be: not through the recorder, whose
-/// every report is on disk before the next, and so without a chain that holds.
-fn fill(file: &Path, document: &str) {
-    let mut connection = Connection::open(file).unwrap();
-    connection.pragma_update(None, "synchronous", "OFF").unwrap();
+/// Gives every environment as many snapshots as there are to be.
+async fn fill(file: &Path) {
+    let store = SqliteStore::open(file).unwrap();
     let each = SNAPSHOTS / ENVIRONMENTS;
-    for index in 1..=each {
-        let transaction = connection.transaction().unwrap();
-        transaction
-            .prepare_cached(
-                "INSERT OR IGNORE INTO snapshot (environment_id, environment_name, snapshot_index,
-                     created_at, confirmed_until, content_hash, link, artifacts)
-                 SELECT id, name, ?1, ?2, ?2, '', zeroblob(32), ?3 FROM environment",
-            )
-            .unwrap()
-            .execute(params![i64::try_from(index).unwrap(), 4e9, document])
-            .unwrap();
-        transaction.commit().unwrap();
-    }
-    let count: i64 =
-        connection.query_row("SELECT count(*) FROM snapshot", [], |row| row.get(0)).unwrap();
-    assert_eq!(count, i64::try_from(SNAPSHOTS).unwrap());
+    // So many they have already.
+    let recorded = 7;
+    let versions: Arc<Vec<_>> =
+        Arc::new((recorded..each).map(|n| prepared(u32::try_from(n).unwrap())).collect());
+    let what = "changed report, on the store, many at once";
+    at_once(what, FILL_AT_ONCE, (each - recorded) * ENVIRONMENTS, move |n| {
+        let (store, report) = (store.clone(), versions[n / ENVIRONMENTS].clone());
+        async move {
+            let recorded = store.record_report("acme", &environment(n), report, "").await.unwrap();
+            assert!(recorded.created);
+        }
+    })
+    .await;
 }
 
 fn print(what: &str, took: Duration, mut times: Vec<Duration>) {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use envsnap::recorder::{Access, Store, serve};
+use envsnap::recorder::{Access, SqliteStore, serve};
 use envsnap::standin::{Cluster, Operation, Quotas, StandIn, Task, World};
 use runtime_api::Function;
 use tokio::net::TcpListener;
@@ -149,7 +149,7 @@ impl Account {
     async fn of(world: World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = format!("http://{}", listener.local_addr().unwrap());
-        let store = Store::in_memory().unwrap();
+        let store = SqliteStore::in_memory().unwrap();
         tokio::spawn(serve(listener, store, Access::open(), std::future::pending()));
         let environment = r#"{"name": "aws-prod", "type": "ECS", "description": "benchmark"}"#;
         let answer = reqwest::Client::new()

@@ -22,7 +22,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::Response;
-use envsnap::recorder::{Access, Store, serve};
+use envsnap::recorder::{Access, SqliteStore, serve};
 use envsnap::standin::{Cluster, Fault, Operation, StandIn, Task, World};
 use futures_util::stream;
 use runtime_api::Function;
@@ -208,7 +208,7 @@ static SERVER_IS_WELL: AtomicBool = AtomicBool::new(false);
 async fn faulty_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let recorder = format!("http://{}", listener.local_addr().unwrap());
-    let store = Store::in_memory().unwrap();
+    let store = SqliteStore::in_memory().unwrap();
     tokio::spawn(serve(listener, store, Access::open(), std::future::pending()));
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

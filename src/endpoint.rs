@@ -8,7 +8,7 @@ use aws_sdk_ecs::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_ecs::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ecs::error::{BoxError, ProvideErrorMetadata, SdkError};
 
-use crate::error_chain::error_chain;
+use envsnap_model::error_chain;
 
 /// Where the requests of a client go, as errors show it. Only the SDK knows it, and only with the first
 /// request: as an interceptor this notes it.

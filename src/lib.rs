@@ -17,24 +17,19 @@ mod clock_skew;
 pub mod config;
 pub mod ecs;
 mod endpoint;
-mod error_chain;
 mod excerpt;
-#[cfg(feature = "recorder")]
-mod hidden;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 #[cfg(any(feature = "lambda", feature = "cli"))]
 mod logging;
-#[cfg(feature = "recorder")]
-pub mod recorder;
 mod redact;
 mod renewable;
 pub mod report;
 mod tls;
 pub mod token;
-#[cfg(feature = "recorder")]
-mod wording;
 
 #[cfg(feature = "cli")]
 pub use envsnap_ecs_standin as standin;
 pub use envsnap_model::snapshot;
+#[cfg(feature = "recorder")]
+pub use envsnap_recorder as recorder;

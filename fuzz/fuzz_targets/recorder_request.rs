@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use envsnap::api::wire::{EcsReport, ErrorBody, RecordedSnapshot};
-use envsnap::recorder::{Access, Store, serve};
+use envsnap::recorder::{Access, SqliteStore, serve};
 use reqwest::{Client, Method, Url};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -47,8 +47,12 @@ impl Bench {
         let of = |path: &str| format!("{api}{path}").parse::<Url>().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let served =
-            tokio::spawn(serve(listener, Store::in_memory().unwrap(), Access::open(), shutdown));
+        let served = tokio::spawn(serve(
+            listener,
+            SqliteStore::in_memory().unwrap(),
+            Access::open(),
+            shutdown,
+        ));
 
         let (made, _) = self.send(Method::PUT, of("environments/acme"), ENVIRONMENT).await;
         assert_eq!(made, 201);

@@ -4,7 +4,6 @@
 mod client;
 mod port;
 
-pub use client::LARGEST_ANSWER;
 pub use client::{
     Answered, ApiError, Client, EnvironmentClient, EnvironmentStatus, EventsPage, HistoryPart,
     Latest, Listed, NoClient, ReportOptions, Reported, is_loopback,

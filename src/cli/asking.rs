@@ -13,7 +13,8 @@ use super::{Form, warn_of_misspelt_variables};
 use crate::api::{ApiError, Client, is_loopback};
 use crate::aws;
 use crate::config::ServerConfig;
-use crate::recorder::{self, Access, Store};
+use crate::recorder::store::Store as _;
+use crate::recorder::{self, Access, SqliteStore};
 use crate::report::{ErrorKind, Surroundings};
 use crate::token::{self, TokenSetting, TokenSource};
 
@@ -135,7 +136,7 @@ impl Asking {
     /// The recorder's own answers, by way of a server on loopback that only this process can ask and
     /// that ends with it: so there is one way to every answer.
     async fn open(&self, file: &Path) -> anyhow::Result<Asked> {
-        let store = Store::open_to_read(file)?;
+        let store = SqliteStore::open_to_read(file)?;
         let asked = self.org.clone().or_else(|| of_process("KOSLI_ORG"));
         let asked = asked.or_else(|| of_process("KOSLI_OWNER"));
         let org = organization(file, &store.organizations().await?, asked)?;

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::screen::{Coloured, Screen};
 use super::{env, print};
 use crate::api::Client;
-use crate::recorder::{self, Access, Store};
+use crate::recorder::{self, Access, SqliteStore};
 use crate::standin::StandIn;
 use clock::HistoryClock;
 use cyber_dojo::{BETA, History, INCIDENT, ORG, PROD, ROLLOVER};
@@ -41,7 +41,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let ecs = StandIn::start(story::world()).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let host = format!("http://{}", listener.local_addr()?);
-    let store = Store::in_memory()?.with_clock(clock.of_the_recorder());
+    let store = SqliteStore::in_memory()?.with_clock(clock.of_the_recorder());
     let (stop, stopped) = oneshot::channel::<()>();
     let recorder = tokio::spawn(recorder::serve(listener, store, Access::open(), async {
         drop(stopped.await);

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::api::wire::is_environment_name;
-use crate::recorder::{Interval, Snappish};
+use envsnap_model::expression::{Interval, Snappish};
 
 /// How a snapshot is named, for help and errors alike.
 pub(super) const FORMS: &str = "\

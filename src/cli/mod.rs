@@ -2,7 +2,6 @@
 
 mod artifact;
 mod asking;
-mod backup;
 mod completions;
 mod demo;
 mod env;
@@ -10,9 +9,7 @@ mod expression;
 mod progress;
 mod report;
 mod screen;
-mod serve;
 mod tables;
-mod verify;
 mod visible;
 
 use std::io::{self, Write as _};
@@ -26,6 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::misspelt_variables;
 use crate::logging::own_events;
 use crate::recorder::LogWriter;
+use crate::recorder::command::{backup, serve, verify};
 use crate::redact::{PrintableWriter, printable};
 use visible::visible_lines;
 
@@ -121,8 +119,8 @@ pub fn run() -> ExitCode {
                 Command::Serve(arguments) => {
                     serve::run(arguments, log_writer.clone()).await.map(not_found)
                 }
-                Command::Verify(arguments) => verify::run(&arguments).map(not_found),
-                Command::Backup(arguments) => backup::run(&arguments).map(not_found),
+                Command::Verify(arguments) => print_said(verify::run(&arguments)).map(not_found),
+                Command::Backup(arguments) => print_said(backup::run(&arguments)).map(not_found),
                 Command::Demo(arguments) => Box::pin(demo::run(arguments)).await.map(not_found),
                 Command::Env(arguments) => env::run(arguments).await.map_err(asking::explained),
                 Command::Artifact(arguments) => {
@@ -144,6 +142,10 @@ pub fn run() -> ExitCode {
     };
     log_writer.wait_until_written();
     code
+}
+
+fn print_said(said: anyhow::Result<String>) -> anyhow::Result<()> {
+    Ok(print(&said?)?)
 }
 
 /// Prints `text`. A reader that has seen enough (`envsnap … | head`) is no error.

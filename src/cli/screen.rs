@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use terminal_size::{Width, terminal_size};
 
-use crate::wording;
+use crate::recorder::text;
 
 /// Where it is not known how wide it is.
 const USUAL_WIDTH: usize = 100;
@@ -103,7 +103,7 @@ impl Screen {
 
     /// `13 days ago`.
     pub(super) fn age(&self, seconds: f64) -> String {
-        wording::ago(self.now.as_duration().as_secs_f64() - seconds)
+        text::ago(self.now.as_duration().as_secs_f64() - seconds)
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::visible::visible;
+use crate::recorder::text::counted;
 use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, Verdict};
-use crate::wording::counted;
 
 /// A column that wraps, in columns of the screen: with less, texts would be told letter by letter.
 const NARROWEST: u16 = 20;
@@ -83,7 +83,7 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
         text.push_str(&omitted(more, "changes"));
     }
     if let Some(head) = &outcome.head {
-        let _infallible = writeln!(text, "\nHead of the server's chain: {head}");
+        let _infallible = writeln!(text, "\nHead of the organization's ledger: {head}");
     }
     if let Some(explanations) = &outcome.explanations {
         let _infallible = write!(text, "\n{}", self::explanations(explanations));

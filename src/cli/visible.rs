@@ -4,17 +4,8 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::hidden::is_hidden;
-
-/// Without the characters by which a text could command the terminal, or look like another text.
-pub(super) fn visible(text: &str) -> String {
-    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
-}
-
-/// The same of a text that may have several lines.
-pub(super) fn visible_lines(text: &str) -> String {
-    text.lines().map(visible).collect::<Vec<_>>().join("\n")
-}
+use crate::recorder::text::is_hidden;
+pub(super) use crate::recorder::text::{visible, visible_lines};
 
 /// A JSON document, which says the same without those characters: where one stands in a string, it
 /// is escaped, and between the values there is none but white space.
@@ -76,17 +67,6 @@ mod tests {
     use unicode_width::UnicodeWidthChar as _;
 
     use super::*;
-
-    #[test]
-    fn no_text_commands_the_terminal() {
-        assert_eq!(
-            visible("a\x1b[31m\u{9b}2J\r\n\u{202e}b"),
-            "a\u{fffd}[31m\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}b"
-        );
-        assert_eq!(visible("größe/日本:1"), "größe/日本:1");
-        assert_eq!(visible("we\u{e0062}b\u{3164}"), "we\u{fffd}b\u{fffd}");
-        assert_eq!(visible_lines("a\u{202e}\nb\x1b\n"), "a\u{fffd}\nb\u{fffd}");
-    }
 
     #[test]
     fn a_document_says_the_same_without_them() {

@@ -231,7 +231,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         };
         self.memory.environment_seen = true;
         self.memory.remember_report(Some(found.at));
-        self.outcome.head = reported.head;
+        self.outcome.head = reported.head.map(|head| head.to_string());
         if !reported.repeated {
             let index = index.saturating_add(u64::from(reported.created));
             self.memory.remember(found.content_hash.clone(), index, found.at);

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// Each package that these edges reach, with its version and features.
+/// Each package of the workspace that these edges reach, with its version and features.
 fn packages(edges: &str) -> BTreeSet<String> {
+    tree(&["--workspace", "--edges", edges])
+}
+
+fn tree(arguments: &[&str]) -> BTreeSet<String> {
     let tree = Command::new(env!("CARGO"))
-        .args(["tree", "--workspace", "--locked", "--offline", "--prefix", "none"])
-        .args(["--format", "{p} {f}", "--edges", edges])
+        .args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} {f}"])
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
@@ -24,4 +28,20 @@ fn the_tests_compile_no_dependency_a_second_time() {
     assert!(built.iter().any(|package| package.starts_with("aws-sdk-ecs ")), "{built:?}");
     let again: Vec<_> = built.difference(&tested).collect();
     assert!(again.is_empty(), "switch the features of the tests on for the build: {again:#?}");
+}
+
+#[test]
+fn the_recorder_holds_no_aws_sdk_and_the_function_no_server_no_sql_and_no_argument_parser() {
+    let has = |packages: &BTreeSet<String>, name: &str| {
+        packages.iter().any(|package| package.starts_with(&format!("{name} ")))
+    };
+    let recorder = tree(&["--package", "envsnap-recorder", "--edges", "normal,build"]);
+    assert!(has(&recorder, "axum") && has(&recorder, "clap"), "{recorder:?}");
+    assert!(!recorder.iter().any(|package| package.starts_with("aws-")), "{recorder:?}");
+    let function = ["--package", "envsnap", "--no-default-features", "--features", "lambda"];
+    let function = tree(&[&function[..], &["--edges", "normal,build"]].concat());
+    assert!(has(&function, "aws-sdk-ecs"), "{function:?}");
+    for other in ["axum", "rusqlite", "clap", "envsnap-recorder", "envsnap-ecs-standin"] {
+        assert!(!has(&function, other), "{other} in {function:?}");
+    }
 }

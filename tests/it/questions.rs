@@ -194,16 +194,12 @@ async fn a_time_in_which_nobody_looked_is_told_though_the_same_ran_before_and_af
     }
     let told = |from: &str| {
         format!(
-            "  (not confirmed from Mon, 22 Aug 2022 {from} UTC to Thu, 25 Aug 2022 10:39:22 UTC: 3 days)"
+            "  (no report from Mon, 22 Aug 2022 {from} UTC to Thu, 25 Aug 2022 10:39:22 UTC: 3 days)"
         )
     };
-    for (arguments, expected) in [
-        (&["env", "log", "aws-prod"][..], true),
-        (&["env", "log", "aws-prod", "--long"], true),
-        (&["env", "log", "aws-prod", "--gap", "4d"], false),
-    ] {
+    for arguments in [&["env", "log", "aws-prod"][..], &["env", "log", "aws-prod", "--long"]] {
         let shown = ask_at(&recorder.url, arguments).await.well();
-        assert_eq!(shown.contains(&told("10:39:22")), expected, "{shown}");
+        assert!(shown.contains(&told("10:39:22")), "{shown}");
         assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
     }
 }
@@ -295,7 +291,7 @@ async fn a_token_comes_from_a_file_or_a_variable() {
     };
     let access = file("access", "s3cret-0 label=a org=acme read\n");
     let access = envsnap::recorder::Access::from_token_file(Path::new(&access)).unwrap();
-    let store = envsnap::recorder::Store::in_memory().unwrap();
+    let store = envsnap::recorder::SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store, access).await;
     let good = file("good", "s3cret-0\n");
     let list = ["env", "ls", "--host", &recorder.url, "--org", "acme"];

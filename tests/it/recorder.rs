@@ -1,7 +1,6 @@
 //! The recorder, over HTTP.
 
 mod access;
-mod chain;
 mod clock;
 mod comparison;
 pub(crate) mod crash;
@@ -10,6 +9,7 @@ mod events;
 mod file;
 mod history;
 mod hostile;
+mod ledger;
 mod limits;
 mod load;
 mod lost_log;

@@ -2,9 +2,13 @@
 //!
 //! Nothing here is asynchronous, reads a clock or an environment variable, or does I/O.
 
+mod error_chain;
 pub mod expression;
+mod head;
 mod plausible_times;
 pub mod snapshot;
 pub mod wire;
 
+pub use error_chain::error_chain;
+pub use head::{EntryHash, Head, ParseHashError, ParseHeadError};
 pub use plausible_times::plausible_times;

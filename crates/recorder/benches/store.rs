@@ -180,7 +180,7 @@ async fn history(path: &Path, snapshots: u64) {
         let mut times = Vec::new();
         for _ in 0..50 {
             let began = Instant::now();
-            store.snapshots(ORG, [text.parse().expect("is one")]).await.expect("is there");
+            store.snapshots(ORG, [text.parse().expect("is one")], drop).await.expect("is there");
             times.push(began.elapsed());
         }
         println!("snapshot {text}: {:?}", median(times));
@@ -190,7 +190,7 @@ async fn history(path: &Path, snapshots: u64) {
         let began = Instant::now();
         let pair = [format!("prod#{middle}"), "prod".to_owned()];
         let pair = pair.map(|text| text.parse().expect("is one"));
-        store.snapshots(ORG, pair).await.expect("are there");
+        store.snapshots(ORG, pair, drop).await.expect("are there");
         times.push(began.elapsed());
     }
     println!("two snapshots, to compare: {:?}", median(times));

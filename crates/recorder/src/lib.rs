@@ -1,7 +1,25 @@
-//! What a snapshot server keeps, on one file.
+//! A snapshot server on one file: the API, the page, and the ledger behind them.
 //!
-//! `domain` is what it is about: the entries of a ledger, what a report changes, which times are
-//! covered; `store` keeps it. Neither knows anything of HTTP.
+//! A request goes one way: `http` or `web` lets it in, reads it and asks the [`store`](store::Store)
+//! for one use case, which is one transaction; what comes back is written in the API's form, or shown
+//! on a page. [`domain`] is what it is about, and knows nothing of HTTP and SQL.
 
+#[cfg(feature = "command")]
+pub mod command;
 pub mod domain;
+mod http;
+mod server;
 pub mod store;
+pub mod text;
+mod web;
+
+pub use domain::{Clock, ClockError};
+pub use http::{
+    Access, AccessError, LogWriter, MetricsError, TokenLineProblem, dropped_log_lines,
+    raise_open_files_limit,
+};
+pub use server::serve;
+pub use store::sqlite::{
+    BackedUp, NotBackedUp, NotVerified, SqliteStore, StoreError, Verified, VerifiedLedger, backup,
+    verify,
+};

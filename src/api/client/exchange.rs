@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{ApiError, EnvironmentClient};
-use crate::api::wire::{ErrorBody, HEAD};
-use crate::error_chain::error_chain;
+use crate::api::wire::{ErrorBody, HEAD, LARGEST_ANSWER};
 use crate::excerpt::excerpt;
 use crate::redact::redact;
+use envsnap_model::{Head, error_chain};
 
 /// Waits of 1, 2 and 4 seconds between the attempts at one request. Only where a connection broke,
 /// one more attempt comes before them, at once.
@@ -33,10 +33,6 @@ const LEAST_ATTEMPT: Duration = Duration::from_millis(100);
 /// A server that wants to be left alone for longer is not waited for, deadline or not.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// The most bytes of an answer that are read. A snapshot of twelve thousand artifacts takes about
-/// half of it.
-pub const LARGEST_ANSWER: usize = 32 << 20;
-
 /// What a server says of an environment in which nothing was recorded: the only sign that is known,
 /// since its status is not.
 const NO_SNAPSHOTS: &str = "len(snapshots) == 0";
@@ -44,7 +40,7 @@ const NO_SNAPSHOTS: &str = "len(snapshots) == 0";
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// Of the server's chain, where it keeps one.
-    pub(super) head: Option<String>,
+    pub(super) head: Option<Head>,
     /// How many there are on all pages, where it is one of several.
     pub(super) total: Option<u64>,
     pub(super) body: Vec<u8>,
@@ -261,10 +257,8 @@ async fn exchange(request: RequestBuilder) -> Result<(Response, Vec<u8>), NoAnsw
 }
 
 /// The head that a server told, and not just any text: it is written to the log.
-fn head(headers: &HeaderMap) -> Option<String> {
-    let head = headers.get(HEAD)?.to_str().ok()?;
-    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    (head.len() == 64 && head.bytes().all(is_digit)).then(|| head.to_owned())
+fn head(headers: &HeaderMap) -> Option<Head> {
+    headers.get(HEAD)?.to_str().ok()?.parse().ok()
 }
 
 fn total(headers: &HeaderMap) -> Option<u64> {

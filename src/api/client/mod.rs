@@ -20,13 +20,12 @@ use tokio::time::Instant;
 
 use super::wire::{ACCEPTS, EcsReport, EnvironmentRequest, HEARTBEAT, RecordedSnapshot};
 use super::{EnvironmentApi, ServerApi, wire};
-use crate::error_chain::error_chain;
 use crate::renewable::Renewable;
 use crate::snapshot::Snapshot;
 use crate::tls;
 use crate::token::{TokenError, TokenSource};
+use envsnap_model::{Head, error_chain};
 pub use error::{ApiError, NoClient};
-pub use exchange::LARGEST_ANSWER;
 use exchange::parse;
 use latest::latest;
 pub use pages::Listed;
@@ -113,9 +112,9 @@ pub struct Reported {
     /// It was asked more than once: an attempt that seemed to fail may have done the work already,
     /// so that `created` may say no where an earlier attempt made the snapshot.
     pub repeated: bool,
-    /// The head of its chain of snapshots, as 64 lowercase hexadecimal digits, where it keeps one:
-    /// who keeps it can tell later whether anything was rewritten.
-    pub head: Option<String>,
+    /// The head of the organization's ledger, if it keeps one: whoever keeps it can tell later
+    /// whether anything was rewritten.
+    pub head: Option<Head>,
 }
 
 /// The server is on this machine.

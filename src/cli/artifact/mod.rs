@@ -16,7 +16,7 @@ use super::visible::visible;
 use super::{Form, complain, print};
 use crate::api::wire::Environment;
 use crate::api::{ApiError, ServerApi as _};
-use crate::wording::counted;
+use crate::recorder::text::counted;
 use pattern::Pattern;
 use runs::{Identity, Place, Run, runs};
 

@@ -11,7 +11,7 @@ use super::{Identity, Place, Run};
 use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::visible::{document, visible};
-use crate::wording::counted;
+use crate::recorder::text::counted;
 
 /// By artifact: its latest label, and each environment's runs.
 type ByArtifact<'a> = BTreeMap<(&'a str, &'a Identity), Vec<(&'a str, &'a Run)>>;

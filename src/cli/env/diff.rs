@@ -9,7 +9,7 @@ use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::visible::{document, visible};
 use crate::cli::{Form, Found, print};
-use crate::wording::whole;
+use crate::recorder::text::whole;
 
 /// Show what changed from one snapshot to another
 ///

@@ -14,7 +14,7 @@ use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::visible::{document, visible, wrapped};
 use crate::cli::{Form, print};
-use crate::wording::whole;
+use crate::recorder::text::whole;
 
 /// What is not known of where an artifact comes from.
 const NOT_KNOWN: &str = "N/A";

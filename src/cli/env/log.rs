@@ -4,15 +4,13 @@ mod shown;
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Span, SpanRelativeTo};
-
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 use crate::api::{ApiError, EnvironmentClient, Listed, ServerApi as _};
 use crate::cli::asking::Asking;
 use crate::cli::expression::{environment_name, interval};
 use crate::cli::visible::document;
 use crate::cli::{Form, complain, print};
-use crate::wording::counted;
+use crate::recorder::text::counted;
 use shown::Log;
 
 /// The most events that are asked for.
@@ -23,9 +21,9 @@ const MOST_EVENTS: usize = 10_000;
 /// Each with how long it was the latest, and how many artifacts started (+), exited (-) and were
 /// scaled (~) with it.
 ///
-/// A recorder of this project also says when a report last found a snapshot unchanged. Where reports
-/// do confirm snapshots (the reporter's HEARTBEAT), the log says when none did for long: nobody knows
-/// what ran then. Without a heartbeat silence means nothing, and the log says only that.
+/// A recorder of this project also says which times no report covers, so that it is not known what ran
+/// then: later than the reporter's HEARTBEAT and ten minutes after a report, or two hours after a
+/// report of a client that announces no heartbeat.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "An interval is A..B, where A and B each are
   N      the snapshot with index N, from 1
@@ -50,20 +48,10 @@ pub(super) struct Arguments {
     /// The most snapshots to list; with --long -o json, events
     #[arg(short = 'n', long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     limit: u16,
-    /// Tell when nobody confirmed a snapshot for longer than this
-    #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = silence)]
-    gap: SignedDuration,
-}
-
-fn silence(text: &str) -> Result<SignedDuration, String> {
-    let span = text.parse::<Span>().ok();
-    let silence = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    let silence = silence.filter(|silence| !silence.is_negative());
-    silence.ok_or_else(|| "it should be a time like 30m, 2h or 3d".to_owned())
 }
 
 pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { name, interval, long, limit, gap } = arguments;
+    let Arguments { name, interval, long, limit } = arguments;
     let (limit, screen) = (usize::from(*limit), asking.screen());
     let asked = asking.connect().await?;
     let environment = asked.client.environment(name, None);
@@ -76,7 +64,7 @@ pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Resul
         return printed(name, &snapshots, "snapshot");
     }
     let changes = changes(&environment, &snapshots.documents).await?;
-    let log = Log { snapshots: &snapshots.documents, changes, gap: gap.as_secs_f64() };
+    let log = Log { snapshots: &snapshots.documents, changes };
     print(&if *long { log.long(&screen) } else { log.short(&screen) })?;
     tell_cut(name, &snapshots, "snapshot");
     Ok(())

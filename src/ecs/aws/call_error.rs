@@ -10,7 +10,7 @@ use super::super::CallError;
 use super::answer_limit::is_too_large;
 use crate::clock_skew::ClockSkew;
 use crate::endpoint::Endpoint;
-use crate::error_chain::error_chain;
+use envsnap_model::error_chain;
 
 /// What became of a call of `endpoint` in the role `role`, or in that of the process.
 pub(super) fn of<E>(error: &SdkError<E>, role: Option<&str>, endpoint: &Endpoint) -> CallError

@@ -2,7 +2,7 @@ use std::io::{BufRead as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use envsnap::recorder::{Access, Store, serve};
+use envsnap::recorder::{Access, SqliteStore, serve};
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,7 +18,7 @@ async fn a_token_opens_its_organization_to_read_or_to_write() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(file, "wr1ter-0 label=w org=acme write\nre4der-0 label=r org=acme read\nro0t-000 label=root org=* write\n").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
-    let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
+    let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
     let environment = json!({"name": "env", "type": "ECS", "description": ""}).to_string();
     let report = json!({"artifacts": []}).to_string();
     let (get, put) = (Method::GET, Method::PUT);
@@ -65,7 +65,7 @@ async fn without_tokens_a_name_that_was_made_to_lead_here_opens_nothing() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "wr1ter-0 label=w org=* write").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
-    let with_tokens = Recorder::with(Store::in_memory().unwrap(), access).await;
+    let with_tokens = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for (recorder, host, status) in [
         (&open, "localhost:8080", 200),
@@ -85,7 +85,7 @@ async fn a_browser_logs_in_with_the_token_as_the_password() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "re4der-0 label=r org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
-    let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
+    let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let get = async |org: &str, user: &str, password: &str| {
         let url = format!("{}/api/v2/environments/{org}", recorder.url);
@@ -118,7 +118,7 @@ async fn without_tokens_any_token_or_none_will_do() {
 #[tokio::test]
 async fn without_tokens_nobody_else_is_served() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let store = Store::in_memory().unwrap();
+    let store = SqliteStore::in_memory().unwrap();
     let refused = serve(listener, store, Access::open(), std::future::pending()).await;
     let said = refused.unwrap_err().to_string();
     assert!(said.contains("without a token file"), "{said}");
@@ -129,7 +129,7 @@ async fn a_refusal_reaches_who_is_still_sending() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "re4der-0 label=r org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
-    let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
+    let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
     let path = "/api/v2/environments/acme/env/report/ECS";
     // All of the request is sent before any of the answer is read, as many clients do.
     let body = vec![b' '; 9_000_000];
@@ -153,7 +153,7 @@ async fn with_tokens(lines: &str) -> Recorder {
     let file = folder.path().join("tokens");
     write_secret(&file, lines);
     let access = Access::from_token_file(&file).unwrap();
-    Recorder::with(Store::in_memory().unwrap(), access).await
+    Recorder::with(SqliteStore::in_memory().unwrap(), access).await
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use envsnap::recorder::{Access, Clock, Store};
+use envsnap::recorder::{Access, Clock, SqliteStore};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -71,14 +71,23 @@ async fn a_time_without_reports_that_a_wrong_clock_ended_is_corrected() {
     report().await;
     let list = recorder.get("/snapshots/acme/env").await.body;
     let began = 1_661_161_162.5;
-    assert_eq!(list[0]["silences"], json!([{"from": began, "until": began + 600.0}]));
+    assert_eq!(list[0]["gaps"], json!(null), "ten minutes");
     assert_eq!(list[0]["confirmed_until"], began + 600.0);
+    recorder.advance(10_000.0);
+    report().await;
+    recorder.advance(10.0 * YEAR);
+    report().await;
+    recorder.advance(600.0 - 10.0 * YEAR);
+    report().await;
+    let list = recorder.get("/snapshots/acme/env").await.body;
+    let gap = json!([{"from": began + 600.0, "until": began + 10_600.0}]);
+    assert_eq!(list[0]["gaps"], gap);
 }
 
 #[tokio::test]
 async fn while_the_wall_clock_is_not_where_the_monotonic_one_is_nothing_is_recorded() {
     let monotonic = Arc::new(Mutex::new(0.0));
-    let (store, passed) = (Store::in_memory().unwrap(), Arc::clone(&monotonic));
+    let (store, passed) = (SqliteStore::in_memory().unwrap(), Arc::clone(&monotonic));
     let recorder = Recorder::with_clock(store, Access::open(), |wall| {
         Clock::with_monotonic(move || *wall.lock().unwrap(), move || Some(*passed.lock().unwrap()))
     });
@@ -142,10 +151,11 @@ async fn a_start_before_the_last_report_is_logged_with_what_to_do_and_dates_righ
 
 #[tokio::test]
 async fn a_recorder_that_is_not_ready_for_its_clock_does_not_blame_its_file() {
-    let recorder = Recorder::with_clock(Store::in_memory().unwrap(), Access::open(), |wall| {
-        Clock::with_monotonic(move || *wall.lock().unwrap(), || Some(0.0))
-    })
-    .await;
+    let recorder =
+        Recorder::with_clock(SqliteStore::in_memory().unwrap(), Access::open(), |wall| {
+            Clock::with_monotonic(move || *wall.lock().unwrap(), || Some(0.0))
+        })
+        .await;
     recorder.advance(-60.0 * YEAR);
     let ready = recorder.send(Method::GET, "/ready", None, "").await;
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);

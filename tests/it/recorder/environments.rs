@@ -58,8 +58,7 @@ async fn the_type_of_an_environment_stays() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(
         answer.message(),
-        "Environment named 'aws-prod' for organization 'acme' is of type 'ECS', which cannot be \
-         changed to 'K8S'"
+        "Environment named 'aws-prod' for organization 'acme' is of type 'ECS', not 'K8S'"
     );
 }
 

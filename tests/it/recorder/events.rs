@@ -193,8 +193,8 @@ async fn a_question_reads_no_snapshot_but_those_that_it_is_about() {
     let connection = rusqlite::Connection::open(&file).unwrap();
     connection
         .execute_batch(
-            "DROP TRIGGER snapshot_never_changes;
-             UPDATE snapshot SET artifacts = 'unreadable' WHERE snapshot_index NOT IN (9, 10, 20);",
+            "UPDATE interval SET started_at = 'unreadable'
+             WHERE NOT (from_index BETWEEN 8 AND 10 OR from_index = 20 OR from_index = 19);",
         )
         .unwrap();
     drop(connection);

@@ -7,10 +7,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use envsnap::recorder::{Access, Store};
+use envsnap::recorder::{Access, SqliteStore};
 use reqwest::{Method, StatusCode};
-use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::crash::Process;
 use super::server::{Recorder, digest, reopened, task};
@@ -64,7 +63,7 @@ async fn a_second_recorder_on_a_hard_link_of_the_file_is_refused_and_harms_nothi
 fn what_another_user_left_beside_the_file_is_named_with_its_owner_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    drop(Store::open(&file).unwrap());
+    drop(SqliteStore::open(&file).unwrap());
     let owner = std::fs::metadata(&file).unwrap().uid();
     let shm = folder.path().join("snapshots.db-shm");
     std::fs::write(&shm, "").unwrap();
@@ -96,7 +95,7 @@ fn what_another_user_left_beside_the_file_is_named_with_its_owner_and_the_remedy
 fn what_is_another_users_or_no_file_is_named_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    drop(Store::open(&file).unwrap());
+    drop(SqliteStore::open(&file).unwrap());
     let serve = ["--listen", "127.0.0.1:0"];
     for (ending, make) in [("-wal", "mkdir"), ("-shm", "mkfifo"), ("-wal", "mkfifo")] {
         let other = folder.path().join(format!("snapshots.db{ending}"));
@@ -138,12 +137,12 @@ fn what_is_another_users_or_no_file_is_named_with_the_remedy() {
 async fn a_full_disk_refuses_what_is_new_loses_nothing_and_is_forgotten_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let store = Store::open(&file).unwrap().with_room_for(60).unwrap();
+    let store = SqliteStore::open(&file).unwrap().with_room_for(60).unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
     recorder.create("env", None).await;
     let report = |byte| -> Vec<_> {
         (0..100)
-            .map(|id| task(id, &format!("web-{id}"), "", byte))
+            .map(|id| task(id, &format!("web-{id}:{byte}"), "", 1))
             .chain([task(0, "web", &digest(u8::try_from(byte).unwrap()), 1)])
             .collect()
     };
@@ -240,7 +239,7 @@ fn a_backup_overwrites_nothing_and_leaves_nothing_behind_where_it_fails() {
     let missing = on("backup", &file, &[named]);
     assert!(text(&missing.stderr).contains("there is no"), "{missing:?}");
 
-    drop(Store::open(&file).unwrap());
+    drop(SqliteStore::open(&file).unwrap());
     std::fs::write(&target, "precious").unwrap();
     let refused = on("backup", &file, &[named]);
     assert_eq!(refused.status.code(), Some(2));
@@ -318,9 +317,7 @@ async fn a_log_that_a_killed_recorder_left_is_applied_to_its_own_file_only() {
 
 #[tokio::test]
 async fn an_unchanged_report_confirms_the_latest_snapshot_and_no_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("snapshots.db");
-    let recorder = Recorder::on(&file).await;
+    let recorder = Recorder::start().await;
     recorder.create("env", Some(true)).await;
     recorder.create("other", Some(true)).await;
     let began = 1_661_161_162.5;
@@ -330,15 +327,13 @@ async fn an_unchanged_report_confirms_the_latest_snapshot_and_no_other() {
         recorder.report(name, &[task(1, "web", &digest(byte), 1)]).await;
         recorder.advance(after);
     }
-    recorder.stop().await;
-    let connection = Connection::open(&file).unwrap();
-    let mut statement =
-        connection.prepare("SELECT created_at, confirmed_until FROM snapshot ORDER BY id").unwrap();
-    let times: Vec<(f64, f64)> = statement
-        .query_map([], |row| Ok((row.get::<_, f64>(0)? - began, row.get::<_, f64>(1)? - began)))
-        .unwrap()
-        .collect::<rusqlite::Result<_>>()
-        .unwrap();
+    let times = async |name: &str| -> Vec<(f64, f64)> {
+        let list = recorder.get(&format!("/snapshots/acme/{name}?reverse=true")).await.body;
+        let time = |entry: &Value, field| entry[field].as_f64().unwrap() - began;
+        let entries = list.as_array().unwrap().iter();
+        entries.map(|entry| (time(entry, "from"), time(entry, "confirmed_until"))).collect()
+    };
     // A clock that was ahead dates nothing that comes after it was set back.
-    assert_eq!(times, [(0.0, 120.0), (60.0, 60.0), (180.0, 150.0)]);
+    assert_eq!(times("env").await, [(0.0, 120.0), (180.0, 150.0)]);
+    assert_eq!(times("other").await, [(60.0, 60.0)]);
 }

@@ -41,36 +41,47 @@ async fn each_snapshot_lasted_until_the_next() {
 }
 
 #[tokio::test]
-async fn a_silence_between_two_reports_of_the_same_is_kept_beside_the_last_of_them() {
+async fn a_time_is_not_covered_ten_minutes_after_the_announced_heartbeat_or_two_hours_without_one()
+{
+    let start = 1_661_161_162.5;
+    for (heartbeat, covered) in [(None, 7_200.0), (Some("3600"), 4_200.0), (Some("0"), 600.0)] {
+        let recorder = Recorder::start().await;
+        recorder.create("env", None).await;
+        let report = async || {
+            let body = json!({"artifacts": [task(1, "web", &digest(1), 10)]}).to_string();
+            let path = "/environments/acme/env/report/ECS";
+            let answer = recorder.put_with(path, body, "x-envsnap-heartbeat", heartbeat).await;
+            assert!(answer.status.is_success(), "{answer:?}");
+        };
+        for after in [60.0, covered, covered + 1.0, 60.0] {
+            report().await;
+            recorder.advance(after);
+        }
+        report().await;
+        let gaps = async || recorder.get("/snapshots/acme/env").await.body[0]["gaps"].clone();
+        let closed = json!({
+            "from": start + 60.0 + covered,
+            "until": start + 61.0 + 2.0 * covered,
+        });
+        assert_eq!(gaps().await, json!([closed]), "{heartbeat:?}");
+        recorder.advance(covered);
+        assert_eq!(gaps().await, json!([closed]), "{heartbeat:?}");
+        recorder.advance(1.0);
+        let open = json!({"from": start + 121.0 + 2.0 * covered});
+        assert_eq!(gaps().await, json!([closed, open]), "{heartbeat:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_whole_seconds() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
-    let report = async || recorder.report("env", &[task(1, "web", &digest(1), 10)]).await;
-    for silence in [60.0, 119.0, 259_200.0, 60.0, 120.0] {
-        report().await;
-        recorder.advance(silence);
+    for wrong in ["", "1h", "-1", "1.5", "4294967296"] {
+        let path = "/environments/acme/env/report/ECS";
+        let body = r#"{"artifacts": []}"#;
+        let answer = recorder.put_with(path, body, "x-envsnap-heartbeat", Some(wrong)).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{wrong}");
     }
-    report().await;
-    let list = recorder.get("/snapshots/acme/env").await.body;
-    let start = 1_661_161_162.5;
-    assert_eq!(
-        list[0]["silences"],
-        json!([
-            {"from": start + 179.0, "until": start + 259_379.0},
-            {"from": start + 259_439.0, "until": start + 259_559.0},
-        ])
-    );
-    assert_eq!(list[0]["confirmed_until"], start + 259_559.0);
-
-    for hours in (1..=30).rev() {
-        recorder.advance(3_600.0 * f64::from(hours));
-        report().await;
-    }
-    let list = recorder.get("/snapshots/acme/env").await.body;
-    let silences = list[0]["silences"].as_array().unwrap();
-    let lasted = |it: &Value| it["until"].as_f64().unwrap() - it["from"].as_f64().unwrap();
-    let hours: Vec<_> = silences.iter().map(|silence| lasted(silence) / 3_600.0).collect();
-    let longest: Vec<_> = [72.0].into_iter().chain((12..=30).rev().map(f64::from)).collect();
-    assert_eq!(hours, longest, "the longest, in the order in which they were");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-use envsnap::recorder::{Access, Store};
+use envsnap::recorder::{Access, SqliteStore};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,7 +25,7 @@ fn guarded() -> Access {
 async fn a_recorder_is_ready_while_its_file_can_be_read_and_written() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let full = Store::open(&file).unwrap().with_room_for(1).unwrap();
+    let full = SqliteStore::open(&file).unwrap().with_room_for(1).unwrap();
     let recorder = Recorder::with(full.clone(), guarded()).await;
     let ready = async || recorder.send(Method::GET, "/ready", None, "").await;
     let clock = StoppedClock::now();
@@ -95,7 +95,7 @@ async fn metrics_count_requests_and_reports_and_say_when_each_environment_was_la
 
 #[tokio::test]
 async fn metrics_tell_of_every_organization_and_only_to_who_may_read_every_one() {
-    let recorder = Recorder::with(Store::in_memory().unwrap(), guarded()).await;
+    let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), guarded()).await;
     for (token, status) in [(None, 401), (Some("re4der-0"), 403), (Some("ro0t-000"), 200)] {
         let mut request = reqwest::Client::new().get(format!("{}/metrics", recorder.url));
         if let Some(token) = token {

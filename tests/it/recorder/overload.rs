@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use envsnap::recorder::{Access, Clock, Store};
+use envsnap::recorder::{Access, Clock, SqliteStore};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -322,7 +322,7 @@ async fn clients_that_do_not_read_what_they_ask_for_hold_bounded_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_panics_is_answered_and_counted_and_the_next_request_too() {
-    let store = Store::in_memory().unwrap();
+    let store = SqliteStore::in_memory().unwrap();
     let broken = Arc::new(AtomicBool::new(false));
     let breaks = Arc::clone(&broken);
     let recorder = Recorder::with_clock(store, Access::open(), |time| {

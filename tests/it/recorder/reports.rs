@@ -201,8 +201,7 @@ async fn a_report_may_require_which_snapshot_is_the_latest() {
     assert_eq!(status, 412);
     assert_eq!(
         body["message"],
-        "The latest snapshot of environment 'aws-prod' of organization 'acme' has index 1, which \
-         is not the one in If-Match: nothing was recorded"
+        "The latest snapshot is #1, and not #0 as If-Match says: nothing was recorded"
     );
     assert_eq!(put("\"1\"", 1).await.0, 200, "nothing new is nothing that moves the index");
     assert_eq!(put("\"1\"", 2).await.0, 201);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use envsnap::api::wire::RecordedSnapshot;
-use envsnap::recorder::{Access, Clock, Store, StoreError, serve};
+use envsnap::recorder::{Access, Clock, SqliteStore, StoreError, serve};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -31,12 +31,20 @@ pub(crate) struct Recorder {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Of the file's chain.
+    /// Of the organization's ledger, if it was a write.
     pub(crate) head: Option<String>,
     pub(crate) body: Value,
 }
 
 impl Answer {
+    async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        assert_eq!(headers["content-type"], "application/json", "{} {status}", response.url());
+        let head = headers.get("x-envsnap-head");
+        let head = head.map(|head| head.to_str().unwrap().to_owned());
+        Self { status, headers, head, body: response.json().await.unwrap() }
+    }
+
     pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap_or_default()
     }
@@ -51,10 +59,10 @@ impl Answer {
 
 /// The store in a file that a store of this process may have had before. Another test that starts a
 /// program meanwhile gives it all locks of this process, for as long as it takes to start.
-pub(crate) fn reopened(file: &Path) -> Store {
+pub(crate) fn reopened(file: &Path) -> SqliteStore {
     let patience = Instant::now() + Duration::from_secs(30);
     loop {
-        match Store::open(file) {
+        match SqliteStore::open(file) {
             Err(StoreError::Held { .. }) if Instant::now() < patience => {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -65,20 +73,20 @@ pub(crate) fn reopened(file: &Path) -> Store {
 
 impl Recorder {
     pub(crate) async fn start() -> Self {
-        Self::with(Store::in_memory().unwrap(), Access::open()).await
+        Self::with(SqliteStore::in_memory().unwrap(), Access::open()).await
     }
 
     pub(crate) async fn on(file: &Path) -> Self {
         Self::with(reopened(file), Access::open()).await
     }
 
-    pub(crate) async fn with(store: Store, access: Access) -> Self {
+    pub(crate) async fn with(store: SqliteStore, access: Access) -> Self {
         Self::with_clock(store, access, |time| Clock::of(move || *time.lock().unwrap())).await
     }
 
     /// Whose clock is made of the time that the test moves.
     pub(crate) async fn with_clock(
-        store: Store,
+        store: SqliteStore,
         access: Access,
         make: impl FnOnce(Arc<Mutex<f64>>) -> Clock,
     ) -> Self {
@@ -122,11 +130,7 @@ impl Recorder {
             request = request.bearer_auth(token);
         }
         let response = request.send().await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        assert_eq!(headers["content-type"], "application/json", "{path} {status}");
-        let head = headers.get("x-envsnap-head");
-        let head = head.map(|head| head.to_str().unwrap().to_owned());
-        Answer { status, headers, head, body: response.json().await.unwrap() }
+        Answer::of(response).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -135,6 +139,20 @@ impl Recorder {
 
     pub(crate) async fn put(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         self.send(Method::PUT, &format!("/api/v2{path}"), Some("any"), body).await
+    }
+
+    /// As [`Self::put`], with one more header if it has a value.
+    pub(crate) async fn put_with(
+        &self,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+        name: &str,
+        value: Option<&str>,
+    ) -> Answer {
+        let request = self.client.put(format!("{}/api/v2{path}", self.url)).body(body);
+        let request = value.into_iter().fold(request, |request, value| request.header(name, value));
+        let response = request.send().await.unwrap();
+        Answer::of(response).await
     }
 
     /// Makes environment `name` of organization `acme`.

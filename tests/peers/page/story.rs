@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use envsnap::recorder::{Access, Clock, Store, serve};
+use envsnap::recorder::{Access, Clock, SqliteStore, serve};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -29,7 +29,7 @@ impl Recorder {
         let clock = Arc::new(Mutex::new(1_659_340_800.0));
         let told = Arc::clone(&clock);
         let store =
-            Store::in_memory().unwrap().with_clock(Clock::of(move || *told.lock().unwrap()));
+            SqliteStore::in_memory().unwrap().with_clock(Clock::of(move || *told.lock().unwrap()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served = tokio::spawn(serve(listener, store, Access::open(), std::future::pending()));

@@ -29,7 +29,7 @@ pub struct Artifact {
 
 /// What makes two running containers the same artifact: the fingerprint, or the name where the
 /// fingerprint is unknown.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Identity {
     /// Known software, whatever it is called.
     Known(Fingerprint),

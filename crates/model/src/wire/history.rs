@@ -25,35 +25,20 @@ pub struct SnapshotListEntry {
     /// The last report that found it unchanged. Only this project's recorder says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_until: Option<f64>,
-    /// The longest times up to then in which no report said whether it was still the same, the
-    /// earliest first. Only this project's recorder says them, where they lasted two minutes or more.
+    /// Times that began while it was the latest and that no report covers, the earliest first. Only
+    /// this project's recorder says them.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub silences: Vec<Silence>,
+    pub gaps: Vec<ReportGap>,
 }
 
-/// A time between two reports that found a snapshot the same, in seconds since the Unix epoch.
+/// A time that no report covers, in seconds since the Unix epoch: it is not known what ran then.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Silence {
-    /// The report before it.
+pub struct ReportGap {
+    /// The last report before it.
     pub from: f64,
-    /// The report after it.
-    pub until: f64,
-}
-
-/// Longer than the time between the reports of a reporter that confirms every hour and was late
-/// once, in seconds.
-const LONG: f64 = 7_200.0;
-
-impl Silence {
-    /// A reporter that confirms its snapshots is not silent for so long.
-    pub fn is_long(&self) -> bool {
-        self.lasted() > LONG
-    }
-
-    /// Seconds.
-    pub fn lasted(&self) -> f64 {
-        self.until - self.from
-    }
+    /// The first report after it; none if there is none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<f64>,
 }
 
 /// What a snapshot changed of one artifact: an element of the answer of

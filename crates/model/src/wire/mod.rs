@@ -18,15 +18,19 @@ pub use diff::{DiffArtifact, DiffItem, EnvironmentDiff};
 pub use environment::{
     Environment, EnvironmentRequest, PagedEnvironments, RenameRequest, is_environment_name,
 };
-pub use history::{EnvironmentEvent, Silence, SnapshotListEntry};
+pub use history::{EnvironmentEvent, ReportGap, SnapshotListEntry};
 pub use report::{EcsReport, ReportEntry};
 pub use snapshot::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
+
+/// The most bytes of an answer that this project's client reads, and more than the recorder sends. A
+/// snapshot of twelve thousand artifacts takes about half of it.
+pub const LARGEST_ANSWER: usize = 32 << 20;
 
 /// The type of an environment whose software ECS runs.
 pub const ECS: &str = "ECS";
 
-/// The header with which the recorder answers a report: the link of the last snapshot in its whole
-/// file, as 64 hexadecimal digits. Who keeps it can tell later whether the file was rewritten.
+/// The header of every response to a write: the [head](crate::Head) of the organization's ledger.
+/// Whoever keeps it can tell later whether the ledger was rewritten.
 pub const HEAD: &str = "x-envsnap-head";
 
 /// The header with which the recorder names, in every answer of its API, what it takes beyond that
@@ -170,12 +174,9 @@ mod tests {
     fn null_is_accepted_for_every_optional_field_of_a_history() {
         let document = json!({
             "index": 65, "from": 1.5, "to": 2.5, "compliant": true, "duration": 1.5,
-            "confirmed_until": 2.25, "silences": [{"from": 1.5, "until": 2.0}],
+            "confirmed_until": 2.25, "gaps": [{"from": 1.5, "until": 2.0}],
         });
-        check::<SnapshotListEntry>(
-            &document,
-            &["/index", "/from", "/silences/0/from", "/silences/0/until"],
-        );
+        check::<SnapshotListEntry>(&document, &["/index", "/from", "/gaps/0/from"]);
         let document = json!({
             "environment_name": "aws-prod", "snapshot_index": 65, "artifact_name": "web:1",
             "sha256": "ab", "description": "1 instance changed", "reported_at": 1.5,

@@ -1,41 +1,12 @@
-//! Entries of the ledger: their hash, and the head that a reader keeps elsewhere.
+//! Entries of the ledger, and their hash.
 
-use std::fmt;
-use std::str::FromStr;
-
+use envsnap_model::EntryHash;
 use sha2::{Digest as _, Sha256};
 
 use super::Micros;
 
 /// The first field of what is hashed: the meaning and the version of the fields that follow.
 const DOMAIN: &[u8] = b"envsnap ledger entry 1";
-
-/// SHA-256 over an entry and the hash before it, written as 64 lowercase hexadecimal digits.
-///
-/// Hashed are these fields, each as its length in bytes (8 bytes, big-endian) and the bytes
-/// themselves; numbers are 8 bytes, big-endian, two's complement:
-///
-/// 1. `envsnap ledger entry 1`;
-/// 2. the hash of the entry before it (32 bytes; zeros before the first);
-/// 3. the organization;
-/// 4. the sequence number;
-/// 5. when it was recorded, in microseconds since the Unix epoch;
-/// 6. its kind;
-/// 7. the version of its kind;
-/// 8. the label of the token that it was written with;
-/// 9. its payload, the canonical JSON text that is stored.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct EntryHash([u8; 32]);
-
-/// The text is not 64 lowercase hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the hash of a ledger entry is 64 lowercase hexadecimal digits")]
-pub struct ParseHashError;
-
-/// The text is not a head of a ledger.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a ledger's head is written as \"org=NAME; seq=NUMBER; hash=64 hexadecimal digits\"")]
-pub struct ParseHeadError;
 
 /// An entry as it is stored, but for its hash.
 #[derive(Debug, Clone, Copy)]
@@ -56,23 +27,12 @@ pub struct Entry<'a> {
     pub payload: &'a str,
 }
 
-/// The last entry of an organization's ledger, as responses to writes carry it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// The organization.
-    pub org: String,
-    /// The sequence number of its last entry; 0 if there is none.
-    pub seq: i64,
-    /// The hash of that entry.
-    pub hash: EntryHash,
-}
-
 impl Entry<'_> {
     /// The hash of this entry, which follows the entry with the hash `previous`.
     pub fn hash(&self, previous: EntryHash) -> EntryHash {
         let fields: [&[u8]; 9] = [
             DOMAIN,
-            &previous.0,
+            previous.as_bytes(),
             self.org.as_bytes(),
             &self.seq.to_be_bytes(),
             &self.recorded_at.0.to_be_bytes(),
@@ -86,73 +46,7 @@ impl Entry<'_> {
             hasher.update((field.len() as u64).to_be_bytes());
             hasher.update(field);
         }
-        EntryHash(hasher.finalize().into())
-    }
-}
-
-impl EntryHash {
-    /// What the first entry follows: zeros.
-    pub const NONE: Self = Self([0; 32]);
-
-    /// The 32 bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl From<[u8; 32]> for EntryHash {
-    fn from(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl FromStr for EntryHash {
-    type Err = ParseHashError;
-
-    fn from_str(text: &str) -> Result<Self, ParseHashError> {
-        let mut bytes = [0; 32];
-        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(ParseHashError);
-        }
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| ParseHashError)?;
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Display for EntryHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for EntryHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// `org=cyber-dojo; seq=4711; hash=…`
-impl fmt::Display for Head {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "org={}; seq={}; hash={}", self.org, self.seq, self.hash)
-    }
-}
-
-impl FromStr for Head {
-    type Err = ParseHeadError;
-
-    fn from_str(text: &str) -> Result<Self, ParseHeadError> {
-        let mut fields = text.split(';').map(|field| field.trim().split_once('='));
-        let mut next = |name: &str| match fields.next() {
-            Some(Some((found, value))) if found == name => Ok(value),
-            _ => Err(ParseHeadError),
-        };
-        let head = Self {
-            org: next("org")?.to_owned(),
-            seq: next("seq")?.parse().ok().filter(|seq| *seq >= 0).ok_or(ParseHeadError)?,
-            hash: next("hash")?.parse().map_err(|_| ParseHeadError)?,
-        };
-        if fields.next().is_some() { Err(ParseHeadError) } else { Ok(head) }
+        EntryHash::from(<[u8; 32]>::from(hasher.finalize()))
     }
 }
 
@@ -206,25 +100,6 @@ mod tests {
         assert_ne!(hash, ENTRY.hash(EntryHash::from([1; 32])));
         for other in others {
             assert_ne!(hash, other.hash(EntryHash::NONE), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn a_head_is_read_as_it_is_written() {
-        let head =
-            Head { org: "cyber-dojo".to_owned(), seq: 4711, hash: EntryHash::from([171; 32]) };
-        let text = format!("org=cyber-dojo; seq=4711; hash={}", "ab".repeat(32));
-        assert_eq!(head.to_string(), text);
-        assert_eq!(text.parse(), Ok(head.clone()));
-        assert_eq!(text.replace("; ", ";").parse(), Ok(head));
-        for wrong in [
-            "",
-            "seq=1; org=a; hash=00",
-            &text.replace("4711", "-1"),
-            &text.replace("ab", "AB"),
-            &format!("{text}; more=1"),
-        ] {
-            assert_eq!(wrong.parse::<Head>(), Err(ParseHeadError), "{wrong}");
         }
     }
 }

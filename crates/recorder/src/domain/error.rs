@@ -1,8 +1,12 @@
 //! Everything that can go wrong with a request.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ClockError;
+
+/// When it is worth another try after there was too much to do.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a request was not done. Nothing of it is in the store, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +64,9 @@ pub enum Error {
         count: u32,
     },
     /// The latest snapshot is another one than the report was compared with.
-    #[error("the latest snapshot is #{actual}, not #{expected}: read again what runs")]
+    #[error(
+        "The latest snapshot is #{actual}, and not #{expected} as If-Match says: nothing was recorded"
+    )]
     LatestSnapshotMoved {
         /// The index that the report named.
         expected: u32,
@@ -91,11 +97,52 @@ pub enum Error {
         /// How much they may take.
         most: usize,
     },
+    /// The request breaks the schema.
+    #[error("Input payload validation failed")]
+    Invalid {
+        /// What is wrong, by the path of the field or the name of the parameter.
+        errors: BTreeMap<String, String>,
+    },
+    /// The request cannot be understood.
+    #[error("{message}")]
+    BadRequest {
+        /// A sentence.
+        message: String,
+    },
+    /// The request is over a limit.
+    #[error("{message}")]
+    TooLarge {
+        /// A sentence that names the limit.
+        message: String,
+    },
+    /// There is nothing at this address.
+    #[error("There is nothing here")]
+    NothingHere,
+    /// The request did not arrive in time.
+    #[error("The request body took too long")]
+    TooSlow,
+    /// It was not done, and may be later.
+    #[error("{message}")]
+    Unavailable {
+        /// A sentence.
+        message: String,
+        /// When it is worth another try, if that is known.
+        retry_after: Option<Duration>,
+    },
+    /// A defect of the recorder, which its log has.
+    #[error("The recorder met a fault of its own; its log says which")]
+    Fault,
+    /// The token is none that is known.
+    #[error("You don't have permission to access this resource")]
+    UnknownToken,
+    /// The request came by a name that is not the recorder's own.
+    #[error("Without a token file the recorder answers to localhost, 127.0.0.1 and [::1] only")]
+    ForeignHost,
     /// The token does not allow it.
     #[error("You don't have permission to access this resource")]
     NotAllowed,
     /// More is waiting to be written than can be in a reasonable time.
-    #[error("too many reports wait to be recorded: try again later")]
+    #[error("Too many reports wait to be recorded: try again later")]
     Busy {
         /// When it is worth another try.
         retry_after: Duration,
@@ -131,4 +178,31 @@ pub enum StorageErrorKind {
     Full,
     /// Anything else.
     Failed,
+}
+
+impl Error {
+    /// See [`Error::BadRequest`].
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::BadRequest { message: message.into() }
+    }
+
+    /// See [`Error::TooLarge`].
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+        Self::TooLarge { message: message.into() }
+    }
+
+    /// There is too much to do at the moment.
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        Self::Unavailable { message: message.into(), retry_after: Some(RETRY_AFTER) }
+    }
+
+    /// What is wrong with each field, if it is [`Error::Invalid`].
+    #[cfg(test)]
+    pub(crate) fn errors(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        match self {
+            Self::Invalid { errors } => errors,
+            _ => &NONE,
+        }
+    }
 }

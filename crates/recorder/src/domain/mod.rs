@@ -5,6 +5,7 @@ mod clock;
 mod coverage;
 mod entry;
 mod error;
+mod limits;
 mod payload;
 mod records;
 mod report;
@@ -13,8 +14,10 @@ mod time;
 
 pub use clock::{Clock, ClockError};
 pub use coverage::{ReportGap, covered_for, is_covered};
-pub use entry::{Entry, EntryHash, Head, ParseHashError, ParseHeadError};
+pub use entry::Entry;
+pub use envsnap_model::{EntryHash, Head, ParseHashError, ParseHeadError};
 pub use error::{Error, StorageErrorKind};
+pub use limits::{LONGEST_ENVIRONMENT_NAME, LONGEST_ORG_NAME};
 pub use payload::{
     Change, ClockCorrected, Confirmed, EnvironmentArchived, EnvironmentChanged, EnvironmentCreated,
     EnvironmentRenamed, EnvironmentRestored, ParsePayloadError, Payload, Place, SnapshotTaken,

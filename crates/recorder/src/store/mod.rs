@@ -8,7 +8,7 @@ use envsnap_model::expression::{Interval, Snappish};
 
 use crate::domain::{
     ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Error, EventPage,
-    Head, OrgFilter, Page, Recorded, Report, SettingsChange, SnapshotRecord, SnapshotSpan,
+    Head, Micros, OrgFilter, Page, Recorded, Report, SettingsChange, SnapshotRecord, SnapshotSpan,
     SnapshotWindow, StoreStats,
 };
 
@@ -115,12 +115,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Every organization that has a ledger, by name.
     fn organizations(&self) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
 
-    /// These snapshots, in this order.
-    fn snapshots<const N: usize>(
+    /// What `show` makes of these snapshots, in this order. It is made where they are read, a few at
+    /// a time and away from the threads that serve requests: they may be large.
+    fn snapshots<const N: usize, T: Send + 'static>(
         &self,
         org: &str,
         wanted: [Snappish; N],
-    ) -> impl Future<Output = Result<[SnapshotRecord; N], Error>> + Send;
+        show: impl Fn([SnapshotRecord; N]) -> T + Send + Sync + 'static,
+    ) -> impl Future<Output = Result<T, Error>> + Send;
 
     /// A page of the snapshots in `interval`, the latest first unless `ascending`.
     fn snapshot_spans(
@@ -142,7 +144,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         ascending: bool,
     ) -> impl Future<Output = Result<EventPage, Error>> + Send;
 
-    /// The last `size` snapshots up to the one with index `last`, or up to the latest.
+    /// The last `size` snapshots up to the one with index `last`, or up to the latest; fewer if very
+    /// much changed with them.
     fn window(
         &self,
         org: &str,
@@ -160,6 +163,9 @@ pub trait Store: Clone + Send + Sync + 'static {
         environment: Option<&str>,
         matches: impl Fn(&str, &str) -> bool + Send + 'static,
     ) -> impl Future<Output = Result<Vec<ArtifactRun>, Error>> + Send;
+
+    /// The time by which ages are told.
+    fn now(&self) -> Micros;
 
     /// The last entry of the organization's ledger.
     fn head(&self, org: &str) -> impl Future<Output = Result<Head, Error>> + Send;

@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
+use crate::api::wire::{EnvironmentEvent, ReportGap, SnapshotListEntry};
 use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::{fingerprint_or_unknown, plain};
 use crate::cli::visible::visible;
-use crate::wording::lasted;
+use crate::recorder::text::lasted;
 
 pub(super) struct Log<'a> {
     /// The latest first.
     pub(super) snapshots: &'a [SnapshotListEntry],
     /// By index.
     pub(super) changes: BTreeMap<u64, Vec<EnvironmentEvent>>,
-    /// The shortest time without confirmation that is told, in seconds.
-    pub(super) gap: f64,
 }
 
 impl Log<'_> {
@@ -40,7 +38,7 @@ impl Log<'_> {
         }
         for (line, snapshot) in lines.zip(self.snapshots) {
             // Newest first: what came after a snapshot stands above it.
-            for gap in self.unconfirmed(snapshot, screen) {
+            for gap in uncovered(snapshot, screen) {
                 let _infallible = writeln!(text, "  {gap}");
             }
             let _infallible = writeln!(text, "{line}");
@@ -64,7 +62,7 @@ impl Log<'_> {
                     end(snapshot, screen),
                     lasted(duration(snapshot, screen)),
                 );
-                for gap in self.unconfirmed(snapshot, screen) {
+                for gap in uncovered(snapshot, screen) {
                     let _infallible = writeln!(text, "  {gap}");
                 }
                 match self.changes.get(&snapshot.index) {
@@ -93,26 +91,6 @@ impl Log<'_> {
         signs.join(" ")
     }
 
-    /// When nobody looked for long, the latest first, where somebody does look from time to time.
-    fn unconfirmed(&self, snapshot: &SnapshotListEntry, screen: &Screen) -> Vec<String> {
-        if !self.is_confirmed_at_times() {
-            return Vec::new();
-        }
-        // And before the next snapshot, or now.
-        let until = snapshot.from + duration(snapshot, screen);
-        let last = snapshot.confirmed_until.map(|from| (from, until, end(snapshot, screen)));
-        let earlier = snapshot.silences.iter().rev();
-        let earlier = earlier.map(|it| (it.from, it.until, screen.moment(it.until)));
-        let silences = last.into_iter().chain(earlier);
-        let long = silences.filter(|(from, until, _)| until - from > self.gap);
-        long.map(|(from, until, end)| {
-            let from_to = format!("from {} to {end}", screen.moment(from));
-            let text = format!("(not confirmed {from_to}: {})", lasted(until - from));
-            screen.painted(Colour::Faint, &text)
-        })
-        .collect()
-    }
-
     /// A report found one of these snapshots unchanged.
     fn is_confirmed_at_times(&self) -> bool {
         self.snapshots
@@ -120,7 +98,7 @@ impl Log<'_> {
             .any(|snapshot| snapshot.confirmed_until.is_some_and(|until| until > snapshot.from))
     }
 
-    /// What silence means here.
+    /// What it means if no report ever confirmed one of these snapshots.
     fn about_confirmation(&self) -> String {
         let says = self.snapshots.iter().any(|snapshot| snapshot.confirmed_until.is_some());
         if !says || self.is_confirmed_at_times() {
@@ -130,6 +108,18 @@ impl Log<'_> {
          only\nchanges are reported, so that this says nothing of whether it looked.\n"
             .to_owned()
     }
+}
+
+/// The times that no report covers, the latest first.
+fn uncovered(snapshot: &SnapshotListEntry, screen: &Screen) -> Vec<String> {
+    let now = screen.now.as_duration().as_secs_f64();
+    let line = |gap: &ReportGap| {
+        let until = gap.until.map_or_else(|| "now".to_owned(), |until| screen.moment(until));
+        let duration = lasted(gap.until.unwrap_or(now) - gap.from);
+        let text = format!("(no report from {} to {until}: {duration})", screen.moment(gap.from));
+        screen.painted(Colour::Faint, &text)
+    };
+    snapshot.gaps.iter().rev().map(line).collect()
 }
 
 fn end(snapshot: &SnapshotListEntry, screen: &Screen) -> String {
@@ -180,7 +170,7 @@ mod tests {
             compliant: false,
             duration: to - from,
             confirmed_until,
-            silences: Vec::new(),
+            gaps: Vec::new(),
         }
     }
 
@@ -203,7 +193,7 @@ mod tests {
         ];
         let started = vec![event(65, "a\u{1b}[2J", "started-unknown", "from 0 to 1")];
         let changes = BTreeMap::from([(66, changes), (65, started)]);
-        Log { snapshots, changes, gap: 7_200.0 }
+        Log { snapshots, changes }
     }
 
     #[test]
@@ -211,7 +201,10 @@ mod tests {
         let later = START + 20_000.0;
         let snapshots = [
             entry(66, later, 0.0, Some(berlin().now.as_duration().as_secs_f64() - 60.0)),
-            entry(65, START, later, Some(START + 3_600.0)),
+            SnapshotListEntry {
+                gaps: vec![ReportGap { from: START + 3_600.0, until: Some(later) }],
+                ..entry(65, START, later, Some(START + 3_600.0))
+            },
             entry(64, START - 90.0, START, Some(START - 90.0)),
         ];
         assert_eq!(
@@ -219,7 +212,7 @@ mod tests {
             "\
 SNAPSHOT  FROM                            TO                              DURATION  CHANGED
 #66       Mon, 22 Aug 2022 17:12:42 CEST  now                             10 days   -1 ~2
-  (not confirmed from Mon, 22 Aug 2022 12:39:22 CEST to Mon, 22 Aug 2022 17:12:42 CEST: 4 hours)
+  (no report from Mon, 22 Aug 2022 12:39:22 CEST to Mon, 22 Aug 2022 17:12:42 CEST: 4 hours)
 #65       Mon, 22 Aug 2022 11:39:22 CEST  Mon, 22 Aug 2022 17:12:42 CEST  5 hours   +1
 #64       Mon, 22 Aug 2022 11:37:52 CEST  Mon, 22 Aug 2022 11:39:22 CEST  1 minute  ?
 "
@@ -227,10 +220,12 @@ SNAPSHOT  FROM                            TO                              DURATI
     }
 
     #[test]
-    fn without_a_heartbeat_silence_is_no_gap() {
-        let snapshots = [entry(66, START, 0.0, Some(START))];
+    fn if_no_report_ever_confirms_the_log_says_why_that_may_be() {
+        let gap = ReportGap { from: START, until: None };
+        let snapshots =
+            [SnapshotListEntry { gaps: vec![gap], ..entry(66, START, 0.0, Some(START)) }];
         let shown = log(&snapshots).short(&berlin());
-        assert!(!shown.contains("(not confirmed"), "{shown}");
+        assert!(shown.contains("CEST to now: 11 days)"), "{shown}");
         assert!(shown.contains("says nothing of whether it looked"), "{shown}");
         assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
         // A server that does not tell is not spoken for.

@@ -1,6 +1,6 @@
 use std::io::Write as _;
 
-use envsnap::recorder::{Access, Store};
+use envsnap::recorder::{Access, SqliteStore};
 use serde_json::json;
 
 use super::*;
@@ -15,7 +15,7 @@ async fn a_token_as_password_shows_its_organizations_and_no_other() {
     )
     .unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
-    let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
+    let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
     for org in ["acme", "other", "third"] {
         let body = json!({"name": format!("of-{org}"), "type": "ECS", "description": ""});
         let path = format!("/api/v2/environments/{org}");
@@ -46,7 +46,7 @@ async fn a_browser_without_a_token_is_asked_for_one() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "acme-000 label=a org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
-    let recorder = Recorder::with(Store::in_memory().unwrap(), access).await;
+    let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
     for path in [
         "/",
         "/acme/environments",

@@ -70,10 +70,11 @@ async fn a_day_without_a_report_is_a_gap_in_the_picture_and_told_in_words() {
     // An hour of 29 is 345 of 10,000 units: an hour, a day without reports, and another hour.
     assert_eq!(confirmed, "M0 58h345v4h-345zM8621 58h345v4h-345z");
     let words = page.words();
-    let told = "2022-08-23 11:39:22 UTC not for 1 d from 2022-08-22 10:39:22 UTC";
+    let told = "2022-08-23 11:39:22 UTC no report for 1 d from 2022-08-22 10:39:22 UTC";
     assert!(words.contains(told), "{words}");
     let words = get(&recorder, "/acme/environments/env/snapshots/1").await.words();
-    let told = "Not confirmed for 1 d from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC";
+    let told = "Not covered by reports from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC \
+                for 1 d";
     assert!(words.contains(told), "{words}");
 }
 

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use envsnap::recorder::{Access, Clock, Reported, Running, Store};
-use serde_json::json;
+use envsnap::recorder::domain::{Report, ReportEntry};
+use envsnap::recorder::store::Store as _;
+use envsnap::recorder::{Access, Clock, SqliteStore};
 
 use super::*;
 
@@ -47,7 +48,7 @@ async fn many_artifacts_with_long_names_make_no_page_too_large() {
 
 #[tokio::test]
 async fn a_long_history_is_shown_in_parts() {
-    let store = Store::in_memory().unwrap();
+    let store = SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
     recorder.create("env", Some(true)).await;
     // Not over HTTP, which takes longer; a minute apart, up to now.
@@ -57,11 +58,16 @@ async fn a_long_history_is_shown_in_parts() {
         1_661_161_162.5 - 60.0 * f64::from(5_000 - told.load(Ordering::Relaxed))
     }));
     for version in 0..5_000 {
-        let digest = format!("{version:0>64x}");
-        let report = json!({"artifacts": [task(1, &format!("web:{version}"), &digest, 1)]});
-        let report = Running::from_json(report.to_string().as_bytes()).unwrap();
-        let answer = store.report("acme", "env", report, None).await.unwrap();
-        assert!(matches!(answer, Reported::Recorded { created: true, .. }), "{answer:?}");
+        let fingerprint = format!("{version:0>64x}").parse().unwrap();
+        let entry = ReportEntry {
+            task_arn: "arn".into(),
+            cluster_name: None,
+            service_name: None,
+            digests: vec![(format!("web:{version}").into(), Some(fingerprint))],
+            started_at: 1,
+        };
+        let report = Report::new(&[entry]).unwrap();
+        assert!(store.record_report("acme", "env", report, "").await.unwrap().created);
         minutes.fetch_add(1, Ordering::Relaxed);
     }
     for (query, first, last) in [

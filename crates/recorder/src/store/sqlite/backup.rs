@@ -90,6 +90,7 @@ pub fn backup(path: &Path, target: &Path) -> Result<BackedUp, NotBackedUp> {
 fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<BackedUp> {
     let mut copy = Connection::open(plain(partial))?;
     backup::Backup::new(source, &mut copy)?.run_to_completion(PAGES, PAUSE, NO_PROGRESS)?;
+    super::position::close_copy(&copy)?;
     // One file, that can be read from a medium on which nothing can be written.
     copy.pragma_update(None, "journal_mode", "DELETE")?;
     let snapshots = copy.query_row("SELECT count(*) FROM snapshot", [], |row| row.get(0))?;
@@ -99,7 +100,7 @@ fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<BackedUp> {
 }
 
 /// Puts a whole copy under its name, of which nothing else has been made meanwhile.
-fn place(partial: &Path, target: &Path) -> io::Result<()> {
+pub(super) fn place(partial: &Path, target: &Path) -> io::Result<()> {
     File::open(partial)?.sync_all()?;
     OpenOptions::new().write(true).create_new(true).open(target)?;
     fs::rename(partial, target)?;

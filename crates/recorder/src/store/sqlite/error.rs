@@ -51,17 +51,35 @@ pub enum StoreError {
         /// Its path.
         file: String,
     },
+    /// Another user's program left files beside it that the recorder may not use.
+    #[error(
+        "cannot use {file} because of what another user's program left beside it: {left}. Stop the \
+         programs that have {file} open, and give these files to user {owner}, whose {file} is, with \
+         chown {owner} and chmod u+rw"
+    )]
+    LeftBeside {
+        /// The file's path.
+        file: String,
+        /// The id of the user that the file belongs to.
+        owner: u32,
+        /// Each file with its owner and its mode.
+        left: String,
+        /// What failed.
+        #[source]
+        source: Box<StoreError>,
+    },
     /// Another file is where the recorder's was, or none.
     #[error(
-        "{file} is no longer the file that the recorder opened: it was moved, replaced or removed, \
-         and what is written to it now would be lost. Put it back, or stop the recorder"
+        "{file} is no longer the file that the recorder opened: it was moved, replaced or removed. If it \
+         was moved, put it back; if it is gone, the recorder saves what it has within a second, and logs \
+         where, so do not stop it before"
     )]
     Moved {
         /// Its path.
         file: String,
     },
-    /// Something is wrong with the file's log, and so nothing is accepted any more.
-    #[error("the log of {file} cannot be relied on: {reason}")]
+    /// Something is wrong with the file or its log, and so nothing is accepted any more.
+    #[error("{file} cannot be used any more: {reason}")]
     Stopped {
         /// The file's path.
         file: String,
@@ -88,8 +106,8 @@ pub enum StoreError {
     },
     /// A recorder saved a more complete copy beside the file.
     #[error(
-        "{copy} holds what a recorder saved because the log of {file} was cut, and {file} may lack \
-         the latest reports. Move {file} away together with its -wal and -shm, rename {copy} to \
+        "{copy} holds what a recorder saved, verified, because {file} or its log was damaged or removed, \
+         and {file} may lack the latest reports. Move {file} away together with its -wal and -shm, rename {copy} to \
          {file}, and start again"
     )]
     Rescued {
@@ -98,17 +116,148 @@ pub enum StoreError {
         /// The path of the copy.
         copy: String,
     },
-    /// SQLite's log beside the file is another file's.
+    /// What is where a recorder saves a copy is none.
     #[error(
-        "{log} is not the log of {file}, but of a file that was moved or replaced after its \
-         recorder was killed. Put that file back to keep what was reported to it last, or else move \
-         {log} away"
+        "{copy} should hold what a recorder saved because {file} or its log was damaged or removed, but \
+         it cannot be relied on. Do not put it in the place of {file}: move it away, and start again"
+    )]
+    RescuedDamaged {
+        /// The file's path.
+        file: String,
+        /// The path of the copy.
+        copy: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file is shorter than it should be.
+    #[error(
+        "{file} was cut: it has {bytes} bytes, and should have {expected} at least. Restore it from a \
+         backup"
+    )]
+    Cut {
+        /// The file's path.
+        file: String,
+        /// What it has.
+        bytes: u64,
+        /// What its pages take.
+        expected: u64,
+    },
+    /// Something else is where a file should be.
+    #[error("{file} is not a regular file: move it away")]
+    NotAFile {
+        /// Its path.
+        file: String,
+    },
+    /// The file is another user's.
+    #[error(
+        "the recorder, which runs as user {user}, may not read and write {file}, which belongs to user \
+         {owner} (mode {mode:o}). Run the recorder as user {owner}, or give the file to user {user} with \
+         chown {user} and chmod u+rw"
+    )]
+    Denied {
+        /// Its path.
+        file: String,
+        /// The id of the user that the recorder runs as.
+        user: u32,
+        /// The id of the user that the file belongs to.
+        owner: u32,
+        /// The file's permissions.
+        mode: u32,
+        /// What failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// SQLite's log beside the file is another file's, or that of another state of this one.
+    #[error(
+        "{log} is not the log of {file} as it is now: one of the two was moved, copied or replaced. Put \
+         the file back that this log was written for, or else move {log} away"
     )]
     StrayLog {
         /// The file's path.
         file: String,
         /// The log's path.
         log: String,
+    },
+    /// The log beside the file has no commit of a recorder.
+    #[error(
+        "no recorder wrote {log}. If it is another file's, move it away; if another program wrote to \
+         {file} last, apply what it wrote with: sqlite3 '{file}' 'PRAGMA wal_checkpoint(TRUNCATE)'"
+    )]
+    ForeignLog {
+        /// The file's path.
+        file: String,
+        /// The log's path.
+        log: String,
+    },
+    /// The file is older than what was answered from it, or another one.
+    #[error(
+        "{file} lacks answered reports, or is another file: by the note in {lock}, commit {noted} was \
+         answered, and {file}, of which the last commit is {found}, has not got it. Put the newest \
+         file back, with its -wal if it has one; or, if this one is meant to go on without them (a \
+         backup that was restored), start once with --accept-loss"
+    )]
+    LacksCommits {
+        /// The file's path.
+        file: String,
+        /// The path of the lock file.
+        lock: String,
+        /// The number of the commit that was answered last.
+        noted: u64,
+        /// The number of the last commit in the file.
+        found: u64,
+    },
+    /// The file is not there, and had answered reports.
+    #[error(
+        "there is nothing in {file}, and by the note in {lock} reports were answered from it. Put the \
+         file back; or, to begin with an empty one, start once with --accept-loss"
+    )]
+    Lost {
+        /// The file's path.
+        file: String,
+        /// The path of the lock file.
+        lock: String,
+    },
+    /// A recorder had the file open when it was killed or the file was copied, and the log is not
+    /// here.
+    #[error(
+        "{file} was in use when it was last written, and its log is not beside it, so that the latest \
+         reports may be missing. Its recorder called it {known_as}: if that is the same file, use that \
+         name; if this is a copy, make it with 'envsnap backup' instead. To go on without what is \
+         missing, start once with 'envsnap serve --accept-loss'"
+    )]
+    LogIsElsewhere {
+        /// The file's path.
+        file: String,
+        /// The path by which the last recorder opened it.
+        known_as: String,
+    },
+    /// The system does not say how long the file is.
+    #[error("cannot find out the size of {file}")]
+    Stat {
+        /// Its path.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What was answered last cannot be read.
+    #[error("cannot read in {lock} what was answered last")]
+    ReadMark {
+        /// The path of the lock file.
+        lock: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is answered cannot be noted.
+    #[error("cannot note beside {file} (.lock) what is answered, and so it is not answered")]
+    WriteMark {
+        /// The file's path.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// There is nothing to read.
     #[error("there is no {file}")]
@@ -185,4 +334,11 @@ pub enum StoreError {
         /// How long it would wait, at least 1.
         seconds: u64,
     },
+}
+
+impl StoreError {
+    /// Whether it says that the file lacks what was answered.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self, Self::LacksCommits { .. } | Self::Lost { .. } | Self::LogIsElsewhere { .. })
+    }
 }

@@ -28,21 +28,37 @@ pub(super) fn add(history: &History<'_>, spans: &mut [SnapshotSpan]) -> rusqlite
 
 /// Gaps between two reports that began in this time, the earliest first.
 fn closed(history: &History<'_>, from: Micros, until: Micros) -> rusqlite::Result<Vec<ReportGap>> {
-    history
-        .connection
-        .prepare_cached(
-            "SELECT coverage.until_at, next.from_at FROM coverage
-             JOIN coverage AS next ON next.org_id = coverage.org_id
-                 AND next.environment_id = coverage.environment_id
-                 AND next.number = coverage.number + 1
-             WHERE coverage.org_id = $1 AND coverage.environment_id = $2
-               AND coverage.until_at >= $3 AND coverage.until_at < $4
-             ORDER BY coverage.number",
-        )?
-        .query_map(params![history.org_id, history.environment_id, from.0, until.0], |row| {
-            Ok(ReportGap { from: Micros(row.get(0)?), until: Some(Micros(row.get(1)?)) })
-        })?
-        .collect()
+    let mut statement = history.connection.prepare_cached(
+        "SELECT coverage.until_at, next.from_at, next.until_at,
+                next.number = (SELECT max(number) FROM coverage
+                               WHERE org_id = $1 AND environment_id = $2)
+         FROM coverage
+         JOIN coverage AS next ON next.org_id = coverage.org_id
+             AND next.environment_id = coverage.environment_id
+             AND next.number = coverage.number + 1
+         WHERE coverage.org_id = $1 AND coverage.environment_id = $2
+           AND coverage.until_at >= $3 AND coverage.until_at < $4
+         ORDER BY coverage.number",
+    )?;
+    let mut rows =
+        statement.query(params![history.org_id, history.environment_id, from.0, until.0])?;
+    let mut gaps = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (from, first_report) = (Micros(row.get(0)?), Micros(row.get(1)?));
+        let last_report = if row.get(3)? {
+            history.last_reported_at.unwrap_or(first_report)
+        } else {
+            Micros(row.get(2)?)
+        };
+        // The clock may have been ahead when the gap ended, and then was set back: reports came
+        // earlier than it told.
+        let end = first_report.min(last_report);
+        let was_ahead = last_report < first_report;
+        if !(was_ahead && is_covered(from, history.heartbeat, end)) {
+            gaps.push(ReportGap { from, until: Some(end) });
+        }
+    }
+    Ok(gaps)
 }
 
 /// The gap that has not ended.

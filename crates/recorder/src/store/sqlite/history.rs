@@ -1,5 +1,7 @@
 //! The history of an environment: its snapshots, what changed with them, and a window of both.
 
+use std::collections::HashSet;
+
 use envsnap_model::expression::Interval;
 use rusqlite::{OptionalExtension as _, params};
 
@@ -8,6 +10,9 @@ use super::snapshots::{History, order};
 use crate::domain::{
     Event, EventPage, Micros, Page, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow,
 };
+
+/// The most changes in one window, so that the time and the memory that it takes are bounded.
+const MOST_CHANGES: u64 = 20_000;
 
 impl History<'_> {
     /// A page of the snapshots in `interval`, the latest first unless `ascending`.
@@ -28,7 +33,7 @@ impl History<'_> {
     }
 
     /// How many events snapshot `index` has, and all before it.
-    fn events_until(&self, index: u32) -> rusqlite::Result<u64> {
+    pub(super) fn events_until(&self, index: u32) -> rusqlite::Result<u64> {
         let events = self
             .connection
             .prepare_cached(
@@ -127,6 +132,7 @@ impl History<'_> {
     pub(super) fn window(&self, last: Option<u32>, size: u32) -> Result<SnapshotWindow, Failure> {
         let last = last.map_or(self.count, |last| last.min(self.count));
         let first = last.saturating_sub(size).saturating_add(1);
+        let first = self.first_with_few_changes(first, last)?;
         let mut window = SnapshotWindow { snapshots: Vec::new(), end: None, count: self.count };
         if last < first || last == 0 {
             return Ok(window);
@@ -142,7 +148,7 @@ impl History<'_> {
                 artifacts.push(change);
             }
             if index == first {
-                let known: Vec<_> = artifacts.iter().map(SnapshotArtifact::identity).collect();
+                let known: HashSet<_> = artifacts.iter().map(SnapshotArtifact::identity).collect();
                 let unchanged = self.running(index)?;
                 artifacts
                     .extend(unchanged.into_iter().filter(|it| !known.contains(&it.identity())));
@@ -157,6 +163,16 @@ impl History<'_> {
             });
         }
         Ok(window)
+    }
+
+    /// `first`, or the first snapshot after it from which not very much changed until `last`.
+    fn first_with_few_changes(&self, first: u32, last: u32) -> rusqlite::Result<u32> {
+        let enough = self.events_until(last)?.saturating_sub(MOST_CHANGES);
+        if first > last || self.events_until(first.saturating_sub(1))? >= enough {
+            return Ok(first);
+        }
+        let before = self.snapshot_of_event(enough)?.unwrap_or(first);
+        Ok((before + 1).clamp(first, last))
     }
 
     /// How many artifacts and replicas run in each of these snapshots, by index.

@@ -105,13 +105,14 @@ impl<'a> Ledger<'a> {
             payload: &text,
         };
         let hash = entry.hash(previous.hash);
+        // A trigger could leave a row out: then this fails, and so the whole request.
         self.connection
             .prepare_cached(
                 "INSERT INTO ledger
                      (org_id, seq, recorded_at, kind, version, actor, hash, payload)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )?
-            .execute(params![
+            .insert(params![
                 self.org_id,
                 entry.seq,
                 entry.recorded_at.0,

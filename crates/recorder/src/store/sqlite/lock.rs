@@ -1,13 +1,16 @@
 //! One writer a file, by whichever name it is reached.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Write as _};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::StoreError;
 use super::descriptors::{Descriptor, FileIdentity};
 use super::files::beside;
+use super::mark::{self, Mark};
+use super::position::Position;
 
 /// Held for as long as a store may write to its file, and released by the operating system however
 /// the process ends.
@@ -24,8 +27,16 @@ pub(super) struct Lock {
 impl Lock {
     /// Locks the file at `path`, which is made if it does not exist.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        let failed =
-            |locked: &Path, source| StoreError::Lock { lock: locked.display().to_string(), source };
+        let failed = |locked: &Path, source: io::Error| match fs::metadata(locked) {
+            Ok(found) if source.kind() == io::ErrorKind::PermissionDenied => StoreError::Denied {
+                file: locked.display().to_string(),
+                user: rustix::process::geteuid().as_raw(),
+                owner: found.uid(),
+                mode: found.mode() & 0o777,
+                source,
+            },
+            _ => StoreError::Lock { lock: locked.display().to_string(), source },
+        };
         let beside_it = beside(path, ".lock");
         let lock = OpenOptions::new()
             .read(true)
@@ -38,7 +49,7 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                lock.take(20)
+                lock.take(mark::OFFSET)
                     .read_to_string(&mut holder)
                     .map_err(|source| failed(&beside_it, source))?;
                 let (file, holder) = (path.display().to_string(), holder.trim().to_owned());
@@ -58,17 +69,34 @@ impl Lock {
             Err(TryLockError::WouldBlock) => return Err(other_name()),
             Err(TryLockError::Error(source)) => return Err(failed(path, source)),
         }
-        let write_holder = |mut lock: &File| {
-            lock.set_len(0)?;
-            writeln!(lock, "{}", std::process::id())
-        };
-        write_holder(&locked.path).map_err(|source| failed(&beside_it, source))?;
+        // What is noted after it stays.
+        let holder = format!("{:<10}\n", std::process::id());
+        locked
+            .path
+            .write_all_at(holder.as_bytes(), 0)
+            .map_err(|source| failed(&beside_it, source))?;
         Ok(locked)
     }
 
     /// The file that is locked.
     pub(super) fn identity(&self) -> FileIdentity {
         self.file.identity
+    }
+
+    /// Of the file that is locked, wherever it is now.
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        self.file.file.metadata()
+    }
+
+    /// What was answered last, as far as it is known.
+    pub(super) fn mark(&self, path: &Path) -> Result<Option<Mark>, StoreError> {
+        let lock = || beside(path, ".lock").display().to_string();
+        Mark::read(&self.path).map_err(|source| StoreError::ReadMark { lock: lock(), source })
+    }
+
+    /// Notes what is answered from now on.
+    pub(super) fn note(&self, position: &Position) -> io::Result<()> {
+        Mark::write(&self.path, position)
     }
 }
 

@@ -16,15 +16,19 @@ mod latest;
 mod ledger;
 mod load;
 mod lock;
+mod mark;
+mod position;
 mod projection;
 mod readers;
 mod reports;
+mod rescue;
 mod rows;
 mod runs;
 mod schema;
 mod snapshots;
 mod stats;
 mod verify;
+mod wal;
 mod watch;
 mod writer;
 
@@ -33,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envsnap_model::expression::{Interval, Snappish};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::{EnvironmentFilter, Store};
@@ -50,7 +55,7 @@ use files::Files;
 use latest::Cache;
 use ledger::Ledger;
 use lock::Lock;
-use readers::Readers;
+use readers::{Readers, Size};
 use snapshots::History;
 pub use verify::{NotVerified, Verified, VerifiedLedger, verify};
 use watch::Watched;
@@ -83,23 +88,55 @@ impl SqliteStore {
     /// file at a time.
     ///
     /// # Errors
-    /// Another store writes to the file, or the log beside it is another file's; it cannot be opened
-    /// or written, or is not a recorder's, or another version of this program wrote it.
+    /// Another store writes to the file, or the log beside it is another file's; it lacks reports that
+    /// were answered; it cannot be opened or written, or is not a recorder's, or a newer version of
+    /// this program wrote it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        watch::check_rescued(path)?;
-        files::check_log(path)?;
-        let lock = Lock::take(path)?;
+        Self::open_unless(path, Err)
+    }
+
+    /// As [`Self::open`], also if the file lacks reports that were answered, which is logged.
+    ///
+    /// # Errors
+    /// As there otherwise.
+    pub fn open_accepting_loss(path: &Path) -> Result<Self, StoreError> {
+        Self::open_unless(path, |loss| {
+            tracing::warn!("starting without what is missing, as --accept-loss says: {loss}");
+            Ok(())
+        })
+    }
+
+    /// Opens the file, after `on_loss` if it lacks reports that were answered.
+    fn open_unless(
+        path: &Path,
+        on_loss: impl FnOnce(StoreError) -> Result<(), StoreError>,
+    ) -> Result<Self, StoreError> {
+        rescue::check_rescued(path)?;
+        let has_log = files::check_log(path)?;
+        let lock = Arc::new(Lock::take(path)?);
+        let mark = lock.mark(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(plain(path), flags);
-        let connection = set_up(opened, &path.display().to_string())?;
-        let watched = Watched::new(connection, path, lock.identity())?;
+        let file = path.display().to_string();
+        let connection = Connection::open_with_flags(plain(path), flags)
+            .map_err(|source| StoreError::Open { file: file.clone(), source })
+            .and_then(|connection| {
+                // Before anything is written. A file without tables has no position.
+                match mark::check(&connection, path, mark, has_log) {
+                    Err(loss) if loss.is_loss() => on_loss(loss),
+                    checked => checked,
+                }
+                .or_else(|error| leave_log(&connection, error))?;
+                set_up(connection, &file)
+            })
+            .map_err(|error| files::explain(path, error))?;
+        let watched = Watched::new(connection, path, &lock)?;
         let files = watched.files();
         Ok(Self {
             readers: Some(Arc::new(Readers::new(path.to_owned()))),
             writer: Arc::new(start(watched, path)?),
-            _lock: Some(Arc::new(lock)),
+            _lock: Some(lock),
             files,
             cache: Arc::default(),
             clock: Clock::system(),
@@ -131,7 +168,10 @@ impl SqliteStore {
     /// There is no memory for it.
     pub fn in_memory() -> Result<Self, StoreError> {
         let name = "in memory";
-        let connection = set_up(Connection::open_in_memory(), name)?;
+        let opened = Connection::open_in_memory();
+        let connection = opened
+            .map_err(|source| StoreError::Open { file: name.to_owned(), source })
+            .and_then(|connection| set_up(connection, name))?;
         Ok(Self {
             readers: None,
             writer: Arc::new(start(Watched::unwatched(connection), Path::new(name))?),
@@ -163,10 +203,6 @@ impl SqliteStore {
         Ok(self)
     }
 
-    fn now(&self) -> Micros {
-        Micros::from_seconds(self.clock.now())
-    }
-
     /// Does `work`, which writes to the ledger of `org`, and holds so many artifacts.
     async fn write<T: Send + 'static>(
         &self,
@@ -194,9 +230,19 @@ impl SqliteStore {
         operation: String,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
+        self.read_sized(operation, Size::Small, work).await
+    }
+
+    /// As [`Self::read`], of what takes in so much.
+    async fn read_sized<T: Send + 'static>(
+        &self,
+        operation: String,
+        size: Size,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
         let done = match &self.readers {
             None => self.writer.write(&operation, 0, work).await,
-            Some(readers) => self.read_beside(readers, work).await,
+            Some(readers) => self.read_beside(readers, size, work).await,
         };
         done.map_err(|failure| failure.of(&operation))
     }
@@ -204,9 +250,10 @@ impl SqliteStore {
     async fn read_beside<T: Send + 'static>(
         &self,
         readers: &Arc<Readers>,
+        size: Size,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let turn = readers.turn().await;
+        let turn = readers.turn(size).await;
         let (readers, files) = (Arc::clone(readers), self.files.clone());
         let done = tokio::task::spawn_blocking(move || {
             let check = || files.as_ref().map_or(Ok(()), |files| files.check_to_read());
@@ -362,22 +409,28 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn snapshots<const N: usize>(
+    async fn snapshots<const N: usize, T: Send + 'static>(
         &self,
         org: &str,
         wanted: [Snappish; N],
-    ) -> Result<[SnapshotRecord; N], Error> {
+        show: impl Fn([SnapshotRecord; N]) -> T + Send + Sync + 'static,
+    ) -> Result<T, Error> {
         let names: Vec<_> = wanted.iter().map(|it| format!("'{it}'")).collect();
         let operation = format!("read snapshot {} of organization '{org}'", names.join(" and "));
         let (org, now) = (org.to_owned(), self.now());
-        self.read(operation, move |connection| {
-            let found: Vec<_> = wanted
-                .iter()
-                .map(|wanted| snapshots::find(connection, now, &org, wanted))
-                .collect::<Result<_, Failure>>()?;
-            found.try_into().map_err(|_| rusqlite::Error::QueryReturnedNoRows.into())
-        })
-        .await
+        let read = Arc::new(move |connection: &Connection, size| {
+            let found = snapshots::find(connection, now, &org, &wanted, size)?;
+            Ok(found.map(&show))
+        });
+        for size in [Size::Small, Size::Large] {
+            let read = Arc::clone(&read);
+            let shown =
+                self.read_sized(operation.clone(), size, move |connection| read(connection, size));
+            if let Some(shown) = shown.await? {
+                return Ok(shown);
+            }
+        }
+        Err(Error::Fault)
     }
 
     async fn snapshot_spans(
@@ -435,6 +488,10 @@ impl Store for SqliteStore {
         .await
     }
 
+    fn now(&self) -> Micros {
+        Micros::from_seconds(self.clock.now())
+    }
+
     async fn head(&self, org: &str) -> Result<Head, Error> {
         let operation = format!("read the head of the ledger of organization '{org}'");
         let org = org.to_owned();
@@ -453,16 +510,18 @@ impl Store for SqliteStore {
             Ok(stats::check_readable(connection)?)
         })
         .await?;
-        let operation = "write to the snapshot file";
+        let operation = "record a report";
+        self.clock
+            .now_to_record()
+            .map_err(|source| Error::ClockIsWrong { operation: operation.to_owned(), source })?;
         let done = self.writer.write(operation, 0, |connection| Ok(stats::check_room(connection)?));
         done.await.map_err(|failure| failure.of(operation))
     }
 }
 
 /// A connection that writes, to a file that has this version's tables.
-fn set_up(opened: rusqlite::Result<Connection>, file: &str) -> Result<Connection, StoreError> {
+fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreError> {
     let failed = |source| StoreError::Open { file: file.to_owned(), source };
-    let mut connection = opened.map_err(failed)?;
     // SQLite opens what it may not write to all the same.
     if connection.is_readonly(MAIN_DB).map_err(failed)? {
         return Err(StoreError::ReadOnly { file: file.to_owned() });
@@ -477,6 +536,14 @@ fn set_up(opened: rusqlite::Result<Connection>, file: &str) -> Result<Connection
         connection.pragma_update(None, pragma, value).map_err(failed)?;
     }
     Ok(connection)
+}
+
+/// Keeps SQLite from applying the log, and removing it, when `connection` is closed for `error`.
+fn leave_log(connection: &Connection, error: StoreError) -> Result<(), StoreError> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(|source| StoreError::Open { file: "the snapshot file".to_owned(), source })?;
+    Err(error)
 }
 
 fn start(watched: Watched, path: &Path) -> Result<Writer, StoreError> {

@@ -54,7 +54,7 @@ impl Projection<'_> {
                       policies, changed_at, latest_index)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)",
             )?
-            .execute(params![
+            .insert(params![
                 self.org_id,
                 self.seq,
                 created.name,
@@ -160,7 +160,7 @@ impl Projection<'_> {
                       content_hash, artifacts, replicas, events)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )?
-            .execute(params![
+            .insert(params![
                 self.org_id,
                 snapshot.environment,
                 snapshot.index,
@@ -202,7 +202,7 @@ impl Projection<'_> {
                       started_at, task, places)
                  VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10)",
             )?
-            .execute(params![
+            .insert(params![
                 self.org_id,
                 artifact,
                 snapshot.environment,

@@ -6,34 +6,55 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::mark::{self, Mark};
 use super::{BUSY_TIMEOUT, StoreError, files, plain, schema};
 
 /// As many reads go on at once: they take turns with each other, never with a report.
 const MOST_READERS: usize = 4;
+
+/// And as many of large snapshots, which take turns with each other only. Each may hold several times
+/// what a report may have.
+const MOST_LARGE: usize = 2;
+
+/// What a read takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// A few hundred artifacts.
+    Small,
+    /// As many as a snapshot may hold.
+    Large,
+}
 
 /// Read-only connections to one file, made when they are first needed.
 #[derive(Debug)]
 pub(super) struct Readers {
     file: PathBuf,
     turns: Arc<Semaphore>,
+    large_turns: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
     pub(super) fn new(file: PathBuf) -> Self {
-        Self { file, turns: Arc::new(Semaphore::new(MOST_READERS)), idle: Mutex::new(Vec::new()) }
+        let turns = |most| Arc::new(Semaphore::new(most));
+        let (turns, large_turns) = (turns(MOST_READERS), turns(MOST_LARGE));
+        Self { file, turns, large_turns, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Waits until another connection may be used.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+    /// Waits until another connection may be used, for a read that takes in so much.
+    pub(super) async fn turn(&self, size: Size) -> Option<OwnedSemaphorePermit> {
+        let turns = match size {
+            Size::Small => &self.turns,
+            Size::Large => &self.large_turns,
+        };
         // It is never closed.
-        Arc::clone(&self.turns).acquire_owned().await.ok()
+        Arc::clone(turns).acquire_owned().await.ok()
     }
 
     /// A connection, which is the caller's until it is given [back](Self::give_back).
     pub(super) fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| open_to_read(&self.file), Ok)
+        idle.map_or_else(|| connect(&self.file), Ok)
     }
 
     pub(super) fn give_back(&self, connection: Connection) {
@@ -41,16 +62,29 @@ impl Readers {
     }
 }
 
+/// A connection that cannot write to the recorder's file at `path`, while a recorder may, to read
+/// everything that was answered.
+///
+/// # Errors
+/// There is no such file, it is not one of this version of the recorder, or it lacks something.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    // Before the file: a recorder that writes to it meanwhile is ahead of its note.
+    let mark = Mark::beside(path)?;
+    let has_log = files::check_log(path)?;
+    let connection = connect(path)?;
+    mark::check(&connection, path, mark, has_log)?;
+    Ok(connection)
+}
+
 /// A connection that cannot write to the recorder's file at `path`, while a recorder may.
 ///
 /// # Errors
 /// There is no such file, or it is not one of this version of the recorder.
-pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path) -> Result<Connection, StoreError> {
     let file = path.display().to_string();
     if !path.exists() {
         return Err(StoreError::Missing { file });
     }
-    files::check_log(path)?;
     let failed = |source| StoreError::Open { file: file.clone(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(plain(path), flags).map_err(failed)?;
@@ -93,6 +127,7 @@ mod tests {
         drop(Store::open(&path).unwrap());
         assert!(open_to_read(&path).is_ok());
         let writer = Connection::open(&path).unwrap();
+        writer.pragma_update(None, "journal_mode", "DELETE").unwrap();
         writer.pragma_update(None, "user_version", 0).unwrap();
         assert!(refused().contains("of version 0"), "{}", refused());
         writer.pragma_update(None, "user_version", 99).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::StoreError;
+use super::{StoreError, position};
 
 /// What leads from each version to the next; a file's version is how many of these it has seen.
 /// One that was released never changes.
@@ -25,9 +25,17 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(failed)?;
     let missing = if tables == 0 { MIGRATIONS } else { missing(&transaction, file)?.1 };
+    if missing.is_empty() {
+        return Ok(());
+    }
     for migration in missing {
         transaction.execute_batch(migration).map_err(failed)?;
     }
+    let counted = match tables {
+        0 => position::create(&transaction),
+        _ => position::advance(&transaction).map(drop),
+    };
+    counted.map_err(failed)?;
     transaction
         .execute_batch(&format!(
             "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
@@ -71,6 +79,11 @@ pub(super) fn check(connection: &Connection, file: &str) -> Result<(), StoreErro
             Err(StoreError::Older { file: file.to_owned(), found, known: MIGRATIONS.len() })
         }
     }
+}
+
+/// Refuses a file that is not a recorder's, or of a newer version.
+pub(super) fn check_to_migrate(connection: &Connection, file: &str) -> Result<(), StoreError> {
+    missing(connection, file).map(drop)
 }
 
 /// The version of a recorder's file, and what it has not seen of the migrations.

@@ -1,17 +1,23 @@
 //! Snapshots in the file: the intervals that contain an index.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use envsnap_model::expression::{Snappish, Timeline};
 use envsnap_model::plausible_times;
+use envsnap_model::snapshot::Identity;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::environments::not_found;
 use super::failure::Failure;
 use super::json::Json;
 use super::projection::nodes_of;
+use super::readers::Size;
 use super::{gaps, rows};
 use crate::domain::{EntryHash, Error, Micros, SnapshotArtifact, SnapshotRecord, Task};
+
+/// The artifacts of a snapshot that is read as a small one.
+const MOST_SMALL: u64 = 500;
 
 /// What is recorded in an environment that is in use.
 pub(super) struct History<'a> {
@@ -163,14 +169,16 @@ impl<'a> History<'a> {
         let mut artifacts = self.running(index)?;
         let changes = self.changes(index, index)?;
         let mut exited = Vec::new();
+        let mut was = HashMap::new();
         for (_, change) in changes {
-            if !change.runs() {
+            if change.runs() {
+                was.insert(change.identity(), change.was);
+            } else {
                 exited.push(change);
-            } else if let Some(artifact) =
-                artifacts.iter_mut().find(|it| it.identity() == change.identity())
-            {
-                artifact.was = change.was;
             }
+        }
+        for artifact in &mut artifacts {
+            artifact.was = was.remove(&artifact.identity()).unwrap_or(artifact.was);
         }
         if index == self.count {
             self.apply_current_tasks(&mut artifacts)?;
@@ -181,7 +189,16 @@ impl<'a> History<'a> {
         Ok(artifacts)
     }
 
+    /// How many artifacts snapshot `index` shows at the most: those that run, and all that changed.
+    fn artifacts_shown(&self, index: u32) -> rusqlite::Result<u64> {
+        let running = self.counts(index, index)?.first().map_or(0, |(artifacts, _)| *artifacts);
+        let changed = self.events_until(index)?.saturating_sub(self.events_until(index - 1)?);
+        Ok(running + changed)
+    }
+
     fn apply_current_tasks(&self, artifacts: &mut [SnapshotArtifact]) -> rusqlite::Result<()> {
+        let mut artifacts: HashMap<_, _> =
+            artifacts.iter_mut().map(|artifact| (artifact.identity(), artifact)).collect();
         let mut statement = self.connection.prepare_cached(
             "SELECT artifact.fingerprint, artifact.name, started_at, task, places
              FROM current_task
@@ -193,10 +210,8 @@ impl<'a> History<'a> {
         while let Some(row) = rows.next()? {
             let fingerprint = rows::fingerprint(row.get_ref(0)?.as_str()?)?;
             let name = row.get_ref(1)?.as_str()?;
-            let is_it = |it: &&mut SnapshotArtifact| {
-                it.fingerprint == fingerprint && (fingerprint.is_some() || it.name == name)
-            };
-            let Some(artifact) = artifacts.iter_mut().find(is_it) else { continue };
+            let identity = Identity::of(name, fingerprint);
+            let Some(artifact) = artifacts.get_mut(&identity) else { continue };
             let (Json(started_at), Json::<Option<Task>>(task), Json(places)) =
                 (row.get(2)?, row.get(3)?, row.get(4)?);
             artifact.started_at = started_at;
@@ -314,24 +329,38 @@ pub(super) fn order(artifacts: &mut [SnapshotArtifact]) {
     artifacts.sort_by_key(|artifact| Reverse(artifact.started_at.last().copied()));
 }
 
-/// The snapshot that `wanted` means.
-pub(super) fn find(
+/// The snapshots that `wanted` means; `None` if they are too large to be read as small ones.
+pub(super) fn find<const N: usize>(
     connection: &Connection,
     now: Micros,
     org: &str,
-    wanted: &Snappish,
-) -> Result<SnapshotRecord, Failure> {
-    let history = History::find(connection, now, org, &wanted.environment)?;
-    let (resolved, count) = (wanted.expression.resolve(&history)?, history.count);
-    match u32::try_from(resolved).ok().filter(|index| (1..=count).contains(index)) {
-        Some(index) => history.snapshot(index),
-        None => Err(Error::SnapshotNotFound {
+    wanted: &[Snappish; N],
+    size: Size,
+) -> Result<Option<[SnapshotRecord; N]>, Failure> {
+    let mut found = Vec::with_capacity(N);
+    for wanted in wanted {
+        let history = History::find(connection, now, org, &wanted.environment)?;
+        let index = index_of(&history, org, wanted)?;
+        if size == Size::Small && history.artifacts_shown(index)? > MOST_SMALL {
+            return Ok(None);
+        }
+        found.push(history.snapshot(index)?);
+    }
+    let found = found.try_into().map_err(|_| rusqlite::Error::QueryReturnedNoRows)?;
+    Ok(Some(found))
+}
+
+fn index_of(history: &History<'_>, org: &str, wanted: &Snappish) -> Result<u32, Failure> {
+    let (resolved, count) = (wanted.expression.resolve(history)?, history.count);
+    let index = u32::try_from(resolved).ok().filter(|index| (1..=count).contains(index));
+    index.ok_or_else(|| {
+        Error::SnapshotNotFound {
             org: org.to_owned(),
             snapshot: wanted.to_string(),
             environment: wanted.environment.clone(),
             index: resolved,
             count,
         }
-        .into()),
-    }
+        .into()
+    })
 }

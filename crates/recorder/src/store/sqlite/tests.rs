@@ -56,7 +56,8 @@ impl Fixture {
     }
 
     async fn snapshot(&self, text: &str) -> SnapshotRecord {
-        let [found] = self.store.snapshots("acme", [text.parse().unwrap()]).await.unwrap();
+        let [found] =
+            self.store.snapshots("acme", [text.parse().unwrap()], |found| found).await.unwrap();
         found
     }
 
@@ -534,5 +535,31 @@ proptest! {
             assert_eq!(verified.ledgers[0].head, head);
             assert_eq!(verified.ledgers[0].after_expected, Some(0));
         });
+    }
+}
+
+#[tokio::test]
+async fn a_window_ends_where_very_much_changed() {
+    let fixture = Fixture::in_memory();
+    fixture.create("env").await;
+    let entry = |version: u32, artifact: u32| ReportEntry {
+        task_arn: "arn".into(),
+        cluster_name: None,
+        service_name: None,
+        digests: vec![(format!("{artifact}:{version}").into(), None)],
+        started_at: 1,
+    };
+    // All of them are replaced each time: 4,000 changes in each snapshot but the first.
+    for version in 1..=7 {
+        let entries: Vec<_> = (0..2_000).map(|artifact| entry(version, artifact)).collect();
+        let report = Report::new(&entries).unwrap();
+        assert!(fixture.store.record_report("acme", "env", report, "").await.unwrap().created);
+    }
+    for (last, size, expected) in
+        [(None, 10, 3..=7), (Some(6), 10, 2..=6), (Some(5), 10, 1..=5), (None, 2, 6..=7)]
+    {
+        let window = fixture.store.window("acme", "env", last, size).await.unwrap();
+        let indexes: Vec<_> = window.snapshots.iter().map(|it| it.span.index).collect();
+        assert_eq!(indexes, expected.collect::<Vec<_>>(), "{last:?} {size}");
     }
 }

@@ -1,23 +1,26 @@
 //! The connection that writes, and the files that it writes to.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
+use envsnap_model::error_chain;
 use rusqlite::Connection;
-use rusqlite::backup::{Backup, NO_PROGRESS};
 use rusqlite::config::DbConfig;
 
-use super::descriptors::FileIdentity;
-use super::files::{Files, LogFault, LogFiles, beside};
-use super::{StoreError, plain};
+use super::StoreError;
+use super::files::{Fault, Files, LogFiles};
+use super::lock::Lock;
+use super::position::{self, Position};
+use super::rescue::rescue;
 
-/// The ending of the copy that is made if the log was cut.
-const RESCUED: &str = ".rescued";
+/// How much of the file is kept in memory, in KiB, so that it can be saved if the log is cut: twice what
+/// the log usually has at most. (A page takes more memory than it has bytes, and pages that were only
+/// read are kept as well.)
+const CACHE: i64 = 32 << 10;
 
-/// How much of the file is kept in memory, in KiB: more than is written between two checkpoints, so
-/// that it can be saved if the log is cut.
-const CACHE: i64 = 16 << 10;
+/// How often a log that does not seem to be whole is looked at.
+const LOOKS: usize = 5;
 
 /// A connection whose files are checked around each commit.
 pub(super) struct Watched {
@@ -26,12 +29,23 @@ pub(super) struct Watched {
     files: Option<Arc<Files>>,
     /// Of a page of the database, in bytes.
     page_size: u64,
+    /// `None` for a connection that has no files.
+    notes: Option<Notes>,
+}
+
+/// What is noted outside of the database.
+struct Notes {
+    lock: Arc<Lock>,
+    /// The position that was noted last.
+    noted: Position,
+    /// The size of the database, in bytes, which does not become less by itself.
+    largest: u64,
 }
 
 impl Watched {
     /// A connection that has no file to lose.
     pub(super) fn unwatched(connection: Connection) -> Self {
-        Self { connection, files: None, page_size: 0 }
+        Self { connection, files: None, page_size: 0, notes: None }
     }
 
     /// The connection that writes to the file at `path`, which is this one.
@@ -39,24 +53,29 @@ impl Watched {
     /// # Errors
     /// Another file was put there meanwhile, or what is beside it cannot be opened.
     pub(super) fn new(
-        connection: Connection,
+        mut connection: Connection,
         path: &Path,
-        identity: FileIdentity,
+        lock: &Arc<Lock>,
     ) -> Result<Self, StoreError> {
         let file = || path.display().to_string();
         let failed = |source| StoreError::Open { file: file(), source };
         connection.pragma_update(None, "cache_size", -CACHE).map_err(failed)?;
         let page_size: u32 =
             connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
-        // SQLite makes the log and its index with the first transaction.
-        connection
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-            .map_err(failed)?;
+        let note = |position: &Position| {
+            lock.note(position).map_err(|source| StoreError::WriteMark { file: file(), source })
+        };
+        // In this order: what is noted is in the file whenever the process ends.
+        note(&position::read(&connection).map_err(failed)?)?;
+        // With this, SQLite makes the log and its index.
+        let position = position::begin(&mut connection, path).map_err(failed)?;
+        note(&position)?;
         let log =
             LogFiles::open(path).map_err(|source| StoreError::OpenLog { file: file(), source })?;
-        let files = Files::new(path, identity, Some(log));
+        let files = Files::new(path, lock.identity(), Some(log));
         files.check_database()?;
-        Ok(Self { connection, files: Some(Arc::new(files)), page_size: page_size.into() })
+        let notes = Some(Notes { lock: Arc::clone(lock), noted: position, largest: 0 });
+        Ok(Self { connection, files: Some(Arc::new(files)), page_size: page_size.into(), notes })
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection {
@@ -67,20 +86,29 @@ impl Watched {
         self.files.clone()
     }
 
-    /// Whether the files are still those that were opened, and the log has all that was written to it.
+    /// Whether the files are still those that were opened, and have all that was written to them.
     ///
-    /// If the log has not, everything that is known is saved, once, and nothing is accepted from then
-    /// on. A database that was moved may be put back.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        let Some(files) = &self.files else { return Ok(()) };
+    /// If they have not, everything that is known is saved, once, and nothing is accepted from then on.
+    /// A database that was moved may be put back.
+    pub(super) fn check(&mut self) -> Result<(), StoreError> {
+        self.check_log(LogFiles::check_end)
+    }
+
+    /// As [`Self::check`], and the whole log is read.
+    pub(super) fn check_thoroughly(&mut self) -> Result<(), StoreError> {
+        self.check_log(LogFiles::check_all)
+    }
+
+    /// As [`Self::check`], with `check_log` to look at a log of so many frames.
+    fn check_log(
+        &mut self,
+        check_log: impl Fn(&LogFiles, u64) -> Result<(), Fault>,
+    ) -> Result<(), StoreError> {
+        let Some(files) = self.files.clone() else { return Ok(()) };
         let Some(log) = &files.log else { return files.check_database() };
         files.check_stopped()?;
-        let fault = match log.check_places() {
-            Ok(()) => self.size_fault(log)?,
-            Err(gone) => Some(gone),
-        };
-        if let Some(fault) = fault {
-            let saved = self.save(files, log);
+        if let Some(fault) = self.first_fault(&files, log, check_log)? {
+            let saved = self.save(&files, log);
             let reason = format!(
                 "{fault} while the recorder used it, and nothing more is accepted. {saved}"
             );
@@ -95,9 +123,83 @@ impl Watched {
         moved
     }
 
+    /// The first thing that is wrong, other than that the database was moved.
+    fn first_fault(
+        &mut self,
+        files: &Files,
+        log: &LogFiles,
+        check_log: impl Fn(&LogFiles, u64) -> Result<(), Fault>,
+    ) -> Result<Option<Fault>, StoreError> {
+        // Before SQLite looks at any of them.
+        if let Err(fault) = log.check_places() {
+            return Ok(Some(fault));
+        }
+        if let Some(fault) = self.database_fault(files)? {
+            return Ok(Some(fault));
+        }
+        // A program that checkpoints by SQLite's rules may begin the log anew between the two looks at
+        // it: then it has fewer frames when it is looked at again.
+        let mut fault = None;
+        for _ in 0..LOOKS {
+            match check_log(log, self.frames()?) {
+                Ok(()) => return Ok(None),
+                Err(found) => fault = Some(found),
+            }
+        }
+        Ok(fault)
+    }
+
+    /// What is wrong with the database, wherever it is.
+    fn database_fault(&mut self, files: &Files) -> Result<Option<Fault>, StoreError> {
+        let Some(notes) = &mut self.notes else { return Ok(None) };
+        let file = || files.path().display().to_string();
+        let metadata =
+            notes.lock.metadata().map_err(|source| StoreError::Stat { file: file(), source })?;
+        let bytes = metadata.len();
+        // VACUUM in another program makes it smaller.
+        let should_have = |pages| self.page_size * pages;
+        if bytes < notes.largest
+            && !pages(&self.connection).is_ok_and(|it| bytes >= should_have(it))
+        {
+            return Ok(Some(Fault::Cut { file: file(), bytes }));
+        }
+        notes.largest = bytes;
+        // It has no name any more, under which it could be put back.
+        Ok((metadata.nlink() == 0).then(|| Fault::Gone(file())))
+    }
+
+    /// Notes what was committed since the last call, before it is answered.
+    ///
+    /// # Errors
+    /// It cannot be noted, and is not to be answered.
+    pub(super) fn note_commits(&mut self) -> Result<(), StoreError> {
+        let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
+        let position = position::read(&self.connection).map_err(|source| StoreError::Failed {
+            operation: "read the position of the snapshot file".to_owned(),
+            source,
+        })?;
+        if position == notes.noted {
+            return Ok(());
+        }
+        notes.lock.note(&position).map_err(|source| {
+            let file = files.path().display().to_string();
+            StoreError::WriteMark { file, source }
+        })?;
+        notes.noted = position;
+        Ok(())
+    }
+
     /// Closes the file. Unless it is the one that was opened, with its log, nothing is removed from
     /// beside its path.
-    pub(super) fn close(self) {
+    pub(super) fn close(mut self) {
+        if self.notes.is_some() && self.check().is_ok() {
+            if let Err(error) = position::end(&mut self.connection) {
+                tracing::warn!("cannot note in the snapshot file that it is closed: {error}");
+            }
+            if let Err(error) = self.note_commits() {
+                tracing::warn!("{}", error_chain(&error));
+            }
+        }
         let kept = self.check().is_err().then(|| {
             self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         });
@@ -107,54 +209,62 @@ impl Watched {
         }
     }
 
-    /// What the log lacks, if anything.
-    ///
-    /// A program that checkpoints by SQLite's rules may cut the log between the two looks at it: then
-    /// it has fewer frames when it is looked at again.
-    fn size_fault(&self, log: &LogFiles) -> Result<Option<LogFault>, StoreError> {
-        let check = || -> rusqlite::Result<_> {
-            let frames: i64 = self
-                .connection
-                .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
-                .query_row([], |row| row.get(1))?;
-            // Negative if there is no log.
-            Ok(log.check_size(u64::try_from(frames).unwrap_or(0), self.page_size).err())
-        };
-        let checked = match check() {
-            Ok(Some(_)) => check(),
-            checked => checked,
-        };
-        checked.map_err(|source| StoreError::Failed {
-            operation: "read how long the log of the snapshot file is".to_owned(),
-            source,
+    /// How many frames the log should have.
+    fn frames(&self) -> Result<u64, StoreError> {
+        let frames: rusqlite::Result<i64> = self
+            .connection
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+            .and_then(|mut noop| noop.query_row([], |row| row.get(1)));
+        // Negative if there is no log.
+        frames.map(|frames| u64::try_from(frames).unwrap_or(0)).map_err(|source| {
+            let operation = "read how long the log of the snapshot file is".to_owned();
+            StoreError::Failed { operation, source }
         })
     }
 
     /// Saves what only this process still has, and says where it is and what to do.
-    fn save(&self, files: &Files, log: &LogFiles) -> String {
+    fn save(&mut self, files: &Files, log: &LogFiles) -> String {
         let file = files.path().display();
-        // A log that is whole, wherever it is, is applied to the database. One that was cut would
-        // damage it.
-        let is_whole = matches!(self.size_fault(log), Ok(None));
-        let copy = beside(files.path(), RESCUED);
-        let saved =
-            if is_whole { checkpoint(&self.connection) } else { rescue(&self.connection, &copy) };
-        match saved {
-            Ok(()) if is_whole => format!(
-                "Everything that was answered is in {file}. Stop the recorder, move what is at \
-                 {file}-wal and {file}-shm now away, if anything is, and start it again"
-            ),
-            Ok(()) => format!(
+        if let Err(error) = log.restore_index_size() {
+            tracing::error!("cannot give the index of the log its size again: {error}");
+        }
+        // A log that is whole, wherever it is, is applied to a database that is whole and in its place.
+        // One that was cut would damage it.
+        let is_log_whole = self.frames().is_ok_and(|frames| log.check_all(frames).is_ok());
+        let is_database_whole =
+            files.check_database().is_ok() && matches!(self.database_fault(files), Ok(None));
+        if is_log_whole && is_database_whole {
+            match checkpoint(&self.connection) {
+                Ok(()) => {
+                    return format!(
+                        "Everything that was answered is in {file}. Stop the recorder, move what is at \
+                         {file}-wal and {file}-shm now away, if anything is, and start it again"
+                    );
+                }
+                Err(error) => tracing::error!("cannot apply the log to {file}: {error}"),
+            }
+        }
+        let answered = self.notes.as_ref().map(|notes| notes.noted).unwrap_or_default();
+        match rescue(&self.connection, files.path(), &answered) {
+            Ok(copy) => format!(
                 "Everything that was answered is in {copy}. Stop the recorder, move {file} away \
-                 together with its -wal and -shm, rename {copy} to {file}, and start it again",
-                copy = copy.display()
+                 together with its -wal and -shm, rename {copy} to {file}, and start it again"
             ),
             Err(error) => format!(
-                "What was answered since the last checkpoint could not be saved ({error}). Stop \
-                 the recorder, keep {file} and what is beside it as they are, and restore a backup"
+                "Not everything that was answered could be saved ({}). Stop the recorder, keep {file} \
+                 and what is beside it as they are, and restore a backup",
+                error_chain(&error)
             ),
         }
     }
+}
+
+/// How many pages the database has.
+fn pages(connection: &Connection) -> Result<u64, StoreError> {
+    connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(|source| {
+        let operation = "read how long the snapshot file is".to_owned();
+        StoreError::Failed { operation, source }
+    })
 }
 
 /// Applies the whole log to the database.
@@ -167,25 +277,4 @@ fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Copies the database from memory, as far as the log is needed for it.
-fn rescue(connection: &Connection, copy: &Path) -> rusqlite::Result<()> {
-    let mut target = Connection::open(plain(copy))?;
-    Backup::new(connection, &mut target)?.run_to_completion(
-        i32::MAX,
-        Duration::ZERO,
-        NO_PROGRESS,
-    )?;
-    target.pragma_update(None, "journal_mode", "DELETE")?;
-    target.close().map_err(|(_, error)| error)
-}
-
-/// Refuses to go on with a file beside which a recorder saved a more complete one.
-pub(super) fn check_rescued(path: &Path) -> Result<(), StoreError> {
-    let copy = beside(path, RESCUED);
-    if !copy.try_exists().unwrap_or(true) {
-        return Ok(());
-    }
-    Err(StoreError::Rescued { file: path.display().to_string(), copy: copy.display().to_string() })
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use envsnap_model::error_chain;
 use rusqlite::Connection;
 use rusqlite::ffi::{self, SQLITE_ABORT, SQLITE_ERROR};
 use tokio::sync::oneshot;
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 use super::StoreError;
 use super::failure::Failure;
 use super::load::{Load, weight};
+use super::position;
 use super::watch::Watched;
 
 /// How often the files are looked at while nothing is written.
@@ -90,7 +92,7 @@ impl Writer {
             let code = result.as_ref().err().and_then(Failure::code);
             let respond: Answer = Box::new(move |committed| {
                 // If the caller has stopped waiting meanwhile, what was written stays.
-                let _unheard = answer.send(result.and_then(|done| committed_or(done, committed)));
+                let _unheard = answer.send(answer_of(result, committed));
             });
             Some((code, respond))
         });
@@ -111,7 +113,7 @@ impl Writer {
         let write: Write = Box::new(move |connection| {
             let result = work(connection);
             let respond: Answer = Box::new(move |committed| {
-                let _unheard = answer.send(result.and_then(|done| committed_or(done, committed)));
+                let _unheard = answer.send(answer_of(result, committed));
             });
             Some((None, respond))
         });
@@ -138,11 +140,16 @@ fn interrupted(operation: &str) -> Failure {
     is_ending(operation).into()
 }
 
-fn committed_or<T>(done: T, committed: &Result<(), GroupFailure>) -> Result<T, Failure> {
-    match committed {
-        Ok(()) => Ok(done),
-        Err(GroupFailure::Sql(code)) => Err(sqlite_error(*code).into()),
-        Err(GroupFailure::File(reason)) => {
+/// What is answered: why the group was not committed, unless the work itself found that the request
+/// cannot be done.
+fn answer_of<T>(
+    result: Result<T, Failure>,
+    committed: &Result<(), GroupFailure>,
+) -> Result<T, Failure> {
+    match (result, committed) {
+        (result @ Err(Failure::Domain(_)), _) | (result, Ok(())) => result,
+        (_, Err(GroupFailure::Sql(code))) => Err(sqlite_error(*code).into()),
+        (_, Err(GroupFailure::File(reason))) => {
             let operation = "write to the snapshot file".to_owned();
             Err(StoreError::Interrupted { operation, reason: reason.clone() }.into())
         }
@@ -170,7 +177,7 @@ fn run(mut watched: Watched, waiting: &Receiver<Waiting>, load: &Mutex<Load>) {
                 lock(load).end(measured, Instant::now());
             }
             // Each request that fails because of it says so.
-            Err(RecvTimeoutError::Timeout) => drop(watched.check()),
+            Err(RecvTimeoutError::Timeout) => drop(watched.check_thoroughly()),
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
@@ -194,7 +201,7 @@ fn group(first: Waiting, waiting: &Receiver<Waiting>) -> Vec<Waiting> {
 /// What is committed is not answered unless it is in the files that the next start will read. A panic
 /// in one piece of work undoes that piece, and its caller is told that it was interrupted.
 fn write_group(watched: &mut Watched, group: Vec<Waiting>) -> bool {
-    let mut committed = watched.check().map_err(|error| GroupFailure::File(error.to_string()));
+    let mut committed = watched.check().map_err(|error| GroupFailure::File(error_chain(&error)));
     let connection = watched.connection();
     if committed.is_ok() {
         committed = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| code_of(&error));
@@ -219,6 +226,9 @@ fn write_group(watched: &mut Watched, group: Vec<Waiting>) -> bool {
             }
         }
     }
+    if committed.is_ok() && !answers.is_empty() {
+        committed = position::advance(connection).map(drop).map_err(|error| code_of(&error));
+    }
     if committed.is_ok() {
         committed = connection.execute_batch("COMMIT").map_err(|error| code_of(&error));
     }
@@ -226,7 +236,10 @@ fn write_group(watched: &mut Watched, group: Vec<Waiting>) -> bool {
         tracing::error!("a transaction that was not committed could not be rolled back");
     }
     if committed.is_ok() {
-        committed = watched.check().map_err(|error| GroupFailure::File(error.to_string()));
+        committed = watched
+            .check()
+            .and_then(|()| watched.note_commits())
+            .map_err(|error| GroupFailure::File(error_chain(&error)));
     }
     let done = !answers.is_empty();
     for answer in answers {

@@ -128,6 +128,19 @@ CREATE TABLE current_task (
     PRIMARY KEY (org_id, environment_id, artifact_id)
 ) STRICT, WITHOUT ROWID;
 
+-- How far the file has come, in one row: what is stored is that of position.rs.
+CREATE TABLE position (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    state BLOB NOT NULL
+) STRICT;
+
+-- From each start of a recorder on this file to the next.
+CREATE TABLE session (
+    first_commit INTEGER PRIMARY KEY,
+    id           BLOB NOT NULL,
+    path         TEXT NOT NULL -- of the file then
+) STRICT;
+
 -- … and, always empty, what is written and removed again to see whether there is room.
 CREATE TABLE probe (room BLOB NOT NULL) STRICT;
 

@@ -143,12 +143,22 @@ pub enum NotVerified {
 /// # Errors
 /// The file cannot be read, or does not hold.
 pub fn verify(path: &Path, expected: Option<&Head>) -> Result<Verified, NotVerified> {
-    let file = path.display().to_string();
-    let failed = |source: rusqlite::Error| failed(&file, source);
-    let mut connection = open_to_read(path)?;
+    verify_connection(&mut open_to_read(path)?, &path.display().to_string(), expected)
+}
+
+/// As [`verify`], of the file that is open.
+///
+/// # Errors
+/// As there.
+pub(super) fn verify_connection(
+    connection: &mut Connection,
+    file: &str,
+    expected: Option<&Head>,
+) -> Result<Verified, NotVerified> {
+    let failed = |source: rusqlite::Error| failed(file, source);
     // First of all: what hides rows makes whatever follows worthless.
-    if let Some(object) = schema::first_difference(&connection).map_err(failed)? {
-        return Err(NotVerified::Schema { file, object });
+    if let Some(object) = schema::first_difference(connection).map_err(failed)? {
+        return Err(NotVerified::Schema { file: file.to_owned(), object });
     }
     let mut replay = Replay::new(expected).map_err(failed)?;
     // In short transactions, most of it: what is written meanwhile comes behind.
@@ -163,12 +173,12 @@ pub fn verify(path: &Path, expected: Option<&Head>) -> Result<Verified, NotVerif
     while replay.read(&transaction, ENTRIES_AT_ONCE, &failed)? {}
     let damage = first_damage(&transaction).map_err(failed)?;
     if damage != "ok" {
-        return Err(NotVerified::Damaged { file, damage });
+        return Err(NotVerified::Damaged { file: file.to_owned(), damage });
     }
     if let Some((table, row)) =
         tables::first_difference(&transaction, replay.tables()).map_err(failed)?
     {
-        return Err(NotVerified::Table { file, table, row });
+        return Err(NotVerified::Table { file: file.to_owned(), table, row });
     }
     let actual = ledger::heads(&transaction).map_err(failed)?;
     drop(transaction);

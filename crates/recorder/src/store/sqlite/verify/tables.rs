@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 /// Every table that is made from the ledger, and how many columns its key has.
-const TABLES: [(&str, usize); 7] = [
+const TABLES: [(&str, usize); 8] = [
     ("org", 1),
     ("environment", 2),
     ("snapshot", 3),
@@ -12,6 +12,8 @@ const TABLES: [(&str, usize); 7] = [
     ("artifact_label", 3),
     ("interval", 4),
     ("coverage", 3),
+    // Always empty.
+    ("probe", 1),
 ];
 
 /// The first table that differs, and the key of its first row that does.

@@ -1,0 +1,139 @@
+//! The head of an organization's ledger.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::wire::is_environment_name;
+
+/// SHA-256 over an entry and the hash before it, written as 64 lowercase hexadecimal digits.
+///
+/// Hashed are these fields, each as its length in bytes (8 bytes, big-endian) and the bytes
+/// themselves; numbers are 8 bytes, big-endian, two's complement:
+///
+/// 1. `envsnap ledger entry 1`;
+/// 2. the hash of the entry before it (32 bytes; zeros before the first);
+/// 3. the organization;
+/// 4. the sequence number;
+/// 5. when it was recorded, in microseconds since the Unix epoch;
+/// 6. its kind;
+/// 7. the version of its kind;
+/// 8. the label of the token that it was written with;
+/// 9. its payload, the canonical JSON text that is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct EntryHash([u8; 32]);
+
+/// The text is not 64 lowercase hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the hash of a ledger entry is 64 lowercase hexadecimal digits")]
+pub struct ParseHashError;
+
+/// The text is not a head of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a ledger's head is written as \"org=NAME; seq=NUMBER; hash=64 hexadecimal digits\"")]
+pub struct ParseHeadError;
+
+/// The last entry of an organization's ledger, as responses to writes carry it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The organization.
+    pub org: String,
+    /// The sequence number of its last entry; 0 if there is none.
+    pub seq: i64,
+    /// The hash of that entry.
+    pub hash: EntryHash,
+}
+
+impl EntryHash {
+    /// What the first entry follows: zeros.
+    pub const NONE: Self = Self([0; 32]);
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for EntryHash {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl FromStr for EntryHash {
+    type Err = ParseHashError;
+
+    fn from_str(text: &str) -> Result<Self, ParseHashError> {
+        let mut bytes = [0; 32];
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(ParseHashError);
+        }
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| ParseHashError)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for EntryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for EntryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `org=cyber-dojo; seq=4711; hash=…`
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "org={}; seq={}; hash={}", self.org, self.seq, self.hash)
+    }
+}
+
+impl FromStr for Head {
+    type Err = ParseHeadError;
+
+    fn from_str(text: &str) -> Result<Self, ParseHeadError> {
+        let mut fields = text.split(';').map(|field| field.trim().split_once('='));
+        let mut next = |name: &str| match fields.next() {
+            Some(Some((found, value))) if found == name => Ok(value),
+            _ => Err(ParseHeadError),
+        };
+        let head = Self {
+            org: next("org")
+                .ok()
+                .filter(|org| is_environment_name(org))
+                .ok_or(ParseHeadError)?
+                .to_owned(),
+            seq: next("seq")?.parse().ok().filter(|seq| *seq >= 0).ok_or(ParseHeadError)?,
+            hash: next("hash")?.parse().map_err(|_| ParseHeadError)?,
+        };
+        if fields.next().is_some() { Err(ParseHeadError) } else { Ok(head) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_as_it_is_written() {
+        let head =
+            Head { org: "cyber-dojo".to_owned(), seq: 4711, hash: EntryHash::from([171; 32]) };
+        let text = format!("org=cyber-dojo; seq=4711; hash={}", "ab".repeat(32));
+        assert_eq!(head.to_string(), text);
+        assert_eq!(text.parse(), Ok(head.clone()));
+        assert_eq!(text.replace("; ", ";").parse(), Ok(head));
+        for wrong in [
+            "",
+            "seq=1; org=a; hash=00",
+            &text.replace("4711", "-1"),
+            &text.replace("ab", "AB"),
+            &format!("{text}; more=1"),
+            &text.replace("cyber-dojo", "a b"),
+        ] {
+            assert_eq!(wrong.parse::<Head>(), Err(ParseHeadError), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `backup`: a copy of the recorder's file.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::store::sqlite::{self, BackedUp};
+use crate::text::{counted, visible_lines};
+
+/// Copy the recorder's file while the recorder runs
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The copy is of one moment, a file of its own, and complete on disk before it \
+    gets its name. 'envsnap verify --db TARGET' reads all of it; 'envsnap serve --db TARGET' goes \
+    on from there."
+)]
+pub struct Arguments {
+    /// The recorder's file
+    #[arg(long, value_name = "FILE")]
+    db: PathBuf,
+    /// Where the copy is to be; nothing is overwritten
+    target: PathBuf,
+}
+
+/// Copies the file, and says what was copied.
+///
+/// # Errors
+/// There is no copy.
+pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
+    let Arguments { db, target } = arguments;
+    let BackedUp { snapshots, heads } = sqlite::backup(db, target)?;
+    let mut said = format!(
+        "Copied {} to {}: {}.\n",
+        db.display(),
+        target.display(),
+        counted(snapshots, "snapshot")
+    );
+    for head in heads {
+        writeln!(said, "Head: {head}")?;
+    }
+    // Names come from the file, and it may be anybody's.
+    Ok(visible_lines(&said) + "\n")
+}

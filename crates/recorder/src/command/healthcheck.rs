@@ -1,0 +1,44 @@
+//! `healthcheck`: whether a recorder on this host answers, for images without any other program.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+/// A recorder that waits longer for its file is not ready, and says so.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Of the answer, which is a line of JSON.
+const MOST_READ: u64 = 4_096;
+
+/// Ask a recorder whether it can record
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Where it listens
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+}
+
+/// # Errors
+/// It does not answer, or cannot record.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { listen } = arguments;
+    let answer = ask(*listen).with_context(|| format!("cannot ask the recorder on {listen}"))?;
+    if answer.starts_with("HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    let status = answer.lines().next().unwrap_or_default();
+    let said = answer.lines().last().unwrap_or_default();
+    bail!("the recorder on {listen} is not ready: {status}: {said}");
+}
+
+fn ask(listen: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&listen, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(MOST_READ).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}

@@ -1,0 +1,92 @@
+//! The commands of a recorder, as its own program has them, and `envsnap` among others.
+
+pub mod backup;
+mod healthcheck;
+pub mod serve;
+pub mod verify;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::http::LogWriter;
+use crate::text::visible_lines;
+
+const FAILED: u8 = 2;
+
+/// A snapshot server on one file
+#[derive(Debug, Parser)]
+#[command(name = "envsnap-recorder", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    Verify(verify::Arguments),
+    Backup(backup::Arguments),
+    Healthcheck(healthcheck::Arguments),
+}
+
+/// Does what the process's arguments ask for.
+pub fn run() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    let mut log_writer = match LogWriter::start(io::stderr()) {
+        Ok(log_writer) => log_writer,
+        Err(error) => {
+            // Nobody is left to tell if even this cannot be written.
+            let _lost = writeln!(
+                io::stderr(),
+                "envsnap-recorder: cannot start a thread for the log: {error}"
+            );
+            return ExitCode::from(FAILED);
+        }
+    };
+    let lines = log_writer.clone();
+    let level = match &command {
+        Command::Serve(_) => LevelFilter::INFO,
+        _ => LevelFilter::WARN,
+    };
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(move || lines.clone())
+        .with_target(false)
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .with_filter(Targets::new().with_target("envsnap", level));
+    // Only a second call in one process could fail here, and there is none.
+    let _set = tracing_subscriber::registry().with(log).try_init();
+
+    let done = match command {
+        Command::Serve(arguments) => tokio::runtime::Runtime::new()
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(serve::run(arguments, log_writer.clone()))),
+        Command::Verify(arguments) => verify::run(&arguments).and_then(|said| print(&said)),
+        Command::Backup(arguments) => backup::run(&arguments).and_then(|said| print(&said)),
+        Command::Healthcheck(arguments) => healthcheck::run(&arguments),
+    };
+    let code = match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = format!("envsnap-recorder: {}\n", visible_lines(&format!("{error:#}")));
+            let _lost = log_writer.write_all(line.as_bytes());
+            ExitCode::from(FAILED)
+        }
+    };
+    log_writer.wait_until_written();
+    code
+}
+
+/// Prints `text`. A reader that has seen enough (`envsnap-recorder … | head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,125 @@
+//! `serve`: the snapshot server on one file.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use envsnap_model::error_chain;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::http::{Access, LogWriter, raise_open_files_limit};
+use crate::store::Store as _;
+use crate::store::sqlite::SqliteStore;
+
+/// What of a response the operating system holds for a client that does not read it, in bytes. Left
+/// to itself, it holds megabytes for each.
+const SEND_BUFFER: u32 = 128 << 10;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+/// Run the snapshot server
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The SQLite file that holds environments and snapshots; made if it does not exist
+    #[arg(long, value_name = "FILE")]
+    db: PathBuf,
+    /// Where to listen; anything but loopback needs a token file
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Who may do what: a line a token, `TOKEN label=NAME org=ORG|* report|write|read`; SIGHUP reads
+    /// it again
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Start also if the file lacks reports that were answered, for example after an old backup was
+    /// restored; what is missing is logged
+    #[arg(long)]
+    accept_loss: bool,
+}
+
+/// Serves until SIGTERM or Ctrl-C. Nothing but `log` is written to: standard error may be a pipe that
+/// is full, and that nothing reads.
+///
+/// # Errors
+/// The file or the token file cannot be used, or the address not be listened on.
+pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()> {
+    let Arguments { db, listen, token_file, accept_loss } = arguments;
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("a fault of the recorder itself: {}", panic.to_string().replace('\n', " "));
+    }));
+    let access =
+        token_file.as_deref().map_or_else(|| Ok(Access::open()), Access::from_token_file)?;
+    access.may_listen_on(listen)?;
+    raise_open_files_limit();
+    let store =
+        if accept_loss { SqliteStore::open_accepting_loss(&db) } else { SqliteStore::open(&db) }?;
+    warn_if_clock_is_behind(&store).await;
+    let listener = bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    // Before it says that it is there: whoever reads that may end it.
+    let mut terminated = signal(SignalKind::terminate())?;
+    let hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(reload_on_hangup(access.clone(), token_file.clone(), hangups));
+    let db = db.display();
+    writeln!(log, "Recording in {db}; the page and the API are on http://{address}")?;
+    if token_file.is_none() {
+        writeln!(
+            log,
+            "Without a token file it serves loopback only, and accepts any token or none."
+        )?;
+    }
+    let stopped = async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+    };
+    crate::serve(listener, store, access, stopped).await?;
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Warns if the clock is behind what was reported already.
+async fn warn_if_clock_is_behind(store: &SqliteStore) {
+    let now = store.now();
+    let last_reports = match store.stats().await {
+        Ok(stats) => stats.last_reports,
+        Err(error) => return tracing::error!("{}", error_chain(&error)),
+    };
+    let latest = last_reports.into_iter().max_by_key(|(_, _, at)| *at);
+    if let Some((org, name, at)) = latest.filter(|(_, _, at)| *at > now) {
+        tracing::warn!(
+            "the clock of this host is {:.0} s behind the last report to environment '{name}' of \
+             organization '{org}'. If the clock is wrong, stop the recorder, set the clock (with \
+             timedatectl, for example), and start again; if it is right, it was ahead at that \
+             report, which keeps its time, and nothing is to be done",
+            at.seconds() - now.seconds()
+        );
+    }
+}
+
+/// Reads the token file again at each SIGHUP. One that cannot be used changes nothing.
+async fn reload_on_hangup(access: Access, token_file: Option<PathBuf>, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        let Some(path) = &token_file else {
+            tracing::info!("SIGHUP changes nothing: there is no token file to read again");
+            continue;
+        };
+        match access.reload(path) {
+            Ok(grants) => tracing::info!(grants, "read the token file again"),
+            Err(error) => tracing::error!(
+                "the tokens stay as they were: {}. Correct the file, and send SIGHUP again",
+                error_chain(&error)
+            ),
+        }
+    }
+}

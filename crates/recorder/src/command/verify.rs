@@ -1,0 +1,93 @@
+//! `verify`: whether the recorder's file was rewritten.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::domain::Head;
+use crate::store::sqlite::{self, Verified};
+use crate::text::{counted, visible_lines};
+
+/// Check that the recorder's file still says what was recorded
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Everything that is recorded of an organization is an entry of its ledger: \
+    environments that are created, changed, renamed and archived, snapshots, confirmations, and \
+    corrections of the clock, each with the label of the token. The hash of an entry is over all of \
+    it and the hash before it. The last one is the head: the recorder answers every write with it \
+    (x-envsnap-head), and the reporter writes it to its log. A head from that log, given as --head, \
+    proves that nothing recorded up to then was changed or removed since. Without it, only this is \
+    proved: the file is not damaged, no entry was changed alone, and every table says what the \
+    ledgers say. Whoever can write to the file can compute whole ledgers anew, or remove entries from \
+    the end, and leave no trace. Not covered in either case: when an environment was last reported, \
+    and which tasks run now."
+)]
+pub struct Arguments {
+    /// The recorder's file, which a recorder may write to meanwhile
+    #[arg(long, value_name = "FILE")]
+    db: PathBuf,
+    /// A head that the recorder answered with, from the log of a reporter: 'org=…; seq=…; hash=…'
+    #[arg(long, value_name = "HEAD")]
+    head: Option<Head>,
+}
+
+/// Verifies the file, and says what that proves.
+///
+/// # Errors
+/// The file cannot be read, or does not hold.
+pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
+    let Arguments { db, head } = arguments;
+    let verified = sqlite::verify(db, head.as_ref())?;
+    // Names come from the file, and it may be anybody's.
+    Ok(visible_lines(&shown(&verified, head.as_ref())?) + "\n")
+}
+
+fn shown(verified: &Verified, expected: Option<&Head>) -> Result<String, std::fmt::Error> {
+    let mut shown = String::new();
+    if verified.ledgers.is_empty() {
+        return Ok("The file holds no ledger, so that nothing is proved. Of a file in use, copy nothing \
+                   but what envsnap backup makes: what was recorded last is beside it, in a file that \
+                   ends in -wal."
+            .to_owned());
+    }
+    for ledger in &verified.ledgers {
+        writeln!(
+            shown,
+            "The ledger of organization '{}' holds: {}, with {} in {}.",
+            ledger.head.org,
+            entries(ledger.head.seq),
+            counted(ledger.snapshots, "snapshot"),
+            counted(ledger.environments, "environment")
+        )?;
+        match (expected, ledger.after_expected) {
+            (Some(_), Some(0)) => writeln!(shown, "The head that was given is its head.")?,
+            (Some(Head { seq, .. }), Some(after)) => writeln!(
+                shown,
+                "The head that was given is its entry {seq}; {} came after it.",
+                entries(after)
+            )?,
+            _ => {}
+        }
+    }
+    if expected.is_some_and(|expected| expected.seq == 0) {
+        shown.push_str(
+            "The head that was given is what every ledger begins with: it proves nothing.\n",
+        );
+    }
+    if expected.is_none_or(|expected| expected.seq == 0) {
+        shown.push_str(
+            "Without --head, this proves only that the file is consistent with itself: a ledger that \
+             was written anew, or lost its end, is so too.\n",
+        );
+    }
+    shown.push_str(
+        "The ledgers do not cover when an environment was last reported, and which tasks run now.\n",
+    );
+    for ledger in &verified.ledgers {
+        writeln!(shown, "Head: {}", ledger.head)?;
+    }
+    Ok(shown)
+}
+
+fn entries(count: i64) -> String {
+    format!("{count} {}", if count == 1 { "entry" } else { "entries" })
+}

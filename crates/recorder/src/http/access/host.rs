@@ -1,0 +1,52 @@
+//! By which name a recorder is asked that asks for no token.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::http::uri::Authority;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::Access;
+use crate::domain::Error;
+
+/// Without tokens, only this host's own names are answered to. A page from elsewhere, whose own name
+/// was made to lead here, could otherwise read everything and report, by way of a browser on this
+/// host (DNS rebinding).
+pub(crate) async fn by_own_name(
+    State(access): State<Access>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    if access.is_open() && !host.is_none_or(is_own_name) {
+        return Error::ForeignHost.into_response();
+    }
+    next.run(request).await
+}
+
+fn is_own_name(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host();
+    let address = name.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(name);
+    !host.contains('@')
+        && (name.eq_ignore_ascii_case("localhost")
+            || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_has_few_names() {
+        for own in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080"] {
+            assert!(is_own_name(own), "{own}");
+        }
+        for other in ["", "evil.example", "localhost.evil.example:8080", "192.0.2.1", "a@b:c", "["]
+        {
+            assert!(!is_own_name(other), "{other}");
+        }
+    }
+}

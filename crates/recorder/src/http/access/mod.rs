@@ -1,0 +1,278 @@
+//! Who may read, report and change what.
+
+mod guard;
+mod host;
+mod readable;
+mod token_file;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::http::StatusCode;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+pub(crate) use guard::{Guard, guard};
+pub(crate) use host::by_own_name;
+pub(crate) use readable::guard_any;
+pub use token_file::{AccessError, Problem as TokenLineProblem};
+
+/// The tokens that open the API. Clones share them, also after a [reload](Access::reload).
+#[derive(Clone)]
+pub struct Access(Arc<RwLock<Grants>>);
+
+/// `None` lets everyone in.
+type Grants = Option<Arc<[Grant]>>;
+
+/// What one line of the token file allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Grant {
+    /// The token itself is not kept. Comparing digests tells an attacker who measures time
+    /// nothing of it either.
+    token_sha256: [u8; 32],
+    /// Names the token wherever one is meant: in the log, and with what it changed.
+    label: Arc<str>,
+    /// `None` is every organization.
+    org: Option<String>,
+    right: Right,
+}
+
+/// What a token may do in an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Right {
+    /// What the reporter does: report, read an environment and its latest snapshot, and create an
+    /// ECS environment that does not exist.
+    Report,
+    /// Everything.
+    Write,
+    /// Read everything.
+    Read,
+}
+
+/// What a request does, as far as rights tell it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Read,
+    /// Reads an environment itself, or its latest snapshot.
+    ReadForReport,
+    Report,
+    /// Creates an environment, or changes it if it exists.
+    SaveEnvironment,
+    Write,
+}
+
+impl Right {
+    fn allows(self, action: Action) -> bool {
+        match self {
+            Self::Write => true,
+            Self::Read => matches!(action, Action::Read | Action::ReadForReport),
+            Self::Report => !matches!(action, Action::Read | Action::Write),
+        }
+    }
+}
+
+/// Who makes a request that was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// Of its token; `None` if no token is needed.
+    pub(crate) label: Option<Arc<str>>,
+    /// It may change what exists, and not only create environments and report.
+    pub(crate) may_change: bool,
+}
+
+impl Caller {
+    /// By whom an entry of the ledger is written; empty if no token is needed.
+    pub(crate) fn actor(&self) -> &str {
+        self.label.as_deref().unwrap_or_default()
+    }
+}
+
+/// A request that is not let in.
+#[derive(Debug, PartialEq, Eq)]
+struct Denied {
+    status: StatusCode,
+    /// Of its token, if that is a known one.
+    label: Option<Arc<str>>,
+}
+
+impl Access {
+    fn new(grants: Grants) -> Self {
+        Self(Arc::new(RwLock::new(grants)))
+    }
+
+    /// Everyone may do everything, with any token or none: for this host only
+    /// (see [`Access::may_listen_on`]).
+    pub fn open() -> Self {
+        Self::new(None)
+    }
+
+    /// A client with `token` may read everything, and no client may do anything else.
+    pub fn to_read_with(token: &SecretString) -> Self {
+        Self::new(Some([Grant::new(token.expose_secret(), "own", None, Right::Read)].into()))
+    }
+
+    /// The access that a token file gives: a line `TOKEN label=LABEL org=ORG RIGHT` is a grant, where
+    /// `org=*` is every organization and the right is `report`, `write` or `read`. A token may stand
+    /// on several lines with one label. Blank lines, and lines that start with `#`, say nothing.
+    ///
+    /// # Errors
+    /// The file cannot be read or is open to others, a line is malformed, or there is no token in it.
+    pub fn from_token_file(path: &Path) -> Result<Self, AccessError> {
+        Ok(Self::new(Some(token_file::read(path)?.into())))
+    }
+
+    /// Replaces what is allowed by what the token file gives now, and says how many grants that are.
+    /// Requests that were let in before go on.
+    ///
+    /// # Errors
+    /// As [`Access::from_token_file`], or it is a pipe; then everything stays as it was.
+    pub fn reload(&self, path: &Path) -> Result<usize, AccessError> {
+        let grants = token_file::read_again(path)?;
+        let count = grants.len();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(grants.into());
+        Ok(count)
+    }
+
+    fn grants(&self) -> Grants {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What `token` opens; `None` if no token is needed.
+    fn grants_of(&self, token: Option<&str>) -> Option<Vec<Grant>> {
+        let token_sha256: [u8; 32] = Sha256::digest(token.unwrap_or_default()).into();
+        let grants = self.grants()?;
+        let of_token = grants.iter().filter(|grant| grant.token_sha256 == token_sha256);
+        Some(of_token.cloned().collect())
+    }
+
+    fn is_open(&self) -> bool {
+        self.grants().is_none()
+    }
+
+    /// Whether a recorder with this access may listen on `address`.
+    ///
+    /// # Errors
+    /// Access is open, and so is the address to other hosts.
+    pub fn may_listen_on(&self, address: SocketAddr) -> Result<(), AccessError> {
+        if self.is_open() && !address.ip().to_canonical().is_loopback() {
+            return Err(AccessError::OpenToOthers { address });
+        }
+        Ok(())
+    }
+
+    /// Whether a client with `token` may do this in `org`.
+    fn check(&self, token: Option<&str>, org: &str, action: Action) -> Result<Caller, Denied> {
+        let Some(grants) = self.grants_of(token) else {
+            return Ok(Caller { label: None, may_change: true });
+        };
+        let Some(first) = grants.first() else {
+            return Err(Denied { status: StatusCode::UNAUTHORIZED, label: None });
+        };
+        let label = Some(Arc::clone(&first.label));
+        let in_org = || grants.iter().filter(|grant| grant.is_for(org));
+        if in_org().any(|grant| grant.right.allows(action)) {
+            let may_change = in_org().any(|grant| grant.right == Right::Write);
+            return Ok(Caller { label, may_change });
+        }
+        Err(Denied { status: StatusCode::FORBIDDEN, label })
+    }
+}
+
+impl Grant {
+    fn new(token: &str, label: &str, org: Option<String>, right: Right) -> Self {
+        Self { token_sha256: Sha256::digest(token).into(), label: label.into(), org, right }
+    }
+
+    fn is_for(&self, org: &str) -> bool {
+        self.org.as_deref().is_none_or(|granted| granted == org)
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.grants() {
+            None => f.write_str("Access(open)"),
+            Some(grants) => write!(f, "Access({} grants)", grants.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Action::{Read, ReadForReport, Report, SaveEnvironment, Write};
+    use super::token_file::tests::token_file;
+    use super::*;
+
+    #[test]
+    fn a_token_opens_what_its_lines_grant() {
+        let access = token_file(
+            "\u{feff}reader-0 label=a org=acme read\n# the reporter\nreporter-0 label=b org=acme report\n\n  \n\
+             both-0000\tlabel=c org=acme  read\r\nboth-0000 org=other label=c write\n\
+             root-0000 label=d org=* write\nauditor-0 label=e org=* read\n",
+        )
+        .unwrap();
+        let (fine, unknown, forbidden) = (200, 401, 403);
+        let cases = [
+            (Some("reader-0"), "acme", Read, fine),
+            (Some("reader-0"), "acme", ReadForReport, fine),
+            (Some("reader-0"), "acme", Report, forbidden),
+            (Some("reader-0"), "acme", SaveEnvironment, forbidden),
+            (Some("reader-0"), "acme", Write, forbidden),
+            (Some("reporter-0"), "acme", Report, fine),
+            (Some("reporter-0"), "acme", ReadForReport, fine),
+            (Some("reporter-0"), "acme", SaveEnvironment, fine),
+            (Some("reporter-0"), "acme", Read, forbidden),
+            (Some("reporter-0"), "acme", Write, forbidden),
+            (Some("reporter-0"), "other", Report, forbidden),
+            (Some("both-0000"), "acme", Read, fine),
+            (Some("both-0000"), "acme", Write, forbidden),
+            (Some("both-0000"), "other", Read, fine),
+            (Some("both-0000"), "other", Write, fine),
+            (Some("root-0000"), "anything", Write, fine),
+            (Some("auditor-0"), "anything", Read, fine),
+            (Some("auditor-0"), "anything", Report, forbidden),
+            (Some("#"), "acme", Read, unknown),
+            (Some("reader-"), "acme", Read, unknown),
+            (Some(""), "acme", Read, unknown),
+            (None, "acme", Read, unknown),
+        ];
+        for (token, org, action, expected) in cases {
+            let status =
+                access.check(token, org, action).map_or_else(|it| it.status.as_u16(), |_| 200);
+            assert_eq!(status, expected, "{token:?} {org} {action:?}");
+        }
+        let caller = access.check(Some("both-0000"), "other", Report).unwrap();
+        assert_eq!(caller, Caller { label: Some("c".into()), may_change: true });
+        let caller = access.check(Some("reporter-0"), "acme", Report).unwrap();
+        assert_eq!(caller, Caller { label: Some("b".into()), may_change: false });
+        let denied = access.check(Some("reporter-0"), "acme", Write).unwrap_err();
+        assert_eq!(denied.label.as_deref(), Some("b"), "the log says whose token it was");
+    }
+
+    #[test]
+    fn open_access_listens_to_this_host_only() {
+        let cases = [
+            ("127.0.0.1:80", true),
+            ("127.8.8.8:80", true),
+            ("[::1]:80", true),
+            ("[::ffff:127.0.0.1]:80", true),
+            ("0.0.0.0:80", false),
+            ("[::]:80", false),
+            ("10.0.0.1:80", false),
+        ];
+        let guarded = token_file("token-00 label=a org=* read").unwrap();
+        for (address, allowed) in cases {
+            let address = address.parse().unwrap();
+            assert_eq!(Access::open().may_listen_on(address).is_ok(), allowed, "{address}");
+            assert!(guarded.may_listen_on(address).is_ok());
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_token_is_in_the_debug_form() {
+        let access = token_file("s3cret-0 label=a org=acme write").unwrap();
+        assert_eq!(format!("{access:?}"), "Access(1 grants)");
+    }
+}

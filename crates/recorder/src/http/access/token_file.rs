@@ -1,0 +1,331 @@
+//! The file that says which token may do what.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Grant, Right};
+use envsnap_model::wire::is_environment_name;
+
+/// A shorter token could be found by trying.
+const SHORTEST_TOKEN: usize = 8;
+
+/// The longest label, in bytes: it stands in every line of the log.
+const LONGEST_LABEL: usize = 64;
+
+/// The most bytes of a token file: ten thousand tokens.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// There is no access, or it stays as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The token file cannot be read.
+    #[error("cannot read the token file {}", path.display())]
+    Unreadable {
+        /// The token file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Other users may read or change the token file.
+    #[error(
+        "the token file {} has mode {mode:04o}, so that {who}. Take that away: chmod 600, or 640 if \
+         its owner is not the recorder's user",
+        path.display()
+    )]
+    Exposed {
+        /// The token file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// Who may do what.
+        who: &'static str,
+    },
+    /// The token file has more than 1 MiB.
+    #[error("the token file {} has more than 1 MiB", path.display())]
+    TooLarge {
+        /// The token file.
+        path: PathBuf,
+    },
+    /// Only a file can be read a second time: a pipe might never end.
+    #[error("the token file {} is not a regular file, and cannot be read again", path.display())]
+    NotRegular {
+        /// The token file.
+        path: PathBuf,
+    },
+    /// A line cannot be read. The line may hold a token and is not repeated.
+    #[error("line {line} of the token file {} {problem}", path.display())]
+    Malformed {
+        /// The token file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// The token file would let no client in.
+    #[error("the token file {} holds no token", path.display())]
+    NoToken {
+        /// The token file.
+        path: PathBuf,
+    },
+    /// Without tokens, only this host may connect.
+    #[error(
+        "without a token file the recorder serves this host only, and {address} is open to \
+         others: listen on 127.0.0.1 or [::1], or give it a token file"
+    )]
+    OpenToOthers {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
+}
+
+/// What is wrong with a line of a token file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It has no label, or no org, or another word.
+    #[error(
+        "is not of the form \"TOKEN label=LABEL org=ORG RIGHT\", with org=* for every organization \
+         and one of the rights report, write and read"
+    )]
+    Form,
+    /// It has everything but a label.
+    #[error(
+        "gives its token no label: add label=NAME, for example label=ci-runner. The log names the \
+         token by it"
+    )]
+    NoLabel,
+    /// The label cannot be one.
+    #[error(
+        "has a label that cannot be one: use up to 64 letters, digits, '.', '_' and '-', with a \
+         letter or digit first"
+    )]
+    Label,
+    /// The token stands on another line, too, with another label.
+    #[error("gives a label to a token that has another label on a line above: use one label")]
+    OtherLabel,
+    /// The token is too short.
+    #[error(
+        "has a token of fewer than 8 characters, which could be guessed: make a longer one, for \
+         example with openssl rand -hex 32"
+    )]
+    TooShort,
+    /// No client could send the token.
+    #[error("has a token with characters that no HTTP header can carry: use visible ASCII")]
+    Characters,
+}
+
+/// The grants of the token file at `path`, which may be a pipe: at least one.
+pub(crate) fn read(path: &Path) -> Result<Vec<Grant>, AccessError> {
+    let file = File::open(path);
+    read_open(
+        file.map_err(|source| AccessError::Unreadable { path: path.to_owned(), source })?,
+        path,
+    )
+}
+
+/// As [`read`], and never waits for another process.
+pub(crate) fn read_again(path: &Path) -> Result<Vec<Grant>, AccessError> {
+    let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
+    // To open a pipe waits for its other end, unless it is opened like this.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty());
+    let file = File::from(file.map_err(|error| unreadable(error.into()))?);
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(AccessError::NotRegular { path: path.to_owned() });
+    }
+    read_open(file, path)
+}
+
+fn read_open(file: File, path: &Path) -> Result<Vec<Grant>, AccessError> {
+    let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
+    // Of the file that is open, whatever takes its place meanwhile.
+    let found = file.metadata().map_err(unreadable)?;
+    if let Some(who) = others_may(&found, rustix::process::geteuid().as_raw()) {
+        let mode = found.mode() & 0o7777;
+        return Err(AccessError::Exposed { path: path.to_owned(), mode, who });
+    }
+    let mut content = String::new();
+    let read = file.take(LARGEST_FILE + 1).read_to_string(&mut content);
+    let content = read.map(|_| SecretString::from(content)).map_err(unreadable)?;
+    if u64::try_from(content.expose_secret().len()).is_ok_and(|length| length > LARGEST_FILE) {
+        return Err(AccessError::TooLarge { path: path.to_owned() });
+    }
+    let grants = parse(content.expose_secret()).map_err(|(line, problem)| {
+        AccessError::Malformed { path: path.to_owned(), line, problem }
+    })?;
+    if grants.is_empty() {
+        return Err(AccessError::NoToken { path: path.to_owned() });
+    }
+    Ok(grants)
+}
+
+/// What users other than the file's owner and `this_user` may do with it.
+///
+/// A group may read a file of another owner than the recorder's user, which it could not read
+/// otherwise. So systemd gives credentials: they are root's, and an access list, which stands in the
+/// place of the group's permissions, names the service's user.
+fn others_may(file: &Metadata, this_user: u32) -> Option<&'static str> {
+    if !file.is_file() {
+        // A pipe, as of `<(command)`, has no other readers.
+        return None;
+    }
+    let may = |bits| file.mode() & bits != 0;
+    if may(0o002) {
+        Some("every user may change it")
+    } else if may(0o020) {
+        Some("its group may change it")
+    } else if may(0o004) {
+        Some("every user may read it")
+    } else if may(0o040) && file.uid() == this_user {
+        Some("its group may read it")
+    } else {
+        None
+    }
+}
+
+/// The grants of a token file, or the number of the first line that cannot be read, and why.
+fn parse(content: &str) -> Result<Vec<Grant>, (usize, Problem)> {
+    let mut grants = Vec::<Grant>::new();
+    let lines = content
+        // Some editors begin a text with a mark that is not seen, and that no token has.
+        .trim_start_matches('\u{feff}')
+        .lines()
+        .enumerate()
+        .map(|(at, line)| (at + 1, line.trim()))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    for (number, line) in lines {
+        let grant = grant(line).map_err(|problem| (number, problem))?;
+        let other = |it: &Grant| it.token_sha256 == grant.token_sha256 && it.label != grant.label;
+        if grants.iter().any(other) {
+            return Err((number, Problem::OtherLabel));
+        }
+        grants.push(grant);
+    }
+    Ok(grants)
+}
+
+fn grant(line: &str) -> Result<Grant, Problem> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let [token, settings @ .., right] = &words[..] else { return Err(Problem::Form) };
+    let right = match *right {
+        "report" => Right::Report,
+        "write" => Right::Write,
+        "read" => Right::Read,
+        _ => return Err(Problem::Form),
+    };
+    let setting = |name: &str| {
+        let value = settings.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        value.filter(|value| !value.is_empty())
+    };
+    if token.starts_with("org=") || token.starts_with("label=") || settings.len() > 2 {
+        return Err(Problem::Form);
+    }
+    let org = setting("org").ok_or(Problem::Form)?;
+    let label = match setting("label") {
+        Some(label) if settings.len() == 2 => label,
+        None if settings.len() == 1 => return Err(Problem::NoLabel),
+        _ => return Err(Problem::Form),
+    };
+    // The rule for environments will do for labels.
+    if label.len() > LONGEST_LABEL || !is_environment_name(label) {
+        return Err(Problem::Label);
+    }
+    if token.len() < SHORTEST_TOKEN {
+        return Err(Problem::TooShort);
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::Characters);
+    }
+    Ok(Grant::new(token, label, (org != "*").then(|| org.to_owned()), right))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::Access;
+    use super::*;
+
+    pub(in super::super) fn token_file(content: &str) -> Result<Access, AccessError> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        Access::from_token_file(file.path())
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_named_by_its_number_and_never_repeated() {
+        for (line, problem) in [
+            ("s3cret-0", Problem::Form),
+            ("s3cret-0 org=acme", Problem::Form),
+            ("s3cret-0 acme read", Problem::Form),
+            ("s3cret-0 label=a read", Problem::Form),
+            ("s3cret-0 label=a org= read", Problem::Form),
+            ("s3cret-0 label=a org=acme admin", Problem::Form),
+            ("s3cret-0 label=a org=acme read write", Problem::Form),
+            ("s3cret-0 org=a org=acme read", Problem::Form),
+            ("s3cret-0 s3cret-1 label=a org=acme read", Problem::Form),
+            ("org=acme label=a read", Problem::Form),
+            ("s3cret-0 org=acme read", Problem::NoLabel),
+            ("s3cret-0 label=-a org=acme read", Problem::Label),
+            ("s3cret-0 label=a\u{200b}b org=acme read", Problem::Label),
+            ("first-00 label=another org=acme read", Problem::OtherLabel),
+            ("s3cret0 label=a org=acme read", Problem::TooShort),
+            ("s3cr\u{e9}t-0 label=a org=acme read", Problem::Characters),
+        ] {
+            let error =
+                token_file(&format!("# tokens\nfirst-00 label=first org=acme read\n{line}\n"));
+            let error = error.unwrap_err();
+            let AccessError::Malformed { line: number, problem: found, .. } = &error else {
+                panic!("{line}: {error}")
+            };
+            assert_eq!((*number, *found), (3, problem), "{line}");
+            let said = format!("{error} {error:?}");
+            assert!(said.contains("line 3 ") && !said.contains("s3cr"), "{said}");
+        }
+        let long = format!("s3cret-0 label={} org=acme read", "a".repeat(65));
+        assert!(token_file(&long).unwrap_err().to_string().contains("64 letters"));
+    }
+
+    #[test]
+    fn a_file_without_tokens_is_refused() {
+        assert!(matches!(token_file("\n# none\n"), Err(AccessError::NoToken { .. })));
+        let missing = Access::from_token_file(Path::new("/does/not/exist"));
+        assert!(matches!(missing, Err(AccessError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_or_change_is_refused_but_not_what_systemd_gives() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metadata = |mode| {
+            file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
+            file.as_file().metadata().unwrap()
+        };
+        let owner = metadata(0o600).uid();
+        for (mode, by_its_owner, by_another) in [
+            (0o400, true, true),
+            (0o600, true, true),
+            // As systemd's LoadCredential shows its access list, and as a group of the service has it.
+            (0o440, false, true),
+            (0o640, false, true),
+            (0o644, false, false),
+            (0o604, false, false),
+            (0o602, false, false),
+            (0o620, false, false),
+            (0o660, false, false),
+            (0o666, false, false),
+            (0o444, false, false),
+        ] {
+            let found = metadata(mode);
+            assert_eq!(others_may(&found, owner).is_none(), by_its_owner, "{mode:o}");
+            assert_eq!(others_may(&found, owner + 1).is_none(), by_another, "{mode:o}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The history of an environment: its snapshots, and what changed with them.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+
+use super::paging::Address;
+use envsnap_model::wire::{EnvironmentEvent, SnapshotListEntry};
+
+use crate::domain::{Error, EventPage};
+use crate::http::request::Parameters;
+use crate::http::views;
+use crate::store::Store;
+
+/// The most snapshots that one page may list: about a megabyte.
+const MOST_SNAPSHOTS: u32 = 10_000;
+
+/// The most events that one page may list, as on the hosted server.
+const MOST_EVENTS: u32 = 100;
+
+/// `GET /snapshots/{org}/{env}`: how long each lasted, the latest first.
+pub(crate) async fn snapshots<S: Store>(
+    State(store): State<S>,
+    Path((org, environment)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<Json<Vec<SnapshotListEntry>>, Error> {
+    let (interval, page) = (parameters.interval(), parameters.page(MOST_SNAPSHOTS));
+    let reverse = parameters.flag("reverse");
+    parameters.check()?;
+    let spans = store.snapshot_spans(&org, &environment, interval, page, reverse).await?;
+    Ok(Json(views::history(spans, store.now())))
+}
+
+/// `GET /environments/{org}/{env}/events`: what changed with each snapshot, the latest first.
+pub(crate) async fn events<S: Store>(
+    State(store): State<S>,
+    Path((org, environment)): Path<(String, String)>,
+    address: Address,
+    mut parameters: Parameters,
+) -> Result<(HeaderMap, Json<Vec<EnvironmentEvent>>), Error> {
+    let (interval, page) = (parameters.interval_or_limits(), parameters.page(MOST_EVENTS));
+    let reverse = parameters.flag("reverse");
+    parameters.check()?;
+    let mut events = store.events(&org, &environment, interval, page, reverse).await?;
+    // Of no artifact is it known which repository it comes from.
+    if parameters.last("repo_name").is_some() {
+        events = EventPage { events: Vec::new(), total: 0 };
+    }
+    let headers = address.headers(page, events.total);
+    let events = events.events.into_iter();
+    Ok((headers, Json(events.map(|event| views::event(&org, &environment, event)).collect())))
+}

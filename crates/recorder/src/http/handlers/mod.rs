@@ -1,0 +1,68 @@
+//! The API's calls.
+
+mod comparison;
+mod environments;
+mod history;
+mod operations;
+mod paging;
+mod snapshots;
+
+use axum::Router;
+use axum::http::HeaderValue;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
+use axum::routing::{get, put};
+
+use envsnap_model::wire::{ACCEPTS, HEAD, IF_MATCH};
+
+use super::access::{Access, Action, Guard, guard};
+use crate::domain::Head;
+use crate::store::Store;
+
+pub(crate) use operations::Operations;
+
+/// Every call of the API, each behind `access`.
+pub(crate) fn api<S: Store>(access: &Access) -> Router<S> {
+    let guarded = |calls: Router<S>, get, put| {
+        calls.route_layer(from_fn_with_state(Guard::new(access, get, put), guard))
+    };
+    let environment = "/environments/{org}/{environment}";
+    let calls = Router::new()
+        .route(&format!("{environment}/rename"), put(environments::rename::<S>))
+        .route(&format!("{environment}/archive"), put(environments::archive::<S>))
+        .route(&format!("{environment}/events"), get(history::events::<S>))
+        .route("/snapshots/{org}/{environment}", get(history::snapshots::<S>))
+        .route("/snapshots/{org}/{environment}/{expression}", get(snapshots::show::<S>))
+        .route("/env-diff/{org}", get(comparison::compare::<S>));
+    let described = Router::new().route(environment, get(environments::show::<S>));
+    let saved = Router::new()
+        .route("/environments/{org}", put(environments::save::<S>).get(environments::list::<S>));
+    let reported =
+        Router::new().route(&format!("{environment}/report/ECS"), put(snapshots::report::<S>));
+    let calls = guarded(calls, Action::Read, Action::Write)
+        .merge(guarded(described, Action::ReadForReport, Action::Write))
+        .merge(guarded(saved, Action::Read, Action::SaveEnvironment))
+        .merge(guarded(reported, Action::Read, Action::Report))
+        .layer(map_response(with_extensions));
+    Router::new().nest("/api/v2", calls)
+}
+
+/// The header of every response to a write.
+fn head_header(head: &Head) -> [(&'static str, String); 1] {
+    [(HEAD, head.to_string())]
+}
+
+/// Announces what the recorder takes beyond the API.
+async fn with_extensions(mut response: Response) -> Response {
+    response.headers_mut().insert(ACCEPTS, HeaderValue::from_static(IF_MATCH));
+    response
+}
+
+/// What an operator asks. Metrics name the environments of every organization: where there are
+/// tokens, they take one for `org=*`.
+pub(crate) fn operations<S: Store>(access: &Access) -> Router<Operations<S>> {
+    Router::new()
+        .route("/metrics", get(operations::metrics::<S>))
+        .route_layer(from_fn_with_state(Guard::new(access, Action::Read, Action::Write), guard))
+        .route("/ready", get(operations::ready::<S>))
+}

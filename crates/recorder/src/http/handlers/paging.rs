@@ -1,0 +1,68 @@
+//! Where the pages of a listing are.
+
+use axum::extract::{FromRequestParts, OriginalUri};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::domain::Page;
+
+/// The address of a request, from which those of other pages follow.
+pub(crate) struct Address {
+    path: String,
+    /// The parameters that say nothing of the page, as they were given.
+    parameters: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Address {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let OriginalUri(uri) = OriginalUri::from_request_parts(parts, state).await?;
+        let parameters = uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|it| !it.is_empty() && !it.starts_with("page=") && !it.starts_with("per_page="))
+            .flat_map(|it| [it, "&"])
+            .collect();
+        Ok(Self { path: uri.path().to_owned(), parameters })
+    }
+}
+
+impl Address {
+    /// The address of the page with this number.
+    pub(crate) fn of_page(&self, number: u64, size: u32) -> String {
+        format!("{}?{}page={number}&per_page={size}", self.path, self.parameters)
+    }
+
+    /// What the headers of a page of `total` say; with links only where there are several pages.
+    pub(crate) fn headers(&self, page: Page, total: u64) -> HeaderMap {
+        let (number, last) = (u64::from(page.number), page.count(total));
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-total-count", total),
+            ("x-per-page", page.size.into()),
+            ("x-current-page", number),
+            ("x-total-pages", last),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+        }
+        let links: Vec<_> = [
+            ("first", Some(1)),
+            ("prev", (number > 1).then(|| number - 1)),
+            ("next", (number < last).then(|| number + 1)),
+            ("last", Some(last)),
+        ]
+        .into_iter()
+        .filter_map(|(relation, number)| {
+            Some(format!("<{}>; rel=\"{relation}\"", self.of_page(number?, page.size)))
+        })
+        .collect();
+        if last > 1
+            && let Ok(links) = HeaderValue::try_from(links.join(", "))
+        {
+            headers.insert(header::LINK, links);
+        }
+        headers
+    }
+}

@@ -1,0 +1,79 @@
+//! Reading a body.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, HttpBody as _};
+use futures_util::StreamExt as _;
+
+use super::memory::{BodyMemory, Reserved};
+use crate::domain::Error;
+
+/// The longest body that is accepted, in bytes.
+const LONGEST_BODY: usize = 10 * 1024 * 1024;
+/// How much more is read of a body that is refused, in bytes.
+const MOST_DISCARDED: usize = 4 * LONGEST_BODY;
+
+/// How long a body may take to arrive: its client may be gone, or may only pretend to send.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long nothing may arrive of a body that has begun.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// The whole body, and the memory that is reserved for it.
+pub(crate) async fn read(body: Body, memory: &BodyMemory) -> Result<(Vec<u8>, Reserved), Error> {
+    let expected = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+    let mut chunks = body.into_data_stream();
+    let read = read_whole(&mut chunks, expected, memory);
+    let error = match tokio::time::timeout(PATIENCE, read).await {
+        Ok(Ok(read)) => return Ok(read),
+        Ok(Err(error)) => error,
+        Err(_) => Error::TooSlow,
+    };
+    if matches!(error, Error::TooSlow) {
+        // The rest would not come either.
+        return Err(error);
+    }
+    discard(chunks).await;
+    Err(error)
+}
+
+async fn read_whole(
+    chunks: &mut BodyDataStream,
+    expected: Option<usize>,
+    memory: &BodyMemory,
+) -> Result<(Vec<u8>, Reserved), Error> {
+    let too_large = || Error::too_large("The request body is larger than 10 MB");
+    if expected.is_some_and(|expected| expected > LONGEST_BODY) {
+        return Err(too_large());
+    }
+    let (mut whole, mut reserved) = (Vec::new(), Reserved::NOTHING);
+    // Other bodies may wait for the memory that this one has.
+    while let Some(chunk) =
+        tokio::time::timeout(STALLED, chunks.next()).await.map_err(|_| Error::TooSlow)?
+    {
+        let chunk = chunk.map_err(|_| Error::bad_request("The request body ended early"))?;
+        let length = whole.len() + chunk.len();
+        if length > LONGEST_BODY {
+            return Err(too_large());
+        }
+        memory.reserve(&mut reserved, length, expected).await?;
+        whole.extend_from_slice(&chunk);
+    }
+    Ok((whole, reserved))
+}
+
+/// Reads the rest of a body that is of no use: most clients send all of it before they look for an
+/// answer, and would find a broken connection instead of the refusal.
+pub(crate) async fn discard(mut chunks: BodyDataStream) {
+    let discard = async {
+        let mut discarded = 0;
+        while let Some(Ok(chunk)) = chunks.next().await {
+            discarded += chunk.len();
+            if discarded > MOST_DISCARDED {
+                break;
+            }
+        }
+    };
+    // What is still to come then is not waited for.
+    let _late = tokio::time::timeout(PATIENCE, discard).await;
+}

@@ -1,0 +1,125 @@
+//! The body that makes or changes an environment.
+
+use serde::{Deserialize, Deserializer};
+
+use super::json::{FromJson, invalid, parse};
+use super::text::{List, Text};
+use crate::domain::{EnvironmentSettings, Error, LONGEST_ENVIRONMENT_NAME};
+use envsnap_model::wire::is_environment_name;
+
+/// The longest description, in bytes: half a page.
+const LONGEST_DESCRIPTION: usize = 2_000;
+
+/// The most environments that a logical one includes, and the most policies.
+const MOST_NAMES: usize = 100;
+
+/// The types that an environment may have.
+pub(crate) const TYPES: [&str; 9] =
+    ["K8S", "ECS", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run", "logical"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    name: Text<LONGEST_ENVIRONMENT_NAME>,
+    #[serde(rename = "type")]
+    environment_type: Text<LONGEST_ENVIRONMENT_NAME>,
+    description: Text<LONGEST_DESCRIPTION>,
+    #[serde(default, deserialize_with = "boolean")]
+    include_scaling: Option<bool>,
+    included_environments: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_NAMES>>,
+    policies: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_NAMES>>,
+    /// Deprecated: policies took its place. It is read and means nothing.
+    #[serde(default, deserialize_with = "boolean")]
+    #[expect(dead_code, reason = "only its type is checked")]
+    require_provenance: Option<bool>,
+}
+
+fn boolean<'de, D: Deserializer<'de>>(field: D) -> Result<Option<bool>, D::Error> {
+    Option::deserialize(field)
+}
+
+impl FromJson for EnvironmentSettings {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let fields: Fields = parse(body)?;
+        if !is_environment_name(&fields.name.0) {
+            return Err(invalid("name", "does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'"));
+        }
+        if !TYPES.contains(&&*fields.environment_type.0) {
+            return Err(invalid("type", format!("is not one of {}", TYPES.join(", "))));
+        }
+        let names = |list: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_NAMES>>| {
+            list.map(|List(names)| names.into_iter().map(String::from).collect())
+        };
+        Ok(Self {
+            name: fields.name.into(),
+            environment_type: fields.environment_type.into(),
+            description: fields.description.into(),
+            include_scaling: fields.include_scaling,
+            included_environments: names(fields.included_environments),
+            policies: names(fields.policies),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The path of the field that is wrong.
+    fn problem(body: &Value) -> Option<String> {
+        let error = EnvironmentSettings::from_json(body.to_string().as_bytes()).err()?;
+        error.errors().keys().next().cloned()
+    }
+
+    fn with(field: &str, value: Value) -> Value {
+        let mut body = json!({"name": "aws-prod", "type": "ECS", "description": ""});
+        body[field] = value;
+        body
+    }
+
+    #[test]
+    fn what_the_api_documents_is_accepted() {
+        for body in [
+            with("name", json!("0A.b_c-d")),
+            with("type", json!("cloud-run")),
+            with("description", json!("d".repeat(2_000))),
+            with("include_scaling", json!(null)),
+            with("require_provenance", json!(true)),
+            with("included_environments", json!(["a"])),
+            with("policies", json!([])),
+        ] {
+            assert_eq!(problem(&body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_by_its_path() {
+        let cases = [
+            (json!("x"), "body"),
+            (json!(["aws-prod", "ECS", ""]), "body"),
+            (json!({"name": "a", "type": "ECS"}), "description"),
+            (with("name", json!("")), "name"),
+            (with("name", json!("-a")), "name"),
+            (with("name", json!("a/b")), "name"),
+            (with("name", json!("a\n")), "name"),
+            (with("name", json!("é")), "name"),
+            (with("name", json!("a~b")), "name"),
+            (with("name", json!("n".repeat(256))), "name"),
+            (with("type", json!("ecs")), "type"),
+            (with("type", json!(1)), "type"),
+            (with("description", json!(null)), "description"),
+            (with("description", json!("d".repeat(2_001))), "description"),
+            (with("include_scaling", json!("true")), "include_scaling"),
+            (with("policies", json!("p")), "policies"),
+            (with("policies", json!(["p", 1])), "policies[1]"),
+            (with("policies", json!(vec!["p"; 101])), "policies"),
+            (with("included_environments", json!(["n".repeat(256)])), "included_environments[0]"),
+            (with("tags", json!({})), "tags"),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(problem(&body).as_deref(), Some(expected), "{body:.200}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The memory that bodies of requests take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::domain::Error;
+
+/// A body up to so many bytes is small: a report of 200 tasks is 70 kB, and does not wait for one of
+/// 10 MB.
+const SMALL: usize = 256 << 10;
+
+/// The bytes of all small bodies. What is made of a body takes about five times its bytes.
+const MOST_SMALL: usize = 16 << 20;
+
+/// So many larger bodies are received at a time, from their first byte to the answer. Each has all
+/// the memory that it may need: bodies that waited for each other's would wait for ever.
+const MOST_LARGE: usize = 2;
+
+/// How long a body may wait for memory.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The memory for the bodies of requests. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyMemory {
+    /// A permit is a byte.
+    small: Arc<Semaphore>,
+    /// A permit is a body.
+    large: Arc<Semaphore>,
+}
+
+impl Default for BodyMemory {
+    fn default() -> Self {
+        let (small, large) = (Semaphore::new(MOST_SMALL), Semaphore::new(MOST_LARGE));
+        Self { small: Arc::new(small), large: Arc::new(large) }
+    }
+}
+
+/// One body's part of the memory, which is given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    /// The most bytes that the body may have with it.
+    bytes: usize,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Reserved {
+    /// For a body that is empty so far.
+    pub(crate) const NOTHING: Self = Self { bytes: 0, _permit: None };
+}
+
+impl BodyMemory {
+    /// Makes `reserved` enough for `bytes`, which have arrived, of a body that will have `expected`
+    /// ones as far as its client says so.
+    ///
+    /// # Errors
+    /// Other bodies take all of the memory, for as long as this one may wait.
+    pub(crate) async fn reserve(
+        &self,
+        reserved: &mut Reserved,
+        bytes: usize,
+        expected: Option<usize>,
+    ) -> Result<(), Error> {
+        if bytes <= reserved.bytes {
+            return Ok(());
+        }
+        let expected = expected.unwrap_or(SMALL).max(bytes);
+        let (pool, permits, bytes) = if expected <= SMALL {
+            (&self.small, u32::try_from(expected).unwrap_or(u32::MAX), expected)
+        } else {
+            (&self.large, 1, usize::MAX)
+        };
+        let permit = Arc::clone(pool).acquire_many_owned(permits);
+        let Ok(Ok(permit)) = tokio::time::timeout(PATIENCE, permit).await else {
+            return Err(Error::busy("The recorder receives too much at a time: try again"));
+        };
+        *reserved = Reserved { bytes, _permit: Some(permit) };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn reserve(memory: &BodyMemory, bytes: usize) -> Result<Reserved, Error> {
+        let mut reserved = Reserved::NOTHING;
+        memory.reserve(&mut reserved, 1, Some(bytes)).await.map(|()| reserved)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_body_does_not_wait_for_large_ones_and_a_large_one_not_for_long() {
+        let memory = BodyMemory::default();
+        let large = [reserve(&memory, 10 << 20).await, reserve(&memory, SMALL + 1).await];
+        assert!(large.iter().all(Result::is_ok));
+        let small = reserve(&memory, SMALL).await.unwrap();
+        assert!(reserve(&memory, 10 << 20).await.is_err());
+        drop(large);
+        reserve(&memory, 10 << 20).await.unwrap();
+        drop(small);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_unknown_length_takes_more_when_it_gets_longer() {
+        let memory = BodyMemory::default();
+        let mut reserved = Reserved::NOTHING;
+        memory.reserve(&mut reserved, 1, None).await.unwrap();
+        memory.reserve(&mut reserved, SMALL, None).await.unwrap();
+        assert_eq!(memory.small.available_permits(), MOST_SMALL - SMALL);
+        memory.reserve(&mut reserved, SMALL + 1, None).await.unwrap();
+        memory.reserve(&mut reserved, 10 << 20, None).await.unwrap();
+        let free = (memory.small.available_permits(), memory.large.available_permits());
+        assert_eq!(free, (MOST_SMALL, MOST_LARGE - 1));
+        drop(reserved);
+        assert_eq!(memory.large.available_permits(), MOST_LARGE);
+    }
+}

@@ -1,0 +1,37 @@
+//! What requests say: bodies, JSON of at most 10 MB that is parsed straight into types, and
+//! parameters.
+
+mod body;
+mod environment;
+mod json;
+mod memory;
+mod problems;
+mod query;
+mod rename;
+mod report;
+mod text;
+
+use axum::extract::{FromRequest, Request};
+
+use crate::domain::Error;
+pub(crate) use body::discard;
+pub(crate) use environment::TYPES;
+pub(crate) use json::FromJson;
+pub(crate) use memory::{BodyMemory, Reserved};
+pub(crate) use query::Parameters;
+
+/// A body that was read and parsed, and the memory that was reserved for it, to be kept for as long
+/// as what was parsed.
+pub(crate) struct JsonBody<T>(pub(crate) T, pub(crate) Reserved);
+
+impl<S: Send + Sync, T: FromJson> FromRequest<S> for JsonBody<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        let memory = request.extensions().get::<BodyMemory>().cloned().unwrap_or_default();
+        let (body, reserved) = body::read(request.into_body(), &memory).await?;
+        // Ten megabytes take a tenth of a second, in which nothing else would be answered.
+        let parsed = tokio::task::spawn_blocking(move || T::from_json(&body));
+        Ok(Self(parsed.await.map_err(|_| Error::Fault)??, reserved))
+    }
+}

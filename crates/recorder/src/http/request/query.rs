@@ -1,0 +1,218 @@
+//! The parameters in a request's address.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+
+use super::problems::Problems;
+use crate::domain::{Error, Page};
+use crate::http::error::quote;
+use envsnap_model::expression::{Bound, Interval, Moment};
+
+/// As the hosted server has it, where no size is given.
+const USUAL_PAGE_SIZE: u32 = 15;
+
+/// The parameters in a request's address, and what is wrong with those that were looked at. What
+/// nobody looks at means nothing, as on the hosted server.
+pub(crate) struct Parameters {
+    given: Vec<(String, String)>,
+    problems: Problems,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let Query(given) = Query::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| Error::bad_request(rejection.body_text()))?;
+        Ok(Self { given, problems: Problems::default() })
+    }
+}
+
+impl Parameters {
+    /// Every value of a parameter that may be repeated.
+    pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.given.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Of a parameter that is repeated and may not be, the last value stands.
+    pub(crate) fn last(&self, name: &str) -> Option<&str> {
+        self.given.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn add_problem(&mut self, name: &str, problem: impl Display) {
+        self.problems.add(name.to_owned(), problem.to_string());
+    }
+
+    /// The page that is asked for: the first of 15 where nothing is said. `largest` is the most
+    /// that one may hold.
+    pub(crate) fn page(&mut self, largest: u32) -> Page {
+        Page {
+            number: self.number("page", 1, u32::MAX),
+            size: self.number("per_page", USUAL_PAGE_SIZE, largest),
+        }
+    }
+
+    pub(crate) fn number(&mut self, name: &str, unless_given: u32, most: u32) -> u32 {
+        let Some(value) = self.last(name) else { return unless_given };
+        if let Some(number) = value.parse().ok().filter(|number| (1..=most).contains(number)) {
+            return number;
+        }
+        let problem = format!("must be a whole number from 1 to {most}, not '{}'", quote(value));
+        self.add_problem(name, problem);
+        unless_given
+    }
+
+    /// False where nothing is said.
+    pub(crate) fn flag(&mut self, name: &str) -> bool {
+        match self.last(name) {
+            None => false,
+            Some(value) if value.eq_ignore_ascii_case("true") || value == "1" => true,
+            Some(value) if value.eq_ignore_ascii_case("false") || value == "0" => false,
+            Some(value) => {
+                let problem = format!("must be true or false, not '{}'", quote(value));
+                self.add_problem(name, problem);
+                false
+            }
+        }
+    }
+
+    /// One of `choices`, by its name.
+    pub(crate) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.last(name)?;
+        let chosen = choices.iter().find(|(choice, _)| *choice == value);
+        if chosen.is_none() {
+            let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
+            let problem = format!("must be one of {}, not '{}'", names.join(", "), quote(value));
+            self.add_problem(name, problem);
+        }
+        chosen.map(|(_, chosen)| *chosen)
+    }
+
+    /// What a parameter says, or what is wrong with it.
+    pub(crate) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        match self.last(name)?.parse() {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.add_problem(name, problem);
+                None
+            }
+        }
+    }
+
+    /// The `interval` that is asked for, everything where none is.
+    pub(crate) fn interval(&mut self) -> Interval {
+        self.parsed("interval").unwrap_or_default()
+    }
+
+    /// The `interval` that is asked for, or what lies between a start and an end.
+    pub(crate) fn interval_or_limits(&mut self) -> Interval {
+        let limits = ["start", "start_ts", "end", "end_ts"];
+        if self.last("interval").is_none_or(str::is_empty) {
+            return Interval {
+                from: self.limit("start", "start_ts").unwrap_or_else(Bound::first),
+                to: self.limit("end", "end_ts").unwrap_or_else(Bound::latest),
+            };
+        }
+        if limits.iter().any(|limit| self.last(limit).is_some()) {
+            self.add_problem("interval", "cannot be used with a start or an end");
+        }
+        self.interval()
+    }
+
+    fn limit(&mut self, name: &str, in_seconds: &str) -> Option<Bound> {
+        let Some(seconds) = self.last(in_seconds) else { return self.parsed(name) };
+        if let Some(seconds) = seconds.parse().ok().filter(|seconds: &f64| seconds.is_finite()) {
+            if self.last(name).is_some() {
+                self.add_problem(in_seconds, format!("cannot be used with {name}"));
+            }
+            return Some(Bound::Time(Moment::At(seconds)));
+        }
+        let problem = format!("must be seconds since 1970, not '{}'", quote(seconds));
+        self.add_problem(in_seconds, problem);
+        None
+    }
+
+    /// # Errors
+    /// A refusal that names everything that is wrong.
+    pub(crate) fn check(&mut self) -> Result<(), Error> {
+        std::mem::take(&mut self.problems).into_result()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parameters(query: &str) -> Option<Parameters> {
+        let request = Request::get(format!("/?{query}")).body(()).ok()?;
+        let (mut parts, ()) = request.into_parts();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(Parameters::from_request_parts(&mut parts, &())).ok()
+    }
+
+    #[test]
+    fn of_a_parameter_that_stands_twice_the_last_counts() {
+        let mut parameters = parameters("page=2&per_page=3&page=4&x=1").unwrap();
+        let page = parameters.page(100);
+        assert_eq!((page.number, page.size), (4, 3));
+        parameters.check().unwrap();
+    }
+
+    #[test]
+    fn a_flag_is_true_or_false_in_any_case() {
+        for (query, expected) in [
+            ("", Some(false)),
+            ("reverse=true", Some(true)),
+            ("reverse=True", Some(true)),
+            ("reverse=1", Some(true)),
+            ("reverse=FALSE", Some(false)),
+            ("reverse=0", Some(false)),
+            ("reverse=", None),
+            ("reverse=yes", None),
+        ] {
+            let mut parameters = parameters(query).unwrap();
+            let flag = parameters.flag("reverse");
+            assert_eq!(parameters.check().is_ok().then_some(flag), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn an_interval_excludes_a_start_and_an_end() {
+        for (query, good) in [
+            ("interval=1..2", true),
+            ("interval=", true),
+            ("interval=&start=1&end=NOW", true),
+            ("start=1hour", true),
+            ("start_ts=1700000000.5&end_ts=1700000001", true),
+            ("interval=1..2&start=1", false),
+            ("interval=1..2&end_ts=1", false),
+            ("interval=x", false),
+            ("start=1&start_ts=1", false),
+            ("start_ts=NaN", false),
+            ("end=yesterday", false),
+        ] {
+            let mut parameters = parameters(query).unwrap();
+            parameters.interval_or_limits();
+            assert_eq!(parameters.check().is_ok(), good, "{query}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_panics(query in "(page|per_page|reverse|interval|start|end_ts)=.{0,20}(&.{0,20})?") {
+            if let Some(mut parameters) = parameters(&query) {
+                parameters.page(100);
+                parameters.flag("reverse");
+                parameters.interval_or_limits();
+                let _ = parameters.check();
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The body that gives an environment another name.
+
+use serde::Deserialize;
+
+use super::json::{FromJson, parse};
+use super::text::Text;
+use crate::domain::{Error, LONGEST_ENVIRONMENT_NAME};
+use envsnap_model::wire::RenameRequest;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    new_name: Text<LONGEST_ENVIRONMENT_NAME>,
+}
+
+/// Whether the name can be one is for the answer in the server's own words.
+impl FromJson for RenameRequest {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let Fields { new_name } = parse(body)?;
+        Ok(Self { new_name: new_name.into() })
+    }
+}

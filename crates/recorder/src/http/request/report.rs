@@ -1,0 +1,243 @@
+//! The body of a report.
+
+use std::fmt;
+
+use envsnap_model::snapshot::Fingerprint;
+use envsnap_model::wire::ECS;
+use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::json::{FromJson, Object, invalid, parse};
+use super::text::{List, Text};
+use crate::domain::{Error, MOST_REPLICAS, Report, ReportEntry};
+use crate::http::error::quote;
+use crate::http::views;
+
+/// The longest ARN or name that is kept, in bytes: ECS's own are far shorter, and each is written
+/// down with every artifact of its task.
+const LONGEST_TEXT: usize = 1_024;
+
+/// The most images of one entry: a task definition has ten containers at the most.
+const MOST_DIGESTS: usize = 50;
+
+/// The entries of a report.
+#[derive(Debug)]
+struct Entries(Vec<ReportEntry>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReportFields {
+    artifacts: List<Object<EntryFields>, MOST_REPLICAS>,
+    /// Older clients name the type in the body, too.
+    #[serde(rename = "type")]
+    environment_type: Option<Text<LONGEST_TEXT>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryFields {
+    #[serde(rename = "taskArn")]
+    task_arn: Text<LONGEST_TEXT>,
+    cluster_name: Option<Text<LONGEST_TEXT>>,
+    service_name: Option<Text<LONGEST_TEXT>>,
+    digests: Digests,
+    #[serde(rename = "creationTimestamp")]
+    creation_timestamp: Seconds,
+}
+
+impl FromJson for Entries {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let ReportFields { artifacts, environment_type } = parse(body)?;
+        if environment_type.is_some_and(|given| &*given.0 != ECS) {
+            return Err(invalid("type", format!("must be \"{ECS}\"")));
+        }
+        let entry = |Object(fields): Object<EntryFields>| ReportEntry {
+            task_arn: fields.task_arn.0,
+            cluster_name: fields.cluster_name.map(|name| name.0),
+            service_name: fields.service_name.map(|name| name.0),
+            digests: fields.digests.0,
+            started_at: fields.creation_timestamp.0,
+        };
+        Ok(Self(artifacts.0.into_iter().map(entry).collect()))
+    }
+}
+
+impl FromJson for Report {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let report = Self::new(&Entries::from_json(body)?.0)?;
+        views::check_size(&report.running)?;
+        Ok(report)
+    }
+}
+
+/// Whole seconds since the Unix epoch.
+struct Seconds(i64);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SecondsVisitor;
+
+        impl Visitor<'_> for SecondsVisitor {
+            type Value = i64;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an integer")
+            }
+
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<i64, E> {
+                Ok(seconds)
+            }
+
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<i64, E> {
+                seconds.try_into().or_else(|_| self.visit_f64(0.5))
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<i64, E> {
+                Err(de::Error::custom("must be whole seconds since the Unix epoch"))
+            }
+        }
+
+        deserializer.deserialize_i64(SecondsVisitor).map(Self)
+    }
+}
+
+/// Digests by artifact name, ascending.
+struct Digests(Vec<(Box<str>, Option<Fingerprint>)>);
+
+impl<'de> Deserialize<'de> for Digests {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DigestsVisitor;
+
+        impl<'de> Visitor<'de> for DigestsVisitor {
+            type Value = Vec<(Box<str>, Option<Fingerprint>)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+                let mut digests = Vec::new();
+                while let Some((Name(name), digest)) = fields.next_entry()? {
+                    match digest {
+                        Digest::Known(fingerprint) => digests.push((name, Some(fingerprint))),
+                        Digest::Unknown => digests.push((name, None)),
+                        Digest::Invalid => {
+                            return Err(de::Error::custom(format_args!(
+                                "the digest of '{}' must be 64 lowercase hexadecimal digits, or \
+                                 \"\" if it is not known",
+                                quote(&name)
+                            )));
+                        }
+                    }
+                    if digests.len() > MOST_DIGESTS {
+                        let problem = format_args!("must not hold more than {MOST_DIGESTS} images");
+                        return Err(de::Error::custom(problem));
+                    }
+                }
+                digests.sort_by(|(one, _), (other, _)| one.cmp(other));
+                if let Some([(name, _), _]) = digests.array_windows().find(|[a, b]| a.0 == b.0) {
+                    let problem = format_args!("'{}' stands twice", quote(name));
+                    return Err(de::Error::custom(problem));
+                }
+                digests.shrink_to_fit();
+                Ok(digests)
+            }
+        }
+
+        deserializer.deserialize_map(DigestsVisitor).map(Self)
+    }
+}
+
+/// The name of an artifact. Its length is a problem of the digests, and not of a path that repeats
+/// all of it.
+struct Name(Box<str>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl Visitor<'_> for NameVisitor {
+            type Value = Box<str>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Box<str>, E> {
+                if name.len() > LONGEST_TEXT {
+                    return Err(de::Error::custom(format_args!(
+                        "'{}' is longer than {LONGEST_TEXT} bytes",
+                        quote(name)
+                    )));
+                }
+                Ok(name.into())
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor).map(Self)
+    }
+}
+
+enum Digest {
+    Known(Fingerprint),
+    Unknown,
+    Invalid,
+}
+
+/// Whatever is no digest is [`Digest::Invalid`], so that the problem names the image.
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DigestVisitor;
+
+        impl<'de> Visitor<'de> for DigestVisitor {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a digest")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+                Ok(match text.parse() {
+                    Ok(fingerprint) => Digest::Known(fingerprint),
+                    Err(_) if text.is_empty() => Digest::Unknown,
+                    Err(_) => Digest::Invalid,
+                })
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Digest, E> {
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Digest, E> {
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Digest, E> {
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Digest, E> {
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Digest, E> {
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Digest, A::Error> {
+                while elements.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Digest::Invalid)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Digest, A::Error> {
+                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Digest::Invalid)
+            }
+        }
+
+        deserializer.deserialize_any(DigestVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+/// The path of the field that is wrong, and how.
+fn problem(body: &Value) -> Option<(String, Value)> {
+    let error = Report::from_json(body.to_string().as_bytes()).err()?;
+    error.errors().iter().next().map(|(path, problem)| (path.clone(), problem.clone().into()))
+}
+
+/// A report of one good entry in which `field` is `value`.
+fn with(field: &str, value: Value) -> Value {
+    let mut entry = json!({"taskArn": "arn", "digests": {"web:1": ""}, "creationTimestamp": 1});
+    entry[field] = value;
+    json!({"artifacts": [entry]})
+}
+
+#[test]
+fn what_the_api_documents_is_accepted() {
+    for body in [
+        json!({"artifacts": []}),
+        json!({"type": "ECS", "artifacts": []}),
+        json!({"type": null, "artifacts": []}),
+        with("digests", json!({})),
+        with("digests", json!({"a": "", "b": "ab".repeat(32)})),
+        with("cluster_name", json!("app")),
+        with("service_name", json!(null)),
+        with("creationTimestamp", json!(i64::MAX)),
+        with("creationTimestamp", json!(-1)),
+    ] {
+        assert_eq!(problem(&body), None, "{body}");
+    }
+}
+
+#[test]
+fn a_report_is_read_as_it_is() {
+    let body = json!({"artifacts": [{
+        "taskArn": "arn", "cluster_name": "app", "creationTimestamp": -7,
+        "digests": {"web:2": "ab".repeat(32), "é\n": "", "web:1": "ab".repeat(32)},
+    }]});
+    let Entries(entries) = Entries::from_json(body.to_string().as_bytes()).unwrap();
+    let known = Some(Fingerprint::from([0xab; 32]));
+    let entry = ReportEntry {
+        task_arn: "arn".into(),
+        cluster_name: Some("app".into()),
+        service_name: None,
+        digests: vec![("web:1".into(), known), ("web:2".into(), known), ("é\n".into(), None)],
+        started_at: -7,
+    };
+    assert_eq!(entries, [entry]);
+}
+
+#[test]
+fn a_wrong_field_is_named_by_its_path() {
+    let too_long = "a".repeat(1_025);
+    let cases = [
+        (json!(null), "body", "must be an object, not null"),
+        (json!([]), "body", "must be an object, not an array"),
+        (json!({}), "artifacts", "is required"),
+        (json!({"artifacts": null}), "artifacts", "must be an array, not null"),
+        (json!({"artifacts": [], "id": 1}), "id", "is not a field of this request"),
+        (json!({"artifacts": [], "type": "K8S"}), "type", "must be \"ECS\""),
+        (json!({"artifacts": [1]}), "artifacts[0]", "must be an object, not a number"),
+        (json!({"artifacts": [["arn", {}, 1]]}), "artifacts[0]", "must be an object, not an array"),
+        (json!({"artifacts": [{"digests": {}}]}), "artifacts[0].taskArn", "is required"),
+        (with("taskArn", json!(1)), "artifacts[0].taskArn", "must be a string, not a number"),
+        (with("taskArn", json!(null)), "artifacts[0].taskArn", "must be a string, not null"),
+        (
+            with("cluster_name", json!({})),
+            "artifacts[0].cluster_name",
+            "must be a string, not an object",
+        ),
+        (
+            with("taskArn", json!(too_long)),
+            "artifacts[0].taskArn",
+            "must not be longer than 1024 bytes",
+        ),
+        (
+            with("service_name", json!(too_long)),
+            "artifacts[0].service_name",
+            "must not be longer than 1024 bytes",
+        ),
+        (
+            with("digests", (0..51).map(|n| (n.to_string(), json!(""))).collect()),
+            "artifacts[0].digests",
+            "must not hold more than 50 images",
+        ),
+        (with("pods", json!(1)), "artifacts[0].pods", "is not a field of this request"),
+        (with("digests", json!("ab")), "artifacts[0].digests", "must be an object, not a string"),
+        (
+            with("creationTimestamp", json!("1")),
+            "artifacts[0].creationTimestamp",
+            "must be an integer, not a string",
+        ),
+        (
+            with("creationTimestamp", json!(1.5)),
+            "artifacts[0].creationTimestamp",
+            "must be whole seconds since the Unix epoch",
+        ),
+        (
+            with("creationTimestamp", json!(u64::MAX)),
+            "artifacts[0].creationTimestamp",
+            "must be whole seconds since the Unix epoch",
+        ),
+    ];
+    for (body, path, expected) in cases {
+        assert_eq!(problem(&body), Some((path.to_owned(), json!(expected))), "{body:.200}");
+    }
+}
+
+#[test]
+fn a_key_that_stands_twice_is_refused() {
+    let entry = r#"{"taskArn": "a", "digests": {"web": "", "web": ""}, "creationTimestamp": 1}"#;
+    for (body, path) in [
+        (r#"{"artifacts": [], "artifacts": []}"#.to_owned(), "artifacts"),
+        (format!(r#"{{"artifacts": [{entry}]}}"#), "artifacts[0].digests"),
+    ] {
+        let error = Report::from_json(body.as_bytes()).unwrap_err();
+        let (found, problem) = error.errors().iter().next().unwrap();
+        assert_eq!(found, path);
+        assert!(problem.ends_with("stands twice"), "{problem}");
+    }
+}
+
+#[test]
+fn a_digest_is_64_lowercase_digits_or_nothing() {
+    let good = "ab".repeat(32);
+    for digest in [
+        json!(null),
+        json!(1),
+        json!(-1.5),
+        json!(true),
+        json!([[1], {}]),
+        json!({"a": {}}),
+        json!(good.to_uppercase()),
+        json!(&good[1..]),
+        json!(format!("sha256:{good}")),
+        json!(" "),
+    ] {
+        let (path, problem) = problem(&with("digests", json!({"web:1": digest}))).unwrap();
+        assert_eq!(path, "artifacts[0].digests", "{digest}");
+        assert!(problem.as_str().unwrap().contains("'web:1' must be 64 lowercase"), "{problem}");
+    }
+}
+
+#[test]
+fn little_of_a_long_name_is_repeated() {
+    let long = "é".repeat(100_000);
+    for body in [
+        json!({"artifacts": [{&long: 1}]}),
+        json!({&long: 1}),
+        with("digests", json!({&long: ""})),
+        with("digests", json!({"web": &long})),
+        with("creationTimestamp", json!(&long)),
+        json!({"artifacts": &long}),
+    ] {
+        let (path, problem) = problem(&body).unwrap();
+        assert!(path.len() + problem.to_string().len() < 700, "{path} {problem}");
+    }
+}

@@ -1,0 +1,43 @@
+//! What is written down of a request, whatever it asks for.
+
+use axum::body::HttpBody as _;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::time::Instant;
+
+use super::access::Caller;
+use super::metrics::Metrics;
+
+/// The most characters of a path that are written down.
+const LONGEST_PATH: usize = 300;
+
+/// Counts the request, and writes a line of it to the log, with the label of its token: never its
+/// query or its headers, which may hold what is secret.
+pub(crate) async fn log_request(
+    State(metrics): State<Metrics>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let path: String = request.uri().path().chars().take(LONGEST_PATH).collect();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let received = request.body().size_hint().exact();
+    let response = next.run(request).await;
+    let (took, status) = (begun.elapsed(), response.status());
+    let caller = response.extensions().get::<Caller>();
+    let token = caller.and_then(|caller| caller.label.as_deref());
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    metrics.answered(&method, route, status, took);
+    tracing::info!(
+        token,
+        %method,
+        path,
+        status = status.as_u16(),
+        milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3,
+        received_bytes = received,
+        sent_bytes = response.body().size_hint().exact(),
+    );
+    response
+}

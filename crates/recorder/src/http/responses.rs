@@ -1,0 +1,79 @@
+//! What every response has in common: its date, and the memory that it takes.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::domain::Error;
+
+/// A response of fewer bytes than this is not counted: there are never more of them than
+/// connections.
+const SMALL: usize = 64 << 10;
+
+/// The most bytes of responses that wait for their clients to read them: eight of the 8 MB that a large
+/// environment's snapshot takes.
+const MOST_UNREAD: usize = 64 << 20;
+
+/// The memory of responses that are not read yet. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct ResponseMemory(Arc<Semaphore>);
+
+impl Default for ResponseMemory {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST_UNREAD)))
+    }
+}
+
+/// Bytes of a response, and their part of the memory, which is given back when they are written.
+struct Unread {
+    bytes: Bytes,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Unread {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Refuses what would be one large response too many. Without this, clients that ask for the largest
+/// snapshot and do not read it take all memory there is.
+pub(crate) async fn limit_memory(
+    State(memory): State<ResponseMemory>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (head, body) = next.run(request).await.into_parts();
+    let size = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
+    let Some(size) = size.filter(|size| *size >= SMALL) else {
+        return Response::from_parts(head, body);
+    };
+    let permits = u32::try_from(size.min(MOST_UNREAD)).unwrap_or(u32::MAX);
+    let reserved = Arc::clone(&memory.0).try_acquire_many_owned(permits);
+    match (reserved, axum::body::to_bytes(body, size).await) {
+        (Ok(reserved), Ok(bytes)) => {
+            let unread = Unread { bytes, _memory: reserved };
+            Response::from_parts(head, Body::from(Bytes::from_owner(unread)))
+        }
+        _ => Error::busy("The recorder sends too many large answers at a time: try again")
+            .into_response(),
+    }
+}
+
+/// Says when the response was made, unless the clock is beyond what a date can say.
+pub(crate) async fn date(mut response: Response) -> Response {
+    let now = Timestamp::try_from(SystemTime::now()).ok();
+    let date = now.and_then(|now| DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok());
+    if let Some(date) = date.and_then(|date| HeaderValue::try_from(date).ok()) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}

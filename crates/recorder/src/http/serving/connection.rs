@@ -1,0 +1,68 @@
+//! One connection, for as long as hyper can serve it.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::SystemTime;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::write_timeout::WriteTimeout;
+
+/// The end of the year 9999, after which there is no date for a header, in seconds since 1970.
+const LAST_DATE: u64 = 253_402_300_800;
+
+/// A connection to a client.
+pub(crate) type Connection = http1::Connection<TokioIo<WriteTimeout>, TowerToHyperService<Router>>;
+
+/// Serves `connection` until it ends, which it is asked to do once `ending` is true.
+///
+/// Hyper works out a date whenever it goes on, and panics if there is none: a clock before 1970 or
+/// after 9999 would reset every connection. It is not asked to go on then, and what is left of the
+/// connection is returned, to be answered by hand.
+pub(crate) async fn serve(
+    mut connection: Connection,
+    mut ending: watch::Receiver<bool>,
+) -> Option<TcpStream> {
+    let mut ending = pin!(ending.wait_for(|ending| *ending));
+    let mut is_ending = false;
+    let has_ended = poll_fn(|cx| {
+        if !has_date(SystemTime::now()) {
+            return Poll::Ready(false);
+        }
+        let mut connection = Pin::new(&mut connection);
+        if !is_ending && ending.as_mut().poll(cx).is_ready() {
+            is_ending = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        // A connection that breaks is its client's affair.
+        connection.poll(cx).map(|_ended| true)
+    });
+    let has_ended = has_ended.await;
+    (!has_ended).then(|| connection.into_parts().io.into_inner().into_stream())
+}
+
+/// Whether HTTP can tell this time.
+fn has_date(time: SystemTime) -> bool {
+    time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() < LAST_DATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn http_has_dates_from_1970_to_9999() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let (second, end) = (Duration::from_secs(1), epoch + Duration::from_secs(LAST_DATE));
+        assert!(has_date(epoch) && has_date(end - second));
+        assert!(!has_date(epoch - second) && !has_date(end));
+    }
+}

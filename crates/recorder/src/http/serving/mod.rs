@@ -1,0 +1,186 @@
+//! Connections, and how long a client or a request may hold one.
+
+mod connection;
+mod rare;
+mod write_timeout;
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use self::rare::Rare;
+use self::write_timeout::WriteTimeout;
+use super::metrics::Metrics;
+use super::open_files;
+use crate::domain::Error;
+
+/// How long the head of a request may take to arrive, from when the one before it was answered: a
+/// connection that says nothing is closed after that, too.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// The most bytes of a request's head, and of what is read of a body at once. Ten times what any
+/// client of this API sends, and as much as a client that never finishes its head can hold.
+const LARGEST_HEAD: usize = 16 << 10;
+
+/// How long a request may take, its body included: it waits its turn, or for a disk that hangs.
+const LONGEST_REQUEST: Duration = Duration::from_mins(1);
+
+/// How long requests that had begun may go on after the shutdown.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// How long to wait after a connection could not be accepted: for descriptors, or memory.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// As many connections are refused with an answer at a time; more are just closed.
+const MOST_REFUSED: usize = 64;
+
+/// How long a client that is refused may take to read that.
+const REFUSED: Duration = Duration::from_secs(1);
+
+/// What a client is answered that is one too many.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
+content-type: application/json\r\ncontent-length: 62\r\n\r\n\
+{\"message\":\"The recorder has too many connections: try again\"}";
+
+/// What a client is answered while the clock shows a time that hyper cannot work with.
+const NO_DATE: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 60\r\nconnection: close\r\n\
+content-type: application/json\r\ncontent-length: 54\r\n\r\n\
+{\"message\":\"The recorder's clock is wrong: try again\"}";
+
+/// Lets `router` answer until `shutdown` is over and every request that had begun is answered, or
+/// its time is up.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    metrics: &Metrics,
+    shutdown: impl Future<Output = ()>,
+) {
+    serve_at_most(open_files::connections(), listener, router, metrics, shutdown).await;
+}
+
+async fn serve_at_most(
+    most: usize,
+    listener: TcpListener,
+    router: Router,
+    metrics: &Metrics,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(LARGEST_HEAD)
+        .auto_date_header(false);
+    let (end, ending) = watch::channel(false);
+    let (free, refusing) = (Arc::new(Semaphore::new(most)), Arc::new(Semaphore::new(MOST_REFUSED)));
+    let (mut too_many, mut failing) = (Rare::default(), Rare::default());
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut shutdown => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) if is_of_the_client(&error) => continue,
+            Err(error) => {
+                metrics.connection_refused();
+                if let Some(count) = failing.count() {
+                    tracing::error!(count, %error, "connections cannot be accepted");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(ACCEPT_AGAIN) => continue,
+                    () = &mut shutdown => break,
+                }
+            }
+        };
+        let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
+            metrics.connection_refused();
+            if let Some(count) = too_many.count() {
+                tracing::warn!(
+                    count,
+                    most,
+                    "connections are refused: there are as many as the recorder has at a time. \
+                     Raise its limit of open files if this is less than 4096, or find out which \
+                     clients keep so many open"
+                );
+            }
+            if let Ok(turn) = Arc::clone(&refusing).try_acquire_owned() {
+                tokio::spawn(refuse(stream, turn));
+            }
+            continue;
+        };
+        // An answer is one small packet: without this it may wait for an acknowledgement. Where it
+        // cannot be set, it does.
+        let _slower = stream.set_nodelay(true);
+        let open = metrics.connection_opened();
+        let service = TowerToHyperService::new(router.clone());
+        let stream = WriteTimeout::new(stream, metrics.clone());
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let ending = ending.clone();
+        tokio::spawn(async move {
+            if let Some(left) = connection::serve(connection, ending).await {
+                tracing::error!(
+                    "the clock of this host is before 1970 or after 9999, and requests are refused: \
+                     set it (with timedatectl, for example)"
+                );
+                answer_unread(left, NO_DATE).await;
+            }
+            drop((open, permit));
+        });
+    }
+    drop(listener);
+    end.send_replace(true);
+    // What is still unanswered then is given up. Each connection holds one of them.
+    let all = free.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
+    let _overdue = tokio::time::timeout(LAST_REQUESTS, all).await;
+}
+
+/// The client was gone before it was let in.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Refuses a connection that is one too many.
+async fn refuse(stream: TcpStream, _turn: OwnedSemaphorePermit) {
+    answer_unread(stream, BUSY).await;
+}
+
+/// Answers without a look at the request. Most clients have sent it by then: closing before it was
+/// read would take the answer away from them.
+async fn answer_unread(mut stream: TcpStream, answer: &[u8]) {
+    // Nor would all clients understand an answer that is there before they asked.
+    let _asked_before = tokio::time::timeout(REFUSED, stream.peek(&mut [0])).await;
+    let answer = async {
+        stream.write_all(answer).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 4096];
+        while stream.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _gone = tokio::time::timeout(REFUSED, answer).await;
+}
+
+/// Answers in a minute, if need be that there is no answer.
+pub(crate) async fn in_time(request: Request, next: Next) -> Response {
+    tokio::time::timeout(LONGEST_REQUEST, next.run(request)).await.unwrap_or_else(|_| {
+        let message = "The recorder took too long, and may still do what was asked: ask again";
+        Error::Unavailable { message: message.to_owned(), retry_after: None }.into_response()
+    })
+}
+
+#[cfg(test)]
+mod tests;

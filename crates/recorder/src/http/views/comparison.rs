@@ -1,0 +1,66 @@
+//! Two snapshots compared, in the API's form.
+
+use std::collections::BTreeMap;
+
+use envsnap_model::snapshot::Identity;
+use envsnap_model::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
+
+use crate::domain::{SnapshotArtifact, SnapshotRecord};
+
+/// The answer to who asks what runs in the one, the other, or both of two snapshots, each with the
+/// name of its environment.
+pub(crate) fn comparison(
+    (name, one): (&str, SnapshotRecord),
+    (other_name, other): (&str, SnapshotRecord),
+) -> EnvironmentDiff {
+    let named = |name: &str, index| DiffItem {
+        snapshot_id: Some(format!("{name}#{index}")),
+        artifacts: Vec::new(),
+    };
+    let mut diff = EnvironmentDiff {
+        snappish1: named(name, one.index),
+        snappish2: named(other_name, other.index),
+        ..EnvironmentDiff::default()
+    };
+    let (one, mut other) = (running(one), running(other));
+    for (identity, before) in one {
+        let Some(after) = other.remove(&identity) else {
+            diff.snappish1.artifacts.push(artifact(before));
+            continue;
+        };
+        let (was, now) = (before.now, after.now);
+        if was == now {
+            diff.not_changed.artifacts.push(artifact(after));
+        } else {
+            diff.changed.artifacts.push(DiffArtifact {
+                s1_instance_count: Some(was),
+                s2_instance_count: Some(now),
+                ..artifact(after)
+            });
+        }
+    }
+    diff.snappish2.artifacts = other.into_values().map(artifact).collect();
+    for item in [&mut diff.snappish1, &mut diff.snappish2, &mut diff.changed, &mut diff.not_changed]
+    {
+        item.artifacts.sort_by(|a, b| (&a.fingerprint, &a.name).cmp(&(&b.fingerprint, &b.name)));
+    }
+    diff
+}
+
+fn running(snapshot: SnapshotRecord) -> BTreeMap<Identity, SnapshotArtifact> {
+    let running = snapshot.artifacts.into_iter().filter(SnapshotArtifact::runs);
+    running.map(|artifact| (artifact.identity(), artifact)).collect()
+}
+
+fn artifact(stored: SnapshotArtifact) -> DiffArtifact {
+    DiffArtifact {
+        instance_count: Some(stored.now),
+        most_recent_timestamp: stored.started_at.last().copied().unwrap_or_default(),
+        fingerprint: stored.fingerprint.map(|known| known.to_string()).unwrap_or_default(),
+        name: stored.name,
+        flow: None,
+        commit_url: None,
+        s1_instance_count: None,
+        s2_instance_count: None,
+    }
+}

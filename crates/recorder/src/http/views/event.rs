@@ -1,0 +1,71 @@
+//! What changed, in the API's form.
+
+use std::cmp::Ordering;
+
+use serde_json::json;
+
+use super::snapshot::{annotation, html_url};
+use crate::domain::Event;
+use envsnap_model::wire::EnvironmentEvent;
+
+/// The answer to who asks what changed with a snapshot.
+pub(crate) fn event(org: &str, environment: &str, event: Event) -> EnvironmentEvent {
+    let Event { index, recorded_at, artifact } = event;
+    let (was, now) = (artifact.was, artifact.now);
+    EnvironmentEvent {
+        environment_name: environment.to_owned(),
+        snapshot_index: u64::from(index),
+        artifact_name: artifact.name,
+        sha256: artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default(),
+        description: description(was, now),
+        reported_at: recorded_at.seconds(),
+        pipeline: String::new(),
+        deployments: Vec::new(),
+        flows: Vec::new(),
+        artifact_compliance: None,
+        snapshot_compliance: Some(false),
+        change: annotation(was, now).change,
+        code_diff: None,
+        // Relative, as in a snapshot. Of the artifact nothing is known beside it.
+        links: json!({"snapshot": {
+            "self": format!("/api/v2/snapshots/{org}/{environment}/{index}"),
+            "html": html_url(org, environment, index),
+        }}),
+    }
+}
+
+fn description(was: u64, now: u64) -> String {
+    let instances = |count| match count {
+        1 => "1 instance".to_owned(),
+        _ => format!("{count} instances"),
+    };
+    match now.cmp(&was) {
+        Ordering::Greater => {
+            format!("{} started running (from {was} to {now})", instances(now - was))
+        }
+        Ordering::Less => format!("{} stopped running (from {was} to {now})", instances(was - now)),
+        Ordering::Equal => format!("{} changed", instances(now)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_in_the_servers_words() {
+        let cases = [
+            (0, 1, "1 instance started running (from 0 to 1)"),
+            (0, 3, "3 instances started running (from 0 to 3)"),
+            (3, 0, "3 instances stopped running (from 3 to 0)"),
+            (1, 0, "1 instance stopped running (from 1 to 0)"),
+            (1, 3, "2 instances started running (from 1 to 3)"),
+            (3, 2, "1 instance stopped running (from 3 to 2)"),
+            (1, 1, "1 instance changed"),
+            (3, 3, "3 instances changed"),
+        ];
+        for (was, now, said) in cases {
+            assert_eq!(description(was, now), said);
+        }
+    }
+}

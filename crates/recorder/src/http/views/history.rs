@@ -1,0 +1,27 @@
+//! The snapshots of an environment, in the API's form.
+
+use envsnap_model::wire::{ReportGap, SnapshotListEntry};
+
+use crate::domain::{Micros, SnapshotSpan};
+
+/// How long each of these snapshots was the latest.
+pub(crate) fn history(spans: Vec<SnapshotSpan>, now: Micros) -> Vec<SnapshotListEntry> {
+    let entry = |SnapshotSpan { index, from, to, confirmed_until, gaps }| SnapshotListEntry {
+        index: u64::from(index),
+        from: from.seconds(),
+        to: to.map_or(0.0, Micros::seconds),
+        // As of the snapshot itself: nothing is known of compliance.
+        compliant: false,
+        // A clock may have been set back since.
+        duration: (to.unwrap_or(now).seconds() - from.seconds()).max(0.0),
+        confirmed_until: Some(confirmed_until.seconds()),
+        gaps: gaps
+            .into_iter()
+            .map(|gap| ReportGap {
+                from: gap.from.seconds(),
+                until: gap.until.map(Micros::seconds),
+            })
+            .collect(),
+    };
+    spans.into_iter().map(entry).collect()
+}

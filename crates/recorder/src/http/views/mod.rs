@@ -1,0 +1,15 @@
+//! What is stored, in the API's form.
+
+mod comparison;
+mod environment;
+mod event;
+mod history;
+mod size;
+mod snapshot;
+
+pub(crate) use comparison::comparison;
+pub(crate) use environment::environment;
+pub(crate) use event::event;
+pub(crate) use history::history;
+pub(crate) use size::check_size;
+pub(crate) use snapshot::snapshot;

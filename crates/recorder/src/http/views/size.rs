@@ -1,0 +1,109 @@
+//! Whether the documents of a snapshot stay within what clients read.
+
+use std::io;
+
+use envsnap_model::wire::LARGEST_ANSWER;
+use serde::Serialize;
+
+use super::snapshot::{artifact, html_url};
+use crate::domain::{
+    Error, LONGEST_ENVIRONMENT_NAME, LONGEST_ORG_NAME, Place, RunningArtifact, SnapshotArtifact,
+};
+
+/// The most bytes of the document of what runs in a snapshot: 12,000 artifacts, each another, take
+/// 13 MB. A snapshot holds at the most what runs now and what ran before and exited, and so twice of
+/// this: less than its readers accept, this project's own client among them.
+const LARGEST_DOCUMENT: usize = 15 << 20;
+
+/// All that is not the artifacts', and the counts of the snapshot before.
+const REST_OF_DOCUMENT: usize = 1 << 20;
+
+const _: () = assert!(2 * LARGEST_DOCUMENT + REST_OF_DOCUMENT <= LARGEST_ANSWER);
+
+/// # Errors
+/// The document of what runs would be larger than clients read.
+pub(crate) fn check_size(running: &[RunningArtifact]) -> Result<(), Error> {
+    // Most reports are so far below the limit that nothing needs to be measured.
+    if running.iter().map(most_bytes).sum::<usize>() <= LARGEST_DOCUMENT {
+        return Ok(());
+    }
+    let html_url =
+        html_url(&"o".repeat(LONGEST_ORG_NAME), &"e".repeat(LONGEST_ENVIRONMENT_NAME), u32::MAX);
+    let size = |running: &RunningArtifact| json_size(&artifact(&html_url, shown(running))) + 1;
+    let found = running.iter().map(size).sum();
+    if found > LARGEST_DOCUMENT {
+        return Err(Error::ReportTooLarge { of: "bytes of JSON", most: LARGEST_DOCUMENT, found });
+    }
+    Ok(())
+}
+
+/// More than the JSON of the artifact can have.
+fn most_bytes(artifact: &RunningArtifact) -> usize {
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let place = |place: &Place| length(&place.cluster) + length(&place.service);
+    let task = &artifact.task;
+    let texts = artifact.name.len()
+        + task.arn.len()
+        + length(&task.cluster)
+        + length(&task.service)
+        + artifact.places.iter().map(place).sum::<usize>();
+    // A character of a text may be written as six.
+    6 * texts + 1_500 + 100 * artifact.places.len() + 24 * artifact.started_at.len()
+}
+
+fn shown(running: &RunningArtifact) -> SnapshotArtifact {
+    SnapshotArtifact {
+        name: running.name.clone(),
+        fingerprint: running.fingerprint,
+        was: 0,
+        now: running.replicas(),
+        started_at: running.started_at.clone(),
+        task: running.task.clone(),
+        places: running.places.clone(),
+    }
+}
+
+/// How many bytes the JSON of `value` has.
+fn json_size(value: &impl Serialize) -> usize {
+    struct Size(usize);
+
+    impl io::Write for Size {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut size = Size(0);
+    // What cannot be written as JSON is no document that a reader could accept.
+    serde_json::to_writer(&mut size, value).map_or(usize::MAX, |()| size.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Report, ReportEntry};
+
+    #[test]
+    fn what_is_small_as_a_report_and_large_as_a_document_is_refused() {
+        let entry = |name: &str, n: usize| ReportEntry {
+            task_arn: "arn".into(),
+            cluster_name: None,
+            service_name: None,
+            digests: vec![(format!("{n}{name}").into(), None)],
+            started_at: 1,
+        };
+        let check = |name: &str, count: usize| {
+            let entries: Vec<_> = (0..count).map(|n| entry(name, n)).collect();
+            check_size(&Report::new(&entries).unwrap().running)
+        };
+        assert!(check(&"a".repeat(700), 8_000).is_ok());
+        // Each of these characters is written as six.
+        let error = check(&"\u{1}".repeat(700), 8_000).unwrap_err();
+        assert!(matches!(error, Error::ReportTooLarge { of: "bytes of JSON", .. }), "{error}");
+    }
+}

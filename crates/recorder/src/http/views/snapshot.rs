@@ -1,0 +1,167 @@
+//! A stored snapshot, in the API's form.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::domain::{Micros, Place, SnapshotArtifact, SnapshotRecord, Task};
+use envsnap_model::wire::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
+
+/// The document of `snapshot`: what runs, latest start first, then what exited.
+///
+/// Nothing is known of compliance, so no artifact is judged and the whole is not compliant (a
+/// client cannot read a snapshot that is neither).
+pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -> RecordedSnapshot {
+    let html_url = html_url(org, environment, snapshot.index);
+    let artifacts = snapshot.artifacts;
+    let running = artifacts.iter().filter(|artifact| artifact.runs()).count() as u64;
+    RecordedSnapshot {
+        index: u64::from(snapshot.index),
+        is_latest: snapshot.next_recorded_at.is_none(),
+        next_snapshot_timestamp: snapshot.next_recorded_at.map(Micros::seconds),
+        artifact_compliance_count: BTreeMap::from([
+            ("true".to_owned(), 0),
+            ("false".to_owned(), 0),
+            ("null".to_owned(), running),
+        ]),
+        timestamp: snapshot.recorded_at.seconds(),
+        confirmed_until: Some(snapshot.confirmed_until.seconds()),
+        environment_type: snapshot.environment_type,
+        compliant: false,
+        artifacts: artifacts.into_iter().map(|stored| artifact(&html_url, stored)).collect(),
+        html_url,
+        applied_policies: Vec::new(),
+    }
+}
+
+/// Relative to the recorder's own address, which a proxy may hide from it.
+pub(crate) fn html_url(org: &str, environment: &str, index: u32) -> String {
+    format!("/{org}/environments/{environment}/snapshots/{index}")
+}
+
+pub(crate) fn artifact(html_url: &str, stored: SnapshotArtifact) -> RecordedArtifact {
+    RecordedArtifact {
+        annotation: annotation(stored.was, stored.now),
+        name: stored.name,
+        fingerprint: Some(stored.fingerprint.map(|known| known.to_string()).unwrap_or_default()),
+        compliant: None,
+        deployments: Vec::new(),
+        policy_decisions: Vec::new(),
+        reasons_for_incompliance: Vec::new(),
+        creation_timestamp: stored.started_at,
+        pods: Value::Null,
+        flow_name: None,
+        git_commit: None,
+        commit_url: None,
+        html_url: Some(html_url.to_owned()),
+        flow_html_url: None,
+        deployment_diff: Value::Null,
+        commit_lead_time: None,
+        flows: Vec::new(),
+        ecs_context: Some(context(stored.task)),
+        // The context says it if there is one.
+        ecs_places: if stored.places.len() > 1 {
+            stored.places.into_iter().map(place).collect()
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+fn context(task: Task) -> EcsContext {
+    EcsContext { task_arn: task.arn, cluster_name: task.cluster, service_name: task.service }
+}
+
+fn place(place: Place) -> EcsPlace {
+    let Place { cluster, replicas, service } = place;
+    EcsPlace { cluster_name: cluster, service_name: service, replicas }
+}
+
+pub(crate) fn annotation(was: u64, now: u64) -> Annotation {
+    let change = match (was, now) {
+        (0, _) => "started-unknown",
+        (_, 0) => "exited",
+        _ if was == now => "unchanged",
+        _ => "changed",
+    };
+    Annotation { change: change.to_owned(), was, now }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::EntryHash;
+    use envsnap_model::snapshot::Fingerprint;
+
+    fn stored(fingerprint: Option<u8>, was: u64, started_at: &[i64]) -> SnapshotArtifact {
+        SnapshotArtifact {
+            name: fingerprint.map_or("envoy".to_owned(), |byte| format!("web:{byte}")),
+            fingerprint: fingerprint.map(|byte| Fingerprint::from([byte; 32])),
+            was,
+            now: started_at.len() as u64,
+            started_at: started_at.to_vec(),
+            task: Task { arn: "arn".to_owned(), cluster: Some("app".to_owned()), service: None },
+            places: vec![in_cluster("app", started_at.len() as u64)],
+        }
+    }
+
+    fn in_cluster(cluster: &str, replicas: u64) -> Place {
+        Place { cluster: Some(cluster.to_owned()), replicas, service: None }
+    }
+
+    fn document(artifacts: Vec<SnapshotArtifact>) -> RecordedSnapshot {
+        let stored = SnapshotRecord {
+            index: 65,
+            seq: 66,
+            hash: EntryHash::NONE,
+            recorded_at: Micros::from_seconds(1_661_161_162.48),
+            confirmed_until: Micros::from_seconds(1_661_161_222.5),
+            gaps: Vec::new(),
+            next_recorded_at: None,
+            environment_type: "ECS".to_owned(),
+            artifacts,
+        };
+        snapshot("acme", "aws-prod", stored)
+    }
+
+    #[test]
+    fn a_snapshot_is_exactly_what_the_api_documents() {
+        let document = document(vec![stored(Some(0xab), 3, &[1, 2, 4]), stored(None, 0, &[3])]);
+        let artifact = |name: &str, fingerprint: &str, started: &[i64], annotation: Value| {
+            serde_json::json!({
+                "name": name, "fingerprint": fingerprint, "compliant": null, "deployments": [],
+                "policy_decisions": [], "reasons_for_incompliance": [],
+                "creationTimestamp": started, "pods": null, "annotation": annotation,
+                "flow_name": null, "git_commit": null, "commit_url": null,
+                "html_url": "/acme/environments/aws-prod/snapshots/65", "flow_html_url": null,
+                "deployment_diff": null, "commit_lead_time": null, "flows": [],
+                "ecs_context": {"task_arn": "arn", "cluster_name": "app", "service_name": null},
+            })
+        };
+        assert_eq!(
+            serde_json::to_value(document).unwrap(),
+            serde_json::json!({
+                "index": 65, "is_latest": true, "next_snapshot_timestamp": null,
+                "artifact_compliance_count": {"true": 0, "false": 0, "null": 2},
+                "timestamp": 1_661_161_162.48, "confirmed_until": 1_661_161_222.5, "type": "ECS", "compliant": false,
+                "html_url": "/acme/environments/aws-prod/snapshots/65", "applied_policies": [],
+                "artifacts": [
+                    artifact("web:171", &"ab".repeat(32), &[1, 2, 4],
+                        serde_json::json!({"type": "unchanged", "was": 3, "now": 3})),
+                    artifact("envoy", "", &[3],
+                        serde_json::json!({"type": "started-unknown", "was": 0, "now": 1})),
+                ],
+            })
+        );
+    }
+
+    #[test]
+    fn an_artifact_in_several_clusters_names_all_of_them() {
+        let places = vec![in_cluster("app", 1), in_cluster("jobs", 2)];
+        let everywhere = SnapshotArtifact { places: places.clone(), ..stored(None, 3, &[1, 2, 3]) };
+        assert_eq!(
+            document(vec![everywhere]).artifacts[0].ecs_places,
+            places.into_iter().map(place).collect::<Vec<_>>()
+        );
+    }
+}

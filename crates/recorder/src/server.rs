@@ -1,0 +1,72 @@
+//! A recorder that answers: the API and the page over one store.
+
+use std::io;
+
+use axum::http::Uri;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Router};
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::domain::Error;
+use crate::http::access::{self, Access};
+use crate::http::handlers::Operations;
+use crate::http::metrics::Metrics;
+use crate::http::request::BodyMemory;
+use crate::http::responses::{self, ResponseMemory};
+use crate::http::{error, handlers, request_log, serving};
+use crate::store::Store;
+use crate::web;
+
+/// The API and the page over `store` for those whom `access` lets in, and what the operator asks:
+/// `GET /ready` and `GET /metrics`.
+fn router<S: Store>(store: S, access: Access, metrics: Metrics) -> Router {
+    let pages = web::pages(&access).with_state(store.clone());
+    let panicked = metrics.clone();
+    handlers::api(&access)
+        .with_state(store.clone())
+        .merge(handlers::operations(&access).with_state(Operations::new(store, metrics.clone())))
+        .layer(map_response(error::in_json))
+        .merge(pages)
+        .fallback(not_found)
+        .layer(from_fn_with_state(access, access::by_own_name))
+        .layer(Extension(BodyMemory::default()))
+        .layer(from_fn_with_state(ResponseMemory::default(), responses::limit_memory))
+        .layer(from_fn(serving::in_time))
+        // Where it happened is in the line that the panic itself writes.
+        .layer(CatchPanicLayer::custom(move |_| {
+            panicked.panicked();
+            Error::Fault.into_response()
+        }))
+        .layer(map_response(responses::date))
+        .layer(from_fn_with_state(metrics, request_log::log_request))
+}
+
+/// A program is told in the API's form that there is nothing, and a person on a page.
+async fn not_found(address: Uri) -> Response {
+    if address.path().starts_with("/api") {
+        Error::NothingHere.into_response()
+    } else {
+        web::not_found().await
+    }
+}
+
+/// Answers requests until `shutdown` is over and every request that had begun is answered, or had
+/// five seconds to be.
+///
+/// # Errors
+/// `listener` is open to others than this host and `access` asks for no token; or its socket
+/// fails.
+pub async fn serve<S: Store>(
+    listener: TcpListener,
+    store: S,
+    access: Access,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    access.may_listen_on(listener.local_addr()?).map_err(io::Error::other)?;
+    let metrics = Metrics::new().map_err(io::Error::other)?;
+    let router = router(store, access, metrics.clone());
+    serving::serve(listener, router, &metrics, shutdown).await;
+    Ok(())
+}

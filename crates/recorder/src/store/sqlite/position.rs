@@ -1,0 +1,186 @@
+//! How far a file has come: the number of its last commit, and the session that made it.
+//!
+//! Every commit of a recorder advances the position in the same transaction. So a file that lacks a
+//! commit says so, whichever way it lost it: compared with what is noted [beside it](super::mark),
+//! and with the [log](super::wal) beside it.
+
+use std::path::Path;
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+/// What the stored form begins with, so that it is found in a page of the log.
+const MARKER: &[u8; 16] = b"envsnap position";
+
+/// The bytes of the stored form.
+const STORED: usize = 57;
+
+/// The time from a recorder's start to its end, by a random number. Zeros before the first.
+pub(super) type Session = [u8; 16];
+
+/// The state of a file after one commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Position {
+    /// The session that made the commit.
+    pub(super) session: Session,
+    /// That of the commit before it.
+    previous: Session,
+    /// From 1, without gaps; 0 for a new file.
+    pub(super) commit: u64,
+    /// The recorder has not closed the file since, so that its log may have more.
+    pub(super) in_use: bool,
+}
+
+impl Position {
+    /// Whether this commit is the one right after `other`.
+    pub(super) fn follows(&self, other: &Self) -> bool {
+        self.previous == other.session && self.commit.checked_sub(1) == Some(other.commit)
+    }
+
+    fn next(self, session: Session, in_use: bool) -> Self {
+        let commit = self.commit.saturating_add(1);
+        Self { session, previous: self.session, commit, in_use }
+    }
+
+    fn to_stored(self) -> [u8; STORED] {
+        let mut stored = [0; STORED];
+        stored[..16].copy_from_slice(MARKER);
+        stored[16..32].copy_from_slice(&self.session);
+        stored[32..48].copy_from_slice(&self.previous);
+        stored[48..56].copy_from_slice(&self.commit.to_be_bytes());
+        stored[56] = self.in_use.into();
+        stored
+    }
+
+    fn from_stored(stored: &[u8]) -> Option<Self> {
+        let rest = stored.strip_prefix(MARKER)?;
+        let (session, rest) = rest.split_first_chunk()?;
+        let (previous, rest) = rest.split_first_chunk()?;
+        let (commit, rest) = rest.split_first_chunk()?;
+        let &[in_use @ (0 | 1)] = rest else { return None };
+        let (session, previous, commit) = (*session, *previous, u64::from_be_bytes(*commit));
+        Some(Self { session, previous, commit, in_use: in_use == 1 })
+    }
+
+    /// The position in a page of a database; `None` if it is another page.
+    ///
+    /// It is the only row of its table, and so the only cell of a leaf: after the sizes of the cell and
+    /// of its key, which is 1, come three bytes for the columns, and the stored form.
+    pub(super) fn from_page(page: &[u8]) -> Option<Self> {
+        const LEAF_OF_A_TABLE: u8 = 13;
+        const CELL: [u8; 5] = [60, 1, 3, 0, 126];
+        let (&kind, count) = (page.first()?, page.get(3..5)?);
+        if kind != LEAF_OF_A_TABLE || *count != [0, 1] {
+            return None;
+        }
+        let offset = usize::from(u16::from_be_bytes(page.get(8..10)?.try_into().ok()?));
+        let stored = page.get(offset..)?.strip_prefix(&CELL)?;
+        Self::from_stored(stored.get(..STORED)?)
+    }
+}
+
+impl ToSql for Position {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.to_stored().to_vec()))
+    }
+}
+
+impl FromSql for Position {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::from_stored(value.as_blob()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+/// Gives a new file its first position.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .execute("INSERT INTO position (id, state) VALUES (1, ?)", [Position::default()])
+        .map(drop)
+}
+
+/// The position of the file, as `connection` sees it now.
+pub(super) fn read(connection: &Connection) -> rusqlite::Result<Position> {
+    connection
+        .prepare_cached("SELECT state FROM position WHERE id = 1")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Counts the transaction that is open, as its last step before it is committed.
+pub(super) fn advance(connection: &Connection) -> rusqlite::Result<Position> {
+    let position = read(connection)?;
+    write(connection, position.next(position.session, position.in_use))
+}
+
+/// Begins a session with the file at `path`, and says in the file that it is in use.
+pub(super) fn begin(connection: &mut Connection, path: &Path) -> rusqlite::Result<Position> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let session = transaction.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
+    let position = write(&transaction, read(&transaction)?.next(session, true))?;
+    transaction.execute(
+        "INSERT INTO session (first_commit, id, path) VALUES (?, ?, ?)",
+        params![position.commit, session, path.display().to_string()],
+    )?;
+    transaction.commit()?;
+    // So that the file says so also if it is ever without its log. Without this the log still does.
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    Ok(position)
+}
+
+/// Says in the file that nothing but the file is needed.
+pub(super) fn end(connection: &mut Connection) -> rusqlite::Result<Position> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let position = read(&transaction)?;
+    let position = write(&transaction, position.next(position.session, false))?;
+    transaction.commit()?;
+    Ok(position)
+}
+
+/// Says in a copy that is complete by itself that it is not in use, as [`end`] does in the original.
+pub(super) fn close_copy(copy: &Connection) -> rusqlite::Result<()> {
+    let position = read(copy)?;
+    write(copy, Position { in_use: false, ..position }).map(drop)
+}
+
+/// Whether the file has this commit, by this session, also if other commits came after it.
+pub(super) fn has(
+    connection: &Connection,
+    session: Session,
+    commit: u64,
+) -> rusqlite::Result<bool> {
+    let current = read(connection)?;
+    if session == current.session {
+        return Ok(commit <= current.commit);
+    }
+    // The last commit of a session is the one before the first of the next.
+    let last: Option<u64> = connection
+        .query_row(
+            "SELECT (SELECT min(later.first_commit) - 1 FROM session AS later
+                     WHERE later.first_commit > session.first_commit)
+             FROM session WHERE id = ?",
+            [session],
+            |row| row.get(0),
+        )
+        .optional()?
+        .flatten();
+    Ok(last.is_some_and(|last| commit <= last) || (session == Session::default() && commit == 0))
+}
+
+/// The path by which the last recorder opened the file.
+pub(super) fn last_path(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    connection
+        .query_row("SELECT path FROM session ORDER BY first_commit DESC LIMIT 1", [], |row| {
+            row.get(0)
+        })
+        .optional()
+}
+
+fn write(connection: &Connection, position: Position) -> rusqlite::Result<Position> {
+    let changed = connection
+        .prepare_cached("UPDATE position SET state = ? WHERE id = 1")?
+        .execute([position])?;
+    // A trigger can leave it out.
+    if changed != 1 {
+        return Err(rusqlite::Error::StatementChangedRows(changed));
+    }
+    Ok(position)
+}

@@ -1,0 +1,95 @@
+//! Characters that a person does not see.
+
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
+use icu_properties::{CodePointMapData, CodePointSetData};
+
+/// Categories of which no character has a shape of its own: some change the direction of what
+/// follows, or end a line.
+const WITHOUT_A_SHAPE: GeneralCategoryGroup = GeneralCategoryGroup::Control
+    .union(GeneralCategoryGroup::Format)
+    .union(GeneralCategoryGroup::LineSeparator)
+    .union(GeneralCategoryGroup::ParagraphSeparator);
+
+/// A symbol by its category, and as blank as a space.
+const BRAILLE_PATTERN_BLANK: char = '\u{2800}';
+
+/// A control character, or one without a shape: all can make two names look alike. By Unicode's own
+/// tables, so that variation selectors and the fillers of scripts are among them.
+pub fn is_hidden(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+        || WITHOUT_A_SHAPE.contains(CodePointMapData::<GeneralCategory>::new().get(c))
+        || c == BRAILLE_PATTERN_BLANK
+}
+
+/// `text` without the characters by which it could command a terminal, or look like another text.
+pub fn visible(text: &str) -> String {
+    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same of a text that may have several lines.
+pub fn visible_lines(text: &str) -> String {
+    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_commands_the_terminal() {
+        assert_eq!(
+            visible("a\x1b[31m\u{9b}2J\r\n\u{202e}b"),
+            "a\u{fffd}[31m\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}b"
+        );
+        assert_eq!(visible("größe/日本:1"), "größe/日本:1");
+        assert_eq!(visible("we\u{e0062}b\u{3164}"), "we\u{fffd}b\u{fffd}");
+        assert_eq!(visible_lines("a\u{202e}\nb\x1b\n"), "a\u{fffd}\nb\u{fffd}");
+    }
+
+    #[test]
+    fn what_has_no_shape_is_hidden_and_what_has_one_is_not() {
+        for hidden in [
+            '\0',
+            '\n',
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{17b4}',
+            '\u{180b}',
+            '\u{180e}',
+            '\u{180f}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2065}',
+            '\u{2066}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{fe00}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fff9}',
+            '\u{1bca0}',
+            '\u{1d173}',
+            '\u{e0001}',
+            '\u{e0062}',
+            '\u{e0100}',
+        ] {
+            assert!(is_hidden(hidden), "{hidden:?}");
+        }
+        for shown in [' ', 'a', '~', 'ß', '\u{301}', '日', 'ـ', '→', '🚀', '\u{fffd}'] {
+            assert!(!is_hidden(shown), "{shown:?}");
+        }
+    }
+}

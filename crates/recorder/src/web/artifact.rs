@@ -1,0 +1,152 @@
+//! Artifacts, as people read them.
+
+use std::fmt::Write as _;
+
+use maud::{Markup, html};
+
+use crate::text::is_hidden;
+use envsnap_model::snapshot::Fingerprint;
+
+/// The most characters of a repository or a tag that stand where there is little room.
+const LONGEST_PART: usize = 40;
+/// The most characters of a name that is shown to who points at its short form.
+const LONGEST_TITLE: usize = 1_000;
+/// Of a fingerprint, where there is little room: as many as of a commit.
+const SHORT_FINGERPRINT: usize = 7;
+
+/// `name` with every character visible that would hide or reorder others.
+pub(crate) fn visible(name: &str) -> String {
+    let mut visible = String::with_capacity(name.len());
+    for c in name.chars() {
+        if is_hidden(c) {
+            let _infallible = write!(visible, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            visible.push(c);
+        }
+    }
+    visible
+}
+
+/// The parts of an image reference.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reference<'a> {
+    /// Without the registry.
+    pub(crate) repository: &'a str,
+    /// With what separates it from the repository: `:tag`, or `@sha256:…` where there is no tag.
+    pub(crate) tag: &'a str,
+}
+
+impl<'a> Reference<'a> {
+    /// `REGISTRY/REPOSITORY:TAG@DIGEST`, of which all but the repository may be missing.
+    pub(crate) fn of(name: &'a str) -> Self {
+        let (image, digest) = name.split_at(name.find('@').unwrap_or(name.len()));
+        let path = match image.split_once('/') {
+            // As a registry's host is told from a folder.
+            Some((host, path)) if host == "localhost" || host.contains(['.', ':']) => path,
+            _ => image,
+        };
+        let tag_at = path.rfind(':').filter(|at| !path[*at..].contains('/'));
+        let (repository, tag) = path.split_at(tag_at.unwrap_or(path.len()));
+        Self { repository, tag: if tag.is_empty() { digest } else { tag } }
+    }
+
+    /// `repository:tag`, of a bounded length.
+    pub(crate) fn short(&self) -> String {
+        let Self { repository, tag } = self;
+        format!("{}{}", shortened(repository, LONGEST_PART), shortened(tag, LONGEST_PART))
+    }
+}
+
+/// The beginning and the end of what has more than `most` characters.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    let text = visible(text);
+    let length = text.chars().count();
+    if length <= most {
+        return text;
+    }
+    let half = most / 2;
+    let mut short: String = text.chars().take(half).collect();
+    short.push('…');
+    short.extend(text.chars().skip(length - half));
+    short
+}
+
+/// `repository:tag`, with the whole reference for who points at it.
+pub(crate) fn label(name: &str) -> Markup {
+    let reference = Reference::of(name);
+    html! {
+        bdi.label title=(shortened(name, LONGEST_TITLE)) {
+            span.repository { (shortened(reference.repository, LONGEST_PART)) }
+            span.tag { (shortened(reference.tag, LONGEST_PART)) }
+        }
+    }
+}
+
+/// The first digits of a fingerprint.
+pub(crate) fn short_fingerprint(fingerprint: Option<Fingerprint>) -> String {
+    fingerprint.map_or_else(
+        || "unknown".to_owned(),
+        |fingerprint| fingerprint.to_string().chars().take(SHORT_FINGERPRINT).collect(),
+    )
+}
+
+/// Everything that identifies an artifact: its name, short and whole, and its fingerprint.
+pub(crate) fn identified(name: &str, fingerprint: &str) -> Markup {
+    html! {
+        (label(name))
+        bdi.reference { (visible(name)) }
+        @if fingerprint.is_empty() {
+            span.fingerprint { "fingerprint unknown" }
+        } @else {
+            code.fingerprint { (fingerprint) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_shortened_to_repository_and_tag() {
+        let digest = format!("@sha256:{}", "ab".repeat(32));
+        let cases = [
+            ("runner", "runner", ""),
+            ("runner:16d9990", "runner", ":16d9990"),
+            (
+                "274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990",
+                "runner",
+                ":16d9990",
+            ),
+            ("ghcr.io/acme/team/app:1", "acme/team/app", ":1"),
+            ("localhost/app", "app", ""),
+            ("localhost:5000/app", "app", ""),
+            ("cyberdojo/runner:1", "cyberdojo/runner", ":1"),
+            (&format!("a/b:1{digest}"), "a/b", ":1"),
+            (&format!("public.ecr.aws/b{digest}"), "b", &digest),
+            ("", "", ""),
+            (":", "", ":"),
+        ];
+        for (name, repository, tag) in cases {
+            assert_eq!(Reference::of(name), Reference { repository, tag }, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_hides_or_turns_others_round_is_shown() {
+        assert_eq!(visible("web\u{202e}1\n\0"), "web\\u{202e}1\\u{a}\\u{0}");
+        assert_eq!(visible("we\u{e0062}b"), "we\\u{e0062}b");
+        assert_eq!(visible("größe 好 <b>\"'&"), "größe 好 <b>\"'&");
+    }
+
+    proptest! {
+        #[test]
+        fn a_short_name_is_short(name in ".{0,400}") {
+            // A character that is shown by its number takes ten at most.
+            prop_assert!(Reference::of(&name).short().chars().count() <= 2 * (LONGEST_PART + 1));
+            label(&name);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Two snapshots compared.
+
+use axum::extract::{Path, State};
+use axum::response::Html;
+use envsnap_model::expression::Snappish;
+use envsnap_model::wire::DiffArtifact;
+use maud::{Markup, html};
+
+use super::artifact::identified;
+use super::environment::address;
+use super::frame::{Beside, Frame};
+use super::history::change;
+use super::when::time;
+use crate::domain::{Error, SnapshotRecord};
+use crate::http::request::Parameters;
+use crate::http::views;
+use crate::store::Store;
+use crate::text::{counted, whole};
+
+/// Artifacts that are shown of each kind; the API has them all.
+const MOST_SHOWN: usize = 500;
+
+/// Chooses two snapshots, which may be of two environments.
+pub(crate) fn form(org: &str, from: &str, to: &str) -> Markup {
+    html! {
+        form.compare method="get" action={"/" (org) "/compare"} {
+            @for (said, name, value) in [("From", "from", from), ("To", "to", to)] {
+                label {
+                    (said)
+                    input name=(name) value=(value) required="required" autocomplete="off"
+                        spellcheck="false";
+                }
+            }
+            button { "Compare" }
+            p.hint {
+                "Any two of this organization: " code { "aws-prod#65" } ", " code { "aws-prod~1" }
+                " (one before the latest), " code { "aws-prod@{2.days.ago}" } " or "
+                code { "aws-prod" } " (the latest)."
+            }
+        }
+    }
+}
+
+/// `GET /{org}/compare?from=&to=`
+pub(crate) async fn show<S: Store>(
+    State(store): State<S>,
+    Path(org): Path<String>,
+    mut parameters: Parameters,
+) -> Result<Html<String>, Error> {
+    let wanted = ["from", "to"].map(|name| {
+        if parameters.last(name).is_none() {
+            parameters.add_problem(name, "is required, as in aws-prod#65");
+        }
+        parameters.parsed::<Snappish>(name)
+    });
+    parameters.check()?;
+    let [Some(from), Some(to)] = wanted else {
+        return Err(Error::bad_request("Two snapshots are compared: from and to"));
+    };
+    let (of, both) = (org.clone(), [from.clone(), to.clone()]);
+    store.snapshots(&org, both, move |found| page(&of, &from, &to, found)).await
+}
+
+fn page(org: &str, from: &Snappish, to: &Snappish, found: [SnapshotRecord; 2]) -> Html<String> {
+    let [one, other] = found;
+    let heads = [&(from, &one), &(to, &other)].map(|(snappish, snapshot)| Head {
+        name: format!("{}#{}", snappish.environment, snapshot.index),
+        address: format!("{}/snapshots/{}", address(org, &snappish.environment), snapshot.index),
+        recorded_at: snapshot.recorded_at.seconds(),
+    });
+    let title = format!("{} to {}", heads[0].name, heads[1].name);
+    let above = if from.environment == to.environment {
+        vec![
+            (org, format!("/{org}/environments")),
+            (&*from.environment, address(org, &from.environment)),
+        ]
+    } else {
+        vec![(org, format!("/{org}/environments"))]
+    };
+    let main = html! {
+        h1 { "What changed from " span.one { (heads[0].name) } " to " span.one { (heads[1].name) } }
+        dl.facts {
+            @for (what, head) in [("From", &heads[0]), ("To", &heads[1])] {
+                div {
+                    dt { (what) }
+                    dd {
+                        a href=(head.address) { (head.name) }
+                        span.beneath { (time(head.recorded_at)) }
+                    }
+                }
+            }
+        }
+        (differences((from, one), (to, other)))
+        section aria-labelledby="compare" {
+            h2 id="compare" { "Compare others" }
+            (form(org, &heads[0].name, &heads[1].name))
+            p { a href=(as_json(org, &heads)) { "This comparison as JSON" } }
+        }
+    };
+    Frame { title: &title, above: &above, beside: Beside::default() }.around(&main)
+}
+
+/// What is said first of a snapshot.
+struct Head {
+    name: String,
+    address: String,
+    recorded_at: f64,
+}
+
+fn as_json(org: &str, [one, other]: &[Head; 2]) -> String {
+    let escaped = |head: &Head| head.name.replace('#', "%23");
+    let (one, other) = (escaped(one), escaped(other));
+    format!("/api/v2/env-diff/{org}?snappish1={one}&snappish2={other}")
+}
+
+fn differences(
+    (from, one): (&Snappish, SnapshotRecord),
+    (to, other): (&Snappish, SnapshotRecord),
+) -> Markup {
+    let diff = views::comparison((&from.environment, one), (&to.environment, other));
+    let [exited, started, scaled, same] =
+        [diff.snappish1, diff.snappish2, diff.changed, diff.not_changed].map(|item| {
+            let mut artifacts = item.artifacts;
+            artifacts.sort_by(|one, other| one.name.cmp(&other.name));
+            artifacts
+        });
+    let nothing = exited.is_empty() && started.is_empty() && scaled.is_empty();
+    html! {
+        @if nothing {
+            p.empty { "The same runs in both." }
+        } @else {
+            p.quiet {
+                (exited.len()) " exited, " (started.len()) " started, " (scaled.len()) " scaled, "
+                (same.len()) " unchanged."
+            }
+        }
+        @for (id, heading, artifacts) in [
+            ("exited", "Exited", &exited),
+            ("started", "Started", &started),
+            ("scaled", "Scaled", &scaled),
+        ] {
+            @if !artifacts.is_empty() {
+                section aria-labelledby=(id) {
+                    h2 id=(id) { (heading) }
+                    (rows(id, artifacts))
+                }
+            }
+        }
+        @if !same.is_empty() {
+            details open=[nothing.then_some("open")] {
+                summary id="same" { (counted(same.len() as u64, "unchanged artifact")) }
+                (rows("same", &same))
+            }
+        }
+    }
+}
+
+fn rows(id: &str, artifacts: &[DiffArtifact]) -> Markup {
+    html! {
+        div.wide tabindex="0" role="region" aria-labelledby=(id) {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { "Artifact" }
+                        th.number scope="col" { "Replicas" }
+                        th scope="col" { "Last start" }
+                        th scope="col" { "Change" }
+                    }
+                }
+                tbody {
+                    @for artifact in artifacts.iter().take(MOST_SHOWN) { (row(id, artifact)) }
+                }
+            }
+        }
+        @if artifacts.len() > MOST_SHOWN {
+            p.quiet { "and " (artifacts.len() - MOST_SHOWN) " more, which the JSON has." }
+        }
+    }
+}
+
+fn row(id: &str, artifact: &DiffArtifact) -> Markup {
+    let instances = artifact.instance_count.unwrap_or_default();
+    let (was, now) = match (artifact.s1_instance_count, artifact.s2_instance_count) {
+        (Some(was), Some(now)) => (was, now),
+        _ if id == "exited" => (instances, 0),
+        _ if id == "started" => (0, instances),
+        _ => (instances, instances),
+    };
+    html! {
+        tr {
+            th.artifact scope="row" { (identified(&artifact.name, &artifact.fingerprint)) }
+            td.number { (if id == "exited" { was } else { now }) }
+            td { (time(whole(artifact.most_recent_timestamp))) }
+            td { (change(was, now)) }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! All environments.
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Html;
+use maud::{Markup, html};
+
+use super::artifact::{label, shortened};
+use super::frame::{Beside, Frame};
+use super::when::{self, ago, time};
+use crate::domain::{EnvironmentSummary, Error, Micros, OrgFilter, Page, SnapshotArtifact};
+use crate::http::request::Parameters;
+use crate::store::Store;
+use crate::text::{counted, whole};
+
+/// Environments on one page.
+const PAGE_SIZE: u32 = 25;
+/// Artifacts that are named of an environment; its own page has them all.
+const MOST_NAMED: usize = 6;
+
+/// The most characters of a description.
+const LONGEST_DESCRIPTION: usize = 200;
+
+/// `GET /`: of every organization that may be read.
+pub(crate) async fn all<S: Store>(
+    State(store): State<S>,
+    Extension(readable): Extension<OrgFilter>,
+    parameters: Parameters,
+) -> Result<Html<String>, Error> {
+    show(&store, readable, None, parameters).await
+}
+
+/// `GET /{org}/environments`
+pub(crate) async fn of_org<S: Store>(
+    State(store): State<S>,
+    Path(org): Path<String>,
+    parameters: Parameters,
+) -> Result<Html<String>, Error> {
+    show(&store, OrgFilter::Only(vec![org.clone()]), Some(&org), parameters).await
+}
+
+async fn show<S: Store>(
+    store: &S,
+    readable: OrgFilter,
+    org: Option<&str>,
+    mut parameters: Parameters,
+) -> Result<Html<String>, Error> {
+    let number = parameters.page(PAGE_SIZE).number;
+    parameters.check()?;
+    let page = Page { number, size: PAGE_SIZE };
+    let (environments, total) = store.overview(readable, page).await?;
+    let now = store.now().seconds();
+    let title =
+        org.map_or_else(|| "Environments".to_owned(), |org| format!("Environments of {org}"));
+    let main = html! {
+        h1 { (title) }
+        @if total == 0 {
+            (nothing_yet())
+        } @else {
+            (sections(&environments, now, org.is_some()))
+            (pager(page, total))
+        }
+    };
+    Ok(Frame { title: &title, above: &[], beside: Beside::default() }.around(&main))
+}
+
+fn nothing_yet() -> Markup {
+    html! {
+        p.empty {
+            "Nothing is recorded yet. A reporter makes its environment with its first report when \
+             it is configured with " code { "AUTO_CREATE_ENVIRONMENT=true" } "."
+        }
+    }
+}
+
+fn sections(environments: &[EnvironmentSummary], now: f64, is_one: bool) -> Markup {
+    let of_orgs = environments.chunk_by(|one, other| one.environment.org == other.environment.org);
+    html! {
+        @for environments in of_orgs {
+            @let org = &environments[0].environment.org;
+            section {
+                @if !is_one {
+                    h2 { a href={"/" (org) "/environments"} { (org) } }
+                }
+                div.wide tabindex="0" role="region" aria-label={"Environments of " (org)} {
+                    table.environments {
+                        thead {
+                            tr {
+                                th scope="col" { "Environment" }
+                                th scope="col" { "Runs" }
+                                th scope="col" { "Last changed" }
+                                th scope="col" { "Last reported" }
+                            }
+                        }
+                        tbody {
+                            @for environment in environments { (row(environment, now)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn row(summary: &EnvironmentSummary, now: f64) -> Markup {
+    let EnvironmentSummary { environment, running } = summary;
+    let address = super::environment::address(&environment.org, &environment.name);
+    html! {
+        tr {
+            th scope="row" {
+                a href=(address) { (environment.name) }
+                @if !environment.description.is_empty() {
+                    span.beneath { (shortened(&environment.description, LONGEST_DESCRIPTION)) }
+                }
+            }
+            td {
+                @match (environment.latest_index, running) {
+                    (0, _) => span.quiet { "nothing was reported yet" },
+                    (index, Some(running)) => (runs(&address, index, running, now)),
+                    (index, None) => a href={(address) "/snapshots/" (index)} {
+                        "very many artifacts"
+                    },
+                }
+            }
+            td { (moment(environment.last_snapshot_at, now)) }
+            td { (moment(environment.last_reported_at, now)) }
+        }
+    }
+}
+
+fn runs(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Markup {
+    let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
+    html! {
+        a href={(address) "/snapshots/" (index)} { "#" (index) } ": "
+        (counted(running.len() as u64, "artifact")) ", " (counted(replicas, "replica"))
+        ul.runs {
+            @for artifact in running.iter().take(MOST_NAMED) {
+                li {
+                    (label(&artifact.name))
+                    @if artifact.now > 1 { " ×" (artifact.now) }
+                    @if let Some(started_at) = artifact.started_at.first() {
+                        " " (since(*started_at, now))
+                    }
+                }
+            }
+            @if running.len() > MOST_NAMED {
+                li.quiet { "and " (running.len() - MOST_NAMED) " more" }
+            }
+        }
+    }
+}
+
+fn since(started_at: i64, now: f64) -> Markup {
+    let started_at = whole(started_at);
+    html! { span.quiet title={"since " (when::utc(started_at))} { (when::since(started_at, now)) } }
+}
+
+fn moment(time_of: Option<Micros>, now: f64) -> Markup {
+    html! {
+        @if let Some(seconds) = time_of.map(Micros::seconds) {
+            (ago(seconds, now)) span.beneath { (time(seconds)) }
+        } @else {
+            span.quiet { "never" }
+        }
+    }
+}
+
+fn pager(page: Page, total: u64) -> Markup {
+    let pages = page.count(total);
+    let number = u64::from(page.number);
+    html! {
+        @if pages > 1 {
+            nav.pager aria-label="Pages" {
+                @if number > 1 { a rel="prev" href={"?page=" (number - 1)} { "Previous" } }
+                span { "Page " (number) " of " (pages) }
+                @if number < pages { a rel="next" href={"?page=" (number + 1)} { "Next" } }
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! One snapshot.
+
+use axum::extract::{Path, State};
+use axum::response::Html;
+use envsnap_model::expression::{Expression, Snappish};
+use maud::{Markup, html};
+
+use super::artifact::{identified, shortened};
+use super::comparison;
+use super::environment::address;
+use super::frame::{Beside, Frame};
+use super::history::change;
+use super::when::{duration, time};
+use crate::domain::{Error, Micros, Page, SnapshotArtifact, SnapshotRecord};
+use crate::http::request::Parameters;
+use crate::store::Store;
+use crate::text::{counted, whole};
+
+/// Artifacts on one page.
+const PAGE_SIZE: u32 = 500;
+/// Clusters and services that are named of an artifact; the JSON has them all.
+const MOST_PLACES: usize = 10;
+/// The most characters of a cluster or a service.
+const LONGEST_PLACE: usize = 80;
+
+/// `GET /{org}/environments/{environment}/snapshots/{expression}`
+pub(crate) async fn show<S: Store>(
+    State(store): State<S>,
+    Path((org, environment, expression)): Path<(String, String, String)>,
+    mut parameters: Parameters,
+) -> Result<Html<String>, Error> {
+    let number = parameters.page(PAGE_SIZE).number;
+    parameters.check()?;
+    let expression: Expression =
+        expression.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
+    let wanted = Snappish { environment: environment.clone(), expression };
+    let of = org.clone();
+    let shown = move |[snapshot]: [_; 1]| page(&of, &environment, snapshot, number);
+    store.snapshots(&org, [wanted], shown).await
+}
+
+fn page(org: &str, environment: &str, snapshot: SnapshotRecord, number: u32) -> Html<String> {
+    let address = address(org, environment);
+    let index = snapshot.index;
+    let beside = Beside {
+        previous: (index > 1).then(|| format!("{address}/snapshots/{}", index - 1)),
+        next: snapshot.next_recorded_at.map(|_| format!("{address}/snapshots/{}", index + 1)),
+    };
+    let title = format!("{environment}#{index}");
+    let main = html! {
+        h1 { (title) }
+        (neighbours(&address, index, &beside))
+        (facts(&snapshot))
+        (artifacts(snapshot, Page { number, size: PAGE_SIZE }))
+        section aria-labelledby="more" {
+            h2 id="more" { "Compare" }
+            (comparison::form(org, &format!("{environment}#{}", (index - 1).max(1)), &title))
+            p {
+                a href={"/api/v2/snapshots/" (org) "/" (environment) "/" (index)} {
+                    "This snapshot as JSON"
+                }
+            }
+        }
+    };
+    let above = [(org, format!("/{org}/environments")), (environment, address)];
+    Frame { title: &title, above: &above, beside }.around(&main)
+}
+
+fn neighbours(address: &str, index: u32, Beside { previous, next }: &Beside) -> Markup {
+    html! {
+        nav.turns aria-label="Other snapshots" {
+            @match previous {
+                Some(previous) => a rel="prev" href=(previous) { "Previous (#" (index - 1) ")" },
+                None => span.quiet { "The first" },
+            }
+            @match next {
+                Some(next) => {
+                    a rel="next" href=(next) { "Next (#" (index + 1) ")" }
+                    a href={(address) "/snapshots/-1"} { "Latest" }
+                },
+                None => span.quiet { "The latest" },
+            }
+        }
+    }
+}
+
+fn facts(snapshot: &SnapshotRecord) -> Markup {
+    let SnapshotRecord { recorded_at, confirmed_until, gaps, next_recorded_at, .. } = snapshot;
+    html! {
+        dl.facts {
+            div { dt { "Recorded" } dd { (time(recorded_at.seconds())) } }
+            div {
+                dt { "Last confirmed" }
+                dd {
+                    @if confirmed_until > recorded_at {
+                        (time(confirmed_until.seconds()))
+                    } @else {
+                        "as recorded"
+                    }
+                }
+            }
+            @if !gaps.is_empty() {
+                div {
+                    dt { "Not covered by reports" }
+                    @for gap in gaps {
+                        dd {
+                            "from " (time(gap.from.seconds()))
+                            @match gap.until {
+                                Some(until) => {
+                                    " to " (time(until.seconds()))
+                                    span.beneath {
+                                        "for " (duration(until.seconds() - gap.from.seconds()))
+                                    }
+                                },
+                                None => " until now",
+                            }
+                        }
+                    }
+                }
+            }
+            div {
+                dt { "Lasted" }
+                dd {
+                    @if let Some(end) = next_recorded_at.map(Micros::seconds) {
+                        (duration(end - recorded_at.seconds())) span.beneath { "until " (time(end)) }
+                    } @else { "to this day" }
+                }
+            }
+        }
+    }
+}
+
+fn artifacts(snapshot: SnapshotRecord, page: Page) -> Markup {
+    let index = snapshot.index;
+    let artifacts = snapshot.artifacts;
+    let (running, exited) = artifacts.split_at(artifacts.partition_point(SnapshotArtifact::runs));
+    let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
+    let size = page.size as usize;
+    let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+    let on_page = |all: &[SnapshotArtifact]| -> Vec<SnapshotArtifact> {
+        all.iter().skip(offset).take(size).cloned().collect()
+    };
+    let changed = artifacts.iter().filter(|artifact| artifact.changed()).count();
+    html! {
+        section aria-labelledby="runs" {
+            h2 id="runs" { "What runs" }
+            p.quiet {
+                (counted(running.len() as u64, "artifact")) ", " (counted(replicas, "replica"))
+                @match (changed, index) {
+                    (0, _) => "; nothing changed",
+                    (changed, 1) => {
+                        "; " (counted(changed as u64, "change")) " in the first snapshot"
+                    },
+                    (changed, _) => {
+                        "; " (counted(changed as u64, "change")) " since #" (index - 1)
+                    },
+                }
+                "."
+            }
+            @if running.is_empty() {
+                p.empty { "Nothing runs in this snapshot." }
+            } @else {
+                (rows("runs", &on_page(running), true))
+                (pages(page, running.len() as u64))
+            }
+        }
+        @if !exited.is_empty() {
+            section aria-labelledby="exited" {
+                h2 id="exited" { "What exited with it" }
+                (rows("exited", &on_page(exited), false))
+                (pages(page, exited.len() as u64))
+            }
+        }
+    }
+}
+
+fn rows(id: &str, artifacts: &[SnapshotArtifact], run: bool) -> Markup {
+    html! {
+        div.wide tabindex="0" role="region" aria-labelledby=(id) {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { "Artifact" }
+                        th.number scope="col" { @if run { "Replicas" } @else { "Replicas before" } }
+                        @if run { th scope="col" { "Running since" } }
+                        th scope="col" { "Cluster and service" }
+                        th scope="col" { "Change" }
+                    }
+                }
+                tbody {
+                    @for artifact in artifacts {
+                        tr {
+                            th.artifact scope="row" { (identity(artifact)) }
+                            td.number { (if run { artifact.now } else { artifact.was }) }
+                            @if run { td { (since(artifact)) } }
+                            td.place { (places(artifact)) }
+                            td { (change(artifact.was, artifact.now)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn identity(artifact: &SnapshotArtifact) -> Markup {
+    let fingerprint = artifact.fingerprint.map(|known| known.to_string());
+    identified(&artifact.name, &fingerprint.unwrap_or_default())
+}
+
+fn since(artifact: &SnapshotArtifact) -> Markup {
+    let starts = &artifact.started_at;
+    html! {
+        @if let (Some(first), Some(last)) = (starts.first(), starts.last()) {
+            (time(whole(*first)))
+            @if first != last { span.beneath { "the latest " (time(whole(*last))) } }
+        }
+    }
+}
+
+fn places(artifact: &SnapshotArtifact) -> Markup {
+    let places = &artifact.places;
+    html! {
+        @for place in places.iter().take(MOST_PLACES) {
+            bdi { (shortened(place.cluster.as_deref().unwrap_or("–"), LONGEST_PLACE)) }
+            span.beneath {
+                @match &place.service {
+                    Some(service) => bdi { (shortened(service, LONGEST_PLACE)) },
+                    None => "no service",
+                }
+                @if places.len() > 1 { " ×" (place.replicas) }
+            }
+        }
+        @if places.len() > MOST_PLACES {
+            span.beneath { "and " (places.len() - MOST_PLACES) " more" }
+        }
+    }
+}
+
+fn pages(page: Page, total: u64) -> Markup {
+    let (number, pages) = (u64::from(page.number), page.count(total));
+    html! {
+        @if pages > 1 {
+            nav.pager aria-label="Pages" {
+                @if number > 1 { a href={"?page=" (number - 1)} { "Artifacts before" } }
+                span { "Page " (number) " of " (pages) }
+                @if number < pages { a href={"?page=" (number + 1)} { "Artifacts after" } }
+            }
+        }
+    }
+}

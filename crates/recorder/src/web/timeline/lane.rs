@@ -1,0 +1,218 @@
+//! What ran when, artifact by artifact.
+
+use std::collections::BTreeMap;
+
+use crate::domain::SnapshotSummary;
+use crate::web::artifact::Reference;
+use envsnap_model::snapshot::{Fingerprint, Identity};
+
+/// One artifact, through a window of snapshots. These are its columns, from 0.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Lane {
+    pub(crate) name: String,
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// The columns with which its replicas changed, and how many they are since; 0 where it does
+    /// not run. It does not run before the first.
+    pub(crate) steps: Vec<(usize, u64)>,
+    /// When the earliest of its first replicas started, in seconds since the Unix epoch: what ran
+    /// before the first column is told apart by it.
+    since: i64,
+}
+
+/// As long as an artifact runs without exiting: from a column up to the one with which it exited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) from: usize,
+    pub(crate) to: Option<usize>,
+}
+
+/// The lanes of these snapshots: by repository, and then as they started, so that what takes over
+/// stands beneath what it takes over from.
+pub(crate) fn lanes(snapshots: &[SnapshotSummary]) -> Vec<Lane> {
+    let mut lanes = BTreeMap::<Identity, Lane>::new();
+    for (column, snapshot) in snapshots.iter().enumerate() {
+        for artifact in &snapshot.changes {
+            let identity = artifact.identity();
+            if column == 0 && !artifact.runs() {
+                continue;
+            }
+            let lane = lanes.entry(identity).or_insert_with(|| Lane {
+                name: artifact.name.clone(),
+                fingerprint: artifact.fingerprint,
+                steps: Vec::new(),
+                since: artifact.started_at.first().copied().unwrap_or_default(),
+            });
+            lane.steps.push((column, artifact.now));
+        }
+    }
+    let mut lanes: Vec<_> = lanes.into_values().collect();
+    lanes.retain(|lane| lane.segments().next().is_some());
+    lanes.sort_by(|one, other| {
+        let order = one.repository().cmp(other.repository());
+        let order = order.then(one.began().cmp(&other.began()));
+        order.then_with(|| (&one.name, one.fingerprint).cmp(&(&other.name, other.fingerprint)))
+    });
+    lanes
+}
+
+impl Lane {
+    pub(crate) fn repository(&self) -> &str {
+        Reference::of(&self.name).repository
+    }
+
+    /// The column with which it started, and when it did.
+    fn began(&self) -> (usize, i64) {
+        (self.steps.first().map_or(0, |(column, _)| *column), self.since)
+    }
+
+    /// Its replicas at the end of the window; 0 where it exited.
+    pub(crate) fn replicas_at_the_end(&self) -> u64 {
+        self.steps.last().map_or(0, |(_, replicas)| *replicas)
+    }
+
+    /// From a column to the next step or the end, and the replicas meanwhile, where it runs.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (usize, Option<usize>, u64)> {
+        let ends = self.steps.iter().skip(1).map(|(column, _)| Some(*column)).chain([None]);
+        self.steps
+            .iter()
+            .zip(ends)
+            .filter(|((_, replicas), _)| *replicas > 0)
+            .map(|((column, replicas), end)| (*column, end, *replicas))
+    }
+
+    pub(crate) fn runs(&self) -> Vec<Run> {
+        let mut runs = Vec::<Run>::new();
+        for (from, to, _) in self.segments() {
+            match runs.last_mut() {
+                Some(run) if run.to == Some(from) => run.to = to,
+                _ => runs.push(Run { from, to }),
+            }
+        }
+        runs
+    }
+}
+
+/// Where one lane takes over from another: the column with which the new one starts, and the one
+/// with which the old one exits, which may be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rollover {
+    pub(crate) old: usize,
+    pub(crate) new: usize,
+    pub(crate) started: usize,
+    pub(crate) exited: usize,
+}
+
+/// The rollovers among lanes of one repository: to the last of those that started while the old
+/// one ran, or as it exited, and that outlive it.
+pub(crate) fn rollovers(lanes: &[Lane]) -> Vec<Rollover> {
+    let runs: Vec<_> = lanes.iter().map(Lane::runs).collect();
+    let mut rollovers = Vec::new();
+    for (old, of_old) in runs.iter().enumerate() {
+        for Run { from, to } in of_old {
+            let Some(exited) = *to else { continue };
+            let successor = runs
+                .iter()
+                .enumerate()
+                .filter(|(new, _)| *new != old)
+                .flat_map(|(new, runs)| runs.iter().map(move |run| (new, *run)))
+                .filter(|(new, run)| {
+                    let since = |lane: usize, run: usize| {
+                        (run, if run == 0 { lanes[lane].since } else { 0 })
+                    };
+                    since(*new, run.from) > since(old, *from) && run.from <= exited
+                })
+                .filter(|(_, run)| run.to.is_none_or(|to| to > exited))
+                .max_by_key(|(new, run)| (run.from, *new));
+            if let Some((new, run)) = successor {
+                rollovers.push(Rollover { old, new, started: run.from, exited });
+            }
+        }
+    }
+    rollovers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Micros, SnapshotArtifact, SnapshotSpan, Task};
+
+    fn artifact(name: &str, was: u64, now: usize) -> SnapshotArtifact {
+        let task = Task { arn: String::new(), cluster: None, service: None };
+        SnapshotArtifact {
+            name: name.to_owned(),
+            fingerprint: None,
+            was,
+            now: now as u64,
+            started_at: vec![1; now],
+            task,
+            places: Vec::new(),
+        }
+    }
+
+    /// The same, which started later.
+    fn later(artifact: SnapshotArtifact) -> SnapshotArtifact {
+        SnapshotArtifact { started_at: vec![2; artifact.started_at.len()], ..artifact }
+    }
+
+    fn window(snapshots: Vec<Vec<SnapshotArtifact>>) -> Vec<SnapshotSummary> {
+        let from = Micros(0);
+        let span =
+            SnapshotSpan { index: 1, from, to: None, confirmed_until: from, gaps: Vec::new() };
+        let snapshot =
+            |changes| SnapshotSummary { span: span.clone(), artifacts: 0, replicas: 0, changes };
+        snapshots.into_iter().map(snapshot).collect()
+    }
+
+    fn rollover() -> Vec<Lane> {
+        lanes(&window(vec![
+            vec![artifact("web:9", 3, 3), artifact("gone:1", 1, 0), artifact("db:1", 1, 1)],
+            vec![artifact("web:1", 0, 3)],
+            vec![artifact("web:9", 3, 1)],
+            vec![artifact("web:9", 1, 0)],
+            vec![artifact("db:1", 1, 0), artifact("db:2", 0, 1)],
+            vec![artifact("web:9", 0, 2)],
+        ]))
+    }
+
+    #[test]
+    fn what_takes_over_stands_beneath_what_it_takes_over_from() {
+        let steps: Vec<_> = rollover().into_iter().map(|lane| (lane.name, lane.steps)).collect();
+        let lane = |name: &str, steps: &[_]| (name.to_owned(), steps.to_vec());
+        assert_eq!(
+            steps,
+            [
+                lane("db:1", &[(0, 1), (4, 0)]),
+                lane("db:2", &[(4, 1)]),
+                lane("web:9", &[(0, 3), (2, 1), (3, 0), (5, 2)]),
+                lane("web:1", &[(1, 3)]),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bar_lasts_as_long_as_it_runs_and_is_as_thick_as_its_replicas() {
+        let lanes = rollover();
+        let segments: Vec<_> = lanes[2].segments().collect();
+        assert_eq!(segments, [(0, Some(2), 3), (2, Some(3), 1), (5, None, 2)]);
+        assert_eq!(lanes[2].runs(), [Run { from: 0, to: Some(3) }, Run { from: 5, to: None }]);
+    }
+
+    #[test]
+    fn a_rollover_lasts_from_the_start_of_the_new_to_the_exit_of_the_old() {
+        let lanes = rollover();
+        assert_eq!(rollovers(&lanes[..2]), [Rollover { old: 0, new: 1, started: 4, exited: 4 }]);
+        assert_eq!(rollovers(&lanes[2..]), [Rollover { old: 0, new: 1, started: 1, exited: 3 }]);
+    }
+
+    #[test]
+    fn of_what_ran_before_the_picture_begins_the_later_start_takes_over() {
+        let lanes = lanes(&window(vec![
+            vec![later(artifact("web:1", 3, 3)), artifact("web:9", 1, 1)],
+            vec![artifact("web:9", 1, 0)],
+            vec![artifact("web:1", 3, 0)],
+        ]));
+        assert_eq!(lanes[0].name, "web:9");
+        let expected = [Rollover { old: 0, new: 1, started: 0, exited: 1 }];
+        assert_eq!(rollovers(&lanes), expected);
+    }
+}

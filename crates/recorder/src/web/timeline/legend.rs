@@ -1,0 +1,54 @@
+//! What the signs of the picture mean.
+
+use maud::{Markup, html};
+
+use super::picture::thickness;
+
+/// What the signs of the picture mean, and what it says of reports that did not come.
+pub(crate) fn legend() -> Markup {
+    html! {
+        ul.legend aria-label="Legend" {
+            li {
+                (swatch(&html! { rect class="bar" x="0" y="6" width="28" height="8" {} }))
+                "runs at the end of the picture"
+            }
+            li {
+                (swatch(&html! { rect class="bar ended" x="0" y="6" width="28" height="8" {} }))
+                "ran, and exited"
+            }
+            li {
+                svg.swatch.broad width="64" height="20" aria-hidden="true" {
+                    @for (at, replicas) in [1, 2, 4, 8].into_iter().enumerate() {
+                        @let thick = thickness(replicas);
+                        @let top = 10.0 - thick / 2.0;
+                        rect class="bar" x=(at * 16) y=(top) width="16" height=(thick) {}
+                    }
+                }
+                "1, 2, 4, 8 replicas"
+            }
+            li {
+                (swatch(&html! {
+                    rect class="rollover" x="10" y="0" width="8" height="20" {}
+                    rect class="bar ended" x="0" y="2" width="18" height="4" {}
+                    rect class="bar" x="10" y="14" width="18" height="4" {}
+                }))
+                "rollover"
+            }
+            li {
+                (swatch(&html! { rect class="tick" x="13" y="2" width="2" height="16" {} }))
+                "snapshot"
+            }
+            li {
+                (swatch(&html! {
+                    rect class="confirmed" x="0" y="8" width="10" height="4" {}
+                    rect class="confirmed" x="20" y="8" width="8" height="4" {}
+                }))
+                "confirmed by reports; a gap is no alarm"
+            }
+        }
+    }
+}
+
+fn swatch(shapes: &Markup) -> Markup {
+    html! { svg.swatch width="28" height="20" aria-hidden="true" { (shapes) } }
+}

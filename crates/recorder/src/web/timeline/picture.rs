@@ -1,0 +1,232 @@
+//! The picture itself.
+//!
+//! It is as wide as there is room: what is text or can be pointed at stands at percentages, and
+//! bars stand in a picture inside the picture that is stretched.
+
+use std::fmt::Write as _;
+
+use maud::{Markup, html};
+
+use super::axis::{axis, percent};
+use super::lane::{Lane, Rollover, rollovers};
+use super::scale::{Scale, WIDTH};
+use super::words;
+use crate::domain::{Micros, SnapshotWindow};
+use crate::text::counted;
+use crate::web::artifact::{label, short_fingerprint};
+use crate::web::when::utc;
+
+/// Heights in pixels, as the style has them for the names beside the picture.
+const HEAD: usize = 68;
+const LANE: usize = 26;
+/// Between two repositories.
+const GAP: usize = 8;
+const CONFIRMED: usize = 58;
+
+/// The least width of anything, in units of the picture: about two pixels.
+const THINNEST: f64 = 18.0;
+
+/// A picture of some lanes of a window.
+pub(crate) struct Picture<'a> {
+    /// The environment's name, and the address of its own page.
+    pub(crate) environment: &'a str,
+    pub(crate) address: &'a str,
+    pub(crate) window: &'a SnapshotWindow,
+    pub(crate) scale: &'a Scale,
+    pub(crate) lanes: &'a [Lane],
+}
+
+/// How thick a bar is, in pixels: doubling the replicas adds as much each time.
+pub(crate) fn thickness(replicas: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "what counts is that it is many")]
+    let doublings = (replicas.max(1) as f64).log2();
+    (4.0 + 4.0 * doublings).min(18.0).round()
+}
+
+impl Picture<'_> {
+    pub(crate) fn draw(&self) -> Markup {
+        let Self { environment, window, lanes, .. } = self;
+        // Class names, since a style that stands in the page would not be allowed.
+        let breadth = match window.snapshots.len() {
+            0..=25 => "few",
+            26..=50 => "some",
+            51..=100 => "many",
+            _ => "most",
+        };
+        html! {
+            div.timeline id="timeline" {
+                div.names {
+                    p.corner { "Artifact" span { "replicas" } }
+                    ol aria-label="Artifacts, from the top of the picture" {
+                        @for (at, lane) in lanes.iter().enumerate() {
+                            li.begins[self.begins_a_group(at)] data-steps=(steps(lane)) {
+                                (label(&lane.name))
+                                code { (short_fingerprint(lane.fingerprint)) }
+                                @match lane.replicas_at_the_end() {
+                                    0 => span.count.ended { "exited" },
+                                    replicas => span.count { "×" (replicas) },
+                                }
+                            }
+                        }
+                    }
+                }
+                div.scroll tabindex="0" role="region"
+                    aria-label={"Timeline of " (environment) ", scrolls sideways"} {
+                    (self.svg(breadth))
+                }
+            }
+            p.detail id="detail" aria-hidden="true" {
+                "Each column is a snapshot: choose one to open it."
+            }
+        }
+    }
+
+    fn svg(&self, breadth: &str) -> Markup {
+        let Self { window, scale, .. } = self;
+        let height = self.height();
+        html! {
+            svg class={"picture " (breadth)} width="100%" height=(height) role="group"
+                aria-labelledby="picture-title picture-desc" {
+                title id="picture-title" { "Timeline of " (self.environment) }
+                desc id="picture-desc" { (self.description()) }
+                svg width="100%" height=(height) viewBox={"0 0 " (WIDTH) " " (height)}
+                    preserveAspectRatio="none" aria-hidden="true" {
+                    path class="guide" d=(self.guides()) {}
+                    path class="rollover" d=(self.rollovers()) {}
+                }
+                (axis(window, scale, breadth))
+                g.columns role="list" aria-label="Snapshots" { (self.columns(height)) }
+                svg.bars width="100%" height=(height) viewBox={"0 0 " (WIDTH) " " (height)}
+                    preserveAspectRatio="none" pointer-events="none" {
+                    path class="confirmed" d=(self.confirmed()) aria-hidden="true" {}
+                    @for (at, lane) in self.lanes.iter().enumerate() {
+                        g role="img" {
+                            title { (words::lane(lane, &window.snapshots)) }
+                            @let ended = lane.replicas_at_the_end() == 0;
+                            path class=(if ended { "bar ended" } else { "bar" })
+                                d=(self.bars(lane, self.middle(at))) {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn begins_a_group(&self, lane: usize) -> bool {
+        lane > 0 && self.lanes[lane - 1].repository() != self.lanes[lane].repository()
+    }
+
+    fn gaps_until(&self, lane: usize) -> usize {
+        (0..=lane).filter(|at| self.begins_a_group(*at)).count()
+    }
+
+    /// Where the middle of a lane is, from the top.
+    fn middle(&self, lane: usize) -> f64 {
+        let y = HEAD + lane * LANE + LANE / 2 + GAP * self.gaps_until(lane);
+        f64::from(u32::try_from(y).unwrap_or(u32::MAX))
+    }
+
+    fn height(&self) -> usize {
+        let last = self.lanes.len().saturating_sub(1);
+        let gaps = if self.lanes.is_empty() { 0 } else { self.gaps_until(last) };
+        HEAD + self.lanes.len() * LANE + gaps * GAP + 6
+    }
+
+    fn description(&self) -> String {
+        let Self { window, scale, lanes, .. } = self;
+        let span = scale
+            .span()
+            .map_or_else(String::new, |(from, to)| format!("From {} to {}: ", utc(from), utc(to)));
+        format!(
+            "{span}{} and {}. The table of snapshots below tells the same in words.",
+            counted(window.snapshots.len() as u64, "snapshot"),
+            counted(lanes.len() as u64, "artifact"),
+        )
+    }
+
+    fn guides(&self) -> String {
+        let mut path = String::new();
+        for at in 0..self.lanes.len() {
+            let _infallible = write!(path, "M0 {}H{WIDTH}", self.middle(at));
+        }
+        path
+    }
+
+    fn rollovers(&self) -> String {
+        let mut path = String::new();
+        let mut first = 0;
+        for group in self.lanes.chunk_by(|one, other| one.repository() == other.repository()) {
+            for Rollover { old, new, started, exited } in rollovers(group) {
+                let (top, bottom) = (first + old.min(new), first + old.max(new));
+                let (top, bottom) = (self.middle(top) - 11.0, self.middle(bottom) + 11.0);
+                let (from, to) = (self.scale.edge(Some(started)), self.scale.edge(Some(exited)));
+                let wide = (to - from).max(THINNEST);
+                rectangle(&mut path, from, top, wide, bottom - top);
+            }
+            first += group.len();
+        }
+        path
+    }
+
+    fn bars(&self, lane: &Lane, middle: f64) -> String {
+        let mut path = String::new();
+        for (from, to, replicas) in lane.segments() {
+            let (from, to) = (self.scale.edge(Some(from)), self.scale.edge(to));
+            let thick = thickness(replicas);
+            rectangle(&mut path, from, middle - thick / 2.0, (to - from).max(THINNEST), thick);
+        }
+        path
+    }
+
+    fn confirmed(&self) -> String {
+        let mut path = String::new();
+        let top = f64::from(u32::try_from(CONFIRMED).unwrap_or(u32::MAX));
+        for (column, snapshot) in self.window.snapshots.iter().enumerate() {
+            let span = &snapshot.span;
+            let mut from = self.scale.edge(Some(column));
+            let mut confirmed = |until: f64, again: f64| {
+                let to = self.scale.within(column, until);
+                rectangle(&mut path, from, top, (to - from).max(THINNEST), 4.0);
+                from = self.scale.within(column, again);
+            };
+            for gap in &span.gaps {
+                confirmed(gap.from.seconds(), gap.until.map_or(f64::INFINITY, Micros::seconds));
+            }
+            // A gap may begin with the last report, and last until the next snapshot.
+            if span.gaps.last().is_none_or(|gap| gap.from < span.confirmed_until) {
+                let until = span.confirmed_until.seconds();
+                confirmed(until, until);
+            }
+        }
+        path
+    }
+
+    fn columns(&self, height: usize) -> Markup {
+        html! {
+            @for (column, snapshot) in self.window.snapshots.iter().enumerate() {
+                @let from = self.scale.edge(Some(column));
+                @let wide = (self.scale.edge(Some(column + 1)) - from).max(THINNEST / 2.0);
+                g role="listitem" {
+                    a href={(self.address) "/snapshots/" (snapshot.span.index)} {
+                        title { (words::snapshot(snapshot, column == 0)) }
+                        rect class="column" x=(percent(from)) y="0"
+                            width=(percent(wide)) height=(height) {}
+                        rect class="tick" x=(percent(from)) y="46" width="2" height="10" {}
+                        line class="begin" x1=(percent(from)) x2=(percent(from))
+                            y1=(HEAD - 4) y2=(height) {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The steps of a lane, for the script: `COLUMN:REPLICAS`, with spaces between.
+fn steps(lane: &Lane) -> String {
+    let steps = lane.steps.iter().map(|(column, replicas)| format!("{column}:{replicas}"));
+    steps.collect::<Vec<_>>().join(" ")
+}
+
+fn rectangle(path: &mut String, x: f64, y: f64, wide: f64, high: f64) {
+    let _infallible = write!(path, "M{x:.0} {y}h{wide:.0}v{high}h-{wide:.0}z");
+}

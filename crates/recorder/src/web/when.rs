@@ -1,0 +1,126 @@
+//! Times, as people read them: in UTC, to the second.
+
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+
+use crate::text::{self, lasted};
+
+/// The moment `seconds` after the Unix epoch; `None` where the calendar does not go.
+fn moment(seconds: f64) -> Option<Timestamp> {
+    SignedDuration::try_from_secs_f64(seconds).ok().and_then(|it| Timestamp::from_duration(it).ok())
+}
+
+/// `2022-08-22 09:39:22 UTC`, from seconds since the Unix epoch.
+pub(crate) fn utc(seconds: f64) -> String {
+    moment(seconds).map_or_else(
+        || format!("{seconds} s after 1970"),
+        |moment| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+/// The day and the time of the day, `2022-08-22` and `09:39`, to the second where it is asked for.
+pub(crate) fn day_and_time(seconds: f64, to_the_second: bool) -> (String, String) {
+    let time = if to_the_second { "%H:%M:%S" } else { "%H:%M" };
+    moment(seconds).map_or_else(Default::default, |moment| {
+        (moment.strftime("%Y-%m-%d").to_string(), moment.strftime(time).to_string())
+    })
+}
+
+/// The same for programs too.
+pub(crate) fn time(seconds: f64) -> Markup {
+    html! {
+        @match moment(seconds) {
+            Some(moment) => {
+                time datetime=(moment.strftime("%Y-%m-%dT%H:%M:%SZ")) { (utc(seconds)) }
+            },
+            None => (utc(seconds)),
+        }
+    }
+}
+
+/// How long ago that was.
+pub(crate) fn ago(seconds: f64, now: f64) -> String {
+    text::ago(now - seconds)
+}
+
+/// For how long it runs that started then.
+pub(crate) fn since(seconds: f64, now: f64) -> String {
+    match now - seconds {
+        age @ ..=-60.0 => format!("only in {}", lasted(-age)),
+        ..1.0 => "just started".to_owned(),
+        age => format!("for {}", lasted(age)),
+    }
+}
+
+/// A duration in its two largest units: `1 d 13 h`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let units = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s")];
+    let Some(largest) = units.iter().position(|(unit, _)| seconds >= *unit) else {
+        return "under 1 s".to_owned();
+    };
+    let (unit, name) = units[largest];
+    let count = (seconds / unit).floor();
+    let rest = seconds - count * unit;
+    match units.get(largest + 1) {
+        Some((unit, next)) if rest >= *unit => {
+            format!("{count} {name} {} {next}", (rest / unit).floor())
+        }
+        _ => format!("{count} {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_duration_is_told_in_its_two_largest_units() {
+        for (seconds, said) in [
+            (-3.0, "under 1 s"),
+            (0.4, "under 1 s"),
+            (1.0, "1 s"),
+            (59.9, "59 s"),
+            (60.0, "1 min"),
+            (125.0, "2 min 5 s"),
+            (3_600.0 * 37.0 + 59.0, "1 d 13 h"),
+            (86_400.0 * 11.0 + 60.0, "11 d"),
+        ] {
+            assert_eq!(duration(seconds), said, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        for (age, said) in [
+            (-7_200.0, "in 2 hours"),
+            (-5.0, "just now"),
+            (0.9, "just now"),
+            (1.0, "1 second ago"),
+            (119.0, "1 minute ago"),
+            (7_200.0, "2 hours ago"),
+            (86_400.0 * 11.0 + 5.0, "11 days ago"),
+        ] {
+            assert_eq!(ago(1_000_000.0 - age, 1_000_000.0), said, "{age}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_told_to_people_and_to_programs() {
+        assert_eq!(
+            time(1_661_161_162.48).into_string(),
+            "<time datetime=\"2022-08-22T09:39:22Z\">2022-08-22 09:39:22 UTC</time>"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_time_panics(seconds: f64, now: f64) {
+            time(seconds);
+            day_and_time(seconds, true);
+            ago(seconds, now);
+            duration(seconds);
+        }
+    }
+}
