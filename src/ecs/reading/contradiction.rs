@@ -106,7 +106,15 @@ impl<E: EcsApi> Reading<'_, E> {
             if running_tasks <= tasks.in_state_running() {
                 return Ok(tasks);
             }
-            tasks = Arc::new(self.read_tasks(cluster, progress).await?);
+            tasks = match self.read_tasks(cluster, progress).await {
+                // It was just described as existing: the next description says whether it is gone.
+                Err(EcsError::Call { source: CallError::ClusterNotFound, .. })
+                    if !cluster.named =>
+                {
+                    continue;
+                }
+                read => Arc::new(read?),
+            };
             if running_tasks <= tasks.running() {
                 return Ok(tasks);
             }

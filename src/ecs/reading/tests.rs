@@ -414,6 +414,24 @@ async fn a_cluster_that_is_said_to_be_gone_and_described_as_existing_is_an_error
     assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_lists_nothing_and_then_is_said_to_be_gone_is_read_again() {
+    let fake = FakeEcs::with([("app", FakeCluster::running(&["a"]))]);
+    fake.empty_listings.lock().unwrap().0 = 1;
+    let set = |inactive| {
+        move |account: &mut std::collections::BTreeMap<String, FakeCluster>| {
+            account.get_mut("app").unwrap().inactive = inactive;
+        }
+    };
+    // Gone for the second listing alone: not for the descriptions around it.
+    fake.change_after("describe 1 clusters", |_| ());
+    fake.change_after("describe 1 clusters", set(true));
+    fake.change_after("list Running", |_| ());
+    fake.change_after("list Running", set(false));
+    let reader = reader(fake);
+    assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
+}
+
 #[tokio::test]
 async fn an_existing_cluster_that_runs_nothing_is_an_honest_empty() {
     let reader = reader(FakeEcs::with([("app", FakeCluster::default())]));
