@@ -178,12 +178,16 @@ fn unless_gone<T>(
     result: Result<T, EcsError>,
 ) -> Result<Option<T>, EcsError> {
     match result {
-        Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) if cluster.named => {
+        Err(error) if is_cluster_not_found(&error) && cluster.named => {
             Err(EcsError::ClusterNotFound { cluster: cluster.id.clone() })
         }
-        Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => Ok(None),
+        Err(error) if is_cluster_not_found(&error) => Ok(None),
         result => result.map(Some),
     }
+}
+
+fn is_cluster_not_found(error: &EcsError) -> bool {
+    matches!(error, EcsError::Call { source: CallError::ClusterNotFound, .. })
 }
 
 /// Some container of the task is in scope and runs.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::cluster::{ClusterTasks, WAITS};
-use super::in_scope::{ClusterInScope, ClusterState};
-use super::{Reading, unless_gone};
+use super::in_scope::{ClusterInScope, ClusterState, active_name};
+use super::{Reading, is_cluster_not_found, unless_gone};
 use crate::ecs::{CallError, EcsApi, EcsError, Progress};
 
 /// From so many failed readings in a row on, the cause may be one that does not pass.
@@ -46,14 +46,7 @@ impl<E: EcsApi> Reading<'_, E> {
             match (state, &tasks) {
                 (ClusterState::Gone, None) => {}
                 (ClusterState::Gone, Some(read)) => exists |= read.runs,
-                (ClusterState::Active { .. }, None) => {
-                    let message =
-                        "it says that the cluster does not exist, and describes it as existing";
-                    return Err(EcsError::Call {
-                        operation: format!("list the tasks of cluster \"{}\"", cluster.name),
-                        source: CallError::Malformed(message.to_owned()),
-                    });
-                }
+                (ClusterState::Active { .. }, None) => return Err(gone_and_existing(cluster)),
                 (ClusterState::Active { running_tasks }, Some(read)) => {
                     exists = true;
                     if *running_tasks > read.in_state_running() {
@@ -107,11 +100,12 @@ impl<E: EcsApi> Reading<'_, E> {
                 return Ok(tasks);
             }
             tasks = match self.read_tasks(cluster, progress).await {
-                // It was just described as existing: the next description says whether it is gone.
-                Err(EcsError::Call { source: CallError::ClusterNotFound, .. })
-                    if !cluster.named =>
-                {
-                    continue;
+                Err(error) if is_cluster_not_found(&error) => {
+                    // It was just described as existing, and may have gone since.
+                    let described =
+                        self.describe_clusters(std::slice::from_ref(&cluster.id), progress).await?;
+                    let exists = described.iter().any(|it| active_name(it).is_some());
+                    return Err(if exists { gone_and_existing(cluster) } else { error });
                 }
                 read => Arc::new(read?),
             };
@@ -130,5 +124,14 @@ impl<E: EcsApi> Reading<'_, E> {
                 format!("{contradiction}, in each of the last {readings} readings. {advice}");
         }
         Err(EcsError::Contradiction { cluster: cluster.name.clone(), contradiction })
+    }
+}
+
+/// ECS contradicts itself about whether the cluster exists.
+fn gone_and_existing(cluster: &ClusterInScope) -> EcsError {
+    let message = "it says that the cluster does not exist, and describes it as existing";
+    EcsError::Call {
+        operation: format!("list the tasks of cluster \"{}\"", cluster.name),
+        source: CallError::Malformed(message.to_owned()),
     }
 }

@@ -203,7 +203,7 @@ impl<E: EcsApi> Reading<'_, E> {
 }
 
 /// The name of a cluster that was not deleted.
-fn active_name(cluster: &Cluster) -> Option<String> {
+pub(super) fn active_name(cluster: &Cluster) -> Option<String> {
     let arn: ClusterRef = cluster.arn.parse().ok()?;
     (cluster.status.as_deref() != Some("INACTIVE")).then(|| arn.name().to_owned())
 }

@@ -415,7 +415,7 @@ async fn a_cluster_that_is_said_to_be_gone_and_described_as_existing_is_an_error
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_that_lists_nothing_and_then_is_said_to_be_gone_is_read_again() {
+async fn a_cluster_that_lists_nothing_and_then_is_said_to_be_gone_is_not_taken_for_gone() {
     let fake = FakeEcs::with([("app", FakeCluster::running(&["a"]))]);
     fake.empty_listings.lock().unwrap().0 = 1;
     let set = |inactive| {
@@ -429,6 +429,8 @@ async fn a_cluster_that_lists_nothing_and_then_is_said_to_be_gone_is_read_again(
     fake.change_after("list Running", |_| ());
     fake.change_after("list Running", set(false));
     let reader = reader(fake);
+    let error = running(&reader, &everything()).await.unwrap_err();
+    assert!(error.to_string().contains("cluster \"app\""), "{error}");
     assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
 }
 
