@@ -83,6 +83,11 @@ impl Asking {
         Screen::of_this_process(self.color)
     }
 
+    /// A recorder's file is asked, and no server.
+    pub(super) fn reads_a_file(&self) -> bool {
+        self.db.is_some()
+    }
+
     /// The server that is meant, which has not been asked anything yet.
     pub(super) async fn connect(&self) -> anyhow::Result<Asked> {
         match &self.db {

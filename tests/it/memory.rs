@@ -247,7 +247,7 @@ async fn a_missing_environment_is_made_only_where_that_is_asked_for() {
 #[tokio::test]
 async fn an_environment_of_another_type_is_refused() {
     let bench = Bench::without_environment(app(), &[("AUTO_CREATE_ENVIRONMENT", "true")]).await;
-    let body = r#"{"name": "aws-prod", "type": "K8S", "description": "d"}"#;
+    let body = r#"{"name": "aws-prod", "type": "logical", "description": "d"}"#;
     bench.recorder.put("/environments/acme", body).await;
     assert_eq!(error_type(&bench.tick().await), "ServerRejected");
 }

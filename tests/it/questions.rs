@@ -282,6 +282,42 @@ async fn a_file_is_asked_like_a_server_even_while_a_recorder_writes_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn environments_are_created_renamed_and_archived() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = Recorder::on(&file).await;
+    let at = async |arguments: &[&str]| ask_at(&recorder.url, arguments).await;
+    let create =
+        ["env", "create", "aws-prod", "--description", "Ours", "--include-scaling", "false"];
+    let said = at(&create).await.well();
+    assert_eq!(said, "Created environment 'aws-prod' of organization 'acme'.\n");
+    let environment = recorder.get("/environments/acme/aws-prod").await.body;
+    assert_eq!(environment["type"], "ECS");
+    assert_eq!(environment["description"], "Ours");
+    assert_eq!(environment["include_scaling"], false);
+    recorder.report("aws-prod", &[task(1, "web", &digest(1), 1)]).await;
+
+    let again = at(&["env", "create", "aws-prod"]).await.failed();
+    assert!(again.contains("exists already, and nothing was changed"), "{again}");
+    assert_eq!(recorder.get("/environments/acme/aws-prod").await.body["description"], "Ours");
+
+    let renamed = at(&["env", "rename", "aws-prod", "live"]).await.well();
+    assert_eq!(renamed, "Environment 'aws-prod' is now 'live'.\n");
+    assert_eq!(recorder.latest("live").await.index, 1);
+    let gone = at(&["env", "rename", "aws-prod", "live"]).await.failed();
+    assert!(gone.contains("'aws-prod' does not exist"), "{gone}");
+
+    assert_eq!(at(&["env", "archive", "live"]).await.well(), "Archived environment 'live'.\n");
+    assert_eq!(at(&["env", "ls"]).await.well(), "acme has no environment yet.\n");
+    at(&["env", "create", "live"]).await.well();
+    assert_eq!(recorder.latest("live").await.index, 1, "it has its history back");
+
+    let db = file.to_str().unwrap();
+    let read_only = ask(&["env", "archive", "live", "--db", db], &[]).await.failed();
+    assert!(read_only.contains("--db only reads a file"), "{read_only}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_comes_from_a_file_or_a_variable() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use super::exchange::{Answer, parse};
 use super::{ApiError, Client, EnvironmentClient};
 use crate::api::wire::{
-    Environment, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, SnapshotListEntry,
+    Environment, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, RenameRequest,
+    SnapshotListEntry,
 };
 
 /// A document, and the text that the server wrote, which may say more.
@@ -49,6 +50,29 @@ pub struct EventsPage {
     pub events: Answered<Vec<EnvironmentEvent>>,
     /// How many there are on all pages, where the server says so.
     pub total: Option<u64>,
+}
+
+impl EnvironmentClient<'_> {
+    /// Gives the environment another name.
+    ///
+    /// # Errors
+    /// It does not exist, the name is taken or is none, or the server does not do it.
+    pub async fn rename(&self, new_name: &str) -> Result<(), ApiError> {
+        let operation = format!("rename environment \"{}\" to \"{new_name}\"", self.name);
+        let path = ["environments", &self.client.org, self.name, "rename"];
+        let request = RenameRequest { new_name: new_name.to_owned() };
+        self.send(&operation, Method::PUT, &path, Some(&request)).await.map(drop)
+    }
+
+    /// Archives the environment, with all that was recorded in it.
+    ///
+    /// # Errors
+    /// It does not exist, or the server does not do it.
+    pub async fn archive(&self) -> Result<(), ApiError> {
+        let operation = format!("archive environment \"{}\"", self.name);
+        let path = ["environments", &self.client.org, self.name, "archive"];
+        self.send(&operation, Method::PUT, &path, None::<&()>).await.map(drop)
+    }
 }
 
 impl Client {

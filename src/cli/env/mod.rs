@@ -1,5 +1,6 @@
-//! `envsnap env`: what ran in an environment, and when.
+//! `envsnap env`: what ran in an environment, and when; and the environments themselves.
 
+mod change;
 mod diff;
 mod get;
 mod inspect;
@@ -13,7 +14,7 @@ use super::Found;
 use super::asking::Asking;
 pub(super) use diff::text as diff_text;
 
-/// Ask what runs or ran in an environment
+/// Ask what runs or ran in an environment; create, rename and archive environments
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -30,6 +31,9 @@ enum Question {
     Log(log::Arguments),
     Inspect(inspect::Arguments),
     Watch(watch::Arguments),
+    Create(change::Create),
+    Rename(change::Rename),
+    Archive(change::Archive),
 }
 
 impl Arguments {
@@ -47,6 +51,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<Found> {
         Question::Log(arguments) => log::run(&asking, &arguments).await?,
         Question::Inspect(arguments) => inspect::run(&asking, &arguments).await?,
         Question::Watch(arguments) => watch::run(&asking, &arguments).await?,
+        Question::Create(arguments) => change::create(&asking, arguments).await?,
+        Question::Rename(arguments) => change::rename(&asking, &arguments).await?,
+        Question::Archive(arguments) => change::archive(&asking, &arguments).await?,
     }
     Ok(Found::Nothing)
 }

@@ -178,7 +178,7 @@ async fn a_reporters_token_does_what_a_reporter_does_and_nothing_else() {
         (get, "snapshots/acme/env/~0", String::new(), 200),
         // And nothing more.
         (put, "environments/acme", named("env", "ECS", "changed"), 403),
-        (put, "environments/acme", named("k8s", "K8S", ""), 403),
+        (put, "environments/acme", named("group", "logical", ""), 403),
         (put, "environments/other", named("env", "ECS", ""), 403),
         (put, "environments/acme/env/archive", String::new(), 403),
         (put, "environments/acme/env/rename", rename.clone(), 403),

@@ -53,13 +53,71 @@ async fn saving_again_changes_what_is_given_and_keeps_the_rest() {
 async fn the_type_of_an_environment_stays() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
-    let body = json!({"name": "aws-prod", "type": "K8S", "description": ""}).to_string();
+    let body = json!({"name": "aws-prod", "type": "logical", "description": ""}).to_string();
     let answer = recorder.put("/environments/acme", body).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(
         answer.message(),
-        "Environment named 'aws-prod' for organization 'acme' is of type 'ECS', not 'K8S'"
+        "Environment named 'aws-prod' for organization 'acme' is of type 'ECS', not 'logical'"
     );
+}
+
+#[tokio::test]
+async fn a_type_that_could_never_be_reported_is_refused_with_the_reason() {
+    let recorder = Recorder::start().await;
+    for kind in ["K8S", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run"] {
+        let body = json!({"name": "other", "type": kind, "description": ""}).to_string();
+        let refused = recorder.put("/environments/acme", body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{kind}");
+        let reason = refused.body["errors"]["type"].as_str().unwrap();
+        assert!(reason.contains(&format!("cannot be {kind}: this recorder takes")), "{reason}");
+    }
+    assert_eq!(recorder.get("/environments/acme").await.body, json!([]));
+}
+
+#[tokio::test]
+async fn single_settings_are_changed_and_the_rest_stays() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", Some(true)).await;
+    let path = "/api/v2/environments/acme/aws-prod";
+    let change = async |body: Value| {
+        recorder.advance(1.0);
+        recorder.send(Method::PATCH, path, Some("any"), body.to_string()).await
+    };
+    let shown = async || {
+        let shown = recorder.get("/environments/acme/aws-prod").await.body;
+        ["description", "include_scaling", "policies", "last_modified_at"]
+            .map(|field| shown[field].clone())
+    };
+    let start = 1_661_161_162.5;
+    let cases = [
+        (json!({"description": "e"}), json!(["e", true, null, start + 1.0])),
+        (json!({"include_scaling": false}), json!(["e", false, null, start + 2.0])),
+        (json!({"policies": ["p"]}), json!(["e", false, ["p"], start + 3.0])),
+        (json!({"description": null, "policies": null}), json!(["e", false, ["p"], start + 3.0])),
+        (json!({}), json!(["e", false, ["p"], start + 3.0])),
+    ];
+    let mut head = None;
+    for (body, expected) in cases {
+        let changed = change(body.clone()).await;
+        assert_eq!((changed.status, &changed.body), (StatusCode::OK, &json!("OK")), "{body}");
+        assert_eq!(json!(shown().await), expected, "{body}");
+        head = changed.head;
+    }
+    assert!(head.unwrap().starts_with("org=acme; seq=4;"), "what changes nothing is no entry");
+    for (body, field) in [
+        (json!({"name": "x"}), "name"),
+        (json!({"type": "ECS"}), "type"),
+        (json!({"description": 1}), "description"),
+        (json!({"policies": "p"}), "policies"),
+    ] {
+        let refused = change(body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        assert!(refused.body["errors"][field].is_string(), "{refused:?}");
+    }
+    let nowhere = "/api/v2/environments/acme/nowhere";
+    let missing = recorder.send(Method::PATCH, nowhere, Some("any"), "{}").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -119,7 +177,7 @@ async fn environments_are_listed_by_name_whole_or_in_pages() {
 async fn a_list_holds_the_environments_that_are_meant_in_the_order_that_is_asked_for() {
     let recorder = Recorder::start().await;
     for (name, kind) in
-        [("Prod-eu", "ECS"), ("prod-us", "ECS"), ("staging", "K8S"), ("beta", "lambda")]
+        [("Prod-eu", "ECS"), ("prod-us", "ECS"), ("staging", "logical"), ("beta", "logical")]
     {
         let body = json!({"name": name, "type": kind, "description": ""}).to_string();
         recorder.put("/environments/acme", body).await;
@@ -142,9 +200,9 @@ async fn a_list_holds_the_environments_that_are_meant_in_the_order_that_is_asked
         ("?name=_", ""),
         ("?name=nowhere", ""),
         ("?type=ECS", "Prod-eu prod-us"),
-        ("?type=K8S&type=lambda", "beta staging"),
+        ("?type=K8S&type=logical", "beta staging"),
         ("?type=S3", ""),
-        ("?name=a&type=K8S", "staging"),
+        ("?name=a&type=logical", "beta staging"),
         ("?tag=team", ""),
         ("?tag=team:x&name=prod", ""),
         ("?space_id=1", ""),

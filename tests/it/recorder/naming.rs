@@ -137,7 +137,7 @@ async fn an_archived_environment_is_gone_until_it_is_made_again() {
     assert_eq!(recorder.get("/environments/acme").await.body, json!([]));
     assert_eq!(recorder.get("/environments/acme?page=1").await.body["total_count"], 0);
 
-    let body = json!({"name": "env", "type": "K8S", "description": ""}).to_string();
+    let body = json!({"name": "env", "type": "logical", "description": ""}).to_string();
     let refused = recorder.put("/environments/acme", body).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST, "its snapshots are of ECS");
     recorder.create("env", None).await;

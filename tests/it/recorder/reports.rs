@@ -118,11 +118,11 @@ async fn an_environment_that_is_not_there_or_not_of_ecs_takes_no_report() {
         "Environment named 'aws-prod' does not exist for organization 'acme'"
     );
 
-    let body = json!({"name": "k8s", "type": "K8S", "description": ""}).to_string();
+    let body = json!({"name": "k8s", "type": "logical", "description": ""}).to_string();
     recorder.put("/environments/acme", body).await;
     let refused = recorder.put("/environments/acme/k8s/report/ECS", report).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-    assert!(refused.message().contains("is of type 'K8S'"), "{refused:?}");
+    assert!(refused.message().contains("is of type 'logical'"), "{refused:?}");
     let environment = recorder.get("/environments/acme/k8s").await;
     assert_eq!(environment.body["last_reported_at"], Value::Null);
 }

@@ -166,7 +166,9 @@ impl Metrics {
         let Counters { requests, durations, reports, .. } = &*self.0;
         // Clients may make up methods.
         let method = match *method {
-            Method::GET | Method::HEAD | Method::PUT | Method::POST => method.as_str(),
+            Method::GET | Method::HEAD | Method::PUT | Method::POST | Method::PATCH => {
+                method.as_str()
+            }
             _ => "other",
         };
         requests.with_label_values(&[method, route, status.as_str()]).inc();

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::head_header;
 use super::paging::Address;
-use crate::domain::{EnvironmentSettings, Error, LONGEST_ORG_NAME};
+use crate::domain::{EnvironmentSettings, Error, LONGEST_ORG_NAME, SettingsChange};
 use crate::http::access::Caller;
 use crate::http::error::quote;
 use crate::http::request::{JsonBody, Parameters, TYPES, discard};
@@ -100,6 +100,17 @@ fn filter(parameters: &mut Parameters) -> EnvironmentFilter {
             .choice("sort_direction", &[("asc", false), ("desc", true)])
             .unwrap_or_default(),
     }
+}
+
+/// `PATCH /environments/{org}/{env}`: what is not given stays as it is.
+pub(crate) async fn change<S: Store>(
+    State(store): State<S>,
+    Path((org, environment)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(change, _reserved): JsonBody<SettingsChange>,
+) -> Result<impl IntoResponse, Error> {
+    let head = store.change_environment(&org, &environment, change, caller.actor()).await?;
+    Ok((head_header(&head), Json("OK")))
 }
 
 /// `PUT /environments/{org}/{env}/rename`

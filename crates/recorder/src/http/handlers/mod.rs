@@ -34,7 +34,8 @@ pub(crate) fn api<S: Store>(access: &Access) -> Router<S> {
         .route("/snapshots/{org}/{environment}", get(history::snapshots::<S>))
         .route("/snapshots/{org}/{environment}/{expression}", get(snapshots::show::<S>))
         .route("/env-diff/{org}", get(comparison::compare::<S>));
-    let described = Router::new().route(environment, get(environments::show::<S>));
+    let described = Router::new()
+        .route(environment, get(environments::show::<S>).patch(environments::change::<S>));
     let saved = Router::new()
         .route("/environments/{org}", put(environments::save::<S>).get(environments::list::<S>));
     let reported =

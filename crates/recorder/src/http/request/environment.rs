@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::json::{FromJson, invalid, parse};
 use super::text::{List, Text};
-use crate::domain::{EnvironmentSettings, Error, LONGEST_ENVIRONMENT_NAME};
-use envsnap_model::wire::is_environment_name;
+use crate::domain::{EnvironmentSettings, Error, LONGEST_ENVIRONMENT_NAME, SettingsChange};
+use envsnap_model::wire::{ECS, is_environment_name};
 
 /// The longest description, in bytes: half a page.
 const LONGEST_DESCRIPTION: usize = 2_000;
@@ -17,6 +17,9 @@ const MOST_NAMES: usize = 100;
 pub(crate) const TYPES: [&str; 9] =
     ["K8S", "ECS", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run", "logical"];
 
+/// Those that the recorder has: what ECS runs, and groups of environments.
+const RECORDED_TYPES: [&str; 2] = [ECS, "logical"];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
@@ -26,12 +29,18 @@ struct Fields {
     description: Text<LONGEST_DESCRIPTION>,
     #[serde(default, deserialize_with = "boolean")]
     include_scaling: Option<bool>,
-    included_environments: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_NAMES>>,
-    policies: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_NAMES>>,
+    included_environments: Option<Names>,
+    policies: Option<Names>,
     /// Deprecated: policies took its place. It is read and means nothing.
     #[serde(default, deserialize_with = "boolean")]
     #[expect(dead_code, reason = "only its type is checked")]
     require_provenance: Option<bool>,
+}
+
+type Names = List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_NAMES>;
+
+fn names(List(names): Names) -> Vec<String> {
+    names.into_iter().map(String::from).collect()
 }
 
 fn boolean<'de, D: Deserializer<'de>>(field: D) -> Result<Option<bool>, D::Error> {
@@ -44,19 +53,49 @@ impl FromJson for EnvironmentSettings {
         if !is_environment_name(&fields.name.0) {
             return Err(invalid("name", "does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'"));
         }
-        if !TYPES.contains(&&*fields.environment_type.0) {
+        let environment_type = &*fields.environment_type.0;
+        if !TYPES.contains(&environment_type) {
             return Err(invalid("type", format!("is not one of {}", TYPES.join(", "))));
         }
-        let names = |list: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_NAMES>>| {
-            list.map(|List(names)| names.into_iter().map(String::from).collect())
-        };
+        if !RECORDED_TYPES.contains(&environment_type) {
+            return Err(invalid(
+                "type",
+                format!(
+                    "cannot be {environment_type}: this recorder takes reports of what ECS runs and \
+                     no others, so that nothing would ever be recorded in it. Use {}",
+                    RECORDED_TYPES.join(" or ")
+                ),
+            ));
+        }
         Ok(Self {
             name: fields.name.into(),
             environment_type: fields.environment_type.into(),
             description: fields.description.into(),
             include_scaling: fields.include_scaling,
-            included_environments: names(fields.included_environments),
-            policies: names(fields.policies),
+            included_environments: fields.included_environments.map(names),
+            policies: fields.policies.map(names),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangedFields {
+    description: Option<Text<LONGEST_DESCRIPTION>>,
+    #[serde(default, deserialize_with = "boolean")]
+    include_scaling: Option<bool>,
+    included_environments: Option<Names>,
+    policies: Option<Names>,
+}
+
+impl FromJson for SettingsChange {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let fields: ChangedFields = parse(body)?;
+        Ok(Self {
+            description: fields.description.map(String::from),
+            include_scaling: fields.include_scaling,
+            included_environments: fields.included_environments.map(names),
+            policies: fields.policies.map(names),
         })
     }
 }
@@ -83,7 +122,7 @@ mod tests {
     fn what_the_api_documents_is_accepted() {
         for body in [
             with("name", json!("0A.b_c-d")),
-            with("type", json!("cloud-run")),
+            with("type", json!("logical")),
             with("description", json!("d".repeat(2_000))),
             with("include_scaling", json!(null)),
             with("require_provenance", json!(true)),
@@ -108,6 +147,7 @@ mod tests {
             (with("name", json!("a~b")), "name"),
             (with("name", json!("n".repeat(256))), "name"),
             (with("type", json!("ecs")), "type"),
+            (with("type", json!("cloud-run")), "type"),
             (with("type", json!(1)), "type"),
             (with("description", json!(null)), "description"),
             (with("description", json!("d".repeat(2_001))), "description"),

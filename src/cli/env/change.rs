@@ -1,0 +1,98 @@
+//! `envsnap env create`, `rename` and `archive`.
+
+use anyhow::{anyhow, bail};
+
+use crate::api::wire::{ECS, EnvironmentRequest};
+use crate::api::{ApiError, EnvironmentApi as _, ServerApi as _};
+use crate::cli::asking::{Asked, Asking};
+use crate::cli::expression::environment_name;
+use crate::cli::print;
+
+/// Create an environment
+///
+/// It is of type ECS. One that was archived is in use again, with all that was recorded in it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  envsnap env create aws-prod --description 'production, eu-central-1'
+  envsnap env create aws-prod --include-scaling false")]
+pub(super) struct Create {
+    /// Its name
+    #[arg(value_name = "NAME", value_parser = environment_name)]
+    name: String,
+    /// What it is, for people
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    description: String,
+    /// Whether a change of replicas alone makes a snapshot [default: what the server does]
+    #[arg(long, value_name = "BOOLEAN")]
+    include_scaling: Option<bool>,
+}
+
+/// Give an environment another name
+///
+/// Its history stays with it. Reporters have to be configured with the new name.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  envsnap env rename aws-prod aws-live")]
+pub(super) struct Rename {
+    /// Its name
+    #[arg(value_name = "NAME", value_parser = environment_name)]
+    name: String,
+    /// Its name from then on
+    #[arg(value_name = "NEW_NAME", value_parser = environment_name)]
+    new_name: String,
+}
+
+/// Archive an environment
+///
+/// It is not listed any more, and takes no report. Create it again to have it back.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  envsnap env archive aws-old")]
+pub(super) struct Archive {
+    /// Its name
+    #[arg(value_name = "NAME", value_parser = environment_name)]
+    name: String,
+}
+
+pub(super) async fn create(asking: &Asking, arguments: Create) -> anyhow::Result<()> {
+    let Create { name, description, include_scaling } = arguments;
+    let asked = connect(asking).await?;
+    let environment = asked.client.environment(&name, None);
+    // To create what exists would change it.
+    match environment.get().await {
+        Ok(_) => bail!(
+            "environment '{name}' of organization '{}' exists already, and nothing was changed",
+            asked.org
+        ),
+        Err(ApiError::EnvironmentNotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let environment_type = ECS.to_owned();
+    let request =
+        EnvironmentRequest { name: name.clone(), environment_type, description, include_scaling };
+    environment.create(&request).await?;
+    Ok(print(&format!("Created environment '{name}' of organization '{}'.\n", asked.org))?)
+}
+
+pub(super) async fn rename(asking: &Asking, arguments: &Rename) -> anyhow::Result<()> {
+    let Rename { name, new_name } = arguments;
+    let asked = connect(asking).await?;
+    asked.client.environment(name, None).rename(new_name).await?;
+    Ok(print(&format!("Environment '{name}' is now '{new_name}'.\n"))?)
+}
+
+pub(super) async fn archive(asking: &Asking, arguments: &Archive) -> anyhow::Result<()> {
+    let Archive { name } = arguments;
+    let asked = connect(asking).await?;
+    asked.client.environment(name, None).archive().await?;
+    Ok(print(&format!("Archived environment '{name}'.\n"))?)
+}
+
+async fn connect(asking: &Asking) -> anyhow::Result<Asked> {
+    if asking.reads_a_file() {
+        return Err(anyhow!(
+            "--db only reads a file: start 'envsnap serve' with it, and name the server with --host"
+        ));
+    }
+    asking.connect().await
+}
