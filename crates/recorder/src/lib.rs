@@ -8,6 +8,7 @@
 pub mod command;
 pub mod domain;
 mod http;
+mod large_work;
 mod server;
 pub mod store;
 pub mod text;

@@ -9,7 +9,7 @@ use crate::domain::Error;
 
 /// A body up to so many bytes is small: a report of 200 tasks is 70 kB, and does not wait for one of
 /// 10 MB.
-const SMALL: usize = 256 << 10;
+pub(super) const SMALL: usize = 256 << 10;
 
 /// The bytes of all small bodies. What is made of a body takes about five times its bytes.
 const MOST_SMALL: usize = 16 << 20;

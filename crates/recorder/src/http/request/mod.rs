@@ -14,6 +14,7 @@ mod text;
 use axum::extract::{FromRequest, Request};
 
 use crate::domain::Error;
+use crate::large_work;
 pub(crate) use body::discard;
 pub(crate) use environment::TYPES;
 pub(crate) use json::FromJson;
@@ -31,7 +32,8 @@ impl<S: Send + Sync, T: FromJson> FromRequest<S> for JsonBody<T> {
         let memory = request.extensions().get::<BodyMemory>().cloned().unwrap_or_default();
         let (body, reserved) = body::read(request.into_body(), &memory).await?;
         // Ten megabytes take a tenth of a second, in which nothing else would be answered.
-        let parsed = tokio::task::spawn_blocking(move || T::from_json(&body));
+        let is_large = body.len() > memory::SMALL;
+        let parsed = large_work::run(is_large, move || T::from_json(&body));
         Ok(Self(parsed.await.map_err(|_| Error::Fault)??, reserved))
     }
 }

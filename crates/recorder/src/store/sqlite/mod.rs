@@ -46,6 +46,7 @@ use crate::domain::{
     EventPage, Head, Micros, OrgFilter, Page, Recorded, Report, SettingsChange, SnapshotRecord,
     SnapshotSpan, SnapshotWindow, StoreStats,
 };
+use crate::large_work;
 
 pub use backup::{BackedUp, NotBackedUp, backup};
 use descriptors::FileIdentity;
@@ -255,7 +256,7 @@ impl SqliteStore {
     ) -> Result<T, Failure> {
         let turn = readers.turn(size).await;
         let (readers, files) = (Arc::clone(readers), self.files.clone());
-        let done = tokio::task::spawn_blocking(move || {
+        let done = large_work::run(size == Size::Large, move || {
             let check = || files.as_ref().map_or(Ok(()), |files| files.check_to_read());
             let _turn = turn;
             check()?;
