@@ -6,7 +6,7 @@ mod port;
 
 pub use client::{
     Answered, ApiError, Client, EnvironmentClient, EnvironmentStatus, EventsPage, HistoryPart,
-    Latest, Listed, NoClient, ReportOptions, Reported, is_loopback,
+    Latest, Listed, LocalServer, NoClient, ReportOptions, Reported, is_loopback,
 };
 pub use envsnap_model::wire;
 pub use port::{EnvironmentApi, ServerApi};

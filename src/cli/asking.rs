@@ -1,20 +1,18 @@
 //! Whom the questions are put to.
 
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::net::TcpListener;
 
 use super::screen::{Coloured, Screen};
 use super::{Form, warn_of_misspelt_variables};
-use crate::api::{ApiError, Client, is_loopback};
+use crate::api::{ApiError, Client, LocalServer, is_loopback};
 use crate::aws;
 use crate::config::ServerConfig;
 use crate::recorder::store::Store as _;
-use crate::recorder::{self, Access, SqliteStore};
+use crate::recorder::{LocalRecorder, SqliteStore};
 use crate::report::{ErrorKind, Surroundings};
 use crate::token::{self, TokenSetting, TokenSource};
 
@@ -138,19 +136,20 @@ impl Asking {
         (is_here && !is_set).then(|| "no-token-was-given".to_owned())
     }
 
-    /// The recorder's own answers, by way of a server on loopback that only this process can ask and
-    /// that ends with it: so there is one way to every answer.
+    /// The recorder's own answers, in this process: so there is one way to every answer.
     async fn open(&self, file: &Path) -> anyhow::Result<Asked> {
         let store = SqliteStore::open_to_read(file)?;
         let asked = self.org.clone().or_else(|| of_process("KOSLI_ORG"));
         let asked = asked.or_else(|| of_process("KOSLI_OWNER"));
         let org = organization(file, &store.organizations().await?, asked)?;
-        let token = secret()?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let host = format!("http://{}", listener.local_addr()?).parse()?;
-        let access = Access::to_read_with(&token);
-        tokio::spawn(recorder::serve(listener, store, access, std::future::pending()));
-        let client = Client::new(host, org.clone(), TokenSource::Given(token))?;
+        let recorder = LocalRecorder::new(store)?;
+        let local = LocalServer::new(move |request| {
+            let recorder = recorder.clone();
+            Box::pin(async move { recorder.answer(request).await })
+        });
+        // Neither of them is looked at.
+        let (host, token) = ("http://localhost".parse()?, "none".to_owned().into());
+        let client = Client::new(host, org.clone(), TokenSource::Given(token))?.with_local(local);
         Ok(Asked { client, org })
     }
 }
@@ -191,13 +190,6 @@ fn read_token(file: &Path) -> anyhow::Result<SecretString> {
             file.display()
         )
     })
-}
-
-/// A token that nobody can guess.
-fn secret() -> anyhow::Result<SecretString> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).context("cannot make a token for this one command")?;
-    Ok(hex::encode(bytes).into())
 }
 
 /// What went wrong, for who asked a question and reports nothing.

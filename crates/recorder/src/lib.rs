@@ -19,7 +19,7 @@ pub use http::{
     Access, AccessError, LogWriter, MetricsError, TokenLineProblem, dropped_log_lines,
     raise_open_files_limit,
 };
-pub use server::serve;
+pub use server::{LocalRecorder, serve};
 pub use store::sqlite::{
     BackedUp, NotBackedUp, NotVerified, SqliteStore, StoreError, Verified, VerifiedLedger, backup,
     verify,

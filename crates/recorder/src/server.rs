@@ -1,18 +1,22 @@
 //! A recorder that answers: the API and the page over one store.
 
+use std::fmt;
 use std::io;
 
-use axum::http::Uri;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::domain::Error;
 use crate::http::access::{self, Access};
 use crate::http::handlers::Operations;
-use crate::http::metrics::Metrics;
+use crate::http::metrics::{Metrics, MetricsError};
 use crate::http::request::BodyMemory;
 use crate::http::responses::{self, ResponseMemory};
 use crate::http::{error, handlers, request_log, serving};
@@ -49,6 +53,39 @@ async fn not_found(address: Uri) -> Response {
         Error::NothingHere.into_response()
     } else {
         web::not_found().await
+    }
+}
+
+/// A recorder that is asked in this process, without a connection. Clones share it.
+#[derive(Clone)]
+pub struct LocalRecorder(TowerToHyperService<Router>);
+
+impl LocalRecorder {
+    /// A recorder over `store`, which lets everyone do everything.
+    ///
+    /// # Errors
+    /// What is counted cannot be set up.
+    pub fn new<S: Store>(store: S) -> Result<Self, MetricsError> {
+        Ok(Self(TowerToHyperService::new(router(store, Access::open(), Metrics::new()?))))
+    }
+
+    /// The response to a request.
+    pub async fn answer(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
+        // The router answers everything.
+        let Ok(response) = self.0.call(request.map(Body::from)).await;
+        let (head, body) = response.into_parts();
+        let Ok(body) = to_bytes(body, usize::MAX).await else {
+            let mut response = Response::new(Vec::new());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return response;
+        };
+        Response::from_parts(head, body.into())
+    }
+}
+
+impl fmt::Debug for LocalRecorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalRecorder")
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{ApiError, EnvironmentClient};
+use super::{ApiError, EnvironmentClient, LocalServer};
 use crate::api::wire::{ErrorBody, HEAD, LARGEST_ANSWER};
 use crate::excerpt::excerpt;
 use crate::redact::redact;
@@ -174,16 +174,17 @@ impl EnvironmentClient<'_> {
             request = request.header(CONTENT_TYPE, "application/json; charset=utf-8").json(body);
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let (response, body) = exchange(request).await.map_err(|reason| Failed {
-            connection: reason.connection(),
-            error: ApiError::Unavailable {
-                operation: operation.to_owned(),
-                url: url.to_string(),
-                reason: reason.to_string(),
-                retry_after: None,
-                transient: matches!(reason, NoAnswer::Broken(_)),
-            },
-        })?;
+        let (response, body) =
+            exchange(request, self.client.local.as_ref()).await.map_err(|reason| Failed {
+                connection: reason.connection(),
+                error: ApiError::Unavailable {
+                    operation: operation.to_owned(),
+                    url: url.to_string(),
+                    reason: reason.to_string(),
+                    retry_after: None,
+                    transient: matches!(reason, NoAnswer::Broken(_)),
+                },
+            })?;
         let status = response.status();
         self.client.note_capabilities(status, response.headers());
         let is_web_page = is_web_page(response.headers(), &body);
@@ -243,9 +244,15 @@ impl NoAnswer {
     }
 }
 
-async fn exchange(request: RequestBuilder) -> Result<(Response, Vec<u8>), NoAnswer> {
+async fn exchange(
+    request: RequestBuilder,
+    local: Option<&LocalServer>,
+) -> Result<(Response, Vec<u8>), NoAnswer> {
     let broken = |error: reqwest::Error| NoAnswer::Broken(error.without_url());
-    let mut response = request.send().await.map_err(broken)?;
+    let mut response = match local {
+        None => request.send().await.map_err(broken)?,
+        Some(local) => local.answer(request.build().map_err(broken)?).await,
+    };
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
         if body.len() + chunk.len() > LARGEST_ANSWER {

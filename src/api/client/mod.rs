@@ -3,6 +3,7 @@
 mod error;
 mod exchange;
 mod latest;
+mod local;
 mod pages;
 mod questions;
 
@@ -28,6 +29,7 @@ use envsnap_model::{Head, error_chain};
 pub use error::{ApiError, NoClient};
 use exchange::parse;
 use latest::latest;
+pub use local::LocalServer;
 pub use pages::Listed;
 pub use questions::{Answered, EventsPage, HistoryPart};
 
@@ -44,6 +46,8 @@ pub struct Client {
     token: Mutex<Option<SecretString>>,
     /// The server's last answer said that it takes preconditions on reports.
     accepts_preconditions: AtomicBool,
+    /// Asked in place of `host`.
+    local: Option<LocalServer>,
 }
 
 /// The latest snapshot of an environment that exists.
@@ -165,7 +169,13 @@ impl Client {
             http_client(&host, proxy.as_ref()).map_err(|error| NoClient(error_chain(&error)))?;
         let (http, token) = (Renewable::new(http), Mutex::default());
         let accepts_preconditions = AtomicBool::default();
-        Ok(Self { http, host, proxy, org, tokens, token, accepts_preconditions })
+        Ok(Self { http, host, proxy, org, tokens, token, accepts_preconditions, local: None })
+    }
+
+    /// The same client, whose requests `local` answers in place of the server.
+    #[must_use]
+    pub fn with_local(self, local: LocalServer) -> Self {
+        Self { local: Some(local), ..self }
     }
 
     /// Opens a connection and fetches the token, so that the first request need not wait for

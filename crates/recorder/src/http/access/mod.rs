@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::StatusCode;
-use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use guard::{Guard, guard};
@@ -106,11 +105,6 @@ impl Access {
     /// (see [`Access::may_listen_on`]).
     pub fn open() -> Self {
         Self::new(None)
-    }
-
-    /// A client with `token` may read everything, and no client may do anything else.
-    pub fn to_read_with(token: &SecretString) -> Self {
-        Self::new(Some([Grant::new(token.expose_secret(), "own", None, Right::Read)].into()))
     }
 
     /// The access that a token file gives: a line `TOKEN label=LABEL org=ORG RIGHT` is a grant, where
