@@ -282,6 +282,21 @@ async fn a_file_is_asked_like_a_server_even_while_a_recorder_writes_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_snapshots_that_contain_an_artifact_are_listed_as_ranges() {
+    let recorder = recorded().await;
+    let fingerprint = digest(2);
+    let question = format!("aws-prod@{}", &fingerprint[..7]);
+    let shown = ask_at(&recorder.url, &["env", "get", &question]).await.well();
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines[1], format!("SHA256: {fingerprint}"), "{shown}");
+    assert!(lines[2].trim_start().starts_with("aws-prod#2"), "{shown}");
+    let nothing = ask_at(&recorder.url, &["env", "get", "aws-prod@00000"]).await.well();
+    assert_eq!(nothing, "00000 was not found in aws-prod.\n");
+    let nowhere = ask_at(&recorder.url, &["env", "get", "nowhere@00000"]).await.failed();
+    assert!(nowhere.contains("'nowhere' does not exist"), "{nowhere}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn environments_are_created_renamed_and_archived() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");

@@ -46,6 +46,8 @@ pub struct Client {
     token: Mutex<Option<SecretString>>,
     /// The server's last answer said that it takes preconditions on reports.
     accepts_preconditions: AtomicBool,
+    /// And that it says when artifacts ran.
+    tells_artifact_runs: AtomicBool,
     /// Asked in place of `host`.
     local: Option<LocalServer>,
 }
@@ -169,7 +171,18 @@ impl Client {
             http_client(&host, proxy.as_ref()).map_err(|error| NoClient(error_chain(&error)))?;
         let (http, token) = (Renewable::new(http), Mutex::default());
         let accepts_preconditions = AtomicBool::default();
-        Ok(Self { http, host, proxy, org, tokens, token, accepts_preconditions, local: None })
+        let tells_artifact_runs = AtomicBool::default();
+        Ok(Self {
+            http,
+            host,
+            proxy,
+            org,
+            tokens,
+            token,
+            accepts_preconditions,
+            tells_artifact_runs,
+            local: None,
+        })
     }
 
     /// The same client, whose requests `local` answers in place of the server.
@@ -195,11 +208,13 @@ impl Client {
 
     /// Remembers what the server says that it takes.
     fn note_capabilities(&self, status: StatusCode, headers: &HeaderMap) {
-        let mut accepted = headers.get_all(ACCEPTS).iter().filter_map(|value| value.to_str().ok());
-        let accepts = accepted.any(|list| list.split(',').any(|it| it.trim() == wire::IF_MATCH));
+        let accepted = headers.get_all(ACCEPTS).iter().filter_map(|value| value.to_str().ok());
+        let accepted: Vec<_> = accepted.flat_map(|list| list.split(',').map(str::trim)).collect();
         // An error without the header may come from a proxy in front of the server.
-        if accepts || status.is_success() {
-            self.accepts_preconditions.store(accepts, Ordering::Relaxed);
+        if !accepted.is_empty() || status.is_success() {
+            let accepts = |extension| accepted.contains(&extension);
+            self.accepts_preconditions.store(accepts(wire::IF_MATCH), Ordering::Relaxed);
+            self.tells_artifact_runs.store(accepts(wire::ARTIFACT_RUNS), Ordering::Relaxed);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a person asks a server.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::exchange::{Answer, parse};
 use super::{ApiError, Client, EnvironmentClient};
 use crate::api::wire::{
-    Environment, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, RenameRequest,
+    ArtifactRun, Environment, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, RenameRequest,
     SnapshotListEntry,
 };
 
@@ -76,6 +76,39 @@ impl EnvironmentClient<'_> {
 }
 
 impl Client {
+    /// Whether the server answers [`Self::artifact_runs`], as far as its answers so far say.
+    pub fn tells_artifact_runs(&self) -> bool {
+        self.tells_artifact_runs.load(Ordering::Relaxed)
+    }
+
+    /// When the artifacts ran that a pattern means, in one environment or in all, over all history.
+    ///
+    /// # Errors
+    /// The server does not say.
+    pub async fn artifact_runs(
+        &self,
+        artifact: &str,
+        environment: Option<&str>,
+    ) -> Result<Vec<ArtifactRun>, ApiError> {
+        let operation = format!("say when \"{artifact}\" ran");
+        let mut url = self.url(&["artifact-runs", &self.org]);
+        url.query_pairs_mut().append_pair("artifact", artifact);
+        if let Some(environment) = environment {
+            url.query_pairs_mut().append_pair("environment", environment);
+        }
+        let client = EnvironmentClient {
+            client: self,
+            name: environment.unwrap_or_default(),
+            give_up_at: None,
+            calls: AtomicU32::new(0),
+        };
+        let headers = HeaderMap::new();
+        parse(
+            &operation,
+            &client.send_to(url, &operation, Method::GET, &headers, None::<&()>).await?,
+        )
+    }
+
     /// Every environment of the organization. No request goes on beyond `give_up_at`.
     ///
     /// # Errors

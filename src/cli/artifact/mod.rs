@@ -1,6 +1,5 @@
 //! `envsnap artifact`: where an artifact runs and ran.
 
-mod pattern;
 mod runs;
 mod shown;
 
@@ -16,9 +15,12 @@ use super::visible::visible;
 use super::{Form, complain, print};
 use crate::api::wire::Environment;
 use crate::api::{ApiError, ServerApi as _};
+use crate::recorder::domain::ArtifactPattern as Pattern;
 use crate::recorder::text::counted;
-use pattern::Pattern;
 use runs::{Identity, Place, Run, runs};
+
+/// The most changes that are looked at in an environment, unless it is said.
+const DEFAULT_LIMIT: u32 = 5_000;
 
 /// Environments that are asked about at once.
 const AT_ONCE: usize = 4;
@@ -42,8 +44,9 @@ enum Question {
 
 /// Show every environment where an artifact runs or ran, from and to which snapshot
 ///
-/// Of every environment of the organization that is not archived, latest first as far back as
-/// --limit and --since allow; where an earlier part of a history was not looked at, that is said.
+/// Of every environment of the organization that is not archived. A recorder of this project looks at
+/// all history; of another server, latest first as far back as --limit and --since allow, and where an
+/// earlier part of a history was not looked at, that is said.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 ARTIFACT is
@@ -67,7 +70,7 @@ struct Where {
     #[arg(long, value_name = "AGE|DATE", value_parser = since)]
     since: Option<Timestamp>,
     /// The most changes to look at in each environment
-    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 
@@ -91,6 +94,16 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let asked = asking.connect().await?;
     let environments = asked.client.environments(None).await?.document;
     let count = environments.len();
+    let screen = asking.screen();
+    let shown_environments =
+        format!("{} of {}", counted(count, "environment"), visible(&asked.org));
+    if asked.client.tells_artifact_runs() {
+        let runs = asked.client.artifact_runs(wanted.artifact.as_str(), None).await?;
+        let since =
+            wanted.since.map_or(f64::NEG_INFINITY, |since| since.as_duration().as_secs_f64());
+        let found = runs::places(&runs, since);
+        return show(&found, &wanted.artifact, &shown_environments, asking.output, &screen);
+    }
     let places: Vec<_> = stream::iter(&environments)
         .filter(|environment| std::future::ready(environment.environment_type != LOGICAL))
         .map(|environment| place(&asked, environment, &wanted))
@@ -106,16 +119,46 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             Err((name, error)) => failures.push(format!("{}: {error}", visible(&name))),
         }
     }
-    let screen = asking.screen();
-    let environments = format!("{} of {}", counted(count, "environment"), visible(&asked.org));
-    print(&match asking.output {
-        Form::Json => shown::json(&found)?,
-        _ => shown::text(&found, &wanted.artifact, &environments, &screen),
-    })?;
+    show(&found, &wanted.artifact, &shown_environments, asking.output, &screen)?;
     tell_cuts(&found, &screen);
     if !failures.is_empty() {
         bail!("not every environment could be looked at: {}", failures.join("\n"));
     }
+    Ok(())
+}
+
+fn show(
+    found: &[Place],
+    wanted: &Pattern,
+    environments: &str,
+    form: Form,
+    screen: &Screen,
+) -> anyhow::Result<()> {
+    print(&match form {
+        Form::Json => shown::json(found)?,
+        _ => shown::text(found, wanted, environments, screen),
+    })?;
+    Ok(())
+}
+
+/// Shows the snapshots of one environment that contain an artifact, as ranges.
+pub(super) async fn show_in_environment(
+    asking: &Asking,
+    environment: &str,
+    wanted: &Pattern,
+) -> anyhow::Result<()> {
+    let asked = asking.connect().await?;
+    let described = asked.client.environment(environment, None).described().await?.document;
+    let found = if asked.client.tells_artifact_runs() {
+        let runs = asked.client.artifact_runs(wanted.as_str(), Some(environment)).await?;
+        runs::places(&runs, f64::NEG_INFINITY)
+    } else {
+        let most = Where { artifact: wanted.clone(), since: None, limit: DEFAULT_LIMIT };
+        vec![place(&asked, &described, &most).await.map_err(|(_, error)| error)?]
+    };
+    let (shown, screen) = (visible(environment), asking.screen());
+    show(&found, wanted, &shown, asking.output, &screen)?;
+    tell_cuts(&found, &screen);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Pattern;
 use crate::api::Listed;
-use crate::api::wire::{EnvironmentEvent, RecordedSnapshot};
+use crate::api::wire::{ArtifactRun, EnvironmentEvent, RecordedSnapshot};
 
 /// What tells artifacts apart: the fingerprint, or the name where that is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +55,33 @@ impl Place {
             looked_back_to: None,
         }
     }
+}
+
+/// What these runs come to, which are by environment, artifact and index: those that exited before
+/// `since`, in seconds since the Unix epoch, are left out.
+pub(super) fn places(found: &[ArtifactRun], since: f64) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for part in found {
+        if places.last().is_none_or(|place| place.environment != part.environment) {
+            places.push(Place::empty(&part.environment));
+        }
+        let Some(place) = places.last_mut() else { continue };
+        let identity = Identity::of(&part.fingerprint, &part.name);
+        let (name, runs) = place.artifacts.entry(identity).or_default();
+        name.clone_from(&part.name);
+        // It ran on with other replicas.
+        let before = runs.pop_if(|run| run.last + 1 == part.first_index);
+        let from = before.map_or(Some((part.first_index, part.from)), |run| run.from);
+        let replicas = part.to.is_none().then_some(part.replicas);
+        runs.push(Run { from, last: part.last_index, exited_at: part.to, replicas });
+    }
+    for place in &mut places {
+        for (_, runs) in place.artifacts.values_mut() {
+            runs.retain(|run| run.exited_at.is_none_or(|at| at >= since));
+        }
+        place.artifacts.retain(|_, (_, runs)| !runs.is_empty());
+    }
+    places
 }
 
 /// When what `wanted` means ran in `environment`, up to its `latest` snapshot.
@@ -179,6 +206,30 @@ mod tests {
             std::slice::from_ref(&runs)
         );
         assert_eq!(found(&latest(12, Some(3)), &events(&[], true)), [runs]);
+    }
+
+    #[test]
+    fn times_with_other_replicas_are_one_run_and_a_time_without_any_parts_two() {
+        let part = |first_index: u64, last_index: u64, replicas, to: Option<f64>| ArtifactRun {
+            environment: "e".to_owned(),
+            name: "web:1".to_owned(),
+            fingerprint: A.to_owned(),
+            replicas,
+            first_index,
+            from: 100.0,
+            last_index,
+            to,
+        };
+        let parts = [part(3, 4, 1, Some(500.0)), part(5, 6, 2, Some(700.0)), part(9, 12, 3, None)];
+        let first = Run { from: Some((3, 100.0)), last: 6, exited_at: Some(700.0), replicas: None };
+        let second = Run { from: Some((9, 100.0)), last: 12, exited_at: None, replicas: Some(3) };
+        let runs = |since| -> Vec<_> {
+            let places = places(&parts, since);
+            places.into_iter().flat_map(|it| it.artifacts).flat_map(|(_, (_, it))| it).collect()
+        };
+        assert_eq!(runs(f64::NEG_INFINITY), [first, second.clone()]);
+        assert_eq!(runs(701.0), [second]);
+        assert_eq!(places(&[], 0.0), []);
     }
 
     #[test]

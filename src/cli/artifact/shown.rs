@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::pattern::{FEWEST_DIGITS, Pattern};
-use super::{Identity, Place, Run};
+use super::{Identity, Pattern, Place, Run};
 use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::visible::{document, visible};
+use crate::recorder::domain::FEWEST_DIGITS;
 use crate::recorder::text::counted;
 
 /// By artifact: its latest label, and each environment's runs.

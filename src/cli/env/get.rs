@@ -3,17 +3,20 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::iter::repeat_n;
+use std::str::FromStr;
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::api::ServerApi as _;
 use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
+use crate::cli::artifact::show_in_environment;
 use crate::cli::asking::Asking;
-use crate::cli::expression::{FORMS, SnapshotName};
+use crate::cli::expression::{FORMS, SnapshotName, environment_name};
 use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::visible::{document, visible, wrapped};
 use crate::cli::{Form, print};
+use crate::recorder::domain::{ArtifactPattern, FEWEST_DIGITS};
 use crate::recorder::text::whole;
 
 /// What is not known of where an artifact comes from.
@@ -42,15 +45,52 @@ const BETWEEN: usize = 2;
 Examples:
   envsnap env get aws-prod#65
   envsnap env get aws-prod@{{2.hours.ago}} -o wide
+  envsnap env get aws-prod@9af401c         the snapshots that contain this artifact
   envsnap env get aws-prod -o json | jq '.artifacts[].fingerprint'"))]
 pub(super) struct Arguments {
-    /// Which one
+    /// Which one; or NAME@FINGERPRINT, to list the snapshots that contain an artifact
     #[arg(value_name = "SNAPSHOT")]
-    snapshot: SnapshotName,
+    wanted: Wanted,
+}
+
+/// What is shown.
+#[derive(Debug, Clone)]
+enum Wanted {
+    Snapshot(SnapshotName),
+    /// The snapshots of an environment that contain what begins with a fingerprint.
+    Containing {
+        environment: String,
+        artifact: ArtifactPattern,
+    },
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_fingerprint = |digits: &str| {
+            (FEWEST_DIGITS..=64).contains(&digits.len())
+                && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        match text.split_once('@') {
+            Some((name, digits)) if is_fingerprint(digits) => {
+                let environment = environment_name(name)?;
+                let artifact = digits.parse().map_err(|error| format!("{digits}: {error}"))?;
+                Ok(Self::Containing { environment, artifact })
+            }
+            _ => text.parse().map(Self::Snapshot),
+        }
+    }
 }
 
 pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
-    let SnapshotName { environment, expression, .. } = &arguments.snapshot;
+    let snapshot = match &arguments.wanted {
+        Wanted::Snapshot(snapshot) => snapshot,
+        Wanted::Containing { environment, artifact } => {
+            return show_in_environment(asking, environment, artifact).await;
+        }
+    };
+    let SnapshotName { environment, expression, .. } = snapshot;
     let asked = asking.connect().await?;
     let answer = asked.client.environment(environment, None).shown(expression).await?;
     let (recorded, screen) = (&answer.document, asking.screen());

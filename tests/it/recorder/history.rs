@@ -165,3 +165,57 @@ async fn a_clock_that_is_set_back_makes_no_time_negative() {
     assert_eq!(list[0]["to"], json!(0.0));
     assert_ne!(list[0]["confirmed_until"], Value::Null);
 }
+
+#[tokio::test]
+async fn when_artifacts_ran_is_told_over_all_history_of_one_environment_or_of_all() {
+    let recorder = Recorder::start().await;
+    let start = 1_661_161_162.5;
+    for name in ["aws-beta", "aws-prod", "gone"] {
+        recorder.create(name, Some(true)).await;
+    }
+    let web = |count: u32| -> Vec<_> {
+        (0..count).map(|id| task(id, "ecr/web:1", &digest(0xab), 10)).collect()
+    };
+    let job = task(9, "ecr/job:1", &digest(2), 10);
+    recorder.report("aws-beta", &web(1)).await;
+    recorder.report("gone", &web(1)).await;
+    recorder.put("/environments/acme/gone/archive", "").await;
+    for report in [web(1), web(2), vec![job.clone()], [web(3), vec![job]].concat()] {
+        recorder.advance(60.0);
+        assert_eq!(recorder.report("aws-prod", &report).await, 201);
+    }
+    let run =
+        |environment: &str, replicas: u64, indexes: (u64, u64), from: f64, to: Option<f64>| {
+            json!({
+                "environment": environment, "name": "ecr/web:1", "fingerprint": digest(0xab),
+                "replicas": replicas, "first_index": indexes.0, "last_index": indexes.1,
+                "from": start + from, "to": to.map(|to| start + to),
+            })
+        };
+    let beta = run("aws-beta", 1, (1, 1), 0.0, None);
+    let prod = [
+        run("aws-prod", 1, (1, 1), 60.0, Some(120.0)),
+        run("aws-prod", 2, (2, 2), 120.0, Some(180.0)),
+        run("aws-prod", 3, (4, 4), 240.0, None),
+    ];
+    let all = json!([beta, prod[0], prod[1], prod[2]]);
+    for (query, expected) in [
+        ("artifact=ababa", all.clone()),
+        ("artifact=web", all),
+        ("artifact=web&environment=aws-prod", json!(prod)),
+        ("artifact=web&environment=aws-beta", json!([beta])),
+        ("artifact=nginx", json!([])),
+    ] {
+        let answer = recorder.get(&format!("/artifact-runs/acme?{query}")).await;
+        assert_eq!((answer.status, answer.body), (StatusCode::OK, expected), "{query}");
+    }
+    assert_eq!(recorder.get("/artifact-runs/other?artifact=web").await.body, json!([]));
+    for (query, status) in [
+        ("", StatusCode::BAD_REQUEST),
+        ("?artifact=", StatusCode::BAD_REQUEST),
+        ("?artifact=web&environment=gone", StatusCode::NOT_FOUND),
+    ] {
+        let refused = recorder.get(&format!("/artifact-runs/acme{query}")).await;
+        assert_eq!(refused.status, status, "{query}");
+    }
+}

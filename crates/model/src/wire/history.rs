@@ -41,6 +41,30 @@ pub struct ReportGap {
     pub until: Option<f64>,
 }
 
+/// A time in which an artifact ran with the same number of replicas in one environment: an element of
+/// the answer of `GET /artifact-runs/{org}?artifact=PATTERN`, by environment, artifact and index. Only
+/// this project's recorder answers it, and says so ([`ARTIFACT_RUNS`](super::ARTIFACT_RUNS)).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArtifactRun {
+    /// The environment's name.
+    pub environment: String,
+    /// The artifact's label at that time.
+    pub name: String,
+    /// `""` if it is unknown.
+    pub fingerprint: String,
+    /// How many replicas ran.
+    pub replicas: u64,
+    /// The first snapshot of that time.
+    pub first_index: u64,
+    /// When that was recorded, in seconds since the Unix epoch.
+    pub from: f64,
+    /// The last snapshot of that time; the latest while it runs so.
+    pub last_index: u64,
+    /// When the snapshot after it was recorded; none while it runs so.
+    #[serde(default)]
+    pub to: Option<f64>,
+}
+
 /// What a snapshot changed of one artifact: an element of the answer of
 /// `GET /environments/{org}/{env}/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ pub use diff::{DiffArtifact, DiffItem, EnvironmentDiff};
 pub use environment::{
     Environment, EnvironmentRequest, PagedEnvironments, RenameRequest, is_environment_name,
 };
-pub use history::{EnvironmentEvent, ReportGap, SnapshotListEntry};
+pub use history::{ArtifactRun, EnvironmentEvent, ReportGap, SnapshotListEntry};
 pub use report::{EcsReport, ReportEntry};
 pub use snapshot::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
 
@@ -41,6 +41,10 @@ pub const ACCEPTS: &str = "x-envsnap-accepts";
 /// (`"65"`, or `"0"` for none). It is answered with 412, and not recorded, if the latest snapshot is
 /// another one.
 pub const IF_MATCH: &str = "if-match";
+
+/// In [`ACCEPTS`]: `GET /artifact-runs/{org}?artifact=PATTERN&environment=NAME` says when artifacts ran,
+/// in one environment or in all.
+pub const ARTIFACT_RUNS: &str = "artifact-runs";
 
 /// The header of a report that announces after how many seconds the next one comes at the latest,
 /// even if nothing changes.

@@ -109,6 +109,15 @@ pub enum Error {
         /// A sentence.
         message: String,
     },
+    /// More runs are asked for than one answer holds.
+    #[error(
+        "More than {most} times are found in which such artifacts ran: name one environment, or less \
+         than a pattern that many artifacts match"
+    )]
+    TooManyRuns {
+        /// How many there may be.
+        most: usize,
+    },
     /// The request is over a limit.
     #[error("{message}")]
     TooLarge {

@@ -1,6 +1,7 @@
 //! What the recorder is about, without SQL and HTTP: the entries of the ledger, what a report
 //! changes, which times are covered, and what can go wrong.
 
+mod artifact_pattern;
 mod clock;
 mod coverage;
 mod entry;
@@ -12,6 +13,7 @@ mod report;
 mod running;
 mod time;
 
+pub use artifact_pattern::{ArtifactPattern, FEWEST_DIGITS, ParseArtifactPatternError};
 pub use clock::{Clock, ClockError};
 pub use coverage::{ReportGap, covered_for, is_covered};
 pub use entry::Entry;

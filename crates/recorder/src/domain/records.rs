@@ -214,6 +214,8 @@ pub struct ArtifactRun {
     pub from: Micros,
     /// The first snapshot after it, and when that was recorded; none while it runs so.
     pub to: Option<(u32, Micros)>,
+    /// The latest snapshot of the environment.
+    pub latest_index: u32,
 }
 
 /// An environment, and what runs in it.

@@ -37,7 +37,8 @@ impl Error {
             }
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::LatestSnapshotMoved { .. } => StatusCode::PRECONDITION_FAILED,
-            Self::ReportTooLarge { .. } | Self::TooManyEnvironments { .. } | Self::TooLarge { .. } => {
+            Self::TooManyRuns { .. }
+            | Self::ReportTooLarge { .. } | Self::TooManyEnvironments { .. } | Self::TooLarge { .. } => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::Busy { .. } | Self::Unavailable { .. } | Self::ClockIsWrong { .. } => {

@@ -5,9 +5,9 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 
 use super::paging::Address;
-use envsnap_model::wire::{EnvironmentEvent, SnapshotListEntry};
+use envsnap_model::wire::{ArtifactRun, EnvironmentEvent, SnapshotListEntry};
 
-use crate::domain::{Error, EventPage};
+use crate::domain::{ArtifactPattern, Error, EventPage};
 use crate::http::request::Parameters;
 use crate::http::views;
 use crate::store::Store;
@@ -49,4 +49,21 @@ pub(crate) async fn events<S: Store>(
     let headers = address.headers(page, events.total);
     let events = events.events.into_iter();
     Ok((headers, Json(events.map(|event| views::event(&org, &environment, event)).collect())))
+}
+
+/// `GET /artifact-runs/{org}?artifact=PATTERN&environment=NAME`: when artifacts ran, over all history.
+pub(crate) async fn artifact_runs<S: Store>(
+    State(store): State<S>,
+    Path(org): Path<String>,
+    mut parameters: Parameters,
+) -> Result<Json<Vec<ArtifactRun>>, Error> {
+    if parameters.last("artifact").is_none() {
+        parameters.add_problem("artifact", "is required, as in 9af401c or runner");
+    }
+    let pattern = parameters.parsed::<ArtifactPattern>("artifact");
+    parameters.check()?;
+    let Some(pattern) = pattern else { return Err(Error::Fault) };
+    let environment = parameters.last("environment");
+    let matches = move |fingerprint: &str, name: &str| pattern.matches(fingerprint, name);
+    Ok(Json(views::artifact_runs(store.artifact_runs(&org, environment, matches).await?)))
 }

@@ -13,7 +13,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{get, put};
 
-use envsnap_model::wire::{ACCEPTS, HEAD, IF_MATCH};
+use envsnap_model::wire::{ACCEPTS, ARTIFACT_RUNS, HEAD, IF_MATCH};
 
 use super::access::{Access, Action, Guard, guard};
 use crate::domain::Head;
@@ -33,7 +33,8 @@ pub(crate) fn api<S: Store>(access: &Access) -> Router<S> {
         .route(&format!("{environment}/events"), get(history::events::<S>))
         .route("/snapshots/{org}/{environment}", get(history::snapshots::<S>))
         .route("/snapshots/{org}/{environment}/{expression}", get(snapshots::show::<S>))
-        .route("/env-diff/{org}", get(comparison::compare::<S>));
+        .route("/env-diff/{org}", get(comparison::compare::<S>))
+        .route("/artifact-runs/{org}", get(history::artifact_runs::<S>));
     let described = Router::new()
         .route(environment, get(environments::show::<S>).patch(environments::change::<S>));
     let saved = Router::new()
@@ -55,7 +56,9 @@ fn head_header(head: &Head) -> [(&'static str, String); 1] {
 
 /// Announces what the recorder takes beyond the API.
 async fn with_extensions(mut response: Response) -> Response {
-    response.headers_mut().insert(ACCEPTS, HeaderValue::from_static(IF_MATCH));
+    for extension in [IF_MATCH, ARTIFACT_RUNS] {
+        response.headers_mut().append(ACCEPTS, HeaderValue::from_static(extension));
+    }
     response
 }
 

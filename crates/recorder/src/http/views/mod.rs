@@ -4,6 +4,7 @@ mod comparison;
 mod environment;
 mod event;
 mod history;
+mod runs;
 mod size;
 mod snapshot;
 
@@ -11,5 +12,6 @@ pub(crate) use comparison::comparison;
 pub(crate) use environment::environment;
 pub(crate) use event::event;
 pub(crate) use history::history;
+pub(crate) use runs::artifact_runs;
 pub(crate) use size::check_size;
 pub(crate) use snapshot::snapshot;

@@ -8,7 +8,10 @@ use super::environments::in_use;
 use super::failure::Failure;
 use super::ledger::find_org;
 use super::rows;
-use crate::domain::{ArtifactRun, Micros};
+use crate::domain::{ArtifactRun, Error, Micros};
+
+/// The most runs in one answer: about ten megabytes.
+const MOST_RUNS: usize = 50_000;
 
 pub(super) fn artifact_runs(
     connection: &Connection,
@@ -22,6 +25,9 @@ pub(super) fn artifact_runs(
     let mut runs = Vec::new();
     for artifact in matching(connection, org_id, matches)? {
         runs.extend(runs_of(connection, org_id, artifact, only)?);
+        if runs.len() > MOST_RUNS {
+            return Err(Error::TooManyRuns { most: MOST_RUNS }.into());
+        }
     }
     runs.sort_by(|a, b| {
         let key = |it: &ArtifactRun| {
@@ -59,7 +65,8 @@ fn matching(
 
 pub(super) const QUERY: &str =
     "SELECT environment.name, interval.name, artifact.fingerprint, interval.replicas,
-                    interval.from_index, first.recorded_at, next.snapshot_index, next.recorded_at
+                    interval.from_index, first.recorded_at, next.snapshot_index, next.recorded_at,
+                    environment.latest_index
              FROM interval
              JOIN artifact ON artifact.org_id = interval.org_id
                  AND artifact.id = interval.artifact_id
@@ -95,6 +102,7 @@ fn runs_of(
                 from_index: row.get(4)?,
                 from: Micros(row.get(5)?),
                 to: next.zip(next_at.map(Micros)),
+                latest_index: row.get(8)?,
             })
         })?
         .collect()

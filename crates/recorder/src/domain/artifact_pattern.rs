@@ -5,42 +5,49 @@ use std::str::FromStr;
 
 use regex_lite::Regex;
 
-/// With fewer digits, too much would begin alike.
-pub(super) const FEWEST_DIGITS: usize = 5;
+/// A fingerprint's beginning has so many digits at least: with fewer, too much would begin alike.
+pub const FEWEST_DIGITS: usize = 5;
 
 /// A fingerprint's beginning, or whole parts of a name.
 #[derive(Debug, Clone)]
-pub(super) struct Pattern {
+pub struct ArtifactPattern {
     text: String,
     /// In lower case.
     fingerprint: Option<String>,
     name: Regex,
 }
 
-impl Pattern {
+impl ArtifactPattern {
     /// It may be meant for a fingerprint's beginning, of which there is too little.
-    pub(super) fn is_too_short(&self) -> bool {
+    pub fn is_too_short(&self) -> bool {
         self.text.len() < FEWEST_DIGITS && self.text.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
     /// As it was written.
-    pub(super) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    pub(super) fn matches(&self, fingerprint: &str, name: &str) -> bool {
+    /// Whether an artifact with this fingerprint, `""` if it is unknown, and this label is meant.
+    pub fn matches(&self, fingerprint: &str, name: &str) -> bool {
         self.fingerprint.as_ref().is_some_and(|wanted| fingerprint.starts_with(wanted))
             || self.name.is_match(name)
     }
 }
 
-impl FromStr for Pattern {
-    type Err = String;
+/// The text is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseArtifactPatternError(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for ArtifactPattern {
+    type Err = ParseArtifactPatternError;
+
+    fn from_str(text: &str) -> Result<Self, ParseArtifactPatternError> {
         let text = text.trim();
         if text.is_empty() {
-            return Err("it should be a fingerprint or a name".to_owned());
+            let wanted = "it should be a fingerprint or a name".to_owned();
+            return Err(ParseArtifactPatternError(wanted));
         }
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let is_fingerprint = (FEWEST_DIGITS..=64).contains(&digits.len())
@@ -52,8 +59,9 @@ impl FromStr for Pattern {
             // A tag is often a whole commit, of which a person knows the beginning.
             let _infallible = write!(name, "|:{digits}[0-9a-f]*(?:$|@)");
         }
-        let name =
-            Regex::new(&name).map_err(|error| format!("it cannot be looked for: {error}"))?;
+        let name = Regex::new(&name).map_err(|error| {
+            ParseArtifactPatternError(format!("it cannot be looked for: {error}"))
+        })?;
         Ok(Self {
             text: text.to_owned(),
             fingerprint: is_fingerprint.then(|| digits.to_ascii_lowercase()),
@@ -95,7 +103,7 @@ mod tests {
             ("runner.16d9990", false),
             ("runner-proxy", false),
         ] {
-            let pattern: Pattern = text.parse().unwrap();
+            let pattern: ArtifactPattern = text.parse().unwrap();
             assert_eq!(pattern.matches(FINGERPRINT, NAME), expected, "{text}");
         }
         let commit = "runner:16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
@@ -106,9 +114,9 @@ mod tests {
             ("d9990", false),
             ("16d9991", false),
         ] {
-            let pattern: Pattern = text.parse().unwrap();
+            let pattern: ArtifactPattern = text.parse().unwrap();
             assert_eq!(pattern.matches("", commit), expected, "{text}");
         }
-        assert!(" ".parse::<Pattern>().is_err());
+        assert!(" ".parse::<ArtifactPattern>().is_err());
     }
 }
