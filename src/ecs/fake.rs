@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::{
     CallError, Cluster, Container, DESCRIBE_BATCH, DescribedTasks, DesiredStatus, EcsApi, Failure,
@@ -21,6 +22,16 @@ pub(super) struct FakeEcs {
     pub(super) after: Mutex<Vec<(String, Change)>>,
     /// So many listings of running tasks and so many of clusters are empty.
     pub(super) empty_listings: Mutex<(usize, usize)>,
+    /// Each listing is this page, whatever is in the account.
+    pub(super) lists: Option<Page>,
+    /// Each description of tasks is this one.
+    pub(super) describes: Option<DescribedTasks>,
+    /// How long each answer takes.
+    pub(super) latency: Duration,
+    /// Calls that are under way.
+    pub(super) under_way: Cell<usize>,
+    /// The most calls that were under way at a time.
+    pub(super) most_under_way: Cell<usize>,
 }
 
 type Change = Box<dyn FnOnce(&mut BTreeMap<String, FakeCluster>) + Send>;
@@ -133,7 +144,22 @@ impl FakeEcs {
     }
 
     /// The answer to a call; what `change_after` wants then happens, behind the answer.
-    fn answer<T>(
+    async fn answer<T>(
+        &self,
+        call: String,
+        answer: impl FnOnce(&BTreeMap<String, FakeCluster>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        self.under_way.set(self.under_way.get() + 1);
+        self.most_under_way.set(self.most_under_way.get().max(self.under_way.get()));
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
+        let result = self.answer_now(call, answer);
+        self.under_way.set(self.under_way.get() - 1);
+        result
+    }
+
+    fn answer_now<T>(
         &self,
         call: String,
         answer: impl FnOnce(&BTreeMap<String, FakeCluster>) -> Result<T, CallError>,
@@ -146,6 +172,12 @@ impl FakeEcs {
         }
         self.calls.lock().unwrap().push(call);
         result
+    }
+}
+
+impl FakeEcs {
+    fn page(&self, arns: Vec<String>, next_token: Option<String>) -> Result<Page, CallError> {
+        self.lists.clone().map_or_else(|| page(arns, next_token), Ok)
     }
 }
 
@@ -174,8 +206,9 @@ impl EcsApi for FakeEcs {
                 *empty -= 1;
                 return Ok(Page::default());
             }
-            page(clusters.keys().map(|name| arn("cluster", name)).collect(), next_token)
+            self.page(clusters.keys().map(|name| arn("cluster", name)).collect(), next_token)
         })
+        .await
     }
 
     async fn describe_clusters(&self, names: &[String]) -> Result<Vec<Cluster>, CallError> {
@@ -194,6 +227,7 @@ impl EcsApi for FakeEcs {
             });
             Ok(described.collect())
         })
+        .await
     }
 
     async fn list_tasks(
@@ -203,6 +237,9 @@ impl EcsApi for FakeEcs {
         next_token: Option<String>,
     ) -> Result<Page, CallError> {
         self.answer(format!("list {desired_status:?}"), |clusters| {
+            if let Some(page) = &self.lists {
+                return Ok(page.clone());
+            }
             let tasks = find(clusters, cluster)?.tasks.iter();
             let empty = &mut self.empty_listings.lock().unwrap().0;
             if *empty > 0 && desired_status == DesiredStatus::Running {
@@ -211,8 +248,9 @@ impl EcsApi for FakeEcs {
             }
             let listed =
                 tasks.filter(|task| task.desired_status == desired_status && !task.unlisted);
-            page(listed.map(|task| task.task.arn.clone()).collect(), next_token)
+            self.page(listed.map(|task| task.task.arn.clone()).collect(), next_token)
         })
+        .await
     }
 
     async fn describe_tasks(
@@ -222,6 +260,9 @@ impl EcsApi for FakeEcs {
     ) -> Result<DescribedTasks, CallError> {
         assert!((1..=DESCRIBE_BATCH).contains(&arns.len()));
         self.answer(format!("describe {} tasks", arns.len()), |clusters| {
+            if let Some(described) = &self.describes {
+                return Ok(described.clone());
+            }
             let cluster = find(clusters, cluster)?;
             let mut described = DescribedTasks::default();
             for arn in arns {
@@ -237,6 +278,7 @@ impl EcsApi for FakeEcs {
             }
             Ok(described)
         })
+        .await
     }
 
     async fn list_services(
@@ -246,7 +288,11 @@ impl EcsApi for FakeEcs {
     ) -> Result<Page, CallError> {
         self.answer("list services".to_owned(), |clusters| {
             let services = find(clusters, cluster)?.services.iter();
-            page(services.map(|name| arn("service", &format!("app/{name}"))).collect(), next_token)
+            self.page(
+                services.map(|name| arn("service", &format!("app/{name}"))).collect(),
+                next_token,
+            )
         })
+        .await
     }
 }

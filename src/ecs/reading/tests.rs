@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::ecs::Container;
 use crate::ecs::fake::{FakeCluster, FakeEcs, FakeTask, arn};
-use crate::ecs::{Container, DesiredStatus};
 use crate::ecs::{DescribedTasks, Filter, Page, Selection, observe};
 
 fn clusters(names: &[&str]) -> Scope {
@@ -483,33 +483,9 @@ async fn an_exclusion_with_nothing_to_leave_out_is_an_honest_empty() {
     assert_eq!(running(&reader, &services(&[], &["web"])).await.unwrap(), [""; 0]);
 }
 
-/// Answers each call with what the test wrote down.
-struct Scripted {
-    page: Page,
-    described: DescribedTasks,
-}
-
-impl EcsApi for Scripted {
-    async fn list_clusters(&self, _: Option<String>) -> Result<Page, CallError> {
-        Ok(self.page.clone())
-    }
-    async fn describe_clusters(&self, _: &[String]) -> Result<Vec<crate::ecs::Cluster>, CallError> {
-        Ok(Vec::new())
-    }
-    async fn list_tasks(
-        &self,
-        _: &str,
-        _: DesiredStatus,
-        _: Option<String>,
-    ) -> Result<Page, CallError> {
-        Ok(self.page.clone())
-    }
-    async fn describe_tasks(&self, _: &str, _: &[String]) -> Result<DescribedTasks, CallError> {
-        Ok(self.described.clone())
-    }
-    async fn list_services(&self, _: &str, _: Option<String>) -> Result<Page, CallError> {
-        Ok(self.page.clone())
-    }
+/// Answers with what the test wrote down.
+fn scripted(page: Page, described: DescribedTasks) -> FakeEcs {
+    FakeEcs { lists: Some(page), describes: Some(described), ..FakeEcs::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -535,7 +511,7 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
         (two(None), vec![task("t/1")], vec![failure(None, None)], "it gives no reason"),
     ];
     for (page, tasks, failures, expected) in cases {
-        let reader = reader(Scripted { page, described: DescribedTasks { tasks, failures } });
+        let reader = reader(scripted(page, DescribedTasks { tasks, failures }));
         let error = reader
             .begin(None)
             .tasks(&clusters(&["app"]), &Progress::default())
@@ -545,7 +521,7 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
         assert!(error.contains(expected), "{error}");
     }
     let page = Page { arns: vec!["nonsense/é".to_owned()], next_token: None };
-    let reader = reader(Scripted { page, described: DescribedTasks::default() });
+    let reader = reader(scripted(page, DescribedTasks::default()));
     let error = reader.begin(None).tasks(&everything(), &Progress::default()).await.unwrap_err();
     assert!(error.to_string().contains("is no cluster's ARN"), "{error}");
 }
@@ -555,7 +531,7 @@ async fn a_task_that_is_in_two_clusters_is_an_error_and_never_two_replicas() {
     let task = FakeTask::running("a").task;
     let page = Page { arns: vec![task.arn.clone()], next_token: None };
     let described = DescribedTasks { tasks: vec![task], failures: Vec::new() };
-    let reader = reader(Scripted { page, described });
+    let reader = reader(scripted(page, described));
     let scope = clusters(&["app", "db"]);
     let error = reader.begin(None).tasks(&scope, &Progress::default()).await.unwrap_err();
     assert!(error.to_string().contains("in two clusters"), "{error}");
@@ -566,65 +542,20 @@ async fn a_task_that_is_described_twice_runs_once() {
     let task = FakeTask::running("a").task;
     let page = Page { arns: vec![task.arn.clone()], next_token: None };
     let described = DescribedTasks { tasks: vec![task.clone(), task], failures: Vec::new() };
-    let reader = reader(Scripted { page, described });
+    let reader = reader(scripted(page, described));
     let tasks = reader.begin(None).tasks(&clusters(&["app"]), &Progress::default()).await.unwrap();
     assert_eq!(tasks[0].len(), 1);
 }
 
-/// Counts the calls that are under way to it and its clones.
-#[derive(Default, Clone)]
-struct Counted {
-    now: std::rc::Rc<std::cell::Cell<usize>>,
-    most: std::rc::Rc<std::cell::Cell<usize>>,
-}
-
-impl Counted {
-    async fn answer<T>(&self, answer: T) -> Result<T, CallError> {
-        self.now.set(self.now.get() + 1);
-        self.most.set(self.most.get().max(self.now.get()));
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        self.now.set(self.now.get() - 1);
-        Ok(answer)
-    }
-}
-
-impl EcsApi for Counted {
-    async fn list_clusters(&self, _: Option<String>) -> Result<Page, CallError> {
-        let arns = (0..40).map(|n| arn("cluster", &n.to_string())).collect();
-        self.answer(Page { arns, next_token: None }).await
-    }
-    async fn describe_clusters(
-        &self,
-        names: &[String],
-    ) -> Result<Vec<crate::ecs::Cluster>, CallError> {
-        let described = names.iter().map(|arn| crate::ecs::Cluster {
-            arn: arn.clone(),
-            status: Some("ACTIVE".to_owned()),
-            running_tasks: 0,
-        });
-        self.answer(described.collect()).await
-    }
-    async fn list_tasks(
-        &self,
-        _: &str,
-        _: DesiredStatus,
-        _: Option<String>,
-    ) -> Result<Page, CallError> {
-        self.answer(Page::default()).await
-    }
-    async fn describe_tasks(&self, _: &str, _: &[String]) -> Result<DescribedTasks, CallError> {
-        self.answer(DescribedTasks::default()).await
-    }
-    async fn list_services(&self, _: &str, _: Option<String>) -> Result<Page, CallError> {
-        self.answer(Page::default()).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_readings_of_a_reader_share_the_calls_that_may_be_under_way() {
-    let reader = Reader::new(Counted::default(), Quota::share(1.0), 5);
+    let ecs = FakeEcs { latency: Duration::from_millis(50), ..FakeEcs::default() };
+    ecs.change(|clusters| {
+        clusters.extend((0..40).map(|n| (format!("c{n}"), FakeCluster::default())));
+    });
+    let reader = Reader::new(ecs, Quota::share(1.0), 5);
     let (scope, progress) = (everything(), Progress::default());
     let read = (0..3).map(async |_| reader.begin(None).tasks(&scope, &progress).await);
     assert!(futures_util::future::join_all(read).await.iter().all(Result::is_ok));
-    assert_eq!(reader.ecs.most.get(), 5);
+    assert_eq!(reader.ecs.most_under_way.get(), 5);
 }
