@@ -7,6 +7,7 @@ mod cases;
 mod client;
 mod command_line;
 mod dependencies;
+mod deploy;
 mod docs;
 mod ecs_answers;
 mod environments;

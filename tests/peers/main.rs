@@ -10,6 +10,7 @@ mod built;
 mod cases;
 mod client;
 mod clock;
+mod deploy;
 mod emulator;
 mod fleet;
 mod history;

@@ -1,0 +1,34 @@
+//! What a release consists of, before those who judge workflows and units.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::programs::{Ended, ROOT, command};
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn zizmor_finds_nothing_in_the_workflows() {
+    let mut zizmor = command("zizmor");
+    zizmor.args(["--offline", "--persona", "regular", ".github/workflows"]);
+    let found = Ended::of(zizmor.current_dir(ROOT)).await;
+    assert_eq!(found.code, Some(0), "{found:?}");
+    assert!(found.stdout.contains("No findings to report"), "{found:?}");
+}
+
+/// Where there is systemd; the program of the unit need not be installed.
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn systemd_takes_the_unit_of_the_recorder_and_finds_little_exposed() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = std::fs::read_to_string(format!("{ROOT}/deploy/envsnap.service")).unwrap();
+    let unit = unit.replace("/usr/local/bin/envsnap", "/bin/true");
+    let path = folder.path().join("envsnap.service");
+    std::fs::write(&path, unit).unwrap();
+    for arguments in [&["verify", "--man=no"][..], &["security", "--offline=true", "--threshold=20"]] {
+        let mut analyze = Command::new("systemd-analyze");
+        let ended = Ended::of(analyze.args(arguments).arg(&path).stdin(Stdio::null())).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(arguments[0] == "security" || ended.stderr.is_empty(), "{ended:?}");
+    }
+}
