@@ -16,7 +16,8 @@ fn the_archive_of_the_command_has_what_a_host_needs_and_is_the_same_each_time() 
     let archive = make("once");
     assert!(std::fs::read(&archive).unwrap() == std::fs::read(make("again")).unwrap());
 
-    let unpack = Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(folder.path()).status();
+    let unpack =
+        Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(folder.path()).status();
     assert!(unpack.unwrap().success());
     let unpacked = folder.path().join("envsnap-linux-x86_64");
     for file in [

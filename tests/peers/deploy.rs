@@ -25,7 +25,9 @@ async fn systemd_takes_the_unit_of_the_recorder_and_finds_little_exposed() {
     let unit = unit.replace("/usr/local/bin/envsnap", "/bin/true");
     let path = folder.path().join("envsnap.service");
     std::fs::write(&path, unit).unwrap();
-    for arguments in [&["verify", "--man=no"][..], &["security", "--offline=true", "--threshold=20"]] {
+    for arguments in
+        [&["verify", "--man=no"][..], &["security", "--offline=true", "--threshold=20"]]
+    {
         let mut analyze = Command::new("systemd-analyze");
         let ended = Ended::of(analyze.args(arguments).arg(&path).stdin(Stdio::null())).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
