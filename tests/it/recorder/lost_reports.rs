@@ -239,3 +239,22 @@ async fn a_file_that_has_everything_is_started_wherever_it_is_and_whatever_becam
     fs::rename(&elsewhere, &file).unwrap();
     has_all(&Process::start(&file).await, 15).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_another_program_vacuumed_while_it_was_used_is_started_after_a_kill() {
+    for sql in [&["VACUUM"][..], &["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM"]] {
+        for later in [0, 5] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("snapshots.db");
+            let mut recorder = answered(&file, 60).await;
+            for sql in sql {
+                super::second_program::execute(&file, sql);
+            }
+            report(&recorder, 61..=60 + later).await;
+            let verified = on("verify", &file, &[]);
+            assert_eq!(verified.status.code(), Some(0), "{sql:?} {later}: {verified:?}");
+            recorder.end("-KILL").await;
+            has_all(&Process::start(&file).await, u64::from(60 + later)).await;
+        }
+    }
+}

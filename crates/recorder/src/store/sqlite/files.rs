@@ -217,12 +217,19 @@ fn check_log_once(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
     if content.positions.is_empty() {
         return Err(StoreError::ForeignLog { file, log });
     }
-    let page_size = u64::from(content.page_size);
     let mut page = vec![0; content.page_size as usize];
-    let offset = u64::from(content.page.saturating_sub(1)) * page_size;
-    let read = database.file.read_exact_at(&mut page, offset);
-    let position = read.ok().and_then(|()| Position::from_page(&page));
-    if position.is_some_and(|position| content.follows(&position)) {
+    let mut continues_page = |number: u64| {
+        let offset = number.saturating_sub(1).saturating_mul(content.page_size.into());
+        let read = database.file.read_exact_at(&mut page, offset);
+        let position = read.ok().and_then(|()| Position::from_page(&page));
+        position.is_some_and(|position| content.follows(&position))
+    };
+    if content.position_pages.iter().any(|number| continues_page(u64::from(*number))) {
+        return Ok(true);
+    }
+    // A log that begins with a VACUUM by another program does not say where the position was before.
+    let bytes = database.file.metadata().map_or(0, |metadata| metadata.len());
+    if (1..=bytes / u64::from(content.page_size)).any(continues_page) {
         return Ok(true);
     }
     Err(StoreError::StrayLog { file, log })

@@ -22,8 +22,8 @@ pub(super) struct LogContent {
     pub(super) frames: u64,
     /// The bytes of a page.
     pub(super) page_size: u32,
-    /// The number of the page that holds the position, from 1.
-    pub(super) page: u32,
+    /// The numbers of the pages that held the position, from 1: VACUUM in another program moves it.
+    pub(super) position_pages: BTreeSet<u32>,
     /// The numbers of all pages that it holds.
     pub(super) pages: BTreeSet<u32>,
     /// Each position in it, in order.
@@ -63,7 +63,7 @@ impl LogContent {
             for (page, position) in uncommitted.drain(..) {
                 content.pages.insert(page);
                 if let Some(position) = position {
-                    content.page = page;
+                    content.position_pages.insert(page);
                     content.positions.push(position);
                 }
             }
