@@ -97,15 +97,28 @@ fn what_is_another_users_or_no_file_is_named_with_the_remedy() {
     let file = folder.path().join("snapshots.db");
     drop(SqliteStore::open(&file).unwrap());
     let serve = ["--listen", "127.0.0.1:0"];
-    for (ending, make) in [("-wal", "mkdir"), ("-shm", "mkfifo"), ("-wal", "mkfifo")] {
-        let other = folder.path().join(format!("snapshots.db{ending}"));
-        assert!(Command::new(make).arg(&other).status().unwrap().success());
-        for (verb, more) in [("serve", &serve[..]), ("verify", &[])] {
-            let said = text(&on(verb, &file, more).stderr);
-            let named = format!("{} is not a regular file: move it away", other.display());
-            assert!(said.contains(&named), "{said}");
+    for make in ["mkdir", "mkfifo", "ln -s missing"] {
+        for ending in ["-wal", "-shm", "-journal", ".lock", ".rescued", ""] {
+            // A symbolic link may lead to the file itself.
+            if ending.is_empty() && make.starts_with("ln") {
+                continue;
+            }
+            let other = folder.path().join(format!("snapshots.db{ending}"));
+            let aside = folder.path().join("aside");
+            let was_there = std::fs::rename(&other, &aside).is_ok();
+            let mut words = make.split(' ');
+            let made = Command::new(words.next().unwrap()).args(words).arg(&other).status();
+            assert!(made.unwrap().success());
+            for (verb, more) in [("serve", &serve[..]), ("verify", &[])] {
+                let said = text(&on(verb, &file, more).stderr);
+                let named = format!("{} is not a regular file: move it away", other.display());
+                assert!(said.contains(&named), "{verb} {make}: {said}");
+            }
+            std::fs::remove_dir(&other).or_else(|_| std::fs::remove_file(&other)).unwrap();
+            if was_there {
+                std::fs::rename(&aside, &other).unwrap();
+            }
         }
-        std::fs::remove_dir(&other).or_else(|_| std::fs::remove_file(&other)).unwrap();
     }
     let owner = std::fs::metadata(&file).unwrap().uid();
     if owner != 0 {

@@ -153,6 +153,28 @@ async fn a_file_without_the_log_that_it_needs_is_refused_by_every_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_was_used_before_does_not_hide_that_the_log_is_beside_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("snapshots.db"), folder.path().join("link.db"));
+    answered(&file, 5).await.end("-TERM").await;
+    fs::hard_link(&file, &link).unwrap();
+    let mut recorder = Process::start(&link).await;
+    report(&recorder, 6..=10).await;
+    let named = format!("Its recorder called it {}", link.display());
+    let verified = on("verify", &file, &[]);
+    assert_eq!(verified.status.code(), Some(2), "{verified:?}");
+    assert!(text(&verified.stderr).contains(&named), "{verified:?}");
+    recorder.end("-KILL").await;
+    let said = refused(&file, &[]);
+    assert!(said.contains(&named), "{said}");
+
+    let mut recorder = Process::start(&link).await;
+    has_all(&recorder, 10).await;
+    recorder.end("-TERM").await;
+    assert_eq!(Process::start(&file).await.index("env").await, 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_lost_while_no_recorder_ran_is_noticed_at_the_next_start() {
     type Fault = fn(&Path);
     let faults: [(&str, Fault); 6] = [

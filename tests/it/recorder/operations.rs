@@ -32,6 +32,7 @@ async fn a_recorder_is_ready_while_its_file_can_be_read_and_written() {
     let answer = ready().await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.message().contains("cannot read and write"), "{answer:?}");
+    assert_eq!(answer.headers["retry-after"], "5");
 
     let _roomier = full.with_room_for(1_000).unwrap();
     clock.advance(Duration::from_millis(999)).await;

@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::{SignedDuration, Timestamp};
+
 /// A clock that is set right is corrected by less at once, in seconds.
 const MOST_ADJUSTED: f64 = 60.0;
 
@@ -14,9 +16,6 @@ const EARLIEST: f64 = 1_577_836_800.0;
 
 /// 9999-12-31: no date can be written after it.
 const LATEST: f64 = 253_402_214_400.0;
-
-/// The seconds of a year, on average.
-const YEAR: f64 = 31_556_952.0;
 
 /// Tells the time of every report, in seconds since the Unix epoch, with fractions.
 #[derive(Clone)]
@@ -51,9 +50,9 @@ pub enum ClockError {
     },
     /// It shows a date at which no recorder runs.
     #[error(
-        "the clock of this host says that it is the year {:.0}, which cannot be. Set it (with \
-         timedatectl, for example), and start the recorder after it is synchronized",
-        (1970.0 + *seconds / YEAR).floor()
+        "the clock of this host says that it is {}, which cannot be. Set it (with timedatectl, for \
+         example), and start the recorder after it is synchronized",
+        date(*seconds)
     )]
     Implausible {
         /// Seconds since the Unix epoch.
@@ -102,6 +101,15 @@ impl Clock {
             Some(ahead) if ahead.abs() > MOST_ADJUSTED => Err(ClockError::Adjusted { ahead }),
             _ => Ok(now),
         }
+    }
+}
+
+/// `1969-06-01`, from seconds since the Unix epoch.
+fn date(seconds: f64) -> String {
+    let day = SignedDuration::try_from_secs_f64(seconds).ok().map(Timestamp::from_duration);
+    match day {
+        Some(Ok(day)) => day.strftime("%Y-%m-%d").to_string(),
+        _ => "a year of more than four digits".to_owned(),
     }
 }
 
@@ -167,6 +175,16 @@ mod tests {
         }
         for wall in [-NOW - 1.0, -NOW, 3e11] {
             assert!(matches!(after(wall, 0.0), Err(ClockError::Implausible { .. })));
+        }
+    }
+
+    #[test]
+    fn the_error_says_which_date_it_is() {
+        for (wall, date) in
+            [(-18_489_600.0, "1969-06-01"), (3e11, "a year of more than four digits")]
+        {
+            let said = after(wall - NOW, 0.0).unwrap_err().to_string();
+            assert!(said.contains(&format!("says that it is {date}, which cannot be")), "{said}");
         }
     }
 

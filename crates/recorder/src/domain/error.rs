@@ -135,8 +135,8 @@ pub enum Error {
     Unavailable {
         /// A sentence.
         message: String,
-        /// When it is worth another try, if that is known.
-        retry_after: Option<Duration>,
+        /// When it is worth another try.
+        retry_after: Duration,
     },
     /// A defect of the recorder, which its log has.
     #[error("The recorder met a fault of its own; its log says which")]
@@ -200,9 +200,9 @@ impl Error {
         Self::TooLarge { message: message.into() }
     }
 
-    /// There is too much to do at the moment.
+    /// Not now: there is too much to do, or the recorder is not ready.
     pub(crate) fn busy(message: impl Into<String>) -> Self {
-        Self::Unavailable { message: message.into(), retry_after: Some(RETRY_AFTER) }
+        Self::Unavailable { message: message.into(), retry_after: RETRY_AFTER }
     }
 
     /// What is wrong with each field, if it is [`Error::Invalid`].

@@ -55,8 +55,9 @@ impl Error {
     /// When it is worth another attempt.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy { retry_after } => Some(*retry_after),
-            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Busy { retry_after } | Self::Unavailable { retry_after, .. } => {
+                Some(*retry_after)
+            }
             Self::ClockIsWrong { .. } => Some(CLOCK_RETRY),
             // The other process may have done with the file by then.
             Self::Storage { kind: StorageErrorKind::Locked, .. } => Some(LOCKED_RETRY),
@@ -91,7 +92,9 @@ impl Error {
     /// Writes to the log what the operator has to know.
     fn log(&self) {
         match self {
-            Self::Storage { kind: StorageErrorKind::Locked, .. } => {}
+            Self::Storage { kind: StorageErrorKind::Locked, .. } => {
+                tracing::warn!("{}: another program holds its write lock", error_chain(self));
+            }
             Self::Storage { .. } | Self::ClockIsWrong { .. } => {
                 tracing::error!("{}", error_chain(self));
             }

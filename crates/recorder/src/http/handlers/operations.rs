@@ -77,7 +77,7 @@ pub(crate) async fn ready<S: Store>(
         Ok(Readiness::FileFails) => "The recorder cannot read and write its file; its log says why",
         Err(_) => "The recorder waits for its file",
     };
-    Err(Error::Unavailable { message: message.to_owned(), retry_after: None })
+    Err(Error::busy(message))
 }
 
 /// `GET /metrics`, in Prometheus' text form.

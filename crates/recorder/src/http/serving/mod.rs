@@ -178,7 +178,7 @@ async fn answer_unread(mut stream: TcpStream, answer: &[u8]) {
 pub(crate) async fn in_time(request: Request, next: Next) -> Response {
     tokio::time::timeout(LONGEST_REQUEST, next.run(request)).await.unwrap_or_else(|_| {
         let message = "The recorder took too long, and may still do what was asked: ask again";
-        Error::Unavailable { message: message.to_owned(), retry_after: None }.into_response()
+        Error::busy(message).into_response()
     })
 }
 

@@ -144,7 +144,7 @@ pub enum StoreError {
         expected: u64,
     },
     /// Something else is where a file should be.
-    #[error("{file} is not a regular file: move it away")]
+    #[error("{file} is not a regular file: move it away, or name another snapshot file")]
     NotAFile {
         /// Its path.
         file: String,

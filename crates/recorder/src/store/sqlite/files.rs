@@ -3,7 +3,7 @@
 //! SQLite does not notice if its database or its log is moved, replaced or removed: it goes on
 //! writing to what it has open, and what is written then is lost with the process.
 
-use std::fs::{self, File, OpenOptions, canonicalize};
+use std::fs::{self, File, Metadata, OpenOptions, canonicalize};
 use std::io;
 use std::mem;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -23,9 +23,10 @@ use super::wal::{self, LogContent};
 /// The byte of a database's header that is 2 if the database is used with a log.
 const USES_A_LOG: u64 = 19;
 
-/// How often a log that does not seem to be the file's is looked at, and how long in between.
-const LOOKS: usize = 10;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// How often a file that does not seem to fit its log or its note is looked at, and how long in between:
+/// a recorder may start, or begin its log anew, meanwhile.
+pub(super) const LOOKS: usize = 10;
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// A database that is open, with what is beside it.
 #[derive(Debug)]
@@ -171,6 +172,24 @@ impl LogFiles {
     }
 }
 
+/// Refuses a database at `path` that is no regular file, and anything of that kind under a name that the
+/// recorder uses beside it: opening a FIFO waits for its writer, and of the others SQLite says only "disk
+/// I/O error". A symbolic link may lead to the database, and to nothing else.
+pub(super) fn check_kinds(path: &Path) -> Result<(), StoreError> {
+    let is_other = |found: io::Result<Metadata>| found.is_ok_and(|found| !found.is_file());
+    let refused = |file: &Path| Err(StoreError::NotAFile { file: file.display().to_string() });
+    if is_other(fs::metadata(path)) {
+        return refused(path);
+    }
+    for ending in ["-wal", "-shm", "-journal", ".lock", ".rescued"] {
+        let file = beside(path, ending);
+        if is_other(fs::symlink_metadata(&file)) {
+            return refused(&file);
+        }
+    }
+    Ok(())
+}
+
 /// Whether there is a log beside `path` with something in it. Refuses one that does not belong to the
 /// file as it is: SQLite would apply it all the same, or drop it if there is no file. Refuses a file
 /// that was cut, as well: SQLite would make it longer again.
@@ -193,12 +212,6 @@ pub(super) fn check_log(path: &Path) -> Result<bool, StoreError> {
 
 fn check_log_once(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
     let (file, log) = (path.display().to_string(), log_path.display().to_string());
-    // To open a FIFO is to wait for its writer.
-    for file in [log_path, &beside(path, "-shm")] {
-        if fs::metadata(file).is_ok_and(|found| !found.is_file()) {
-            return Err(StoreError::NotAFile { file: file.display().to_string() });
-        }
-    }
     let has_log = fs::metadata(log_path).map_or(0, |found| found.len()) > 0;
     if has_log && !uses_a_log(path) {
         return Err(StoreError::StrayLog { file, log });

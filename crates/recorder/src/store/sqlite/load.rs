@@ -64,7 +64,8 @@ impl Load {
         self.current = Some((now, weight));
     }
 
-    /// The current write was done, or, if it was not `measured`, given up before it began.
+    /// The current write ended. It is not `measured` if it was given up before it began, or waited for
+    /// another program.
     pub(super) fn end(&mut self, measured: bool, now: Instant) {
         let Some((began, weight)) = self.current.take() else { return };
         if measured {

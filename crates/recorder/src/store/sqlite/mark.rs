@@ -101,20 +101,19 @@ pub(super) fn check(
     }
     schema::check_to_migrate(connection, &file())?;
     let position = position::read(connection).map_err(failed)?;
-    match mark {
-        Some(Mark { session, commit }) => {
-            if position::has(connection, session, commit).map_err(failed)? {
-                return Ok(());
-            }
-            let (noted, found) = (commit, position.commit);
-            Err(StoreError::LacksCommits { file: file(), lock: lock(), noted, found })
-        }
-        None if position.in_use && !has_log => {
-            let known_as = position::last_path(connection).map_err(failed)?.unwrap_or_default();
-            Err(StoreError::LogIsElsewhere { file: file(), known_as })
-        }
-        None => Ok(()),
+    if let Some(Mark { session, commit }) = mark
+        && !position::has(connection, session, commit).map_err(failed)?
+    {
+        let (noted, found) = (commit, position.commit);
+        return Err(StoreError::LacksCommits { file: file(), lock: lock(), noted, found });
     }
+    // A session that noted nothing here used another name of the file, where its note and its log are.
+    let was_here = mark.is_some_and(|mark| mark.session == position.session);
+    if position.in_use && !has_log && !was_here {
+        let known_as = position::last_path(connection).map_err(failed)?.unwrap_or_default();
+        return Err(StoreError::LogIsElsewhere { file: file(), known_as });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -112,6 +112,7 @@ impl SqliteStore {
         path: &Path,
         on_loss: impl FnOnce(StoreError) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
+        files::check_kinds(path)?;
         rescue::check_rescued(path)?;
         let has_log = files::check_log(path)?;
         let lock = Arc::new(Lock::take(path)?);

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::files::{BETWEEN_LOOKS, LOOKS};
 use super::mark::{self, Mark};
 use super::{BUSY_TIMEOUT, StoreError, files, plain, schema};
 
@@ -68,6 +70,18 @@ impl Readers {
 /// # Errors
 /// There is no such file, it is not one of this version of the recorder, or it lacks something.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    files::check_kinds(path)?;
+    // A recorder that starts may begin its session between the looks at the note, the log and the file.
+    for _ in 1..LOOKS {
+        match open_once(path) {
+            Err(error) if error.is_loss() => thread::sleep(BETWEEN_LOOKS),
+            opened => return opened,
+        }
+    }
+    open_once(path)
+}
+
+fn open_once(path: &Path) -> Result<Connection, StoreError> {
     // Before the file: a recorder that writes to it meanwhile is ahead of its note.
     let mark = Mark::beside(path)?;
     let has_log = files::check_log(path)?;

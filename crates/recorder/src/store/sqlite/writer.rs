@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use envsnap_model::error_chain;
 use rusqlite::Connection;
-use rusqlite::ffi::{self, SQLITE_ABORT, SQLITE_ERROR};
+use rusqlite::ffi::{self, SQLITE_ABORT, SQLITE_BUSY, SQLITE_ERROR};
 use tokio::sync::oneshot;
 
 use super::StoreError;
@@ -170,11 +170,25 @@ fn run(mut watched: Watched, waiting: &Receiver<Waiting>, load: &Mutex<Load>) {
     loop {
         match waiting.recv_timeout(IDLE_CHECK) {
             Ok(first) => {
-                let group = group(first, waiting);
-                let weight = group.iter().map(|waiting| waiting.weight).sum();
-                lock(load).begin(weight, Instant::now());
-                let measured = write_group(&mut watched, group);
-                lock(load).end(measured, Instant::now());
+                let mut group = group(first, waiting);
+                lock(load).begin(weight_of(&group), Instant::now());
+                let begun = begin(&mut watched);
+                let is_locked =
+                    matches!(begun, Err(GroupFailure::Sql(code)) if code & 0xff == SQLITE_BUSY);
+                if is_locked {
+                    // Another program has held the file for as long as one may wait. What is behind is
+                    // refused as well: it would wait as long once more for each group.
+                    let behind: Vec<_> = waiting.try_iter().collect();
+                    lock(load).begin(weight_of(&behind), Instant::now());
+                    group.extend(behind);
+                }
+                let (committed, answers) = write_group(&mut watched, begun, group);
+                // A wait for another program says nothing of how long a write takes.
+                lock(load).end(!is_locked && !answers.is_empty(), Instant::now());
+                // Only now: a client that sends its next report at once finds the writer idle.
+                for answer in answers {
+                    answer(&committed);
+                }
             }
             // Each request that fails because of it says so.
             Err(RecvTimeoutError::Timeout) => drop(watched.check_thoroughly()),
@@ -196,16 +210,28 @@ fn group(first: Waiting, waiting: &Receiver<Waiting>) -> Vec<Waiting> {
     group
 }
 
-/// Does the work of a group in one transaction, and answers; whether any of it was done.
+fn weight_of(group: &[Waiting]) -> u64 {
+    group.iter().map(|waiting| waiting.weight).sum()
+}
+
+/// Begins the transaction of a group, if the files are as they should be.
+fn begin(watched: &mut Watched) -> Result<(), GroupFailure> {
+    watched.check().map_err(|error| GroupFailure::File(error_chain(&error)))?;
+    watched.connection().execute_batch("BEGIN IMMEDIATE").map_err(|error| code_of(&error))
+}
+
+/// Does the work of a group in one transaction, if that was begun. Gives whether it was committed, and
+/// what to answer.
 ///
 /// What is committed is not answered unless it is in the files that the next start will read. A panic
 /// in one piece of work undoes that piece, and its caller is told that it was interrupted.
-fn write_group(watched: &mut Watched, group: Vec<Waiting>) -> bool {
-    let mut committed = watched.check().map_err(|error| GroupFailure::File(error_chain(&error)));
+fn write_group(
+    watched: &mut Watched,
+    begun: Result<(), GroupFailure>,
+    group: Vec<Waiting>,
+) -> (Result<(), GroupFailure>, Vec<Answer>) {
+    let mut committed = begun;
     let connection = watched.connection();
-    if committed.is_ok() {
-        committed = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| code_of(&error));
-    }
     let mut answers = Vec::with_capacity(group.len());
     for Waiting { write, .. } in group {
         // Without a transaction the work fails by itself.
@@ -241,11 +267,7 @@ fn write_group(watched: &mut Watched, group: Vec<Waiting>) -> bool {
             .and_then(|()| watched.note_commits())
             .map_err(|error| GroupFailure::File(error_chain(&error)));
     }
-    let done = !answers.is_empty();
-    for answer in answers {
-        answer(&committed);
-    }
-    done
+    (committed, answers)
 }
 
 fn savepoint<T>(
