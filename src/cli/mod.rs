@@ -1,12 +1,14 @@
 //! The command line.
 
 mod artifact;
+mod artifact_table;
 mod asking;
 mod completions;
 mod demo;
 mod env;
 mod expression;
 mod progress;
+mod ps;
 mod report;
 mod screen;
 mod tables;
@@ -55,6 +57,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Ps(ps::Arguments),
     Report(report::Arguments),
     Serve(serve::Arguments),
     Verify(verify::Arguments),
@@ -115,6 +118,7 @@ pub fn run() -> ExitCode {
     let result = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
             match arguments.command {
+                Command::Ps(arguments) => ps::run(arguments).await.map(not_found),
                 Command::Report(arguments) => report::run(arguments).await.map(not_found),
                 Command::Serve(arguments) => {
                     serve::run(arguments, log_writer.clone()).await.map(not_found)

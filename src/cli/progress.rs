@@ -30,8 +30,8 @@ where
     }
 }
 
-/// How far the reading of all environments is.
-pub(super) fn of<'a>(readings: impl Iterator<Item = &'a Progress>) -> String {
+/// How far the reading of all environments is, and what is done `then`.
+pub(super) fn of<'a>(readings: impl Iterator<Item = &'a Progress>, then: &str) -> String {
     let (mut read, mut clusters, mut tasks) = (0, 0, 0);
     for reading in readings {
         read += reading.clusters_read();
@@ -40,7 +40,7 @@ pub(super) fn of<'a>(readings: impl Iterator<Item = &'a Progress>) -> String {
     }
     match clusters {
         0 => "Reading ECS: looking for clusters".to_owned(),
-        _ if read == clusters => format!("Read {tasks} tasks from ECS, asking the server"),
+        _ if read == clusters => format!("Read {tasks} tasks from ECS{then}"),
         _ => format!("Reading ECS: {read} of {clusters} clusters, {tasks} tasks described"),
     }
 }

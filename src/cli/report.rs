@@ -3,10 +3,10 @@
 use anyhow::bail;
 
 use super::asking::of_process;
-use super::{Output, progress, tables, warn_of_misspelt_variables};
+use super::{Output, complain, progress, tables, warn_of_misspelt_variables};
 use crate::aws;
-use crate::config::Config;
-use crate::report::{ConnectedReporter, Outcome, Surroundings, Trigger, TriggerKind};
+use crate::config::{Config, ReadingConfig, names_no_server};
+use crate::report::{ConnectedReporter, EcsInventory, Outcome, Surroundings, Trigger, TriggerKind};
 
 /// Report once what runs in ECS, as the function would
 #[derive(Debug, clap::Args)]
@@ -14,7 +14,7 @@ use crate::report::{ConnectedReporter, Outcome, Surroundings, Trigger, TriggerKi
     KOSLI_ENVIRONMENT, KOSLI_ORG, KOSLI_HOST, KOSLI_API_TOKEN, ECS_CLUSTERS and the others in \
     docs/configuration.md. AWS credentials and the region are found as the AWS CLI finds them.")]
 pub(super) struct Arguments {
-    /// Read and compare, but post and make nothing
+    /// Read and compare, but post and make nothing; without a server, read alone
     #[arg(long)]
     dry_run: bool,
     /// Ask the server afresh and post, even what it has
@@ -31,16 +31,15 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { dry_run, force, explain, output } = arguments;
     warn_of_misspelt_variables();
-    let config = Config::from_lookup(of_process)?;
-    let aws = aws::load_config().await?;
-    let mut reporter = ConnectedReporter::connect(config, &aws).await?;
-    reporter.refresh().await?;
+    let is_dry_run =
+        dry_run || of_process("DRY_RUN").is_some_and(|it| it.trim().eq_ignore_ascii_case("true"));
     let trigger = Trigger { dry_run, force, explain, ..Trigger::of(TriggerKind::Manual) };
-
-    let outcome =
-        progress::shown(reporter.run(&trigger, None), || progress::of(reporter.progress()))
-            .await?
-            .cut();
+    let outcome = if is_dry_run && names_no_server(of_process) {
+        read(&trigger).await?
+    } else {
+        report(&trigger).await?
+    };
+    let outcome = outcome.cut();
     super::print(&shown(&outcome, output)?)?;
     let failures: Vec<_> = outcome
         .failures()
@@ -53,6 +52,31 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bail!("{}", failures.join("\n"));
     }
     Ok(())
+}
+
+async fn report(trigger: &Trigger) -> anyhow::Result<Outcome> {
+    let config = Config::from_lookup(of_process)?;
+    let aws = aws::load_config().await?;
+    let mut reporter = ConnectedReporter::connect(config, &aws).await?;
+    reporter.refresh().await?;
+    let far = || progress::of(reporter.progress(), ", asking the server");
+    Ok(progress::shown(reporter.run(trigger, None), far).await?)
+}
+
+/// What runs, compared with nothing.
+async fn read(trigger: &Trigger) -> anyhow::Result<Outcome> {
+    let config = ReadingConfig::from_lookup(of_process)?;
+    let aws = aws::load_config().await?;
+    let mut reader = EcsInventory::connect_to_read(config, &aws).await?;
+    reader.refresh().await?;
+    let far = || progress::of(reader.progress(), "");
+    let read = progress::shown(reader.read(trigger.explain), far).await;
+    complain(
+        "No server is configured (KOSLI_ORG and KOSLI_API_TOKEN are not set): nothing was \
+         compared.\n",
+    );
+    let environments = read.into_iter().map(|inventory| inventory.outcome).collect();
+    Ok(Outcome { trigger: trigger.kind, environments })
 }
 
 fn shown(outcome: &Outcome, output: Output) -> serde_json::Result<String> {

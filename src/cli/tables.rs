@@ -86,7 +86,7 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
         let _infallible = writeln!(text, "\nHead of the organization's ledger: {head}");
     }
     if let Some(explanations) = &outcome.explanations {
-        let _infallible = write!(text, "\n{}", self::explanations(explanations));
+        let _infallible = write!(text, "\n{}", self::explanations(explanations, None));
         text.push_str(&omitted(outcome.omitted.explanations, "containers"));
     }
     text
@@ -102,6 +102,9 @@ pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
         (Verdict::Posted, false, _) => "posted, nothing new for the server".to_owned(),
         (Verdict::Unchanged, ..) => "unchanged".to_owned(),
         (Verdict::DryRun, ..) => "would have been posted (dry run)".to_owned(),
+        (Verdict::NotCompared, ..) => {
+            "no server is configured: nothing was compared (dry run)".to_owned()
+        }
         (Verdict::Failed, ..) => "failed".to_owned(),
     };
     let Calls { ecs, server } = outcome.calls;
@@ -118,7 +121,7 @@ pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
 }
 
 /// A difference between two snapshots: `-` exited, `+` started, `~` scaled.
-fn changes(changes: &Changes) -> String {
+pub(super) fn changes(changes: &Changes) -> String {
     let exited = changes
         .exited
         .iter()
@@ -143,7 +146,8 @@ fn changes(changes: &Changes) -> String {
     })
 }
 
-fn explanations(explanations: &[Explanation]) -> String {
+/// Why each container counts or not, in lines of at most `width` columns.
+pub(super) fn explanations(explanations: &[Explanation], width: Option<usize>) -> String {
     let rows = explanations.iter().map(|row| {
         vec![
             visible(&row.cluster),
@@ -153,7 +157,7 @@ fn explanations(explanations: &[Explanation]) -> String {
             visible(&row.reason),
         ]
     });
-    plain(&["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
+    drawn(width, &["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
 }
 
 fn omitted(count: usize, what: &str) -> String {

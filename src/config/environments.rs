@@ -13,13 +13,19 @@ use super::variables::Variables;
 use super::{ConfigError, EnvironmentConfig, EnvironmentsPath, table};
 use crate::ecs::{ClusterRef, Role, Scope, Selection, Source};
 
-const ENVIRONMENTS: &str = "ENVIRONMENTS";
-const ENVIRONMENTS_SSM_PATH: &str = "ENVIRONMENTS_SSM_PATH";
+pub(super) const NAME: &str = "KOSLI_ENVIRONMENT";
+pub(super) const ENVIRONMENTS: &str = "ENVIRONMENTS";
+pub(super) const ENVIRONMENTS_SSM_PATH: &str = "ENVIRONMENTS_SSM_PATH";
 
 /// The names that an environment's settings have: as variables, and in `ENVIRONMENTS`.
 struct Names {
     name: &'static str,
     meaning: &'static str,
+    scope: ScopeNames,
+}
+
+/// The names of the settings that say which part of ECS an environment is.
+struct ScopeNames {
     clusters: [&'static str; 2],
     exclude: [&'static str; 2],
     services: [&'static str; 2],
@@ -27,21 +33,33 @@ struct Names {
 }
 
 const VARIABLES: Names = Names {
-    name: "KOSLI_ENVIRONMENT",
+    name: NAME,
     meaning: "the environment's name, unless ENVIRONMENTS or ENVIRONMENTS_SSM_PATH has several",
-    clusters: ["ECS_CLUSTERS", "ECS_CLUSTERS_REGEX"],
-    exclude: ["ECS_EXCLUDE", "ECS_EXCLUDE_REGEX"],
-    services: ["ECS_SERVICES", "ECS_SERVICES_REGEX"],
-    exclude_services: ["ECS_EXCLUDE_SERVICES", "ECS_EXCLUDE_SERVICES_REGEX"],
+    scope: ScopeNames {
+        clusters: ["ECS_CLUSTERS", "ECS_CLUSTERS_REGEX"],
+        exclude: ["ECS_EXCLUDE", "ECS_EXCLUDE_REGEX"],
+        services: ["ECS_SERVICES", "ECS_SERVICES_REGEX"],
+        exclude_services: ["ECS_EXCLUDE_SERVICES", "ECS_EXCLUDE_SERVICES_REGEX"],
+    },
 };
 
 const FIELDS: Names = Names {
     name: "name",
     meaning: "the environment's name",
-    clusters: ["clusters", "clusters_regex"],
-    exclude: ["exclude", "exclude_regex"],
-    services: ["services", "services_regex"],
-    exclude_services: ["exclude_services", "exclude_services_regex"],
+    scope: ScopeNames {
+        clusters: ["clusters", "clusters_regex"],
+        exclude: ["exclude", "exclude_regex"],
+        services: ["services", "services_regex"],
+        exclude_services: ["exclude_services", "exclude_services_regex"],
+    },
+};
+
+/// The options of a command that names no environment.
+const OPTIONS: ScopeNames = ScopeNames {
+    clusters: ["--cluster", "--cluster-regex"],
+    exclude: ["--exclude", "--exclude-regex"],
+    services: ["--service", "--service-regex"],
+    exclude_services: ["--exclude-service", "--exclude-service-regex"],
 };
 
 const REGION: &str = "region";
@@ -52,7 +70,8 @@ const INCLUDE_SCALING: &str = "include_scaling";
 
 impl Names {
     fn all(&self) -> impl Iterator<Item = &'static str> {
-        let filters = [self.clusters, self.exclude, self.services, self.exclude_services];
+        let ScopeNames { clusters, exclude, services, exclude_services } = self.scope;
+        let filters = [clusters, exclude, services, exclude_services];
         std::iter::once(self.name).chain(filters.into_iter().flatten())
     }
 }
@@ -224,13 +243,7 @@ fn listed_environment(
     let lookup = |field: &str| values.get(field).cloned();
     let mut fields = Variables::at(place, &lookup);
 
-    let region = fields.optional(REGION, region);
-    let arn = fields.optional(ROLE_ARN, role_arn);
-    let external_id = fields.optional(EXTERNAL_ID, external_id);
-    if let (None, Some(_)) = (&arn, &external_id) {
-        fields.problems.push(format!("{place}{EXTERNAL_ID} is set, but {place}{ROLE_ARN} is not."));
-    }
-    let source = Source { region, role: arn.map(|arn| Role { arn, external_id }) };
+    let source = source(&mut fields, [REGION, ROLE_ARN, EXTERNAL_ID]);
     let creation = Creation {
         auto_create: fields.flag(AUTO_CREATE, defaults.auto_create),
         include_scaling: fields.optional_flag(INCLUDE_SCALING).or(defaults.include_scaling),
@@ -266,6 +279,28 @@ fn environment(
     Creation { auto_create, include_scaling }: Creation,
 ) -> Option<EnvironmentConfig> {
     let name = variables.required(names.name, names.meaning, environment_name);
+    let scope = scope(variables, &names.scope, &source);
+    Some(EnvironmentConfig { name: name?, scope, source, auto_create, include_scaling })
+}
+
+/// What the options of a command that names no environment select.
+pub(super) fn scope_of_options(variables: &mut Variables<'_>) -> (Scope, Source) {
+    let source = source(variables, ["--region", "--role-arn", "--external-id"]);
+    (scope(variables, &OPTIONS, &source), source)
+}
+
+fn source(variables: &mut Variables<'_>, names: [&'static str; 3]) -> Source {
+    let [region_name, role_name, id_name] = names;
+    let region = variables.optional(region_name, region);
+    let arn = variables.optional(role_name, role_arn);
+    let external_id = variables.optional(id_name, external_id);
+    if external_id.is_some() && variables.get(role_name).is_none() {
+        variables.problem(id_name, &format!("is set, but {role_name} is not"));
+    }
+    Source { region, role: arn.map(|arn| Role { arn, external_id }) }
+}
+
+fn scope(variables: &mut Variables<'_>, names: &ScopeNames, source: &Source) -> Scope {
     let clusters = Selection {
         include: variables.filter(names.clusters),
         exclude: variables.filter(names.exclude),
@@ -274,14 +309,8 @@ fn environment(
         include: variables.services(names.services),
         exclude: variables.services(names.exclude_services),
     };
-    check_clusters(variables, names.clusters[0], &clusters.include.names, &source);
-    Some(EnvironmentConfig {
-        name: name?,
-        scope: Scope { clusters, services },
-        source,
-        auto_create,
-        include_scaling,
-    })
+    check_clusters(variables, names.clusters[0], &clusters.include.names, source);
+    Scope { clusters, services }
 }
 
 /// Clusters that are given by ARN are of one account and region, that which is read: with a name

@@ -13,6 +13,7 @@
 mod environments;
 mod form;
 mod names;
+mod reading;
 mod server;
 mod table;
 mod variables;
@@ -31,6 +32,7 @@ pub use environments::Creation;
 use environments::environments;
 use form::{duration, share};
 pub use names::misspelt_variables;
+pub use reading::{ReadingConfig, names_no_server};
 pub use server::ServerConfig;
 pub use table::{DefaultValue, FIELDS, Setting, VARIABLES};
 use variables::Variables;

@@ -191,6 +191,7 @@ fn summary(environment: &EnvironmentOutcome) -> String {
         (Verdict::Posted, _) if environment.created => format!("new snapshot: {running}"),
         (Verdict::Posted, _) => format!("posted, nothing new for the server: {running}"),
         (Verdict::DryRun, _) => format!("would have been posted: {running}"),
+        (Verdict::NotCompared, _) => format!("not compared: {running}"),
         (Verdict::Unchanged | Verdict::Failed, _) => format!("unchanged: {running}"),
     }
 }

@@ -7,10 +7,11 @@ use tokio::sync::{Barrier, Mutex};
 use tokio::time::Instant;
 
 use super::account::OwnAccount;
-use super::environment_run::EnvironmentRun;
+use super::environment_run::{self, EnvironmentRun};
 use super::heartbeat::Heartbeat;
+use super::inventory::Inventory;
 use super::memory::Memory;
-use super::{Calls, EnvironmentOutcome, ErrorKind, ErrorRow, ReportError, Trigger, Verdict};
+use super::{Calls, EnvironmentOutcome, ErrorKind, ReportError, Trigger, Verdict};
 use crate::api::{EnvironmentApi, ServerApi};
 use crate::config::{EnvironmentConfig, Policy};
 use crate::ecs::{ClusterRef, EcsApi, EcsError, Progress, Reading, Source};
@@ -97,18 +98,47 @@ impl Monitored {
 
         match result {
             Ok(verdict) => outcome.outcome = verdict,
-            Err(error) => {
-                outcome.outcome = Verdict::Failed;
-                outcome.error = Some(ErrorRow { kind: error.kind(), message: error.to_string() });
-            }
+            Err(error) => outcome.fail(error.kind(), error.to_string()),
         }
         outcome.calls = Calls { ecs: self.progress.calls(), server: server.calls() };
-        outcome.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        outcome.duration_ms = milliseconds_since(started);
         outcome
     }
 }
 
 impl Monitored {
+    /// Reads what runs, and compares it with nothing.
+    pub(super) async fn read<E: EcsApi>(
+        &self,
+        reading: &Reading<'_, E>,
+        explain: bool,
+        clock: &impl Fn() -> SystemTime,
+        own: &OwnAccount,
+    ) -> Inventory {
+        let started = Instant::now();
+        self.progress.restart();
+        let Self { config, progress, .. } = self;
+        let mut outcome = EnvironmentOutcome::of(&config.name);
+        outcome.outcome = Verdict::NotCompared;
+        let mut inventory =
+            match environment_run::read(config, progress, clock, explain, &mut outcome, reading)
+                .await
+            {
+                Ok(found) => Inventory::new(&found, config, outcome),
+                Err(error) => {
+                    let error = self.in_place(error, own).await;
+                    outcome.fail(error.kind(), error.to_string());
+                    Inventory::failed(Some(&config.source), outcome)
+                }
+            };
+        if inventory.account.is_none() && inventory.outcome.error.is_none() {
+            inventory.account = own.number().await.map(ToOwned::to_owned);
+        }
+        inventory.outcome.calls.ecs = progress.calls();
+        inventory.outcome.duration_ms = milliseconds_since(started);
+        inventory
+    }
+
     /// The error, with the account and region in which something does not exist: the likeliest
     /// mistake is that another one was meant.
     async fn in_place(&self, error: EcsError, own: &OwnAccount) -> ReportError {
@@ -132,4 +162,8 @@ impl Monitored {
         );
         ReportError::NotInPlace { source: error, place }
     }
+}
+
+fn milliseconds_since(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -14,8 +14,8 @@ use super::{Changes, EnvironmentOutcome, Explanation, ReportError, Verdict};
 use crate::api::wire::EcsReport;
 use crate::api::{EnvironmentApi, Latest, ReportOptions};
 use crate::config::{EnvironmentConfig, Policy};
-use crate::ecs::{EcsApi, Observation, Progress, Reading, Scope, Task, observe};
-use crate::snapshot::{Diff, Snapshot};
+use crate::ecs::{EcsApi, EcsError, Observation, Progress, Reading, Scope, Task, observe};
+use crate::snapshot::{Diff, RunningContainer, Snapshot};
 
 /// An environment is read so often, at most, before the run gives way to the others that report it.
 const MOST_READINGS: usize = 5;
@@ -38,20 +38,26 @@ pub(super) struct EnvironmentRun<'a, S, C, A> {
 }
 
 /// What a reading found to run.
-struct Found {
-    tasks: Vec<Arc<Vec<Task>>>,
-    snapshot: Snapshot,
+pub(super) struct Found {
+    pub(super) tasks: Vec<Arc<Vec<Task>>>,
+    pub(super) snapshot: Snapshot,
     content_hash: String,
     /// When the reading had ended.
     at: SystemTime,
 }
 
 impl Found {
+    /// The containers that count.
+    pub(super) fn containers<'t>(
+        &'t self,
+        scope: &'t Scope,
+    ) -> impl Iterator<Item = RunningContainer<'t>> {
+        observations(&self.tasks, scope, self.at).filter_map(|it| it.verdict.ok())
+    }
+
     /// The body of a report of it.
     fn report(&self, config: &EnvironmentConfig) -> EcsReport {
-        let observations = observations(&self.tasks, &config.scope, self.at);
-        let containers: Vec<_> = observations.filter_map(|it| it.verdict.ok()).collect();
-        EcsReport::of(&containers)
+        EcsReport::of(&self.containers(&config.scope).collect::<Vec<_>>())
     }
 }
 
@@ -132,7 +138,8 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         }
         let Self { config, progress, run, server, memory, outcome, doing, .. } = self;
         let read = async {
-            let found = read(config, progress, run, outcome, reading).await?;
+            let explain = run.trigger.explain;
+            let found = read(config, progress, run.clock, explain, outcome, reading).await?;
             // Had the answer been there by now, nobody would read this.
             doing.set(ASK);
             Ok::<_, ReportError>(found)
@@ -144,7 +151,8 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     }
 
     async fn read<E: EcsApi>(&mut self, reading: &Reading<'_, E>) -> Result<Found, ReportError> {
-        read(self.config, self.progress, self.run, self.outcome, reading).await
+        let (explain, clock) = (self.run.trigger.explain, self.run.clock);
+        Ok(read(self.config, self.progress, clock, explain, self.outcome, reading).await?)
     }
 
     async fn latest(&mut self) -> Result<Recorded, ReportError> {
@@ -280,16 +288,17 @@ async fn latest_and_status<S, C: Fn() -> SystemTime>(
 }
 
 /// What runs, with an explanation of each container that was read if that is asked for.
-async fn read<E: EcsApi, S, C: Fn() -> SystemTime>(
+pub(super) async fn read<E: EcsApi>(
     config: &EnvironmentConfig,
     progress: &Progress,
-    run: &Run<'_, S, C>,
+    clock: &impl Fn() -> SystemTime,
+    explain: bool,
     outcome: &mut EnvironmentOutcome,
     reading: &Reading<'_, E>,
-) -> Result<Found, ReportError> {
+) -> Result<Found, EcsError> {
     let tasks = reading.tasks(&config.scope, progress).await?;
-    let at = (run.clock)();
-    let mut explanations = run.trigger.explain.then(Vec::new);
+    let at = clock();
+    let mut explanations = explain.then(Vec::new);
     let containers: Vec<_> = observations(&tasks, &config.scope, at)
         .inspect(|observation| {
             if let Some(explanations) = &mut explanations {

@@ -8,7 +8,6 @@ use aws_sdk_ssm::config::timeout::TimeoutConfig;
 use aws_sdk_ssm::types::ParameterType;
 
 use super::{ConnectError, InvalidEnvironment, Reporter, region_of};
-use crate::api::Client;
 use crate::config::{EnvironmentConfig, EnvironmentsPath};
 use crate::ecs::{self, AwsEcs};
 use crate::endpoint::Endpoint;
@@ -84,7 +83,7 @@ impl Fleet {
     }
 }
 
-impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
+impl<S, C: Fn() -> SystemTime> Reporter<AwsEcs, S, C> {
     /// Reads the environments under a path in SSM, if they are configured so and were not read within
     /// the last quarter of an hour. What is remembered of those that did not change stays. One whose
     /// parameter is wrong fails in each run, and no other does.

@@ -7,6 +7,7 @@ mod error;
 mod error_kind;
 mod fleet;
 mod heartbeat;
+mod inventory;
 mod memory;
 mod outcome;
 mod recorded;
@@ -22,7 +23,7 @@ use tokio::sync::Barrier;
 use tokio::time::Instant;
 
 use crate::api::{Client, ServerApi};
-use crate::config::{Config, EnvironmentConfig, Policy};
+use crate::config::{Config, EnvironmentConfig, EnvironmentsPath, Policy, ReadingConfig};
 use crate::ecs::{self, AwsEcs, ClusterRef, EcsApi, Progress, Quota, Reader, Source};
 use crate::token::TokenSource;
 use account::OwnAccount;
@@ -30,6 +31,7 @@ use environment::{Monitored, Run};
 pub use error::{ConnectError, ReportError};
 pub use error_kind::{ErrorKind, Surroundings};
 use fleet::Fleet;
+pub use inventory::{Inventory, Place, RunningArtifact};
 pub use outcome::{
     ArtifactRow, Calls, ChangeRow, Changes, EnvironmentOutcome, ErrorRow, Explanation, MOST_ROWS,
     Omitted, Outcome, ScaledRow, Verdict,
@@ -79,6 +81,39 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// A reporter of the real ECS to a real server.
 pub type ConnectedReporter = Reporter<AwsEcs, Client, fn() -> SystemTime>;
 
+/// No server: what is read is compared with nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct NoServer;
+
+/// What reads the real ECS, and reports to nothing.
+pub type EcsInventory = Reporter<AwsEcs, NoServer, fn() -> SystemTime>;
+
+impl EcsInventory {
+    /// Reads everything in `config`. What has no region or role of its own is read in the region and
+    /// by the credentials of `aws`. Environments in SSM are read by [`Self::refresh`].
+    ///
+    /// # Errors
+    /// There is no region to read, or a cluster is of another one.
+    pub async fn connect_to_read(
+        mut config: ReadingConfig,
+        aws: &SdkConfig,
+    ) -> Result<Self, ConnectError> {
+        let accounts = connect_to_accounts(&mut config.environments, aws).await?;
+        let path = config.environments_path.take();
+        let policy = Policy {
+            compare_replicas: true,
+            heartbeat: None,
+            recheck: Duration::ZERO,
+            dry_run: true,
+        };
+        let ecs = |source: &Source| accounts[source].clone();
+        let clock: fn() -> SystemTime = SystemTime::now;
+        let mut reporter = Self::build(config, policy, ecs, NoServer, clock);
+        reporter.belongs_to(aws, path);
+        Ok(reporter)
+    }
+}
+
 impl ConnectedReporter {
     /// A reporter of everything in `config`. What has no region or role of its own is read in the
     /// region and by the credentials of `aws`. Environments in SSM are read by [`Self::refresh`].
@@ -102,21 +137,13 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
         aws: &SdkConfig,
         clock: C,
     ) -> Result<Self, ConnectError> {
-        let mut accounts = HashMap::new();
-        for environment in &mut config.environments {
-            region_of(environment, aws)?;
-            let source = &environment.source;
-            if !accounts.contains_key(source) {
-                accounts.insert(source.clone(), ecs::connect(aws, source).await);
-            }
-        }
+        let accounts = connect_to_accounts(&mut config.environments, aws).await?;
         let tokens = TokenSource::new(&config.token, aws);
         let (host, proxy) = (config.host.clone(), config.proxy.clone());
         let server = Client::with_proxy(host, proxy, config.org.clone(), tokens)?;
         let path = config.environments_path.take();
         let mut reporter = Self::new(config, |source| accounts[source].clone(), server, clock);
-        reporter.account = OwnAccount::new(aws);
-        reporter.fleet = path.map(|path| Box::new(Fleet::new(path, aws)));
+        reporter.belongs_to(aws, path);
         Ok(reporter)
     }
 
@@ -162,17 +189,37 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
     }
 }
 
-impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
+impl<S, C> Reporter<AwsEcs, S, C> {
+    /// The process has the credentials of `aws`, and its environments may be in SSM under `path`.
+    fn belongs_to(&mut self, aws: &SdkConfig, path: Option<EnvironmentsPath>) {
+        self.account = OwnAccount::new(aws);
+        self.fleet = path.map(|path| Box::new(Fleet::new(path, aws)));
+    }
+}
+
+impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
     /// A reporter of everything in `config`, which asks what `ecs` gives for each account, region
     /// and role once, on the time that `clock` tells.
     pub fn new(config: Config, ecs: impl Fn(&Source) -> E, server: S, clock: C) -> Self {
+        let Config { environments, environments_path, quota_share, policy, .. } = config;
+        let reading = ReadingConfig { environments, environments_path, quota_share };
+        Self::build(reading, policy, ecs, server, clock)
+    }
+
+    fn build(
+        config: ReadingConfig,
+        policy: Policy,
+        ecs: impl Fn(&Source) -> E,
+        server: S,
+        clock: C,
+    ) -> Self {
         let sources: HashSet<_> = config.environments.iter().map(|e| &e.source).collect();
         let mut reporter = Self {
             // Each has its own: calls that hang in one region keep none in another one waiting.
             calls_at_once: (CALLS_AT_ONCE / sources.len().max(1)).max(LEAST_CALLS_AT_ONCE),
             readers: Vec::new(),
             server,
-            policy: config.policy,
+            policy,
             environments: Vec::new(),
             invalid: Vec::new(),
             account: OwnAccount::default(),
@@ -208,6 +255,26 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
         self.environments.iter().map(|environment| &environment.progress)
     }
 
+    /// What is read: the environments whose configuration is right.
+    pub fn environments(&self) -> impl Iterator<Item = &EnvironmentConfig> {
+        self.environments.iter().map(|environment| &environment.config)
+    }
+
+    /// Reads every environment, side by side, and asks no server. One that fails does not keep the
+    /// others from being read.
+    pub async fn read(&self, explain: bool) -> Vec<Inventory> {
+        let readings: Vec<_> = self.readers.iter().map(|reader| reader.begin(None)).collect();
+        let read = self.environments.iter().map(|environment| {
+            let reading = &readings[environment.reader];
+            environment.read(reading, explain, &self.clock, &self.account)
+        });
+        let mut inventories = join_all(read).await;
+        inventories.extend(self.invalid.iter().map(InvalidEnvironment::inventory));
+        inventories
+    }
+}
+
+impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
     /// Reports every environment that the trigger asks for, side by side. One that fails does not
     /// keep the others from being reported. At `give_up_at` what is unfinished fails.
     ///
@@ -247,13 +314,31 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
 }
 
 impl InvalidEnvironment {
+    fn inventory(&self) -> Inventory {
+        Inventory::failed(None, self.outcome())
+    }
+
     fn outcome(&self) -> EnvironmentOutcome {
         let mut outcome = EnvironmentOutcome::of(&self.name);
-        outcome.outcome = Verdict::Failed;
-        let (kind, message) = (ErrorKind::Config, self.message.clone());
-        outcome.error = Some(ErrorRow { kind, message });
+        outcome.fail(ErrorKind::Config, self.message.clone());
         outcome
     }
+}
+
+/// What reads each account, region and role of `environments`, whose regions are filled in.
+async fn connect_to_accounts(
+    environments: &mut [EnvironmentConfig],
+    aws: &SdkConfig,
+) -> Result<HashMap<Source, AwsEcs>, ConnectError> {
+    let mut accounts = HashMap::new();
+    for environment in environments {
+        region_of(environment, aws)?;
+        let source = &environment.source;
+        if !accounts.contains_key(source) {
+            accounts.insert(source.clone(), ecs::connect(aws, source).await);
+        }
+    }
+    Ok(accounts)
 }
 
 /// Fills in the region that is read, which is that of `aws` unless the environment has its own.

@@ -76,6 +76,8 @@ pub enum Verdict {
     Unchanged,
     /// A report would have been sent.
     DryRun,
+    /// It was read alone: there is no server to compare it with.
+    NotCompared,
     /// See the error.
     Failed,
 }
@@ -235,6 +237,12 @@ impl EnvironmentOutcome {
             duration_ms: 0,
             error: None,
         }
+    }
+
+    /// It failed.
+    pub(super) fn fail(&mut self, kind: ErrorKind, message: String) {
+        self.outcome = Verdict::Failed;
+        self.error = Some(ErrorRow { kind, message });
     }
 
     /// Writes down what runs.

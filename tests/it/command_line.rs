@@ -294,3 +294,112 @@ fn the_recorder_ends_on_a_signal_even_while_a_client_hangs() {
     assert_eq!(serve.wait().unwrap().code(), Some(0));
     assert!(db.exists());
 }
+
+/// `envsnap` against a stand-in, with a person's AWS credentials alone.
+async fn against(ecs: &StandIn, arguments: &'static [&'static str]) -> Output {
+    let endpoint = ecs.endpoint();
+    let run = move || {
+        let variables = [
+            ("AWS_ENDPOINT_URL", endpoint.as_str()),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("TZ", "UTC"),
+        ];
+        envsnap(arguments, &variables)
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_is_shown_without_a_server() {
+    let ecs = StandIn::start(app()).await.unwrap();
+    let shown = against(&ecs, &["ps"]).await;
+    assert_eq!((shown.status.code(), text(&shown.stderr)), (Some(0), String::new()));
+    let shown = text(&shown.stdout);
+    let heading = "Account 274425519734, region eu-central-1: 5 containers of 3 artifacts (";
+    assert!(shown.starts_with(heading), "{shown}");
+    let runner = shown.lines().find(|line| line.starts_with("Name: runner:1 ")).unwrap();
+    assert_eq!(runner.split_whitespace().last(), Some("3"), "{shown}");
+    assert!(shown.contains(&format!("\nSHA256: {}\n", "01".repeat(32))), "{shown}");
+    assert!(!shown.contains("counted: "), "{shown}");
+    let explained = text(&against(&ecs, &["ps", "app", "--explain"]).await.stdout);
+    assert_eq!(explained.matches("counted: it runs; ECS says which digest").count(), 5);
+
+    for arguments in [&["ps", "--json"][..], &["ps", "-o", "json"]] {
+        let shown: Value = serde_json::from_slice(&against(&ecs, arguments).await.stdout).unwrap();
+        assert_eq!(shown["account"], "274425519734");
+        assert_eq!((&shown["tasks"], &shown["containers"]), (&5.into(), &5.into()));
+        let runner = &shown["artifacts"][1];
+        assert_eq!(runner["name"], "runner:1");
+        assert_eq!(runner["running_since"], 1_661_161_157);
+        let places = serde_json::json!([{"cluster": "app", "service": "runner", "replicas": 3}]);
+        assert_eq!(runner["places"], places);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_options_of_ps_select_as_the_variables_do() {
+    let mut world = app();
+    world.cluster_mut("jobs").add(crate::harness::task("runner", 1));
+    let ecs = StandIn::start(world).await.unwrap();
+    for (arguments, expected) in [
+        (&["ps", "--json"][..], &["differ:3 1", "runner:1 4", "shas:2 1"][..]),
+        (&["ps", "--json", "jobs"], &["runner:1 1"]),
+        (&["ps", "--json", "app,jobs", "--exclude", "app"], &["runner:1 1"]),
+        (&["ps", "--json", "jobs", "--cluster", "app", "--service=shas"], &["shas:2 1"]),
+        (&["ps", "--json", "--cluster-regex", "^j"], &["runner:1 1"]),
+        (&["ps", "--json", "--exclude-regex", "^j", "--service-regex", "^r"], &["runner:1 3"]),
+        (&["ps", "--json", "--exclude-service", "shas,differ"], &["runner:1 4"]),
+        (&["ps", "--json", "--exclude-service-regex", "s|d"], &["runner:1 4"]),
+    ] {
+        let output = against(&ecs, arguments).await;
+        let shown: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error} {}", text(&output.stderr)));
+        let artifacts = shown["artifacts"].as_array().unwrap().iter();
+        let artifacts: Vec<_> = artifacts
+            .map(|it| format!("{} {}", it["name"].as_str().unwrap(), it["replicas"]))
+            .collect();
+        assert_eq!(artifacts, expected, "{arguments:?}");
+    }
+    for (arguments, expected) in [
+        (&["ps", "nope"][..], "AWS_PROFILE and --region"),
+        (&["ps", "--exclude-regex", "."], "Compare --cluster, --exclude"),
+        (&["ps", "a/b"], "--cluster is \"a/b\""),
+        (&["ps", "--service-regex", "("], "--service-regex is \"(\""),
+        (&["ps", "--cluster="], "it is empty"),
+        (&["ps", "--external-id", "x"], "--role-arn"),
+        (
+            &["ps", "arn:aws:ecs:us-east-1:274425519734:cluster/app"],
+            "is not in region eu-central-1, which is read: choose its own with --region",
+        ),
+    ] {
+        let output = against(&ecs, arguments).await;
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?} {error}");
+        assert!(error.contains(expected), "{arguments:?} {error}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+    }
+    let output = envsnap(&["ps"], &[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
+    let error = text(&output.stderr);
+    assert!(error.contains("no region is known: give one with --region"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_without_a_server_reads_and_says_that_it_compared_nothing() {
+    let ecs = StandIn::start(app()).await.unwrap();
+    let output = against(&ecs, &["report", "--dry-run", "-o", "json"]).await;
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{error}");
+    assert!(error.contains("No server is configured"), "{error}");
+    let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let environment = &outcome["environments"][0];
+    assert_eq!(environment["environment"], "unnamed");
+    assert_eq!(environment["outcome"], "not-compared");
+    assert_eq!(environment["containers"], 5);
+    assert_eq!(environment["calls"]["server"], 0);
+    let shown = text(&against(&ecs, &["report", "--dry-run"]).await.stdout);
+    assert!(shown.starts_with("unnamed: no server is configured: nothing was compared"), "{shown}");
+    let not_dry = against(&ecs, &["report"]).await;
+    assert!(text(&not_dry.stderr).contains("KOSLI_ORG is not set"));
+}

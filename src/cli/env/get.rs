@@ -1,40 +1,23 @@
 //! `envsnap env get`: what ran in a snapshot.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::iter::repeat_n;
 use std::str::FromStr;
-
-use unicode_width::UnicodeWidthStr;
 
 use crate::api::ServerApi as _;
 use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
 use crate::cli::artifact::show_in_environment;
+use crate::cli::artifact_table::{ArtifactRow, artifact_table};
 use crate::cli::asking::Asking;
 use crate::cli::expression::{FORMS, SnapshotName, environment_name};
 use crate::cli::screen::{Colour, Screen};
 use crate::cli::tables::fingerprint_or_unknown;
-use crate::cli::visible::{document, visible, wrapped};
+use crate::cli::visible::{document, visible};
 use crate::cli::{Form, print};
 use crate::recorder::domain::{ArtifactPattern, FEWEST_DIGITS};
 use crate::recorder::text::whole;
 
 /// What is not known of where an artifact comes from.
 const NOT_KNOWN: &str = "N/A";
-
-const NAME: &str = "Name: ";
-const SHA256: &str = "SHA256: ";
-
-/// A fingerprint with its label.
-const FINGERPRINT_WIDTH: usize = SHA256.len() + 64;
-
-/// A pipeline's name that is longer wraps.
-const WIDEST_PIPELINE: usize = 20;
-
-/// With less, a name would be told letter by letter.
-const NARROWEST_ARTIFACT: usize = 24;
-
-const BETWEEN: usize = 2;
 
 /// Show what ran in a snapshot
 ///
@@ -111,9 +94,9 @@ fn heading(environment: &str, recorded: &RecordedSnapshot, screen: &Screen) -> S
     format!("{}, recorded {recorded_at}", screen.painted(Colour::Bold, &name))
 }
 
-/// A snapshot's artifacts. Names wrap where the screen is too narrow; a fingerprint never does.
+/// A snapshot's artifacts.
 pub(in crate::cli) fn table(recorded: &RecordedSnapshot, wide: bool, screen: &Screen) -> String {
-    let rows: Vec<_> = recorded.running().map(|artifact| Row::of(artifact, wide, screen)).collect();
+    let rows: Vec<_> = recorded.running().map(|artifact| row(artifact, wide, screen)).collect();
     if rows.is_empty() {
         return "Nothing ran.\n".to_owned();
     }
@@ -122,70 +105,28 @@ pub(in crate::cli) fn table(recorded: &RecordedSnapshot, wide: bool, screen: &Sc
         headings.extend(["CLUSTER", "SERVICE", "TASK"]);
     }
     headings.extend(["RUNNING_SINCE", "REPLICAS"]);
-    let widths = widths(&headings, &rows, (!wide).then_some(screen.width));
-
-    let cells = headings.iter().map(|heading| vec![(*heading).to_owned()]);
-    let header = lines(&cells.collect::<Vec<_>>(), &widths);
-    let mut text = format!("{}\n", screen.painted(Colour::Bold, &header.concat()));
-    for (number, row) in rows.iter().enumerate() {
-        if number > 0 {
-            text.push('\n');
-        }
-        let cells: Vec<_> = row
-            .cells
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, width))| match column {
-                1 => wrapped(cell, width - NAME.len())
-                    .iter()
-                    .enumerate()
-                    .map(|(line, part)| {
-                        let label = if line == 0 { NAME } else { "      " };
-                        format!("{label}{part}")
-                    })
-                    .collect(),
-                _ => wrapped(cell, *width),
-            })
-            .collect();
-        for line in lines(&cells, &widths) {
-            text.push_str(&line);
-            text.push('\n');
-        }
-        // Below it nothing stands in the columns to the right, so that it may reach into them.
-        let indent = " ".repeat(widths[0] + BETWEEN);
-        let _infallible = writeln!(text, "{indent}{SHA256}{}", row.fingerprint);
-    }
-    text
+    artifact_table(&headings, 1, &rows, wide, screen)
 }
 
-struct Row {
-    /// Of each column, with the name alone in the second.
-    cells: Vec<String>,
-    fingerprint: String,
-}
-
-impl Row {
-    fn of(artifact: &RecordedArtifact, wide: bool, screen: &Screen) -> Self {
-        let commit: Option<String> =
-            artifact.git_commit.as_ref().map(|commit| commit.chars().take(7).collect());
-        let mut cells = vec![
-            known(commit.as_deref()),
-            visible(&artifact.name),
-            known(artifact.flow_name.as_deref()),
-        ];
-        if wide {
-            let [clusters, services] = clusters_and_services(artifact);
-            cells.extend([clusters, services, task(artifact)]);
-        }
-        let since = artifact.creation_timestamp.first();
-        let told = |since| if wide { screen.moment(since) } else { screen.age(since) };
-        cells.extend([
-            since.map_or_else(|| NOT_KNOWN.to_owned(), |since| told(whole(*since))),
-            artifact.annotation.now.to_string(),
-        ]);
-        Self { cells, fingerprint: fingerprint_or_unknown(artifact.fingerprint.as_deref()) }
+fn row(artifact: &RecordedArtifact, wide: bool, screen: &Screen) -> ArtifactRow {
+    let commit: Option<String> =
+        artifact.git_commit.as_ref().map(|commit| commit.chars().take(7).collect());
+    let mut cells = vec![
+        known(commit.as_deref()),
+        visible(&artifact.name),
+        known(artifact.flow_name.as_deref()),
+    ];
+    if wide {
+        let [clusters, services] = clusters_and_services(artifact);
+        cells.extend([clusters, services, task(artifact)]);
     }
+    let since = artifact.creation_timestamp.first();
+    let told = |since| if wide { screen.moment(since) } else { screen.age(since) };
+    cells.extend([
+        since.map_or_else(|| NOT_KNOWN.to_owned(), |since| told(whole(*since))),
+        artifact.annotation.now.to_string(),
+    ]);
+    ArtifactRow { cells, fingerprint: fingerprint_or_unknown(artifact.fingerprint.as_deref()) }
 }
 
 fn known(text: Option<&str>) -> String {
@@ -224,48 +165,10 @@ fn task(artifact: &RecordedArtifact) -> String {
     }
 }
 
-/// How wide each column is: as what stands in it, but that names and pipelines wrap where
-/// `screen` is too narrow.
-fn widths(headings: &[&str], rows: &[Row], screen: Option<usize>) -> Vec<usize> {
-    let mut widths: Vec<_> = headings
-        .iter()
-        .enumerate()
-        .map(|(column, heading)| {
-            let widest = rows.iter().map(|row| row.cells[column].width()).max().unwrap_or(0);
-            let widest = if column == 1 { widest + NAME.len() } else { widest };
-            widest.max(heading.width())
-        })
-        .collect();
-    widths[1] = widths[1].max(FINGERPRINT_WIDTH);
-    if let Some(screen) = screen {
-        widths[2] = widths[2].min(WIDEST_PIPELINE);
-        let others: usize = widths.iter().sum::<usize>() - widths[1] + BETWEEN * (widths.len() - 1);
-        let room = screen.saturating_sub(others).max(NARROWEST_ARTIFACT);
-        widths[1] = widths[1].min(room);
-    }
-    widths
-}
-
-/// The lines of a row whose cells have several, without white space at their ends.
-fn lines(cells: &[Vec<String>], widths: &[usize]) -> Vec<String> {
-    let height = cells.iter().map(Vec::len).max().unwrap_or(0);
-    (0..height)
-        .map(|line| {
-            let mut text = String::new();
-            for (cell, width) in cells.iter().zip(widths) {
-                let part = cell.get(line).map_or("", String::as_str);
-                text.push_str(part);
-                text.extend(repeat_n(' ', width.saturating_sub(part.width()) + BETWEEN));
-            }
-            text.truncate(text.trim_end().len());
-            text
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use unicode_width::UnicodeWidthStr;
 
     use super::*;
     use crate::cli::screen::tests::berlin;

@@ -122,6 +122,7 @@ impl Seen<'_> {
             Verdict::Unchanged => self.visit.puts.is_empty(),
             Verdict::DryRun => self.visit.puts.is_empty() && dry,
             Verdict::Failed => true,
+            Verdict::NotCompared => false,
         };
         if !fits || self.visit.puts.len() > 1 || (dry && !self.visit.puts.is_empty()) {
             let verdict = self.outcome.outcome;

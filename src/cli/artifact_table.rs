@@ -1,0 +1,125 @@
+//! A table of artifacts, each with its fingerprint on a line of its own.
+
+use std::fmt::Write as _;
+use std::iter::repeat_n;
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::screen::{Colour, Screen};
+use super::visible::wrapped;
+
+const NAME: &str = "Name: ";
+const SHA256: &str = "SHA256: ";
+
+/// A fingerprint with its label.
+const FINGERPRINT_WIDTH: usize = SHA256.len() + 64;
+
+/// What is longer in another column than the artifact's wraps.
+const WIDEST_OTHER: usize = 20;
+
+/// With less, a name would be told letter by letter.
+const NARROWEST_ARTIFACT: usize = 24;
+
+const BETWEEN: usize = 2;
+
+/// An artifact.
+pub(super) struct ArtifactRow {
+    /// Of each column, with the name alone in the artifact's.
+    pub(super) cells: Vec<String>,
+    /// In hex, or that it is unknown.
+    pub(super) fingerprint: String,
+}
+
+/// A table whose column number `artifact` has names and fingerprints. Unless it is `wide`, cells
+/// wrap where the screen is too narrow; a fingerprint never does.
+pub(super) fn artifact_table(
+    headings: &[&str],
+    artifact: usize,
+    rows: &[ArtifactRow],
+    wide: bool,
+    screen: &Screen,
+) -> String {
+    let widths = widths(headings, artifact, rows, (!wide).then_some(screen.width));
+    let cells = headings.iter().map(|heading| vec![(*heading).to_owned()]);
+    let header = lines(&cells.collect::<Vec<_>>(), &widths);
+    let mut text = format!("{}\n", screen.painted(Colour::Bold, &header.concat()));
+    // Below a name nothing stands in the columns to the right, so that a fingerprint may reach into
+    // them.
+    let indent = " ".repeat(widths[..artifact].iter().map(|width| width + BETWEEN).sum());
+    for (number, row) in rows.iter().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        let cells: Vec<_> = row
+            .cells
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                if column != artifact {
+                    return wrapped(cell, *width);
+                }
+                wrapped(cell, width - NAME.len())
+                    .iter()
+                    .enumerate()
+                    .map(|(line, part)| {
+                        let label = if line == 0 { NAME } else { "      " };
+                        format!("{label}{part}")
+                    })
+                    .collect()
+            })
+            .collect();
+        for line in lines(&cells, &widths) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        let _infallible = writeln!(text, "{indent}{SHA256}{}", row.fingerprint);
+    }
+    text
+}
+
+/// How wide each column is: as what stands in it, but that cells wrap where `screen` is too narrow.
+fn widths(
+    headings: &[&str],
+    artifact: usize,
+    rows: &[ArtifactRow],
+    screen: Option<usize>,
+) -> Vec<usize> {
+    let mut widths: Vec<_> = headings
+        .iter()
+        .enumerate()
+        .map(|(column, heading)| {
+            let widest = rows.iter().map(|row| row.cells[column].width()).max().unwrap_or(0);
+            let widest = if column == artifact { widest + NAME.len() } else { widest };
+            widest.max(heading.width())
+        })
+        .collect();
+    widths[artifact] = widths[artifact].max(FINGERPRINT_WIDTH);
+    if let Some(screen) = screen {
+        for (_, width) in widths.iter_mut().enumerate().filter(|(column, _)| *column != artifact) {
+            *width = (*width).min(WIDEST_OTHER);
+        }
+        let others: usize =
+            widths.iter().sum::<usize>() - widths[artifact] + BETWEEN * (widths.len() - 1);
+        let room = screen.saturating_sub(others).max(NARROWEST_ARTIFACT);
+        widths[artifact] = widths[artifact].min(room);
+    }
+    widths
+}
+
+/// The lines of a row whose cells have several, without white space at their ends.
+fn lines(cells: &[Vec<String>], widths: &[usize]) -> Vec<String> {
+    let height = cells.iter().map(Vec::len).max().unwrap_or(0);
+    (0..height)
+        .map(|line| {
+            let mut text = String::new();
+            for (cell, width) in cells.iter().zip(widths) {
+                let part = cell.get(line).map_or("", String::as_str);
+                text.push_str(part);
+                text.extend(repeat_n(' ', width.saturating_sub(part.width()) + BETWEEN));
+            }
+            text.truncate(text.trim_end().len());
+            text
+        })
+        .collect()
+}

@@ -1,0 +1,127 @@
+//! `envsnap ps`: what runs in ECS now, without a server.
+
+mod scope;
+mod shown;
+
+use anyhow::anyhow;
+use aws_config::Region;
+
+use super::screen::{Coloured, Screen};
+use super::{Form, print, progress};
+use crate::aws;
+use crate::report::{ConnectError, EcsInventory, ErrorKind, ErrorRow, Inventory, Surroundings};
+use scope::ScopeArguments;
+use shown::shown;
+
+/// Show what runs in ECS now, by fingerprint and replicas
+///
+/// Reads the account and region of your own AWS credentials, SSO included, and needs no server, token
+/// or organization. Names may be separated by commas, and options repeated.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Credentials and the region are found as the AWS CLI finds them (AWS_PROFILE, \
+AWS_REGION). The function's variables (ECS_CLUSTERS and so on) are not read: envsnap report --dry-run \
+reads those.
+
+Examples:
+  envsnap ps
+  envsnap ps app jobs --exclude-service debug
+  envsnap ps --cluster-regex '^prod-' --region eu-central-1 -o json | jq '.artifacts[].fingerprint'
+  envsnap ps app --explain"
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    scope: ScopeArguments,
+    /// Say of each container whether it counts, and why
+    #[arg(long)]
+    explain: bool,
+    /// How to print: a table, one with more columns that never wraps, or JSON
+    #[arg(short, long, value_enum, default_value_t = Form::Table)]
+    output: Form,
+    /// The same as -o json
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t = Coloured::Auto,
+        help = "When to use colours; NO_COLOR turns them off as well"
+    )]
+    color: Coloured,
+}
+
+impl Arguments {
+    fn form(&self) -> Form {
+        if self.json { Form::Json } else { self.output }
+    }
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let reader = connect(&arguments.scope).await?;
+    let inventory = read(&reader, arguments.explain).await?;
+    let screen = Screen::of_this_process(arguments.color);
+    print(&shown(&inventory, arguments.form(), &screen)?)?;
+    Ok(())
+}
+
+async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
+    let config = scope.config()?;
+    let mut aws = aws::load_config().await?;
+    if let Some(region) = &scope.region {
+        // For the role as well, which is assumed in the process's own region.
+        aws = aws.into_builder().region(Region::new(region.clone())).build();
+    }
+    EcsInventory::connect_to_read(config, &aws).await.map_err(|error| match error {
+        ConnectError::NoRegion => {
+            anyhow!(
+                "no region is known: give one with --region, AWS_REGION or a profile (AWS_PROFILE)"
+            )
+        }
+        ConnectError::Elsewhere { cluster, read, .. } => {
+            anyhow!(
+                "cluster {cluster} is not in {read}, which is read: choose its own with --region"
+            )
+        }
+        error => error.into(),
+    })
+}
+
+/// Reads once, and shows how far it is on a terminal.
+async fn read(reader: &EcsInventory, explain: bool) -> anyhow::Result<Inventory> {
+    let far = || progress::of(reader.progress(), "");
+    let inventories = progress::shown(reader.read(explain), far).await;
+    let inventory = inventories.into_iter().next();
+    // There is one environment, since options name no other.
+    let inventory = inventory.ok_or_else(|| anyhow!("nothing was to be read"))?;
+    match &inventory.outcome.error {
+        Some(error) => Err(anyhow!("{}", with_remedy(error))),
+        None => Ok(inventory),
+    }
+}
+
+/// What happened, and what to do about it, in terms of the options.
+fn with_remedy(ErrorRow { kind, message }: &ErrorRow) -> String {
+    let remedy = match kind {
+        ErrorKind::NothingInScope => {
+            "Compare --cluster, --exclude, --service, --exclude-service and their -regex forms with \
+             what exists in that account and region, which AWS_PROFILE and --region choose"
+        }
+        ErrorKind::ClusterNotFound => {
+            "Correct the name, or choose the account and region that the cluster is in with \
+             AWS_PROFILE and --region"
+        }
+        ErrorKind::RoleNotAssumed => {
+            "The user or role of AWS_PROFILE needs sts:AssumeRole on it, and it has to trust that one, \
+             with the --external-id that it asks for"
+        }
+        ErrorKind::Throttled => {
+            "Others use up the account's quota of ECS calls: try again, or read fewer clusters"
+        }
+        ErrorKind::Contradiction => {
+            "This usually passes: try again; a cluster that cannot be read is left out with --exclude"
+        }
+        kind => kind.remedy(Surroundings::Terminal),
+    };
+    format!("{message}. {remedy}")
+}

@@ -1,0 +1,118 @@
+//! How `envsnap ps` prints what runs.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::cli::Form;
+use crate::cli::artifact_table::{self, artifact_table};
+use crate::cli::screen::Screen;
+use crate::cli::tables::{self, fingerprint_or_unknown};
+use crate::cli::visible::{document, visible};
+use crate::recorder::text::{counted, whole};
+use crate::report::{Calls, Explanation, Inventory, RunningArtifact};
+
+/// The document that `-o json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    account: Option<&'a str>,
+    region: Option<&'a str>,
+    content_hash: Option<&'a str>,
+    tasks: Option<usize>,
+    containers: Option<usize>,
+    artifacts: &'a [RunningArtifact],
+    /// The names of artifacts without a known digest.
+    unresolved: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanations: Option<&'a [Explanation]>,
+    /// To ECS.
+    calls: u32,
+    duration_ms: u64,
+}
+
+pub(super) fn shown(
+    inventory: &Inventory,
+    form: Form,
+    screen: &Screen,
+) -> serde_json::Result<String> {
+    Ok(match form {
+        Form::Json => document(&serde_json::to_string_pretty(&Document::from(inventory))?),
+        form => table(inventory, form == Form::Wide, screen),
+    })
+}
+
+impl<'a> From<&'a Inventory> for Document<'a> {
+    fn from(inventory: &'a Inventory) -> Self {
+        let outcome = &inventory.outcome;
+        Self {
+            account: inventory.account.as_deref(),
+            region: inventory.region.as_deref(),
+            content_hash: outcome.content_hash.as_deref(),
+            tasks: outcome.tasks,
+            containers: outcome.containers,
+            artifacts: &inventory.artifacts,
+            unresolved: &outcome.unresolved,
+            explanations: outcome.explanations.as_deref(),
+            calls: outcome.calls.ecs,
+            duration_ms: outcome.duration_ms,
+        }
+    }
+}
+
+fn table(inventory: &Inventory, wide: bool, screen: &Screen) -> String {
+    let rows: Vec<_> =
+        inventory.artifacts.iter().map(|artifact| row(artifact, wide, screen)).collect();
+    let mut headings = vec!["ARTIFACT", "CLUSTER", "SERVICE"];
+    if wide {
+        headings.push("DIGEST_FROM");
+    }
+    headings.extend(["RUNNING_SINCE", "REPLICAS"]);
+    let mut text = format!("{}\n\n", heading(inventory));
+    if rows.is_empty() {
+        text.push_str("Nothing runs.\n");
+    } else {
+        text.push_str(&artifact_table(&headings, 0, &rows, wide, screen));
+    }
+    if let Some(explanations) = &inventory.outcome.explanations {
+        text.push('\n');
+        text.push_str(&tables::explanations(explanations, (!wide).then_some(screen.width)));
+    }
+    text
+}
+
+/// Where it was read, and how much it is.
+fn heading(inventory: &Inventory) -> String {
+    let outcome = &inventory.outcome;
+    let account = inventory.account.as_deref().unwrap_or("not known");
+    let region = inventory.region.as_deref().unwrap_or("not known");
+    let Calls { ecs, .. } = outcome.calls;
+    format!(
+        "Account {}, region {}: {} of {} ({} to ECS, {} ms)",
+        visible(account),
+        visible(region),
+        counted(outcome.containers.unwrap_or(0), "container"),
+        counted(inventory.artifacts.len(), "artifact"),
+        counted(ecs, "call"),
+        outcome.duration_ms
+    )
+}
+
+fn row(running: &RunningArtifact, wide: bool, screen: &Screen) -> artifact_table::ArtifactRow {
+    let RunningArtifact { artifact, running_since, places } = running;
+    let clusters: BTreeSet<_> = places.iter().map(|place| visible(&place.cluster)).collect();
+    let services: BTreeSet<_> =
+        places.iter().map(|place| visible(place.service.as_deref().unwrap_or("-"))).collect();
+    let listed = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+    let mut cells = vec![visible(&artifact.name), listed(clusters), listed(services)];
+    if wide {
+        cells.push(artifact.digest_source.to_string());
+    }
+    let since = whole(*running_since);
+    cells.push(if wide { screen.moment(since) } else { screen.age(since) });
+    cells.push(artifact.replicas.to_string());
+    let fingerprint = artifact.fingerprint.map(|fingerprint| fingerprint.to_string());
+    artifact_table::ArtifactRow {
+        cells,
+        fingerprint: fingerprint_or_unknown(fingerprint.as_deref()),
+    }
+}

@@ -1,0 +1,89 @@
+//! What to read of ECS, for a command that asks no server.
+
+use super::environments::{
+    ENVIRONMENTS, ENVIRONMENTS_SSM_PATH, NAME, environments, scope_of_options,
+};
+use super::form::share;
+use super::variables::Variables;
+use super::{ConfigError, DEFAULT_QUOTA_SHARE, EnvironmentConfig, EnvironmentsPath};
+
+/// The name of what is read if the configuration names no environment.
+const UNNAMED: &str = "unnamed";
+
+/// The variables that say which server is reported to, and for whom.
+const SERVER: [&str; 5] = [
+    "KOSLI_HOST",
+    "KOSLI_ORG",
+    "KOSLI_OWNER",
+    "KOSLI_API_TOKEN",
+    "KOSLI_API_TOKEN_SSM_PARAMETER_ARN",
+];
+
+/// What to read of ECS.
+#[derive(Debug, Clone)]
+pub struct ReadingConfig {
+    /// Which parts of ECS, at least one unless they are in SSM.
+    pub environments: Vec<EnvironmentConfig>,
+    /// Where in SSM the environments are, if they are there.
+    pub environments_path: Option<EnvironmentsPath>,
+    /// The part of ECS's documented quotas that may be used, from 0.05 to 1.
+    pub quota_share: f64,
+}
+
+impl ReadingConfig {
+    /// What the variables that [`Config`](super::Config) reads say about ECS. The environment's name
+    /// may be missing, since no server is asked for it; it is then `unnamed`.
+    ///
+    /// # Errors
+    /// Every variable that is wrong, at once.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let is_set = |variable: &str| is_set(&lookup, variable);
+        let is_unnamed = ![NAME, ENVIRONMENTS, ENVIRONMENTS_SSM_PATH].into_iter().any(is_set);
+        let lookup = |variable: &str| {
+            let replaced = is_unnamed && variable == NAME;
+            if replaced { Some(UNNAMED.to_owned()) } else { lookup(variable) }
+        };
+        let mut variables = Variables::new(&lookup);
+        let (environments, environments_path) = environments(&mut variables);
+        let quota_share = variables.optional("QUOTA_SHARE", share).unwrap_or(DEFAULT_QUOTA_SHARE);
+        // Checked, since AWS is called by way of them too.
+        drop(variables.proxy());
+        let config = Self { environments, environments_path, quota_share };
+        if variables.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(variables.problems))
+        }
+    }
+
+    /// What the options `--cluster`, `--region` and so on of a command line say: `lookup` gives
+    /// what an option holds, several names separated by commas.
+    ///
+    /// # Errors
+    /// Every option that is wrong, at once.
+    pub fn from_options(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut variables = Variables::new(&lookup);
+        let (scope, source) = scope_of_options(&mut variables);
+        if !variables.problems.is_empty() {
+            return Err(ConfigError(variables.problems));
+        }
+        let environment = EnvironmentConfig {
+            name: UNNAMED.to_owned(),
+            scope,
+            source,
+            auto_create: false,
+            include_scaling: None,
+        };
+        let environments = vec![environment];
+        Ok(Self { environments, environments_path: None, quota_share: DEFAULT_QUOTA_SHARE })
+    }
+}
+
+/// No variable names a server, an organization or a token.
+pub fn names_no_server(lookup: impl Fn(&str) -> Option<String>) -> bool {
+    !SERVER.into_iter().any(|variable| is_set(&lookup, variable))
+}
+
+fn is_set(lookup: &impl Fn(&str) -> Option<String>, variable: &str) -> bool {
+    lookup(variable).is_some_and(|value| !value.trim().is_empty())
+}

@@ -1,0 +1,114 @@
+//! What runs, read and compared with nothing.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::environment_run::Found;
+use super::{ArtifactRow, EnvironmentOutcome};
+use crate::config::EnvironmentConfig;
+use crate::ecs::Source;
+use crate::snapshot::{Fingerprint, Identity, Snapshot};
+
+/// What runs in the scope of an environment.
+#[derive(Debug)]
+pub struct Inventory {
+    /// As a run that did not compare it has it, with the error if it could not be read.
+    pub outcome: EnvironmentOutcome,
+    /// The account that was read, if it is known.
+    pub account: Option<String>,
+    /// The region that was read.
+    pub region: Option<String>,
+    /// To be compared with another one; empty if it could not be read.
+    pub snapshot: Snapshot,
+    /// What runs, sorted by name and fingerprint, one entry per artifact.
+    pub artifacts: Vec<RunningArtifact>,
+}
+
+/// An artifact that runs, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunningArtifact {
+    /// What it is.
+    #[serde(flatten)]
+    pub artifact: ArtifactRow,
+    /// When the first task that runs it now started, in seconds since the Unix epoch.
+    pub running_since: i64,
+    /// Where it runs, sorted, one entry per cluster and service.
+    pub places: Vec<Place>,
+}
+
+/// A service that runs an artifact, or the standalone tasks of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Cluster name.
+    pub cluster: String,
+    /// Service name; `null` for standalone tasks.
+    pub service: Option<String>,
+    /// Running containers.
+    pub replicas: u64,
+}
+
+/// What is known of an artifact beside its name and replicas.
+struct Whereabouts<'t> {
+    running_since: i64,
+    places: BTreeMap<(&'t str, Option<&'t str>), u64>,
+}
+
+impl Inventory {
+    pub(super) fn new(
+        found: &Found,
+        config: &EnvironmentConfig,
+        outcome: EnvironmentOutcome,
+    ) -> Self {
+        let mut whereabouts = BTreeMap::<Identity, Whereabouts<'_>>::new();
+        for container in found.containers(&config.scope) {
+            let identity = Identity::of(container.artifact_name, container.fingerprint);
+            let known = whereabouts.entry(identity).or_insert_with(|| Whereabouts {
+                running_since: container.started_at,
+                places: BTreeMap::new(),
+            });
+            known.running_since = known.running_since.min(container.started_at);
+            *known.places.entry((container.cluster, container.service)).or_default() += 1;
+        }
+        let mut artifacts: Vec<_> = outcome
+            .artifacts
+            .iter()
+            .filter_map(|artifact| {
+                let identity = Identity::of(&artifact.name, artifact.fingerprint);
+                let Whereabouts { running_since, places } = whereabouts.remove(&identity)?;
+                let places = places.into_iter().map(|((cluster, service), replicas)| Place {
+                    cluster: cluster.to_owned(),
+                    service: service.map(ToOwned::to_owned),
+                    replicas,
+                });
+                let places = places.collect();
+                Some(RunningArtifact { artifact: artifact.clone(), running_since, places })
+            })
+            .collect();
+        let name_and_fingerprint = |row: &RunningArtifact| {
+            let fingerprint = row.artifact.fingerprint.as_ref().map(Fingerprint::to_string);
+            (row.artifact.name.clone(), fingerprint)
+        };
+        artifacts.sort_by_cached_key(name_and_fingerprint);
+        let task = found.tasks.iter().flat_map(|tasks| tasks.iter()).next();
+        let account = task.and_then(|task| task.arn.split(':').nth(4)).map(ToOwned::to_owned);
+        Self {
+            outcome,
+            account: account.or_else(|| config.source.account().map(ToOwned::to_owned)),
+            region: config.source.region.clone(),
+            snapshot: found.snapshot.clone(),
+            artifacts,
+        }
+    }
+
+    /// It could not be read, or is not even configured rightly.
+    pub(super) fn failed(source: Option<&Source>, outcome: EnvironmentOutcome) -> Self {
+        Self {
+            outcome,
+            account: source.and_then(Source::account).map(ToOwned::to_owned),
+            region: source.and_then(|source| source.region.clone()),
+            snapshot: Snapshot::default(),
+            artifacts: Vec::new(),
+        }
+    }
+}
