@@ -295,7 +295,8 @@ fn source(variables: &mut Variables<'_>, names: [&'static str; 3]) -> Source {
     let arn = variables.optional(role_name, role_arn);
     let external_id = variables.optional(id_name, external_id);
     if external_id.is_some() && variables.get(role_name).is_none() {
-        variables.problem(id_name, &format!("is set, but {role_name} is not"));
+        let place = variables.place;
+        variables.problem(id_name, &format!("is set, but {place}{role_name} is not"));
     }
     Source { region, role: arn.map(|arn| Role { arn, external_id }) }
 }

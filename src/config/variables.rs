@@ -40,7 +40,7 @@ fn without_secrets(url: &str) -> String {
 
 pub(super) struct Variables<'a> {
     /// Stands before a variable's name where it is told.
-    place: &'a str,
+    pub(super) place: &'a str,
     lookup: &'a dyn Fn(&str) -> Option<String>,
     pub(super) problems: Vec<String>,
 }
