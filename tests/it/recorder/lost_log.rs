@@ -206,6 +206,53 @@ async fn a_log_that_is_overwritten_or_has_its_size_again_after_it_was_cut_is_not
     }
 }
 
+/// Zeros in the place of the middle of the log, of which only the end is looked at with each report.
+fn overwrite_the_middle(file: &Path) {
+    use std::os::unix::fs::FileExt as _;
+    let log = fs::OpenOptions::new().write(true).open(beside(file, "-wal")).unwrap();
+    let size = log.metadata().unwrap().len();
+    let zeros = vec![0; usize::try_from(size / 2).unwrap()];
+    log.write_all_at(&zeros, size * 3 / 10).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_overwritten_is_noticed_while_reports_come_all_the_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file).await;
+    overwrite_the_middle(&file);
+    let mut accepted = 0;
+    loop {
+        let status = recorder.report("env", &[task(1, "web", &digest(100 + accepted), 1)]).await;
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            break;
+        }
+        assert_eq!(status, 201);
+        accepted += 1;
+        assert!(accepted < 100, "nothing is noticed");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    refused(&recorder).await;
+    recorder.end("-KILL").await;
+    put_in_place(&file);
+    let recorder = Process::start(&file).await;
+    assert_eq!(recorder.index("env").await, u64::from(ANSWERED + accepted));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_overwritten_just_before_the_end_is_not_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file).await;
+    overwrite_the_middle(&file);
+    recorder.end("-TERM").await;
+    recorder.logged("nothing more is accepted").await;
+    let said = text(&on("serve", &file, &["--listen", "127.0.0.1:0"]).stderr);
+    assert!(said.contains(".rescued"), "{said}");
+    put_in_place(&file);
+    has_all_that_was_answered(&file).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_cut_is_noticed_at_once_and_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();

@@ -192,7 +192,8 @@ impl Watched {
     /// Closes the file. Unless it is the one that was opened, with its log, nothing is removed from
     /// beside its path.
     pub(super) fn close(mut self) {
-        if self.notes.is_some() && self.check().is_ok() {
+        // The whole log, which is applied now.
+        if self.notes.is_some() && self.check_thoroughly().is_ok() {
             if let Err(error) = position::end(&mut self.connection) {
                 tracing::warn!("cannot note in the snapshot file that it is closed: {error}");
             }

@@ -21,8 +21,8 @@ use super::load::{Load, weight};
 use super::position;
 use super::watch::Watched;
 
-/// How often the files are looked at while nothing is written.
-const IDLE_CHECK: Duration = Duration::from_secs(1);
+/// How often the files are looked at with the whole log, whatever is written meanwhile.
+const THOROUGH_CHECK: Duration = Duration::from_secs(1);
 
 /// The most pieces of work in one commit.
 const LARGEST_GROUP: usize = 64;
@@ -167,8 +167,15 @@ impl Drop for Writer {
 }
 
 fn run(mut watched: Watched, waiting: &Receiver<Waiting>, load: &Mutex<Load>) {
+    let mut checked = Instant::now();
     loop {
-        match waiting.recv_timeout(IDLE_CHECK) {
+        // Whether there is work or not.
+        if checked.elapsed() >= THOROUGH_CHECK {
+            // Each request that fails because of it says so.
+            drop(watched.check_thoroughly());
+            checked = Instant::now();
+        }
+        match waiting.recv_timeout(THOROUGH_CHECK.saturating_sub(checked.elapsed())) {
             Ok(first) => {
                 let mut group = group(first, waiting);
                 lock(load).begin(weight_of(&group), Instant::now());
@@ -190,8 +197,7 @@ fn run(mut watched: Watched, waiting: &Receiver<Waiting>, load: &Mutex<Load>) {
                     answer(&committed);
                 }
             }
-            // Each request that fails because of it says so.
-            Err(RecvTimeoutError::Timeout) => drop(watched.check_thoroughly()),
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
