@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::excerpt::excerpt;
+use envsnap_model::time::parse_http_date;
 
 /// AWS accepts signatures that are up to five minutes off: a smaller offset is no explanation.
 const LEAST_OFFSET: SignedDuration = SignedDuration::from_mins(1);
@@ -41,7 +41,7 @@ impl ClockSkew {
         }
         let now = Timestamp::try_from(now).ok();
         let from_date = || {
-            let server = rfc2822::parse(date?).ok()?.timestamp();
+            let server = parse_http_date(date?)?;
             Some(now?.duration_since(server)).filter(|offset| offset.abs() >= LEAST_OFFSET)
         };
         let offset = from_date().or_else(|| offset_in(message));

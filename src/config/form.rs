@@ -3,12 +3,12 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use reqwest::Url;
 
 use crate::api::is_loopback;
 use crate::api::wire::is_environment_name;
 use crate::ecs::ClusterRef;
+use envsnap_model::duration::parse_duration;
 
 /// A service's name has a cluster's form, without the ARN.
 pub(super) struct ServiceName(pub(super) String);
@@ -77,10 +77,7 @@ pub(super) fn organization(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    text.parse::<SignedDuration>()
-        .ok()
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .ok_or_else(|| "a duration like 15m, 1h or 0s".to_owned())
+    parse_duration(text).ok_or_else(|| "a duration like 15m, 1h or 0s".to_owned())
 }
 
 /// With less, the few calls of even a small cluster would wait for minutes.

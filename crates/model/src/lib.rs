@@ -2,11 +2,13 @@
 //!
 //! Nothing here is asynchronous, reads a clock or an environment variable, or does I/O.
 
+pub mod duration;
 mod error_chain;
 pub mod expression;
 mod head;
 mod plausible_times;
 pub mod snapshot;
+pub mod time;
 pub mod wire;
 
 pub use error_chain::error_chain;

@@ -6,8 +6,8 @@ mod shown;
 use anyhow::bail;
 use clap::Subcommand;
 use futures_util::stream::{self, StreamExt as _};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
 
 use super::asking::{Asked, Asking};
 use super::screen::Screen;
@@ -17,6 +17,8 @@ use crate::api::wire::Environment;
 use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern as Pattern;
 use crate::recorder::text::counted;
+use envsnap_model::duration::parse_span;
+use envsnap_model::time::parse_time;
 use runs::{Identity, Place, Run, runs};
 
 /// The most changes that are looked at in an environment, unless it is said.
@@ -77,16 +79,11 @@ struct Where {
 fn since(text: &str) -> Result<Timestamp, String> {
     const WANTED: &str = "it should be an age like 12h, 30d or 6mo, or a date like 2022-08-22";
     let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
-    let now = Timestamp::now();
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    let of_date = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(zone.clone()).ok();
-    let of_age = || {
-        let age = text.parse::<Span>().ok().filter(|age| age.is_positive())?;
-        now.to_zoned(zone.clone()).checked_sub(age).ok()
+    let before_now = || {
+        let age = parse_span(text).filter(|age| age.is_positive())?;
+        Some(Timestamp::now().to_zoned(zone.clone()).checked_sub(age).ok()?.timestamp())
     };
-    of_date().or_else(of_age).map(|zoned| zoned.timestamp()).ok_or_else(|| WANTED.to_owned())
+    parse_time(text, &zone).or_else(before_now).ok_or_else(|| WANTED.to_owned())
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {

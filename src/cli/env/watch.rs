@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use jiff::SignedDuration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::diff::{self, blocks};
@@ -14,6 +13,7 @@ use crate::cli::expression::environment_name;
 use crate::cli::screen::{Colour, Screen};
 use crate::cli::visible::{document_on_a_line, visible};
 use crate::cli::{Form, complain, print_to_reader};
+use envsnap_model::duration::parse_duration;
 
 /// Of more snapshots at once, only the difference between the first and the last is told.
 const MOST_AT_ONCE: u64 = 20;
@@ -38,8 +38,7 @@ pub(super) struct Arguments {
 }
 
 fn pause(text: &str) -> Result<Duration, String> {
-    let pause = text.parse::<SignedDuration>().ok().and_then(|it| Duration::try_from(it).ok());
-    let pause = pause.filter(|pause| *pause >= Duration::from_millis(100));
+    let pause = parse_duration(text).filter(|pause| *pause >= Duration::from_millis(100));
     pause.ok_or_else(|| "it should be 100ms or longer, like 5s or 1m".to_owned())
 }
 

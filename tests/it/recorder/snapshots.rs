@@ -131,7 +131,7 @@ async fn an_expression_that_counts_nothing_is_refused() {
     recorder.create("env", None).await;
     for (expression, said) in [
         ("@%7Byesterday%7D", "'@{yesterday}' is not a snapshot expression"),
-        ("@%7B2023-10-02T12:00:00+02:00%7D", "is not a snapshot expression"),
+        ("@%7B2023-10-02T12:00:00+2%7D", "is not a snapshot expression"),
         ("latest", "'latest' is not a snapshot expression"),
         ("1.5", "N or #N"),
     ] {

@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::quote;
-use super::{Expression, Moment, Timeline};
+use super::{Expression, TimePoint, Timeline};
+use crate::time::parse_unix_seconds;
 
 /// Snapshots from one to another, both included.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +22,7 @@ pub enum Bound {
     /// A snapshot.
     Snapshot(Expression),
     /// What was recorded from then on, or until then.
-    Time(Moment),
+    Time(TimePoint),
 }
 
 /// The text is no interval, or no end of one.
@@ -54,14 +55,14 @@ impl Interval {
         &self,
         timeline: &T,
     ) -> Result<Option<RangeInclusive<u32>>, T::Error> {
-        let at = |moment: Moment| moment.seconds(timeline.now());
+        let at = |point: TimePoint| point.seconds(timeline.now());
         let mut from = match &self.from {
             Bound::Snapshot(expression) => expression.resolve(timeline)?,
-            Bound::Time(moment) => i64::from(timeline.before(at(*moment))?) + 1,
+            Bound::Time(point) => i64::from(timeline.before(at(*point))?) + 1,
         };
         let mut to = match &self.to {
             Bound::Snapshot(expression) => expression.resolve(timeline)?,
-            Bound::Time(moment) => timeline.until(at(*moment))?.into(),
+            Bound::Time(point) => timeline.until(at(*point))?.into(),
         };
         let count = i64::from(timeline.count());
         // Whoever asks for what follows the snapshots that are known is not answered with the
@@ -134,9 +135,9 @@ impl FromStr for Bound {
         {
             return Ok(Self::Snapshot(expression));
         }
-        let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite());
-        let moment = seconds.map(Moment::At).or_else(|| text.parse().ok());
-        moment.map(Self::Time).ok_or_else(|| NotAnInterval::MalformedBound(quote(text)))
+        let seconds = parse_unix_seconds(text);
+        let point = seconds.map(TimePoint::At).or_else(|| text.parse().ok());
+        point.map(Self::Time).ok_or_else(|| NotAnInterval::MalformedBound(quote(text)))
     }
 }
 
@@ -208,7 +209,7 @@ mod tests {
             let interval = Interval { from: start.parse().unwrap(), to: end.parse().unwrap() };
             assert_eq!(resolved(&interval), range, "{start} to {end}");
         }
-        for text in ["", "x", "NaN", "inf", "1 hour", "#1", "~1", "@{now}"] {
+        for text in ["", "x", "NaN", "inf", "1h ago", "#1", "~1", "@{now}"] {
             let refused = text.parse::<Bound>();
             assert_eq!(refused, Err(NotAnInterval::MalformedBound(text.to_owned())));
         }

@@ -1,15 +1,15 @@
 //! Which snapshots of an environment are meant.
 
 mod interval;
-mod moment;
 mod snappish;
+mod time_point;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use interval::{Bound, Interval, NotAnInterval};
-pub use moment::{Moment, Unit};
 pub use snappish::Snappish;
+pub use time_point::TimePoint;
 
 /// The most characters of a text that a message repeats.
 const LONGEST_QUOTE: usize = 100;
@@ -50,18 +50,18 @@ pub trait Timeline {
 /// it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expression {
-    place: Place,
+    selector: Selector,
     text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
+enum Selector {
     /// `N` or `#N`: counted from 1, or from the end where negative, so that `-1` is the latest.
     Index(i64),
     /// `~N`: so many behind the latest; `~` is the latest.
     Behind(i64),
     /// `@{…}`: the one that was the latest then.
-    At(Moment),
+    At(TimePoint),
 }
 
 /// The text names no snapshot.
@@ -76,12 +76,12 @@ pub struct NotAnExpression(String);
 impl Expression {
     /// The latest snapshot, as a name alone means it.
     fn latest() -> Self {
-        Self { place: Place::Behind(0), text: String::new() }
+        Self { selector: Selector::Behind(0), text: String::new() }
     }
 
     /// The first snapshot.
     fn first() -> Self {
-        Self { place: Place::Index(1), text: "#1".to_owned() }
+        Self { selector: Selector::Index(1), text: "#1".to_owned() }
     }
 
     /// The index that is meant; no snapshot may have it.
@@ -90,11 +90,11 @@ impl Expression {
     /// The timeline's own.
     pub fn resolve<T: Timeline>(&self, timeline: &T) -> Result<i64, T::Error> {
         let count = i64::from(timeline.count());
-        Ok(match self.place {
-            Place::Index(index) if index < 0 => (count + 1).saturating_add(index),
-            Place::Index(index) => index,
-            Place::Behind(behind) => count.saturating_sub(behind),
-            Place::At(moment) => timeline.until(moment.seconds(timeline.now()))?.into(),
+        Ok(match self.selector {
+            Selector::Index(index) if index < 0 => (count + 1).saturating_add(index),
+            Selector::Index(index) => index,
+            Selector::Behind(behind) => count.saturating_sub(behind),
+            Selector::At(time) => timeline.until(time.seconds(timeline.now()))?.into(),
         })
     }
 }
@@ -103,22 +103,22 @@ impl FromStr for Expression {
     type Err = NotAnExpression;
 
     fn from_str(text: &str) -> Result<Self, NotAnExpression> {
-        let place = place(text).ok_or_else(|| NotAnExpression(quote(text)))?;
-        let bare = matches!(place, Place::Index(_)) && !text.starts_with('#');
+        let selector = selector(text).ok_or_else(|| NotAnExpression(quote(text)))?;
+        let bare = matches!(selector, Selector::Index(_)) && !text.starts_with('#');
         let text = if bare { format!("#{text}") } else { text.to_owned() };
-        Ok(Self { place, text })
+        Ok(Self { selector, text })
     }
 }
 
-fn place(text: &str) -> Option<Place> {
+fn selector(text: &str) -> Option<Selector> {
     let number = |digits: &str| digits.parse::<i64>().ok().filter(|_| !digits.starts_with('+'));
     if let Some(behind) = text.strip_prefix('~') {
         let behind = if behind.is_empty() { Some(0) } else { number(behind) };
-        behind.filter(|behind| *behind >= 0).map(Place::Behind)
-    } else if let Some(moment) = text.strip_prefix("@{").and_then(|it| it.strip_suffix('}')) {
-        Moment::in_braces(moment).map(Place::At)
+        behind.filter(|behind| *behind >= 0).map(Selector::Behind)
+    } else if let Some(time) = text.strip_prefix("@{").and_then(|it| it.strip_suffix('}')) {
+        TimePoint::from_braces(time).map(Selector::At)
     } else {
-        number(text.strip_prefix('#').unwrap_or(text)).map(Place::Index)
+        number(text.strip_prefix('#').unwrap_or(text)).map(Selector::Index)
     }
 }
 

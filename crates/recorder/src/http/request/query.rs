@@ -9,7 +9,8 @@ use axum::http::request::Parts;
 use super::problems::Problems;
 use crate::domain::{Error, Page};
 use crate::http::error::quote;
-use envsnap_model::expression::{Bound, Interval, Moment};
+use envsnap_model::expression::{Bound, Interval, TimePoint};
+use envsnap_model::time::parse_unix_seconds;
 
 /// As the hosted server has it, where no size is given.
 const USUAL_PAGE_SIZE: u32 = 15;
@@ -125,11 +126,11 @@ impl Parameters {
 
     fn limit(&mut self, name: &str, in_seconds: &str) -> Option<Bound> {
         let Some(seconds) = self.last(in_seconds) else { return self.parsed(name) };
-        if let Some(seconds) = seconds.parse().ok().filter(|seconds: &f64| seconds.is_finite()) {
+        if let Some(seconds) = parse_unix_seconds(seconds) {
             if self.last(name).is_some() {
                 self.add_problem(in_seconds, format!("cannot be used with {name}"));
             }
-            return Some(Bound::Time(Moment::At(seconds)));
+            return Some(Bound::Time(TimePoint::At(seconds)));
         }
         let problem = format!("must be seconds since 1970, not '{}'", quote(seconds));
         self.add_problem(in_seconds, problem);
