@@ -25,6 +25,7 @@ mod logging;
 mod redact;
 mod renewable;
 pub mod report;
+mod retry;
 mod tls;
 pub mod token;
 

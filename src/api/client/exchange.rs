@@ -1,11 +1,11 @@
 //! One request and its answer, tried again where that may help.
 
+use std::mem::replace;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -17,6 +17,8 @@ use super::{ApiError, EnvironmentClient, LocalServer};
 use crate::api::wire::{ErrorBody, HEAD, LARGEST_ANSWER};
 use crate::excerpt::excerpt;
 use crate::redact::redact;
+use crate::retry::{DEADLINE_MARGIN, retry};
+use envsnap_model::time::parse_http_date;
 use envsnap_model::{Head, error_chain};
 
 /// Waits of 1, 2 and 4 seconds between the attempts at one request. Only where a connection broke,
@@ -26,9 +28,6 @@ const RETRIES: usize = 3;
 
 /// The longest that one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// Less than this is not worth another attempt, and is left at the end to say what went wrong.
-const LEAST_ATTEMPT: Duration = Duration::from_millis(100);
 
 /// A server that wants to be left alone for longer is not waited for, deadline or not.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -104,44 +103,36 @@ impl EnvironmentClient<'_> {
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<Answer, ApiError> {
         let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
-        let mut waits = policy.build();
-        let mut reconnected = false;
-        loop {
+        let mut backoff = policy.build();
+        let mut has_reconnected = false;
+        let attempt = async |_: Option<&Failed>| {
             let http = self.client.http.get();
-            let Failed { error, connection } =
-                match self.send_once(&http, operation, method, url, headers, body).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(failed) => failed,
-                };
-            let ApiError::Unavailable { transient: true, retry_after, .. } = &error else {
-                return Err(error);
-            };
-            if connection != Connection::Blameless {
+            let answer = self.send_once(&http, operation, method, url, headers, body).await;
+            if let Err(failed) = &answer
+                && failed.is_transient()
+                && failed.connection != Connection::Blameless
+            {
                 self.client.reconnect(&http);
             }
+            answer
+        };
+        let wait_after = |failed: &Failed| {
+            let ApiError::Unavailable { transient: true, retry_after, .. } = &failed.error else {
+                return None;
+            };
             // A connection may have died while the process was frozen. Another one is worth a try
             // at once.
-            let wait = if connection == Connection::Broken && !reconnected {
-                reconnected = true;
-                Some(Duration::ZERO)
-            } else {
-                waits.next().map(|wait| wait.max(retry_after.unwrap_or_default()))
-            };
-            match wait.filter(|wait| *wait <= LONGEST_WAIT && self.has_time_for(*wait)) {
-                Some(wait) => {
-                    tracing::warn!(%error, wait_seconds = wait.as_secs_f64(), "trying again");
-                    if !wait.is_zero() {
-                        tokio::time::sleep(wait).await;
-                    }
-                }
-                None => return Err(error),
+            if failed.connection == Connection::Broken && !replace(&mut has_reconnected, true) {
+                return Some(Duration::ZERO);
             }
-        }
-    }
-
-    /// Another attempt after this wait ends before the deadline.
-    fn has_time_for(&self, wait: Duration) -> bool {
-        self.give_up_at.is_none_or(|at| Instant::now() + wait + 2 * LEAST_ATTEMPT < at)
+            let wait = backoff.next()?.max(retry_after.unwrap_or_default());
+            Some(wait).filter(|wait| *wait <= LONGEST_WAIT)
+        };
+        let log = |Failed { error, .. }: &Failed, wait: Duration| {
+            tracing::warn!(%error, wait_seconds = wait.as_secs_f64(), "trying again");
+        };
+        let answer = retry(self.give_up_at, attempt, wait_after, log).await;
+        answer.map_err(|failed| failed.error)
     }
 
     /// How long an attempt that begins now may take: it ends before the deadline does, so that the
@@ -149,8 +140,8 @@ impl EnvironmentClient<'_> {
     fn attempt_timeout(&self) -> Duration {
         self.give_up_at.map_or(ATTEMPT_TIMEOUT, |at| {
             at.saturating_duration_since(Instant::now())
-                .saturating_sub(LEAST_ATTEMPT)
-                .clamp(LEAST_ATTEMPT, ATTEMPT_TIMEOUT)
+                .saturating_sub(DEADLINE_MARGIN)
+                .clamp(DEADLINE_MARGIN, ATTEMPT_TIMEOUT)
         })
     }
 
@@ -205,6 +196,12 @@ impl EnvironmentClient<'_> {
 struct Failed {
     error: ApiError,
     connection: Connection,
+}
+
+impl Failed {
+    fn is_transient(&self) -> bool {
+        matches!(self.error, ApiError::Unavailable { transient: true, .. })
+    }
 }
 
 impl From<ApiError> for Failed {
@@ -278,7 +275,7 @@ fn wanted_wait(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = rfc2822::parse(text).ok()?.timestamp();
+    let date = parse_http_date(text)?;
     Some(date.duration_since(now).try_into().unwrap_or_default())
 }
 

@@ -1,28 +1,71 @@
 //! One call, and the pages of a listing: within the quota, and tried again where that may help.
 
 use std::collections::HashSet;
+use std::mem::replace;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-use tokio::time::Instant;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
 use super::Reading;
 use super::cluster::WAITS;
 use crate::ecs::quota::Bucket;
 use crate::ecs::{CallError, EcsError, Page, Progress};
+use crate::retry::{DEADLINE_MARGIN, has_time_for, retry};
 
-/// Waits of about 0.4, 0.8, 1.6, 3.2 and 6.4 seconds, each longer by up to itself: whoever was
-/// throttled together does not come back together.
+/// Waits of about 0.4, 0.8, 1.6, 3.2 and 6.4 seconds, each longer by up to itself, so that calls that
+/// were throttled together are not repeated together.
 const FIRST_WAIT: Duration = Duration::from_millis(400);
 const RETRIES: usize = 5;
-
-/// What is left before the deadline to say what went wrong.
-const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// No listing of ECS comes near these: they end one whose `nextToken` never does, before the memory is
 /// full.
 const MOST_PAGES: usize = 2_000;
 const LARGEST_LISTING: usize = 32 << 20;
+
+/// How long to wait before each retry of one call.
+struct RetryPolicy {
+    backoff: ExponentialBackoff,
+    inconsistency_waits: std::array::IntoIter<Duration, { WAITS.len() }>,
+    has_reconnected: bool,
+    has_signed_again: bool,
+    was_malformed: bool,
+}
+
+impl RetryPolicy {
+    fn new() -> Self {
+        let backoff = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
+        Self {
+            backoff: backoff.with_jitter().build(),
+            inconsistency_waits: WAITS.into_iter(),
+            has_reconnected: false,
+            has_signed_again: false,
+            was_malformed: false,
+        }
+    }
+
+    /// `None` if another attempt would not help, or none is left.
+    fn wait_after(&mut self, error: &CallError) -> Option<Duration> {
+        match error {
+            // A connection may have died while the process was frozen. Another one is worth a try
+            // at once.
+            CallError::Disconnected(_) if !replace(&mut self.has_reconnected, true) => {
+                Some(Duration::ZERO)
+            }
+            CallError::Disconnected(_) | CallError::Throttled(_) | CallError::Unavailable(_) => {
+                self.backoff.next()
+            }
+            // The process may have been frozen after it signed the request.
+            CallError::ClockSkew(_) if !replace(&mut self.has_signed_again, true) => {
+                Some(Duration::ZERO)
+            }
+            CallError::Empty(_) => self.inconsistency_waits.next(),
+            CallError::Malformed(_) if !replace(&mut self.was_malformed, true) => {
+                self.inconsistency_waits.next()
+            }
+            _ => None,
+        }
+    }
+}
 
 impl<E> Reading<'_, E> {
     /// What ECS answers to a call. No attempt begins or goes on beyond the deadline.
@@ -36,82 +79,51 @@ impl<E> Reading<'_, E> {
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
-        let mut waits = policy.with_jitter().build();
-        let mut waits_for_sense = WAITS.into_iter();
-        let (mut reconnected, mut signed_anew, mut is_second_answer) = (false, false, false);
-        let mut said: Option<CallError> = None;
-        loop {
-            let turn = async {
+        let mut policy = RetryPolicy::new();
+        let attempt = async |previous: Option<&CallError>| {
+            let permit = async {
                 bucket.take().await;
-                // Nobody closes it: an error would mean no limit.
+                // The semaphore is never closed: an error would mean no limit.
                 Ok(self.reader.calls_at_once.acquire().await)
             };
-            // Where ECS has said nothing yet, the run's own deadline tells what took the time.
-            let turn = match &said {
-                Some(_) => self.before_the_deadline(turn).await,
-                None => turn.await,
+            // Before the first answer of ECS, the deadline of the run says what took the time.
+            let permit = match previous {
+                Some(_) => self.before_the_deadline(permit).await,
+                None => permit.await,
             };
-            let answer = match turn {
-                Ok(_one_of_them) => {
+            let answer = match permit {
+                Ok(_permit) => {
                     Progress::count(&progress.calls, 1);
                     self.before_the_deadline(call()).await
                 }
                 Err(error) => Err(error),
             };
-            let error = match answer {
-                Ok(answer) => return Ok(answer),
-                // What ECS said before tells more, and there is no time for another attempt.
-                Err(CallError::OutOfTime) => said.take().unwrap_or(CallError::OutOfTime),
-                Err(error) => error,
-            };
-            let wait = match error {
-                // A connection may have died while the process was frozen. Another one is worth a
-                // try at once.
-                CallError::Disconnected(_) if !reconnected => {
-                    reconnected = true;
-                    Some(Duration::ZERO)
-                }
-                CallError::Disconnected(_)
-                | CallError::Throttled(_)
-                | CallError::Unavailable(_) => waits.next(),
-                // The process may have been frozen after it signed the request.
-                CallError::ClockSkew(_) if !std::mem::replace(&mut signed_anew, true) => {
-                    Some(Duration::ZERO)
-                }
-                CallError::Empty(_) => waits_for_sense.next(),
-                CallError::Malformed(_) if !std::mem::replace(&mut is_second_answer, true) => {
-                    waits_for_sense.next()
-                }
-                _ => None,
-            };
-            match wait.filter(|wait| self.has_time_for(*wait)) {
-                Some(wait) => {
-                    tracing::info!(operation, %error, wait_seconds = wait.as_secs_f64(), "asking ECS again");
-                    if !wait.is_zero() {
-                        tokio::time::sleep(wait).await;
-                    }
-                    said = Some(error);
-                }
-                None => {
-                    return Err(EcsError::Call { operation: operation.to_owned(), source: error });
-                }
-            }
-        }
+            // What ECS answered before says more, and there is no time for another attempt.
+            answer.map_err(|error| match (error, previous) {
+                (CallError::OutOfTime, Some(previous)) => previous.clone(),
+                (error, _) => error,
+            })
+        };
+        let wait_after = |error: &CallError| policy.wait_after(error);
+        let log = |error: &CallError, wait: Duration| {
+            tracing::info!(operation, %error, wait_seconds = wait.as_secs_f64(), "asking ECS again");
+        };
+        let answer = retry(self.give_up_at, attempt, wait_after, log).await;
+        answer.map_err(|source| EcsError::Call { operation: operation.to_owned(), source })
     }
 
     async fn before_the_deadline<T>(
         &self,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        let Some(at) = self.give_up_at.and_then(|at| at.checked_sub(LAST_WORDS)) else {
+        let Some(at) = self.give_up_at.and_then(|at| at.checked_sub(DEADLINE_MARGIN)) else {
             return call.await;
         };
         tokio::time::timeout_at(at, call).await.unwrap_or(Err(CallError::OutOfTime))
     }
 
     pub(super) fn has_time_for(&self, wait: Duration) -> bool {
-        self.give_up_at.is_none_or(|at| Instant::now() + wait + 2 * LAST_WORDS < at)
+        has_time_for(wait, self.give_up_at)
     }
 
     /// All that a listing has to say, each ARN once, in the order of the listing.
@@ -156,6 +168,8 @@ mod tests {
     use std::collections::VecDeque;
     use std::future::pending;
     use std::time::SystemTime;
+
+    use tokio::time::Instant;
 
     use super::*;
     use crate::clock_skew::ClockSkew;

@@ -1,0 +1,42 @@
+//! The retry loop of requests to ECS and to the snapshot server.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Left before a deadline to return an error that says what went wrong; less is not worth another
+/// attempt.
+pub(crate) const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
+
+/// Another attempt after this wait can begin and end before the deadline.
+pub(crate) fn has_time_for(wait: Duration, deadline: Option<Instant>) -> bool {
+    deadline.is_none_or(|deadline| Instant::now() + wait + 2 * DEADLINE_MARGIN < deadline)
+}
+
+/// Repeats `attempt`, which is given the error of the one before, until it succeeds, `wait_after`
+/// has no wait for its error, or no time is left for another one. Each retry is passed to `log`.
+///
+/// # Errors
+/// The last attempt's.
+pub(crate) async fn retry<T, E>(
+    deadline: Option<Instant>,
+    mut attempt: impl AsyncFnMut(Option<&E>) -> Result<T, E>,
+    mut wait_after: impl FnMut(&E) -> Option<Duration>,
+    log: impl Fn(&E, Duration),
+) -> Result<T, E> {
+    let mut previous = None;
+    loop {
+        let error = match attempt(previous.as_ref()).await {
+            Ok(success) => return Ok(success),
+            Err(error) => error,
+        };
+        let Some(wait) = wait_after(&error).filter(|wait| has_time_for(*wait, deadline)) else {
+            return Err(error);
+        };
+        log(&error, wait);
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        previous = Some(error);
+    }
+}
