@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use futures_util::future::OptionFuture;
 
+use super::decision::{Decision, Facts};
 use super::environment::Run;
 use super::heartbeat::Heartbeat;
 use super::memory::Memory;
@@ -100,8 +101,13 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             None => self.latest().await?,
         };
         for _ in 0..MOST_READINGS {
-            if let Some(verdict) = self.compare(&found, &mut latest).await? {
-                return Ok(verdict);
+            match self.decide(&found, &mut latest).await? {
+                Decision::Unchanged => {
+                    self.outcome.changes = Changes::default();
+                    return Ok(Verdict::Unchanged);
+                }
+                Decision::DryRun => return Ok(Verdict::DryRun),
+                Decision::Post | Decision::Heartbeat | Decision::Create => {}
             }
             if known_index == Some(latest.index) {
                 match self.post(&found, &latest).await? {
@@ -164,42 +170,50 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         self.memory.may_be_due(now, self.heartbeat)
     }
 
-    /// What the run comes to without a report; `None` if one is to be sent.
-    async fn compare(
+    /// Compares, and creates the environment if it is missing.
+    async fn decide(
         &mut self,
         found: &Found,
         latest: &mut Recorded,
-    ) -> Result<Option<Verdict>, ReportError> {
-        let Policy { compare_replicas, dry_run, .. } = *self.run.policy;
-        let trigger = self.run.trigger;
-        let differs = {
-            let diff = Diff::between(&latest.snapshot, &found.snapshot);
-            let replicas_count = compare_replicas && self.memory.replicas.counts();
-            let same = if replicas_count { diff.is_empty() } else { diff.same_artifacts() };
-            self.outcome.changes = diff.into();
-            !same && !self.memory.recognises(&found.content_hash, latest.index)
+    ) -> Result<Decision, ReportError> {
+        let diff = Diff::between(&latest.snapshot, &found.snapshot);
+        let differs = self.differs(&diff, found, latest.index);
+        self.outcome.changes = diff.into();
+        if !differs && !latest.missing {
+            self.memory.remember(found.content_hash.clone(), latest.index, found.at);
+        }
+        // An environment that never had a snapshot has no heartbeat.
+        let heartbeat_due = !differs
+            && latest.index > 0
+            && self.may_be_due(found.at)
+            && is_due(self.memory, self.server, found.at, self.heartbeat).await?;
+        let facts = Facts {
+            differs,
+            is_missing: latest.missing,
+            heartbeat_due,
+            force: self.run.trigger.force,
+            dry_run: self.run.policy.dry_run || self.run.trigger.dry_run,
         };
-        let dry_run = dry_run || trigger.dry_run;
-        if latest.missing && !dry_run {
-            self.doing.set("make the environment on the server");
-            create(self.config, self.memory, self.server).await?;
-            latest.missing = false;
-        }
-        if !differs {
-            // What is not there yet, since this is a dry run, is no memory of the server.
-            if !latest.missing {
-                self.memory.remember(found.content_hash.clone(), latest.index, found.at);
+        let decision = match facts.decide() {
+            Decision::Create => {
+                self.doing.set("create the environment on the server");
+                create(self.config, self.memory, self.server).await?;
+                latest.missing = false;
+                if !differs {
+                    self.memory.remember(found.content_hash.clone(), latest.index, found.at);
+                }
+                Facts { is_missing: false, ..facts }.decide()
             }
-            // Nothing is posted to an environment that never had anything.
-            let due = self.may_be_due(found.at)
-                && latest.index > 0
-                && is_due(self.memory, self.server, found.at, self.heartbeat).await?;
-            if !trigger.force && !due {
-                self.outcome.changes = Changes::default();
-                return Ok(Some(Verdict::Unchanged));
-            }
-        }
-        Ok(dry_run.then_some(Verdict::DryRun))
+            decision => decision,
+        };
+        Ok(decision)
+    }
+
+    /// What runs is not what the server has, as far as replicas count.
+    fn differs(&self, diff: &Diff, found: &Found, index: u64) -> bool {
+        let replicas_count = self.run.policy.compare_replicas && self.memory.replicas.counts();
+        let same = if replicas_count { diff.is_empty() } else { diff.same_artifacts() };
+        !same && !self.memory.recognises(&found.content_hash, index)
     }
 
     /// Sends the report, unless a snapshot was recorded after `compared`.

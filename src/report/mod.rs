@@ -1,6 +1,7 @@
 //! The use case: read what runs, compare it with the latest snapshot, post it if it differs.
 
 mod account;
+mod decision;
 mod environment;
 mod environment_run;
 mod error;

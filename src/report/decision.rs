@@ -1,0 +1,88 @@
+//! What a run does about an environment after it was read and compared.
+
+/// What a run does about an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Nothing: the server has it already.
+    Unchanged,
+    /// Post what runs, which differs or was asked for.
+    Post,
+    /// Post what runs although it does not differ, since the heartbeat is due.
+    Heartbeat,
+    /// Create the environment on the server, and decide again.
+    Create,
+    /// What would be posted is shown and not posted.
+    DryRun,
+}
+
+/// What a [`Decision`] depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of them yes or no")]
+pub(super) struct Facts {
+    /// What runs is not what the server has.
+    pub(super) differs: bool,
+    /// The server does not have the environment, and it may be created.
+    pub(super) is_missing: bool,
+    pub(super) heartbeat_due: bool,
+    /// The trigger asks for a report whether or not anything differs.
+    pub(super) force: bool,
+    pub(super) dry_run: bool,
+}
+
+impl Facts {
+    pub(super) fn decide(self) -> Decision {
+        match self {
+            Self { is_missing: true, dry_run: false, .. } => Decision::Create,
+            Self { differs: false, force: false, heartbeat_due: false, .. } => Decision::Unchanged,
+            Self { dry_run: true, .. } => Decision::DryRun,
+            Self { differs: false, force: false, .. } => Decision::Heartbeat,
+            _ => Decision::Post,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: Facts = Facts {
+        differs: false,
+        is_missing: false,
+        heartbeat_due: false,
+        force: false,
+        dry_run: false,
+    };
+
+    #[test]
+    fn each_combination_of_facts_has_one_decision() {
+        let differs = Facts { differs: true, ..NOTHING };
+        let force = Facts { force: true, ..NOTHING };
+        let due = Facts { heartbeat_due: true, ..NOTHING };
+        let missing = |facts| Facts { is_missing: true, ..facts };
+        let dry = |facts| Facts { dry_run: true, ..facts };
+        for (facts, decision) in [
+            (NOTHING, Decision::Unchanged),
+            (differs, Decision::Post),
+            (force, Decision::Post),
+            (due, Decision::Heartbeat),
+            (Facts { force: true, ..differs }, Decision::Post),
+            (Facts { heartbeat_due: true, ..differs }, Decision::Post),
+            (Facts { heartbeat_due: true, ..force }, Decision::Post),
+            // Also if nothing runs: the environment exists from then on.
+            (missing(NOTHING), Decision::Create),
+            (missing(differs), Decision::Create),
+            (missing(force), Decision::Create),
+            (missing(due), Decision::Create),
+            (dry(NOTHING), Decision::Unchanged),
+            (dry(differs), Decision::DryRun),
+            (dry(force), Decision::DryRun),
+            (dry(due), Decision::DryRun),
+            (dry(missing(NOTHING)), Decision::Unchanged),
+            (dry(missing(differs)), Decision::DryRun),
+            (dry(missing(force)), Decision::DryRun),
+            (dry(missing(due)), Decision::DryRun),
+        ] {
+            assert_eq!(facts.decide(), decision, "{facts:?}");
+        }
+    }
+}
