@@ -24,4 +24,5 @@ mod schema;
 pub(crate) mod second_program;
 pub(crate) mod server;
 mod snapshots;
+mod stray_files;
 mod truth;

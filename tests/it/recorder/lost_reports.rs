@@ -10,14 +10,14 @@ use super::server::{digest, task};
 use crate::command_line::text;
 
 /// Reports one new snapshot for each of `bytes`, all of which are answered.
-async fn report(recorder: &Process, bytes: std::ops::RangeInclusive<u8>) {
+pub(super) async fn report(recorder: &Process, bytes: std::ops::RangeInclusive<u8>) {
     for byte in bytes {
         assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
     }
 }
 
 /// A recorder that has answered so many reports.
-async fn answered(file: &Path, reports: u8) -> Process {
+pub(super) async fn answered(file: &Path, reports: u8) -> Process {
     let recorder = Process::start(file).await;
     recorder.create("env").await;
     report(&recorder, 1..=reports).await;
@@ -25,7 +25,7 @@ async fn answered(file: &Path, reports: u8) -> Process {
 }
 
 /// What `envsnap serve` says, which does not start and leaves the file and its log as they are.
-fn refused(file: &Path, more: &[&str]) -> String {
+pub(super) fn refused(file: &Path, more: &[&str]) -> String {
     let log = beside(file, "-wal");
     // SQLite makes an empty log.
     let read = || (fs::read(file).unwrap_or_default(), fs::read(&log).unwrap_or_default());
@@ -47,7 +47,7 @@ async fn accepting_loss(file: &Path) -> Process {
 }
 
 /// `index` snapshots are there, and the next report is the next one.
-async fn has_all(recorder: &Process, index: u64) {
+pub(super) async fn has_all(recorder: &Process, index: u64) {
     assert_eq!(recorder.index("env").await, index);
     assert_eq!(recorder.report("env", &[task(1, "web", &digest(250), 1)]).await, 201);
     assert_eq!(recorder.index("env").await, index + 1);
@@ -113,7 +113,7 @@ async fn a_copy_of_the_file_with_a_log_that_does_not_continue_it_is_refused_and_
     connection.execute_batch("CREATE TABLE contacts (name TEXT)").unwrap();
     fs::copy(beside(&foreign, "-wal"), beside(&late, "-wal")).unwrap();
     let said = refused(&late, &[]);
-    assert!(said.contains("no recorder wrote"), "{said}");
+    assert!(said.contains("no recorder wrote what is in"), "{said}");
     fs::copy(beside(&file, "-wal"), beside(&late, "-wal")).unwrap();
     has_all(&Process::start(&late).await, 10).await;
     has_all(&Process::start(&file).await, 10).await;

@@ -170,25 +170,43 @@ pub enum StoreError {
     },
     /// SQLite's log beside the file is another file's, or that of another state of this one.
     #[error(
-        "{log} is not the log of {file} as it is now: one of the two was moved, copied or replaced. Put \
-         the file back that this log was written for, or else move {log} away"
+        "{log} is not the log of {file} as it is now: one of the two was moved, copied or replaced. {}",
+        most_recent.remedy(file, log, lock)
     )]
     StrayLog {
         /// The file's path.
         file: String,
         /// The log's path.
         log: String,
+        /// The path of the lock file.
+        lock: String,
+        /// Which of the two has what was answered last.
+        most_recent: MostRecent,
     },
     /// The log beside the file has no commit of a recorder.
     #[error(
-        "no recorder wrote {log}. If it is another file's, move it away; if another program wrote to \
-         {file} last, apply what it wrote with: sqlite3 '{file}' 'PRAGMA wal_checkpoint(TRUNCATE)'"
+        "no recorder wrote what is in {log}. Copy {file} and {log}, apply the log with: sqlite3 '{file}' \
+         'PRAGMA wal_checkpoint(TRUNCATE)', and run: envsnap verify --db '{file}'. If that finds damage, \
+         the log was another file's: put the copy of {file} back, without the log"
     )]
     ForeignLog {
         /// The file's path.
         file: String,
         /// The log's path.
         log: String,
+    },
+    /// A rollback journal is beside the file, which would be played back into it.
+    #[error(
+        "a recorder does not leave {journal}, and SQLite would write what is in it into {file}. Move it \
+         away, keep it, and run: envsnap verify --db '{file}'. If that finds damage, another program was \
+         interrupted while it wrote to {file}: put the journal back, and undo that with: sqlite3 \
+         '{file}' 'PRAGMA integrity_check'"
+    )]
+    StrayJournal {
+        /// The file's path.
+        file: String,
+        /// The journal's path.
+        journal: String,
     },
     /// The file is older than what was answered from it, or another one.
     #[error(
@@ -340,5 +358,37 @@ impl StoreError {
     /// Whether it says that the file lacks what was answered.
     pub(super) fn is_loss(&self) -> bool {
         matches!(self, Self::LacksCommits { .. } | Self::Lost { .. } | Self::LogIsElsewhere { .. })
+    }
+}
+
+/// Which of a file and a log that does not continue it has the commit that was answered last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MostRecent {
+    /// The log alone.
+    Log,
+    /// The file alone.
+    File,
+    /// Nothing says it.
+    Unknown,
+}
+
+impl MostRecent {
+    /// What to do, by which nothing that was answered is lost.
+    fn remedy(self, file: &str, log: &str, lock: &str) -> String {
+        match self {
+            Self::Log => format!(
+                "By the note in {lock}, the log holds what was answered last: keep it, and put the file \
+                 back that it was written for"
+            ),
+            Self::File => format!(
+                "By the note in {lock}, {file} has what was answered last: rename {log}, start again, \
+                 and keep the log until 'envsnap verify --db {file}' finds no damage"
+            ),
+            Self::Unknown => format!(
+                "Nothing here says which of the two holds what was answered last: keep both, and put \
+                 back the file that {log} was written for, or the log of {file}, or the newest backup, \
+                 without a log"
+            ),
+        }
     }
 }

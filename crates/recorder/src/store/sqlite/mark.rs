@@ -68,6 +68,11 @@ impl Mark {
         lock.write_all_at(format!("{session} {commit:020}\n").as_bytes(), OFFSET)
     }
 
+    /// Whether a file that is at this position has the commit. That of an earlier session is not known.
+    pub(super) fn is_in(&self, position: &Position) -> bool {
+        self.session == position.session && self.commit <= position.commit
+    }
+
     fn parse(line: &[u8; LINE]) -> Option<Self> {
         let (session, commit) = str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
         let mut bytes = Session::default();
@@ -90,10 +95,7 @@ pub(super) fn check(
     let file = || path.display().to_string();
     let lock = || beside(path, ".lock").display().to_string();
     let failed = |source| StoreError::Open { file: file(), source };
-    let tables: u64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(failed)?;
-    if tables == 0 {
+    if schema::is_empty(connection).map_err(failed)? {
         return match mark {
             Some(_) => Err(StoreError::Lost { file: file(), lock: lock() }),
             None => Ok(()),

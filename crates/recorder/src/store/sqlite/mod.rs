@@ -11,6 +11,7 @@ mod failure;
 mod files;
 mod gaps;
 mod history;
+mod journal;
 mod json;
 mod latest;
 mod ledger;
@@ -18,6 +19,7 @@ mod load;
 mod lock;
 mod mark;
 mod position;
+mod preflight;
 mod projection;
 mod readers;
 mod reports;
@@ -50,7 +52,7 @@ use crate::large_work;
 
 pub use backup::{BackedUp, NotBackedUp, backup};
 use descriptors::FileIdentity;
-pub use error::StoreError;
+pub use error::{MostRecent, StoreError};
 use failure::Failure;
 use files::Files;
 use latest::Cache;
@@ -112,9 +114,9 @@ impl SqliteStore {
         path: &Path,
         on_loss: impl FnOnce(StoreError) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
-        files::check_kinds(path)?;
+        preflight::check_kinds(path)?;
         rescue::check_rescued(path)?;
-        let has_log = files::check_log(path)?;
+        let has_log = preflight::check_belongings(path)?;
         let lock = Arc::new(Lock::take(path)?);
         let mark = lock.mark(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -530,7 +532,12 @@ fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreErr
     }
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Before anything else is written: a newer file is left as it was.
+    if !schema::is_empty(&connection).map_err(failed)? {
+        // First, so that nothing that is recorded is ever changed by way of a rollback journal: one
+        // beside the file is another's. A newer file was refused before.
+        schema::check_to_migrate(&connection, file)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    }
     schema::migrate(&mut connection, file)?;
     for (pragma, value) in
         [("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")]

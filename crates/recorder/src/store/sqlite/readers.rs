@@ -7,9 +7,9 @@ use std::thread;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::files::{BETWEEN_LOOKS, LOOKS};
 use super::mark::{self, Mark};
-use super::{BUSY_TIMEOUT, StoreError, files, plain, schema};
+use super::preflight::{self, BETWEEN_LOOKS, LOOKS};
+use super::{BUSY_TIMEOUT, StoreError, plain, schema};
 
 /// As many reads go on at once: they take turns with each other, never with a report.
 const MOST_READERS: usize = 4;
@@ -70,7 +70,7 @@ impl Readers {
 /// # Errors
 /// There is no such file, it is not one of this version of the recorder, or it lacks something.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
-    files::check_kinds(path)?;
+    preflight::check_kinds(path)?;
     // A recorder that starts may begin its session between the looks at the note, the log and the file.
     for _ in 1..LOOKS {
         match open_once(path) {
@@ -84,7 +84,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 fn open_once(path: &Path) -> Result<Connection, StoreError> {
     // Before the file: a recorder that writes to it meanwhile is ahead of its note.
     let mark = Mark::beside(path)?;
-    let has_log = files::check_log(path)?;
+    let has_log = preflight::check_belongings(path)?;
     let connection = connect(path)?;
     mark::check(&connection, path, mark, has_log)?;
     Ok(connection)

@@ -16,24 +16,28 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_ledger.sql")];
 const APPLICATION_ID: i64 = 0x6573_6e6c;
 const BEFORE_THE_LEDGER: i64 = 0x6573_6e70;
 
+/// Whether there are no tables yet.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
 /// Brings the file to the version that this program knows.
 pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), StoreError> {
     let failed = |source| StoreError::Open { file: file.to_owned(), source };
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let tables: i64 = transaction
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(failed)?;
-    let missing = if tables == 0 { MIGRATIONS } else { missing(&transaction, file)?.1 };
+    let is_new = is_empty(&transaction).map_err(failed)?;
+    let missing = if is_new { MIGRATIONS } else { missing(&transaction, file)?.1 };
     if missing.is_empty() {
         return Ok(());
     }
     for migration in missing {
         transaction.execute_batch(migration).map_err(failed)?;
     }
-    let counted = match tables {
-        0 => position::create(&transaction),
-        _ => position::advance(&transaction).map(drop),
+    let counted = if is_new {
+        position::create(&transaction)
+    } else {
+        position::advance(&transaction).map(drop)
     };
     counted.map_err(failed)?;
     transaction

@@ -1,0 +1,183 @@
+//! What is checked before SQLite opens a database.
+//!
+//! SQLite applies whatever log (`-wal`) or rollback journal (`-journal`) is beside a database to it,
+//! also one that belongs to another database, or to another state of this one.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use super::descriptors::Descriptor;
+use super::error::MostRecent;
+use super::files::beside;
+use super::mark::Mark;
+use super::position::Position;
+use super::wal::LogContent;
+use super::{StoreError, journal};
+
+/// How often a file that does not seem to fit its log or its note is looked at, and how long in between:
+/// a recorder may start, or begin its log anew, meanwhile.
+pub(super) const LOOKS: usize = 10;
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// The header of a database, as far as it is read here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DatabaseHeader {
+    /// In bytes.
+    pub(super) page_size: u64,
+    /// How many pages the database has, by its header.
+    pub(super) pages: u32,
+    /// The database is used with a log.
+    uses_a_log: bool,
+}
+
+impl DatabaseHeader {
+    /// `None` for what is no database.
+    pub(super) fn read(database: &File) -> Option<Self> {
+        let mut header = [0; 32];
+        database
+            .read_exact_at(&mut header, 0)
+            .ok()
+            .filter(|()| header.starts_with(b"SQLite format 3\0"))?;
+        let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+            1 => 65_536,
+            size @ 512.. if size.is_power_of_two() => u64::from(size),
+            _ => return None,
+        };
+        let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+        Some(Self { page_size, pages, uses_a_log: header[19] == 2 })
+    }
+}
+
+/// Refuses a database at `path` that is no regular file, and anything of that kind under a name that the
+/// recorder uses beside it: opening a FIFO waits for its writer, and of the others SQLite says only "disk
+/// I/O error". A symbolic link may lead to the database, and to nothing else.
+pub(super) fn check_kinds(path: &Path) -> Result<(), StoreError> {
+    let is_other = |found: io::Result<Metadata>| found.is_ok_and(|found| !found.is_file());
+    let refused = |file: &Path| Err(StoreError::NotAFile { file: file.display().to_string() });
+    if is_other(fs::metadata(path)) {
+        return refused(path);
+    }
+    for ending in ["-wal", "-shm", "-journal", ".lock", ".rescued"] {
+        let file = beside(path, ending);
+        if is_other(fs::symlink_metadata(&file)) {
+            return refused(&file);
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is a log beside `path` with something in it. Refuses a log or a rollback journal that
+/// does not belong to the file as it is: SQLite would apply it all the same, or drop it if there is no
+/// file. Refuses a file that was cut, as well: SQLite would make it longer again.
+///
+/// A file that a recorder has used says in its header that it has a log; a backup says that it has
+/// none. Then, the log has to follow the position that the file is at.
+pub(super) fn check_belongings(path: &Path) -> Result<bool, StoreError> {
+    let log = beside(path, "-wal");
+    let mut refused = Ok(false);
+    // A recorder that writes meanwhile may begin the log anew between the looks at the two.
+    for _ in 0..LOOKS {
+        refused = journal::check(path).and_then(|()| check_log(path, &log));
+        if refused.is_ok() {
+            break;
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    refused
+}
+
+fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
+    let (file, log) = (path.display().to_string(), log_path.display().to_string());
+    let has_log = fs::metadata(log_path).map_or(0, |found| found.len()) > 0;
+    // What cannot be read is SQLite's to refuse.
+    let content = if has_log {
+        let Ok(content) = File::open(log_path).and_then(|log| LogContent::read(&log)) else {
+            return Ok(true);
+        };
+        content
+    } else {
+        LogContent::default()
+    };
+    let database = match Descriptor::open(path) {
+        Ok(database) => Some(&database.file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => return Ok(has_log),
+    };
+    let header = database.and_then(DatabaseHeader::read);
+    let stray = || {
+        let most_recent = most_recent(path, database, header, &content)?;
+        let lock = beside(path, ".lock").display().to_string();
+        Err(StoreError::StrayLog { file: file.clone(), log: log.clone(), lock, most_recent })
+    };
+    if has_log && !header.is_some_and(|header| header.uses_a_log) {
+        return stray();
+    }
+    let (Some(database), Some(header)) = (database, header) else { return Ok(has_log) };
+    if let Some((bytes, expected)) = missing_pages(database, header, &content) {
+        return Err(StoreError::Cut { file, bytes, expected });
+    }
+    if content.frames == 0 {
+        return Ok(false);
+    }
+    if content.positions.is_empty() {
+        return Err(StoreError::ForeignLog { file, log });
+    }
+    let page_size = u64::from(content.page_size);
+    let continues = |position: Position| content.follows(&position);
+    let mut likely = content.position_pages.iter().map(|number| u64::from(*number));
+    if likely.any(|number| position_at(database, page_size, number).is_some_and(continues)) {
+        return Ok(true);
+    }
+    // A log that begins with a VACUUM by another program does not say where the position was before.
+    if positions(database, page_size).any(continues) {
+        return Ok(true);
+    }
+    stray()
+}
+
+/// Which of the two has the commit that was answered last, for all that the note beside them says.
+fn most_recent(
+    path: &Path,
+    database: Option<&File>,
+    header: Option<DatabaseHeader>,
+    log: &LogContent,
+) -> Result<MostRecent, StoreError> {
+    let Some(mark) = Mark::beside(path)? else { return Ok(MostRecent::Unknown) };
+    let in_log = log.positions.iter().any(|position| mark.is_in(position));
+    let in_file = database.zip(header).is_some_and(|(database, header)| {
+        positions(database, header.page_size).any(|position| mark.is_in(&position))
+    });
+    Ok(match (in_log, in_file) {
+        (true, false) => MostRecent::Log,
+        (false, true) => MostRecent::File,
+        _ => MostRecent::Unknown,
+    })
+}
+
+/// Every position that stands in a page of the database, also in one that is not used any more.
+pub(super) fn positions(database: &File, page_size: u64) -> impl Iterator<Item = Position> {
+    let bytes = database.metadata().map_or(0, |found| found.len());
+    let pages = bytes.checked_div(page_size).unwrap_or(0);
+    (1..=pages).filter_map(move |number| position_at(database, page_size, number))
+}
+
+fn position_at(database: &File, page_size: u64, number: u64) -> Option<Position> {
+    let mut page = vec![0; usize::try_from(page_size).ok()?];
+    let offset = number.saturating_sub(1).saturating_mul(page_size);
+    database.read_exact_at(&mut page, offset).ok()?;
+    Position::from_page(&page)
+}
+
+/// The size of a database, and what it should have at least, if pages are missing from its end that its
+/// log has not got.
+fn missing_pages(database: &File, header: DatabaseHeader, log: &LogContent) -> Option<(u64, u64)> {
+    let DatabaseHeader { page_size, pages, .. } = header;
+    let bytes = database.metadata().ok()?.len();
+    let present = u32::try_from(bytes.checked_div(page_size)?).ok()?;
+    let is_missing = (present.saturating_add(1)..=pages).any(|page| !log.pages.contains(&page));
+    is_missing.then(|| (bytes, u64::from(pages) * page_size))
+}
