@@ -5,8 +5,8 @@ use std::iter::repeat_n;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::screen::{Colour, Screen};
-use super::visible::wrapped;
+use super::escape::wrap;
+use super::terminal::{Colour, Terminal};
 
 const NAME: &str = "Name: ";
 const SHA256: &str = "SHA256: ";
@@ -15,12 +15,12 @@ const SHA256: &str = "SHA256: ";
 const FINGERPRINT_WIDTH: usize = SHA256.len() + 64;
 
 /// What is longer in another column than the artifact's wraps.
-const WIDEST_OTHER: usize = 20;
+const MAX_OTHER_WIDTH: usize = 20;
 
 /// With less, a name would be told letter by letter.
-const NARROWEST_ARTIFACT: usize = 24;
+const MIN_ARTIFACT_WIDTH: usize = 24;
 
-const BETWEEN: usize = 2;
+const COLUMN_GAP: usize = 2;
 
 /// An artifact.
 pub(super) struct ArtifactRow {
@@ -37,15 +37,15 @@ pub(super) fn artifact_table(
     artifact: usize,
     rows: &[ArtifactRow],
     wide: bool,
-    screen: &Screen,
+    terminal: &Terminal,
 ) -> String {
-    let widths = widths(headings, artifact, rows, (!wide).then_some(screen.width));
+    let widths = widths(headings, artifact, rows, (!wide).then_some(terminal.width));
     let cells = headings.iter().map(|heading| vec![(*heading).to_owned()]);
     let header = lines(&cells.collect::<Vec<_>>(), &widths);
-    let mut text = format!("{}\n", screen.painted(Colour::Bold, &header.concat()));
+    let mut text = format!("{}\n", terminal.paint(Colour::Bold, &header.concat()));
     // Below a name nothing stands in the columns to the right, so that a fingerprint may reach into
     // them.
-    let indent = " ".repeat(widths[..artifact].iter().map(|width| width + BETWEEN).sum());
+    let indent = " ".repeat(widths[..artifact].iter().map(|width| width + COLUMN_GAP).sum());
     for (number, row) in rows.iter().enumerate() {
         if number > 0 {
             text.push('\n');
@@ -57,9 +57,9 @@ pub(super) fn artifact_table(
             .enumerate()
             .map(|(column, (cell, width))| {
                 if column != artifact {
-                    return wrapped(cell, *width);
+                    return wrap(cell, *width);
                 }
-                wrapped(cell, width - NAME.len())
+                wrap(cell, width - NAME.len())
                     .iter()
                     .enumerate()
                     .map(|(line, part)| {
@@ -78,12 +78,12 @@ pub(super) fn artifact_table(
     text
 }
 
-/// How wide each column is: as what stands in it, but that cells wrap where `screen` is too narrow.
+/// How wide each column is: as what stands in it, but that cells wrap where `terminal` is too narrow.
 fn widths(
     headings: &[&str],
     artifact: usize,
     rows: &[ArtifactRow],
-    screen: Option<usize>,
+    terminal: Option<usize>,
 ) -> Vec<usize> {
     let mut widths: Vec<_> = headings
         .iter()
@@ -95,13 +95,13 @@ fn widths(
         })
         .collect();
     widths[artifact] = widths[artifact].max(FINGERPRINT_WIDTH);
-    if let Some(screen) = screen {
+    if let Some(terminal) = terminal {
         for (_, width) in widths.iter_mut().enumerate().filter(|(column, _)| *column != artifact) {
-            *width = (*width).min(WIDEST_OTHER);
+            *width = (*width).min(MAX_OTHER_WIDTH);
         }
         let others: usize =
-            widths.iter().sum::<usize>() - widths[artifact] + BETWEEN * (widths.len() - 1);
-        let room = screen.saturating_sub(others).max(NARROWEST_ARTIFACT);
+            widths.iter().sum::<usize>() - widths[artifact] + COLUMN_GAP * (widths.len() - 1);
+        let room = terminal.saturating_sub(others).max(MIN_ARTIFACT_WIDTH);
         widths[artifact] = widths[artifact].min(room);
     }
     widths
@@ -116,7 +116,7 @@ fn lines(cells: &[Vec<String>], widths: &[usize]) -> Vec<String> {
             for (cell, width) in cells.iter().zip(widths) {
                 let part = cell.get(line).map_or("", String::as_str);
                 text.push_str(part);
-                text.extend(repeat_n(' ', width.saturating_sub(part.width()) + BETWEEN));
+                text.extend(repeat_n(' ', width.saturating_sub(part.width()) + COLUMN_GAP));
             }
             text.truncate(text.trim_end().len());
             text

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::screen::{Coloured, Screen};
+use super::terminal::{ColourChoice, Terminal};
 use super::{env, print};
 use crate::api::Client;
 use crate::recorder::{self, Access, SqliteStore};
@@ -37,11 +37,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     )?;
     let now = Timestamp::now();
     let history = History::until(now);
-    let clock = HistoryClock::standing_at(history.begins);
+    let clock = HistoryClock::frozen_at(history.begins);
     let ecs = StandIn::start(story::world()).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let host = format!("http://{}", listener.local_addr()?);
-    let store = SqliteStore::in_memory()?.with_clock(clock.of_the_recorder());
+    let store = SqliteStore::in_memory()?.with_clock(clock.for_recorder());
     let (stop, stopped) = oneshot::channel::<()>();
     let recorder = tokio::spawn(recorder::serve(listener, store, Access::open(), async {
         drop(stopped.await);
@@ -49,8 +49,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let began = Instant::now();
     let mut function = Function::new(&ecs, &host, clock.clone()).await?;
-    function.live_through(&history, &ecs, now).await?;
-    clock.run();
+    function.replay(&history, &ecs, now).await?;
+    clock.unfreeze();
     function.confirm().await?;
     print(&format!(
         "The function ran {} times, in {:.1} s, and posted {} snapshots.\n",
@@ -73,7 +73,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let envsnap = program();
     if arguments.keep {
-        print(&how_to_ask(&ecs.endpoint(), &host, envsnap))?;
+        print(&instructions(&ecs.endpoint(), &host, envsnap))?;
         tokio::signal::ctrl_c().await?;
     } else {
         print(&format!(
@@ -97,12 +97,12 @@ fn program() -> &'static str {
 }
 
 async fn difference(server: &Client, from: &str, to: &str) -> anyhow::Result<String> {
-    let screen = Screen::of_this_process(Coloured::Auto);
+    let terminal = Terminal::detect(ColourChoice::Auto);
     let diff = server.diff(from, to, None).await?.document;
-    Ok(env::diff_text(&diff, from, to, &screen))
+    Ok(env::diff_text(&diff, from, to, &terminal))
 }
 
-fn how_to_ask(ecs: &str, host: &str, envsnap: &str) -> String {
+fn instructions(ecs: &str, host: &str, envsnap: &str) -> String {
     let before = INCIDENT - 1;
     format!(
         "

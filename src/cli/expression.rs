@@ -6,7 +6,7 @@ use crate::api::wire::is_environment_name;
 use envsnap_model::expression::{Interval, Snappish};
 
 /// How a snapshot is named, for help and errors alike.
-pub(super) const FORMS: &str = "\
+pub(super) const SNAPSHOT_SYNTAX: &str = "\
 A snapshot is written as one of
   NAME                         the latest one of environment NAME
   NAME#N                       the one with index N, from 1; below 0 from the end: #-1 the latest
@@ -15,7 +15,7 @@ A snapshot is written as one of
   NAME@{2.hours.ago}           the same; also days, weeks and months
   NAME@{now}                   the latest one";
 
-const INTERVAL_FORMS: &str = "\
+const INTERVAL_SYNTAX: &str = "\
 An interval is A..B, where A and B each are
   N      the snapshot with index N, from 1
   ~N     N behind the latest (in quotes: some shells read ~ as a home)
@@ -43,7 +43,7 @@ impl FromStr for SnapshotName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let Snappish { environment, expression } =
-            text.parse().map_err(|_| format!("it names no snapshot.\n\n{FORMS}"))?;
+            text.parse().map_err(|_| format!("it names no snapshot.\n\n{SNAPSHOT_SYNTAX}"))?;
         let environment = environment_name(&environment)?;
         let expression = match expression.to_string() {
             latest if latest.is_empty() => "-1".to_owned(),
@@ -63,7 +63,7 @@ pub(super) fn environment_name(text: &str) -> Result<String, String> {
     } else {
         format!(
             "an environment's name has letters, digits, dots, hyphens and underscores, and begins \
-             with a letter or digit.\n\n{FORMS}"
+             with a letter or digit.\n\n{SNAPSHOT_SYNTAX}"
         )
     })
 }
@@ -71,7 +71,7 @@ pub(super) fn environment_name(text: &str) -> Result<String, String> {
 pub(super) fn interval(text: &str) -> Result<String, String> {
     match text.parse::<Interval>() {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(format!("it is no interval.\n\n{INTERVAL_FORMS}")),
+        Err(_) => Err(format!("it is no interval.\n\n{INTERVAL_SYNTAX}")),
     }
 }
 

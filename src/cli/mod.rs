@@ -2,17 +2,17 @@
 
 mod artifact;
 mod artifact_table;
-mod asking;
 mod completions;
 mod demo;
 mod env;
+mod escape;
 mod expression;
 mod progress;
 mod ps;
 mod report;
-mod screen;
+mod server_args;
 mod tables;
-mod visible;
+mod terminal;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -27,24 +27,24 @@ use crate::logging::own_events;
 use crate::recorder::LogWriter;
 use crate::recorder::command::{backup, serve, verify};
 use crate::redact::{PrintableWriter, printable};
-use visible::visible_lines;
+use escape::visible_lines;
 
 /// What was asked for with `--exit-code` was found, as with `git diff`.
-const FOUND: u8 = 1;
+const EXIT_DIFFERENT: u8 = 1;
 
 /// Every error.
-const FAILED: u8 = 2;
+const EXIT_ERROR: u8 = 2;
 
 /// What the process's exit code says of a command that did its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Nothing,
-    Difference,
+enum ExitStatus {
+    Success,
+    Different,
 }
 
 /// Of a command that looks for nothing.
-fn not_found(_done: ()) -> Found {
-    Found::Nothing
+fn success(_done: ()) -> ExitStatus {
+    ExitStatus::Success
 }
 
 /// Records exactly which software runs in your AWS ECS environments, by fingerprint
@@ -70,7 +70,7 @@ enum Command {
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum ReportFormat {
     /// For people.
     Table,
     /// For programs.
@@ -79,7 +79,7 @@ enum Output {
 
 /// How to print an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum OutputFormat {
     /// For people
     Table,
     /// For people with room: nothing wraps; clusters, services and tasks
@@ -94,8 +94,8 @@ pub fn run() -> ExitCode {
     let mut log_writer = match LogWriter::start(io::stderr()) {
         Ok(log_writer) => log_writer,
         Err(error) => {
-            complain(&format!("envsnap: cannot start a thread for the log: {error}\n"));
-            return ExitCode::from(FAILED);
+            eprint(&format!("envsnap: cannot start a thread for the log: {error}\n"));
+            return ExitCode::from(EXIT_ERROR);
         }
     };
     let lines = log_writer.clone();
@@ -107,7 +107,7 @@ pub fn run() -> ExitCode {
     let log = match &arguments.command {
         Command::Serve(_) => log.with_filter(own_events(LevelFilter::INFO)).boxed(),
         // It tells itself what goes wrong, once and not at every attempt.
-        Command::Env(arguments) if arguments.watches() => {
+        Command::Env(arguments) if arguments.is_watch() => {
             log.with_filter(own_events(LevelFilter::OFF)).boxed()
         }
         _ => log.without_time().with_filter(own_events(LevelFilter::WARN)).boxed(),
@@ -118,47 +118,49 @@ pub fn run() -> ExitCode {
     let result = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
             match arguments.command {
-                Command::Ps(arguments) => ps::run(arguments).await.map(not_found),
-                Command::Report(arguments) => report::run(arguments).await.map(not_found),
+                Command::Ps(arguments) => ps::run(arguments).await.map(success),
+                Command::Report(arguments) => report::run(arguments).await.map(success),
                 Command::Serve(arguments) => {
-                    serve::run(arguments, log_writer.clone()).await.map(not_found)
+                    serve::run(arguments, log_writer.clone()).await.map(success)
                 }
-                Command::Verify(arguments) => print_said(verify::run(&arguments)).map(not_found),
-                Command::Backup(arguments) => print_said(backup::run(&arguments)).map(not_found),
-                Command::Demo(arguments) => Box::pin(demo::run(arguments)).await.map(not_found),
-                Command::Env(arguments) => env::run(arguments).await.map_err(asking::explained),
+                Command::Verify(arguments) => print_result(verify::run(&arguments)).map(success),
+                Command::Backup(arguments) => print_result(backup::run(&arguments)).map(success),
+                Command::Demo(arguments) => Box::pin(demo::run(arguments)).await.map(success),
+                Command::Env(arguments) => {
+                    env::run(arguments).await.map_err(server_args::with_hint)
+                }
                 Command::Artifact(arguments) => {
-                    artifact::run(arguments).await.map(not_found).map_err(asking::explained)
+                    artifact::run(arguments).await.map(success).map_err(server_args::with_hint)
                 }
-                Command::Completions(arguments) => completions::run(&arguments).map(not_found),
+                Command::Completions(arguments) => completions::run(&arguments).map(success),
             }
         })
     });
     let code = match result {
-        Ok(Found::Nothing) => ExitCode::SUCCESS,
-        Ok(Found::Difference) => ExitCode::from(FOUND),
+        Ok(ExitStatus::Success) => ExitCode::SUCCESS,
+        Ok(ExitStatus::Different) => ExitCode::from(EXIT_DIFFERENT),
         Err(error) => {
             let line = format!("envsnap: {}\n", visible_lines(&format!("{error:#}")));
             // Where a line could not be written, there is nothing more to do.
             let _lost = log_writer.write_all(line.as_bytes());
-            ExitCode::from(FAILED)
+            ExitCode::from(EXIT_ERROR)
         }
     };
     log_writer.wait_until_written();
     code
 }
 
-fn print_said(said: anyhow::Result<String>) -> anyhow::Result<()> {
-    Ok(print(&said?)?)
+fn print_result(result: anyhow::Result<String>) -> anyhow::Result<()> {
+    Ok(print(&result?)?)
 }
 
 /// Prints `text`. A reader that has seen enough (`envsnap … | head`) is no error.
 fn print(text: &str) -> io::Result<()> {
-    print_to_reader(text).map(drop)
+    print_unless_closed(text).map(drop)
 }
 
 /// Prints `text`, and says whether somebody still reads.
-fn print_to_reader(text: &str) -> io::Result<bool> {
+fn print_unless_closed(text: &str) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
@@ -172,12 +174,12 @@ fn warn_of_misspelt_variables() {
     let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
     let names: Vec<_> = set.map(|(name, _)| name.to_string_lossy().into_owned()).collect();
     for problem in misspelt_variables(names.iter().map(String::as_str)) {
-        complain(&format!("envsnap: warning: {problem}\n"));
+        eprint(&format!("envsnap: warning: {problem}\n"));
     }
 }
 
 /// Prints `text` for people, beside what is for programs.
-fn complain(text: &str) {
+fn eprint(text: &str) {
     // Nobody is left to tell where even this cannot be written to.
     let _lost = io::stderr().lock().write_all(printable(text).as_bytes());
 }

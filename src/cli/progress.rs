@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::ecs::Progress;
 
 /// A reading that takes less shows nothing.
-const PATIENCE: Duration = Duration::from_secs(1);
+const SHOW_AFTER: Duration = Duration::from_secs(1);
 const REFRESH: Duration = Duration::from_millis(200);
 
 /// Waits for `work`, and shows how far it is on a terminal where it takes longer than a second.
-pub(super) async fn shown<T, F>(work: F, progress: impl Fn() -> String) -> T
+pub(super) async fn with_progress<T, F>(work: F, progress: impl Fn() -> String) -> T
 where
     F: Future<Output = T>,
 {
@@ -18,20 +18,20 @@ where
     if !std::io::stderr().is_terminal() {
         return work.await;
     }
-    if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
+    if let Ok(done) = tokio::time::timeout(SHOW_AFTER, &mut work).await {
         return done;
     }
     loop {
-        show(&progress());
+        draw(&progress());
         if let Ok(done) = tokio::time::timeout(REFRESH, &mut work).await {
-            show("");
+            draw("");
             return done;
         }
     }
 }
 
 /// How far the reading of all environments is, and what is done `then`.
-pub(super) fn of<'a>(readings: impl Iterator<Item = &'a Progress>, then: &str) -> String {
+pub(super) fn summary<'a>(readings: impl Iterator<Item = &'a Progress>, then: &str) -> String {
     let (mut read, mut clusters, mut tasks) = (0, 0, 0);
     for reading in readings {
         read += reading.clusters_read();
@@ -46,7 +46,7 @@ pub(super) fn of<'a>(readings: impl Iterator<Item = &'a Progress>, then: &str) -
 }
 
 /// Puts `text` in the place of the terminal's last line, for whatever comes next to write over.
-fn show(text: &str) {
+fn draw(text: &str) {
     const ERASE: &str = "\x1b[K";
     let mut terminal = std::io::stderr().lock();
     // A terminal that has gone needs no progress.

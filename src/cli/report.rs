@@ -2,8 +2,8 @@
 
 use anyhow::bail;
 
-use super::asking::of_process;
-use super::{Output, complain, progress, tables, warn_of_misspelt_variables};
+use super::server_args::env_var;
+use super::{ReportFormat, eprint, progress, tables, warn_of_misspelt_variables};
 use crate::aws;
 use crate::config::{Config, ReadingConfig, names_no_server};
 use crate::report::{ConnectedReporter, EcsInventory, Outcome, Surroundings, Trigger, TriggerKind};
@@ -24,23 +24,23 @@ pub(super) struct Arguments {
     #[arg(long)]
     explain: bool,
     /// How to print the outcome
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    output: ReportFormat,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { dry_run, force, explain, output } = arguments;
     warn_of_misspelt_variables();
     let is_dry_run =
-        dry_run || of_process("DRY_RUN").is_some_and(|it| it.trim().eq_ignore_ascii_case("true"));
+        dry_run || env_var("DRY_RUN").is_some_and(|it| it.trim().eq_ignore_ascii_case("true"));
     let trigger = Trigger { dry_run, force, explain, ..Trigger::of(TriggerKind::Manual) };
-    let outcome = if is_dry_run && names_no_server(of_process) {
+    let outcome = if is_dry_run && names_no_server(env_var) {
         read(&trigger).await?
     } else {
         report(&trigger).await?
     };
     let outcome = outcome.cut();
-    super::print(&shown(&outcome, output)?)?;
+    super::print(&render(&outcome, output)?)?;
     let failures: Vec<_> = outcome
         .failures()
         .map(|(failed, error)| {
@@ -55,23 +55,23 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn report(trigger: &Trigger) -> anyhow::Result<Outcome> {
-    let config = Config::from_lookup(of_process)?;
+    let config = Config::from_lookup(env_var)?;
     let aws = aws::load_config().await?;
     let mut reporter = ConnectedReporter::connect(config, &aws).await?;
     reporter.refresh().await?;
-    let far = || progress::of(reporter.progress(), ", asking the server");
-    Ok(progress::shown(reporter.run(trigger, None), far).await?)
+    let status = || progress::summary(reporter.progress(), ", asking the server");
+    Ok(progress::with_progress(reporter.run(trigger, None), status).await?)
 }
 
 /// What runs, compared with nothing.
 async fn read(trigger: &Trigger) -> anyhow::Result<Outcome> {
-    let config = ReadingConfig::from_lookup(of_process)?;
+    let config = ReadingConfig::from_lookup(env_var)?;
     let aws = aws::load_config().await?;
     let mut reader = EcsInventory::connect_to_read(config, &aws).await?;
     reader.refresh().await?;
-    let far = || progress::of(reader.progress(), "");
-    let read = progress::shown(reader.read(trigger.explain), far).await;
-    complain(
+    let status = || progress::summary(reader.progress(), "");
+    let read = progress::with_progress(reader.read(trigger.explain), status).await;
+    eprint(
         "No server is configured (KOSLI_ORG and KOSLI_API_TOKEN are not set): nothing was \
          compared.\n",
     );
@@ -79,10 +79,10 @@ async fn read(trigger: &Trigger) -> anyhow::Result<Outcome> {
     Ok(Outcome { trigger: trigger.kind, environments })
 }
 
-fn shown(outcome: &Outcome, output: Output) -> serde_json::Result<String> {
+fn render(outcome: &Outcome, output: ReportFormat) -> serde_json::Result<String> {
     Ok(match output {
-        Output::Json => serde_json::to_string_pretty(outcome)? + "\n",
-        Output::Table => {
+        ReportFormat::Json => serde_json::to_string_pretty(outcome)? + "\n",
+        ReportFormat::Table => {
             let tables: Vec<_> = outcome.environments.iter().map(tables::outcome).collect();
             tables.join("\n")
         }

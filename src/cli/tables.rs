@@ -4,28 +4,28 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::visible::visible;
+use super::escape::visible;
 use crate::recorder::text::counted;
 use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, Verdict};
 
 /// A column that wraps, in columns of the screen: with less, texts would be told letter by letter.
-const NARROWEST: u16 = 20;
+const MIN_WRAPPED_WIDTH: u16 = 20;
 
 /// A table without lines, two spaces between its columns and none at the end of a line.
-pub(super) fn plain(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    drawn(None, header, rows)
+pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    render(None, header, rows)
 }
 
 /// The same, whose last column wraps where the table is wider than so many columns of a screen.
-pub(super) fn plain_within(
+pub(super) fn table_within(
     width: usize,
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
-    drawn(Some(width), header, rows)
+    render(Some(width), header, rows)
 }
 
-fn drawn(
+fn render(
     width: Option<usize>,
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
@@ -41,7 +41,7 @@ fn drawn(
         column.set_constraint(if at + 1 < header.len() {
             ColumnConstraint::ContentWidth
         } else {
-            ColumnConstraint::LowerBoundary(Width::Fixed(NARROWEST))
+            ColumnConstraint::LowerBoundary(Width::Fixed(MIN_WRAPPED_WIDTH))
         });
     }
     if let Some(width) = width {
@@ -69,7 +69,7 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
             ]
         });
         text.push('\n');
-        text.push_str(&plain(&["ARTIFACT", "DIGEST_FROM", "REPLICAS"], rows));
+        text.push_str(&table(&["ARTIFACT", "DIGEST_FROM", "REPLICAS"], rows));
         text.push_str(&omitted(outcome.omitted.artifacts, "artifacts"));
     }
     let changes = changes(&outcome.changes);
@@ -157,7 +157,7 @@ pub(super) fn explanations(explanations: &[Explanation], width: Option<usize>) -
             visible(&row.reason),
         ]
     });
-    drawn(width, &["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
+    render(width, &["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
 }
 
 fn omitted(count: usize, what: &str) -> String {
@@ -186,7 +186,7 @@ mod tests {
     fn only_the_last_column_of_a_table_wraps() {
         let rows = || [vec!["a-long-name".to_owned(), "one two three".to_owned()]];
         assert_eq!(
-            plain_within(
+            table_within(
                 36,
                 &["NAME", "WORDS"],
                 [vec!["a-long-name".to_owned(), "word ".repeat(6)]]
@@ -194,11 +194,11 @@ mod tests {
             "NAME         WORDS\na-long-name  word word word word\n             word word\n"
         );
         for width in [0, 1, 14, 21] {
-            let shown = plain_within(width, &["NAME", "WORDS"], rows());
-            assert_eq!(shown, plain(&["NAME", "WORDS"], rows()), "{width}");
+            let output = table_within(width, &["NAME", "WORDS"], rows());
+            assert_eq!(output, table(&["NAME", "WORDS"], rows()), "{width}");
         }
         assert_eq!(
-            plain(&["NAME", "WORDS"], rows()),
+            table(&["NAME", "WORDS"], rows()),
             "NAME         WORDS\na-long-name  one two three\n"
         );
     }

@@ -252,7 +252,7 @@ async fn what_a_server_recorded_is_read_as_it_is_even_if_it_holds_the_token() {
         panic!("there is a snapshot")
     };
     assert_eq!(snapshot.artifacts().next().unwrap().name, name);
-    assert_eq!(environment.shown("-1").await.unwrap().text, body.to_string());
+    assert_eq!(environment.snapshot_response("-1").await.unwrap().text, body.to_string());
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub struct Client {
     /// The server's last answer said that it takes preconditions on reports.
     accepts_preconditions: AtomicBool,
     /// And that it says when artifacts ran.
-    tells_artifact_runs: AtomicBool,
+    supports_artifact_runs: AtomicBool,
     /// Asked in place of `host`.
     local: Option<LocalServer>,
 }
@@ -171,7 +171,7 @@ impl Client {
             http_client(&host, proxy.as_ref()).map_err(|error| NoClient(error_chain(&error)))?;
         let (http, token) = (Renewable::new(http), Mutex::default());
         let accepts_preconditions = AtomicBool::default();
-        let tells_artifact_runs = AtomicBool::default();
+        let supports_artifact_runs = AtomicBool::default();
         Ok(Self {
             http,
             host,
@@ -180,7 +180,7 @@ impl Client {
             tokens,
             token,
             accepts_preconditions,
-            tells_artifact_runs,
+            supports_artifact_runs,
             local: None,
         })
     }
@@ -214,7 +214,7 @@ impl Client {
         if !accepted.is_empty() || status.is_success() {
             let accepts = |extension| accepted.contains(&extension);
             self.accepts_preconditions.store(accepts(wire::IF_MATCH), Ordering::Relaxed);
-            self.tells_artifact_runs.store(accepts(wire::ARTIFACT_RUNS), Ordering::Relaxed);
+            self.supports_artifact_runs.store(accepts(wire::ARTIFACT_RUNS), Ordering::Relaxed);
         }
     }
 

@@ -77,8 +77,8 @@ impl EnvironmentClient<'_> {
 
 impl Client {
     /// Whether the server answers [`Self::artifact_runs`], as far as its answers so far say.
-    pub fn tells_artifact_runs(&self) -> bool {
-        self.tells_artifact_runs.load(Ordering::Relaxed)
+    pub fn supports_artifact_runs(&self) -> bool {
+        self.supports_artifact_runs.load(Ordering::Relaxed)
     }
 
     /// When the artifacts ran that a pattern means, in one environment or in all, over all history.
@@ -118,7 +118,7 @@ impl Client {
         give_up_at: Option<Instant>,
     ) -> Result<Answered<Vec<Environment>>, ApiError> {
         let operation = format!("list the environments of \"{}\"", self.org);
-        self.of_no_environment(give_up_at).ask(&operation, &["environments", &self.org], &[]).await
+        self.for_organization(give_up_at).ask(&operation, &["environments", &self.org], &[]).await
     }
 
     /// What runs in the one, the other or both of two snapshots, each given as an environment's name
@@ -135,10 +135,10 @@ impl Client {
     ) -> Result<Answered<EnvironmentDiff>, ApiError> {
         let operation = format!("compare \"{one}\" with \"{other}\"");
         let query = [("snappish1", one.to_owned()), ("snappish2", other.to_owned())];
-        self.of_no_environment(give_up_at).ask(&operation, &["env-diff", &self.org], &query).await
+        self.for_organization(give_up_at).ask(&operation, &["env-diff", &self.org], &query).await
     }
 
-    fn of_no_environment(&self, give_up_at: Option<Instant>) -> EnvironmentClient<'_> {
+    fn for_organization(&self, give_up_at: Option<Instant>) -> EnvironmentClient<'_> {
         EnvironmentClient { client: self, name: "", give_up_at, calls: AtomicU32::new(0) }
     }
 }
@@ -148,7 +148,7 @@ impl EnvironmentClient<'_> {
     ///
     /// # Errors
     /// It does not exist, or the server does not say.
-    pub async fn described(&self) -> Result<Answered<Environment>, ApiError> {
+    pub async fn describe(&self) -> Result<Answered<Environment>, ApiError> {
         let operation = format!("describe environment \"{}\"", self.name);
         self.ask(&operation, &["environments", &self.client.org, self.name], &[]).await
     }
@@ -157,7 +157,10 @@ impl EnvironmentClient<'_> {
     ///
     /// # Errors
     /// There is no such snapshot, or the server does not say.
-    pub async fn shown(&self, expression: &str) -> Result<Answered<RecordedSnapshot>, ApiError> {
+    pub async fn snapshot_response(
+        &self,
+        expression: &str,
+    ) -> Result<Answered<RecordedSnapshot>, ApiError> {
         let operation = format!("give snapshot {expression} of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name, expression];
         self.ask(&operation, &path, &[]).await

@@ -1,7 +1,7 @@
 //! `envsnap artifact`: where an artifact runs and ran.
 
 mod runs;
-mod shown;
+mod view;
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -9,23 +9,23 @@ use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::asking::{Asked, Asking};
-use super::screen::Screen;
-use super::visible::visible;
-use super::{Form, complain, print};
+use super::escape::visible;
+use super::server_args::{Connection, ServerArgs};
+use super::terminal::Terminal;
+use super::{OutputFormat, eprint, print};
 use crate::api::wire::Environment;
 use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern as Pattern;
 use crate::recorder::text::counted;
 use envsnap_model::duration::parse_span;
 use envsnap_model::time::parse_time;
-use runs::{Identity, Place, Run, runs};
+use runs::{ArtifactKey, EnvironmentRuns, Run, from_events};
 
 /// The most changes that are looked at in an environment, unless it is said.
 const DEFAULT_LIMIT: u32 = 5_000;
 
 /// Environments that are asked about at once.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_REQUESTS: usize = 4;
 
 /// An environment of environments, whose own are listed beside it.
 const LOGICAL: &str = "logical";
@@ -34,14 +34,14 @@ const LOGICAL: &str = "logical";
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    asking: Asking,
+    args: ServerArgs,
     #[command(subcommand)]
-    question: Question,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Question {
-    Where(Where),
+enum Command {
+    Where(WhereArgs),
 }
 
 /// Show every environment where an artifact runs or ran, from and to which snapshot
@@ -64,7 +64,7 @@ Examples:
   envsnap artifact where 9af401c
   envsnap artifact where runner --since 30d
   envsnap artifact where '*-start-points' -o json")]
-struct Where {
+struct WhereArgs {
     /// The artifact, by fingerprint or name
     #[arg(value_name = "ARTIFACT")]
     artifact: Pattern,
@@ -87,37 +87,37 @@ fn since(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { asking, question: Question::Where(wanted) } = arguments;
-    let asked = asking.connect().await?;
-    let environments = asked.client.environments(None).await?.document;
+    let Arguments { args, command: Command::Where(wanted) } = arguments;
+    let connection = args.connect().await?;
+    let environments = connection.client.environments(None).await?.document;
     let count = environments.len();
-    let screen = asking.screen();
+    let terminal = args.terminal();
     let shown_environments =
-        format!("{} of {}", counted(count, "environment"), visible(&asked.org));
-    if asked.client.tells_artifact_runs() {
-        let runs = asked.client.artifact_runs(wanted.artifact.as_str(), None).await?;
+        format!("{} of {}", counted(count, "environment"), visible(&connection.org));
+    if connection.client.supports_artifact_runs() {
+        let runs = connection.client.artifact_runs(wanted.artifact.as_str(), None).await?;
         let since =
             wanted.since.map_or(f64::NEG_INFINITY, |since| since.as_duration().as_secs_f64());
-        let found = runs::places(&runs, since);
-        return show(&found, &wanted.artifact, &shown_environments, asking.output, &screen);
+        let found = runs::from_artifact_runs(&runs, since);
+        return show(&found, &wanted.artifact, &shown_environments, args.output, &terminal);
     }
-    let places: Vec<_> = stream::iter(&environments)
+    let results: Vec<_> = stream::iter(&environments)
         .filter(|environment| std::future::ready(environment.environment_type != LOGICAL))
-        .map(|environment| place(&asked, environment, &wanted))
-        .buffered(AT_ONCE)
+        .map(|environment| search_environment(&connection, environment, &wanted))
+        .buffered(MAX_CONCURRENT_REQUESTS)
         .collect()
         .await;
 
     let mut found = Vec::new();
     let mut failures = Vec::new();
-    for place in places {
-        match place {
-            Ok(place) => found.push(place),
+    for result in results {
+        match result {
+            Ok(environment) => found.push(environment),
             Err((name, error)) => failures.push(format!("{}: {error}", visible(&name))),
         }
     }
-    show(&found, &wanted.artifact, &shown_environments, asking.output, &screen)?;
-    tell_cuts(&found, &screen);
+    show(&found, &wanted.artifact, &shown_environments, args.output, &terminal)?;
+    eprint_limits(&found, &terminal);
     if !failures.is_empty() {
         bail!("not every environment could be looked at: {}", failures.join("\n"));
     }
@@ -125,51 +125,51 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn show(
-    found: &[Place],
+    found: &[EnvironmentRuns],
     wanted: &Pattern,
     environments: &str,
-    form: Form,
-    screen: &Screen,
+    format: OutputFormat,
+    terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    print(&match form {
-        Form::Json => shown::json(found)?,
-        _ => shown::text(found, wanted, environments, screen),
+    print(&match format {
+        OutputFormat::Json => view::json(found)?,
+        _ => view::text(found, wanted, environments, terminal),
     })?;
     Ok(())
 }
 
 /// Shows the snapshots of one environment that contain an artifact, as ranges.
-pub(super) async fn show_in_environment(
-    asking: &Asking,
+pub(super) async fn show_snapshots_with_artifact(
+    args: &ServerArgs,
     environment: &str,
     wanted: &Pattern,
 ) -> anyhow::Result<()> {
-    let asked = asking.connect().await?;
-    let described = asked.client.environment(environment, None).described().await?.document;
-    let found = if asked.client.tells_artifact_runs() {
-        let runs = asked.client.artifact_runs(wanted.as_str(), Some(environment)).await?;
-        runs::places(&runs, f64::NEG_INFINITY)
+    let connection = args.connect().await?;
+    let described = connection.client.environment(environment, None).describe().await?.document;
+    let found = if connection.client.supports_artifact_runs() {
+        let runs = connection.client.artifact_runs(wanted.as_str(), Some(environment)).await?;
+        runs::from_artifact_runs(&runs, f64::NEG_INFINITY)
     } else {
-        let most = Where { artifact: wanted.clone(), since: None, limit: DEFAULT_LIMIT };
-        vec![place(&asked, &described, &most).await.map_err(|(_, error)| error)?]
+        let most = WhereArgs { artifact: wanted.clone(), since: None, limit: DEFAULT_LIMIT };
+        vec![search_environment(&connection, &described, &most).await.map_err(|(_, error)| error)?]
     };
-    let (shown, screen) = (visible(environment), asking.screen());
-    show(&found, wanted, &shown, asking.output, &screen)?;
-    tell_cuts(&found, &screen);
+    let (output, terminal) = (visible(environment), args.terminal());
+    show(&found, wanted, &output, args.output, &terminal)?;
+    eprint_limits(&found, &terminal);
     Ok(())
 }
 
 /// Where it ran in one environment.
-async fn place(
-    asked: &Asked,
+async fn search_environment(
+    connection: &Connection,
     environment: &Environment,
-    wanted: &Where,
-) -> Result<Place, (String, ApiError)> {
+    wanted: &WhereArgs,
+) -> Result<EnvironmentRuns, (String, ApiError)> {
     let name = &environment.name;
     let failed = |error| (name.clone(), error);
-    let client = asked.client.environment(name, None);
-    let latest = match client.shown("-1").await {
-        Err(ApiError::NoSnapshotYet { .. }) => return Ok(Place::empty(name)),
+    let client = connection.client.environment(name, None);
+    let latest = match client.snapshot_response("-1").await {
+        Err(ApiError::NoSnapshotYet { .. }) => return Ok(EnvironmentRuns::empty(name)),
         answer => answer.map_err(failed)?.document,
     };
     // What is recorded meanwhile moves nothing to another page.
@@ -177,16 +177,16 @@ async fn place(
     let since = wanted.since.map_or(f64::NEG_INFINITY, |since| since.as_duration().as_secs_f64());
     let most = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
     let events = client.latest_events(&interval, since, most).await.map_err(failed)?;
-    Ok(runs(name, &latest, &events, &wanted.artifact))
+    Ok(from_events(name, &latest, &events, &wanted.artifact))
 }
 
-fn tell_cuts(places: &[Place], screen: &Screen) {
-    for place in places {
-        if let Some((index, time)) = place.looked_back_to {
-            complain(&format!(
+fn eprint_limits(found: &[EnvironmentRuns], terminal: &Terminal) {
+    for environment in found {
+        if let Some((index, time)) = environment.searched_back_to {
+            eprint(&format!(
                 "{}: not looked at before #{index}, {} (--limit, --since).\n",
-                visible(&place.environment),
-                screen.moment(time)
+                visible(&environment.name),
+                terminal.time(time)
             ));
         }
     }

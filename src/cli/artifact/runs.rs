@@ -8,13 +8,13 @@ use crate::api::wire::{ArtifactRun, EnvironmentEvent, RecordedSnapshot};
 
 /// What tells artifacts apart: the fingerprint, or the name where that is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Identity {
+pub(super) enum ArtifactKey {
     Fingerprint(String),
     Name(String),
 }
 
-impl Identity {
-    fn of(fingerprint: &str, name: &str) -> Self {
+impl ArtifactKey {
+    fn new(fingerprint: &str, name: &str) -> Self {
         if fingerprint.is_empty() {
             Self::Name(name.to_owned())
         } else {
@@ -25,12 +25,12 @@ impl Identity {
 
 /// An environment, and what ran there.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Place {
-    pub(super) environment: String,
+pub(super) struct EnvironmentRuns {
+    pub(super) name: String,
     /// The latest label of each artifact, and when it ran, the earliest first.
-    pub(super) artifacts: BTreeMap<Identity, (String, Vec<Run>)>,
+    pub(super) artifacts: BTreeMap<ArtifactKey, (String, Vec<Run>)>,
     /// The first snapshot and time that were looked at, where there are earlier ones.
-    pub(super) looked_back_to: Option<(u64, f64)>,
+    pub(super) searched_back_to: Option<(u64, f64)>,
 }
 
 /// From its start to its exit. Times are in seconds since the Unix epoch.
@@ -46,28 +46,24 @@ pub(super) struct Run {
     pub(super) replicas: Option<u64>,
 }
 
-impl Place {
+impl EnvironmentRuns {
     /// Nothing was ever recorded there.
     pub(super) fn empty(environment: &str) -> Self {
-        Self {
-            environment: environment.to_owned(),
-            artifacts: BTreeMap::new(),
-            looked_back_to: None,
-        }
+        Self { name: environment.to_owned(), artifacts: BTreeMap::new(), searched_back_to: None }
     }
 }
 
 /// What these runs come to, which are by environment, artifact and index: those that exited before
 /// `since`, in seconds since the Unix epoch, are left out.
-pub(super) fn places(found: &[ArtifactRun], since: f64) -> Vec<Place> {
-    let mut places: Vec<Place> = Vec::new();
-    for part in found {
-        if places.last().is_none_or(|place| place.environment != part.environment) {
-            places.push(Place::empty(&part.environment));
+pub(super) fn from_artifact_runs(parts: &[ArtifactRun], since: f64) -> Vec<EnvironmentRuns> {
+    let mut environments: Vec<EnvironmentRuns> = Vec::new();
+    for part in parts {
+        if environments.last().is_none_or(|environment| environment.name != part.environment) {
+            environments.push(EnvironmentRuns::empty(&part.environment));
         }
-        let Some(place) = places.last_mut() else { continue };
-        let identity = Identity::of(&part.fingerprint, &part.name);
-        let (name, runs) = place.artifacts.entry(identity).or_default();
+        let Some(environment) = environments.last_mut() else { continue };
+        let key = ArtifactKey::new(&part.fingerprint, &part.name);
+        let (name, runs) = environment.artifacts.entry(key).or_default();
         name.clone_from(&part.name);
         // It ran on with other replicas.
         let before = runs.pop_if(|run| run.last + 1 == part.first_index);
@@ -75,27 +71,27 @@ pub(super) fn places(found: &[ArtifactRun], since: f64) -> Vec<Place> {
         let replicas = part.to.is_none().then_some(part.replicas);
         runs.push(Run { from, last: part.last_index, exited_at: part.to, replicas });
     }
-    for place in &mut places {
-        for (_, runs) in place.artifacts.values_mut() {
+    for environment in &mut environments {
+        for (_, runs) in environment.artifacts.values_mut() {
             runs.retain(|run| run.exited_at.is_none_or(|at| at >= since));
         }
-        place.artifacts.retain(|_, (_, runs)| !runs.is_empty());
+        environment.artifacts.retain(|_, (_, runs)| !runs.is_empty());
     }
-    places
+    environments
 }
 
 /// When what `wanted` means ran in `environment`, up to its `latest` snapshot.
-pub(super) fn runs(
+pub(super) fn from_events(
     environment: &str,
     latest: &RecordedSnapshot,
     events: &Listed<EnvironmentEvent>,
     wanted: &Pattern,
-) -> Place {
-    let mut place = Place::empty(environment);
+) -> EnvironmentRuns {
+    let mut environment = EnvironmentRuns::empty(environment);
     let now = latest.timestamp;
     if events.is_cut {
         let earliest = events.documents.last();
-        place.looked_back_to =
+        environment.searched_back_to =
             Some(earliest.map_or((latest.index, now), |it| (it.snapshot_index, it.reported_at)));
     }
     for event in events.documents.iter().rev() {
@@ -103,8 +99,8 @@ pub(super) fn runs(
         if !wanted.matches(sha256, artifact_name) {
             continue;
         }
-        let identity = Identity::of(sha256, artifact_name);
-        let (name, runs) = place.artifacts.entry(identity).or_default();
+        let key = ArtifactKey::new(sha256, artifact_name);
+        let (name, runs) = environment.artifacts.entry(key).or_default();
         name.clone_from(artifact_name);
         let here = (*snapshot_index, event.reported_at);
         let running = runs.pop_if(|run| run.exited_at.is_none());
@@ -131,15 +127,15 @@ pub(super) fn runs(
         if !wanted.matches(fingerprint, &artifact.name) {
             continue;
         }
-        let identity = Identity::of(fingerprint, &artifact.name);
-        let (name, runs) = place.artifacts.entry(identity).or_default();
+        let key = ArtifactKey::new(fingerprint, &artifact.name);
+        let (name, runs) = environment.artifacts.entry(key).or_default();
         name.clone_from(&artifact.name);
         let running = runs.pop_if(|run| run.exited_at.is_none());
         let from = running.and_then(|run| run.from);
         let replicas = Some(artifact.annotation.now);
         runs.push(Run { from, last: latest.index, exited_at: None, replicas });
     }
-    place
+    environment
 }
 
 #[cfg(test)]
@@ -177,8 +173,8 @@ mod tests {
     }
 
     fn found(latest: &RecordedSnapshot, events: &Listed<EnvironmentEvent>) -> Vec<Run> {
-        let place = runs("e", latest, events, &"web".parse().unwrap());
-        place.artifacts.into_values().flat_map(|(_, runs)| runs).collect()
+        let environment = from_events("e", latest, events, &"web".parse().unwrap());
+        environment.artifacts.into_values().flat_map(|(_, runs)| runs).collect()
     }
 
     #[test]
@@ -224,26 +220,26 @@ mod tests {
         let first = Run { from: Some((3, 100.0)), last: 6, exited_at: Some(700.0), replicas: None };
         let second = Run { from: Some((9, 100.0)), last: 12, exited_at: None, replicas: Some(3) };
         let runs = |since| -> Vec<_> {
-            let places = places(&parts, since);
-            places.into_iter().flat_map(|it| it.artifacts).flat_map(|(_, (_, it))| it).collect()
+            let found = from_artifact_runs(&parts, since);
+            found.into_iter().flat_map(|it| it.artifacts).flat_map(|(_, (_, it))| it).collect()
         };
         assert_eq!(runs(f64::NEG_INFINITY), [first, second.clone()]);
         assert_eq!(runs(701.0), [second]);
-        assert_eq!(places(&[], 0.0), []);
+        assert_eq!(from_artifact_runs(&[], 0.0), []);
     }
 
     #[test]
     fn what_is_not_meant_is_not_found() {
         let events = events(&[(3, "started-unknown")], false);
-        let place = runs("e", &latest(3, Some(1)), &events, &"job".parse().unwrap());
-        assert_eq!(place, Place::empty("e"));
+        let environment = from_events("e", &latest(3, Some(1)), &events, &"job".parse().unwrap());
+        assert_eq!(environment, EnvironmentRuns::empty("e"));
     }
 
     #[test]
     fn how_far_back_was_looked_is_told_where_there_is_more() {
         let back_to = |rows: &[_], is_cut| {
-            runs("e", &latest(9, None), &events(rows, is_cut), &"web".parse().unwrap())
-                .looked_back_to
+            from_events("e", &latest(9, None), &events(rows, is_cut), &"web".parse().unwrap())
+                .searched_back_to
         };
         assert_eq!(back_to(&[(8, "exited"), (5, "changed")], true), Some((5, 500.0)));
         assert_eq!(back_to(&[], true), Some((9, 900.0)));

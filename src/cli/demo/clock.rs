@@ -12,17 +12,17 @@ use crate::recorder;
 pub(super) struct HistoryClock(Arc<Mutex<Option<Timestamp>>>);
 
 impl HistoryClock {
-    pub(super) fn standing_at(time: Timestamp) -> Self {
+    pub(super) fn frozen_at(time: Timestamp) -> Self {
         Self(Arc::new(Mutex::new(Some(time))))
     }
 
     /// Stands still at `time`.
-    pub(super) fn set(&self, time: Timestamp) {
+    pub(super) fn freeze_at(&self, time: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
     }
 
     /// Shows the time of this machine from now on.
-    pub(super) fn run(&self) {
+    pub(super) fn unfreeze(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -30,12 +30,12 @@ impl HistoryClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Timestamp::now)
     }
 
-    pub(super) fn of_the_function(&self) -> impl Fn() -> SystemTime + use<> {
+    pub(super) fn for_reporter(&self) -> impl Fn() -> SystemTime + use<> {
         let clock = self.clone();
         move || clock.now().into()
     }
 
-    pub(super) fn of_the_recorder(&self) -> recorder::Clock {
+    pub(super) fn for_recorder(&self) -> recorder::Clock {
         let clock = self.clone();
         recorder::Clock::of(move || clock.now().as_duration().as_secs_f64())
     }

@@ -73,13 +73,13 @@ pub(super) struct History {
 impl History {
     pub(super) fn until(now: Timestamp) -> Self {
         let calendar = Calendar { now };
-        let mut told = Told::new(calendar);
-        told.friday_to_monday();
-        told.rollover();
-        told.monday_to_wednesday();
-        told.second_week();
-        let mut events: Vec<_> = told.beta.into_events();
-        events.extend(told.prod.into_events());
+        let mut builder = HistoryBuilder::new(calendar);
+        builder.friday_to_monday();
+        builder.rollover();
+        builder.monday_to_wednesday();
+        builder.second_week();
+        let mut events: Vec<_> = builder.beta.into_events();
+        events.extend(builder.prod.into_events());
         events.sort_by_key(|event| event.at);
         let gap = [calendar.at(28, 2, 10), calendar.at(28, 11, 40)];
         Self { begins: calendar.at(19, 12, 0), events, gap }
@@ -99,7 +99,7 @@ impl Calendar {
     }
 }
 
-struct Told {
+struct HistoryBuilder {
     calendar: Calendar,
     beta: Story,
     prod: Story,
@@ -107,7 +107,7 @@ struct Told {
     versions: BTreeMap<&'static str, u32>,
 }
 
-impl Told {
+impl HistoryBuilder {
     fn new(calendar: Calendar) -> Self {
         let [beta, prod] = ["beta", "prod"].map(Story::new);
         Self { calendar, beta, prod, versions: BTreeMap::new() }
@@ -200,8 +200,8 @@ impl Told {
         self.both((24, 14, 15), "web");
         let runner = self.next_image("runner");
         let seconds = SignedDuration::from_secs;
-        self.beta.deploy_slowly(self.at(24, 18, 3) + seconds(42), &runner);
-        self.prod.deploy_slowly(self.at(24, 18, 10) + seconds(28), &runner);
+        self.beta.rolling_deploy(self.at(24, 18, 3) + seconds(42), &runner);
+        self.prod.rolling_deploy(self.at(24, 18, 10) + seconds(28), &runner);
     }
 
     fn second_week(&mut self) {

@@ -30,7 +30,7 @@ const CONFIRMED_AFTER: SignedDuration = SignedDuration::from_mins(119);
 
 /// A new process after so many runs, as on Lambda now and then. Its share of ECS's quota is full
 /// again: the share refills in real time, which stands still beside the demo's.
-const RUNS_OF_A_PROCESS: usize = 12;
+const RUNS_PER_PROCESS: usize = 12;
 
 /// The function, and what it has done.
 pub(super) struct Function {
@@ -84,7 +84,7 @@ impl Function {
 
     /// Goes through the history, with a run at each event, and at each time at which an environment
     /// has not been reported for as long as the heartbeat.
-    pub(super) async fn live_through(
+    pub(super) async fn replay(
         &mut self,
         history: &History,
         ecs: &StandIn,
@@ -93,9 +93,9 @@ impl Function {
         for events in history.events.chunk_by(|one, other| one.at == other.at) {
             let Some(at) = events.first().map(|event| event.at) else { continue };
             self.confirm_until(history, at).await?;
-            self.clock.set(at);
-            ecs.update(|world| events.iter().for_each(|event| event.happen(world)));
-            self.look(&events.iter().map(|event| event.cluster).collect()).await?;
+            self.clock.freeze_at(at);
+            ecs.update(|world| events.iter().for_each(|event| event.apply(world)));
+            self.report_clusters(&events.iter().map(|event| event.cluster).collect()).await?;
         }
         self.confirm_until(history, now).await
     }
@@ -103,7 +103,7 @@ impl Function {
     /// Reports what did not change, until `end`.
     async fn confirm_until(&mut self, history: &History, end: Timestamp) -> anyhow::Result<()> {
         while let Some(due) = self.due(history).filter(|due| *due < end) {
-            self.clock.set(due);
+            self.clock.freeze_at(due);
             self.confirm().await?;
         }
         Ok(())
@@ -125,7 +125,7 @@ impl Function {
     }
 
     /// What task events of these clusters do: their environments are read, and each has changed.
-    async fn look(&mut self, clusters: &BTreeSet<&str>) -> anyhow::Result<()> {
+    async fn report_clusters(&mut self, clusters: &BTreeSet<&str>) -> anyhow::Result<()> {
         let mut events = Trigger::of(TriggerKind::TaskStateChange);
         for cluster in clusters {
             events.clusters.push(cluster.parse()?);
@@ -134,7 +134,7 @@ impl Function {
     }
 
     async fn run(&mut self, trigger: &Trigger, changed: &BTreeSet<&str>) -> anyhow::Result<()> {
-        if self.runs > 0 && self.runs.is_multiple_of(RUNS_OF_A_PROCESS) {
+        if self.runs > 0 && self.runs.is_multiple_of(RUNS_PER_PROCESS) {
             self.process = process(&self.config, &self.aws, &self.account, &self.clock)?;
         }
         self.runs += 1;
@@ -166,7 +166,7 @@ fn process(
     clock: &HistoryClock,
 ) -> anyhow::Result<Reporter<AwsEcs, Client, Time>> {
     let server = client(config, aws)?;
-    let time: Time = Box::new(clock.of_the_function());
+    let time: Time = Box::new(clock.for_reporter());
     Ok(Reporter::new(config.clone(), |_| account.clone(), server, time))
 }
 

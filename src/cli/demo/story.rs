@@ -66,7 +66,7 @@ impl Story {
     }
 
     /// A deployment in three steps: one new task, all of them beside the last old one, only they.
-    pub(super) fn deploy_slowly(&mut self, at: Timestamp, image: &str) {
+    pub(super) fn rolling_deploy(&mut self, at: Timestamp, image: &str) {
         self.event(at, vec![(image.to_owned(), 1)]);
         self.deploy(at + ROLLOVER / 2, image);
         if let Some(last) = self.events.last_mut() {
@@ -95,7 +95,7 @@ impl Story {
 
 impl Event {
     /// Starts and stops tasks. What stopped before is forgotten, as ECS does after an hour.
-    pub(super) fn happen(&self, world: &mut World) {
+    pub(super) fn apply(&self, world: &mut World) {
         let cluster = world.cluster_mut(self.cluster);
         cluster.tasks.retain(|_, task| task.desired_status == "RUNNING");
         for (image, replicas) in &self.running {

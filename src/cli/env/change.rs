@@ -4,9 +4,9 @@ use anyhow::{anyhow, bail};
 
 use crate::api::wire::{ECS, EnvironmentRequest};
 use crate::api::{ApiError, EnvironmentApi as _, ServerApi as _};
-use crate::cli::asking::{Asked, Asking};
 use crate::cli::expression::environment_name;
 use crate::cli::print;
+use crate::cli::server_args::{Connection, ServerArgs};
 
 /// Create an environment
 ///
@@ -54,15 +54,15 @@ pub(super) struct Archive {
     name: String,
 }
 
-pub(super) async fn create(asking: &Asking, arguments: Create) -> anyhow::Result<()> {
+pub(super) async fn create(args: &ServerArgs, arguments: Create) -> anyhow::Result<()> {
     let Create { name, description, include_scaling } = arguments;
-    let asked = connect(asking).await?;
-    let environment = asked.client.environment(&name, None);
+    let connection = connect(args).await?;
+    let environment = connection.client.environment(&name, None);
     // To create what exists would change it.
     match environment.get().await {
         Ok(_) => bail!(
             "environment '{name}' of organization '{}' exists already, and nothing was changed",
-            asked.org
+            connection.org
         ),
         Err(ApiError::EnvironmentNotFound { .. }) => {}
         Err(error) => return Err(error.into()),
@@ -71,28 +71,28 @@ pub(super) async fn create(asking: &Asking, arguments: Create) -> anyhow::Result
     let request =
         EnvironmentRequest { name: name.clone(), environment_type, description, include_scaling };
     environment.create(&request).await?;
-    Ok(print(&format!("Created environment '{name}' of organization '{}'.\n", asked.org))?)
+    Ok(print(&format!("Created environment '{name}' of organization '{}'.\n", connection.org))?)
 }
 
-pub(super) async fn rename(asking: &Asking, arguments: &Rename) -> anyhow::Result<()> {
+pub(super) async fn rename(args: &ServerArgs, arguments: &Rename) -> anyhow::Result<()> {
     let Rename { name, new_name } = arguments;
-    let asked = connect(asking).await?;
-    asked.client.environment(name, None).rename(new_name).await?;
+    let connection = connect(args).await?;
+    connection.client.environment(name, None).rename(new_name).await?;
     Ok(print(&format!("Environment '{name}' is now '{new_name}'.\n"))?)
 }
 
-pub(super) async fn archive(asking: &Asking, arguments: &Archive) -> anyhow::Result<()> {
+pub(super) async fn archive(args: &ServerArgs, arguments: &Archive) -> anyhow::Result<()> {
     let Archive { name } = arguments;
-    let asked = connect(asking).await?;
-    asked.client.environment(name, None).archive().await?;
+    let connection = connect(args).await?;
+    connection.client.environment(name, None).archive().await?;
     Ok(print(&format!("Archived environment '{name}'.\n"))?)
 }
 
-async fn connect(asking: &Asking) -> anyhow::Result<Asked> {
-    if asking.reads_a_file() {
+async fn connect(args: &ServerArgs) -> anyhow::Result<Connection> {
+    if args.uses_database_file() {
         return Err(anyhow!(
             "--db only reads a file: start 'envsnap serve' with it, and name the server with --host"
         ));
     }
-    asking.connect().await
+    args.connect().await
 }

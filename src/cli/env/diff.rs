@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
-use crate::cli::asking::Asking;
-use crate::cli::expression::{FORMS, SnapshotName};
-use crate::cli::screen::{Colour, Screen};
+use crate::cli::escape::{escape_json, visible};
+use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName};
+use crate::cli::server_args::ServerArgs;
 use crate::cli::tables::fingerprint_or_unknown;
-use crate::cli::visible::{document, visible};
-use crate::cli::{Form, Found, print};
+use crate::cli::terminal::{Colour, Terminal};
+use crate::cli::{ExitStatus, OutputFormat, print};
 use crate::recorder::text::whole;
 
 /// Show what changed from one snapshot to another
@@ -16,7 +16,7 @@ use crate::recorder::text::whole;
 /// A minus sign is an artifact that exited, a plus sign one that started, and ~ one that runs in
 /// both with another number of replicas. The two may be of different environments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = format!("{FORMS}\n
+#[command(after_help = format!("{SNAPSHOT_SYNTAX}\n
 Examples:
   envsnap env diff aws-prod#65 aws-prod#66
   envsnap env diff aws-prod~1 aws-prod
@@ -33,16 +33,16 @@ pub(super) struct Arguments {
     exit_code: bool,
 }
 
-pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<Found> {
+pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
     let Arguments { from, to, exit_code } = arguments;
-    let asked = asking.connect().await?;
-    let answer = asked.client.diff(from.as_str(), to.as_str(), None).await?;
+    let connection = args.connect().await?;
+    let answer = connection.client.diff(from.as_str(), to.as_str(), None).await?;
     let diff = &answer.document;
-    print(&match asking.output {
-        Form::Json => document(&answer.text),
-        _ => text(diff, from.as_str(), to.as_str(), &asking.screen()),
+    print(&match args.output {
+        OutputFormat::Json => escape_json(&answer.text),
+        _ => text(diff, from.as_str(), to.as_str(), &args.terminal()),
     })?;
-    Ok(if *exit_code && !is_empty(diff) { Found::Difference } else { Found::Nothing })
+    Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
 }
 
 /// The difference between `from` and `to`, under a heading with the names that the server gives them.
@@ -50,14 +50,14 @@ pub(in crate::cli) fn text(
     diff: &EnvironmentDiff,
     from: &str,
     to: &str,
-    screen: &Screen,
+    terminal: &Terminal,
 ) -> String {
     let name = |item: &DiffItem, given| visible(item.snapshot_id.as_deref().unwrap_or(given));
     let (from, to) = (name(&diff.snappish1, from), name(&diff.snappish2, to));
     if is_empty(diff) {
         return format!("The same runs in {from} and {to}.\n");
     }
-    format!("{}\n\n{}", heading(&from, &to), blocks(diff, screen))
+    format!("{}\n\n{}", heading(&from, &to), blocks(diff, terminal))
 }
 
 pub(super) fn heading(from: &str, to: &str) -> String {
@@ -69,9 +69,9 @@ pub(super) fn is_empty(diff: &EnvironmentDiff) -> bool {
 }
 
 /// What exited, started and was scaled, a block each.
-pub(super) fn blocks(diff: &EnvironmentDiff, screen: &Screen) -> String {
+pub(super) fn blocks(diff: &EnvironmentDiff, terminal: &Terminal) -> String {
     let of = |sign, colour, item: &DiffItem| -> Vec<String> {
-        item.artifacts.iter().map(|artifact| block(sign, colour, artifact, screen)).collect()
+        item.artifacts.iter().map(|artifact| block(sign, colour, artifact, terminal)).collect()
     };
     [
         of('-', Colour::Red, &diff.snappish1),
@@ -82,7 +82,7 @@ pub(super) fn blocks(diff: &EnvironmentDiff, screen: &Screen) -> String {
     .join("\n")
 }
 
-fn block(sign: char, colour: Colour, artifact: &DiffArtifact, screen: &Screen) -> String {
+fn block(sign: char, colour: Colour, artifact: &DiffArtifact, terminal: &Terminal) -> String {
     let known = |text: Option<&String>| match text {
         Some(text) if !text.is_empty() => visible(text),
         _ => "N/A".to_owned(),
@@ -90,11 +90,11 @@ fn block(sign: char, colour: Colour, artifact: &DiffArtifact, screen: &Screen) -
     let first = format!("{sign} Name:   {}", visible(&artifact.name));
     let mut text = format!(
         "{}\n  Sha256: {}\n  Pipeline: {}\n  Commit: {}\n  Started: {}\n",
-        screen.painted(colour, &first),
+        terminal.paint(colour, &first),
         fingerprint_or_unknown(Some(&artifact.fingerprint)),
         known(artifact.flow.as_ref()),
         known(artifact.commit_url.as_ref()),
-        screen.moment_and_age(whole(artifact.most_recent_timestamp)),
+        terminal.time_and_age(whole(artifact.most_recent_timestamp)),
     );
     let replicas = match (artifact.s1_instance_count, artifact.s2_instance_count) {
         (Some(was), Some(now)) => Some(format!("{was} -> {now}")),
@@ -111,7 +111,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::screen::tests::berlin;
+    use crate::cli::terminal::tests::berlin;
 
     #[test]
     fn what_changed_reads_as_a_block_an_artifact() {
@@ -156,10 +156,10 @@ mod tests {
   Replicas: 3 -> 1
 "
         );
-        let coloured = Screen { in_colour: true, ..berlin() };
-        let shown = blocks(&diff, &coloured);
+        let coloured = Terminal { use_colour: true, ..berlin() };
+        let output = blocks(&diff, &coloured);
         for sign in ["\x1b[31m- Name", "\x1b[32m+ Name", "\x1b[33m~ Name"] {
-            assert!(shown.contains(sign), "{shown}");
+            assert!(output.contains(sign), "{output}");
         }
         assert!(!is_empty(&diff));
         assert!(is_empty(&EnvironmentDiff::default()));

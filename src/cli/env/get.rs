@@ -5,26 +5,26 @@ use std::str::FromStr;
 
 use crate::api::ServerApi as _;
 use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
-use crate::cli::artifact::show_in_environment;
+use crate::cli::artifact::show_snapshots_with_artifact;
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
-use crate::cli::asking::Asking;
-use crate::cli::expression::{FORMS, SnapshotName, environment_name};
-use crate::cli::screen::{Colour, Screen};
+use crate::cli::escape::{escape_json, visible};
+use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, environment_name};
+use crate::cli::server_args::ServerArgs;
 use crate::cli::tables::fingerprint_or_unknown;
-use crate::cli::visible::{document, visible};
-use crate::cli::{Form, print};
+use crate::cli::terminal::{Colour, Terminal};
+use crate::cli::{OutputFormat, print};
 use crate::recorder::domain::{ArtifactPattern, FEWEST_DIGITS};
 use crate::recorder::text::whole;
 
 /// What is not known of where an artifact comes from.
-const NOT_KNOWN: &str = "N/A";
+const NOT_AVAILABLE: &str = "N/A";
 
 /// Show what ran in a snapshot
 ///
 /// One entry an artifact: the commit and the pipeline that built it where the server knows them,
 /// since when it has run, and how many replicas of it ran.
 #[derive(Debug, clap::Args)]
-#[command(after_help = format!("{FORMS}\n
+#[command(after_help = format!("{SNAPSHOT_SYNTAX}\n
 Examples:
   envsnap env get aws-prod#65
   envsnap env get aws-prod@{{2.hours.ago}} -o wide
@@ -33,12 +33,12 @@ Examples:
 pub(super) struct Arguments {
     /// Which one; or NAME@FINGERPRINT, to list the snapshots that contain an artifact
     #[arg(value_name = "SNAPSHOT")]
-    wanted: Wanted,
+    selector: Selector,
 }
 
 /// What is shown.
 #[derive(Debug, Clone)]
-enum Wanted {
+enum Selector {
     Snapshot(SnapshotName),
     /// The snapshots of an environment that contain what begins with a fingerprint.
     Containing {
@@ -47,7 +47,7 @@ enum Wanted {
     },
 }
 
-impl FromStr for Wanted {
+impl FromStr for Selector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -66,37 +66,42 @@ impl FromStr for Wanted {
     }
 }
 
-pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
-    let snapshot = match &arguments.wanted {
-        Wanted::Snapshot(snapshot) => snapshot,
-        Wanted::Containing { environment, artifact } => {
-            return show_in_environment(asking, environment, artifact).await;
+pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<()> {
+    let snapshot = match &arguments.selector {
+        Selector::Snapshot(snapshot) => snapshot,
+        Selector::Containing { environment, artifact } => {
+            return show_snapshots_with_artifact(args, environment, artifact).await;
         }
     };
     let SnapshotName { environment, expression, .. } = snapshot;
-    let asked = asking.connect().await?;
-    let answer = asked.client.environment(environment, None).shown(expression).await?;
-    let (recorded, screen) = (&answer.document, asking.screen());
-    print(&match asking.output {
-        Form::Json => document(&answer.text),
-        form => format!(
+    let connection = args.connect().await?;
+    let answer =
+        connection.client.environment(environment, None).snapshot_response(expression).await?;
+    let (recorded, terminal) = (&answer.document, args.terminal());
+    print(&match args.output {
+        OutputFormat::Json => escape_json(&answer.text),
+        format => format!(
             "{}\n\n{}",
-            heading(environment, recorded, &screen),
-            table(recorded, form == Form::Wide, &screen)
+            heading(environment, recorded, &terminal),
+            table(recorded, format == OutputFormat::Wide, &terminal)
         ),
     })?;
     Ok(())
 }
 
-fn heading(environment: &str, recorded: &RecordedSnapshot, screen: &Screen) -> String {
+fn heading(environment: &str, recorded: &RecordedSnapshot, terminal: &Terminal) -> String {
     let name = format!("{}#{}", visible(environment), recorded.index);
-    let recorded_at = screen.moment_and_age(recorded.timestamp);
-    format!("{}, recorded {recorded_at}", screen.painted(Colour::Bold, &name))
+    let recorded_at = terminal.time_and_age(recorded.timestamp);
+    format!("{}, recorded {recorded_at}", terminal.paint(Colour::Bold, &name))
 }
 
 /// A snapshot's artifacts.
-pub(in crate::cli) fn table(recorded: &RecordedSnapshot, wide: bool, screen: &Screen) -> String {
-    let rows: Vec<_> = recorded.running().map(|artifact| row(artifact, wide, screen)).collect();
+pub(in crate::cli) fn table(
+    recorded: &RecordedSnapshot,
+    wide: bool,
+    terminal: &Terminal,
+) -> String {
+    let rows: Vec<_> = recorded.running().map(|artifact| row(artifact, wide, terminal)).collect();
     if rows.is_empty() {
         return "Nothing ran.\n".to_owned();
     }
@@ -105,34 +110,34 @@ pub(in crate::cli) fn table(recorded: &RecordedSnapshot, wide: bool, screen: &Sc
         headings.extend(["CLUSTER", "SERVICE", "TASK"]);
     }
     headings.extend(["RUNNING_SINCE", "REPLICAS"]);
-    artifact_table(&headings, 1, &rows, wide, screen)
+    artifact_table(&headings, 1, &rows, wide, terminal)
 }
 
-fn row(artifact: &RecordedArtifact, wide: bool, screen: &Screen) -> ArtifactRow {
+fn row(artifact: &RecordedArtifact, wide: bool, terminal: &Terminal) -> ArtifactRow {
     let commit: Option<String> =
         artifact.git_commit.as_ref().map(|commit| commit.chars().take(7).collect());
     let mut cells = vec![
-        known(commit.as_deref()),
+        or_not_available(commit.as_deref()),
         visible(&artifact.name),
-        known(artifact.flow_name.as_deref()),
+        or_not_available(artifact.flow_name.as_deref()),
     ];
     if wide {
         let [clusters, services] = clusters_and_services(artifact);
         cells.extend([clusters, services, task(artifact)]);
     }
     let since = artifact.creation_timestamp.first();
-    let told = |since| if wide { screen.moment(since) } else { screen.age(since) };
+    let format_since = |since| if wide { terminal.time(since) } else { terminal.age(since) };
     cells.extend([
-        since.map_or_else(|| NOT_KNOWN.to_owned(), |since| told(whole(*since))),
+        since.map_or_else(|| NOT_AVAILABLE.to_owned(), |since| format_since(whole(*since))),
         artifact.annotation.now.to_string(),
     ]);
     ArtifactRow { cells, fingerprint: fingerprint_or_unknown(artifact.fingerprint.as_deref()) }
 }
 
-fn known(text: Option<&str>) -> String {
+fn or_not_available(text: Option<&str>) -> String {
     match text {
         Some(text) if !text.is_empty() => visible(text),
-        _ => NOT_KNOWN.to_owned(),
+        _ => NOT_AVAILABLE.to_owned(),
     }
 }
 
@@ -147,9 +152,9 @@ fn clusters_and_services(artifact: &RecordedArtifact) -> [String; 2] {
         names.extend(context.map(|it| [it.cluster_name.as_deref(), it.service_name.as_deref()]));
     }
     [0, 1].map(|which| {
-        let names: BTreeSet<_> = names.iter().map(|names| known(names[which])).collect();
+        let names: BTreeSet<_> = names.iter().map(|names| or_not_available(names[which])).collect();
         if names.is_empty() {
-            return NOT_KNOWN.to_owned();
+            return NOT_AVAILABLE.to_owned();
         }
         names.into_iter().collect::<Vec<_>>().join(", ")
     })
@@ -160,8 +165,8 @@ fn task(artifact: &RecordedArtifact) -> String {
     let context = artifact.ecs_context.as_ref();
     let id = context.and_then(|context| context.task_arn.rsplit('/').next());
     match artifact.annotation.now.saturating_sub(1) {
-        more if more > 0 && id.is_some() => format!("{} and {more} more", known(id)),
-        _ => known(id),
+        more if more > 0 && id.is_some() => format!("{} and {more} more", or_not_available(id)),
+        _ => or_not_available(id),
     }
 }
 
@@ -171,7 +176,7 @@ mod tests {
     use unicode_width::UnicodeWidthStr;
 
     use super::*;
-    use crate::cli::screen::tests::berlin;
+    use crate::cli::terminal::tests::berlin;
 
     const REGISTRY: &str = "274425519734.dkr.ecr.eu-central-1.amazonaws.com";
 
@@ -227,13 +232,13 @@ RUNNING_SINCE  REPLICAS
 16d9990  Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990      runner    \
 11 days ago    3
 ";
-        let roomy = Screen { width: 140, ..berlin() };
-        let shown = table(&aws_prod(), false, &roomy);
-        assert!(shown.starts_with(expected), "{shown}");
-        let shown = table(&aws_prod(), true, &berlin());
+        let roomy = Terminal { width: 140, ..berlin() };
+        let output = table(&aws_prod(), false, &roomy);
+        assert!(output.starts_with(expected), "{output}");
+        let output = table(&aws_prod(), true, &berlin());
         assert!(
-            shown.contains("/runner:16d9990      runner    app      runner   0123 and 2 more  Mon, 22 Aug 2022 11:39:17 CEST  3"),
-            "{shown}"
+            output.contains("/runner:16d9990      runner    app      runner   0123 and 2 more  Mon, 22 Aug 2022 11:39:17 CEST  3"),
+            "{output}"
         );
     }
 
@@ -250,8 +255,8 @@ RUNNING_SINCE  REPLICAS
              "ecs_context": {"task_arn": "t1", "cluster_name": "app", "service_name": "s1"},
              "ecs_places": [place("app", Some("s1")), place("app", Some("s2")), place("jobs", None)]},
         ]));
-        let shown = table(&snapshot, true, &berlin());
-        assert!(shown.contains("  app, jobs  N/A, s1, s2  t1 and 2 more  Mon"), "{shown}");
+        let output = table(&snapshot, true, &berlin());
+        assert!(output.contains("  app, jobs  N/A, s1, s2  t1 and 2 more  Mon"), "{output}");
     }
 
     #[test]
@@ -264,11 +269,11 @@ RUNNING_SINCE  REPLICAS
              "creationTimestamp": [i64::MIN], "annotation": {"type": "changed", "was": 0, "now": u64::MAX}},
         ]));
         for width in [0, 40, 80, 100] {
-            let shown = table(&snapshot, false, &Screen { width, ..berlin() });
-            assert!(!shown.contains('\u{1b}'), "{shown}");
-            assert!(shown.contains(&format!("SHA256: {fingerprint}\n")), "{shown}");
-            let widest = shown.lines().map(UnicodeWidthStr::width).max().unwrap();
-            assert!(width < 100 || widest <= 120, "{widest}: {shown}");
+            let output = table(&snapshot, false, &Terminal { width, ..berlin() });
+            assert!(!output.contains('\u{1b}'), "{output}");
+            assert!(output.contains(&format!("SHA256: {fingerprint}\n")), "{output}");
+            let widest = output.lines().map(UnicodeWidthStr::width).max().unwrap();
+            assert!(width < 100 || widest <= 120, "{widest}: {output}");
         }
         assert_eq!(table(&recorded(&json!([])), false, &berlin()), "Nothing ran.\n");
     }

@@ -2,11 +2,11 @@
 
 use crate::api::wire::{Environment, SnapshotListEntry};
 use crate::api::{ApiError, HistoryPart, ServerApi as _};
-use crate::cli::asking::Asking;
+use crate::cli::escape::{escape_json, visible};
 use crate::cli::expression::environment_name;
-use crate::cli::screen::Screen;
-use crate::cli::visible::{document, visible};
-use crate::cli::{Form, print};
+use crate::cli::server_args::ServerArgs;
+use crate::cli::terminal::Terminal;
+use crate::cli::{OutputFormat, print};
 
 /// Show what the server knows of an environment itself
 #[derive(Debug, clap::Args)]
@@ -19,25 +19,29 @@ pub(super) struct Arguments {
     name: String,
 }
 
-pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
-    let asked = asking.connect().await?;
-    let environment = asked.client.environment(&arguments.name, None);
-    let answer = environment.described().await?;
-    if asking.output == Form::Json {
-        return Ok(print(&document(&answer.text))?);
+pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<()> {
+    let connection = args.connect().await?;
+    let environment = connection.client.environment(&arguments.name, None);
+    let answer = environment.describe().await?;
+    if args.output == OutputFormat::Json {
+        return Ok(print(&escape_json(&answer.text))?);
     }
     let part = HistoryPart { per_page: 1, ..HistoryPart::default() };
     let latest = match environment.snapshots(part).await {
         Err(ApiError::NoSnapshotYet { .. }) => None,
         answer => answer?.document.into_iter().next(),
     };
-    print(&shown(&answer.document, latest.as_ref(), &asking.screen()))?;
+    print(&render(&answer.document, latest.as_ref(), &args.terminal()))?;
     Ok(())
 }
 
-fn shown(environment: &Environment, latest: Option<&SnapshotListEntry>, screen: &Screen) -> String {
-    let moment = |time: Option<f64>| {
-        time.map_or_else(|| "never".to_owned(), |time| screen.moment_and_age(time))
+fn render(
+    environment: &Environment,
+    latest: Option<&SnapshotListEntry>,
+    terminal: &Terminal,
+) -> String {
+    let time = |time: Option<f64>| {
+        time.map_or_else(|| "never".to_owned(), |time| terminal.time_and_age(time))
     };
     let mut rows = vec![
         ("Name", visible(&environment.name)),
@@ -62,13 +66,13 @@ fn shown(environment: &Environment, latest: Option<&SnapshotListEntry>, screen: 
             }
             .to_owned(),
         ),
-        ("Last reported", moment(environment.last_reported_at)),
-        ("Last changed", moment(environment.last_changed_at)),
-        ("Last modified", screen.moment_and_age(environment.last_modified_at)),
+        ("Last reported", time(environment.last_reported_at)),
+        ("Last changed", time(environment.last_changed_at)),
+        ("Last modified", terminal.time_and_age(environment.last_modified_at)),
         ("Snapshots", latest.map_or(0, |latest| latest.index).to_string()),
     ];
     if let Some(confirmed_until) = latest.and_then(|latest| latest.confirmed_until) {
-        rows.push(("Confirmed", screen.moment_and_age(confirmed_until)));
+        rows.push(("Confirmed", terminal.time_and_age(confirmed_until)));
     }
     let lists = [
         ("Policies", environment.policies.as_deref()),
@@ -101,7 +105,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::screen::tests::berlin;
+    use crate::cli::terminal::tests::berlin;
 
     #[test]
     fn an_environment_is_told_a_line_a_fact() {
@@ -117,7 +121,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            shown(&environment, Some(&latest), &berlin()),
+            render(&environment, Some(&latest), &berlin()),
             "\
 Name:          aws-prod
 Type:          ECS

@@ -1,20 +1,20 @@
 //! `envsnap env log`: the history of an environment.
 
-mod shown;
+mod view;
 
 use std::collections::BTreeMap;
 
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 use crate::api::{ApiError, EnvironmentClient, Listed, ServerApi as _};
-use crate::cli::asking::Asking;
+use crate::cli::escape::escape_json;
 use crate::cli::expression::{environment_name, interval};
-use crate::cli::visible::document;
-use crate::cli::{Form, complain, print};
+use crate::cli::server_args::ServerArgs;
+use crate::cli::{OutputFormat, eprint, print};
 use crate::recorder::text::counted;
-use shown::Log;
+use view::LogView;
 
 /// The most events that are asked for.
-const MOST_EVENTS: usize = 10_000;
+const MAX_EVENTS: usize = 10_000;
 
 /// List the snapshots of an environment, the latest first
 ///
@@ -50,45 +50,45 @@ pub(super) struct Arguments {
     limit: u16,
 }
 
-pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { name, interval, long, limit } = arguments;
-    let (limit, screen) = (usize::from(*limit), asking.screen());
-    let asked = asking.connect().await?;
-    let environment = asked.client.environment(name, None);
-    if asking.output == Form::Json && *long {
+    let (limit, terminal) = (usize::from(*limit), args.terminal());
+    let connection = args.connect().await?;
+    let environment = connection.client.environment(name, None);
+    if args.output == OutputFormat::Json && *long {
         let events = environment.latest_events(interval, f64::NEG_INFINITY, limit).await;
-        return printed(name, &unless_nothing_yet(events)?, "event");
+        return print_json(name, &empty_if_no_snapshot(events)?, "event");
     }
-    let snapshots = unless_nothing_yet(environment.latest_snapshots(interval, limit).await)?;
-    if asking.output == Form::Json {
-        return printed(name, &snapshots, "snapshot");
+    let snapshots = empty_if_no_snapshot(environment.latest_snapshots(interval, limit).await)?;
+    if args.output == OutputFormat::Json {
+        return print_json(name, &snapshots, "snapshot");
     }
     let changes = changes(&environment, &snapshots.documents).await?;
-    let log = Log { snapshots: &snapshots.documents, changes };
-    print(&if *long { log.long(&screen) } else { log.short(&screen) })?;
-    tell_cut(name, &snapshots, "snapshot");
+    let log = LogView { snapshots: &snapshots.documents, changes };
+    print(&if *long { log.long(&terminal) } else { log.short(&terminal) })?;
+    eprint_truncation(name, &snapshots, "snapshot");
     Ok(())
 }
 
 /// An environment in which nothing was recorded has an empty history.
-fn unless_nothing_yet<T>(listed: Result<Listed<T>, ApiError>) -> Result<Listed<T>, ApiError> {
+fn empty_if_no_snapshot<T>(listed: Result<Listed<T>, ApiError>) -> Result<Listed<T>, ApiError> {
     match listed {
         Err(ApiError::NoSnapshotYet { .. }) => Ok(Listed::default()),
         listed => listed,
     }
 }
 
-fn printed<T>(name: &str, listed: &Listed<T>, what: &str) -> anyhow::Result<()> {
+fn print_json<T>(name: &str, listed: &Listed<T>, what: &str) -> anyhow::Result<()> {
     let texts: Vec<_> = listed.texts.iter().map(|text| text.get()).collect();
-    print(&document(&format!("[{}]", texts.join(",\n "))))?;
-    tell_cut(name, listed, what);
+    print(&escape_json(&format!("[{}]", texts.join(",\n "))))?;
+    eprint_truncation(name, listed, what);
     Ok(())
 }
 
-fn tell_cut<T>(name: &str, listed: &Listed<T>, what: &str) {
+fn eprint_truncation<T>(name: &str, listed: &Listed<T>, what: &str) {
     if listed.is_cut {
-        let shown = counted(listed.documents.len(), what);
-        complain(&format!("Only the latest {shown} of {name}: --limit N lists more.\n"));
+        let output = counted(listed.documents.len(), what);
+        eprint(&format!("Only the latest {output} of {name}: --limit N lists more.\n"));
     }
 }
 
@@ -103,7 +103,7 @@ async fn changes(
         return Ok(BTreeMap::new());
     };
     let interval = format!("{first}..{last}");
-    let events = environment.latest_events(&interval, f64::NEG_INFINITY, MOST_EVENTS).await?;
+    let events = environment.latest_events(&interval, f64::NEG_INFINITY, MAX_EVENTS).await?;
     // The earliest of them may have more.
     let known_from = match events.documents.last() {
         Some(earliest) if events.is_cut => earliest.snapshot_index + 1,

@@ -1,11 +1,11 @@
 //! `envsnap env ls`: the environments of an organization.
 
 use crate::api::wire::Environment;
-use crate::cli::asking::Asking;
-use crate::cli::screen::Screen;
-use crate::cli::tables::{plain, plain_within};
-use crate::cli::visible::{document, visible};
-use crate::cli::{Form, print};
+use crate::cli::escape::{escape_json, visible};
+use crate::cli::server_args::ServerArgs;
+use crate::cli::tables::{table, table_within};
+use crate::cli::terminal::Terminal;
+use crate::cli::{OutputFormat, print};
 
 /// List the organization's environments
 #[derive(Debug, clap::Args)]
@@ -15,21 +15,25 @@ use crate::cli::{Form, print};
   envsnap env ls -o json | jq -r '.[].name'")]
 pub(super) struct Arguments {}
 
-pub(super) async fn run(asking: &Asking) -> anyhow::Result<()> {
-    let asked = asking.connect().await?;
-    let answer = asked.client.environments(None).await?;
-    print(&match asking.output {
-        Form::Json => document(&answer.text),
-        Form::Table | Form::Wide if answer.document.is_empty() => {
-            format!("{} has no environment yet.\n", visible(&asked.org))
+pub(super) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
+    let connection = args.connect().await?;
+    let answer = connection.client.environments(None).await?;
+    print(&match args.output {
+        OutputFormat::Json => escape_json(&answer.text),
+        OutputFormat::Table | OutputFormat::Wide if answer.document.is_empty() => {
+            format!("{} has no environment yet.\n", visible(&connection.org))
         }
-        form => table(&answer.document, form, &asking.screen()),
+        format => environment_table(&answer.document, format, &args.terminal()),
     })?;
     Ok(())
 }
 
-fn table(environments: &[Environment], form: Form, screen: &Screen) -> String {
-    let age = |time: Option<f64>| time.map_or_else(|| "never".to_owned(), |at| screen.age(at));
+fn environment_table(
+    environments: &[Environment],
+    format: OutputFormat,
+    terminal: &Terminal,
+) -> String {
+    let age = |time: Option<f64>| time.map_or_else(|| "never".to_owned(), |at| terminal.age(at));
     let rows = environments.iter().map(|environment| {
         let mut row = vec![
             visible(&environment.name),
@@ -37,19 +41,19 @@ fn table(environments: &[Environment], form: Form, screen: &Screen) -> String {
             age(environment.last_reported_at),
             age(environment.last_changed_at),
         ];
-        if form == Form::Wide {
+        if format == OutputFormat::Wide {
             row.push(if environment.include_scaling { "included" } else { "ignored" }.to_owned());
         }
         row.push(visible(&environment.description));
         row
     });
-    match form {
-        Form::Wide => plain(
+    match format {
+        OutputFormat::Wide => table(
             &["NAME", "TYPE", "LAST_REPORTED", "LAST_CHANGED", "SCALING", "DESCRIPTION"],
             rows,
         ),
-        _ => plain_within(
-            screen.width,
+        _ => table_within(
+            terminal.width,
             &["NAME", "TYPE", "LAST_REPORTED", "LAST_CHANGED", "DESCRIPTION"],
             rows,
         ),
@@ -61,7 +65,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::screen::tests::berlin;
+    use crate::cli::terminal::tests::berlin;
 
     #[test]
     fn a_long_description_wraps_and_nothing_else_does() {
@@ -70,14 +74,14 @@ mod tests {
             {"name": name, "type": "ECS", "description": "all that customers see ".repeat(5)},
         ]))
         .unwrap();
-        let shown = table(&environments, Form::Table, &berlin());
-        assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+        let output = environment_table(&environments, OutputFormat::Table, &berlin());
+        assert!(output.lines().all(|line| line.chars().count() <= 100), "{output}");
         assert!(
-            shown.contains(&format!("\n{name}  ECS   never          never         all that")),
-            "{shown}"
+            output.contains(&format!("\n{name}  ECS   never          never         all that")),
+            "{output}"
         );
-        assert_eq!(shown.matches("customers").count(), 5, "{shown}");
-        let wide = table(&environments, Form::Wide, &berlin());
+        assert_eq!(output.matches("customers").count(), 5, "{output}");
+        let wide = environment_table(&environments, OutputFormat::Wide, &berlin());
         assert_eq!(wide.lines().count(), 2, "{wide}");
     }
 
@@ -91,13 +95,16 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(
-            table(&environments, Form::Table, &berlin()),
+            environment_table(&environments, OutputFormat::Table, &berlin()),
             "\
 NAME      TYPE  LAST_REPORTED  LAST_CHANGED  DESCRIPTION
 aws-beta  ECS   never          never         Before prod
 aws-prod  ECS   1 minute ago   11 days ago   \u{fffd}[31mred
 "
         );
-        assert!(table(&environments, Form::Wide, &berlin()).contains("  included  "));
+        assert!(
+            environment_table(&environments, OutputFormat::Wide, &berlin())
+                .contains("  included  ")
+        );
     }
 }

@@ -10,21 +10,21 @@ mod watch;
 
 use clap::Subcommand;
 
-use super::Found;
-use super::asking::Asking;
+use super::ExitStatus;
+use super::server_args::ServerArgs;
 pub(super) use diff::text as diff_text;
 
 /// Ask what runs or ran in an environment; create, rename and archive environments
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    asking: Asking,
+    args: ServerArgs,
     #[command(subcommand)]
-    question: Question,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Question {
+enum Command {
     Ls(ls::Arguments),
     Get(get::Arguments),
     Diff(diff::Arguments),
@@ -37,23 +37,23 @@ enum Question {
 }
 
 impl Arguments {
-    pub(super) fn watches(&self) -> bool {
-        matches!(self.question, Question::Watch(_))
+    pub(super) fn is_watch(&self) -> bool {
+        matches!(self.command, Command::Watch(_))
     }
 }
 
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<Found> {
-    let Arguments { asking, question } = arguments;
-    match question {
-        Question::Ls(ls::Arguments {}) => ls::run(&asking).await?,
-        Question::Get(arguments) => get::run(&asking, &arguments).await?,
-        Question::Diff(arguments) => return diff::run(&asking, &arguments).await,
-        Question::Log(arguments) => log::run(&asking, &arguments).await?,
-        Question::Inspect(arguments) => inspect::run(&asking, &arguments).await?,
-        Question::Watch(arguments) => watch::run(&asking, &arguments).await?,
-        Question::Create(arguments) => change::create(&asking, arguments).await?,
-        Question::Rename(arguments) => change::rename(&asking, &arguments).await?,
-        Question::Archive(arguments) => change::archive(&asking, &arguments).await?,
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
+    let Arguments { args, command } = arguments;
+    match command {
+        Command::Ls(ls::Arguments {}) => ls::run(&args).await?,
+        Command::Get(arguments) => get::run(&args, &arguments).await?,
+        Command::Diff(arguments) => return diff::run(&args, &arguments).await,
+        Command::Log(arguments) => log::run(&args, &arguments).await?,
+        Command::Inspect(arguments) => inspect::run(&args, &arguments).await?,
+        Command::Watch(arguments) => watch::run(&args, &arguments).await?,
+        Command::Create(arguments) => change::create(&args, arguments).await?,
+        Command::Rename(arguments) => change::rename(&args, &arguments).await?,
+        Command::Archive(arguments) => change::archive(&args, &arguments).await?,
     }
-    Ok(Found::Nothing)
+    Ok(ExitStatus::Success)
 }

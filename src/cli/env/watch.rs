@@ -8,15 +8,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::diff::{self, blocks};
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
 use crate::api::{ApiError, Client, HistoryPart, ServerApi as _};
-use crate::cli::asking::Asking;
+use crate::cli::escape::{escape_json_line, visible};
 use crate::cli::expression::environment_name;
-use crate::cli::screen::{Colour, Screen};
-use crate::cli::visible::{document_on_a_line, visible};
-use crate::cli::{Form, complain, print_to_reader};
+use crate::cli::server_args::ServerArgs;
+use crate::cli::terminal::{Colour, Terminal};
+use crate::cli::{OutputFormat, eprint, print_unless_closed};
 use envsnap_model::duration::parse_duration;
 
 /// Of more snapshots at once, only the difference between the first and the last is told.
-const MOST_AT_ONCE: u64 = 20;
+const MAX_SINGLE_DIFFS: u64 = 20;
 
 /// Show what changes in an environment, as it changes
 ///
@@ -33,62 +33,63 @@ pub(super) struct Arguments {
     #[arg(value_name = "NAME", value_parser = environment_name)]
     name: String,
     /// How long to wait between two questions
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = pause)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = poll_interval)]
     interval: Duration,
 }
 
-fn pause(text: &str) -> Result<Duration, String> {
-    let pause = parse_duration(text).filter(|pause| *pause >= Duration::from_millis(100));
-    pause.ok_or_else(|| "it should be 100ms or longer, like 5s or 1m".to_owned())
+fn poll_interval(text: &str) -> Result<Duration, String> {
+    let poll_interval =
+        parse_duration(text).filter(|poll_interval| *poll_interval >= Duration::from_millis(100));
+    poll_interval.ok_or_else(|| "it should be 100ms or longer, like 5s or 1m".to_owned())
 }
 
-pub(super) async fn run(asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
-    let asked = asking.connect().await?;
+pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<()> {
+    let connection = args.connect().await?;
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
-        ended = watch(&asked.client, asking, arguments) => ended,
+        ended = watch(&connection.client, args, arguments) => ended,
         interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
         _ = terminated.recv() => Ok(()),
     }
 }
 
 /// Until nobody reads any more, or the server says what no waiting changes.
-async fn watch(client: &Client, asking: &Asking, arguments: &Arguments) -> anyhow::Result<()> {
+async fn watch(client: &Client, args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { name, interval } = arguments;
-    let screen = asking.screen();
+    let terminal = args.terminal();
     let mut known = latest(client, name).await?;
     let shown_name = visible(name);
-    complain(&match known {
+    eprint(&match known {
         0 => format!("Watching {shown_name}, which has no snapshot yet.\n"),
         known => format!("Watching {shown_name} from {shown_name}#{known} on.\n"),
     });
-    let mut silent = false;
+    let mut is_unavailable = false;
     loop {
         tokio::time::sleep(*interval).await;
-        match news(client, name, known).await {
-            Ok(news) => {
-                if silent {
-                    complain("The server answers again.\n");
-                    silent = false;
+        match new_snapshots(client, name, known).await {
+            Ok(new_snapshots) => {
+                if is_unavailable {
+                    eprint("The server answers again.\n");
+                    is_unavailable = false;
                 }
-                if news.latest < known {
+                if new_snapshots.latest < known {
                     bail!(
                         "the latest snapshot was {name}#{known} and is {name}#{} now: that is \
                          another history",
-                        news.latest
+                        new_snapshots.latest
                     );
                 }
-                known = news.latest;
-                for text in news.texts(asking.output, &screen.refreshed()) {
-                    if !print_to_reader(&text)? {
+                known = new_snapshots.latest;
+                for text in new_snapshots.texts(args.output, &terminal.refreshed()) {
+                    if !print_unless_closed(&text)? {
                         return Ok(());
                     }
                 }
             }
             Err(error @ ApiError::Unavailable { .. }) => {
-                if !silent {
-                    complain(&format!("{error}. It is asked again.\n"));
-                    silent = true;
+                if !is_unavailable {
+                    eprint(&format!("{error}. It is asked again.\n"));
+                    is_unavailable = true;
                 }
             }
             Err(error) => return Err(error.into()),
@@ -106,7 +107,7 @@ async fn latest(client: &Client, name: &str) -> Result<u64, ApiError> {
 }
 
 /// What came since a snapshot.
-struct News {
+struct NewSnapshots {
     latest: u64,
     diffs: Vec<Change>,
 }
@@ -121,20 +122,21 @@ struct Change {
 }
 
 /// What came since the snapshot with index `known`: all of it, or an error and nothing of it.
-async fn news(client: &Client, name: &str, known: u64) -> Result<News, ApiError> {
+async fn new_snapshots(client: &Client, name: &str, known: u64) -> Result<NewSnapshots, ApiError> {
     let latest = latest(client, name).await?;
-    let step = if latest.saturating_sub(known) > MOST_AT_ONCE { latest - known } else { 1 };
+    let step = if latest.saturating_sub(known) > MAX_SINGLE_DIFFS { latest - known } else { 1 };
     let mut diffs = Vec::new();
     let mut from = known;
     while from < latest {
         diffs.push(change(client, name, from, from + step).await?);
         from += step;
     }
-    Ok(News { latest, diffs })
+    Ok(NewSnapshots { latest, diffs })
 }
 
 async fn change(client: &Client, name: &str, from: u64, to: u64) -> Result<Change, ApiError> {
-    let snapshot = client.environment(name, None).shown(&format!("#{to}")).await?.document;
+    let snapshot =
+        client.environment(name, None).snapshot_response(&format!("#{to}")).await?.document;
     let (before, after) = (format!("{name}#{from}"), format!("{name}#{to}"));
     let (diff, text) = if from > 0 {
         let answer = client.diff(&before, &after, None).await?;
@@ -170,20 +172,20 @@ async fn change(client: &Client, name: &str, from: u64, to: u64) -> Result<Chang
     Ok(Change { heading, recorded_at: snapshot.timestamp, diff, text })
 }
 
-impl News {
-    fn texts(&self, form: Form, screen: &Screen) -> impl Iterator<Item = String> {
+impl NewSnapshots {
+    fn texts(&self, format: OutputFormat, terminal: &Terminal) -> impl Iterator<Item = String> {
         self.diffs.iter().map(move |change| {
-            if form == Form::Json {
-                return document_on_a_line(&change.text);
+            if format == OutputFormat::Json {
+                return escape_json_line(&change.text);
             }
-            let heading = screen.painted(Colour::Bold, &change.heading);
-            let moment = screen.moment(change.recorded_at);
+            let heading = terminal.paint(Colour::Bold, &change.heading);
+            let time = terminal.time(change.recorded_at);
             let blocks = if diff::is_empty(&change.diff) {
                 "The same runs in both.\n".to_owned()
             } else {
-                blocks(&change.diff, screen)
+                blocks(&change.diff, terminal)
             };
-            format!("{moment}\n{heading}\n\n{blocks}\n")
+            format!("{time}\n{heading}\n\n{blocks}\n")
         })
     }
 }

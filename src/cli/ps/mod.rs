@@ -1,17 +1,17 @@
 //! `envsnap ps`: what runs in ECS now, without a server.
 
 mod scope;
-mod shown;
+mod view;
 
 use anyhow::anyhow;
 use aws_config::Region;
 
-use super::screen::{Coloured, Screen};
-use super::{Form, print, progress};
+use super::terminal::{ColourChoice, Terminal};
+use super::{OutputFormat, print, progress};
 use crate::aws;
 use crate::report::{ConnectError, EcsInventory, ErrorKind, ErrorRow, Inventory, Surroundings};
 use scope::ScopeArguments;
-use shown::shown;
+use view::render;
 
 /// Show what runs in ECS now, by fingerprint and replicas
 ///
@@ -36,8 +36,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     explain: bool,
     /// How to print: a table, one with more columns that never wraps, or JSON
-    #[arg(short, long, value_enum, default_value_t = Form::Table)]
-    output: Form,
+    #[arg(short, long, value_enum, default_value_t = OutputFormat::Table)]
+    output: OutputFormat,
     /// The same as -o json
     #[arg(long, conflicts_with = "output")]
     json: bool,
@@ -45,23 +45,23 @@ pub(super) struct Arguments {
         long,
         value_enum,
         value_name = "WHEN",
-        default_value_t = Coloured::Auto,
+        default_value_t = ColourChoice::Auto,
         help = "When to use colours; NO_COLOR turns them off as well"
     )]
-    color: Coloured,
+    color: ColourChoice,
 }
 
 impl Arguments {
-    fn form(&self) -> Form {
-        if self.json { Form::Json } else { self.output }
+    fn format(&self) -> OutputFormat {
+        if self.json { OutputFormat::Json } else { self.output }
     }
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let reader = connect(&arguments.scope).await?;
     let inventory = read(&reader, arguments.explain).await?;
-    let screen = Screen::of_this_process(arguments.color);
-    print(&shown(&inventory, arguments.form(), &screen)?)?;
+    let terminal = Terminal::detect(arguments.color);
+    print(&render(&inventory, arguments.format(), &terminal)?)?;
     Ok(())
 }
 
@@ -89,8 +89,8 @@ async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
 
 /// Reads once, and shows how far it is on a terminal.
 async fn read(reader: &EcsInventory, explain: bool) -> anyhow::Result<Inventory> {
-    let far = || progress::of(reader.progress(), "");
-    let inventories = progress::shown(reader.read(explain), far).await;
+    let status = || progress::summary(reader.progress(), "");
+    let inventories = progress::with_progress(reader.read(explain), status).await;
     let inventory = inventories.into_iter().next();
     // There is one environment, since options name no other.
     let inventory = inventory.ok_or_else(|| anyhow!("nothing was to be read"))?;

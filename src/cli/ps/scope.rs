@@ -2,12 +2,12 @@
 
 use crate::config::{ConfigError, ReadingConfig};
 
-const WHAT: &str = "What to read";
+const HELP_HEADING: &str = "What to read";
 
 /// Which clusters and services of which account and region. They mean what the function's variables
 /// mean, and are parsed by the same code.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = WHAT)]
+#[command(next_help_heading = HELP_HEADING)]
 pub(super) struct ScopeArguments {
     /// Clusters to read, names or ARNs; all if none is given
     #[arg(value_name = "CLUSTER", value_parser = not_blank)]

@@ -47,7 +47,7 @@ async fn twelve_thousand_artifacts_that_take_the_place_of_others_are_read_by_eve
         panic!("there is a snapshot");
     };
     assert_eq!(snapshot.artifacts().len(), 12_000);
-    assert_eq!(environment.shown("-1").await.unwrap().document.artifacts.len(), 24_000);
+    assert_eq!(environment.snapshot_response("-1").await.unwrap().document.artifacts.len(), 24_000);
     let diff = client.diff("env#1", "env#2", None).await.unwrap().document;
     let counts = [diff.snappish1.artifacts.len(), diff.snappish2.artifacts.len()];
     assert_eq!(counts, [12_000, 12_000]);

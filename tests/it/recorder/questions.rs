@@ -38,8 +38,8 @@ async fn every_question_is_answered_with_a_document_and_the_servers_own_text() {
     assert_eq!(parsed(&diff.text)["snappish1"]["snapshot_id"], "env#1");
 
     let environment = client.environment("env", None);
-    assert_eq!(environment.described().await.unwrap().document.environment_type, "ECS");
-    let shown = environment.shown("~1").await.unwrap();
+    assert_eq!(environment.describe().await.unwrap().document.environment_type, "ECS");
+    let shown = environment.snapshot_response("~1").await.unwrap();
     assert_eq!((shown.document.index, &parsed(&shown.text)["index"]), (2, &json!(2)));
 
     let part = HistoryPart { interval: "~1..NOW", reverse: true, ..HistoryPart::default() };
@@ -86,6 +86,7 @@ async fn what_there_is_no_answer_to_is_told_apart() {
     let malformed = client.environment("env", None).snapshots(part).await.unwrap_err().to_string();
     assert!(malformed.contains("refused to list the snapshots of \"env\""), "{malformed}");
     assert!(malformed.contains("interval: 'x' is not an interval"), "{malformed}");
-    let too_far = client.environment("env", None).shown("#9").await.unwrap_err().to_string();
+    let too_far =
+        client.environment("env", None).snapshot_response("#9").await.unwrap_err().to_string();
     assert!(too_far.contains("resolves to 'env#9'"), "{too_far}");
 }

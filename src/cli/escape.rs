@@ -9,24 +9,24 @@ pub(super) use crate::recorder::text::{visible, visible_lines};
 
 /// A JSON document, which says the same without those characters: where one stands in a string, it
 /// is escaped, and between the values there is none but white space.
-pub(super) fn document(json: &str) -> String {
-    let mut shown = String::with_capacity(json.len() + 1);
+pub(super) fn escape_json(json: &str) -> String {
+    let mut output = String::with_capacity(json.len() + 1);
     for c in json.trim_end().chars() {
         if is_hidden(c) && !matches!(c, '\n' | '\r' | '\t') {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                let _infallible = write!(shown, "\\u{unit:04x}");
+                let _infallible = write!(output, "\\u{unit:04x}");
             }
         } else {
-            shown.push(c);
+            output.push(c);
         }
     }
-    shown.push('\n');
-    shown
+    output.push('\n');
+    output
 }
 
 /// The same on one line: no line ends within a JSON string.
-pub(super) fn document_on_a_line(json: &str) -> String {
-    let mut line = document(&json.replace(['\n', '\r'], " "));
+pub(super) fn escape_json_line(json: &str) -> String {
+    let mut line = escape_json(&json.replace(['\n', '\r'], " "));
     line.truncate(line.trim_end().len());
     line.push('\n');
     line
@@ -34,11 +34,11 @@ pub(super) fn document_on_a_line(json: &str) -> String {
 
 /// `text` in lines of at most `width` columns: broken behind a slash where there is one, else
 /// behind another mark of a name, else anywhere.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
     while rest.width() > width {
-        let at = break_of(rest, width);
+        let at = line_break(rest, width);
         if at == rest.len() {
             break;
         }
@@ -50,7 +50,7 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
 }
 
 /// Where the first line of `text` ends: after one character at least.
-fn break_of(text: &str, width: usize) -> usize {
+fn line_break(text: &str, width: usize) -> usize {
     // Some characters are wider or narrower together than each for itself.
     let fits = text.char_indices().map(|(at, _)| at).skip(1).find(|&at| {
         let next = text[at..].chars().next().map_or(0, char::len_utf8);
@@ -71,37 +71,37 @@ mod tests {
     #[test]
     fn a_document_says_the_same_without_them() {
         let json = "{\n  \"name\": \"a\u{9b}2J\u{202e}b\u{e0062}\"\n}\n\n";
-        let shown = document(json);
-        assert_eq!(shown, "{\n  \"name\": \"a\\u009b2J\\u202eb\\udb40\\udc62\"\n}\n");
+        let output = escape_json(json);
+        assert_eq!(output, "{\n  \"name\": \"a\\u009b2J\\u202eb\\udb40\\udc62\"\n}\n");
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-        assert_eq!(read(&shown), read(json));
-        assert_eq!(document_on_a_line("[\n1,\r\n2]\n"), "[ 1,  2]\n");
+        assert_eq!(read(&output), read(json));
+        assert_eq!(escape_json_line("[\n1,\r\n2]\n"), "[ 1,  2]\n");
     }
 
     #[test]
     fn a_name_breaks_where_it_has_a_joint() {
         let ecr = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990";
         assert_eq!(
-            wrapped(ecr, 50),
+            wrap(ecr, 50),
             ["274425519734.dkr.ecr.eu-central-1.amazonaws.com/", "runner:16d9990"]
         );
         assert_eq!(
-            wrapped(ecr, 36),
+            wrap(ecr, 36),
             ["274425519734.dkr.ecr.eu-central-1.", "amazonaws.com/runner:16d9990"]
         );
-        assert_eq!(wrapped("abcdef", 4), ["abcd", "ef"]);
-        assert_eq!(wrapped("abc:", 4), ["abc:"]);
-        assert_eq!(wrapped("ab:c", 4), ["ab:c"]);
-        assert_eq!(wrapped("日本語", 4), ["日本", "語"]);
-        assert_eq!(wrapped("日本", 1), ["日", "本"]);
-        assert_eq!(wrapped("00\u{fe0f}1", 2), ["00", "\u{fe0f}1"]);
-        assert_eq!(wrapped("", 4), [""]);
+        assert_eq!(wrap("abcdef", 4), ["abcd", "ef"]);
+        assert_eq!(wrap("abc:", 4), ["abc:"]);
+        assert_eq!(wrap("ab:c", 4), ["ab:c"]);
+        assert_eq!(wrap("日本語", 4), ["日本", "語"]);
+        assert_eq!(wrap("日本", 1), ["日", "本"]);
+        assert_eq!(wrap("00\u{fe0f}1", 2), ["00", "\u{fe0f}1"]);
+        assert_eq!(wrap("", 4), [""]);
     }
 
     proptest! {
         #[test]
         fn wrapping_loses_nothing(text in "\\PC{0,300}", width in 1_usize..80) {
-            let lines = wrapped(&text, width);
+            let lines = wrap(&text, width);
             prop_assert_eq!(lines.concat(), text);
             for line in lines {
                 prop_assert!(line.width() <= width || line.chars().filter(|c| c.width() > Some(0)).count() <= 1);

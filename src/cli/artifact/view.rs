@@ -6,43 +6,43 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Identity, Pattern, Place, Run};
-use crate::cli::screen::{Colour, Screen};
+use super::{ArtifactKey, EnvironmentRuns, Pattern, Run};
+use crate::cli::escape::{escape_json, visible};
 use crate::cli::tables::fingerprint_or_unknown;
-use crate::cli::visible::{document, visible};
+use crate::cli::terminal::{Colour, Terminal};
 use crate::recorder::domain::FEWEST_DIGITS;
 use crate::recorder::text::counted;
 
 /// By artifact: its latest label, and each environment's runs.
-type ByArtifact<'a> = BTreeMap<(&'a str, &'a Identity), Vec<(&'a str, &'a Run)>>;
+type ByArtifact<'a> = BTreeMap<(&'a str, &'a ArtifactKey), Vec<(&'a str, &'a Run)>>;
 
-fn by_artifact(places: &[Place]) -> ByArtifact<'_> {
+fn by_artifact(found: &[EnvironmentRuns]) -> ByArtifact<'_> {
     // One label for an artifact, whatever each environment calls it.
     let mut names = BTreeMap::new();
-    for place in places {
-        for (identity, (name, _)) in &place.artifacts {
-            names.entry(identity).or_insert(name.as_str());
+    for environment in found {
+        for (key, (name, _)) in &environment.artifacts {
+            names.entry(key).or_insert(name.as_str());
         }
     }
     let mut artifacts = ByArtifact::new();
-    for place in places {
-        for (identity, (name, runs)) in &place.artifacts {
-            let name = names.get(identity).copied().unwrap_or(name);
-            let found = artifacts.entry((name, identity)).or_default();
-            found.extend(runs.iter().map(|run| (place.environment.as_str(), run)));
+    for environment in found {
+        for (key, (name, runs)) in &environment.artifacts {
+            let name = names.get(key).copied().unwrap_or(name);
+            let found = artifacts.entry((name, key)).or_default();
+            found.extend(runs.iter().map(|run| (environment.name.as_str(), run)));
         }
     }
     artifacts
 }
 
-fn fingerprint(identity: &Identity) -> &str {
-    match identity {
-        Identity::Fingerprint(fingerprint) => fingerprint,
-        Identity::Name(_) => "",
+fn fingerprint(key: &ArtifactKey) -> &str {
+    match key {
+        ArtifactKey::Fingerprint(fingerprint) => fingerprint,
+        ArtifactKey::Name(_) => "",
     }
 }
 
-fn nothing(wanted: &Pattern, environments: &str) -> String {
+fn not_found_text(wanted: &Pattern, environments: &str) -> String {
     let mut text = format!("{} was not found in {environments}.\n", visible(wanted.as_str()));
     if wanted.is_too_short() {
         let _infallible = writeln!(
@@ -54,28 +54,28 @@ fn nothing(wanted: &Pattern, environments: &str) -> String {
 }
 
 pub(super) fn text(
-    places: &[Place],
+    found: &[EnvironmentRuns],
     wanted: &Pattern,
     environments: &str,
-    screen: &Screen,
+    terminal: &Terminal,
 ) -> String {
-    let artifacts = by_artifact(places);
+    let artifacts = by_artifact(found);
     if artifacts.is_empty() {
-        return nothing(wanted, environments);
+        return not_found_text(wanted, environments);
     }
     let artifacts: Vec<_> = artifacts
         .into_iter()
-        .map(|((name, identity), runs)| {
-            let name = screen.painted(Colour::Bold, &format!("Name:   {}", visible(name)));
-            let fingerprint = fingerprint_or_unknown(Some(fingerprint(identity)));
+        .map(|((name, key), runs)| {
+            let name = terminal.paint(Colour::Bold, &format!("Name:   {}", visible(name)));
+            let fingerprint = fingerprint_or_unknown(Some(fingerprint(key)));
             let intervals: Vec<_> =
                 runs.iter().map(|(environment, run)| interval(environment, run)).collect();
             let widest = intervals.iter().map(|it| it.width()).max().unwrap_or(0);
             let mut text = format!("{name}\nSHA256: {fingerprint}\n");
             for (interval, (_, run)) in intervals.iter().zip(&runs) {
-                let time = time(run, screen);
+                let time = time(run, terminal);
                 let gap = " ".repeat(widest - interval.width());
-                if 4 + widest + 2 + time.width() <= screen.width {
+                if 4 + widest + 2 + time.width() <= terminal.width {
                     let _infallible = writeln!(text, "    {interval}{gap}  {time}");
                 } else {
                     let _infallible = writeln!(text, "    {interval}\n        {time}");
@@ -97,10 +97,10 @@ fn interval(environment: &str, run: &Run) -> String {
     }
 }
 
-fn time(run: &Run, screen: &Screen) -> String {
-    let from = run.from.map_or_else(|| "earlier".to_owned(), |(_, time)| screen.moment(time));
+fn time(run: &Run, terminal: &Terminal) -> String {
+    let from = run.from.map_or_else(|| "earlier".to_owned(), |(_, time)| terminal.time(time));
     let to = match run.exited_at {
-        Some(exited_at) => screen.moment(exited_at),
+        Some(exited_at) => terminal.time(exited_at),
         None => match run.replicas {
             Some(replicas) => format!("still running, {}", counted(replicas, "replica")),
             None => "still running".to_owned(),
@@ -111,27 +111,27 @@ fn time(run: &Run, screen: &Screen) -> String {
 
 /// An array of artifacts, each with its runs, and what was not looked at: of several answers there is
 /// no document of the server's.
-pub(super) fn json(places: &[Place]) -> serde_json::Result<String> {
-    let artifacts: Vec<_> = by_artifact(places)
+pub(super) fn json(found: &[EnvironmentRuns]) -> serde_json::Result<String> {
+    let artifacts: Vec<_> = by_artifact(found)
         .into_iter()
-        .map(|((name, identity), runs)| {
+        .map(|((name, key), runs)| {
             let runs: Vec<_> =
-                runs.iter().map(|(environment, run)| json_of(environment, run)).collect();
-            json!({"name": name, "fingerprint": fingerprint(identity), "runs": runs})
+                runs.iter().map(|(environment, run)| run_json(environment, run)).collect();
+            json!({"name": name, "fingerprint": fingerprint(key), "runs": runs})
         })
         .collect();
-    let cuts: Vec<_> = places
+    let cuts: Vec<_> = found
         .iter()
-        .filter_map(|place| {
-            let (index, time) = place.looked_back_to?;
-            Some(json!({"environment": place.environment, "first_snapshot": index, "from": time}))
+        .filter_map(|environment| {
+            let (index, time) = environment.searched_back_to?;
+            Some(json!({"environment": environment.name, "first_snapshot": index, "from": time}))
         })
         .collect();
     let found = json!({"artifacts": artifacts, "looked_back_only_to": cuts});
-    Ok(document(&serde_json::to_string_pretty(&found)?))
+    Ok(escape_json(&serde_json::to_string_pretty(&found)?))
 }
 
-fn json_of(environment: &str, run: &Run) -> Value {
+fn run_json(environment: &str, run: &Run) -> Value {
     json!({
         "environment": environment,
         "first_snapshot": run.from.map(|(index, _)| index),
@@ -146,32 +146,32 @@ fn json_of(environment: &str, run: &Run) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::screen::tests::berlin;
+    use crate::cli::terminal::tests::berlin;
 
-    fn place(environment: &str, runs: Vec<Run>) -> Place {
-        let identity = Identity::Fingerprint("9af401c".to_owned());
-        let artifacts = BTreeMap::from([(identity, ("runner:16d9990".to_owned(), runs))]);
-        Place { environment: environment.to_owned(), artifacts, looked_back_to: None }
+    fn environment(environment: &str, runs: Vec<Run>) -> EnvironmentRuns {
+        let key = ArtifactKey::Fingerprint("9af401c".to_owned());
+        let artifacts = BTreeMap::from([(key, ("runner:16d9990".to_owned(), runs))]);
+        EnvironmentRuns { name: environment.to_owned(), artifacts, searched_back_to: None }
     }
 
     #[test]
     fn each_run_is_an_interval_of_snapshots_and_of_time() {
         let (from, to) = (1_661_161_162.0, 1_661_364_748.0);
-        let places = [
-            place(
+        let found = [
+            environment(
                 "aws-beta",
                 vec![
                     Run { from: None, last: 80, exited_at: Some(from), replicas: None },
                     Run { from: Some((84, from)), last: 118, exited_at: Some(to), replicas: None },
                 ],
             ),
-            place(
+            environment(
                 "aws-prod",
                 vec![Run { from: Some((65, from)), last: 65, exited_at: None, replicas: Some(3) }],
             ),
         ];
         assert_eq!(
-            text(&places, &"9af401c".parse().unwrap(), "", &berlin()),
+            text(&found, &"9af401c".parse().unwrap(), "", &berlin()),
             "\
 Name:   runner:16d9990
 SHA256: 9af401c
@@ -180,14 +180,15 @@ SHA256: 9af401c
     aws-prod#65        Mon, 22 Aug 2022 11:39:22 CEST – still running, 3 replicas
 "
         );
-        let nothing = |wanted: &str| nothing(&wanted.parse().unwrap(), "2 environments of acme");
-        assert_eq!(nothing("9af401c"), "9af401c was not found in 2 environments of acme.\n");
+        let not_found_text =
+            |wanted: &str| not_found_text(&wanted.parse().unwrap(), "2 environments of acme");
+        assert_eq!(not_found_text("9af401c"), "9af401c was not found in 2 environments of acme.\n");
         let hint = "A fingerprint is looked for by its first 5 digits or more.\n";
         assert_eq!(
-            nothing("9af4"),
+            not_found_text("9af4"),
             format!("9af4 was not found in 2 environments of acme.\n{hint}")
         );
-        let read: Value = serde_json::from_str(&json(&places).unwrap()).unwrap();
+        let read: Value = serde_json::from_str(&json(&found).unwrap()).unwrap();
         let runs = &read["artifacts"][0]["runs"];
         assert_eq!(runs[0]["first_snapshot"], Value::Null);
         assert_eq!(runs[2]["running"], true);

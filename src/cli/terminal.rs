@@ -10,11 +10,11 @@ use terminal_size::{Width, terminal_size};
 use crate::recorder::text;
 
 /// Where it is not known how wide it is.
-const USUAL_WIDTH: usize = 100;
+const DEFAULT_WIDTH: usize = 100;
 
 /// Whether to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Coloured {
+pub(super) enum ColourChoice {
     /// On a terminal that knows them, unless `NO_COLOR` is set.
     #[default]
     Auto,
@@ -35,17 +35,17 @@ pub(super) enum Colour {
 
 /// What answers are shown on, and where and when they are read.
 #[derive(Debug, Clone)]
-pub(super) struct Screen {
+pub(super) struct Terminal {
     pub(super) now: Timestamp,
     pub(super) zone: TimeZone,
     /// In columns.
     pub(super) width: usize,
-    pub(super) in_colour: bool,
+    pub(super) use_colour: bool,
 }
 
-impl Screen {
+impl Terminal {
     /// The terminal or the file that the process writes to, here and now.
-    pub(super) fn of_this_process(coloured: Coloured) -> Self {
+    pub(super) fn detect(coloured: ColourChoice) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -55,12 +55,12 @@ impl Screen {
             zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
             width: match terminal_size() {
                 Some((Width(width), _)) if is_terminal => usize::from(width),
-                _ => USUAL_WIDTH,
+                _ => DEFAULT_WIDTH,
             },
-            in_colour: match coloured {
-                Coloured::Auto => is_terminal && !is_set("NO_COLOR") && !is_dumb,
-                Coloured::Always => true,
-                Coloured::Never => false,
+            use_colour: match coloured {
+                ColourChoice::Auto => is_terminal && !is_set("NO_COLOR") && !is_dumb,
+                ColourChoice::Always => true,
+                ColourChoice::Never => false,
             },
         }
     }
@@ -70,9 +70,9 @@ impl Screen {
         Self { now: Timestamp::now(), ..self.clone() }
     }
 
-    pub(super) fn painted(&self, colour: Colour, text: &str) -> String {
+    pub(super) fn paint(&self, colour: Colour, text: &str) -> String {
         let code = match colour {
-            _ if !self.in_colour => return text.to_owned(),
+            _ if !self.use_colour => return text.to_owned(),
             Colour::Red => 31,
             Colour::Green => 32,
             Colour::Yellow => 33,
@@ -83,7 +83,7 @@ impl Screen {
     }
 
     /// `Sat, 20 Aug 2022 22:32:43 CEST`, of seconds since the Unix epoch. 0 is no time.
-    pub(super) fn moment(&self, seconds: f64) -> String {
+    pub(super) fn time(&self, seconds: f64) -> String {
         #[expect(clippy::cast_possible_truncation, reason = "what is too large is no time either")]
         let whole = seconds.floor() as i64;
         match Timestamp::from_second(whole) {
@@ -96,9 +96,9 @@ impl Screen {
     }
 
     /// `Sat, 20 Aug 2022 22:32:43 CEST • 13 days ago`.
-    pub(super) fn moment_and_age(&self, seconds: f64) -> String {
-        let moment = self.moment(seconds);
-        if moment == "N/A" { moment } else { format!("{moment} • {}", self.age(seconds)) }
+    pub(super) fn time_and_age(&self, seconds: f64) -> String {
+        let time = self.time(seconds);
+        if time == "N/A" { time } else { format!("{time} • {}", self.age(seconds)) }
     }
 
     /// `13 days ago`.
@@ -112,30 +112,30 @@ pub(super) mod tests {
     use super::*;
 
     /// Of 100 columns in Berlin, eleven days after aws-prod#65.
-    pub(in crate::cli) fn berlin() -> Screen {
-        Screen {
+    pub(in crate::cli) fn berlin() -> Terminal {
+        Terminal {
             now: "2022-09-02T12:00:00Z".parse().unwrap(),
             zone: TimeZone::get("Europe/Berlin").unwrap(),
             width: 100,
-            in_colour: false,
+            use_colour: false,
         }
     }
 
     #[test]
     fn a_time_is_told_where_the_reader_is() {
         let at = 1_661_027_563.9;
-        assert_eq!(berlin().moment_and_age(at), "Sat, 20 Aug 2022 22:32:43 CEST • 12 days ago");
-        let utc = Screen { zone: TimeZone::UTC, ..berlin() };
-        assert_eq!(utc.moment(at), "Sat, 20 Aug 2022 20:32:43 UTC");
+        assert_eq!(berlin().time_and_age(at), "Sat, 20 Aug 2022 22:32:43 CEST • 12 days ago");
+        let utc = Terminal { zone: TimeZone::UTC, ..berlin() };
+        assert_eq!(utc.time(at), "Sat, 20 Aug 2022 20:32:43 UTC");
         for no_time in [0.0, f64::NAN, f64::INFINITY, 1e300] {
-            assert_eq!(utc.moment_and_age(no_time), "N/A");
+            assert_eq!(utc.time_and_age(no_time), "N/A");
         }
     }
 
     #[test]
     fn an_age_is_told_in_its_largest_unit() {
-        let screen = berlin();
-        let now = screen.now.as_duration().as_secs_f64();
+        let terminal = berlin();
+        let now = terminal.now.as_duration().as_secs_f64();
         for (age, expected) in [
             (-7_200.0, "in 2 hours"),
             (-60.0, "in 1 minute"),
@@ -147,14 +147,14 @@ pub(super) mod tests {
             (7_200.0, "2 hours ago"),
             (950_405.0, "11 days ago"),
         ] {
-            assert_eq!(screen.age(now - age), expected);
+            assert_eq!(terminal.age(now - age), expected);
         }
     }
 
     #[test]
     fn colours_are_for_a_screen_that_has_them() {
-        let coloured = Screen { in_colour: true, ..berlin() };
-        assert_eq!(coloured.painted(Colour::Red, "-"), "\x1b[31m-\x1b[0m");
-        assert_eq!(berlin().painted(Colour::Red, "-"), "-");
+        let coloured = Terminal { use_colour: true, ..berlin() };
+        assert_eq!(coloured.paint(Colour::Red, "-"), "\x1b[31m-\x1b[0m");
+        assert_eq!(berlin().paint(Colour::Red, "-"), "-");
     }
 }

@@ -4,49 +4,49 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::api::wire::{EnvironmentEvent, ReportGap, SnapshotListEntry};
-use crate::cli::screen::{Colour, Screen};
-use crate::cli::tables::{fingerprint_or_unknown, plain};
-use crate::cli::visible::visible;
+use crate::cli::escape::visible;
+use crate::cli::tables::{fingerprint_or_unknown, table};
+use crate::cli::terminal::{Colour, Terminal};
 use crate::recorder::text::lasted;
 
-pub(super) struct Log<'a> {
+pub(super) struct LogView<'a> {
     /// The latest first.
     pub(super) snapshots: &'a [SnapshotListEntry],
     /// By index.
     pub(super) changes: BTreeMap<u64, Vec<EnvironmentEvent>>,
 }
 
-impl Log<'_> {
-    pub(super) fn short(&self, screen: &Screen) -> String {
+impl LogView<'_> {
+    pub(super) fn short(&self, terminal: &Terminal) -> String {
         if self.snapshots.is_empty() {
             return "No snapshot.\n".to_owned();
         }
         let rows = self.snapshots.iter().map(|snapshot| {
             vec![
                 format!("#{}", snapshot.index),
-                screen.moment(snapshot.from),
-                end(snapshot, screen),
-                lasted(duration(snapshot, screen)),
+                terminal.time(snapshot.from),
+                end(snapshot, terminal),
+                lasted(duration(snapshot, terminal)),
                 self.summary(snapshot.index),
             ]
         });
-        let table = plain(&["SNAPSHOT", "FROM", "TO", "DURATION", "CHANGED"], rows);
-        let mut lines = table.lines();
+        let rows = table(&["SNAPSHOT", "FROM", "TO", "DURATION", "CHANGED"], rows);
+        let mut lines = rows.lines();
         let mut text = String::new();
         if let Some(header) = lines.next() {
-            let _infallible = writeln!(text, "{}", screen.painted(Colour::Bold, header));
+            let _infallible = writeln!(text, "{}", terminal.paint(Colour::Bold, header));
         }
         for (line, snapshot) in lines.zip(self.snapshots) {
             // Newest first: what came after a snapshot stands above it.
-            for gap in uncovered(snapshot, screen) {
+            for gap in gap_lines(snapshot, terminal) {
                 let _infallible = writeln!(text, "  {gap}");
             }
             let _infallible = writeln!(text, "{line}");
         }
-        text + &self.about_confirmation()
+        text + &self.confirmation_note()
     }
 
-    pub(super) fn long(&self, screen: &Screen) -> String {
+    pub(super) fn long(&self, terminal: &Terminal) -> String {
         if self.snapshots.is_empty() {
             return "No snapshot.\n".to_owned();
         }
@@ -57,16 +57,18 @@ impl Log<'_> {
                 let name = format!("#{}", snapshot.index);
                 let mut text = format!(
                     "{}  {} – {} ({})\n",
-                    screen.painted(Colour::Bold, &name),
-                    screen.moment(snapshot.from),
-                    end(snapshot, screen),
-                    lasted(duration(snapshot, screen)),
+                    terminal.paint(Colour::Bold, &name),
+                    terminal.time(snapshot.from),
+                    end(snapshot, terminal),
+                    lasted(duration(snapshot, terminal)),
                 );
-                for gap in uncovered(snapshot, screen) {
+                for gap in gap_lines(snapshot, terminal) {
                     let _infallible = writeln!(text, "  {gap}");
                 }
                 match self.changes.get(&snapshot.index) {
-                    Some(changes) => text.extend(changes.iter().map(|event| told(event, screen))),
+                    Some(changes) => {
+                        text.extend(changes.iter().map(|event| event_text(event, terminal)));
+                    }
                     None => {
                         text.push_str("  too many changes to list: ask for a shorter interval\n");
                     }
@@ -74,7 +76,7 @@ impl Log<'_> {
                 text
             })
             .collect();
-        snapshots.join("\n") + &self.about_confirmation()
+        snapshots.join("\n") + &self.confirmation_note()
     }
 
     /// `+1 -1 ~2`.
@@ -92,16 +94,16 @@ impl Log<'_> {
     }
 
     /// A report found one of these snapshots unchanged.
-    fn is_confirmed_at_times(&self) -> bool {
+    fn has_confirmation(&self) -> bool {
         self.snapshots
             .iter()
             .any(|snapshot| snapshot.confirmed_until.is_some_and(|until| until > snapshot.from))
     }
 
     /// What it means if no report ever confirmed one of these snapshots.
-    fn about_confirmation(&self) -> String {
+    fn confirmation_note(&self) -> String {
         let says = self.snapshots.iter().any(|snapshot| snapshot.confirmed_until.is_some());
-        if !says || self.is_confirmed_at_times() {
+        if !says || self.has_confirmation() {
             return String::new();
         }
         "\nNo report confirmed a snapshot here after it was recorded. Without the reporter's HEARTBEAT \
@@ -111,24 +113,24 @@ impl Log<'_> {
 }
 
 /// The times that no report covers, the latest first.
-fn uncovered(snapshot: &SnapshotListEntry, screen: &Screen) -> Vec<String> {
-    let now = screen.now.as_duration().as_secs_f64();
+fn gap_lines(snapshot: &SnapshotListEntry, terminal: &Terminal) -> Vec<String> {
+    let now = terminal.now.as_duration().as_secs_f64();
     let line = |gap: &ReportGap| {
-        let until = gap.until.map_or_else(|| "now".to_owned(), |until| screen.moment(until));
+        let until = gap.until.map_or_else(|| "now".to_owned(), |until| terminal.time(until));
         let duration = lasted(gap.until.unwrap_or(now) - gap.from);
-        let text = format!("(no report from {} to {until}: {duration})", screen.moment(gap.from));
-        screen.painted(Colour::Faint, &text)
+        let text = format!("(no report from {} to {until}: {duration})", terminal.time(gap.from));
+        terminal.paint(Colour::Faint, &text)
     };
     snapshot.gaps.iter().rev().map(line).collect()
 }
 
-fn end(snapshot: &SnapshotListEntry, screen: &Screen) -> String {
-    if snapshot.to > 0.0 { screen.moment(snapshot.to) } else { "now".to_owned() }
+fn end(snapshot: &SnapshotListEntry, terminal: &Terminal) -> String {
+    if snapshot.to > 0.0 { terminal.time(snapshot.to) } else { "now".to_owned() }
 }
 
 /// In seconds.
-fn duration(snapshot: &SnapshotListEntry, screen: &Screen) -> f64 {
-    let to = if snapshot.to > 0.0 { snapshot.to } else { screen.now.as_duration().as_secs_f64() };
+fn duration(snapshot: &SnapshotListEntry, terminal: &Terminal) -> f64 {
+    let to = if snapshot.to > 0.0 { snapshot.to } else { terminal.now.as_duration().as_secs_f64() };
     (to - snapshot.from).max(0.0)
 }
 
@@ -142,10 +144,10 @@ fn sign(event: &EnvironmentEvent) -> Option<(char, Colour)> {
     }
 }
 
-fn told(event: &EnvironmentEvent, screen: &Screen) -> String {
+fn event_text(event: &EnvironmentEvent, terminal: &Terminal) -> String {
     let name = visible(&event.artifact_name);
     let first = match sign(event) {
-        Some((sign, colour)) => screen.painted(colour, &format!("{sign} {name}")),
+        Some((sign, colour)) => terminal.paint(colour, &format!("{sign} {name}")),
         None => format!("  {name}"),
     };
     format!(
@@ -160,7 +162,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::screen::tests::berlin;
+    use crate::cli::terminal::tests::berlin;
 
     fn entry(index: u64, from: f64, to: f64, confirmed_until: Option<f64>) -> SnapshotListEntry {
         SnapshotListEntry {
@@ -185,7 +187,7 @@ mod tests {
 
     const START: f64 = 1_661_161_162.48;
 
-    fn log(snapshots: &[SnapshotListEntry]) -> Log<'_> {
+    fn log(snapshots: &[SnapshotListEntry]) -> LogView<'_> {
         let changes = vec![
             event(66, "runner:85d83c6", "exited", "1 instance stopped running (from 1 to 0)"),
             event(66, "differ:1a2b170", "changed", "2 instances started running (from 1 to 3)"),
@@ -193,7 +195,7 @@ mod tests {
         ];
         let started = vec![event(65, "a\u{1b}[2J", "started-unknown", "from 0 to 1")];
         let changes = BTreeMap::from([(66, changes), (65, started)]);
-        Log { snapshots, changes }
+        LogView { snapshots, changes }
     }
 
     #[test]
@@ -224,10 +226,10 @@ SNAPSHOT  FROM                            TO                              DURATI
         let gap = ReportGap { from: START, until: None };
         let snapshots =
             [SnapshotListEntry { gaps: vec![gap], ..entry(66, START, 0.0, Some(START)) }];
-        let shown = log(&snapshots).short(&berlin());
-        assert!(shown.contains("CEST to now: 11 days)"), "{shown}");
-        assert!(shown.contains("says nothing of whether it looked"), "{shown}");
-        assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+        let output = log(&snapshots).short(&berlin());
+        assert!(output.contains("CEST to now: 11 days)"), "{output}");
+        assert!(output.contains("says nothing of whether it looked"), "{output}");
+        assert!(output.lines().all(|line| line.chars().count() <= 100), "{output}");
         // A server that does not tell is not spoken for.
         let snapshots = [entry(66, START, 0.0, None)];
         assert_eq!(log(&snapshots).short(&berlin()).lines().count(), 2);

@@ -6,8 +6,8 @@ use anyhow::{Context as _, anyhow, bail};
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::screen::{Coloured, Screen};
-use super::{Form, warn_of_misspelt_variables};
+use super::terminal::{ColourChoice, Terminal};
+use super::{OutputFormat, warn_of_misspelt_variables};
 use crate::api::{ApiError, Client, LocalServer, is_loopback};
 use crate::aws;
 use crate::config::ServerConfig;
@@ -16,16 +16,16 @@ use crate::recorder::{LocalRecorder, SqliteStore};
 use crate::report::{ErrorKind, Surroundings};
 use crate::token::{self, TokenSetting, TokenSource};
 
-const WHOM: &str = "Whom to ask";
+const HELP_HEADING: &str = "Whom to ask";
 
 /// What every question takes.
 #[derive(Debug, clap::Args)]
-pub(super) struct Asking {
+pub(super) struct ServerArgs {
     #[arg(
         long,
         global = true,
         value_name = "URL",
-        help_heading = WHOM,
+        help_heading = HELP_HEADING,
         help = "The snapshot server [default: KOSLI_HOST, or https://app.kosli.com]"
     )]
     host: Option<String>,
@@ -33,7 +33,7 @@ pub(super) struct Asking {
         long,
         global = true,
         value_name = "NAME",
-        help_heading = WHOM,
+        help_heading = HELP_HEADING,
         help = "The organization [default: KOSLI_ORG or KOSLI_OWNER]"
     )]
     org: Option<String>,
@@ -41,7 +41,7 @@ pub(super) struct Asking {
         long,
         global = true,
         value_name = "FILE",
-        help_heading = WHOM,
+        help_heading = HELP_HEADING,
         help = "A file that holds the API token and nothing else [default: KOSLI_API_TOKEN, or the \
                 SSM parameter in KOSLI_API_TOKEN_SSM_PARAMETER_ARN; on loopback none is needed]"
     )]
@@ -50,51 +50,51 @@ pub(super) struct Asking {
         long,
         global = true,
         value_name = "FILE",
-        help_heading = WHOM,
+        help_heading = HELP_HEADING,
         conflicts_with_all = ["host", "token_file"],
         help = "Ask a recorder's file and no server; a recorder may write to it meanwhile. The \
                 organization may be left out where the file has only one"
     )]
     db: Option<PathBuf>,
     /// How to print: a table, one with more columns that never wraps, or the server's JSON
-    #[arg(short, long, global = true, value_enum, default_value_t = Form::Table)]
-    pub(super) output: Form,
+    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Table)]
+    pub(super) output: OutputFormat,
     #[arg(
         long,
         global = true,
         value_enum,
         value_name = "WHEN",
-        default_value_t = Coloured::Auto,
+        default_value_t = ColourChoice::Auto,
         help = "When to use colours; NO_COLOR turns them off as well"
     )]
-    pub(super) color: Coloured,
+    pub(super) color: ColourChoice,
 }
 
 /// A server to ask.
-pub(super) struct Asked {
+pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) org: String,
 }
 
-impl Asking {
-    pub(super) fn screen(&self) -> Screen {
-        Screen::of_this_process(self.color)
+impl ServerArgs {
+    pub(super) fn terminal(&self) -> Terminal {
+        Terminal::detect(self.color)
     }
 
     /// A recorder's file is asked, and no server.
-    pub(super) fn reads_a_file(&self) -> bool {
+    pub(super) fn uses_database_file(&self) -> bool {
         self.db.is_some()
     }
 
     /// The server that is meant, which has not been asked anything yet.
-    pub(super) async fn connect(&self) -> anyhow::Result<Asked> {
+    pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
         match &self.db {
-            Some(file) => self.open(file).await,
-            None => self.reach().await,
+            Some(file) => self.open_database(file).await,
+            None => self.connect_to_server().await,
         }
     }
 
-    async fn reach(&self) -> anyhow::Result<Asked> {
+    async fn connect_to_server(&self) -> anyhow::Result<Connection> {
         warn_of_misspelt_variables();
         let given = self.token_file.as_deref().map(read_token).transpose()?;
         let config = ServerConfig::from_lookup(|variable| self.setting(variable, given.as_ref()))
@@ -110,38 +110,38 @@ impl Asking {
             }
         };
         let client = Client::with_proxy(config.host, config.proxy, config.org.clone(), tokens)?;
-        Ok(Asked { client, org: config.org })
+        Ok(Connection { client, org: config.org })
     }
 
     /// What an option says, or the environment variable whose place it takes.
     fn setting(&self, variable: &str, token: Option<&SecretString>) -> Option<String> {
         match variable {
-            "KOSLI_HOST" => self.host.clone().or_else(|| of_process(variable)),
-            "KOSLI_ORG" => self.org.clone().or_else(|| of_process(variable)),
+            "KOSLI_HOST" => self.host.clone().or_else(|| env_var(variable)),
+            "KOSLI_ORG" => self.org.clone().or_else(|| env_var(variable)),
             "KOSLI_OWNER" if self.org.is_some() => None,
             "KOSLI_API_TOKEN" => match token {
                 Some(token) => Some(token.expose_secret().to_owned()),
-                None => of_process(variable).or_else(|| self.token_of_none()),
+                None => env_var(variable).or_else(|| self.loopback_token()),
             },
             "KOSLI_API_TOKEN_SSM_PARAMETER_ARN" if token.is_some() => None,
-            _ => of_process(variable),
+            _ => env_var(variable),
         }
     }
 
     /// A server on this machine may ask for no token, and then takes any.
-    fn token_of_none(&self) -> Option<String> {
-        let host = self.host.clone().or_else(|| of_process("KOSLI_HOST"))?;
-        let is_set = of_process("KOSLI_API_TOKEN_SSM_PARAMETER_ARN").is_some();
+    fn loopback_token(&self) -> Option<String> {
+        let host = self.host.clone().or_else(|| env_var("KOSLI_HOST"))?;
+        let is_set = env_var("KOSLI_API_TOKEN_SSM_PARAMETER_ARN").is_some();
         let is_here = host.trim().parse::<Url>().is_ok_and(|host| is_loopback(&host));
         (is_here && !is_set).then(|| "no-token-was-given".to_owned())
     }
 
     /// The recorder's own answers, in this process: so there is one way to every answer.
-    async fn open(&self, file: &Path) -> anyhow::Result<Asked> {
+    async fn open_database(&self, file: &Path) -> anyhow::Result<Connection> {
         let store = SqliteStore::open_to_read(file)?;
-        let asked = self.org.clone().or_else(|| of_process("KOSLI_ORG"));
-        let asked = asked.or_else(|| of_process("KOSLI_OWNER"));
-        let org = organization(file, &store.organizations().await?, asked)?;
+        let requested = self.org.clone().or_else(|| env_var("KOSLI_ORG"));
+        let requested = requested.or_else(|| env_var("KOSLI_OWNER"));
+        let org = organization(file, &store.organizations().await?, requested)?;
         let recorder = LocalRecorder::new(store)?;
         let local = LocalServer::new(move |request| {
             let recorder = recorder.clone();
@@ -150,24 +150,28 @@ impl Asking {
         // Neither of them is looked at.
         let (host, token) = ("http://localhost".parse()?, "none".to_owned().into());
         let client = Client::new(host, org.clone(), TokenSource::Given(token))?.with_local(local);
-        Ok(Asked { client, org })
+        Ok(Connection { client, org })
     }
 }
 
 /// The organization in a file that is asked about: the one that was named, or the only one.
-fn organization(file: &Path, known: &[String], asked: Option<String>) -> anyhow::Result<String> {
-    let shown = file.display();
-    match (known, asked) {
-        ([], _) => bail!("{shown} holds no environment yet"),
-        (_, Some(asked)) if known.contains(&asked) => Ok(asked),
-        (_, Some(asked)) => bail!(
-            "{shown} holds no environment of organization \"{asked}\" (from --org or KOSLI_ORG), \
+fn organization(
+    file: &Path,
+    known: &[String],
+    requested: Option<String>,
+) -> anyhow::Result<String> {
+    let path = file.display();
+    match (known, requested) {
+        ([], _) => bail!("{path} holds no environment yet"),
+        (_, Some(requested)) if known.contains(&requested) => Ok(requested),
+        (_, Some(requested)) => bail!(
+            "{path} holds no environment of organization \"{requested}\" (from --org or KOSLI_ORG), \
              but of {}",
             known.join(", ")
         ),
         ([only], None) => Ok(only.clone()),
         (_, None) => bail!(
-            "{shown} holds environments of several organizations: say with --org which one is \
+            "{path} holds environments of several organizations: say with --org which one is \
              meant: {}",
             known.join(", ")
         ),
@@ -175,7 +179,7 @@ fn organization(file: &Path, known: &[String], asked: Option<String>) -> anyhow:
 }
 
 /// A variable that is set to something.
-pub(super) fn of_process(variable: &str) -> Option<String> {
+pub(super) fn env_var(variable: &str) -> Option<String> {
     let value = std::env::var_os(variable)?.to_string_lossy().into_owned();
     (!value.trim().is_empty()).then_some(value)
 }
@@ -193,7 +197,7 @@ fn read_token(file: &Path) -> anyhow::Result<SecretString> {
 }
 
 /// What went wrong, for who asked a question and reports nothing.
-pub(super) fn explained(error: anyhow::Error) -> anyhow::Error {
+pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ApiError>() {
         Some(ApiError::EnvironmentNotFound { message, .. }) => {
             anyhow!("{message} (envsnap env ls lists those that exist)")
@@ -216,13 +220,13 @@ mod tests {
     #[test]
     fn a_file_of_one_organization_needs_no_name() {
         let known = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        let of = |names: &[&str], asked: Option<&str>| {
-            let asked = asked.map(str::to_owned);
-            organization(Path::new("x.db"), &known(names), asked).map_err(|e| e.to_string())
+        let of = |names: &[&str], requested: Option<&str>| {
+            let requested = requested.map(str::to_owned);
+            organization(Path::new("x.db"), &known(names), requested).map_err(|e| e.to_string())
         };
         assert_eq!(of(&["acme"], None), Ok("acme".to_owned()));
         assert_eq!(of(&["acme", "other"], Some("other")), Ok("other".to_owned()));
-        for (names, asked, said) in [
+        for (names, requested, said) in [
             (&["acme", "other"][..], None, "--org which one is meant: acme, other"),
             (
                 &["acme"],
@@ -231,7 +235,7 @@ mod tests {
             ),
             (&[], None, "x.db holds no environment yet"),
         ] {
-            let error = of(names, asked).unwrap_err();
+            let error = of(names, requested).unwrap_err();
             assert!(error.contains(said), "{error}");
         }
     }

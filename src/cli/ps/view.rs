@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::cli::Form;
+use crate::cli::OutputFormat;
 use crate::cli::artifact_table::{self, artifact_table};
-use crate::cli::screen::Screen;
+use crate::cli::escape::{escape_json, visible};
 use crate::cli::tables::{self, fingerprint_or_unknown};
-use crate::cli::visible::{document, visible};
+use crate::cli::terminal::Terminal;
 use crate::recorder::text::{counted, whole};
 use crate::report::{Calls, Explanation, Inventory, RunningArtifact};
 
@@ -30,14 +30,16 @@ struct Document<'a> {
     duration_ms: u64,
 }
 
-pub(super) fn shown(
+pub(super) fn render(
     inventory: &Inventory,
-    form: Form,
-    screen: &Screen,
+    format: OutputFormat,
+    terminal: &Terminal,
 ) -> serde_json::Result<String> {
-    Ok(match form {
-        Form::Json => document(&serde_json::to_string_pretty(&Document::from(inventory))?),
-        form => table(inventory, form == Form::Wide, screen),
+    Ok(match format {
+        OutputFormat::Json => {
+            escape_json(&serde_json::to_string_pretty(&Document::from(inventory))?)
+        }
+        format => table(inventory, format == OutputFormat::Wide, terminal),
     })
 }
 
@@ -59,9 +61,9 @@ impl<'a> From<&'a Inventory> for Document<'a> {
     }
 }
 
-fn table(inventory: &Inventory, wide: bool, screen: &Screen) -> String {
+fn table(inventory: &Inventory, wide: bool, terminal: &Terminal) -> String {
     let rows: Vec<_> =
-        inventory.artifacts.iter().map(|artifact| row(artifact, wide, screen)).collect();
+        inventory.artifacts.iter().map(|artifact| row(artifact, wide, terminal)).collect();
     let mut headings = vec!["ARTIFACT", "CLUSTER", "SERVICE"];
     if wide {
         headings.push("DIGEST_FROM");
@@ -71,11 +73,11 @@ fn table(inventory: &Inventory, wide: bool, screen: &Screen) -> String {
     if rows.is_empty() {
         text.push_str("Nothing runs.\n");
     } else {
-        text.push_str(&artifact_table(&headings, 0, &rows, wide, screen));
+        text.push_str(&artifact_table(&headings, 0, &rows, wide, terminal));
     }
     if let Some(explanations) = &inventory.outcome.explanations {
         text.push('\n');
-        text.push_str(&tables::explanations(explanations, (!wide).then_some(screen.width)));
+        text.push_str(&tables::explanations(explanations, (!wide).then_some(terminal.width)));
     }
     text
 }
@@ -97,7 +99,7 @@ fn heading(inventory: &Inventory) -> String {
     )
 }
 
-fn row(running: &RunningArtifact, wide: bool, screen: &Screen) -> artifact_table::ArtifactRow {
+fn row(running: &RunningArtifact, wide: bool, terminal: &Terminal) -> artifact_table::ArtifactRow {
     let RunningArtifact { artifact, running_since, places } = running;
     let clusters: BTreeSet<_> = places.iter().map(|place| visible(&place.cluster)).collect();
     let services: BTreeSet<_> =
@@ -108,7 +110,7 @@ fn row(running: &RunningArtifact, wide: bool, screen: &Screen) -> artifact_table
         cells.push(artifact.digest_source.to_string());
     }
     let since = whole(*running_since);
-    cells.push(if wide { screen.moment(since) } else { screen.age(since) });
+    cells.push(if wide { terminal.time(since) } else { terminal.age(since) });
     cells.push(artifact.replicas.to_string());
     let fingerprint = artifact.fingerprint.map(|fingerprint| fingerprint.to_string());
     artifact_table::ArtifactRow {
