@@ -254,7 +254,7 @@ fn forget_tasks(
     changes: &[Change],
 ) -> rusqlite::Result<()> {
     for change in changes.iter().filter(|change| change.was > 0) {
-        let identity = Identity::of(&change.name, change.fingerprint.parse().ok());
+        let identity = Identity::new(&change.name, change.fingerprint.parse().ok());
         if let Ok(at) = latest.binary_search_by(|artifact| artifact.identity.cmp(&identity)) {
             connection
                 .prepare_cached(

@@ -210,7 +210,7 @@ impl<'a> History<'a> {
         while let Some(row) = rows.next()? {
             let fingerprint = rows::fingerprint(row.get_ref(0)?.as_str()?)?;
             let name = row.get_ref(1)?.as_str()?;
-            let identity = Identity::of(name, fingerprint);
+            let identity = Identity::new(name, fingerprint);
             let Some(artifact) = artifacts.get_mut(&identity) else { continue };
             let (Some(Json(started_at)), Some(Json::<Option<Task>>(task)), Some(Json(places))) =
                 (rows::uncovered(row, 2), rows::uncovered(row, 3), rows::uncovered(row, 4))
