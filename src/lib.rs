@@ -18,11 +18,15 @@ pub mod config;
 pub mod ecs;
 mod endpoint;
 mod excerpt;
+#[cfg(feature = "cli")]
+pub mod fingerprint;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 #[cfg(any(feature = "lambda", feature = "cli"))]
 mod logging;
 mod redact;
+#[cfg(feature = "cli")]
+pub mod registry;
 mod renewable;
 pub mod report;
 mod retry;

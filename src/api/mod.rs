@@ -5,9 +5,8 @@ mod client;
 mod port;
 
 pub use client::{
-    ApiError, ApiResponse, BuildClientError, Client, EnvironmentClient, EnvironmentStatus,
-    EventsPage, HistoryQuery, LatestSnapshot, Listing, LocalServer, ReportOptions, ReportResponse,
-    is_loopback,
+    Answered, ApiError, Client, EnvironmentClient, EnvironmentStatus, EventsPage, HistoryPart,
+    Latest, Listed, LocalServer, NoClient, ReportOptions, Reported, is_loopback,
 };
 pub use envsnap_model::wire;
 pub use port::{EnvironmentApi, ServerApi};

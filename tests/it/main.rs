@@ -12,6 +12,7 @@ mod docs;
 mod ecs_answers;
 mod environments;
 mod events;
+mod fingerprint;
 mod frozen;
 #[cfg(feature = "lambda")]
 mod function;
@@ -23,6 +24,7 @@ mod parameters;
 mod proxy;
 mod questions;
 mod recorder;
+mod registry;
 mod report;
 mod roles;
 #[cfg(feature = "lambda")]

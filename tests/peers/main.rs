@@ -12,6 +12,7 @@ mod client;
 mod clock;
 mod deploy;
 mod emulator;
+mod fingerprint;
 mod fleet;
 mod history;
 mod incumbent;

@@ -23,29 +23,35 @@ async fn openssl(folder: &Path, arguments: &str) {
     assert_eq!(ended.code, Some(0), "openssl {arguments}: {ended:?}");
 }
 
+/// Makes `root.pem`, `other.pem`, and `server.pem` with `server.key`, which the first has signed for
+/// this machine.
+pub(crate) async fn make_certificates(folder: &Path) {
+    for root in ["root", "other"] {
+        let request = format!(
+            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={root} -keyout {root}.key \
+             -out {root}.pem"
+        );
+        openssl(folder, &request).await;
+    }
+    openssl(
+        folder,
+        "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
+    )
+    .await;
+    std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1").unwrap();
+    openssl(
+        folder,
+        "x509 -req -days 2 -in server.csr -CA root.pem -CAkey root.key -CAcreateserial \
+         -extfile names -out server.pem",
+    )
+    .await;
+}
+
 impl Server {
     pub(crate) async fn start() -> Self {
         let files = tempfile::tempdir().unwrap();
         let folder = files.path();
-        for root in ["root", "other"] {
-            let request = format!(
-                "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={root} -keyout {root}.key \
-                 -out {root}.pem"
-            );
-            openssl(folder, &request).await;
-        }
-        openssl(
-            folder,
-            "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
-        )
-        .await;
-        std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1").unwrap();
-        openssl(
-            folder,
-            "x509 -req -days 2 -in server.csr -CA root.pem -CAkey root.key -CAcreateserial \
-             -extfile names -out server.pem",
-        )
-        .await;
+        make_certificates(folder).await;
         let port = free_port();
         let process = Command::new("openssl")
             .current_dir(folder)

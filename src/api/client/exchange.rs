@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{ApiError, EnvironmentClient, LocalServer};
-use crate::api::wire::{ErrorBody, HEAD, MAX_RESPONSE_BYTES};
+use crate::api::wire::{ErrorBody, HEAD, LARGEST_ANSWER};
 use crate::excerpt::excerpt;
 use crate::redact::redact;
 use crate::retry::{DEADLINE_MARGIN, retry};
@@ -30,13 +30,13 @@ const RETRIES: usize = 3;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A server that wants to be left alone for longer is not waited for, deadline or not.
-const MAX_WAIT: Duration = Duration::from_mins(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// What a server says of an environment in which nothing was recorded: the only sign that is known,
 /// since its status is not.
 const NO_SNAPSHOTS: &str = "len(snapshots) == 0";
 
-pub(super) struct RawResponse {
+pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// Of the server's chain, where it keeps one.
     pub(super) head: Option<Head>,
@@ -51,7 +51,7 @@ pub(super) struct RawResponse {
     token: SecretString,
 }
 
-impl RawResponse {
+impl Answer {
     /// What an error may show of a text in it.
     pub(super) fn printable(&self, text: &str) -> String {
         printable(text, &self.token)
@@ -67,7 +67,7 @@ impl EnvironmentClient<'_> {
         method: Method,
         path: &[&str],
         body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<RawResponse, ApiError> {
+    ) -> Result<Answer, ApiError> {
         self.send_to(self.client.url(path), operation, method, &HeaderMap::new(), body).await
     }
 
@@ -79,12 +79,12 @@ impl EnvironmentClient<'_> {
         method: Method,
         headers: &HeaderMap,
         body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<RawResponse, ApiError> {
+    ) -> Result<Answer, ApiError> {
         let answer = self.send_with_retries(operation, &method, &url, headers, body).await;
         match answer {
             Err(ApiError::Rejected { status, .. })
                 if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-                    && self.client.tokens.can_refresh() =>
+                    && self.client.tokens.can_change() =>
             {
                 *self.client.token.lock().await = None;
                 tracing::info!(%status, "the server refuses the API token: fetching it again");
@@ -101,35 +101,34 @@ impl EnvironmentClient<'_> {
         url: &Url,
         headers: &HeaderMap,
         body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<RawResponse, ApiError> {
+    ) -> Result<Answer, ApiError> {
         let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
         let mut backoff = policy.build();
         let mut has_reconnected = false;
-        let attempt = async |_: Option<&AttemptError>| {
+        let attempt = async |_: Option<&Failed>| {
             let http = self.client.http.get();
             let answer = self.send_once(&http, operation, method, url, headers, body).await;
             if let Err(failed) = &answer
                 && failed.is_transient()
-                && failed.connection != ConnectionState::Unaffected
+                && failed.connection != Connection::Blameless
             {
                 self.client.reconnect(&http);
             }
             answer
         };
-        let wait_after = |failed: &AttemptError| {
+        let wait_after = |failed: &Failed| {
             let ApiError::Unavailable { transient: true, retry_after, .. } = &failed.error else {
                 return None;
             };
             // A connection may have died while the process was frozen. Another one is worth a try
             // at once.
-            if failed.connection == ConnectionState::Broken && !replace(&mut has_reconnected, true)
-            {
+            if failed.connection == Connection::Broken && !replace(&mut has_reconnected, true) {
                 return Some(Duration::ZERO);
             }
             let wait = backoff.next()?.max(retry_after.unwrap_or_default());
-            Some(wait).filter(|wait| *wait <= MAX_WAIT)
+            Some(wait).filter(|wait| *wait <= LONGEST_WAIT)
         };
-        let log = |AttemptError { error, .. }: &AttemptError, wait: Duration| {
+        let log = |Failed { error, .. }: &Failed, wait: Duration| {
             tracing::warn!(%error, wait_seconds = wait.as_secs_f64(), "trying again");
         };
         let answer = retry(self.give_up_at, attempt, wait_after, log).await;
@@ -154,7 +153,7 @@ impl EnvironmentClient<'_> {
         url: &Url,
         headers: &HeaderMap,
         body: Option<&impl Serialize>,
-    ) -> Result<RawResponse, AttemptError> {
+    ) -> Result<Answer, Failed> {
         let host = &self.client.host;
         let token = self.client.token().await.map_err(ApiError::from)?;
         let mut request = http
@@ -167,77 +166,77 @@ impl EnvironmentClient<'_> {
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
         let (response, body) =
-            exchange(request, self.client.local.as_ref()).await.map_err(|reason| AttemptError {
+            exchange(request, self.client.local.as_ref()).await.map_err(|reason| Failed {
                 connection: reason.connection(),
                 error: ApiError::Unavailable {
                     operation: operation.to_owned(),
                     url: url.to_string(),
                     reason: reason.to_string(),
                     retry_after: None,
-                    transient: matches!(reason, ExchangeError::Broken(_)),
+                    transient: matches!(reason, NoAnswer::Broken(_)),
                 },
             })?;
         let status = response.status();
-        self.client.store_capabilities(status, response.headers());
+        self.client.note_capabilities(status, response.headers());
         let is_web_page = is_web_page(response.headers(), &body);
         if status.is_success() {
             let (head, total) = (head(response.headers()), total(response.headers()));
             let (url, host) = (url.clone(), host.clone());
-            return Ok(RawResponse { status, head, total, body, url, host, is_web_page, token });
+            return Ok(Answer { status, head, total, body, url, host, is_web_page, token });
         }
         if is_web_page && !is_transient(status) && !status.is_redirection() {
             return Err(not_a_snapshot_server(host, url, status).into());
         }
         let message = if is_web_page { "a web page".to_owned() } else { message(&body) };
-        Err(error_from_response(operation, url, &response, &message, &token).into())
+        Err(refusal(operation, url, &response, &message, &token).into())
     }
 }
 
 /// An attempt that failed.
-struct AttemptError {
+struct Failed {
     error: ApiError,
-    connection: ConnectionState,
+    connection: Connection,
 }
 
-impl AttemptError {
+impl Failed {
     fn is_transient(&self) -> bool {
         matches!(self.error, ApiError::Unavailable { transient: true, .. })
     }
 }
 
-impl From<ApiError> for AttemptError {
+impl From<ApiError> for Failed {
     fn from(error: ApiError) -> Self {
-        Self { error, connection: ConnectionState::Unaffected }
+        Self { error, connection: Connection::Blameless }
     }
 }
 
 /// What part the connection had in a failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum ConnectionState {
+enum Connection {
     /// None, or there was no connection.
-    Unaffected,
+    Blameless,
     /// It broke.
     Broken,
     /// Nothing came over it in time.
-    TimedOut,
+    Silent,
 }
 
 /// Why there is no whole answer.
 #[derive(Debug, thiserror::Error)]
-enum ExchangeError {
+enum NoAnswer {
     #[error("{}", error_chain(.0))]
     Broken(reqwest::Error),
-    #[error("its answer is larger than {MAX_RESPONSE_BYTES} bytes")]
+    #[error("its answer is larger than {LARGEST_ANSWER} bytes")]
     TooLarge,
 }
 
-impl ExchangeError {
-    fn connection(&self) -> ConnectionState {
+impl NoAnswer {
+    fn connection(&self) -> Connection {
         match self {
-            Self::Broken(error) if error.is_connect() => ConnectionState::Unaffected,
-            Self::Broken(error) if error.is_timeout() => ConnectionState::TimedOut,
-            Self::Broken(_) => ConnectionState::Broken,
-            Self::TooLarge => ConnectionState::Unaffected,
+            Self::Broken(error) if error.is_connect() => Connection::Blameless,
+            Self::Broken(error) if error.is_timeout() => Connection::Silent,
+            Self::Broken(_) => Connection::Broken,
+            Self::TooLarge => Connection::Blameless,
         }
     }
 }
@@ -245,16 +244,16 @@ impl ExchangeError {
 async fn exchange(
     request: RequestBuilder,
     local: Option<&LocalServer>,
-) -> Result<(Response, Vec<u8>), ExchangeError> {
-    let broken = |error: reqwest::Error| ExchangeError::Broken(error.without_url());
+) -> Result<(Response, Vec<u8>), NoAnswer> {
+    let broken = |error: reqwest::Error| NoAnswer::Broken(error.without_url());
     let mut response = match local {
         None => request.send().await.map_err(broken)?,
         Some(local) => local.answer(request.build().map_err(broken)?).await,
     };
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
-            return Err(ExchangeError::TooLarge);
+        if body.len() + chunk.len() > LARGEST_ANSWER {
+            return Err(NoAnswer::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
@@ -271,7 +270,7 @@ fn total(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The wait that a `Retry-After` asks for: seconds, or a date. What is neither asks for nothing.
-fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+fn wanted_wait(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -281,7 +280,7 @@ fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
 }
 
 /// What an answer other than a success means, whose `message` is the server's.
-fn error_from_response(
+fn refusal(
     operation: &str,
     url: &Url,
     response: &Response,
@@ -297,8 +296,7 @@ fn error_from_response(
             operation,
             url,
             reason: format!("{status}: {shown}"),
-            retry_after: header(RETRY_AFTER)
-                .and_then(|text| parse_retry_after(text, Timestamp::now())),
+            retry_after: header(RETRY_AFTER).and_then(|text| wanted_wait(text, Timestamp::now())),
             transient: true,
         }
     } else if status.is_client_error() && message.contains(NO_SNAPSHOTS) {
@@ -340,10 +338,7 @@ fn not_a_snapshot_server(host: &Url, url: &Url, status: StatusCode) -> ApiError 
     ApiError::NotASnapshotServer { host, url: url.to_string(), status }
 }
 
-pub(super) fn parse<T: DeserializeOwned>(
-    operation: &str,
-    answer: &RawResponse,
-) -> Result<T, ApiError> {
+pub(super) fn parse<T: DeserializeOwned>(operation: &str, answer: &Answer) -> Result<T, ApiError> {
     serde_json::from_slice(&answer.body).map_err(|error| {
         if answer.is_web_page {
             return not_a_snapshot_server(&answer.host, &answer.url, answer.status);
@@ -404,7 +399,7 @@ mod tests {
             ("1.5", None),
             ("Sun, 22 Nov 99999999999 12:00:07 GMT", None),
         ] {
-            assert_eq!(parse_retry_after(text, now), seconds.map(Duration::from_secs), "{text:?}");
+            assert_eq!(wanted_wait(text, now), seconds.map(Duration::from_secs), "{text:?}");
         }
     }
 }

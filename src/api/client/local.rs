@@ -8,9 +8,9 @@ use http::{Request, Response};
 
 /// Answers requests as a server does. Clones share it.
 #[derive(Clone)]
-pub struct LocalServer(Arc<Handler>);
+pub struct LocalServer(Arc<Answering>);
 
-type Handler = dyn Fn(Request<Vec<u8>>) -> BoxFuture<'static, Response<Vec<u8>>> + Send + Sync;
+type Answering = dyn Fn(Request<Vec<u8>>) -> BoxFuture<'static, Response<Vec<u8>>> + Send + Sync;
 
 impl LocalServer {
     /// A server that answers each request with what `answer` makes of it.

@@ -6,11 +6,11 @@ use std::fmt;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::Reading;
-use super::scoped_clusters::ClusterInScope;
+use super::in_scope::ClusterInScope;
 use crate::ecs::{CallError, DESCRIBE_BATCH, DescribedTasks, EcsApi, EcsError, Progress, Task};
 
 /// Batches of tasks described side by side in a cluster.
-const MAX_CONCURRENT_BATCHES: usize = 4;
+const BATCHES_AT_ONCE: usize = 4;
 
 /// What became of a request to describe tasks.
 #[derive(Debug, Default)]
@@ -18,19 +18,19 @@ pub(super) struct Described {
     /// Each once, under the ARN by which it was asked for.
     pub(super) tasks: Vec<Task>,
     /// The others.
-    pub(super) undescribed: Vec<UndescribedTask>,
+    pub(super) doubts: Vec<Undescribed>,
 }
 
 /// A task that was asked for and not described.
 #[derive(Debug)]
-pub(super) struct UndescribedTask {
+pub(super) struct Undescribed {
     pub(super) arn: String,
-    pub(super) doubt: UndescribedReason,
+    pub(super) doubt: Doubt,
 }
 
 /// What an answer says of a task in place of a description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UndescribedReason {
+pub(super) enum Doubt {
     /// It does not exist.
     Missing,
     /// Nothing.
@@ -39,17 +39,13 @@ pub(super) enum UndescribedReason {
     Incomplete,
 }
 
-impl fmt::Display for UndescribedTask {
+impl fmt::Display for Undescribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { arn, doubt } = self;
         match doubt {
-            UndescribedReason::Missing => {
-                write!(f, "it lists task {arn} and describes it as missing")
-            }
-            UndescribedReason::LeftOut => {
-                write!(f, "it lists task {arn} and leaves it out of its description")
-            }
-            UndescribedReason::Incomplete => {
+            Doubt::Missing => write!(f, "it lists task {arn} and describes it as missing"),
+            Doubt::LeftOut => write!(f, "it lists task {arn} and leaves it out of its description"),
+            Doubt::Incomplete => {
                 write!(f, "it does not say of each container of task {arn} whether it runs")
             }
         }
@@ -63,25 +59,25 @@ impl<E: EcsApi> Reading<'_, E> {
         arns: &[String],
         progress: &Progress,
     ) -> Result<Described, EcsError> {
-        self.describe_remaining(cluster, arns, &[], progress).await
+        self.describe_again(cluster, arns, &[], progress).await
     }
 
-    /// The same, of tasks that were in doubt. Descriptions of those that are described `known` are
+    /// The same, of tasks that were in doubt. Descriptions of those that are described `already` are
     /// passed over.
-    pub(super) async fn describe_remaining(
+    pub(super) async fn describe_again(
         &self,
         cluster: &ClusterInScope,
         arns: &[String],
-        known: &[Task],
+        already: &[Task],
         progress: &Progress,
     ) -> Result<Described, EcsError> {
         let mut batches = stream::iter(arns.chunks(DESCRIBE_BATCH))
-            .map(|batch| self.describe_batch(cluster, batch, known, progress))
-            .buffer_unordered(MAX_CONCURRENT_BATCHES);
+            .map(|batch| self.describe_batch(cluster, batch, already, progress))
+            .buffer_unordered(BATCHES_AT_ONCE);
         let mut all = Described::default();
         while let Some(batch) = batches.try_next().await? {
             all.tasks.extend(batch.tasks);
-            all.undescribed.extend(batch.undescribed);
+            all.doubts.extend(batch.doubts);
         }
         Ok(all)
     }
@@ -90,14 +86,14 @@ impl<E: EcsApi> Reading<'_, E> {
         &self,
         cluster: &ClusterInScope,
         arns: &[String],
-        known: &[Task],
+        already: &[Task],
         progress: &Progress,
     ) -> Result<Described, EcsError> {
         let operation = format!("describe tasks of cluster \"{}\"", cluster.name);
         let bucket = &self.reader.quota.cluster_resource_reads;
         let described = self
             .call(&operation, bucket, progress, async || {
-                classify(self.reader.ecs.describe_tasks(&cluster.id, arns).await?, arns, known)
+                sort(self.reader.ecs.describe_tasks(&cluster.id, arns).await?, arns, already)
             })
             .await?;
         Progress::count(&progress.tasks_described, described.tasks.len());
@@ -116,10 +112,10 @@ impl<E: EcsApi> Reading<'_, E> {
 ///
 /// # Errors
 /// It is about other tasks, or refuses one of these.
-fn classify(
+fn sort(
     answer: DescribedTasks,
     asked: &[String],
-    known: &[Task],
+    already: &[Task],
 ) -> Result<Described, CallError> {
     let mut open: HashSet<&str> = asked.iter().map(String::as_str).collect();
     let by_short_arn: HashMap<_, _> =
@@ -127,10 +123,10 @@ fn classify(
     // ECS has two forms of an ARN, and has been seen to answer in the other one.
     let find = |arn: &str| by_short_arn.get(&short_arn(arn)).copied();
 
-    let mut sorted = Described { tasks: Vec::with_capacity(asked.len()), undescribed: Vec::new() };
+    let mut sorted = Described { tasks: Vec::with_capacity(asked.len()), doubts: Vec::new() };
     for mut task in answer.tasks {
         let Some(arn) = find(&task.arn) else {
-            if known.iter().any(|known| known.arn == task.arn) {
+            if already.iter().any(|known| known.arn == task.arn) {
                 continue;
             }
             let message = format!("it describes task {}, which was not asked for", task.arn);
@@ -145,26 +141,24 @@ fn classify(
             }
             sorted.tasks.push(task);
         } else {
-            let doubt = UndescribedReason::Incomplete;
-            sorted.undescribed.push(UndescribedTask { arn: arn.to_owned(), doubt });
+            let doubt = Doubt::Incomplete;
+            sorted.doubts.push(Undescribed { arn: arn.to_owned(), doubt });
         }
     }
     for failure in answer.failures {
         let arn = failure.arn.unwrap_or_default();
         if failure.reason.as_deref() != Some("MISSING") {
             let reason = failure.reason.unwrap_or_else(|| "no reason".to_owned());
-            return Err(CallError::Rejected(format!("it gives {reason} for task {arn}")));
+            return Err(CallError::Refused(format!("it gives {reason} for task {arn}")));
         }
         if let Some(arn) = find(&arn).filter(|arn| open.remove(arn)) {
-            sorted
-                .undescribed
-                .push(UndescribedTask { arn: arn.to_owned(), doubt: UndescribedReason::Missing });
+            sorted.doubts.push(Undescribed { arn: arn.to_owned(), doubt: Doubt::Missing });
         }
     }
     let left_out = asked.iter().filter(|arn| open.contains(arn.as_str()));
-    sorted.undescribed.extend(
-        left_out.map(|arn| UndescribedTask { arn: arn.clone(), doubt: UndescribedReason::LeftOut }),
-    );
+    sorted
+        .doubts
+        .extend(left_out.map(|arn| Undescribed { arn: arn.clone(), doubt: Doubt::LeftOut }));
     Ok(sorted)
 }
 
@@ -194,16 +188,13 @@ mod tests {
             };
             let tasks = vec![Task { arn: answered.to_owned(), ..stopped() }];
             let answer = DescribedTasks { tasks, failures: Vec::new() };
-            let described = classify(answer, &asked, &[]).unwrap();
+            let described = sort(answer, &asked, &[]).unwrap();
             assert_eq!(described.tasks[0].arn, asked[0]);
             let answer = DescribedTasks { tasks: vec![], failures: vec![failure(answered)] };
-            let described = classify(answer, &asked, &[]).unwrap();
-            assert_eq!(described.undescribed[0].doubt, UndescribedReason::Missing);
+            let described = sort(answer, &asked, &[]).unwrap();
+            assert_eq!(described.doubts[0].doubt, Doubt::Missing);
             let answer = DescribedTasks { tasks: vec![], failures: vec![failure(OTHER)] };
-            assert_eq!(
-                classify(answer, &asked, &[]).unwrap().undescribed[0].doubt,
-                UndescribedReason::LeftOut
-            );
+            assert_eq!(sort(answer, &asked, &[]).unwrap().doubts[0].doubt, Doubt::LeftOut);
         }
     }
 
@@ -211,7 +202,7 @@ mod tests {
     fn a_short_arn_of_another_account_is_of_another_task() {
         let task = Task { arn: SHORT.replace("2744", "1111"), ..stopped() };
         let answer = DescribedTasks { tasks: vec![task], failures: Vec::new() };
-        assert!(matches!(classify(answer, &[LONG.to_owned()], &[]), Err(CallError::Malformed(_))));
+        assert!(matches!(sort(answer, &[LONG.to_owned()], &[]), Err(CallError::Malformed(_))));
     }
 
     fn stopped() -> Task {

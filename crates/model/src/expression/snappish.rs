@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::quote;
-use super::{Expression, ParseExpressionError};
+use super::{Expression, NotAnExpression};
 
 /// `aws-prod#65`, `aws-prod~1`, `aws-prod@{now}`, or `aws-prod` for its latest snapshot.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,14 +16,14 @@ pub struct Snappish {
 }
 
 impl FromStr for Snappish {
-    type Err = ParseExpressionError;
+    type Err = NotAnExpression;
 
     /// An environment's name holds none of the characters that begin an expression.
-    fn from_str(text: &str) -> Result<Self, ParseExpressionError> {
+    fn from_str(text: &str) -> Result<Self, NotAnExpression> {
         let (environment, expression) =
             text.split_at(text.find(['#', '~', '@']).unwrap_or(text.len()));
         if environment.is_empty() {
-            return Err(ParseExpressionError(quote(text)));
+            return Err(NotAnExpression(quote(text)));
         }
         let expression =
             if expression.is_empty() { Expression::latest() } else { expression.parse()? };

@@ -6,7 +6,7 @@ use super::ReportError;
 use super::heartbeat::Heartbeat;
 use super::memory::Memory;
 use crate::api::wire::{ECS, EnvironmentRequest};
-use crate::api::{ApiError, EnvironmentApi, EnvironmentStatus, LatestSnapshot};
+use crate::api::{ApiError, EnvironmentApi, EnvironmentStatus, Latest};
 use crate::config::EnvironmentConfig;
 use crate::snapshot::Snapshot;
 
@@ -17,28 +17,26 @@ const DESCRIPTION: &str = "Reported by envsnap";
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the server has of an environment.
-pub(super) struct ServerState {
+pub(super) struct Recorded {
     /// It does not have the environment, which is to be made.
-    pub(super) is_missing: bool,
+    pub(super) missing: bool,
     /// Of the latest snapshot; 0 where there is none.
     pub(super) index: u64,
     pub(super) snapshot: Snapshot,
 }
 
 /// What the server has, or that it has no such environment and may be given one.
-pub(super) async fn fetch_latest(
+pub(super) async fn latest(
     environment: &EnvironmentConfig,
     memory: &mut Memory,
     server: &impl EnvironmentApi,
-) -> Result<ServerState, ReportError> {
+) -> Result<Recorded, ReportError> {
     let name = &environment.name;
-    let nothing = |is_missing| ServerState { is_missing, index: 0, snapshot: Snapshot::default() };
+    let nothing = |missing| Recorded { missing, index: 0, snapshot: Snapshot::default() };
     let recorded = match server.latest_snapshot().await {
-        Ok(LatestSnapshot::NoSnapshotYet) => nothing(false),
-        Ok(LatestSnapshot::Snapshot { index, snapshot }) => {
-            ServerState { is_missing: false, index, snapshot }
-        }
-        Ok(LatestSnapshot::OtherType(found)) => {
+        Ok(Latest::NoSnapshotYet) => nothing(false),
+        Ok(Latest::Snapshot { index, snapshot }) => Recorded { missing: false, index, snapshot },
+        Ok(Latest::OfAnotherType(found)) => {
             return Err(ReportError::NotEcs { environment: name.clone(), found });
         }
         Err(ApiError::EnvironmentNotFound { .. })
@@ -48,18 +46,18 @@ pub(super) async fn fetch_latest(
         }
         Err(error) => return Err(error.into()),
     };
-    if memory.changed_elsewhere(recorded.index) {
+    if memory.saw_another_index(recorded.index) {
         tracing::info!(
             environment = name,
             index = recorded.index,
             "another writer recorded a snapshot since this process last looked"
         );
     }
-    memory.environment_seen |= !recorded.is_missing;
+    memory.environment_seen |= !recorded.missing;
     Ok(recorded)
 }
 
-pub(super) async fn create_environment(
+pub(super) async fn create(
     environment: &EnvironmentConfig,
     memory: &mut Memory,
     server: &impl EnvironmentApi,
@@ -79,10 +77,7 @@ pub(super) async fn create_environment(
 
 /// The environment itself. `None` if it cannot be read, or not soon: what is to be reported does not
 /// wait for it.
-pub(super) async fn fetch_status(
-    server: &impl EnvironmentApi,
-    name: &str,
-) -> Option<EnvironmentStatus> {
+pub(super) async fn status(server: &impl EnvironmentApi, name: &str) -> Option<EnvironmentStatus> {
     match tokio::time::timeout(STATUS_TIMEOUT, server.get()).await {
         Ok(Ok(status)) => Some(status),
         // It is to be created, or the request for its latest snapshot fails as well.
@@ -99,7 +94,7 @@ pub(super) async fn fetch_status(
 }
 
 /// A report is due, by the time of the last one that the server gives.
-pub(super) async fn is_heartbeat_due(
+pub(super) async fn is_due(
     memory: &mut Memory,
     server: &impl EnvironmentApi,
     now: SystemTime,

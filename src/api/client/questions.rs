@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::exchange::{RawResponse, parse};
+use super::exchange::{Answer, parse};
 use super::{ApiError, Client, EnvironmentClient};
 use crate::api::wire::{
     ArtifactRun, Environment, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, RenameRequest,
@@ -16,7 +16,7 @@ use crate::api::wire::{
 
 /// A document, and the text that the server wrote, which may say more.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ApiResponse<T> {
+pub struct Answered<T> {
     /// As it is read here.
     pub document: T,
     /// The server's JSON.
@@ -25,7 +25,7 @@ pub struct ApiResponse<T> {
 
 /// Which part of a history is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HistoryQuery<'a> {
+pub struct HistoryPart<'a> {
     /// `A..B`, where each is `N`, `~N` or `NOW`; everything where it is empty.
     pub interval: &'a str,
     /// The page's number, from 1.
@@ -36,7 +36,7 @@ pub struct HistoryQuery<'a> {
     pub reverse: bool,
 }
 
-impl Default for HistoryQuery<'_> {
+impl Default for HistoryPart<'_> {
     /// The latest 15.
     fn default() -> Self {
         Self { interval: "", page: 1, per_page: 15, reverse: false }
@@ -47,7 +47,7 @@ impl Default for HistoryQuery<'_> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventsPage {
     /// The events on it.
-    pub events: ApiResponse<Vec<EnvironmentEvent>>,
+    pub events: Answered<Vec<EnvironmentEvent>>,
     /// How many there are on all pages, where the server says so.
     pub total: Option<u64>,
 }
@@ -116,11 +116,9 @@ impl Client {
     pub async fn environments(
         &self,
         give_up_at: Option<Instant>,
-    ) -> Result<ApiResponse<Vec<Environment>>, ApiError> {
+    ) -> Result<Answered<Vec<Environment>>, ApiError> {
         let operation = format!("list the environments of \"{}\"", self.org);
-        self.for_organization(give_up_at)
-            .get_document(&operation, &["environments", &self.org], &[])
-            .await
+        self.for_organization(give_up_at).ask(&operation, &["environments", &self.org], &[]).await
     }
 
     /// What runs in the one, the other or both of two snapshots, each given as an environment's name
@@ -134,12 +132,10 @@ impl Client {
         one: &str,
         other: &str,
         give_up_at: Option<Instant>,
-    ) -> Result<ApiResponse<EnvironmentDiff>, ApiError> {
+    ) -> Result<Answered<EnvironmentDiff>, ApiError> {
         let operation = format!("compare \"{one}\" with \"{other}\"");
         let query = [("snappish1", one.to_owned()), ("snappish2", other.to_owned())];
-        self.for_organization(give_up_at)
-            .get_document(&operation, &["env-diff", &self.org], &query)
-            .await
+        self.for_organization(give_up_at).ask(&operation, &["env-diff", &self.org], &query).await
     }
 
     fn for_organization(&self, give_up_at: Option<Instant>) -> EnvironmentClient<'_> {
@@ -152,9 +148,9 @@ impl EnvironmentClient<'_> {
     ///
     /// # Errors
     /// It does not exist, or the server does not say.
-    pub async fn describe(&self) -> Result<ApiResponse<Environment>, ApiError> {
+    pub async fn describe(&self) -> Result<Answered<Environment>, ApiError> {
         let operation = format!("describe environment \"{}\"", self.name);
-        self.get_document(&operation, &["environments", &self.client.org, self.name], &[]).await
+        self.ask(&operation, &["environments", &self.client.org, self.name], &[]).await
     }
 
     /// The snapshot that an expression (`-1`, `#65`, `~2`, `@{2.hours.ago}`) stands for.
@@ -164,10 +160,10 @@ impl EnvironmentClient<'_> {
     pub async fn snapshot_response(
         &self,
         expression: &str,
-    ) -> Result<ApiResponse<RecordedSnapshot>, ApiError> {
+    ) -> Result<Answered<RecordedSnapshot>, ApiError> {
         let operation = format!("give snapshot {expression} of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name, expression];
-        self.get_document(&operation, &path, &[]).await
+        self.ask(&operation, &path, &[]).await
     }
 
     /// How long each snapshot lasted.
@@ -176,30 +172,30 @@ impl EnvironmentClient<'_> {
     /// The environment does not exist, or the server does not say.
     pub async fn snapshots(
         &self,
-        part: HistoryQuery<'_>,
-    ) -> Result<ApiResponse<Vec<SnapshotListEntry>>, ApiError> {
+        part: HistoryPart<'_>,
+    ) -> Result<Answered<Vec<SnapshotListEntry>>, ApiError> {
         let operation = format!("list the snapshots of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name];
-        self.get_document(&operation, &path, &part.query()).await
+        self.ask(&operation, &path, &part.query()).await
     }
 
     /// What changed, artifact by artifact.
     ///
     /// # Errors
     /// The environment does not exist, or the server does not say.
-    pub async fn events(&self, part: HistoryQuery<'_>) -> Result<EventsPage, ApiError> {
+    pub async fn events(&self, part: HistoryPart<'_>) -> Result<EventsPage, ApiError> {
         let operation = format!("list the events of \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "events"];
         let answer = self.get_answer(&operation, &path, &part.query()).await?;
         Ok(EventsPage { events: read(&operation, &answer)?, total: answer.total })
     }
 
-    async fn get_document<T: DeserializeOwned>(
+    async fn ask<T: DeserializeOwned>(
         &self,
         operation: &str,
         path: &[&str],
         query: &[(&str, String)],
-    ) -> Result<ApiResponse<T>, ApiError> {
+    ) -> Result<Answered<T>, ApiError> {
         read(operation, &self.get_answer(operation, path, query).await?)
     }
 
@@ -208,7 +204,7 @@ impl EnvironmentClient<'_> {
         operation: &str,
         path: &[&str],
         query: &[(&str, String)],
-    ) -> Result<RawResponse, ApiError> {
+    ) -> Result<Answer, ApiError> {
         let mut url = self.client.url(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -217,15 +213,12 @@ impl EnvironmentClient<'_> {
     }
 }
 
-fn read<T: DeserializeOwned>(
-    operation: &str,
-    answer: &RawResponse,
-) -> Result<ApiResponse<T>, ApiError> {
+fn read<T: DeserializeOwned>(operation: &str, answer: &Answer) -> Result<Answered<T>, ApiError> {
     let document = parse(operation, answer)?;
-    Ok(ApiResponse { document, text: String::from_utf8_lossy(&answer.body).into_owned() })
+    Ok(Answered { document, text: String::from_utf8_lossy(&answer.body).into_owned() })
 }
 
-impl HistoryQuery<'_> {
+impl HistoryPart<'_> {
     fn query(&self) -> [(&'static str, String); 4] {
         [
             ("interval", self.interval.to_owned()),

@@ -1,0 +1,492 @@
+//! Fingerprints of images, by a registry on loopback that does what registries do, and what they do
+//! not.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::command_line::{envsnap, text};
+
+const HEX: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
+const PASSWORD: &str = "pa55word-of-alice";
+const TOKEN: &str = "t0k3n-of-the-registry";
+const MANIFEST: &str =
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json"}"#;
+
+/// A request that arrived.
+#[derive(Debug, Clone)]
+struct Seen {
+    method: Method,
+    /// With what is behind a question mark.
+    target: String,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Seen {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn line(&self) -> String {
+        format!("{} {}", self.method, self.target)
+    }
+}
+
+type Answer = Arc<dyn Fn(&str, &Seen) -> Response + Send + Sync>;
+
+/// Its host, what arrived, and what it answers.
+type Served = (String, Arc<Mutex<Vec<Seen>>>, Answer);
+
+/// A server on a port of loopback.
+struct Registry {
+    /// `127.0.0.1:PORT`
+    host: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Registry {
+    /// That answers by its own host and each request.
+    async fn start(answer: impl Fn(&str, &Seen) -> Response + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let state: Served = (host.clone(), Arc::clone(&seen), Arc::new(answer));
+        let router = Router::new().fallback(handle).with_state(state);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { host, seen }
+    }
+
+    /// That asks for a token, and issues one to `user`, or to everyone.
+    async fn with_tokens(user: Option<&'static str>) -> Self {
+        Self::start(move |host, seen| {
+            let is_authorized = seen.header("authorization") == format!("Bearer {TOKEN}");
+            if seen.target.starts_with("/token?") {
+                let expected = user.map(|user| format!("Basic {}", STANDARD.encode(user)));
+                return if seen.header("authorization") == expected.unwrap_or_default() {
+                    json!({ "token": TOKEN }).to_string().into_response()
+                } else {
+                    refusal(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "incorrect password")
+                };
+            }
+            if seen.method == Method::POST && seen.target == "/token" {
+                return json!({ "access_token": TOKEN }).to_string().into_response();
+            }
+            if !is_authorized {
+                let challenge = format!(r#"Bearer realm="http://{host}/token",service="fake""#);
+                return (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)])
+                    .into_response();
+            }
+            match &*seen.target {
+                "/v2/" => StatusCode::OK.into_response(),
+                "/v2/a/web/manifests/1.2" => digest(HEX),
+                _ => refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown"),
+            }
+        })
+        .await
+    }
+
+    /// That asks for nothing, and answers to what is not the first request as `answer` says.
+    async fn open(answer: impl Fn(&str, &Seen) -> Response + Send + Sync + 'static) -> Self {
+        Self::start(move |host, seen| match &*seen.target {
+            "/v2/" => StatusCode::OK.into_response(),
+            _ => answer(host, seen),
+        })
+        .await
+    }
+
+    fn image(&self) -> String {
+        format!("{}/a/web:1.2", self.host)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.seen.lock().unwrap().iter().map(Seen::line).collect()
+    }
+
+    fn last(&self) -> Seen {
+        self.seen.lock().unwrap().last().unwrap().clone()
+    }
+
+    /// What `envsnap fingerprint` says of its image.
+    fn ask(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let image = self.image();
+        envsnap(&[&["fingerprint", &image], arguments].concat(), variables)
+    }
+
+    /// The error, which holds no secret.
+    fn error(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        let output = self.ask(arguments, variables);
+        let said = text(&output.stderr);
+        assert_eq!(
+            (output.status.code(), text(&output.stdout)),
+            (Some(2), String::new()),
+            "{said}"
+        );
+        for secret in [PASSWORD, TOKEN, &STANDARD.encode(format!("alice:{PASSWORD}"))] {
+            assert!(!said.contains(secret), "{said}");
+        }
+        assert_eq!(said.lines().count(), 1, "{said}");
+        said
+    }
+}
+
+async fn handle(State((host, seen, answer)): State<Served>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
+    let target = parts.uri.to_string();
+    let request = Seen { method: parts.method, target, headers: parts.headers, body };
+    seen.lock().unwrap().push(request.clone());
+    answer(&host, &request)
+}
+
+fn digest(hex: &str) -> Response {
+    [("docker-content-digest", format!("sha256:{hex}"))].into_response()
+}
+
+fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = json!({ "errors": [{ "code": code, "message": message, "detail": {} }] });
+    (status, body.to_string()).into_response()
+}
+
+#[track_caller]
+fn assert_prints(output: &Output, expected: &str) {
+    let said = text(&output.stderr);
+    assert_eq!((text(&output.stdout), &*said), (format!("{expected}\n"), ""), "{output:?}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+/// `config.json` with this text, in a directory that also has a credential helper, `docker-credential-x`.
+fn docker(config: &str, helper: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("config.json"), config).unwrap();
+    let program = directory.path().join("docker-credential-x");
+    fs::write(&program, format!("#!/bin/sh\n{helper}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    directory
+}
+
+fn as_text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_s_fingerprint_is_the_digest_that_its_registry_names() {
+    let registry = Registry::with_tokens(None).await;
+    assert_prints(&registry.ask(&[], &[]), HEX);
+    let scope = "scope=repository%3Aa%2Fweb%3Apull&service=fake";
+    let expected = ["GET /v2/", &format!("GET /token?{scope}"), "HEAD /v2/a/web/manifests/1.2"];
+    assert_eq!(registry.lines(), expected);
+    for kind in ["oci.image.index", "oci.image.manifest", "distribution.manifest.list"] {
+        assert!(registry.last().header("accept").contains(kind), "{kind}");
+    }
+    let document: Value =
+        serde_json::from_slice(&registry.ask(&["-o", "json"], &[]).stdout).unwrap();
+    let image = registry.image();
+    assert_eq!(document, json!({ "artifact": image, "type": "image", "fingerprint": HEX }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_given_with_its_digest_is_not_looked_up() {
+    let registry = Registry::with_tokens(None).await;
+    let image = format!("{}@sha256:{HEX}", registry.image());
+    assert_prints(&envsnap(&["fingerprint", &image], &[]), HEX);
+    assert_eq!(registry.lines(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_options_variables_or_docker_s() {
+    let user = "alice:pa55word-of-alice";
+    let registry = Registry::with_tokens(Some(user)).await;
+    let host = &registry.host;
+    let options = ["--registry-username", "alice", "--registry-password", PASSWORD];
+    assert_prints(&registry.ask(&options, &[]), HEX);
+    let variables = [("KOSLI_REGISTRY_USERNAME", "alice"), ("KOSLI_REGISTRY_PASSWORD", PASSWORD)];
+    assert_prints(&registry.ask(&[], &variables), HEX);
+
+    let answer = json!({ "ServerURL": host, "Username": "alice", "Secret": PASSWORD });
+    let helper = format!("test \"$1\" = get && test \"$(cat)\" = {host} && echo '{answer}'");
+    let auth = STANDARD.encode(user);
+    for config in [
+        json!({ "auths": { host: { "auth": auth } } }),
+        json!({ "auths": { format!("https://{host}/v2/"): { "auth": auth } }, "credsStore": "" }),
+        json!({ "auths": { host: { "username": "alice", "password": PASSWORD } } }),
+        json!({ "credHelpers": { host: "x" }, "credsStore": "nosuch" }),
+        json!({ "auths": { host: {} }, "credsStore": "x" }),
+    ] {
+        let docker = docker(&config.to_string(), &helper);
+        let directory = as_text(docker.path());
+        let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
+        let variables = [("DOCKER_CONFIG", directory), ("PATH", &path)];
+        assert_prints(&registry.ask(&[], &variables), HEX);
+    }
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join(".docker")).unwrap();
+    let config = json!({ "auths": { host: { "auth": auth } } }).to_string();
+    fs::write(home.path().join(".docker/config.json"), config).unwrap();
+    assert_prints(&registry.ask(&[], &[("HOME", as_text(home.path()))]), HEX);
+
+    // What is asked for at last is the image, with the token and nothing else.
+    assert_eq!(registry.last().header("authorization"), format!("Bearer {TOKEN}"));
+    for seen in registry.seen.lock().unwrap().iter() {
+        let has_password = seen.header("authorization").starts_with("Basic ");
+        assert_eq!(has_password, seen.target.starts_with("/token?"), "{}", seen.line());
+    }
+
+    let wrong = registry.error(&["--registry-username", "bob", "--registry-password", "x"], &[]);
+    for part in [&format!("GET http://{host}/token: "), "401", "incorrect password", "\"bob\""] {
+        assert!(wrong.contains(part), "{wrong}");
+    }
+    let none = registry.error(&[], &[]);
+    assert!(none.contains(&format!("sign in with docker login {host}")), "{none}");
+    let half = registry.error(&["--registry-username", "alice"], &[]);
+    assert!(half.contains("set KOSLI_REGISTRY_PASSWORD as well"), "{half}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_token_is_exchanged_in_a_body_and_not_in_an_address() {
+    let registry = Registry::with_tokens(None).await;
+    let host = &registry.host;
+    let answer = json!({ "Username": "<token>", "Secret": "identity&token=" });
+    for config in [
+        json!({ "auths": { host: { "identitytoken": "identity&token=" } } }),
+        json!({ "credsStore": "x" }),
+    ] {
+        let docker = docker(&config.to_string(), &format!("cat > /dev/null; echo '{answer}'"));
+        let directory = as_text(docker.path());
+        let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
+        let variables = [("DOCKER_CONFIG", directory), ("PATH", &path)];
+        assert_prints(&registry.ask(&[], &variables), HEX);
+        let seen = registry.seen.lock().unwrap();
+        let exchange = seen.iter().rev().find(|seen| seen.method == Method::POST).unwrap();
+        assert_eq!(exchange.target, "/token");
+        assert!(exchange.body.contains("grant_type=refresh_token"), "{}", exchange.body);
+        assert!(exchange.body.contains("refresh_token=identity%26token%3D"), "{}", exchange.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_s_configuration_that_is_broken_is_named_and_not_shown() {
+    let registry = Registry::with_tokens(Some("alice:x")).await;
+    let host = &registry.host;
+    let said = "echo 'keychain is locked' >&2; exit 1";
+    for (config, helper, expected) in [
+        (format!(r#"{{"auths": {{"{host}": {{"auth": 5, "x": "{PASSWORD}"}}}}}}"#), "", "line 1"),
+        (format!(r#"{{"auths": {{"{host}": "{PASSWORD}"}}}}"#), "", "at line 1"),
+        (format!(r#"{{"auths": {{"{host}": {{"auth": "{PASSWORD}"}}}}}}"#), "", "not base64"),
+        (format!(r#"{{"auths": {{"{host}": {{"auth": "YQ=="}}}}}}"#), "", "not USER:PASSWORD"),
+        (r#"{"credsStore": "x"}"#.to_owned(), said, "keychain is locked"),
+        (r#"{"credsStore": "x"}"#.to_owned(), "echo nothing", "did not answer with a JSON object"),
+        (r#"{"credsStore": "../x"}"#.to_owned(), "", "is a path"),
+        (r#"{"credsStore": "nosuch"}"#.to_owned(), "", "cannot be run"),
+        // No credentials are none.
+        (r#"{"credsStore": "x"}"#.to_owned(), "echo credentials not found; exit 1", "docker login"),
+        (r#"{"auths": null}"#.to_owned(), "", "docker login"),
+    ] {
+        let docker = docker(&config, helper);
+        let directory = as_text(docker.path());
+        let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
+        let error = registry.error(&[], &[("DOCKER_CONFIG", directory), ("PATH", &path)]);
+        assert!(error.contains(expected), "{config}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_may_want_the_password_itself() {
+    let expected = format!("Basic {}", STANDARD.encode("AWS:pa55word-of-alice"));
+    let registry = Registry::start(move |_, seen| {
+        if seen.header("authorization") == expected {
+            return digest(HEX);
+        }
+        let challenge = r#"Basic realm="https://x/",service="ecr.amazonaws.com""#;
+        (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response()
+    })
+    .await;
+    let options = ["--registry-username", "AWS", "--registry-password", PASSWORD];
+    assert_prints(&registry.ask(&options, &[]), HEX);
+    let none = registry.error(&[], &[]);
+    assert!(none.contains("asks for a user name and a password, and none are known"), "{none}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_is_followed_without_credentials_to_another_host_and_with_them_to_the_same() {
+    let other = Registry::start(|_, _| digest(HEX)).await;
+    let elsewhere = format!("http://{}/blob?X-Signature=s1gnature", other.host);
+    let with_tokens = Registry::with_tokens(None).await.host;
+    let registry = Registry::start(move |host, seen| match &*seen.target {
+        "/v2/" => {
+            let challenge = format!(r#"Bearer realm="http://{with_tokens}/token""#);
+            (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response()
+        }
+        "/v2/a/web/manifests/1.2" => {
+            let location = format!("http://{host}/moved");
+            (StatusCode::TEMPORARY_REDIRECT, [("location", location)]).into_response()
+        }
+        _ => (StatusCode::TEMPORARY_REDIRECT, [("location", elsewhere.clone())]).into_response(),
+    })
+    .await;
+    assert_prints(&registry.ask(&[], &[]), HEX);
+    let moved = registry.last();
+    assert_eq!(moved.line(), "HEAD /moved");
+    assert_eq!(moved.header("authorization"), format!("Bearer {TOKEN}"));
+    assert_eq!(other.last().line(), "HEAD /blob?X-Signature=s1gnature");
+    assert_eq!(other.last().header("authorization"), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_is_hashed_where_the_registry_names_no_digest() {
+    for head in [StatusCode::OK, StatusCode::METHOD_NOT_ALLOWED] {
+        let registry = Registry::open(move |_, seen| match seen.method {
+            Method::HEAD => head.into_response(),
+            _ => MANIFEST.into_response(),
+        })
+        .await;
+        let hashed = envsnap::snapshot::Fingerprint::from(<[u8; 32]>::from(
+            <sha2::Sha256 as sha2::Digest>::digest(MANIFEST),
+        ));
+        assert_prints(&registry.ask(&[], &[]), &hashed.to_string());
+        let expected = ["GET /v2/", "HEAD /v2/a/web/manifests/1.2", "GET /v2/a/web/manifests/1.2"];
+        assert_eq!(registry.lines(), expected);
+    }
+}
+
+/// What a registry answers, but for the first request, and a part of the error.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_gives_no_digest_is_an_error_that_says_which_and_what_to_do() {
+    type Case = (fn(&str, &Seen) -> Response, &'static str);
+    let cases: [Case; 14] = [
+        (
+            |_, _| refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown"),
+            "the answer was 404 Not Found: MANIFEST_UNKNOWN manifest unknown. Check the name and the tag",
+        ),
+        (|_, _| refusal(StatusCode::FORBIDDEN, "DENIED", "no"), "does not exist or is not public"),
+        (
+            |_, _| (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "77")]).into_response(),
+            "429 Too Many Requests. Try again in 77 s, or sign in",
+        ),
+        (|_, _| StatusCode::BAD_GATEWAY.into_response(), "502 Bad Gateway. Try again later"),
+        (|_, _| StatusCode::UNAUTHORIZED.into_response(), "without a challenge that is known"),
+        (|_, _| "<html>Sign in</html>".into_response(), "is no manifest of an image"),
+        (|_, _| r#"{"schemaVersion": 1}"#.into_response(), "a manifest of version 1, not 2"),
+        (
+            |_, seen| match seen.method {
+                Method::HEAD => StatusCode::OK.into_response(),
+                _ => {
+                    ([("docker-content-digest", format!("sha256:{HEX}"))], MANIFEST).into_response()
+                }
+            },
+            "but the manifest has sha256:",
+        ),
+        (
+            |_, _| [("docker-content-digest", "sha512:00")].into_response(),
+            "the digest \"sha512:00\" is not sha256:",
+        ),
+        (
+            |_, seen| match seen.method {
+                Method::HEAD => StatusCode::OK.into_response(),
+                _ => Body::from(vec![b' '; 5 << 20]).into_response(),
+            },
+            "larger than 4 MiB",
+        ),
+        (
+            |_, seen| (StatusCode::FOUND, [("location", seen.target.clone())]).into_response(),
+            "more than 5 redirects",
+        ),
+        (|_, _| StatusCode::FOUND.into_response(), "302 Found without an address to go to"),
+        (
+            |host, _| {
+                let location = format!("http://user@{host}/");
+                (StatusCode::FOUND, [("location", location)]).into_response()
+            },
+            "with a user name",
+        ),
+        (
+            |_, _| (StatusCode::FOUND, [("location", "file:///etc/passwd")]).into_response(),
+            "without an address to go to",
+        ),
+    ];
+    for (answer, expected) in cases {
+        let registry = Registry::open(answer).await;
+        let error = registry.error(&[], &[]);
+        assert!(error.contains(expected), "{expected}: {error}");
+        assert!(
+            error.contains(&format!(" http://{}/v2/a/web/manifests/1.2", registry.host)),
+            "{error}"
+        );
+    }
+    let limited = Registry::open(|_, _| StatusCode::TOO_MANY_REQUESTS.into_response()).await;
+    limited.error(&[], &[]);
+    assert_eq!(limited.lines().len(), 2, "it is left alone: {:?}", limited.lines());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_sent_to_no_token_server_that_would_show_them() {
+    for (realm, expected) in [
+        ("http://auth.example/token", "http://auth.example/token, which is not encrypted"),
+        ("https://bob:secret@auth.example/t", "https://auth.example/t with a user name"),
+        ("token", "\"token\", which is no address"),
+        ("file:///token", "which is not encrypted"),
+    ] {
+        let challenge = format!("Bearer realm=\"{realm}\"");
+        let registry = Registry::start(move |_, _| {
+            (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge.clone())]).into_response()
+        })
+        .await;
+        let options = ["--registry-username", "alice", "--registry-password", PASSWORD];
+        let error = registry.error(&options, &[]);
+        assert!(error.contains(expected) && error.contains("was not sent"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+        assert_eq!(registry.lines(), ["GET /v2/"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_registry_repeats_of_a_secret_is_not_shown() {
+    let registry = Registry::start(|host, seen| {
+        let sent = seen.header("authorization");
+        if seen.target.starts_with("/token") {
+            let password = STANDARD.decode(sent.strip_prefix("Basic ").unwrap()).unwrap();
+            let said = format!("{sent}: {}", String::from_utf8(password).unwrap());
+            return refusal(StatusCode::UNAUTHORIZED, "DENIED", &said);
+        }
+        let challenge = format!("Bearer realm=\"http://{host}/token\"");
+        (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response()
+    })
+    .await;
+    let options = ["--registry-username", "alice", "--registry-password", PASSWORD];
+    let error = registry.error(&options, &[]);
+    assert!(error.contains("DENIED Basic ") && error.contains("alice:[token]"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_does_not_answer_is_not_waited_for_and_one_that_is_not_there_is_named() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let image = format!("{host}/a/web:1.2");
+    let output = envsnap(&["fingerprint", &image, "--timeout", "200ms"], &[]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        error.contains("no complete answer came in time") && error.contains("--timeout"),
+        "{error}"
+    );
+    drop(silent);
+    let output = envsnap(&["fingerprint", &image], &[]);
+    let error = text(&output.stderr);
+    assert!(error.contains(&format!("there is no file or directory \"{image}\"")), "{error}");
+    for scheme in ["http", "https"] {
+        assert!(error.contains(&format!("GET {scheme}://{host}/v2/: cannot connect")), "{error}");
+    }
+}
