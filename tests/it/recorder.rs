@@ -7,6 +7,7 @@ pub(crate) mod crash;
 mod environments;
 mod events;
 mod file;
+mod histories;
 mod history;
 mod hostile;
 mod ledger;

@@ -1,0 +1,229 @@
+//! Whether what the recorder answers questions with is what the model says.
+
+use std::fmt::Debug;
+
+use fastrand::Rng;
+use serde_json::Value;
+
+use super::life::Life;
+use super::model::{Environment, Organization, Running, changes};
+use super::operation::{artifact_fingerprint, artifact_name};
+
+type Checked = Result<(), String>;
+
+/// Events are asked for so many at a time.
+const EVENTS_AT_ONCE: usize = 30;
+
+fn equal<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Checked {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("{what}: found {found:?}, expected {expected:?}"))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(u64::MAX)
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// An artifact as the recorder names it.
+type Shown = (String, String, u64, u64);
+
+fn shown(id: u8, was: u64, now: u64) -> Shown {
+    (artifact_name(id), artifact_fingerprint(id), was, now)
+}
+
+/// The list of environments.
+pub(super) async fn environments(life: &Life, model: &Organization) -> Checked {
+    let (status, found) = life.get(&format!("/environments/{}", model.name)).await;
+    equal("the list's status", status, 200)?;
+    let mut expected: Vec<_> = model
+        .in_use()
+        .map(|it| (it.name.clone(), it.description.clone(), Some(it.include_scaling)))
+        .collect();
+    expected.sort();
+    let found = list(&found)
+        .map(|it| (text(&it["name"]), text(&it["description"]), it["include_scaling"].as_bool()));
+    equal("the list of environments", found.collect(), expected)
+}
+
+/// All that can be asked of one environment.
+pub(super) async fn environment(
+    life: &Life,
+    model: &Organization,
+    environment: &Environment,
+    random: &mut Rng,
+) -> Checked {
+    let (org, name) = (&model.name, &environment.name);
+    let (status, found) = life.get(&format!("/environments/{org}/{name}")).await;
+    if environment.is_archived {
+        return equal("the status of an archived one", status, 404);
+    }
+    equal("the description", text(&found["description"]), environment.description.clone())?;
+    let at = found["last_reported_at"].as_f64();
+    let is_right = match (at, environment.last_report) {
+        (Some(at), Some(last)) => last.at.contains(at),
+        (None, None) => true,
+        _ => false,
+    };
+    if !is_right {
+        let last = environment.last_report;
+        return Err(format!("{name} was last reported at {at:?}, expected {last:?}"));
+    }
+    spans(life, org, environment).await?;
+    events(life, org, environment).await?;
+    let count = environment.snapshots.len();
+    for index in 1..=count {
+        snapshot(life, org, environment, &index.to_string(), index).await?;
+    }
+    if count == 0 {
+        let (status, _) = life.get(&format!("/snapshots/{org}/{name}/-1")).await;
+        return equal("the status of no snapshot", status, 404);
+    }
+    snapshot(life, org, environment, "-1", count).await?;
+    let (status, _) = life.get(&format!("/snapshots/{org}/{name}/{}", count + 1)).await;
+    equal("the status of the next snapshot", status, 404)?;
+    let pair = [random.usize(1..=count), random.usize(1..=count)];
+    difference(life, org, environment, pair).await
+}
+
+/// The list of snapshots, in order and with their times.
+async fn spans(life: &Life, org: &str, environment: &Environment) -> Checked {
+    let path = format!("/snapshots/{org}/{}?reverse=true&per_page=1000", environment.name);
+    let (_, found) = life.get(&path).await;
+    let indexes = list(&found).map(|it| number(&it["index"])).collect();
+    let count = environment.snapshots.len() as u64;
+    equal("the indexes", indexes, (1..=count).collect::<Vec<_>>())?;
+    for (found, expected) in list(&found).zip(&environment.snapshots) {
+        let from = found["from"].as_f64().unwrap_or_default();
+        if !expected.recorded.contains(from) {
+            let recorded = expected.recorded;
+            return Err(format!("a snapshot is of {from}, and was made in {recorded:?}: {found}"));
+        }
+    }
+    Ok(())
+}
+
+/// All events, page by page.
+async fn events(life: &Life, org: &str, environment: &Environment) -> Checked {
+    let mut expected = Vec::new();
+    let mut before = Running::new();
+    for (index, snapshot) in (1_u64..).zip(&environment.snapshots) {
+        for (id, was, now) in changes(&before, &snapshot.running) {
+            expected.push((index, shown(id, was, now)));
+        }
+        before.clone_from(&snapshot.running);
+    }
+    let mut found = Vec::new();
+    for page in 1..=expected.len() / EVENTS_AT_ONCE + 1 {
+        let path = format!(
+            "/environments/{org}/{}/events?reverse=true&page={page}&per_page={EVENTS_AT_ONCE}",
+            environment.name
+        );
+        let (_, events) = life.get(&path).await;
+        for event in list(&events) {
+            let description = text(&event["description"]);
+            let counts = description.split(['(', ')', ' ']).filter_map(|it| it.parse().ok());
+            let [_, was, now] = counts.collect::<Vec<u64>>()[..] else {
+                return Err(format!("an event says {description}"));
+            };
+            let artifact = (text(&event["artifact_name"]), text(&event["sha256"]), was, now);
+            found.push((number(&event["snapshot_index"]), artifact));
+        }
+    }
+    if !found.is_sorted_by_key(|(index, _)| *index) {
+        return Err(format!("events are not in order: {found:?}"));
+    }
+    found.sort();
+    expected.sort();
+    equal("the events", found, expected)
+}
+
+async fn snapshot(
+    life: &Life,
+    org: &str,
+    environment: &Environment,
+    expression: &str,
+    index: usize,
+) -> Checked {
+    let path = format!("/snapshots/{org}/{}/{expression}", environment.name);
+    let (status, found) = life.get(&path).await;
+    equal("a snapshot's status", (status, number(&found["index"])), (200, index as u64))?;
+    let is_latest = index == environment.snapshots.len();
+    equal("is_latest", found["is_latest"].as_bool(), Some(is_latest))?;
+    let now = &environment.snapshots[index - 1].running;
+    let none = Running::new();
+    let before = if index == 1 { &none } else { &environment.snapshots[index - 2].running };
+    let mut expected: Vec<_> =
+        changes(before, now).into_iter().map(|(id, was, now)| shown(id, was, now)).collect();
+    let stayed = now.iter().filter(|(id, count)| before.get(id) == Some(count));
+    expected.extend(stayed.map(|(id, count)| shown(*id, *count, *count)));
+    expected.sort();
+    let mut found: Vec<_> = list(&found["artifacts"])
+        .map(|it| {
+            let counts = &it["annotation"];
+            let counts = (number(&counts["was"]), number(&counts["now"]));
+            (text(&it["name"]), text(&it["fingerprint"]), counts.0, counts.1)
+        })
+        .collect();
+    found.sort();
+    equal(&path, found, expected)
+}
+
+/// Two snapshots compared.
+async fn difference(
+    life: &Life,
+    org: &str,
+    environment: &Environment,
+    [one, other]: [usize; 2],
+) -> Checked {
+    let name = &environment.name;
+    let path = format!("/env-diff/{org}?snappish1={name}%23{one}&snappish2={name}%23{other}");
+    let (_, found) = life.get(&path).await;
+    let [before, after] = [one, other].map(|index| &environment.snapshots[index - 1].running);
+    let differ = changes(before, after);
+    for (part, expected) in [
+        ("snappish1", differ.iter().filter(|(_, _, now)| *now == 0).collect::<Vec<_>>()),
+        ("snappish2", differ.iter().filter(|(_, was, _)| *was == 0).collect()),
+        ("changed", differ.iter().filter(|(_, was, now)| *was > 0 && *now > 0).collect()),
+    ] {
+        let mut expected: Vec<_> = expected.iter().map(|(id, ..)| artifact_name(*id)).collect();
+        expected.sort();
+        let mut found: Vec<_> =
+            list(&found[part]["artifacts"]).map(|it| text(&it["name"])).collect();
+        found.sort();
+        equal(&format!("{part} of {path}"), found, expected)?;
+    }
+    Ok(())
+}
+
+/// When one artifact ran, in all environments in use.
+pub(super) async fn runs(life: &Life, model: &Organization, random: &mut Rng) -> Checked {
+    let id = [0, 1, 2, 3, 4, 200, 201][random.usize(..7)];
+    let mut expected = Vec::new();
+    for environment in model.in_use() {
+        let counts = environment.snapshots.iter().map(|it| it.running.get(&id).copied());
+        let counts: Vec<_> = (1_u64..).zip(counts).collect();
+        for run in counts.chunk_by(|(_, one), (_, other)| one == other) {
+            if let (first, Some(replicas)) = run[0] {
+                expected.push((environment.name.clone(), first, run[run.len() - 1].0, replicas));
+            }
+        }
+    }
+    expected.sort();
+    let part = format!("image-{id:03}");
+    let (_, found) = life.get(&format!("/artifact-runs/{}?artifact={part}", model.name)).await;
+    let found = list(&found).map(|it| {
+        let [first, last, replicas] =
+            ["first_index", "last_index", "replicas"].map(|field| number(&it[field]));
+        (text(&it["environment"]), first, last, replicas)
+    });
+    equal(&format!("the runs of {part}"), found.collect(), expected)
+}

@@ -1,0 +1,194 @@
+//! One organization's history: what is done to it, what was answered, and what should be there.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::check;
+use super::life::{Answer, Life, wall};
+use super::model::{Organization, Window};
+use super::operation::{HOME, Operation};
+
+/// How long a recorder that is well may refuse writes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often what happened.
+pub(super) type Happened = BTreeMap<&'static str, u32>;
+
+/// What a fault may do to a request beside answering it as ever.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Allowed {
+    /// It is not answered: the recorder ends.
+    pub(super) no_answer: bool,
+    /// It is answered 500. Whether it was recorded is not known.
+    pub(super) failure: Option<&'static str>,
+    /// It is refused with one of these statuses, and nothing is recorded.
+    pub(super) refusals: &'static [u16],
+    pub(super) refusal: &'static str,
+}
+
+pub(super) struct History {
+    pub(super) model: Organization,
+    random: Rng,
+    /// What was sent and not answered, when, and what the recorder's clock was ahead then.
+    unsettled: Option<(Operation, f64, f64)>,
+    /// The hashes of the heads that were answered, by their sequence numbers.
+    pub(super) heads: BTreeMap<usize, String>,
+    /// What was done, for a failure's message.
+    story: Vec<String>,
+    pub(super) happened: Happened,
+}
+
+impl History {
+    pub(super) fn new(seed: u64, number: usize) -> Self {
+        Self {
+            model: Organization::new(format!("org-{number}")),
+            random: Rng::with_seed(seed << 16 | number as u64),
+            unsettled: None,
+            heads: BTreeMap::new(),
+            story: vec![format!("seed {seed}, organization {number}")],
+            happened: Happened::new(),
+        }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.happened.entry(what).or_insert(0) += 1;
+    }
+
+    /// What is said of a failure: the last of what was done.
+    pub(super) fn story(&self) -> String {
+        let last = &self.story[self.story.len().saturating_sub(15)..];
+        format!("{}\n{}\nmodel: {:#?}", self.story[0], last.join("\n"), self.model)
+    }
+
+    /// Makes the environment that all have.
+    pub(super) async fn begin(&mut self, life: &Life) {
+        self.write(life, Operation::home(), Allowed::default()).await;
+    }
+
+    /// Does `most` of what it may do, or less if one of it is not answered.
+    pub(super) async fn go_on(&mut self, life: &Life, most: usize, allowed: Allowed) {
+        for _ in 0..most {
+            let operation = Operation::random(&mut self.random, &self.model);
+            self.write(life, operation, allowed).await;
+            if self.unsettled.is_some() {
+                return;
+            }
+        }
+    }
+
+    async fn write(&mut self, life: &Life, operation: Operation, allowed: Allowed) {
+        let sent = life.now();
+        let answer = life.send(operation.request(&self.model.name)).await;
+        let window = Window { from: sent, until: life.now() };
+        let said = answer.as_ref().map(|it| (it.status, it.head.as_deref(), &it.body["message"]));
+        self.story.push(format!("{operation:?}\n    at {sent}: {said:?}"));
+        match answer {
+            None => {
+                assert!(allowed.no_answer, "no answer: {}", self.story());
+                self.count("not answered");
+                self.unsettled = Some((operation, sent, life.ahead()));
+            }
+            Some(Answer { status: 500, .. }) if allowed.failure.is_some() => {
+                self.count(allowed.failure.unwrap());
+                self.unsettled = Some((operation, sent, life.ahead()));
+            }
+            Some(answer) if allowed.refusals.contains(&answer.status) => {
+                self.count(allowed.refusal);
+                life.refused.add_permits(1);
+                assert_eq!(answer.head, None, "{}", self.story());
+            }
+            Some(answer) => {
+                self.count("answered");
+                let expected = self.model.apply(&operation, window);
+                if answer.status != expected {
+                    let log = life.process.log();
+                    panic!("{answer:?}, and not {expected}: {}\n{log}", self.story());
+                }
+                if answer.status < 300 {
+                    self.check_head(&answer);
+                } else {
+                    assert_eq!(answer.head, None, "{}", self.story());
+                }
+                life.answered.add_permits(1);
+            }
+        }
+    }
+
+    /// The head that an answer has is the last entry.
+    fn check_head(&mut self, answer: &Answer) {
+        let head = answer.head.as_deref().unwrap_or_default();
+        let position = head.strip_prefix(&format!("org={}; seq=", self.model.name));
+        let Some((seq, hash)) = position.and_then(|position| position.split_once("; hash=")) else {
+            panic!("no head: {answer:?}: {}", self.story());
+        };
+        let seq: usize = seq.parse().unwrap();
+        assert_eq!(seq, self.model.entries.len(), "{answer:?}: {}", self.story());
+        let known = self.heads.entry(seq).or_insert_with(|| hash.to_owned()).clone();
+        assert_eq!(known, hash, "another entry {seq}: {}", self.story());
+    }
+
+    /// Finds out whether what was not answered was recorded, from a recorder that is well; the
+    /// organization is as it was before or as it should be after.
+    pub(super) async fn settle(&mut self, life: &Life) {
+        let deadline = Instant::now() + PATIENCE;
+        let answer = loop {
+            match life.send(Operation::home().request(&self.model.name)).await {
+                Some(answer) if answer.status == 201 => break answer,
+                // What filled the queue is still in it.
+                Some(Answer { status: 409 | 503, .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                answer => {
+                    let log = life.process.log();
+                    panic!("the recorder is not well: {answer:?}: {}\n{log}", self.story());
+                }
+            }
+        };
+        self.story.push(format!("settled: {:?}", answer.head));
+        if let Some((operation, sent, ahead)) = self.unsettled.take() {
+            let window = Window { from: sent, until: wall() + ahead };
+            let mut after = self.model.clone();
+            after.apply(&operation, window);
+            let seq = format!("; seq={};", after.entries.len());
+            let is_recorded = if after.entries.len() == self.model.entries.len() {
+                // A report that makes no entry is known by its time only.
+                match &operation {
+                    Operation::Report { name, .. } if after.find(name) != self.model.find(name) => {
+                        let (_, shown) =
+                            life.get(&format!("/environments/{}/{name}", self.model.name)).await;
+                        shown["last_reported_at"].as_f64().is_some_and(|at| window.contains(at))
+                    }
+                    _ => false,
+                }
+            } else {
+                answer.head.as_deref().is_some_and(|head| head.contains(&seq))
+            };
+            if is_recorded {
+                self.model = after;
+                self.count("not answered, and recorded");
+            } else {
+                self.count("not answered, and not recorded");
+            }
+        }
+        self.check_head(&answer);
+    }
+
+    /// Whether the recorder shows the organization as it should be: all of it, or one of its
+    /// environments.
+    pub(super) async fn check(&mut self, life: &Life, all: bool) {
+        let problems = async {
+            check::environments(life, &self.model).await?;
+            for environment in &self.model.environments {
+                if all || environment.name == HOME {
+                    check::environment(life, &self.model, environment, &mut self.random).await?;
+                }
+            }
+            check::runs(life, &self.model, &mut self.random).await
+        };
+        if let Err(problem) = problems.await {
+            panic!("{problem}: {}", self.story());
+        }
+    }
+}
