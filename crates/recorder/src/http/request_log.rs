@@ -27,7 +27,7 @@ pub(crate) async fn log_request(
     let response = next.run(request).await;
     let (took, status) = (begun.elapsed(), response.status());
     let caller = response.extensions().get::<Caller>();
-    let token = caller.and_then(|caller| caller.label.as_deref());
+    let token = caller.map(Caller::actor);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     metrics.answered(&method, route, status, took);
     tracing::info!(

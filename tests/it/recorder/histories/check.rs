@@ -14,6 +14,7 @@ type Checked = Result<(), String>;
 /// Events are asked for so many at a time.
 const EVENTS_AT_ONCE: usize = 30;
 
+#[expect(clippy::needless_pass_by_value, reason = "most are made where they are compared")]
 fn equal<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Checked {
     if found == expected {
         return Ok(());

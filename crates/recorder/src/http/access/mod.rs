@@ -18,6 +18,9 @@ pub(crate) use host::by_own_name;
 pub(crate) use readable::guard_any;
 pub use token_file::{AccessError, Problem as TokenLineProblem};
 
+/// By whom entries are written if no token is needed. It is no token's label.
+const ANONYMOUS: &str = "anonymous";
+
 /// The tokens that open the API. Clones share them, also after a [reload](Access::reload).
 #[derive(Clone)]
 pub struct Access(Arc<RwLock<Grants>>);
@@ -82,9 +85,9 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// By whom an entry of the ledger is written; empty if no token is needed.
+    /// By whom an entry of the ledger is written.
     pub(crate) fn actor(&self) -> &str {
-        self.label.as_deref().unwrap_or_default()
+        self.label.as_deref().unwrap_or(ANONYMOUS)
     }
 }
 

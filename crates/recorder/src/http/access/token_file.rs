@@ -107,6 +107,12 @@ pub enum Problem {
          letter or digit first"
     )]
     Label,
+    /// The label says that there was no token.
+    #[error(
+        "has the label 'anonymous', which entries of the ledger have that were written without a \
+         token: use another"
+    )]
+    ReservedLabel,
     /// The token stands on another line, too, with another label.
     #[error("gives a label to a token that has another label on a line above: use one label")]
     OtherLabel,
@@ -233,6 +239,9 @@ fn grant(line: &str) -> Result<Grant, Problem> {
         None if settings.len() == 1 => return Err(Problem::NoLabel),
         _ => return Err(Problem::Form),
     };
+    if label == super::ANONYMOUS {
+        return Err(Problem::ReservedLabel);
+    }
     // The rule for environments will do for labels.
     if label.len() > LONGEST_LABEL || !is_environment_name(label) {
         return Err(Problem::Label);
@@ -275,6 +284,7 @@ pub(crate) mod tests {
             ("org=acme label=a read", Problem::Form),
             ("s3cret-0 org=acme read", Problem::NoLabel),
             ("s3cret-0 label=-a org=acme read", Problem::Label),
+            ("s3cret-0 label=anonymous org=acme read", Problem::ReservedLabel),
             ("s3cret-0 label=a\u{200b}b org=acme read", Problem::Label),
             ("first-00 label=another org=acme read", Problem::OtherLabel),
             ("s3cret0 label=a org=acme read", Problem::TooShort),

@@ -394,6 +394,37 @@ async fn when_an_artifact_ran_is_found_by_its_fingerprint_and_by_every_label() {
     assert!(fixture.store.artifact_runs("other", None, |_, _| true).await.unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn more_runs_than_one_answer_holds_are_refused() {
+    let most = 50_000;
+    let fixture = Fixture::in_memory();
+    fixture.create("prod").await;
+    fixture.report("prod", &[(1, 1)]).await;
+    let runs = || fixture.store.artifact_runs("acme", None, |_, label| label == "image:1");
+    // As if it had been scaled with each of so many snapshots.
+    let add = |from: u32, until: u32| {
+        let sql = format!(
+            "INSERT INTO snapshot
+             WITH RECURSIVE n (i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {until})
+             SELECT org_id, environment_id, i, seq, recorded_at, NULL, content_hash, 1, 1, i
+             FROM snapshot, n WHERE snapshot_index = 1;
+             INSERT INTO interval
+             WITH RECURSIVE n (i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {until})
+             SELECT org_id, artifact_id, environment_id, i, i, i, 1, 1, name, started_at, task, places
+             FROM interval, n WHERE from_index = 1"
+        );
+        let work = move |connection: &Connection| Ok(connection.execute_batch(&sql)?);
+        assert!(fixture.store.writer.write_blocking("add runs", work).is_ok());
+    };
+    add(2, most);
+    assert_eq!(runs().await.unwrap().len(), 50_000);
+    add(most + 1, most + 1);
+    let refused = runs().await.unwrap_err();
+    assert!(matches!(refused, Error::TooManyRuns { most: 50_000 }), "{refused}");
+    assert_eq!(refused.status(), 413);
+    assert!(refused.to_string().contains("More than 50000 times"), "{refused}");
+}
+
 /// What a history does.
 #[derive(Debug, Clone)]
 enum Step {
