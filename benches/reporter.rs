@@ -96,11 +96,11 @@ async fn run_large() {
     const CLUSTERS: usize = 10;
     const TASKS_EACH: usize = 1_020;
     let digest = format!("sha256:{}", "ab".repeat(32));
-    let task = Task::of_service("web")
+    let task = Task::in_service("web")
         .running_since(jiff::Timestamp::UNIX_EPOCH)
         .container("web", "web:1", &digest);
-    let clusters = (0..CLUSTERS)
-        .map(|number| Cluster::named(&format!("app-{number}")).tasks(TASKS_EACH, &task));
+    let clusters =
+        (0..CLUSTERS).map(|number| Cluster::new(&format!("app-{number}")).tasks(TASKS_EACH, &task));
     let world = World::new("eu-central-1", "274425519734");
     let account = Account::of(clusters.fold(world, World::cluster)).await;
     account.ecs.faults(|faults| {
@@ -139,10 +139,10 @@ struct Account {
 impl Account {
     async fn start() -> Self {
         let digest = format!("sha256:{}", "ab".repeat(32));
-        let task = Task::of_service("web")
+        let task = Task::in_service("web")
             .running_since(jiff::Timestamp::UNIX_EPOCH)
             .container("web", "web:1", &digest);
-        let cluster = Cluster::named("app").tasks(TASKS, &task);
+        let cluster = Cluster::new("app").tasks(TASKS, &task);
         Self::of(World::new("eu-central-1", "274425519734").cluster(cluster)).await
     }
 

@@ -146,14 +146,14 @@ impl Truth {
     fn update(&mut self, ecs: &StandIn, number: usize) {
         let version = number / ROLL_OVER_EVERY;
         let digest = format!("sha256:{version:064x}");
-        let task = Task::of_service("web").running_since(jiff::Timestamp::UNIX_EPOCH).container(
+        let task = Task::in_service("web").running_since(jiff::Timestamp::UNIX_EPOCH).container(
             "web",
             &format!("web:{version}"),
             &digest,
         );
         ecs.update(|world| {
             if number == 0 {
-                world.clusters.insert("app".to_owned(), Cluster::named("app"));
+                world.clusters.insert("app".to_owned(), Cluster::new("app"));
             }
             let app = world.cluster_mut("app");
             while self.running.len() < TASKS {

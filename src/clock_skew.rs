@@ -9,7 +9,7 @@ use crate::excerpt::excerpt;
 use envsnap_model::time::parse_http_date;
 
 /// AWS accepts signatures that are up to five minutes off: a smaller offset is no explanation.
-const LEAST_OFFSET: SignedDuration = SignedDuration::from_mins(1);
+const MIN_OFFSET: SignedDuration = SignedDuration::from_mins(1);
 
 /// AWS refused a request for the time in its signature.
 ///
@@ -42,7 +42,7 @@ impl ClockSkew {
         let now = Timestamp::try_from(now).ok();
         let from_date = || {
             let server = parse_http_date(date?)?;
-            Some(now?.duration_since(server)).filter(|offset| offset.abs() >= LEAST_OFFSET)
+            Some(now?.duration_since(server)).filter(|offset| offset.abs() >= MIN_OFFSET)
         };
         let offset = from_date().or_else(|| offset_in(message));
         let said = format!("{code}: {message}");

@@ -8,7 +8,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 ///
 /// The Lambda runtime writes each error that the function returns in Rust's debug form, and each
 /// panic. Both are in the log already, in words.
-pub(crate) fn own_events(level: LevelFilter) -> Targets {
+pub(crate) fn own_targets(level: LevelFilter) -> Targets {
     Targets::new()
         .with_target("envsnap", level)
         .with_target("lambda_runtime", level)

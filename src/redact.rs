@@ -13,31 +13,31 @@ use serde_json::Value;
 
 /// A shorter token protects nothing, like `any` for a recorder on this machine, and may be part of
 /// any word by chance.
-const SHORTEST_SECRET: usize = 8;
+const MIN_SECRET_LENGTH: usize = 8;
 
 const MASK: &str = "[token]";
 
 /// The tokens that this process has had, the latest last. What a process writes to its output is its
 /// own affair as a whole, whichever client the text came from.
-static KNOWN: RwLock<Vec<SecretString>> = RwLock::new(Vec::new());
+static KNOWN_TOKENS: RwLock<Vec<SecretString>> = RwLock::new(Vec::new());
 
 /// A token that was replaced is of no use any more, and may still be repeated by a late answer.
-const MOST_KNOWN: usize = 4;
+const MAX_KNOWN_TOKENS: usize = 4;
 
-/// From now on [`printable`] hides this token.
-pub(crate) fn remember(token: &SecretString) {
-    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+/// From now on [`redact_known`] hides this token.
+pub(crate) fn register(token: &SecretString) {
+    let mut known = KNOWN_TOKENS.write().unwrap_or_else(PoisonError::into_inner);
     let is_known = known.iter().any(|other| other.expose_secret() == token.expose_secret());
     if !is_known {
-        let surplus = (known.len() + 1).saturating_sub(MOST_KNOWN);
+        let surplus = (known.len() + 1).saturating_sub(MAX_KNOWN_TOKENS);
         known.drain(..surplus);
         known.push(token.clone());
     }
 }
 
 /// `text` as it may be printed: without any token that this process has had.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn redact_known(text: &str) -> Cow<'_, str> {
+    let known = KNOWN_TOKENS.read().unwrap_or_else(PoisonError::into_inner);
     known.iter().fold(Cow::Borrowed(text), |text, token| match redact(&text, token) {
         Cow::Borrowed(_) => text,
         Cow::Owned(hidden) => Cow::Owned(hidden),
@@ -46,27 +46,27 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
 
 /// Makes every text in `document` printable. It stays JSON, whatever the token is made of.
 #[cfg(feature = "lambda")]
-pub(crate) fn make_printable(document: &mut Value) {
+pub(crate) fn redact_json(document: &mut Value) {
     match document {
         Value::String(text) => {
-            if let Cow::Owned(hidden) = printable(text) {
+            if let Cow::Owned(hidden) = redact_known(text) {
                 *text = hidden;
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(make_printable),
+        Value::Array(items) => items.iter_mut().for_each(redact_json),
         // The names of fields are ours.
-        Value::Object(fields) => fields.values_mut().for_each(make_printable),
+        Value::Object(fields) => fields.values_mut().for_each(redact_json),
         _ => {}
     }
 }
 
 /// Writes what is printable of each text that it is given as a whole.
 #[derive(Debug)]
-pub(crate) struct PrintableWriter<W>(pub(crate) W);
+pub(crate) struct RedactingWriter<W>(pub(crate) W);
 
-impl<W: Write> Write for PrintableWriter<W> {
+impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.write_all(printable(&String::from_utf8_lossy(text)).as_bytes())?;
+        self.0.write_all(redact_known(&String::from_utf8_lossy(text)).as_bytes())?;
         Ok(text.len())
     }
 
@@ -79,31 +79,31 @@ impl<W: Write> Write for PrintableWriter<W> {
 /// URL, and in base64, alone or as a part of something longer.
 pub(crate) fn redact<'a>(text: &'a str, token: &SecretString) -> Cow<'a, str> {
     let token = token.expose_secret();
-    if token.len() < SHORTEST_SECRET {
+    if token.len() < MIN_SECRET_LENGTH {
         return Cow::Borrowed(text);
     }
-    let mut forms = vec![Form { characters: token.into(), any_case: true }];
+    let mut encodings = vec![Encoding { characters: token.into(), any_case: true }];
     for before in 0..3 {
         let bytes = [&vec![0; before], token.as_bytes()].concat();
         // The characters that hold nothing but bits of the token.
         let own = (before * 8).div_ceil(6)..bytes.len() * 8 / 6;
         for encoded in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
-            forms.push(Form { characters: encoded[own.clone()].into(), any_case: false });
+            encodings.push(Encoding { characters: encoded[own.clone()].into(), any_case: false });
         }
     }
-    forms.iter().fold(Cow::Borrowed(text), |text, form| match form.hide(&text) {
+    encodings.iter().fold(Cow::Borrowed(text), |text, encoding| match encoding.hide(&text) {
         Some(hidden) => Cow::Owned(hidden),
         None => text,
     })
 }
 
 /// One way in which the token may be written.
-struct Form {
+struct Encoding {
     characters: Box<str>,
     any_case: bool,
 }
 
-impl Form {
+impl Encoding {
     /// `text` without it; `None` if it is not there.
     fn hide(&self, text: &str) -> Option<String> {
         // Escapes are read as what they stand for, so that a backslash never stands for itself.
@@ -219,12 +219,12 @@ mod tests {
     fn what_is_printed_has_none_of_the_tokens_that_were_had() {
         let tokens = ["t0k3n-of-this-test-1", "t0k3n-of-this-test-2"];
         for token in tokens.iter().chain(&tokens) {
-            remember(&(*token).into());
+            register(&(*token).into());
         }
         let text = format!("{} and {} and any", tokens[0], tokens[1]);
-        assert_eq!(printable(&text), "[token] and [token] and any");
+        assert_eq!(redact_known(&text), "[token] and [token] and any");
         let mut written = Vec::new();
-        write!(PrintableWriter(&mut written), "{}", tokens[0]).unwrap();
+        write!(RedactingWriter(&mut written), "{}", tokens[0]).unwrap();
         assert_eq!(written, b"[token]");
     }
 

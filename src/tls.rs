@@ -12,13 +12,13 @@ static TLS: LazyLock<ClientConfig> = LazyLock::new(|| {
     // Takes the one cryptography that is compiled in.
     let config = ClientConfig::builder();
     // Named for what a verifier might do; this one asks rustls's own.
-    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(MachineVerifier));
+    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(SystemVerifier));
     config.with_no_client_auth()
 });
 
 /// The roots of this machine, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. On some systems each has
 /// a file of its own: reading them takes longer than the rest of a start, and happens once in a
-/// process, when the first certificate is verified or [`read_roots_ahead`] asks for it.
+/// process, when the first certificate is verified or [`preload_roots`] asks for it.
 static VERIFIER: LazyLock<Result<Arc<WebPkiServerVerifier>, Error>> = LazyLock::new(|| {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
@@ -43,19 +43,19 @@ pub(crate) fn client_config() -> ClientConfig {
 
 /// Reads the roots while the process does something else.
 #[cfg(feature = "lambda")]
-pub(crate) fn read_roots_ahead() {
+pub(crate) fn preload_roots() {
     std::thread::spawn(|| LazyLock::force(&VERIFIER));
 }
 
 /// Verifies certificates by the roots of this machine.
 #[derive(Debug)]
-struct MachineVerifier;
+struct SystemVerifier;
 
 fn verifier() -> Result<&'static Arc<WebPkiServerVerifier>, Error> {
     VERIFIER.as_ref().map_err(Clone::clone)
 }
 
-impl ServerCertVerifier for MachineVerifier {
+impl ServerCertVerifier for SystemVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

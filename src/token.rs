@@ -57,7 +57,7 @@ pub struct SsmParameter {
 pub enum TokenError {
     /// SSM did not give the parameter. Holds what it said.
     #[error("SSM did not give {parameter}, which holds the API token: {reason}")]
-    NotGiven {
+    Unavailable {
         /// Which one.
         parameter: ParameterName,
         /// What came back.
@@ -73,7 +73,7 @@ pub enum TokenError {
     },
     /// What the parameter holds cannot be a token.
     #[error("In SSM, {parameter} should hold the API token and nothing else, but it {problem}")]
-    NotAToken {
+    Invalid {
         /// Which one.
         parameter: ParameterName,
         /// Never the value.
@@ -105,7 +105,7 @@ impl TokenSource {
     }
 
     /// Asking again may give another token.
-    pub fn can_change(&self) -> bool {
+    pub fn can_refresh(&self) -> bool {
         matches!(self, Self::Parameter(_))
     }
 
@@ -119,7 +119,7 @@ impl TokenSource {
             Self::Parameter(parameter) => parameter.read().await?,
         };
         // Before any answer could repeat it.
-        redact::remember(&token);
+        redact::register(&token);
         Ok(token)
     }
 }
@@ -128,21 +128,21 @@ impl SsmParameter {
     async fn read(&self) -> Result<SecretString, TokenError> {
         let parameter = || self.name.clone();
         let (_, name) = locate(&self.name.0);
-        let ask = || self.client.get_parameter().name(name).with_decryption(true).send();
-        let answer = match ask().await {
+        let request = || self.client.get_parameter().name(name).with_decryption(true).send();
+        let answer = match request().await {
             // The process may have been frozen after it signed the request.
-            Err(error) if clock_skew(&error).is_some() => ask().await,
+            Err(error) if clock_skew(&error).is_some() => request().await,
             answer => answer,
         };
         let answer = answer.map_err(|error| match clock_skew(&error) {
             Some(skew) => TokenError::ClockSkew { parameter: parameter(), skew },
-            None => TokenError::NotGiven {
+            None => TokenError::Unavailable {
                 parameter: parameter(),
-                reason: self.name.hidden_in(self.endpoint.failure(&error)),
+                reason: self.name.mask_in(self.endpoint.failure(&error)),
             },
         })?;
         let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
-        checked(value).map_err(|problem| TokenError::NotAToken { parameter: parameter(), problem })
+        validate(value).map_err(|problem| TokenError::Invalid { parameter: parameter(), problem })
     }
 }
 
@@ -164,19 +164,19 @@ impl ParameterName {
         name.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
     }
 
-    fn may_be_shown(&self) -> bool {
+    fn is_printable(&self) -> bool {
         self.0.starts_with("arn:") || self.0.starts_with('/')
     }
 
     /// A text of AWS, which may repeat the name.
-    fn hidden_in(&self, text: String) -> String {
-        if self.may_be_shown() { text } else { text.replace(&self.0, "[name]") }
+    fn mask_in(&self, text: String) -> String {
+        if self.is_printable() { text } else { text.replace(&self.0, "[name]") }
     }
 }
 
 impl fmt::Display for ParameterName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.may_be_shown() {
+        if self.is_printable() {
             write!(f, "parameter {}", self.0)
         } else {
             f.write_str("the parameter (its name is not shown: it may be the token itself)")
@@ -194,7 +194,7 @@ impl fmt::Debug for ParameterName {
 ///
 /// # Errors
 /// What is wrong with it, without a word of it.
-pub fn checked(text: String) -> Result<SecretString, &'static str> {
+pub fn validate(text: String) -> Result<SecretString, &'static str> {
     let token = SecretString::from(text);
     let trimmed = token.expose_secret().trim();
     if trimmed.is_empty() {
@@ -243,9 +243,9 @@ mod tests {
 
     #[test]
     fn a_value_that_no_header_can_carry_is_no_token() {
-        assert_eq!(checked(" abc.DEF-1 \n".to_owned()).unwrap().expose_secret(), "abc.DEF-1");
+        assert_eq!(validate(" abc.DEF-1 \n".to_owned()).unwrap().expose_secret(), "abc.DEF-1");
         for bad in ["", " \n", "{\"token\": \"x\"}", "two words", "tok\u{e9}n", "a\r\nb: c"] {
-            assert!(checked(bad.to_owned()).is_err(), "{bad:?}");
+            assert!(validate(bad.to_owned()).is_err(), "{bad:?}");
         }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn check(data: &[u8]) {
         let everything = scope.services.is_everything();
         bench.answers.are(lines.map(Answer::of).collect());
         bench.runtime.block_on(async {
-            let reader = Reader::new(bench.ecs.clone(), Quota::share(1.0), 16);
+            let reader = Reader::new(bench.ecs.clone(), Quota::with_share(1.0), 16);
             // A second reading knows which tasks have stopped.
             let mut stopped = HashSet::new();
             for _ in 0..2 {
@@ -58,7 +58,7 @@ pub(crate) fn check(data: &[u8]) {
                 let tasks = tasks.iter().flat_map(|tasks| tasks.iter());
                 let observations = tasks.flat_map(|task| observe(task, &scope, 0));
                 let containers: Vec<_> =
-                    observations.filter_map(|observation| observation.verdict.ok()).collect();
+                    observations.filter_map(|observation| observation.result.ok()).collect();
                 let said = Said::by(&bench.answers.given());
                 said.must_be_usable(&stopped);
                 said.must_hold(&containers, everything);
@@ -104,7 +104,7 @@ async fn read(reader: &Reader<AwsEcs>, scope: &Scope) -> Option<Vec<Arc<Vec<Task
 
 fn check_report(containers: &[RunningContainer<'_>]) {
     let snapshot: Snapshot = containers.iter().collect();
-    assert_eq!(EcsReport::of(containers).snapshot(), snapshot);
+    assert_eq!(EcsReport::from_containers(containers).snapshot(), snapshot);
     assert_eq!(snapshot.content_hash().len(), 64);
     let replicas: u64 = snapshot.artifacts().map(|artifact| artifact.replicas).sum();
     assert_eq!(usize::try_from(replicas), Ok(containers.len()));

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use envsnap::api::wire::{ECS, EcsReport, EnvironmentRequest};
 use envsnap::api::{
-    ApiError, Client, EnvironmentApi as _, Latest, ReportOptions, Reported, ServerApi as _,
+    ApiError, Client, EnvironmentApi as _, LatestSnapshot, ReportOptions, ReportResponse,
+    ServerApi as _,
 };
 use envsnap::snapshot::{Artifact, Snapshot};
 use envsnap::token::TokenSource;
@@ -137,15 +138,15 @@ async fn read_request(stream: &mut TcpStream) -> std::io::Result<()> {
     }
 }
 
-fn check_report(reported: &Reported, answer: &[u8]) {
+fn check_report(reported: &ReportResponse, answer: &[u8]) {
     if let Some((status, _)) = plain(answer) {
         assert_eq!(reported.created, status == "201", "{status}");
     }
 }
 
 /// A snapshot is what a document of this type holds, all of it, and nothing else.
-fn check_latest(latest: &Latest, answer: &[u8]) {
-    if let Latest::OfAnotherType(other) = latest {
+fn check_latest(latest: &LatestSnapshot, answer: &[u8]) {
+    if let LatestSnapshot::OtherType(other) = latest {
         check_text(other);
     }
     let Some((_, body)) = plain(answer) else { return };
@@ -156,9 +157,9 @@ fn check_latest(latest: &Latest, answer: &[u8]) {
         return;
     }
     match latest {
-        Latest::NoSnapshotYet => {}
-        Latest::OfAnotherType(_) => assert_ne!(document["type"], ECS),
-        Latest::Snapshot { index, snapshot } => {
+        LatestSnapshot::NoSnapshotYet => {}
+        LatestSnapshot::OtherType(_) => assert_ne!(document["type"], ECS),
+        LatestSnapshot::Snapshot { index, snapshot } => {
             assert_eq!(document["type"], ECS);
             assert_eq!(document["index"], *index);
             let artifacts = document["artifacts"].as_array().unwrap();

@@ -5,8 +5,9 @@ mod client;
 mod port;
 
 pub use client::{
-    Answered, ApiError, Client, EnvironmentClient, EnvironmentStatus, EventsPage, HistoryPart,
-    Latest, Listed, LocalServer, NoClient, ReportOptions, Reported, is_loopback,
+    ApiError, ApiResponse, BuildClientError, Client, EnvironmentClient, EnvironmentStatus,
+    EventsPage, HistoryQuery, LatestSnapshot, Listing, LocalServer, ReportOptions, ReportResponse,
+    is_loopback,
 };
 pub use envsnap_model::wire;
 pub use port::{EnvironmentApi, ServerApi};

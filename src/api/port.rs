@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::wire::{EcsReport, EnvironmentRequest};
-use super::{ApiError, EnvironmentStatus, Latest, ReportOptions, Reported};
+use super::{ApiError, EnvironmentStatus, LatestSnapshot, ReportOptions, ReportResponse};
 
 /// A snapshot server, on behalf of one organization.
 pub trait ServerApi {
@@ -34,7 +34,7 @@ pub trait EnvironmentApi {
     ///
     /// # Errors
     /// The environment does not exist, or the server does not say.
-    async fn latest_snapshot(&self) -> Result<Latest, ApiError>;
+    async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError>;
 
     /// The environment itself.
     ///
@@ -56,5 +56,5 @@ pub trait EnvironmentApi {
         &self,
         report: &EcsReport,
         options: ReportOptions,
-    ) -> Result<Reported, ApiError>;
+    ) -> Result<ReportResponse, ApiError>;
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::server_args::env_var;
 use super::{ReportFormat, eprint, print};
 use crate::fingerprint::{fingerprint_directory, fingerprint_file, split_patterns};
-use crate::redact::printable;
+use crate::redact::redact_known;
 use crate::registry::{self, CredentialSource, Credentials, Reference};
 use crate::snapshot::Fingerprint;
 use envsnap_model::duration::parse_duration;
@@ -122,7 +122,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     // A registry may repeat in its answers what it was sent.
     let fingerprint = fingerprint(&arguments, kind)
         .await
-        .map_err(|error| anyhow!("{}", printable(&format!("{error:#}"))))?;
+        .map_err(|error| anyhow!("{}", redact_known(&format!("{error:#}"))))?;
     let shown = if arguments.json || arguments.output == ReportFormat::Json {
         let artifact = &*arguments.artifact.to_string_lossy();
         serde_json::to_string_pretty(&Document { artifact, r#type: kind, fingerprint })? + "\n"

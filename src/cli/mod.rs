@@ -24,10 +24,10 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::misspelt_variables;
-use crate::logging::own_events;
+use crate::logging::own_targets;
 use crate::recorder::LogWriter;
 use crate::recorder::command::{backup, serve, verify};
-use crate::redact::{PrintableWriter, printable};
+use crate::redact::{RedactingWriter, redact_known};
 use escape::visible_lines;
 
 /// What was asked for with `--exit-code` was found, as with `git diff`.
@@ -102,17 +102,17 @@ pub fn run() -> ExitCode {
     };
     let lines = log_writer.clone();
     let log = tracing_subscriber::fmt::layer()
-        .with_writer(move || PrintableWriter(lines.clone()))
+        .with_writer(move || RedactingWriter(lines.clone()))
         .with_target(false)
         .with_ansi(false)
         .log_internal_errors(false);
     let log = match &arguments.command {
-        Command::Serve(_) => log.with_filter(own_events(LevelFilter::INFO)).boxed(),
+        Command::Serve(_) => log.with_filter(own_targets(LevelFilter::INFO)).boxed(),
         // It tells itself what goes wrong, once and not at every attempt.
         Command::Env(arguments) if arguments.is_watch() => {
-            log.with_filter(own_events(LevelFilter::OFF)).boxed()
+            log.with_filter(own_targets(LevelFilter::OFF)).boxed()
         }
-        _ => log.without_time().with_filter(own_events(LevelFilter::WARN)).boxed(),
+        _ => log.without_time().with_filter(own_targets(LevelFilter::WARN)).boxed(),
     };
     // Only a second call in one process could fail here, and there is none.
     let _set = tracing_subscriber::registry().with(log).try_init();
@@ -165,7 +165,7 @@ fn print(text: &str) -> io::Result<()> {
 /// Prints `text`, and says whether somebody still reads.
 fn print_unless_closed(text: &str) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(redact_known(text).as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         result => result.map(|()| true),
     }
@@ -184,5 +184,5 @@ fn warn_of_misspelt_variables() {
 /// Prints `text` for people, beside what is for programs.
 fn eprint(text: &str) {
     // Nobody is left to tell where even this cannot be written to.
-    let _lost = io::stderr().lock().write_all(printable(text).as_bytes());
+    let _lost = io::stderr().lock().write_all(redact_known(text).as_bytes());
 }

@@ -5,7 +5,7 @@ use anyhow::bail;
 use super::server_args::env_var;
 use super::{ReportFormat, eprint, progress, tables, warn_of_misspelt_variables};
 use crate::aws;
-use crate::config::{Config, ReadingConfig, names_no_server};
+use crate::config::{Config, ReadingConfig, is_server_unset};
 use crate::report::{ConnectedReporter, EcsInventory, Outcome, Surroundings, Trigger, TriggerKind};
 
 /// Report once what runs in ECS, as the function would
@@ -33,13 +33,13 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     warn_of_misspelt_variables();
     let is_dry_run =
         dry_run || env_var("DRY_RUN").is_some_and(|it| it.trim().eq_ignore_ascii_case("true"));
-    let trigger = Trigger { dry_run, force, explain, ..Trigger::of(TriggerKind::Manual) };
-    let outcome = if is_dry_run && names_no_server(env_var) {
+    let trigger = Trigger { dry_run, force, explain, ..Trigger::new(TriggerKind::Manual) };
+    let outcome = if is_dry_run && is_server_unset(env_var) {
         read(&trigger).await?
     } else {
         report(&trigger).await?
     };
-    let outcome = outcome.cut();
+    let outcome = outcome.truncated();
     super::print(&render(&outcome, output)?)?;
     let failures: Vec<_> = outcome
         .failures()

@@ -187,7 +187,7 @@ pub(super) fn env_var(variable: &str) -> Option<String> {
 fn read_token(file: &Path) -> anyhow::Result<SecretString> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("cannot read the token file {}", file.display()))?;
-    token::checked(text).map_err(|problem| {
+    token::validate(text).map_err(|problem| {
         anyhow!(
             "{} should hold the API token and nothing else (not a line of the file that envsnap serve \
              reads), but it {problem}",

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Wi
 
 use super::escape::visible;
 use crate::recorder::text::counted;
-use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, Verdict};
+use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, OutcomeKind};
 
 /// A column that wraps, in columns of the screen: with less, texts would be told letter by letter.
 const MIN_WRAPPED_WIDTH: u16 = 20;
@@ -75,7 +75,7 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
     let changes = changes(&outcome.changes);
     if !changes.is_empty() {
         let heading = match outcome.outcome {
-            Verdict::Failed => "Not posted, compared with the server's latest snapshot",
+            OutcomeKind::Failed => "Not posted, compared with the server's latest snapshot",
             _ => "Compared with the server's latest snapshot",
         };
         let _infallible = write!(text, "\n{heading} (- exited, + started, ~ scaled):\n\n{changes}");
@@ -95,17 +95,17 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
 /// The same on one line.
 pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
     let what = match (outcome.outcome, outcome.created, outcome.index) {
-        (Verdict::Posted, true, Some(index)) => {
+        (OutcomeKind::Posted, true, Some(index)) => {
             format!("posted as {}#{index}", outcome.environment)
         }
-        (Verdict::Posted, true, None) => "posted a new snapshot".to_owned(),
-        (Verdict::Posted, false, _) => "posted, nothing new for the server".to_owned(),
-        (Verdict::Unchanged, ..) => "unchanged".to_owned(),
-        (Verdict::DryRun, ..) => "would have been posted (dry run)".to_owned(),
-        (Verdict::NotCompared, ..) => {
+        (OutcomeKind::Posted, true, None) => "posted a new snapshot".to_owned(),
+        (OutcomeKind::Posted, false, _) => "posted, nothing new for the server".to_owned(),
+        (OutcomeKind::Unchanged, ..) => "unchanged".to_owned(),
+        (OutcomeKind::DryRun, ..) => "would have been posted (dry run)".to_owned(),
+        (OutcomeKind::NotCompared, ..) => {
             "no server is configured: nothing was compared (dry run)".to_owned()
         }
-        (Verdict::Failed, ..) => "failed".to_owned(),
+        (OutcomeKind::Failed, ..) => "failed".to_owned(),
     };
     let Calls { ecs, server } = outcome.calls;
     let running = match outcome.containers {

@@ -7,8 +7,8 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::form::{environment_name, external_id, parameter_path, region, role_arn};
-use super::names::similar;
+use super::misspelling::similar;
+use super::parse::{environment_name, external_id, parameter_path, region, role_arn};
 use super::variables::Variables;
 use super::{ConfigError, EnvironmentConfig, EnvironmentsPath, table};
 use crate::ecs::{ClusterRef, Role, Scope, Selection, Source};
@@ -78,7 +78,7 @@ impl Names {
 
 /// Whether and how an environment is created that the server does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Creation {
+pub struct CreationPolicy {
     /// Whether it is created.
     pub auto_create: bool,
     /// Whether it counts replicas then; `None` leaves that to the server.
@@ -89,12 +89,12 @@ pub struct Creation {
 pub(super) fn environments(
     variables: &mut Variables<'_>,
 ) -> (Vec<EnvironmentConfig>, Option<EnvironmentsPath>) {
-    let creation = Creation {
+    let creation = CreationPolicy {
         auto_create: variables.flag("AUTO_CREATE_ENVIRONMENT", false),
         include_scaling: variables.optional_flag("INCLUDE_SCALING"),
     };
     if variables.get(ENVIRONMENTS_SSM_PATH).is_none() {
-        return (listed_here(variables, creation), None);
+        return (inline_environments(variables, creation), None);
     }
     let displaced = VARIABLES.all().chain([ENVIRONMENTS]);
     let displaced: Vec<_> = displaced.filter(|name| variables.get(name).is_some()).collect();
@@ -114,7 +114,11 @@ impl EnvironmentConfig {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn from_parameter(name: &str, text: &str, creation: Creation) -> Result<Self, ConfigError> {
+    pub fn from_parameter(
+        name: &str,
+        text: &str,
+        creation: CreationPolicy,
+    ) -> Result<Self, ConfigError> {
         let mut fields: Fields = serde_json::from_str(text).map_err(|error| {
             ConfigError(vec![format!(
                 "it should be a JSON object like {{\"clusters\": [\"app\"]}}, but {error}."
@@ -128,7 +132,7 @@ impl EnvironmentConfig {
         }
         let nothing = |_: &str| None;
         let mut variables = Variables::new(&nothing);
-        let environment = listed_environment(&mut variables, "", fields, creation);
+        let environment = parse_environment(&mut variables, "", fields, creation);
         match environment {
             Some(environment) if variables.problems.is_empty() => Ok(environment),
             _ => Err(ConfigError(variables.problems)),
@@ -137,7 +141,10 @@ impl EnvironmentConfig {
 }
 
 /// The environments in the variables themselves.
-fn listed_here(variables: &mut Variables<'_>, creation: Creation) -> Vec<EnvironmentConfig> {
+fn inline_environments(
+    variables: &mut Variables<'_>,
+    creation: CreationPolicy,
+) -> Vec<EnvironmentConfig> {
     let Some(text) = variables.get(ENVIRONMENTS) else {
         let source = Source::default();
         return environment(variables, &VARIABLES, source, creation).into_iter().collect();
@@ -165,7 +172,7 @@ fn listed_here(variables: &mut Variables<'_>, creation: Creation) -> Vec<Environ
     let mut names = HashSet::new();
     for (at, fields) in listed.into_iter().enumerate() {
         let place = format!("{ENVIRONMENTS}[{at}].");
-        let Some(environment) = listed_environment(variables, &place, fields, creation) else {
+        let Some(environment) = parse_environment(variables, &place, fields, creation) else {
             continue;
         };
         if !names.insert(environment.name.clone()) {
@@ -213,11 +220,11 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 /// One of the environments in `ENVIRONMENTS`, whose fields are read as variables are.
-fn listed_environment(
+fn parse_environment(
     variables: &mut Variables<'_>,
     place: &str,
     fields: Fields,
-    defaults: Creation,
+    defaults: CreationPolicy,
 ) -> Option<EnvironmentConfig> {
     let known: Vec<_> = table::FIELDS.iter().map(|field| field.name).collect();
     let mut values = HashMap::new();
@@ -244,7 +251,7 @@ fn listed_environment(
     let mut fields = Variables::at(place, &lookup);
 
     let source = source(&mut fields, [REGION, ROLE_ARN, EXTERNAL_ID]);
-    let creation = Creation {
+    let creation = CreationPolicy {
         auto_create: fields.flag(AUTO_CREATE, defaults.auto_create),
         include_scaling: fields.optional_flag(INCLUDE_SCALING).or(defaults.include_scaling),
     };
@@ -276,7 +283,7 @@ fn environment(
     variables: &mut Variables<'_>,
     names: &Names,
     source: Source,
-    Creation { auto_create, include_scaling }: Creation,
+    CreationPolicy { auto_create, include_scaling }: CreationPolicy,
 ) -> Option<EnvironmentConfig> {
     let name = variables.required(names.name, names.meaning, environment_name);
     let scope = scope(variables, &names.scope, &source);
@@ -284,7 +291,7 @@ fn environment(
 }
 
 /// What the options of a command that names no environment select.
-pub(super) fn scope_of_options(variables: &mut Variables<'_>) -> (Scope, Source) {
+pub(super) fn scope_from_options(variables: &mut Variables<'_>) -> (Scope, Source) {
     let source = source(variables, ["--region", "--role-arn", "--external-id"]);
     (scope(variables, &OPTIONS, &source), source)
 }

@@ -11,8 +11,8 @@
 //! read as if it were not there, it would widen the scope or change the server without a word.
 
 mod environments;
-mod form;
-mod names;
+mod misspelling;
+mod parse;
 mod reading;
 mod server;
 mod table;
@@ -28,11 +28,11 @@ use secrecy::SecretString;
 use crate::ecs::{Scope, Source};
 use crate::redact::redact;
 use crate::token::TokenSetting;
-pub use environments::Creation;
+pub use environments::CreationPolicy;
 use environments::environments;
-use form::{duration, share};
-pub use names::misspelt_variables;
-pub use reading::{ReadingConfig, names_no_server};
+pub use misspelling::misspelt_variables;
+use parse::{duration, quota_share};
+pub use reading::{ReadingConfig, is_server_unset};
 pub use server::ServerConfig;
 pub use table::{DefaultValue, FIELDS, Setting, VARIABLES};
 use variables::Variables;
@@ -86,7 +86,7 @@ pub struct EnvironmentsPath {
     pub path: String,
     /// Whether and how an environment is created that the server does not have, unless its parameter
     /// says it.
-    pub creation: Creation,
+    pub creation: CreationPolicy,
 }
 
 /// How to compare and when to post.
@@ -159,7 +159,8 @@ impl Config {
             recheck: variables.optional("RECHECK", duration).unwrap_or(DEFAULT_RECHECK),
             dry_run: variables.flag("DRY_RUN", false),
         };
-        let quota_share = variables.optional("QUOTA_SHARE", share).unwrap_or(DEFAULT_QUOTA_SHARE);
+        let quota_share =
+            variables.optional("QUOTA_SHARE", quota_share).unwrap_or(DEFAULT_QUOTA_SHARE);
         let metrics = variables.flag("METRICS", true);
         if let (Some(TokenSetting::Parameter(parameter)), Some(of)) = (&token, &environments_path)
             && parameter.is_under(&of.path)

@@ -1,9 +1,9 @@
 //! What to read of ECS, for a command that asks no server.
 
 use super::environments::{
-    ENVIRONMENTS, ENVIRONMENTS_SSM_PATH, NAME, environments, scope_of_options,
+    ENVIRONMENTS, ENVIRONMENTS_SSM_PATH, NAME, environments, scope_from_options,
 };
-use super::form::share;
+use super::parse::quota_share;
 use super::variables::Variables;
 use super::{ConfigError, DEFAULT_QUOTA_SHARE, EnvironmentConfig, EnvironmentsPath};
 
@@ -45,7 +45,8 @@ impl ReadingConfig {
         };
         let mut variables = Variables::new(&lookup);
         let (environments, environments_path) = environments(&mut variables);
-        let quota_share = variables.optional("QUOTA_SHARE", share).unwrap_or(DEFAULT_QUOTA_SHARE);
+        let quota_share =
+            variables.optional("QUOTA_SHARE", quota_share).unwrap_or(DEFAULT_QUOTA_SHARE);
         // Checked, since AWS is called by way of them too.
         drop(variables.proxy());
         let config = Self { environments, environments_path, quota_share };
@@ -63,7 +64,7 @@ impl ReadingConfig {
     /// Every option that is wrong, at once.
     pub fn from_options(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut variables = Variables::new(&lookup);
-        let (scope, source) = scope_of_options(&mut variables);
+        let (scope, source) = scope_from_options(&mut variables);
         if !variables.problems.is_empty() {
             return Err(ConfigError(variables.problems));
         }
@@ -80,7 +81,7 @@ impl ReadingConfig {
 }
 
 /// No variable names a server, an organization or a token.
-pub fn names_no_server(lookup: impl Fn(&str) -> Option<String>) -> bool {
+pub fn is_server_unset(lookup: impl Fn(&str) -> Option<String>) -> bool {
     !SERVER.into_iter().any(|variable| is_set(&lookup, variable))
 }
 

@@ -394,7 +394,7 @@ fn environments_in_ssm_take_the_place_of_the_others_and_the_token_is_elsewhere()
         config(&all)
     };
     let good = of("/envsnap/environments/", "/envsnap/token", &[]).unwrap();
-    let creation = Creation { auto_create: false, include_scaling: None };
+    let creation = CreationPolicy { auto_create: false, include_scaling: None };
     let path = EnvironmentsPath { path: "/envsnap/environments".to_owned(), creation };
     assert_eq!(good.environments_path, Some(path));
     assert!(good.environments.is_empty());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use regex_lite::Regex;
 use reqwest::Url;
 
-use super::form::{ServiceName, duration, host, organization, parameter, proxy};
+use super::parse::{ServiceName, duration, host, organization, parameter, proxy};
 use crate::ecs::Filter;
 use crate::token::{self, ParameterName, TokenSetting};
 
@@ -26,7 +26,7 @@ pub(super) const PROXIES: [&str; 7] = [
 ];
 const KOSLI_HTTP_PROXY: &str = "KOSLI_HTTP_PROXY";
 
-const SHORTEST_HEARTBEAT: Duration = Duration::from_mins(1);
+const MIN_HEARTBEAT: Duration = Duration::from_mins(1);
 
 /// A URL without what may be secret in it: a user and password, and everything from a query on. In a
 /// malformed one a password may hold any character, so that what is before the last `@` is left out.
@@ -184,7 +184,7 @@ impl<'a> Variables<'a> {
                     None
                 }
             },
-            (None, Some(token)) => match token::checked(token) {
+            (None, Some(token)) => match token::validate(token) {
                 Ok(token) => Some(TokenSetting::Given(token)),
                 Err(problem) => {
                     self.problems
@@ -198,7 +198,7 @@ impl<'a> Variables<'a> {
     pub(super) fn heartbeat(&mut self) -> Option<Duration> {
         self.optional("HEARTBEAT", |value| match duration(value) {
             _ if value == "off" => Ok(None),
-            Ok(heartbeat) if heartbeat >= SHORTEST_HEARTBEAT => Ok(Some(heartbeat)),
+            Ok(heartbeat) if heartbeat >= MIN_HEARTBEAT => Ok(Some(heartbeat)),
             _ => Err("a duration of a minute or longer, like 1h or 30m, or \"off\"".to_owned()),
         })
         .flatten()

@@ -230,6 +230,6 @@ impl AwsEcs {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        call_error::of(error, self.role.as_deref(), &self.endpoint)
+        call_error::from_sdk_error(error, self.role.as_deref(), &self.endpoint)
     }
 }

@@ -119,7 +119,7 @@ impl FakeTask {
 }
 
 impl FakeEcs {
-    pub(super) fn with(clusters: impl IntoIterator<Item = (&'static str, FakeCluster)>) -> Self {
+    pub(super) fn new(clusters: impl IntoIterator<Item = (&'static str, FakeCluster)>) -> Self {
         let fake = Self::default();
         fake.change(|account| {
             account.extend(clusters.into_iter().map(|(name, cluster)| (name.to_owned(), cluster)));

@@ -4,9 +4,9 @@
 //! each container whether it counts.
 
 mod aws;
-mod counting;
 #[cfg(test)]
 mod fake;
+mod observation;
 mod quota;
 mod reading;
 mod scope;
@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use crate::clock_skew::ClockSkew;
 pub use aws::{AwsEcs, connect};
-pub use counting::{NotCounted, Observation, observe};
+pub use observation::{ExclusionReason, Observation, observe};
 pub use quota::Quota;
 pub use reading::{Reader, Reading};
-pub use scope::{ClusterRef, Filter, NotACluster, Scope, Selection};
+pub use scope::{ClusterRef, Filter, ParseClusterError, Scope, Selection};
 pub use source::{Role, Source};
 
 use crate::excerpt::excerpt;
@@ -241,7 +241,7 @@ pub enum CallError {
     OutOfTime,
     /// ECS will not answer this, however often it is asked. Holds what it said.
     #[error("{}", excerpt(.0))]
-    Refused(String),
+    Rejected(String),
     /// A success without any of what was asked for, not even an empty list. Taken for an empty
     /// list, it would empty an environment.
     #[error("{}", excerpt(.0))]
@@ -337,7 +337,7 @@ mod tests {
             CallError::Throttled(long.clone()),
             CallError::Disconnected(long.clone()),
             CallError::Unavailable(long.clone()),
-            CallError::Refused(long.clone()),
+            CallError::Rejected(long.clone()),
             CallError::Empty(long.clone()),
             CallError::Malformed(long),
         ] {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// Calls of a burst that are not made. The quota is taken when a call arrives, and the first ones take
 /// longer to arrive than those after them, which find the connections open: with all of the quota,
 /// they would be early by that time. Three calls are 150 ms.
-const IN_FLIGHT: f64 = 3.0;
+const RESERVED_CALLS: f64 = 3.0;
 
 /// The part of the documented quotas of an account and region that may be used. Its clones share it.
 #[derive(Debug, Clone)]
@@ -27,9 +27,9 @@ pub struct Quota {
 
 impl Quota {
     /// This share, above 0 and up to 1, of the documented burst and rate.
-    pub fn share(share: f64) -> Self {
+    pub fn with_share(share: f64) -> Self {
         let bucket = |burst: f64, per_second: f64| {
-            Arc::new(Bucket::full((burst - IN_FLIGHT) * share, per_second * share))
+            Arc::new(Bucket::full((burst - RESERVED_CALLS) * share, per_second * share))
         };
         Self {
             cluster_reads: bucket(50.0, 20.0),
@@ -141,7 +141,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_small_share_still_lets_one_call_through() {
-        let quota = Quota::share(0.001);
+        let quota = Quota::with_share(0.001);
         assert!(seconds_for(1, &quota.cluster_reads).await < 0.01);
     }
 }

@@ -1,11 +1,11 @@
 //! Every task of the clusters in scope, as few calls as that takes.
 
-mod calls;
+mod call;
 mod cluster;
 mod contradiction;
 mod describe;
-mod in_scope;
 mod memory;
+mod scoped_clusters;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +16,11 @@ use tokio::time::Instant;
 
 use super::{CallError, ClusterRef, EcsApi, EcsError, Progress, Quota, Scope, Task};
 use cluster::ClusterTasks;
-use in_scope::{ClusterInScope, ClusterState, nothing_in_scope};
 use memory::Memory;
+use scoped_clusters::{ClusterInScope, ClusterState, nothing_in_scope};
 
 /// Clusters read side by side.
-const CLUSTERS_AT_ONCE: usize = 8;
+const MAX_CONCURRENT_CLUSTERS: usize = 8;
 
 /// Reads what runs in one account and region, and remembers between readings which tasks ran and
 /// which have stopped for good.
@@ -28,16 +28,16 @@ const CLUSTERS_AT_ONCE: usize = 8;
 pub struct Reader<E> {
     ecs: E,
     quota: Quota,
-    calls_at_once: Semaphore,
+    call_permits: Semaphore,
     memory: Memory,
 }
 
 impl<E> Reader<E> {
     /// A reader that asks `ecs` no more often than `quota` allows, and side by side no more than
-    /// `calls_at_once`: each call takes a connection, and so a handshake and a file descriptor.
-    pub fn new(ecs: E, quota: Quota, calls_at_once: usize) -> Self {
-        let calls_at_once = Semaphore::new(calls_at_once);
-        Self { ecs, quota, calls_at_once, memory: Memory::default() }
+    /// `call_permits`: each call takes a connection, and so a handshake and a file descriptor.
+    pub fn new(ecs: E, quota: Quota, call_permits: usize) -> Self {
+        let call_permits = Semaphore::new(call_permits);
+        Self { ecs, quota, call_permits, memory: Memory::default() }
     }
 
     /// What it asks.
@@ -75,7 +75,7 @@ type Once<T> = OnceCell<Result<Arc<T>, EcsError>>;
 struct ClusterReading {
     tasks: Once<ClusterTasks>,
     /// Read again, since the first reading contradicts what the cluster is said to run.
-    read_again: Once<ClusterTasks>,
+    reread: Once<ClusterTasks>,
     /// By name.
     services: Once<Vec<String>>,
 }
@@ -113,11 +113,11 @@ impl<'r, E: EcsApi> Reading<'r, E> {
                 Progress::count(&progress.clusters_read, 1);
                 Ok::<_, EcsError>((cluster, tasks))
             })
-            .buffer_unordered(CLUSTERS_AT_ONCE)
+            .buffer_unordered(MAX_CONCURRENT_CLUSTERS)
             .try_collect()
             .await?;
 
-        let nothing_left = self.confirm_quiet(&mut read, progress).await?;
+        let nothing_left = self.confirm_empty(&mut read, progress).await?;
         if nothing_left {
             return Err(nothing_in_scope("No cluster in scope exists any longer", &clusters));
         }
@@ -134,7 +134,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
             });
         }
         if !scope.services.is_everything() && !all.clone().any(|task| counts(task, scope)) {
-            self.require_a_service(scope, &mut all, &clusters, progress).await?;
+            self.require_service(scope, &mut all, &clusters, progress).await?;
         }
         Ok(tasks)
     }
@@ -147,7 +147,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
     ) -> Result<Option<Arc<ClusterTasks>>, EcsError> {
         let reading = self.reading_of(cluster);
         let read = async || self.read_tasks(cluster, progress).await.map(Arc::new);
-        unless_gone(cluster, reading.tasks.get_or_init(read).await.clone())
+        none_if_gone(cluster, reading.tasks.get_or_init(read).await.clone())
     }
 
     async fn services_of(
@@ -173,7 +173,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
 
 /// What was read of a cluster; `None` if ECS says that it does not exist, which one that is named
 /// has to.
-fn unless_gone<T>(
+fn none_if_gone<T>(
     cluster: &ClusterInScope,
     result: Result<T, EcsError>,
 ) -> Result<Option<T>, EcsError> {

@@ -104,7 +104,7 @@ pub struct ClusterRef {
     "a cluster is a name of up to 255 letters, digits, hyphens and underscores, or an ARN like \
      arn:aws:ecs:eu-central-1:123456789012:cluster/NAME"
 )]
-pub struct NotACluster;
+pub struct ParseClusterError;
 
 impl ClusterRef {
     /// As it was given.
@@ -135,20 +135,20 @@ impl AsRef<str> for ClusterRef {
 }
 
 impl FromStr for ClusterRef {
-    type Err = NotACluster;
+    type Err = ParseClusterError;
 
-    fn from_str(text: &str) -> Result<Self, NotACluster> {
+    fn from_str(text: &str) -> Result<Self, ParseClusterError> {
         let name = if text.starts_with("arn:") {
             let parts: Vec<_> = text.splitn(6, ':').collect();
-            let [_, _, "ecs", _, _, resource] = parts[..] else { return Err(NotACluster) };
-            resource.strip_prefix("cluster/").ok_or(NotACluster)?
+            let [_, _, "ecs", _, _, resource] = parts[..] else { return Err(ParseClusterError) };
+            resource.strip_prefix("cluster/").ok_or(ParseClusterError)?
         } else {
             text
         };
         let is_name = (1..=255).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !is_name {
-            return Err(NotACluster);
+            return Err(ParseClusterError);
         }
         Ok(Self { given: text.to_owned(), name_at: text.len() - name.len() })
     }
@@ -215,7 +215,7 @@ mod tests {
             "arn:aws:ecs:eu-central-1:274425519734:service/app",
             "arn:aws:rds:eu-central-1:274425519734:cluster/app",
         ] {
-            assert_eq!(text.parse::<ClusterRef>(), Err(NotACluster), "{text}");
+            assert_eq!(text.parse::<ClusterRef>(), Err(ParseClusterError), "{text}");
         }
     }
 

@@ -9,15 +9,15 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::logging::own_events;
-use crate::redact::{PrintableWriter, make_printable, printable};
+use crate::logging::own_targets;
+use crate::redact::{RedactingWriter, redact_json, redact_known};
 use crate::report::{
-    ArtifactRow, Calls, Changes, EnvironmentOutcome, ErrorKind, ErrorRow, Surroundings,
-    TriggerKind, Verdict,
+    ArtifactRow, Calls, Changes, EnvironmentOutcome, ErrorKind, ErrorRow, OutcomeKind,
+    Surroundings, TriggerKind,
 };
 
 /// Rows of each list in an environment's line, which CloudWatch would cut at 256 KB.
-const MOST_ROWS: usize = 100;
+const MAX_ROWS: usize = 100;
 
 /// Writes events to the log at the level, and in the form, that the function is configured with.
 pub(super) fn init() {
@@ -28,9 +28,9 @@ pub(super) fn init() {
         _ => LevelFilter::INFO,
     };
     let log = tracing_subscriber::fmt::layer()
-        .with_writer(|| PrintableWriter(std::io::stdout()))
+        .with_writer(|| RedactingWriter(std::io::stdout()))
         .with_target(false);
-    let filter = own_events(level);
+    let filter = own_targets(level);
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         let payload = panic.payload_as_str().unwrap_or("no message");
@@ -54,7 +54,7 @@ pub(super) fn failure(kind: ErrorKind, message: &str, request_id: &str) -> Diagn
 
 /// The error that a failed invocation is answered with.
 pub(super) fn diagnostic(kind: ErrorKind, message: &str) -> Diagnostic {
-    let error_message = printable(message).into_owned();
+    let error_message = redact_known(message).into_owned();
     Diagnostic { error_type: kind.error_type().to_owned(), error_message }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn outcome(
     request_id: &str,
     metrics: bool,
 ) {
-    let environment = environment.clone().cut(MOST_ROWS);
+    let environment = environment.clone().truncated(MAX_ROWS);
     match line(trigger, &environment, request_id, metrics, jiff::Timestamp::now()) {
         // Nobody is left to tell where even the log cannot be written to.
         Ok(line) => drop(writeln!(std::io::stdout().lock(), "{line}")),
@@ -84,7 +84,7 @@ struct Line<'a> {
     #[serde(rename = "requestId")]
     request_id: &'a str,
     trigger: TriggerKind,
-    outcome: Verdict,
+    outcome: OutcomeKind,
     created: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<u64>,
@@ -128,7 +128,7 @@ fn line(
     now: jiff::Timestamp,
 ) -> serde_json::Result<String> {
     let count = |name: &str| json!({"Name": name, "Unit": "Count"});
-    let failed = environment.outcome == Verdict::Failed;
+    let failed = environment.outcome == OutcomeKind::Failed;
     let was_read = environment.content_hash.is_some();
     let mut counted = vec![count("Posted"), count("Failed")];
     if was_read {
@@ -148,7 +148,7 @@ fn line(
         tasks: environment.tasks,
         containers: environment.containers,
         artifacts: was_read.then_some(environment.artifacts.len() + environment.omitted.artifacts),
-        running: (was_read && environment.outcome != Verdict::Unchanged)
+        running: (was_read && environment.outcome != OutcomeKind::Unchanged)
             .then_some(&environment.artifacts),
         changes: was_read.then_some(&environment.changes),
         unresolved: was_read.then_some(&environment.unresolved),
@@ -156,7 +156,7 @@ fn line(
         duration_ms: environment.duration_ms,
         error: &environment.error,
         environment: &environment.environment,
-        posted: u8::from(environment.outcome == Verdict::Posted),
+        posted: u8::from(environment.outcome == OutcomeKind::Posted),
         failed: u8::from(failed),
         unresolved_count: was_read
             .then_some(environment.unresolved.len() + environment.omitted.unresolved),
@@ -171,7 +171,7 @@ fn line(
             })
         }),
     })?;
-    make_printable(&mut line);
+    redact_json(&mut line);
     Ok(line.to_string())
 }
 
@@ -185,14 +185,14 @@ fn summary(environment: &EnvironmentOutcome) -> String {
         environment.tasks.unwrap_or_default()
     );
     match (environment.outcome, environment.index) {
-        (Verdict::Posted, Some(index)) if environment.created => {
+        (OutcomeKind::Posted, Some(index)) if environment.created => {
             format!("new snapshot {}#{index}: {running}", environment.environment)
         }
-        (Verdict::Posted, _) if environment.created => format!("new snapshot: {running}"),
-        (Verdict::Posted, _) => format!("posted, nothing new for the server: {running}"),
-        (Verdict::DryRun, _) => format!("would have been posted: {running}"),
-        (Verdict::NotCompared, _) => format!("not compared: {running}"),
-        (Verdict::Unchanged | Verdict::Failed, _) => format!("unchanged: {running}"),
+        (OutcomeKind::Posted, _) if environment.created => format!("new snapshot: {running}"),
+        (OutcomeKind::Posted, _) => format!("posted, nothing new for the server: {running}"),
+        (OutcomeKind::DryRun, _) => format!("would have been posted: {running}"),
+        (OutcomeKind::NotCompared, _) => format!("not compared: {running}"),
+        (OutcomeKind::Unchanged | OutcomeKind::Failed, _) => format!("unchanged: {running}"),
     }
 }
 
@@ -201,8 +201,8 @@ mod tests {
     use super::*;
     use crate::snapshot::DigestSource;
 
-    fn with_artifacts(count: usize, verdict: Verdict) -> Value {
-        let mut environment = EnvironmentOutcome::of("aws-prod");
+    fn with_artifacts(count: usize, verdict: OutcomeKind) -> Value {
+        let mut environment = EnvironmentOutcome::new("aws-prod");
         environment.outcome = verdict;
         environment.content_hash = Some("ab".repeat(32));
         let name = |n: usize| format!("{n:03}-{}", "x".repeat(300));
@@ -217,7 +217,7 @@ mod tests {
             .collect();
         let line = line(
             TriggerKind::Schedule,
-            &environment.cut(MOST_ROWS),
+            &environment.truncated(MAX_ROWS),
             "r-1",
             true,
             jiff::Timestamp::UNIX_EPOCH,
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn each_metric_is_declared_and_has_its_value_and_dimension() {
-        let line = with_artifacts(2, Verdict::Posted);
+        let line = with_artifacts(2, OutcomeKind::Posted);
         let declared = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(declared["Namespace"], "envsnap");
         assert_eq!(declared["Dimensions"], json!([["Environment"]]));
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_head_that_a_server_told_is_in_the_line_as_a_witness() {
-        let mut environment = EnvironmentOutcome::of("aws-prod");
+        let mut environment = EnvironmentOutcome::new("aws-prod");
         let line = |environment: &EnvironmentOutcome| -> Value {
             let now = jiff::Timestamp::UNIX_EPOCH;
             let line = line(TriggerKind::Schedule, environment, "r-1", true, now);
@@ -261,8 +261,8 @@ mod tests {
 
     #[test]
     fn what_could_not_be_read_has_no_counts() {
-        let mut environment = EnvironmentOutcome::of("aws-prod");
-        environment.outcome = Verdict::Failed;
+        let mut environment = EnvironmentOutcome::new("aws-prod");
+        environment.outcome = OutcomeKind::Failed;
         environment.error = Some(ErrorRow { kind: ErrorKind::CallDenied, message: "A".to_owned() });
         let now = jiff::Timestamp::UNIX_EPOCH;
         let line = line(TriggerKind::Schedule, &environment, "r-1", true, now).unwrap();
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_large_environment_fits_one_log_event() {
-        let line = with_artifacts(12_000, Verdict::Posted);
+        let line = with_artifacts(12_000, OutcomeKind::Posted);
         assert!(line.to_string().len() < 256 << 10);
         assert_eq!(line["artifacts"], 12_000);
         assert_eq!(line["Unresolved"], 12_000);
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn an_unchanged_environment_does_not_list_again_what_runs() {
-        assert!(with_artifacts(2, Verdict::Unchanged).get("running").is_none());
-        assert_eq!(with_artifacts(2, Verdict::Failed)["running"].as_array().unwrap().len(), 2);
+        assert!(with_artifacts(2, OutcomeKind::Unchanged).get("running").is_none());
+        assert_eq!(with_artifacts(2, OutcomeKind::Failed)["running"].as_array().unwrap().len(), 2);
     }
 }

@@ -13,17 +13,17 @@ use tokio::time::Instant;
 
 use crate::aws::{self, BuildClientError};
 use crate::config::{Config, ConfigError};
-use crate::redact::make_printable;
+use crate::redact::redact_json;
 use crate::report::{
     ConnectError, ConnectedReporter, ErrorKind, InvalidEvent, Outcome, Surroundings, Trigger,
 };
 use crate::tls;
 
 /// A run gives up this long before Lambda would end it without a word.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
 
 /// How long start-up waits for the environments in SSM.
-const REFRESH_AT_START: Duration = Duration::from_secs(6);
+const START_REFRESH_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Serves invocations until the execution environment ends.
 ///
@@ -39,7 +39,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
         return Err(advice.into());
     }
     log::init();
-    tls::read_roots_ahead();
+    tls::preload_roots();
     let function = &Function::start().await;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let LambdaEvent { payload, context } = event;
@@ -85,7 +85,9 @@ impl StartError {
         match self {
             Self::Config(_)
             | Self::Connect(
-                ConnectError::NoRegion | ConnectError::Elsewhere { .. } | ConnectError::Client(_),
+                ConnectError::NoRegion
+                | ConnectError::WrongLocation { .. }
+                | ConnectError::Client(_),
             ) => ErrorKind::Config,
             Self::Aws(_) => ErrorKind::EcsUnavailable,
             Self::Connect(ConnectError::EnvironmentsUnavailable { .. }) => {
@@ -102,7 +104,7 @@ impl Function {
         let metrics = config.metrics;
         let mut reporter = ConnectedReporter::connect(config, &aws).await?;
         // Tried again by each invocation, which reports what is wrong. Start-up may take 10 s.
-        let _unread = tokio::time::timeout(REFRESH_AT_START, reporter.refresh()).await;
+        let _unread = tokio::time::timeout(START_REFRESH_TIMEOUT, reporter.refresh()).await;
         reporter.warm_up().await;
         Ok(Self { reporter: Mutex::new(reporter), metrics })
     }
@@ -127,7 +129,7 @@ impl Function {
         for environment in &outcome.environments {
             log::outcome(outcome.trigger, environment, &context.request_id, self.metrics);
         }
-        answer(outcome)
+        respond(outcome)
     }
 }
 
@@ -139,7 +141,7 @@ async fn report(
     let trigger = Trigger::parse(event.0?.get())?;
     tracing::info!(trigger = %trigger.kind, "invoked");
     let left = time_left(Duration::from_millis(context.deadline), SystemTime::now());
-    let give_up_at = Instant::now() + left.saturating_sub(LAST_WORDS);
+    let give_up_at = Instant::now() + left.saturating_sub(DEADLINE_MARGIN);
     reporter.run(&trigger, Some(give_up_at)).await
 }
 
@@ -158,8 +160,8 @@ fn own_account(function_arn: &str) -> Option<&str> {
 /// `cargo lambda watch` gives the time that is left in place of the deadline. No invocation was ever
 /// to end in the first quarter of an hour of 1970, and none may take longer than that.
 fn time_left(deadline: Duration, now: SystemTime) -> Duration {
-    const LONGEST_INVOCATION: Duration = Duration::from_mins(15);
-    if deadline <= LONGEST_INVOCATION {
+    const MAX_INVOCATION: Duration = Duration::from_mins(15);
+    if deadline <= MAX_INVOCATION {
         return deadline;
     }
     (SystemTime::UNIX_EPOCH + deadline).duration_since(now).unwrap_or_default()
@@ -168,7 +170,7 @@ fn time_left(deadline: Duration, now: SystemTime) -> Duration {
 /// An invocation fails when an environment did, so that Lambda's own metric counts it. Lambda drops
 /// the answer of a failed invocation, so that the error says it all. Each failure is in the log
 /// already, in the line of its environment.
-fn answer(outcome: Outcome) -> Result<Value, Diagnostic> {
+fn respond(outcome: Outcome) -> Result<Value, Diagnostic> {
     let sentences: Vec<_> = outcome
         .failures()
         .map(|(failed, error)| {
@@ -178,27 +180,27 @@ fn answer(outcome: Outcome) -> Result<Value, Diagnostic> {
     if let Some((_, first)) = outcome.failures().next() {
         return Err(log::diagnostic(first.kind, &sentences.join(" ")));
     }
-    let mut answer = serde_json::to_value(outcome.cut()).map_err(|error| Diagnostic {
+    let mut respond = serde_json::to_value(outcome.truncated()).map_err(|error| Diagnostic {
         error_type: "InvalidAnswer".to_owned(),
         error_message: error.to_string(),
     })?;
-    make_printable(&mut answer);
-    Ok(answer)
+    redact_json(&mut respond);
+    Ok(respond)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{EnvironmentOutcome, ErrorRow, TriggerKind, Verdict};
+    use crate::report::{EnvironmentOutcome, ErrorRow, OutcomeKind, TriggerKind};
 
     fn outcome(errors: &[Option<(ErrorKind, &str)>]) -> Outcome {
         let environments = errors
             .iter()
             .enumerate()
             .map(|(at, error)| {
-                let mut environment = EnvironmentOutcome::of(&format!("env-{at}"));
+                let mut environment = EnvironmentOutcome::new(&format!("env-{at}"));
                 if let Some((kind, message)) = *error {
-                    environment.outcome = Verdict::Failed;
+                    environment.outcome = OutcomeKind::Failed;
                     environment.error = Some(ErrorRow { kind, message: message.to_owned() });
                 }
                 environment
@@ -233,13 +235,13 @@ mod tests {
     fn an_invocation_fails_with_the_first_type_and_a_message_for_each_failed_environment() {
         let (first, second) = (ErrorKind::Throttled, ErrorKind::CallDenied);
         let failures = [None, Some((first, "A")), Some((second, "B"))];
-        let error = answer(outcome(&failures)).unwrap_err();
+        let error = respond(outcome(&failures)).unwrap_err();
         assert_eq!(error.error_type, "Throttled");
         let remedy = |kind: ErrorKind| kind.remedy(Surroundings::Function);
         assert_eq!(
             error.error_message,
             format!("env-1: A. {}. env-2: B. {}.", remedy(first), remedy(second))
         );
-        assert!(answer(outcome(&[None, None])).is_ok());
+        assert!(respond(outcome(&[None, None])).is_ok());
     }
 }

@@ -73,6 +73,6 @@ pub(super) fn message(body: &[u8]) -> String {
         }
         _ => String::from_utf8_lossy(body).into_owned(),
     };
-    let text = redact::printable(text.trim()).into_owned();
+    let text = redact::redact_known(text.trim()).into_owned();
     if text.is_empty() { text } else { format!(": {}", excerpt(&text)) }
 }

@@ -56,13 +56,13 @@ pub(super) enum Secret {
 impl Credentials {
     /// A user name and a password, or an access token in its place, from `origin`.
     pub fn from_password(username: String, password: SecretString, origin: &str) -> Self {
-        redact::remember(&password);
+        redact::register(&password);
         let secret = Secret::Password { username, password };
         Self { secret, origin: origin.to_owned() }
     }
 
     fn from_identity_token(token: SecretString, origin: &str) -> Self {
-        redact::remember(&token);
+        redact::register(&token);
         Self { secret: Secret::IdentityToken(token), origin: origin.to_owned() }
     }
 }

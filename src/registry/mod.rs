@@ -327,6 +327,6 @@ fn issued_token(answer: &Answer) -> Result<HeaderValue, Error> {
         problem: "the answer holds no token".to_owned(),
     };
     let token = token.filter(|token| !token.is_empty()).ok_or_else(unexpected)?;
-    redact::remember(&token.as_str().into());
+    redact::register(&token.as_str().into());
     secret_header(&format!("Bearer {token}")).map_err(|_| unexpected())
 }

@@ -12,27 +12,27 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct OwnAccount {
     /// `None` inside: it could not be found out.
-    number: OnceCell<Option<String>>,
+    id: OnceCell<Option<String>>,
     sts: Option<aws_sdk_sts::Client>,
 }
 
 impl OwnAccount {
     /// The account that `aws` has credentials of. Nothing is asked yet.
     pub(super) fn new(aws: &SdkConfig) -> Self {
-        Self { number: OnceCell::new(), sts: Some(aws_sdk_sts::Client::new(aws)) }
+        Self { id: OnceCell::new(), sts: Some(aws_sdk_sts::Client::new(aws)) }
     }
 
     /// Its number is known without asking. The first one stays.
-    pub(super) fn set(&self, number: &str) {
-        let _known = self.number.set(Some(number.to_owned()));
+    pub(super) fn set(&self, id: &str) {
+        let _known = self.id.set(Some(id.to_owned()));
     }
 
     /// Its number. STS is asked if nothing else named it; every identity may ask it that.
-    pub(super) async fn number(&self) -> Option<&str> {
-        self.number.get_or_init(|| self.ask()).await.as_deref()
+    pub(super) async fn id(&self) -> Option<&str> {
+        self.id.get_or_init(|| self.fetch()).await.as_deref()
     }
 
-    async fn ask(&self) -> Option<String> {
+    async fn fetch(&self) -> Option<String> {
         let asked = self.sts.as_ref()?.get_caller_identity().send();
         match tokio::time::timeout(TIMEOUT, asked).await {
             Ok(Ok(identity)) => identity.account,

@@ -11,14 +11,14 @@ use super::environment_run::{self, EnvironmentRun};
 use super::heartbeat::Heartbeat;
 use super::inventory::Inventory;
 use super::memory::Memory;
-use super::{Calls, EnvironmentOutcome, ErrorKind, ReportError, Trigger, Verdict};
+use super::{Calls, EnvironmentOutcome, ErrorKind, OutcomeKind, ReportError, Trigger};
 use crate::api::{EnvironmentApi, ServerApi};
 use crate::config::{EnvironmentConfig, Policy};
 use crate::ecs::{ClusterRef, EcsApi, EcsError, Progress, Reading, Source};
 
 /// An environment that is reported, and what is remembered of it.
 #[derive(Debug)]
-pub(super) struct Monitored {
+pub(super) struct EnvironmentReporter {
     pub(super) config: EnvironmentConfig,
     /// Which of the reporter's readers reads it.
     pub(super) reader: usize,
@@ -41,7 +41,7 @@ pub(super) struct Run<'a, S, C> {
     pub(super) ready: Barrier,
 }
 
-impl Monitored {
+impl EnvironmentReporter {
     /// `period` is that of the heartbeat.
     pub(super) fn new(config: EnvironmentConfig, reader: usize, period: Option<Duration>) -> Self {
         let heartbeat = period.map(|period| Heartbeat::new(period, &config.name));
@@ -69,8 +69,8 @@ impl Monitored {
         let started = Instant::now();
         self.progress.restart();
         let server = run.server.environment(&self.config.name, run.give_up_at);
-        let mut outcome = EnvironmentOutcome::of(&self.config.name);
-        let doing = Cell::new("begin");
+        let mut outcome = EnvironmentOutcome::new(&self.config.name);
+        let step = Cell::new("begin");
 
         let work = async {
             let mut memory = self.memory.lock().await;
@@ -82,10 +82,10 @@ impl Monitored {
                 server: &server,
                 memory: &mut memory,
                 outcome: &mut outcome,
-                doing: &doing,
+                step: &step,
             };
             match environment_run.report(reading).await {
-                Err(ReportError::Ecs(error)) => Err(self.in_place(error, run.account).await),
+                Err(ReportError::Ecs(error)) => Err(self.with_location(error, run.account).await),
                 result => result,
             }
         };
@@ -93,7 +93,7 @@ impl Monitored {
             None => work.await,
             Some(at) => tokio::time::timeout_at(at, work)
                 .await
-                .unwrap_or_else(|_| Err(ReportError::DeadlineExceeded(doing.get()))),
+                .unwrap_or_else(|_| Err(ReportError::DeadlineExceeded(step.get()))),
         };
 
         match result {
@@ -106,7 +106,7 @@ impl Monitored {
     }
 }
 
-impl Monitored {
+impl EnvironmentReporter {
     /// Reads what runs, and compares it with nothing.
     pub(super) async fn read<E: EcsApi>(
         &self,
@@ -118,21 +118,21 @@ impl Monitored {
         let started = Instant::now();
         self.progress.restart();
         let Self { config, progress, .. } = self;
-        let mut outcome = EnvironmentOutcome::of(&config.name);
-        outcome.outcome = Verdict::NotCompared;
+        let mut outcome = EnvironmentOutcome::new(&config.name);
+        outcome.outcome = OutcomeKind::NotCompared;
         let mut inventory =
             match environment_run::read(config, progress, clock, explain, &mut outcome, reading)
                 .await
             {
                 Ok(found) => Inventory::new(&found, config, outcome),
                 Err(error) => {
-                    let error = self.in_place(error, own).await;
+                    let error = self.with_location(error, own).await;
                     outcome.fail(error.kind(), error.to_string());
                     Inventory::failed(Some(&config.source), outcome)
                 }
             };
         if inventory.account.is_none() && inventory.outcome.error.is_none() {
-            inventory.account = own.number().await.map(ToOwned::to_owned);
+            inventory.account = own.id().await.map(ToOwned::to_owned);
         }
         inventory.outcome.calls.ecs = progress.calls();
         inventory.outcome.duration_ms = milliseconds_since(started);
@@ -141,7 +141,7 @@ impl Monitored {
 
     /// The error, with the account and region in which something does not exist: the likeliest
     /// mistake is that another one was meant.
-    async fn in_place(&self, error: EcsError, own: &OwnAccount) -> ReportError {
+    async fn with_location(&self, error: EcsError, own: &OwnAccount) -> ReportError {
         let kind = ErrorKind::from(&error);
         if !matches!(kind, ErrorKind::NothingInScope | ErrorKind::ClusterNotFound) {
             return error.into();
@@ -149,7 +149,7 @@ impl Monitored {
         let Source { region, .. } = &self.config.source;
         let account = match self.config.source.account() {
             Some(account) => Some(account),
-            None => own.number().await,
+            None => own.id().await,
         };
         let place = format!(
             "{}, {}",
@@ -160,7 +160,7 @@ impl Monitored {
                 format!("account {account}")
             })
         );
-        ReportError::NotInPlace { source: error, place }
+        ReportError::NotFoundAt { source: error, place }
     }
 }
 

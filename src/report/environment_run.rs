@@ -10,19 +10,21 @@ use super::decision::{Decision, Facts};
 use super::environment::Run;
 use super::heartbeat::Heartbeat;
 use super::memory::Memory;
-use super::recorded::{Recorded, create, is_due, latest, status};
-use super::{Changes, EnvironmentOutcome, Explanation, ReportError, Verdict};
+use super::server_state::{
+    ServerState, create_environment, fetch_latest, fetch_status, is_heartbeat_due,
+};
+use super::{Changes, EnvironmentOutcome, Explanation, OutcomeKind, ReportError};
 use crate::api::wire::EcsReport;
-use crate::api::{EnvironmentApi, Latest, ReportOptions};
+use crate::api::{EnvironmentApi, LatestSnapshot, ReportOptions};
 use crate::config::{EnvironmentConfig, Policy};
 use crate::ecs::{EcsApi, EcsError, Observation, Progress, Reading, Scope, Task, observe};
 use crate::snapshot::{Diff, RunningContainer, Snapshot};
 
 /// An environment is read so often, at most, before the run gives way to the others that report it.
-const MOST_READINGS: usize = 5;
+const MAX_READINGS: usize = 5;
 
-const READ: &str = "read all of ECS that is in scope";
-const ASK: &str = "ask the server for its latest snapshot";
+const READ_ECS: &str = "read all of ECS that is in scope";
+const FETCH_LATEST: &str = "ask the server for its latest snapshot";
 
 /// The parts of a run that concern one environment.
 pub(super) struct EnvironmentRun<'a, S, C, A> {
@@ -35,11 +37,11 @@ pub(super) struct EnvironmentRun<'a, S, C, A> {
     /// Learns on the way what is read and compared.
     pub(super) outcome: &'a mut EnvironmentOutcome,
     /// What is being done, for the error at the deadline.
-    pub(super) doing: &'a Cell<&'static str>,
+    pub(super) step: &'a Cell<&'static str>,
 }
 
 /// What a reading found to run.
-pub(super) struct Found {
+pub(super) struct CurrentSnapshot {
     pub(super) tasks: Vec<Arc<Vec<Task>>>,
     pub(super) snapshot: Snapshot,
     content_hash: String,
@@ -47,27 +49,27 @@ pub(super) struct Found {
     at: SystemTime,
 }
 
-impl Found {
+impl CurrentSnapshot {
     /// The containers that count.
     pub(super) fn containers<'t>(
         &'t self,
         scope: &'t Scope,
     ) -> impl Iterator<Item = RunningContainer<'t>> {
-        observations(&self.tasks, scope, self.at).filter_map(|it| it.verdict.ok())
+        observations(&self.tasks, scope, self.at).filter_map(|it| it.result.ok())
     }
 
     /// The body of a report of it.
     fn report(&self, config: &EnvironmentConfig) -> EcsReport {
-        EcsReport::of(&self.containers(&config.scope).collect::<Vec<_>>())
+        EcsReport::from_containers(&self.containers(&config.scope).collect::<Vec<_>>())
     }
 }
 
 /// What became of a report.
-enum Sent {
+enum PostResult {
     Recorded,
     /// It was not recorded, since this snapshot was recorded after the one that it was compared
     /// with.
-    Overtaken(Recorded),
+    Overtaken(ServerState),
 }
 
 impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
@@ -80,13 +82,13 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     pub(super) async fn report<E: EcsApi>(
         mut self,
         reading: &Reading<'_, E>,
-    ) -> Result<Verdict, ReportError> {
-        self.memory.awake((self.run.clock)());
+    ) -> Result<OutcomeKind, ReportError> {
+        self.memory.on_run_start((self.run.clock)());
         let mut known_index = self.memory.index();
         let mut answer = None;
         if known_index.is_none() {
-            self.doing.set(ASK);
-            let asked = self.latest().await;
+            self.step.set(FETCH_LATEST);
+            let asked = self.fetch_latest().await;
             known_index = asked.as_ref().ok().map(|latest| latest.index);
             answer = Some(asked);
         }
@@ -97,22 +99,22 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             && !self.run.trigger.force;
         let mut latest = match answer {
             Some(answer) => answer?,
-            None if is_trusted => return Ok(Verdict::Unchanged),
-            None => self.latest().await?,
+            None if is_trusted => return Ok(OutcomeKind::Unchanged),
+            None => self.fetch_latest().await?,
         };
-        for _ in 0..MOST_READINGS {
+        for _ in 0..MAX_READINGS {
             match self.decide(&found, &mut latest).await? {
                 Decision::Unchanged => {
                     self.outcome.changes = Changes::default();
-                    return Ok(Verdict::Unchanged);
+                    return Ok(OutcomeKind::Unchanged);
                 }
-                Decision::DryRun => return Ok(Verdict::DryRun),
+                Decision::DryRun => return Ok(OutcomeKind::DryRun),
                 Decision::Post | Decision::Heartbeat | Decision::Create => {}
             }
             if known_index == Some(latest.index) {
                 match self.post(&found, &latest).await? {
-                    Sent::Recorded => return Ok(Verdict::Posted),
-                    Sent::Overtaken(newer) => latest = newer,
+                    PostResult::Recorded => return Ok(OutcomeKind::Posted),
+                    PostResult::Overtaken(newer) => latest = newer,
                 }
             }
             tracing::info!(
@@ -121,11 +123,11 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
                 "another process recorded a snapshot while this one read: reading again"
             );
             known_index = Some(latest.index);
-            self.doing.set(READ);
+            self.step.set(READ_ECS);
             found = self.read(&reading.again()).await?;
         }
         let environment = self.config.name.clone();
-        Err(ReportError::Overtaken { environment, readings: MOST_READINGS })
+        Err(ReportError::Overtaken { environment, readings: MAX_READINGS })
     }
 
     /// Reads, and meanwhile asks the server for its latest snapshot, unless that is known already or
@@ -133,37 +135,40 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     async fn read_and_ask<E: EcsApi>(
         &mut self,
         reading: &Reading<'_, E>,
-        answer: &mut Option<Result<Recorded, ReportError>>,
-    ) -> Result<Found, ReportError> {
-        self.doing.set(READ);
+        answer: &mut Option<Result<ServerState, ReportError>>,
+    ) -> Result<CurrentSnapshot, ReportError> {
+        self.step.set(READ_ECS);
         let now = (self.run.clock)();
         let is_fresh = self.memory.is_fresh(now, self.run.policy.recheck);
         let remembered = is_fresh && !self.may_be_due(now) && !self.run.trigger.force;
         if answer.is_some() || remembered {
             return self.read(reading).await;
         }
-        let Self { config, progress, run, server, memory, outcome, doing, .. } = self;
+        let Self { config, progress, run, server, memory, outcome, step, .. } = self;
         let read = async {
             let explain = run.trigger.explain;
             let found = read(config, progress, run.clock, explain, outcome, reading).await?;
             // Had the answer been there by now, nobody would read this.
-            doing.set(ASK);
+            step.set(FETCH_LATEST);
             Ok::<_, ReportError>(found)
         };
-        let ask = async { Ok(latest_and_status(config, run, memory, *server).await) };
+        let ask = async { Ok(fetch_latest_and_status(config, run, memory, *server).await) };
         let (found, asked) = futures_util::try_join!(read, ask)?;
         *answer = Some(asked);
         Ok(found)
     }
 
-    async fn read<E: EcsApi>(&mut self, reading: &Reading<'_, E>) -> Result<Found, ReportError> {
+    async fn read<E: EcsApi>(
+        &mut self,
+        reading: &Reading<'_, E>,
+    ) -> Result<CurrentSnapshot, ReportError> {
         let (explain, clock) = (self.run.trigger.explain, self.run.clock);
         Ok(read(self.config, self.progress, clock, explain, self.outcome, reading).await?)
     }
 
-    async fn latest(&mut self) -> Result<Recorded, ReportError> {
-        self.doing.set(ASK);
-        latest_and_status(self.config, self.run, self.memory, self.server).await
+    async fn fetch_latest(&mut self) -> Result<ServerState, ReportError> {
+        self.step.set(FETCH_LATEST);
+        fetch_latest_and_status(self.config, self.run, self.memory, self.server).await
     }
 
     fn may_be_due(&self, now: SystemTime) -> bool {
@@ -173,32 +178,32 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     /// Compares, and creates the environment if it is missing.
     async fn decide(
         &mut self,
-        found: &Found,
-        latest: &mut Recorded,
+        found: &CurrentSnapshot,
+        latest: &mut ServerState,
     ) -> Result<Decision, ReportError> {
         let diff = Diff::between(&latest.snapshot, &found.snapshot);
         let differs = self.differs(&diff, found, latest.index);
         self.outcome.changes = diff.into();
-        if !differs && !latest.missing {
+        if !differs && !latest.is_missing {
             self.memory.remember(found.content_hash.clone(), latest.index, found.at);
         }
         // An environment that never had a snapshot has no heartbeat.
         let heartbeat_due = !differs
             && latest.index > 0
             && self.may_be_due(found.at)
-            && is_due(self.memory, self.server, found.at, self.heartbeat).await?;
+            && is_heartbeat_due(self.memory, self.server, found.at, self.heartbeat).await?;
         let facts = Facts {
             differs,
-            is_missing: latest.missing,
+            is_missing: latest.is_missing,
             heartbeat_due,
             force: self.run.trigger.force,
             dry_run: self.run.policy.dry_run || self.run.trigger.dry_run,
         };
         let decision = match facts.decide() {
             Decision::Create => {
-                self.doing.set("create the environment on the server");
-                create(self.config, self.memory, self.server).await?;
-                latest.missing = false;
+                self.step.set("create the environment on the server");
+                create_environment(self.config, self.memory, self.server).await?;
+                latest.is_missing = false;
                 if !differs {
                     self.memory.remember(found.content_hash.clone(), latest.index, found.at);
                 }
@@ -210,23 +215,27 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     }
 
     /// What runs is not what the server has, as far as replicas count.
-    fn differs(&self, diff: &Diff, found: &Found, index: u64) -> bool {
-        let replicas_count = self.run.policy.compare_replicas && self.memory.replicas.counts();
+    fn differs(&self, diff: &Diff, found: &CurrentSnapshot, index: u64) -> bool {
+        let replicas_count = self.run.policy.compare_replicas && self.memory.replicas.are_counted();
         let same = if replicas_count { diff.is_empty() } else { diff.same_artifacts() };
-        !same && !self.memory.recognises(&found.content_hash, index)
+        !same && !self.memory.matches(&found.content_hash, index)
     }
 
     /// Sends the report, unless a snapshot was recorded after `compared`.
-    async fn post(&mut self, found: &Found, compared: &Recorded) -> Result<Sent, ReportError> {
+    async fn post(
+        &mut self,
+        found: &CurrentSnapshot,
+        compared: &ServerState,
+    ) -> Result<PostResult, ReportError> {
         let index = compared.index;
         if !self.server.accepts_preconditions() {
             // The report itself cannot say it: what is recorded after this answer is overwritten.
-            let latest = self.latest().await?;
+            let latest = self.fetch_latest().await?;
             if latest.index != index {
-                return Ok(Sent::Overtaken(latest));
+                return Ok(PostResult::Overtaken(latest));
             }
         }
-        self.doing.set("post the snapshot to the server");
+        self.step.set("post the snapshot to the server");
         self.memory.forget();
         let calls = self.server.calls();
         let report = found.report(self.config);
@@ -236,18 +245,18 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             Err(error) if error.is_precondition_failed() => {
                 // An attempt that seemed to fail may have made the snapshot.
                 let repeated = self.server.calls() - calls > 1;
-                let latest = self.latest().await?;
+                let latest = self.fetch_latest().await?;
                 let is_ours = repeated
                     && latest.index == index.saturating_add(1)
                     && Diff::between(&latest.snapshot, &found.snapshot).is_empty();
                 if !is_ours {
-                    return Ok(Sent::Overtaken(latest));
+                    return Ok(PostResult::Overtaken(latest));
                 }
                 self.memory.remember_report(Some(found.at));
                 self.memory.remember(found.content_hash.clone(), latest.index, found.at);
                 self.outcome.created = true;
                 self.outcome.index = Some(latest.index);
-                return Ok(Sent::Recorded);
+                return Ok(PostResult::Recorded);
             }
             answer => answer?,
         };
@@ -259,41 +268,41 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             self.memory.remember(found.content_hash.clone(), index, found.at);
             self.outcome.created = reported.created;
             self.outcome.index = reported.created.then_some(index);
-            return Ok(Sent::Recorded);
+            return Ok(PostResult::Recorded);
         }
         // An attempt that seemed to fail may have made the snapshot, and then the answer to the next
         // one does not say so.
         match self.server.latest_snapshot().await {
-            Ok(Latest::Snapshot { index: latest, .. }) => {
+            Ok(LatestSnapshot::Snapshot { index: latest, .. }) => {
                 self.outcome.created = latest > index;
                 self.outcome.index = self.outcome.created.then_some(latest);
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "whether a snapshot was made is not known"),
         }
-        Ok(Sent::Recorded)
+        Ok(PostResult::Recorded)
     }
 }
 
 /// What the server has, and meanwhile, if that is not known well enough, whether it counts replicas.
-async fn latest_and_status<S, C: Fn() -> SystemTime>(
+async fn fetch_latest_and_status<S, C: Fn() -> SystemTime>(
     config: &EnvironmentConfig,
     run: &Run<'_, S, C>,
     memory: &mut Memory,
     server: &impl EnvironmentApi,
-) -> Result<Recorded, ReportError> {
+) -> Result<ServerState, ReportError> {
     let (now, name) = ((run.clock)(), &config.name);
     let Policy { compare_replicas, recheck, .. } = *run.policy;
     let is_stale = compare_replicas && memory.replicas.is_stale(now, recheck);
     let (latest, status) = futures_util::join!(
-        latest(config, memory, server),
-        OptionFuture::from(is_stale.then(|| status(server, name)))
+        fetch_latest(config, memory, server),
+        OptionFuture::from(is_stale.then(|| fetch_status(server, name)))
     );
     if let Some(status) = status.flatten() {
         memory.remember_report(status.reported_at());
-        let counted = memory.replicas.counts();
-        memory.replicas.learn(name, status.include_scaling, now);
-        if memory.replicas.counts() && !counted {
+        let counted = memory.replicas.are_counted();
+        memory.replicas.update(name, status.include_scaling, now);
+        if memory.replicas.are_counted() && !counted {
             // What was as good as recorded until now may differ.
             memory.forget();
         }
@@ -309,7 +318,7 @@ pub(super) async fn read<E: EcsApi>(
     explain: bool,
     outcome: &mut EnvironmentOutcome,
     reading: &Reading<'_, E>,
-) -> Result<Found, EcsError> {
+) -> Result<CurrentSnapshot, EcsError> {
     let tasks = reading.tasks(&config.scope, progress).await?;
     let at = clock();
     let mut explanations = explain.then(Vec::new);
@@ -319,13 +328,13 @@ pub(super) async fn read<E: EcsApi>(
                 explanations.push(Explanation::from(observation));
             }
         })
-        .filter_map(|observation| observation.verdict.ok())
+        .filter_map(|observation| observation.result.ok())
         .collect();
     let snapshot: Snapshot = containers.iter().collect();
     let content_hash = snapshot.content_hash();
     outcome.running(&containers, &snapshot, &content_hash);
     outcome.explanations = explanations;
-    Ok(Found { tasks, snapshot, content_hash, at })
+    Ok(CurrentSnapshot { tasks, snapshot, content_hash, at })
 }
 
 /// Every container of these tasks, which were read at that time.

@@ -1,7 +1,7 @@
 //! Why there is no report.
 
 use super::ErrorKind;
-use crate::api::{ApiError, NoClient};
+use crate::api::{ApiError, BuildClientError};
 use crate::ecs::{CallError, EcsError};
 
 /// Why an environment could not be reported.
@@ -12,7 +12,7 @@ pub enum ReportError {
     Ecs(#[from] EcsError),
     /// What is in scope does not exist in the account and region that were read.
     #[error("{source} ({place})")]
-    NotInPlace {
+    NotFoundAt {
         /// What does not exist.
         source: EcsError,
         /// The account and region.
@@ -49,7 +49,7 @@ impl ReportError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotInPlace { source, .. } => source.into(),
+            Self::NotFoundAt { source, .. } => source.into(),
             Self::Ecs(error) => error.into(),
             Self::Api(error) => error.into(),
             Self::NotEcs { .. } => ErrorKind::WrongType,
@@ -90,7 +90,7 @@ pub enum ConnectError {
         "Environment \"{environment}\" names cluster {cluster}, but is read in {read}: give a \
          cluster of that, or the region and role_arn to read it by in ENVIRONMENTS."
     )]
-    Elsewhere {
+    WrongLocation {
         /// The environment's name.
         environment: String,
         /// As it was given.
@@ -111,5 +111,5 @@ pub enum ConnectError {
     },
     /// The server's client could not be set up.
     #[error(transparent)]
-    Client(#[from] NoClient),
+    Client(#[from] BuildClientError),
 }

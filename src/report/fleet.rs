@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_ssm::config::timeout::TimeoutConfig;
 use aws_sdk_ssm::types::ParameterType;
 
-use super::{ConnectError, InvalidEnvironment, Reporter, region_of};
+use super::{ConnectError, InvalidEnvironment, Reporter, fill_region};
 use crate::config::{EnvironmentConfig, EnvironmentsPath};
 use crate::ecs::{self, AwsEcs};
 use crate::endpoint::Endpoint;
@@ -125,7 +125,7 @@ impl<S, C: Fn() -> SystemTime> Reporter<AwsEcs, S, C> {
         self.invalid.retain(|invalid| is_unchanged(&invalid.name));
         for (name, definition) in definitions.iter().filter(|(name, _)| !is_unchanged(name)) {
             let parsed = fleet.parse(name, definition).and_then(|mut environment| {
-                region_of(&mut environment, &fleet.aws).map_err(|error| error.to_string())?;
+                fill_region(&mut environment, &fleet.aws).map_err(|error| error.to_string())?;
                 Ok(environment)
             });
             match parsed {

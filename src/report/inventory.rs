@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::environment_run::Found;
+use super::environment_run::CurrentSnapshot;
 use super::{ArtifactRow, EnvironmentOutcome};
 use crate::config::EnvironmentConfig;
 use crate::ecs::Source;
@@ -34,12 +34,12 @@ pub struct RunningArtifact {
     /// When the first task that runs it now started, in seconds since the Unix epoch.
     pub running_since: i64,
     /// Where it runs, sorted, one entry per cluster and service.
-    pub places: Vec<Place>,
+    pub places: Vec<Location>,
 }
 
 /// A service that runs an artifact, or the standalone tasks of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct Location {
     /// Cluster name.
     pub cluster: String,
     /// Service name; `null` for standalone tasks.
@@ -49,21 +49,21 @@ pub struct Place {
 }
 
 /// What is known of an artifact beside its name and replicas.
-struct Whereabouts<'t> {
+struct ArtifactLocations<'t> {
     running_since: i64,
     places: BTreeMap<(&'t str, Option<&'t str>), u64>,
 }
 
 impl Inventory {
     pub(super) fn new(
-        found: &Found,
+        found: &CurrentSnapshot,
         config: &EnvironmentConfig,
         outcome: EnvironmentOutcome,
     ) -> Self {
-        let mut whereabouts = BTreeMap::<Identity, Whereabouts<'_>>::new();
+        let mut whereabouts = BTreeMap::<Identity, ArtifactLocations<'_>>::new();
         for container in found.containers(&config.scope) {
-            let identity = Identity::of(container.artifact_name, container.fingerprint);
-            let known = whereabouts.entry(identity).or_insert_with(|| Whereabouts {
+            let identity = Identity::new(container.artifact_name, container.fingerprint);
+            let known = whereabouts.entry(identity).or_insert_with(|| ArtifactLocations {
                 running_since: container.started_at,
                 places: BTreeMap::new(),
             });
@@ -74,9 +74,9 @@ impl Inventory {
             .artifacts
             .iter()
             .filter_map(|artifact| {
-                let identity = Identity::of(&artifact.name, artifact.fingerprint);
-                let Whereabouts { running_since, places } = whereabouts.remove(&identity)?;
-                let places = places.into_iter().map(|((cluster, service), replicas)| Place {
+                let identity = Identity::new(&artifact.name, artifact.fingerprint);
+                let ArtifactLocations { running_since, places } = whereabouts.remove(&identity)?;
+                let places = places.into_iter().map(|((cluster, service), replicas)| Location {
                     cluster: cluster.to_owned(),
                     service: service.map(ToOwned::to_owned),
                     replicas,

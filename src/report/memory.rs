@@ -8,7 +8,7 @@ use super::replicas::ReplicaCounting;
 /// A process that did not run for this long may not be the only one that reports: another one may
 /// have recorded something else in the meantime. With a run a minute, one run that another process had
 /// leaves two minutes, give or take some seconds.
-const ASLEEP: Duration = Duration::from_secs(90);
+const MAX_IDLE: Duration = Duration::from_secs(90);
 
 /// What is known of one environment on the server.
 ///
@@ -16,7 +16,7 @@ const ASLEEP: Duration = Duration::from_secs(90);
 /// frozen.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    recorded: Option<Recorded>,
+    known: Option<KnownSnapshot>,
     /// The environment existed once. It is never made again: whoever archived or renamed it meant
     /// it.
     pub(super) environment_seen: bool,
@@ -27,64 +27,65 @@ pub(super) struct Memory {
 }
 
 #[derive(Debug)]
-struct Recorded {
+struct KnownSnapshot {
     content_hash: String,
     /// Of the server's latest snapshot at that moment; 0 where it had none.
     index: u64,
     verified_at: SystemTime,
     /// The process slept since.
-    doubtful: bool,
+    is_doubtful: bool,
 }
 
 impl Memory {
     /// The process runs. Where it slept, what it remembers is to be verified.
-    pub(super) fn awake(&mut self, now: SystemTime) {
-        let slept = |at: SystemTime| now.duration_since(at).map_or(true, |time| time > ASLEEP);
-        if let (Some(recorded), true) = (&mut self.recorded, self.last_run.is_some_and(slept)) {
-            recorded.doubtful = true;
+    pub(super) fn on_run_start(&mut self, now: SystemTime) {
+        let slept = |at: SystemTime| now.duration_since(at).map_or(true, |time| time > MAX_IDLE);
+        if let (Some(known), true) = (&mut self.known, self.last_run.is_some_and(slept)) {
+            known.is_doubtful = true;
         }
         self.last_run = Some(now);
     }
 
     /// The index of the latest snapshot that is known.
     pub(super) fn index(&self) -> Option<u64> {
-        self.recorded.as_ref().map(|recorded| recorded.index)
+        self.known.as_ref().map(|known| known.index)
     }
 
     /// What is remembered needs no check yet.
     pub(super) fn is_fresh(&self, now: SystemTime, recheck: Duration) -> bool {
-        self.recorded.as_ref().is_some_and(|recorded| {
+        self.known.as_ref().is_some_and(|known| {
             // A clock that was set back proves nothing.
-            let age = now.duration_since(recorded.verified_at);
-            !recorded.doubtful && age.is_ok_and(|age| age < recheck)
+            let age = now.duration_since(known.verified_at);
+            !known.is_doubtful && age.is_ok_and(|age| age < recheck)
         })
     }
 
     /// The server is known to have recorded this content, and asking it again can wait.
     pub(super) fn trusts(&self, content_hash: &str, now: SystemTime, recheck: Duration) -> bool {
-        let is_same = self.recorded.as_ref().is_some_and(|it| it.content_hash == content_hash);
+        let is_same = self.known.as_ref().is_some_and(|it| it.content_hash == content_hash);
         is_same && self.is_fresh(now, recheck)
     }
 
     /// The server was last known to have recorded this content, and nothing was recorded since.
-    pub(super) fn recognises(&self, content_hash: &str, index: u64) -> bool {
-        self.recorded.as_ref().is_some_and(|recorded| {
-            recorded.content_hash == content_hash && recorded.index == index
-        })
+    pub(super) fn matches(&self, content_hash: &str, index: u64) -> bool {
+        self.known
+            .as_ref()
+            .is_some_and(|known| known.content_hash == content_hash && known.index == index)
     }
 
     /// Somebody else recorded a snapshot since this process last looked.
-    pub(super) fn saw_another_index(&self, index: u64) -> bool {
-        self.recorded.as_ref().is_some_and(|recorded| recorded.index != index)
+    pub(super) fn changed_elsewhere(&self, index: u64) -> bool {
+        self.known.as_ref().is_some_and(|known| known.index != index)
     }
 
     pub(super) fn remember(&mut self, content_hash: String, index: u64, now: SystemTime) {
-        self.recorded = Some(Recorded { content_hash, index, verified_at: now, doubtful: false });
+        self.known =
+            Some(KnownSnapshot { content_hash, index, verified_at: now, is_doubtful: false });
     }
 
     /// Before a report leaves: should no answer come, nobody knows what the server has.
     pub(super) fn forget(&mut self) {
-        self.recorded = None;
+        self.known = None;
     }
 
     pub(super) fn remember_report(&mut self, at: Option<SystemTime>) {
@@ -127,15 +128,15 @@ mod tests {
     #[test]
     fn a_process_that_slept_doubts_what_it_remembers_until_it_has_asked() {
         let mut memory = Memory::default();
-        memory.awake(at(1_000));
+        memory.on_run_start(at(1_000));
         memory.remember("a".to_owned(), 3, at(1_001));
-        memory.awake(at(1_075));
+        memory.on_run_start(at(1_075));
         assert!(memory.trusts("a", at(1_076), RECHECK), "the next run, late");
-        memory.awake(at(1_185));
+        memory.on_run_start(at(1_185));
         assert!(!memory.trusts("a", at(1_186), RECHECK), "the one after the next, early");
-        memory.awake(at(1_245));
+        memory.on_run_start(at(1_245));
         assert!(!memory.trusts("a", at(1_246), RECHECK), "it has not asked yet");
-        assert!(memory.recognises("a", 3), "nor has it forgotten");
+        assert!(memory.matches("a", 3), "nor has it forgotten");
         memory.remember("a".to_owned(), 3, at(1_247));
         assert!(memory.trusts("a", at(1_247), RECHECK));
     }

@@ -11,8 +11,8 @@ mod heartbeat;
 mod inventory;
 mod memory;
 mod outcome;
-mod recorded;
 mod replicas;
+mod server_state;
 mod trigger;
 
 use std::collections::{HashMap, HashSet};
@@ -28,14 +28,14 @@ use crate::config::{Config, EnvironmentConfig, EnvironmentsPath, Policy, Reading
 use crate::ecs::{self, AwsEcs, ClusterRef, EcsApi, Progress, Quota, Reader, Source};
 use crate::token::TokenSource;
 use account::OwnAccount;
-use environment::{Monitored, Run};
+use environment::{EnvironmentReporter, Run};
 pub use error::{ConnectError, ReportError};
 pub use error_kind::{ErrorKind, Surroundings};
 use fleet::Fleet;
-pub use inventory::{Inventory, Place, RunningArtifact};
+pub use inventory::{Inventory, Location, RunningArtifact};
 pub use outcome::{
-    ArtifactRow, Calls, ChangeRow, Changes, EnvironmentOutcome, ErrorRow, Explanation, MOST_ROWS,
-    Omitted, Outcome, ScaledRow, Verdict,
+    ArtifactRow, Calls, ChangeRow, Changes, EnvironmentOutcome, ErrorRow, Explanation, MAX_ROWS,
+    Omitted, Outcome, OutcomeKind, ScaledRow,
 };
 pub use trigger::{InvalidEvent, Trigger, TriggerKind};
 
@@ -46,7 +46,7 @@ pub struct Reporter<E, S, C> {
     readers: Vec<Reader<E>>,
     server: S,
     policy: Policy,
-    environments: Vec<Monitored>,
+    environments: Vec<EnvironmentReporter>,
     /// Those whose configuration is wrong, and no reason to leave the others unreported.
     invalid: Vec<InvalidEnvironment>,
     account: OwnAccount,
@@ -71,10 +71,10 @@ struct InvalidEnvironment {
 
 /// Calls to ECS side by side, which the accounts, regions and roles have to share. With the share of
 /// the quota that is there after the first few seconds, two or three would do.
-const CALLS_AT_ONCE: usize = 16;
+const MAX_CONCURRENT_CALLS: usize = 16;
 
 /// What each of them has at least.
-const LEAST_CALLS_AT_ONCE: usize = 2;
+const MIN_CONCURRENT_CALLS: usize = 2;
 
 /// How long [`Reporter::warm_up`] may take.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -110,7 +110,7 @@ impl EcsInventory {
         let ecs = |source: &Source| accounts[source].clone();
         let clock: fn() -> SystemTime = SystemTime::now;
         let mut reporter = Self::build(config, policy, ecs, NoServer, clock);
-        reporter.belongs_to(aws, path);
+        reporter.set_process_account(aws, path);
         Ok(reporter)
     }
 }
@@ -144,7 +144,7 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
         let server = Client::with_proxy(host, proxy, config.org.clone(), tokens)?;
         let path = config.environments_path.take();
         let mut reporter = Self::new(config, |source| accounts[source].clone(), server, clock);
-        reporter.belongs_to(aws, path);
+        reporter.set_process_account(aws, path);
         Ok(reporter)
     }
 
@@ -157,10 +157,11 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
     pub fn require_account(&mut self, account: &str) -> Result<(), ConnectError> {
         self.account.set(account);
         let Self { environments, invalid, fleet, .. } = self;
-        let problem = |environment: &Monitored| {
+        let problem = |environment: &EnvironmentReporter| {
             let config = &environment.config;
             let own = config.source.role.is_none();
-            own.then(|| require(config, ClusterRef::account, account, "account").err()).flatten()
+            own.then(|| require_location(config, ClusterRef::account, account, "account").err())
+                .flatten()
         };
         if fleet.is_none() {
             return environments.iter().find_map(problem).map_or(Ok(()), Err);
@@ -192,7 +193,7 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
 
 impl<S, C> Reporter<AwsEcs, S, C> {
     /// The process has the credentials of `aws`, and its environments may be in SSM under `path`.
-    fn belongs_to(&mut self, aws: &SdkConfig, path: Option<EnvironmentsPath>) {
+    fn set_process_account(&mut self, aws: &SdkConfig, path: Option<EnvironmentsPath>) {
         self.account = OwnAccount::new(aws);
         self.fleet = path.map(|path| Box::new(Fleet::new(path, aws)));
     }
@@ -217,7 +218,7 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
         let sources: HashSet<_> = config.environments.iter().map(|e| &e.source).collect();
         let mut reporter = Self {
             // Each has its own: calls that hang in one region keep none in another one waiting.
-            calls_at_once: (CALLS_AT_ONCE / sources.len().max(1)).max(LEAST_CALLS_AT_ONCE),
+            calls_at_once: (MAX_CONCURRENT_CALLS / sources.len().max(1)).max(MIN_CONCURRENT_CALLS),
             readers: Vec::new(),
             server,
             policy,
@@ -244,11 +245,15 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
         let reader = *sources.entry(source.clone()).or_insert_with(|| {
             // All roles that read an account and region share its quota.
             let account = (source.account().map(ToOwned::to_owned), source.region.clone());
-            let quota = quotas.entry(account).or_insert_with(|| Quota::share(*quota_share));
+            let quota = quotas.entry(account).or_insert_with(|| Quota::with_share(*quota_share));
             readers.push(Reader::new(ecs(source), quota.clone(), *calls_at_once));
             readers.len() - 1
         });
-        self.environments.push(Monitored::new(environment, reader, self.policy.heartbeat));
+        self.environments.push(EnvironmentReporter::new(
+            environment,
+            reader,
+            self.policy.heartbeat,
+        ));
     }
 
     /// How far the reading of the environments is, in the order of the configuration.
@@ -286,14 +291,15 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
         trigger: &Trigger,
         give_up_at: Option<Instant>,
     ) -> Result<Outcome, InvalidEvent> {
-        let wanted: Vec<_> = self.environments.iter().filter(|e| is_wanted(e, trigger)).collect();
+        let selected: Vec<_> =
+            self.environments.iter().filter(|e| is_selected(e, trigger)).collect();
         // Which clusters it should have is not known: an event of a cluster is no reason to fail.
         let invalid = self.invalid.iter().filter(|invalid| match &trigger.environment {
             Some(name) => *name == invalid.name,
             None => trigger.clusters.is_empty(),
         });
         let invalid: Vec<_> = invalid.map(InvalidEnvironment::outcome).collect();
-        let is_unknown = wanted.is_empty() && invalid.is_empty();
+        let is_unknown = selected.is_empty() && invalid.is_empty();
         if let (Some(name), true) = (&trigger.environment, is_unknown) {
             let configured: Vec<_> = self.environments.iter().map(|e| &*e.config.name).collect();
             return Err(InvalidEvent(format!(
@@ -302,10 +308,10 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
             )));
         }
         let Self { server, policy, clock, account, .. } = self;
-        let ready = Barrier::new(wanted.len().max(1));
+        let ready = Barrier::new(selected.len().max(1));
         let run = Run { trigger, policy, server, clock, account, give_up_at, ready };
         let readings: Vec<_> = self.readers.iter().map(|reader| reader.begin(give_up_at)).collect();
-        let reports = wanted
+        let reports = selected
             .into_iter()
             .map(|environment| environment.report(&readings[environment.reader], &run));
         let mut environments = join_all(reports).await;
@@ -320,7 +326,7 @@ impl InvalidEnvironment {
     }
 
     fn outcome(&self) -> EnvironmentOutcome {
-        let mut outcome = EnvironmentOutcome::of(&self.name);
+        let mut outcome = EnvironmentOutcome::new(&self.name);
         outcome.fail(ErrorKind::Config, self.message.clone());
         outcome
     }
@@ -333,7 +339,7 @@ async fn connect_to_accounts(
 ) -> Result<HashMap<Source, AwsEcs>, ConnectError> {
     let mut accounts = HashMap::new();
     for environment in environments {
-        region_of(environment, aws)?;
+        fill_region(environment, aws)?;
         let source = &environment.source;
         if !accounts.contains_key(source) {
             accounts.insert(source.clone(), ecs::connect(aws, source).await);
@@ -343,34 +349,34 @@ async fn connect_to_accounts(
 }
 
 /// Fills in the region that is read, which is that of `aws` unless the environment has its own.
-fn region_of(environment: &mut EnvironmentConfig, aws: &SdkConfig) -> Result<(), ConnectError> {
+fn fill_region(environment: &mut EnvironmentConfig, aws: &SdkConfig) -> Result<(), ConnectError> {
     if environment.source.region.is_none() {
         let region = aws.region().map(ToString::to_string).filter(|region| !region.is_empty());
         environment.source.region = Some(region.ok_or(ConnectError::NoRegion)?);
     }
     let region = environment.source.region.as_deref().unwrap_or_default();
-    require(environment, ClusterRef::region, region, "region")
+    require_location(environment, ClusterRef::region, region, "region")
 }
 
 /// The clusters that the environment names by ARN are of this region or account.
-fn require(
+fn require_location(
     environment: &EnvironmentConfig,
     of: impl Fn(&ClusterRef) -> Option<&str>,
-    wanted: &str,
+    selected: &str,
     what: &str,
 ) -> Result<(), ConnectError> {
     let named = &environment.scope.clusters.include.names;
-    match named.iter().find(|cluster| of(cluster).is_some_and(|is| is != wanted)) {
+    match named.iter().find(|cluster| of(cluster).is_some_and(|is| is != selected)) {
         None => Ok(()),
-        Some(cluster) => Err(ConnectError::Elsewhere {
+        Some(cluster) => Err(ConnectError::WrongLocation {
             environment: environment.name.clone(),
             cluster: cluster.given().to_owned(),
-            read: format!("{what} {wanted}"),
+            read: format!("{what} {selected}"),
         }),
     }
 }
 
-fn is_wanted(environment: &Monitored, trigger: &Trigger) -> bool {
+fn is_selected(environment: &EnvironmentReporter, trigger: &Trigger) -> bool {
     match &trigger.environment {
         Some(name) => *name == environment.config.name,
         None => {

@@ -13,7 +13,7 @@ use crate::snapshot::{
 
 /// Rows that a list of the answer has at the most, in all environments together: it stays far
 /// below the 6 MB that a function may answer. Snapshots are never cut.
-pub const MOST_ROWS: usize = 1_000;
+pub const MAX_ROWS: usize = 1_000;
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,7 +30,7 @@ pub struct EnvironmentOutcome {
     /// Its name.
     pub environment: String,
     /// What was done.
-    pub outcome: Verdict,
+    pub outcome: OutcomeKind,
     /// The server made a new snapshot.
     pub created: bool,
     /// The number of that snapshot, as in `aws-prod#65`.
@@ -56,7 +56,7 @@ pub struct EnvironmentOutcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanations: Option<Vec<Explanation>>,
     /// Rows that were left out of the lists above, where any were.
-    #[serde(skip_serializing_if = "Omitted::is_nothing")]
+    #[serde(skip_serializing_if = "Omitted::is_empty")]
     pub omitted: Omitted,
     /// Requests that were made.
     pub calls: Calls,
@@ -69,7 +69,7 @@ pub struct EnvironmentOutcome {
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum OutcomeKind {
     /// A report was sent and answered.
     Posted,
     /// The server has it already.
@@ -207,21 +207,21 @@ impl Outcome {
         self.environments.iter().filter_map(|e| e.error.as_ref().map(|error| (e, error)))
     }
 
-    /// The same, with at most [`MOST_ROWS`] rows a list.
+    /// The same, with at most [`MAX_ROWS`] rows a list.
     #[must_use]
-    pub fn cut(mut self) -> Self {
-        let most = MOST_ROWS / self.environments.len().max(1);
-        self.environments = self.environments.into_iter().map(|e| e.cut(most)).collect();
+    pub fn truncated(mut self) -> Self {
+        let most = MAX_ROWS / self.environments.len().max(1);
+        self.environments = self.environments.into_iter().map(|e| e.truncated(most)).collect();
         self
     }
 }
 
 impl EnvironmentOutcome {
     /// Nothing was done yet in `environment`.
-    pub fn of(environment: &str) -> Self {
+    pub fn new(environment: &str) -> Self {
         Self {
             environment: environment.to_owned(),
-            outcome: Verdict::Unchanged,
+            outcome: OutcomeKind::Unchanged,
             created: false,
             index: None,
             head: None,
@@ -241,7 +241,7 @@ impl EnvironmentOutcome {
 
     /// It failed.
     pub(super) fn fail(&mut self, kind: ErrorKind, message: String) {
-        self.outcome = Verdict::Failed;
+        self.outcome = OutcomeKind::Failed;
         self.error = Some(ErrorRow { kind, message });
     }
 
@@ -254,7 +254,7 @@ impl EnvironmentOutcome {
     ) {
         let mut sources = BTreeMap::<Identity, DigestSource>::new();
         for container in containers {
-            let identity = Identity::of(container.artifact_name, container.fingerprint);
+            let identity = Identity::new(container.artifact_name, container.fingerprint);
             let source = sources.entry(identity).or_insert(container.digest_source);
             *source = container.digest_source.min(*source);
         }
@@ -268,7 +268,7 @@ impl EnvironmentOutcome {
                 fingerprint: artifact.fingerprint,
                 replicas: artifact.replicas,
                 digest_source: sources
-                    .get(&Identity::of(&artifact.name, artifact.fingerprint))
+                    .get(&Identity::new(&artifact.name, artifact.fingerprint))
                     .copied()
                     .unwrap_or(DigestSource::Unknown),
             })
@@ -282,26 +282,26 @@ impl EnvironmentOutcome {
 
     /// The same, with at most `most` rows a list, and how many were left out.
     #[must_use]
-    pub fn cut(mut self, most: usize) -> Self {
-        fn cut<T>(list: &mut Vec<T>, most: usize) -> usize {
+    pub fn truncated(mut self, most: usize) -> Self {
+        fn truncate<T>(list: &mut Vec<T>, most: usize) -> usize {
             let omitted = list.len().saturating_sub(most);
             list.truncate(most);
             omitted
         }
-        self.omitted.artifacts += cut(&mut self.artifacts, most);
-        self.omitted.started += cut(&mut self.changes.started, most);
-        self.omitted.exited += cut(&mut self.changes.exited, most);
-        self.omitted.scaled += cut(&mut self.changes.scaled, most);
-        self.omitted.unresolved += cut(&mut self.unresolved, most);
+        self.omitted.artifacts += truncate(&mut self.artifacts, most);
+        self.omitted.started += truncate(&mut self.changes.started, most);
+        self.omitted.exited += truncate(&mut self.changes.exited, most);
+        self.omitted.scaled += truncate(&mut self.changes.scaled, most);
+        self.omitted.unresolved += truncate(&mut self.unresolved, most);
         if let Some(explanations) = &mut self.explanations {
-            self.omitted.explanations += cut(explanations, most);
+            self.omitted.explanations += truncate(explanations, most);
         }
         self
     }
 }
 
 impl Omitted {
-    fn is_nothing(&self) -> bool {
+    fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -332,7 +332,7 @@ impl From<Scaled> for ScaledRow {
 
 impl From<&Observation<'_>> for Explanation {
     fn from(observation: &Observation<'_>) -> Self {
-        let (reason, counted) = match &observation.verdict {
+        let (reason, counted) = match &observation.result {
             Ok(container) => (counted_because(observation.image, container), Some(container)),
             Err(reason) => (format!("not counted: {reason}"), None),
         };

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 /// How long the answer is good for at least. It changes when somebody changes the environment, and a
 /// process that trusts nothing else it remembers need not ask every minute.
-const LEAST_AGE: Duration = Duration::from_mins(15);
+const MIN_RECHECK: Duration = Duration::from_mins(15);
 
 /// Whether an environment on the server counts replicas: if not, a change of replicas alone makes no
 /// snapshot there, so that posting it would be repeated by each new process, for nothing.
@@ -21,12 +21,12 @@ impl ReplicaCounting {
     pub(super) fn is_stale(&self, now: SystemTime, recheck: Duration) -> bool {
         self.read_at.is_none_or(|at| {
             // A clock that was set back proves nothing.
-            now.duration_since(at).map_or(true, |age| age >= recheck.max(LEAST_AGE))
+            now.duration_since(at).map_or(true, |age| age >= recheck.max(MIN_RECHECK))
         })
     }
 
     /// The server's `include_scaling`. A change is logged, and so is the first answer if it is no.
-    pub(super) fn learn(&mut self, environment: &str, counts: Option<bool>, now: SystemTime) {
+    pub(super) fn update(&mut self, environment: &str, counts: Option<bool>, now: SystemTime) {
         self.read_at = Some(now);
         let before = std::mem::replace(&mut self.counts, counts);
         match counts {
@@ -44,7 +44,7 @@ impl ReplicaCounting {
 
     /// A change of replicas alone makes a snapshot on the server, as far as is known. If it does not,
     /// reporting one does no harm.
-    pub(super) fn counts(&self) -> bool {
+    pub(super) fn are_counted(&self) -> bool {
         self.counts != Some(false)
     }
 }
@@ -57,9 +57,9 @@ mod tests {
     fn the_answer_is_good_for_a_quarter_of_an_hour_and_until_the_recheck() {
         let at = |minutes: u64| SystemTime::UNIX_EPOCH + Duration::from_mins(minutes);
         let mut replicas = ReplicaCounting::default();
-        assert!(replicas.is_stale(at(60), Duration::ZERO) && replicas.counts());
-        replicas.learn("e", Some(false), at(60));
-        assert!(!replicas.counts());
+        assert!(replicas.is_stale(at(60), Duration::ZERO) && replicas.are_counted());
+        replicas.update("e", Some(false), at(60));
+        assert!(!replicas.are_counted());
         for (recheck, minutes) in [(0, 15), (15, 15), (60, 60)] {
             let recheck = Duration::from_mins(recheck);
             assert!(!replicas.is_stale(at(60), recheck));
@@ -67,7 +67,7 @@ mod tests {
             assert!(replicas.is_stale(at(60 + minutes), recheck));
             assert!(replicas.is_stale(at(59), recheck), "the clock was set back");
         }
-        replicas.learn("e", None, at(61));
-        assert!(replicas.counts(), "a server that does not say is reported to");
+        replicas.update("e", None, at(61));
+        assert!(replicas.are_counted(), "a server that does not say is reported to");
     }
 }

@@ -95,7 +95,7 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 
 impl Trigger {
     /// A run of all environments, with nothing particular asked of it.
-    pub fn of(kind: TriggerKind) -> Self {
+    pub fn new(kind: TriggerKind) -> Self {
         Self {
             kind,
             dry_run: false,
@@ -118,10 +118,10 @@ impl Trigger {
         };
         if event.contains_key("Records") {
             let (kind, clusters) = sqs_batch(&event)?;
-            Ok(Self { clusters, ..Self::of(kind) })
+            Ok(Self { clusters, ..Self::new(kind) })
         } else if event.contains_key("source") || event.contains_key("detail-type") {
             let kind = eventbridge(&event)?;
-            Ok(Self { clusters: clusters([&event]), ..Self::of(kind) })
+            Ok(Self { clusters: clusters([&event]), ..Self::new(kind) })
         } else {
             let manual: Manual = serde_json::from_value(Value::Object(event))
                 .map_err(|error| InvalidEvent(format!("The manual event is wrong: {error}")))?;
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn every_field_of_a_manual_event_is_optional() {
-        let manual = Trigger::of(TriggerKind::Manual);
+        let manual = Trigger::new(TriggerKind::Manual);
         for (event, expected) in [
             (json!({}), manual.clone()),
             (json!({"dry_run": true}), Trigger { dry_run: true, ..manual.clone() }),
@@ -275,7 +275,7 @@ mod tests {
             });
             assert_eq!(
                 Trigger::parse(&event.to_string()),
-                Ok(Trigger::of(TriggerKind::Schedule)),
+                Ok(Trigger::new(TriggerKind::Schedule)),
                 "{event}"
             );
         }
@@ -368,14 +368,14 @@ mod tests {
                            "detail": {"clusterArn": arn}});
         let service_action = Trigger {
             clusters: vec![arn.parse().unwrap()],
-            ..Trigger::of(TriggerKind::ServiceAction)
+            ..Trigger::new(TriggerKind::ServiceAction)
         };
         for foreign in foreign {
             let batch = json!({"Records": [foreign, record(json!(event.to_string()))]});
             assert_eq!(Trigger::parse(&batch.to_string()), Ok(service_action.clone()), "{batch}");
         }
         let batch = json!({"Records": [record(json!("{"))]});
-        let all = Trigger::of(TriggerKind::TaskStateChange);
+        let all = Trigger::new(TriggerKind::TaskStateChange);
         assert_eq!(Trigger::parse(&batch.to_string()), Ok(all), "it is a reason to look, still");
     }
 

@@ -16,7 +16,7 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::runtime_api::{Answered, Function};
+use crate::runtime_api::{Function, InvocationResult};
 use world::{Case, Server};
 
 /// Each of them waits most of the time.
@@ -109,7 +109,7 @@ async fn play(path: &Path) -> Vec<String> {
 
 fn compare(
     expected: &Expected,
-    answer: &Answered,
+    answer: &InvocationResult,
     posted: &[BTreeMap<String, u64>],
 ) -> Result<(), String> {
     let Expected { outcome, running, says, says_nothing_of } = expected;

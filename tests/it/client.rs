@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use envsnap::api::wire::EcsReport;
-use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, ReportOptions, ServerApi as _};
+use envsnap::api::{
+    ApiError, Client, EnvironmentApi as _, LatestSnapshot, ReportOptions, ServerApi as _,
+};
 use envsnap::report::ErrorKind;
 use envsnap::token::TokenSource;
 use futures_util::future::join_all;
@@ -38,7 +40,7 @@ async fn requests_are_exactly_those_that_the_server_documents() {
     let environment = client.environment("aws-prod", None);
 
     assert!(environment.report(&nothing(), ReportOptions::default()).await.unwrap().created);
-    assert_eq!(environment.latest_snapshot().await.unwrap(), Latest::NoSnapshotYet);
+    assert_eq!(environment.latest_snapshot().await.unwrap(), LatestSnapshot::NoSnapshotYet);
 
     let [put, get] = &server.received()[..] else { panic!("{:?}", server.received()) };
     assert_eq!(
@@ -60,7 +62,7 @@ async fn no_snapshot_yet_is_known_by_its_words_under_any_refusal() {
     for status in [400, 404, 422] {
         server.then_json(status, &json!({"message": "'e#0'. len(snapshots) == 0. Indexes"}));
         let latest = client.environment("e", None).latest_snapshot().await.unwrap();
-        assert_eq!(latest, Latest::NoSnapshotYet, "{status}");
+        assert_eq!(latest, LatestSnapshot::NoSnapshotYet, "{status}");
     }
 }
 
@@ -204,7 +206,7 @@ async fn long_names_change_nothing_of_what_an_answer_means() {
          are 1-based"
     );
     server.then_json(404, &json!({"message": no_snapshot}));
-    assert_eq!(environment.latest_snapshot().await.unwrap(), Latest::NoSnapshotYet);
+    assert_eq!(environment.latest_snapshot().await.unwrap(), LatestSnapshot::NoSnapshotYet);
     let missing = format!("Environment named '{name}' does not exist for organization 'acme'");
     server.then_json(404, &json!({"message": missing}));
     let error = environment.latest_snapshot().await.unwrap_err();
@@ -224,16 +226,17 @@ async fn what_the_reporter_does_not_need_of_a_snapshot_may_have_any_form() {
         .then_json(200, &json!({"index": 3, "type": "K8S", "artifacts": "of another form"}));
     let client = client(&server.url);
     let environment = client.environment("e", None);
-    let Latest::Snapshot { index, snapshot } = environment.latest_snapshot().await.unwrap() else {
+    let LatestSnapshot::Snapshot { index, snapshot } = environment.latest_snapshot().await.unwrap()
+    else {
         panic!("there is a snapshot")
     };
     assert_eq!((index, snapshot.artifacts().next().unwrap().replicas), (3, 2));
     let other = environment.latest_snapshot().await.unwrap();
-    assert_eq!(other, Latest::OfAnotherType("K8S".to_owned()));
+    assert_eq!(other, LatestSnapshot::OtherType("K8S".to_owned()));
     let strange = format!("{TOKEN}\n{}", "x".repeat(100_000));
     server.then_json(200, &json!({"index": 3, "type": strange}));
     let other = environment.latest_snapshot().await.unwrap();
-    assert_eq!(other, Latest::OfAnotherType(format!("[token] {}…", "x".repeat(492))));
+    assert_eq!(other, LatestSnapshot::OtherType(format!("[token] {}…", "x".repeat(492))));
 }
 
 #[tokio::test]
@@ -248,7 +251,8 @@ async fn what_a_server_recorded_is_read_as_it_is_even_if_it_holds_the_token() {
     let client = Client::new(config.host, config.org, tokens).unwrap();
     let environment = client.environment("e", None);
     server.then_json(200, &body).then_json(200, &body);
-    let Latest::Snapshot { snapshot, .. } = environment.latest_snapshot().await.unwrap() else {
+    let LatestSnapshot::Snapshot { snapshot, .. } = environment.latest_snapshot().await.unwrap()
+    else {
         panic!("there is a snapshot")
     };
     assert_eq!(snapshot.artifacts().next().unwrap().name, name);

@@ -239,14 +239,14 @@ async fn a_report_by_hand_is_the_function_s_own_work() {
     );
 
     let other = crate::harness::world(
-        envsnap::standin::Cluster::named("app").task(crate::harness::task("runner", 7)),
+        envsnap::standin::Cluster::new("app").task(crate::harness::task("runner", 7)),
     );
     ecs.set_world(other);
     let posted = run(&["report"]).await;
     let shown = text(&posted.stdout);
     assert!(shown.starts_with("aws-prod: posted as aws-prod#2 (1 container"), "{shown}");
 
-    ecs.set_world(crate::harness::world(envsnap::standin::Cluster::named("other")));
+    ecs.set_world(crate::harness::world(envsnap::standin::Cluster::new("other")));
     let failed = run(&["report", "-o", "json"]).await;
     assert_eq!(failed.status.code(), Some(2));
     let error = text(&failed.stderr);

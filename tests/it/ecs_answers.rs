@@ -27,7 +27,7 @@ fn meaning(error: &CallError) -> &'static str {
         CallError::Unavailable(_) => "unavailable",
         CallError::ClockSkew(_) => "clock skew",
         CallError::OutOfTime => "out of time",
-        CallError::Refused(_) => "refused",
+        CallError::Rejected(_) => "refused",
         CallError::Empty(_) => "empty",
         CallError::Malformed(_) => "malformed",
     }

@@ -7,7 +7,7 @@ use envsnap::api::Client;
 use envsnap::ecs::{
     self, AwsEcs, CallError, DescribedTasks, DesiredStatus, EcsApi, Page, Source, connect,
 };
-use envsnap::report::{EnvironmentOutcome, Outcome, Reporter, Trigger, TriggerKind, Verdict};
+use envsnap::report::{EnvironmentOutcome, Outcome, OutcomeKind, Reporter, Trigger, TriggerKind};
 use envsnap::standin::{Cluster, Fault, Operation, World};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -20,8 +20,8 @@ const SCHEDULE: TriggerKind = TriggerKind::Schedule;
 
 /// Clusters `app` and `db`, three tasks and one.
 fn two_clusters() -> World {
-    world(Cluster::named("app").tasks(2, &task("web", 1)).task(task("api", 2)))
-        .cluster(Cluster::named("db").task(task("postgres", 3)))
+    world(Cluster::new("app").tasks(2, &task("web", 1)).task(task("api", 2)))
+        .cluster(Cluster::new("db").task(task("postgres", 3)))
 }
 
 /// The variables that configure these environments in place of the harness's own.
@@ -65,9 +65,9 @@ async fn each_environment_has_its_own_outcome_and_snapshot() {
         {"name": "data", "clusters_regex": "^d"},
     ]))
     .await;
-    let outcomes = run(&bench.reporter, &Trigger::of(SCHEDULE)).await;
+    let outcomes = run(&bench.reporter, &Trigger::new(SCHEDULE)).await;
     assert_eq!(names(&outcomes), ["all", "web-only", "data"], "in the configured order");
-    assert!(outcomes.iter().all(|outcome| outcome.outcome == Verdict::Posted), "{outcomes:?}");
+    assert!(outcomes.iter().all(|outcome| outcome.outcome == OutcomeKind::Posted), "{outcomes:?}");
     assert_eq!(artifacts(&outcomes[0]), ["api:2", "postgres:3", "web:1"]);
     assert_eq!(artifacts(&outcomes[1]), ["web:1"]);
     assert_eq!(artifacts(&outcomes[2]), ["postgres:3"]);
@@ -83,8 +83,8 @@ async fn a_cluster_that_several_environments_want_is_read_once() {
         {"name": "db", "clusters_regex": "db"},
     ]);
     let bench = bench(&environments).await;
-    let outcomes = run(&bench.reporter, &Trigger::of(SCHEDULE)).await;
-    assert!(outcomes.iter().all(|outcome| outcome.outcome == Verdict::Posted), "{outcomes:?}");
+    let outcomes = run(&bench.reporter, &Trigger::new(SCHEDULE)).await;
+    assert!(outcomes.iter().all(|outcome| outcome.outcome == OutcomeKind::Posted), "{outcomes:?}");
     let calls = bench.ecs.calls();
     assert_eq!(calls.count(Operation::ListClusters), 1);
     assert_eq!(calls.count(Operation::ListTasks), 2 * 2, "two listings of two clusters");
@@ -102,7 +102,7 @@ async fn one_that_fails_hurts_no_other() {
         {"name": "db", "clusters": ["db"]},
     ]))
     .await;
-    let outcomes = run(&bench.reporter, &Trigger::of(SCHEDULE)).await;
+    let outcomes = run(&bench.reporter, &Trigger::new(SCHEDULE)).await;
     let errors: Vec<_> = outcomes.iter().map(error_type).collect();
     assert_eq!(errors, ["none", "ClusterNotFound", "NothingInScope", "none"]);
 }
@@ -118,7 +118,7 @@ async fn what_cannot_be_read_fails_every_environment_that_wants_it() {
     bench.ecs.faults(|faults| {
         faults.always_in("app", Operation::DescribeTasks, Fault::AccessDenied);
     });
-    let outcomes = run(&bench.reporter, &Trigger::of(SCHEDULE)).await;
+    let outcomes = run(&bench.reporter, &Trigger::new(SCHEDULE)).await;
     let errors: Vec<_> = outcomes.iter().map(error_type).collect();
     assert_eq!(errors, ["AccessDenied", "AccessDenied", "none"]);
     assert_eq!(bench.ecs.calls().count(Operation::DescribeTasks), 2, "it is not asked again");
@@ -141,7 +141,7 @@ async fn a_task_event_is_looked_into_only_where_its_cluster_may_belong() {
                 format!("arn:aws:ecs:eu-central-1:274425519734:cluster/{name}").parse().unwrap()
             })
             .collect(),
-        ..Trigger::of(TriggerKind::TaskStateChange)
+        ..Trigger::new(TriggerKind::TaskStateChange)
     };
     assert!(run(&bench.reporter, &event(&["other"])).await.is_empty());
     assert_eq!(bench.ecs.calls().total(), 0, "what nobody includes costs no call");
@@ -250,9 +250,9 @@ async fn a_region_that_does_not_answer_keeps_no_other_waiting() {
     };
     let reporter = Reporter::new(config, region, server, SystemTime::now);
     let give_up_at = Some(Instant::now() + Duration::from_secs(30));
-    let outcome = reporter.run(&Trigger::of(SCHEDULE), give_up_at).await.unwrap();
+    let outcome = reporter.run(&Trigger::new(SCHEDULE), give_up_at).await.unwrap();
     let verdicts: Vec<_> = outcome.environments.iter().map(|e| e.outcome).collect();
-    let nothing_new = Verdict::Unchanged;
+    let nothing_new = OutcomeKind::Unchanged;
     assert_eq!(verdicts[..4], [nothing_new; 4], "{outcome:?}");
-    assert_eq!(verdicts[4], Verdict::Posted, "{outcome:?}");
+    assert_eq!(verdicts[4], OutcomeKind::Posted, "{outcome:?}");
 }

@@ -11,17 +11,17 @@ fn example(name: &str) -> Trigger {
 
 #[test]
 fn every_example_event_is_understood() {
-    let manual = Trigger::of(TriggerKind::Manual);
+    let manual = Trigger::new(TriggerKind::Manual);
     let cluster: ClusterRef = "arn:aws:ecs:eu-central-1:274425519734:cluster/app".parse().unwrap();
-    let of_app = |kind| Trigger { clusters: vec![cluster.clone()], ..Trigger::of(kind) };
+    let of_app = |kind| Trigger { clusters: vec![cluster.clone()], ..Trigger::new(kind) };
     let change = of_app(TriggerKind::TaskStateChange);
     let expected = [
         ("deployment-state-change", of_app(TriggerKind::DeploymentStateChange)),
         ("manual", Trigger { explain: true, ..manual.clone() }),
         ("manual-dry-run", Trigger { dry_run: true, ..manual.clone() }),
         ("manual-force", Trigger { force: true, ..manual }),
-        ("scheduled", Trigger::of(TriggerKind::Schedule)),
-        ("scheduler", Trigger::of(TriggerKind::Schedule)),
+        ("scheduled", Trigger::new(TriggerKind::Schedule)),
+        ("scheduler", Trigger::new(TriggerKind::Schedule)),
         ("service-action", of_app(TriggerKind::ServiceAction)),
         ("sqs-task-state-changes", change.clone()),
         ("task-state-change", change),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use envsnap::api::{Client, EnvironmentApi as _, ServerApi as _};
 use envsnap::ecs::AwsEcs;
-use envsnap::report::{EnvironmentOutcome, Reporter, Trigger, TriggerKind, Verdict};
+use envsnap::report::{EnvironmentOutcome, OutcomeKind, Reporter, Trigger, TriggerKind};
 use envsnap::standin::{Cluster, StandIn, World};
 use envsnap::token::TokenSource;
 use futures_util::future::join_all;
@@ -34,7 +34,7 @@ struct Thawed {
 impl Thawed {
     async fn new() -> Self {
         let more = ["a", "b", "c", "d", "e", "f", "g"];
-        let more = more.map(|name| Cluster::named(name).task(task("web", 1)));
+        let more = more.map(|name| Cluster::new(name).task(task("web", 1)));
         let stand_in = StandIn::start(more.into_iter().fold(app(), World::cluster)).await.unwrap();
         let recorder = Recorder::start().await;
         recorder.create(ENVIRONMENT, Some(true)).await;
@@ -45,12 +45,12 @@ impl Thawed {
         let reporter = reporter(&aws, &server.url, &variables, now).await;
         let thawed = Self { ecs, server, reporter, _stand_in: stand_in, _recorder: recorder };
         let first = thawed.run(None).await;
-        assert_eq!(first.outcome, Verdict::Posted, "{first:?}");
+        assert_eq!(first.outcome, OutcomeKind::Posted, "{first:?}");
         thawed
     }
 
     async fn run(&self, give_up_at: Option<Instant>) -> EnvironmentOutcome {
-        let trigger = Trigger::of(TriggerKind::Schedule);
+        let trigger = Trigger::new(TriggerKind::Schedule);
         let outcome = self.reporter.run(&trigger, give_up_at).await.unwrap();
         outcome.environments.into_iter().next().unwrap()
     }
@@ -97,7 +97,7 @@ async fn connections_that_broke_while_the_function_was_frozen_cost_no_wait() {
         let outcome = thawed.run(Some(Instant::now() + NO_TIME_TO_WAIT)).await;
         drop(clock);
 
-        assert_eq!(outcome.outcome, Verdict::Unchanged, "{death:?} {outcome:?}");
+        assert_eq!(outcome.outcome, OutcomeKind::Unchanged, "{death:?} {outcome:?}");
         assert_eq!(outcome.duration_ms, 0, "{death:?}: nothing was waited for");
         assert!(thawed.ecs.opened() > opened_to_ecs && thawed.server.opened() > opened_to_server);
         let more = (outcome.calls.ecs - alive.calls.ecs, outcome.calls.server - alive.calls.server);
@@ -115,12 +115,12 @@ async fn connections_that_fell_silent_cost_a_timeout_and_not_the_invocation() {
     thawed.server.kill(Death::Silent);
 
     let Thawed { ecs, server, reporter, .. } = &mut thawed;
-    let trigger = Trigger::of(TriggerKind::Schedule);
+    let trigger = Trigger::new(TriggerKind::Schedule);
     let run = reporter.run(&trigger, Some(Instant::now() + 59 * SECOND));
     let outcome = on_a_stopped_clock(run, &mut [(ecs, 5 * SECOND), (server, 3 * SECOND)]).await;
 
     let outcome = outcome.unwrap().environments.into_iter().next().unwrap();
-    assert_eq!(outcome.outcome, Verdict::Unchanged, "{outcome:?}");
+    assert_eq!(outcome.outcome, OutcomeKind::Unchanged, "{outcome:?}");
     // Of ECS and of the server at the same time, and a second's wait after each.
     assert!((10_000..10_100).contains(&outcome.duration_ms), "{outcome:?}");
     let more = (outcome.calls.ecs - alive.calls.ecs, outcome.calls.server - alive.calls.server);

@@ -40,7 +40,7 @@ pub(crate) fn digest(byte: u8) -> String {
 
 /// A running task of `service` whose image is `SERVICE:BYTE`.
 pub(crate) fn task(service: &str, byte: u8) -> Task {
-    Task::of_service(service).running_since(started()).container(
+    Task::in_service(service).running_since(started()).container(
         service,
         &format!("{service}:{byte}"),
         &digest(byte),
@@ -54,7 +54,7 @@ pub(crate) fn world(cluster: Cluster) -> World {
 /// Three of `runner`, one each of `shas` and `differ`, in cluster `app`.
 pub(crate) fn app() -> World {
     world(
-        Cluster::named("app")
+        Cluster::new("app")
             .tasks(3, &task("runner", 1))
             .task(task("shas", 2))
             .task(task("differ", 3)),
@@ -141,11 +141,11 @@ impl Bench {
     }
 
     pub(crate) async fn tick(&self) -> EnvironmentOutcome {
-        run(&self.reporter, &Trigger::of(TriggerKind::Schedule)).await
+        run(&self.reporter, &Trigger::new(TriggerKind::Schedule)).await
     }
 
     pub(crate) async fn manual(&self, change: impl FnOnce(&mut Trigger)) -> EnvironmentOutcome {
-        let mut trigger = Trigger::of(TriggerKind::Manual);
+        let mut trigger = Trigger::new(TriggerKind::Manual);
         change(&mut trigger);
         run(&self.reporter, &trigger).await
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use envsnap::api::Client;
 use envsnap::ecs::AwsEcs;
-use envsnap::report::{Reporter, Trigger, TriggerKind, Verdict};
+use envsnap::report::{OutcomeKind, Reporter, Trigger, TriggerKind};
 use envsnap::standin::{Cluster, Container, StandIn, Task};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::scripted::Scripted;
 const MINUTE: Duration = Duration::from_mins(1);
 
 fn scaled_to(count: usize) -> envsnap::standin::World {
-    world(Cluster::named("app").tasks(count, &task("runner", 1)))
+    world(Cluster::new("app").tasks(count, &task("runner", 1)))
 }
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn the_server_is_asked_again_only_at_the_recheck() {
     for minute in 1..=31 {
         bench.advance(MINUTE);
         let outcome = bench.tick().await;
-        assert_eq!(outcome.outcome, Verdict::Unchanged);
+        assert_eq!(outcome.outcome, OutcomeKind::Unchanged);
         if outcome.calls.server > 0 {
             asked.push((minute, outcome.calls.server));
         }
@@ -40,7 +40,7 @@ async fn a_recheck_of_nothing_asks_every_time() {
     let bench = Bench::start(app(), &[("RECHECK", "0s")]).await;
     bench.tick().await;
     let outcome = bench.tick().await;
-    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 1));
+    assert_eq!((outcome.outcome, outcome.calls.server), (OutcomeKind::Unchanged, 1));
 }
 
 #[tokio::test]
@@ -48,8 +48,8 @@ async fn a_cold_process_posts_only_what_the_server_does_not_have() {
     let bench = Bench::start(app(), &[]).await;
     bench.tick().await;
     let cold = bench.cold(&[]).await;
-    let outcome = run(&cold, &Trigger::of(TriggerKind::Schedule)).await;
-    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 2));
+    let outcome = run(&cold, &Trigger::new(TriggerKind::Schedule)).await;
+    assert_eq!((outcome.outcome, outcome.calls.server), (OutcomeKind::Unchanged, 2));
 }
 
 #[tokio::test]
@@ -57,12 +57,12 @@ async fn what_another_writer_recorded_is_put_right_at_the_recheck() {
     let bench = Bench::start(scaled_to(3), &[]).await;
     bench.tick().await;
     bench.ecs.set_world(scaled_to(2));
-    run(&bench.cold(&[]).await, &Trigger::of(TriggerKind::Schedule)).await;
+    run(&bench.cold(&[]).await, &Trigger::new(TriggerKind::Schedule)).await;
     bench.ecs.set_world(scaled_to(3));
     assert_eq!(bench.recorded().await, (2, vec![("runner:1".to_owned(), 2)]));
 
     bench.advance(15 * MINUTE);
-    assert_eq!(bench.tick().await.outcome, Verdict::Posted);
+    assert_eq!(bench.tick().await.outcome, OutcomeKind::Posted);
     assert_eq!(bench.recorded().await, (3, vec![("runner:1".to_owned(), 3)]));
 }
 
@@ -72,14 +72,14 @@ async fn a_process_that_missed_a_run_which_another_one_had_asks_the_server_when_
     bench.tick().await;
     bench.ecs.set_world(scaled_to(2));
     bench.advance(MINUTE);
-    run(&bench.cold(&[]).await, &Trigger::of(TriggerKind::Schedule)).await;
+    run(&bench.cold(&[]).await, &Trigger::new(TriggerKind::Schedule)).await;
     bench.ecs.set_world(scaled_to(3));
     assert_eq!(bench.recorded().await, (2, vec![("runner:1".to_owned(), 2)]));
 
     // With a run a minute, some seconds early.
     bench.advance(Duration::from_secs(55));
     let woken = bench.tick().await;
-    assert_eq!((woken.outcome, woken.calls.server), (Verdict::Posted, 2));
+    assert_eq!((woken.outcome, woken.calls.server), (OutcomeKind::Posted, 2));
     assert_eq!(bench.recorded().await, (3, vec![("runner:1".to_owned(), 3)]));
     bench.advance(MINUTE);
     assert_eq!(bench.tick().await.calls.server, 0, "it is awake again");
@@ -90,17 +90,17 @@ async fn a_change_of_replicas_alone_is_no_difference_for_a_server_that_does_not_
     for variables in [&[("RECHECK", "0s")][..], &[], &[("COMPARE_REPLICAS", "true")]] {
         let bench = Bench::without_environment(scaled_to(3), variables).await;
         bench.recorder.create(ENVIRONMENT, Some(false)).await;
-        assert_eq!(bench.tick().await.outcome, Verdict::Posted);
+        assert_eq!(bench.tick().await.outcome, OutcomeKind::Posted);
         bench.ecs.set_world(scaled_to(5));
-        let schedule = Trigger::of(TriggerKind::Schedule);
-        let dry_run = Trigger { dry_run: true, ..Trigger::of(TriggerKind::Manual) };
+        let schedule = Trigger::new(TriggerKind::Schedule);
+        let dry_run = Trigger { dry_run: true, ..Trigger::new(TriggerKind::Manual) };
         for _ in 0..3 {
             bench.advance(MINUTE);
-            assert_eq!(bench.tick().await.outcome, Verdict::Unchanged);
+            assert_eq!(bench.tick().await.outcome, OutcomeKind::Unchanged);
             let cold = bench.cold(variables).await;
             for trigger in [&dry_run, &schedule, &dry_run] {
                 let outcome = run(&cold, trigger).await;
-                assert_eq!(outcome.outcome, Verdict::Unchanged, "{trigger:?}: {outcome:?}");
+                assert_eq!(outcome.outcome, OutcomeKind::Unchanged, "{trigger:?}: {outcome:?}");
                 assert!(outcome.changes.scaled.is_empty());
             }
         }
@@ -108,7 +108,7 @@ async fn a_change_of_replicas_alone_is_no_difference_for_a_server_that_does_not_
 
         bench.ecs.update(|world| world.cluster_mut("app").add(task("shas", 2)));
         let outcome = bench.tick().await;
-        assert_eq!((outcome.outcome, outcome.created), (Verdict::Posted, true));
+        assert_eq!((outcome.outcome, outcome.created), (OutcomeKind::Posted, true));
         let expected = [("runner:1".to_owned(), 5), ("shas:2".to_owned(), 1)];
         assert_eq!(
             bench.recorded().await,
@@ -124,24 +124,32 @@ async fn an_environment_that_counts_replicas_again_is_noticed_at_the_recheck() {
     bench.recorder.create(ENVIRONMENT, Some(false)).await;
     bench.tick().await;
     bench.ecs.set_world(scaled_to(5));
-    assert_eq!(bench.tick().await.outcome, Verdict::Unchanged);
+    assert_eq!(bench.tick().await.outcome, OutcomeKind::Unchanged);
     bench.recorder.create(ENVIRONMENT, Some(true)).await;
     bench.advance(15 * MINUTE);
-    assert_eq!(bench.tick().await.outcome, Verdict::Posted);
+    assert_eq!(bench.tick().await.outcome, OutcomeKind::Posted);
     assert_eq!(bench.recorded().await, (2, vec![("runner:1".to_owned(), 5)]));
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_say_whether_replicas_count_is_told_of_a_change_once() {
-    let schedule = Trigger::of(TriggerKind::Schedule);
+    let schedule = Trigger::new(TriggerKind::Schedule);
     for environment in [json!({"name": "aws-prod"}), json!({"include_scaling": null}), json!("?")] {
         let (_ecs, server, reporter) = with_scripted_server(&[("RECHECK", "0s")]).await;
         server.environment_is(&environment);
         server.then_json(200, &snapshot(1, 1)).then_json(200, &snapshot(1, 1)).then(200, "\"OK\"");
         let outcome = run(&reporter, &schedule).await;
-        assert_eq!((outcome.outcome, outcome.created), (Verdict::Posted, false), "{environment}");
+        assert_eq!(
+            (outcome.outcome, outcome.created),
+            (OutcomeKind::Posted, false),
+            "{environment}"
+        );
         server.then_json(200, &snapshot(1, 1));
-        assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Unchanged, "{environment}");
+        assert_eq!(
+            run(&reporter, &schedule).await.outcome,
+            OutcomeKind::Unchanged,
+            "{environment}"
+        );
     }
 }
 
@@ -159,8 +167,8 @@ async fn whether_a_new_environment_counts_replicas_is_sent_only_if_it_is_configu
             .then(201, "\"OK\"")
             .then_json(404, &json!({"message": "len(snapshots) == 0"}))
             .then(201, "\"OK\"");
-        let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
-        assert_eq!((outcome.outcome, outcome.index), (Verdict::Posted, Some(1)));
+        let outcome = run(&reporter, &Trigger::new(TriggerKind::Schedule)).await;
+        assert_eq!((outcome.outcome, outcome.index), (OutcomeKind::Posted, Some(1)));
         let body: Value = serde_json::from_slice(&server.received()[1].body).unwrap();
         assert_eq!(body["include_scaling"], sent);
         assert_eq!(body.get("include_scaling").is_some(), !sent.is_null());
@@ -169,7 +177,7 @@ async fn whether_a_new_environment_counts_replicas_is_sent_only_if_it_is_configu
 
 #[tokio::test]
 async fn scaling_is_a_difference_unless_it_is_configured_away() {
-    for (compare, expected) in [("true", Verdict::Posted), ("false", Verdict::Unchanged)] {
+    for (compare, expected) in [("true", OutcomeKind::Posted), ("false", OutcomeKind::Unchanged)] {
         let bench = Bench::start(scaled_to(3), &[("COMPARE_REPLICAS", compare)]).await;
         let before = bench.tick().await;
         bench.ecs.set_world(scaled_to(1));
@@ -188,7 +196,7 @@ async fn a_heartbeat_posts_what_is_unchanged_when_the_server_heard_nothing_for_t
     for minute in (10..=150).step_by(10) {
         bench.advance(10 * MINUTE);
         let outcome = bench.tick().await;
-        if outcome.outcome == Verdict::Posted {
+        if outcome.outcome == OutcomeKind::Posted {
             assert!(!outcome.created, "an unchanged snapshot is no new one");
             posted.push(minute);
         }
@@ -204,17 +212,17 @@ async fn a_heartbeat_posts_what_is_unchanged_when_the_server_heard_nothing_for_t
 async fn a_heartbeat_is_measured_by_the_server_and_not_by_the_process() {
     let bench = Bench::start(app(), &[("HEARTBEAT", "1h")]).await;
     bench.tick().await;
-    let schedule = Trigger::of(TriggerKind::Schedule);
+    let schedule = Trigger::new(TriggerKind::Schedule);
     // The moment of the hour is the environment's own.
-    while bench.tick().await.outcome == Verdict::Unchanged {
+    while bench.tick().await.outcome == OutcomeKind::Unchanged {
         bench.advance(MINUTE);
     }
     bench.advance(58 * MINUTE);
     let cold = bench.cold(&[("HEARTBEAT", "1h")]).await;
     let outcome = run(&cold, &schedule).await;
-    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 2));
+    assert_eq!((outcome.outcome, outcome.calls.server), (OutcomeKind::Unchanged, 2));
     bench.advance(2 * MINUTE);
-    assert_eq!(run(&cold, &schedule).await.outcome, Verdict::Posted);
+    assert_eq!(run(&cold, &schedule).await.outcome, OutcomeKind::Posted);
 }
 
 #[tokio::test]
@@ -222,7 +230,7 @@ async fn force_asks_afresh_and_posts_even_what_the_server_has() {
     let bench = Bench::start(app(), &[]).await;
     bench.tick().await;
     let forced = bench.manual(|trigger| trigger.force = true).await;
-    assert_eq!((forced.outcome, forced.created), (Verdict::Posted, false));
+    assert_eq!((forced.outcome, forced.created), (OutcomeKind::Posted, false));
     assert_eq!(forced.calls.server, 2);
     assert_eq!(bench.recorded().await.0, 1);
 }
@@ -236,7 +244,7 @@ async fn a_missing_environment_is_made_only_where_that_is_asked_for() {
 
     let bench = Bench::without_environment(app(), &[("AUTO_CREATE_ENVIRONMENT", "true")]).await;
     let outcome = bench.tick().await;
-    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Posted, 4));
+    assert_eq!((outcome.outcome, outcome.calls.server), (OutcomeKind::Posted, 4));
     assert_eq!(outcome.index, Some(1));
     let environment = bench.recorder.get("/environments/acme/aws-prod").await.body;
     assert_eq!(environment["type"], "ECS");
@@ -287,9 +295,9 @@ const REPORT: &str = "PUT /api/v2/environments/acme/aws-prod/report/ECS";
 #[tokio::test]
 async fn a_post_that_was_not_answered_is_looked_into() {
     let (ecs, server, reporter) = with_scripted_server(&[]).await;
-    let schedule = Trigger::of(TriggerKind::Schedule);
+    let schedule = Trigger::new(TriggerKind::Schedule);
     server.then_json(200, &snapshot(1, 3));
-    assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Unchanged);
+    assert_eq!(run(&reporter, &schedule).await.outcome, OutcomeKind::Unchanged);
 
     ecs.set_world(scaled_to(2));
     server.then_json(200, &snapshot(1, 3)).then_json(200, &snapshot(1, 3)).then_never();
@@ -302,7 +310,11 @@ async fn a_post_that_was_not_answered_is_looked_into() {
     ecs.set_world(scaled_to(3));
     server.then_json(200, &snapshot(2, 2)).then_json(200, &snapshot(2, 2)).then(201, "\"OK\"");
     let outcome = run(&reporter, &schedule).await;
-    assert_eq!(outcome.outcome, Verdict::Posted, "what was known before the post is not trusted");
+    assert_eq!(
+        outcome.outcome,
+        OutcomeKind::Posted,
+        "what was known before the post is not trusted"
+    );
     assert_eq!(
         requests(&server),
         [LATEST, LATEST, LATEST, REPORT, LATEST, LATEST, REPORT],
@@ -313,7 +325,7 @@ async fn a_post_that_was_not_answered_is_looked_into() {
 #[tokio::test]
 async fn a_post_that_was_repeated_is_looked_into_as_well() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
-    let schedule = Trigger::of(TriggerKind::Schedule);
+    let schedule = Trigger::new(TriggerKind::Schedule);
     server
         .then_json(200, &snapshot(1, 1))
         .then_json(200, &snapshot(1, 1))
@@ -321,10 +333,14 @@ async fn a_post_that_was_repeated_is_looked_into_as_well() {
         .then(200, "\"OK\"")
         .then_json(200, &snapshot(2, 3));
     let outcome = run(&reporter, &schedule).await;
-    assert_eq!((outcome.outcome, outcome.created), (Verdict::Posted, true), "by the first attempt");
+    assert_eq!(
+        (outcome.outcome, outcome.created),
+        (OutcomeKind::Posted, true),
+        "by the first attempt"
+    );
     server.then_json(200, &snapshot(2, 3));
     let outcome = run(&reporter, &schedule).await;
-    assert_eq!((outcome.outcome, outcome.calls.server), (Verdict::Unchanged, 1));
+    assert_eq!((outcome.outcome, outcome.calls.server), (OutcomeKind::Unchanged, 1));
     assert_eq!(run(&reporter, &schedule).await.calls.server, 0);
 }
 
@@ -332,9 +348,9 @@ async fn a_post_that_was_repeated_is_looked_into_as_well() {
 async fn an_environment_that_was_seen_is_never_made_again() {
     let variables = [("AUTO_CREATE_ENVIRONMENT", "true"), ("RECHECK", "0s")];
     let (_ecs, server, reporter) = with_scripted_server(&variables).await;
-    let schedule = Trigger::of(TriggerKind::Schedule);
+    let schedule = Trigger::new(TriggerKind::Schedule);
     server.then_json(200, &snapshot(1, 3));
-    assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Unchanged);
+    assert_eq!(run(&reporter, &schedule).await.outcome, OutcomeKind::Unchanged);
     server.then_json(404, &no_such_environment());
     assert_eq!(error_type(&run(&reporter, &schedule).await), "EnvironmentNotFound");
     assert_eq!(requests(&server), [LATEST, LATEST]);
@@ -345,15 +361,15 @@ async fn the_highest_index_that_a_server_can_tell_does_no_harm() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     let latest = snapshot(u64::MAX, 1);
     server.then_json(200, &latest).then_json(200, &latest).then(201, "\"OK\"");
-    let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
-    assert_eq!((outcome.outcome, outcome.created), (Verdict::Posted, true));
+    let outcome = run(&reporter, &Trigger::new(TriggerKind::Schedule)).await;
+    assert_eq!((outcome.outcome, outcome.created), (OutcomeKind::Posted, true));
 }
 
 #[tokio::test]
 async fn a_latest_snapshot_of_another_type_is_never_reported_over() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     server.then_json(200, &json!({"index": 4, "type": "K8S", "artifacts": []}));
-    let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
+    let outcome = run(&reporter, &Trigger::new(TriggerKind::Schedule)).await;
     assert_eq!(error_type(&outcome), "ServerRejected");
     assert!(outcome.error.unwrap().message.contains("is of type K8S"));
     assert_eq!(requests(&server), [LATEST]);
@@ -363,14 +379,14 @@ async fn a_latest_snapshot_of_another_type_is_never_reported_over() {
 async fn a_server_that_hides_what_has_no_digest_is_told_of_it_once() {
     let (ecs, server, reporter) = with_scripted_server(&[("RECHECK", "0s")]).await;
     ecs.update(|world| {
-        world.cluster_mut("app").add(Task::of_service("mesh").with(Container::named("envoy")));
+        world.cluster_mut("app").add(Task::in_service("mesh").with(Container::new("envoy")));
     });
-    let schedule = Trigger::of(TriggerKind::Schedule);
+    let schedule = Trigger::new(TriggerKind::Schedule);
     server.then_json(200, &snapshot(7, 3)).then_json(200, &snapshot(7, 3)).then(200, "\"OK\"");
-    assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Posted);
+    assert_eq!(run(&reporter, &schedule).await.outcome, OutcomeKind::Posted);
     for _ in 0..3 {
         server.then_json(200, &snapshot(7, 3));
-        assert_eq!(run(&reporter, &schedule).await.outcome, Verdict::Unchanged);
+        assert_eq!(run(&reporter, &schedule).await.outcome, OutcomeKind::Unchanged);
     }
     assert_eq!(requests(&server).iter().filter(|request| *request == REPORT).count(), 1);
 }
@@ -386,8 +402,8 @@ async fn a_report_announces_the_heartbeat_and_to_a_server_that_takes_it_a_precon
             server.then(200, latest);
         }
         server.then(201, "\"OK\"");
-        let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
-        assert_eq!(outcome.outcome, Verdict::Posted);
+        let outcome = run(&reporter, &Trigger::new(TriggerKind::Schedule)).await;
+        assert_eq!(outcome.outcome, OutcomeKind::Posted);
         let report = server.received().pop().unwrap();
         assert_eq!(report.header("if-match"), if_match, "{accepts}");
         assert_eq!(report.header("x-envsnap-heartbeat"), Some("5400"));
@@ -403,8 +419,8 @@ async fn a_report_that_was_recorded_by_an_attempt_without_an_answer_is_no_other_
         .then(500, "")
         .then(412, r#"{"message": "the latest snapshot has index 2"}"#)
         .then_json(200, &snapshot(2, 3));
-    let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
-    assert_eq!((outcome.outcome, outcome.created), (Verdict::Posted, true));
+    let outcome = run(&reporter, &Trigger::new(TriggerKind::Schedule)).await;
+    assert_eq!((outcome.outcome, outcome.created), (OutcomeKind::Posted, true));
 }
 
 #[tokio::test]
@@ -413,7 +429,7 @@ async fn a_run_that_is_overtaken_again_and_again_gives_way_and_says_so() {
     for index in (1..).step_by(2).take(5) {
         server.then_json(200, &snapshot(index, 1)).then_json(200, &snapshot(index + 1, 1));
     }
-    let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
+    let outcome = run(&reporter, &Trigger::new(TriggerKind::Schedule)).await;
     assert_eq!(error_type(&outcome), "Overtaken");
     assert!(!requests(&server).contains(&REPORT.to_owned()));
     drop(ecs);

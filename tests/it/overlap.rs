@@ -13,13 +13,13 @@ use std::time::SystemTime;
 
 use envsnap::api::wire::{EcsReport, EnvironmentRequest};
 use envsnap::api::{
-    ApiError, Client, EnvironmentApi, EnvironmentClient, EnvironmentStatus, Latest, ReportOptions,
-    Reported, ServerApi,
+    ApiError, Client, EnvironmentApi, EnvironmentClient, EnvironmentStatus, LatestSnapshot,
+    ReportOptions, ReportResponse, ServerApi,
 };
 use envsnap::ecs::{
     AwsEcs, CallError, Cluster, DescribedTasks, DesiredStatus, EcsApi, Page, Source, connect,
 };
-use envsnap::report::{Reporter, Trigger, TriggerKind, Verdict};
+use envsnap::report::{OutcomeKind, Reporter, Trigger, TriggerKind};
 use envsnap::standin::{self, StandIn};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -76,7 +76,7 @@ struct GatedEcs {
 
 /// Nothing but `version` of one service.
 fn version_of(version: u8) -> standin::World {
-    world(standin::Cluster::named("app").task(task("web", version)))
+    world(standin::Cluster::new("app").task(task("web", version)))
 }
 
 impl EcsApi for GatedEcs {
@@ -160,7 +160,7 @@ impl EnvironmentApi for GatedEnvironment<'_> {
         self.environment.accepts_preconditions() && !self.server.without_preconditions
     }
 
-    async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
+    async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError> {
         self.pass("asks", async || self.environment.latest_snapshot().await).await
     }
 
@@ -176,7 +176,7 @@ impl EnvironmentApi for GatedEnvironment<'_> {
         &self,
         report: &EcsReport,
         options: ReportOptions,
-    ) -> Result<Reported, ApiError> {
+    ) -> Result<ReportResponse, ApiError> {
         let options = ReportOptions {
             latest_index: options.latest_index.filter(|_| !self.server.without_preconditions),
             ..options
@@ -252,15 +252,15 @@ impl Stage {
         for (at, process) in processes.iter().enumerate() {
             self.standins[at].set_world(version_of(0));
             if setting.warm[at] {
-                process.run(&Trigger::of(TriggerKind::Schedule), None).await.unwrap();
+                process.run(&Trigger::new(TriggerKind::Schedule), None).await.unwrap();
             }
         }
         gate.open.set(false);
 
-        let trigger = Trigger { force: setting.force, ..Trigger::of(TriggerKind::Manual) };
+        let trigger = Trigger { force: setting.force, ..Trigger::new(TriggerKind::Manual) };
         let run = async |process: &Process| {
             let outcome = process.run(&trigger, None).await.unwrap().environments.remove(0);
-            assert_eq!(outcome.outcome, Verdict::Posted, "{outcome:?}");
+            assert_eq!(outcome.outcome, OutcomeKind::Posted, "{outcome:?}");
         };
         let mut numbers = Vec::new();
         let both = async { tokio::join!(run(&processes[0]), run(&processes[1])) };

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use envsnap::api::Client;
 use envsnap::config::Config;
 use envsnap::ecs::AwsEcs;
-use envsnap::report::{EnvironmentOutcome, Reporter, Trigger, TriggerKind, Verdict};
+use envsnap::report::{EnvironmentOutcome, OutcomeKind, Reporter, Trigger, TriggerKind};
 use envsnap::standin::{Cluster, StandIn};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -84,7 +84,7 @@ impl Fleet {
     /// One cluster with a service for each of `services`.
     async fn start(services: usize) -> Self {
         let tasks = (0..services).map(|n| task(&format!("s{n}"), 1));
-        let cluster = tasks.fold(Cluster::named("app"), Cluster::task);
+        let cluster = tasks.fold(Cluster::new("app"), Cluster::task);
         let ecs = StandIn::start(world(cluster)).await.unwrap();
         let account = Account {
             ecs: ecs.endpoint(),
@@ -130,7 +130,7 @@ impl Fleet {
     async fn run_after(&mut self, time: Duration) -> Vec<EnvironmentOutcome> {
         *self.now.lock().unwrap() += time;
         self.reporter.refresh().await.unwrap();
-        let trigger = Trigger::of(TriggerKind::Schedule);
+        let trigger = Trigger::new(TriggerKind::Schedule);
         self.reporter.run(&trigger, None).await.unwrap().environments
     }
 }
@@ -148,20 +148,22 @@ async fn two_hundred_environments_are_read_in_pages_and_again_after_a_quarter_of
     }
     let outcomes = fleet.run_after(Duration::ZERO).await;
     assert_eq!(outcomes.len(), 200);
-    assert!(outcomes.iter().all(|it| it.outcome == Verdict::Posted && it.containers == Some(1)));
+    assert!(
+        outcomes.iter().all(|it| it.outcome == OutcomeKind::Posted && it.containers == Some(1))
+    );
     assert_eq!(*fleet.account.pages.lock().unwrap(), 20);
     let latest = fleet.recorder.latest("env-123").await;
     assert_eq!(latest.running().map(|artifact| &*artifact.name).collect::<Vec<_>>(), ["s123:1"]);
 
     let outcomes = fleet.run_after(14 * MINUTE).await;
-    assert!(outcomes.iter().all(|it| it.outcome == Verdict::Unchanged));
+    assert!(outcomes.iter().all(|it| it.outcome == OutcomeKind::Unchanged));
     assert_eq!(*fleet.account.pages.lock().unwrap(), 20, "not read again yet");
     fleet.remove("env-000");
     fleet.set("env-200", &json!({"name": "env-200", "clusters": "app"}));
     let outcomes = fleet.run_after(MINUTE).await;
     assert_eq!(*fleet.account.pages.lock().unwrap(), 40);
     assert_eq!((outcomes.len(), names(&outcomes)[0]), (200, "env-001"));
-    let posted = outcomes.iter().filter(|it| it.outcome == Verdict::Posted);
+    let posted = outcomes.iter().filter(|it| it.outcome == OutcomeKind::Posted);
     assert_eq!(posted.map(|it| &*it.environment).collect::<Vec<_>>(), ["env-200"]);
 }
 
@@ -180,7 +182,7 @@ async fn a_wrong_parameter_fails_its_environment_and_no_other() {
 
     let outcomes = fleet.run_after(Duration::ZERO).await;
     let of = |name: &str| outcomes.iter().find(|it| it.environment == name).unwrap();
-    assert_eq!(of("good").outcome, Verdict::Posted);
+    assert_eq!(of("good").outcome, OutcomeKind::Posted);
     for (name, expected) in [
         ("misspelt", "cluster is not a field of an environment: did you mean clusters?"),
         ("other-name", "name is \"good\", but should be \"other-name\""),
@@ -200,7 +202,7 @@ async fn a_wrong_parameter_fails_its_environment_and_no_other() {
     fleet.set("misspelt", &json!({"clusters": ["app"]}));
     let outcomes = fleet.run_after(15 * MINUTE).await;
     let corrected = outcomes.iter().find(|it| it.environment == "misspelt").unwrap();
-    assert_eq!(corrected.outcome, Verdict::Posted);
+    assert_eq!(corrected.outcome, OutcomeKind::Posted);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use envsnap::report::{MOST_ROWS, Trigger, TriggerKind, Verdict};
+use envsnap::report::{MAX_ROWS, OutcomeKind, Trigger, TriggerKind};
 use envsnap::standin::{Cluster, Container, Fault, Operation, Quotas, Task, World};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -21,13 +21,13 @@ async fn a_rollover_is_recorded_as_it_happens_and_nothing_is_posted_in_between()
     let bench = Bench::start(world, &[]).await;
 
     let first = bench.tick().await;
-    assert_eq!((first.outcome, first.created), (Verdict::Posted, true), "{first:?}");
+    assert_eq!((first.outcome, first.created), (OutcomeKind::Posted, true), "{first:?}");
     assert_eq!((first.tasks, first.containers), (Some(6), Some(6)));
     let expected = [("differ:3", 1), ("runner:1", 3), ("runner:9", 1), ("shas:2", 1)];
     assert_eq!(bench.recorded().await, (1, counts(&expected)));
 
     let second = bench.tick().await;
-    assert_eq!(second.outcome, Verdict::Unchanged);
+    assert_eq!(second.outcome, OutcomeKind::Unchanged);
     assert_eq!(second.calls.server, 0);
 
     bench.ecs.update(|world| {
@@ -38,7 +38,7 @@ async fn a_rollover_is_recorded_as_it_happens_and_nothing_is_posted_in_between()
         }
     });
     let third = bench.tick().await;
-    assert_eq!((third.outcome, third.created), (Verdict::Posted, true));
+    assert_eq!((third.outcome, third.created), (OutcomeKind::Posted, true));
     assert_eq!(third.changes.exited.len(), 1);
     assert_eq!(third.changes.exited[0].name, "runner:9");
     assert!(third.changes.started.is_empty() && third.changes.scaled.is_empty());
@@ -48,7 +48,7 @@ async fn a_rollover_is_recorded_as_it_happens_and_nothing_is_posted_in_between()
 
 #[tokio::test]
 async fn one_cluster_costs_three_and_three_calls_cold_and_three_and_none_warm() {
-    let bench = Bench::start(world(Cluster::named("app").tasks(13, &task("web", 1))), &[]).await;
+    let bench = Bench::start(world(Cluster::new("app").tasks(13, &task("web", 1))), &[]).await;
     let cold = bench.tick().await;
     assert_eq!((cold.calls.ecs, cold.calls.server), (3, 3));
     let warm = bench.tick().await;
@@ -58,18 +58,18 @@ async fn one_cluster_costs_three_and_three_calls_cold_and_three_and_none_warm() 
 
 #[tokio::test]
 async fn every_kind_of_task_and_container_is_counted_as_it_runs() {
-    let sidecars = Task::of_service("web")
+    let sidecars = Task::in_service("web")
         .running_since(started())
         .container("web", "web:1", &digest(1))
         .container("twin", "web:1", &digest(1))
-        .with(Container::named("init").image("init:1").digest(&digest(7)).exited(0))
-        .with(Container::named("ecs-service-connect-Xa1b2"))
-        .with(Container::named("aws-guardduty-agent-Yc3").digest(&digest(8)));
+        .with(Container::new("init").image("init:1").digest(&digest(7)).exited(0))
+        .with(Container::new("ecs-service-connect-Xa1b2"))
+        .with(Container::new("aws-guardduty-agent-Yc3").digest(&digest(8)));
     let pinned = format!("job@{}", digest(5));
     let world = world(
-        Cluster::named("app")
+        Cluster::new("app")
             .task(sidecars)
-            .task(Task::standalone("job").with(Container::named("job").image(&pinned)))
+            .task(Task::standalone("job").with(Container::new("job").image(&pinned)))
             .task(task("pending", 6).pending())
             .task(task("stopped", 6).stopped()),
     );
@@ -107,7 +107,11 @@ async fn every_kind_of_task_and_container_is_counted_as_it_runs() {
     assert!(!why("web").1.contains("index"), "{:?}", why("web"));
 
     let again = bench.tick().await;
-    assert_eq!(again.outcome, Verdict::Unchanged, "a new suffix or an unknown digest is no change");
+    assert_eq!(
+        again.outcome,
+        OutcomeKind::Unchanged,
+        "a new suffix or an unknown digest is no change"
+    );
 }
 
 #[tokio::test]
@@ -122,11 +126,11 @@ async fn a_filter_on_services_leaves_the_others_and_standalone_tasks_out() {
 
 #[tokio::test]
 async fn four_thousand_tasks_are_reported_whole_and_answered_short() {
-    let mut cluster = Cluster::named("app");
+    let mut cluster = Cluster::new("app");
     for n in 0..4_000_u32 {
         let hex = format!("{n:064x}");
         let image = format!("{}-{n}", "x".repeat(200));
-        cluster.add(Task::of_service("web").running_since(started()).container(
+        cluster.add(Task::in_service("web").running_since(started()).container(
             "web",
             &image,
             &format!("sha256:{hex}"),
@@ -139,13 +143,13 @@ async fn four_thousand_tasks_are_reported_whole_and_answered_short() {
 
     let outcome = bench.manual(|trigger| trigger.explain = true).await;
 
-    assert_eq!(outcome.outcome, Verdict::Posted, "{:?}", outcome.error);
+    assert_eq!(outcome.outcome, OutcomeKind::Posted, "{:?}", outcome.error);
     assert_eq!((outcome.tasks, outcome.artifacts.len()), (Some(4_000), 4_000));
     assert_eq!(outcome.calls.ecs, 81, "40 pages, one of stopped tasks, 40 descriptions");
     assert_eq!(bench.ecs.calls().total(), 81, "none was throttled and made again");
     assert_eq!(bench.recorder.latest(ENVIRONMENT).await.running().count(), 4_000);
-    let short = outcome.cut(MOST_ROWS);
-    assert_eq!(short.artifacts.len(), MOST_ROWS);
+    let short = outcome.truncated(MAX_ROWS);
+    assert_eq!(short.artifacts.len(), MAX_ROWS);
     assert_eq!(short.omitted.artifacts, 3_000);
     assert_eq!(short.omitted.started, 3_000);
     assert_eq!(short.omitted.explanations, 3_000);
@@ -174,19 +178,19 @@ async fn a_cluster_that_cannot_be_read_completely_posts_nothing() {
 
 async fn posts_nothing_while(operation: Operation, fault: &Fault, expected: &str) {
     let mut app = app();
-    app.clusters.insert("db".to_owned(), Cluster::named("db").task(task("db", 4)));
+    app.clusters.insert("db".to_owned(), Cluster::new("db").task(task("db", 4)));
     let bench = Bench::start(app, &[("ECS_CLUSTERS", "app,db")]).await;
     let name = format!("{operation} {fault:?}");
     bench.ecs.faults(|faults| {
         faults.always_in("db", operation, fault.clone());
     });
 
-    let trigger = Trigger::of(TriggerKind::Schedule);
+    let trigger = Trigger::new(TriggerKind::Schedule);
     let deadline = Instant::now() + Duration::from_secs(2);
     let outcome = bench.reporter.run(&trigger, Some(deadline)).await.unwrap();
     let outcome = outcome.environments.into_iter().next().unwrap();
 
-    assert_eq!(outcome.outcome, Verdict::Failed, "{name}");
+    assert_eq!(outcome.outcome, OutcomeKind::Failed, "{name}");
     assert_eq!(error_type(&outcome), expected, "{name}: {:?}", outcome.error);
     let message = outcome.error.unwrap().message;
     assert!(message.contains("cluster \"db\""), "{name}: {message}");
@@ -196,7 +200,7 @@ async fn posts_nothing_while(operation: Operation, fault: &Fault, expected: &str
     bench.ecs.faults(|faults| {
         faults.clear();
     });
-    assert_eq!(bench.tick().await.outcome, Verdict::Posted, "{name}");
+    assert_eq!(bench.tick().await.outcome, OutcomeKind::Posted, "{name}");
 }
 
 #[tokio::test]
@@ -210,19 +214,19 @@ async fn an_environment_is_emptied_only_by_clusters_that_exist_and_run_nothing()
     assert_eq!(error_type(&bench.tick().await), "ClusterNotFound");
     assert_eq!(bench.recorded().await.0, 1);
 
-    bench.ecs.set_world(world(Cluster::named("app").service("runner")));
+    bench.ecs.set_world(world(Cluster::new("app").service("runner")));
     let emptied = bench.tick().await;
-    assert_eq!((emptied.outcome, emptied.changes.exited.len()), (Verdict::Posted, 3));
+    assert_eq!((emptied.outcome, emptied.changes.exited.len()), (OutcomeKind::Posted, 3));
     assert_eq!(bench.recorded().await, (2, vec![]));
-    assert_eq!(bench.tick().await.outcome, Verdict::Unchanged);
+    assert_eq!(bench.tick().await.outcome, OutcomeKind::Unchanged);
 }
 
 #[tokio::test]
 async fn an_empty_reading_where_nothing_was_recorded_is_unchanged() {
-    let bench = Bench::start(world(Cluster::named("app")), &[("HEARTBEAT", "1h")]).await;
+    let bench = Bench::start(world(Cluster::new("app")), &[("HEARTBEAT", "1h")]).await;
     for _ in 0..2 {
         let outcome = bench.tick().await;
-        assert_eq!(outcome.outcome, Verdict::Unchanged, "{outcome:?}");
+        assert_eq!(outcome.outcome, OutcomeKind::Unchanged, "{outcome:?}");
     }
 }
 
@@ -236,7 +240,7 @@ async fn a_task_whose_containers_are_not_told_is_no_task_that_runs_nothing() {
         json!({"containers": null, "lastStatus": null}),
     ];
     join_all(cases.map(async |raw| {
-        let cluster = Cluster::named("app").task(task("web", 1).raw(raw.clone()));
+        let cluster = Cluster::new("app").task(task("web", 1).raw(raw.clone()));
         let bench = Bench::start(world(cluster), &[]).await;
         let outcome = bench.tick().await;
         assert_eq!(error_type(&outcome), "EcsUnavailable", "{raw}: {outcome:?}");
@@ -254,12 +258,12 @@ async fn a_stopping_task_may_have_no_containers_any_more() {
         json!({"containers": []}),
     ] {
         let stopping = task("web", 1).draining().raw(raw.clone());
-        let cluster = Cluster::named("app").task(task("web", 2)).task(stopping);
+        let cluster = Cluster::new("app").task(task("web", 2)).task(stopping);
         let bench = Bench::start(world(cluster), &[]).await;
         let outcome = bench.tick().await;
         assert_eq!(
             (outcome.outcome, outcome.tasks),
-            (Verdict::Posted, Some(1)),
+            (OutcomeKind::Posted, Some(1)),
             "{raw}: {outcome:?}"
         );
     }
@@ -287,7 +291,7 @@ async fn what_is_unfinished_at_the_deadline_fails_and_says_what_it_was_doing() {
     });
     let give_up_at = Instant::now() + Duration::from_millis(200);
 
-    let trigger = Trigger::of(TriggerKind::Schedule);
+    let trigger = Trigger::new(TriggerKind::Schedule);
     let outcome = bench.reporter.run(&trigger, Some(give_up_at)).await.unwrap();
 
     let [environment] = &outcome.environments[..] else { panic!("{outcome:?}") };
@@ -297,7 +301,7 @@ async fn what_is_unfinished_at_the_deadline_fails_and_says_what_it_was_doing() {
     bench.ecs.faults(|faults| {
         faults.clear();
     });
-    assert_eq!(bench.tick().await.outcome, Verdict::Posted, "the next run begins afresh");
+    assert_eq!(bench.tick().await.outcome, OutcomeKind::Posted, "the next run begins afresh");
 }
 
 #[tokio::test]
@@ -306,7 +310,7 @@ async fn a_dry_run_posts_and_makes_nothing() {
     let bench = Bench::without_environment(app(), &variables).await;
     for _ in 0..2 {
         let outcome = bench.manual(|trigger| trigger.force = true).await;
-        assert_eq!(outcome.outcome, Verdict::DryRun, "{outcome:?}");
+        assert_eq!(outcome.outcome, OutcomeKind::DryRun, "{outcome:?}");
         assert_eq!(outcome.changes.started.len(), 3);
     }
     let environment = bench.recorder.get("/environments/acme/aws-prod").await;
@@ -314,18 +318,18 @@ async fn a_dry_run_posts_and_makes_nothing() {
 
     let bench = Bench::start(app(), &[]).await;
     let outcome = bench.manual(|trigger| trigger.dry_run = true).await;
-    assert_eq!(outcome.outcome, Verdict::DryRun);
-    assert_eq!(bench.tick().await.outcome, Verdict::Posted);
+    assert_eq!(outcome.outcome, OutcomeKind::DryRun);
+    assert_eq!(bench.tick().await.outcome, OutcomeKind::Posted);
     let outcome = bench.manual(|trigger| trigger.dry_run = true).await;
-    assert_eq!(outcome.outcome, Verdict::Unchanged, "nothing would have been posted");
+    assert_eq!(outcome.outcome, OutcomeKind::Unchanged, "nothing would have been posted");
 }
 
 #[tokio::test]
 async fn an_event_selects_among_the_configured_environments_and_names_no_other() {
     let bench = Bench::start(app(), &[]).await;
     let outcome = bench.manual(|t| t.environment = Some(ENVIRONMENT.to_owned())).await;
-    assert_eq!(outcome.outcome, Verdict::Posted);
-    let mut other = Trigger::of(TriggerKind::Manual);
+    assert_eq!(outcome.outcome, OutcomeKind::Posted);
+    let mut other = Trigger::new(TriggerKind::Manual);
     other.environment = Some("aws-beta".to_owned());
     let error = bench.reporter.run(&other, None).await.unwrap_err().to_string();
     assert!(

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use envsnap::report::{
-    ConnectedReporter, EnvironmentOutcome, Surroundings, Trigger, TriggerKind, Verdict,
+    ConnectedReporter, EnvironmentOutcome, OutcomeKind, Surroundings, Trigger, TriggerKind,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -126,7 +126,7 @@ async fn run(environments: &Value) -> (Vec<EnvironmentOutcome>, Assumed) {
         [("KOSLI_ENVIRONMENT", ""), ("ECS_CLUSTERS", ""), ("ENVIRONMENTS", &*environments)];
     let config = config(&recorder.url, &variables);
     let reporter = ConnectedReporter::connect(config, &aws(&endpoint)).await.unwrap();
-    let outcome = reporter.run(&Trigger::of(TriggerKind::Schedule), None).await.unwrap();
+    let outcome = reporter.run(&Trigger::new(TriggerKind::Schedule), None).await.unwrap();
     (outcome.environments, assumed)
 }
 
@@ -143,7 +143,7 @@ async fn each_environment_is_read_in_its_region_and_role() {
     ]))
     .await;
     let images: Vec<_> = outcomes.iter().map(|o| &*o.artifacts[0].name).collect();
-    assert!(outcomes.iter().all(|outcome| outcome.outcome == Verdict::Posted), "{outcomes:?}");
+    assert!(outcomes.iter().all(|outcome| outcome.outcome == OutcomeKind::Posted), "{outcomes:?}");
     assert_eq!(
         images,
         [
@@ -184,7 +184,7 @@ async fn a_role_that_cannot_be_assumed_at_the_moment_is_asked_for_again() {
         {"name": "broken", "clusters": "app", "role_arn": BROKEN},
     ]))
     .await;
-    let posted = |outcome: &EnvironmentOutcome| outcome.outcome == Verdict::Posted;
+    let posted = |outcome: &EnvironmentOutcome| outcome.outcome == OutcomeKind::Posted;
     assert!(outcomes.iter().all(posted), "{outcomes:?}");
     let mut assumed: Vec<_> =
         assumed.lock().unwrap().iter().map(|(role, _)| role.clone()).collect();

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 /// What the function answered: an answer or an error.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Answered {
+pub(crate) struct InvocationResult {
     pub(crate) failed: bool,
     pub(crate) body: Value,
 }
@@ -24,13 +24,13 @@ pub(crate) struct Answered {
 #[derive(Clone)]
 struct RuntimeApi {
     events: Arc<Mutex<VecDeque<(String, Duration)>>>,
-    answers: mpsc::UnboundedSender<Answered>,
+    answers: mpsc::UnboundedSender<InvocationResult>,
 }
 
 pub(crate) struct Function {
     pub(crate) child: Child,
     events: Arc<Mutex<VecDeque<(String, Duration)>>>,
-    answers: mpsc::UnboundedReceiver<Answered>,
+    answers: mpsc::UnboundedReceiver<InvocationResult>,
 }
 
 const VERSION: &str = "/2018-06-01/runtime/invocation";
@@ -70,11 +70,15 @@ impl Function {
         Self { child, events, answers }
     }
 
-    pub(crate) async fn invoke(&mut self, event: &str) -> Answered {
+    pub(crate) async fn invoke(&mut self, event: &str) -> InvocationResult {
         self.invoke_within(event, Duration::from_mins(1)).await
     }
 
-    pub(crate) async fn invoke_within(&mut self, event: &str, timeout: Duration) -> Answered {
+    pub(crate) async fn invoke_within(
+        &mut self,
+        event: &str,
+        timeout: Duration,
+    ) -> InvocationResult {
         self.events.lock().unwrap().push_back((event.to_owned(), timeout));
         self.answers.recv().await.unwrap()
     }
@@ -113,12 +117,12 @@ async fn response(
     body: String,
 ) -> StatusCode {
     let body = serde_json::from_str(&body).unwrap();
-    api.answers.send(Answered { failed: false, body }).unwrap();
+    api.answers.send(InvocationResult { failed: false, body }).unwrap();
     StatusCode::ACCEPTED
 }
 
 async fn error(State(api): State<RuntimeApi>, Path(_): Path<String>, body: String) -> StatusCode {
     let body = serde_json::from_str(&body).unwrap();
-    api.answers.send(Answered { failed: true, body }).unwrap();
+    api.answers.send(InvocationResult { failed: true, body }).unwrap();
     StatusCode::ACCEPTED
 }

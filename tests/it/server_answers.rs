@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, ServerApi as _};
-use envsnap::report::{Trigger, TriggerKind, Verdict};
+use envsnap::api::{ApiError, Client, EnvironmentApi as _, LatestSnapshot, ServerApi as _};
+use envsnap::report::{OutcomeKind, Trigger, TriggerKind};
 use envsnap::token::TokenSource;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -56,7 +56,10 @@ async fn an_answer_that_breaks_off_is_asked_for_again_at_once() {
         let environment = client.environment("e", Some(give_up_at));
         let latest = environment.latest_snapshot().await;
         drop(clock);
-        assert!(matches!(latest, Ok(Latest::Snapshot { index: 3, .. })), "{broken:?} {latest:?}");
+        assert!(
+            matches!(latest, Ok(LatestSnapshot::Snapshot { index: 3, .. })),
+            "{broken:?} {latest:?}"
+        );
         assert_eq!(environment.calls(), 2, "{broken:?}");
     }
 }
@@ -129,7 +132,7 @@ async fn a_snapshot_that_no_server_should_give_is_an_error_or_harmless() {
         let server = Scripted::start().await;
         server.then(200, body);
         let latest = client(&server.url).environment("e", None).latest_snapshot().await;
-        assert!(matches!(latest, Ok(Latest::Snapshot { index: 1, .. })), "{latest:?}");
+        assert!(matches!(latest, Ok(LatestSnapshot::Snapshot { index: 1, .. })), "{latest:?}");
     }
 }
 
@@ -138,6 +141,6 @@ async fn the_highest_index_there_is_has_none_after_it() {
     let highest = json!({"index": u64::MAX, "type": "ECS", "artifacts": []});
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     server.then_json(200, &highest).then_json(200, &highest).then(201, "\"OK\"");
-    let outcome = run(&reporter, &Trigger::of(TriggerKind::Schedule)).await;
-    assert_eq!(outcome.outcome, Verdict::Posted);
+    let outcome = run(&reporter, &Trigger::new(TriggerKind::Schedule)).await;
+    assert_eq!(outcome.outcome, OutcomeKind::Posted);
 }

@@ -1,6 +1,6 @@
 //! The proxy between here and the snapshot server.
 
-use envsnap::api::{Client, EnvironmentApi as _, Latest, ServerApi as _};
+use envsnap::api::{Client, EnvironmentApi as _, LatestSnapshot, ServerApi as _};
 use envsnap::token::TokenSource;
 use serde_json::json;
 
@@ -18,7 +18,7 @@ async fn requests_to_the_server_go_by_way_of_its_proxy_and_those_to_this_machine
         let client = Client::with_proxy(config.host, config.proxy, config.org, tokens).unwrap();
         asked.then_json(200, &json!({"index": 3, "type": "ECS", "artifacts": []}));
         let latest = client.environment("e", None).latest_snapshot().await.unwrap();
-        assert!(matches!(latest, Latest::Snapshot { index: 3, .. }), "{host}");
+        assert!(matches!(latest, LatestSnapshot::Snapshot { index: 3, .. }), "{host}");
     }
     let asked = |by: &Scripted| by.received().into_iter().map(|r| r.path).collect::<Vec<_>>();
     assert_eq!(asked(&proxy), ["http://snapshots.example/api/v2/snapshots/acme/e/-1"]);

@@ -1,6 +1,6 @@
 //! The API token from SSM, fetched again when the server refuses it.
 
-use envsnap::api::{ApiError, Client, EnvironmentApi as _, Latest, ServerApi as _};
+use envsnap::api::{ApiError, Client, EnvironmentApi as _, LatestSnapshot, ServerApi as _};
 use envsnap::token::TokenSource;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ async fn the_token_is_fetched_once_and_decrypted() {
     for _ in 0..2 {
         no_snapshot(&server);
         let latest = client.environment("e", None).latest_snapshot().await.unwrap();
-        assert_eq!(latest, Latest::NoSnapshotYet);
+        assert_eq!(latest, LatestSnapshot::NoSnapshotYet);
     }
     assert_eq!(server.received()[1].authorization.as_deref(), Some("Bearer s3cr3t"));
     let [asked] = &ssm.received()[..] else { panic!("{:?}", ssm.received()) };

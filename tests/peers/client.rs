@@ -25,7 +25,7 @@ impl Surroundings {
     /// Three tasks of `runner` and one of `differ` in cluster `app`, and an empty recorder.
     async fn start() -> Self {
         let runner = task("runner", "runner:16d9990", RUNNER);
-        let cluster = Cluster::named("app").tasks(3, &runner).task(differ("1a2b170", DIFFER));
+        let cluster = Cluster::new("app").tasks(3, &runner).task(differ("1a2b170", DIFFER));
         let ecs = StandIn::start(World::new(REGION, ACCOUNT).cluster(cluster)).await.unwrap();
         Self { ecs, recorder: Recorder::start().await }
     }
@@ -60,7 +60,7 @@ impl Surroundings {
 }
 
 fn task(service: &str, image: &str, fingerprint: &str) -> Task {
-    Task::of_service(service).running_since(Timestamp::from_second(STARTED).unwrap()).container(
+    Task::in_service(service).running_since(Timestamp::from_second(STARTED).unwrap()).container(
         service,
         &format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{image}"),
         &format!("sha256:{fingerprint}"),

@@ -22,9 +22,9 @@ async fn start(timeout: u32) -> Surroundings {
     let task = |service: &str, byte: u8| {
         let digest = format!("sha256:{}", format!("{byte:02x}").repeat(32));
         let image = format!("{service}:{byte}");
-        Task::of_service(service).running_since(started).container(service, &image, &digest)
+        Task::in_service(service).running_since(started).container(service, &image, &digest)
     };
-    let cluster = Cluster::named("app")
+    let cluster = Cluster::new("app")
         .tasks(6, &task("runner", 1))
         .tasks(4, &task("web", 2))
         .tasks(2, &task("shas", 3))

@@ -70,7 +70,7 @@ fn list_clusters(
         next_token: request.next_token.as_deref(),
         default_size: 100,
         cap: world.page_size_cap,
-        endless: faults.never_ends(Operation::ListClusters),
+        endless: faults.has_endless_pages(Operation::ListClusters),
     };
     let listed = world.clusters.iter().filter(|(_, cluster)| cluster.listed);
     let (page, token) = listing.page(listed.map(|(name, _)| name.as_str()))?;
@@ -116,7 +116,7 @@ fn list_tasks(world: &World, faults: &Faults, request: &ListTasks) -> Result<Val
         next_token: request.next_token.as_deref(),
         default_size: 100,
         cap: world.page_size_cap,
-        endless: faults.never_ends(Operation::ListTasks),
+        endless: faults.has_endless_pages(Operation::ListTasks),
     };
     // ECS lists nothing as PENDING: it is never a desired status.
     let listed = cluster.tasks.iter().filter(|(_, task)| {
@@ -142,7 +142,7 @@ fn describe_tasks(
     let mut failures = Vec::new();
     for given in &request.tasks {
         match cluster.tasks.get_key_value(local_name(given, &prefix)) {
-            Some((id, task)) if !faults.loses(id) => {
+            Some((id, task)) if !faults.takes_loss(id) => {
                 tasks.push(wire::task(world, name, id, task));
             }
             _ => failures.push(wire::missing(&full_arn(given, &prefix))),
@@ -163,7 +163,7 @@ fn list_services(
         next_token: request.next_token.as_deref(),
         default_size: 10,
         cap: world.page_size_cap,
-        endless: faults.never_ends(Operation::ListServices),
+        endless: faults.has_endless_pages(Operation::ListServices),
     };
     let (page, token) = listing.page(cluster.services.iter().map(String::as_str))?;
     let arns = page.into_iter().map(|service| world.service_arn(name, service));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::answer::{answer, resource};
-use super::calls::{Begun, Calls};
+use super::calls::{Calls, StartedCall};
 use super::error::ApiError;
 use super::faults::{Fault, Faults};
 use super::operation::Operation;
@@ -58,7 +58,7 @@ impl Backend {
         operation: Operation,
         request: &Result<Request, ApiError>,
         body: &[u8],
-    ) -> (Begun, Fault, Duration) {
+    ) -> (StartedCall, Fault, Duration) {
         let subject = request.as_ref().map(Request::subject).unwrap_or_default();
         let cluster = subject.cluster.clone();
         let call = self.calls.begin(operation, subject);
@@ -69,7 +69,7 @@ impl Backend {
     /// Answers a call, and lets happen what was to happen after it.
     pub(super) fn finish(
         &mut self,
-        call: Begun,
+        call: StartedCall,
         fault: Fault,
         request: Result<Request, ApiError>,
     ) -> Outcome {

@@ -53,7 +53,7 @@ pub(super) struct Subject {
 
 /// A call that has begun.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Begun {
+pub(super) struct StartedCall {
     pub(super) operation: Operation,
     /// Which call of its operation it is, counted from 1.
     pub(super) nth: u64,
@@ -81,7 +81,7 @@ impl Calls {
         self.log.iter().filter(move |call| call.operation == operation)
     }
 
-    pub(super) fn begin(&mut self, operation: Operation, subject: Subject) -> Begun {
+    pub(super) fn begin(&mut self, operation: Operation, subject: Subject) -> StartedCall {
         let started = self.tick();
         let entry = self.log.len();
         if entry < LOGGED {
@@ -97,7 +97,7 @@ impl Calls {
         }
         let count = self.counts.entry(operation).or_default();
         *count += 1;
-        Begun {
+        StartedCall {
             operation,
             nth: *count,
             // One past the end for a call that is not logged, so that its end finds no entry.
@@ -105,7 +105,7 @@ impl Calls {
         }
     }
 
-    pub(super) fn end(&mut self, call: Begun, status: Option<u16>) {
+    pub(super) fn end(&mut self, call: StartedCall, status: Option<u16>) {
         let ended = self.tick();
         if let Some(call) = self.log.get_mut(call.entry) {
             call.ended = Some(ended);

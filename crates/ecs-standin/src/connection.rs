@@ -1,7 +1,7 @@
 //! Connections that can be reset from within a request.
 //!
 //! An HTTP server always answers, or closes in an orderly way. A network does neither when it
-//! breaks, so the listener hands out streams with a [`Line`] that cuts them.
+//! breaks, so the listener hands out streams with a [`SeverHandle`] that cuts them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,13 +17,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A listener whose connections can be cut.
-pub(super) struct Severable(pub(super) TcpListener);
+pub(super) struct SeverableListener(pub(super) TcpListener);
 
 /// One connection, as its requests hold it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Line(Arc<AtomicBool>);
+pub(super) struct SeverHandle(Arc<AtomicBool>);
 
-impl Line {
+impl SeverHandle {
     /// The connection is reset instead of being written to again.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Relaxed);
@@ -34,7 +34,7 @@ impl Line {
     }
 }
 
-impl Listener for Severable {
+impl Listener for SeverableListener {
     type Io = Stream;
     type Addr = SocketAddr;
 
@@ -45,7 +45,7 @@ impl Listener for Severable {
                     // Without it a small answer can wait 40 ms; that it cannot be set is no reason
                     // to refuse the connection.
                     let _ = tcp.set_nodelay(true);
-                    let line = Line::default();
+                    let line = SeverHandle::default();
                     return (Stream { tcp, line }, peer);
                 }
                 // Out of file descriptors, most likely: others must close first.
@@ -59,8 +59,8 @@ impl Listener for Severable {
     }
 }
 
-impl Connected<IncomingStream<'_, Severable>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Severable>) -> Self {
+impl Connected<IncomingStream<'_, SeverableListener>> for SeverHandle {
+    fn connect_info(stream: IncomingStream<'_, SeverableListener>) -> Self {
         stream.io().line.clone()
     }
 }
@@ -68,7 +68,7 @@ impl Connected<IncomingStream<'_, Severable>> for Line {
 /// A connection.
 pub(super) struct Stream {
     tcp: TcpStream,
-    line: Line,
+    line: SeverHandle,
 }
 
 impl Stream {

@@ -31,7 +31,7 @@ impl ApiError {
         Self::bad_request("ServiceNotFoundException", "Service not found.")
     }
 
-    pub(super) fn unreadable(message: impl Into<String>) -> Self {
+    pub(super) fn serialization_error(message: impl Into<String>) -> Self {
         Self::bad_request("SerializationException", message)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::chance::Chance;
+use super::fault_rng::FaultRng;
 use super::operation::Operation;
 use super::quota::Quotas;
 
@@ -102,7 +102,7 @@ pub struct Faults {
     /// How often each task is still lost; `None` is always.
     lost: BTreeMap<String, Option<u32>>,
     loss_rate: f64,
-    chance: Chance,
+    rng: FaultRng,
 }
 
 impl Faults {
@@ -145,7 +145,7 @@ impl Faults {
 
     /// Starts the chance behind all rates again, from this seed (0 at first).
     pub fn seed(&mut self, seed: u64) -> &mut Self {
-        self.chance = Chance::seeded(seed);
+        self.rng = FaultRng::new(seed);
         self
     }
 
@@ -206,12 +206,12 @@ impl Faults {
     }
 
     /// Whether listings of this operation have no last page.
-    pub(super) fn never_ends(&self, operation: Operation) -> bool {
+    pub(super) fn has_endless_pages(&self, operation: Operation) -> bool {
         self.endless.contains(&operation)
     }
 
     /// Whether this description of a task that exists says that it does not.
-    pub(super) fn loses(&mut self, id: &str) -> bool {
+    pub(super) fn takes_loss(&mut self, id: &str) -> bool {
         match self.lost.get_mut(id) {
             Some(None) => return true,
             Some(Some(times)) if *times > 0 => {
@@ -220,7 +220,7 @@ impl Faults {
             }
             _ => {}
         }
-        self.chance.strikes(self.loss_rate, &[b"lost", id.as_bytes()])
+        self.rng.hits(self.loss_rate, &[b"lost", id.as_bytes()])
     }
 
     fn fault(&mut self, operation: Operation, cluster: Option<&str>, body: &[u8]) -> Fault {
@@ -238,7 +238,7 @@ impl Faults {
         }
         for (number, (of, rate, fault)) in self.rates.iter().enumerate() {
             let subject = [operation.name().as_bytes(), &number.to_be_bytes(), body];
-            if *of == operation && self.chance.strikes(*rate, &subject) {
+            if *of == operation && self.rng.hits(*rate, &subject) {
                 return fault.clone();
             }
         }

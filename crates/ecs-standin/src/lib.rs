@@ -40,9 +40,9 @@
 mod answer;
 mod backend;
 mod calls;
-mod chance;
 mod connection;
 mod error;
+mod fault_rng;
 mod faults;
 mod operation;
 mod page;

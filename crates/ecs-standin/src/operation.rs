@@ -46,7 +46,7 @@ impl Operation {
     }
 
     /// The operation that an `X-Amz-Target` header names, if the stand-in knows it.
-    pub(super) fn of_target(target: &str) -> Option<Self> {
+    pub(super) fn from_target(target: &str) -> Option<Self> {
         let name = target.strip_prefix(TARGET_PREFIX)?;
         Self::ALL.into_iter().find(|known| known.name() == name)
     }

@@ -19,7 +19,7 @@ pub enum Quota {
 
 impl Quota {
     /// The bucket that an operation drinks from.
-    pub fn of(operation: Operation) -> Self {
+    pub fn from_operation(operation: Operation) -> Self {
         match operation {
             Operation::ListClusters | Operation::DescribeClusters => Self::ClusterReads,
             Operation::ListTasks | Operation::DescribeTasks => Self::ClusterResourceReads,
@@ -61,7 +61,7 @@ impl Quotas {
 
     /// Takes one call's worth; `false` is a throttled call, which costs nothing.
     pub(super) fn take(&mut self, operation: Operation) -> bool {
-        match self.buckets.get_mut(&Quota::of(operation)) {
+        match self.buckets.get_mut(&Quota::from_operation(operation)) {
             Some(bucket) => bucket.take(Instant::now()),
             None => true,
         }

@@ -120,7 +120,7 @@ impl Request {
 fn fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     // By way of a map, because serde would take an array for the fields in their order.
     let object: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
-        ApiError::unreadable(format!("The request is not a JSON object: {error}."))
+        ApiError::serialization_error(format!("The request is not a JSON object: {error}."))
     })?;
     serde_json::from_value(Value::Object(object)).map_err(|error| {
         ApiError::invalid_parameter(format!("The stand-in does not take this request: {error}."))

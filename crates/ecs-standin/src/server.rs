@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::backend::{Backend, Outcome, Reply};
 use super::calls::Calls;
-use super::connection::{Line, Severable};
+use super::connection::{SeverHandle, SeverableListener};
 use super::error::ApiError;
 use super::faults::Faults;
 use super::operation::Operation;
@@ -64,8 +64,8 @@ impl StandIn {
         let (sender, alive) = watch::channel(());
         let shared = Shared { backend: Arc::new(Mutex::new(Backend::new(world))), alive };
         let router = Router::new().fallback(serve).with_state(shared.clone());
-        let service = router.into_make_service_with_connect_info::<Line>();
-        let server = axum::serve(Severable(listener), service)
+        let service = router.into_make_service_with_connect_info::<SeverHandle>();
+        let server = axum::serve(SeverableListener(listener), service)
             .with_graceful_shutdown(shared.clone().stopped());
         tokio::spawn(server.into_future());
         Ok(Self { address, shared, _alive: sender })
@@ -123,7 +123,7 @@ impl Shared {
 
 async fn serve(
     State(shared): State<Shared>,
-    ConnectInfo(line): ConnectInfo<Line>,
+    ConnectInfo(line): ConnectInfo<SeverHandle>,
     request: HttpRequest<Body>,
 ) -> Response<Body> {
     let (operation, body) = match receive(request).await {
@@ -166,7 +166,7 @@ async fn receive(request: HttpRequest<Body>) -> Result<(Operation, Vec<u8>), Api
     }
     let operation = operation(&head.headers)?;
     let body = to_bytes(body, LARGEST_REQUEST).await.map_err(|_| {
-        ApiError::unreadable(format!(
+        ApiError::serialization_error(format!(
             "The request broke off, or is larger than {LARGEST_REQUEST} bytes."
         ))
     })?;
@@ -177,7 +177,7 @@ fn operation(headers: &HeaderMap) -> Result<Operation, ApiError> {
     let target = headers
         .get("x-amz-target")
         .ok_or_else(|| ApiError::unknown_operation("The request has no X-Amz-Target header."))?;
-    target.to_str().ok().and_then(Operation::of_target).ok_or_else(|| {
+    target.to_str().ok().and_then(Operation::from_target).ok_or_else(|| {
         ApiError::unknown_operation(format!("The stand-in does not know {target:?}."))
     })
 }
@@ -194,7 +194,7 @@ fn response(reply: Reply, number: u64) -> Response<Body> {
 }
 
 /// Cuts the connection. What this gives is never sent.
-fn reset(line: &Line) -> Response<Body> {
+fn reset(line: &SeverHandle) -> Response<Body> {
     line.cut();
     status_only(500)
 }

@@ -35,7 +35,7 @@ pub struct Task {
 
 impl Task {
     /// A running task of a service, its family named like the service, without containers.
-    pub fn of_service(service: &str) -> Self {
+    pub fn in_service(service: &str) -> Self {
         Self { service: Some(service.to_owned()), ..Self::standalone(service) }
     }
 
@@ -89,7 +89,7 @@ impl Task {
     /// One more container, with an image and a digest, in the state that the task is in.
     #[must_use]
     pub fn container(self, name: &str, image: &str, digest: &str) -> Self {
-        self.with(Container::named(name).image(image).digest(digest))
+        self.with(Container::new(name).image(image).digest(digest))
     }
 
     /// One more container, in the state that the task is in unless it says otherwise.
@@ -164,7 +164,7 @@ pub struct Container {
 
 impl Container {
     /// A container of which nothing is known but its name.
-    pub fn named(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..Self::default() }
     }
 

@@ -47,7 +47,7 @@ impl World {
 
     /// The cluster of that name, made if there is none.
     pub fn cluster_mut(&mut self, name: &str) -> &mut Cluster {
-        self.clusters.entry(name.to_owned()).or_insert_with(|| Cluster::named(name))
+        self.clusters.entry(name.to_owned()).or_insert_with(|| Cluster::new(name))
     }
 
     /// `arn:aws:ecs:REGION:ACCOUNT:cluster/CLUSTER`
@@ -90,7 +90,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// An active cluster without services and tasks.
-    pub fn named(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             status: "ACTIVE".to_owned(),

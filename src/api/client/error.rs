@@ -74,4 +74,4 @@ impl ApiError {
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("The HTTP client could not be made: {0}")]
-pub struct NoClient(pub(super) String);
+pub struct BuildClientError(pub(super) String);

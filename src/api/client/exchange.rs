@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{ApiError, EnvironmentClient, LocalServer};
-use crate::api::wire::{ErrorBody, HEAD, LARGEST_ANSWER};
+use crate::api::wire::{ErrorBody, HEAD, MAX_RESPONSE_BYTES};
 use crate::excerpt::excerpt;
 use crate::redact::redact;
 use crate::retry::{DEADLINE_MARGIN, retry};
@@ -30,13 +30,13 @@ const RETRIES: usize = 3;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A server that wants to be left alone for longer is not waited for, deadline or not.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// What a server says of an environment in which nothing was recorded: the only sign that is known,
 /// since its status is not.
 const NO_SNAPSHOTS: &str = "len(snapshots) == 0";
 
-pub(super) struct Answer {
+pub(super) struct RawResponse {
     pub(super) status: StatusCode,
     /// Of the server's chain, where it keeps one.
     pub(super) head: Option<Head>,
@@ -51,7 +51,7 @@ pub(super) struct Answer {
     token: SecretString,
 }
 
-impl Answer {
+impl RawResponse {
     /// What an error may show of a text in it.
     pub(super) fn printable(&self, text: &str) -> String {
         printable(text, &self.token)
@@ -67,7 +67,7 @@ impl EnvironmentClient<'_> {
         method: Method,
         path: &[&str],
         body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<RawResponse, ApiError> {
         self.send_to(self.client.url(path), operation, method, &HeaderMap::new(), body).await
     }
 
@@ -79,12 +79,12 @@ impl EnvironmentClient<'_> {
         method: Method,
         headers: &HeaderMap,
         body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<RawResponse, ApiError> {
         let answer = self.send_with_retries(operation, &method, &url, headers, body).await;
         match answer {
             Err(ApiError::Rejected { status, .. })
                 if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-                    && self.client.tokens.can_change() =>
+                    && self.client.tokens.can_refresh() =>
             {
                 *self.client.token.lock().await = None;
                 tracing::info!(%status, "the server refuses the API token: fetching it again");
@@ -101,34 +101,35 @@ impl EnvironmentClient<'_> {
         url: &Url,
         headers: &HeaderMap,
         body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<RawResponse, ApiError> {
         let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
         let mut backoff = policy.build();
         let mut has_reconnected = false;
-        let attempt = async |_: Option<&Failed>| {
+        let attempt = async |_: Option<&AttemptError>| {
             let http = self.client.http.get();
             let answer = self.send_once(&http, operation, method, url, headers, body).await;
             if let Err(failed) = &answer
                 && failed.is_transient()
-                && failed.connection != Connection::Blameless
+                && failed.connection != ConnectionState::Unaffected
             {
                 self.client.reconnect(&http);
             }
             answer
         };
-        let wait_after = |failed: &Failed| {
+        let wait_after = |failed: &AttemptError| {
             let ApiError::Unavailable { transient: true, retry_after, .. } = &failed.error else {
                 return None;
             };
             // A connection may have died while the process was frozen. Another one is worth a try
             // at once.
-            if failed.connection == Connection::Broken && !replace(&mut has_reconnected, true) {
+            if failed.connection == ConnectionState::Broken && !replace(&mut has_reconnected, true)
+            {
                 return Some(Duration::ZERO);
             }
             let wait = backoff.next()?.max(retry_after.unwrap_or_default());
-            Some(wait).filter(|wait| *wait <= LONGEST_WAIT)
+            Some(wait).filter(|wait| *wait <= MAX_WAIT)
         };
-        let log = |Failed { error, .. }: &Failed, wait: Duration| {
+        let log = |AttemptError { error, .. }: &AttemptError, wait: Duration| {
             tracing::warn!(%error, wait_seconds = wait.as_secs_f64(), "trying again");
         };
         let answer = retry(self.give_up_at, attempt, wait_after, log).await;
@@ -153,7 +154,7 @@ impl EnvironmentClient<'_> {
         url: &Url,
         headers: &HeaderMap,
         body: Option<&impl Serialize>,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<RawResponse, AttemptError> {
         let host = &self.client.host;
         let token = self.client.token().await.map_err(ApiError::from)?;
         let mut request = http
@@ -166,77 +167,77 @@ impl EnvironmentClient<'_> {
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
         let (response, body) =
-            exchange(request, self.client.local.as_ref()).await.map_err(|reason| Failed {
+            exchange(request, self.client.local.as_ref()).await.map_err(|reason| AttemptError {
                 connection: reason.connection(),
                 error: ApiError::Unavailable {
                     operation: operation.to_owned(),
                     url: url.to_string(),
                     reason: reason.to_string(),
                     retry_after: None,
-                    transient: matches!(reason, NoAnswer::Broken(_)),
+                    transient: matches!(reason, ExchangeError::Broken(_)),
                 },
             })?;
         let status = response.status();
-        self.client.note_capabilities(status, response.headers());
+        self.client.store_capabilities(status, response.headers());
         let is_web_page = is_web_page(response.headers(), &body);
         if status.is_success() {
             let (head, total) = (head(response.headers()), total(response.headers()));
             let (url, host) = (url.clone(), host.clone());
-            return Ok(Answer { status, head, total, body, url, host, is_web_page, token });
+            return Ok(RawResponse { status, head, total, body, url, host, is_web_page, token });
         }
         if is_web_page && !is_transient(status) && !status.is_redirection() {
             return Err(not_a_snapshot_server(host, url, status).into());
         }
         let message = if is_web_page { "a web page".to_owned() } else { message(&body) };
-        Err(refusal(operation, url, &response, &message, &token).into())
+        Err(error_from_response(operation, url, &response, &message, &token).into())
     }
 }
 
 /// An attempt that failed.
-struct Failed {
+struct AttemptError {
     error: ApiError,
-    connection: Connection,
+    connection: ConnectionState,
 }
 
-impl Failed {
+impl AttemptError {
     fn is_transient(&self) -> bool {
         matches!(self.error, ApiError::Unavailable { transient: true, .. })
     }
 }
 
-impl From<ApiError> for Failed {
+impl From<ApiError> for AttemptError {
     fn from(error: ApiError) -> Self {
-        Self { error, connection: Connection::Blameless }
+        Self { error, connection: ConnectionState::Unaffected }
     }
 }
 
 /// What part the connection had in a failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Connection {
+enum ConnectionState {
     /// None, or there was no connection.
-    Blameless,
+    Unaffected,
     /// It broke.
     Broken,
     /// Nothing came over it in time.
-    Silent,
+    TimedOut,
 }
 
 /// Why there is no whole answer.
 #[derive(Debug, thiserror::Error)]
-enum NoAnswer {
+enum ExchangeError {
     #[error("{}", error_chain(.0))]
     Broken(reqwest::Error),
-    #[error("its answer is larger than {LARGEST_ANSWER} bytes")]
+    #[error("its answer is larger than {MAX_RESPONSE_BYTES} bytes")]
     TooLarge,
 }
 
-impl NoAnswer {
-    fn connection(&self) -> Connection {
+impl ExchangeError {
+    fn connection(&self) -> ConnectionState {
         match self {
-            Self::Broken(error) if error.is_connect() => Connection::Blameless,
-            Self::Broken(error) if error.is_timeout() => Connection::Silent,
-            Self::Broken(_) => Connection::Broken,
-            Self::TooLarge => Connection::Blameless,
+            Self::Broken(error) if error.is_connect() => ConnectionState::Unaffected,
+            Self::Broken(error) if error.is_timeout() => ConnectionState::TimedOut,
+            Self::Broken(_) => ConnectionState::Broken,
+            Self::TooLarge => ConnectionState::Unaffected,
         }
     }
 }
@@ -244,16 +245,16 @@ impl NoAnswer {
 async fn exchange(
     request: RequestBuilder,
     local: Option<&LocalServer>,
-) -> Result<(Response, Vec<u8>), NoAnswer> {
-    let broken = |error: reqwest::Error| NoAnswer::Broken(error.without_url());
+) -> Result<(Response, Vec<u8>), ExchangeError> {
+    let broken = |error: reqwest::Error| ExchangeError::Broken(error.without_url());
     let mut response = match local {
         None => request.send().await.map_err(broken)?,
         Some(local) => local.answer(request.build().map_err(broken)?).await,
     };
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        if body.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(NoAnswer::TooLarge);
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+            return Err(ExchangeError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
@@ -270,7 +271,7 @@ fn total(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The wait that a `Retry-After` asks for: seconds, or a date. What is neither asks for nothing.
-fn wanted_wait(text: &str, now: Timestamp) -> Option<Duration> {
+fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -280,7 +281,7 @@ fn wanted_wait(text: &str, now: Timestamp) -> Option<Duration> {
 }
 
 /// What an answer other than a success means, whose `message` is the server's.
-fn refusal(
+fn error_from_response(
     operation: &str,
     url: &Url,
     response: &Response,
@@ -296,7 +297,8 @@ fn refusal(
             operation,
             url,
             reason: format!("{status}: {shown}"),
-            retry_after: header(RETRY_AFTER).and_then(|text| wanted_wait(text, Timestamp::now())),
+            retry_after: header(RETRY_AFTER)
+                .and_then(|text| parse_retry_after(text, Timestamp::now())),
             transient: true,
         }
     } else if status.is_client_error() && message.contains(NO_SNAPSHOTS) {
@@ -338,7 +340,10 @@ fn not_a_snapshot_server(host: &Url, url: &Url, status: StatusCode) -> ApiError 
     ApiError::NotASnapshotServer { host, url: url.to_string(), status }
 }
 
-pub(super) fn parse<T: DeserializeOwned>(operation: &str, answer: &Answer) -> Result<T, ApiError> {
+pub(super) fn parse<T: DeserializeOwned>(
+    operation: &str,
+    answer: &RawResponse,
+) -> Result<T, ApiError> {
     serde_json::from_slice(&answer.body).map_err(|error| {
         if answer.is_web_page {
             return not_a_snapshot_server(&answer.host, &answer.url, answer.status);
@@ -399,7 +404,7 @@ mod tests {
             ("1.5", None),
             ("Sun, 22 Nov 99999999999 12:00:07 GMT", None),
         ] {
-            assert_eq!(wanted_wait(text, now), seconds.map(Duration::from_secs), "{text:?}");
+            assert_eq!(parse_retry_after(text, now), seconds.map(Duration::from_secs), "{text:?}");
         }
     }
 }

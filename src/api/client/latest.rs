@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use super::exchange::{Answer, parse};
-use super::{ApiError, Latest};
+use super::exchange::{RawResponse, parse};
+use super::{ApiError, LatestSnapshot};
 use crate::api::wire::ECS;
 use crate::snapshot::Artifact;
 
@@ -32,11 +32,11 @@ struct Replicas {
     now: u64,
 }
 
-pub(super) fn latest(operation: &str, answer: &Answer) -> Result<Latest, ApiError> {
+pub(super) fn latest(operation: &str, answer: &RawResponse) -> Result<LatestSnapshot, ApiError> {
     // The type comes first: a snapshot of another type has other artifacts.
     let Head { index, environment_type } = parse(operation, answer)?;
     if environment_type != ECS {
-        return Ok(Latest::OfAnotherType(answer.printable(&environment_type)));
+        return Ok(LatestSnapshot::OtherType(answer.printable(&environment_type)));
     }
     let Content { artifacts } = parse(operation, answer)?;
     let snapshot = artifacts
@@ -48,5 +48,5 @@ pub(super) fn latest(operation: &str, answer: &Answer) -> Result<Latest, ApiErro
             replicas: entry.annotation.now,
         })
         .collect();
-    Ok(Latest::Snapshot { index, snapshot })
+    Ok(LatestSnapshot::Snapshot { index, snapshot })
 }

@@ -8,9 +8,9 @@ use http::{Request, Response};
 
 /// Answers requests as a server does. Clones share it.
 #[derive(Clone)]
-pub struct LocalServer(Arc<Answering>);
+pub struct LocalServer(Arc<Handler>);
 
-type Answering = dyn Fn(Request<Vec<u8>>) -> BoxFuture<'static, Response<Vec<u8>>> + Send + Sync;
+type Handler = dyn Fn(Request<Vec<u8>>) -> BoxFuture<'static, Response<Vec<u8>>> + Send + Sync;
 
 impl LocalServer {
     /// A server that answers each request with what `answer` makes of it.

@@ -5,7 +5,7 @@ mod exchange;
 mod latest;
 mod local;
 mod pages;
-mod questions;
+mod queries;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ use crate::snapshot::Snapshot;
 use crate::tls;
 use crate::token::{TokenError, TokenSource};
 use envsnap_model::{Head, error_chain};
-pub use error::{ApiError, NoClient};
+pub use error::{ApiError, BuildClientError};
 use exchange::parse;
 use latest::latest;
 pub use local::LocalServer;
-pub use pages::Listed;
-pub use questions::{Answered, EventsPage, HistoryPart};
+pub use pages::Listing;
+pub use queries::{ApiResponse, EventsPage, HistoryQuery};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -54,11 +54,11 @@ pub struct Client {
 
 /// The latest snapshot of an environment that exists.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Latest {
+pub enum LatestSnapshot {
     /// Nothing was ever recorded in it.
     NoSnapshotYet,
     /// One of this type, which is not ECS. Fit to be shown: long ones are cut.
-    OfAnotherType(String),
+    OtherType(String),
     /// This one.
     Snapshot {
         /// Its place among the environment's snapshots, from 1.
@@ -112,7 +112,7 @@ impl EnvironmentStatus {
 
 /// What a server made of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reported {
+pub struct ReportResponse {
     /// It made a new snapshot.
     pub created: bool,
     /// It was asked more than once: an attempt that seemed to fail may have done the work already,
@@ -153,7 +153,7 @@ impl Client {
     ///
     /// # Errors
     /// The TLS library could not be set up.
-    pub fn new(host: Url, org: String, tokens: TokenSource) -> Result<Self, NoClient> {
+    pub fn new(host: Url, org: String, tokens: TokenSource) -> Result<Self, BuildClientError> {
         Self::with_proxy(host, None, org, tokens)
     }
 
@@ -166,9 +166,9 @@ impl Client {
         proxy: Option<Url>,
         org: String,
         tokens: TokenSource,
-    ) -> Result<Self, NoClient> {
-        let http =
-            http_client(&host, proxy.as_ref()).map_err(|error| NoClient(error_chain(&error)))?;
+    ) -> Result<Self, BuildClientError> {
+        let http = http_client(&host, proxy.as_ref())
+            .map_err(|error| BuildClientError(error_chain(&error)))?;
         let (http, token) = (Renewable::new(http), Mutex::default());
         let accepts_preconditions = AtomicBool::default();
         let supports_artifact_runs = AtomicBool::default();
@@ -207,7 +207,7 @@ impl Client {
     }
 
     /// Remembers what the server says that it takes.
-    fn note_capabilities(&self, status: StatusCode, headers: &HeaderMap) {
+    fn store_capabilities(&self, status: StatusCode, headers: &HeaderMap) {
         let accepted = headers.get_all(ACCEPTS).iter().filter_map(|value| value.to_str().ok());
         let accepted: Vec<_> = accepted.flat_map(|list| list.split(',').map(str::trim)).collect();
         // An error without the header may come from a proxy in front of the server.
@@ -279,12 +279,12 @@ impl EnvironmentApi for EnvironmentClient<'_> {
         self.client.accepts_preconditions.load(Ordering::Relaxed)
     }
 
-    async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
+    async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError> {
         let operation = format!("give the latest snapshot of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name, "-1"];
         let answer = self.send(&operation, Method::GET, &path, None::<&()>).await;
         match answer {
-            Err(ApiError::NoSnapshotYet { .. }) => Ok(Latest::NoSnapshotYet),
+            Err(ApiError::NoSnapshotYet { .. }) => Ok(LatestSnapshot::NoSnapshotYet),
             answer => latest(&operation, &answer?),
         }
     }
@@ -305,14 +305,14 @@ impl EnvironmentApi for EnvironmentClient<'_> {
         &self,
         report: &EcsReport,
         options: ReportOptions,
-    ) -> Result<Reported, ApiError> {
+    ) -> Result<ReportResponse, ApiError> {
         let operation = format!("record what runs in \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "report", "ECS"];
         let before = self.calls();
         let headers = options.headers(self.accepts_preconditions());
         let url = self.client.url(&path);
         let answer = self.send_to(url, &operation, Method::PUT, &headers, Some(report)).await?;
-        Ok(Reported {
+        Ok(ReportResponse {
             created: answer.status == StatusCode::CREATED,
             repeated: self.calls() - before > 1,
             head: answer.head,

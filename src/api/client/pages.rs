@@ -3,37 +3,37 @@
 use reqwest::Url;
 use serde_json::value::RawValue;
 
-use super::questions::{Answered, HistoryPart};
+use super::queries::{ApiResponse, HistoryQuery};
 use super::{ApiError, EnvironmentClient};
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 
 /// The most that a server gives at once.
-const MOST_ON_A_PAGE: usize = 100;
+const MAX_PER_PAGE: usize = 100;
 
 /// The latest of what an environment's history holds, latest first, as far as it was asked for.
 #[derive(Debug, Clone)]
-pub struct Listed<T> {
+pub struct Listing<T> {
     /// As they are read here.
     pub documents: Vec<T>,
     /// The server's JSON of each.
     pub texts: Vec<Box<RawValue>>,
     /// There are earlier ones, which were not asked for.
-    pub is_cut: bool,
+    pub is_truncated: bool,
 }
 
-impl<T> Default for Listed<T> {
+impl<T> Default for Listing<T> {
     /// Nothing.
     fn default() -> Self {
-        Self { documents: Vec::new(), texts: Vec::new(), is_cut: false }
+        Self { documents: Vec::new(), texts: Vec::new(), is_truncated: false }
     }
 }
 
-impl<T> Listed<T> {
+impl<T> Listing<T> {
     /// Keeps the first `count`.
-    fn cut_to(&mut self, count: usize) {
+    fn truncate(&mut self, count: usize) {
         self.documents.truncate(count);
         self.texts.truncate(count);
-        self.is_cut = true;
+        self.is_truncated = true;
     }
 }
 
@@ -46,8 +46,8 @@ impl EnvironmentClient<'_> {
         &self,
         interval: &str,
         most: usize,
-    ) -> Result<Listed<SnapshotListEntry>, ApiError> {
-        let mut listed = Listed::default();
+    ) -> Result<Listing<SnapshotListEntry>, ApiError> {
+        let mut listed = Listing::default();
         for page in 1.. {
             let part = part(interval, page, most);
             let answered = self.snapshots(part).await?;
@@ -70,19 +70,19 @@ impl EnvironmentClient<'_> {
         interval: &str,
         since: f64,
         most: usize,
-    ) -> Result<Listed<EnvironmentEvent>, ApiError> {
-        let mut listed = Listed::default();
+    ) -> Result<Listing<EnvironmentEvent>, ApiError> {
+        let mut listed = Listing::default();
         for page in 1.. {
             let events = self.events(part(interval, page, most)).await?;
             let is_last = is_last(&events.events, &listed);
-            let is_cut = add(&self.client.host, &mut listed, events.events, most)?;
+            let is_truncated = add(&self.client.host, &mut listed, events.events, most)?;
             let old = listed.documents.iter().position(|event| event.reported_at < since);
             if let Some(old) = old {
-                listed.cut_to(old);
+                listed.truncate(old);
             }
             let seen = u64::try_from(listed.documents.len()).unwrap_or(u64::MAX);
             let has_all = events.total.is_some_and(|total| total <= seen);
-            if is_last || is_cut || old.is_some() || has_all {
+            if is_last || is_truncated || old.is_some() || has_all {
                 break;
             }
         }
@@ -91,15 +91,15 @@ impl EnvironmentClient<'_> {
 }
 
 /// One more than is wanted shows whether there are more.
-fn part(interval: &str, page: u32, most: usize) -> HistoryPart<'_> {
-    let per_page = most.saturating_add(1).min(MOST_ON_A_PAGE);
+fn part(interval: &str, page: u32, most: usize) -> HistoryQuery<'_> {
+    let per_page = most.saturating_add(1).min(MAX_PER_PAGE);
     let per_page = u32::try_from(per_page).unwrap_or(u32::MAX);
-    HistoryPart { interval, page, per_page, reverse: false }
+    HistoryQuery { interval, page, per_page, reverse: false }
 }
 
 /// Nothing is left, or the server gives the same page over and over. A page that is not full says
 /// nothing: a server may give fewer than are asked for.
-fn is_last<T: PartialEq>(answered: &Answered<Vec<T>>, listed: &Listed<T>) -> bool {
+fn is_last<T: PartialEq>(answered: &ApiResponse<Vec<T>>, listed: &Listing<T>) -> bool {
     let page = &answered.document;
     page.is_empty() || (!listed.documents.is_empty() && listed.documents.ends_with(page))
 }
@@ -107,8 +107,8 @@ fn is_last<T: PartialEq>(answered: &Answered<Vec<T>>, listed: &Listed<T>) -> boo
 /// Adds a page that says something new. True where there are more than are wanted.
 fn add<T: PartialEq>(
     host: &Url,
-    listed: &mut Listed<T>,
-    answered: Answered<Vec<T>>,
+    listed: &mut Listing<T>,
+    answered: ApiResponse<Vec<T>>,
     most: usize,
 ) -> Result<bool, ApiError> {
     if is_last(&answered, listed) {
@@ -124,9 +124,9 @@ fn add<T: PartialEq>(
         })?;
     listed.documents.extend(answered.document);
     listed.texts.extend(texts);
-    let is_cut = listed.documents.len() > most;
-    if is_cut {
-        listed.cut_to(most);
+    let is_truncated = listed.documents.len() > most;
+    if is_truncated {
+        listed.truncate(most);
     }
-    Ok(is_cut)
+    Ok(is_truncated)
 }

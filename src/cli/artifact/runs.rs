@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Pattern;
-use crate::api::Listed;
+use crate::api::Listing;
 use crate::api::wire::{ArtifactRun, EnvironmentEvent, RecordedSnapshot};
 
 /// What tells artifacts apart: the fingerprint, or the name where that is unknown.
@@ -84,12 +84,12 @@ pub(super) fn from_artifact_runs(parts: &[ArtifactRun], since: f64) -> Vec<Envir
 pub(super) fn from_events(
     environment: &str,
     latest: &RecordedSnapshot,
-    events: &Listed<EnvironmentEvent>,
+    events: &Listing<EnvironmentEvent>,
     wanted: &Pattern,
 ) -> EnvironmentRuns {
     let mut environment = EnvironmentRuns::empty(environment);
     let now = latest.timestamp;
-    if events.is_cut {
+    if events.is_truncated {
         let earliest = events.documents.last();
         environment.searched_back_to =
             Some(earliest.map_or((latest.index, now), |it| (it.snapshot_index, it.reported_at)));
@@ -146,7 +146,7 @@ mod tests {
 
     const A: &str = "aaaaaaaa";
 
-    fn events(rows: &[(u64, &str)], is_cut: bool) -> Listed<EnvironmentEvent> {
+    fn events(rows: &[(u64, &str)], is_truncated: bool) -> Listing<EnvironmentEvent> {
         let documents = rows
             .iter()
             .map(|(index, change)| {
@@ -157,7 +157,7 @@ mod tests {
                 .unwrap()
             })
             .collect();
-        Listed { documents, texts: Vec::new(), is_cut }
+        Listing { documents, texts: Vec::new(), is_truncated }
     }
 
     fn latest(index: u64, running: Option<u64>) -> RecordedSnapshot {
@@ -172,7 +172,7 @@ mod tests {
             .unwrap()
     }
 
-    fn found(latest: &RecordedSnapshot, events: &Listed<EnvironmentEvent>) -> Vec<Run> {
+    fn found(latest: &RecordedSnapshot, events: &Listing<EnvironmentEvent>) -> Vec<Run> {
         let environment = from_events("e", latest, events, &"web".parse().unwrap());
         environment.artifacts.into_values().flat_map(|(_, runs)| runs).collect()
     }
@@ -237,8 +237,8 @@ mod tests {
 
     #[test]
     fn how_far_back_was_looked_is_told_where_there_is_more() {
-        let back_to = |rows: &[_], is_cut| {
-            from_events("e", &latest(9, None), &events(rows, is_cut), &"web".parse().unwrap())
+        let back_to = |rows: &[_], is_truncated| {
+            from_events("e", &latest(9, None), &events(rows, is_truncated), &"web".parse().unwrap())
                 .searched_back_to
         };
         assert_eq!(back_to(&[(8, "exited"), (5, "changed")], true), Some((5, 500.0)));

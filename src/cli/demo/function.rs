@@ -16,7 +16,7 @@ use crate::api::Client;
 use crate::aws::AwsHttpClient;
 use crate::config::Config;
 use crate::ecs::{AwsEcs, Source, connect};
-use crate::report::{Reporter, Trigger, TriggerKind, Verdict};
+use crate::report::{OutcomeKind, Reporter, Trigger, TriggerKind};
 use crate::standin::StandIn;
 use crate::token::TokenSource;
 
@@ -126,7 +126,7 @@ impl Function {
 
     /// What task events of these clusters do: their environments are read, and each has changed.
     async fn report_clusters(&mut self, clusters: &BTreeSet<&str>) -> anyhow::Result<()> {
-        let mut events = Trigger::of(TriggerKind::TaskStateChange);
+        let mut events = Trigger::new(TriggerKind::TaskStateChange);
         for cluster in clusters {
             events.clusters.push(cluster.parse()?);
         }
@@ -150,7 +150,7 @@ impl Function {
                 bail!("the history of the demo is wrong: {name} at {}", self.clock.now());
             }
             self.snapshots += usize::from(environment.created);
-            if environment.outcome == Verdict::Posted {
+            if environment.outcome == OutcomeKind::Posted {
                 self.reported.insert(name, self.clock.now());
             }
         }

@@ -124,7 +124,7 @@ fn task(image: &str, started: Timestamp) -> Task {
         (Task::standalone("debug"), image.to_owned())
     } else {
         let reference = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{image}");
-        (Task::of_service(service(image)), reference)
+        (Task::in_service(service(image)), reference)
     };
     let name = task.family.clone();
     let digest = format!("sha256:{}", digest(image));

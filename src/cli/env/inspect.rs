@@ -1,7 +1,7 @@
 //! `envsnap env inspect`: the environment itself.
 
 use crate::api::wire::{Environment, SnapshotListEntry};
-use crate::api::{ApiError, HistoryPart, ServerApi as _};
+use crate::api::{ApiError, HistoryQuery, ServerApi as _};
 use crate::cli::escape::{escape_json, visible};
 use crate::cli::expression::environment_name;
 use crate::cli::server_args::ServerArgs;
@@ -26,7 +26,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     if args.output == OutputFormat::Json {
         return Ok(print(&escape_json(&answer.text))?);
     }
-    let part = HistoryPart { per_page: 1, ..HistoryPart::default() };
+    let part = HistoryQuery { per_page: 1, ..HistoryQuery::default() };
     let latest = match environment.snapshots(part).await {
         Err(ApiError::NoSnapshotYet { .. }) => None,
         answer => answer?.document.into_iter().next(),

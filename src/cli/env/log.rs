@@ -5,7 +5,7 @@ mod view;
 use std::collections::BTreeMap;
 
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
-use crate::api::{ApiError, EnvironmentClient, Listed, ServerApi as _};
+use crate::api::{ApiError, EnvironmentClient, Listing, ServerApi as _};
 use crate::cli::escape::escape_json;
 use crate::cli::expression::{environment_name, interval};
 use crate::cli::server_args::ServerArgs;
@@ -71,22 +71,22 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
 }
 
 /// An environment in which nothing was recorded has an empty history.
-fn empty_if_no_snapshot<T>(listed: Result<Listed<T>, ApiError>) -> Result<Listed<T>, ApiError> {
+fn empty_if_no_snapshot<T>(listed: Result<Listing<T>, ApiError>) -> Result<Listing<T>, ApiError> {
     match listed {
-        Err(ApiError::NoSnapshotYet { .. }) => Ok(Listed::default()),
+        Err(ApiError::NoSnapshotYet { .. }) => Ok(Listing::default()),
         listed => listed,
     }
 }
 
-fn print_json<T>(name: &str, listed: &Listed<T>, what: &str) -> anyhow::Result<()> {
+fn print_json<T>(name: &str, listed: &Listing<T>, what: &str) -> anyhow::Result<()> {
     let texts: Vec<_> = listed.texts.iter().map(|text| text.get()).collect();
     print(&escape_json(&format!("[{}]", texts.join(",\n "))))?;
     eprint_truncation(name, listed, what);
     Ok(())
 }
 
-fn eprint_truncation<T>(name: &str, listed: &Listed<T>, what: &str) {
-    if listed.is_cut {
+fn eprint_truncation<T>(name: &str, listed: &Listing<T>, what: &str) {
+    if listed.is_truncated {
         let output = counted(listed.documents.len(), what);
         eprint(&format!("Only the latest {output} of {name}: --limit N lists more.\n"));
     }
@@ -106,7 +106,7 @@ async fn changes(
     let events = environment.latest_events(&interval, f64::NEG_INFINITY, MAX_EVENTS).await?;
     // The earliest of them may have more.
     let known_from = match events.documents.last() {
-        Some(earliest) if events.is_cut => earliest.snapshot_index + 1,
+        Some(earliest) if events.is_truncated => earliest.snapshot_index + 1,
         _ => first,
     };
     let known = indexes().filter(|index| *index >= known_from);

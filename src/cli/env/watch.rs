@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::diff::{self, blocks};
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
-use crate::api::{ApiError, Client, HistoryPart, ServerApi as _};
+use crate::api::{ApiError, Client, HistoryQuery, ServerApi as _};
 use crate::cli::escape::{escape_json_line, visible};
 use crate::cli::expression::environment_name;
 use crate::cli::server_args::ServerArgs;
@@ -99,7 +99,7 @@ async fn watch(client: &Client, args: &ServerArgs, arguments: &Arguments) -> any
 
 /// The index of the latest snapshot, 0 before the first.
 async fn latest(client: &Client, name: &str) -> Result<u64, ApiError> {
-    let part = HistoryPart { per_page: 1, ..HistoryPart::default() };
+    let part = HistoryQuery { per_page: 1, ..HistoryQuery::default() };
     match client.environment(name, None).snapshots(part).await {
         Err(ApiError::NoSnapshotYet { .. }) => Ok(0),
         answer => Ok(answer?.document.first().map_or(0, |snapshot| snapshot.index)),

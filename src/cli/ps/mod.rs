@@ -78,7 +78,7 @@ async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
                 "no region is known: give one with --region, AWS_REGION or a profile (AWS_PROFILE)"
             )
         }
-        ConnectError::Elsewhere { cluster, read, .. } => {
+        ConnectError::WrongLocation { cluster, read, .. } => {
             anyhow!(
                 "cluster {cluster} is not in {read}, which is read: choose its own with --region"
             )

@@ -7,7 +7,7 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::{LengthLimitError, Limited};
 
 /// A description of a hundred tasks with ten containers each takes about a megabyte of it.
-const LARGEST_ANSWER: usize = 16 << 20;
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
 /// Ends an answer that is larger than any of ECS: the SDK would read on until the memory is full.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Intercept for AnswerLimit {
     ) -> Result<(), BoxError> {
         let body = context.response_mut().take_body();
         *context.response_mut().body_mut() =
-            SdkBody::from_body_1_x(Limited::new(body, LARGEST_ANSWER));
+            SdkBody::from_body_1_x(Limited::new(body, MAX_RESPONSE_BYTES));
         Ok(())
     }
 }

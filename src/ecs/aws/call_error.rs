@@ -13,7 +13,11 @@ use crate::endpoint::Endpoint;
 use envsnap_model::error_chain;
 
 /// What became of a call of `endpoint` in the role `role`, or in that of the process.
-pub(super) fn of<E>(error: &SdkError<E>, role: Option<&str>, endpoint: &Endpoint) -> CallError
+pub(super) fn from_sdk_error<E>(
+    error: &SdkError<E>,
+    role: Option<&str>,
+    endpoint: &Endpoint,
+) -> CallError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -21,29 +25,31 @@ where
         return CallError::ClockSkew(skew);
     }
     let code = error.code().unwrap_or_default();
-    let said = match error.message() {
+    let message = match error.message() {
         Some(message) => format!("{code}: {message}").trim_end_matches('.').to_owned(),
         None => code.to_owned(),
     };
     match code {
-        _ if is_throttling(code) => CallError::Throttled(said),
+        _ if is_throttling(code) => CallError::Throttled(message),
         "ClusterNotFoundException" => CallError::ClusterNotFound,
-        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => CallError::AccessDenied(said),
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
+            CallError::AccessDenied(message)
+        }
         "UnrecognizedClientException"
         | "InvalidSignatureException"
         | "InvalidClientTokenId"
         | "IncompleteSignature"
         | "ExpiredTokenException"
         | "ExpiredToken"
-        | "MissingAuthenticationTokenException" => CallError::BadCredentials(said),
-        "" => unnamed(error, role, endpoint),
-        _ if failed_itself(error) => CallError::Unavailable(format!("{endpoint}: {said}")),
-        _ => CallError::Refused(said),
+        | "MissingAuthenticationTokenException" => CallError::BadCredentials(message),
+        "" => from_unnamed(error, role, endpoint),
+        _ if is_service_fault(error) => CallError::Unavailable(format!("{endpoint}: {message}")),
+        _ => CallError::Rejected(message),
     }
 }
 
 /// What an error means that AWS gave no name.
-fn unnamed<E: std::error::Error + 'static>(
+fn from_unnamed<E: std::error::Error + 'static>(
     error: &SdkError<E>,
     role: Option<&str>,
     endpoint: &Endpoint,
@@ -54,7 +60,7 @@ fn unnamed<E: std::error::Error + 'static>(
         }
         let reason = error_chain(error).trim_end_matches('.').to_owned();
         return match role {
-            Some(role) if may_pass(error) => {
+            Some(role) if is_transient(error) => {
                 CallError::Unavailable(format!("role {role} cannot be assumed now: {reason}"))
             }
             Some(role) => CallError::RoleNotAssumed { role: role.to_owned(), reason },
@@ -72,14 +78,14 @@ fn unnamed<E: std::error::Error + 'static>(
         };
     };
     let status = response.status();
-    let said = format!("{endpoint}: status {}: {reason}", status.as_u16());
+    let message = format!("{endpoint}: status {}: {reason}", status.as_u16());
     match status.as_u16() {
-        429 => CallError::Throttled(said),
+        429 => CallError::Throttled(message),
         _ if is_too_large(error) => {
             CallError::Malformed(format!("{endpoint}: it is larger than any of ECS"))
         }
-        _ if status.is_server_error() => CallError::Unavailable(said),
-        _ => CallError::Malformed(said),
+        _ if status.is_server_error() => CallError::Unavailable(message),
+        _ => CallError::Malformed(message),
     }
 }
 
@@ -96,7 +102,7 @@ fn is_throttling(code: &str) -> bool {
 }
 
 /// The answer's status says that the service is at fault.
-fn failed_itself<E>(error: &SdkError<E>) -> bool {
+fn is_service_fault<E>(error: &SdkError<E>) -> bool {
     error.raw_response().is_some_and(|response| response.status().is_server_error())
 }
 
@@ -109,13 +115,13 @@ fn credentials_error<'a>(
 }
 
 /// STS did not refuse the role: it was too busy, at fault or out of reach, and may give it later.
-fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
+fn is_transient(error: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(CredentialsError::ProviderTimedOut(_)) = error.downcast_ref() {
         return true;
     }
-    assume_role_error(error).is_some_and(|said| match said {
+    assume_role_error(error).is_some_and(|message| match message {
         SdkError::ServiceError(refused) => {
-            is_throttling(refused.err().code().unwrap_or_default()) || failed_itself(said)
+            is_throttling(refused.err().code().unwrap_or_default()) || is_service_fault(message)
         }
         SdkError::ConstructionFailure(_) => false,
         _ => true,

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Reading;
-use super::describe::{Doubt, Undescribed};
-use super::in_scope::ClusterInScope;
+use super::describe::{UndescribedReason, UndescribedTask};
 use super::memory::LastReading;
+use super::scoped_clusters::ClusterInScope;
 use crate::ecs::{DesiredStatus, EcsApi, EcsError, Progress, Task};
 
 /// Waits before ECS is asked again in what it contradicts itself: it is only eventually consistent,
 /// and what it lists, describes and counts agrees within seconds. Five seconds together.
-pub(super) const WAITS: [Duration; 5] = [
+pub(super) const CONSISTENCY_WAITS: [Duration; 5] = [
     Duration::from_millis(200),
     Duration::from_millis(400),
     Duration::from_millis(800),
@@ -27,11 +27,11 @@ pub(super) struct ClusterTasks {
     /// Some container of them runs.
     pub(super) runs: bool,
     /// No task is listed that is wanted to run.
-    pub(super) lists_none: bool,
+    pub(super) lists_no_running_task: bool,
 }
 
 /// The ARNs of a cluster's tasks, by what ECS wants of them.
-struct Listed {
+struct ListedTasks {
     running: Vec<String>,
     stopped: Vec<String>,
 }
@@ -63,17 +63,17 @@ impl<E: EcsApi> Reading<'_, E> {
             self.list_tasks(cluster, DesiredStatus::Stopped, progress),
             self.describe(cluster, &running, progress),
         )?;
-        let mut listed = Listed { running, stopped };
-        let others = listed.not_wanted(&last);
+        let mut listed = ListedTasks { running, stopped };
+        let others = listed.not_expected_to_run(&last);
         let others = self.describe(cluster, &others, progress).await?;
         described.tasks.extend(others.tasks);
-        described.doubts.extend(others.doubts);
-        let (mut tasks, mut doubts) = (described.tasks, described.doubts);
-        listed.dispel(&mut doubts, true);
+        described.undescribed.extend(others.undescribed);
+        let (mut tasks, mut undescribed) = (described.tasks, described.undescribed);
+        listed.drop_explained(&mut undescribed, true);
 
-        let mut waits = WAITS.into_iter().enumerate();
+        let mut waits = CONSISTENCY_WAITS.into_iter().enumerate();
         let retried = loop {
-            let (Some(doubt), Some((attempt, wait))) = (doubts.first(), waits.next()) else {
+            let (Some(doubt), Some((attempt, wait))) = (undescribed.first(), waits.next()) else {
                 break true;
             };
             if !self.has_time_for(wait) {
@@ -84,24 +84,24 @@ impl<E: EcsApi> Reading<'_, E> {
             tokio::time::sleep(wait).await;
             // At first what is new is just not known everywhere yet.
             let wanted = if attempt == 0 {
-                doubts.into_iter().map(|doubt| doubt.arn).collect()
+                undescribed.into_iter().map(|doubt| doubt.arn).collect()
             } else {
                 let running = self.list_tasks(cluster, DesiredStatus::Running, progress).await?;
                 let stopped = self.list_tasks(cluster, DesiredStatus::Stopped, progress).await?;
-                listed = Listed { running, stopped };
-                listed.not_in(&tasks, &last)
+                listed = ListedTasks { running, stopped };
+                listed.not_described(&tasks, &last)
             };
-            let again = self.describe_again(cluster, &wanted, &tasks, progress).await?;
+            let again = self.describe_remaining(cluster, &wanted, &tasks, progress).await?;
             tasks.extend(again.tasks);
-            doubts = again.doubts;
-            listed.dispel(&mut doubts, false);
+            undescribed = again.undescribed;
+            listed.drop_explained(&mut undescribed, false);
         };
-        listed.leave_out(cluster, &doubts, &tasks, &last, retried)?;
+        listed.check_undescribed(cluster, &undescribed, &tasks, &last, retried)?;
 
-        let lists_none = listed.running.is_empty();
+        let lists_no_running_task = listed.running.is_empty();
         let runs = tasks.iter().any(Task::runs);
         self.reader.memory.remember(cluster, listed.into_last_reading(&tasks, &last));
-        Ok(ClusterTasks { tasks: Arc::new(tasks), runs, lists_none })
+        Ok(ClusterTasks { tasks: Arc::new(tasks), runs, lists_no_running_task })
     }
 
     async fn list_tasks(
@@ -140,11 +140,11 @@ impl<E: EcsApi> Reading<'_, E> {
     }
 }
 
-impl Listed {
+impl ListedTasks {
     /// Tasks that are not wanted to run and have to be described all the same: listed ones that
     /// were not known to have stopped, and those that ran when the cluster was last read and that
     /// neither listing names, although ECS lists a stopped task for an hour.
-    fn not_wanted(&self, last: &LastReading) -> Vec<String> {
+    fn not_expected_to_run(&self, last: &LastReading) -> Vec<String> {
         let wanted: HashSet<&String> = self.running.iter().collect();
         let mut others: Vec<String> = self
             .stopped
@@ -162,24 +162,24 @@ impl Listed {
     }
 
     /// All of that and the tasks that are wanted to run, but for those that are in `tasks`.
-    fn not_in(&self, tasks: &[Task], last: &LastReading) -> Vec<String> {
+    fn not_described(&self, tasks: &[Task], last: &LastReading) -> Vec<String> {
         let described: HashSet<&String> = tasks.iter().map(|task| &task.arn).collect();
-        let others = self.not_wanted(last);
+        let others = self.not_expected_to_run(last);
         let all = self.running.iter().cloned().chain(others);
         all.filter(|arn| !described.contains(arn)).collect()
     }
 
     /// A task that is not wanted to run may be missing. It is asked for once more only if it is
     /// listed, since it may still drain.
-    fn dispel(&self, doubts: &mut Vec<Undescribed>, is_first: bool) {
-        if doubts.is_empty() {
+    fn drop_explained(&self, undescribed: &mut Vec<UndescribedTask>, is_first: bool) {
+        if undescribed.is_empty() {
             return;
         }
         let running: HashSet<&String> = self.running.iter().collect();
         let stopped: HashSet<&String> =
             if is_first { self.stopped.iter().collect() } else { HashSet::new() };
-        doubts.retain(|Undescribed { arn, doubt }| {
-            *doubt != Doubt::Missing || running.contains(arn) || stopped.contains(arn)
+        undescribed.retain(|UndescribedTask { arn, doubt }| {
+            *doubt != UndescribedReason::Missing || running.contains(arn) || stopped.contains(arn)
         });
     }
 
@@ -189,22 +189,24 @@ impl Listed {
     /// One of them may be software that runs: it did when the cluster was last read, its description
     /// is incomplete, or nothing else is known of the cluster. So is each of them if there was no
     /// time to ask often enough.
-    fn leave_out(
+    fn check_undescribed(
         &self,
         cluster: &ClusterInScope,
-        doubts: &[Undescribed],
+        undescribed: &[UndescribedTask],
         tasks: &[Task],
         last: &LastReading,
         retried: bool,
     ) -> Result<(), EcsError> {
-        let Some(first) = doubts.first() else { return Ok(()) };
+        let Some(first) = undescribed.first() else { return Ok(()) };
         let contradiction = |contradiction: String| {
             Err(EcsError::Contradiction { cluster: cluster.name.clone(), contradiction })
         };
-        if let Some(unclear) = doubts.iter().find(|task| task.doubt == Doubt::Incomplete) {
+        if let Some(unclear) =
+            undescribed.iter().find(|task| task.doubt == UndescribedReason::Incomplete)
+        {
             return contradiction(unclear.to_string());
         }
-        if let Some(seen) = doubts.iter().find(|task| last.running.contains(&task.arn)) {
+        if let Some(seen) = undescribed.iter().find(|task| last.running.contains(&task.arn)) {
             return contradiction(format!("{seen}, and it ran when the cluster was last read"));
         }
         if !retried {
@@ -217,7 +219,7 @@ impl Listed {
                 "it lists {number} tasks that are to run, and describes none of them"
             ));
         }
-        for doubt in doubts {
+        for doubt in undescribed {
             // It was just started, or ECS lists what is long gone.
             tracing::warn!(cluster = cluster.name, %doubt, "the task is left out");
         }

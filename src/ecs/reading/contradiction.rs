@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::cluster::{ClusterTasks, WAITS};
-use super::in_scope::{ClusterInScope, ClusterState, active_name};
-use super::{Reading, is_cluster_not_found, unless_gone};
+use super::cluster::{CONSISTENCY_WAITS, ClusterTasks};
+use super::scoped_clusters::{ClusterInScope, ClusterState, active_name};
+use super::{Reading, is_cluster_not_found, none_if_gone};
 use crate::ecs::{CallError, EcsApi, EcsError, Progress};
 
 /// From so many failed readings in a row on, the cause may be one that does not pass.
-const SILENT_FOR_LONG: u32 = 5;
+const PERSISTENT_AFTER: u32 = 5;
 
 /// A cluster, and what was read of it: `None` if it does not exist.
 pub(super) type ClusterRead<'c> = (&'c ClusterInScope, Option<Arc<ClusterTasks>>);
@@ -23,14 +23,15 @@ impl<E: EcsApi> Reading<'_, E> {
     /// # Errors
     /// A cluster keeps contradicting itself: taken at its word, it would be emptied. One that is
     /// named does not exist.
-    pub(super) async fn confirm_quiet(
+    pub(super) async fn confirm_empty(
         &self,
         read: &mut [ClusterRead<'_>],
         progress: &Progress,
     ) -> Result<bool, EcsError> {
         let quiet = |(_, tasks): &ClusterRead<'_>| tasks.as_ref().is_none_or(|it| !it.runs);
-        let unlikely =
-            |(_, tasks): &ClusterRead<'_>| tasks.as_ref().is_some_and(|it| it.lists_none);
+        let unlikely = |(_, tasks): &ClusterRead<'_>| {
+            tasks.as_ref().is_some_and(|it| it.lists_no_running_task)
+        };
         let doubtful: Vec<_> = read
             .iter()
             .filter(|it| quiet(it) || unlikely(it))
@@ -40,27 +41,30 @@ impl<E: EcsApi> Reading<'_, E> {
         let mut exists = read.len() > doubtful.len();
         for (cluster, tasks) in read {
             let Some(state) = states.get(cluster.key()) else {
-                self.reader.memory.forget_silent_readings(cluster);
+                self.reader.memory.reset_contradictions(cluster);
                 continue;
             };
             match (state, &tasks) {
                 (ClusterState::Gone, None) => {}
                 (ClusterState::Gone, Some(read)) => exists |= read.runs,
-                (ClusterState::Active { .. }, None) => return Err(gone_and_existing(cluster)),
+                (ClusterState::Active { .. }, None) => {
+                    return Err(existence_contradiction(cluster));
+                }
                 (ClusterState::Active { running_tasks }, Some(read)) => {
                     exists = true;
                     if *running_tasks > read.in_state_running() {
                         let first = Arc::clone(read);
-                        *tasks = self.tasks_again(cluster, first, *running_tasks, progress).await?;
+                        *tasks =
+                            self.reread_tasks(cluster, first, *running_tasks, progress).await?;
                     }
-                    self.reader.memory.forget_silent_readings(cluster);
+                    self.reader.memory.reset_contradictions(cluster);
                 }
             }
         }
         Ok(!exists)
     }
 
-    async fn tasks_again(
+    async fn reread_tasks(
         &self,
         cluster: &ClusterInScope,
         first: Arc<ClusterTasks>,
@@ -68,8 +72,8 @@ impl<E: EcsApi> Reading<'_, E> {
         progress: &Progress,
     ) -> Result<Option<Arc<ClusterTasks>>, EcsError> {
         let reading = self.reading_of(cluster);
-        let read = async || self.read_again(cluster, first, running_tasks, progress).await;
-        unless_gone(cluster, reading.read_again.get_or_init(read).await.clone())
+        let read = async || self.reread(cluster, first, running_tasks, progress).await;
+        none_if_gone(cluster, reading.reread.get_or_init(read).await.clone())
     }
 
     /// Reads a cluster, of which more tasks are said to run than it lists, until the two agree: the
@@ -77,14 +81,14 @@ impl<E: EcsApi> Reading<'_, E> {
     ///
     /// A task that drains is not in the state `RUNNING`. Since it is not known whether it is counted
     /// all the same, the second reading is believed if it may be.
-    async fn read_again(
+    async fn reread(
         &self,
         cluster: &ClusterInScope,
         mut tasks: Arc<ClusterTasks>,
         mut running_tasks: usize,
         progress: &Progress,
     ) -> Result<Arc<ClusterTasks>, EcsError> {
-        for wait in WAITS.into_iter().filter(|wait| self.has_time_for(*wait)) {
+        for wait in CONSISTENCY_WAITS.into_iter().filter(|wait| self.has_time_for(*wait)) {
             tracing::info!(
                 cluster = cluster.name,
                 running_tasks,
@@ -105,7 +109,7 @@ impl<E: EcsApi> Reading<'_, E> {
                     let described =
                         self.describe_clusters(std::slice::from_ref(&cluster.id), progress).await?;
                     let exists = described.iter().any(|it| active_name(it).is_some());
-                    return Err(if exists { gone_and_existing(cluster) } else { error });
+                    return Err(if exists { existence_contradiction(cluster) } else { error });
                 }
                 read => Arc::new(read?),
             };
@@ -113,11 +117,11 @@ impl<E: EcsApi> Reading<'_, E> {
                 return Ok(tasks);
             }
         }
-        let readings = self.reader.memory.count_silent_reading(cluster);
+        let readings = self.reader.memory.count_contradiction(cluster);
         let listed = tasks.running();
         let mut contradiction =
             format!("it says that {running_tasks} of its tasks run, and lists {listed} that do");
-        if readings >= SILENT_FOR_LONG {
+        if readings >= PERSISTENT_AFTER {
             let advice = "If the others are managed daemons, which ECS may not list, leave the \
                           cluster out by ECS_EXCLUDE";
             contradiction =
@@ -128,7 +132,7 @@ impl<E: EcsApi> Reading<'_, E> {
 }
 
 /// ECS contradicts itself about whether the cluster exists.
-fn gone_and_existing(cluster: &ClusterInScope) -> EcsError {
+fn existence_contradiction(cluster: &ClusterInScope) -> EcsError {
     let message = "it says that the cluster does not exist, and describes it as existing";
     EcsError::Call {
         operation: format!("list the tasks of cluster \"{}\"", cluster.name),

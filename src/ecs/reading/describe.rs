@@ -6,11 +6,11 @@ use std::fmt;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::Reading;
-use super::in_scope::ClusterInScope;
+use super::scoped_clusters::ClusterInScope;
 use crate::ecs::{CallError, DESCRIBE_BATCH, DescribedTasks, EcsApi, EcsError, Progress, Task};
 
 /// Batches of tasks described side by side in a cluster.
-const BATCHES_AT_ONCE: usize = 4;
+const MAX_CONCURRENT_BATCHES: usize = 4;
 
 /// What became of a request to describe tasks.
 #[derive(Debug, Default)]
@@ -18,19 +18,19 @@ pub(super) struct Described {
     /// Each once, under the ARN by which it was asked for.
     pub(super) tasks: Vec<Task>,
     /// The others.
-    pub(super) doubts: Vec<Undescribed>,
+    pub(super) undescribed: Vec<UndescribedTask>,
 }
 
 /// A task that was asked for and not described.
 #[derive(Debug)]
-pub(super) struct Undescribed {
+pub(super) struct UndescribedTask {
     pub(super) arn: String,
-    pub(super) doubt: Doubt,
+    pub(super) doubt: UndescribedReason,
 }
 
 /// What an answer says of a task in place of a description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(super) enum UndescribedReason {
     /// It does not exist.
     Missing,
     /// Nothing.
@@ -39,13 +39,17 @@ pub(super) enum Doubt {
     Incomplete,
 }
 
-impl fmt::Display for Undescribed {
+impl fmt::Display for UndescribedTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { arn, doubt } = self;
         match doubt {
-            Doubt::Missing => write!(f, "it lists task {arn} and describes it as missing"),
-            Doubt::LeftOut => write!(f, "it lists task {arn} and leaves it out of its description"),
-            Doubt::Incomplete => {
+            UndescribedReason::Missing => {
+                write!(f, "it lists task {arn} and describes it as missing")
+            }
+            UndescribedReason::LeftOut => {
+                write!(f, "it lists task {arn} and leaves it out of its description")
+            }
+            UndescribedReason::Incomplete => {
                 write!(f, "it does not say of each container of task {arn} whether it runs")
             }
         }
@@ -59,25 +63,25 @@ impl<E: EcsApi> Reading<'_, E> {
         arns: &[String],
         progress: &Progress,
     ) -> Result<Described, EcsError> {
-        self.describe_again(cluster, arns, &[], progress).await
+        self.describe_remaining(cluster, arns, &[], progress).await
     }
 
-    /// The same, of tasks that were in doubt. Descriptions of those that are described `already` are
+    /// The same, of tasks that were in doubt. Descriptions of those that are described `known` are
     /// passed over.
-    pub(super) async fn describe_again(
+    pub(super) async fn describe_remaining(
         &self,
         cluster: &ClusterInScope,
         arns: &[String],
-        already: &[Task],
+        known: &[Task],
         progress: &Progress,
     ) -> Result<Described, EcsError> {
         let mut batches = stream::iter(arns.chunks(DESCRIBE_BATCH))
-            .map(|batch| self.describe_batch(cluster, batch, already, progress))
-            .buffer_unordered(BATCHES_AT_ONCE);
+            .map(|batch| self.describe_batch(cluster, batch, known, progress))
+            .buffer_unordered(MAX_CONCURRENT_BATCHES);
         let mut all = Described::default();
         while let Some(batch) = batches.try_next().await? {
             all.tasks.extend(batch.tasks);
-            all.doubts.extend(batch.doubts);
+            all.undescribed.extend(batch.undescribed);
         }
         Ok(all)
     }
@@ -86,14 +90,14 @@ impl<E: EcsApi> Reading<'_, E> {
         &self,
         cluster: &ClusterInScope,
         arns: &[String],
-        already: &[Task],
+        known: &[Task],
         progress: &Progress,
     ) -> Result<Described, EcsError> {
         let operation = format!("describe tasks of cluster \"{}\"", cluster.name);
         let bucket = &self.reader.quota.cluster_resource_reads;
         let described = self
             .call(&operation, bucket, progress, async || {
-                sort(self.reader.ecs.describe_tasks(&cluster.id, arns).await?, arns, already)
+                classify(self.reader.ecs.describe_tasks(&cluster.id, arns).await?, arns, known)
             })
             .await?;
         Progress::count(&progress.tasks_described, described.tasks.len());
@@ -112,10 +116,10 @@ impl<E: EcsApi> Reading<'_, E> {
 ///
 /// # Errors
 /// It is about other tasks, or refuses one of these.
-fn sort(
+fn classify(
     answer: DescribedTasks,
     asked: &[String],
-    already: &[Task],
+    known: &[Task],
 ) -> Result<Described, CallError> {
     let mut open: HashSet<&str> = asked.iter().map(String::as_str).collect();
     let by_short_arn: HashMap<_, _> =
@@ -123,10 +127,10 @@ fn sort(
     // ECS has two forms of an ARN, and has been seen to answer in the other one.
     let find = |arn: &str| by_short_arn.get(&short_arn(arn)).copied();
 
-    let mut sorted = Described { tasks: Vec::with_capacity(asked.len()), doubts: Vec::new() };
+    let mut sorted = Described { tasks: Vec::with_capacity(asked.len()), undescribed: Vec::new() };
     for mut task in answer.tasks {
         let Some(arn) = find(&task.arn) else {
-            if already.iter().any(|known| known.arn == task.arn) {
+            if known.iter().any(|known| known.arn == task.arn) {
                 continue;
             }
             let message = format!("it describes task {}, which was not asked for", task.arn);
@@ -141,24 +145,26 @@ fn sort(
             }
             sorted.tasks.push(task);
         } else {
-            let doubt = Doubt::Incomplete;
-            sorted.doubts.push(Undescribed { arn: arn.to_owned(), doubt });
+            let doubt = UndescribedReason::Incomplete;
+            sorted.undescribed.push(UndescribedTask { arn: arn.to_owned(), doubt });
         }
     }
     for failure in answer.failures {
         let arn = failure.arn.unwrap_or_default();
         if failure.reason.as_deref() != Some("MISSING") {
             let reason = failure.reason.unwrap_or_else(|| "no reason".to_owned());
-            return Err(CallError::Refused(format!("it gives {reason} for task {arn}")));
+            return Err(CallError::Rejected(format!("it gives {reason} for task {arn}")));
         }
         if let Some(arn) = find(&arn).filter(|arn| open.remove(arn)) {
-            sorted.doubts.push(Undescribed { arn: arn.to_owned(), doubt: Doubt::Missing });
+            sorted
+                .undescribed
+                .push(UndescribedTask { arn: arn.to_owned(), doubt: UndescribedReason::Missing });
         }
     }
     let left_out = asked.iter().filter(|arn| open.contains(arn.as_str()));
-    sorted
-        .doubts
-        .extend(left_out.map(|arn| Undescribed { arn: arn.clone(), doubt: Doubt::LeftOut }));
+    sorted.undescribed.extend(
+        left_out.map(|arn| UndescribedTask { arn: arn.clone(), doubt: UndescribedReason::LeftOut }),
+    );
     Ok(sorted)
 }
 
@@ -188,13 +194,16 @@ mod tests {
             };
             let tasks = vec![Task { arn: answered.to_owned(), ..stopped() }];
             let answer = DescribedTasks { tasks, failures: Vec::new() };
-            let described = sort(answer, &asked, &[]).unwrap();
+            let described = classify(answer, &asked, &[]).unwrap();
             assert_eq!(described.tasks[0].arn, asked[0]);
             let answer = DescribedTasks { tasks: vec![], failures: vec![failure(answered)] };
-            let described = sort(answer, &asked, &[]).unwrap();
-            assert_eq!(described.doubts[0].doubt, Doubt::Missing);
+            let described = classify(answer, &asked, &[]).unwrap();
+            assert_eq!(described.undescribed[0].doubt, UndescribedReason::Missing);
             let answer = DescribedTasks { tasks: vec![], failures: vec![failure(OTHER)] };
-            assert_eq!(sort(answer, &asked, &[]).unwrap().doubts[0].doubt, Doubt::LeftOut);
+            assert_eq!(
+                classify(answer, &asked, &[]).unwrap().undescribed[0].doubt,
+                UndescribedReason::LeftOut
+            );
         }
     }
 
@@ -202,7 +211,7 @@ mod tests {
     fn a_short_arn_of_another_account_is_of_another_task() {
         let task = Task { arn: SHORT.replace("2744", "1111"), ..stopped() };
         let answer = DescribedTasks { tasks: vec![task], failures: Vec::new() };
-        assert!(matches!(sort(answer, &[LONG.to_owned()], &[]), Err(CallError::Malformed(_))));
+        assert!(matches!(classify(answer, &[LONG.to_owned()], &[]), Err(CallError::Malformed(_))));
     }
 
     fn stopped() -> Task {

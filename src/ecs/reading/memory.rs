@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::in_scope::ClusterInScope;
+use super::scoped_clusters::ClusterInScope;
 use crate::ecs::ClusterRef;
 
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Memory {
 struct ClusterMemory {
     last: Arc<LastReading>,
     /// Readings in a row that failed since nothing was listed and something was said to run.
-    silent_readings: u32,
+    contradictions: u32,
 }
 
 /// The last reading of a cluster: ARNs of its tasks.
@@ -52,17 +52,17 @@ impl Memory {
 
     /// Readings in a row, with this one, in which the cluster listed nothing of what it is said to
     /// run.
-    pub(super) fn count_silent_reading(&self, cluster: &ClusterInScope) -> u32 {
+    pub(super) fn count_contradiction(&self, cluster: &ClusterInScope) -> u32 {
         let mut clusters = self.clusters();
         let memory = clusters.entry(cluster.key().to_owned()).or_default();
-        memory.silent_readings = memory.silent_readings.saturating_add(1);
-        memory.silent_readings
+        memory.contradictions = memory.contradictions.saturating_add(1);
+        memory.contradictions
     }
 
     /// The cluster is read, and does not contradict itself.
-    pub(super) fn forget_silent_readings(&self, cluster: &ClusterInScope) {
+    pub(super) fn reset_contradictions(&self, cluster: &ClusterInScope) {
         if let Some(memory) = self.clusters().get_mut(cluster.key()) {
-            memory.silent_readings = 0;
+            memory.contradictions = 0;
         }
     }
 

@@ -27,7 +27,7 @@ fn everything() -> Scope {
 }
 
 fn reader<E: EcsApi>(ecs: E) -> Reader<E> {
-    Reader::new(ecs, Quota::share(1.0), 8)
+    Reader::new(ecs, Quota::with_share(1.0), 8)
 }
 
 async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>, EcsError> {
@@ -36,7 +36,7 @@ async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>,
         .iter()
         .flat_map(|tasks| tasks.iter())
         .flat_map(|task| observe(task, scope, 0))
-        .filter_map(|observation| observation.verdict.ok())
+        .filter_map(|observation| observation.result.ok())
         .map(|container| container.artifact_name.to_owned())
         .collect();
     names.sort();
@@ -45,7 +45,7 @@ async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>,
 
 #[tokio::test]
 async fn one_small_cluster_takes_three_calls() {
-    let fake = FakeEcs::with([("app", FakeCluster::running(&["a", "b", "c"]))]);
+    let fake = FakeEcs::new([("app", FakeCluster::running(&["a", "b", "c"]))]);
     let reader = reader(fake);
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["a:1", "b:1", "c:1"]);
     assert_eq!(reader.ecs.take_calls(), ["list Running", "list Stopped", "describe 3 tasks"]);
@@ -55,13 +55,13 @@ async fn one_small_cluster_takes_three_calls() {
 async fn a_draining_task_still_counts() {
     let mut app = FakeCluster::running(&["new"]);
     app.tasks.push(FakeTask::draining("old"));
-    let reader = reader(FakeEcs::with([("app", app)]));
+    let reader = reader(FakeEcs::new([("app", app)]));
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["new:1", "old:1"]);
 }
 
 #[tokio::test]
 async fn a_task_told_to_stop_between_the_listings_is_not_lost() {
-    let fake = FakeEcs::with([("app", FakeCluster::running(&["a", "b"]))]);
+    let fake = FakeEcs::new([("app", FakeCluster::running(&["a", "b"]))]);
     fake.change_after("list Running", |account| {
         account.get_mut("app").unwrap().tasks[0] = FakeTask::draining("a");
     });
@@ -74,7 +74,7 @@ async fn a_stopped_task_is_described_once_and_a_draining_one_until_it_stops() {
     let mut app = FakeCluster::running(&["a", "b"]);
     app.tasks[0].stop();
     app.tasks.push(FakeTask::draining("c"));
-    let reader = reader(FakeEcs::with([("app", app)]));
+    let reader = reader(FakeEcs::new([("app", app)]));
     let listings = ["list Running", "list Stopped"].map(str::to_owned);
     let with = |describes: &[&str]| {
         let mut calls = listings.to_vec();
@@ -105,7 +105,7 @@ async fn what_stopped_in_a_cluster_that_is_gone_is_forgotten() {
     let [mut app, mut preview] = [&["a", "b"], &["c", "d"]].map(|it| FakeCluster::running(it));
     app.tasks[0].stop();
     preview.tasks[0].stop();
-    let reader = reader(FakeEcs::with([("app", app), ("preview-1", preview)]));
+    let reader = reader(FakeEcs::new([("app", app), ("preview-1", preview)]));
     running(&reader, &everything()).await.unwrap();
     assert_eq!(reader.memory.stopped().len(), 2);
     reader.ecs.change(|account| drop(account.remove("preview-1")));
@@ -119,7 +119,7 @@ async fn a_stopped_task_runs_nothing_for_a_cold_reader_as_for_a_warm_one() {
     let mut app = FakeCluster::running(&["a", "b"]);
     app.tasks[0] = FakeTask::draining("a");
     app.tasks[0].task.last_status = Some("STOPPED".to_owned());
-    let reader = reader(FakeEcs::with([("app", app)]));
+    let reader = reader(FakeEcs::new([("app", app)]));
     let scope = clusters(&["app"]);
     for warmth in ["cold", "warm"] {
         assert_eq!(running(&reader, &scope).await.unwrap(), ["b:1"], "{warmth}");
@@ -132,7 +132,7 @@ async fn every_page_of_every_cluster_is_read() {
         let tasks: Vec<_> = (0..10).map(|n| format!("{name}{n}")).collect();
         (name, FakeCluster::running(&tasks.iter().map(String::as_str).collect::<Vec<_>>()))
     });
-    let reader = reader(FakeEcs::with(clusters));
+    let reader = reader(FakeEcs::new(clusters));
     assert_eq!(running(&reader, &everything()).await.unwrap().len(), 40);
 }
 
@@ -140,7 +140,7 @@ async fn every_page_of_every_cluster_is_read() {
 async fn a_named_cluster_has_to_exist() {
     let mut gone = FakeCluster::running(&[]);
     gone.inactive = true;
-    let reader = reader(FakeEcs::with([("app", FakeCluster::running(&["a"])), ("gone", gone)]));
+    let reader = reader(FakeEcs::new([("app", FakeCluster::running(&["a"])), ("gone", gone)]));
     for name in ["gone", "never"] {
         let error = running(&reader, &clusters(&["app", name])).await.unwrap_err();
         assert!(
@@ -153,7 +153,7 @@ async fn a_named_cluster_has_to_exist() {
 
 #[tokio::test]
 async fn a_cluster_that_goes_while_it_is_read_leaves_the_scope() {
-    let fake = FakeEcs::with([
+    let fake = FakeEcs::new([
         ("app", FakeCluster::running(&["a"])),
         ("gone", FakeCluster::running(&["b"])),
     ]);
@@ -164,7 +164,7 @@ async fn a_cluster_that_goes_while_it_is_read_leaves_the_scope() {
 
 #[tokio::test]
 async fn a_cluster_that_is_said_to_be_gone_and_described_as_existing_is_an_error() {
-    let fake = FakeEcs::with([("app", FakeCluster::running(&["a"]))]);
+    let fake = FakeEcs::new([("app", FakeCluster::running(&["a"]))]);
     fake.change_after("list clusters", |account| account.get_mut("app").unwrap().inactive = true);
     fake.change_after("list Running", |account| account.get_mut("app").unwrap().inactive = false);
     let reader = reader(fake);
@@ -175,7 +175,7 @@ async fn a_cluster_that_is_said_to_be_gone_and_described_as_existing_is_an_error
 
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_lists_nothing_and_then_is_said_to_be_gone_is_not_taken_for_gone() {
-    let fake = FakeEcs::with([("app", FakeCluster::running(&["a"]))]);
+    let fake = FakeEcs::new([("app", FakeCluster::running(&["a"]))]);
     fake.empty_listings.lock().unwrap().0 = 1;
     let set = |inactive| {
         move |account: &mut std::collections::BTreeMap<String, FakeCluster>| {
@@ -195,7 +195,7 @@ async fn a_cluster_that_lists_nothing_and_then_is_said_to_be_gone_is_not_taken_f
 
 #[tokio::test]
 async fn an_existing_cluster_that_runs_nothing_is_an_honest_empty() {
-    let reader = reader(FakeEcs::with([("app", FakeCluster::default())]));
+    let reader = reader(FakeEcs::new([("app", FakeCluster::default())]));
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), [""; 0]);
     assert_eq!(running(&reader, &everything()).await.unwrap(), [""; 0]);
 }
@@ -204,10 +204,10 @@ async fn an_existing_cluster_that_runs_nothing_is_an_honest_empty() {
 async fn a_scope_that_matches_nothing_is_an_error_and_never_an_empty_environment() {
     let nothing = reader(FakeEcs::default());
     let deleted = FakeCluster { inactive: true, ..FakeCluster::default() };
-    let deleted = reader(FakeEcs::with([("old", deleted)]));
+    let deleted = reader(FakeEcs::new([("old", deleted)]));
     let mut app = FakeCluster::running(&["a"]);
     app.services = ["web", "db", "s1", "s2"].map(str::to_owned).to_vec();
-    let app = reader(FakeEcs::with([("app", app)]));
+    let app = reader(FakeEcs::new([("app", app)]));
     let mut excluding_all = clusters(&["app"]);
     excluding_all.clusters.exclude.pattern = regex_lite::Regex::new("a").ok();
 
@@ -227,7 +227,7 @@ async fn a_scope_that_matches_nothing_is_an_error_and_never_an_empty_environment
 async fn services_are_listed_only_where_a_filter_left_no_container() {
     let mut app = FakeCluster::running(&["a"]);
     app.services = ["s0", "s1", "s2", "idle", "web"].map(str::to_owned).to_vec();
-    let reader = reader(FakeEcs::with([("app", app)]));
+    let reader = reader(FakeEcs::new([("app", app)]));
     let listed = |calls: Vec<String>| calls.iter().any(|call| call == "list services");
 
     assert_eq!(running(&reader, &services(&["web"], &[])).await.unwrap(), ["a:1"]);
@@ -238,7 +238,7 @@ async fn services_are_listed_only_where_a_filter_left_no_container() {
 
 #[tokio::test]
 async fn an_exclusion_with_nothing_to_leave_out_is_an_honest_empty() {
-    let reader = reader(FakeEcs::with([("app", FakeCluster::default())]));
+    let reader = reader(FakeEcs::new([("app", FakeCluster::default())]));
     assert_eq!(running(&reader, &services(&[], &["web"])).await.unwrap(), [""; 0]);
 }
 
@@ -312,7 +312,7 @@ async fn the_readings_of_a_reader_share_the_calls_that_may_be_under_way() {
     ecs.change(|clusters| {
         clusters.extend((0..40).map(|n| (format!("c{n}"), FakeCluster::default())));
     });
-    let reader = Reader::new(ecs, Quota::share(1.0), 5);
+    let reader = Reader::new(ecs, Quota::with_share(1.0), 5);
     let (scope, progress) = (everything(), Progress::default());
     let read = (0..3).map(async |_| reader.begin(None).tasks(&scope, &progress).await);
     assert!(futures_util::future::join_all(read).await.iter().all(Result::is_ok));

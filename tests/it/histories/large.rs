@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use envsnap::report::{Trigger, TriggerKind, Verdict};
+use envsnap::report::{OutcomeKind, Trigger, TriggerKind};
 
 use super::account::{Account, Cluster, Container, SOFTWARE, Task, arn};
 use super::ecs::FakeEcs;
@@ -66,9 +66,9 @@ async fn cost(account: Account, containers: usize, quota_share: f64) -> [(u32, M
     let process = process(config, &ecs, &server, &time);
 
     let mut costs = [(0, 0); 2];
-    for (cost, expected) in costs.iter_mut().zip([Verdict::Posted, Verdict::Unchanged]) {
+    for (cost, expected) in costs.iter_mut().zip([OutcomeKind::Posted, OutcomeKind::Unchanged]) {
         let begun = time.now();
-        let outcome = process.run(&Trigger::of(TriggerKind::Schedule), None).await.unwrap();
+        let outcome = process.run(&Trigger::new(TriggerKind::Schedule), None).await.unwrap();
         let outcome = &outcome.environments[0];
         assert_eq!(
             (outcome.outcome, outcome.containers),

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use envsnap::api::Client;
 use envsnap::api::wire::RecordedSnapshot;
 use envsnap::ecs::{AwsEcs, Source, connect};
-use envsnap::report::{EnvironmentOutcome, Reporter, Trigger, TriggerKind, Verdict};
+use envsnap::report::{EnvironmentOutcome, OutcomeKind, Reporter, Trigger, TriggerKind};
 use envsnap::standin::StandIn;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -117,7 +117,7 @@ impl Scene {
         self.begin(chapter);
         let begun = self.now.load(Ordering::SeqCst);
         let time = if chapter.trouble.is_some() { SHORT } else { Duration::from_secs(30) };
-        let schedule = Trigger::of(TriggerKind::Schedule);
+        let schedule = Trigger::new(TriggerKind::Schedule);
         let outcome = self.reporter.run(&schedule, Some(Instant::now() + time)).await.unwrap();
         let outcome = outcome.environments.into_iter().next().unwrap();
         self.proxy.set_faults([]);
@@ -127,23 +127,23 @@ impl Scene {
         if after.index != before.index {
             self.is_true(&after.counts, begun, ended)?;
         }
-        let failed = outcome.outcome == Verdict::Failed;
+        let failed = outcome.outcome == OutcomeKind::Failed;
         let reported = before.reported_at != after.reported_at;
         let hash = outcome.content_hash.clone();
         match outcome.outcome {
             _ if failed != outcome.error.is_some() => Err(format!("f: {outcome:?}")),
-            Verdict::Failed if chapter.trouble.is_none() => Err(format!("f: {outcome:?}")),
-            Verdict::Posted if !reported => Err("f: told as posted".to_owned()),
-            Verdict::Unchanged if reported => Err("f: told as unchanged".to_owned()),
-            Verdict::Posted if self.known == hash => Err("d: posted again".to_owned()),
+            OutcomeKind::Failed if chapter.trouble.is_none() => Err(format!("f: {outcome:?}")),
+            OutcomeKind::Posted if !reported => Err("f: told as posted".to_owned()),
+            OutcomeKind::Unchanged if reported => Err("f: told as unchanged".to_owned()),
+            OutcomeKind::Posted if self.known == hash => Err("d: posted again".to_owned()),
             _ => Ok(()),
         }
         .map_err(|broken| format!("{broken} (at {begun} ms)"))?;
         let plain = !matches!(chapter.trouble, Some(Trouble::Server(_)));
         match outcome.outcome {
-            Verdict::Posted => self.known = hash.filter(|_| plain),
-            Verdict::Unchanged if outcome.calls.server > 0 && plain => self.known = hash,
-            Verdict::Failed if reported => self.known = None,
+            OutcomeKind::Posted => self.known = hash.filter(|_| plain),
+            OutcomeKind::Unchanged if outcome.calls.server > 0 && plain => self.known = hash,
+            OutcomeKind::Failed if reported => self.known = None,
             _ => {}
         }
         Ok(outcome)
@@ -188,7 +188,7 @@ impl Scene {
         let calm = Chapter { after: MINUTE, restart: false, moves: Vec::new(), trouble: None };
         for round in 0..3 {
             let outcome = self.invoke(&calm).await?;
-            if round == 2 && outcome.outcome != Verdict::Unchanged {
+            if round == 2 && outcome.outcome != OutcomeKind::Unchanged {
                 return Err(format!("d: posted again though nothing changed: {outcome:?}"));
             }
         }

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use envsnap::report::{EnvironmentOutcome, Verdict};
+use envsnap::report::{EnvironmentOutcome, OutcomeKind};
 
 use super::account::{Account, Counts, is_known};
 use super::history::{History, Invocation, Part, Triggered};
@@ -100,7 +100,7 @@ impl Seen<'_> {
 
     fn says_whether_it_failed(&self, must_be_read: bool) -> Result<(), Broken> {
         let EnvironmentOutcome { outcome: verdict, error, .. } = self.outcome;
-        let failed = *verdict == Verdict::Failed;
+        let failed = *verdict == OutcomeKind::Failed;
         if failed != error.is_some() {
             return Err(format!("f: {verdict:?} with {error:?}"));
         }
@@ -118,11 +118,11 @@ impl Seen<'_> {
     fn says_what_it_did(&self) -> Result<(), Broken> {
         let dry = self.invocation.kind == Triggered::Dry;
         let fits = match self.outcome.outcome {
-            Verdict::Posted => self.visit.puts.iter().any(|put| put.answered),
-            Verdict::Unchanged => self.visit.puts.is_empty(),
-            Verdict::DryRun => self.visit.puts.is_empty() && dry,
-            Verdict::Failed => true,
-            Verdict::NotCompared => false,
+            OutcomeKind::Posted => self.visit.puts.iter().any(|put| put.answered),
+            OutcomeKind::Unchanged => self.visit.puts.is_empty(),
+            OutcomeKind::DryRun => self.visit.puts.is_empty() && dry,
+            OutcomeKind::Failed => true,
+            OutcomeKind::NotCompared => false,
         };
         if !fits || self.visit.puts.len() > 1 || (dry && !self.visit.puts.is_empty()) {
             let verdict = self.outcome.outcome;
@@ -139,8 +139,8 @@ impl Seen<'_> {
         let verdict = self.outcome.outcome;
         let asked = self.outcome.calls.server > 0;
         let verified = match self.visit.puts.last() {
-            Some(put) => put.plainly && verdict == Verdict::Posted,
-            None if verdict == Verdict::Unchanged && asked => true,
+            Some(put) => put.plainly && verdict == OutcomeKind::Posted,
+            None if verdict == OutcomeKind::Unchanged && asked => true,
             None => return self.known.clone(),
         };
         let content_hash = self.outcome.content_hash.clone()?;

@@ -273,7 +273,7 @@ pub(super) fn config(history: &History, names: &[String]) -> Config {
 }
 
 fn trigger(kind: Triggered) -> Trigger {
-    let mut trigger = Trigger::of(match kind {
+    let mut trigger = Trigger::new(match kind {
         Triggered::BySchedule => TriggerKind::Schedule,
         Triggered::ByTasks(_) => TriggerKind::TaskStateChange,
         Triggered::Forced | Triggered::Dry => TriggerKind::Manual,

@@ -8,7 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use envsnap::api::wire::{EcsReport, EnvironmentRequest};
 use envsnap::api::{
-    ApiError, EnvironmentApi, EnvironmentStatus, Latest, ReportOptions, Reported, ServerApi,
+    ApiError, EnvironmentApi, EnvironmentStatus, LatestSnapshot, ReportOptions, ReportResponse,
+    ServerApi,
 };
 use reqwest::StatusCode;
 use tokio::time::Instant;
@@ -226,15 +227,15 @@ impl EnvironmentApi for FakeEnvironment<'_> {
         self.server.0.kind.preconditions
     }
 
-    async fn latest_snapshot(&self) -> Result<Latest, ApiError> {
+    async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError> {
         self.call("latest", |record, fault| {
             self.require(record)?;
             if fault == Some(&AnotherType) {
-                return Ok(Latest::OfAnotherType("K8S".to_owned()));
+                return Ok(LatestSnapshot::OtherType("K8S".to_owned()));
             }
             Ok(record.latest(self.server.0.kind).map_or(
-                Latest::NoSnapshotYet,
-                |(index, artifacts)| Latest::Snapshot {
+                LatestSnapshot::NoSnapshotYet,
+                |(index, artifacts)| LatestSnapshot::Snapshot {
                     index,
                     snapshot: artifacts.into_iter().collect(),
                 },
@@ -271,7 +272,7 @@ impl EnvironmentApi for FakeEnvironment<'_> {
         &self,
         report: &EcsReport,
         options: ReportOptions,
-    ) -> Result<Reported, ApiError> {
+    ) -> Result<ReportResponse, ApiError> {
         let Shared { kind, time, .. } = &*self.server.0;
         self.with(|record| {
             let put = Put::of(report, record, time.now());
@@ -302,7 +303,7 @@ impl EnvironmentApi for FakeEnvironment<'_> {
                     }
                     created = record.record(report, *kind, process, time.now());
                 }
-                Ok(Some(Reported { created, repeated, head: None }))
+                Ok(Some(ReportResponse { created, repeated, head: None }))
             })
             .await
             .and_then(|reported| reported.ok_or_else(|| overtaken("report")));

@@ -12,6 +12,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::crash::Process;
+use super::second_program::execute;
 use super::server::{Recorder, digest, reopened, task};
 use crate::command_line::{envsnap, text};
 
@@ -349,4 +350,108 @@ async fn an_unchanged_report_confirms_the_latest_snapshot_and_no_other() {
     // A clock that was ahead dates nothing that comes after it was set back.
     assert_eq!(times("env").await, [(0.0, 120.0), (180.0, 150.0)]);
     assert_eq!(times("other").await, [(60.0, 60.0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_damaged_file_fails_and_its_copy_is_kept_by_another_name() {
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 4] = [
+        ("the last page", |file| {
+            use std::os::unix::fs::FileExt as _;
+            let database = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+            let end = database.metadata().unwrap().len();
+            database.write_all_at(&[0x5a; 4_096], end - 4_096).unwrap();
+        }),
+        ("a row of a table", |file| execute(file, "UPDATE snapshot SET replicas = replicas + 1")),
+        ("an entry", |file| execute(file, "DELETE FROM ledger WHERE seq = 3")),
+        ("a heartbeat", |file| execute(file, "UPDATE reporting SET heartbeat = -5")),
+    ];
+    for (what, damage) in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = Process::start(&file).await;
+        recorder.create("env").await;
+        for byte in 1..=20 {
+            assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
+        }
+        recorder.end("-TERM").await;
+        damage(&file);
+        let target = folder.path().join("copy.db");
+        let kept = folder.path().join("copy.db.damaged");
+
+        let ended = on("backup", &file, &[target.to_str().unwrap()]);
+
+        let said = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{what}: {said}");
+        let named = format!("was copied to {}, and the copy is damaged", kept.display());
+        assert!(said.contains(&named), "{what}: {said}");
+        assert!(!target.exists() && kept.exists(), "{what}");
+        let left = std::fs::read_dir(folder.path()).unwrap();
+        let partial = left.filter(|it| {
+            let name = it.as_ref().unwrap().file_name();
+            name.to_str().unwrap().contains("partial")
+        });
+        assert_eq!(partial.count(), 0, "{what}");
+        // The next one does not overwrite it.
+        let again = on("backup", &file, &[target.to_str().unwrap()]);
+        assert!(text(&again.stderr).contains("copy.db.damaged exists"), "{what}: {again:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_was_changed_by_hand_is_found_and_keeps_nothing_else_from_being_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = Process::start(&file).await;
+    for name in ["env", "other"] {
+        recorder.create(name).await;
+        assert_eq!(recorder.report(name, &[task(1, "web", &digest(1), 1)]).await, 201);
+        // The same by another task.
+        assert_eq!(recorder.report(name, &[task(2, "web", &digest(1), 1)]).await, 200);
+    }
+    for (table, change) in [
+        ("reporting", "heartbeat = -5"),
+        ("reporting", "last_reported_at = -5"),
+        ("reporting", "tasks_hash = x'00'"),
+        ("current_task", "places = 'x'"),
+    ] {
+        execute(&file, &format!("UPDATE {table} SET {change} WHERE environment_id = 1"));
+        let verified = on("verify", &file, &[]);
+        let said = text(&verified.stderr);
+        assert_eq!(verified.status.code(), Some(2), "{change}: {said}");
+        let (column, _) = change.split_once(' ').unwrap();
+        let named = format!("table {table} of the snapshot file {}", file.display());
+        assert!(said.contains(&named) && said.contains(&format!("in column {column}")), "{said}");
+        for path in ["/environments/acme", "/environments/acme/env", "/snapshots/acme/env"] {
+            assert_eq!(recorder.get(path).await.0, 200, "{change} {path}");
+        }
+        for name in ["env", "other"] {
+            assert_eq!(recorder.index(name).await, 1, "{change}");
+        }
+        // As the message says, but for the tasks.
+        assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 200);
+        if table == "reporting" {
+            assert!(on("verify", &file, &[]).status.success(), "{change}");
+        }
+    }
+    recorder.end("-TERM").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_does_not_say_how_far_it_has_come_is_named_as_damaged_and_left_as_it_is() {
+    for change in ["UPDATE position SET state = x'00'", "DELETE FROM position"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        Process::start(&file).await.end("-TERM").await;
+        execute(&file, change);
+        let before = std::fs::read(&file).unwrap();
+        for (verb, more) in [("serve", &["--listen", "127.0.0.1:0"][..]), ("verify", &[])] {
+            let ended = on(verb, &file, more);
+            let said = text(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(2), "{verb}: {said}");
+            let named = format!("the snapshot file {} is damaged", file.display());
+            assert!(said.contains(&named) && said.contains("restore a backup"), "{verb}: {said}");
+        }
+        assert!(std::fs::read(&file).unwrap() == before, "{change}");
+    }
 }

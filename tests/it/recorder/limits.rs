@@ -1,6 +1,6 @@
 //! How much a recorder takes, and that its readers can read all of it.
 
-use envsnap::api::{Client, EnvironmentApi as _, HistoryPart, Latest, ServerApi as _};
+use envsnap::api::{Client, EnvironmentApi as _, HistoryQuery, LatestSnapshot, ServerApi as _};
 use envsnap::token::TokenSource;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -43,7 +43,8 @@ async fn twelve_thousand_artifacts_that_take_the_place_of_others_are_read_by_eve
     }
     let client = client(&recorder);
     let environment = client.environment("env", None);
-    let Latest::Snapshot { snapshot, .. } = environment.latest_snapshot().await.unwrap() else {
+    let LatestSnapshot::Snapshot { snapshot, .. } = environment.latest_snapshot().await.unwrap()
+    else {
         panic!("there is a snapshot");
     };
     assert_eq!(snapshot.artifacts().len(), 12_000);
@@ -51,7 +52,7 @@ async fn twelve_thousand_artifacts_that_take_the_place_of_others_are_read_by_eve
     let diff = client.diff("env#1", "env#2", None).await.unwrap().document;
     let counts = [diff.snappish1.artifacts.len(), diff.snappish2.artifacts.len()];
     assert_eq!(counts, [12_000, 12_000]);
-    let last = HistoryPart { per_page: 100, ..HistoryPart::default() };
+    let last = HistoryQuery { per_page: 100, ..HistoryQuery::default() };
     assert_eq!(environment.events(last).await.unwrap().total, Some(36_000));
 }
 

@@ -1,13 +1,13 @@
 //! What a person asks, through the client.
 
-use envsnap::api::{ApiError, Client, EnvironmentApi as _, HistoryPart, ServerApi as _};
-use envsnap::token::{TokenSource, checked};
+use envsnap::api::{ApiError, Client, EnvironmentApi as _, HistoryQuery, ServerApi as _};
+use envsnap::token::{TokenSource, validate};
 use serde_json::{Value, json};
 
 use super::server::{Recorder, digest, task};
 
 fn client(recorder: &Recorder) -> Client {
-    let tokens = TokenSource::Given(checked("t0k3n".to_owned()).unwrap());
+    let tokens = TokenSource::Given(validate("t0k3n".to_owned()).unwrap());
     Client::new(recorder.url.parse().unwrap(), "acme".to_owned(), tokens).unwrap()
 }
 
@@ -42,10 +42,10 @@ async fn every_question_is_answered_with_a_document_and_the_servers_own_text() {
     let shown = environment.snapshot_response("~1").await.unwrap();
     assert_eq!((shown.document.index, &parsed(&shown.text)["index"]), (2, &json!(2)));
 
-    let part = HistoryPart { interval: "~1..NOW", reverse: true, ..HistoryPart::default() };
+    let part = HistoryQuery { interval: "~1..NOW", reverse: true, ..HistoryQuery::default() };
     let list = environment.snapshots(part).await.unwrap().document;
     assert_eq!(list.iter().map(|it| it.index).collect::<Vec<_>>(), [2, 3]);
-    let part = HistoryPart { per_page: 2, page: 2, ..HistoryPart::default() };
+    let part = HistoryQuery { per_page: 2, page: 2, ..HistoryQuery::default() };
     let page = environment.events(part).await.unwrap();
     assert_eq!(page.total, Some(5));
     assert_eq!(page.events.document[0].artifact_name, "web:2");
@@ -63,7 +63,7 @@ async fn a_history_is_read_page_by_page_as_far_back_as_is_asked_for() {
         let listed = environment.latest_events("", since, most).await.unwrap();
         assert_eq!(listed.documents.len(), listed.texts.len());
         let earliest = listed.documents.last().map(|event| event.snapshot_index);
-        (listed.documents.len(), earliest, listed.is_cut, environment.calls())
+        (listed.documents.len(), earliest, listed.is_truncated, environment.calls())
     };
     assert_eq!(of(f64::NEG_INFINITY, 500).await, (201, Some(1), false, 3));
     assert_eq!(of(f64::NEG_INFINITY, 201).await, (201, Some(1), false, 3));
@@ -78,11 +78,11 @@ async fn what_there_is_no_answer_to_is_told_apart() {
     let recorder = recorded(1).await;
     recorder.create("empty", None).await;
     let client = client(&recorder);
-    let nowhere = client.environment("nowhere", None).events(HistoryPart::default()).await;
+    let nowhere = client.environment("nowhere", None).events(HistoryQuery::default()).await;
     assert!(matches!(nowhere, Err(ApiError::EnvironmentNotFound { .. })), "{nowhere:?}");
     let empty = client.diff("env", "empty", None).await;
     assert!(matches!(empty, Err(ApiError::NoSnapshotYet { .. })), "{empty:?}");
-    let part = HistoryPart { interval: "x", ..HistoryPart::default() };
+    let part = HistoryQuery { interval: "x", ..HistoryQuery::default() };
     let malformed = client.environment("env", None).snapshots(part).await.unwrap_err().to_string();
     assert!(malformed.contains("refused to list the snapshots of \"env\""), "{malformed}");
     assert!(malformed.contains("interval: 'x' is not an interval"), "{malformed}");

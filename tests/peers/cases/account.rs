@@ -17,7 +17,7 @@ pub(super) fn account(clusters: impl IntoIterator<Item = Cluster>) -> World {
 /// An account with cluster `app` alone, where service `web` runs a task of image `web:1`, whose
 /// digest is `a`, and these tasks beside it.
 pub(super) fn app(tasks: impl IntoIterator<Item = Task>) -> World {
-    account([tasks.into_iter().fold(Cluster::named("app").task(web()), Cluster::task)])
+    account([tasks.into_iter().fold(Cluster::new("app").task(web()), Cluster::task)])
 }
 
 /// A task of service `web`, which runs image `web:1`, whose digest is `a`.
@@ -27,7 +27,7 @@ pub(super) fn web() -> Task {
 
 /// A running task of a service.
 pub(super) fn service(name: &str, containers: impl IntoIterator<Item = Container>) -> Task {
-    containers.into_iter().fold(running(Task::of_service(name)), Task::with)
+    containers.into_iter().fold(running(Task::in_service(name)), Task::with)
 }
 
 /// A running task of none.
@@ -43,7 +43,7 @@ fn running(task: Task) -> Task {
 
 /// A container of this image and digest.
 pub(super) fn image(name: &str, image: &str, digit: char) -> Container {
-    Container::named(name).image(image).digest(&digest(digit))
+    Container::new(name).image(image).digest(&digest(digit))
 }
 
 /// The digest that the tables call by this hexadecimal digit.

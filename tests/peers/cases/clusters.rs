@@ -71,11 +71,11 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn with_inactive() -> World {
-    account([Cluster::named("app").task(web()), Cluster::named("old").task(web()).inactive()])
+    account([Cluster::new("app").task(web()), Cluster::new("old").task(web()).inactive()])
 }
 
 fn two() -> World {
-    account([Cluster::named("app").task(web()), Cluster::named("gone").task(web())])
+    account([Cluster::new("app").task(web()), Cluster::new("gone").task(web())])
 }
 
 fn forget_gone(world: &mut World) {

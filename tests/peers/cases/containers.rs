@@ -47,17 +47,17 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::alike(
             "a container without an image",
-            api([Container::named("api").digest(&digest('b'))]),
+            api([Container::new("api").digest(&digest('b'))]),
             reports(["app/api api=b", WEB]),
         ),
         Case::alike(
             "a container without a digest",
-            api([Container::named("api").image("api:1")]),
+            api([Container::new("api").image("api:1")]),
             reports(["app/api api:1=", WEB]),
         ),
         Case::alike(
             "a container without a digest, its image pinned by one",
-            api([Container::named("api").image(&format!("api@{}", digest('b')))]),
+            api([Container::new("api").image(&format!("api@{}", digest('b')))]),
             reports(["app/api api@sha256:b=b", WEB]),
         ),
         Case::alike(
@@ -67,7 +67,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::of(
             "a sidecar of Service Connect, without digest and image",
-            api([image("api", "api:1", 'b'), Container::named("ecs-service-connect-abc123")]),
+            api([image("api", "api:1", 'b'), Container::new("ecs-service-connect-abc123")]),
             reports(["app/api api:1=b", "app/api ecs-service-connect=", WEB]),
             reports(["app/api api:1=b ecs-service-connect-abc123=", WEB]),
         ),
@@ -75,7 +75,7 @@ pub(super) fn cases() -> Vec<Case> {
             "a sidecar of GuardDuty, with a digest and without an image",
             api([
                 image("api", "api:1", 'b'),
-                Container::named("aws-guardduty-agent-xyz").digest(&digest('c')),
+                Container::new("aws-guardduty-agent-xyz").digest(&digest('c')),
             ]),
             reports(["app/api api:1=b aws-guardduty-agent=c", WEB]),
             reports(["app/api api:1=b aws-guardduty-agent-xyz=c", WEB]),

@@ -53,13 +53,13 @@ pub(super) fn cases() -> Vec<Case> {
 /// Cluster `app` with service `web`, and cluster `db` with service `api`.
 fn two() -> World {
     let api = service("api", [image("api", "api:1", 'b')]);
-    account([Cluster::named("app").task(web()), Cluster::named("db").task(api)])
+    account([Cluster::new("app").task(web()), Cluster::new("db").task(api)])
 }
 
 /// The same, with a second task of `api`.
 fn three() -> World {
     let api = service("api", [image("api", "api:1", 'b')]);
-    account([Cluster::named("app").task(web()), Cluster::named("db").tasks(2, &api)])
+    account([Cluster::new("app").task(web()), Cluster::new("db").tasks(2, &api)])
 }
 
 fn api_id(ecs: &StandIn) -> String {

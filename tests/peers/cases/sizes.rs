@@ -10,7 +10,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::of("no task, in a service that exists", empty(), Nothing, reports([])),
         Case::of(
             "a cluster without services and tasks",
-            account([Cluster::named("app")]),
+            account([Cluster::new("app")]),
             Nothing,
             reports([]),
         ),
@@ -38,22 +38,22 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn empty() -> World {
-    account([Cluster::named("app").service("web")])
+    account([Cluster::new("app").service("web")])
 }
 
 fn tasks(count: usize) -> World {
-    account([Cluster::named("app").tasks(count, &web())])
+    account([Cluster::new("app").tasks(count, &web())])
 }
 
 /// This many services, each with one task.
 pub(super) fn services(count: usize) -> World {
     let task = |number| service(&format!("web-{number}"), [image("web", "web:1", 'a')]);
-    account([(0..count).map(task).fold(Cluster::named("app"), Cluster::task)])
+    account([(0..count).map(task).fold(Cluster::new("app"), Cluster::task)])
 }
 
 /// This many clusters, each with one task.
 pub(super) fn clusters(count: usize) -> World {
-    account((0..count).map(|number| Cluster::named(&format!("app-{number}")).task(web())))
+    account((0..count).map(|number| Cluster::new(&format!("app-{number}")).task(web())))
 }
 
 /// A line for each number below `count`, sorted.

@@ -19,7 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::of(
             "a cluster of standalone tasks only",
-            account([Cluster::named("jobs").task(standalone("job", [image("job", "job:1", 'b')]))]),
+            account([Cluster::new("jobs").task(standalone("job", [image("job", "job:1", 'b')]))]),
             reports(["jobs/- job:1=b"]),
             reports([]),
         ),
@@ -88,7 +88,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::alike(
             "one image in several clusters",
-            account(["app", "edge", "ops"].map(|name| Cluster::named(name).task(web()))),
+            account(["app", "edge", "ops"].map(|name| Cluster::new(name).task(web()))),
             reports([WEB, "edge/web web:1=a", "ops/web web:1=a"]),
         ),
     ]

@@ -44,7 +44,7 @@ async fn a_script_is_met_in_order_and_then_nothing_goes_wrong() {
 
 #[tokio::test]
 async fn a_denied_call_names_the_action_and_the_resource_in_aws_s_words() {
-    let world = world().cluster(app(1)).cluster(Cluster::named("secret").task(runner()));
+    let world = world().cluster(app(1)).cluster(Cluster::new("secret").task(runner()));
     let (ecs, client) = start(world).await;
     ecs.faults(|faults| {
         faults.always_in("secret", Operation::DescribeTasks, Fault::AccessDenied);

@@ -56,7 +56,7 @@ async fn no_more_is_described_at_once_than_ecs_allows() {
 
 #[tokio::test]
 async fn a_cluster_that_is_unknown_inactive_or_elsewhere_is_not_found() {
-    let world = world().cluster(app(1)).cluster(Cluster::named("old").task(runner()).inactive());
+    let world = world().cluster(app(1)).cluster(Cluster::new("old").task(runner()).inactive());
     let (_ecs, client) = start(world).await;
     for cluster in [
         "nowhere",
@@ -84,7 +84,7 @@ async fn a_cluster_that_is_unknown_inactive_or_elsewhere_is_not_found() {
 
 #[tokio::test]
 async fn no_cluster_means_the_default_one() {
-    let world = world().cluster(Cluster::named("default").task(runner()));
+    let world = world().cluster(Cluster::new("default").task(runner()));
     let (_ecs, client) = start(world).await;
     let listed = client.list_tasks().send().await.unwrap();
     assert_eq!(listed.task_arns().len(), 1);
@@ -96,8 +96,8 @@ async fn no_cluster_means_the_default_one() {
 async fn deleted_clusters_are_described_and_perhaps_listed_and_unknown_ones_are_missing() {
     let world = world()
         .cluster(app(1))
-        .cluster(Cluster::named("old").task(runner()).inactive())
-        .cluster(Cluster::named("older").inactive().unlisted());
+        .cluster(Cluster::new("old").task(runner()).inactive())
+        .cluster(Cluster::new("older").inactive().unlisted());
     let (_ecs, client) = start(world).await;
     let listed = client.list_clusters().send().await.unwrap();
     assert_eq!(
@@ -127,7 +127,7 @@ async fn deleted_clusters_are_described_and_perhaps_listed_and_unknown_ones_are_
 
 #[tokio::test]
 async fn tasks_that_are_gone_or_of_another_cluster_are_missing() {
-    let world = world().cluster(app(2)).cluster(Cluster::named("other").task(runner()));
+    let world = world().cluster(app(2)).cluster(Cluster::new("other").task(runner()));
     let (ecs, client) = start(world).await;
     let elsewhere = task_arns(&client, "other", "RUNNING").await;
     let here = task_arns(&client, "app", "RUNNING").await;

@@ -69,7 +69,7 @@ fn world() -> World {
 /// A running task of the service `runner`, with one container.
 fn runner() -> Task {
     let started = Timestamp::from_millisecond(1_700_000_000_250).unwrap();
-    Task::of_service("runner").running_since(started).container(
+    Task::in_service("runner").running_since(started).container(
         "runner",
         "registry.example/runner:16d9990",
         "sha256:9af4",
@@ -78,7 +78,7 @@ fn runner() -> Task {
 
 /// A cluster `app` with `count` running tasks.
 fn app(count: usize) -> Cluster {
-    Cluster::named("app").tasks(count, &runner())
+    Cluster::new("app").tasks(count, &runner())
 }
 
 async fn start(world: World) -> (StandIn, Client) {

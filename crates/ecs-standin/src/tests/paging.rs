@@ -27,7 +27,7 @@ async fn pages_can_be_made_smaller_than_what_is_asked_for() {
 
 #[tokio::test]
 async fn services_come_ten_at_a_time_unless_more_are_asked_for() {
-    let mut cluster = Cluster::named("app");
+    let mut cluster = Cluster::new("app");
     for number in 0..25 {
         cluster = cluster.service(&format!("service-{number:02}"));
     }
@@ -65,10 +65,8 @@ async fn tasks_that_come_and_go_between_two_pages_hide_no_other() {
 
 #[tokio::test]
 async fn a_token_is_good_for_the_listing_it_was_given_out_for_only() {
-    let world = world()
-        .page_size_cap(1)
-        .cluster(app(3))
-        .cluster(Cluster::named("other").tasks(3, &runner()));
+    let world =
+        world().page_size_cap(1).cluster(app(3)).cluster(Cluster::new("other").tasks(3, &runner()));
     let (_ecs, client) = start(world).await;
     let list = |cluster: &str| client.list_tasks().cluster(cluster);
     let first = list("app").send().await.unwrap();
@@ -97,7 +95,7 @@ async fn a_token_is_good_for_the_listing_it_was_given_out_for_only() {
 #[tokio::test]
 async fn an_account_of_250_clusters_is_listed_and_described_completely() {
     let account = (0..250).fold(world(), |world: World, number| {
-        world.cluster(Cluster::named(&format!("cluster-{number:03}")).tasks(48, &runner()))
+        world.cluster(Cluster::new(&format!("cluster-{number:03}")).tasks(48, &runner()))
     });
     let (ecs, client) = start(account).await;
     let clusters: Vec<String> = client

@@ -49,7 +49,7 @@ async fn a_task_is_described_as_the_sdk_expects_it() {
 
 #[tokio::test]
 async fn each_state_of_a_task_is_in_the_listing_where_ecs_has_it() {
-    let cluster = Cluster::named("app")
+    let cluster = Cluster::new("app")
         .task(runner())
         .task(runner().pending())
         .task(runner().draining())
@@ -94,7 +94,7 @@ async fn a_listing_without_a_status_is_of_running_tasks_and_can_be_of_one_servic
     let cluster = app(2)
         .task(runner().stopped())
         .task(Task::standalone("migration"))
-        .task(Task::of_service("shas"));
+        .task(Task::in_service("shas"));
     let (_ecs, client) = start(world().cluster(cluster)).await;
     let list = || client.list_tasks().cluster("app");
     assert_eq!(list().send().await.unwrap().task_arns().len(), 4);
@@ -112,7 +112,7 @@ async fn a_listing_without_a_status_is_of_running_tasks_and_can_be_of_one_servic
 async fn groups_are_derived_unless_given() {
     let mut odd = runner();
     odd.group = Some(String::new());
-    let cluster = Cluster::named("app").task(Task::standalone("migration")).task(odd);
+    let cluster = Cluster::new("app").task(Task::standalone("migration")).task(odd);
     let (_ecs, client) = start(world().cluster(cluster)).await;
     let mut groups: Vec<String> = describe(&client, "RUNNING")
         .await
@@ -154,8 +154,8 @@ async fn a_raw_overlay_replaces_adds_and_removes_what_a_task_says_of_itself() {
 #[tokio::test]
 async fn a_container_says_only_what_is_known_of_it() {
     let task = runner()
-        .with(Container::named("aws-guardduty-agent-x").digest("sha256:aa"))
-        .with(Container::named("init").runtime_id("r-1").exited(3));
+        .with(Container::new("aws-guardduty-agent-x").digest("sha256:aa"))
+        .with(Container::new("init").runtime_id("r-1").exited(3));
     let (_ecs, client) = start(world().cluster(app(0).task(task))).await;
     let tasks = describe(&client, "RUNNING").await;
     let [_, sidecar, init] = tasks[0].containers() else {

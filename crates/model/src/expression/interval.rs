@@ -27,7 +27,7 @@ pub enum Bound {
 
 /// The text is no interval, or no end of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotAnInterval {
+pub enum ParseIntervalError {
     /// Neither an expression nor two with `..` between them.
     #[error(
         "'{0}' is not an interval. Use A..B, where A and B each are N (counted from 1), ~N (N \
@@ -102,9 +102,9 @@ impl Bound {
 /// `A..B` or `A`, where each is an expression, `NOW`, or nothing, which is `NOW`. No text at all is
 /// everything.
 impl FromStr for Interval {
-    type Err = NotAnInterval;
+    type Err = ParseIntervalError;
 
-    fn from_str(text: &str) -> Result<Self, NotAnInterval> {
+    fn from_str(text: &str) -> Result<Self, ParseIntervalError> {
         if text.is_empty() {
             return Ok(Self::default());
         }
@@ -116,16 +116,16 @@ impl FromStr for Interval {
         let (from, to) = text.split_once("..").unwrap_or((text, text));
         match (end(from), end(to)) {
             (Some(from), Some(to)) => Ok(Self { from, to }),
-            _ => Err(NotAnInterval::Malformed(quote(text))),
+            _ => Err(ParseIntervalError::Malformed(quote(text))),
         }
     }
 }
 
 /// An index, `NOW`, a distance back from now (`1hour`), or seconds since the Unix epoch.
 impl FromStr for Bound {
-    type Err = NotAnInterval;
+    type Err = ParseIntervalError;
 
-    fn from_str(text: &str) -> Result<Self, NotAnInterval> {
+    fn from_str(text: &str) -> Result<Self, ParseIntervalError> {
         if text.eq_ignore_ascii_case("now") {
             return Ok(Self::latest());
         }
@@ -137,7 +137,7 @@ impl FromStr for Bound {
         }
         let seconds = parse_unix_seconds(text);
         let point = seconds.map(TimePoint::At).or_else(|| text.parse().ok());
-        point.map(Self::Time).ok_or_else(|| NotAnInterval::MalformedBound(quote(text)))
+        point.map(Self::Time).ok_or_else(|| ParseIntervalError::MalformedBound(quote(text)))
     }
 }
 
@@ -186,7 +186,7 @@ mod tests {
         }
         for text in ["x", "1..x", "1..2..3", "1...3", "1-3", "1,3", " 1..2"] {
             let refused = text.parse::<Interval>();
-            assert_eq!(refused, Err(NotAnInterval::Malformed(text.to_owned())));
+            assert_eq!(refused, Err(ParseIntervalError::Malformed(text.to_owned())));
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
         }
         for text in ["", "x", "NaN", "inf", "1h ago", "#1", "~1", "@{now}"] {
             let refused = text.parse::<Bound>();
-            assert_eq!(refused, Err(NotAnInterval::MalformedBound(text.to_owned())));
+            assert_eq!(refused, Err(ParseIntervalError::MalformedBound(text.to_owned())));
         }
     }
 

@@ -7,15 +7,15 @@ mod time_point;
 use std::fmt;
 use std::str::FromStr;
 
-pub use interval::{Bound, Interval, NotAnInterval};
+pub use interval::{Bound, Interval, ParseIntervalError};
 pub use snappish::Snappish;
 pub use time_point::TimePoint;
 
 /// The most characters of a text that a message repeats.
-const LONGEST_QUOTE: usize = 100;
+const MAX_QUOTE_CHARS: usize = 100;
 
 fn quote(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_QUOTE) {
+    match text.char_indices().nth(MAX_QUOTE_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
@@ -71,7 +71,7 @@ enum Selector {
      (N behind the latest), @{{2023-10-02T12:00:00}} (UTC), @{{2.hours.ago}} (hours, days, weeks \
      or months) or @{{now}}"
 )]
-pub struct NotAnExpression(String);
+pub struct ParseExpressionError(String);
 
 impl Expression {
     /// The latest snapshot, as a name alone means it.
@@ -100,10 +100,10 @@ impl Expression {
 }
 
 impl FromStr for Expression {
-    type Err = NotAnExpression;
+    type Err = ParseExpressionError;
 
-    fn from_str(text: &str) -> Result<Self, NotAnExpression> {
-        let selector = selector(text).ok_or_else(|| NotAnExpression(quote(text)))?;
+    fn from_str(text: &str) -> Result<Self, ParseExpressionError> {
+        let selector = selector(text).ok_or_else(|| ParseExpressionError(quote(text)))?;
         let bare = matches!(selector, Selector::Index(_)) && !text.starts_with('#');
         let text = if bare { format!("#{text}") } else { text.to_owned() };
         Ok(Self { selector, text })
@@ -242,7 +242,7 @@ mod tests {
             "9223372036854775808",
         ] {
             let refused = text.parse::<Expression>();
-            assert_eq!(refused, Err(NotAnExpression(text.to_owned())));
+            assert_eq!(refused, Err(ParseExpressionError(text.to_owned())));
         }
         let refused = "latest".parse::<Expression>().unwrap_err().to_string();
         assert!(refused.contains("@{2.hours.ago} (hours, days, weeks or months)"), "{refused}");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::quote;
-use super::{Expression, NotAnExpression};
+use super::{Expression, ParseExpressionError};
 
 /// `aws-prod#65`, `aws-prod~1`, `aws-prod@{now}`, or `aws-prod` for its latest snapshot.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,14 +16,14 @@ pub struct Snappish {
 }
 
 impl FromStr for Snappish {
-    type Err = NotAnExpression;
+    type Err = ParseExpressionError;
 
     /// An environment's name holds none of the characters that begin an expression.
-    fn from_str(text: &str) -> Result<Self, NotAnExpression> {
+    fn from_str(text: &str) -> Result<Self, ParseExpressionError> {
         let (environment, expression) =
             text.split_at(text.find(['#', '~', '@']).unwrap_or(text.len()));
         if environment.is_empty() {
-            return Err(NotAnExpression(quote(text)));
+            return Err(ParseExpressionError(quote(text)));
         }
         let expression =
             if expression.is_empty() { Expression::latest() } else { expression.parse()? };

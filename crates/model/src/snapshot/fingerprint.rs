@@ -12,15 +12,15 @@ pub struct Fingerprint([u8; 32]);
 /// The text is not 64 lowercase hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a fingerprint is 64 lowercase hexadecimal digits")]
-pub struct NotAFingerprint;
+pub struct ParseFingerprintError;
 
 impl Fingerprint {
     /// The fingerprint in an OCI digest, `sha256:` and 64 digits.
     ///
     /// # Errors
     /// The digest is of another algorithm, or malformed.
-    pub fn from_digest(digest: &str) -> Result<Self, NotAFingerprint> {
-        digest.strip_prefix("sha256:").ok_or(NotAFingerprint)?.parse()
+    pub fn from_digest(digest: &str) -> Result<Self, ParseFingerprintError> {
+        digest.strip_prefix("sha256:").ok_or(ParseFingerprintError)?.parse()
     }
 }
 
@@ -31,14 +31,14 @@ impl From<[u8; 32]> for Fingerprint {
 }
 
 impl FromStr for Fingerprint {
-    type Err = NotAFingerprint;
+    type Err = ParseFingerprintError;
 
-    fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
+    fn from_str(text: &str) -> Result<Self, ParseFingerprintError> {
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(NotAFingerprint);
+            return Err(ParseFingerprintError);
         }
         let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| NotAFingerprint)?;
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| ParseFingerprintError)?;
         Ok(Self(bytes))
     }
 }
@@ -86,7 +86,7 @@ mod tests {
             &good.replace('9', "g"),
             &good.replace('9', "é"),
         ] {
-            assert_eq!(bad.parse::<Fingerprint>(), Err(NotAFingerprint), "{bad}");
+            assert_eq!(bad.parse::<Fingerprint>(), Err(ParseFingerprintError), "{bad}");
         }
     }
 
@@ -95,7 +95,7 @@ mod tests {
         let hex = "ab".repeat(32);
         assert!(Fingerprint::from_digest(&format!("sha256:{hex}")).is_ok());
         for bad in [hex.clone(), format!("sha512:{hex}{hex}"), format!("SHA256:{hex}")] {
-            assert_eq!(Fingerprint::from_digest(&bad), Err(NotAFingerprint), "{bad}");
+            assert_eq!(Fingerprint::from_digest(&bad), Err(ParseFingerprintError), "{bad}");
         }
     }
 

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use container::{DigestSource, RunningContainer, artifact_name};
 pub use diff::{Diff, Scaled};
-pub use fingerprint::{Fingerprint, NotAFingerprint};
+pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use image::pinned_digest;
 
 /// Something that runs, with how many containers run it.
@@ -39,7 +39,7 @@ pub enum Identity {
 
 impl Identity {
     /// The identity of what runs under `name` with `fingerprint`.
-    pub fn of(name: &str, fingerprint: Option<Fingerprint>) -> Self {
+    pub fn new(name: &str, fingerprint: Option<Fingerprint>) -> Self {
         fingerprint.map_or_else(|| Self::Named(name.to_owned()), Self::Known)
     }
 }
@@ -56,7 +56,7 @@ impl Snapshot {
 
     /// Sets how an artifact runs from now on; without replicas it does not run any more.
     pub fn set(&mut self, artifact: Artifact) {
-        let identity = Identity::of(&artifact.name, artifact.fingerprint);
+        let identity = Identity::new(&artifact.name, artifact.fingerprint);
         if artifact.replicas == 0 {
             self.0.remove(&identity);
         } else {
@@ -96,7 +96,7 @@ impl FromIterator<Artifact> for Snapshot {
             if artifact.replicas == 0 {
                 continue;
             }
-            let identity = Identity::of(&artifact.name, artifact.fingerprint);
+            let identity = Identity::new(&artifact.name, artifact.fingerprint);
             match by_identity.get_mut(&identity) {
                 Some(same) => {
                     same.replicas = same.replicas.saturating_add(artifact.replicas);

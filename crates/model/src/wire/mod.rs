@@ -24,7 +24,7 @@ pub use snapshot::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedS
 
 /// The most bytes of an answer that this project's client reads, and more than the recorder sends. A
 /// snapshot of twelve thousand artifacts takes about half of it.
-pub const LARGEST_ANSWER: usize = 32 << 20;
+pub const MAX_RESPONSE_BYTES: usize = 32 << 20;
 
 /// The type of an environment whose software ECS runs.
 pub const ECS: &str = "ECS";

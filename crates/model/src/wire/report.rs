@@ -41,7 +41,7 @@ impl EcsReport {
     /// so does each container without a known digest.
     ///
     /// The order of `containers` makes no difference.
-    pub fn of(containers: &[RunningContainer<'_>]) -> Self {
+    pub fn from_containers(containers: &[RunningContainer<'_>]) -> Self {
         let mut sorted: Vec<_> = containers.iter().collect();
         sorted.sort_by_key(|container| {
             (container.cluster, container.task_arn, container.artifact_name, container.fingerprint)
@@ -154,7 +154,8 @@ mod tests {
         ];
         let mut standalone = container(TASKS[1], "job:1", None);
         standalone.service = None;
-        let report = EcsReport::of(&[container(TASKS[0], "web:1", Some(0xab)), standalone]);
+        let report =
+            EcsReport::from_containers(&[container(TASKS[0], "web:1", Some(0xab)), standalone]);
         assert_eq!(
             serde_json::to_value(report).unwrap(),
             serde_json::json!({"artifacts": [
@@ -188,7 +189,7 @@ mod tests {
         for (containers, entries) in cases {
             let containers: Vec<_> =
                 containers.into_iter().map(|(name, f)| container("1", name, f)).collect();
-            let report = EcsReport::of(&containers);
+            let report = EcsReport::from_containers(&containers);
             assert_eq!(report.artifacts.len(), entries, "{report:?}");
         }
     }
@@ -201,7 +202,7 @@ mod tests {
         ) {
             let containers: Vec<_> =
                 containers.iter().map(|(task, name, f)| container(task, name, *f)).collect();
-            let counted = EcsReport::of(&containers).snapshot();
+            let counted = EcsReport::from_containers(&containers).snapshot();
             prop_assert_eq!(counted, containers.iter().collect::<Snapshot>());
         }
     }

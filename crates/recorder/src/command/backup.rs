@@ -9,9 +9,9 @@ use crate::text::{counted, visible_lines};
 /// Copy the recorder's file while the recorder runs
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The copy is of one moment, a file of its own, and complete on disk before it \
-    gets its name. 'envsnap verify --db TARGET' reads all of it; 'envsnap serve --db TARGET' goes \
-    on from there."
+    after_help = "The copy is of one moment, a file of its own, and complete on disk and verified \
+    before it gets its name; 'envsnap serve --db TARGET' goes on from there. A copy that is damaged, \
+    since the file is, is kept as TARGET.damaged, and the command fails."
 )]
 pub struct Arguments {
     /// The recorder's file
@@ -24,7 +24,7 @@ pub struct Arguments {
 /// Copies the file, and says what was copied.
 ///
 /// # Errors
-/// There is no copy.
+/// There is no copy, or it is damaged.
 pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let Arguments { db, target } = arguments;
     let BackedUp { snapshots, heads } = sqlite::backup(db, target)?;

@@ -93,7 +93,7 @@ impl Clock {
     pub fn now_to_record(&self) -> Result<f64, ClockError> {
         let now = self.now();
         let Some(Monotonic { read, offset }) = &self.monotonic else { return Ok(now) };
-        if !(EARLIEST..LATEST).contains(&now) {
+        if !is_plausible_time(now) {
             return Err(ClockError::Implausible { seconds: now });
         }
         let expected = read().zip(*offset).map(|(monotonic, offset)| monotonic + offset);
@@ -102,6 +102,11 @@ impl Clock {
             _ => Ok(now),
         }
     }
+}
+
+/// Whether a time, in seconds since the Unix epoch, is one at which something can be recorded.
+pub fn is_plausible_time(seconds: f64) -> bool {
+    (EARLIEST..LATEST).contains(&seconds)
 }
 
 /// `1969-06-01`, from seconds since the Unix epoch.

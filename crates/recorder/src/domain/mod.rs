@@ -14,7 +14,7 @@ mod running;
 mod time;
 
 pub use artifact_pattern::{ArtifactPattern, FEWEST_DIGITS, ParseArtifactPatternError};
-pub use clock::{Clock, ClockError};
+pub use clock::{Clock, ClockError, is_plausible_time};
 pub use coverage::{ReportGap, covered_for, is_covered};
 pub use entry::Entry;
 pub use envsnap_model::{EntryHash, Head, ParseHashError, ParseHeadError};

@@ -111,7 +111,7 @@ impl SnapshotArtifact {
 
     /// What it is known by.
     pub fn identity(&self) -> Identity {
-        Identity::of(&self.name, self.fingerprint)
+        Identity::new(&self.name, self.fingerprint)
     }
 }
 

@@ -70,7 +70,7 @@ impl RunningArtifact {
 
     /// What it is known by.
     pub fn identity(&self) -> Identity {
-        Identity::of(&self.name, self.fingerprint)
+        Identity::new(&self.name, self.fingerprint)
     }
 }
 

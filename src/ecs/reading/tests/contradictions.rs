@@ -27,7 +27,7 @@ fn with_unknown(tasks: &[(&str, usize)]) -> FakeEcs {
         task.lost.set(*times);
         app.tasks.push(task);
     }
-    FakeEcs::with([("app", app)])
+    FakeEcs::new([("app", app)])
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +69,7 @@ async fn a_new_task_that_stays_unknown_is_left_out_and_one_that_ran_fails_the_re
 async fn a_task_that_is_left_out_of_a_description_is_treated_like_a_missing_one() {
     let mut app = FakeCluster::running(&["a", "b"]);
     app.tasks[1].left_out = 1.into();
-    let reader = reader(FakeEcs::with([("app", app)]));
+    let reader = reader(FakeEcs::new([("app", app)]));
     let scope = clusters(&["app"]);
     assert_eq!(running(&reader, &scope).await.unwrap(), ["a:1", "b:1"]);
     reader.ecs.change(|account| account["app"].tasks[1].left_out.set(usize::MAX));
@@ -82,7 +82,7 @@ async fn a_listing_of_which_nothing_is_known_fails_the_reading() {
     let mut app = FakeCluster::running(&["b", "c"]);
     app.tasks.iter_mut().for_each(|task| task.lost = usize::MAX.into());
     app.tasks.push(FakeTask::draining("a"));
-    let reader = reader(FakeEcs::with([("app", app)]));
+    let reader = reader(FakeEcs::new([("app", app)]));
     let error = contradiction(running(&reader, &clusters(&["app"])).await);
     assert!(error.contains("lists 2 tasks that are to run, and describes none"), "{error}");
 }
@@ -94,7 +94,7 @@ async fn a_task_that_is_not_wanted_may_be_missing_and_is_asked_for_once_more() {
         let draining = FakeTask::draining("b");
         draining.lost.set(times);
         app.tasks.push(draining);
-        let reader = reader(FakeEcs::with([("app", app)]));
+        let reader = reader(FakeEcs::new([("app", app)]));
         let (result, took) = running_within(&reader, &clusters(&["app"])).await;
         assert_eq!(result.unwrap(), expected);
         assert!((200..210).contains(&took), "{took} ms");
@@ -116,7 +116,7 @@ async fn a_container_without_a_status_is_described_again_and_then_an_error() {
     let mut app = FakeCluster::running(&["a"]);
     let silent = Container { last_status: None, ..app.tasks[0].task.containers[0].clone() };
     app.tasks[0].task.containers.push(silent);
-    let fake = FakeEcs::with([("app", app)]);
+    let fake = FakeEcs::new([("app", app)]);
     let says = |account: &mut BTreeMap<String, FakeCluster>| {
         let container = &mut account.get_mut("app").unwrap().tasks[0].task.containers[1];
         container.last_status = Some("RUNNING".to_owned());
@@ -139,7 +139,7 @@ async fn an_empty_listing_of_a_cluster_that_runs_something_is_read_again() {
     for (times, milliseconds) in [(1, 200), (3, 1_400)] {
         let mut app = FakeCluster::running(&["a", "b"]);
         app.tasks.push(FakeTask::draining("c"));
-        let reader = reader(FakeEcs::with([("app", app)]));
+        let reader = reader(FakeEcs::new([("app", app)]));
         reader.ecs.change(|account| drop(account.get_mut("app").unwrap().tasks.pop()));
         reader.ecs.empty_listings.lock().unwrap().0 = times;
         let (result, took) = running_within(&reader, &everything()).await;
@@ -152,7 +152,7 @@ async fn an_empty_listing_of_a_cluster_that_runs_something_is_read_again() {
 async fn an_empty_listing_beside_a_task_that_drains_is_read_again() {
     let mut app = FakeCluster::running(&["a"]);
     app.tasks.push(FakeTask::draining("b"));
-    let reader = reader(FakeEcs::with([("app", app)]));
+    let reader = reader(FakeEcs::new([("app", app)]));
     reader.ecs.empty_listings.lock().unwrap().0 = 1;
     assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1", "b:1"]);
 }
@@ -161,7 +161,7 @@ async fn an_empty_listing_beside_a_task_that_drains_is_read_again() {
 async fn a_cluster_that_never_lists_what_it_runs_fails_and_after_five_readings_says_why() {
     let idle = FakeCluster { counted_too_many: 2, ..FakeCluster::default() };
     let app = FakeCluster::running(&["a"]);
-    let reader = reader(FakeEcs::with([("app", app), ("idle", idle)]));
+    let reader = reader(FakeEcs::new([("app", app), ("idle", idle)]));
     for nth in 1..=6 {
         let error = contradiction(running(&reader, &everything()).await);
         let expected = "cluster \"idle\": it says that 2 of its tasks run, and lists 0 that do";
@@ -182,7 +182,7 @@ async fn a_cluster_that_never_lists_what_it_runs_fails_and_after_five_readings_s
 #[tokio::test(start_paused = true)]
 async fn a_count_that_trails_the_last_stop_is_waited_for() {
     let app = FakeCluster { counted_too_many: 1, ..FakeCluster::default() };
-    let fake = FakeEcs::with([("app", app)]);
+    let fake = FakeEcs::new([("app", app)]);
     fake.change_after("describe 1 clusters", |account| {
         account.get_mut("app").unwrap().counted_too_many = 0;
     });
@@ -193,7 +193,7 @@ async fn a_count_that_trails_the_last_stop_is_waited_for() {
 
 #[tokio::test]
 async fn a_task_that_ran_and_that_no_listing_names_is_described_before_it_is_gone() {
-    let reader = reader(FakeEcs::with([("app", FakeCluster::running(&["a", "b", "c"]))]));
+    let reader = reader(FakeEcs::new([("app", FakeCluster::running(&["a", "b", "c"]))]));
     let scope = clusters(&["app"]);
     running(&reader, &scope).await.unwrap();
     reader.ecs.change(|account| {
@@ -210,7 +210,7 @@ async fn a_task_that_ran_and_that_no_listing_names_is_described_before_it_is_gon
 
 #[tokio::test]
 async fn a_cluster_that_was_read_and_is_not_listed_is_described_before_it_is_gone() {
-    let reader = reader(FakeEcs::with([
+    let reader = reader(FakeEcs::new([
         ("app", FakeCluster::running(&["a"])),
         ("db", FakeCluster::running(&["b"])),
     ]));
@@ -228,7 +228,7 @@ async fn a_cluster_that_was_read_and_is_not_listed_is_described_before_it_is_gon
 
 #[tokio::test]
 async fn a_cluster_that_is_not_listed_is_not_gone_though_another_scope_names_it() {
-    let reader = reader(FakeEcs::with([
+    let reader = reader(FakeEcs::new([
         ("app", FakeCluster::running(&["a"])),
         ("db", FakeCluster::running(&["b"])),
     ]));

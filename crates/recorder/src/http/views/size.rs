@@ -2,7 +2,7 @@
 
 use std::io;
 
-use envsnap_model::wire::LARGEST_ANSWER;
+use envsnap_model::wire::MAX_RESPONSE_BYTES;
 use serde::Serialize;
 
 use super::snapshot::{artifact, html_url};
@@ -18,7 +18,7 @@ const LARGEST_DOCUMENT: usize = 15 << 20;
 /// All that is not the artifacts', and the counts of the snapshot before.
 const REST_OF_DOCUMENT: usize = 1 << 20;
 
-const _: () = assert!(2 * LARGEST_DOCUMENT + REST_OF_DOCUMENT <= LARGEST_ANSWER);
+const _: () = assert!(2 * LARGEST_DOCUMENT + REST_OF_DOCUMENT <= MAX_RESPONSE_BYTES);
 
 /// # Errors
 /// The document of what runs would be larger than clients read.

@@ -8,8 +8,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{self, NO_PROGRESS};
 
+use super::files::beside;
 use super::readers::open_to_read;
-use super::{StoreError, ledger, plain};
+use super::verify::{NotVerified, Verified, verify_connection};
+use super::{StoreError, plain, position};
 use crate::domain::Head;
 
 /// All pages at once: a copy in several steps begins anew with every report that comes between two
@@ -25,6 +27,9 @@ pub struct BackedUp {
     /// The last entry of each organization's ledger.
     pub heads: Vec<Head>,
 }
+
+/// The ending of a copy of a damaged file.
+const DAMAGED: &str = ".damaged";
 
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +52,20 @@ pub enum NotBackedUp {
         #[source]
         source: rusqlite::Error,
     },
+    /// What was copied is damaged, and so the copy is no backup.
+    #[error(
+        "{file} was copied to {copy}, and the copy is damaged: it is no backup, but keep it, with earlier \
+         backups, until the damage is understood"
+    )]
+    Damaged {
+        /// The path of what was copied.
+        file: String,
+        /// The path of the copy.
+        copy: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<NotVerified>,
+    },
     /// The copy could not be put in its place.
     #[error("cannot back up to {target}")]
     Place {
@@ -59,44 +78,74 @@ pub enum NotBackedUp {
 }
 
 /// Copies the recorder's file at `path`, which a recorder may write to meanwhile, to `target`, as
-/// it is at one moment. `target` is there, on disk and complete, or not at all.
+/// it is at one moment, and verifies the copy. `target` is there, on disk, complete and verified, or not
+/// at all.
 ///
 /// # Errors
-/// `path` cannot be read, `target` exists, or it cannot be written.
+/// `path` cannot be read, or is damaged, `target` exists, or it cannot be written.
 pub fn backup(path: &Path, target: &Path) -> Result<BackedUp, NotBackedUp> {
-    let named = || target.display().to_string();
-    if target.try_exists().unwrap_or(true) {
-        return Err(NotBackedUp::Exists { target: named() });
-    }
+    check_free(target)?;
+    let damaged = beside(target, DAMAGED);
+    check_free(&damaged)?;
     let source = open_to_read(path)?;
     let mut partial = target.as_os_str().to_owned();
     partial.push(format!(".{}.partial", std::process::id()));
     let partial = PathBuf::from(partial);
+    let put = |target: &Path| {
+        place(&partial, target).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => NotBackedUp::Exists { target: named(target) },
+            _ => NotBackedUp::Place { target: named(target), source },
+        })
+    };
     let made = copy(&source, &partial)
-        .map_err(|source| NotBackedUp::Copy { target: named(), source })
-        .and_then(|backed_up| {
-            place(&partial, target).map(|()| backed_up).map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => NotBackedUp::Exists { target: named() },
-                _ => NotBackedUp::Place { target: named(), source },
-            })
+        .map_err(|source| NotBackedUp::Copy { target: named(target), source })
+        .and_then(|()| match verify_copy(&partial) {
+            Ok(Verified { ledgers }) => put(target).map(|()| BackedUp {
+                snapshots: ledgers.iter().map(|ledger| ledger.snapshots).sum(),
+                heads: ledgers.into_iter().map(|ledger| ledger.head).collect(),
+            }),
+            Err(source) => {
+                put(&damaged)?;
+                let (file, copy) = (named(path), named(&damaged));
+                Err(NotBackedUp::Damaged { file, copy, source: Box::new(source) })
+            }
         });
     if made.is_err() {
-        // It may not even have been made.
+        // It may not even have been made, or have its name already.
         let _gone = fs::remove_file(&partial);
+        let _gone = fs::remove_file(beside(&partial, "-journal"));
     }
     made
 }
 
-fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<BackedUp> {
+fn named(target: &Path) -> String {
+    target.display().to_string()
+}
+
+fn check_free(target: &Path) -> Result<(), NotBackedUp> {
+    if target.try_exists().unwrap_or(true) {
+        return Err(NotBackedUp::Exists { target: named(target) });
+    }
+    Ok(())
+}
+
+fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<()> {
     let mut copy = Connection::open(plain(partial))?;
     backup::Backup::new(source, &mut copy)?.run_to_completion(PAGES, PAUSE, NO_PROGRESS)?;
-    super::position::close_copy(&copy)?;
-    // One file, that can be read from a medium on which nothing can be written.
-    copy.pragma_update(None, "journal_mode", "DELETE")?;
-    let snapshots = copy.query_row("SELECT count(*) FROM snapshot", [], |row| row.get(0))?;
-    let heads = ledger::heads(&copy)?;
-    copy.close().map_err(|(_, error)| error)?;
-    Ok(BackedUp { snapshots, heads })
+    copy.close().map_err(|(_, error)| error)
+}
+
+/// Makes a copy one that is complete by itself, in one file that can be read from a medium on which
+/// nothing can be written, and verifies it.
+fn verify_copy(partial: &Path) -> Result<Verified, NotVerified> {
+    let file = partial.display().to_string();
+    let failed = |source: rusqlite::Error| super::verify::failed(&file, source);
+    let mut copy = Connection::open(plain(partial)).map_err(failed)?;
+    position::close_copy(&copy).map_err(failed)?;
+    copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
+    let verified = verify_connection(&mut copy, &file, None)?;
+    copy.close().map_err(|(_, error)| failed(error))?;
+    Ok(verified)
 }
 
 /// Puts a whole copy under its name, of which nothing else has been made meanwhile.

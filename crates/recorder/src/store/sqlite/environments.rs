@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::failure::Failure;
 use super::json::Json;
 use super::ledger::Ledger;
+use super::rows;
 use crate::domain::{
     EnvironmentArchived, EnvironmentChanged, EnvironmentCreated, EnvironmentRecord,
     EnvironmentRenamed, EnvironmentRestored, EnvironmentSettings, Error, Head, Micros, OrgFilter,
@@ -234,8 +235,9 @@ pub(super) fn archive(ledger: &Ledger<'_>, name: &str) -> Result<Head, Failure> 
 }
 
 const SELECT: &str = "
-    SELECT org.name AS org, environment.name AS name, type, description, include_scaling,
-           included_environments, policies, changed_at, latest_index, last_reported_at, heartbeat,
+    SELECT last_reported_at, heartbeat,
+           org.name AS org, environment.name AS name, type, description, include_scaling,
+           included_environments, policies, changed_at, latest_index,
            (SELECT recorded_at FROM snapshot
             WHERE snapshot.org_id = environment.org_id
               AND snapshot.environment_id = environment.id
@@ -258,10 +260,10 @@ fn record(row: &Row<'_>) -> rusqlite::Result<EnvironmentRecord> {
         included_environments: names("included_environments")?,
         policies: names("policies")?,
         changed_at: Micros(row.get("changed_at")?),
-        last_reported_at: time("last_reported_at")?,
+        last_reported_at: rows::uncovered(row, 0).map(Micros),
         last_snapshot_at: time("last_snapshot_at")?,
         latest_index: row.get("latest_index")?,
-        heartbeat: row.get("heartbeat")?,
+        heartbeat: rows::uncovered(row, 1),
     })
 }
 

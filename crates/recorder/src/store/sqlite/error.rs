@@ -1,5 +1,7 @@
 //! What can go wrong with the file.
 
+use rusqlite::ErrorCode;
+
 /// A store could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -9,6 +11,17 @@ pub enum StoreError {
         /// Its path.
         file: String,
         /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// What the file should have is not in it, or makes no sense.
+    #[error(
+        "the snapshot file {file} is damaged. Keep it, with what is beside it, and restore a backup"
+    )]
+    Damaged {
+        /// Its path.
+        file: String,
+        /// The first thing that is wrong.
         #[source]
         source: rusqlite::Error,
     },
@@ -355,6 +368,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The file cannot be opened, since a first question to it was answered so.
+    pub(super) fn from_open(file: String, source: rusqlite::Error) -> Self {
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt) | None => Self::Damaged { file, source },
+            Some(_) => Self::Open { file, source },
+        }
+    }
+
     /// Whether it says that the file lacks what was answered.
     pub(super) fn is_loss(&self) -> bool {
         matches!(self, Self::LacksCommits { .. } | Self::Lost { .. } | Self::LogIsElsewhere { .. })

@@ -86,7 +86,7 @@ fn read(
             let name: String = row.get(1)?;
             let fingerprint = rows::fingerprint(row.get_ref(2)?.as_str()?)?;
             Ok(LatestArtifact {
-                identity: Identity::of(&name, fingerprint),
+                identity: Identity::new(&name, fingerprint),
                 artifact_id: row.get(0)?,
                 name,
                 replicas: row.get(3)?,

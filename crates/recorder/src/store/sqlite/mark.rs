@@ -94,7 +94,7 @@ pub(super) fn check(
 ) -> Result<(), StoreError> {
     let file = || path.display().to_string();
     let lock = || beside(path, ".lock").display().to_string();
-    let failed = |source| StoreError::Open { file: file(), source };
+    let failed = |source| StoreError::from_open(file(), source);
     if schema::is_empty(connection).map_err(failed)? {
         return match mark {
             Some(_) => Err(StoreError::Lost { file: file(), lock: lock() }),

@@ -11,6 +11,7 @@ use super::environments::{InUse, in_use};
 use super::failure::Failure;
 use super::latest::{Cache, LatestArtifact, Stamp, keep_tasks};
 use super::ledger::Ledger;
+use super::rows;
 use crate::domain::{
     Change, Confirmed, Error, Micros, Payload, Recorded, Report, RunningArtifact, SnapshotTaken,
     is_covered,
@@ -161,9 +162,9 @@ fn reporting(
         )?
         .query_row(key, |row| {
             Ok(Reporting {
-                last_reported_at: row.get::<_, Option<i64>>(0)?.map(Micros),
-                heartbeat: row.get(1)?,
-                tasks_hash: row.get(2)?,
+                last_reported_at: rows::uncovered(row, 0).map(Micros),
+                heartbeat: rows::uncovered(row, 1),
+                tasks_hash: rows::uncovered(row, 2),
                 content_hash: row.get(3)?,
                 covered_from: row.get::<_, Option<i64>>(4)?.map(Micros),
             })
@@ -253,7 +254,7 @@ fn forget_tasks(
     changes: &[Change],
 ) -> rusqlite::Result<()> {
     for change in changes.iter().filter(|change| change.was > 0) {
-        let identity = Identity::of(&change.name, change.fingerprint.parse().ok());
+        let identity = Identity::new(&change.name, change.fingerprint.parse().ok());
         if let Ok(at) = latest.binary_search_by(|artifact| artifact.identity.cmp(&identity)) {
             connection
                 .prepare_cached(

@@ -2,7 +2,7 @@
 
 use envsnap_model::snapshot::Fingerprint;
 use rusqlite::Row;
-use rusqlite::types::{FromSqlError, Type};
+use rusqlite::types::{FromSql, FromSqlError, Type};
 
 use super::json::Json;
 use crate::domain::{Place, SnapshotArtifact, Task};
@@ -47,5 +47,17 @@ pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
         started_at,
         task,
         places,
+    })
+}
+
+/// A column that the ledger does not cover, as it is in the row. What no recorder writes counts as
+/// missing: it was changed by hand, and must not keep the rest of the file from being read.
+pub(super) fn uncovered<T: FromSql>(row: &Row<'_>, column: usize) -> Option<T> {
+    row.get::<_, Option<T>>(column).unwrap_or_else(|error| {
+        tracing::warn!(
+            "a value in the snapshot file counts as missing, since it cannot be read: {error}. \
+             'envsnap verify' says where it is"
+        );
+        None
     })
 }

@@ -98,7 +98,7 @@ fn missing(
     let pragma = |name| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
-            .map_err(|source| StoreError::Open { file: file.to_owned(), source })
+            .map_err(|source| StoreError::from_open(file.to_owned(), source))
     };
     match pragma("application_id")? {
         APPLICATION_ID => {}

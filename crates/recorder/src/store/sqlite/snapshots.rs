@@ -56,8 +56,8 @@ impl<'a> History<'a> {
                     environment_id: row.get(1)?,
                     environment_type: row.get(2)?,
                     count: row.get(3)?,
-                    last_reported_at: row.get::<_, Option<i64>>(4)?.map(Micros),
-                    heartbeat: row.get(5)?,
+                    last_reported_at: rows::uncovered(row, 4).map(Micros),
+                    heartbeat: rows::uncovered(row, 5),
                     now,
                 })
             })
@@ -210,10 +210,13 @@ impl<'a> History<'a> {
         while let Some(row) = rows.next()? {
             let fingerprint = rows::fingerprint(row.get_ref(0)?.as_str()?)?;
             let name = row.get_ref(1)?.as_str()?;
-            let identity = Identity::of(name, fingerprint);
+            let identity = Identity::new(name, fingerprint);
             let Some(artifact) = artifacts.get_mut(&identity) else { continue };
-            let (Json(started_at), Json::<Option<Task>>(task), Json(places)) =
-                (row.get(2)?, row.get(3)?, row.get(4)?);
+            let (Some(Json(started_at)), Some(Json::<Option<Task>>(task)), Some(Json(places))) =
+                (rows::uncovered(row, 2), rows::uncovered(row, 3), rows::uncovered(row, 4))
+            else {
+                continue;
+            };
             artifact.started_at = started_at;
             artifact.task = task.unwrap_or_else(|| artifact.task.clone());
             artifact.places = rows::places(places, &artifact.task, artifact.now);

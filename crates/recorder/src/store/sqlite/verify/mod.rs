@@ -2,10 +2,12 @@
 //!
 //! Every table that is made from the ledger is made anew in memory and compared row by row. Not
 //! covered: when each environment was last reported and which tasks run now, since entries are not
-//! made for every report.
+//! made for every report, and by which recorder the file was used. Of these, only what no recorder
+//! writes is found.
 
 mod replay;
 mod tables;
+mod uncovered;
 
 use std::path::Path;
 
@@ -113,6 +115,26 @@ pub enum NotVerified {
         /// The key of the row.
         row: String,
     },
+    /// A row that the ledger does not cover is none that a recorder writes.
+    #[error(
+        "the ledgers hold, but table {table} of the snapshot file {file} has a value in column {column} \
+         at ({row}) that no recorder writes{}",
+        match *table {
+            "reporting" => ". The next report to that environment corrects it",
+            "current_task" => ". Until what runs there changes, its tasks are those of its start",
+            _ => ". Restore the file from a backup",
+        }
+    )]
+    Malformed {
+        /// The file's path.
+        file: String,
+        /// The table.
+        table: &'static str,
+        /// The key of the row.
+        row: String,
+        /// The column.
+        column: &'static str,
+    },
     /// Something in the file may change what is recorded.
     #[error(
         "the ledgers hold, but {object} of the snapshot file {file} is not as the recorder makes it"
@@ -180,12 +202,17 @@ pub(super) fn verify_connection(
     {
         return Err(NotVerified::Table { file: file.to_owned(), table, row });
     }
+    if let Some(uncovered::Malformed { table, row, column }) =
+        uncovered::first_malformed(&transaction).map_err(failed)?
+    {
+        return Err(NotVerified::Malformed { file: file.to_owned(), table, row, column });
+    }
     let actual = ledger::heads(&transaction).map_err(failed)?;
     drop(transaction);
     replay.finish(actual)
 }
 
-fn failed(file: &str, source: rusqlite::Error) -> NotVerified {
+pub(super) fn failed(file: &str, source: rusqlite::Error) -> NotVerified {
     let file = file.to_owned();
     if source.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
         return NotVerified::Damaged { file, damage: source.to_string() };

@@ -55,7 +55,7 @@ fn first_row(
     }
 }
 
-fn key_of(row: &Row<'_>, columns: usize) -> rusqlite::Result<String> {
+pub(super) fn key_of(row: &Row<'_>, columns: usize) -> rusqlite::Result<String> {
     let column = |column| {
         row.get_ref(column).map(|value| match value {
             ValueRef::Integer(number) => number.to_string(),

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use envsnap_model::expression::Interval;
 use rusqlite::types::Value;
 
 use super::super::tests::Fixture;
 use super::super::{SqliteStore, Store as _};
 use super::*;
+use crate::domain::{OrgFilter, Page};
+use crate::store::EnvironmentFilter;
 
 /// What the ledger does not cover: see this module.
 const NOT_COVERED: [&str; 3] = ["reporting", "current_task", "probe"];
@@ -51,6 +54,8 @@ async fn recorded(path: &Path) -> Head {
             fixture.advance(if round == 6 { 50_000 } else { 60 });
         }
     }
+    // The same by other tasks.
+    fixture.report("prod", &[(1, 2), (1, 1), (202, 1)]).await;
     fixture.store.rename_environment("acme", "beta", "test", "admin").await.unwrap();
     fixture.store.archive_environment("acme", "test", "admin").await.unwrap();
     let other = fixture.store.record_report("other", "none", Fixture::empty(), "x").await;
@@ -176,6 +181,106 @@ async fn every_change_is_found_or_is_of_what_is_named_as_not_covered() {
         assert!(found * part > *made, "{kind}: {found} of {made} were found");
     }
     assert_eq!(made.len(), 7, "{made:?}");
+}
+
+/// Values of another kind, length or sign than a column has.
+const WRONG: [&str; 11] = [
+    "NULL",
+    "0",
+    "-5",
+    "-9223372036854775808",
+    "9223372036854775807",
+    "''",
+    "'x'",
+    "CAST(x'ff' AS TEXT)",
+    "x''",
+    "zeroblob(31)",
+    "zeroblob(57)",
+];
+
+/// What a recorder may have written: the column, and the values.
+const PLAUSIBLE: [(&str, &str, &[&str]); 2] = [
+    ("reporting", "heartbeat", &["NULL", "0"]),
+    // SQLite makes text of a number.
+    ("session", "path", &["0", "-5", "-9223372036854775808", "9223372036854775807", "''", "'x'"]),
+];
+
+/// Every environment can be read, and all of them listed.
+async fn assert_is_read(path: &Path, what: &str) {
+    let store = SqliteStore::open_to_read(path).unwrap();
+    let page = Page { number: 1, size: 100 };
+    for org in ["acme", "other"] {
+        let listed = store.environments(org, EnvironmentFilter::default(), None).await;
+        for environment in listed.unwrap_or_else(|error| panic!("{what}: {error}")).0 {
+            let (name, interval) = (&environment.name, Interval::default());
+            let latest = format!("{name}@{{now}}").parse().unwrap();
+            let read = (
+                store.environment(org, name).await.map(drop),
+                store.snapshot_spans(org, name, interval, page, true).await.map(drop),
+                if environment.latest_index == 0 {
+                    Ok(())
+                } else {
+                    store.snapshots(org, [latest], |_| ()).await
+                },
+            );
+            assert!(matches!(read, (Ok(()), Ok(()), Ok(()))), "{what}: {read:?}");
+        }
+    }
+    store.overview(OrgFilter::All, page).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    store.stats().await.unwrap_or_else(|error| panic!("{what}: {error}"));
+}
+
+#[tokio::test]
+async fn a_value_of_another_kind_in_any_column_is_found_and_keeps_no_other_environment_from_being_read()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let original = folder.path().join("snapshots.db");
+    let head = recorded(&original).await;
+    let columns: Vec<(String, String)> = {
+        let connection = Connection::open(&original).unwrap();
+        let mut statement = connection
+            .prepare(
+                "SELECT tables.name, columns.name
+                 FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+                 WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite%'",
+            )
+            .unwrap();
+        let columns = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        columns.map(Result::unwrap).collect()
+    };
+    let mut found: BTreeMap<&(String, String), u32> = BTreeMap::new();
+    for (key @ (table, column), value) in
+        columns.iter().flat_map(|column| WRONG.map(|value| (column, value)))
+    {
+        let copy = folder.path().join("changed.db");
+        fs::copy(&original, &copy).unwrap();
+        let connection = Connection::open(&copy).unwrap();
+        connection
+            .execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF")
+            .unwrap();
+        let sql = format!(
+            "UPDATE {table} SET {column} = {value} WHERE {column} IS NOT {value}
+                 AND {column} IS (SELECT max({column}) FROM {table})"
+        );
+        // The table may refuse it, or not have another value.
+        let changed = connection.execute(&sql, []);
+        drop(connection);
+        if !changed.is_ok_and(|changed| changed > 0) {
+            continue;
+        }
+        let is_plausible = PLAUSIBLE
+            .iter()
+            .any(|(of, name, values)| of == table && name == column && values.contains(&value));
+        let what = format!("{table}.{column} = {value}");
+        let verified = verify(&copy, Some(&head));
+        assert_eq!(verified.is_ok(), is_plausible, "{what}: {verified:?}");
+        *found.entry(key).or_default() += 1;
+        if NOT_COVERED.contains(&table.as_str()) || is_plausible {
+            assert_is_read(&copy, &what).await;
+        }
+    }
+    let untested: Vec<_> = columns.iter().filter(|column| !found.contains_key(column)).collect();
+    assert_eq!(untested, [&("probe".to_owned(), "room".to_owned())]);
 }
 
 #[tokio::test]

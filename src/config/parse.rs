@@ -81,12 +81,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// With less, the few calls of even a small cluster would wait for minutes.
-const SMALLEST_SHARE: f64 = 0.05;
+const MIN_QUOTA_SHARE: f64 = 0.05;
 
-pub(super) fn share(text: &str) -> Result<f64, String> {
+pub(super) fn quota_share(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
-        .filter(|share| (SMALLEST_SHARE..=1.0).contains(share))
+        .filter(|share| (MIN_QUOTA_SHARE..=1.0).contains(share))
         .ok_or_else(|| "a number from 0.05 to 1, like 0.5".to_owned())
 }
 

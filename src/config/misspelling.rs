@@ -12,7 +12,7 @@ const PREFIXES: [&str; 2] = ["ECS_", "KOSLI_"];
 const OTHERS: [&str; 3] = ["KOSLI_SHORT", "KOSLI_SORT", "KOSLI_TAG"];
 
 /// How many characters may be wrong, missing, too many or swapped.
-const MOST_EDITS: usize = 2;
+const MAX_EDITS: usize = 2;
 
 /// The one of `known` that `name` looks like, whatever its case.
 pub(super) fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
@@ -20,7 +20,7 @@ pub(super) fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
     known
         .into_iter()
         .map(|known| (strsim::osa_distance(&name, &known.to_ascii_uppercase()), known))
-        .filter(|(edits, _)| *edits <= MOST_EDITS)
+        .filter(|(edits, _)| *edits <= MAX_EDITS)
         .min()
         .map(|(_, known)| known)
 }

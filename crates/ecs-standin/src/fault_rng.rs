@@ -8,18 +8,18 @@ use std::collections::HashMap;
 /// not on the order of the draws: a reader that asks for many clusters at once meets the same
 /// faults on every run.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Chance {
+pub(super) struct FaultRng {
     seed: u64,
     drawn: HashMap<u64, u64>,
 }
 
-impl Chance {
-    pub(super) fn seeded(seed: u64) -> Self {
+impl FaultRng {
+    pub(super) fn new(seed: u64) -> Self {
         Self { seed, drawn: HashMap::new() }
     }
 
     /// Whether an event of this `rate`, from 0 (never) to 1 (always), happens to `subject`.
-    pub(super) fn strikes(&mut self, rate: f64, subject: &[&[u8]]) -> bool {
+    pub(super) fn hits(&mut self, rate: f64, subject: &[&[u8]]) -> bool {
         if rate <= 0.0 {
             return false;
         }
@@ -58,17 +58,17 @@ fn fraction(bits: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn strikes(chance: &mut Chance, rate: f64, subjects: &[u32]) -> Vec<bool> {
-        subjects.iter().map(|subject| chance.strikes(rate, &[&subject.to_be_bytes()])).collect()
+    fn hits(rng: &mut FaultRng, rate: f64, subjects: &[u32]) -> Vec<bool> {
+        subjects.iter().map(|subject| rng.hits(rate, &[&subject.to_be_bytes()])).collect()
     }
 
     #[test]
     fn a_rate_is_met_on_average() {
         let subjects: Vec<u32> = (0..10_000).collect();
         for (rate, fewest, most) in [(0.0, 0, 0), (0.1, 900, 1_100), (1.0, 10_000, 10_000)] {
-            let mut chance = Chance::seeded(7);
+            let mut rng = FaultRng::new(7);
             let struck =
-                strikes(&mut chance, rate, &subjects).into_iter().filter(|struck| *struck).count();
+                hits(&mut rng, rate, &subjects).into_iter().filter(|struck| *struck).count();
             assert!((fewest..=most).contains(&struck), "{struck} at {rate}");
         }
     }
@@ -77,17 +77,17 @@ mod tests {
     fn order_does_not_matter_and_the_seed_does() {
         let there: Vec<u32> = (0..200).collect();
         let back: Vec<u32> = (0..200).rev().collect();
-        let forward = strikes(&mut Chance::seeded(1), 0.5, &there);
-        let mut backward = strikes(&mut Chance::seeded(1), 0.5, &back);
+        let forward = hits(&mut FaultRng::new(1), 0.5, &there);
+        let mut backward = hits(&mut FaultRng::new(1), 0.5, &back);
         backward.reverse();
         assert_eq!(forward, backward);
-        assert_ne!(forward, strikes(&mut Chance::seeded(2), 0.5, &there));
+        assert_ne!(forward, hits(&mut FaultRng::new(2), 0.5, &there));
     }
 
     #[test]
     fn a_repeated_subject_has_another_chance() {
         let same = [42; 100];
-        let struck = strikes(&mut Chance::seeded(1), 0.5, &same);
+        let struck = hits(&mut FaultRng::new(1), 0.5, &same);
         assert!(struck.contains(&true) && struck.contains(&false));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
 use super::Reading;
-use super::cluster::WAITS;
+use super::cluster::CONSISTENCY_WAITS;
 use crate::ecs::quota::Bucket;
 use crate::ecs::{CallError, EcsError, Page, Progress};
 use crate::retry::{DEADLINE_MARGIN, has_time_for, retry};
@@ -19,13 +19,13 @@ const RETRIES: usize = 5;
 
 /// No listing of ECS comes near these: they end one whose `nextToken` never does, before the memory is
 /// full.
-const MOST_PAGES: usize = 2_000;
-const LARGEST_LISTING: usize = 32 << 20;
+const MAX_PAGES: usize = 2_000;
+const MAX_LISTING_BYTES: usize = 32 << 20;
 
 /// How long to wait before each retry of one call.
 struct RetryPolicy {
     backoff: ExponentialBackoff,
-    inconsistency_waits: std::array::IntoIter<Duration, { WAITS.len() }>,
+    inconsistency_waits: std::array::IntoIter<Duration, { CONSISTENCY_WAITS.len() }>,
     has_reconnected: bool,
     has_signed_again: bool,
     was_malformed: bool,
@@ -36,7 +36,7 @@ impl RetryPolicy {
         let backoff = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
         Self {
             backoff: backoff.with_jitter().build(),
-            inconsistency_waits: WAITS.into_iter(),
+            inconsistency_waits: CONSISTENCY_WAITS.into_iter(),
             has_reconnected: false,
             has_signed_again: false,
             was_malformed: false,
@@ -84,7 +84,7 @@ impl<E> Reading<'_, E> {
             let permit = async {
                 bucket.take().await;
                 // The semaphore is never closed: an error would mean no limit.
-                Ok(self.reader.calls_at_once.acquire().await)
+                Ok(self.reader.call_permits.acquire().await)
             };
             // Before the first answer of ECS, the deadline of the run says what took the time.
             let permit = match previous {
@@ -142,12 +142,12 @@ impl<E> Reading<'_, E> {
         let mut tokens = HashSet::new();
         let mut next_token: Option<String> = None;
         let mut bytes = 0;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let Page { arns: listed, next_token: next } =
                 self.call(operation, bucket, progress, || page(next_token.clone())).await?;
             let texts = listed.iter().chain(&next);
             bytes += texts.map(String::len).sum::<usize>();
-            if bytes > LARGEST_LISTING {
+            if bytes > MAX_LISTING_BYTES {
                 break;
             }
             arns.extend(listed.into_iter().filter(|arn| seen.insert(arn.clone())));
@@ -184,7 +184,7 @@ mod tests {
         then: Option<()>,
         deadline: Option<Duration>,
     ) -> (Result<(), CallError>, u32, Duration) {
-        let quota = Quota::share(1.0);
+        let quota = Quota::with_share(1.0);
         let reader = Reader::new((), quota.clone(), 1);
         let begun = Instant::now();
         let reading = reader.begin(deadline.map(|deadline| begun + deadline));
@@ -244,7 +244,7 @@ mod tests {
             CallError::AccessDenied(text()),
             CallError::BadCredentials(text()),
             CallError::RoleNotAssumed { role: text(), reason: text() },
-            CallError::Refused(text()),
+            CallError::Rejected(text()),
         ] {
             let (answer, calls, took) = outcome([error.clone()], Some(()), Some(HOUR)).await;
             assert_eq!(format!("{:?}", answer.unwrap_err()), format!("{error:?}"));
@@ -301,7 +301,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_listing_whose_pages_are_endless_or_huge_is_an_error_in_bounded_memory() {
         for (length, most) in [(1, 2_000), (1 << 20, 32)] {
-            let quota = Quota::share(1.0);
+            let quota = Quota::with_share(1.0);
             let reader = Reader::new((), quota.clone(), 1);
             let (reading, progress) = (reader.begin(None), Progress::default());
             let page = async |token: Option<String>| {
@@ -318,7 +318,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_empty_quota_does_not_hide_what_ecs_said() {
-        let quota = Quota::share(0.05);
+        let quota = Quota::with_share(0.05);
         for _ in 0..2 {
             quota.cluster_reads.take().await;
         }

@@ -169,7 +169,7 @@ impl<E: EcsApi> Reading<'_, E> {
 
     /// A filter on services left no container. That is honest where a service exists that it
     /// selects, or where there was nothing to leave out.
-    pub(super) async fn require_a_service(
+    pub(super) async fn require_service(
         &self,
         scope: &Scope,
         tasks: impl Iterator<Item = &Task>,

@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::exchange::{Answer, parse};
+use super::exchange::{RawResponse, parse};
 use super::{ApiError, Client, EnvironmentClient};
 use crate::api::wire::{
     ArtifactRun, Environment, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, RenameRequest,
@@ -16,7 +16,7 @@ use crate::api::wire::{
 
 /// A document, and the text that the server wrote, which may say more.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answered<T> {
+pub struct ApiResponse<T> {
     /// As it is read here.
     pub document: T,
     /// The server's JSON.
@@ -25,7 +25,7 @@ pub struct Answered<T> {
 
 /// Which part of a history is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HistoryPart<'a> {
+pub struct HistoryQuery<'a> {
     /// `A..B`, where each is `N`, `~N` or `NOW`; everything where it is empty.
     pub interval: &'a str,
     /// The page's number, from 1.
@@ -36,7 +36,7 @@ pub struct HistoryPart<'a> {
     pub reverse: bool,
 }
 
-impl Default for HistoryPart<'_> {
+impl Default for HistoryQuery<'_> {
     /// The latest 15.
     fn default() -> Self {
         Self { interval: "", page: 1, per_page: 15, reverse: false }
@@ -47,7 +47,7 @@ impl Default for HistoryPart<'_> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventsPage {
     /// The events on it.
-    pub events: Answered<Vec<EnvironmentEvent>>,
+    pub events: ApiResponse<Vec<EnvironmentEvent>>,
     /// How many there are on all pages, where the server says so.
     pub total: Option<u64>,
 }
@@ -116,9 +116,11 @@ impl Client {
     pub async fn environments(
         &self,
         give_up_at: Option<Instant>,
-    ) -> Result<Answered<Vec<Environment>>, ApiError> {
+    ) -> Result<ApiResponse<Vec<Environment>>, ApiError> {
         let operation = format!("list the environments of \"{}\"", self.org);
-        self.for_organization(give_up_at).ask(&operation, &["environments", &self.org], &[]).await
+        self.for_organization(give_up_at)
+            .get_document(&operation, &["environments", &self.org], &[])
+            .await
     }
 
     /// What runs in the one, the other or both of two snapshots, each given as an environment's name
@@ -132,10 +134,12 @@ impl Client {
         one: &str,
         other: &str,
         give_up_at: Option<Instant>,
-    ) -> Result<Answered<EnvironmentDiff>, ApiError> {
+    ) -> Result<ApiResponse<EnvironmentDiff>, ApiError> {
         let operation = format!("compare \"{one}\" with \"{other}\"");
         let query = [("snappish1", one.to_owned()), ("snappish2", other.to_owned())];
-        self.for_organization(give_up_at).ask(&operation, &["env-diff", &self.org], &query).await
+        self.for_organization(give_up_at)
+            .get_document(&operation, &["env-diff", &self.org], &query)
+            .await
     }
 
     fn for_organization(&self, give_up_at: Option<Instant>) -> EnvironmentClient<'_> {
@@ -148,9 +152,9 @@ impl EnvironmentClient<'_> {
     ///
     /// # Errors
     /// It does not exist, or the server does not say.
-    pub async fn describe(&self) -> Result<Answered<Environment>, ApiError> {
+    pub async fn describe(&self) -> Result<ApiResponse<Environment>, ApiError> {
         let operation = format!("describe environment \"{}\"", self.name);
-        self.ask(&operation, &["environments", &self.client.org, self.name], &[]).await
+        self.get_document(&operation, &["environments", &self.client.org, self.name], &[]).await
     }
 
     /// The snapshot that an expression (`-1`, `#65`, `~2`, `@{2.hours.ago}`) stands for.
@@ -160,10 +164,10 @@ impl EnvironmentClient<'_> {
     pub async fn snapshot_response(
         &self,
         expression: &str,
-    ) -> Result<Answered<RecordedSnapshot>, ApiError> {
+    ) -> Result<ApiResponse<RecordedSnapshot>, ApiError> {
         let operation = format!("give snapshot {expression} of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name, expression];
-        self.ask(&operation, &path, &[]).await
+        self.get_document(&operation, &path, &[]).await
     }
 
     /// How long each snapshot lasted.
@@ -172,30 +176,30 @@ impl EnvironmentClient<'_> {
     /// The environment does not exist, or the server does not say.
     pub async fn snapshots(
         &self,
-        part: HistoryPart<'_>,
-    ) -> Result<Answered<Vec<SnapshotListEntry>>, ApiError> {
+        part: HistoryQuery<'_>,
+    ) -> Result<ApiResponse<Vec<SnapshotListEntry>>, ApiError> {
         let operation = format!("list the snapshots of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name];
-        self.ask(&operation, &path, &part.query()).await
+        self.get_document(&operation, &path, &part.query()).await
     }
 
     /// What changed, artifact by artifact.
     ///
     /// # Errors
     /// The environment does not exist, or the server does not say.
-    pub async fn events(&self, part: HistoryPart<'_>) -> Result<EventsPage, ApiError> {
+    pub async fn events(&self, part: HistoryQuery<'_>) -> Result<EventsPage, ApiError> {
         let operation = format!("list the events of \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "events"];
         let answer = self.get_answer(&operation, &path, &part.query()).await?;
         Ok(EventsPage { events: read(&operation, &answer)?, total: answer.total })
     }
 
-    async fn ask<T: DeserializeOwned>(
+    async fn get_document<T: DeserializeOwned>(
         &self,
         operation: &str,
         path: &[&str],
         query: &[(&str, String)],
-    ) -> Result<Answered<T>, ApiError> {
+    ) -> Result<ApiResponse<T>, ApiError> {
         read(operation, &self.get_answer(operation, path, query).await?)
     }
 
@@ -204,7 +208,7 @@ impl EnvironmentClient<'_> {
         operation: &str,
         path: &[&str],
         query: &[(&str, String)],
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<RawResponse, ApiError> {
         let mut url = self.client.url(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -213,12 +217,15 @@ impl EnvironmentClient<'_> {
     }
 }
 
-fn read<T: DeserializeOwned>(operation: &str, answer: &Answer) -> Result<Answered<T>, ApiError> {
+fn read<T: DeserializeOwned>(
+    operation: &str,
+    answer: &RawResponse,
+) -> Result<ApiResponse<T>, ApiError> {
     let document = parse(operation, answer)?;
-    Ok(Answered { document, text: String::from_utf8_lossy(&answer.body).into_owned() })
+    Ok(ApiResponse { document, text: String::from_utf8_lossy(&answer.body).into_owned() })
 }
 
-impl HistoryPart<'_> {
+impl HistoryQuery<'_> {
     fn query(&self) -> [(&'static str, String); 4] {
         [
             ("interval", self.interval.to_owned()),

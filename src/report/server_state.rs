@@ -6,7 +6,7 @@ use super::ReportError;
 use super::heartbeat::Heartbeat;
 use super::memory::Memory;
 use crate::api::wire::{ECS, EnvironmentRequest};
-use crate::api::{ApiError, EnvironmentApi, EnvironmentStatus, Latest};
+use crate::api::{ApiError, EnvironmentApi, EnvironmentStatus, LatestSnapshot};
 use crate::config::EnvironmentConfig;
 use crate::snapshot::Snapshot;
 
@@ -17,26 +17,28 @@ const DESCRIPTION: &str = "Reported by envsnap";
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the server has of an environment.
-pub(super) struct Recorded {
+pub(super) struct ServerState {
     /// It does not have the environment, which is to be made.
-    pub(super) missing: bool,
+    pub(super) is_missing: bool,
     /// Of the latest snapshot; 0 where there is none.
     pub(super) index: u64,
     pub(super) snapshot: Snapshot,
 }
 
 /// What the server has, or that it has no such environment and may be given one.
-pub(super) async fn latest(
+pub(super) async fn fetch_latest(
     environment: &EnvironmentConfig,
     memory: &mut Memory,
     server: &impl EnvironmentApi,
-) -> Result<Recorded, ReportError> {
+) -> Result<ServerState, ReportError> {
     let name = &environment.name;
-    let nothing = |missing| Recorded { missing, index: 0, snapshot: Snapshot::default() };
+    let nothing = |is_missing| ServerState { is_missing, index: 0, snapshot: Snapshot::default() };
     let recorded = match server.latest_snapshot().await {
-        Ok(Latest::NoSnapshotYet) => nothing(false),
-        Ok(Latest::Snapshot { index, snapshot }) => Recorded { missing: false, index, snapshot },
-        Ok(Latest::OfAnotherType(found)) => {
+        Ok(LatestSnapshot::NoSnapshotYet) => nothing(false),
+        Ok(LatestSnapshot::Snapshot { index, snapshot }) => {
+            ServerState { is_missing: false, index, snapshot }
+        }
+        Ok(LatestSnapshot::OtherType(found)) => {
             return Err(ReportError::NotEcs { environment: name.clone(), found });
         }
         Err(ApiError::EnvironmentNotFound { .. })
@@ -46,18 +48,18 @@ pub(super) async fn latest(
         }
         Err(error) => return Err(error.into()),
     };
-    if memory.saw_another_index(recorded.index) {
+    if memory.changed_elsewhere(recorded.index) {
         tracing::info!(
             environment = name,
             index = recorded.index,
             "another writer recorded a snapshot since this process last looked"
         );
     }
-    memory.environment_seen |= !recorded.missing;
+    memory.environment_seen |= !recorded.is_missing;
     Ok(recorded)
 }
 
-pub(super) async fn create(
+pub(super) async fn create_environment(
     environment: &EnvironmentConfig,
     memory: &mut Memory,
     server: &impl EnvironmentApi,
@@ -77,7 +79,10 @@ pub(super) async fn create(
 
 /// The environment itself. `None` if it cannot be read, or not soon: what is to be reported does not
 /// wait for it.
-pub(super) async fn status(server: &impl EnvironmentApi, name: &str) -> Option<EnvironmentStatus> {
+pub(super) async fn fetch_status(
+    server: &impl EnvironmentApi,
+    name: &str,
+) -> Option<EnvironmentStatus> {
     match tokio::time::timeout(STATUS_TIMEOUT, server.get()).await {
         Ok(Ok(status)) => Some(status),
         // It is to be created, or the request for its latest snapshot fails as well.
@@ -94,7 +99,7 @@ pub(super) async fn status(server: &impl EnvironmentApi, name: &str) -> Option<E
 }
 
 /// A report is due, by the time of the last one that the server gives.
-pub(super) async fn is_due(
+pub(super) async fn is_heartbeat_due(
     memory: &mut Memory,
     server: &impl EnvironmentApi,
     now: SystemTime,

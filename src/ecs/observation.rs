@@ -17,12 +17,12 @@ pub struct Observation<'t> {
     /// Its image reference.
     pub image: Option<&'t str>,
     /// The container as it counts, or why it does not.
-    pub verdict: Result<RunningContainer<'t>, NotCounted<'t>>,
+    pub result: Result<RunningContainer<'t>, ExclusionReason<'t>>,
 }
 
 /// Why a container is not in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotCounted<'t> {
+pub enum ExclusionReason<'t> {
     /// The container itself does not run, whatever its task does.
     #[error("the container's last status is {0}")]
     NotRunning(&'t str),
@@ -56,10 +56,10 @@ pub fn observe<'t>(
     task.containers.iter().map(move |container| {
         let name = container.name.as_deref().filter(|name| !name.is_empty()).unwrap_or("unnamed");
         let image = container.image.as_deref();
-        let verdict = match (container.last_status.as_deref(), service) {
-            (None, _) => Err(NotCounted::NoStatus),
-            (Some(status), _) if status != "RUNNING" => Err(NotCounted::NotRunning(status)),
-            (Some(_), _) if task.has_stopped() => Err(NotCounted::TaskStopped),
+        let result = match (container.last_status.as_deref(), service) {
+            (None, _) => Err(ExclusionReason::NoStatus),
+            (Some(status), _) if status != "RUNNING" => Err(ExclusionReason::NotRunning(status)),
+            (Some(_), _) if task.has_stopped() => Err(ExclusionReason::TaskStopped),
             (Some(_), service) if in_scope => {
                 let (fingerprint, digest_source) =
                     DigestSource::resolve(image, container.image_digest.as_deref());
@@ -73,8 +73,8 @@ pub fn observe<'t>(
                     digest_source,
                 })
             }
-            (Some(_), Some(service)) => Err(NotCounted::ServiceNotInScope(service)),
-            (Some(_), None) => Err(NotCounted::StandaloneNotInScope),
+            (Some(_), Some(service)) => Err(ExclusionReason::ServiceNotInScope(service)),
+            (Some(_), None) => Err(ExclusionReason::StandaloneNotInScope),
         };
         Observation {
             cluster: &task.cluster,
@@ -82,7 +82,7 @@ pub fn observe<'t>(
             task_arn: &task.arn,
             container: name,
             image,
-            verdict,
+            result,
         }
     })
 }
@@ -110,8 +110,8 @@ mod tests {
         }
     }
 
-    fn counted<'t>(task: &'t Task, scope: &Scope) -> Vec<Result<&'t str, NotCounted<'t>>> {
-        observe(task, scope, 7).map(|o| o.verdict.map(|c| c.artifact_name)).collect()
+    fn counted<'t>(task: &'t Task, scope: &Scope) -> Vec<Result<&'t str, ExclusionReason<'t>>> {
+        observe(task, scope, 7).map(|o| o.result.map(|c| c.artifact_name)).collect()
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
             ],
         );
         draining.last_status = Some("DEACTIVATING".to_owned());
-        let not_running = |status| Err(NotCounted::NotRunning(status));
+        let not_running = |status| Err(ExclusionReason::NotRunning(status));
         assert_eq!(
             counted(&draining, &Scope::default()),
             [
@@ -135,7 +135,7 @@ mod tests {
                 not_running("STOPPED"),
                 not_running("PENDING"),
                 not_running("running"),
-                Err(NotCounted::NoStatus),
+                Err(ExclusionReason::NoStatus),
             ]
         );
     }
@@ -149,13 +149,13 @@ mod tests {
             },
             ..Scope::default()
         };
-        let other = Err(NotCounted::ServiceNotInScope("db"));
+        let other = Err(ExclusionReason::ServiceNotInScope("db"));
         let cases = [
             (Some("service:web"), Ok("x:1"), Ok("x:1")),
             (Some("service:db"), Ok("x:1"), other),
-            (Some("family:x"), Ok("x:1"), Err(NotCounted::StandaloneNotInScope)),
-            (Some("service:"), Ok("x:1"), Err(NotCounted::StandaloneNotInScope)),
-            (None, Ok("x:1"), Err(NotCounted::StandaloneNotInScope)),
+            (Some("family:x"), Ok("x:1"), Err(ExclusionReason::StandaloneNotInScope)),
+            (Some("service:"), Ok("x:1"), Err(ExclusionReason::StandaloneNotInScope)),
+            (None, Ok("x:1"), Err(ExclusionReason::StandaloneNotInScope)),
         ];
         for (group, everything, with_services) in cases {
             let task = task(group, &[("x", Some("RUNNING"))]);
@@ -168,7 +168,7 @@ mod tests {
     fn a_start_time_is_started_else_created_else_now() {
         let mut task = task(None, &[("x", Some("RUNNING"))]);
         let started_at = |task: &Task| {
-            observe(task, &Scope::default(), 7).next().unwrap().verdict.unwrap().started_at
+            observe(task, &Scope::default(), 7).next().unwrap().result.unwrap().started_at
         };
         assert_eq!(started_at(&task), 7);
         task.created_at = Some(5);

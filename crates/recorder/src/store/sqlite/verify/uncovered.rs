@@ -1,0 +1,132 @@
+//! The tables that the ledger says nothing of: whether each row is one that the recorder writes.
+//!
+//! What is plausible is not told from what was written: another time, another path, another heartbeat.
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Row};
+
+use super::super::json::Json;
+use super::super::position::{Position, Session};
+use crate::domain::{Micros, Place, Task, is_plausible_time};
+
+/// A row that the recorder cannot have written.
+#[derive(Debug)]
+pub(super) struct Malformed {
+    pub(super) table: &'static str,
+    /// Its key.
+    pub(super) row: String,
+    pub(super) column: &'static str,
+}
+
+/// Which column of a row is malformed, if one is.
+type Check = fn(&Row<'_>) -> Option<&'static str>;
+
+/// Each table, the columns of its key, what is read of it, and how a row is checked.
+const TABLES: [(&str, usize, &str, Check); 4] = [
+    (
+        "reporting",
+        2,
+        "SELECT org_id, environment_id, last_reported_at, heartbeat, tasks_hash,
+                EXISTS (SELECT 1 FROM environment
+                        WHERE environment.org_id = reporting.org_id AND id = environment_id)
+         FROM reporting",
+        |row| {
+            first_of(&[
+                ("environment_id", row.get(5) == Ok(true)),
+                (
+                    "last_reported_at",
+                    row.get(2).is_ok_and(|time| is_plausible_time(Micros(time).seconds())),
+                ),
+                ("heartbeat", is::<Option<u32>>(row, 3)),
+                ("tasks_hash", is::<[u8; 32]>(row, 4)),
+            ])
+        },
+    ),
+    (
+        "current_task",
+        3,
+        // Of what runs now.
+        "SELECT org_id, environment_id, artifact_id, started_at, task, places,
+                EXISTS (SELECT 1 FROM interval
+                        WHERE interval.org_id = current_task.org_id
+                          AND interval.environment_id = current_task.environment_id
+                          AND interval.artifact_id = current_task.artifact_id AND node = 0)
+         FROM current_task",
+        |row| {
+            first_of(&[
+                ("artifact_id", row.get(6) == Ok(true)),
+                ("started_at", is::<Json<Vec<i64>>>(row, 3)),
+                ("task", is::<Json<Option<Task>>>(row, 4)),
+                ("places", is::<Json<Vec<Place>>>(row, 5)),
+            ])
+        },
+    ),
+    (
+        "session",
+        1,
+        // Each is by another random number, and the last one made the last commit.
+        "SELECT first_commit, id, path,
+                id <> zeroblob(16) AND (SELECT count(*) FROM session AS other
+                                        WHERE other.id = session.id) = 1,
+                first_commit > 0 AND first_commit <= (SELECT max(first_commit) FROM session)
+         FROM session",
+        |row| {
+            first_of(&[
+                ("first_commit", row.get(4) == Ok(true)),
+                ("id", is::<Session>(row, 1) && row.get(3) == Ok(true)),
+                ("path", is::<String>(row, 2)),
+            ])
+        },
+    ),
+    (
+        "position",
+        1,
+        "SELECT position.id, state, session.first_commit, session.id
+         FROM position LEFT JOIN session
+             ON first_commit = (SELECT max(first_commit) FROM session)",
+        |row| {
+            let position = row.get::<_, Position>(1);
+            let is_of_last = position.is_ok_and(|position| match row.get(2) {
+                Ok(Some(first)) => {
+                    position.commit >= first && row.get(3) == Ok(Some(position.session))
+                }
+                // No recorder has used the file since it was made.
+                Ok(None::<u64>) => position.session == Session::default(),
+                Err(_) => false,
+            });
+            first_of(&[("state", is_of_last)])
+        },
+    ),
+];
+
+/// The first row that is malformed. There is one position.
+pub(super) fn first_malformed(connection: &Connection) -> rusqlite::Result<Option<Malformed>> {
+    for (table, key, sql, check) in TABLES {
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            count += 1;
+            if let Some(column) = check(row) {
+                return Ok(Some(Malformed {
+                    table,
+                    row: super::tables::key_of(row, key)?,
+                    column,
+                }));
+            }
+        }
+        if table == "position" && count != 1 {
+            return Ok(Some(Malformed { table, row: "1".to_owned(), column: "id" }));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the recorder can read the column as what it is.
+fn is<T: FromSql>(row: &Row<'_>, column: usize) -> bool {
+    row.get::<_, T>(column).is_ok()
+}
+
+fn first_of(columns: &[(&'static str, bool)]) -> Option<&'static str> {
+    columns.iter().find(|(_, is_valid)| !is_valid).map(|(column, _)| *column)
+}
