@@ -1,5 +1,4 @@
-//! The snapshot server's API: its documents, as the client and the recorder write and read them,
-//! the client, and the port that it is behind.
+//! The snapshot server's API: its documents, the client, and the port that the reporter uses.
 
 mod client;
 mod port;

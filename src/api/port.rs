@@ -1,4 +1,4 @@
-//! What a reporter asks of a snapshot server.
+//! The port through which the reporter uses a snapshot server.
 
 use tokio::time::Instant;
 
@@ -7,13 +7,11 @@ use super::{ApiError, EnvironmentStatus, LatestSnapshot, ReportOptions, ReportRe
 
 /// A snapshot server, on behalf of one organization.
 pub trait ServerApi {
-    /// One of its environments.
     type Environment<'a>: EnvironmentApi
     where
         Self: 'a;
 
-    /// The environment `name`, to be asked about and reported to. No request goes on beyond
-    /// `give_up_at`.
+    /// The environment `name`. No request is sent or awaited after `give_up_at`.
     fn environment<'a>(
         &'a self,
         name: &'a str,
@@ -21,13 +19,13 @@ pub trait ServerApi {
     ) -> Self::Environment<'a>;
 }
 
-/// One environment of a server. Counts the requests that are made through it.
+/// One environment on the server. Counts the requests that are made through it.
 #[expect(async_fn_in_trait, reason = "the futures are awaited where they are made, never spawned")]
 pub trait EnvironmentApi {
-    /// Requests made so far, repeated ones included.
+    /// Requests made so far, retries included.
     fn calls(&self) -> u32;
 
-    /// Whether the server takes [`ReportOptions::latest_index`], as far as its answers say.
+    /// Whether the server takes [`ReportOptions::latest_index`], as of its last response.
     fn accepts_preconditions(&self) -> bool;
 
     /// The latest snapshot.
@@ -36,13 +34,13 @@ pub trait EnvironmentApi {
     /// The environment does not exist, or the server does not say.
     async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError>;
 
-    /// The environment itself.
+    /// The environment's own properties.
     ///
     /// # Errors
     /// It does not exist, or the server does not say.
     async fn get(&self) -> Result<EnvironmentStatus, ApiError>;
 
-    /// Makes the environment.
+    /// Creates the environment.
     ///
     /// # Errors
     /// The server does not make it.

@@ -16,10 +16,10 @@ use crate::report::{
     Surroundings, TriggerKind,
 };
 
-/// Rows of each list in an environment's line, which CloudWatch would cut at 256 KB.
+/// Rows of each list in an environment's log line, which CloudWatch would truncate at 256 KB.
 const MAX_ROWS: usize = 100;
 
-/// Writes events to the log at the level, and in the form, that the function is configured with.
+/// Sets up logging with the level and the format of the function's configuration.
 pub(super) fn init() {
     let variable = |name: &str| std::env::var(name).unwrap_or_default().to_ascii_lowercase();
     let level = match variable("AWS_LAMBDA_LOG_LEVEL").as_str() {
@@ -36,7 +36,7 @@ pub(super) fn init() {
         let payload = panic.payload_as_str().unwrap_or("no message");
         tracing::error!(location, "envsnap panicked, which is a fault of its own: {payload}");
     }));
-    // A subscriber that is set already stays: only tests have one.
+    // A subscriber that is already set stays: only tests have one.
     let _set = if variable("AWS_LAMBDA_LOG_FORMAT") == "text" {
         tracing_subscriber::registry().with(log.with_ansi(false).with_filter(filter)).try_init()
     } else {
@@ -45,21 +45,20 @@ pub(super) fn init() {
     };
 }
 
-/// Writes the line that says why an invocation failed before it came to any environment, and gives
-/// the error that it is answered with.
+/// Logs an invocation that failed before it reached any environment, and returns the error to
+/// respond with.
 pub(super) fn failure(kind: ErrorKind, message: &str, request_id: &str) -> Diagnostic {
     tracing::error!(requestId = request_id, error_type = kind.error_type(), "{message}");
     diagnostic(kind, message)
 }
 
-/// The error that a failed invocation is answered with.
+/// The error that a failed invocation responds with.
 pub(super) fn diagnostic(kind: ErrorKind, message: &str) -> Diagnostic {
     let error_message = redact_known(message).into_owned();
     Diagnostic { error_type: kind.error_type().to_owned(), error_message }
 }
 
-/// Writes the line that says what became of one environment, whatever the level: its metrics are
-/// counted from it.
+/// Logs the outcome of one environment, whatever the level: its metrics are counted from this line.
 pub(super) fn outcome(
     trigger: TriggerKind,
     environment: &EnvironmentOutcome,
@@ -68,14 +67,14 @@ pub(super) fn outcome(
 ) {
     let environment = environment.clone().truncated(MAX_ROWS);
     match line(trigger, &environment, request_id, metrics, jiff::Timestamp::now()) {
-        // Nobody is left to tell where even the log cannot be written to.
+        // An error here has no other place to be reported to.
         Ok(line) => drop(writeln!(std::io::stdout().lock(), "{line}")),
         Err(error) => tracing::error!(%error, "the outcome cannot be written as JSON"),
     }
 }
 
-/// What became of one environment, with its metrics in CloudWatch's embedded form. There are few of
-/// them, since each costs more a month than the function itself; all else is a field.
+/// The outcome of one environment, with its metrics in CloudWatch's embedded format. There are few
+/// metrics, since each costs more a month than the function itself; all else is a field.
 #[derive(Serialize)]
 struct Line<'a> {
     timestamp: String,
@@ -91,14 +90,14 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<&'a str>,
     content_hash: &'a Option<String>,
-    // What could not be read has no counts: zero would be one.
+    // If nothing was read there are no counts: zero would be one.
     #[serde(skip_serializing_if = "Option::is_none")]
     tasks: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     containers: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     artifacts: Option<usize>,
-    /// What runs is known from the line of the last report where it did not change.
+    /// Left out if nothing changed: the line of the last report has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     running: Option<&'a [ArtifactRow]>,
     #[serde(skip_serializing_if = "Option::is_none")]

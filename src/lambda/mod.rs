@@ -1,4 +1,4 @@
-//! The function: what happens at start-up and at each invocation.
+//! The function: start-up and invocations.
 
 mod log;
 
@@ -19,7 +19,7 @@ use crate::report::{
 };
 use crate::tls;
 
-/// A run gives up this long before Lambda would end it without a word.
+/// A run stops this long before Lambda would end it without an error message.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
 
 /// How long start-up waits for the environments in SSM.
@@ -45,15 +45,15 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
         let LambdaEvent { payload, context } = event;
         match function {
             Ok(function) => function.invoke(payload, &context).await,
-            // Start-up does not log it: this is where it makes something fail.
+            // Start-up does not log the error: it is logged by each invocation that fails for it.
             Err(error) => Err(log::failure(error.kind(), &error.to_string(), &context.request_id)),
         }
     }))
     .await
 }
 
-/// The event of an invocation: JSON text, or why it is none. The runtime would answer what is no JSON
-/// in its own words, without the handler.
+/// The event of an invocation: JSON text, or the error. The runtime would answer invalid JSON with
+/// its own error, without the handler.
 struct Event(Result<Box<RawValue>, InvalidEvent>);
 
 impl<'de> Deserialize<'de> for Event {
@@ -103,7 +103,7 @@ impl Function {
         let aws = aws::load_config().await?;
         let metrics = config.metrics;
         let mut reporter = ConnectedReporter::connect(config, &aws).await?;
-        // Tried again by each invocation, which reports what is wrong. Start-up may take 10 s.
+        // On failure each invocation tries again and reports the error. Start-up may take 10 s.
         let _unread = tokio::time::timeout(START_REFRESH_TIMEOUT, reporter.refresh()).await;
         reporter.warm_up().await;
         Ok(Self { reporter: Mutex::new(reporter), metrics })
@@ -145,7 +145,7 @@ async fn report(
     reporter.run(&trigger, Some(give_up_at)).await
 }
 
-/// The account in the function's own ARN, which is known with an invocation only.
+/// The account in the function's own ARN, which is only known once it is invoked.
 ///
 /// `None` for local tools, which make one up.
 fn own_account(function_arn: &str) -> Option<&str> {
@@ -155,7 +155,7 @@ fn own_account(function_arn: &str) -> Option<&str> {
     (is_number && account != RUNTIME_INTERFACE_EMULATOR).then_some(account)
 }
 
-/// How long an invocation may go on whose deadline is `deadline` after the Unix epoch.
+/// The time that is left of an invocation, whose deadline is `deadline` after the Unix epoch.
 ///
 /// `cargo lambda watch` gives the time that is left in place of the deadline. No invocation was ever
 /// to end in the first quarter of an hour of 1970, and none may take longer than that.
@@ -167,9 +167,9 @@ fn time_left(deadline: Duration, now: SystemTime) -> Duration {
     (SystemTime::UNIX_EPOCH + deadline).duration_since(now).unwrap_or_default()
 }
 
-/// An invocation fails when an environment did, so that Lambda's own metric counts it. Lambda drops
-/// the answer of a failed invocation, so that the error says it all. Each failure is in the log
-/// already, in the line of its environment.
+/// An invocation fails if an environment did, so that Lambda's own metric counts it. Lambda drops
+/// the response of a failed invocation, so that the error has to be complete. Each failure is
+/// already logged, in the line of its environment.
 fn respond(outcome: Outcome) -> Result<Value, Diagnostic> {
     let sentences: Vec<_> = outcome
         .failures()

@@ -1,4 +1,4 @@
-//! What a run does about an environment after it was read and compared.
+//! What a run does about an environment, as a pure function.
 
 /// What a run does about an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) enum Decision {
     Heartbeat,
     /// Create the environment on the server, and decide again.
     Create,
-    /// What would be posted is shown and not posted.
+    /// Only show what would be posted.
     DryRun,
 }
 

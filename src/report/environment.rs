@@ -1,4 +1,4 @@
-//! One environment, and what is remembered of it between runs.
+//! One environment, and its state between runs.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
@@ -16,33 +16,33 @@ use crate::api::{EnvironmentApi, ServerApi};
 use crate::config::{EnvironmentConfig, Policy};
 use crate::ecs::{ClusterRef, EcsApi, EcsError, Progress, Reading, Source};
 
-/// An environment that is reported, and what is remembered of it.
+/// Reports one environment, with what is remembered of it between runs.
 #[derive(Debug)]
 pub(super) struct EnvironmentReporter {
     pub(super) config: EnvironmentConfig,
-    /// Which of the reporter's readers reads it.
+    /// Index of the reader that reads it.
     pub(super) reader: usize,
     heartbeat: Option<Heartbeat>,
     memory: Mutex<Memory>,
     pub(super) progress: Progress,
 }
 
-/// What the environments of one run have in common.
+/// What the environments of one run share.
 pub(super) struct Run<'a, S, C> {
     pub(super) trigger: &'a Trigger,
     pub(super) policy: &'a Policy,
     pub(super) server: &'a S,
     pub(super) clock: &'a C,
-    /// Whose credentials read what has no role of its own.
+    /// The account that is read without a role.
     pub(super) account: &'a OwnAccount,
     pub(super) give_up_at: Option<Instant>,
-    /// Environments share readings: none begins to read before each knows the index of its latest
-    /// snapshot.
+    /// Environments share readings: none is read before each knows the index of its latest
+    /// snapshot, so that a report never overtakes a newer one.
     pub(super) ready: Barrier,
 }
 
 impl EnvironmentReporter {
-    /// `period` is that of the heartbeat.
+    /// `period` is the heartbeat's.
     pub(super) fn new(config: EnvironmentConfig, reader: usize, period: Option<Duration>) -> Self {
         let heartbeat = period.map(|period| Heartbeat::new(period, &config.name));
         let (memory, progress) = (Mutex::default(), Progress::default());
@@ -60,7 +60,7 @@ impl EnvironmentReporter {
             && self.config.scope.clusters.selects(cluster.name())
     }
 
-    /// Reports the environment. At the deadline what is unfinished fails.
+    /// Reports the environment. Fails with what is unfinished at the deadline.
     pub(super) async fn report<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime>(
         &self,
         reading: &Reading<'_, E>,
@@ -107,7 +107,7 @@ impl EnvironmentReporter {
 }
 
 impl EnvironmentReporter {
-    /// Reads what runs, and compares it with nothing.
+    /// Reads what runs, without a comparison.
     pub(super) async fn read<E: EcsApi>(
         &self,
         reading: &Reading<'_, E>,
@@ -139,8 +139,8 @@ impl EnvironmentReporter {
         inventory
     }
 
-    /// The error, with the account and region in which something does not exist: the likeliest
-    /// mistake is that another one was meant.
+    /// Adds the account and region to an error about something that does not exist: most often
+    /// another account or region was meant.
     async fn with_location(&self, error: EcsError, own: &OwnAccount) -> ReportError {
         let kind = ErrorKind::from(&error);
         if !matches!(kind, ErrorKind::NothingInScope | ErrorKind::ClusterNotFound) {

@@ -20,13 +20,13 @@ use crate::config::{EnvironmentConfig, Policy};
 use crate::ecs::{EcsApi, EcsError, Observation, Progress, Reading, Scope, Task, observe};
 use crate::snapshot::{Diff, RunningContainer, Snapshot};
 
-/// An environment is read so often, at most, before the run gives way to the others that report it.
+/// Readings of an environment before the run gives up in favour of the other processes that report
+/// it.
 const MAX_READINGS: usize = 5;
 
 const READ_ECS: &str = "read all of ECS that is in scope";
 const FETCH_LATEST: &str = "ask the server for its latest snapshot";
 
-/// The parts of a run that concern one environment.
 pub(super) struct EnvironmentRun<'a, S, C, A> {
     pub(super) config: &'a EnvironmentConfig,
     pub(super) heartbeat: Option<Heartbeat>,
@@ -34,18 +34,18 @@ pub(super) struct EnvironmentRun<'a, S, C, A> {
     pub(super) run: &'a Run<'a, S, C>,
     pub(super) server: &'a A,
     pub(super) memory: &'a mut Memory,
-    /// Learns on the way what is read and compared.
+    /// Filled in with what is read and compared.
     pub(super) outcome: &'a mut EnvironmentOutcome,
-    /// What is being done, for the error at the deadline.
+    /// The current step, for the error at the deadline.
     pub(super) step: &'a Cell<&'static str>,
 }
 
-/// What a reading found to run.
+/// What runs now.
 pub(super) struct CurrentSnapshot {
     pub(super) tasks: Vec<Arc<Vec<Task>>>,
     pub(super) snapshot: Snapshot,
     content_hash: String,
-    /// When the reading had ended.
+    /// The end of the reading.
     at: SystemTime,
 }
 
@@ -58,17 +58,14 @@ impl CurrentSnapshot {
         observations(&self.tasks, scope, self.at).filter_map(|it| it.result.ok())
     }
 
-    /// The body of a report of it.
     fn report(&self, config: &EnvironmentConfig) -> EcsReport {
         EcsReport::from_containers(&self.containers(&config.scope).collect::<Vec<_>>())
     }
 }
 
-/// What became of a report.
 enum PostResult {
     Recorded,
-    /// It was not recorded, since this snapshot was recorded after the one that it was compared
-    /// with.
+    /// Not recorded: this state is newer than the one that was compared.
     Overtaken(ServerState),
 }
 
@@ -130,8 +127,8 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         Err(ReportError::Overtaken { environment, readings: MAX_READINGS })
     }
 
-    /// Reads, and meanwhile asks the server for its latest snapshot, unless that is known already or
-    /// what is remembered can do.
+    /// Reads, and concurrently fetches the server's latest snapshot unless it is known or the
+    /// memory is sufficient.
     async fn read_and_ask<E: EcsApi>(
         &mut self,
         reading: &Reading<'_, E>,
@@ -148,7 +145,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         let read = async {
             let explain = run.trigger.explain;
             let found = read(config, progress, run.clock, explain, outcome, reading).await?;
-            // Had the answer been there by now, nobody would read this.
+            // If the response were already there, this step would never be reported.
             step.set(FETCH_LATEST);
             Ok::<_, ReportError>(found)
         };
@@ -187,7 +184,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         if !differs && !latest.is_missing {
             self.memory.remember(found.content_hash.clone(), latest.index, found.at);
         }
-        // An environment that never had a snapshot has no heartbeat.
+        // An environment without a snapshot has no heartbeat.
         let heartbeat_due = !differs
             && latest.index > 0
             && self.may_be_due(found.at)
@@ -214,14 +211,14 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         Ok(decision)
     }
 
-    /// What runs is not what the server has, as far as replicas count.
+    /// What runs is not what the server has, as far as the server counts replicas.
     fn differs(&self, diff: &Diff, found: &CurrentSnapshot, index: u64) -> bool {
         let replicas_count = self.run.policy.compare_replicas && self.memory.replicas.are_counted();
         let same = if replicas_count { diff.is_empty() } else { diff.same_artifacts() };
         !same && !self.memory.matches(&found.content_hash, index)
     }
 
-    /// Sends the report, unless a snapshot was recorded after `compared`.
+    /// Posts the report, unless a snapshot was recorded after `compared`.
     async fn post(
         &mut self,
         found: &CurrentSnapshot,
@@ -229,7 +226,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     ) -> Result<PostResult, ReportError> {
         let index = compared.index;
         if !self.server.accepts_preconditions() {
-            // The report itself cannot say it: what is recorded after this answer is overwritten.
+            // Without preconditions, a snapshot recorded after this response is overwritten.
             let latest = self.fetch_latest().await?;
             if latest.index != index {
                 return Ok(PostResult::Overtaken(latest));
@@ -270,8 +267,8 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             self.outcome.index = reported.created.then_some(index);
             return Ok(PostResult::Recorded);
         }
-        // An attempt that seemed to fail may have made the snapshot, and then the answer to the next
-        // one does not say so.
+        // An attempt that seemed to fail may have made the snapshot. The response to the next one
+        // does not say so.
         match self.server.latest_snapshot().await {
             Ok(LatestSnapshot::Snapshot { index: latest, .. }) => {
                 self.outcome.created = latest > index;
@@ -284,7 +281,8 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     }
 }
 
-/// What the server has, and meanwhile, if that is not known well enough, whether it counts replicas.
+/// The server's state, and concurrently, if it is not known well enough, whether the server counts
+/// replicas.
 async fn fetch_latest_and_status<S, C: Fn() -> SystemTime>(
     config: &EnvironmentConfig,
     run: &Run<'_, S, C>,
@@ -303,14 +301,14 @@ async fn fetch_latest_and_status<S, C: Fn() -> SystemTime>(
         let counted = memory.replicas.are_counted();
         memory.replicas.update(name, status.include_scaling, now);
         if memory.replicas.are_counted() && !counted {
-            // What was as good as recorded until now may differ.
+            // What was equal to the record without replicas may differ with them.
             memory.forget();
         }
     }
     latest
 }
 
-/// What runs, with an explanation of each container that was read if that is asked for.
+/// Reads what runs. Each container is explained if `explain` is set.
 pub(super) async fn read<E: EcsApi>(
     config: &EnvironmentConfig,
     progress: &Progress,
@@ -337,7 +335,6 @@ pub(super) async fn read<E: EcsApi>(
     Ok(CurrentSnapshot { tasks, snapshot, content_hash, at })
 }
 
-/// Every container of these tasks, which were read at that time.
 fn observations<'t>(
     tasks: &'t [Arc<Vec<Task>>],
     scope: &Scope,

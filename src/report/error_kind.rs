@@ -1,4 +1,4 @@
-//! Every kind of failure, with what it means and what to do about it.
+//! Every kind of failure, with its meaning and remedy.
 //!
 //! One table, [`ErrorKind::row`]: the log, the function's error, the command line and the page
 //! `docs/errors.md` all take their words from it.
@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use crate::api::ApiError;
 
-/// A kind of failure: what tells it from another is what to do about it. Several kinds may share an
-/// error type, which is what alarms and programs look at.
+/// A kind of failure. Kinds differ in their remedy; several may share an error type, which alarms
+/// and programs look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// A variable is missing, wrong or misspelt.
@@ -27,42 +27,42 @@ pub enum ErrorKind {
     BadCredentials,
     /// A role cannot be assumed.
     RoleNotAssumed,
-    /// ECS had too many calls.
+    /// ECS throttled too many calls.
     Throttled,
     /// AWS refuses every request for the time in its signature.
     WrongClock,
     /// The answers of ECS contradict each other.
     Contradiction,
-    /// ECS did not answer, or its answer makes no sense.
+    /// ECS did not answer, or its answer cannot be understood.
     EcsUnavailable,
     /// Other processes kept recording snapshots of the environment while it was read.
     Overtaken,
-    /// The time was up.
+    /// The deadline came.
     DeadlineExceeded,
-    /// There is no API token.
+    /// The API token could not be fetched.
     TokenUnavailable,
-    /// The server does not have the environment.
+    /// The environment does not exist on the server.
     EnvironmentNotFound,
     /// The server does not accept the API token.
     TokenRefused,
-    /// The server is somewhere else.
+    /// The server redirects elsewhere.
     Redirected,
-    /// The environment on the server is not one of ECS.
+    /// The environment on the server is not of type ECS.
     WrongType,
-    /// The server refuses a request for another reason.
+    /// The server refused a request for another reason.
     RequestRefused,
-    /// The server did not answer, or its answer makes no sense.
+    /// The server did not answer, or its answer cannot be understood.
     ServerUnavailable,
-    /// What is asked is no snapshot server.
+    /// The host is not a snapshot server.
     NotASnapshotServer,
 }
 
-/// Where a message is read, which decides what its reader can do.
+/// Where a message is read, which decides which remedies its reader has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surroundings {
-    /// In the log of the Lambda function, whose credentials are those of its role.
+    /// The log of the Lambda function, whose credentials are those of its role.
     Function,
-    /// On a terminal, where a person has chosen the credentials.
+    /// A terminal, where the user has chosen the credentials.
     Terminal,
 }
 
@@ -74,7 +74,7 @@ struct Row {
 }
 
 impl ErrorKind {
-    /// All of them, in the order of a run.
+    /// In the order in which a run can meet them.
     pub const ALL: [Self; 22] = [
         Self::Config,
         Self::EnvironmentsUnavailable,
@@ -100,12 +100,12 @@ impl ErrorKind {
         Self::NotASnapshotServer,
     ];
 
-    /// A stable word for alarms and programs: the function's `errorType`.
+    /// The function's `errorType`: a stable word for alarms and programs.
     pub fn error_type(self) -> &'static str {
         self.row().error_type
     }
 
-    /// What to do about it: one sentence, without a full stop, that names the variables concerned.
+    /// What to do about it: one sentence without a full stop, which names the variables concerned.
     pub fn remedy(self, surroundings: Surroundings) -> &'static str {
         match surroundings {
             Surroundings::Function => self.row().in_function,

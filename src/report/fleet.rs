@@ -12,13 +12,12 @@ use crate::config::{EnvironmentConfig, EnvironmentsPath};
 use crate::ecs::{self, AwsEcs};
 use crate::endpoint::Endpoint;
 
-/// After this time the parameters are read again. 200 environments are 20 calls.
+/// Age at which the parameters are read again. 200 environments are 20 calls.
 const REFRESH: Duration = Duration::from_mins(15);
 
-/// How long SSM may take for one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The parameters under a path, and what they held when they were last read.
+/// The parameters under a path, and their values when they were last read.
 #[derive(Debug)]
 pub(super) struct Fleet {
     ssm: aws_sdk_ssm::Client,
@@ -30,7 +29,7 @@ pub(super) struct Fleet {
     read_at: Option<SystemTime>,
 }
 
-/// What a parameter holds; `None` if it is not a plain string.
+/// A parameter's value; `None` if it is not of type String.
 type Definition = Option<String>;
 
 impl Fleet {
@@ -48,7 +47,7 @@ impl Fleet {
         self.read_at.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < REFRESH))
     }
 
-    /// Every parameter under the path, by what its name has after the path.
+    /// Every parameter under the path, by its name below the path.
     ///
     /// Those of further levels are among them, since one that is silently left out would be an
     /// environment that is not reported.
@@ -84,9 +83,9 @@ impl Fleet {
 }
 
 impl<S, C: Fn() -> SystemTime> Reporter<AwsEcs, S, C> {
-    /// Reads the environments under a path in SSM, if they are configured so and were not read within
-    /// the last quarter of an hour. What is remembered of those that did not change stays. One whose
-    /// parameter is wrong fails in each run, and no other does.
+    /// Reads the environments under a path in SSM, if so configured and not read within the last 15
+    /// minutes. Environments that did not change keep their memory. An invalid parameter fails its
+    /// own environment in each run, and no other.
     ///
     /// # Errors
     /// SSM did not return them, and they were never read before; or there are none.

@@ -1,15 +1,15 @@
-//! When an unchanged environment is reported all the same.
+//! When an unchanged environment is reported.
 
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-/// A schedule's invocations come some seconds early or late. Without this a heartbeat as long as the
-/// schedule's interval would be missed by a whole interval.
+/// A schedule's invocations come some seconds early or late. Without this tolerance, a heartbeat as
+/// long as the schedule's interval would be late by a whole interval.
 const TOLERANCE: Duration = Duration::from_secs(30);
 
-/// The heartbeat of one environment: once in each period, at a moment of the period that the
-/// environment's name gives, so that a fleet does not report all at once.
+/// The heartbeat of one environment: once in each period, at an offset derived from the
+/// environment's name, so that a fleet does not report all at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Heartbeat {
     period: Duration,
@@ -25,14 +25,14 @@ impl Heartbeat {
         Self { period, offset }
     }
 
-    /// Whether a report is due, the last one having been at `last`. A clock that was set back makes
-    /// none due.
+    /// Whether a report is due after the last one at `last`. A clock that was set back makes none
+    /// due.
     pub(super) fn is_due(self, last: SystemTime, now: SystemTime) -> bool {
         let is_old = now.duration_since(last).is_ok_and(|age| age + TOLERANCE >= self.period);
         is_old || self.periods(now) > self.periods(last)
     }
 
-    /// How many moments of this heartbeat there were since the Unix epoch.
+    /// Periods of this heartbeat since the Unix epoch.
     fn periods(self, at: SystemTime) -> u64 {
         let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         (since_epoch + self.offset).as_secs() / self.period.as_secs().max(1)

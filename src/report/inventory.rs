@@ -1,4 +1,4 @@
-//! What runs, read and compared with nothing.
+//! What runs, without a comparison.
 
 use std::collections::BTreeMap;
 
@@ -13,42 +13,37 @@ use crate::snapshot::{Fingerprint, Identity, Snapshot};
 /// What runs in the scope of an environment.
 #[derive(Debug)]
 pub struct Inventory {
-    /// As a run that did not compare it has it, with the error if it could not be read.
+    /// The outcome, with the error if the scope could not be read.
     pub outcome: EnvironmentOutcome,
     /// The account that was read, if it is known.
     pub account: Option<String>,
-    /// The region that was read.
     pub region: Option<String>,
-    /// To be compared with another one; empty if it could not be read.
+    /// For a comparison with another one; empty if nothing could be read.
     pub snapshot: Snapshot,
-    /// What runs, sorted by name and fingerprint, one entry per artifact.
+    /// Sorted by name and fingerprint, one entry per artifact.
     pub artifacts: Vec<RunningArtifact>,
 }
 
-/// An artifact that runs, and where.
+/// A running artifact, with its locations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunningArtifact {
-    /// What it is.
     #[serde(flatten)]
     pub artifact: ArtifactRow,
-    /// When the first task that runs it now started, in seconds since the Unix epoch.
+    /// The start of the first task that runs it now, in seconds since the Unix epoch.
     pub running_since: i64,
-    /// Where it runs, sorted, one entry per cluster and service.
+    /// Sorted, one entry per cluster and service.
     pub places: Vec<Location>,
 }
 
 /// A service that runs an artifact, or the standalone tasks of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Location {
-    /// Cluster name.
     pub cluster: String,
     /// Service name; `null` for standalone tasks.
     pub service: Option<String>,
-    /// Running containers.
     pub replicas: u64,
 }
 
-/// What is known of an artifact beside its name and replicas.
 struct ArtifactLocations<'t> {
     running_since: i64,
     places: BTreeMap<(&'t str, Option<&'t str>), u64>,
@@ -101,7 +96,7 @@ impl Inventory {
         }
     }
 
-    /// It could not be read, or is not even configured rightly.
+    /// The inventory of an environment that could not be read or is not valid.
     pub(super) fn failed(source: Option<&Source>, outcome: EnvironmentOutcome) -> Self {
         Self {
             outcome,

@@ -1,13 +1,13 @@
-//! What a process remembers of the server between two runs.
+//! What a process remembers of the server between runs.
 
 use std::time::{Duration, SystemTime};
 
 use super::heartbeat::Heartbeat;
 use super::replicas::ReplicaCounting;
 
-/// A process that did not run for this long may not be the only one that reports: another one may
-/// have recorded something else in the meantime. With a run a minute, one run that another process had
-/// leaves two minutes, give or take some seconds.
+/// After this time without a run the process may not be the only reporter: another one may have
+/// recorded a snapshot. With one run a minute, one run by another process leaves a gap of two
+/// minutes, give or take some seconds.
 const MAX_IDLE: Duration = Duration::from_secs(90);
 
 /// What is known of one environment on the server.
@@ -17,10 +17,10 @@ const MAX_IDLE: Duration = Duration::from_secs(90);
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     known: Option<KnownSnapshot>,
-    /// The environment existed once. It is never made again: whoever archived or renamed it meant
-    /// it.
+    /// The environment existed. It is never created again: an environment that was archived or
+    /// renamed should stay so.
     pub(super) environment_seen: bool,
-    /// When the environment was last reported to, by anyone: never later than in truth.
+    /// The last report by any process, as far as it is known.
     last_reported_at: Option<SystemTime>,
     last_run: Option<SystemTime>,
     pub(super) replicas: ReplicaCounting,
@@ -29,15 +29,15 @@ pub(super) struct Memory {
 #[derive(Debug)]
 struct KnownSnapshot {
     content_hash: String,
-    /// Of the server's latest snapshot at that moment; 0 where it had none.
+    /// Index of the server's latest snapshot at that moment; 0 if it had none.
     index: u64,
     verified_at: SystemTime,
-    /// The process slept since.
+    /// The process was idle since, and the snapshot has to be fetched.
     is_doubtful: bool,
 }
 
 impl Memory {
-    /// The process runs. Where it slept, what it remembers is to be verified.
+    /// Marks the memory as doubtful if the process was idle for too long.
     pub(super) fn on_run_start(&mut self, now: SystemTime) {
         let slept = |at: SystemTime| now.duration_since(at).map_or(true, |time| time > MAX_IDLE);
         if let (Some(known), true) = (&mut self.known, self.last_run.is_some_and(slept)) {
@@ -51,7 +51,7 @@ impl Memory {
         self.known.as_ref().map(|known| known.index)
     }
 
-    /// What is remembered needs no check yet.
+    /// The memory need not be checked yet.
     pub(super) fn is_fresh(&self, now: SystemTime, recheck: Duration) -> bool {
         self.known.as_ref().is_some_and(|known| {
             // A clock that was set back proves nothing.
@@ -60,20 +60,20 @@ impl Memory {
         })
     }
 
-    /// The server is known to have recorded this content, and asking it again can wait.
+    /// The server recorded this content, and it need not be checked yet.
     pub(super) fn trusts(&self, content_hash: &str, now: SystemTime, recheck: Duration) -> bool {
         let is_same = self.known.as_ref().is_some_and(|it| it.content_hash == content_hash);
         is_same && self.is_fresh(now, recheck)
     }
 
-    /// The server was last known to have recorded this content, and nothing was recorded since.
+    /// The server last recorded this content, and nothing was recorded since.
     pub(super) fn matches(&self, content_hash: &str, index: u64) -> bool {
         self.known
             .as_ref()
             .is_some_and(|known| known.content_hash == content_hash && known.index == index)
     }
 
-    /// Somebody else recorded a snapshot since this process last looked.
+    /// Another process recorded a snapshot.
     pub(super) fn changed_elsewhere(&self, index: u64) -> bool {
         self.known.as_ref().is_some_and(|known| known.index != index)
     }
@@ -83,7 +83,7 @@ impl Memory {
             Some(KnownSnapshot { content_hash, index, verified_at: now, is_doubtful: false });
     }
 
-    /// Before a report leaves: should no answer come, nobody knows what the server has.
+    /// To be called before a report is sent: without a response, the server's state is not known.
     pub(super) fn forget(&mut self) {
         self.known = None;
     }
@@ -92,7 +92,7 @@ impl Memory {
         self.last_reported_at = self.last_reported_at.max(at);
     }
 
-    /// A report may be due, though nothing changes. Only the server knows when the last one was.
+    /// A heartbeat may be due. Only the server knows the time of the last report.
     pub(super) fn may_be_due(&self, now: SystemTime, heartbeat: Option<Heartbeat>) -> bool {
         heartbeat.is_some_and(|heartbeat| {
             self.last_reported_at.is_none_or(|last| heartbeat.is_due(last, now))

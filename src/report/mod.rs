@@ -39,7 +39,7 @@ pub use outcome::{
 };
 pub use trigger::{InvalidEvent, Trigger, TriggerKind};
 
-/// Reports environments, and remembers between runs what the server has.
+/// Reports environments, and remembers the server's state between runs.
 #[derive(Debug)]
 pub struct Reporter<E, S, C> {
     /// One for each account, region and role.
@@ -47,51 +47,50 @@ pub struct Reporter<E, S, C> {
     server: S,
     policy: Policy,
     environments: Vec<EnvironmentReporter>,
-    /// Those whose configuration is wrong, and no reason to leave the others unreported.
+    /// Invalid environments. They fail, and the others are reported.
     invalid: Vec<InvalidEnvironment>,
     account: OwnAccount,
     clock: C,
-    /// The readers' places, by what they read.
+    /// Index of the reader for each source.
     sources: HashMap<Source, usize>,
     /// By account and region.
     quotas: HashMap<(Option<String>, Option<String>), Quota>,
     quota_share: f64,
-    /// Of each reader.
+    /// Per reader.
     calls_at_once: usize,
-    /// Where the environments come from, if they are in SSM.
+    /// Set if the environments are configured in SSM.
     fleet: Option<Box<Fleet>>,
 }
 
-/// An environment that cannot be reported as it is configured.
+/// An environment whose configuration is invalid.
 #[derive(Debug)]
 struct InvalidEnvironment {
     name: String,
     message: String,
 }
 
-/// Calls to ECS side by side, which the accounts, regions and roles have to share. With the share of
-/// the quota that is there after the first few seconds, two or three would do.
+/// Concurrent calls to ECS, shared by the accounts, regions and roles. With the share of the quota
+/// that is left after the first few seconds, two or three would do.
 const MAX_CONCURRENT_CALLS: usize = 16;
 
-/// What each of them has at least.
+/// Per reader.
 const MIN_CONCURRENT_CALLS: usize = 2;
 
-/// How long [`Reporter::warm_up`] may take.
+/// Timeout of [`Reporter::warm_up`].
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// A reporter of the real ECS to a real server.
 pub type ConnectedReporter = Reporter<AwsEcs, Client, fn() -> SystemTime>;
 
-/// No server: what is read is compared with nothing.
+/// In place of a server: nothing is compared.
 #[derive(Debug, Clone, Copy)]
 pub struct NoServer;
 
-/// What reads the real ECS, and reports to nothing.
+/// Reads ECS without a server.
 pub type EcsInventory = Reporter<AwsEcs, NoServer, fn() -> SystemTime>;
 
 impl EcsInventory {
-    /// Reads everything in `config`. What has no region or role of its own is read in the region and
-    /// by the credentials of `aws`. Environments in SSM are read by [`Self::refresh`].
+    /// Reads everything in `config`. An environment without a region or role is read with those of
+    /// `aws`. Environments in SSM are read by [`Self::refresh`].
     ///
     /// # Errors
     /// There is no region to read, or a cluster is of another one.
@@ -116,8 +115,8 @@ impl EcsInventory {
 }
 
 impl ConnectedReporter {
-    /// A reporter of everything in `config`. What has no region or role of its own is read in the
-    /// region and by the credentials of `aws`. Environments in SSM are read by [`Self::refresh`].
+    /// A reporter of everything in `config`. An environment without a region or role is read with
+    /// those of `aws`. Environments in SSM are read by [`Self::refresh`].
     ///
     /// # Errors
     /// There is no region to read, a cluster is of another one, or the HTTP client could not be set
@@ -129,7 +128,7 @@ impl ConnectedReporter {
 }
 
 impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
-    /// As [`ConnectedReporter::connect`], on the time that `clock` tells.
+    /// Like [`ConnectedReporter::connect`], with another clock.
     ///
     /// # Errors
     /// As there.
@@ -148,9 +147,9 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
         Ok(reporter)
     }
 
-    /// Makes sure that the clusters that are given by ARN are of this account, the function's own,
-    /// unless a role is taken on to read them. Of environments in SSM, those that name another one's
-    /// fail, and no other does. Messages name the account from now on.
+    /// Checks that the clusters given by ARN are of this account, the function's own, unless a role
+    /// is assumed to read them. If the environments are in SSM, only those with other accounts'
+    /// clusters fail. Messages name the account from now on.
     ///
     /// # Errors
     /// One is of another account: it would be read by its name, and taken for this account's.
@@ -177,8 +176,8 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
         Ok(())
     }
 
-    /// Opens the connections that a run needs, takes on its roles and fetches the token, for two
-    /// seconds at the most.
+    /// Opens the connections that a run needs, assumes its roles and fetches the token, for two
+    /// seconds at most.
     ///
     /// At small memory sizes the TLS handshakes are the largest part of a function's first run, and
     /// its start-up has more processor than a run. What fails is met again, and told, by the run.
@@ -192,7 +191,7 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
 }
 
 impl<S, C> Reporter<AwsEcs, S, C> {
-    /// The process has the credentials of `aws`, and its environments may be in SSM under `path`.
+    /// Sets the account of the process, and the path if the environments are in SSM.
     fn set_process_account(&mut self, aws: &SdkConfig, path: Option<EnvironmentsPath>) {
         self.account = OwnAccount::new(aws);
         self.fleet = path.map(|path| Box::new(Fleet::new(path, aws)));
@@ -200,8 +199,8 @@ impl<S, C> Reporter<AwsEcs, S, C> {
 }
 
 impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
-    /// A reporter of everything in `config`, which asks what `ecs` gives for each account, region
-    /// and role once, on the time that `clock` tells.
+    /// A reporter of everything in `config`. `ecs` is called once for each account, region and
+    /// role.
     pub fn new(config: Config, ecs: impl Fn(&Source) -> E, server: S, clock: C) -> Self {
         let Config { environments, environments_path, quota_share, policy, .. } = config;
         let reading = ReadingConfig { environments, environments_path, quota_share };
@@ -217,7 +216,7 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
     ) -> Self {
         let sources: HashSet<_> = config.environments.iter().map(|e| &e.source).collect();
         let mut reporter = Self {
-            // Each has its own: calls that hang in one region keep none in another one waiting.
+            // Each has its own limit: calls that hang in one region do not delay another one.
             calls_at_once: (MAX_CONCURRENT_CALLS / sources.len().max(1)).max(MIN_CONCURRENT_CALLS),
             readers: Vec::new(),
             server,
@@ -237,8 +236,8 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
         reporter
     }
 
-    /// Reports `environment` as well, by the reader of its account, region and role; if there is none
-    /// yet, it asks what `ecs` gives.
+    /// Adds an environment. `ecs` is called if there is no reader for its account, region and role
+    /// yet.
     fn add(&mut self, environment: EnvironmentConfig, ecs: impl FnOnce(&Source) -> E) {
         let Self { readers, sources, quotas, quota_share, calls_at_once, .. } = self;
         let source = &environment.source;
@@ -256,18 +255,18 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
         ));
     }
 
-    /// How far the reading of the environments is, in the order of the configuration.
+    /// Progress of each environment, in the order of the configuration.
     pub fn progress(&self) -> impl Iterator<Item = &Progress> {
         self.environments.iter().map(|environment| &environment.progress)
     }
 
-    /// What is read: the environments whose configuration is right.
+    /// The environments whose configuration is valid.
     pub fn environments(&self) -> impl Iterator<Item = &EnvironmentConfig> {
         self.environments.iter().map(|environment| &environment.config)
     }
 
-    /// Reads every environment, side by side, and asks no server. One that fails does not keep the
-    /// others from being read.
+    /// Reads every environment concurrently, without a server. A failure of one does not affect the
+    /// others.
     pub async fn read(&self, explain: bool) -> Vec<Inventory> {
         let readings: Vec<_> = self.readers.iter().map(|reader| reader.begin(None)).collect();
         let read = self.environments.iter().map(|environment| {
@@ -281,8 +280,8 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
 }
 
 impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
-    /// Reports every environment that the trigger asks for, side by side. One that fails does not
-    /// keep the others from being reported. At `give_up_at` what is unfinished fails.
+    /// Reports every environment that the trigger selects, concurrently. A failure of one does not
+    /// affect the others. What is unfinished at `give_up_at` fails.
     ///
     /// # Errors
     /// The trigger asks for an environment that is not configured.
@@ -293,7 +292,8 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
     ) -> Result<Outcome, InvalidEvent> {
         let selected: Vec<_> =
             self.environments.iter().filter(|e| is_selected(e, trigger)).collect();
-        // Which clusters it should have is not known: an event of a cluster is no reason to fail.
+        // An invalid environment has no known clusters: an event of a cluster does not make it
+        // fail.
         let invalid = self.invalid.iter().filter(|invalid| match &trigger.environment {
             Some(name) => *name == invalid.name,
             None => trigger.clusters.is_empty(),
@@ -332,7 +332,7 @@ impl InvalidEnvironment {
     }
 }
 
-/// What reads each account, region and role of `environments`, whose regions are filled in.
+/// A client for each account, region and role of `environments`, whose regions are filled in.
 async fn connect_to_accounts(
     environments: &mut [EnvironmentConfig],
     aws: &SdkConfig,
@@ -348,7 +348,7 @@ async fn connect_to_accounts(
     Ok(accounts)
 }
 
-/// Fills in the region that is read, which is that of `aws` unless the environment has its own.
+/// Fills in the region, which is that of `aws` unless the environment has its own.
 fn fill_region(environment: &mut EnvironmentConfig, aws: &SdkConfig) -> Result<(), ConnectError> {
     if environment.source.region.is_none() {
         let region = aws.region().map(ToString::to_string).filter(|region| !region.is_empty());
@@ -358,7 +358,7 @@ fn fill_region(environment: &mut EnvironmentConfig, aws: &SdkConfig) -> Result<(
     require_location(environment, ClusterRef::region, region, "region")
 }
 
-/// The clusters that the environment names by ARN are of this region or account.
+/// Checks that the clusters that the environment names by ARN are of this region or account.
 fn require_location(
     environment: &EnvironmentConfig,
     of: impl Fn(&ClusterRef) -> Option<&str>,

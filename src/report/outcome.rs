@@ -1,4 +1,4 @@
-//! What a run came to: the function's answer, and what the command line prints.
+//! The outcome of a run: the function's response, and what the command line prints.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,181 +11,141 @@ use crate::snapshot::{
     pinned_digest,
 };
 
-/// Rows that a list of the answer has at the most, in all environments together: it stays far
-/// below the 6 MB that a function may answer. Snapshots are never cut.
+/// Rows of each list in the response, over all environments, far below the 6 MB that a function may
+/// respond with. Snapshots are never truncated.
 pub const MAX_ROWS: usize = 1_000;
 
-/// What a run came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
-    /// What started it.
     pub trigger: TriggerKind,
-    /// One entry an environment, in the order of the configuration.
+    /// One entry per environment, in the order of the configuration.
     pub environments: Vec<EnvironmentOutcome>,
 }
 
-/// What a run came to in one environment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EnvironmentOutcome {
-    /// Its name.
     pub environment: String,
-    /// What was done.
     pub outcome: OutcomeKind,
-    /// The server made a new snapshot.
+    /// The report made a new snapshot.
     pub created: bool,
-    /// The number of that snapshot, as in `aws-prod#65`.
+    /// Index of the new snapshot, as in `aws-prod#65`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
-    /// The head of the server's chain of snapshots, where a report was answered with one: the
-    /// witness against a history that is rewritten later.
+    /// The head of the organization's ledger, if the server returned one: evidence against a
+    /// history that is rewritten later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
-    /// Of what runs; `null` where it could not be read.
+    /// Hash of what runs; `null` if it could not be read.
     pub content_hash: Option<String>,
-    /// Tasks with a container that counts; `null` where what runs could not be read.
+    /// Tasks with a counted container; `null` if they could not be read.
     pub tasks: Option<usize>,
-    /// Containers that count; `null` where what runs could not be read.
+    /// Counted containers; `null` if they could not be read.
     pub containers: Option<usize>,
     /// What runs, in a snapshot's order.
     pub artifacts: Vec<ArtifactRow>,
-    /// What was posted, or would have been, as a difference from the latest snapshot.
+    /// The difference from the latest snapshot that was posted or, in a dry run, would have been.
     pub changes: Changes,
     /// The names of artifacts without a known digest.
     pub unresolved: Vec<String>,
-    /// A row a container, counted or not, where that was asked for.
+    /// One row per container, counted or not, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanations: Option<Vec<Explanation>>,
-    /// Rows that were left out of the lists above, where any were.
+    /// Rows that were left out of the lists above.
     #[serde(skip_serializing_if = "Omitted::is_empty")]
     pub omitted: Omitted,
-    /// Requests that were made.
     pub calls: Calls,
-    /// How long it took.
     pub duration_ms: u64,
-    /// Why it failed.
     pub error: Option<ErrorRow>,
 }
 
-/// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutcomeKind {
-    /// A report was sent and answered.
     Posted,
-    /// The server has it already.
     Unchanged,
-    /// A report would have been sent.
     DryRun,
-    /// It was read alone: there is no server to compare it with.
+    /// There is no server to compare with.
     NotCompared,
-    /// See the error.
     Failed,
 }
 
-/// An artifact that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ArtifactRow {
-    /// Its name.
     pub name: String,
-    /// `null` where it is unknown.
+    /// `null` if it is unknown.
     pub fingerprint: Option<Fingerprint>,
-    /// Running containers.
     pub replicas: u64,
-    /// Who says what its fingerprint is.
     pub digest_source: DigestSource,
 }
 
-/// A difference between two snapshots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
-    /// Artifacts that run now and did not.
     pub started: Vec<ChangeRow>,
-    /// Artifacts that ran and do not.
     pub exited: Vec<ChangeRow>,
     /// Artifacts with another number of replicas.
     pub scaled: Vec<ScaledRow>,
 }
 
-/// An artifact that started or exited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChangeRow {
-    /// Its name.
     pub name: String,
-    /// `null` where it is unknown.
+    /// `null` if it is unknown.
     pub fingerprint: Option<Fingerprint>,
     /// Replicas after it started, or before it exited.
     pub replicas: u64,
 }
 
-/// An artifact with another number of replicas.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScaledRow {
-    /// Its name.
     pub name: String,
-    /// `null` where it is unknown.
+    /// `null` if it is unknown.
     pub fingerprint: Option<Fingerprint>,
-    /// Replicas before.
     pub from: u64,
-    /// Replicas after.
     pub to: u64,
 }
 
-/// Why a container counts, or does not.
+/// Why a container counts or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// Cluster name.
     pub cluster: String,
     /// `null` for a standalone task.
     pub service: Option<String>,
-    /// Task ARN.
     pub task: String,
-    /// Container name.
     pub container: String,
-    /// Image reference; `null` where ECS has none.
+    /// `null` if ECS returned none.
     pub image: Option<String>,
-    /// It is a replica in the snapshot.
     pub counted: bool,
-    /// Why it is, or is not.
     pub reason: String,
-    /// `null` where it is not counted, or unknown.
+    /// `null` if it is not counted or unknown.
     pub fingerprint: Option<Fingerprint>,
-    /// Who says what its fingerprint is; `null` where it is not counted.
+    /// `null` if it is not counted.
     pub digest_source: Option<DigestSource>,
 }
 
-/// How many rows were left out of each list.
+/// Rows left out of each list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Omitted {
-    /// Of the artifacts.
     pub artifacts: usize,
-    /// Of the artifacts that started.
     pub started: usize,
-    /// Of the artifacts that exited.
     pub exited: usize,
-    /// Of the artifacts with another number of replicas.
     pub scaled: usize,
-    /// Of the artifacts without a digest.
     pub unresolved: usize,
-    /// Of the explanations.
     pub explanations: usize,
 }
 
 /// Requests that were made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Calls {
-    /// To ECS.
     pub ecs: u32,
-    /// To the snapshot server.
     pub server: u32,
 }
 
-/// Why an environment failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorRow {
-    /// What kind of failure it is; for programs, the stable word of its type.
+    /// Serialized as the error type, a stable word for programs.
     #[serde(rename = "type", serialize_with = "error_type")]
     pub kind: ErrorKind,
-    /// A sentence for people, without what to do about it, which depends on where it is read.
+    /// Without the remedy, which depends on where the message is read.
     pub message: String,
 }
 
@@ -195,19 +155,18 @@ fn error_type<S: Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S
 }
 
 impl ErrorRow {
-    /// What happened, and what to do about it there.
+    /// The message, with the remedy as a second sentence.
     pub fn with_remedy(&self, surroundings: Surroundings) -> String {
         format!("{}. {}", self.message, self.kind.remedy(surroundings))
     }
 }
 
 impl Outcome {
-    /// The environments that failed.
     pub fn failures(&self) -> impl Iterator<Item = (&EnvironmentOutcome, &ErrorRow)> {
         self.environments.iter().filter_map(|e| e.error.as_ref().map(|error| (e, error)))
     }
 
-    /// The same, with at most [`MAX_ROWS`] rows a list.
+    /// The outcome with at most [`MAX_ROWS`] rows per list.
     #[must_use]
     pub fn truncated(mut self) -> Self {
         let most = MAX_ROWS / self.environments.len().max(1);
@@ -217,7 +176,6 @@ impl Outcome {
 }
 
 impl EnvironmentOutcome {
-    /// Nothing was done yet in `environment`.
     pub fn new(environment: &str) -> Self {
         Self {
             environment: environment.to_owned(),
@@ -239,13 +197,12 @@ impl EnvironmentOutcome {
         }
     }
 
-    /// It failed.
     pub(super) fn fail(&mut self, kind: ErrorKind, message: String) {
         self.outcome = OutcomeKind::Failed;
         self.error = Some(ErrorRow { kind, message });
     }
 
-    /// Writes down what runs.
+    /// Fills in what runs.
     pub(super) fn running(
         &mut self,
         containers: &[RunningContainer<'_>],
@@ -280,7 +237,7 @@ impl EnvironmentOutcome {
             .collect();
     }
 
-    /// The same, with at most `most` rows a list, and how many were left out.
+    /// The outcome with at most `most` rows per list; the rest is counted in `omitted`.
     #[must_use]
     pub fn truncated(mut self, most: usize) -> Self {
         fn truncate<T>(list: &mut Vec<T>, most: usize) -> usize {
@@ -359,7 +316,7 @@ fn counted_because(image: Option<&str>, container: &RunningContainer<'_>) -> Str
              is known"
         }
     };
-    // CI that pushed an image for several platforms recorded the digest of the index around them.
+    // CI that pushed a multi-platform image recorded the digest of the index around it.
     let pinned = match image.and_then(pinned_digest) {
         Some(_) => {
             "; the reference pins a digest, and CI may have recorded that of the index around it"

@@ -1,23 +1,22 @@
-//! Whether a server counts replicas.
+//! Whether the server counts replicas.
 
 use std::time::{Duration, SystemTime};
 
-/// How long the answer is good for at least. It changes when somebody changes the environment, and a
-/// process that trusts nothing else it remembers need not ask every minute.
+/// Minimum time for which the answer is used. It changes only when the environment is changed, and
+/// even a process that checks everything else every minute need not fetch it.
 const MIN_RECHECK: Duration = Duration::from_mins(15);
 
-/// Whether an environment on the server counts replicas: if not, a change of replicas alone makes no
-/// snapshot there, so that posting it would be repeated by each new process, for nothing.
+/// Whether an environment on the server counts replicas. If not, a change of replicas alone makes
+/// no snapshot there, and every new process would post it again in vain.
 #[derive(Debug, Default)]
 pub(super) struct ReplicaCounting {
-    /// `None` until the server said so, or if it does not say.
+    /// `None` until the server has said, or if it does not say.
     counts: Option<bool>,
     read_at: Option<SystemTime>,
 }
 
 impl ReplicaCounting {
-    /// The environment is to be read: it never was, or not for as long as the process trusts its
-    /// memory of the server.
+    /// The environment has to be fetched: it never was, or not within the recheck time.
     pub(super) fn is_stale(&self, now: SystemTime, recheck: Duration) -> bool {
         self.read_at.is_none_or(|at| {
             // A clock that was set back proves nothing.
@@ -25,7 +24,7 @@ impl ReplicaCounting {
         })
     }
 
-    /// The server's `include_scaling`. A change is logged, and so is the first answer if it is no.
+    /// Stores the server's `include_scaling`. Logs a change, and the first answer if it is no.
     pub(super) fn update(&mut self, environment: &str, counts: Option<bool>, now: SystemTime) {
         self.read_at = Some(now);
         let before = std::mem::replace(&mut self.counts, counts);
@@ -42,8 +41,8 @@ impl ReplicaCounting {
         }
     }
 
-    /// A change of replicas alone makes a snapshot on the server, as far as is known. If it does not,
-    /// reporting one does no harm.
+    /// A change of replicas alone makes a snapshot on the server, as far as is known. If it does
+    /// not, the report does no harm.
     pub(super) fn are_counted(&self) -> bool {
         self.counts != Some(false)
     }

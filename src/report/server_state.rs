@@ -1,4 +1,4 @@
-//! What the server has of an environment, and what is told apart from it.
+//! The server's state of an environment.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,22 +10,21 @@ use crate::api::{ApiError, EnvironmentApi, EnvironmentStatus, LatestSnapshot};
 use crate::config::EnvironmentConfig;
 use crate::snapshot::Snapshot;
 
-/// The description of an environment that is made here.
+/// The description of environments that are created here.
 const DESCRIPTION: &str = "Reported by envsnap";
 
-/// How long a report waits for the environment itself to be read.
+/// How long a report waits for the environment's properties.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the server has of an environment.
 pub(super) struct ServerState {
-    /// It does not have the environment, which is to be made.
+    /// The environment does not exist, and may be created.
     pub(super) is_missing: bool,
-    /// Of the latest snapshot; 0 where there is none.
+    /// Of the latest snapshot; 0 if there is none.
     pub(super) index: u64,
     pub(super) snapshot: Snapshot,
 }
 
-/// What the server has, or that it has no such environment and may be given one.
+/// Fetches the latest snapshot. A missing environment is an error unless it may be created.
 pub(super) async fn fetch_latest(
     environment: &EnvironmentConfig,
     memory: &mut Memory,
@@ -77,15 +76,15 @@ pub(super) async fn create_environment(
     Ok(())
 }
 
-/// The environment itself. `None` if it cannot be read, or not soon: what is to be reported does not
-/// wait for it.
+/// The environment's properties. `None` if they cannot be fetched, or not in time: a report does
+/// not wait for them.
 pub(super) async fn fetch_status(
     server: &impl EnvironmentApi,
     name: &str,
 ) -> Option<EnvironmentStatus> {
     match tokio::time::timeout(STATUS_TIMEOUT, server.get()).await {
         Ok(Ok(status)) => Some(status),
-        // It is to be created, or the request for its latest snapshot fails as well.
+        // The environment will be created, or the request for its latest snapshot fails as well.
         Ok(Err(ApiError::EnvironmentNotFound { .. })) => None,
         Ok(Err(error)) => {
             tracing::warn!(environment = name, %error, "whether replicas count is not known");
@@ -98,7 +97,7 @@ pub(super) async fn fetch_status(
     }
 }
 
-/// A report is due, by the time of the last one that the server gives.
+/// Whether the heartbeat is due, by the server's time of the last report.
 pub(super) async fn is_heartbeat_due(
     memory: &mut Memory,
     server: &impl EnvironmentApi,

@@ -1,4 +1,4 @@
-//! Why the function was invoked, and what is asked of it.
+//! Why the function was invoked, and what it was asked to do.
 
 use std::fmt;
 
@@ -12,19 +12,17 @@ const TASK_STATE_CHANGE: &str = "ECS Task State Change";
 const DEPLOYMENT_STATE_CHANGE: &str = "ECS Deployment State Change";
 const SERVICE_ACTION: &str = "ECS Service Action";
 
-/// What started a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TriggerKind {
-    /// A schedule, of an EventBridge rule or of EventBridge Scheduler.
+    /// An EventBridge rule or EventBridge Scheduler.
     Schedule,
-    /// Tasks started or stopped. Only a reason to look: such events come late, twice and out of
-    /// order, so that nothing that they say is believed.
+    /// Tasks started or stopped. The event only triggers a reading: such events come late, twice
+    /// and out of order, so that their content is not used.
     TaskStateChange,
-    /// A service's deployment began, ended or failed. As much a reason to look, and no more.
+    /// A service's deployment began, ended or failed. Only triggers a reading, too.
     DeploymentStateChange,
-    /// A service reached its steady state, or could not. As much a reason to look, and no more.
+    /// A service reached its steady state, or could not. Only triggers a reading, too.
     ServiceAction,
-    /// A person.
     Manual,
 }
 
@@ -46,24 +44,22 @@ impl fmt::Display for TriggerKind {
     }
 }
 
-/// A run that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {
-    /// What started it.
     pub kind: TriggerKind,
-    /// Post and make nothing.
+    /// Post and create nothing.
     pub dry_run: bool,
-    /// Ask the server afresh and post, even what it has.
+    /// Fetch the server's state and post even if nothing differs.
     pub force: bool,
-    /// Say of each container whether it counts, and why.
+    /// Explain for each container whether it counts.
     pub explain: bool,
-    /// Only this one of the configured environments.
+    /// Report only this environment.
     pub environment: Option<String>,
-    /// Only environments that may include one of these clusters; none for all.
+    /// Report only environments that may include one of these clusters; empty for all.
     pub clusters: Vec<ClusterRef>,
 }
 
-/// The event has none of the forms that are understood.
+/// The event has none of the known forms.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{}. An event is one of: an EventBridge scheduled event (of a rule or of Scheduler), an \
@@ -88,13 +84,13 @@ struct Manual {
     environment: Option<String>,
 }
 
-/// A name where the field is there: null is none.
+/// A field that must be a string if it is present: null is an error.
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     String::deserialize(deserializer).map(Some)
 }
 
 impl Trigger {
-    /// A run of all environments, with nothing particular asked of it.
+    /// A run of all environments.
     pub fn new(kind: TriggerKind) -> Self {
         Self {
             kind,
@@ -106,7 +102,7 @@ impl Trigger {
         }
     }
 
-    /// The run that an event, as JSON text, asks for.
+    /// Parses an event, given as JSON text.
     ///
     /// # Errors
     /// It is not an event in one of the forms that are understood.
@@ -153,7 +149,7 @@ fn eventbridge(event: &Map<String, Value>) -> Result<TriggerKind, InvalidEvent> 
     }
 }
 
-/// The events of ECS that are a reason to look.
+/// The ECS events that trigger a reading.
 fn ecs_event(detail_type: &str) -> Option<TriggerKind> {
     match detail_type {
         TASK_STATE_CHANGE => Some(TriggerKind::TaskStateChange),
@@ -163,7 +159,7 @@ fn ecs_event(detail_type: &str) -> Option<TriggerKind> {
     }
 }
 
-/// The clusters that the events are about; none if one of them does not say.
+/// The clusters of the events; none if an event does not name its cluster.
 fn clusters<'a>(events: impl IntoIterator<Item = &'a Map<String, Value>>) -> Vec<ClusterRef> {
     let named: Option<Vec<ClusterRef>> = events.into_iter().map(cluster).collect();
     let mut clusters = named.unwrap_or_default();
@@ -172,8 +168,8 @@ fn clusters<'a>(events: impl IntoIterator<Item = &'a Map<String, Value>>) -> Vec
     clusters
 }
 
-/// The cluster in the detail of an event; that of a deployment names its service only, whose ARN
-/// holds the cluster's name.
+/// The cluster in the detail of an event. A deployment event names only its service, whose ARN
+/// contains the cluster's name.
 fn cluster(event: &Map<String, Value>) -> Option<ClusterRef> {
     if let Some(arn) = event.get("detail")?.get("clusterArn") {
         return arn.as_str()?.parse().ok();
@@ -184,7 +180,7 @@ fn cluster(event: &Map<String, Value>) -> Option<ClusterRef> {
     format!("{prefix}:cluster/{cluster}").parse().ok()
 }
 
-/// What the messages of a batch ask for. One that is not understood is logged and left out: the
+/// The trigger of a batch of messages. A message that is not understood is logged and skipped: the
 /// queue would deliver the whole batch again and again.
 fn sqs_batch(event: &Map<String, Value>) -> Result<(TriggerKind, Vec<ClusterRef>), InvalidEvent> {
     let records = match event.get("Records") {
@@ -212,7 +208,6 @@ fn sqs_batch(event: &Map<String, Value>) -> Result<(TriggerKind, Vec<ClusterRef>
     Ok((kind.unwrap_or(TriggerKind::TaskStateChange), clusters(&messages)))
 }
 
-/// The event in a message, and what it is.
 fn sqs_message(record: &Value) -> Result<(TriggerKind, Map<String, Value>), InvalidEvent> {
     let body = record.get("body").and_then(Value::as_str);
     let body = body.ok_or_else(|| InvalidEvent("It has no body".to_owned()))?;

@@ -2,6 +2,8 @@
 //!
 //! Nothing here is asynchronous, reads a clock or an environment variable, or does I/O.
 
+#![warn(missing_docs)]
+
 pub mod duration;
 mod error_chain;
 pub mod expression;

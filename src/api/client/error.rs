@@ -1,4 +1,4 @@
-//! Why a server did not do its part.
+//! Errors of the snapshot server's client.
 
 use std::time::Duration;
 
@@ -6,72 +6,52 @@ use reqwest::StatusCode;
 
 use crate::token::TokenError;
 
-/// Why a server did not do what it was asked.
+/// Why a request to the snapshot server failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// There is no token to ask it with.
+    /// The API token could not be fetched.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The environment does not exist, or is archived.
+    /// The environment does not exist or is archived.
     #[error("The server has no such environment ({url}): {message}")]
-    EnvironmentNotFound {
-        /// What was asked for.
-        url: String,
-        /// What the server said.
-        message: String,
-    },
-    /// The environment exists, and nothing was ever recorded in it.
+    EnvironmentNotFound { url: String, message: String },
+    /// The environment exists and has no snapshot yet.
     #[error("The server has no snapshot yet: {message}")]
-    NoSnapshotYet {
-        /// What the server said.
-        message: String,
-    },
-    /// It will not do it, however often it is asked.
+    NoSnapshotYet { message: String },
+    /// The server refused the request, and would refuse it again.
     #[error("The server refused to {operation} ({url}): {status}: {message}")]
     Rejected {
-        /// What was asked.
+        /// The operation, as an infinitive: `record what runs in "aws-prod"`.
         operation: String,
-        /// What was asked for.
         url: String,
-        /// The answer's status.
         status: StatusCode,
-        /// What the server said.
+        /// The server's message.
         message: String,
     },
-    /// A web page is where the API should be.
+    /// A web page was returned instead of a document of the API.
     #[error("KOSLI_HOST={host} is not a snapshot server: {url} answered {status} with a web page")]
-    NotASnapshotServer {
-        /// The server that is configured.
-        host: String,
-        /// What was asked for.
-        url: String,
-        /// The answer's status.
-        status: StatusCode,
-    },
-    /// It did not answer, or not in a way that can be understood. Asking again may help.
+    NotASnapshotServer { host: String, url: String, status: StatusCode },
+    /// The server did not answer, or its answer cannot be understood. A retry may help.
     #[error("The server did not {operation} ({url}): {reason}")]
     Unavailable {
-        /// What was asked.
         operation: String,
-        /// What was asked for.
         url: String,
-        /// What came back.
         reason: String,
-        /// How long it wants to be left alone.
+        /// The wait that the server asks for.
         retry_after: Option<Duration>,
-        /// An attempt with the same request may have another end.
+        /// The same request may succeed later.
         transient: bool,
     },
 }
 
 impl ApiError {
-    /// The latest snapshot was not the one that the report named: the report was not recorded.
+    /// The latest snapshot is not the one named in the report: the report was not recorded.
     pub fn is_precondition_failed(&self) -> bool {
         matches!(self, Self::Rejected { status: StatusCode::PRECONDITION_FAILED, .. })
     }
 }
 
-/// The client could not be made.
+/// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
 #[error("The HTTP client could not be made: {0}")]
 pub struct BuildClientError(pub(super) String);

@@ -1,4 +1,4 @@
-//! One request and its answer, tried again where that may help.
+//! One request and its response, with retries.
 
 use std::mem::replace;
 use std::sync::atomic::Ordering;
@@ -21,46 +21,44 @@ use crate::retry::{DEADLINE_MARGIN, retry};
 use envsnap_model::time::parse_http_date;
 use envsnap_model::{Head, error_chain};
 
-/// Waits of 1, 2 and 4 seconds between the attempts at one request. Only where a connection broke,
-/// one more attempt comes before them, at once.
+/// Waits of 1, 2 and 4 seconds between the attempts at one request. After a broken connection, one
+/// more attempt comes before them, at once.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const RETRIES: usize = 3;
 
-/// The longest that one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A server that wants to be left alone for longer is not waited for, deadline or not.
+/// The longest wait that a server can ask for, whatever the deadline.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 
-/// What a server says of an environment in which nothing was recorded: the only sign that is known,
-/// since its status is not.
+/// The server's message for an environment without snapshots. It is the only known sign: the status
+/// is not documented.
 const NO_SNAPSHOTS: &str = "len(snapshots) == 0";
 
 pub(super) struct RawResponse {
     pub(super) status: StatusCode,
-    /// Of the server's chain, where it keeps one.
+    /// The head of the organization's ledger, if the server keeps one.
     pub(super) head: Option<Head>,
-    /// How many there are on all pages, where it is one of several.
+    /// Items on all pages, if the response is one page of several.
     pub(super) total: Option<u64>,
     pub(super) body: Vec<u8>,
-    /// What was asked for.
     url: Url,
-    /// The server that is configured.
+    /// The configured server.
     host: Url,
     is_web_page: bool,
     token: SecretString,
 }
 
 impl RawResponse {
-    /// What an error may show of a text in it.
+    /// `text` as an error message may contain it.
     pub(super) fn printable(&self, text: &str) -> String {
         printable(text, &self.token)
     }
 }
 
 impl EnvironmentClient<'_> {
-    /// Sends a request until it is answered, but not beyond the deadline; with a new token once,
-    /// where the server refuses the one that it has.
+    /// Sends a request and retries it until the deadline; once with a new token, if the server
+    /// refuses the current one.
     pub(super) async fn send(
         &self,
         operation: &str,
@@ -71,7 +69,7 @@ impl EnvironmentClient<'_> {
         self.send_to(self.client.url(path), operation, method, &HeaderMap::new(), body).await
     }
 
-    /// As [`Self::send`], to an address of the server's and with further headers.
+    /// Like [`Self::send`], with any URL of the server and further headers.
     pub(super) async fn send_to(
         &self,
         url: Url,
@@ -136,8 +134,8 @@ impl EnvironmentClient<'_> {
         answer.map_err(|failed| failed.error)
     }
 
-    /// How long an attempt that begins now may take: it ends before the deadline does, so that the
-    /// error says what it was waiting for.
+    /// The timeout of an attempt that starts now. It ends before the deadline does, so that the
+    /// error names the request.
     fn attempt_timeout(&self) -> Duration {
         self.give_up_at.map_or(ATTEMPT_TIMEOUT, |at| {
             at.saturating_duration_since(Instant::now())
@@ -193,7 +191,6 @@ impl EnvironmentClient<'_> {
     }
 }
 
-/// An attempt that failed.
 struct AttemptError {
     error: ApiError,
     connection: ConnectionState,
@@ -211,18 +208,17 @@ impl From<ApiError> for AttemptError {
     }
 }
 
-/// What part the connection had in a failure.
+/// The connection's part in a failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ConnectionState {
-    /// None, or there was no connection.
+    /// Not at fault, or there was no connection.
     Unaffected,
-    /// It broke.
     Broken,
-    /// Nothing came over it in time.
+    /// Nothing was received before the timeout.
     TimedOut,
 }
 
-/// Why there is no whole answer.
+/// Why no complete response was received.
 #[derive(Debug, thiserror::Error)]
 enum ExchangeError {
     #[error("{}", error_chain(.0))]
@@ -261,7 +257,8 @@ async fn exchange(
     Ok((response, body))
 }
 
-/// The head that a server told, and not just any text: it is written to the log.
+/// The ledger's head. It is parsed because it is logged: a server must not write arbitrary text
+/// there.
 fn head(headers: &HeaderMap) -> Option<Head> {
     headers.get(HEAD)?.to_str().ok()?.parse().ok()
 }
@@ -270,7 +267,7 @@ fn total(headers: &HeaderMap) -> Option<u64> {
     headers.get("x-total-count")?.to_str().ok()?.parse().ok()
 }
 
-/// The wait that a `Retry-After` asks for: seconds, or a date. What is neither asks for nothing.
+/// The wait in a `Retry-After` header: seconds, or a date. Anything else is ignored.
 fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
@@ -280,7 +277,7 @@ fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     Some(date.duration_since(now).try_into().unwrap_or_default())
 }
 
-/// What an answer other than a success means, whose `message` is the server's.
+/// The error for a response that is not a success. `message` is the server's.
 fn error_from_response(
     operation: &str,
     url: &Url,
@@ -316,14 +313,14 @@ fn error_from_response(
     }
 }
 
-/// The server may do what it is asked when it is asked again.
+/// The same request may succeed later.
 fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 409 | 429)
         || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
 }
 
-/// The answer is meant for a browser. A gateway in front of a server answers so as well while the
-/// server is away, with the status of a failure that may pass.
+/// The response is meant for a browser. A gateway in front of an unavailable server returns one
+/// too, with a transient status.
 fn is_web_page(headers: &HeaderMap, body: &[u8]) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let beginning = body.trim_ascii_start();
@@ -354,7 +351,7 @@ pub(super) fn parse<T: DeserializeOwned>(
             reason: format!(
                 "it answered {} with what is not a document of its API ({}): {}",
                 answer.status,
-                // It repeats a value that it did not expect.
+                // serde repeats the value that it did not expect.
                 answer.printable(&error.to_string()),
                 answer.printable(&String::from_utf8_lossy(&answer.body))
             ),
@@ -364,7 +361,7 @@ pub(super) fn parse<T: DeserializeOwned>(
     })
 }
 
-/// What a server says is wrong, with each field that it names.
+/// The server's error message, with each field that it names.
 fn message(body: &[u8]) -> String {
     let Ok(ErrorBody { message, errors }) = serde_json::from_slice(body) else {
         return String::from_utf8_lossy(body).into_owned();
@@ -379,7 +376,7 @@ fn message(body: &[u8]) -> String {
     if errors.is_empty() { message } else { format!("{message} ({})", errors.join("; ")) }
 }
 
-/// The beginning of a text from outside, on one line, and without the token, should it repeat that.
+/// The beginning of a text from outside, on one line and without the token.
 fn printable(text: &str, token: &SecretString) -> String {
     let shown = excerpt(&redact(text, token));
     if shown.trim().is_empty() { "an empty answer".to_owned() } else { shown }

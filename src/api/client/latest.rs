@@ -1,5 +1,5 @@
-//! What the reporter needs of a snapshot, and nothing else: whatever a server adds, leaves out or
-//! writes as null beside it makes no difference.
+//! Parses the part of a snapshot that the reporter needs. Anything that a server adds, omits or
+//! sends as null elsewhere makes no difference.
 
 use serde::Deserialize;
 
@@ -43,7 +43,7 @@ pub(super) fn latest(operation: &str, answer: &RawResponse) -> Result<LatestSnap
         .into_iter()
         .map(|entry| Artifact {
             name: entry.name,
-            // A server may show an artifact without a digest in any form of its own.
+            // Servers differ in how they show an artifact without a digest.
             fingerprint: entry.fingerprint.and_then(|fingerprint| fingerprint.parse().ok()),
             replicas: entry.annotation.now,
         })

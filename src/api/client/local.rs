@@ -1,4 +1,4 @@
-//! A server in this process, which is asked without a connection.
+//! A server in this process, which is called without a connection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 
-/// Answers requests as a server does. Clones share it.
+/// Answers requests in this process. Clones share it.
 #[derive(Clone)]
 pub struct LocalServer(Arc<Handler>);
 
 type Handler = dyn Fn(Request<Vec<u8>>) -> BoxFuture<'static, Response<Vec<u8>>> + Send + Sync;
 
 impl LocalServer {
-    /// A server that answers each request with what `answer` makes of it.
+    /// A server that answers each request with `answer`.
     pub fn new(
         answer: impl Fn(Request<Vec<u8>>) -> BoxFuture<'static, Response<Vec<u8>>>
         + Send

@@ -44,37 +44,34 @@ pub struct Client {
     org: String,
     tokens: TokenSource,
     token: Mutex<Option<SecretString>>,
-    /// The server's last answer said that it takes preconditions on reports.
+    /// The server's last response announced that it takes preconditions on reports.
     accepts_preconditions: AtomicBool,
-    /// And that it says when artifacts ran.
+    /// The server's last response announced that it answers `artifact-runs`.
     supports_artifact_runs: AtomicBool,
-    /// Asked in place of `host`.
+    /// Called instead of `host`.
     local: Option<LocalServer>,
 }
 
-/// The latest snapshot of an environment that exists.
+/// The latest snapshot of an existing environment.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LatestSnapshot {
-    /// Nothing was ever recorded in it.
     NoSnapshotYet,
-    /// One of this type, which is not ECS. Fit to be shown: long ones are cut.
+    /// The environment is of this type, which is not ECS. Long types are truncated.
     OtherType(String),
-    /// This one.
     Snapshot {
-        /// Its place among the environment's snapshots, from 1.
+        /// The snapshot's index, from 1.
         index: u64,
-        /// What runs in it.
         snapshot: Snapshot,
     },
 }
 
-/// What a report says beside what runs.
+/// The headers of a report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReportOptions {
     /// Record the report only if this is the index of the latest snapshot, 0 for none. Sent only to
     /// a server that accepts preconditions.
     pub latest_index: Option<u64>,
-    /// The next report comes after this time at the latest.
+    /// The maximum time until the next report.
     pub heartbeat: Option<Duration>,
 }
 
@@ -93,44 +90,44 @@ impl ReportOptions {
     }
 }
 
-/// What the reporter needs of an environment itself.
+/// What the reporter reads of an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub struct EnvironmentStatus {
-    /// When it was last reported to, in seconds since the Unix epoch; `None` if it never was.
+    /// Seconds since the Unix epoch; `None` if it was never reported.
     pub last_reported_at: Option<f64>,
     /// A change of replicas alone makes a snapshot; `None` if the server does not say.
     pub include_scaling: Option<bool>,
 }
 
 impl EnvironmentStatus {
-    /// When it was last reported to. `None` also for a time that there is not.
+    /// The time of the last report; `None` also if it is out of range.
     pub fn reported_at(&self) -> Option<SystemTime> {
         let since_epoch = Duration::try_from_secs_f64(self.last_reported_at?).ok()?;
         SystemTime::UNIX_EPOCH.checked_add(since_epoch)
     }
 }
 
-/// What a server made of a report.
+/// The server's response to a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportResponse {
-    /// It made a new snapshot.
+    /// The report made a new snapshot.
     pub created: bool,
-    /// It was asked more than once: an attempt that seemed to fail may have done the work already,
-    /// so that `created` may say no where an earlier attempt made the snapshot.
+    /// The request was sent more than once. An attempt that seemed to fail may have made the
+    /// snapshot, so that `created` may be false although an earlier attempt created it.
     pub repeated: bool,
-    /// The head of the organization's ledger, if it keeps one: whoever keeps it can tell later
-    /// whether anything was rewritten.
+    /// The head of the organization's ledger, if the server keeps one. Kept elsewhere, it shows
+    /// later whether anything was rewritten.
     pub head: Option<Head>,
 }
 
-/// The server is on this machine.
+/// The host is this machine.
 pub fn is_loopback(host: &Url) -> bool {
     let name = host.host_str().unwrap_or_default();
     let address = name.trim_start_matches('[').trim_end_matches(']');
     name == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A client of the server at `host`, by way of `proxy` or of what `HTTPS_PROXY` and its like name,
+/// A client of the server at `host`, through `proxy` or the proxy in `HTTPS_PROXY` and its like,
 /// unless `NO_PROXY` excepts the host.
 fn http_client(host: &Url, proxy: Option<&Url>) -> reqwest::Result<reqwest::Client> {
     let http = reqwest::Client::builder()
@@ -140,7 +137,7 @@ fn http_client(host: &Url, proxy: Option<&Url>) -> reqwest::Result<reqwest::Clie
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT);
     match proxy {
-        // A proxy would read what is meant to stay on this machine, token and all.
+        // A proxy could read a token that is meant to stay on this machine.
         _ if is_loopback(host) => http.no_proxy(),
         Some(proxy) => http.proxy(Proxy::all(proxy.as_str())?.no_proxy(NoProxy::from_env())),
         None => http,
@@ -157,7 +154,7 @@ impl Client {
         Self::with_proxy(host, None, org, tokens)
     }
 
-    /// The same, by way of a proxy that the host is not excepted from.
+    /// Like [`Self::new`], through a proxy unless `NO_PROXY` excepts the host.
     ///
     /// # Errors
     /// The TLS library could not be set up.
@@ -185,28 +182,28 @@ impl Client {
         })
     }
 
-    /// The same client, whose requests `local` answers in place of the server.
+    /// The same client, with requests answered by `local` instead of the server.
     #[must_use]
     pub fn with_local(self, local: LocalServer) -> Self {
         Self { local: Some(local), ..self }
     }
 
-    /// Opens a connection and fetches the token, so that the first request need not wait for
-    /// either. What fails here is met again, and told, by the first request.
+    /// Opens a connection and fetches the token before the first request needs them. Errors are
+    /// ignored here: the first request meets and returns them.
     pub async fn warm_up(&self) {
         let connect = async { drop(self.http.get().head(self.host.clone()).send().await) };
         let token = async { drop(self.token().await) };
         futures_util::join!(connect, token);
     }
 
-    /// Leaves every connection of `old`.
+    /// Replaces `old` and its connections by a new client.
     fn reconnect(&self, old: &Arc<reqwest::Client>) {
         if let Err(error) = self.http.renew(old, |_| http_client(&self.host, self.proxy.as_ref())) {
             tracing::warn!(%error, "the connections to the server stay as they are");
         }
     }
 
-    /// Remembers what the server says that it takes.
+    /// Stores the extensions that the server announces.
     fn store_capabilities(&self, status: StatusCode, headers: &HeaderMap) {
         let accepted = headers.get_all(ACCEPTS).iter().filter_map(|value| value.to_str().ok());
         let accepted: Vec<_> = accepted.flat_map(|list| list.split(',').map(str::trim)).collect();
@@ -249,7 +246,6 @@ impl ServerApi for Client {
     }
 }
 
-/// One environment of a server.
 #[derive(Debug)]
 pub struct EnvironmentClient<'a> {
     client: &'a Client,
@@ -259,7 +255,7 @@ pub struct EnvironmentClient<'a> {
 }
 
 impl EnvironmentClient<'_> {
-    /// The whole document of the snapshot that an expression (`-1`, `#65`, `~2`) stands for.
+    /// The complete snapshot for an expression (`-1`, `#65`, `~2`).
     ///
     /// # Errors
     /// There is no such snapshot, or the server does not say.

@@ -1,4 +1,4 @@
-//! Listings that a server gives page by page.
+//! Listings that the server returns in pages.
 
 use reqwest::Url;
 use serde_json::value::RawValue;
@@ -7,29 +7,26 @@ use super::queries::{ApiResponse, HistoryQuery};
 use super::{ApiError, EnvironmentClient};
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 
-/// The most that a server gives at once.
+/// The server's maximum.
 const MAX_PER_PAGE: usize = 100;
 
-/// The latest of what an environment's history holds, latest first, as far as it was asked for.
+/// The latest items of an environment's history, latest first.
 #[derive(Debug, Clone)]
 pub struct Listing<T> {
-    /// As they are read here.
     pub documents: Vec<T>,
-    /// The server's JSON of each.
+    /// The server's JSON of each item.
     pub texts: Vec<Box<RawValue>>,
-    /// There are earlier ones, which were not asked for.
+    /// There are earlier items, which were not fetched.
     pub is_truncated: bool,
 }
 
 impl<T> Default for Listing<T> {
-    /// Nothing.
     fn default() -> Self {
         Self { documents: Vec::new(), texts: Vec::new(), is_truncated: false }
     }
 }
 
 impl<T> Listing<T> {
-    /// Keeps the first `count`.
     fn truncate(&mut self, count: usize) {
         self.documents.truncate(count);
         self.texts.truncate(count);
@@ -60,7 +57,7 @@ impl EnvironmentClient<'_> {
         Ok(listed)
     }
 
-    /// The latest events of `interval`, at most `most`, and none that was reported before `since`, in
+    /// The latest events of `interval`, at most `most`, and none reported before `since`, in
     /// seconds since the Unix epoch.
     ///
     /// # Errors
@@ -90,21 +87,21 @@ impl EnvironmentClient<'_> {
     }
 }
 
-/// One more than is wanted shows whether there are more.
+/// Asks for one more than is needed, which shows whether there are more.
 fn part(interval: &str, page: u32, most: usize) -> HistoryQuery<'_> {
     let per_page = most.saturating_add(1).min(MAX_PER_PAGE);
     let per_page = u32::try_from(per_page).unwrap_or(u32::MAX);
     HistoryQuery { interval, page, per_page, reverse: false }
 }
 
-/// Nothing is left, or the server gives the same page over and over. A page that is not full says
-/// nothing: a server may give fewer than are asked for.
+/// Nothing is left, or the server repeats the same page. A page that is not full is not the last
+/// one: a server may return fewer items than requested.
 fn is_last<T: PartialEq>(answered: &ApiResponse<Vec<T>>, listed: &Listing<T>) -> bool {
     let page = &answered.document;
     page.is_empty() || (!listed.documents.is_empty() && listed.documents.ends_with(page))
 }
 
-/// Adds a page that says something new. True where there are more than are wanted.
+/// Adds a page with new items. Returns whether there are more than `most`.
 fn add<T: PartialEq>(
     host: &Url,
     listed: &mut Listing<T>,

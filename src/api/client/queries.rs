@@ -1,4 +1,4 @@
-//! What a person asks a server.
+//! Requests of the command line.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,25 +14,24 @@ use crate::api::wire::{
     SnapshotListEntry,
 };
 
-/// A document, and the text that the server wrote, which may say more.
+/// A parsed document, and the server's text, which may contain more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiResponse<T> {
-    /// As it is read here.
     pub document: T,
     /// The server's JSON.
     pub text: String,
 }
 
-/// Which part of a history is asked for.
+/// The part of a history to fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryQuery<'a> {
-    /// `A..B`, where each is `N`, `~N` or `NOW`; everything where it is empty.
+    /// `A..B`, where A and B are `N`, `~N` or `NOW`; empty for everything.
     pub interval: &'a str,
-    /// The page's number, from 1.
+    /// From 1.
     pub page: u32,
-    /// How many a page holds: of events, at most 100.
+    /// Items per page; for events at most 100.
     pub per_page: u32,
-    /// The earliest first, and not the latest.
+    /// Earliest first instead of latest first.
     pub reverse: bool,
 }
 
@@ -43,17 +42,16 @@ impl Default for HistoryQuery<'_> {
     }
 }
 
-/// A page of what changed in an environment.
+/// A page of the changes in an environment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventsPage {
-    /// The events on it.
     pub events: ApiResponse<Vec<EnvironmentEvent>>,
-    /// How many there are on all pages, where the server says so.
+    /// Events on all pages, if the server says so.
     pub total: Option<u64>,
 }
 
 impl EnvironmentClient<'_> {
-    /// Gives the environment another name.
+    /// Renames the environment.
     ///
     /// # Errors
     /// It does not exist, the name is taken or is none, or the server does not do it.
@@ -64,7 +62,7 @@ impl EnvironmentClient<'_> {
         self.send(&operation, Method::PUT, &path, Some(&request)).await.map(drop)
     }
 
-    /// Archives the environment, with all that was recorded in it.
+    /// Archives the environment with its history.
     ///
     /// # Errors
     /// It does not exist, or the server does not do it.
@@ -76,12 +74,12 @@ impl EnvironmentClient<'_> {
 }
 
 impl Client {
-    /// Whether the server answers [`Self::artifact_runs`], as far as its answers so far say.
+    /// Whether the server answers [`Self::artifact_runs`], as of its last response.
     pub fn supports_artifact_runs(&self) -> bool {
         self.supports_artifact_runs.load(Ordering::Relaxed)
     }
 
-    /// When the artifacts ran that a pattern means, in one environment or in all, over all history.
+    /// When the artifacts that match a pattern ran, in one environment or in all, over all history.
     ///
     /// # Errors
     /// The server does not say.
@@ -109,7 +107,7 @@ impl Client {
         )
     }
 
-    /// Every environment of the organization. No request goes on beyond `give_up_at`.
+    /// Every environment of the organization. No request is sent or awaited after `give_up_at`.
     ///
     /// # Errors
     /// The server does not say.
@@ -123,9 +121,9 @@ impl Client {
             .await
     }
 
-    /// What runs in the one, the other or both of two snapshots, each given as an environment's name
-    /// (for its latest) or a name and an expression (`aws-prod#65`, `aws-prod~1`). No request goes
-    /// on beyond `give_up_at`.
+    /// The difference between two snapshots, each given as an environment's name (its latest
+    /// snapshot) or a name and an expression (`aws-prod#65`, `aws-prod~1`). No request is sent or
+    /// awaited after `give_up_at`.
     ///
     /// # Errors
     /// There is no such snapshot, or the server does not say.
@@ -148,16 +146,12 @@ impl Client {
 }
 
 impl EnvironmentClient<'_> {
-    /// The environment itself.
-    ///
-    /// # Errors
-    /// It does not exist, or the server does not say.
     pub async fn describe(&self) -> Result<ApiResponse<Environment>, ApiError> {
         let operation = format!("describe environment \"{}\"", self.name);
         self.get_document(&operation, &["environments", &self.client.org, self.name], &[]).await
     }
 
-    /// The snapshot that an expression (`-1`, `#65`, `~2`, `@{2.hours.ago}`) stands for.
+    /// The snapshot for an expression (`-1`, `#65`, `~2`, `@{2.hours.ago}`).
     ///
     /// # Errors
     /// There is no such snapshot, or the server does not say.
@@ -170,7 +164,7 @@ impl EnvironmentClient<'_> {
         self.get_document(&operation, &path, &[]).await
     }
 
-    /// How long each snapshot lasted.
+    /// The snapshots, each with the time for which it was the latest.
     ///
     /// # Errors
     /// The environment does not exist, or the server does not say.
@@ -183,7 +177,7 @@ impl EnvironmentClient<'_> {
         self.get_document(&operation, &path, &part.query()).await
     }
 
-    /// What changed, artifact by artifact.
+    /// The changes, one event per artifact.
     ///
     /// # Errors
     /// The environment does not exist, or the server does not say.
