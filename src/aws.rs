@@ -1,4 +1,4 @@
-//! AWS: where its configuration comes from, and the HTTP client that reaches it.
+//! The AWS configuration, and the HTTP client of the AWS SDK.
 //!
 //! The SDK's own client would bring a second HTTP stack and TLS configuration beside that of the
 //! snapshot server's client, and read every root certificate again.
@@ -20,7 +20,7 @@ use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The region, the credentials and the other settings of the process, as the AWS CLI finds them.
+/// The region, credentials and other settings of the process, as the AWS CLI finds them.
 ///
 /// # Errors
 /// The TLS library could not be set up.
@@ -29,12 +29,12 @@ pub async fn load_config() -> Result<SdkConfig, BuildClientError> {
     Ok(aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await)
 }
 
-/// The HTTP client could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client for AWS cannot be set up: {0}")]
 pub struct BuildClientError(reqwest::Error);
 
-/// The SDK's requests, over the HTTP client and the TLS configuration of the rest of the process.
+/// Sends the SDK's requests with the HTTP client and the TLS configuration of the rest of the
+/// process.
 #[derive(Debug, Clone)]
 pub struct AwsHttpClient {
     http: Arc<Renewable<reqwest::Client>>,
@@ -42,7 +42,7 @@ pub struct AwsHttpClient {
 }
 
 impl AwsHttpClient {
-    /// A client that goes through the proxy that the environment names, if it names one.
+    /// A client that uses the proxy of the environment variables, if there is one.
     ///
     /// # Errors
     /// The TLS library could not be set up.
@@ -50,7 +50,7 @@ impl AwsHttpClient {
         Self::build(true)
     }
 
-    /// A client for what listens on this machine.
+    /// A client for a service on this machine.
     ///
     /// # Errors
     /// The TLS library could not be set up.
@@ -64,7 +64,7 @@ impl AwsHttpClient {
     }
 
     /// A connection may have died while the process was frozen, and then the others may have too:
-    /// they are left, and the next attempt opens a new one.
+    /// the client is replaced, and the next attempt opens a new connection.
     fn leave_connections(&self, of: &Arc<reqwest::Client>) {
         if let Err(error) = self.http.renew(of, |_| build(self.proxied)) {
             tracing::warn!(%error, "the connections to AWS stay as they are");
@@ -87,8 +87,8 @@ impl HttpClient for AwsHttpClient {
         settings: &HttpConnectorSettings,
         _: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        // It is counted from the request on, the connection's opening included. If it is not set, the
-        // SDK's own timeouts end a request.
+        // Counted from the request on, including the connection. Without it, the SDK's own timeouts
+        // end a request.
         let first_byte = settings.read_timeout();
         SharedHttpConnector::new(Connector { client: self.clone(), first_byte })
     }
@@ -142,14 +142,12 @@ async fn send(
         .map_err(|error| ConnectorError::other(error.into(), None))
 }
 
-/// The scheme, host and port of a URL.
 fn address(url: &str) -> String {
     let url = url.parse::<reqwest::Url>();
     url.map_or_else(|_| "AWS".to_owned(), |url| url.origin().ascii_serialization())
 }
 
-/// There was no answer. Whichever service was called, ECS, SSM or STS: no other error names its
-/// address.
+/// Names the address, which no other error of the SDK does, for ECS, SSM and STS alike.
 #[derive(Debug, thiserror::Error)]
 #[error("{address}")]
 struct NoAnswer {

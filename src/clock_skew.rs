@@ -1,4 +1,4 @@
-//! Requests that AWS refuses for the time in their signature.
+//! Requests that AWS refuses because of the time in their signature.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -11,20 +11,20 @@ use envsnap_model::time::parse_http_date;
 /// AWS accepts signatures that are up to five minutes off: a smaller offset is no explanation.
 const MIN_OFFSET: SignedDuration = SignedDuration::from_mins(1);
 
-/// AWS refused a request for the time in its signature.
+/// AWS refused the time in a request's signature.
 ///
 /// A function that was frozen between signing and sending is refused once, and a new signature is
 /// accepted. If the next request is refused too, the local clock is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockSkew {
     said: String,
-    /// Local time minus the time of AWS, if AWS said its own.
+    /// Local time minus the time of AWS, if it is known.
     offset: Option<SignedDuration>,
 }
 
 impl ClockSkew {
-    /// What an error of AWS with this code and message says of the clock; `None` if it is about
-    /// anything else. `date` is the answer's `Date` header, and `now` the local time.
+    /// The clock skew in an error of AWS; `None` if the error has another cause. `date` is the
+    /// response's `Date` header, and `now` the local time.
     pub fn from_error(
         code: Option<&str>,
         message: Option<&str>,
@@ -65,8 +65,8 @@ impl fmt::Display for ClockSkew {
     }
 }
 
-/// `Signature expired: SIGNED is now earlier than LIMIT (SERVER - 5 min.)`, and the same with
-/// `later` for one that is not yet current.
+/// Parses `Signature expired: SIGNED is now earlier than LIMIT (SERVER - 5 min.)`, and the same
+/// with `later` for one that is not yet current.
 fn offset_in(message: &str) -> Option<SignedDuration> {
     let mut times = message
         .split(|c: char| !c.is_ascii_alphanumeric())

@@ -1,4 +1,4 @@
-//! Which address an AWS client calls.
+//! The address that an AWS client calls.
 
 use std::error::Error;
 use std::fmt;
@@ -10,13 +10,13 @@ use aws_sdk_ecs::error::{BoxError, ProvideErrorMetadata, SdkError};
 
 use envsnap_model::error_chain;
 
-/// Where the requests of a client go, as errors show it. Only the SDK knows it, and only with the first
-/// request: as an interceptor this notes it.
+/// The address of a client's requests, for errors. The SDK only knows it from the first request on:
+/// this interceptor stores it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Endpoint(Arc<OnceLock<String>>);
 
 impl Endpoint {
-    /// What came back from a call to it: what AWS said, or how there was no answer.
+    /// The error of a call: the message of AWS, or why there was no response.
     pub(crate) fn failure<E>(&self, error: &SdkError<E>) -> String
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -27,7 +27,7 @@ impl Endpoint {
             (None, _) if error.raw_response().is_some() => {
                 format!("{self}: {}", error_chain(error))
             }
-            // The HTTP client names the address.
+            // The HTTP client's error names the address.
             (None, _) => error_chain(error),
         }
     }

@@ -1,6 +1,5 @@
-//! Text from outside, as errors and logs show it.
+//! Texts from outside, for errors and logs.
 
-/// The most bytes that are shown.
 const SHOWN: usize = 500;
 
 /// The beginning of `text`, on one line.

@@ -1,10 +1,10 @@
-//! Which events reach the log.
+//! Which events are logged.
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-/// Events of this program and of the Lambda runtime from `level` up, and nobody else's: what the
-/// AWS SDK and the HTTP clients have to say holds whole requests and answers, and so may hold a
-/// secret. Whatever matters of it is in an error.
+/// Events of this program and of the Lambda runtime from `level` up. Events of the AWS SDK and the
+/// HTTP clients contain complete requests and responses, which may hold a secret; their errors are
+/// part of our own.
 ///
 /// The Lambda runtime writes each error that the function returns in Rust's debug form, and each
 /// panic. Both are in the log already, in words.

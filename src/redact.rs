@@ -11,20 +11,20 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-/// A shorter token protects nothing, like `any` for a recorder on this machine, and may be part of
+/// A shorter token, like `any` for a recorder on this machine, is not a secret, and may be part of
 /// any word by chance.
 const MIN_SECRET_LENGTH: usize = 8;
 
 const MASK: &str = "[token]";
 
-/// The tokens that this process has had, the latest last. What a process writes to its output is its
-/// own affair as a whole, whichever client the text came from.
+/// The tokens that this process has used, the latest last. Global, since the output of a process is
+/// a whole, whichever client a text came from.
 static KNOWN_TOKENS: RwLock<Vec<SecretString>> = RwLock::new(Vec::new());
 
-/// A token that was replaced is of no use any more, and may still be repeated by a late answer.
+/// A replaced token is no longer valid, but may still be repeated by a late response.
 const MAX_KNOWN_TOKENS: usize = 4;
 
-/// From now on [`redact_known`] hides this token.
+/// [`redact_known`] hides this token from now on.
 pub(crate) fn register(token: &SecretString) {
     let mut known = KNOWN_TOKENS.write().unwrap_or_else(PoisonError::into_inner);
     let is_known = known.iter().any(|other| other.expose_secret() == token.expose_secret());
@@ -35,7 +35,7 @@ pub(crate) fn register(token: &SecretString) {
     }
 }
 
-/// `text` as it may be printed: without any token that this process has had.
+/// `text` without any token that this process has used.
 pub(crate) fn redact_known(text: &str) -> Cow<'_, str> {
     let known = KNOWN_TOKENS.read().unwrap_or_else(PoisonError::into_inner);
     known.iter().fold(Cow::Borrowed(text), |text, token| match redact(&text, token) {
@@ -44,7 +44,7 @@ pub(crate) fn redact_known(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Makes every text in `document` printable. It stays JSON, whatever the token is made of.
+/// Hides known tokens in every string of `document`. It stays JSON, whatever the token is made of.
 #[cfg(feature = "lambda")]
 pub(crate) fn redact_json(document: &mut Value) {
     match document {
@@ -54,13 +54,13 @@ pub(crate) fn redact_json(document: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(redact_json),
-        // The names of fields are ours.
+        // Field names are constants.
         Value::Object(fields) => fields.values_mut().for_each(redact_json),
         _ => {}
     }
 }
 
-/// Writes what is printable of each text that it is given as a whole.
+/// Hides known tokens in each text that is written as a whole.
 #[derive(Debug)]
 pub(crate) struct RedactingWriter<W>(pub(crate) W);
 
@@ -75,8 +75,8 @@ impl<W: Write> Write for RedactingWriter<W> {
     }
 }
 
-/// `text` without the token: as it is or in another case, escaped as in JSON (however often) or in a
-/// URL, and in base64, alone or as a part of something longer.
+/// `text` without the token: literally or in another case, escaped as in JSON (however often) or in
+/// a URL, and in base64, alone or as a part of something longer.
 pub(crate) fn redact<'a>(text: &'a str, token: &SecretString) -> Cow<'a, str> {
     let token = token.expose_secret();
     if token.len() < MIN_SECRET_LENGTH {
@@ -85,7 +85,7 @@ pub(crate) fn redact<'a>(text: &'a str, token: &SecretString) -> Cow<'a, str> {
     let mut encodings = vec![Encoding { characters: token.into(), any_case: true }];
     for before in 0..3 {
         let bytes = [&vec![0; before], token.as_bytes()].concat();
-        // The characters that hold nothing but bits of the token.
+        // The characters that encode nothing but bits of the token.
         let own = (before * 8).div_ceil(6)..bytes.len() * 8 / 6;
         for encoded in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
             encodings.push(Encoding { characters: encoded[own.clone()].into(), any_case: false });
@@ -97,16 +97,16 @@ pub(crate) fn redact<'a>(text: &'a str, token: &SecretString) -> Cow<'a, str> {
     })
 }
 
-/// One way in which the token may be written.
+/// One encoding of the token.
 struct Encoding {
     characters: Box<str>,
     any_case: bool,
 }
 
 impl Encoding {
-    /// `text` without it; `None` if it is not there.
+    /// `text` without the token; `None` if it does not contain it.
     fn hide(&self, text: &str) -> Option<String> {
-        // Escapes are read as what they stand for, so that a backslash never stands for itself.
+        // Escapes are decoded, so that a backslash never stands for itself.
         let wanted: Vec<u8> = self.characters.bytes().filter(|byte| *byte != b'\\').collect();
         let first = wanted.first()?;
         let bytes = text.as_bytes();
@@ -126,7 +126,8 @@ impl Encoding {
         (copied > 0).then(|| hidden + &text[copied..])
     }
 
-    /// Where it ends if it begins at `at`. The token is ASCII, and so is everything up to the end.
+    /// The end of the token if it begins at `at`. The token is ASCII, and so is everything up to
+    /// the end.
     fn end(&self, text: &[u8], mut at: usize, wanted: &[u8]) -> Option<usize> {
         let has_backslash = self.characters.contains('\\');
         let escape = |at: usize| match text.get(at..)? {

@@ -1,8 +1,8 @@
-//! A client that is replaced when one of its connections dies.
+//! A client that is replaced when one of its connections breaks.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// A client with the connections that it keeps.
+/// A client with its pooled connections.
 ///
 /// Where one of them died while the process was frozen, the others may have too, and each would cost
 /// an attempt: a new client has none.
@@ -18,8 +18,8 @@ impl<T> Renewable<T> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts a new client in the place of `old`. Of many requests that fail with it side by side, only
-    /// the first does.
+    /// Replaces `old` by a new client. Of several concurrent requests that fail with `old`, only
+    /// the first replaces it.
     pub(crate) fn renew<E>(
         &self,
         old: &Arc<T>,

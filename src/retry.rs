@@ -8,13 +8,13 @@ use tokio::time::Instant;
 /// attempt.
 pub(crate) const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
 
-/// Another attempt after this wait can begin and end before the deadline.
+/// Another attempt after this wait can start and end before the deadline.
 pub(crate) fn has_time_for(wait: Duration, deadline: Option<Instant>) -> bool {
     deadline.is_none_or(|deadline| Instant::now() + wait + 2 * DEADLINE_MARGIN < deadline)
 }
 
-/// Repeats `attempt`, which is given the error of the one before, until it succeeds, `wait_after`
-/// has no wait for its error, or no time is left for another one. Each retry is passed to `log`.
+/// Repeats `attempt` until it succeeds, `wait_after` returns `None` for its error, or no time is
+/// left. `attempt` is passed the error of the one before, and `log` each error that is retried.
 ///
 /// # Errors
 /// The last attempt's.

@@ -9,16 +9,16 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 static TLS: LazyLock<ClientConfig> = LazyLock::new(|| {
-    // Takes the one cryptography that is compiled in.
+    // Uses the only cryptography provider that is compiled in.
     let config = ClientConfig::builder();
-    // Named for what a verifier might do; this one asks rustls's own.
+    // Called dangerous because a verifier could accept anything; this one calls rustls's own.
     let config = config.dangerous().with_custom_certificate_verifier(Arc::new(SystemVerifier));
     config.with_no_client_auth()
 });
 
-/// The roots of this machine, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. On some systems each has
-/// a file of its own: reading them takes longer than the rest of a start, and happens once in a
-/// process, when the first certificate is verified or [`preload_roots`] asks for it.
+/// The roots of this machine, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. On some systems each
+/// root is a file of its own: reading them takes longer than the rest of start-up. They are read
+/// once per process, when the first certificate is verified or by [`preload_roots`].
 static VERIFIER: LazyLock<Result<Arc<WebPkiServerVerifier>, Error>> = LazyLock::new(|| {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
@@ -36,12 +36,12 @@ static VERIFIER: LazyLock<Result<Arc<WebPkiServerVerifier>, Error>> = LazyLock::
     })
 });
 
-/// The configuration of a client. Its clones share the roots, and the sessions that can be resumed.
+/// The configuration of a client. Clones share the roots and resumable sessions.
 pub(crate) fn client_config() -> ClientConfig {
     TLS.clone()
 }
 
-/// Reads the roots while the process does something else.
+/// Reads the roots in the background.
 #[cfg(feature = "lambda")]
 pub(crate) fn preload_roots() {
     std::thread::spawn(|| LazyLock::force(&VERIFIER));
@@ -86,7 +86,7 @@ impl ServerCertVerifier for SystemVerifier {
         verifier()?.verify_tls13_signature(message, cert, dss)
     }
 
-    /// Sent with the first message, for which no root is needed.
+    /// Sent with the first message, before any root is needed.
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
     }

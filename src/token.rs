@@ -13,10 +13,9 @@ use crate::clock_skew::ClockSkew;
 use crate::endpoint::Endpoint;
 use crate::redact;
 
-/// SSM reads a Secrets Manager secret under this name, followed by the secret's.
+/// Prefix under which SSM returns a Secrets Manager secret.
 const SECRETS_MANAGER: &str = "/aws/reference/secretsmanager/";
 
-/// How long SSM may take for one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The name or ARN of an SSM parameter, as it was given.
@@ -26,25 +25,23 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct ParameterName(String);
 
-/// Where the token is configured to come from.
+/// Where the token is configured.
 #[derive(Debug, Clone)]
 pub enum TokenSetting {
-    /// The token itself.
     Given(SecretString),
     /// An SSM parameter that holds it.
     Parameter(ParameterName),
 }
 
-/// Gives the token.
+/// Fetches the token.
 #[derive(Debug, Clone)]
 pub enum TokenSource {
     /// The token itself, which cannot change while the process lives.
     Given(SecretString),
-    /// An SSM parameter, asked again when the server refuses what it held.
+    /// An SSM parameter, read again when the server refuses its value.
     Parameter(SsmParameter),
 }
 
-/// A parameter, and SSM in its region.
 #[derive(Debug, Clone)]
 pub struct SsmParameter {
     client: aws_sdk_ssm::Client,
@@ -52,38 +49,27 @@ pub struct SsmParameter {
     name: ParameterName,
 }
 
-/// The token could not be had.
+/// Why the token could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// SSM did not give the parameter. Holds what it said.
+    /// SSM did not return the parameter.
     #[error("SSM did not give {parameter}, which holds the API token: {reason}")]
-    Unavailable {
-        /// Which one.
-        parameter: ParameterName,
-        /// What came back.
-        reason: String,
-    },
-    /// SSM refused the request for the time in its signature, and a newly signed one as well.
+    Unavailable { parameter: ParameterName, reason: String },
+    /// SSM refused the time in the request's signature, and in a new one as well.
     #[error("SSM did not give {parameter}, which holds the API token: {skew}")]
-    ClockSkew {
-        /// Which one.
-        parameter: ParameterName,
-        /// What it said.
-        skew: ClockSkew,
-    },
-    /// What the parameter holds cannot be a token.
+    ClockSkew { parameter: ParameterName, skew: ClockSkew },
+    /// The parameter's value cannot be a token.
     #[error("In SSM, {parameter} should hold the API token and nothing else, but it {problem}")]
     Invalid {
-        /// Which one.
         parameter: ParameterName,
-        /// Never the value.
+        /// Never contains the value.
         problem: &'static str,
     },
 }
 
 impl TokenSource {
-    /// A source for what is configured. A parameter that is given by its ARN is read in the ARN's
-    /// region, any other in the region of `aws`.
+    /// A parameter given by its ARN is read in the ARN's region, any other one in the region of
+    /// `aws`.
     pub fn new(setting: &TokenSetting, aws: &SdkConfig) -> Self {
         match setting {
             TokenSetting::Given(token) => Self::Given(token.clone()),
@@ -104,12 +90,12 @@ impl TokenSource {
         }
     }
 
-    /// Asking again may give another token.
+    /// A new request may return another token.
     pub fn can_refresh(&self) -> bool {
         matches!(self, Self::Parameter(_))
     }
 
-    /// The token, as it is now.
+    /// The current token.
     ///
     /// # Errors
     /// SSM does not give it, or what it gives cannot be a token.
@@ -118,7 +104,7 @@ impl TokenSource {
             Self::Given(token) => token.clone(),
             Self::Parameter(parameter) => parameter.read().await?,
         };
-        // Before any answer could repeat it.
+        // Before any response could repeat it.
         redact::register(&token);
         Ok(token)
     }
@@ -156,7 +142,7 @@ impl ParameterName {
         Self(name)
     }
 
-    /// The parameter is one of those under `path`, which begins with a slash.
+    /// Whether the parameter is below `path`, which begins with a slash.
     pub(crate) fn is_under(&self, path: &str) -> bool {
         let (_, name) = locate(&self.0);
         let name = name.splitn(6, ':').last().unwrap_or_default();
@@ -168,7 +154,7 @@ impl ParameterName {
         self.0.starts_with("arn:") || self.0.starts_with('/')
     }
 
-    /// A text of AWS, which may repeat the name.
+    /// A message of AWS, which may repeat the name, without it.
     fn mask_in(&self, text: String) -> String {
         if self.is_printable() { text } else { text.replace(&self.0, "[name]") }
     }
@@ -190,7 +176,7 @@ impl fmt::Debug for ParameterName {
     }
 }
 
-/// The text as a token.
+/// Checks that the text can be a token.
 ///
 /// # Errors
 /// What is wrong with it, without a word of it.
@@ -208,8 +194,8 @@ pub fn validate(text: String) -> Result<SecretString, &'static str> {
     }
 }
 
-/// The region to read a parameter in, if its ARN says so, and what to ask for. SSM reads secrets of
-/// Secrets Manager by name only, so that the name is taken out of the ARN of such a reference.
+/// The region and the name to request. SSM returns secrets of Secrets Manager only by name, so that
+/// the name is taken from the ARN of such a reference.
 fn locate(parameter: &str) -> (Option<&str>, &str) {
     let parts: Vec<_> = parameter.splitn(6, ':').collect();
     match parts[..] {

@@ -11,27 +11,25 @@ use super::terminal::{Colour, Terminal};
 const NAME: &str = "Name: ";
 const SHA256: &str = "SHA256: ";
 
-/// A fingerprint with its label.
 const FINGERPRINT_WIDTH: usize = SHA256.len() + 64;
 
-/// What is longer in another column than the artifact's wraps.
+/// Longer cells of the other columns wrap.
 const MAX_OTHER_WIDTH: usize = 20;
 
-/// With less, a name would be told letter by letter.
+/// With less, a name would be printed letter by letter.
 const MIN_ARTIFACT_WIDTH: usize = 24;
 
 const COLUMN_GAP: usize = 2;
 
-/// An artifact.
 pub(super) struct ArtifactRow {
-    /// Of each column, with the name alone in the artifact's.
+    /// One per column. The artifact's column has the name alone.
     pub(super) cells: Vec<String>,
-    /// In hex, or that it is unknown.
+    /// In hex, or `unknown`.
     pub(super) fingerprint: String,
 }
 
-/// A table whose column number `artifact` has names and fingerprints. Unless it is `wide`, cells
-/// wrap where the screen is too narrow; a fingerprint never does.
+/// A table whose column `artifact` has names and fingerprints. Unless `wide`, cells wrap on a
+/// narrow terminal; fingerprints never do.
 pub(super) fn artifact_table(
     headings: &[&str],
     artifact: usize,
@@ -43,8 +41,7 @@ pub(super) fn artifact_table(
     let cells = headings.iter().map(|heading| vec![(*heading).to_owned()]);
     let header = lines(&cells.collect::<Vec<_>>(), &widths);
     let mut text = format!("{}\n", terminal.paint(Colour::Bold, &header.concat()));
-    // Below a name nothing stands in the columns to the right, so that a fingerprint may reach into
-    // them.
+    // The columns to the right of a fingerprint's line are empty, so that it may extend into them.
     let indent = " ".repeat(widths[..artifact].iter().map(|width| width + COLUMN_GAP).sum());
     for (number, row) in rows.iter().enumerate() {
         if number > 0 {
@@ -78,7 +75,7 @@ pub(super) fn artifact_table(
     text
 }
 
-/// How wide each column is: as what stands in it, but that cells wrap where `terminal` is too narrow.
+/// The width of each column: its content's, but cells wrap on a narrow `terminal`.
 fn widths(
     headings: &[&str],
     artifact: usize,
@@ -107,7 +104,7 @@ fn widths(
     widths
 }
 
-/// The lines of a row whose cells have several, without white space at their ends.
+/// The lines of a row with multi-line cells, without trailing white space.
 fn lines(cells: &[Vec<String>], widths: &[usize]) -> Vec<String> {
     let height = cells.iter().map(Vec::len).max().unwrap_or(0);
     (0..height)

@@ -1,4 +1,4 @@
-//! Texts from outside, on their way to a terminal.
+//! Escapes text from outside for a terminal.
 
 use std::fmt::Write as _;
 
@@ -7,8 +7,8 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::recorder::text::is_hidden;
 pub(super) use crate::recorder::text::{visible, visible_lines};
 
-/// A JSON document, which says the same without those characters: where one stands in a string, it
-/// is escaped, and between the values there is none but white space.
+/// Escapes invisible characters in a JSON document, which stays equivalent: they can only occur in
+/// strings.
 pub(super) fn escape_json(json: &str) -> String {
     let mut output = String::with_capacity(json.len() + 1);
     for c in json.trim_end().chars() {
@@ -24,7 +24,7 @@ pub(super) fn escape_json(json: &str) -> String {
     output
 }
 
-/// The same on one line: no line ends within a JSON string.
+/// The same on one line: JSON strings contain no line breaks.
 pub(super) fn escape_json_line(json: &str) -> String {
     let mut line = escape_json(&json.replace(['\n', '\r'], " "));
     line.truncate(line.trim_end().len());
@@ -32,8 +32,8 @@ pub(super) fn escape_json_line(json: &str) -> String {
     line
 }
 
-/// `text` in lines of at most `width` columns: broken behind a slash where there is one, else
-/// behind another mark of a name, else anywhere.
+/// `text` in lines of at most `width` columns. Breaks after a slash if possible, otherwise after
+/// another punctuation mark, otherwise anywhere.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -51,7 +51,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
 
 /// Where the first line of `text` ends: after one character at least.
 fn line_break(text: &str, width: usize) -> usize {
-    // Some characters are wider or narrower together than each for itself.
+    // Some characters have another width together than separately.
     let fits = text.char_indices().map(|(at, _)| at).skip(1).find(|&at| {
         let next = text[at..].chars().next().map_or(0, char::len_utf8);
         text[..at + next].width() > width

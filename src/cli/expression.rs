@@ -1,11 +1,11 @@
-//! Snapshots and parts of histories, as they are written on the command line.
+//! Syntax of snapshots and intervals on the command line.
 
 use std::str::FromStr;
 
 use crate::api::wire::is_environment_name;
 use envsnap_model::expression::{Interval, Snappish};
 
-/// How a snapshot is named, for help and errors alike.
+/// For help and errors.
 pub(super) const SNAPSHOT_SYNTAX: &str = "\
 A snapshot is written as one of
   NAME                         the latest one of environment NAME
@@ -22,7 +22,6 @@ An interval is A..B, where A and B each are
   NOW    the latest; it may be left out, as in 60..
 or one of these alone, for one snapshot";
 
-/// A snapshot with the name of its environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SnapshotName {
     pub(super) environment: String,
@@ -32,7 +31,6 @@ pub(super) struct SnapshotName {
 }
 
 impl SnapshotName {
-    /// As it was written.
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }
@@ -53,7 +51,7 @@ impl FromStr for SnapshotName {
     }
 }
 
-/// The name of an environment, alone.
+/// Rejects names with an expression.
 pub(super) fn environment_name(text: &str) -> Result<String, String> {
     if is_environment_name(text) {
         return Ok(text.to_owned());

@@ -30,20 +30,19 @@ use crate::recorder::command::{backup, serve, verify};
 use crate::redact::{RedactingWriter, redact_known};
 use escape::visible_lines;
 
-/// What was asked for with `--exit-code` was found, as with `git diff`.
+/// As with `git diff --exit-code`.
 const EXIT_DIFFERENT: u8 = 1;
 
-/// Every error.
 const EXIT_ERROR: u8 = 2;
 
-/// What the process's exit code says of a command that did its work.
+/// The exit code of a command without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ExitStatus {
     Success,
     Different,
 }
 
-/// Of a command that looks for nothing.
+/// For commands that compare nothing.
 fn success(_done: ()) -> ExitStatus {
     ExitStatus::Success
 }
@@ -70,7 +69,6 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-/// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ReportFormat {
     /// For people.
@@ -79,7 +77,6 @@ enum ReportFormat {
     Json,
 }
 
-/// How to print an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OutputFormat {
     /// For people
@@ -90,7 +87,7 @@ enum OutputFormat {
     Json,
 }
 
-/// Does what the process's arguments ask for.
+/// Runs the command in the process's arguments.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let mut log_writer = match LogWriter::start(io::stderr()) {
@@ -108,13 +105,13 @@ pub fn run() -> ExitCode {
         .log_internal_errors(false);
     let log = match &arguments.command {
         Command::Serve(_) => log.with_filter(own_targets(LevelFilter::INFO)).boxed(),
-        // It tells itself what goes wrong, once and not at every attempt.
+        // It prints its own errors, once and not at every attempt.
         Command::Env(arguments) if arguments.is_watch() => {
             log.with_filter(own_targets(LevelFilter::OFF)).boxed()
         }
         _ => log.without_time().with_filter(own_targets(LevelFilter::WARN)).boxed(),
     };
-    // Only a second call in one process could fail here, and there is none.
+    // Fails only if called twice in a process.
     let _set = tracing_subscriber::registry().with(log).try_init();
 
     let result = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
@@ -144,7 +141,7 @@ pub fn run() -> ExitCode {
         Ok(ExitStatus::Different) => ExitCode::from(EXIT_DIFFERENT),
         Err(error) => {
             let line = format!("envsnap: {}\n", visible_lines(&format!("{error:#}")));
-            // Where a line could not be written, there is nothing more to do.
+            // There is no other place to report a failure to.
             let _lost = log_writer.write_all(line.as_bytes());
             ExitCode::from(EXIT_ERROR)
         }
@@ -157,12 +154,12 @@ fn print_result(result: anyhow::Result<String>) -> anyhow::Result<()> {
     Ok(print(&result?)?)
 }
 
-/// Prints `text`. A reader that has seen enough (`envsnap … | head`) is no error.
+/// Prints `text`. A closed pipe (`envsnap … | head`) is no error.
 fn print(text: &str) -> io::Result<()> {
     print_unless_closed(text).map(drop)
 }
 
-/// Prints `text`, and says whether somebody still reads.
+/// Prints `text`, and returns whether the output is still open.
 fn print_unless_closed(text: &str) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(redact_known(text).as_bytes()).and_then(|()| stdout.flush()) {
@@ -171,8 +168,8 @@ fn print_unless_closed(text: &str) -> io::Result<bool> {
     }
 }
 
-/// Says which of the process's variables seem to be misspelt. On a terminal they may be there for
-/// another program, so that this is no error as it is in the function.
+/// Warns of variables that seem to be misspelt. They may belong to another program here, so that
+/// they are no error as in the function.
 fn warn_of_misspelt_variables() {
     let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
     let names: Vec<_> = set.map(|(name, _)| name.to_string_lossy().into_owned()).collect();
@@ -181,8 +178,8 @@ fn warn_of_misspelt_variables() {
     }
 }
 
-/// Prints `text` for people, beside what is for programs.
+/// Prints `text` to standard error.
 fn eprint(text: &str) {
-    // Nobody is left to tell where even this cannot be written to.
+    // There is no other place to report a failure to.
     let _lost = io::stderr().lock().write_all(redact_known(text).as_bytes());
 }

@@ -1,15 +1,15 @@
-//! A line that shows how far a long reading is.
+//! A progress line for long readings.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use crate::ecs::Progress;
 
-/// A reading that takes less shows nothing.
+/// Shorter readings show no progress.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// Waits for `work`, and shows how far it is on a terminal where it takes longer than a second.
+/// Waits for `work`. On a terminal, shows its progress if it takes longer than a second.
 pub(super) async fn with_progress<T, F>(work: F, progress: impl Fn() -> String) -> T
 where
     F: Future<Output = T>,
@@ -30,7 +30,7 @@ where
     }
 }
 
-/// How far the reading of all environments is, and what is done `then`.
+/// The progress of all environments, followed by `then`.
 pub(super) fn summary<'a>(readings: impl Iterator<Item = &'a Progress>, then: &str) -> String {
     let (mut read, mut clusters, mut tasks) = (0, 0, 0);
     for reading in readings {
@@ -45,10 +45,10 @@ pub(super) fn summary<'a>(readings: impl Iterator<Item = &'a Progress>, then: &s
     }
 }
 
-/// Puts `text` in the place of the terminal's last line, for whatever comes next to write over.
+/// Overwrites the last line of the terminal with `text`, and leaves the cursor at its start.
 fn draw(text: &str) {
     const ERASE: &str = "\x1b[K";
     let mut terminal = std::io::stderr().lock();
-    // A terminal that has gone needs no progress.
+    // An error means that the terminal was closed.
     let _gone = write!(terminal, "{ERASE}{text}\r").and_then(|()| terminal.flush());
 }

@@ -63,7 +63,7 @@ async fn report(trigger: &Trigger) -> anyhow::Result<Outcome> {
     Ok(progress::with_progress(reporter.run(trigger, None), status).await?)
 }
 
-/// What runs, compared with nothing.
+/// Reads without a server.
 async fn read(trigger: &Trigger) -> anyhow::Result<Outcome> {
     let config = ReadingConfig::from_lookup(env_var)?;
     let aws = aws::load_config().await?;

@@ -1,4 +1,4 @@
-//! Whom the questions are put to.
+//! The options that select a server, and the connection to it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::token::{self, TokenSetting, TokenSource};
 
 const HELP_HEADING: &str = "Whom to ask";
 
-/// What every question takes.
+/// Options of every command that queries a server.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServerArgs {
     #[arg(
@@ -70,7 +70,6 @@ pub(super) struct ServerArgs {
     pub(super) color: ColourChoice,
 }
 
-/// A server to ask.
 pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) org: String,
@@ -81,12 +80,11 @@ impl ServerArgs {
         Terminal::detect(self.color)
     }
 
-    /// A recorder's file is asked, and no server.
     pub(super) fn uses_database_file(&self) -> bool {
         self.db.is_some()
     }
 
-    /// The server that is meant, which has not been asked anything yet.
+    /// The selected server. No request is sent yet.
     pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
         match &self.db {
             Some(file) => self.open_database(file).await,
@@ -103,7 +101,7 @@ impl ServerArgs {
         })?;
         let tokens = match &config.token {
             TokenSetting::Given(token) => TokenSource::Given(token.clone()),
-            // Where no parameter is read, nobody looks for a region.
+            // A region is only needed to read the parameter.
             setting @ TokenSetting::Parameter(_) => {
                 let aws = aws::load_config().await?;
                 TokenSource::new(setting, &aws)
@@ -113,7 +111,7 @@ impl ServerArgs {
         Ok(Connection { client, org: config.org })
     }
 
-    /// What an option says, or the environment variable whose place it takes.
+    /// The value of an option, or of the environment variable that it replaces.
     fn setting(&self, variable: &str, token: Option<&SecretString>) -> Option<String> {
         match variable {
             "KOSLI_HOST" => self.host.clone().or_else(|| env_var(variable)),
@@ -128,7 +126,7 @@ impl ServerArgs {
         }
     }
 
-    /// A server on this machine may ask for no token, and then takes any.
+    /// A placeholder: a server on loopback may need no token, and then accepts any.
     fn loopback_token(&self) -> Option<String> {
         let host = self.host.clone().or_else(|| env_var("KOSLI_HOST"))?;
         let is_set = env_var("KOSLI_API_TOKEN_SSM_PARAMETER_ARN").is_some();
@@ -136,7 +134,7 @@ impl ServerArgs {
         (is_here && !is_set).then(|| "no-token-was-given".to_owned())
     }
 
-    /// The recorder's own answers, in this process: so there is one way to every answer.
+    /// Runs the recorder's own handlers in this process, so that every command has one code path.
     async fn open_database(&self, file: &Path) -> anyhow::Result<Connection> {
         let store = SqliteStore::open_to_read(file)?;
         let requested = self.org.clone().or_else(|| env_var("KOSLI_ORG"));
@@ -147,14 +145,14 @@ impl ServerArgs {
             let recorder = recorder.clone();
             Box::pin(async move { recorder.answer(request).await })
         });
-        // Neither of them is looked at.
+        // Neither is used.
         let (host, token) = ("http://localhost".parse()?, "none".to_owned().into());
         let client = Client::new(host, org.clone(), TokenSource::Given(token))?.with_local(local);
         Ok(Connection { client, org })
     }
 }
 
-/// The organization in a file that is asked about: the one that was named, or the only one.
+/// The organization in a database file: the requested one, or the only one.
 fn organization(
     file: &Path,
     known: &[String],
@@ -178,7 +176,7 @@ fn organization(
     }
 }
 
-/// A variable that is set to something.
+/// The value of an environment variable, unless it is blank.
 pub(super) fn env_var(variable: &str) -> Option<String> {
     let value = std::env::var_os(variable)?.to_string_lossy().into_owned();
     (!value.trim().is_empty()).then_some(value)
@@ -196,7 +194,7 @@ fn read_token(file: &Path) -> anyhow::Result<SecretString> {
     })
 }
 
-/// What went wrong, for who asked a question and reports nothing.
+/// Adds a hint for users of query commands.
 pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ApiError>() {
         Some(ApiError::EnvironmentNotFound { message, .. }) => {

@@ -1,4 +1,4 @@
-//! What people read.
+//! Text output of reports.
 
 use std::fmt::Write as _;
 
@@ -8,15 +8,15 @@ use super::escape::visible;
 use crate::recorder::text::counted;
 use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, OutcomeKind};
 
-/// A column that wraps, in columns of the screen: with less, texts would be told letter by letter.
+/// In columns of the terminal: with less, texts would be printed letter by letter.
 const MIN_WRAPPED_WIDTH: u16 = 20;
 
-/// A table without lines, two spaces between its columns and none at the end of a line.
+/// A table without lines, with two spaces between its columns and no trailing white space.
 pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     render(None, header, rows)
 }
 
-/// The same, whose last column wraps where the table is wider than so many columns of a screen.
+/// The same. The last column wraps if the table is wider than `width`.
 pub(super) fn table_within(
     width: usize,
     header: &[&str],
@@ -56,7 +56,7 @@ fn render(
     text
 }
 
-/// What a run came to in one environment.
+/// The outcome of a run in one environment.
 pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
     let mut text = format!("{}\n", summary(outcome));
     if !outcome.artifacts.is_empty() {
@@ -92,7 +92,7 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
     text
 }
 
-/// The same on one line.
+/// The outcome on one line.
 pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
     let what = match (outcome.outcome, outcome.created, outcome.index) {
         (OutcomeKind::Posted, true, Some(index)) => {

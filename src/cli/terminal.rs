@@ -1,4 +1,4 @@
-//! What answers are shown on, and where and when they are read.
+//! The output: its width, colours and time zone.
 
 use std::io::{self, IsTerminal as _};
 
@@ -9,18 +9,16 @@ use terminal_size::{Width, terminal_size};
 
 use crate::recorder::text;
 
-/// Where it is not known how wide it is.
+/// If the width is not known.
 const DEFAULT_WIDTH: usize = 100;
 
-/// Whether to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ColourChoice {
-    /// On a terminal that knows them, unless `NO_COLOR` is set.
+    /// On a terminal that supports them, unless `NO_COLOR` is set.
     #[default]
     Auto,
-    /// Everywhere.
+    /// Also in a file or a pipe.
     Always,
-    /// Nowhere.
     Never,
 }
 
@@ -33,7 +31,7 @@ pub(super) enum Colour {
     Faint,
 }
 
-/// What answers are shown on, and where and when they are read.
+/// The output: its width, colours and time zone.
 #[derive(Debug, Clone)]
 pub(super) struct Terminal {
     pub(super) now: Timestamp,
@@ -44,14 +42,14 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// The terminal or the file that the process writes to, here and now.
+    /// Detects the properties of standard output.
     pub(super) fn detect(coloured: ColourChoice) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
             now: Timestamp::now(),
-            // Where nothing says which one, or nothing that is known.
+            // UTC if the time zone is not set or unknown.
             zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
             width: match terminal_size() {
                 Some((Width(width), _)) if is_terminal => usize::from(width),
@@ -65,7 +63,7 @@ impl Terminal {
         }
     }
 
-    /// The same, now.
+    /// The same at the current time.
     pub(super) fn refreshed(&self) -> Self {
         Self { now: Timestamp::now(), ..self.clone() }
     }
@@ -82,7 +80,7 @@ impl Terminal {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
-    /// `Sat, 20 Aug 2022 22:32:43 CEST`, of seconds since the Unix epoch. 0 is no time.
+    /// `Sat, 20 Aug 2022 22:32:43 CEST`, from seconds since the Unix epoch. 0 is not available.
     pub(super) fn time(&self, seconds: f64) -> String {
         #[expect(clippy::cast_possible_truncation, reason = "what is too large is no time either")]
         let whole = seconds.floor() as i64;

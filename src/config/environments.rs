@@ -1,4 +1,4 @@
-//! Which environments to report: one, from variables of its own, or several, from `ENVIRONMENTS`.
+//! The environments to report: one, from its own variables, or several, from `ENVIRONMENTS`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Formatter};
@@ -17,14 +17,14 @@ pub(super) const NAME: &str = "KOSLI_ENVIRONMENT";
 pub(super) const ENVIRONMENTS: &str = "ENVIRONMENTS";
 pub(super) const ENVIRONMENTS_SSM_PATH: &str = "ENVIRONMENTS_SSM_PATH";
 
-/// The names that an environment's settings have: as variables, and in `ENVIRONMENTS`.
+/// The names of an environment's settings, as variables or as fields of `ENVIRONMENTS`.
 struct Names {
     name: &'static str,
     meaning: &'static str,
     scope: ScopeNames,
 }
 
-/// The names of the settings that say which part of ECS an environment is.
+/// The names of the settings that select a part of ECS.
 struct ScopeNames {
     clusters: [&'static str; 2],
     exclude: [&'static str; 2],
@@ -54,7 +54,7 @@ const FIELDS: Names = Names {
     },
 };
 
-/// The options of a command that names no environment.
+/// The command-line options of `envsnap ps`.
 const OPTIONS: ScopeNames = ScopeNames {
     clusters: ["--cluster", "--cluster-regex"],
     exclude: ["--exclude", "--exclude-regex"],
@@ -76,16 +76,15 @@ impl Names {
     }
 }
 
-/// Whether and how an environment is created that the server does not have.
+/// Whether and how a missing environment is created on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CreationPolicy {
-    /// Whether it is created.
     pub auto_create: bool,
-    /// Whether it counts replicas then; `None` leaves that to the server.
+    /// Whether it counts replicas; `None` leaves that to the server.
     pub include_scaling: Option<bool>,
 }
 
-/// The environments that are configured, or where in SSM they are. Neither if something is wrong.
+/// The configured environments, or their path in SSM. Neither if something is wrong.
 pub(super) fn environments(
     variables: &mut Variables<'_>,
 ) -> (Vec<EnvironmentConfig>, Option<EnvironmentsPath>) {
@@ -109,8 +108,8 @@ pub(super) fn environments(
 }
 
 impl EnvironmentConfig {
-    /// The environment `name` that a parameter in SSM defines: an object like those of
-    /// `ENVIRONMENTS`, whose `name` may be left out.
+    /// Parses the environment `name` from an SSM parameter: an object like those of `ENVIRONMENTS`,
+    /// whose `name` is optional.
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
@@ -186,7 +185,8 @@ fn inline_environments(
     environments
 }
 
-/// An object's fields, each of which stands there once: of two, only one would be used.
+/// The fields of an object. A repeated field is an error, since only one of its values would be
+/// used.
 struct Fields(BTreeMap<String, Value>);
 
 impl<'de> Deserialize<'de> for Fields {
@@ -219,7 +219,7 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// One of the environments in `ENVIRONMENTS`, whose fields are read as variables are.
+/// Parses one of the environments in `ENVIRONMENTS`. Its fields are parsed like variables.
 fn parse_environment(
     variables: &mut Variables<'_>,
     place: &str,
@@ -261,7 +261,7 @@ fn parse_environment(
     environment.filter(|_| is_good)
 }
 
-/// What a field holds, as a variable would hold it.
+/// A field's value in the form of a variable.
 fn text(value: &Value) -> Result<String, &'static str> {
     match value {
         Value::Null => Ok(String::new()),
@@ -271,7 +271,7 @@ fn text(value: &Value) -> Result<String, &'static str> {
             let texts = names.iter().map(Value::as_str);
             let names: Option<Vec<_>> =
                 texts.map(|text| text.filter(|text| !text.trim().is_empty())).collect();
-            // A list of none would count as not set, and so as everything.
+            // An empty list would count as not set, and so as everything.
             let names = names.filter(|names| !names.is_empty());
             names.map(|names| names.join(",")).ok_or("a list of one name or more")
         }
@@ -290,7 +290,7 @@ fn environment(
     Some(EnvironmentConfig { name: name?, scope, source, auto_create, include_scaling })
 }
 
-/// What the options of a command that names no environment select.
+/// The scope selected by command-line options.
 pub(super) fn scope_from_options(variables: &mut Variables<'_>) -> (Scope, Source) {
     let source = source(variables, ["--region", "--role-arn", "--external-id"]);
     (scope(variables, &OPTIONS, &source), source)
@@ -321,8 +321,8 @@ fn scope(variables: &mut Variables<'_>, names: &ScopeNames, source: &Source) -> 
     Scope { clusters, services }
 }
 
-/// Clusters that are given by ARN are of one account and region, that which is read: with a name
-/// alone they would be taken for each other.
+/// Clusters given by ARN have to be of the account and region that is read: they are requested by
+/// name there.
 fn check_clusters(
     variables: &mut Variables<'_>,
     variable: &str,

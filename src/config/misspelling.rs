@@ -1,20 +1,20 @@
-//! Names that look like one of ours, misspelt.
+//! Finds misspelt variables and fields.
 
 use super::VARIABLES;
 
-/// Only variables with these prefixes are taken for misspelt ones: others may be anybody's.
+/// Only variables with these prefixes are checked: others may belong to other programs.
 const PREFIXES: [&str; 2] = ["ECS_", "KOSLI_"];
 
-/// Variables that the `kosli` client reads, one for each of its flags, and that look like one of ours.
+/// Variables of the `kosli` client, one for each of its flags, that resemble one of ours.
 ///
 /// The agent of ECS has one too, `ECS_CLUSTER`. It is not in this list: the agent reads it on its host
 /// and passes it to no container, and here it is the likeliest mistake of all.
 const OTHERS: [&str; 3] = ["KOSLI_SHORT", "KOSLI_SORT", "KOSLI_TAG"];
 
-/// How many characters may be wrong, missing, too many or swapped.
+/// Wrong, missing, additional or swapped characters.
 const MAX_EDITS: usize = 2;
 
-/// The one of `known` that `name` looks like, whatever its case.
+/// The one of `known` that `name` resembles, ignoring case.
 pub(super) fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let name = name.to_ascii_uppercase();
     known
@@ -25,8 +25,8 @@ pub(super) fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
         .map(|(_, known)| known)
 }
 
-/// A sentence for each of `names`, those of the variables that are set, that seems to be one of ours
-/// misspelt: what it looks like, and what to do.
+/// A problem and its remedy for each of `names`, the variables that are set, that seems to be one
+/// of ours misspelt.
 pub fn misspelt_variables<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
     let known: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
     let mut problems = Vec::new();

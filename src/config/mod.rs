@@ -1,4 +1,4 @@
-//! What to report and where to, from environment variables.
+//! Configuration from environment variables.
 //!
 //! An empty variable counts as one that is not set, as templates set variables that nobody filled
 //! in.
@@ -38,54 +38,45 @@ pub use table::{DefaultValue, FIELDS, Setting, VARIABLES};
 use variables::Variables;
 
 const DEFAULT_QUOTA_SHARE: f64 = 0.5;
-/// Anything else is safe only if no two runs overlap, which the function cannot know.
+/// Any other default would be safe only if no two runs overlap, which the function cannot know.
 const DEFAULT_RECHECK: Duration = Duration::ZERO;
 
-/// Everything that is configured, checked.
+/// The validated configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The snapshot server.
     pub host: Url,
-    /// The proxy between here and the server, in the place of those that any program uses.
+    /// The proxy to the server, which takes precedence over the usual variables.
     pub proxy: Option<Url>,
-    /// The organization that owns the environments.
     pub org: String,
-    /// Where the API token comes from.
     pub token: TokenSetting,
-    /// What to report, in the order in which it was configured; at least one, unless they are in SSM.
+    /// In the order of the configuration; at least one, unless they are in SSM.
     pub environments: Vec<EnvironmentConfig>,
-    /// Where in SSM the environments are, if they are there.
+    /// Set if the environments are in SSM.
     pub environments_path: Option<EnvironmentsPath>,
-    /// How to compare and when to post.
     pub policy: Policy,
-    /// The part of ECS's documented quotas that may be used, from 0.05 to 1.
+    /// From 0.05 to 1.
     pub quota_share: f64,
-    /// Whether CloudWatch counts the outcomes of each environment.
+    /// Whether to emit metrics of each environment.
     pub metrics: bool,
 }
 
-/// One environment on the server.
 #[derive(Debug, Clone)]
 pub struct EnvironmentConfig {
-    /// Its name.
     pub name: String,
-    /// The part of ECS that it is.
     pub scope: Scope,
-    /// The account and region that it is in, and the role that reads them.
     pub source: Source,
-    /// Make it when the server does not have it.
+    /// Create it if the server does not have it.
     pub auto_create: bool,
     /// Whether it counts replicas if it is created here; `None` leaves that to the server.
     pub include_scaling: Option<bool>,
 }
 
-/// A path in SSM under which each parameter is one environment.
+/// A path in SSM below which each parameter is one environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentsPath {
-    /// It begins with a slash, and ends without one.
+    /// Starts with a slash and does not end with one.
     pub path: String,
-    /// Whether and how an environment is created that the server does not have, unless its parameter
-    /// says it.
+    /// Defaults for environments whose parameter does not say.
     pub creation: CreationPolicy,
 }
 
@@ -94,15 +85,15 @@ pub struct EnvironmentsPath {
 pub struct Policy {
     /// A change of replicas alone is a difference.
     pub compare_replicas: bool,
-    /// Post an unchanged snapshot when the last report is older than this.
+    /// Post an unchanged snapshot if the last report is older than this.
     pub heartbeat: Option<Duration>,
-    /// How long to trust what is remembered of the server.
+    /// How long to trust the memory of the server.
     pub recheck: Duration,
-    /// Post and make nothing.
+    /// Post and create nothing.
     pub dry_run: bool,
 }
 
-/// What is wrong with the configuration: a sentence a variable.
+/// Every problem of the configuration, one sentence each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
@@ -115,7 +106,7 @@ impl fmt::Display for ConfigError {
 }
 
 impl Config {
-    /// The configuration in the process's environment variables.
+    /// Reads the environment variables of the process.
     ///
     /// # Errors
     /// Every variable that is missing, wrong or misspelt, at once.
@@ -126,7 +117,7 @@ impl Config {
         )
     }
 
-    /// The configuration in these variables, all that there are.
+    /// Reads the given variables, which must be all that are set.
     ///
     /// # Errors
     /// Every variable that is missing, wrong or misspelt, at once.
@@ -142,7 +133,7 @@ impl Config {
         }
     }
 
-    /// The configuration in what `lookup` knows of each variable.
+    /// Reads variables through `lookup`.
     ///
     /// # Errors
     /// Every variable that is missing or wrong, at once.
@@ -171,7 +162,7 @@ impl Config {
                 of.path
             ));
         }
-        // Somebody may have set two variables to it.
+        // Another variable may be set to the same token by mistake.
         if let Some(token) = variables.get("KOSLI_API_TOKEN").map(SecretString::from) {
             for problem in &mut variables.problems {
                 *problem = redact(problem, &token).into_owned();

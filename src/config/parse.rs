@@ -1,4 +1,4 @@
-//! What the values of variables look like.
+//! Parsers of the variables' values. Each error says what the value should be.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::api::wire::is_environment_name;
 use crate::ecs::ClusterRef;
 use envsnap_model::duration::parse_duration;
 
-/// A service's name has a cluster's form, without the ARN.
+/// Like a cluster's name, but never an ARN.
 pub(super) struct ServiceName(pub(super) String);
 
 impl FromStr for ServiceName {
@@ -68,7 +68,7 @@ pub(super) fn external_id(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn organization(text: &str) -> Result<String, String> {
-    // As a part of a URL's path, dots alone would lead elsewhere.
+    // In a URL's path, dots alone would lead to another path.
     let is_dots = text.bytes().all(|byte| byte == b'.');
     if is_dots || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/') {
         return Err("the organization's name, without white space or slashes".to_owned());
@@ -123,7 +123,7 @@ pub(super) fn parameter_path(text: &str) -> Result<String, String> {
     }
 }
 
-/// A proxy as the HTTP clients accept it: with or without a scheme, HTTP where there is none.
+/// A proxy as the HTTP clients accept it: the scheme is optional, and HTTP by default.
 pub(super) fn proxy(text: &str) -> Result<Url, String> {
     const WANTED: &str = "a proxy's URL like http://proxy.example.com:3128";
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };

@@ -1,4 +1,4 @@
-//! What to read of ECS, for a command that asks no server.
+//! The configuration of commands that read ECS without a server.
 
 use super::environments::{
     ENVIRONMENTS, ENVIRONMENTS_SSM_PATH, NAME, environments, scope_from_options,
@@ -7,10 +7,10 @@ use super::parse::quota_share;
 use super::variables::Variables;
 use super::{ConfigError, DEFAULT_QUOTA_SHARE, EnvironmentConfig, EnvironmentsPath};
 
-/// The name of what is read if the configuration names no environment.
+/// The name of the environment if none is configured.
 const UNNAMED: &str = "unnamed";
 
-/// The variables that say which server is reported to, and for whom.
+/// The variables that configure the server.
 const SERVER: [&str; 5] = [
     "KOSLI_HOST",
     "KOSLI_ORG",
@@ -19,20 +19,19 @@ const SERVER: [&str; 5] = [
     "KOSLI_API_TOKEN_SSM_PARAMETER_ARN",
 ];
 
-/// What to read of ECS.
 #[derive(Debug, Clone)]
 pub struct ReadingConfig {
-    /// Which parts of ECS, at least one unless they are in SSM.
+    /// At least one, unless they are in SSM.
     pub environments: Vec<EnvironmentConfig>,
-    /// Where in SSM the environments are, if they are there.
+    /// Set if the environments are in SSM.
     pub environments_path: Option<EnvironmentsPath>,
-    /// The part of ECS's documented quotas that may be used, from 0.05 to 1.
+    /// From 0.05 to 1.
     pub quota_share: f64,
 }
 
 impl ReadingConfig {
-    /// What the variables that [`Config`](super::Config) reads say about ECS. The environment's name
-    /// may be missing, since no server is asked for it; it is then `unnamed`.
+    /// Reads the variables about ECS that [`Config`](super::Config) reads. The environment's name
+    /// is optional, since it is only used on the server; the default is `unnamed`.
     ///
     /// # Errors
     /// Every variable that is wrong, at once.
@@ -47,7 +46,7 @@ impl ReadingConfig {
         let (environments, environments_path) = environments(&mut variables);
         let quota_share =
             variables.optional("QUOTA_SHARE", quota_share).unwrap_or(DEFAULT_QUOTA_SHARE);
-        // Checked, since AWS is called by way of them too.
+        // Validated because AWS is called through these proxies.
         drop(variables.proxy());
         let config = Self { environments, environments_path, quota_share };
         if variables.problems.is_empty() {
@@ -57,8 +56,8 @@ impl ReadingConfig {
         }
     }
 
-    /// What the options `--cluster`, `--region` and so on of a command line say: `lookup` gives
-    /// what an option holds, several names separated by commas.
+    /// Reads command-line options (`--cluster`, `--region` and so on) through `lookup`. Several
+    /// names are separated by commas.
     ///
     /// # Errors
     /// Every option that is wrong, at once.
@@ -80,7 +79,7 @@ impl ReadingConfig {
     }
 }
 
-/// No variable names a server, an organization or a token.
+/// No variable configures a server, an organization or a token.
 pub fn is_server_unset(lookup: impl Fn(&str) -> Option<String>) -> bool {
     !SERVER.into_iter().any(|variable| is_set(&lookup, variable))
 }

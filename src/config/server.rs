@@ -1,4 +1,4 @@
-//! The server alone, for who only asks it.
+//! The configuration of commands that only query the server.
 
 use reqwest::Url;
 
@@ -6,21 +6,17 @@ use super::ConfigError;
 use super::variables::Variables;
 use crate::token::TokenSetting;
 
-/// The snapshot server, and on whose behalf it is asked.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// The snapshot server.
     pub host: Url,
-    /// The proxy between here and the server, in the place of those that any program uses.
+    /// The proxy to the server, which takes precedence over the usual variables.
     pub proxy: Option<Url>,
-    /// The organization that owns the environments.
     pub org: String,
-    /// Where the API token comes from.
     pub token: TokenSetting,
 }
 
 impl ServerConfig {
-    /// What `lookup` knows of the server's variables; of the others nothing is asked.
+    /// Reads the variables about the server through `lookup`, and no others.
     ///
     /// # Errors
     /// Every one of them that is missing or wrong, at once.

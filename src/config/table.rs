@@ -6,20 +6,18 @@
 /// An environment variable, or a field of an environment in `ENVIRONMENTS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
-    /// Its name.
     pub name: &'static str,
-    /// What holds if it is not set.
     pub default: DefaultValue,
-    /// What it is for, in Markdown.
+    /// In Markdown.
     pub meaning: &'static str,
 }
 
-/// What holds if a setting is not set.
+/// The value of a setting that is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultValue {
     /// The same as if it were set to this.
     Literal(&'static str),
-    /// What no value says, in Markdown.
+    /// A description in Markdown.
     Described(&'static str),
 }
 
@@ -29,7 +27,7 @@ const fn setting(name: &'static str, default: DefaultValue, meaning: &'static st
     Setting { name, default, meaning }
 }
 
-/// The environment variables, in the order of the documentation.
+/// In the order of the documentation.
 pub const VARIABLES: &[Setting] = &[
     setting(
         "KOSLI_ENVIRONMENT",
@@ -149,7 +147,7 @@ pub const VARIABLES: &[Setting] = &[
     ),
 ];
 
-/// The fields of an environment in `ENVIRONMENTS`, in the order of the documentation.
+/// In the order of the documentation.
 pub const FIELDS: &[Setting] = &[
     setting("name", Described("required"), "the environment on the server"),
     setting("clusters", Described("all"), "like `ECS_CLUSTERS`"),

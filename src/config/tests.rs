@@ -355,7 +355,7 @@ fn the_documented_variables_are_those_that_are_read() {
         asked.borrow_mut().insert(name.to_owned());
         None
     });
-    // A proxy's variable may as well have a lower-case name.
+    // Proxy variables may also be lower case.
     let asked: BTreeSet<_> = asked.take().iter().map(|name| name.to_ascii_uppercase()).collect();
     assert_eq!(asked, documented.into_iter().map(str::to_owned).collect());
 }

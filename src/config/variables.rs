@@ -1,4 +1,4 @@
-//! The variables one by one: what each holds, and what is wrong with it.
+//! Reads variables one by one and collects their problems.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +13,8 @@ use crate::token::{self, ParameterName, TokenSetting};
 
 const DEFAULT_HOST: &str = "https://app.kosli.com";
 
-/// The variables of proxies, each read by one of the HTTP clients. Of a malformed one they take no
-/// notice, and go past the proxy.
+/// The proxy variables, each read by one of the HTTP clients. The clients ignore a malformed one
+/// and connect without the proxy.
 pub(super) const PROXIES: [&str; 7] = [
     KOSLI_HTTP_PROXY,
     "HTTPS_PROXY",
@@ -28,18 +28,19 @@ const KOSLI_HTTP_PROXY: &str = "KOSLI_HTTP_PROXY";
 
 const MIN_HEARTBEAT: Duration = Duration::from_mins(1);
 
-/// A URL without what may be secret in it: a user and password, and everything from a query on. In a
-/// malformed one a password may hold any character, so that what is before the last `@` is left out.
+/// A URL without possible secrets: user and password, and everything from the query on. In a
+/// malformed URL a password may contain any character, so that everything before the last `@` is
+/// removed.
 fn without_secrets(url: &str) -> String {
     let (before, rest) = url.rsplit_once('@').map_or(("", url), |(_, rest)| ("…@", rest));
     let end = rest.find(['?', '#']).unwrap_or(rest.len());
-    // An `@` may as well stand in a query, and what is behind it too.
+    // An `@` may also be in a query, and then what follows it is secret as well.
     let shown = if before.is_empty() || !url.contains(['?', '#']) { &rest[..end] } else { "" };
     format!("{before}{shown}")
 }
 
 pub(super) struct Variables<'a> {
-    /// Stands before a variable's name where it is told.
+    /// Prefix of a variable's name in messages: `ENVIRONMENTS[0].`.
     pub(super) place: &'a str,
     lookup: &'a dyn Fn(&str) -> Option<String>,
     pub(super) problems: Vec<String>,
@@ -50,7 +51,7 @@ impl<'a> Variables<'a> {
         Self::at("", lookup)
     }
 
-    /// Variables that are fields of something at `place`.
+    /// Variables that are fields of an object at `place`.
     pub(super) fn at(place: &'a str, lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { place, lookup, problems: Vec::new() }
     }
@@ -65,7 +66,8 @@ impl<'a> Variables<'a> {
         (!value.is_empty()).then(|| value.to_owned())
     }
 
-    /// The value of a variable that is set, read by `parse`, which says what it should be instead.
+    /// The parsed value of a variable, if it is set. An error of `parse` says what the value should
+    /// be.
     pub(super) fn optional<T>(
         &mut self,
         variable: &str,
@@ -136,7 +138,7 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// The proxy to the snapshot server. The other proxies are only checked here: the HTTP clients
+    /// The proxy to the snapshot server. The other proxies are only validated: the HTTP clients
     /// read them themselves.
     pub(super) fn proxy(&mut self) -> Option<Url> {
         let mut ours = None;
@@ -174,7 +176,7 @@ impl<'a> Variables<'a> {
             (Some(value), None) => match parameter(&value) {
                 Ok(parameter) => Some(TokenSetting::Parameter(ParameterName::new(parameter))),
                 Err(wanted) => {
-                    // What is no name may be the token itself.
+                    // An invalid name may be the token itself.
                     let shown = if value.starts_with("arn:") {
                         format!("{value:?}")
                     } else {
@@ -204,7 +206,7 @@ impl<'a> Variables<'a> {
         .flatten()
     }
 
-    /// What two variables hold: names, and an expression.
+    /// The filter in two variables: one of names and one of a regular expression.
     pub(super) fn filter<N: FromStr<Err: fmt::Display>>(
         &mut self,
         [variable, pattern]: [&str; 2],

@@ -22,27 +22,27 @@ use super::{
 use crate::endpoint::Endpoint;
 use answer_limit::AnswerLimit;
 
-/// Items a page; ListServices would give ten.
+/// Items per page; the default of ListServices is ten.
 const PAGE: i32 = 100;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Until an answer begins. A connection may have died without a sign while the process was frozen.
+/// Until a response begins. A connection may have died unnoticed while the process was frozen.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the trail of an account shows of who took on a role.
+/// Shown in the account's CloudTrail.
 const SESSION: &str = "envsnap";
 
 /// ECS in one account and region.
 #[derive(Debug, Clone)]
 pub struct AwsEcs {
     client: Client,
-    /// Taken on to read it.
+    /// The role that is assumed to read.
     role: Option<String>,
     endpoint: Endpoint,
 }
 
-/// A client of `source`, by the credentials and in the region of `aws` where it has none of its own.
+/// A client for `source`, with the credentials and the region of `aws` unless it has its own.
 pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -54,7 +54,7 @@ pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
         .timeout_config(timeouts)
         .interceptor(endpoint.clone())
         .interceptor(AnswerLimit)
-        // The reader tries again, within its quota and before its deadline.
+        // The reader retries, within its quota and before its deadline.
         .retry_config(RetryConfig::disabled());
     if let Some(region) = &source.region {
         config = config.region(Region::new(region.clone()));
@@ -66,12 +66,12 @@ pub async fn connect(aws: &SdkConfig, source: &Source) -> AwsEcs {
     AwsEcs { client: Client::from_conf(config.build()), role, endpoint }
 }
 
-/// The role's credentials, taken when they are first needed and again before they expire. STS is
-/// asked in the process's own region; what it gives is good in every region.
+/// The role's credentials, fetched when they are first needed and again before they expire. STS is
+/// called in the region of the process; its credentials are valid in every region.
 async fn credentials_of(role: &Role, aws: &SdkConfig) -> SharedCredentialsProvider {
-    // The provider panics where a configuration that was put together by hand has no clock.
+    // The provider panics if a hand-made configuration has no clock.
     let clock = aws.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new()));
-    // What STS fails to do fails the call to ECS, which the reader tries again.
+    // A failure of STS fails the call to ECS, which the reader retries.
     let aws = aws.to_builder().time_source(clock).retry_config(RetryConfig::disabled()).build();
     let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(&aws);
     if let Some(external_id) = &role.external_id {
@@ -81,7 +81,7 @@ async fn credentials_of(role: &Role, aws: &SdkConfig) -> SharedCredentialsProvid
 }
 
 impl AwsEcs {
-    /// Opens a connection, by the cheapest call there is. Its answer makes no difference.
+    /// Opens a connection, with the cheapest call. The response is ignored.
     pub async fn warm_up(&self) {
         drop(self.client.list_clusters().max_results(1).send().await);
     }
@@ -221,7 +221,7 @@ impl AwsEcs {
         Ok(Page { arns: arns.ok_or_else(|| self.no_list())?, next_token })
     }
 
-    /// The SDK takes an empty body for an answer.
+    /// The SDK parses an empty body as a success.
     fn no_list(&self) -> CallError {
         CallError::Empty(format!("{}: it answers without a list", self.endpoint))
     }

@@ -1,4 +1,4 @@
-//! An ECS account in memory, that refuses what ECS refuses.
+//! An ECS account in memory that refuses what ECS refuses.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,27 +10,27 @@ use super::{
     Page, Task,
 };
 
-/// Items a page: few, so that few are enough for many pages.
+/// Items per page: few, so that few items make many pages.
 const PAGE: usize = 3;
 
 #[derive(Default)]
 pub(super) struct FakeEcs {
     pub(super) clusters: Mutex<BTreeMap<String, FakeCluster>>,
-    /// Every call, in the order in which they began.
+    /// Every call, in the order of their start.
     pub(super) calls: Mutex<Vec<String>>,
-    /// Happens right after the call with this text began.
+    /// Changes that happen right after the call with this text has started.
     pub(super) after: Mutex<Vec<(String, Change)>>,
-    /// So many listings of running tasks and so many of clusters are empty.
+    /// How many listings of running tasks and of clusters are empty.
     pub(super) empty_listings: Mutex<(usize, usize)>,
-    /// Each listing is this page, whatever is in the account.
+    /// If set, each listing returns this page.
     pub(super) lists: Option<Page>,
-    /// Each description of tasks is this one.
+    /// If set, each description returns this.
     pub(super) describes: Option<DescribedTasks>,
-    /// How long each answer takes.
+    /// How long each response takes.
     pub(super) latency: Duration,
-    /// Calls that are under way.
+    /// Calls in progress.
     pub(super) under_way: Cell<usize>,
-    /// The most calls that were under way at a time.
+    /// The maximum of calls in progress at a time.
     pub(super) most_under_way: Cell<usize>,
 }
 
@@ -40,7 +40,7 @@ type Change = Box<dyn FnOnce(&mut BTreeMap<String, FakeCluster>) + Send>;
 pub(super) struct FakeCluster {
     pub(super) inactive: bool,
     pub(super) services: Vec<String>,
-    /// Tasks that no longer run and are counted all the same.
+    /// Tasks that no longer run but are still counted.
     pub(super) counted_too_many: usize,
     pub(super) tasks: Vec<FakeTask>,
 }
@@ -48,15 +48,15 @@ pub(super) struct FakeCluster {
 pub(super) struct FakeTask {
     pub(super) task: Task,
     pub(super) desired_status: DesiredStatus,
-    /// Listed, and not found so many times when it is described.
+    /// How many descriptions report it as missing although it is listed.
     pub(super) lost: Cell<usize>,
-    /// Listed, and left out so many times of a description.
+    /// How many descriptions omit it although it is listed.
     pub(super) left_out: Cell<usize>,
-    /// Listed in neither listing.
+    /// It is in neither listing.
     pub(super) unlisted: bool,
 }
 
-/// Counts one down.
+/// Decrements a count; false once it is 0.
 fn happens(times: &Cell<usize>) -> bool {
     let happens = times.get() > 0;
     times.set(times.get().saturating_sub(1));
@@ -68,7 +68,6 @@ pub(super) fn arn(kind: &str, resource: &str) -> String {
 }
 
 impl FakeCluster {
-    /// With `running` tasks of one container each.
     pub(super) fn running(names: &[&str]) -> Self {
         Self {
             tasks: names.iter().map(|name| FakeTask::running(name)).collect(),
@@ -143,7 +142,7 @@ impl FakeEcs {
         std::mem::take(&mut self.calls.lock().unwrap())
     }
 
-    /// The answer to a call; what `change_after` wants then happens, behind the answer.
+    /// The response to a call; the changes of `change_after` happen after it.
     async fn answer<T>(
         &self,
         call: String,

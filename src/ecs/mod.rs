@@ -24,10 +24,10 @@ pub use source::{Role, Source};
 
 use crate::excerpt::excerpt;
 
-/// Tasks that one DescribeTasks call may name, and clusters that one DescribeClusters call may.
+/// The maximum of tasks in a DescribeTasks call, and of clusters in a DescribeClusters call.
 pub const DESCRIBE_BATCH: usize = 100;
 
-/// The calls of the ECS API that reading needs, each one request: one page or one batch.
+/// The ECS calls that a reading needs, each of them one request: one page or one batch.
 #[expect(async_fn_in_trait, reason = "the futures are awaited where they are made, never spawned")]
 pub trait EcsApi {
     /// A page of the ARNs of the account's clusters.
@@ -36,7 +36,7 @@ pub trait EcsApi {
     /// ECS did not answer with a page.
     async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError>;
 
-    /// At most [`DESCRIBE_BATCH`] clusters. One that does not exist is left out of the answer.
+    /// At most [`DESCRIBE_BATCH`] clusters. Those that do not exist are not in the response.
     ///
     /// # Errors
     /// ECS did not describe them.
@@ -75,84 +75,69 @@ pub trait EcsApi {
     ) -> Result<Page, CallError>;
 }
 
-/// What ECS wants of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DesiredStatus {
-    /// To run: started, or on its way.
+    /// Started or starting.
     Running,
-    /// To stop: stopped within the last hour or so, or on its way.
+    /// Stopped within the last hour or so, or stopping.
     Stopped,
 }
 
-/// One page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// What it lists.
     pub arns: Vec<String>,
-    /// How to ask for the next one; `None` at the end.
+    /// The token of the next page; `None` at the end.
     pub next_token: Option<String>,
 }
 
-/// A cluster, described.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
-    /// Its ARN.
     pub arn: String,
-    /// `ACTIVE`, `INACTIVE` when it was deleted, and others.
+    /// `ACTIVE`, `INACTIVE` if it was deleted, and others.
     pub status: Option<String>,
     /// `runningTasksCount`: trails the last stop by seconds.
     pub running_tasks: usize,
 }
 
-/// The answer to a request to describe tasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DescribedTasks {
-    /// Those that ECS described.
     pub tasks: Vec<Task>,
-    /// Those that it did not.
     pub failures: Vec<Failure>,
 }
 
-/// Why ECS did not describe something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What was asked for.
     pub arn: Option<String>,
-    /// `MISSING` for what has gone.
+    /// `MISSING` if it does not exist any more.
     pub reason: Option<String>,
 }
 
-/// A task, as much of it as matters here. Status words are open-ended and stay words.
+/// The fields of a task that matter here. Status values are open-ended, and so are strings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Task {
-    /// Task ARN.
     pub arn: String,
-    /// Cluster name. The reader fills it in, since it knows whose tasks it asked for.
+    /// Cluster name. The reader fills it in, since it knows whose tasks it requested.
     pub cluster: String,
-    /// `service:NAME` for a service's task, anything for others.
+    /// `service:NAME` for a service's task, anything else for others.
     pub group: Option<String>,
-    /// What ECS wants of it: `RUNNING` or `STOPPED`.
+    /// `RUNNING` or `STOPPED`.
     pub desired_status: Option<String>,
-    /// Where the task is in its life.
     pub last_status: Option<String>,
-    /// When it started, in seconds since the Unix epoch.
+    /// Seconds since the Unix epoch.
     pub started_at: Option<i64>,
-    /// When it was made, in seconds since the Unix epoch.
+    /// Seconds since the Unix epoch.
     pub created_at: Option<i64>,
-    /// Its containers.
     pub containers: Vec<Container>,
 }
 
 /// A container of a task. Every field may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Container {
-    /// Its name in the task definition.
     pub name: Option<String>,
-    /// The image reference that it was started with.
+    /// The reference that it was started with.
     pub image: Option<String>,
     /// The digest of the manifest that was pulled.
     pub image_digest: Option<String>,
-    /// Where the container is in its life.
     pub last_status: Option<String>,
 }
 
@@ -167,12 +152,12 @@ impl Task {
         matches!(self.last_status.as_deref(), Some("STOPPED" | "DELETED"))
     }
 
-    /// Some container of the task runs.
+    /// A container of the task runs.
     fn runs(&self) -> bool {
         !self.has_stopped() && self.containers.iter().any(Container::is_running)
     }
 
-    /// The description says of each container whether it runs.
+    /// The description has the status of each container.
     ///
     /// Of a task that starts nothing is said yet, and of one that stops nothing need be said any
     /// more: its list of containers may be empty. Anything else would read as software that exited.
@@ -204,49 +189,43 @@ impl Container {
     }
 }
 
-/// What one call of the ECS API can come to. Of what AWS said, the beginning is shown.
+/// Why one call of the ECS API failed. Messages of AWS are truncated when they are shown.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
-    /// The cluster does not exist, or no longer.
     #[error("the cluster does not exist")]
     ClusterNotFound,
-    /// The caller may not do this. Holds what AWS said.
+    /// The caller is not allowed to do this. Holds the message of AWS.
     #[error("{}", excerpt(.0))]
     AccessDenied(String),
-    /// Nobody knows who the caller is. Holds why.
+    /// There are no valid credentials. Holds the reason.
     #[error("{}", excerpt(.0))]
     BadCredentials(String),
-    /// The role that is to read ECS could not be taken on.
+    /// The role for reading could not be assumed.
     #[error("role {role} cannot be assumed: {reason}", reason = excerpt(.reason))]
-    RoleNotAssumed {
-        /// Its ARN.
-        role: String,
-        /// What came back.
-        reason: String,
-    },
-    /// Too many calls. Holds what AWS said.
+    RoleNotAssumed { role: String, reason: String },
+    /// Too many calls. Holds the message of AWS.
     #[error("{}", excerpt(.0))]
     Throttled(String),
-    /// The connection could not be had, or broke. Holds how.
+    /// The connection failed or broke. Holds the reason.
     #[error("{}", excerpt(.0))]
     Disconnected(String),
-    /// No answer, or one that names a fault of the service.
+    /// There was no response, or one that names a fault of the service.
     #[error("{}", excerpt(.0))]
     Unavailable(String),
-    /// AWS refused the request for the time in its signature, and a newly signed one as well.
+    /// AWS refused the time in the request's signature, and in a new one as well.
     #[error("{0}")]
     ClockSkew(ClockSkew),
-    /// The deadline came before the answer.
+    /// The deadline came before the response.
     #[error("it did not answer before the time was up")]
     OutOfTime,
-    /// ECS will not answer this, however often it is asked. Holds what it said.
+    /// ECS refused the request, and would refuse it again. Holds its message.
     #[error("{}", excerpt(.0))]
     Rejected(String),
-    /// A success without any of what was asked for, not even an empty list. Taken for an empty
-    /// list, it would empty an environment.
+    /// A success without the requested list, not even an empty one. Taken for an empty list, it
+    /// would empty an environment.
     #[error("{}", excerpt(.0))]
     Empty(String),
-    /// An answer that makes no sense.
+    /// The response cannot be understood.
     #[error("the answer makes no sense: {}", excerpt(.0))]
     Malformed(String),
 }
@@ -254,26 +233,23 @@ pub enum CallError {
 /// Why what runs could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EcsError {
-    /// A call failed.
     #[error("ECS did not {operation}: {source}")]
     Call {
-        /// What was asked of ECS.
+        /// The operation, as an infinitive: `list the tasks of cluster "app"`.
         operation: String,
-        /// What came back.
         source: CallError,
     },
-    /// A cluster that is named in the scope does not exist.
+    /// A cluster that the scope names does not exist.
     #[error("ECS has no active cluster \"{cluster}\"")]
     ClusterNotFound {
         /// As it was given.
         cluster: String,
     },
-    /// What ECS says of a cluster cannot all be true, however often it is asked.
+    /// ECS contradicts itself about a cluster, also after retries.
     #[error("ECS contradicts itself about cluster \"{cluster}\": {}", excerpt(.contradiction))]
     Contradiction {
-        /// Its name.
         cluster: String,
-        /// What it says.
+        /// The contradiction, as a clause about ECS: `it lists task X and describes it as missing`.
         contradiction: String,
     },
     /// The scope matches nothing that exists.
@@ -281,7 +257,7 @@ pub enum EcsError {
     NothingInScope(String),
 }
 
-/// How far a reading is: safe to look at from elsewhere while it goes on.
+/// Progress of a reading. Safe to read concurrently.
 #[derive(Debug, Default)]
 pub struct Progress {
     calls: AtomicU32,
@@ -301,17 +277,14 @@ impl Progress {
         self.clusters.load(Ordering::Relaxed)
     }
 
-    /// Clusters read.
     pub fn clusters_read(&self) -> u32 {
         self.clusters_read.load(Ordering::Relaxed)
     }
 
-    /// Tasks described.
     pub fn tasks_described(&self) -> u32 {
         self.tasks_described.load(Ordering::Relaxed)
     }
 
-    /// Nothing is read yet.
     pub(crate) fn restart(&self) {
         for counter in [&self.calls, &self.clusters, &self.clusters_read, &self.tasks_described] {
             counter.store(0, Ordering::Relaxed);

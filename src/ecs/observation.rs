@@ -6,41 +6,37 @@ use crate::snapshot::{DigestSource, RunningContainer, artifact_name};
 /// A container that was read, counted or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation<'t> {
-    /// Cluster name.
     pub cluster: &'t str,
     /// Service name; `None` for a standalone task.
     pub service: Option<&'t str>,
-    /// Task ARN.
     pub task_arn: &'t str,
-    /// The container's name.
     pub container: &'t str,
-    /// Its image reference.
     pub image: Option<&'t str>,
-    /// The container as it counts, or why it does not.
+    /// The container as it is counted, or why it is not.
     pub result: Result<RunningContainer<'t>, ExclusionReason<'t>>,
 }
 
 /// Why a container is not in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ExclusionReason<'t> {
-    /// The container itself does not run, whatever its task does.
+    /// The container itself does not run, whatever the state of its task.
     #[error("the container's last status is {0}")]
     NotRunning(&'t str),
-    /// Its task has stopped for good, whatever ECS last heard of the container.
+    /// The task has stopped for good, whatever the container's last status.
     #[error("its task has stopped")]
     TaskStopped,
-    /// ECS did not say whether it runs.
+    /// ECS returned no status of the container.
     #[error("ECS gave the container no status")]
     NoStatus,
-    /// Its service is left out of the environment.
+    /// The service is excluded from the environment.
     #[error("service \"{0}\" is not in scope")]
     ServiceNotInScope(&'t str),
-    /// Only services are in the environment, and it belongs to none.
+    /// The environment includes services by name, and the task belongs to none.
     #[error("a standalone task is not in scope where services are included by name")]
     StandaloneNotInScope,
 }
 
-/// What is to be said of each container of `task`.
+/// Decides for each container of `task` whether it counts.
 ///
 /// A container runs if its own last status is `RUNNING`: one of a draining task counts, an init
 /// container that exited does not. Nothing runs in a task that has stopped, which a reader asks about

@@ -1,4 +1,4 @@
-//! How often ECS may be asked.
+//! A limit on the rate of calls to ECS.
 //!
 //! Everything in an account and region that reads ECS drinks from the same buckets, deployments
 //! among them: a reader that is only stopped by being throttled takes the water from the others.
@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// Calls of a burst that are not made. The quota is taken when a call arrives, and the first ones take
-/// longer to arrive than those after them, which find the connections open: with all of the quota,
-/// they would be early by that time. Three calls are 150 ms.
+/// Calls of a burst that are not used. The quota is taken when a call arrives, and the first calls
+/// take longer to arrive than later ones, which find open connections: with all of the quota, later
+/// ones would be early by that time. Three calls are 150 ms.
 const RESERVED_CALLS: f64 = 3.0;
 
-/// The part of the documented quotas of an account and region that may be used. Its clones share it.
+/// The share of an account's documented quotas in a region that may be used. Clones share it.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_field_names, reason = "they are the quotas' own names")]
 pub struct Quota {
@@ -26,7 +26,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// This share, above 0 and up to 1, of the documented burst and rate.
+    /// `share` is above 0 and at most 1.
     pub fn with_share(share: f64) -> Self {
         let bucket = |burst: f64, per_second: f64| {
             Arc::new(Bucket::full((burst - RESERVED_CALLS) * share, per_second * share))
@@ -49,10 +49,11 @@ pub(super) struct Bucket {
 
 #[derive(Debug)]
 struct Level {
-    /// Below zero while calls wait for their turn.
+    /// Below zero while calls wait.
     tokens: f64,
     at: Instant,
-    /// The same moment: a monotonic clock may stand still while the process is frozen.
+    /// The same time on the wall clock: a monotonic clock may stand still while the process is
+    /// frozen.
     wall_clock: SystemTime,
 }
 
@@ -65,7 +66,8 @@ impl Bucket {
         Self { burst, per_second, level }
     }
 
-    /// Waits until one more call may be made. Calls go in the order in which they began to wait.
+    /// Waits until one more call is allowed. Calls are served in the order in which they started to
+    /// wait.
     pub(super) async fn take(&self) {
         let wait = {
             let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);

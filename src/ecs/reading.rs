@@ -1,4 +1,4 @@
-//! Every task of the clusters in scope, as few calls as that takes.
+//! Reads every task of the clusters in scope, with as few calls as possible.
 
 mod call;
 mod cluster;
@@ -19,11 +19,10 @@ use cluster::ClusterTasks;
 use memory::Memory;
 use scoped_clusters::{ClusterInScope, ClusterState, nothing_in_scope};
 
-/// Clusters read side by side.
 const MAX_CONCURRENT_CLUSTERS: usize = 8;
 
-/// Reads what runs in one account and region, and remembers between readings which tasks ran and
-/// which have stopped for good.
+/// Reads what runs in one account and region. Remembers between readings which tasks ran and which
+/// have stopped for good.
 #[derive(Debug)]
 pub struct Reader<E> {
     ecs: E,
@@ -33,19 +32,18 @@ pub struct Reader<E> {
 }
 
 impl<E> Reader<E> {
-    /// A reader that asks `ecs` no more often than `quota` allows, and side by side no more than
-    /// `call_permits`: each call takes a connection, and so a handshake and a file descriptor.
+    /// A reader that calls `ecs` no more often than `quota` allows, with at most `call_permits`
+    /// calls at a time: each call takes a connection, and so a handshake and a file descriptor.
     pub fn new(ecs: E, quota: Quota, call_permits: usize) -> Self {
         let call_permits = Semaphore::new(call_permits);
         Self { ecs, quota, call_permits, memory: Memory::default() }
     }
 
-    /// What it asks.
     pub fn ecs(&self) -> &E {
         &self.ecs
     }
 
-    /// A reading that begins now. No call goes on beyond `give_up_at`.
+    /// A reading that starts now. No call starts or is awaited after `give_up_at`.
     pub fn begin(&self, give_up_at: Option<Instant>) -> Reading<'_, E> {
         Reading {
             reader: self,
@@ -57,38 +55,37 @@ impl<E> Reader<E> {
     }
 }
 
-/// One reading of an account and region: what one scope had read of it serves every other.
+/// One reading of an account and region, shared by all scopes in it.
 #[derive(Debug)]
 pub struct Reading<'r, E> {
     reader: &'r Reader<E>,
     give_up_at: Option<Instant>,
     listed: Once<Vec<ClusterRef>>,
     clusters: Mutex<HashMap<String, Arc<ClusterReading>>>,
-    /// Of the clusters that were described.
+    /// By [`ClusterInScope::key`], of the clusters that were described.
     states: tokio::sync::Mutex<HashMap<String, ClusterState>>,
 }
 
-/// Read by the first that needs it; the others wait for it, and fail with it.
+/// Read by the first scope that needs it; the others wait, and fail with it.
 type Once<T> = OnceCell<Result<Arc<T>, EcsError>>;
 
 #[derive(Debug, Default)]
 struct ClusterReading {
     tasks: Once<ClusterTasks>,
-    /// Read again, since the first reading contradicts what the cluster is said to run.
+    /// Read again because the first reading contradicts the cluster's description.
     reread: Once<ClusterTasks>,
-    /// By name.
     services: Once<Vec<String>>,
 }
 
 impl<'r, E: EcsApi> Reading<'r, E> {
-    /// Another reading of the same account and region, which begins now.
+    /// Another reading of the same account and region, which starts now.
     #[must_use]
     pub fn again(&self) -> Reading<'r, E> {
         self.reader.begin(self.give_up_at)
     }
 
-    /// Every task of the clusters in `scope` that may run a container, and some that do not: a list
-    /// a cluster, in no particular order.
+    /// Every task of the clusters in `scope` that may run a container, and some that do not: one
+    /// list per cluster, in no particular order.
     ///
     /// Costs, a cluster, the pages of two listings and one description per hundred tasks; a warm
     /// reader describes no task twice that has stopped. One cluster with fewer than a hundred tasks
@@ -126,7 +123,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
         let mut all = tasks.iter().flat_map(|tasks| tasks.iter());
         let mut seen = HashSet::new();
         if let Some(task) = all.clone().find(|task| !seen.insert(task.arn.as_str())) {
-            // It would be counted twice.
+            // A task in two clusters would be counted twice.
             let message = format!("it lists task {} in two clusters", task.arn);
             return Err(EcsError::Call {
                 operation: "list the tasks of each cluster".to_owned(),
@@ -139,7 +136,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
         Ok(tasks)
     }
 
-    /// The tasks of one cluster; `None` if ECS says that one that is not named has gone.
+    /// The tasks of one cluster; `None` if it does not exist and is not named in the scope.
     async fn tasks_of(
         &self,
         cluster: &ClusterInScope,
@@ -171,8 +168,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
     }
 }
 
-/// What was read of a cluster; `None` if ECS says that it does not exist, which one that is named
-/// has to.
+/// The result of reading a cluster; `None` if it does not exist. A named cluster has to exist.
 fn none_if_gone<T>(
     cluster: &ClusterInScope,
     result: Result<T, EcsError>,
@@ -190,7 +186,7 @@ fn is_cluster_not_found(error: &EcsError) -> bool {
     matches!(error, EcsError::Call { source: CallError::ClusterNotFound, .. })
 }
 
-/// Some container of the task is in scope and runs.
+/// A container of the task is in scope and runs.
 fn counts(task: &Task, scope: &Scope) -> bool {
     scope.services.selects_task_of(task.service()) && task.runs()
 }

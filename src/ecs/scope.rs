@@ -4,25 +4,21 @@ use std::str::FromStr;
 
 use regex_lite::Regex;
 
-/// The part of an account that is an environment: its clusters, and of these its services.
+/// The part of an account that is an environment: its clusters, and the services in them.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
-    /// Clusters, by name.
     pub clusters: Selection<ClusterRef>,
-    /// Services, by name.
     pub services: Selection<String>,
 }
 
-/// What to include, and what of that to leave out. Nothing to include means everything.
+/// What to include, and what of that to exclude. An empty inclusion includes everything.
 #[derive(Debug, Clone)]
 pub struct Selection<N> {
-    /// What belongs.
     pub include: Filter<N>,
-    /// What of that does not.
     pub exclude: Filter<N>,
 }
 
-/// Names and an expression; either one is enough to match.
+/// Names and a regular expression. A name matches if either matches.
 #[derive(Debug, Clone)]
 pub struct Filter<N> {
     /// Whole names, case-sensitive.
@@ -44,12 +40,10 @@ impl<N> Default for Filter<N> {
 }
 
 impl<N: AsRef<str>> Filter<N> {
-    /// Matches nothing, since nothing was given.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty() && self.pattern.is_none()
     }
 
-    /// The name is one of the names, or the expression is found in it.
     pub fn matches(&self, name: &str) -> bool {
         self.names.iter().any(|n| n.as_ref() == name)
             || self.pattern.as_ref().is_some_and(|pattern| pattern.is_match(name))
@@ -57,12 +51,11 @@ impl<N: AsRef<str>> Filter<N> {
 }
 
 impl<N: AsRef<str>> Selection<N> {
-    /// Nothing was given: everything belongs.
+    /// Nothing is included or excluded explicitly.
     pub fn is_everything(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
-    /// The name belongs.
     pub fn selects(&self, name: &str) -> bool {
         (self.include.is_empty() || self.include.matches(name)) && !self.exclude.matches(name)
     }
@@ -74,15 +67,15 @@ impl Selection<ClusterRef> {
         self.include.names.is_empty() || self.include.pattern.is_some()
     }
 
-    /// The clusters that were named and not left out.
+    /// The named clusters that are not excluded.
     pub fn named(&self) -> impl Iterator<Item = &ClusterRef> {
         self.include.names.iter().filter(|cluster| !self.exclude.matches(cluster.name()))
     }
 }
 
 impl Selection<String> {
-    /// A task of `service` belongs; `None` is a standalone task, which any inclusion of services
-    /// leaves out.
+    /// Whether a task of `service` is selected. `None` is a standalone task, which any inclusion of
+    /// services excludes.
     pub fn selects_task_of(&self, service: Option<&str>) -> bool {
         match service {
             Some(service) => self.selects(service),
@@ -91,14 +84,14 @@ impl Selection<String> {
     }
 }
 
-/// A cluster as it was given, by its name or by its ARN.
+/// A cluster as given in the configuration, by name or by ARN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterRef {
     given: String,
     name_at: usize,
 }
 
-/// The text names no cluster.
+/// The text is not a cluster's name or ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a cluster is a name of up to 255 letters, digits, hyphens and underscores, or an ARN like \
@@ -107,22 +100,20 @@ pub struct ClusterRef {
 pub struct ParseClusterError;
 
 impl ClusterRef {
-    /// As it was given.
     pub fn given(&self) -> &str {
         &self.given
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.given[self.name_at..]
     }
 
-    /// The region in its ARN; `None` for a mere name.
+    /// The region in its ARN; `None` for a name.
     pub fn region(&self) -> Option<&str> {
         self.given.split(':').nth(3)
     }
 
-    /// The account's number in its ARN; `None` for a mere name.
+    /// The account in its ARN; `None` for a name.
     pub fn account(&self) -> Option<&str> {
         self.given.split(':').nth(4)
     }

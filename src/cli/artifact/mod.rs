@@ -21,13 +21,12 @@ use envsnap_model::duration::parse_span;
 use envsnap_model::time::parse_time;
 use runs::{ArtifactKey, EnvironmentRuns, Run, from_events};
 
-/// The most changes that are looked at in an environment, unless it is said.
+/// Of changes per environment.
 const DEFAULT_LIMIT: u32 = 5_000;
 
-/// Environments that are asked about at once.
 const MAX_CONCURRENT_REQUESTS: usize = 4;
 
-/// An environment of environments, whose own are listed beside it.
+/// An environment of environments. Those it contains are listed separately.
 const LOGICAL: &str = "logical";
 
 /// Ask where an artifact runs or ran
@@ -138,7 +137,6 @@ fn show(
     Ok(())
 }
 
-/// Shows the snapshots of one environment that contain an artifact, as ranges.
 pub(super) async fn show_snapshots_with_artifact(
     args: &ServerArgs,
     environment: &str,
@@ -159,7 +157,7 @@ pub(super) async fn show_snapshots_with_artifact(
     Ok(())
 }
 
-/// Where it ran in one environment.
+/// Finds the runs of an artifact in one environment.
 async fn search_environment(
     connection: &Connection,
     environment: &Environment,
@@ -172,7 +170,7 @@ async fn search_environment(
         Err(ApiError::NoSnapshotYet { .. }) => return Ok(EnvironmentRuns::empty(name)),
         answer => answer.map_err(failed)?.document,
     };
-    // What is recorded meanwhile moves nothing to another page.
+    // A fixed end keeps the pages stable while snapshots are recorded.
     let interval = format!("1..{}", latest.index);
     let since = wanted.since.map_or(f64::NEG_INFINITY, |since| since.as_duration().as_secs_f64());
     let most = usize::try_from(wanted.limit).unwrap_or(usize::MAX);

@@ -1,4 +1,4 @@
-//! When an artifact ran in an environment, from what changed there.
+//! When an artifact ran in an environment.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::Pattern;
 use crate::api::Listing;
 use crate::api::wire::{ArtifactRun, EnvironmentEvent, RecordedSnapshot};
 
-/// What tells artifacts apart: the fingerprint, or the name where that is unknown.
+/// Identifies an artifact: by fingerprint, or by name if that is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ArtifactKey {
     Fingerprint(String),
@@ -23,37 +23,34 @@ impl ArtifactKey {
     }
 }
 
-/// An environment, and what ran there.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct EnvironmentRuns {
     pub(super) name: String,
-    /// The latest label of each artifact, and when it ran, the earliest first.
+    /// The latest label of each artifact, and its runs, earliest first.
     pub(super) artifacts: BTreeMap<ArtifactKey, (String, Vec<Run>)>,
-    /// The first snapshot and time that were looked at, where there are earlier ones.
+    /// The first snapshot and time that were searched, if there are earlier ones.
     pub(super) searched_back_to: Option<(u64, f64)>,
 }
 
-/// From its start to its exit. Times are in seconds since the Unix epoch.
+/// From start to exit. Times are in seconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Run {
-    /// The snapshot with which it started, and when: `None` where that was before what was looked at.
+    /// The first snapshot and its time; `None` if it started before the searched range.
     pub(super) from: Option<(u64, f64)>,
-    /// The last snapshot in which it ran.
     pub(super) last: u64,
-    /// When it was found to have exited; `None` while it runs.
+    /// `None` while it runs.
     pub(super) exited_at: Option<f64>,
-    /// As of the latest snapshot, while it runs.
+    /// In the latest snapshot, while it runs.
     pub(super) replicas: Option<u64>,
 }
 
 impl EnvironmentRuns {
-    /// Nothing was ever recorded there.
     pub(super) fn empty(environment: &str) -> Self {
         Self { name: environment.to_owned(), artifacts: BTreeMap::new(), searched_back_to: None }
     }
 }
 
-/// What these runs come to, which are by environment, artifact and index: those that exited before
+/// Merges these runs, which are sorted by environment, artifact and index. Those that exited before
 /// `since`, in seconds since the Unix epoch, are left out.
 pub(super) fn from_artifact_runs(parts: &[ArtifactRun], since: f64) -> Vec<EnvironmentRuns> {
     let mut environments: Vec<EnvironmentRuns> = Vec::new();
@@ -65,7 +62,7 @@ pub(super) fn from_artifact_runs(parts: &[ArtifactRun], since: f64) -> Vec<Envir
         let key = ArtifactKey::new(&part.fingerprint, &part.name);
         let (name, runs) = environment.artifacts.entry(key).or_default();
         name.clone_from(&part.name);
-        // It ran on with other replicas.
+        // It continued with other replicas.
         let before = runs.pop_if(|run| run.last + 1 == part.first_index);
         let from = before.map_or(Some((part.first_index, part.from)), |run| run.from);
         let replicas = part.to.is_none().then_some(part.replicas);
@@ -80,7 +77,7 @@ pub(super) fn from_artifact_runs(parts: &[ArtifactRun], since: f64) -> Vec<Envir
     environments
 }
 
-/// When what `wanted` means ran in `environment`, up to its `latest` snapshot.
+/// The runs of the artifacts that match `wanted`, up to the `latest` snapshot.
 pub(super) fn from_events(
     environment: &str,
     latest: &RecordedSnapshot,
@@ -113,7 +110,7 @@ pub(super) fn from_events(
             },
             (Some(running), _) => running,
             (None, change) => Run {
-                // Of one that changed, the start was not seen.
+                // The start of a changed artifact is not known.
                 from: change.starts_with("started").then_some(here),
                 last: latest.index,
                 exited_at: None,

@@ -1,4 +1,4 @@
-//! Where an artifact runs and ran, for people and for programs.
+//! Output of `envsnap artifact where`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use crate::recorder::text::counted;
 type ByArtifact<'a> = BTreeMap<(&'a str, &'a ArtifactKey), Vec<(&'a str, &'a Run)>>;
 
 fn by_artifact(found: &[EnvironmentRuns]) -> ByArtifact<'_> {
-    // One label for an artifact, whatever each environment calls it.
+    // Each artifact gets one label, whatever each environment calls it.
     let mut names = BTreeMap::new();
     for environment in found {
         for (key, (name, _)) in &environment.artifacts {
@@ -109,8 +109,8 @@ fn time(run: &Run, terminal: &Terminal) -> String {
     format!("{from} – {to}")
 }
 
-/// An array of artifacts, each with its runs, and what was not looked at: of several answers there is
-/// no document of the server's.
+/// An array of artifacts with their runs, and what was not searched. It combines several responses,
+/// so that there is no single document of the server's.
 pub(super) fn json(found: &[EnvironmentRuns]) -> serde_json::Result<String> {
     let artifacts: Vec<_> = by_artifact(found)
         .into_iter()

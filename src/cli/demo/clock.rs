@@ -1,4 +1,4 @@
-//! The time of the demo, which goes through two weeks in seconds.
+//! The clock of the demo, which runs through two weeks in seconds.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::recorder;
 
-/// Stands still at a time of the past, or shows the time of this machine. Clones share it.
+/// Frozen at a past time, or the clock of this machine. Clones share it.
 #[derive(Clone)]
 pub(super) struct HistoryClock(Arc<Mutex<Option<Timestamp>>>);
 
@@ -16,12 +16,10 @@ impl HistoryClock {
         Self(Arc::new(Mutex::new(Some(time))))
     }
 
-    /// Stands still at `time`.
     pub(super) fn freeze_at(&self, time: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
     }
 
-    /// Shows the time of this machine from now on.
     pub(super) fn unfreeze(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

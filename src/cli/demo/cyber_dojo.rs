@@ -62,7 +62,6 @@ const BUSY: &Load = &[
 const MORNING: &Load = &[((8, 10), 4), ((8, 40), 5), ((9, 20), 4), ((10, 30), 3)];
 const SHORT: &Load = &[((8, 15), 4), ((9, 30), 5), ((11, 45), 6), ((13, 50), 4), ((16, 20), 3)];
 
-/// Everything that happened until `now`, in order.
 pub(super) struct History {
     pub(super) begins: Timestamp,
     pub(super) events: Vec<Event>,
@@ -217,7 +216,7 @@ impl HistoryBuilder {
         self.both((29, 10, 5), "dashboard");
         self.prod.scale(self.at(30, 9, 14), "runner", 5);
         self.prod.scale(self.at(30, 17, 38), "runner", 3);
-        // A shell that somebody started at night.
+        // A shell that was started by hand at night.
         let (from, to) = (self.at(31, 3, 12), self.at(31, 3, 19));
         self.prod.standalone(from, to, "public.ecr.aws/docker/library/alpine:3.16");
         self.both((31, 13, 50), "differ");

@@ -32,7 +32,6 @@ const CONFIRMED_AFTER: SignedDuration = SignedDuration::from_mins(119);
 /// again: the share refills in real time, which stands still beside the demo's.
 const RUNS_PER_PROCESS: usize = 12;
 
-/// The function, and what it has done.
 pub(super) struct Function {
     clock: HistoryClock,
     config: Config,
@@ -82,8 +81,7 @@ impl Function {
         client(&self.config, &self.aws)
     }
 
-    /// Goes through the history, with a run at each event, and at each time at which an environment
-    /// has not been reported for as long as the heartbeat.
+    /// Replays the history, with a run at each event and whenever a heartbeat is due.
     pub(super) async fn replay(
         &mut self,
         history: &History,
@@ -100,7 +98,7 @@ impl Function {
         self.confirm_until(history, now).await
     }
 
-    /// Reports what did not change, until `end`.
+    /// Reports unchanged environments until `end`.
     async fn confirm_until(&mut self, history: &History, end: Timestamp) -> anyhow::Result<()> {
         while let Some(due) = self.due(history).filter(|due| *due < end) {
             self.clock.freeze_at(due);
@@ -116,7 +114,7 @@ impl Function {
         Some(if (from..to).contains(&due) { to } else { due })
     }
 
-    /// What the schedule does: all environments are read, and nothing has changed.
+    /// A scheduled run: all environments are read, and none has changed.
     ///
     /// Each is posted, changed or not, as the heartbeat would do it: so both are due together.
     pub(super) async fn confirm(&mut self) -> anyhow::Result<()> {
@@ -124,7 +122,7 @@ impl Function {
         self.run(&schedule, &BTreeSet::new()).await
     }
 
-    /// What task events of these clusters do: their environments are read, and each has changed.
+    /// A run for task events of these clusters: their environments have changed.
     async fn report_clusters(&mut self, clusters: &BTreeSet<&str>) -> anyhow::Result<()> {
         let mut events = Trigger::new(TriggerKind::TaskStateChange);
         for cluster in clusters {
@@ -158,7 +156,7 @@ impl Function {
     }
 }
 
-/// A process of the function, which remembers nothing.
+/// A new process of the function, without memory.
 fn process(
     config: &Config,
     aws: &SdkConfig,
@@ -175,7 +173,7 @@ fn client(config: &Config, aws: &SdkConfig) -> anyhow::Result<Client> {
     Ok(Client::new(config.host.clone(), config.org.clone(), tokens)?)
 }
 
-/// The stand-in's account, and none of the user's own settings: no profile, proxy or endpoint.
+/// An account on the stand-in, without any of the user's own settings (profile, proxy, endpoint).
 fn stand_in_account(ecs: &StandIn) -> anyhow::Result<SdkConfig> {
     let credentials = Credentials::from_keys("demo", "demo", None);
     Ok(SdkConfig::builder()

@@ -1,4 +1,5 @@
-//! What happens in an account: which images run in which cluster, from when on, in how many tasks.
+//! The scripted history of an account: which images run in which cluster, from when on, in how many
+//! tasks.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,10 @@ const ACCOUNT: &str = "274425519734";
 /// How long an old task outlives the new ones that replace it.
 const ROLLOVER: SignedDuration = SignedDuration::from_mins(2);
 
-/// A task has been running for this long when it is first seen.
+/// Age of a task when it is first seen.
 const SEEN_AFTER: SignedDuration = SignedDuration::from_secs(20);
 
-/// At this time, these images run in so many tasks. What is not named goes on as it was.
+/// The number of tasks of these images changes. Other images are unaffected.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) at: Timestamp,
@@ -24,7 +25,7 @@ pub(super) struct Event {
     running: Vec<(String, usize)>,
 }
 
-/// The events of one cluster, told in order.
+/// Builds the events of one cluster, in order.
 pub(super) struct Story {
     cluster: &'static str,
     events: Vec<Event>,
@@ -41,12 +42,12 @@ impl Story {
         self.events
     }
 
-    /// What runs of a service: `SERVICE:TAG`.
+    /// The running version of a service: `SERVICE:TAG`.
     pub(super) fn version(&self, service: &str) -> String {
         self.versions.get(service).map(|(image, _)| image.clone()).unwrap_or_default()
     }
 
-    /// These images run from now on, each instead of what ran of its service before.
+    /// Replaces the running version of each image's service at once.
     pub(super) fn replace(&mut self, at: Timestamp, images: &[(&str, usize)]) {
         let mut running = Vec::new();
         for &(image, replicas) in images {
@@ -74,7 +75,6 @@ impl Story {
         }
     }
 
-    /// A service runs so many tasks.
     pub(super) fn scale(&mut self, at: Timestamp, service: &str, replicas: usize) {
         let Some((image, now)) = self.versions.get_mut(service) else { return };
         *now = replicas;
@@ -94,7 +94,7 @@ impl Story {
 }
 
 impl Event {
-    /// Starts and stops tasks. What stopped before is forgotten, as ECS does after an hour.
+    /// Starts and stops tasks. Earlier stopped tasks are removed, as ECS does after an hour.
     pub(super) fn apply(&self, world: &mut World) {
         let cluster = world.cluster_mut(self.cluster);
         cluster.tasks.retain(|_, task| task.desired_status == "RUNNING");
@@ -140,7 +140,7 @@ pub(super) fn world() -> World {
     World::new(REGION, ACCOUNT)
 }
 
-/// A version of a service that nothing is known of but its number.
+/// A version with a made-up commit.
 pub(super) fn image(service: &str, number: u32) -> String {
     let commit = hex::encode(Sha256::digest(format!("{service} {number}")));
     format!("{service}:{}", &commit[..7])

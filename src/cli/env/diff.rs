@@ -45,7 +45,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
 }
 
-/// The difference between `from` and `to`, under a heading with the names that the server gives them.
+/// The difference between `from` and `to`, under a heading with the server's names of both.
 pub(in crate::cli) fn text(
     diff: &EnvironmentDiff,
     from: &str,
@@ -68,7 +68,7 @@ pub(super) fn is_empty(diff: &EnvironmentDiff) -> bool {
     [&diff.snappish1, &diff.snappish2, &diff.changed].iter().all(|item| item.artifacts.is_empty())
 }
 
-/// What exited, started and was scaled, a block each.
+/// One block per artifact that exited, started or was scaled.
 pub(super) fn blocks(diff: &EnvironmentDiff, terminal: &Terminal) -> String {
     let of = |sign, colour, item: &DiffItem| -> Vec<String> {
         item.artifacts.iter().map(|artifact| block(sign, colour, artifact, terminal)).collect()

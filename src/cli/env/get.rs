@@ -16,7 +16,7 @@ use crate::cli::{OutputFormat, print};
 use crate::recorder::domain::{ArtifactPattern, FEWEST_DIGITS};
 use crate::recorder::text::whole;
 
-/// What is not known of where an artifact comes from.
+/// For commits and flows that are not known.
 const NOT_AVAILABLE: &str = "N/A";
 
 /// Show what ran in a snapshot
@@ -36,11 +36,10 @@ pub(super) struct Arguments {
     selector: Selector,
 }
 
-/// What is shown.
 #[derive(Debug, Clone)]
 enum Selector {
     Snapshot(SnapshotName),
-    /// The snapshots of an environment that contain what begins with a fingerprint.
+    /// The snapshots of an environment that contain an artifact with this fingerprint.
     Containing {
         environment: String,
         artifact: ArtifactPattern,
@@ -95,7 +94,6 @@ fn heading(environment: &str, recorded: &RecordedSnapshot, terminal: &Terminal) 
     format!("{}, recorded {recorded_at}", terminal.paint(Colour::Bold, &name))
 }
 
-/// A snapshot's artifacts.
 pub(in crate::cli) fn table(
     recorded: &RecordedSnapshot,
     wide: bool,
@@ -141,13 +139,13 @@ fn or_not_available(text: Option<&str>) -> String {
     }
 }
 
-/// The names of those that an artifact runs in.
+/// The names of the clusters and services that run an artifact.
 fn clusters_and_services(artifact: &RecordedArtifact) -> [String; 2] {
     let places = artifact.ecs_places.iter();
     let mut names: Vec<_> =
         places.map(|it| [it.cluster_name.as_deref(), it.service_name.as_deref()]).collect();
     if names.is_empty() {
-        // Where they are one, or the server tells one only.
+        // The server returns only one.
         let context = artifact.ecs_context.as_ref();
         names.extend(context.map(|it| [it.cluster_name.as_deref(), it.service_name.as_deref()]));
     }
@@ -160,7 +158,7 @@ fn clusters_and_services(artifact: &RecordedArtifact) -> [String; 2] {
     })
 }
 
-/// The id of the task that a server shows, of those that run an artifact.
+/// The task that the server returns, and how many more there are.
 fn task(artifact: &RecordedArtifact) -> String {
     let context = artifact.ecs_context.as_ref();
     let id = context.and_then(|context| context.task_arn.rsplit('/').next());

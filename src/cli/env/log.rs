@@ -13,7 +13,6 @@ use crate::cli::{OutputFormat, eprint, print};
 use crate::recorder::text::counted;
 use view::LogView;
 
-/// The most events that are asked for.
 const MAX_EVENTS: usize = 10_000;
 
 /// List the snapshots of an environment, the latest first
@@ -70,7 +69,6 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     Ok(())
 }
 
-/// An environment in which nothing was recorded has an empty history.
 fn empty_if_no_snapshot<T>(listed: Result<Listing<T>, ApiError>) -> Result<Listing<T>, ApiError> {
     match listed {
         Err(ApiError::NoSnapshotYet { .. }) => Ok(Listing::default()),
@@ -92,8 +90,8 @@ fn eprint_truncation<T>(name: &str, listed: &Listing<T>, what: &str) {
     }
 }
 
-/// What changed with each of these snapshots, by index. Snapshots about which too much would have to
-/// be asked are missing.
+/// The changes of each of these snapshots, by index. Snapshots beyond the limit of events are
+/// missing.
 async fn changes(
     environment: &EnvironmentClient<'_>,
     snapshots: &[SnapshotListEntry],
@@ -104,7 +102,7 @@ async fn changes(
     };
     let interval = format!("{first}..{last}");
     let events = environment.latest_events(&interval, f64::NEG_INFINITY, MAX_EVENTS).await?;
-    // The earliest of them may have more.
+    // The earliest one may have more events beyond the limit.
     let known_from = match events.documents.last() {
         Some(earliest) if events.is_truncated => earliest.snapshot_index + 1,
         _ => first,

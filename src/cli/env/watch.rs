@@ -15,7 +15,7 @@ use crate::cli::terminal::{Colour, Terminal};
 use crate::cli::{OutputFormat, eprint, print_unless_closed};
 use envsnap_model::duration::parse_duration;
 
-/// Of more snapshots at once, only the difference between the first and the last is told.
+/// With more new snapshots at once, only the difference between the first and the last is printed.
 const MAX_SINGLE_DIFFS: u64 = 20;
 
 /// Show what changes in an environment, as it changes
@@ -53,7 +53,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     }
 }
 
-/// Until nobody reads any more, or the server says what no waiting changes.
+/// Runs until the output is closed, or the server returns an error that waiting does not change.
 async fn watch(client: &Client, args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { name, interval } = arguments;
     let terminal = args.terminal();
@@ -106,7 +106,6 @@ async fn latest(client: &Client, name: &str) -> Result<u64, ApiError> {
     }
 }
 
-/// What came since a snapshot.
 struct NewSnapshots {
     latest: u64,
     diffs: Vec<Change>,
@@ -117,11 +116,11 @@ struct Change {
     /// When it was recorded, in seconds since the Unix epoch.
     recorded_at: f64,
     diff: EnvironmentDiff,
-    /// The server's JSON, or ours for the first snapshot, which it compares with nothing.
+    /// The server's JSON, or our own for the first snapshot, which has nothing to be compared with.
     text: String,
 }
 
-/// What came since the snapshot with index `known`: all of it, or an error and nothing of it.
+/// The snapshots since the one with index `known`: all of them, or an error.
 async fn new_snapshots(client: &Client, name: &str, known: u64) -> Result<NewSnapshots, ApiError> {
     let latest = latest(client, name).await?;
     let step = if latest.saturating_sub(known) > MAX_SINGLE_DIFFS { latest - known } else { 1 };

@@ -69,7 +69,7 @@ async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
     let config = scope.config()?;
     let mut aws = aws::load_config().await?;
     if let Some(region) = &scope.region {
-        // For the role as well, which is assumed in the process's own region.
+        // The role is assumed in this region, too.
         aws = aws.into_builder().region(Region::new(region.clone())).build();
     }
     EcsInventory::connect_to_read(config, &aws).await.map_err(|error| match error {
@@ -87,12 +87,12 @@ async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
     })
 }
 
-/// Reads once, and shows how far it is on a terminal.
+/// Reads once, with progress on a terminal.
 async fn read(reader: &EcsInventory, explain: bool) -> anyhow::Result<Inventory> {
     let status = || progress::summary(reader.progress(), "");
     let inventories = progress::with_progress(reader.read(explain), status).await;
     let inventory = inventories.into_iter().next();
-    // There is one environment, since options name no other.
+    // Options configure exactly one environment.
     let inventory = inventory.ok_or_else(|| anyhow!("nothing was to be read"))?;
     match &inventory.outcome.error {
         Some(error) => Err(anyhow!("{}", with_remedy(error))),
@@ -100,7 +100,7 @@ async fn read(reader: &EcsInventory, explain: bool) -> anyhow::Result<Inventory>
     }
 }
 
-/// What happened, and what to do about it, in terms of the options.
+/// The message with a remedy in terms of the options.
 fn with_remedy(ErrorRow { kind, message }: &ErrorRow) -> String {
     let remedy = match kind {
         ErrorKind::NothingInScope => {

@@ -51,8 +51,7 @@ pub(super) struct ScopeArguments {
     external_id: Option<String>,
 }
 
-/// An option that is given and empty, as an unset variable of a script leaves it, would widen the
-/// scope.
+/// An empty value, as from an unset variable of a script, would widen the scope.
 fn not_blank(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
 }

@@ -1,4 +1,4 @@
-//! How `envsnap ps` prints what runs.
+//! Output of `envsnap ps`.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::cli::terminal::Terminal;
 use crate::recorder::text::{counted, whole};
 use crate::report::{Calls, Explanation, Inventory, RunningArtifact};
 
-/// The document that `-o json` prints.
+/// The document of `-o json`.
 #[derive(Serialize)]
 struct Document<'a> {
     account: Option<&'a str>,
@@ -82,7 +82,6 @@ fn table(inventory: &Inventory, wide: bool, terminal: &Terminal) -> String {
     text
 }
 
-/// Where it was read, and how much it is.
 fn heading(inventory: &Inventory) -> String {
     let outcome = &inventory.outcome;
     let account = inventory.account.as_deref().unwrap_or("not known");

@@ -1,4 +1,4 @@
-//! How much of an answer is read.
+//! A limit on the size of responses.
 
 use aws_sdk_ecs::config::interceptors::BeforeDeserializationInterceptorContextMut;
 use aws_sdk_ecs::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -9,7 +9,7 @@ use http_body_util::{LengthLimitError, Limited};
 /// A description of a hundred tasks with ten containers each takes about a megabyte of it.
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// Ends an answer that is larger than any of ECS: the SDK would read on until the memory is full.
+/// Ends a response that is larger than any of ECS: the SDK would read on until memory is full.
 #[derive(Debug)]
 pub(super) struct AnswerLimit;
 
@@ -31,7 +31,7 @@ impl Intercept for AnswerLimit {
     }
 }
 
-/// The answer was ended.
+/// The limit ended the response.
 pub(super) fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source())
         .find_map(|error| error.downcast_ref::<LengthLimitError>())

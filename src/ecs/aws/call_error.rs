@@ -1,4 +1,4 @@
-//! What an error of the AWS SDK means.
+//! Translates errors of the AWS SDK.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use crate::clock_skew::ClockSkew;
 use crate::endpoint::Endpoint;
 use envsnap_model::error_chain;
 
-/// What became of a call of `endpoint` in the role `role`, or in that of the process.
+/// The error of a call to `endpoint`, with the role `role` or that of the process.
 pub(super) fn from_sdk_error<E>(
     error: &SdkError<E>,
     role: Option<&str>,
@@ -48,7 +48,7 @@ where
     }
 }
 
-/// What an error means that AWS gave no name.
+/// An error without a code from AWS.
 fn from_unnamed<E: std::error::Error + 'static>(
     error: &SdkError<E>,
     role: Option<&str>,
@@ -70,7 +70,7 @@ fn from_unnamed<E: std::error::Error + 'static>(
     let reason = error_chain(error);
     let Some(response) = error.raw_response() else {
         return match error {
-            // A connection that was closed under a request is of no kind to the SDK.
+            // The SDK has no kind for a connection that is closed during a request.
             SdkError::DispatchFailure(failure) if !failure.is_timeout() && !failure.is_user() => {
                 CallError::Disconnected(reason)
             }
@@ -101,12 +101,12 @@ fn is_throttling(code: &str) -> bool {
     )
 }
 
-/// The answer's status says that the service is at fault.
+/// The response's status says that the service is at fault.
 fn is_service_fault<E>(error: &SdkError<E>) -> bool {
     error.raw_response().is_some_and(|response| response.status().is_server_error())
 }
 
-/// Why nobody could sign the request, so that it never left.
+/// The error of the credentials provider, if the request could not be signed.
 fn credentials_error<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> Option<&'a (dyn std::error::Error + 'static)> {
@@ -114,7 +114,8 @@ fn credentials_error<'a>(
         .find(|error| error.is::<CredentialsError>())
 }
 
-/// STS did not refuse the role: it was too busy, at fault or out of reach, and may give it later.
+/// STS did not refuse the role: it was throttling, at fault or unreachable, and may return it
+/// later.
 fn is_transient(error: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(CredentialsError::ProviderTimedOut(_)) = error.downcast_ref() {
         return true;
@@ -128,7 +129,7 @@ fn is_transient(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
-/// What STS answered to a request for the role's credentials.
+/// The response of STS to a request for the role's credentials.
 fn assume_role_error<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> Option<&'a SdkError<AssumeRoleError>> {

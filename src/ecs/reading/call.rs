@@ -1,4 +1,4 @@
-//! One call, and the pages of a listing: within the quota, and tried again where that may help.
+//! One call, and the pages of a listing: within the quota, and with retries.
 
 use std::collections::HashSet;
 use std::mem::replace;
@@ -12,17 +12,15 @@ use crate::ecs::quota::Bucket;
 use crate::ecs::{CallError, EcsError, Page, Progress};
 use crate::retry::{DEADLINE_MARGIN, has_time_for, retry};
 
-/// Waits of about 0.4, 0.8, 1.6, 3.2 and 6.4 seconds, each longer by up to itself, so that calls that
-/// were throttled together are not repeated together.
+/// Waits of about 0.4, 0.8, 1.6, 3.2 and 6.4 seconds, each longer by up to itself, so that calls
+/// that were throttled together are not repeated together.
 const FIRST_WAIT: Duration = Duration::from_millis(400);
 const RETRIES: usize = 5;
 
-/// No listing of ECS comes near these: they end one whose `nextToken` never does, before the memory is
-/// full.
+/// Above any listing of ECS: they end one whose `nextToken` never ends before memory is full.
 const MAX_PAGES: usize = 2_000;
 const MAX_LISTING_BYTES: usize = 32 << 20;
 
-/// How long to wait before each retry of one call.
 struct RetryPolicy {
     backoff: ExponentialBackoff,
     inconsistency_waits: std::array::IntoIter<Duration, { CONSISTENCY_WAITS.len() }>,
@@ -68,7 +66,7 @@ impl RetryPolicy {
 }
 
 impl<E> Reading<'_, E> {
-    /// What ECS answers to a call. No attempt begins or goes on beyond the deadline.
+    /// Calls ECS, with retries. No attempt starts or is awaited after the deadline.
     pub(super) async fn call<T, F>(
         &self,
         operation: &str,
@@ -86,7 +84,8 @@ impl<E> Reading<'_, E> {
                 // The semaphore is never closed: an error would mean no limit.
                 Ok(self.reader.call_permits.acquire().await)
             };
-            // Before the first answer of ECS, the deadline of the run says what took the time.
+            // Before the first response of ECS, the deadline of the run names the step that took
+            // the time.
             let permit = match previous {
                 Some(_) => self.before_the_deadline(permit).await,
                 None => permit.await,
@@ -98,7 +97,7 @@ impl<E> Reading<'_, E> {
                 }
                 Err(error) => Err(error),
             };
-            // What ECS answered before says more, and there is no time for another attempt.
+            // The earlier error says more, and there is no time for another attempt.
             answer.map_err(|error| match (error, previous) {
                 (CallError::OutOfTime, Some(previous)) => previous.clone(),
                 (error, _) => error,
@@ -126,7 +125,7 @@ impl<E> Reading<'_, E> {
         has_time_for(wait, self.give_up_at)
     }
 
-    /// All that a listing has to say, each ARN once, in the order of the listing.
+    /// All items of a listing, each ARN once, in the order of the listing.
     pub(super) async fn all_pages<F>(
         &self,
         operation: &str,
@@ -177,8 +176,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// What a call comes to that is answered by these errors, and then by nothing or by a success;
-    /// how many attempts it took, and how long.
+    /// The result of a call that fails with these errors, and then hangs or succeeds; the number of
+    /// attempts, and the time they took.
     async fn outcome(
         errors: impl IntoIterator<Item = CallError>,
         then: Option<()>,

@@ -10,8 +10,8 @@ use super::memory::LastReading;
 use super::scoped_clusters::ClusterInScope;
 use crate::ecs::{DesiredStatus, EcsApi, EcsError, Progress, Task};
 
-/// Waits before ECS is asked again in what it contradicts itself: it is only eventually consistent,
-/// and what it lists, describes and counts agrees within seconds. Five seconds together.
+/// Waits before ECS is read again after it contradicted itself. It is eventually consistent: its
+/// listings, descriptions and counts agree within seconds. Five seconds in total.
 pub(super) const CONSISTENCY_WAITS: [Duration; 5] = [
     Duration::from_millis(200),
     Duration::from_millis(400),
@@ -24,25 +24,25 @@ pub(super) const CONSISTENCY_WAITS: [Duration; 5] = [
 #[derive(Debug)]
 pub(super) struct ClusterTasks {
     pub(super) tasks: Arc<Vec<Task>>,
-    /// Some container of them runs.
+    /// A container of them runs.
     pub(super) runs: bool,
-    /// No task is listed that is wanted to run.
+    /// No task with desired status `RUNNING` is listed.
     pub(super) lists_no_running_task: bool,
 }
 
-/// The ARNs of a cluster's tasks, by what ECS wants of them.
+/// The ARNs of a cluster's tasks, by desired status.
 struct ListedTasks {
     running: Vec<String>,
     stopped: Vec<String>,
 }
 
 impl ClusterTasks {
-    /// Tasks in the state `RUNNING`, which the cluster counts.
+    /// Tasks in the state `RUNNING`, as the cluster counts them.
     pub(super) fn in_state_running(&self) -> usize {
         self.tasks.iter().filter(|task| task.last_status.as_deref() == Some("RUNNING")).count()
     }
 
-    /// Those, and tasks that are told to stop and still run a container.
+    /// Tasks in the state `RUNNING`, and stopping tasks that still run a container.
     pub(super) fn running(&self) -> usize {
         let counts = |task: &&Task| task.runs() || task.last_status.as_deref() == Some("RUNNING");
         self.tasks.iter().filter(counts).count()
@@ -57,8 +57,8 @@ impl<E: EcsApi> Reading<'_, E> {
     ) -> Result<ClusterTasks, EcsError> {
         let last = self.reader.memory.last_reading(cluster);
         let running = self.list_tasks(cluster, DesiredStatus::Running, progress).await?;
-        // Only now: a task that is told to stop between the two listings is in both or in the
-        // second, and would be in neither if they ran side by side.
+        // Sequential: a task that is stopped between the two listings is in both or in the second.
+        // If they ran concurrently it could be in neither.
         let (stopped, mut described) = futures_util::try_join!(
             self.list_tasks(cluster, DesiredStatus::Stopped, progress),
             self.describe(cluster, &running, progress),
@@ -82,7 +82,7 @@ impl<E: EcsApi> Reading<'_, E> {
             let wait_seconds = wait.as_secs_f64();
             tracing::info!(cluster = cluster.name, %doubt, wait_seconds, "reading tasks again");
             tokio::time::sleep(wait).await;
-            // At first what is new is just not known everywhere yet.
+            // At first, a new task may only not be known everywhere yet.
             let wanted = if attempt == 0 {
                 undescribed.into_iter().map(|doubt| doubt.arn).collect()
             } else {
@@ -125,7 +125,6 @@ impl<E: EcsApi> Reading<'_, E> {
         .await
     }
 
-    /// ARNs of the cluster's services.
     pub(super) async fn list_services(
         &self,
         cluster: &ClusterInScope,
@@ -141,9 +140,9 @@ impl<E: EcsApi> Reading<'_, E> {
 }
 
 impl ListedTasks {
-    /// Tasks that are not wanted to run and have to be described all the same: listed ones that
-    /// were not known to have stopped, and those that ran when the cluster was last read and that
-    /// neither listing names, although ECS lists a stopped task for an hour.
+    /// Tasks that are not expected to run but have to be described: listed ones that are not known
+    /// to have stopped, and those that ran when the cluster was last read and are in neither
+    /// listing, although ECS lists a stopped task for an hour.
     fn not_expected_to_run(&self, last: &LastReading) -> Vec<String> {
         let wanted: HashSet<&String> = self.running.iter().collect();
         let mut others: Vec<String> = self
@@ -161,7 +160,7 @@ impl ListedTasks {
         others
     }
 
-    /// All of that and the tasks that are wanted to run, but for those that are in `tasks`.
+    /// All tasks that have to be described, except those in `tasks`.
     fn not_described(&self, tasks: &[Task], last: &LastReading) -> Vec<String> {
         let described: HashSet<&String> = tasks.iter().map(|task| &task.arn).collect();
         let others = self.not_expected_to_run(last);
@@ -169,8 +168,8 @@ impl ListedTasks {
         all.filter(|arn| !described.contains(arn)).collect()
     }
 
-    /// A task that is not wanted to run may be missing. It is asked for once more only if it is
-    /// listed, since it may still drain.
+    /// Drops tasks that may be missing: those not expected to run. A listed one is described once
+    /// more, since it may still drain.
     fn drop_explained(&self, undescribed: &mut Vec<UndescribedTask>, is_first: bool) {
         if undescribed.is_empty() {
             return;
@@ -183,7 +182,7 @@ impl ListedTasks {
         });
     }
 
-    /// Leaves out the tasks that are still in doubt.
+    /// Excludes the tasks that are still not described.
     ///
     /// # Errors
     /// One of them may be software that runs: it did when the cluster was last read, its description
@@ -220,7 +219,7 @@ impl ListedTasks {
             ));
         }
         for doubt in undescribed {
-            // It was just started, or ECS lists what is long gone.
+            // It was just started, or it stopped long ago and ECS still lists it.
             tracing::warn!(cluster = cluster.name, %doubt, "the task is left out");
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Clusters that list no task that runs: whether they exist, and whether that can be true.
+//! Clusters that list no running task: whether they exist, and whether that can be true.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use super::scoped_clusters::{ClusterInScope, ClusterState, active_name};
 use super::{Reading, is_cluster_not_found, none_if_gone};
 use crate::ecs::{CallError, EcsApi, EcsError, Progress};
 
-/// From so many failed readings in a row on, the cause may be one that does not pass.
+/// After this many failed readings in a row the cause may be permanent.
 const PERSISTENT_AFTER: u32 = 5;
 
-/// A cluster, and what was read of it: `None` if it does not exist.
+/// A cluster, and its tasks: `None` if it does not exist.
 pub(super) type ClusterRead<'c> = (&'c ClusterInScope, Option<Arc<ClusterTasks>>);
 
 impl<E: EcsApi> Reading<'_, E> {
-    /// Makes sure of the clusters that run nothing or list no task that is wanted to run: the
-    /// description of each is compared with its tasks, and one that contradicts them is read again.
-    /// Only here are clusters described, a hundred in a call.
+    /// Checks the clusters that run nothing or list no task with desired status `RUNNING`: a
+    /// cluster whose description contradicts its tasks is read again. Only here are clusters
+    /// described, a hundred in a call.
     ///
     /// Says whether there is nothing left: no cluster runs anything, and none exists.
     ///
@@ -76,8 +76,8 @@ impl<E: EcsApi> Reading<'_, E> {
         none_if_gone(cluster, reading.reread.get_or_init(read).await.clone())
     }
 
-    /// Reads a cluster, of which more tasks are said to run than it lists, until the two agree: the
-    /// count trails the last stop by seconds, and a listing has been seen to be empty for a moment.
+    /// Rereads a cluster that is described with more running tasks than it lists, until the two
+    /// agree: the count trails the last stop by seconds, and a listing can be empty for a moment.
     ///
     /// A task that drains is not in the state `RUNNING`. Since it is not known whether it is counted
     /// all the same, the second reading is believed if it may be.
@@ -105,7 +105,7 @@ impl<E: EcsApi> Reading<'_, E> {
             }
             tasks = match self.read_tasks(cluster, progress).await {
                 Err(error) if is_cluster_not_found(&error) => {
-                    // It was just described as existing, and may have gone since.
+                    // It was just described as existing, and may have been deleted since.
                     let described =
                         self.describe_clusters(std::slice::from_ref(&cluster.id), progress).await?;
                     let exists = described.iter().any(|it| active_name(it).is_some());
@@ -131,7 +131,7 @@ impl<E: EcsApi> Reading<'_, E> {
     }
 }
 
-/// ECS contradicts itself about whether the cluster exists.
+/// ECS contradicts itself about the existence of the cluster.
 fn existence_contradiction(cluster: &ClusterInScope) -> EcsError {
     let message = "it says that the cluster does not exist, and describes it as existing";
     EcsError::Call {

@@ -1,4 +1,4 @@
-//! Tasks, described in batches.
+//! Describes tasks in batches.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -9,33 +9,32 @@ use super::Reading;
 use super::scoped_clusters::ClusterInScope;
 use crate::ecs::{CallError, DESCRIBE_BATCH, DescribedTasks, EcsApi, EcsError, Progress, Task};
 
-/// Batches of tasks described side by side in a cluster.
+/// Per cluster.
 const MAX_CONCURRENT_BATCHES: usize = 4;
 
-/// What became of a request to describe tasks.
+/// The result of describing tasks.
 #[derive(Debug, Default)]
 pub(super) struct Described {
-    /// Each once, under the ARN by which it was asked for.
+    /// Each once, under the ARN in the request.
     pub(super) tasks: Vec<Task>,
-    /// The others.
     pub(super) undescribed: Vec<UndescribedTask>,
 }
 
-/// A task that was asked for and not described.
+/// A requested task that was not described.
 #[derive(Debug)]
 pub(super) struct UndescribedTask {
     pub(super) arn: String,
     pub(super) doubt: UndescribedReason,
 }
 
-/// What an answer says of a task in place of a description.
+/// Why a task was not described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UndescribedReason {
-    /// It does not exist.
+    /// ECS reported it as `MISSING`.
     Missing,
-    /// Nothing.
+    /// It was in neither the tasks nor the failures.
     LeftOut,
-    /// Not of each of its containers whether it runs.
+    /// The status of some container was missing.
     Incomplete,
 }
 
@@ -66,8 +65,8 @@ impl<E: EcsApi> Reading<'_, E> {
         self.describe_remaining(cluster, arns, &[], progress).await
     }
 
-    /// The same, of tasks that were in doubt. Descriptions of those that are described `known` are
-    /// passed over.
+    /// Describes tasks that were not described before. Repeated descriptions of `known` tasks are
+    /// ignored.
     pub(super) async fn describe_remaining(
         &self,
         cluster: &ClusterInScope,
@@ -112,7 +111,7 @@ impl<E: EcsApi> Reading<'_, E> {
     }
 }
 
-/// What an answer says of each of the tasks that were asked for.
+/// Sorts a response into described and undescribed tasks.
 ///
 /// # Errors
 /// It is about other tasks, or refuses one of these.
@@ -124,7 +123,7 @@ fn classify(
     let mut open: HashSet<&str> = asked.iter().map(String::as_str).collect();
     let by_short_arn: HashMap<_, _> =
         asked.iter().map(|arn| (short_arn(arn), arn.as_str())).collect();
-    // ECS has two forms of an ARN, and has been seen to answer in the other one.
+    // ECS has two ARN formats, and has been seen to respond in the other one.
     let find = |arn: &str| by_short_arn.get(&short_arn(arn)).copied();
 
     let mut sorted = Described { tasks: Vec::with_capacity(asked.len()), undescribed: Vec::new() };
@@ -168,8 +167,8 @@ fn classify(
     Ok(sorted)
 }
 
-/// `arn:aws:ecs:REGION:ACCOUNT:task` and the id, with or without the cluster's name between them; a
-/// bare id has nothing before it.
+/// The prefix `arn:aws:ecs:REGION:ACCOUNT:task` and the id, without the cluster's name between
+/// them. A bare id has an empty prefix.
 fn short_arn(arn: &str) -> (&str, &str) {
     let prefix = arn.split_once('/').map_or("", |(prefix, _)| prefix);
     (prefix, arn.rsplit('/').next().unwrap_or(arn))

@@ -10,25 +10,25 @@ use crate::ecs::ClusterRef;
 pub(super) struct Memory {
     /// By [`ClusterInScope::key`].
     clusters: Mutex<HashMap<String, ClusterMemory>>,
-    /// What the last listing of clusters came to. It is apart from the clusters' own memory: one that
-    /// is both listed and named in another scope is read once, under either.
+    /// Clusters of the last listing. Kept apart from the clusters' own memory: one that is both
+    /// listed and named in another scope is read once, under either.
     listed: Mutex<Vec<ClusterRef>>,
 }
 
 #[derive(Debug, Default)]
 struct ClusterMemory {
     last: Arc<LastReading>,
-    /// Readings in a row that failed since nothing was listed and something was said to run.
+    /// Failed readings in a row in which nothing was listed although tasks were said to run.
     contradictions: u32,
 }
 
-/// The last reading of a cluster: ARNs of its tasks.
+/// ARNs of the tasks of a cluster's last reading.
 #[derive(Debug, Default)]
 pub(super) struct LastReading {
     /// Tasks that ran a container.
     pub(super) running: HashSet<String>,
     /// Listed tasks that had stopped for good. ECS lists a stopped task for an hour and more; it
-    /// never runs again, so that it need not be described again.
+    /// never runs again and need not be described again.
     pub(super) stopped: HashSet<String>,
 }
 
@@ -50,8 +50,7 @@ impl Memory {
         memory.last = Arc::new(reading);
     }
 
-    /// Readings in a row, with this one, in which the cluster listed nothing of what it is said to
-    /// run.
+    /// Counts a contradictory reading, and returns the number of them in a row.
     pub(super) fn count_contradiction(&self, cluster: &ClusterInScope) -> u32 {
         let mut clusters = self.clusters();
         let memory = clusters.entry(cluster.key().to_owned()).or_default();
@@ -59,7 +58,7 @@ impl Memory {
         memory.contradictions
     }
 
-    /// The cluster is read, and does not contradict itself.
+    /// To be called after a reading without a contradiction.
     pub(super) fn reset_contradictions(&self, cluster: &ClusterInScope) {
         if let Some(memory) = self.clusters().get_mut(cluster.key()) {
             memory.contradictions = 0;
@@ -70,19 +69,18 @@ impl Memory {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Clusters of the last listing that `listed` does not name.
+    /// Clusters of the last listing that are not in `listed`.
     pub(super) fn missing_from(&self, listed: &[ClusterRef]) -> Vec<ClusterRef> {
         let listed: HashSet<_> = listed.iter().map(ClusterRef::name).collect();
         let known = self.listed();
         known.iter().filter(|cluster| !listed.contains(cluster.name())).cloned().collect()
     }
 
-    /// These clusters exist, as far as a listing and descriptions say.
+    /// Remembers the clusters that exist, by a listing and descriptions.
     pub(super) fn remember_listed(&self, clusters: &[ClusterRef]) {
         clusters.clone_into(&mut self.listed());
     }
 
-    /// Nothing is remembered of a cluster that is gone.
     pub(super) fn forget(&self, cluster: &ClusterRef) {
         self.clusters().remove(cluster.name());
     }

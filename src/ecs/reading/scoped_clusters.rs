@@ -1,4 +1,4 @@
-//! Which clusters are in scope, and whether what is in scope exists.
+//! The clusters in scope, and whether they exist.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,32 +10,32 @@ use crate::ecs::{
 
 #[derive(Debug, Clone)]
 pub(super) struct ClusterInScope {
-    /// What ECS is asked with: the name or ARN that was given, or the ARN that was listed.
+    /// The id for requests: the name or ARN that was given, or the ARN that was listed.
     pub(super) id: String,
     pub(super) name: String,
-    /// Somebody named it, so that it has to exist.
+    /// The configuration names it, so that it has to exist.
     pub(super) named: bool,
 }
 
-/// What ECS says of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClusterState {
     /// It does not exist, or was deleted.
     Gone,
-    /// It exists, and runs so many tasks.
-    Active { running_tasks: usize },
+    Active {
+        running_tasks: usize,
+    },
 }
 
 impl ClusterInScope {
-    /// What it is known by within an account and region. An ARN that somebody gave may be one of
-    /// another account, whatever the name at its end.
+    /// Identifies it within an account and region. An ARN that was given may be of another account,
+    /// whatever the name at its end.
     pub(super) fn key(&self) -> &str {
         if self.named { &self.id } else { &self.name }
     }
 }
 
 impl<E: EcsApi> Reading<'_, E> {
-    /// The clusters in scope, each once. They are listed only where the scope does not name them.
+    /// The clusters in scope, each once. Clusters are only listed if the scope does not name them.
     pub(super) async fn clusters(
         &self,
         scope: &Scope,
@@ -90,9 +90,8 @@ impl<E: EcsApi> Reading<'_, E> {
         self.listed.get_or_init(list).await.clone()
     }
 
-    /// Those of `clusters` that exist, although the listing leaves them out: it is only eventually
-    /// consistent, and taken at its word it would empty a cluster that runs. The others are
-    /// forgotten.
+    /// Those of `clusters` that exist although they are not listed: the listing is eventually
+    /// consistent, and trusting it would empty a running cluster. The others are forgotten.
     async fn not_gone(
         &self,
         clusters: Vec<ClusterRef>,
@@ -118,8 +117,7 @@ impl<E: EcsApi> Reading<'_, E> {
         Ok(exist)
     }
 
-    /// What ECS says of each of `clusters`, by key: a deleted cluster may stay listed, and list no
-    /// task.
+    /// The state of each of `clusters`, by key: a deleted cluster may stay listed, without tasks.
     ///
     /// # Errors
     /// One that is named does not exist, or ECS does not describe them.
@@ -167,8 +165,8 @@ impl<E: EcsApi> Reading<'_, E> {
             .await
     }
 
-    /// A filter on services left no container. That is honest where a service exists that it
-    /// selects, or where there was nothing to leave out.
+    /// A filter on services matched no container. That is valid if it selects an existing service,
+    /// or if there was nothing to exclude.
     pub(super) async fn require_service(
         &self,
         scope: &Scope,
@@ -202,7 +200,7 @@ impl<E: EcsApi> Reading<'_, E> {
     }
 }
 
-/// The name of a cluster that was not deleted.
+/// The name of a cluster, unless it was deleted.
 pub(super) fn active_name(cluster: &Cluster) -> Option<String> {
     let arn: ClusterRef = cluster.arn.parse().ok()?;
     (cluster.status.as_deref() != Some("INACTIVE")).then(|| arn.name().to_owned())

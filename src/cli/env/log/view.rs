@@ -1,4 +1,4 @@
-//! The history of an environment, as people read it.
+//! Text output of `envsnap env log`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ impl LogView<'_> {
             let _infallible = writeln!(text, "{}", terminal.paint(Colour::Bold, header));
         }
         for (line, snapshot) in lines.zip(self.snapshots) {
-            // Newest first: what came after a snapshot stands above it.
+            // Newest first: a gap after a snapshot is printed above it.
             for gap in gap_lines(snapshot, terminal) {
                 let _infallible = writeln!(text, "  {gap}");
             }
@@ -93,14 +93,14 @@ impl LogView<'_> {
         signs.join(" ")
     }
 
-    /// A report found one of these snapshots unchanged.
+    /// A report confirmed one of these snapshots unchanged.
     fn has_confirmation(&self) -> bool {
         self.snapshots
             .iter()
             .any(|snapshot| snapshot.confirmed_until.is_some_and(|until| until > snapshot.from))
     }
 
-    /// What it means if no report ever confirmed one of these snapshots.
+    /// Explains what it means that no report confirmed these snapshots.
     fn confirmation_note(&self) -> String {
         let says = self.snapshots.iter().any(|snapshot| snapshot.confirmed_until.is_some());
         if !says || self.has_confirmation() {
@@ -112,7 +112,7 @@ impl LogView<'_> {
     }
 }
 
-/// The times that no report covers, the latest first.
+/// The times that no report covers, latest first.
 fn gap_lines(snapshot: &SnapshotListEntry, terminal: &Terminal) -> Vec<String> {
     let now = terminal.now.as_duration().as_secs_f64();
     let line = |gap: &ReportGap| {
@@ -134,7 +134,6 @@ fn duration(snapshot: &SnapshotListEntry, terminal: &Terminal) -> f64 {
     (to - snapshot.from).max(0.0)
 }
 
-/// How a change is shown.
 fn sign(event: &EnvironmentEvent) -> Option<(char, Colour)> {
     match event.change.as_str() {
         "exited" => Some(('-', Colour::Red)),
@@ -230,7 +229,7 @@ SNAPSHOT  FROM                            TO                              DURATI
         assert!(output.contains("CEST to now: 11 days)"), "{output}");
         assert!(output.contains("says nothing of whether it looked"), "{output}");
         assert!(output.lines().all(|line| line.chars().count() <= 100), "{output}");
-        // A server that does not tell is not spoken for.
+        // A server that does not return confirmations gets no note.
         let snapshots = [entry(66, START, 0.0, None)];
         assert_eq!(log(&snapshots).short(&berlin()).lines().count(), 2);
     }
