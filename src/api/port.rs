@@ -31,13 +31,13 @@ pub trait EnvironmentApi {
     /// The latest snapshot.
     ///
     /// # Errors
-    /// The environment does not exist, or the server does not say.
+    /// The environment does not exist, or the server does not return it.
     async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError>;
 
     /// The environment's own properties.
     ///
     /// # Errors
-    /// It does not exist, or the server does not say.
+    /// It does not exist, or the server does not return it.
     async fn get(&self) -> Result<EnvironmentStatus, ApiError>;
 
     /// Creates the environment.

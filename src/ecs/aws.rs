@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Shown in the account's CloudTrail.
+/// Shown in the account's `CloudTrail`.
 const SESSION: &str = "envsnap";
 
 /// ECS in one account and region.

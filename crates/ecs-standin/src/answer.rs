@@ -1,4 +1,4 @@
-//! The operations: a request against the world, and ECS's answer.
+//! The operations: a request against the world, and the response of ECS.
 
 use serde_json::{Map, Value, json};
 
@@ -13,10 +13,10 @@ use super::request::{
 use super::wire;
 use super::world::{Cluster, World};
 
-/// Used where a request names no cluster.
+/// For requests without a cluster.
 const DEFAULT_CLUSTER: &str = "default";
 
-/// The answer to a request, or the error that ECS would give.
+/// The response to a request, or the error that ECS would return.
 ///
 /// `faults` decides which listings never end and which tasks are lost before they are described.
 pub(super) fn answer(
@@ -118,7 +118,7 @@ fn list_tasks(world: &World, faults: &Faults, request: &ListTasks) -> Result<Val
         cap: world.page_size_cap,
         endless: faults.has_endless_pages(Operation::ListTasks),
     };
-    // ECS lists nothing as PENDING: it is never a desired status.
+    // ECS lists no task as PENDING: it is never a desired status.
     let listed = cluster.tasks.iter().filter(|(_, task)| {
         desired != "PENDING"
             && task.desired_status == desired
@@ -186,7 +186,7 @@ fn describe_services(world: &World, request: &DescribeServices) -> Result<Value,
     Ok(json!({"services": services, "failures": failures}))
 }
 
-/// The cluster that a request names, which must be there and not deleted.
+/// The cluster in a request, which has to exist and be active.
 fn active_cluster<'w>(
     world: &'w World,
     given: Option<&str>,
@@ -200,13 +200,12 @@ fn active_cluster<'w>(
         .ok_or_else(ApiError::cluster_not_found)
 }
 
-/// What follows `prefix` in an ARN. A bare name, and an ARN of somewhere else, stay as they are:
-/// the latter is no name, so nothing is found under it.
+/// The part after `prefix` in an ARN. A bare name, or an ARN of another account or region, is
+/// returned unchanged: no resource has the latter as its name.
 fn local_name<'g>(given: &'g str, prefix: &str) -> &'g str {
     given.strip_prefix(prefix).unwrap_or(given)
 }
 
-/// The ARN of something given by name or ARN.
 fn full_arn(given: &str, prefix: &str) -> String {
     if given.starts_with("arn:") { given.to_owned() } else { format!("{prefix}{given}") }
 }

@@ -1,5 +1,5 @@
-//! What stands behind the HTTP server: the world, what goes wrong in it, what was asked of it, and
-//! what is still to happen.
+//! The state behind the HTTP server: the world, its faults, the calls so far and the changes to
+//! come.
 
 use std::time::Duration;
 
@@ -13,10 +13,9 @@ use super::operation::Operation;
 use super::request::Request;
 use super::world::World;
 
-/// A change of the world that waits for a call.
+/// A change of the world that happens with a later call.
 type Change = Box<dyn FnOnce(&mut World) + Send>;
 
-/// The state of a stand-in.
 pub(super) struct Backend {
     pub(super) world: World,
     pub(super) faults: Faults,
@@ -24,14 +23,13 @@ pub(super) struct Backend {
     hooks: Vec<(Operation, u64, Change)>,
 }
 
-/// What becomes of a call.
+/// What happens to a call.
 pub(super) enum Outcome {
     Reply(Reply),
     Reset,
     Silence,
 }
 
-/// An HTTP answer.
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) content_type: String,
@@ -43,7 +41,8 @@ impl Backend {
         Self { world, faults: Faults::default(), calls: Calls::default(), hooks: Vec::new() }
     }
 
-    /// Changes the world when the `nth` call of an operation is answered; at once if it was.
+    /// Changes the world when the `nth` call of an operation is answered, or at once if it already
+    /// was.
     pub(super) fn on_call(&mut self, operation: Operation, nth: u64, change: Change) {
         self.hooks.push((operation, nth, change));
         let begun = self.calls.count(operation);
@@ -52,7 +51,7 @@ impl Backend {
         }
     }
 
-    /// Notes a call; says what it will meet, and how long it takes at least.
+    /// Records a call. Returns its outcome and minimum latency.
     pub(super) fn begin(
         &mut self,
         operation: Operation,
@@ -66,7 +65,7 @@ impl Backend {
         (call, fault, latency)
     }
 
-    /// Answers a call, and lets happen what was to happen after it.
+    /// Answers a call, and applies the changes that are due after it.
     pub(super) fn finish(
         &mut self,
         call: StartedCall,

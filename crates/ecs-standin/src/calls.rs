@@ -1,15 +1,14 @@
-//! What the stand-in was asked, and in which order.
+//! The calls of a stand-in, in their order.
 
 use std::collections::BTreeMap;
 
 use super::operation::Operation;
 
-/// Calls beyond these are counted and not logged, so that a stand-in that is left running does not
-/// grow for ever.
+/// Later calls are counted but not logged, so that memory stays bounded.
 const LOGGED: usize = 100_000;
 
-/// The calls since the stand-in started, throttled and failed ones included. Requests that named no
-/// known operation are not among them.
+/// The calls since the stand-in started, including throttled and failed ones. Requests of an
+/// unknown operation are not included.
 #[derive(Debug, Clone, Default)]
 pub struct Calls {
     counts: BTreeMap<Operation, u64>,
@@ -17,33 +16,30 @@ pub struct Calls {
     ticks: u64,
 }
 
-/// One call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// What was called.
     pub operation: Operation,
-    /// The cluster, a name or an ARN as it was given.
+    /// The cluster, a name or an ARN as given.
     pub cluster: Option<String>,
-    /// The desired status that a listing of tasks asked for; `None` where it was left out.
+    /// The desired status in a listing of tasks; `None` if omitted.
     pub desired_status: Option<String>,
-    /// Whether it continued a listing by a token.
+    /// Whether it had a token of an earlier page.
     pub continued: bool,
-    /// Its place in the order of all starts and ends, which are counted from 1.
+    /// Its position in the order of all starts and ends, from 1.
     pub started: u64,
-    /// The place of its end, just before the answer left; `None` while unanswered.
+    /// The position of its end, just before the response is sent; `None` until then.
     pub ended: Option<u64>,
-    /// HTTP status of the answer; `None` while unanswered, or for a connection that was reset.
+    /// HTTP status of the response; `None` until then, or if the connection was reset.
     pub status: Option<u16>,
 }
 
 impl Call {
-    /// Whether this call had ended before `other` began.
     pub fn ended_before(&self, other: &Self) -> bool {
         self.ended.is_some_and(|ended| ended < other.started)
     }
 }
 
-/// What a call asks for, as far as the log shows it.
+/// The parts of a request that are logged.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Subject {
     pub(super) cluster: Option<String>,
@@ -51,32 +47,28 @@ pub(super) struct Subject {
     pub(super) continued: bool,
 }
 
-/// A call that has begun.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StartedCall {
     pub(super) operation: Operation,
-    /// Which call of its operation it is, counted from 1.
+    /// Number of the call within its operation, from 1.
     pub(super) nth: u64,
     entry: usize,
 }
 
 impl Calls {
-    /// How many calls of one operation began.
     pub fn count(&self, operation: Operation) -> u64 {
         self.counts.get(&operation).copied().unwrap_or_default()
     }
 
-    /// How many calls began.
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// The first 100,000 calls, in the order in which they began.
+    /// The first 100,000 calls, in the order of their start.
     pub fn log(&self) -> &[Call] {
         &self.log
     }
 
-    /// Those calls of the log that are of one operation.
     pub fn of(&self, operation: Operation) -> impl Iterator<Item = &Call> {
         self.log.iter().filter(move |call| call.operation == operation)
     }

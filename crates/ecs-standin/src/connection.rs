@@ -19,12 +19,12 @@ use tokio::net::{TcpListener, TcpStream};
 /// A listener whose connections can be cut.
 pub(super) struct SeverableListener(pub(super) TcpListener);
 
-/// One connection, as its requests hold it.
+/// Cuts one connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SeverHandle(Arc<AtomicBool>);
 
 impl SeverHandle {
-    /// The connection is reset instead of being written to again.
+    /// Resets the connection at the next write.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -42,8 +42,8 @@ impl Listener for SeverableListener {
         loop {
             match self.0.accept().await {
                 Ok((tcp, peer)) => {
-                    // Without it a small answer can wait 40 ms; that it cannot be set is no reason
-                    // to refuse the connection.
+                    // Without it a small response can wait 40 ms. If it cannot be set the
+                    // connection still works.
                     let _ = tcp.set_nodelay(true);
                     let line = SeverHandle::default();
                     return (Stream { tcp, line }, peer);
@@ -65,7 +65,6 @@ impl Connected<IncomingStream<'_, SeverableListener>> for SeverHandle {
     }
 }
 
-/// A connection.
 pub(super) struct Stream {
     tcp: TcpStream,
     line: SeverHandle,

@@ -1,16 +1,14 @@
-//! Errors in AWS's own words.
+//! Errors in the wording of AWS.
 
 use super::operation::Operation;
 
-/// An error as ECS answers it: a status, and a body with `__type` and `message`.
+/// An error response of ECS: a status, and a body with `__type` and `message`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub(super) struct ApiError {
-    /// HTTP status.
     pub(super) status: u16,
-    /// The `__type`, by which an SDK tells errors apart.
+    /// The `__type`, which SDKs distinguish errors by.
     pub(super) code: String,
-    /// The sentence.
     pub(super) message: String,
 }
 
@@ -39,7 +37,7 @@ impl ApiError {
         Self::bad_request("UnknownOperationException", message)
     }
 
-    /// `resource` is an ARN, or `*` where IAM knows no narrower resource for the action.
+    /// `resource` is an ARN, or `*` if IAM has no narrower resource for the action.
     pub(super) fn access_denied(account: &str, operation: Operation, resource: &str) -> Self {
         Self::bad_request(
             "AccessDeniedException",

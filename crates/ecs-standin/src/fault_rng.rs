@@ -1,8 +1,8 @@
-//! Chance that repeats itself.
+//! Reproducible pseudo-random faults.
 
 use std::collections::HashMap;
 
-/// A deterministic source of chance.
+/// A deterministic random number generator.
 ///
 /// A draw depends on the seed, on what is drawn for, and on how often that was drawn for before,
 /// not on the order of the draws: a reader that asks for many clusters at once meets the same

@@ -1,4 +1,4 @@
-//! What goes wrong, and when.
+//! Faults, and when they happen.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -7,53 +7,38 @@ use super::fault_rng::FaultRng;
 use super::operation::Operation;
 use super::quota::Quotas;
 
-/// One way in which a call goes wrong.
+/// A fault of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// None: the real answer. Lets a call through in the middle of a script.
+    /// No fault: the real response. Lets a call through in the middle of a script.
     Pass,
-    /// An error in ECS's form.
-    Error {
-        /// HTTP status.
-        status: u16,
-        /// The `__type`.
-        code: String,
-        /// The sentence.
-        message: String,
-    },
-    /// `AccessDeniedException`, in AWS's own sentence about this action and resource.
+    /// An error response of ECS.
+    Error { status: u16, code: String, message: String },
+    /// `AccessDeniedException`, with the message of AWS for this action and resource.
     AccessDenied,
-    /// This body, whatever it is.
-    Body {
-        /// HTTP status.
-        status: u16,
-        /// The `content-type`.
-        content_type: String,
-        /// The bytes.
-        body: Vec<u8>,
-    },
-    /// The first half of the real answer, complete as far as HTTP can tell.
+    /// Any response.
+    Body { status: u16, content_type: String, body: Vec<u8> },
+    /// The first half of the real response, with a matching content length.
     HalfAnswer,
-    /// The real answer, which is looked up and sent after this long.
+    /// The real response, after this delay.
     Slow(Duration),
-    /// The connection is reset before anything is answered.
+    /// The connection is reset before the response.
     Reset,
-    /// Nothing is ever answered, until the stand-in stops.
+    /// No response until the stand-in stops.
     Silence,
 }
 
 impl Fault {
-    /// An error of the request's making: status 400.
+    /// An error with status 400.
     pub fn error(code: &str, message: &str) -> Self {
         Self::Error { status: 400, code: code.to_owned(), message: message.to_owned() }
     }
 
-    /// `ThrottlingException`, as ECS words it.
+    /// `ThrottlingException`, in the wording of ECS.
     pub fn throttling() -> Self {
         Self::error("ThrottlingException", "Rate exceeded")
     }
 
-    /// `ServerException`, with status 500.
     pub fn server_error() -> Self {
         Self::Error {
             status: 500,
@@ -62,7 +47,7 @@ impl Fault {
         }
     }
 
-    /// Status 503 and a page of HTML, as a proxy in between would answer.
+    /// Status 503 and a page of HTML, as from a proxy.
     pub fn html() -> Self {
         Self::Body {
             status: 503,
@@ -71,12 +56,12 @@ impl Fault {
         }
     }
 
-    /// Status 200 and no body at all.
+    /// Status 200 without a body.
     pub fn empty() -> Self {
         Self::json("")
     }
 
-    /// Status 200 and this text, which claims to be JSON.
+    /// Status 200 and this text as JSON.
     pub fn json(text: &str) -> Self {
         Self::Body {
             status: 200,
@@ -106,12 +91,12 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The next call of `operation` that has no script yet meets `fault`.
+    /// The next call of `operation` without a script meets `fault`.
     pub fn once(&mut self, operation: Operation, fault: Fault) -> &mut Self {
         self.script(operation, [fault])
     }
 
-    /// The next calls of `operation`, after those scripted already, meet these faults in order.
+    /// The next calls of `operation`, after those already scripted, meet these faults in order.
     pub fn script(
         &mut self,
         operation: Operation,
@@ -143,7 +128,7 @@ impl Faults {
         self
     }
 
-    /// Starts the chance behind all rates again, from this seed (0 at first).
+    /// Resets the random number generator of all rates to this seed (0 at first).
     pub fn seed(&mut self, seed: u64) -> &mut Self {
         self.rng = FaultRng::new(seed);
         self
@@ -185,13 +170,13 @@ impl Faults {
         self
     }
 
-    /// Nothing goes wrong any more; the seed is 0 again.
+    /// Removes all faults and resets the seed.
     pub fn clear(&mut self) -> &mut Self {
         *self = Self::default();
         self
     }
 
-    /// What a call meets, and how long it takes at least.
+    /// The fault of a call, and its minimum latency.
     pub(super) fn decide(
         &mut self,
         operation: Operation,
@@ -205,12 +190,11 @@ impl Faults {
         }
     }
 
-    /// Whether listings of this operation have no last page.
     pub(super) fn has_endless_pages(&self, operation: Operation) -> bool {
         self.endless.contains(&operation)
     }
 
-    /// Whether this description of a task that exists says that it does not.
+    /// Whether this description of an existing task reports it as missing.
     pub(super) fn takes_loss(&mut self, id: &str) -> bool {
         match self.lost.get_mut(id) {
             Some(None) => return true,

@@ -17,11 +17,11 @@
 //!
 //! # async fn example() -> std::io::Result<()> {
 //! let started = jiff::Timestamp::UNIX_EPOCH;
-//! let runner = Task::of_service("runner")
+//! let runner = Task::in_service("runner")
 //!     .running_since(started)
 //!     .container("runner", "registry.example/runner:16d9990", "sha256:9af4");
 //! let world = World::new("eu-central-1", "274425519734")
-//!     .cluster(Cluster::named("app").tasks(3, &runner));
+//!     .cluster(Cluster::new("app").tasks(3, &runner));
 //!
 //! let ecs = StandIn::start(world).await?;
 //! ecs.faults(|faults| {

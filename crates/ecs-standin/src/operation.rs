@@ -1,8 +1,5 @@
-//! The operations that the stand-in knows.
-
 use std::fmt;
 
-/// What comes before the operation's name in the `X-Amz-Target` header.
 const TARGET_PREFIX: &str = "AmazonEC2ContainerServiceV20141113.";
 
 /// An ECS API operation.
@@ -23,7 +20,6 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Every operation.
     pub const ALL: [Self; 6] = [
         Self::ListClusters,
         Self::DescribeClusters,
@@ -45,7 +41,7 @@ impl Operation {
         }
     }
 
-    /// The operation that an `X-Amz-Target` header names, if the stand-in knows it.
+    /// `None` if the stand-in does not support the operation.
     pub(super) fn from_target(target: &str) -> Option<Self> {
         let name = target.strip_prefix(TARGET_PREFIX)?;
         Self::ALL.into_iter().find(|known| known.name() == name)

@@ -1,4 +1,4 @@
-//! Pages of a listing, and the tokens that lead from one to the next.
+//! Pages of a listing, and their tokens.
 //!
 //! A token says after which entry the next page begins, so that tasks which come and go between
 //! two pages neither repeat nor hide the others. It is sealed with what it was given out for, so
@@ -11,32 +11,32 @@ use super::error::ApiError;
 /// Length of a token's seal, in characters.
 const SEAL: usize = 32;
 
-/// A listing as it was asked for.
+/// A listing, as requested.
 #[derive(Debug)]
 pub(super) struct Listing<'a> {
-    /// What is listed, filters included: a token is good for the same scope only.
+    /// What is listed, including filters: a token is valid for the same scope only.
     pub(super) scope: String,
     pub(super) max_results: Option<i64>,
     pub(super) next_token: Option<&'a str>,
-    /// The page size where `max_results` is left out.
+    /// The page size if `max_results` is omitted.
     pub(super) default_size: usize,
-    /// A smaller page size that the world asks for.
+    /// A smaller page size of the world.
     pub(super) cap: Option<usize>,
-    /// Whether the last page, too, has a token, and every page after it.
+    /// Whether every page has a token, so that the listing never ends.
     pub(super) endless: bool,
 }
 
-/// Where a page begins.
+/// The start of a page.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Position {
-    /// The last entry of the page before; empty at the beginning.
+    /// The last entry of the page before; empty at the start.
     after: String,
-    /// How many pages past the end an endless listing has gone, so that no token comes twice.
+    /// Pages past the end of an endless listing, so that tokens do not repeat.
     beyond: u64,
 }
 
 impl Listing<'_> {
-    /// The page of `entries` (sorted) that was asked for, and the token of the next one.
+    /// The requested page of `entries`, which are sorted, and the token of the next one.
     ///
     /// # Errors
     /// `InvalidParameterException` for a page size out of range or a token that was not given out

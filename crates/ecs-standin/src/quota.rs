@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::operation::Operation;
 
-/// A bucket that several operations drink from.
+/// A bucket that several operations share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quota {
     /// `ListClusters` and `DescribeClusters`.
@@ -18,7 +18,6 @@ pub enum Quota {
 }
 
 impl Quota {
-    /// The bucket that an operation drinks from.
     pub fn from_operation(operation: Operation) -> Self {
         match operation {
             Operation::ListClusters | Operation::DescribeClusters => Self::ClusterReads,
@@ -28,7 +27,7 @@ impl Quota {
     }
 }
 
-/// The buckets. A call that finds its bucket empty is answered with `ThrottlingException`.
+/// The buckets. A call whose bucket is empty is answered with `ThrottlingException`.
 ///
 /// They refill by tokio's clock, so that a test with paused time decides how fast.
 #[derive(Debug, Clone, Default)]
@@ -45,8 +44,8 @@ impl Quotas {
             .with(Quota::ServiceReads, 100, 20)
     }
 
-    /// With one bucket that holds `burst` calls, is full now and is refilled by `per_second` calls
-    /// a second. Operations whose bucket was never set are not throttled.
+    /// Adds a bucket of `burst` calls, which is full now and refilled by `per_second` calls per
+    /// second. Operations without a bucket are not throttled.
     #[must_use]
     pub fn with(mut self, quota: Quota, burst: u32, per_second: u32) -> Self {
         let bucket = Bucket {
@@ -59,7 +58,7 @@ impl Quotas {
         self
     }
 
-    /// Takes one call's worth; `false` is a throttled call, which costs nothing.
+    /// Takes one call; `false` if it is throttled, which costs nothing.
     pub(super) fn take(&mut self, operation: Operation) -> bool {
         match self.buckets.get_mut(&Quota::from_operation(operation)) {
             Some(bucket) => bucket.take(Instant::now()),

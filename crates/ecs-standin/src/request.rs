@@ -1,4 +1,4 @@
-//! Requests, as the SDK writes them.
+//! Requests of the SDK.
 //!
 //! Fields that ECS knows and the stand-in does not are refused: a filter that is silently ignored
 //! would make a test pass for the wrong reason.
@@ -11,7 +11,7 @@ use super::calls::Subject;
 use super::error::ApiError;
 use super::operation::Operation;
 
-/// A request that could be read. Its limits are not checked yet.
+/// A parsed request. Its limits are not checked yet.
 #[derive(Debug, Clone)]
 pub(super) enum Request {
     ListClusters(ListClusters),
@@ -70,7 +70,7 @@ pub(super) struct DescribeServices {
 }
 
 impl Request {
-    /// Reads the body of a call.
+    /// Parses the body of a call.
     ///
     /// # Errors
     /// `SerializationException` for what is not a JSON object, `InvalidParameterException` for an
@@ -86,7 +86,6 @@ impl Request {
         })
     }
 
-    /// What the log shows of it.
     pub(super) fn subject(&self) -> Subject {
         let token = match self {
             Self::ListClusters(request) => &request.next_token,
@@ -105,7 +104,7 @@ impl Request {
         }
     }
 
-    /// The cluster that it is about, a name or an ARN as given.
+    /// The cluster of the request, a name or an ARN as given.
     fn cluster(&self) -> Option<&str> {
         match self {
             Self::ListClusters(_) | Self::DescribeClusters(_) => None,
@@ -118,7 +117,7 @@ impl Request {
 }
 
 fn fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    // By way of a map, because serde would take an array for the fields in their order.
+    // Parsed as a map first, because serde would accept an array of the fields.
     let object: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
         ApiError::serialization_error(format!("The request is not a JSON object: {error}."))
     })?;

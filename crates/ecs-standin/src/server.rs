@@ -1,4 +1,4 @@
-//! The HTTP server, and the handle by which its owner steers it.
+//! The HTTP server, and its handle.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,12 +24,11 @@ use super::world::World;
 /// Far above any request that ECS accepts, in bytes.
 const LARGEST_REQUEST: usize = 2 * 1024 * 1024;
 
-/// A running stand-in. It stops when this is dropped: calls that are still waiting for an answer
-/// then see their connection reset.
+/// A running stand-in. It stops when this is dropped, and resets the connections of pending calls.
 pub struct StandIn {
     address: SocketAddr,
     shared: Shared,
-    /// Dropped with this handle, by which the server learns of it.
+    /// Dropped with this handle, which stops the server.
     _alive: watch::Sender<()>,
 }
 
@@ -71,28 +70,27 @@ impl StandIn {
         Ok(Self { address, shared, _alive: sender })
     }
 
-    /// Where it listens, as an SDK's `endpoint_url`: `http://127.0.0.1:PORT`.
+    /// Its URL, as an SDK's `endpoint_url`: `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Changes the world, or reads it, between two calls.
+    /// Changes or reads the world between two calls.
     pub fn update<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         change(&mut self.shared.backend().world)
     }
 
-    /// Puts another world in place of this one.
     pub fn set_world(&self, world: World) {
         self.shared.backend().world = world;
     }
 
-    /// Changes what goes wrong from now on.
+    /// Changes the faults from now on.
     pub fn faults<T>(&self, change: impl FnOnce(&mut Faults) -> T) -> T {
         change(&mut self.shared.backend().faults)
     }
 
-    /// Changes the world once the `nth` call of `operation` (from 1, since the start) has its
-    /// answer, before that answer leaves. At once if that many calls were made already.
+    /// Changes the world once the response to the `nth` call of `operation` (from 1, since the
+    /// start) is computed, before it is sent. At once if that many calls were made already.
     pub fn on_call(
         &self,
         operation: Operation,
@@ -103,7 +101,6 @@ impl StandIn {
         backend.on_call(operation, nth, Box::new(change));
     }
 
-    /// The calls so far.
     pub fn calls(&self) -> Calls {
         self.shared.backend().calls.clone()
     }
@@ -111,11 +108,11 @@ impl StandIn {
 
 impl Shared {
     fn backend(&self) -> MutexGuard<'_, Backend> {
-        // A panic in a caller's closure leaves a world that is odd, not unsafe.
+        // A panic in a caller's closure cannot leave invalid memory.
         self.backend.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resolves when the stand-in was dropped.
+    /// Resolves when the stand-in is dropped.
     async fn stopped(mut self) {
         while self.alive.changed().await.is_ok() {}
     }
@@ -158,7 +155,6 @@ async fn waited(shared: &Shared, time: Duration) -> bool {
     }
 }
 
-/// The operation and the body of a request.
 async fn receive(request: HttpRequest<Body>) -> Result<(Operation, Vec<u8>), ApiError> {
     let (head, body) = request.into_parts();
     if head.method != Method::POST || head.uri.path() != "/" {
@@ -182,18 +178,18 @@ fn operation(headers: &HeaderMap) -> Result<Operation, ApiError> {
     })
 }
 
-/// An answer; `number` makes its request id.
+/// `number` makes the request id.
 fn response(reply: Reply, number: u64) -> Response<Body> {
     Response::builder()
         .status(reply.status)
         .header("content-type", reply.content_type)
         .header("x-amzn-requestid", format!("00000000-0000-4000-8000-{number:012x}"))
         .body(Body::from(reply.body))
-        // A scripted status or content type that HTTP does not allow.
+        // A scripted status or content type may be invalid in HTTP.
         .unwrap_or_else(|_| status_only(500))
 }
 
-/// Cuts the connection. What this gives is never sent.
+/// Cuts the connection. The returned response is never sent.
 fn reset(line: &SeverHandle) -> Response<Body> {
     line.cut();
     status_only(500)

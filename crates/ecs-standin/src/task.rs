@@ -3,30 +3,30 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// A task. Its id is the key under which a [`Cluster`](super::Cluster) holds it.
+/// A task. Its id is its key in [`Cluster`](super::Cluster).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
-    /// Name of the service that started it; `None` for a standalone task.
+    /// Its service; `None` for a standalone task.
     pub service: Option<String>,
-    /// The `group`, where it is not the usual `service:NAME` or `family:FAMILY`.
+    /// The `group`, if it is not the usual `service:NAME` or `family:FAMILY`.
     pub group: Option<String>,
     /// Family of its task definition.
     pub family: String,
-    /// What ECS wants of it: `RUNNING` or `STOPPED`. Decides which listing names it.
+    /// `RUNNING` or `STOPPED`. Selects the listing that it is in.
     pub desired_status: String,
-    /// What it was last seen to be: `PENDING`, `RUNNING`, `DEACTIVATING`, `STOPPED` and others.
+    /// `PENDING`, `RUNNING`, `DEACTIVATING`, `STOPPED` and others.
     pub last_status: String,
-    /// `FARGATE`, `EC2` or `EXTERNAL`; left out of the answer when `None`.
+    /// `FARGATE`, `EC2` or `EXTERNAL`; omitted from the response if `None`.
     pub launch_type: Option<String>,
-    /// When it was asked for; left out of the answer when `None`.
+    /// Omitted from the response if `None`.
     pub created_at: Option<Timestamp>,
-    /// When its containers started; left out of the answer when `None`, as before the start.
+    /// When its containers started; omitted from the response if `None`, as before the start.
     pub started_at: Option<Timestamp>,
-    /// Who started it, for a service the deployment's id; left out of the answer when `None`.
+    /// What started it, for a service the deployment's id; omitted from the response if `None`.
     pub started_by: Option<String>,
-    /// Its containers, in the order of the answer.
+    /// In the order of the response.
     pub containers: Vec<Container>,
-    /// Laid over the description of this task, to script answers that ECS should never give.
+    /// Merged into the description of this task, to script responses that ECS should never return.
     ///
     /// An object's entries replace those of the same name, and a `null` entry removes it. Anything
     /// but an object replaces the whole description.
@@ -34,12 +34,12 @@ pub struct Task {
 }
 
 impl Task {
-    /// A running task of a service, its family named like the service, without containers.
+    /// A running task of a service, with the service's name as its family, and without containers.
     pub fn in_service(service: &str) -> Self {
         Self { service: Some(service.to_owned()), ..Self::standalone(service) }
     }
 
-    /// A running task that no service started, without containers.
+    /// A running task without a service and without containers.
     pub fn standalone(family: &str) -> Self {
         Self {
             service: None,
@@ -56,7 +56,7 @@ impl Task {
         }
     }
 
-    /// Running, created and started at `started_at`.
+    /// Sets the time at which it was created and started.
     #[must_use]
     pub fn running_since(mut self, started_at: Timestamp) -> Self {
         self.created_at = Some(started_at);
@@ -71,7 +71,7 @@ impl Task {
         self
     }
 
-    /// Wanted, and not started yet: no `startedAt`, its containers pending.
+    /// Not started yet: no `startedAt`, its containers pending.
     #[must_use]
     pub fn pending(mut self) -> Self {
         self.started_at = None;
@@ -86,13 +86,13 @@ impl Task {
         self
     }
 
-    /// One more container, with an image and a digest, in the state that the task is in.
+    /// Adds a container with an image and a digest, in the state of the task.
     #[must_use]
     pub fn container(self, name: &str, image: &str, digest: &str) -> Self {
         self.with(Container::new(name).image(image).digest(digest))
     }
 
-    /// One more container, in the state that the task is in unless it says otherwise.
+    /// Adds a container, in the state of the task unless it has one of its own.
     #[must_use]
     pub fn with(mut self, mut container: Container) -> Self {
         let status = container_status(&self.last_status);
@@ -101,20 +101,20 @@ impl Task {
         self
     }
 
-    /// Lays `raw` over the description of this task; see the field of that name.
+    /// Sets [`Task::raw`](#structfield.raw).
     #[must_use]
     pub fn raw(mut self, raw: Value) -> Self {
         self.raw = Some(raw);
         self
     }
 
-    /// Its containers start.
+    /// Starts its containers.
     pub fn run(&mut self, started_at: Timestamp) {
         self.started_at = Some(started_at);
         self.set_status("RUNNING", "RUNNING");
     }
 
-    /// Told to stop, its containers still running: listed as `STOPPED` only.
+    /// Stops it while its containers still run: it is listed as `STOPPED` only.
     pub fn drain(&mut self) {
         self.set_status("STOPPED", "DEACTIVATING");
     }
@@ -136,7 +136,7 @@ impl Task {
     }
 }
 
-/// The status of the containers of a task whose last status is `task`.
+/// The status of the containers of a task with this last status.
 fn container_status(task: &str) -> &'static str {
     match task {
         "PROVISIONING" | "PENDING" | "ACTIVATING" => "PENDING",
@@ -145,51 +145,47 @@ fn container_status(task: &str) -> &'static str {
     }
 }
 
-/// A container of a task. What is `None` is left out of the answer.
+/// A container of a task. Fields that are `None` are omitted from the response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Container {
     /// Name in the task definition.
     pub name: Option<String>,
-    /// Image as the task definition names it; `GuardDuty` sidecars have none.
+    /// Image in the task definition; `GuardDuty` sidecars have none.
     pub image: Option<String>,
-    /// `sha256:…`; absent for images of which the agent learnt no digest.
+    /// `sha256:…`; absent if the agent did not learn the digest.
     pub image_digest: Option<String>,
     /// `PENDING`, `RUNNING` or `STOPPED`.
     pub last_status: Option<String>,
-    /// The container runtime's id.
     pub runtime_id: Option<String>,
-    /// What it exited with.
     pub exit_code: Option<i32>,
 }
 
 impl Container {
-    /// A container of which nothing is known but its name.
+    /// A container with nothing but a name.
     pub fn new(name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..Self::default() }
     }
 
-    /// With an image.
     #[must_use]
     pub fn image(mut self, image: &str) -> Self {
         self.image = Some(image.to_owned());
         self
     }
 
-    /// With a digest, `sha256:…`.
+    /// `sha256:…`
     #[must_use]
     pub fn digest(mut self, digest: &str) -> Self {
         self.image_digest = Some(digest.to_owned());
         self
     }
 
-    /// In a state of its own, whatever the task's: `PENDING`, `RUNNING` or `STOPPED`.
+    /// A status other than the task's: `PENDING`, `RUNNING` or `STOPPED`.
     #[must_use]
     pub fn last_status(mut self, status: &str) -> Self {
         self.last_status = Some(status.to_owned());
         self
     }
 
-    /// With the container runtime's id.
     #[must_use]
     pub fn runtime_id(mut self, id: &str) -> Self {
         self.runtime_id = Some(id.to_owned());

@@ -1,4 +1,4 @@
-//! Descriptions as ECS writes them. What is not known is left out, never `null`.
+//! Descriptions in the format of ECS. Unknown fields are omitted, never `null`.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::task::{Container, Task};
 use super::world::{Cluster, World};
 
-/// A cluster, with its counts where it is active.
+/// A cluster; with its counts if it is active.
 pub(super) fn cluster(world: &World, name: &str, cluster: &Cluster) -> Value {
     let hidden = cluster.status == "INACTIVE";
     let count = |last_status: &str| {
@@ -24,7 +24,7 @@ pub(super) fn cluster(world: &World, name: &str, cluster: &Cluster) -> Value {
     })
 }
 
-/// A service, which wants as many tasks as are not told to stop.
+/// A service. Its desired count is the number of tasks that are not stopping.
 pub(super) fn service(world: &World, cluster_name: &str, cluster: &Cluster, name: &str) -> Value {
     let count = |wanted: fn(&Task) -> bool| {
         let tasks = cluster.tasks.values();
@@ -41,7 +41,7 @@ pub(super) fn service(world: &World, cluster_name: &str, cluster: &Cluster, name
     })
 }
 
-/// A task, with whatever its `raw` lays over it.
+/// A task, with its `raw` merged in.
 pub(super) fn task(world: &World, cluster: &str, id: &str, task: &Task) -> Value {
     let group = task.group.clone().unwrap_or_else(|| match &task.service {
         Some(service) => format!("service:{service}"),
@@ -65,7 +65,7 @@ pub(super) fn task(world: &World, cluster: &str, id: &str, task: &Task) -> Value
     overlaid(described, task.raw.as_ref())
 }
 
-/// What ECS says of something that it was asked for by name and does not have.
+/// The failure for a requested resource that does not exist.
 pub(super) fn missing(arn: &str) -> Value {
     json!({"arn": arn, "reason": "MISSING"})
 }

@@ -1,4 +1,4 @@
-//! What exists: an account's clusters, their services and tasks, and their ARNs.
+//! An account's clusters, their services and tasks, and their ARNs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::task::Task;
 
-/// Everything that the stand-in knows of, in one region of one account.
+/// One region of one account.
 #[derive(Debug, Clone, PartialEq)]
 pub struct World {
     /// Region in every ARN.
@@ -15,8 +15,8 @@ pub struct World {
     pub account: String,
     /// Clusters by name; listings give them in this order.
     pub clusters: BTreeMap<String, Cluster>,
-    /// At most so many entries on a page of any listing, below what was asked for, so that few
-    /// tasks make many pages. At least 1; `None` leaves ECS's own limits.
+    /// The maximum page size of all listings, so that few tasks make many pages. At least 1; `None`
+    /// for the limits of ECS.
     pub page_size_cap: Option<usize>,
 }
 
@@ -31,21 +31,21 @@ impl World {
         }
     }
 
-    /// With one more cluster, instead of any of the same name.
+    /// Adds a cluster, or replaces the one of the same name.
     #[must_use]
     pub fn cluster(mut self, cluster: Cluster) -> Self {
         self.clusters.insert(cluster.name.clone(), cluster);
         self
     }
 
-    /// With at most `size` entries on a page.
+    /// Sets the maximum page size.
     #[must_use]
     pub fn page_size_cap(mut self, size: usize) -> Self {
         self.page_size_cap = Some(size);
         self
     }
 
-    /// The cluster of that name, made if there is none.
+    /// The cluster of that name, which is created if necessary.
     pub fn cluster_mut(&mut self, name: &str) -> &mut Cluster {
         self.clusters.entry(name.to_owned()).or_insert_with(|| Cluster::new(name))
     }
@@ -71,20 +71,19 @@ impl World {
     }
 }
 
-/// A cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
-    /// Name, the same as the key under which the world holds it.
+    /// The same as its key in the world.
     pub name: String,
-    /// `ACTIVE`, or `INACTIVE` once deleted, which hides its services and tasks.
+    /// `ACTIVE`, or `INACTIVE` if deleted, which hides its services and tasks.
     pub status: String,
-    /// Whether `ListClusters` names it. ECS may go on naming a deleted cluster for a while.
+    /// Whether `ListClusters` returns it. ECS may list a deleted cluster for a while.
     pub listed: bool,
-    /// Names of its services, which are listed in this order.
+    /// In the order of listings.
     pub services: BTreeSet<String>,
-    /// Tasks by id, 32 hexadecimal digits; listings give them in this order.
+    /// By id, 32 hexadecimal digits, in the order of listings.
     pub tasks: BTreeMap<String, Task>,
-    /// How many tasks were ever added, from which the next task's id follows.
+    /// The number of tasks that were ever added, which the next task's id is derived from.
     pub tasks_added: u64,
 }
 
@@ -108,28 +107,28 @@ impl Cluster {
         self
     }
 
-    /// Not named by `ListClusters`.
+    /// Not returned by `ListClusters`.
     #[must_use]
     pub fn unlisted(mut self) -> Self {
         self.listed = false;
         self
     }
 
-    /// With a service, which has no tasks yet.
+    /// Adds a service without tasks.
     #[must_use]
     pub fn service(mut self, name: &str) -> Self {
         self.services.insert(name.to_owned());
         self
     }
 
-    /// With one more task; see [`Cluster::add`].
+    /// Adds a task; see [`Cluster::add`].
     #[must_use]
     pub fn task(mut self, task: Task) -> Self {
         self.add(task);
         self
     }
 
-    /// With `count` more tasks like `task`.
+    /// Adds `count` tasks like `task`.
     #[must_use]
     pub fn tasks(mut self, count: usize, task: &Task) -> Self {
         for _ in 0..count {
@@ -138,7 +137,7 @@ impl Cluster {
         self
     }
 
-    /// Adds a task, and its service where it is new; gives the task's id.
+    /// Adds a task, and its service if it is new. Returns the task's id.
     ///
     /// The id follows from the names of the cluster and the service and from how many tasks were
     /// added before, so that the same story always has the same ids, and none comes back.
@@ -153,7 +152,6 @@ impl Cluster {
         id
     }
 
-    /// The tasks of one service, to be changed.
     pub fn tasks_of(&mut self, service: &str) -> impl Iterator<Item = &mut Task> {
         self.tasks.values_mut().filter(move |task| task.service.as_deref() == Some(service))
     }

@@ -22,7 +22,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 /// month before the 31st is the last day of the month before. Before the calendar's first year it
 /// is minus infinity.
 pub fn seconds_before(span: Span, now: f64) -> f64 {
-    // jiff has nanoseconds, and a float of today less than microseconds: the fraction is kept aside.
+    // jiff has nanoseconds, and a float of a current time less than microseconds: the fraction is
+    // added afterwards.
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds, of a clock")]
     let whole_seconds = now.floor() as i64;
     let before = Timestamp::from_second(whole_seconds)

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-/// What `error` says and what each of its causes says, joined by colons. A cause whose words stand
-/// in what came before is not repeated.
+/// The messages of `error` and its causes, joined by colons. A cause is left out if its message is
+/// already contained in the text.
 ///
 /// Never the debug form: that of an SDK or HTTP error holds whole requests and answers, and so may
 /// hold a secret.

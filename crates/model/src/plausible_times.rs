@@ -1,4 +1,4 @@
-//! When snapshots were recorded, though the clock was wrong for some of them.
+//! The recording times of snapshots, although the clock was wrong for some of them.
 //!
 //! Snapshots are in the order of their indexes, whatever their times say. Times that contradict that
 //! order, or are still to come, are wrong. Which of two contradicting times is wrong cannot be known:
@@ -6,8 +6,8 @@
 //! set right more often than wrong.
 
 /// For each of `times`, in the order of the snapshots, the time by which its snapshot was recorded:
-/// its own, or, if that is wrong, that of the next snapshot whose time is not, or `now`. Never
-/// falling, and never after `now`.
+/// its own, or, if that is wrong, the next snapshot's that is not, or `now`. Never descending, and
+/// never after `now`.
 pub fn plausible_times(times: &[f64], now: f64) -> Vec<f64> {
     let mut plausible = times.to_vec();
     if !(times.is_sorted() && times.last().is_none_or(|last| *last <= now)) {
@@ -24,10 +24,10 @@ pub fn plausible_times(times: &[f64], now: f64) -> Vec<f64> {
     plausible
 }
 
-/// Where in `times` the longest sequence stands that never falls, of those up to `most`; of several,
-/// the one that ends earliest.
+/// The positions of the longest sequence in `times` that never descends and never exceeds `most`;
+/// of several, the one that ends earliest.
 fn longest_ascending(times: &[f64], most: f64) -> Vec<usize> {
-    // Where the sequence of each length ends that ends earliest, and what stands before each.
+    // The end of the earliest-ending sequence of each length, and the predecessor of each time.
     let mut ends: Vec<usize> = Vec::new();
     let mut before = vec![None; times.len()];
     for (at, time) in times.iter().enumerate().filter(|(_, time)| **time <= most) {

@@ -5,13 +5,13 @@ use jiff::civil::DateTime;
 use jiff::fmt::rfc2822;
 use jiff::tz::TimeZone;
 
-/// `2023-10-02T12:00:00Z`, or with another offset. Without one, `2023-10-02T12:00:00`, and as a date
-/// alone, which is the start of that day, it is a time in `zone`.
+/// `2023-10-02T12:00:00Z`, or with another offset. Without an offset (`2023-10-02T12:00:00`), or as
+/// a date alone, which is the start of the day, it is a time in `zone`.
 pub fn parse_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     if let Ok(time) = text.parse() {
         return Some(time);
     }
-    // A civil time ignores a time zone in brackets after it.
+    // jiff's civil times ignore a time zone in brackets.
     let civil: DateTime = text.parse().ok().filter(|_| !text.contains('['))?;
     civil.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
 }

@@ -258,7 +258,7 @@ impl EnvironmentClient<'_> {
     /// The complete snapshot for an expression (`-1`, `#65`, `~2`).
     ///
     /// # Errors
-    /// There is no such snapshot, or the server does not say.
+    /// There is no such snapshot, or the server does not return it.
     pub async fn snapshot(&self, expression: &str) -> Result<RecordedSnapshot, ApiError> {
         let operation = format!("give snapshot {expression} of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name, expression];

@@ -38,7 +38,7 @@ impl EnvironmentClient<'_> {
     /// The latest snapshots of `interval`, at most `most`.
     ///
     /// # Errors
-    /// The environment does not exist, or the server does not say.
+    /// The environment does not exist, or the server does not return it.
     pub async fn latest_snapshots(
         &self,
         interval: &str,
@@ -61,7 +61,7 @@ impl EnvironmentClient<'_> {
     /// seconds since the Unix epoch.
     ///
     /// # Errors
-    /// The environment does not exist, or the server does not say.
+    /// The environment does not exist, or the server does not return it.
     pub async fn latest_events(
         &self,
         interval: &str,

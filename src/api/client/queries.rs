@@ -82,7 +82,7 @@ impl Client {
     /// When the artifacts that match a pattern ran, in one environment or in all, over all history.
     ///
     /// # Errors
-    /// The server does not say.
+    /// The server does not return them.
     pub async fn artifact_runs(
         &self,
         artifact: &str,
@@ -110,7 +110,7 @@ impl Client {
     /// Every environment of the organization. No request is sent or awaited after `give_up_at`.
     ///
     /// # Errors
-    /// The server does not say.
+    /// The server does not return them.
     pub async fn environments(
         &self,
         give_up_at: Option<Instant>,
@@ -126,7 +126,7 @@ impl Client {
     /// awaited after `give_up_at`.
     ///
     /// # Errors
-    /// There is no such snapshot, or the server does not say.
+    /// There is no such snapshot, or the server does not return it.
     pub async fn diff(
         &self,
         one: &str,
@@ -146,6 +146,10 @@ impl Client {
 }
 
 impl EnvironmentClient<'_> {
+    /// The environment's own properties.
+    ///
+    /// # Errors
+    /// It does not exist, or the server does not return it.
     pub async fn describe(&self) -> Result<ApiResponse<Environment>, ApiError> {
         let operation = format!("describe environment \"{}\"", self.name);
         self.get_document(&operation, &["environments", &self.client.org, self.name], &[]).await
@@ -154,7 +158,7 @@ impl EnvironmentClient<'_> {
     /// The snapshot for an expression (`-1`, `#65`, `~2`, `@{2.hours.ago}`).
     ///
     /// # Errors
-    /// There is no such snapshot, or the server does not say.
+    /// There is no such snapshot, or the server does not return it.
     pub async fn snapshot_response(
         &self,
         expression: &str,
@@ -167,7 +171,7 @@ impl EnvironmentClient<'_> {
     /// The snapshots, each with the time for which it was the latest.
     ///
     /// # Errors
-    /// The environment does not exist, or the server does not say.
+    /// The environment does not exist, or the server does not return it.
     pub async fn snapshots(
         &self,
         part: HistoryQuery<'_>,
@@ -180,7 +184,7 @@ impl EnvironmentClient<'_> {
     /// The changes, one event per artifact.
     ///
     /// # Errors
-    /// The environment does not exist, or the server does not say.
+    /// The environment does not exist, or the server does not return it.
     pub async fn events(&self, part: HistoryQuery<'_>) -> Result<EventsPage, ApiError> {
         let operation = format!("list the events of \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "events"];

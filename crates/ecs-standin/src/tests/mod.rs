@@ -1,4 +1,4 @@
-//! The stand-in, asked by the real SDK over HTTP.
+//! Tests of the stand-in with the real SDK over HTTP.
 
 mod faults;
 mod hostile;

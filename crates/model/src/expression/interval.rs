@@ -1,4 +1,4 @@
-//! Snapshots from one to another.
+//! Ranges of snapshots.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -7,28 +7,28 @@ use super::quote;
 use super::{Expression, TimePoint, Timeline};
 use crate::time::parse_unix_seconds;
 
-/// Snapshots from one to another, both included.
+/// A range of snapshots, both ends included.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interval {
-    /// Its first snapshot.
+    /// The first snapshot.
     pub from: Bound,
-    /// Its last snapshot.
+    /// The last snapshot.
     pub to: Bound,
 }
 
-/// Where an interval begins or ends.
+/// An end of an interval.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Bound {
     /// A snapshot.
     Snapshot(Expression),
-    /// What was recorded from then on, or until then.
+    /// The snapshots recorded from this time on, or until it.
     Time(TimePoint),
 }
 
-/// The text is no interval, or no end of one.
+/// The text is not an interval, or not an end of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseIntervalError {
-    /// Neither an expression nor two with `..` between them.
+    /// Neither an expression nor two of them with `..` between them.
     #[error(
         "'{0}' is not an interval. Use A..B, where A and B each are N (counted from 1), ~N (N \
          behind the latest) or NOW, and NOW may be left out"
@@ -46,8 +46,8 @@ pub enum ParseIntervalError {
 const FIRST_TIME: i64 = 1_000_000_000;
 
 impl Interval {
-    /// The indexes that are meant, of those that exist; `None` where there are none. The ends may
-    /// be given in either order where both are snapshots that exist.
+    /// The indexes of the existing snapshots in the interval; `None` if there are none. Two ends
+    /// that are both existing snapshots may be in either order.
     ///
     /// # Errors
     /// The timeline's own.
@@ -65,8 +65,7 @@ impl Interval {
             Bound::Time(point) => timeline.until(at(*point))?.into(),
         };
         let count = i64::from(timeline.count());
-        // Whoever asks for what follows the snapshots that are known is not answered with the
-        // latest of them.
+        // An interval after the latest snapshot is empty: it must not be answered with the latest.
         if from > count {
             return Ok(None);
         }
@@ -81,7 +80,7 @@ impl Interval {
 }
 
 impl Default for Interval {
-    /// All there are.
+    /// Everything.
     fn default() -> Self {
         Self { from: Bound::first(), to: Bound::latest() }
     }
@@ -99,8 +98,8 @@ impl Bound {
     }
 }
 
-/// `A..B` or `A`, where each is an expression, `NOW`, or nothing, which is `NOW`. No text at all is
-/// everything.
+/// `A..B` or `A`, where A and B are each an expression, `NOW`, or empty, which is `NOW`. An empty
+/// text is everything.
 impl FromStr for Interval {
     type Err = ParseIntervalError;
 
@@ -121,7 +120,7 @@ impl FromStr for Interval {
     }
 }
 
-/// An index, `NOW`, a distance back from now (`1hour`), or seconds since the Unix epoch.
+/// An index, `NOW`, a duration before now (`1hour`), or seconds since the Unix epoch.
 impl FromStr for Bound {
     type Err = ParseIntervalError;
 

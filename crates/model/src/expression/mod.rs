@@ -1,4 +1,4 @@
-//! Which snapshots of an environment are meant.
+//! Snapshot expressions: references to snapshots of an environment.
 
 mod interval;
 mod snappish;
@@ -11,7 +11,7 @@ pub use interval::{Bound, Interval, ParseIntervalError};
 pub use snappish::Snappish;
 pub use time_point::TimePoint;
 
-/// The most characters of a text that a message repeats.
+/// Error messages repeat at most this many characters of a text.
 const MAX_QUOTE_CHARS: usize = 100;
 
 fn quote(text: &str) -> String {
@@ -21,33 +21,32 @@ fn quote(text: &str) -> String {
     }
 }
 
-/// When the snapshots of an environment were recorded, one after the other.
+/// The recording times of an environment's snapshots, which expressions are resolved against.
 pub trait Timeline {
-    /// Why they cannot be read.
+    /// Why the times cannot be read.
     type Error;
 
-    /// How many there are.
+    /// The number of snapshots.
     fn count(&self) -> u32;
 
-    /// What time it is, in seconds since the Unix epoch.
+    /// The current time, in seconds since the Unix epoch.
     fn now(&self) -> f64;
 
-    /// How many were recorded at `time`, in seconds since the Unix epoch, or before, as far as
-    /// [their times are plausible](crate::plausible_times).
+    /// The number of snapshots recorded at or before `time`, in seconds since the Unix epoch, as
+    /// far as [their times are plausible](crate::plausible_times).
     ///
     /// # Errors
     /// They cannot be read.
     fn until(&self, time: f64) -> Result<u32, Self::Error>;
 
-    /// How many were recorded before `time`.
+    /// The number of snapshots recorded before `time`.
     ///
     /// # Errors
     /// They cannot be read.
     fn before(&self, time: f64) -> Result<u32, Self::Error>;
 }
 
-/// A snapshot of an environment. It is written as it follows the environment's name, and shown as
-/// it was written.
+/// A snapshot of an environment, as the text that follows the environment's name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expression {
     selector: Selector,
@@ -56,15 +55,15 @@ pub struct Expression {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Selector {
-    /// `N` or `#N`: counted from 1, or from the end where negative, so that `-1` is the latest.
+    /// `N` or `#N`: counted from 1, negative from the end, so that `-1` is the latest.
     Index(i64),
-    /// `~N`: so many behind the latest; `~` is the latest.
+    /// `~N`: N behind the latest; `~` is the latest.
     Behind(i64),
-    /// `@{…}`: the one that was the latest then.
+    /// `@{…}`: the latest one at that time.
     At(TimePoint),
 }
 
-/// The text names no snapshot.
+/// The text is not a snapshot expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is not a snapshot expression. Use N or #N (counted from 1, negative from the end), ~N \
@@ -74,7 +73,7 @@ enum Selector {
 pub struct ParseExpressionError(String);
 
 impl Expression {
-    /// The latest snapshot, as a name alone means it.
+    /// The latest snapshot, as an environment's name without an expression.
     fn latest() -> Self {
         Self { selector: Selector::Behind(0), text: String::new() }
     }
@@ -84,7 +83,7 @@ impl Expression {
         Self { selector: Selector::Index(1), text: "#1".to_owned() }
     }
 
-    /// The index that is meant; no snapshot may have it.
+    /// The index, which may be that of no snapshot.
     ///
     /// # Errors
     /// The timeline's own.
@@ -137,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// Snapshots that were recorded at these times, asked about at the time after them.
+    /// A timeline of these recording times, and the current time.
     pub(super) struct Recorded(pub(super) Vec<f64>, pub(super) f64);
 
     impl Timeline for Recorded {

@@ -1,4 +1,4 @@
-//! A snapshot with the name of its environment.
+//! A snapshot expression with the name of its environment.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,15 @@ use super::{Expression, ParseExpressionError};
 pub struct Snappish {
     /// The environment's name.
     pub environment: String,
-    /// Which of its snapshots.
+    /// The snapshot of that environment.
     pub expression: Expression,
 }
 
 impl FromStr for Snappish {
     type Err = ParseExpressionError;
 
-    /// An environment's name holds none of the characters that begin an expression.
+    /// The name ends at the first character that begins an expression: no environment's name
+    /// contains it.
     fn from_str(text: &str) -> Result<Self, ParseExpressionError> {
         let (environment, expression) =
             text.split_at(text.find(['#', '~', '@']).unwrap_or(text.len()));

@@ -6,14 +6,14 @@ use serde::{Serialize, Serializer};
 
 use super::{Artifact, Fingerprint, image::pinned_digest};
 
-/// Who said what an artifact's fingerprint is, the best witness first.
+/// The source of an artifact's fingerprint, the most reliable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DigestSource {
-    /// ECS, of the image that it pulled.
+    /// ECS, which pulled the image.
     Ecs,
-    /// The image reference, which pins a digest.
+    /// A digest in the image reference.
     Pinned,
-    /// Nobody.
+    /// None: the fingerprint is unknown.
     Unknown,
 }
 
@@ -33,8 +33,8 @@ impl Serialize for DigestSource {
     }
 }
 
-/// A container that runs, and the task that it belongs to, as ECS described them: borrowed, since an account may run
-/// ten thousand.
+/// A running container and its task, as described by ECS. Borrowed, since an account may run ten
+/// thousand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunningContainer<'t> {
     /// Cluster name.
@@ -45,11 +45,11 @@ pub struct RunningContainer<'t> {
     pub task_arn: &'t str,
     /// When the task started, in seconds since the Unix epoch.
     pub started_at: i64,
-    /// What the artifact is called.
+    /// The name of the artifact.
     pub artifact_name: &'t str,
-    /// What was pulled.
+    /// The fingerprint of the pulled image; `None` if it is unknown.
     pub fingerprint: Option<Fingerprint>,
-    /// Where the fingerprint comes from.
+    /// The source of the fingerprint.
     pub digest_source: DigestSource,
 }
 
@@ -62,8 +62,8 @@ impl RunningContainer<'_> {
 }
 
 impl DigestSource {
-    /// The fingerprint of what runs, and who says so: ECS where it has a digest, else the digest
-    /// that the image reference pins.
+    /// The fingerprint of a running image, and its source: the digest from ECS if there is one,
+    /// otherwise the digest in the image reference.
     ///
     /// A digest of ECS's that is no SHA-256 does not fall back on the reference: ECS did say what
     /// was pulled, in a form that cannot be told here.
@@ -72,7 +72,7 @@ impl DigestSource {
         ecs_digest: Option<&str>,
     ) -> (Option<Fingerprint>, DigestSource) {
         let (fingerprint, source) = match ecs_digest.filter(|digest| !digest.is_empty()) {
-            // ECS has been seen to leave the algorithm out.
+            // ECS has been seen to omit the algorithm.
             Some(digest) => {
                 (digest.strip_prefix("sha256:").unwrap_or(digest).parse().ok(), Self::Ecs)
             }
@@ -85,7 +85,7 @@ impl DigestSource {
     }
 }
 
-/// What an artifact is called: its image, or its container's name where there is no image.
+/// The name of an artifact: its image, or its container's name if there is no image.
 ///
 /// AWS's own sidecars carry a random suffix (`ecs-service-connect-Xa1b2`), which would make every
 /// replaced task look like new software; it is left off.

@@ -1,4 +1,4 @@
-//! What changed between two snapshots.
+//! The difference between two snapshots.
 
 use super::{Artifact, Fingerprint, Snapshot};
 
@@ -6,11 +6,11 @@ use super::{Artifact, Fingerprint, Snapshot};
 /// order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diff {
-    /// Run after and did not before.
+    /// Artifacts that only run after.
     pub started: Vec<Artifact>,
-    /// Ran before and do not after.
+    /// Artifacts that only ran before.
     pub exited: Vec<Artifact>,
-    /// Run before and after, with another number of replicas.
+    /// Artifacts that run before and after, with another number of replicas.
     pub scaled: Vec<Scaled>,
 }
 
@@ -28,7 +28,7 @@ pub struct Scaled {
 }
 
 impl Diff {
-    /// What has to happen to `before` to make it `after`.
+    /// The changes from `before` to `after`.
     pub fn between(before: &Snapshot, after: &Snapshot) -> Self {
         let mut diff = Self::default();
         for (identity, artifact) in &after.0 {
@@ -57,7 +57,7 @@ impl Diff {
         self.same_artifacts() && self.scaled.is_empty()
     }
 
-    /// Nothing started and nothing exited, whatever the replicas.
+    /// Nothing started or exited; replicas may differ.
     pub fn same_artifacts(&self) -> bool {
         self.started.is_empty() && self.exited.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The identity of software.
+//! Fingerprints of software.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What runs: containers, artifacts, snapshots and the difference between two of them.
+//! What runs: containers, artifacts, snapshots and their differences.
 //!
 //! Values in, values out. Nothing here reads a clock, a variable or a socket.
 
@@ -16,45 +16,45 @@ pub use diff::{Diff, Scaled};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use image::pinned_digest;
 
-/// Something that runs, with how many containers run it.
+/// Software that runs, with its number of replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
-    /// A label: the image reference, or the container's name where there is no image.
+    /// A label: the image reference, or the container's name if there is no image.
     pub name: String,
-    /// What was pulled; `None` where nobody knows.
+    /// The fingerprint of the pulled image; `None` if it is unknown.
     pub fingerprint: Option<Fingerprint>,
     /// Running containers.
     pub replicas: u64,
 }
 
-/// What makes two running containers the same artifact: the fingerprint, or the name where the
-/// fingerprint is unknown.
+/// Identifies an artifact: by the fingerprint, or by the name if the fingerprint is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Identity {
-    /// Known software, whatever it is called.
+    /// Known software, under any name.
     Known(Fingerprint),
-    /// Software of which only the name is known.
+    /// Software with an unknown fingerprint.
     Named(String),
 }
 
 impl Identity {
-    /// The identity of what runs under `name` with `fingerprint`.
+    /// The identity of an artifact.
     pub fn new(name: &str, fingerprint: Option<Fingerprint>) -> Self {
         fingerprint.map_or_else(|| Self::Named(name.to_owned()), Self::Known)
     }
 }
 
-/// All artifacts of an environment at one moment: one entry an identity, at least one replica each.
+/// All artifacts of an environment at one time: one entry per identity, each with at least one
+/// replica.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot(BTreeMap<Identity, Artifact>);
 
 impl Snapshot {
-    /// The artifacts in the order of their fingerprints, those without one last, by name.
+    /// Sorted by fingerprint; those without one last, by name.
     pub fn artifacts(&self) -> impl ExactSizeIterator<Item = &Artifact> {
         self.0.values()
     }
 
-    /// Sets how an artifact runs from now on; without replicas it does not run any more.
+    /// Replaces an artifact; without replicas it is removed.
     pub fn set(&mut self, artifact: Artifact) {
         let identity = Identity::new(&artifact.name, artifact.fingerprint);
         if artifact.replicas == 0 {
@@ -75,7 +75,7 @@ impl Snapshot {
                 Identity::Known(fingerprint) => {
                     format!("sha256:{fingerprint} {}\n", artifact.replicas)
                 }
-                // The length keeps a name that holds a line break from reading as two lines.
+                // The length prevents a name with a line break from being read as two lines.
                 Identity::Named(name) => {
                     format!("name:{}:{name} {}\n", name.len(), artifact.replicas)
                 }
@@ -86,9 +86,9 @@ impl Snapshot {
     }
 }
 
-/// Artifacts with the same identity are added up; their label is the least of their names, so that
-/// the order in which containers were read makes no difference. Artifacts without replicas do not
-/// run and are left out.
+/// Adds up artifacts with the same identity. Their label is the least of their names, so that the
+/// order in which containers were read makes no difference. Artifacts without replicas are left
+/// out.
 impl FromIterator<Artifact> for Snapshot {
     fn from_iter<I: IntoIterator<Item = Artifact>>(artifacts: I) -> Self {
         let mut by_identity = BTreeMap::<Identity, Artifact>::new();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn any_artifact() -> impl Strategy<Value = Artifact> {
-        // Few values, so that the same identity often comes twice.
+        // Few values, so that identities are often repeated.
         ("[ab]{1,2}", proptest::option::of(0..3_u8), 0..3_u64)
             .prop_map(|(name, fingerprint, replicas)| artifact(&name, fingerprint, replicas))
     }

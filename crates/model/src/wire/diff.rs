@@ -1,11 +1,11 @@
-//! Two snapshots compared.
+//! The difference between two snapshots.
 
 use serde::{Deserialize, Serialize};
 
 use super::or_default;
 
-/// What runs in the one, the other or both of two snapshots: the answer of `GET /env-diff/{org}`.
-/// Each list is sorted by fingerprint.
+/// The difference between two snapshots: the response of `GET /env-diff/{org}`. Each list is sorted
+/// by fingerprint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentDiff {
     /// The first snapshot, and what runs only there.
@@ -25,7 +25,7 @@ pub struct EnvironmentDiff {
 /// Part of a comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiffItem {
-    /// `aws-prod#65`, where the part is of one snapshot.
+    /// `aws-prod#65`, if the part is of one snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_id: Option<String>,
     /// Its artifacts.
@@ -36,28 +36,28 @@ pub struct DiffItem {
 /// An artifact in a comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiffArtifact {
-    /// 64 lowercase hexadecimal digits, or `""` where it is unknown.
+    /// 64 lowercase hexadecimal digits, or `""` if it is unknown.
     #[serde(default, deserialize_with = "or_default")]
     pub fingerprint: String,
     /// Its label; of an artifact in both snapshots, the second's.
     pub name: String,
-    /// When its latest replica started, in seconds since the Unix epoch; of an artifact in both
+    /// Start of its latest replica, in seconds since the Unix epoch; of an artifact in both
     /// snapshots, the second's.
     #[serde(default, deserialize_with = "or_default")]
     pub most_recent_timestamp: i64,
     /// The flow that built it.
     #[serde(default)]
     pub flow: Option<String>,
-    /// Where a person can look at the commit that it was built from.
+    /// A web page of the commit that it was built from.
     #[serde(default)]
     pub commit_url: Option<String>,
     /// Replicas; of an artifact in both snapshots, the second's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_count: Option<u64>,
-    /// Replicas in the first snapshot, where they changed.
+    /// Replicas in the first snapshot, if they changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s1_instance_count: Option<u64>,
-    /// Replicas in the second snapshot, where they changed.
+    /// Replicas in the second snapshot, if they changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s2_instance_count: Option<u64>,
 }

@@ -5,13 +5,13 @@ use serde_json::{Map, Value};
 
 use super::or_default;
 
-/// Whether an environment may be called this: `^[a-zA-Z0-9][a-zA-Z0-9._-]*$`.
+/// Whether the name is valid: `^[a-zA-Z0-9][a-zA-Z0-9._-]*$`.
 pub fn is_environment_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// The body of `PUT /environments/{org}`, which makes an environment or changes it.
+/// The body of `PUT /environments/{org}`, which creates or changes an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentRequest {
     /// See [`is_environment_name`].
@@ -19,14 +19,14 @@ pub struct EnvironmentRequest {
     /// `ECS` among others, case-sensitive.
     #[serde(rename = "type")]
     pub environment_type: String,
-    /// For people.
+    /// A text for people.
     pub description: String,
     /// Whether a change of replicas alone makes a new snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_scaling: Option<bool>,
 }
 
-/// An environment: the answer of `GET /environments/{org}/{env}`. Times are in seconds since the
+/// An environment: the response of `GET /environments/{org}/{env}`. Times are in seconds since the
 /// Unix epoch, with fractions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
@@ -38,16 +38,16 @@ pub struct Environment {
     /// Its type.
     #[serde(rename = "type")]
     pub environment_type: String,
-    /// For people.
+    /// A text for people.
     #[serde(default, deserialize_with = "or_default")]
     pub description: String,
-    /// When it was last made, changed or reported to.
+    /// The last time it was created, changed or reported to.
     #[serde(default, deserialize_with = "or_default")]
     pub last_modified_at: f64,
-    /// When it was last reported to, whether or not that made a snapshot.
+    /// The last report, whether or not it made a snapshot.
     #[serde(default)]
     pub last_reported_at: Option<f64>,
-    /// When its latest snapshot was made.
+    /// The time of its latest snapshot.
     #[serde(default)]
     pub last_changed_at: Option<f64>,
     /// Whether what runs there is compliant; `null` if no policy decides it.
@@ -56,7 +56,7 @@ pub struct Environment {
     /// Whether a change of replicas alone makes a new snapshot.
     #[serde(default, deserialize_with = "or_default")]
     pub include_scaling: bool,
-    /// Free to use.
+    /// The user's own labels.
     #[serde(default, deserialize_with = "or_default")]
     pub tags: Map<String, Value>,
     /// Names of the policies attached to it.
@@ -74,21 +74,21 @@ pub struct RenameRequest {
     pub new_name: String,
 }
 
-/// A page of an organization's environments: the answer of `GET /environments/{org}` where one is
-/// asked for.
+/// A page of an organization's environments: the response of `GET /environments/{org}` with a page
+/// number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PagedEnvironments {
-    /// Where this page and its neighbours are.
+    /// Links to this page and its neighbours.
     #[serde(default, rename = "_links")]
     pub links: Value,
     /// Its number, from 1.
     pub page: u32,
-    /// How many environments a page has at the most.
+    /// The maximum number of environments per page.
     pub per_page: u32,
-    /// How many pages there are.
+    /// The number of pages.
     pub total_pages: u64,
-    /// How many environments there are on all of them.
+    /// The number of environments on all pages.
     pub total_count: u64,
-    /// Those on this page.
+    /// The environments on this page.
     pub environments: Vec<Environment>,
 }

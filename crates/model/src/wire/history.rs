@@ -5,28 +5,28 @@ use serde_json::Value;
 
 use super::or_default;
 
-/// How long a snapshot was the latest: an element of the answer of `GET /snapshots/{org}/{env}`.
-/// Times are in seconds since the Unix epoch, with fractions.
+/// A snapshot and the time for which it was the latest: an element of the response of `GET
+/// /snapshots/{org}/{env}`. Times are in seconds since the Unix epoch, with fractions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SnapshotListEntry {
-    /// Its place among the environment's snapshots, from 1.
+    /// The snapshot's index, from 1.
     pub index: u64,
-    /// When it was made.
+    /// The time at which it was made.
     pub from: f64,
-    /// When the next one was made; 0 for the latest.
+    /// The time at which the next one was made; 0 for the latest.
     #[serde(default, deserialize_with = "or_default")]
     pub to: f64,
-    /// Whether all that ran was compliant.
+    /// Whether everything that ran was compliant.
     #[serde(default, deserialize_with = "or_default")]
     pub compliant: bool,
-    /// Seconds from one to the other, or until the question for the latest.
+    /// Seconds from one to the other, or until the request for the latest.
     #[serde(default, deserialize_with = "or_default")]
     pub duration: f64,
-    /// The last report that found it unchanged. Only this project's recorder says it.
+    /// The last report that found it unchanged. Only this project's recorder sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_until: Option<f64>,
-    /// Times that began while it was the latest and that no report covers, the earliest first. Only
-    /// this project's recorder says them.
+    /// Times that began while it was the latest and that no report covers, earliest first. Only
+    /// this project's recorder sends them.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<ReportGap>,
 }
@@ -36,14 +36,15 @@ pub struct SnapshotListEntry {
 pub struct ReportGap {
     /// The last report before it.
     pub from: f64,
-    /// The first report after it; none if there is none yet.
+    /// The first report after it; `null` if there is none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<f64>,
 }
 
-/// A time in which an artifact ran with the same number of replicas in one environment: an element of
-/// the answer of `GET /artifact-runs/{org}?artifact=PATTERN`, by environment, artifact and index. Only
-/// this project's recorder answers it, and says so ([`ARTIFACT_RUNS`](super::ARTIFACT_RUNS)).
+/// A time in which an artifact ran with the same number of replicas in one environment: an element
+/// of the response of `GET /artifact-runs/{org}?artifact=PATTERN`, sorted by environment, artifact
+/// and index. Only this project's recorder serves it, and announces it
+/// ([`ARTIFACT_RUNS`](super::ARTIFACT_RUNS)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArtifactRun {
     /// The environment's name.
@@ -52,39 +53,39 @@ pub struct ArtifactRun {
     pub name: String,
     /// `""` if it is unknown.
     pub fingerprint: String,
-    /// How many replicas ran.
+    /// The number of replicas.
     pub replicas: u64,
     /// The first snapshot of that time.
     pub first_index: u64,
-    /// When that was recorded, in seconds since the Unix epoch.
+    /// The time at which that was recorded, in seconds since the Unix epoch.
     pub from: f64,
-    /// The last snapshot of that time; the latest while it runs so.
+    /// The last snapshot of that time; the latest if it still runs so.
     pub last_index: u64,
-    /// When the snapshot after it was recorded; none while it runs so.
+    /// The time at which the snapshot after it was recorded; `null` if it still runs so.
     #[serde(default)]
     pub to: Option<f64>,
 }
 
-/// What a snapshot changed of one artifact: an element of the answer of
-/// `GET /environments/{org}/{env}/events`.
+/// A change of one artifact in a snapshot: an element of the response of `GET
+/// /environments/{org}/{env}/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnvironmentEvent {
     /// The environment's name.
     #[serde(default, deserialize_with = "or_default")]
     pub environment_name: String,
-    /// The snapshot's place among the environment's, from 1.
+    /// The snapshot's index, from 1.
     #[serde(default, deserialize_with = "or_default")]
     pub snapshot_index: u64,
     /// The artifact's label.
     #[serde(default, deserialize_with = "or_default")]
     pub artifact_name: String,
-    /// Its fingerprint, or `""` where it is unknown.
+    /// Its fingerprint, or `""` if it is unknown.
     #[serde(default, deserialize_with = "or_default")]
     pub sha256: String,
     /// `1 instance started running (from 0 to 1)`.
     #[serde(default, deserialize_with = "or_default")]
     pub description: String,
-    /// When the snapshot was made, in seconds since the Unix epoch, with fractions.
+    /// The time at which the snapshot was made, in seconds since the Unix epoch, with fractions.
     #[serde(default, deserialize_with = "or_default")]
     pub reported_at: f64,
     /// The flow that built it, or `""`; `flows` has all of them.
@@ -93,22 +94,22 @@ pub struct EnvironmentEvent {
     /// Deployments that announced it.
     #[serde(default, deserialize_with = "or_default")]
     pub deployments: Vec<Value>,
-    /// One entry a flow that it was reported to.
+    /// One entry per flow that it was reported to.
     #[serde(default, deserialize_with = "or_default")]
     pub flows: Vec<Value>,
     /// `null` without provenance.
     #[serde(default)]
     pub artifact_compliance: Option<bool>,
-    /// Whether all that ran was compliant.
+    /// Whether everything that ran was compliant.
     #[serde(default)]
     pub snapshot_compliance: Option<bool>,
     /// As of [`Annotation`](super::Annotation).
     #[serde(rename = "type")]
     pub change: String,
-    /// Where a person can look at what changed in the source.
+    /// A web page of the changes in the source.
     #[serde(default)]
     pub code_diff: Option<String>,
-    /// Where the snapshot and the artifact are.
+    /// Links to the snapshot and the artifact.
     #[serde(default, rename = "_links")]
     pub links: Value,
 }

@@ -22,45 +22,44 @@ pub use history::{ArtifactRun, EnvironmentEvent, ReportGap, SnapshotListEntry};
 pub use report::{EcsReport, ReportEntry};
 pub use snapshot::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
 
-/// The most bytes of an answer that this project's client reads, and more than the recorder sends. A
-/// snapshot of twelve thousand artifacts takes about half of it.
+/// The maximum response size, in bytes, that this project's client reads; the recorder sends less.
+/// A snapshot of twelve thousand artifacts takes about half of it.
 pub const MAX_RESPONSE_BYTES: usize = 32 << 20;
 
-/// The type of an environment whose software ECS runs.
+/// The type of an environment in ECS.
 pub const ECS: &str = "ECS";
 
 /// The header of every response to a write: the [head](crate::Head) of the organization's ledger.
-/// Whoever keeps it can tell later whether the ledger was rewritten.
+/// Kept elsewhere, it shows later whether the ledger was rewritten.
 pub const HEAD: &str = "x-envsnap-head";
 
-/// The header with which the recorder names, in every answer of its API, what it takes beyond that
-/// API, separated by commas.
+/// The header with which the recorder announces its extensions of the API, separated by commas.
 pub const ACCEPTS: &str = "x-envsnap-accepts";
 
-/// In [`ACCEPTS`]: a report may name the index of the latest snapshot in an `If-Match` header
-/// (`"65"`, or `"0"` for none). It is answered with 412, and not recorded, if the latest snapshot is
-/// another one.
+/// In [`ACCEPTS`]: a report may send the index of the latest snapshot in an `If-Match` header
+/// (`"65"`, or `"0"` for none). If the latest snapshot is another one, the response is 412 and the
+/// report is not recorded.
 pub const IF_MATCH: &str = "if-match";
 
-/// In [`ACCEPTS`]: `GET /artifact-runs/{org}?artifact=PATTERN&environment=NAME` says when artifacts ran,
-/// in one environment or in all.
+/// In [`ACCEPTS`]: `GET /artifact-runs/{org}?artifact=PATTERN&environment=NAME` returns when
+/// artifacts ran, in one environment or in all.
 pub const ARTIFACT_RUNS: &str = "artifact-runs";
 
-/// The header of a report that announces after how many seconds the next one comes at the latest,
-/// even if nothing changes.
+/// The header of a report with the maximum number of seconds until the next one, even if nothing
+/// changes.
 pub const HEARTBEAT: &str = "x-envsnap-heartbeat";
 
-/// Why a request was refused.
+/// The body of an error response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// A sentence.
     pub message: String,
-    /// What is wrong with each field of the request, by the field's path.
+    /// The problems of each field of the request, by the field's path.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, Value>,
 }
 
-/// A field that a server may write as `null`, which says nothing.
+/// Deserializes `null` as the default.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     field: D,
 ) -> Result<T, D::Error> {

@@ -9,12 +9,12 @@ use crate::snapshot::{Artifact, Fingerprint, RunningContainer, Snapshot};
 /// What runs in an environment: the body of `PUT /environments/{org}/{env}/report/ECS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EcsReport {
-    /// One entry a task, and a further one for each container that the server would not count as
-    /// a replica of its own in an entry that stands already.
+    /// One entry per task, and an additional one for each container that the server would not count
+    /// as a replica of its own in an existing entry.
     pub artifacts: Vec<ReportEntry>,
 }
 
-/// Running containers of one task. The server counts one replica an entry and digest.
+/// Running containers of one task. The server counts one replica per entry and digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportEntry {
     /// Task ARN.
@@ -23,7 +23,7 @@ pub struct ReportEntry {
     /// Cluster name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
-    /// Service name; left out for a standalone task.
+    /// Service name; omitted for a standalone task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_name: Option<String>,
     /// Fingerprint by artifact name, `""` if it is unknown, sorted by name: an object. A report may
@@ -36,9 +36,9 @@ pub struct ReportEntry {
 }
 
 impl EcsReport {
-    /// The report of these containers: a container whose digest or name stands in its task's entry
-    /// already gets an entry of its own, since the server would count the two as one replica, and
-    /// so does each container without a known digest.
+    /// The report of these containers. A container gets an entry of its own if its task's entry
+    /// already has its digest or name, since the server would count the two as one replica, and if
+    /// its digest is unknown.
     ///
     /// The order of `containers` makes no difference.
     pub fn from_containers(containers: &[RunningContainer<'_>]) -> Self {
@@ -69,21 +69,22 @@ impl EcsReport {
         Self { artifacts }
     }
 
-    /// What a server counts in this report.
+    /// The snapshot that a server makes of this report.
     pub fn snapshot(&self) -> Snapshot {
         self.artifacts.iter().flat_map(ReportEntry::replicas).collect()
     }
 }
 
 impl ReportEntry {
-    /// Only of containers with known and different digests and names does a server count each.
+    /// A server counts each container of an entry only if all digests and names are known and
+    /// different.
     fn has_room_for(&self, name: &str, fingerprint: Option<Fingerprint>) -> bool {
         let differs =
             |(n, f): &(String, Option<Fingerprint>)| n != name && f.is_some() && *f != fingerprint;
         fingerprint.is_some() && self.digests.iter().all(differs)
     }
 
-    /// One replica for each digest of this entry; digests that are unknown are told apart by name.
+    /// One replica per digest of this entry. Unknown digests are distinguished by name.
     pub fn replicas(&self) -> impl Iterator<Item = Artifact> {
         let mut counted = BTreeSet::new();
         self.digests.iter().filter_map(move |(name, fingerprint)| {
@@ -114,7 +115,7 @@ mod digests {
         serializer.collect_map(digests.iter().map(|(name, digest)| (name, text(digest))))
     }
 
-    /// What is no digest is unknown.
+    /// A text that is not a digest is unknown.
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Digests, D::Error> {

@@ -1,4 +1,4 @@
-//! Snapshots, as a server keeps them.
+//! Snapshots on the server.
 
 use std::collections::BTreeMap;
 
@@ -8,35 +8,35 @@ use serde_json::Value;
 use super::or_default;
 use crate::snapshot::{Artifact, Snapshot};
 
-/// A snapshot: the answer of `GET /snapshots/{org}/{env}/{expression}`. Times are in seconds since
-/// the Unix epoch, with fractions.
+/// A snapshot: the response of `GET /snapshots/{org}/{env}/{expression}`. Times are in seconds
+/// since the Unix epoch, with fractions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordedSnapshot {
-    /// Its place among the environment's snapshots, from 1.
+    /// The snapshot's index, from 1.
     pub index: u64,
     /// No later one exists.
     #[serde(default, deserialize_with = "or_default")]
     pub is_latest: bool,
-    /// When the next one was made.
+    /// The time at which the next one was made.
     #[serde(default)]
     pub next_snapshot_timestamp: Option<f64>,
     /// Running artifacts by compliance: `true`, `false` and `null`.
     #[serde(default, deserialize_with = "or_default")]
     pub artifact_compliance_count: BTreeMap<String, u64>,
-    /// When it was made.
+    /// The time at which it was made.
     #[serde(default, deserialize_with = "or_default")]
     pub timestamp: f64,
     /// The last report that found it unchanged: until then it is known that nothing else ran. Only
-    /// this project's recorder says it.
+    /// this project's recorder sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_until: Option<f64>,
     /// The type of its environment.
     #[serde(rename = "type")]
     pub environment_type: String,
-    /// Whether all that runs is compliant.
+    /// Whether everything that runs is compliant.
     #[serde(default, deserialize_with = "or_default")]
     pub compliant: bool,
-    /// Where a person can look at it.
+    /// Its web page.
     #[serde(default, deserialize_with = "or_default")]
     pub html_url: String,
     /// Policies that were applied.
