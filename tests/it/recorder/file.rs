@@ -455,3 +455,60 @@ async fn a_file_that_does_not_say_how_far_it_has_come_is_named_as_damaged_and_le
         assert!(std::fs::read(&file).unwrap() == before, "{change}");
     }
 }
+
+/// Lets the files that a process writes grow to this many bytes at most, or as they please.
+#[cfg(target_os = "linux")]
+fn limit_file_size(process: u32, bytes: &str) {
+    let limit = format!("--fsize={bytes}:unlimited");
+    let limited = Command::new("prlimit").args([&limit, "--pid", &process.to_string()]).status();
+    assert!(limited.unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_file_size_refuses_what_is_new_and_is_forgotten_when_it_is_raised() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = Process::start(&file).await;
+    recorder.create("env").await;
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
+    let log = std::fs::metadata(folder.path().join("snapshots.db-wal")).unwrap().len();
+    let process = recorder.child.id().unwrap();
+    limit_file_size(process, &log.to_string());
+    for _ in 0..3 {
+        let status = recorder.try_report("env", &[task(1, "web", &digest(2), 1)]).await;
+        assert_eq!(status, Some(500));
+        assert_eq!(recorder.index("env").await, 1);
+    }
+    let line = recorder.logged("cannot record a report").await;
+    assert!(line.contains("ERROR"), "{line}");
+    limit_file_size(process, "unlimited");
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(3), 1)]).await, 201);
+    recorder.end("-KILL").await;
+    assert_eq!(Process::start(&file).await.index("env").await, 2);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_room_says_what_to_do_and_loses_nothing() {
+    for end in ["-KILL", "-TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = Process::start(&file).await;
+        recorder.create("env").await;
+        for byte in 1..=3 {
+            assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
+        }
+        recorder.end(end).await;
+        let start = ["serve", "--listen", "127.0.0.1:0", "--db", file.to_str().unwrap()];
+        let refused = Command::new("prlimit")
+            .args(["--fsize=20000", env!("CARGO_BIN_EXE_envsnap")])
+            .args(start)
+            .output()
+            .unwrap();
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{end}: {said}");
+        assert!(said.contains("its disk is full") && said.contains("free 1 MB"), "{end}: {said}");
+        assert_eq!(Process::start(&file).await.index("env").await, 3, "{end}");
+    }
+}

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use envsnap_model::error_chain;
+use rustix::process::Signal;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 
 use crate::http::{Access, LogWriter, raise_open_files_limit};
 use crate::store::Store as _;
 use crate::store::sqlite::SqliteStore;
+use crate::text::lasted;
+use crate::web::utc;
 
 /// What of a response the operating system holds for a client that does not read it, in bytes. Left
 /// to itself, it holds megabytes for each.
@@ -49,6 +52,8 @@ pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()>
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("a fault of the recorder itself: {}", panic.to_string().replace('\n', " "));
     }));
+    // A write beyond a limit of file size then fails, as on a full disk, and does not end the process.
+    let _handled_until_the_end = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let access =
         token_file.as_deref().map_or_else(|| Ok(Access::open()), Access::from_token_file)?;
     access.may_listen_on(listen)?;
@@ -98,17 +103,19 @@ async fn warn_if_clock_is_behind(store: &SqliteStore) {
     let latest = last_reports.into_iter().max_by_key(|(_, _, at)| *at);
     if let Some((org, name, at)) = latest.filter(|(_, _, at)| *at > now) {
         tracing::warn!(
-            "the clock of this host is {:.0} s behind the last report to environment '{name}' of \
-             organization '{org}'. If the clock is wrong, stop the recorder, set the clock (with \
-             timedatectl, for example), and start again; if it is right, it was ahead at that \
+            "the clock of this host says {}, which is {} behind the last report to environment '{name}' \
+             of organization '{org}', of {}. If the clock is wrong, stop the recorder, set the clock \
+             (with timedatectl, for example), and start again; if it is right, it was ahead at that \
              report, which keeps its time, and nothing is to be done",
-            at.seconds() - now.seconds()
+            utc(now.seconds()),
+            lasted(at.seconds() - now.seconds()),
+            utc(at.seconds()),
         );
     }
 }
 
 /// Reads the token file again at each SIGHUP. One that cannot be used changes nothing.
-async fn reload_on_hangup(access: Access, token_file: Option<PathBuf>, mut hangups: Signal) {
+async fn reload_on_hangup(access: Access, token_file: Option<PathBuf>, mut hangups: unix::Signal) {
     while hangups.recv().await.is_some() {
         let Some(path) = &token_file else {
             tracing::info!("SIGHUP changes nothing: there is no token file to read again");

@@ -8,6 +8,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::text::lasted;
+
 /// A clock that is set right is corrected by less at once, in seconds.
 const MOST_ADJUSTED: f64 = 60.0;
 
@@ -38,10 +40,10 @@ struct Monotonic {
 pub enum ClockError {
     /// It was set while the recorder ran.
     #[error(
-        "the clock of this host is {:.0} s {} the time that has passed since the recorder started, \
+        "the clock of this host is {} {} the time that has passed since the recorder started, \
          and a snapshot with a wrong date would keep it. If the clock is wrong, set it (with \
          timedatectl, for example); if it is right now, restart the recorder",
-        ahead.abs(),
+        lasted(ahead.abs()),
         if *ahead > 0.0 { "ahead of" } else { "behind" }
     )]
     Adjusted {

@@ -14,6 +14,8 @@ mod timeline;
 mod view;
 mod when;
 
+pub(crate) use when::utc;
+
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{from_fn_with_state, map_response};

@@ -1,6 +1,8 @@
 //! What can go wrong with the file.
 
-use rusqlite::ErrorCode;
+use std::io::{self, ErrorKind};
+
+use rusqlite::{ErrorCode, ffi};
 
 /// A store could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,19 @@ pub enum StoreError {
         /// What SQLite says.
         #[source]
         source: rusqlite::Error,
+    },
+    /// What a start writes does not fit onto the disk.
+    #[error(
+        "cannot use {file}: its disk is full, or its files may not grow (ulimit -f). Nothing is lost: \
+         free 1 MB at least on that disk, and start again. Until then, a copy of {file} and its -wal on \
+         another disk can be read with --db"
+    )]
+    NoRoom {
+        /// The file's path.
+        file: String,
+        /// What failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// What the file should have is not in it, or makes no sense.
     #[error(
@@ -223,10 +238,9 @@ pub enum StoreError {
     },
     /// The file is older than what was answered from it, or another one.
     #[error(
-        "{file} lacks answered reports, or is another file: by the note in {lock}, commit {noted} was \
-         answered, and {file}, of which the last commit is {found}, has not got it. Put the newest \
-         file back, with its -wal if it has one; or, if this one is meant to go on without them (a \
-         backup that was restored), start once with --accept-loss"
+        "{file} lacks answered reports: its last commit is {found}, and by the note in {lock} commit \
+         {noted} was answered. Put the newest file back, with its -wal; or, to go on without them (after \
+         a restore), start once with --accept-loss"
     )]
     LacksCommits {
         /// The file's path.
@@ -254,8 +268,8 @@ pub enum StoreError {
     #[error(
         "{file} was in use when it was last written, and its log is not beside it, so that the latest \
          reports may be missing. Its recorder called it {known_as}: if that is the same file, use that \
-         name; if this is a copy, make it with 'envsnap backup' instead. To go on without what is \
-         missing, start once with 'envsnap serve --accept-loss'"
+         name; if it was moved, move its -wal and .lock as well; if this is a copy, make it with 'envsnap \
+         backup' instead. To go on without what is missing, start once with --accept-loss"
     )]
     LogIsElsewhere {
         /// The file's path.
@@ -370,9 +384,34 @@ pub enum StoreError {
 impl StoreError {
     /// The file cannot be opened, since a first question to it was answered so.
     pub(super) fn from_open(file: String, source: rusqlite::Error) -> Self {
-        match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt) | None => Self::Damaged { file, source },
+        match source.sqlite_error() {
+            None | Some(ffi::Error { code: ErrorCode::DatabaseCorrupt, .. }) => {
+                Self::Damaged { file, source }
+            }
+            // Of the index of the log, and of a file that reaches the limit of its size, SQLite does not say
+            // that the disk is full.
+            Some(
+                ffi::Error { code: ErrorCode::DiskFull, .. }
+                | ffi::Error {
+                    extended_code: ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_WRITE,
+                    ..
+                },
+            ) => Self::NoRoom { file, source: Box::new(source) },
             Some(_) => Self::Open { file, source },
+        }
+    }
+
+    /// A file beside `file` cannot be written, for want of room or as `otherwise` says.
+    pub(super) fn from_write(
+        file: String,
+        source: io::Error,
+        otherwise: impl FnOnce(String, io::Error) -> Self,
+    ) -> Self {
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::NoRoom { file, source: Box::new(source) }
+            }
+            _ => otherwise(file, source),
         }
     }
 

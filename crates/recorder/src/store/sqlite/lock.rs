@@ -35,7 +35,9 @@ impl Lock {
                 mode: found.mode() & 0o777,
                 source,
             },
-            _ => StoreError::Lock { lock: locked.display().to_string(), source },
+            _ => StoreError::from_write(path.display().to_string(), source, |_, source| {
+                StoreError::Lock { lock: locked.display().to_string(), source }
+            }),
         };
         let beside_it = beside(path, ".lock");
         let lock = OpenOptions::new()

@@ -525,7 +525,7 @@ impl Store for SqliteStore {
 
 /// A connection that writes, to a file that has this version's tables.
 fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreError> {
-    let failed = |source| StoreError::Open { file: file.to_owned(), source };
+    let failed = |source| StoreError::from_open(file.to_owned(), source);
     // SQLite opens what it may not write to all the same.
     if connection.is_readonly(MAIN_DB).map_err(failed)? {
         return Err(StoreError::ReadOnly { file: file.to_owned() });

@@ -23,7 +23,7 @@ pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Brings the file to the version that this program knows.
 pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Open { file: file.to_owned(), source };
+    let failed = |source| StoreError::from_open(file.to_owned(), source);
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let is_new = is_empty(&transaction).map_err(failed)?;

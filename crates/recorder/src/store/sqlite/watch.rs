@@ -58,12 +58,15 @@ impl Watched {
         lock: &Arc<Lock>,
     ) -> Result<Self, StoreError> {
         let file = || path.display().to_string();
-        let failed = |source| StoreError::Open { file: file(), source };
+        let failed = |source| StoreError::from_open(file(), source);
         connection.pragma_update(None, "cache_size", -CACHE).map_err(failed)?;
         let page_size: u32 =
             connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
         let note = |position: &Position| {
-            lock.note(position).map_err(|source| StoreError::WriteMark { file: file(), source })
+            lock.note(position).map_err(|source| {
+                let otherwise = |file, source| StoreError::WriteMark { file, source };
+                StoreError::from_write(file(), source, otherwise)
+            })
         };
         // In this order: what is noted is in the file whenever the process ends.
         note(&position::read(&connection).map_err(failed)?)?;
@@ -109,10 +112,10 @@ impl Watched {
         files.check_stopped()?;
         if let Some(fault) = self.first_fault(&files, log, check_log)? {
             let saved = self.save(&files, log);
-            let reason = format!(
+            tracing::error!(
                 "{fault} while the recorder used it, and nothing more is accepted. {saved}"
             );
-            tracing::error!("{reason}");
+            let reason = format!("{fault}. The log said then what was saved, and what to do");
             return Err(files.stopped(files.stopped.get_or_init(|| reason).clone()));
         }
         let moved = files.check_database();
