@@ -107,6 +107,10 @@ impl History<'_> {
             let index = changes[0].0;
             let recorded_at = times.get((index - from) as usize).copied().unwrap_or(Micros(0));
             let mut artifacts: Vec<_> = changes.iter().map(|(_, it)| it.clone()).collect();
+            // In the order of the tasks that run now, as the snapshot has it.
+            if index == self.count {
+                self.apply_current_tasks(&mut artifacts)?;
+            }
             order(&mut artifacts);
             let artifacts = artifacts.into_iter().rev();
             events.extend(artifacts.map(|artifact| Event { index, recorded_at, artifact }));

@@ -196,7 +196,10 @@ impl<'a> History<'a> {
         Ok(running + changed)
     }
 
-    fn apply_current_tasks(&self, artifacts: &mut [SnapshotArtifact]) -> rusqlite::Result<()> {
+    pub(super) fn apply_current_tasks(
+        &self,
+        artifacts: &mut [SnapshotArtifact],
+    ) -> rusqlite::Result<()> {
         let mut artifacts: HashMap<_, _> =
             artifacts.iter_mut().map(|artifact| (artifact.identity(), artifact)).collect();
         let mut statement = self.connection.prepare_cached(
