@@ -9,6 +9,7 @@ mod error_chain;
 pub mod expression;
 mod head;
 mod plausible_times;
+pub mod provenance;
 pub mod snapshot;
 pub mod time;
 pub mod wire;

@@ -21,6 +21,6 @@ pub use http::{
 };
 pub use server::{LocalRecorder, serve};
 pub use store::sqlite::{
-    BackedUp, MostRecent, NotBackedUp, NotVerified, SqliteStore, StoreError, Verified,
-    VerifiedLedger, backup, verify,
+    AttachmentCheck, BackedUp, MostRecent, NotBackedUp, NotVerified, SqliteStore, StoreError,
+    Verified, VerifiedLedger, backup, verify,
 };

@@ -21,11 +21,12 @@ use crate::http::request::BodyMemory;
 use crate::http::responses::{self, ResponseMemory};
 use crate::http::{error, handlers, request_log, serving};
 use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
 use crate::web;
 
 /// The API and the page over `store` for those whom `access` lets in, and what the operator asks:
 /// `GET /ready` and `GET /metrics`.
-fn router<S: Store>(store: S, access: Access, metrics: Metrics) -> Router {
+fn router<S: Store + ProvenanceStore>(store: S, access: Access, metrics: Metrics) -> Router {
     let pages = web::pages(&access).with_state(store.clone());
     let panicked = metrics.clone();
     handlers::api(&access)
@@ -65,7 +66,7 @@ impl LocalRecorder {
     ///
     /// # Errors
     /// What is counted cannot be set up.
-    pub fn new<S: Store>(store: S) -> Result<Self, MetricsError> {
+    pub fn new<S: Store + ProvenanceStore>(store: S) -> Result<Self, MetricsError> {
         Ok(Self(TowerToHyperService::new(router(store, Access::open(), Metrics::new()?))))
     }
 
@@ -95,7 +96,7 @@ impl fmt::Debug for LocalRecorder {
 /// # Errors
 /// `listener` is open to others than this host and `access` asks for no token; or its socket
 /// fails.
-pub async fn serve<S: Store>(
+pub async fn serve<S: Store + ProvenanceStore>(
     listener: TcpListener,
     store: S,
     access: Access,

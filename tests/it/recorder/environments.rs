@@ -266,7 +266,7 @@ async fn what_is_not_there_and_not_allowed_is_said_in_json() {
     let cases = [
         (Method::GET, "/api", 404),
         (Method::GET, "/api/v2", 404),
-        (Method::GET, "/api/v2/flows/acme", 404),
+        (Method::GET, "/api/v2/nothing/acme", 404),
         (Method::PUT, "/api/v2/environments/acme/aws-prod/unarchive", 404),
         (Method::GET, "/api/v2/environments/acme/aws-prod/events/1", 404),
         (Method::GET, "/api/v2/snapshots/acme", 404),

@@ -6,6 +6,7 @@
 mod diff;
 mod environment;
 mod history;
+mod provenance;
 mod report;
 mod snapshot;
 
@@ -19,6 +20,10 @@ pub use environment::{
     Environment, EnvironmentRequest, PagedEnvironments, RenameRequest, is_environment_name,
 };
 pub use history::{ArtifactRun, EnvironmentEvent, ReportGap, SnapshotListEntry};
+pub use provenance::{
+    AllowedArtifact, ArtifactFlow, ArtifactOrigin, Deployment, EnvironmentSnapshot, Flow,
+    FlowArtifact, FoundArtifact, HistoryEvent, Paged, Pagination, SearchAnswer,
+};
 pub use report::{EcsReport, ReportEntry};
 pub use snapshot::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
 
@@ -105,7 +110,7 @@ mod tests {
         for pointer in &pointers {
             assert_eq!(complete.pointer(pointer), document.pointer(pointer), "{name}{pointer}");
             // The names in a map are the server's own.
-            let maps = ["/tags/", "/artifact_compliance_count/", "/errors/"];
+            let maps = ["/tags/", "/artifact_compliance_count/", "/errors/", "/evidence/"];
             if maps.iter().any(|map| pointer.starts_with(map)) {
                 continue;
             }
@@ -130,6 +135,14 @@ mod tests {
 
     #[test]
     fn null_is_accepted_for_every_optional_field_of_a_snapshot() {
+        let flow = json!({
+            "flow_name": "f", "trail_name": "t", "template_reference_name": "r",
+            "git_commit": "c", "commit_url": "u", "build_url": "b", "git_commit_info": 1,
+            "html_url": "h", "flow_html_url": "h", "artifact_compliance_in_flow": true,
+            "flow_reasons_for_non_compliance": [1], "deployments": [1],
+            "commit_lead_time": 1.5, "deployment_diff": 1, "reported_at": 1.5,
+            "state": "COMPLIANT", "problems": ["p"],
+        });
         let document = json!({
             "index": 65, "is_latest": true, "next_snapshot_timestamp": 2.5,
             "artifact_compliance_count": {"true": 1, "false": 2, "null": 3}, "timestamp": 1.5,
@@ -141,7 +154,9 @@ mod tests {
                 "creationTimestamp": [7], "pods": 1,
                 "annotation": {"type": "unchanged", "was": 1, "now": 1},
                 "flow_name": "f", "git_commit": "c", "commit_url": "u", "html_url": "h",
-                "flow_html_url": "h", "deployment_diff": 1, "commit_lead_time": 1.5, "flows": [1],
+                "flow_html_url": "h", "deployment_diff": 1, "commit_lead_time": 1.5,
+                "flows": [flow],
+                "origin": {"status": "late", "first_started_at": 1, "delay": 1.5, "allowed": "a"},
                 "ecs_context": {"task_arn": "t", "cluster_name": "c", "service_name": "s"},
                 "ecs_places": [{"cluster_name": "c", "service_name": "s", "replicas": 1}],
             }],
@@ -158,6 +173,8 @@ mod tests {
                 "/artifacts/0/annotation/was",
                 "/artifacts/0/annotation/now",
                 "/artifacts/0/ecs_places/0/replicas",
+                "/artifacts/0/origin/status",
+                "/artifacts/0/origin/first_started_at",
             ],
         );
     }
@@ -171,6 +188,51 @@ mod tests {
             "included_environments": ["e"],
         });
         check::<Environment>(&document, &["/name", "/type"]);
+    }
+
+    #[test]
+    fn null_is_accepted_for_every_optional_field_of_provenance() {
+        let document = json!({
+            "name": "runner", "description": "d", "visibility": "public", "org": "acme",
+            "template": "version: 1", "repo_url": "u", "tags": {"a": "b"}, "latest_activity_at": 1.5,
+            "latest_state": "COMPLIANT", "last_deployment_at": 1.5,
+        });
+        check::<Flow>(&document, &["/name"]);
+        let event = json!({"event": "Artifact created", "timestamp": 1.5});
+        let document = json!({
+            "id": "i", "filename": "f", "fingerprint": "ab", "flow_name": "f", "trail_name": "t",
+            "template_reference_name": "r", "git_commit": "c", "git_commit_info": 1, "repo_info": 1,
+            "commit_url": "u", "build_url": "b", "repo_url": "r", "html_url": "h", "api_url": "a",
+            "state": "COMPLIANT", "state_info": "s", "created_at": "1.5", "last_modified_at": "1.5",
+            "deployments": [1], "evidence": {"e": 1}, "template": ["t"],
+            "running": [{"environment_name": "e", "snapshot_index": 1}],
+            "exited": [{"environment_name": "e", "snapshot_index": 1}], "history": [event],
+            "user_data": 1, "external_urls": 1, "annotations": 1,
+        });
+        check::<FlowArtifact>(
+            &document,
+            &[
+                "/filename",
+                "/fingerprint",
+                "/history/0/event",
+                "/running/0/environment_name",
+                "/running/0/snapshot_index",
+                "/exited/0/environment_name",
+                "/exited/0/snapshot_index",
+            ],
+        );
+        let document = json!({
+            "fingerprint": "ab", "name": "n", "has_provenance": true, "flow": "f", "pipeline": "f",
+            "trail": "t", "template_reference_name": "r", "git_commit": "c", "commit_url": "u",
+            "build_url": "b", "compliance_state": "s", "running_in": ["e"], "exited_from": ["e"],
+            "html_url": "h", "api_url": "a", "history": [event],
+        });
+        check::<FoundArtifact>(&document, &["/fingerprint", "/history/0/event"]);
+        let document = json!({
+            "artifact_name": "n", "fingerprint": "ab", "environment_name": "e", "timestamp": 1.5,
+            "user_name": "u", "description": "d", "id": "i", "name_pattern": "p",
+        });
+        check::<AllowedArtifact>(&document, &[]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::or_default;
+use super::{ArtifactFlow, ArtifactOrigin, or_default};
 use crate::snapshot::{Artifact, Snapshot};
 
 /// A snapshot: the response of `GET /snapshots/{org}/{env}/{expression}`. Times are in seconds
@@ -117,7 +117,10 @@ pub struct RecordedArtifact {
     pub commit_lead_time: Option<f64>,
     /// One entry a flow that it was reported to.
     #[serde(default, deserialize_with = "or_default")]
-    pub flows: Vec<Value>,
+    pub flows: Vec<ArtifactFlow>,
+    /// What is known of where it comes from. Only this project's recorder says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<ArtifactOrigin>,
     /// One of the tasks that run it.
     #[serde(default)]
     pub ecs_context: Option<EcsContext>,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::domain::Head;
-use crate::store::sqlite::{self, Verified};
+use crate::store::sqlite::{self, AttachmentCheck, Verified};
 use crate::text::{counted, visible_lines};
 
 /// Check that the recorder's file still says what was recorded
@@ -28,6 +28,9 @@ pub struct Arguments {
     /// A head that the recorder answered with, from the log of a reporter: 'org=…; seq=…; hash=…'
     #[arg(long, value_name = "HEAD")]
     head: Option<Head>,
+    /// Hash every file that was reported with an attestation again; otherwise only its size is checked
+    #[arg(long)]
+    attachments: bool,
 }
 
 /// Verifies the file, and says what that proves.
@@ -35,8 +38,9 @@ pub struct Arguments {
 /// # Errors
 /// The file cannot be read, or does not hold.
 pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
-    let Arguments { db, head } = arguments;
-    let verified = sqlite::verify(db, head.as_ref())?;
+    let Arguments { db, head, attachments } = arguments;
+    let check = if *attachments { AttachmentCheck::Content } else { AttachmentCheck::Sizes };
+    let verified = sqlite::verify(db, head.as_ref(), check)?;
     // Names come from the file, and it may be anybody's.
     Ok(visible_lines(&shown(&verified, head.as_ref())?) + "\n")
 }

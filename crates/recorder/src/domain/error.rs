@@ -86,6 +86,115 @@ pub enum Error {
         /// How much there is, as far as it was counted.
         found: usize,
     },
+    /// No flow in use has this name.
+    #[error("Flow named '{name}' does not exist for organization '{org}'")]
+    FlowNotFound {
+        /// The organization.
+        org: String,
+        /// The name that was asked for.
+        name: String,
+    },
+    /// Another flow has the name.
+    #[error("Flow named '{name}' already exists for organization '{org}'")]
+    FlowNameTaken {
+        /// The organization.
+        org: String,
+        /// The name.
+        name: String,
+    },
+    /// A list of the organization's flows would be longer than what clients read.
+    #[error(
+        "The flows of organization '{org}' would take more than {most} bytes, which is the most that a \
+         list of them may: shorten descriptions and templates, or archive flows"
+    )]
+    TooManyFlows {
+        /// The organization.
+        org: String,
+        /// How much they may take.
+        most: usize,
+    },
+    /// The flow has no trail of this name.
+    #[error("Trail with name '{name}' does not exist for Organization '{org}' and Flow '{flow}'")]
+    TrailNotFound {
+        /// The organization.
+        org: String,
+        /// The flow.
+        flow: String,
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The flow has not reported such an artifact.
+    #[error(
+        "Artifact with {artifact} does not exist in flow '{flow}' belonging to organization '{org}'"
+    )]
+    ArtifactNotFound {
+        /// The organization.
+        org: String,
+        /// The flow.
+        flow: String,
+        /// What was asked for, as `fingerprint 'ab…'`.
+        artifact: String,
+    },
+    /// An attestation is about an artifact that was not reported in its trail.
+    #[error(
+        "Artifact with fingerprint {fingerprint} does not exist in trail \"{trail}\" of flow \"{flow}\" \
+         belonging to organization \"{org}\""
+    )]
+    ArtifactNotInTrail {
+        /// The organization.
+        org: String,
+        /// The flow.
+        flow: String,
+        /// The trail.
+        trail: String,
+        /// Of the artifact.
+        fingerprint: String,
+    },
+    /// There is nothing that an override could replace.
+    #[error(
+        "Attestation named '{name}' does not exist in trail '{trail}' belonging to organization '{org}': \
+         there is nothing to override"
+    )]
+    AttestationNotFound {
+        /// The organization.
+        org: String,
+        /// The trail.
+        trail: String,
+        /// Of the attestation.
+        name: String,
+    },
+    /// There is no attestation with this identifier, or no file with it.
+    #[error("Attestation '{id}' has no attached file")]
+    AttachmentNotFound {
+        /// Of the attestation.
+        id: String,
+    },
+    /// Nothing was allowed under this identifier.
+    #[error("Allowance '{id}' does not exist for organization '{org}'")]
+    AllowanceNotFound {
+        /// The organization.
+        org: String,
+        /// As it was given.
+        id: String,
+    },
+    /// A search found nothing.
+    #[error("No matches for '{text}'.")]
+    NoMatches {
+        /// What was searched for.
+        text: String,
+    },
+    /// More is found than one answer holds.
+    #[error("More than {most} matches are found: give more digits, or a page")]
+    TooManyMatches {
+        /// How many there may be.
+        most: usize,
+    },
+    /// The recorder does not keep what the request is about.
+    #[error("This recorder does not keep {what}")]
+    NotKept {
+        /// What is not kept.
+        what: &'static str,
+    },
     /// A list of the organization's environments would be longer than what clients read.
     #[error(
         "The environments of organization '{org}' would take more than {most} bytes, which is the \

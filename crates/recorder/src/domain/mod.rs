@@ -8,6 +8,7 @@ mod entry;
 mod error;
 mod limits;
 mod payload;
+pub mod provenance;
 mod records;
 mod report;
 mod running;

@@ -7,6 +7,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Micros;
+use super::provenance::{
+    AllowanceWithdrawn, Allowed, ArtifactReported, AttestationReported, DeploymentReported,
+    FlowArchived, FlowChanged, FlowCreated, FlowRenamed, TrailBegun, TrailChanged,
+};
 
 /// One thing that happened in an organization.
 ///
@@ -29,6 +33,28 @@ pub enum Payload {
     Confirmed(Confirmed),
     /// The clock was found to be behind what was recorded before.
     ClockCorrected(ClockCorrected),
+    /// A flow was created.
+    FlowCreated(FlowCreated),
+    /// Settings of a flow were changed.
+    FlowChanged(FlowChanged),
+    /// A flow was given another name; the old one works until another flow takes it.
+    FlowRenamed(FlowRenamed),
+    /// A flow was archived.
+    FlowArchived(FlowArchived),
+    /// A trail was begun.
+    TrailBegun(TrailBegun),
+    /// What is known of a trail was changed.
+    TrailChanged(TrailChanged),
+    /// An artifact was built.
+    ArtifactReported(ArtifactReported),
+    /// There is evidence for a trail or for artifacts.
+    AttestationReported(AttestationReported),
+    /// A deployment was announced.
+    DeploymentReported(DeploymentReported),
+    /// Software without provenance is allowed to run.
+    Allowed(Allowed),
+    /// It is not allowed any longer.
+    AllowanceWithdrawn(AllowanceWithdrawn),
 }
 
 /// See [`Payload::EnvironmentCreated`].
@@ -261,6 +287,17 @@ kinds! {
     "snapshot" => Snapshot,
     "confirmed" => Confirmed,
     "clock-corrected" => ClockCorrected,
+    "flow-created" => FlowCreated,
+    "flow-changed" => FlowChanged,
+    "flow-renamed" => FlowRenamed,
+    "flow-archived" => FlowArchived,
+    "trail-begun" => TrailBegun,
+    "trail-changed" => TrailChanged,
+    "artifact-reported" => ArtifactReported,
+    "attestation-reported" => AttestationReported,
+    "deployment-reported" => DeploymentReported,
+    "allowed" => Allowed,
+    "allowance-withdrawn" => AllowanceWithdrawn,
 }
 
 impl Payload {
@@ -329,6 +366,9 @@ mod tests {
             }),
             Payload::ClockCorrected(ClockCorrected { latest: Micros(9) }),
         ]
+        .into_iter()
+        .chain(super::super::provenance::example_payloads())
+        .collect()
     }
 
     #[test]

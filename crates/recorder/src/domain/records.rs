@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use envsnap_model::snapshot::{Fingerprint, Identity};
 
+use super::provenance::ArtifactProvenance;
 use super::{Head, Micros, Place, ReportGap, Task};
 
 /// An environment in use.
@@ -78,7 +79,7 @@ pub struct Recorded {
 }
 
 /// An artifact in a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotArtifact {
     /// Its label.
     pub name: String,
@@ -96,6 +97,8 @@ pub struct SnapshotArtifact {
     pub task: Task,
     /// Every cluster and service of its replicas, in order; at least one.
     pub places: Vec<Place>,
+    /// Where it comes from; none if that was not asked for.
+    pub provenance: Option<Box<ArtifactProvenance>>,
 }
 
 impl SnapshotArtifact {
@@ -116,7 +119,7 @@ impl SnapshotArtifact {
 }
 
 /// A snapshot with all its artifacts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotRecord {
     /// Its number in the environment, from 1.
     pub index: u32,
@@ -154,7 +157,7 @@ pub struct SnapshotSpan {
 }
 
 /// What a snapshot changed of one artifact.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// The snapshot's number in the environment.
     pub index: u32,
@@ -165,7 +168,7 @@ pub struct Event {
 }
 
 /// A page of events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EventPage {
     /// In order.
     pub events: Vec<Event>,
@@ -174,7 +177,7 @@ pub struct EventPage {
 }
 
 /// Snapshots that follow each other, for a picture of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotWindow {
     /// The earliest first; none if there are none.
     pub snapshots: Vec<SnapshotSummary>,
@@ -185,7 +188,7 @@ pub struct SnapshotWindow {
 }
 
 /// A snapshot in a window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotSummary {
     /// How long it was the latest.
     pub span: SnapshotSpan,
@@ -219,7 +222,7 @@ pub struct ArtifactRun {
 }
 
 /// An environment, and what runs in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EnvironmentSummary {
     /// The environment.
     pub environment: EnvironmentRecord,

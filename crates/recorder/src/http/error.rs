@@ -29,15 +29,28 @@ impl Error {
             | Self::BadRequest { .. }
             // Not 409, which says that another attempt may do it.
             | Self::EnvironmentNameTaken { .. }
+            | Self::FlowNameTaken { .. }
             | Self::EnvironmentTypeMismatch { .. } => StatusCode::BAD_REQUEST,
             Self::UnknownToken => StatusCode::UNAUTHORIZED,
             Self::NotAllowed | Self::ForeignHost => StatusCode::FORBIDDEN,
-            Self::EnvironmentNotFound { .. } | Self::SnapshotNotFound { .. } | Self::NothingHere => {
-                StatusCode::NOT_FOUND
-            }
+            Self::EnvironmentNotFound { .. }
+            | Self::SnapshotNotFound { .. }
+            | Self::FlowNotFound { .. }
+            | Self::TrailNotFound { .. }
+            | Self::ArtifactNotFound { .. }
+            | Self::ArtifactNotInTrail { .. }
+            | Self::AttestationNotFound { .. }
+            | Self::AttachmentNotFound { .. }
+            | Self::AllowanceNotFound { .. }
+            | Self::NoMatches { .. }
+            | Self::NothingHere => StatusCode::NOT_FOUND,
+            // The client does not repeat it.
+            Self::NotKept { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::LatestSnapshotMoved { .. } => StatusCode::PRECONDITION_FAILED,
             Self::TooManyRuns { .. }
+            | Self::TooManyFlows { .. }
+            | Self::TooManyMatches { .. }
             | Self::ReportTooLarge { .. } | Self::TooManyEnvironments { .. } | Self::TooLarge { .. } => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }

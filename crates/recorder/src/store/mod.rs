@@ -1,5 +1,6 @@
 //! Where everything is kept: one method for each use case, one transaction for each call.
 
+pub mod provenance;
 pub mod sqlite;
 
 use std::future::Future;

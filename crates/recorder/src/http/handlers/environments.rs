@@ -10,9 +10,9 @@ use envsnap_model::wire::{
 };
 use serde_json::json;
 
-use super::head_header;
 use super::paging::Address;
-use crate::domain::{EnvironmentSettings, Error, LONGEST_ORG_NAME, SettingsChange};
+use super::{check_org_name, head_header};
+use crate::domain::{EnvironmentSettings, Error, SettingsChange};
 use crate::http::access::Caller;
 use crate::http::error::quote;
 use crate::http::request::{JsonBody, Parameters, TYPES, discard};
@@ -26,13 +26,7 @@ pub(crate) async fn save<S: Store>(
     Extension(caller): Extension<Caller>,
     JsonBody(settings, _reserved): JsonBody<EnvironmentSettings>,
 ) -> Result<impl IntoResponse, Error> {
-    if !is_environment_name(&org) || org.len() > LONGEST_ORG_NAME {
-        return Err(Error::bad_request(format!(
-            "'{}' cannot name an organization: it does not match \
-             '^[a-zA-Z0-9][a-zA-Z0-9._-]*$', or is longer than {LONGEST_ORG_NAME}",
-            quote(&org)
-        )));
-    }
+    check_org_name(&org)?;
     if !caller.may_change && settings.environment_type != ECS {
         return Err(Error::NotAllowed);
     }

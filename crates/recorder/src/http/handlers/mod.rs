@@ -5,6 +5,7 @@ mod environments;
 mod history;
 mod operations;
 mod paging;
+mod provenance;
 mod snapshots;
 
 use axum::Router;
@@ -13,16 +14,19 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{get, put};
 
-use envsnap_model::wire::{ACCEPTS, ARTIFACT_RUNS, HEAD, IF_MATCH};
+use envsnap_model::wire::{ACCEPTS, ARTIFACT_RUNS, HEAD, IF_MATCH, is_environment_name};
 
 use super::access::{Access, Action, Guard, guard};
-use crate::domain::Head;
+use crate::domain::{Error, Head, LONGEST_ORG_NAME};
 use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
+
+use super::error::quote;
 
 pub(crate) use operations::Operations;
 
 /// Every call of the API, each behind `access`.
-pub(crate) fn api<S: Store>(access: &Access) -> Router<S> {
+pub(crate) fn api<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
     let guarded = |calls: Router<S>, get, put| {
         calls.route_layer(from_fn_with_state(Guard::new(access, get, put), guard))
     };
@@ -41,12 +45,26 @@ pub(crate) fn api<S: Store>(access: &Access) -> Router<S> {
         .route("/environments/{org}", put(environments::save::<S>).get(environments::list::<S>));
     let reported =
         Router::new().route(&format!("{environment}/report/ECS"), put(snapshots::report::<S>));
+    let calls = calls.merge(provenance::calls()).merge(provenance::not_kept());
     let calls = guarded(calls, Action::Read, Action::Write)
         .merge(guarded(described, Action::ReadForReport, Action::Write))
         .merge(guarded(saved, Action::Read, Action::SaveEnvironment))
         .merge(guarded(reported, Action::Read, Action::Report))
         .layer(map_response(with_extensions));
     Router::new().nest("/api/v2", calls)
+}
+
+/// # Errors
+/// Nothing can be recorded for an organization of this name.
+fn check_org_name(org: &str) -> Result<(), Error> {
+    if is_environment_name(org) && org.len() <= LONGEST_ORG_NAME {
+        return Ok(());
+    }
+    Err(Error::bad_request(format!(
+        "'{}' cannot name an organization: it does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$', or is \
+         longer than {LONGEST_ORG_NAME}",
+        quote(org)
+    )))
 }
 
 /// The header of every response to a write.

@@ -19,11 +19,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long nothing may arrive of a body that has begun.
 const STALLED: Duration = Duration::from_secs(10);
 
-/// The whole body, and the memory that is reserved for it.
+/// The whole body, of 10 MB at the most, and the memory that is reserved for it.
 pub(crate) async fn read(body: Body, memory: &BodyMemory) -> Result<(Vec<u8>, Reserved), Error> {
+    read_up_to(LONGEST_BODY, body, memory).await
+}
+
+/// The whole body, of `most` bytes, and the memory that is reserved for it.
+pub(crate) async fn read_up_to(
+    most: usize,
+    body: Body,
+    memory: &BodyMemory,
+) -> Result<(Vec<u8>, Reserved), Error> {
     let expected = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
     let mut chunks = body.into_data_stream();
-    let read = read_whole(&mut chunks, expected, memory);
+    let read = read_whole(&mut chunks, expected, most, memory);
     let error = match tokio::time::timeout(PATIENCE, read).await {
         Ok(Ok(read)) => return Ok(read),
         Ok(Err(error)) => error,
@@ -40,10 +49,12 @@ pub(crate) async fn read(body: Body, memory: &BodyMemory) -> Result<(Vec<u8>, Re
 async fn read_whole(
     chunks: &mut BodyDataStream,
     expected: Option<usize>,
+    most: usize,
     memory: &BodyMemory,
 ) -> Result<(Vec<u8>, Reserved), Error> {
-    let too_large = || Error::too_large("The request body is larger than 10 MB");
-    if expected.is_some_and(|expected| expected > LONGEST_BODY) {
+    let too_large =
+        || Error::too_large(format!("The request body is larger than {} MB", most >> 20));
+    if expected.is_some_and(|expected| expected > most) {
         return Err(too_large());
     }
     let (mut whole, mut reserved) = (Vec::new(), Reserved::NOTHING);
@@ -53,7 +64,7 @@ async fn read_whole(
     {
         let chunk = chunk.map_err(|_| Error::bad_request("The request body ended early"))?;
         let length = whole.len() + chunk.len();
-        if length > LONGEST_BODY {
+        if length > most {
             return Err(too_large());
         }
         memory.reserve(&mut reserved, length, expected).await?;

@@ -5,7 +5,9 @@ mod body;
 mod environment;
 mod json;
 mod memory;
+mod multipart;
 mod problems;
+mod provenance;
 mod query;
 mod rename;
 mod report;
@@ -19,6 +21,10 @@ pub(crate) use body::discard;
 pub(crate) use environment::TYPES;
 pub(crate) use json::FromJson;
 pub(crate) use memory::{BodyMemory, Reserved};
+pub(crate) use multipart::PartsBody;
+pub(crate) use provenance::{
+    AttestationRequest, Deployment, Override, check_flow_name, check_trail_name,
+};
 pub(crate) use query::Parameters;
 
 /// A body that was read and parsed, and the memory that was reserved for it, to be kept for as long

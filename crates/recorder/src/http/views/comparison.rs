@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use envsnap_model::snapshot::Identity;
 use envsnap_model::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
 
+use super::provenance::pipeline;
 use crate::domain::{SnapshotArtifact, SnapshotRecord};
 
 /// The answer to who asks what runs in the one, the other, or both of two snapshots, each with the
@@ -53,13 +54,17 @@ fn running(snapshot: SnapshotRecord) -> BTreeMap<Identity, SnapshotArtifact> {
 }
 
 fn artifact(stored: SnapshotArtifact) -> DiffArtifact {
+    let (flow, commit_url) = match pipeline(&stored) {
+        Some((flow, commit_url)) => (Some(flow.to_owned()), commit_url),
+        None => (None, None),
+    };
     DiffArtifact {
         instance_count: Some(stored.now),
         most_recent_timestamp: stored.started_at.last().copied().unwrap_or_default(),
         fingerprint: stored.fingerprint.map(|known| known.to_string()).unwrap_or_default(),
         name: stored.name,
-        flow: None,
-        commit_url: None,
+        flow,
+        commit_url,
         s1_instance_count: None,
         s2_instance_count: None,
     }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::snapshot::{annotation, html_url};
 use crate::domain::Event;
@@ -12,6 +12,16 @@ use envsnap_model::wire::EnvironmentEvent;
 pub(crate) fn event(org: &str, environment: &str, event: Event) -> EnvironmentEvent {
     let Event { index, recorded_at, artifact } = event;
     let (was, now) = (artifact.was, artifact.now);
+    let provenance = artifact.provenance.as_deref();
+    let deployments = |flow: &str| -> Vec<u32> {
+        let all = provenance.into_iter().flat_map(|it| &it.deployments);
+        all.filter(|(of, _)| of == flow).map(|(_, number)| *number).collect()
+    };
+    let flows: Vec<_> = provenance.into_iter().flat_map(|it| &it.flows).collect();
+    let pipeline = flows.first().map(|flow| flow.flow.clone()).unwrap_or_default();
+    let flows = flows
+        .iter()
+        .map(|flow| json!({"flow_name": flow.flow, "deployments": deployments(&flow.flow)}));
     EnvironmentEvent {
         environment_name: environment.to_owned(),
         snapshot_index: u64::from(index),
@@ -19,9 +29,9 @@ pub(crate) fn event(org: &str, environment: &str, event: Event) -> EnvironmentEv
         sha256: artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default(),
         description: description(was, now),
         reported_at: recorded_at.seconds(),
-        pipeline: String::new(),
-        deployments: Vec::new(),
-        flows: Vec::new(),
+        deployments: deployments(&pipeline).into_iter().map(Value::from).collect(),
+        flows: flows.collect(),
+        pipeline,
         artifact_compliance: None,
         snapshot_compliance: Some(false),
         change: annotation(was, now).change,

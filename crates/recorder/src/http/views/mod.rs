@@ -4,6 +4,7 @@ mod comparison;
 mod environment;
 mod event;
 mod history;
+mod provenance;
 mod runs;
 mod size;
 mod snapshot;
@@ -12,6 +13,9 @@ pub(crate) use comparison::comparison;
 pub(crate) use environment::environment;
 pub(crate) use event::event;
 pub(crate) use history::history;
+pub(crate) use provenance::{
+    allowed, artifact, attestation, deployment, flow, found, trail, trail_summary,
+};
 pub(crate) use runs::artifact_runs;
 pub(crate) use size::check_size;
 pub(crate) use snapshot::snapshot;

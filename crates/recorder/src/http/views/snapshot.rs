@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::provenance::add_provenance;
 use crate::domain::{Micros, Place, SnapshotArtifact, SnapshotRecord, Task};
 use envsnap_model::wire::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
 
@@ -28,7 +29,7 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
         confirmed_until: Some(snapshot.confirmed_until.seconds()),
         environment_type: snapshot.environment_type,
         compliant: false,
-        artifacts: artifacts.into_iter().map(|stored| artifact(&html_url, stored)).collect(),
+        artifacts: artifacts.into_iter().map(|stored| artifact(org, &html_url, stored)).collect(),
         html_url,
         applied_policies: Vec::new(),
     }
@@ -39,8 +40,9 @@ pub(crate) fn html_url(org: &str, environment: &str, index: u32) -> String {
     format!("/{org}/environments/{environment}/snapshots/{index}")
 }
 
-pub(crate) fn artifact(html_url: &str, stored: SnapshotArtifact) -> RecordedArtifact {
-    RecordedArtifact {
+pub(crate) fn artifact(org: &str, html_url: &str, stored: SnapshotArtifact) -> RecordedArtifact {
+    let provenance = stored.provenance;
+    let mut document = RecordedArtifact {
         annotation: annotation(stored.was, stored.now),
         name: stored.name,
         fingerprint: Some(stored.fingerprint.map(|known| known.to_string()).unwrap_or_default()),
@@ -58,6 +60,7 @@ pub(crate) fn artifact(html_url: &str, stored: SnapshotArtifact) -> RecordedArti
         deployment_diff: Value::Null,
         commit_lead_time: None,
         flows: Vec::new(),
+        origin: None,
         ecs_context: Some(context(stored.task)),
         // The context says it if there is one.
         ecs_places: if stored.places.len() > 1 {
@@ -65,7 +68,11 @@ pub(crate) fn artifact(html_url: &str, stored: SnapshotArtifact) -> RecordedArti
         } else {
             Vec::new()
         },
+    };
+    if let Some(provenance) = provenance {
+        add_provenance(org, &provenance, &mut document);
     }
+    document
 }
 
 fn context(task: Task) -> EcsContext {
@@ -102,6 +109,7 @@ mod tests {
             started_at: started_at.to_vec(),
             task: Task { arn: "arn".to_owned(), cluster: Some("app".to_owned()), service: None },
             places: vec![in_cluster("app", started_at.len() as u64)],
+            provenance: None,
         }
     }
 

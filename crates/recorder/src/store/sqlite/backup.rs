@@ -10,7 +10,7 @@ use rusqlite::backup::{self, NO_PROGRESS};
 
 use super::files::beside;
 use super::readers::open_to_read;
-use super::verify::{NotVerified, Verified, verify_connection};
+use super::verify::{AttachmentCheck, NotVerified, Verified, verify_connection};
 use super::{StoreError, plain, position};
 use crate::domain::Head;
 
@@ -143,7 +143,7 @@ fn verify_copy(partial: &Path) -> Result<Verified, NotVerified> {
     let mut copy = Connection::open(plain(partial)).map_err(failed)?;
     position::close_copy(&copy).map_err(failed)?;
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
-    let verified = verify_connection(&mut copy, &file, None)?;
+    let verified = verify_connection(&mut copy, &file, None, AttachmentCheck::Content)?;
     copy.close().map_err(|(_, error)| failed(error))?;
     Ok(verified)
 }

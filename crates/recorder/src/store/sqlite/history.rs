@@ -94,6 +94,9 @@ impl History<'_> {
         if !ascending {
             events.reverse();
         }
+        for event in &mut events {
+            self.add_provenance(std::slice::from_mut(&mut event.artifact), None)?;
+        }
         Ok(EventPage { events, total })
     }
 

@@ -21,6 +21,7 @@ mod mark;
 mod position;
 mod preflight;
 mod projection;
+mod provenance;
 mod readers;
 mod reports;
 mod rescue;
@@ -60,7 +61,7 @@ use ledger::Ledger;
 use lock::Lock;
 use readers::{Readers, Size};
 use snapshots::History;
-pub use verify::{NotVerified, Verified, VerifiedLedger, verify};
+pub use verify::{AttachmentCheck, NotVerified, Verified, VerifiedLedger, verify};
 use watch::Watched;
 use writer::Writer;
 

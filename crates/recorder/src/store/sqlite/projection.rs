@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::failure::Failure;
 use super::json::Json;
+use super::provenance;
 use crate::domain::{
     Change, Confirmed, EnvironmentChanged, EnvironmentCreated, EnvironmentRenamed, Micros, Payload,
     SnapshotTaken,
@@ -34,6 +35,19 @@ pub(super) fn apply(
         Payload::Snapshot(snapshot) => projection.add_snapshot(snapshot)?,
         Payload::Confirmed(confirmed) => projection.confirm(confirmed)?,
         Payload::ClockCorrected(_) => {}
+        Payload::FlowCreated(_)
+        | Payload::FlowChanged(_)
+        | Payload::FlowRenamed(_)
+        | Payload::FlowArchived(_)
+        | Payload::TrailBegun(_)
+        | Payload::TrailChanged(_)
+        | Payload::ArtifactReported(_)
+        | Payload::AttestationReported(_)
+        | Payload::DeploymentReported(_)
+        | Payload::Allowed(_)
+        | Payload::AllowanceWithdrawn(_) => {
+            provenance::projection::apply(connection, org_id, seq, recorded_at, payload)?;
+        }
     }
     Ok(())
 }

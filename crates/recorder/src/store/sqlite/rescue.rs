@@ -13,7 +13,7 @@ use super::files::beside;
 use super::mark::{self, Mark};
 use super::position::{self, Position};
 use super::readers::open_to_read;
-use super::verify::{NotVerified, verify_connection};
+use super::verify::{AttachmentCheck, NotVerified, verify_connection};
 use super::{StoreError, plain};
 
 /// The ending of the copy.
@@ -92,7 +92,7 @@ fn copy_to(
     if found.session != answered.session || found.commit < answered.commit {
         return Err(NotRescued::Incomplete { found: found.commit, answered: answered.commit });
     }
-    verify_connection(&mut target, &partial.display().to_string(), None)?;
+    verify_connection(&mut target, &partial.display().to_string(), None, AttachmentCheck::Sizes)?;
     target.close().map_err(|(_, source)| failed(source))
 }
 
@@ -105,7 +105,7 @@ pub(super) fn check_rescued(path: &Path) -> Result<(), StoreError> {
     let (file, named) = (path.display().to_string(), copy.display().to_string());
     let checked = || -> Result<(), NotVerified> {
         let mut connection = open_to_read(&copy)?;
-        verify_connection(&mut connection, &named, None)?;
+        verify_connection(&mut connection, &named, None, AttachmentCheck::Sizes)?;
         // That is what it was made for.
         mark::check(&connection, path, Mark::beside(path)?, false)?;
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::environments::in_use;
 use super::failure::Failure;
@@ -82,6 +82,21 @@ pub(super) const QUERY: &str =
                AND ($3 IS NULL OR interval.environment_id = $3)
                AND environment.archived_at IS NULL
              ORDER BY environment.name, interval.from_index";
+
+/// When the artifact with this fingerprint ran, by environment and index.
+pub(super) fn runs_of_fingerprint(
+    connection: &Connection,
+    org_id: i64,
+    fingerprint: &str,
+) -> rusqlite::Result<Vec<ArtifactRun>> {
+    let artifact = connection
+        .prepare_cached(
+            "SELECT id FROM artifact WHERE org_id = $1 AND fingerprint = $2 AND name = ''",
+        )?
+        .query_row(params![org_id, fingerprint], |row| row.get(0))
+        .optional()?;
+    artifact.map_or_else(|| Ok(Vec::new()), |artifact| runs_of(connection, org_id, artifact, None))
+}
 
 fn runs_of(
     connection: &Connection,

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::json::Json;
 use super::projection::nodes_of;
 use super::readers::Size;
-use super::{gaps, rows};
+use super::{gaps, provenance, rows};
 use crate::domain::{EntryHash, Error, Micros, SnapshotArtifact, SnapshotRecord, Task};
 
 /// The artifacts of a snapshot that is read as a small one.
@@ -24,6 +24,8 @@ pub(super) struct History<'a> {
     pub(super) connection: &'a Connection,
     pub(super) org_id: i64,
     pub(super) environment_id: i64,
+    /// The environment's name.
+    pub(super) environment: String,
     pub(super) environment_type: String,
     /// How many snapshots there are.
     pub(super) count: u32,
@@ -54,6 +56,7 @@ impl<'a> History<'a> {
                     connection,
                     org_id: row.get(0)?,
                     environment_id: row.get(1)?,
+                    environment: environment.to_owned(),
                     environment_type: row.get(2)?,
                     count: row.get(3)?,
                     last_reported_at: rows::uncovered(row, 4).map(Micros),
@@ -110,7 +113,36 @@ impl<'a> History<'a> {
         self.apply_current_tasks(&mut artifacts)?;
         artifacts.sort_by_key(SnapshotArtifact::identity);
         order(&mut artifacts);
+        self.add_provenance(&mut artifacts, None)?;
         Ok(Some(artifacts))
+    }
+
+    /// Adds to each artifact where it comes from. `entries` are those of the snapshot before and of the
+    /// one that shows them.
+    pub(super) fn add_provenance(
+        &self,
+        artifacts: &mut [SnapshotArtifact],
+        entries: Option<(i64, i64)>,
+    ) -> Result<(), Failure> {
+        let (org_id, environment_id) = (self.org_id, self.environment_id);
+        let environment = &*self.environment;
+        let shown = provenance::Shown { org_id, environment_id, environment, entries };
+        provenance::add(self.connection, shown, artifacts)
+    }
+
+    /// The entry of the snapshot before `index`; 0 if there is none.
+    fn seq_before(&self, index: u32) -> rusqlite::Result<i64> {
+        let seq = self
+            .connection
+            .prepare_cached(
+                "SELECT seq FROM snapshot
+                 WHERE org_id = $1 AND environment_id = $2 AND snapshot_index = $3",
+            )?
+            .query_row(params![self.org_id, self.environment_id, i64::from(index) - 1], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(seq.unwrap_or(0))
     }
 
     /// What changed with the snapshots from `first` to `last`: the index, and the artifact as it is
@@ -242,6 +274,8 @@ impl<'a> History<'a> {
             .query_row(params![self.org_id, self.environment_id, index], |row| {
                 Ok((row.get(0)?, EntryHash::from(row.get::<_, [u8; 32]>(1)?)))
             })?;
+        let mut artifacts = self.artifacts(index)?;
+        self.add_provenance(&mut artifacts, Some((self.seq_before(index)?, seq)))?;
         Ok(SnapshotRecord {
             index,
             seq,
@@ -251,7 +285,7 @@ impl<'a> History<'a> {
             next_recorded_at: span.to,
             gaps: span.gaps,
             environment_type: self.environment_type.clone(),
-            artifacts: self.artifacts(index)?,
+            artifacts,
         })
     }
 

@@ -55,7 +55,7 @@ impl Fixture {
         self.store.record_report("acme", name, report, "reporter").await.unwrap()
     }
 
-    async fn snapshot(&self, text: &str) -> SnapshotRecord {
+    pub(super) async fn snapshot(&self, text: &str) -> SnapshotRecord {
         let [found] =
             self.store.snapshots("acme", [text.parse().unwrap()], |found| found).await.unwrap();
         found
@@ -511,7 +511,7 @@ async fn check(fixture: &Fixture, model: &Model) {
 }
 
 fn verify_file(path: &Path, head: &Head) -> Verified {
-    verify(path, Some(head)).unwrap()
+    verify(path, Some(head), AttachmentCheck::Sizes).unwrap()
 }
 
 proptest! {

@@ -146,6 +146,7 @@ mod tests {
             started_at: vec![1; now],
             task,
             places: Vec::new(),
+            provenance: None,
         }
     }
 

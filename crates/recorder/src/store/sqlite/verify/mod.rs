@@ -5,6 +5,7 @@
 //! made for every report, and by which recorder the file was used. Of these, only what no recorder
 //! writes is found.
 
+mod attachments;
 mod replay;
 mod tables;
 mod uncovered;
@@ -16,6 +17,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::readers::open_to_read;
 use super::{StoreError, ledger, schema};
 use crate::domain::{Head, ParsePayloadError};
+pub use attachments::AttachmentCheck;
 use replay::Replay;
 
 /// How many entries are read in one transaction: a longer one would keep the log of a recorder that
@@ -135,6 +137,17 @@ pub enum NotVerified {
         /// The column.
         column: &'static str,
     },
+    /// A file with an attestation is gone, or another one.
+    #[error(
+        "the ledgers hold, but the snapshot file {file} does not have the attachment with SHA-256 \
+         {sha256} as it was reported. Restore the file from a backup"
+    )]
+    Attachment {
+        /// The file's path.
+        file: String,
+        /// Of the attachment, in hexadecimal digits.
+        sha256: String,
+    },
     /// Something in the file may change what is recorded.
     #[error(
         "the ledgers hold, but {object} of the snapshot file {file} is not as the recorder makes it"
@@ -160,12 +173,17 @@ pub enum NotVerified {
 }
 
 /// Checks every entry of every ledger in the file at `path`, which a recorder may write to meanwhile,
-/// every table that is made from them, and whether `expected`, which was kept elsewhere, is in them.
+/// every table that is made from them, the files with attestations, and whether `expected`, which was
+/// kept elsewhere, is in them.
 ///
 /// # Errors
 /// The file cannot be read, or does not hold.
-pub fn verify(path: &Path, expected: Option<&Head>) -> Result<Verified, NotVerified> {
-    verify_connection(&mut open_to_read(path)?, &path.display().to_string(), expected)
+pub fn verify(
+    path: &Path,
+    expected: Option<&Head>,
+    attachments: AttachmentCheck,
+) -> Result<Verified, NotVerified> {
+    verify_connection(&mut open_to_read(path)?, &path.display().to_string(), expected, attachments)
 }
 
 /// As [`verify`], of the file that is open.
@@ -176,6 +194,7 @@ pub(super) fn verify_connection(
     connection: &mut Connection,
     file: &str,
     expected: Option<&Head>,
+    attachments: AttachmentCheck,
 ) -> Result<Verified, NotVerified> {
     let failed = |source: rusqlite::Error| failed(file, source);
     // First of all: what hides rows makes whatever follows worthless.
@@ -206,6 +225,11 @@ pub(super) fn verify_connection(
         uncovered::first_malformed(&transaction).map_err(failed)?
     {
         return Err(NotVerified::Malformed { file: file.to_owned(), table, row, column });
+    }
+    if let Some(sha256) =
+        attachments::first_difference(&transaction, attachments).map_err(failed)?
+    {
+        return Err(NotVerified::Attachment { file: file.to_owned(), sha256 });
     }
     let actual = ledger::heads(&transaction).map_err(failed)?;
     drop(transaction);

@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 /// Every table that is made from the ledger, and how many columns its key has.
-const TABLES: [(&str, usize); 8] = [
+const TABLES: [(&str, usize); 17] = [
     ("org", 1),
     ("environment", 2),
     ("snapshot", 3),
@@ -12,6 +12,15 @@ const TABLES: [(&str, usize); 8] = [
     ("artifact_label", 3),
     ("interval", 4),
     ("coverage", 3),
+    ("flow", 2),
+    ("flow_name", 2),
+    ("trail", 2),
+    ("trail_change", 3),
+    ("artifact_report", 2),
+    ("attestation", 2),
+    ("deployment", 3),
+    ("allowance", 2),
+    ("attachment", 2),
     // Always empty.
     ("probe", 1),
 ];

@@ -16,7 +16,7 @@ use crate::store::EnvironmentFilter;
 /// What the ledger does not cover: see this module.
 const NOT_COVERED: [&str; 3] = ["reporting", "current_task", "probe"];
 
-const COVERED: [&str; 8] = [
+const COVERED: [&str; 18] = [
     "org",
     "ledger",
     "environment",
@@ -25,6 +25,16 @@ const COVERED: [&str; 8] = [
     "artifact_label",
     "interval",
     "coverage",
+    "flow",
+    "flow_name",
+    "trail",
+    "trail_change",
+    "artifact_report",
+    "attestation",
+    "deployment",
+    "allowance",
+    "attachment",
+    "attachment_chunk",
 ];
 
 /// A small generator, so that a failure can be repeated.
@@ -61,6 +71,7 @@ async fn recorded(path: &Path) -> Head {
     let other = fixture.store.record_report("other", "none", Fixture::empty(), "x").await;
     assert!(other.is_err());
     fixture.create_in("other", "live").await;
+    fixture.report_provenance().await;
     fixture.store.head("acme").await.unwrap()
 }
 
@@ -155,7 +166,7 @@ async fn every_change_is_found_or_is_of_what_is_named_as_not_covered() {
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("snapshots.db");
     let head = recorded(&original).await;
-    assert_eq!(verify(&original, Some(&head)).unwrap().ledgers.len(), 2);
+    assert_eq!(verify(&original, Some(&head), AttachmentCheck::Sizes).unwrap().ledgers.len(), 2);
     let before = rows(&original).unwrap();
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
     let (mut made, mut found) = (BTreeMap::<_, u32>::new(), BTreeMap::<_, u32>::new());
@@ -164,7 +175,7 @@ async fn every_change_is_found_or_is_of_what_is_named_as_not_covered() {
         fs::copy(&original, &copy).unwrap();
         let Some((kind, done)) = change(&copy, &mut chance) else { continue };
         *made.entry(kind).or_default() += 1;
-        match verify(&copy, Some(&head)) {
+        match verify(&copy, Some(&head), AttachmentCheck::Content) {
             Err(_) => *found.entry(kind).or_default() += 1,
             // It changed nothing that is covered.
             Ok(_) => assert_eq!(rows(&copy), Some(before.clone()), "{done}"),
@@ -272,7 +283,7 @@ async fn a_value_of_another_kind_in_any_column_is_found_and_keeps_no_other_envir
             .iter()
             .any(|(of, name, values)| of == table && name == column && values.contains(&value));
         let what = format!("{table}.{column} = {value}");
-        let verified = verify(&copy, Some(&head));
+        let verified = verify(&copy, Some(&head), AttachmentCheck::Content);
         assert_eq!(verified.is_ok(), is_plausible, "{what}: {verified:?}");
         *found.entry(key).or_default() += 1;
         if NOT_COVERED.contains(&table.as_str()) || is_plausible {
@@ -293,13 +304,13 @@ async fn a_ledger_that_was_cut_or_written_anew_is_found_by_a_head_that_was_kept(
         let fixture = Fixture::with(SqliteStore::open(&anew).unwrap());
         fixture.create("prod").await;
     }
-    let error = verify(&anew, Some(&head)).unwrap_err();
+    let error = verify(&anew, Some(&head), AttachmentCheck::Sizes).unwrap_err();
     assert!(matches!(error, NotVerified::UnknownHead { .. }), "{error}");
-    assert!(verify(&anew, None).is_ok(), "it is consistent with itself");
+    assert!(verify(&anew, None, AttachmentCheck::Sizes).is_ok(), "it is consistent with itself");
     let earlier = Head { seq: head.seq - 1, ..head.clone() };
-    let error = verify(&path, Some(&earlier)).unwrap_err();
+    let error = verify(&path, Some(&earlier), AttachmentCheck::Sizes).unwrap_err();
     assert!(matches!(error, NotVerified::UnknownHead { .. }), "{error}");
     let gone = Head { org: "gone".to_owned(), ..head };
-    let error = verify(&path, Some(&gone)).unwrap_err();
+    let error = verify(&path, Some(&gone), AttachmentCheck::Sizes).unwrap_err();
     assert!(matches!(error, NotVerified::UnknownHead { actual: None, .. }), "{error}");
 }

@@ -1,0 +1,315 @@
+//! The state of artifacts and trails: what was reported, compared with what a template expects.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::template::{ANY_TYPE, ExpectedAttestation, Template};
+
+/// The state of an artifact in a trail, or of a trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum State {
+    /// Everything expected was reported, and nothing reported is non-compliant.
+    #[serde(rename = "COMPLIANT")]
+    Compliant,
+    /// Something expected was not reported, or not decided.
+    #[serde(rename = "INCOMPLETE")]
+    Incomplete,
+    /// An expected artifact was not reported.
+    #[serde(rename = "MISSING")]
+    Missing,
+    /// A reported attestation is non-compliant.
+    #[serde(rename = "NON-COMPLIANT")]
+    NonCompliant,
+}
+
+impl State {
+    /// As the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compliant => "COMPLIANT",
+            Self::Incomplete => "INCOMPLETE",
+            Self::Missing => "MISSING",
+            Self::NonCompliant => "NON-COMPLIANT",
+        }
+    }
+}
+
+/// An attestation that was reported, of a trail or of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedAttestation {
+    /// Its name in the template.
+    pub name: String,
+    /// Its type, such as `junit` or `custom:person`.
+    pub kind: String,
+    /// The identifier of the report.
+    pub id: String,
+    /// The identifier of the report whose result it replaces, if it is an override.
+    pub overridden: Option<String>,
+    /// `None` if nothing decides it.
+    pub is_compliant: Option<bool>,
+}
+
+/// An artifact that was reported in a trail, with its attestations in the order of their reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedArtifact {
+    /// Its name in the template, if the report gave one.
+    pub template_name: Option<String>,
+    /// 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// The identifier of the report.
+    pub id: String,
+    /// Every attestation of it.
+    pub attestations: Vec<ReportedAttestation>,
+}
+
+/// One line of a comparison with a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttestationStatus {
+    /// Its name.
+    pub name: String,
+    /// The type that was reported, otherwise the expected one.
+    pub kind: String,
+    /// The report that counts; `None` if it is missing.
+    pub id: Option<String>,
+    /// See [`ReportedAttestation::overridden`].
+    pub overridden: Option<String>,
+    /// See [`ReportedAttestation::is_compliant`].
+    pub is_compliant: Option<bool>,
+    /// The template does not name it.
+    pub unexpected: bool,
+}
+
+/// The state of one artifact in a trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactStatus {
+    /// The report that counts; `None` if it is missing.
+    pub id: Option<String>,
+    /// Of that report.
+    pub fingerprint: Option<String>,
+    /// Its state.
+    pub state: State,
+    /// The template does not name it.
+    pub unexpected: bool,
+    /// First the expected ones, in the template's order.
+    pub attestations: Vec<AttestationStatus>,
+}
+
+/// The state of a trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrailStatus {
+    /// Its state.
+    pub state: State,
+    /// Of the trail itself.
+    pub attestations: Vec<AttestationStatus>,
+    /// By the name in the template, or by fingerprint if the report gave none.
+    pub artifacts: BTreeMap<String, ArtifactStatus>,
+}
+
+/// The state of `artifact` by `template`; without one only what was reported counts.
+pub fn artifact_status(template: Option<&Template>, artifact: &ReportedArtifact) -> ArtifactStatus {
+    let expected =
+        template.and_then(|template| template.artifact(artifact.template_name.as_deref()));
+    let listed = expected.map_or(&[][..], |expected| &expected.attestations);
+    let (state, attestations) = compare(listed, &artifact.attestations);
+    ArtifactStatus {
+        id: Some(artifact.id.clone()),
+        fingerprint: Some(artifact.fingerprint.clone()),
+        state,
+        unexpected: expected.is_none(),
+        attestations,
+    }
+}
+
+/// The state of a trail with these attestations of its own and these artifacts, in the order of
+/// their reports.
+pub fn trail_status(
+    template: Option<&Template>,
+    attestations: &[ReportedAttestation],
+    artifacts: &[ReportedArtifact],
+) -> TrailStatus {
+    let listed = template.map_or(&[][..], Template::trail_attestations);
+    let (mut state, attestations) = compare(listed, attestations);
+    let mut statuses = BTreeMap::new();
+    for artifact in artifacts {
+        let expected = template.and_then(|it| it.artifact(artifact.template_name.as_deref()));
+        let name = expected.map(|expected| expected.name.clone());
+        let name = name.or_else(|| artifact.template_name.clone());
+        let name = name.unwrap_or_else(|| artifact.fingerprint.clone());
+        // Of several artifacts with one name the latest counts.
+        statuses.insert(name, artifact_status(template, artifact));
+    }
+    for expected in template.map_or(&[][..], Template::artifacts) {
+        statuses.entry(expected.name.clone()).or_insert_with(|| ArtifactStatus {
+            id: None,
+            fingerprint: None,
+            state: State::Missing,
+            unexpected: false,
+            attestations: compare(&expected.attestations, &[]).1,
+        });
+    }
+    for status in statuses.values() {
+        state = state.max(match status.state {
+            State::Missing => State::Incomplete,
+            other => other,
+        });
+    }
+    TrailStatus { state, attestations, artifacts: statuses }
+}
+
+/// What was expected and what was reported, and the state that follows.
+fn compare(
+    expected: &[ExpectedAttestation],
+    reported: &[ReportedAttestation],
+) -> (State, Vec<AttestationStatus>) {
+    // The latest of a name counts.
+    let mut latest: BTreeMap<&str, &ReportedAttestation> = BTreeMap::new();
+    for attestation in reported {
+        latest.insert(&attestation.name, attestation);
+    }
+    let mut statuses = Vec::with_capacity(expected.len());
+    for expected in expected {
+        let fulfils = |it: &&ReportedAttestation| {
+            expected.kind == ANY_TYPE || same_type(&expected.kind, &it.kind)
+        };
+        let found = latest.get(&*expected.name).copied().filter(fulfils);
+        if found.is_some() {
+            latest.remove(&*expected.name);
+        }
+        statuses.push(match found {
+            Some(found) => status(found, false),
+            None => AttestationStatus {
+                name: expected.name.clone(),
+                kind: expected.kind.clone(),
+                id: None,
+                overridden: None,
+                is_compliant: None,
+                unexpected: false,
+            },
+        });
+    }
+    statuses.extend(latest.into_values().map(|found| status(found, true)));
+    let state = statuses.iter().map(|status| match status.is_compliant {
+        Some(false) => State::NonCompliant,
+        Some(true) => State::Compliant,
+        // What the template does not ask for need not be decided.
+        None if status.unexpected => State::Compliant,
+        None => State::Incomplete,
+    });
+    (state.max().unwrap_or(State::Compliant), statuses)
+}
+
+/// An SBOM is `sbom` or `system:sbom`.
+fn same_type(expected: &str, reported: &str) -> bool {
+    let short = |kind: &str| kind.strip_prefix("system:").unwrap_or(kind).to_owned();
+    short(expected) == short(reported)
+}
+
+fn status(reported: &ReportedAttestation, unexpected: bool) -> AttestationStatus {
+    AttestationStatus {
+        name: reported.name.clone(),
+        kind: reported.kind.clone(),
+        id: Some(reported.id.clone()),
+        overridden: reported.overridden.clone(),
+        is_compliant: reported.is_compliant,
+        unexpected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::State::{Compliant, Incomplete, Missing, NonCompliant};
+    use super::*;
+
+    fn template() -> Template {
+        serde_json::from_value(json!({"version": 1, "trail": {
+            "attestations": [{"name": "jira", "type": "jira"}],
+            "artifacts": [{"name": "runner", "attestations": [
+                {"name": "unit-test", "type": "junit"}, {"name": "scan", "type": "*"}]}],
+        }}))
+        .unwrap()
+    }
+
+    fn attested(name: &str, kind: &str, is_compliant: Option<bool>) -> ReportedAttestation {
+        let (name, kind, id) = (name.to_owned(), kind.to_owned(), format!("{name}-id"));
+        ReportedAttestation { name, kind, id, overridden: None, is_compliant }
+    }
+
+    fn runner(attestations: Vec<ReportedAttestation>) -> ReportedArtifact {
+        ReportedArtifact {
+            template_name: Some("runner".to_owned()),
+            fingerprint: "ab".repeat(32),
+            id: "a".to_owned(),
+            attestations,
+        }
+    }
+
+    #[test]
+    fn the_state_of_an_artifact_follows_from_its_template() {
+        let test = |ok| attested("unit-test", "junit", Some(ok));
+        let scan = |ok| attested("scan", "snyk", Some(ok));
+        let cases = [
+            (vec![], Incomplete, "nothing is reported"),
+            (vec![test(true)], Incomplete, "one is missing"),
+            (vec![test(true), scan(true)], Compliant, "all are there"),
+            (vec![test(false), scan(true)], NonCompliant, "one is non-compliant"),
+            (vec![test(false)], NonCompliant, "non-compliant wins over missing"),
+            (vec![test(false), scan(true), test(true)], Compliant, "the latest counts"),
+            (vec![test(true), scan(true), test(false)], NonCompliant, "the latest counts"),
+            (vec![attested("unit-test", "generic", Some(true)), scan(true)], Incomplete, "type"),
+            (
+                vec![test(true), scan(true), attested("extra", "generic", Some(false))],
+                NonCompliant,
+                "what the template does not name counts if it is non-compliant",
+            ),
+            (
+                vec![test(true), attested("scan", "custom:x", None)],
+                Incomplete,
+                "nothing decides a custom attestation",
+            ),
+            (
+                vec![test(true), scan(true), attested("extra", "custom:x", None)],
+                Compliant,
+                "what is undecided and not asked for does not count",
+            ),
+        ];
+        for (attestations, expected, why) in cases {
+            let status = artifact_status(Some(&template()), &runner(attestations));
+            assert_eq!(status.state, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn without_a_template_only_what_was_reported_counts() {
+        for (ok, expected) in [(true, Compliant), (false, NonCompliant)] {
+            let status = artifact_status(None, &runner(vec![attested("x", "generic", Some(ok))]));
+            assert_eq!((status.state, status.unexpected), (expected, true));
+        }
+        assert_eq!(artifact_status(None, &runner(vec![])).state, Compliant);
+    }
+
+    #[test]
+    fn a_trail_is_complete_when_all_its_artifacts_are() {
+        let jira = [attested("jira", "jira", Some(true))];
+        let full = runner(vec![
+            attested("unit-test", "junit", Some(true)),
+            attested("scan", "sonar", Some(true)),
+        ]);
+        let state = |attestations: &[_], artifacts: &[_]| {
+            trail_status(Some(&template()), attestations, artifacts).state
+        };
+        assert_eq!(state(&jira, std::slice::from_ref(&full)), Compliant);
+        assert_eq!(state(&[], std::slice::from_ref(&full)), Incomplete);
+        assert_eq!(state(&jira, &[]), Incomplete);
+        let failed = runner(vec![attested("unit-test", "junit", Some(false))]);
+        assert_eq!(state(&jira, &[full.clone(), failed.clone()]), NonCompliant, "the latest");
+        assert_eq!(state(&jira, &[failed, full]), Compliant, "the latest");
+
+        let status = trail_status(Some(&template()), &[], &[]);
+        let missing = &status.artifacts["runner"];
+        assert_eq!((missing.state, missing.attestations.len()), (Missing, 2));
+        assert!(missing.attestations.iter().all(|it| it.id.is_none() && !it.unexpected));
+    }
+}

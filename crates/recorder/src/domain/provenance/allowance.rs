@@ -1,0 +1,108 @@
+//! Names of software that is allowed to run without provenance.
+
+/// A pattern of names, with `*` for any characters. It has to match a whole name, or all of a name
+/// before its tag or digest: `nginx` does not allow `evil/nginx`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePattern(Vec<String>);
+
+impl NamePattern {
+    /// The pattern that `text` is.
+    pub fn new(text: &str) -> Self {
+        Self(text.split('*').map(str::to_owned).collect())
+    }
+
+    /// Whether it matches a name, such as `registry:5000/team/web:1.2@sha256:…`.
+    pub fn matches(&self, name: &str) -> bool {
+        let without_digest = name.split('@').next().unwrap_or_default();
+        // A colon before the last slash is a port.
+        let last = without_digest.rfind('/').map_or(0, |slash| slash + 1);
+        let without_tag = match without_digest[last..].find(':') {
+            Some(colon) => &without_digest[..last + colon],
+            None => without_digest,
+        };
+        [name, without_digest, without_tag].into_iter().any(|text| self.matches_text(text))
+    }
+
+    fn matches_text(&self, text: &str) -> bool {
+        let [first, rest @ ..] = &self.0[..] else { return false };
+        let Some(mut text) = text.strip_prefix(&**first) else { return false };
+        let Some((last, between)) = rest.split_last() else { return text.is_empty() };
+        for part in between {
+            let Some(at) = text.find(&**part) else { return false };
+            text = &text[at + part.len()..];
+        }
+        text.ends_with(&**last)
+    }
+}
+
+/// Sidecars that AWS itself adds to tasks, and why each is allowed. ECS reports no image for their
+/// containers, so that they are named by the container's name, which a person cannot choose for a
+/// container with an image: its name would be the image's.
+pub const BUILT_IN_ALLOWANCES: [(&str, &str); 2] = [
+    ("aws-guardduty-agent*", "the agent of GuardDuty Runtime Monitoring, which AWS adds to tasks"),
+    ("ecs-service-connect*", "the proxy of ECS Service Connect, which AWS adds to tasks"),
+];
+
+/// Why AWS's own sidecar of this name is allowed, if it is one.
+pub fn built_in_allowance(name: &str) -> Option<&'static str> {
+    if name.contains(['/', ':', '@']) {
+        return None;
+    }
+    let mut built_in = BUILT_IN_ALLOWANCES.into_iter();
+    let (_, reason) = built_in.find(|(pattern, _)| NamePattern::new(pattern).matches_text(name))?;
+    Some(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_a_whole_name_with_or_without_its_tag() {
+        let cases = [
+            ("nginx", "nginx", true),
+            ("nginx", "nginx:1.27", true),
+            ("nginx", "nginx:1.27@sha256:ab", true),
+            ("nginx:1.27", "nginx:1.27@sha256:ab", true),
+            ("nginx", "evil/nginx", false),
+            ("nginx", "nginx/evil", false),
+            ("nginx", "nginx2", false),
+            ("*", "anything:1", true),
+            ("*/nginx", "library/nginx:1", true),
+            ("registry:5000/web", "registry:5000/web:2", true),
+            ("registry", "registry:5000/web", false),
+            ("aws-guardduty-agent-*", "aws-guardduty-agent-x1", true),
+            ("aws-guardduty-agent-*", "evil/aws-guardduty-agent-x1", false),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("ab*ba", "aba", false),
+        ];
+        for (pattern, name, expected) in cases {
+            assert_eq!(NamePattern::new(pattern).matches(name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn only_containers_without_an_image_are_aws_sidecars() {
+        let cases = [
+            ("aws-guardduty-agent", true),
+            ("aws-guardduty-agent-FvWGoDU", true),
+            ("ecs-service-connect-x1", true),
+            ("aws-guardduty-agent-x/miner", false),
+            ("aws-guardduty-agent-x:1", false),
+            ("my-aws-guardduty-agent", false),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(built_in_allowance(name).is_some(), expected, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(pattern in "[a:*/@é]{0,8}", name in "[a:/@é]{0,8}") {
+            NamePattern::new(&pattern).matches(&name);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Creating, showing, listing, renaming and archiving flows.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use envsnap_model::wire::{Flow, Paged, Pagination, RenameRequest};
+
+use super::{check_org_name, tags};
+use crate::domain::Error;
+use crate::domain::provenance::{FlowSettings, Saved, TagChange};
+use crate::http::access::Caller;
+use crate::http::handlers::head_header;
+use crate::http::request::{JsonBody, Parameters, PartsBody, check_flow_name, discard};
+use crate::http::views;
+use crate::store::provenance::{FlowFilter, ProvenanceStore};
+
+/// The most flows on a page.
+const MOST_ON_A_PAGE: u32 = 100;
+
+/// 201 if it was created, otherwise 200.
+pub(super) fn saved(saved: &Saved) -> impl IntoResponse + use<> {
+    let status = if saved.created { StatusCode::CREATED } else { StatusCode::OK };
+    (status, head_header(&saved.head), Json("OK"))
+}
+
+/// `PUT /flows/{org}/template_file`
+pub(super) async fn save<S: ProvenanceStore>(
+    State(store): State<S>,
+    Path(org): Path<String>,
+    Extension(caller): Extension<Caller>,
+    PartsBody(settings, _reserved): PartsBody<FlowSettings>,
+) -> Result<impl IntoResponse, Error> {
+    check_org_name(&org)?;
+    Ok(saved(&store.save_flow(&org, settings, caller.actor()).await?))
+}
+
+/// `PUT /flows/{org}`, with a list of names for a template.
+pub(super) async fn save_old<S: ProvenanceStore>(
+    State(store): State<S>,
+    Path(org): Path<String>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(settings, _reserved): JsonBody<FlowSettings>,
+) -> Result<impl IntoResponse, Error> {
+    check_org_name(&org)?;
+    Ok(saved(&store.save_flow(&org, settings, caller.actor()).await?))
+}
+
+/// `GET /flows/{org}/{flow}`
+pub(super) async fn show<S: ProvenanceStore>(
+    State(store): State<S>,
+    Path((org, flow)): Path<(String, String)>,
+) -> Result<Json<Flow>, Error> {
+    Ok(Json(views::flow(&org, store.flow(&org, &flow).await?)))
+}
+
+/// `GET /flows/{org}`: an array, or an object with a page of it if one is asked for.
+pub(super) async fn list<S: ProvenanceStore>(
+    State(store): State<S>,
+    Path(org): Path<String>,
+    mut parameters: Parameters,
+) -> Result<Response, Error> {
+    let paged = ["page", "per_page"].iter().any(|name| parameters.last(name).is_some());
+    let page = parameters.page(MOST_ON_A_PAGE);
+    let filter = FlowFilter {
+        name: parameters.last("search_by_name").map(str::to_owned),
+        case_sensitive: parameters.last("case_sensitive").is_some()
+            && parameters.flag("case_sensitive"),
+        tags: tags(&parameters, "tag", ':'),
+        by_activity: parameters
+            .choice("sort", &[("name", false), ("latest_activity", true)])
+            .unwrap_or_default(),
+        descending: parameters
+            .choice("sort_direction", &[("asc", false), ("desc", true)])
+            .unwrap_or_default(),
+    };
+    parameters.check()?;
+    let (flows, total) = store.flows(&org, filter, paged.then_some(page)).await?;
+    let data: Vec<_> = flows.into_iter().map(|flow| views::flow(&org, flow)).collect();
+    if !paged {
+        return Ok(Json(data).into_response());
+    }
+    Ok(Json(Paged { data, pagination: pagination(page, total) }).into_response())
+}
+
+/// What the answer says of a page.
+pub(super) fn pagination(page: crate::domain::Page, total: u64) -> Pagination {
+    Pagination { total, page: page.number, per_page: page.size, page_count: page.count(total) }
+}
+
+/// `PUT /flows/{org}/{flow}/rename`
+pub(super) async fn rename<S: ProvenanceStore>(
+    State(store): State<S>,
+    Path((org, flow)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(RenameRequest { new_name }, _reserved): JsonBody<RenameRequest>,
+) -> Result<impl IntoResponse, Error> {
+    check_flow_name("new_name", &new_name)?;
+    let head = store.rename_flow(&org, &flow, &new_name, caller.actor()).await?;
+    Ok((head_header(&head), Json("OK")))
+}
+
+/// `PUT /flows/{org}/{flow}/archive`: whatever the body is.
+pub(super) async fn archive<S: ProvenanceStore>(
+    State(store): State<S>,
+    Path((org, flow)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<impl IntoResponse, Error> {
+    discard(body.into_data_stream()).await;
+    let head = store.archive_flow(&org, &flow, caller.actor()).await?;
+    Ok((head_header(&head), Json("OK")))
+}
+
+/// `PATCH /tags/{org}/flow/{flow}`
+pub(super) async fn change_tags<S: ProvenanceStore>(
+    State(store): State<S>,
+    Path((org, flow)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(change, _reserved): JsonBody<TagChange>,
+) -> Result<impl IntoResponse, Error> {
+    let head = store.change_tags(&org, &flow, change, caller.actor()).await?;
+    Ok((head_header(&head), Json("OK")))
+}

@@ -1,0 +1,125 @@
+//! Bodies of several parts: a JSON document, and files.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header;
+use futures_util::stream;
+
+use super::memory::SMALL;
+use super::{BodyMemory, Reserved, body};
+use crate::domain::Error;
+use crate::large_work;
+
+/// The most bytes of a document, as of a JSON body about provenance.
+pub(crate) const LONGEST_DOCUMENT: usize = 1 << 20;
+
+/// The most bytes of a file.
+pub(crate) const LARGEST_FILE: usize = 10 * 1024 * 1024;
+
+/// The most bytes of a body: a document, a file, and what stands around them.
+const LONGEST_BODY: usize = LARGEST_FILE + LONGEST_DOCUMENT + 64 * 1024;
+
+/// The most parts of a body. Clients send two.
+const MOST_PARTS: usize = 16;
+
+/// A file in a body.
+#[derive(Debug)]
+pub(crate) struct FilePart {
+    pub(crate) filename: String,
+    pub(crate) content: Vec<u8>,
+}
+
+/// The parts of a body by their names.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    documents: BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<String, FilePart>,
+}
+
+impl Parts {
+    /// The JSON document that every body has.
+    pub(crate) fn document(&self) -> Result<&[u8], Error> {
+        self.documents
+            .get("data_json")
+            .map(Vec::as_slice)
+            .ok_or_else(|| super::json::invalid("data_json", "is required"))
+    }
+
+    /// Takes the file of this name, which may be sent as a field as well.
+    pub(crate) fn take_file(&mut self, name: &str) -> Option<FilePart> {
+        self.files.remove(name).or_else(|| {
+            let content = self.documents.remove(name)?;
+            Some(FilePart { filename: name.to_owned(), content })
+        })
+    }
+}
+
+/// What a body of several parts is parsed into.
+pub(crate) trait FromParts: Send + Sized + 'static {
+    /// # Errors
+    /// The document is not what the API documents, or a part is over a limit.
+    fn from_parts(parts: Parts) -> Result<Self, Error>;
+}
+
+/// A body of several parts that was read and parsed, and the memory that was reserved for it.
+pub(crate) struct PartsBody<T>(pub(crate) T, pub(crate) Reserved);
+
+impl<S: Send + Sync, T: FromParts> FromRequest<S> for PartsBody<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        let (parts, reserved) = read(request).await?;
+        let is_large = parts.files.values().any(|file| file.content.len() > SMALL)
+            || parts.documents.values().any(|document| document.len() > SMALL);
+        let parsed = large_work::run(is_large, move || T::from_parts(parts));
+        Ok(Self(parsed.await.map_err(|_| Error::Fault)??, reserved))
+    }
+}
+
+async fn read(request: Request) -> Result<(Parts, Reserved), Error> {
+    let memory = request.extensions().get::<BodyMemory>().cloned().unwrap_or_default();
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let boundary = content_type.and_then(|it| multer::parse_boundary(it).ok());
+    let (body, reserved) = body::read_up_to(LONGEST_BODY, request.into_body(), &memory).await?;
+    let boundary = boundary.ok_or_else(|| {
+        Error::bad_request("The request body must be multipart/form-data, with a boundary")
+    })?;
+    let body = stream::once(async { Ok::<_, Infallible>(Bytes::from(body)) });
+    let mut multipart = multer::Multipart::<'static>::new(body, boundary);
+    let mut parts = Parts::default();
+    for number in 0.. {
+        let Some(field) = multipart.next_field().await.map_err(|error| malformed(&error))? else {
+            break;
+        };
+        if number == MOST_PARTS {
+            return Err(Error::bad_request(format!("The body has more than {MOST_PARTS} parts")));
+        }
+        add(&mut parts, field).await?;
+    }
+    Ok((parts, reserved))
+}
+
+async fn add(parts: &mut Parts, field: multer::Field<'static>) -> Result<(), Error> {
+    let name = field.name().unwrap_or_default().to_owned();
+    let filename = field.file_name().map(str::to_owned);
+    let content = field.bytes().await.map_err(|error| malformed(&error))?;
+    let most = if filename.is_some() { LARGEST_FILE } else { LONGEST_DOCUMENT };
+    if content.len() > most {
+        return Err(Error::too_large(format!("Part '{name}' is larger than {} MB", most >> 20)));
+    }
+    let content = content.to_vec();
+    let is_new = match filename {
+        Some(filename) => {
+            parts.files.insert(name.clone(), FilePart { filename, content }).is_none()
+        }
+        None => parts.documents.insert(name.clone(), content).is_none(),
+    };
+    if is_new { Ok(()) } else { Err(Error::bad_request(format!("Part '{name}' is there twice"))) }
+}
+
+fn malformed(error: &multer::Error) -> Error {
+    Error::bad_request(format!("The request body is not valid multipart/form-data: {error}"))
+}

@@ -1,0 +1,127 @@
+//! The bodies that report artifacts and deployments, and that allow artifacts.
+
+use serde::Deserialize;
+
+use super::names::{check_fingerprint, check_template_name};
+use super::{
+    LONGEST_DESCRIPTION, LONGEST_LABEL, LONGEST_URL, check_common, check_trail_name, details,
+    fields,
+};
+use crate::domain::provenance::{AllowanceRequest, ArtifactReport, DeploymentReport};
+use crate::domain::{Error, LONGEST_ENVIRONMENT_NAME};
+use crate::http::request::json::{FromJson, invalid, parse};
+use crate::http::request::text::Text;
+
+#[derive(Deserialize)]
+struct Fields {
+    fingerprint: Text<64>,
+    filename: Text<LONGEST_LABEL>,
+    #[expect(dead_code, reason = "only that it is there is checked")]
+    build_url: Text<LONGEST_URL>,
+    #[expect(dead_code, reason = "only that it is there is checked")]
+    commit_url: Text<LONGEST_URL>,
+    #[serde(default)]
+    git_commit: Option<Text<LONGEST_ENVIRONMENT_NAME>>,
+    #[serde(default)]
+    trail_name: Option<Text<LONGEST_ENVIRONMENT_NAME>>,
+    #[serde(default)]
+    template_reference_name: Option<Text<LONGEST_ENVIRONMENT_NAME>>,
+}
+
+impl FromJson for ArtifactReport {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let kept = details(body)?;
+        check_common(&fields(body)?)?;
+        let fields: Fields = parse(body)?;
+        check_fingerprint("fingerprint", &fields.fingerprint.0)?;
+        if fields.filename.0.is_empty() {
+            return Err(invalid("filename", "must not be empty"));
+        }
+        let given = |text: Option<Text<LONGEST_ENVIRONMENT_NAME>>| {
+            text.map(String::from).filter(|text| !text.is_empty())
+        };
+        let (trail, template_name) =
+            (given(fields.trail_name), given(fields.template_reference_name));
+        if let Some(trail) = &trail {
+            check_trail_name("trail_name", trail)?;
+        }
+        if let Some(name) = &template_name {
+            check_template_name("template_reference_name", name)?;
+        }
+        Ok(Self {
+            fingerprint: fields.fingerprint.into(),
+            name: fields.filename.into(),
+            commit: given(fields.git_commit).unwrap_or_default().to_ascii_lowercase(),
+            template_name,
+            trail,
+            details: kept,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct DeploymentFields {
+    artifact_fingerprint: Text<64>,
+    environment: Text<LONGEST_ENVIRONMENT_NAME>,
+}
+
+/// A deployment that is announced.
+pub(crate) struct Deployment(pub(crate) DeploymentReport);
+
+impl FromJson for Deployment {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let details = details(body)?;
+        check_common(&fields(body)?)?;
+        let fields: DeploymentFields = parse(body)?;
+        check_fingerprint("artifact_fingerprint", &fields.artifact_fingerprint.0)?;
+        if !envsnap_model::wire::is_environment_name(&fields.environment.0) {
+            let problem = "does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'";
+            return Err(invalid("environment", problem));
+        }
+        Ok(Self(DeploymentReport {
+            fingerprint: fields.artifact_fingerprint.into(),
+            environment: fields.environment.into(),
+            details,
+        }))
+    }
+}
+
+#[derive(Deserialize)]
+struct AllowanceFields {
+    #[serde(default)]
+    artifact_fingerprint: Option<Text<64>>,
+    #[serde(default)]
+    artifact_name: Option<Text<LONGEST_LABEL>>,
+    /// An extension of this recorder, in place of a fingerprint.
+    #[serde(default)]
+    name_pattern: Option<Text<LONGEST_LABEL>>,
+    #[serde(default)]
+    description: Option<Text<LONGEST_DESCRIPTION>>,
+}
+
+/// The environment is in the address.
+impl FromJson for AllowanceRequest {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let fields: AllowanceFields = parse(body)?;
+        let fingerprint: String = fields.artifact_fingerprint.map(Into::into).unwrap_or_default();
+        let pattern: String = fields.name_pattern.map(Into::into).unwrap_or_default();
+        if pattern.is_empty() {
+            check_fingerprint("artifact_fingerprint", &fingerprint)?;
+        } else if !fingerprint.is_empty() {
+            return Err(invalid("name_pattern", "cannot be used with artifact_fingerprint"));
+        } else if pattern.bytes().all(|byte| byte == b'*') {
+            return Err(invalid("name_pattern", "must not allow every name"));
+        }
+        let reason: String = fields.description.map(Into::into).unwrap_or_default();
+        if reason.is_empty() && !pattern.is_empty() {
+            return Err(invalid("description", "is required: it says why the names are allowed"));
+        }
+        Ok(Self {
+            environment: None,
+            fingerprint,
+            name: fields.artifact_name.map(Into::into).unwrap_or_default(),
+            pattern,
+            reason,
+        })
+    }
+}

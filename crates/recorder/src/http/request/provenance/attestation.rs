@@ -1,0 +1,153 @@
+//! The bodies that report attestations.
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::names::{check_attestation_name, check_fingerprint, check_template_name};
+use super::{LONGEST_LABEL, check_common, details, fields};
+use crate::domain::provenance::{AttachmentFile, AttestationKind, AttestationReport, Details};
+use crate::domain::{Error, LONGEST_ENVIRONMENT_NAME};
+use crate::http::request::json::{FromJson, invalid, parse};
+use crate::http::request::multipart::{FilePart, FromParts, Parts};
+use crate::http::request::text::{List, Text};
+
+/// The most artifacts that an attestation names.
+const MOST_TARGETS: usize = 100;
+
+#[derive(Deserialize)]
+struct Fields {
+    attestation_name: Text<LONGEST_ENVIRONMENT_NAME>,
+    #[serde(default)]
+    artifact_fingerprint: Option<Text<64>>,
+    #[serde(default)]
+    target_artifacts: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_TARGETS>>,
+    #[serde(default)]
+    git_commit_info: Option<Commit>,
+    #[serde(default)]
+    type_name: Option<Text<LONGEST_ENVIRONMENT_NAME>>,
+}
+
+#[derive(Deserialize)]
+struct Commit {
+    sha1: Text<LONGEST_ENVIRONMENT_NAME>,
+}
+
+#[derive(Deserialize)]
+struct OverrideFields {
+    new_compliance_status: bool,
+    #[expect(dead_code, reason = "only its type is checked; the details keep it")]
+    reason: Text<10_000>,
+}
+
+/// An attestation whose type the address says.
+pub(crate) struct AttestationRequest {
+    fields: Fields,
+    details: Details,
+    attachment: Option<AttachmentFile>,
+}
+
+impl FromParts for AttestationRequest {
+    fn from_parts(mut parts: Parts) -> Result<Self, Error> {
+        let file = parts.take_file("attachment_file");
+        let document = parts.document()?;
+        check_common(&fields(document)?)?;
+        let attachment = file.map(attachment).transpose()?;
+        Ok(Self { fields: parse(document)?, details: details(document)?, attachment })
+    }
+}
+
+fn attachment(file: FilePart) -> Result<AttachmentFile, Error> {
+    if file.filename.len() > LONGEST_LABEL {
+        return Err(invalid("attachment_file", "its name is too long"));
+    }
+    let sha256 = Sha256::digest(&file.content).into();
+    Ok(AttachmentFile { filename: file.filename, sha256, content: file.content })
+}
+
+impl AttestationRequest {
+    /// The report of an attestation that was sent to the address with this last part.
+    ///
+    /// # Errors
+    /// There is no such type, or the results are not of its shape.
+    pub(crate) fn into_report(self, path: &str) -> Result<AttestationReport, Error> {
+        let type_name = self.fields.type_name.as_ref().map(|name| name.0.to_string());
+        let kind = kind(path, type_name.as_deref())?;
+        let document = self.details.fields();
+        let results =
+            document.get(kind.results).ok_or_else(|| invalid(kind.results, "is required"))?;
+        let is_compliant = kind.is_compliant(results).map_err(|error| {
+            invalid(kind.results, format!("is not what a {path} attestation reports: {error}"))
+        })?;
+        let kind = kind.name(type_name.as_deref());
+        report(self.fields, kind, is_compliant, false, self.details, self.attachment)
+    }
+}
+
+fn kind(path: &str, type_name: Option<&str>) -> Result<&'static AttestationKind, Error> {
+    let mut kinds = AttestationKind::at(path).peekable();
+    if kinds.peek().is_none() {
+        return Err(Error::NothingHere);
+    }
+    let found = kinds.find(|kind| match kind.type_name {
+        None => true,
+        Some("") => type_name.is_some_and(|name| !name.is_empty()),
+        Some(wanted) => type_name == Some(wanted),
+    });
+    found.ok_or_else(|| {
+        let names: Vec<_> = AttestationKind::at(path).filter_map(|kind| kind.type_name).collect();
+        match names[..] {
+            [""] => invalid("type_name", "must be the name of a type"),
+            _ => invalid("type_name", format!("must be {}", names.join(" or "))),
+        }
+    })
+}
+
+/// Replaces the result of the latest attestation of its name.
+pub(crate) struct Override(pub(crate) AttestationReport);
+
+impl FromJson for Override {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        check_common(&fields(body)?)?;
+        let OverrideFields { new_compliance_status, .. } = parse(body)?;
+        let is_compliant = Some(new_compliance_status);
+        report(parse(body)?, String::new(), is_compliant, true, details(body)?, None).map(Self)
+    }
+}
+
+fn report(
+    fields: Fields,
+    kind: String,
+    is_compliant: Option<bool>,
+    is_override: bool,
+    details: Details,
+    attachment: Option<AttachmentFile>,
+) -> Result<AttestationReport, Error> {
+    check_attestation_name(&fields.attestation_name.0)?;
+    let fingerprint = fields.artifact_fingerprint.map(String::from).filter(|it| !it.is_empty());
+    if let Some(fingerprint) = &fingerprint {
+        check_fingerprint("artifact_fingerprint", fingerprint)?;
+    }
+    let List(targets) = fields.target_artifacts.unwrap_or(List(Vec::new()));
+    let targets: Vec<String> = targets.into_iter().map(String::from).collect();
+    for target in &targets {
+        check_template_name("target_artifacts", target)?;
+    }
+    let commit = fields.git_commit_info.map(|commit| commit.sha1.0.to_ascii_lowercase());
+    if !targets.is_empty() && fingerprint.is_none() && commit.is_none() {
+        return Err(Error::bad_request(
+            "An attestation for target_artifacts requires at least one of: artifact_fingerprint or \
+             git_commit_info.",
+        ));
+    }
+    Ok(AttestationReport {
+        kind,
+        name: fields.attestation_name.into(),
+        fingerprint,
+        targets,
+        commit,
+        is_compliant,
+        is_override,
+        details,
+        attachment,
+    })
+}

@@ -1,0 +1,108 @@
+//! The bodies that create and change flows.
+
+use std::collections::BTreeMap;
+
+use envsnap_model::provenance::Template;
+use serde::Deserialize;
+
+use super::rules::template;
+use super::{LONGEST_DESCRIPTION, check_flow_name};
+use crate::domain::provenance::{FlowSettings, StoredTemplate, TagChange};
+use crate::domain::{Error, LONGEST_ENVIRONMENT_NAME};
+use crate::http::request::json::{FromJson, invalid, parse};
+use crate::http::request::multipart::{FromParts, Parts};
+use crate::http::request::text::{List, Text};
+
+/// The most attestations that an old-style flow expects.
+const MOST_EXPECTED: usize = 100;
+
+/// The most tags in one request.
+const MOST_TAGS: usize = 100;
+
+/// The name of an artifact in an old-style template, and how it refers to itself there.
+const OLD_ARTIFACT: &str = "artifact";
+
+#[derive(Deserialize)]
+struct Fields {
+    name: Text<LONGEST_ENVIRONMENT_NAME>,
+    #[serde(default)]
+    description: Option<Text<LONGEST_DESCRIPTION>>,
+    #[serde(default)]
+    visibility: Option<Text<16>>,
+    #[serde(default)]
+    template: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_EXPECTED>>,
+}
+
+impl Fields {
+    fn settings(self, template: Option<StoredTemplate>) -> Result<FlowSettings, Error> {
+        check_flow_name("name", &self.name.0)?;
+        let visibility = self.visibility.map(String::from);
+        if visibility.as_deref().is_some_and(|it| !["public", "private"].contains(&it)) {
+            return Err(invalid("visibility", "must be public or private"));
+        }
+        Ok(FlowSettings {
+            name: self.name.into(),
+            description: self.description.map(String::from).unwrap_or_default(),
+            visibility,
+            template,
+        })
+    }
+}
+
+/// With a template as a file.
+impl FromParts for FlowSettings {
+    fn from_parts(mut parts: Parts) -> Result<Self, Error> {
+        let file = parts.take_file("template_file");
+        let fields: Fields = parse(parts.document()?)?;
+        fields.settings(template(file)?)
+    }
+}
+
+/// Old style: with a list of the names of attestations, which may be of any type.
+impl FromJson for FlowSettings {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let mut fields: Fields = parse(body)?;
+        let template = fields.template.take().map(|List(names)| {
+            let names = names.iter().map(|name| &*name.0).filter(|name| *name != OLD_ARTIFACT);
+            Template::with_attestations(OLD_ARTIFACT, names)
+        });
+        let template = template.map(old_template).transpose()?;
+        fields.settings(template)
+    }
+}
+
+/// A template that was not written as YAML.
+fn old_template(rules: Template) -> Result<StoredTemplate, Error> {
+    if let Some(problem) = rules.problems().into_iter().next() {
+        return Err(invalid("template", problem));
+    }
+    // JSON is YAML.
+    let content = serde_json::to_string(&rules).map_err(|_| Error::Fault)?;
+    Ok(StoredTemplate { content, rules })
+}
+
+#[derive(Deserialize)]
+struct TagFields {
+    #[serde(default)]
+    set_tags: Option<BTreeMap<String, Text<LONGEST_ENVIRONMENT_NAME>>>,
+    #[serde(default)]
+    remove_tags: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_TAGS>>,
+}
+
+impl FromJson for TagChange {
+    fn from_json(body: &[u8]) -> Result<Self, Error> {
+        let fields: TagFields = parse(body)?;
+        let set = fields.set_tags.unwrap_or_default();
+        if set.keys().any(|key| key.is_empty() || key.len() > LONGEST_ENVIRONMENT_NAME) {
+            let problem = format!("keys must have 1 to {LONGEST_ENVIRONMENT_NAME} bytes");
+            return Err(invalid("set_tags", problem));
+        }
+        Ok(Self {
+            set: set.into_iter().map(|(key, value)| (key, value.into())).collect(),
+            remove: fields
+                .remove_tags
+                .map(|List(keys)| keys.into_iter().map(String::from).collect())
+                .unwrap_or_default(),
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! Bodies about provenance. Fields that are not known are kept and mean nothing: clients add some with
+//! every version.
+
+mod artifact;
+mod attestation;
+mod flow;
+mod names;
+mod rules;
+mod trail;
+
+use serde_json::{Map, Value};
+
+use super::json::{invalid, parse};
+use super::multipart::LONGEST_DOCUMENT;
+use crate::domain::Error;
+use crate::domain::provenance::Details;
+
+pub(crate) use artifact::Deployment;
+pub(crate) use attestation::{AttestationRequest, Override};
+pub(crate) use names::{check_flow_name, check_trail_name};
+
+/// The longest description, in bytes.
+const LONGEST_DESCRIPTION: usize = 2_000;
+
+/// The longest address, in bytes.
+const LONGEST_URL: usize = 2_048;
+
+/// The longest name of an artifact, in bytes.
+const LONGEST_LABEL: usize = 1_024;
+
+/// The whole of a document, to be kept as it is.
+fn details(document: &[u8]) -> Result<Details, Error> {
+    if document.len() > LONGEST_DOCUMENT {
+        return Err(Error::too_large("The document is larger than 1 MB"));
+    }
+    let text = String::from_utf8(document.to_vec())
+        .map_err(|_| Error::bad_request("The document is not UTF-8"))?;
+    Details::new(text).map_err(|error| {
+        Error::bad_request(format!("The request body is not a JSON object: {error}"))
+    })
+}
+
+/// The fields of a document.
+fn fields(document: &[u8]) -> Result<Map<String, Value>, Error> {
+    if document.len() > LONGEST_DOCUMENT {
+        return Err(Error::too_large("The document is larger than 1 MB"));
+    }
+    parse(document)
+}
+
+/// The fields that several documents have, where they are there.
+fn check_common(fields: &Map<String, Value>) -> Result<(), Error> {
+    check_text(fields, "description", LONGEST_DESCRIPTION)?;
+    for url in ["origin_url", "repo_url", "commit_url", "build_url"] {
+        check_text(fields, url, LONGEST_URL)?;
+    }
+    if let Some(commit) = present(fields, "git_commit_info") {
+        let commit = as_object(commit, "git_commit_info")?;
+        let sha1 = commit.get("sha1").and_then(Value::as_str).unwrap_or_default();
+        if sha1.is_empty() {
+            return Err(invalid("git_commit_info.sha1", "must be a string that is not empty"));
+        }
+        for text in ["message", "author", "branch", "url"] {
+            if commit.get(text).is_some_and(|it| !it.is_string() && !it.is_null()) {
+                return Err(invalid(format!("git_commit_info.{text}"), "must be a string"));
+            }
+        }
+        if commit.get("timestamp").is_some_and(|it| !it.is_number() && !it.is_null()) {
+            return Err(invalid("git_commit_info.timestamp", "must be a number"));
+        }
+    }
+    if let Some(repo) = present(fields, "repo_info") {
+        as_object(repo, "repo_info")?;
+    }
+    if let Some(urls) = present(fields, "external_urls") {
+        for (label, url) in as_object(urls, "external_urls")? {
+            if !url.get("href").is_some_and(Value::is_string) {
+                return Err(invalid(format!("external_urls.{label}.href"), "must be a string"));
+            }
+        }
+    }
+    if let Some(annotations) = present(fields, "annotations") {
+        for (key, value) in as_object(annotations, "annotations")? {
+            names::check_annotation(key)?;
+            if !value.is_string() {
+                return Err(invalid(format!("annotations.{key}"), "must be a string"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A field that is there and not `null`.
+fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    fields.get(name).filter(|value| !value.is_null())
+}
+
+fn as_object<'a>(value: &'a Value, at: &str) -> Result<&'a Map<String, Value>, Error> {
+    value.as_object().ok_or_else(|| invalid(at, "must be an object"))
+}
+
+fn check_text(fields: &Map<String, Value>, name: &str, most: usize) -> Result<(), Error> {
+    match present(fields, name) {
+        None => Ok(()),
+        Some(Value::String(text)) if text.len() <= most => Ok(()),
+        Some(Value::String(_)) => {
+            Err(invalid(name, format!("must not be longer than {most} bytes")))
+        }
+        Some(_) => Err(invalid(name, "must be a string")),
+    }
+}

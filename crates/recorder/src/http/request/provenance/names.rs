@@ -1,0 +1,71 @@
+//! The names that provenance may have.
+
+use crate::domain::{Error, LONGEST_ENVIRONMENT_NAME};
+use crate::http::error::quote;
+use crate::http::request::json::invalid;
+
+/// Letters, digits, and these; it begins with a letter or a digit if `strict`.
+fn is_name(text: &str, others: &str, strict: bool) -> bool {
+    let allowed = |byte: char| byte.is_ascii_alphanumeric() || others.contains(byte);
+    !text.is_empty()
+        && text.len() <= LONGEST_ENVIRONMENT_NAME
+        && text.chars().all(allowed)
+        && (!strict || text.starts_with(|first: char| first.is_ascii_alphanumeric()))
+}
+
+fn is_flow_name(name: &str) -> bool {
+    is_name(name, "._~-", true)
+}
+
+/// # Errors
+/// A flow cannot have this name.
+pub(crate) fn check_flow_name(field: &str, name: &str) -> Result<(), Error> {
+    check(is_flow_name(name), field, name, "^[a-zA-Z0-9][a-zA-Z0-9._~-]*$")
+}
+
+/// # Errors
+/// A trail cannot have this name.
+pub(crate) fn check_trail_name(field: &str, name: &str) -> Result<(), Error> {
+    check(is_flow_name(name), field, name, "^[a-zA-Z0-9][a-zA-Z0-9._~-]*$")
+}
+
+/// # Errors
+/// An attestation cannot have this name.
+pub(super) fn check_attestation_name(name: &str) -> Result<(), Error> {
+    check(is_name(name, "_,-", false), "attestation_name", name, "^[a-zA-Z0-9_,-]+$")
+}
+
+/// # Errors
+/// An artifact cannot have this name in a template.
+pub(super) fn check_template_name(field: &str, name: &str) -> Result<(), Error> {
+    check(is_name(name, "_-", false), field, name, "^[a-zA-Z0-9_-]+$")
+}
+
+/// # Errors
+/// An annotation cannot have this key.
+pub(super) fn check_annotation(key: &str) -> Result<(), Error> {
+    check(is_name(key, "_-", false), "annotations", key, "^[A-Za-z0-9_-]+$")
+}
+
+fn check(is_valid: bool, field: &str, name: &str, pattern: &str) -> Result<(), Error> {
+    if is_valid {
+        return Ok(());
+    }
+    let name = quote(name);
+    Err(invalid(
+        field,
+        format!(
+            "'{name}' does not match '{pattern}', or is longer than {LONGEST_ENVIRONMENT_NAME}"
+        ),
+    ))
+}
+
+/// # Errors
+/// The text is not a whole fingerprint.
+pub(super) fn check_fingerprint(field: &str, text: &str) -> Result<(), Error> {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if text.len() == 64 && text.bytes().all(is_digit) {
+        return Ok(());
+    }
+    Err(invalid(field, "must be 64 lowercase hexadecimal digits"))
+}

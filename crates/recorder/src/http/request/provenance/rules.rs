@@ -1,0 +1,86 @@
+//! Templates, which are YAML.
+
+use envsnap_model::provenance::Template;
+
+use crate::domain::Error;
+use crate::domain::provenance::StoredTemplate;
+use crate::http::request::multipart::FilePart;
+
+/// The longest template, in bytes.
+const LONGEST_TEMPLATE: usize = 64 << 10;
+
+/// The template in a file; `None` if the file is empty.
+pub(super) fn template(file: Option<FilePart>) -> Result<Option<StoredTemplate>, Error> {
+    let Some(file) = file.filter(|file| !file.content.is_empty()) else { return Ok(None) };
+    if file.content.len() > LONGEST_TEMPLATE {
+        let most = LONGEST_TEMPLATE >> 10;
+        return Err(Error::too_large(format!("The template is larger than {most} KB")));
+    }
+    let content = String::from_utf8(file.content)
+        .map_err(|_| Error::bad_request("1 validation errors for Template: it is not UTF-8"))?;
+    let rules: Template = serde_saphyr::from_str(&content).map_err(|error| {
+        // The first line says what and where; the others show the text around it.
+        let error = error.to_string();
+        let reason = error.lines().next().unwrap_or_default();
+        Error::bad_request(format!("1 validation errors for Template: {reason}"))
+    })?;
+    let problems = rules.problems();
+    if !problems.is_empty() {
+        return Err(Error::bad_request(format!(
+            "{} validation errors for Template: {}",
+            problems.len(),
+            problems.join("; ")
+        )));
+    }
+    Ok(Some(StoredTemplate { content, rules }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Option<StoredTemplate>, String> {
+        let content = text.as_bytes().to_vec();
+        let file = FilePart { filename: "t.yml".to_owned(), content };
+        template(Some(file)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_template_is_read_as_clients_write_it() {
+        let text = "version: 1\ntrail:\n  artifacts:\n  - name: runner\n    attestations:\n    - name: unit-test\n      type: junit\n";
+        let template = parsed(text).unwrap().unwrap();
+        assert_eq!(template.content, text);
+        assert_eq!(template.rules.artifacts()[0].attestations[0].kind, "junit");
+        assert_eq!(parsed("version: 1").unwrap().unwrap().rules.trail, None);
+        assert_eq!(parsed("version: 1\ntrail:\n").unwrap().unwrap().rules.trail, None);
+        assert_eq!(parsed(""), Ok(None));
+    }
+
+    #[test]
+    fn a_bad_template_is_refused_with_the_number_of_errors() {
+        let cases = [
+            "a: [",
+            "- 1",
+            "version: 2",
+            "version: 1\ntrial: {}",
+            "version: x",
+            "{}",
+            "\u{0}",
+            "version: 1\ntrail:\n  attestations:\n  - {name: a, type: xunit}\n  - {name: a, type: junit}\n",
+        ];
+        for text in cases {
+            let refused = parsed(text).unwrap_err();
+            assert!(refused.contains("validation errors for Template: "), "{text}: {refused}");
+            assert!(!refused.contains('\n') && refused.len() < 400, "{refused}");
+        }
+        // Aliases that grow without end.
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..12 {
+            let alias = format!("*a{}", level - 1);
+            bomb = format!("{bomb}a{level}: &a{level} [{}]\n", vec![alias; 9].join(", "));
+        }
+        assert!(parsed(&bomb).is_err());
+        assert!(parsed(&"[".repeat(50_000)).is_err());
+        assert!(parsed(&format!("version: 1\n#{}", "x".repeat(70_000))).is_err());
+    }
+}

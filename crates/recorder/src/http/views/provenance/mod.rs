@@ -1,0 +1,78 @@
+//! What is known of provenance, in the API's form.
+
+mod artifact;
+mod attestation;
+mod flow;
+mod snapshot;
+mod trail;
+
+use serde_json::{Map, Value};
+
+use crate::domain::provenance::{AllowanceRecord, DeploymentRecord, fields};
+use envsnap_model::wire::{AllowedArtifact, Deployment};
+
+pub(crate) use artifact::{artifact, found};
+pub(crate) use attestation::attestation;
+pub(crate) use flow::flow;
+pub(crate) use snapshot::{add as add_provenance, pipeline};
+pub(crate) use trail::{trail, trail_summary};
+
+/// Relative to the recorder's own address, as all of them.
+fn artifact_url(org: &str, fingerprint: &str) -> String {
+    format!("/{org}/artifacts/{fingerprint}")
+}
+
+fn flow_url(org: &str, flow: &str) -> String {
+    format!("/{org}/flows/{flow}")
+}
+
+/// The text of a field; empty if it has none.
+fn text(fields: &Map<String, Value>, name: &str) -> String {
+    fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// What is known of a commit, whole: clients need each of its parts, and a redacted one has few.
+fn commit_info(fields: &Map<String, Value>) -> Option<Value> {
+    let mut commit = fields.get("git_commit_info")?.as_object()?.clone();
+    for part in ["sha1", "message", "author", "branch", "url"] {
+        let part = commit.entry(part).or_insert(Value::Null);
+        if part.is_null() {
+            *part = Value::String(String::new());
+        }
+    }
+    let timestamp = commit.entry("timestamp").or_insert(Value::Null);
+    if timestamp.is_null() {
+        *timestamp = Value::from(0);
+    }
+    Some(Value::Object(commit))
+}
+
+/// What is allowed, as an element of a list.
+pub(crate) fn allowed(record: AllowanceRecord) -> AllowedArtifact {
+    AllowedArtifact {
+        artifact_name: record.name,
+        fingerprint: record.fingerprint,
+        environment_name: record.environment.unwrap_or_else(|| "*".to_owned()),
+        timestamp: record.allowed_at.map(crate::domain::Micros::seconds).unwrap_or_default(),
+        user_name: record.allowed_by,
+        description: record.reason,
+        id: Some(record.id.to_string()),
+        name_pattern: Some(record.pattern).filter(|pattern| !pattern.is_empty()),
+    }
+}
+
+/// An announced deployment.
+pub(crate) fn deployment(record: DeploymentRecord) -> Deployment {
+    let details = fields(&record.details);
+    let given = |name| Some(text(&details, name)).filter(|text| !text.is_empty());
+    Deployment {
+        deployment_id: record.number,
+        flow_name: record.flow,
+        environment: record.environment,
+        artifact_fingerprint: record.fingerprint,
+        created_at: record.reported_at.seconds(),
+        created_by: record.reported_by,
+        build_url: given("build_url"),
+        description: given("description"),
+    }
+}

@@ -1,0 +1,98 @@
+//! Where the artifacts of a snapshot come from.
+
+use envsnap_model::provenance::{Origin, State};
+use serde_json::{Value, json};
+
+use super::{artifact_url, commit_info, flow_url, text};
+use crate::domain::SnapshotArtifact;
+use crate::domain::provenance::{ArtifactProvenance, ReportRecord, fields};
+use envsnap_model::wire::{ArtifactFlow, ArtifactOrigin, RecordedArtifact};
+
+/// The most characters of a commit's message in a snapshot: its first line, as a rule. A snapshot may
+/// hold thousands.
+const LONGEST_MESSAGE: usize = 200;
+
+/// Clients fail on a commit that is shorter, and not empty.
+const SHORTEST_COMMIT: usize = 7;
+
+/// The flow that first reported the artifact, and where a person can look at its commit.
+pub(crate) fn pipeline(artifact: &SnapshotArtifact) -> Option<(&str, Option<String>)> {
+    let first = artifact.provenance.as_ref()?.flows.first()?;
+    let url = text(&fields(&first.details), "commit_url");
+    Some((&first.flow, Some(url).filter(|url| !url.is_empty())))
+}
+
+/// Adds to the artifact's document what is known of its provenance.
+pub(crate) fn add(org: &str, provenance: &ArtifactProvenance, document: &mut RecordedArtifact) {
+    if provenance.updated && document.annotation.change == "unchanged" {
+        "updated-provenance".clone_into(&mut document.annotation.change);
+    }
+    document.flows = provenance.flows.iter().map(|report| flow(org, provenance, report)).collect();
+    if let Some(first) = document.flows.first() {
+        document.flow_name = Some(first.flow_name.clone());
+        document.git_commit.clone_from(&first.git_commit);
+        document.commit_url.clone_from(&first.commit_url);
+        document.flow_html_url.clone_from(&first.flow_html_url);
+        document.commit_lead_time = first.commit_lead_time;
+    }
+    document.deployments =
+        provenance.deployments.iter().map(|(_, number)| Value::from(*number)).collect();
+    document.origin = Some(origin(provenance));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact far beyond any date")]
+fn origin(provenance: &ArtifactProvenance) -> ArtifactOrigin {
+    let started = provenance.first_started_at as f64;
+    let reported = provenance.flows.iter().map(|flow| flow.first_reported_at).min();
+    ArtifactOrigin {
+        status: provenance.origin,
+        first_started_at: provenance.first_started_at,
+        delay: reported
+            .filter(|_| provenance.origin == Origin::Late)
+            .map(|reported| reported.seconds() - started),
+        allowed: provenance.allowed.clone(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact far beyond any date")]
+fn flow(org: &str, provenance: &ArtifactProvenance, report: &ReportRecord) -> ArtifactFlow {
+    let details = fields(&report.details);
+    let given = |name| Some(text(&details, name)).filter(|text| !text.is_empty());
+    let commit = commit_info(&details).map(shortened);
+    let committed = commit.as_ref().and_then(|it| it.get("timestamp")).and_then(Value::as_f64);
+    let committed = committed.filter(|time| *time > 0.0);
+    let reasons = report.problems.iter().map(|name| json!({"attestation_name": name}));
+    ArtifactFlow {
+        flow_name: report.flow.clone(),
+        trail_name: report.trail.clone(),
+        template_reference_name: report.template_name.clone(),
+        git_commit: Some(report.commit.clone()).filter(|commit| commit.len() >= SHORTEST_COMMIT),
+        commit_url: given("commit_url"),
+        build_url: given("build_url"),
+        git_commit_info: commit,
+        html_url: given("fingerprint").map(|fingerprint| artifact_url(org, &fingerprint)),
+        flow_html_url: Some(flow_url(org, &report.flow)),
+        artifact_compliance_in_flow: Some(report.state == State::Compliant),
+        flow_reasons_for_non_compliance: reasons.collect(),
+        deployments: provenance
+            .deployments
+            .iter()
+            .filter(|(flow, _)| *flow == report.flow)
+            .map(|(_, number)| *number)
+            .collect(),
+        commit_lead_time: committed.map(|committed| provenance.first_started_at as f64 - committed),
+        deployment_diff: Value::Null,
+        reported_at: Some(report.first_reported_at.seconds()),
+        state: Some(report.state.as_str().to_owned()),
+        problems: report.problems.clone(),
+    }
+}
+
+/// A commit with the beginning of its message.
+fn shortened(mut commit: Value) -> Value {
+    let message = commit.get("message").and_then(Value::as_str).unwrap_or_default();
+    let first_line = message.lines().next().unwrap_or_default();
+    let short: String = first_line.chars().take(LONGEST_MESSAGE).collect();
+    commit["message"] = Value::from(short);
+    commit
+}

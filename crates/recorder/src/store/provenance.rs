@@ -1,0 +1,299 @@
+//! What the store is asked about provenance.
+
+use std::collections::BTreeMap;
+
+use crate::domain::provenance::{
+    AllowanceRecord, AllowanceRequest, ArtifactRecord, ArtifactReport, AttestationRecord,
+    AttestationReport, DeploymentRecord, DeploymentReport, FlowRecord, FlowSettings, Saved,
+    SearchResult, TagChange, TrailRecord, TrailReport, TrailSummary,
+};
+use crate::domain::{Error, Head, Page};
+
+/// Which flows are listed, and in which order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FlowFilter {
+    /// Part of the name.
+    pub name: Option<String>,
+    /// The name is compared with its case.
+    pub case_sensitive: bool,
+    /// Tags that they have, with any value if none is given.
+    pub tags: Vec<(String, Option<String>)>,
+    /// By latest activity instead of by name.
+    pub by_activity: bool,
+    /// In descending order.
+    pub descending: bool,
+}
+
+impl FlowFilter {
+    /// Whether it holds for a flow with this name and these tags.
+    pub fn accepts(&self, name: &str, tags: &BTreeMap<String, String>) -> bool {
+        let named = self.name.as_deref().is_none_or(|part| {
+            if self.case_sensitive {
+                name.contains(part)
+            } else {
+                name.to_lowercase().contains(&part.to_lowercase())
+            }
+        });
+        named && Self::has_tags(tags, &self.tags)
+    }
+
+    /// Whether every one of `wanted` is among `tags`.
+    pub fn has_tags(tags: &BTreeMap<String, String>, wanted: &[(String, Option<String>)]) -> bool {
+        wanted.iter().all(|(key, value)| {
+            tags.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+        })
+    }
+}
+
+/// Which trails are listed. Every condition has to hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrailFilter {
+    /// The flow's name.
+    pub flow: Option<String>,
+    /// Tags of the flow, with any value if none is given.
+    pub flow_tags: Vec<(String, Option<String>)>,
+    /// An artifact with this fingerprint was reported in it.
+    pub fingerprint: Option<String>,
+}
+
+/// What artifacts are found by, in lowercase hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArtifactSelector {
+    /// The beginning of the fingerprint.
+    Fingerprint(String),
+    /// The beginning of the commit.
+    Commit(String),
+}
+
+/// Which artifacts of a flow are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactQuery {
+    /// The flow's name.
+    pub flow: String,
+    /// By what they are found.
+    pub selector: ArtifactSelector,
+    /// Only those of this trail.
+    pub trail: Option<String>,
+    /// Only those that this attestation is about.
+    pub attestation: Option<String>,
+}
+
+/// Which attestations are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttestationQuery {
+    /// The one with this identifier.
+    Id(String),
+    /// Those of a name in a trail.
+    InTrail {
+        /// The flow's name.
+        flow: String,
+        /// The trail's name.
+        trail: String,
+        /// The attestation's name.
+        name: String,
+    },
+    /// Those of a name for an artifact of a flow.
+    OfArtifact {
+        /// The flow's name.
+        flow: String,
+        /// The beginning of the artifact's fingerprint.
+        fingerprint: String,
+        /// The attestation's name.
+        name: String,
+    },
+    /// Those of a flow.
+    InFlow {
+        /// The flow's name.
+        flow: String,
+    },
+}
+
+/// Which announced deployments are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeploymentQuery {
+    /// Those of a flow.
+    OfFlow(String),
+    /// Those to an environment.
+    To(String),
+}
+
+/// Flows and what they reported, as [`Store`](super::Store) has environments.
+///
+/// A request that says the same as one before it, within ten minutes and with the same token, repeats
+/// it: it is answered as the first one was, and recorded once. A report to a flow or a trail that does
+/// not exist creates it.
+pub trait ProvenanceStore: Clone + Send + Sync + 'static {
+    /// Creates the flow, or changes its settings.
+    fn save_flow(
+        &self,
+        org: &str,
+        settings: FlowSettings,
+        actor: &str,
+    ) -> impl Future<Output = Result<Saved, Error>> + Send;
+
+    /// Sets and removes tags of a flow.
+    fn change_tags(
+        &self,
+        org: &str,
+        flow: &str,
+        change: TagChange,
+        actor: &str,
+    ) -> impl Future<Output = Result<Head, Error>> + Send;
+
+    /// Gives the flow another name. The old one works until another flow takes it.
+    fn rename_flow(
+        &self,
+        org: &str,
+        flow: &str,
+        new_name: &str,
+        actor: &str,
+    ) -> impl Future<Output = Result<Head, Error>> + Send;
+
+    /// Archives the flow under another name.
+    fn archive_flow(
+        &self,
+        org: &str,
+        flow: &str,
+        actor: &str,
+    ) -> impl Future<Output = Result<Head, Error>> + Send;
+
+    /// Begins the trail, or changes what is known of it.
+    fn save_trail(
+        &self,
+        org: &str,
+        flow: &str,
+        report: TrailReport,
+        actor: &str,
+    ) -> impl Future<Output = Result<Saved, Error>> + Send;
+
+    /// Records that the flow built an artifact.
+    fn report_artifact(
+        &self,
+        org: &str,
+        flow: &str,
+        report: ArtifactReport,
+        actor: &str,
+    ) -> impl Future<Output = Result<Head, Error>> + Send;
+
+    /// Records evidence.
+    fn report_attestation(
+        &self,
+        org: &str,
+        flow: &str,
+        trail: &str,
+        report: AttestationReport,
+        actor: &str,
+    ) -> impl Future<Output = Result<Head, Error>> + Send;
+
+    /// Records that a deployment is announced, and gives its number in the flow.
+    fn report_deployment(
+        &self,
+        org: &str,
+        flow: &str,
+        report: DeploymentReport,
+        actor: &str,
+    ) -> impl Future<Output = Result<(u32, Head), Error>> + Send;
+
+    /// Allows software to run without provenance.
+    fn allow(
+        &self,
+        org: &str,
+        request: AllowanceRequest,
+        actor: &str,
+    ) -> impl Future<Output = Result<Head, Error>> + Send;
+
+    /// Withdraws what was allowed.
+    fn withdraw_allowance(
+        &self,
+        org: &str,
+        id: &str,
+        actor: &str,
+    ) -> impl Future<Output = Result<Head, Error>> + Send;
+
+    /// The flow of this name.
+    fn flow(&self, org: &str, name: &str)
+    -> impl Future<Output = Result<FlowRecord, Error>> + Send;
+
+    /// The flows in use that `filter` holds for, all or one page of them, and how many there are.
+    fn flows(
+        &self,
+        org: &str,
+        filter: FlowFilter,
+        page: Option<Page>,
+    ) -> impl Future<Output = Result<(Vec<FlowRecord>, u64), Error>> + Send;
+
+    /// The trail with all that was reported in it.
+    fn trail(
+        &self,
+        org: &str,
+        flow: &str,
+        name: &str,
+    ) -> impl Future<Output = Result<TrailRecord, Error>> + Send;
+
+    /// A page of the trails that `filter` holds for, the newest first, and how many there are.
+    fn trails(
+        &self,
+        org: &str,
+        filter: TrailFilter,
+        page: Page,
+    ) -> impl Future<Output = Result<(Vec<TrailSummary>, u64), Error>> + Send;
+
+    /// The artifacts that `query` selects, the latest report first; at least one.
+    fn artifacts(
+        &self,
+        org: &str,
+        query: ArtifactQuery,
+    ) -> impl Future<Output = Result<Vec<ArtifactRecord>, Error>> + Send;
+
+    /// A page of the artifacts of a flow or a repository, or of all, the latest first, and how many
+    /// there are.
+    fn list_artifacts(
+        &self,
+        org: &str,
+        flow: Option<&str>,
+        repo: Option<&str>,
+        page: Page,
+    ) -> impl Future<Output = Result<(Vec<ArtifactRecord>, u64), Error>> + Send;
+
+    /// The commit of the flow's latest artifact, on a branch or on any.
+    fn latest_commit(
+        &self,
+        org: &str,
+        flow: &str,
+        branch: Option<&str>,
+    ) -> impl Future<Output = Result<Option<String>, Error>> + Send;
+
+    /// The attestations that `query` selects, the latest first.
+    fn attestations(
+        &self,
+        org: &str,
+        query: AttestationQuery,
+    ) -> impl Future<Output = Result<Vec<AttestationRecord>, Error>> + Send;
+
+    /// The name and the content of the file with an attestation, if it has one.
+    fn attachment(
+        &self,
+        org: &str,
+        id: &str,
+    ) -> impl Future<Output = Result<Option<(String, Vec<u8>)>, Error>> + Send;
+
+    /// Announced deployments, the earliest first.
+    fn deployments(
+        &self,
+        org: &str,
+        query: DeploymentQuery,
+    ) -> impl Future<Output = Result<Vec<DeploymentRecord>, Error>> + Send;
+
+    /// What is allowed to run without provenance, the earliest first.
+    fn allowances(
+        &self,
+        org: &str,
+    ) -> impl Future<Output = Result<Vec<AllowanceRecord>, Error>> + Send;
+
+    /// Everything whose commit or fingerprint begins with these lowercase hexadecimal digits.
+    fn search(
+        &self,
+        org: &str,
+        digits: &str,
+    ) -> impl Future<Output = Result<SearchResult, Error>> + Send;
+}

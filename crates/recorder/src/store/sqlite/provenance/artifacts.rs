@@ -1,0 +1,361 @@
+//! Artifacts and their evidence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::params;
+
+use super::super::failure::Failure;
+use super::super::runs::runs_of_fingerprint;
+use super::reader::{REPORT, Reader, ReportRow, report};
+use crate::domain::provenance::{
+    ArtifactRecord, ArtifactReported, AttestationRecord, DeploymentRecord, DeploymentReported,
+    RecordId, SearchResult, fields,
+};
+use crate::domain::{Error, Micros, Page};
+use crate::store::provenance::{ArtifactQuery, ArtifactSelector, AttestationQuery};
+
+/// The most matches of a search.
+const MOST_MATCHES: usize = 100;
+
+impl Reader<'_> {
+    /// The artifacts of a flow that `query` selects, the latest report first.
+    pub(super) fn artifacts(&self, query: &ArtifactQuery) -> Result<Vec<ArtifactRecord>, Failure> {
+        let flow = self.existing_flow(&query.flow)?;
+        let trail = query.trail.as_deref().map(|name| self.existing_trail(&query.flow, name));
+        let trail = trail.transpose()?;
+        let (column, digits, what) = match &query.selector {
+            ArtifactSelector::Fingerprint(digits) => ("fingerprint", digits, "fingerprint"),
+            ArtifactSelector::Commit(digits) => ("git_commit", digits, "commit"),
+        };
+        let mut statement = self.connection.prepare_cached(&format!(
+            "{REPORT} WHERE org_id = $1 AND {column} >= $2 AND {column} < $3 AND flow_id = $4
+               AND ($5 IS NULL OR trail_id = $5)
+             ORDER BY seq DESC"
+        ))?;
+        let rows = statement
+            .query_map(params![self.org_id, digits, after_prefix(digits), flow, trail], report)?;
+        let mut latest: Vec<ReportRow> = Vec::new();
+        for row in rows {
+            let row = row?;
+            if !latest.iter().any(|it| it.fingerprint == row.fingerprint && it.trail == row.trail) {
+                latest.push(row);
+            }
+            if latest.len() > MOST_MATCHES {
+                return Err(Error::TooManyMatches { most: MOST_MATCHES }.into());
+            }
+        }
+        if let Some(id) = &query.attestation {
+            let seq = RecordId::seq_in(id, self.org);
+            let attestation = seq.map(|seq| self.attestation(seq)).transpose()?.flatten();
+            latest.retain(|row| attestation.as_ref().is_some_and(|it| it.is_about(row)));
+        }
+        if latest.is_empty() {
+            return Err(Error::ArtifactNotFound {
+                org: self.org.to_owned(),
+                flow: query.flow.clone(),
+                artifact: format!("{what} '{digits}'"),
+            }
+            .into());
+        }
+        latest.into_iter().map(|row| self.artifact_record(row)).collect()
+    }
+
+    /// A page of the artifacts that were reported, the latest first: each once in a flow.
+    pub(super) fn list_artifacts(
+        &self,
+        flow: Option<&str>,
+        repo: Option<&str>,
+        page: Page,
+    ) -> Result<(Vec<ArtifactRecord>, u64), Failure> {
+        let flow = flow.map(|name| self.existing_flow(name)).transpose()?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "{REPORT} AS this
+             WHERE org_id = $1 AND ($2 IS NULL OR flow_id = $2)
+               AND NOT EXISTS (
+                   SELECT 1 FROM artifact_report AS later
+                   WHERE later.org_id = this.org_id AND later.fingerprint = this.fingerprint
+                     AND later.flow_id = this.flow_id AND later.seq > this.seq)
+             ORDER BY seq DESC"
+        ))?;
+        let rows = statement.query_map(params![self.org_id, flow], report)?;
+        let (mut total, mut found) = (0, Vec::new());
+        for row in rows {
+            let row = row?;
+            if let Some(repo) = repo
+                && !self.is_of_repo(&row, repo)?
+            {
+                continue;
+            }
+            total += 1;
+            if total > page.offset() && found.len() < page.size as usize {
+                found.push(self.artifact_record(row)?);
+            }
+        }
+        Ok((found, total))
+    }
+
+    fn is_of_repo(&self, row: &ReportRow, repo: &str) -> Result<bool, Failure> {
+        let (artifact, _actor): (ArtifactReported, _) = self.entry(row.seq)?;
+        let details = fields(&artifact.details);
+        let name =
+            details.get("repo_info").and_then(|info| info.get("name")).and_then(|it| it.as_str());
+        let url = details.get("repo_url").and_then(|url| url.as_str());
+        Ok(name == Some(repo) || url.is_some_and(|url| url.ends_with(&format!("/{repo}"))))
+    }
+
+    /// The artifact of a flow's latest report of it.
+    pub(super) fn artifact_record(&self, latest: ReportRow) -> Result<ArtifactRecord, Failure> {
+        let first = self
+            .connection
+            .prepare_cached(
+                "SELECT recorded_at FROM artifact_report
+                 WHERE org_id = $1 AND fingerprint = $2 AND flow_id = $3 ORDER BY seq LIMIT 1",
+            )?
+            .query_row(params![self.org_id, latest.fingerprint, latest.flow], |row| {
+                row.get(0).map(Micros)
+            })?;
+        let attestations = self.attestations_of(&latest)?;
+        let attestations = attestations.into_iter().map(|row| self.attestation_record(row));
+        Ok(ArtifactRecord {
+            attestations: attestations.collect::<Result<_, _>>()?,
+            deployments: self.deployments_of(&latest.fingerprint, Some(latest.flow))?,
+            runs: runs_of_fingerprint(self.connection, self.org_id, &latest.fingerprint)?,
+            report: Some(self.report_record(&latest, first)?),
+            fingerprint: latest.fingerprint,
+            name: latest.name,
+        })
+    }
+
+    /// An artifact that ran and was never reported.
+    fn unreported(&self, fingerprint: &str) -> Result<Option<ArtifactRecord>, Failure> {
+        let runs = runs_of_fingerprint(self.connection, self.org_id, fingerprint)?;
+        let Some(last) = runs.last() else { return Ok(None) };
+        Ok(Some(ArtifactRecord {
+            fingerprint: fingerprint.to_owned(),
+            name: last.name.clone(),
+            report: None,
+            deployments: self.deployments_of(fingerprint, None)?,
+            attestations: Vec::new(),
+            runs,
+        }))
+    }
+
+    /// Announced deployments of the artifact, by one flow or by any, the earliest first.
+    pub(super) fn deployments_of(
+        &self,
+        fingerprint: &str,
+        flow: Option<i64>,
+    ) -> Result<Vec<DeploymentRecord>, Failure> {
+        self.deployments_where(
+            "fingerprint = $2 AND ($3 IS NULL OR flow_id = $3)",
+            fingerprint,
+            flow,
+        )
+    }
+
+    /// Announced deployments to the environment, the earliest first.
+    pub(super) fn deployments_to(
+        &self,
+        environment: &str,
+    ) -> Result<Vec<DeploymentRecord>, Failure> {
+        self.deployments_where("environment = $2 AND $3 IS NULL", environment, None)
+    }
+
+    /// Announced deployments of a flow, the earliest first.
+    pub(super) fn deployments_by_flow(&self, flow: &str) -> Result<Vec<DeploymentRecord>, Failure> {
+        let flow = self.existing_flow(flow)?;
+        self.deployments_where("$2 = '' AND flow_id = $3", "", Some(flow))
+    }
+
+    fn deployments_where(
+        &self,
+        condition: &str,
+        value: &str,
+        flow: Option<i64>,
+    ) -> Result<Vec<DeploymentRecord>, Failure> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT flow_id, number, seq, environment, fingerprint, recorded_at FROM deployment
+             WHERE org_id = $1 AND {condition} ORDER BY seq"
+        ))?;
+        let mut rows = statement.query(params![self.org_id, value, flow])?;
+        let mut deployments = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (entry, reported_by): (DeploymentReported, _) = self.entry(row.get(2)?)?;
+            deployments.push(DeploymentRecord {
+                flow: self.flow(row.get(0)?)?.name.clone(),
+                number: row.get(1)?,
+                environment: row.get(3)?,
+                fingerprint: row.get(4)?,
+                details: entry.details,
+                reported_by,
+                reported_at: Micros(row.get(5)?),
+            });
+        }
+        Ok(deployments)
+    }
+
+    /// The commit of the flow's latest artifact on a branch.
+    pub(super) fn latest_commit(
+        &self,
+        flow: &str,
+        branch: Option<&str>,
+    ) -> Result<Option<String>, Failure> {
+        let flow = self.existing_flow(flow)?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT seq, git_commit FROM artifact_report
+             WHERE org_id = $1 AND flow_id = $2 ORDER BY seq DESC",
+        )?;
+        let mut rows = statement.query([self.org_id, flow])?;
+        while let Some(row) = rows.next()? {
+            let Some(branch) = branch else { return Ok(Some(row.get(1)?)) };
+            let (artifact, _actor): (ArtifactReported, _) = self.entry(row.get(0)?)?;
+            let details = fields(&artifact.details);
+            let commits = details.get("commits_list").and_then(|list| list.as_array());
+            let mut commits = commits.into_iter().flatten().chain(details.get("git_commit_info"));
+            let is_on_branch = commits
+                .any(|commit| commit.get("branch").and_then(|it| it.as_str()) == Some(branch));
+            if is_on_branch {
+                return Ok(Some(row.get(1)?));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The attestations that `query` selects, the latest first.
+    pub(super) fn attestations(
+        &self,
+        query: &AttestationQuery,
+    ) -> Result<Vec<AttestationRecord>, Failure> {
+        let rows = match query {
+            AttestationQuery::Id(id) => {
+                let seq = RecordId::seq_in(id, self.org);
+                seq.map(|seq| self.attestation(seq)).transpose()?.flatten().into_iter().collect()
+            }
+            AttestationQuery::InTrail { flow, trail, name } => {
+                let trail = self.existing_trail(flow, trail)?;
+                let mut rows = self.attestations_in_trail(trail)?;
+                rows.retain(|row| row.name == *name);
+                rows
+            }
+            AttestationQuery::OfArtifact { flow, fingerprint, name } => {
+                let (flow, mut rows) = (self.existing_flow(flow)?, Vec::new());
+                for artifact in self.reports_by_prefix("fingerprint", fingerprint)? {
+                    if artifact.flow == flow {
+                        rows.extend(self.attestations_of(&artifact)?);
+                    }
+                }
+                rows.retain(|row| row.name == *name);
+                rows.sort_by_key(|row| row.seq);
+                rows.dedup_by_key(|row| row.seq);
+                rows
+            }
+            AttestationQuery::InFlow { flow } => {
+                let flow = self.existing_flow(flow)?;
+                let trails: Vec<i64> = self
+                    .connection
+                    .prepare_cached(
+                        "SELECT id FROM trail WHERE org_id = $1 AND flow_id = $2 ORDER BY id",
+                    )?
+                    .query_map([self.org_id, flow], |row| row.get(0))?
+                    .collect::<rusqlite::Result<_>>()?;
+                let mut rows = Vec::new();
+                for trail in trails {
+                    rows.extend(self.attestations_in_trail(trail)?);
+                    if rows.len() > 10 * MOST_MATCHES {
+                        return Err(Error::TooManyMatches { most: 10 * MOST_MATCHES }.into());
+                    }
+                }
+                rows.sort_by_key(|row| row.seq);
+                rows
+            }
+        };
+        rows.into_iter().rev().map(|row| self.attestation_record(row)).collect()
+    }
+
+    /// The file with an attestation, and the name that it was reported with.
+    pub(super) fn attachment(&self, id: &str) -> Result<Option<(String, Vec<u8>)>, Failure> {
+        let query = AttestationQuery::Id(id.to_owned());
+        let found = self.attestations(&query)?.pop();
+        let Some(attachment) = found.and_then(|found| found.attachment) else { return Ok(None) };
+        let sha256 = hex::decode(&attachment.sha256).unwrap_or_default();
+        let mut content = Vec::with_capacity(usize::try_from(attachment.size).unwrap_or(0));
+        let mut statement = self.connection.prepare_cached(
+            "SELECT bytes FROM attachment_chunk WHERE org_id = $1 AND sha256 = $2 ORDER BY number",
+        )?;
+        let mut rows = statement.query(params![self.org_id, sha256])?;
+        while let Some(row) = rows.next()? {
+            content.extend_from_slice(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?);
+        }
+        Ok(Some((attachment.filename, content)))
+    }
+
+    fn reports_by_prefix(&self, column: &str, digits: &str) -> Result<Vec<ReportRow>, Failure> {
+        let rows = self
+            .connection
+            .prepare_cached(&format!(
+                "{REPORT} WHERE org_id = $1 AND {column} >= $2 AND {column} < $3 ORDER BY seq"
+            ))?
+            .query_map(params![self.org_id, digits, after_prefix(digits)], report)?
+            .take(10 * MOST_MATCHES)
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(rows)
+    }
+
+    /// Everything whose commit or fingerprint begins with these digits.
+    pub(super) fn search(&self, digits: &str) -> Result<SearchResult, Failure> {
+        let by_commit = self.reports_by_prefix("git_commit", digits)?;
+        let by_fingerprint = self.reports_by_prefix("fingerprint", digits)?;
+        let commits: BTreeSet<_> = by_commit.iter().map(|it| it.commit.clone()).collect();
+        let mut fingerprints: BTreeSet<_> =
+            by_fingerprint.iter().map(|it| it.fingerprint.clone()).collect();
+        // The latest report of each artifact in each flow.
+        let mut latest = BTreeMap::new();
+        for row in by_commit.into_iter().chain(by_fingerprint) {
+            latest.insert((row.fingerprint.clone(), row.flow), row);
+        }
+        let mut rows: Vec<_> = latest.into_values().collect();
+        rows.sort_by_key(|row| row.seq);
+        let rows = rows.into_iter().take(MOST_MATCHES);
+        let mut artifacts: Vec<_> =
+            rows.map(|row| self.artifact_record(row)).collect::<Result<_, _>>()?;
+        for fingerprint in self.running_by_prefix(digits)? {
+            if !fingerprints.contains(&fingerprint) && !self.is_reported(&fingerprint)? {
+                artifacts.extend(self.unreported(&fingerprint)?);
+                fingerprints.insert(fingerprint);
+            }
+        }
+        if artifacts.is_empty() {
+            let text = digits.to_owned();
+            return Err(Error::NoMatches { text }.into());
+        }
+        Ok(SearchResult {
+            fingerprints: fingerprints.into_iter().collect(),
+            commits: commits.into_iter().collect(),
+            artifacts,
+        })
+    }
+
+    fn is_reported(&self, fingerprint: &str) -> rusqlite::Result<bool> {
+        Ok(!self.reports_of(fingerprint)?.is_empty())
+    }
+
+    /// Fingerprints of what ever ran.
+    fn running_by_prefix(&self, digits: &str) -> rusqlite::Result<Vec<String>> {
+        self.connection
+            .prepare_cached(
+                "SELECT fingerprint FROM artifact
+                 WHERE org_id = $1 AND fingerprint >= $2 AND fingerprint < $3
+                 ORDER BY fingerprint LIMIT $4",
+            )?
+            .query_map(
+                params![self.org_id, digits, after_prefix(digits), MOST_MATCHES as u64],
+                |row| row.get(0),
+            )?
+            .collect()
+    }
+}
+
+/// What comes after every text that begins with these hexadecimal digits.
+fn after_prefix(digits: &str) -> String {
+    format!("{digits}g")
+}

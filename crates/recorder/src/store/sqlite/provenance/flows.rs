@@ -1,0 +1,299 @@
+//! Flows and trails.
+
+use std::collections::HashMap;
+
+use envsnap_model::provenance::State;
+use rusqlite::{OptionalExtension as _, Row, named_params};
+
+use super::super::failure::Failure;
+use super::super::json::Json;
+use super::super::runs::runs_of_fingerprint;
+use super::projection::template;
+use super::reader::Reader;
+use super::writes::{find_flow, find_trail};
+use crate::domain::provenance::{
+    ArtifactReported, FlowRecord, TrailBegun, TrailChanged, TrailEvent, TrailEventKind,
+    TrailRecord, TrailSummary, fields,
+};
+use crate::domain::{Error, Micros, Page};
+use crate::store::provenance::{FlowFilter, TrailFilter};
+
+const FLOW: &str = "SELECT id, name, description, visibility, template, tags, latest_activity_at,
+        (SELECT max(recorded_at) FROM deployment
+         WHERE deployment.org_id = flow.org_id AND deployment.flow_id = flow.id)
+     FROM flow";
+
+impl Reader<'_> {
+    fn flow_record(&self, row: &Row<'_>) -> Result<FlowRecord, Failure> {
+        let id = row.get(0)?;
+        let Json(tags) = row.get(5)?;
+        Ok(FlowRecord {
+            name: row.get(1)?,
+            description: row.get(2)?,
+            visibility: row.get(3)?,
+            template: template(row.get(4)?),
+            tags,
+            repo_url: self.repo_url(id)?,
+            latest_activity_at: Micros(row.get(6)?),
+            last_deployment_at: row.get::<_, Option<i64>>(7)?.map(Micros),
+            latest_state: self.latest_state(id)?,
+        })
+    }
+
+    /// The repository of the flow's latest artifact.
+    fn repo_url(&self, flow: i64) -> Result<Option<String>, Failure> {
+        let Some(seq) = self.latest_report(flow)? else { return Ok(None) };
+        let (artifact, _actor): (ArtifactReported, _) = self.entry(seq)?;
+        let url = fields(&artifact.details).remove("repo_url");
+        Ok(url.and_then(|url| url.as_str().map(str::to_owned)).filter(|url| !url.is_empty()))
+    }
+
+    fn latest_report(&self, flow: i64) -> rusqlite::Result<Option<i64>> {
+        self.connection
+            .prepare_cached(
+                "SELECT seq FROM artifact_report WHERE org_id = $1 AND flow_id = $2
+                 ORDER BY seq DESC LIMIT 1",
+            )?
+            .query_row([self.org_id, flow], |row| row.get(0))
+            .optional()
+    }
+
+    /// The state of the flow's latest trail.
+    fn latest_state(&self, flow: i64) -> rusqlite::Result<Option<State>> {
+        let latest = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM trail WHERE org_id = $1 AND flow_id = $2 ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row([self.org_id, flow], |row| row.get(0))
+            .optional()?;
+        let Some(trail) = latest else { return Ok(None) };
+        Ok(Some(self.trail_status(&*self.trail(trail)?)?.state))
+    }
+
+    pub(super) fn existing_flow(&self, name: &str) -> Result<i64, Failure> {
+        find_flow(self.connection, self.org_id, name)?.ok_or_else(|| {
+            Error::FlowNotFound { org: self.org.to_owned(), name: name.to_owned() }.into()
+        })
+    }
+
+    pub(super) fn existing_trail(&self, flow: &str, name: &str) -> Result<i64, Failure> {
+        let not_found = || {
+            let (org, flow, name) = (self.org.to_owned(), flow.to_owned(), name.to_owned());
+            Error::TrailNotFound { org, flow, name }
+        };
+        let flow = find_flow(self.connection, self.org_id, flow)?.ok_or_else(not_found)?;
+        let trail = find_trail(self.connection, self.org_id, flow, name)?;
+        Ok(trail.ok_or_else(not_found)?)
+    }
+
+    pub(super) fn flow_by_name(&self, name: &str) -> Result<FlowRecord, Failure> {
+        let id = self.existing_flow(name)?;
+        let mut statement =
+            self.connection.prepare_cached(&format!("{FLOW} WHERE org_id = $1 AND id = $2"))?;
+        let mut rows = statement.query([self.org_id, id])?;
+        let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        self.flow_record(row)
+    }
+
+    /// The flows in use for which `filter` holds, all or a page of them, and how many there are.
+    pub(super) fn flows(
+        &self,
+        filter: &FlowFilter,
+        page: Option<Page>,
+    ) -> Result<(Vec<FlowRecord>, u64), Failure> {
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{FLOW} WHERE org_id = $1 AND archived_at IS NULL"))?;
+        let mut rows = statement.query([self.org_id])?;
+        let mut flows = Vec::new();
+        while let Some(row) = rows.next()? {
+            let Json(tags): Json<std::collections::BTreeMap<String, String>> = row.get(5)?;
+            if filter.accepts(&row.get::<_, String>(1)?, &tags) {
+                flows.push(self.flow_record(row)?);
+            }
+        }
+        flows.sort_by(|a, b| a.name.cmp(&b.name));
+        if filter.by_activity {
+            flows.sort_by_key(|flow| flow.latest_activity_at);
+        }
+        if filter.descending {
+            flows.reverse();
+        }
+        let total = flows.len() as u64;
+        if let Some(page) = page {
+            let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+            flows = flows.into_iter().skip(offset).take(page.size as usize).collect();
+        }
+        Ok((flows, total))
+    }
+
+    /// A page of the trails for which `filter` holds, the newest first, and how many there are.
+    pub(super) fn trails(
+        &self,
+        filter: &TrailFilter,
+        page: Page,
+    ) -> Result<(Vec<TrailSummary>, u64), Failure> {
+        let flow = filter.flow.as_deref().map(|name| self.existing_flow(name)).transpose()?;
+        let mut flows: HashMap<i64, bool> = HashMap::new();
+        let mut statement = self.connection.prepare_cached(
+            "SELECT trail.id, trail.flow_id FROM trail
+             JOIN flow ON flow.org_id = trail.org_id AND flow.id = trail.flow_id
+             WHERE trail.org_id = :org AND (:flow IS NULL OR trail.flow_id = :flow)
+               AND flow.archived_at IS NULL
+               AND (:fingerprint IS NULL OR EXISTS (
+                   SELECT 1 FROM artifact_report
+                   WHERE artifact_report.org_id = trail.org_id
+                     AND artifact_report.fingerprint = :fingerprint
+                     AND artifact_report.trail_id = trail.id))
+             ORDER BY trail.id DESC",
+        )?;
+        let mut rows = statement.query(named_params! {
+            ":org": self.org_id, ":flow": flow, ":fingerprint": filter.fingerprint,
+        })?;
+        let (mut total, mut found) = (0, Vec::new());
+        while let Some(row) = rows.next()? {
+            let (trail, flow): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let accepted = match flows.get(&flow) {
+                Some(accepted) => *accepted,
+                None => *flows.entry(flow).or_insert(self.has_tags(flow, &filter.flow_tags)?),
+            };
+            if !accepted {
+                continue;
+            }
+            total += 1;
+            if total > page.offset() && found.len() < page.size as usize {
+                found.push(self.trail_summary(trail)?);
+            }
+        }
+        Ok((found, total))
+    }
+
+    fn has_tags(&self, flow: i64, wanted: &[(String, Option<String>)]) -> rusqlite::Result<bool> {
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        let Json(tags): Json<std::collections::BTreeMap<String, String>> = self
+            .connection
+            .prepare_cached("SELECT tags FROM flow WHERE org_id = $1 AND id = $2")?
+            .query_row([self.org_id, flow], |row| row.get(0))?;
+        Ok(FlowFilter::has_tags(&tags, wanted))
+    }
+
+    fn trail_summary(&self, id: i64) -> Result<TrailSummary, Failure> {
+        let trail = self.trail(id)?;
+        let description = fields(&trail.details).remove("description");
+        Ok(TrailSummary {
+            name: trail.name.clone(),
+            flow: self.flow(trail.flow)?.name.clone(),
+            description: description
+                .and_then(|it| it.as_str().map(str::to_owned))
+                .unwrap_or_default(),
+            state: self.trail_status(&trail)?.state,
+            created_at: trail.created_at,
+        })
+    }
+
+    /// A trail with all that was reported in it.
+    pub(super) fn trail_by_name(&self, flow: &str, name: &str) -> Result<TrailRecord, Failure> {
+        let trail = self.trail(self.existing_trail(flow, name)?)?;
+        let (tags, created_by): (Json<_>, String) = self
+            .connection
+            .prepare_cached(
+                "SELECT flow.tags, ledger.actor FROM flow
+                 JOIN ledger ON ledger.org_id = flow.org_id
+                 WHERE flow.org_id = $1 AND flow.id = $2 AND ledger.seq = $3",
+            )?
+            .query_row([self.org_id, trail.flow, trail.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let flow = self.flow(trail.flow)?;
+        Ok(TrailRecord {
+            name: trail.name.clone(),
+            flow: flow.name.clone(),
+            flow_tags: tags.0,
+            flow_id: self.id(trail.flow),
+            details: trail.details.clone(),
+            template: trail.template.clone().or_else(|| flow.template.clone()),
+            created_by,
+            created_at: trail.created_at,
+            changed_at: trail.changed_at,
+            status: self.trail_status(&trail)?,
+            events: self.trail_events(trail.id)?,
+        })
+    }
+
+    /// Everything that happened in the trail, the earliest first.
+    fn trail_events(&self, trail: i64) -> Result<Vec<TrailEvent>, Failure> {
+        let mut events = Vec::new();
+        let (begun, _actor): (TrailBegun, _) = self.entry(trail)?;
+        let at = self.trail(trail)?.created_at;
+        events.push(TrailEvent { at, kind: TrailEventKind::Reported(begun.details) });
+        let mut statement = self.connection.prepare_cached(
+            "SELECT ledger.seq, ledger.recorded_at FROM trail_change
+             JOIN ledger ON ledger.org_id = trail_change.org_id AND ledger.seq = trail_change.seq
+             WHERE trail_change.org_id = $1 AND trail_change.trail_id = $2
+             ORDER BY trail_change.seq",
+        )?;
+        let mut rows = statement.query([self.org_id, trail])?;
+        while let Some(row) = rows.next()? {
+            let (changed, _actor): (TrailChanged, _) = self.entry(row.get(0)?)?;
+            let at = Micros(row.get(1)?);
+            events.push(TrailEvent { at, kind: TrailEventKind::Updated(changed.details) });
+        }
+        for attestation in self.attestations_in_trail(trail)? {
+            let at = attestation.recorded_at;
+            let record = Box::new(self.attestation_record(attestation)?);
+            events.push(TrailEvent { at, kind: TrailEventKind::Attestation(record) });
+        }
+        let mut seen = Vec::new();
+        for report in self.all_reports_in_trail(trail)? {
+            if !seen.contains(&report.fingerprint) {
+                self.add_running(
+                    &report.fingerprint,
+                    report.template_name.as_deref(),
+                    &mut events,
+                )?;
+                seen.push(report.fingerprint.clone());
+            }
+            let kind = TrailEventKind::Artifact {
+                id: self.id(report.seq),
+                fingerprint: report.fingerprint,
+                name: report.name,
+                template_name: report.template_name,
+                commit: report.commit,
+            };
+            events.push(TrailEvent { at: report.recorded_at, kind });
+        }
+        events.sort_by_key(|event| event.at);
+        Ok(events)
+    }
+
+    fn add_running(
+        &self,
+        fingerprint: &str,
+        template_name: Option<&str>,
+        events: &mut Vec<TrailEvent>,
+    ) -> Result<(), Failure> {
+        let event = |started, environment: &str, index, replicas| TrailEventKind::Running {
+            started,
+            fingerprint: fingerprint.to_owned(),
+            template_name: template_name.map(str::to_owned),
+            environment: environment.to_owned(),
+            index,
+            replicas,
+        };
+        let runs = runs_of_fingerprint(self.connection, self.org_id, fingerprint)?;
+        for (number, run) in runs.iter().enumerate() {
+            let kind = event(true, &run.environment, run.from_index, run.replicas);
+            events.push(TrailEvent { at: run.from, kind });
+            let goes_on = |index| {
+                runs.get(number + 1).is_some_and(|next| {
+                    next.environment == run.environment && next.from_index == index
+                })
+            };
+            if let Some((index, at)) = run.to.filter(|(index, _)| !goes_on(*index)) {
+                events.push(TrailEvent { at, kind: event(false, &run.environment, index, 0) });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,302 @@
+//! Provenance in the file.
+
+mod allowances;
+mod artifacts;
+mod flows;
+mod join;
+pub(super) mod projection;
+mod reader;
+mod writes;
+
+pub(super) use join::{Shown, add};
+use reader::Reader;
+
+use super::failure::Failure;
+use super::ledger::find_org;
+use super::{Size, SqliteStore};
+use crate::domain::provenance::{
+    AllowanceRecord, AllowanceRequest, ArtifactRecord, ArtifactReport, AttestationRecord,
+    AttestationReport, DeploymentRecord, DeploymentReport, FlowRecord, FlowSettings, Saved,
+    SearchResult, TagChange, TrailRecord, TrailReport, TrailSummary,
+};
+use crate::domain::{Error, Head, Page};
+use crate::store::provenance::{
+    ArtifactQuery, AttestationQuery, DeploymentQuery, FlowFilter, ProvenanceStore, TrailFilter,
+};
+
+/// So many bytes of a file are written in the time that an artifact of a report takes.
+const BYTES_PER_ARTIFACT: usize = 4_096;
+
+/// The number of an organization that has no ledger.
+const NO_ORG: i64 = 0;
+
+impl SqliteStore {
+    /// Does `work`, which reads what an organization's flows reported.
+    async fn read_provenance<T: Send + 'static>(
+        &self,
+        question: &str,
+        org: &str,
+        size: Size,
+        work: impl FnOnce(&Reader<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let operation = format!("{question} of organization '{org}'");
+        let org = org.to_owned();
+        self.read_sized(operation, size, move |connection| {
+            let org_id = find_org(connection, &org)?.unwrap_or(NO_ORG);
+            work(&Reader::new(connection, &org, org_id))
+        })
+        .await
+    }
+}
+
+impl ProvenanceStore for SqliteStore {
+    async fn save_flow(
+        &self,
+        org: &str,
+        settings: FlowSettings,
+        actor: &str,
+    ) -> Result<Saved, Error> {
+        let operation = format!("save flow '{}' of organization '{org}'", settings.name);
+        self.write(operation, org, actor, 0, move |ledger| writes::save_flow(ledger, settings))
+            .await
+    }
+
+    async fn change_tags(
+        &self,
+        org: &str,
+        flow: &str,
+        change: TagChange,
+        actor: &str,
+    ) -> Result<Head, Error> {
+        let operation = format!("change the tags of flow '{flow}' of organization '{org}'");
+        let flow = flow.to_owned();
+        self.write(operation, org, actor, 0, move |ledger| {
+            writes::change_tags(ledger, &flow, change)
+        })
+        .await
+    }
+
+    async fn rename_flow(
+        &self,
+        org: &str,
+        flow: &str,
+        new_name: &str,
+        actor: &str,
+    ) -> Result<Head, Error> {
+        let operation = format!("rename flow '{flow}' of organization '{org}' to '{new_name}'");
+        let (flow, new_name) = (flow.to_owned(), new_name.to_owned());
+        self.write(operation, org, actor, 0, move |ledger| {
+            writes::rename_flow(ledger, &flow, &new_name)
+        })
+        .await
+    }
+
+    async fn archive_flow(&self, org: &str, flow: &str, actor: &str) -> Result<Head, Error> {
+        let operation = format!("archive flow '{flow}' of organization '{org}'");
+        let flow = flow.to_owned();
+        self.write(operation, org, actor, 0, move |ledger| writes::archive_flow(ledger, &flow))
+            .await
+    }
+
+    async fn save_trail(
+        &self,
+        org: &str,
+        flow: &str,
+        report: TrailReport,
+        actor: &str,
+    ) -> Result<Saved, Error> {
+        let operation =
+            format!("save trail '{}' of flow '{flow}' of organization '{org}'", report.name);
+        let flow = flow.to_owned();
+        self.write(operation, org, actor, 0, move |ledger| {
+            writes::save_trail(ledger, &flow, report)
+        })
+        .await
+    }
+
+    async fn report_artifact(
+        &self,
+        org: &str,
+        flow: &str,
+        report: ArtifactReport,
+        actor: &str,
+    ) -> Result<Head, Error> {
+        let operation = format!("record an artifact of flow '{flow}' of organization '{org}'");
+        let flow = flow.to_owned();
+        self.write(operation, org, actor, 0, move |ledger| {
+            writes::report_artifact(ledger, &flow, report)
+        })
+        .await
+    }
+
+    async fn report_attestation(
+        &self,
+        org: &str,
+        flow: &str,
+        trail: &str,
+        report: AttestationReport,
+        actor: &str,
+    ) -> Result<Head, Error> {
+        let operation = format!(
+            "record attestation '{}' in trail '{trail}' of flow '{flow}' of organization '{org}'",
+            report.name
+        );
+        let bytes = report.attachment.as_ref().map_or(0, |file| file.content.len());
+        let (flow, trail) = (flow.to_owned(), trail.to_owned());
+        self.write(operation, org, actor, bytes / BYTES_PER_ARTIFACT, move |ledger| {
+            writes::report_attestation(ledger, &flow, &trail, report)
+        })
+        .await
+    }
+
+    async fn report_deployment(
+        &self,
+        org: &str,
+        flow: &str,
+        report: DeploymentReport,
+        actor: &str,
+    ) -> Result<(u32, Head), Error> {
+        let operation = format!("record a deployment of flow '{flow}' of organization '{org}'");
+        let flow = flow.to_owned();
+        self.write(operation, org, actor, 0, move |ledger| {
+            writes::report_deployment(ledger, &flow, &report)
+        })
+        .await
+    }
+
+    async fn allow(
+        &self,
+        org: &str,
+        request: AllowanceRequest,
+        actor: &str,
+    ) -> Result<Head, Error> {
+        let operation = format!("allow an artifact of organization '{org}'");
+        self.write(operation, org, actor, 0, move |ledger| writes::allow(ledger, request)).await
+    }
+
+    async fn withdraw_allowance(&self, org: &str, id: &str, actor: &str) -> Result<Head, Error> {
+        let operation = format!("withdraw allowance {id} of organization '{org}'");
+        let id = id.to_owned();
+        self.write(operation, org, actor, 0, move |ledger| writes::withdraw(ledger, &id)).await
+    }
+
+    async fn flow(&self, org: &str, name: &str) -> Result<FlowRecord, Error> {
+        let (question, name) = (format!("read flow '{name}'"), name.to_owned());
+        self.read_provenance(&question, org, Size::Small, move |reader| reader.flow_by_name(&name))
+            .await
+    }
+
+    async fn flows(
+        &self,
+        org: &str,
+        filter: FlowFilter,
+        page: Option<Page>,
+    ) -> Result<(Vec<FlowRecord>, u64), Error> {
+        self.read_provenance("list the flows", org, Size::Large, move |reader| {
+            reader.flows(&filter, page)
+        })
+        .await
+    }
+
+    async fn trail(&self, org: &str, flow: &str, name: &str) -> Result<TrailRecord, Error> {
+        let question = format!("read trail '{name}' of flow '{flow}'");
+        let (flow, name) = (flow.to_owned(), name.to_owned());
+        self.read_provenance(&question, org, Size::Small, move |reader| {
+            reader.trail_by_name(&flow, &name)
+        })
+        .await
+    }
+
+    async fn trails(
+        &self,
+        org: &str,
+        filter: TrailFilter,
+        page: Page,
+    ) -> Result<(Vec<TrailSummary>, u64), Error> {
+        self.read_provenance("list the trails", org, Size::Large, move |reader| {
+            reader.trails(&filter, page)
+        })
+        .await
+    }
+
+    async fn artifacts(
+        &self,
+        org: &str,
+        query: ArtifactQuery,
+    ) -> Result<Vec<ArtifactRecord>, Error> {
+        let question = format!("read artifacts of flow '{}'", query.flow);
+        self.read_provenance(&question, org, Size::Small, move |reader| reader.artifacts(&query))
+            .await
+    }
+
+    async fn list_artifacts(
+        &self,
+        org: &str,
+        flow: Option<&str>,
+        repo: Option<&str>,
+        page: Page,
+    ) -> Result<(Vec<ArtifactRecord>, u64), Error> {
+        let (flow, repo) = (flow.map(str::to_owned), repo.map(str::to_owned));
+        self.read_provenance("list the artifacts", org, Size::Large, move |reader| {
+            reader.list_artifacts(flow.as_deref(), repo.as_deref(), page)
+        })
+        .await
+    }
+
+    async fn latest_commit(
+        &self,
+        org: &str,
+        flow: &str,
+        branch: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        let (flow, branch) = (flow.to_owned(), branch.map(str::to_owned));
+        self.read_provenance("read the latest commit", org, Size::Small, move |reader| {
+            reader.latest_commit(&flow, branch.as_deref())
+        })
+        .await
+    }
+
+    async fn attestations(
+        &self,
+        org: &str,
+        query: AttestationQuery,
+    ) -> Result<Vec<AttestationRecord>, Error> {
+        self.read_provenance("read attestations", org, Size::Small, move |reader| {
+            reader.attestations(&query)
+        })
+        .await
+    }
+
+    async fn attachment(&self, org: &str, id: &str) -> Result<Option<(String, Vec<u8>)>, Error> {
+        let id = id.to_owned();
+        self.read_provenance("read an attachment", org, Size::Large, move |reader| {
+            reader.attachment(&id)
+        })
+        .await
+    }
+
+    async fn deployments(
+        &self,
+        org: &str,
+        query: DeploymentQuery,
+    ) -> Result<Vec<DeploymentRecord>, Error> {
+        self.read_provenance("read deployments", org, Size::Small, move |reader| match &query {
+            DeploymentQuery::OfFlow(flow) => reader.deployments_by_flow(flow),
+            DeploymentQuery::To(environment) => reader.deployments_to(environment),
+        })
+        .await
+    }
+
+    async fn allowances(&self, org: &str) -> Result<Vec<AllowanceRecord>, Error> {
+        let list = |reader: &Reader<'_>| reader.allowances();
+        self.read_provenance("list what is allowed", org, Size::Small, list).await
+    }
+
+    async fn search(&self, org: &str, digits: &str) -> Result<SearchResult, Error> {
+        let digits = digits.to_owned();
+        self.read_provenance("search", org, Size::Small, move |reader| reader.search(&digits)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

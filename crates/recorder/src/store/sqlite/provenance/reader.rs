@@ -1,0 +1,381 @@
+//! Rows about provenance, and the states that follow from them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use envsnap_model::provenance::{
+    ArtifactStatus, ReportedArtifact, ReportedAttestation, TrailStatus, artifact_status,
+    trail_status,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::de::DeserializeOwned;
+
+use super::super::failure::Failure;
+use super::super::json::Json;
+use super::projection::{rules, template};
+use crate::domain::Micros;
+use crate::domain::provenance::{
+    ArtifactReported, AttestationRecord, AttestationReported, RecordId, ReportRecord,
+    StoredTemplate,
+};
+
+/// Reads what an organization's flows reported. What it has read of flows and trails it keeps.
+pub(super) struct Reader<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) org: &'a str,
+    pub(super) org_id: i64,
+    flows: RefCell<HashMap<i64, Rc<FlowRow>>>,
+    trails: RefCell<HashMap<i64, Rc<TrailRow>>>,
+}
+
+/// What is read of a flow for each artifact of it.
+pub(super) struct FlowRow {
+    pub(super) name: String,
+    pub(super) template: Option<StoredTemplate>,
+}
+
+/// What is read of a trail for each artifact in it.
+pub(super) struct TrailRow {
+    pub(super) id: i64,
+    pub(super) flow: i64,
+    pub(super) name: String,
+    pub(super) details: String,
+    pub(super) template: Option<StoredTemplate>,
+    pub(super) created_at: Micros,
+    pub(super) changed_at: Micros,
+}
+
+/// A report of an artifact.
+#[derive(Debug, Clone)]
+pub(super) struct ReportRow {
+    pub(super) seq: i64,
+    pub(super) flow: i64,
+    pub(super) trail: Option<i64>,
+    pub(super) fingerprint: String,
+    pub(super) name: String,
+    pub(super) commit: String,
+    pub(super) template_name: Option<String>,
+    pub(super) recorded_at: Micros,
+}
+
+pub(super) const REPORT: &str =
+    "SELECT seq, flow_id, trail_id, fingerprint, name, git_commit, template_name, recorded_at
+     FROM artifact_report";
+
+pub(super) fn report(row: &Row<'_>) -> rusqlite::Result<ReportRow> {
+    Ok(ReportRow {
+        seq: row.get(0)?,
+        flow: row.get(1)?,
+        trail: row.get(2)?,
+        fingerprint: row.get(3)?,
+        name: row.get(4)?,
+        commit: row.get(5)?,
+        template_name: row.get(6)?,
+        recorded_at: Micros(row.get(7)?),
+    })
+}
+
+/// An attestation without what was reported in it.
+#[derive(Debug, Clone)]
+pub(super) struct AttestationRow {
+    pub(super) seq: i64,
+    pub(super) trail: i64,
+    pub(super) kind: String,
+    pub(super) name: String,
+    /// Empty if it names none.
+    pub(super) fingerprint: String,
+    /// Empty if it names none.
+    pub(super) commit: String,
+    pub(super) targets: Vec<String>,
+    pub(super) is_compliant: Option<bool>,
+    pub(super) overrides: Option<i64>,
+    pub(super) recorded_at: Micros,
+}
+
+pub(super) const ATTESTATION: &str =
+    "SELECT seq, trail_id, kind, name, fingerprint, git_commit, targets, is_compliant, overrides,
+            recorded_at
+     FROM attestation";
+
+pub(super) fn attestation(row: &Row<'_>) -> rusqlite::Result<AttestationRow> {
+    let Json(targets) = row.get(6)?;
+    Ok(AttestationRow {
+        seq: row.get(0)?,
+        trail: row.get(1)?,
+        kind: row.get(2)?,
+        name: row.get(3)?,
+        fingerprint: row.get(4)?,
+        commit: row.get(5)?,
+        targets,
+        is_compliant: row.get(7)?,
+        overrides: row.get(8)?,
+        recorded_at: Micros(row.get(9)?),
+    })
+}
+
+impl AttestationRow {
+    /// Whether it is bound to this artifact, which is of its trail: by fingerprint, otherwise by the
+    /// name in the template and the commit, whichever of both was reported first.
+    pub(super) fn is_about(&self, artifact: &ReportRow) -> bool {
+        if !self.fingerprint.is_empty() {
+            return self.fingerprint == artifact.fingerprint;
+        }
+        let is_target =
+            artifact.template_name.as_ref().is_some_and(|name| self.targets.contains(name));
+        is_target && self.commit == artifact.commit
+    }
+
+    /// Whether it is about the trail itself, and not about an artifact of it.
+    pub(super) fn is_about_trail(&self) -> bool {
+        self.fingerprint.is_empty() && self.targets.is_empty()
+    }
+
+    pub(super) fn reported(&self, org: &str) -> ReportedAttestation {
+        ReportedAttestation {
+            name: self.name.clone(),
+            kind: self.kind.clone(),
+            id: RecordId::new(org, self.seq).to_string(),
+            overridden: self.overrides.map(|seq| RecordId::new(org, seq).to_string()),
+            is_compliant: self.is_compliant,
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(connection: &'a Connection, org: &'a str, org_id: i64) -> Self {
+        let (flows, trails) = (RefCell::default(), RefCell::default());
+        Self { connection, org, org_id, flows, trails }
+    }
+
+    pub(super) fn id(&self, seq: i64) -> RecordId {
+        RecordId::new(self.org, seq)
+    }
+
+    pub(super) fn flow(&self, id: i64) -> rusqlite::Result<Rc<FlowRow>> {
+        if let Some(flow) = self.flows.borrow().get(&id) {
+            return Ok(Rc::clone(flow));
+        }
+        let flow = self
+            .connection
+            .prepare_cached("SELECT name, template FROM flow WHERE org_id = $1 AND id = $2")?
+            .query_row([self.org_id, id], |row| {
+                Ok(FlowRow { name: row.get(0)?, template: template(row.get(1)?) })
+            })?;
+        let flow = Rc::new(flow);
+        self.flows.borrow_mut().insert(id, Rc::clone(&flow));
+        Ok(flow)
+    }
+
+    pub(super) fn trail(&self, id: i64) -> rusqlite::Result<Rc<TrailRow>> {
+        if let Some(trail) = self.trails.borrow().get(&id) {
+            return Ok(Rc::clone(trail));
+        }
+        let trail = self
+            .connection
+            .prepare_cached(
+                "SELECT flow_id, name, details, template, created_at, changed_at FROM trail
+                 WHERE org_id = $1 AND id = $2",
+            )?
+            .query_row([self.org_id, id], |row| {
+                Ok(TrailRow {
+                    id,
+                    flow: row.get(0)?,
+                    name: row.get(1)?,
+                    details: row.get(2)?,
+                    template: template(row.get(3)?),
+                    created_at: Micros(row.get(4)?),
+                    changed_at: Micros(row.get(5)?),
+                })
+            })?;
+        let trail = Rc::new(trail);
+        self.trails.borrow_mut().insert(id, Rc::clone(&trail));
+        Ok(trail)
+    }
+
+    /// What an entry says, and by whom it was written.
+    pub(super) fn entry<T: DeserializeOwned>(&self, seq: i64) -> Result<(T, String), Failure> {
+        let (payload, actor): (String, String) = self
+            .connection
+            .prepare_cached("SELECT payload, actor FROM ledger WHERE org_id = $1 AND seq = $2")?
+            .query_row([self.org_id, seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok((serde_json::from_str(&payload)?, actor))
+    }
+
+    pub(super) fn attestations_in_trail(
+        &self,
+        trail: i64,
+    ) -> rusqlite::Result<Vec<AttestationRow>> {
+        self.connection
+            .prepare_cached(&format!(
+                "{ATTESTATION} WHERE org_id = $1 AND trail_id = $2 ORDER BY seq"
+            ))?
+            .query_map([self.org_id, trail], attestation)?
+            .collect()
+    }
+
+    pub(super) fn reports_in_trail(
+        &self,
+        trail: i64,
+        fingerprint: &str,
+    ) -> rusqlite::Result<Vec<ReportRow>> {
+        self.connection
+            .prepare_cached(&format!(
+                "{REPORT} WHERE org_id = $1 AND fingerprint = $2 AND trail_id = $3 ORDER BY seq"
+            ))?
+            .query_map(params![self.org_id, fingerprint, trail], report)?
+            .collect()
+    }
+
+    pub(super) fn all_reports_in_trail(&self, trail: i64) -> rusqlite::Result<Vec<ReportRow>> {
+        self.connection
+            .prepare_cached(&format!("{REPORT} WHERE org_id = $1 AND trail_id = $2 ORDER BY seq"))?
+            .query_map([self.org_id, trail], report)?
+            .collect()
+    }
+
+    /// Every report of the artifact, the first one first.
+    pub(super) fn reports_of(&self, fingerprint: &str) -> rusqlite::Result<Vec<ReportRow>> {
+        self.connection
+            .prepare_cached(&format!(
+                "{REPORT} WHERE org_id = $1 AND fingerprint = $2 ORDER BY seq"
+            ))?
+            .query_map(params![self.org_id, fingerprint], report)?
+            .collect()
+    }
+
+    /// The attestations that are bound to the artifact of a report.
+    pub(super) fn attestations_of(
+        &self,
+        artifact: &ReportRow,
+    ) -> rusqlite::Result<Vec<AttestationRow>> {
+        let Some(trail) = artifact.trail else { return Ok(Vec::new()) };
+        let mut attestations = self.attestations_in_trail(trail)?;
+        attestations.retain(|attestation| attestation.is_about(artifact));
+        Ok(attestations)
+    }
+
+    /// The template that the artifact of a report is compared with.
+    pub(super) fn template_of(
+        &self,
+        artifact: &ReportRow,
+    ) -> rusqlite::Result<Option<StoredTemplate>> {
+        if let Some(trail) = artifact.trail
+            && let Some(template) = &self.trail(trail)?.template
+        {
+            return Ok(Some(template.clone()));
+        }
+        Ok(self.flow(artifact.flow)?.template.clone())
+    }
+
+    /// The artifact of a report as it is judged.
+    fn reported(&self, artifact: &ReportRow, attestations: &[AttestationRow]) -> ReportedArtifact {
+        ReportedArtifact {
+            template_name: artifact.template_name.clone(),
+            fingerprint: artifact.fingerprint.clone(),
+            id: self.id(artifact.seq).to_string(),
+            attestations: attestations
+                .iter()
+                .filter(|attestation| attestation.is_about(artifact))
+                .map(|attestation| attestation.reported(self.org))
+                .collect(),
+        }
+    }
+
+    /// The state of the artifact of a report.
+    pub(super) fn artifact_status(&self, artifact: &ReportRow) -> rusqlite::Result<ArtifactStatus> {
+        let reported = self.reported(artifact, &self.attestations_of(artifact)?);
+        let template = self.template_of(artifact)?;
+        Ok(artifact_status(rules(template.as_ref()), &reported))
+    }
+
+    /// The state of a trail.
+    pub(super) fn trail_status(&self, trail: &TrailRow) -> rusqlite::Result<TrailStatus> {
+        let attestations = self.attestations_in_trail(trail.id)?;
+        let own: Vec<_> = attestations
+            .iter()
+            .filter(|attestation| attestation.is_about_trail())
+            .map(|attestation| attestation.reported(self.org))
+            .collect();
+        let artifacts: Vec<_> = self
+            .all_reports_in_trail(trail.id)?
+            .iter()
+            .map(|artifact| self.reported(artifact, &attestations))
+            .collect();
+        let flow = self.flow(trail.flow)?;
+        let template = trail.template.as_ref().or(flow.template.as_ref());
+        Ok(trail_status(rules(template), &own, &artifacts))
+    }
+
+    /// A report, as it is known now. `first` is the flow's first report of the artifact.
+    pub(super) fn report_record(
+        &self,
+        latest: &ReportRow,
+        first_reported_at: Micros,
+    ) -> Result<ReportRecord, Failure> {
+        let status = self.artifact_status(latest)?;
+        let problems = status
+            .attestations
+            .iter()
+            .filter(|it| {
+                it.is_compliant == Some(false) || (it.is_compliant.is_none() && !it.unexpected)
+            })
+            .map(|it| it.name.clone())
+            .collect();
+        let (entry, _actor): (ArtifactReported, _) = self.entry(latest.seq)?;
+        let trail = latest.trail.map(|trail| self.trail(trail)).transpose()?;
+        Ok(ReportRecord {
+            id: self.id(latest.seq),
+            flow: self.flow(latest.flow)?.name.clone(),
+            trail: trail.map(|trail| trail.name.clone()),
+            template_name: latest.template_name.clone(),
+            commit: latest.commit.clone(),
+            details: entry.details,
+            first_reported_at,
+            reported_at: latest.recorded_at,
+            state: status.state,
+            problems,
+            template: self.template_of(latest)?,
+        })
+    }
+
+    /// An attestation with all that was reported in it.
+    pub(super) fn attestation_record(
+        &self,
+        row: AttestationRow,
+    ) -> Result<AttestationRecord, Failure> {
+        let trail = self.trail(row.trail)?;
+        let (entry, reported_by): (AttestationReported, _) = self.entry(row.seq)?;
+        Ok(AttestationRecord {
+            id: self.id(row.seq),
+            kind: row.kind,
+            name: row.name,
+            fingerprint: entry.fingerprint,
+            targets: row.targets,
+            commit: entry.commit,
+            is_compliant: row.is_compliant,
+            overrides: row.overrides.map(|seq| self.id(seq)),
+            details: entry.details,
+            attachment: entry.attachment,
+            flow: self.flow(trail.flow)?.name.clone(),
+            trail: trail.name.clone(),
+            reported_by,
+            reported_at: row.recorded_at,
+        })
+    }
+
+    /// Whether any flow ever reported an artifact.
+    pub(super) fn has_reports(&self) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached("SELECT 1 FROM artifact_report WHERE org_id = $1 LIMIT 1")?
+            .exists([self.org_id])
+    }
+
+    /// The attestation with this sequence number.
+    pub(super) fn attestation(&self, seq: i64) -> rusqlite::Result<Option<AttestationRow>> {
+        self.connection
+            .prepare_cached(&format!("{ATTESTATION} WHERE org_id = $1 AND seq = $2"))?
+            .query_row([self.org_id, seq], attestation)
+            .optional()
+    }
+}

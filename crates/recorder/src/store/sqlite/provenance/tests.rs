@@ -1,0 +1,314 @@
+//! Provenance, from reports to what they say of what runs.
+
+use envsnap_model::provenance::{Origin, State};
+use sha2::{Digest as _, Sha256};
+
+use super::super::tests::Fixture;
+use super::super::{AttachmentCheck, NotVerified, SqliteStore, verify};
+use super::*;
+use crate::domain::SnapshotArtifact;
+use crate::domain::provenance::{
+    ArtifactProvenance, AttachmentFile, Details, RecordId, StoredTemplate,
+};
+use crate::store::provenance::ArtifactSelector;
+
+const COMMIT: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
+
+fn details(json: &str) -> Details {
+    Details::new(json.to_owned()).unwrap()
+}
+
+fn fingerprint(artifact: u8) -> String {
+    hex::encode([artifact; 32])
+}
+
+pub(crate) fn artifact(artifact: u8, trail: &str) -> ArtifactReport {
+    ArtifactReport {
+        fingerprint: fingerprint(artifact),
+        name: format!("image:{artifact}"),
+        commit: COMMIT.to_owned(),
+        template_name: Some("runner".to_owned()),
+        trail: Some(trail.to_owned()),
+        details: details("{\"commit_url\":\"https://c/1\"}"),
+    }
+}
+
+fn attestation(name: &str, is_compliant: bool) -> AttestationReport {
+    AttestationReport {
+        kind: "generic".to_owned(),
+        name: name.to_owned(),
+        fingerprint: None,
+        targets: vec!["runner".to_owned()],
+        commit: Some(COMMIT.to_owned()),
+        is_compliant: Some(is_compliant),
+        is_override: false,
+        details: details("{\"age\":0.85}"),
+        attachment: None,
+    }
+}
+
+fn template() -> StoredTemplate {
+    let rules = envsnap_model::provenance::Template::with_attestations(
+        "runner",
+        ["test", "scan"].into_iter(),
+    );
+    StoredTemplate { content: "version: 1".to_owned(), rules }
+}
+
+fn settings(name: &str, template: Option<StoredTemplate>) -> FlowSettings {
+    FlowSettings { name: name.to_owned(), description: String::new(), visibility: None, template }
+}
+
+fn file(bytes: &[u8]) -> AttachmentFile {
+    AttachmentFile {
+        filename: "a.xml".to_owned(),
+        sha256: Sha256::digest(bytes).into(),
+        content: bytes.to_vec(),
+    }
+}
+
+impl Fixture {
+    /// One of everything, in organization "acme", which has an environment "prod".
+    pub(in super::super) async fn report_provenance(&self) {
+        let store = &self.store;
+        store.save_flow("acme", settings("runner", Some(template())), "ci").await.unwrap();
+        let begun = TrailReport {
+            name: "t".to_owned(),
+            details: details("{\"description\":\"d\"}"),
+            template: None,
+        };
+        store.save_trail("acme", "runner", begun.clone(), "ci").await.unwrap();
+        let changed = TrailReport { details: details("{\"description\":\"e\"}"), ..begun };
+        store.save_trail("acme", "runner", changed, "ci").await.unwrap();
+        store.report_artifact("acme", "runner", artifact(1, "t"), "ci").await.unwrap();
+        let attachment = Some(file(b"<testsuites/>"));
+        let report = AttestationReport { attachment, ..attestation("test", true) };
+        store.report_attestation("acme", "runner", "t", report, "ci").await.unwrap();
+        let deployment = DeploymentReport {
+            fingerprint: fingerprint(1),
+            environment: "prod".to_owned(),
+            details: details("{}"),
+        };
+        store.report_deployment("acme", "runner", deployment, "ci").await.unwrap();
+        let allowance = AllowanceRequest {
+            environment: Some("prod".to_owned()),
+            fingerprint: fingerprint(9),
+            name: "nginx".to_owned(),
+            pattern: String::new(),
+            reason: "r".to_owned(),
+        };
+        store.allow("acme", allowance, "admin").await.unwrap();
+    }
+
+    async fn provenance(&self, snapshot: &str, artifact: u8) -> ArtifactProvenance {
+        let found = self.snapshot(snapshot).await;
+        let wanted = format!("image:{artifact}");
+        let is_wanted = |it: &SnapshotArtifact| it.name == wanted;
+        *found.artifacts.into_iter().find(is_wanted).unwrap().provenance.unwrap()
+    }
+}
+
+fn memory() -> Fixture {
+    Fixture::with(SqliteStore::in_memory().unwrap())
+}
+
+#[tokio::test]
+async fn what_runs_shows_every_flow_that_reported_it_the_first_one_first() {
+    let fixture = memory();
+    fixture.create("prod").await;
+    for flow in ["promotion", "runner", "scan"] {
+        fixture.store.report_artifact("acme", flow, artifact(1, "t"), "ci").await.unwrap();
+        fixture.advance(1);
+    }
+    fixture.advance(60);
+    fixture.report("prod", &[(1, 1), (2, 1)]).await;
+    let known = fixture.provenance("prod#1", 1).await;
+    let flows: Vec<_> = known.flows.iter().map(|flow| &*flow.flow).collect();
+    assert_eq!(flows, ["promotion", "runner", "scan"]);
+    assert_eq!((known.origin, known.updated), (Origin::Known, false));
+    let rogue = fixture.provenance("prod#1", 2).await;
+    assert_eq!((rogue.origin, rogue.flows.len()), (Origin::Rogue, 0));
+
+    // Provenance that arrives late makes no snapshot, is visible at once, and marks the next one.
+    fixture.advance(600);
+    fixture.store.report_artifact("acme", "runner", artifact(2, "t2"), "ci").await.unwrap();
+    let late = fixture.provenance("prod#1", 2).await;
+    assert_eq!((late.origin, late.updated), (Origin::Late, false));
+    fixture.advance(60);
+    fixture.report("prod", &[(1, 2), (2, 1)]).await;
+    assert!(fixture.provenance("prod#2", 2).await.updated);
+    assert!(!fixture.provenance("prod#2", 1).await.updated);
+
+    // Stopping and starting again does not make it known.
+    fixture.advance(60);
+    fixture.report("prod", &[(1, 2)]).await;
+    fixture.advance(60);
+    fixture.report("prod", &[(1, 2), (2, 1)]).await;
+    assert_eq!(fixture.provenance("prod#4", 2).await.origin, Origin::Late);
+
+    let allowance = AllowanceRequest {
+        environment: None,
+        fingerprint: String::new(),
+        name: String::new(),
+        pattern: "image".to_owned(),
+        reason: "accepted".to_owned(),
+    };
+    fixture.store.allow("acme", allowance, "admin").await.unwrap();
+    let allowed = fixture.provenance("prod#4", 2).await;
+    assert_eq!(allowed.origin, Origin::Allowed);
+    assert_eq!(allowed.allowed.as_deref(), Some("accepted"));
+    let [entry] = &fixture.store.allowances("acme").await.unwrap()[..] else { panic!() };
+    assert_eq!(entry.allowed_by, "admin");
+    let id = entry.id.to_string();
+    fixture.store.withdraw_allowance("acme", &id, "admin").await.unwrap();
+    assert_eq!(fixture.provenance("prod#4", 2).await.origin, Origin::Late);
+    assert!(fixture.store.withdraw_allowance("acme", &id, "admin").await.is_err());
+}
+
+async fn state(fixture: &Fixture, artifact: u8) -> (State, Vec<String>) {
+    let query = ArtifactQuery {
+        flow: "runner".to_owned(),
+        selector: ArtifactSelector::Fingerprint(fingerprint(artifact)),
+        trail: None,
+        attestation: None,
+    };
+    let mut found = fixture.store.artifacts("acme", query).await.unwrap();
+    let report = found.remove(0).report.unwrap();
+    (report.state, report.problems)
+}
+
+#[tokio::test]
+async fn evidence_may_come_before_its_artifact_and_counts_by_name_and_commit() {
+    let fixture = memory();
+    let store = &fixture.store;
+    store.save_flow("acme", settings("runner", Some(template())), "ci").await.unwrap();
+    let report = |report| store.report_attestation("acme", "runner", "t", report, "ci");
+    report(attestation("test", true)).await.unwrap();
+    let other = AttestationReport { commit: Some("ffff".to_owned()), ..attestation("scan", true) };
+    report(other).await.unwrap();
+    store.report_artifact("acme", "runner", artifact(1, "t"), "ci").await.unwrap();
+    assert_eq!(state(&fixture, 1).await, (State::Incomplete, vec!["scan".to_owned()]));
+    report(attestation("scan", false)).await.unwrap();
+    assert_eq!(state(&fixture, 1).await, (State::NonCompliant, vec!["scan".to_owned()]));
+    let overridden = AttestationReport { is_override: true, ..attestation("scan", true) };
+    report(overridden).await.unwrap();
+    assert_eq!(state(&fixture, 1).await, (State::Compliant, vec![]));
+
+    // One that names an artifact which was not reported in the trail is refused.
+    let wrong =
+        AttestationReport { fingerprint: Some(fingerprint(2)), ..attestation("test", true) };
+    let error = report(wrong).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "Artifact with fingerprint {} does not exist in trail \"t\" of flow \"runner\" \
+             belonging to organization \"acme\"",
+            fingerprint(2)
+        )
+    );
+    let nothing = AttestationReport { is_override: true, ..attestation("lint", true) };
+    assert!(matches!(report(nothing).await, Err(Error::AttestationNotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_recorded_once_and_a_later_one_again() {
+    let fixture = memory();
+    let store = &fixture.store;
+    let artifact = || store.report_artifact("acme", "runner", artifact(1, "t"), "ci");
+    let evidence = |actor: &'static str| {
+        store.report_attestation("acme", "runner", "t", attestation("test", true), actor)
+    };
+    let deployment = || {
+        let report = DeploymentReport {
+            fingerprint: fingerprint(1),
+            environment: "prod".to_owned(),
+            details: details("{}"),
+        };
+        store.report_deployment("acme", "runner", report, "ci")
+    };
+    let first = artifact().await.unwrap();
+    assert_eq!(artifact().await.unwrap(), first);
+    let first = evidence("ci").await.unwrap();
+    fixture.advance(500);
+    assert_eq!(evidence("ci").await.unwrap(), first);
+    assert_eq!(evidence("other").await.unwrap().seq, first.seq + 1, "of another token");
+    assert_eq!(deployment().await.unwrap().0, 1);
+    assert_eq!(deployment().await.unwrap().0, 1);
+    fixture.advance(700);
+    assert_eq!(deployment().await.unwrap().0, 2);
+    let again = artifact().await.unwrap();
+    assert!(again.seq > first.seq, "{again}");
+    let trail = store.trail("acme", "runner", "t").await.unwrap();
+    assert_eq!(trail.events.len(), 5, "{:?}", trail.events);
+}
+
+#[tokio::test]
+async fn a_flow_is_found_by_its_old_name_until_another_one_takes_it() {
+    let fixture = memory();
+    let store = &fixture.store;
+    store.save_flow("acme", settings("a", None), "ci").await.unwrap();
+    store.rename_flow("acme", "a", "b", "ci").await.unwrap();
+    assert_eq!(store.flow("acme", "a").await.unwrap().name, "b");
+    assert!(store.save_flow("acme", settings("c", None), "ci").await.unwrap().created);
+    let taken = store.rename_flow("acme", "c", "b", "ci").await.unwrap_err();
+    assert!(matches!(taken, Error::FlowNameTaken { .. }));
+    store.rename_flow("acme", "c", "a", "ci").await.unwrap();
+    assert_eq!(store.flow("acme", "a").await.unwrap().name, "a");
+    store.archive_flow("acme", "a", "ci").await.unwrap();
+    assert!(matches!(store.flow("acme", "a").await, Err(Error::FlowNotFound { .. })));
+    assert!(store.save_flow("acme", settings("a", None), "ci").await.unwrap().created);
+    let (flows, total) = store.flows("acme", FlowFilter::default(), None).await.unwrap();
+    let names: Vec<_> = flows.iter().map(|flow| &*flow.name).collect();
+    assert_eq!((names, total), (vec!["a", "b"], 2));
+}
+
+#[tokio::test]
+async fn a_file_is_stored_once_and_its_absence_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshots.db");
+    {
+        let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+        fixture.create("prod").await;
+        fixture.report_provenance().await;
+        let mut id = String::new();
+        for name in ["scan", "lint"] {
+            let attachment = Some(file(&vec![7; 600_000]));
+            let report = AttestationReport { attachment, ..attestation(name, true) };
+            let head = fixture.store.report_attestation("acme", "runner", "t", report, "ci").await;
+            id = RecordId::new("acme", head.unwrap().seq).to_string();
+        }
+        let (name, content) = fixture.store.attachment("acme", &id).await.unwrap().unwrap();
+        assert_eq!((&*name, content), ("a.xml", vec![7; 600_000]));
+        assert_eq!(fixture.store.attachment("acme", "no").await.unwrap(), None);
+    }
+    verify(&path, None, AttachmentCheck::Content).unwrap();
+    // Each closed again: a log beside the file would be another program's.
+    let open = || rusqlite::Connection::open(&path).unwrap();
+    let chunks: i64 =
+        open().query_row("SELECT count(*) FROM attachment_chunk", [], |row| row.get(0)).unwrap();
+    assert_eq!(chunks, 1 + 3, "the small one, and once the large one");
+    let change = |sql| assert_eq!(open().execute(sql, []).unwrap(), 1);
+    change("UPDATE attachment_chunk SET bytes = zeroblob(length(bytes)) WHERE number = 1");
+    verify(&path, None, AttachmentCheck::Sizes).unwrap();
+    let error = verify(&path, None, AttachmentCheck::Content).unwrap_err();
+    assert!(matches!(error, NotVerified::Attachment { .. }), "{error}");
+    change("DELETE FROM attachment_chunk WHERE number = 2");
+    let error = verify(&path, None, AttachmentCheck::Sizes).unwrap_err();
+    assert!(matches!(error, NotVerified::Attachment { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_search_finds_what_was_reported_and_what_only_runs() {
+    let fixture = memory();
+    fixture.create("prod").await;
+    fixture.report("prod", &[(1, 1), (2, 1)]).await;
+    fixture.store.report_artifact("acme", "runner", artifact(1, "t"), "ci").await.unwrap();
+    let found = fixture.store.search("acme", &COMMIT[..7]).await.unwrap();
+    assert_eq!(found.commits, [COMMIT]);
+    assert_eq!(found.artifacts.len(), 1);
+    let found = fixture.store.search("acme", &fingerprint(2)[..6]).await.unwrap();
+    assert_eq!(found.artifacts[0].report, None);
+    assert_eq!(found.artifacts[0].runs.len(), 1);
+    assert!(matches!(fixture.store.search("acme", "00000").await, Err(Error::NoMatches { .. })));
+    assert!(matches!(fixture.store.search("none", "16d9990").await, Err(Error::NoMatches { .. })));
+}

@@ -1,0 +1,73 @@
+//! The files with attestations, which the ledger has by their hashes.
+
+use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
+
+/// How the files with attestations are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachmentCheck {
+    /// Each is there, with its size.
+    Sizes,
+    /// Each has its hash.
+    Content,
+}
+
+/// The hash of the first file that is not as the ledger has it.
+pub(super) fn first_difference(
+    connection: &Connection,
+    check: AttachmentCheck,
+) -> rusqlite::Result<Option<String>> {
+    let mut statement = connection.prepare(
+        "SELECT org_id, sha256, size FROM attachment
+         UNION
+         SELECT org_id, sha256, NULL FROM attachment_chunk
+         WHERE NOT EXISTS (
+             SELECT 1 FROM attachment
+             WHERE attachment.org_id = attachment_chunk.org_id
+               AND attachment.sha256 = attachment_chunk.sha256)
+         ORDER BY 1, 2",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (org_id, sha256, size): (i64, Vec<u8>, Option<i64>) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        if size.is_none() || !holds(connection, org_id, &sha256, size.unwrap_or(0), check)? {
+            return Ok(Some(hex::encode(sha256)));
+        }
+    }
+    Ok(None)
+}
+
+fn holds(
+    connection: &Connection,
+    org_id: i64,
+    sha256: &[u8],
+    size: i64,
+    check: AttachmentCheck,
+) -> rusqlite::Result<bool> {
+    let key = (org_id, sha256);
+    if check == AttachmentCheck::Sizes {
+        let (found, chunks, last): (i64, i64, i64) = connection
+            .prepare_cached(
+                "SELECT coalesce(sum(length(bytes)), 0), count(*),
+                        coalesce(max(number), -1)
+                 FROM attachment_chunk WHERE org_id = $1 AND sha256 = $2",
+            )?
+            .query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        return Ok(found == size && chunks == last + 1);
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT bytes, number FROM attachment_chunk WHERE org_id = $1 AND sha256 = $2
+         ORDER BY number",
+    )?;
+    let mut rows = statement.query(key)?;
+    let (mut hasher, mut next) = (Sha256::new(), 0_i64);
+    while let Some(row) = rows.next()? {
+        if row.get::<_, i64>(1)? != next {
+            return Ok(false);
+        }
+        next += 1;
+        hasher.update(row.get_ref(0)?.as_blob()?);
+    }
+    Ok(hasher.finalize()[..] == *sha256)
+}
