@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn the_error_says_by_how_much_and_what_to_do() {
         let said = after(39.0, 100.0).unwrap_err().to_string();
-        assert!(said.contains("is 61 s behind the time that has passed"), "{said}");
+        assert!(said.contains("is 1 minute behind the time that has passed"), "{said}");
         assert!(said.contains("restart the recorder"), "{said}");
     }
 
