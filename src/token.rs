@@ -53,13 +53,13 @@ pub struct SsmParameter {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// SSM did not return the parameter.
-    #[error("SSM did not give {parameter}, which holds the API token: {reason}")]
+    #[error("SSM did not return {parameter}, which holds the API token: {reason}")]
     Unavailable { parameter: ParameterName, reason: String },
     /// SSM refused the time in the request's signature, and in a new one as well.
-    #[error("SSM did not give {parameter}, which holds the API token: {skew}")]
+    #[error("SSM did not return {parameter}, which holds the API token: {skew}")]
     ClockSkew { parameter: ParameterName, skew: ClockSkew },
     /// The parameter's value cannot be a token.
-    #[error("In SSM, {parameter} should hold the API token and nothing else, but it {problem}")]
+    #[error("{parameter} in SSM should hold the API token and nothing else, but it {problem}")]
     Invalid {
         parameter: ParameterName,
         /// Never contains the value.
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_is_read_where_its_arn_says() {
+    fn a_parameter_is_read_in_the_region_of_its_arn() {
         let arn = "arn:aws:ssm:eu-west-1:274425519734:parameter/kosli/token";
         let secret = "arn:aws:ssm:eu-west-1:274425519734:parameter/aws/reference/secretsmanager/k";
         for (parameter, expected) in [

@@ -25,7 +25,7 @@ use story::REGION;
 /// Show the function, the recorder and the command line at work on two weeks of a scripted account
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Leave both servers running, and print the address of the page and commands to ask them
+    /// Leave both servers running, and print the address of the page and example commands
     #[arg(long)]
     keep: bool,
 }
@@ -80,7 +80,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             "
 Next:
 
-  {envsnap} demo --keep                 # the timeline in a browser, and commands to ask
+  {envsnap} demo --keep                 # the timeline in a browser, and example commands
   {envsnap} report --help               # the function's work, once, on your own AWS account
   {envsnap} serve --db snapshots.db     # a recorder of your own
 "
@@ -110,7 +110,7 @@ Both servers run until Ctrl-C. The timeline, in a browser:
 
   {host}/{ORG}/environments/{PROD}
 
-Or ask from another terminal, after these settings:
+Or from another terminal, after these settings:
 
   export KOSLI_HOST={host} KOSLI_ORG={ORG} KOSLI_API_TOKEN=demo
   export KOSLI_ENVIRONMENT={PROD} ECS_CLUSTERS=prod AWS_REGION={REGION}

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_says_the_same_without_them() {
+    fn an_escaped_document_is_equivalent() {
         let json = "{\n  \"name\": \"a\u{9b}2J\u{202e}b\u{e0062}\"\n}\n\n";
         let output = escape_json(json);
         assert_eq!(output, "{\n  \"name\": \"a\\u009b2J\\u202eb\\udb40\\udc62\"\n}\n");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_breaks_where_it_has_a_joint() {
+    fn a_name_breaks_at_punctuation() {
         let ecr = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990";
         assert_eq!(
             wrap(ecr, 50),

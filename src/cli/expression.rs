@@ -41,7 +41,7 @@ impl FromStr for SnapshotName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let Snappish { environment, expression } =
-            text.parse().map_err(|_| format!("it names no snapshot.\n\n{SNAPSHOT_SYNTAX}"))?;
+            text.parse().map_err(|_| format!("it is not a snapshot.\n\n{SNAPSHOT_SYNTAX}"))?;
         let environment = environment_name(&environment)?;
         let expression = match expression.to_string() {
             latest if latest.is_empty() => "-1".to_owned(),
@@ -57,7 +57,7 @@ pub(super) fn environment_name(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(if text.contains(['#', '~', '@']) {
-        "this is about an environment, which is named alone, and not about one snapshot".to_owned()
+        "this takes the name of an environment alone, without a snapshot".to_owned()
     } else {
         format!(
             "an environment's name has letters, digits, dots, hyphens and underscores, and begins \
@@ -69,7 +69,7 @@ pub(super) fn environment_name(text: &str) -> Result<String, String> {
 pub(super) fn interval(text: &str) -> Result<String, String> {
     match text.parse::<Interval>() {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(format!("it is no interval.\n\n{INTERVAL_SYNTAX}")),
+        Err(_) => Err(format!("it is not an interval.\n\n{INTERVAL_SYNTAX}")),
     }
 }
 
@@ -95,13 +95,13 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_snapshot_is_told_the_forms() {
+    fn an_invalid_snapshot_name_is_refused_with_the_syntax() {
         for text in ["", "#-1", "aws-prod#", "aws-prod#x", "aws prod#1", "aws-prod@{never}", "a/b"]
         {
             let error = text.parse::<SnapshotName>().unwrap_err();
             assert!(error.contains("NAME@{2.hours.ago}"), "{text}: {error}");
         }
-        assert!(environment_name("aws-prod#1").unwrap_err().contains("named alone"));
+        assert!(environment_name("aws-prod#1").unwrap_err().contains("alone"));
     }
 
     #[test]

@@ -14,13 +14,13 @@ use crate::report::{ConnectedReporter, EcsInventory, Outcome, Surroundings, Trig
     KOSLI_ENVIRONMENT, KOSLI_ORG, KOSLI_HOST, KOSLI_API_TOKEN, ECS_CLUSTERS and the others in \
     docs/configuration.md. AWS credentials and the region are found as the AWS CLI finds them.")]
 pub(super) struct Arguments {
-    /// Read and compare, but post and make nothing; without a server, read alone
+    /// Read and compare, but post and create nothing; without a server, only read
     #[arg(long)]
     dry_run: bool,
-    /// Ask the server afresh and post, even what it has
+    /// Fetch the state of the server and post, even if nothing differs
     #[arg(long)]
     force: bool,
-    /// Say of each container whether it counts, and why
+    /// Explain for each container whether it counts
     #[arg(long)]
     explain: bool,
     /// How to print the outcome

@@ -16,7 +16,7 @@ use crate::recorder::{LocalRecorder, SqliteStore};
 use crate::report::{ErrorKind, Surroundings};
 use crate::token::{self, TokenSetting, TokenSource};
 
-const HELP_HEADING: &str = "Whom to ask";
+const HELP_HEADING: &str = "Server";
 
 /// Options of every command that queries a server.
 #[derive(Debug, clap::Args)]
@@ -169,8 +169,8 @@ fn organization(
         ),
         ([only], None) => Ok(only.clone()),
         (_, None) => bail!(
-            "{path} holds environments of several organizations: say with --org which one is \
-             meant: {}",
+            "{path} holds environments of several organizations: select one with \
+             --org: {}",
             known.join(", ")
         ),
     }
@@ -201,7 +201,7 @@ pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
             anyhow!("{message} (envsnap env ls lists those that exist)")
         }
         Some(ApiError::Rejected { status, message, .. }) if message.contains("len(snapshots)") => {
-            anyhow!("There is no such snapshot: {status}: {message}")
+            anyhow!("there is no such snapshot: {status}: {message}")
         }
         Some(api) => {
             let remedy = ErrorKind::from(api).remedy(Surroundings::Terminal);
@@ -225,7 +225,11 @@ mod tests {
         assert_eq!(of(&["acme"], None), Ok("acme".to_owned()));
         assert_eq!(of(&["acme", "other"], Some("other")), Ok("other".to_owned()));
         for (names, requested, said) in [
-            (&["acme", "other"][..], None, "--org which one is meant: acme, other"),
+            (
+                &["acme", "other"][..],
+                None,
+                "several organizations: select one with --org: acme, other",
+            ),
             (
                 &["acme"],
                 Some("cyber-dojo"),

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_told() {
+    fn omitted_rows_are_counted() {
         assert_eq!(omitted(0, "changes"), "");
         assert_eq!(omitted(7, "changes"), "… and 7 more changes\n");
     }

@@ -120,7 +120,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_time_is_told_where_the_reader_is() {
+    fn a_time_is_printed_in_the_local_time_zone() {
         let at = 1_661_027_563.9;
         assert_eq!(berlin().time_and_age(at), "Sat, 20 Aug 2022 22:32:43 CEST • 12 days ago");
         let utc = Terminal { zone: TimeZone::UTC, ..berlin() };
@@ -131,7 +131,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_age_is_told_in_its_largest_unit() {
+    fn an_age_is_printed_in_its_largest_unit() {
         let terminal = berlin();
         let now = terminal.now.as_duration().as_secs_f64();
         for (age, expected) in [
@@ -150,7 +150,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn colours_are_for_a_screen_that_has_them() {
+    fn colours_are_only_used_if_enabled() {
         let coloured = Terminal { use_colour: true, ..berlin() };
         assert_eq!(coloured.paint(Colour::Red, "-"), "\x1b[31m-\x1b[0m");
         assert_eq!(berlin().paint(Colour::Red, "-"), "-");

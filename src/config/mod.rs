@@ -1,6 +1,6 @@
 //! Configuration from environment variables.
 //!
-//! An empty variable counts as one that is not set, as templates set variables that nobody filled
+//! An empty variable counts as one that is not set, as templates set variables that are not filled
 //! in.
 //!
 //! [`VARIABLES`] lists them all. `ENVIRONMENTS` is a JSON array of objects, one for each environment,
@@ -101,7 +101,7 @@ impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(" "))
+        f.write_str(self.0.join(" ").trim_end_matches('.'))
     }
 }
 

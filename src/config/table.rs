@@ -142,7 +142,7 @@ pub const VARIABLES: &[Setting] = &[
     setting(
         "METRICS",
         Literal("true"),
-        "whether CloudWatch counts what became of each environment, in three metrics each: see \
+        "whether CloudWatch counts the outcome of each environment, in three metrics each: see \
          [Cost](permissions-and-cost.md#cost)",
     ),
 ];

@@ -86,7 +86,7 @@ fn every_variable_is_read() {
 }
 
 #[test]
-fn each_mistake_is_told_with_the_variable_what_it_held_and_what_it_should_hold() {
+fn each_problem_names_the_variable_its_value_and_the_expected_value() {
     let cases = [
         ("KOSLI_ENVIRONMENT", "", "KOSLI_ENVIRONMENT is not set: it should be the environment's"),
         ("KOSLI_ENVIRONMENT", "-prod", "KOSLI_ENVIRONMENT is \"-prod\", but should be a name of"),
@@ -183,7 +183,7 @@ fn several_environments_have_fields_as_one_has_variables() {
 }
 
 #[test]
-fn each_mistake_in_environments_is_told_with_its_place() {
+fn each_problem_in_environments_has_its_location() {
     let arn =
         |account: &str, name: &str| format!("arn:aws:ecs:eu-central-1:{account}:cluster/{name}");
     let (ours, theirs) = (arn("274425519734", "app"), arn("123456789012", "app"));
@@ -192,7 +192,7 @@ fn each_mistake_in_environments_is_told_with_its_place() {
     let role = r#""role_arn": "arn:aws:iam::123456789012:role/r""#;
     let foreign = format!(r#"[{{"name": "p", "clusters": "{ours}", {role}}}]"#);
     for (json, expected) in [
-        ("[]", "ENVIRONMENTS should hold an environment at least."),
+        ("[]", "ENVIRONMENTS should hold an environment at least"),
         ("{}", "ENVIRONMENTS should be a JSON array of objects like"),
         ("[1]", "ENVIRONMENTS should be a JSON array of objects like"),
         (r#"[{"name": "p", "name": "q"}]"#, "\"name\" is in an object twice"),
@@ -214,7 +214,7 @@ fn each_mistake_in_environments_is_told_with_its_place() {
         (r#"[{"name": "p", "services_regex": "("}]"#, "ENVIRONMENTS[0].services_regex is \"(\""),
         (r#"[{"name": "p", "region": "Frankfurt"}]"#, "an AWS region like eu-central-1"),
         (r#"[{"name": "p", "role_arn": "r"}]"#, "ENVIRONMENTS[0].role_arn is \"r\", but should be"),
-        (r#"[{"name": "p", "external_id": "a1"}]"#, "but ENVIRONMENTS[0].role_arn is not."),
+        (r#"[{"name": "p", "external_id": "a1"}]"#, "but ENVIRONMENTS[0].role_arn is not"),
         (r#"[{"name": "p", "auto_create": "yes"}]"#, "ENVIRONMENTS[0].auto_create is \"yes\""),
         (&mixed, "which is not of account 274425519734 and region eu-central-1"),
         (&elsewhere, "which is not of account 274425519734 and region eu-west-1"),
@@ -269,7 +269,7 @@ fn a_parameter_is_a_name_or_an_arn_of_ssm() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let error = Config::from_lookup(|_| None).unwrap_err().to_string();
     for variable in ["KOSLI_ENVIRONMENT", "KOSLI_ORG", "KOSLI_API_TOKEN"] {
         assert!(error.contains(variable), "{error}");
@@ -304,7 +304,7 @@ fn a_misspelt_variable_is_an_error_beside_the_others() {
     };
     assert!(variables(&[("ECS_CLUSTERS", "app"), ("ECS_CLUSTER", " ")]).is_ok(), "not set");
     let error = variables(&[("ECS_CLUSTER", "app")]).unwrap_err().to_string();
-    assert!(error.contains("rename it to ECS_CLUSTERS, or remove it."), "{error}");
+    assert!(error.contains("rename it to ECS_CLUSTERS, or remove it"), "{error}");
     let error = variables(&[("ECS_CLUSTER", "app"), ("HEARTBEAT", "x")]).unwrap_err().to_string();
     assert!(error.contains("ECS_CLUSTERS") && error.contains("HEARTBEAT is"), "{error}");
 }

@@ -216,7 +216,7 @@ pub enum CallError {
     #[error("{0}")]
     ClockSkew(ClockSkew),
     /// The deadline came before the response.
-    #[error("it did not answer before the time was up")]
+    #[error("it did not answer before the deadline")]
     OutOfTime,
     /// ECS refused the request, and would refuse it again. Holds its message.
     #[error("{}", excerpt(.0))]
@@ -226,7 +226,7 @@ pub enum CallError {
     #[error("{}", excerpt(.0))]
     Empty(String),
     /// The response cannot be understood.
-    #[error("the answer makes no sense: {}", excerpt(.0))]
+    #[error("the response cannot be understood: {}", excerpt(.0))]
     Malformed(String),
 }
 

@@ -26,13 +26,13 @@ pub enum ExclusionReason<'t> {
     #[error("its task has stopped")]
     TaskStopped,
     /// ECS returned no status of the container.
-    #[error("ECS gave the container no status")]
+    #[error("ECS returned no status of the container")]
     NoStatus,
     /// The service is excluded from the environment.
     #[error("service \"{0}\" is not in scope")]
     ServiceNotInScope(&'t str),
     /// The environment includes services by name, and the task belongs to none.
-    #[error("a standalone task is not in scope where services are included by name")]
+    #[error("a standalone task is not in scope if services are included by name")]
     StandaloneNotInScope,
 }
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_counts_by_its_own_status_whatever_its_task_is_told() {
+    fn a_container_counts_by_its_own_status_whatever_its_tasks_desired_status() {
         let mut draining = task(
             Some("service:web"),
             &[

@@ -116,7 +116,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
 
         let nothing_left = self.confirm_empty(&mut read, progress).await?;
         if nothing_left {
-            return Err(nothing_in_scope("No cluster in scope exists any longer", &clusters));
+            return Err(nothing_in_scope("no cluster in scope exists any longer", &clusters));
         }
         let tasks: Vec<_> =
             read.into_iter().filter_map(|(_, tasks)| Some(Arc::clone(&tasks?.tasks))).collect();

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_that_a_server_told_is_in_the_line_as_a_witness() {
+    fn the_ledgers_head_is_logged() {
         let mut environment = EnvironmentOutcome::new("aws-prod");
         let line = |environment: &EnvironmentOutcome| -> Value {
             let now = jiff::Timestamp::UNIX_EPOCH;

@@ -59,7 +59,7 @@ struct Event(Result<Box<RawValue>, InvalidEvent>);
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer);
-        Ok(Self(text.map_err(|error| InvalidEvent(format!("The event is not JSON: {error}")))))
+        Ok(Self(text.map_err(|error| InvalidEvent(format!("the event is not JSON: {error}")))))
     }
 }
 

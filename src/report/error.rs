@@ -15,7 +15,7 @@ pub enum ReportError {
     #[error(transparent)]
     Api(#[from] ApiError),
     /// The environment on the server is of another type.
-    #[error("Environment \"{environment}\" is of type {found} on the server, and should be ECS")]
+    #[error("environment \"{environment}\" is of type {found} on the server, and should be ECS")]
     NotEcs { environment: String, found: String },
     /// In each reading, another process recorded a snapshot meanwhile.
     #[error(
@@ -24,7 +24,7 @@ pub enum ReportError {
     )]
     Overtaken { environment: String, readings: usize },
     /// The deadline came, a second before Lambda would have ended the function.
-    #[error("There was no time left to {0}")]
+    #[error("no time was left to {0}")]
     DeadlineExceeded(&'static str),
 }
 
@@ -65,12 +65,14 @@ impl From<&EcsError> for ErrorKind {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No region is configured.
-    #[error("AWS_REGION is not set, and no profile names a region: it should be the one to read.")]
+    #[error(
+        "no region is configured: AWS_REGION is not set, and no profile has one. Set it to the region to read"
+    )]
     NoRegion,
     /// A cluster's ARN is of another region or account than the one that is read.
     #[error(
-        "Environment \"{environment}\" names cluster {cluster}, but is read in {read}: give a \
-         cluster of that, or the region and role_arn to read it by in ENVIRONMENTS."
+        "environment \"{environment}\" names cluster {cluster}, but is read in {read}. Name a \
+         cluster of that, or set region and role_arn in ENVIRONMENTS"
     )]
     WrongLocation {
         environment: String,

@@ -226,7 +226,7 @@ impl ErrorKind {
             ),
             Self::EcsUnavailable => Row {
                 error_type: "EcsUnavailable",
-                meaning: "ECS did not answer, or its answer makes no sense",
+                meaning: "ECS did not answer, or its response cannot be understood",
                 in_function: "This usually passes; if not, check that the function reaches the \
                               endpoint (its VPC, HTTPS_PROXY and NO_PROXY), and that no \
                               AWS_ENDPOINT_URL is set",

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_is_trusted_until_the_recheck() {
+    fn the_memory_is_trusted_until_the_recheck() {
         let mut memory = Memory::default();
         assert!(!memory.trusts("a", at(1_000), RECHECK));
         memory.remember("a".to_owned(), 3, at(1_000));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_slept_doubts_what_it_remembers_until_it_has_asked() {
+    fn an_idle_process_does_not_trust_its_memory_until_it_is_verified() {
         let mut memory = Memory::default();
         memory.on_run_start(at(1_000));
         memory.remember("a".to_owned(), 3, at(1_001));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_measured_against_the_latest_report_that_is_known() {
+    fn the_heartbeat_is_due_after_the_latest_known_report() {
         let hourly = Some(Heartbeat::new(Duration::from_hours(1), "aws-prod"));
         let mut memory = Memory::default();
         assert!(!memory.may_be_due(at(0), None));

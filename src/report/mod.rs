@@ -303,7 +303,7 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
         if let (Some(name), true) = (&trigger.environment, is_unknown) {
             let configured: Vec<_> = self.environments.iter().map(|e| &*e.config.name).collect();
             return Err(InvalidEvent(format!(
-                "Environment {name:?} is not one that is configured here ({})",
+                "environment {name:?} is not configured here ({})",
                 configured.join(", ")
             )));
         }

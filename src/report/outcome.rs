@@ -310,9 +310,9 @@ impl From<&Observation<'_>> for Explanation {
 fn counted_because(image: Option<&str>, container: &RunningContainer<'_>) -> String {
     let digest = match container.digest_source {
         DigestSource::Ecs => "ECS says which digest was pulled",
-        DigestSource::Pinned => "ECS gives no digest, and the image reference pins one",
+        DigestSource::Pinned => "ECS returns no digest, and the image reference pins one",
         DigestSource::Unknown => {
-            "ECS gives no SHA-256 digest and the image reference pins none, so that only its name \
+            "ECS returns no SHA-256 digest and the image reference pins none, so that only its name \
              is known"
         }
     };

@@ -72,7 +72,7 @@ pub(super) async fn create_environment(
     };
     server.create(&request).await?;
     memory.environment_seen = true;
-    tracing::info!(environment = name, "made the environment on the server");
+    tracing::info!(environment = name, "created the environment on the server");
     Ok(())
 }
 

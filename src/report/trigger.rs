@@ -108,9 +108,9 @@ impl Trigger {
     /// It is not an event in one of the forms that are understood.
     pub fn parse(event: &str) -> Result<Self, InvalidEvent> {
         let event: Value = serde_json::from_str(event)
-            .map_err(|error| InvalidEvent(format!("The event cannot be read: {error}")))?;
+            .map_err(|error| InvalidEvent(format!("the event cannot be read: {error}")))?;
         let Value::Object(event) = event else {
-            return Err(InvalidEvent(format!("The event is {}, not an object", kind_of(&event))));
+            return Err(InvalidEvent(format!("the event is {}, not an object", kind_of(&event))));
         };
         if event.contains_key("Records") {
             let (kind, clusters) = sqs_batch(&event)?;
@@ -120,7 +120,7 @@ impl Trigger {
             Ok(Self { clusters: clusters([&event]), ..Self::new(kind) })
         } else {
             let manual: Manual = serde_json::from_value(Value::Object(event))
-                .map_err(|error| InvalidEvent(format!("The manual event is wrong: {error}")))?;
+                .map_err(|error| InvalidEvent(format!("the manual event is wrong: {error}")))?;
             Ok(Self {
                 kind: TriggerKind::Manual,
                 dry_run: manual.dry_run,
@@ -139,9 +139,9 @@ fn eventbridge(event: &Map<String, Value>) -> Result<TriggerKind, InvalidEvent> 
         ("aws.events" | "aws.scheduler", "Scheduled Event") => Ok(TriggerKind::Schedule),
         (source, detail_type) => match ecs_event(detail_type).filter(|_| source == "aws.ecs") {
             Some(kind) if event.get("detail").is_some_and(Value::is_object) => Ok(kind),
-            Some(_) => Err(InvalidEvent(format!("The \"{detail_type}\" event has no detail"))),
+            Some(_) => Err(InvalidEvent(format!("the \"{detail_type}\" event has no detail"))),
             None => Err(InvalidEvent(format!(
-                "The event's source is {:?} and its detail-type {:?}",
+                "the event's source is {:?} and its detail-type {:?}",
                 shortened(source),
                 shortened(detail_type)
             ))),
@@ -185,11 +185,11 @@ fn cluster(event: &Map<String, Value>) -> Option<ClusterRef> {
 fn sqs_batch(event: &Map<String, Value>) -> Result<(TriggerKind, Vec<ClusterRef>), InvalidEvent> {
     let records = match event.get("Records") {
         Some(Value::Array(records)) if !records.is_empty() => records,
-        _ => return Err(InvalidEvent("The event's Records are no list of messages".to_owned())),
+        _ => return Err(InvalidEvent("the event's Records are not a list of messages".to_owned())),
     };
     let is_message = |record: &Value| record["eventSource"] == "aws:sqs";
     if !records.iter().any(is_message) {
-        return Err(InvalidEvent("None of the event's Records is an SQS message".to_owned()));
+        return Err(InvalidEvent("none of the event's Records is an SQS message".to_owned()));
     }
     let mut kind = None;
     let mut messages = Vec::with_capacity(records.len());
@@ -210,11 +210,11 @@ fn sqs_batch(event: &Map<String, Value>) -> Result<(TriggerKind, Vec<ClusterRef>
 
 fn sqs_message(record: &Value) -> Result<(TriggerKind, Map<String, Value>), InvalidEvent> {
     let body = record.get("body").and_then(Value::as_str);
-    let body = body.ok_or_else(|| InvalidEvent("It has no body".to_owned()))?;
+    let body = body.ok_or_else(|| InvalidEvent("it has no body".to_owned()))?;
     let message: Map<String, Value> = serde_json::from_str(body)
-        .map_err(|error| InvalidEvent(format!("Its body cannot be read: {error}")))?;
+        .map_err(|error| InvalidEvent(format!("its body cannot be read: {error}")))?;
     match eventbridge(&message)? {
-        TriggerKind::Schedule => Err(InvalidEvent("It is a scheduled event".to_owned())),
+        TriggerKind::Schedule => Err(InvalidEvent("it is a scheduled event".to_owned())),
         kind => Ok((kind, message)),
     }
 }

@@ -107,7 +107,7 @@ async fn the_head_of_a_server_s_ledger_is_taken_and_other_text_in_its_place_is_n
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_in_the_servers_words_and_not_repeated() {
+async fn a_rejected_request_returns_the_servers_message_and_is_not_retried() {
     let cases = [
         (
             400,
@@ -170,7 +170,7 @@ async fn an_answer_without_end_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_told_and_not_followed() {
+async fn a_redirect_is_reported_and_not_followed() {
     let server = Scripted::start().await;
     server.then_with(301, &[("location", "https://elsewhere.example/")], "");
     let client = client(&server.url);

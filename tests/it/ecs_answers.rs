@@ -100,7 +100,7 @@ async fn each_answer_has_its_meaning() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_cut_off_and_not_asked_for_again() {
+async fn an_endless_response_is_cut_off_and_not_retried() {
     let server = Scripted::start().await;
     server.then(200, vec![b' '; 17 << 20]);
     let answer = ecs(&server).await.list_tasks("app", DesiredStatus::Running, None).await;
@@ -124,7 +124,7 @@ async fn credentials_that_cannot_be_had_are_no_fault_of_ecs() {
 }
 
 #[tokio::test]
-async fn a_connection_that_cannot_be_had_or_breaks_is_told_from_an_answer() {
+async fn a_failed_connection_is_distinguished_from_a_response() {
     let nobody = connect(&aws("http://127.0.0.1:9"), &Source::default()).await;
     let without_tls = Scripted::start().await;
     let tls = aws(&without_tls.url.replace("http:", "https:"));

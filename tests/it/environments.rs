@@ -125,7 +125,7 @@ async fn what_cannot_be_read_fails_every_environment_that_wants_it() {
 }
 
 #[tokio::test]
-async fn a_task_event_is_looked_into_only_where_its_cluster_may_belong() {
+async fn a_task_event_triggers_only_environments_that_may_include_its_cluster() {
     let bench = bench(&json!([
         {"name": "app", "clusters": ["app"]},
         {"name": "data", "clusters_regex": "^d"},

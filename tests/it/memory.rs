@@ -20,7 +20,7 @@ fn scaled_to(count: usize) -> envsnap::standin::World {
 }
 
 #[tokio::test]
-async fn the_server_is_asked_again_only_at_the_recheck() {
+async fn the_latest_snapshot_is_fetched_again_only_at_the_recheck() {
     let bench = Bench::start(app(), &[("QUOTA_SHARE", "1")]).await;
     bench.tick().await;
     let mut asked = Vec::new();
@@ -132,7 +132,7 @@ async fn an_environment_that_counts_replicas_again_is_noticed_at_the_recheck() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_say_whether_replicas_count_is_told_of_a_change_once() {
+async fn a_server_that_does_not_say_whether_replicas_count_gets_one_report_of_a_change() {
     let schedule = Trigger::new(TriggerKind::Schedule);
     for environment in [json!({"name": "aws-prod"}), json!({"include_scaling": null}), json!("?")] {
         let (_ecs, server, reporter) = with_scripted_server(&[("RECHECK", "0s")]).await;
@@ -236,7 +236,7 @@ async fn force_asks_afresh_and_posts_even_what_the_server_has() {
 }
 
 #[tokio::test]
-async fn a_missing_environment_is_made_only_where_that_is_asked_for() {
+async fn a_missing_environment_is_created_only_if_configured() {
     let bench = Bench::without_environment(app(), &[]).await;
     let outcome = bench.tick().await;
     assert_eq!(error_type(&outcome), "EnvironmentNotFound");
@@ -376,7 +376,7 @@ async fn a_latest_snapshot_of_another_type_is_never_reported_over() {
 }
 
 #[tokio::test]
-async fn a_server_that_hides_what_has_no_digest_is_told_of_it_once() {
+async fn a_server_that_hides_artifacts_without_digests_gets_one_report() {
     let (ecs, server, reporter) = with_scripted_server(&[("RECHECK", "0s")]).await;
     ecs.update(|world| {
         world.cluster_mut("app").add(Task::in_service("mesh").with(Container::new("envoy")));

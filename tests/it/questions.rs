@@ -235,11 +235,11 @@ async fn what_cannot_be_answered_is_a_sentence_and_exit_code_2() {
     let recorder = recorded().await;
     for (question, expected) in [
         ("env get nowhere", "'nowhere' does not exist for organization 'acme' (envsnap env ls"),
-        ("env get aws-prod#9", "There is no such snapshot: 404 Not Found: Org: 'acme'."),
+        ("env get aws-prod#9", "there is no such snapshot: 404 Not Found: Org: 'acme'."),
         ("env diff aws-prod#1 nowhere", "'nowhere' does not exist"),
         ("env get #-1", "NAME@{2.hours.ago}"),
         ("env get aws-prod@{never}", "NAME@{2.hours.ago}"),
-        ("env log aws-prod#1", "named alone"),
+        ("env log aws-prod#1", "alone"),
         ("env log aws-prod 1-2", "60.."),
         ("env watch aws-prod --interval 1ms", "100ms or longer"),
         ("artifact where runner --since never", "a date like 2022-08-22"),
@@ -258,7 +258,7 @@ async fn what_cannot_be_answered_is_a_sentence_and_exit_code_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_is_asked_like_a_server_even_while_a_recorder_writes_to_it() {
+async fn a_database_file_can_be_queried_while_a_recorder_writes_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;

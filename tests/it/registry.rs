@@ -346,7 +346,7 @@ async fn a_redirect_is_followed_without_credentials_to_another_host_and_with_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manifest_is_hashed_where_the_registry_names_no_digest() {
+async fn a_manifest_is_hashed_if_the_registry_sends_no_digest() {
     for head in [StatusCode::OK, StatusCode::METHOD_NOT_ALLOWED] {
         let registry = Registry::open(move |_, seen| match seen.method {
             Method::HEAD => head.into_response(),

@@ -222,7 +222,7 @@ async fn an_environment_is_emptied_only_by_clusters_that_exist_and_run_nothing()
 }
 
 #[tokio::test]
-async fn an_empty_reading_where_nothing_was_recorded_is_unchanged() {
+async fn an_empty_reading_without_a_recorded_snapshot_is_unchanged() {
     let bench = Bench::start(world(Cluster::new("app")), &[("HEARTBEAT", "1h")]).await;
     for _ in 0..2 {
         let outcome = bench.tick().await;
@@ -231,7 +231,7 @@ async fn an_empty_reading_where_nothing_was_recorded_is_unchanged() {
 }
 
 #[tokio::test]
-async fn a_task_whose_containers_are_not_told_is_no_task_that_runs_nothing() {
+async fn a_task_without_container_statuses_is_not_taken_for_an_empty_one() {
     let cases = [
         json!({"containers": null}),
         json!({"containers": []}),
@@ -332,8 +332,5 @@ async fn an_event_selects_among_the_configured_environments_and_names_no_other()
     let mut other = Trigger::new(TriggerKind::Manual);
     other.environment = Some("aws-beta".to_owned());
     let error = bench.reporter.run(&other, None).await.unwrap_err().to_string();
-    assert!(
-        error.contains("\"aws-beta\" is not one that is configured here (aws-prod)"),
-        "{error}"
-    );
+    assert!(error.contains("\"aws-beta\" is not configured here (aws-prod)"), "{error}");
 }

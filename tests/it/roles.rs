@@ -178,7 +178,7 @@ async fn a_role_that_cannot_be_assumed_is_named_and_hurts_no_other() {
 }
 
 #[tokio::test]
-async fn a_role_that_cannot_be_assumed_at_the_moment_is_asked_for_again() {
+async fn a_role_that_cannot_be_assumed_at_the_moment_is_retried() {
     let (outcomes, assumed) = run(&json!([
         {"name": "busy", "clusters": "app", "role_arn": BUSY},
         {"name": "broken", "clusters": "app", "role_arn": BROKEN},

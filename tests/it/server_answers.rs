@@ -40,7 +40,7 @@ async fn raw(texts: [&'static str; 2]) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_asked_for_again_at_once() {
+async fn a_truncated_response_is_retried_at_once() {
     for broken in [
         "",
         "HTTP/1.1 20",
@@ -76,7 +76,7 @@ async fn a_connection_that_breaks_twice_waits_and_says_how() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_told_as_such() {
+async fn a_server_without_tls_is_named_in_the_error() {
     let server = Scripted::start().await;
     let client = client(&server.url.replace("http:", "https:"));
     let give_up_at = Instant::now() + Duration::from_secs(1);

@@ -66,7 +66,7 @@ async fn a_token_that_stays_refused_is_fetched_again_once_a_request() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_had_is_told_without_a_word_of_it() {
+async fn an_unavailable_token_is_reported_without_its_value() {
     let cases = [
         (
             400,

@@ -204,7 +204,7 @@ async fn the_client_lists_snapshots_by_interval_and_page() {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_client_tells_what_changed() {
+async fn the_client_reports_changes() {
     let history = History::start().await;
     let all = [
         (3, "web:1", "3 instances stopped running (from 3 to 0)", "exited"),

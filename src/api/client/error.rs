@@ -13,13 +13,13 @@ pub enum ApiError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The environment does not exist or is archived.
-    #[error("The server has no such environment ({url}): {message}")]
+    #[error("the server has no such environment ({url}): {message}")]
     EnvironmentNotFound { url: String, message: String },
     /// The environment exists and has no snapshot yet.
-    #[error("The server has no snapshot yet: {message}")]
+    #[error("the server has no snapshot yet: {message}")]
     NoSnapshotYet { message: String },
     /// The server refused the request, and would refuse it again.
-    #[error("The server refused to {operation} ({url}): {status}: {message}")]
+    #[error("the server refused to {operation} ({url}): {status}: {message}")]
     Rejected {
         /// The operation, as an infinitive: `record what runs in "aws-prod"`.
         operation: String,
@@ -32,7 +32,7 @@ pub enum ApiError {
     #[error("KOSLI_HOST={host} is not a snapshot server: {url} answered {status} with a web page")]
     NotASnapshotServer { host: String, url: String, status: StatusCode },
     /// The server did not answer, or its answer cannot be understood. A retry may help.
-    #[error("The server did not {operation} ({url}): {reason}")]
+    #[error("the server did not {operation} ({url}): {reason}")]
     Unavailable {
         operation: String,
         url: String,
@@ -53,5 +53,5 @@ impl ApiError {
 
 /// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
-#[error("The HTTP client could not be made: {0}")]
+#[error("the HTTP client could not be built: {0}")]
 pub struct BuildClientError(pub(super) String);

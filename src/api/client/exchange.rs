@@ -387,7 +387,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_may_ask_for_a_wait_in_seconds_or_by_date() {
+    fn retry_after_is_in_seconds_or_a_date() {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         for (text, seconds) in [
             ("0", Some(0)),

@@ -260,7 +260,7 @@ impl EnvironmentClient<'_> {
     /// # Errors
     /// There is no such snapshot, or the server does not return it.
     pub async fn snapshot(&self, expression: &str) -> Result<RecordedSnapshot, ApiError> {
-        let operation = format!("give snapshot {expression} of \"{}\"", self.name);
+        let operation = format!("return snapshot {expression} of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name, expression];
         parse(&operation, &self.send(&operation, Method::GET, &path, None::<&()>).await?)
     }
@@ -276,7 +276,7 @@ impl EnvironmentApi for EnvironmentClient<'_> {
     }
 
     async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError> {
-        let operation = format!("give the latest snapshot of \"{}\"", self.name);
+        let operation = format!("return the latest snapshot of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name, "-1"];
         let answer = self.send(&operation, Method::GET, &path, None::<&()>).await;
         match answer {
@@ -292,7 +292,7 @@ impl EnvironmentApi for EnvironmentClient<'_> {
     }
 
     async fn create(&self, request: &EnvironmentRequest) -> Result<(), ApiError> {
-        let operation = format!("make environment \"{}\"", self.name);
+        let operation = format!("create environment \"{}\"", self.name);
         let path = ["environments", &self.client.org];
         self.send(&operation, Method::PUT, &path, Some(request)).await.map(drop)
     }

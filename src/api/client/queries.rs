@@ -88,7 +88,7 @@ impl Client {
         artifact: &str,
         environment: Option<&str>,
     ) -> Result<Vec<ArtifactRun>, ApiError> {
-        let operation = format!("say when \"{artifact}\" ran");
+        let operation = format!("return when \"{artifact}\" ran");
         let mut url = self.url(&["artifact-runs", &self.org]);
         url.query_pairs_mut().append_pair("artifact", artifact);
         if let Some(environment) = environment {
@@ -163,7 +163,7 @@ impl EnvironmentClient<'_> {
         &self,
         expression: &str,
     ) -> Result<ApiResponse<RecordedSnapshot>, ApiError> {
-        let operation = format!("give snapshot {expression} of \"{}\"", self.name);
+        let operation = format!("return snapshot {expression} of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name, expression];
         self.get_document(&operation, &path, &[]).await
     }

@@ -29,7 +29,7 @@ const MAX_CONCURRENT_REQUESTS: usize = 4;
 /// An environment of environments. Those it contains are listed separately.
 const LOGICAL: &str = "logical";
 
-/// Ask where an artifact runs or ran
+/// Show where an artifact runs or ran
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -118,7 +118,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     show(&found, &wanted.artifact, &shown_environments, args.output, &terminal)?;
     eprint_limits(&found, &terminal);
     if !failures.is_empty() {
-        bail!("not every environment could be looked at: {}", failures.join("\n"));
+        bail!("not every environment could be searched: {}", failures.join("\n"));
     }
     Ok(())
 }
@@ -182,7 +182,7 @@ fn eprint_limits(found: &[EnvironmentRuns], terminal: &Terminal) {
     for environment in found {
         if let Some((index, time)) = environment.searched_back_to {
             eprint(&format!(
-                "{}: not looked at before #{index}, {} (--limit, --since).\n",
+                "{}: not searched before #{index}, {} (--limit, --since).\n",
                 visible(&environment.name),
                 terminal.time(time)
             ));

@@ -226,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_meant_is_not_found() {
+    fn artifacts_that_do_not_match_are_not_found() {
         let events = events(&[(3, "started-unknown")], false);
         let environment = from_events("e", &latest(3, Some(1)), &events, &"job".parse().unwrap());
         assert_eq!(environment, EnvironmentRuns::empty("e"));
     }
 
     #[test]
-    fn how_far_back_was_looked_is_told_where_there_is_more() {
+    fn a_truncated_search_reports_its_start() {
         let back_to = |rows: &[_], is_truncated| {
             from_events("e", &latest(9, None), &events(rows, is_truncated), &"web".parse().unwrap())
                 .searched_back_to

@@ -19,7 +19,7 @@ pub(super) struct Create {
     /// Its name
     #[arg(value_name = "NAME", value_parser = environment_name)]
     name: String,
-    /// What it is, for people
+    /// A description
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     description: String,
     /// Whether a change of replicas alone makes a snapshot [default: what the server does]
@@ -37,7 +37,7 @@ pub(super) struct Rename {
     /// Its name
     #[arg(value_name = "NAME", value_parser = environment_name)]
     name: String,
-    /// Its name from then on
+    /// The new name
     #[arg(value_name = "NEW_NAME", value_parser = environment_name)]
     new_name: String,
 }

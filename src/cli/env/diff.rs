@@ -22,13 +22,13 @@ Examples:
   envsnap env diff aws-prod~1 aws-prod
   envsnap env diff aws-beta aws-prod --exit-code >/dev/null || echo they differ"))]
 pub(super) struct Arguments {
-    /// What was
+    /// The earlier snapshot
     #[arg(value_name = "FROM")]
     from: SnapshotName,
-    /// What came of it
+    /// The later snapshot
     #[arg(value_name = "TO")]
     to: SnapshotName,
-    /// Exit with 1 where anything differs, and with 0 where nothing does
+    /// Exit with 1 if anything differs, and with 0 if nothing does
     #[arg(long)]
     exit_code: bool,
 }
@@ -114,7 +114,7 @@ mod tests {
     use crate::cli::terminal::tests::berlin;
 
     #[test]
-    fn what_changed_reads_as_a_block_an_artifact() {
+    fn each_changed_artifact_is_a_block() {
         let diff: EnvironmentDiff = serde_json::from_value(json!({
             "snappish1": {"snapshot_id": "aws-prod#65", "artifacts": [
                 {"fingerprint": "eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec",

@@ -21,7 +21,7 @@ const NOT_AVAILABLE: &str = "N/A";
 
 /// Show what ran in a snapshot
 ///
-/// One entry an artifact: the commit and the pipeline that built it where the server knows them,
+/// One entry per artifact: the commit and the pipeline that built it if the server knows them,
 /// since when it has run, and how many replicas of it ran.
 #[derive(Debug, clap::Args)]
 #[command(after_help = format!("{SNAPSHOT_SYNTAX}\n
@@ -31,7 +31,7 @@ Examples:
   envsnap env get aws-prod@9af401c         the snapshots that contain this artifact
   envsnap env get aws-prod -o json | jq '.artifacts[].fingerprint'"))]
 pub(super) struct Arguments {
-    /// Which one; or NAME@FINGERPRINT, to list the snapshots that contain an artifact
+    /// The snapshot; or NAME@FINGERPRINT, to list the snapshots that contain an artifact
     #[arg(value_name = "SNAPSHOT")]
     selector: Selector,
 }

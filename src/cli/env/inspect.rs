@@ -108,7 +108,7 @@ mod tests {
     use crate::cli::terminal::tests::berlin;
 
     #[test]
-    fn an_environment_is_told_a_line_a_fact() {
+    fn an_environment_is_printed_with_one_property_per_line() {
         let environment = serde_json::from_value(json!({
             "org": "cyber-dojo", "name": "aws-prod", "type": "ECS", "description": "",
             "last_modified_at": 1_661_161_162.48, "last_reported_at": 1_662_119_939.5,

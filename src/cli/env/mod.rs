@@ -14,7 +14,7 @@ use super::ExitStatus;
 use super::server_args::ServerArgs;
 pub(super) use diff::text as diff_text;
 
-/// Ask what runs or ran in an environment; create, rename and archive environments
+/// Show what runs or ran in an environment; create, rename and archive environments
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -20,10 +20,10 @@ const MAX_SINGLE_DIFFS: u64 = 20;
 
 /// Show what changes in an environment, as it changes
 ///
-/// Asks for the latest snapshot from time to time, and prints how each new one differs from the one
-/// before: with -o json a document a line, as of env diff. Of more than 20 at once it tells only how
-/// the last differs from the first. A server that does not answer for a while is asked again. It ends
-/// on Ctrl-C.
+/// Fetches the latest snapshot from time to time, and prints how each new one differs from the one
+/// before: with -o json a document a line, as of env diff. Of more than 20 at once it prints only
+/// how the last differs from the first. A server that does not answer is tried again. It ends on
+/// Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   envsnap env watch aws-prod
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// The environment
     #[arg(value_name = "NAME", value_parser = environment_name)]
     name: String,
-    /// How long to wait between two questions
+    /// How long to wait between two requests
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = poll_interval)]
     interval: Duration,
 }
@@ -88,7 +88,7 @@ async fn watch(client: &Client, args: &ServerArgs, arguments: &Arguments) -> any
             }
             Err(error @ ApiError::Unavailable { .. }) => {
                 if !is_unavailable {
-                    eprint(&format!("{error}. It is asked again.\n"));
+                    eprint(&format!("{error}. Trying again.\n"));
                     is_unavailable = true;
                 }
             }

@@ -32,7 +32,7 @@ Examples:
 pub(super) struct Arguments {
     #[command(flatten)]
     scope: ScopeArguments,
-    /// Say of each container whether it counts, and why
+    /// Explain for each container whether it counts
     #[arg(long)]
     explain: bool,
     /// How to print: a table, one with more columns that never wraps, or JSON

@@ -105,7 +105,7 @@ impl<E> Reading<'_, E> {
         };
         let wait_after = |error: &CallError| policy.wait_after(error);
         let log = |error: &CallError, wait: Duration| {
-            tracing::info!(operation, %error, wait_seconds = wait.as_secs_f64(), "asking ECS again");
+            tracing::info!(operation, %error, wait_seconds = wait.as_secs_f64(), "calling ECS again");
         };
         let answer = retry(self.give_up_at, attempt, wait_after, log).await;
         answer.map_err(|source| EcsError::Call { operation: operation.to_owned(), source })
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_pass_is_asked_again_after_growing_waits_and_every_attempt_counts() {
+    async fn transient_errors_are_retried_after_growing_waits_and_every_attempt_is_counted() {
         for (errors, least, most) in [
             (vec![throttled(), throttled()], 1_200, 2_400),
             (vec![unavailable(), throttled(), unavailable()], 2_800, 5_600),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_will_not_change_is_asked_once() {
+    async fn permanent_errors_are_not_retried() {
         let text = String::new;
         for error in [
             CallError::ClusterNotFound,
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_another_signature_or_answer_can_mend_is_asked_again() {
+    async fn errors_that_a_new_signature_or_reading_can_fix_are_retried() {
         let clock = ClockSkew::from_error(Some("RequestExpired"), None, None, SystemTime::now());
         let clock = CallError::ClockSkew(clock.unwrap());
         let [malformed, empty] =
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fault_that_does_not_pass_is_told_after_six_attempts() {
+    async fn a_permanent_fault_is_returned_after_six_attempts() {
         let (answer, calls, took) = outcome(vec![throttled(); 10], Some(()), Some(HOUR)).await;
         assert!(matches!(answer, Err(CallError::Throttled(_))), "{answer:?}");
         assert_eq!(calls, 6);
@@ -278,7 +278,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_attempt_begins_or_goes_on_beyond_the_deadline_and_what_ecs_said_is_told() {
+    async fn no_attempt_starts_or_continues_after_the_deadline_and_the_last_error_of_ecs_is_returned()
+     {
         for milliseconds in (100..12_000).step_by(50) {
             let deadline = Duration::from_millis(milliseconds);
             for (errors, then) in [
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_empty_quota_does_not_hide_what_ecs_said() {
+    async fn an_empty_quota_does_not_hide_the_error_of_ecs() {
         let quota = Quota::with_share(0.05);
         for _ in 0..2 {
             quota.cluster_reads.take().await;
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_were_throttled_together_do_not_come_back_together() {
+    async fn calls_throttled_together_are_not_retried_together() {
         let all = (0..20).map(|_| outcome([throttled()], Some(()), None));
         let waits = futures_util::future::join_all(all).await;
         let different: HashSet<_> = waits.into_iter().map(|(.., took)| took).collect();

@@ -152,7 +152,7 @@ fn classify(
         let arn = failure.arn.unwrap_or_default();
         if failure.reason.as_deref() != Some("MISSING") {
             let reason = failure.reason.unwrap_or_else(|| "no reason".to_owned());
-            return Err(CallError::Rejected(format!("it gives {reason} for task {arn}")));
+            return Err(CallError::Rejected(format!("it returns {reason} for task {arn}")));
         }
         if let Some(arn) = find(&arn).filter(|arn| open.remove(arn)) {
             sorted

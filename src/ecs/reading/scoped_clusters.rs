@@ -78,7 +78,7 @@ impl<E: EcsApi> Reading<'_, E> {
             let clusters = arns.into_iter().map(|arn| {
                 arn.parse().map_err(|_| EcsError::Call {
                     operation: operation.to_owned(),
-                    source: CallError::Malformed(format!("{arn:?} is no cluster's ARN")),
+                    source: CallError::Malformed(format!("{arn:?} is not the ARN of a cluster")),
                 })
             });
             let mut clusters = clusters.collect::<Result<Vec<_>, _>>()?;
@@ -194,7 +194,7 @@ impl<E: EcsApi> Reading<'_, E> {
             return Ok(());
         }
         Err(nothing_in_scope(
-            &format!("No running container and none of the {services} services is in scope"),
+            &format!("no running container and none of the {services} services is in scope"),
             clusters,
         ))
     }

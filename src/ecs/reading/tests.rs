@@ -60,7 +60,7 @@ async fn a_draining_task_still_counts() {
 }
 
 #[tokio::test]
-async fn a_task_told_to_stop_between_the_listings_is_not_lost() {
+async fn a_task_stopped_between_the_listings_is_not_lost() {
     let fake = FakeEcs::new([("app", FakeCluster::running(&["a", "b"]))]);
     fake.change_after("list Running", |account| {
         account.get_mut("app").unwrap().tasks[0] = FakeTask::draining("a");
@@ -224,7 +224,7 @@ async fn a_scope_that_matches_nothing_is_an_error_and_never_an_empty_environment
 }
 
 #[tokio::test]
-async fn services_are_listed_only_where_a_filter_left_no_container() {
+async fn services_are_listed_only_if_a_filter_left_no_container() {
     let mut app = FakeCluster::running(&["a"]);
     app.services = ["s0", "s1", "s2", "idle", "web"].map(str::to_owned).to_vec();
     let reader = reader(FakeEcs::new([("app", app)]));
@@ -265,9 +265,9 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
             two(None),
             vec![task("t/1")],
             vec![failure(Some("t/2"), Some("ACCESS"))],
-            "it gives ACCESS for task t/2",
+            "it returns ACCESS for task t/2",
         ),
-        (two(None), vec![task("t/1")], vec![failure(None, None)], "it gives no reason"),
+        (two(None), vec![task("t/1")], vec![failure(None, None)], "it returns no reason"),
     ];
     for (page, tasks, failures, expected) in cases {
         let reader = reader(scripted(page, DescribedTasks { tasks, failures }));
@@ -282,7 +282,7 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
     let page = Page { arns: vec!["nonsense/é".to_owned()], next_token: None };
     let reader = reader(scripted(page, DescribedTasks::default()));
     let error = reader.begin(None).tasks(&everything(), &Progress::default()).await.unwrap_err();
-    assert!(error.to_string().contains("is no cluster's ARN"), "{error}");
+    assert!(error.to_string().contains("is not the ARN of a cluster"), "{error}");
 }
 
 #[tokio::test]

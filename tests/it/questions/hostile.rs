@@ -69,7 +69,7 @@ async fn pages_without_end_come_to_an_end() {
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert!(answer.out.contains("aws-prod#9999"), "{answer:?}");
     let cut =
-        "aws-prod: not looked at before #9750, Thu, 01 Jan 1970 02:42:30 UTC (--limit, --since).";
+        "aws-prod: not searched before #9750, Thu, 01 Jan 1970 02:42:30 UTC (--limit, --since).";
     assert!(answer.error.contains(cut), "{answer:?}");
     let paths: Vec<_> = server.received().into_iter().map(|received| received.path).collect();
     assert_eq!(paths.len(), 5, "{paths:?}");

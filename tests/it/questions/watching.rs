@@ -57,7 +57,7 @@ impl Watch {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_new_snapshot_is_told_as_it_comes() {
+async fn each_new_snapshot_is_printed_when_it_is_recorded() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     let mut watch = Watch::start(&recorder.url, &[]);
@@ -90,7 +90,7 @@ async fn as_json_each_new_snapshot_is_a_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_fails_for_a_while_is_asked_again() {
+async fn a_failing_server_is_tried_again() {
     let server = Scripted::start().await;
     let latest = |index| json!([{"index": index, "from": 1.0, "to": 0.0}]);
     let gone = json!({
@@ -101,7 +101,7 @@ async fn a_server_that_fails_for_a_while_is_asked_again() {
     let mut watch = Watch::start(&server.url, &[]);
     assert_eq!(watch.error_line(), "Watching aws-prod from aws-prod#1 on.\n");
     let silent = watch.error_line();
-    assert!(silent.contains("half an answ. It is asked again."), "{silent}");
+    assert!(silent.contains("half an answ. Trying again."), "{silent}");
     assert_eq!(watch.error_line(), "The server answers again.\n", "told once");
     let end = watch.error_line();
     assert!(end.contains("'aws-prod' does not exist"), "what no waiting changes: {end}");
@@ -168,7 +168,7 @@ async fn a_recorder_that_is_killed_and_started_again_is_watched_on_without_a_mis
     told(&mut watch, 1);
     recorder.child.kill().await.unwrap();
     let silent = watch.error_line();
-    assert!(silent.ends_with("It is asked again.\n"), "{silent}");
+    assert!(silent.ends_with("Trying again.\n"), "{silent}");
     recorder = Process::start(&file).await;
     *place.lock().unwrap() = address(&recorder);
     for byte in [2, 3] {

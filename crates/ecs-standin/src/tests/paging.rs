@@ -17,7 +17,7 @@ async fn every_task_is_on_one_page_in_a_stable_order() {
 }
 
 #[tokio::test]
-async fn pages_can_be_made_smaller_than_what_is_asked_for() {
+async fn the_page_size_can_be_capped_below_the_requested_one() {
     let (ecs, client) = start(world().page_size_cap(2).cluster(app(5))).await;
     assert_eq!(task_arns(&client, "app", "RUNNING").await.len(), 5);
     assert_eq!(ecs.calls().count(Operation::ListTasks), 3);
@@ -26,7 +26,7 @@ async fn pages_can_be_made_smaller_than_what_is_asked_for() {
 }
 
 #[tokio::test]
-async fn services_come_ten_at_a_time_unless_more_are_asked_for() {
+async fn services_are_listed_ten_per_page_by_default() {
     let mut cluster = Cluster::new("app");
     for number in 0..25 {
         cluster = cluster.service(&format!("service-{number:02}"));

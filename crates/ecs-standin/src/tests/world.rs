@@ -48,7 +48,7 @@ async fn a_task_is_described_as_the_sdk_expects_it() {
 }
 
 #[tokio::test]
-async fn each_state_of_a_task_is_in_the_listing_where_ecs_has_it() {
+async fn each_task_state_is_in_the_listing_that_ecs_has_it_in() {
     let cluster = Cluster::new("app")
         .task(runner())
         .task(runner().pending())
@@ -170,7 +170,7 @@ async fn a_container_says_only_what_is_known_of_it() {
 }
 
 #[tokio::test]
-async fn the_world_changes_after_the_call_it_was_told_to_wait_for() {
+async fn the_world_changes_after_the_given_call() {
     let (ecs, client) = start(world().cluster(app(2))).await;
     ecs.on_call(Operation::ListTasks, 2, |world| {
         for task in world.cluster_mut("app").tasks_of("runner") {

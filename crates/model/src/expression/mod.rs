@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn now_is_the_latest_snapshot_even_where_the_clock_was_set_back() {
+    fn now_is_the_latest_snapshot_even_if_the_clock_was_set_back() {
         let Recorded(times, _) = ten();
         let now: Expression = "@{now}".parse().unwrap();
         assert_eq!(now.resolve(&Recorded(times, 0.0)), Ok(10));

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_fits_a_hundred_columns_and_shows_where_nobody_looked() {
+    fn a_history_fits_a_hundred_columns_and_shows_gaps() {
         let later = START + 20_000.0;
         let snapshots = [
             entry(66, later, 0.0, Some(berlin().now.as_duration().as_secs_f64() - 60.0)),
@@ -235,7 +235,7 @@ SNAPSHOT  FROM                            TO                              DURATI
     }
 
     #[test]
-    fn each_change_is_told_at_length() {
+    fn each_change_is_printed_in_the_long_form() {
         let snapshots = [entry(66, START + 60.0, 0.0, None), entry(65, START, START + 60.0, None)];
         let fingerprint = "ab".repeat(32);
         assert_eq!(

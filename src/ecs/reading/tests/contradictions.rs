@@ -31,7 +31,7 @@ fn with_unknown(tasks: &[(&str, usize)]) -> FakeEcs {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_is_not_known_everywhere_yet_is_asked_for_after_growing_waits() {
+async fn a_task_that_is_not_known_everywhere_yet_is_described_again_after_growing_waits() {
     for (times, milliseconds) in [(1, 200), (2, 600), (4, 3_000), (5, 5_000)] {
         let reader = reader(with_unknown(&[("b", times)]));
         let (result, took) = running_within(&reader, &clusters(&["app"])).await;
@@ -88,7 +88,7 @@ async fn a_listing_of_which_nothing_is_known_fails_the_reading() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_is_not_wanted_may_be_missing_and_is_asked_for_once_more() {
+async fn a_stopped_task_may_be_missing_and_is_described_once_more() {
     for (times, expected) in [(1, vec!["a:1", "b:1"]), (usize::MAX, vec!["a:1"])] {
         let mut app = FakeCluster::running(&["a"]);
         let draining = FakeTask::draining("b");
