@@ -25,8 +25,11 @@ const ARTIFACTS: u32 = 200;
 const SNAPSHOTS: usize = 100_000;
 /// Requests of each kind.
 const REQUESTS: usize = 3_000;
-/// Requests of it at once over HTTP.
-const AT_ONCE: usize = 8;
+/// Clients at once over HTTP: a few, and many.
+const FEW: usize = 8;
+const MANY: usize = 64;
+/// Reports of which half have changed: each environment has another version twice.
+const MIXED: usize = 4 * ENVIRONMENTS;
 /// Reports at once on the store.
 const FILL_AT_ONCE: usize = 64;
 
@@ -48,13 +51,10 @@ async fn main() {
         let made = server.client.put(url).body(body).send().await.unwrap();
         assert_eq!(made.status(), StatusCode::CREATED);
     }
-    let over_http =
-        |what, version: fn(usize) -> u32, expected| server.report(what, version, expected);
-    over_http("first report, over HTTP", |_| 0, None).await;
-    over_http("unchanged report, over HTTP", |_| 0, Some(StatusCode::OK)).await;
-    // Each environment gets another version in each round.
-    let round = |n| 1 + u32::try_from(n / ENVIRONMENTS).unwrap();
-    over_http("changed report, over HTTP", round, Some(StatusCode::CREATED)).await;
+    server.report("first report, over HTTP", FEW, ENVIRONMENTS, |_| (0, true)).await;
+    server.report("unchanged report, over HTTP", FEW, REQUESTS, |_| (0, false)).await;
+    server.report("half of the reports changed, over HTTP", FEW, MIXED, |n| half(0, n)).await;
+    server.report("the same of 64 clients at once", MANY, MIXED, |n| half(2, n)).await;
     server.stop().await;
 
     on_the_store(&file).await;
@@ -77,6 +77,13 @@ async fn main() {
         "\nThe file then is {:.2} GB.",
         f64::from(u32::try_from(std::fs::metadata(&file).unwrap().len() >> 20).unwrap()) / 1_024.0
     );
+}
+
+/// The version in report `n` after version `last` of every environment, and whether it is another one
+/// than in the report before it: of every second environment in each round, in turns.
+fn half(last: u32, n: usize) -> (u32, bool) {
+    let (round, odd) = (u32::try_from(n / ENVIRONMENTS).unwrap(), n % 2 == 1);
+    (last + (round + 2 - u32::from(odd)) / 2, (round % 2 == 1) == odd)
 }
 
 /// The name of an environment, in an order that jumps about.
@@ -127,20 +134,27 @@ impl Server {
         self.served.await.unwrap().unwrap();
     }
 
-    /// Sends reports, `n` in the version that `version` gives, and prints how it went.
-    async fn report(&self, what: &str, version: fn(usize) -> u32, expected: Option<StatusCode>) {
+    /// Sends `count` reports of `clients` at once, `n` in the version that `version` gives with whether
+    /// that is a new one, and prints how it went.
+    async fn report(
+        &self,
+        what: &str,
+        clients: usize,
+        count: usize,
+        version: fn(usize) -> (u32, bool),
+    ) {
         let bodies: Vec<_> =
             (0..=5).map(|version| serde_json::to_string(&report(version)).unwrap()).collect();
         let bodies = Arc::new(bodies);
         let (url, client) = (self.url.clone(), self.client.clone());
-        let count = if expected.is_none() { ENVIRONMENTS } else { REQUESTS };
-        at_once(what, AT_ONCE, count, move |n| {
+        at_once(what, clients, count, move |n| {
             let url = format!("{url}/environments/acme/{}/report/ECS", environment(n));
-            let body = bodies[version(n) as usize].clone();
+            let (version, is_new) = version(n);
+            let body = bodies[version as usize].clone();
             let client = client.clone();
             async move {
                 let status = client.put(url).body(body).send().await.unwrap().status();
-                assert_eq!(status, expected.unwrap_or(StatusCode::CREATED));
+                assert_eq!(status == StatusCode::CREATED, is_new, "{status}");
             }
         })
         .await;
@@ -216,7 +230,7 @@ fn prepared(version: u32) -> Report {
 async fn on_the_store(file: &Path) {
     let store = SqliteStore::open(file).unwrap();
     for (what, from, created) in
-        [("unchanged report, on the store", 3, false), ("changed report, on the store", 4, true)]
+        [("unchanged report, on the store", 4, false), ("changed report, on the store", 5, true)]
     {
         let mut times = Vec::with_capacity(REQUESTS);
         let begun = Instant::now();
@@ -237,7 +251,7 @@ async fn fill(file: &Path) {
     let store = SqliteStore::open(file).unwrap();
     let each = SNAPSHOTS / ENVIRONMENTS;
     // So many they have already.
-    let recorded = 7;
+    let recorded = 8;
     let versions: Arc<Vec<_>> =
         Arc::new((recorded..each).map(|n| prepared(u32::try_from(n).unwrap())).collect());
     let what = "changed report, on the store, many at once";

@@ -25,5 +25,6 @@ mod schema;
 pub(crate) mod second_program;
 pub(crate) mod server;
 mod snapshots;
+mod soak;
 mod stray_files;
 mod truth;

@@ -294,6 +294,19 @@ async fn a_value_of_another_kind_in_any_column_is_found_and_keeps_no_other_envir
     assert_eq!(untested, [&("probe".to_owned(), "room".to_owned())]);
 }
 
+#[test]
+fn the_organizations_are_found_without_reading_every_entry() {
+    let connection = Connection::open_in_memory().unwrap();
+    schema::create(&connection).unwrap();
+    let sql = format!("EXPLAIN QUERY PLAN {}", replay::ORGANIZATIONS);
+    let mut statement = connection.prepare(&sql).unwrap();
+    let steps: Vec<String> =
+        statement.query_map([], |row| row.get(3)).unwrap().collect::<Result<_, _>>().unwrap();
+    let of_ledger: Vec<_> = steps.iter().filter(|step| step.contains("ledger")).collect();
+    assert_eq!(of_ledger.len(), 2, "{steps:?}");
+    assert!(of_ledger.iter().all(|step| step.starts_with("SEARCH ledger")), "{steps:?}");
+}
+
 #[tokio::test]
 async fn a_ledger_that_was_cut_or_written_anew_is_found_by_a_head_that_was_kept() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,84 @@
+//! A recorder under load for a long time: its memory does not grow with what it has recorded.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::task::JoinSet;
+
+use super::crash::Process;
+use super::server::task;
+
+const CLIENTS: u32 = 16;
+const ARTIFACTS: u32 = 50;
+
+/// Reports; with `ENVSNAP_LONG=1` as many as take about an hour.
+const REPORTS: u32 = 4_000;
+const LONG: u32 = 1_000_000;
+
+/// Bytes: what an allocator keeps for itself moves by some megabytes.
+const MARGIN: u64 = 8 << 20;
+
+/// What runs in report `number` of an environment: each second one replaces an artifact.
+fn running(number: u32) -> Vec<serde_json::Value> {
+    let step = number / 2;
+    let version = |artifact| (step + ARTIFACTS - artifact) / ARTIFACTS;
+    (0..ARTIFACTS)
+        .map(|artifact| {
+            let name = format!("app/service-{artifact}:{}", version(artifact));
+            task(artifact, &name, &format!("{artifact:032x}{:032x}", version(artifact)), 1)
+        })
+        .collect()
+}
+
+/// The resident set of a process, in bytes.
+fn memory(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_does_not_grow_with_what_is_recorded() {
+    let reports = if std::env::var_os("ENVSNAP_LONG").is_some() { LONG } else { REPORTS };
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Arc::new(Process::start(&folder.path().join("snapshots.db")).await);
+    let id = recorder.child.id().unwrap();
+    let after_a_tenth = Arc::new(AtomicU32::new(0));
+    let sent = Arc::new(AtomicU32::new(0));
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let (recorder, sent) = (Arc::clone(&recorder), Arc::clone(&sent));
+        let after_a_tenth = Arc::clone(&after_a_tenth);
+        clients.spawn(async move {
+            let name = format!("env-{client}");
+            recorder.create(&name).await;
+            for number in 0.. {
+                let expected = if number % 2 == 0 { 201 } else { 200 };
+                assert_eq!(recorder.report(&name, &running(number)).await, expected);
+                if number % 10 == 0 {
+                    for path in ["/-1", "/1", "?per_page=20", "?interval=1..&page=2&per_page=5"] {
+                        let (status, _) =
+                            recorder.get(&format!("/snapshots/acme/{name}{path}")).await;
+                        assert_eq!(status, 200, "{path}");
+                    }
+                    let page = format!("/environments/acme/{name}/events?per_page=100");
+                    assert_eq!(recorder.get(&page).await.0, 200);
+                }
+                let all = 1 + sent.fetch_add(1, Ordering::Relaxed);
+                if all == reports / 10 {
+                    after_a_tenth
+                        .store(u32::try_from(memory(id) >> 10).unwrap(), Ordering::Relaxed);
+                }
+                if all >= reports {
+                    return;
+                }
+            }
+        });
+    }
+    clients.join_all().await;
+    let before = u64::from(after_a_tenth.load(Ordering::Relaxed)) << 10;
+    let at_the_end = memory(id);
+    println!("{reports} reports: {before} bytes after a tenth of them, {at_the_end} at the end");
+    assert!(before > 0 && at_the_end < before + MARGIN, "{before} bytes, then {at_the_end}");
+}
