@@ -6,7 +6,9 @@ use super::server_args::env_var;
 use super::{ReportFormat, eprint, progress, tables, warn_of_misspelt_variables};
 use crate::aws;
 use crate::config::{Config, ReadingConfig, is_server_unset};
-use crate::report::{ConnectedReporter, EcsInventory, Outcome, Surroundings, Trigger, TriggerKind};
+use crate::report::{
+    ConnectedReporter, EcsInventory, Outcome, RemedyContext, Trigger, TriggerKind,
+};
 
 /// Report once what runs in ECS, as the function would
 #[derive(Debug, clap::Args)]
@@ -44,7 +46,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let failures: Vec<_> = outcome
         .failures()
         .map(|(failed, error)| {
-            let message = error.with_remedy(Surroundings::Terminal);
+            let message = error.with_remedy(RemedyContext::Terminal);
             format!("{}: {}: {message}.", failed.environment, error.kind.error_type())
         })
         .collect();

@@ -13,7 +13,7 @@ use crate::aws;
 use crate::config::ServerConfig;
 use crate::recorder::store::Store as _;
 use crate::recorder::{LocalRecorder, SqliteStore};
-use crate::report::{ErrorKind, Surroundings};
+use crate::report::{ErrorKind, RemedyContext};
 use crate::token::{self, TokenSetting, TokenSource};
 
 const HELP_HEADING: &str = "Server";
@@ -204,7 +204,7 @@ pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
             anyhow!("there is no such snapshot: {status}: {message}")
         }
         Some(api) => {
-            let remedy = ErrorKind::from(api).remedy(Surroundings::Terminal);
+            let remedy = ErrorKind::from(api).remedy(RemedyContext::Terminal);
             anyhow!("{error:#}. {remedy}")
         }
         None => error,

@@ -202,7 +202,7 @@ fn each_problem_in_environments_has_its_location() {
         (r#"[{"name": "p"}, {"name": "p"}]"#, "ENVIRONMENTS[1].name is \"p\", but an environment"),
         (
             r#"[{"name": "p", "cluster": "a"}]"#,
-            "ENVIRONMENTS[0].cluster is not a field of an environment: did you mean clusters? (the fields are name, clusters, clusters_regex, exclude, exclude_regex, services, services_regex, exclude_services, exclude_services_regex, region, role_arn, external_id, auto_create, include_scaling).",
+            "ENVIRONMENTS[0].cluster is not a field of an environment: did you mean clusters? (the fields are name, clusters, clusters_regex, exclude, exclude_regex, services, services_regex, exclude_services, exclude_services_regex, region, role_arn, external_id, auto_create, include_scaling)",
         ),
         (r#"[{"name": "p", "clusters": ["a", 1]}]"#, "ENVIRONMENTS[0].clusters is [\"a\",1], but"),
         (

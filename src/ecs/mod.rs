@@ -314,9 +314,9 @@ mod tests {
             CallError::Empty(long.clone()),
             CallError::Malformed(long),
         ] {
-            let told = error.to_string();
-            assert!(told.contains("x x x"), "{told}");
-            assert!(told.len() < 900 && !told.contains('\n'), "{told}");
+            let message = error.to_string();
+            assert!(message.contains("x x x"), "{message}");
+            assert!(message.len() < 900 && !message.contains('\n'), "{message}");
         }
     }
 

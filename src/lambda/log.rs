@@ -13,7 +13,7 @@ use crate::logging::own_targets;
 use crate::redact::{RedactingWriter, redact_json, redact_known};
 use crate::report::{
     ArtifactRow, Calls, Changes, EnvironmentOutcome, ErrorKind, ErrorRow, OutcomeKind,
-    Surroundings, TriggerKind,
+    RemedyContext, TriggerKind,
 };
 
 /// Rows of each list in an environment's log line, which CloudWatch would truncate at 256 KB.
@@ -176,7 +176,7 @@ fn line(
 
 fn summary(environment: &EnvironmentOutcome) -> String {
     if let Some(error) = &environment.error {
-        return error.with_remedy(Surroundings::Function);
+        return error.with_remedy(RemedyContext::Function);
     }
     let running = format!(
         "{} containers in {} tasks",
@@ -275,7 +275,7 @@ mod tests {
         let names: Vec<_> = metrics.iter().map(|metric| &metric["Name"]).collect();
         assert_eq!(names, ["Posted", "Failed"]);
         assert_eq!((&line["Failed"], &line["level"]), (&json!(1), &json!("ERROR")));
-        let remedy = ErrorKind::CallDenied.remedy(Surroundings::Function);
+        let remedy = ErrorKind::CallDenied.remedy(RemedyContext::Function);
         assert_eq!(line["message"], format!("aws-prod: A. {remedy}"));
     }
 

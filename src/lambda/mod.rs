@@ -15,7 +15,7 @@ use crate::aws::{self, BuildClientError};
 use crate::config::{Config, ConfigError};
 use crate::redact::redact_json;
 use crate::report::{
-    ConnectError, ConnectedReporter, ErrorKind, InvalidEvent, Outcome, Surroundings, Trigger,
+    ConnectError, ConnectedReporter, ErrorKind, InvalidEvent, Outcome, RemedyContext, Trigger,
 };
 use crate::tls;
 
@@ -174,7 +174,7 @@ fn respond(outcome: Outcome) -> Result<Value, Diagnostic> {
     let sentences: Vec<_> = outcome
         .failures()
         .map(|(failed, error)| {
-            format!("{}: {}.", failed.environment, error.with_remedy(Surroundings::Function))
+            format!("{}: {}.", failed.environment, error.with_remedy(RemedyContext::Function))
         })
         .collect();
     if let Some((_, first)) = outcome.failures().next() {
@@ -237,7 +237,7 @@ mod tests {
         let failures = [None, Some((first, "A")), Some((second, "B"))];
         let error = respond(outcome(&failures)).unwrap_err();
         assert_eq!(error.error_type, "Throttled");
-        let remedy = |kind: ErrorKind| kind.remedy(Surroundings::Function);
+        let remedy = |kind: ErrorKind| kind.remedy(RemedyContext::Function);
         assert_eq!(
             error.error_message,
             format!("env-1: A. {}. env-2: B. {}.", remedy(first), remedy(second))

@@ -33,8 +33,8 @@ impl OwnAccount {
     }
 
     async fn fetch(&self) -> Option<String> {
-        let asked = self.sts.as_ref()?.get_caller_identity().send();
-        match tokio::time::timeout(TIMEOUT, asked).await {
+        let request = self.sts.as_ref()?.get_caller_identity().send();
+        match tokio::time::timeout(TIMEOUT, request).await {
             Ok(Ok(identity)) => identity.account,
             // The message then says that the account is not known.
             Ok(Err(_)) | Err(_) => None,

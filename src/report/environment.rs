@@ -97,7 +97,7 @@ impl EnvironmentReporter {
         };
 
         match result {
-            Ok(verdict) => outcome.outcome = verdict,
+            Ok(kind) => outcome.outcome = kind,
             Err(error) => outcome.fail(error.kind(), error.to_string()),
         }
         outcome.calls = Calls { ecs: self.progress.calls(), server: server.calls() };
@@ -124,7 +124,7 @@ impl EnvironmentReporter {
             match environment_run::read(config, progress, clock, explain, &mut outcome, reading)
                 .await
             {
-                Ok(found) => Inventory::new(&found, config, outcome),
+                Ok(current) => Inventory::new(&current, config, outcome),
                 Err(error) => {
                     let error = self.with_location(error, own).await;
                     outcome.fail(error.kind(), error.to_string());

@@ -85,22 +85,23 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         let mut answer = None;
         if known_index.is_none() {
             self.step.set(FETCH_LATEST);
-            let asked = self.fetch_latest().await;
-            known_index = asked.as_ref().ok().map(|latest| latest.index);
-            answer = Some(asked);
+            let fetched = self.fetch_latest().await;
+            known_index = fetched.as_ref().ok().map(|latest| latest.index);
+            answer = Some(fetched);
         }
         self.run.ready.wait().await;
-        let mut found = self.read_and_ask(reading, &mut answer).await?;
-        let is_trusted = self.memory.trusts(&found.content_hash, found.at, self.run.policy.recheck)
-            && !self.may_be_due(found.at)
-            && !self.run.trigger.force;
+        let mut current = self.read_and_fetch_latest(reading, &mut answer).await?;
+        let is_trusted =
+            self.memory.trusts(&current.content_hash, current.at, self.run.policy.recheck)
+                && !self.may_be_due(current.at)
+                && !self.run.trigger.force;
         let mut latest = match answer {
             Some(answer) => answer?,
             None if is_trusted => return Ok(OutcomeKind::Unchanged),
             None => self.fetch_latest().await?,
         };
         for _ in 0..MAX_READINGS {
-            match self.decide(&found, &mut latest).await? {
+            match self.decide(&current, &mut latest).await? {
                 Decision::Unchanged => {
                     self.outcome.changes = Changes::default();
                     return Ok(OutcomeKind::Unchanged);
@@ -109,7 +110,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
                 Decision::Post | Decision::Heartbeat | Decision::Create => {}
             }
             if known_index == Some(latest.index) {
-                match self.post(&found, &latest).await? {
+                match self.post(&current, &latest).await? {
                     PostResult::Recorded => return Ok(OutcomeKind::Posted),
                     PostResult::Overtaken(newer) => latest = newer,
                 }
@@ -121,7 +122,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             );
             known_index = Some(latest.index);
             self.step.set(READ_ECS);
-            found = self.read(&reading.again()).await?;
+            current = self.read(&reading.again()).await?;
         }
         let environment = self.config.name.clone();
         Err(ReportError::Overtaken { environment, readings: MAX_READINGS })
@@ -129,7 +130,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
 
     /// Reads, and concurrently fetches the server's latest snapshot unless it is known or the
     /// memory is sufficient.
-    async fn read_and_ask<E: EcsApi>(
+    async fn read_and_fetch_latest<E: EcsApi>(
         &mut self,
         reading: &Reading<'_, E>,
         answer: &mut Option<Result<ServerState, ReportError>>,
@@ -144,15 +145,15 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         let Self { config, progress, run, server, memory, outcome, step, .. } = self;
         let read = async {
             let explain = run.trigger.explain;
-            let found = read(config, progress, run.clock, explain, outcome, reading).await?;
+            let current = read(config, progress, run.clock, explain, outcome, reading).await?;
             // If the response were already there, this step would never be reported.
             step.set(FETCH_LATEST);
-            Ok::<_, ReportError>(found)
+            Ok::<_, ReportError>(current)
         };
-        let ask = async { Ok(fetch_latest_and_status(config, run, memory, *server).await) };
-        let (found, asked) = futures_util::try_join!(read, ask)?;
-        *answer = Some(asked);
-        Ok(found)
+        let fetch = async { Ok(fetch_latest_and_status(config, run, memory, *server).await) };
+        let (current, fetched) = futures_util::try_join!(read, fetch)?;
+        *answer = Some(fetched);
+        Ok(current)
     }
 
     async fn read<E: EcsApi>(
@@ -175,20 +176,20 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     /// Compares, and creates the environment if it is missing.
     async fn decide(
         &mut self,
-        found: &CurrentSnapshot,
+        current: &CurrentSnapshot,
         latest: &mut ServerState,
     ) -> Result<Decision, ReportError> {
-        let diff = Diff::between(&latest.snapshot, &found.snapshot);
-        let differs = self.differs(&diff, found, latest.index);
+        let diff = Diff::between(&latest.snapshot, &current.snapshot);
+        let differs = self.differs(&diff, current, latest.index);
         self.outcome.changes = diff.into();
         if !differs && !latest.is_missing {
-            self.memory.remember(found.content_hash.clone(), latest.index, found.at);
+            self.memory.remember(current.content_hash.clone(), latest.index, current.at);
         }
         // An environment without a snapshot has no heartbeat.
         let heartbeat_due = !differs
             && latest.index > 0
-            && self.may_be_due(found.at)
-            && is_heartbeat_due(self.memory, self.server, found.at, self.heartbeat).await?;
+            && self.may_be_due(current.at)
+            && is_heartbeat_due(self.memory, self.server, current.at, self.heartbeat).await?;
         let facts = Facts {
             differs,
             is_missing: latest.is_missing,
@@ -202,7 +203,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
                 create_environment(self.config, self.memory, self.server).await?;
                 latest.is_missing = false;
                 if !differs {
-                    self.memory.remember(found.content_hash.clone(), latest.index, found.at);
+                    self.memory.remember(current.content_hash.clone(), latest.index, current.at);
                 }
                 Facts { is_missing: false, ..facts }.decide()
             }
@@ -212,16 +213,16 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     }
 
     /// What runs is not what the server has, as far as the server counts replicas.
-    fn differs(&self, diff: &Diff, found: &CurrentSnapshot, index: u64) -> bool {
+    fn differs(&self, diff: &Diff, current: &CurrentSnapshot, index: u64) -> bool {
         let replicas_count = self.run.policy.compare_replicas && self.memory.replicas.are_counted();
         let same = if replicas_count { diff.is_empty() } else { diff.same_artifacts() };
-        !same && !self.memory.matches(&found.content_hash, index)
+        !same && !self.memory.matches(&current.content_hash, index)
     }
 
     /// Posts the report, unless a snapshot was recorded after `compared`.
     async fn post(
         &mut self,
-        found: &CurrentSnapshot,
+        current: &CurrentSnapshot,
         compared: &ServerState,
     ) -> Result<PostResult, ReportError> {
         let index = compared.index;
@@ -235,7 +236,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         self.step.set("post the snapshot to the server");
         self.memory.forget();
         let calls = self.server.calls();
-        let report = found.report(self.config);
+        let report = current.report(self.config);
         let options =
             ReportOptions { latest_index: Some(index), heartbeat: self.run.policy.heartbeat };
         let reported = match self.server.report(&report, options).await {
@@ -245,12 +246,12 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
                 let latest = self.fetch_latest().await?;
                 let is_ours = repeated
                     && latest.index == index.saturating_add(1)
-                    && Diff::between(&latest.snapshot, &found.snapshot).is_empty();
+                    && Diff::between(&latest.snapshot, &current.snapshot).is_empty();
                 if !is_ours {
                     return Ok(PostResult::Overtaken(latest));
                 }
-                self.memory.remember_report(Some(found.at));
-                self.memory.remember(found.content_hash.clone(), latest.index, found.at);
+                self.memory.remember_report(Some(current.at));
+                self.memory.remember(current.content_hash.clone(), latest.index, current.at);
                 self.outcome.created = true;
                 self.outcome.index = Some(latest.index);
                 return Ok(PostResult::Recorded);
@@ -258,11 +259,11 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             answer => answer?,
         };
         self.memory.environment_seen = true;
-        self.memory.remember_report(Some(found.at));
+        self.memory.remember_report(Some(current.at));
         self.outcome.head = reported.head.map(|head| head.to_string());
         if !reported.repeated {
             let index = index.saturating_add(u64::from(reported.created));
-            self.memory.remember(found.content_hash.clone(), index, found.at);
+            self.memory.remember(current.content_hash.clone(), index, current.at);
             self.outcome.created = reported.created;
             self.outcome.index = reported.created.then_some(index);
             return Ok(PostResult::Recorded);

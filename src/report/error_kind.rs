@@ -59,7 +59,7 @@ pub enum ErrorKind {
 
 /// Where a message is read, which decides which remedies its reader has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Surroundings {
+pub enum RemedyContext {
     /// The log of the Lambda function, whose credentials are those of its role.
     Function,
     /// A terminal, where the user has chosen the credentials.
@@ -106,10 +106,10 @@ impl ErrorKind {
     }
 
     /// What to do about it: one sentence without a full stop, which names the variables concerned.
-    pub fn remedy(self, surroundings: Surroundings) -> &'static str {
-        match surroundings {
-            Surroundings::Function => self.row().in_function,
-            Surroundings::Terminal => self.row().on_terminal,
+    pub fn remedy(self, context: RemedyContext) -> &'static str {
+        match context {
+            RemedyContext::Function => self.row().in_function,
+            RemedyContext::Terminal => self.row().on_terminal,
         }
     }
 
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn profiles_and_sso_are_no_advice_for_a_function() {
         for kind in ErrorKind::ALL {
-            let remedy = kind.remedy(Surroundings::Function);
+            let remedy = kind.remedy(RemedyContext::Function);
             assert!(!remedy.contains("sso") && !remedy.contains("PROFILE"), "{kind:?}: {remedy}");
         }
     }

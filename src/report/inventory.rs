@@ -51,12 +51,12 @@ struct ArtifactLocations<'t> {
 
 impl Inventory {
     pub(super) fn new(
-        found: &CurrentSnapshot,
+        current: &CurrentSnapshot,
         config: &EnvironmentConfig,
         outcome: EnvironmentOutcome,
     ) -> Self {
         let mut whereabouts = BTreeMap::<Identity, ArtifactLocations<'_>>::new();
-        for container in found.containers(&config.scope) {
+        for container in current.containers(&config.scope) {
             let identity = Identity::new(container.artifact_name, container.fingerprint);
             let known = whereabouts.entry(identity).or_insert_with(|| ArtifactLocations {
                 running_since: container.started_at,
@@ -85,13 +85,13 @@ impl Inventory {
             (row.artifact.name.clone(), fingerprint)
         };
         artifacts.sort_by_cached_key(name_and_fingerprint);
-        let task = found.tasks.iter().flat_map(|tasks| tasks.iter()).next();
+        let task = current.tasks.iter().flat_map(|tasks| tasks.iter()).next();
         let account = task.and_then(|task| task.arn.split(':').nth(4)).map(ToOwned::to_owned);
         Self {
             outcome,
             account: account.or_else(|| config.source.account().map(ToOwned::to_owned)),
             region: config.source.region.clone(),
-            snapshot: found.snapshot.clone(),
+            snapshot: current.snapshot.clone(),
             artifacts,
         }
     }

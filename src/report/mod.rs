@@ -30,7 +30,7 @@ use crate::token::TokenSource;
 use account::OwnAccount;
 use environment::{EnvironmentReporter, Run};
 pub use error::{ConnectError, ReportError};
-pub use error_kind::{ErrorKind, Surroundings};
+pub use error_kind::{ErrorKind, RemedyContext};
 use fleet::Fleet;
 pub use inventory::{Inventory, Location, RunningArtifact};
 pub use outcome::{
@@ -57,7 +57,7 @@ pub struct Reporter<E, S, C> {
     quotas: HashMap<(Option<String>, Option<String>), Quota>,
     quota_share: f64,
     /// Per reader.
-    calls_at_once: usize,
+    calls_per_reader: usize,
     /// Set if the environments are configured in SSM.
     fleet: Option<Box<Fleet>>,
 }
@@ -180,7 +180,8 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
     /// seconds at most.
     ///
     /// At small memory sizes the TLS handshakes are the largest part of a function's first run, and
-    /// its start-up has more processor than a run. What fails is met again, and told, by the run.
+    /// its start-up has more processor than a run. The run meets and reports
+    /// what fails here.
     pub async fn warm_up(&self) {
         let accounts = join_all(self.readers.iter().map(|reader| reader.ecs().warm_up()));
         let all = async {
@@ -217,7 +218,8 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
         let sources: HashSet<_> = config.environments.iter().map(|e| &e.source).collect();
         let mut reporter = Self {
             // Each has its own limit: calls that hang in one region do not delay another one.
-            calls_at_once: (MAX_CONCURRENT_CALLS / sources.len().max(1)).max(MIN_CONCURRENT_CALLS),
+            calls_per_reader: (MAX_CONCURRENT_CALLS / sources.len().max(1))
+                .max(MIN_CONCURRENT_CALLS),
             readers: Vec::new(),
             server,
             policy,
@@ -239,13 +241,13 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
     /// Adds an environment. `ecs` is called if there is no reader for its account, region and role
     /// yet.
     fn add(&mut self, environment: EnvironmentConfig, ecs: impl FnOnce(&Source) -> E) {
-        let Self { readers, sources, quotas, quota_share, calls_at_once, .. } = self;
+        let Self { readers, sources, quotas, quota_share, calls_per_reader, .. } = self;
         let source = &environment.source;
         let reader = *sources.entry(source.clone()).or_insert_with(|| {
             // All roles that read an account and region share its quota.
             let account = (source.account().map(ToOwned::to_owned), source.region.clone());
             let quota = quotas.entry(account).or_insert_with(|| Quota::with_share(*quota_share));
-            readers.push(Reader::new(ecs(source), quota.clone(), *calls_at_once));
+            readers.push(Reader::new(ecs(source), quota.clone(), *calls_per_reader));
             readers.len() - 1
         });
         self.environments.push(EnvironmentReporter::new(

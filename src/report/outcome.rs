@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 
-use super::{ErrorKind, Surroundings, TriggerKind};
+use super::{ErrorKind, RemedyContext, TriggerKind};
 use crate::ecs::Observation;
 use crate::snapshot::{
     Artifact, Diff, DigestSource, Fingerprint, Identity, RunningContainer, Scaled, Snapshot,
@@ -156,8 +156,8 @@ fn error_type<S: Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S
 
 impl ErrorRow {
     /// The message, with the remedy as a second sentence.
-    pub fn with_remedy(&self, surroundings: Surroundings) -> String {
-        format!("{}. {}", self.message, self.kind.remedy(surroundings))
+    pub fn with_remedy(&self, context: RemedyContext) -> String {
+        format!("{}. {}", self.message, self.kind.remedy(context))
     }
 }
 

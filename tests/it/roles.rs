@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use envsnap::report::{
-    ConnectedReporter, EnvironmentOutcome, OutcomeKind, Surroundings, Trigger, TriggerKind,
+    ConnectedReporter, EnvironmentOutcome, OutcomeKind, RemedyContext, Trigger, TriggerKind,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -173,7 +173,7 @@ async fn a_role_that_cannot_be_assumed_is_named_and_hurts_no_other() {
         assert!(message.contains(expected), "{message}");
     }
     let kind = outcomes[0].error.as_ref().unwrap().kind;
-    assert!(kind.remedy(Surroundings::Function).contains("has to trust the function's role"));
+    assert!(kind.remedy(RemedyContext::Function).contains("has to trust the function's role"));
     assert!(message.len() < 700, "{message}");
 }
 

@@ -9,7 +9,7 @@ use aws_config::Region;
 use super::terminal::{ColourChoice, Terminal};
 use super::{OutputFormat, print, progress};
 use crate::aws;
-use crate::report::{ConnectError, EcsInventory, ErrorKind, ErrorRow, Inventory, Surroundings};
+use crate::report::{ConnectError, EcsInventory, ErrorKind, ErrorRow, Inventory, RemedyContext};
 use scope::ScopeArguments;
 use view::render;
 
@@ -121,7 +121,7 @@ fn with_remedy(ErrorRow { kind, message }: &ErrorRow) -> String {
         ErrorKind::Contradiction => {
             "This usually passes: try again; a cluster that cannot be read is left out with --exclude"
         }
-        kind => kind.remedy(Surroundings::Terminal),
+        kind => kind.remedy(RemedyContext::Terminal),
     };
     format!("{message}. {remedy}")
 }

@@ -84,7 +84,7 @@ impl<E: EcsApi> Reading<'_, E> {
             tokio::time::sleep(wait).await;
             // At first, a new task may only not be known everywhere yet.
             let wanted = if attempt == 0 {
-                undescribed.into_iter().map(|doubt| doubt.arn).collect()
+                undescribed.into_iter().map(|task| task.arn).collect()
             } else {
                 let running = self.list_tasks(cluster, DesiredStatus::Running, progress).await?;
                 let stopped = self.list_tasks(cluster, DesiredStatus::Stopped, progress).await?;
@@ -177,8 +177,8 @@ impl ListedTasks {
         let running: HashSet<&String> = self.running.iter().collect();
         let stopped: HashSet<&String> =
             if is_first { self.stopped.iter().collect() } else { HashSet::new() };
-        undescribed.retain(|UndescribedTask { arn, doubt }| {
-            *doubt != UndescribedReason::Missing || running.contains(arn) || stopped.contains(arn)
+        undescribed.retain(|UndescribedTask { arn, reason }| {
+            *reason != UndescribedReason::Missing || running.contains(arn) || stopped.contains(arn)
         });
     }
 
@@ -201,7 +201,7 @@ impl ListedTasks {
             Err(EcsError::Contradiction { cluster: cluster.name.clone(), contradiction })
         };
         if let Some(unclear) =
-            undescribed.iter().find(|task| task.doubt == UndescribedReason::Incomplete)
+            undescribed.iter().find(|task| task.reason == UndescribedReason::Incomplete)
         {
             return contradiction(unclear.to_string());
         }

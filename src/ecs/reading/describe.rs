@@ -24,7 +24,7 @@ pub(super) struct Described {
 #[derive(Debug)]
 pub(super) struct UndescribedTask {
     pub(super) arn: String,
-    pub(super) doubt: UndescribedReason,
+    pub(super) reason: UndescribedReason,
 }
 
 /// Why a task was not described.
@@ -40,8 +40,8 @@ pub(super) enum UndescribedReason {
 
 impl fmt::Display for UndescribedTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { arn, doubt } = self;
-        match doubt {
+        let Self { arn, reason } = self;
+        match reason {
             UndescribedReason::Missing => {
                 write!(f, "it lists task {arn} and describes it as missing")
             }
@@ -117,16 +117,17 @@ impl<E: EcsApi> Reading<'_, E> {
 /// It is about other tasks, or refuses one of these.
 fn classify(
     answer: DescribedTasks,
-    asked: &[String],
+    requested: &[String],
     known: &[Task],
 ) -> Result<Described, CallError> {
-    let mut open: HashSet<&str> = asked.iter().map(String::as_str).collect();
+    let mut open: HashSet<&str> = requested.iter().map(String::as_str).collect();
     let by_short_arn: HashMap<_, _> =
-        asked.iter().map(|arn| (short_arn(arn), arn.as_str())).collect();
+        requested.iter().map(|arn| (short_arn(arn), arn.as_str())).collect();
     // ECS has two ARN formats, and has been seen to respond in the other one.
     let find = |arn: &str| by_short_arn.get(&short_arn(arn)).copied();
 
-    let mut sorted = Described { tasks: Vec::with_capacity(asked.len()), undescribed: Vec::new() };
+    let mut sorted =
+        Described { tasks: Vec::with_capacity(requested.len()), undescribed: Vec::new() };
     for mut task in answer.tasks {
         let Some(arn) = find(&task.arn) else {
             if known.iter().any(|known| known.arn == task.arn) {
@@ -144,8 +145,8 @@ fn classify(
             }
             sorted.tasks.push(task);
         } else {
-            let doubt = UndescribedReason::Incomplete;
-            sorted.undescribed.push(UndescribedTask { arn: arn.to_owned(), doubt });
+            let reason = UndescribedReason::Incomplete;
+            sorted.undescribed.push(UndescribedTask { arn: arn.to_owned(), reason });
         }
     }
     for failure in answer.failures {
@@ -157,12 +158,13 @@ fn classify(
         if let Some(arn) = find(&arn).filter(|arn| open.remove(arn)) {
             sorted
                 .undescribed
-                .push(UndescribedTask { arn: arn.to_owned(), doubt: UndescribedReason::Missing });
+                .push(UndescribedTask { arn: arn.to_owned(), reason: UndescribedReason::Missing });
         }
     }
-    let left_out = asked.iter().filter(|arn| open.contains(arn.as_str()));
+    let left_out = requested.iter().filter(|arn| open.contains(arn.as_str()));
     sorted.undescribed.extend(
-        left_out.map(|arn| UndescribedTask { arn: arn.clone(), doubt: UndescribedReason::LeftOut }),
+        left_out
+            .map(|arn| UndescribedTask { arn: arn.clone(), reason: UndescribedReason::LeftOut }),
     );
     Ok(sorted)
 }
@@ -185,22 +187,22 @@ mod tests {
 
     #[test]
     fn both_forms_of_an_arn_are_of_one_task() {
-        for (asked, answered) in [(LONG, SHORT), (SHORT, LONG), (LONG, LONG)] {
-            let asked = [asked.to_owned()];
+        for (requested, answered) in [(LONG, SHORT), (SHORT, LONG), (LONG, LONG)] {
+            let requested = [requested.to_owned()];
             let failure = |arn: &str| Failure {
                 arn: Some(arn.to_owned()),
                 reason: Some("MISSING".to_owned()),
             };
             let tasks = vec![Task { arn: answered.to_owned(), ..stopped() }];
             let answer = DescribedTasks { tasks, failures: Vec::new() };
-            let described = classify(answer, &asked, &[]).unwrap();
-            assert_eq!(described.tasks[0].arn, asked[0]);
+            let described = classify(answer, &requested, &[]).unwrap();
+            assert_eq!(described.tasks[0].arn, requested[0]);
             let answer = DescribedTasks { tasks: vec![], failures: vec![failure(answered)] };
-            let described = classify(answer, &asked, &[]).unwrap();
-            assert_eq!(described.undescribed[0].doubt, UndescribedReason::Missing);
+            let described = classify(answer, &requested, &[]).unwrap();
+            assert_eq!(described.undescribed[0].reason, UndescribedReason::Missing);
             let answer = DescribedTasks { tasks: vec![], failures: vec![failure(OTHER)] };
             assert_eq!(
-                classify(answer, &asked, &[]).unwrap().undescribed[0].doubt,
+                classify(answer, &requested, &[]).unwrap().undescribed[0].reason,
                 UndescribedReason::LeftOut
             );
         }

@@ -66,7 +66,7 @@ impl DigestSource {
     /// otherwise the digest in the image reference.
     ///
     /// A digest of ECS's that is no SHA-256 does not fall back on the reference: ECS did say what
-    /// was pulled, in a form that cannot be told here.
+    /// was pulled, in a form that is not supported.
     pub fn resolve(
         image: Option<&str>,
         ecs_digest: Option<&str>,
