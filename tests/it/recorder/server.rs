@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use envsnap::api::wire::RecordedSnapshot;
 use envsnap::recorder::{Access, Clock, SqliteStore, StoreError, serve};
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -131,6 +131,19 @@ impl Recorder {
         }
         let response = request.send().await.unwrap();
         Answer::of(response).await
+    }
+
+    /// With a type of its body.
+    pub(crate) async fn send_typed(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        let request = request.header(CONTENT_TYPE, content_type).body(body);
+        Answer::of(request.send().await.unwrap()).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -1,0 +1,161 @@
+//! What runs, and where it comes from.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::requests::document;
+use crate::recorder::server::{Recorder, digest, task};
+
+fn origin(snapshot: &Value, name: &str) -> Value {
+    let artifacts = snapshot["artifacts"].as_array().unwrap();
+    let found = artifacts.iter().find(|artifact| artifact["name"] == name);
+    found.unwrap_or_else(|| panic!("no {name} in {snapshot}"))["origin"].clone()
+}
+
+#[tokio::test]
+async fn snapshots_diffs_and_events_carry_the_flow_and_the_commit() {
+    let recorder = Recorder::start().await;
+    recorder.create("web", None).await;
+    recorder.artifact("acme", "promotion", "t", &digest(1)).await;
+    recorder.advance(1.0);
+    recorder.artifact("acme", "runner", "t", &digest(1)).await;
+    recorder.advance(60.0);
+    let known = task(1, "web:1", &digest(1), 1_661_161_222);
+    recorder.report("web", &[known.clone(), task(2, "web:2", &digest(2), 1_661_161_222)]).await;
+
+    let snapshot = recorder.get("/snapshots/acme/web/-1").await.body;
+    let artifact = &snapshot["artifacts"][0];
+    let flows = artifact["flows"].as_array().unwrap();
+    let names: Vec<_> = flows.iter().map(|flow| &flow["flow_name"]).collect();
+    assert_eq!(names, ["promotion", "runner"], "{artifact}");
+    assert_eq!(artifact["flow_name"], "promotion");
+    assert_eq!(artifact["commit_url"], "https://c/1");
+    assert_eq!(flows[1]["state"], "COMPLIANT");
+    assert_eq!(flows[1]["reported_at"], 1_661_161_163.5);
+    assert_eq!(origin(&snapshot, "web:1")["status"], "known");
+    assert_eq!(origin(&snapshot, "web:2")["status"], "rogue");
+
+    let events = recorder.get("/environments/acme/web/events").await.body;
+    let pipelines: Vec<_> =
+        events.as_array().unwrap().iter().map(|event| &event["pipeline"]).collect();
+    assert_eq!(pipelines.len(), 2);
+    assert!(pipelines.contains(&&json!("promotion")) && pipelines.contains(&&json!("")));
+
+    recorder.advance(60.0);
+    recorder.report("web", std::slice::from_ref(&known)).await;
+    let diff = recorder.get("/env-diff/acme?snappish1=web%231&snappish2=web%232").await.body;
+    assert_eq!(diff["not-changed"]["artifacts"][0]["flow"], "promotion", "{diff}");
+    assert_eq!(diff["not-changed"]["artifacts"][0]["commit_url"], "https://c/1");
+    assert_eq!(diff["snappish1"]["artifacts"][0]["flow"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_late_report_shows_its_delay_until_it_is_allowed() {
+    let recorder = Recorder::start().await;
+    recorder.create("web", None).await;
+    let started = 1_661_161_162;
+    recorder.report("web", &[task(1, "miner:1", &digest(7), started)]).await;
+    recorder.advance(600.0);
+    recorder.artifact("acme", "runner", "t", &digest(7)).await;
+    let latest = async || recorder.get("/snapshots/acme/web/-1").await.body;
+    let late = origin(&latest().await, "miner:1");
+    assert_eq!(late["status"], "late");
+    assert_eq!(late["first_started_at"], started);
+    assert_eq!(late["delay"], 600.5, "{late}");
+
+    let allow =
+        json!({"artifact_fingerprint": digest(7), "artifact_name": "m", "description": "ok"});
+    let answer = recorder.put("/allowlists/acme/web", allow.to_string()).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let allowed = origin(&latest().await, "miner:1");
+    assert_eq!((&allowed["status"], &allowed["allowed"]), (&json!("allowed"), &json!("ok")));
+    let list = recorder.get("/allowlists/acme").await.body;
+    assert_eq!(list[0]["environment_name"], "web", "{list}");
+    let path = format!("/api/v2/allowlists/acme/entries/{}", list[0]["id"].as_str().unwrap());
+    assert_eq!(recorder.send(Method::DELETE, &path, Some("any"), "").await.status, 200);
+    assert_eq!(origin(&latest().await, "miner:1")["status"], "late");
+    assert_eq!(recorder.send(Method::DELETE, &path, Some("any"), "").await.status, 404);
+    for wrong in [
+        json!({}),
+        json!({"artifact_fingerprint": "ab"}),
+        json!({"name_pattern": "*", "description": "all"}),
+        json!({"name_pattern": "nginx"}),
+        json!({"name_pattern": "n", "artifact_fingerprint": digest(7), "description": "d"}),
+    ] {
+        let answer = recorder.put("/allowlists/acme/web", wrong.to_string()).await;
+        assert_eq!(answer.status, 400, "{wrong} {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_attached_file_comes_back_as_a_download() {
+    let recorder = Recorder::start().await;
+    let body = json!({"attestation_name": "scan", "is_compliant": true, "user_data": {"a": 0.85}});
+    let file = Some(("attachment_file", &b"<script>alert(1)</script>"[..]));
+    let path = "/attestations/acme/runner/trail/t/generic";
+    let made = recorder.send_parts(Method::POST, path, document(&body, file)).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let found = recorder.get("/attestations/acme/runner/trail/t/scan").await.body;
+    assert_eq!(found[0]["user_data"], json!({"a": 0.85}));
+    let by_id = format!(
+        "/attestations/acme?attestation_id={}",
+        found[0]["attestation_id"].as_str().unwrap()
+    );
+    assert_eq!(recorder.get(&by_id).await.body["data"][0], found[0]);
+    let url = format!("{}{}", recorder.url, found[0]["_links"]["evidence"].as_str().unwrap());
+    let response = reqwest::get(url).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/octet-stream");
+    assert_eq!(
+        response.headers()["content-disposition"],
+        "attachment; filename=\"attachment_file.dat\""
+    );
+    assert_eq!(response.bytes().await.unwrap(), b"<script>alert(1)</script>"[..]);
+}
+
+#[tokio::test]
+async fn deployments_are_numbered_in_their_flow_and_stand_in_the_history() {
+    let recorder = Recorder::start().await;
+    recorder.create("web", None).await;
+    recorder.artifact("acme", "runner", "t", &digest(1)).await;
+    let deploy = async |environment: &str| {
+        let body = json!({"artifact_fingerprint": digest(1), "environment": environment});
+        recorder.post("/deployments/acme/runner", &body).await
+    };
+    for (number, environment) in [(1, "beta"), (2, "web")] {
+        recorder.advance(1.0);
+        let answer = deploy(environment).await;
+        assert_eq!(answer.body, json!({"deployment_id": number}), "{answer:?}");
+    }
+    recorder.advance(60.0);
+    recorder.report("web", &[task(1, "web:1", &digest(1), 1_661_161_200)]).await;
+    recorder.advance(60.0);
+    let two = [1, 2].map(|id| task(id, "web:1", &digest(1), 1_661_161_200));
+    recorder.report("web", &two).await;
+    recorder.advance(60.0);
+    recorder.report("web", &[]).await;
+    let artifact = recorder.get("/artifacts/acme/runner/fingerprint/01010").await.body;
+    let history: Vec<_> = artifact["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        history,
+        [
+            "Artifact created",
+            "Deployment #1 to beta environment",
+            "Deployment #2 to web environment",
+            "Started running in web#1 environment",
+            "Scaled up from 1 to 2 in web#2 environment",
+            "No longer running in web#3 environment",
+        ]
+    );
+    assert_eq!(artifact["exited"], json!([{"environment_name": "web", "snapshot_index": 3}]));
+    assert_eq!(artifact["deployments"], json!([1, 2]));
+    let announced = recorder.get("/deployments/acme?env_name=web").await.body;
+    assert_eq!(announced[0]["deployment_id"], 2, "{announced}");
+    let unknown = json!({"artifact_fingerprint": digest(9), "environment": "web"});
+    assert_eq!(recorder.post("/deployments/acme/runner", &unknown).await.status, 404);
+    assert_eq!(recorder.post("/deployments/acme/none", &unknown).await.status, 404);
+}
