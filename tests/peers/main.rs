@@ -18,6 +18,7 @@ mod history;
 mod incumbent;
 mod page;
 mod programs;
+mod provenance;
 mod questions;
 mod receiver;
 mod recorder;
