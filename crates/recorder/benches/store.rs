@@ -4,82 +4,27 @@
 
 #![expect(clippy::expect_used, reason = "what fails ends the bench")]
 
+mod reports;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use envsnap_model::expression::Interval;
-use envsnap_model::snapshot::Fingerprint;
 use envsnap_recorder::AttachmentCheck;
-use envsnap_recorder::domain::{Clock, EnvironmentSettings, Page, Report, ReportEntry};
+use envsnap_recorder::domain::{Page, Report};
 use envsnap_recorder::store::Store as _;
 use envsnap_recorder::store::sqlite::{SqliteStore, verify};
 use rusqlite::Connection;
-use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
-const ORG: &str = "acme";
-const ARTIFACTS: u64 = 200;
+use reports::{ARTIFACTS, ORG, clock, fingerprint, median, rate, report, settings};
+
 const ENVIRONMENTS: u64 = 64;
 const REPORTS_EACH: u64 = 100;
 
-fn fingerprint(artifact: u64, version: u64) -> Fingerprint {
-    Fingerprint::from(<[u8; 32]>::from(Sha256::digest(format!("{artifact} {version}"))))
-}
-
-/// Two hundred artifacts, of which one has been replaced `step` times, one after the other.
-fn report(step: u64) -> Vec<ReportEntry> {
-    (0..ARTIFACTS)
-        .map(|artifact| {
-            let version = (step + ARTIFACTS - artifact) / ARTIFACTS;
-            let name = format!(
-                "274425519734.dkr.ecr.eu-central-1.amazonaws.com/service-{artifact}:{version:07x}"
-            );
-            ReportEntry {
-                task_arn: format!(
-                    "arn:aws:ecs:eu-central-1:274425519734:task/app/{artifact:016x}{version:016x}"
-                )
-                .into(),
-                cluster_name: Some("app".into()),
-                service_name: Some(format!("service-{artifact}").into()),
-                digests: vec![(name.into(), Some(fingerprint(artifact, version)))],
-                started_at: 1_661_161_157 + i64::try_from(version).unwrap_or(0),
-            }
-        })
-        .collect()
-}
-
-fn settings(name: &str) -> EnvironmentSettings {
-    EnvironmentSettings {
-        name: name.to_owned(),
-        environment_type: "ECS".to_owned(),
-        description: String::new(),
-        include_scaling: None,
-        included_environments: None,
-        policies: None,
-    }
-}
-
-fn clock() -> Clock {
-    let seconds = AtomicU64::new(1_661_161_162);
-    #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
-    Clock::of(move || seconds.fetch_add(1, Ordering::SeqCst) as f64)
-}
-
-fn rate(count: u64, took: Duration) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-    let count = count as f64;
-    count / took.as_secs_f64()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
-}
-
 /// Reports of many environments at once, every second one changed.
-async fn reports(path: &Path) -> f64 {
+async fn many_reports(path: &Path) -> f64 {
     let store = SqliteStore::open(path).expect("opens").with_clock(clock());
     for environment in 0..ENVIRONMENTS {
         let settings = settings(&format!("env-{environment}"));
@@ -228,7 +173,7 @@ async fn history(path: &Path, snapshots: u64) {
 async fn main() {
     let snapshots = std::env::var("ENVSNAP_SNAPSHOTS").ok().and_then(|it| it.parse().ok());
     let folder = tempfile::tempdir().expect("a directory");
-    let ours = reports(&folder.path().join("reports.db")).await;
+    let ours = many_reports(&folder.path().join("reports.db")).await;
     let floor = bare(&folder.path().join("bare.db"));
     println!("reports of {ARTIFACTS} artifacts, half of them changed: {ours:.0}/s");
     println!("a bare loop of such writes: {floor:.0}/s, {:.1} times as many", floor / ours);

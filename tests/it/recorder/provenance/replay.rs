@@ -201,7 +201,7 @@ async fn bodies_that_are_no_forms_or_too_large_are_refused_and_leave_nothing() {
         (multipart(&[("form-data; name=\"x\"", None, b"{}")]), 400),
         (multipart(&[("form-data; name=\"data_json\"", None, b"[]")]), 400),
         (multipart(&[("form-data; name=\"data_json\"", None, b"\xff")]), 400),
-        (multipart(&vec![("form-data; name=\"data_json\"", None, &b"{}"[..]); 2]), 400),
+        (multipart(&[("form-data; name=\"data_json\"", None, &b"{}"[..]); 2]), 400),
         (document(&too_long, None), 413),
         (file((10 << 20) + 1), 413),
         (file(40 << 20), 413),
@@ -240,8 +240,8 @@ async fn a_template_decides_the_state_and_a_bad_one_is_refused() {
         let trail = recorder.get("/trails/acme/runner/t").await;
         let status = &trail.body["compliance_status"];
         let of_artifact = &status["artifacts_statuses"]["runner"]["status"];
-        let states = [&artifact.body["state"], &trail.body["compliance_state"], of_artifact];
-        states.map(|state: &Value| state.as_str().unwrap_or_default().to_owned())
+        let found = [&artifact.body["state"], &trail.body["compliance_state"], of_artifact];
+        found.map(|state: &Value| state.as_str().unwrap_or_default().to_owned())
     };
     assert_eq!(state().await, ["INCOMPLETE"; 3]);
     let report = async |failures: u64| {
