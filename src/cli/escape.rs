@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::recorder::text::is_hidden;
-pub(super) use crate::recorder::text::{visible, visible_lines};
+use crate::recorder::text::is_invisible;
+pub(super) use crate::recorder::text::{replace_invisible, replace_invisible_lines};
 
 /// Escapes invisible characters in a JSON document, which stays equivalent: they can only occur in
 /// strings.
 pub(super) fn escape_json(json: &str) -> String {
     let mut output = String::with_capacity(json.len() + 1);
     for c in json.trim_end().chars() {
-        if is_hidden(c) && !matches!(c, '\n' | '\r' | '\t') {
+        if is_invisible(c) && !matches!(c, '\n' | '\r' | '\t') {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _infallible = write!(output, "\\u{unit:04x}");
             }

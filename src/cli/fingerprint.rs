@@ -168,7 +168,10 @@ async fn fingerprint(arguments: &Arguments, kind: Kind) -> anyhow::Result<Finger
                 arguments.exclude.iter().map(|value| split_patterns(value)).collect();
             let directory = fingerprint_directory(path, &patterns?.concat())?;
             for warning in &directory.warnings {
-                eprint(&format!("envsnap: warning: {}\n", super::escape::visible_lines(warning)));
+                eprint(&format!(
+                    "envsnap: warning: {}\n",
+                    super::escape::replace_invisible_lines(warning)
+                ));
             }
             Ok(directory.fingerprint)
         }

@@ -28,7 +28,7 @@ use crate::logging::own_targets;
 use crate::recorder::LogWriter;
 use crate::recorder::command::{backup, serve, verify};
 use crate::redact::{RedactingWriter, redact_known};
-use escape::visible_lines;
+use escape::replace_invisible_lines;
 
 /// As with `git diff --exit-code`.
 const EXIT_DIFFERENT: u8 = 1;
@@ -140,7 +140,7 @@ pub fn run() -> ExitCode {
         Ok(ExitStatus::Success) => ExitCode::SUCCESS,
         Ok(ExitStatus::Different) => ExitCode::from(EXIT_DIFFERENT),
         Err(error) => {
-            let line = format!("envsnap: {}\n", visible_lines(&format!("{error:#}")));
+            let line = format!("envsnap: {}\n", replace_invisible_lines(&format!("{error:#}")));
             // There is no other place to report a failure to.
             let _lost = log_writer.write_all(line.as_bytes());
             ExitCode::from(EXIT_ERROR)

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::escape::visible;
-use crate::recorder::text::counted;
+use super::escape::replace_invisible;
+use crate::recorder::text::pluralize;
 use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, OutcomeKind};
 
 /// In columns of the terminal: with less, texts would be printed letter by letter.
@@ -110,12 +110,12 @@ pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
     let Calls { ecs, server } = outcome.calls;
     let running = match outcome.containers {
         None => String::new(),
-        Some(containers) => format!("{} running; ", counted(containers, "container")),
+        Some(containers) => format!("{} running; ", pluralize(containers, "container")),
     };
     format!(
         "{}: {what} ({running}{} to ECS, {server} to the server; {} ms)",
         outcome.environment,
-        counted(ecs, "call"),
+        pluralize(ecs, "call"),
         outcome.duration_ms
     )
 }
@@ -139,7 +139,7 @@ pub(super) fn changes(changes: &Changes) -> String {
         let _infallible = writeln!(
             text,
             "{sign} Name:     {}\n  SHA256:   {}\n  Replicas: {replicas}",
-            visible(name),
+            replace_invisible(name),
             fingerprint_or_unknown(fingerprint.map(|f| f.to_string()).as_deref())
         );
         text
@@ -150,11 +150,11 @@ pub(super) fn changes(changes: &Changes) -> String {
 pub(super) fn explanations(explanations: &[Explanation], width: Option<usize>) -> String {
     let rows = explanations.iter().map(|row| {
         vec![
-            visible(&row.cluster),
-            visible(row.service.as_deref().unwrap_or("-")),
+            replace_invisible(&row.cluster),
+            replace_invisible(row.service.as_deref().unwrap_or("-")),
             row.task.rsplit('/').next().unwrap_or_default().chars().take(8).collect(),
-            visible(&row.container),
-            visible(&row.reason),
+            replace_invisible(&row.container),
+            replace_invisible(&row.reason),
         ]
     });
     render(width, &["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
@@ -165,11 +165,13 @@ fn omitted(count: usize, what: &str) -> String {
 }
 
 fn name_and_fingerprint(name: &str, fingerprint: Option<&str>) -> String {
-    format!("Name: {}\nSHA256: {}", visible(name), fingerprint_or_unknown(fingerprint))
+    format!("Name: {}\nSHA256: {}", replace_invisible(name), fingerprint_or_unknown(fingerprint))
 }
 
 pub(super) fn fingerprint_or_unknown(fingerprint: Option<&str>) -> String {
-    visible(fingerprint.filter(|fingerprint| !fingerprint.is_empty()).unwrap_or("unknown"))
+    replace_invisible(
+        fingerprint.filter(|fingerprint| !fingerprint.is_empty()).unwrap_or("unknown"),
+    )
 }
 
 #[cfg(test)]

@@ -21,6 +21,6 @@ pub use http::{
 };
 pub use server::{LocalRecorder, serve};
 pub use store::sqlite::{
-    AttachmentCheck, BackedUp, MostRecent, NotBackedUp, NotVerified, SqliteStore, StoreError,
-    Verified, VerifiedLedger, backup, verify,
+    AttachmentCheck, BackupError, BackupSummary, LatestCommit, LedgerSummary, SqliteStore,
+    StoreError, Verified, VerifyError, backup, verify,
 };

@@ -32,26 +32,26 @@ fn router<S: Store + ProvenanceStore>(store: S, access: Access, metrics: Metrics
     handlers::api(&access)
         .with_state(store.clone())
         .merge(handlers::operations(&access).with_state(Operations::new(store, metrics.clone())))
-        .layer(map_response(error::in_json))
+        .layer(map_response(error::errors_as_json))
         .merge(pages)
         .fallback(not_found)
-        .layer(from_fn_with_state(access, access::by_own_name))
+        .layer(from_fn_with_state(access, access::require_local_host))
         .layer(Extension(BodyMemory::default()))
         .layer(from_fn_with_state(ResponseMemory::default(), responses::limit_memory))
-        .layer(from_fn(serving::in_time))
+        .layer(from_fn(serving::timeout_request))
         // Where it happened is in the line that the panic itself writes.
         .layer(CatchPanicLayer::custom(move |_| {
             panicked.panicked();
             Error::Fault.into_response()
         }))
-        .layer(map_response(responses::date))
+        .layer(map_response(responses::add_date))
         .layer(from_fn_with_state(metrics, request_log::log_request))
 }
 
 /// A program is told in the API's form that there is nothing, and a person on a page.
 async fn not_found(address: Uri) -> Response {
     if address.path().starts_with("/api") {
-        Error::NothingHere.into_response()
+        Error::NoSuchAddress.into_response()
     } else {
         web::not_found().await
     }

@@ -9,14 +9,14 @@ use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::escape::visible;
+use super::escape::replace_invisible;
 use super::server_args::{Connection, ServerArgs};
 use super::terminal::Terminal;
 use super::{OutputFormat, eprint, print};
 use crate::api::wire::Environment;
 use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern as Pattern;
-use crate::recorder::text::counted;
+use crate::recorder::text::pluralize;
 use envsnap_model::duration::parse_span;
 use envsnap_model::time::parse_time;
 use runs::{ArtifactKey, EnvironmentRuns, Run, from_events};
@@ -92,7 +92,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let count = environments.len();
     let terminal = args.terminal();
     let shown_environments =
-        format!("{} of {}", counted(count, "environment"), visible(&connection.org));
+        format!("{} of {}", pluralize(count, "environment"), replace_invisible(&connection.org));
     if connection.client.supports_artifact_runs() {
         let runs = connection.client.artifact_runs(wanted.artifact.as_str(), None).await?;
         let since =
@@ -112,7 +112,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for result in results {
         match result {
             Ok(environment) => found.push(environment),
-            Err((name, error)) => failures.push(format!("{}: {error}", visible(&name))),
+            Err((name, error)) => failures.push(format!("{}: {error}", replace_invisible(&name))),
         }
     }
     show(&found, &wanted.artifact, &shown_environments, args.output, &terminal)?;
@@ -151,7 +151,7 @@ pub(super) async fn show_snapshots_with_artifact(
         let most = WhereArgs { artifact: wanted.clone(), since: None, limit: DEFAULT_LIMIT };
         vec![search_environment(&connection, &described, &most).await.map_err(|(_, error)| error)?]
     };
-    let (output, terminal) = (visible(environment), args.terminal());
+    let (output, terminal) = (replace_invisible(environment), args.terminal());
     show(&found, wanted, &output, args.output, &terminal)?;
     eprint_limits(&found, &terminal);
     Ok(())
@@ -183,7 +183,7 @@ fn eprint_limits(found: &[EnvironmentRuns], terminal: &Terminal) {
         if let Some((index, time)) = environment.searched_back_to {
             eprint(&format!(
                 "{}: not searched before #{index}, {} (--limit, --since).\n",
-                visible(&environment.name),
+                replace_invisible(&environment.name),
                 terminal.time(time)
             ));
         }

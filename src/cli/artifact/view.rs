@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{ArtifactKey, EnvironmentRuns, Pattern, Run};
-use crate::cli::escape::{escape_json, visible};
+use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
-use crate::recorder::domain::FEWEST_DIGITS;
-use crate::recorder::text::counted;
+use crate::recorder::domain::MIN_DIGITS;
+use crate::recorder::text::pluralize;
 
 /// By artifact: its latest label, and each environment's runs.
 type ByArtifact<'a> = BTreeMap<(&'a str, &'a ArtifactKey), Vec<(&'a str, &'a Run)>>;
@@ -43,12 +43,11 @@ fn fingerprint(key: &ArtifactKey) -> &str {
 }
 
 fn not_found_text(wanted: &Pattern, environments: &str) -> String {
-    let mut text = format!("{} was not found in {environments}.\n", visible(wanted.as_str()));
+    let mut text =
+        format!("{} was not found in {environments}.\n", replace_invisible(wanted.as_str()));
     if wanted.is_too_short() {
-        let _infallible = writeln!(
-            text,
-            "A fingerprint is looked for by its first {FEWEST_DIGITS} digits or more."
-        );
+        let _infallible =
+            writeln!(text, "A fingerprint is looked for by its first {MIN_DIGITS} digits or more.");
     }
     text
 }
@@ -66,7 +65,8 @@ pub(super) fn text(
     let artifacts: Vec<_> = artifacts
         .into_iter()
         .map(|((name, key), runs)| {
-            let name = terminal.paint(Colour::Bold, &format!("Name:   {}", visible(name)));
+            let name =
+                terminal.paint(Colour::Bold, &format!("Name:   {}", replace_invisible(name)));
             let fingerprint = fingerprint_or_unknown(Some(fingerprint(key)));
             let intervals: Vec<_> =
                 runs.iter().map(|(environment, run)| interval(environment, run)).collect();
@@ -89,7 +89,7 @@ pub(super) fn text(
 
 /// `aws-prod#65..#94`
 fn interval(environment: &str, run: &Run) -> String {
-    let environment = visible(environment);
+    let environment = replace_invisible(environment);
     match run.from {
         Some((from, _)) if from == run.last => format!("{environment}#{from}"),
         Some((from, _)) => format!("{environment}#{from}..#{}", run.last),
@@ -102,7 +102,7 @@ fn time(run: &Run, terminal: &Terminal) -> String {
     let to = match run.exited_at {
         Some(exited_at) => terminal.time(exited_at),
         None => match run.replicas {
-            Some(replicas) => format!("still running, {}", counted(replicas, "replica")),
+            Some(replicas) => format!("still running, {}", pluralize(replicas, "replica")),
             None => "still running".to_owned(),
         },
     };

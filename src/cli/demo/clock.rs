@@ -35,6 +35,6 @@ impl HistoryClock {
 
     pub(super) fn for_recorder(&self) -> recorder::Clock {
         let clock = self.clone();
-        recorder::Clock::of(move || clock.now().as_duration().as_secs_f64())
+        recorder::Clock::from_fn(move || clock.now().as_duration().as_secs_f64())
     }
 }

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
-use crate::cli::escape::{escape_json, visible};
+use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName};
 use crate::cli::server_args::ServerArgs;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
 use crate::cli::{ExitStatus, OutputFormat, print};
-use crate::recorder::text::whole;
+use crate::recorder::text::unix_secs;
 
 /// Show what changed from one snapshot to another
 ///
@@ -52,7 +52,8 @@ pub(in crate::cli) fn text(
     to: &str,
     terminal: &Terminal,
 ) -> String {
-    let name = |item: &DiffItem, given| visible(item.snapshot_id.as_deref().unwrap_or(given));
+    let name =
+        |item: &DiffItem, given| replace_invisible(item.snapshot_id.as_deref().unwrap_or(given));
     let (from, to) = (name(&diff.snappish1, from), name(&diff.snappish2, to));
     if is_empty(diff) {
         return format!("The same runs in {from} and {to}.\n");
@@ -84,17 +85,17 @@ pub(super) fn blocks(diff: &EnvironmentDiff, terminal: &Terminal) -> String {
 
 fn block(sign: char, colour: Colour, artifact: &DiffArtifact, terminal: &Terminal) -> String {
     let known = |text: Option<&String>| match text {
-        Some(text) if !text.is_empty() => visible(text),
+        Some(text) if !text.is_empty() => replace_invisible(text),
         _ => "N/A".to_owned(),
     };
-    let first = format!("{sign} Name:   {}", visible(&artifact.name));
+    let first = format!("{sign} Name:   {}", replace_invisible(&artifact.name));
     let mut text = format!(
         "{}\n  Sha256: {}\n  Pipeline: {}\n  Commit: {}\n  Started: {}\n",
         terminal.paint(colour, &first),
         fingerprint_or_unknown(Some(&artifact.fingerprint)),
         known(artifact.flow.as_ref()),
         known(artifact.commit_url.as_ref()),
-        terminal.time_and_age(whole(artifact.most_recent_timestamp)),
+        terminal.time_and_age(unix_secs(artifact.most_recent_timestamp)),
     );
     let replicas = match (artifact.s1_instance_count, artifact.s2_instance_count) {
         (Some(was), Some(now)) => Some(format!("{was} -> {now}")),

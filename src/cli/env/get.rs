@@ -7,14 +7,14 @@ use crate::api::ServerApi as _;
 use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
 use crate::cli::artifact::show_snapshots_with_artifact;
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
-use crate::cli::escape::{escape_json, visible};
+use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, environment_name};
 use crate::cli::server_args::ServerArgs;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
 use crate::cli::{OutputFormat, print};
-use crate::recorder::domain::{ArtifactPattern, FEWEST_DIGITS};
-use crate::recorder::text::whole;
+use crate::recorder::domain::{ArtifactPattern, MIN_DIGITS};
+use crate::recorder::text::unix_secs;
 
 /// For commits and flows that are not known.
 const NOT_AVAILABLE: &str = "N/A";
@@ -51,7 +51,7 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let is_fingerprint = |digits: &str| {
-            (FEWEST_DIGITS..=64).contains(&digits.len())
+            (MIN_DIGITS..=64).contains(&digits.len())
                 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
         };
         match text.split_once('@') {
@@ -89,7 +89,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
 }
 
 fn heading(environment: &str, recorded: &RecordedSnapshot, terminal: &Terminal) -> String {
-    let name = format!("{}#{}", visible(environment), recorded.index);
+    let name = format!("{}#{}", replace_invisible(environment), recorded.index);
     let recorded_at = terminal.time_and_age(recorded.timestamp);
     format!("{}, recorded {recorded_at}", terminal.paint(Colour::Bold, &name))
 }
@@ -116,7 +116,7 @@ fn row(artifact: &RecordedArtifact, wide: bool, terminal: &Terminal) -> Artifact
         artifact.git_commit.as_ref().map(|commit| commit.chars().take(7).collect());
     let mut cells = vec![
         or_not_available(commit.as_deref()),
-        visible(&artifact.name),
+        replace_invisible(&artifact.name),
         or_not_available(artifact.flow_name.as_deref()),
     ];
     if wide {
@@ -126,7 +126,7 @@ fn row(artifact: &RecordedArtifact, wide: bool, terminal: &Terminal) -> Artifact
     let since = artifact.creation_timestamp.first();
     let format_since = |since| if wide { terminal.time(since) } else { terminal.age(since) };
     cells.extend([
-        since.map_or_else(|| NOT_AVAILABLE.to_owned(), |since| format_since(whole(*since))),
+        since.map_or_else(|| NOT_AVAILABLE.to_owned(), |since| format_since(unix_secs(*since))),
         artifact.annotation.now.to_string(),
     ]);
     ArtifactRow { cells, fingerprint: fingerprint_or_unknown(artifact.fingerprint.as_deref()) }
@@ -134,7 +134,7 @@ fn row(artifact: &RecordedArtifact, wide: bool, terminal: &Terminal) -> Artifact
 
 fn or_not_available(text: Option<&str>) -> String {
     match text {
-        Some(text) if !text.is_empty() => visible(text),
+        Some(text) if !text.is_empty() => replace_invisible(text),
         _ => NOT_AVAILABLE.to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::api::wire::{Environment, SnapshotListEntry};
 use crate::api::{ApiError, HistoryQuery, ServerApi as _};
-use crate::cli::escape::{escape_json, visible};
+use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::expression::environment_name;
 use crate::cli::server_args::ServerArgs;
 use crate::cli::terminal::Terminal;
@@ -44,10 +44,10 @@ fn render(
         time.map_or_else(|| "never".to_owned(), |time| terminal.time_and_age(time))
     };
     let mut rows = vec![
-        ("Name", visible(&environment.name)),
-        ("Type", visible(&environment.environment_type)),
-        ("Description", visible(&environment.description)),
-        ("Organization", visible(&environment.org)),
+        ("Name", replace_invisible(&environment.name)),
+        ("Type", replace_invisible(&environment.environment_type)),
+        ("Description", replace_invisible(&environment.description)),
+        ("Organization", replace_invisible(&environment.org)),
         (
             "State",
             match environment.state {
@@ -80,7 +80,7 @@ fn render(
     ];
     for (label, list) in lists {
         if let Some(list) = list.filter(|list| !list.is_empty()) {
-            rows.push((label, visible(&list.join(", "))));
+            rows.push((label, replace_invisible(&list.join(", "))));
         }
     }
     if !environment.tags.is_empty() {
@@ -92,7 +92,7 @@ fn render(
                 None => format!("{name}={value}"),
             })
             .collect();
-        rows.push(("Tags", visible(&tags.join(", "))));
+        rows.push(("Tags", replace_invisible(&tags.join(", "))));
     }
     rows.iter().fold(String::new(), |text, (label, value)| {
         let line = format!("{:<15}{value}", format!("{label}:"));

@@ -10,7 +10,7 @@ use crate::cli::escape::escape_json;
 use crate::cli::expression::{environment_name, interval};
 use crate::cli::server_args::ServerArgs;
 use crate::cli::{OutputFormat, eprint, print};
-use crate::recorder::text::counted;
+use crate::recorder::text::pluralize;
 use view::LogView;
 
 const MAX_EVENTS: usize = 10_000;
@@ -85,7 +85,7 @@ fn print_json<T>(name: &str, listed: &Listing<T>, what: &str) -> anyhow::Result<
 
 fn eprint_truncation<T>(name: &str, listed: &Listing<T>, what: &str) {
     if listed.is_truncated {
-        let output = counted(listed.documents.len(), what);
+        let output = pluralize(listed.documents.len(), what);
         eprint(&format!("Only the latest {output} of {name}: --limit N lists more.\n"));
     }
 }

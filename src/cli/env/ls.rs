@@ -1,7 +1,7 @@
 //! `envsnap env ls`: the environments of an organization.
 
 use crate::api::wire::Environment;
-use crate::cli::escape::{escape_json, visible};
+use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::server_args::ServerArgs;
 use crate::cli::tables::{table, table_within};
 use crate::cli::terminal::Terminal;
@@ -21,7 +21,7 @@ pub(super) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     print(&match args.output {
         OutputFormat::Json => escape_json(&answer.text),
         OutputFormat::Table | OutputFormat::Wide if answer.document.is_empty() => {
-            format!("{} has no environment yet.\n", visible(&connection.org))
+            format!("{} has no environment yet.\n", replace_invisible(&connection.org))
         }
         format => environment_table(&answer.document, format, &args.terminal()),
     })?;
@@ -36,15 +36,15 @@ fn environment_table(
     let age = |time: Option<f64>| time.map_or_else(|| "never".to_owned(), |at| terminal.age(at));
     let rows = environments.iter().map(|environment| {
         let mut row = vec![
-            visible(&environment.name),
-            visible(&environment.environment_type),
+            replace_invisible(&environment.name),
+            replace_invisible(&environment.environment_type),
             age(environment.last_reported_at),
             age(environment.last_changed_at),
         ];
         if format == OutputFormat::Wide {
             row.push(if environment.include_scaling { "included" } else { "ignored" }.to_owned());
         }
-        row.push(visible(&environment.description));
+        row.push(replace_invisible(&environment.description));
         row
     });
     match format {

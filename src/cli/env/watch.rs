@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::diff::{self, blocks};
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
 use crate::api::{ApiError, Client, HistoryQuery, ServerApi as _};
-use crate::cli::escape::{escape_json_line, visible};
+use crate::cli::escape::{escape_json_line, replace_invisible};
 use crate::cli::expression::environment_name;
 use crate::cli::server_args::ServerArgs;
 use crate::cli::terminal::{Colour, Terminal};
@@ -58,7 +58,7 @@ async fn watch(client: &Client, args: &ServerArgs, arguments: &Arguments) -> any
     let Arguments { name, interval } = arguments;
     let terminal = args.terminal();
     let mut known = latest(client, name).await?;
-    let shown_name = visible(name);
+    let shown_name = replace_invisible(name);
     eprint(&match known {
         0 => format!("Watching {shown_name}, which has no snapshot yet.\n"),
         known => format!("Watching {shown_name} from {shown_name}#{known} on.\n"),

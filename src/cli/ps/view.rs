@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::cli::OutputFormat;
 use crate::cli::artifact_table::{self, artifact_table};
-use crate::cli::escape::{escape_json, visible};
+use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::tables::{self, fingerprint_or_unknown};
 use crate::cli::terminal::Terminal;
-use crate::recorder::text::{counted, whole};
+use crate::recorder::text::{pluralize, unix_secs};
 use crate::report::{Calls, Explanation, Inventory, RunningArtifact};
 
 /// The document of `-o json`.
@@ -89,26 +89,29 @@ fn heading(inventory: &Inventory) -> String {
     let Calls { ecs, .. } = outcome.calls;
     format!(
         "Account {}, region {}: {} of {} ({} to ECS, {} ms)",
-        visible(account),
-        visible(region),
-        counted(outcome.containers.unwrap_or(0), "container"),
-        counted(inventory.artifacts.len(), "artifact"),
-        counted(ecs, "call"),
+        replace_invisible(account),
+        replace_invisible(region),
+        pluralize(outcome.containers.unwrap_or(0), "container"),
+        pluralize(inventory.artifacts.len(), "artifact"),
+        pluralize(ecs, "call"),
         outcome.duration_ms
     )
 }
 
 fn row(running: &RunningArtifact, wide: bool, terminal: &Terminal) -> artifact_table::ArtifactRow {
     let RunningArtifact { artifact, running_since, places } = running;
-    let clusters: BTreeSet<_> = places.iter().map(|place| visible(&place.cluster)).collect();
-    let services: BTreeSet<_> =
-        places.iter().map(|place| visible(place.service.as_deref().unwrap_or("-"))).collect();
+    let clusters: BTreeSet<_> =
+        places.iter().map(|place| replace_invisible(&place.cluster)).collect();
+    let services: BTreeSet<_> = places
+        .iter()
+        .map(|place| replace_invisible(place.service.as_deref().unwrap_or("-")))
+        .collect();
     let listed = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
-    let mut cells = vec![visible(&artifact.name), listed(clusters), listed(services)];
+    let mut cells = vec![replace_invisible(&artifact.name), listed(clusters), listed(services)];
     if wide {
         cells.push(artifact.digest_source.to_string());
     }
-    let since = whole(*running_since);
+    let since = unix_secs(*running_since);
     cells.push(if wide { terminal.time(since) } else { terminal.age(since) });
     cells.push(artifact.replicas.to_string());
     let fingerprint = artifact.fingerprint.map(|fingerprint| fingerprint.to_string());

@@ -151,7 +151,7 @@ fn what_is_another_users_or_no_file_is_named_with_the_remedy() {
 async fn a_full_disk_refuses_what_is_new_loses_nothing_and_is_forgotten_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let store = SqliteStore::open(&file).unwrap().with_room_for(60).unwrap();
+    let store = SqliteStore::open(&file).unwrap().with_max_pages(60).unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
     recorder.create("env", None).await;
     let report = |byte| -> Vec<_> {
@@ -179,7 +179,7 @@ async fn a_full_disk_refuses_what_is_new_loses_nothing_and_is_forgotten_when_the
     assert_eq!(recorder.latest("env").await.index, u64::try_from(kept).unwrap());
     assert_eq!(send(kept).await.status, StatusCode::OK, "what is there takes no room");
 
-    let _roomier = store.with_room_for(1_000).unwrap();
+    let _roomier = store.with_max_pages(1_000).unwrap();
     assert_eq!(send(kept + 1).await.status, StatusCode::CREATED);
     assert_eq!(send(kept + 2).await.status, StatusCode::CREATED);
     assert_eq!(recorder.latest("env").await.index, u64::try_from(kept + 2).unwrap());

@@ -25,7 +25,7 @@ fn guarded() -> Access {
 async fn a_recorder_is_ready_while_its_file_can_be_read_and_written() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let full = SqliteStore::open(&file).unwrap().with_room_for(1).unwrap();
+    let full = SqliteStore::open(&file).unwrap().with_max_pages(1).unwrap();
     let recorder = Recorder::with(full.clone(), guarded()).await;
     let ready = async || recorder.send(Method::GET, "/ready", None, "").await;
     let clock = StoppedClock::now();
@@ -34,7 +34,7 @@ async fn a_recorder_is_ready_while_its_file_can_be_read_and_written() {
     assert!(answer.message().contains("cannot read and write"), "{answer:?}");
     assert_eq!(answer.headers["retry-after"], "5");
 
-    let _roomier = full.with_room_for(1_000).unwrap();
+    let _roomier = full.with_max_pages(1_000).unwrap();
     clock.advance(Duration::from_millis(999)).await;
     assert_eq!(ready().await.status, StatusCode::SERVICE_UNAVAILABLE, "as a moment ago");
     clock.advance(Duration::from_millis(1)).await;

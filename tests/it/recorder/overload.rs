@@ -334,7 +334,7 @@ async fn a_handler_that_panics_is_answered_and_counted_and_the_next_request_too(
     let broken = Arc::new(AtomicBool::new(false));
     let breaks = Arc::clone(&broken);
     let recorder = Recorder::with_clock(store, Access::open(), |time| {
-        Clock::of(move || {
+        Clock::from_fn(move || {
             assert!(!breaks.load(Ordering::Relaxed), "the clock is broken, for a test");
             *time.lock().unwrap()
         })

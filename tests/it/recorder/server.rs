@@ -37,7 +37,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn of(response: reqwest::Response) -> Self {
+    async fn from_response(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         assert_eq!(headers["content-type"], "application/json", "{} {status}", response.url());
         let head = headers.get("x-envsnap-head");
@@ -81,7 +81,7 @@ impl Recorder {
     }
 
     pub(crate) async fn with(store: SqliteStore, access: Access) -> Self {
-        Self::with_clock(store, access, |time| Clock::of(move || *time.lock().unwrap())).await
+        Self::with_clock(store, access, |time| Clock::from_fn(move || *time.lock().unwrap())).await
     }
 
     /// Whose clock is made of the time that the test moves.
@@ -130,7 +130,7 @@ impl Recorder {
             request = request.bearer_auth(token);
         }
         let response = request.send().await.unwrap();
-        Answer::of(response).await
+        Answer::from_response(response).await
     }
 
     /// With a type of its body.
@@ -143,7 +143,7 @@ impl Recorder {
     ) -> Answer {
         let request = self.client.request(method, format!("{}{path}", self.url));
         let request = request.header(CONTENT_TYPE, content_type).body(body);
-        Answer::of(request.send().await.unwrap()).await
+        Answer::from_response(request.send().await.unwrap()).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -165,7 +165,7 @@ impl Recorder {
         let request = self.client.put(format!("{}/api/v2{path}", self.url)).body(body);
         let request = value.into_iter().fold(request, |request, value| request.header(name, value));
         let response = request.send().await.unwrap();
-        Answer::of(response).await
+        Answer::from_response(response).await
     }
 
     /// Makes environment `name` of organization `acme`.

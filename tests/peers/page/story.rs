@@ -28,8 +28,9 @@ impl Recorder {
         // 2022-08-01T08:00:00Z
         let clock = Arc::new(Mutex::new(1_659_340_800.0));
         let told = Arc::clone(&clock);
-        let store =
-            SqliteStore::in_memory().unwrap().with_clock(Clock::of(move || *told.lock().unwrap()));
+        let store = SqliteStore::in_memory()
+            .unwrap()
+            .with_clock(Clock::from_fn(move || *told.lock().unwrap()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served = tokio::spawn(serve(listener, store, Access::open(), std::future::pending()));

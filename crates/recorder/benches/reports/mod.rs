@@ -50,7 +50,7 @@ pub(crate) fn settings(name: &str) -> EnvironmentSettings {
 pub(crate) fn clock() -> Clock {
     let seconds = AtomicU64::new(1_661_161_162);
     #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
-    Clock::of(move || seconds.fetch_add(1, Ordering::SeqCst) as f64)
+    Clock::from_fn(move || seconds.fetch_add(1, Ordering::SeqCst) as f64)
 }
 
 pub(crate) fn rate(count: u64, took: Duration) -> f64 {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::store::sqlite::{self, BackedUp};
-use crate::text::{counted, visible_lines};
+use crate::store::sqlite::{self, BackupSummary};
+use crate::text::{pluralize, replace_invisible_lines};
 
 /// Copy the recorder's file while the recorder runs
 #[derive(Debug, clap::Args)]
@@ -27,16 +27,16 @@ pub struct Arguments {
 /// There is no copy, or it is damaged.
 pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let Arguments { db, target } = arguments;
-    let BackedUp { snapshots, heads } = sqlite::backup(db, target)?;
+    let BackupSummary { snapshots, heads } = sqlite::backup(db, target)?;
     let mut said = format!(
         "Copied {} to {}: {}.\n",
         db.display(),
         target.display(),
-        counted(snapshots, "snapshot")
+        pluralize(snapshots, "snapshot")
     );
     for head in heads {
         writeln!(said, "Head: {head}")?;
     }
     // Names come from the file, and it may be anybody's.
-    Ok(visible_lines(&said) + "\n")
+    Ok(replace_invisible_lines(&said) + "\n")
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Of the answer, which is a line of JSON.
-const MOST_READ: u64 = 4_096;
+const MAX_RESPONSE_BYTES: u64 = 4_096;
 
 /// Ask a recorder whether it can record
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,8 @@ pub(super) struct Arguments {
 /// It does not answer, or cannot record.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { listen } = arguments;
-    let answer = ask(*listen).with_context(|| format!("cannot ask the recorder on {listen}"))?;
+    let answer = request_readiness(*listen)
+        .with_context(|| format!("cannot ask the recorder on {listen}"))?;
     if answer.starts_with("HTTP/1.1 200 ") {
         return Ok(());
     }
@@ -33,12 +34,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     bail!("the recorder on {listen} is not ready: {status}: {said}");
 }
 
-fn ask(listen: SocketAddr) -> std::io::Result<String> {
+fn request_readiness(listen: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&listen, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
-    stream.take(MOST_READ).read_to_end(&mut answer)?;
+    stream.take(MAX_RESPONSE_BYTES).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }

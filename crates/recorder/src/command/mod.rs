@@ -14,7 +14,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::http::LogWriter;
-use crate::text::visible_lines;
+use crate::text::replace_invisible_lines;
 
 const FAILED: u8 = 2;
 
@@ -73,7 +73,8 @@ pub fn run() -> ExitCode {
     let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let line = format!("envsnap-recorder: {}\n", visible_lines(&format!("{error:#}")));
+            let line =
+                format!("envsnap-recorder: {}\n", replace_invisible_lines(&format!("{error:#}")));
             let _lost = log_writer.write_all(line.as_bytes());
             ExitCode::from(FAILED)
         }

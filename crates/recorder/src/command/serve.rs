@@ -13,7 +13,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 use crate::http::{Access, LogWriter, raise_open_files_limit};
 use crate::store::Store as _;
 use crate::store::sqlite::SqliteStore;
-use crate::text::lasted;
+use crate::text::humanize_duration;
 use crate::web::utc;
 
 /// What of a response the operating system holds for a client that does not read it, in bytes. Left
@@ -108,7 +108,7 @@ async fn warn_if_clock_is_behind(store: &SqliteStore) {
              (with timedatectl, for example), and start again; if it is right, it was ahead at that \
              report, which keeps its time, and nothing is to be done",
             utc(now.seconds()),
-            lasted(at.seconds() - now.seconds()),
+            humanize_duration(at.seconds() - now.seconds()),
             utc(at.seconds()),
         );
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::domain::Head;
 use crate::store::sqlite::{self, AttachmentCheck, Verified};
-use crate::text::{counted, visible_lines};
+use crate::text::{pluralize, replace_invisible_lines};
 
 /// Check that the recorder's file still says what was recorded
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ use crate::text::{counted, visible_lines};
     (x-envsnap-head), and the reporter writes it to its log. A head from that log, given as --head, \
     proves that nothing recorded up to then was changed or removed since. Without it, only this is \
     proved: the file is not damaged, no entry was changed alone, and every table says what the \
-    ledgers say. Whoever can write to the file can compute whole ledgers anew, or remove entries from \
+    ledgers say. Whoever can write to the file can compute whole ledgers anew, or remove count_entries from \
     the end, and leave no trace. Not covered in either case: when an environment was last reported, \
     and which tasks run now."
 )]
@@ -42,11 +42,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let check = if *attachments { AttachmentCheck::Content } else { AttachmentCheck::Sizes };
     let verified = sqlite::verify(db, head.as_ref(), check)?;
     // Names come from the file, and it may be anybody's.
-    Ok(visible_lines(&shown(&verified, head.as_ref())?) + "\n")
+    Ok(replace_invisible_lines(&describe(&verified, head.as_ref())?) + "\n")
 }
 
-fn shown(verified: &Verified, expected: Option<&Head>) -> Result<String, std::fmt::Error> {
-    let mut shown = String::new();
+fn describe(verified: &Verified, expected: Option<&Head>) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
     if verified.ledgers.is_empty() {
         return Ok("The file holds no ledger, so that nothing is proved. Of a file in use, copy nothing \
                    but what envsnap backup makes: what was recorded last is beside it, in a file that \
@@ -55,43 +55,43 @@ fn shown(verified: &Verified, expected: Option<&Head>) -> Result<String, std::fm
     }
     for ledger in &verified.ledgers {
         writeln!(
-            shown,
+            text,
             "The ledger of organization '{}' holds: {}, with {} in {}.",
             ledger.head.org,
-            entries(ledger.head.seq),
-            counted(ledger.snapshots, "snapshot"),
-            counted(ledger.environments, "environment")
+            count_entries(ledger.head.seq),
+            pluralize(ledger.snapshots, "snapshot"),
+            pluralize(ledger.environments, "environment")
         )?;
         match (expected, ledger.after_expected) {
-            (Some(_), Some(0)) => writeln!(shown, "The head that was given is its head.")?,
+            (Some(_), Some(0)) => writeln!(text, "The head that was given is its head.")?,
             (Some(Head { seq, .. }), Some(after)) => writeln!(
-                shown,
+                text,
                 "The head that was given is its entry {seq}; {} came after it.",
-                entries(after)
+                count_entries(after)
             )?,
             _ => {}
         }
     }
     if expected.is_some_and(|expected| expected.seq == 0) {
-        shown.push_str(
+        text.push_str(
             "The head that was given is what every ledger begins with: it proves nothing.\n",
         );
     }
     if expected.is_none_or(|expected| expected.seq == 0) {
-        shown.push_str(
+        text.push_str(
             "Without --head, this proves only that the file is consistent with itself: a ledger that \
              was written anew, or lost its end, is so too.\n",
         );
     }
-    shown.push_str(
+    text.push_str(
         "The ledgers do not cover when an environment was last reported, and which tasks run now.\n",
     );
     for ledger in &verified.ledgers {
-        writeln!(shown, "Head: {}", ledger.head)?;
+        writeln!(text, "Head: {}", ledger.head)?;
     }
-    Ok(shown)
+    Ok(text)
 }
 
-fn entries(count: i64) -> String {
+fn count_entries(count: i64) -> String {
     format!("{count} {}", if count == 1 { "entry" } else { "entries" })
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use regex_lite::Regex;
 
 /// A fingerprint's beginning has so many digits at least: with fewer, too much would begin alike.
-pub const FEWEST_DIGITS: usize = 5;
+pub const MIN_DIGITS: usize = 5;
 
 /// A fingerprint's beginning, or whole parts of a name.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct ArtifactPattern {
 impl ArtifactPattern {
     /// It may be meant for a fingerprint's beginning, of which there is too little.
     pub fn is_too_short(&self) -> bool {
-        self.text.len() < FEWEST_DIGITS && self.text.bytes().all(|byte| byte.is_ascii_hexdigit())
+        self.text.len() < MIN_DIGITS && self.text.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
     /// As it was written.
@@ -50,7 +50,7 @@ impl FromStr for ArtifactPattern {
             return Err(ParseArtifactPatternError(wanted));
         }
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        let is_fingerprint = (FEWEST_DIGITS..=64).contains(&digits.len())
+        let is_fingerprint = (MIN_DIGITS..=64).contains(&digits.len())
             && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         // A part of a name ends where the next one, its tag or its digest begins.
         let parts: Vec<_> = text.split('*').map(regex_lite::escape).collect();

@@ -8,21 +8,21 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::text::lasted;
+use crate::text::humanize_duration;
 
 /// A clock that is set right is corrected by less at once, in seconds.
-const MOST_ADJUSTED: f64 = 60.0;
+const MAX_ADJUSTMENT_SECS: f64 = 60.0;
 
 /// 2020-01-01: a host that has not asked for the time yet is before it, often at 1970.
-const EARLIEST: f64 = 1_577_836_800.0;
+const MIN_TIME: f64 = 1_577_836_800.0;
 
 /// 9999-12-31: no date can be written after it.
-const LATEST: f64 = 253_402_214_400.0;
+const MAX_TIME: f64 = 253_402_214_400.0;
 
 /// Tells the time of every report, in seconds since the Unix epoch, with fractions.
 #[derive(Clone)]
 pub struct Clock {
-    wall: Arc<dyn Fn() -> f64 + Send + Sync>,
+    wall_clock: Arc<dyn Fn() -> f64 + Send + Sync>,
     monotonic: Option<Monotonic>,
 }
 
@@ -43,7 +43,7 @@ pub enum ClockError {
         "the clock of this host is {} {} the time that has passed since the recorder started, \
          and a snapshot with a wrong date would keep it. If the clock is wrong, set it (with \
          timedatectl, for example); if it is right now, restart the recorder",
-        lasted(ahead.abs()),
+        humanize_duration(ahead.abs()),
         if *ahead > 0.0 { "ahead of" } else { "behind" }
     )]
     Adjusted {
@@ -65,27 +65,27 @@ pub enum ClockError {
 impl Clock {
     /// This machine's time, which is not relied on after it was set by more than a minute.
     pub fn system() -> Self {
-        Self::with_monotonic(wall, uptime())
+        Self::with_monotonic(wall_clock, uptime())
     }
 
     /// The time that `now` tells, whatever it is.
-    pub fn of(now: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
-        Self { wall: Arc::new(now), monotonic: None }
+    pub fn from_fn(now: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        Self { wall_clock: Arc::new(now), monotonic: None }
     }
 
-    /// The time that `wall` tells as long as it goes on as `monotonic` does, in seconds.
+    /// The time that `wall_clock` tells as long as it goes on as `monotonic` does, in seconds.
     pub fn with_monotonic(
-        wall: impl Fn() -> f64 + Send + Sync + 'static,
+        wall_clock: impl Fn() -> f64 + Send + Sync + 'static,
         monotonic: impl Fn() -> Option<f64> + Send + Sync + 'static,
     ) -> Self {
-        let offset = monotonic().map(|monotonic| wall() - monotonic);
+        let offset = monotonic().map(|monotonic| wall_clock() - monotonic);
         let monotonic = Some(Monotonic { read: Arc::new(monotonic), offset });
-        Self { wall: Arc::new(wall), monotonic }
+        Self { wall_clock: Arc::new(wall_clock), monotonic }
     }
 
     /// The time, right or wrong, in seconds since the Unix epoch.
     pub fn now(&self) -> f64 {
-        (self.wall)()
+        (self.wall_clock)()
     }
 
     /// The time, for something that is recorded.
@@ -100,7 +100,7 @@ impl Clock {
         }
         let expected = read().zip(*offset).map(|(monotonic, offset)| monotonic + offset);
         match expected.map(|expected| now - expected) {
-            Some(ahead) if ahead.abs() > MOST_ADJUSTED => Err(ClockError::Adjusted { ahead }),
+            Some(ahead) if ahead.abs() > MAX_ADJUSTMENT_SECS => Err(ClockError::Adjusted { ahead }),
             _ => Ok(now),
         }
     }
@@ -108,7 +108,7 @@ impl Clock {
 
 /// Whether a time, in seconds since the Unix epoch, is one at which something can be recorded.
 pub fn is_plausible_time(seconds: f64) -> bool {
-    (EARLIEST..LATEST).contains(&seconds)
+    (MIN_TIME..MAX_TIME).contains(&seconds)
 }
 
 /// `1969-06-01`, from seconds since the Unix epoch.
@@ -120,7 +120,7 @@ fn date(seconds: f64) -> String {
     }
 }
 
-fn wall() -> f64 {
+fn wall_clock() -> f64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_secs_f64(),
         Err(before) => -before.duration().as_secs_f64(),
@@ -160,37 +160,39 @@ mod tests {
     const NOW: f64 = 1_795_824_000.0;
 
     /// What a clock says after the wall clock and the monotonic one went on by so many seconds.
-    fn after(wall: f64, monotonic: f64) -> Result<f64, ClockError> {
+    fn after(wall_clock: f64, monotonic: f64) -> Result<f64, ClockError> {
         let passed = Arc::new(Mutex::new((0.0, 0.0)));
         let (one, other) = (Arc::clone(&passed), Arc::clone(&passed));
         let clock = Clock::with_monotonic(
             move || NOW + one.lock().unwrap().0,
             move || Some(5.0 + other.lock().unwrap().1),
         );
-        *passed.lock().unwrap() = (wall, monotonic);
+        *passed.lock().unwrap() = (wall_clock, monotonic);
         clock.now_to_record()
     }
 
     #[test]
     fn a_clock_that_leaves_the_monotonic_one_by_more_than_a_minute_dates_nothing() {
-        for (wall, monotonic) in [(0.0, 0.0), (86_400.0, 86_400.0), (159.0, 100.0), (41.0, 100.0)] {
-            assert_eq!(after(wall, monotonic), Ok(NOW + wall));
+        for (wall_clock, monotonic) in
+            [(0.0, 0.0), (86_400.0, 86_400.0), (159.0, 100.0), (41.0, 100.0)]
+        {
+            assert_eq!(after(wall_clock, monotonic), Ok(NOW + wall_clock));
         }
-        for (wall, monotonic) in [(161.0, 100.0), (39.0, 100.0), (315_360_000.0, 60.0)] {
-            let ahead = wall - monotonic;
-            assert_eq!(after(wall, monotonic), Err(ClockError::Adjusted { ahead }));
+        for (wall_clock, monotonic) in [(161.0, 100.0), (39.0, 100.0), (315_360_000.0, 60.0)] {
+            let ahead = wall_clock - monotonic;
+            assert_eq!(after(wall_clock, monotonic), Err(ClockError::Adjusted { ahead }));
         }
-        for wall in [-NOW - 1.0, -NOW, 3e11] {
-            assert!(matches!(after(wall, 0.0), Err(ClockError::Implausible { .. })));
+        for wall_clock in [-NOW - 1.0, -NOW, 3e11] {
+            assert!(matches!(after(wall_clock, 0.0), Err(ClockError::Implausible { .. })));
         }
     }
 
     #[test]
     fn the_error_says_which_date_it_is() {
-        for (wall, date) in
+        for (wall_clock, date) in
             [(-18_489_600.0, "1969-06-01"), (3e11, "a year of more than four digits")]
         {
-            let said = after(wall - NOW, 0.0).unwrap_err().to_string();
+            let said = after(wall_clock - NOW, 0.0).unwrap_err().to_string();
             assert!(said.contains(&format!("says that it is {date}, which cannot be")), "{said}");
         }
     }

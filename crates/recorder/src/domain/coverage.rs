@@ -4,10 +4,10 @@ use super::Micros;
 
 /// How much later than its heartbeat a report may come, in seconds: one reading may have failed, and
 /// the next ones waited for a deployment.
-const GRACE: i64 = 600;
+const GRACE_SECS: i64 = 600;
 
 /// After how long without a report from a client that announces no heartbeat, in seconds.
-const WITHOUT_HEARTBEAT: i64 = 7_200;
+const DEFAULT_COVERAGE_SECS: i64 = 7_200;
 
 /// A time that no report covers: from the last report before it to the first after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,13 +20,13 @@ pub struct ReportGap {
 
 /// How long after a report a time is still covered, in seconds, if that report announced this
 /// heartbeat in seconds.
-pub fn covered_for(heartbeat: Option<u32>) -> i64 {
-    heartbeat.map_or(WITHOUT_HEARTBEAT, |heartbeat| i64::from(heartbeat) + GRACE)
+pub fn coverage_secs(heartbeat: Option<u32>) -> i64 {
+    heartbeat.map_or(DEFAULT_COVERAGE_SECS, |heartbeat| i64::from(heartbeat) + GRACE_SECS)
 }
 
 /// Whether `time` is covered by the last report before it.
 pub fn is_covered(last_report: Micros, heartbeat: Option<u32>, time: Micros) -> bool {
-    time.0.saturating_sub(last_report.0) <= covered_for(heartbeat).saturating_mul(1_000_000)
+    time.0.saturating_sub(last_report.0) <= coverage_secs(heartbeat).saturating_mul(1_000_000)
 }
 
 #[cfg(test)]

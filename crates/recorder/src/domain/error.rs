@@ -191,7 +191,7 @@ pub enum Error {
     },
     /// The recorder does not keep what the request is about.
     #[error("This recorder does not keep {what}")]
-    NotKept {
+    NotSupported {
         /// What is not kept.
         what: &'static str,
     },
@@ -235,10 +235,10 @@ pub enum Error {
     },
     /// There is nothing at this address.
     #[error("There is nothing here")]
-    NothingHere,
+    NoSuchAddress,
     /// The request did not arrive in time.
     #[error("The request body took too long")]
-    TooSlow,
+    RequestTimeout,
     /// It was not done, and may be later.
     #[error("{message}")]
     Unavailable {
@@ -252,13 +252,13 @@ pub enum Error {
     Fault,
     /// The token is none that is known.
     #[error("You don't have permission to access this resource")]
-    UnknownToken,
+    InvalidToken,
     /// The request came by a name that is not the recorder's own.
     #[error("Without a token file the recorder answers to localhost, 127.0.0.1 and [::1] only")]
-    ForeignHost,
+    HostNotAllowed,
     /// The token does not allow it.
     #[error("You don't have permission to access this resource")]
-    NotAllowed,
+    Forbidden,
     /// More is waiting to be written than can be in a reasonable time.
     #[error("Too many reports wait to be recorded: try again later")]
     Busy {

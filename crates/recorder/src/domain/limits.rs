@@ -1,7 +1,7 @@
 //! How long names may be.
 
 /// The longest name of an environment, in bytes.
-pub const LONGEST_ENVIRONMENT_NAME: usize = 255;
+pub const MAX_ENVIRONMENT_NAME_BYTES: usize = 255;
 
 /// The longest name of an organization, in bytes. It is part of every address on the page.
-pub const LONGEST_ORG_NAME: usize = 100;
+pub const MAX_ORG_NAME_BYTES: usize = 100;

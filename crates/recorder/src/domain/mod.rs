@@ -14,13 +14,13 @@ mod report;
 mod running;
 mod time;
 
-pub use artifact_pattern::{ArtifactPattern, FEWEST_DIGITS, ParseArtifactPatternError};
+pub use artifact_pattern::{ArtifactPattern, MIN_DIGITS, ParseArtifactPatternError};
 pub use clock::{Clock, ClockError, is_plausible_time};
-pub use coverage::{ReportGap, covered_for, is_covered};
+pub use coverage::{ReportGap, coverage_secs, is_covered};
 pub use entry::Entry;
 pub use envsnap_model::{EntryHash, Head, ParseHashError, ParseHeadError};
 pub use error::{Error, StorageErrorKind};
-pub use limits::{LONGEST_ENVIRONMENT_NAME, LONGEST_ORG_NAME};
+pub use limits::{MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES};
 pub use payload::{
     Change, ClockCorrected, Confirmed, EnvironmentArchived, EnvironmentChanged, EnvironmentCreated,
     EnvironmentRenamed, EnvironmentRestored, ParsePayloadError, Payload, Place, SnapshotTaken,
@@ -28,9 +28,9 @@ pub use payload::{
 };
 pub use records::{
     ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Event, EventPage,
-    OrgFilter, Page, Recorded, SettingsChange, SnapshotArtifact, SnapshotRecord, SnapshotSpan,
+    OrgFilter, Page, ReportOutcome, SettingsChange, SnapshotArtifact, SnapshotRecord, SnapshotSpan,
     SnapshotSummary, SnapshotWindow, StoreStats,
 };
 pub use report::Report;
-pub use running::{MOST_REPLICAS, ReportEntry, RunningArtifact, running_artifacts, snapshot_of};
+pub use running::{MAX_REPLICAS, ReportEntry, RunningArtifact, running_artifacts, to_snapshot};
 pub use time::Micros;

@@ -69,7 +69,7 @@ pub struct SettingsChange {
 
 /// The answer to a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct ReportOutcome {
     /// Whether it made a new snapshot.
     pub created: bool,
     /// The index of the latest snapshot, which may be the new one; 0 if there is none.
@@ -274,7 +274,11 @@ impl Page {
 
     /// Which of `indexes` are on it, counted from the last one unless `ascending`; none if it is
     /// beyond them.
-    pub fn of(self, indexes: &RangeInclusive<u32>, ascending: bool) -> Option<RangeInclusive<u32>> {
+    pub fn slice(
+        self,
+        indexes: &RangeInclusive<u32>,
+        ascending: bool,
+    ) -> Option<RangeInclusive<u32>> {
         let offset = u32::try_from(self.offset()).ok()?;
         let (first, last) = if ascending {
             let first = indexes.start().checked_add(offset)?;
@@ -305,7 +309,7 @@ mod tests {
             }
             let mut seen = Vec::new();
             for number in 1.. {
-                let Some(page) = Page { number, size }.of(&indexes, ascending) else { break };
+                let Some(page) = Page { number, size }.slice(&indexes, ascending) else { break };
                 let mut page: Vec<_> = page.collect();
                 prop_assert!(page.len() <= size as usize);
                 if !ascending {
@@ -319,7 +323,7 @@ mod tests {
         #[test]
         fn no_page_panics(number: u32, size in 1..=u32::MAX, end in 1..=u32::MAX, ascending: bool) {
             let page = Page { number, size };
-            page.of(&(1..=end), ascending);
+            page.slice(&(1..=end), ascending);
             page.count(u64::MAX);
         }
     }

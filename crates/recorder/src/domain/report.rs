@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, ReportEntry, RunningArtifact, running_artifacts, snapshot_of};
+use super::{Error, ReportEntry, RunningArtifact, running_artifacts, to_snapshot};
 
 /// What an environment's reporter found, and what it announced with it.
 ///
@@ -31,8 +31,8 @@ impl Report {
     /// It is more than a snapshot may hold.
     pub fn new(entries: &[ReportEntry]) -> Result<Self, Error> {
         let running = running_artifacts(entries)?;
-        let content_hash = snapshot_of(&running).content_hash();
-        let task_hashes: Vec<_> = running.iter().map(hash_of_tasks).collect();
+        let content_hash = to_snapshot(&running).content_hash();
+        let task_hashes: Vec<_> = running.iter().map(hash_tasks).collect();
         let tasks_hash = Sha256::digest(task_hashes.concat()).into();
         Ok(Self {
             running,
@@ -46,7 +46,7 @@ impl Report {
 }
 
 /// Equal if the same tasks run this artifact in the same places.
-fn hash_of_tasks(artifact: &RunningArtifact) -> [u8; 32] {
+fn hash_tasks(artifact: &RunningArtifact) -> [u8; 32] {
     let mut hasher = Sha256::new();
     let mut text = |text: Option<&str>| {
         // What is absent is another than what is empty.

@@ -8,16 +8,16 @@ use envsnap_model::snapshot::{Artifact, Fingerprint, Identity, Snapshot};
 use super::{Error, Place, Task};
 
 /// The most replicas, which are containers, that run in a snapshot.
-pub const MOST_REPLICAS: usize = 100_000;
+pub const MAX_REPLICAS: usize = 100_000;
 
 /// The most artifacts that run in a snapshot.
-const MOST_ARTIFACTS: usize = 20_000;
+const MAX_ARTIFACTS: usize = 20_000;
 
 /// The most pairs of a cluster or service and an artifact that runs there.
-const MOST_PLACES: usize = 50_000;
+const MAX_PLACES: usize = 50_000;
 
 /// The most bytes of names of artifacts, tasks, clusters and services in a snapshot.
-const MOST_TEXT: usize = 15 << 20;
+const MAX_TEXT_BYTES: usize = 15 << 20;
 
 /// Containers of one task that run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl RunningArtifact {
 
 /// An artifact of a report. Texts of the report are not copied before it is known that there are not
 /// too many: each may stand in many artifacts.
-struct Counted<'a> {
+struct ArtifactTally<'a> {
     name: &'a str,
     fingerprint: Option<Fingerprint>,
     started_at: Vec<i64>,
@@ -94,7 +94,7 @@ pub fn running_artifacts(entries: &[ReportEntry]) -> Result<Vec<RunningArtifact>
     let mut entries: Vec<_> = entries.iter().collect();
     entries.sort_by_key(|entry| (entry.started_at, Reverse(&entry.task_arn)));
     let (mut replicas, mut places, mut text) = (0, 0, 0);
-    let mut running = BTreeMap::<_, Counted<'_>>::new();
+    let mut running = BTreeMap::<_, ArtifactTally<'_>>::new();
     for entry in entries {
         for (name, fingerprint) in entry.replicas() {
             // The name tells apart what has no fingerprint, and stands behind what has one.
@@ -102,7 +102,7 @@ pub fn running_artifacts(entries: &[ReportEntry]) -> Result<Vec<RunningArtifact>
             let key = (fingerprint.is_none(), fingerprint, name_of_unknown);
             let artifact = running.entry(key).or_insert_with(|| {
                 text += name.len() + entry.task_arn.len();
-                Counted {
+                ArtifactTally {
                     name,
                     fingerprint,
                     started_at: Vec::new(),
@@ -122,19 +122,19 @@ pub fn running_artifacts(entries: &[ReportEntry]) -> Result<Vec<RunningArtifact>
             artifact.name = artifact.name.min(name);
             replicas += 1;
         }
-        check("replicas", replicas, MOST_REPLICAS)?;
-        check("artifacts", running.len(), MOST_ARTIFACTS)?;
-        check("clusters and services of artifacts", places, MOST_PLACES)?;
-        check("bytes of names", text, MOST_TEXT)?;
+        check_limit("replicas", replicas, MAX_REPLICAS)?;
+        check_limit("artifacts", running.len(), MAX_ARTIFACTS)?;
+        check_limit("clusters and services of artifacts", places, MAX_PLACES)?;
+        check_limit("bytes of names", text, MAX_TEXT_BYTES)?;
     }
-    Ok(running.into_values().map(Counted::into_artifact).collect())
+    Ok(running.into_values().map(ArtifactTally::into_artifact).collect())
 }
 
-fn check(of: &'static str, found: usize, most: usize) -> Result<(), Error> {
+fn check_limit(of: &'static str, found: usize, most: usize) -> Result<(), Error> {
     if found > most { Err(Error::ReportTooLarge { of, most, found }) } else { Ok(()) }
 }
 
-impl Counted<'_> {
+impl ArtifactTally<'_> {
     fn into_artifact(self) -> RunningArtifact {
         let owned = |name: Option<&str>| name.map(str::to_owned);
         let place = |((cluster, service), replicas)| Place {
@@ -158,7 +158,7 @@ impl Counted<'_> {
 }
 
 /// What runs, without the tasks.
-pub fn snapshot_of(running: &[RunningArtifact]) -> Snapshot {
+pub fn to_snapshot(running: &[RunningArtifact]) -> Snapshot {
     running
         .iter()
         .map(|artifact| Artifact {
@@ -253,9 +253,9 @@ mod tests {
         };
         assert_eq!(refused((0..401).map(|n| entry(n, 50, 1)).collect()), "artifacts");
         let web = |n| ReportEntry { digests: vec![("web".into(), None)], ..entry(n, 0, 1) };
-        assert_eq!(refused((0..=MOST_REPLICAS).map(|n| web(n % 2)).collect()), "replicas");
+        assert_eq!(refused((0..=MAX_REPLICAS).map(|n| web(n % 2)).collect()), "replicas");
         let of_places = "clusters and services of artifacts";
-        assert_eq!(refused((0..=MOST_PLACES).map(web).collect()), of_places);
+        assert_eq!(refused((0..=MAX_PLACES).map(web).collect()), of_places);
         assert_eq!(refused((0..320).map(|n| entry(n, 50, 1_000)).collect()), "bytes of names");
     }
 }

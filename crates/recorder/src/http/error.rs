@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::domain::{Error, StorageErrorKind};
 
 /// The most characters of a request's own text that an answer repeats.
-const LONGEST_QUOTE: usize = 100;
+const MAX_QUOTE_CHARS: usize = 100;
 
 /// After which time another process may have done with the file.
 const LOCKED_RETRY: Duration = Duration::from_secs(5);
@@ -31,8 +31,8 @@ impl Error {
             | Self::EnvironmentNameTaken { .. }
             | Self::FlowNameTaken { .. }
             | Self::EnvironmentTypeMismatch { .. } => StatusCode::BAD_REQUEST,
-            Self::UnknownToken => StatusCode::UNAUTHORIZED,
-            Self::NotAllowed | Self::ForeignHost => StatusCode::FORBIDDEN,
+            Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::HostNotAllowed => StatusCode::FORBIDDEN,
             Self::EnvironmentNotFound { .. }
             | Self::SnapshotNotFound { .. }
             | Self::FlowNotFound { .. }
@@ -43,10 +43,10 @@ impl Error {
             | Self::AttachmentNotFound { .. }
             | Self::AllowanceNotFound { .. }
             | Self::NoMatches { .. }
-            | Self::NothingHere => StatusCode::NOT_FOUND,
+            | Self::NoSuchAddress => StatusCode::NOT_FOUND,
             // The client does not repeat it.
-            Self::NotKept { .. } => StatusCode::NOT_IMPLEMENTED,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NotSupported { .. } => StatusCode::NOT_IMPLEMENTED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::LatestSnapshotMoved { .. } => StatusCode::PRECONDITION_FAILED,
             Self::TooManyRuns { .. }
             | Self::TooManyFlows { .. }
@@ -138,7 +138,7 @@ fn respond(status: StatusCode, body: ErrorBody) -> Response {
 
 /// Text of the request's own, short enough to repeat.
 pub(crate) fn quote(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_QUOTE) {
+    match text.char_indices().nth(MAX_QUOTE_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
@@ -146,9 +146,9 @@ pub(crate) fn quote(text: &str) -> String {
 
 /// A document of the API that is written already, as a large one is where it is read.
 #[derive(Debug)]
-pub(crate) struct WrittenJson(Vec<u8>);
+pub(crate) struct SerializedJson(Vec<u8>);
 
-impl WrittenJson {
+impl SerializedJson {
     /// # Errors
     /// `document` has no JSON.
     pub(crate) fn new(document: &impl Serialize) -> Result<Self, Error> {
@@ -162,7 +162,7 @@ impl WrittenJson {
     }
 }
 
-impl IntoResponse for WrittenJson {
+impl IntoResponse for SerializedJson {
     fn into_response(self) -> Response {
         ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
     }
@@ -170,7 +170,7 @@ impl IntoResponse for WrittenJson {
 
 /// Errors of the framework's own (a method, a path that is no UTF-8) are plain text: clients of
 /// this API read JSON only.
-pub(crate) async fn in_json(response: Response) -> Response {
+pub(crate) async fn errors_as_json(response: Response) -> Response {
     let status = response.status();
     let is_json =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");

@@ -18,11 +18,11 @@ use crate::domain::StoreStats;
 pub struct MetricsError(#[from] prometheus::Error);
 
 /// From a millisecond, which a report on a fast disk takes, to the longest that a request may.
-const SECONDS: [f64; 12] =
+const LATENCY_BUCKETS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 60.0];
 
 /// The path of a report, as it is matched.
-pub(crate) const REPORT: &str = "/api/v2/environments/{org}/{environment}/report/ECS";
+pub(crate) const REPORT_ROUTE: &str = "/api/v2/environments/{org}/{environment}/report/ECS";
 
 /// The counters of one recorder. Clones share them.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl Metrics {
         )?;
         let durations = HistogramVec::new(
             HistogramOpts::new("envsnap_request_duration_seconds", "How long an answer took.")
-                .buckets(SECONDS.to_vec()),
+                .buckets(LATENCY_BUCKETS.to_vec()),
             &["method", "route"],
         )?;
         let reports = IntCounterVec::new(
@@ -173,7 +173,7 @@ impl Metrics {
         };
         requests.with_label_values(&[method, route, status.as_str()]).inc();
         durations.with_label_values(&[method, route]).observe(took.as_secs_f64());
-        if method == "PUT" && route == REPORT {
+        if method == "PUT" && route == REPORT_ROUTE {
             let outcome = match status {
                 StatusCode::CREATED => "created",
                 _ if status.is_success() => "unchanged",

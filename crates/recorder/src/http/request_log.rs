@@ -10,7 +10,7 @@ use super::access::Caller;
 use super::metrics::Metrics;
 
 /// The most characters of a path that are written down.
-const LONGEST_PATH: usize = 300;
+const MAX_PATH_CHARS: usize = 300;
 
 /// Counts the request, and writes a line of it to the log, with the label of its token: never its
 /// query or its headers, which may hold what is secret.
@@ -21,7 +21,7 @@ pub(crate) async fn log_request(
 ) -> Response {
     let begun = Instant::now();
     let method = request.method().clone();
-    let path: String = request.uri().path().chars().take(LONGEST_PATH).collect();
+    let path: String = request.uri().path().chars().take(MAX_PATH_CHARS).collect();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let received = request.body().size_hint().exact();
     let response = next.run(request).await;

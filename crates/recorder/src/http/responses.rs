@@ -16,11 +16,11 @@ use crate::domain::Error;
 
 /// A response of fewer bytes than this is not counted: there are never more of them than
 /// connections.
-const SMALL: usize = 64 << 10;
+const SMALL_RESPONSE_BYTES: usize = 64 << 10;
 
 /// The most bytes of responses that wait for their clients to read them: eight of the 8 MB that a large
 /// environment's snapshot takes.
-const MOST_UNREAD: usize = 64 << 20;
+const MAX_UNREAD_BYTES: usize = 64 << 20;
 
 /// The memory of responses that are not read yet. Clones share it.
 #[derive(Debug, Clone)]
@@ -28,17 +28,17 @@ pub(crate) struct ResponseMemory(Arc<Semaphore>);
 
 impl Default for ResponseMemory {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MOST_UNREAD)))
+        Self(Arc::new(Semaphore::new(MAX_UNREAD_BYTES)))
     }
 }
 
 /// Bytes of a response, and their part of the memory, which is given back when they are written.
-struct Unread {
+struct UnreadBytes {
     bytes: Bytes,
     _memory: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Unread {
+impl AsRef<[u8]> for UnreadBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -53,14 +53,14 @@ pub(crate) async fn limit_memory(
 ) -> Response {
     let (head, body) = next.run(request).await.into_parts();
     let size = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
-    let Some(size) = size.filter(|size| *size >= SMALL) else {
+    let Some(size) = size.filter(|size| *size >= SMALL_RESPONSE_BYTES) else {
         return Response::from_parts(head, body);
     };
-    let permits = u32::try_from(size.min(MOST_UNREAD)).unwrap_or(u32::MAX);
+    let permits = u32::try_from(size.min(MAX_UNREAD_BYTES)).unwrap_or(u32::MAX);
     let reserved = Arc::clone(&memory.0).try_acquire_many_owned(permits);
     match (reserved, axum::body::to_bytes(body, size).await) {
         (Ok(reserved), Ok(bytes)) => {
-            let unread = Unread { bytes, _memory: reserved };
+            let unread = UnreadBytes { bytes, _memory: reserved };
             Response::from_parts(head, Body::from(Bytes::from_owner(unread)))
         }
         _ => Error::busy("The recorder sends too many large answers at a time: try again")
@@ -69,7 +69,7 @@ pub(crate) async fn limit_memory(
 }
 
 /// Says when the response was made, unless the clock is beyond what a date can say.
-pub(crate) async fn date(mut response: Response) -> Response {
+pub(crate) async fn add_date(mut response: Response) -> Response {
     let now = Timestamp::try_from(SystemTime::now()).ok();
     let date = now.and_then(|now| DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok());
     if let Some(date) = date.and_then(|date| HeaderValue::try_from(date).ok()) {

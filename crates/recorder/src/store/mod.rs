@@ -9,8 +9,8 @@ use envsnap_model::expression::{Interval, Snappish};
 
 use crate::domain::{
     ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Error, EventPage,
-    Head, Micros, OrgFilter, Page, Recorded, Report, SettingsChange, SnapshotRecord, SnapshotSpan,
-    SnapshotWindow, StoreStats,
+    Head, Micros, OrgFilter, Page, Report, ReportOutcome, SettingsChange, SnapshotRecord,
+    SnapshotSpan, SnapshotWindow, StoreStats,
 };
 
 /// Which environments are listed, and in which order.
@@ -87,7 +87,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         name: &str,
         report: Report,
         actor: &str,
-    ) -> impl Future<Output = Result<Recorded, Error>> + Send;
+    ) -> impl Future<Output = Result<ReportOutcome, Error>> + Send;
 
     /// The environment of this name that is in use.
     fn environment(

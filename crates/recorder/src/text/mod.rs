@@ -1,7 +1,7 @@
 //! Words for people, and characters that they do not see.
 
-mod hidden;
-mod wording;
+mod humanize;
+mod invisible;
 
-pub use hidden::{is_hidden, visible, visible_lines};
-pub use wording::{ago, counted, lasted, whole};
+pub use humanize::{ago, humanize_duration, pluralize, unix_secs};
+pub use invisible::{is_invisible, replace_invisible, replace_invisible_lines};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::text::is_hidden;
+use crate::text::is_invisible;
 use envsnap_model::snapshot::Fingerprint;
 
 /// The most characters of a repository or a tag that stand where there is little room.
@@ -15,10 +15,10 @@ const LONGEST_TITLE: usize = 1_000;
 const SHORT_FINGERPRINT: usize = 7;
 
 /// `name` with every character visible that would hide or reorder others.
-pub(crate) fn visible(name: &str) -> String {
+pub(crate) fn escape_invisible(name: &str) -> String {
     let mut visible = String::with_capacity(name.len());
     for c in name.chars() {
-        if is_hidden(c) {
+        if is_invisible(c) {
             let _infallible = write!(visible, "\\u{{{:x}}}", u32::from(c));
         } else {
             visible.push(c);
@@ -59,7 +59,7 @@ impl<'a> Reference<'a> {
 
 /// The beginning and the end of what has more than `most` characters.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
-    let text = visible(text);
+    let text = escape_invisible(text);
     let length = text.chars().count();
     if length <= most {
         return text;
@@ -94,7 +94,7 @@ pub(crate) fn short_fingerprint(fingerprint: Option<Fingerprint>) -> String {
 pub(crate) fn identified(name: &str, fingerprint: &str) -> Markup {
     html! {
         (label(name))
-        bdi.reference { (visible(name)) }
+        bdi.reference { (escape_invisible(name)) }
         @if fingerprint.is_empty() {
             span.fingerprint { "fingerprint unknown" }
         } @else {
@@ -136,9 +136,9 @@ mod tests {
 
     #[test]
     fn what_hides_or_turns_others_round_is_shown() {
-        assert_eq!(visible("web\u{202e}1\n\0"), "web\\u{202e}1\\u{a}\\u{0}");
-        assert_eq!(visible("we\u{e0062}b"), "we\\u{e0062}b");
-        assert_eq!(visible("größe 好 <b>\"'&"), "größe 好 <b>\"'&");
+        assert_eq!(escape_invisible("web\u{202e}1\n\0"), "web\\u{202e}1\\u{a}\\u{0}");
+        assert_eq!(escape_invisible("we\u{e0062}b"), "we\\u{e0062}b");
+        assert_eq!(escape_invisible("größe 好 <b>\"'&"), "größe 好 <b>\"'&");
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use crate::domain::{Error, SnapshotRecord};
 use crate::http::request::Parameters;
 use crate::http::views;
 use crate::store::Store;
-use crate::text::{counted, whole};
+use crate::text::{pluralize, unix_secs};
 
 /// Artifacts that are shown of each kind; the API has them all.
 const MOST_SHOWN: usize = 500;
@@ -49,7 +49,7 @@ pub(crate) async fn show<S: Store>(
 ) -> Result<Html<String>, Error> {
     let wanted = ["from", "to"].map(|name| {
         if parameters.last(name).is_none() {
-            parameters.add_problem(name, "is required, as in aws-prod#65");
+            parameters.add_error(name, "is required, as in aws-prod#65");
         }
         parameters.parsed::<Snappish>(name)
     });
@@ -148,7 +148,7 @@ fn differences(
         }
         @if !same.is_empty() {
             details open=[nothing.then_some("open")] {
-                summary id="same" { (counted(same.len() as u64, "unchanged artifact")) }
+                summary id="same" { (pluralize(same.len() as u64, "unchanged artifact")) }
                 (rows("same", &same))
             }
         }
@@ -190,7 +190,7 @@ fn row(id: &str, artifact: &DiffArtifact) -> Markup {
         tr {
             th.artifact scope="row" { (identified(&artifact.name, &artifact.fingerprint)) }
             td.number { (if id == "exited" { was } else { now }) }
-            td { (time(whole(artifact.most_recent_timestamp))) }
+            td { (time(unix_secs(artifact.most_recent_timestamp))) }
             td { (change(was, now)) }
         }
     }

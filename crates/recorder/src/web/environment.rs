@@ -14,7 +14,7 @@ use super::when::{ago, time};
 use crate::domain::{EnvironmentRecord, Error, Micros, SnapshotWindow};
 use crate::http::request::Parameters;
 use crate::store::Store;
-use crate::text::counted;
+use crate::text::pluralize;
 
 /// Lanes in one picture.
 const MOST_LANES: usize = 100;
@@ -45,7 +45,7 @@ pub(crate) async fn show<S: Store>(
                 h2 id="snapshots" { "Snapshots" }
                 p.quiet {
                     "#" (first.span.index) " to #" (last.span.index) " of "
-                    (counted(window.count, "snapshot")) ", the latest first."
+                    (pluralize(window.count, "snapshot")) ", the latest first."
                 }
                 (history::table(&address, &window, now))
                 (turns(&window, view))

@@ -7,7 +7,7 @@ use super::when::{duration, time};
 use crate::domain::{
     Micros, ReportGap, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow,
 };
-use crate::text::counted;
+use crate::text::pluralize;
 
 /// Changes that are named of a snapshot; its own page has them all.
 const MOST_NAMED: usize = 4;
@@ -62,8 +62,8 @@ fn row(address: &str, snapshot: &SnapshotSummary, now: f64) -> Markup {
                 }
             }
             td {
-                (counted(*artifacts, "artifact"))
-                span.beneath { (counted(*replicas, "replica")) }
+                (pluralize(*artifacts, "artifact"))
+                span.beneath { (pluralize(*replicas, "replica")) }
             }
         }
     }

@@ -11,7 +11,7 @@ use super::when::{self, ago, time};
 use crate::domain::{EnvironmentSummary, Error, Micros, OrgFilter, Page, SnapshotArtifact};
 use crate::http::request::Parameters;
 use crate::store::Store;
-use crate::text::{counted, whole};
+use crate::text::{pluralize, unix_secs};
 
 /// Environments on one page.
 const PAGE_SIZE: u32 = 25;
@@ -132,7 +132,7 @@ fn runs(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Ma
     let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
     html! {
         a href={(address) "/snapshots/" (index)} { "#" (index) } ": "
-        (counted(running.len() as u64, "artifact")) ", " (counted(replicas, "replica"))
+        (pluralize(running.len() as u64, "artifact")) ", " (pluralize(replicas, "replica"))
         ul.runs {
             @for artifact in running.iter().take(MOST_NAMED) {
                 li {
@@ -151,7 +151,7 @@ fn runs(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Ma
 }
 
 fn since(started_at: i64, now: f64) -> Markup {
-    let started_at = whole(started_at);
+    let started_at = unix_secs(started_at);
     html! { span.quiet title={"since " (when::utc(started_at))} { (when::since(started_at, now)) } }
 }
 

@@ -23,14 +23,14 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
 use crate::domain::Error;
-use crate::http::access::{Access, Action, Guard, guard, guard_any};
+use crate::http::access::{Access, Action, Guard, authorize_any_org, guard};
 use crate::store::Store;
 
 /// Every page, each behind `access`.
 pub(crate) fn pages<S: Store>(access: &Access) -> Router<S> {
     let home = Router::new()
         .route("/", get(home::all::<S>))
-        .route_layer(from_fn_with_state(access.clone(), guard_any));
+        .route_layer(from_fn_with_state(access.clone(), authorize_any_org));
     Router::new()
         .route("/{org}/environments", get(home::of_org::<S>))
         .route("/{org}/environments/{environment}", get(environment::show::<S>))
@@ -59,7 +59,7 @@ const SHIELD: [(HeaderName, &str); 4] = [
 
 /// Nothing is at this address.
 pub(crate) async fn not_found() -> Response {
-    shielded(problem::in_html(Error::NothingHere.into_response()).await).await
+    shielded(problem::in_html(Error::NoSuchAddress.into_response()).await).await
 }
 
 async fn shielded(mut response: Response) -> Response {

@@ -4,7 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::html;
 
-use super::artifact::visible;
+use super::artifact::escape_invisible;
 use super::frame::{Beside, Frame};
 use envsnap_model::wire::ErrorBody;
 
@@ -31,11 +31,11 @@ fn problem(status: StatusCode, said: Option<&ErrorBody>) -> Html<String> {
     let main = html! {
         h1 { (title) }
         @if let Some(said) = said {
-            p { bdi { (visible(&said.message)) } "." }
+            p { bdi { (escape_invisible(&said.message)) } "." }
             @if !said.errors.is_empty() {
                 ul {
                     @for (name, problem) in &said.errors {
-                        @let problem = visible(problem.as_str().unwrap_or_default());
+                        @let problem = escape_invisible(problem.as_str().unwrap_or_default());
                         li { code { (name) } " " bdi { (problem) } }
                     }
                 }

@@ -14,7 +14,7 @@ use super::when::{duration, time};
 use crate::domain::{Error, Micros, Page, SnapshotArtifact, SnapshotRecord};
 use crate::http::request::Parameters;
 use crate::store::Store;
-use crate::text::{counted, whole};
+use crate::text::{pluralize, unix_secs};
 
 /// Artifacts on one page.
 const PAGE_SIZE: u32 = 500;
@@ -145,14 +145,14 @@ fn artifacts(snapshot: SnapshotRecord, page: Page) -> Markup {
         section aria-labelledby="runs" {
             h2 id="runs" { "What runs" }
             p.quiet {
-                (counted(running.len() as u64, "artifact")) ", " (counted(replicas, "replica"))
+                (pluralize(running.len() as u64, "artifact")) ", " (pluralize(replicas, "replica"))
                 @match (changed, index) {
                     (0, _) => "; nothing changed",
                     (changed, 1) => {
-                        "; " (counted(changed as u64, "change")) " in the first snapshot"
+                        "; " (pluralize(changed as u64, "change")) " in the first snapshot"
                     },
                     (changed, _) => {
-                        "; " (counted(changed as u64, "change")) " since #" (index - 1)
+                        "; " (pluralize(changed as u64, "change")) " since #" (index - 1)
                     },
                 }
                 "."
@@ -212,8 +212,8 @@ fn since(artifact: &SnapshotArtifact) -> Markup {
     let starts = &artifact.started_at;
     html! {
         @if let (Some(first), Some(last)) = (starts.first(), starts.last()) {
-            (time(whole(*first)))
-            @if first != last { span.beneath { "the latest " (time(whole(*last))) } }
+            (time(unix_secs(*first)))
+            @if first != last { span.beneath { "the latest " (time(unix_secs(*last))) } }
         }
     }
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
-use crate::text::{self, lasted};
+use crate::text::{self, humanize_duration};
 
 /// The moment `seconds` after the Unix epoch; `None` where the calendar does not go.
 fn moment(seconds: f64) -> Option<Timestamp> {
@@ -46,9 +46,9 @@ pub(crate) fn ago(seconds: f64, now: f64) -> String {
 /// For how long it runs that started then.
 pub(crate) fn since(seconds: f64, now: f64) -> String {
     match now - seconds {
-        age @ ..=-60.0 => format!("only in {}", lasted(-age)),
+        age @ ..=-60.0 => format!("only in {}", humanize_duration(-age)),
         ..1.0 => "just started".to_owned(),
-        age => format!("for {}", lasted(age)),
+        age => format!("for {}", humanize_duration(age)),
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::api::wire::{EnvironmentEvent, ReportGap, SnapshotListEntry};
-use crate::cli::escape::visible;
+use crate::cli::escape::replace_invisible;
 use crate::cli::tables::{fingerprint_or_unknown, table};
 use crate::cli::terminal::{Colour, Terminal};
-use crate::recorder::text::lasted;
+use crate::recorder::text::humanize_duration;
 
 pub(super) struct LogView<'a> {
     /// The latest first.
@@ -26,7 +26,7 @@ impl LogView<'_> {
                 format!("#{}", snapshot.index),
                 terminal.time(snapshot.from),
                 end(snapshot, terminal),
-                lasted(duration(snapshot, terminal)),
+                humanize_duration(duration(snapshot, terminal)),
                 self.summary(snapshot.index),
             ]
         });
@@ -60,7 +60,7 @@ impl LogView<'_> {
                     terminal.paint(Colour::Bold, &name),
                     terminal.time(snapshot.from),
                     end(snapshot, terminal),
-                    lasted(duration(snapshot, terminal)),
+                    humanize_duration(duration(snapshot, terminal)),
                 );
                 for gap in gap_lines(snapshot, terminal) {
                     let _infallible = writeln!(text, "  {gap}");
@@ -117,7 +117,7 @@ fn gap_lines(snapshot: &SnapshotListEntry, terminal: &Terminal) -> Vec<String> {
     let now = terminal.now.as_duration().as_secs_f64();
     let line = |gap: &ReportGap| {
         let until = gap.until.map_or_else(|| "now".to_owned(), |until| terminal.time(until));
-        let duration = lasted(gap.until.unwrap_or(now) - gap.from);
+        let duration = humanize_duration(gap.until.unwrap_or(now) - gap.from);
         let text = format!("(no report from {} to {until}: {duration})", terminal.time(gap.from));
         terminal.paint(Colour::Faint, &text)
     };
@@ -144,7 +144,7 @@ fn sign(event: &EnvironmentEvent) -> Option<(char, Colour)> {
 }
 
 fn event_text(event: &EnvironmentEvent, terminal: &Terminal) -> String {
-    let name = visible(&event.artifact_name);
+    let name = replace_invisible(&event.artifact_name);
     let first = match sign(event) {
         Some((sign, colour)) => terminal.paint(colour, &format!("{sign} {name}")),
         None => format!("  {name}"),
@@ -152,7 +152,7 @@ fn event_text(event: &EnvironmentEvent, terminal: &Terminal) -> String {
     format!(
         "  {first}\n    SHA256: {}\n    {}\n",
         fingerprint_or_unknown(Some(&event.sha256)),
-        visible(&event.description)
+        replace_invisible(&event.description)
     )
 }
 

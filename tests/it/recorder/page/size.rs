@@ -54,7 +54,7 @@ async fn a_long_history_is_shown_in_parts() {
     // Not over HTTP, which takes longer; a minute apart, up to now.
     let minutes = Arc::new(AtomicU32::new(0));
     let told = Arc::clone(&minutes);
-    let store = store.with_clock(Clock::of(move || {
+    let store = store.with_clock(Clock::from_fn(move || {
         1_661_161_162.5 - 60.0 * f64::from(5_000 - told.load(Ordering::Relaxed))
     }));
     for version in 0..5_000 {

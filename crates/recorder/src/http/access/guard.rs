@@ -90,8 +90,8 @@ pub(crate) async fn refuse(request: Request, denied: Denied) -> Response {
     discard(request.into_body().into_data_stream()).await;
     let Denied { status, label } = denied;
     let mut refusal = match status {
-        StatusCode::UNAUTHORIZED => Error::UnknownToken,
-        _ => Error::NotAllowed,
+        StatusCode::UNAUTHORIZED => Error::InvalidToken,
+        _ => Error::Forbidden,
     }
     .into_response();
     if status == StatusCode::UNAUTHORIZED {

@@ -14,19 +14,19 @@ use crate::domain::Error;
 /// Without tokens, only this host's own names are answered to. A page from elsewhere, whose own name
 /// was made to lead here, could otherwise read everything and report, by way of a browser on this
 /// host (DNS rebinding).
-pub(crate) async fn by_own_name(
+pub(crate) async fn require_local_host(
     State(access): State<Access>,
     request: Request,
     next: Next,
 ) -> Response {
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
-    if access.is_open() && !host.is_none_or(is_own_name) {
-        return Error::ForeignHost.into_response();
+    if access.is_open() && !host.is_none_or(is_local_host) {
+        return Error::HostNotAllowed.into_response();
     }
     next.run(request).await
 }
 
-fn is_own_name(host: &str) -> bool {
+fn is_local_host(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host();
     let address = name.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(name);
@@ -42,11 +42,11 @@ mod tests {
     #[test]
     fn this_host_has_few_names() {
         for own in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080"] {
-            assert!(is_own_name(own), "{own}");
+            assert!(is_local_host(own), "{own}");
         }
         for other in ["", "evil.example", "localhost.evil.example:8080", "192.0.2.1", "a@b:c", "["]
         {
-            assert!(!is_own_name(other), "{other}");
+            assert!(!is_local_host(other), "{other}");
         }
     }
 }

@@ -14,9 +14,9 @@ use axum::http::StatusCode;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use guard::{Guard, guard};
-pub(crate) use host::by_own_name;
-pub(crate) use readable::guard_any;
-pub use token_file::{AccessError, Problem as TokenLineProblem};
+pub(crate) use host::require_local_host;
+pub(crate) use readable::authorize_any_org;
+pub use token_file::{AccessError, TokenLineError as TokenLineProblem};
 
 /// By whom entries are written if no token is needed. It is no token's label.
 const ANONYMOUS: &str = "anonymous";
@@ -126,7 +126,7 @@ impl Access {
     /// # Errors
     /// As [`Access::from_token_file`], or it is a pipe; then everything stays as it was.
     pub fn reload(&self, path: &Path) -> Result<usize, AccessError> {
-        let grants = token_file::read_again(path)?;
+        let grants = token_file::reread(path)?;
         let count = grants.len();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(grants.into());
         Ok(count)
@@ -137,7 +137,7 @@ impl Access {
     }
 
     /// What `token` opens; `None` if no token is needed.
-    fn grants_of(&self, token: Option<&str>) -> Option<Vec<Grant>> {
+    fn matching_grants(&self, token: Option<&str>) -> Option<Vec<Grant>> {
         let token_sha256: [u8; 32] = Sha256::digest(token.unwrap_or_default()).into();
         let grants = self.grants()?;
         let of_token = grants.iter().filter(|grant| grant.token_sha256 == token_sha256);
@@ -161,7 +161,7 @@ impl Access {
 
     /// Whether a client with `token` may do this in `org`.
     fn check(&self, token: Option<&str>, org: &str, action: Action) -> Result<Caller, Denied> {
-        let Some(grants) = self.grants_of(token) else {
+        let Some(grants) = self.matching_grants(token) else {
             return Ok(Caller { label: None, may_change: true });
         };
         let Some(first) = grants.first() else {

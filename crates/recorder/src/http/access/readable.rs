@@ -15,7 +15,7 @@ use crate::domain::OrgFilter;
 impl Access {
     /// What a client with `token` may read.
     fn readable(&self, token: Option<&str>) -> Result<(OrgFilter, Caller), Denied> {
-        let Some(grants) = self.grants_of(token) else {
+        let Some(grants) = self.matching_grants(token) else {
             return Ok((OrgFilter::All, Caller { label: None, may_change: true }));
         };
         let Some(first) = grants.first() else {
@@ -37,7 +37,7 @@ impl Access {
 
 /// Lets a request that names no organization through, with an [`OrgFilter`] of those that
 /// may be read.
-pub(crate) async fn guard_any(
+pub(crate) async fn authorize_any_org(
     State(access): State<Access>,
     mut request: Request,
     next: Next,

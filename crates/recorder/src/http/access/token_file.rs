@@ -13,13 +13,13 @@ use super::{Grant, Right};
 use envsnap_model::wire::is_environment_name;
 
 /// A shorter token could be found by trying.
-const SHORTEST_TOKEN: usize = 8;
+const MIN_TOKEN_BYTES: usize = 8;
 
 /// The longest label, in bytes: it stands in every line of the log.
-const LONGEST_LABEL: usize = 64;
+const MAX_LABEL_BYTES: usize = 64;
 
 /// The most bytes of a token file: ten thousand tokens.
-const LARGEST_FILE: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// There is no access, or it stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ pub enum AccessError {
         /// Counted from 1.
         line: usize,
         /// What is wrong with it.
-        problem: Problem,
+        problem: TokenLineError,
     },
     /// The token file would let no client in.
     #[error("the token file {} holds no token", path.display())]
@@ -88,7 +88,7 @@ pub enum AccessError {
 
 /// What is wrong with a line of a token file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum TokenLineError {
     /// It has no label, or no org, or another word.
     #[error(
         "is not of the form \"TOKEN label=LABEL org=ORG RIGHT\", with org=* for every organization \
@@ -137,7 +137,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Grant>, AccessError> {
 }
 
 /// As [`read`], and never waits for another process.
-pub(crate) fn read_again(path: &Path) -> Result<Vec<Grant>, AccessError> {
+pub(crate) fn reread(path: &Path) -> Result<Vec<Grant>, AccessError> {
     let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
     // To open a pipe waits for its other end, unless it is opened like this.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -153,14 +153,14 @@ fn read_open(file: File, path: &Path) -> Result<Vec<Grant>, AccessError> {
     let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
     // Of the file that is open, whatever takes its place meanwhile.
     let found = file.metadata().map_err(unreadable)?;
-    if let Some(who) = others_may(&found, rustix::process::geteuid().as_raw()) {
+    if let Some(who) = access_of_others(&found, rustix::process::geteuid().as_raw()) {
         let mode = found.mode() & 0o7777;
         return Err(AccessError::Exposed { path: path.to_owned(), mode, who });
     }
     let mut content = String::new();
-    let read = file.take(LARGEST_FILE + 1).read_to_string(&mut content);
+    let read = file.take(MAX_FILE_BYTES + 1).read_to_string(&mut content);
     let content = read.map(|_| SecretString::from(content)).map_err(unreadable)?;
-    if u64::try_from(content.expose_secret().len()).is_ok_and(|length| length > LARGEST_FILE) {
+    if u64::try_from(content.expose_secret().len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
         return Err(AccessError::TooLarge { path: path.to_owned() });
     }
     let grants = parse(content.expose_secret()).map_err(|(line, problem)| {
@@ -177,7 +177,7 @@ fn read_open(file: File, path: &Path) -> Result<Vec<Grant>, AccessError> {
 /// A group may read a file of another owner than the recorder's user, which it could not read
 /// otherwise. So systemd gives credentials: they are root's, and an access list, which stands in the
 /// place of the group's permissions, names the service's user.
-fn others_may(file: &Metadata, this_user: u32) -> Option<&'static str> {
+fn access_of_others(file: &Metadata, this_user: u32) -> Option<&'static str> {
     if !file.is_file() {
         // A pipe, as of `<(command)`, has no other readers.
         return None;
@@ -197,7 +197,7 @@ fn others_may(file: &Metadata, this_user: u32) -> Option<&'static str> {
 }
 
 /// The grants of a token file, or the number of the first line that cannot be read, and why.
-fn parse(content: &str) -> Result<Vec<Grant>, (usize, Problem)> {
+fn parse(content: &str) -> Result<Vec<Grant>, (usize, TokenLineError)> {
     let mut grants = Vec::<Grant>::new();
     let lines = content
         // Some editors begin a text with a mark that is not seen, and that no token has.
@@ -210,47 +210,47 @@ fn parse(content: &str) -> Result<Vec<Grant>, (usize, Problem)> {
         let grant = grant(line).map_err(|problem| (number, problem))?;
         let other = |it: &Grant| it.token_sha256 == grant.token_sha256 && it.label != grant.label;
         if grants.iter().any(other) {
-            return Err((number, Problem::OtherLabel));
+            return Err((number, TokenLineError::OtherLabel));
         }
         grants.push(grant);
     }
     Ok(grants)
 }
 
-fn grant(line: &str) -> Result<Grant, Problem> {
+fn grant(line: &str) -> Result<Grant, TokenLineError> {
     let words: Vec<_> = line.split_whitespace().collect();
-    let [token, settings @ .., right] = &words[..] else { return Err(Problem::Form) };
+    let [token, settings @ .., right] = &words[..] else { return Err(TokenLineError::Form) };
     let right = match *right {
         "report" => Right::Report,
         "write" => Right::Write,
         "read" => Right::Read,
-        _ => return Err(Problem::Form),
+        _ => return Err(TokenLineError::Form),
     };
     let setting = |name: &str| {
         let value = settings.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
         value.filter(|value| !value.is_empty())
     };
     if token.starts_with("org=") || token.starts_with("label=") || settings.len() > 2 {
-        return Err(Problem::Form);
+        return Err(TokenLineError::Form);
     }
-    let org = setting("org").ok_or(Problem::Form)?;
+    let org = setting("org").ok_or(TokenLineError::Form)?;
     let label = match setting("label") {
         Some(label) if settings.len() == 2 => label,
-        None if settings.len() == 1 => return Err(Problem::NoLabel),
-        _ => return Err(Problem::Form),
+        None if settings.len() == 1 => return Err(TokenLineError::NoLabel),
+        _ => return Err(TokenLineError::Form),
     };
     if label == super::ANONYMOUS {
-        return Err(Problem::ReservedLabel);
+        return Err(TokenLineError::ReservedLabel);
     }
     // The rule for environments will do for labels.
-    if label.len() > LONGEST_LABEL || !is_environment_name(label) {
-        return Err(Problem::Label);
+    if label.len() > MAX_LABEL_BYTES || !is_environment_name(label) {
+        return Err(TokenLineError::Label);
     }
-    if token.len() < SHORTEST_TOKEN {
-        return Err(Problem::TooShort);
+    if token.len() < MIN_TOKEN_BYTES {
+        return Err(TokenLineError::TooShort);
     }
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Problem::Characters);
+        return Err(TokenLineError::Characters);
     }
     Ok(Grant::new(token, label, (org != "*").then(|| org.to_owned()), right))
 }
@@ -272,23 +272,23 @@ pub(crate) mod tests {
     #[test]
     fn a_line_that_cannot_be_read_is_named_by_its_number_and_never_repeated() {
         for (line, problem) in [
-            ("s3cret-0", Problem::Form),
-            ("s3cret-0 org=acme", Problem::Form),
-            ("s3cret-0 acme read", Problem::Form),
-            ("s3cret-0 label=a read", Problem::Form),
-            ("s3cret-0 label=a org= read", Problem::Form),
-            ("s3cret-0 label=a org=acme admin", Problem::Form),
-            ("s3cret-0 label=a org=acme read write", Problem::Form),
-            ("s3cret-0 org=a org=acme read", Problem::Form),
-            ("s3cret-0 s3cret-1 label=a org=acme read", Problem::Form),
-            ("org=acme label=a read", Problem::Form),
-            ("s3cret-0 org=acme read", Problem::NoLabel),
-            ("s3cret-0 label=-a org=acme read", Problem::Label),
-            ("s3cret-0 label=anonymous org=acme read", Problem::ReservedLabel),
-            ("s3cret-0 label=a\u{200b}b org=acme read", Problem::Label),
-            ("first-00 label=another org=acme read", Problem::OtherLabel),
-            ("s3cret0 label=a org=acme read", Problem::TooShort),
-            ("s3cr\u{e9}t-0 label=a org=acme read", Problem::Characters),
+            ("s3cret-0", TokenLineError::Form),
+            ("s3cret-0 org=acme", TokenLineError::Form),
+            ("s3cret-0 acme read", TokenLineError::Form),
+            ("s3cret-0 label=a read", TokenLineError::Form),
+            ("s3cret-0 label=a org= read", TokenLineError::Form),
+            ("s3cret-0 label=a org=acme admin", TokenLineError::Form),
+            ("s3cret-0 label=a org=acme read write", TokenLineError::Form),
+            ("s3cret-0 org=a org=acme read", TokenLineError::Form),
+            ("s3cret-0 s3cret-1 label=a org=acme read", TokenLineError::Form),
+            ("org=acme label=a read", TokenLineError::Form),
+            ("s3cret-0 org=acme read", TokenLineError::NoLabel),
+            ("s3cret-0 label=-a org=acme read", TokenLineError::Label),
+            ("s3cret-0 label=anonymous org=acme read", TokenLineError::ReservedLabel),
+            ("s3cret-0 label=a\u{200b}b org=acme read", TokenLineError::Label),
+            ("first-00 label=another org=acme read", TokenLineError::OtherLabel),
+            ("s3cret0 label=a org=acme read", TokenLineError::TooShort),
+            ("s3cr\u{e9}t-0 label=a org=acme read", TokenLineError::Characters),
         ] {
             let error =
                 token_file(&format!("# tokens\nfirst-00 label=first org=acme read\n{line}\n"));
@@ -334,8 +334,8 @@ pub(crate) mod tests {
             (0o444, false, false),
         ] {
             let found = metadata(mode);
-            assert_eq!(others_may(&found, owner).is_none(), by_its_owner, "{mode:o}");
-            assert_eq!(others_may(&found, owner + 1).is_none(), by_another, "{mode:o}");
+            assert_eq!(access_of_others(&found, owner).is_none(), by_its_owner, "{mode:o}");
+            assert_eq!(access_of_others(&found, owner + 1).is_none(), by_another, "{mode:o}");
         }
     }
 }

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use envsnap_model::expression::Snappish;
 
 use crate::domain::Error;
-use crate::http::error::WrittenJson;
+use crate::http::error::SerializedJson;
 use crate::http::request::Parameters;
 use crate::http::views;
 use crate::store::Store;
@@ -14,7 +14,7 @@ pub(crate) async fn compare<S: Store>(
     State(store): State<S>,
     Path(org): Path<String>,
     mut parameters: Parameters,
-) -> Result<WrittenJson, Error> {
+) -> Result<SerializedJson, Error> {
     let [Some(one), Some(other)] =
         ["snappish1", "snappish2"].map(|name| snappish(&mut parameters, name))
     else {
@@ -24,14 +24,14 @@ pub(crate) async fn compare<S: Store>(
     let wanted = [one.clone(), other.clone()];
     let shown = move |[first, second]: [_; 2]| {
         let compared = views::comparison((&one.environment, first), (&other.environment, second));
-        WrittenJson::new(&compared)
+        SerializedJson::new(&compared)
     };
     store.snapshots(&org, wanted, shown).await?
 }
 
 fn snappish(parameters: &mut Parameters, name: &str) -> Option<Snappish> {
     if parameters.last(name).is_none() {
-        parameters.add_problem(name, "is required");
+        parameters.add_error(name, "is required");
     }
     parameters.parsed(name)
 }

@@ -10,7 +10,7 @@ use envsnap_model::wire::{
 };
 use serde_json::json;
 
-use super::paging::Address;
+use super::paging::RequestUrl;
 use super::{check_org_name, head_header};
 use crate::domain::{EnvironmentSettings, Error, SettingsChange};
 use crate::http::access::Caller;
@@ -28,7 +28,7 @@ pub(crate) async fn save<S: Store>(
 ) -> Result<impl IntoResponse, Error> {
     check_org_name(&org)?;
     if !caller.may_change && settings.environment_type != ECS {
-        return Err(Error::NotAllowed);
+        return Err(Error::Forbidden);
     }
     let head = store.save_environment(&org, settings, caller.may_change, caller.actor()).await?;
     Ok((StatusCode::CREATED, head_header(&head), Json("OK")))
@@ -46,7 +46,7 @@ pub(crate) async fn show<S: Store>(
 pub(crate) async fn list<S: Store>(
     State(store): State<S>,
     Path(org): Path<String>,
-    address: Address,
+    address: RequestUrl,
     mut parameters: Parameters,
 ) -> Result<Response, Error> {
     let paged = ["page", "per_page"].iter().any(|name| parameters.last(name).is_some());
@@ -65,7 +65,7 @@ pub(crate) async fn list<S: Store>(
         return Ok(Json(environments).into_response());
     }
     let (number, total_pages) = (u64::from(page.number), page.count(total_count));
-    let link = |number| address.of_page(number, page.size);
+    let link = |number| address.page_url(number, page.size);
     let links = json!({
         "self": link(number),
         "prev": (number > 1).then(|| link(number - 1)),
@@ -79,7 +79,7 @@ pub(crate) async fn list<S: Store>(
 fn filter(parameters: &mut Parameters) -> EnvironmentFilter {
     let types: Vec<_> = parameters.all("type").map(str::to_owned).collect();
     if types.iter().any(|given| !TYPES.contains(&&**given)) {
-        parameters.add_problem("type", format!("must be one of {}", TYPES.join(", ")));
+        parameters.add_error("type", format!("must be one of {}", TYPES.join(", ")));
     }
     let sorts = [
         ("name", EnvironmentSort::Name),

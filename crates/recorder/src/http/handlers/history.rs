@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 
-use super::paging::Address;
+use super::paging::RequestUrl;
 use envsnap_model::wire::{ArtifactRun, EnvironmentEvent, SnapshotListEntry};
 
 use crate::domain::{ArtifactPattern, Error, EventPage};
@@ -13,10 +13,10 @@ use crate::http::views;
 use crate::store::Store;
 
 /// The most snapshots that one page may list: about a megabyte.
-const MOST_SNAPSHOTS: u32 = 10_000;
+const MAX_SNAPSHOTS_PER_PAGE: u32 = 10_000;
 
 /// The most events that one page may list, as on the hosted server.
-const MOST_EVENTS: u32 = 100;
+const MAX_EVENTS_PER_PAGE: u32 = 100;
 
 /// `GET /snapshots/{org}/{env}`: how long each lasted, the latest first.
 pub(crate) async fn snapshots<S: Store>(
@@ -24,7 +24,7 @@ pub(crate) async fn snapshots<S: Store>(
     Path((org, environment)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<Json<Vec<SnapshotListEntry>>, Error> {
-    let (interval, page) = (parameters.interval(), parameters.page(MOST_SNAPSHOTS));
+    let (interval, page) = (parameters.interval(), parameters.page(MAX_SNAPSHOTS_PER_PAGE));
     let reverse = parameters.flag("reverse");
     parameters.check()?;
     let spans = store.snapshot_spans(&org, &environment, interval, page, reverse).await?;
@@ -35,10 +35,10 @@ pub(crate) async fn snapshots<S: Store>(
 pub(crate) async fn events<S: Store>(
     State(store): State<S>,
     Path((org, environment)): Path<(String, String)>,
-    address: Address,
+    address: RequestUrl,
     mut parameters: Parameters,
 ) -> Result<(HeaderMap, Json<Vec<EnvironmentEvent>>), Error> {
-    let (interval, page) = (parameters.interval_or_limits(), parameters.page(MOST_EVENTS));
+    let (interval, page) = (parameters.interval_or_limits(), parameters.page(MAX_EVENTS_PER_PAGE));
     let reverse = parameters.flag("reverse");
     parameters.check()?;
     let mut events = store.events(&org, &environment, interval, page, reverse).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn artifact_runs<S: Store>(
     mut parameters: Parameters,
 ) -> Result<Json<Vec<ArtifactRun>>, Error> {
     if parameters.last("artifact").is_none() {
-        parameters.add_problem("artifact", "is required, as in 9af401c or runner");
+        parameters.add_error("artifact", "is required, as in 9af401c or runner");
     }
     let pattern = parameters.parsed::<ArtifactPattern>("artifact");
     parameters.check()?;

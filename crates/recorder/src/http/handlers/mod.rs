@@ -17,7 +17,7 @@ use axum::routing::{get, put};
 use envsnap_model::wire::{ACCEPTS, ARTIFACT_RUNS, HEAD, IF_MATCH, is_environment_name};
 
 use super::access::{Access, Action, Guard, guard};
-use crate::domain::{Error, Head, LONGEST_ORG_NAME};
+use crate::domain::{Error, Head, MAX_ORG_NAME_BYTES};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 
@@ -57,12 +57,12 @@ pub(crate) fn api<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
 /// # Errors
 /// Nothing can be recorded for an organization of this name.
 fn check_org_name(org: &str) -> Result<(), Error> {
-    if is_environment_name(org) && org.len() <= LONGEST_ORG_NAME {
+    if is_environment_name(org) && org.len() <= MAX_ORG_NAME_BYTES {
         return Ok(());
     }
     Err(Error::bad_request(format!(
         "'{}' cannot name an organization: it does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$', or is \
-         longer than {LONGEST_ORG_NAME}",
+         longer than {MAX_ORG_NAME_BYTES}",
         quote(org)
     )))
 }

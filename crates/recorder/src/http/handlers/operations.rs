@@ -16,10 +16,10 @@ use crate::http::metrics::Metrics;
 use crate::store::Store;
 
 /// Longer than this is not ready, whatever it waits for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long what a probe found is answered again: each is a commit, and anyone may ask.
-const PROBE_LASTS: Duration = Duration::from_secs(1);
+const PROBE_TTL: Duration = Duration::from_secs(1);
 
 /// What an operator's questions are answered from.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ pub(crate) struct Operations<S> {
     store: S,
     metrics: Metrics,
     /// When the last probe ended, and what it found.
-    probed: Arc<Mutex<Option<(Instant, Readiness)>>>,
+    last_probe: Arc<Mutex<Option<(Instant, Readiness)>>>,
 }
 
 /// Whether a report could be recorded.
@@ -40,15 +40,15 @@ enum Readiness {
 
 impl<S: Store> Operations<S> {
     pub(crate) fn new(store: S, metrics: Metrics) -> Self {
-        Self { store, metrics, probed: Arc::default() }
+        Self { store, metrics, last_probe: Arc::default() }
     }
 
     /// Whether a report could be recorded, as it was at most a second ago. Logs why not.
     async fn readiness(&self) -> Readiness {
         // Those who ask at once wait for the same probe.
-        let mut probed = self.probed.lock().await;
-        if let Some((at, found)) = *probed
-            && at.elapsed() < PROBE_LASTS
+        let mut last_probe = self.last_probe.lock().await;
+        if let Some((at, found)) = *last_probe
+            && at.elapsed() < PROBE_TTL
         {
             return found;
         }
@@ -62,7 +62,7 @@ impl<S: Store> Operations<S> {
                 }
             }
         };
-        *probed = Some((Instant::now(), found));
+        *last_probe = Some((Instant::now(), found));
         found
     }
 }
@@ -71,7 +71,7 @@ impl<S: Store> Operations<S> {
 pub(crate) async fn ready<S: Store>(
     State(operations): State<Operations<S>>,
 ) -> Result<Json<&'static str>, Error> {
-    let message = match timeout(PATIENCE, operations.readiness()).await {
+    let message = match timeout(READINESS_TIMEOUT, operations.readiness()).await {
         Ok(Readiness::Ready) => return Ok(Json("OK")),
         Ok(Readiness::ClockIsWrong) => "The recorder's clock is wrong; its log says more",
         Ok(Readiness::FileFails) => "The recorder cannot read and write its file; its log says why",

@@ -7,13 +7,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::domain::Page;
 
 /// The address of a request, from which those of other pages follow.
-pub(crate) struct Address {
+pub(crate) struct RequestUrl {
     path: String,
     /// The parameters that say nothing of the page, as they were given.
     parameters: String,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Address {
+impl<S: Send + Sync> FromRequestParts<S> for RequestUrl {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
@@ -29,9 +29,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Address {
     }
 }
 
-impl Address {
+impl RequestUrl {
     /// The address of the page with this number.
-    pub(crate) fn of_page(&self, number: u64, size: u32) -> String {
+    pub(crate) fn page_url(&self, number: u64, size: u32) -> String {
         format!("{}?{}page={number}&per_page={size}", self.path, self.parameters)
     }
 
@@ -55,7 +55,7 @@ impl Address {
         ]
         .into_iter()
         .filter_map(|(relation, number)| {
-            Some(format!("<{}>; rel=\"{relation}\"", self.of_page(number?, page.size)))
+            Some(format!("<{}>; rel=\"{relation}\"", self.page_url(number?, page.size)))
         })
         .collect();
         if last > 1

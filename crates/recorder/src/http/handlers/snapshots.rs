@@ -10,7 +10,7 @@ use envsnap_model::wire::HEARTBEAT;
 use super::head_header;
 use crate::domain::{Error, Report};
 use crate::http::access::Caller;
-use crate::http::error::WrittenJson;
+use crate::http::error::SerializedJson;
 use crate::http::request::JsonBody;
 use crate::http::views;
 use crate::store::Store;
@@ -63,11 +63,12 @@ fn whole_number(text: &str) -> Option<u32> {
 pub(crate) async fn show<S: Store>(
     State(store): State<S>,
     Path((org, environment, expression)): Path<(String, String, String)>,
-) -> Result<WrittenJson, Error> {
+) -> Result<SerializedJson, Error> {
     let expression: Expression =
         expression.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
     let wanted = Snappish { environment: environment.clone(), expression };
     let of = org.clone();
-    let shown = move |[found]: [_; 1]| WrittenJson::new(&views::snapshot(&of, &environment, found));
+    let shown =
+        move |[found]: [_; 1]| SerializedJson::new(&views::snapshot(&of, &environment, found));
     store.snapshots(&org, [wanted], shown).await?
 }

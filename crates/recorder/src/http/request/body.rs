@@ -5,40 +5,40 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, HttpBody as _};
 use futures_util::StreamExt as _;
 
-use super::memory::{BodyMemory, Reserved};
+use super::memory::{BodyMemory, Reservation};
 use crate::domain::Error;
 
 /// The longest body that is accepted, in bytes.
-const LONGEST_BODY: usize = 10 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 /// How much more is read of a body that is refused, in bytes.
-const MOST_DISCARDED: usize = 4 * LONGEST_BODY;
+const MAX_DISCARDED_BYTES: usize = 4 * MAX_BODY_BYTES;
 
 /// How long a body may take to arrive: its client may be gone, or may only pretend to send.
-const PATIENCE: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long nothing may arrive of a body that has begun.
-const STALLED: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The whole body, of 10 MB at the most, and the memory that is reserved for it.
-pub(crate) async fn read(body: Body, memory: &BodyMemory) -> Result<(Vec<u8>, Reserved), Error> {
-    read_up_to(LONGEST_BODY, body, memory).await
+pub(crate) async fn read(body: Body, memory: &BodyMemory) -> Result<(Vec<u8>, Reservation), Error> {
+    read_up_to(MAX_BODY_BYTES, body, memory).await
 }
 
-/// The whole body, of `most` bytes, and the memory that is reserved for it.
+/// The whole body, of `max` bytes, and the memory that is reserved for it.
 pub(crate) async fn read_up_to(
-    most: usize,
+    max: usize,
     body: Body,
     memory: &BodyMemory,
-) -> Result<(Vec<u8>, Reserved), Error> {
+) -> Result<(Vec<u8>, Reservation), Error> {
     let expected = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
     let mut chunks = body.into_data_stream();
-    let read = read_whole(&mut chunks, expected, most, memory);
-    let error = match tokio::time::timeout(PATIENCE, read).await {
+    let read = read_to_end(&mut chunks, expected, max, memory);
+    let error = match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(read)) => return Ok(read),
         Ok(Err(error)) => error,
-        Err(_) => Error::TooSlow,
+        Err(_) => Error::RequestTimeout,
     };
-    if matches!(error, Error::TooSlow) {
+    if matches!(error, Error::RequestTimeout) {
         // The rest would not come either.
         return Err(error);
     }
@@ -46,25 +46,26 @@ pub(crate) async fn read_up_to(
     Err(error)
 }
 
-async fn read_whole(
+async fn read_to_end(
     chunks: &mut BodyDataStream,
     expected: Option<usize>,
-    most: usize,
+    max: usize,
     memory: &BodyMemory,
-) -> Result<(Vec<u8>, Reserved), Error> {
+) -> Result<(Vec<u8>, Reservation), Error> {
     let too_large =
-        || Error::too_large(format!("The request body is larger than {} MB", most >> 20));
-    if expected.is_some_and(|expected| expected > most) {
+        || Error::too_large(format!("The request body is larger than {} MB", max >> 20));
+    if expected.is_some_and(|expected| expected > max) {
         return Err(too_large());
     }
-    let (mut whole, mut reserved) = (Vec::new(), Reserved::NOTHING);
+    let (mut whole, mut reserved) = (Vec::new(), Reservation::EMPTY);
     // Other bodies may wait for the memory that this one has.
-    while let Some(chunk) =
-        tokio::time::timeout(STALLED, chunks.next()).await.map_err(|_| Error::TooSlow)?
+    while let Some(chunk) = tokio::time::timeout(IDLE_TIMEOUT, chunks.next())
+        .await
+        .map_err(|_| Error::RequestTimeout)?
     {
         let chunk = chunk.map_err(|_| Error::bad_request("The request body ended early"))?;
         let length = whole.len() + chunk.len();
-        if length > most {
+        if length > max {
             return Err(too_large());
         }
         memory.reserve(&mut reserved, length, expected).await?;
@@ -80,11 +81,11 @@ pub(crate) async fn discard(mut chunks: BodyDataStream) {
         let mut discarded = 0;
         while let Some(Ok(chunk)) = chunks.next().await {
             discarded += chunk.len();
-            if discarded > MOST_DISCARDED {
+            if discarded > MAX_DISCARDED_BYTES {
                 break;
             }
         }
     };
     // What is still to come then is not waited for.
-    let _late = tokio::time::timeout(PATIENCE, discard).await;
+    let _late = tokio::time::timeout(BODY_TIMEOUT, discard).await;
 }

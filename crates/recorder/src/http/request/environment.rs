@@ -4,29 +4,29 @@ use serde::{Deserialize, Deserializer};
 
 use super::json::{FromJson, invalid, parse};
 use super::text::{List, Text};
-use crate::domain::{EnvironmentSettings, Error, LONGEST_ENVIRONMENT_NAME, SettingsChange};
+use crate::domain::{EnvironmentSettings, Error, MAX_ENVIRONMENT_NAME_BYTES, SettingsChange};
 use envsnap_model::wire::{ECS, is_environment_name};
 
 /// The longest description, in bytes: half a page.
-const LONGEST_DESCRIPTION: usize = 2_000;
+const MAX_DESCRIPTION_BYTES: usize = 2_000;
 
 /// The most environments that a logical one includes, and the most policies.
-const MOST_NAMES: usize = 100;
+const MAX_NAMES: usize = 100;
 
 /// The types that an environment may have.
 pub(crate) const TYPES: [&str; 9] =
     ["K8S", "ECS", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run", "logical"];
 
 /// Those that the recorder has: what ECS runs, and groups of environments.
-const RECORDED_TYPES: [&str; 2] = [ECS, "logical"];
+const SUPPORTED_TYPES: [&str; 2] = [ECS, "logical"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
-    name: Text<LONGEST_ENVIRONMENT_NAME>,
+    name: Text<MAX_ENVIRONMENT_NAME_BYTES>,
     #[serde(rename = "type")]
-    environment_type: Text<LONGEST_ENVIRONMENT_NAME>,
-    description: Text<LONGEST_DESCRIPTION>,
+    environment_type: Text<MAX_ENVIRONMENT_NAME_BYTES>,
+    description: Text<MAX_DESCRIPTION_BYTES>,
     #[serde(default, deserialize_with = "boolean")]
     include_scaling: Option<bool>,
     included_environments: Option<Names>,
@@ -37,7 +37,7 @@ struct Fields {
     require_provenance: Option<bool>,
 }
 
-type Names = List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_NAMES>;
+type Names = List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MAX_NAMES>;
 
 fn names(List(names): Names) -> Vec<String> {
     names.into_iter().map(String::from).collect()
@@ -57,13 +57,13 @@ impl FromJson for EnvironmentSettings {
         if !TYPES.contains(&environment_type) {
             return Err(invalid("type", format!("is not one of {}", TYPES.join(", "))));
         }
-        if !RECORDED_TYPES.contains(&environment_type) {
+        if !SUPPORTED_TYPES.contains(&environment_type) {
             return Err(invalid(
                 "type",
                 format!(
                     "cannot be {environment_type}: this recorder takes reports of what ECS runs and \
                      no others, so that nothing would ever be recorded in it. Use {}",
-                    RECORDED_TYPES.join(" or ")
+                    SUPPORTED_TYPES.join(" or ")
                 ),
             ));
         }
@@ -81,7 +81,7 @@ impl FromJson for EnvironmentSettings {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChangedFields {
-    description: Option<Text<LONGEST_DESCRIPTION>>,
+    description: Option<Text<MAX_DESCRIPTION_BYTES>>,
     #[serde(default, deserialize_with = "boolean")]
     include_scaling: Option<bool>,
     included_environments: Option<Names>,

@@ -69,31 +69,31 @@ pub(crate) fn invalid(path: impl Into<String>, problem: impl Into<String>) -> Er
 /// Which field is wrong, and how, in the API's words. Of the body's own text, little is repeated.
 fn explain(path: &serde_path_to_error::Path, message: &str) -> (String, String) {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
-    let mut path = written(path);
+    let mut path = format_path(path);
     let named = |kind: &str| message.strip_prefix(kind)?.split('`').nth(1);
     if let Some(field) = named("missing field ") {
         path = join(&path, field);
         return (path, "is required".to_owned());
     }
     if let Some(field) = named("duplicate field ") {
-        return (ending_with(path, field), "stands twice".to_owned());
+        return (with_field(path, field), "stands twice".to_owned());
     }
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let field = rest.rsplit_once("`, expected").map_or(rest, |(field, _)| field);
-        return (ending_with(path, field), "is not a field of this request".to_owned());
+        return (with_field(path, field), "is not a field of this request".to_owned());
     }
     if path.is_empty() {
         "body".clone_into(&mut path);
     }
     let types = message.strip_prefix("invalid type: ").and_then(|it| it.rsplit_once(", expected "));
     let problem = match types {
-        Some((actual, expected)) => format!("must be {expected}, not {}", kind_of(actual)),
+        Some((actual, expected)) => format!("must be {expected}, not {}", type_name(actual)),
         None => message.to_owned(),
     };
     (path, problem)
 }
 
-fn written(path: &serde_path_to_error::Path) -> String {
+fn format_path(path: &serde_path_to_error::Path) -> String {
     path.iter().fold(String::new(), |path, segment| match segment {
         Segment::Seq { index } => format!("{path}[{index}]"),
         Segment::Map { key } => join(&path, key),
@@ -107,14 +107,14 @@ fn join(path: &str, field: &str) -> String {
 }
 
 /// The field may stand in the path already.
-fn ending_with(path: String, field: &str) -> String {
+fn with_field(path: String, field: &str) -> String {
     let field_alone = quote(field);
     let stands = path == field_alone || path.ends_with(&format!(".{field_alone}"));
     if stands { path } else { join(&path, field) }
 }
 
 /// What `serde` calls "integer `1`", or "string \"…\"", without the value.
-fn kind_of(actual: &str) -> &'static str {
+fn type_name(actual: &str) -> &'static str {
     match actual.split([' ', '`']).next().unwrap_or_default() {
         "null" => "null",
         "boolean" => "a boolean",

@@ -9,17 +9,17 @@ use crate::domain::Error;
 
 /// A body up to so many bytes is small: a report of 200 tasks is 70 kB, and does not wait for one of
 /// 10 MB.
-pub(super) const SMALL: usize = 256 << 10;
+pub(super) const SMALL_BODY_BYTES: usize = 256 << 10;
 
 /// The bytes of all small bodies. What is made of a body takes about five times its bytes.
-const MOST_SMALL: usize = 16 << 20;
+const MAX_SMALL_BODIES_BYTES: usize = 16 << 20;
 
 /// So many larger bodies are received at a time, from their first byte to the answer. Each has all
 /// the memory that it may need: bodies that waited for each other's would wait for ever.
-const MOST_LARGE: usize = 2;
+const MAX_LARGE_BODIES: usize = 2;
 
 /// How long a body may wait for memory.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The memory for the bodies of requests. Clones share it.
 #[derive(Debug, Clone)]
@@ -32,22 +32,23 @@ pub(crate) struct BodyMemory {
 
 impl Default for BodyMemory {
     fn default() -> Self {
-        let (small, large) = (Semaphore::new(MOST_SMALL), Semaphore::new(MOST_LARGE));
+        let (small, large) =
+            (Semaphore::new(MAX_SMALL_BODIES_BYTES), Semaphore::new(MAX_LARGE_BODIES));
         Self { small: Arc::new(small), large: Arc::new(large) }
     }
 }
 
 /// One body's part of the memory, which is given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Reserved {
+pub(crate) struct Reservation {
     /// The most bytes that the body may have with it.
     bytes: usize,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Reserved {
+impl Reservation {
     /// For a body that is empty so far.
-    pub(crate) const NOTHING: Self = Self { bytes: 0, _permit: None };
+    pub(crate) const EMPTY: Self = Self { bytes: 0, _permit: None };
 }
 
 impl BodyMemory {
@@ -58,24 +59,24 @@ impl BodyMemory {
     /// Other bodies take all of the memory, for as long as this one may wait.
     pub(crate) async fn reserve(
         &self,
-        reserved: &mut Reserved,
+        reserved: &mut Reservation,
         bytes: usize,
         expected: Option<usize>,
     ) -> Result<(), Error> {
         if bytes <= reserved.bytes {
             return Ok(());
         }
-        let expected = expected.unwrap_or(SMALL).max(bytes);
-        let (pool, permits, bytes) = if expected <= SMALL {
+        let expected = expected.unwrap_or(SMALL_BODY_BYTES).max(bytes);
+        let (pool, permits, bytes) = if expected <= SMALL_BODY_BYTES {
             (&self.small, u32::try_from(expected).unwrap_or(u32::MAX), expected)
         } else {
             (&self.large, 1, usize::MAX)
         };
         let permit = Arc::clone(pool).acquire_many_owned(permits);
-        let Ok(Ok(permit)) = tokio::time::timeout(PATIENCE, permit).await else {
+        let Ok(Ok(permit)) = tokio::time::timeout(RESERVE_TIMEOUT, permit).await else {
             return Err(Error::busy("The recorder receives too much at a time: try again"));
         };
-        *reserved = Reserved { bytes, _permit: Some(permit) };
+        *reserved = Reservation { bytes, _permit: Some(permit) };
         Ok(())
     }
 }
@@ -84,17 +85,18 @@ impl BodyMemory {
 mod tests {
     use super::*;
 
-    async fn reserve(memory: &BodyMemory, bytes: usize) -> Result<Reserved, Error> {
-        let mut reserved = Reserved::NOTHING;
+    async fn reserve(memory: &BodyMemory, bytes: usize) -> Result<Reservation, Error> {
+        let mut reserved = Reservation::EMPTY;
         memory.reserve(&mut reserved, 1, Some(bytes)).await.map(|()| reserved)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_small_body_does_not_wait_for_large_ones_and_a_large_one_not_for_long() {
         let memory = BodyMemory::default();
-        let large = [reserve(&memory, 10 << 20).await, reserve(&memory, SMALL + 1).await];
+        let large =
+            [reserve(&memory, 10 << 20).await, reserve(&memory, SMALL_BODY_BYTES + 1).await];
         assert!(large.iter().all(Result::is_ok));
-        let small = reserve(&memory, SMALL).await.unwrap();
+        let small = reserve(&memory, SMALL_BODY_BYTES).await.unwrap();
         assert!(reserve(&memory, 10 << 20).await.is_err());
         drop(large);
         reserve(&memory, 10 << 20).await.unwrap();
@@ -104,15 +106,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_of_unknown_length_takes_more_when_it_gets_longer() {
         let memory = BodyMemory::default();
-        let mut reserved = Reserved::NOTHING;
+        let mut reserved = Reservation::EMPTY;
         memory.reserve(&mut reserved, 1, None).await.unwrap();
-        memory.reserve(&mut reserved, SMALL, None).await.unwrap();
-        assert_eq!(memory.small.available_permits(), MOST_SMALL - SMALL);
-        memory.reserve(&mut reserved, SMALL + 1, None).await.unwrap();
+        memory.reserve(&mut reserved, SMALL_BODY_BYTES, None).await.unwrap();
+        assert_eq!(memory.small.available_permits(), MAX_SMALL_BODIES_BYTES - SMALL_BODY_BYTES);
+        memory.reserve(&mut reserved, SMALL_BODY_BYTES + 1, None).await.unwrap();
         memory.reserve(&mut reserved, 10 << 20, None).await.unwrap();
         let free = (memory.small.available_permits(), memory.large.available_permits());
-        assert_eq!(free, (MOST_SMALL, MOST_LARGE - 1));
+        assert_eq!(free, (MAX_SMALL_BODIES_BYTES, MAX_LARGE_BODIES - 1));
         drop(reserved);
-        assert_eq!(memory.large.available_permits(), MOST_LARGE);
+        assert_eq!(memory.large.available_permits(), MAX_LARGE_BODIES);
     }
 }

@@ -20,7 +20,7 @@ use crate::large_work;
 pub(crate) use body::discard;
 pub(crate) use environment::TYPES;
 pub(crate) use json::FromJson;
-pub(crate) use memory::{BodyMemory, Reserved};
+pub(crate) use memory::{BodyMemory, Reservation};
 pub(crate) use multipart::PartsBody;
 pub(crate) use provenance::{
     AttestationRequest, Deployment, Override, check_flow_name, check_trail_name,
@@ -29,7 +29,7 @@ pub(crate) use query::Parameters;
 
 /// A body that was read and parsed, and the memory that was reserved for it, to be kept for as long
 /// as what was parsed.
-pub(crate) struct JsonBody<T>(pub(crate) T, pub(crate) Reserved);
+pub(crate) struct JsonBody<T>(pub(crate) T, pub(crate) Reservation);
 
 impl<S: Send + Sync, T: FromJson> FromRequest<S> for JsonBody<T> {
     type Rejection = Error;
@@ -38,7 +38,7 @@ impl<S: Send + Sync, T: FromJson> FromRequest<S> for JsonBody<T> {
         let memory = request.extensions().get::<BodyMemory>().cloned().unwrap_or_default();
         let (body, reserved) = body::read(request.into_body(), &memory).await?;
         // Ten megabytes take a tenth of a second, in which nothing else would be answered.
-        let is_large = body.len() > memory::SMALL;
+        let is_large = body.len() > memory::SMALL_BODY_BYTES;
         let parsed = large_work::run(is_large, move || T::from_json(&body));
         Ok(Self(parsed.await.map_err(|_| Error::Fault)??, reserved))
     }

@@ -8,22 +8,22 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use futures_util::stream;
 
-use super::memory::SMALL;
-use super::{BodyMemory, Reserved, body};
+use super::memory::SMALL_BODY_BYTES;
+use super::{BodyMemory, Reservation, body};
 use crate::domain::Error;
 use crate::large_work;
 
 /// The most bytes of a document, as of a JSON body about provenance.
-pub(crate) const LONGEST_DOCUMENT: usize = 1 << 20;
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
 /// The most bytes of a file.
-pub(crate) const LARGEST_FILE: usize = 10 * 1024 * 1024;
+pub(crate) const MAX_FILE_BYTES: usize = 10 * 1024 * 1024;
 
 /// The most bytes of a body: a document, a file, and what stands around them.
-const LONGEST_BODY: usize = LARGEST_FILE + LONGEST_DOCUMENT + 64 * 1024;
+const MAX_BODY_BYTES: usize = MAX_FILE_BYTES + MAX_DOCUMENT_BYTES + 64 * 1024;
 
 /// The most parts of a body. Clients send two.
-const MOST_PARTS: usize = 16;
+const MAX_PARTS: usize = 16;
 
 /// A file in a body.
 #[derive(Debug)]
@@ -65,25 +65,25 @@ pub(crate) trait FromParts: Send + Sized + 'static {
 }
 
 /// A body of several parts that was read and parsed, and the memory that was reserved for it.
-pub(crate) struct PartsBody<T>(pub(crate) T, pub(crate) Reserved);
+pub(crate) struct PartsBody<T>(pub(crate) T, pub(crate) Reservation);
 
 impl<S: Send + Sync, T: FromParts> FromRequest<S> for PartsBody<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
         let (parts, reserved) = read(request).await?;
-        let is_large = parts.files.values().any(|file| file.content.len() > SMALL)
-            || parts.documents.values().any(|document| document.len() > SMALL);
+        let is_large = parts.files.values().any(|file| file.content.len() > SMALL_BODY_BYTES)
+            || parts.documents.values().any(|document| document.len() > SMALL_BODY_BYTES);
         let parsed = large_work::run(is_large, move || T::from_parts(parts));
         Ok(Self(parsed.await.map_err(|_| Error::Fault)??, reserved))
     }
 }
 
-async fn read(request: Request) -> Result<(Parts, Reserved), Error> {
+async fn read(request: Request) -> Result<(Parts, Reservation), Error> {
     let memory = request.extensions().get::<BodyMemory>().cloned().unwrap_or_default();
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let boundary = content_type.and_then(|it| multer::parse_boundary(it).ok());
-    let (body, reserved) = body::read_up_to(LONGEST_BODY, request.into_body(), &memory).await?;
+    let (body, reserved) = body::read_up_to(MAX_BODY_BYTES, request.into_body(), &memory).await?;
     let boundary = boundary.ok_or_else(|| {
         Error::bad_request("The request body must be multipart/form-data, with a boundary")
     })?;
@@ -94,8 +94,8 @@ async fn read(request: Request) -> Result<(Parts, Reserved), Error> {
         let Some(field) = multipart.next_field().await.map_err(|error| malformed(&error))? else {
             break;
         };
-        if number == MOST_PARTS {
-            return Err(Error::bad_request(format!("The body has more than {MOST_PARTS} parts")));
+        if number == MAX_PARTS {
+            return Err(Error::bad_request(format!("The body has more than {MAX_PARTS} parts")));
         }
         add(&mut parts, field).await?;
     }
@@ -106,7 +106,7 @@ async fn add(parts: &mut Parts, field: multer::Field<'static>) -> Result<(), Err
     let name = field.name().unwrap_or_default().to_owned();
     let filename = field.file_name().map(str::to_owned);
     let content = field.bytes().await.map_err(|error| malformed(&error))?;
-    let most = if filename.is_some() { LARGEST_FILE } else { LONGEST_DOCUMENT };
+    let most = if filename.is_some() { MAX_FILE_BYTES } else { MAX_DOCUMENT_BYTES };
     if content.len() > most {
         return Err(Error::too_large(format!("Part '{name}' is larger than {} MB", most >> 20)));
     }

@@ -6,9 +6,9 @@ use crate::domain::Error;
 
 /// What is wrong, by the parameter's name.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(BTreeMap<String, String>);
+pub(crate) struct FieldErrors(BTreeMap<String, String>);
 
-impl Problems {
+impl FieldErrors {
     /// The first problem of a parameter stands.
     pub(crate) fn add(&mut self, name: String, problem: String) {
         self.0.entry(name).or_insert(problem);

@@ -6,20 +6,20 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 
-use super::problems::Problems;
+use super::problems::FieldErrors;
 use crate::domain::{Error, Page};
 use crate::http::error::quote;
 use envsnap_model::expression::{Bound, Interval, TimePoint};
 use envsnap_model::time::parse_unix_seconds;
 
 /// As the hosted server has it, where no size is given.
-const USUAL_PAGE_SIZE: u32 = 15;
+const DEFAULT_PAGE_SIZE: u32 = 15;
 
 /// The parameters in a request's address, and what is wrong with those that were looked at. What
 /// nobody looks at means nothing, as on the hosted server.
 pub(crate) struct Parameters {
     given: Vec<(String, String)>,
-    problems: Problems,
+    problems: FieldErrors,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Parameters {
@@ -29,7 +29,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
         let Query(given) = Query::from_request_parts(parts, state)
             .await
             .map_err(|rejection| Error::bad_request(rejection.body_text()))?;
-        Ok(Self { given, problems: Problems::default() })
+        Ok(Self { given, problems: FieldErrors::default() })
     }
 }
 
@@ -44,27 +44,27 @@ impl Parameters {
         self.given.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
-    pub(crate) fn add_problem(&mut self, name: &str, problem: impl Display) {
+    pub(crate) fn add_error(&mut self, name: &str, problem: impl Display) {
         self.problems.add(name.to_owned(), problem.to_string());
     }
 
-    /// The page that is asked for: the first of 15 where nothing is said. `largest` is the most
+    /// The page that is asked for: the first of 15 where nothing is said. `max_size` is the most
     /// that one may hold.
-    pub(crate) fn page(&mut self, largest: u32) -> Page {
+    pub(crate) fn page(&mut self, max_size: u32) -> Page {
         Page {
             number: self.number("page", 1, u32::MAX),
-            size: self.number("per_page", USUAL_PAGE_SIZE, largest),
+            size: self.number("per_page", DEFAULT_PAGE_SIZE, max_size),
         }
     }
 
-    pub(crate) fn number(&mut self, name: &str, unless_given: u32, most: u32) -> u32 {
-        let Some(value) = self.last(name) else { return unless_given };
-        if let Some(number) = value.parse().ok().filter(|number| (1..=most).contains(number)) {
+    pub(crate) fn number(&mut self, name: &str, default: u32, max: u32) -> u32 {
+        let Some(value) = self.last(name) else { return default };
+        if let Some(number) = value.parse().ok().filter(|number| (1..=max).contains(number)) {
             return number;
         }
-        let problem = format!("must be a whole number from 1 to {most}, not '{}'", quote(value));
-        self.add_problem(name, problem);
-        unless_given
+        let problem = format!("must be a whole number from 1 to {max}, not '{}'", quote(value));
+        self.add_error(name, problem);
+        default
     }
 
     /// False where nothing is said.
@@ -75,7 +75,7 @@ impl Parameters {
             Some(value) if value.eq_ignore_ascii_case("false") || value == "0" => false,
             Some(value) => {
                 let problem = format!("must be true or false, not '{}'", quote(value));
-                self.add_problem(name, problem);
+                self.add_error(name, problem);
                 false
             }
         }
@@ -88,7 +88,7 @@ impl Parameters {
         if chosen.is_none() {
             let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
             let problem = format!("must be one of {}, not '{}'", names.join(", "), quote(value));
-            self.add_problem(name, problem);
+            self.add_error(name, problem);
         }
         chosen.map(|(_, chosen)| *chosen)
     }
@@ -98,7 +98,7 @@ impl Parameters {
         match self.last(name)?.parse() {
             Ok(value) => Some(value),
             Err(problem) => {
-                self.add_problem(name, problem);
+                self.add_error(name, problem);
                 None
             }
         }
@@ -119,7 +119,7 @@ impl Parameters {
             };
         }
         if limits.iter().any(|limit| self.last(limit).is_some()) {
-            self.add_problem("interval", "cannot be used with a start or an end");
+            self.add_error("interval", "cannot be used with a start or an end");
         }
         self.interval()
     }
@@ -128,12 +128,12 @@ impl Parameters {
         let Some(seconds) = self.last(in_seconds) else { return self.parsed(name) };
         if let Some(seconds) = parse_unix_seconds(seconds) {
             if self.last(name).is_some() {
-                self.add_problem(in_seconds, format!("cannot be used with {name}"));
+                self.add_error(in_seconds, format!("cannot be used with {name}"));
             }
             return Some(Bound::Time(TimePoint::At(seconds)));
         }
         let problem = format!("must be seconds since 1970, not '{}'", quote(seconds));
-        self.add_problem(in_seconds, problem);
+        self.add_error(in_seconds, problem);
         None
     }
 

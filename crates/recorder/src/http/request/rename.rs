@@ -4,13 +4,13 @@ use serde::Deserialize;
 
 use super::json::{FromJson, parse};
 use super::text::Text;
-use crate::domain::{Error, LONGEST_ENVIRONMENT_NAME};
+use crate::domain::{Error, MAX_ENVIRONMENT_NAME_BYTES};
 use envsnap_model::wire::RenameRequest;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
-    new_name: Text<LONGEST_ENVIRONMENT_NAME>,
+    new_name: Text<MAX_ENVIRONMENT_NAME_BYTES>,
 }
 
 /// Whether the name can be one is for the answer in the server's own words.

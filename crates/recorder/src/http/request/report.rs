@@ -9,16 +9,16 @@ use serde::{Deserialize, Deserializer};
 
 use super::json::{FromJson, Object, invalid, parse};
 use super::text::{List, Text};
-use crate::domain::{Error, MOST_REPLICAS, Report, ReportEntry};
+use crate::domain::{Error, MAX_REPLICAS, Report, ReportEntry};
 use crate::http::error::quote;
 use crate::http::views;
 
 /// The longest ARN or name that is kept, in bytes: ECS's own are far shorter, and each is written
 /// down with every artifact of its task.
-const LONGEST_TEXT: usize = 1_024;
+const MAX_TEXT_BYTES: usize = 1_024;
 
 /// The most images of one entry: a task definition has ten containers at the most.
-const MOST_DIGESTS: usize = 50;
+const MAX_DIGESTS: usize = 50;
 
 /// The entries of a report.
 #[derive(Debug)]
@@ -27,19 +27,19 @@ struct Entries(Vec<ReportEntry>);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReportFields {
-    artifacts: List<Object<EntryFields>, MOST_REPLICAS>,
+    artifacts: List<Object<EntryFields>, MAX_REPLICAS>,
     /// Older clients name the type in the body, too.
     #[serde(rename = "type")]
-    environment_type: Option<Text<LONGEST_TEXT>>,
+    environment_type: Option<Text<MAX_TEXT_BYTES>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EntryFields {
     #[serde(rename = "taskArn")]
-    task_arn: Text<LONGEST_TEXT>,
-    cluster_name: Option<Text<LONGEST_TEXT>>,
-    service_name: Option<Text<LONGEST_TEXT>>,
+    task_arn: Text<MAX_TEXT_BYTES>,
+    cluster_name: Option<Text<MAX_TEXT_BYTES>>,
+    service_name: Option<Text<MAX_TEXT_BYTES>>,
     digests: Digests,
     #[serde(rename = "creationTimestamp")]
     creation_timestamp: Seconds,
@@ -129,8 +129,8 @@ impl<'de> Deserialize<'de> for Digests {
                             )));
                         }
                     }
-                    if digests.len() > MOST_DIGESTS {
-                        let problem = format_args!("must not hold more than {MOST_DIGESTS} images");
+                    if digests.len() > MAX_DIGESTS {
+                        let problem = format_args!("must not hold more than {MAX_DIGESTS} images");
                         return Err(de::Error::custom(problem));
                     }
                 }
@@ -164,9 +164,9 @@ impl<'de> Deserialize<'de> for Name {
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Box<str>, E> {
-                if name.len() > LONGEST_TEXT {
+                if name.len() > MAX_TEXT_BYTES {
                     return Err(de::Error::custom(format_args!(
-                        "'{}' is longer than {LONGEST_TEXT} bytes",
+                        "'{}' is longer than {MAX_TEXT_BYTES} bytes",
                         quote(name)
                     )));
                 }

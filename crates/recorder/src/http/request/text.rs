@@ -5,15 +5,15 @@ use std::fmt;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A string of at most `MOST` bytes.
+/// A string of at most `MAX` bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Text<const MOST: usize>(pub(crate) Box<str>);
+pub(crate) struct Text<const MAX: usize>(pub(crate) Box<str>);
 
-impl<'de, const MOST: usize> Deserialize<'de> for Text<MOST> {
+impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor<const MOST: usize>;
+        struct TextVisitor<const MAX: usize>;
 
-        impl<const MOST: usize> Visitor<'_> for TextVisitor<MOST> {
+        impl<const MAX: usize> Visitor<'_> for TextVisitor<MAX> {
             type Value = Box<str>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,32 +21,32 @@ impl<'de, const MOST: usize> Deserialize<'de> for Text<MOST> {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Box<str>, E> {
-                if text.len() > MOST {
-                    return Err(E::custom(format_args!("must not be longer than {MOST} bytes")));
+                if text.len() > MAX {
+                    return Err(E::custom(format_args!("must not be longer than {MAX} bytes")));
                 }
                 Ok(text.into())
             }
         }
 
-        deserializer.deserialize_str(TextVisitor::<MOST>).map(Self)
+        deserializer.deserialize_str(TextVisitor::<MAX>).map(Self)
     }
 }
 
-impl<const MOST: usize> From<Text<MOST>> for String {
-    fn from(text: Text<MOST>) -> Self {
+impl<const MAX: usize> From<Text<MAX>> for String {
+    fn from(text: Text<MAX>) -> Self {
         text.0.into()
     }
 }
 
-/// A list of at most `MOST` elements.
+/// A list of at most `MAX` elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct List<T, const MOST: usize>(pub(crate) Vec<T>);
+pub(crate) struct List<T, const MAX: usize>(pub(crate) Vec<T>);
 
-impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for List<T, MOST> {
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor<T, const MOST: usize>(std::marker::PhantomData<T>);
+        struct ListVisitor<T, const MAX: usize>(std::marker::PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for ListVisitor<T, MOST> {
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T, MAX> {
             type Value = Vec<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,8 +56,8 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for List<T, M
             fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
                 let mut list = Vec::new();
                 while let Some(element) = elements.next_element()? {
-                    if list.len() == MOST {
-                        let problem = format_args!("must not hold more than {MOST} entries");
+                    if list.len() == MAX {
+                        let problem = format_args!("must not hold more than {MAX} entries");
                         return Err(A::Error::custom(problem));
                     }
                     list.push(element);
@@ -66,7 +66,7 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for List<T, M
             }
         }
 
-        let visitor = ListVisitor::<T, MOST>(std::marker::PhantomData);
+        let visitor = ListVisitor::<T, MAX>(std::marker::PhantomData);
         deserializer.deserialize_seq(visitor).map(Self)
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::write_timeout::WriteTimeout;
 
 /// The end of the year 9999, after which there is no date for a header, in seconds since 1970.
-const LAST_DATE: u64 = 253_402_300_800;
+const MAX_DATE_SECS: u64 = 253_402_300_800;
 
 /// A connection to a client.
 pub(crate) type Connection = http1::Connection<TokioIo<WriteTimeout>, TowerToHyperService<Router>>;
@@ -49,7 +49,7 @@ pub(crate) async fn serve(
 
 /// Whether HTTP can tell this time.
 fn has_date(time: SystemTime) -> bool {
-    time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() < LAST_DATE)
+    time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() < MAX_DATE_SECS)
 }
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn http_has_dates_from_1970_to_9999() {
         let epoch = SystemTime::UNIX_EPOCH;
-        let (second, end) = (Duration::from_secs(1), epoch + Duration::from_secs(LAST_DATE));
+        let (second, end) = (Duration::from_secs(1), epoch + Duration::from_secs(MAX_DATE_SECS));
         assert!(has_date(epoch) && has_date(end - second));
         assert!(!has_date(epoch - second) && !has_date(end));
     }

@@ -1,7 +1,7 @@
 //! Connections, and how long a client or a request may hold one.
 
 mod connection;
-mod rare;
+mod log_throttle;
 mod write_timeout;
 
 use std::io;
@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use self::rare::Rare;
+use self::log_throttle::LogThrottle;
 use self::write_timeout::WriteTimeout;
 use super::metrics::Metrics;
 use super::open_files;
@@ -28,34 +28,35 @@ use crate::domain::Error;
 
 /// How long the head of a request may take to arrive, from when the one before it was answered: a
 /// connection that says nothing is closed after that, too.
-const HEAD: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most bytes of a request's head, and of what is read of a body at once. Ten times what any
 /// client of this API sends, and as much as a client that never finishes its head can hold.
-const LARGEST_HEAD: usize = 16 << 10;
+const MAX_HEAD_BYTES: usize = 16 << 10;
 
 /// How long a request may take, its body included: it waits its turn, or for a disk that hangs.
-const LONGEST_REQUEST: Duration = Duration::from_mins(1);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long requests that had begun may go on after the shutdown.
-const LAST_REQUESTS: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait after a connection could not be accepted: for descriptors, or memory.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// As many connections are refused with an answer at a time; more are just closed.
-const MOST_REFUSED: usize = 64;
+const MAX_REFUSALS: usize = 64;
 
 /// How long a client that is refused may take to read that.
-const REFUSED: Duration = Duration::from_secs(1);
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a client is answered that is one too many.
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
+const BUSY_RESPONSE: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
 content-type: application/json\r\ncontent-length: 62\r\n\r\n\
 {\"message\":\"The recorder has too many connections: try again\"}";
 
 /// What a client is answered while the clock shows a time that hyper cannot work with.
-const NO_DATE: &[u8] =
+const CLOCK_ERROR_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 60\r\nconnection: close\r\n\
 content-type: application/json\r\ncontent-length: 54\r\n\r\n\
 {\"message\":\"The recorder's clock is wrong: try again\"}";
@@ -68,10 +69,10 @@ pub(crate) async fn serve(
     metrics: &Metrics,
     shutdown: impl Future<Output = ()>,
 ) {
-    serve_at_most(open_files::connections(), listener, router, metrics, shutdown).await;
+    serve_with_limit(open_files::max_connections(), listener, router, metrics, shutdown).await;
 }
 
-async fn serve_at_most(
+async fn serve_with_limit(
     most: usize,
     listener: TcpListener,
     router: Router,
@@ -80,12 +81,12 @@ async fn serve_at_most(
 ) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(LARGEST_HEAD)
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
         .auto_date_header(false);
     let (end, ending) = watch::channel(false);
-    let (free, refusing) = (Arc::new(Semaphore::new(most)), Arc::new(Semaphore::new(MOST_REFUSED)));
-    let (mut too_many, mut failing) = (Rare::default(), Rare::default());
+    let (free, refusing) = (Arc::new(Semaphore::new(most)), Arc::new(Semaphore::new(MAX_REFUSALS)));
+    let (mut too_many, mut failing) = (LogThrottle::default(), LogThrottle::default());
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -94,14 +95,14 @@ async fn serve_at_most(
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
-            Err(error) if is_of_the_client(&error) => continue,
+            Err(error) if is_client_error(&error) => continue,
             Err(error) => {
                 metrics.connection_refused();
                 if let Some(count) = failing.count() {
                     tracing::error!(count, %error, "connections cannot be accepted");
                 }
                 tokio::select! {
-                    () = tokio::time::sleep(ACCEPT_AGAIN) => continue,
+                    () = tokio::time::sleep(ACCEPT_RETRY_DELAY) => continue,
                     () = &mut shutdown => break,
                 }
             }
@@ -136,7 +137,7 @@ async fn serve_at_most(
                     "the clock of this host is before 1970 or after 9999, and requests are refused: \
                      set it (with timedatectl, for example)"
                 );
-                answer_unread(left, NO_DATE).await;
+                respond_without_reading(left, CLOCK_ERROR_RESPONSE).await;
             }
             drop((open, permit));
         });
@@ -145,25 +146,25 @@ async fn serve_at_most(
     end.send_replace(true);
     // What is still unanswered then is given up. Each connection holds one of them.
     let all = free.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
-    let _overdue = tokio::time::timeout(LAST_REQUESTS, all).await;
+    let _overdue = tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await;
 }
 
 /// The client was gone before it was let in.
-fn is_of_the_client(error: &io::Error) -> bool {
+fn is_client_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// Refuses a connection that is one too many.
 async fn refuse(stream: TcpStream, _turn: OwnedSemaphorePermit) {
-    answer_unread(stream, BUSY).await;
+    respond_without_reading(stream, BUSY_RESPONSE).await;
 }
 
 /// Answers without a look at the request. Most clients have sent it by then: closing before it was
 /// read would take the answer away from them.
-async fn answer_unread(mut stream: TcpStream, answer: &[u8]) {
+async fn respond_without_reading(mut stream: TcpStream, answer: &[u8]) {
     // Nor would all clients understand an answer that is there before they asked.
-    let _asked_before = tokio::time::timeout(REFUSED, stream.peek(&mut [0])).await;
+    let _asked_before = tokio::time::timeout(REFUSAL_TIMEOUT, stream.peek(&mut [0])).await;
     let answer = async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;
@@ -171,12 +172,12 @@ async fn answer_unread(mut stream: TcpStream, answer: &[u8]) {
         while stream.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
-    let _gone = tokio::time::timeout(REFUSED, answer).await;
+    let _gone = tokio::time::timeout(REFUSAL_TIMEOUT, answer).await;
 }
 
 /// Answers in a minute, if need be that there is no answer.
-pub(crate) async fn in_time(request: Request, next: Next) -> Response {
-    tokio::time::timeout(LONGEST_REQUEST, next.run(request)).await.unwrap_or_else(|_| {
+pub(crate) async fn timeout_request(request: Request, next: Next) -> Response {
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
         let message = "The recorder took too long, and may still do what was asked: ask again";
         Error::busy(message).into_response()
     })

@@ -20,10 +20,12 @@ async fn server(most: usize) -> (SocketAddr, Metrics) {
         .route("/", get(|| async { "here" }))
         .route("/never", get(pending::<()>))
         .route("/large", get(|| async { vec![0; LARGE] }))
-        .layer(from_fn(in_time));
+        .layer(from_fn(timeout_request));
     let metrics = Metrics::new().unwrap();
     let counted = metrics.clone();
-    tokio::spawn(async move { serve_at_most(most, listener, router, &counted, pending()).await });
+    tokio::spawn(
+        async move { serve_with_limit(most, listener, router, &counted, pending()).await },
+    );
     (address, metrics)
 }
 
@@ -47,7 +49,7 @@ async fn a_client_that_does_not_finish_its_head_is_let_go() {
         let mut answer = String::new();
         connection.read_to_string(&mut answer).await.unwrap();
         assert!(!answer.contains("here"), "{answer}");
-        assert!(since.elapsed() >= HEAD);
+        assert!(since.elapsed() >= HEAD_TIMEOUT);
     }
 }
 
@@ -60,7 +62,7 @@ async fn a_client_that_speaks_again_in_time_keeps_its_connection() {
         while !answer.ends_with(b"here") {
             assert_ne!(connection.read_buf(&mut answer).await.unwrap(), 0);
         }
-        tokio::time::sleep(HEAD / 2).await;
+        tokio::time::sleep(HEAD_TIMEOUT / 2).await;
     }
 }
 

@@ -11,12 +11,12 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::http::metrics::Metrics;
 
-/// In this time a client that is sent something reads at least [`LEAST_READ`] of it. An answer that
+/// In this time a client that is sent something reads at least [`MIN_READ_BYTES`] of it. An answer that
 /// is not read is held in memory.
 const WINDOW: Duration = Duration::from_secs(30);
 
 /// Two kilobytes a second.
-const LEAST_READ: usize = 64 << 10;
+const MIN_READ_BYTES: usize = 64 << 10;
 
 /// A connection whose writes fail if its client reads too slowly.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl WriteTimeout {
         match written {
             Poll::Ready(Ok(count)) => {
                 let in_window = self.window.unwrap_or_default() + count;
-                let is_enough = count == offered || in_window >= LEAST_READ;
+                let is_enough = count == offered || in_window >= MIN_READ_BYTES;
                 self.window = self.window.filter(|_| !is_enough).map(|_| in_window);
                 Poll::Ready(Ok(count))
             }

@@ -7,38 +7,47 @@ use serde::Serialize;
 
 use super::snapshot::{artifact, html_url};
 use crate::domain::{
-    Error, LONGEST_ENVIRONMENT_NAME, LONGEST_ORG_NAME, Place, RunningArtifact, SnapshotArtifact,
+    Error, MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES, Place, RunningArtifact, SnapshotArtifact,
 };
 
 /// The most bytes of the document of what runs in a snapshot: 12,000 artifacts, each another, take
 /// 13 MB. A snapshot holds at the most what runs now and what ran before and exited, and so twice of
 /// this: less than its readers accept, this project's own client among them.
-const LARGEST_DOCUMENT: usize = 15 << 20;
+const MAX_ARTIFACTS_BYTES: usize = 15 << 20;
 
 /// All that is not the artifacts', and the counts of the snapshot before.
-const REST_OF_DOCUMENT: usize = 1 << 20;
+const MAX_ENVELOPE_BYTES: usize = 1 << 20;
 
-const _: () = assert!(2 * LARGEST_DOCUMENT + REST_OF_DOCUMENT <= MAX_RESPONSE_BYTES);
+const _: () = assert!(2 * MAX_ARTIFACTS_BYTES + MAX_ENVELOPE_BYTES <= MAX_RESPONSE_BYTES);
 
 /// # Errors
 /// The document of what runs would be larger than clients read.
 pub(crate) fn check_size(running: &[RunningArtifact]) -> Result<(), Error> {
     // Most reports are so far below the limit that nothing needs to be measured.
-    if running.iter().map(most_bytes).sum::<usize>() <= LARGEST_DOCUMENT {
+    if running.iter().map(max_json_bytes).sum::<usize>() <= MAX_ARTIFACTS_BYTES {
         return Ok(());
     }
-    let html_url =
-        html_url(&"o".repeat(LONGEST_ORG_NAME), &"e".repeat(LONGEST_ENVIRONMENT_NAME), u32::MAX);
-    let size = |running: &RunningArtifact| json_size(&artifact("", &html_url, shown(running))) + 1;
+    let html_url = html_url(
+        &"o".repeat(MAX_ORG_NAME_BYTES),
+        &"e".repeat(MAX_ENVIRONMENT_NAME_BYTES),
+        u32::MAX,
+    );
+    let size = |running: &RunningArtifact| {
+        json_size(&artifact("", &html_url, snapshot_artifact(running))) + 1
+    };
     let found = running.iter().map(size).sum();
-    if found > LARGEST_DOCUMENT {
-        return Err(Error::ReportTooLarge { of: "bytes of JSON", most: LARGEST_DOCUMENT, found });
+    if found > MAX_ARTIFACTS_BYTES {
+        return Err(Error::ReportTooLarge {
+            of: "bytes of JSON",
+            most: MAX_ARTIFACTS_BYTES,
+            found,
+        });
     }
     Ok(())
 }
 
 /// More than the JSON of the artifact can have.
-fn most_bytes(artifact: &RunningArtifact) -> usize {
+fn max_json_bytes(artifact: &RunningArtifact) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let place = |place: &Place| length(&place.cluster) + length(&place.service);
     let task = &artifact.task;
@@ -51,7 +60,7 @@ fn most_bytes(artifact: &RunningArtifact) -> usize {
     6 * texts + 1_500 + 100 * artifact.places.len() + 24 * artifact.started_at.len()
 }
 
-fn shown(running: &RunningArtifact) -> SnapshotArtifact {
+fn snapshot_artifact(running: &RunningArtifact) -> SnapshotArtifact {
     SnapshotArtifact {
         name: running.name.clone(),
         fingerprint: running.fingerprint,

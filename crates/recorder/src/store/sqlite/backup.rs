@@ -10,18 +10,18 @@ use rusqlite::backup::{self, NO_PROGRESS};
 
 use super::files::beside;
 use super::readers::open_to_read;
-use super::verify::{AttachmentCheck, NotVerified, Verified, verify_connection};
-use super::{StoreError, plain, position};
+use super::verify::{AttachmentCheck, Verified, VerifyError, verify_connection};
+use super::{StoreError, literal_path, position};
 use crate::domain::Head;
 
 /// All pages at once: a copy in several steps begins anew with every report that comes between two
 /// of them. Nobody waits for it: the recorder goes on beside readers.
-const PAGES: i32 = i32::MAX;
-const PAUSE: Duration = Duration::from_millis(100);
+const PAGES_PER_STEP: i32 = i32::MAX;
+const STEP_PAUSE: Duration = Duration::from_millis(100);
 
 /// What was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackedUp {
+pub struct BackupSummary {
     /// How many snapshots there are, in all environments.
     pub snapshots: u64,
     /// The last entry of each organization's ledger.
@@ -29,11 +29,11 @@ pub struct BackedUp {
 }
 
 /// The ending of a copy of a damaged file.
-const DAMAGED: &str = ".damaged";
+const DAMAGED_SUFFIX: &str = ".damaged";
 
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
-pub enum NotBackedUp {
+pub enum BackupError {
     /// What is to be copied cannot be read.
     #[error(transparent)]
     Unreadable(#[from] StoreError),
@@ -64,7 +64,7 @@ pub enum NotBackedUp {
         copy: String,
         /// What is wrong with it.
         #[source]
-        source: Box<NotVerified>,
+        source: Box<VerifyError>,
     },
     /// The copy could not be put in its place.
     #[error("cannot back up to {target}")]
@@ -83,9 +83,9 @@ pub enum NotBackedUp {
 ///
 /// # Errors
 /// `path` cannot be read, or is damaged, `target` exists, or it cannot be written.
-pub fn backup(path: &Path, target: &Path) -> Result<BackedUp, NotBackedUp> {
+pub fn backup(path: &Path, target: &Path) -> Result<BackupSummary, BackupError> {
     check_free(target)?;
-    let damaged = beside(target, DAMAGED);
+    let damaged = beside(target, DAMAGED_SUFFIX);
     check_free(&damaged)?;
     let source = open_to_read(path)?;
     let mut partial = target.as_os_str().to_owned();
@@ -93,21 +93,21 @@ pub fn backup(path: &Path, target: &Path) -> Result<BackedUp, NotBackedUp> {
     let partial = PathBuf::from(partial);
     let put = |target: &Path| {
         place(&partial, target).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => NotBackedUp::Exists { target: named(target) },
-            _ => NotBackedUp::Place { target: named(target), source },
+            io::ErrorKind::AlreadyExists => BackupError::Exists { target: display(target) },
+            _ => BackupError::Place { target: display(target), source },
         })
     };
     let made = copy(&source, &partial)
-        .map_err(|source| NotBackedUp::Copy { target: named(target), source })
+        .map_err(|source| BackupError::Copy { target: display(target), source })
         .and_then(|()| match verify_copy(&partial) {
-            Ok(Verified { ledgers }) => put(target).map(|()| BackedUp {
+            Ok(Verified { ledgers }) => put(target).map(|()| BackupSummary {
                 snapshots: ledgers.iter().map(|ledger| ledger.snapshots).sum(),
                 heads: ledgers.into_iter().map(|ledger| ledger.head).collect(),
             }),
             Err(source) => {
                 put(&damaged)?;
-                let (file, copy) = (named(path), named(&damaged));
-                Err(NotBackedUp::Damaged { file, copy, source: Box::new(source) })
+                let (file, copy) = (display(path), display(&damaged));
+                Err(BackupError::Damaged { file, copy, source: Box::new(source) })
             }
         });
     if made.is_err() {
@@ -118,29 +118,33 @@ pub fn backup(path: &Path, target: &Path) -> Result<BackedUp, NotBackedUp> {
     made
 }
 
-fn named(target: &Path) -> String {
+fn display(target: &Path) -> String {
     target.display().to_string()
 }
 
-fn check_free(target: &Path) -> Result<(), NotBackedUp> {
+fn check_free(target: &Path) -> Result<(), BackupError> {
     if target.try_exists().unwrap_or(true) {
-        return Err(NotBackedUp::Exists { target: named(target) });
+        return Err(BackupError::Exists { target: display(target) });
     }
     Ok(())
 }
 
 fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<()> {
-    let mut copy = Connection::open(plain(partial))?;
-    backup::Backup::new(source, &mut copy)?.run_to_completion(PAGES, PAUSE, NO_PROGRESS)?;
+    let mut copy = Connection::open(literal_path(partial))?;
+    backup::Backup::new(source, &mut copy)?.run_to_completion(
+        PAGES_PER_STEP,
+        STEP_PAUSE,
+        NO_PROGRESS,
+    )?;
     copy.close().map_err(|(_, error)| error)
 }
 
 /// Makes a copy one that is complete by itself, in one file that can be read from a medium on which
 /// nothing can be written, and verifies it.
-fn verify_copy(partial: &Path) -> Result<Verified, NotVerified> {
+fn verify_copy(partial: &Path) -> Result<Verified, VerifyError> {
     let file = partial.display().to_string();
     let failed = |source: rusqlite::Error| super::verify::failed(&file, source);
-    let mut copy = Connection::open(plain(partial)).map_err(failed)?;
+    let mut copy = Connection::open(literal_path(partial)).map_err(failed)?;
     position::close_copy(&copy).map_err(failed)?;
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
     let verified = verify_connection(&mut copy, &file, None, AttachmentCheck::Content)?;

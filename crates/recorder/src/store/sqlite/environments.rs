@@ -15,10 +15,10 @@ use crate::store::{EnvironmentFilter, EnvironmentSort};
 
 /// The most bytes of JSON that all environments of an organization take: a client that lists them
 /// accepts a third more.
-const LARGEST_LISTING: usize = 24 << 20;
+const MAX_LISTING_BYTES: usize = 24 << 20;
 
 /// An environment's JSON without its texts and lists, in bytes.
-const BESIDE_TEXTS: usize = 400;
+const FIXED_BYTES: usize = 400;
 
 /// Fails if the environments of the organization are too many to be listed.
 fn check_listing(ledger: &Ledger<'_>) -> Result<(), Failure> {
@@ -30,16 +30,16 @@ fn check_listing(ledger: &Ledger<'_>) -> Result<(), Failure> {
                  + coalesce(octet_length(policies), 0)), 0)
              FROM environment WHERE org_id = $2",
         )?
-        .query_row(params![BESIDE_TEXTS + ledger.org.len(), ledger.org_id], |row| row.get(0))?;
-    if bytes > LARGEST_LISTING {
+        .query_row(params![FIXED_BYTES + ledger.org.len(), ledger.org_id], |row| row.get(0))?;
+    if bytes > MAX_LISTING_BYTES {
         let org = ledger.org.to_owned();
-        return Err(Error::TooManyEnvironments { org, most: LARGEST_LISTING }.into());
+        return Err(Error::TooManyEnvironments { org, most: MAX_LISTING_BYTES }.into());
     }
     Ok(())
 }
 
 /// What a write needs to know of an environment.
-pub(super) struct InUse {
+pub(super) struct ActiveEnvironment {
     pub(super) id: i64,
     pub(super) environment_type: String,
     pub(super) include_scaling: bool,
@@ -48,7 +48,11 @@ pub(super) struct InUse {
 }
 
 /// The environment of this name that is in use.
-pub(super) fn in_use(connection: &Connection, org: &str, name: &str) -> Result<InUse, Failure> {
+pub(super) fn find_active(
+    connection: &Connection,
+    org: &str,
+    name: &str,
+) -> Result<ActiveEnvironment, Failure> {
     let found = connection
         .prepare_cached(
             "SELECT id, type, include_scaling, latest_index, reported_in_ledger_at
@@ -57,7 +61,7 @@ pub(super) fn in_use(connection: &Connection, org: &str, name: &str) -> Result<I
                AND archived_at IS NULL",
         )?
         .query_row([org, name], |row| {
-            Ok(InUse {
+            Ok(ActiveEnvironment {
                 id: row.get(0)?,
                 environment_type: row.get(1)?,
                 include_scaling: row.get(2)?,
@@ -82,16 +86,16 @@ pub(super) fn save(
     let before = ledger.head()?;
     let head = save_settings(ledger, settings)?;
     // A second attempt to create what the first one did changes nothing, and is allowed.
-    let changed = head != before && head.seq != created(ledger, &head)?;
+    let changed = head != before && head.seq != creation_seq(ledger, &head)?;
     if changed && !may_change {
-        return Err(Error::NotAllowed.into());
+        return Err(Error::Forbidden.into());
     }
     check_listing(ledger)?;
     Ok(head)
 }
 
 /// The sequence number of `head` if that entry created an environment, which is then its number.
-fn created(ledger: &Ledger<'_>, head: &Head) -> rusqlite::Result<i64> {
+fn creation_seq(ledger: &Ledger<'_>, head: &Head) -> rusqlite::Result<i64> {
     let found: Option<i64> = ledger
         .connection
         .prepare_cached("SELECT id FROM environment WHERE org_id = $1 AND id = $2")?
@@ -157,7 +161,7 @@ pub(super) fn change(
     name: &str,
     change: SettingsChange,
 ) -> Result<Head, Failure> {
-    let environment = in_use(ledger.connection, ledger.org, name)?;
+    let environment = find_active(ledger.connection, ledger.org, name)?;
     let before = ledger
         .connection
         .prepare_cached(
@@ -183,18 +187,18 @@ fn append_change(
     before: &EnvironmentChanged,
     change: SettingsChange,
 ) -> Result<Head, Failure> {
-    fn differing<T: PartialEq>(new: Option<T>, before: Option<&T>) -> Option<T> {
+    fn changed_value<T: PartialEq>(new: Option<T>, before: Option<&T>) -> Option<T> {
         new.filter(|new| before != Some(new))
     }
     let changed = EnvironmentChanged {
-        description: differing(change.description, before.description.as_ref()),
+        description: changed_value(change.description, before.description.as_ref()),
         environment: before.environment,
-        include_scaling: differing(change.include_scaling, before.include_scaling.as_ref()),
-        included_environments: differing(
+        include_scaling: changed_value(change.include_scaling, before.include_scaling.as_ref()),
+        included_environments: changed_value(
             change.included_environments,
             before.included_environments.as_ref(),
         ),
-        policies: differing(change.policies, before.policies.as_ref()),
+        policies: changed_value(change.policies, before.policies.as_ref()),
     };
     let nothing =
         EnvironmentChanged { environment: before.environment, ..EnvironmentChanged::default() };
@@ -205,7 +209,7 @@ fn append_change(
 }
 
 pub(super) fn rename(ledger: &Ledger<'_>, name: &str, new_name: &str) -> Result<Head, Failure> {
-    let environment = in_use(ledger.connection, ledger.org, name)?;
+    let environment = find_active(ledger.connection, ledger.org, name)?;
     if name == new_name {
         return Ok(ledger.head()?);
     }
@@ -230,7 +234,7 @@ pub(super) fn rename(ledger: &Ledger<'_>, name: &str, new_name: &str) -> Result<
 }
 
 pub(super) fn archive(ledger: &Ledger<'_>, name: &str) -> Result<Head, Failure> {
-    let environment = in_use(ledger.connection, ledger.org, name)?.id;
+    let environment = find_active(ledger.connection, ledger.org, name)?.id;
     ledger.append(&Payload::EnvironmentArchived(EnvironmentArchived { environment }))
 }
 
@@ -260,10 +264,10 @@ fn record(row: &Row<'_>) -> rusqlite::Result<EnvironmentRecord> {
         included_environments: names("included_environments")?,
         policies: names("policies")?,
         changed_at: Micros(row.get("changed_at")?),
-        last_reported_at: rows::uncovered(row, 0).map(Micros),
+        last_reported_at: rows::lenient_column(row, 0).map(Micros),
         last_snapshot_at: time("last_snapshot_at")?,
         latest_index: row.get("latest_index")?,
-        heartbeat: rows::uncovered(row, 1),
+        heartbeat: rows::lenient_column(row, 1),
     })
 }
 

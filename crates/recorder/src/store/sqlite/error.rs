@@ -199,7 +199,7 @@ pub enum StoreError {
     /// SQLite's log beside the file is another file's, or that of another state of this one.
     #[error(
         "{log} is not the log of {file} as it is now: one of the two was moved, copied or replaced. {}",
-        most_recent.remedy(file, log, lock)
+        latest_commit.remedy(file, log, lock)
     )]
     StrayLog {
         /// The file's path.
@@ -209,7 +209,7 @@ pub enum StoreError {
         /// The path of the lock file.
         lock: String,
         /// Which of the two has what was answered last.
-        most_recent: MostRecent,
+        latest_commit: LatestCommit,
     },
     /// The log beside the file has no commit of a recorder.
     #[error(
@@ -423,7 +423,7 @@ impl StoreError {
 
 /// Which of a file and a log that does not continue it has the commit that was answered last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MostRecent {
+pub enum LatestCommit {
     /// The log alone.
     Log,
     /// The file alone.
@@ -432,7 +432,7 @@ pub enum MostRecent {
     Unknown,
 }
 
-impl MostRecent {
+impl LatestCommit {
     /// What to do, by which nothing that was answered is lost.
     fn remedy(self, file: &str, log: &str, lock: &str) -> String {
         match self {

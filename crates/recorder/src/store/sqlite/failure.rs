@@ -57,7 +57,7 @@ impl Failure {
     }
 
     /// The error of a request, whose `operation` is such as `read environment 'aws-prod'`.
-    pub(super) fn of(self, operation: &str) -> Error {
+    pub(super) fn into_error(self, operation: &str) -> Error {
         let operation = operation.to_owned();
         match self {
             Self::Domain(error) => error,

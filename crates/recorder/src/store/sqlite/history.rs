@@ -6,13 +6,13 @@ use envsnap_model::expression::Interval;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::failure::Failure;
-use super::snapshots::{History, order};
+use super::snapshots::{History, sort_artifacts};
 use crate::domain::{
     Event, EventPage, Micros, Page, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow,
 };
 
 /// The most changes in one window, so that the time and the memory that it takes are bounded.
-const MOST_CHANGES: u64 = 20_000;
+const MAX_CHANGES: u64 = 20_000;
 
 impl History<'_> {
     /// A page of the snapshots in `interval`, the latest first unless `ascending`.
@@ -22,7 +22,8 @@ impl History<'_> {
         page: Page,
         ascending: bool,
     ) -> Result<Vec<SnapshotSpan>, Failure> {
-        let Some(indexes) = interval.resolve(self)?.and_then(|all| page.of(&all, ascending)) else {
+        let Some(indexes) = interval.resolve(self)?.and_then(|all| page.slice(&all, ascending))
+        else {
             return Ok(Vec::new());
         };
         let mut spans = self.spans(*indexes.start(), *indexes.end())?;
@@ -114,7 +115,7 @@ impl History<'_> {
             if index == self.count {
                 self.apply_current_tasks(&mut artifacts)?;
             }
-            order(&mut artifacts);
+            sort_artifacts(&mut artifacts);
             let artifacts = artifacts.into_iter().rev();
             events.extend(artifacts.map(|artifact| Event { index, recorded_at, artifact }));
         }
@@ -174,7 +175,7 @@ impl History<'_> {
 
     /// `first`, or the first snapshot after it from which not very much changed until `last`.
     fn first_with_few_changes(&self, first: u32, last: u32) -> rusqlite::Result<u32> {
-        let enough = self.events_until(last)?.saturating_sub(MOST_CHANGES);
+        let enough = self.events_until(last)?.saturating_sub(MAX_CHANGES);
         if first > last || self.events_until(first.saturating_sub(1))? >= enough {
             return Ok(first);
         }

@@ -11,7 +11,7 @@ use super::rows;
 use crate::domain::{Place, Report, RunningArtifact, Task};
 
 /// The most artifacts of all environments that are kept: some 25 MB.
-const MOST_KEPT: usize = 100_000;
+const MAX_CACHED_ARTIFACTS: usize = 100_000;
 
 /// An artifact that runs.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Cache {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(key, (stamp, artifacts));
         let count: usize = kept.values().map(|(_, artifacts)| artifacts.len()).sum();
-        if count > MOST_KEPT {
+        if count > MAX_CACHED_ARTIFACTS {
             kept.clear();
         }
     }

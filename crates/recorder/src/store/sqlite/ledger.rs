@@ -7,7 +7,7 @@ use super::projection;
 use crate::domain::{ClockCorrected, Entry, EntryHash, Head, Micros, Payload};
 
 /// A clock that is kept right is set back by less, in seconds.
-const SET_BACK: i64 = 60;
+const CLOCK_TOLERANCE_SECS: i64 = 60;
 
 /// The organization's number in the file, which is made if it has none.
 pub(super) fn org_id(connection: &Connection, org: &str) -> rusqlite::Result<i64> {
@@ -86,7 +86,9 @@ impl<'a> Ledger<'a> {
             )?
             .query_row([self.org_id], |row| row.get(0).map(Micros))
             .optional()?;
-        if let Some(latest) = latest.filter(|latest| latest.seconds_since(self.now) > SET_BACK) {
+        if let Some(latest) =
+            latest.filter(|latest| latest.seconds_since(self.now) > CLOCK_TOLERANCE_SECS)
+        {
             self.append_one(&Payload::ClockCorrected(ClockCorrected { latest }))?;
         }
         self.append_one(payload)

@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 /// What is not begun within this time is refused at once.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// What one write takes whatever it holds, mostly the wait for the disk, in artifacts.
-const EACH: u64 = 100;
+const WRITE_COST: u64 = 100;
 
 /// Bounds the memory that waits, in artifacts: a thousand reports of a few artifacts each.
-const MOST_WAITING: u64 = 100_000;
+const MAX_WAITING: u64 = 100_000;
 
 /// How much the latest write counts against those before it.
-const LATEST: f64 = 0.2;
+const SMOOTHING: f64 = 0.2;
 
 /// The load of one writer.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(super) struct Load {
 
 /// What a write of so many artifacts counts for.
 pub(super) fn weight(artifacts: usize) -> u64 {
-    EACH.saturating_add(artifacts as u64)
+    WRITE_COST.saturating_add(artifacts as u64)
 }
 
 impl Load {
@@ -38,7 +38,7 @@ impl Load {
     pub(super) fn admit(&mut self, weight: u64, now: Instant) -> Result<(), Duration> {
         if self.current.is_some() || self.waiting > 0 {
             let wait = self.wait(now);
-            if wait > LONGEST_WAIT || self.waiting.saturating_add(weight) > MOST_WAITING {
+            if wait > MAX_WAIT || self.waiting.saturating_add(weight) > MAX_WAITING {
                 return Err(wait);
             }
         }
@@ -72,7 +72,7 @@ impl Load {
             let taken = now.saturating_duration_since(began).as_secs_f64();
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]
             let pace = taken / weight.max(1) as f64;
-            self.pace += LATEST * (pace - self.pace);
+            self.pace += SMOOTHING * (pace - self.pace);
         }
     }
 }
@@ -141,6 +141,6 @@ mod tests {
         let now = Instant::now();
         let mut load = Load::default();
         let admitted = (0..10_000).take_while(|_| load.admit(weight(0), now).is_ok()).count();
-        assert_eq!(admitted as u64, MOST_WAITING / EACH);
+        assert_eq!(admitted as u64, MAX_WAITING / WRITE_COST);
     }
 }

@@ -19,9 +19,9 @@ use super::{StoreError, schema};
 pub(super) const OFFSET: u64 = 11;
 
 /// The digits of a session, of a commit, and of a line with both.
-const SESSION: usize = 32;
-const COMMIT: usize = 20;
-const LINE: usize = SESSION + 1 + COMMIT + 1;
+const SESSION_DIGITS: usize = 32;
+const COMMIT_DIGITS: usize = 20;
+const LINE_BYTES: usize = SESSION_DIGITS + 1 + COMMIT_DIGITS + 1;
 
 /// The last commit that was answered, as it was noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Mark {
     /// # Errors
     /// It cannot be read.
     pub(super) fn read(lock: &File) -> io::Result<Option<Self>> {
-        let mut line = [0; LINE];
+        let mut line = [0; LINE_BYTES];
         match lock.read_exact_at(&mut line, OFFSET) {
             Ok(()) => Ok(Self::parse(&line)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
@@ -73,7 +73,7 @@ impl Mark {
         self.session == position.session && self.commit <= position.commit
     }
 
-    fn parse(line: &[u8; LINE]) -> Option<Self> {
+    fn parse(line: &[u8; LINE_BYTES]) -> Option<Self> {
         let (session, commit) = str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
         let mut bytes = Session::default();
         hex::decode_to_slice(session, &mut bytes).ok()?;
@@ -134,7 +134,7 @@ mod tests {
         let mark = Mark { session: [0xab; 16], commit: u64::MAX };
         assert_eq!(Mark::read(&file).unwrap(), Some(mark));
         // As after a loss of power.
-        file.write_all_at(&[0; LINE], OFFSET).unwrap();
+        file.write_all_at(&[0; LINE_BYTES], OFFSET).unwrap();
         assert_eq!(Mark::read(&file).unwrap(), None);
     }
 }

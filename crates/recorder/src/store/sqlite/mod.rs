@@ -46,14 +46,14 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags};
 use super::{EnvironmentFilter, Store};
 use crate::domain::{
     ArtifactRun, Clock, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Error,
-    EventPage, Head, Micros, OrgFilter, Page, Recorded, Report, SettingsChange, SnapshotRecord,
-    SnapshotSpan, SnapshotWindow, StoreStats,
+    EventPage, Head, Micros, OrgFilter, Page, Report, ReportOutcome, SettingsChange,
+    SnapshotRecord, SnapshotSpan, SnapshotWindow, StoreStats,
 };
 use crate::large_work;
 
-pub use backup::{BackedUp, NotBackedUp, backup};
+pub use backup::{BackupError, BackupSummary, backup};
 use descriptors::FileIdentity;
-pub use error::{MostRecent, StoreError};
+pub use error::{LatestCommit, StoreError};
 use failure::Failure;
 use files::Files;
 use latest::Cache;
@@ -61,15 +61,15 @@ use ledger::Ledger;
 use lock::Lock;
 use readers::{Readers, Size};
 use snapshots::History;
-pub use verify::{AttachmentCheck, NotVerified, Verified, VerifiedLedger, verify};
-use watch::Watched;
+pub use verify::{AttachmentCheck, LedgerSummary, Verified, VerifyError, verify};
+use watch::WatchedConnection;
 use writer::Writer;
 
 /// How long a call waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The most artifacts that a list of environments shows of one.
-const MOST_LISTED: u64 = 1_000;
+const MAX_LISTED_ARTIFACTS: u64 = 1_000;
 
 /// The ledgers in one file. Clones share it.
 // Dropped in this order: the file is closed before it is unlocked, and by the writer last, which
@@ -96,7 +96,7 @@ impl SqliteStore {
     /// were answered; it cannot be opened or written, or is not a recorder's, or a newer version of
     /// this program wrote it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_unless(path, Err)
+        Self::open_with_loss_policy(path, Err)
     }
 
     /// As [`Self::open`], also if the file lacks reports that were answered, which is logged.
@@ -104,27 +104,27 @@ impl SqliteStore {
     /// # Errors
     /// As there otherwise.
     pub fn open_accepting_loss(path: &Path) -> Result<Self, StoreError> {
-        Self::open_unless(path, |loss| {
+        Self::open_with_loss_policy(path, |loss| {
             tracing::warn!("starting without what is missing, as --accept-loss says: {loss}");
             Ok(())
         })
     }
 
     /// Opens the file, after `on_loss` if it lacks reports that were answered.
-    fn open_unless(
+    fn open_with_loss_policy(
         path: &Path,
         on_loss: impl FnOnce(StoreError) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
         preflight::check_kinds(path)?;
         rescue::check_rescued(path)?;
-        let has_log = preflight::check_belongings(path)?;
+        let has_log = preflight::check_log_and_journal(path)?;
         let lock = Arc::new(Lock::take(path)?);
         let mark = lock.mark(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let file = path.display().to_string();
-        let connection = Connection::open_with_flags(plain(path), flags)
+        let connection = Connection::open_with_flags(literal_path(path), flags)
             .map_err(|source| StoreError::Open { file: file.clone(), source })
             .and_then(|connection| {
                 // Before anything is written. A file without tables has no position.
@@ -136,7 +136,7 @@ impl SqliteStore {
                 set_up(connection, &file)
             })
             .map_err(|error| files::explain(path, error))?;
-        let watched = Watched::new(connection, path, &lock)?;
+        let watched = WatchedConnection::new(connection, path, &lock)?;
         let files = watched.files();
         Ok(Self {
             readers: Some(Arc::new(Readers::new(path.to_owned()))),
@@ -159,7 +159,7 @@ impl SqliteStore {
         Ok(Self {
             readers: Some(Arc::new(Readers::new(path.to_owned()))),
             // What it is asked to write, it refuses.
-            writer: Arc::new(start(Watched::unwatched(reader), path)?),
+            writer: Arc::new(start(WatchedConnection::unwatched(reader), path)?),
             _lock: None,
             files: Some(Arc::new(Files::new(path, identity, None))),
             cache: Arc::default(),
@@ -179,7 +179,7 @@ impl SqliteStore {
             .and_then(|connection| set_up(connection, name))?;
         Ok(Self {
             readers: None,
-            writer: Arc::new(start(Watched::unwatched(connection), Path::new(name))?),
+            writer: Arc::new(start(WatchedConnection::unwatched(connection), Path::new(name))?),
             _lock: None,
             files: None,
             cache: Arc::default(),
@@ -198,13 +198,13 @@ impl SqliteStore {
     ///
     /// # Errors
     /// The file cannot be used.
-    pub fn with_room_for(self, pages: u32) -> Result<Self, Error> {
+    pub fn with_max_pages(self, pages: u32) -> Result<Self, Error> {
         let operation = "bound the snapshot file";
         self.writer
             .write_blocking(operation, move |connection| {
                 Ok(connection.pragma_update(None, "max_page_count", pages)?)
             })
-            .map_err(|failure| failure.of(operation))?;
+            .map_err(|failure| failure.into_error(operation))?;
         Ok(self)
     }
 
@@ -226,7 +226,7 @@ impl SqliteStore {
                 .map_err(|source| Error::ClockIsWrong { operation: name, source })?;
             work(&Ledger::new(connection, &org, &actor, Micros::from_seconds(now))?)
         });
-        done.await.map_err(|failure| failure.of(&operation))
+        done.await.map_err(|failure| failure.into_error(&operation))
     }
 
     /// Does `work`, which only reads, beside what is written meanwhile, in one transaction.
@@ -247,18 +247,18 @@ impl SqliteStore {
     ) -> Result<T, Error> {
         let done = match &self.readers {
             None => self.writer.write(&operation, 0, work).await,
-            Some(readers) => self.read_beside(readers, size, work).await,
+            Some(readers) => self.read_concurrently(readers, size, work).await,
         };
-        done.map_err(|failure| failure.of(&operation))
+        done.map_err(|failure| failure.into_error(&operation))
     }
 
-    async fn read_beside<T: Send + 'static>(
+    async fn read_concurrently<T: Send + 'static>(
         &self,
         readers: &Arc<Readers>,
         size: Size,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let turn = readers.turn(size).await;
+        let turn = readers.acquire(size).await;
         let (readers, files) = (Arc::clone(readers), self.files.clone());
         let done = large_work::run(size == Size::Large, move || {
             let check = || files.as_ref().map_or(Ok(()), |files| files.check_to_read());
@@ -268,7 +268,7 @@ impl SqliteStore {
             // It may have been opened just now.
             check()?;
             let done = transaction(&mut connection, work);
-            readers.give_back(connection);
+            readers.release(connection);
             done
         });
         done.await.unwrap_or_else(|error| {
@@ -360,7 +360,7 @@ impl Store for SqliteStore {
         name: &str,
         report: Report,
         actor: &str,
-    ) -> Result<Recorded, Error> {
+    ) -> Result<ReportOutcome, Error> {
         let operation = format!("record a report to environment '{name}' of organization '{org}'");
         let name = name.to_owned();
         let artifacts = report.running.len();
@@ -399,7 +399,7 @@ impl Store for SqliteStore {
             let (environments, total) = environments::list_all(connection, &orgs, page)?;
             let summaries = environments.into_iter().map(|environment| {
                 let history = History::find(connection, now, &environment.org, &environment.name)?;
-                let running = history.running_if_few(MOST_LISTED)?;
+                let running = history.running_if_few(MAX_LISTED_ARTIFACTS)?;
                 Ok(EnvironmentSummary { environment, running })
             });
             Ok((summaries.collect::<Result<_, Failure>>()?, total))
@@ -519,8 +519,10 @@ impl Store for SqliteStore {
         self.clock
             .now_to_record()
             .map_err(|source| Error::ClockIsWrong { operation: operation.to_owned(), source })?;
-        let done = self.writer.write(operation, 0, |connection| Ok(stats::check_room(connection)?));
-        done.await.map_err(|failure| failure.of(operation))
+        let done = self
+            .writer
+            .write(operation, 0, |connection| Ok(stats::check_writable_pages(connection)?));
+        done.await.map_err(|failure| failure.into_error(operation))
     }
 }
 
@@ -556,13 +558,13 @@ fn leave_log(connection: &Connection, error: StoreError) -> Result<(), StoreErro
     Err(error)
 }
 
-fn start(watched: Watched, path: &Path) -> Result<Writer, StoreError> {
+fn start(watched: WatchedConnection, path: &Path) -> Result<Writer, StoreError> {
     Writer::start(watched)
         .map_err(|source| StoreError::Thread { file: path.display().to_string(), source })
 }
 
 /// `path` without SQLite's habit of reading some names as something else, `:memory:` among them.
-fn plain(path: &Path) -> PathBuf {
+fn literal_path(path: &Path) -> PathBuf {
     Path::new(".").join(path)
 }
 

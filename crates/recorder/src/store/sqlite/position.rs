@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 const MARKER: &[u8; 16] = b"envsnap position";
 
 /// The bytes of the stored form.
-const STORED: usize = 57;
+const STORED_BYTES: usize = 57;
 
 /// The time from a recorder's start to its end, by a random number. Zeros before the first.
 pub(super) type Session = [u8; 16];
@@ -42,8 +42,8 @@ impl Position {
         Self { session, previous: self.session, commit, in_use }
     }
 
-    fn to_stored(self) -> [u8; STORED] {
-        let mut stored = [0; STORED];
+    fn to_stored(self) -> [u8; STORED_BYTES] {
+        let mut stored = [0; STORED_BYTES];
         stored[..16].copy_from_slice(MARKER);
         stored[16..32].copy_from_slice(&self.session);
         stored[32..48].copy_from_slice(&self.previous);
@@ -67,15 +67,15 @@ impl Position {
     /// It is the only row of its table, and so the only cell of a leaf: after the sizes of the cell and
     /// of its key, which is 1, come three bytes for the columns, and the stored form.
     pub(super) fn from_page(page: &[u8]) -> Option<Self> {
-        const LEAF_OF_A_TABLE: u8 = 13;
+        const TABLE_LEAF_PAGE: u8 = 13;
         const CELL: [u8; 5] = [60, 1, 3, 0, 126];
         let (&kind, count) = (page.first()?, page.get(3..5)?);
-        if kind != LEAF_OF_A_TABLE || *count != [0, 1] {
+        if kind != TABLE_LEAF_PAGE || *count != [0, 1] {
             return None;
         }
         let offset = usize::from(u16::from_be_bytes(page.get(8..10)?.try_into().ok()?));
         let stored = page.get(offset..)?.strip_prefix(&CELL)?;
-        Self::from_stored(stored.get(..STORED)?)
+        Self::from_stored(stored.get(..STORED_BYTES)?)
     }
 }
 

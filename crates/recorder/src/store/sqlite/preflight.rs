@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::descriptors::Descriptor;
-use super::error::MostRecent;
+use super::error::LatestCommit;
 use super::files::beside;
 use super::mark::Mark;
 use super::position::Position;
@@ -20,8 +20,8 @@ use super::{StoreError, journal};
 
 /// How often a file that does not seem to fit its log or its note is looked at, and how long in between:
 /// a recorder may start, or begin its log anew, meanwhile.
-pub(super) const LOOKS: usize = 10;
-pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+pub(super) const MAX_ATTEMPTS: usize = 10;
+pub(super) const ATTEMPT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The header of a database, as far as it is read here.
 #[derive(Debug, Clone, Copy)]
@@ -76,16 +76,16 @@ pub(super) fn check_kinds(path: &Path) -> Result<(), StoreError> {
 ///
 /// A file that a recorder has used says in its header that it has a log; a backup says that it has
 /// none. Then, the log has to follow the position that the file is at.
-pub(super) fn check_belongings(path: &Path) -> Result<bool, StoreError> {
+pub(super) fn check_log_and_journal(path: &Path) -> Result<bool, StoreError> {
     let log = beside(path, "-wal");
     let mut refused = Ok(false);
     // A recorder that writes meanwhile may begin the log anew between the looks at the two.
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_ATTEMPTS {
         refused = journal::check(path).and_then(|()| check_log(path, &log));
         if refused.is_ok() {
             break;
         }
-        thread::sleep(BETWEEN_LOOKS);
+        thread::sleep(ATTEMPT_INTERVAL);
     }
     refused
 }
@@ -109,9 +109,9 @@ fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
     };
     let header = database.and_then(DatabaseHeader::read);
     let stray = || {
-        let most_recent = most_recent(path, database, header, &content)?;
+        let latest_commit = latest_commit(path, database, header, &content)?;
         let lock = beside(path, ".lock").display().to_string();
-        Err(StoreError::StrayLog { file: file.clone(), log: log.clone(), lock, most_recent })
+        Err(StoreError::StrayLog { file: file.clone(), log: log.clone(), lock, latest_commit })
     };
     if has_log && !header.is_some_and(|header| header.uses_a_log) {
         return stray();
@@ -140,21 +140,21 @@ fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
 }
 
 /// Which of the two has the commit that was answered last, for all that the note beside them says.
-fn most_recent(
+fn latest_commit(
     path: &Path,
     database: Option<&File>,
     header: Option<DatabaseHeader>,
     log: &LogContent,
-) -> Result<MostRecent, StoreError> {
-    let Some(mark) = Mark::beside(path)? else { return Ok(MostRecent::Unknown) };
+) -> Result<LatestCommit, StoreError> {
+    let Some(mark) = Mark::beside(path)? else { return Ok(LatestCommit::Unknown) };
     let in_log = log.positions.iter().any(|position| mark.is_in(position));
     let in_file = database.zip(header).is_some_and(|(database, header)| {
         positions(database, header.page_size).any(|position| mark.is_in(&position))
     });
     Ok(match (in_log, in_file) {
-        (true, false) => MostRecent::Log,
-        (false, true) => MostRecent::File,
-        _ => MostRecent::Unknown,
+        (true, false) => LatestCommit::Log,
+        (false, true) => LatestCommit::File,
+        _ => LatestCommit::Unknown,
     })
 }
 

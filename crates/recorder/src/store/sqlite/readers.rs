@@ -8,15 +8,15 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::mark::{self, Mark};
-use super::preflight::{self, BETWEEN_LOOKS, LOOKS};
-use super::{BUSY_TIMEOUT, StoreError, plain, schema};
+use super::preflight::{self, ATTEMPT_INTERVAL, MAX_ATTEMPTS};
+use super::{BUSY_TIMEOUT, StoreError, literal_path, schema};
 
 /// As many reads go on at once: they take turns with each other, never with a report.
-const MOST_READERS: usize = 4;
+const MAX_READERS: usize = 4;
 
 /// And as many of large snapshots, which take turns with each other only. Each may hold several times
 /// what a report may have.
-const MOST_LARGE: usize = 2;
+const MAX_LARGE_READERS: usize = 2;
 
 /// What a read takes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +39,12 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn new(file: PathBuf) -> Self {
         let turns = |most| Arc::new(Semaphore::new(most));
-        let (turns, large_turns) = (turns(MOST_READERS), turns(MOST_LARGE));
+        let (turns, large_turns) = (turns(MAX_READERS), turns(MAX_LARGE_READERS));
         Self { file, turns, large_turns, idle: Mutex::new(Vec::new()) }
     }
 
     /// Waits until another connection may be used, for a read that takes in so much.
-    pub(super) async fn turn(&self, size: Size) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn acquire(&self, size: Size) -> Option<OwnedSemaphorePermit> {
         let turns = match size {
             Size::Small => &self.turns,
             Size::Large => &self.large_turns,
@@ -53,13 +53,13 @@ impl Readers {
         Arc::clone(turns).acquire_owned().await.ok()
     }
 
-    /// A connection, which is the caller's until it is given [back](Self::give_back).
+    /// A connection, which is the caller's until it is given [back](Self::release).
     pub(super) fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.map_or_else(|| connect(&self.file), Ok)
     }
 
-    pub(super) fn give_back(&self, connection: Connection) {
+    pub(super) fn release(&self, connection: Connection) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 }
@@ -72,9 +72,9 @@ impl Readers {
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     preflight::check_kinds(path)?;
     // A recorder that starts may begin its session between the looks at the note, the log and the file.
-    for _ in 1..LOOKS {
+    for _ in 1..MAX_ATTEMPTS {
         match open_once(path) {
-            Err(error) if error.is_loss() => thread::sleep(BETWEEN_LOOKS),
+            Err(error) if error.is_loss() => thread::sleep(ATTEMPT_INTERVAL),
             opened => return opened,
         }
     }
@@ -84,7 +84,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 fn open_once(path: &Path) -> Result<Connection, StoreError> {
     // Before the file: a recorder that writes to it meanwhile is ahead of its note.
     let mark = Mark::beside(path)?;
-    let has_log = preflight::check_belongings(path)?;
+    let has_log = preflight::check_log_and_journal(path)?;
     let connection = connect(path)?;
     mark::check(&connection, path, mark, has_log)?;
     Ok(connection)
@@ -101,7 +101,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     }
     let failed = |source| StoreError::Open { file: file.clone(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(plain(path), flags).map_err(failed)?;
+    let connection = Connection::open_with_flags(literal_path(path), flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     schema::check(&connection, &file)?;
     Ok(connection)

@@ -7,21 +7,21 @@ use envsnap_model::snapshot::Identity;
 use envsnap_model::wire::ECS;
 use rusqlite::{Connection, params};
 
-use super::environments::{InUse, in_use};
+use super::environments::{ActiveEnvironment, find_active};
 use super::failure::Failure;
 use super::latest::{Cache, LatestArtifact, Stamp, keep_tasks};
 use super::ledger::Ledger;
 use super::rows;
 use crate::domain::{
-    Change, Confirmed, Error, Micros, Payload, Recorded, Report, RunningArtifact, SnapshotTaken,
-    is_covered,
+    Change, Confirmed, Error, Micros, Payload, Report, ReportOutcome, RunningArtifact,
+    SnapshotTaken, is_covered,
 };
 
 /// How often at most an unchanged report makes an entry, in seconds.
-const CONFIRMED_EVERY: i64 = 6 * 60 * 60;
+const CONFIRMATION_INTERVAL_SECS: i64 = 6 * 60 * 60;
 
 /// What is known of an environment's reports, except for what runs.
-struct Reporting {
+struct ReportingState {
     last_reported_at: Option<Micros>,
     heartbeat: Option<u32>,
     tasks_hash: Option<[u8; 32]>,
@@ -35,9 +35,9 @@ pub(super) fn record(
     cache: &Cache,
     name: &str,
     report: &Report,
-) -> Result<Recorded, Failure> {
+) -> Result<ReportOutcome, Failure> {
     let Ledger { connection, org, org_id, now, .. } = *ledger;
-    let environment = in_use(connection, org, name)?;
+    let environment = find_active(connection, org, name)?;
     if environment.environment_type != ECS {
         return Err(Error::EnvironmentTypeMismatch {
             org: org.to_owned(),
@@ -55,7 +55,7 @@ pub(super) fn record(
         );
     }
 
-    let before = reporting(connection, org_id, &environment)?;
+    let before = reporting_state(connection, org_id, &environment)?;
     let is_covered =
         before.last_reported_at.is_none_or(|last| is_covered(last, before.heartbeat, now));
     let covered_from = before.covered_from.filter(|_| is_covered).unwrap_or(now);
@@ -99,7 +99,7 @@ pub(super) fn record(
         && let Some(last_report) = before.last_reported_at
     {
         let last_entry = environment.reported_in_ledger_at.unwrap_or(now);
-        if !is_covered || now.seconds_since(last_entry) >= CONFIRMED_EVERY {
+        if !is_covered || now.seconds_since(last_entry) >= CONFIRMATION_INTERVAL_SECS {
             head = Some(ledger.append(&Payload::Confirmed(Confirmed {
                 environment: environment.id,
                 from: before.covered_from.unwrap_or(last_report),
@@ -108,7 +108,7 @@ pub(super) fn record(
             }))?);
         }
     }
-    note_report(ledger, environment.id, report)?;
+    update_reporting(ledger, environment.id, report)?;
     let stamp = Stamp {
         latest_index: index,
         last_reported_at: Some(now.0),
@@ -119,10 +119,14 @@ pub(super) fn record(
         Some(head) => head,
         None => ledger.head()?,
     };
-    Ok(Recorded { created, index, head })
+    Ok(ReportOutcome { created, index, head })
 }
 
-fn note_report(ledger: &Ledger<'_>, environment: i64, report: &Report) -> rusqlite::Result<()> {
+fn update_reporting(
+    ledger: &Ledger<'_>,
+    environment: i64,
+    report: &Report,
+) -> rusqlite::Result<()> {
     ledger
         .connection
         .prepare_cached(
@@ -144,11 +148,11 @@ fn note_report(ledger: &Ledger<'_>, environment: i64, report: &Report) -> rusqli
     Ok(())
 }
 
-fn reporting(
+fn reporting_state(
     connection: &Connection,
     org_id: i64,
-    environment: &InUse,
-) -> rusqlite::Result<Reporting> {
+    environment: &ActiveEnvironment,
+) -> rusqlite::Result<ReportingState> {
     let key = params![org_id, environment.id, environment.latest_index];
     connection
         .prepare_cached(
@@ -161,10 +165,10 @@ fn reporting(
              LEFT JOIN reporting ON org_id = $1 AND environment_id = $2",
         )?
         .query_row(key, |row| {
-            Ok(Reporting {
-                last_reported_at: rows::uncovered(row, 0).map(Micros),
-                heartbeat: rows::uncovered(row, 1),
-                tasks_hash: rows::uncovered(row, 2),
+            Ok(ReportingState {
+                last_reported_at: rows::lenient_column(row, 0).map(Micros),
+                heartbeat: rows::lenient_column(row, 1),
+                tasks_hash: rows::lenient_column(row, 2),
                 content_hash: row.get(3)?,
                 covered_from: row.get::<_, Option<i64>>(4)?.map(Micros),
             })

@@ -13,18 +13,18 @@ use super::files::beside;
 use super::mark::{self, Mark};
 use super::position::{self, Position};
 use super::readers::open_to_read;
-use super::verify::{AttachmentCheck, NotVerified, verify_connection};
-use super::{StoreError, plain};
+use super::verify::{AttachmentCheck, VerifyError, verify_connection};
+use super::{StoreError, literal_path};
 
 /// The ending of the copy.
-const RESCUED: &str = ".rescued";
+const SUFFIX: &str = ".rescued";
 
 /// How much of the database is mapped into memory, in bytes: all that SQLite maps.
-const MAPPED: i64 = 0x7fff_0000;
+const MAPPED_BYTES: i64 = 0x7fff_0000;
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotRescued {
+pub(super) enum RescueError {
     #[error("cannot copy it to {copy}")]
     Copy {
         copy: String,
@@ -32,7 +32,7 @@ pub(super) enum NotRescued {
         source: rusqlite::Error,
     },
     #[error("the copy is not complete")]
-    Damaged(#[from] NotVerified),
+    Damaged(#[from] VerifyError),
     #[error("the copy ends with commit {found}, and commit {answered} was answered")]
     Incomplete { found: u64, answered: u64 },
     #[error("cannot put the copy at {copy}")]
@@ -53,14 +53,14 @@ pub(super) fn rescue(
     connection: &Connection,
     path: &Path,
     answered: &Position,
-) -> Result<String, NotRescued> {
-    let (copy, partial) = (beside(path, RESCUED), beside(path, ".rescued.partial"));
+) -> Result<String, RescueError> {
+    let (copy, partial) = (beside(path, SUFFIX), beside(path, ".rescued.partial"));
     let named = || copy.display().to_string();
     // Of an attempt that was killed.
     let _gone = fs::remove_file(&partial);
-    let copied = |source| NotRescued::Copy { copy: named(), source };
+    let copied = |source| RescueError::Copy { copy: named(), source };
     let rescued = copy_to(connection, &partial, copied, answered).and_then(|()| {
-        place(&partial, &copy).map_err(|source| NotRescued::Place { copy: named(), source })
+        place(&partial, &copy).map_err(|source| RescueError::Place { copy: named(), source })
     });
     if rescued.is_err() {
         let _gone = fs::remove_file(&partial);
@@ -72,16 +72,16 @@ pub(super) fn rescue(
 fn copy_to(
     connection: &Connection,
     partial: &Path,
-    failed: impl Fn(rusqlite::Error) -> NotRescued,
+    failed: impl Fn(rusqlite::Error) -> RescueError,
     answered: &Position,
-) -> Result<(), NotRescued> {
-    let mut target = Connection::open(plain(partial)).map_err(&failed)?;
+) -> Result<(), RescueError> {
+    let mut target = Connection::open(literal_path(partial)).map_err(&failed)?;
     // Pages that the log is not needed for are read past the cache, or they would replace those in it
     // that are nowhere else.
     let set_mapped = |bytes: i64| {
         connection.pragma_update_and_check(None, "mmap_size", bytes, |_| Ok(())).map_err(&failed)
     };
-    set_mapped(MAPPED)?;
+    set_mapped(MAPPED_BYTES)?;
     let copied = Backup::new(connection, &mut target)
         .and_then(|copy| copy.run_to_completion(i32::MAX, Duration::ZERO, NO_PROGRESS));
     set_mapped(0)?;
@@ -90,7 +90,7 @@ fn copy_to(
     target.pragma_update(None, "journal_mode", "DELETE").map_err(&failed)?;
     let found = position::read(&target).map_err(&failed)?;
     if found.session != answered.session || found.commit < answered.commit {
-        return Err(NotRescued::Incomplete { found: found.commit, answered: answered.commit });
+        return Err(RescueError::Incomplete { found: found.commit, answered: answered.commit });
     }
     verify_connection(&mut target, &partial.display().to_string(), None, AttachmentCheck::Sizes)?;
     target.close().map_err(|(_, source)| failed(source))
@@ -98,12 +98,12 @@ fn copy_to(
 
 /// Refuses to go on with a file beside which a recorder saved a copy.
 pub(super) fn check_rescued(path: &Path) -> Result<(), StoreError> {
-    let copy = beside(path, RESCUED);
+    let copy = beside(path, SUFFIX);
     if !copy.try_exists().unwrap_or(true) {
         return Ok(());
     }
     let (file, named) = (path.display().to_string(), copy.display().to_string());
-    let checked = || -> Result<(), NotVerified> {
+    let checked = || -> Result<(), VerifyError> {
         let mut connection = open_to_read(&copy)?;
         verify_connection(&mut connection, &named, None, AttachmentCheck::Sizes)?;
         // That is what it was made for.

@@ -53,7 +53,7 @@ pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
 
 /// A column that the ledger does not cover, as it is in the row. What no recorder writes counts as
 /// missing: it was changed by hand, and must not keep the rest of the file from being read.
-pub(super) fn uncovered<T: FromSql>(row: &Row<'_>, column: usize) -> Option<T> {
+pub(super) fn lenient_column<T: FromSql>(row: &Row<'_>, column: usize) -> Option<T> {
     row.get::<_, Option<T>>(column).unwrap_or_else(|error| {
         tracing::warn!(
             "a value in the snapshot file counts as missing, since it cannot be read: {error}. \

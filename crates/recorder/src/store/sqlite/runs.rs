@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::environments::in_use;
+use super::environments::find_active;
 use super::failure::Failure;
 use super::ledger::find_org;
 use super::rows;
 use crate::domain::{ArtifactRun, Error, Micros};
 
 /// The most runs in one answer: about ten megabytes.
-const MOST_RUNS: usize = 50_000;
+const MAX_RUNS: usize = 50_000;
 
 pub(super) fn artifact_runs(
     connection: &Connection,
@@ -19,14 +19,14 @@ pub(super) fn artifact_runs(
     environment: Option<&str>,
     matches: impl Fn(&str, &str) -> bool,
 ) -> Result<Vec<ArtifactRun>, Failure> {
-    let only = environment.map(|name| in_use(connection, org, name)).transpose()?;
+    let only = environment.map(|name| find_active(connection, org, name)).transpose()?;
     let only = only.map(|environment| environment.id);
     let Some(org_id) = find_org(connection, org)? else { return Ok(Vec::new()) };
     let mut runs = Vec::new();
     for artifact in matching(connection, org_id, matches)? {
         runs.extend(runs_of(connection, org_id, artifact, only)?);
-        if runs.len() > MOST_RUNS {
-            return Err(Error::TooManyRuns { most: MOST_RUNS }.into());
+        if runs.len() > MAX_RUNS {
+            return Err(Error::TooManyRuns { most: MAX_RUNS }.into());
         }
     }
     runs.sort_by(|a, b| {

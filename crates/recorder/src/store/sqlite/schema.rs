@@ -15,7 +15,7 @@ const MIGRATIONS: &[&str] =
 ///
 /// Files before the ledger had "esnp".
 const APPLICATION_ID: i64 = 0x6573_6e6c;
-const BEFORE_THE_LEDGER: i64 = 0x6573_6e70;
+const PRE_LEDGER_APPLICATION_ID: i64 = 0x6573_6e70;
 
 /// Whether there are no tables yet.
 pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
@@ -103,7 +103,9 @@ fn missing(
     };
     match pragma("application_id")? {
         APPLICATION_ID => {}
-        BEFORE_THE_LEDGER => return Err(StoreError::BeforeTheLedger { file: file.to_owned() }),
+        PRE_LEDGER_APPLICATION_ID => {
+            return Err(StoreError::BeforeTheLedger { file: file.to_owned() });
+        }
         _ => return Err(StoreError::Foreign { file: file.to_owned() }),
     }
     let found = pragma("user_version")?;
@@ -142,7 +144,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         let connection = Connection::open(&path).unwrap();
-        connection.pragma_update(None, "application_id", BEFORE_THE_LEDGER).unwrap();
+        connection.pragma_update(None, "application_id", PRE_LEDGER_APPLICATION_ID).unwrap();
         connection.execute_batch("CREATE TABLE snapshot (id INTEGER)").unwrap();
         let error = SqliteStore::open(&path).unwrap_err();
         assert!(matches!(error, StoreError::BeforeTheLedger { .. }), "{error}");

@@ -17,7 +17,7 @@ use super::{gaps, provenance, rows};
 use crate::domain::{EntryHash, Error, Micros, SnapshotArtifact, SnapshotRecord, Task};
 
 /// The artifacts of a snapshot that is read as a small one.
-const MOST_SMALL: u64 = 500;
+const MAX_SMALL_ARTIFACTS: u64 = 500;
 
 /// What is recorded in an environment that is in use.
 pub(super) struct History<'a> {
@@ -59,8 +59,8 @@ impl<'a> History<'a> {
                     environment: environment.to_owned(),
                     environment_type: row.get(2)?,
                     count: row.get(3)?,
-                    last_reported_at: rows::uncovered(row, 4).map(Micros),
-                    heartbeat: rows::uncovered(row, 5),
+                    last_reported_at: rows::lenient_column(row, 4).map(Micros),
+                    heartbeat: rows::lenient_column(row, 5),
                     now,
                 })
             })
@@ -99,20 +99,20 @@ impl<'a> History<'a> {
             .collect()
     }
 
-    /// What runs in the latest snapshot, latest start first; `None` if that is more than `most`, and
+    /// What runs in the latest snapshot, latest start first; `None` if that is more than `max`, and
     /// nothing if there is no snapshot.
     pub(super) fn running_if_few(
         &self,
-        most: u64,
+        max: u64,
     ) -> Result<Option<Vec<SnapshotArtifact>>, Failure> {
-        let few = self.counts(self.count, self.count)?.iter().all(|(count, _)| *count <= most);
+        let few = self.counts(self.count, self.count)?.iter().all(|(count, _)| *count <= max);
         if !few {
             return Ok(None);
         }
         let mut artifacts = self.running(self.count)?;
         self.apply_current_tasks(&mut artifacts)?;
         artifacts.sort_by_key(SnapshotArtifact::identity);
-        order(&mut artifacts);
+        sort_artifacts(&mut artifacts);
         self.add_provenance(&mut artifacts, None)?;
         Ok(Some(artifacts))
     }
@@ -217,12 +217,12 @@ impl<'a> History<'a> {
         }
         artifacts.sort_by_key(SnapshotArtifact::identity);
         artifacts.extend(exited);
-        order(&mut artifacts);
+        sort_artifacts(&mut artifacts);
         Ok(artifacts)
     }
 
     /// How many artifacts snapshot `index` shows at the most: those that run, and all that changed.
-    fn artifacts_shown(&self, index: u32) -> rusqlite::Result<u64> {
+    fn max_artifacts_shown(&self, index: u32) -> rusqlite::Result<u64> {
         let running = self.counts(index, index)?.first().map_or(0, |(artifacts, _)| *artifacts);
         let changed = self.events_until(index)?.saturating_sub(self.events_until(index - 1)?);
         Ok(running + changed)
@@ -247,9 +247,11 @@ impl<'a> History<'a> {
             let name = row.get_ref(1)?.as_str()?;
             let identity = Identity::new(name, fingerprint);
             let Some(artifact) = artifacts.get_mut(&identity) else { continue };
-            let (Some(Json(started_at)), Some(Json::<Option<Task>>(task)), Some(Json(places))) =
-                (rows::uncovered(row, 2), rows::uncovered(row, 3), rows::uncovered(row, 4))
-            else {
+            let (Some(Json(started_at)), Some(Json::<Option<Task>>(task)), Some(Json(places))) = (
+                rows::lenient_column(row, 2),
+                rows::lenient_column(row, 3),
+                rows::lenient_column(row, 4),
+            ) else {
                 continue;
             };
             artifact.started_at = started_at;
@@ -365,7 +367,7 @@ pub(super) fn running_query() -> String {
 }
 
 /// What runs, latest start first, then what exited. Equals stay as they are.
-pub(super) fn order(artifacts: &mut [SnapshotArtifact]) {
+pub(super) fn sort_artifacts(artifacts: &mut [SnapshotArtifact]) {
     artifacts.sort_by_key(|artifact| Reverse(artifact.started_at.last().copied()));
 }
 
@@ -381,7 +383,7 @@ pub(super) fn find<const N: usize>(
     for wanted in wanted {
         let history = History::find(connection, now, org, &wanted.environment)?;
         let index = index_of(&history, org, wanted)?;
-        if size == Size::Small && history.artifacts_shown(index)? > MOST_SMALL {
+        if size == Size::Small && history.max_artifacts_shown(index)? > MAX_SMALL_ARTIFACTS {
             return Ok(None);
         }
         found.push(history.snapshot(index)?);

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::domain::{Micros, StoreStats};
 
 /// About as much as a report of two hundred artifacts takes.
-const ROOM: u32 = 64 << 10;
+const PROBE_BYTES: u32 = 64 << 10;
 
 pub(super) fn stats(connection: &Connection) -> rusqlite::Result<StoreStats> {
     let (snapshots, environments, bytes) = connection
@@ -35,8 +35,10 @@ pub(super) fn check_readable(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Writes as much as a report does, and leaves nothing of it.
-pub(super) fn check_room(connection: &Connection) -> rusqlite::Result<()> {
-    connection.prepare_cached("INSERT INTO probe (room) VALUES (zeroblob($1))")?.execute([ROOM])?;
+pub(super) fn check_writable_pages(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO probe (room) VALUES (zeroblob($1))")?
+        .execute([PROBE_BYTES])?;
     connection.prepare_cached("DELETE FROM probe")?.execute([])?;
     Ok(())
 }

@@ -29,7 +29,7 @@ impl Fixture {
         let clock = Arc::new(AtomicI64::new(START));
         let told = Arc::clone(&clock);
         #[expect(clippy::cast_precision_loss, reason = "whole seconds of this century")]
-        let store = store.with_clock(Clock::of(move || told.load(Ordering::SeqCst) as f64));
+        let store = store.with_clock(Clock::from_fn(move || told.load(Ordering::SeqCst) as f64));
         Self { store, clock }
     }
 
@@ -50,7 +50,7 @@ impl Fixture {
         Report::new(&[]).unwrap()
     }
 
-    pub(super) async fn report(&self, name: &str, running: &[(u8, u64)]) -> Recorded {
+    pub(super) async fn report(&self, name: &str, running: &[(u8, u64)]) -> ReportOutcome {
         let report = Report::new(&report(running, self.clock.load(Ordering::SeqCst))).unwrap();
         self.store.record_report("acme", name, report, "reporter").await.unwrap()
     }
@@ -339,11 +339,11 @@ async fn a_caller_that_may_only_create_changes_no_environment_that_exists() {
     assert_eq!(save(settings("prod")).await.unwrap(), head, "a second attempt");
     let changed = EnvironmentSettings { description: "mine".to_owned(), ..settings("prod") };
     let refused = save(changed).await;
-    assert!(matches!(refused, Err(Error::NotAllowed)), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Forbidden)), "{refused:?}");
     assert_eq!(fixture.store.environment("acme", "prod").await.unwrap().description, "");
     fixture.store.archive_environment("acme", "prod", "admin").await.unwrap();
     let refused = save(settings("prod")).await;
-    assert!(matches!(refused, Err(Error::NotAllowed)), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Forbidden)), "{refused:?}");
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use std::os::unix::fs::FileExt as _;
 use super::position::Position;
 
 /// The bytes of a log before its first frame, and of a frame before its page.
-const HEADER: u64 = 32;
-const FRAME_HEADER: u64 = 24;
+const HEADER_BYTES: u64 = 32;
+const FRAME_HEADER_BYTES: u64 = 24;
 
 /// What a log holds, up to its last commit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -113,7 +113,7 @@ impl<'a> Log<'a> {
         let page_size = be_u32(&header[8..12]);
         let mut checksum = Checksum { is_big_endian, state: (0, 0) };
         checksum.add(&header[..24]);
-        let is_whole = checksum.is(&header[24..32]);
+        let is_whole = checksum.matches(&header[24..32]);
         if !is_whole || !page_size.is_power_of_two() || !(512..=65_536).contains(&page_size) {
             return Ok(None);
         }
@@ -128,8 +128,8 @@ impl<'a> Log<'a> {
 
     /// Whether there is such a frame, counted from 0.
     fn read_frame(&self, number: u64, frame: &mut [u8]) -> io::Result<bool> {
-        let size = FRAME_HEADER + u64::from(self.page_size);
-        read_exact(self.file, frame, HEADER.saturating_add(number.saturating_mul(size)))
+        let size = FRAME_HEADER_BYTES + u64::from(self.page_size);
+        read_exact(self.file, frame, HEADER_BYTES.saturating_add(number.saturating_mul(size)))
     }
 
     /// Whether the frame belongs to this log and follows the one that `checksum` is of.
@@ -137,7 +137,7 @@ impl<'a> Log<'a> {
         let (header, page) = frame.split_at(24);
         checksum.add(&header[..8]);
         checksum.add(page);
-        header[8..16] == self.salts && header[..4] != [0; 4] && checksum.is(&header[16..24])
+        header[8..16] == self.salts && header[..4] != [0; 4] && checksum.matches(&header[16..24])
     }
 }
 
@@ -163,7 +163,7 @@ impl Checksum {
         self.state = (first, second);
     }
 
-    fn is(&self, stored: &[u8]) -> bool {
+    fn matches(&self, stored: &[u8]) -> bool {
         self.state == (be_u32(&stored[..4]), be_u32(&stored[4..8]))
     }
 }

@@ -17,13 +17,13 @@ use super::rescue::rescue;
 /// How much of the file is kept in memory, in KiB, so that it can be saved if the log is cut: twice what
 /// the log usually has at most. (A page takes more memory than it has bytes, and pages that were only
 /// read are kept as well.)
-const CACHE: i64 = 32 << 10;
+const CACHE_KIB: i64 = 32 << 10;
 
 /// How often a log that does not seem to be whole is looked at.
-const LOOKS: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// A connection whose files are checked around each commit.
-pub(super) struct Watched {
+pub(super) struct WatchedConnection {
     connection: Connection,
     /// `None` in memory, and for a connection that only reads.
     files: Option<Arc<Files>>,
@@ -42,7 +42,7 @@ struct Notes {
     largest: u64,
 }
 
-impl Watched {
+impl WatchedConnection {
     /// A connection that has no file to lose.
     pub(super) fn unwatched(connection: Connection) -> Self {
         Self { connection, files: None, page_size: 0, notes: None }
@@ -59,7 +59,7 @@ impl Watched {
     ) -> Result<Self, StoreError> {
         let file = || path.display().to_string();
         let failed = |source| StoreError::from_open(file(), source);
-        connection.pragma_update(None, "cache_size", -CACHE).map_err(failed)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)?;
         let page_size: u32 =
             connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
         let note = |position: &Position| {
@@ -143,7 +143,7 @@ impl Watched {
         // A program that checkpoints by SQLite's rules may begin the log anew between the two looks at
         // it: then it has fewer frames when it is looked at again.
         let mut fault = None;
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_ATTEMPTS {
             match check_log(log, self.frames()?) {
                 Ok(()) => return Ok(None),
                 Err(found) => fault = Some(found),

@@ -19,20 +19,20 @@ use super::StoreError;
 use super::failure::Failure;
 use super::load::{Load, weight};
 use super::position;
-use super::watch::Watched;
+use super::watch::WatchedConnection;
 
 /// How often the files are looked at with the whole log, whatever is written meanwhile.
-const THOROUGH_CHECK: Duration = Duration::from_secs(1);
+const THOROUGH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most pieces of work in one commit.
-const LARGEST_GROUP: usize = 64;
+const MAX_GROUP_WRITES: usize = 64;
 
 /// The most artifacts in one commit, weighed as in [`super::load`], so that the first of a group does
 /// not wait for long.
-const HEAVIEST_GROUP: u64 = 30_000;
+const MAX_GROUP_WEIGHT: u64 = 30_000;
 
 /// A write that waits, and what it counts for.
-struct Waiting {
+struct QueuedWrite {
     weight: u64,
     write: Write,
 }
@@ -54,7 +54,7 @@ enum GroupFailure {
 /// is closed.
 pub(super) struct Writer {
     /// `None` while it is dropped.
-    queue: Option<Sender<Waiting>>,
+    queue: Option<Sender<QueuedWrite>>,
     load: Arc<Mutex<Load>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -62,7 +62,7 @@ pub(super) struct Writer {
 impl Writer {
     /// # Errors
     /// The system has no thread left.
-    pub(super) fn start(watched: Watched) -> std::io::Result<Self> {
+    pub(super) fn start(watched: WatchedConnection) -> std::io::Result<Self> {
         let (queue, waiting) = channel();
         let load = Arc::default();
         let thread = thread::Builder::new().name("writer".to_owned()).spawn({
@@ -92,7 +92,7 @@ impl Writer {
             let code = result.as_ref().err().and_then(Failure::code);
             let respond: Answer = Box::new(move |committed| {
                 // If the caller has stopped waiting meanwhile, what was written stays.
-                let _unheard = answer.send(answer_of(result, committed));
+                let _unheard = answer.send(answer_for(result, committed));
             });
             Some((code, respond))
         });
@@ -113,7 +113,7 @@ impl Writer {
         let write: Write = Box::new(move |connection| {
             let result = work(connection);
             let respond: Answer = Box::new(move |committed| {
-                let _unheard = answer.send(answer_of(result, committed));
+                let _unheard = answer.send(answer_for(result, committed));
             });
             Some((None, respond))
         });
@@ -126,23 +126,23 @@ impl Writer {
             operation: operation.to_owned(),
             seconds: wait.as_secs().saturating_add(1),
         })?;
-        let queue = self.queue.as_ref().ok_or_else(|| is_ending(operation))?;
-        queue.send(Waiting { weight, write }).map_err(|_| is_ending(operation))
+        let queue = self.queue.as_ref().ok_or_else(|| shutting_down(operation))?;
+        queue.send(QueuedWrite { weight, write }).map_err(|_| shutting_down(operation))
     }
 }
 
-fn is_ending(operation: &str) -> StoreError {
+fn shutting_down(operation: &str) -> StoreError {
     let reason = "the recorder is ending, or the work panicked".to_owned();
     StoreError::Interrupted { operation: operation.to_owned(), reason }
 }
 
 fn interrupted(operation: &str) -> Failure {
-    is_ending(operation).into()
+    shutting_down(operation).into()
 }
 
 /// What is answered: why the group was not committed, unless the work itself found that the request
 /// cannot be done.
-fn answer_of<T>(
+fn answer_for<T>(
     result: Result<T, Failure>,
     committed: &Result<(), GroupFailure>,
 ) -> Result<T, Failure> {
@@ -166,16 +166,16 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut watched: Watched, waiting: &Receiver<Waiting>, load: &Mutex<Load>) {
+fn run(mut watched: WatchedConnection, waiting: &Receiver<QueuedWrite>, load: &Mutex<Load>) {
     let mut checked = Instant::now();
     loop {
         // Whether there is work or not.
-        if checked.elapsed() >= THOROUGH_CHECK {
+        if checked.elapsed() >= THOROUGH_CHECK_INTERVAL {
             // Each request that fails because of it says so.
             drop(watched.check_thoroughly());
             checked = Instant::now();
         }
-        match waiting.recv_timeout(THOROUGH_CHECK.saturating_sub(checked.elapsed())) {
+        match waiting.recv_timeout(THOROUGH_CHECK_INTERVAL.saturating_sub(checked.elapsed())) {
             Ok(first) => {
                 let mut group = group(first, waiting);
                 lock(load).begin(weight_of(&group), Instant::now());
@@ -205,10 +205,10 @@ fn run(mut watched: Watched, waiting: &Receiver<Waiting>, load: &Mutex<Load>) {
 }
 
 /// The first piece of work, and what waits behind it already.
-fn group(first: Waiting, waiting: &Receiver<Waiting>) -> Vec<Waiting> {
+fn group(first: QueuedWrite, waiting: &Receiver<QueuedWrite>) -> Vec<QueuedWrite> {
     let mut weight = first.weight;
     let mut group = vec![first];
-    while group.len() < LARGEST_GROUP && weight < HEAVIEST_GROUP {
+    while group.len() < MAX_GROUP_WRITES && weight < MAX_GROUP_WEIGHT {
         let Ok(next) = waiting.try_recv() else { break };
         weight += next.weight;
         group.push(next);
@@ -216,14 +216,14 @@ fn group(first: Waiting, waiting: &Receiver<Waiting>) -> Vec<Waiting> {
     group
 }
 
-fn weight_of(group: &[Waiting]) -> u64 {
+fn weight_of(group: &[QueuedWrite]) -> u64 {
     group.iter().map(|waiting| waiting.weight).sum()
 }
 
 /// Begins the transaction of a group, if the files are as they should be.
-fn begin(watched: &mut Watched) -> Result<(), GroupFailure> {
+fn begin(watched: &mut WatchedConnection) -> Result<(), GroupFailure> {
     watched.check().map_err(|error| GroupFailure::File(error_chain(&error)))?;
-    watched.connection().execute_batch("BEGIN IMMEDIATE").map_err(|error| code_of(&error))
+    watched.connection().execute_batch("BEGIN IMMEDIATE").map_err(|error| group_failure(&error))
 }
 
 /// Does the work of a group in one transaction, if that was begun. Gives whether it was committed, and
@@ -232,14 +232,14 @@ fn begin(watched: &mut Watched) -> Result<(), GroupFailure> {
 /// What is committed is not answered unless it is in the files that the next start will read. A panic
 /// in one piece of work undoes that piece, and its caller is told that it was interrupted.
 fn write_group(
-    watched: &mut Watched,
+    watched: &mut WatchedConnection,
     begun: Result<(), GroupFailure>,
-    group: Vec<Waiting>,
+    group: Vec<QueuedWrite>,
 ) -> (Result<(), GroupFailure>, Vec<Answer>) {
     let mut committed = begun;
     let connection = watched.connection();
     let mut answers = Vec::with_capacity(group.len());
-    for Waiting { write, .. } in group {
+    for QueuedWrite { write, .. } in group {
         // Without a transaction the work fails by itself.
         match catch_unwind(AssertUnwindSafe(|| write(connection))) {
             Ok(None) => {}
@@ -251,7 +251,7 @@ fn write_group(
                 }
             }
             Err(panic) => {
-                tracing::error!("a write panicked and is undone: {}", text(&*panic));
+                tracing::error!("a write panicked and is undone: {}", panic_message(&*panic));
                 if connection.execute_batch("ROLLBACK TO work; RELEASE work").is_err() {
                     committed = Err(GroupFailure::Sql(SQLITE_ABORT));
                 }
@@ -259,10 +259,10 @@ fn write_group(
         }
     }
     if committed.is_ok() && !answers.is_empty() {
-        committed = position::advance(connection).map(drop).map_err(|error| code_of(&error));
+        committed = position::advance(connection).map(drop).map_err(|error| group_failure(&error));
     }
     if committed.is_ok() {
-        committed = connection.execute_batch("COMMIT").map_err(|error| code_of(&error));
+        committed = connection.execute_batch("COMMIT").map_err(|error| group_failure(&error));
     }
     if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
         tracing::error!("a transaction that was not committed could not be rolled back");
@@ -295,7 +295,7 @@ fn savepoint<T>(
     result
 }
 
-fn code_of(error: &rusqlite::Error) -> GroupFailure {
+fn group_failure(error: &rusqlite::Error) -> GroupFailure {
     GroupFailure::Sql(error.sqlite_error().map_or(SQLITE_ERROR, |error| error.extended_code))
 }
 
@@ -304,7 +304,7 @@ fn sqlite_error(code: i32) -> rusqlite::Error {
 }
 
 /// What a panic says.
-fn text(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

@@ -12,7 +12,7 @@ use super::lane::{Lane, Rollover, rollovers};
 use super::scale::{Scale, WIDTH};
 use super::words;
 use crate::domain::{Micros, SnapshotWindow};
-use crate::text::counted;
+use crate::text::pluralize;
 use crate::web::artifact::{label, short_fingerprint};
 use crate::web::when::utc;
 
@@ -139,8 +139,8 @@ impl Picture<'_> {
             .map_or_else(String::new, |(from, to)| format!("From {} to {}: ", utc(from), utc(to)));
         format!(
             "{span}{} and {}. The table of snapshots below tells the same in words.",
-            counted(window.snapshots.len() as u64, "snapshot"),
-            counted(lanes.len() as u64, "artifact"),
+            pluralize(window.snapshots.len() as u64, "snapshot"),
+            pluralize(lanes.len() as u64, "artifact"),
         )
     }
 

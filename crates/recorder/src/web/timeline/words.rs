@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::lane::Lane;
 use crate::domain::SnapshotSummary;
-use crate::text::counted;
+use crate::text::pluralize;
 use crate::web::artifact::{Reference, short_fingerprint, shortened};
 use crate::web::when::utc;
 
@@ -20,8 +20,8 @@ pub(crate) fn snapshot(snapshot: &SnapshotSummary, is_first: bool) -> String {
         let _infallible = write!(
             said,
             " · {}, {}",
-            counted(snapshot.artifacts, "artifact"),
-            counted(snapshot.replicas, "replica")
+            pluralize(snapshot.artifacts, "artifact"),
+            pluralize(snapshot.replicas, "replica")
         );
     }
     let changed = snapshot.changes.iter().filter(|artifact| artifact.changed());
@@ -35,7 +35,7 @@ pub(crate) fn snapshot(snapshot: &SnapshotSummary, is_first: bool) -> String {
     }
     let more = changed.count().saturating_sub(MOST_CHANGES);
     if more > 0 {
-        let _infallible = write!(said, " · and {}", counted(more as u64, "more change"));
+        let _infallible = write!(said, " · and {}", pluralize(more as u64, "more change"));
     }
     said
 }
@@ -47,7 +47,7 @@ pub(crate) fn lane(lane: &Lane, snapshots: &[SnapshotSummary]) -> String {
         (fewest.min(segment.2), most.max(segment.2))
     });
     let replicas = if fewest == most {
-        counted(most, "replica")
+        pluralize(most, "replica")
     } else {
         format!("{fewest} to {most} replicas")
     };

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::{check_org_name, digits};
 use crate::domain::provenance::{ArtifactRecord, ArtifactReport};
-use crate::domain::{Error, FEWEST_DIGITS};
+use crate::domain::{Error, MIN_DIGITS};
 use crate::http::access::Caller;
 use crate::http::handlers::head_header;
-use crate::http::handlers::paging::Address;
+use crate::http::handlers::paging::RequestUrl;
 use crate::http::request::{JsonBody, Parameters, check_flow_name};
 use crate::http::views;
 use crate::store::provenance::{ArtifactQuery, ArtifactSelector, ProvenanceStore};
@@ -48,7 +48,7 @@ pub(super) async fn by_fingerprint<S: ProvenanceStore>(
     Path((org, flow, text)): Path<(String, String, String)>,
     parameters: Parameters,
 ) -> Result<Json<FlowArtifact>, Error> {
-    let selector = ArtifactSelector::Fingerprint(digits(&text, FEWEST_DIGITS)?);
+    let selector = ArtifactSelector::Fingerprint(digits(&text, MIN_DIGITS)?);
     let records = store.artifacts(&org, query(flow, selector, &parameters)).await?;
     let mut found = documents(&org, records);
     if found.windows(2).any(|two| two[0].fingerprint != two[1].fingerprint) {
@@ -67,7 +67,7 @@ pub(super) async fn by_commit<S: ProvenanceStore>(
     Path((org, flow, text)): Path<(String, String, String)>,
     parameters: Parameters,
 ) -> Result<Json<Vec<FlowArtifact>>, Error> {
-    let selector = ArtifactSelector::Commit(digits(&text, FEWEST_DIGITS)?);
+    let selector = ArtifactSelector::Commit(digits(&text, MIN_DIGITS)?);
     let records = store.artifacts(&org, query(flow, selector, &parameters)).await?;
     Ok(Json(documents(&org, records)))
 }
@@ -76,7 +76,7 @@ pub(super) async fn by_commit<S: ProvenanceStore>(
 pub(super) async fn list<S: ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
-    address: Address,
+    address: RequestUrl,
     mut parameters: Parameters,
 ) -> Result<(HeaderMap, Json<Vec<FlowArtifact>>), Error> {
     let page = parameters.page(MOST_ON_A_PAGE);

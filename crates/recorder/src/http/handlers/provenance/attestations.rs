@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{check_org_name, digits};
 use crate::domain::provenance::AttestationReport;
-use crate::domain::{Error, FEWEST_DIGITS, Head};
+use crate::domain::{Error, Head, MIN_DIGITS};
 use crate::http::access::Caller;
 use crate::http::handlers::head_header;
 use crate::http::request::{
@@ -78,7 +78,7 @@ pub(super) async fn of_artifact<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, flow, fingerprint, name)): Path<(String, String, String, String)>,
 ) -> Result<Json<Vec<Value>>, Error> {
-    let fingerprint = digits(&fingerprint, FEWEST_DIGITS)?;
+    let fingerprint = digits(&fingerprint, MIN_DIGITS)?;
     let query = AttestationQuery::OfArtifact { flow, fingerprint, name };
     Ok(Json(documents(&store, &org, query).await?))
 }
@@ -98,7 +98,7 @@ pub(super) async fn by_id<S: ProvenanceStore>(
     mut parameters: Parameters,
 ) -> Result<Json<Value>, Error> {
     if parameters.last("attestation_id").is_none() {
-        parameters.add_problem("attestation_id", "is required");
+        parameters.add_error("attestation_id", "is required");
     }
     parameters.check()?;
     let id = parameters.last("attestation_id").unwrap_or_default().to_owned();

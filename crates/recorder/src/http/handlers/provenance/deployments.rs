@@ -42,7 +42,7 @@ pub(super) async fn derived<S: ProvenanceStore>(
     mut parameters: Parameters,
 ) -> Result<Json<Vec<wire::Deployment>>, Error> {
     if parameters.last("env_name").is_none() {
-        parameters.add_problem("env_name", "is required");
+        parameters.add_error("env_name", "is required");
     }
     parameters.check()?;
     let environment = parameters.last("env_name").unwrap_or_default().to_owned();

@@ -39,7 +39,7 @@ pub(in super::super) fn not_kept<S: Clone + Send + Sync + 'static>() -> Router<S
     NOT_KEPT.into_iter().fold(Router::new(), |calls, (address, what)| {
         let refuse = move |body: Body| async move {
             discard(body.into_data_stream()).await;
-            Error::NotKept { what }
+            Error::NotSupported { what }
         };
         calls.route(address, any(refuse))
     })

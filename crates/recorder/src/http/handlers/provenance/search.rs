@@ -6,7 +6,7 @@ use envsnap_model::wire::SearchAnswer;
 use serde_json::json;
 
 use super::digits;
-use crate::domain::{Error, FEWEST_DIGITS};
+use crate::domain::{Error, MIN_DIGITS};
 use crate::http::views;
 use crate::store::provenance::ProvenanceStore;
 
@@ -15,7 +15,7 @@ pub(super) async fn search<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, text)): Path<(String, String)>,
 ) -> Result<Json<SearchAnswer>, Error> {
-    let digits = digits(&text, FEWEST_DIGITS)?;
+    let digits = digits(&text, MIN_DIGITS)?;
     let found = store.search(&org, &digits).await?;
     let kind = if found.commits.is_empty() { "fingerprint" } else { "commit" };
     let matches = if kind == "commit" { &found.commits } else { &found.fingerprints };

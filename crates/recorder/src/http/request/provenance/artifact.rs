@@ -8,7 +8,7 @@ use super::{
     fields,
 };
 use crate::domain::provenance::{AllowanceRequest, ArtifactReport, DeploymentReport};
-use crate::domain::{Error, LONGEST_ENVIRONMENT_NAME};
+use crate::domain::{Error, MAX_ENVIRONMENT_NAME_BYTES};
 use crate::http::request::json::{FromJson, invalid, parse};
 use crate::http::request::text::Text;
 
@@ -21,11 +21,11 @@ struct Fields {
     #[expect(dead_code, reason = "only that it is there is checked")]
     commit_url: Text<LONGEST_URL>,
     #[serde(default)]
-    git_commit: Option<Text<LONGEST_ENVIRONMENT_NAME>>,
+    git_commit: Option<Text<MAX_ENVIRONMENT_NAME_BYTES>>,
     #[serde(default)]
-    trail_name: Option<Text<LONGEST_ENVIRONMENT_NAME>>,
+    trail_name: Option<Text<MAX_ENVIRONMENT_NAME_BYTES>>,
     #[serde(default)]
-    template_reference_name: Option<Text<LONGEST_ENVIRONMENT_NAME>>,
+    template_reference_name: Option<Text<MAX_ENVIRONMENT_NAME_BYTES>>,
 }
 
 impl FromJson for ArtifactReport {
@@ -37,7 +37,7 @@ impl FromJson for ArtifactReport {
         if fields.filename.0.is_empty() {
             return Err(invalid("filename", "must not be empty"));
         }
-        let given = |text: Option<Text<LONGEST_ENVIRONMENT_NAME>>| {
+        let given = |text: Option<Text<MAX_ENVIRONMENT_NAME_BYTES>>| {
             text.map(String::from).filter(|text| !text.is_empty())
         };
         let (trail, template_name) =
@@ -62,7 +62,7 @@ impl FromJson for ArtifactReport {
 #[derive(Deserialize)]
 struct DeploymentFields {
     artifact_fingerprint: Text<64>,
-    environment: Text<LONGEST_ENVIRONMENT_NAME>,
+    environment: Text<MAX_ENVIRONMENT_NAME_BYTES>,
 }
 
 /// A deployment that is announced.

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::names::{check_attestation_name, check_fingerprint, check_template_name};
 use super::{LONGEST_LABEL, check_common, details, fields};
 use crate::domain::provenance::{AttachmentFile, AttestationKind, AttestationReport, Details};
-use crate::domain::{Error, LONGEST_ENVIRONMENT_NAME};
+use crate::domain::{Error, MAX_ENVIRONMENT_NAME_BYTES};
 use crate::http::request::json::{FromJson, invalid, parse};
 use crate::http::request::multipart::{FilePart, FromParts, Parts};
 use crate::http::request::text::{List, Text};
@@ -16,20 +16,20 @@ const MOST_TARGETS: usize = 100;
 
 #[derive(Deserialize)]
 struct Fields {
-    attestation_name: Text<LONGEST_ENVIRONMENT_NAME>,
+    attestation_name: Text<MAX_ENVIRONMENT_NAME_BYTES>,
     #[serde(default)]
     artifact_fingerprint: Option<Text<64>>,
     #[serde(default)]
-    target_artifacts: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_TARGETS>>,
+    target_artifacts: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MOST_TARGETS>>,
     #[serde(default)]
     git_commit_info: Option<Commit>,
     #[serde(default)]
-    type_name: Option<Text<LONGEST_ENVIRONMENT_NAME>>,
+    type_name: Option<Text<MAX_ENVIRONMENT_NAME_BYTES>>,
 }
 
 #[derive(Deserialize)]
 struct Commit {
-    sha1: Text<LONGEST_ENVIRONMENT_NAME>,
+    sha1: Text<MAX_ENVIRONMENT_NAME_BYTES>,
 }
 
 #[derive(Deserialize)]
@@ -86,7 +86,7 @@ impl AttestationRequest {
 fn kind(path: &str, type_name: Option<&str>) -> Result<&'static AttestationKind, Error> {
     let mut kinds = AttestationKind::at(path).peekable();
     if kinds.peek().is_none() {
-        return Err(Error::NothingHere);
+        return Err(Error::NoSuchAddress);
     }
     let found = kinds.find(|kind| match kind.type_name {
         None => true,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::rules::template;
 use super::{LONGEST_DESCRIPTION, check_flow_name};
 use crate::domain::provenance::{FlowSettings, StoredTemplate, TagChange};
-use crate::domain::{Error, LONGEST_ENVIRONMENT_NAME};
+use crate::domain::{Error, MAX_ENVIRONMENT_NAME_BYTES};
 use crate::http::request::json::{FromJson, invalid, parse};
 use crate::http::request::multipart::{FromParts, Parts};
 use crate::http::request::text::{List, Text};
@@ -24,13 +24,13 @@ const OLD_ARTIFACT: &str = "artifact";
 
 #[derive(Deserialize)]
 struct Fields {
-    name: Text<LONGEST_ENVIRONMENT_NAME>,
+    name: Text<MAX_ENVIRONMENT_NAME_BYTES>,
     #[serde(default)]
     description: Option<Text<LONGEST_DESCRIPTION>>,
     #[serde(default)]
     visibility: Option<Text<16>>,
     #[serde(default)]
-    template: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_EXPECTED>>,
+    template: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MOST_EXPECTED>>,
 }
 
 impl Fields {
@@ -84,17 +84,17 @@ fn old_template(rules: Template) -> Result<StoredTemplate, Error> {
 #[derive(Deserialize)]
 struct TagFields {
     #[serde(default)]
-    set_tags: Option<BTreeMap<String, Text<LONGEST_ENVIRONMENT_NAME>>>,
+    set_tags: Option<BTreeMap<String, Text<MAX_ENVIRONMENT_NAME_BYTES>>>,
     #[serde(default)]
-    remove_tags: Option<List<Text<LONGEST_ENVIRONMENT_NAME>, MOST_TAGS>>,
+    remove_tags: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MOST_TAGS>>,
 }
 
 impl FromJson for TagChange {
     fn from_json(body: &[u8]) -> Result<Self, Error> {
         let fields: TagFields = parse(body)?;
         let set = fields.set_tags.unwrap_or_default();
-        if set.keys().any(|key| key.is_empty() || key.len() > LONGEST_ENVIRONMENT_NAME) {
-            let problem = format!("keys must have 1 to {LONGEST_ENVIRONMENT_NAME} bytes");
+        if set.keys().any(|key| key.is_empty() || key.len() > MAX_ENVIRONMENT_NAME_BYTES) {
+            let problem = format!("keys must have 1 to {MAX_ENVIRONMENT_NAME_BYTES} bytes");
             return Err(invalid("set_tags", problem));
         }
         Ok(Self {

@@ -11,7 +11,7 @@ mod trail;
 use serde_json::{Map, Value};
 
 use super::json::{invalid, parse};
-use super::multipart::LONGEST_DOCUMENT;
+use super::multipart::MAX_DOCUMENT_BYTES;
 use crate::domain::Error;
 use crate::domain::provenance::Details;
 
@@ -30,7 +30,7 @@ const LONGEST_LABEL: usize = 1_024;
 
 /// The whole of a document, to be kept as it is.
 fn details(document: &[u8]) -> Result<Details, Error> {
-    if document.len() > LONGEST_DOCUMENT {
+    if document.len() > MAX_DOCUMENT_BYTES {
         return Err(Error::too_large("The document is larger than 1 MB"));
     }
     let text = String::from_utf8(document.to_vec())
@@ -42,7 +42,7 @@ fn details(document: &[u8]) -> Result<Details, Error> {
 
 /// The fields of a document.
 fn fields(document: &[u8]) -> Result<Map<String, Value>, Error> {
-    if document.len() > LONGEST_DOCUMENT {
+    if document.len() > MAX_DOCUMENT_BYTES {
         return Err(Error::too_large("The document is larger than 1 MB"));
     }
     parse(document)

@@ -1,6 +1,6 @@
 //! The names that provenance may have.
 
-use crate::domain::{Error, LONGEST_ENVIRONMENT_NAME};
+use crate::domain::{Error, MAX_ENVIRONMENT_NAME_BYTES};
 use crate::http::error::quote;
 use crate::http::request::json::invalid;
 
@@ -8,7 +8,7 @@ use crate::http::request::json::invalid;
 fn is_name(text: &str, others: &str, strict: bool) -> bool {
     let allowed = |byte: char| byte.is_ascii_alphanumeric() || others.contains(byte);
     !text.is_empty()
-        && text.len() <= LONGEST_ENVIRONMENT_NAME
+        && text.len() <= MAX_ENVIRONMENT_NAME_BYTES
         && text.chars().all(allowed)
         && (!strict || text.starts_with(|first: char| first.is_ascii_alphanumeric()))
 }
@@ -55,7 +55,7 @@ fn check(is_valid: bool, field: &str, name: &str, pattern: &str) -> Result<(), E
     Err(invalid(
         field,
         format!(
-            "'{name}' does not match '{pattern}', or is longer than {LONGEST_ENVIRONMENT_NAME}"
+            "'{name}' does not match '{pattern}', or is longer than {MAX_ENVIRONMENT_NAME_BYTES}"
         ),
     ))
 }

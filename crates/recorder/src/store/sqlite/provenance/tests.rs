@@ -4,7 +4,7 @@ use envsnap_model::provenance::{Origin, State};
 use sha2::{Digest as _, Sha256};
 
 use super::super::tests::Fixture;
-use super::super::{AttachmentCheck, NotVerified, SqliteStore, verify};
+use super::super::{AttachmentCheck, SqliteStore, VerifyError, verify};
 use super::*;
 use crate::domain::SnapshotArtifact;
 use crate::domain::provenance::{
@@ -291,10 +291,10 @@ async fn a_file_is_stored_once_and_its_absence_is_found() {
     change("UPDATE attachment_chunk SET bytes = zeroblob(length(bytes)) WHERE number = 1");
     verify(&path, None, AttachmentCheck::Sizes).unwrap();
     let error = verify(&path, None, AttachmentCheck::Content).unwrap_err();
-    assert!(matches!(error, NotVerified::Attachment { .. }), "{error}");
+    assert!(matches!(error, VerifyError::Attachment { .. }), "{error}");
     change("DELETE FROM attachment_chunk WHERE number = 2");
     let error = verify(&path, None, AttachmentCheck::Sizes).unwrap_err();
-    assert!(matches!(error, NotVerified::Attachment { .. }), "{error}");
+    assert!(matches!(error, VerifyError::Attachment { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -457,7 +457,7 @@ pub(super) fn report_deployment(
 pub(super) fn allow(ledger: &Ledger<'_>, request: AllowanceRequest) -> Result<Head, Failure> {
     let environment = request
         .environment
-        .map(|name| environments::in_use(ledger.connection, ledger.org, &name))
+        .map(|name| environments::find_active(ledger.connection, ledger.org, &name))
         .transpose()?
         .map(|environment| environment.id);
     let latest = ledger

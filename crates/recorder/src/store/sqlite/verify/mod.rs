@@ -28,12 +28,12 @@ const ENTRIES_AT_ONCE: u32 = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// One for each organization, by name.
-    pub ledgers: Vec<VerifiedLedger>,
+    pub ledgers: Vec<LedgerSummary>,
 }
 
 /// A ledger in which every hash holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedLedger {
+pub struct LedgerSummary {
     /// Its last entry.
     pub head: Head,
     /// How many snapshots it has, in all environments.
@@ -46,7 +46,7 @@ pub struct VerifiedLedger {
 
 /// Why a file does not prove what it says.
 #[derive(Debug, thiserror::Error)]
-pub enum NotVerified {
+pub enum VerifyError {
     /// It cannot be read.
     #[error(transparent)]
     Unreadable(#[from] StoreError),
@@ -182,7 +182,7 @@ pub fn verify(
     path: &Path,
     expected: Option<&Head>,
     attachments: AttachmentCheck,
-) -> Result<Verified, NotVerified> {
+) -> Result<Verified, VerifyError> {
     verify_connection(&mut open_to_read(path)?, &path.display().to_string(), expected, attachments)
 }
 
@@ -195,11 +195,11 @@ pub(super) fn verify_connection(
     file: &str,
     expected: Option<&Head>,
     attachments: AttachmentCheck,
-) -> Result<Verified, NotVerified> {
+) -> Result<Verified, VerifyError> {
     let failed = |source: rusqlite::Error| failed(file, source);
     // First of all: what hides rows makes whatever follows worthless.
     if let Some(object) = schema::first_difference(connection).map_err(failed)? {
-        return Err(NotVerified::Schema { file: file.to_owned(), object });
+        return Err(VerifyError::Schema { file: file.to_owned(), object });
     }
     let mut replay = Replay::new(expected).map_err(failed)?;
     // In short transactions, most of it: what is written meanwhile comes behind.
@@ -214,32 +214,32 @@ pub(super) fn verify_connection(
     while replay.read(&transaction, ENTRIES_AT_ONCE, &failed)? {}
     let damage = first_damage(&transaction).map_err(failed)?;
     if damage != "ok" {
-        return Err(NotVerified::Damaged { file: file.to_owned(), damage });
+        return Err(VerifyError::Damaged { file: file.to_owned(), damage });
     }
     if let Some((table, row)) =
         tables::first_difference(&transaction, replay.tables()).map_err(failed)?
     {
-        return Err(NotVerified::Table { file: file.to_owned(), table, row });
+        return Err(VerifyError::Table { file: file.to_owned(), table, row });
     }
     if let Some(uncovered::Malformed { table, row, column }) =
         uncovered::first_malformed(&transaction).map_err(failed)?
     {
-        return Err(NotVerified::Malformed { file: file.to_owned(), table, row, column });
+        return Err(VerifyError::Malformed { file: file.to_owned(), table, row, column });
     }
     if let Some(sha256) =
         attachments::first_difference(&transaction, attachments).map_err(failed)?
     {
-        return Err(NotVerified::Attachment { file: file.to_owned(), sha256 });
+        return Err(VerifyError::Attachment { file: file.to_owned(), sha256 });
     }
     let actual = ledger::heads(&transaction).map_err(failed)?;
     drop(transaction);
     replay.finish(actual)
 }
 
-pub(super) fn failed(file: &str, source: rusqlite::Error) -> NotVerified {
+pub(super) fn failed(file: &str, source: rusqlite::Error) -> VerifyError {
     let file = file.to_owned();
     if source.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
-        return NotVerified::Damaged { file, damage: source.to_string() };
+        return VerifyError::Damaged { file, damage: source.to_string() };
     }
     let operation = format!("read the snapshot file {file}");
     StoreError::Failed { operation, source }.into()

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::super::failure::Failure;
 use super::super::{projection, rows, schema};
-use super::{NotVerified, Verified, VerifiedLedger};
+use super::{LedgerSummary, Verified, VerifyError};
 use crate::domain::{Entry, EntryHash, Head, Micros, Payload, SnapshotTaken};
 
 /// The ledgers as far as they were read, and the tables that follow from them.
@@ -70,8 +70,8 @@ impl<'a> Replay<'a> {
         &mut self,
         connection: &Connection,
         most: u32,
-        failed: &impl Fn(rusqlite::Error) -> NotVerified,
-    ) -> Result<bool, NotVerified> {
+        failed: &impl Fn(rusqlite::Error) -> VerifyError,
+    ) -> Result<bool, VerifyError> {
         let orgs: Vec<i64> = connection
             .prepare_cached(ORGANIZATIONS)
             .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
@@ -93,8 +93,8 @@ impl<'a> Replay<'a> {
     fn apply(
         &mut self,
         row: Row,
-        failed: &impl Fn(rusqlite::Error) -> NotVerified,
-    ) -> Result<(), NotVerified> {
+        failed: &impl Fn(rusqlite::Error) -> VerifyError,
+    ) -> Result<(), VerifyError> {
         let org = row.org.clone().unwrap_or_default();
         if let std::collections::btree_map::Entry::Vacant(vacant) = self.ledgers.entry(row.org_id) {
             self.tables
@@ -106,7 +106,7 @@ impl<'a> Replay<'a> {
         let Some(ledger) = self.ledgers.get_mut(&row.org_id) else { return Ok(()) };
         let (seq, before) = (row.seq, ledger.head.seq);
         if seq != before + 1 {
-            return Err(NotVerified::Gap { org, wanted: before + 1, found: seq });
+            return Err(VerifyError::Gap { org, wanted: before + 1, found: seq });
         }
         let entry = Entry {
             org: &org,
@@ -119,7 +119,7 @@ impl<'a> Replay<'a> {
         };
         let hash = entry.hash(ledger.head.hash);
         if row.hash[..] != hash.as_bytes()[..] {
-            return Err(NotVerified::Broken { org, seq, before });
+            return Err(VerifyError::Broken { org, seq, before });
         }
         ledger.head = Head { org: org.clone(), seq, hash };
         if self.expected.is_some_and(|expected| *expected == ledger.head) {
@@ -128,8 +128,8 @@ impl<'a> Replay<'a> {
             self.after_expected = self.after_expected.map(|after| after + 1);
         }
         let payload = Payload::from_stored(&row.kind, row.version, &row.payload)
-            .map_err(|source| NotVerified::Unknown { org: org.clone(), seq, source })?;
-        let contradiction = |reason: String| NotVerified::Contradiction { org, seq, reason };
+            .map_err(|source| VerifyError::Unknown { org: org.clone(), seq, source })?;
+        let contradiction = |reason: String| VerifyError::Contradiction { org, seq, reason };
         match &payload {
             Payload::Snapshot(snapshot) => ledger.check(snapshot).map_err(contradiction)?,
             Payload::EnvironmentCreated(_) => ledger.environments += 1,
@@ -137,32 +137,32 @@ impl<'a> Replay<'a> {
         }
         match projection::apply(&self.tables, row.org_id, seq, row.recorded_at, &payload) {
             Ok(()) => Ok(()),
-            Err(Failure::Sql(error)) => Err(NotVerified::Contradiction {
+            Err(Failure::Sql(error)) => Err(VerifyError::Contradiction {
                 org: row.org.unwrap_or_default(),
                 seq,
                 reason: error.to_string(),
             }),
-            Err(failure) => Err(NotVerified::Contradiction {
+            Err(failure) => Err(VerifyError::Contradiction {
                 org: row.org.unwrap_or_default(),
                 seq,
-                reason: failure.of("apply it").to_string(),
+                reason: failure.into_error("apply it").to_string(),
             }),
         }
     }
 
     /// What was read, if `actual`, the heads in the file, are those that were come to.
-    pub(super) fn finish(self, actual: Vec<Head>) -> Result<Verified, NotVerified> {
+    pub(super) fn finish(self, actual: Vec<Head>) -> Result<Verified, VerifyError> {
         if let Some(expected) = self.expected
             && self.after_expected.is_none()
             && expected.seq > 0
         {
             let actual = actual.into_iter().find(|head| head.org == expected.org).map(Box::new);
-            return Err(NotVerified::UnknownHead { expected: Box::new(expected.clone()), actual });
+            return Err(VerifyError::UnknownHead { expected: Box::new(expected.clone()), actual });
         }
         let mut ledgers: Vec<_> = self
             .ledgers
             .into_values()
-            .map(|ledger| VerifiedLedger {
+            .map(|ledger| LedgerSummary {
                 after_expected: self
                     .after_expected
                     .filter(|_| self.expected.is_some_and(|it| it.org == ledger.head.org)),

@@ -38,9 +38,9 @@ const COVERED: [&str; 18] = [
 ];
 
 /// A small generator, so that a failure can be repeated.
-struct Chance(u64);
+struct Rng(u64);
 
-impl Chance {
+impl Rng {
     fn below(&mut self, most: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -48,7 +48,7 @@ impl Chance {
         usize::try_from(self.0 % most as u64).unwrap()
     }
 
-    fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+    fn choose<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len())]
     }
 }
@@ -93,10 +93,10 @@ fn rows(path: &Path) -> Option<BTreeMap<&'static str, Vec<Vec<Value>>>> {
 }
 
 /// Changes the file; what kind of change that was, and what was done, or `None` if nothing could be.
-fn change(path: &Path, chance: &mut Chance) -> Option<(&'static str, String)> {
-    if chance.below(4) == 0 {
+fn change(path: &Path, rng: &mut Rng) -> Option<(&'static str, String)> {
+    if rng.below(4) == 0 {
         let mut bytes = fs::read(path).unwrap();
-        let (at, bit) = (chance.below(bytes.len()), chance.below(8));
+        let (at, bit) = (rng.below(bytes.len()), rng.below(8));
         bytes[at] ^= 1 << bit;
         fs::write(path, bytes).unwrap();
         return Some(("a bit", format!("bit {bit} of byte {at}")));
@@ -104,18 +104,18 @@ fn change(path: &Path, chance: &mut Chance) -> Option<(&'static str, String)> {
     let connection = Connection::open(path).unwrap();
     connection.pragma_update(None, "foreign_keys", false).unwrap();
     let tables = [&COVERED[..], &NOT_COVERED[..2]].concat();
-    let table = *chance.of(&tables);
+    let table = *rng.choose(&tables);
     let columns: Vec<String> = connection
         .prepare(&format!("SELECT * FROM {table}"))
         .unwrap()
         .column_names()
         .map(str::to_owned)
         .collect();
-    let column = chance.of(&columns).clone();
+    let column = rng.choose(&columns).clone();
     let count: usize = connection
         .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
         .unwrap();
-    let offset = chance.below(count.max(1));
+    let offset = rng.below(count.max(1));
     // Tables without row ids have no other name for a row.
     let key = columns[..2].join(", ");
     let row = format!("({key}) = (SELECT {key} FROM {table} LIMIT 1 OFFSET {offset})");
@@ -124,7 +124,7 @@ fn change(path: &Path, chance: &mut Chance) -> Option<(&'static str, String)> {
         .iter()
         .map(|it| format!("CASE typeof({it}) WHEN 'integer' THEN {it} + 7919 ELSE {it} || 'x' END"))
         .collect();
-    let (kind, sql) = match chance.below(10) {
+    let (kind, sql) = match rng.below(10) {
         0 => ("a row removed", format!("DELETE FROM {table} WHERE {row}")),
         1 => ("a value", format!("UPDATE {table} SET {column} = {column} + 1 WHERE {row}")),
         2 => ("a value", format!("UPDATE {table} SET {column} = {column} || ' ' WHERE {row}")),
@@ -147,7 +147,7 @@ fn change(path: &Path, chance: &mut Chance) -> Option<(&'static str, String)> {
             if dates.is_empty() {
                 return None;
             }
-            let date = chance.of(&dates);
+            let date = rng.choose(&dates);
             ("a date", format!("UPDATE {table} SET {date} = {date} - 86400000000 WHERE {row}"))
         }
     };
@@ -168,12 +168,12 @@ async fn every_change_is_found_or_is_of_what_is_named_as_not_covered() {
     let head = recorded(&original).await;
     assert_eq!(verify(&original, Some(&head), AttachmentCheck::Sizes).unwrap().ledgers.len(), 2);
     let before = rows(&original).unwrap();
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut rng = Rng(0x9e37_79b9_7f4a_7c15);
     let (mut made, mut found) = (BTreeMap::<_, u32>::new(), BTreeMap::<_, u32>::new());
     while made.values().sum::<u32>() < wanted {
         let copy = folder.path().join("changed.db");
         fs::copy(&original, &copy).unwrap();
-        let Some((kind, done)) = change(&copy, &mut chance) else { continue };
+        let Some((kind, done)) = change(&copy, &mut rng) else { continue };
         *made.entry(kind).or_default() += 1;
         match verify(&copy, Some(&head), AttachmentCheck::Content) {
             Err(_) => *found.entry(kind).or_default() += 1,
@@ -318,12 +318,12 @@ async fn a_ledger_that_was_cut_or_written_anew_is_found_by_a_head_that_was_kept(
         fixture.create("prod").await;
     }
     let error = verify(&anew, Some(&head), AttachmentCheck::Sizes).unwrap_err();
-    assert!(matches!(error, NotVerified::UnknownHead { .. }), "{error}");
+    assert!(matches!(error, VerifyError::UnknownHead { .. }), "{error}");
     assert!(verify(&anew, None, AttachmentCheck::Sizes).is_ok(), "it is consistent with itself");
     let earlier = Head { seq: head.seq - 1, ..head.clone() };
     let error = verify(&path, Some(&earlier), AttachmentCheck::Sizes).unwrap_err();
-    assert!(matches!(error, NotVerified::UnknownHead { .. }), "{error}");
+    assert!(matches!(error, VerifyError::UnknownHead { .. }), "{error}");
     let gone = Head { org: "gone".to_owned(), ..head };
     let error = verify(&path, Some(&gone), AttachmentCheck::Sizes).unwrap_err();
-    assert!(matches!(error, NotVerified::UnknownHead { actual: None, .. }), "{error}");
+    assert!(matches!(error, VerifyError::UnknownHead { actual: None, .. }), "{error}");
 }

@@ -37,8 +37,8 @@ const TABLES: [(&str, usize, &str, Check); 4] = [
                     "last_reported_at",
                     row.get(2).is_ok_and(|time| is_plausible_time(Micros(time).seconds())),
                 ),
-                ("heartbeat", is::<Option<u32>>(row, 3)),
-                ("tasks_hash", is::<[u8; 32]>(row, 4)),
+                ("heartbeat", has_type::<Option<u32>>(row, 3)),
+                ("tasks_hash", has_type::<[u8; 32]>(row, 4)),
             ])
         },
     ),
@@ -55,9 +55,9 @@ const TABLES: [(&str, usize, &str, Check); 4] = [
         |row| {
             first_of(&[
                 ("artifact_id", row.get(6) == Ok(true)),
-                ("started_at", is::<Json<Vec<i64>>>(row, 3)),
-                ("task", is::<Json<Option<Task>>>(row, 4)),
-                ("places", is::<Json<Vec<Place>>>(row, 5)),
+                ("started_at", has_type::<Json<Vec<i64>>>(row, 3)),
+                ("task", has_type::<Json<Option<Task>>>(row, 4)),
+                ("places", has_type::<Json<Vec<Place>>>(row, 5)),
             ])
         },
     ),
@@ -73,8 +73,8 @@ const TABLES: [(&str, usize, &str, Check); 4] = [
         |row| {
             first_of(&[
                 ("first_commit", row.get(4) == Ok(true)),
-                ("id", is::<Session>(row, 1) && row.get(3) == Ok(true)),
-                ("path", is::<String>(row, 2)),
+                ("id", has_type::<Session>(row, 1) && row.get(3) == Ok(true)),
+                ("path", has_type::<String>(row, 2)),
             ])
         },
     ),
@@ -123,7 +123,7 @@ pub(super) fn first_malformed(connection: &Connection) -> rusqlite::Result<Optio
 }
 
 /// Whether the recorder can read the column as what it is.
-fn is<T: FromSql>(row: &Row<'_>, column: usize) -> bool {
+fn has_type<T: FromSql>(row: &Row<'_>, column: usize) -> bool {
     row.get::<_, T>(column).is_ok()
 }
 

@@ -5,20 +5,20 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A line is due this often at the most.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Counts events that may come by the thousand.
 #[derive(Debug, Default)]
-pub(crate) struct Rare {
+pub(crate) struct LogThrottle {
     last_line: Option<Instant>,
     since_then: u64,
 }
 
-impl Rare {
+impl LogThrottle {
     /// Counts one. If a line is due, how many there were since the last line.
     pub(crate) fn count(&mut self) -> Option<u64> {
         self.since_then += 1;
-        if self.last_line.is_some_and(|last| last.elapsed() < BETWEEN_LINES) {
+        if self.last_line.is_some_and(|last| last.elapsed() < LINE_INTERVAL) {
             return None;
         }
         self.last_line = Some(Instant::now());
@@ -32,10 +32,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_line_says_how_many_came_since_the_one_before() {
-        let mut events = Rare::default();
+        let mut events = LogThrottle::default();
         assert_eq!(events.count(), Some(1));
         assert_eq!([events.count(), events.count()], [None, None]);
-        tokio::time::advance(BETWEEN_LINES).await;
+        tokio::time::advance(LINE_INTERVAL).await;
         assert_eq!(events.count(), Some(3));
         assert_eq!(events.count(), None);
     }

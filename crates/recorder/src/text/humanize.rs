@@ -3,19 +3,19 @@
 use std::fmt::Display;
 
 /// `count` of `noun`: `1 artifact`, `2 artifacts`.
-pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+pub fn pluralize<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
     format!("{count} {noun}{}", if count == N::from(1) { "" } else { "s" })
 }
 
 /// `13 days`, the largest unit of so many seconds.
-pub fn lasted(seconds: f64) -> String {
+pub fn humanize_duration(seconds: f64) -> String {
     const UNITS: [(i64, &str); 4] =
         [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds")]
     let seconds = seconds as i64;
     match UNITS.into_iter().find(|(unit, _)| seconds >= *unit) {
         None => "0 seconds".to_owned(),
-        Some((unit, name)) => counted(seconds / unit, name),
+        Some((unit, name)) => pluralize(seconds / unit, name),
     }
 }
 
@@ -23,14 +23,14 @@ pub fn lasted(seconds: f64) -> String {
 pub fn ago(elapsed: f64) -> String {
     match elapsed {
         // Clocks differ a little.
-        ..=-60.0 => format!("in {}", lasted(-elapsed)),
+        ..=-60.0 => format!("in {}", humanize_duration(-elapsed)),
         ..1.0 => "just now".to_owned(),
-        _ => format!("{} ago", lasted(elapsed)),
+        _ => format!("{} ago", humanize_duration(elapsed)),
     }
 }
 
 /// Seconds since the Unix epoch, as times with fractions are told.
 #[expect(clippy::cast_precision_loss, reason = "exact for the next two hundred million years")]
-pub const fn whole(seconds: i64) -> f64 {
+pub const fn unix_secs(seconds: i64) -> f64 {
     seconds as f64
 }

@@ -5,7 +5,7 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 
 /// Categories of which no character has a shape of its own: some change the direction of what
 /// follows, or end a line.
-const WITHOUT_A_SHAPE: GeneralCategoryGroup = GeneralCategoryGroup::Control
+const INVISIBLE_CATEGORIES: GeneralCategoryGroup = GeneralCategoryGroup::Control
     .union(GeneralCategoryGroup::Format)
     .union(GeneralCategoryGroup::LineSeparator)
     .union(GeneralCategoryGroup::ParagraphSeparator);
@@ -15,23 +15,23 @@ const BRAILLE_PATTERN_BLANK: char = '\u{2800}';
 
 /// A control character, or one without a shape: all can make two names look alike. By Unicode's own
 /// tables, so that variation selectors and the fillers of scripts are among them.
-pub fn is_hidden(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
     }
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
-        || WITHOUT_A_SHAPE.contains(CodePointMapData::<GeneralCategory>::new().get(c))
+        || INVISIBLE_CATEGORIES.contains(CodePointMapData::<GeneralCategory>::new().get(c))
         || c == BRAILLE_PATTERN_BLANK
 }
 
 /// `text` without the characters by which it could command a terminal, or look like another text.
-pub fn visible(text: &str) -> String {
-    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
+pub fn replace_invisible(text: &str) -> String {
+    text.chars().map(|c| if is_invisible(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// The same of a text that may have several lines.
-pub fn visible_lines(text: &str) -> String {
-    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+pub fn replace_invisible_lines(text: &str) -> String {
+    text.lines().map(replace_invisible).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -41,12 +41,12 @@ mod tests {
     #[test]
     fn no_text_commands_the_terminal() {
         assert_eq!(
-            visible("a\x1b[31m\u{9b}2J\r\n\u{202e}b"),
+            replace_invisible("a\x1b[31m\u{9b}2J\r\n\u{202e}b"),
             "a\u{fffd}[31m\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}b"
         );
-        assert_eq!(visible("größe/日本:1"), "größe/日本:1");
-        assert_eq!(visible("we\u{e0062}b\u{3164}"), "we\u{fffd}b\u{fffd}");
-        assert_eq!(visible_lines("a\u{202e}\nb\x1b\n"), "a\u{fffd}\nb\u{fffd}");
+        assert_eq!(replace_invisible("größe/日本:1"), "größe/日本:1");
+        assert_eq!(replace_invisible("we\u{e0062}b\u{3164}"), "we\u{fffd}b\u{fffd}");
+        assert_eq!(replace_invisible_lines("a\u{202e}\nb\x1b\n"), "a\u{fffd}\nb\u{fffd}");
     }
 
     #[test]
@@ -86,10 +86,10 @@ mod tests {
             '\u{e0062}',
             '\u{e0100}',
         ] {
-            assert!(is_hidden(hidden), "{hidden:?}");
+            assert!(is_invisible(hidden), "{hidden:?}");
         }
         for shown in [' ', 'a', '~', 'ß', '\u{301}', '日', 'ـ', '→', '🚀', '\u{fffd}'] {
-            assert!(!is_hidden(shown), "{shown:?}");
+            assert!(!is_invisible(shown), "{shown:?}");
         }
     }
 }
