@@ -37,7 +37,7 @@ fn usage(block: &Block) -> Use<'_> {
 
 #[test]
 fn every_code_block_names_its_language_and_runs_or_says_why_not() {
-    const LANGUAGES: [&str; 5] = ["sh", "json", "text", "ini", "hcl"];
+    const LANGUAGES: [&str; 6] = ["sh", "json", "yaml", "text", "ini", "hcl"];
     for page in &pages() {
         for block in &page.blocks {
             let place = page.place(block);

@@ -16,12 +16,18 @@ use crate::command_line::text;
 #[tokio::test]
 async fn a_token_opens_its_organization_to_read_or_to_write() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    write!(file, "wr1ter-0 label=w org=acme write\nre4der-0 label=r org=acme read\nro0t-000 label=root org=* write\n").unwrap();
+    write!(file, "wr1ter-0 label=w org=acme write\nre4der-0 label=r org=acme read\nbu1lder-0 label=ci org=acme attest\nro0t-000 label=root org=* write\n").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
     let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
     let environment = json!({"name": "env", "type": "ECS", "description": ""}).to_string();
     let report = json!({"artifacts": []}).to_string();
-    let (get, put) = (Method::GET, Method::PUT);
+    let flow = json!({"name": "runner", "description": ""}).to_string();
+    let artifact = json!({
+        "fingerprint": digest(1), "filename": "web:1", "build_url": "", "commit_url": "",
+    })
+    .to_string();
+    let allowed = json!({"artifact_fingerprint": digest(2), "artifact_name": "n"}).to_string();
+    let (get, put, post) = (Method::GET, Method::PUT, Method::POST);
     let cases = [
         (Some("wr1ter-0"), &put, "environments/acme", &environment, 201),
         (Some("ro0t-000"), &put, "environments/other", &environment, 201),
@@ -44,6 +50,19 @@ async fn a_token_opens_its_organization_to_read_or_to_write() {
         (Some("re4der-0"), &put, "environments/acme/env/archive", &report, 403),
         (Some("re4der-0"), &get, "snapshots/other/env/-1", &report, 403),
         (Some("re4der-0"), &get, "environments/%61cme/env", &report, 200),
+        (Some("bu1lder-0"), &put, "flows/acme", &flow, 201),
+        (Some("bu1lder-0"), &post, "artifacts/acme/runner", &artifact, 201),
+        (Some("bu1lder-0"), &get, "artifacts/acme/runner/ab/latest_commit", &report, 200),
+        (Some("bu1lder-0"), &put, "flows/other", &flow, 403),
+        (Some("bu1lder-0"), &get, "flows/acme", &report, 403),
+        (Some("bu1lder-0"), &put, "flows/acme/runner/archive", &report, 403),
+        (Some("bu1lder-0"), &put, "allowlists/acme/env", &allowed, 403),
+        (Some("bu1lder-0"), &put, "environments/acme/env/report/ECS", &report, 403),
+        (Some("bu1lder-0"), &get, "snapshots/acme/env/-1", &report, 403),
+        (Some("re4der-0"), &put, "flows/acme", &flow, 403),
+        (Some("re4der-0"), &get, "flows/acme", &report, 200),
+        (Some("re4der-0"), &put, "allowlists/acme/env", &allowed, 403),
+        (Some("wr1ter-0"), &put, "allowlists/acme/env", &allowed, 201),
         (Some("unknown"), &get, "environments/acme", &report, 401),
         (Some(""), &get, "environments/acme", &report, 401),
         (None, &get, "environments/acme", &report, 401),
@@ -284,7 +303,11 @@ fn a_token_file_that_guards_nothing_is_refused_at_the_start() {
         ("s3cret-0 label=a org=acme read", 0o644, "every user may read it"),
         ("s3cr3 label=a org=acme read", 0o600, "fewer than 8 characters"),
         ("s3cret-0 org=acme read", 0o600, "gives its token no label: add label=NAME"),
-        ("s3cret-0 label=a org=acme admin", 0o600, "one of the rights report, write and read"),
+        (
+            "s3cret-0 label=a org=acme admin",
+            0o600,
+            "one of the rights report, attest, write and read",
+        ),
     ] {
         let error = started(line, mode);
         assert!(error.contains(said) && !error.contains("s3cr"), "{error}");

@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Where to listen; anything but loopback needs a token file
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Who may do what: a line a token, `TOKEN label=NAME org=ORG|* report|write|read`; SIGHUP reads
+    /// Who may do what: a line a token, `TOKEN label=NAME org=ORG|* report|attest|write|read`; SIGHUP reads
     /// it again
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,

@@ -47,6 +47,8 @@ enum Right {
     /// What the reporter does: report, read an environment and its latest snapshot, and create an
     /// ECS environment that does not exist.
     Report,
+    /// What a CI job does: create flows, begin trails, report artifacts, attestations and deployments.
+    Attest,
     /// Everything.
     Write,
     /// Read everything.
@@ -60,6 +62,8 @@ pub(crate) enum Action {
     /// Reads an environment itself, or its latest snapshot.
     ReadForReport,
     Report,
+    /// Reports provenance, or asks what a CI job needs to know for that.
+    Attest,
     /// Creates an environment, or changes it if it exists.
     SaveEnvironment,
     Write,
@@ -70,7 +74,8 @@ impl Right {
         match self {
             Self::Write => true,
             Self::Read => matches!(action, Action::Read | Action::ReadForReport),
-            Self::Report => !matches!(action, Action::Read | Action::Write),
+            Self::Attest => action == Action::Attest,
+            Self::Report => !matches!(action, Action::Read | Action::Attest | Action::Write),
         }
     }
 }
@@ -111,7 +116,7 @@ impl Access {
     }
 
     /// The access that a token file gives: a line `TOKEN label=LABEL org=ORG RIGHT` is a grant, where
-    /// `org=*` is every organization and the right is `report`, `write` or `read`. A token may stand
+    /// `org=*` is every organization and the right is `report`, `attest`, `write` or `read`. A token may stand
     /// on several lines with one label. Blank lines, and lines that start with `#`, say nothing.
     ///
     /// # Errors
@@ -198,7 +203,7 @@ impl fmt::Debug for Access {
 
 #[cfg(test)]
 mod tests {
-    use super::Action::{Read, ReadForReport, Report, SaveEnvironment, Write};
+    use super::Action::{Attest, Read, ReadForReport, Report, SaveEnvironment, Write};
     use super::token_file::tests::token_file;
     use super::*;
 
@@ -207,7 +212,7 @@ mod tests {
         let access = token_file(
             "\u{feff}reader-0 label=a org=acme read\n# the reporter\nreporter-0 label=b org=acme report\n\n  \n\
              both-0000\tlabel=c org=acme  read\r\nboth-0000 org=other label=c write\n\
-             root-0000 label=d org=* write\nauditor-0 label=e org=* read\n",
+             root-0000 label=d org=* write\nauditor-0 label=e org=* read\nbuilder-0 label=f org=acme attest\n",
         )
         .unwrap();
         let (fine, unknown, forbidden) = (200, 401, 403);
@@ -223,6 +228,14 @@ mod tests {
             (Some("reporter-0"), "acme", Read, forbidden),
             (Some("reporter-0"), "acme", Write, forbidden),
             (Some("reporter-0"), "other", Report, forbidden),
+            (Some("builder-0"), "acme", Attest, fine),
+            (Some("builder-0"), "acme", Report, forbidden),
+            (Some("builder-0"), "acme", SaveEnvironment, forbidden),
+            (Some("builder-0"), "acme", Read, forbidden),
+            (Some("builder-0"), "acme", Write, forbidden),
+            (Some("reporter-0"), "acme", Attest, forbidden),
+            (Some("reader-0"), "acme", Attest, forbidden),
+            (Some("root-0000"), "acme", Attest, fine),
             (Some("both-0000"), "acme", Read, fine),
             (Some("both-0000"), "acme", Write, forbidden),
             (Some("both-0000"), "other", Read, fine),

@@ -92,7 +92,7 @@ pub enum TokenLineError {
     /// It has no label, or no org, or another word.
     #[error(
         "is not of the form \"TOKEN label=LABEL org=ORG RIGHT\", with org=* for every organization \
-         and one of the rights report, write and read"
+         and one of the rights report, attest, write and read"
     )]
     Form,
     /// It has everything but a label.
@@ -222,6 +222,7 @@ fn grant(line: &str) -> Result<Grant, TokenLineError> {
     let [token, settings @ .., right] = &words[..] else { return Err(TokenLineError::Form) };
     let right = match *right {
         "report" => Right::Report,
+        "attest" => Right::Attest,
         "write" => Right::Write,
         "read" => Right::Read,
         _ => return Err(TokenLineError::Form),

@@ -46,10 +46,14 @@ pub(crate) fn api<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
     let reported =
         Router::new().route(&format!("{environment}/report/ECS"), put(snapshots::report::<S>));
     let calls = calls.merge(provenance::calls()).merge(provenance::not_kept());
+    let attested = provenance::saved();
+    let asked = provenance::asked_by_jobs();
     let calls = guarded(calls, Action::Read, Action::Write)
         .merge(guarded(described, Action::ReadForReport, Action::Write))
         .merge(guarded(saved, Action::Read, Action::SaveEnvironment))
         .merge(guarded(reported, Action::Read, Action::Report))
+        .merge(guarded(attested, Action::Read, Action::Attest))
+        .merge(guarded(asked, Action::Attest, Action::Attest))
         .layer(map_response(with_extensions));
     Router::new().nest("/api/v2", calls)
 }

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::mark::{self, Mark};
 use super::preflight::{self, ATTEMPT_INTERVAL, MAX_ATTEMPTS};
-use super::{BUSY_TIMEOUT, StoreError, literal_path, schema};
+use super::{BUSY_TIMEOUT, PREPARED_STATEMENTS, StoreError, literal_path, schema};
 
 /// As many reads go on at once: they take turns with each other, never with a report.
 const MAX_READERS: usize = 4;
@@ -103,6 +103,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(literal_path(path), flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
     schema::check(&connection, &file)?;
     Ok(connection)
 }

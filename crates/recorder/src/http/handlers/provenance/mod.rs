@@ -21,38 +21,49 @@ use crate::store::provenance::ProvenanceStore;
 
 pub(super) use not_kept::not_kept;
 
-/// The calls about provenance.
-pub(super) fn calls<S: Store + ProvenanceStore>() -> Router<S> {
-    let flow = "/flows/{org}/{flow}";
-    let artifact = "/artifacts/{org}/{flow}";
-    let trail = "/attestations/{org}/{flow}/trail/{trail}";
+const TRAIL: &str = "/attestations/{org}/{flow}/trail/{trail}";
+
+/// Reports of CI jobs, and what can be read at the same addresses.
+pub(super) fn saved<S: Store + ProvenanceStore>() -> Router<S> {
     Router::new()
         .route("/flows/{org}", put(flows::save_old::<S>).get(flows::list::<S>))
         .route("/flows/{org}/template_file", put(flows::save::<S>))
+        .route("/trails/{org}/{flow}", put(trails::save::<S>).get(trails::list_of_flow::<S>))
+        .route("/artifacts/{org}/{flow}", post(artifacts::report::<S>))
+        .route(&format!("{TRAIL}/override"), post(attestations::report_override::<S>))
+        .route(
+            &format!("{TRAIL}/{{name}}"),
+            post(attestations::report::<S>).get(attestations::in_trail::<S>),
+        )
+        .route(
+            "/deployments/{org}/{flow}",
+            post(deployments::report::<S>).get(deployments::list::<S>),
+        )
+}
+
+/// What a CI job asks before it reports.
+pub(super) fn asked_by_jobs<S: ProvenanceStore>() -> Router<S> {
+    let latest_commit = "/artifacts/{org}/{flow}/{fingerprint}/latest_commit";
+    Router::new().route(latest_commit, get(artifacts::latest_commit::<S>))
+}
+
+/// The other calls about provenance.
+pub(super) fn calls<S: Store + ProvenanceStore>() -> Router<S> {
+    let (flow, artifact) = ("/flows/{org}/{flow}", "/artifacts/{org}/{flow}");
+    Router::new()
         .route(flow, get(flows::show::<S>))
         .route(&format!("{flow}/rename"), put(flows::rename::<S>))
         .route(&format!("{flow}/archive"), put(flows::archive::<S>))
         .route("/tags/{org}/flow/{flow}", patch(flows::change_tags::<S>))
         .route("/tags/{org}/flows/{flow}", patch(flows::change_tags::<S>))
         .route("/trails/{org}", get(trails::list::<S>))
-        .route("/trails/{org}/{flow}", put(trails::save::<S>).get(trails::list_of_flow::<S>))
         .route("/trails/{org}/{flow}/{trail}", get(trails::show::<S>))
         .route("/artifacts/{org}", get(artifacts::list::<S>))
-        .route(artifact, post(artifacts::report::<S>))
         .route(&format!("{artifact}/fingerprint/{{digits}}"), get(artifacts::by_fingerprint::<S>))
         .route(&format!("{artifact}/commit_sha/{{digits}}"), get(artifacts::by_commit::<S>))
-        .route(
-            &format!("{artifact}/{{fingerprint}}/latest_commit"),
-            get(artifacts::latest_commit::<S>),
-        )
         .route("/attestations/{org}", get(attestations::by_id::<S>))
         .route("/attestations/{org}/{flow}", get(attestations::of_flow::<S>))
-        .route(&format!("{trail}/override"), post(attestations::report_override::<S>))
-        .route(
-            &format!("{trail}/{{name}}"),
-            post(attestations::report::<S>).get(attestations::in_trail::<S>),
-        )
-        .route(&format!("{trail}/attestation/{{id}}/evidence"), get(attestations::attachment::<S>))
+        .route(&format!("{TRAIL}/attestation/{{id}}/evidence"), get(attestations::attachment::<S>))
         .route(
             "/attestations/{org}/{flow}/artifact/{fingerprint}/{name}",
             get(attestations::of_artifact::<S>),
@@ -62,10 +73,6 @@ pub(super) fn calls<S: Store + ProvenanceStore>() -> Router<S> {
         .route("/allowlists/{org}/{environment}", put(allowlist::allow::<S>))
         .route("/allowlists/{org}/entries/{id}", delete(allowlist::withdraw::<S>))
         .route("/deployments/{org}", get(deployments::derived::<S>))
-        .route(
-            "/deployments/{org}/{flow}",
-            post(deployments::report::<S>).get(deployments::list::<S>),
-        )
 }
 
 /// Digits of a commit or a fingerprint, in lowercase.
