@@ -150,6 +150,12 @@ impl ParameterName {
         name.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
     }
 
+    /// The name or ARN, unless it may be the token itself.
+    #[cfg(feature = "cli")]
+    pub(crate) fn printable(&self) -> Option<&str> {
+        self.is_printable().then_some(self.0.as_str())
+    }
+
     fn is_printable(&self) -> bool {
         self.0.starts_with("arn:") || self.0.starts_with('/')
     }

@@ -2,6 +2,7 @@
 
 mod artifact;
 mod artifact_table;
+mod check;
 mod completions;
 mod demo;
 mod env;
@@ -33,6 +34,9 @@ use escape::replace_invisible_lines;
 /// As with `git diff --exit-code`.
 const EXIT_DIFFERENT: u8 = 1;
 
+/// Of `envsnap check`.
+const EXIT_CHECK_FAILED: u8 = 1;
+
 const EXIT_ERROR: u8 = 2;
 
 /// The exit code of a command without an error.
@@ -40,6 +44,7 @@ const EXIT_ERROR: u8 = 2;
 enum ExitStatus {
     Success,
     Different,
+    CheckFailed,
 }
 
 /// For commands that compare nothing.
@@ -58,6 +63,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Ps(ps::Arguments),
+    Check(check::Arguments),
     Report(report::Arguments),
     Serve(serve::Arguments),
     Verify(verify::Arguments),
@@ -118,6 +124,7 @@ pub fn run() -> ExitCode {
         runtime.block_on(async {
             match arguments.command {
                 Command::Ps(arguments) => ps::run(arguments).await.map(success),
+                Command::Check(arguments) => Box::pin(check::run(arguments)).await,
                 Command::Report(arguments) => report::run(arguments).await.map(success),
                 Command::Serve(arguments) => {
                     serve::run(arguments, log_writer.clone()).await.map(success)
@@ -139,6 +146,7 @@ pub fn run() -> ExitCode {
     let code = match result {
         Ok(ExitStatus::Success) => ExitCode::SUCCESS,
         Ok(ExitStatus::Different) => ExitCode::from(EXIT_DIFFERENT),
+        Ok(ExitStatus::CheckFailed) => ExitCode::from(EXIT_CHECK_FAILED),
         Err(error) => {
             let line = format!("envsnap: {}\n", replace_invisible_lines(&format!("{error:#}")));
             // There is no other place to report a failure to.

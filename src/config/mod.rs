@@ -32,9 +32,9 @@ pub use environments::CreationPolicy;
 use environments::environments;
 pub use misspelling::misspelt_variables;
 use parse::{duration, quota_share};
-pub use reading::{ReadingConfig, is_server_unset};
+pub use reading::{ReadingConfig, is_environment_unset, is_server_unset};
 pub use server::ServerConfig;
-pub use table::{DefaultValue, FIELDS, Setting, VARIABLES};
+pub use table::{DefaultValue, FIELDS, Setting, TEMPLATE_PARAMETERS, VARIABLES};
 use variables::Variables;
 
 const DEFAULT_QUOTA_SHARE: f64 = 0.5;

@@ -36,8 +36,7 @@ impl ReadingConfig {
     /// # Errors
     /// Every variable that is wrong, at once.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let is_set = |variable: &str| is_set(&lookup, variable);
-        let is_unnamed = ![NAME, ENVIRONMENTS, ENVIRONMENTS_SSM_PATH].into_iter().any(is_set);
+        let is_unnamed = is_environment_unset(&lookup);
         let lookup = |variable: &str| {
             let replaced = is_unnamed && variable == NAME;
             if replaced { Some(UNNAMED.to_owned()) } else { lookup(variable) }
@@ -82,6 +81,11 @@ impl ReadingConfig {
 /// No variable configures a server, an organization or a token.
 pub fn is_server_unset(lookup: impl Fn(&str) -> Option<String>) -> bool {
     !SERVER.into_iter().any(|variable| is_set(&lookup, variable))
+}
+
+/// No variable names an environment.
+pub fn is_environment_unset(lookup: impl Fn(&str) -> Option<String>) -> bool {
+    ![NAME, ENVIRONMENTS, ENVIRONMENTS_SSM_PATH].into_iter().any(|it| is_set(&lookup, it))
 }
 
 fn is_set(lookup: &impl Fn(&str) -> Option<String>, variable: &str) -> bool {

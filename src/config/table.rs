@@ -180,3 +180,29 @@ pub const FIELDS: &[Setting] = &[
         "whether the environment counts replicas if it is created here",
     ),
 ];
+
+/// The variables that parameters of the template set, each with its parameter.
+pub const TEMPLATE_PARAMETERS: &[(&str, &str)] = &[
+    ("KOSLI_ENVIRONMENT", "KosliEnvironment"),
+    ("ENVIRONMENTS", "Environments"),
+    ("ENVIRONMENTS_SSM_PATH", "EnvironmentsPath"),
+    ("KOSLI_ORG", "KosliOrg"),
+    ("KOSLI_HOST", "KosliHost"),
+    ("ALLOW_HTTP", "AllowHttp"),
+    ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "TokenParameter"),
+    ("ECS_CLUSTERS", "EcsClusters"),
+    ("ECS_CLUSTERS_REGEX", "EcsClustersRegex"),
+    ("ECS_EXCLUDE", "EcsExclude"),
+    ("ECS_EXCLUDE_REGEX", "EcsExcludeRegex"),
+    ("ECS_SERVICES", "EcsServices"),
+    ("ECS_SERVICES_REGEX", "EcsServicesRegex"),
+    ("ECS_EXCLUDE_SERVICES", "EcsExcludeServices"),
+    ("ECS_EXCLUDE_SERVICES_REGEX", "EcsExcludeServicesRegex"),
+    ("AUTO_CREATE_ENVIRONMENT", "AutoCreateEnvironment"),
+    ("COMPARE_REPLICAS", "CompareReplicas"),
+    ("HEARTBEAT", "Heartbeat"),
+    ("RECHECK", "Recheck"),
+    ("DRY_RUN", "DryRun"),
+    ("QUOTA_SHARE", "QuotaShare"),
+    ("METRICS", "Metrics"),
+];

@@ -80,6 +80,23 @@ async fn credentials_of(role: &Role, aws: &SdkConfig) -> SharedCredentialsProvid
     SharedCredentialsProvider::new(provider.build().await)
 }
 
+/// The ARN of the user or role whose credentials `aws` has. STS allows every identity to ask.
+///
+/// # Errors
+/// STS does not accept the credentials, or does not answer.
+pub async fn caller_arn(aws: &SdkConfig) -> Result<String, CallError> {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+    let endpoint = Endpoint::default();
+    let config = aws_sdk_sts::config::Builder::from(aws)
+        .timeout_config(timeouts)
+        .interceptor(endpoint.clone());
+    let sts = aws_sdk_sts::Client::from_conf(config.build());
+    let identity = sts.get_caller_identity().send().await;
+    let identity = identity.map_err(|error| call_error::from_sdk_error(&error, None, &endpoint))?;
+    let no_arn = || CallError::Malformed(format!("{endpoint}: it answers without an ARN"));
+    identity.arn.ok_or_else(no_arn)
+}
+
 impl AwsEcs {
     /// Opens a connection, with the cheapest call. The response is ignored.
     pub async fn warm_up(&self) {

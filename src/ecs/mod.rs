@@ -15,7 +15,7 @@ mod source;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use crate::clock_skew::ClockSkew;
-pub use aws::{AwsEcs, connect};
+pub use aws::{AwsEcs, caller_arn, connect};
 pub use observation::{ExclusionReason, Observation, observe};
 pub use quota::Quota;
 pub use reading::{Reader, Reading};

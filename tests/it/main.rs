@@ -4,6 +4,7 @@
 
 #[cfg(feature = "lambda")]
 mod cases;
+mod check;
 mod client;
 mod command_line;
 mod dependencies;

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use reqwest::Method;
 use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::exchange::{RawResponse, parse};
 use super::{ApiError, Client, EnvironmentClient};
+use crate::api::EnvironmentApi as _;
 use crate::api::wire::{
     ArtifactRun, Environment, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, RenameRequest,
     SnapshotListEntry,
@@ -70,6 +71,30 @@ impl EnvironmentClient<'_> {
         let operation = format!("archive environment \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "archive"];
         self.send(&operation, Method::PUT, &path, None::<&()>).await.map(drop)
+    }
+}
+
+impl EnvironmentClient<'_> {
+    /// Whether the token has the right to report in the environment's organization. `None` if the
+    /// server is not a recorder, where only a report would show it.
+    ///
+    /// Nothing is recorded: the report has no list of artifacts. A recorder checks the right before
+    /// it reads the body.
+    ///
+    /// # Errors
+    /// The server does not answer, or its answer shows neither.
+    pub async fn may_report(&self) -> Result<Option<bool>, ApiError> {
+        if !self.accepts_preconditions() {
+            return Ok(None);
+        }
+        let operation = format!("check whether the token may report in \"{}\"", self.name);
+        let path = ["environments", &self.client.org, self.name, "report", "ECS"];
+        let nothing = serde_json::json!({});
+        match self.send(&operation, Method::PUT, &path, Some(&nothing)).await {
+            Err(ApiError::Rejected { status: StatusCode::BAD_REQUEST, .. }) => Ok(Some(true)),
+            Err(ApiError::Rejected { status: StatusCode::FORBIDDEN, .. }) => Ok(Some(false)),
+            answer => answer.map(|_| None),
+        }
     }
 }
 

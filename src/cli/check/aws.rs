@@ -1,0 +1,202 @@
+//! Whether AWS accepts the credentials, allows the calls, and has what is to be read.
+
+use std::collections::BTreeMap;
+
+use aws_config::{Region, SdkConfig};
+
+use super::permissions::{SourceCheck, call, parameter_statement};
+use super::row::Row;
+use crate::cli::progress;
+use crate::config::{EnvironmentConfig, ReadingConfig};
+use crate::ecs::{self, CallError, EcsApi as _, Source};
+use crate::recorder::text::pluralize;
+use crate::report::{ConnectError, EcsInventory, ErrorKind, ErrorRow, Inventory};
+
+const CREDENTIALS: &str = "credentials";
+const REGION: &str = "region";
+const ANY_REGION: &str = "us-east-1";
+const GET_PARAMETERS_BY_PATH: &str = "ssm:GetParametersByPath";
+
+/// The rows about AWS, and what the checks of the server need of it.
+pub(super) struct AwsResult {
+    pub(super) rows: Vec<Row>,
+    /// With their regions.
+    pub(super) environments: Vec<EnvironmentConfig>,
+    pub(super) caller: Option<String>,
+    /// Why nothing of AWS can be asked.
+    pub(super) problem: Option<&'static str>,
+}
+
+/// Checks all of AWS but the token's parameter. Without `reading`, everything is in scope.
+pub(super) async fn check_aws(
+    reading: Option<ReadingConfig>,
+    aws: &SdkConfig,
+) -> anyhow::Result<AwsResult> {
+    let (row, caller) = check_credentials(aws).await;
+    let mut problem = row.has_failed().then_some("AWS does not accept the credentials");
+    let mut rows = vec![row];
+    let is_known = reading.is_some();
+    let reading = match reading {
+        Some(reading) => reading,
+        None => ReadingConfig::from_options(|_| None)?,
+    };
+    let mut environments = reading.environments.clone();
+    for environment in &mut environments {
+        let source = &mut environment.source;
+        source.region = source.region.take().or_else(|| region_of(aws).map(ToOwned::to_owned));
+    }
+    let path = reading.environments_path.as_ref().map(|path| path.path.clone());
+    let mut inventory = match EcsInventory::connect_to_read(reading, aws).await {
+        Ok(inventory) => {
+            rows.push(region_row(&environments, aws));
+            Some(inventory)
+        }
+        Err(error @ ConnectError::NoRegion) => {
+            problem = problem.or(Some("no region is known"));
+            let remedy = "Set AWS_REGION, or choose a profile that has one with AWS_PROFILE";
+            rows.push(Row::failed(REGION, error, remedy));
+            None
+        }
+        Err(error) => {
+            rows.push(region_row(&environments, aws));
+            rows.push(Row::failed_as("clusters", error, ErrorKind::ClusterNotFound));
+            None
+        }
+    };
+    if let (Some(path), Some(connected)) = (&path, &mut inventory) {
+        rows.push(fetch_environments(path, connected, problem, caller.as_deref(), aws).await);
+        environments = connected.environments().cloned().collect();
+    }
+    check_sources(&mut rows, &environments, aws, caller.as_deref(), problem).await;
+    match inventory {
+        Some(inventory) if is_known && problem.is_none() => {
+            let status = || progress::summary(inventory.progress(), "");
+            let read = progress::with_progress(inventory.read(false), status).await;
+            let is_denied = rows.iter().any(Row::has_failed);
+            rows.extend(read.iter().map(|inventory| reading_row(inventory, is_denied)));
+        }
+        _ => rows.push(Row::skipped("reading", problem.unwrap_or("the scope is not known"))),
+    }
+    Ok(AwsResult { rows, environments, caller, problem })
+}
+
+/// Whose the credentials are, and whether AWS accepts them.
+async fn check_credentials(aws: &SdkConfig) -> (Row, Option<String>) {
+    let mut aws = aws.clone();
+    if region_of(&aws).is_none() {
+        // STS answers the same in every region.
+        aws = aws.into_builder().region(Region::from_static(ANY_REGION)).build();
+    }
+    let aws = &aws;
+    let unknown = match ecs::caller_arn(aws).await {
+        Ok(caller) => return (Row::ok(CREDENTIALS, &caller), Some(caller)),
+        Err(error @ CallError::BadCredentials(_)) => {
+            return (Row::failed_as(CREDENTIALS, error, ErrorKind::BadCredentials), None);
+        }
+        Err(error) => error,
+    };
+    // Not every network that reaches ECS reaches STS.
+    let ecs = ecs::connect(aws, &Source::default()).await;
+    let row = match call("list the clusters", async || ecs.list_clusters(None).await).await {
+        Ok(_) | Err(ecs::EcsError::Call { source: CallError::AccessDenied(_), .. }) => {
+            let detail = format!("ECS accepts them; STS did not say whose they are: {unknown}");
+            Row::ok(CREDENTIALS, detail)
+        }
+        Err(error) => Row::failed_call(CREDENTIALS, &error),
+    };
+    (row, None)
+}
+
+/// The region of the process.
+pub(super) fn region_of(aws: &SdkConfig) -> Option<&str> {
+    aws.region().map(AsRef::as_ref).filter(|region| !region.is_empty())
+}
+
+fn region_row(environments: &[EnvironmentConfig], aws: &SdkConfig) -> Row {
+    let mut regions: Vec<_> =
+        environments.iter().filter_map(|it| it.source.region.as_deref()).collect();
+    regions.extend(region_of(aws).filter(|_| regions.is_empty()));
+    regions.sort_unstable();
+    regions.dedup();
+    Row::ok(REGION, regions.join(", "))
+}
+
+/// Reads the environments that are configured in SSM.
+async fn fetch_environments(
+    path: &str,
+    inventory: &mut EcsInventory,
+    problem: Option<&'static str>,
+    caller: Option<&str>,
+    aws: &SdkConfig,
+) -> Row {
+    if let Some(problem) = problem {
+        return Row::skipped(GET_PARAMETERS_BY_PATH, problem);
+    }
+    match inventory.refresh().await {
+        Ok(()) => {
+            let number = pluralize(inventory.environments().count(), "environment");
+            Row::ok(GET_PARAMETERS_BY_PATH, format!("{number} under {path}"))
+        }
+        Err(error) => {
+            let region = region_of(aws);
+            let statement = parameter_statement(GET_PARAMETERS_BY_PATH, path, region, caller);
+            Row::failed_as(GET_PARAMETERS_BY_PATH, error, ErrorKind::EnvironmentsUnavailable)
+                .with_statement(statement)
+        }
+    }
+}
+
+/// The permissions in each account and region.
+async fn check_sources(
+    rows: &mut Vec<Row>,
+    environments: &[EnvironmentConfig],
+    aws: &SdkConfig,
+    caller: Option<&str>,
+    problem: Option<&'static str>,
+) {
+    let mut sources = BTreeMap::<_, (&Source, Vec<&EnvironmentConfig>)>::new();
+    for environment in environments {
+        let source = &environment.source;
+        let key = (&source.region, source.role.as_ref().map(|role| (&role.arn, &role.external_id)));
+        sources.entry(key).or_insert_with(|| (source, Vec::new())).1.push(environment);
+    }
+    let is_one_of_several = sources.len() > 1;
+    for (source, environments) in sources.values() {
+        let check = SourceCheck { aws, source, environments, caller, is_one_of_several };
+        match problem {
+            Some(problem) => rows.extend(check.skipped(problem)),
+            None => rows.extend(Box::pin(check.run()).await),
+        }
+    }
+}
+
+/// What runs in the scope of an environment, as the function would read it. `is_denied` if another
+/// row has a permission that is missing.
+fn reading_row(inventory: &Inventory, is_denied: bool) -> Row {
+    let Inventory { outcome, artifacts, .. } = inventory;
+    let check = format!("reading {}", outcome.environment);
+    match &outcome.error {
+        Some(ErrorRow { kind: ErrorKind::CallDenied | ErrorKind::RoleNotAssumed, .. })
+            if is_denied =>
+        {
+            Row::skipped(check, "it needs the permissions above")
+        }
+        Some(error) => Row::failed_as(check, &error.message, error.kind),
+        None => {
+            let mut clusters: Vec<_> = artifacts
+                .iter()
+                .flat_map(|artifact| &artifact.places)
+                .map(|place| place.cluster.as_str())
+                .collect();
+            clusters.sort_unstable();
+            clusters.dedup();
+            let containers = pluralize(outcome.containers.unwrap_or(0), "container");
+            let artifacts = pluralize(artifacts.len(), "artifact");
+            let detail = match &clusters[..] {
+                [] => "nothing runs in scope".to_owned(),
+                _ => format!("{containers} of {artifacts} in {}", clusters.join(", ")),
+            };
+            Row::ok(check, detail)
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Whether AWS allows the calls that the function makes.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use serde_json::{Value, json};
+
+use super::row::Row;
+use crate::config::EnvironmentConfig;
+use crate::ecs::{self, CallError, DesiredStatus, EcsApi, EcsError, Source};
+use crate::retry::retry;
+
+/// Attempts at a call that is throttled or gets no answer.
+const ATTEMPTS: u32 = 3;
+const WAIT: Duration = Duration::from_millis(500);
+
+/// No task has this id. ECS decides whether a call is allowed before it looks for the task.
+const NO_TASK: &str = "00000000000000000000000000000000";
+
+/// The cluster to ask about if none is known: ECS's own name for a cluster that is not named.
+const DEFAULT_CLUSTER: &str = "default";
+
+/// The calls to ECS in an account and region, in the order in which they are checked.
+const LIST_CLUSTERS: &str = "ecs:ListClusters";
+const DESCRIBE_CLUSTERS: &str = "ecs:DescribeClusters";
+const LIST_TASKS: &str = "ecs:ListTasks";
+const DESCRIBE_TASKS: &str = "ecs:DescribeTasks";
+const LIST_SERVICES: &str = "ecs:ListServices";
+const ASSUME_ROLE: &str = "sts:AssumeRole";
+
+/// An account and region that is read, and the environments in it.
+pub(super) struct SourceCheck<'a> {
+    pub(super) aws: &'a SdkConfig,
+    /// With its region.
+    pub(super) source: &'a Source,
+    pub(super) environments: &'a [&'a EnvironmentConfig],
+    /// Who calls, if that is known.
+    pub(super) caller: Option<&'a str>,
+    /// There are several sources: each row names its own.
+    pub(super) is_one_of_several: bool,
+}
+
+impl SourceCheck<'_> {
+    /// Makes each call once.
+    pub(super) async fn run(&self) -> Vec<Row> {
+        let ecs = ecs::connect(self.aws, self.source).await;
+        let listed = call("list the clusters", async || ecs.list_clusters(None).await).await;
+        let mut rows = Vec::new();
+        if let Some(role) = &self.source.role {
+            let row = self.role_row(&role.arn, &listed);
+            let is_assumed = !row.has_failed();
+            rows.push(row);
+            if !is_assumed {
+                rows.extend(self.skipped("the role that makes the call is not assumed"));
+                return rows;
+            }
+        }
+        rows.push(self.list_clusters_row(&listed));
+
+        let cluster = self.cluster(listed.as_ref().map_or(&[], |page| &page.arns));
+        let ids = [cluster.clone()];
+        let described = call("describe clusters", async || ecs.describe_clusters(&ids).await).await;
+        rows.push(self.row(DESCRIBE_CLUSTERS, &cluster, described.map(drop)));
+
+        let operation = format!("list the tasks of cluster \"{cluster}\"");
+        let tasks =
+            call(&operation, async || ecs.list_tasks(&cluster, DesiredStatus::Running, None).await);
+        rows.push(self.row(LIST_TASKS, &cluster, tasks.await.map(drop)));
+
+        let operation = format!("describe tasks of cluster \"{cluster}\"");
+        let ids = [NO_TASK.to_owned()];
+        let tasks = call(&operation, async || ecs.describe_tasks(&cluster, &ids).await);
+        rows.push(self.row(DESCRIBE_TASKS, &cluster, tasks.await.map(drop)));
+
+        if self.environments.iter().all(|it| it.scope.services.is_everything()) {
+            let reason = "not needed: no service is selected or left out";
+            rows.push(Row::skipped(self.name(LIST_SERVICES), reason));
+        } else {
+            let operation = format!("list the services of cluster \"{cluster}\"");
+            let services = call(&operation, async || ecs.list_services(&cluster, None).await);
+            rows.push(self.row(LIST_SERVICES, &cluster, services.await.map(drop)));
+        }
+        rows
+    }
+
+    /// A row for each call that is not made.
+    pub(super) fn skipped(&self, reason: &str) -> Vec<Row> {
+        [LIST_CLUSTERS, DESCRIBE_CLUSTERS, LIST_TASKS, DESCRIBE_TASKS, LIST_SERVICES]
+            .map(|action| Row::skipped(self.name(action), reason))
+            .into()
+    }
+
+    fn name(&self, action: &str) -> String {
+        if !self.is_one_of_several {
+            return action.to_owned();
+        }
+        let region = self.source.region.as_deref().unwrap_or_default();
+        match &self.source.role {
+            Some(role) => format!("{action} ({region}, {})", role.arn),
+            None => format!("{action} ({region})"),
+        }
+    }
+
+    fn role_row<T>(&self, role: &str, result: &Result<T, EcsError>) -> Row {
+        let name = self.name(ASSUME_ROLE);
+        match result {
+            Ok(_) | Err(EcsError::Call { source: CallError::AccessDenied(_), .. }) => {
+                Row::ok(name, format!("{role} is assumed"))
+            }
+            Err(error) => Row::failed_call(name, error).with_statement(allow(ASSUME_ROLE, role)),
+        }
+    }
+
+    fn list_clusters_row(&self, listed: &Result<ecs::Page, EcsError>) -> Row {
+        let name = self.name(LIST_CLUSTERS);
+        let is_needed = self.environments.iter().any(|it| it.scope.clusters.needs_listing());
+        match listed {
+            Ok(_) => Row::ok(name, "allowed"),
+            Err(_) if !is_needed => Row::skipped(name, "not needed: each cluster is named"),
+            Err(error) => self.denied_or_failed(LIST_CLUSTERS, error),
+        }
+    }
+
+    fn row(&self, action: &str, cluster: &str, result: Result<(), EcsError>) -> Row {
+        match result {
+            // A call that is not allowed is refused whether or not the cluster exists.
+            Ok(()) | Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => {
+                Row::ok(self.name(action), format!("allowed for cluster {}", short(cluster)))
+            }
+            Err(error) => self.denied_or_failed(action, &error),
+        }
+    }
+
+    fn denied_or_failed(&self, action: &str, error: &EcsError) -> Row {
+        let name = self.name(action);
+        if !matches!(error, EcsError::Call { source: CallError::AccessDenied(_), .. }) {
+            return Row::failed_call(name, error);
+        }
+        let principal = match (&self.source.role, self.caller) {
+            (Some(role), _) => role.arn.as_str(),
+            (None, Some(caller)) => caller,
+            (None, None) => "the user or role of AWS_PROFILE",
+        };
+        let remedy = format!("Add this statement to a policy of {principal}");
+        Row::failed(name, error, remedy).with_statement(self.statement(action))
+    }
+
+    /// As in the template's role.
+    fn statement(&self, action: &str) -> Value {
+        let region = self.source.region.as_deref().unwrap_or("*");
+        let identity = self.source.role.as_ref().map(|role| role.arn.as_str()).or(self.caller);
+        let account = identity.and_then(|arn| arn.split(':').nth(4)).unwrap_or("*");
+        let partition = partition(region);
+        let all = |kind| format!("arn:{partition}:ecs:{region}:{account}:{kind}/*");
+        match action {
+            DESCRIBE_CLUSTERS => allow(action, &all("cluster")),
+            DESCRIBE_TASKS => allow(action, &all("task")),
+            LIST_TASKS | LIST_SERVICES => {
+                let mut statement = allow(action, "*");
+                statement["Condition"] = json!({"ArnLike": {"ecs:cluster": all("cluster")}});
+                statement
+            }
+            _ => allow(action, "*"),
+        }
+    }
+
+    /// A cluster in scope: one that is named, or else one that is listed.
+    fn cluster(&self, listed: &[String]) -> String {
+        let scopes = || self.environments.iter().map(|it| &it.scope.clusters);
+        let named = scopes().find_map(|clusters| clusters.named().next());
+        let selected = |arn: &&String| scopes().any(|clusters| clusters.selects(short(arn)));
+        match (named, listed.iter().find(selected)) {
+            (Some(named), _) => named.given().to_owned(),
+            (None, Some(listed)) => listed.clone(),
+            (None, None) => DEFAULT_CLUSTER.to_owned(),
+        }
+    }
+}
+
+/// The call's result, after further attempts if another one may succeed.
+pub(super) async fn call<T>(
+    operation: &str,
+    attempt: impl AsyncFn() -> Result<T, CallError>,
+) -> Result<T, EcsError> {
+    let mut left = ATTEMPTS - 1;
+    let wait_after = |error: &CallError| {
+        let may_pass = matches!(
+            error,
+            CallError::Throttled(_) | CallError::Disconnected(_) | CallError::Unavailable(_)
+        );
+        left = left.checked_sub(1)?;
+        may_pass.then_some(WAIT)
+    };
+    retry(None, async |_| attempt().await, wait_after, |_, _| {})
+        .await
+        .map_err(|source| EcsError::Call { operation: operation.to_owned(), source })
+}
+
+/// What the role of the function needs to read an SSM parameter.
+pub(super) fn parameter_statement(
+    action: &str,
+    parameter: &str,
+    region: Option<&str>,
+    caller: Option<&str>,
+) -> Value {
+    if parameter.starts_with("arn:") {
+        return allow(action, parameter);
+    }
+    let region = region.unwrap_or("*");
+    let account = caller.and_then(|arn| arn.split(':').nth(4)).unwrap_or("*");
+    let (partition, name) = (partition(region), parameter.trim_start_matches('/'));
+    allow(action, &format!("arn:{partition}:ssm:{region}:{account}:parameter/{name}"))
+}
+
+fn allow(action: &str, resource: &str) -> Value {
+    json!({"Effect": "Allow", "Action": action, "Resource": resource})
+}
+
+fn partition(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
+    }
+}
+
+/// The name at the end of an ARN.
+fn short(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_names_the_partition_account_and_region() {
+        let caller = Some("arn:aws-cn:iam::111122223333:user/me");
+        let statement = |name| {
+            let statement =
+                parameter_statement("ssm:GetParameter", name, Some("cn-north-1"), caller);
+            statement["Resource"].as_str().unwrap_or_default().to_owned()
+        };
+        let expected = "arn:aws-cn:ssm:cn-north-1:111122223333:parameter/a/b";
+        for name in ["/a/b", "a/b", expected] {
+            assert_eq!(statement(name), expected);
+        }
+        assert_eq!(partition("us-gov-west-1"), "aws-us-gov");
+        assert_eq!(partition("eu-central-1"), "aws");
+    }
+}

@@ -1,0 +1,116 @@
+//! The result of one check.
+
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli::escape::replace_invisible;
+use crate::cli::terminal::{Colour, Terminal};
+use crate::ecs::EcsError;
+use crate::report::{ErrorKind, RemedyContext};
+
+/// One line of the output, with what to do if it failed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Row {
+    pub(super) check: String,
+    pub(super) result: Status,
+    pub(super) detail: String,
+    /// Sentences without a final full stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+    /// The statement of an IAM policy that allows the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statement: Option<Value>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Status {
+    Ok,
+    Failed,
+    /// It was not tried: it is not needed, or needs something that failed.
+    Skipped,
+}
+
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Failed => "FAILED",
+            Self::Skipped => "SKIPPED",
+        }
+    }
+
+    fn colour(self) -> Colour {
+        match self {
+            Self::Ok => Colour::Green,
+            Self::Failed => Colour::Red,
+            Self::Skipped => Colour::Faint,
+        }
+    }
+}
+
+impl Row {
+    fn new(check: impl Into<String>, result: Status, detail: impl fmt::Display) -> Self {
+        let detail = detail.to_string();
+        Self { check: check.into(), result, detail, remedy: None, statement: None }
+    }
+
+    pub(super) fn ok(check: impl Into<String>, detail: impl fmt::Display) -> Self {
+        Self::new(check, Status::Ok, detail)
+    }
+
+    pub(super) fn skipped(check: impl Into<String>, reason: impl fmt::Display) -> Self {
+        Self::new(check, Status::Skipped, reason)
+    }
+
+    pub(super) fn failed(
+        check: impl Into<String>,
+        detail: impl fmt::Display,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::new(check, Status::Failed, detail) }
+    }
+
+    /// A failure with the remedy that the project has for its kind.
+    pub(super) fn failed_as(
+        check: impl Into<String>,
+        detail: impl fmt::Display,
+        kind: ErrorKind,
+    ) -> Self {
+        Self::failed(check, detail, kind.remedy(RemedyContext::Terminal))
+    }
+
+    pub(super) fn failed_call(check: impl Into<String>, error: &EcsError) -> Self {
+        Self::failed_as(check, error, error.into())
+    }
+
+    pub(super) fn with_statement(self, statement: Value) -> Self {
+        Self { statement: Some(statement), ..self }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.result == Status::Failed
+    }
+}
+
+/// One line per row; what to do is below a failure, where it can be copied.
+pub(super) fn table(rows: &[Row], terminal: &Terminal) -> String {
+    let width =
+        rows.iter().map(|row| replace_invisible(&row.check).chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Row { check, result, detail, remedy, statement } in rows {
+        let name = terminal.paint(result.colour(), &format!("{:<7}", result.name()));
+        let (check, detail) = (replace_invisible(check), replace_invisible(detail));
+        let _infallible = writeln!(text, "{name}  {check:<width$}  {detail}");
+        if let Some(remedy) = remedy {
+            let _infallible = writeln!(text, "         {}.", replace_invisible(remedy));
+        }
+        if let Some(statement) = statement {
+            let _infallible =
+                writeln!(text, "         {}", replace_invisible(&statement.to_string()));
+        }
+    }
+    text
+}
