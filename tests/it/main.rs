@@ -23,6 +23,7 @@ mod memory;
 mod overlap;
 mod parameters;
 mod proxy;
+mod ps_watch;
 mod questions;
 mod recorder;
 mod registry;

@@ -2,6 +2,9 @@
 
 mod scope;
 mod view;
+mod watch;
+
+use std::time::Duration;
 
 use anyhow::anyhow;
 use aws_config::Region;
@@ -27,7 +30,8 @@ Examples:
   envsnap ps
   envsnap ps app jobs --exclude-service debug
   envsnap ps --cluster-regex '^prod-' --region eu-central-1 -o json | jq '.artifacts[].fingerprint'
-  envsnap ps app --explain"
+  envsnap ps app --explain
+  envsnap ps app --watch=30"
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -35,6 +39,18 @@ pub(super) struct Arguments {
     /// Explain for each container whether it counts
     #[arg(long)]
     explain: bool,
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10",
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+        conflicts_with = "explain",
+        help = "Show what starts, exits and is scaled, a line each, until Ctrl-C; with -o json a \
+                document a line. SECONDS are between two readings [default: 10]"
+    )]
+    watch: Option<u64>,
     /// How to print: a table, one with more columns that never wraps, or JSON
     #[arg(short, long, value_enum, default_value_t = OutputFormat::Table)]
     output: OutputFormat,
@@ -59,10 +75,14 @@ impl Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let reader = connect(&arguments.scope).await?;
-    let inventory = read(&reader, arguments.explain).await?;
-    let terminal = Terminal::detect(arguments.color);
-    print(&render(&inventory, arguments.format(), &terminal)?)?;
-    Ok(())
+    let (format, terminal) = (arguments.format(), Terminal::detect(arguments.color));
+    if let Some(seconds) = arguments.watch {
+        return watch::run(&reader, Duration::from_secs(seconds), format, &terminal).await;
+    }
+    match read(&reader, arguments.explain).await? {
+        Ok(inventory) => Ok(print(&render(&inventory, format, &terminal)?)?),
+        Err(error) => Err(anyhow!("{}", with_remedy(&error))),
+    }
 }
 
 async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
@@ -87,17 +107,17 @@ async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
     })
 }
 
-/// Reads once, with progress on a terminal.
-async fn read(reader: &EcsInventory, explain: bool) -> anyhow::Result<Inventory> {
+/// Reads once, with progress on a terminal. The inner error is that of the reading.
+async fn read(reader: &EcsInventory, explain: bool) -> anyhow::Result<Result<Inventory, ErrorRow>> {
     let status = || progress::summary(reader.progress(), "");
     let inventories = progress::with_progress(reader.read(explain), status).await;
     let inventory = inventories.into_iter().next();
     // Options configure exactly one environment.
     let inventory = inventory.ok_or_else(|| anyhow!("nothing was to be read"))?;
-    match &inventory.outcome.error {
-        Some(error) => Err(anyhow!("{}", with_remedy(error))),
+    Ok(match &inventory.outcome.error {
+        Some(error) => Err(error.clone()),
         None => Ok(inventory),
-    }
+    })
 }
 
 /// The message with a remedy in terms of the options.
