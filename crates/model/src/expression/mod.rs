@@ -74,7 +74,7 @@ pub struct ParseExpressionError(String);
 
 impl Expression {
     /// The latest snapshot, as an environment's name without an expression.
-    fn latest() -> Self {
+    pub fn latest() -> Self {
         Self { selector: Selector::Behind(0), text: String::new() }
     }
 

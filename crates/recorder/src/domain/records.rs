@@ -221,6 +221,22 @@ pub struct ArtifactRun {
     pub latest_index: u32,
 }
 
+impl ArtifactRun {
+    /// The artifact as it ran, without its tasks.
+    pub fn artifact(&self) -> SnapshotArtifact {
+        SnapshotArtifact {
+            name: self.name.clone(),
+            fingerprint: self.fingerprint,
+            was: self.replicas,
+            now: self.replicas,
+            started_at: Vec::new(),
+            task: Task { arn: String::new(), cluster: None, service: None },
+            places: Vec::new(),
+            provenance: None,
+        }
+    }
+}
+
 /// An environment, and what runs in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnvironmentSummary {

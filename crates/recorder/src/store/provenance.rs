@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::domain::provenance::{
-    AllowanceRecord, AllowanceRequest, ArtifactRecord, ArtifactReport, AttestationRecord,
-    AttestationReport, DeploymentRecord, DeploymentReport, FlowRecord, FlowSettings, Saved,
-    SearchResult, TagChange, TrailRecord, TrailReport, TrailSummary,
+    AllowanceRecord, AllowanceRequest, ArtifactCard, ArtifactRecord, ArtifactReport,
+    AttestationRecord, AttestationReport, DeploymentRecord, DeploymentReport, FlowRecord,
+    FlowSettings, Saved, SearchResult, TagChange, TrailRecord, TrailReport, TrailSummary,
 };
-use crate::domain::{Error, Head, Page};
+use crate::domain::{Error, Head, Page, SnapshotArtifact};
 
 /// Which flows are listed, and in which order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -296,4 +296,33 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         org: &str,
         digits: &str,
     ) -> impl Future<Output = Result<SearchResult, Error>> + Send;
+
+    /// Whether a flow of the organization ever reported an artifact: if not, it says nothing of what
+    /// runs that no flow reported it.
+    fn has_provenance(&self, org: &str) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// These artifacts of an environment in the same order, each with its provenance.
+    fn add_provenance(
+        &self,
+        org: &str,
+        environment: &str,
+        artifacts: Vec<SnapshotArtifact>,
+    ) -> impl Future<Output = Result<Vec<SnapshotArtifact>, Error>> + Send;
+
+    /// Everything that is known of the artifact with this fingerprint.
+    fn artifact_card(
+        &self,
+        org: &str,
+        fingerprint: &str,
+    ) -> impl Future<Output = Result<ArtifactCard, Error>> + Send;
+
+    /// The artifacts of which a name contains `text` in any case, as [`Self::search`] has them: at
+    /// most `most`, the latest first, and whether there are more. Those without a fingerprint have an
+    /// empty one.
+    fn artifacts_by_name(
+        &self,
+        org: &str,
+        text: &str,
+        most: usize,
+    ) -> impl Future<Output = Result<(Vec<ArtifactRecord>, bool), Error>> + Send;
 }

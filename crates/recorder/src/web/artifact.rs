@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
+use crate::http::views::artifact_url;
 use crate::text::is_invisible;
 use envsnap_model::snapshot::Fingerprint;
 
@@ -84,16 +85,30 @@ pub(crate) fn label(name: &str) -> Markup {
 
 /// The first digits of a fingerprint.
 pub(crate) fn short_fingerprint(fingerprint: Option<Fingerprint>) -> String {
-    fingerprint.map_or_else(
-        || "unknown".to_owned(),
-        |fingerprint| fingerprint.to_string().chars().take(SHORT_FINGERPRINT).collect(),
-    )
+    fingerprint
+        .map_or_else(|| "unknown".to_owned(), |fingerprint| short_digits(&fingerprint.to_string()))
+}
+
+/// The first digits of a fingerprint.
+pub(crate) fn short_digits(fingerprint: &str) -> String {
+    fingerprint.chars().take(SHORT_FINGERPRINT).collect()
+}
+
+/// `repository:tag`, as a link to the artifact's card if it has a fingerprint.
+pub(crate) fn linked_label(org: &str, name: &str, fingerprint: &str) -> Markup {
+    html! {
+        @if fingerprint.is_empty() {
+            (label(name))
+        } @else {
+            a href=(artifact_url(org, fingerprint)) { (label(name)) }
+        }
+    }
 }
 
 /// Everything that identifies an artifact: its name, short and whole, and its fingerprint.
-pub(crate) fn identified(name: &str, fingerprint: &str) -> Markup {
+pub(crate) fn identified(org: &str, name: &str, fingerprint: &str) -> Markup {
     html! {
-        (label(name))
+        (linked_label(org, name, fingerprint))
         bdi.reference { (escape_invisible(name)) }
         @if fingerprint.is_empty() {
             span.fingerprint { "fingerprint unknown" }

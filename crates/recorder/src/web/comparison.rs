@@ -1,24 +1,30 @@
 //! Two snapshots compared.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::response::Html;
 use envsnap_model::expression::Snappish;
+use envsnap_model::snapshot::Identity;
 use envsnap_model::wire::DiffArtifact;
 use maud::{Markup, html};
 
 use super::artifact::identified;
 use super::environment::address;
-use super::frame::{Beside, Frame};
+use super::frame::Frame;
 use super::history::change;
+use super::provenance::{Columns, nothing_reported};
 use super::when::time;
+use crate::domain::provenance::ArtifactProvenance;
 use crate::domain::{Error, SnapshotRecord};
 use crate::http::request::Parameters;
 use crate::http::views;
 use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
 use crate::text::{pluralize, unix_secs};
 
 /// Artifacts that are shown of each kind; the API has them all.
-const MOST_SHOWN: usize = 500;
+const MOST_SHOWN: usize = 250;
 
 /// Chooses two snapshots, which may be of two environments.
 pub(crate) fn form(org: &str, from: &str, to: &str) -> Markup {
@@ -42,7 +48,7 @@ pub(crate) fn form(org: &str, from: &str, to: &str) -> Markup {
 }
 
 /// `GET /{org}/compare?from=&to=`
-pub(crate) async fn show<S: Store>(
+pub(crate) async fn show<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
     mut parameters: Parameters,
@@ -57,11 +63,19 @@ pub(crate) async fn show<S: Store>(
     let [Some(from), Some(to)] = wanted else {
         return Err(Error::bad_request("Two snapshots are compared: from and to"));
     };
+    let has_provenance = store.has_provenance(&org).await?;
     let (of, both) = (org.clone(), [from.clone(), to.clone()]);
-    store.snapshots(&org, both, move |found| page(&of, &from, &to, found)).await
+    let shown = move |found| page(Columns { org: &of, shown: has_provenance }, &from, &to, found);
+    store.snapshots(&org, both, shown).await
 }
 
-fn page(org: &str, from: &Snappish, to: &Snappish, found: [SnapshotRecord; 2]) -> Html<String> {
+fn page(
+    columns: Columns<'_>,
+    from: &Snappish,
+    to: &Snappish,
+    found: [SnapshotRecord; 2],
+) -> Html<String> {
+    let Columns { org, .. } = columns;
     let [one, other] = found;
     let heads = [&(from, &one), &(to, &other)].map(|(snappish, snapshot)| Head {
         name: format!("{}#{}", snappish.environment, snapshot.index),
@@ -90,14 +104,14 @@ fn page(org: &str, from: &Snappish, to: &Snappish, found: [SnapshotRecord; 2]) -
                 }
             }
         }
-        (differences((from, one), (to, other)))
+        (differences(columns, (from, one), (to, other)))
         section aria-labelledby="compare" {
             h2 id="compare" { "Compare others" }
             (form(org, &heads[0].name, &heads[1].name))
             p { a href=(as_json(org, &heads)) { "This comparison as JSON" } }
         }
     };
-    Frame { title: &title, above: &above, beside: Beside::default() }.around(&main)
+    Frame { title: &title, above: &above, org: Some(org), ..Frame::default() }.around(&main)
 }
 
 /// What is said first of a snapshot.
@@ -113,10 +127,21 @@ fn as_json(org: &str, [one, other]: &[Head; 2]) -> String {
     format!("/api/v2/env-diff/{org}?snappish1={one}&snappish2={other}")
 }
 
+/// Where the artifacts of two snapshots come from; of those in both, as the second environment sees it.
+type Origins = BTreeMap<Identity, Box<ArtifactProvenance>>;
+
+fn origins(columns: Columns<'_>, snapshots: [&SnapshotRecord; 2]) -> Origins {
+    let artifacts = snapshots.into_iter().flat_map(|snapshot| &snapshot.artifacts);
+    let running = artifacts.filter(|artifact| columns.shown && artifact.runs());
+    running.filter_map(|it| Some((it.identity(), it.provenance.clone()?))).collect()
+}
+
 fn differences(
+    columns: Columns<'_>,
     (from, one): (&Snappish, SnapshotRecord),
     (to, other): (&Snappish, SnapshotRecord),
 ) -> Markup {
+    let origins = origins(columns, [&one, &other]);
     let diff = views::comparison((&from.environment, one), (&to.environment, other));
     let [exited, started, scaled, same] =
         [diff.snappish1, diff.snappish2, diff.changed, diff.not_changed].map(|item| {
@@ -134,6 +159,7 @@ fn differences(
                 (same.len()) " unchanged."
             }
         }
+        @if !columns.shown { (nothing_reported()) }
         @for (id, heading, artifacts) in [
             ("exited", "Exited", &exited),
             ("started", "Started", &started),
@@ -142,33 +168,36 @@ fn differences(
             @if !artifacts.is_empty() {
                 section aria-labelledby=(id) {
                     h2 id=(id) { (heading) }
-                    (rows(id, artifacts))
+                    (rows(columns, &origins, id, artifacts))
                 }
             }
         }
         @if !same.is_empty() {
             details open=[nothing.then_some("open")] {
                 summary id="same" { (pluralize(same.len() as u64, "unchanged artifact")) }
-                (rows("same", &same))
+                (rows(columns, &origins, "same", &same))
             }
         }
     }
 }
 
-fn rows(id: &str, artifacts: &[DiffArtifact]) -> Markup {
+fn rows(columns: Columns<'_>, origins: &Origins, id: &str, artifacts: &[DiffArtifact]) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-labelledby=(id) {
             table {
                 thead {
                     tr {
                         th scope="col" { "Artifact" }
+                        (columns.heads())
                         th.number scope="col" { "Replicas" }
                         th scope="col" { "Last start" }
                         th scope="col" { "Change" }
                     }
                 }
                 tbody {
-                    @for artifact in artifacts.iter().take(MOST_SHOWN) { (row(id, artifact)) }
+                    @for artifact in artifacts.iter().take(MOST_SHOWN) {
+                        (row(columns, origins, id, artifact))
+                    }
                 }
             }
         }
@@ -178,7 +207,8 @@ fn rows(id: &str, artifacts: &[DiffArtifact]) -> Markup {
     }
 }
 
-fn row(id: &str, artifact: &DiffArtifact) -> Markup {
+fn row(columns: Columns<'_>, origins: &Origins, id: &str, artifact: &DiffArtifact) -> Markup {
+    let identity = Identity::new(&artifact.name, artifact.fingerprint.parse().ok());
     let instances = artifact.instance_count.unwrap_or_default();
     let (was, now) = match (artifact.s1_instance_count, artifact.s2_instance_count) {
         (Some(was), Some(now)) => (was, now),
@@ -188,7 +218,10 @@ fn row(id: &str, artifact: &DiffArtifact) -> Markup {
     };
     html! {
         tr {
-            th.artifact scope="row" { (identified(&artifact.name, &artifact.fingerprint)) }
+            th.artifact scope="row" {
+                (identified(columns.org, &artifact.name, &artifact.fingerprint))
+            }
+            (columns.cells(origins.get(&identity).map(Box::as_ref)))
             td.number { (if id == "exited" { was } else { now }) }
             td { (time(unix_secs(artifact.most_recent_timestamp))) }
             td { (change(was, now)) }

@@ -1,23 +1,33 @@
 //! One environment, through time.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::extract::{Path, State};
 use axum::response::Html;
+use envsnap_model::expression::{Expression, Snappish};
 use maud::{Markup, html};
 
 use super::artifact::shortened;
 use super::comparison;
-use super::frame::{Beside, Frame};
+use super::frame::Frame;
 use super::history;
+use super::provenance::{Columns, Mark, Marks};
+use super::snapshot;
 use super::timeline::{Lane, Measure, Picture, Scale, lanes, legend};
 use super::view::{SIZES, View};
 use super::when::{ago, time};
-use crate::domain::{EnvironmentRecord, Error, Micros, SnapshotWindow};
+use crate::domain::{
+    EnvironmentRecord, Error, Micros, SnapshotArtifact, SnapshotRecord, SnapshotWindow,
+};
 use crate::http::request::Parameters;
 use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
 
 /// Lanes in one picture.
 const MOST_LANES: usize = 100;
+/// Artifacts that run; the page of the snapshot has them all.
+const MOST_RUNNING: usize = 100;
 
 /// The address of an environment's page.
 pub(crate) fn address(org: &str, environment: &str) -> String {
@@ -25,7 +35,7 @@ pub(crate) fn address(org: &str, environment: &str) -> String {
 }
 
 /// `GET /{org}/environments/{environment}`
-pub(crate) async fn show<S: Store>(
+pub(crate) async fn show<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path((org, name)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -34,20 +44,31 @@ pub(crate) async fn show<S: Store>(
     parameters.check()?;
     let environment = store.environment(&org, &name).await?;
     let window = store.window(&org, &name, view.upto, view.size).await?;
+    let has_provenance = store.has_provenance(&org).await?;
+    let current = current(&store, &org, &environment, has_provenance).await?;
+    let lanes = ShownLanes::new(lanes(&window.snapshots), view);
+    let marks = if has_provenance {
+        let artifacts = named(&window, lanes.shown());
+        Marks::new(&store.add_provenance(&org, &name, artifacts).await?)
+    } else {
+        Marks::default()
+    };
     let now = store.now().seconds();
     let address = address(&org, &name);
     let main = html! {
         h1 { (name) }
         (facts(&environment, &window, now))
+        (current.marked)
         @if let (Some(first), Some(last)) = (window.snapshots.first(), window.snapshots.last()) {
-            (pictured(&name, &address, &window, now, view))
+            (pictured(&name, &address, &window, &lanes, &marks, now))
+            (current.artifacts)
             section aria-labelledby="snapshots" {
                 h2 id="snapshots" { "Snapshots" }
                 p.quiet {
                     "#" (first.span.index) " to #" (last.span.index) " of "
                     (pluralize(window.count, "snapshot")) ", the latest first."
                 }
-                (history::table(&address, &window, now))
+                (history::table(&address, &window, &marks, now))
                 (turns(&window, view))
             }
             section aria-labelledby="compare" {
@@ -65,7 +86,8 @@ pub(crate) async fn show<S: Store>(
     let frame = Frame {
         title: &name,
         above: &[(&org, format!("/{org}/environments"))],
-        beside: Beside::default(),
+        org: Some(&org),
+        ..Frame::default()
     };
     Ok(frame.around(&main))
 }
@@ -95,15 +117,107 @@ fn facts(environment: &EnvironmentRecord, window: &SnapshotWindow, now: f64) -> 
     }
 }
 
-fn pictured(name: &str, address: &str, window: &SnapshotWindow, now: f64, view: View) -> Markup {
+/// The lanes of a window, of which a page is shown.
+struct ShownLanes {
+    all: Vec<Lane>,
+    /// With the number of a page that there is.
+    view: View,
+}
+
+impl ShownLanes {
+    fn new(all: Vec<Lane>, view: View) -> Self {
+        let last = u32::try_from(all.len().div_ceil(MOST_LANES)).unwrap_or(u32::MAX);
+        Self { all, view: View { page: view.page.min(last).max(1), ..view } }
+    }
+
+    /// How many stand before this page.
+    fn before(&self) -> usize {
+        (self.view.page - 1) as usize * MOST_LANES
+    }
+
+    fn shown(&self) -> &[Lane] {
+        self.all.chunks(MOST_LANES).nth((self.view.page - 1) as usize).unwrap_or_default()
+    }
+}
+
+/// The artifacts that the page names, each once.
+fn named(window: &SnapshotWindow, lanes: &[Lane]) -> Vec<SnapshotArtifact> {
+    let in_lanes: BTreeSet<_> = lanes.iter().map(Lane::identity).collect();
+    let all = window.snapshots.iter().flat_map(|snapshot| &snapshot.changes);
+    let all = all.filter(|artifact| in_lanes.contains(&artifact.identity()));
+    let named = all.chain(window.snapshots.iter().flat_map(history::named));
+    let named: BTreeMap<_, _> = named.map(|artifact| (artifact.identity(), artifact)).collect();
+    named.into_values().cloned().collect()
+}
+
+/// What the page says of the latest snapshot.
+struct Current {
+    /// What has to be looked at, or that there is no provenance.
+    marked: Markup,
+    artifacts: Markup,
+}
+
+/// What runs now: first what has to be looked at.
+async fn current<S: Store>(
+    store: &S,
+    org: &str,
+    environment: &EnvironmentRecord,
+    has_provenance: bool,
+) -> Result<Current, Error> {
+    if environment.latest_index == 0 {
+        return Ok(Current { marked: html! {}, artifacts: html! {} });
+    }
+    let address = address(org, &environment.name);
+    let wanted =
+        Snappish { environment: environment.name.clone(), expression: Expression::latest() };
+    let org_name = org.to_owned();
+    let shown = move |[snapshot]: [SnapshotRecord; 1]| {
+        let columns = Columns { org: &org_name, shown: has_provenance };
+        let mut running = snapshot.artifacts;
+        running.retain(SnapshotArtifact::runs);
+        let marked = snapshot::marked(columns, &running);
+        running.sort_by_key(|artifact| {
+            let marks = artifact.provenance.as_deref().filter(|_| has_provenance).map(Mark::of);
+            let worst = marks.and_then(|marks| marks.first().copied());
+            (worst.is_none(), worst)
+        });
+        let (count, latest) = (running.len(), format!("{address}/snapshots/{}", snapshot.index));
+        running.truncate(MOST_RUNNING);
+        let artifacts = html! {
+            section aria-labelledby="runs" {
+                h2 id="runs" { "What runs now" }
+                @if running.is_empty() {
+                    p.empty { "Nothing runs." }
+                } @else {
+                    p.quiet {
+                        (pluralize(count as u64, "artifact")) " in "
+                        a href=(latest) { "#" (snapshot.index) }
+                        @if count > MOST_RUNNING { ", of which " (MOST_RUNNING) " are shown" }
+                        "."
+                    }
+                    (snapshot::rows(columns, "runs", &running, true))
+                }
+            }
+        };
+        Current { marked: snapshot::marked_counts(columns, &marked), artifacts }
+    };
+    store.snapshots(org, [wanted], shown).await
+}
+
+fn pictured(
+    name: &str,
+    address: &str,
+    window: &SnapshotWindow,
+    lanes: &ShownLanes,
+    marks: &Marks,
+    now: f64,
+) -> Markup {
+    let view = lanes.view;
     let scale = Scale::of(window, now, view.measure);
-    let lanes = lanes(&window.snapshots);
-    let pages: Vec<&[Lane]> = lanes.chunks(MOST_LANES).collect();
-    let last = u32::try_from(pages.len()).unwrap_or(u32::MAX);
-    let view = View { page: view.page.min(last).max(1), ..view };
-    let before = (view.page - 1) as usize;
-    let shown = pages.get(before).copied().unwrap_or_default();
-    let picture = Picture { environment: name, address, window, scale: &scale, lanes: shown };
+    let shown = lanes.shown();
+    let picture =
+        Picture { environment: name, address, window, scale: &scale, lanes: shown, marks };
+    let pages = lanes.all.len().div_ceil(MOST_LANES);
     html! {
         section aria-labelledby="history" {
             h2 id="history" { "Timeline" }
@@ -113,17 +227,17 @@ fn pictured(name: &str, address: &str, window: &SnapshotWindow, now: f64, view: 
             }
             a.skip href="#snapshots" { "Skip the picture" }
             (picture.draw())
-            @if pages.len() > 1 {
+            @if pages > 1 {
                 nav.pager aria-label="Artifacts in the picture" {
                     @if view.page > 1 {
                         @let before = View { page: view.page - 1, ..view };
                         a href=(before.address()) { "Artifacts before" }
                     }
-                    @let first = before * MOST_LANES;
+                    @let first = lanes.before();
                     span {
-                        "Artifacts " (first + 1) " to " (first + shown.len()) " of " (lanes.len())
+                        "Artifacts " (first + 1) " to " (first + shown.len()) " of " (lanes.all.len())
                     }
-                    @if view.page < last {
+                    @if (view.page as usize) < pages {
                         @let after = View { page: view.page + 1, ..view };
                         a href=(after.address()) { "Artifacts after" }
                     }

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest as _, Sha256};
 
 use super::assets;
+use super::provenance::LONGEST_QUERY;
 
 /// Of the style and the script: a browser keeps them, and fetches them anew when they are others.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -15,12 +16,41 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// A page.
+#[derive(Default)]
 pub(crate) struct Frame<'a> {
     pub(crate) title: &'a str,
     /// What leads here from the first page, name and address, without this page itself.
     pub(crate) above: &'a [(&'a str, String)],
     /// The pages before and after this one.
     pub(crate) beside: Beside,
+    /// The organization that it is about, in which can be searched.
+    pub(crate) org: Option<&'a str>,
+    /// What was searched for.
+    pub(crate) query: &'a str,
+}
+
+/// What leads to the other pages of an organization.
+pub(crate) fn navigation(org: &str, query: &str) -> Markup {
+    html! {
+        div.navigation {
+            nav aria-label={"Pages of " (org)} {
+                ul.pages {
+                    li { a href={"/" (org) "/environments"} { "Environments" } }
+                    li { a href={"/" (org) "/flows"} { "Pipelines" } }
+                    li { a href={"/" (org) "/matrix"} { "Versions" } }
+                }
+            }
+            form.search role="search" method="get" action={"/" (org) "/search"} {
+                label {
+                    span.aside { "Commit, fingerprint or name in " (org) }
+                    input type="search" name="q" value=(query) maxlength=(LONGEST_QUERY)
+                        placeholder="Commit, fingerprint or name" autocomplete="off"
+                        spellcheck="false";
+                }
+                button { "Search" }
+            }
+        }
+    }
 }
 
 /// The addresses of the pages before and after one.
@@ -33,7 +63,7 @@ pub(crate) struct Beside {
 impl Frame<'_> {
     /// The whole page, with `main` in it.
     pub(crate) fn around(&self, main: &Markup) -> Html<String> {
-        let Self { title, above, beside } = self;
+        let Self { title, above, beside, org, query } = self;
         let version = VERSION.as_str();
         Html(
             html! {
@@ -65,6 +95,7 @@ impl Frame<'_> {
                                     }
                                 }
                             }
+                            @if let Some(org) = org { (navigation(org, query)) }
                         }
                         main id="main" tabindex="-1" { (main) }
                         footer {

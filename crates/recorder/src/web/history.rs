@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::artifact::label;
+use super::provenance::Marks;
 use super::when::{duration, time};
 use crate::domain::{
     Micros, ReportGap, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow,
@@ -15,8 +16,13 @@ const MOST_NAMED: usize = 4;
 /// Times without reports that are named of a snapshot; its own page has them all.
 const MOST_GAPS: usize = 2;
 
+/// The changes of a snapshot that are named.
+pub(crate) fn named(snapshot: &SnapshotSummary) -> impl Iterator<Item = &SnapshotArtifact> {
+    snapshot.changes.iter().filter(|artifact| artifact.changed()).take(MOST_NAMED)
+}
+
 /// A row a snapshot, the latest first.
-pub(crate) fn table(address: &str, window: &SnapshotWindow, now: f64) -> Markup {
+pub(crate) fn table(address: &str, window: &SnapshotWindow, marks: &Marks, now: f64) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-labelledby="snapshots" {
             table.history {
@@ -31,20 +37,20 @@ pub(crate) fn table(address: &str, window: &SnapshotWindow, now: f64) -> Markup 
                     }
                 }
                 tbody {
-                    @for snapshot in window.snapshots.iter().rev() { (row(address, snapshot, now)) }
+                    @for snapshot in window.snapshots.iter().rev() { (row(address, snapshot, marks, now)) }
                 }
             }
         }
     }
 }
 
-fn row(address: &str, snapshot: &SnapshotSummary, now: f64) -> Markup {
+fn row(address: &str, snapshot: &SnapshotSummary, marks: &Marks, now: f64) -> Markup {
     let SnapshotSummary { span, artifacts, replicas, changes: changed } = snapshot;
     let SnapshotSpan { index, from, to, confirmed_until, gaps } = span;
     html! {
         tr {
             th scope="row" { a href={(address) "/snapshots/" (index)} { "#" (index) } }
-            td { (changes(changed)) }
+            td { (changes(changed, marks)) }
             td { (time(from.seconds())) }
             td {
                 (duration(to.map_or(now, Micros::seconds) - from.seconds()))
@@ -77,12 +83,12 @@ fn uncovered(gap: &ReportGap, now: f64) -> Markup {
     }
 }
 
-fn changes(artifacts: &[SnapshotArtifact]) -> Markup {
+fn changes(artifacts: &[SnapshotArtifact], marks: &Marks) -> Markup {
     let changed: Vec<_> = artifacts.iter().filter(|artifact| artifact.changed()).collect();
     html! {
         ul.changes {
             @for artifact in changed.iter().take(MOST_NAMED) {
-                li { (change(artifact.was, artifact.now)) " " (label(&artifact.name)) }
+                li { (change(artifact.was, artifact.now)) " " (label(&artifact.name)) (marks.of(artifact)) }
             }
             @if changed.len() > MOST_NAMED {
                 li.quiet { "and " (changed.len() - MOST_NAMED) " more" }

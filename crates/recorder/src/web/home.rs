@@ -6,11 +6,14 @@ use axum::response::Html;
 use maud::{Markup, html};
 
 use super::artifact::{label, shortened};
-use super::frame::{Beside, Frame};
+use super::frame::{Frame, navigation};
+use super::pager::pager;
+use super::provenance::{Mark, marks};
 use super::when::{self, ago, time};
 use crate::domain::{EnvironmentSummary, Error, Micros, OrgFilter, Page, SnapshotArtifact};
 use crate::http::request::Parameters;
 use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
 use crate::text::{pluralize, unix_secs};
 
 /// Environments on one page.
@@ -22,7 +25,7 @@ const MOST_NAMED: usize = 6;
 const LONGEST_DESCRIPTION: usize = 200;
 
 /// `GET /`: of every organization that may be read.
-pub(crate) async fn all<S: Store>(
+pub(crate) async fn all<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Extension(readable): Extension<OrgFilter>,
     parameters: Parameters,
@@ -31,7 +34,7 @@ pub(crate) async fn all<S: Store>(
 }
 
 /// `GET /{org}/environments`
-pub(crate) async fn of_org<S: Store>(
+pub(crate) async fn of_org<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
     parameters: Parameters,
@@ -39,7 +42,7 @@ pub(crate) async fn of_org<S: Store>(
     show(&store, OrgFilter::Only(vec![org.clone()]), Some(&org), parameters).await
 }
 
-async fn show<S: Store>(
+async fn show<S: Store + ProvenanceStore>(
     store: &S,
     readable: OrgFilter,
     org: Option<&str>,
@@ -48,7 +51,8 @@ async fn show<S: Store>(
     let number = parameters.page(PAGE_SIZE).number;
     parameters.check()?;
     let page = Page { number, size: PAGE_SIZE };
-    let (environments, total) = store.overview(readable, page).await?;
+    let (mut environments, total) = store.overview(readable, page).await?;
+    remove_meaningless(store, &mut environments).await?;
     let now = store.now().seconds();
     let title =
         org.map_or_else(|| "Environments".to_owned(), |org| format!("Environments of {org}"));
@@ -58,10 +62,27 @@ async fn show<S: Store>(
             (nothing_yet())
         } @else {
             (sections(&environments, now, org.is_some()))
-            (pager(page, total))
+            (pager("page", page, total, ""))
         }
     };
-    Ok(Frame { title: &title, above: &[], beside: Beside::default() }.around(&main))
+    Ok(Frame { title: &title, org, ..Frame::default() }.around(&main))
+}
+
+/// If an organization has no provenance, it says nothing of an artifact that it has none.
+async fn remove_meaningless<S: ProvenanceStore>(
+    store: &S,
+    environments: &mut [EnvironmentSummary],
+) -> Result<(), Error> {
+    for of_org in
+        environments.chunk_by_mut(|one, other| one.environment.org == other.environment.org)
+    {
+        if !store.has_provenance(&of_org[0].environment.org).await? {
+            for artifact in of_org.iter_mut().flat_map(|it| it.running.iter_mut().flatten()) {
+                artifact.provenance = None;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn nothing_yet() -> Markup {
@@ -81,6 +102,7 @@ fn sections(environments: &[EnvironmentSummary], now: f64, is_one: bool) -> Mark
             section {
                 @if !is_one {
                     h2 { a href={"/" (org) "/environments"} { (org) } }
+                    (navigation(org, ""))
                 }
                 div.wide tabindex="0" role="region" aria-label={"Environments of " (org)} {
                     table.environments {
@@ -130,13 +152,20 @@ fn row(summary: &EnvironmentSummary, now: f64) -> Markup {
 
 fn runs(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Markup {
     let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
+    let marked = Mark::ALL.map(|mark| {
+        let provenance = running.iter().filter_map(|artifact| artifact.provenance.as_deref());
+        (mark, provenance.filter(|known| Mark::of(known).contains(&mark)).count())
+    });
     html! {
         a href={(address) "/snapshots/" (index)} { "#" (index) } ": "
         (pluralize(running.len() as u64, "artifact")) ", " (pluralize(replicas, "replica"))
+        @for (mark, count) in marked {
+            @if count > 0 { ", " span.one { (count) " " (mark.draw()) } }
+        }
         ul.runs {
             @for artifact in running.iter().take(MOST_NAMED) {
                 li {
-                    (label(&artifact.name))
+                    (label(&artifact.name)) (marks(artifact.provenance.as_deref()))
                     @if artifact.now > 1 { " ×" (artifact.now) }
                     @if let Some(started_at) = artifact.started_at.first() {
                         " " (since(*started_at, now))
@@ -161,20 +190,6 @@ fn moment(time_of: Option<Micros>, now: f64) -> Markup {
             (ago(seconds, now)) span.beneath { (time(seconds)) }
         } @else {
             span.quiet { "never" }
-        }
-    }
-}
-
-fn pager(page: Page, total: u64) -> Markup {
-    let pages = page.count(total);
-    let number = u64::from(page.number);
-    html! {
-        @if pages > 1 {
-            nav.pager aria-label="Pages" {
-                @if number > 1 { a rel="prev" href={"?page=" (number - 1)} { "Previous" } }
-                span { "Page " (number) " of " (pages) }
-                @if number < pages { a rel="next" href={"?page=" (number + 1)} { "Next" } }
-            }
         }
     }
 }

@@ -8,7 +8,9 @@ mod environment;
 mod frame;
 mod history;
 mod home;
+mod pager;
 mod problem;
+mod provenance;
 mod snapshot;
 mod timeline;
 mod view;
@@ -25,9 +27,10 @@ use axum::routing::get;
 use crate::domain::Error;
 use crate::http::access::{Access, Action, Guard, authorize_any_org, guard};
 use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
 
 /// Every page, each behind `access`.
-pub(crate) fn pages<S: Store>(access: &Access) -> Router<S> {
+pub(crate) fn pages<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
     let home = Router::new()
         .route("/", get(home::all::<S>))
         .route_layer(from_fn_with_state(access.clone(), authorize_any_org));
@@ -36,6 +39,7 @@ pub(crate) fn pages<S: Store>(access: &Access) -> Router<S> {
         .route("/{org}/environments/{environment}", get(environment::show::<S>))
         .route("/{org}/environments/{environment}/snapshots/{expression}", get(snapshot::show::<S>))
         .route("/{org}/compare", get(comparison::show::<S>))
+        .merge(provenance::pages())
         .route_layer(from_fn_with_state(Guard::new(access, Action::Read, Action::Write), guard))
         .merge(home)
         .merge(assets::assets())

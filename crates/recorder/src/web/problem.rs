@@ -5,7 +5,7 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::html;
 
 use super::artifact::escape_invisible;
-use super::frame::{Beside, Frame};
+use super::frame::Frame;
 use envsnap_model::wire::ErrorBody;
 
 /// Says a refusal, whoever refuses, on a page.
@@ -46,5 +46,5 @@ fn problem(status: StatusCode, said: Option<&ErrorBody>) -> Html<String> {
         }
         p { a href="/" { "All environments" } }
     };
-    Frame { title, above: &[], beside: Beside::default() }.around(&main)
+    Frame { title, ..Frame::default() }.around(&main)
 }

@@ -1,5 +1,7 @@
 //! One snapshot.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::response::Html;
 use envsnap_model::expression::{Expression, Snappish};
@@ -10,21 +12,23 @@ use super::comparison;
 use super::environment::address;
 use super::frame::{Beside, Frame};
 use super::history::change;
+use super::provenance::{Columns, Mark, nothing_reported};
 use super::when::{duration, time};
 use crate::domain::{Error, Micros, Page, SnapshotArtifact, SnapshotRecord};
 use crate::http::request::Parameters;
 use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
 use crate::text::{pluralize, unix_secs};
 
 /// Artifacts on one page.
-const PAGE_SIZE: u32 = 500;
+const PAGE_SIZE: u32 = 250;
 /// Clusters and services that are named of an artifact; the JSON has them all.
 const MOST_PLACES: usize = 10;
 /// The most characters of a cluster or a service.
 const LONGEST_PLACE: usize = 80;
 
 /// `GET /{org}/environments/{environment}/snapshots/{expression}`
-pub(crate) async fn show<S: Store>(
+pub(crate) async fn show<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path((org, environment, expression)): Path<(String, String, String)>,
     mut parameters: Parameters,
@@ -34,12 +38,22 @@ pub(crate) async fn show<S: Store>(
     let expression: Expression =
         expression.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
     let wanted = Snappish { environment: environment.clone(), expression };
+    let has_provenance = store.has_provenance(&org).await?;
     let of = org.clone();
-    let shown = move |[snapshot]: [_; 1]| page(&of, &environment, snapshot, number);
+    let shown = move |[snapshot]: [_; 1]| {
+        let columns = Columns { org: &of, shown: has_provenance };
+        page(columns, &environment, snapshot, number)
+    };
     store.snapshots(&org, [wanted], shown).await
 }
 
-fn page(org: &str, environment: &str, snapshot: SnapshotRecord, number: u32) -> Html<String> {
+fn page(
+    columns: Columns<'_>,
+    environment: &str,
+    snapshot: SnapshotRecord,
+    number: u32,
+) -> Html<String> {
+    let org = columns.org;
     let address = address(org, environment);
     let index = snapshot.index;
     let beside = Beside {
@@ -51,7 +65,7 @@ fn page(org: &str, environment: &str, snapshot: SnapshotRecord, number: u32) -> 
         h1 { (title) }
         (neighbours(&address, index, &beside))
         (facts(&snapshot))
-        (artifacts(snapshot, Page { number, size: PAGE_SIZE }))
+        (artifacts(columns, snapshot, Page { number, size: PAGE_SIZE }))
         section aria-labelledby="more" {
             h2 id="more" { "Compare" }
             (comparison::form(org, &format!("{environment}#{}", (index - 1).max(1)), &title))
@@ -63,7 +77,7 @@ fn page(org: &str, environment: &str, snapshot: SnapshotRecord, number: u32) -> 
         }
     };
     let above = [(org, format!("/{org}/environments")), (environment, address)];
-    Frame { title: &title, above: &above, beside }.around(&main)
+    Frame { title: &title, above: &above, beside, org: Some(org), ..Frame::default() }.around(&main)
 }
 
 fn neighbours(address: &str, index: u32, Beside { previous, next }: &Beside) -> Markup {
@@ -130,7 +144,7 @@ fn facts(snapshot: &SnapshotRecord) -> Markup {
     }
 }
 
-fn artifacts(snapshot: SnapshotRecord, page: Page) -> Markup {
+fn artifacts(columns: Columns<'_>, snapshot: SnapshotRecord, page: Page) -> Markup {
     let index = snapshot.index;
     let artifacts = snapshot.artifacts;
     let (running, exited) = artifacts.split_at(artifacts.partition_point(SnapshotArtifact::runs));
@@ -141,6 +155,7 @@ fn artifacts(snapshot: SnapshotRecord, page: Page) -> Markup {
         all.iter().skip(offset).take(size).cloned().collect()
     };
     let changed = artifacts.iter().filter(|artifact| artifact.changed()).count();
+    let marked = marked(columns, running);
     html! {
         section aria-labelledby="runs" {
             h2 id="runs" { "What runs" }
@@ -157,30 +172,63 @@ fn artifacts(snapshot: SnapshotRecord, page: Page) -> Markup {
                 }
                 "."
             }
+            (marked_counts(columns, &marked))
             @if running.is_empty() {
                 p.empty { "Nothing runs in this snapshot." }
             } @else {
-                (rows("runs", &on_page(running), true))
+                (rows(columns, "runs", &on_page(running), true))
                 (pages(page, running.len() as u64))
             }
         }
         @if !exited.is_empty() {
             section aria-labelledby="exited" {
                 h2 id="exited" { "What exited with it" }
-                (rows("exited", &on_page(exited), false))
+                (rows(columns, "exited", &on_page(exited), false))
                 (pages(page, exited.len() as u64))
             }
         }
     }
 }
 
-fn rows(id: &str, artifacts: &[SnapshotArtifact], run: bool) -> Markup {
+/// How many of what runs have each mark; empty if the organization has no provenance.
+pub(crate) fn marked(columns: Columns<'_>, running: &[SnapshotArtifact]) -> BTreeMap<Mark, usize> {
+    let mut marked = BTreeMap::new();
+    let provenance = running.iter().filter_map(|artifact| artifact.provenance.as_deref());
+    for mark in provenance.filter(|_| columns.shown).flat_map(Mark::of) {
+        *marked.entry(mark).or_default() += 1;
+    }
+    marked
+}
+
+/// The same in words, or that there is no provenance.
+pub(crate) fn marked_counts(columns: Columns<'_>, marked: &BTreeMap<Mark, usize>) -> Markup {
+    html! {
+        @if !columns.shown {
+            (nothing_reported())
+        } @else if !marked.is_empty() {
+            ul.legend aria-label="To be looked at" {
+                @for (mark, count) in marked {
+                    li { span { (count) } " " (mark.draw()) " " (mark.meaning()) }
+                }
+            }
+        }
+    }
+}
+
+/// A table of artifacts that run, or that ran before.
+pub(crate) fn rows(
+    columns: Columns<'_>,
+    id: &str,
+    artifacts: &[SnapshotArtifact],
+    run: bool,
+) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-labelledby=(id) {
             table {
                 thead {
                     tr {
                         th scope="col" { "Artifact" }
+                        (columns.heads())
                         th.number scope="col" { @if run { "Replicas" } @else { "Replicas before" } }
                         @if run { th scope="col" { "Running since" } }
                         th scope="col" { "Cluster and service" }
@@ -190,7 +238,8 @@ fn rows(id: &str, artifacts: &[SnapshotArtifact], run: bool) -> Markup {
                 tbody {
                     @for artifact in artifacts {
                         tr {
-                            th.artifact scope="row" { (identity(artifact)) }
+                            th.artifact scope="row" { (identity(columns.org, artifact)) }
+                            (columns.cells(artifact.provenance.as_deref()))
                             td.number { (if run { artifact.now } else { artifact.was }) }
                             @if run { td { (since(artifact)) } }
                             td.place { (places(artifact)) }
@@ -203,9 +252,9 @@ fn rows(id: &str, artifacts: &[SnapshotArtifact], run: bool) -> Markup {
     }
 }
 
-fn identity(artifact: &SnapshotArtifact) -> Markup {
+fn identity(org: &str, artifact: &SnapshotArtifact) -> Markup {
     let fingerprint = artifact.fingerprint.map(|known| known.to_string());
-    identified(&artifact.name, &fingerprint.unwrap_or_default())
+    identified(org, &artifact.name, &fingerprint.unwrap_or_default())
 }
 
 fn since(artifact: &SnapshotArtifact) -> Markup {

@@ -31,7 +31,13 @@ async fn a_token_as_password_shows_its_organizations_and_no_other() {
         for org in ["acme", "other", "third"] {
             let expected = seen.contains(&org);
             assert_eq!(words.contains(org), expected, "{password} {org}: {words}");
-            for path in [format!("/{org}/environments"), format!("/{org}/environments/of-{org}")] {
+            for path in [
+                format!("/{org}/environments"),
+                format!("/{org}/environments/of-{org}"),
+                format!("/{org}/flows"),
+                format!("/{org}/matrix"),
+                format!("/{org}/search?q=of-{org}"),
+            ] {
                 let page = send(&recorder, Method::GET, &path, Some(password)).await;
                 let status = if expected { 200 } else { 403 };
                 assert_eq!(page.status.as_u16(), status, "{password} {path}");
@@ -53,6 +59,12 @@ async fn a_browser_without_a_token_is_asked_for_one() {
         "/acme/environments/env",
         "/acme/environments/env/snapshots/1",
         "/acme/compare?from=env&to=env",
+        "/acme/flows",
+        "/acme/flows/flow",
+        "/acme/flows/flow/trails/trail",
+        "/acme/artifacts/0101010101010101010101010101010101010101010101010101010101010101",
+        "/acme/matrix",
+        "/acme/search?q=0101010",
     ] {
         for password in [None, Some(""), Some("wrong")] {
             let page = send(&recorder, Method::GET, path, password).await;

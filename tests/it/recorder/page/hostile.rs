@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::provenance::{form, post};
 use super::*;
 
 const HOSTILE: [&str; 5] = [
@@ -50,6 +51,82 @@ async fn a_name_is_text_wherever_it_stands() {
         // In the picture's own title of its lane.
         let whole = name.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(history.words().contains(&format!("{whole} (")), "{name}: {}", history.words());
+    }
+}
+
+#[tokio::test]
+async fn what_a_pipeline_reports_is_text_wherever_it_stands() {
+    let recorder = Recorder::start().await;
+    recorder.create("env", None).await;
+    let hostile = HOSTILE[0];
+    for (byte, name) in (1..).zip(HOSTILE) {
+        let document = json!({
+            "fingerprint": digest(byte), "filename": name, "git_commit": name, "trail_name": "t",
+            "commit_url": name, "build_url": "javascript:alert(1)//https://", "repo_url": name,
+            "template_reference_name": format!("a{byte}"),
+            "git_commit_info": {"sha1": name, "message": name, "author": name, "branch": name,
+                "url": name, "timestamp": 1},
+        });
+        post(&recorder, "/artifacts/acme/flow", &document).await;
+        let document = json!({
+            "attestation_name": "scan", "artifact_fingerprint": digest(byte), "is_compliant": false,
+            "type_name": name, "attestation_data": {}, "description": name, "user_data": name,
+        });
+        let file = Some(("attachment_file", "<img>'&.txt", "<script>alert(1)</script>"));
+        let path = "/attestations/acme/flow/trail/t/custom";
+        form(&recorder, Method::POST, path, &document, file).await;
+    }
+    let settings = json!({"name": "flow", "description": hostile});
+    let template = format!("version: 1 # {}\ntrail:\n", HOSTILE[1]);
+    let file = Some(("template_file", "t", &*template));
+    form(&recorder, Method::PUT, "/flows/acme/template_file", &settings, file).await;
+    let trail = json!({
+        "name": "t", "description": hostile, "origin_url": "data:text/html,<script>",
+        "external_urls": {hostile: {"href": "javascript:alert(1)"}},
+        "git_commit_info": {"sha1": hostile, "message": hostile, "url": HOSTILE[3]},
+    });
+    form(&recorder, Method::PUT, "/trails/acme/flow", &trail, None).await;
+    let tags = json!({"set_tags": {hostile: hostile}}).to_string();
+    let answer = recorder.send(Method::PATCH, "/api/v2/tags/acme/flow/flow", None, tags).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let allowed = json!({
+        "artifact_fingerprint": digest(9), "artifact_name": hostile, "description": hostile,
+    });
+    recorder.put("/allowlists/acme/env", allowed.to_string()).await;
+    let mut running: Vec<_> = (1..)
+        .zip(HOSTILE)
+        .map(|(byte, name)| task(u32::from(byte), name, &digest(byte), 1))
+        .collect();
+    running.push(task(9, hostile, &digest(9), 1));
+    assert_eq!(recorder.report("env", &running).await, 201);
+    let encoded = "%3Cscript%3Ealert(1)%3C%2Fscript%3E%22'%26";
+    let mut pages = vec![
+        "/".to_owned(),
+        "/acme/environments/env".to_owned(),
+        "/acme/environments/env/snapshots/1".to_owned(),
+        "/acme/compare?from=env&to=env".to_owned(),
+        "/acme/flows".to_owned(),
+        "/acme/flows/flow".to_owned(),
+        "/acme/flows/flow/trails/t".to_owned(),
+        "/acme/matrix".to_owned(),
+        "/acme/search?q=a".to_owned(),
+        format!("/acme/search?q={encoded}"),
+        format!("/acme/flows/{encoded}"),
+        format!("/acme/flows/flow/trails/{encoded}"),
+        format!("/acme/artifacts/{encoded}"),
+    ];
+    pages.extend((1..=5).map(|byte| format!("/acme/artifacts/{}", digest(byte))));
+    for path in pages {
+        let page = get(&recorder, &path).await;
+        assert!(page.status.as_u16() < 500, "{path}: {}", page.status);
+        assert_eq!((page.count("script"), page.count("img")), (1, 0), "{path}");
+        for name in ["onerror", "style", "onclick"] {
+            assert_eq!(page.attributes(name), [""; 0], "{path}");
+        }
+        for address in page.attributes("href") {
+            let is_ours = address.starts_with(['/', '?', '#']) && !address.starts_with("//");
+            assert!(is_ours, "{path}: {address}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod hostile;
+mod provenance;
 mod shown;
 mod size;
 

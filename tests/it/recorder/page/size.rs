@@ -1,9 +1,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use envsnap::recorder::domain::provenance::{ArtifactReport, Details};
 use envsnap::recorder::domain::{Report, ReportEntry};
 use envsnap::recorder::store::Store as _;
+use envsnap::recorder::store::provenance::ProvenanceStore as _;
 use envsnap::recorder::{Access, Clock, SqliteStore};
+
+use serde_json::json;
 
 use super::*;
 
@@ -108,4 +112,54 @@ async fn many_environments_are_shown_in_parts() {
         assert!(words.contains(first) && words.contains(last), "{query}: {words}");
     }
     assert!(get(&recorder, "/?page=9").await.words().contains("Page 9 of 3"));
+}
+
+#[tokio::test]
+async fn twelve_thousand_artifacts_with_provenance_make_no_page_too_large() {
+    let store = SqliteStore::in_memory().unwrap();
+    let recorder = Recorder::with(store.clone(), Access::open()).await;
+    recorder.create("env", Some(true)).await;
+    let name = |number: u32| format!("{}/{number}:1", "team".repeat(60));
+    let fingerprint = |number: u32| format!("{number:0>64x}");
+    // Not over HTTP, which takes longer.
+    for number in 0..1_000 {
+        let fields = json!({"commit_url": format!("https://git/{}", "x".repeat(2_000))});
+        let report = ArtifactReport {
+            fingerprint: fingerprint(number),
+            name: name(number),
+            commit: format!("{number:0>40x}"),
+            template_name: None,
+            trail: Some(format!("t{}", number / 10)),
+            details: Details::new(fields.to_string()).unwrap(),
+        };
+        store.report_artifact("acme", "flow", report, "").await.unwrap();
+    }
+    let entries: Vec<_> = (0..12_000)
+        .map(|number| ReportEntry {
+            task_arn: "arn".into(),
+            cluster_name: None,
+            service_name: None,
+            digests: vec![(name(number).into(), Some(fingerprint(number).parse().unwrap()))],
+            started_at: 1_661_161_200,
+        })
+        .collect();
+    let report = Report::new(&entries).unwrap();
+    assert!(store.record_report("acme", "env", report, "").await.unwrap().created);
+    for (path, holds) in [
+        ("/", "very many artifacts"),
+        ("/acme/environments/env", "12000 artifacts in #1 , of which 100 are shown"),
+        ("/acme/environments/env/snapshots/1", "11000 rogue"),
+        ("/acme/matrix", "very many artifacts, not shown"),
+        ("/acme/flows", "1 pipeline"),
+        ("/acme/flows/flow", "1000 artifacts, the latest first."),
+        ("/acme/flows/flow?trails=2&artifacts=20", "Page 20 of 20"),
+        ("/acme/flows/flow/trails/t7", "COMPLIANT"),
+        ("/acme/search?q=team", "50 results for team ; there are more"),
+    ] {
+        let page = get(&recorder, path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert!(page.text.len() < LARGEST, "{path}: {} bytes", page.text.len());
+        let words = page.words();
+        assert!(words.contains(holds), "{path}: {holds}: {words:.2000}");
+    }
 }

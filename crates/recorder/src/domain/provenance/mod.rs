@@ -2,6 +2,7 @@
 //! without any.
 
 mod allowance;
+mod card;
 mod details;
 mod id;
 mod kind;
@@ -10,6 +11,7 @@ mod records;
 mod requests;
 
 pub use allowance::{BUILT_IN_ALLOWANCES, NamePattern, built_in_allowance};
+pub use card::{ArtifactCard, ArtifactEvent, artifact_events, continuous_runs, is_started};
 pub use details::{Details, fields};
 pub use id::{ParseRecordIdError, RecordId};
 pub use kind::{ATTESTATION_KINDS, AttestationKind};

@@ -14,7 +14,8 @@ pub(crate) use environment::environment;
 pub(crate) use event::event;
 pub(crate) use history::history;
 pub(crate) use provenance::{
-    allowed, artifact, attestation, deployment, flow, found, trail, trail_summary,
+    allowed, artifact, artifact_url, attachment_url, attestation, deployment, flow, flow_url,
+    found, text, trail, trail_summary, trail_url,
 };
 pub(crate) use runs::artifact_runs;
 pub(crate) use size::check_size;

@@ -98,7 +98,7 @@ pub(super) fn runs_of_fingerprint(
     artifact.map_or_else(|| Ok(Vec::new()), |artifact| runs_of(connection, org_id, artifact, None))
 }
 
-fn runs_of(
+pub(super) fn runs_of(
     connection: &Connection,
     org_id: i64,
     artifact: i64,

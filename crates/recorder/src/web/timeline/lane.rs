@@ -56,6 +56,10 @@ pub(crate) fn lanes(snapshots: &[SnapshotSummary]) -> Vec<Lane> {
 }
 
 impl Lane {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::new(&self.name, self.fingerprint)
+    }
+
     pub(crate) fn repository(&self) -> &str {
         Reference::of(&self.name).repository
     }

@@ -14,6 +14,7 @@ use super::words;
 use crate::domain::{Micros, SnapshotWindow};
 use crate::text::pluralize;
 use crate::web::artifact::{label, short_fingerprint};
+use crate::web::provenance::Marks;
 use crate::web::when::utc;
 
 /// Heights in pixels, as the style has them for the names beside the picture.
@@ -34,6 +35,7 @@ pub(crate) struct Picture<'a> {
     pub(crate) window: &'a SnapshotWindow,
     pub(crate) scale: &'a Scale,
     pub(crate) lanes: &'a [Lane],
+    pub(crate) marks: &'a Marks,
 }
 
 /// How thick a bar is, in pixels: doubling the replicas adds as much each time.
@@ -45,7 +47,7 @@ pub(crate) fn thickness(replicas: u64) -> f64 {
 
 impl Picture<'_> {
     pub(crate) fn draw(&self) -> Markup {
-        let Self { environment, window, lanes, .. } = self;
+        let Self { environment, window, lanes, marks, .. } = self;
         // Class names, since a style that stands in the page would not be allowed.
         let breadth = match window.snapshots.len() {
             0..=25 => "few",
@@ -60,7 +62,7 @@ impl Picture<'_> {
                     ol aria-label="Artifacts, from the top of the picture" {
                         @for (at, lane) in lanes.iter().enumerate() {
                             li.begins[self.begins_a_group(at)] data-steps=(steps(lane)) {
-                                (label(&lane.name))
+                                (label(&lane.name)) (marks.of_identity(&lane.identity()))
                                 code { (short_fingerprint(lane.fingerprint)) }
                                 @match lane.replicas_at_the_end() {
                                     0 => span.count.ended { "exited" },

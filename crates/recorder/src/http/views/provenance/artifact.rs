@@ -1,13 +1,15 @@
 //! Artifacts and what happened to them.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
 use super::{artifact_url, commit_info, text};
-use crate::domain::provenance::{ArtifactRecord, AttestationRecord, ReportRecord, fields};
-use crate::domain::{ArtifactRun, Micros};
+use crate::domain::ArtifactRun;
+use crate::domain::provenance::{
+    ArtifactEvent, ArtifactRecord, AttestationRecord, DeploymentRecord, ReportRecord,
+    artifact_events, continuous_runs, fields,
+};
 use envsnap_model::wire::{EnvironmentSnapshot, FlowArtifact, FoundArtifact, HistoryEvent};
 
 /// The artifact as its flow reported it.
@@ -111,17 +113,10 @@ pub(crate) fn found(org: &str, record: ArtifactRecord) -> FoundArtifact {
     }
 }
 
-/// Runs that follow each other without a time between them.
-fn continuous(runs: &[ArtifactRun]) -> impl Iterator<Item = &[ArtifactRun]> {
-    runs.chunk_by(|one, next| {
-        one.environment == next.environment && one.to.is_some_and(|(to, _)| to == next.from_index)
-    })
-}
-
 /// Where the artifact runs and from which snapshot on, and where it ran and until which.
 fn environments(runs: &[ArtifactRun]) -> (Vec<EnvironmentSnapshot>, Vec<EnvironmentSnapshot>) {
     let (mut running, mut exited) = (Vec::new(), Vec::new());
-    for run in continuous(runs) {
+    for run in continuous_runs(runs) {
         let [first, .., last] = run else {
             if let [only] = run {
                 place(only, only, &mut running, &mut exited);
@@ -151,44 +146,30 @@ fn place(
 
 /// What happened to the artifact, in the order of time.
 fn history(record: &ArtifactRecord) -> Vec<HistoryEvent> {
-    let event = |at: Micros, event: String| HistoryEvent { event, timestamp: at.seconds() };
-    let mut history = Vec::new();
-    if let Some(report) = &record.report {
-        history.push(event(report.first_reported_at, "Artifact created".to_owned()));
-    }
-    for attestation in &record.attestations {
-        let what = if attestation.overrides.is_some() { "overridden" } else { "received" };
-        let line = format!("{} evidence {what}", attestation.name);
-        history.push(event(attestation.reported_at, line));
-    }
-    for deployment in &record.deployments {
-        let (number, environment) = (deployment.number, &deployment.environment);
-        let line = format!("Deployment #{number} to {environment} environment");
-        history.push(event(deployment.reported_at, line));
-    }
-    for runs in continuous(&record.runs) {
-        for (number, run) in runs.iter().enumerate() {
-            let at = format!("{}#{}", run.environment, run.from_index);
-            let before = number.checked_sub(1).and_then(|before| runs.get(before));
-            let line =
-                match before.map(|before| (before.replicas, before.replicas.cmp(&run.replicas))) {
-                    None => format!("Started running in {at} environment"),
-                    Some((was, Ordering::Less)) => {
-                        format!("Scaled up from {was} to {} in {at} environment", run.replicas)
-                    }
-                    Some((was, _)) => {
-                        format!("Scaled down from {was} to {} in {at} environment", run.replicas)
-                    }
-                };
-            history.push(event(run.from, line));
+    let events =
+        artifact_events(&record.report, &record.attestations, &record.deployments, &record.runs);
+    let events = events.into_iter();
+    events.map(|(at, event)| HistoryEvent { event: line(event), timestamp: at.seconds() }).collect()
+}
+
+fn line(event: ArtifactEvent<'_>) -> String {
+    let place = |run: &ArtifactRun, index: u32| format!("{}#{index} environment", run.environment);
+    match event {
+        ArtifactEvent::Created(_) => "Artifact created".to_owned(),
+        ArtifactEvent::Attested(attestation) => {
+            let what = if attestation.overrides.is_some() { "overridden" } else { "received" };
+            format!("{} evidence {what}", attestation.name)
         }
-        if let Some(last) = runs.last()
-            && let Some((index, at)) = last.to
-        {
-            let line = format!("No longer running in {}#{index} environment", last.environment);
-            history.push(event(at, line));
+        ArtifactEvent::Deployed(DeploymentRecord { number, environment, .. }) => {
+            format!("Deployment #{number} to {environment} environment")
         }
+        ArtifactEvent::Started(run) => {
+            format!("Started running in {}", place(run, run.from_index))
+        }
+        ArtifactEvent::Scaled(was, run) => {
+            let (up_or_down, now) = (if was < run.replicas { "up" } else { "down" }, run.replicas);
+            format!("Scaled {up_or_down} from {was} to {now} in {}", place(run, run.from_index))
+        }
+        ArtifactEvent::Exited(run, index) => format!("No longer running in {}", place(run, index)),
     }
-    history.sort_by(|a, b| a.timestamp.total_cmp(&b.timestamp));
-    history
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{artifact_url, commit_info};
+use super::{artifact_url, attachment_url, commit_info, trail_url};
 use crate::domain::provenance::{ATTESTATION_KINDS, AttestationRecord, fields};
 
 /// The fields of a report that its answer has under the same names, beside the results.
@@ -23,11 +23,10 @@ pub(crate) fn attestation(org: &str, record: &AttestationRecord) -> Value {
     let mut details = fields(&record.details);
     let html_url = match &record.fingerprint {
         Some(fingerprint) => artifact_url(org, fingerprint),
-        None => format!("/{org}/flows/{}/trails/{}", record.flow, record.trail),
+        None => trail_url(org, &record.flow, &record.trail),
     };
     let (flow, trail, id) = (&record.flow, &record.trail, record.id.to_string());
-    let file = format!("/api/v2/attestations/{org}/{flow}/trail/{trail}/attestation/{id}/evidence");
-    let file = record.attachment.as_ref().map(|_| file);
+    let file = record.attachment.as_ref().map(|_| attachment_url(org, record));
     let mut document = Map::new();
     for name in ECHOED {
         document.insert(name.to_owned(), details.remove(name).unwrap_or(Value::Null));

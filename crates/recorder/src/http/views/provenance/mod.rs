@@ -8,7 +8,7 @@ mod trail;
 
 use serde_json::{Map, Value};
 
-use crate::domain::provenance::{AllowanceRecord, DeploymentRecord, fields};
+use crate::domain::provenance::{AllowanceRecord, AttestationRecord, DeploymentRecord, fields};
 use envsnap_model::wire::{AllowedArtifact, Deployment};
 
 pub(crate) use artifact::{artifact, found};
@@ -17,17 +17,29 @@ pub(crate) use flow::flow;
 pub(crate) use snapshot::{add as add_provenance, pipeline};
 pub(crate) use trail::{trail, trail_summary};
 
-/// Relative to the recorder's own address, as all of them.
-fn artifact_url(org: &str, fingerprint: &str) -> String {
+/// The page of an artifact. It is relative to the recorder's own address, as all of these.
+pub(crate) fn artifact_url(org: &str, fingerprint: &str) -> String {
     format!("/{org}/artifacts/{fingerprint}")
 }
 
-fn flow_url(org: &str, flow: &str) -> String {
+/// The page of a flow.
+pub(crate) fn flow_url(org: &str, flow: &str) -> String {
     format!("/{org}/flows/{flow}")
 }
 
+/// The page of a trail.
+pub(crate) fn trail_url(org: &str, flow: &str, trail: &str) -> String {
+    format!("/{org}/flows/{flow}/trails/{trail}")
+}
+
+/// The file with an attestation.
+pub(crate) fn attachment_url(org: &str, attestation: &AttestationRecord) -> String {
+    let AttestationRecord { flow, trail, id, .. } = attestation;
+    format!("/api/v2/attestations/{org}/{flow}/trail/{trail}/attestation/{id}/evidence")
+}
+
 /// The text of a field; empty if it has none.
-fn text(fields: &Map<String, Value>, name: &str) -> String {
+pub(crate) fn text(fields: &Map<String, Value>, name: &str) -> String {
     fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 

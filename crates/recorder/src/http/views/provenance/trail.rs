@@ -3,7 +3,7 @@
 use envsnap_model::provenance::{AttestationStatus, State, TrailStatus};
 use serde_json::{Map, Value, json};
 
-use super::{commit_info, text};
+use super::{commit_info, text, trail_url};
 use crate::domain::Micros;
 use crate::domain::provenance::{
     AttestationRecord, TrailEvent, TrailEventKind, TrailRecord, TrailSummary, fields,
@@ -43,7 +43,7 @@ pub(crate) fn trail(org: &str, record: &TrailRecord, now: Micros) -> Value {
         "created_by": record.created_by,
         "created_at": record.created_at.seconds(),
         "last_modified_at": record.changed_at.seconds(),
-        "html_url": format!("/{org}/flows/{}/trails/{}", record.flow, record.name),
+        "html_url": trail_url(org, &record.flow, &record.name),
         "compliance_state": status.state.as_str(),
         "is_compliant": status.state == State::Compliant,
         "flow": {"name": record.flow, "tags": record.flow_tags},

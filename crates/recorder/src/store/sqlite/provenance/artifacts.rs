@@ -127,7 +127,7 @@ impl Reader<'_> {
     }
 
     /// An artifact that ran and was never reported.
-    fn unreported(&self, fingerprint: &str) -> Result<Option<ArtifactRecord>, Failure> {
+    pub(super) fn unreported(&self, fingerprint: &str) -> Result<Option<ArtifactRecord>, Failure> {
         let runs = runs_of_fingerprint(self.connection, self.org_id, fingerprint)?;
         let Some(last) = runs.last() else { return Ok(None) };
         Ok(Some(ArtifactRecord {

@@ -2,6 +2,7 @@
 
 mod allowances;
 mod artifacts;
+mod card;
 mod flows;
 mod join;
 pub(super) mod projection;
@@ -11,15 +12,16 @@ mod writes;
 pub(super) use join::{Shown, add};
 use reader::Reader;
 
+use super::environments::find_active;
 use super::failure::Failure;
 use super::ledger::find_org;
 use super::{Size, SqliteStore};
 use crate::domain::provenance::{
-    AllowanceRecord, AllowanceRequest, ArtifactRecord, ArtifactReport, AttestationRecord,
-    AttestationReport, DeploymentRecord, DeploymentReport, FlowRecord, FlowSettings, Saved,
-    SearchResult, TagChange, TrailRecord, TrailReport, TrailSummary,
+    AllowanceRecord, AllowanceRequest, ArtifactCard, ArtifactRecord, ArtifactReport,
+    AttestationRecord, AttestationReport, DeploymentRecord, DeploymentReport, FlowRecord,
+    FlowSettings, Saved, SearchResult, TagChange, TrailRecord, TrailReport, TrailSummary,
 };
-use crate::domain::{Error, Head, Page};
+use crate::domain::{Error, Head, Page, SnapshotArtifact};
 use crate::store::provenance::{
     ArtifactQuery, AttestationQuery, DeploymentQuery, FlowFilter, ProvenanceStore, TrailFilter,
 };
@@ -295,6 +297,51 @@ impl ProvenanceStore for SqliteStore {
     async fn search(&self, org: &str, digits: &str) -> Result<SearchResult, Error> {
         let digits = digits.to_owned();
         self.read_provenance("search", org, Size::Small, move |reader| reader.search(&digits)).await
+    }
+
+    async fn has_provenance(&self, org: &str) -> Result<bool, Error> {
+        let question = "look for artifacts of flows";
+        self.read_provenance(question, org, Size::Small, |reader| Ok(reader.has_reports()?)).await
+    }
+
+    async fn add_provenance(
+        &self,
+        org: &str,
+        environment: &str,
+        mut artifacts: Vec<SnapshotArtifact>,
+    ) -> Result<Vec<SnapshotArtifact>, Error> {
+        let question = format!("read the provenance of what runs in '{environment}'");
+        let environment = environment.to_owned();
+        self.read_provenance(&question, org, Size::Large, move |reader| {
+            let Reader { connection, org, org_id, .. } = *reader;
+            let environment_id = find_active(connection, org, &environment)?.id;
+            let shown = Shown { org_id, environment_id, environment: &environment, entries: None };
+            add(connection, shown, &mut artifacts)?;
+            Ok(artifacts)
+        })
+        .await
+    }
+
+    async fn artifact_card(&self, org: &str, fingerprint: &str) -> Result<ArtifactCard, Error> {
+        let question = format!("read artifact {fingerprint}");
+        let fingerprint = fingerprint.to_owned();
+        self.read_provenance(&question, org, Size::Small, move |reader| {
+            reader.artifact_card(&fingerprint)
+        })
+        .await
+    }
+
+    async fn artifacts_by_name(
+        &self,
+        org: &str,
+        text: &str,
+        most: usize,
+    ) -> Result<(Vec<ArtifactRecord>, bool), Error> {
+        let text = text.to_lowercase();
+        self.read_provenance("search", org, Size::Large, move |reader| {
+            reader.artifacts_by_name(&text, most)
+        })
+        .await
     }
 }
 

@@ -1,0 +1,128 @@
+//! What stands beside an artifact in tables.
+
+use envsnap_model::provenance::{Origin, State};
+use maud::{Markup, html};
+
+use super::links::{commit, pipeline};
+use super::marks::{Mark, state};
+use crate::domain::Micros;
+use crate::domain::provenance::{ArtifactProvenance, ReportRecord, fields};
+use crate::http::views::text;
+use crate::text::{humanize_duration, unix_secs};
+use crate::web::artifact::shortened;
+
+/// Pipelines that are named of an artifact; its card has them all.
+const MOST_FLOWS: usize = 3;
+/// The most characters of a reason, or of the names of what is missing.
+const LONGEST_REASON: usize = 120;
+
+/// The columns about provenance of a table of artifacts: none if the organization has no provenance,
+/// which is said once on the page.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::web) struct Columns<'a> {
+    pub(in crate::web) org: &'a str,
+    pub(in crate::web) shown: bool,
+}
+
+impl Columns<'_> {
+    pub(in crate::web) fn heads(self) -> Markup {
+        html! {
+            @if self.shown {
+                th scope="col" { "Commit" }
+                th scope="col" { "Pipeline and state" }
+            }
+        }
+    }
+
+    pub(in crate::web) fn cells(self, provenance: Option<&ArtifactProvenance>) -> Markup {
+        html! {
+            @if self.shown {
+                @match provenance {
+                    Some(known) => { td { (commits(known)) } td.origin { (self.origin(known)) } },
+                    None => { td {} td {} },
+                }
+            }
+        }
+    }
+
+    fn origin(self, known: &ArtifactProvenance) -> Markup {
+        html! {
+            @for report in known.flows.iter().take(MOST_FLOWS) {
+                div {
+                    (pipeline(self.org, &report.flow)) " " (state(report.state))
+                    (problems(report))
+                }
+            }
+            @if known.flows.len() > MOST_FLOWS {
+                span.beneath { "and " (known.flows.len() - MOST_FLOWS) " pipelines more" }
+            }
+            (origin(known))
+        }
+    }
+}
+
+/// The commits of the reports of an artifact, each once.
+fn commits(known: &ArtifactProvenance) -> Markup {
+    let mut seen: Vec<&str> = Vec::new();
+    html! {
+        @for report in known.flows.iter().take(MOST_FLOWS) {
+            @if !seen.contains(&&*report.commit) {
+                @let () = seen.push(&report.commit);
+                div { (commit(&report.commit, &text(&fields(&report.details), "commit_url"))) }
+            }
+        }
+        @if known.flows.is_empty() { span.quiet { "–" } }
+    }
+}
+
+/// What is missing of a report, or speaks against it.
+pub(super) fn problems(report: &ReportRecord) -> Markup {
+    html! {
+        @if !report.problems.is_empty() {
+            span.beneath {
+                @if report.state == State::NonCompliant { "missing or non-compliant: " }
+                @else { "missing: " }
+                bdi { (shortened(&report.problems.join(", "), LONGEST_REASON)) }
+            }
+        }
+    }
+}
+
+/// What is known of the origin of a running artifact, unless a pipeline had reported it in time.
+pub(super) fn origin(known: &ArtifactProvenance) -> Markup {
+    html! {
+        @match known.origin {
+            Origin::Known => {},
+            Origin::Rogue => { (Mark::Rogue.draw()) span.beneath { "no pipeline has reported it" } },
+            Origin::Late => { (Mark::Late.draw()) span.beneath { (delay(known)) } },
+            Origin::Allowed => {
+                span.state.allowed { "allowed" }
+                span.beneath {
+                    bdi { (shortened(known.allowed.as_deref().unwrap_or_default(), LONGEST_REASON)) }
+                }
+            },
+            Origin::Unknown => {
+                span.state { "unknown" }
+                span.beneath { "without a fingerprint" }
+            },
+        }
+    }
+}
+
+/// How late the first report was.
+fn delay(known: &ArtifactProvenance) -> String {
+    let reported = known.flows.iter().map(|report| report.first_reported_at).min();
+    let reported = reported.map_or(0.0, Micros::seconds);
+    let delay = humanize_duration(reported - unix_secs(known.first_started_at));
+    format!("reported {delay} after it had started")
+}
+
+/// Said once on a page of an organization that has no provenance.
+pub(in crate::web) fn nothing_reported() -> Markup {
+    html! {
+        p.quiet {
+            "No provenance was reported: commits, pipelines and evidence are shown when CI jobs report \
+             the artifacts that they build."
+        }
+    }
+}

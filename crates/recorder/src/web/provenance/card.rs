@@ -1,0 +1,392 @@
+//! The card of an artifact.
+
+use std::collections::BTreeSet;
+
+use axum::extract::{Path, State};
+use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use maud::{Markup, html};
+
+use super::beside::{nothing_reported, origin, problems};
+use super::evidence;
+use super::links::{address, commit, pipeline};
+use super::marks::{Mark, state};
+use crate::domain::provenance::{
+    ArtifactCard, ArtifactEvent, AttestationRecord, DeploymentRecord, ReportRecord,
+    artifact_events, continuous_runs, fields, is_started,
+};
+use crate::domain::{ArtifactRun, Error};
+use crate::http::views::{text, trail_url};
+use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
+use crate::text::pluralize;
+use crate::web::artifact::{Reference, escape_invisible, shortened};
+use crate::web::environment;
+use crate::web::frame::Frame;
+use crate::web::when::{ago, time};
+
+/// Events, deployments and pieces of evidence that are shown of an artifact: the latest ones.
+const MOST_SHOWN: usize = 500;
+/// Times in which it ran that are shown of each environment: the latest ones.
+const MOST_RUNS: usize = 5;
+/// The most characters of the first line of a commit's message.
+const LONGEST_MESSAGE: usize = 120;
+
+/// `GET /{org}/artifacts/{fingerprint}`
+pub(super) async fn show<S: Store + ProvenanceStore>(
+    State(store): State<S>,
+    Path((org, digits)): Path<(String, String)>,
+) -> Result<Response, Error> {
+    let is_fingerprint = |text: &str| {
+        text.len() == 64
+            && text.bytes().all(|it| it.is_ascii_digit() || (b'a'..=b'f').contains(&it))
+    };
+    if !is_fingerprint(&digits) {
+        return Ok(Redirect::to(&super::search::address(&org, &digits)).into_response());
+    }
+    let has_provenance = store.has_provenance(&org).await?;
+    let card = store.artifact_card(&org, &digits).await?;
+    Ok(page(&org, &card, has_provenance, store.now().seconds()).into_response())
+}
+
+fn page(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Html<String> {
+    let title = Reference::of(&card.name).short();
+    let title = if title.is_empty() { card.fingerprint[..7].to_owned() } else { title };
+    let main = html! {
+        h1 {
+            bdi { (title) }
+            @if has_provenance { @for mark in all_marks(card) { " " (mark.draw()) } }
+        }
+        p.identity {
+            @if !card.name.is_empty() { bdi.reference { (escape_invisible(&card.name)) } }
+            code.fingerprint { (card.fingerprint) }
+        }
+        (reports(org, card, has_provenance, now))
+        (environments(org, card, has_provenance, now))
+        (deployments(org, card, now))
+        (evidence(org, card))
+        (history(org, card))
+    };
+    Frame {
+        title: &title,
+        above: &[(org, format!("/{org}/environments"))],
+        org: Some(org),
+        ..Frame::default()
+    }
+    .around(&main)
+}
+
+/// What has to be looked at in any environment.
+fn all_marks(card: &ArtifactCard) -> BTreeSet<Mark> {
+    let in_environments = card.provenance.iter().flat_map(|(_, known)| Mark::of(known));
+    let of_states = known_reports(card).filter_map(|report| Mark::of_state(report.state));
+    in_environments.chain(of_states).collect()
+}
+
+fn known_reports(card: &ArtifactCard) -> impl Iterator<Item = &ReportRecord> {
+    card.reports.iter().filter_map(|record| record.report.as_ref())
+}
+
+fn reports(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Markup {
+    html! {
+        section aria-labelledby="reports" {
+            h2 id="reports" { "Where it comes from" }
+            @if card.reports.is_empty() {
+                @if has_provenance {
+                    p.empty { (Mark::Rogue.draw()) " No pipeline has reported this artifact." }
+                } @else {
+                    (nothing_reported())
+                }
+            } @else {
+                div.wide tabindex="0" role="region" aria-labelledby="reports" {
+                    table {
+                        thead {
+                            tr {
+                                th scope="col" { "Pipeline" }
+                                th scope="col" { "State" }
+                                th scope="col" { "Commit" }
+                                th scope="col" { "Build" }
+                                th scope="col" { "Created" }
+                            }
+                        }
+                        tbody { @for report in known_reports(card) { (report_row(org, report, now)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn report_row(org: &str, report: &ReportRecord, now: f64) -> Markup {
+    let details = fields(&report.details);
+    let (commit_url, build_url) = (text(&details, "commit_url"), text(&details, "build_url"));
+    let info = details.get("git_commit_info").and_then(|info| info.as_object());
+    let message = info.map(|info| text(info, "message")).unwrap_or_default();
+    let message = message.lines().next().unwrap_or_default();
+    let created = report.first_reported_at.seconds();
+    html! {
+        tr {
+            th scope="row" {
+                (pipeline(org, &report.flow))
+                @if let Some(trail) = &report.trail {
+                    span.beneath {
+                        "trail " a href=(trail_url(org, &report.flow, trail)) { (trail) }
+                    }
+                }
+            }
+            td { (state(report.state)) (problems(report)) }
+            td.urls {
+                (commit(&report.commit, &commit_url))
+                @if !message.is_empty() {
+                    span.beneath { bdi { (shortened(message, LONGEST_MESSAGE)) } }
+                }
+                @if !commit_url.is_empty() { span.beneath { (address(&commit_url)) } }
+            }
+            td.urls {
+                @if build_url.is_empty() { span.quiet { "none" } } @else { (address(&build_url)) }
+            }
+            td { (ago(created, now)) span.beneath { (time(created)) } }
+        }
+    }
+}
+
+fn snapshot_link(org: &str, environment: &str, index: u32) -> Markup {
+    let address = environment::address(org, environment);
+    html! { a href={(address) "/snapshots/" (index)} { (environment) "#" (index) } }
+}
+
+fn environments(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Markup {
+    let by_environment = card.runs.chunk_by(|one, next| one.environment == next.environment);
+    html! {
+        section aria-labelledby="runs" {
+            h2 id="runs" { "Where it runs" }
+            @if card.runs.is_empty() {
+                p.empty { "It was not seen in any environment." }
+            } @else {
+                div.wide tabindex="0" role="region" aria-labelledby="runs" {
+                    table {
+                        thead {
+                            tr {
+                                th scope="col" { "Environment" }
+                                th scope="col" { "Now" }
+                                th scope="col" { "When it ran, the latest first" }
+                                @if has_provenance { th scope="col" { "Origin" } }
+                            }
+                        }
+                        tbody {
+                            @for runs in by_environment {
+                                (environment_row(org, card, runs, has_provenance, now))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn environment_row(
+    org: &str,
+    card: &ArtifactCard,
+    runs: &[ArtifactRun],
+    has_provenance: bool,
+    now: f64,
+) -> Markup {
+    let name = runs.first().map_or("", |run| &run.environment);
+    let times: Vec<_> = continuous_runs(runs).collect();
+    let known = card.provenance.iter().find(|(environment, _)| environment == name);
+    html! {
+        tr {
+            th scope="row" { a href=(environment::address(org, name)) { (name) } }
+            td {
+                @match runs.last() {
+                    Some(ArtifactRun { to: None, replicas, .. }) => {
+                        span.change.started { "runs" } " ×" (replicas)
+                    },
+                    _ => span.change.exited { "exited" },
+                }
+            }
+            td {
+                @for runs in times.iter().rev().take(MOST_RUNS) {
+                    @if let (Some(first), Some(last)) = (runs.first(), runs.last()) {
+                        div {
+                            "from " (snapshot_link(org, name, first.from_index))
+                            @if let Some((index, _)) = last.to {
+                                " to " (snapshot_link(org, name, index))
+                            }
+                            span.beneath {
+                                (time(first.from.seconds()))
+                                @match last.to {
+                                    Some((_, at)) => { " to " (time(at.seconds())) },
+                                    None => { ", " (ago(first.from.seconds(), now)) },
+                                }
+                            }
+                        }
+                    }
+                }
+                @if times.len() > MOST_RUNS {
+                    span.beneath { "and " (times.len() - MOST_RUNS) " times more" }
+                }
+            }
+            @if has_provenance {
+                td.origin {
+                    @if let Some((_, known)) = known {
+                        @if known.origin == envsnap_model::provenance::Origin::Known {
+                            span.state { "reported before it started" }
+                        } @else {
+                            (origin(known))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn deployments(org: &str, card: &ArtifactCard, now: f64) -> Markup {
+    let hidden = card.deployments.len().saturating_sub(MOST_SHOWN);
+    html! {
+        @if !card.deployments.is_empty() {
+            section aria-labelledby="deployments" {
+                h2 id="deployments" { "Deployments" }
+                div.wide tabindex="0" role="region" aria-labelledby="deployments" {
+                    table {
+                        thead {
+                            tr {
+                                th scope="col" { "Deployment" }
+                                th scope="col" { "Environment" }
+                                th scope="col" { "Declared" }
+                                th scope="col" { "Result" }
+                            }
+                        }
+                        tbody {
+                            @for deployment in card.deployments.iter().skip(hidden) {
+                                (deployment_row(org, card, deployment, now))
+                            }
+                        }
+                    }
+                }
+                (not_shown(hidden))
+            }
+        }
+    }
+}
+
+fn deployment_row(
+    org: &str,
+    card: &ArtifactCard,
+    deployment: &DeploymentRecord,
+    now: f64,
+) -> Markup {
+    let declared = deployment.reported_at.seconds();
+    let environment = &deployment.environment;
+    let ran_there = card.runs.iter().any(|run| run.environment == *environment);
+    html! {
+        tr {
+            th scope="row" { (pipeline(org, &deployment.flow)) " #" (deployment.number) }
+            td {
+                @if ran_there {
+                    a href=(environment::address(org, environment)) { (environment) }
+                } @else { (environment) }
+            }
+            td { (ago(declared, now)) span.beneath { (time(declared)) } }
+            td {
+                @if is_started(deployment, &card.runs) {
+                    span.state { "started" }
+                } @else {
+                    span.mark.incomplete { "declared, never started" }
+                }
+            }
+        }
+    }
+}
+
+/// Says that earlier ones are left out.
+fn not_shown(hidden: usize) -> Markup {
+    html! { @if hidden > 0 { p.quiet { "and " (hidden) " earlier ones." } } }
+}
+
+fn attestations(card: &ArtifactCard) -> Vec<&AttestationRecord> {
+    let mut all: Vec<_> = card.reports.iter().flat_map(|record| &record.attestations).collect();
+    all.sort_by_key(|attestation| attestation.reported_at);
+    all
+}
+
+fn evidence(org: &str, card: &ArtifactCard) -> Markup {
+    let all = attestations(card);
+    let hidden = all.len().saturating_sub(MOST_SHOWN);
+    let about = |attestation: &AttestationRecord| {
+        let AttestationRecord { flow, trail, .. } = attestation;
+        html! {
+            (pipeline(org, flow))
+            span.beneath { "trail " a href=(trail_url(org, flow, trail)) { (trail) } }
+        }
+    };
+    html! {
+        @if !card.reports.is_empty() {
+            section aria-labelledby="evidence" {
+                h2 id="evidence" { "Evidence" }
+                @if all.is_empty() {
+                    p.empty { "No evidence was reported for this artifact." }
+                } @else {
+                    (evidence::table(org, "evidence", &all[hidden..], about))
+                    (not_shown(hidden))
+                }
+            }
+        }
+    }
+}
+
+fn history(org: &str, card: &ArtifactCard) -> Markup {
+    let attestations = attestations(card);
+    let events = artifact_events(known_reports(card), attestations, &card.deployments, &card.runs);
+    let hidden = events.len().saturating_sub(MOST_SHOWN);
+    html! {
+        section aria-labelledby="history" {
+            h2 id="history" { "History" }
+            p.quiet { (pluralize(events.len() as u64, "event")) ", the earliest first." }
+            (not_shown(hidden))
+            div.wide tabindex="0" role="region" aria-labelledby="history" {
+                table.events {
+                    thead { tr { th scope="col" { "Time" } th scope="col" { "Event" } } }
+                    tbody {
+                        @for (at, event) in events.iter().skip(hidden) {
+                            tr { td { (time(at.seconds())) } td { (event_line(org, card, *event)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn event_line(org: &str, card: &ArtifactCard, event: ArtifactEvent<'_>) -> Markup {
+    html! {
+        @match event {
+            ArtifactEvent::Created(report) => {
+                "Artifact created by pipeline " (pipeline(org, &report.flow))
+            },
+            ArtifactEvent::Attested(attestation) => {
+                (attestation.name) " evidence "
+                @if attestation.overrides.is_some() { "overridden" } @else { "received" }
+                ": " (evidence::result(attestation.is_compliant))
+            },
+            ArtifactEvent::Deployed(deployment) => {
+                "Deployment #" (deployment.number) " of " (pipeline(org, &deployment.flow)) " to "
+                (deployment.environment)
+                @if !is_started(deployment, &card.runs) {
+                    ": " span.mark.incomplete { "declared, never started" }
+                }
+            },
+            ArtifactEvent::Started(run) => {
+                "Started running in " (snapshot_link(org, &run.environment, run.from_index))
+            },
+            ArtifactEvent::Scaled(was, run) => {
+                "Scaled from " (was) " to " (run.replicas) " in "
+                (snapshot_link(org, &run.environment, run.from_index))
+            },
+            ArtifactEvent::Exited(run, index) => {
+                "No longer running in " (snapshot_link(org, &run.environment, index))
+            },
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Pipelines, and one of them with its trails and artifacts.
+
+use axum::extract::{Path, State};
+use axum::response::Html;
+use maud::{Markup, html};
+
+use super::artifacts::Artifacts;
+use super::beside::nothing_reported;
+use super::links::{address, pipeline};
+use super::marks::state;
+use crate::domain::provenance::{FlowRecord, TrailSummary};
+use crate::domain::{Error, Micros, Page};
+use crate::http::request::Parameters;
+use crate::http::views::trail_url;
+use crate::store::Store;
+use crate::store::provenance::{FlowFilter, ProvenanceStore, TrailFilter};
+use crate::text::pluralize;
+use crate::web::artifact::{escape_invisible, shortened};
+use crate::web::frame::Frame;
+use crate::web::pager::pager;
+use crate::web::when::{ago, time};
+
+/// Pipelines, trails or artifacts on one page.
+const PAGE_SIZE: u32 = 50;
+/// The most characters of a description.
+const LONGEST_DESCRIPTION: usize = 200;
+
+/// `GET /{org}/flows`
+pub(super) async fn list<S: Store + ProvenanceStore>(
+    State(store): State<S>,
+    Path(org): Path<String>,
+    mut parameters: Parameters,
+) -> Result<Html<String>, Error> {
+    let number = parameters.page(PAGE_SIZE).number;
+    parameters.check()?;
+    let page = Page { number, size: PAGE_SIZE };
+    let (flows, total) = store.flows(&org, FlowFilter::default(), Some(page)).await?;
+    let now = store.now().seconds();
+    let title = format!("Pipelines of {org}");
+    let main = html! {
+        h1 { (title) }
+        @if total == 0 {
+            (nothing_reported())
+        } @else {
+            p.quiet { (pluralize(total, "pipeline")) "." }
+            div.wide tabindex="0" role="region" aria-label=(title) {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "Pipeline" }
+                            th scope="col" { "State" }
+                            th scope="col" { "Repository" }
+                            th scope="col" { "Last activity" }
+                        }
+                    }
+                    tbody { @for flow in &flows { (flow_row(&org, flow, now)) } }
+                }
+            }
+            (pager("page", page, total, ""))
+        }
+    };
+    Ok(Frame {
+        title: &title,
+        above: &[(&org, format!("/{org}/environments"))],
+        org: Some(&org),
+        ..Frame::default()
+    }
+    .around(&main))
+}
+
+fn flow_row(org: &str, flow: &FlowRecord, now: f64) -> Markup {
+    let active = flow.latest_activity_at.seconds();
+    html! {
+        tr {
+            th scope="row" {
+                (pipeline(org, &flow.name))
+                @if !flow.description.is_empty() {
+                    span.beneath { bdi { (shortened(&flow.description, LONGEST_DESCRIPTION)) } }
+                }
+            }
+            td {
+                @match flow.latest_state {
+                    Some(latest) => { (state(latest)) span.beneath { "of the latest trail" } },
+                    None => span.quiet { "no trail" },
+                }
+            }
+            td.urls {
+                @match &flow.repo_url {
+                    Some(url) => (address(url)),
+                    None => span.quiet { "not reported" },
+                }
+            }
+            td { (ago(active, now)) span.beneath { (time(active)) } }
+        }
+    }
+}
+
+/// `GET /{org}/flows/{flow}`
+pub(super) async fn show<S: Store + ProvenanceStore>(
+    State(store): State<S>,
+    Path((org, name)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<Html<String>, Error> {
+    let [trails_page, artifacts_page] = ["trails", "artifacts"].map(|list| {
+        let number = parameters.number(list, 1, u32::MAX);
+        Page { number, size: PAGE_SIZE }
+    });
+    parameters.check()?;
+    let flow = store.flow(&org, &name).await?;
+    let filter = TrailFilter { flow: Some(name.clone()), ..TrailFilter::default() };
+    let (trails, trail_count) = store.trails(&org, filter, trails_page).await?;
+    let (artifacts, artifact_count) =
+        store.list_artifacts(&org, Some(&name), None, artifacts_page).await?;
+    let artifacts = Artifacts::new(&store, &org, artifacts).await?;
+    let now = store.now().seconds();
+    let main = html! {
+        h1 { (flow.name) }
+        @if !flow.description.is_empty() {
+            p.lead { bdi { (shortened(&flow.description, 500)) } }
+        }
+        (facts(&flow, now))
+        section aria-labelledby="trails" {
+            h2 id="trails" { "Trails" }
+            @if trail_count == 0 {
+                p.empty { "No trail was begun." }
+            } @else {
+                p.quiet { (pluralize(trail_count, "trail")) ", the latest first." }
+                (trail_table(&org, &trails, now))
+                @let kept = format!("&artifacts={}", artifacts_page.number);
+                (pager("trails", trails_page, trail_count, &kept))
+            }
+        }
+        section aria-labelledby="artifacts" {
+            h2 id="artifacts" { "Artifacts" }
+            @if artifact_count == 0 {
+                p.empty { "No artifact was reported." }
+            } @else {
+                p.quiet { (pluralize(artifact_count, "artifact")) ", the latest first." }
+                (artifacts.table("artifacts", now))
+                @let kept = format!("&trails={}", trails_page.number);
+                (pager("artifacts", artifacts_page, artifact_count, &kept))
+            }
+        }
+        @if let Some(template) = &flow.template {
+            section aria-labelledby="template" {
+                h2 id="template" { "What its trails are expected to have" }
+                pre.wide tabindex="0" { (template.content.lines().map(escape_invisible).collect::<Vec<_>>().join("\n")) }
+            }
+        }
+    };
+    Ok(Frame {
+        title: &flow.name,
+        above: &[(&org, format!("/{org}/environments")), ("Pipelines", format!("/{org}/flows"))],
+        org: Some(&org),
+        ..Frame::default()
+    }
+    .around(&main))
+}
+
+fn facts(flow: &FlowRecord, now: f64) -> Markup {
+    html! {
+        dl.facts {
+            @if let Some(latest) = flow.latest_state {
+                div { dt { "Latest trail" } dd { (state(latest)) } }
+            }
+            div { dt { "Visibility" } dd { (flow.visibility) } }
+            @if let Some(url) = &flow.repo_url { div { dt { "Repository" } dd { (address(url)) } } }
+            @for (what, at) in [
+                ("Last activity", Some(flow.latest_activity_at)),
+                ("Last deployment", flow.last_deployment_at),
+            ] {
+                @if let Some(at) = at.map(Micros::seconds) {
+                    div { dt { (what) } dd { (ago(at, now)) span.beneath { (time(at)) } } }
+                }
+            }
+            @if !flow.tags.is_empty() {
+                div {
+                    dt { "Tags" }
+                    @for (key, value) in &flow.tags {
+                        dd {
+                            bdi { (shortened(key, LONGEST_DESCRIPTION)) } ": "
+                            bdi { (shortened(value, LONGEST_DESCRIPTION)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn trail_table(org: &str, trails: &[TrailSummary], now: f64) -> Markup {
+    html! {
+        div.wide tabindex="0" role="region" aria-labelledby="trails" {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { "Trail" }
+                        th scope="col" { "State" }
+                        th scope="col" { "Begun" }
+                    }
+                }
+                tbody {
+                    @for trail in trails {
+                        tr {
+                            th scope="row" {
+                                a href=(trail_url(org, &trail.flow, &trail.name)) { (trail.name) }
+                                @if !trail.description.is_empty() {
+                                    span.beneath {
+                                        bdi { (shortened(&trail.description, LONGEST_DESCRIPTION)) }
+                                    }
+                                }
+                            }
+                            td { (state(trail.state)) }
+                            @let begun = trail.created_at.seconds();
+                            td { (ago(begun, now)) span.beneath { (time(begun)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Links to commits, builds and pipelines.
+
+use maud::{Markup, html};
+
+use crate::http::views::flow_url;
+use crate::text::is_invisible;
+use crate::web::artifact::{escape_invisible, shortened};
+
+/// Characters of a commit: as many as of a fingerprint.
+const SHORT_COMMIT: usize = 7;
+/// The most characters of an address that is shown.
+const LONGEST_ADDRESS: usize = 120;
+
+/// Whether an address that a client reported may become a link: a browser would run `javascript:`.
+fn is_web_address(address: &str) -> bool {
+    let scheme = address.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|it| it.eq_ignore_ascii_case("http") || it.eq_ignore_ascii_case("https"))
+        && !address.chars().any(|c| c.is_whitespace() || is_invisible(c))
+}
+
+/// `text` as a link to an address that a client reported, if a browser can be sent there.
+pub(super) fn link(address: &str, text: &Markup) -> Markup {
+    html! {
+        @if is_web_address(address) {
+            a href=(address) rel="noreferrer" { (text) }
+        } @else {
+            (text)
+        }
+    }
+}
+
+/// An address that a client reported, in words and as a link.
+pub(super) fn address(address: &str) -> Markup {
+    link(address, &html! { bdi.address { (shortened(address, LONGEST_ADDRESS)) } })
+}
+
+/// The first digits of a commit, as a link to its page.
+pub(super) fn commit(commit: &str, url: &str) -> Markup {
+    let short: String = escape_invisible(commit).chars().take(SHORT_COMMIT).collect();
+    html! {
+        @if short.is_empty() {
+            span.quiet { "no commit" }
+        } @else {
+            (link(url, &html! { code.commit title=(shortened(commit, LONGEST_ADDRESS)) { (short) } }))
+        }
+    }
+}
+
+/// A pipeline's name, as a link to its page.
+pub(in crate::web) fn pipeline(org: &str, flow: &str) -> Markup {
+    html! { a href=(flow_url(org, flow)) { (flow) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_web_pages_become_links() {
+        for (address, expected) in [
+            ("https://github.com/cyber-dojo/runner/commit/16d9990", true),
+            ("http://git.internal:8080/x", true),
+            ("HTTPS://github.com", true),
+            ("", false),
+            ("github.com/x", false),
+            ("//github.com/x", false),
+            ("javascript:alert(1)", false),
+            ("javascript://%0aalert(1)", false),
+            ("JavaScript:alert(1)//https://", false),
+            (" javascript:alert(1)", false),
+            ("data:text/html,<script>", false),
+            ("ftp://x", false),
+            ("https://a b", false),
+            ("https://a\u{202e}b", false),
+            ("java\nscript:alert(1)", false),
+        ] {
+            assert_eq!(is_web_address(address), expected, "{address}");
+            let text = link(address, &html! { "x" }).into_string();
+            assert_eq!(text.contains("<a "), expected, "{text}");
+        }
+        let text = link("https://x/\"><script>", &html! { "x" }).into_string();
+        assert_eq!(text, "<a href=\"https://x/&quot;&gt;&lt;script&gt;\" rel=\"noreferrer\">x</a>");
+    }
+}

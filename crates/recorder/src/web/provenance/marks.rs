@@ -1,0 +1,122 @@
+//! What has to be looked at: the one rule by which every page marks artifacts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use envsnap_model::provenance::{Origin, State};
+use envsnap_model::snapshot::Identity;
+use maud::{Markup, html};
+
+use crate::domain::SnapshotArtifact;
+use crate::domain::provenance::ArtifactProvenance;
+
+/// Something about an artifact that has to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::web) enum Mark {
+    /// No flow has reported it.
+    Rogue,
+    /// A flow reported it after it had started.
+    Late,
+    /// A flow calls it non-compliant.
+    NonCompliant,
+    /// It lacks evidence.
+    Incomplete,
+}
+
+impl Mark {
+    pub(in crate::web) const ALL: [Self; 4] =
+        [Self::Rogue, Self::Late, Self::NonCompliant, Self::Incomplete];
+
+    /// The marks of an artifact, the worst first.
+    pub(in crate::web) fn of(provenance: &ArtifactProvenance) -> BTreeSet<Self> {
+        let of_origin = match provenance.origin {
+            Origin::Rogue => Some(Self::Rogue),
+            Origin::Late => Some(Self::Late),
+            Origin::Known | Origin::Allowed | Origin::Unknown => None,
+        };
+        let of_states = provenance.flows.iter().filter_map(|report| Self::of_state(report.state));
+        of_states.chain(of_origin).collect()
+    }
+
+    /// The mark of what is in this state in a flow.
+    pub(super) fn of_state(state: State) -> Option<Self> {
+        match state {
+            State::Compliant => None,
+            State::NonCompliant => Some(Self::NonCompliant),
+            State::Incomplete | State::Missing => Some(Self::Incomplete),
+        }
+    }
+
+    pub(in crate::web) fn word(self) -> &'static str {
+        match self {
+            Self::Rogue => "rogue",
+            Self::Late => "late",
+            Self::NonCompliant => "non-compliant",
+            Self::Incomplete => "incomplete",
+        }
+    }
+
+    pub(in crate::web) fn meaning(self) -> &'static str {
+        match self {
+            Self::Rogue => "no pipeline has reported it",
+            Self::Late => "a pipeline reported it only after it had started",
+            Self::NonCompliant => "a pipeline reported evidence against it",
+            Self::Incomplete => "evidence that its pipeline expects is missing",
+        }
+    }
+
+    pub(in crate::web) fn draw(self) -> Markup {
+        let class = format!("mark {}", self.word());
+        html! { span class=(class) title=(self.meaning()) { (self.word()) } }
+    }
+}
+
+/// The marks of the artifacts of an environment.
+#[derive(Debug, Default)]
+pub(in crate::web) struct Marks(BTreeMap<Identity, BTreeSet<Mark>>);
+
+impl Marks {
+    pub(in crate::web) fn new(artifacts: &[SnapshotArtifact]) -> Self {
+        let marked = artifacts.iter().filter_map(|artifact| {
+            Some((artifact.identity(), Mark::of(artifact.provenance.as_deref()?)))
+        });
+        Self(marked.collect())
+    }
+
+    pub(in crate::web) fn of(&self, artifact: &SnapshotArtifact) -> Markup {
+        self.of_identity(&artifact.identity())
+    }
+
+    pub(in crate::web) fn of_identity(&self, identity: &Identity) -> Markup {
+        draw(self.0.get(identity).into_iter().flatten().copied())
+    }
+}
+
+fn draw(marks: impl IntoIterator<Item = Mark>) -> Markup {
+    html! { @for mark in marks { " " (mark.draw()) } }
+}
+
+/// The marks of an artifact; nothing if it has none, or if its provenance was not asked for.
+pub(in crate::web) fn marks(provenance: Option<&ArtifactProvenance>) -> Markup {
+    draw(provenance.map(Mark::of).unwrap_or_default())
+}
+
+/// What these marks mean.
+pub(in crate::web) fn legend(marks: &BTreeSet<Mark>) -> Markup {
+    html! {
+        @if !marks.is_empty() {
+            ul.legend aria-label="Marks" {
+                @for mark in marks { li { (mark.draw()) " " (mark.meaning()) } }
+            }
+        }
+    }
+}
+
+/// The state of an artifact or a trail.
+pub(super) fn state(state: State) -> Markup {
+    let class = match state {
+        State::Compliant => "state compliant",
+        State::NonCompliant => "mark non-compliant",
+        State::Incomplete | State::Missing => "mark incomplete",
+    };
+    html! { span class=(class) { (state.as_str()) } }
+}

@@ -1,0 +1,185 @@
+//! Which version of what runs where.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use axum::response::Html;
+use maud::{Markup, html};
+
+use super::links::commit;
+use super::marks::{Mark, legend, marks};
+use crate::domain::{EnvironmentSummary, Error, OrgFilter, Page, SnapshotArtifact};
+use crate::http::request::Parameters;
+use crate::http::views::artifact_url;
+use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
+use crate::text::pluralize;
+use crate::web::artifact::{Reference, short_fingerprint, shortened};
+use crate::web::environment;
+use crate::web::frame::Frame;
+use crate::web::pager::pager;
+
+/// Repositories on one page.
+const PAGE_SIZE: u32 = 100;
+/// Environments beside each other.
+const MOST_ENVIRONMENTS: u32 = 50;
+/// Versions of one repository in one environment.
+const MOST_VERSIONS: usize = 5;
+/// The most characters of a repository or a tag.
+const LONGEST_PART: usize = 60;
+
+/// The artifacts of one repository, by the number of the environment.
+type Row<'a> = BTreeMap<usize, Vec<&'a SnapshotArtifact>>;
+
+/// `GET /{org}/matrix`
+pub(super) async fn show<S: Store + ProvenanceStore>(
+    State(store): State<S>,
+    Path(org): Path<String>,
+    mut parameters: Parameters,
+) -> Result<Html<String>, Error> {
+    let number = parameters.page(PAGE_SIZE).number;
+    parameters.check()?;
+    let page = Page { number, size: PAGE_SIZE };
+    let has_provenance = store.has_provenance(&org).await?;
+    let columns = Page { number: 1, size: MOST_ENVIRONMENTS };
+    let (environments, total) = store.overview(OrgFilter::Only(vec![org.clone()]), columns).await?;
+    let rows = rows(&environments);
+    let title = format!("Versions in {org}");
+    let main = html! {
+        h1 { (title) }
+        p.quiet {
+            "What runs now: by repository and environment the commit, else the tag, else the \
+             fingerprint; the latest start first."
+        }
+        @if !has_provenance { (super::nothing_reported()) }
+        @if rows.is_empty() && environments.iter().all(|it| it.running.is_some()) {
+            p.empty { "Nothing runs." }
+        } @else {
+            (table(&org, &environments, &rows, page, has_provenance))
+            (pager("page", page, rows.len() as u64, ""))
+        }
+        @if total > environments.len() as u64 {
+            p.quiet { "Of " (pluralize(total, "environment")) " the first are shown." }
+        }
+    };
+    Ok(Frame {
+        title: &title,
+        above: &[(&org, format!("/{org}/environments"))],
+        org: Some(&org),
+        ..Frame::default()
+    }
+    .around(&main))
+}
+
+/// What runs, by repository.
+fn rows(environments: &[EnvironmentSummary]) -> BTreeMap<&str, Row<'_>> {
+    let mut rows: BTreeMap<&str, Row<'_>> = BTreeMap::new();
+    for (column, summary) in environments.iter().enumerate() {
+        for artifact in summary.running.iter().flatten() {
+            let repository = Reference::of(&artifact.name).repository;
+            rows.entry(repository).or_default().entry(column).or_default().push(artifact);
+        }
+    }
+    for artifacts in rows.values_mut().flat_map(BTreeMap::values_mut) {
+        artifacts.sort_by_key(|artifact| Reverse(artifact.started_at.last().copied()));
+    }
+    rows
+}
+
+fn table(
+    org: &str,
+    environments: &[EnvironmentSummary],
+    rows: &BTreeMap<&str, Row<'_>>,
+    page: Page,
+    has_provenance: bool,
+) -> Markup {
+    let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+    let shown = rows.iter().skip(offset).take(page.size as usize);
+    let artifacts = rows.values().skip(offset).take(page.size as usize).flat_map(BTreeMap::values);
+    let all_marks = artifacts
+        .flatten()
+        .filter_map(|artifact| artifact.provenance.as_deref())
+        .filter(|_| has_provenance)
+        .flat_map(Mark::of)
+        .collect();
+    html! {
+        div.wide tabindex="0" role="region" aria-label="Versions" {
+            table.matrix {
+                thead {
+                    tr {
+                        th scope="col" { "Repository" }
+                        @for EnvironmentSummary { environment, running } in environments {
+                            th scope="col" {
+                                a href=(environment::address(org, &environment.name)) {
+                                    (environment.name)
+                                }
+                                @if running.is_none() {
+                                    span.beneath { "very many artifacts, not shown" }
+                                }
+                            }
+                        }
+                    }
+                }
+                tbody {
+                    @for (repository, row) in shown {
+                        tr {
+                            th scope="row" { bdi { (shortened(repository, LONGEST_PART)) } }
+                            @for column in 0..environments.len() {
+                                td {
+                                    @match row.get(&column) {
+                                        Some(versions) => (cell(org, versions, has_provenance)),
+                                        None => span.quiet { "–" },
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        (legend(&all_marks))
+    }
+}
+
+fn cell(org: &str, versions: &[&SnapshotArtifact], has_provenance: bool) -> Markup {
+    html! {
+        @for artifact in versions.iter().take(MOST_VERSIONS) {
+            div {
+                (version(org, artifact))
+                @if artifact.now > 1 { " ×" (artifact.now) }
+                @if has_provenance { (marks(artifact.provenance.as_deref())) }
+            }
+        }
+        @if versions.len() > MOST_VERSIONS {
+            span.beneath { "and " (versions.len() - MOST_VERSIONS) " more" }
+        }
+    }
+}
+
+/// The commit that the artifact was built from, else its tag, else its fingerprint; it leads to the
+/// artifact's card.
+fn version(org: &str, artifact: &SnapshotArtifact) -> Markup {
+    let known = artifact.provenance.as_ref().and_then(|known| known.flows.first());
+    let reported = known.filter(|report| !report.commit.is_empty());
+    let tag = Reference::of(&artifact.name).tag.strip_prefix(':').unwrap_or_default();
+    let words = html! {
+        @if let Some(report) = reported {
+            (commit(&report.commit, ""))
+        } @else if !tag.is_empty() {
+            bdi { (shortened(tag, LONGEST_PART)) }
+        } @else if artifact.fingerprint.is_some() {
+            code { (short_fingerprint(artifact.fingerprint)) }
+        } @else {
+            span.quiet { "unknown" }
+        }
+    };
+    html! {
+        @match artifact.fingerprint {
+            Some(fingerprint) => {
+                a href=(artifact_url(org, &fingerprint.to_string())) { (words) }
+            },
+            None => (words),
+        }
+    }
+}

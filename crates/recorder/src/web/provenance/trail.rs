@@ -1,0 +1,231 @@
+//! One trail: what was expected in it, and what was reported.
+
+use axum::extract::{Path, State};
+use axum::response::Html;
+use envsnap_model::provenance::ArtifactStatus;
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+
+use super::evidence;
+use super::links::{address, commit};
+use super::marks::state;
+use crate::domain::Error;
+use crate::domain::provenance::{
+    AttestationRecord, TrailEvent, TrailEventKind, TrailRecord, fields,
+};
+use crate::http::views::{artifact_url, flow_url, text};
+use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
+use crate::web::artifact::{label, short_digits, shortened};
+use crate::web::environment;
+use crate::web::frame::Frame;
+use crate::web::when::{ago, time};
+
+/// Events, pieces of evidence and artifacts that are shown of a trail; the latest ones of the first two.
+const MOST_SHOWN: usize = 500;
+/// The most characters of a message or an author.
+const LONGEST_TEXT: usize = 500;
+/// Addresses that are shown of a trail.
+const MOST_ADDRESSES: usize = 20;
+
+/// `GET /{org}/flows/{flow}/trails/{trail}`
+pub(super) async fn show<S: Store + ProvenanceStore>(
+    State(store): State<S>,
+    Path((org, flow, name)): Path<(String, String, String)>,
+) -> Result<Html<String>, Error> {
+    let trail = store.trail(&org, &flow, &name).await?;
+    let details = fields(&trail.details);
+    let description = text(&details, "description");
+    let main = html! {
+        h1 { (trail.name) " " (state(trail.status.state)) }
+        @if !description.is_empty() { p.lead { bdi { (shortened(&description, LONGEST_TEXT)) } } }
+        (facts(&trail, &details, store.now().seconds()))
+        (own_status(&trail))
+        (artifacts(&org, &trail))
+        (attestations(&org, &trail))
+        (events(&org, &trail))
+    };
+    let above = [
+        (&*org, format!("/{org}/environments")),
+        ("Pipelines", format!("/{org}/flows")),
+        (&*trail.flow, flow_url(&org, &trail.flow)),
+    ];
+    Ok(Frame { title: &trail.name, above: &above, org: Some(&org), ..Frame::default() }
+        .around(&main))
+}
+
+fn facts(trail: &TrailRecord, details: &Map<String, Value>, now: f64) -> Markup {
+    let info = details.get("git_commit_info").and_then(Value::as_object);
+    let origin = text(details, "origin_url");
+    let urls = details.get("external_urls").and_then(Value::as_object);
+    html! {
+        dl.facts {
+            @for (what, at) in [("Begun", trail.created_at), ("Last reported", trail.changed_at)] {
+                div {
+                    dt { (what) }
+                    dd { (ago(at.seconds(), now)) span.beneath { (time(at.seconds())) } }
+                }
+            }
+            @if !trail.created_by.is_empty() {
+                div { dt { "Begun by" } dd { bdi { (trail.created_by) } } }
+            }
+            @if let Some(info) = info { (commit_facts(info)) }
+            @if !origin.is_empty() { div { dt { "Origin" } dd { (address(&origin)) } } }
+            @if let Some(urls) = urls {
+                @for (label, url) in urls.iter().take(MOST_ADDRESSES) {
+                    div {
+                        dt { bdi { (shortened(label, LONGEST_TEXT)) } }
+                        dd { (address(url.get("href").and_then(Value::as_str).unwrap_or_default())) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn commit_facts(info: &Map<String, Value>) -> Markup {
+    let of = |name| text(info, name);
+    let (branch, message, author) = (of("branch"), of("message"), of("author"));
+    html! {
+        div {
+            dt { "Commit" }
+            dd {
+                (commit(&of("sha1"), &of("url")))
+                @if !branch.is_empty() { " on " bdi { (shortened(&branch, LONGEST_TEXT)) } }
+                @for words in [message.lines().next().unwrap_or_default(), &author] {
+                    @if !words.is_empty() {
+                        span.beneath { bdi { (shortened(words, LONGEST_TEXT)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn own_status(trail: &TrailRecord) -> Markup {
+    html! {
+        @if !trail.status.attestations.is_empty() {
+            section aria-labelledby="own" {
+                h2 id="own" { "Evidence of the trail itself" }
+                (evidence::statuses("own", &trail.status.attestations))
+            }
+        }
+    }
+}
+
+fn artifacts(org: &str, trail: &TrailRecord) -> Markup {
+    let all = &trail.status.artifacts;
+    html! {
+        section aria-labelledby="artifacts" {
+            h2 id="artifacts" { "Artifacts" }
+            @if all.is_empty() {
+                p.empty { "No artifact was reported, and none is expected." }
+            }
+            @for (number, (name, status)) in all.iter().take(MOST_SHOWN).enumerate() {
+                (artifact(org, &format!("artifact-{number}"), name, status))
+            }
+            @if all.len() > MOST_SHOWN { p.quiet { "and " (all.len() - MOST_SHOWN) " more." } }
+        }
+    }
+}
+
+fn artifact(org: &str, id: &str, name: &str, status: &ArtifactStatus) -> Markup {
+    html! {
+        h3 id=(id) {
+            @match &status.fingerprint {
+                Some(fingerprint) => {
+                    a href=(artifact_url(org, fingerprint)) {
+                        @if name == fingerprint { (short_digits(name)) } @else { (name) }
+                    }
+                },
+                None => (name),
+            }
+            " " (state(status.state))
+        }
+        @if status.attestations.is_empty() {
+            p.quiet { "No evidence is expected, and none was reported." }
+        } @else {
+            (evidence::statuses(id, &status.attestations))
+        }
+    }
+}
+
+fn attestations(org: &str, trail: &TrailRecord) -> Markup {
+    let all: Vec<&AttestationRecord> = trail
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            TrailEventKind::Attestation(attestation) => Some(&**attestation),
+            _ => None,
+        })
+        .collect();
+    let hidden = all.len().saturating_sub(MOST_SHOWN);
+    let about = |attestation: &AttestationRecord| match &attestation.fingerprint {
+        Some(fingerprint) => html! {
+            "artifact " a href=(artifact_url(org, fingerprint)) { code { (short_digits(fingerprint)) } }
+        },
+        None if attestation.targets.is_empty() => html! { "the trail" },
+        None => html! {
+            bdi { (shortened(&attestation.targets.join(", "), LONGEST_TEXT)) }
+            @if let Some(of) = &attestation.commit { " of commit " (commit(of, "")) }
+        },
+    };
+    html! {
+        @if !all.is_empty() {
+            section aria-labelledby="evidence" {
+                h2 id="evidence" { "Evidence as it was reported" }
+                (evidence::table(org, "evidence", &all[hidden..], about))
+                @if hidden > 0 { p.quiet { "and " (hidden) " earlier ones." } }
+            }
+        }
+    }
+}
+
+fn events(org: &str, trail: &TrailRecord) -> Markup {
+    let hidden = trail.events.len().saturating_sub(MOST_SHOWN);
+    html! {
+        section aria-labelledby="history" {
+            h2 id="history" { "History" }
+            @if hidden > 0 { p.quiet { (hidden) " earlier events are left out." } }
+            div.wide tabindex="0" role="region" aria-labelledby="history" {
+                table.events {
+                    thead { tr { th scope="col" { "Time" } th scope="col" { "Event" } } }
+                    tbody {
+                        @for TrailEvent { at, kind } in trail.events.iter().skip(hidden) {
+                            tr { td { (time(at.seconds())) } td { (event(org, kind)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn event(org: &str, kind: &TrailEventKind) -> Markup {
+    let linked = |fingerprint: &str| {
+        html! {
+            a href=(artifact_url(org, fingerprint)) { code { (short_digits(fingerprint)) } }
+        }
+    };
+    html! {
+        @match kind {
+            TrailEventKind::Reported(_) => "Trail begun",
+            TrailEventKind::Updated(_) => "Trail changed",
+            TrailEventKind::Attestation(attestation) => {
+                (attestation.name) " evidence "
+                @if attestation.overrides.is_some() { "overridden" } @else { "received" }
+                ": " (evidence::result(attestation.is_compliant))
+            },
+            TrailEventKind::Artifact { fingerprint, name, .. } => {
+                "Artifact created: " (label(name)) " " (linked(fingerprint))
+            },
+            TrailEventKind::Running { started, fingerprint, environment, index, replicas, .. } => {
+                (linked(fingerprint))
+                @if *started { " runs ×" (replicas) " in " } @else { " no longer runs in " }
+                a href={(environment::address(org, environment)) "/snapshots/" (index)} {
+                    (environment) "#" (index)
+                }
+            },
+        }
+    }
+}
