@@ -1,6 +1,7 @@
 //! The recorder's page, in a real browser.
 
 mod browser;
+mod provenance;
 mod story;
 
 use std::path::PathBuf;

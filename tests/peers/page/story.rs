@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use envsnap::recorder::{Access, Clock, SqliteStore, serve};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -50,6 +50,38 @@ impl Recorder {
         let url = format!("{}/api/v2/environments/{path}", self.url);
         let answer = self.client.put(url).body(body).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    /// Posts to the API.
+    pub(crate) async fn post(&self, path: &str, body: &Value) {
+        let url = format!("{}/api/v2{path}", self.url);
+        let answer = self.client.post(url).body(body.to_string()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+    }
+
+    /// Sends a document and a file: the field, the file's name and its content.
+    pub(crate) async fn form(
+        &self,
+        method: &str,
+        path: &str,
+        document: &Value,
+        (field, name, content): (&str, &str, &str),
+    ) {
+        let part = "--b\r\nContent-Disposition: form-data; name=";
+        let body = format!(
+            "{part}\"data_json\"\r\n\r\n{document}\r\n{part}\"{field}\"; filename=\"{name}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n{content}\r\n--b--\r\n"
+        );
+        let url = format!("{}/api/v2{path}", self.url);
+        let answer = self
+            .client
+            .request(method.parse().unwrap(), url)
+            .header("content-type", "multipart/form-data; boundary=b")
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
     }
 }
 
@@ -131,7 +163,7 @@ impl<'a> Environment<'a> {
 }
 
 /// A digest that only this image has.
-fn digest(image: &str) -> String {
+pub(crate) fn digest(image: &str) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut digest = String::new();
     for round in 0..4_u8 {

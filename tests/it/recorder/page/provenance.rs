@@ -17,27 +17,17 @@ pub(super) async fn form(
     document: &Value,
     file: Option<(&str, &str, &str)>,
 ) {
-    let mut body =
-        format!("--b\r\nContent-Disposition: form-data; name=\"data_json\"\r\n\r\n{document}\r\n");
-    if let Some((field, name, content)) = file {
-        body.push_str(&format!(
-            "--b\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\
-             Content-Type: application/octet-stream\r\n\r\n{content}\r\n"
-        ));
-    }
-    body.push_str("--b--\r\n");
-    let answer = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .unwrap()
-        .request(method, format!("{}/api/v2{path}", recorder.url))
-        .header("content-type", "multipart/form-data; boundary=b")
-        .body(body)
-        .send()
-        .await
-        .unwrap();
-    let status = answer.status();
-    assert!(status.is_success(), "{path}: {status} {}", answer.text().await.unwrap());
+    let part = "--b\r\nContent-Disposition: form-data; name=";
+    let file = file.map_or_else(String::new, |(field, name, content)| {
+        format!(
+            "{part}\"{field}\"; filename=\"{name}\"\r\nContent-Type: \
+             application/octet-stream\r\n\r\n{content}\r\n"
+        )
+    });
+    let body = format!("{part}\"data_json\"\r\n\r\n{document}\r\n{file}--b--\r\n");
+    let (path, form) = (format!("/api/v2{path}"), "multipart/form-data; boundary=b");
+    let answer = recorder.send_typed(method, &path, form, body).await;
+    assert!(answer.status.is_success(), "{answer:?}");
 }
 
 pub(super) async fn post(recorder: &Recorder, path: &str, body: &Value) {
