@@ -9,7 +9,8 @@ fn the_archive_of_the_command_has_what_a_host_needs_and_is_the_same_each_time() 
         let into = folder.path().join(into);
         let script = format!("{ROOT}/deploy/command-archive");
         let command = env!("CARGO_BIN_EXE_envsnap");
-        let made = Command::new(script).args(["x86_64", command]).arg(&into).output().unwrap();
+        let made =
+            Command::new(script).args(["linux-x86_64", command]).arg(&into).output().unwrap();
         assert!(made.status.success(), "{made:?}");
         into.join("envsnap-linux-x86_64.tar.gz")
     };
@@ -32,4 +33,32 @@ fn the_archive_of_the_command_has_what_a_host_needs_and_is_the_same_each_time() 
     }
     let version = Command::new(unpacked.join("envsnap")).arg("--version").output().unwrap();
     assert!(version.stdout.starts_with(b"envsnap "), "{version:?}");
+}
+
+#[test]
+fn the_composition_uses_the_paths_the_port_and_the_user_of_the_image() {
+    let read = |path: &str| std::fs::read_to_string(format!("{ROOT}/deploy/{path}")).unwrap();
+    let (image, compose) = (read("Dockerfile"), read("compose.yaml"));
+    for (of_image, of_composition) in [
+        ("--db\", \"/var/lib/envsnap/snapshots.db", "snapshots:/var/lib/envsnap\n"),
+        ("--token-file\", \"/etc/envsnap/tokens\"", "./tokens:/etc/envsnap/tokens:ro\n"),
+        ("USER 65532:65532", "chown 65532 tokens"),
+        ("HEALTHCHECK", "condition: service_healthy"),
+    ] {
+        assert!(image.contains(of_image), "{of_image}");
+        assert!(compose.contains(of_composition), "{of_composition}");
+    }
+    assert!(compose.contains("dockerfile: deploy/Dockerfile"));
+    assert!(compose.contains("./Caddyfile.compose:/etc/caddy/Caddyfile:ro"));
+    assert!(read("Caddyfile.compose").contains("reverse_proxy recorder:8080"));
+    assert!(image.contains("\"0.0.0.0:8080\""));
+    // What the image starts is what the recorder's own command line takes.
+    let (_, arguments) = image.split_once("\nCMD ").unwrap();
+    let arguments: Vec<String> = serde_json::from_str(arguments.trim()).unwrap();
+    assert_eq!(arguments[0], "serve");
+    let help = Command::new(env!("CARGO_BIN_EXE_envsnap")).args(["serve", "--help"]).output();
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    for option in arguments.iter().filter(|argument| argument.starts_with("--")) {
+        assert!(help.contains(option.as_str()), "{option}");
+    }
 }

@@ -34,3 +34,23 @@ async fn systemd_takes_the_unit_of_the_recorder_and_finds_little_exposed() {
         assert!(arguments[0] == "security" || ended.stderr.is_empty(), "{ended:?}");
     }
 }
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn hadolint_finds_nothing_in_the_dockerfile() {
+    let mut hadolint = command("hadolint");
+    let found = Ended::of(hadolint.arg("deploy/Dockerfile").current_dir(ROOT)).await;
+    assert_eq!((found.code, &*found.stdout, &*found.stderr), (Some(0), "", ""), "{found:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
+async fn caddy_takes_both_configurations() {
+    for file in ["deploy/Caddyfile", "deploy/Caddyfile.compose"] {
+        let mut caddy = command("caddy");
+        caddy.args(["validate", "--adapter", "caddyfile", "--config", file]);
+        let valid = Ended::of(caddy.current_dir(ROOT)).await;
+        assert_eq!(valid.code, Some(0), "{file}: {valid:?}");
+        assert!(valid.stdout.contains("Valid configuration"), "{file}: {valid:?}");
+    }
+}
