@@ -11,6 +11,7 @@ mod expression;
 mod fingerprint;
 mod progress;
 mod ps;
+mod reference;
 mod report;
 mod server_args;
 mod tables;
@@ -30,6 +31,7 @@ use crate::recorder::LogWriter;
 use crate::recorder::command::{backup, serve, verify};
 use crate::redact::{RedactingWriter, redact_known};
 use escape::replace_invisible_lines;
+pub use reference::reference;
 
 /// As with `git diff --exit-code`.
 const EXIT_DIFFERENT: u8 = 1;

@@ -114,7 +114,25 @@ fn generated(text: &str, tables: &[(&str, String)]) -> String {
     text
 }
 
-/// With `UPDATE_DOCS=1` in the environment the tables are written.
+/// Compares a page with what it should be, or writes it if `UPDATE_DOCS=1` is in the environment.
+fn check_generated(path: &Path, text: &str, expected: &str) {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(root().join(path), expected).unwrap();
+        return;
+    }
+    let differs = text.lines().zip(expected.lines()).find(|(is, should)| is != should);
+    assert_eq!(differs, None, "`UPDATE_DOCS=1 cargo test --test it docs` writes it");
+    assert_eq!(text.len(), expected.len());
+}
+
+#[test]
+fn the_reference_of_the_commands_is_their_help() {
+    let path = Path::new("docs/commands.md");
+    let text = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+    check_generated(path, &text, &envsnap::cli::reference());
+}
+
+/// The tables between marks.
 #[test]
 fn the_tables_of_variables_and_errors_are_those_of_the_code() {
     let configuration = [
@@ -128,12 +146,6 @@ fn the_tables_of_variables_and_errors_are_those_of_the_code() {
     {
         let page = page(&pages, path);
         let expected = generated(&page.text, tables);
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(root().join(&page.path), &expected).unwrap();
-        } else {
-            let differs = page.text.lines().zip(expected.lines()).find(|(is, should)| is != should);
-            assert_eq!(differs, None, "`UPDATE_DOCS=1 cargo test docs` writes the tables");
-            assert_eq!(page.text.len(), expected.len());
-        }
+        check_generated(&page.path, &page.text, &expected);
     }
 }
