@@ -70,7 +70,7 @@ fn row(
                     span.beneath { bdi { (shortened(words, LONGEST_TEXT)) } }
                 }
             }
-            td { (about(attestation)) }
+            td.origin { (about(attestation)) }
             td {
                 (time(attestation.reported_at.seconds()))
                 @if !attestation.reported_by.is_empty() {
