@@ -33,6 +33,10 @@ fn a_report_and_a_snapshot_read_only_what_they_need() {
             "SEARCH interval USING INDEX interval_by_artifact (org_id=? AND artifact_id=?)",
         ),
     ];
+    let cases = cases.into_iter().chain([(
+        super::provenance::FIRST_START.to_owned(),
+        "SEARCH interval USING INDEX interval_by_artifact (org_id=? AND artifact_id=? AND environment_id=?)",
+    )]);
     for (sql, wanted) in cases {
         let steps = plan(&connection, &sql);
         assert!(steps.iter().any(|step| step == wanted), "{steps:#?}");

@@ -27,9 +27,10 @@ impl Reader<'_> {
             ArtifactSelector::Fingerprint(digits) => ("fingerprint", digits, "fingerprint"),
             ArtifactSelector::Commit(digits) => ("git_commit", digits, "commit"),
         };
+        // The signs keep SQLite from the index by flow, through which it would read all of the flow.
         let mut statement = self.connection.prepare_cached(&format!(
-            "{REPORT} WHERE org_id = $1 AND {column} >= $2 AND {column} < $3 AND flow_id = $4
-               AND ($5 IS NULL OR trail_id = $5)
+            "{REPORT} WHERE org_id = $1 AND {column} >= $2 AND {column} < $3 AND +flow_id = $4
+               AND ($5 IS NULL OR +trail_id = $5)
              ORDER BY seq DESC"
         ))?;
         let rows = statement
@@ -68,9 +69,10 @@ impl Reader<'_> {
         page: Page,
     ) -> Result<(Vec<ArtifactRecord>, u64), Failure> {
         let flow = flow.map(|name| self.existing_flow(name)).transpose()?;
+        let of_flow = if flow.is_some() { "flow_id = $2" } else { "$2 IS NULL" };
         let mut statement = self.connection.prepare_cached(&format!(
             "{REPORT} AS this
-             WHERE org_id = $1 AND ($2 IS NULL OR flow_id = $2)
+             WHERE org_id = $1 AND {of_flow}
                AND NOT EXISTS (
                    SELECT 1 FROM artifact_report AS later
                    WHERE later.org_id = this.org_id AND later.fingerprint = this.fingerprint

@@ -136,18 +136,19 @@ impl Reader<'_> {
     ) -> Result<(Vec<TrailSummary>, u64), Failure> {
         let flow = filter.flow.as_deref().map(|name| self.existing_flow(name)).transpose()?;
         let mut flows: HashMap<i64, bool> = HashMap::new();
-        let mut statement = self.connection.prepare_cached(
+        let of_flow = if flow.is_some() { "trail.flow_id = :flow" } else { ":flow IS NULL" };
+        let mut statement = self.connection.prepare_cached(&format!(
             "SELECT trail.id, trail.flow_id FROM trail
              JOIN flow ON flow.org_id = trail.org_id AND flow.id = trail.flow_id
-             WHERE trail.org_id = :org AND (:flow IS NULL OR trail.flow_id = :flow)
+             WHERE trail.org_id = :org AND {of_flow}
                AND flow.archived_at IS NULL
                AND (:fingerprint IS NULL OR EXISTS (
                    SELECT 1 FROM artifact_report
                    WHERE artifact_report.org_id = trail.org_id
                      AND artifact_report.fingerprint = :fingerprint
                      AND artifact_report.trail_id = trail.id))
-             ORDER BY trail.id DESC",
-        )?;
+             ORDER BY trail.id DESC"
+        ))?;
         let mut rows = statement.query(named_params! {
             ":org": self.org_id, ":flow": flow, ":fingerprint": filter.fingerprint,
         })?;

@@ -12,6 +12,20 @@ use super::reader::{Reader, ReportRow};
 use crate::domain::provenance::ArtifactProvenance;
 use crate::domain::{Micros, SnapshotArtifact};
 
+/// The first start of an artifact in an environment: its organization, its fingerprint, its name if it
+/// has none, and the environment.
+pub(in super::super) const FIRST_START: &str =
+    "SELECT interval.started_at, snapshot.recorded_at FROM interval
+     JOIN snapshot ON snapshot.org_id = interval.org_id
+         AND snapshot.environment_id = interval.environment_id
+         AND snapshot.snapshot_index = interval.from_index
+     WHERE interval.org_id = $1
+       AND interval.artifact_id = (
+           SELECT id FROM artifact
+           WHERE artifact.org_id = interval.org_id AND fingerprint = $2 AND name = $3)
+       AND interval.environment_id = $4
+     ORDER BY interval.from_index LIMIT 1";
+
 /// The environment whose artifacts are looked at, and the entries of the snapshot that shows them.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Shown<'a> {
@@ -24,6 +38,13 @@ pub(in super::super) struct Shown<'a> {
     pub(in super::super) entries: Option<(i64, i64)>,
 }
 
+/// Whether the organization has any of these, so that they need not be looked for.
+#[derive(Debug, Clone, Copy)]
+struct Reported {
+    artifacts: bool,
+    deployments: bool,
+}
+
 /// Adds its provenance to each artifact.
 pub(in super::super) fn add(
     connection: &Connection,
@@ -34,10 +55,11 @@ pub(in super::super) fn add(
         .prepare_cached("SELECT name FROM org WHERE id = $1")?
         .query_row([shown.org_id], |row| row.get(0))?;
     let reader = Reader::new(connection, &org, shown.org_id);
-    let any_reports = reader.has_reports()?;
+    let reported =
+        Reported { artifacts: reader.has_reports()?, deployments: reader.has_deployments()? };
     let allowances = reader.allowances_in(shown.environment_id)?;
     for artifact in artifacts {
-        let provenance = reader.provenance_of(artifact, shown, any_reports, &allowances)?;
+        let provenance = reader.provenance_of(artifact, shown, reported, &allowances)?;
         artifact.provenance = Some(Box::new(provenance));
     }
     Ok(())
@@ -48,11 +70,11 @@ impl Reader<'_> {
         &self,
         artifact: &SnapshotArtifact,
         shown: Shown<'_>,
-        any_reports: bool,
+        reported: Reported,
         allowances: &[Allowance],
     ) -> Result<ArtifactProvenance, Failure> {
         let fingerprint = artifact.fingerprint.map(|it| it.to_string()).unwrap_or_default();
-        let reports = if any_reports && !fingerprint.is_empty() {
+        let reports = if reported.artifacts && !fingerprint.is_empty() {
             self.reports_of(&fingerprint)?
         } else {
             Vec::new()
@@ -65,7 +87,7 @@ impl Reader<'_> {
             });
         let allowed = reason(allowances, &fingerprint, &artifact.name);
         // Without any report nothing depends on it.
-        let first_started_at = if any_reports {
+        let first_started_at = if reported.artifacts {
             self.first_started_at(artifact, &fingerprint, shown)?
         } else {
             artifact.started_at.first().copied().unwrap_or_default()
@@ -78,8 +100,11 @@ impl Reader<'_> {
             started,
             first_reported.map(Micros::seconds),
         );
-        let deployments =
-            if reports.is_empty() { Vec::new() } else { self.deployments_of(&fingerprint, None)? };
+        let deployments = if reported.deployments && !reports.is_empty() {
+            self.deployments_of(&fingerprint, None)?
+        } else {
+            Vec::new()
+        };
         Ok(ArtifactProvenance {
             flows: self.flows_of(&reports)?,
             deployments: deployments
@@ -122,17 +147,7 @@ impl Reader<'_> {
         let name = if fingerprint.is_empty() { &*artifact.name } else { "" };
         let first: Option<(Json<Vec<i64>>, i64)> = self
             .connection
-            .prepare_cached(
-                "SELECT interval.started_at, snapshot.recorded_at FROM interval
-                 JOIN artifact ON artifact.org_id = interval.org_id
-                     AND artifact.id = interval.artifact_id
-                 JOIN snapshot ON snapshot.org_id = interval.org_id
-                     AND snapshot.environment_id = interval.environment_id
-                     AND snapshot.snapshot_index = interval.from_index
-                 WHERE interval.org_id = $1 AND interval.environment_id = $2
-                   AND artifact.fingerprint = $3 AND artifact.name = $4
-                 ORDER BY interval.from_index LIMIT 1",
-            )?
+            .prepare_cached(FIRST_START)?
             .query_row(params![shown.org_id, shown.environment_id, fingerprint, name], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })

@@ -9,6 +9,8 @@ pub(super) mod projection;
 mod reader;
 mod writes;
 
+#[cfg(test)]
+pub(super) use join::FIRST_START;
 pub(super) use join::{Shown, add};
 use reader::Reader;
 

@@ -282,11 +282,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The state of the artifact of a report.
-    pub(super) fn artifact_status(&self, artifact: &ReportRow) -> rusqlite::Result<ArtifactStatus> {
+    /// The state of the artifact of a report, compared with `template`.
+    fn artifact_status(
+        &self,
+        artifact: &ReportRow,
+        template: Option<&StoredTemplate>,
+    ) -> rusqlite::Result<ArtifactStatus> {
         let reported = self.reported(artifact, &self.attestations_of(artifact)?);
-        let template = self.template_of(artifact)?;
-        Ok(artifact_status(rules(template.as_ref()), &reported))
+        Ok(artifact_status(rules(template), &reported))
     }
 
     /// The state of a trail.
@@ -313,7 +316,8 @@ impl<'a> Reader<'a> {
         latest: &ReportRow,
         first_reported_at: Micros,
     ) -> Result<ReportRecord, Failure> {
-        let status = self.artifact_status(latest)?;
+        let template = self.template_of(latest)?;
+        let status = self.artifact_status(latest, template.as_ref())?;
         let problems = status
             .attestations
             .iter()
@@ -335,7 +339,7 @@ impl<'a> Reader<'a> {
             reported_at: latest.recorded_at,
             state: status.state,
             problems,
-            template: self.template_of(latest)?,
+            template,
         })
     }
 
@@ -368,6 +372,13 @@ impl<'a> Reader<'a> {
     pub(super) fn has_reports(&self) -> rusqlite::Result<bool> {
         self.connection
             .prepare_cached("SELECT 1 FROM artifact_report WHERE org_id = $1 LIMIT 1")?
+            .exists([self.org_id])
+    }
+
+    /// Whether any flow ever announced a deployment.
+    pub(super) fn has_deployments(&self) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached("SELECT 1 FROM deployment WHERE org_id = $1 LIMIT 1")?
             .exists([self.org_id])
     }
 
