@@ -8,5 +8,7 @@ pub use client::{
     EventsPage, HistoryQuery, LatestSnapshot, Listing, LocalServer, ReportOptions, ReportResponse,
     is_loopback,
 };
+#[cfg(feature = "cli")]
+pub use client::{Attachment, FlowRequest};
 pub use envsnap_model::wire;
 pub use port::{EnvironmentApi, ServerApi};

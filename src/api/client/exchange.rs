@@ -35,6 +35,17 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
 /// is not documented.
 const NO_SNAPSHOTS: &str = "len(snapshots) == 0";
 
+/// The body of a request.
+pub(super) trait RequestBody {
+    fn add_to(&self, request: RequestBuilder) -> RequestBuilder;
+}
+
+impl<T: Serialize> RequestBody for T {
+    fn add_to(&self, request: RequestBuilder) -> RequestBuilder {
+        request.header(CONTENT_TYPE, "application/json; charset=utf-8").json(self)
+    }
+}
+
 pub(super) struct RawResponse {
     pub(super) status: StatusCode,
     /// The head of the organization's ledger, if the server keeps one.
@@ -64,7 +75,7 @@ impl EnvironmentClient<'_> {
         operation: &str,
         method: Method,
         path: &[&str],
-        body: Option<&(impl Serialize + Sync)>,
+        body: Option<&(impl RequestBody + Sync)>,
     ) -> Result<RawResponse, ApiError> {
         self.send_to(self.client.url(path), operation, method, &HeaderMap::new(), body).await
     }
@@ -76,7 +87,7 @@ impl EnvironmentClient<'_> {
         operation: &str,
         method: Method,
         headers: &HeaderMap,
-        body: Option<&(impl Serialize + Sync)>,
+        body: Option<&(impl RequestBody + Sync)>,
     ) -> Result<RawResponse, ApiError> {
         let answer = self.send_with_retries(operation, &method, &url, headers, body).await;
         match answer {
@@ -98,7 +109,7 @@ impl EnvironmentClient<'_> {
         method: &Method,
         url: &Url,
         headers: &HeaderMap,
-        body: Option<&(impl Serialize + Sync)>,
+        body: Option<&(impl RequestBody + Sync)>,
     ) -> Result<RawResponse, ApiError> {
         let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
         let mut backoff = policy.build();
@@ -151,7 +162,7 @@ impl EnvironmentClient<'_> {
         method: &Method,
         url: &Url,
         headers: &HeaderMap,
-        body: Option<&impl Serialize>,
+        body: Option<&impl RequestBody>,
     ) -> Result<RawResponse, AttemptError> {
         let host = &self.client.host;
         let token = self.client.token().await.map_err(ApiError::from)?;
@@ -161,7 +172,7 @@ impl EnvironmentClient<'_> {
             .timeout(self.attempt_timeout())
             .bearer_auth(token.expose_secret());
         if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json; charset=utf-8").json(body);
+            request = body.add_to(request);
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
         let (response, body) =

@@ -5,6 +5,8 @@ mod exchange;
 mod latest;
 mod local;
 mod pages;
+#[cfg(feature = "cli")]
+mod provenance;
 mod queries;
 
 use std::net::IpAddr;
@@ -31,6 +33,8 @@ use exchange::parse;
 use latest::latest;
 pub use local::LocalServer;
 pub use pages::Listing;
+#[cfg(feature = "cli")]
+pub use provenance::{Attachment, FlowRequest};
 pub use queries::{ApiResponse, EventsPage, HistoryQuery};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -165,7 +165,7 @@ impl Client {
             .await
     }
 
-    fn for_organization(&self, give_up_at: Option<Instant>) -> EnvironmentClient<'_> {
+    pub(super) fn for_organization(&self, give_up_at: Option<Instant>) -> EnvironmentClient<'_> {
         EnvironmentClient { client: self, name: "", give_up_at, calls: AtomicU32::new(0) }
     }
 }
@@ -217,7 +217,7 @@ impl EnvironmentClient<'_> {
         Ok(EventsPage { events: read(&operation, &answer)?, total: answer.total })
     }
 
-    async fn get_document<T: DeserializeOwned>(
+    pub(super) async fn get_document<T: DeserializeOwned>(
         &self,
         operation: &str,
         path: &[&str],
