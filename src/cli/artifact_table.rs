@@ -26,6 +26,8 @@ pub(super) struct ArtifactRow {
     pub(super) cells: Vec<String>,
     /// In hex, or `unknown`.
     pub(super) fingerprint: String,
+    /// Sentences below it.
+    pub(super) notes: Vec<String>,
 }
 
 /// A table whose column `artifact` has names and fingerprints. Unless `wide`, cells wrap on a
@@ -71,6 +73,12 @@ pub(super) fn artifact_table(
             text.push('\n');
         }
         let _infallible = writeln!(text, "{indent}{SHA256}{}", row.fingerprint);
+        let room = if wide { usize::MAX } else { terminal.width.saturating_sub(indent.len()) };
+        for note in &row.notes {
+            for line in wrap(note, room.max(MIN_ARTIFACT_WIDTH)) {
+                let _infallible = writeln!(text, "{indent}{}", line.trim_end());
+            }
+        }
     }
     text
 }

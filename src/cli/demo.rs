@@ -99,7 +99,7 @@ fn program() -> &'static str {
 async fn difference(server: &Client, from: &str, to: &str) -> anyhow::Result<String> {
     let terminal = Terminal::detect(ColourChoice::Auto);
     let diff = server.diff(from, to, None).await?.document;
-    Ok(env::diff_text(&diff, from, to, &terminal))
+    Ok(env::diff_text(&diff, from, to, &env::States::new(), &terminal))
 }
 
 fn instructions(ecs: &str, host: &str, envsnap: &str) -> String {

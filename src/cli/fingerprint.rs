@@ -92,7 +92,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+pub(super) enum Kind {
     /// The content of a file
     File,
     /// The names and contents in a directory
@@ -131,6 +131,30 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     print(&shown)?;
     Ok(())
+}
+
+/// The fingerprint of a file, a directory or an image, as this command would print it.
+pub(super) async fn fingerprint_of(
+    artifact: OsString,
+    kind: Option<Kind>,
+    exclude: Vec<OsString>,
+) -> anyhow::Result<Fingerprint> {
+    let kind = match kind {
+        Some(kind) => kind,
+        None => detect(Path::new(&artifact))?,
+    };
+    let arguments = Arguments {
+        artifact,
+        kind: Some(kind),
+        exclude,
+        registry_username: None,
+        registry_password: None,
+        timeout: Duration::from_secs(30),
+        output: ReportFormat::Table,
+        json: false,
+    };
+    let found = fingerprint(&arguments, kind).await;
+    found.map_err(|error| anyhow!("{}", redact_known(&format!("{error:#}"))))
 }
 
 /// What `path` is if nothing says so.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod allow;
 mod artifact;
 mod artifact_table;
 mod check;
@@ -9,13 +10,18 @@ mod env;
 mod escape;
 mod expression;
 mod fingerprint;
+mod matrix;
+mod missing;
+mod pipeline;
 mod progress;
 mod ps;
 mod reference;
 mod report;
+mod rogue;
 mod server_args;
 mod tables;
 mod terminal;
+mod trace;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -33,7 +39,7 @@ use crate::redact::{RedactingWriter, redact_known};
 use escape::replace_invisible_lines;
 pub use reference::reference;
 
-/// As with `git diff --exit-code`.
+/// As with `git diff --exit-code`; also if something that runs should not.
 const EXIT_DIFFERENT: u8 = 1;
 
 /// Of `envsnap check`.
@@ -72,7 +78,14 @@ enum Command {
     Backup(backup::Arguments),
     Demo(demo::Arguments),
     Env(env::Arguments),
+    #[command(visible_alias = "flow")]
+    Pipeline(pipeline::Arguments),
     Artifact(artifact::Arguments),
+    Rogue(rogue::Arguments),
+    Missing(missing::Arguments),
+    Trace(trace::Arguments),
+    Matrix(matrix::Arguments),
+    Allow(allow::Arguments),
     Fingerprint(fingerprint::Arguments),
     Completions(completions::Arguments),
 }
@@ -137,8 +150,26 @@ pub fn run() -> ExitCode {
                 Command::Env(arguments) => {
                     env::run(arguments).await.map_err(server_args::with_hint)
                 }
+                Command::Pipeline(arguments) => {
+                    pipeline::run(arguments).await.map(success).map_err(server_args::with_hint)
+                }
                 Command::Artifact(arguments) => {
                     artifact::run(arguments).await.map(success).map_err(server_args::with_hint)
+                }
+                Command::Rogue(arguments) => {
+                    rogue::run(arguments).await.map_err(server_args::with_hint)
+                }
+                Command::Missing(arguments) => {
+                    missing::run(arguments).await.map_err(server_args::with_hint)
+                }
+                Command::Trace(arguments) => {
+                    trace::run(arguments).await.map(success).map_err(server_args::with_hint)
+                }
+                Command::Matrix(arguments) => {
+                    matrix::run(arguments).await.map(success).map_err(server_args::with_hint)
+                }
+                Command::Allow(arguments) => {
+                    allow::run(arguments).await.map(success).map_err(server_args::with_hint)
                 }
                 Command::Fingerprint(arguments) => fingerprint::run(arguments).await.map(success),
                 Command::Completions(arguments) => completions::run(&arguments).map(success),

@@ -80,16 +80,22 @@ impl ServerArgs {
         Terminal::detect(self.color)
     }
 
-    pub(super) fn uses_database_file(&self) -> bool {
-        self.db.is_some()
-    }
-
     /// The selected server. No request is sent yet.
     pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
         match &self.db {
             Some(file) => self.open_database(file).await,
             None => self.connect_to_server().await,
         }
+    }
+
+    /// The selected server, for a command that changes something there.
+    pub(super) async fn connect_to_write(&self) -> anyhow::Result<Connection> {
+        if self.db.is_some() {
+            bail!(
+                "--db only reads a file: start 'envsnap serve' with it, and name the server with --host"
+            );
+        }
+        self.connect().await
     }
 
     async fn connect_to_server(&self) -> anyhow::Result<Connection> {
@@ -197,9 +203,7 @@ fn read_token(file: &Path) -> anyhow::Result<SecretString> {
 /// Adds a hint for users of query commands.
 pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ApiError>() {
-        Some(ApiError::EnvironmentNotFound { message, .. }) => {
-            anyhow!("{message} (envsnap env ls lists those that exist)")
-        }
+        Some(ApiError::EnvironmentNotFound { message, .. }) => not_found(message),
         Some(ApiError::Rejected { status, message, .. }) if message.contains("len(snapshots)") => {
             anyhow!("there is no such snapshot: {status}: {message}")
         }
@@ -209,6 +213,18 @@ pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
         }
         None => error,
     }
+}
+
+fn not_found(message: &str) -> anyhow::Error {
+    let remedy = match message.split_whitespace().next() {
+        Some("Flow") => "envsnap pipeline ls lists the pipelines that exist",
+        Some("Artifact") => {
+            "envsnap artifact ls PIPELINE lists those of a pipeline, and envsnap trace COMMIT looks in all"
+        }
+        Some("Trail") => "the first report to a trail makes it",
+        _ => "envsnap env ls lists those that exist",
+    };
+    anyhow!("{message} ({remedy})")
 }
 
 #[cfg(test)]

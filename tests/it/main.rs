@@ -22,6 +22,7 @@ mod histories;
 mod memory;
 mod overlap;
 mod parameters;
+mod provenance;
 mod proxy;
 mod ps_watch;
 mod questions;

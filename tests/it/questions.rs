@@ -13,14 +13,14 @@ use crate::recorder::server::{Recorder, digest, task, write_secret};
 
 /// How `envsnap` ended, and what it wrote.
 #[derive(Debug)]
-struct Answer {
-    code: Option<i32>,
-    out: String,
-    error: String,
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) error: String,
 }
 
 /// Asks in a process of its own, in UTC, while this one serves.
-async fn ask(arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
+pub(crate) async fn ask(arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
     let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
     let arguments = owned(arguments);
     let (names, values): (Vec<_>, Vec<_>) = variables.iter().copied().unzip();
@@ -45,14 +45,14 @@ async fn ask_at(url: &str, arguments: &[&str]) -> Answer {
 impl Answer {
     /// What it wrote, which nothing went wrong with.
     #[track_caller]
-    fn well(self) -> String {
+    pub(crate) fn well(self) -> String {
         assert_eq!((self.code, &*self.error), (Some(0), ""), "{self:?}");
         self.out
     }
 
     /// Why it could not answer, where nothing was written that might be taken for an answer.
     #[track_caller]
-    fn failed(self) -> String {
+    pub(crate) fn failed(self) -> String {
         assert_eq!((self.code, &*self.out), (Some(2), ""), "{self:?}");
         self.error
     }

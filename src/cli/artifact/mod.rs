@@ -1,5 +1,14 @@
-//! `envsnap artifact`: where an artifact runs and ran.
+//! `envsnap artifact`: what was built, where it comes from, and where it runs and ran.
 
+mod build;
+mod card;
+mod deployment;
+mod evidence;
+mod get;
+mod git;
+mod junit;
+mod ls;
+mod report;
 mod runs;
 mod view;
 
@@ -8,6 +17,7 @@ use clap::Subcommand;
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::Value;
 
 use super::escape::replace_invisible;
 use super::server_args::{Connection, ServerArgs};
@@ -17,19 +27,23 @@ use crate::api::wire::Environment;
 use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern as Pattern;
 use crate::recorder::text::pluralize;
+pub(super) use card::card;
 use envsnap_model::duration::parse_span;
 use envsnap_model::time::parse_time;
+pub(super) use get::{hex_digits, reports};
+pub(super) use git::{git, resolve};
+pub(super) use report::fingerprint;
 use runs::{ArtifactKey, EnvironmentRuns, Run, from_events};
 
 /// Of changes per environment.
 const DEFAULT_LIMIT: u32 = 5_000;
 
-const MAX_CONCURRENT_REQUESTS: usize = 4;
+pub(super) const MAX_CONCURRENT_REQUESTS: usize = 4;
 
 /// An environment of environments. Those it contains are listed separately.
-const LOGICAL: &str = "logical";
+pub(super) const LOGICAL: &str = "logical";
 
-/// Show where an artifact runs or ran
+/// Show what pipelines built, where it comes from, and where it runs or ran
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -40,7 +54,12 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Ls(ls::Arguments),
+    Get(get::Arguments),
     Where(WhereArgs),
+    Report(report::Arguments),
+    Evidence(evidence::Arguments),
+    Deployment(deployment::Arguments),
 }
 
 /// Show every environment where an artifact runs or ran, from and to which snapshot
@@ -86,7 +105,18 @@ fn since(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { args, command: Command::Where(wanted) } = arguments;
+    let Arguments { args, command } = arguments;
+    match command {
+        Command::Ls(arguments) => ls::run(&args, &arguments).await,
+        Command::Get(arguments) => get::run(&args, &arguments).await,
+        Command::Where(wanted) => search(&args, wanted).await,
+        Command::Report(arguments) => report::run(&args, arguments).await,
+        Command::Evidence(arguments) => evidence::run(&args, arguments).await,
+        Command::Deployment(arguments) => deployment::run(&args, arguments).await,
+    }
+}
+
+async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<()> {
     let connection = args.connect().await?;
     let environments = connection.client.environments(None).await?.document;
     let count = environments.len();
@@ -155,6 +185,21 @@ pub(super) async fn show_snapshots_with_artifact(
     show(&found, wanted, &output, args.output, &terminal)?;
     eprint_limits(&found, &terminal);
     Ok(())
+}
+
+/// When an artifact ran in every environment, for people and for programs; `None` and `null` if the
+/// server does not say it.
+pub(super) async fn runs_of(
+    connection: &Connection,
+    fingerprint: &str,
+    terminal: &Terminal,
+) -> anyhow::Result<(Option<String>, Value)> {
+    if !connection.client.supports_artifact_runs() {
+        return Ok((None, Value::Null));
+    }
+    let runs = connection.client.artifact_runs(fingerprint, None).await?;
+    let found = runs::from_artifact_runs(&runs, f64::NEG_INFINITY);
+    Ok((Some(view::intervals(&found, terminal)), view::runs_json(&found)))
 }
 
 /// Finds the runs of an artifact in one environment.

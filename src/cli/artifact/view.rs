@@ -68,23 +68,50 @@ pub(super) fn text(
             let name =
                 terminal.paint(Colour::Bold, &format!("Name:   {}", replace_invisible(name)));
             let fingerprint = fingerprint_or_unknown(Some(fingerprint(key)));
-            let intervals: Vec<_> =
-                runs.iter().map(|(environment, run)| interval(environment, run)).collect();
-            let widest = intervals.iter().map(|it| it.width()).max().unwrap_or(0);
             let mut text = format!("{name}\nSHA256: {fingerprint}\n");
-            for (interval, (_, run)) in intervals.iter().zip(&runs) {
-                let time = time(run, terminal);
-                let gap = " ".repeat(widest - interval.width());
-                if 4 + widest + 2 + time.width() <= terminal.width {
-                    let _infallible = writeln!(text, "    {interval}{gap}  {time}");
-                } else {
-                    let _infallible = writeln!(text, "    {interval}\n        {time}");
-                }
-            }
+            text.push_str(&run_lines(&runs, terminal));
             text
         })
         .collect();
     artifacts.join("\n")
+}
+
+/// The runs of one artifact, a line each.
+fn run_lines(runs: &[(&str, &Run)], terminal: &Terminal) -> String {
+    let intervals: Vec<_> =
+        runs.iter().map(|(environment, run)| interval(environment, run)).collect();
+    let widest = intervals.iter().map(|it| it.width()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (interval, (_, run)) in intervals.iter().zip(runs) {
+        let time = time(run, terminal);
+        let gap = " ".repeat(widest - interval.width());
+        if 4 + widest + 2 + time.width() <= terminal.width {
+            let _infallible = writeln!(text, "    {interval}{gap}  {time}");
+        } else {
+            let _infallible = writeln!(text, "    {interval}\n        {time}");
+        }
+    }
+    text
+}
+
+/// Every run that was found, a line each.
+pub(super) fn intervals(found: &[EnvironmentRuns], terminal: &Terminal) -> String {
+    run_lines(&all_runs(found), terminal)
+}
+
+/// Every run that was found, for programs.
+pub(super) fn runs_json(found: &[EnvironmentRuns]) -> Value {
+    all_runs(found).into_iter().map(|(environment, run)| run_json(environment, run)).collect()
+}
+
+fn all_runs(found: &[EnvironmentRuns]) -> Vec<(&str, &Run)> {
+    found
+        .iter()
+        .flat_map(|environment| {
+            let runs = environment.artifacts.values().flat_map(|(_, runs)| runs);
+            runs.map(|run| (&*environment.name, run))
+        })
+        .collect()
 }
 
 /// `aws-prod#65..#94`

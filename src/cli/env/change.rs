@@ -1,12 +1,12 @@
 //! `envsnap env create`, `rename` and `archive`.
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 
 use crate::api::wire::{ECS, EnvironmentRequest};
 use crate::api::{ApiError, EnvironmentApi as _, ServerApi as _};
 use crate::cli::expression::environment_name;
 use crate::cli::print;
-use crate::cli::server_args::{Connection, ServerArgs};
+use crate::cli::server_args::ServerArgs;
 
 /// Create an environment
 ///
@@ -56,7 +56,7 @@ pub(super) struct Archive {
 
 pub(super) async fn create(args: &ServerArgs, arguments: Create) -> anyhow::Result<()> {
     let Create { name, description, include_scaling } = arguments;
-    let connection = connect(args).await?;
+    let connection = args.connect_to_write().await?;
     let environment = connection.client.environment(&name, None);
     // To create what exists would change it.
     match environment.get().await {
@@ -76,23 +76,14 @@ pub(super) async fn create(args: &ServerArgs, arguments: Create) -> anyhow::Resu
 
 pub(super) async fn rename(args: &ServerArgs, arguments: &Rename) -> anyhow::Result<()> {
     let Rename { name, new_name } = arguments;
-    let connection = connect(args).await?;
+    let connection = args.connect_to_write().await?;
     connection.client.environment(name, None).rename(new_name).await?;
     Ok(print(&format!("Environment '{name}' is now '{new_name}'.\n"))?)
 }
 
 pub(super) async fn archive(args: &ServerArgs, arguments: &Archive) -> anyhow::Result<()> {
     let Archive { name } = arguments;
-    let connection = connect(args).await?;
+    let connection = args.connect_to_write().await?;
     connection.client.environment(name, None).archive().await?;
     Ok(print(&format!("Archived environment '{name}'.\n"))?)
-}
-
-async fn connect(args: &ServerArgs) -> anyhow::Result<Connection> {
-    if args.uses_database_file() {
-        return Err(anyhow!(
-            "--db only reads a file: start 'envsnap serve' with it, and name the server with --host"
-        ));
-    }
-    args.connect().await
 }

@@ -1,8 +1,10 @@
 //! `envsnap env diff`: what changed from one snapshot to another.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
+use crate::api::{Client, ServerApi as _};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName};
 use crate::cli::server_args::ServerArgs;
@@ -40,9 +42,47 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     let diff = &answer.document;
     print(&match args.output {
         OutputFormat::Json => escape_json(&answer.text),
-        _ => text(diff, from.as_str(), to.as_str(), &args.terminal()),
+        _ => {
+            let states = states(&connection.client, diff).await?;
+            text(diff, from.as_str(), to.as_str(), &states, &args.terminal())
+        }
     })?;
     Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
+}
+
+/// Of artifacts whose provenance is known, by fingerprint, for people.
+pub(in crate::cli) type States = BTreeMap<String, String>;
+
+/// The states of the artifacts that differ: the difference itself does not have them.
+async fn states(client: &Client, diff: &EnvironmentDiff) -> anyhow::Result<States> {
+    let mut states = States::new();
+    for item in [&diff.snappish1, &diff.snappish2] {
+        // Only of snapshots with an artifact that a flow reported, to save the requests.
+        let Some((environment, index)) =
+            item.snapshot_id.as_deref().and_then(|id| id.rsplit_once('#'))
+        else {
+            continue;
+        };
+        let changed = diff.changed.artifacts.iter().chain(&item.artifacts);
+        if changed.clone().all(|artifact| artifact.flow.is_none()) {
+            continue;
+        }
+        let snapshot = client.environment(environment, None).snapshot(index).await?;
+        for artifact in snapshot.running() {
+            let Some(state) = super::get::state(artifact) else { continue };
+            let problems =
+                artifact.flows.first().map(|flow| &flow.problems[..]).unwrap_or_default();
+            let state = match problems {
+                [] => replace_invisible(state),
+                problems => replace_invisible(&format!(
+                    "{state} (missing or non-compliant: {})",
+                    problems.join(", ")
+                )),
+            };
+            states.insert(artifact.fingerprint.clone().unwrap_or_default(), state);
+        }
+    }
+    Ok(states)
 }
 
 /// The difference between `from` and `to`, under a heading with the server's names of both.
@@ -50,6 +90,7 @@ pub(in crate::cli) fn text(
     diff: &EnvironmentDiff,
     from: &str,
     to: &str,
+    states: &States,
     terminal: &Terminal,
 ) -> String {
     let name =
@@ -58,7 +99,7 @@ pub(in crate::cli) fn text(
     if is_empty(diff) {
         return format!("The same runs in {from} and {to}.\n");
     }
-    format!("{}\n\n{}", heading(&from, &to), blocks(diff, terminal))
+    format!("{}\n\n{}", heading(&from, &to), blocks(diff, states, terminal))
 }
 
 pub(super) fn heading(from: &str, to: &str) -> String {
@@ -70,9 +111,12 @@ pub(super) fn is_empty(diff: &EnvironmentDiff) -> bool {
 }
 
 /// One block per artifact that exited, started or was scaled.
-pub(super) fn blocks(diff: &EnvironmentDiff, terminal: &Terminal) -> String {
+pub(super) fn blocks(diff: &EnvironmentDiff, states: &States, terminal: &Terminal) -> String {
     let of = |sign, colour, item: &DiffItem| -> Vec<String> {
-        item.artifacts.iter().map(|artifact| block(sign, colour, artifact, terminal)).collect()
+        item.artifacts
+            .iter()
+            .map(|artifact| block(sign, colour, artifact, states, terminal))
+            .collect()
     };
     [
         of('-', Colour::Red, &diff.snappish1),
@@ -83,7 +127,13 @@ pub(super) fn blocks(diff: &EnvironmentDiff, terminal: &Terminal) -> String {
     .join("\n")
 }
 
-fn block(sign: char, colour: Colour, artifact: &DiffArtifact, terminal: &Terminal) -> String {
+fn block(
+    sign: char,
+    colour: Colour,
+    artifact: &DiffArtifact,
+    states: &States,
+    terminal: &Terminal,
+) -> String {
     let known = |text: Option<&String>| match text {
         Some(text) if !text.is_empty() => replace_invisible(text),
         _ => "N/A".to_owned(),
@@ -97,6 +147,9 @@ fn block(sign: char, colour: Colour, artifact: &DiffArtifact, terminal: &Termina
         known(artifact.commit_url.as_ref()),
         terminal.time_and_age(unix_secs(artifact.most_recent_timestamp)),
     );
+    if let Some(state) = states.get(&artifact.fingerprint) {
+        let _infallible = writeln!(text, "  State: {state}");
+    }
     let replicas = match (artifact.s1_instance_count, artifact.s2_instance_count) {
         (Some(was), Some(now)) => Some(format!("{was} -> {now}")),
         _ => artifact.instance_count.map(|count| count.to_string()),
@@ -134,7 +187,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            blocks(&diff, &berlin()),
+            blocks(&diff, &States::new(), &berlin()),
             "\
 - Name:   274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:85d83c6
   Sha256: eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec
@@ -158,7 +211,7 @@ mod tests {
 "
         );
         let coloured = Terminal { use_colour: true, ..berlin() };
-        let output = blocks(&diff, &coloured);
+        let output = blocks(&diff, &States::new(), &coloured);
         for sign in ["\x1b[31m- Name", "\x1b[32m+ Name", "\x1b[33m~ Name"] {
             assert!(output.contains(sign), "{output}");
         }

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use crate::api::ServerApi as _;
+use serde_json::Value;
+
 use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
+use crate::api::{ApiResponse, ServerApi as _};
 use crate::cli::artifact::show_snapshots_with_artifact;
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
 use crate::cli::escape::{escape_json, replace_invisible};
@@ -28,12 +30,16 @@ const NOT_AVAILABLE: &str = "N/A";
 Examples:
   envsnap env get aws-prod#65
   envsnap env get aws-prod@{{2.hours.ago}} -o wide
+  envsnap env get aws-prod --name saver    which version of saver runs
   envsnap env get aws-prod@9af401c         the snapshots that contain this artifact
   envsnap env get aws-prod -o json | jq '.artifacts[].fingerprint'"))]
 pub(super) struct Arguments {
     /// The snapshot; or NAME@FINGERPRINT, to list the snapshots that contain an artifact
     #[arg(value_name = "SNAPSHOT")]
     selector: Selector,
+    /// Show only what is called so: a repository like saver, a part of a name, with * for anything
+    #[arg(long, value_name = "NAME")]
+    name: Option<ArtifactPattern>,
 }
 
 #[derive(Debug, Clone)]
@@ -74,18 +80,48 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     };
     let SnapshotName { environment, expression, .. } = snapshot;
     let connection = args.connect().await?;
-    let answer =
+    let mut answer =
         connection.client.environment(environment, None).snapshot_response(expression).await?;
+    if let Some(name) = &arguments.name {
+        answer = only(&answer, name)?;
+    }
     let (recorded, terminal) = (&answer.document, args.terminal());
-    print(&match args.output {
-        OutputFormat::Json => escape_json(&answer.text),
-        format => format!(
+    print(&match (args.output, &arguments.name) {
+        (OutputFormat::Json, _) => escape_json(&answer.text),
+        (_, Some(name)) if recorded.running().next().is_none() => format!(
+            "{}\n\nNothing called {} ran.\n",
+            heading(environment, recorded, &terminal),
+            replace_invisible(name.as_str())
+        ),
+        (format, _) => format!(
             "{}\n\n{}",
             heading(environment, recorded, &terminal),
             table(recorded, format == OutputFormat::Wide, &terminal)
         ),
     })?;
     Ok(())
+}
+
+/// A snapshot with only the artifacts of this name, or of a flow that is called so.
+fn only(
+    answer: &ApiResponse<RecordedSnapshot>,
+    name: &ArtifactPattern,
+) -> serde_json::Result<ApiResponse<RecordedSnapshot>> {
+    let is_wanted = |artifact: &RecordedArtifact| {
+        let mut flows = artifact.flows.iter().map(|flow| &*flow.flow_name);
+        name.matches(artifact.fingerprint.as_deref().unwrap_or_default(), &artifact.name)
+            || flows.any(|flow| name.matches("", flow))
+    };
+    let mut document = answer.document.clone();
+    let wanted: Vec<_> = document.artifacts.iter().map(is_wanted).collect();
+    let mut json: Value = serde_json::from_str(&answer.text)?;
+    if let Some(artifacts) = json.get_mut("artifacts").and_then(Value::as_array_mut) {
+        let mut wanted = wanted.iter();
+        artifacts.retain(|_| wanted.next().copied().unwrap_or_default());
+    }
+    let mut wanted = wanted.iter();
+    document.artifacts.retain(|_| wanted.next().copied().unwrap_or_default());
+    Ok(ApiResponse { document, text: serde_json::to_string_pretty(&json)? })
 }
 
 fn heading(environment: &str, recorded: &RecordedSnapshot, terminal: &Terminal) -> String {
@@ -99,7 +135,9 @@ pub(in crate::cli) fn table(
     wide: bool,
     terminal: &Terminal,
 ) -> String {
-    let rows: Vec<_> = recorded.running().map(|artifact| row(artifact, wide, terminal)).collect();
+    let states = recorded.running().any(|artifact| state(artifact).is_some());
+    let mut rows: Vec<_> =
+        recorded.running().map(|artifact| row(artifact, wide, terminal)).collect();
     if rows.is_empty() {
         return "Nothing ran.\n".to_owned();
     }
@@ -108,6 +146,12 @@ pub(in crate::cli) fn table(
         headings.extend(["CLUSTER", "SERVICE", "TASK"]);
     }
     headings.extend(["RUNNING_SINCE", "REPLICAS"]);
+    if states {
+        headings.push("STATE");
+        for (row, artifact) in rows.iter_mut().zip(recorded.running()) {
+            row.cells.push(or_not_available(state(artifact)));
+        }
+    }
     artifact_table(&headings, 1, &rows, wide, terminal)
 }
 
@@ -129,7 +173,21 @@ fn row(artifact: &RecordedArtifact, wide: bool, terminal: &Terminal) -> Artifact
         since.map_or_else(|| NOT_AVAILABLE.to_owned(), |since| format_since(unix_secs(*since))),
         artifact.annotation.now.to_string(),
     ]);
-    ArtifactRow { cells, fingerprint: fingerprint_or_unknown(artifact.fingerprint.as_deref()) }
+    ArtifactRow {
+        cells,
+        fingerprint: fingerprint_or_unknown(artifact.fingerprint.as_deref()),
+        notes: Vec::new(),
+    }
+}
+
+/// The state of an artifact: that of the flow that first reported it, or what the policies of its
+/// environment say.
+pub(super) fn state(artifact: &RecordedArtifact) -> Option<&str> {
+    let compliance = |is_compliant| if is_compliant { "COMPLIANT" } else { "NON-COMPLIANT" };
+    let flow = artifact.flows.first();
+    let stated = flow.and_then(|flow| flow.state.as_deref());
+    let in_flow = flow.and_then(|flow| flow.artifact_compliance_in_flow);
+    stated.or_else(|| artifact.compliant.or(in_flow).map(compliance))
 }
 
 fn or_not_available(text: Option<&str>) -> String {
@@ -140,7 +198,7 @@ fn or_not_available(text: Option<&str>) -> String {
 }
 
 /// The names of the clusters and services that run an artifact.
-fn clusters_and_services(artifact: &RecordedArtifact) -> [String; 2] {
+pub(in crate::cli) fn clusters_and_services(artifact: &RecordedArtifact) -> [String; 2] {
     let places = artifact.ecs_places.iter();
     let mut names: Vec<_> =
         places.map(|it| [it.cluster_name.as_deref(), it.service_name.as_deref()]).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::diff::{self, blocks};
+use super::diff::{self, States, blocks};
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
 use crate::api::{ApiError, Client, HistoryQuery, ServerApi as _};
 use crate::cli::escape::{escape_json_line, replace_invisible};
@@ -182,7 +182,7 @@ impl NewSnapshots {
             let blocks = if diff::is_empty(&change.diff) {
                 "The same runs in both.\n".to_owned()
             } else {
-                blocks(&change.diff, terminal)
+                blocks(&change.diff, &States::new(), terminal)
             };
             format!("{time}\n{heading}\n\n{blocks}\n")
         })

@@ -118,5 +118,6 @@ fn row(running: &RunningArtifact, wide: bool, terminal: &Terminal) -> artifact_t
     artifact_table::ArtifactRow {
         cells,
         fingerprint: fingerprint_or_unknown(fingerprint.as_deref()),
+        notes: Vec::new(),
     }
 }

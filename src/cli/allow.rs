@@ -1,0 +1,156 @@
+//! `envsnap allow`: what may run although no pipeline reports it.
+
+use std::fmt::Write as _;
+
+use anyhow::bail;
+use clap::ArgGroup;
+use serde_json::json;
+
+use super::artifact::fingerprint;
+use super::escape::{escape_json, replace_invisible};
+use super::expression::environment_name;
+use super::server_args::ServerArgs;
+use super::terminal::Terminal;
+use super::{OutputFormat, print};
+use crate::api::wire::AllowedArtifact;
+use crate::recorder::domain::provenance::BUILT_IN_ALLOWANCES;
+
+/// Allow what no pipeline reports, list what is allowed, and withdraw it
+///
+/// envsnap rogue shows what is allowed as such, with the reason. Who allowed it and when is kept.
+#[derive(Debug, clap::Args)]
+#[command(
+    group(ArgGroup::new("what").required(true).args(["fingerprint", "pattern", "list", "remove"])),
+    after_help = "Examples:
+  envsnap allow aws-prod --fingerprint \"$DIGEST\" --name alpine:3.16 --reason 'the backup job'
+  envsnap allow aws-prod --pattern 'public.ecr.aws/datadog/agent*' --reason 'monitoring, by its vendor'
+  envsnap allow --everywhere --pattern 'fluent-bit*' --reason 'logs'
+  envsnap allow --list
+  envsnap allow --remove 65e3a1f0-0000-0000-0000-00000001"
+)]
+pub(super) struct Arguments {
+    /// Where it may run
+    #[arg(value_name = "ENVIRONMENT", value_parser = environment_name, conflicts_with_all = ["everywhere", "remove"])]
+    environment: Option<String>,
+    /// Allow it in every environment
+    #[arg(long, conflicts_with_all = ["list", "remove"])]
+    everywhere: bool,
+    /// Allow the artifact with this fingerprint
+    #[arg(long, value_name = "SHA256", value_parser = fingerprint, requires = "name")]
+    fingerprint: Option<String>,
+    /// The artifact's name, for people
+    #[arg(long, value_name = "NAME", requires = "fingerprint")]
+    name: Option<String>,
+    /// Allow every artifact of this name, with * for anything; a name without a tag allows every tag
+    #[arg(long, value_name = "PATTERN")]
+    pattern: Option<String>,
+    /// Why it may run
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["list", "remove"])]
+    reason: Option<String>,
+    /// List what is allowed
+    #[arg(long)]
+    list: bool,
+    /// Withdraw what was allowed under an identifier of the list
+    #[arg(long, value_name = "ID")]
+    remove: Option<String>,
+    #[command(flatten)]
+    args: ServerArgs,
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { environment, everywhere, name, reason, args, .. } = &arguments;
+    if arguments.list {
+        return list(args, environment.as_deref()).await;
+    }
+    if let Some(id) = &arguments.remove {
+        let connection = args.connect_to_write().await?;
+        connection.client.withdraw_allowance(id).await?;
+        print(&match args.output {
+            OutputFormat::Json => format!("{:#}\n", json!({"withdrawn": id})),
+            _ => format!("Withdrawn: {}.\n", replace_invisible(id)),
+        })?;
+        return Ok(());
+    }
+    if environment.is_none() && !everywhere {
+        bail!("where it may run is not said: name an environment, or give --everywhere");
+    }
+    let Some(reason) = reason.as_deref().filter(|reason| !reason.trim().is_empty()) else {
+        bail!("--reason is required: it says to others why it may run");
+    };
+    let mut request = json!({"description": reason});
+    let what = match (&arguments.fingerprint, &arguments.pattern) {
+        (Some(fingerprint), _) => {
+            request["artifact_fingerprint"] = json!(fingerprint);
+            request["artifact_name"] = json!(name);
+            fingerprint
+        }
+        (None, pattern) => {
+            request["name_pattern"] = json!(pattern);
+            pattern.as_deref().unwrap_or_default()
+        }
+    };
+    let connection = args.connect_to_write().await?;
+    connection.client.allow(environment.as_deref(), &request).await?;
+    let place = environment.as_deref().unwrap_or("every environment");
+    print(&match args.output {
+        OutputFormat::Json => {
+            format!("{:#}\n", json!({"allowed": what, "environment": environment}))
+        }
+        _ => format!("Allowed in {place}: {}.\n", replace_invisible(what)),
+    })?;
+    Ok(())
+}
+
+async fn list(args: &ServerArgs, environment: Option<&str>) -> anyhow::Result<()> {
+    let connection = args.connect().await?;
+    let answer = connection.client.allowances().await?;
+    let is_wanted = |it: &AllowedArtifact| {
+        environment.is_none_or(|environment| [environment, "*"].contains(&&*it.environment_name))
+    };
+    let wanted: Vec<_> = answer.document.iter().filter(|it| is_wanted(it)).collect();
+    print(&match args.output {
+        OutputFormat::Json if environment.is_none() => escape_json(&answer.text),
+        OutputFormat::Json => escape_json(&serde_json::to_string_pretty(&wanted)?),
+        _ => text(&wanted, &args.terminal()),
+    })?;
+    Ok(())
+}
+
+fn text(allowed: &[&AllowedArtifact], terminal: &Terminal) -> String {
+    let mut text = String::new();
+    for entry in allowed {
+        let or_none =
+            |text: &str| if text.is_empty() { "N/A".to_owned() } else { replace_invisible(text) };
+        match &entry.name_pattern {
+            Some(pattern) => {
+                let _infallible = writeln!(text, "Pattern:     {}", replace_invisible(pattern));
+            }
+            None => {
+                let (name, fingerprint) =
+                    (or_none(&entry.artifact_name), replace_invisible(&entry.fingerprint));
+                let _infallible = writeln!(text, "Name:        {name}\nSHA256:      {fingerprint}");
+            }
+        }
+        let environment = match &*entry.environment_name {
+            "*" => "every one".to_owned(),
+            name => replace_invisible(name),
+        };
+        let _infallible = writeln!(
+            text,
+            "Environment: {environment}\nReason:      {}\nAllowed on:  {}\nAllowed by:  {}\nID:          {}\n",
+            or_none(&entry.description),
+            terminal.time_and_age(entry.timestamp),
+            or_none(&entry.user_name),
+            or_none(entry.id.as_deref().unwrap_or_default()),
+        );
+    }
+    if allowed.is_empty() {
+        text.push_str("Nothing is allowed but the sidecars that AWS itself adds:\n");
+    } else {
+        text.push_str("The sidecars that AWS itself adds are always allowed:\n");
+    }
+    for (pattern, reason) in BUILT_IN_ALLOWANCES {
+        let _infallible = writeln!(text, "    {pattern}\n        {reason}");
+    }
+    text
+}

@@ -1,0 +1,124 @@
+//! What the local git repository says of a commit.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+/// A commit, as reports carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(in crate::cli) struct Commit {
+    /// 40 or 64 hexadecimal digits.
+    pub(in crate::cli) sha1: String,
+    pub(in crate::cli) message: String,
+    /// `Name <mail>`
+    pub(in crate::cli) author: String,
+    /// When it was committed, in seconds since the Unix epoch.
+    pub(in crate::cli) timestamp: i64,
+    pub(in crate::cli) branch: String,
+    pub(in crate::cli) parents: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) url: Option<String>,
+}
+
+/// Runs `git` in `directory`, and returns what it printed.
+///
+/// # Errors
+/// It is not installed, or it failed: with what it said.
+pub(in crate::cli) fn git(directory: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(directory)
+        .args(arguments)
+        .output()
+        .context("cannot run git. Install it, or give what it would say by options")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("git {} in {}: {}", arguments.join(" "), directory.display(), said.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The whole hash of a commit that is named in any way that git knows.
+///
+/// # Errors
+/// There is no repository, or no such commit in it.
+pub(in crate::cli) fn resolve(directory: &Path, commit: &str) -> anyhow::Result<String> {
+    let wanted = format!("{commit}^{{commit}}");
+    Ok(git(directory, &["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted])
+        .with_context(|| format!("there is no commit {commit} in {}", directory.display()))?
+        .trim()
+        .to_owned())
+}
+
+/// # Errors
+/// There is no repository, or no such commit in it.
+pub(super) fn commit(directory: &Path, name: &str) -> anyhow::Result<Commit> {
+    let sha1 = resolve(directory, name)?;
+    let format = "--format=%an <%ae>%x00%ct%x00%P%x00%B";
+    let text = git(directory, &["log", "-1", "--no-show-signature", format, &sha1])?;
+    let mut fields = text.splitn(4, '\0');
+    let mut next = || fields.next().unwrap_or_default().trim().to_owned();
+    let (author, timestamp, parents, message) = (next(), next(), next(), next());
+    let branch = git(directory, &["rev-parse", "--abbrev-ref", "HEAD"])?.trim().to_owned();
+    Ok(Commit {
+        sha1,
+        message,
+        author,
+        timestamp: timestamp.parse().context("git printed a time that is no number")?,
+        branch,
+        parents: parents.split_whitespace().map(str::to_owned).collect(),
+        url: None,
+    })
+}
+
+/// Where a person can look at the repository: the address of remote `origin`, if it has one.
+pub(super) fn repository(directory: &Path) -> Option<String> {
+    web_address(git(directory, &["remote", "get-url", "origin"]).ok()?.trim())
+}
+
+/// The web page of a repository that git fetches from there. Users and passwords are left out.
+fn web_address(remote: &str) -> Option<String> {
+    let without_scheme = ["https://", "http://", "ssh://", "git://"]
+        .iter()
+        .find_map(|scheme| remote.strip_prefix(scheme));
+    let (host, path) = match without_scheme {
+        Some(rest) => {
+            let (authority, path) = rest.split_once('/')?;
+            let host = authority.rsplit('@').next()?;
+            let is_web = remote.starts_with("http");
+            // The port is that of another protocol.
+            (if is_web { host } else { host.split(':').next()? }, path)
+        }
+        // git@github.com:org/repo.git
+        None => {
+            let (authority, path) = remote.split_once(':')?;
+            (authority.rsplit_once('@')?.1, path)
+        }
+    };
+    let path = path.trim_matches('/');
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    (!host.is_empty() && !path.is_empty()).then(|| format!("https://{host}/{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_has_a_web_page() {
+        for (remote, expected) in [
+            ("git@github.com:cyber-dojo/runner.git", Some("https://github.com/cyber-dojo/runner")),
+            ("https://github.com/cyber-dojo/runner", Some("https://github.com/cyber-dojo/runner")),
+            ("https://u:secret@git.acme.com:8443/a/b.git", Some("https://git.acme.com:8443/a/b")),
+            ("ssh://git@git.acme.com:2222/a/b.git", Some("https://git.acme.com/a/b")),
+            ("/srv/git/runner.git", None),
+            ("../runner", None),
+            ("https://github.com", None),
+            ("", None),
+        ] {
+            assert_eq!(web_address(remote).as_deref(), expected, "{remote}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `envsnap matrix`: which version of each repository runs in which environment.
+
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use futures_util::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
+
+use super::artifact::{LOGICAL, MAX_CONCURRENT_REQUESTS};
+use super::escape::{escape_json, replace_invisible};
+use super::expression::environment_name;
+use super::server_args::ServerArgs;
+use super::tables::table;
+use super::terminal::Terminal;
+use super::{OutputFormat, print};
+use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
+use crate::api::{ApiError, ServerApi as _};
+use crate::recorder::domain::ArtifactPattern;
+
+const COLUMN_GAP: usize = 2;
+
+/// Show which version of each repository runs in which environment
+///
+/// A version is the beginning of the commit if a pipeline reported it, otherwise the tag, otherwise the
+/// beginning of the fingerprint; during a rollover there are several, the newest first.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  envsnap matrix
+  envsnap matrix aws-beta aws-prod
+  envsnap matrix --name saver              which version of saver runs where")]
+pub(super) struct Arguments {
+    /// Only these environments
+    #[arg(value_name = "ENVIRONMENT", value_parser = environment_name)]
+    environments: Vec<String>,
+    /// Only what is called so: a repository, a part of a name, with * for anything
+    #[arg(long, value_name = "NAME")]
+    name: Option<ArtifactPattern>,
+    #[command(flatten)]
+    args: ServerArgs,
+}
+
+/// What runs of a repository in an environment, the newest first.
+type Versions<'a> = BTreeMap<&'a str, Vec<&'a RecordedArtifact>>;
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { mut environments, name, args } = arguments;
+    let connection = args.connect().await?;
+    if environments.is_empty() {
+        let every = connection.client.environments(None).await?.document;
+        let every = every.into_iter().filter(|it| it.environment_type != LOGICAL);
+        environments = every.map(|environment| environment.name).collect();
+    }
+    let snapshots: Vec<_> = stream::iter(&environments)
+        .map(async |environment| {
+            match connection.client.environment(environment, None).snapshot("-1").await {
+                Ok(snapshot) => Ok(Some(snapshot)),
+                Err(ApiError::NoSnapshotYet { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+        .buffered(MAX_CONCURRENT_REQUESTS)
+        .collect()
+        .await;
+    let snapshots = snapshots.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let is_wanted = |artifact: &&RecordedArtifact| {
+        let fingerprint = artifact.fingerprint.as_deref().unwrap_or_default();
+        name.as_ref().is_none_or(|name| name.matches(fingerprint, &artifact.name))
+    };
+    let mut repositories: BTreeMap<&str, Versions<'_>> = BTreeMap::new();
+    for (environment, snapshot) in environments.iter().zip(&snapshots) {
+        let running = snapshot.iter().flat_map(RecordedSnapshot::running).filter(is_wanted);
+        for artifact in running {
+            let versions = repositories.entry(repository(&artifact.name)).or_default();
+            versions.entry(environment).or_default().push(artifact);
+        }
+    }
+    for versions in repositories.values_mut().flat_map(BTreeMap::values_mut) {
+        versions.sort_by_key(|it| std::cmp::Reverse(it.creation_timestamp.last().copied()));
+    }
+    if environments.is_empty() {
+        return Err(anyhow!("{} has no environment yet", replace_invisible(&connection.org)));
+    }
+    print(&match args.output {
+        OutputFormat::Json => json(&environments, &repositories)?,
+        _ if repositories.is_empty() => "Nothing runs that is called so.\n".to_owned(),
+        format => {
+            text(&environments, &repositories, format == OutputFormat::Wide, &args.terminal())
+        }
+    })?;
+    Ok(())
+}
+
+/// The last part of an image's name.
+fn repository(name: &str) -> &str {
+    let path = name.split('@').next().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    last.split(':').next().unwrap_or_default()
+}
+
+fn tag(name: &str) -> Option<&str> {
+    let path = name.split('@').next().unwrap_or_default();
+    path.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag).filter(|tag| !tag.is_empty())
+}
+
+fn version(artifact: &RecordedArtifact) -> String {
+    let short = |text: &str| replace_invisible(&text.chars().take(7).collect::<String>());
+    let not_empty = |text: &&str| !text.is_empty();
+    let commit = artifact.git_commit.as_deref().filter(not_empty);
+    let fingerprint = artifact.fingerprint.as_deref().filter(not_empty);
+    match (commit, tag(&artifact.name), fingerprint) {
+        (Some(commit), ..) => short(commit),
+        (None, Some(tag), _) => replace_invisible(tag),
+        (None, None, Some(fingerprint)) => short(fingerprint),
+        (None, None, None) => "unknown".to_owned(),
+    }
+}
+
+/// One table, or several below each other if the terminal is too narrow for all environments.
+fn text(
+    environments: &[String],
+    repositories: &BTreeMap<&str, Versions<'_>>,
+    wide: bool,
+    terminal: &Terminal,
+) -> String {
+    let cell = |versions: &Versions<'_>, environment: &str| match versions.get(environment) {
+        Some(artifacts) => artifacts.iter().map(|it| version(it)).collect::<Vec<_>>().join("\n"),
+        None => "-".to_owned(),
+    };
+    let first_width =
+        repositories.keys().map(|it| replace_invisible(it).width()).max().unwrap_or(0);
+    let first_width = first_width.max("REPOSITORY".len());
+    let mut chunks: Vec<Vec<&str>> = vec![Vec::new()];
+    let mut used = first_width;
+    for environment in environments {
+        let cells = repositories.values().flat_map(|versions| {
+            cell(versions, environment).lines().map(UnicodeWidthStr::width).collect::<Vec<_>>()
+        });
+        let width =
+            COLUMN_GAP + cells.max().unwrap_or(0).max(replace_invisible(environment).width());
+        let is_full = !wide && used + width > terminal.width;
+        if is_full && chunks.last().is_some_and(|chunk| !chunk.is_empty()) {
+            chunks.push(Vec::new());
+            used = first_width;
+        }
+        used += width;
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.push(environment);
+        }
+    }
+    let tables: Vec<_> = chunks
+        .iter()
+        .map(|chunk| {
+            let names: Vec<_> = chunk.iter().map(|name| replace_invisible(name)).collect();
+            let mut header = vec!["REPOSITORY"];
+            header.extend(names.iter().map(String::as_str));
+            let rows = repositories.iter().map(|(repository, versions)| {
+                let mut row = vec![replace_invisible(repository)];
+                row.extend(chunk.iter().map(|environment| cell(versions, environment)));
+                row
+            });
+            table(&header, rows)
+        })
+        .collect();
+    tables.join("\n")
+}
+
+/// It combines several responses, so that there is no single document of the server's.
+fn json(
+    environments: &[String],
+    repositories: &BTreeMap<&str, Versions<'_>>,
+) -> serde_json::Result<String> {
+    let artifact = |it: &&RecordedArtifact| {
+        json!({
+            "version": version(it), "name": it.name, "fingerprint": it.fingerprint,
+            "git_commit": it.git_commit, "started": it.creation_timestamp.last(),
+            "replicas": it.annotation.now,
+        })
+    };
+    let repositories: Vec<_> = repositories
+        .iter()
+        .map(|(repository, versions)| {
+            let versions: serde_json::Map<_, _> = versions
+                .iter()
+                .map(|(environment, artifacts)| {
+                    let artifacts: Vec<Value> = artifacts.iter().map(artifact).collect();
+                    ((*environment).to_owned(), Value::from(artifacts))
+                })
+                .collect();
+            json!({"repository": repository, "versions": versions})
+        })
+        .collect();
+    let document = json!({"environments": environments, "repositories": repositories});
+    Ok(escape_json(&serde_json::to_string_pretty(&document)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::terminal::tests::berlin;
+
+    fn artifact(name: &str, commit: Option<&str>) -> RecordedArtifact {
+        serde_json::from_value(json!({
+            "name": name, "fingerprint": "9af401c4350b", "git_commit": commit,
+            "creationTimestamp": [5], "annotation": {"type": "unchanged", "was": 1, "now": 1},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_version_is_a_commit_or_a_tag_or_a_digest() {
+        for (name, commit, expected) in [
+            ("ecr:5000/a/runner:1", Some("16d9990ad23a"), ("runner", "16d9990")),
+            ("ecr:5000/a/runner:1@sha256:ab", None, ("runner", "1")),
+            ("ecr:5000/a/runner", Some(""), ("runner", "9af401c")),
+            ("runner@sha256:ab", None, ("runner", "9af401c")),
+            ("", None, ("", "9af401c")),
+        ] {
+            let artifact = artifact(name, commit);
+            assert_eq!((repository(&artifact.name), &*version(&artifact)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn environments_that_do_not_fit_beside_each_other_are_shown_below() {
+        let names: Vec<_> = (0..7).map(|it| format!("an-environment-{it}")).collect();
+        let (one, other) = (artifact("web:1", None), artifact("web:2", None));
+        let versions = Versions::from([(&*names[0], vec![&one, &other]), (&*names[6], vec![&one])]);
+        let repositories = BTreeMap::from([("web", versions)]);
+        let shown = text(&names, &repositories, false, &berlin());
+        assert!(shown.lines().all(|line| line.width() <= 100), "{shown}");
+        assert_eq!(shown.matches("REPOSITORY").count(), 2, "{shown}");
+        assert!(shown.contains("\nweb         1                 -"), "{shown}");
+        assert!(shown.contains("\n            2\n"), "{shown}");
+        let wide = text(&names, &repositories, true, &berlin());
+        assert_eq!(wide.matches("REPOSITORY").count(), 1, "{wide}");
+    }
+}

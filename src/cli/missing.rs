@@ -1,0 +1,289 @@
+//! `envsnap missing`: what was announced and what runs, compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::bail;
+use envsnap_model::provenance::Origin;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde_json::{Value, json};
+
+use super::artifact::MAX_CONCURRENT_REQUESTS;
+use super::artifact_table::{ArtifactRow, artifact_table};
+use super::escape::{escape_json, replace_invisible};
+use super::expression::environment_name;
+use super::server_args::{Connection, ServerArgs};
+use super::tables::fingerprint_or_unknown;
+use super::terminal::Terminal;
+use super::{ExitStatus, OutputFormat, print};
+use crate::api::ServerApi as _;
+use crate::api::wire::{ArtifactRun, Deployment, RecordedArtifact};
+
+/// Compare announced deployments with what runs in an environment
+///
+/// not started: a deployment was announced, and nothing of it ever started. not announced: it runs, and
+/// no deployment announced it. rolled back: it runs, though the artifact of a later deployment of the
+/// same pipeline ran here and exited.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  envsnap missing aws-prod
+  envsnap missing aws-prod --exit-code || echo look at it")]
+pub(super) struct Arguments {
+    /// The environment
+    #[arg(value_name = "ENVIRONMENT", value_parser = environment_name)]
+    environment: String,
+    /// Exit with 1 if there is anything to list
+    #[arg(long)]
+    exit_code: bool,
+    #[command(flatten)]
+    args: ServerArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Problem {
+    NotStarted,
+    NotAnnounced,
+    RolledBack,
+}
+
+impl Problem {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NotStarted => "not started",
+            Self::NotAnnounced => "not announced",
+            Self::RolledBack => "rolled back",
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Finding<'a> {
+    problem: Problem,
+    fingerprint: &'a str,
+    /// Empty if the snapshot does not say it.
+    name: String,
+    flow: &'a str,
+    /// Of the artifact or, if it was rolled back, the later one.
+    deployment: Option<&'a Deployment>,
+    /// The artifact's latest start, if it runs.
+    started: Option<i64>,
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
+    let Arguments { environment, exit_code, args } = arguments;
+    let connection = args.connect().await?;
+    let snapshot = connection.client.environment(&environment, None).snapshot("-1").await?;
+    if !connection.client.supports_artifact_runs() {
+        bail!(
+            "this server keeps no announced deployments, which are an extension of envsnap's own recorder"
+        );
+    }
+    let deployments = connection.client.deployments_to(&environment).await?.document;
+    let announced: BTreeSet<_> = deployments.iter().map(|it| &*it.artifact_fingerprint).collect();
+    let runs: BTreeMap<&str, Vec<ArtifactRun>> = stream::iter(announced)
+        .map(async |fingerprint| {
+            let runs = connection.client.artifact_runs(fingerprint, Some(&environment)).await?;
+            anyhow::Ok((fingerprint, runs))
+        })
+        .buffered(MAX_CONCURRENT_REQUESTS)
+        .try_collect()
+        .await?;
+    let running: Vec<_> = snapshot.running().collect();
+    let mut findings = findings(&deployments, &runs, &running);
+    for finding in findings.iter_mut().filter(|finding| finding.name.is_empty()) {
+        finding.name = name(&connection, finding).await?;
+    }
+    let snapshot = format!("{environment}#{}", snapshot.index);
+    print(&match args.output {
+        OutputFormat::Json => json(&snapshot, &findings)?,
+        _ if deployments.is_empty() => format!(
+            "No deployment was announced to {environment}: envsnap artifact deployment does that.\n"
+        ),
+        _ if findings.is_empty() => {
+            format!("What runs in {snapshot} is what was announced.\n")
+        }
+        format => text(&findings, format == OutputFormat::Wide, &args.terminal()),
+    })?;
+    let differs = exit_code && !findings.is_empty();
+    Ok(if differs { ExitStatus::Different } else { ExitStatus::Success })
+}
+
+/// What its flow calls it.
+async fn name(connection: &Connection, finding: &Finding<'_>) -> anyhow::Result<String> {
+    let client = &connection.client;
+    let found = client.artifact_by_fingerprint(finding.flow, finding.fingerprint).await?;
+    Ok(found.document.filename)
+}
+
+/// `runs` has those of each announced artifact in the environment. Without any deployment nothing can
+/// be compared, and nothing is found.
+fn findings<'a>(
+    deployments: &'a [Deployment],
+    runs: &BTreeMap<&str, Vec<ArtifactRun>>,
+    running: &[&'a RecordedArtifact],
+) -> Vec<Finding<'a>> {
+    let ran_since = |fingerprint: &str, at: f64| {
+        let mut runs = runs.get(fingerprint).into_iter().flatten();
+        runs.any(|run| run.to.is_none_or(|to| to > at))
+    };
+    let is_running = |fingerprint: &str| {
+        running.iter().any(|artifact| artifact.fingerprint.as_deref() == Some(fingerprint))
+    };
+    let mut findings: Vec<_> = deployments
+        .iter()
+        .filter(|it| !ran_since(&it.artifact_fingerprint, it.created_at))
+        .map(|deployment| Finding {
+            problem: Problem::NotStarted,
+            fingerprint: &deployment.artifact_fingerprint,
+            name: String::new(),
+            flow: &deployment.flow_name,
+            deployment: Some(deployment),
+            started: None,
+        })
+        .collect();
+    if deployments.is_empty() {
+        return findings;
+    }
+    for &artifact in running {
+        let fingerprint = artifact.fingerprint.as_deref().unwrap_or_default();
+        let is_allowed = artifact.origin.as_ref().is_some_and(|it| it.status == Origin::Allowed);
+        let announced = deployments.iter().any(|it| it.artifact_fingerprint == fingerprint);
+        let finding = |problem, flow, deployment| Finding {
+            problem,
+            fingerprint,
+            name: artifact.name.clone(),
+            flow,
+            deployment,
+            started: artifact.creation_timestamp.last().copied(),
+        };
+        if !announced && !is_allowed {
+            let flow = artifact.flows.first().map_or("", |flow| &flow.flow_name);
+            findings.push(finding(Problem::NotAnnounced, flow, None));
+        }
+        for flow in &artifact.flows {
+            let of_flow = deployments.iter().filter(|it| it.flow_name == flow.flow_name);
+            let Some(latest) = of_flow.max_by_key(|it| it.deployment_id) else { continue };
+            let latest_fingerprint = &latest.artifact_fingerprint;
+            if latest_fingerprint != fingerprint
+                && !is_running(latest_fingerprint)
+                && ran_since(latest_fingerprint, latest.created_at)
+            {
+                findings.push(finding(Problem::RolledBack, &latest.flow_name, Some(latest)));
+            }
+        }
+    }
+    findings
+}
+
+fn text(findings: &[Finding<'_>], wide: bool, terminal: &Terminal) -> String {
+    let rows: Vec<_> = findings
+        .iter()
+        .map(|finding| {
+            let flow = if finding.flow.is_empty() { "N/A" } else { finding.flow };
+            let cells = vec![
+                finding.problem.as_str().to_owned(),
+                replace_invisible(&finding.name),
+                replace_invisible(flow),
+            ];
+            let fingerprint = fingerprint_or_unknown(Some(finding.fingerprint));
+            ArtifactRow { cells, fingerprint, notes: vec![note(finding, terminal)] }
+        })
+        .collect();
+    artifact_table(&["PROBLEM", "ARTIFACT", "PIPELINE"], 1, &rows, wide, terminal)
+}
+
+fn note(finding: &Finding<'_>, terminal: &Terminal) -> String {
+    let started = finding.started.map(crate::recorder::text::unix_secs).unwrap_or_default();
+    match (finding.problem, finding.deployment) {
+        (Problem::RolledBack, Some(later)) => format!(
+            "deployment #{} of {} was announced later, ran and exited",
+            later.deployment_id,
+            replace_invisible(&later.artifact_fingerprint.chars().take(7).collect::<String>())
+        ),
+        (_, Some(deployment)) => format!(
+            "deployment #{} was announced {}",
+            deployment.deployment_id,
+            terminal.time_and_age(deployment.created_at)
+        ),
+        (_, None) => format!("started {}", terminal.time_and_age(started)),
+    }
+}
+
+/// It combines several responses, so that there is no single document of the server's.
+fn json(snapshot: &str, findings: &[Finding<'_>]) -> serde_json::Result<String> {
+    let findings: Vec<Value> = findings
+        .iter()
+        .map(|it| {
+            json!({
+                "problem": it.problem.as_str(), "name": it.name, "fingerprint": it.fingerprint,
+                "pipeline": it.flow, "deployment": it.deployment, "started": it.started,
+            })
+        })
+        .collect();
+    let document = json!({"snapshot": snapshot, "findings": findings});
+    Ok(escape_json(&serde_json::to_string_pretty(&document)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deployment(number: u32, fingerprint: &str, at: f64) -> Deployment {
+        serde_json::from_value(json!({
+            "deployment_id": number, "flow_name": "runner", "environment": "aws-prod",
+            "artifact_fingerprint": fingerprint, "created_at": at,
+        }))
+        .unwrap()
+    }
+
+    fn run(fingerprint: &str, from: f64, to: Option<f64>) -> ArtifactRun {
+        serde_json::from_value(json!({
+            "environment": "aws-prod", "name": "runner", "fingerprint": fingerprint, "replicas": 1,
+            "first_index": 1, "last_index": 2, "from": from, "to": to,
+        }))
+        .unwrap()
+    }
+
+    fn runner(fingerprint: &str) -> RecordedArtifact {
+        serde_json::from_value(json!({
+            "name": "runner", "fingerprint": fingerprint, "flows": [{"flow_name": "runner"}],
+            "annotation": {"type": "unchanged", "was": 1, "now": 1}, "creationTimestamp": [5],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn announcements_are_compared_with_runs() {
+        use Problem::{NotAnnounced, NotStarted, RolledBack};
+        let (one, two) = (deployment(1, "aa", 100.0), deployment(2, "bb", 200.0));
+        let both = [one.clone(), two];
+        type Runs = Vec<(&'static str, f64, Option<f64>)>;
+        let cases: [(&[Deployment], Runs, Vec<&str>, Vec<(Problem, &str)>); 8] = [
+            (&[], vec![], vec!["aa"], vec![]),
+            (&both[..1], vec![], vec![], vec![(NotStarted, "aa")]),
+            (&both[..1], vec![("aa", 110.0, Some(150.0))], vec![], vec![]),
+            // What ended before is no start.
+            (&both[..1], vec![("aa", 10.0, Some(50.0))], vec![], vec![(NotStarted, "aa")]),
+            (&both[..1], vec![("aa", 110.0, None)], vec!["aa", "cc"], vec![(NotAnnounced, "cc")]),
+            (&both, vec![("aa", 110.0, None)], vec!["aa"], vec![(NotStarted, "bb")]),
+            // A rollover.
+            (&both, vec![("aa", 110.0, None), ("bb", 210.0, None)], vec!["aa", "bb"], vec![]),
+            (
+                &both,
+                vec![("aa", 110.0, None), ("bb", 210.0, Some(220.0))],
+                vec!["aa"],
+                vec![(RolledBack, "aa")],
+            ),
+        ];
+        for (deployments, ran, running, expected) in cases {
+            let mut runs: BTreeMap<&str, Vec<ArtifactRun>> = BTreeMap::new();
+            for (fingerprint, from, to) in &ran {
+                runs.entry(fingerprint).or_default().push(run(fingerprint, *from, *to));
+            }
+            let running: Vec<_> = running.into_iter().map(runner).collect();
+            let running: Vec<_> = running.iter().collect();
+            let found = findings(deployments, &runs, &running);
+            let found: Vec<_> = found.iter().map(|it| (it.problem, it.fingerprint)).collect();
+            assert_eq!(found, expected, "{ran:?}");
+        }
+    }
+}

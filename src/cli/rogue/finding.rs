@@ -1,0 +1,216 @@
+//! Where each artifact that runs comes from.
+
+use std::collections::BTreeMap;
+
+use envsnap_model::provenance::{Origin, origin};
+
+use crate::api::wire::{AllowedArtifact, ArtifactFlow, RecordedArtifact};
+use crate::recorder::domain::provenance::{NamePattern, built_in_allowance};
+use crate::recorder::text::unix_secs;
+
+/// The name of every environment in an allow-list.
+const EVERY_ENVIRONMENT: &str = "*";
+
+/// An artifact that runs, and what is known of its origin. Times are in seconds since the Unix epoch.
+#[derive(Debug)]
+pub(super) struct Finding<'a> {
+    pub(super) artifact: &'a RecordedArtifact,
+    pub(super) origin: Origin,
+    /// Its first start in the environment, as far back as it is known.
+    pub(super) first_started: Option<f64>,
+    /// Seconds from the first start to the first report, if it is late.
+    pub(super) delay: Option<f64>,
+    /// Why it is allowed, if it is.
+    pub(super) allowed: Option<Allowed<'a>>,
+    /// What is wrong with its evidence, by flow.
+    pub(super) evidence: Vec<Evidence<'a>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Allowed<'a> {
+    Listed(&'a AllowedArtifact),
+    /// For this reason: it is a sidecar of AWS's own, or the server says no more.
+    Reason(&'a str),
+}
+
+/// A flow in which an artifact is not compliant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Evidence<'a> {
+    pub(super) flow: &'a str,
+    pub(super) state: &'a str,
+    /// Names of the evidence that is missing or non-compliant, if the server says them.
+    pub(super) problems: Vec<&'a str>,
+}
+
+impl<'a> Finding<'a> {
+    /// `first_reports` has the first report of artifacts by fingerprint, if the snapshot does not.
+    pub(super) fn new(
+        artifact: &'a RecordedArtifact,
+        environment: &str,
+        allowances: &'a [AllowedArtifact],
+        first_reports: &BTreeMap<String, f64>,
+    ) -> Self {
+        let fingerprint = artifact.fingerprint.as_deref().unwrap_or_default();
+        let listed =
+            allowances.iter().find(|it| is_for(it, environment, fingerprint, &artifact.name));
+        let built_in = || built_in_allowance(&artifact.name).map(Allowed::Reason);
+        let evidence = artifact.flows.iter().filter_map(evidence).collect();
+        let earliest = artifact.creation_timestamp.first().copied();
+        if let Some(known) = &artifact.origin {
+            let reason = known.allowed.as_deref().map(Allowed::Reason);
+            return Self {
+                artifact,
+                origin: known.status,
+                first_started: Some(known.first_started_at).filter(|at| *at != 0).map(unix_secs),
+                delay: known.delay,
+                // The list says who allowed it, and when.
+                allowed: reason.map(|reason| listed.map_or(reason, Allowed::Listed)),
+                evidence,
+            };
+        }
+        let allowed = listed.map(Allowed::Listed).or_else(built_in);
+        let first_started = earliest.map(unix_secs);
+        let reported = artifact.flows.iter().filter_map(|flow| flow.reported_at).reduce(f64::min);
+        let reported = reported.or_else(|| first_reports.get(fingerprint).copied()).or_else(|| {
+            // It is not known when, and it is better to miss one than to accuse all.
+            (!artifact.flows.is_empty()).then_some(f64::NEG_INFINITY)
+        });
+        let started = first_started.unwrap_or(f64::INFINITY);
+        let origin = origin(!fingerprint.is_empty(), allowed.is_some(), started, reported);
+        let late = reported.filter(|_| origin == Origin::Late);
+        let delay = late.map(|reported| reported - started);
+        Self { artifact, origin, first_started, delay, allowed, evidence }
+    }
+
+    /// The evidence that counts against it: of what is allowed none is asked for.
+    pub(super) fn bad_evidence(&self) -> &[Evidence<'a>] {
+        if self.allowed.is_some() { &[] } else { &self.evidence }
+    }
+
+    /// What it is listed as; with `evidence`, its state if nothing is wrong with its origin.
+    pub(super) fn status(&self, evidence: bool) -> &'a str {
+        if self.origin == Origin::Known && evidence {
+            let states = || self.bad_evidence().iter().map(|it| it.state);
+            let worst = states().find(|state| *state == NON_COMPLIANT).or_else(|| states().next());
+            return worst.unwrap_or(Origin::Known.as_str());
+        }
+        self.origin.as_str()
+    }
+}
+
+const COMPLIANT: &str = "COMPLIANT";
+const NON_COMPLIANT: &str = "NON-COMPLIANT";
+
+fn evidence(flow: &ArtifactFlow) -> Option<Evidence<'_>> {
+    let state = flow.state.as_deref();
+    let state =
+        state.or((flow.artifact_compliance_in_flow == Some(false)).then_some(NON_COMPLIANT));
+    let state = state.filter(|state| *state != COMPLIANT && !state.is_empty())?;
+    let problems = if flow.problems.is_empty() {
+        let reasons = flow.flow_reasons_for_non_compliance.iter();
+        reasons.filter_map(|it| it.get("attestation_name")?.as_str()).collect()
+    } else {
+        flow.problems.iter().map(String::as_str).collect()
+    };
+    Some(Evidence { flow: &flow.flow_name, state, problems })
+}
+
+fn is_for(allowance: &AllowedArtifact, environment: &str, fingerprint: &str, name: &str) -> bool {
+    if ![environment, EVERY_ENVIRONMENT].contains(&&*allowance.environment_name) {
+        return false;
+    }
+    match &allowance.name_pattern {
+        Some(pattern) => NamePattern::new(pattern).matches(name),
+        None => !fingerprint.is_empty() && allowance.fingerprint == fingerprint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn artifact(name: &str, fingerprint: &str, more: &Value) -> RecordedArtifact {
+        let mut document = json!({
+            "name": name, "fingerprint": fingerprint, "creationTimestamp": [100, 200],
+            "annotation": {"type": "unchanged", "was": 1, "now": 1},
+        });
+        for (key, value) in more.as_object().unwrap() {
+            document[key] = value.clone();
+        }
+        serde_json::from_value(document).unwrap()
+    }
+
+    #[test]
+    fn of_a_server_that_does_not_say_it_the_origin_is_derived() {
+        let allowances: Vec<AllowedArtifact> = serde_json::from_value(json!([
+            {"environment_name": "aws-prod", "fingerprint": "ab", "description": "because"},
+            {"environment_name": "*", "fingerprint": "", "name_pattern": "nginx*"},
+            {"environment_name": "aws-beta", "fingerprint": "cd"},
+        ]))
+        .unwrap();
+        let late = BTreeMap::from([("ef".to_owned(), 160.0)]);
+        let flow = json!({"flows": [{"flow_name": "runner"}]});
+        let none = json!({});
+        for (name, fingerprint, more, expected, delay) in [
+            ("web:1", "cd", &none, Origin::Rogue, None),
+            ("web:1", "ab", &none, Origin::Allowed, None),
+            ("nginx:1", "01", &none, Origin::Allowed, None),
+            ("aws-guardduty-agent-x1", "", &none, Origin::Allowed, None),
+            ("web:1", "", &none, Origin::Unknown, None),
+            ("web:1", "ef", &flow, Origin::Late, Some(60.0)),
+            ("web:1", "02", &flow, Origin::Known, None),
+            (
+                "web:1",
+                "02",
+                &json!({"flows": [{"flow_name": "a", "reported_at": 101.0}, {"flow_name": "b", "reported_at": 99.0}]}),
+                Origin::Known,
+                None,
+            ),
+        ] {
+            let artifact = artifact(name, fingerprint, more);
+            let finding = Finding::new(&artifact, "aws-prod", &allowances, &late);
+            assert_eq!((finding.origin, finding.delay), (expected, delay), "{name} {fingerprint}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_says_counts() {
+        let origin = json!({"origin": {"status": "late", "first_started_at": 50, "delay": 9.0}});
+        let artifact = artifact("web:1", "ab", &origin);
+        let finding = Finding::new(&artifact, "aws-prod", &[], &BTreeMap::new());
+        assert_eq!(finding.origin, Origin::Late);
+        assert_eq!((finding.first_started, finding.delay), (Some(50.0), Some(9.0)));
+    }
+
+    #[test]
+    fn bad_evidence_is_named_unless_the_artifact_is_allowed() {
+        let flows = json!([
+            {"flow_name": "a", "state": "COMPLIANT"},
+            {"flow_name": "b", "state": "INCOMPLETE", "problems": ["unit-test"]},
+            {"flow_name": "c", "artifact_compliance_in_flow": false,
+             "flow_reasons_for_non_compliance": [{"attestation_name": "scan"}, 7]},
+        ]);
+        let known = |allowed: Option<&str>| {
+            let mut origin = json!({"status": "known", "first_started_at": 50});
+            if let Some(allowed) = allowed {
+                origin["allowed"] = allowed.into();
+            }
+            artifact("web:1", "ab", &json!({"flows": flows, "origin": origin}))
+        };
+        let (one, other) = (known(None), known(Some("because")));
+        let finding = |artifact| Finding::new(artifact, "aws-prod", &[], &BTreeMap::new());
+        assert_eq!(
+            finding(&one).bad_evidence(),
+            [
+                Evidence { flow: "b", state: "INCOMPLETE", problems: vec!["unit-test"] },
+                Evidence { flow: "c", state: "NON-COMPLIANT", problems: vec!["scan"] },
+            ]
+        );
+        assert_eq!(finding(&one).status(true), "NON-COMPLIANT");
+        assert_eq!(finding(&one).status(false), "known");
+        assert_eq!(finding(&other).bad_evidence(), []);
+        assert_eq!(finding(&other).status(true), "known");
+    }
+}

@@ -1,0 +1,99 @@
+//! `envsnap rogue`: what runs without anything behind it.
+
+mod finding;
+mod view;
+
+use std::collections::BTreeMap;
+
+use envsnap_model::provenance::Origin;
+
+use super::expression::{SNAPSHOT_SYNTAX, SnapshotName};
+use super::server_args::{Connection, ServerArgs};
+use super::{ExitStatus, OutputFormat, print};
+use crate::api::ServerApi as _;
+use crate::api::wire::RecordedSnapshot;
+use finding::Finding;
+
+/// List what runs that no pipeline had reported when it started
+///
+/// rogue: no pipeline has reported it. late: one did, but only after it had started. unknown: it has no
+/// digest. allowed: envsnap allow lists it, or it is a sidecar that AWS itself adds.
+///
+/// The exit code is 1 if anything is rogue or late, and with --evidence also if anything runs whose
+/// evidence is missing or non-compliant.
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("{SNAPSHOT_SYNTAX}\n
+Examples:
+  envsnap rogue aws-prod
+  envsnap rogue aws-prod --evidence
+  envsnap rogue aws-prod -o json | jq '.artifacts[] | select(.status == \"rogue\")'"))]
+pub(super) struct Arguments {
+    /// Of which environment or snapshot
+    #[arg(value_name = "SNAPSHOT")]
+    snapshot: SnapshotName,
+    /// List also what was reported in time, and lacks evidence or has some against it
+    #[arg(long)]
+    evidence: bool,
+    #[command(flatten)]
+    args: ServerArgs,
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
+    let Arguments { snapshot, evidence, args } = arguments;
+    let SnapshotName { environment, expression, .. } = &snapshot;
+    let connection = args.connect().await?;
+    let client = connection.client.environment(environment, None);
+    let recorded = client.snapshot_response(expression).await?.document;
+    let is_derived = recorded.running().any(|artifact| artifact.origin.is_none());
+    let any_allowed = recorded
+        .running()
+        .any(|artifact| artifact.origin.as_ref().is_some_and(|origin| origin.allowed.is_some()));
+    let allowances = if is_derived || any_allowed {
+        connection.client.allowances().await?.document
+    } else {
+        Vec::new()
+    };
+    let first_reports = first_reports(&connection, &recorded).await?;
+    let mut findings: Vec<_> = recorded
+        .running()
+        .map(|artifact| Finding::new(artifact, environment, &allowances, &first_reports))
+        .collect();
+    let count = findings.len();
+    findings.retain(|it| it.origin != Origin::Known || (evidence && !it.bad_evidence().is_empty()));
+    let rank = |it: &Finding<'_>| match it.origin {
+        Origin::Rogue => 0,
+        Origin::Late => 1,
+        Origin::Known => 2,
+        Origin::Unknown => 3,
+        Origin::Allowed => 4,
+    };
+    findings.sort_by_key(rank);
+    let name = format!("{environment}#{}", recorded.index);
+    let shown = view::Shown { snapshot: &name, findings: &findings, count, evidence, is_derived };
+    print(&match args.output {
+        OutputFormat::Json => shown.json()?,
+        format => shown.text(format == OutputFormat::Wide, &args.terminal()),
+    })?;
+    let is_bad =
+        |it: &Finding<'_>| it.origin.is_rogue() || (evidence && !it.bad_evidence().is_empty());
+    Ok(if findings.iter().any(is_bad) { ExitStatus::Different } else { ExitStatus::Success })
+}
+
+/// When artifacts were first reported, by fingerprint, of a server that does not say it in the snapshot.
+async fn first_reports(
+    connection: &Connection,
+    recorded: &RecordedSnapshot,
+) -> anyhow::Result<BTreeMap<String, f64>> {
+    let mut first_reports: BTreeMap<String, f64> = BTreeMap::new();
+    for artifact in recorded.running().filter(|artifact| artifact.origin.is_none()) {
+        let fingerprint = artifact.fingerprint.as_deref().unwrap_or_default();
+        for flow in artifact.flows.iter().filter(|flow| flow.reported_at.is_none()) {
+            let client = &connection.client;
+            let found = client.artifact_by_fingerprint(&flow.flow_name, fingerprint).await?;
+            let Ok(created) = found.document.created_at.parse::<f64>() else { continue };
+            let first = first_reports.entry(fingerprint.to_owned()).or_insert(created);
+            *first = first.min(created);
+        }
+    }
+    Ok(first_reports)
+}

@@ -1,0 +1,7 @@
+//! The commands about provenance, put to a recorder on which the tutorial's history was played.
+
+mod reporting;
+mod rogue;
+mod story;
+mod tracing;
+mod tutorial;

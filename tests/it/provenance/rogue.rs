@@ -1,0 +1,149 @@
+//! What runs without anything behind it.
+
+use serde_json::{Value, json};
+
+use super::story::{RUNNER, Story, new_runner, old_runner, shas, tasks};
+use crate::questions::Answer;
+use crate::recorder::server::digest;
+
+/// How it ended with findings that count.
+#[track_caller]
+fn bad(answer: Answer) -> String {
+    assert_eq!((answer.code, &*answer.error), (Some(1), ""), "{answer:?}");
+    answer.out
+}
+
+async fn with_a_miner() -> Story {
+    let files = tempfile::tempdir().unwrap();
+    let story = Story::tutorial(files.path()).await;
+    let miner = tasks("miner:1", &digest(201), "2022-08-22T09:50:00Z", 2);
+    let agent = json!({
+        "taskArn": "arn:aws:ecs:eu-central-1:274425519734:task/app/agent", "cluster_name": "app",
+        "digests": {"aws-guardduty-agent-x1": ""}, "creationTimestamp": 1_661_161_900,
+    });
+    let unknown = tasks("nodigest:1", "", "2022-08-22T09:50:00Z", 1);
+    let all = [new_runner(3), shas(), miner, vec![agent], unknown];
+    story.report("aws-prod", "2022-08-22T09:51:00Z", &all).await;
+    story
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_image_is_named_with_its_place_and_its_start() {
+    let story = with_a_miner().await;
+    let shown = bad(story.ask(&["rogue", "aws-prod"]).await);
+    let words: Vec<_> = shown.split_whitespace().collect();
+    assert_eq!(words[..5], ["STATUS", "ARTIFACT", "WHERE", "STARTED", "REPLICAS"], "{shown}");
+    assert!(
+        shown.contains("\nrogue    Name: 274425519734.dkr.ecr.eu-central-1.amazonaws."),
+        "{shown}"
+    );
+    for line in [
+        "started Mon, 22 Aug 2022 09:50:00 UTC; no pipeline has reported it\n",
+        "it has no digest, so that nothing can be said of it\n",
+        "allowed: the agent of GuardDuty Runtime Monitoring, which AWS adds to tasks\n",
+        "\n1 rogue, 1 unknown, 1 allowed among 5 artifacts of aws-prod#67.\n",
+    ] {
+        assert!(shown.contains(line), "no {line:?} in {shown}");
+    }
+    assert!(shown.contains("app/miner"), "{shown}");
+    assert!(!shown.contains("runner"), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+
+    let found = story.ask(&["rogue", "aws-prod", "-o", "json"]).await;
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let found: Value = serde_json::from_str(&found.out).unwrap();
+    let rogue = &found["artifacts"][0];
+    assert_eq!(
+        (&rogue["status"], &rogue["fingerprint"], &rogue["first_started"]),
+        (&json!("rogue"), &json!(digest(201)), &json!(1_661_161_800.0))
+    );
+    assert_eq!(rogue["places"], json!([{"cluster": "app", "service": "miner", "replicas": 2}]));
+    assert_eq!((&found["derived"], &found["running"]), (&json!(false), &json!(5)));
+    // Before it started.
+    let clean = story.ask(&["rogue", "aws-prod#66"]).await.well();
+    assert_eq!(clean, "Of 2 artifacts of aws-prod#66 each was reported before it started.\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_reported_afterwards_stays_late_until_it_is_allowed() {
+    let story = with_a_miner().await;
+    let miner = digest(201);
+    let report = ["artifact", "report", "tools", "--name", "tools:1", "--fingerprint", &miner];
+    story.job("2022-08-22T10:50:00Z", "tools", super::story::COMMIT, &report).await;
+    let shown = bad(story.ask(&["rogue", "aws-prod"]).await);
+    let late =
+        "started Mon, 22 Aug 2022 09:50:00 UTC; reported by pipeline tools 1 hour after that\n";
+    assert!(shown.contains("\nlate ") && shown.contains(late), "{shown}");
+
+    let allow =
+        ["allow", "aws-prod", "--fingerprint", &miner, "--name", "tools:1", "--reason", "by hand"];
+    assert_eq!(story.ask(&allow).await.well(), format!("Allowed in aws-prod: {miner}.\n"));
+    let shown = story.ask(&["rogue", "aws-prod"]).await.well();
+    assert!(shown.contains("on Mon, 22 Aug 2022 10:50:00 UTC: by hand\n"), "{shown}");
+
+    let listed = story.ask(&["allow", "--list"]).await.well();
+    assert!(listed.starts_with(&format!("Name:        tools:1\nSHA256:      {miner}\nEnvironment: aws-prod\nReason:      by hand\n")), "{listed}");
+    assert!(listed.contains("    aws-guardduty-agent*\n"), "{listed}");
+    let id = story.json(&["allow", "--list"]).await[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(story.ask(&["allow", "--remove", &id]).await.well(), format!("Withdrawn: {id}.\n"));
+    bad(story.ask(&["rogue", "aws-prod"]).await);
+
+    let pattern = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/miner*";
+    let allow = ["allow", "--everywhere", "--pattern", pattern, "--reason", "a game"];
+    story.ask(&allow).await.well();
+    let shown = story.ask(&["rogue", "aws-prod"]).await.well();
+    assert!(shown.contains("a game"), "{shown}");
+    let other = story.ask(&["allow", "aws-beta", "--list"]).await.well();
+    assert!(
+        other.contains(&format!("Pattern:     {pattern}\nEnvironment: every one\n")),
+        "{other}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_evidence_is_asked_for_by_an_option() {
+    let files = tempfile::tempdir().unwrap();
+    let story = Story::tutorial(files.path()).await;
+    story.report("aws-prod", "2022-08-22T09:45:00Z", &[old_runner(), shas()]).await;
+    story.ask(&["rogue", "aws-prod"]).await.well();
+    let shown = bad(story.ask(&["rogue", "aws-prod", "--evidence"]).await);
+    assert!(shown.contains("\nINCOMPLETE  Name: "), "{shown}");
+    let missing = "pipeline runner: INCOMPLETE, missing or non-compliant: branch-coverage\n";
+    assert!(shown.contains(missing), "{shown}");
+    let allow = [
+        "allow",
+        "aws-prod",
+        "--fingerprint",
+        super::story::OLD_RUNNER,
+        "--name",
+        "r",
+        "--reason",
+        "old",
+    ];
+    story.ask(&allow).await.well();
+    story.ask(&["rogue", "aws-prod", "--evidence"]).await.well();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_allowed_says_why() {
+    let story = Story::at("2022-08-22T09:00:00Z").await;
+    for (arguments, expected) in [
+        (&["allow", "aws-prod"][..], "--fingerprint"),
+        (
+            &["allow", "--pattern", "x", "--reason", "y"],
+            "name an environment, or give --everywhere",
+        ),
+        (&["allow", "aws-prod", "--pattern", "x"], "--reason is required"),
+        (&["allow", "aws-prod", "--pattern", "*", "--reason", "y"], "must not allow every name"),
+        (
+            &["allow", "none", "--fingerprint", RUNNER, "--name", "n", "--reason", "y"],
+            "does not exist",
+        ),
+        (&["allow", "aws-prod", "--fingerprint", RUNNER, "--reason", "y"], "--name"),
+        (&["allow", "--remove", "1"], "1"),
+        (&["rogue", "none"], "envsnap env ls lists"),
+    ] {
+        let error = story.ask(arguments).await.failed();
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+}
