@@ -121,15 +121,12 @@ fn text(allowed: &[&AllowedArtifact], terminal: &Terminal) -> String {
     for entry in allowed {
         let or_none =
             |text: &str| if text.is_empty() { "N/A".to_owned() } else { replace_invisible(text) };
-        match &entry.name_pattern {
-            Some(pattern) => {
-                let _infallible = writeln!(text, "Pattern:     {}", replace_invisible(pattern));
-            }
-            None => {
-                let (name, fingerprint) =
-                    (or_none(&entry.artifact_name), replace_invisible(&entry.fingerprint));
-                let _infallible = writeln!(text, "Name:        {name}\nSHA256:      {fingerprint}");
-            }
+        if let Some(pattern) = &entry.name_pattern {
+            let _infallible = writeln!(text, "Pattern:     {}", replace_invisible(pattern));
+        } else {
+            let (name, fingerprint) =
+                (or_none(&entry.artifact_name), replace_invisible(&entry.fingerprint));
+            let _infallible = writeln!(text, "Name:        {name}\nSHA256:      {fingerprint}");
         }
         let environment = match &*entry.environment_name {
             "*" => "every one".to_owned(),

@@ -251,13 +251,16 @@ mod tests {
         .unwrap()
     }
 
+    /// Deployments, runs with their start and end, what runs, and what is found.
+    type Case<'a> =
+        (&'a [Deployment], Vec<(&'a str, f64, Option<f64>)>, Vec<&'a str>, Vec<(Problem, &'a str)>);
+
     #[test]
     fn announcements_are_compared_with_runs() {
         use Problem::{NotAnnounced, NotStarted, RolledBack};
         let (one, two) = (deployment(1, "aa", 100.0), deployment(2, "bb", 200.0));
         let both = [one.clone(), two];
-        type Runs = Vec<(&'static str, f64, Option<f64>)>;
-        let cases: [(&[Deployment], Runs, Vec<&str>, Vec<(Problem, &str)>); 8] = [
+        let cases: [Case<'_>; 8] = [
             (&[], vec![], vec!["aa"], vec![]),
             (&both[..1], vec![], vec![], vec![(NotStarted, "aa")]),
             (&both[..1], vec![("aa", 110.0, Some(150.0))], vec![], vec![]),

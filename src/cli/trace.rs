@@ -74,18 +74,15 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         documents.push(document);
         cards.push(text(artifact, runs.as_deref(), &terminal));
     }
-    print(&match args.output {
-        OutputFormat::Json => {
-            let document = json!({
-                "commit": asked, "later_commit": later.as_ref().map(|later| &later.commit),
-                "artifacts": documents,
-            });
-            escape_json(&serde_json::to_string_pretty(&document)?)
-        }
-        _ => {
-            let heading = later.map(|later| later.heading(&asked)).unwrap_or_default();
-            format!("{heading}{}", cards.join("\n"))
-        }
+    print(&if args.output == OutputFormat::Json {
+        let document = json!({
+            "commit": asked, "later_commit": later.as_ref().map(|later| &later.commit),
+            "artifacts": documents,
+        });
+        escape_json(&serde_json::to_string_pretty(&document)?)
+    } else {
+        let heading = later.map(|later| later.heading(&asked)).unwrap_or_default();
+        format!("{heading}{}", cards.join("\n"))
     })?;
     Ok(())
 }

@@ -38,7 +38,7 @@ pub(crate) async fn ask(arguments: &[&str], variables: &[(&str, &str)]) -> Answe
 }
 
 /// Asks the server at `url` about organization `acme`.
-async fn ask_at(url: &str, arguments: &[&str]) -> Answer {
+pub(crate) async fn ask_at(url: &str, arguments: &[&str]) -> Answer {
     ask(arguments, &[("KOSLI_HOST", url), ("KOSLI_ORG", "acme")]).await
 }
 

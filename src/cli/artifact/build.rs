@@ -59,7 +59,7 @@ pub(super) struct Build {
     pub(super) sha1: Option<String>,
     commit: Option<Commit>,
     commit_url: Option<String>,
-    pub(super) build_url: Option<String>,
+    pub(super) url: Option<String>,
     repository: Option<String>,
 }
 
@@ -151,13 +151,7 @@ impl BuildArgs {
                 commit.branch = branch;
             }
         }
-        Ok(Build {
-            sha1,
-            commit,
-            commit_url,
-            build_url: self.build_url.or(ci.build_url),
-            repository,
-        })
+        Ok(Build { sha1, commit, commit_url, url: self.build_url.or(ci.build_url), repository })
     }
 }
 
@@ -187,7 +181,7 @@ impl Build {
                  or run it in a git repository whose remote is called origin"
             );
         };
-        let Some(build_url) = &self.build_url else {
+        let Some(build_url) = &self.url else {
             bail!(
                 "the address of the build is not known: give --build-url (jobs of GitHub and GitLab have \
                  it in their variables)"
@@ -278,7 +272,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_asked_for() {
         let build =
-            Build { sha1: None, commit: None, commit_url: None, build_url: None, repository: None };
+            Build { sha1: None, commit: None, commit_url: None, url: None, repository: None };
         assert!(build.trail(None).unwrap_err().to_string().contains("give --trail"));
         assert!(build.urls().unwrap_err().to_string().contains("give --commit-url"));
         let build = Build { commit_url: Some("c".to_owned()), ..build };

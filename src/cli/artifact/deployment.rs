@@ -44,7 +44,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
         ("artifact_fingerprint".to_owned(), json!(fingerprint)),
         ("environment".to_owned(), json!(environment)),
     ]);
-    for (key, value) in [("description", &description), ("build_url", &build.build_url)] {
+    for (key, value) in [("description", &description), ("build_url", &build.url)] {
         if let Some(value) = value {
             report.insert(key.to_owned(), json!(value));
         }

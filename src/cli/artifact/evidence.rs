@@ -50,8 +50,11 @@ pub(super) struct Arguments {
     /// The artifact's name in the template
     #[arg(long, value_name = "NAME")]
     template_name: Option<String>,
-    /// Tests: a file in JUnit's format, or a directory with such files
-    #[arg(long, value_name = "FILE|DIR")]
+    #[arg(
+        long,
+        value_name = "FILE|DIR",
+        help = "Tests: a file in JUnit's format, or a directory with such files"
+    )]
     junit: Option<PathBuf>,
     /// Anything: --compliant says what came of it
     #[arg(long, requires = "compliant")]
@@ -59,8 +62,14 @@ pub(super) struct Arguments {
     /// Whether it speaks for the artifact
     #[arg(long, value_name = "BOOLEAN", requires = "generic")]
     compliant: Option<bool>,
-    /// Another kind, whose results are in --data: snyk, pull_request, jira, sonar, decision, sbom, custom:NAME
-    #[arg(long, value_name = "KIND", value_parser = kind, requires = "data")]
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_parser = kind,
+        requires = "data",
+        help = "Another kind, whose results are in --data: snyk, pull_request, jira, sonar, decision, \
+                sbom, custom:NAME"
+    )]
     kind: Option<Kind>,
     /// A file with the results as a JSON object, in the API's form
     #[arg(long, value_name = "FILE", requires = "kind")]
@@ -161,21 +170,16 @@ fn results(
         }
         return Ok(Kind { path: "junit".to_owned(), type_name: None });
     }
-    match (&arguments.kind, &arguments.data) {
-        (Some(kind), Some(data)) => {
-            let shown = data.display();
-            let text = fs::read(data).with_context(|| format!("cannot read {shown}"))?;
-            let fields: Map<String, Value> = serde_json::from_slice(&text)
-                .with_context(|| format!("{shown} should hold a JSON object with the results"))?;
-            report.extend(fields);
-            Ok(kind.clone())
-        }
-        _ => {
-            report
-                .insert("is_compliant".to_owned(), json!(arguments.compliant.unwrap_or_default()));
-            Ok(Kind { path: "generic".to_owned(), type_name: None })
-        }
+    if let (Some(kind), Some(data)) = (&arguments.kind, &arguments.data) {
+        let shown = data.display();
+        let text = fs::read(data).with_context(|| format!("cannot read {shown}"))?;
+        let fields: Map<String, Value> = serde_json::from_slice(&text)
+            .with_context(|| format!("{shown} should hold a JSON object with the results"))?;
+        report.extend(fields);
+        return Ok(kind.clone());
     }
+    report.insert("is_compliant".to_owned(), json!(arguments.compliant.unwrap_or_default()));
+    Ok(Kind { path: "generic".to_owned(), type_name: None })
 }
 
 fn attachment(file: &Path) -> anyhow::Result<Attachment> {

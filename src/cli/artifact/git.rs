@@ -83,19 +83,16 @@ fn web_address(remote: &str) -> Option<String> {
     let without_scheme = ["https://", "http://", "ssh://", "git://"]
         .iter()
         .find_map(|scheme| remote.strip_prefix(scheme));
-    let (host, path) = match without_scheme {
-        Some(rest) => {
-            let (authority, path) = rest.split_once('/')?;
-            let host = authority.rsplit('@').next()?;
-            let is_web = remote.starts_with("http");
-            // The port is that of another protocol.
-            (if is_web { host } else { host.split(':').next()? }, path)
-        }
+    let (host, path) = if let Some(rest) = without_scheme {
+        let (authority, path) = rest.split_once('/')?;
+        let host = authority.rsplit('@').next()?;
+        let is_web = remote.starts_with("http");
+        // The port is that of another protocol.
+        (if is_web { host } else { host.split(':').next()? }, path)
+    } else {
         // git@github.com:org/repo.git
-        None => {
-            let (authority, path) = remote.split_once(':')?;
-            (authority.rsplit_once('@')?.1, path)
-        }
+        let (authority, path) = remote.split_once(':')?;
+        (authority.rsplit_once('@')?.1, path)
     };
     let path = path.trim_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);

@@ -1,4 +1,4 @@
-//! Results of tests, in JUnit's format.
+//! Results of tests, in the format of `JUnit`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -57,9 +57,10 @@ enum Command {
     Ls(ls::Arguments),
     Get(get::Arguments),
     Where(WhereArgs),
-    Report(report::Arguments),
-    Evidence(evidence::Arguments),
-    Deployment(deployment::Arguments),
+    // They are large.
+    Report(Box<report::Arguments>),
+    Evidence(Box<evidence::Arguments>),
+    Deployment(Box<deployment::Arguments>),
 }
 
 /// Show every environment where an artifact runs or ran, from and to which snapshot
@@ -110,9 +111,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Ls(arguments) => ls::run(&args, &arguments).await,
         Command::Get(arguments) => get::run(&args, &arguments).await,
         Command::Where(wanted) => search(&args, wanted).await,
-        Command::Report(arguments) => report::run(&args, arguments).await,
-        Command::Evidence(arguments) => evidence::run(&args, arguments).await,
-        Command::Deployment(arguments) => deployment::run(&args, arguments).await,
+        Command::Report(arguments) => report::run(&args, *arguments).await,
+        Command::Evidence(arguments) => evidence::run(&args, *arguments).await,
+        Command::Deployment(arguments) => deployment::run(&args, *arguments).await,
     }
 }
 

@@ -40,12 +40,11 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     let connection = args.connect().await?;
     let answer = connection.client.diff(from.as_str(), to.as_str(), None).await?;
     let diff = &answer.document;
-    print(&match args.output {
-        OutputFormat::Json => escape_json(&answer.text),
-        _ => {
-            let states = states(&connection.client, diff).await?;
-            text(diff, from.as_str(), to.as_str(), &states, &args.terminal())
-        }
+    print(&if args.output == OutputFormat::Json {
+        escape_json(&answer.text)
+    } else {
+        let states = states(&connection.client, diff).await?;
+        text(diff, from.as_str(), to.as_str(), &states, &args.terminal())
     })?;
     Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
 }

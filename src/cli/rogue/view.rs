@@ -104,9 +104,9 @@ impl Shown<'_> {
                 ));
             }
             Origin::Unknown => {
-                notes.push("it has no digest, so that nothing can be said of it".to_owned())
+                notes.push("it has no digest, so that nothing can be said of it".to_owned());
             }
-            Origin::Allowed => notes.push(self.allowed(finding, terminal)),
+            Origin::Allowed => notes.push(Self::allowed(finding, terminal)),
             Origin::Known => {}
         }
         if self.evidence {
@@ -115,7 +115,7 @@ impl Shown<'_> {
         notes
     }
 
-    fn allowed(&self, finding: &Finding<'_>, terminal: &Terminal) -> String {
+    fn allowed(finding: &Finding<'_>, terminal: &Terminal) -> String {
         match &finding.allowed {
             Some(Allowed::Listed(entry)) => {
                 let mut note = "allowed".to_owned();
@@ -138,7 +138,7 @@ impl Shown<'_> {
 
     /// It combines several responses, so that there is no single document of the server's.
     pub(super) fn json(&self) -> serde_json::Result<String> {
-        let artifacts: Vec<_> = self.findings.iter().map(|it| self.artifact_json(it)).collect();
+        let artifacts: Vec<_> = self.findings.iter().map(Self::artifact_json).collect();
         let document = json!({
             "snapshot": self.snapshot, "derived": self.is_derived, "running": self.count,
             "artifacts": artifacts,
@@ -146,7 +146,7 @@ impl Shown<'_> {
         Ok(escape_json(&serde_json::to_string_pretty(&document)?))
     }
 
-    fn artifact_json(&self, finding: &Finding<'_>) -> Value {
+    fn artifact_json(finding: &Finding<'_>) -> Value {
         let artifact = finding.artifact;
         let context = artifact.ecs_context.as_ref();
         let places: Vec<_> = if artifact.ecs_places.is_empty() {

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::story::{RUNNER, Story, new_runner, old_runner, shas, tasks};
-use crate::questions::Answer;
+use crate::questions::{Answer, ask_at};
 use crate::recorder::server::digest;
+use crate::scripted::Scripted;
 
 /// How it ended with findings that count.
 #[track_caller]
@@ -146,4 +147,44 @@ async fn what_cannot_be_allowed_says_why() {
         let error = story.ask(arguments).await.failed();
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_server_that_says_no_origin_it_is_derived_and_that_is_said() {
+    let server = Scripted::start().await;
+    let artifact = |name: &str, fingerprint: &str, flows: Value| {
+        json!({
+            "name": name, "fingerprint": fingerprint, "flows": flows, "creationTimestamp": [1_661_161_157],
+            "annotation": {"type": "unchanged", "was": 1, "now": 1},
+            "ecs_context": {"task_arn": "t", "cluster_name": "app", "service_name": "web"},
+        })
+    };
+    let snapshot = json!({"index": 7, "type": "ECS", "timestamp": 1_661_161_200, "artifacts": [
+        artifact("web:1", &digest(1), json!([{"flow_name": "web"}])),
+        artifact("miner:1", &digest(2), json!([])),
+        artifact("tool:1", &digest(3), json!([])),
+    ]});
+    let allowed = json!([{
+        "artifact_name": "tool", "fingerprint": digest(3), "environment_name": "aws-prod",
+        "timestamp": 1_661_161_000, "user_name": "Ada", "description": "a tool",
+    }]);
+    let reported =
+        json!({"filename": "web:1", "fingerprint": digest(1), "created_at": "1661161217.0"});
+    for document in [&snapshot, &allowed, &reported] {
+        server.then_json(200, document);
+    }
+    let shown = bad(ask_at(&server.url, &["rogue", "aws-prod"]).await);
+    for line in [
+        "\nrogue    Name: miner:1 ",
+        "\nlate     Name: web:1 ",
+        "reported by pipeline web 1 minute after that\n",
+        "allowed by Ada on Mon, 22 Aug 2022 09:36:40 UTC: a tool\n",
+        "\n1 rogue, 1 late, 1 allowed among 3 artifacts of aws-prod#7.\n",
+        "The server does not say where artifacts come from.",
+    ] {
+        assert!(shown.contains(line), "no {line:?} in {shown}");
+    }
+    server.then_json(200, &snapshot);
+    let error = ask_at(&server.url, &["missing", "aws-prod"]).await.failed();
+    assert!(error.contains("keeps no announced deployments"), "{error}");
 }
