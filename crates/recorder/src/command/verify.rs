@@ -17,7 +17,7 @@ use crate::text::{pluralize, replace_invisible_lines};
     (x-envsnap-head), and the reporter writes it to its log. A head from that log, given as --head, \
     proves that nothing recorded up to then was changed or removed since. Without it, only this is \
     proved: the file is not damaged, no entry was changed alone, and every table says what the \
-    ledgers say. Whoever can write to the file can compute whole ledgers anew, or remove count_entries from \
+    ledgers say. Whoever can write to the file can compute whole ledgers anew, or remove entries from \
     the end, and leave no trace. Not covered in either case: when an environment was last reported, \
     and which tasks run now."
 )]
