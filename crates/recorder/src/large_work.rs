@@ -1,18 +1,19 @@
-//! Work that takes tens of megabytes, on two threads of its own.
+//! A pool of two threads for work that takes tens of megabytes.
 //!
-//! The allocator of glibc keeps what a thread has freed for the threads of the same arena, of which
-//! there may be eight for each core: on tokio's pool, where each such work would meet another thread,
-//! the recorder held twice the memory that its limits allow.
+//! glibc's allocator keeps freed memory per arena, with up to eight arenas per core: on tokio's
+//! blocking pool, where such work moves from thread to thread, the recorder held twice the memory
+//! that its limits allow.
 
 use std::sync::LazyLock;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, spawn_blocking};
 
-/// As much of it goes on at once.
+/// The number of concurrent jobs.
 const THREADS: usize = 2;
 
-/// Its threads are all that is used of this runtime. It is never dropped, and so never waited for.
+/// Only the blocking threads of this runtime are used. It is never dropped, so that nothing waits
+/// for it at exit.
 static POOL: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let pool = Builder::new_current_thread()
         .max_blocking_threads(THREADS)
@@ -24,10 +25,10 @@ static POOL: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     .ok()
 });
 
-/// Does `work`: on one of those threads, when it is free, if it `is_large`.
+/// Runs `work`; on one of those threads if it `is_large`.
 ///
 /// # Errors
-/// It panicked, or the process is ending.
+/// `work` panicked, or the process is shutting down.
 pub(crate) async fn run<T: Send + 'static>(
     is_large: bool,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,8 +1,8 @@
 //! A snapshot server on one file: the API, the page, and the ledger behind them.
 //!
-//! A request goes one way: `http` or `web` lets it in, reads it and asks the [`store`](store::Store)
-//! for one use case, which is one transaction; what comes back is written in the API's form, or shown
-//! on a page. [`domain`] is what it is about, and knows nothing of HTTP and SQL.
+//! A request goes one way: `http` or `web` authenticates and parses it and calls one method of the
+//! [`store`](store::Store), which is one transaction; the result becomes a document of the API or a
+//! page. [`domain`] knows nothing of HTTP and SQL.
 
 #[cfg(feature = "command")]
 pub mod command;

@@ -1,4 +1,4 @@
-//! A recorder that answers: the API and the page over one store.
+//! The router, and the recorder without a network.
 
 use std::fmt;
 use std::io;
@@ -24,8 +24,7 @@ use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::web;
 
-/// The API and the page over `store` for those whom `access` lets in, and what the operator asks:
-/// `GET /ready` and `GET /metrics`.
+/// The API and the page over `store`, with `GET /ready` and `GET /metrics` for operators.
 fn router<S: Store + ProvenanceStore>(store: S, access: Access, metrics: Metrics) -> Router {
     let pages = web::pages(&access).with_state(store.clone());
     let panicked = metrics.clone();
@@ -39,7 +38,7 @@ fn router<S: Store + ProvenanceStore>(store: S, access: Access, metrics: Metrics
         .layer(Extension(BodyMemory::default()))
         .layer(from_fn_with_state(ResponseMemory::default(), responses::limit_memory))
         .layer(from_fn(serving::timeout_request))
-        // Where it happened is in the line that the panic itself writes.
+        // The panic's own message has the location.
         .layer(CatchPanicLayer::custom(move |_| {
             panicked.panicked();
             Error::Fault.into_response()
@@ -48,7 +47,7 @@ fn router<S: Store + ProvenanceStore>(store: S, access: Access, metrics: Metrics
         .layer(from_fn_with_state(metrics, request_log::log_request))
 }
 
-/// A program is told in the API's form that there is nothing, and a person on a page.
+/// 404 as JSON below `/api`, and as a page elsewhere.
 async fn not_found(address: Uri) -> Response {
     if address.path().starts_with("/api") {
         Error::NoSuchAddress.into_response()
@@ -57,22 +56,22 @@ async fn not_found(address: Uri) -> Response {
     }
 }
 
-/// A recorder that is asked in this process, without a connection. Clones share it.
+/// A recorder that is called within the process, without a connection. Clones share it.
 #[derive(Clone)]
 pub struct LocalRecorder(TowerToHyperService<Router>);
 
 impl LocalRecorder {
-    /// A recorder over `store`, which lets everyone do everything.
+    /// A recorder over `store`, without access control.
     ///
     /// # Errors
-    /// What is counted cannot be set up.
+    /// The metrics cannot be registered.
     pub fn new<S: Store + ProvenanceStore>(store: S) -> Result<Self, MetricsError> {
         Ok(Self(TowerToHyperService::new(router(store, Access::open(), Metrics::new()?))))
     }
 
     /// The response to a request.
     pub async fn answer(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
-        // The router answers everything.
+        // The router never fails.
         let Ok(response) = self.0.call(request.map(Body::from)).await;
         let (head, body) = response.into_parts();
         let Ok(body) = to_bytes(body, usize::MAX).await else {
@@ -90,12 +89,11 @@ impl fmt::Debug for LocalRecorder {
     }
 }
 
-/// Answers requests until `shutdown` is over and every request that had begun is answered, or had
-/// five seconds to be.
+/// Serves requests until `shutdown` completes and the requests in progress are answered, for at
+/// most five more seconds.
 ///
 /// # Errors
-/// `listener` is open to others than this host and `access` asks for no token; or its socket
-/// fails.
+/// Other hosts can reach `listener` and `access` requires no token; or its socket fails.
 pub async fn serve<S: Store + ProvenanceStore>(
     listener: TcpListener,
     store: S,

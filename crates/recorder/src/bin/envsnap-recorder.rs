@@ -1,4 +1,4 @@
-//! A snapshot server on one file, as a program of its own.
+//! The `envsnap-recorder` binary.
 
 fn main() -> std::process::ExitCode {
     envsnap_recorder::command::run()

@@ -24,7 +24,7 @@ pub struct Arguments {
 /// Copies the file, and says what was copied.
 ///
 /// # Errors
-/// There is no copy, or it is damaged.
+/// The file cannot be copied, or the copy does not verify.
 pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let Arguments { db, target } = arguments;
     let BackupSummary { snapshots, heads } = sqlite::backup(db, target)?;
@@ -37,6 +37,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
     for head in heads {
         writeln!(said, "Head: {head}")?;
     }
-    // Names come from the file, and it may be anybody's.
+    // Names come from the file, which may be untrusted.
     Ok(replace_invisible_lines(&said) + "\n")
 }

@@ -1,4 +1,5 @@
-//! `healthcheck`: whether a recorder on this host answers, for images without any other program.
+//! `healthcheck`: reports whether a recorder on this host is ready, for images that contain no
+//! other program.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-/// A recorder that waits longer for its file is not ready, and says so.
+/// Longer than the readiness probe itself may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Of the answer, which is a line of JSON.
+/// In bytes; the response is one line of JSON.
 const MAX_RESPONSE_BYTES: u64 = 4_096;
 
 /// Ask a recorder whether it can record
@@ -21,7 +22,7 @@ pub(super) struct Arguments {
 }
 
 /// # Errors
-/// It does not answer, or cannot record.
+/// The recorder does not respond, or is not ready.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { listen } = arguments;
     let answer = request_readiness(*listen)

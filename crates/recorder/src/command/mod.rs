@@ -1,4 +1,4 @@
-//! The commands of a recorder, as its own program has them, and `envsnap` among others.
+//! The recorder's subcommands, shared by `envsnap-recorder` and `envsnap`.
 
 pub mod backup;
 mod healthcheck;
@@ -34,13 +34,13 @@ enum Command {
     Healthcheck(healthcheck::Arguments),
 }
 
-/// Does what the process's arguments ask for.
+/// Parses the process's arguments and runs the subcommand.
 pub fn run() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let mut log_writer = match LogWriter::start(io::stderr()) {
         Ok(log_writer) => log_writer,
         Err(error) => {
-            // Nobody is left to tell if even this cannot be written.
+            // If standard error cannot be written either, there is no place left to report to.
             let _lost = writeln!(
                 io::stderr(),
                 "envsnap-recorder: cannot start a thread for the log: {error}"
@@ -59,7 +59,7 @@ pub fn run() -> ExitCode {
         .with_ansi(false)
         .log_internal_errors(false)
         .with_filter(Targets::new().with_target("envsnap", level));
-    // Only a second call in one process could fail here, and there is none.
+    // Fails only if a subscriber is already set, and nothing else sets one.
     let _set = tracing_subscriber::registry().with(log).try_init();
 
     let done = match command {
@@ -83,7 +83,7 @@ pub fn run() -> ExitCode {
     code
 }
 
-/// Prints `text`. A reader that has seen enough (`envsnap-recorder … | head`) is no error.
+/// Prints `text`. A closed pipe (`envsnap-recorder … | head`) is not an error.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

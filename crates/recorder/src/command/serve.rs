@@ -16,11 +16,11 @@ use crate::store::sqlite::SqliteStore;
 use crate::text::humanize_duration;
 use crate::web::utc;
 
-/// What of a response the operating system holds for a client that does not read it, in bytes. Left
-/// to itself, it holds megabytes for each.
+/// The socket's send buffer in bytes. By default the kernel buffers megabytes for each client that
+/// does not read its response.
 const SEND_BUFFER: u32 = 128 << 10;
 
-/// Connections that wait to be accepted.
+/// The listen backlog, in connections.
 const BACKLOG: u32 = 1_024;
 
 /// Run the snapshot server
@@ -42,11 +42,11 @@ pub struct Arguments {
     accept_loss: bool,
 }
 
-/// Serves until SIGTERM or Ctrl-C. Nothing but `log` is written to: standard error may be a pipe that
-/// is full, and that nothing reads.
+/// Serves until SIGTERM or Ctrl-C. Writes only to `log`: standard error may be a full pipe without
+/// a reader, which would block.
 ///
 /// # Errors
-/// The file or the token file cannot be used, or the address not be listened on.
+/// The file or the token file cannot be used, or the address cannot be bound.
 pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()> {
     let Arguments { db, listen, token_file, accept_loss } = arguments;
     std::panic::set_hook(Box::new(|panic| {
@@ -63,7 +63,8 @@ pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()>
     warn_if_clock_is_behind(&store).await;
     let listener = bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
-    // Before it says that it is there: whoever reads that may end it.
+    // Before the line that says it is listening: a supervisor may send SIGTERM as soon as it reads
+    // that.
     let mut terminated = signal(SignalKind::terminate())?;
     let hangups = signal(SignalKind::hangup())?;
     tokio::spawn(reload_on_hangup(access.clone(), token_file.clone(), hangups));
@@ -93,7 +94,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Warns if the clock is behind what was reported already.
+/// Warns if the clock is behind the time of the latest report.
 async fn warn_if_clock_is_behind(store: &SqliteStore) {
     let now = store.now();
     let last_reports = match store.stats().await {
@@ -114,7 +115,7 @@ async fn warn_if_clock_is_behind(store: &SqliteStore) {
     }
 }
 
-/// Reads the token file again at each SIGHUP. One that cannot be used changes nothing.
+/// Reads the token file again at each SIGHUP. If the file cannot be used, the current tokens stay.
 async fn reload_on_hangup(access: Access, token_file: Option<PathBuf>, mut hangups: unix::Signal) {
     while hangups.recv().await.is_some() {
         let Some(path) = &token_file else {

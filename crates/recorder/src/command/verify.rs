@@ -1,4 +1,4 @@
-//! `verify`: whether the recorder's file was rewritten.
+//! `verify`: checks that the recorder's file was not rewritten.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -33,15 +33,15 @@ pub struct Arguments {
     attachments: bool,
 }
 
-/// Verifies the file, and says what that proves.
+/// Verifies the file and returns a text that says what this proves.
 ///
 /// # Errors
-/// The file cannot be read, or does not hold.
+/// The file cannot be read, or does not verify.
 pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let Arguments { db, head, attachments } = arguments;
     let check = if *attachments { AttachmentCheck::Content } else { AttachmentCheck::Sizes };
     let verified = sqlite::verify(db, head.as_ref(), check)?;
-    // Names come from the file, and it may be anybody's.
+    // Names come from the file, which may be untrusted.
     Ok(replace_invisible_lines(&describe(&verified, head.as_ref())?) + "\n")
 }
 

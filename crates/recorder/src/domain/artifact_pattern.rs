@@ -1,14 +1,14 @@
-//! Which artifacts are meant.
+//! Patterns that select artifacts by fingerprint or name.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
 
 use regex_lite::Regex;
 
-/// A fingerprint's beginning has so many digits at least: with fewer, too much would begin alike.
+/// The minimum length of a fingerprint prefix in hex digits: shorter ones would match too much.
 pub const MIN_DIGITS: usize = 5;
 
-/// A fingerprint's beginning, or whole parts of a name.
+/// A fingerprint prefix, or whole path components of an image name.
 #[derive(Debug, Clone)]
 pub struct ArtifactPattern {
     text: String,
@@ -18,24 +18,24 @@ pub struct ArtifactPattern {
 }
 
 impl ArtifactPattern {
-    /// It may be meant for a fingerprint's beginning, of which there is too little.
+    /// Whether this looks like a fingerprint prefix that is shorter than [`MIN_DIGITS`].
     pub fn is_too_short(&self) -> bool {
         self.text.len() < MIN_DIGITS && self.text.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
-    /// As it was written.
+    /// The pattern as it was given.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether an artifact with this fingerprint, `""` if it is unknown, and this label is meant.
+    /// Whether the artifact with this fingerprint (`""` if unknown) and this name matches.
     pub fn matches(&self, fingerprint: &str, name: &str) -> bool {
         self.fingerprint.as_ref().is_some_and(|wanted| fingerprint.starts_with(wanted))
             || self.name.is_match(name)
     }
 }
 
-/// The text is no pattern.
+/// The text is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseArtifactPatternError(String);
@@ -52,11 +52,11 @@ impl FromStr for ArtifactPattern {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let is_fingerprint = (MIN_DIGITS..=64).contains(&digits.len())
             && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // A part of a name ends where the next one, its tag or its digest begins.
+        // A component ends at the next `/`, the tag or the digest.
         let parts: Vec<_> = text.split('*').map(regex_lite::escape).collect();
         let mut name = format!("(?s)(?:^|[/:@]){}(?:$|[/:@])", parts.join(".*"));
         if is_fingerprint {
-            // A tag is often a whole commit, of which a person knows the beginning.
+            // A tag is often a full commit hash, and people know only its prefix.
             let _infallible = write!(name, "|:{digits}[0-9a-f]*(?:$|@)");
         }
         let name = Regex::new(&name).map_err(|error| {

@@ -1,4 +1,4 @@
-//! What time it is.
+//! The recorder's clock.
 
 use std::fmt;
 use std::fs::File;
@@ -10,32 +10,32 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::text::humanize_duration;
 
-/// A clock that is set right is corrected by less at once, in seconds.
+/// NTP steps a synchronized clock by less than this, in seconds.
 const MAX_ADJUSTMENT_SECS: f64 = 60.0;
 
-/// 2020-01-01: a host that has not asked for the time yet is before it, often at 1970.
+/// 2020-01-01: a host without a synchronized clock is before it, often at 1970.
 const MIN_TIME: f64 = 1_577_836_800.0;
 
-/// 9999-12-31: no date can be written after it.
+/// 9999-12-31: later dates cannot be formatted.
 const MAX_TIME: f64 = 253_402_214_400.0;
 
-/// Tells the time of every report, in seconds since the Unix epoch, with fractions.
+/// The source of the time of every entry, in fractional seconds since the Unix epoch.
 #[derive(Clone)]
 pub struct Clock {
     wall_clock: Arc<dyn Fn() -> f64 + Send + Sync>,
     monotonic: Option<Monotonic>,
 }
 
-/// A clock that nobody sets, and where it was when the wall clock was first read.
+/// A monotonic clock, with its offset to the wall clock when that was first read.
 #[derive(Clone)]
 struct Monotonic {
     /// In seconds; `None` if it cannot be read now.
     read: Arc<dyn Fn() -> Option<f64> + Send + Sync>,
-    /// What the wall clock is ahead of it.
+    /// How far the wall clock is ahead of it, in seconds.
     offset: Option<f64>,
 }
 
-/// The time is not to be relied on.
+/// The clock is not plausible.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum ClockError {
     /// It was set while the recorder ran.
@@ -47,10 +47,10 @@ pub enum ClockError {
         if *ahead > 0.0 { "ahead of" } else { "behind" }
     )]
     Adjusted {
-        /// Seconds.
+        /// Seconds; negative if the clock is behind.
         ahead: f64,
     },
-    /// It shows a date at which no recorder runs.
+    /// It shows a date before 2020 or after 9999.
     #[error(
         "the clock of this host says that it is {}, which cannot be. Set it (with timedatectl, for \
          example), and start the recorder after it is synchronized",
@@ -63,17 +63,17 @@ pub enum ClockError {
 }
 
 impl Clock {
-    /// This machine's time, which is not relied on after it was set by more than a minute.
+    /// The host's clock. It is not used after it was set by more than a minute.
     pub fn system() -> Self {
         Self::with_monotonic(wall_clock, uptime())
     }
 
-    /// The time that `now` tells, whatever it is.
+    /// A clock that returns whatever `now` returns.
     pub fn from_fn(now: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
         Self { wall_clock: Arc::new(now), monotonic: None }
     }
 
-    /// The time that `wall_clock` tells as long as it goes on as `monotonic` does, in seconds.
+    /// A clock that returns `wall_clock` as long as it advances like `monotonic`; both in seconds.
     pub fn with_monotonic(
         wall_clock: impl Fn() -> f64 + Send + Sync + 'static,
         monotonic: impl Fn() -> Option<f64> + Send + Sync + 'static,
@@ -83,15 +83,15 @@ impl Clock {
         Self { wall_clock: Arc::new(wall_clock), monotonic }
     }
 
-    /// The time, right or wrong, in seconds since the Unix epoch.
+    /// The time in seconds since the Unix epoch, whether or not it is plausible.
     pub fn now(&self) -> f64 {
         (self.wall_clock)()
     }
 
-    /// The time, for something that is recorded.
+    /// The time for an entry that is recorded.
     ///
     /// # Errors
-    /// The clock was set, or shows no date of today.
+    /// The clock was set, or its date is not plausible.
     pub fn now_to_record(&self) -> Result<f64, ClockError> {
         let now = self.now();
         let Some(Monotonic { read, offset }) = &self.monotonic else { return Ok(now) };
@@ -127,7 +127,7 @@ fn wall_clock() -> f64 {
     }
 }
 
-/// Seconds since some moment, with those in which the host was suspended, as far as they are known:
+/// Seconds since some moment, including the time in which the host was suspended, if that is known:
 /// Linux counts them in `/proc/uptime`, and not in [`Instant`].
 fn uptime() -> impl Fn() -> Option<f64> {
     let file = File::open("/proc/uptime").ok().filter(|file| read_uptime(file).is_some());
@@ -159,7 +159,7 @@ mod tests {
     /// 2026-11-28.
     const NOW: f64 = 1_795_824_000.0;
 
-    /// What a clock says after the wall clock and the monotonic one went on by so many seconds.
+    /// The result after the wall clock and the monotonic clock advanced by these seconds.
     fn after(wall_clock: f64, monotonic: f64) -> Result<f64, ClockError> {
         let passed = Arc::new(Mutex::new((0.0, 0.0)));
         let (one, other) = (Arc::clone(&passed), Arc::clone(&passed));

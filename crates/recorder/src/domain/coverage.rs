@@ -1,25 +1,25 @@
-//! Which times reports cover.
+//! Coverage: the times for which there are reports.
 
 use super::Micros;
 
-/// How much later than its heartbeat a report may come, in seconds: one reading may have failed, and
-/// the next ones waited for a deployment.
+/// How much later than its heartbeat a report may arrive, in seconds: a reading may fail, and the
+/// next ones may wait for a deployment.
 const GRACE_SECS: i64 = 600;
 
-/// After how long without a report from a client that announces no heartbeat, in seconds.
+/// Coverage of a report from a client that announces no heartbeat, in seconds.
 const DEFAULT_COVERAGE_SECS: i64 = 7_200;
 
-/// A time that no report covers: from the last report before it to the first after it.
+/// A period that no report covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportGap {
-    /// The last report before it.
+    /// The time of the last report before it.
     pub from: Micros,
-    /// The first report after it; none if there is none yet.
+    /// The time of the first report after it; `None` if the gap has not ended.
     pub until: Option<Micros>,
 }
 
-/// How long after a report a time is still covered, in seconds, if that report announced this
-/// heartbeat in seconds.
+/// How long after a report the time is covered, in seconds. `heartbeat` is what that report
+/// announced, in seconds.
 pub fn coverage_secs(heartbeat: Option<u32>) -> i64 {
     heartbeat.map_or(DEFAULT_COVERAGE_SECS, |heartbeat| i64::from(heartbeat) + GRACE_SECS)
 }

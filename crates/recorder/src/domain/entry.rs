@@ -1,27 +1,26 @@
-//! Entries of the ledger, and their hash.
+//! Ledger entries and their hash.
 
 use envsnap_model::EntryHash;
 use sha2::{Digest as _, Sha256};
 
 use super::Micros;
 
-/// The first field of what is hashed: the meaning and the version of the fields that follow.
+/// The domain tag, hashed first: the meaning and the version of the fields that follow.
 const DOMAIN: &[u8] = b"envsnap ledger entry 1";
 
-/// An entry as it is stored, but for its hash.
+/// An entry without its hash.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
-    /// The organization that it belongs to.
     pub org: &'a str,
-    /// Its place in the organization's ledger: 1, 2, 3 … without gaps.
+    /// The position in the organization's ledger: 1, 2, 3 … without gaps.
     pub seq: i64,
-    /// When it was recorded. Order is by `seq`, never by time.
+    /// Entries are ordered by `seq`, never by this time.
     pub recorded_at: Micros,
     /// What it says, such as `snapshot`.
     pub kind: &'a str,
-    /// The version of the payload's form.
+    /// The version of the payload's format.
     pub version: i64,
-    /// The label of the token that it was written with.
+    /// The label of the token that made the request.
     pub actor: &'a str,
     /// Canonical JSON.
     pub payload: &'a str,

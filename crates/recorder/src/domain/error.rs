@@ -1,47 +1,31 @@
-//! Everything that can go wrong with a request.
+//! The recorder's error type.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ClockError;
 
-/// When it is worth another try after there was too much to do.
+/// The `Retry-After` of a request that was refused because of load.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Why a request was not done. Nothing of it is in the store, unless it says otherwise.
+/// Why a request failed. Unless a variant says otherwise, nothing of it is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No environment in use has this name.
     #[error("Environment named '{name}' does not exist for organization '{org}'")]
-    EnvironmentNotFound {
-        /// The organization.
-        org: String,
-        /// The name that was asked for.
-        name: String,
-    },
+    EnvironmentNotFound { org: String, name: String },
     /// The environment is of another type than the request needs.
     #[error(
         "Environment named '{name}' for organization '{org}' is of type '{actual}', not '{wanted}'"
     )]
-    EnvironmentTypeMismatch {
-        /// The organization.
-        org: String,
-        /// The environment.
-        name: String,
-        /// Its type.
-        actual: String,
-        /// The type of the request.
-        wanted: String,
-    },
+    EnvironmentTypeMismatch { org: String, name: String, actual: String, wanted: String },
     /// Another environment has the name.
     #[error(
         "Environment named '{name}' already exists for organization '{org}'{}",
         if *archived { ", and is archived" } else { "" }
     )]
     EnvironmentNameTaken {
-        /// The organization.
         org: String,
-        /// The name.
         name: String,
         /// The other one is archived.
         archived: bool,
@@ -52,245 +36,172 @@ pub enum Error {
          len(snapshots) == {count}. Indexes are 1-based"
     )]
     SnapshotNotFound {
-        /// The organization.
         org: String,
-        /// As it was asked for.
+        /// The expression in the request.
         snapshot: String,
-        /// The environment.
         environment: String,
-        /// What the expression came to.
+        /// The index that the expression resolved to.
         index: i64,
         /// How many snapshots there are.
         count: u32,
     },
-    /// The latest snapshot is another one than the report was compared with.
+    /// The latest snapshot is not the one that the report was compared with.
     #[error(
         "The latest snapshot is #{actual}, and not #{expected} as If-Match says: nothing was recorded"
     )]
     LatestSnapshotMoved {
-        /// The index that the report named.
+        /// The index in `If-Match`.
         expected: u32,
-        /// The index that it has.
+        /// The index of the latest snapshot.
         actual: u32,
     },
-    /// The report says more than a snapshot may hold.
+    /// The report exceeds a limit of snapshots.
     #[error(
         "The report is too large: a snapshot may hold {most} {of}, and this one would hold {found}. \
          Report the clusters to several environments"
     )]
     ReportTooLarge {
-        /// What there is too much of.
+        /// What exceeds the limit, such as `artifacts`.
         of: &'static str,
-        /// How much there may be.
         most: usize,
-        /// How much there is, as far as it was counted.
+        /// The count when the limit was exceeded; there may be more.
         found: usize,
     },
     /// No flow in use has this name.
     #[error("Flow named '{name}' does not exist for organization '{org}'")]
-    FlowNotFound {
-        /// The organization.
-        org: String,
-        /// The name that was asked for.
-        name: String,
-    },
+    FlowNotFound { org: String, name: String },
     /// Another flow has the name.
     #[error("Flow named '{name}' already exists for organization '{org}'")]
-    FlowNameTaken {
-        /// The organization.
-        org: String,
-        /// The name.
-        name: String,
-    },
-    /// A list of the organization's flows would be longer than what clients read.
+    FlowNameTaken { org: String, name: String },
+    /// The list of the organization's flows would exceed what clients accept.
     #[error(
         "The flows of organization '{org}' would take more than {most} bytes, which is the most that a \
          list of them may: shorten descriptions and templates, or archive flows"
     )]
-    TooManyFlows {
-        /// The organization.
-        org: String,
-        /// How much they may take.
-        most: usize,
-    },
+    TooManyFlows { org: String, most: usize },
     /// The flow has no trail of this name.
     #[error("Trail with name '{name}' does not exist for Organization '{org}' and Flow '{flow}'")]
-    TrailNotFound {
-        /// The organization.
-        org: String,
-        /// The flow.
-        flow: String,
-        /// The name that was asked for.
-        name: String,
-    },
-    /// The flow has not reported such an artifact.
+    TrailNotFound { org: String, flow: String, name: String },
+    /// The artifact was not reported to the flow.
     #[error(
         "Artifact with {artifact} does not exist in flow '{flow}' belonging to organization '{org}'"
     )]
     ArtifactNotFound {
-        /// The organization.
         org: String,
-        /// The flow.
         flow: String,
-        /// What was asked for, as `fingerprint 'ab…'`.
+        /// The criterion, such as `fingerprint 'ab…'`.
         artifact: String,
     },
-    /// An attestation is about an artifact that was not reported in its trail.
+    /// An attestation names an artifact that was not reported in its trail.
     #[error(
         "Artifact with fingerprint {fingerprint} does not exist in trail \"{trail}\" of flow \"{flow}\" \
          belonging to organization \"{org}\""
     )]
-    ArtifactNotInTrail {
-        /// The organization.
-        org: String,
-        /// The flow.
-        flow: String,
-        /// The trail.
-        trail: String,
-        /// Of the artifact.
-        fingerprint: String,
-    },
-    /// There is nothing that an override could replace.
+    ArtifactNotInTrail { org: String, flow: String, trail: String, fingerprint: String },
+    /// There is no attestation to override.
     #[error(
         "Attestation named '{name}' does not exist in trail '{trail}' belonging to organization '{org}': \
          there is nothing to override"
     )]
-    AttestationNotFound {
-        /// The organization.
-        org: String,
-        /// The trail.
-        trail: String,
-        /// Of the attestation.
-        name: String,
-    },
+    AttestationNotFound { org: String, trail: String, name: String },
     /// There is no attestation with this identifier, or no file with it.
     #[error("Attestation '{id}' has no attached file")]
-    AttachmentNotFound {
-        /// Of the attestation.
-        id: String,
-    },
+    AttachmentNotFound { id: String },
     /// Nothing was allowed under this identifier.
     #[error("Allowance '{id}' does not exist for organization '{org}'")]
-    AllowanceNotFound {
-        /// The organization.
-        org: String,
-        /// As it was given.
-        id: String,
-    },
+    AllowanceNotFound { org: String, id: String },
     /// A search found nothing.
     #[error("No matches for '{text}'.")]
-    NoMatches {
-        /// What was searched for.
-        text: String,
-    },
-    /// More is found than one answer holds.
+    NoMatches { text: String },
+    /// There are more matches than one response can hold.
     #[error("More than {most} matches are found: give more digits, or a page")]
-    TooManyMatches {
-        /// How many there may be.
-        most: usize,
-    },
-    /// The recorder does not keep what the request is about.
+    TooManyMatches { most: usize },
+    /// The recorder does not support this.
     #[error("This recorder does not keep {what}")]
-    NotSupported {
-        /// What is not kept.
-        what: &'static str,
-    },
-    /// A list of the organization's environments would be longer than what clients read.
+    NotSupported { what: &'static str },
+    /// The list of the organization's environments would exceed what clients accept.
     #[error(
         "The environments of organization '{org}' would take more than {most} bytes, which is the \
          most that a list of them may: shorten descriptions, or use another organization"
     )]
-    TooManyEnvironments {
-        /// The organization.
-        org: String,
-        /// How much they may take.
-        most: usize,
-    },
-    /// The request breaks the schema.
+    TooManyEnvironments { org: String, most: usize },
+    /// The request does not match the schema.
     #[error("Input payload validation failed")]
     Invalid {
-        /// What is wrong, by the path of the field or the name of the parameter.
+        /// The problems by field path or parameter name.
         errors: BTreeMap<String, String>,
     },
     /// The request cannot be understood.
     #[error("{message}")]
-    BadRequest {
-        /// A sentence.
-        message: String,
-    },
-    /// More runs are asked for than one answer holds.
+    BadRequest { message: String },
+    /// More runs match than one response can hold.
     #[error(
         "More than {most} times are found in which such artifacts ran: name one environment, or less \
          than a pattern that many artifacts match"
     )]
-    TooManyRuns {
-        /// How many there may be.
-        most: usize,
-    },
+    TooManyRuns { most: usize },
     /// The request is over a limit.
     #[error("{message}")]
     TooLarge {
         /// A sentence that names the limit.
         message: String,
     },
-    /// There is nothing at this address.
+    /// No route matches.
     #[error("There is nothing here")]
     NoSuchAddress,
     /// The request did not arrive in time.
     #[error("The request body took too long")]
     RequestTimeout,
-    /// It was not done, and may be later.
+    /// The request failed for now and can be retried.
     #[error("{message}")]
     Unavailable {
-        /// A sentence.
         message: String,
-        /// When it is worth another try.
+        /// The `Retry-After`.
         retry_after: Duration,
     },
-    /// A defect of the recorder, which its log has.
+    /// A bug in the recorder; the log has the details.
     #[error("The recorder met a fault of its own; its log says which")]
     Fault,
-    /// The token is none that is known.
+    /// The token is missing or unknown.
     #[error("You don't have permission to access this resource")]
     InvalidToken,
-    /// The request came by a name that is not the recorder's own.
+    /// The `Host` header does not name this host.
     #[error("Without a token file the recorder answers to localhost, 127.0.0.1 and [::1] only")]
     HostNotAllowed,
     /// The token does not allow it.
     #[error("You don't have permission to access this resource")]
     Forbidden,
-    /// More is waiting to be written than can be in a reasonable time.
+    /// Too many writes are queued.
     #[error("Too many reports wait to be recorded: try again later")]
     Busy {
-        /// When it is worth another try.
+        /// The `Retry-After`.
         retry_after: Duration,
     },
-    /// There is no time to record it with.
+    /// The clock is not plausible, so that nothing can be dated.
     #[error("cannot {operation}")]
     ClockIsWrong {
-        /// What was to be done, and to what.
+        /// The operation and its target, such as `read environment 'aws-prod'`.
         operation: String,
-        /// What is wrong with the clock.
         #[source]
         source: ClockError,
     },
-    /// The store could not do it.
+    /// The storage engine failed.
     #[error("cannot {operation}")]
     Storage {
-        /// What was to be done, and to what.
+        /// The operation and its target, such as `read environment 'aws-prod'`.
         operation: String,
-        /// What kind of failure it is.
+        /// The kind, which decides the status.
         kind: StorageErrorKind,
-        /// What the engine says.
+        /// The engine's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// What a failure of the store means for a client.
+/// The kinds of storage failure that clients have to tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageErrorKind {
-    /// Another process holds the store at the moment.
+    /// Another process holds a lock on the store.
     Locked,
     /// There is no room.
     Full,
@@ -299,22 +210,20 @@ pub enum StorageErrorKind {
 }
 
 impl Error {
-    /// See [`Error::BadRequest`].
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::BadRequest { message: message.into() }
     }
 
-    /// See [`Error::TooLarge`].
     pub(crate) fn too_large(message: impl Into<String>) -> Self {
         Self::TooLarge { message: message.into() }
     }
 
-    /// Not now: there is too much to do, or the recorder is not ready.
+    /// A request that is refused because of load and can be retried.
     pub(crate) fn busy(message: impl Into<String>) -> Self {
         Self::Unavailable { message: message.into(), retry_after: RETRY_AFTER }
     }
 
-    /// What is wrong with each field, if it is [`Error::Invalid`].
+    /// The problem of each field, if this is [`Error::Invalid`].
     #[cfg(test)]
     pub(crate) fn errors(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! How long names may be.
+//! Limits of names.
 
 /// The longest name of an environment, in bytes.
 pub const MAX_ENVIRONMENT_NAME_BYTES: usize = 255;

@@ -1,5 +1,5 @@
-//! What the recorder is about, without SQL and HTTP: the entries of the ledger, what a report
-//! changes, which times are covered, and what can go wrong.
+//! The domain, without SQL and HTTP: ledger entries, reports and what they change, coverage, and
+//! errors.
 
 mod artifact_pattern;
 mod clock;

@@ -1,4 +1,4 @@
-//! What the entries of a ledger say.
+//! The payloads of ledger entries.
 //!
 //! The stored form is separate from the API's. A payload is written as canonical JSON (RFC 8785):
 //! no white space, no floats, and keys in ascending order, which here is the order in which the
@@ -12,9 +12,10 @@ use super::provenance::{
     FlowArchived, FlowChanged, FlowCreated, FlowRenamed, TrailBegun, TrailChanged,
 };
 
-/// One thing that happened in an organization.
+/// An event in an organization.
 ///
-/// An environment is known by the sequence number of the entry that created it, since names change.
+/// An environment is identified by the sequence number of the entry that created it, since names
+/// change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
     /// An environment was created.
@@ -61,7 +62,6 @@ pub enum Payload {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentCreated {
-    /// For people.
     pub description: String,
     /// Whether a change of replicas alone makes a snapshot.
     pub include_scaling: bool,
@@ -82,10 +82,8 @@ pub struct EnvironmentCreated {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentChanged {
-    /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The environment.
     pub environment: i64,
     /// Whether a change of replicas alone makes a snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,7 +91,6 @@ pub struct EnvironmentChanged {
     /// The environments in a logical one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub included_environments: Option<Vec<String>>,
-    /// Names of policies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policies: Option<Vec<String>>,
 }
@@ -102,11 +99,10 @@ pub struct EnvironmentChanged {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentRenamed {
-    /// The environment.
     pub environment: i64,
-    /// Its name until then.
+    /// The previous name.
     pub from: String,
-    /// Its name from then on, also in the logical environments that include it.
+    /// The new name, which logical environments that include it use as well.
     pub to: String,
 }
 
@@ -114,7 +110,6 @@ pub struct EnvironmentRenamed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentArchived {
-    /// The environment.
     pub environment: i64,
 }
 
@@ -122,34 +117,32 @@ pub struct EnvironmentArchived {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentRestored {
-    /// The environment.
     pub environment: i64,
 }
 
-/// See [`Payload::Snapshot`]. It says what changed; with the snapshots before it that is what runs.
+/// See [`Payload::Snapshot`]. Holds only what changed since the snapshot before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotTaken {
     /// In the order of the artifacts' identities.
     pub changes: Vec<Change>,
-    /// Of all that runs in it, changed or not.
+    /// Of everything that runs in the snapshot, changed or not.
     pub content_hash: String,
-    /// Since when reports came without a time that is not covered; the time of this entry if such a
-    /// time ended with it.
+    /// The start of the covered time that contains this entry; the time of this entry if a gap
+    /// ended with it.
     pub covered_from: Micros,
-    /// The environment.
     pub environment: i64,
     /// The reporter's heartbeat in seconds, if it announced one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<u32>,
-    /// Its number in the environment: 1, 2, 3 … without gaps.
+    /// Its index in the environment: 1, 2, 3 … without gaps.
     pub index: u32,
-    /// The report before it.
+    /// The time of the report before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_report: Option<Micros>,
 }
 
-/// What a snapshot changed of one artifact.
+/// How one artifact changed in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
@@ -159,7 +152,7 @@ pub struct Change {
     pub name: String,
     /// Replicas in this snapshot; 0 if it exited.
     pub now: u64,
-    /// Every cluster and service of its replicas, in order, if they are several.
+    /// Every cluster and service of its replicas, sorted; empty if there is only one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<Place>,
     /// When each replica started, in seconds since the Unix epoch, ascending.
@@ -176,10 +169,8 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
-    /// The cluster's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// How many replicas run there.
     pub replicas: u64,
     /// The service's name; none for a standalone task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,9 +181,7 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// Its ARN.
     pub arn: String,
-    /// The cluster's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
     /// The service's name; none for a standalone task.
@@ -204,15 +193,14 @@ pub struct Task {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmed {
-    /// The environment.
     pub environment: i64,
-    /// Since when reports came without a time that is not covered.
+    /// The start of the covered time.
     pub from: Micros,
     /// The reporter's heartbeat in seconds, if it announced one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<u32>,
-    /// The last report of that time. If it is not the time of this entry, a time that is not
-    /// covered ended with this entry.
+    /// The last report of the covered time. If it differs from the time of this entry, a gap ended
+    /// with this entry.
     pub until: Micros,
 }
 
@@ -220,25 +208,20 @@ pub struct Confirmed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClockCorrected {
-    /// The latest time in the ledger until then.
+    /// The latest time in the ledger before this entry.
     pub latest: Micros,
 }
 
 /// An entry that this version of the recorder cannot read.
 #[derive(Debug, thiserror::Error)]
 pub enum ParsePayloadError {
-    /// A newer version wrote it, or it was changed.
+    /// A newer version of the recorder wrote it, or it was tampered with.
     #[error("unknown kind of entry: {kind} version {version}")]
-    UnknownKind {
-        /// As it is stored.
-        kind: String,
-        /// As it is stored.
-        version: i64,
-    },
-    /// It is not of its kind's form.
+    UnknownKind { kind: String, version: i64 },
+    /// It does not match the schema of its kind.
     #[error("not the payload of an entry of this kind")]
     Malformed(#[from] serde_json::Error),
-    /// It says the same as a canonical text, and is another text.
+    /// It parses, but its text is not canonical.
     #[error("the payload is not canonical JSON")]
     NotCanonical,
 }
@@ -257,7 +240,7 @@ macro_rules! kinds {
             /// Its canonical text.
             ///
             /// # Errors
-            /// None: a payload can always be written.
+            /// Never for these types; the signature is serde's.
             pub fn to_text(&self) -> serde_json::Result<String> {
                 match self { $(Self::$variant(payload) => serde_json::to_string(payload)),+ }
             }
@@ -265,8 +248,8 @@ macro_rules! kinds {
             /// The payload of an entry as it is stored.
             ///
             /// # Errors
-            /// The kind or its version is not known, or `text` is not a payload of that kind in its
-            /// canonical form.
+            /// The kind or its version is unknown, or `text` is not the canonical JSON of such a
+            /// payload.
             pub fn from_stored(kind: &str, version: i64, text: &str) -> Result<Self, ParsePayloadError> {
                 let payload = match (kind, version) {
                     $(($text, VERSION) => Self::$variant(serde_json::from_str(text)?),)+
@@ -301,7 +284,7 @@ kinds! {
 }
 
 impl Payload {
-    /// The version of its form.
+    /// The version of its format.
     pub fn version(&self) -> i64 {
         VERSION
     }

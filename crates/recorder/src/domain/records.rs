@@ -1,4 +1,4 @@
-//! What the store takes and gives.
+//! Arguments and results of the store.
 
 use std::ops::RangeInclusive;
 
@@ -10,19 +10,14 @@ use super::{Head, Micros, Place, ReportGap, Task};
 /// An environment in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentRecord {
-    /// The organization that owns it.
     pub org: String,
-    /// Its name.
     pub name: String,
-    /// Its type.
     pub environment_type: String,
-    /// For people.
     pub description: String,
     /// Whether a change of replicas alone makes a snapshot.
     pub include_scaling: bool,
     /// The environments in a logical one.
     pub included_environments: Option<Vec<String>>,
-    /// Names of policies.
     pub policies: Option<Vec<String>>,
     /// When its settings or its name last changed.
     pub changed_at: Micros,
@@ -36,14 +31,11 @@ pub struct EnvironmentRecord {
     pub heartbeat: Option<u32>,
 }
 
-/// The settings of an environment that is created, or changed as a whole.
+/// The settings of an environment that is created or replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentSettings {
-    /// Its name.
     pub name: String,
-    /// Its type.
     pub environment_type: String,
-    /// For people.
     pub description: String,
     /// Whether a change of replicas alone makes a snapshot; if absent it stays as it is, and is on
     /// for a new environment.
@@ -54,20 +46,18 @@ pub struct EnvironmentSettings {
     pub policies: Option<Vec<String>>,
 }
 
-/// Settings that are changed one by one. What is absent stays as it is.
+/// A partial change of settings. `None` leaves a setting as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SettingsChange {
-    /// For people.
     pub description: Option<String>,
     /// Whether a change of replicas alone makes a snapshot.
     pub include_scaling: Option<bool>,
     /// The environments in a logical one.
     pub included_environments: Option<Vec<String>>,
-    /// Names of policies.
     pub policies: Option<Vec<String>>,
 }
 
-/// The answer to a report.
+/// The outcome of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportOutcome {
     /// Whether it made a new snapshot.
@@ -81,7 +71,6 @@ pub struct ReportOutcome {
 /// An artifact in a snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotArtifact {
-    /// Its label.
     pub name: String,
     /// None if it is unknown.
     pub fingerprint: Option<Fingerprint>,
@@ -102,7 +91,6 @@ pub struct SnapshotArtifact {
 }
 
 impl SnapshotArtifact {
-    /// Whether it runs in this snapshot.
     pub fn runs(&self) -> bool {
         self.now > 0
     }
@@ -112,7 +100,7 @@ impl SnapshotArtifact {
         self.was != self.now
     }
 
-    /// What it is known by.
+    /// The fingerprint, or the name if that is unknown.
     pub fn identity(&self) -> Identity {
         Identity::new(&self.name, self.fingerprint)
     }
@@ -133,7 +121,7 @@ pub struct SnapshotRecord {
     pub confirmed_until: Micros,
     /// When the next one was recorded; none for the latest.
     pub next_recorded_at: Option<Micros>,
-    /// Times while it was the latest that no report covers, the earliest first.
+    /// Periods without coverage while it was the latest, earliest first.
     pub gaps: Vec<ReportGap>,
     /// The type of its environment.
     pub environment_type: String,
@@ -141,7 +129,7 @@ pub struct SnapshotRecord {
     pub artifacts: Vec<SnapshotArtifact>,
 }
 
-/// How long a snapshot was the latest.
+/// The period in which a snapshot was the latest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotSpan {
     /// Its number in the environment, from 1.
@@ -152,11 +140,11 @@ pub struct SnapshotSpan {
     pub to: Option<Micros>,
     /// The last report that found it unchanged.
     pub confirmed_until: Micros,
-    /// Times in it that no report covers, the earliest first.
+    /// Periods in it without coverage, earliest first.
     pub gaps: Vec<ReportGap>,
 }
 
-/// What a snapshot changed of one artifact.
+/// How one artifact changed in a snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// The snapshot's number in the environment.
@@ -167,23 +155,22 @@ pub struct Event {
     pub artifact: SnapshotArtifact,
 }
 
-/// A page of events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventPage {
     /// In order.
     pub events: Vec<Event>,
-    /// How many there are on all pages.
+    /// The number of events on all pages.
     pub total: u64,
 }
 
-/// Snapshots that follow each other, for a picture of them.
+/// Consecutive snapshots, for the timeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotWindow {
-    /// The earliest first; none if there are none.
+    /// Earliest first.
     pub snapshots: Vec<SnapshotSummary>,
     /// When the one after the last of them was recorded; none if that is the latest.
     pub end: Option<Micros>,
-    /// How many there are in the environment.
+    /// The number of snapshots in the environment.
     pub count: u32,
 }
 
@@ -200,10 +187,9 @@ pub struct SnapshotSummary {
     pub changes: Vec<SnapshotArtifact>,
 }
 
-/// A time in which an artifact ran with the same number of replicas in one environment.
+/// A period in which an artifact ran in one environment with the same number of replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactRun {
-    /// The environment's name.
     pub environment: String,
     /// The artifact's label at that time.
     pub name: String,
@@ -240,22 +226,18 @@ impl ArtifactRun {
 /// An environment, and what runs in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnvironmentSummary {
-    /// The environment.
     pub environment: EnvironmentRecord,
-    /// What runs, latest start first; none if it is more than a list shows.
+    /// What runs, latest start first; `None` if it exceeds what a list shows.
     pub running: Option<Vec<SnapshotArtifact>>,
 }
 
-/// The organizations that a reader may see.
+/// The organizations that a caller may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrgFilter {
-    /// Every organization.
     All,
-    /// These.
     Only(Vec<String>),
 }
 
-/// How much is in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreStats {
     /// Snapshots of all environments.
@@ -278,18 +260,18 @@ pub struct Page {
 }
 
 impl Page {
-    /// How many stand before it.
+    /// The number of items before this page.
     pub fn offset(self) -> u64 {
         u64::from(self.number.saturating_sub(1)) * u64::from(self.size)
     }
 
-    /// How many pages of this size `total` make.
+    /// The number of pages of this size for `total` items.
     pub fn count(self, total: u64) -> u64 {
         total.div_ceil(self.size.into())
     }
 
-    /// Which of `indexes` are on it, counted from the last one unless `ascending`; none if it is
-    /// beyond them.
+    /// The part of `indexes` on this page, from the last one unless `ascending`; `None` if the page
+    /// is beyond them.
     pub fn slice(
         self,
         indexes: &RangeInclusive<u32>,

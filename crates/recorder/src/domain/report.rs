@@ -4,31 +4,31 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Error, ReportEntry, RunningArtifact, running_artifacts, to_snapshot};
 
-/// What an environment's reporter found, and what it announced with it.
+/// A report of one environment, with the options in its headers.
 ///
-/// Made before the report waits for its turn to be written, since it takes time that grows with the
-/// report.
+/// Built before the report is queued, since the work grows with its size and would block the
+/// writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// One artifact per identity, in the order of their identities.
     pub running: Vec<RunningArtifact>,
-    /// Of each of them, of the tasks that run it.
+    /// The hash of the tasks of each artifact, in the same order.
     pub task_hashes: Vec<[u8; 32]>,
-    /// Of what runs: 64 hexadecimal digits.
+    /// The content hash: 64 hexadecimal digits.
     pub content_hash: String,
-    /// Of all these tasks.
+    /// The hash of all tasks.
     pub tasks_hash: [u8; 32],
     /// The reporter's heartbeat in seconds, if it announced one.
     pub heartbeat: Option<u32>,
-    /// The index of the snapshot that the reading was compared with, if it said so.
+    /// The index in `If-Match`, if there is one.
     pub expected_index: Option<u32>,
 }
 
 impl Report {
-    /// The report of these tasks, without announcements.
+    /// A report of these entries, without options.
     ///
     /// # Errors
-    /// It is more than a snapshot may hold.
+    /// A limit of snapshots is exceeded.
     pub fn new(entries: &[ReportEntry]) -> Result<Self, Error> {
         let running = running_artifacts(entries)?;
         let content_hash = to_snapshot(&running).content_hash();
@@ -49,7 +49,7 @@ impl Report {
 fn hash_tasks(artifact: &RunningArtifact) -> [u8; 32] {
     let mut hasher = Sha256::new();
     let mut text = |text: Option<&str>| {
-        // What is absent is another than what is empty.
+        // Absent and empty must not hash alike.
         let length = text.map_or(u64::MAX, |text| text.len() as u64);
         hasher.update(length.to_be_bytes());
         hasher.update(text.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! What runs according to a report.
+//! Aggregates a report's tasks into running artifacts.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -19,12 +19,10 @@ const MAX_PLACES: usize = 50_000;
 /// The most bytes of names of artifacts, tasks, clusters and services in a snapshot.
 const MAX_TEXT_BYTES: usize = 15 << 20;
 
-/// Containers of one task that run.
+/// The running containers of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportEntry {
-    /// The task's ARN.
     pub task_arn: Box<str>,
-    /// The cluster's name.
     pub cluster_name: Option<Box<str>>,
     /// The service's name; none for a standalone task.
     pub service_name: Option<Box<str>>,
@@ -35,8 +33,8 @@ pub struct ReportEntry {
 }
 
 impl ReportEntry {
-    /// One replica for each fingerprint of this entry, under the least of its names; what has none is
-    /// told apart by name.
+    /// One replica per fingerprint, under the smallest of its names; without a fingerprint, one per
+    /// name.
     fn replicas(&self) -> impl Iterator<Item = (&str, Option<Fingerprint>)> {
         self.digests.iter().enumerate().filter_map(|(at, (name, fingerprint))| {
             let stood = |(_, earlier): &(_, Option<Fingerprint>)| earlier == fingerprint;
@@ -49,7 +47,7 @@ impl ReportEntry {
 /// An artifact that runs, with the tasks that run it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunningArtifact {
-    /// Its label; of several, the least.
+    /// Its label; the smallest if there are several.
     pub name: String,
     /// None if it is unknown.
     pub fingerprint: Option<Fingerprint>,
@@ -63,19 +61,18 @@ pub struct RunningArtifact {
 }
 
 impl RunningArtifact {
-    /// How many replicas run.
     pub fn replicas(&self) -> u64 {
         self.started_at.len() as u64
     }
 
-    /// What it is known by.
+    /// The fingerprint, or the name if that is unknown.
     pub fn identity(&self) -> Identity {
         Identity::new(&self.name, self.fingerprint)
     }
 }
 
-/// An artifact of a report. Texts of the report are not copied before it is known that there are not
-/// too many: each may stand in many artifacts.
+/// The running totals of one artifact. It borrows from the report: texts are copied only after the
+/// limits are checked, since one text may be part of many artifacts.
 struct ArtifactTally<'a> {
     name: &'a str,
     fingerprint: Option<Fingerprint>,
@@ -89,7 +86,7 @@ struct ArtifactTally<'a> {
 /// What runs, one artifact per identity, in the order of their identities.
 ///
 /// # Errors
-/// It is more than a snapshot may hold.
+/// A limit of snapshots is exceeded.
 pub fn running_artifacts(entries: &[ReportEntry]) -> Result<Vec<RunningArtifact>, Error> {
     let mut entries: Vec<_> = entries.iter().collect();
     entries.sort_by_key(|entry| (entry.started_at, Reverse(&entry.task_arn)));
@@ -97,7 +94,7 @@ pub fn running_artifacts(entries: &[ReportEntry]) -> Result<Vec<RunningArtifact>
     let mut running = BTreeMap::<_, ArtifactTally<'_>>::new();
     for entry in entries {
         for (name, fingerprint) in entry.replicas() {
-            // The name tells apart what has no fingerprint, and stands behind what has one.
+            // Without a fingerprint the name is the identity; such artifacts are sorted last.
             let name_of_unknown = if fingerprint.is_some() { "" } else { name };
             let key = (fingerprint.is_none(), fingerprint, name_of_unknown);
             let artifact = running.entry(key).or_insert_with(|| {
@@ -157,7 +154,7 @@ impl ArtifactTally<'_> {
     }
 }
 
-/// What runs, without the tasks.
+/// The snapshot without tasks.
 pub fn to_snapshot(running: &[RunningArtifact]) -> Snapshot {
     running
         .iter()

@@ -6,14 +6,14 @@ const MICROS: i64 = 1_000_000;
 
 /// Microseconds since the Unix epoch.
 ///
-/// Whole, so that what is hashed has no float in it.
+/// An integer, so that nothing that is hashed is a float.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Micros(pub i64);
 
 impl Micros {
-    /// The time that is `seconds` after the Unix epoch, to the microsecond; the nearest that there
-    /// is for what is out of range.
+    /// The time that is `seconds` after the Unix epoch, to the microsecond; saturating if that is
+    /// out of range.
     #[expect(clippy::cast_possible_truncation, reason = "saturates, and NaN becomes 0")]
     pub fn from_seconds(seconds: f64) -> Self {
         Self((seconds * 1e6).round() as i64)

@@ -1,4 +1,4 @@
-//! Errors, in the API's form: the one place in which they become statuses.
+//! Errors as responses: the only mapping from errors to statuses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use serde::Serialize;
 
 use crate::domain::{Error, StorageErrorKind};
 
-/// The most characters of a request's own text that an answer repeats.
+/// The most characters of a request's text that an error message quotes.
 const MAX_QUOTE_CHARS: usize = 100;
 
-/// After which time another process may have done with the file.
+/// Another process is likely to have released the file by then.
 const LOCKED_RETRY: Duration = Duration::from_secs(5);
 
-/// After which time a clock that was wrong may be right.
+/// The operator may have set the clock by then.
 const CLOCK_RETRY: Duration = Duration::from_mins(1);
 
 impl Error {
-    /// The status that a client is answered with.
+    /// The status of the response.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Invalid { .. }
             | Self::BadRequest { .. }
-            // Not 409, which says that another attempt may do it.
+            // Not 409, which clients retry.
             | Self::EnvironmentNameTaken { .. }
             | Self::FlowNameTaken { .. }
             | Self::EnvironmentTypeMismatch { .. } => StatusCode::BAD_REQUEST,
@@ -44,7 +44,7 @@ impl Error {
             | Self::AllowanceNotFound { .. }
             | Self::NoMatches { .. }
             | Self::NoSuchAddress => StatusCode::NOT_FOUND,
-            // The client does not repeat it.
+            // Clients do not retry 501.
             Self::NotSupported { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::LatestSnapshotMoved { .. } => StatusCode::PRECONDITION_FAILED,
@@ -65,20 +65,20 @@ impl Error {
         }
     }
 
-    /// When it is worth another attempt.
+    /// The `Retry-After`.
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { retry_after } | Self::Unavailable { retry_after, .. } => {
                 Some(*retry_after)
             }
             Self::ClockIsWrong { .. } => Some(CLOCK_RETRY),
-            // The other process may have done with the file by then.
+            // The other process may have released the file by then.
             Self::Storage { kind: StorageErrorKind::Locked, .. } => Some(LOCKED_RETRY),
             _ => None,
         }
     }
 
-    /// What a client is told. What went wrong with the file is for the operator alone.
+    /// The body for the client. Details of the file are logged and not sent.
     fn into_body(self) -> ErrorBody {
         let message = match &self {
             Self::Storage { kind: StorageErrorKind::Locked, .. } => {
@@ -102,7 +102,7 @@ impl Error {
         ErrorBody { message, errors: errors.into_iter().map(|(at, it)| (at, it.into())).collect() }
     }
 
-    /// Writes to the log what the operator has to know.
+    /// Logs what needs the operator's attention.
     fn log(&self) {
         match self {
             Self::Storage { kind: StorageErrorKind::Locked, .. } => {
@@ -129,14 +129,14 @@ impl IntoResponse for Error {
     }
 }
 
-/// An error in the API's form. It is also in the response's extensions, for the page that shows it.
+/// An error as JSON. It is also in the response's extensions, for the error page.
 fn respond(status: StatusCode, body: ErrorBody) -> Response {
     let mut response = (status, Json(&body)).into_response();
     response.extensions_mut().insert(body);
     response
 }
 
-/// Text of the request's own, short enough to repeat.
+/// Text from the request, shortened for an error message.
 pub(crate) fn quote(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTE_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -144,19 +144,20 @@ pub(crate) fn quote(text: &str) -> String {
     }
 }
 
-/// A document of the API that is written already, as a large one is where it is read.
+/// A document that is serialized already: a large one is serialized on the thread that reads it.
 #[derive(Debug)]
 pub(crate) struct SerializedJson(Vec<u8>);
 
 impl SerializedJson {
     /// # Errors
-    /// `document` has no JSON.
+    /// `document` cannot be serialized.
     pub(crate) fn new(document: &impl Serialize) -> Result<Self, Error> {
         let mut written = serde_json::to_vec(document).map_err(|error| {
             tracing::error!("cannot write an answer as JSON: {error}");
             Error::Fault
         })?;
-        // It is held until its client has read it, and may have twice the room that it needs.
+        // It stays in memory until the client has read it, and may have twice the capacity it
+        // needs.
         written.shrink_to_fit();
         Ok(Self(written))
     }
@@ -168,8 +169,8 @@ impl IntoResponse for SerializedJson {
     }
 }
 
-/// Errors of the framework's own (a method, a path that is no UTF-8) are plain text: clients of
-/// this API read JSON only.
+/// axum's own errors (wrong method, path that is not UTF-8) are plain text: clients of this API
+/// read JSON only.
 pub(crate) async fn errors_as_json(response: Response) -> Response {
     let status = response.status();
     let is_json =

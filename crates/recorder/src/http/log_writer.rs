@@ -1,4 +1,4 @@
-//! A log that never makes the program wait for whoever reads it.
+//! A log writer that never blocks the program.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,13 +6,13 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-/// Lines that wait to be written. Those that come while so many wait are dropped.
+/// The size of the queue; lines that do not fit are dropped.
 const QUEUED_LINES: usize = 4_096;
 
-/// How long the end of the program waits for the lines before it.
+/// How long the process waits at its end for queued lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Of this process, which has one log.
+/// Process-wide, since there is one log.
 static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 
 /// How many log lines of this process were dropped so far, because the log was not read fast enough
@@ -21,16 +21,15 @@ pub fn dropped_log_lines() -> u64 {
     DROPPED_LINES.load(Ordering::Relaxed)
 }
 
-/// Takes log lines, one a call of [`Write::write`], for a thread that writes them. A pipe that is
-/// full and that nothing reads would stop any other thread that writes to it. Clones share the
-/// thread.
+/// Queues log lines, one per call of [`Write::write`], for a thread that writes them: a full pipe
+/// without a reader would block any thread that writes to it. Clones share the thread.
 #[derive(Debug, Clone)]
 pub struct LogWriter(SyncSender<Entry>);
 
 #[derive(Debug)]
 enum Entry {
     Line(Vec<u8>),
-    /// Everything before it was written: to be answered.
+    /// Answered when all lines before it are written.
     Flush(SyncSender<()>),
 }
 
@@ -38,14 +37,14 @@ impl LogWriter {
     /// Starts the thread, which writes to `out`.
     ///
     /// # Errors
-    /// The operating system gives no thread.
+    /// The thread cannot be spawned.
     pub fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (sender, entries) = sync_channel(QUEUED_LINES);
         thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&entries, out))?;
         Ok(Self(sender))
     }
 
-    /// Waits until the lines so far are written, for a few seconds at the most.
+    /// Waits up to [`FLUSH_TIMEOUT`] until the lines so far are written.
     pub fn wait_until_written(&self) {
         let (done, written) = sync_channel(1);
         if self.0.try_send(Entry::Flush(done)).is_ok() {
@@ -67,7 +66,7 @@ impl Write for LogWriter {
     }
 }
 
-/// Writes the entries, and whenever it has caught up, how many lines were dropped meanwhile.
+/// Writes the entries, and, whenever the queue is empty, how many lines were dropped.
 fn write_all(entries: &Receiver<Entry>, mut out: impl Write) {
     let mut reported = dropped_log_lines();
     loop {
@@ -91,7 +90,7 @@ fn write_all(entries: &Receiver<Entry>, mut out: impl Write) {
             Entry::Line(line) => {
                 if out.write_all(&line).is_err() {
                     DROPPED_LINES.fetch_add(1, Ordering::Relaxed);
-                    // A line about it could not be written either.
+                    // A failure to write the log cannot be logged.
                     reported += 1;
                 }
             }

@@ -1,4 +1,4 @@
-//! What a recorder counts, in Prometheus' text form.
+//! What a recorder counts, in the Prometheus text format.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use prometheus::{
 use super::log_writer::dropped_log_lines;
 use crate::domain::StoreStats;
 
-/// The metrics cannot be set up or written.
+/// The metrics cannot be registered or encoded.
 #[derive(Debug, thiserror::Error)]
 #[error("the metrics cannot be counted or written")]
 pub struct MetricsError(#[from] prometheus::Error);
 
-/// From a millisecond, which a report on a fast disk takes, to the longest that a request may.
+/// In seconds: from a report on a fast disk to the request timeout.
 const LATENCY_BUCKETS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 60.0];
 
-/// The path of a report, as it is matched.
+/// The route of reports.
 pub(crate) const REPORT_ROUTE: &str = "/api/v2/environments/{org}/{environment}/report/ECS";
 
 /// The counters of one recorder. Clones share them.
@@ -155,7 +155,7 @@ impl Metrics {
         self.0.panics.inc();
     }
 
-    /// Counts an answer. `route` is a pattern: a path would be a time series of its own.
+    /// Counts a response. `route` is a pattern: each path would be a time series of its own.
     pub(crate) fn answered(
         &self,
         method: &Method,
@@ -164,7 +164,7 @@ impl Metrics {
         took: Duration,
     ) {
         let Counters { requests, durations, reports, .. } = &*self.0;
-        // Clients may make up methods.
+        // Clients can invent methods, and each would be a time series.
         let method = match *method {
             Method::GET | Method::HEAD | Method::PUT | Method::POST | Method::PATCH => {
                 method.as_str()
@@ -184,7 +184,7 @@ impl Metrics {
         }
     }
 
-    /// Open connections, and refused ones.
+    /// The numbers of open and of refused connections.
     #[cfg(test)]
     pub(crate) fn connection_counts(&self) -> (i64, u64) {
         (self.0.connections.get(), self.0.refused_connections.get())
@@ -195,7 +195,7 @@ impl Metrics {
         self.0.slow_readers.get()
     }
 
-    /// Everything that was counted, and the file's own stats.
+    /// All metrics, with the store's statistics.
     pub(crate) fn text(&self, stats: StoreStats) -> Result<String, MetricsError> {
         let counters = &*self.0;
         counters.snapshots.set(stats.snapshots);
@@ -203,7 +203,7 @@ impl Metrics {
         counters.file_bytes.set(stats.bytes);
         let dropped = dropped_log_lines().saturating_sub(counters.dropped_log_lines.get());
         counters.dropped_log_lines.inc_by(dropped);
-        // An environment that was renamed or archived has no more of it.
+        // Renamed and archived environments must disappear.
         counters.last_reports.reset();
         for (org, environment, at) in stats.last_reports {
             counters.last_reports.with_label_values(&[org, environment]).set(at.seconds());

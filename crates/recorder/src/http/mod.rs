@@ -1,4 +1,4 @@
-//! The API over HTTP: requests in, documents out.
+//! The API over HTTP.
 
 pub(crate) mod access;
 pub(crate) mod error;

@@ -1,20 +1,20 @@
-//! How many files and connections the process may have open.
+//! Limits of open files and connections.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More are never needed: see [`max_connections`].
+/// Enough for [`max_connections`].
 const WANTED_LIMIT: u64 = 65_536;
 
-/// As many connections are answered at a time: a thousand reporters that keep theirs open, and
-/// people. A connection that waits takes about 20 kB.
+/// Enough for a thousand reporters that keep theirs open, and browsers. An idle connection takes
+/// about 20 kB.
 const MAX_CONNECTIONS: u64 = 4_096;
 
-/// Files that are kept open for the file, its readers and the log, and to refuse connections; half of
-/// a limit that is lower than twice this.
+/// Descriptors reserved for the database, its readers, the log and refused connections; at most
+/// half of the limit.
 const RESERVED_FILES: u64 = 128;
 
-/// Raises the number of files that this process may have open as far as it is allowed to, and gives
-/// what it is then. The usual 1,024 are left from times when more were a burden.
+/// Raises the soft limit of open files up to what is needed and allowed, and returns it. The usual
+/// default of 1,024 is too low.
 pub fn raise_open_files_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(WANTED_LIMIT, |most| most.min(WANTED_LIMIT));
@@ -31,7 +31,7 @@ fn current_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// How many connections may be open at a time.
+/// The most connections that may be open at a time.
 pub(crate) fn max_connections() -> usize {
     usize::try_from(max_connections_within(current_limit())).unwrap_or(usize::MAX)
 }

@@ -1,4 +1,4 @@
-//! What is written down of a request, whatever it asks for.
+//! The request log.
 
 use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use super::access::Caller;
 use super::metrics::Metrics;
 
-/// The most characters of a path that are written down.
+/// The most characters of a path in the log.
 const MAX_PATH_CHARS: usize = 300;
 
-/// Counts the request, and writes a line of it to the log, with the label of its token: never its
-/// query or its headers, which may hold what is secret.
+/// Counts the request and logs one line with the label of its token. Never logs the query or
+/// headers, which may hold secrets.
 pub(crate) async fn log_request(
     State(metrics): State<Metrics>,
     request: Request,

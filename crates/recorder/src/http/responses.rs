@@ -1,4 +1,4 @@
-//! What every response has in common: its date, and the memory that it takes.
+//! The date of every response, and the memory of unread ones.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,15 +14,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::Error;
 
-/// A response of fewer bytes than this is not counted: there are never more of them than
-/// connections.
+/// Smaller responses are not counted: there is at most one per connection.
 const SMALL_RESPONSE_BYTES: usize = 64 << 10;
 
-/// The most bytes of responses that wait for their clients to read them: eight of the 8 MB that a large
-/// environment's snapshot takes.
+/// The most bytes of unread responses: eight snapshots of a large environment, 8 MB each.
 const MAX_UNREAD_BYTES: usize = 64 << 20;
 
-/// The memory of responses that are not read yet. Clones share it.
+/// The memory of unread responses. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct ResponseMemory(Arc<Semaphore>);
 
@@ -32,7 +30,7 @@ impl Default for ResponseMemory {
     }
 }
 
-/// Bytes of a response, and their part of the memory, which is given back when they are written.
+/// Bytes of a response and their part of the memory, released when they are written.
 struct UnreadBytes {
     bytes: Bytes,
     _memory: OwnedSemaphorePermit,
@@ -44,8 +42,8 @@ impl AsRef<[u8]> for UnreadBytes {
     }
 }
 
-/// Refuses what would be one large response too many. Without this, clients that ask for the largest
-/// snapshot and do not read it take all memory there is.
+/// Refuses a large response if too many are unread. Otherwise clients that request the largest
+/// snapshot and do not read it could exhaust the memory.
 pub(crate) async fn limit_memory(
     State(memory): State<ResponseMemory>,
     request: Request,
@@ -68,7 +66,7 @@ pub(crate) async fn limit_memory(
     }
 }
 
-/// Says when the response was made, unless the clock is beyond what a date can say.
+/// Adds the `Date` header, unless the clock is out of its range.
 pub(crate) async fn add_date(mut response: Response) -> Response {
     let now = Timestamp::try_from(SystemTime::now()).ok();
     let date = now.and_then(|now| DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok());

@@ -1,4 +1,4 @@
-//! Where everything is kept: one method for each use case, one transaction for each call.
+//! The store: one method for each use case, one transaction for each call.
 
 pub mod provenance;
 pub mod sqlite;
@@ -13,38 +13,36 @@ use crate::domain::{
     SnapshotSpan, SnapshotWindow, StoreStats,
 };
 
-/// Which environments are listed, and in which order.
+/// The filter and the order of a list of environments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EnvironmentFilter {
-    /// Part of the name, in any case.
+    /// A part of the name, case-insensitive.
     pub name: Option<String>,
-    /// Of one of these types; of any if there are none.
+    /// One of these types; any if empty.
     pub types: Vec<String>,
-    /// What they are sorted by; those that are equal in it, by name.
+    /// The sort key; ties are sorted by name.
     pub sort: EnvironmentSort,
     /// In descending order.
     pub descending: bool,
 }
 
-/// What environments are sorted by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EnvironmentSort {
-    /// Their names.
     #[default]
     Name,
-    /// When they were last changed or reported.
+    /// The time of the last change or report.
     LastModifiedAt,
-    /// When their latest snapshot was made; those without one come last in either direction.
+    /// The time of the latest snapshot; environments without one are last in either direction.
     LastChangedAt,
 }
 
-/// The ledgers of all organizations and what follows from them. Clones share one store.
+/// The ledgers of all organizations and their projections. Clones share one store.
 ///
-/// What a write answers is durable. `actor` is the label of the token that the request was made
-/// with. Reads see the state of one moment.
+/// A write is durable when it returns. `actor` is the label of the token that the request was made
+/// with. Each read sees one consistent state.
 pub trait Store: Clone + Send + Sync + 'static {
-    /// Creates the environment, or, if the caller `may_change` it, changes its settings. One that was
-    /// archived is in use again, with all that was recorded in it.
+    /// Creates the environment, or, if the caller `may_change` it, changes its settings. An
+    /// archived environment is restored with its history.
     fn save_environment(
         &self,
         org: &str,
@@ -79,8 +77,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         actor: &str,
     ) -> impl Future<Output = Result<Head, Error>> + Send;
 
-    /// Records what runs: a new snapshot if it differs from the latest, otherwise that the latest is
-    /// confirmed.
+    /// Records what runs: a new snapshot if it differs from the latest, otherwise a confirmation of
+    /// the latest.
     fn record_report(
         &self,
         org: &str,
@@ -96,8 +94,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         name: &str,
     ) -> impl Future<Output = Result<EnvironmentRecord, Error>> + Send;
 
-    /// The environments of `org` in use that `filter` holds for, all or one page of them, and how
-    /// many there are.
+    /// The environments of `org` in use that match `filter`, all or one page of them, and their
+    /// total number.
     fn environments(
         &self,
         org: &str,
@@ -105,8 +103,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         page: Option<Page>,
     ) -> impl Future<Output = Result<(Vec<EnvironmentRecord>, u64), Error>> + Send;
 
-    /// A page of the environments in use of several organizations, by organization and name, and how
-    /// many there are.
+    /// A page of the environments in use of several organizations, sorted by organization and name,
+    /// and their total number.
     fn overview(
         &self,
         orgs: OrgFilter,
@@ -116,8 +114,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Every organization that has a ledger, by name.
     fn organizations(&self) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
 
-    /// What `show` makes of these snapshots, in this order. It is made where they are read, a few at
-    /// a time and away from the threads that serve requests: they may be large.
+    /// Applies `show` to these snapshots, in this order. It runs on the reading thread, since
+    /// snapshots may be large: few at a time, and not on the threads that serve requests.
     fn snapshots<const N: usize, T: Send + 'static>(
         &self,
         org: &str,
@@ -135,7 +133,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         ascending: bool,
     ) -> impl Future<Output = Result<Vec<SnapshotSpan>, Error>> + Send;
 
-    /// A page of what changed in `interval`, the latest first unless `ascending`.
+    /// A page of the events in `interval`, latest first unless `ascending`.
     fn events(
         &self,
         org: &str,
@@ -145,8 +143,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         ascending: bool,
     ) -> impl Future<Output = Result<EventPage, Error>> + Send;
 
-    /// The last `size` snapshots up to the one with index `last`, or up to the latest; fewer if very
-    /// much changed with them.
+    /// The last `size` snapshots up to index `last`, or up to the latest; fewer if they have very
+    /// many changes.
     fn window(
         &self,
         org: &str,
@@ -155,9 +153,9 @@ pub trait Store: Clone + Send + Sync + 'static {
         size: u32,
     ) -> impl Future<Output = Result<SnapshotWindow, Error>> + Send;
 
-    /// When the artifacts ran that `matches` holds for (their fingerprint, `""` if it is unknown, and
-    /// one of their labels), in one environment or in all in use: by environment, artifact and
-    /// index.
+    /// The runs of the artifacts for which `matches` is true (called with the fingerprint, `""` if
+    /// unknown, and each label), in one environment or in all in use: sorted by environment,
+    /// artifact and index.
     fn artifact_runs(
         &self,
         org: &str,
@@ -165,16 +163,14 @@ pub trait Store: Clone + Send + Sync + 'static {
         matches: impl Fn(&str, &str) -> bool + Send + 'static,
     ) -> impl Future<Output = Result<Vec<ArtifactRun>, Error>> + Send;
 
-    /// The time by which ages are told.
+    /// The current time.
     fn now(&self) -> Micros;
 
-    /// The last entry of the organization's ledger.
     fn head(&self, org: &str) -> impl Future<Output = Result<Head, Error>> + Send;
 
-    /// How much is in the store.
     fn stats(&self) -> impl Future<Output = Result<StoreStats, Error>> + Send;
 
-    /// Does what a report does, and leaves nothing of it.
+    /// Writes as much as a report, and rolls it back.
     ///
     /// # Errors
     /// The store cannot be read, or not be written.

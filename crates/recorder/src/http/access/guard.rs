@@ -1,4 +1,4 @@
-//! The door that every call goes through.
+//! The middleware that authenticates and authorizes every call.
 
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -12,15 +12,15 @@ use super::{Access, Action, Caller, Denied};
 use crate::domain::Error;
 use crate::http::request::discard;
 
-/// What a request without a good token is asked for: a token, by a program, or as the password of
-/// any user, by a browser.
+/// The `WWW-Authenticate` challenges: `Bearer` for programs, `Basic` for browsers, which send the
+/// token as the password of any user.
 const CHALLENGES: [&str; 2] =
     ["Bearer realm=\"envsnap\"", "Basic realm=\"envsnap\", charset=\"UTF-8\""];
 
-/// How the latest snapshot is asked for. The reporter says `-1`.
+/// Expressions for the latest snapshot. The reporter sends `-1`.
 const LATEST: [&str; 4] = ["-1", "#-1", "~", "~0"];
 
-/// What the calls of some routes do.
+/// The actions of a group of routes.
 #[derive(Clone)]
 pub(crate) struct Guard {
     access: Access,
@@ -29,13 +29,13 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Of routes that are read with `GET`, and do `put` otherwise.
+    /// For routes whose `GET` is `get`, and whose other methods are `put`.
     pub(crate) fn new(access: &Access, get: Action, put: Action) -> Self {
         Self { access: access.clone(), get, put }
     }
 }
 
-/// The token of a request: itself, or the password that a browser sends.
+/// The token in a request: a bearer token, or the password of basic authentication.
 pub(crate) fn token(headers: &HeaderMap) -> Option<SecretString> {
     let (scheme, credentials) =
         headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
@@ -51,9 +51,8 @@ pub(crate) fn token(headers: &HeaderMap) -> Option<SecretString> {
     None
 }
 
-/// Lets a request through to the organization that its path names, before its body is looked at.
-/// What is behind it, and what writes the log, finds the [`Caller`] in the extensions
-/// of the request and the response.
+/// Authorizes a request for the organization in its path, before its body is read. Handlers and the
+/// request log find the [`Caller`] in the extensions of the request and the response.
 pub(crate) async fn guard(
     State(Guard { access, get, put }): State<Guard>,
     path: RawPathParams,

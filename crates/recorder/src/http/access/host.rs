@@ -1,4 +1,4 @@
-//! By which name a recorder is asked that asks for no token.
+//! Protects a recorder without tokens against DNS rebinding.
 
 use std::net::IpAddr;
 
@@ -11,9 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 use super::Access;
 use crate::domain::Error;
 
-/// Without tokens, only this host's own names are answered to. A page from elsewhere, whose own name
-/// was made to lead here, could otherwise read everything and report, by way of a browser on this
-/// host (DNS rebinding).
+/// Without tokens, only requests with a local host name are served. Otherwise a website whose name
+/// resolves to this host could read everything and report, from a browser on this host (DNS
+/// rebinding).
 pub(crate) async fn require_local_host(
     State(access): State<Access>,
     request: Request,

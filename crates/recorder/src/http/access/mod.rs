@@ -1,4 +1,4 @@
-//! Who may read, report and change what.
+//! Access control.
 
 mod guard;
 mod host;
@@ -18,23 +18,22 @@ pub(crate) use host::require_local_host;
 pub(crate) use readable::authorize_any_org;
 pub use token_file::{AccessError, TokenLineError as TokenLineProblem};
 
-/// By whom entries are written if no token is needed. It is no token's label.
+/// The actor of entries if no token is required. No token may have this label.
 const ANONYMOUS: &str = "anonymous";
 
-/// The tokens that open the API. Clones share them, also after a [reload](Access::reload).
+/// The tokens of the API. Clones share them, also after a [reload](Access::reload).
 #[derive(Clone)]
 pub struct Access(Arc<RwLock<Grants>>);
 
-/// `None` lets everyone in.
+/// `None` if no token is required.
 type Grants = Option<Arc<[Grant]>>;
 
 /// What one line of the token file allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Grant {
-    /// The token itself is not kept. Comparing digests tells an attacker who measures time
-    /// nothing of it either.
+    /// The token itself is not kept, and comparing digests leaks nothing through timing.
     token_sha256: [u8; 32],
-    /// Names the token wherever one is meant: in the log, and with what it changed.
+    /// Identifies the token in the log and in the ledger.
     label: Arc<str>,
     /// `None` is every organization.
     org: Option<String>,
@@ -49,9 +48,7 @@ enum Right {
     Report,
     /// What a CI job does: create flows, begin trails, report artifacts, attestations and deployments.
     Attest,
-    /// Everything.
     Write,
-    /// Read everything.
     Read,
 }
 
@@ -80,27 +77,27 @@ impl Right {
     }
 }
 
-/// Who makes a request that was let in.
+/// The authenticated caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// Of its token; `None` if no token is needed.
+    /// The label of its token; `None` if no token is required.
     pub(crate) label: Option<Arc<str>>,
-    /// It may change what exists, and not only create environments and report.
+    /// Whether it may change existing environments, and not only create them and report.
     pub(crate) may_change: bool,
 }
 
 impl Caller {
-    /// By whom an entry of the ledger is written.
+    /// The actor of ledger entries.
     pub(crate) fn actor(&self) -> &str {
         self.label.as_deref().unwrap_or(ANONYMOUS)
     }
 }
 
-/// A request that is not let in.
+/// A request that is not authorized.
 #[derive(Debug, PartialEq, Eq)]
 struct Denied {
     status: StatusCode,
-    /// Of its token, if that is a known one.
+    /// The label of its token, if the token is known.
     label: Option<Arc<str>>,
 }
 
@@ -109,15 +106,14 @@ impl Access {
         Self(Arc::new(RwLock::new(grants)))
     }
 
-    /// Everyone may do everything, with any token or none: for this host only
-    /// (see [`Access::may_listen_on`]).
+    /// No token is required: for this host only (see [`Access::may_listen_on`]).
     pub fn open() -> Self {
         Self::new(None)
     }
 
-    /// The access that a token file gives: a line `TOKEN label=LABEL org=ORG RIGHT` is a grant, where
-    /// `org=*` is every organization and the right is `report`, `attest`, `write` or `read`. A token may stand
-    /// on several lines with one label. Blank lines, and lines that start with `#`, say nothing.
+    /// Reads the token file: a line `TOKEN label=LABEL org=ORG RIGHT` is a grant, where `org=*` is
+    /// every organization and the right is `report`, `attest`, `write` or `read`. A token may have
+    /// several lines with the same label. Blank lines and lines that start with `#` are ignored.
     ///
     /// # Errors
     /// The file cannot be read or is open to others, a line is malformed, or there is no token in it.
@@ -125,11 +121,11 @@ impl Access {
         Ok(Self::new(Some(token_file::read(path)?.into())))
     }
 
-    /// Replaces what is allowed by what the token file gives now, and says how many grants that are.
-    /// Requests that were let in before go on.
+    /// Replaces the grants with those in the token file, and returns their number. Requests that
+    /// were authorized before continue.
     ///
     /// # Errors
-    /// As [`Access::from_token_file`], or it is a pipe; then everything stays as it was.
+    /// As [`Access::from_token_file`], or it is a pipe; the grants then stay as they were.
     pub fn reload(&self, path: &Path) -> Result<usize, AccessError> {
         let grants = token_file::reread(path)?;
         let count = grants.len();
@@ -141,7 +137,7 @@ impl Access {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What `token` opens; `None` if no token is needed.
+    /// The grants of `token`; `None` if no token is required.
     fn matching_grants(&self, token: Option<&str>) -> Option<Vec<Grant>> {
         let token_sha256: [u8; 32] = Sha256::digest(token.unwrap_or_default()).into();
         let grants = self.grants()?;
@@ -156,7 +152,7 @@ impl Access {
     /// Whether a recorder with this access may listen on `address`.
     ///
     /// # Errors
-    /// Access is open, and so is the address to other hosts.
+    /// No token is required, and other hosts can reach the address.
     pub fn may_listen_on(&self, address: SocketAddr) -> Result<(), AccessError> {
         if self.is_open() && !address.ip().to_canonical().is_loopback() {
             return Err(AccessError::OpenToOthers { address });

@@ -1,4 +1,4 @@
-//! Which organizations a token opens.
+//! Authorization of requests that name no organization.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ impl Access {
     }
 }
 
-/// Lets a request that names no organization through, with an [`OrgFilter`] of those that
-/// may be read.
+/// Authorizes a request that names no organization, and passes on an [`OrgFilter`] of those that
+/// the caller may read.
 pub(crate) async fn authorize_any_org(
     State(access): State<Access>,
     mut request: Request,

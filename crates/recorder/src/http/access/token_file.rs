@@ -1,4 +1,4 @@
-//! The file that says which token may do what.
+//! The token file.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -12,24 +12,22 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{Grant, Right};
 use envsnap_model::wire::is_environment_name;
 
-/// A shorter token could be found by trying.
+/// In bytes: shorter tokens can be guessed.
 const MIN_TOKEN_BYTES: usize = 8;
 
-/// The longest label, in bytes: it stands in every line of the log.
+/// In bytes: every line of the request log contains the label.
 const MAX_LABEL_BYTES: usize = 64;
 
-/// The most bytes of a token file: ten thousand tokens.
+/// In bytes: about ten thousand tokens.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// There is no access, or it stays as it was.
+/// The token file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// The token file cannot be read.
     #[error("cannot read the token file {}", path.display())]
     Unreadable {
-        /// The token file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -40,80 +38,67 @@ pub enum AccessError {
         path.display()
     )]
     Exposed {
-        /// The token file.
         path: PathBuf,
-        /// Its permissions.
         mode: u32,
-        /// Who may do what.
+        /// Which users have which access.
         who: &'static str,
     },
     /// The token file has more than 1 MiB.
     #[error("the token file {} has more than 1 MiB", path.display())]
-    TooLarge {
-        /// The token file.
-        path: PathBuf,
-    },
+    TooLarge { path: PathBuf },
     /// Only a file can be read a second time: a pipe might never end.
     #[error("the token file {} is not a regular file, and cannot be read again", path.display())]
-    NotRegular {
-        /// The token file.
-        path: PathBuf,
-    },
+    NotRegular { path: PathBuf },
     /// A line cannot be read. The line may hold a token and is not repeated.
     #[error("line {line} of the token file {} {problem}", path.display())]
     Malformed {
-        /// The token file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What is wrong with it.
         problem: TokenLineError,
     },
     /// The token file would let no client in.
     #[error("the token file {} holds no token", path.display())]
-    NoToken {
-        /// The token file.
-        path: PathBuf,
-    },
+    NoToken { path: PathBuf },
     /// Without tokens, only this host may connect.
     #[error(
         "without a token file the recorder serves this host only, and {address} is open to \
          others: listen on 127.0.0.1 or [::1], or give it a token file"
     )]
     OpenToOthers {
-        /// Where it was to listen.
+        /// The address to listen on.
         address: SocketAddr,
     },
 }
 
-/// What is wrong with a line of a token file.
+/// The problem of a line in the token file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenLineError {
-    /// It has no label, or no org, or another word.
+    /// It does not match the format.
     #[error(
         "is not of the form \"TOKEN label=LABEL org=ORG RIGHT\", with org=* for every organization \
          and one of the rights report, attest, write and read"
     )]
     Form,
-    /// It has everything but a label.
+    /// It has no label.
     #[error(
         "gives its token no label: add label=NAME, for example label=ci-runner. The log names the \
          token by it"
     )]
     NoLabel,
-    /// The label cannot be one.
+    /// The label has invalid characters or is too long.
     #[error(
         "has a label that cannot be one: use up to 64 letters, digits, '.', '_' and '-', with a \
          letter or digit first"
     )]
     Label,
-    /// The label says that there was no token.
+    /// The label is reserved for requests without a token.
     #[error(
         "has the label 'anonymous', which entries of the ledger have that were written without a \
          token: use another"
     )]
     ReservedLabel,
-    /// The token stands on another line, too, with another label.
+    /// The token has another label on an earlier line.
     #[error("gives a label to a token that has another label on a line above: use one label")]
     OtherLabel,
     /// The token is too short.
@@ -122,12 +107,12 @@ pub enum TokenLineError {
          example with openssl rand -hex 32"
     )]
     TooShort,
-    /// No client could send the token.
+    /// The token has characters that are not allowed in a header.
     #[error("has a token with characters that no HTTP header can carry: use visible ASCII")]
     Characters,
 }
 
-/// The grants of the token file at `path`, which may be a pipe: at least one.
+/// The grants of the token file at `path`, which may be a pipe. There is at least one.
 pub(crate) fn read(path: &Path) -> Result<Vec<Grant>, AccessError> {
     let file = File::open(path);
     read_open(
@@ -136,10 +121,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Grant>, AccessError> {
     )
 }
 
-/// As [`read`], and never waits for another process.
+/// Like [`read`], but never blocks on a pipe.
 pub(crate) fn reread(path: &Path) -> Result<Vec<Grant>, AccessError> {
     let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
-    // To open a pipe waits for its other end, unless it is opened like this.
+    // Opening a pipe blocks until its other end is opened, unless it is opened with NONBLOCK.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::empty());
     let file = File::from(file.map_err(|error| unreadable(error.into()))?);
@@ -151,7 +136,7 @@ pub(crate) fn reread(path: &Path) -> Result<Vec<Grant>, AccessError> {
 
 fn read_open(file: File, path: &Path) -> Result<Vec<Grant>, AccessError> {
     let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
-    // Of the file that is open, whatever takes its place meanwhile.
+    // Of the open descriptor: the path may be replaced meanwhile.
     let found = file.metadata().map_err(unreadable)?;
     if let Some(who) = access_of_others(&found, rustix::process::geteuid().as_raw()) {
         let mode = found.mode() & 0o7777;
@@ -172,14 +157,14 @@ fn read_open(file: File, path: &Path) -> Result<Vec<Grant>, AccessError> {
     Ok(grants)
 }
 
-/// What users other than the file's owner and `this_user` may do with it.
+/// Describes the access of users other than the file's owner and `this_user`, if they have any.
 ///
-/// A group may read a file of another owner than the recorder's user, which it could not read
-/// otherwise. So systemd gives credentials: they are root's, and an access list, which stands in the
-/// place of the group's permissions, names the service's user.
+/// The group may read a file that another user owns, since the recorder could not read it
+/// otherwise. systemd passes credentials this way: root owns them, and an access list, which is
+/// shown as the group's permissions, names the service's user.
 fn access_of_others(file: &Metadata, this_user: u32) -> Option<&'static str> {
     if !file.is_file() {
-        // A pipe, as of `<(command)`, has no other readers.
+        // A pipe, as from `<(command)`, has no other readers.
         return None;
     }
     let may = |bits| file.mode() & bits != 0;
@@ -200,7 +185,7 @@ fn access_of_others(file: &Metadata, this_user: u32) -> Option<&'static str> {
 fn parse(content: &str) -> Result<Vec<Grant>, (usize, TokenLineError)> {
     let mut grants = Vec::<Grant>::new();
     let lines = content
-        // Some editors begin a text with a mark that is not seen, and that no token has.
+        // Some editors write a byte order mark.
         .trim_start_matches('\u{feff}')
         .lines()
         .enumerate()
@@ -243,7 +228,7 @@ fn grant(line: &str) -> Result<Grant, TokenLineError> {
     if label == super::ANONYMOUS {
         return Err(TokenLineError::ReservedLabel);
     }
-    // The rule for environments will do for labels.
+    // Labels follow the rule for environment names.
     if label.len() > MAX_LABEL_BYTES || !is_environment_name(label) {
         return Err(TokenLineError::Label);
     }

@@ -1,4 +1,4 @@
-//! Two snapshots compared.
+//! Comparing two snapshots.
 
 use axum::extract::{Path, State};
 use envsnap_model::expression::Snappish;

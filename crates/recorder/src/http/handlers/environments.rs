@@ -1,4 +1,4 @@
-//! Making, showing, listing and renaming environments, and putting them away.
+//! Creating, changing, listing, renaming and archiving environments.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -42,7 +42,7 @@ pub(crate) async fn show<S: Store>(
     Ok(Json(views::environment(store.environment(&org, &environment).await?)))
 }
 
-/// `GET /environments/{org}`: an array, or an object with a page of it where one is asked for.
+/// `GET /environments/{org}`: an array, or an object with one page if a page is requested.
 pub(crate) async fn list<S: Store>(
     State(store): State<S>,
     Path(org): Path<String>,
@@ -53,7 +53,7 @@ pub(crate) async fn list<S: Store>(
     let page = parameters.page(u32::MAX);
     let filter = filter(&mut parameters);
     parameters.check()?;
-    // No environment here has tags, or is in a space.
+    // The recorder has no tags and no spaces.
     let (environments, total_count) =
         if ["tag", "space_id"].iter().any(|name| parameters.last(name).is_some()) {
             (Vec::new(), 0)
@@ -96,7 +96,7 @@ fn filter(parameters: &mut Parameters) -> EnvironmentFilter {
     }
 }
 
-/// `PATCH /environments/{org}/{env}`: what is not given stays as it is.
+/// `PATCH /environments/{org}/{env}`: absent settings stay as they are.
 pub(crate) async fn change<S: Store>(
     State(store): State<S>,
     Path((org, environment)): Path<(String, String)>,
@@ -125,7 +125,7 @@ pub(crate) async fn rename<S: Store>(
     Ok((head_header(&head), Json("OK")))
 }
 
-/// `PUT /environments/{org}/{env}/archive`: whatever the body is.
+/// `PUT /environments/{org}/{env}/archive`; the body is ignored.
 pub(crate) async fn archive<S: Store>(
     State(store): State<S>,
     Path((org, environment)): Path<(String, String)>,

@@ -1,4 +1,4 @@
-//! The history of an environment: its snapshots, and what changed with them.
+//! The history of an environment: snapshots and events.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -18,7 +18,8 @@ const MAX_SNAPSHOTS_PER_PAGE: u32 = 10_000;
 /// The most events that one page may list, as on the hosted server.
 const MAX_EVENTS_PER_PAGE: u32 = 100;
 
-/// `GET /snapshots/{org}/{env}`: how long each lasted, the latest first.
+/// `GET /snapshots/{org}/{env}`: snapshots with the period in which each was the latest, latest
+/// first.
 pub(crate) async fn snapshots<S: Store>(
     State(store): State<S>,
     Path((org, environment)): Path<(String, String)>,
@@ -31,7 +32,7 @@ pub(crate) async fn snapshots<S: Store>(
     Ok(Json(views::history(spans, store.now())))
 }
 
-/// `GET /environments/{org}/{env}/events`: what changed with each snapshot, the latest first.
+/// `GET /environments/{org}/{env}/events`: the changes of each snapshot, latest first.
 pub(crate) async fn events<S: Store>(
     State(store): State<S>,
     Path((org, environment)): Path<(String, String)>,
@@ -42,7 +43,7 @@ pub(crate) async fn events<S: Store>(
     let reverse = parameters.flag("reverse");
     parameters.check()?;
     let mut events = store.events(&org, &environment, interval, page, reverse).await?;
-    // Of no artifact is it known which repository it comes from.
+    // The repository of an artifact is not known here, so that the filter matches nothing.
     if parameters.last("repo_name").is_some() {
         events = EventPage { events: Vec::new(), total: 0 };
     }

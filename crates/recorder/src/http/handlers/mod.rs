@@ -1,4 +1,4 @@
-//! The API's calls.
+//! The API's handlers and routes.
 
 mod comparison;
 mod environments;
@@ -25,7 +25,6 @@ use super::error::quote;
 
 pub(crate) use operations::Operations;
 
-/// Every call of the API, each behind `access`.
 pub(crate) fn api<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
     let guarded = |calls: Router<S>, get, put| {
         calls.route_layer(from_fn_with_state(Guard::new(access, get, put), guard))
@@ -59,7 +58,7 @@ pub(crate) fn api<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
 }
 
 /// # Errors
-/// Nothing can be recorded for an organization of this name.
+/// The name is not valid.
 fn check_org_name(org: &str) -> Result<(), Error> {
     if is_environment_name(org) && org.len() <= MAX_ORG_NAME_BYTES {
         return Ok(());
@@ -76,7 +75,7 @@ fn head_header(head: &Head) -> [(&'static str, String); 1] {
     [(HEAD, head.to_string())]
 }
 
-/// Announces what the recorder takes beyond the API.
+/// Announces the recorder's extensions of the API.
 async fn with_extensions(mut response: Response) -> Response {
     for extension in [IF_MATCH, ARTIFACT_RUNS] {
         response.headers_mut().append(ACCEPTS, HeaderValue::from_static(extension));
@@ -84,8 +83,8 @@ async fn with_extensions(mut response: Response) -> Response {
     response
 }
 
-/// What an operator asks. Metrics name the environments of every organization: where there are
-/// tokens, they take one for `org=*`.
+/// Routes for operators. Metrics name the environments of every organization: if tokens are
+/// required, they need one for `org=*`.
 pub(crate) fn operations<S: Store>(access: &Access) -> Router<Operations<S>> {
     Router::new()
         .route("/metrics", get(operations::metrics::<S>))

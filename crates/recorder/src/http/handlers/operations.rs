@@ -1,4 +1,4 @@
-//! Whether the recorder can do its work, and how much of it there is.
+//! Readiness and metrics.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::domain::Error;
 use crate::http::metrics::Metrics;
 use crate::store::Store;
 
-/// Longer than this is not ready, whatever it waits for.
+/// A probe that takes longer counts as not ready.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long what a probe found is answered again: each is a commit, and anyone may ask.
+/// How long the result of a probe is reused: each probe is a commit, and anyone may call it.
 const PROBE_TTL: Duration = Duration::from_secs(1);
 
-/// What an operator's questions are answered from.
+/// The state of the operators' routes.
 #[derive(Clone)]
 pub(crate) struct Operations<S> {
     store: S,
@@ -43,9 +43,9 @@ impl<S: Store> Operations<S> {
         Self { store, metrics, last_probe: Arc::default() }
     }
 
-    /// Whether a report could be recorded, as it was at most a second ago. Logs why not.
+    /// Whether a report could be recorded, at most one second old. Logs the reason if not.
     async fn readiness(&self) -> Readiness {
-        // Those who ask at once wait for the same probe.
+        // Concurrent requests share one probe.
         let mut last_probe = self.last_probe.lock().await;
         if let Some((at, found)) = *last_probe
             && at.elapsed() < PROBE_TTL
@@ -67,7 +67,7 @@ impl<S: Store> Operations<S> {
     }
 }
 
-/// `GET /ready`: 200 if a report could be recorded, 503 otherwise. It takes no token.
+/// `GET /ready`: 200 if a report could be recorded, 503 otherwise. It needs no token.
 pub(crate) async fn ready<S: Store>(
     State(operations): State<Operations<S>>,
 ) -> Result<Json<&'static str>, Error> {
@@ -80,7 +80,7 @@ pub(crate) async fn ready<S: Store>(
     Err(Error::busy(message))
 }
 
-/// `GET /metrics`, in Prometheus' text form.
+/// `GET /metrics`, in the Prometheus text format.
 pub(crate) async fn metrics<S: Store>(
     State(Operations { store, metrics, .. }): State<Operations<S>>,
 ) -> Result<impl IntoResponse, Error> {

@@ -1,4 +1,4 @@
-//! Where the pages of a listing are.
+//! Pagination headers.
 
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
@@ -6,10 +6,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::domain::Page;
 
-/// The address of a request, from which those of other pages follow.
+/// The URL of a request, from which the URLs of other pages are made.
 pub(crate) struct RequestUrl {
     path: String,
-    /// The parameters that say nothing of the page, as they were given.
+    /// The parameters other than those of the page.
     parameters: String,
 }
 
@@ -30,12 +30,12 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestUrl {
 }
 
 impl RequestUrl {
-    /// The address of the page with this number.
+    /// The URL of the page with this number.
     pub(crate) fn page_url(&self, number: u64, size: u32) -> String {
         format!("{}?{}page={number}&per_page={size}", self.path, self.parameters)
     }
 
-    /// What the headers of a page of `total` say; with links only where there are several pages.
+    /// The headers of a page out of `total` items; with links if there are several pages.
     pub(crate) fn headers(&self, page: Page, total: u64) -> HeaderMap {
         let (number, last) = (u64::from(page.number), page.count(total));
         let mut headers = HeaderMap::new();

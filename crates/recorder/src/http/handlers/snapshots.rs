@@ -1,4 +1,4 @@
-//! Reporting what runs, and reading it.
+//! Reports and snapshots.
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -15,9 +15,9 @@ use crate::http::request::JsonBody;
 use crate::http::views;
 use crate::store::Store;
 
-/// `PUT /environments/{org}/{env}/report/ECS`: 201 for a new snapshot, 200 for nothing new.
-/// `If-Match: "65"` requires that the latest snapshot is of this index (0 for none), or else the
-/// answer is 412 and nothing is recorded.
+/// `PUT /environments/{org}/{env}/report/ECS`: 201 if it made a new snapshot, 200 if it did not.
+/// `If-Match: "65"` requires that the latest snapshot has this index (0 for none); otherwise the
+/// response is 412 and nothing is recorded.
 pub(crate) async fn report<S: Store>(
     State(store): State<S>,
     Path((org, environment)): Path<(String, String)>,
@@ -32,7 +32,6 @@ pub(crate) async fn report<S: Store>(
     Ok((status, head_header(&recorded.head), Json("OK")))
 }
 
-/// The index in `If-Match`.
 fn expected_index(headers: &HeaderMap) -> Result<Option<u32>, Error> {
     let mut given = headers.get_all(header::IF_MATCH).iter();
     let Some(tag) = given.next() else { return Ok(None) };
@@ -54,7 +53,7 @@ fn heartbeat(headers: &HeaderMap) -> Result<Option<u32>, Error> {
     })
 }
 
-/// Digits, and no sign before them.
+/// Digits without a sign.
 fn whole_number(text: &str) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

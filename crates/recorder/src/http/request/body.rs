@@ -10,16 +10,16 @@ use crate::domain::Error;
 
 /// The longest body that is accepted, in bytes.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
-/// How much more is read of a body that is refused, in bytes.
+/// How much of a refused body is read and discarded, in bytes.
 const MAX_DISCARDED_BYTES: usize = 4 * MAX_BODY_BYTES;
 
-/// How long a body may take to arrive: its client may be gone, or may only pretend to send.
+/// How long a whole body may take to arrive: against clients that are gone, and slow-body attacks.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long nothing may arrive of a body that has begun.
+/// How long a body may pause.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The whole body, of 10 MB at the most, and the memory that is reserved for it.
+/// The whole body, of 10 MB at most, and the memory that is reserved for it.
 pub(crate) async fn read(body: Body, memory: &BodyMemory) -> Result<(Vec<u8>, Reservation), Error> {
     read_up_to(MAX_BODY_BYTES, body, memory).await
 }
@@ -39,7 +39,7 @@ pub(crate) async fn read_up_to(
         Err(_) => Error::RequestTimeout,
     };
     if matches!(error, Error::RequestTimeout) {
-        // The rest would not come either.
+        // The rest would not arrive either.
         return Err(error);
     }
     discard(chunks).await;
@@ -58,7 +58,7 @@ async fn read_to_end(
         return Err(too_large());
     }
     let (mut whole, mut reserved) = (Vec::new(), Reservation::EMPTY);
-    // Other bodies may wait for the memory that this one has.
+    // Other bodies may be waiting for this memory.
     while let Some(chunk) = tokio::time::timeout(IDLE_TIMEOUT, chunks.next())
         .await
         .map_err(|_| Error::RequestTimeout)?
@@ -74,8 +74,8 @@ async fn read_to_end(
     Ok((whole, reserved))
 }
 
-/// Reads the rest of a body that is of no use: most clients send all of it before they look for an
-/// answer, and would find a broken connection instead of the refusal.
+/// Reads and discards the rest of a refused body: most clients send all of it before they read the
+/// response, and would otherwise see a broken connection instead of the error.
 pub(crate) async fn discard(mut chunks: BodyDataStream) {
     let discard = async {
         let mut discarded = 0;
@@ -86,6 +86,6 @@ pub(crate) async fn discard(mut chunks: BodyDataStream) {
             }
         }
     };
-    // What is still to come then is not waited for.
+    // Whatever arrives later is not waited for.
     let _late = tokio::time::timeout(BODY_TIMEOUT, discard).await;
 }

@@ -1,4 +1,4 @@
-//! The body that makes or changes an environment.
+//! The bodies that create or change an environment.
 
 use serde::{Deserialize, Deserializer};
 
@@ -7,7 +7,7 @@ use super::text::{List, Text};
 use crate::domain::{EnvironmentSettings, Error, MAX_ENVIRONMENT_NAME_BYTES, SettingsChange};
 use envsnap_model::wire::{ECS, is_environment_name};
 
-/// The longest description, in bytes: half a page.
+/// In bytes.
 const MAX_DESCRIPTION_BYTES: usize = 2_000;
 
 /// The most environments that a logical one includes, and the most policies.
@@ -17,7 +17,7 @@ const MAX_NAMES: usize = 100;
 pub(crate) const TYPES: [&str; 9] =
     ["K8S", "ECS", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run", "logical"];
 
-/// Those that the recorder has: what ECS runs, and groups of environments.
+/// The types that the recorder supports; `logical` is a group of environments.
 const SUPPORTED_TYPES: [&str; 2] = [ECS, "logical"];
 
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ struct Fields {
     include_scaling: Option<bool>,
     included_environments: Option<Names>,
     policies: Option<Names>,
-    /// Deprecated: policies took its place. It is read and means nothing.
+    /// Deprecated: policies took its place. It is accepted and ignored.
     #[serde(default, deserialize_with = "boolean")]
     #[expect(dead_code, reason = "only its type is checked")]
     require_provenance: Option<bool>,

@@ -1,4 +1,4 @@
-//! JSON as types, with the path of the field that is wrong.
+//! Parsing of JSON bodies, with errors that name the path of the wrong field.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,15 +13,16 @@ use serde_path_to_error::Segment;
 use crate::domain::Error;
 use crate::http::error::quote;
 
-/// What a body is parsed into.
+/// A type that a JSON body is parsed into.
 pub(crate) trait FromJson: Send + Sized + 'static {
     /// # Errors
-    /// The body is not JSON, or not what the API documents, or over a limit: the refusal names the
+    /// The body is not JSON, or not what the API documents, or over a limit: the error names the
     /// field.
     fn from_json(body: &[u8]) -> Result<Self, Error>;
 }
 
-/// A JSON object, and no array in its place, which `serde` would take for the fields in order.
+/// A JSON object. Derived `Deserialize` also accepts an array with the fields in order; this does
+/// not.
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -44,7 +45,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// The object that `body` is.
+/// Parses `body` as an object.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let not_json = |error| Error::bad_request(format!("The request body is not JSON: {error}"));
     let mut json = serde_json::Deserializer::from_slice(body);
@@ -61,12 +62,12 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     Ok(parsed)
 }
 
-/// The refusal of a body whose field at `path` is wrong.
+/// The error for a body whose field at `path` is wrong.
 pub(crate) fn invalid(path: impl Into<String>, problem: impl Into<String>) -> Error {
     Error::Invalid { errors: BTreeMap::from([(path.into(), problem.into())]) }
 }
 
-/// Which field is wrong, and how, in the API's words. Of the body's own text, little is repeated.
+/// The path of the wrong field, and its problem in the API's words. Quotes little of the body.
 fn explain(path: &serde_path_to_error::Path, message: &str) -> (String, String) {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     let mut path = format_path(path);
@@ -106,14 +107,14 @@ fn join(path: &str, field: &str) -> String {
     if path.is_empty() { field } else { format!("{path}.{field}") }
 }
 
-/// The field may stand in the path already.
+/// The path may end with the field already.
 fn with_field(path: String, field: &str) -> String {
     let field_alone = quote(field);
     let stands = path == field_alone || path.ends_with(&format!(".{field_alone}"));
     if stands { path } else { join(&path, field) }
 }
 
-/// What `serde` calls "integer `1`", or "string \"…\"", without the value.
+/// The type in serde's "integer `1`" or "string \"…\"", without the value.
 fn type_name(actual: &str) -> &'static str {
     match actual.split([' ', '`']).next().unwrap_or_default() {
         "null" => "null",

@@ -1,4 +1,4 @@
-//! The memory that bodies of requests take.
+//! Limits of the memory for request bodies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,21 +7,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::Error;
 
-/// A body up to so many bytes is small: a report of 200 tasks is 70 kB, and does not wait for one of
-/// 10 MB.
+/// The largest small body: a report of 200 tasks is 70 kB, and must not wait for one of 10 MB.
 pub(super) const SMALL_BODY_BYTES: usize = 256 << 10;
 
-/// The bytes of all small bodies. What is made of a body takes about five times its bytes.
+/// The budget of all small bodies in bytes. A parsed body takes about five times its bytes.
 const MAX_SMALL_BODIES_BYTES: usize = 16 << 20;
 
-/// So many larger bodies are received at a time, from their first byte to the answer. Each has all
-/// the memory that it may need: bodies that waited for each other's would wait for ever.
+/// How many larger bodies are in memory at a time, from their first byte to the response. Each
+/// reserves the maximum at once: bodies that waited for each other's memory would deadlock.
 const MAX_LARGE_BODIES: usize = 2;
 
 /// How long a body may wait for memory.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The memory for the bodies of requests. Clones share it.
+/// The memory for request bodies. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyMemory {
     /// A permit is a byte.
@@ -38,10 +37,10 @@ impl Default for BodyMemory {
     }
 }
 
-/// One body's part of the memory, which is given back when this is dropped.
+/// One body's part of the memory, released when dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
-    /// The most bytes that the body may have with it.
+    /// The bytes that the body may have.
     bytes: usize,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -52,11 +51,11 @@ impl Reservation {
 }
 
 impl BodyMemory {
-    /// Makes `reserved` enough for `bytes`, which have arrived, of a body that will have `expected`
-    /// ones as far as its client says so.
+    /// Grows `reserved` to `bytes`, the bytes that have arrived. `expected` is the
+    /// `Content-Length`, if there is one.
     ///
     /// # Errors
-    /// Other bodies take all of the memory, for as long as this one may wait.
+    /// No memory became free within [`RESERVE_TIMEOUT`].
     pub(crate) async fn reserve(
         &self,
         reserved: &mut Reservation,

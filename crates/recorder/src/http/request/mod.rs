@@ -1,5 +1,4 @@
-//! What requests say: bodies, JSON of at most 10 MB that is parsed straight into types, and
-//! parameters.
+//! Extractors: JSON bodies of at most 10 MB, multipart bodies and query parameters.
 
 mod body;
 mod environment;
@@ -27,8 +26,7 @@ pub(crate) use provenance::{
 };
 pub(crate) use query::Parameters;
 
-/// A body that was read and parsed, and the memory that was reserved for it, to be kept for as long
-/// as what was parsed.
+/// A parsed body and the reservation of its memory, to be kept as long as the parsed value.
 pub(crate) struct JsonBody<T>(pub(crate) T, pub(crate) Reservation);
 
 impl<S: Send + Sync, T: FromJson> FromRequest<S> for JsonBody<T> {
@@ -37,7 +35,7 @@ impl<S: Send + Sync, T: FromJson> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
         let memory = request.extensions().get::<BodyMemory>().cloned().unwrap_or_default();
         let (body, reserved) = body::read(request.into_body(), &memory).await?;
-        // Ten megabytes take a tenth of a second, in which nothing else would be answered.
+        // Parsing ten megabytes would block the runtime for a tenth of a second.
         let is_large = body.len() > memory::SMALL_BODY_BYTES;
         let parsed = large_work::run(is_large, move || T::from_json(&body));
         Ok(Self(parsed.await.map_err(|_| Error::Fault)??, reserved))

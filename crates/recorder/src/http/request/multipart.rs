@@ -1,4 +1,4 @@
-//! Bodies of several parts: a JSON document, and files.
+//! Multipart bodies: a JSON document and files.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,26 +13,22 @@ use super::{BodyMemory, Reservation, body};
 use crate::domain::Error;
 use crate::large_work;
 
-/// The most bytes of a document, as of a JSON body about provenance.
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
-/// The most bytes of a file.
 pub(crate) const MAX_FILE_BYTES: usize = 10 * 1024 * 1024;
 
-/// The most bytes of a body: a document, a file, and what stands around them.
+/// In bytes: a document, a file and the multipart framing.
 const MAX_BODY_BYTES: usize = MAX_FILE_BYTES + MAX_DOCUMENT_BYTES + 64 * 1024;
 
 /// The most parts of a body. Clients send two.
 const MAX_PARTS: usize = 16;
 
-/// A file in a body.
 #[derive(Debug)]
 pub(crate) struct FilePart {
     pub(crate) filename: String,
     pub(crate) content: Vec<u8>,
 }
 
-/// The parts of a body by their names.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     documents: BTreeMap<String, Vec<u8>>,
@@ -57,14 +53,14 @@ impl Parts {
     }
 }
 
-/// What a body of several parts is parsed into.
+/// A type that a multipart body is parsed into.
 pub(crate) trait FromParts: Send + Sized + 'static {
     /// # Errors
     /// The document is not what the API documents, or a part is over a limit.
     fn from_parts(parts: Parts) -> Result<Self, Error>;
 }
 
-/// A body of several parts that was read and parsed, and the memory that was reserved for it.
+/// A parsed multipart body and the reservation of its memory.
 pub(crate) struct PartsBody<T>(pub(crate) T, pub(crate) Reservation);
 
 impl<S: Send + Sync, T: FromParts> FromRequest<S> for PartsBody<T> {

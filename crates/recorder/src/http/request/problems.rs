@@ -1,15 +1,15 @@
-//! What is wrong with a request's parameters.
+//! Collects the problems of a request's parameters.
 
 use std::collections::BTreeMap;
 
 use crate::domain::Error;
 
-/// What is wrong, by the parameter's name.
+/// Problems by parameter name.
 #[derive(Debug, Default)]
 pub(crate) struct FieldErrors(BTreeMap<String, String>);
 
 impl FieldErrors {
-    /// The first problem of a parameter stands.
+    /// Adds a problem; the first one of a parameter wins.
     pub(crate) fn add(&mut self, name: String, problem: String) {
         self.0.entry(name).or_insert(problem);
     }

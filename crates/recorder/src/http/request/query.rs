@@ -1,4 +1,4 @@
-//! The parameters in a request's address.
+//! Query parameters.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -12,11 +12,11 @@ use crate::http::error::quote;
 use envsnap_model::expression::{Bound, Interval, TimePoint};
 use envsnap_model::time::parse_unix_seconds;
 
-/// As the hosted server has it, where no size is given.
+/// The hosted server's default.
 const DEFAULT_PAGE_SIZE: u32 = 15;
 
-/// The parameters in a request's address, and what is wrong with those that were looked at. What
-/// nobody looks at means nothing, as on the hosted server.
+/// The query parameters, and the problems of those that were read. Unknown parameters are ignored,
+/// as on the hosted server.
 pub(crate) struct Parameters {
     given: Vec<(String, String)>,
     problems: FieldErrors,
@@ -39,7 +39,7 @@ impl Parameters {
         self.given.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
-    /// Of a parameter that is repeated and may not be, the last value stands.
+    /// The value of a parameter; the last one if it is repeated.
     pub(crate) fn last(&self, name: &str) -> Option<&str> {
         self.given.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
@@ -48,8 +48,7 @@ impl Parameters {
         self.problems.add(name.to_owned(), problem.to_string());
     }
 
-    /// The page that is asked for: the first of 15 where nothing is said. `max_size` is the most
-    /// that one may hold.
+    /// The requested page; by default the first one of 15 items. `max_size` limits its size.
     pub(crate) fn page(&mut self, max_size: u32) -> Page {
         Page {
             number: self.number("page", 1, u32::MAX),
@@ -67,7 +66,7 @@ impl Parameters {
         default
     }
 
-    /// False where nothing is said.
+    /// False by default.
     pub(crate) fn flag(&mut self, name: &str) -> bool {
         match self.last(name) {
             None => false,
@@ -93,7 +92,7 @@ impl Parameters {
         chosen.map(|(_, chosen)| *chosen)
     }
 
-    /// What a parameter says, or what is wrong with it.
+    /// The parsed value of a parameter. Records a problem if it cannot be parsed.
     pub(crate) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         match self.last(name)?.parse() {
             Ok(value) => Some(value),
@@ -104,12 +103,12 @@ impl Parameters {
         }
     }
 
-    /// The `interval` that is asked for, everything where none is.
+    /// The `interval`; everything by default.
     pub(crate) fn interval(&mut self) -> Interval {
         self.parsed("interval").unwrap_or_default()
     }
 
-    /// The `interval` that is asked for, or what lies between a start and an end.
+    /// The `interval`, or the range between a start and an end.
     pub(crate) fn interval_or_limits(&mut self) -> Interval {
         let limits = ["start", "start_ts", "end", "end_ts"];
         if self.last("interval").is_none_or(str::is_empty) {
@@ -138,7 +137,7 @@ impl Parameters {
     }
 
     /// # Errors
-    /// A refusal that names everything that is wrong.
+    /// All problems that were recorded.
     pub(crate) fn check(&mut self) -> Result<(), Error> {
         std::mem::take(&mut self.problems).into_result()
     }

@@ -1,4 +1,4 @@
-//! The body that gives an environment another name.
+//! The body that renames an environment.
 
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ struct Fields {
     new_name: Text<MAX_ENVIRONMENT_NAME_BYTES>,
 }
 
-/// Whether the name can be one is for the answer in the server's own words.
+/// The handler checks the name, since the API has its own message for that.
 impl FromJson for RenameRequest {
     fn from_json(body: &[u8]) -> Result<Self, Error> {
         let Fields { new_name } = parse(body)?;

@@ -13,14 +13,13 @@ use crate::domain::{Error, MAX_REPLICAS, Report, ReportEntry};
 use crate::http::error::quote;
 use crate::http::views;
 
-/// The longest ARN or name that is kept, in bytes: ECS's own are far shorter, and each is written
-/// down with every artifact of its task.
+/// In bytes, of ARNs and names: ECS's own are far shorter, and each is stored with every artifact
+/// of its task.
 const MAX_TEXT_BYTES: usize = 1_024;
 
-/// The most images of one entry: a task definition has ten containers at the most.
+/// The most images of one entry: a task definition has at most ten containers.
 const MAX_DIGESTS: usize = 50;
 
-/// The entries of a report.
 #[derive(Debug)]
 struct Entries(Vec<ReportEntry>);
 
@@ -28,7 +27,7 @@ struct Entries(Vec<ReportEntry>);
 #[serde(deny_unknown_fields)]
 struct ReportFields {
     artifacts: List<Object<EntryFields>, MAX_REPLICAS>,
-    /// Older clients name the type in the body, too.
+    /// Older clients send the type in the body as well.
     #[serde(rename = "type")]
     environment_type: Option<Text<MAX_TEXT_BYTES>>,
 }
@@ -148,7 +147,7 @@ impl<'de> Deserialize<'de> for Digests {
     }
 }
 
-/// The name of an artifact. Its length is a problem of the digests, and not of a path that repeats
+/// The name of an artifact. Its length is checked here, so that the error's path does not repeat
 /// all of it.
 struct Name(Box<str>);
 
@@ -184,7 +183,7 @@ enum Digest {
     Invalid,
 }
 
-/// Whatever is no digest is [`Digest::Invalid`], so that the problem names the image.
+/// Anything that is not a digest is [`Digest::Invalid`], so that the error names the image.
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct DigestVisitor;

@@ -1,4 +1,4 @@
-//! Strings and lists with a limit, which refuse what is beyond it before it is kept.
+//! Strings and lists with a limit that is enforced before memory is allocated.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! One connection, for as long as hyper can serve it.
+//! One connection to a client.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -14,17 +14,16 @@ use tokio::sync::watch;
 
 use super::write_timeout::WriteTimeout;
 
-/// The end of the year 9999, after which there is no date for a header, in seconds since 1970.
+/// The end of the year 9999 in seconds since the Unix epoch: HTTP dates end there.
 const MAX_DATE_SECS: u64 = 253_402_300_800;
 
-/// A connection to a client.
 pub(crate) type Connection = http1::Connection<TokioIo<WriteTimeout>, TowerToHyperService<Router>>;
 
-/// Serves `connection` until it ends, which it is asked to do once `ending` is true.
+/// Serves `connection` until it ends; it is shut down gracefully once `ending` is true.
 ///
-/// Hyper works out a date whenever it goes on, and panics if there is none: a clock before 1970 or
-/// after 9999 would reset every connection. It is not asked to go on then, and what is left of the
-/// connection is returned, to be answered by hand.
+/// hyper formats a date in each poll and panics if the clock is before 1970 or after 9999, which
+/// would reset every connection. In that case it is not polled, and the remaining stream is
+/// returned for a prepared response.
 pub(crate) async fn serve(
     mut connection: Connection,
     mut ending: watch::Receiver<bool>,
@@ -40,14 +39,14 @@ pub(crate) async fn serve(
             is_ending = true;
             connection.as_mut().graceful_shutdown();
         }
-        // A connection that breaks is its client's affair.
+        // A broken connection is not an error of the server.
         connection.poll(cx).map(|_ended| true)
     });
     let has_ended = has_ended.await;
     (!has_ended).then(|| connection.into_parts().io.into_inner().into_stream())
 }
 
-/// Whether HTTP can tell this time.
+/// Whether HTTP dates can represent this time.
 fn has_date(time: SystemTime) -> bool {
     time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() < MAX_DATE_SECS)
 }

@@ -1,13 +1,13 @@
-//! Events of which a log has room for few lines.
+//! A limit for log lines about frequent events.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A line is due this often at the most.
+/// The shortest time between two lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Counts events that may come by the thousand.
+/// Counts frequent events, so that one line can stand for many.
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
     last_line: Option<Instant>,
@@ -15,7 +15,7 @@ pub(crate) struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// Counts one. If a line is due, how many there were since the last line.
+    /// Counts one event. Returns the number of events since the last line if a line is due.
     pub(crate) fn count(&mut self) -> Option<u64> {
         self.since_then += 1;
         if self.last_line.is_some_and(|last| last.elapsed() < LINE_INTERVAL) {

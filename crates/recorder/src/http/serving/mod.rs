@@ -1,4 +1,4 @@
-//! Connections, and how long a client or a request may hold one.
+//! The accept loop, with limits of connections, time and memory.
 
 mod connection;
 mod log_throttle;
@@ -26,43 +26,43 @@ use super::metrics::Metrics;
 use super::open_files;
 use crate::domain::Error;
 
-/// How long the head of a request may take to arrive, from when the one before it was answered: a
-/// connection that says nothing is closed after that, too.
+/// How long the head of a request may take to arrive after the previous response; idle connections
+/// are closed after that as well.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most bytes of a request's head, and of what is read of a body at once. Ten times what any
-/// client of this API sends, and as much as a client that never finishes its head can hold.
+/// The most bytes of a request's head, and of one read of a body. Ten times what clients of this
+/// API send, and the most that a client can hold that never finishes its head.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// How long a request may take, its body included: it waits its turn, or for a disk that hangs.
+/// How long a request may take, its body included, for example if the disk hangs.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long requests that had begun may go on after the shutdown.
+/// How long requests may continue after the shutdown began.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to wait after a connection could not be accepted: for descriptors, or memory.
+/// How long to wait after `accept` failed for want of descriptors or memory.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// As many connections are refused with an answer at a time; more are just closed.
+/// The most connections that are refused with a response at a time; further ones are just closed.
 const MAX_REFUSALS: usize = 64;
 
-/// How long a client that is refused may take to read that.
+/// How long a refused client may take to read the response.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a client is answered that is one too many.
+/// The response if there are too many connections.
 const BUSY_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
 content-type: application/json\r\ncontent-length: 62\r\n\r\n\
 {\"message\":\"The recorder has too many connections: try again\"}";
 
-/// What a client is answered while the clock shows a time that hyper cannot work with.
+/// The response while the clock is out of hyper's range.
 const CLOCK_ERROR_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 60\r\nconnection: close\r\n\
 content-type: application/json\r\ncontent-length: 54\r\n\r\n\
 {\"message\":\"The recorder's clock is wrong: try again\"}";
 
-/// Lets `router` answer until `shutdown` is over and every request that had begun is answered, or
-/// its time is up.
+/// Serves `router` until `shutdown` completes and all requests in progress are answered, or
+/// [`SHUTDOWN_TIMEOUT`] is over.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -123,8 +123,8 @@ async fn serve_with_limit(
             }
             continue;
         };
-        // An answer is one small packet: without this it may wait for an acknowledgement. Where it
-        // cannot be set, it does.
+        // A response is one small packet, which Nagle's algorithm could delay. Only slower if it
+        // cannot be set.
         let _slower = stream.set_nodelay(true);
         let open = metrics.connection_opened();
         let service = TowerToHyperService::new(router.clone());
@@ -144,26 +144,26 @@ async fn serve_with_limit(
     }
     drop(listener);
     end.send_replace(true);
-    // What is still unanswered then is given up. Each connection holds one of them.
+    // Each connection holds one permit; connections that are still open after that are dropped.
     let all = free.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
     let _overdue = tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await;
 }
 
-/// The client was gone before it was let in.
+/// The client disconnected before it was accepted.
 fn is_client_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Refuses a connection that is one too many.
+/// Refuses a connection beyond the limit.
 async fn refuse(stream: TcpStream, _turn: OwnedSemaphorePermit) {
     respond_without_reading(stream, BUSY_RESPONSE).await;
 }
 
-/// Answers without a look at the request. Most clients have sent it by then: closing before it was
-/// read would take the answer away from them.
+/// Responds without parsing the request. Closing the socket before the request was read would reset
+/// the connection, and the client would lose the response.
 async fn respond_without_reading(mut stream: TcpStream, answer: &[u8]) {
-    // Nor would all clients understand an answer that is there before they asked.
+    // Some clients do not accept a response that arrives before they have sent the request.
     let _asked_before = tokio::time::timeout(REFUSAL_TIMEOUT, stream.peek(&mut [0])).await;
     let answer = async {
         stream.write_all(answer).await?;
@@ -175,7 +175,7 @@ async fn respond_without_reading(mut stream: TcpStream, answer: &[u8]) {
     let _gone = tokio::time::timeout(REFUSAL_TIMEOUT, answer).await;
 }
 
-/// Answers in a minute, if need be that there is no answer.
+/// Responds with an error after [`REQUEST_TIMEOUT`].
 pub(crate) async fn timeout_request(request: Request, next: Next) -> Response {
     tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
         let message = "The recorder took too long, and may still do what was asked: ask again";

@@ -1,4 +1,4 @@
-//! A connection that is closed when its client does not read.
+//! Closes connections whose clients do not read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,8 +11,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::http::metrics::Metrics;
 
-/// In this time a client that is sent something reads at least [`MIN_READ_BYTES`] of it. An answer that
-/// is not read is held in memory.
+/// A client must read at least [`MIN_READ_BYTES`] of a response in this time: unread responses are
+/// held in memory.
 const WINDOW: Duration = Duration::from_secs(30);
 
 /// Two kilobytes a second.
@@ -24,7 +24,7 @@ pub(crate) struct WriteTimeout {
     stream: TcpStream,
     /// When the window ends.
     end: Pin<Box<Sleep>>,
-    /// A window has begun, and so much was written in it.
+    /// The bytes written in the current window, if one has begun.
     window: Option<usize>,
     metrics: Metrics,
 }
@@ -34,12 +34,12 @@ impl WriteTimeout {
         Self { stream, end: Box::pin(sleep(WINDOW)), window: None, metrics }
     }
 
-    /// The connection without a limit.
+    /// The stream without the limit.
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
     }
 
-    /// What comes of an attempt to write `offered` bytes.
+    /// Accounts for an attempt to write `offered` bytes.
     fn watch(
         &mut self,
         cx: &mut Context<'_>,

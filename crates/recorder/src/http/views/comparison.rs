@@ -1,4 +1,4 @@
-//! Two snapshots compared, in the API's form.
+//! View of the comparison of two snapshots.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use envsnap_model::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
 use super::provenance::pipeline;
 use crate::domain::{SnapshotArtifact, SnapshotRecord};
 
-/// The answer to who asks what runs in the one, the other, or both of two snapshots, each with the
-/// name of its environment.
+/// What runs in the first, the second, or both of two snapshots, each with the name of its
+/// environment.
 pub(crate) fn comparison(
     (name, one): (&str, SnapshotRecord),
     (other_name, other): (&str, SnapshotRecord),

@@ -1,11 +1,10 @@
-//! An environment, in the API's form.
+//! View of an environment.
 
 use envsnap_model::wire::Environment;
 use serde_json::Map;
 
 use crate::domain::{EnvironmentRecord, Micros};
 
-/// The document of an environment.
 pub(crate) fn environment(record: EnvironmentRecord) -> Environment {
     let last_modified_at = record
         .last_reported_at
@@ -18,7 +17,7 @@ pub(crate) fn environment(record: EnvironmentRecord) -> Environment {
         last_modified_at: last_modified_at.seconds(),
         last_reported_at: record.last_reported_at.map(Micros::seconds),
         last_changed_at: record.last_snapshot_at.map(Micros::seconds),
-        // The recorder has no policies, so nothing decides whether an environment complies.
+        // The recorder evaluates no policies, so that compliance is unknown.
         state: None,
         include_scaling: record.include_scaling,
         tags: Map::new(),

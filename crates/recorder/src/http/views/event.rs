@@ -1,4 +1,4 @@
-//! What changed, in the API's form.
+//! View of an event.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use super::snapshot::{annotation, html_url};
 use crate::domain::Event;
 use envsnap_model::wire::EnvironmentEvent;
 
-/// The answer to who asks what changed with a snapshot.
+/// The document of one change in a snapshot.
 pub(crate) fn event(org: &str, environment: &str, event: Event) -> EnvironmentEvent {
     let Event { index, recorded_at, artifact } = event;
     let (was, now) = (artifact.was, artifact.now);
@@ -36,7 +36,7 @@ pub(crate) fn event(org: &str, environment: &str, event: Event) -> EnvironmentEv
         snapshot_compliance: Some(false),
         change: annotation(was, now).change,
         code_diff: None,
-        // Relative, as in a snapshot. Of the artifact nothing is known beside it.
+        // Relative, as in a snapshot. There is no page of the artifact to link to.
         links: json!({"snapshot": {
             "self": format!("/api/v2/snapshots/{org}/{environment}/{index}"),
             "html": html_url(org, environment, index),

@@ -1,18 +1,18 @@
-//! The snapshots of an environment, in the API's form.
+//! View of the list of snapshots.
 
 use envsnap_model::wire::{ReportGap, SnapshotListEntry};
 
 use crate::domain::{Micros, SnapshotSpan};
 
-/// How long each of these snapshots was the latest.
+/// The documents of these snapshots, with the time for which each was the latest.
 pub(crate) fn history(spans: Vec<SnapshotSpan>, now: Micros) -> Vec<SnapshotListEntry> {
     let entry = |SnapshotSpan { index, from, to, confirmed_until, gaps }| SnapshotListEntry {
         index: u64::from(index),
         from: from.seconds(),
         to: to.map_or(0.0, Micros::seconds),
-        // As of the snapshot itself: nothing is known of compliance.
+        // As in the snapshot itself: compliance is unknown.
         compliant: false,
-        // A clock may have been set back since.
+        // The clock may have been set back since.
         duration: (to.unwrap_or(now).seconds() - from.seconds()).max(0.0),
         confirmed_until: Some(confirmed_until.seconds()),
         gaps: gaps

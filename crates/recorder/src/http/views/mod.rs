@@ -1,4 +1,4 @@
-//! What is stored, in the API's form.
+//! Views: the API's documents, made from what the store returns.
 
 mod comparison;
 mod environment;

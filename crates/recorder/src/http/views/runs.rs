@@ -1,10 +1,9 @@
-//! When artifacts ran, in the API's form.
+//! View of artifact runs.
 
 use envsnap_model::wire;
 
 use crate::domain::ArtifactRun;
 
-/// The documents of these runs.
 pub(crate) fn artifact_runs(runs: Vec<ArtifactRun>) -> Vec<wire::ArtifactRun> {
     let document = |run: ArtifactRun| wire::ArtifactRun {
         environment: run.environment,

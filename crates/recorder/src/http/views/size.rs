@@ -1,4 +1,4 @@
-//! Whether the documents of a snapshot stay within what clients read.
+//! The limit for the size of a snapshot's document.
 
 use std::io;
 
@@ -10,18 +10,18 @@ use crate::domain::{
     Error, MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES, Place, RunningArtifact, SnapshotArtifact,
 };
 
-/// The most bytes of the document of what runs in a snapshot: 12,000 artifacts, each another, take
-/// 13 MB. A snapshot holds at the most what runs now and what ran before and exited, and so twice of
-/// this: less than its readers accept, this project's own client among them.
+/// The most bytes of the JSON of what runs: 12,000 artifacts take 13 MB. A snapshot shows at most
+/// what runs and what exited, so twice this, which clients still accept, this project's own among
+/// them.
 const MAX_ARTIFACTS_BYTES: usize = 15 << 20;
 
-/// All that is not the artifacts', and the counts of the snapshot before.
+/// The rest of the document, and the counts of the previous snapshot.
 const MAX_ENVELOPE_BYTES: usize = 1 << 20;
 
 const _: () = assert!(2 * MAX_ARTIFACTS_BYTES + MAX_ENVELOPE_BYTES <= MAX_RESPONSE_BYTES);
 
 /// # Errors
-/// The document of what runs would be larger than clients read.
+/// The document would be larger than clients accept.
 pub(crate) fn check_size(running: &[RunningArtifact]) -> Result<(), Error> {
     // Most reports are so far below the limit that nothing needs to be measured.
     if running.iter().map(max_json_bytes).sum::<usize>() <= MAX_ARTIFACTS_BYTES {
@@ -46,7 +46,7 @@ pub(crate) fn check_size(running: &[RunningArtifact]) -> Result<(), Error> {
     Ok(())
 }
 
-/// More than the JSON of the artifact can have.
+/// An upper bound of the size of the artifact's JSON, in bytes.
 fn max_json_bytes(artifact: &RunningArtifact) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let place = |place: &Place| length(&place.cluster) + length(&place.service);
@@ -56,7 +56,7 @@ fn max_json_bytes(artifact: &RunningArtifact) -> usize {
         + length(&task.cluster)
         + length(&task.service)
         + artifact.places.iter().map(place).sum::<usize>();
-    // A character of a text may be written as six.
+    // A character may be escaped as six.
     6 * texts + 1_500 + 100 * artifact.places.len() + 24 * artifact.started_at.len()
 }
 
@@ -73,7 +73,7 @@ fn snapshot_artifact(running: &RunningArtifact) -> SnapshotArtifact {
     }
 }
 
-/// How many bytes the JSON of `value` has.
+/// The size of the JSON of `value` in bytes.
 fn json_size(value: &impl Serialize) -> usize {
     struct Size(usize);
 
@@ -89,7 +89,7 @@ fn json_size(value: &impl Serialize) -> usize {
     }
 
     let mut size = Size(0);
-    // What cannot be written as JSON is no document that a reader could accept.
+    // What cannot be serialized counts as too large.
     serde_json::to_writer(&mut size, value).map_or(usize::MAX, |()| size.0)
 }
 
@@ -112,7 +112,7 @@ mod tests {
             check_size(&Report::new(&entries).unwrap().running)
         };
         assert!(check(&"a".repeat(700), 8_000).is_ok());
-        // Each of these characters is written as six.
+        // Each of these characters is escaped as six.
         let error = check(&"\u{1}".repeat(700), 8_000).unwrap_err();
         assert!(matches!(error, Error::ReportTooLarge { of: "bytes of JSON", .. }), "{error}");
     }

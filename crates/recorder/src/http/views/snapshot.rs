@@ -1,4 +1,4 @@
-//! A stored snapshot, in the API's form.
+//! View of a snapshot.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use envsnap_model::wire::{Annotation, EcsContext, EcsPlace, RecordedArtifact, Re
 
 /// The document of `snapshot`: what runs, latest start first, then what exited.
 ///
-/// Nothing is known of compliance, so no artifact is judged and the whole is not compliant (a
-/// client cannot read a snapshot that is neither).
+/// Compliance is unknown, so that no artifact is evaluated and the snapshot is not compliant
+/// (clients cannot read a snapshot without a value).
 pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -> RecordedSnapshot {
     let html_url = html_url(org, environment, snapshot.index);
     let artifacts = snapshot.artifacts;
@@ -62,7 +62,7 @@ pub(crate) fn artifact(org: &str, html_url: &str, stored: SnapshotArtifact) -> R
         flows: Vec::new(),
         origin: None,
         ecs_context: Some(context(stored.task)),
-        // The context says it if there is one.
+        // A single place is in the context already.
         ecs_places: if stored.places.len() > 1 {
             stored.places.into_iter().map(place).collect()
         } else {

@@ -1,4 +1,4 @@
-//! A copy of a file that is in use.
+//! Backups of a file that is in use.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -14,12 +14,11 @@ use super::verify::{AttachmentCheck, Verified, VerifyError, verify_connection};
 use super::{StoreError, literal_path, position};
 use crate::domain::Head;
 
-/// All pages at once: a copy in several steps begins anew with every report that comes between two
-/// of them. Nobody waits for it: the recorder goes on beside readers.
+/// All pages in one step: a copy in several steps restarts with every write between two of them.
+/// The recorder is not blocked, since WAL readers do not block the writer.
 const PAGES_PER_STEP: i32 = i32::MAX;
 const STEP_PAUSE: Duration = Duration::from_millis(100);
 
-/// What was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupSummary {
     /// How many snapshots there are, in all environments.
@@ -28,58 +27,48 @@ pub struct BackupSummary {
     pub heads: Vec<Head>,
 }
 
-/// The ending of a copy of a damaged file.
+/// The suffix of a copy of a damaged file.
 const DAMAGED_SUFFIX: &str = ".damaged";
 
-/// Why there is no backup.
+/// The backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// What is to be copied cannot be read.
+    /// The source cannot be read.
     #[error(transparent)]
     Unreadable(#[from] StoreError),
-    /// There is something already where the backup was to be.
+    /// The target exists.
     #[error("{target} exists, and a backup overwrites nothing: name another file")]
-    Exists {
-        /// Its path.
-        target: String,
-    },
+    Exists { target: String },
     /// SQLite could not copy it.
     #[error("cannot back up to {target}")]
     Copy {
-        /// The path of the backup.
         target: String,
-        /// What SQLite says.
         #[source]
         source: rusqlite::Error,
     },
-    /// What was copied is damaged, and so the copy is no backup.
+    /// The source is damaged, so that the copy is not a backup.
     #[error(
         "{file} was copied to {copy}, and the copy is damaged: it is no backup, but keep it, with earlier \
          backups, until the damage is understood"
     )]
     Damaged {
-        /// The path of what was copied.
         file: String,
-        /// The path of the copy.
         copy: String,
-        /// What is wrong with it.
         #[source]
         source: Box<VerifyError>,
     },
-    /// The copy could not be put in its place.
+    /// The copy could not be renamed to the target.
     #[error("cannot back up to {target}")]
     Place {
-        /// The path of the backup.
         target: String,
-        /// Why.
         #[source]
         source: io::Error,
     },
 }
 
 /// Copies the recorder's file at `path`, which a recorder may write to meanwhile, to `target`, as
-/// it is at one moment, and verifies the copy. `target` is there, on disk, complete and verified, or not
-/// at all.
+/// it is at one moment, and verifies the copy. `target` then exists, synced, complete and verified,
+/// or not at all.
 ///
 /// # Errors
 /// `path` cannot be read, or is damaged, `target` exists, or it cannot be written.
@@ -111,7 +100,7 @@ pub fn backup(path: &Path, target: &Path) -> Result<BackupSummary, BackupError> 
             }
         });
     if made.is_err() {
-        // It may not even have been made, or have its name already.
+        // It may not exist, or be renamed already.
         let _gone = fs::remove_file(&partial);
         let _gone = fs::remove_file(beside(&partial, "-journal"));
     }
@@ -139,8 +128,7 @@ fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<()> {
     copy.close().map_err(|(_, error)| error)
 }
 
-/// Makes a copy one that is complete by itself, in one file that can be read from a medium on which
-/// nothing can be written, and verifies it.
+/// Turns a copy into a single file that can be read from a read-only medium, and verifies it.
 fn verify_copy(partial: &Path) -> Result<Verified, VerifyError> {
     let file = partial.display().to_string();
     let failed = |source: rusqlite::Error| super::verify::failed(&file, source);
@@ -152,7 +140,7 @@ fn verify_copy(partial: &Path) -> Result<Verified, VerifyError> {
     Ok(verified)
 }
 
-/// Puts a whole copy under its name, of which nothing else has been made meanwhile.
+/// Renames a complete copy to `target`, which must not exist.
 pub(super) fn place(partial: &Path, target: &Path) -> io::Result<()> {
     File::open(partial)?.sync_all()?;
     OpenOptions::new().write(true).create_new(true).open(target)?;

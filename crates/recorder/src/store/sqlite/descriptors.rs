@@ -1,10 +1,9 @@
-//! The descriptors of database files that this process has beside SQLite's own, which are never
-//! closed.
+//! Descriptors of database files that this process never closes.
 //!
 //! The operating system drops all POSIX locks of a process on a file as soon as the process closes
 //! *any* descriptor of it. SQLite's locks are of this kind: without them another program takes the
-//! database for unused, and deletes its log. So there is one further descriptor for a file, and it
-//! lasts until the process ends.
+//! database for unused, and deletes its log. So there is one further descriptor per file, and it
+//! stays open until the process ends.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -14,10 +13,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
-/// The descriptors so far.
 static DESCRIPTORS: Mutex<Vec<&'static Descriptor>> = Mutex::new(Vec::new());
 
-/// A file, by whichever name it is reached.
+/// The device and inode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileIdentity {
     device: u64,
@@ -31,7 +29,6 @@ impl From<&Metadata> for FileIdentity {
 }
 
 impl FileIdentity {
-    /// Of the file at `path`.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|metadata| Self::from(&metadata))
     }
@@ -51,7 +48,7 @@ impl Descriptor {
     /// Of the file at `path`.
     ///
     /// # Errors
-    /// There is none, or it cannot be read, or is no regular file.
+    /// It does not exist, cannot be read, or is not a regular file.
     pub(super) fn open(path: &Path) -> io::Result<&'static Self> {
         let mut descriptors = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
         let metadata = fs::metadata(path)?;
@@ -59,17 +56,17 @@ impl Descriptor {
         if let Some(known) = descriptors.iter().find(|known| known.identity == wanted) {
             return Ok(known);
         }
-        // To open a FIFO is to wait for its writer.
+        // Opening a FIFO blocks until it has a writer.
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         Self::keep(File::open(path)?, &mut descriptors)
     }
 
-    /// Of the file at `path`, which is made if it does not exist.
+    /// Opens the file at `path`, which is created if it does not exist.
     ///
     /// # Errors
-    /// It cannot be made or read, or is no regular file.
+    /// It cannot be created or read, or is not a regular file.
     pub(super) fn open_or_create(path: &Path) -> io::Result<&'static Self> {
         match Self::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

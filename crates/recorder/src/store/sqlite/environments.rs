@@ -13,14 +13,13 @@ use crate::domain::{
 };
 use crate::store::{EnvironmentFilter, EnvironmentSort};
 
-/// The most bytes of JSON that all environments of an organization take: a client that lists them
-/// accepts a third more.
+/// The most bytes of JSON of all environments of an organization: clients accept a third more.
 const MAX_LISTING_BYTES: usize = 24 << 20;
 
 /// An environment's JSON without its texts and lists, in bytes.
 const FIXED_BYTES: usize = 400;
 
-/// Fails if the environments of the organization are too many to be listed.
+/// Fails if the list of the organization's environments would be too large.
 fn check_listing(ledger: &Ledger<'_>) -> Result<(), Failure> {
     let bytes: usize = ledger
         .connection
@@ -38,7 +37,7 @@ fn check_listing(ledger: &Ledger<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a write needs to know of an environment.
+/// The columns of an environment that writes need.
 pub(super) struct ActiveEnvironment {
     pub(super) id: i64,
     pub(super) environment_type: String,
@@ -77,7 +76,7 @@ pub(super) fn not_found(org: &str, name: &str) -> Error {
     Error::EnvironmentNotFound { org: org.to_owned(), name: name.to_owned() }
 }
 
-/// Creates it, or, if the caller may, changes its settings or takes it out of the archive.
+/// Creates the environment, or changes or restores it if the caller `may_change` it.
 pub(super) fn save(
     ledger: &Ledger<'_>,
     settings: EnvironmentSettings,
@@ -85,7 +84,7 @@ pub(super) fn save(
 ) -> Result<Head, Failure> {
     let before = ledger.head()?;
     let head = save_settings(ledger, settings)?;
-    // A second attempt to create what the first one did changes nothing, and is allowed.
+    // A retried creation changes nothing and is allowed.
     let changed = head != before && head.seq != creation_seq(ledger, &head)?;
     if changed && !may_change {
         return Err(Error::Forbidden.into());
@@ -155,7 +154,7 @@ fn save_settings(ledger: &Ledger<'_>, settings: EnvironmentSettings) -> Result<H
     append_change(ledger, &before, change)
 }
 
-/// Changes what of `change` is given and differs.
+/// Applies those settings of `change` that differ.
 pub(super) fn change(
     ledger: &Ledger<'_>,
     name: &str,
@@ -312,7 +311,7 @@ pub(super) fn list(
                 ":org": org,
                 ":name": filter.name,
                 ":types": types,
-                // All of them, if it is negative.
+                // A negative limit means no limit.
                 ":limit": page.map_or(-1, |page| i64::from(page.size)),
                 ":offset": page.map_or(0, offset),
             },

@@ -1,4 +1,4 @@
-//! Failures of SQLite, as the domain has them.
+//! Errors inside the store, and their mapping to the domain's errors.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use rusqlite::ErrorCode;
 use super::StoreError;
 use crate::domain::{Error, StorageErrorKind};
 
-/// Why a piece of work on the file was not done.
+/// Why an operation on the file failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The request cannot be done as things are.
+    /// An error of the domain.
     Domain(Error),
-    /// SQLite could not do it.
+    /// An error of SQLite.
     Sql(rusqlite::Error),
-    /// The file is not as it should be.
+    /// An error of the database file.
     File(StoreError),
 }
 
@@ -36,7 +36,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Text in the file that is not what it should be.
+/// JSON in the file that cannot be parsed.
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         Self::Sql(rusqlite::Error::FromSqlConversionFailure(
@@ -48,7 +48,7 @@ impl From<serde_json::Error> for Failure {
 }
 
 impl Failure {
-    /// SQLite's extended code, if it is SQLite's failure.
+    /// SQLite's extended error code, if there is one.
     pub(super) fn code(&self) -> Option<i32> {
         match self {
             Self::Sql(error) => error.sqlite_error().map(|error| error.extended_code),
@@ -56,7 +56,7 @@ impl Failure {
         }
     }
 
-    /// The error of a request, whose `operation` is such as `read environment 'aws-prod'`.
+    /// The domain's error for `operation`, such as `read environment 'aws-prod'`.
     pub(super) fn into_error(self, operation: &str) -> Error {
         let operation = operation.to_owned();
         match self {

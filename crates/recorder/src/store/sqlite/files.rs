@@ -1,4 +1,4 @@
-//! Whether the files under a recorder's names are still those that are open.
+//! Detects that the database or its log was moved, replaced or removed.
 //!
 //! SQLite does not notice if its database or its log is moved, replaced or removed: it goes on
 //! writing to what it has open, and what is written then is lost with the process.
@@ -17,19 +17,19 @@ use super::StoreError;
 use super::descriptors::FileIdentity;
 use super::wal::{self, LogContent};
 
-/// A database that is open, with what is beside it.
+/// An open database and the files beside it.
 #[derive(Debug)]
 pub(super) struct Files {
     path: PathBuf,
     identity: FileIdentity,
     /// `None` for a store that only reads: the log comes and goes with the recorder that writes.
     pub(super) log: Option<LogFiles>,
-    /// Why nothing is accepted any more, once something was wrong with the log.
+    /// Why the store stopped, once a fault was found.
     pub(super) stopped: OnceLock<String>,
 }
 
 impl Files {
-    /// The database at `path`, which is this one.
+    /// The database at `path`, with its identity.
     pub(super) fn new(path: &Path, identity: FileIdentity, log: Option<LogFiles>) -> Self {
         Self { path: path.to_owned(), identity, log, stopped: OnceLock::new() }
     }
@@ -39,7 +39,7 @@ impl Files {
     }
 
     /// # Errors
-    /// Another database is at the path, or none.
+    /// The path leads to another file or to none.
     pub(super) fn check_database(&self) -> Result<(), StoreError> {
         if FileIdentity::at(&self.path).is_ok_and(|found| found == self.identity) {
             return Ok(());
@@ -48,7 +48,7 @@ impl Files {
     }
 
     /// # Errors
-    /// Something was wrong with the log before.
+    /// The store was stopped.
     pub(super) fn check_stopped(&self) -> Result<(), StoreError> {
         match self.stopped.get() {
             Some(reason) => Err(self.stopped(reason.clone())),
@@ -56,7 +56,7 @@ impl Files {
         }
     }
 
-    /// Whether what is read is still in the files at their paths.
+    /// Whether readers still see the files at their paths.
     ///
     /// # Errors
     /// It is not.
@@ -88,7 +88,7 @@ pub(super) struct LogFiles {
     index_size: AtomicU64,
 }
 
-/// What became of a file.
+/// A fault of a file in use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     #[error("{0} was removed, moved or replaced")]
@@ -100,7 +100,7 @@ pub(super) enum Fault {
 }
 
 impl LogFiles {
-    /// Those beside the database at `path`, which SQLite has opened.
+    /// Opens the files beside the database at `path`, which SQLite has created.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let (log_path, index_path) = (beside(path, "-wal"), beside(path, "-shm"));
         let log = File::open(&log_path)?;
@@ -127,8 +127,8 @@ impl LogFiles {
         Ok(())
     }
 
-    /// Gives an index that was cut its size again. SQLite takes the zeros for what they are, and makes
-    /// the index anew from the log.
+    /// Extends a truncated index to its former size. SQLite detects the zeros and rebuilds the
+    /// index from the log.
     pub(super) fn restore_index_size(&self) -> io::Result<()> {
         let found = fs::metadata(&self.index_path)?;
         let size = self.index_size.load(Ordering::Relaxed);
@@ -145,7 +145,7 @@ impl LogFiles {
     /// Whether the log, wherever it is, ends with the frame of this number, from 1. The frames before
     /// it are not read.
     pub(super) fn check_end(&self, frames: u64) -> Result<(), Fault> {
-        // What cannot be read is not relied on.
+        // An unreadable log counts as damaged.
         if wal::ends_with_frame(&self.log, frames).unwrap_or(false) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Times that no report covers.
+//! Gaps in coverage.
 
 use rusqlite::params;
 
@@ -7,8 +7,8 @@ use crate::domain::{Micros, ReportGap, SnapshotSpan, is_covered};
 
 /// Adds to each span the gaps that began in it.
 ///
-/// A gap begins with a report, and the snapshot that was the latest then is the one of which it is
-/// not known whether it was still true.
+/// A gap belongs to the snapshot that was the latest when it began, since that is the one that was
+/// not confirmed.
 pub(super) fn add(history: &History<'_>, spans: &mut [SnapshotSpan]) -> rusqlite::Result<()> {
     let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Ok(()) };
     let from = first.from;
@@ -26,7 +26,7 @@ pub(super) fn add(history: &History<'_>, spans: &mut [SnapshotSpan]) -> rusqlite
     Ok(())
 }
 
-/// Gaps between two reports that began in this time, the earliest first.
+/// Ended gaps that began in this period, earliest first.
 fn closed(history: &History<'_>, from: Micros, until: Micros) -> rusqlite::Result<Vec<ReportGap>> {
     let mut statement = history.connection.prepare_cached(
         "SELECT coverage.until_at, next.from_at, next.until_at,

@@ -1,4 +1,4 @@
-//! The history of an environment: its snapshots, what changed with them, and a window of both.
+//! Queries of an environment's history: snapshots, events and windows.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::domain::{
     Event, EventPage, Micros, Page, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow,
 };
 
-/// The most changes in one window, so that the time and the memory that it takes are bounded.
+/// The most changes in one window, to bound time and memory.
 const MAX_CHANGES: u64 = 20_000;
 
 impl History<'_> {
@@ -33,7 +33,7 @@ impl History<'_> {
         Ok(spans)
     }
 
-    /// How many events snapshot `index` has, and all before it.
+    /// The number of events up to and including snapshot `index`.
     pub(super) fn events_until(&self, index: u32) -> rusqlite::Result<u64> {
         let events = self
             .connection
@@ -58,8 +58,8 @@ impl History<'_> {
             .optional()
     }
 
-    /// A page of what changed in `interval`, the latest first unless `ascending`. Reads no snapshot
-    /// that has no event on the page.
+    /// A page of the events in `interval`, latest first unless `ascending`. Reads no snapshot that
+    /// has no event on the page.
     pub(super) fn event_page(
         &self,
         interval: &Interval,

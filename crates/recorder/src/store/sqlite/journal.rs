@@ -29,7 +29,7 @@ const SWITCH_TO_LOG: [std::ops::Range<usize>; 3] = [18..20, 24..28, 92..100];
 /// There is such a journal.
 pub(super) fn check(path: &Path) -> Result<(), StoreError> {
     let journal_path = beside(path, "-journal");
-    // What cannot be read is SQLite's to refuse.
+    // SQLite reports what cannot be read.
     let Ok(journal) = File::open(&journal_path) else { return Ok(()) };
     let mut first = [0];
     // SQLite overwrites the first bytes of a journal that is done with, if it does not remove it.

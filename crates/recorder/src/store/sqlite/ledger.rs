@@ -9,7 +9,7 @@ use crate::domain::{ClockCorrected, Entry, EntryHash, Head, Micros, Payload};
 /// A clock that is kept right is set back by less, in seconds.
 const CLOCK_TOLERANCE_SECS: i64 = 60;
 
-/// The organization's number in the file, which is made if it has none.
+/// The organization's number in the file, which is created if it does not exist.
 pub(super) fn org_id(connection: &Connection, org: &str) -> rusqlite::Result<i64> {
     if let Some(id) = find_org(connection, org)? {
         return Ok(id);
@@ -27,7 +27,6 @@ pub(super) fn find_org(connection: &Connection, org: &str) -> rusqlite::Result<O
         .optional()
 }
 
-/// The last entry of the organization's ledger.
 pub(super) fn head(connection: &Connection, org: &str) -> rusqlite::Result<Head> {
     let last = connection
         .prepare_cached(

@@ -1,23 +1,22 @@
-//! How much waits for the writer, and how long that will take.
+//! Admission control: estimates how long queued writes will take.
 
 use std::time::{Duration, Instant};
 
-/// What is not begun within this time is refused at once.
+/// A write that could not begin within this time is refused at once.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// What one write takes whatever it holds, mostly the wait for the disk, in artifacts.
+/// The fixed cost of a write, mostly the disk sync, in artifacts.
 const WRITE_COST: u64 = 100;
 
 /// Bounds the memory that waits, in artifacts: a thousand reports of a few artifacts each.
 const MAX_WAITING: u64 = 100_000;
 
-/// How much the latest write counts against those before it.
+/// The weight of the latest write in the moving average.
 const SMOOTHING: f64 = 0.2;
 
-/// The load of one writer.
 #[derive(Debug, Default)]
 pub(super) struct Load {
-    /// What waits, in artifacts.
+    /// The weight of queued writes, in artifacts.
     waiting: u64,
     /// The write that is being done.
     current: Option<(Instant, u64)>,
@@ -25,7 +24,7 @@ pub(super) struct Load {
     pace: f64,
 }
 
-/// What a write of so many artifacts counts for.
+/// The weight of a write of this many artifacts.
 pub(super) fn weight(artifacts: usize) -> u64 {
     WRITE_COST.saturating_add(artifacts as u64)
 }
@@ -34,7 +33,7 @@ impl Load {
     /// Adds a write of this weight to those that wait.
     ///
     /// # Errors
-    /// It would wait too long: about this long.
+    /// It would wait too long; the error is the expected wait.
     pub(super) fn admit(&mut self, weight: u64, now: Instant) -> Result<(), Duration> {
         if self.current.is_some() || self.waiting > 0 {
             let wait = self.wait(now);

@@ -1,4 +1,4 @@
-//! One writer a file, by whichever name it is reached.
+//! The lock that allows one writer per file, whatever its path.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
@@ -25,7 +25,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Locks the file at `path`, which is made if it does not exist.
+    /// Locks the file at `path`, which is created if it does not exist.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let failed = |locked: &Path, source: io::Error| match fs::metadata(locked) {
             Ok(found) if source.kind() == io::ErrorKind::PermissionDenied => StoreError::Denied {
@@ -80,7 +80,6 @@ impl Lock {
         Ok(locked)
     }
 
-    /// The file that is locked.
     pub(super) fn identity(&self) -> FileIdentity {
         self.file.identity
     }
@@ -90,13 +89,13 @@ impl Lock {
         self.file.file.metadata()
     }
 
-    /// What was answered last, as far as it is known.
+    /// The last acknowledged commit, if known.
     pub(super) fn mark(&self, path: &Path) -> Result<Option<Mark>, StoreError> {
         let lock = || beside(path, ".lock").display().to_string();
         Mark::read(&self.path).map_err(|source| StoreError::ReadMark { lock: lock(), source })
     }
 
-    /// Notes what is answered from now on.
+    /// Records the last acknowledged commit.
     pub(super) fn note(&self, position: &Position) -> io::Result<()> {
         Mark::write(&self.path, position)
     }

@@ -1,4 +1,4 @@
-//! What was answered last, noted outside of the database and its log.
+//! The last acknowledged commit, recorded outside of the database and its log.
 //!
 //! The note stands in `FILE.lock`, after the id of the process. It is written after each commit, when
 //! that is on disk, and before it is answered, and is not itself forced to disk: it survives the
@@ -23,7 +23,7 @@ const SESSION_DIGITS: usize = 32;
 const COMMIT_DIGITS: usize = 20;
 const LINE_BYTES: usize = SESSION_DIGITS + 1 + COMMIT_DIGITS + 1;
 
-/// The last commit that was answered, as it was noted.
+/// The last acknowledged commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     session: Session,
@@ -31,7 +31,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// What is noted in a lock file, if anything.
+    /// Reads the mark in a lock file.
     ///
     /// # Errors
     /// It cannot be read.
@@ -44,7 +44,7 @@ impl Mark {
         }
     }
 
-    /// What is noted beside the database at `path`, if anything.
+    /// Reads the mark beside the database at `path`.
     ///
     /// # Errors
     /// It cannot be read.
@@ -59,7 +59,7 @@ impl Mark {
         }
     }
 
-    /// Notes in the lock file that the commit is answered from now on.
+    /// Writes the mark: the commit may be acknowledged from now on.
     ///
     /// # Errors
     /// It cannot be written. What was noted before stays.
@@ -81,8 +81,8 @@ impl Mark {
     }
 }
 
-/// Whether the database at `path`, as `connection` sees it, has everything that was answered. A new
-/// one is empty.
+/// Checks that the database at `path`, as `connection` sees it, has every acknowledged commit. A
+/// new one is empty.
 ///
 /// # Errors
 /// It lacks something ([`StoreError::is_loss`]), it cannot be read, or is not a recorder's.

@@ -92,8 +92,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// The store in the file at `path`, which is made if it does not exist. There is one for a
-    /// file at a time.
+    /// The store in the file at `path`, which is created if it does not exist. A file has one
+    /// writer at a time.
     ///
     /// # Errors
     /// Another store writes to the file, or the log beside it is another file's; it lacks reports that
@@ -106,7 +106,7 @@ impl SqliteStore {
     /// As [`Self::open`], also if the file lacks reports that were answered, which is logged.
     ///
     /// # Errors
-    /// As there otherwise.
+    /// Otherwise as [`Self::open`].
     pub fn open_accepting_loss(path: &Path) -> Result<Self, StoreError> {
         Self::open_with_loss_policy(path, |loss| {
             tracing::warn!("starting without what is missing, as --accept-loss says: {loss}");
@@ -162,7 +162,7 @@ impl SqliteStore {
             .map_err(|_| StoreError::Missing { file: path.display().to_string() })?;
         Ok(Self {
             readers: Some(Arc::new(Readers::new(path.to_owned()))),
-            // What it is asked to write, it refuses.
+            // Every write through it fails.
             writer: Arc::new(start(WatchedConnection::unwatched(reader), path)?),
             _lock: None,
             files: Some(Arc::new(Files::new(path, identity, None))),
@@ -171,10 +171,10 @@ impl SqliteStore {
         })
     }
 
-    /// A store that ends with its last clone.
+    /// A store in memory, which is dropped with its last clone.
     ///
     /// # Errors
-    /// There is no memory for it.
+    /// SQLite cannot allocate it.
     pub fn in_memory() -> Result<Self, StoreError> {
         let name = "in memory";
         let opened = Connection::open_in_memory();
@@ -212,7 +212,7 @@ impl SqliteStore {
         Ok(self)
     }
 
-    /// Does `work`, which writes to the ledger of `org`, and holds so many artifacts.
+    /// Runs `work`, which writes `artifacts` artifacts to the ledger of `org`.
     async fn write<T: Send + 'static>(
         &self,
         operation: String,
@@ -224,7 +224,7 @@ impl SqliteStore {
         let (org, actor, clock) = (org.to_owned(), actor.to_owned(), self.clock.clone());
         let name = operation.clone();
         let done = self.writer.write(&operation, artifacts, move |connection| {
-            // The time at which it is recorded, not that at which it began to wait.
+            // The time of recording, not of queueing.
             let now = clock
                 .now_to_record()
                 .map_err(|source| Error::ClockIsWrong { operation: name, source })?;
@@ -233,7 +233,7 @@ impl SqliteStore {
         done.await.map_err(|failure| failure.into_error(&operation))
     }
 
-    /// Does `work`, which only reads, beside what is written meanwhile, in one transaction.
+    /// Runs `work`, which only reads, in one transaction beside concurrent writes.
     async fn read<T: Send + 'static>(
         &self,
         operation: String,
@@ -242,7 +242,7 @@ impl SqliteStore {
         self.read_sized(operation, Size::Small, work).await
     }
 
-    /// As [`Self::read`], of what takes in so much.
+    /// Like [`Self::read`], for a read of this size.
     async fn read_sized<T: Send + 'static>(
         &self,
         operation: String,
@@ -269,7 +269,7 @@ impl SqliteStore {
             let _turn = turn;
             check()?;
             let mut connection = readers.take()?;
-            // It may have been opened just now.
+            // The connection may be new.
             check()?;
             let done = transaction(&mut connection, work);
             readers.release(connection);
@@ -281,7 +281,8 @@ impl SqliteStore {
         })
     }
 
-    /// Does `work`, which reads in an environment in use. `question` is such as "list the events of".
+    /// Runs `work`, which reads an environment in use. `question` is the operation, such as "list
+    /// the events of".
     async fn read_history<T: Send + 'static>(
         &self,
         question: &str,

@@ -1,4 +1,4 @@
-//! How far a file has come: the number of its last commit, and the session that made it.
+//! The position of a file: the number of its last commit and the session that made it.
 //!
 //! Every commit of a recorder advances the position in the same transaction. So a file that lacks a
 //! commit says so, whichever way it lost it: compared with what is noted [beside it](super::mark),

@@ -1,4 +1,4 @@
-//! What is checked before SQLite opens a database.
+//! Checks before SQLite opens a database.
 //!
 //! SQLite applies whatever log (`-wal`) or rollback journal (`-journal`) is beside a database to it,
 //! also one that belongs to another database, or to another state of this one.
@@ -93,7 +93,7 @@ pub(super) fn check_log_and_journal(path: &Path) -> Result<bool, StoreError> {
 fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
     let (file, log) = (path.display().to_string(), log_path.display().to_string());
     let has_log = fs::metadata(log_path).map_or(0, |found| found.len()) > 0;
-    // What cannot be read is SQLite's to refuse.
+    // SQLite reports what cannot be read.
     let content = if has_log {
         let Ok(content) = File::open(log_path).and_then(|log| LogContent::read(&log)) else {
             return Ok(true);

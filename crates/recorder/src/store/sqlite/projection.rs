@@ -1,4 +1,4 @@
-//! What an entry of the ledger changes in the tables that are made from it.
+//! Projects ledger entries onto the tables.
 //!
 //! A write and the rebuilding of a file go through the same code, so that the tables cannot say
 //! anything that the ledger does not.

@@ -1,4 +1,4 @@
-//! Connections that only read, beside the one that writes.
+//! Read-only connections.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,13 @@ use super::mark::{self, Mark};
 use super::preflight::{self, ATTEMPT_INTERVAL, MAX_ATTEMPTS};
 use super::{BUSY_TIMEOUT, PREPARED_STATEMENTS, StoreError, literal_path, schema};
 
-/// As many reads go on at once: they take turns with each other, never with a report.
+/// The most concurrent reads; writes are not counted.
 const MAX_READERS: usize = 4;
 
-/// And as many of large snapshots, which take turns with each other only. Each may hold several times
-/// what a report may have.
+/// The most concurrent reads of large snapshots, which do not block small reads. Each may take
+/// several times the memory of a report.
 const MAX_LARGE_READERS: usize = 2;
 
-/// What a read takes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Size {
     /// A few hundred artifacts.
@@ -43,7 +42,7 @@ impl Readers {
         Self { file, turns, large_turns, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Waits until another connection may be used, for a read that takes in so much.
+    /// Waits for a permit for a read of this size.
     pub(super) async fn acquire(&self, size: Size) -> Option<OwnedSemaphorePermit> {
         let turns = match size {
             Size::Small => &self.turns,

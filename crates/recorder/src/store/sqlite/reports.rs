@@ -1,4 +1,4 @@
-//! Recording what is reported.
+//! Recording reports.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::domain::{
     SnapshotTaken, is_covered,
 };
 
-/// How often at most an unchanged report makes an entry, in seconds.
+/// The shortest time between two confirmation entries of an environment, in seconds.
 const CONFIRMATION_INTERVAL_SECS: i64 = 6 * 60 * 60;
 
-/// What is known of an environment's reports, except for what runs.
+/// The reporting state of an environment, except for what runs.
 struct ReportingState {
     last_reported_at: Option<Micros>,
     heartbeat: Option<u32>,
     tasks_hash: Option<[u8; 32]>,
     content_hash: Option<[u8; 32]>,
-    /// Since when reports came without a time that is not covered.
+    /// The start of the covered time.
     covered_from: Option<Micros>,
 }
 

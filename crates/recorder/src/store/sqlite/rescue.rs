@@ -1,4 +1,4 @@
-//! A copy of everything that a recorder still has, if the file or its log is damaged or gone.
+//! Saves a copy of the database from memory if the file or its log is damaged or gone.
 
 use std::fs;
 use std::io;
@@ -16,13 +16,13 @@ use super::readers::open_to_read;
 use super::verify::{AttachmentCheck, VerifyError, verify_connection};
 use super::{StoreError, literal_path};
 
-/// The ending of the copy.
+/// The suffix of the copy.
 const SUFFIX: &str = ".rescued";
 
 /// How much of the database is mapped into memory, in bytes: all that SQLite maps.
 const MAPPED_BYTES: i64 = 0x7fff_0000;
 
-/// Why there is no copy.
+/// The copy failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RescueError {
     #[error("cannot copy it to {copy}")]
@@ -56,7 +56,7 @@ pub(super) fn rescue(
 ) -> Result<String, RescueError> {
     let (copy, partial) = (beside(path, SUFFIX), beside(path, ".rescued.partial"));
     let named = || copy.display().to_string();
-    // Of an attempt that was killed.
+    // Left by an attempt that was killed.
     let _gone = fs::remove_file(&partial);
     let copied = |source| RescueError::Copy { copy: named(), source };
     let rescued = copy_to(connection, &partial, copied, answered).and_then(|()| {
@@ -106,7 +106,7 @@ pub(super) fn check_rescued(path: &Path) -> Result<(), StoreError> {
     let checked = || -> Result<(), VerifyError> {
         let mut connection = open_to_read(&copy)?;
         verify_connection(&mut connection, &named, None, AttachmentCheck::Sizes)?;
-        // That is what it was made for.
+        // The copy must have every acknowledged commit.
         mark::check(&connection, path, Mark::beside(path)?, false)?;
         Ok(())
     };

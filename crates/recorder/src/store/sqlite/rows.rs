@@ -1,4 +1,4 @@
-//! Artifacts as they stand in the tables.
+//! Reads artifacts from rows.
 
 use envsnap_model::snapshot::Fingerprint;
 use rusqlite::Row;
@@ -51,8 +51,8 @@ pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
     })
 }
 
-/// A column that the ledger does not cover, as it is in the row. What no recorder writes counts as
-/// missing: it was changed by hand, and must not keep the rest of the file from being read.
+/// A column that the ledger does not cover. An invalid value counts as missing: it was changed by
+/// hand, and must not make the rest of the file unreadable.
 pub(super) fn lenient_column<T: FromSql>(row: &Row<'_>, column: usize) -> Option<T> {
     row.get::<_, Option<T>>(column).unwrap_or_else(|error| {
         tracing::warn!(

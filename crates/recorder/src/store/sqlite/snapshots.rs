@@ -24,7 +24,6 @@ pub(super) struct History<'a> {
     pub(super) connection: &'a Connection,
     pub(super) org_id: i64,
     pub(super) environment_id: i64,
-    /// The environment's name.
     pub(super) environment: String,
     pub(super) environment_type: String,
     /// How many snapshots there are.
@@ -221,7 +220,7 @@ impl<'a> History<'a> {
         Ok(artifacts)
     }
 
-    /// How many artifacts snapshot `index` shows at the most: those that run, and all that changed.
+    /// How many artifacts snapshot `index` shows at most: those that run, and all that changed.
     fn max_artifacts_shown(&self, index: u32) -> rusqlite::Result<u64> {
         let running = self.counts(index, index)?.first().map_or(0, |(artifacts, _)| *artifacts);
         let changed = self.events_until(index)?.saturating_sub(self.events_until(index - 1)?);
@@ -261,7 +260,6 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    /// The snapshot with this index.
     pub(super) fn snapshot(&self, index: u32) -> Result<SnapshotRecord, Failure> {
         let mut spans = self.spans(index, index)?;
         let span = spans.pop().ok_or(rusqlite::Error::QueryReturnedNoRows)?;

@@ -103,7 +103,7 @@ impl Writer {
     /// As [`Self::write`], for a caller that is not asynchronous, outside of any transaction.
     ///
     /// # Errors
-    /// As there.
+    /// As [`verify`].
     pub(super) fn write_blocking<T: Send + 'static>(
         &self,
         operation: &str,

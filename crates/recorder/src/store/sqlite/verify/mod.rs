@@ -1,4 +1,4 @@
-//! Whether a file still says what was recorded.
+//! Verifies that a file was not changed since it was recorded.
 //!
 //! Every table that is made from the ledger is made anew in memory and compared row by row. Not
 //! covered: when each environment was last reported and which tasks run now, since entries are not
@@ -24,14 +24,14 @@ use replay::Replay;
 /// writes meanwhile from being used anew.
 const ENTRIES_AT_ONCE: u32 = 1_000;
 
-/// A file that says what its ledgers say.
+/// The result of verifying a file whose tables match its ledgers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// One for each organization, by name.
     pub ledgers: Vec<LedgerSummary>,
 }
 
-/// A ledger in which every hash holds.
+/// A verified ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerSummary {
     /// Its last entry.
@@ -44,7 +44,7 @@ pub struct LedgerSummary {
     pub after_expected: Option<i64>,
 }
 
-/// Why a file does not prove what it says.
+/// The file cannot be verified.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// It cannot be read.
@@ -53,7 +53,6 @@ pub enum VerifyError {
     /// SQLite finds the file damaged.
     #[error("the snapshot file {file} is damaged: {damage}. Restore it from a backup")]
     Damaged {
-        /// Its path.
         file: String,
         /// The first thing that is wrong with it, in SQLite's words.
         damage: String,
@@ -64,9 +63,7 @@ pub enum VerifyError {
          before it was changed or removed. The {before} entries before it hold"
     )]
     Broken {
-        /// The organization.
         org: String,
-        /// The entry.
         seq: i64,
         /// How many hold.
         before: i64,
@@ -74,7 +71,6 @@ pub enum VerifyError {
     /// An entry is missing.
     #[error("the ledger of organization '{org}' has entry {found} where entry {wanted} should be")]
     Gap {
-        /// The organization.
         org: String,
         /// The sequence number that should follow.
         wanted: i64,
@@ -84,11 +80,8 @@ pub enum VerifyError {
     /// An entry cannot be read.
     #[error("entry {seq} of the ledger of organization '{org}' cannot be read")]
     Unknown {
-        /// The organization.
         org: String,
-        /// The entry.
         seq: i64,
-        /// Why.
         #[source]
         source: ParsePayloadError,
     },
@@ -97,9 +90,7 @@ pub enum VerifyError {
         "entry {seq} of the ledger of organization '{org}' contradicts those before it: {reason}"
     )]
     Contradiction {
-        /// The organization.
         org: String,
-        /// The entry.
         seq: i64,
         /// What does not fit.
         reason: String,
@@ -110,9 +101,7 @@ pub enum VerifyError {
          say, first at ({row})"
     )]
     Table {
-        /// The file's path.
         file: String,
-        /// The table.
         table: String,
         /// The key of the row.
         row: String,
@@ -128,13 +117,10 @@ pub enum VerifyError {
         }
     )]
     Malformed {
-        /// The file's path.
         file: String,
-        /// The table.
         table: &'static str,
         /// The key of the row.
         row: String,
-        /// The column.
         column: &'static str,
     },
     /// A file with an attestation is gone, or another one.
@@ -143,7 +129,6 @@ pub enum VerifyError {
          {sha256} as it was reported. Restore the file from a backup"
     )]
     Attachment {
-        /// The file's path.
         file: String,
         /// Of the attachment, in hexadecimal digits.
         sha256: String,
@@ -153,7 +138,6 @@ pub enum VerifyError {
         "the ledgers hold, but {object} of the snapshot file {file} is not as the recorder makes it"
     )]
     Schema {
-        /// The file's path.
         file: String,
         /// The table, the index or the trigger, as `trigger "hides_snapshots"`.
         object: String,
@@ -165,7 +149,6 @@ pub enum VerifyError {
         actual.as_ref().map_or_else(String::new, |head| format!(" (its head is now \"{head}\")"))
     )]
     UnknownHead {
-        /// What was expected.
         expected: Box<Head>,
         /// The head of that organization's ledger, if it has one.
         actual: Option<Box<Head>>,
@@ -177,7 +160,7 @@ pub enum VerifyError {
 /// kept elsewhere, is in them.
 ///
 /// # Errors
-/// The file cannot be read, or does not hold.
+/// The file cannot be read, or does not verify.
 pub fn verify(
     path: &Path,
     expected: Option<&Head>,
@@ -189,7 +172,7 @@ pub fn verify(
 /// As [`verify`], of the file that is open.
 ///
 /// # Errors
-/// As there.
+/// As [`verify`].
 pub(super) fn verify_connection(
     connection: &mut Connection,
     file: &str,
@@ -197,19 +180,19 @@ pub(super) fn verify_connection(
     attachments: AttachmentCheck,
 ) -> Result<Verified, VerifyError> {
     let failed = |source: rusqlite::Error| failed(file, source);
-    // First of all: what hides rows makes whatever follows worthless.
+    // First: a view or trigger that hides rows would invalidate all further checks.
     if let Some(object) = schema::first_difference(connection).map_err(failed)? {
         return Err(VerifyError::Schema { file: file.to_owned(), object });
     }
     let mut replay = Replay::new(expected).map_err(failed)?;
-    // In short transactions, most of it: what is written meanwhile comes behind.
+    // Most of it in short transactions: entries written meanwhile are read later.
     loop {
         let transaction = connection.transaction().map_err(failed)?;
         if !replay.read(&transaction, ENTRIES_AT_ONCE, &failed)? {
             break;
         }
     }
-    // And the rest in one, in which the tables are as the last entry has left them.
+    // The rest in one transaction, in which the tables match the last entry.
     let transaction = connection.transaction().map_err(failed)?;
     while replay.read(&transaction, ENTRIES_AT_ONCE, &failed)? {}
     let damage = first_damage(&transaction).map_err(failed)?;

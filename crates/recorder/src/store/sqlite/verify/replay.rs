@@ -1,4 +1,4 @@
-//! The ledgers, read from the beginning.
+//! Replays the ledgers into new tables.
 
 use std::collections::BTreeMap;
 

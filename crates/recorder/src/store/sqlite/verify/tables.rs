@@ -1,4 +1,4 @@
-//! The tables of two files, compared row by row.
+//! Compares the tables of two files row by row.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
