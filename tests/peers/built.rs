@@ -25,7 +25,7 @@ async fn the_function_is_small_and_holds_nothing_of_the_command_line() {
         ("SQLite", "SQLite format 3"),
         ("the web server", "Paths must start with a `/`"),
         ("the argument parser", "For more information, try '"),
-        ("the recorder", "The recorder receives too much at a time"),
+        ("the recorder", "The recorder is receiving too many large requests"),
         ("the ECS stand-in", "The request has no X-Amz-Target header."),
         ("the tables", "RUNNING_SINCE"),
     ] {

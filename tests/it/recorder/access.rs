@@ -14,7 +14,7 @@ use super::server::{Recorder, digest, task, write_secret};
 use crate::command_line::text;
 
 #[tokio::test]
-async fn a_token_opens_its_organization_to_read_or_to_write() {
+async fn a_token_reads_or_writes_its_organization_only() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(file, "wr1ter-0 label=w org=acme write\nre4der-0 label=r org=acme read\nbu1lder-0 label=ci org=acme attest\nro0t-000 label=root org=* write\n").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
@@ -79,7 +79,7 @@ async fn a_token_opens_its_organization_to_read_or_to_write() {
 }
 
 #[tokio::test]
-async fn without_tokens_a_name_that_was_made_to_lead_here_opens_nothing() {
+async fn without_tokens_dns_rebinding_is_refused() {
     let open = Recorder::start().await;
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "wr1ter-0 label=w org=* write").unwrap();
@@ -126,7 +126,7 @@ async fn a_browser_logs_in_with_the_token_as_the_password() {
 }
 
 #[tokio::test]
-async fn without_tokens_any_token_or_none_will_do() {
+async fn without_tokens_any_token_or_none_is_accepted() {
     let recorder = Recorder::start().await;
     for token in [None, Some("any")] {
         let answer = recorder.send(Method::GET, "/api/v2/environments/acme", token, "").await;
@@ -135,7 +135,7 @@ async fn without_tokens_any_token_or_none_will_do() {
 }
 
 #[tokio::test]
-async fn without_tokens_nobody_else_is_served() {
+async fn without_tokens_other_hosts_are_not_served() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let store = SqliteStore::in_memory().unwrap();
     let refused = serve(listener, store, Access::open(), std::future::pending()).await;
@@ -144,7 +144,7 @@ async fn without_tokens_nobody_else_is_served() {
 }
 
 #[tokio::test]
-async fn a_refusal_reaches_who_is_still_sending() {
+async fn an_error_reaches_a_client_that_is_still_sending() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "re4der-0 label=r org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
@@ -176,7 +176,7 @@ async fn with_tokens(lines: &str) -> Recorder {
 }
 
 #[tokio::test]
-async fn a_reporters_token_does_what_a_reporter_does_and_nothing_else() {
+async fn a_report_token_allows_only_what_a_reporter_needs() {
     let recorder = with_tokens(
         "rep0rter label=reporter org=acme report\nwr1ter-0 label=admin org=acme write\n",
     )
@@ -225,7 +225,7 @@ async fn a_reporters_token_does_what_a_reporter_does_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_file_is_read_again_at_a_sighup_and_a_wrong_one_changes_nothing() {
+async fn sighup_reloads_the_token_file_unless_it_is_invalid() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let (mut serve, log, url) = serving(&file, "first-00 label=first org=acme read\n");
@@ -255,26 +255,26 @@ async fn a_token_file_is_read_again_at_a_sighup_and_a_wrong_one_changes_nothing(
     assert_eq!((status("first-00").await, status("second-0").await), (200, 401));
 
     write_secret(&tokens, "second-0 label=second org=acme read\n");
-    reload("read the token file again").await;
+    reload("reloaded the token file").await;
     assert_eq!((status("first-00").await, status("second-0").await), (401, 200));
 
     write_secret(&tokens, "third-00 org=acme read\n");
-    let line = reload("the tokens stay as they were").await;
+    let line = reload("kept the current tokens").await;
     assert!(line.contains("ERROR") && line.contains("label=ci-runner"), "{line}");
     assert!(!line.contains("third-00"), "{line}");
     write_secret(&tokens, "third-00 label=third org=acme read\n");
     std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o666)).unwrap();
-    let line = reload("the tokens stay as they were").await;
+    let line = reload("kept the current tokens").await;
     assert!(line.contains("has mode 0666") && line.contains("chmod 600"), "{line}");
     assert_eq!((status("third-00").await, status("second-0").await), (401, 200));
     // One that would be waited for: nobody writes to it.
     std::fs::remove_file(&tokens).unwrap();
     assert!(Command::new("mkfifo").arg(&tokens).status().unwrap().success());
-    let line = reload("the tokens stay as they were").await;
+    let line = reload("kept the current tokens").await;
     assert!(line.contains("is not a regular file"), "{line}");
     std::fs::remove_file(&tokens).unwrap();
     write_secret(&tokens, &"# all the same\n".repeat(100_000));
-    let line = reload("the tokens stay as they were").await;
+    let line = reload("kept the current tokens").await;
     assert!(line.contains("has more than 1 MiB"), "{line}");
     assert_eq!((status("third-00").await, status("second-0").await), (401, 200));
     serve.kill().unwrap();
@@ -283,7 +283,7 @@ async fn a_token_file_is_read_again_at_a_sighup_and_a_wrong_one_changes_nothing(
 }
 
 #[test]
-fn a_token_file_that_guards_nothing_is_refused_at_the_start() {
+fn an_invalid_token_file_is_refused_at_start() {
     let folder = tempfile::tempdir().unwrap();
     let (file, tokens) = (folder.path().join("snapshots.db"), folder.path().join("tokens"));
     let started = |line: &str, mode| {

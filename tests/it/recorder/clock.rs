@@ -85,7 +85,7 @@ async fn a_time_without_reports_that_a_wrong_clock_ended_is_corrected() {
 }
 
 #[tokio::test]
-async fn while_the_wall_clock_is_not_where_the_monotonic_one_is_nothing_is_recorded() {
+async fn nothing_is_recorded_while_the_wall_clock_differs_from_the_monotonic_one() {
     let monotonic = Arc::new(Mutex::new(0.0));
     let (store, passed) = (SqliteStore::in_memory().unwrap(), Arc::clone(&monotonic));
     let recorder = Recorder::with_clock(store, Access::open(), |wall| {
@@ -117,7 +117,7 @@ async fn while_the_wall_clock_is_not_where_the_monotonic_one_is_nothing_is_recor
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_before_the_last_report_is_logged_with_what_to_do_and_dates_right_all_the_same() {
+async fn a_start_before_the_last_report_is_logged_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;

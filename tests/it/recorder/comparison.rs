@@ -83,7 +83,7 @@ async fn snapshots_of_two_environments_are_compared() {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_the_same_as_itself_without_what_exited_with_it() {
+async fn a_snapshot_compared_with_itself_omits_exited_artifacts() {
     let recorder = two_environments().await;
     let diff = compare(&recorder, "one", "one").await.body;
     for part in ["snappish1", "snappish2", "changed"] {
@@ -93,7 +93,7 @@ async fn a_snapshot_is_the_same_as_itself_without_what_exited_with_it() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_compared_is_told_in_the_servers_words() {
+async fn invalid_comparisons_are_reported_as_by_the_hosted_server() {
     let recorder = two_environments().await;
     for (one, other, status, said) in [
         (

@@ -253,7 +253,7 @@ async fn others(file: PathBuf, stop: Arc<AtomicBool>) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recorder_that_is_killed_again_and_again_has_every_report_that_it_answered() {
+async fn a_recorder_that_is_killed_repeatedly_has_every_acknowledged_report() {
     let rounds = if std::env::var_os("ENVSNAP_LONG").is_some() { 1_000 } else { ROUNDS };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");

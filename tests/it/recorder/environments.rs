@@ -21,7 +21,7 @@ async fn an_environment_is_shown_as_the_api_documents() {
 }
 
 #[tokio::test]
-async fn saving_again_changes_what_is_given_and_keeps_the_rest() {
+async fn saving_again_changes_only_the_given_settings() {
     let recorder = Recorder::start().await;
     let save = async |body: Value| {
         let answer = recorder.put("/environments/acme", body.to_string()).await;
@@ -50,7 +50,7 @@ async fn saving_again_changes_what_is_given_and_keeps_the_rest() {
 }
 
 #[tokio::test]
-async fn the_type_of_an_environment_stays() {
+async fn the_type_of_an_environment_cannot_change() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     let body = json!({"name": "aws-prod", "type": "logical", "description": ""}).to_string();
@@ -76,7 +76,7 @@ async fn a_type_that_could_never_be_reported_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn single_settings_are_changed_and_the_rest_stays() {
+async fn a_patch_changes_only_the_given_settings() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", Some(true)).await;
     let path = "/api/v2/environments/acme/aws-prod";
@@ -174,7 +174,7 @@ async fn environments_are_listed_by_name_whole_or_in_pages() {
 }
 
 #[tokio::test]
-async fn a_list_holds_the_environments_that_are_meant_in_the_order_that_is_asked_for() {
+async fn a_list_is_filtered_and_sorted_as_requested() {
     let recorder = Recorder::start().await;
     for (name, kind) in
         [("Prod-eu", "ECS"), ("prod-us", "ECS"), ("staging", "logical"), ("beta", "logical")]
@@ -238,7 +238,7 @@ async fn a_list_holds_the_environments_that_are_meant_in_the_order_that_is_asked
 }
 
 #[tokio::test]
-async fn a_filter_that_means_nothing_is_refused_by_name() {
+async fn an_invalid_filter_is_refused_by_name() {
     let recorder = Recorder::start().await;
     for (query, field, said) in [
         ("type=ecs", "type", "must be one of K8S, ECS, S3"),
@@ -260,7 +260,7 @@ async fn a_filter_that_means_nothing_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_and_not_allowed_is_said_in_json() {
+async fn missing_routes_and_methods_are_reported_as_json() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     let cases = [

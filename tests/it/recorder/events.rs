@@ -149,7 +149,7 @@ async fn the_headers_lead_through_the_pages() {
 }
 
 #[tokio::test]
-async fn nothing_happened_in_an_environment_without_snapshots() {
+async fn an_environment_without_snapshots_has_no_events() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let none = ask(&recorder, "").await;
@@ -181,7 +181,7 @@ async fn parameters_that_only_events_have_are_refused_by_name() {
 
 /// Whatever else the file holds is made unreadable, so that reading it would fail.
 #[tokio::test]
-async fn a_question_reads_no_snapshot_but_those_that_it_is_about() {
+async fn a_query_reads_only_the_snapshots_that_it_needs() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;
@@ -229,7 +229,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn every_page_is_a_piece_of_the_same_list_and_the_list_is_what_the_snapshots_show(
+    fn event_pages_partition_the_changes_of_all_snapshots(
         reports in proptest::collection::vec(any_report(), 1..8),
         from in 1..8_u32,
         size in 1..6_usize,

@@ -61,7 +61,7 @@ async fn a_second_recorder_on_a_hard_link_of_the_file_is_refused_and_harms_nothi
 }
 
 #[test]
-fn what_another_user_left_beside_the_file_is_named_with_its_owner_and_the_remedy() {
+fn files_of_another_user_beside_the_file_are_reported_with_owner_and_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     drop(SqliteStore::open(&file).unwrap());
@@ -93,7 +93,7 @@ fn what_another_user_left_beside_the_file_is_named_with_its_owner_and_the_remedy
 }
 
 #[test]
-fn what_is_another_users_or_no_file_is_named_with_the_remedy() {
+fn a_file_of_another_user_or_kind_is_reported_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     drop(SqliteStore::open(&file).unwrap());
@@ -148,7 +148,7 @@ fn what_is_another_users_or_no_file_is_named_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_what_is_new_loses_nothing_and_is_forgotten_when_there_is_room() {
+async fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let store = SqliteStore::open(&file).unwrap().with_max_pages(60).unwrap();
@@ -245,7 +245,7 @@ async fn a_backup_is_complete_while_reports_come_in() {
 }
 
 #[test]
-fn a_backup_overwrites_nothing_and_leaves_nothing_behind_where_it_fails() {
+fn a_backup_overwrites_nothing_and_a_failed_one_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let target = folder.path().join("copy.db");
@@ -272,7 +272,7 @@ fn a_backup_overwrites_nothing_and_leaves_nothing_behind_where_it_fails() {
 }
 
 #[tokio::test]
-async fn no_report_is_answered_while_the_file_is_away() {
+async fn no_report_is_acknowledged_while_the_file_is_moved_away() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;
@@ -353,7 +353,7 @@ async fn an_unchanged_report_confirms_the_latest_snapshot_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_of_a_damaged_file_fails_and_its_copy_is_kept_by_another_name() {
+async fn a_backup_of_a_damaged_file_fails_and_keeps_the_copy_as_damaged() {
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 4] = [
         ("the last page", |file| {
@@ -399,7 +399,7 @@ async fn a_backup_of_a_damaged_file_fails_and_its_copy_is_kept_by_another_name()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_was_changed_by_hand_is_found_and_keeps_nothing_else_from_being_read() {
+async fn a_row_changed_by_hand_is_found_and_the_rest_stays_readable() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = Process::start(&file).await;
@@ -438,7 +438,7 @@ async fn a_row_that_was_changed_by_hand_is_found_and_keeps_nothing_else_from_bei
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_does_not_say_how_far_it_has_come_is_named_as_damaged_and_left_as_it_is() {
+async fn a_file_without_a_position_is_reported_as_damaged_and_not_changed() {
     for change in ["UPDATE position SET state = x'00'", "DELETE FROM position"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -466,7 +466,7 @@ fn limit_file_size(process: u32, bytes: &str) {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_of_file_size_refuses_what_is_new_and_is_forgotten_when_it_is_raised() {
+async fn a_file_size_limit_refuses_writes_until_it_is_raised() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = Process::start(&file).await;

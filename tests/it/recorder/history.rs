@@ -22,7 +22,7 @@ async fn listed(recorder: &Recorder, query: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_snapshot_lasted_until_the_next() {
+async fn each_snapshot_lasts_until_the_next() {
     let recorder = nine().await;
     recorder.report("env", &[task(1, "web", &digest(9), 10)]).await;
     let list = recorder.get("/snapshots/acme/env?interval=~1..NOW").await.body;
@@ -117,7 +117,7 @@ async fn snapshots_are_listed_by_interval_and_page_from_either_end() {
 }
 
 #[tokio::test]
-async fn nothing_is_listed_of_an_environment_without_snapshots() {
+async fn the_list_of_an_environment_without_snapshots_is_empty() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for query in ["", "?interval=1..NOW", "?interval=NOW", "?interval=3", "?page=2&reverse=true"] {
@@ -132,7 +132,7 @@ async fn nothing_is_listed_of_an_environment_without_snapshots() {
 }
 
 #[tokio::test]
-async fn parameters_that_mean_nothing_are_refused_by_name() {
+async fn invalid_parameters_are_refused_by_name() {
     let recorder = nine().await;
     for path in ["/snapshots/acme/env", "/environments/acme/env/events"] {
         for (query, field) in [
@@ -167,7 +167,7 @@ async fn a_clock_that_is_set_back_makes_no_time_negative() {
 }
 
 #[tokio::test]
-async fn when_artifacts_ran_is_told_over_all_history_of_one_environment_or_of_all() {
+async fn artifact_runs_cover_all_history_of_one_or_all_environments() {
     let recorder = Recorder::start().await;
     let start = 1_661_161_162.5;
     for name in ["aws-beta", "aws-prod", "gone"] {

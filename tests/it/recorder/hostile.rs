@@ -8,7 +8,7 @@ use super::server::{Recorder, digest, task};
 const REPORT: &str = "/environments/acme/env/report/ECS";
 
 #[tokio::test]
-async fn a_body_that_breaks_the_schema_is_refused_with_the_field_that_does() {
+async fn a_body_that_violates_the_schema_is_refused_with_the_field() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let good = task(1, "web", &digest(1), 1);
@@ -45,7 +45,7 @@ async fn a_body_that_breaks_the_schema_is_refused_with_the_field_that_does() {
 }
 
 #[tokio::test]
-async fn no_body_is_too_strange_to_answer() {
+async fn every_body_gets_a_response() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let entry = |started: &str| {
@@ -80,7 +80,7 @@ async fn no_body_is_too_strange_to_answer() {
 }
 
 #[tokio::test]
-async fn a_key_that_stands_twice_is_refused() {
+async fn a_duplicate_key_is_refused() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let body = format!(r#"{{"artifacts": [], "artifacts": [{}]}}"#, task(1, "web", &digest(1), 1));
@@ -105,7 +105,7 @@ async fn a_body_of_more_than_10_mb_is_refused() {
 }
 
 #[tokio::test]
-async fn names_come_back_as_they_were_given() {
+async fn names_round_trip() {
     let recorder = Recorder::start().await;
     recorder.create("env", Some(true)).await;
     let names = [
@@ -126,7 +126,7 @@ async fn names_come_back_as_they_were_given() {
 }
 
 #[tokio::test]
-async fn no_address_is_too_strange_to_answer() {
+async fn every_url_gets_a_response() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     recorder.report("env", &[task(1, "web", &digest(1), 1)]).await;
@@ -177,7 +177,7 @@ async fn no_address_is_too_strange_to_answer() {
 }
 
 #[tokio::test]
-async fn an_address_of_a_megabyte_is_refused_and_nobody_else_waits() {
+async fn a_url_of_a_megabyte_is_refused_without_delaying_others() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let address = recorder.url.trim_start_matches("http://");

@@ -56,7 +56,7 @@ fn verify(file: &Path, head: Option<&str>) -> (i32, String) {
 }
 
 #[tokio::test]
-async fn every_answered_write_carries_the_head_of_the_organizations_own_ledger() {
+async fn every_response_to_a_write_has_the_head_of_the_organizations_ledger() {
     let recorder = Recorder::start().await;
     let environment = |name: &str| json!({"name": name, "type": "ECS", "description": ""});
     let write = async |path: &str, body: serde_json::Value| {
@@ -94,7 +94,7 @@ async fn every_answered_write_carries_the_head_of_the_organizations_own_ledger()
 }
 
 #[tokio::test]
-async fn an_untouched_file_verifies_with_every_head_that_it_answered_with() {
+async fn an_unchanged_file_verifies_with_every_head_that_was_returned() {
     let (_folder, file, heads) = recorded().await;
     Connection::open(&file).unwrap().execute_batch("ANALYZE").unwrap();
     let (code, said) = verify(&file, None);
@@ -110,8 +110,8 @@ async fn an_untouched_file_verifies_with_every_head_that_it_answered_with() {
     for (after, head) in heads.iter().rev().enumerate() {
         let (code, said) = verify(&file, Some(head));
         let expected = match after {
-            0 => "The head that was given is its head.".to_owned(),
-            1 => "The head that was given is its entry 7; 1 entry came after it.".to_owned(),
+            0 => "The given head is its head.".to_owned(),
+            1 => "The given head is its entry 7; 1 entry came after it.".to_owned(),
             _ => format!("is its entry {}; {after} entries came after it.", 8 - after),
         };
         assert!(code == 0 && said.contains(&expected), "{said}");
@@ -132,7 +132,7 @@ async fn an_untouched_file_verifies_with_every_head_that_it_answered_with() {
 }
 
 #[tokio::test]
-async fn a_copy_that_misses_what_is_beside_the_file_proves_nothing() {
+async fn a_copy_without_the_log_proves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let copy = folder.path().join("copy.db");
@@ -195,7 +195,7 @@ async fn a_ledger_that_was_rewritten_breaks_at_the_first_entry_that_does_not_hol
 }
 
 #[tokio::test]
-async fn tables_that_do_not_say_what_the_ledgers_say_are_found() {
+async fn tables_that_differ_from_the_ledgers_are_found() {
     let (_folder, file, _) = recorded().await;
     let cases = [
         ("ledger", "DELETE FROM ledger WHERE seq = 8"),
@@ -226,7 +226,7 @@ async fn tables_that_do_not_say_what_the_ledgers_say_are_found() {
 }
 
 #[tokio::test]
-async fn what_would_change_records_or_no_longer_keeps_them_is_found() {
+async fn triggers_and_missing_constraints_are_found() {
     let (_folder, file, _) = recorded().await;
     for (sql, named) in [
         (
@@ -252,7 +252,7 @@ async fn what_would_change_records_or_no_longer_keeps_them_is_found() {
 }
 
 #[tokio::test]
-async fn a_trigger_that_leaves_rows_out_gets_no_report_answered() {
+async fn no_report_is_acknowledged_if_a_trigger_drops_rows() {
     let (_folder, file, heads) = recorded().await;
     for table in ["ledger", "snapshot", "interval"] {
         let trigger = format!(
@@ -270,7 +270,7 @@ async fn a_trigger_that_leaves_rows_out_gets_no_report_answered() {
 }
 
 #[tokio::test]
-async fn entries_that_are_missing_at_the_end_are_missed_by_whoever_kept_a_head() {
+async fn missing_entries_at_the_end_are_found_with_a_kept_head() {
     let (folder, file, heads) = recorded().await;
     let earlier = folder.path().join("earlier.db");
     assert!(on("backup", &file, &[earlier.to_str().unwrap()]).status.success());
@@ -300,7 +300,7 @@ async fn environments_that_are_renamed_and_archived_verify_with_what_was_recorde
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_told_from_a_rewritten_one() {
+async fn a_damaged_file_is_distinguished_from_a_rewritten_one() {
     let (_folder, file, _) = recorded().await;
     let page: u32 = Connection::open(&file)
         .unwrap()

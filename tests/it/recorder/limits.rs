@@ -34,7 +34,7 @@ fn report(count: u32, version: u8) -> String {
 const REPORT: &str = "/environments/acme/env/report/ECS";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twelve_thousand_artifacts_that_take_the_place_of_others_are_read_by_every_reader() {
+async fn twelve_thousand_replaced_artifacts_can_be_read_by_every_client() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for version in [1, 2] {
@@ -57,7 +57,7 @@ async fn twelve_thousand_artifacts_that_take_the_place_of_others_are_read_by_eve
 }
 
 #[tokio::test]
-async fn a_report_over_a_limit_is_refused_and_names_the_limit() {
+async fn a_report_over_a_limit_is_refused_with_the_limit() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let repeated = |entry: Value, count: usize| {
@@ -122,7 +122,7 @@ async fn names_and_descriptions_have_limits() {
 }
 
 #[tokio::test]
-async fn environments_that_could_not_be_listed_are_not_created() {
+async fn environments_beyond_the_list_limit_are_not_created() {
     let recorder = Recorder::start().await;
     let names = vec!["n".repeat(255); 100];
     let environment = |n: u32| {

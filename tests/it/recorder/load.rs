@@ -14,7 +14,7 @@ use super::server::{digest, task};
 const WAITING: u32 = 600;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_that_wait_for_another_program_delay_no_read_and_are_soon_refused() {
+async fn reports_blocked_by_another_program_delay_no_read_and_are_refused_soon() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Arc::new(Process::start(&file).await);

@@ -39,7 +39,7 @@ async fn refused(recorder: &Process) -> String {
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(recorder.get("/snapshots/acme/env/-1").await.0, 500);
     }
-    let line = recorder.logged("nothing more is accepted").await;
+    let line = recorder.logged("it accepts nothing more").await;
     assert!(line.contains("ERROR"), "{line}");
     // Once. What is refused later has a shorter line each.
     assert_eq!(recorder.log().matches("Stop the recorder").count(), 1, "{}", recorder.log());
@@ -47,7 +47,7 @@ async fn refused(recorder: &Process) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_taken_away_stops_the_recorder_which_saves_everything_that_it_answered() {
+async fn removing_the_log_stops_the_recorder_which_saves_everything_acknowledged() {
     type Fault = fn(&Path);
     let faults: [(&str, Fault); 4] = [
         ("removed", |file| fs::remove_file(beside(file, "-wal")).unwrap()),
@@ -81,7 +81,7 @@ async fn a_log_that_is_taken_away_stops_the_recorder_which_saves_everything_that
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_cut_stops_the_recorder_which_saves_everything_beside_the_file() {
+async fn truncating_the_log_stops_the_recorder_which_saves_everything() {
     for bytes in [0, 100, 40_000] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -161,7 +161,10 @@ async fn a_file_that_is_removed_is_saved_with_or_without_its_log() {
             // Without a report in between, its end saves it as well.
             recorder.end(end).await;
             let refused = on("serve", &file, &["--listen", "127.0.0.1:0"]);
-            assert!(text(&refused.stderr).contains("what a recorder saved, verified"), "{what}");
+            assert!(
+                text(&refused.stderr).contains("is a verified copy that a recorder saved"),
+                "{what}"
+            );
             put_in_place(&file);
             has_all_that_was_answered(&file).await;
         }
@@ -169,7 +172,7 @@ async fn a_file_that_is_removed_is_saved_with_or_without_its_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_overwritten_or_has_its_size_again_after_it_was_cut_is_noticed() {
+async fn an_overwritten_or_truncated_and_extended_log_is_detected() {
     type Fault = fn(&fs::File, u64);
     let faults: [(&str, Fault); 4] = [
         ("a bit in the middle", |log, size| {
@@ -197,7 +200,7 @@ async fn a_log_that_is_overwritten_or_has_its_size_again_after_it_was_cut_is_not
         let log = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
         fault(&log, log.metadata().unwrap().len());
         // Within a second also if nothing is reported.
-        recorder.logged("nothing more is accepted").await;
+        recorder.logged("it accepts nothing more").await;
         let said = refused(&recorder).await;
         let copy = beside(&file, ".rescued");
         let saved = format!("Everything that was answered is in {}", copy.display());
@@ -218,7 +221,7 @@ fn overwrite_the_middle(file: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_overwritten_is_noticed_while_reports_come_all_the_time() {
+async fn an_overwritten_log_is_detected_under_constant_load() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = answered(&file).await;
@@ -242,13 +245,13 @@ async fn a_log_that_is_overwritten_is_noticed_while_reports_come_all_the_time() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_overwritten_just_before_the_end_is_not_applied() {
+async fn a_log_overwritten_just_before_the_shutdown_is_not_applied() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = answered(&file).await;
     overwrite_the_middle(&file);
     recorder.end("-TERM").await;
-    recorder.logged("nothing more is accepted").await;
+    recorder.logged("it accepts nothing more").await;
     let said = text(&on("serve", &file, &["--listen", "127.0.0.1:0"]).stderr);
     assert!(said.contains(".rescued"), "{said}");
     put_in_place(&file);
@@ -256,7 +259,7 @@ async fn a_log_that_is_overwritten_just_before_the_end_is_not_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_cut_is_noticed_at_once_and_at_the_next_start() {
+async fn a_truncated_file_is_detected_at_once_and_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = answered(&file).await;
@@ -272,13 +275,16 @@ async fn a_file_that_is_cut_is_noticed_at_once_and_at_the_next_start() {
         assert!(said.contains("restore a backup"), "{said}");
         for verb in ["serve", "verify"] {
             let refused = on(verb, &file, &[]);
-            assert!(text(&refused.stderr).contains("was cut: it has 8192 bytes"), "{refused:?}");
+            assert!(
+                text(&refused.stderr).contains("is truncated: it has 8192 bytes"),
+                "{refused:?}"
+            );
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_of_the_log_that_is_cut_loses_nothing() {
+async fn truncating_the_index_of_the_log_loses_nothing() {
     for bytes in [0, 100, 4_096] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -335,7 +341,7 @@ async fn a_long_log_is_saved_from_memory_also_if_the_file_is_longer() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_for_which_there_is_no_room_is_not_left() {
+async fn a_copy_that_does_not_fit_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = answered(&file).await;
@@ -355,7 +361,7 @@ async fn a_copy_for_which_there_is_no_room_is_not_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_cannot_be_completed_is_not_left_and_not_relied_on() {
+async fn a_copy_that_cannot_be_completed_is_removed_and_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = answered(&file).await;

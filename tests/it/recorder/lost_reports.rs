@@ -64,7 +64,7 @@ async fn an_old_log_that_was_moved_over_the_live_one_is_not_applied() {
         report(&recorder, 11..=50).await;
         fs::rename(&old, &log).unwrap();
         assert_eq!(recorder.report("env", &[task(1, "web", &digest(99), 1)]).await, 500);
-        recorder.logged("nothing more is accepted").await;
+        recorder.logged("it accepts nothing more").await;
         recorder.end(end).await;
 
         let said = refused(&file, &[]);
@@ -153,7 +153,7 @@ async fn a_file_without_the_log_that_it_needs_is_refused_by_every_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_was_used_before_does_not_hide_that_the_log_is_beside_another() {
+async fn a_path_used_before_does_not_hide_that_the_log_is_beside_another() {
     let folder = tempfile::tempdir().unwrap();
     let (file, link) = (folder.path().join("snapshots.db"), folder.path().join("link.db"));
     answered(&file, 5).await.end("-TERM").await;
@@ -175,7 +175,7 @@ async fn a_name_that_was_used_before_does_not_hide_that_the_log_is_beside_anothe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_lost_while_no_recorder_ran_is_noticed_at_the_next_start() {
+async fn losses_while_no_recorder_ran_are_detected_at_the_next_start() {
     type Fault = fn(&Path);
     let faults: [(&str, Fault); 6] = [
         ("the log is removed", |file| fs::remove_file(beside(file, "-wal")).unwrap()),
@@ -236,7 +236,7 @@ async fn what_was_lost_while_no_recorder_ran_is_noticed_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_has_everything_is_started_wherever_it_is_and_whatever_became_of_its_log() {
+async fn a_complete_file_starts_at_any_path_with_or_without_its_log() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = answered(&file, 5).await;

@@ -71,7 +71,7 @@ async fn an_environment_keeps_its_history_under_another_name() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_or_is_none_is_refused() {
+async fn a_taken_or_invalid_name_is_refused() {
     let recorder = recorded().await;
     let taken = rename(&recorder, "env", "other").await;
     assert_eq!(taken.status, StatusCode::BAD_REQUEST);
@@ -122,7 +122,7 @@ async fn a_logical_environment_follows_the_names_of_those_in_it() {
 }
 
 #[tokio::test]
-async fn an_archived_environment_is_gone_until_it_is_made_again() {
+async fn an_archived_environment_is_hidden_until_it_is_created_again() {
     let recorder = recorded().await;
     let history = recorder.get("/snapshots/acme/env").await.body;
     // The server's own client sends `null`; others send nothing.

@@ -95,7 +95,7 @@ async fn metrics_count_requests_and_reports_and_say_when_each_environment_was_la
 }
 
 #[tokio::test]
-async fn metrics_tell_of_every_organization_and_only_to_who_may_read_every_one() {
+async fn metrics_need_a_token_for_every_organization() {
     let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), guarded()).await;
     for (token, status) in [(None, 401), (Some("re4der-0"), 403), (Some("ro0t-000"), 200)] {
         let mut request = reqwest::Client::new().get(format!("{}/metrics", recorder.url));
@@ -107,7 +107,7 @@ async fn metrics_tell_of_every_organization_and_only_to_who_may_read_every_one()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_body_that_does_not_arrive_times_out() {
     let recorder = Recorder::start().await;
     let address = recorder.url.trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.unwrap();
@@ -141,7 +141,7 @@ pub(crate) fn serving(file: &Path, tokens: &str) -> (Child, BufReader<ChildStder
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_has_a_line_a_request_and_nothing_that_is_secret() {
+async fn the_log_has_one_line_per_request_and_no_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let (mut serve, mut log, url) = serving(&file, "s3cret-0 label=ci-runner org=acme write\n");

@@ -97,7 +97,7 @@ async fn metric(process: &Process, client: &Client, name: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_nothing_reads_stops_neither_the_answers_nor_the_end() {
+async fn an_unread_log_blocks_neither_responses_nor_the_shutdown() {
     let folder = tempfile::tempdir().unwrap();
     let (process, mut log) = Process::start(&folder.path().join("snapshots.db"), &[]);
     let client = client();
@@ -288,7 +288,7 @@ async fn large_reports_take_bounded_memory_and_others_are_recorded_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_do_not_read_what_they_ask_for_hold_bounded_memory() {
+async fn clients_that_do_not_read_responses_hold_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
     let (process, mut log) = Process::start(&folder.path().join("snapshots.db"), &[]);
     spawn_blocking(move || std::io::copy(&mut log, &mut std::io::sink()));
@@ -329,7 +329,7 @@ async fn clients_that_do_not_read_what_they_ask_for_hold_bounded_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_panics_is_answered_and_counted_and_the_next_request_too() {
+async fn a_panicking_handler_is_answered_and_counted_and_the_next_request_works() {
     let store = SqliteStore::in_memory().unwrap();
     let broken = Arc::new(AtomicBool::new(false));
     let breaks = Arc::clone(&broken);
@@ -345,7 +345,7 @@ async fn a_handler_that_panics_is_answered_and_counted_and_the_next_request_too(
     broken.store(true, Ordering::Relaxed);
     let answer = recorder.get("/snapshots/acme/env/-1").await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(answer.message().contains("a fault of its own"), "{answer:?}");
+    assert!(answer.message().contains("Internal error"), "{answer:?}");
     broken.store(false, Ordering::Relaxed);
     assert_eq!(recorder.get("/snapshots/acme/env/-1").await.status, StatusCode::OK);
     let metrics = reqwest::get(format!("{}/metrics", recorder.url)).await.unwrap();
@@ -370,7 +370,7 @@ async fn a_sighup_without_a_token_file_changes_nothing() {
 }
 
 #[tokio::test]
-async fn every_answer_has_a_date() {
+async fn every_response_has_a_date() {
     let recorder = Recorder::start().await;
     for path in ["/api/v2/environments/acme", "/", "/no/such/page", "/ready"] {
         let request = reqwest::Client::builder().no_proxy().build().unwrap();

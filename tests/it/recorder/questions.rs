@@ -23,7 +23,7 @@ async fn recorded(snapshots: u8) -> Recorder {
 }
 
 #[tokio::test]
-async fn every_question_is_answered_with_a_document_and_the_servers_own_text() {
+async fn every_response_has_a_json_document_and_the_recorders_text() {
     let recorder = recorded(3).await;
     let client = client(&recorder);
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();
@@ -54,7 +54,7 @@ async fn every_question_is_answered_with_a_document_and_the_servers_own_text() {
 }
 
 #[tokio::test]
-async fn a_history_is_read_page_by_page_as_far_back_as_is_asked_for() {
+async fn a_history_is_paged_as_far_back_as_requested() {
     // 201 events: two full pages and one more.
     let recorder = recorded(101).await;
     let client = client(&recorder);
@@ -74,7 +74,7 @@ async fn a_history_is_read_page_by_page_as_far_back_as_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_there_is_no_answer_to_is_told_apart() {
+async fn errors_are_distinguished_from_empty_results() {
     let recorder = recorded(1).await;
     recorder.create("empty", None).await;
     let client = client(&recorder);

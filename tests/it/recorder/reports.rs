@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::server::{Recorder, digest, task};
 
 #[tokio::test]
-async fn a_report_answers_201_for_a_new_snapshot_and_200_for_nothing_new() {
+async fn a_report_returns_201_for_a_new_snapshot_and_200_otherwise() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", Some(true)).await;
     let one = [task(1, "web:1", &digest(1), 10)];
@@ -22,7 +22,7 @@ async fn a_report_answers_201_for_a_new_snapshot_and_200_for_nothing_new() {
 }
 
 #[tokio::test]
-async fn without_scaling_a_change_of_replicas_is_nothing_new_and_what_was_recorded_stays() {
+async fn without_scaling_a_change_of_replicas_makes_no_snapshot_and_keeps_the_recorded_one() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", Some(false)).await;
     let one = [task(1, "web:1", &digest(1), 10)];
@@ -46,7 +46,7 @@ async fn without_scaling_a_change_of_replicas_is_nothing_new_and_what_was_record
 }
 
 #[tokio::test]
-async fn artifacts_without_a_digest_are_told_apart_by_name() {
+async fn artifacts_without_a_digest_are_distinguished_by_name() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     let both = [task(1, "envoy", "", 10), task(2, "agent", "", 10)];
@@ -108,7 +108,7 @@ async fn every_report_moves_last_reported_at_and_a_new_snapshot_last_changed_at(
 }
 
 #[tokio::test]
-async fn an_environment_that_is_not_there_or_not_of_ecs_takes_no_report() {
+async fn a_report_to_a_missing_or_other_type_of_environment_is_refused() {
     let recorder = Recorder::start().await;
     let report = json!({"artifacts": []}).to_string();
     let missing = recorder.put("/environments/acme/aws-prod/report/ECS", report.clone()).await;
@@ -159,7 +159,7 @@ async fn different_reports_at_once_are_recorded_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_recorder_that_is_started_again_knows_everything() {
+async fn a_restarted_recorder_has_everything() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let report = [task(1, "web:1", &digest(1), 10), task(2, "envoy", "", 20)];
@@ -201,7 +201,7 @@ async fn a_report_may_require_which_snapshot_is_the_latest() {
     assert_eq!(status, 412);
     assert_eq!(
         body["message"],
-        "The latest snapshot is #1, and not #0 as If-Match says: nothing was recorded"
+        "The latest snapshot is #1, not #0 as in If-Match: nothing was recorded"
     );
     assert_eq!(put("\"1\"", 1).await.0, 200, "nothing new is nothing that moves the index");
     assert_eq!(put("\"1\"", 2).await.0, 201);

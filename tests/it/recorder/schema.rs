@@ -83,7 +83,7 @@ fn is_of_type(name: &str, value: &Value) -> bool {
 }
 
 #[test]
-fn what_breaks_a_schema_is_found() {
+fn schema_violations_are_found() {
     use serde_json::json;
 
     let good = json!({"index": 1, "from": 1.5, "to": 0.0, "compliant": false, "duration": 2});

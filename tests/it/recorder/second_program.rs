@@ -52,7 +52,7 @@ fn is_locked_by(id: u32, file: &Path) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_opens_and_closes_the_file_takes_no_report_away() {
+async fn a_program_that_opens_and_closes_the_file_loses_no_report() {
     for end in ["-KILL", "-TERM"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");

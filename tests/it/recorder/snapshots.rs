@@ -96,7 +96,7 @@ async fn a_snapshot_says_until_when_it_was_confirmed() {
 }
 
 #[tokio::test]
-async fn an_index_that_is_not_there_is_explained_in_the_servers_words() {
+async fn a_missing_index_is_reported_as_by_the_hosted_server() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let refused = async |expression: &str| {
@@ -126,7 +126,7 @@ async fn an_index_that_is_not_there_is_explained_in_the_servers_words() {
 }
 
 #[tokio::test]
-async fn an_expression_that_counts_nothing_is_refused() {
+async fn an_expression_that_counts_zero_is_refused() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for (expression, said) in [

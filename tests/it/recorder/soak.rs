@@ -39,7 +39,7 @@ fn memory(id: u32) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_memory_does_not_grow_with_what_is_recorded() {
+async fn the_memory_does_not_grow_with_the_history() {
     let reports = if std::env::var_os("ENVSNAP_LONG").is_some() { LONG } else { REPORTS };
     let folder = tempfile::tempdir().unwrap();
     let recorder = Arc::new(Process::start(&folder.path().join("snapshots.db")).await);

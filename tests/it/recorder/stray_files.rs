@@ -67,7 +67,7 @@ async fn a_journal_of_another_database_is_not_played_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_journal_without_its_file_is_left_for_whose_it_is() {
+async fn a_journal_without_its_file_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let other = interrupted(folder.path());
     let file = folder.path().join("snapshots.db");
@@ -183,7 +183,7 @@ async fn the_advice_on_a_log_that_does_not_continue_the_file_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_program_wrote_last_is_applied_as_the_message_says() {
+async fn a_log_of_another_program_is_applied_by_following_the_message() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     answered(&file, 5).await.end("-TERM").await;

@@ -9,9 +9,9 @@ use crate::text::{pluralize, replace_invisible_lines};
 /// Copy the recorder's file while the recorder runs
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The copy is of one moment, a file of its own, and complete on disk and verified \
-    before it gets its name; 'envsnap serve --db TARGET' goes on from there. A copy that is damaged, \
-    since the file is, is kept as TARGET.damaged, and the command fails."
+    after_help = "The copy is one consistent file, complete on disk and verified before it is \
+     named TARGET; 'envsnap serve --db TARGET' continues from it. If the file is damaged, the \
+     copy is kept as TARGET.damaged, and the command fails."
 )]
 pub struct Arguments {
     /// The recorder's file

@@ -50,7 +50,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()> {
     let Arguments { db, listen, token_file, accept_loss } = arguments;
     std::panic::set_hook(Box::new(|panic| {
-        tracing::error!("a fault of the recorder itself: {}", panic.to_string().replace('\n', " "));
+        tracing::error!("bug in the recorder: {}", panic.to_string().replace('\n', " "));
     }));
     // A write beyond a limit of file size then fails, as on a full disk, and does not end the process.
     let _handled_until_the_end = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
@@ -104,10 +104,10 @@ async fn warn_if_clock_is_behind(store: &SqliteStore) {
     let latest = last_reports.into_iter().max_by_key(|(_, _, at)| *at);
     if let Some((org, name, at)) = latest.filter(|(_, _, at)| *at > now) {
         tracing::warn!(
-            "the clock of this host says {}, which is {} behind the last report to environment '{name}' \
-             of organization '{org}', of {}. If the clock is wrong, stop the recorder, set the clock \
-             (with timedatectl, for example), and start again; if it is right, it was ahead at that \
-             report, which keeps its time, and nothing is to be done",
+            "the clock of this host says {}, which is {} behind the last report to environment \
+             '{name}' of organization '{org}', of {}. If the clock is wrong, stop the recorder, \
+             set the clock (with timedatectl, for example), and start again; if it is right, it \
+             was ahead at that report, which keeps its time, and nothing needs to be done",
             utc(now.seconds()),
             humanize_duration(at.seconds() - now.seconds()),
             utc(at.seconds()),
@@ -119,13 +119,13 @@ async fn warn_if_clock_is_behind(store: &SqliteStore) {
 async fn reload_on_hangup(access: Access, token_file: Option<PathBuf>, mut hangups: unix::Signal) {
     while hangups.recv().await.is_some() {
         let Some(path) = &token_file else {
-            tracing::info!("SIGHUP changes nothing: there is no token file to read again");
+            tracing::info!("ignored SIGHUP: there is no token file");
             continue;
         };
         match access.reload(path) {
-            Ok(grants) => tracing::info!(grants, "read the token file again"),
+            Ok(grants) => tracing::info!(grants, "reloaded the token file"),
             Err(error) => tracing::error!(
-                "the tokens stay as they were: {}. Correct the file, and send SIGHUP again",
+                "kept the current tokens: {}. Correct the file and send SIGHUP again",
                 error_chain(&error)
             ),
         }

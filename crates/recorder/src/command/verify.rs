@@ -11,15 +11,15 @@ use crate::text::{pluralize, replace_invisible_lines};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Everything that is recorded of an organization is an entry of its ledger: \
-    environments that are created, changed, renamed and archived, snapshots, confirmations, and \
-    corrections of the clock, each with the label of the token. The hash of an entry is over all of \
-    it and the hash before it. The last one is the head: the recorder answers every write with it \
-    (x-envsnap-head), and the reporter writes it to its log. A head from that log, given as --head, \
-    proves that nothing recorded up to then was changed or removed since. Without it, only this is \
-    proved: the file is not damaged, no entry was changed alone, and every table says what the \
-    ledgers say. Whoever can write to the file can compute whole ledgers anew, or remove entries from \
-    the end, and leave no trace. Not covered in either case: when an environment was last reported, \
-    and which tasks run now."
+     environments that are created, changed, renamed and archived, snapshots, confirmations, and \
+     corrections of the clock, each with the label of the token. The hash of an entry is over all \
+     of it and the hash before it. The last one is the head: the recorder answers every write \
+     with it (x-envsnap-head), and the reporter writes it to its log. A head from that log, given \
+     as --head, proves that nothing recorded up to then was changed or removed since. Without it, \
+     only this is proved: the file is not damaged, no entry was changed alone, and every table \
+     says what the ledgers say. Anyone who can write to the file can recompute whole ledgers, or \
+     remove entries from the end, without a trace. Not covered in either case: when an \
+     environment was last reported, and which tasks run now."
 )]
 pub struct Arguments {
     /// The recorder's file, which a recorder may write to meanwhile
@@ -48,9 +48,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
 fn describe(verified: &Verified, expected: Option<&Head>) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     if verified.ledgers.is_empty() {
-        return Ok("The file holds no ledger, so that nothing is proved. Of a file in use, copy nothing \
-                   but what envsnap backup makes: what was recorded last is beside it, in a file that \
-                   ends in -wal."
+        return Ok("The file has no ledger, so that nothing is proved. Copy a file in use only \
+         with envsnap backup: the latest entries are beside it, in a file that ends in -wal."
             .to_owned());
     }
     for ledger in &verified.ledgers {
@@ -63,24 +62,22 @@ fn describe(verified: &Verified, expected: Option<&Head>) -> Result<String, std:
             pluralize(ledger.environments, "environment")
         )?;
         match (expected, ledger.after_expected) {
-            (Some(_), Some(0)) => writeln!(text, "The head that was given is its head.")?,
+            (Some(_), Some(0)) => writeln!(text, "The given head is its head.")?,
             (Some(Head { seq, .. }), Some(after)) => writeln!(
                 text,
-                "The head that was given is its entry {seq}; {} came after it.",
+                "The given head is its entry {seq}; {} came after it.",
                 count_entries(after)
             )?,
             _ => {}
         }
     }
     if expected.is_some_and(|expected| expected.seq == 0) {
-        text.push_str(
-            "The head that was given is what every ledger begins with: it proves nothing.\n",
-        );
+        text.push_str("Every ledger begins with the given head: it proves nothing.\n");
     }
     if expected.is_none_or(|expected| expected.seq == 0) {
         text.push_str(
-            "Without --head, this proves only that the file is consistent with itself: a ledger that \
-             was written anew, or lost its end, is so too.\n",
+            "Without --head, this proves only that the file is consistent with itself: so is a \
+             ledger that was rewritten or lost its end.\n",
         );
     }
     text.push_str(

@@ -78,7 +78,7 @@ mod tests {
     const NAME: &str = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/cyberdojo/runner:16d9990";
 
     #[test]
-    fn an_artifact_is_known_by_its_fingerprint_or_by_parts_of_its_name() {
+    fn an_artifact_matches_by_fingerprint_or_by_name_components() {
         for (text, expected) in [
             ("9af40", true),
             ("9AF401C", true),

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_leaves_the_monotonic_one_by_more_than_a_minute_dates_nothing() {
+    fn a_clock_that_was_set_by_over_a_minute_records_nothing() {
         for (wall_clock, monotonic) in
             [(0.0, 0.0), (86_400.0, 86_400.0), (159.0, 100.0), (41.0, 100.0)]
         {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_says_which_date_it_is() {
+    fn the_error_contains_the_date() {
         for (wall_clock, date) in
             [(-18_489_600.0, "1969-06-01"), (3e11, "a year of more than four digits")]
         {
@@ -198,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn the_error_says_by_how_much_and_what_to_do() {
+    fn the_error_contains_the_difference_and_the_remedy() {
         let said = after(39.0, 100.0).unwrap_err().to_string();
         assert!(said.contains("is 1 minute behind the time that has passed"), "{said}");
         assert!(said.contains("restart the recorder"), "{said}");
     }
 
     #[test]
-    fn the_system_goes_on_as_its_uptime_does() {
+    fn the_system_clock_advances_like_the_uptime() {
         let clock = Clock::system();
         assert!(clock.now_to_record().is_ok());
         assert!(uptime()().is_some_and(|seconds| seconds >= 0.0));

@@ -47,7 +47,7 @@ pub enum Error {
     },
     /// The latest snapshot is not the one that the report was compared with.
     #[error(
-        "The latest snapshot is #{actual}, and not #{expected} as If-Match says: nothing was recorded"
+        "The latest snapshot is #{actual}, not #{expected} as in If-Match: nothing was recorded"
     )]
     LatestSnapshotMoved {
         /// The index in `If-Match`.
@@ -75,8 +75,8 @@ pub enum Error {
     FlowNameTaken { org: String, name: String },
     /// The list of the organization's flows would exceed what clients accept.
     #[error(
-        "The flows of organization '{org}' would take more than {most} bytes, which is the most that a \
-         list of them may: shorten descriptions and templates, or archive flows"
+        "The flows of organization '{org}' would take more than {most} bytes in a list, which is \
+         the limit. Shorten descriptions and templates, or archive flows"
     )]
     TooManyFlows { org: String, most: usize },
     /// The flow has no trail of this name.
@@ -114,15 +114,15 @@ pub enum Error {
     #[error("No matches for '{text}'.")]
     NoMatches { text: String },
     /// There are more matches than one response can hold.
-    #[error("More than {most} matches are found: give more digits, or a page")]
+    #[error("More than {most} matches. Give more digits, or request a page")]
     TooManyMatches { most: usize },
     /// The recorder does not support this.
     #[error("This recorder does not keep {what}")]
     NotSupported { what: &'static str },
     /// The list of the organization's environments would exceed what clients accept.
     #[error(
-        "The environments of organization '{org}' would take more than {most} bytes, which is the \
-         most that a list of them may: shorten descriptions, or use another organization"
+        "The environments of organization '{org}' would take more than {most} bytes in a list, \
+         which is the limit. Shorten descriptions, or use another organization"
     )]
     TooManyEnvironments { org: String, most: usize },
     /// The request does not match the schema.
@@ -135,10 +135,7 @@ pub enum Error {
     #[error("{message}")]
     BadRequest { message: String },
     /// More runs match than one response can hold.
-    #[error(
-        "More than {most} times are found in which such artifacts ran: name one environment, or less \
-         than a pattern that many artifacts match"
-    )]
+    #[error("More than {most} runs match. Name one environment, or a narrower pattern")]
     TooManyRuns { most: usize },
     /// The request is over a limit.
     #[error("{message}")]
@@ -160,7 +157,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// A bug in the recorder; the log has the details.
-    #[error("The recorder met a fault of its own; its log says which")]
+    #[error("Internal error: the recorder's log has the details")]
     Fault,
     /// The token is missing or unknown.
     #[error("You don't have permission to access this resource")]

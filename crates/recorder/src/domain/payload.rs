@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_is_read_as_it_is_written_and_its_text_is_canonical() {
+    fn payloads_round_trip_as_canonical_json() {
         for payload in payloads() {
             let text = payload.to_text().unwrap();
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_says_the_same_in_another_text_is_refused() {
+    fn a_payload_that_is_not_canonical_is_refused() {
         let text = r#"{"environment":1}"#;
         let read = |kind, version, text| Payload::from_stored(kind, version, text);
         assert!(read("environment-archived", 1, text).is_ok());

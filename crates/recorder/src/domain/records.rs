@@ -297,7 +297,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_are_the_whole_cut_into_pieces(
+        fn pages_partition_the_list(
             start in 1..50_u32, length in 0..50_u32, size in 1..60_u32, ascending: bool,
         ) {
             let indexes = start..=start + length;

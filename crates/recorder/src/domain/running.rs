@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artifact_is_one_entry_whatever_its_names_and_shows_its_latest_task() {
+    fn replicas_with_one_fingerprint_are_one_artifact_with_the_latest_task() {
         let running = running_artifacts(&report(&[
             ("t2", "web:2", Some(1), 20),
             ("t3", "web:1", Some(1), 10),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artifact_runs_in_every_cluster_and_service_of_its_replicas() {
+    fn an_artifact_lists_every_cluster_and_service_of_its_replicas() {
         let mut several = report(&[
             ("t1", "web", Some(1), 10),
             ("t2", "web", Some(1), 30),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn artifacts_are_in_the_order_of_their_identities_and_those_without_a_fingerprint_last() {
+    fn artifacts_are_sorted_by_identity_with_unknown_fingerprints_last() {
         let running = running_artifacts(&report(&[
             ("t1", "envoy", None, 10),
             ("t2", "agent", None, 10),

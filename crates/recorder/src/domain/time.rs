@@ -39,12 +39,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn seconds_keep_every_microsecond(micros in 0..2_200_000_000_000_000_i64) {
+        fn seconds_round_trip_to_the_microsecond(micros in 0..2_200_000_000_000_000_i64) {
             prop_assert_eq!(Micros::from_seconds(Micros(micros).seconds()), Micros(micros));
         }
 
         #[test]
-        fn any_number_of_seconds_is_a_time(seconds: f64, other: i64) {
+        fn any_float_converts_to_a_time(seconds: f64, other: i64) {
             let _ = Micros::from_seconds(seconds).seconds_since(Micros(other));
         }
     }

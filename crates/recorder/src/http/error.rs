@@ -153,7 +153,7 @@ impl SerializedJson {
     /// `document` cannot be serialized.
     pub(crate) fn new(document: &impl Serialize) -> Result<Self, Error> {
         let mut written = serde_json::to_vec(document).map_err(|error| {
-            tracing::error!("cannot write an answer as JSON: {error}");
+            tracing::error!("cannot write a response as JSON: {error}");
             Error::Fault
         })?;
         // It stays in memory until the client has read it, and may have twice the capacity it
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_not_told_where_the_file_is() {
+    fn the_response_does_not_contain_the_path_of_the_file() {
         let error = Error::Storage {
             operation: "open /srv/snapshots.db".to_owned(),
             kind: StorageErrorKind::Failed,

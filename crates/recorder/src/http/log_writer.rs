@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_read_in_time_is_dropped_and_counted_and_the_rest_keeps_its_order() {
+    fn lines_that_are_not_read_in_time_are_dropped_and_counted() {
         let (allow, allowed) = channel();
         let (written, lines) = channel();
         let mut log = LogWriter::start(Slow { allowed, written }).unwrap();

@@ -14,7 +14,7 @@ use crate::domain::StoreStats;
 
 /// The metrics cannot be registered or encoded.
 #[derive(Debug, thiserror::Error)]
-#[error("the metrics cannot be counted or written")]
+#[error("cannot register or encode metrics")]
 pub struct MetricsError(#[from] prometheus::Error);
 
 /// In seconds: from a report on a fast disk to the request timeout.

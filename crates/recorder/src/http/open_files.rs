@@ -21,7 +21,7 @@ pub fn raise_open_files_limit() -> u64 {
     if limit.current.is_some_and(|current| current < wanted) {
         let raised = Rlimit { current: Some(wanted), ..limit };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!(%error, "the limit of open files stays as it is");
+            tracing::warn!(%error, "cannot raise the limit of open files");
         }
     }
     current_limit()
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_low_limit_of_open_files_leaves_half_of_it_for_connections() {
+    fn half_of_a_low_open_file_limit_is_for_connections() {
         let connections = [0, 64, 160, 256, 1_024, 65_536].map(max_connections_within);
         assert_eq!(connections, [1, 32, 80, 128, 896, 4_096]);
     }

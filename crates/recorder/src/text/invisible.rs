@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_commands_the_terminal() {
+    fn terminal_control_characters_are_replaced() {
         assert_eq!(
             replace_invisible("a\x1b[31m\u{9b}2J\r\n\u{202e}b"),
             "a\u{fffd}[31m\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}b"
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_shape_is_hidden_and_what_has_one_is_not() {
+    fn characters_without_a_glyph_are_invisible() {
         for hidden in [
             '\0',
             '\n',

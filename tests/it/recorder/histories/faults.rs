@@ -168,7 +168,7 @@ impl Fault {
                     place.set_clock();
                 }
             }
-            Self::LostLog => drop(life.process.logged("nothing more is accepted").await),
+            Self::LostLog => drop(life.process.logged("it accepts nothing more").await),
             Self::FullDisk => {
                 limit_files(&life.process.child.id().unwrap().to_string(), "unlimited");
             }

@@ -36,7 +36,7 @@ fn seeds() -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_answered_is_there_in_order_whatever_happens_to_the_recorder() {
+async fn acknowledged_writes_survive_every_fault_in_order() {
     let seeds = seeds();
     let count = seeds.len() * HISTORIES;
     let mut seeds = seeds.into_iter();

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_a_bearers_or_any_users_password() {
+    fn a_token_is_a_bearer_token_or_a_basic_password() {
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         let cases = [
             ("Bearer abc".to_owned(), Some("abc")),

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_host_has_few_names() {
+    fn only_local_names_are_local_hosts() {
         for own in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080"] {
             assert!(is_local_host(own), "{own}");
         }

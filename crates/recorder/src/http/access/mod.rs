@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_opens_what_its_lines_grant() {
+    fn a_token_grants_what_its_lines_say() {
         let access = token_file(
             "\u{feff}reader-0 label=a org=acme read\n# the reporter\nreporter-0 label=b org=acme report\n\n  \n\
              both-0000\tlabel=c org=acme  read\r\nboth-0000 org=other label=c write\n\
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn open_access_listens_to_this_host_only() {
+    fn open_access_may_listen_on_loopback_only() {
         let cases = [
             ("127.0.0.1:80", true),
             ("127.8.8.8:80", true),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_token_is_in_the_debug_form() {
+    fn the_debug_output_does_not_contain_the_token() {
         let access = token_file("s3cret-0 label=a org=acme write").unwrap();
         assert_eq!(format!("{access:?}"), "Access(1 grants)");
     }

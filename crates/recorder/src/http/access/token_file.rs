@@ -33,8 +33,8 @@ pub enum AccessError {
     },
     /// Other users may read or change the token file.
     #[error(
-        "the token file {} has mode {mode:04o}, so that {who}. Take that away: chmod 600, or 640 if \
-         its owner is not the recorder's user",
+        "the token file {} has mode {mode:04o}, so that {who}. Restrict it with chmod 600, or 640 \
+         if its owner is not the recorder's user",
         path.display()
     )]
     Exposed {
@@ -47,7 +47,7 @@ pub enum AccessError {
     #[error("the token file {} has more than 1 MiB", path.display())]
     TooLarge { path: PathBuf },
     /// Only a file can be read a second time: a pipe might never end.
-    #[error("the token file {} is not a regular file, and cannot be read again", path.display())]
+    #[error("cannot reload the token file {}: it is not a regular file", path.display())]
     NotRegular { path: PathBuf },
     /// A line cannot be read. The line may hold a token and is not repeated.
     #[error("line {line} of the token file {} {problem}", path.display())]
@@ -58,7 +58,7 @@ pub enum AccessError {
         problem: TokenLineError,
     },
     /// The token file would let no client in.
-    #[error("the token file {} holds no token", path.display())]
+    #[error("the token file {} contains no token", path.display())]
     NoToken { path: PathBuf },
     /// Without tokens, only this host may connect.
     #[error(
@@ -82,28 +82,28 @@ pub enum TokenLineError {
     Form,
     /// It has no label.
     #[error(
-        "gives its token no label: add label=NAME, for example label=ci-runner. The log names the \
-         token by it"
+        "has a token without a label: add label=NAME, for example label=ci-runner. The log \
+         identifies the token by it"
     )]
     NoLabel,
     /// The label has invalid characters or is too long.
     #[error(
-        "has a label that cannot be one: use up to 64 letters, digits, '.', '_' and '-', with a \
-         letter or digit first"
+        "has an invalid label: use up to 64 letters, digits, '.', '_' and '-', with a letter or \
+         digit first"
     )]
     Label,
     /// The label is reserved for requests without a token.
     #[error(
-        "has the label 'anonymous', which entries of the ledger have that were written without a \
-         token: use another"
+        "has the label 'anonymous', which is reserved for entries written without a token: use \
+         another"
     )]
     ReservedLabel,
     /// The token has another label on an earlier line.
-    #[error("gives a label to a token that has another label on a line above: use one label")]
+    #[error("has a token that has another label on an earlier line: use one label")]
     OtherLabel,
     /// The token is too short.
     #[error(
-        "has a token of fewer than 8 characters, which could be guessed: make a longer one, for \
+        "has a token of fewer than 8 characters, which can be guessed: use a longer one, for \
          example with openssl rand -hex 32"
     )]
     TooShort,
@@ -256,7 +256,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_read_is_named_by_its_number_and_never_repeated() {
+    fn an_invalid_line_is_reported_by_number_and_never_quoted() {
         for (line, problem) in [
             ("s3cret-0", TokenLineError::Form),
             ("s3cret-0 org=acme", TokenLineError::Form),
@@ -298,7 +298,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_file_that_others_may_read_or_change_is_refused_but_not_what_systemd_gives() {
+    fn a_file_open_to_other_users_is_refused_unless_systemd_made_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let metadata = |mode| {
             file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_documents_is_accepted() {
+    fn every_documented_field_is_accepted() {
         for body in [
             with("name", json!("0A.b_c-d")),
             with("type", json!("logical")),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_field_is_named_by_its_path() {
+    fn a_wrong_field_is_reported_by_its_path() {
         let cases = [
             (json!("x"), "body"),
             (json!(["aws-prod", "ECS", ""]), "body"),

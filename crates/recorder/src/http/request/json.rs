@@ -167,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_refusal_of_json_names_one_field(body in any_json()) {
+        fn every_json_error_names_one_field(body in any_json()) {
             prop_assert!(names_a_field::<Report>(&body));
             prop_assert!(names_a_field::<EnvironmentSettings>(&body));
         }

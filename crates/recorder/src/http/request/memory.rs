@@ -73,7 +73,9 @@ impl BodyMemory {
         };
         let permit = Arc::clone(pool).acquire_many_owned(permits);
         let Ok(Ok(permit)) = tokio::time::timeout(RESERVE_TIMEOUT, permit).await else {
-            return Err(Error::busy("The recorder receives too much at a time: try again"));
+            return Err(Error::busy(
+                "The recorder is receiving too many large requests: try again",
+            ));
         };
         *reserved = Reservation { bytes, _permit: Some(permit) };
         Ok(())

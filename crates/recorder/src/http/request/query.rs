@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_parameter_that_stands_twice_the_last_counts() {
+    fn the_last_value_of_a_repeated_parameter_counts() {
         let mut parameters = parameters("page=2&per_page=3&page=4&x=1").unwrap();
         let page = parameters.page(100);
         assert_eq!((page.number, page.size), (4, 3));

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn http_has_dates_from_1970_to_9999() {
+    fn http_dates_range_from_1970_to_9999() {
         let epoch = SystemTime::UNIX_EPOCH;
         let (second, end) = (Duration::from_secs(1), epoch + Duration::from_secs(MAX_DATE_SECS));
         assert!(has_date(epoch) && has_date(end - second));

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_says_how_many_came_since_the_one_before() {
+    async fn each_line_counts_the_events_since_the_last_one() {
         let mut events = LogThrottle::default();
         assert_eq!(events.count(), Some(1));
         assert_eq!([events.count(), events.count()], [None, None]);

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_told_in_the_servers_words() {
+    fn a_change_is_described_as_by_the_hosted_server() {
         let cases = [
             (0, 1, "1 instance started running (from 0 to 1)"),
             (0, 3, "3 instances started running (from 0 to 3)"),

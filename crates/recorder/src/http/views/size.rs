@@ -99,7 +99,7 @@ mod tests {
     use crate::domain::{Report, ReportEntry};
 
     #[test]
-    fn what_is_small_as_a_report_and_large_as_a_document_is_refused() {
+    fn a_small_report_with_a_large_document_is_refused() {
         let entry = |name: &str, n: usize| ReportEntry {
             task_arn: "arn".into(),
             cluster_name: None,

@@ -70,9 +70,9 @@ pub enum StoreError {
     ReadOnly { file: String },
     /// Another user's program left files beside it that the recorder may not use.
     #[error(
-        "cannot use {file} because of what another user's program left beside it: {left}. Stop the \
-         programs that have {file} open, and give these files to user {owner}, whose {file} is, with \
-         chown {owner} and chmod u+rw"
+        "cannot use {file} because of what another user's program left beside it: {left}. Stop \
+         the programs that have {file} open, and give these files to user {owner}, the owner of \
+         {file}, with chown {owner} and chmod u+rw"
     )]
     LeftBeside {
         file: String,
@@ -113,15 +113,15 @@ pub enum StoreError {
     },
     /// A recorder saved a more complete copy beside the file.
     #[error(
-        "{copy} holds what a recorder saved, verified, because {file} or its log was damaged or removed, \
-         and {file} may lack the latest reports. Move {file} away together with its -wal and -shm, rename {copy} to \
-         {file}, and start again"
+        "{copy} is a verified copy that a recorder saved because {file} or its log was damaged or \
+         removed, and {file} may lack the latest reports. Move {file} away together with its -wal \
+         and -shm, rename {copy} to {file}, and start again"
     )]
     Rescued { file: String, copy: String },
     /// The saved copy is not usable.
     #[error(
-        "{copy} should hold what a recorder saved because {file} or its log was damaged or removed, but \
-         it cannot be relied on. Do not put it in the place of {file}: move it away, and start again"
+        "the copy {copy}, which a recorder saved because {file} or its log was damaged or \
+         removed, is not usable. Do not replace {file} with it: move it away, and start again"
     )]
     RescuedDamaged {
         file: String,
@@ -131,8 +131,8 @@ pub enum StoreError {
     },
     /// The file is shorter than it should be.
     #[error(
-        "{file} was cut: it has {bytes} bytes, and should have {expected} at least. Restore it from a \
-         backup"
+        "{file} is truncated: it has {bytes} bytes and should have at least {expected}. Restore \
+         it from a backup"
     )]
     Cut {
         file: String,
@@ -146,9 +146,9 @@ pub enum StoreError {
     NotAFile { file: String },
     /// The file is another user's.
     #[error(
-        "the recorder, which runs as user {user}, may not read and write {file}, which belongs to user \
-         {owner} (mode {mode:o}). Run the recorder as user {owner}, or give the file to user {user} with \
-         chown {user} and chmod u+rw"
+        "user {user}, as whom the recorder runs, may not read and write {file}, which belongs to \
+         user {owner} (mode {mode:o}). Run the recorder as user {owner}, or give the file to user \
+         {user} with chown {user} and chmod u+rw"
     )]
     Denied {
         file: String,
@@ -221,21 +221,23 @@ pub enum StoreError {
         known_as: String,
     },
     /// The size of the file cannot be read.
-    #[error("cannot find out the size of {file}")]
+    #[error("cannot read the size of {file}")]
     Stat {
         file: String,
         #[source]
         source: std::io::Error,
     },
     /// The mark in the lock file cannot be read.
-    #[error("cannot read in {lock} what was answered last")]
+    #[error("cannot read the last acknowledged commit in {lock}")]
     ReadMark {
         lock: String,
         #[source]
         source: std::io::Error,
     },
     /// The mark cannot be written to the lock file.
-    #[error("cannot note beside {file} (.lock) what is answered, and so it is not answered")]
+    #[error(
+        "cannot record the last commit beside {file} (.lock), so the write is not acknowledged"
+    )]
     WriteMark {
         file: String,
         #[source]
@@ -249,14 +251,14 @@ pub enum StoreError {
     Foreign { file: String },
     /// The file was written before there was a ledger.
     #[error(
-        "the snapshot file {file} is of a version before the ledger, which was never released: \
-         start with a new file"
+        "the snapshot file {file} has a format from before the ledger, which was never released. \
+         Start with a new file"
     )]
     BeforeTheLedger { file: String },
     /// The file was written by a newer version of this program.
     #[error(
-        "the snapshot file {file} is of version {found}, and this program reads versions up to \
-         {known}: use the envsnap that wrote it, or a newer one"
+        "the snapshot file {file} has version {found}, and this program reads versions up to \
+         {known}. Use the envsnap that wrote it, or a newer one"
     )]
     Newer {
         file: String,
@@ -266,8 +268,8 @@ pub enum StoreError {
     },
     /// The file was written by an older version of this program, and cannot be read as it is.
     #[error(
-        "the snapshot file {file} is of version {found}, and this program reads version {known}: \
-         'envsnap serve' brings it up to date"
+        "the snapshot file {file} has version {found}, and this program reads version {known}. \
+         Upgrade it with: envsnap serve"
     )]
     Older {
         file: String,
@@ -293,7 +295,7 @@ pub enum StoreError {
     },
     /// Too many writes are queued. Nothing of it is in the file.
     #[error(
-        "cannot {operation} now: what waits to be written before it takes about {seconds} s. If this \
+        "cannot {operation} now: the writes queued before it take about {seconds} s. If this \
          lasts, the disk is too slow, or another program holds the file"
     )]
     Overloaded {

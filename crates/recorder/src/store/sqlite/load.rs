@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_wait_longer_than_five_seconds_is_refused_with_the_time() {
+    fn a_write_that_would_wait_over_five_seconds_is_refused_with_the_wait() {
         let now = Instant::now();
         let mut load = paced(0.1, now);
         let admitted = (0..10_000).take_while(|_| load.admit(weight(0), now).is_ok()).count();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_hangs_is_not_waited_for() {
+    fn a_hanging_write_makes_others_be_refused() {
         let now = Instant::now();
         let mut load = paced(0.001, now);
         load.admit(weight(0), now).unwrap();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_does_nothing_takes_anything() {
+    fn an_idle_writer_accepts_any_write() {
         let now = Instant::now();
         let mut load = paced(60.0, now);
         assert!(load.admit(weight(1_000_000), now).is_ok());
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_also_if_it_is_fast() {
+    fn the_queue_is_bounded_even_if_writes_are_fast() {
         let now = Instant::now();
         let mut load = Load::default();
         let admitted = (0..10_000).take_while(|_| load.admit(weight(0), now).is_ok()).count();

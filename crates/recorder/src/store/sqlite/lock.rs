@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn another_name_of_the_same_file_is_no_way_around_the_lock() {
+    fn another_path_of_the_same_file_is_locked_too() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         let (symbolic, hard) = (folder.path().join("a.db"), folder.path().join("b.db"));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    fn a_file_that_is_not_regular_is_refused_without_blocking() {
         let folder = tempfile::tempdir().unwrap();
         let error = Lock::take(folder.path()).unwrap_err();
         assert!(matches!(error, StoreError::Lock { .. }), "{error}");

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_mark_is_read_as_written() {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(Mark::read(&file).unwrap(), None);
         file.write_all_at(b"1234567890\n", 0).unwrap();

@@ -377,7 +377,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_interval_stands_at_a_node_of_every_index_that_it_contains(
+        fn the_node_of_an_interval_is_a_node_of_every_index_in_it(
             from in 1..5_000_u32, length in 0..5_000_u32, step in 0..5_000_u32,
         ) {
             let to = from + length;

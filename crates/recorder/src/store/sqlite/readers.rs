@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_reads_beside_the_writer_and_cannot_write() {
+    fn a_reader_works_beside_the_writer_and_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         let _writer = Store::open(&path).unwrap();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_file_of_this_version_of_the_recorder_is_read() {
+    fn only_files_of_this_version_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         let refused = || open_to_read(&path).unwrap_err().to_string();

@@ -56,8 +56,8 @@ pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
 pub(super) fn lenient_column<T: FromSql>(row: &Row<'_>, column: usize) -> Option<T> {
     row.get::<_, Option<T>>(column).unwrap_or_else(|error| {
         tracing::warn!(
-            "a value in the snapshot file counts as missing, since it cannot be read: {error}. \
-             'envsnap verify' says where it is"
+            "ignored a value in the snapshot file that cannot be read: {error}. Find it with \
+             envsnap verify"
         );
         None
     })

@@ -135,12 +135,12 @@ mod tests {
         let error = SqliteStore::open(&path).unwrap_err();
 
         assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
-        assert!(error.to_string().contains("snapshots.db is of version 3"), "{error}");
+        assert!(error.to_string().contains("snapshots.db has version 3"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 
     #[test]
-    fn a_file_from_before_the_ledger_is_refused_by_name() {
+    fn a_file_from_before_the_ledger_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         let connection = Connection::open(&path).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_migration_that_fails_leaves_nothing_behind() {
+    fn a_failed_migration_is_rolled_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("other.db");
         {

@@ -112,7 +112,7 @@ fn at(seconds: i64) -> Micros {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_what_ran_and_what_exited_with_it() {
+async fn a_snapshot_has_running_and_just_exited_artifacts() {
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
     let reports: [&[(u8, u64)]; 4] =
@@ -173,7 +173,7 @@ async fn without_scaling_a_change_of_replicas_alone_makes_no_snapshot() {
 }
 
 #[tokio::test]
-async fn nothing_that_runs_is_no_snapshot_before_the_first_and_an_exit_after_it() {
+async fn an_empty_report_makes_no_first_snapshot_but_a_later_one() {
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
     let recorded = fixture.report("prod", &[]).await;
@@ -203,7 +203,7 @@ async fn a_report_that_was_compared_with_another_snapshot_is_refused() {
 }
 
 #[tokio::test]
-async fn every_write_says_the_head_that_it_made_and_an_unchanged_report_the_one_before() {
+async fn every_write_returns_the_head() {
     let fixture = Fixture::in_memory();
     let created = fixture.create("prod").await;
     assert_eq!((created.org.as_str(), created.seq), ("acme", 1));
@@ -218,7 +218,7 @@ async fn every_write_says_the_head_that_it_made_and_an_unchanged_report_the_one_
 }
 
 #[tokio::test]
-async fn a_time_without_reports_is_not_covered_and_an_entry_says_so() {
+async fn a_time_without_reports_is_recorded_as_not_covered() {
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
     fixture.report("prod", &[(1, 1)]).await;
@@ -285,7 +285,7 @@ async fn a_clock_that_was_set_back_is_an_entry_and_changes_no_order() {
 }
 
 #[tokio::test]
-async fn an_environment_is_renamed_archived_and_taken_back_with_all_that_was_recorded() {
+async fn an_environment_keeps_its_history_when_renamed_archived_and_restored() {
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
     fixture.report("prod", &[(1, 1)]).await;
@@ -316,7 +316,7 @@ async fn an_environment_is_renamed_archived_and_taken_back_with_all_that_was_rec
 }
 
 #[tokio::test]
-async fn settings_that_stay_as_they_are_make_no_entry() {
+async fn unchanged_settings_make_no_entry() {
     let fixture = Fixture::in_memory();
     let head = fixture.create("prod").await;
     assert_eq!(fixture.create("prod").await, head);
@@ -332,7 +332,7 @@ async fn settings_that_stay_as_they_are_make_no_entry() {
 }
 
 #[tokio::test]
-async fn a_caller_that_may_only_create_changes_no_environment_that_exists() {
+async fn a_caller_without_may_change_only_creates_environments() {
     let fixture = Fixture::in_memory();
     let save = |settings| fixture.store.save_environment("acme", settings, false, "reporter");
     let head = save(settings("prod")).await.unwrap();
@@ -347,7 +347,7 @@ async fn a_caller_that_may_only_create_changes_no_environment_that_exists() {
 }
 
 #[tokio::test]
-async fn more_environments_than_a_list_can_hold_are_refused() {
+async fn environments_beyond_the_list_limit_are_refused() {
     let fixture = Fixture::in_memory();
     let names = (0..100).map(|n| format!("{n:0200}")).collect::<Vec<_>>();
     let long = |name: String| EnvironmentSettings {
@@ -395,7 +395,7 @@ async fn when_an_artifact_ran_is_found_by_its_fingerprint_and_by_every_label() {
 }
 
 #[tokio::test]
-async fn more_runs_than_one_answer_holds_are_refused() {
+async fn too_many_runs_are_refused() {
     let most = 50_000;
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
@@ -518,7 +518,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn every_history_is_there_in_order_and_verifies(steps in steps()) {
+    fn every_history_is_complete_in_order_and_verifies(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let folder = tempfile::tempdir().unwrap();
@@ -570,7 +570,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_window_ends_where_very_much_changed() {
+async fn a_window_is_shortened_by_many_changes() {
     let fixture = Fixture::in_memory();
     fixture.create("env").await;
     let entry = |version: u32, artifact: u32| ReportEntry {

@@ -113,7 +113,7 @@ impl WatchedConnection {
         if let Some(fault) = self.first_fault(&files, log, check_log)? {
             let saved = self.save(&files, log);
             tracing::error!(
-                "{fault} while the recorder used it, and nothing more is accepted. {saved}"
+                "{fault} while the recorder used it, so that it accepts nothing more. {saved}"
             );
             let reason = format!("{fault}. The log said then what was saved, and what to do");
             return Err(files.stopped(files.stopped.get_or_init(|| reason).clone()));
@@ -230,7 +230,7 @@ impl WatchedConnection {
     fn save(&mut self, files: &Files, log: &LogFiles) -> String {
         let file = files.path().display();
         if let Err(error) = log.restore_index_size() {
-            tracing::error!("cannot give the index of the log its size again: {error}");
+            tracing::error!("cannot restore the size of the log's index: {error}");
         }
         // A log that is whole, wherever it is, is applied to a database that is whole and in its place.
         // One that was cut would damage it.

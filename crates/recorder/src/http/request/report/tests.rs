@@ -16,7 +16,7 @@ fn with(field: &str, value: Value) -> Value {
 }
 
 #[test]
-fn what_the_api_documents_is_accepted() {
+fn every_documented_field_is_accepted() {
     for body in [
         json!({"artifacts": []}),
         json!({"type": "ECS", "artifacts": []}),
@@ -51,7 +51,7 @@ fn a_report_is_read_as_it_is() {
 }
 
 #[test]
-fn a_wrong_field_is_named_by_its_path() {
+fn a_wrong_field_is_reported_by_its_path() {
     let too_long = "a".repeat(1_025);
     let cases = [
         (json!(null), "body", "must be an object, not null"),
@@ -109,7 +109,7 @@ fn a_wrong_field_is_named_by_its_path() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_refused() {
+fn a_duplicate_key_is_refused() {
     let entry = r#"{"taskArn": "a", "digests": {"web": "", "web": ""}, "creationTimestamp": 1}"#;
     for (body, path) in [
         (r#"{"artifacts": [], "artifacts": []}"#.to_owned(), "artifacts"),
@@ -144,7 +144,7 @@ fn a_digest_is_64_lowercase_digits_or_nothing() {
 }
 
 #[test]
-fn little_of_a_long_name_is_repeated() {
+fn a_long_name_is_shortened_in_the_error() {
     let long = "é".repeat(100_000);
     for body in [
         json!({"artifacts": [{&long: 1}]}),

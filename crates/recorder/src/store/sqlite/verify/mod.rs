@@ -144,8 +144,8 @@ pub enum VerifyError {
     },
     /// The ledgers hold, but the head that was expected is not in them.
     #[error(
-        "the ledgers hold, and \"{expected}\" is not in them: entries were removed from the end, or \
-         the ledger was written anew, or another file was meant{}",
+        "the ledgers hold, and \"{expected}\" is not in them: entries were removed from the end, \
+         the ledger was rewritten, or this is another file{}",
         actual.as_ref().map_or_else(String::new, |head| format!(" (its head is now \"{head}\")"))
     )]
     UnknownHead {

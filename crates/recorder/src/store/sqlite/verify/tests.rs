@@ -160,7 +160,7 @@ fn change(path: &Path, rng: &mut Rng) -> Option<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn every_change_is_found_or_is_of_what_is_named_as_not_covered() {
+async fn every_change_is_found_unless_documented_as_not_covered() {
     let is_long = std::env::var_os("ENVSNAP_LONG").is_some();
     let wanted = if is_long { 10_000 } else { 500 };
     let folder = tempfile::tempdir().unwrap();
@@ -242,8 +242,7 @@ async fn assert_is_read(path: &Path, what: &str) {
 }
 
 #[tokio::test]
-async fn a_value_of_another_kind_in_any_column_is_found_and_keeps_no_other_environment_from_being_read()
- {
+async fn an_invalid_value_in_any_column_is_found_and_the_rest_stays_readable() {
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("snapshots.db");
     let head = recorded(&original).await;
@@ -295,7 +294,7 @@ async fn a_value_of_another_kind_in_any_column_is_found_and_keeps_no_other_envir
 }
 
 #[test]
-fn the_organizations_are_found_without_reading_every_entry() {
+fn organizations_are_listed_without_reading_every_entry() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
     let sql = format!("EXPLAIN QUERY PLAN {}", replay::ORGANIZATIONS);
@@ -308,7 +307,7 @@ fn the_organizations_are_found_without_reading_every_entry() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_cut_or_written_anew_is_found_by_a_head_that_was_kept() {
+async fn a_truncated_or_rewritten_ledger_is_found_with_a_kept_head() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshots.db");
     let head = recorded(&path).await;
