@@ -26,7 +26,7 @@ const BACKLOG: u32 = 1_024;
 /// Run the snapshot server
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The SQLite file that holds environments and snapshots; made if it does not exist
+    /// The SQLite file that holds environments and snapshots; created if it does not exist
     #[arg(long, value_name = "FILE")]
     db: PathBuf,
     /// Where to listen; anything but loopback needs a token file

@@ -50,7 +50,6 @@ pub enum Error {
         "The latest snapshot is #{actual}, not #{expected} as in If-Match: nothing was recorded"
     )]
     LatestSnapshotMoved {
-        /// The index in `If-Match`.
         expected: u32,
         /// The index of the latest snapshot.
         actual: u32,

@@ -86,7 +86,7 @@ pub struct SnapshotArtifact {
     pub task: Task,
     /// Every cluster and service of its replicas, in order; at least one.
     pub places: Vec<Place>,
-    /// Where it comes from; none if that was not asked for.
+    /// Its provenance; `None` if that was not requested.
     pub provenance: Option<Box<ArtifactProvenance>>,
 }
 

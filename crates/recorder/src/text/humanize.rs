@@ -1,4 +1,4 @@
-//! Counts and times, in words.
+//! Counts and durations in words.
 
 use std::fmt::Display;
 
@@ -7,7 +7,7 @@ pub fn pluralize<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str)
     format!("{count} {noun}{}", if count == N::from(1) { "" } else { "s" })
 }
 
-/// `13 days`, the largest unit of so many seconds.
+/// `13 days`: a duration in its largest unit.
 pub fn humanize_duration(seconds: f64) -> String {
     const UNITS: [(i64, &str); 4] =
         [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
@@ -19,7 +19,7 @@ pub fn humanize_duration(seconds: f64) -> String {
     }
 }
 
-/// `13 days ago`, after so many seconds.
+/// `13 days ago`, from the elapsed seconds.
 pub fn ago(elapsed: f64) -> String {
     match elapsed {
         // Clocks differ a little.
@@ -29,7 +29,7 @@ pub fn ago(elapsed: f64) -> String {
     }
 }
 
-/// Seconds since the Unix epoch, as times with fractions are told.
+/// Whole seconds since the Unix epoch as fractional seconds.
 #[expect(clippy::cast_precision_loss, reason = "exact for the next two hundred million years")]
 pub const fn unix_secs(seconds: i64) -> f64 {
     seconds as f64

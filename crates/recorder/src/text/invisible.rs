@@ -1,20 +1,19 @@
-//! Characters that a person does not see.
+//! Invisible characters.
 
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// Categories of which no character has a shape of its own: some change the direction of what
-/// follows, or end a line.
+/// Categories without a visible glyph: some change the text direction, or end a line.
 const INVISIBLE_CATEGORIES: GeneralCategoryGroup = GeneralCategoryGroup::Control
     .union(GeneralCategoryGroup::Format)
     .union(GeneralCategoryGroup::LineSeparator)
     .union(GeneralCategoryGroup::ParagraphSeparator);
 
-/// A symbol by its category, and as blank as a space.
+/// A symbol by category, but as blank as a space.
 const BRAILLE_PATTERN_BLANK: char = '\u{2800}';
 
-/// A control character, or one without a shape: all can make two names look alike. By Unicode's own
-/// tables, so that variation selectors and the fillers of scripts are among them.
+/// Whether `c` is a control character or invisible, so that two names can look alike. Uses
+/// Unicode's tables, which include variation selectors and fillers.
 pub fn is_invisible(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
@@ -24,12 +23,12 @@ pub fn is_invisible(c: char) -> bool {
         || c == BRAILLE_PATTERN_BLANK
 }
 
-/// `text` without the characters by which it could command a terminal, or look like another text.
+/// Replaces invisible and control characters by U+FFFD, against terminal escapes and lookalikes.
 pub fn replace_invisible(text: &str) -> String {
     text.chars().map(|c| if is_invisible(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// The same of a text that may have several lines.
+/// Like [`replace_invisible`], but keeps line breaks.
 pub fn replace_invisible_lines(text: &str) -> String {
     text.lines().map(replace_invisible).collect::<Vec<_>>().join("\n")
 }

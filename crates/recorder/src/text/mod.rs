@@ -1,4 +1,4 @@
-//! Words for people, and characters that they do not see.
+//! Counts and durations in words, and replacement of invisible characters.
 
 mod humanize;
 mod invisible;

@@ -52,14 +52,14 @@ enum Right {
     Read,
 }
 
-/// What a request does, as far as rights tell it apart.
+/// The actions that rights distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Read,
     /// Reads an environment itself, or its latest snapshot.
     ReadForReport,
     Report,
-    /// Reports provenance, or asks what a CI job needs to know for that.
+    /// Reports provenance, or reads what a CI job needs for that.
     Attest,
     /// Creates an environment, or changes it if it exists.
     SaveEnvironment,

@@ -161,8 +161,9 @@ impl LogFiles {
     }
 }
 
-/// What keeps the recorder from using the database at `path`, if it is in what other users' programs
-/// left beside it: SQLite makes those files for whoever opens a database, also to read it.
+/// What keeps the recorder from using the database at `path`, if it is in what other users'
+/// programs left beside it: SQLite creates those files for every program that opens a database,
+/// even read-only.
 pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
     let code = match &error {
         StoreError::Open { source, .. } => source.sqlite_error_code(),

@@ -51,7 +51,7 @@ fn closed(history: &History<'_>, from: Micros, until: Micros) -> rusqlite::Resul
             Micros(row.get(2)?)
         };
         // The clock may have been ahead when the gap ended, and then was set back: reports came
-        // earlier than it told.
+        // earlier than it showed.
         let end = first_report.min(last_report);
         let was_ahead = last_report < first_report;
         if !(was_ahead && is_covered(from, history.heartbeat, end)) {

@@ -18,8 +18,8 @@ use super::preflight::{DatabaseHeader, positions};
 
 const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
-/// What the change to a log writes to the first page: the versions by which a program knows that there
-/// is one, and what says that the page was changed, and by which SQLite.
+/// The bytes of the first page that the switch to a log changes: the format versions, the change
+/// counter and SQLite's version.
 const SWITCH_TO_LOG: [std::ops::Range<usize>; 3] = [18..20, 24..28, 92..100];
 
 /// Refuses a journal beside the database at `path` that SQLite would play back, unless it is one that a

@@ -24,9 +24,10 @@ pub(super) struct LatestArtifact {
     pub(super) task_hash: Option<[u8; 32]>,
 }
 
-/// What the file says of the state that is kept: if it still says so, that is what is in the file.
+/// Identifies a state of the file: the cached state is valid as long as the file has the same
+/// stamp.
 ///
-/// A transaction may be rolled back after its state was kept. The file then has another stamp.
+/// A transaction may be rolled back after its state was cached. The file then has another stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) latest_index: u32,
@@ -98,8 +99,8 @@ fn read(
     Ok(artifacts)
 }
 
-/// Keeps the tasks of those artifacts that did not change and are run by others than before, and gives
-/// what runs now, with what is kept of it.
+/// Stores the current tasks of unchanged artifacts whose tasks were replaced, and returns what runs
+/// now.
 pub(super) fn keep_tasks(
     connection: &Connection,
     (org_id, environment): (i64, i64),

@@ -75,8 +75,8 @@ impl<'a> Ledger<'a> {
         Ok(Self { connection, org, org_id, actor, now })
     }
 
-    /// Appends an entry and changes the tables as it says. If the clock was set back since the entry
-    /// before it, another one says so first.
+    /// Appends an entry and updates the tables. If the clock was set back since the entry before
+    /// it, an entry that records this comes first.
     pub(super) fn append(&self, payload: &Payload) -> Result<Head, Failure> {
         let latest = self
             .connection

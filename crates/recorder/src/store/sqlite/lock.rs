@@ -15,9 +15,9 @@ use super::position::Position;
 /// Held for as long as a store may write to its file, and released by the operating system however
 /// the process ends.
 ///
-/// There are two locks. The one on `FILE.lock`, which stays, tells who holds it, and keeps a second
-/// recorder from a new file at the path of one that was moved away. The one on the file itself is the
-/// same through a hard link or a bind mount, whose own `.lock` is another file.
+/// There are two locks. The one on `FILE.lock`, which stays, names the process that holds it, and
+/// keeps a second recorder from a new file at the path of one that was moved away. The one on the
+/// file itself is the same through a hard link or a bind mount, whose own `.lock` is another file.
 #[derive(Debug)]
 pub(super) struct Lock {
     path: File,
@@ -102,8 +102,8 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Unlocks both, which closing them does not do while a process that was started meanwhile still
-    /// has this one's descriptors. Nothing else can be done where that fails.
+    /// Unlocks both, which closing them does not do while a child process still has the
+    /// descriptors. Nothing else can be done if that fails.
     fn drop(&mut self) {
         let _locked_until_the_end = self.file.file.unlock();
         self.file.in_use.store(false, Ordering::SeqCst);

@@ -155,7 +155,7 @@ impl SqliteStore {
     /// The store in the file at `path`, which cannot write to it, while another may.
     ///
     /// # Errors
-    /// There is no such file, or it is not one of this version of the recorder.
+    /// The file does not exist or has another version.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         let reader = readers::open_to_read(path)?;
         let identity = FileIdentity::at(path)
@@ -191,7 +191,7 @@ impl SqliteStore {
         })
     }
 
-    /// The same store, with every time from now on as `clock` tells it.
+    /// The same store, with the time of `clock`.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }

@@ -1,7 +1,7 @@
 //! The position of a file: the number of its last commit and the session that made it.
 //!
 //! Every commit of a recorder advances the position in the same transaction. So a file that lacks a
-//! commit says so, whichever way it lost it: compared with what is noted [beside it](super::mark),
+//! commit is detected however it was lost: by comparing it with the mark [beside it](super::mark),
 //! and with the [log](super::wal) beside it.
 
 use std::path::Path;
@@ -111,7 +111,7 @@ pub(super) fn advance(connection: &Connection) -> rusqlite::Result<Position> {
     write(connection, position.next(position.session, position.in_use))
 }
 
-/// Begins a session with the file at `path`, and says in the file that it is in use.
+/// Begins a session with the file at `path`, and marks the file as in use.
 pub(super) fn begin(connection: &mut Connection, path: &Path) -> rusqlite::Result<Position> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let session = transaction.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
@@ -121,12 +121,12 @@ pub(super) fn begin(connection: &mut Connection, path: &Path) -> rusqlite::Resul
         params![position.commit, session, path.display().to_string()],
     )?;
     transaction.commit()?;
-    // So that the file says so also if it is ever without its log. Without this the log still does.
+    // So that the mark is in the file even without its log. If this fails, it is still in the log.
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     Ok(position)
 }
 
-/// Says in the file that nothing but the file is needed.
+/// Marks the file as closed: it is complete without its log.
 pub(super) fn end(connection: &mut Connection) -> rusqlite::Result<Position> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let position = read(&transaction)?;
@@ -135,7 +135,7 @@ pub(super) fn end(connection: &mut Connection) -> rusqlite::Result<Position> {
     Ok(position)
 }
 
-/// Says in a copy that is complete by itself that it is not in use, as [`end`] does in the original.
+/// Marks a complete copy as closed, as [`end`] does for the original.
 pub(super) fn close_copy(copy: &Connection) -> rusqlite::Result<()> {
     let position = read(copy)?;
     write(copy, Position { in_use: false, ..position }).map(drop)

@@ -18,8 +18,8 @@ use super::position::Position;
 use super::wal::LogContent;
 use super::{StoreError, journal};
 
-/// How often a file that does not seem to fit its log or its note is looked at, and how long in between:
-/// a recorder may start, or begin its log anew, meanwhile.
+/// Attempts, and the time between them, for a file that does not match its log or mark: a recorder
+/// may start or reset its log meanwhile.
 pub(super) const MAX_ATTEMPTS: usize = 10;
 pub(super) const ATTEMPT_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -35,7 +35,7 @@ pub(super) struct DatabaseHeader {
 }
 
 impl DatabaseHeader {
-    /// `None` for what is no database.
+    /// `None` if it is not a database.
     pub(super) fn read(database: &File) -> Option<Self> {
         let mut header = [0; 32];
         database
@@ -79,7 +79,7 @@ pub(super) fn check_kinds(path: &Path) -> Result<(), StoreError> {
 pub(super) fn check_log_and_journal(path: &Path) -> Result<bool, StoreError> {
     let log = beside(path, "-wal");
     let mut refused = Ok(false);
-    // A recorder that writes meanwhile may begin the log anew between the looks at the two.
+    // A recorder that writes meanwhile may reset the log between the two reads.
     for _ in 0..MAX_ATTEMPTS {
         refused = journal::check(path).and_then(|()| check_log(path, &log));
         if refused.is_ok() {
@@ -139,7 +139,7 @@ fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
     stray()
 }
 
-/// Which of the two has the commit that was answered last, for all that the note beside them says.
+/// Which of the two has the latest acknowledged commit, according to the mark beside them.
 fn latest_commit(
     path: &Path,
     database: Option<&File>,
@@ -158,7 +158,7 @@ fn latest_commit(
     })
 }
 
-/// Every position that stands in a page of the database, also in one that is not used any more.
+/// Every position in a page of the database, free pages included.
 pub(super) fn positions(database: &File, page_size: u64) -> impl Iterator<Item = Position> {
     let bytes = database.metadata().map_or(0, |found| found.len());
     let pages = bytes.checked_div(page_size).unwrap_or(0);

@@ -1,7 +1,6 @@
 //! Projects ledger entries onto the tables.
 //!
-//! A write and the rebuilding of a file go through the same code, so that the tables cannot say
-//! anything that the ledger does not.
+//! Writes and `verify` use the same code, so that the tables cannot differ from the ledger.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -13,7 +12,7 @@ use crate::domain::{
     SnapshotTaken,
 };
 
-/// Changes the tables as entry `seq` of an organization says.
+/// Applies entry `seq` of an organization to the tables.
 pub(super) fn apply(
     connection: &Connection,
     org_id: i64,
@@ -349,8 +348,8 @@ fn signed(count: u64) -> i64 {
 
 /// Of the indexes `from..=to`, the one that the highest power of two divides.
 ///
-/// It is the one node at which an interval stands in a binary tree over all indexes. An index is
-/// contained only by intervals at nodes on its path from the root: see [`nodes_of`].
+/// It is the node of the interval in a binary tree over all indexes. An index is contained only by
+/// intervals at nodes on its path from the root: see [`nodes_of`].
 pub(super) fn node_of(from: u32, to: u32) -> u32 {
     let below = from.saturating_sub(1);
     match (below ^ to).checked_ilog2() {
@@ -359,7 +358,7 @@ pub(super) fn node_of(from: u32, to: u32) -> u32 {
     }
 }
 
-/// The nodes at which an interval that contains `index` can stand, and 0 for one that still lasts.
+/// The nodes of all intervals that can contain `index`, and 0 for open ones.
 pub(super) fn nodes_of(index: u32) -> [u32; 33] {
     let mut nodes = [0; 33];
     for (level, node) in (0..32).zip(&mut nodes[1..]) {

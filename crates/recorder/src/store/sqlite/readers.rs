@@ -26,7 +26,7 @@ pub(super) enum Size {
     Large,
 }
 
-/// Read-only connections to one file, made when they are first needed.
+/// A pool of read-only connections to one file, opened on demand.
 #[derive(Debug)]
 pub(super) struct Readers {
     file: PathBuf,
@@ -67,7 +67,7 @@ impl Readers {
 /// everything that was answered.
 ///
 /// # Errors
-/// There is no such file, it is not one of this version of the recorder, or it lacks something.
+/// There is no such file, it has another version, or it lacks acknowledged commits.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     preflight::check_kinds(path)?;
     // A recorder that starts may begin its session between the looks at the note, the log and the file.
@@ -81,7 +81,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn open_once(path: &Path) -> Result<Connection, StoreError> {
-    // Before the file: a recorder that writes to it meanwhile is ahead of its note.
+    // Before the file: a recorder that writes to it meanwhile is ahead of its mark.
     let mark = Mark::beside(path)?;
     let has_log = preflight::check_log_and_journal(path)?;
     let connection = connect(path)?;
@@ -92,7 +92,7 @@ fn open_once(path: &Path) -> Result<Connection, StoreError> {
 /// A connection that cannot write to the recorder's file at `path`, while a recorder may.
 ///
 /// # Errors
-/// There is no such file, or it is not one of this version of the recorder.
+/// The file does not exist or has another version.
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let file = path.display().to_string();
     if !path.exists() {

@@ -271,7 +271,7 @@ fn forget_tasks(
     Ok(())
 }
 
-/// What runs after a snapshot that `report` made.
+/// What runs after the snapshot of `report`.
 fn next_latest(
     connection: &Connection,
     org_id: i64,

@@ -43,12 +43,12 @@ pub(super) enum RescueError {
     },
 }
 
-/// Copies the database at `path` from what `connection` has open and in memory, wherever that is, up
-/// to what was `answered` at least. The copy is beside `path`, verified and on disk, or not at all.
-/// Gives its path.
+/// Copies the database at `path` from what `connection` has open and in memory, wherever that is,
+/// up to what was `answered` at least. The copy is beside `path`, verified and on disk, or not at
+/// all. Returns its path.
 ///
 /// # Errors
-/// Something that was answered is lost, or there is no room for the copy.
+/// An acknowledged commit is lost, or the copy does not fit on the disk.
 pub(super) fn rescue(
     connection: &Connection,
     path: &Path,

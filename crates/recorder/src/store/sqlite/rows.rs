@@ -22,7 +22,7 @@ pub(super) fn fingerprint(text: &str) -> rusqlite::Result<Option<Fingerprint>> {
     })
 }
 
-/// Every place in which an artifact runs: `several`, or the one that its task says.
+/// Every place in which an artifact runs: `several`, or that of its task if `several` is empty.
 pub(super) fn places(several: Vec<Place>, task: &Task, replicas: u64) -> Vec<Place> {
     if several.is_empty() {
         let (cluster, service) = (task.cluster.clone(), task.service.clone());

@@ -116,7 +116,7 @@ impl<'a> History<'a> {
         Ok(Some(artifacts))
     }
 
-    /// Adds to each artifact where it comes from. `entries` are those of the snapshot before and of the
+    /// Adds its provenance to each artifact. `entries` are those of the snapshot before and of the
     /// one that shows them.
     pub(super) fn add_provenance(
         &self,

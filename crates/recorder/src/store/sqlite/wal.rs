@@ -79,8 +79,8 @@ impl LogContent {
     }
 }
 
-/// Whether the log has so many frames, and the last of them is as it was written. The frames before it
-/// are not read.
+/// Whether the log has this many frames and the last one is intact. The frames before it are not
+/// read.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -173,7 +173,7 @@ fn be_u32(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-/// Whether there are so many bytes.
+/// False if the file is too short.
 fn read_exact(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
     match file.read_exact_at(bytes, offset) {
         Ok(()) => Ok(true),

@@ -102,7 +102,7 @@ impl WatchedConnection {
         self.check_log(LogFiles::check_all)
     }
 
-    /// As [`Self::check`], with `check_log` to look at a log of so many frames.
+    /// As [`Self::check`], with `check_log`, which gets the number of frames.
     fn check_log(
         &mut self,
         check_log: impl Fn(&LogFiles, u64) -> Result<(), Fault>,
@@ -140,7 +140,7 @@ impl WatchedConnection {
         if let Some(fault) = self.database_fault(files)? {
             return Ok(Some(fault));
         }
-        // A program that checkpoints by SQLite's rules may begin the log anew between the two looks at
+        // A program that checkpoints by SQLite's rules may reset the log between the two reads of
         // it: then it has fewer frames when it is looked at again.
         let mut fault = None;
         for _ in 0..MAX_ATTEMPTS {
@@ -226,7 +226,7 @@ impl WatchedConnection {
         })
     }
 
-    /// Saves what only this process still has, and says where it is and what to do.
+    /// Saves what only this process still has. Returns a message with the path and the remedy.
     fn save(&mut self, files: &Files, log: &LogFiles) -> String {
         let file = files.path().display();
         if let Err(error) = log.restore_index_size() {

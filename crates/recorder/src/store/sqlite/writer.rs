@@ -21,7 +21,7 @@ use super::load::{Load, weight};
 use super::position;
 use super::watch::WatchedConnection;
 
-/// How often the files are looked at with the whole log, whatever is written meanwhile.
+/// The interval of checks of the whole log, whatever is written meanwhile.
 const THOROUGH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most pieces of work in one commit.
@@ -37,8 +37,8 @@ struct QueuedWrite {
     write: Write,
 }
 
-/// Does the work, unless its caller has stopped waiting. Gives SQLite's code if SQLite could not do
-/// it, and what to answer once it is known whether the group was committed.
+/// Runs the work, unless its caller has stopped waiting. Returns SQLite's code if SQLite could not
+/// do it, and what to answer once it is known whether the group was committed.
 type Write = Box<dyn FnOnce(&Connection) -> Option<(Option<i32>, Answer)> + Send>;
 
 type Answer = Box<dyn FnOnce(&Result<(), GroupFailure>) + Send>;
@@ -171,7 +171,7 @@ fn run(mut watched: WatchedConnection, waiting: &Receiver<QueuedWrite>, load: &M
     loop {
         // Whether there is work or not.
         if checked.elapsed() >= THOROUGH_CHECK_INTERVAL {
-            // Each request that fails because of it says so.
+            // Each failed request logs it.
             drop(watched.check_thoroughly());
             checked = Instant::now();
         }
@@ -190,7 +190,7 @@ fn run(mut watched: WatchedConnection, waiting: &Receiver<QueuedWrite>, load: &M
                     group.extend(behind);
                 }
                 let (committed, answers) = write_group(&mut watched, begun, group);
-                // A wait for another program says nothing of how long a write takes.
+                // A wait for another program does not measure how long a write takes.
                 lock(load).end(!is_locked && !answers.is_empty(), Instant::now());
                 // Only now: a client that sends its next report at once finds the writer idle.
                 for answer in answers {
@@ -226,11 +226,11 @@ fn begin(watched: &mut WatchedConnection) -> Result<(), GroupFailure> {
     watched.connection().execute_batch("BEGIN IMMEDIATE").map_err(|error| group_failure(&error))
 }
 
-/// Does the work of a group in one transaction, if that was begun. Gives whether it was committed, and
-/// what to answer.
+/// Runs the work of a group in one transaction, if that was begun. Returns whether it was
+/// committed, and what to answer.
 ///
-/// What is committed is not answered unless it is in the files that the next start will read. A panic
-/// in one piece of work undoes that piece, and its caller is told that it was interrupted.
+/// What is committed is not answered unless it is in the files that the next start will read. A
+/// panic in one piece of work undoes that piece, and its caller gets an error.
 fn write_group(
     watched: &mut WatchedConnection,
     begun: Result<(), GroupFailure>,
@@ -303,7 +303,7 @@ fn sqlite_error(code: i32) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()

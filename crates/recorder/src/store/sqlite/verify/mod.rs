@@ -1,9 +1,9 @@
 //! Verifies that a file was not changed since it was recorded.
 //!
-//! Every table that is made from the ledger is made anew in memory and compared row by row. Not
-//! covered: when each environment was last reported and which tasks run now, since entries are not
-//! made for every report, and by which recorder the file was used. Of these, only what no recorder
-//! writes is found.
+//! Every projection of the ledger is rebuilt in memory and compared row by row. Not covered: when
+//! each environment was last reported and which tasks run now, since entries are not made for every
+//! report, and by which recorder the file was used. Of these, only what no recorder writes is
+//! found.
 
 mod attachments;
 mod replay;
@@ -20,8 +20,8 @@ use crate::domain::{Head, ParsePayloadError};
 pub use attachments::AttachmentCheck;
 use replay::Replay;
 
-/// How many entries are read in one transaction: a longer one would keep the log of a recorder that
-/// writes meanwhile from being used anew.
+/// How many entries are read in one transaction: a longer one would keep a running recorder from
+/// resetting its log.
 const ENTRIES_AT_ONCE: u32 = 1_000;
 
 /// The result of verifying a file whose tables match its ledgers.
@@ -95,7 +95,7 @@ pub enum VerifyError {
         /// What does not fit.
         reason: String,
     },
-    /// A table says something that the ledger does not.
+    /// A table differs from the ledger.
     #[error(
         "the ledgers hold, but table {table} of the snapshot file {file} does not say what they \
          say, first at ({row})"
@@ -106,7 +106,7 @@ pub enum VerifyError {
         /// The key of the row.
         row: String,
     },
-    /// A row that the ledger does not cover is none that a recorder writes.
+    /// A row outside the ledger is one that no recorder writes.
     #[error(
         "the ledgers hold, but table {table} of the snapshot file {file} has a value in column {column} \
          at ({row}) that no recorder writes{}",
@@ -123,7 +123,7 @@ pub enum VerifyError {
         row: String,
         column: &'static str,
     },
-    /// A file with an attestation is gone, or another one.
+    /// An attachment is missing or has other content.
     #[error(
         "the ledgers hold, but the snapshot file {file} does not have the attachment with SHA-256 \
          {sha256} as it was reported. Restore the file from a backup"

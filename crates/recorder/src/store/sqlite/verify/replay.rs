@@ -40,8 +40,8 @@ struct Row {
     payload: String,
 }
 
-/// One step in the index for each of them: it is asked for with every thousand entries, and DISTINCT
-/// would read all entries each time.
+/// One index step per organization: the query runs for every thousand entries, and DISTINCT would
+/// scan all entries each time.
 pub(super) const ORGANIZATIONS: &str = "
     WITH RECURSIVE orgs (id) AS (
         SELECT min(org_id) FROM ledger
@@ -56,7 +56,7 @@ impl<'a> Replay<'a> {
         let tables = Connection::open_in_memory()?;
         tables.set_prepared_statement_cache_capacity(64);
         schema::create(&tables)?;
-        // Nothing of it is to last.
+        // Rolled back when the connection is closed.
         tables.execute_batch("BEGIN")?;
         Ok(Self { expected, after_expected: None, ledgers: BTreeMap::new(), tables })
     }

@@ -1,6 +1,7 @@
-//! The tables that the ledger says nothing of: whether each row is one that the recorder writes.
+//! Checks the tables that the ledger does not cover: each row has to be one that a recorder could
+//! have written.
 //!
-//! What is plausible is not told from what was written: another time, another path, another heartbeat.
+//! Plausible changes are not detected: another time, another path, another heartbeat.
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row};
@@ -90,7 +91,7 @@ const TABLES: [(&str, usize, &str, Check); 4] = [
                 Ok(Some(first)) => {
                     position.commit >= first && row.get(3) == Ok(Some(position.session))
                 }
-                // No recorder has used the file since it was made.
+                // No recorder has used the file yet.
                 Ok(None::<u64>) => position.session == Session::default(),
                 Err(_) => false,
             });
