@@ -127,7 +127,7 @@ impl EcsApi for AwsEcs {
             .map_err(|error| self.failed(&error))?;
         Ok(answer
             .clusters
-            .ok_or_else(|| self.no_list())?
+            .ok_or_else(|| self.missing_list_error())?
             .into_iter()
             .map(|cluster| Cluster {
                 arn: cluster.cluster_arn.unwrap_or_default(),
@@ -173,7 +173,7 @@ impl EcsApi for AwsEcs {
             .await
             .map_err(|error| self.failed(&error))?;
         if answer.tasks.is_none() && answer.failures.is_none() {
-            return Err(self.no_list());
+            return Err(self.missing_list_error());
         }
         Ok(DescribedTasks {
             tasks: answer.tasks.into_iter().flatten().map(task).collect::<Result<_, _>>()?,
@@ -235,11 +235,11 @@ impl AwsEcs {
         arns: Option<Vec<String>>,
         next_token: Option<String>,
     ) -> Result<Page, CallError> {
-        Ok(Page { arns: arns.ok_or_else(|| self.no_list())?, next_token })
+        Ok(Page { arns: arns.ok_or_else(|| self.missing_list_error())?, next_token })
     }
 
-    /// The SDK parses an empty body as a success.
-    fn no_list(&self) -> CallError {
+    /// The error for an empty body, which the SDK parses as a success.
+    fn missing_list_error(&self) -> CallError {
         CallError::Empty(format!("{}: it answers without a list", self.endpoint))
     }
 

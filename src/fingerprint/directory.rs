@@ -13,12 +13,12 @@ use super::glob::{self, clean, join};
 use super::{Error, fingerprint_file, hash_of, metadata};
 use crate::snapshot::Fingerprint;
 
-/// What was found of a directory.
+/// The fingerprint of a directory, with the warnings about its exclude patterns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
     /// Of everything that is not excluded.
     pub fingerprint: Fingerprint,
-    /// Where the patterns exclude something else than they seem to.
+    /// Patterns that exclude something else than they seem to.
     pub warnings: Vec<String>,
 }
 

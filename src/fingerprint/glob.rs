@@ -200,7 +200,7 @@ fn is_match(mut pattern: &[u8], mut name: &[u8]) -> Result<bool, Error> {
     Ok(name.is_empty())
 }
 
-/// Whether there are stars in front, what is up to the next star, and the rest.
+/// Splits a pattern: whether it starts with stars, the text up to the next star, and the rest.
 fn next_chunk(pattern: &[u8]) -> (bool, &[u8], &[u8]) {
     let stars = pattern.iter().take_while(|&&byte| byte == b'*').count();
     let pattern = &pattern[stars..];
@@ -283,20 +283,20 @@ fn class_character(class: &[u8]) -> Result<(u32, &[u8]), Error> {
     let (character, length) = first_character(class);
     let behind = class.get(length..).filter(|behind| !behind.is_empty());
     match behind {
-        Some(behind) if (character, length) != INVALID => Ok((character, behind)),
+        Some(behind) if (character, length) != INVALID_BYTE => Ok((character, behind)),
         _ => Err(Error::Malformed),
     }
 }
 
-/// What a byte that is not UTF-8 counts as.
-const INVALID: (u32, usize) = (0xFFFD, 1);
+/// The code point and the length of a byte that is not UTF-8.
+const INVALID_BYTE: (u32, usize) = (0xFFFD, 1);
 
 /// The first character of a text that is not empty, and its length in bytes.
 fn first_character(text: &[u8]) -> (u32, usize) {
     let most = &text[..text.len().min(4)];
     let chunk = most.utf8_chunks().next();
     let first = chunk.and_then(|chunk| chunk.valid().chars().next());
-    first.map_or(INVALID, |character| (character.into(), character.len_utf8()))
+    first.map_or(INVALID_BYTE, |character| (character.into(), character.len_utf8()))
 }
 
 #[cfg(test)]
@@ -380,7 +380,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_pattern_and_no_name_is_too_much(
+        fn every_pattern_can_be_matched_against_every_name(
             pattern in "[ab*?\\[\\]\\\\^/☺-]{0,12}", name in proptest::collection::vec(any::<u8>(), 0..8),
         ) {
             let _either = is_match(pattern.as_bytes(), &name);

@@ -69,7 +69,7 @@ struct Function {
     metrics: bool,
 }
 
-/// Why the function cannot report at all.
+/// The function cannot start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error(transparent)]

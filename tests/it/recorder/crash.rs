@@ -24,7 +24,7 @@ const ROUNDS: usize = 50;
 const ENVIRONMENTS: u64 = 4;
 
 /// What takes longer does not end.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A recorder as a process of its own.
 pub(crate) struct Process {
@@ -140,7 +140,7 @@ impl Process {
     }
 }
 
-/// What was answered 201, in each environment in this order, and the last head that was told.
+/// What was answered 201, in each environment in this order, and the last head that was returned.
 #[derive(Default)]
 struct Answered {
     fingerprints: BTreeMap<u64, Vec<String>>,
@@ -278,13 +278,13 @@ async fn a_recorder_that_is_killed_repeatedly_has_every_acknowledged_report() {
         clients.extend((0..2).map(|_| tokio::spawn(read(recorder.url.clone()))));
         // Other reports are on their way whenever it dies.
         let enough = u32::try_from(1 + 3 * (round % 15)).unwrap();
-        let Ok(enough) = timeout(PATIENCE, count.acquire_many(enough)).await else {
+        let Ok(enough) = timeout(TIMEOUT, count.acquire_many(enough)).await else {
             panic!("round {round}: the recorder does not go on: {}", recorder.log());
         };
         enough.unwrap().forget();
         recorder.child.kill().await.unwrap();
         for (number, client) in clients.into_iter().enumerate() {
-            let Ok(ended) = timeout(PATIENCE, client).await else {
+            let Ok(ended) = timeout(TIMEOUT, client).await else {
                 panic!(
                     "round {round}: client {number} does not notice the end: {}",
                     recorder.log()

@@ -32,13 +32,14 @@ async fn ask(recorder: &Recorder, query: &str) -> Answer {
 }
 
 /// Snapshot, artifact and description of each event, a line each.
-fn told(events: &Value) -> Vec<String> {
+fn descriptions(events: &Value) -> Vec<String> {
     let field = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
     let events = events.as_array().unwrap().iter();
     events
         .map(|event| {
-            let (artifact, told) = (field(event, "artifact_name"), field(event, "description"));
-            format!("{} {artifact} {told}", event["snapshot_index"])
+            let (artifact, description) =
+                (field(event, "artifact_name"), field(event, "description"));
+            format!("{} {artifact} {description}", event["snapshot_index"])
         })
         .collect()
 }
@@ -117,7 +118,7 @@ async fn events_are_listed_by_interval_and_page_from_either_end() {
     ];
     for (query, expected, total) in cases {
         let answer = ask(&recorder, query).await;
-        assert_eq!(told(&answer.body), expected, "{query}");
+        assert_eq!(descriptions(&answer.body), expected, "{query}");
         assert_eq!(answer.headers["x-total-count"], total.to_string(), "{query}");
     }
 }
@@ -269,8 +270,8 @@ proptest! {
                     }
                     prop_assert!(events.len() <= size);
                     for event in events {
-                        let told = event["description"].as_str().unwrap();
-                        let numbers: Vec<u64> = told
+                        let description = event["description"].as_str().unwrap();
+                        let numbers: Vec<u64> = description
                             .trim_end_matches(')')
                             .split(' ')
                             .filter_map(|word| word.parse().ok())

@@ -125,8 +125,8 @@ async fn an_unchanged_file_verifies_with_every_head_that_was_returned() {
         heads[5].replace("acme", "other"),
     ] {
         let (code, said) = verify(&file, Some(&unknown));
-        let is_told = said.contains(&format!("\"{unknown}\" is not in them"));
-        assert!(code == 2 && is_told, "{said}");
+        let is_reported = said.contains(&format!("\"{unknown}\" is not in them"));
+        assert!(code == 2 && is_reported, "{said}");
     }
     assert_eq!(verify(&file, Some("short")).0, 2);
 }
@@ -219,8 +219,8 @@ async fn tables_that_differ_from_the_ledgers_are_found() {
     for (table, sql) in cases {
         let (code, said) = verify(&tampered(&file, sql), None);
         assert_eq!(code, 2, "{sql}: {said}");
-        let told = format!("table {table} of");
-        assert!(table == "ledger" || said.contains(&told), "{sql}: {said}");
+        let expected = format!("table {table} of");
+        assert!(table == "ledger" || said.contains(&expected), "{sql}: {said}");
         assert!(!said.contains('\u{1b}'), "{said:?}");
     }
 }
@@ -246,8 +246,8 @@ async fn triggers_and_missing_constraints_are_found() {
         ("ALTER TABLE environment ADD COLUMN more TEXT", "table \"environment\""),
     ] {
         let (code, said) = verify(&tampered(&file, sql), None);
-        let is_told = said.contains(&format!("the ledgers hold, but {named} of"));
-        assert!(code == 2 && is_told, "{sql}: {said}");
+        let is_reported = said.contains(&format!("the ledgers hold, but {named} of"));
+        assert!(code == 2 && is_reported, "{sql}: {said}");
     }
 }
 

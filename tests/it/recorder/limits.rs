@@ -116,8 +116,8 @@ async fn names_and_descriptions_have_limits() {
     ] {
         let answer = recorder.put(&format!("/environments/{org}"), body(&description)).await;
         assert_eq!(answer.status.as_u16(), status, "{answer:?}");
-        let told = answer.body.to_string();
-        assert!(told.contains(said) && told.len() < 1_000, "{told}");
+        let message = answer.body.to_string();
+        assert!(message.contains(said) && message.len() < 1_000, "{message}");
     }
 }
 

@@ -134,9 +134,9 @@ pub(crate) fn serving(file: &Path, tokens: &str) -> (Child, BufReader<ChildStder
         .spawn()
         .unwrap();
     let mut log = BufReader::new(serve.stderr.take().unwrap());
-    let mut told = String::new();
-    log.read_line(&mut told).unwrap();
-    let url = told.trim().rsplit(' ').next().unwrap().to_owned();
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let url = line.trim().rsplit(' ').next().unwrap().to_owned();
     (serve, log, url)
 }
 

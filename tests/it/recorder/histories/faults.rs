@@ -27,7 +27,7 @@ const JUMPS: [i32; 6] = [-11_000, -2_000, 2_000, 5_000, 17_000, 100_000];
 const SLOW: Duration = Duration::from_millis(2_500);
 
 /// The recorder waits for another program for five seconds.
-const LONGEST_HOLD: Duration = Duration::from_secs(4);
+const MAX_HOLD: Duration = Duration::from_secs(4);
 
 /// How many writes a full queue refuses before there is room again.
 const REFUSED: u32 = 20;
@@ -93,7 +93,7 @@ impl Fault {
 
     /// Lets the histories go on, strikes meanwhile, and puts right what can be; gives the recorder
     /// that then runs.
-    pub(super) async fn strike(
+    pub(super) async fn inject(
         self,
         place: &mut Place,
         mut life: Life,
@@ -111,7 +111,7 @@ impl Fault {
             if let Some(other) = other {
                 // Or there was room for all of them, which the end of the test finds.
                 let refused = life.refused.acquire_many(REFUSED);
-                let _timeout = tokio::time::timeout(LONGEST_HOLD, refused).await;
+                let _timeout = tokio::time::timeout(MAX_HOLD, refused).await;
                 other.execute_batch("ROLLBACK").unwrap();
             } else {
                 life.answered.acquire_many(after).await.unwrap().forget();
@@ -119,7 +119,7 @@ impl Fault {
             }
         };
         tokio::join!(work, struck);
-        self.put_right(place, &mut life, random).await;
+        self.repair(place, &mut life, random).await;
         let is_over = matches!(self, Self::OtherPrograms | Self::FullQueue);
         let goes_on = is_over || self == Self::FullDisk && random.bool();
         if goes_on {
@@ -159,7 +159,7 @@ impl Fault {
     }
 
     /// What is done while the recorder runs, or has just ended by the fault itself.
-    async fn put_right(self, place: &mut Place, life: &mut Life, random: &mut Rng) {
+    async fn repair(self, place: &mut Place, life: &mut Life, random: &mut Rng) {
         match self {
             Self::Kill | Self::Restart => {
                 life.process.child.wait().await.unwrap();

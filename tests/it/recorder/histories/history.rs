@@ -11,10 +11,10 @@ use super::model::{Organization, Window};
 use super::operation::{HOME, Operation};
 
 /// How long a recorder that is well may refuse writes.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How often what happened.
-pub(super) type Happened = BTreeMap<&'static str, u32>;
+pub(super) type EventCounts = BTreeMap<&'static str, u32>;
 
 /// What a fault may do to a request beside answering it as ever.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,8 +36,8 @@ pub(super) struct History {
     /// The hashes of the heads that were answered, by their sequence numbers.
     pub(super) heads: BTreeMap<usize, String>,
     /// What was done, for a failure's message.
-    story: Vec<String>,
-    pub(super) happened: Happened,
+    trace: Vec<String>,
+    pub(super) happened: EventCounts,
 }
 
 impl History {
@@ -47,8 +47,8 @@ impl History {
             random: Rng::with_seed(seed << 16 | number as u64),
             unsettled: None,
             heads: BTreeMap::new(),
-            story: vec![format!("seed {seed}, organization {number}")],
-            happened: Happened::new(),
+            trace: vec![format!("seed {seed}, organization {number}")],
+            happened: EventCounts::new(),
         }
     }
 
@@ -57,9 +57,9 @@ impl History {
     }
 
     /// What is said of a failure: the last of what was done.
-    pub(super) fn story(&self) -> String {
-        let last = &self.story[self.story.len().saturating_sub(15)..];
-        format!("{}\n{}\nmodel: {:#?}", self.story[0], last.join("\n"), self.model)
+    pub(super) fn trace(&self) -> String {
+        let last = &self.trace[self.trace.len().saturating_sub(15)..];
+        format!("{}\n{}\nmodel: {:#?}", self.trace[0], last.join("\n"), self.model)
     }
 
     /// Makes the environment that all have.
@@ -83,10 +83,10 @@ impl History {
         let answer = life.send(operation.request(&self.model.name)).await;
         let window = Window { from: sent, until: life.now() };
         let said = answer.as_ref().map(|it| (it.status, it.head.as_deref(), &it.body["message"]));
-        self.story.push(format!("{operation:?}\n    at {sent}: {said:?}"));
+        self.trace.push(format!("{operation:?}\n    at {sent}: {said:?}"));
         match answer {
             None => {
-                assert!(allowed.no_answer, "no answer: {}", self.story());
+                assert!(allowed.no_answer, "no answer: {}", self.trace());
                 self.count("not answered");
                 self.unsettled = Some((operation, sent, life.ahead()));
             }
@@ -97,19 +97,19 @@ impl History {
             Some(answer) if allowed.refusals.contains(&answer.status) => {
                 self.count(allowed.refusal);
                 life.refused.add_permits(1);
-                assert_eq!(answer.head, None, "{}", self.story());
+                assert_eq!(answer.head, None, "{}", self.trace());
             }
             Some(answer) => {
                 self.count("answered");
                 let expected = self.model.apply(&operation, window);
                 if answer.status != expected {
                     let log = life.process.log();
-                    panic!("{answer:?}, and not {expected}: {}\n{log}", self.story());
+                    panic!("{answer:?}, and not {expected}: {}\n{log}", self.trace());
                 }
                 if answer.status < 300 {
                     self.check_head(&answer);
                 } else {
-                    assert_eq!(answer.head, None, "{}", self.story());
+                    assert_eq!(answer.head, None, "{}", self.trace());
                 }
                 life.answered.add_permits(1);
             }
@@ -121,18 +121,18 @@ impl History {
         let head = answer.head.as_deref().unwrap_or_default();
         let position = head.strip_prefix(&format!("org={}; seq=", self.model.name));
         let Some((seq, hash)) = position.and_then(|position| position.split_once("; hash=")) else {
-            panic!("no head: {answer:?}: {}", self.story());
+            panic!("no head: {answer:?}: {}", self.trace());
         };
         let seq: usize = seq.parse().unwrap();
-        assert_eq!(seq, self.model.entries.len(), "{answer:?}: {}", self.story());
+        assert_eq!(seq, self.model.entries.len(), "{answer:?}: {}", self.trace());
         let known = self.heads.entry(seq).or_insert_with(|| hash.to_owned()).clone();
-        assert_eq!(known, hash, "another entry {seq}: {}", self.story());
+        assert_eq!(known, hash, "another entry {seq}: {}", self.trace());
     }
 
     /// Finds out whether what was not answered was recorded, from a recorder that is well; the
     /// organization is as it was before or as it should be after.
     pub(super) async fn settle(&mut self, life: &Life) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let answer = loop {
             match life.send(Operation::home().request(&self.model.name)).await {
                 Some(answer) if answer.status == 201 => break answer,
@@ -142,11 +142,11 @@ impl History {
                 }
                 answer => {
                     let log = life.process.log();
-                    panic!("the recorder is not well: {answer:?}: {}\n{log}", self.story());
+                    panic!("the recorder is not well: {answer:?}: {}\n{log}", self.trace());
                 }
             }
         };
-        self.story.push(format!("settled: {:?}", answer.head));
+        self.trace.push(format!("settled: {:?}", answer.head));
         if let Some((operation, sent, ahead)) = self.unsettled.take() {
             let window = Window { from: sent, until: wall() + ahead };
             let mut after = self.model.clone();
@@ -188,7 +188,7 @@ impl History {
             check::runs(life, &self.model, &mut self.random).await
         };
         if let Err(problem) = problems.await {
-            panic!("{problem}: {}", self.story());
+            panic!("{problem}: {}", self.trace());
         }
     }
 }

@@ -9,11 +9,11 @@ use rusqlite::Connection;
 
 use super::HISTORIES;
 use super::faults::Fault;
-use super::history::{Happened, History};
+use super::history::{EventCounts, History};
 use super::life::{Life, Place};
 
 /// Each fault once, in an order of its own, and how often what happened.
-pub(super) async fn run(seed: u64) -> Happened {
+pub(super) async fn run(seed: u64) -> EventCounts {
     let mut random = Rng::with_seed(seed);
     let mut place = Place::new(seed % 2 == 1);
     let mut life = Life::start(&place).await;
@@ -24,7 +24,7 @@ pub(super) async fn run(seed: u64) -> Happened {
     let has_clock = place.has_own_clock;
     for fault in faults.into_iter().filter(|fault| has_clock || *fault != Fault::Clock) {
         println!("seed {seed}: {fault:?}");
-        life = fault.strike(&mut place, life, &mut histories, &mut random).await;
+        life = fault.inject(&mut place, life, &mut histories, &mut random).await;
         join_all(histories.iter_mut().map(|history| history.settle(&life))).await;
         let some = random.usize(..HISTORIES);
         histories[some].check(&life, true).await;
@@ -32,7 +32,7 @@ pub(super) async fn run(seed: u64) -> Happened {
     join_all(histories.iter_mut().map(|history| history.check(&life, true))).await;
     life.process.end("-TERM").await;
     check_ledgers(&place, &histories, &mut random);
-    let mut happened = Happened::new();
+    let mut happened = EventCounts::new();
     for (what, times) in histories.iter().flat_map(|history| &history.happened) {
         *happened.entry(*what).or_insert(0) += times;
     }
@@ -47,7 +47,7 @@ fn check_ledgers(place: &Place, histories: &[History], random: &mut Rng) {
     for (seq, hash) in one.heads.first_key_value().into_iter().chain(one.heads.last_key_value()) {
         let head = format!("org={}; seq={seq}; hash={hash}", one.model.name);
         let verified = verify(&file, Some(&head.parse().unwrap()), AttachmentCheck::Sizes);
-        assert!(verified.is_ok(), "{verified:?} with {head}: {}", one.story());
+        assert!(verified.is_ok(), "{verified:?} with {head}: {}", one.trace());
     }
     let connection = Connection::open(&file).unwrap();
     let mut statement = connection
@@ -67,9 +67,9 @@ fn check_ledgers(place: &Place, histories: &[History], random: &mut Rng) {
     for history in histories {
         let entries = &ledgers[&history.model.name];
         let found: Vec<_> = entries.iter().map(|(kind, actor, _)| (&**kind, &**actor)).collect();
-        assert_eq!(found, history.model.entries, "{}", history.story());
+        assert_eq!(found, history.model.entries, "{}", history.trace());
         for (seq, hash) in &history.heads {
-            assert_eq!(entries[seq - 1].2, *hash, "entry {seq}: {}", history.story());
+            assert_eq!(entries[seq - 1].2, *hash, "entry {seq}: {}", history.trace());
         }
     }
 }

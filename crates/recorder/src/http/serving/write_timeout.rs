@@ -40,7 +40,7 @@ impl WriteTimeout {
     }
 
     /// Accounts for an attempt to write `offered` bytes.
-    fn watch(
+    fn account_write(
         &mut self,
         cx: &mut Context<'_>,
         offered: usize,
@@ -88,7 +88,7 @@ impl AsyncWrite for WriteTimeout {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch(cx, bytes.len(), written)
+        self.account_write(cx, bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -97,7 +97,7 @@ impl AsyncWrite for WriteTimeout {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.watch(cx, parts.iter().map(|part| part.len()).sum(), written)
+        self.account_write(cx, parts.iter().map(|part| part.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {

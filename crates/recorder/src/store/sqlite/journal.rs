@@ -20,7 +20,7 @@ const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
 /// The bytes of the first page that the switch to a log changes: the format versions, the change
 /// counter and SQLite's version.
-const SWITCH_TO_LOG: [std::ops::Range<usize>; 3] = [18..20, 24..28, 92..100];
+const WAL_SWITCH_BYTES: [std::ops::Range<usize>; 3] = [18..20, 24..28, 92..100];
 
 /// Refuses a journal beside the database at `path` that SQLite would play back, unless it is one that a
 /// recorder which was killed has left.
@@ -48,14 +48,14 @@ pub(super) fn check(path: &Path) -> Result<(), StoreError> {
         return if Mark::beside(path)?.is_some() { stray() } else { Ok(()) };
     };
     let was_used = positions(database, header.page_size).any(|position| position.commit > 0);
-    if was_used && !undoes_switch_to_log(&journal, database, header) {
+    if was_used && !only_undoes_switch_to_wal(&journal, database, header) {
         return stray();
     }
     Ok(())
 }
 
 /// Whether the journal undoes nothing but that a backup, which has no log, was about to get one.
-fn undoes_switch_to_log(journal: &File, database: &File, header: DatabaseHeader) -> bool {
+fn only_undoes_switch_to_wal(journal: &File, database: &File, header: DatabaseHeader) -> bool {
     let mut start = [0; 28];
     if journal.read_exact_at(&mut start, 0).is_err() || start[..8] != MAGIC {
         return false;
@@ -78,7 +78,7 @@ fn undoes_switch_to_log(journal: &File, database: &File, header: DatabaseHeader)
         return false;
     }
     let before = &mut before[4..];
-    for written in SWITCH_TO_LOG {
+    for written in WAL_SWITCH_BYTES {
         now[written.clone()].copy_from_slice(&before[written]);
     }
     before == now

@@ -22,9 +22,9 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let projection = Projection { connection, org_id, seq, recorded_at };
     match payload {
-        Payload::EnvironmentCreated(created) => projection.create(created)?,
-        Payload::EnvironmentChanged(changed) => projection.change(changed)?,
-        Payload::EnvironmentRenamed(renamed) => projection.rename(renamed)?,
+        Payload::EnvironmentCreated(created) => projection.create_environment(created)?,
+        Payload::EnvironmentChanged(changed) => projection.change_environment(changed)?,
+        Payload::EnvironmentRenamed(renamed) => projection.rename_environment(renamed)?,
         Payload::EnvironmentArchived(archived) => {
             projection.set_archived(archived.environment, Some(recorded_at))?;
         }
@@ -32,7 +32,7 @@ pub(super) fn apply(
             projection.set_archived(restored.environment, None)?;
         }
         Payload::Snapshot(snapshot) => projection.add_snapshot(snapshot)?,
-        Payload::Confirmed(confirmed) => projection.confirm(confirmed)?,
+        Payload::Confirmed(confirmed) => projection.confirm_snapshot(confirmed)?,
         Payload::ClockCorrected(_) => {}
         Payload::FlowCreated(_)
         | Payload::FlowChanged(_)
@@ -59,7 +59,7 @@ struct Projection<'a> {
 }
 
 impl Projection<'_> {
-    fn create(&self, created: &EnvironmentCreated) -> rusqlite::Result<()> {
+    fn create_environment(&self, created: &EnvironmentCreated) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
                 "INSERT INTO environment
@@ -81,7 +81,7 @@ impl Projection<'_> {
         Ok(())
     }
 
-    fn change(&self, changed: &EnvironmentChanged) -> rusqlite::Result<()> {
+    fn change_environment(&self, changed: &EnvironmentChanged) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
                 "UPDATE environment SET
@@ -104,7 +104,7 @@ impl Projection<'_> {
         Ok(())
     }
 
-    fn rename(&self, renamed: &EnvironmentRenamed) -> rusqlite::Result<()> {
+    fn rename_environment(&self, renamed: &EnvironmentRenamed) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
                 "UPDATE environment SET name = $1, changed_at = $2 WHERE org_id = $3 AND id = $4",
@@ -291,7 +291,7 @@ impl Projection<'_> {
         Ok(id)
     }
 
-    fn confirm(&self, confirmed: &Confirmed) -> rusqlite::Result<()> {
+    fn confirm_snapshot(&self, confirmed: &Confirmed) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
                 "UPDATE environment SET reported_in_ledger_at = $1 WHERE org_id = $2 AND id = $3",

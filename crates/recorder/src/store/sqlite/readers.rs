@@ -143,9 +143,9 @@ mod tests {
         let writer = Connection::open(&path).unwrap();
         writer.pragma_update(None, "journal_mode", "DELETE").unwrap();
         writer.pragma_update(None, "user_version", 0).unwrap();
-        assert!(refused().contains("of version 0"), "{}", refused());
+        assert!(refused().contains("has version 0"), "{}", refused());
         writer.pragma_update(None, "user_version", 99).unwrap();
-        assert!(refused().contains("of version 99"), "{}", refused());
+        assert!(refused().contains("has version 99"), "{}", refused());
         writer.pragma_update(None, "application_id", 1).unwrap();
         assert!(refused().contains("another program"), "{}", refused());
     }

@@ -422,7 +422,7 @@ async fn too_many_runs_are_refused() {
     let refused = runs().await.unwrap_err();
     assert!(matches!(refused, Error::TooManyRuns { most: 50_000 }), "{refused}");
     assert_eq!(refused.status(), 413);
-    assert!(refused.to_string().contains("More than 50000 times"), "{refused}");
+    assert!(refused.to_string().contains("More than 50000 runs"), "{refused}");
 }
 
 /// What a history does.
