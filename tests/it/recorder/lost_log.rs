@@ -383,7 +383,7 @@ async fn a_copy_that_cannot_be_completed_is_removed_and_not_used() {
         fs::write(beside(&file, ".rescued"), content).unwrap();
         let refused = on("serve", &file, &["--listen", "127.0.0.1:0"]);
         let said = text(&refused.stderr);
-        assert!(said.contains("Do not put it in the place of"), "{said}");
+        assert!(said.contains("is not usable. Do not replace"), "{said}");
     }
     fs::remove_file(beside(&file, ".rescued")).unwrap();
     // What it has forgotten is known.

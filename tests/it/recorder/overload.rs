@@ -364,7 +364,7 @@ async fn a_sighup_without_a_token_file_changes_nothing() {
         lines.next().expect("it goes on").unwrap()
     });
     let line = line.await.unwrap();
-    assert!(line.contains("there is no token file to read again"), "{line}");
+    assert!(line.contains("ignored SIGHUP: there is no token file"), "{line}");
     assert!(process.child.try_wait().unwrap().is_none());
     assert_eq!(process.terminate().await, Some(0));
 }
