@@ -53,6 +53,7 @@ async fn a_token_reads_or_writes_its_organization_only() {
         (Some("bu1lder-0"), &put, "flows/acme", &flow, 201),
         (Some("bu1lder-0"), &post, "artifacts/acme/runner", &artifact, 201),
         (Some("bu1lder-0"), &get, "artifacts/acme/runner/ab/latest_commit", &report, 200),
+        (Some("re4der-0"), &get, "artifacts/acme/runner/ab/latest_commit", &report, 200),
         (Some("bu1lder-0"), &put, "flows/other", &flow, 403),
         (Some("bu1lder-0"), &get, "flows/acme", &report, 403),
         (Some("bu1lder-0"), &put, "flows/acme/runner/archive", &report, 403),

@@ -61,7 +61,7 @@ async fn what_a_pipeline_reports_is_text_wherever_it_stands() {
     let hostile = HOSTILE[0];
     for (byte, name) in (1..).zip(HOSTILE) {
         let document = json!({
-            "fingerprint": digest(byte), "filename": name, "git_commit": name, "trail_name": "t",
+            "fingerprint": digest(byte), "filename": name, "git_commit": digest(byte), "trail_name": "t",
             "commit_url": name, "build_url": "javascript:alert(1)//https://", "repo_url": name,
             "template_reference_name": format!("a{byte}"),
             "git_commit_info": {"sha1": name, "message": name, "author": name, "branch": name,

@@ -59,8 +59,10 @@ pub(crate) enum Action {
     /// Reads an environment itself, or its latest snapshot.
     ReadForReport,
     Report,
-    /// Reports provenance, or reads what a CI job needs for that.
+    /// Reports provenance.
     Attest,
+    /// Reads what a CI job needs to know before it reports.
+    ReadForJob,
     /// Creates an environment, or changes it if it exists.
     SaveEnvironment,
     Write,
@@ -70,9 +72,13 @@ impl Right {
     fn allows(self, action: Action) -> bool {
         match self {
             Self::Write => true,
-            Self::Read => matches!(action, Action::Read | Action::ReadForReport),
-            Self::Attest => action == Action::Attest,
-            Self::Report => !matches!(action, Action::Read | Action::Attest | Action::Write),
+            Self::Read => {
+                matches!(action, Action::Read | Action::ReadForReport | Action::ReadForJob)
+            }
+            Self::Attest => matches!(action, Action::Attest | Action::ReadForJob),
+            Self::Report => {
+                matches!(action, Action::Report | Action::ReadForReport | Action::SaveEnvironment)
+            }
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn api<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
         .merge(guarded(saved, Action::Read, Action::SaveEnvironment))
         .merge(guarded(reported, Action::Read, Action::Report))
         .merge(guarded(attested, Action::Read, Action::Attest))
-        .merge(guarded(asked, Action::Attest, Action::Attest))
+        .merge(guarded(asked, Action::ReadForJob, Action::Attest))
         .layer(map_response(with_extensions));
     Router::new().nest("/api/v2", calls)
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::provenance::add_provenance;
+use super::provenance::{add_provenance, shorten_provenance};
 use crate::domain::{Micros, Place, SnapshotArtifact, SnapshotRecord, Task};
 use envsnap_model::wire::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
+
+/// A snapshot of more artifacts shows less of the provenance of each, so that clients can read it.
+const MANY_ARTIFACTS: usize = 500;
 
 /// The document of `snapshot`: what runs, latest start first, then what exited.
 ///
@@ -16,6 +19,12 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
     let html_url = html_url(org, environment, snapshot.index);
     let artifacts = snapshot.artifacts;
     let running = artifacts.iter().filter(|artifact| artifact.runs()).count() as u64;
+    let are_many = artifacts.len() > MANY_ARTIFACTS;
+    let mut artifacts: Vec<_> =
+        artifacts.into_iter().map(|stored| artifact(org, &html_url, stored)).collect();
+    if are_many {
+        artifacts.iter_mut().for_each(shorten_provenance);
+    }
     RecordedSnapshot {
         index: u64::from(snapshot.index),
         is_latest: snapshot.next_recorded_at.is_none(),
@@ -29,7 +38,7 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
         confirmed_until: Some(snapshot.confirmed_until.seconds()),
         environment_type: snapshot.environment_type,
         compliant: false,
-        artifacts: artifacts.into_iter().map(|stored| artifact(org, &html_url, stored)).collect(),
+        artifacts,
         html_url,
         applied_policies: Vec::new(),
     }

@@ -48,10 +48,16 @@ impl FromJson for ArtifactReport {
         if let Some(name) = &template_name {
             check_template_name("template_reference_name", name)?;
         }
+        let commit = given(fields.git_commit).unwrap_or_default().to_ascii_lowercase();
+        let is_commit =
+            (7..=64).contains(&commit.len()) && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !commit.is_empty() && !is_commit {
+            return Err(invalid("git_commit", "must be 7 to 64 hexadecimal digits"));
+        }
         Ok(Self {
             fingerprint: fields.fingerprint.into(),
             name: fields.filename.into(),
-            commit: given(fields.git_commit).unwrap_or_default().to_ascii_lowercase(),
+            commit,
             template_name,
             trail,
             details: kept,
@@ -109,7 +115,7 @@ impl FromJson for AllowanceRequest {
             check_fingerprint("artifact_fingerprint", &fingerprint)?;
         } else if !fingerprint.is_empty() {
             return Err(invalid("name_pattern", "cannot be used with artifact_fingerprint"));
-        } else if pattern.bytes().all(|byte| byte == b'*') {
+        } else if pattern.bytes().all(|byte| b"*/:@".contains(&byte)) {
             return Err(invalid("name_pattern", "must not allow every name"));
         }
         let reason: String = fields.description.map(Into::into).unwrap_or_default();

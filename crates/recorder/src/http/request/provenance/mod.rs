@@ -25,6 +25,9 @@ const LONGEST_DESCRIPTION: usize = 2_000;
 /// The longest address, in bytes.
 const LONGEST_URL: usize = 2_048;
 
+/// The longest message of a commit, in bytes.
+const LONGEST_MESSAGE: usize = 100_000;
+
 /// The longest name of an artifact, in bytes.
 const LONGEST_LABEL: usize = 1_024;
 
@@ -61,9 +64,11 @@ fn check_common(fields: &Map<String, Value>) -> Result<(), Error> {
             return Err(invalid("git_commit_info.sha1", "must be a string that is not empty"));
         }
         for text in ["message", "author", "branch", "url"] {
-            if commit.get(text).is_some_and(|it| !it.is_string() && !it.is_null()) {
-                return Err(invalid(format!("git_commit_info.{text}"), "must be a string"));
-            }
+            let most = if text == "message" { LONGEST_MESSAGE } else { LONGEST_URL };
+            check_text(commit, text, most).map_err(|_| {
+                let problem = format!("must be a string of at most {most} bytes");
+                invalid(format!("git_commit_info.{text}"), problem)
+            })?;
         }
         if commit.get("timestamp").is_some_and(|it| !it.is_number() && !it.is_null()) {
             return Err(invalid("git_commit_info.timestamp", "must be a number"));

@@ -9,6 +9,9 @@ use crate::http::request::multipart::FilePart;
 /// The longest template, in bytes.
 const LONGEST_TEMPLATE: usize = 64 << 10;
 
+/// The most problems of a template that are named.
+const MOST_PROBLEMS: usize = 10;
+
 /// The template in a file; `None` if the file is empty.
 pub(super) fn template(file: Option<FilePart>) -> Result<Option<StoredTemplate>, Error> {
     let Some(file) = file.filter(|file| !file.content.is_empty()) else { return Ok(None) };
@@ -29,7 +32,7 @@ pub(super) fn template(file: Option<FilePart>) -> Result<Option<StoredTemplate>,
         return Err(Error::bad_request(format!(
             "{} validation errors for Template: {}",
             problems.len(),
-            problems.join("; ")
+            problems.iter().take(MOST_PROBLEMS).cloned().collect::<Vec<_>>().join("; ")
         )));
     }
     Ok(Some(StoredTemplate { content, rules }))

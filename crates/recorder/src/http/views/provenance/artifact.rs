@@ -12,6 +12,9 @@ use crate::domain::provenance::{
 };
 use envsnap_model::wire::{EnvironmentSnapshot, FlowArtifact, FoundArtifact, HistoryEvent};
 
+/// What git calls the commit that does not exist.
+const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
+
 /// The artifact as its flow reported it.
 pub(crate) fn artifact(org: &str, record: ArtifactRecord) -> Option<FlowArtifact> {
     let history = history(&record);
@@ -34,7 +37,7 @@ pub(crate) fn artifact(org: &str, record: ArtifactRecord) -> Option<FlowArtifact
         fingerprint: record.fingerprint,
         trail_name: report.trail.clone(),
         template_reference_name: report.template_name.clone(),
-        git_commit: report.commit.clone(),
+        git_commit: commit(&report.commit),
         git_commit_info: commit_info(&details),
         repo_info: details.get("repo_info").cloned(),
         commit_url: text(&details, "commit_url"),
@@ -55,6 +58,11 @@ pub(crate) fn artifact(org: &str, record: ArtifactRecord) -> Option<FlowArtifact
         annotations: details.get("annotations").cloned(),
         flow_name: report.flow,
     })
+}
+
+/// Clients fail on a list with a commit that is shorter than seven digits.
+fn commit(reported: &str) -> String {
+    if reported.len() < 7 { NO_COMMIT.to_owned() } else { reported.to_owned() }
 }
 
 fn evidence(attestation: &AttestationRecord) -> serde_json::Value {

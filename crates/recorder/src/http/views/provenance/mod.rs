@@ -14,7 +14,7 @@ use envsnap_model::wire::{AllowedArtifact, Deployment};
 pub(crate) use artifact::{artifact, found};
 pub(crate) use attestation::attestation;
 pub(crate) use flow::flow;
-pub(crate) use snapshot::{add as add_provenance, pipeline};
+pub(crate) use snapshot::{add as add_provenance, pipeline, shorten as shorten_provenance};
 pub(crate) use trail::{trail, trail_summary};
 
 /// The page of an artifact. It is relative to the recorder's own address, as all of these.

@@ -12,6 +12,15 @@ use envsnap_model::wire::{ArtifactFlow, ArtifactOrigin, RecordedArtifact};
 /// hold thousands.
 const LONGEST_MESSAGE: usize = 200;
 
+/// The parts of a commit in a snapshot.
+const COMMIT_PARTS: [&str; 6] = ["sha1", "message", "author", "branch", "timestamp", "url"];
+
+/// The longest address in a snapshot of many artifacts, in bytes.
+const LONGEST_URL_OF_MANY: usize = 256;
+
+/// The most attestations that a snapshot of many artifacts names of each.
+const MOST_PROBLEMS_OF_MANY: usize = 3;
+
 /// Clients fail on a commit that is shorter, and not empty.
 const SHORTEST_COMMIT: usize = 7;
 
@@ -88,11 +97,28 @@ fn flow(org: &str, provenance: &ArtifactProvenance, report: &ReportRecord) -> Ar
     }
 }
 
-/// A commit with the beginning of its message.
-fn shortened(mut commit: Value) -> Value {
-    let message = commit.get("message").and_then(Value::as_str).unwrap_or_default();
-    let first_line = message.lines().next().unwrap_or_default();
-    let short: String = first_line.chars().take(LONGEST_MESSAGE).collect();
-    commit["message"] = Value::from(short);
-    commit
+/// What is known of a commit, with the beginning of its message.
+fn shortened(commit: Value) -> Value {
+    let Value::Object(mut commit) = commit else { return Value::Null };
+    commit.retain(|part, _| COMMIT_PARTS.contains(&&**part));
+    if let Some(Value::String(message)) = commit.get_mut("message") {
+        let first_line = message.lines().next().unwrap_or_default();
+        *message = first_line.chars().take(LONGEST_MESSAGE).collect();
+    }
+    Value::Object(commit)
+}
+
+/// Leaves out what would make a snapshot of thousands of artifacts larger than clients read: of each
+/// artifact, all flows but the first one, and what is long of that.
+pub(crate) fn shorten(document: &mut RecordedArtifact) {
+    document.flows.truncate(1);
+    let is_long = |url: &String| url.len() > LONGEST_URL_OF_MANY;
+    for flow in &mut document.flows {
+        flow.git_commit_info = None;
+        flow.build_url.take_if(|url| is_long(url));
+        flow.commit_url.take_if(|url| is_long(url));
+        flow.problems.truncate(MOST_PROBLEMS_OF_MANY);
+        flow.flow_reasons_for_non_compliance.clear();
+    }
+    document.commit_url.take_if(|url| is_long(url));
 }

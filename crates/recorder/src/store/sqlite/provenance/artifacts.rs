@@ -6,13 +6,16 @@ use rusqlite::params;
 
 use super::super::failure::Failure;
 use super::super::runs::runs_of_fingerprint;
-use super::reader::{REPORT, Reader, ReportRow, report};
+use super::reader::{Details, REPORT, Reader, ReportRow, report};
 use crate::domain::provenance::{
     ArtifactRecord, ArtifactReported, AttestationRecord, DeploymentRecord, DeploymentReported,
     RecordId, SearchResult, fields,
 };
 use crate::domain::{Error, Micros, Page};
 use crate::store::provenance::{ArtifactQuery, ArtifactSelector, AttestationQuery};
+
+/// The most bytes of attestations in one answer.
+const MOST_BYTES: usize = 8 << 20;
 
 /// The most matches of a search.
 const MOST_MATCHES: usize = 100;
@@ -38,11 +41,11 @@ impl Reader<'_> {
         let mut latest: Vec<ReportRow> = Vec::new();
         for row in rows {
             let row = row?;
-            if !latest.iter().any(|it| it.fingerprint == row.fingerprint && it.trail == row.trail) {
+            if !latest.iter().any(|it| it.fingerprint == row.fingerprint) {
                 latest.push(row);
             }
-            if latest.len() > MOST_MATCHES {
-                return Err(Error::TooManyMatches { most: MOST_MATCHES }.into());
+            if latest.len() == MOST_MATCHES {
+                break;
             }
         }
         if let Some(id) = &query.attestation {
@@ -117,12 +120,13 @@ impl Reader<'_> {
                 row.get(0).map(Micros)
             })?;
         let attestations = self.attestations_of(&latest)?;
-        let attestations = attestations.into_iter().map(|row| self.attestation_record(row));
+        let attestations =
+            attestations.into_iter().map(|row| self.attestation_record(row, Details::Short));
         Ok(ArtifactRecord {
             attestations: attestations.collect::<Result<_, _>>()?,
             deployments: self.deployments_of(&latest.fingerprint, Some(latest.flow))?,
             runs: runs_of_fingerprint(self.connection, self.org_id, &latest.fingerprint)?,
-            report: Some(self.report_record(&latest, first)?),
+            report: Some(self.report_record(&latest, first, Details::Whole)?),
             fingerprint: latest.fingerprint,
             name: latest.name,
         })
@@ -235,8 +239,8 @@ impl Reader<'_> {
             }
             AttestationQuery::InTrail { flow, trail, name } => {
                 let trail = self.existing_trail(flow, trail)?;
-                let mut rows = self.attestations_in_trail(trail)?;
-                rows.retain(|row| row.name == *name);
+                let mut rows = self.attestations_named(trail, name)?;
+                rows.reverse();
                 rows
             }
             AttestationQuery::OfArtifact { flow, fingerprint, name } => {
@@ -262,7 +266,7 @@ impl Reader<'_> {
                     .collect::<rusqlite::Result<_>>()?;
                 let mut rows = Vec::new();
                 for trail in trails {
-                    rows.extend(self.attestations_in_trail(trail)?);
+                    rows.extend(self.attestations_in_trail(trail)?.iter().cloned());
                     if rows.len() > 10 * MOST_MATCHES {
                         return Err(Error::TooManyMatches { most: 10 * MOST_MATCHES }.into());
                     }
@@ -271,7 +275,18 @@ impl Reader<'_> {
                 rows
             }
         };
-        rows.into_iter().rev().map(|row| self.attestation_record(row)).collect()
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        for row in rows.into_iter().rev() {
+            let record = self.attestation_record(row, Details::Whole)?;
+            bytes += record.details.len();
+            if bytes > MOST_BYTES {
+                let message = "These attestations are larger than 8 MB: ask for them one by one, by \
+                               attestation_id";
+                return Err(Error::too_large(message).into());
+            }
+            records.push(record);
+        }
+        Ok(records)
     }
 
     /// The file with an attestation, and the name that it was reported with.
@@ -295,7 +310,7 @@ impl Reader<'_> {
         let rows = self
             .connection
             .prepare_cached(&format!(
-                "{REPORT} WHERE org_id = $1 AND {column} >= $2 AND {column} < $3 ORDER BY seq"
+                "{REPORT} WHERE org_id = $1 AND {column} >= $2 AND {column} < $3 ORDER BY seq DESC"
             ))?
             .query_map(params![self.org_id, digits, after_prefix(digits)], report)?
             .take(10 * MOST_MATCHES)
@@ -313,11 +328,12 @@ impl Reader<'_> {
         // The latest report of each artifact in each flow.
         let mut latest = BTreeMap::new();
         for row in by_commit.into_iter().chain(by_fingerprint) {
-            latest.insert((row.fingerprint.clone(), row.flow), row);
+            latest.entry((row.fingerprint.clone(), row.flow)).or_insert(row);
         }
         let mut rows: Vec<_> = latest.into_values().collect();
-        rows.sort_by_key(|row| row.seq);
-        let rows = rows.into_iter().take(MOST_MATCHES);
+        rows.sort_by_key(|row| std::cmp::Reverse(row.seq));
+        rows.truncate(MOST_MATCHES);
+        let rows = rows.into_iter().rev();
         let mut artifacts: Vec<_> =
             rows.map(|row| self.artifact_record(row)).collect::<Result<_, _>>()?;
         for fingerprint in self.running_by_prefix(digits)? {

@@ -9,7 +9,7 @@ use super::super::failure::Failure;
 use super::super::json::Json;
 use super::super::runs::runs_of_fingerprint;
 use super::projection::template;
-use super::reader::Reader;
+use super::reader::{Details, Reader};
 use super::writes::{find_flow, find_trail};
 use crate::domain::provenance::{
     ArtifactReported, FlowRecord, TrailBegun, TrailChanged, TrailEvent, TrailEventKind,
@@ -240,9 +240,10 @@ impl Reader<'_> {
             let at = Micros(row.get(1)?);
             events.push(TrailEvent { at, kind: TrailEventKind::Updated(changed.details) });
         }
-        for attestation in self.attestations_in_trail(trail)? {
+        for attestation in self.attestations_in_trail(trail)?.iter() {
             let at = attestation.recorded_at;
-            let record = Box::new(self.attestation_record(attestation)?);
+            let record = self.attestation_record(attestation.clone(), Details::Short)?;
+            let record = Box::new(record);
             events.push(TrailEvent { at, kind: TrailEventKind::Attestation(record) });
         }
         let mut seen = Vec::new();

@@ -8,9 +8,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::super::failure::Failure;
 use super::super::json::Json;
 use super::allowances::{Allowance, reason};
-use super::reader::{Reader, ReportRow};
+use super::reader::{Details, Reader, ReportRow};
 use crate::domain::provenance::ArtifactProvenance;
 use crate::domain::{Micros, SnapshotArtifact};
+
+/// The most flows that are shown of one artifact: the first ones that reported it.
+const MAX_FLOWS: usize = 20;
 
 /// The first start of an artifact in an environment: its organization, its fingerprint, its name if it
 /// has none, and the environment.
@@ -134,7 +137,11 @@ impl Reader<'_> {
         }
         let mut flows: Vec<_> = flows.into_values().collect();
         flows.sort_by_key(|(number, ..)| *number);
-        flows.into_iter().map(|(_, first, latest)| self.report_record(latest, first)).collect()
+        flows.truncate(MAX_FLOWS);
+        flows
+            .into_iter()
+            .map(|(_, first, latest)| self.report_record(latest, first, Details::Short))
+            .collect()
     }
 
     /// When the artifact first started in the environment, in seconds since the Unix epoch.
@@ -148,7 +155,7 @@ impl Reader<'_> {
         let first: Option<(Json<Vec<i64>>, i64)> = self
             .connection
             .prepare_cached(FIRST_START)?
-            .query_row(params![shown.org_id, shown.environment_id, fingerprint, name], |row| {
+            .query_row(params![shown.org_id, fingerprint, name, shown.environment_id], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })
             .optional()?;
@@ -156,6 +163,7 @@ impl Reader<'_> {
             return Ok(artifact.started_at.first().copied().unwrap_or_default());
         };
         let recorded_at = recorded_at.div_euclid(1_000_000);
-        Ok(started_at.first().copied().unwrap_or(recorded_at))
+        // What was reported as running had started, whatever its time says.
+        Ok(started_at.first().copied().unwrap_or(recorded_at).min(recorded_at))
     }
 }

@@ -17,7 +17,7 @@ use super::projection::{rules, template};
 use crate::domain::Micros;
 use crate::domain::provenance::{
     ArtifactReported, AttestationRecord, AttestationReported, RecordId, ReportRecord,
-    StoredTemplate,
+    StoredTemplate, fields,
 };
 
 /// Reads what an organization's flows reported. What it has read of flows and trails it keeps.
@@ -27,6 +27,38 @@ pub(super) struct Reader<'a> {
     pub(super) org_id: i64,
     flows: RefCell<HashMap<i64, Rc<FlowRow>>>,
     trails: RefCell<HashMap<i64, Rc<TrailRow>>>,
+    attestations: RefCell<HashMap<i64, Rc<Vec<AttestationRow>>>>,
+}
+
+/// How much of what was reported in an attestation is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Details {
+    Whole,
+    /// Only short fields, of an entry that is not long: there may be hundreds in one answer.
+    Short,
+}
+
+/// The longest entry whose fields are looked at for a short answer, in bytes.
+const LONGEST_SHORT_ENTRY: usize = 64 << 10;
+
+/// The longest field in a short answer, in bytes.
+const LONGEST_SHORT_FIELD: usize = 4 << 10;
+
+/// The fields of an attestation in a short answer.
+const SHORT_ATTESTATION: [&str; 5] =
+    ["git_commit_info", "repo_info", "description", "reason", "control"];
+
+/// The fields of an artifact in a short answer.
+const SHORT_ARTIFACT: [&str; 5] =
+    ["fingerprint", "git_commit_info", "commit_url", "build_url", "repo_url"];
+
+/// Those of the fields of a JSON object that are wanted and short.
+fn short_details(details: &str, wanted: &[&str]) -> String {
+    let mut short = fields(details);
+    short.retain(|name, value| {
+        wanted.contains(&&**name) && value.to_string().len() <= LONGEST_SHORT_FIELD
+    });
+    serde_json::Value::Object(short).to_string()
 }
 
 /// What is read of a flow for each artifact of it.
@@ -144,8 +176,8 @@ impl AttestationRow {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(connection: &'a Connection, org: &'a str, org_id: i64) -> Self {
-        let (flows, trails) = (RefCell::default(), RefCell::default());
-        Self { connection, org, org_id, flows, trails }
+        let (flows, trails, attestations) = Default::default();
+        Self { connection, org, org_id, flows, trails, attestations }
     }
 
     pub(super) fn id(&self, seq: i64) -> RecordId {
@@ -205,12 +237,33 @@ impl<'a> Reader<'a> {
     pub(super) fn attestations_in_trail(
         &self,
         trail: i64,
+    ) -> rusqlite::Result<Rc<Vec<AttestationRow>>> {
+        if let Some(rows) = self.attestations.borrow().get(&trail) {
+            return Ok(Rc::clone(rows));
+        }
+        let rows: Rc<Vec<_>> = Rc::new(
+            self.connection
+                .prepare_cached(&format!(
+                    "{ATTESTATION} WHERE org_id = $1 AND trail_id = $2 ORDER BY seq"
+                ))?
+                .query_map([self.org_id, trail], attestation)?
+                .collect::<rusqlite::Result<_>>()?,
+        );
+        self.attestations.borrow_mut().insert(trail, Rc::clone(&rows));
+        Ok(rows)
+    }
+
+    /// The attestations of a name in a trail, the latest first.
+    pub(super) fn attestations_named(
+        &self,
+        trail: i64,
+        name: &str,
     ) -> rusqlite::Result<Vec<AttestationRow>> {
         self.connection
             .prepare_cached(&format!(
-                "{ATTESTATION} WHERE org_id = $1 AND trail_id = $2 ORDER BY seq"
+                "{ATTESTATION} WHERE org_id = $1 AND trail_id = $2 AND name = $3 ORDER BY seq DESC"
             ))?
-            .query_map([self.org_id, trail], attestation)?
+            .query_map(params![self.org_id, trail, name], attestation)?
             .collect()
     }
 
@@ -250,9 +303,9 @@ impl<'a> Reader<'a> {
         artifact: &ReportRow,
     ) -> rusqlite::Result<Vec<AttestationRow>> {
         let Some(trail) = artifact.trail else { return Ok(Vec::new()) };
-        let mut attestations = self.attestations_in_trail(trail)?;
-        attestations.retain(|attestation| attestation.is_about(artifact));
-        Ok(attestations)
+        let attestations = self.attestations_in_trail(trail)?;
+        let bound = attestations.iter().filter(|attestation| attestation.is_about(artifact));
+        Ok(bound.cloned().collect())
     }
 
     /// The template that the artifact of a report is compared with.
@@ -315,6 +368,7 @@ impl<'a> Reader<'a> {
         &self,
         latest: &ReportRow,
         first_reported_at: Micros,
+        details: Details,
     ) -> Result<ReportRecord, Failure> {
         let template = self.template_of(latest)?;
         let status = self.artifact_status(latest, template.as_ref())?;
@@ -334,7 +388,10 @@ impl<'a> Reader<'a> {
             trail: trail.map(|trail| trail.name.clone()),
             template_name: latest.template_name.clone(),
             commit: latest.commit.clone(),
-            details: entry.details,
+            details: match details {
+                Details::Whole => entry.details,
+                Details::Short => short_details(&entry.details, &SHORT_ARTIFACT),
+            },
             first_reported_at,
             reported_at: latest.recorded_at,
             state: status.state,
@@ -343,10 +400,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// An attestation with all that was reported in it.
+    /// An attestation with what was reported in it.
     pub(super) fn attestation_record(
         &self,
         row: AttestationRow,
+        details: Details,
     ) -> Result<AttestationRecord, Failure> {
         let trail = self.trail(row.trail)?;
         let (entry, reported_by): (AttestationReported, _) = self.entry(row.seq)?;
@@ -359,7 +417,11 @@ impl<'a> Reader<'a> {
             commit: entry.commit,
             is_compliant: row.is_compliant,
             overrides: row.overrides.map(|seq| self.id(seq)),
-            details: entry.details,
+            details: match details {
+                Details::Whole => entry.details,
+                Details::Short if entry.details.len() > LONGEST_SHORT_ENTRY => "{}".to_owned(),
+                Details::Short => short_details(&entry.details, &SHORT_ATTESTATION),
+            },
             attachment: entry.attachment,
             flow: self.flow(trail.flow)?.name.clone(),
             trail: trail.name.clone(),

@@ -369,9 +369,6 @@ fn latest_attestation(
         None => Vec::new(),
     };
     let is_same = |row: &AttestationRow| {
-        if row.name != report.name {
-            return false;
-        }
         if report.fingerprint.is_some() {
             return artifacts.iter().any(|artifact| row.is_about(artifact));
         }
@@ -380,7 +377,7 @@ fn latest_attestation(
             && (row.targets.is_empty()
                 || row.commit == report.commit.as_deref().unwrap_or_default())
     };
-    Ok(reader.attestations_in_trail(trail)?.into_iter().rev().find(is_same))
+    Ok(reader.attestations_named(trail, &report.name)?.into_iter().find(is_same))
 }
 
 /// Stores a file, once in an organization.
