@@ -44,7 +44,7 @@ impl LogWriter {
         Ok(Self(sender))
     }
 
-    /// Waits up to [`FLUSH_TIMEOUT`] until the lines so far are written.
+    /// Waits up to `FLUSH_TIMEOUT` until the lines so far are written.
     pub fn wait_until_written(&self) {
         let (done, written) = sync_channel(1);
         if self.0.try_send(Entry::Flush(done)).is_ok() {
