@@ -1,5 +1,6 @@
 //! The commands about provenance, put to a recorder on which the tutorial's history was played.
 
+mod git;
 mod reporting;
 mod rogue;
 mod story;

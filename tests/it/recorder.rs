@@ -22,6 +22,7 @@ mod page;
 mod provenance;
 mod questions;
 mod reports;
+mod room;
 mod schema;
 pub(crate) mod second_program;
 pub(crate) mod server;

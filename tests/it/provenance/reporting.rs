@@ -1,30 +1,10 @@
 //! What jobs of CI report.
 
-use std::process::Command;
-
+use super::git::git;
 use super::story::{RUNNER, Story, second};
 use crate::recorder::server::digest;
 
 const AT: &str = "2022-08-22T09:35:00Z";
-
-fn git(directory: &std::path::Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(directory)
-        .args([
-            "-c",
-            "user.name=Ada",
-            "-c",
-            "user.email=ada@acme.com",
-            "-c",
-            "commit.gpgsign=false",
-        ])
-        .args(arguments)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?} {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commit_is_read_from_git() {

@@ -1,10 +1,8 @@
 //! From a commit to what runs, and back.
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::json;
 
+use super::git::git;
 use super::story::{COMMIT, OLD_RUNNER, RUNNER, SHAS, Story, new_runner, old_runner, shas};
 use crate::recorder::server::digest;
 
@@ -31,25 +29,6 @@ async fn a_commit_leads_to_its_artifacts_and_where_they_ran() {
     assert!(error.contains("--git DIR finds that in a local repository"), "{error}");
     let error = story.ask(&["trace", "HEAD"]).await.failed();
     assert!(error.contains("any name that git knows with --git DIR"), "{error}");
-}
-
-fn git(directory: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(directory)
-        .args([
-            "-c",
-            "user.name=Ada",
-            "-c",
-            "user.email=ada@acme.com",
-            "-c",
-            "commit.gpgsign=false",
-        ])
-        .args(arguments)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?} {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use envsnap::recorder::{Access, SqliteStore};
+use envsnap::recorder::SqliteStore;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -145,44 +145,6 @@ fn a_file_of_another_user_or_kind_is_reported_with_the_remedy() {
         assert!(said.contains(&named), "{said}");
         chown(denied, Some(65_534), None).unwrap();
     }
-}
-
-#[tokio::test]
-async fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("snapshots.db");
-    let store = SqliteStore::open(&file).unwrap().with_max_pages(60).unwrap();
-    let recorder = Recorder::with(store.clone(), Access::open()).await;
-    recorder.create("env", None).await;
-    let report = |byte| -> Vec<_> {
-        (0..100)
-            .map(|id| task(id, &format!("web-{id}:{byte}"), "", 1))
-            .chain([task(0, "web", &digest(u8::try_from(byte).unwrap()), 1)])
-            .collect()
-    };
-    let send = async |byte| {
-        let body = json!({"artifacts": report(byte)}).to_string();
-        recorder.put("/environments/acme/env/report/ECS", body).await
-    };
-    let mut kept = 0;
-    let refused = loop {
-        let answer = send(kept + 1).await;
-        if answer.status != StatusCode::CREATED {
-            break answer;
-        }
-        kept += 1;
-        assert!(kept < 60, "each takes a page at least");
-    };
-    assert!(kept > 0);
-    assert_eq!(refused.status, StatusCode::INSUFFICIENT_STORAGE);
-    assert_eq!(refused.message(), "The recorder's disk is full: nothing was saved");
-    assert_eq!(recorder.latest("env").await.index, u64::try_from(kept).unwrap());
-    assert_eq!(send(kept).await.status, StatusCode::OK, "what is there takes no room");
-
-    let _roomier = store.with_max_pages(1_000).unwrap();
-    assert_eq!(send(kept + 1).await.status, StatusCode::CREATED);
-    assert_eq!(send(kept + 2).await.status, StatusCode::CREATED);
-    assert_eq!(recorder.latest("env").await.index, u64::try_from(kept + 2).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -453,62 +415,5 @@ async fn a_file_without_a_position_is_reported_as_damaged_and_not_changed() {
             assert!(said.contains(&named) && said.contains("restore a backup"), "{verb}: {said}");
         }
         assert!(std::fs::read(&file).unwrap() == before, "{change}");
-    }
-}
-
-/// Lets the files that a process writes grow to this many bytes at most, or as they please.
-#[cfg(target_os = "linux")]
-fn limit_file_size(process: u32, bytes: &str) {
-    let limit = format!("--fsize={bytes}:unlimited");
-    let limited = Command::new("prlimit").args([&limit, "--pid", &process.to_string()]).status();
-    assert!(limited.unwrap().success());
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_file_size_limit_refuses_writes_until_it_is_raised() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("snapshots.db");
-    let mut recorder = Process::start(&file).await;
-    recorder.create("env").await;
-    assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
-    let log = std::fs::metadata(folder.path().join("snapshots.db-wal")).unwrap().len();
-    let process = recorder.child.id().unwrap();
-    limit_file_size(process, &log.to_string());
-    for _ in 0..3 {
-        let status = recorder.try_report("env", &[task(1, "web", &digest(2), 1)]).await;
-        assert_eq!(status, Some(500));
-        assert_eq!(recorder.index("env").await, 1);
-    }
-    let line = recorder.logged("cannot record a report").await;
-    assert!(line.contains("ERROR"), "{line}");
-    limit_file_size(process, "unlimited");
-    assert_eq!(recorder.report("env", &[task(1, "web", &digest(3), 1)]).await, 201);
-    recorder.end("-KILL").await;
-    assert_eq!(Process::start(&file).await.index("env").await, 2);
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_start_without_room_says_what_to_do_and_loses_nothing() {
-    for end in ["-KILL", "-TERM"] {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("snapshots.db");
-        let mut recorder = Process::start(&file).await;
-        recorder.create("env").await;
-        for byte in 1..=3 {
-            assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
-        }
-        recorder.end(end).await;
-        let start = ["serve", "--listen", "127.0.0.1:0", "--db", file.to_str().unwrap()];
-        let refused = Command::new("prlimit")
-            .args(["--fsize=20000", env!("CARGO_BIN_EXE_envsnap")])
-            .args(start)
-            .output()
-            .unwrap();
-        let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(2), "{end}: {said}");
-        assert!(said.contains("its disk is full") && said.contains("free 1 MB"), "{end}: {said}");
-        assert_eq!(Process::start(&file).await.index("env").await, 3, "{end}");
     }
 }

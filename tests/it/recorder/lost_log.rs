@@ -8,6 +8,8 @@ use reqwest::StatusCode;
 
 use super::crash::Process;
 use super::file::on;
+#[cfg(target_os = "linux")]
+use super::room::limit_file_size;
 use super::second_program;
 use super::server::{digest, task};
 use crate::command_line::text;
@@ -346,10 +348,7 @@ async fn a_copy_that_does_not_fit_is_removed() {
     let file = folder.path().join("snapshots.db");
     let mut recorder = answered(&file).await;
     // As a disk that is full.
-    let pid = recorder.child.id().unwrap().to_string();
-    let limited =
-        std::process::Command::new("prlimit").args(["--fsize=20000", "--pid", &pid]).status();
-    assert!(limited.unwrap().success());
+    limit_file_size(recorder.child.id().unwrap(), "20000");
     let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
     log.set_len(0).unwrap();
     let said = refused(&recorder).await;

@@ -14,6 +14,7 @@ use super::life::{Life, Place};
 use super::operation::Operation;
 use crate::recorder::file::on;
 use crate::recorder::lost_log::beside;
+use crate::recorder::room::limit_file_size;
 use crate::recorder::second_program::execute;
 
 /// What a history does in one life of the recorder.
@@ -152,7 +153,10 @@ impl Fault {
             Self::FullDisk => {
                 // What is there may be written again, and nothing grows.
                 let size = fs::metadata(beside(&file, "-wal")).map_or(0, |log| log.len());
-                limit_files(&id, &(size + random.u64(..20_000)).to_string());
+                limit_file_size(
+                    life.process.child.id().unwrap(),
+                    &(size + random.u64(..20_000)).to_string(),
+                );
             }
             Self::FullQueue => {}
         }
@@ -170,7 +174,7 @@ impl Fault {
             }
             Self::LostLog => drop(life.process.logged("it accepts nothing more").await),
             Self::FullDisk => {
-                limit_files(&life.process.child.id().unwrap().to_string(), "unlimited");
+                limit_file_size(life.process.child.id().unwrap(), "unlimited");
             }
             Self::OtherPrograms | Self::Clock | Self::FullQueue => {}
         }
@@ -179,13 +183,6 @@ impl Fault {
 
 fn signal(signal: &str, id: &str) {
     assert!(Command::new("kill").args([signal, id]).status().unwrap().success());
-}
-
-/// The soft limit alone, which may be raised again without any right.
-fn limit_files(id: &str, bytes: &str) {
-    let limit = format!("--fsize={bytes}:");
-    let limited = Command::new("prlimit").args(["--pid", id, &limit]).status();
-    assert!(limited.unwrap().success());
 }
 
 /// A second recorder, which is refused, and programs that read, clean up, and write and give up.
