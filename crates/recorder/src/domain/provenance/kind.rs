@@ -192,6 +192,7 @@ struct Sbom {
 
 #[cfg(test)]
 mod tests {
+    use envsnap_model::provenance::Template;
     use serde_json::json;
 
     use super::*;
@@ -244,6 +245,17 @@ mod tests {
         ];
         for (path, type_name, results, expected) in cases {
             assert_eq!(decided(path, type_name, &results), expected, "{path} {results}");
+        }
+    }
+
+    #[test]
+    fn a_template_may_expect_every_type() {
+        for kind in &ATTESTATION_KINDS {
+            let kind = kind.name(Some("person"));
+            let template = json!({"version": 1, "trail": {
+                "attestations": [{"name": "a", "type": kind}]}});
+            let template: Template = serde_json::from_value(template).unwrap();
+            assert_eq!(template.problems(), Vec::<String>::new(), "{kind}");
         }
     }
 

@@ -95,9 +95,7 @@ impl History<'_> {
         if !ascending {
             events.reverse();
         }
-        for event in &mut events {
-            self.add_provenance(std::slice::from_mut(&mut event.artifact), None)?;
-        }
+        self.add_provenance(events.iter_mut().map(|event| &mut event.artifact), None)?;
         Ok(EventPage { events, total })
     }
 

@@ -118,9 +118,9 @@ impl<'a> History<'a> {
 
     /// Adds its provenance to each artifact. `entries` are those of the snapshot before and of the
     /// one that shows them.
-    pub(super) fn add_provenance(
+    pub(super) fn add_provenance<'b>(
         &self,
-        artifacts: &mut [SnapshotArtifact],
+        artifacts: impl IntoIterator<Item = &'b mut SnapshotArtifact>,
         entries: Option<(i64, i64)>,
     ) -> Result<(), Failure> {
         let (org_id, environment_id) = (self.org_id, self.environment_id);

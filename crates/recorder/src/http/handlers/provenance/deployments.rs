@@ -36,7 +36,7 @@ pub(super) async fn list<S: ProvenanceStore>(
 
 /// `GET /deployments/{org}?env_name=`: those that were announced to an environment, the earliest
 /// first.
-pub(super) async fn derived<S: ProvenanceStore>(
+pub(super) async fn to_environment<S: ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
     mut parameters: Parameters,

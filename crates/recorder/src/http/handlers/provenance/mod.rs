@@ -72,7 +72,7 @@ pub(super) fn calls<S: Store + ProvenanceStore>() -> Router<S> {
         .route("/allowlists/{org}", get(allowlist::list::<S>).put(allowlist::allow_everywhere::<S>))
         .route("/allowlists/{org}/{environment}", put(allowlist::allow::<S>))
         .route("/allowlists/{org}/entries/{id}", delete(allowlist::withdraw::<S>))
-        .route("/deployments/{org}", get(deployments::derived::<S>))
+        .route("/deployments/{org}", get(deployments::to_environment::<S>))
 }
 
 /// Digits of a commit or a fingerprint, in lowercase.

@@ -1,6 +1,7 @@
 //! The bodies that report attestations.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::names::{check_attestation_name, check_fingerprint, check_template_name};
@@ -42,6 +43,8 @@ struct OverrideFields {
 /// An attestation whose type the address says.
 pub(crate) struct AttestationRequest {
     fields: Fields,
+    /// All of its fields, among which the results have a name for each type.
+    document: Map<String, Value>,
     details: Details,
     attachment: Option<AttachmentFile>,
 }
@@ -50,9 +53,11 @@ impl FromParts for AttestationRequest {
     fn from_parts(mut parts: Parts) -> Result<Self, Error> {
         let file = parts.take_file("attachment_file");
         let document = parts.document()?;
-        check_common(&fields(document)?)?;
+        let document_fields = fields(document)?;
+        check_common(&document_fields)?;
         let attachment = file.map(attachment).transpose()?;
-        Ok(Self { fields: parse(document)?, details: details(document)?, attachment })
+        let (fields, details) = (parse(document)?, details(document)?);
+        Ok(Self { fields, document: document_fields, details, attachment })
     }
 }
 
@@ -72,9 +77,8 @@ impl AttestationRequest {
     pub(crate) fn into_report(self, path: &str) -> Result<AttestationReport, Error> {
         let type_name = self.fields.type_name.as_ref().map(|name| name.0.to_string());
         let kind = kind(path, type_name.as_deref())?;
-        let document = self.details.fields();
         let results =
-            document.get(kind.results).ok_or_else(|| invalid(kind.results, "is required"))?;
+            self.document.get(kind.results).ok_or_else(|| invalid(kind.results, "is required"))?;
         let is_compliant = kind.is_compliant(results).map_err(|error| {
             invalid(kind.results, format!("is not what a {path} attestation reports: {error}"))
         })?;

@@ -1,9 +1,17 @@
 //! What is allowed to run without provenance.
 
+use rusqlite::{OptionalExtension as _, params};
+
+use super::super::environments;
 use super::super::failure::Failure;
+use super::super::ledger::Ledger;
 use super::reader::Reader;
-use crate::domain::Micros;
-use crate::domain::provenance::{AllowanceRecord, NamePattern, built_in_allowance};
+use super::write_reports::append_unless_repeated;
+use crate::domain::provenance::{
+    AllowanceRecord, AllowanceRequest, AllowanceWithdrawn, Allowed, NamePattern, RecordId,
+    built_in_allowance,
+};
+use crate::domain::{Error, Head, Micros, Payload};
 
 /// An allowance as it is applied.
 pub(super) struct Allowance {
@@ -79,4 +87,54 @@ impl Reader<'_> {
             .collect::<rusqlite::Result<_>>()?;
         Ok(allowances)
     }
+}
+
+/// Allows software to run without provenance.
+pub(super) fn allow(ledger: &Ledger<'_>, request: AllowanceRequest) -> Result<Head, Failure> {
+    let environment = request
+        .environment
+        .map(|name| environments::find_active(ledger.connection, ledger.org, &name))
+        .transpose()?
+        .map(|environment| environment.id);
+    let latest = ledger
+        .connection
+        .prepare_cached(
+            "SELECT seq FROM allowance
+             WHERE org_id = $1 AND environment_id IS $2 AND fingerprint = $3 AND pattern = $4
+               AND withdrawn_at IS NULL
+             ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row(
+            params![ledger.org_id, environment, request.fingerprint, request.pattern],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let allowed = Payload::Allowed(Allowed {
+        environment,
+        fingerprint: request.fingerprint,
+        name: request.name,
+        pattern: request.pattern,
+        reason: request.reason,
+    });
+    append_unless_repeated(ledger, latest, &allowed)
+}
+
+/// Withdraws what was allowed.
+pub(super) fn withdraw(ledger: &Ledger<'_>, id: &str) -> Result<Head, Failure> {
+    let found = match RecordId::seq_in(id, ledger.org) {
+        None => None,
+        Some(seq) => ledger
+            .connection
+            .prepare_cached(
+                "SELECT seq FROM allowance
+                 WHERE org_id = $1 AND seq = $2 AND withdrawn_at IS NULL",
+            )?
+            .query_row([ledger.org_id, seq], |row| row.get(0))
+            .optional()?,
+    };
+    let Some(allowance) = found else {
+        let (org, id) = (ledger.org.to_owned(), id.to_owned());
+        return Err(Error::AllowanceNotFound { org, id }.into());
+    };
+    ledger.append(&Payload::AllowanceWithdrawn(AllowanceWithdrawn { allowance }))
 }

@@ -6,7 +6,8 @@ use rusqlite::params;
 
 use super::super::failure::Failure;
 use super::super::runs::runs_of_fingerprint;
-use super::reader::{Details, REPORT, Reader, ReportRow, report};
+use super::reader::{DetailLevel, Reader};
+use super::rows::{REPORT, ReportRow, report};
 use crate::domain::provenance::{
     ArtifactRecord, ArtifactReported, AttestationRecord, DeploymentRecord, DeploymentReported,
     RecordId, SearchResult, fields,
@@ -121,12 +122,12 @@ impl Reader<'_> {
             })?;
         let attestations = self.attestations_of(&latest)?;
         let attestations =
-            attestations.into_iter().map(|row| self.attestation_record(row, Details::Short));
+            attestations.into_iter().map(|row| self.attestation_record(row, DetailLevel::Short));
         Ok(ArtifactRecord {
             attestations: attestations.collect::<Result<_, _>>()?,
             deployments: self.deployments_of(&latest.fingerprint, Some(latest.flow))?,
             runs: runs_of_fingerprint(self.connection, self.org_id, &latest.fingerprint)?,
-            report: Some(self.report_record(&latest, first, Details::Whole)?),
+            report: Some(self.report_record(&latest, first, DetailLevel::Whole)?),
             fingerprint: latest.fingerprint,
             name: latest.name,
         })
@@ -277,7 +278,7 @@ impl Reader<'_> {
         };
         let (mut records, mut bytes) = (Vec::new(), 0);
         for row in rows.into_iter().rev() {
-            let record = self.attestation_record(row, Details::Whole)?;
+            let record = self.attestation_record(row, DetailLevel::Whole)?;
             bytes += record.details.len();
             if bytes > MOST_BYTES {
                 let message = "These attestations are larger than 8 MB: ask for them one by one, by \

@@ -9,8 +9,8 @@ use super::super::failure::Failure;
 use super::super::json::Json;
 use super::super::runs::runs_of_fingerprint;
 use super::projection::template;
-use super::reader::{Details, Reader};
-use super::writes::{find_flow, find_trail};
+use super::reader::{DetailLevel, Reader};
+use super::write_flows::{existing_flow, find_flow, find_trail};
 use crate::domain::provenance::{
     ArtifactReported, FlowRecord, TrailBegun, TrailChanged, TrailEvent, TrailEventKind,
     TrailRecord, TrailSummary, fields,
@@ -72,9 +72,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn existing_flow(&self, name: &str) -> Result<i64, Failure> {
-        find_flow(self.connection, self.org_id, name)?.ok_or_else(|| {
-            Error::FlowNotFound { org: self.org.to_owned(), name: name.to_owned() }.into()
-        })
+        existing_flow(self.connection, self.org, self.org_id, name)
     }
 
     pub(super) fn existing_trail(&self, flow: &str, name: &str) -> Result<i64, Failure> {
@@ -242,7 +240,7 @@ impl Reader<'_> {
         }
         for attestation in self.attestations_in_trail(trail)?.iter() {
             let at = attestation.recorded_at;
-            let record = self.attestation_record(attestation.clone(), Details::Short)?;
+            let record = self.attestation_record(attestation.clone(), DetailLevel::Short)?;
             let record = Box::new(record);
             events.push(TrailEvent { at, kind: TrailEventKind::Attestation(record) });
         }

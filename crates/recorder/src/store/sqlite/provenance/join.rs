@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::super::failure::Failure;
 use super::super::json::Json;
 use super::allowances::{Allowance, reason};
-use super::reader::{Details, Reader, ReportRow};
+use super::reader::{DetailLevel, Reader};
+use super::rows::ReportRow;
 use crate::domain::provenance::ArtifactProvenance;
 use crate::domain::{Micros, SnapshotArtifact};
 
@@ -49,10 +50,10 @@ struct Reported {
 }
 
 /// Adds its provenance to each artifact.
-pub(in super::super) fn add(
+pub(in super::super) fn add<'a>(
     connection: &Connection,
     shown: Shown<'_>,
-    artifacts: &mut [SnapshotArtifact],
+    artifacts: impl IntoIterator<Item = &'a mut SnapshotArtifact>,
 ) -> Result<(), Failure> {
     let org: String = connection
         .prepare_cached("SELECT name FROM org WHERE id = $1")?
@@ -140,7 +141,7 @@ impl Reader<'_> {
         flows.truncate(MAX_FLOWS);
         flows
             .into_iter()
-            .map(|(_, first, latest)| self.report_record(latest, first, Details::Short))
+            .map(|(_, first, latest)| self.report_record(latest, first, DetailLevel::Short))
             .collect()
     }
 

@@ -7,7 +7,9 @@ mod flows;
 mod join;
 pub(super) mod projection;
 mod reader;
-mod writes;
+mod rows;
+mod write_flows;
+mod write_reports;
 
 #[cfg(test)]
 pub(super) use join::FIRST_START;
@@ -61,7 +63,7 @@ impl ProvenanceStore for SqliteStore {
         actor: &str,
     ) -> Result<Saved, Error> {
         let operation = format!("save flow '{}' of organization '{org}'", settings.name);
-        self.write(operation, org, actor, 0, move |ledger| writes::save_flow(ledger, settings))
+        self.write(operation, org, actor, 0, move |ledger| write_flows::save_flow(ledger, settings))
             .await
     }
 
@@ -75,7 +77,7 @@ impl ProvenanceStore for SqliteStore {
         let operation = format!("change the tags of flow '{flow}' of organization '{org}'");
         let flow = flow.to_owned();
         self.write(operation, org, actor, 0, move |ledger| {
-            writes::change_tags(ledger, &flow, change)
+            write_flows::change_tags(ledger, &flow, change)
         })
         .await
     }
@@ -90,7 +92,7 @@ impl ProvenanceStore for SqliteStore {
         let operation = format!("rename flow '{flow}' of organization '{org}' to '{new_name}'");
         let (flow, new_name) = (flow.to_owned(), new_name.to_owned());
         self.write(operation, org, actor, 0, move |ledger| {
-            writes::rename_flow(ledger, &flow, &new_name)
+            write_flows::rename_flow(ledger, &flow, &new_name)
         })
         .await
     }
@@ -98,7 +100,7 @@ impl ProvenanceStore for SqliteStore {
     async fn archive_flow(&self, org: &str, flow: &str, actor: &str) -> Result<Head, Error> {
         let operation = format!("archive flow '{flow}' of organization '{org}'");
         let flow = flow.to_owned();
-        self.write(operation, org, actor, 0, move |ledger| writes::archive_flow(ledger, &flow))
+        self.write(operation, org, actor, 0, move |ledger| write_flows::archive_flow(ledger, &flow))
             .await
     }
 
@@ -113,7 +115,7 @@ impl ProvenanceStore for SqliteStore {
             format!("save trail '{}' of flow '{flow}' of organization '{org}'", report.name);
         let flow = flow.to_owned();
         self.write(operation, org, actor, 0, move |ledger| {
-            writes::save_trail(ledger, &flow, report)
+            write_flows::save_trail(ledger, &flow, report)
         })
         .await
     }
@@ -128,7 +130,7 @@ impl ProvenanceStore for SqliteStore {
         let operation = format!("record an artifact of flow '{flow}' of organization '{org}'");
         let flow = flow.to_owned();
         self.write(operation, org, actor, 0, move |ledger| {
-            writes::report_artifact(ledger, &flow, report)
+            write_reports::report_artifact(ledger, &flow, report)
         })
         .await
     }
@@ -148,7 +150,7 @@ impl ProvenanceStore for SqliteStore {
         let bytes = report.attachment.as_ref().map_or(0, |file| file.content.len());
         let (flow, trail) = (flow.to_owned(), trail.to_owned());
         self.write(operation, org, actor, bytes / BYTES_PER_ARTIFACT, move |ledger| {
-            writes::report_attestation(ledger, &flow, &trail, report)
+            write_reports::report_attestation(ledger, &flow, &trail, report)
         })
         .await
     }
@@ -163,7 +165,7 @@ impl ProvenanceStore for SqliteStore {
         let operation = format!("record a deployment of flow '{flow}' of organization '{org}'");
         let flow = flow.to_owned();
         self.write(operation, org, actor, 0, move |ledger| {
-            writes::report_deployment(ledger, &flow, &report)
+            write_reports::report_deployment(ledger, &flow, &report)
         })
         .await
     }
@@ -175,13 +177,13 @@ impl ProvenanceStore for SqliteStore {
         actor: &str,
     ) -> Result<Head, Error> {
         let operation = format!("allow an artifact of organization '{org}'");
-        self.write(operation, org, actor, 0, move |ledger| writes::allow(ledger, request)).await
+        self.write(operation, org, actor, 0, move |ledger| allowances::allow(ledger, request)).await
     }
 
     async fn withdraw_allowance(&self, org: &str, id: &str, actor: &str) -> Result<Head, Error> {
         let operation = format!("withdraw allowance {id} of organization '{org}'");
         let id = id.to_owned();
-        self.write(operation, org, actor, 0, move |ledger| writes::withdraw(ledger, &id)).await
+        self.write(operation, org, actor, 0, move |ledger| allowances::withdraw(ledger, &id)).await
     }
 
     async fn flow(&self, org: &str, name: &str) -> Result<FlowRecord, Error> {

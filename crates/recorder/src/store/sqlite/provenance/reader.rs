@@ -1,19 +1,20 @@
-//! Rows about provenance, and the states that follow from them.
+//! What was reported, with the states that follow from it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use envsnap_model::provenance::{
-    ArtifactStatus, ReportedArtifact, ReportedAttestation, TrailStatus, artifact_status,
-    trail_status,
+    ArtifactStatus, ReportedArtifact, TrailStatus, artifact_status, trail_status,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::de::DeserializeOwned;
 
 use super::super::failure::Failure;
-use super::super::json::Json;
 use super::projection::{rules, template};
+use super::rows::{
+    ATTESTATION, AttestationRow, FlowRow, REPORT, ReportRow, TrailRow, attestation, report,
+};
 use crate::domain::Micros;
 use crate::domain::provenance::{
     ArtifactReported, AttestationRecord, AttestationReported, RecordId, ReportRecord,
@@ -32,7 +33,7 @@ pub(super) struct Reader<'a> {
 
 /// How much of what was reported in an attestation is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Details {
+pub(super) enum DetailLevel {
     Whole,
     /// Only short fields, of an entry that is not long: there may be hundreds in one answer.
     Short,
@@ -59,119 +60,6 @@ fn short_details(details: &str, wanted: &[&str]) -> String {
         wanted.contains(&&**name) && value.to_string().len() <= LONGEST_SHORT_FIELD
     });
     serde_json::Value::Object(short).to_string()
-}
-
-/// What is read of a flow for each artifact of it.
-pub(super) struct FlowRow {
-    pub(super) name: String,
-    pub(super) template: Option<StoredTemplate>,
-}
-
-/// What is read of a trail for each artifact in it.
-pub(super) struct TrailRow {
-    pub(super) id: i64,
-    pub(super) flow: i64,
-    pub(super) name: String,
-    pub(super) details: String,
-    pub(super) template: Option<StoredTemplate>,
-    pub(super) created_at: Micros,
-    pub(super) changed_at: Micros,
-}
-
-/// A report of an artifact.
-#[derive(Debug, Clone)]
-pub(super) struct ReportRow {
-    pub(super) seq: i64,
-    pub(super) flow: i64,
-    pub(super) trail: Option<i64>,
-    pub(super) fingerprint: String,
-    pub(super) name: String,
-    pub(super) commit: String,
-    pub(super) template_name: Option<String>,
-    pub(super) recorded_at: Micros,
-}
-
-pub(super) const REPORT: &str =
-    "SELECT seq, flow_id, trail_id, fingerprint, name, git_commit, template_name, recorded_at
-     FROM artifact_report";
-
-pub(super) fn report(row: &Row<'_>) -> rusqlite::Result<ReportRow> {
-    Ok(ReportRow {
-        seq: row.get(0)?,
-        flow: row.get(1)?,
-        trail: row.get(2)?,
-        fingerprint: row.get(3)?,
-        name: row.get(4)?,
-        commit: row.get(5)?,
-        template_name: row.get(6)?,
-        recorded_at: Micros(row.get(7)?),
-    })
-}
-
-/// An attestation without what was reported in it.
-#[derive(Debug, Clone)]
-pub(super) struct AttestationRow {
-    pub(super) seq: i64,
-    pub(super) trail: i64,
-    pub(super) kind: String,
-    pub(super) name: String,
-    /// Empty if it names none.
-    pub(super) fingerprint: String,
-    /// Empty if it names none.
-    pub(super) commit: String,
-    pub(super) targets: Vec<String>,
-    pub(super) is_compliant: Option<bool>,
-    pub(super) overrides: Option<i64>,
-    pub(super) recorded_at: Micros,
-}
-
-pub(super) const ATTESTATION: &str =
-    "SELECT seq, trail_id, kind, name, fingerprint, git_commit, targets, is_compliant, overrides,
-            recorded_at
-     FROM attestation";
-
-pub(super) fn attestation(row: &Row<'_>) -> rusqlite::Result<AttestationRow> {
-    let Json(targets) = row.get(6)?;
-    Ok(AttestationRow {
-        seq: row.get(0)?,
-        trail: row.get(1)?,
-        kind: row.get(2)?,
-        name: row.get(3)?,
-        fingerprint: row.get(4)?,
-        commit: row.get(5)?,
-        targets,
-        is_compliant: row.get(7)?,
-        overrides: row.get(8)?,
-        recorded_at: Micros(row.get(9)?),
-    })
-}
-
-impl AttestationRow {
-    /// Whether it is bound to this artifact, which is of its trail: by fingerprint, otherwise by the
-    /// name in the template and the commit, whichever of both was reported first.
-    pub(super) fn is_about(&self, artifact: &ReportRow) -> bool {
-        if !self.fingerprint.is_empty() {
-            return self.fingerprint == artifact.fingerprint;
-        }
-        let is_target =
-            artifact.template_name.as_ref().is_some_and(|name| self.targets.contains(name));
-        is_target && self.commit == artifact.commit
-    }
-
-    /// Whether it is about the trail itself, and not about an artifact of it.
-    pub(super) fn is_about_trail(&self) -> bool {
-        self.fingerprint.is_empty() && self.targets.is_empty()
-    }
-
-    pub(super) fn reported(&self, org: &str) -> ReportedAttestation {
-        ReportedAttestation {
-            name: self.name.clone(),
-            kind: self.kind.clone(),
-            id: RecordId::new(org, self.seq).to_string(),
-            overridden: self.overrides.map(|seq| RecordId::new(org, seq).to_string()),
-            is_compliant: self.is_compliant,
-        }
-    }
 }
 
 impl<'a> Reader<'a> {
@@ -368,7 +256,7 @@ impl<'a> Reader<'a> {
         &self,
         latest: &ReportRow,
         first_reported_at: Micros,
-        details: Details,
+        level: DetailLevel,
     ) -> Result<ReportRecord, Failure> {
         let template = self.template_of(latest)?;
         let status = self.artifact_status(latest, template.as_ref())?;
@@ -388,9 +276,9 @@ impl<'a> Reader<'a> {
             trail: trail.map(|trail| trail.name.clone()),
             template_name: latest.template_name.clone(),
             commit: latest.commit.clone(),
-            details: match details {
-                Details::Whole => entry.details,
-                Details::Short => short_details(&entry.details, &SHORT_ARTIFACT),
+            details: match level {
+                DetailLevel::Whole => entry.details,
+                DetailLevel::Short => short_details(&entry.details, &SHORT_ARTIFACT),
             },
             first_reported_at,
             reported_at: latest.recorded_at,
@@ -404,7 +292,7 @@ impl<'a> Reader<'a> {
     pub(super) fn attestation_record(
         &self,
         row: AttestationRow,
-        details: Details,
+        level: DetailLevel,
     ) -> Result<AttestationRecord, Failure> {
         let trail = self.trail(row.trail)?;
         let (entry, reported_by): (AttestationReported, _) = self.entry(row.seq)?;
@@ -417,10 +305,10 @@ impl<'a> Reader<'a> {
             commit: entry.commit,
             is_compliant: row.is_compliant,
             overrides: row.overrides.map(|seq| self.id(seq)),
-            details: match details {
-                Details::Whole => entry.details,
-                Details::Short if entry.details.len() > LONGEST_SHORT_ENTRY => "{}".to_owned(),
-                Details::Short => short_details(&entry.details, &SHORT_ATTESTATION),
+            details: match level {
+                DetailLevel::Whole => entry.details,
+                DetailLevel::Short if entry.details.len() > LONGEST_SHORT_ENTRY => "{}".to_owned(),
+                DetailLevel::Short => short_details(&entry.details, &SHORT_ATTESTATION),
             },
             attachment: entry.attachment,
             flow: self.flow(trail.flow)?.name.clone(),
