@@ -121,7 +121,7 @@ impl Server {
         let url = format!("http://{}/api/v2", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let store = SqliteStore::open(file).unwrap();
-        let served = tokio::spawn(serve(listener, store, Access::open(), async {
+        let served = tokio::spawn(serve(listener, store, Access::open(), None, async {
             let _stopped = stopped.await;
         }));
         let client = Client::builder().no_proxy().build().unwrap();

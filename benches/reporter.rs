@@ -150,7 +150,7 @@ impl Account {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = format!("http://{}", listener.local_addr().unwrap());
         let store = SqliteStore::in_memory().unwrap();
-        tokio::spawn(serve(listener, store, Access::open(), std::future::pending()));
+        tokio::spawn(serve(listener, store, Access::open(), None, std::future::pending()));
         let environment = r#"{"name": "aws-prod", "type": "ECS", "description": "benchmark"}"#;
         let answer = reqwest::Client::new()
             .put(format!("{host}/api/v2/environments/acme"))

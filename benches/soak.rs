@@ -209,7 +209,7 @@ async fn faulty_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let recorder = format!("http://{}", listener.local_addr().unwrap());
     let store = SqliteStore::in_memory().unwrap();
-    tokio::spawn(serve(listener, store, Access::open(), std::future::pending()));
+    tokio::spawn(serve(listener, store, Access::open(), None, std::future::pending()));
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("http://{}", listener.local_addr().unwrap());

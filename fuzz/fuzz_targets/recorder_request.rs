@@ -51,6 +51,7 @@ impl Bench {
             listener,
             SqliteStore::in_memory().unwrap(),
             Access::open(),
+            None,
             shutdown,
         ));
 

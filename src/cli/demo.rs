@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let host = format!("http://{}", listener.local_addr()?);
     let store = SqliteStore::in_memory()?.with_clock(clock.for_recorder());
     let (stop, stopped) = oneshot::channel::<()>();
-    let recorder = tokio::spawn(recorder::serve(listener, store, Access::open(), async {
+    let recorder = tokio::spawn(recorder::serve(listener, store, Access::open(), None, async {
         drop(stopped.await);
     }));
 

@@ -26,6 +26,7 @@ mod room;
 mod schema;
 pub(crate) mod second_program;
 pub(crate) mod server;
+mod signed_heads;
 mod snapshots;
 mod soak;
 mod stray_files;

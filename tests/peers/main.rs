@@ -27,5 +27,6 @@ mod reporters;
 mod runtime;
 mod runtime_emulator;
 mod schedule;
+mod signatures;
 mod template;
 mod tls;

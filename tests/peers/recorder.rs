@@ -1,7 +1,9 @@
 //! The recorder, as a process of its own that asks for a token.
 
+use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use envsnap::api::wire::RecordedSnapshot;
@@ -25,6 +27,15 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Which signs heads with the key in this file.
+    pub(crate) async fn signing(key: &Path) -> Self {
+        Self::start_with(&[OsStr::new("--signing-key"), key.as_os_str()]).await
+    }
+
+    async fn start_with(arguments: &[&OsStr]) -> Self {
         let directory = TempDir::new().unwrap();
         let tokens = directory.path().join("tokens");
         let lines =
@@ -36,6 +47,7 @@ impl Recorder {
             .arg(directory.path().join("snapshots.db"))
             .arg("--token-file")
             .arg(tokens)
+            .args(arguments)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

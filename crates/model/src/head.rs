@@ -29,7 +29,10 @@ pub struct ParseHashError;
 
 /// The text is not a head of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a ledger's head is written as \"org=NAME; seq=NUMBER; hash=64 hexadecimal digits\"")]
+#[error(
+    "a ledger's head is written as \"org=NAME; seq=NUMBER; hash=64 hexadecimal digits\", and a \
+     signed one goes on with \"; key=16 hexadecimal digits; signature=128 hexadecimal digits\""
+)]
 pub struct ParseHeadError;
 
 /// The last entry of an organization's ledger, as responses to writes carry it.
@@ -41,6 +44,26 @@ pub struct Head {
     pub seq: i64,
     /// The hash of that entry.
     pub hash: EntryHash,
+}
+
+/// An Ed25519 signature of the text of a [`Head`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HeadSignature {
+    /// The first 8 bytes of the SHA-256 of the public key in its DER form (`SubjectPublicKeyInfo`).
+    pub key_id: [u8; 8],
+    /// The signature.
+    pub bytes: [u8; 64],
+}
+
+/// A head, signed if the recorder has a key.
+///
+/// It is written as the head, followed by `; key=…; signature=…` in hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedHead {
+    /// The head, of which the signature is of the text.
+    pub head: Head,
+    /// `None` if the recorder has no key.
+    pub signature: Option<HeadSignature>,
 }
 
 impl EntryHash {
@@ -63,12 +86,7 @@ impl FromStr for EntryHash {
     type Err = ParseHashError;
 
     fn from_str(text: &str) -> Result<Self, ParseHashError> {
-        let mut bytes = [0; 32];
-        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(ParseHashError);
-        }
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| ParseHashError)?;
-        Ok(Self(bytes))
+        decode_lowercase(text).map(Self).ok_or(ParseHashError)
     }
 }
 
@@ -95,22 +113,84 @@ impl FromStr for Head {
     type Err = ParseHeadError;
 
     fn from_str(text: &str) -> Result<Self, ParseHeadError> {
-        let mut fields = text.split(';').map(|field| field.trim().split_once('='));
-        let mut next = |name: &str| match fields.next() {
+        let mut fields = Fields(text.split(';'));
+        let head = fields.head()?;
+        if fields.0.next().is_some() { Err(ParseHeadError) } else { Ok(head) }
+    }
+}
+
+impl fmt::Debug for HeadSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `key=…; signature=…`
+impl fmt::Display for HeadSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key={}; signature={}", hex::encode(self.key_id), hex::encode(self.bytes))
+    }
+}
+
+impl fmt::Display for SignedHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.head.fmt(f)?;
+        self.signature.map_or(Ok(()), |signature| write!(f, "; {signature}"))
+    }
+}
+
+impl FromStr for SignedHead {
+    type Err = ParseHeadError;
+
+    fn from_str(text: &str) -> Result<Self, ParseHeadError> {
+        let mut fields = Fields(text.split(';'));
+        let head = fields.head()?;
+        if fields.0.clone().next().is_none() {
+            return Ok(Self { head, signature: None });
+        }
+        let signature =
+            HeadSignature { key_id: fields.bytes("key")?, bytes: fields.bytes("signature")? };
+        if fields.0.next().is_some() {
+            return Err(ParseHeadError);
+        }
+        Ok(Self { head, signature: Some(signature) })
+    }
+}
+
+/// The fields of a head's text.
+struct Fields<'a>(std::str::Split<'a, char>);
+
+impl<'a> Fields<'a> {
+    fn next(&mut self, name: &str) -> Result<&'a str, ParseHeadError> {
+        match self.0.next().map(|field| field.trim().split_once('=')) {
             Some(Some((found, value))) if found == name => Ok(value),
             _ => Err(ParseHeadError),
-        };
-        let head = Self {
-            org: next("org")
-                .ok()
-                .filter(|org| is_environment_name(org))
-                .ok_or(ParseHeadError)?
-                .to_owned(),
-            seq: next("seq")?.parse().ok().filter(|seq| *seq >= 0).ok_or(ParseHeadError)?,
-            hash: next("hash")?.parse().map_err(|_| ParseHeadError)?,
-        };
-        if fields.next().is_some() { Err(ParseHeadError) } else { Ok(head) }
+        }
     }
+
+    fn bytes<const N: usize>(&mut self, name: &str) -> Result<[u8; N], ParseHeadError> {
+        decode_lowercase(self.next(name)?).ok_or(ParseHeadError)
+    }
+
+    fn head(&mut self) -> Result<Head, ParseHeadError> {
+        let org = self.next("org")?;
+        if !is_environment_name(org) {
+            return Err(ParseHeadError);
+        }
+        let seq = self.next("seq")?.parse().ok().filter(|seq| *seq >= 0).ok_or(ParseHeadError)?;
+        let hash = self.next("hash")?.parse().map_err(|_| ParseHeadError)?;
+        Ok(Head { org: org.to_owned(), seq, hash })
+    }
+}
+
+/// Bytes that are written in lowercase hexadecimal digits.
+fn decode_lowercase<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ pub mod command;
 pub mod domain;
 mod http;
 mod large_work;
+mod secret_file;
 mod server;
+mod signing;
 pub mod store;
 pub mod text;
 mod web;
@@ -19,7 +21,9 @@ pub use http::{
     Access, AccessError, LogWriter, MetricsError, TokenLineProblem, dropped_log_lines,
     raise_open_files_limit,
 };
+pub use secret_file::SecretFileError;
 pub use server::{LocalRecorder, serve};
+pub use signing::{HeadSigner, KeyError, PublicKey, SignatureError};
 pub use store::sqlite::{
     AttachmentCheck, BackupError, BackupSummary, LatestCommit, LedgerSummary, SqliteStore,
     StoreError, Verified, VerifyError, backup, verify,

@@ -20,15 +20,21 @@ use crate::http::metrics::{Metrics, MetricsError};
 use crate::http::request::BodyMemory;
 use crate::http::responses::{self, ResponseMemory};
 use crate::http::{error, handlers, request_log, serving};
+use crate::signing::HeadSigner;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::web;
 
 /// The API and the page over `store`, with `GET /ready` and `GET /metrics` for operators.
-fn router<S: Store + ProvenanceStore>(store: S, access: Access, metrics: Metrics) -> Router {
+fn router<S: Store + ProvenanceStore>(
+    store: S,
+    access: Access,
+    signer: Option<HeadSigner>,
+    metrics: Metrics,
+) -> Router {
     let pages = web::pages(&access).with_state(store.clone());
     let panicked = metrics.clone();
-    handlers::api(&access)
+    handlers::api(&access, signer)
         .with_state(store.clone())
         .merge(handlers::operations(&access).with_state(Operations::new(store, metrics.clone())))
         .layer(map_response(error::errors_as_json))
@@ -66,7 +72,7 @@ impl LocalRecorder {
     /// # Errors
     /// The metrics cannot be registered.
     pub fn new<S: Store + ProvenanceStore>(store: S) -> Result<Self, MetricsError> {
-        Ok(Self(TowerToHyperService::new(router(store, Access::open(), Metrics::new()?))))
+        Ok(Self(TowerToHyperService::new(router(store, Access::open(), None, Metrics::new()?))))
     }
 
     /// The response to a request.
@@ -90,7 +96,7 @@ impl fmt::Debug for LocalRecorder {
 }
 
 /// Serves requests until `shutdown` completes and the requests in progress are answered, for at
-/// most five more seconds.
+/// most five more seconds. Heads are signed if there is a `signer`.
 ///
 /// # Errors
 /// Other hosts can reach `listener` and `access` requires no token; or its socket fails.
@@ -98,11 +104,12 @@ pub async fn serve<S: Store + ProvenanceStore>(
     listener: TcpListener,
     store: S,
     access: Access,
+    signer: Option<HeadSigner>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     access.may_listen_on(listener.local_addr()?).map_err(io::Error::other)?;
     let metrics = Metrics::new().map_err(io::Error::other)?;
-    let router = router(store, access, metrics.clone());
+    let router = router(store, access, signer, metrics.clone());
     serving::serve(listener, router, &metrics, shutdown).await;
     Ok(())
 }

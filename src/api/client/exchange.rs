@@ -19,7 +19,7 @@ use crate::excerpt::excerpt;
 use crate::redact::redact;
 use crate::retry::{DEADLINE_MARGIN, retry};
 use envsnap_model::time::parse_http_date;
-use envsnap_model::{Head, error_chain};
+use envsnap_model::{SignedHead, error_chain};
 
 /// Waits of 1, 2 and 4 seconds between the attempts at one request. After a broken connection, one
 /// more attempt comes before them, at once.
@@ -49,7 +49,7 @@ impl<T: Serialize> RequestBody for T {
 pub(super) struct RawResponse {
     pub(super) status: StatusCode,
     /// The head of the organization's ledger, if the server keeps one.
-    pub(super) head: Option<Head>,
+    pub(super) head: Option<SignedHead>,
     /// Items on all pages, if the response is one page of several.
     pub(super) total: Option<u64>,
     pub(super) body: Vec<u8>,
@@ -270,7 +270,7 @@ async fn exchange(
 
 /// The ledger's head. It is parsed because it is logged: a server must not write arbitrary text
 /// there.
-fn head(headers: &HeaderMap) -> Option<Head> {
+fn head(headers: &HeaderMap) -> Option<SignedHead> {
     headers.get(HEAD)?.to_str().ok()?.parse().ok()
 }
 

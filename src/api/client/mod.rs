@@ -27,7 +27,7 @@ use crate::renewable::Renewable;
 use crate::snapshot::Snapshot;
 use crate::tls;
 use crate::token::{TokenError, TokenSource};
-use envsnap_model::{Head, error_chain};
+use envsnap_model::{SignedHead, error_chain};
 pub use error::{ApiError, BuildClientError};
 use exchange::parse;
 use latest::latest;
@@ -121,7 +121,7 @@ pub struct ReportResponse {
     pub repeated: bool,
     /// The head of the organization's ledger, if the server keeps one. Kept elsewhere, it shows
     /// later whether anything was rewritten.
-    pub head: Option<Head>,
+    pub head: Option<SignedHead>,
 }
 
 /// The host is this machine.

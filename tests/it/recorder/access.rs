@@ -139,7 +139,7 @@ async fn without_tokens_any_token_or_none_is_accepted() {
 async fn without_tokens_other_hosts_are_not_served() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let store = SqliteStore::in_memory().unwrap();
-    let refused = serve(listener, store, Access::open(), std::future::pending()).await;
+    let refused = serve(listener, store, Access::open(), None, std::future::pending()).await;
     let said = refused.unwrap_err().to_string();
     assert!(said.contains("without a token file"), "{said}");
 }

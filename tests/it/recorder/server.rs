@@ -95,7 +95,7 @@ impl Recorder {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, store, access, async {
+        let served = tokio::spawn(serve(listener, store, access, None, async {
             let _ = stopped.await;
         }));
         Self {

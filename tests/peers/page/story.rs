@@ -33,7 +33,8 @@ impl Recorder {
             .with_clock(Clock::from_fn(move || *told.lock().unwrap()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let served = tokio::spawn(serve(listener, store, Access::open(), std::future::pending()));
+        let served =
+            tokio::spawn(serve(listener, store, Access::open(), None, std::future::pending()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { url, client, clock, served }
     }

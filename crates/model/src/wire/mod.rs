@@ -6,6 +6,7 @@
 mod diff;
 mod environment;
 mod history;
+mod ledger;
 mod provenance;
 mod report;
 mod snapshot;
@@ -20,6 +21,7 @@ pub use environment::{
     Environment, EnvironmentRequest, PagedEnvironments, RenameRequest, is_environment_name,
 };
 pub use history::{ArtifactRun, EnvironmentEvent, ReportGap, SnapshotListEntry};
+pub use ledger::{LedgerEntries, LedgerEntry, LedgerHead};
 pub use provenance::{
     AllowedArtifact, ArtifactFlow, ArtifactOrigin, Deployment, EnvironmentSnapshot, Flow,
     FlowArtifact, FoundArtifact, HistoryEvent, Paged, Pagination, SearchAnswer,
@@ -35,7 +37,8 @@ pub const MAX_RESPONSE_BYTES: usize = 32 << 20;
 pub const ECS: &str = "ECS";
 
 /// The header of every response to a write: the [head](crate::Head) of the organization's ledger.
-/// Kept elsewhere, it shows later whether the ledger was rewritten.
+/// It is a [signed one](crate::SignedHead) if the recorder has a key. Kept elsewhere, it shows later
+/// whether the ledger was rewritten.
 pub const HEAD: &str = "x-envsnap-head";
 
 /// The header with which the recorder announces its extensions of the API, separated by commas.

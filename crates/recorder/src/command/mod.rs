@@ -1,6 +1,7 @@
 //! The recorder's subcommands, shared by `envsnap-recorder` and `envsnap`.
 
 pub mod backup;
+mod heads;
 mod healthcheck;
 pub mod serve;
 pub mod verify;

@@ -10,7 +10,9 @@ use rustix::process::Signal;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{self, SignalKind, signal};
 
+use super::heads::{HeadLog, Heads};
 use crate::http::{Access, LogWriter, raise_open_files_limit};
+use crate::signing::HeadSigner;
 use crate::store::Store as _;
 use crate::store::sqlite::SqliteStore;
 use crate::text::humanize_duration;
@@ -40,6 +42,12 @@ pub struct Arguments {
     /// restored; what is missing is logged
     #[arg(long)]
     accept_loss: bool,
+    /// Sign heads with this key: a PEM file, as 'openssl genpkey -algorithm ed25519' writes it
+    #[arg(long, value_name = "FILE")]
+    signing_key: Option<PathBuf>,
+    /// Append the heads of all organizations to this file, each minute in which they changed
+    #[arg(long, value_name = "FILE")]
+    head_log: Option<PathBuf>,
 }
 
 /// Serves until SIGTERM or Ctrl-C. Writes only to `log`: standard error may be a full pipe without
@@ -48,7 +56,7 @@ pub struct Arguments {
 /// # Errors
 /// The file or the token file cannot be used, or the address cannot be bound.
 pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()> {
-    let Arguments { db, listen, token_file, accept_loss } = arguments;
+    let Arguments { db, listen, token_file, accept_loss, signing_key, head_log } = arguments;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("bug in the recorder: {}", panic.to_string().replace('\n', " "));
     }));
@@ -57,6 +65,8 @@ pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()>
     let access =
         token_file.as_deref().map_or_else(|| Ok(Access::open()), Access::from_token_file)?;
     access.may_listen_on(listen)?;
+    let signer = signing_key.as_deref().map(HeadSigner::from_file).transpose()?;
+    let head_log = head_log.map(HeadLog::open).transpose()?;
     raise_open_files_limit();
     let store =
         if accept_loss { SqliteStore::open_accepting_loss(&db) } else { SqliteStore::open(&db) }?;
@@ -68,8 +78,12 @@ pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()>
     let mut terminated = signal(SignalKind::terminate())?;
     let hangups = signal(SignalKind::hangup())?;
     tokio::spawn(reload_on_hangup(access.clone(), token_file.clone(), hangups));
+    let mut heads = Heads { store: store.clone(), signer: signer.clone(), log: head_log };
     let db = db.display();
     writeln!(log, "Recording in {db}; the page and the API are on http://{address}")?;
+    if let Some(signer) = &signer {
+        writeln!(log, "Heads are signed with key {}.", signer.public_key())?;
+    }
     if token_file.is_none() {
         writeln!(
             log,
@@ -82,8 +96,12 @@ pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()>
             _ = terminated.recv() => {}
         }
     };
-    crate::serve(listener, store, access, stopped).await?;
-    Ok(())
+    let served = tokio::select! {
+        served = crate::serve(listener, store, access, signer, stopped) => served,
+        never = heads.publish() => match never {},
+    };
+    heads.finish().await;
+    Ok(served?)
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

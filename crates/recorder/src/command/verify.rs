@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::domain::Head;
+use crate::domain::{Head, SignedHead};
+use crate::signing::PublicKey;
 use crate::store::sqlite::{self, AttachmentCheck, Verified};
 use crate::text::{pluralize, replace_invisible_lines};
 
@@ -27,7 +28,11 @@ pub struct Arguments {
     db: PathBuf,
     /// A head that the recorder answered with, from the log of a reporter: 'org=…; seq=…; hash=…'
     #[arg(long, value_name = "HEAD")]
-    head: Option<Head>,
+    head: Option<SignedHead>,
+    /// The public key that the head has to be signed with: a PEM file, as 'openssl pkey -pubout'
+    /// writes it
+    #[arg(long, value_name = "FILE", requires = "head")]
+    public_key: Option<PathBuf>,
     /// Hash every file that was reported with an attestation again; otherwise only its size is checked
     #[arg(long)]
     attachments: bool,
@@ -38,11 +43,15 @@ pub struct Arguments {
 /// # Errors
 /// The file cannot be read, or does not verify.
 pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
-    let Arguments { db, head, attachments } = arguments;
+    let Arguments { db, head, public_key, attachments } = arguments;
+    if let (Some(path), Some(head)) = (public_key, head) {
+        PublicKey::from_file(path)?.verify(head)?;
+    }
+    let head = head.as_ref().map(|signed| &signed.head);
     let check = if *attachments { AttachmentCheck::Content } else { AttachmentCheck::Sizes };
-    let verified = sqlite::verify(db, head.as_ref(), check)?;
+    let verified = sqlite::verify(db, head, check)?;
     // Names come from the file, which may be untrusted.
-    Ok(replace_invisible_lines(&describe(&verified, head.as_ref())?) + "\n")
+    Ok(replace_invisible_lines(&describe(&verified, head)?) + "\n")
 }
 
 fn describe(verified: &Verified, expected: Option<&Head>) -> Result<String, std::fmt::Error> {

@@ -49,6 +49,27 @@ impl Entry<'_> {
     }
 }
 
+/// An entry as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    pub seq: i64,
+    pub recorded_at: Micros,
+    pub kind: String,
+    pub version: i64,
+    pub actor: String,
+    pub hash: EntryHash,
+    /// Canonical JSON.
+    pub payload: String,
+}
+
+impl LedgerEntry {
+    /// It without its hash, in the ledger of `org`.
+    pub fn as_entry<'a>(&'a self, org: &'a str) -> Entry<'a> {
+        let Self { seq, recorded_at, kind, version, actor, payload, .. } = self;
+        Entry { org, seq: *seq, recorded_at: *recorded_at, kind, version: *version, actor, payload }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

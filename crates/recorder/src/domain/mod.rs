@@ -17,8 +17,8 @@ mod time;
 pub use artifact_pattern::{ArtifactPattern, MIN_DIGITS, ParseArtifactPatternError};
 pub use clock::{Clock, ClockError, is_plausible_time};
 pub use coverage::{ReportGap, coverage_secs, is_covered};
-pub use entry::Entry;
-pub use envsnap_model::{EntryHash, Head, ParseHashError, ParseHeadError};
+pub use entry::{Entry, LedgerEntry};
+pub use envsnap_model::{EntryHash, Head, ParseHashError, ParseHeadError, SignedHead};
 pub use error::{Error, StorageErrorKind};
 pub use limits::{MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES};
 pub use payload::{

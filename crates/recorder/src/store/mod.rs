@@ -9,8 +9,8 @@ use envsnap_model::expression::{Interval, Snappish};
 
 use crate::domain::{
     ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Error, EventPage,
-    Head, Micros, OrgFilter, Page, Report, ReportOutcome, SettingsChange, SnapshotRecord,
-    SnapshotSpan, SnapshotWindow, StoreStats,
+    Head, LedgerEntry, Micros, OrgFilter, Page, Report, ReportOutcome, SettingsChange,
+    SnapshotRecord, SnapshotSpan, SnapshotWindow, StoreStats,
 };
 
 /// The filter and the order of a list of environments.
@@ -167,6 +167,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn now(&self) -> Micros;
 
     fn head(&self, org: &str) -> impl Future<Output = Result<Head, Error>> + Send;
+
+    /// Entries of the ledger of `org` that follow the entry `after`, in order: at least one if there
+    /// is any, and about 4 MiB at most.
+    fn ledger_entries(
+        &self,
+        org: &str,
+        after: i64,
+    ) -> impl Future<Output = Result<Vec<LedgerEntry>, Error>> + Send;
 
     fn stats(&self) -> impl Future<Output = Result<StoreStats, Error>> + Send;
 

@@ -174,5 +174,5 @@ async fn serves_with_another_clock() {
     let stopped = async move {
         terminated.recv().await;
     };
-    serve(listener, store, access, stopped).await.unwrap();
+    serve(listener, store, access, None, stopped).await.unwrap();
 }

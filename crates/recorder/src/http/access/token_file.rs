@@ -1,15 +1,12 @@
 //! The token file.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
 use super::{Grant, Right};
+use crate::secret_file::{SecretFile, SecretFileError};
 use envsnap_model::wire::is_environment_name;
 
 /// In bytes: shorter tokens can be guessed.
@@ -18,37 +15,15 @@ const MIN_TOKEN_BYTES: usize = 8;
 /// In bytes: every line of the request log contains the label.
 const MAX_LABEL_BYTES: usize = 64;
 
-/// In bytes: about ten thousand tokens.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+/// About ten thousand tokens fit into its mebibyte.
+const TOKEN_FILE: SecretFile = SecretFile { what: "token file", max_kib: 1_024 };
 
 /// The token file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// The token file cannot be read.
-    #[error("cannot read the token file {}", path.display())]
-    Unreadable {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// Other users may read or change the token file.
-    #[error(
-        "the token file {} has mode {mode:04o}, so that {who}. Restrict it with chmod 600, or 640 \
-         if its owner is not the recorder's user",
-        path.display()
-    )]
-    Exposed {
-        path: PathBuf,
-        mode: u32,
-        /// Which users have which access.
-        who: &'static str,
-    },
-    /// The token file has more than 1 MiB.
-    #[error("the token file {} has more than 1 MiB", path.display())]
-    TooLarge { path: PathBuf },
-    /// Only a file can be read a second time: a pipe might never end.
-    #[error("cannot reload the token file {}: it is not a regular file", path.display())]
-    NotRegular { path: PathBuf },
+    /// The token file cannot be read, or others can.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
     /// A line cannot be read. The line may hold a token and is not repeated.
     #[error("line {line} of the token file {} {problem}", path.display())]
     Malformed {
@@ -114,71 +89,24 @@ pub enum TokenLineError {
 
 /// The grants of the token file at `path`, which may be a pipe. There is at least one.
 pub(crate) fn read(path: &Path) -> Result<Vec<Grant>, AccessError> {
-    let file = File::open(path);
-    read_open(
-        file.map_err(|source| AccessError::Unreadable { path: path.to_owned(), source })?,
-        path,
-    )
+    grants(TOKEN_FILE.read(path)?.expose_secret(), path)
 }
 
 /// Like [`read`], but never blocks on a pipe.
 pub(crate) fn reread(path: &Path) -> Result<Vec<Grant>, AccessError> {
-    let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
-    // Opening a pipe blocks until its other end is opened, unless it is opened with NONBLOCK.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty());
-    let file = File::from(file.map_err(|error| unreadable(error.into()))?);
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(AccessError::NotRegular { path: path.to_owned() });
-    }
-    read_open(file, path)
+    grants(TOKEN_FILE.read_regular(path)?.expose_secret(), path)
 }
 
-fn read_open(file: File, path: &Path) -> Result<Vec<Grant>, AccessError> {
-    let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
-    // Of the open descriptor: the path may be replaced meanwhile.
-    let found = file.metadata().map_err(unreadable)?;
-    if let Some(who) = access_of_others(&found, rustix::process::geteuid().as_raw()) {
-        let mode = found.mode() & 0o7777;
-        return Err(AccessError::Exposed { path: path.to_owned(), mode, who });
-    }
-    let mut content = String::new();
-    let read = file.take(MAX_FILE_BYTES + 1).read_to_string(&mut content);
-    let content = read.map(|_| SecretString::from(content)).map_err(unreadable)?;
-    if u64::try_from(content.expose_secret().len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
-        return Err(AccessError::TooLarge { path: path.to_owned() });
-    }
-    let grants = parse(content.expose_secret()).map_err(|(line, problem)| {
-        AccessError::Malformed { path: path.to_owned(), line, problem }
+fn grants(content: &str, path: &Path) -> Result<Vec<Grant>, AccessError> {
+    let grants = parse(content).map_err(|(line, problem)| AccessError::Malformed {
+        path: path.to_owned(),
+        line,
+        problem,
     })?;
     if grants.is_empty() {
         return Err(AccessError::NoToken { path: path.to_owned() });
     }
     Ok(grants)
-}
-
-/// Describes the access of users other than the file's owner and `this_user`, if they have any.
-///
-/// The group may read a file that another user owns, since the recorder could not read it
-/// otherwise. systemd passes credentials this way: root owns them, and an access list, which is
-/// shown as the group's permissions, names the service's user.
-fn access_of_others(file: &Metadata, this_user: u32) -> Option<&'static str> {
-    if !file.is_file() {
-        // A pipe, as from `<(command)`, has no other readers.
-        return None;
-    }
-    let may = |bits| file.mode() & bits != 0;
-    if may(0o002) {
-        Some("every user may change it")
-    } else if may(0o020) {
-        Some("its group may change it")
-    } else if may(0o004) {
-        Some("every user may read it")
-    } else if may(0o040) && file.uid() == this_user {
-        Some("its group may read it")
-    } else {
-        None
-    }
 }
 
 /// The grants of a token file, or the number of the first line that cannot be read, and why.
@@ -244,7 +172,6 @@ fn grant(line: &str) -> Result<Grant, TokenLineError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::io::Write as _;
-    use std::os::unix::fs::PermissionsExt as _;
 
     use super::super::Access;
     use super::*;
@@ -294,34 +221,6 @@ pub(crate) mod tests {
     fn a_file_without_tokens_is_refused() {
         assert!(matches!(token_file("\n# none\n"), Err(AccessError::NoToken { .. })));
         let missing = Access::from_token_file(Path::new("/does/not/exist"));
-        assert!(matches!(missing, Err(AccessError::Unreadable { .. })));
-    }
-
-    #[test]
-    fn a_file_open_to_other_users_is_refused_unless_systemd_made_it() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let metadata = |mode| {
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
-            file.as_file().metadata().unwrap()
-        };
-        let owner = metadata(0o600).uid();
-        for (mode, by_its_owner, by_another) in [
-            (0o400, true, true),
-            (0o600, true, true),
-            // As systemd's LoadCredential shows its access list, and as a group of the service has it.
-            (0o440, false, true),
-            (0o640, false, true),
-            (0o644, false, false),
-            (0o604, false, false),
-            (0o602, false, false),
-            (0o620, false, false),
-            (0o660, false, false),
-            (0o666, false, false),
-            (0o444, false, false),
-        ] {
-            let found = metadata(mode);
-            assert_eq!(access_of_others(&found, owner).is_none(), by_its_owner, "{mode:o}");
-            assert_eq!(access_of_others(&found, owner + 1).is_none(), by_another, "{mode:o}");
-        }
+        assert!(matches!(missing, Err(AccessError::File(SecretFileError::Unreadable { .. }))));
     }
 }

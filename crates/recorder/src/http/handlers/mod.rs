@@ -3,21 +3,24 @@
 mod comparison;
 mod environments;
 mod history;
+mod ledger;
 mod operations;
 mod paging;
 mod provenance;
 mod snapshots;
 
-use axum::Router;
+use axum::extract::State;
 use axum::http::HeaderValue;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
 use axum::response::Response;
 use axum::routing::{get, put};
+use axum::{Extension, Router};
 
 use envsnap_model::wire::{ACCEPTS, ARTIFACT_RUNS, HEAD, IF_MATCH, is_environment_name};
 
 use super::access::{Access, Action, Guard, guard};
-use crate::domain::{Error, Head, MAX_ORG_NAME_BYTES};
+use crate::domain::{Error, Head, MAX_ORG_NAME_BYTES, SignedHead};
+use crate::signing::HeadSigner;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 
@@ -25,7 +28,10 @@ use super::error::quote;
 
 pub(crate) use operations::Operations;
 
-pub(crate) fn api<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
+pub(crate) fn api<S: Store + ProvenanceStore>(
+    access: &Access,
+    signer: Option<HeadSigner>,
+) -> Router<S> {
     let guarded = |calls: Router<S>, get, put| {
         calls.route_layer(from_fn_with_state(Guard::new(access, get, put), guard))
     };
@@ -37,7 +43,9 @@ pub(crate) fn api<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
         .route("/snapshots/{org}/{environment}", get(history::snapshots::<S>))
         .route("/snapshots/{org}/{environment}/{expression}", get(snapshots::show::<S>))
         .route("/env-diff/{org}", get(comparison::compare::<S>))
-        .route("/artifact-runs/{org}", get(history::artifact_runs::<S>));
+        .route("/artifact-runs/{org}", get(history::artifact_runs::<S>))
+        .route("/ledger/{org}/head", get(ledger::head::<S>))
+        .route("/ledger/{org}/entries", get(ledger::entries::<S>));
     let described = Router::new()
         .route(environment, get(environments::show::<S>).patch(environments::change::<S>));
     let saved = Router::new()
@@ -53,6 +61,8 @@ pub(crate) fn api<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
         .merge(guarded(reported, Action::Read, Action::Report))
         .merge(guarded(attested, Action::Read, Action::Attest))
         .merge(guarded(asked, Action::ReadForJob, Action::Attest))
+        .layer(map_response_with_state(signer.clone(), with_signature))
+        .layer(Extension(signer))
         .layer(map_response(with_extensions));
     Router::new().nest("/api/v2", calls)
 }
@@ -73,6 +83,20 @@ fn check_org_name(org: &str) -> Result<(), Error> {
 /// The header of every response to a write.
 fn head_header(head: &Head) -> [(&'static str, String); 1] {
     [(HEAD, head.to_string())]
+}
+
+/// Signs the head in a response.
+async fn with_signature(
+    State(signer): State<Option<HeadSigner>>,
+    mut response: Response,
+) -> Result<Response, Error> {
+    let Some(signer) = signer else { return Ok(response) };
+    if let Some(value) = response.headers_mut().get_mut(HEAD) {
+        let head = value.to_str().ok().and_then(|text| text.parse().ok()).ok_or(Error::Fault)?;
+        let head = SignedHead { signature: Some(signer.sign(&head)), head };
+        *value = HeaderValue::try_from(head.to_string()).map_err(|_| Error::Fault)?;
+    }
+    Ok(response)
 }
 
 /// Announces the recorder's extensions of the API.

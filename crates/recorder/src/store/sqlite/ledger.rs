@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::failure::Failure;
 use super::projection;
-use crate::domain::{ClockCorrected, Entry, EntryHash, Head, Micros, Payload};
+use crate::domain::{ClockCorrected, Entry, EntryHash, Head, LedgerEntry, Micros, Payload};
 
 /// A clock that is kept right is set back by less, in seconds.
 const CLOCK_TOLERANCE_SECS: i64 = 60;
@@ -51,6 +51,42 @@ pub(super) fn organizations(connection: &Connection) -> rusqlite::Result<Vec<Str
         .prepare_cached("SELECT name FROM org ORDER BY name")?
         .query_map([], |row| row.get(0))?
         .collect()
+}
+
+/// The most bytes of payloads that one read of entries collects before its last one.
+const MAX_ENTRIES_BYTES: usize = 4 << 20;
+
+/// The most entries of one read.
+const MAX_ENTRIES: u32 = 10_000;
+
+/// Entries that follow the entry `after`, in order.
+pub(super) fn entries(
+    connection: &Connection,
+    org: &str,
+    after: i64,
+) -> rusqlite::Result<Vec<LedgerEntry>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, recorded_at, kind, version, actor, hash, payload FROM ledger
+         WHERE org_id = (SELECT id FROM org WHERE name = $1) AND seq > $2 ORDER BY seq LIMIT $3",
+    )?;
+    let mut rows = statement.query(params![org, after, MAX_ENTRIES])?;
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    while bytes < MAX_ENTRIES_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let entry = LedgerEntry {
+            seq: row.get(0)?,
+            recorded_at: Micros(row.get(1)?),
+            kind: row.get(2)?,
+            version: row.get(3)?,
+            actor: row.get(4)?,
+            hash: EntryHash::from(row.get::<_, [u8; 32]>(5)?),
+            payload: row.get(6)?,
+        };
+        bytes += entry.payload.len();
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 /// A write to one organization's ledger.

@@ -46,7 +46,7 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags};
 use super::{EnvironmentFilter, Store};
 use crate::domain::{
     ArtifactRun, Clock, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Error,
-    EventPage, Head, Micros, OrgFilter, Page, Report, ReportOutcome, SettingsChange,
+    EventPage, Head, LedgerEntry, Micros, OrgFilter, Page, Report, ReportOutcome, SettingsChange,
     SnapshotRecord, SnapshotSpan, SnapshotWindow, StoreStats,
 };
 use crate::large_work;
@@ -506,6 +506,15 @@ impl Store for SqliteStore {
         let operation = format!("read the head of the ledger of organization '{org}'");
         let org = org.to_owned();
         self.read(operation, move |connection| Ok(ledger::head(connection, &org)?)).await
+    }
+
+    async fn ledger_entries(&self, org: &str, after: i64) -> Result<Vec<LedgerEntry>, Error> {
+        let operation = format!("read the ledger of organization '{org}'");
+        let org = org.to_owned();
+        self.read_sized(operation, Size::Large, move |connection| {
+            Ok(ledger::entries(connection, &org, after)?)
+        })
+        .await
     }
 
     async fn stats(&self) -> Result<StoreStats, Error> {

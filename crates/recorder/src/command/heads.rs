@@ -1,0 +1,181 @@
+//! Publishes the heads of the ledgers: to the log every day, and to the file of `--head-log`.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use envsnap_model::{EntryHash, Head, SignedHead, error_chain};
+use jiff::Timestamp;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::domain::Error;
+use crate::signing::HeadSigner;
+use crate::store::Store;
+
+const HEAD_LOG_INTERVAL: Duration = Duration::from_mins(1);
+
+const LOG_INTERVAL: Duration = Duration::from_hours(24);
+
+/// How long the end of the process waits for the head log, which may be on a file server.
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A file to which heads are appended, by a thread of its own: its disk may be slow or hang.
+#[derive(Debug)]
+pub(super) struct HeadLog {
+    path: PathBuf,
+    lines: SyncSender<Vec<String>>,
+    /// Answers each write.
+    results: Receiver<io::Result<()>>,
+    /// The heads that were written, by organization.
+    written: BTreeMap<String, EntryHash>,
+    /// Heads of which the write was not answered yet.
+    pending: Option<Vec<Head>>,
+}
+
+impl HeadLog {
+    /// # Errors
+    /// The file cannot be opened for appending.
+    pub(super) fn open(path: PathBuf) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(&path);
+        let mut file =
+            file.with_context(|| format!("cannot open the head log {}", path.display()))?;
+        let (lines, to_write) = mpsc::sync_channel::<Vec<String>>(1);
+        let (written, results) = mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .name("head-log".to_owned())
+            .spawn(move || {
+                while let Ok(lines) = to_write.recv() {
+                    if written.send(append(&mut file, &lines)).is_err() {
+                        break;
+                    }
+                }
+            })
+            .context("cannot start a thread for the head log")?;
+        Ok(Self { path, lines, results, written: BTreeMap::new(), pending: None })
+    }
+
+    /// Appends the heads that changed, unless the write before is not done.
+    fn publish(&mut self, heads: Vec<Head>, signer: Option<&HeadSigner>) {
+        let path = self.path.display().to_string();
+        self.collect(Duration::ZERO);
+        if self.pending.is_some() {
+            return tracing::error!("the head log {path} is not being written: its disk hangs");
+        }
+        let changed: Vec<_> = heads
+            .into_iter()
+            .filter(|head| head.seq > 0 && self.written.get(&head.org) != Some(&head.hash))
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let now = Timestamp::now();
+        let lines = changed.iter().map(|head| format!("{now:.0} {}\n", signed(head, signer)));
+        if self.lines.try_send(lines.collect()).is_ok() {
+            self.pending = Some(changed);
+        } else {
+            tracing::error!("the head log {path} is not being written: its thread ended");
+        }
+    }
+
+    /// Waits for the result of the pending write. What failed is written again at the next time.
+    fn collect(&mut self, timeout: Duration) {
+        if self.pending.is_none() {
+            return;
+        }
+        match self.results.recv_timeout(timeout) {
+            Ok(Ok(())) => {
+                for head in self.pending.take().unwrap_or_default() {
+                    self.written.insert(head.org, head.hash);
+                }
+            }
+            Ok(Err(error)) => {
+                self.pending = None;
+                tracing::error!("cannot write the head log {}: {error}", self.path.display());
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn append(file: &mut File, lines: &[String]) -> io::Result<()> {
+    file.write_all(lines.concat().as_bytes())?;
+    file.sync_data()
+}
+
+fn signed(head: &Head, signer: Option<&HeadSigner>) -> SignedHead {
+    SignedHead { head: head.clone(), signature: signer.map(|signer| signer.sign(head)) }
+}
+
+/// The heads of one store.
+pub(super) struct Heads<S> {
+    pub(super) store: S,
+    pub(super) signer: Option<HeadSigner>,
+    pub(super) log: Option<HeadLog>,
+}
+
+impl<S: Store> Heads<S> {
+    /// Publishes them until it is dropped.
+    pub(super) async fn publish(&mut self) -> Infallible {
+        let mut ticks = interval(HEAD_LOG_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut logged_at = None::<Instant>;
+        loop {
+            ticks.tick().await;
+            let is_due = logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+            if self.log.is_none() && !is_due {
+                continue;
+            }
+            let heads = match self.heads().await {
+                Ok(heads) => heads,
+                Err(error) => {
+                    tracing::error!(
+                        "cannot read the heads of the ledgers: {}",
+                        error_chain(&error)
+                    );
+                    continue;
+                }
+            };
+            if is_due {
+                for head in heads.iter().filter(|head| head.seq > 0) {
+                    tracing::info!(head = %signed(head, self.signer.as_ref()), "head of a ledger");
+                }
+                logged_at = Some(Instant::now());
+            }
+            if let Some(log) = &mut self.log {
+                log.publish(heads, self.signer.as_ref());
+            }
+        }
+    }
+
+    /// Appends the last heads to the head log.
+    pub(super) async fn finish(mut self) {
+        if self.log.is_none() {
+            return;
+        }
+        let heads = self.heads().await;
+        let Some(log) = &mut self.log else { return };
+        match heads {
+            Ok(heads) => {
+                log.collect(LAST_WRITE_TIMEOUT);
+                log.publish(heads, self.signer.as_ref());
+                log.collect(LAST_WRITE_TIMEOUT);
+            }
+            Err(error) => {
+                tracing::error!("cannot read the heads of the ledgers: {}", error_chain(&error));
+            }
+        }
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>, Error> {
+        let mut heads = Vec::new();
+        for org in self.store.organizations().await? {
+            heads.push(self.store.head(&org).await?);
+        }
+        Ok(heads)
+    }
+}

@@ -1,0 +1,168 @@
+//! Heads that are signed, and heads that leave the machine.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use envsnap_model::SignedHead;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::crash::Process;
+use super::server::{digest, task, write_secret};
+
+/// The example keys of RFC 8410.
+const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+-----END PRIVATE KEY-----
+";
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+";
+
+/// Another public key.
+const OTHER: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+-----END PUBLIC KEY-----
+";
+
+struct Keys {
+    folder: TempDir,
+}
+
+impl Keys {
+    fn new() -> Self {
+        let keys = Self { folder: tempfile::tempdir().unwrap() };
+        write_secret(Path::new(&keys.path("key.pem")), PRIVATE);
+        std::fs::write(keys.path("key.pub"), PUBLIC).unwrap();
+        std::fs::write(keys.path("other.pub"), OTHER).unwrap();
+        keys
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+}
+
+fn db(folder: &TempDir) -> PathBuf {
+    folder.path().join("snapshots.db")
+}
+
+fn verify(file: &Path, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_envsnap"))
+        .args(["verify", "--db"])
+        .arg(file)
+        .args(more)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[tokio::test]
+async fn every_head_is_signed() {
+    let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
+    let head_log = folder.path().join("heads.log");
+    let mut recorder = Process::start_with(&db(&folder), |command| {
+        command.args(["--signing-key", &keys.path("key.pem"), "--head-log"]).arg(&head_log);
+    })
+    .await;
+    recorder.create("env").await;
+    let body = serde_json::json!({"artifacts": [task(1, "web", &digest(1), 1)]});
+    let answer = recorder.put("/environments/acme/env/report/ECS", &body).await;
+    assert_eq!(answer.status(), 201);
+    let header = answer.headers()["x-envsnap-head"].to_str().unwrap().to_owned();
+
+    let (text, signature) = header.split_once("; key=").unwrap();
+    let (key, signature) = signature.split_once("; signature=").unwrap();
+    assert!(text.starts_with("org=acme; seq=2; hash="), "{header}");
+    assert!(recorder.log().contains(&format!("signed with key {key}")), "{}", recorder.log());
+
+    let (status, head) = recorder.get("/ledger/acme/head").await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        (&head["text"], &head["key"], &head["signature"]),
+        (&text.into(), &key.into(), &signature.into())
+    );
+    let (status, page) = recorder.get("/ledger/acme/entries?after=1").await;
+    assert_eq!((status, page["entries"].as_array().unwrap().len()), (200, 1));
+    assert_eq!(page["entries"][0]["hash"], head["hash"]);
+    let (status, _) = recorder.get("/ledger/acme/entries?after=-1").await;
+    assert_eq!(status, 400);
+    let (_, empty) = recorder.get("/ledger/other/head").await;
+    assert_eq!(empty["seq"], 0);
+
+    recorder.end("-TERM").await;
+    let lines = std::fs::read_to_string(&head_log).unwrap();
+    let (_, last) = lines.lines().last().unwrap().split_once(' ').unwrap();
+    assert_eq!(last, header, "the head log has the last head, also of a stop within a minute");
+
+    let public = keys.path("key.pub");
+    let verified = verify(&db(&folder), &["--head", &header, "--public-key", &public]);
+    assert!(verified.status.success(), "{}", stderr(&verified));
+    let changed = header.replace("seq=2", "seq=1");
+    let refused = verify(&db(&folder), &["--head", &changed, "--public-key", &public]);
+    assert!(stderr(&refused).contains("the signature is not of this head"), "{}", stderr(&refused));
+    let unsigned = verify(&db(&folder), &["--head", text, "--public-key", &public]);
+    assert!(stderr(&unsigned).contains("is not signed"), "{}", stderr(&unsigned));
+    let refused =
+        verify(&db(&folder), &["--head", &header, "--public-key", &keys.path("other.pub")]);
+    assert!(stderr(&refused).contains(&format!("signed by key {key}")), "{}", stderr(&refused));
+    let refused = verify(&db(&folder), &["--head", &header, "--public-key", &keys.path("key.pem")]);
+    assert!(stderr(&refused).contains("is not an Ed25519 public key"), "{}", stderr(&refused));
+}
+
+#[tokio::test]
+async fn a_head_log_that_cannot_be_written_is_an_error_in_the_log_and_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Process::start_with(&db(&folder), |command| {
+        command.args(["--head-log", "/dev/full"]);
+    })
+    .await;
+    recorder.create("env").await;
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
+    recorder.end("-TERM").await;
+    recorder.logged("cannot write the head log /dev/full").await;
+}
+
+#[test]
+fn a_signing_key_that_cannot_be_used_is_refused_with_a_remedy() {
+    let keys = Keys::new();
+    let folder = tempfile::tempdir().unwrap();
+    let start = |key: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--signing-key", key, "--db"])
+            .arg(db(&folder))
+            .env_clear()
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        stderr(&output)
+    };
+    let wrong = keys.path("wrong.pem");
+    write_secret(Path::new(&wrong), PUBLIC);
+    assert!(start(&wrong).contains("openssl genpkey -algorithm ed25519"), "{}", start(&wrong));
+    let mode = Command::new("chmod").args(["644", &keys.path("key.pem")]).status().unwrap();
+    assert!(mode.success());
+    let exposed = start(&keys.path("key.pem"));
+    assert!(
+        exposed.contains("every user may read it") && exposed.contains("chmod 600"),
+        "{exposed}"
+    );
+    assert!(start("/does/not/exist").contains("cannot read the signing key"), "missing");
+}
+
+#[tokio::test]
+async fn without_a_key_heads_are_not_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Process::start(&db(&folder)).await;
+    recorder.create("env").await;
+    let (_, head) = recorder.get("/ledger/acme/head").await;
+    assert_eq!((&head["key"], &head["signature"]), (&Value::Null, &Value::Null));
+    let text: SignedHead = head["text"].as_str().unwrap().parse().unwrap();
+    assert_eq!(text.signature, None);
+    assert_eq!(text.head.seq, 1);
+}
