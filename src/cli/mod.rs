@@ -14,6 +14,7 @@ mod matrix;
 mod missing;
 mod pipeline;
 mod progress;
+mod proof;
 mod ps;
 mod reference;
 mod report;
@@ -76,6 +77,7 @@ enum Command {
     Serve(serve::Arguments),
     Verify(verify::Arguments),
     Backup(backup::Arguments),
+    Proof(proof::Arguments),
     Demo(demo::Arguments),
     Env(env::Arguments),
     #[command(visible_alias = "flow")]
@@ -144,7 +146,12 @@ pub fn run() -> ExitCode {
                 Command::Serve(arguments) => {
                     serve::run(arguments, log_writer.clone()).await.map(success)
                 }
-                Command::Verify(arguments) => print_result(verify::run(&arguments)).map(success),
+                Command::Verify(arguments) => {
+                    print_result(verify::run(&arguments).await).map(success)
+                }
+                Command::Proof(arguments) => {
+                    proof::run(arguments).await.map(success).map_err(server_args::with_hint)
+                }
                 Command::Backup(arguments) => print_result(backup::run(&arguments)).map(success),
                 Command::Demo(arguments) => Box::pin(demo::run(arguments)).await.map(success),
                 Command::Env(arguments) => {

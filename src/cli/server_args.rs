@@ -18,9 +18,28 @@ use crate::token::{self, TokenSetting, TokenSource};
 
 const HELP_HEADING: &str = "Server";
 
-/// Options of every command that queries a server.
+/// Options of every command that queries a server and prints the answer.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServerArgs {
+    #[command(flatten)]
+    server: ConnectionArgs,
+    /// How to print: a table, one with more columns that never wraps, or the server's JSON
+    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Table)]
+    pub(super) output: OutputFormat,
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t = ColourChoice::Auto,
+        help = "When to use colours; NO_COLOR turns them off as well"
+    )]
+    pub(super) color: ColourChoice,
+}
+
+/// Options that select a server.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConnectionArgs {
     #[arg(
         long,
         global = true,
@@ -56,18 +75,6 @@ pub(super) struct ServerArgs {
                 organization may be left out where the file has only one"
     )]
     db: Option<PathBuf>,
-    /// How to print: a table, one with more columns that never wraps, or the server's JSON
-    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Table)]
-    pub(super) output: OutputFormat,
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        value_name = "WHEN",
-        default_value_t = ColourChoice::Auto,
-        help = "When to use colours; NO_COLOR turns them off as well"
-    )]
-    pub(super) color: ColourChoice,
 }
 
 pub(super) struct Connection {
@@ -80,6 +87,18 @@ impl ServerArgs {
         Terminal::detect(self.color)
     }
 
+    /// See [`ConnectionArgs::connect`].
+    pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
+        self.server.connect().await
+    }
+
+    /// See [`ConnectionArgs::connect_to_write`].
+    pub(super) async fn connect_to_write(&self) -> anyhow::Result<Connection> {
+        self.server.connect_to_write().await
+    }
+}
+
+impl ConnectionArgs {
     /// The selected server. No request is sent yet.
     pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
         match &self.db {

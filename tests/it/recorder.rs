@@ -19,6 +19,7 @@ mod naming;
 mod operations;
 mod overload;
 mod page;
+mod proof;
 mod provenance;
 mod questions;
 mod reports;

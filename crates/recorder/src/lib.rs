@@ -9,6 +9,7 @@ pub mod command;
 pub mod domain;
 mod http;
 mod large_work;
+pub mod proof;
 mod secret_file;
 mod server;
 mod signing;

@@ -3,6 +3,8 @@
 mod error;
 mod exchange;
 mod latest;
+#[cfg(feature = "cli")]
+mod ledger;
 mod local;
 mod pages;
 #[cfg(feature = "cli")]

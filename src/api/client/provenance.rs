@@ -258,7 +258,7 @@ impl Client {
         self.read(&operation, &["deployments", &self.org], &query).await
     }
 
-    async fn read<T: DeserializeOwned>(
+    pub(super) async fn read<T: DeserializeOwned>(
         &self,
         operation: &str,
         path: &[&str],

@@ -67,7 +67,10 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => tokio::runtime::Runtime::new()
             .map_err(anyhow::Error::from)
             .and_then(|runtime| runtime.block_on(serve::run(arguments, log_writer.clone()))),
-        Command::Verify(arguments) => verify::run(&arguments).and_then(|said| print(&said)),
+        Command::Verify(arguments) => tokio::runtime::Runtime::new()
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(verify::run(&arguments)))
+            .and_then(|said| print(&said)),
         Command::Backup(arguments) => backup::run(&arguments).and_then(|said| print(&said)),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
     };

@@ -1,14 +1,17 @@
-//! `verify`: checks that the recorder's file was not rewritten.
+//! `verify`: checks that the recorder's file was not rewritten, or that a proof bundle was not changed.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use anyhow::bail;
+
 use crate::domain::{Head, SignedHead};
+use crate::proof::{Summary, verify_bundle};
 use crate::signing::PublicKey;
 use crate::store::sqlite::{self, AttachmentCheck, Verified};
 use crate::text::{pluralize, replace_invisible_lines};
 
-/// Check that the recorder's file still says what was recorded
+/// Check that the recorder's file, or a proof bundle, still says what was recorded
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Everything that is recorded of an organization is an entry of its ledger: \
@@ -20,18 +23,24 @@ use crate::text::{pluralize, replace_invisible_lines};
      only this is proved: the file is not damaged, no entry was changed alone, and every table \
      says what the ledgers say. Anyone who can write to the file can recompute whole ledgers, or \
      remove entries from the end, without a trace. Not covered in either case: when an \
-     environment was last reported, and which tasks run now."
+     environment was last reported, and which tasks run now.\n\n\
+     A bundle that 'envsnap proof' has made is verified without the recorder: its ledger, and that \
+     all else in it follows from the ledger and the attachments. The head or the public key is what \
+     has to be trusted."
 )]
 pub struct Arguments {
+    /// A bundle that 'envsnap proof' has made
+    #[arg(value_name = "BUNDLE", required_unless_present = "db", conflicts_with_all = ["db", "attachments"])]
+    bundle: Option<PathBuf>,
     /// The recorder's file, which a recorder may write to meanwhile
     #[arg(long, value_name = "FILE")]
-    db: PathBuf,
+    db: Option<PathBuf>,
     /// A head that the recorder answered with, from the log of a reporter: 'org=…; seq=…; hash=…'
     #[arg(long, value_name = "HEAD")]
     head: Option<SignedHead>,
-    /// The public key that the head has to be signed with: a PEM file, as 'openssl pkey -pubout'
-    /// writes it
-    #[arg(long, value_name = "FILE", requires = "head")]
+    /// The public key that the head, or that of the bundle, has to be signed with: a PEM file, as
+    /// 'openssl pkey -pubout' writes it
+    #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
     /// Hash every file that was reported with an attestation again; otherwise only its size is checked
     #[arg(long)]
@@ -42,16 +51,37 @@ pub struct Arguments {
 ///
 /// # Errors
 /// The file cannot be read, or does not verify.
-pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
-    let Arguments { db, head, public_key, attachments } = arguments;
-    if let (Some(path), Some(head)) = (public_key, head) {
-        PublicKey::from_file(path)?.verify(head)?;
-    }
-    let head = head.as_ref().map(|signed| &signed.head);
-    let check = if *attachments { AttachmentCheck::Content } else { AttachmentCheck::Sizes };
-    let verified = sqlite::verify(db, head, check)?;
+pub async fn run(arguments: &Arguments) -> anyhow::Result<String> {
+    let Arguments { bundle, db, head, public_key, attachments } = arguments;
+    let key = public_key.as_deref().map(PublicKey::from_file).transpose()?;
+    let expected = head.as_ref().map(|signed| &signed.head);
+    let text = if let Some(bundle) = bundle {
+        let summary = verify_bundle(bundle, expected, key.as_ref()).await?;
+        describe_bundle(&summary, expected.is_some() || key.is_some())
+    } else if let Some(db) = db {
+        match (key, head) {
+            (Some(key), Some(head)) => key.verify(head)?,
+            (Some(_), None) => bail!("--public-key checks the signature of a head: add --head"),
+            (None, _) => {}
+        }
+        let check = if *attachments { AttachmentCheck::Content } else { AttachmentCheck::Sizes };
+        describe(&sqlite::verify(db, expected, check)?, expected)?
+    } else {
+        bail!("name a bundle, or the recorder's file with --db");
+    };
     // Names come from the file, which may be untrusted.
-    Ok(replace_invisible_lines(&describe(&verified, head)?) + "\n")
+    Ok(replace_invisible_lines(&text) + "\n")
+}
+
+fn describe_bundle(summary: &Summary, is_anchored: bool) -> String {
+    let mut text = format!("The bundle holds. {}", summary.describe());
+    if !is_anchored {
+        text.push_str(
+            "Without --head or --public-key, this proves only that the bundle is consistent with \
+             itself: so is one that was made of another ledger.\n",
+        );
+    }
+    text
 }
 
 fn describe(verified: &Verified, expected: Option<&Head>) -> Result<String, std::fmt::Error> {

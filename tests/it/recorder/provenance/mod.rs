@@ -1,5 +1,5 @@
 //! Flows and what they report: the calls of the server's own client, and what hostile ones get.
 
 mod replay;
-mod requests;
+pub(super) mod requests;
 mod running;

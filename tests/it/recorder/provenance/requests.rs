@@ -5,15 +5,15 @@ use serde_json::{Value, json};
 
 use crate::recorder::server::{Answer, Recorder};
 
-pub(super) const COMMIT: &str = "4d9c2bcb8922c2e98149143c1e7dc907197dbd3b";
+pub(in crate::recorder) const COMMIT: &str = "4d9c2bcb8922c2e98149143c1e7dc907197dbd3b";
 
 const BOUNDARY: &str = "2abf8ab1c96d86f2dd901e1b8b026b2e";
 
 /// A part of a body: its content disposition, its type and its content.
-pub(super) type Part<'a> = (&'a str, Option<&'a str>, &'a [u8]);
+pub(in crate::recorder) type Part<'a> = (&'a str, Option<&'a str>, &'a [u8]);
 
 /// A body of several parts.
-pub(super) fn multipart(parts: &[Part<'_>]) -> Vec<u8> {
+pub(in crate::recorder) fn multipart(parts: &[Part<'_>]) -> Vec<u8> {
     let mut body = Vec::new();
     for (disposition, content_type, content) in parts {
         body.extend(format!("--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n").bytes());
@@ -28,12 +28,12 @@ pub(super) fn multipart(parts: &[Part<'_>]) -> Vec<u8> {
     body
 }
 
-pub(super) fn multipart_type() -> String {
+pub(in crate::recorder) fn multipart_type() -> String {
     format!("multipart/form-data; boundary={BOUNDARY}")
 }
 
 /// A document, and a file if there is one.
-pub(super) fn document(json: &Value, file: Option<(&str, &[u8])>) -> Vec<u8> {
+pub(in crate::recorder) fn document(json: &Value, file: Option<(&str, &[u8])>) -> Vec<u8> {
     let json = json.to_string();
     let disposition =
         file.map(|(name, _)| format!("form-data; name=\"{name}\"; filename=\"{name}.dat\""));
@@ -46,16 +46,27 @@ pub(super) fn document(json: &Value, file: Option<(&str, &[u8])>) -> Vec<u8> {
 
 impl Recorder {
     /// Sends a body of several parts.
-    pub(super) async fn send_parts(&self, method: Method, path: &str, body: Vec<u8>) -> Answer {
+    pub(in crate::recorder) async fn send_parts(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Answer {
         self.send_typed(method, &format!("/api/v2{path}"), &multipart_type(), body).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(in crate::recorder) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, &format!("/api/v2{path}"), Some("any"), body.to_string()).await
     }
 
     /// Reports an artifact with this fingerprint, built in a trail from [`COMMIT`].
-    pub(super) async fn artifact(&self, org: &str, flow: &str, trail: &str, fingerprint: &str) {
+    pub(in crate::recorder) async fn artifact(
+        &self,
+        org: &str,
+        flow: &str,
+        trail: &str,
+        fingerprint: &str,
+    ) {
         let body = json!({
             "fingerprint": fingerprint, "filename": "cyberdojo/runner:16d9990", "git_commit": COMMIT,
             "build_url": "https://b/1", "commit_url": "https://c/1", "trail_name": trail,
@@ -66,7 +77,7 @@ impl Recorder {
     }
 
     /// Reports a generic attestation.
-    pub(super) async fn generic(&self, path: &str, json: &Value) -> Answer {
+    pub(in crate::recorder) async fn generic(&self, path: &str, json: &Value) -> Answer {
         self.send_parts(
             Method::POST,
             &format!("/attestations/{path}/generic"),

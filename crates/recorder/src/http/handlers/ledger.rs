@@ -2,11 +2,12 @@
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use envsnap_model::wire::{LedgerEntries, LedgerEntry, LedgerHead};
+use envsnap_model::wire::{LedgerEntries, LedgerHead};
 
 use super::check_org_name;
-use crate::domain::{self, Error};
+use crate::domain::Error;
 use crate::http::request::Parameters;
+use crate::http::views;
 use crate::signing::HeadSigner;
 use crate::store::Store;
 
@@ -43,17 +44,5 @@ pub(super) async fn entries<S: Store>(
     }
     parameters.check()?;
     let entries = store.ledger_entries(&org, after.unwrap_or_default()).await?;
-    Ok(Json(LedgerEntries { entries: entries.into_iter().map(document).collect() }))
-}
-
-fn document(entry: domain::LedgerEntry) -> LedgerEntry {
-    LedgerEntry {
-        seq: entry.seq,
-        recorded_at: entry.recorded_at.0,
-        kind: entry.kind,
-        version: entry.version,
-        actor: entry.actor,
-        hash: entry.hash.to_string(),
-        payload: entry.payload,
-    }
+    Ok(Json(LedgerEntries { entries: entries.into_iter().map(views::ledger_entry).collect() }))
 }

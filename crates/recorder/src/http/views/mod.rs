@@ -4,6 +4,7 @@ mod comparison;
 mod environment;
 mod event;
 mod history;
+mod ledger;
 mod provenance;
 mod runs;
 mod size;
@@ -13,6 +14,7 @@ pub(crate) use comparison::comparison;
 pub(crate) use environment::environment;
 pub(crate) use event::event;
 pub(crate) use history::history;
+pub(crate) use ledger::ledger_entry;
 pub(crate) use provenance::{
     allowed, artifact, artifact_url, attachment_url, attestation, deployment, flow, flow_url,
     found, text, trail, trail_summary, trail_url,

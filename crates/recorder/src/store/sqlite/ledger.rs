@@ -89,6 +89,31 @@ pub(super) fn entries(
     Ok(entries)
 }
 
+/// Adds a row. It fails also if a trigger leaves the row out.
+pub(super) fn insert(
+    connection: &Connection,
+    org_id: i64,
+    entry: &Entry<'_>,
+    hash: EntryHash,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO ledger (org_id, seq, recorded_at, kind, version, actor, hash, payload)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )?
+        .insert(params![
+            org_id,
+            entry.seq,
+            entry.recorded_at.0,
+            entry.kind,
+            entry.version,
+            entry.actor,
+            &hash.as_bytes()[..],
+            entry.payload,
+        ])
+        .map(drop)
+}
+
 /// A write to one organization's ledger.
 pub(super) struct Ledger<'a> {
     pub(super) connection: &'a Connection,
@@ -142,23 +167,7 @@ impl<'a> Ledger<'a> {
             payload: &text,
         };
         let hash = entry.hash(previous.hash);
-        // A trigger could leave a row out: then this fails, and so the whole request.
-        self.connection
-            .prepare_cached(
-                "INSERT INTO ledger
-                     (org_id, seq, recorded_at, kind, version, actor, hash, payload)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            )?
-            .insert(params![
-                self.org_id,
-                entry.seq,
-                entry.recorded_at.0,
-                entry.kind,
-                entry.version,
-                entry.actor,
-                &hash.as_bytes()[..],
-                entry.payload,
-            ])?;
+        insert(self.connection, self.org_id, &entry, hash)?;
         projection::apply(self.connection, self.org_id, entry.seq, self.now, payload)?;
         Ok(Head { org: self.org.to_owned(), seq: entry.seq, hash })
     }

@@ -11,6 +11,7 @@ mod failure;
 mod files;
 mod gaps;
 mod history;
+mod import;
 mod journal;
 mod json;
 mod latest;

@@ -1,0 +1,143 @@
+//! The tar file of a bundle, of which every byte follows from its members.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
+
+use serde::Serialize;
+use tar::{Archive, Builder, EntryType, Header};
+
+use super::ProofError;
+use crate::domain::Micros;
+
+/// The most members of a bundle that is read: more than any snapshot and its evidence have.
+const MAX_MEMBERS: usize = 1_000_000;
+
+/// What a [`Comparison`] fails with.
+#[derive(Debug, thiserror::Error)]
+#[error("it differs")]
+struct Differs;
+
+pub(super) struct ArchiveWriter<W: Write> {
+    tar: Builder<W>,
+    /// The time of every member, in seconds since the Unix epoch.
+    time: u64,
+}
+
+impl<W: Write> ArchiveWriter<W> {
+    pub(super) fn new(target: W, time: Micros) -> Self {
+        let time = u64::try_from(time.0 / 1_000_000).unwrap_or_default();
+        Self { tar: Builder::new(target), time }
+    }
+
+    pub(super) fn add(&mut self, name: &str, content: &[u8]) -> Result<(), ProofError> {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(0o644);
+        header.set_mtime(self.time);
+        header.set_size(content.len() as u64);
+        self.tar.append_data(&mut header, name, content).map_err(|error| failed(name, error))
+    }
+
+    pub(super) fn add_json(
+        &mut self,
+        name: &str,
+        document: &impl Serialize,
+    ) -> Result<(), ProofError> {
+        let mut json = serde_json::to_vec_pretty(document)
+            .map_err(|error| super::document_error(name, error.into()))?;
+        json.push(b'\n');
+        self.add(name, &json)
+    }
+
+    pub(super) fn finish(self) -> Result<(), ProofError> {
+        let end = "the end of the file";
+        self.tar
+            .into_inner()
+            .and_then(|mut target| target.flush())
+            .map_err(|error| failed(end, error))
+    }
+}
+
+fn failed(member: &str, error: io::Error) -> ProofError {
+    if error.get_ref().and_then(|inner| inner.downcast_ref::<Differs>()).is_some() {
+        return ProofError::Changed { member: member.to_owned() };
+    }
+    ProofError::Io { operation: "write the bundle".to_owned(), source: error }
+}
+
+/// Compares what is written to it with what `expected` reads.
+pub(super) struct Comparison<R> {
+    expected: R,
+}
+
+impl<R: Read> Comparison<R> {
+    pub(super) fn new(expected: R) -> Self {
+        Self { expected }
+    }
+
+    /// Whether nothing follows what was written.
+    pub(super) fn is_complete(&mut self) -> io::Result<bool> {
+        Ok(self.expected.read(&mut [0])? == 0)
+    }
+}
+
+impl<R: Read> Write for Comparison<R> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut found = [0; 4_096];
+        let length = bytes.len().min(found.len());
+        match self.expected.read_exact(&mut found[..length]) {
+            Ok(()) if found[..length] == bytes[..length] => Ok(length),
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+            _ => Err(io::Error::other(Differs)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads members by name.
+pub(super) struct ArchiveReader {
+    file: File,
+    name: String,
+    /// The offset and the size of each member, in bytes.
+    members: BTreeMap<String, (u64, u64)>,
+}
+
+impl ArchiveReader {
+    pub(super) fn new(file: File, name: &str) -> Result<Self, ProofError> {
+        let not_a_bundle = |error: io::Error| ProofError::NotABundle {
+            file: name.to_owned(),
+            reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
+        };
+        let mut members = BTreeMap::new();
+        let mut archive = Archive::new(&file);
+        for member in archive.entries_with_seek().map_err(not_a_bundle)?.take(MAX_MEMBERS) {
+            let member = member.map_err(not_a_bundle)?;
+            let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
+            members.insert(path, (member.raw_file_position(), member.size()));
+        }
+        Ok(Self { file, name: name.to_owned(), members })
+    }
+
+    /// The content of a member of at most `most` bytes.
+    pub(super) fn read(&mut self, member: &str, most: u64) -> Result<Vec<u8>, ProofError> {
+        let not_a_bundle =
+            |reason: String| ProofError::NotABundle { file: self.name.clone(), reason };
+        let &(offset, size) =
+            self.members.get(member).ok_or_else(|| not_a_bundle(format!("it has no {member}")))?;
+        if size > most {
+            return Err(not_a_bundle(format!("its {member} has more than {most} bytes")));
+        }
+        let reading = |source| ProofError::Io { operation: format!("read {}", self.name), source };
+        self.file.seek(SeekFrom::Start(offset)).map_err(reading)?;
+        let mut content = Vec::new();
+        (&self.file).take(size).read_to_end(&mut content).map_err(reading)?;
+        if content.len() as u64 != size {
+            return Err(not_a_bundle(format!("its {member} is cut off")));
+        }
+        Ok(content)
+    }
+}

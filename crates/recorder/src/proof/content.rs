@@ -1,0 +1,335 @@
+//! What a bundle says, from the ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use envsnap_model::expression::{Expression, Interval, Snappish};
+use envsnap_model::provenance::Origin;
+use envsnap_model::snapshot::Identity;
+use serde_json::{Value, json};
+
+use super::{Ledger, MAX_SNAPSHOT_ROWS, ProofError, Scope};
+use crate::domain::provenance::{ArtifactCard, AttestationRecord};
+use crate::domain::{
+    Clock, Error, Event, Micros, Page, ReportGap, SnapshotArtifact, SnapshotRecord, SnapshotSpan,
+};
+use crate::http::views;
+use crate::store::Store as _;
+use crate::store::provenance::ProvenanceStore as _;
+use crate::store::sqlite::SqliteStore;
+
+/// How many are read from the store at once.
+const PAGE: u32 = 10_000;
+
+/// A file that was reported as evidence for something that ran.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttachmentRef {
+    /// Of its content, in lowercase hexadecimal digits.
+    pub sha256: String,
+    /// In bytes.
+    pub size: u64,
+    /// Of the attestation that it came with.
+    pub flow: String,
+    pub trail: String,
+    /// The identifier of that attestation.
+    pub attestation: String,
+}
+
+/// A period in which an artifact ran with the same number of replicas.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Run<'a> {
+    pub(super) artifact: &'a SnapshotArtifact,
+    pub(super) replicas: u64,
+    /// The snapshot with which it began, and when that was recorded.
+    pub(super) from: (u32, Micros),
+    /// It ran already before the first snapshot of the bundle.
+    pub(super) since_before: bool,
+    /// The snapshot with which it ended; `None` if it ran at the end.
+    pub(super) to: Option<(u32, Micros)>,
+}
+
+pub(super) struct Content {
+    /// The time that it is about, as far as the ledger knows it.
+    from: Micros,
+    to: Micros,
+    /// The snapshots of that time.
+    spans: Vec<SnapshotSpan>,
+    /// What ran in the first one.
+    first: Vec<SnapshotArtifact>,
+    /// What changed with each later one.
+    events: Vec<Event>,
+    /// Everything that ran, once, with its provenance.
+    artifacts: BTreeMap<Identity, SnapshotArtifact>,
+    /// Whether any flow of the organization ever reported an artifact: if none did, that says nothing of
+    /// what runs.
+    has_provenance: bool,
+    cards: Vec<ArtifactCard>,
+    /// Snapshots as the API has them, by index.
+    snapshots: Vec<(u32, Value)>,
+    /// Artifacts with what flows reported of them, by fingerprint.
+    documents: Vec<(String, Value)>,
+    attachments: Vec<AttachmentRef>,
+}
+
+impl Content {
+    pub(super) async fn new(scope: &Scope, ledger: &Ledger) -> Result<Self, ProofError> {
+        let Scope { org, environment, .. } = scope;
+        let store = SqliteStore::from_ledger(&ledger.head().head, ledger.entries())?;
+        let record = store.environment(org, environment).await?;
+        let no_snapshot = || ProofError::NoSnapshot { environment: environment.clone() };
+        // Reports after the last one in the ledger are known to the recorder only.
+        let last_reported_at = record.last_reported_at.ok_or_else(no_snapshot)?;
+        let store = store.with_clock(Clock::from_fn(move || last_reported_at.seconds()));
+        let since = scope.since.map_or(Micros(i64::MIN), Micros);
+        let until = scope.until.map_or(last_reported_at, Micros).min(last_reported_at);
+        let spans: Vec<_> = all_spans(&store, org, environment)
+            .await?
+            .into_iter()
+            .filter(|span| span.from <= until && span.to.is_none_or(|to| to > since))
+            .collect();
+        let (Some(first), Some(last)) = (spans.first(), spans.last()) else {
+            return Err(no_snapshot());
+        };
+        let (from, indexes) = (since.max(first.from), (first.index, last.index));
+        let events = all_events(&store, org, environment, indexes).await?;
+        let first = artifacts_in(&store, org, environment, indexes.0).await?;
+        let mut artifacts = BTreeMap::new();
+        for artifact in first.iter().chain(events.iter().map(|event| &event.artifact)) {
+            artifacts.entry(artifact.identity()).or_insert_with(|| artifact.clone());
+        }
+        let named = artifacts.into_values().collect();
+        let artifacts: BTreeMap<_, _> = store
+            .add_provenance(org, environment, named)
+            .await?
+            .into_iter()
+            .map(|artifact| (artifact.identity(), artifact))
+            .collect();
+        let mut cards = Vec::new();
+        for artifact in artifacts.values() {
+            let has_flows = artifact.provenance.as_ref().is_some_and(|it| !it.flows.is_empty());
+            if let Some(fingerprint) = artifact.fingerprint.filter(|_| has_flows) {
+                cards.push(store.artifact_card(org, &fingerprint.to_string()).await?);
+            }
+        }
+        let mut content = Self {
+            from,
+            to: until,
+            spans,
+            first,
+            events,
+            artifacts,
+            documents: cards
+                .iter()
+                .map(|card| (card.fingerprint.clone(), document(org, card)))
+                .collect(),
+            attachments: attachments(&cards),
+            has_provenance: store.has_provenance(org).await?,
+            cards,
+            snapshots: Vec::new(),
+        };
+        for index in content.whole_snapshots() {
+            let wanted = snappish(environment, index)?;
+            let (org_name, name) = (org.clone(), environment.clone());
+            let show = move |[record]: [SnapshotRecord; 1]| {
+                serde_json::to_value(views::snapshot(&org_name, &name, record))
+            };
+            let shown = store.snapshots(org, [wanted], show).await?;
+            let shown = shown.map_err(|error| {
+                super::document_error(&format!("snapshot #{index}"), error.into())
+            })?;
+            content.snapshots.push((index, shown));
+        }
+        Ok(content)
+    }
+
+    /// The start and the end of the time that it is about.
+    pub(super) fn period(&self) -> (Micros, Micros) {
+        (self.from, self.to)
+    }
+
+    pub(super) fn spans(&self) -> &[SnapshotSpan] {
+        &self.spans
+    }
+
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    pub(super) fn artifacts(&self) -> &BTreeMap<Identity, SnapshotArtifact> {
+        &self.artifacts
+    }
+
+    /// The origin of an artifact, if the organization reports provenance.
+    pub(super) fn origin(&self, artifact: &SnapshotArtifact) -> Option<Origin> {
+        artifact.provenance.as_ref().filter(|_| self.has_provenance).map(|it| it.origin)
+    }
+
+    pub(super) fn cards(&self) -> &[ArtifactCard] {
+        &self.cards
+    }
+
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = (u32, &Value)> {
+        self.snapshots.iter().map(|(index, document)| (*index, document))
+    }
+
+    pub(super) fn documents(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.documents.iter().map(|(fingerprint, document)| (fingerprint.as_str(), document))
+    }
+
+    pub(super) fn attachments(&self) -> &[AttachmentRef] {
+        &self.attachments
+    }
+
+    /// Periods that no report covers, within the time of the bundle.
+    pub(super) fn gaps(&self) -> impl Iterator<Item = ReportGap> {
+        let (from, to) = self.period();
+        self.spans
+            .iter()
+            .flat_map(|span| &span.gaps)
+            .map(move |gap| ReportGap {
+                from: gap.from.max(from),
+                until: Some(gap.until.map_or(to, |until| until.min(to))),
+            })
+            .filter(|gap| gap.until.is_some_and(|until| gap.from < until))
+    }
+
+    /// What ran, in the order of the artifacts and of time.
+    pub(super) fn runs(&self) -> Vec<Run<'_>> {
+        let mut open = BTreeMap::new();
+        let mut runs = Vec::new();
+        let first_span = self.spans.first().map_or((0, self.from), |span| (span.index, span.from));
+        for artifact in self.first.iter().filter(|artifact| artifact.runs()) {
+            let known = &self.artifacts[&artifact.identity()];
+            let run = Run {
+                artifact: known,
+                replicas: artifact.now,
+                from: first_span,
+                since_before: artifact.was > 0,
+                to: None,
+            };
+            open.insert(artifact.identity(), run);
+        }
+        for Event { index, recorded_at, artifact } in &self.events {
+            let at = (*index, *recorded_at);
+            if let Some(run) = open.remove(&artifact.identity()) {
+                runs.push(Run { to: Some(at), ..run });
+            }
+            if artifact.runs() {
+                let known = &self.artifacts[&artifact.identity()];
+                let run = Run {
+                    artifact: known,
+                    replicas: artifact.now,
+                    from: at,
+                    since_before: false,
+                    to: None,
+                };
+                open.insert(artifact.identity(), run);
+            }
+        }
+        runs.extend(open.into_values());
+        runs.sort_by_key(|run| (run.artifact.name.clone(), run.artifact.identity(), run.from.0));
+        runs
+    }
+
+    /// The snapshots that the bundle has whole: all, or if they are too large the first and the last.
+    fn whole_snapshots(&self) -> Vec<u32> {
+        let indexes: Vec<_> = self.spans.iter().map(|span| span.index).collect();
+        let rows = indexes.len() as u64 * self.artifacts.len() as u64;
+        if rows <= MAX_SNAPSHOT_ROWS || indexes.len() <= 2 {
+            return indexes;
+        }
+        indexes.first().into_iter().chain(indexes.last()).copied().collect()
+    }
+}
+
+fn snappish(environment: &str, index: u32) -> Result<Snappish, Error> {
+    let expression: Expression = format!("#{index}").parse().map_err(|_| Error::Fault)?;
+    Ok(Snappish { environment: environment.to_owned(), expression })
+}
+
+async fn all_spans(
+    store: &SqliteStore,
+    org: &str,
+    environment: &str,
+) -> Result<Vec<SnapshotSpan>, Error> {
+    let mut spans = Vec::new();
+    for number in 1.. {
+        let page = Page { number, size: PAGE };
+        let read = store.snapshot_spans(org, environment, Interval::default(), page, true).await?;
+        if read.is_empty() {
+            break;
+        }
+        spans.extend(read);
+    }
+    Ok(spans)
+}
+
+/// What changed with each snapshot after the first.
+async fn all_events(
+    store: &SqliteStore,
+    org: &str,
+    environment: &str,
+    (first, last): (u32, u32),
+) -> Result<Vec<Event>, Error> {
+    let mut events = Vec::new();
+    if first == last {
+        return Ok(events);
+    }
+    let interval: Interval = format!("{}..{last}", first + 1).parse().map_err(|_| Error::Fault)?;
+    for number in 1.. {
+        let page = Page { number, size: PAGE };
+        let read = store.events(org, environment, interval.clone(), page, true).await?;
+        if read.events.is_empty() {
+            break;
+        }
+        events.extend(read.events);
+    }
+    Ok(events)
+}
+
+async fn artifacts_in(
+    store: &SqliteStore,
+    org: &str,
+    environment: &str,
+    index: u32,
+) -> Result<Vec<SnapshotArtifact>, Error> {
+    let artifacts = |[record]: [SnapshotRecord; 1]| record.artifacts;
+    store.snapshots(org, [snappish(environment, index)?], artifacts).await
+}
+
+/// What flows reported of an artifact.
+fn document(org: &str, card: &ArtifactCard) -> Value {
+    let attestations: Vec<_> =
+        unique_attestations(card).map(|attestation| views::attestation(org, attestation)).collect();
+    let reports = card.reports.iter().cloned().filter_map(|record| views::artifact(org, record));
+    let deployments = card.deployments.iter().cloned().map(views::deployment);
+    json!({
+        "fingerprint": card.fingerprint,
+        "name": card.name,
+        "reports": reports.collect::<Vec<_>>(),
+        "attestations": attestations,
+        "deployments": deployments.collect::<Vec<_>>(),
+    })
+}
+
+/// Each attestation of an artifact once, also if several flows reported it.
+pub(super) fn unique_attestations(card: &ArtifactCard) -> impl Iterator<Item = &AttestationRecord> {
+    let mut seen = BTreeSet::new();
+    let all = card.reports.iter().flat_map(|report| &report.attestations);
+    all.filter(move |attestation| seen.insert(attestation.id.to_string()))
+}
+
+fn attachments(cards: &[ArtifactCard]) -> Vec<AttachmentRef> {
+    let mut files = BTreeMap::new();
+    for attestation in cards.iter().flat_map(unique_attestations) {
+        if let Some(file) = &attestation.attachment {
+            files.entry(file.sha256.clone()).or_insert_with(|| AttachmentRef {
+                sha256: file.sha256.clone(),
+                size: file.size,
+                flow: attestation.flow.clone(),
+                trail: attestation.trail.clone(),
+                attestation: attestation.id.to_string(),
+            });
+        }
+    }
+    files.into_values().collect()
+}

@@ -1,0 +1,99 @@
+//! The ledger in a bundle.
+
+use envsnap_model::wire;
+
+use crate::domain::{EntryHash, Head, LedgerEntry, Micros, SignedHead};
+use crate::http::views;
+
+/// All entries of an organization's ledger up to a head. Their hashes hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    head: SignedHead,
+    entries: Vec<LedgerEntry>,
+}
+
+/// The entries are not a ledger that ends with a head.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    #[error("the ledger of organization '{org}' is empty")]
+    Empty { org: String },
+    #[error("entry {seq} of the ledger cannot be read: {reason}")]
+    Malformed { seq: usize, reason: String },
+    #[error(
+        "the ledger breaks at entry {seq}: that entry was changed, or one before it was changed or removed"
+    )]
+    Broken { seq: i64 },
+    #[error("the ledger does not end with its head \"{head}\", but with entry {last}")]
+    OtherHead { head: Box<Head>, last: i64 },
+}
+
+impl Ledger {
+    /// The entries from the first one on, of which the last is `head`.
+    ///
+    /// # Errors
+    /// They are not complete, or a hash does not hold.
+    pub fn new(head: SignedHead, entries: Vec<wire::LedgerEntry>) -> Result<Self, LedgerError> {
+        let org = &head.head.org;
+        let mut hash = EntryHash::NONE;
+        let mut checked = Vec::with_capacity(entries.len());
+        for (seq, entry) in (1_i64..).zip(entries) {
+            let wire::LedgerEntry { recorded_at, kind, version, actor, payload, .. } = entry;
+            let recorded_at = Micros(recorded_at);
+            let mut checked_entry =
+                LedgerEntry { seq, recorded_at, kind, version, actor, hash, payload };
+            hash = checked_entry.as_entry(org).hash(hash);
+            if entry.seq != seq || entry.hash != hash.to_string() {
+                return Err(LedgerError::Broken { seq });
+            }
+            checked_entry.hash = hash;
+            checked.push(checked_entry);
+        }
+        let Some(last) = checked.last() else {
+            return Err(LedgerError::Empty { org: org.clone() });
+        };
+        if (last.seq, hash) != (head.head.seq, head.head.hash) {
+            let last = last.seq;
+            return Err(LedgerError::OtherHead { head: Box::new(head.head), last });
+        }
+        Ok(Self { head, entries: checked })
+    }
+
+    /// The ledger that [`Self::to_lines`] has written.
+    pub(super) fn from_lines(head: SignedHead, lines: &[u8]) -> Result<Self, LedgerError> {
+        let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let entries = lines.enumerate().map(|(at, line)| {
+            serde_json::from_slice(line)
+                .map_err(|error| LedgerError::Malformed { seq: at + 1, reason: error.to_string() })
+        });
+        Self::new(head, entries.collect::<Result<_, _>>()?)
+    }
+
+    /// A JSON object on each line.
+    pub(super) fn to_lines(&self) -> serde_json::Result<Vec<u8>> {
+        let mut lines = Vec::new();
+        for entry in &self.entries {
+            serde_json::to_writer(&mut lines, &views::ledger_entry(entry.clone()))?;
+            lines.push(b'\n');
+        }
+        Ok(lines)
+    }
+
+    pub fn head(&self) -> &SignedHead {
+        &self.head
+    }
+
+    pub(super) fn entries(&self) -> &[LedgerEntry] {
+        &self.entries
+    }
+
+    /// When the head was recorded.
+    pub(super) fn recorded_at(&self) -> Micros {
+        self.entries.last().map_or(Micros(0), |entry| entry.recorded_at)
+    }
+
+    /// Whether `head` was once its head.
+    pub(super) fn contains(&self, head: &Head) -> bool {
+        let entry = usize::try_from(head.seq - 1).ok().and_then(|at| self.entries.get(at));
+        head.org == self.head.head.org && entry.is_some_and(|entry| entry.hash == head.hash)
+    }
+}

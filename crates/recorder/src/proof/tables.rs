@@ -1,0 +1,137 @@
+//! The tables of a bundle, as CSV.
+
+use std::io;
+
+use envsnap_model::provenance::Origin;
+use jiff::Timestamp;
+
+use super::content::{Content, Run, unique_attestations};
+use crate::domain::provenance::ReportRecord;
+use crate::domain::{Micros, SnapshotArtifact};
+
+/// `2026-11-26T15:00:00Z`, with a fraction if it has one.
+pub(super) fn rfc3339(time: Micros) -> String {
+    Timestamp::from_microsecond(time.0)
+        .map_or_else(|_| format!("{} microseconds after 1970", time.0), |time| time.to_string())
+}
+
+fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header)?;
+    for row in rows {
+        writer.write_record(row.iter().map(|cell| harmless(cell)))?;
+    }
+    writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// A spreadsheet takes a cell that begins so for a formula, which may send the others away.
+fn harmless(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        return format!("'{cell}");
+    }
+    cell.to_owned()
+}
+
+fn fingerprint(artifact: &SnapshotArtifact) -> String {
+    artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default()
+}
+
+pub(super) fn first_report(artifact: &SnapshotArtifact) -> Option<&ReportRecord> {
+    artifact.provenance.as_ref()?.flows.first()
+}
+
+/// What ran, and when.
+pub(super) fn runs(content: &Content) -> io::Result<Vec<u8>> {
+    let header = [
+        "artifact",
+        "fingerprint",
+        "replicas",
+        "from_snapshot",
+        "from",
+        "ran_before",
+        "to_snapshot",
+        "to",
+        "origin",
+        "flow",
+        "commit",
+        "state",
+    ];
+    let row = |run: Run<'_>| {
+        let report = first_report(run.artifact);
+        vec![
+            run.artifact.name.clone(),
+            fingerprint(run.artifact),
+            run.replicas.to_string(),
+            run.from.0.to_string(),
+            rfc3339(run.from.1),
+            run.since_before.to_string(),
+            run.to.map(|(index, _)| index.to_string()).unwrap_or_default(),
+            run.to.map(|(_, at)| rfc3339(at)).unwrap_or_default(),
+            content.origin(run.artifact).map_or("", Origin::as_str).to_owned(),
+            report.map(|report| report.flow.clone()).unwrap_or_default(),
+            report.map(|report| report.commit.clone()).unwrap_or_default(),
+            report.map(|report| report.state.as_str().to_owned()).unwrap_or_default(),
+        ]
+    };
+    table(&header, content.runs().into_iter().map(row))
+}
+
+/// What changed with each snapshot after the first.
+pub(super) fn events(content: &Content) -> io::Result<Vec<u8>> {
+    let header = ["snapshot", "recorded_at", "artifact", "fingerprint", "was", "now"];
+    let rows = content.events().iter().map(|event| {
+        vec![
+            event.index.to_string(),
+            rfc3339(event.recorded_at),
+            event.artifact.name.clone(),
+            fingerprint(&event.artifact),
+            event.artifact.was.to_string(),
+            event.artifact.now.to_string(),
+        ]
+    });
+    table(&header, rows)
+}
+
+/// The times that no report covers.
+pub(super) fn gaps(content: &Content) -> io::Result<Vec<u8>> {
+    let rows = content
+        .gaps()
+        .map(|gap| vec![rfc3339(gap.from), gap.until.map(rfc3339).unwrap_or_default()]);
+    table(&["from", "until"], rows)
+}
+
+/// The evidence for what ran.
+pub(super) fn evidence(content: &Content) -> io::Result<Vec<u8>> {
+    let header = [
+        "artifact",
+        "fingerprint",
+        "name",
+        "type",
+        "compliant",
+        "reported_at",
+        "reported_by",
+        "flow",
+        "trail",
+        "file_sha256",
+        "attestation",
+    ];
+    let rows = content.cards().iter().flat_map(|card| {
+        unique_attestations(card).map(|attestation| {
+            let compliant = attestation.is_compliant.map(|it| it.to_string());
+            vec![
+                card.name.clone(),
+                card.fingerprint.clone(),
+                attestation.name.clone(),
+                attestation.kind.clone(),
+                compliant.unwrap_or_default(),
+                rfc3339(attestation.reported_at),
+                attestation.reported_by.clone(),
+                attestation.flow.clone(),
+                attestation.trail.clone(),
+                attestation.attachment.as_ref().map(|file| file.sha256.clone()).unwrap_or_default(),
+                attestation.id.to_string(),
+            ]
+        })
+    });
+    table(&header, rows)
+}

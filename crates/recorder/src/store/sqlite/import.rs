@@ -1,0 +1,82 @@
+//! A store in memory that is made of a ledger alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use super::failure::Failure;
+use super::verify::{self, AttachmentCheck, VerifyError, verify_connection};
+use super::watch::WatchedConnection;
+use super::{SqliteStore, StoreError, ledger, projection, set_up, start};
+use crate::domain::{Clock, Head, LedgerEntry, Payload};
+
+const NAME: &str = "in memory";
+
+impl SqliteStore {
+    /// A store in memory with the ledger of one organization, which ends with `head`, and which is
+    /// verified as that of a file is. It has no attachments, and knows of reports only what the ledger says.
+    ///
+    /// # Errors
+    /// The ledger does not verify.
+    pub fn from_ledger(head: &Head, entries: &[LedgerEntry]) -> Result<Self, VerifyError> {
+        let opened = Connection::open_in_memory();
+        let mut connection = opened
+            .map_err(|source| StoreError::Open { file: NAME.to_owned(), source })
+            .and_then(|connection| set_up(connection, NAME))?;
+        let transaction = connection.transaction().map_err(|error| verify::failed(NAME, error))?;
+        import(&transaction, &head.org, entries)?;
+        transaction.commit().map_err(|error| verify::failed(NAME, error))?;
+        verify_connection(&mut connection, NAME, Some(head), AttachmentCheck::Absent)?;
+        Ok(Self {
+            readers: None,
+            writer: Arc::new(start(WatchedConnection::unwatched(connection), Path::new(NAME))?),
+            _lock: None,
+            files: None,
+            cache: Arc::default(),
+            clock: Clock::system(),
+        })
+    }
+}
+
+fn import(connection: &Connection, org: &str, entries: &[LedgerEntry]) -> Result<(), VerifyError> {
+    let failed = |error| verify::failed(NAME, error);
+    let org_id = ledger::org_id(connection, org).map_err(failed)?;
+    let mut heartbeats = BTreeMap::new();
+    for entry in entries {
+        ledger::insert(connection, org_id, &entry.as_entry(org), entry.hash).map_err(failed)?;
+        let payload =
+            Payload::from_stored(&entry.kind, entry.version, &entry.payload).map_err(|source| {
+                VerifyError::Unknown { org: org.to_owned(), seq: entry.seq, source }
+            })?;
+        match &payload {
+            Payload::Snapshot(taken) => heartbeats.insert(taken.environment, taken.heartbeat),
+            Payload::Confirmed(confirmed) => {
+                heartbeats.insert(confirmed.environment, confirmed.heartbeat)
+            }
+            _ => None,
+        };
+        projection::apply(connection, org_id, entry.seq, entry.recorded_at, &payload).map_err(
+            |failure| VerifyError::Contradiction {
+                org: org.to_owned(),
+                seq: entry.seq,
+                reason: match failure {
+                    Failure::Sql(error) => error.to_string(),
+                    failure => failure.into_error("apply it").to_string(),
+                },
+            },
+        )?;
+    }
+    for (environment, heartbeat) in heartbeats {
+        connection
+            .execute(
+                "INSERT INTO reporting (org_id, environment_id, last_reported_at, heartbeat, tasks_hash)
+                 SELECT org_id, id, reported_in_ledger_at, $1, zeroblob(32) FROM environment
+                 WHERE org_id = $2 AND id = $3 AND reported_in_ledger_at IS NOT NULL",
+                params![heartbeat, org_id, environment],
+            )
+            .map_err(failed)?;
+    }
+    Ok(())
+}
