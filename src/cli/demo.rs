@@ -1,8 +1,11 @@
-//! `envsnap demo`: the function at work on a scripted account, through two weeks, on loopback.
+//! `envsnap demo`: the function and CI jobs at work on a scripted account, through two weeks, on loopback;
+//! then the questions of the tutorial.
 
+mod ci;
 mod clock;
 mod cyber_dojo;
 mod function;
+mod questions;
 mod story;
 
 use std::net::Ipv4Addr;
@@ -12,13 +15,12 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::terminal::{ColourChoice, Terminal};
-use super::{env, print};
-use crate::api::Client;
+use super::print;
 use crate::recorder::{self, Access, SqliteStore};
 use crate::standin::StandIn;
+use ci::{JOBS_BEGIN, Jobs};
 use clock::HistoryClock;
-use cyber_dojo::{BETA, History, INCIDENT, ORG, PROD, ROLLOVER};
+use cyber_dojo::{BETA, History, INCIDENT, ORG, PROD};
 use function::Function;
 use story::REGION;
 
@@ -36,8 +38,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
          on loopback. Nothing leaves this machine. It takes some seconds.\n\n",
     )?;
     let now = Timestamp::now();
-    let history = History::until(now);
-    let clock = HistoryClock::frozen_at(history.begins);
+    let mut history = History::until(now);
+    let clock = HistoryClock::frozen_at(history.begins - JOBS_BEGIN);
     let ecs = StandIn::start(story::world()).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let host = format!("http://{}", listener.local_addr()?);
@@ -49,29 +51,22 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let began = Instant::now();
     let mut function = Function::new(&ecs, &host, clock.clone()).await?;
-    function.replay(&history, &ecs, now).await?;
+    function.create_environments().await?;
+    let mut jobs = Jobs::new(function.client()?, &mut history).await?;
+    function.replay(&history, &mut jobs, &ecs, now).await?;
     clock.unfreeze();
     function.confirm().await?;
     print(&format!(
-        "The function ran {} times, in {:.1} s, and posted {} snapshots.\n",
+        "The function ran {} times, and posted {} snapshots; CI jobs made {} reports: artifacts, \
+         evidence,\nand deployments. It took {:.1} s. Now the questions:\n",
         function.runs,
+        function.snapshots,
+        jobs.reports,
         began.elapsed().as_secs_f64(),
-        function.snapshots
-    ))?;
-
-    let server = function.client()?;
-    let [before, after] = ROLLOVER.map(|index| format!("{PROD}#{index}"));
-    print(&format!(
-        "\n1. A blue-green deployment of runner. {before} has both versions, {after} the new one.\n\n{}",
-        difference(&server, &before, &after).await?
-    ))?;
-    print(&format!(
-        "\n2. An incident. {PROD}#{INCIDENT} changed four services at once, and the site broke. \
-         {BETA} works.\n   What is different there?\n\n{}",
-        difference(&server, BETA, PROD).await?
     ))?;
 
     let envsnap = program();
+    questions::ask_all(&host, envsnap).await?;
     if arguments.keep {
         print(&instructions(&ecs.endpoint(), &host, envsnap))?;
         tokio::signal::ctrl_c().await?;
@@ -80,7 +75,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             "
 Next:
 
-  {envsnap} demo --keep                 # the timeline in a browser, and example commands
+  {envsnap} demo --keep                 # leaves both servers running, to ask and to see the page
   {envsnap} report --help               # the function's work, once, on your own AWS account
   {envsnap} serve --db snapshots.db     # a recorder of your own
 "
@@ -96,12 +91,6 @@ fn program() -> &'static str {
     if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "envsnap" }
 }
 
-async fn difference(server: &Client, from: &str, to: &str) -> anyhow::Result<String> {
-    let terminal = Terminal::detect(ColourChoice::Auto);
-    let diff = server.diff(from, to, None).await?.document;
-    Ok(env::diff_text(&diff, from, to, &env::States::new(), &terminal))
-}
-
 fn instructions(ecs: &str, host: &str, envsnap: &str) -> String {
     let before = INCIDENT - 1;
     format!(
@@ -110,7 +99,7 @@ Both servers run until Ctrl-C. The timeline, in a browser:
 
   {host}/{ORG}/environments/{PROD}
 
-Or from another terminal, after these settings:
+To ask the same and more from another terminal, after these settings:
 
   export KOSLI_HOST={host} KOSLI_ORG={ORG} KOSLI_API_TOKEN=demo
   export KOSLI_ENVIRONMENT={PROD} ECS_CLUSTERS=prod AWS_REGION={REGION}
@@ -118,7 +107,8 @@ Or from another terminal, after these settings:
 
 Next:
 
-  {envsnap} env diff {PROD}#{before} {PROD}#{INCIDENT}    # everything that the incident changed
+  {envsnap} env diff {PROD}#{before} {PROD}#{INCIDENT}    # four services changed, and the site broke
+  {envsnap} env diff {BETA} {PROD}#{INCIDENT}        # {BETA} works: the difference is the cause
   {envsnap} artifact where alpine                  # a container that ran for seven minutes
   {envsnap} report --dry-run --explain             # what the function reads, and what counts
 "

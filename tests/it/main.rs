@@ -7,6 +7,7 @@ mod cases;
 mod check;
 mod client;
 mod command_line;
+mod demo;
 mod dependencies;
 mod deploy;
 mod docs;

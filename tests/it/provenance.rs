@@ -6,3 +6,5 @@ mod rogue;
 mod story;
 mod tracing;
 mod tutorial;
+
+pub(crate) use tutorial::PIPELINE_LIST;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::ci::{JobEvent, job_events};
 use super::story::{Event, Story, image};
 
 pub(super) const ORG: &str = "cyber-dojo";
@@ -28,27 +29,26 @@ pub(super) const ROLLOVER: [u32; 2] = [65, 66];
 /// The snapshot of `aws-prod` that changed four services at once.
 pub(super) const INCIDENT: u32 = 112;
 
-const SERVICES: [&str; 12] = [
-    "creator",
-    "custom-start-points",
-    "dashboard",
-    "differ",
-    "exercises-start-points",
-    "languages-start-points",
-    "nginx",
-    "repler",
-    "runner",
-    "saver",
-    "shas",
-    "web",
+/// The services, each with a pipeline of the same name, and what it is.
+pub(super) const PIPELINES: [(&str, &str); 12] = [
+    ("creator", "UX for Group/Kata creation"),
+    ("custom-start-points", "Custom exercises choices"),
+    ("dashboard", "UX for a group practice dashboard"),
+    ("differ", "Diff files from two traffic-lights"),
+    ("exercises-start-points", "Exercises choices"),
+    ("languages-start-points", "Language+TestFramework choices"),
+    ("nginx", "Reverse proxy"),
+    ("repler", "REPL for Python images"),
+    ("runner", "Test runner"),
+    ("saver", "Group/Kata model+persistence"),
+    ("shas", "UX for git+image shas"),
+    ("web", "UX for practicing TDD"),
 ];
 
-/// Replicas of `runner` in prod on a day: when, in hours and minutes, and how many.
+/// Replicas of a service in prod on a day: when, in hours and minutes, and how many.
 type Load = [((i64, i64), usize)];
 const EVENING: &Load =
     &[((17, 10), 4), ((17, 40), 5), ((18, 20), 6), ((19, 30), 5), ((20, 45), 4), ((22, 10), 3)];
-const AFTERNOON: &Load =
-    &[((13, 0), 4), ((14, 2), 5), ((15, 12), 6), ((17, 3), 5), ((18, 30), 4), ((20, 5), 3)];
 const BUSY: &Load = &[
     ((8, 5), 4),
     ((9, 10), 5),
@@ -60,11 +60,25 @@ const BUSY: &Load = &[
     ((20, 30), 3),
 ];
 const MORNING: &Load = &[((8, 10), 4), ((8, 40), 5), ((9, 20), 4), ((10, 30), 3)];
-const SHORT: &Load = &[((8, 15), 4), ((9, 30), 5), ((11, 45), 6), ((13, 50), 4), ((16, 20), 3)];
+// Of web, which has two replicas at other times.
+const AFTERNOON: &Load =
+    &[((13, 0), 3), ((14, 2), 4), ((15, 12), 5), ((17, 3), 4), ((18, 30), 3), ((20, 5), 2)];
+const BUSY_WEB: &Load = &[
+    ((8, 5), 3),
+    ((9, 10), 4),
+    ((10, 20), 5),
+    ((13, 35), 6),
+    ((15, 40), 5),
+    ((17, 15), 4),
+    ((18, 50), 3),
+    ((20, 30), 2),
+];
+const SHORT: &Load = &[((8, 15), 3), ((9, 30), 4), ((11, 45), 5), ((13, 50), 3)];
 
 pub(super) struct History {
     pub(super) begins: Timestamp,
     pub(super) events: Vec<Event>,
+    pub(super) jobs: Vec<JobEvent>,
     /// In which the function could not report.
     pub(super) gap: [Timestamp; 2],
 }
@@ -80,8 +94,10 @@ impl History {
         let mut events: Vec<_> = builder.beta.into_events();
         events.extend(builder.prod.into_events());
         events.sort_by_key(|event| event.at);
+        let begins = calendar.at(19, 12, 0);
+        let jobs = job_events(begins, &events, &builder.incident);
         let gap = [calendar.at(28, 2, 10), calendar.at(28, 11, 40)];
-        Self { begins: calendar.at(19, 12, 0), events, gap }
+        Self { begins, events, jobs, gap }
     }
 }
 
@@ -104,12 +120,14 @@ struct HistoryBuilder {
     prod: Story,
     /// How many versions of a service there were.
     versions: BTreeMap<&'static str, u32>,
+    /// The image that broke the site.
+    incident: String,
 }
 
 impl HistoryBuilder {
     fn new(calendar: Calendar) -> Self {
         let [beta, prod] = ["beta", "prod"].map(Story::new);
-        Self { calendar, beta, prod, versions: BTreeMap::new() }
+        Self { calendar, beta, prod, versions: BTreeMap::new(), incident: String::new() }
     }
 
     fn at(&self, day: i64, hour: i64, minute: i64) -> Timestamp {
@@ -135,15 +153,15 @@ impl HistoryBuilder {
         self.prod.deploy(self.calendar.at(day, hour, minute + 30), &image);
     }
 
-    fn load(&mut self, day: i64, load: &Load) {
+    fn load(&mut self, day: i64, service: &str, load: &Load) {
         for &((hour, minute), replicas) in load {
-            self.prod.scale(self.calendar.at(day, hour, minute), "runner", replicas);
+            self.prod.scale(self.calendar.at(day, hour, minute), service, replicas);
         }
     }
 
     /// From the first snapshot until the rollover on Monday.
     fn friday_to_monday(&mut self) {
-        let images = SERVICES.map(|service| self.next_image(service));
+        let images = PIPELINES.map(|(service, _)| self.next_image(service));
         let replicas = |image: &str| match image {
             image if image.starts_with("runner:") => 3,
             image if image.starts_with("web:") => 2,
@@ -154,24 +172,25 @@ impl HistoryBuilder {
         self.beta.replace(begin, &first);
         self.prod.replace(begin, &first);
         // A new base image.
-        for (number, service) in (0..).zip(SERVICES.into_iter().filter(|name| *name != "runner")) {
+        let others = PIPELINES.map(|(service, _)| service).into_iter().filter(|it| *it != "runner");
+        for (number, service) in (0..).zip(others) {
             self.both((19, 13, 12 * number), service);
         }
-        self.load(19, EVENING);
+        self.load(19, "runner", EVENING);
         self.beta((20, 11, 5), "web");
-        self.load(20, BUSY);
+        self.load(20, "runner", BUSY);
         let [differ, runner] = ["differ:1a2b170", "runner:85d83c6"];
         self.beta.deploy(self.at(20, 21, 4), differ);
         self.prod.deploy(self.at(20, 21, 50), differ);
         self.beta.deploy(self.at(20, 22, 21), runner);
         self.prod.deploy(self.at(20, 22, 33), runner);
-        self.load(21, BUSY);
+        self.load(21, "runner", BUSY);
         for (minute, service) in
             [(2, "repler"), (12, "languages-start-points"), (22, "custom-start-points")]
         {
             self.both((21, 21, minute), service);
         }
-        self.load(22, MORNING);
+        self.load(22, "runner", MORNING);
         let shas = "shas:7c45272";
         self.beta.deploy(self.at(22, 8, 50), shas);
         self.prod.deploy(self.at(22, 9, 2), shas);
@@ -188,15 +207,16 @@ impl HistoryBuilder {
 
     /// Until the same runner is replaced, in aws-prod#94 to #96.
     fn monday_to_wednesday(&mut self) {
-        self.load(22, AFTERNOON);
+        self.load(22, "web", AFTERNOON);
         self.beta.scale(self.at(22, 16, 0), "saver", 2);
-        self.load(23, BUSY);
+        self.load(23, "web", BUSY_WEB);
         for (hour, service) in [(9, "dashboard"), (14, "exercises-start-points"), (16, "saver")] {
             self.both((23, hour, 20), service);
         }
         self.beta((23, 12, 40), "creator");
-        self.load(24, SHORT);
+        self.load(24, "web", SHORT);
         self.both((24, 14, 15), "web");
+        self.prod.scale(self.at(24, 16, 20), "web", 2);
         let runner = self.next_image("runner");
         let seconds = SignedDuration::from_secs;
         self.beta.rolling_deploy(self.at(24, 18, 3) + seconds(42), &runner);
@@ -218,7 +238,9 @@ impl HistoryBuilder {
         self.prod.scale(self.at(30, 17, 38), "runner", 3);
         // A shell that was started by hand at night.
         let (from, to) = (self.at(31, 3, 12), self.at(31, 3, 19));
-        self.prod.standalone(from, to, "public.ecr.aws/docker/library/alpine:3.16");
+        let shell = "public.ecr.aws/docker/library/alpine:3.16";
+        self.prod.start_standalone(from, shell);
+        self.prod.stop_standalone(to, shell);
         self.both((31, 13, 50), "differ");
         self.prod.scale(self.at(32, 9, 0), "web", 3);
         self.prod.scale(self.at(32, 12, 30), "web", 2);
@@ -232,7 +254,10 @@ impl HistoryBuilder {
         let nginx = self.next_image("nginx");
         let at = self.at(32, 16, 20);
         self.prod.replace(at, &[(&creator, 1), (&nginx, 1), (&saver, 2), (&web, 2)]);
+        self.incident = nginx;
         self.prod.scale(self.at(32, 19, 0), "runner", 4);
         self.prod.scale(self.at(32, 21, 30), "runner", 3);
+        // It still runs, and no pipeline built it.
+        self.prod.start_standalone(self.at(33, 9, 27), "registry.example.net/worker:latest");
     }
 }

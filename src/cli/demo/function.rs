@@ -9,10 +9,12 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use jiff::{SignedDuration, Timestamp};
 
+use super::ci::Jobs;
 use super::clock::HistoryClock;
-use super::cyber_dojo::{self, ENVIRONMENTS, History, ORG};
+use super::cyber_dojo::{self, BETA, ENVIRONMENTS, History, ORG, PROD};
 use super::story::REGION;
-use crate::api::Client;
+use crate::api::wire::{ECS, EnvironmentRequest};
+use crate::api::{Client, EnvironmentApi as _, ServerApi as _};
 use crate::aws::AwsHttpClient;
 use crate::config::Config;
 use crate::ecs::{AwsEcs, Source, connect};
@@ -61,7 +63,6 @@ impl Function {
                 "KOSLI_ORG" => ORG,
                 "KOSLI_HOST" => host,
                 "KOSLI_API_TOKEN" => "demo",
-                "AUTO_CREATE_ENVIRONMENT" => "true",
                 "HEARTBEAT" => HEARTBEAT,
                 "QUOTA_SHARE" => "1",
                 _ => return None,
@@ -81,30 +82,54 @@ impl Function {
         client(&self.config, &self.aws)
     }
 
+    /// Creates the environments, as someone does before the first report.
+    pub(super) async fn create_environments(&self) -> anyhow::Result<()> {
+        let client = self.client()?;
+        for (name, description) in
+            [(BETA, "cyber-dojo for its developers"), (PROD, "cyber-dojo.org")]
+        {
+            let request = EnvironmentRequest {
+                name: name.to_owned(),
+                environment_type: ECS.to_owned(),
+                description: description.to_owned(),
+                include_scaling: Some(true),
+            };
+            client.environment(name, None).create(&request).await?;
+        }
+        Ok(())
+    }
+
     /// Replays the history, with a run at each event and whenever a heartbeat is due.
     pub(super) async fn replay(
         &mut self,
         history: &History,
+        jobs: &mut Jobs,
         ecs: &StandIn,
         now: Timestamp,
     ) -> anyhow::Result<()> {
         for events in history.events.chunk_by(|one, other| one.at == other.at) {
             let Some(at) = events.first().map(|event| event.at) else { continue };
-            self.confirm_until(history, at).await?;
+            self.confirm_until(history, jobs, at).await?;
             self.clock.freeze_at(at);
             ecs.update(|world| events.iter().for_each(|event| event.apply(world)));
             self.report_clusters(&events.iter().map(|event| event.cluster).collect()).await?;
         }
-        self.confirm_until(history, now).await
+        self.confirm_until(history, jobs, now).await
     }
 
-    /// Reports unchanged environments until `end`.
-    async fn confirm_until(&mut self, history: &History, end: Timestamp) -> anyhow::Result<()> {
+    /// Reports unchanged environments until `end`, while the jobs run.
+    async fn confirm_until(
+        &mut self,
+        history: &History,
+        jobs: &mut Jobs,
+        end: Timestamp,
+    ) -> anyhow::Result<()> {
         while let Some(due) = self.due(history).filter(|due| *due < end) {
+            jobs.run_until(due, &self.clock).await?;
             self.clock.freeze_at(due);
             self.confirm().await?;
         }
-        Ok(())
+        jobs.run_until(end, &self.clock).await
     }
 
     /// When an environment is to be confirmed; nothing is reported in the gap.

@@ -82,10 +82,13 @@ impl Story {
         self.event(at, running);
     }
 
-    /// A task that no service started.
-    pub(super) fn standalone(&mut self, from: Timestamp, to: Timestamp, image: &str) {
-        self.event(from, vec![(image.to_owned(), 1)]);
-        self.event(to, vec![(image.to_owned(), 0)]);
+    /// A task that no service started, until it is stopped.
+    pub(super) fn start_standalone(&mut self, at: Timestamp, image: &str) {
+        self.event(at, vec![(image.to_owned(), 1)]);
+    }
+
+    pub(super) fn stop_standalone(&mut self, at: Timestamp, image: &str) {
+        self.event(at, vec![(image.to_owned(), 0)]);
     }
 
     fn event(&mut self, at: Timestamp, running: Vec<(String, usize)>) {
@@ -94,6 +97,12 @@ impl Story {
 }
 
 impl Event {
+    /// The images of a service that run from then on. What is started by hand has no pipeline.
+    pub(super) fn built_images(&self) -> impl Iterator<Item = &str> {
+        let running = self.running.iter().filter(|(_, replicas)| *replicas > 0);
+        running.map(|(image, _)| &**image).filter(|image| !image.contains('/'))
+    }
+
     /// Starts and stops tasks. Earlier stopped tasks are removed, as ECS does after an hour.
     pub(super) fn apply(&self, world: &mut World) {
         let cluster = world.cluster_mut(self.cluster);
@@ -121,7 +130,7 @@ impl Event {
 /// account's registry.
 fn task(image: &str, started: Timestamp) -> Task {
     let (task, reference) = if image.contains('/') {
-        (Task::standalone("debug"), image.to_owned())
+        (Task::standalone("manual"), image.to_owned())
     } else {
         let reference = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{image}");
         (Task::in_service(service(image)), reference)
@@ -131,7 +140,8 @@ fn task(image: &str, started: Timestamp) -> Task {
     task.running_since(started).container(&name, &reference, &digest)
 }
 
-fn service(image: &str) -> &str {
+/// The name of an image's service, and of its pipeline.
+pub(super) fn service(image: &str) -> &str {
     image.split(':').next().unwrap_or(image)
 }
 
@@ -146,7 +156,8 @@ pub(super) fn image(service: &str, number: u32) -> String {
     format!("{service}:{}", &commit[..7])
 }
 
-fn digest(image: &str) -> String {
+/// The 64 hexadecimal digits of an image's digest.
+pub(super) fn digest(image: &str) -> String {
     match image {
         "runner:16d9990" => {
             "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625".into()

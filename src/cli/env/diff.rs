@@ -50,7 +50,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
 }
 
 /// Of artifacts whose provenance is known, by fingerprint, for people.
-pub(in crate::cli) type States = BTreeMap<String, String>;
+pub(super) type States = BTreeMap<String, String>;
 
 /// The states of the artifacts that differ: the difference itself does not have them.
 async fn states(client: &Client, diff: &EnvironmentDiff) -> anyhow::Result<States> {
@@ -85,7 +85,7 @@ async fn states(client: &Client, diff: &EnvironmentDiff) -> anyhow::Result<State
 }
 
 /// The difference between `from` and `to`, under a heading with the server's names of both.
-pub(in crate::cli) fn text(
+fn text(
     diff: &EnvironmentDiff,
     from: &str,
     to: &str,

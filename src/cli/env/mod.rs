@@ -12,7 +12,6 @@ use clap::Subcommand;
 
 use super::ExitStatus;
 use super::server_args::ServerArgs;
-pub(super) use diff::{States, text as diff_text};
 pub(super) use get::clusters_and_services;
 
 /// Show what runs or ran in an environment; create, rename and archive environments

@@ -4,21 +4,8 @@ use serde_json::Value;
 
 use super::story::{RUNNER, Story};
 
-/// Lines without what depends on the time of the test.
-fn without_ages(text: &str) -> Vec<String> {
-    let line = |line: &str| line.split(" • ").next().unwrap_or_default().trim_end().to_owned();
-    text.lines().map(line).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pipelines_and_the_card_read_as_in_the_tutorial() {
-    let files = tempfile::tempdir().unwrap();
-    let story = Story::tutorial(files.path()).await;
-    story.exit().await;
-    for command in ["pipeline", "flow"] {
-        assert_eq!(
-            story.ask(&[command, "ls"]).await.well(),
-            "\
+/// What `pipeline ls` prints of the twelve pipelines.
+pub(crate) const PIPELINE_LIST: &str = "\
 NAME                    DESCRIPTION                         VISIBILITY
 creator                 UX for Group/Kata creation          public
 custom-start-points     Custom exercises choices            public
@@ -32,8 +19,21 @@ runner                  Test runner                         public
 saver                   Group/Kata model+persistence        public
 shas                    UX for git+image shas               public
 web                     UX for practicing TDD               public
-"
-        );
+";
+
+/// Lines without what depends on the time of the test.
+fn without_ages(text: &str) -> Vec<String> {
+    let line = |line: &str| line.split(" • ").next().unwrap_or_default().trim_end().to_owned();
+    text.lines().map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipelines_and_the_card_read_as_in_the_tutorial() {
+    let files = tempfile::tempdir().unwrap();
+    let story = Story::tutorial(files.path()).await;
+    story.exit().await;
+    for command in ["pipeline", "flow"] {
+        assert_eq!(story.ask(&[command, "ls"]).await.well(), PIPELINE_LIST);
     }
     let card = "\
 Name:        cyberdojo/runner:16d9990

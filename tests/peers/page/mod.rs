@@ -94,8 +94,8 @@ async fn the_history_of_the_demonstration_is_read_in_a_browser() {
         assert_eq!(browser.address().await, page);
         assert_eq!(browser.text("h1").await, "aws-prod");
 
-        // The picture begins with #65.
-        browser.follow(".columns [role=listitem]:nth-child(2) a").await;
+        // The picture begins with #66.
+        browser.follow(".columns [role=listitem]:nth-child(1) a").await;
         assert_eq!(browser.address().await, format!("{page}/snapshots/66"));
         assert!(browser.text("table[class], main").await.contains("What exited with it"));
 
