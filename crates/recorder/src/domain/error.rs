@@ -106,6 +106,12 @@ pub enum Error {
     /// There is no attestation with this identifier, or no file with it.
     #[error("Attestation '{id}' has no attached file")]
     AttachmentNotFound { id: String },
+    /// A file is not what was reported.
+    #[error(
+        "The file with attestation '{id}' is damaged: it does not have its SHA-256, {sha256}. Report the \
+         same file again to store it anew"
+    )]
+    AttachmentDamaged { id: String, sha256: String },
     /// Nothing was allowed under this identifier.
     #[error("Allowance '{id}' does not exist for organization '{org}'")]
     AllowanceNotFound { org: String, id: String },

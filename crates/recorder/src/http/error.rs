@@ -59,9 +59,9 @@ impl Error {
             }
             Self::Storage { kind: StorageErrorKind::Locked, .. } => StatusCode::CONFLICT,
             Self::Storage { kind: StorageErrorKind::Full, .. } => StatusCode::INSUFFICIENT_STORAGE,
-            Self::Storage { kind: StorageErrorKind::Failed, .. } | Self::Fault => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Storage { kind: StorageErrorKind::Failed, .. }
+            | Self::AttachmentDamaged { .. }
+            | Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -108,7 +108,7 @@ impl Error {
             Self::Storage { kind: StorageErrorKind::Locked, .. } => {
                 tracing::warn!("{}: another program holds its write lock", error_chain(self));
             }
-            Self::Storage { .. } | Self::ClockIsWrong { .. } => {
+            Self::Storage { .. } | Self::ClockIsWrong { .. } | Self::AttachmentDamaged { .. } => {
                 tracing::error!("{}", error_chain(self));
             }
             Self::Busy { .. } => tracing::warn!("{}", error_chain(self)),

@@ -1,5 +1,7 @@
 //! Flows and what they report: the calls of the server's own client, and what hostile ones get.
 
+mod attachments;
+mod repeats;
 mod replay;
 pub(super) mod requests;
 mod running;

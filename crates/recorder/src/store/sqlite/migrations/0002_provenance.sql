@@ -126,6 +126,17 @@ CREATE TABLE attachment_chunk (
     PRIMARY KEY (org_id, sha256, number)
 ) STRICT;
 
+-- Beside the ledger: what was reported in the last minutes, so that a request that is repeated is found.
+CREATE TABLE recent_report (
+    org_id      INTEGER NOT NULL,
+    digest      BLOB NOT NULL, -- 32 bytes, of what it says and of the token's label
+    seq         INTEGER NOT NULL, -- the latest entry that says it
+    recorded_at INTEGER NOT NULL,
+    PRIMARY KEY (org_id, digest)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX recent_report_by_time ON recent_report (org_id, recorded_at);
+
 -- As in the tables before: what SQLite would find out from a long history.
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('trail', 'trail', '100000 20000 1'),

@@ -1,12 +1,10 @@
 //! What is allowed to run without provenance.
 
-use rusqlite::{OptionalExtension as _, params};
-
 use super::super::environments;
 use super::super::failure::Failure;
 use super::super::ledger::Ledger;
 use super::reader::Reader;
-use super::write_reports::append_unless_repeated;
+use super::repeats::append_unless_repeated;
 use crate::domain::provenance::{
     AllowanceRecord, AllowanceRequest, AllowanceWithdrawn, Allowed, NamePattern, RecordId,
     built_in_allowance,
@@ -96,19 +94,6 @@ pub(super) fn allow(ledger: &Ledger<'_>, request: AllowanceRequest) -> Result<He
         .map(|name| environments::find_active(ledger.connection, ledger.org, &name))
         .transpose()?
         .map(|environment| environment.id);
-    let latest = ledger
-        .connection
-        .prepare_cached(
-            "SELECT seq FROM allowance
-             WHERE org_id = $1 AND environment_id IS $2 AND fingerprint = $3 AND pattern = $4
-               AND withdrawn_at IS NULL
-             ORDER BY seq DESC LIMIT 1",
-        )?
-        .query_row(
-            params![ledger.org_id, environment, request.fingerprint, request.pattern],
-            |row| row.get(0),
-        )
-        .optional()?;
     let allowed = Payload::Allowed(Allowed {
         environment,
         fingerprint: request.fingerprint,
@@ -116,22 +101,27 @@ pub(super) fn allow(ledger: &Ledger<'_>, request: AllowanceRequest) -> Result<He
         pattern: request.pattern,
         reason: request.reason,
     });
-    append_unless_repeated(ledger, latest, &allowed)
+    append_unless_repeated(ledger, &allowed, |earlier| Ok(is_in_force(ledger, earlier)?))
+}
+
+/// Whether what entry `seq` allowed was not withdrawn.
+fn is_in_force(ledger: &Ledger<'_>, seq: i64) -> rusqlite::Result<bool> {
+    ledger
+        .connection
+        .prepare_cached(
+            "SELECT 1 FROM allowance WHERE org_id = $1 AND seq = $2 AND withdrawn_at IS NULL",
+        )?
+        .exists([ledger.org_id, seq])
 }
 
 /// Withdraws what was allowed.
 pub(super) fn withdraw(ledger: &Ledger<'_>, id: &str) -> Result<Head, Failure> {
-    let found = match RecordId::seq_in(id, ledger.org) {
-        None => None,
-        Some(seq) => ledger
-            .connection
-            .prepare_cached(
-                "SELECT seq FROM allowance
-                 WHERE org_id = $1 AND seq = $2 AND withdrawn_at IS NULL",
-            )?
-            .query_row([ledger.org_id, seq], |row| row.get(0))
-            .optional()?,
-    };
+    let mut found = RecordId::seq_in(id, ledger.org);
+    if let Some(seq) = found
+        && !is_in_force(ledger, seq)?
+    {
+        found = None;
+    }
     let Some(allowance) = found else {
         let (org, id) = (ledger.org.to_owned(), id.to_owned());
         return Err(Error::AllowanceNotFound { org, id }.into());

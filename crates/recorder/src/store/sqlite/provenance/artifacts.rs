@@ -290,23 +290,6 @@ impl Reader<'_> {
         Ok(records)
     }
 
-    /// The file with an attestation, and the name that it was reported with.
-    pub(super) fn attachment(&self, id: &str) -> Result<Option<(String, Vec<u8>)>, Failure> {
-        let query = AttestationQuery::Id(id.to_owned());
-        let found = self.attestations(&query)?.pop();
-        let Some(attachment) = found.and_then(|found| found.attachment) else { return Ok(None) };
-        let sha256 = hex::decode(&attachment.sha256).unwrap_or_default();
-        let mut content = Vec::with_capacity(usize::try_from(attachment.size).unwrap_or(0));
-        let mut statement = self.connection.prepare_cached(
-            "SELECT bytes FROM attachment_chunk WHERE org_id = $1 AND sha256 = $2 ORDER BY number",
-        )?;
-        let mut rows = statement.query(params![self.org_id, sha256])?;
-        while let Some(row) = rows.next()? {
-            content.extend_from_slice(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?);
-        }
-        Ok(Some((attachment.filename, content)))
-    }
-
     fn reports_by_prefix(&self, column: &str, digits: &str) -> Result<Vec<ReportRow>, Failure> {
         let rows = self
             .connection

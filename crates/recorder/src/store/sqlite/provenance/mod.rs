@@ -2,11 +2,13 @@
 
 mod allowances;
 mod artifacts;
+mod attachments;
 mod card;
 mod flows;
 mod join;
 pub(super) mod projection;
 mod reader;
+mod repeats;
 mod rows;
 mod write_flows;
 mod write_reports;

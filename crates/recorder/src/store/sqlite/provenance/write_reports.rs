@@ -4,21 +4,16 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::super::failure::Failure;
 use super::super::ledger::Ledger;
+use super::attachments;
 use super::reader::Reader;
+use super::repeats::{ReportDigest, append_unless_repeated};
 use super::rows::AttestationRow;
 use super::write_flows::{ensure_flow, ensure_trail, existing_flow};
 use crate::domain::provenance::{
-    ArtifactReport, ArtifactReported, Attachment, AttachmentFile, AttestationReport,
-    AttestationReported, DeploymentReport, DeploymentReported,
+    ArtifactReport, ArtifactReported, AttestationReport, AttestationReported, DeploymentReport,
+    DeploymentReported,
 };
 use crate::domain::{Error, Head, Payload};
-
-/// A request that says the same as one before it, so many seconds later at the most, repeats it: its
-/// answer was lost. Clients repeat for less than a minute.
-const REPEATED_WITHIN: i64 = 600;
-
-/// The bytes of a file in one row.
-const CHUNK: usize = 256 << 10;
 
 /// Records that the flow built an artifact.
 pub(super) fn report_artifact(
@@ -28,7 +23,6 @@ pub(super) fn report_artifact(
 ) -> Result<Head, Failure> {
     let flow = ensure_flow(ledger, flow)?;
     let trail = report.trail.map(|name| ensure_trail(ledger, flow, &name)).transpose()?;
-    let fingerprint = report.fingerprint.clone();
     let payload = Payload::ArtifactReported(ArtifactReported {
         commit: report.commit,
         details: report.details.into_string(),
@@ -38,47 +32,8 @@ pub(super) fn report_artifact(
         template_name: report.template_name,
         trail,
     });
-    let latest = ledger
-        .connection
-        .prepare_cached(
-            "SELECT seq FROM artifact_report
-             WHERE org_id = $1 AND fingerprint = $2 AND flow_id = $3 AND trail_id IS $4
-             ORDER BY seq DESC LIMIT 1",
-        )?
-        .query_row(params![ledger.org_id, fingerprint, flow, trail], |row| row.get(0))
-        .optional()?;
-    append_unless_repeated(ledger, latest, &payload)
-}
-
-/// Whether entry `latest` says the same, and is not older than what a request repeats.
-fn is_repeated(
-    ledger: &Ledger<'_>,
-    latest: Option<i64>,
-    payload: &Payload,
-) -> Result<bool, Failure> {
-    let Some(seq) = latest else { return Ok(false) };
-    let text = payload.to_text()?;
-    let oldest = ledger.now.0.saturating_sub(REPEATED_WITHIN * 1_000_000);
-    let repeated = ledger
-        .connection
-        .prepare_cached(
-            "SELECT 1 FROM ledger
-             WHERE org_id = $1 AND seq = $2 AND kind = $3 AND payload = $4 AND actor = $5
-               AND recorded_at >= $6",
-        )?
-        .exists(params![ledger.org_id, seq, payload.kind(), text, ledger.actor, oldest])?;
-    Ok(repeated)
-}
-
-pub(super) fn append_unless_repeated(
-    ledger: &Ledger<'_>,
-    latest: Option<i64>,
-    payload: &Payload,
-) -> Result<Head, Failure> {
-    if is_repeated(ledger, latest, payload)? {
-        return Ok(ledger.head()?);
-    }
-    ledger.append(payload)
+    // A report of an artifact replaces nothing: what it says stays.
+    append_unless_repeated(ledger, &payload, |_| Ok(true))
 }
 
 /// Records an attestation, with the file that comes with it.
@@ -123,7 +78,7 @@ pub(super) fn report_attestation(
         kind.clone_from(&replaced.kind);
         overrides = Some(replaced.overrides.unwrap_or(replaced.seq));
     }
-    let attachment = report.attachment.map(|file| store(ledger, &file)).transpose()?;
+    let attachment = report.attachment.map(|file| attachments::store(ledger, &file)).transpose()?;
     let payload = Payload::AttestationReported(AttestationReported {
         attachment,
         commit: report.commit,
@@ -136,7 +91,9 @@ pub(super) fn report_attestation(
         targets: report.targets,
         trail,
     });
-    append_unless_repeated(ledger, latest.map(|latest| latest.seq), &payload)
+    // Tests that passed, failed and passed again within minutes have passed.
+    let still_stands = latest.is_none_or(|latest| latest.is_compliant == report.is_compliant);
+    append_unless_repeated(ledger, &payload, |_| Ok(still_stands))
 }
 
 /// The latest attestation of the same name for the same artifact, targets or trail.
@@ -162,28 +119,6 @@ fn latest_attestation(
     Ok(reader.attestations_named(trail, &report.name)?.into_iter().find(is_same))
 }
 
-/// Stores a file, once in an organization.
-fn store(ledger: &Ledger<'_>, file: &AttachmentFile) -> Result<Attachment, Failure> {
-    let size = file.content.len() as u64;
-    let stored = ledger
-        .connection
-        .prepare_cached(
-            "INSERT INTO attachment (org_id, sha256, size) VALUES ($1, $2, $3)
-             ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![ledger.org_id, &file.sha256[..], i64::try_from(size).unwrap_or(0)])?;
-    if stored > 0 {
-        let mut insert = ledger.connection.prepare_cached(
-            "INSERT INTO attachment_chunk (org_id, sha256, number, bytes) VALUES ($1, $2, $3, $4)",
-        )?;
-        for (number, chunk) in (0_i64..).zip(file.content.chunks(CHUNK)) {
-            insert.insert(params![ledger.org_id, &file.sha256[..], number, chunk])?;
-        }
-    }
-    let sha256 = hex::encode(file.sha256);
-    Ok(Attachment { filename: file.filename.clone(), sha256, size })
-}
-
 /// Records that a deployment is announced, and gives its number in the flow.
 pub(super) fn report_deployment(
     ledger: &Ledger<'_>,
@@ -206,14 +141,6 @@ pub(super) fn report_deployment(
         }
         .into());
     }
-    let latest: Option<(u32, i64)> = ledger
-        .connection
-        .prepare_cached(
-            "SELECT number, seq FROM deployment
-             WHERE org_id = $1 AND flow_id = $2 ORDER BY number DESC LIMIT 1",
-        )?
-        .query_row([ledger.org_id, flow], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
     let deployment = |number| {
         Payload::DeploymentReported(DeploymentReported {
             details: report.details.as_str().to_owned(),
@@ -223,11 +150,39 @@ pub(super) fn report_deployment(
             number,
         })
     };
-    if let Some((number, seq)) = latest
-        && is_repeated(ledger, Some(seq), &deployment(number))?
+    let digest = ReportDigest::new(ledger, &deployment(0))?;
+    if let Some(earlier) = digest.earlier(ledger)?
+        && let Some(number) = latest_deployment(ledger, flow, &report.environment, earlier)?
     {
         return Ok((number, ledger.head()?));
     }
-    let number = latest.map_or(1, |(number, ..)| number + 1);
-    Ok((number, ledger.append(&deployment(number))?))
+    let number: u32 = ledger
+        .connection
+        .prepare_cached(
+            "SELECT coalesce(max(number), 0) + 1 FROM deployment
+             WHERE org_id = $1 AND flow_id = $2",
+        )?
+        .query_row([ledger.org_id, flow], |row| row.get(0))?;
+    let head = ledger.append(&deployment(number))?;
+    digest.remember(ledger, &head)?;
+    Ok((number, head))
+}
+
+/// The number of the deployment that entry `seq` announced, if the flow has announced no other one to
+/// the environment since: after a roll-back the same announcement is news.
+fn latest_deployment(
+    ledger: &Ledger<'_>,
+    flow: i64,
+    environment: &str,
+    seq: i64,
+) -> rusqlite::Result<Option<u32>> {
+    let latest: Option<(u32, i64)> = ledger
+        .connection
+        .prepare_cached(
+            "SELECT number, seq FROM deployment
+             WHERE org_id = $1 AND environment = $2 AND flow_id = $3 ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row(params![ledger.org_id, environment, flow], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(latest.filter(|(_, latest)| *latest == seq).map(|(number, _)| number))
 }
