@@ -1,7 +1,9 @@
 //! What a flow, or one of its trails, expects to be reported.
 
 use std::collections::BTreeSet;
+use std::fmt::{self, Formatter};
 
+use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The type of an expected attestation that any type fulfils.
@@ -29,6 +31,7 @@ pub struct Template {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trail: Option<TrailTemplate>,
     /// The version of the template's form: 1.
+    #[serde(deserialize_with = "version")]
     pub version: u32,
 }
 
@@ -65,6 +68,39 @@ pub struct ExpectedAttestation {
     /// any.
     #[serde(rename = "type")]
     pub kind: String,
+}
+
+/// `1`, `1.0` or one of these as a string: all are met, and YAML makes the difference by quotes.
+fn version<'de, D: Deserializer<'de>>(version: D) -> Result<u32, D::Error> {
+    struct Version;
+
+    impl Visitor<'_> for Version {
+        type Value = u32;
+
+        fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a version such as 1")
+        }
+
+        fn visit_u64<E: Error>(self, version: u64) -> Result<u32, E> {
+            u32::try_from(version)
+                .map_err(|_| E::invalid_value(Unexpected::Unsigned(version), &self))
+        }
+
+        fn visit_i64<E: Error>(self, version: i64) -> Result<u32, E> {
+            u32::try_from(version).map_err(|_| E::invalid_value(Unexpected::Signed(version), &self))
+        }
+
+        fn visit_f64<E: Error>(self, version: f64) -> Result<u32, E> {
+            self.visit_str(&version.to_string())
+        }
+
+        fn visit_str<E: Error>(self, version: &str) -> Result<u32, E> {
+            let whole = version.strip_suffix(".0").unwrap_or(version);
+            whole.parse().map_err(|_| E::invalid_value(Unexpected::Str(version), &self))
+        }
+    }
+
+    version.deserialize_any(Version)
 }
 
 /// A list that is `null` in YAML if nothing follows its key.
@@ -161,6 +197,9 @@ mod tests {
     fn a_valid_template_has_no_problems() {
         for template in [
             json!({"version": 1}),
+            json!({"version": 1.0}),
+            json!({"version": "1"}),
+            json!({"version": "1.0"}),
             json!({"version": 1, "trail": null}),
             json!({"version": 1, "trail": {"attestations": null, "artifacts": null}}),
             json!({"version": 1, "trail": {
@@ -193,7 +232,7 @@ mod tests {
                 "trail.artifacts[0].attestations[0].type",
             ]
         );
-        for wrong in [json!({}), json!({"version": 1, "trial": {}}), json!({"version": "1"})] {
+        for wrong in [json!({}), json!({"version": 1, "trial": {}}), json!({"version": "x"})] {
             assert!(serde_json::from_value::<Template>(wrong.clone()).is_err(), "{wrong}");
         }
     }

@@ -81,6 +81,12 @@ pub enum Error {
     /// The flow has no trail of this name.
     #[error("Trail with name '{name}' does not exist for Organization '{org}' and Flow '{flow}'")]
     TrailNotFound { org: String, flow: String, name: String },
+    /// The flow is archived.
+    #[error(
+        "Flow '{name}' of organization '{org}' is archived: it can be read, and nothing can be reported \
+         to it. Report to a flow in use, or create one under another name"
+    )]
+    FlowArchived { org: String, name: String },
     /// The artifact was not reported to the flow.
     #[error(
         "Artifact with {artifact} does not exist in flow '{flow}' belonging to organization '{org}'"

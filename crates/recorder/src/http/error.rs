@@ -30,6 +30,7 @@ impl Error {
             // Not 409, which clients retry.
             | Self::EnvironmentNameTaken { .. }
             | Self::FlowNameTaken { .. }
+            | Self::FlowArchived { .. }
             | Self::EnvironmentTypeMismatch { .. } => StatusCode::BAD_REQUEST,
             Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::HostNotAllowed => StatusCode::FORBIDDEN,

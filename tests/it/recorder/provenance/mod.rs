@@ -1,7 +1,9 @@
 //! Flows and what they report: the calls of the server's own client, and what hostile ones get.
 
 mod attachments;
+mod flows;
 mod repeats;
 mod replay;
 pub(super) mod requests;
 mod running;
+mod states;

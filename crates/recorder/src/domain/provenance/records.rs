@@ -156,8 +156,10 @@ pub struct ReportRecord {
     pub first_reported_at: Micros,
     /// When the flow last reported it.
     pub reported_at: Micros,
-    /// Its state now.
+    /// Its state now: the worst one of those in the trails that reported it.
     pub state: State,
+    /// The trail from which the state follows, if it is not the one of the latest report.
+    pub state_trail: Option<String>,
     /// What is missing for that state, or non-compliant: names of attestations.
     pub problems: Vec<String>,
     /// The template that it is compared with.

@@ -69,7 +69,8 @@ pub struct AttachmentFile {
 /// Evidence for a trail or for artifacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttestationReport {
-    /// Its type, such as `junit` or `custom:person`.
+    /// Its type, such as `junit` or `custom:person`. Of an override it is the type of what it replaces,
+    /// and may be empty.
     pub kind: String,
     /// Its name in the template.
     pub name: String,

@@ -83,6 +83,7 @@ pub(super) fn problems(report: &ReportRecord) -> Markup {
                 @if report.state == State::NonCompliant { "missing or non-compliant: " }
                 @else { "missing: " }
                 bdi { (shortened(&report.problems.join(", "), LONGEST_REASON)) }
+                @if let Some(trail) = &report.state_trail { " in trail " bdi { (trail) } }
             }
         }
     }

@@ -73,6 +73,14 @@ pub(super) async fn in_trail<S: ProvenanceStore>(
     Ok(Json(documents(&store, &org, query).await?))
 }
 
+/// `GET /attestations/{org}/{flow}/trail/{trail}/override`: those of this name.
+pub(super) async fn named_override<S: ProvenanceStore>(
+    state: State<S>,
+    Path((org, flow, trail)): Path<(String, String, String)>,
+) -> Result<Json<Vec<Value>>, Error> {
+    in_trail(state, Path((org, flow, trail, "override".to_owned()))).await
+}
+
 /// `GET /attestations/{org}/{flow}/artifact/{fingerprint}/{name}`
 pub(super) async fn of_artifact<S: ProvenanceStore>(
     State(store): State<S>,

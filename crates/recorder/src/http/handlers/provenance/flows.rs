@@ -55,6 +55,14 @@ pub(super) async fn show<S: ProvenanceStore>(
     Ok(Json(views::flow(&org, store.flow(&org, &flow).await?)))
 }
 
+/// `GET /flows/{org}/template_file`: the flow of this name.
+pub(super) async fn show_template_file<S: ProvenanceStore>(
+    state: State<S>,
+    Path(org): Path<String>,
+) -> Result<Json<Flow>, Error> {
+    show(state, Path((org, "template_file".to_owned()))).await
+}
+
 /// `GET /flows/{org}`: an array, or an object with a page of it if one is asked for.
 pub(super) async fn list<S: ProvenanceStore>(
     State(store): State<S>,

@@ -27,10 +27,17 @@ const TRAIL: &str = "/attestations/{org}/{flow}/trail/{trail}";
 pub(super) fn saved<S: Store + ProvenanceStore>() -> Router<S> {
     Router::new()
         .route("/flows/{org}", put(flows::save_old::<S>).get(flows::list::<S>))
-        .route("/flows/{org}/template_file", put(flows::save::<S>))
+        // A flow may have this name, and an attestation the one of the other address.
+        .route(
+            "/flows/{org}/template_file",
+            put(flows::save::<S>).get(flows::show_template_file::<S>),
+        )
         .route("/trails/{org}/{flow}", put(trails::save::<S>).get(trails::list_of_flow::<S>))
         .route("/artifacts/{org}/{flow}", post(artifacts::report::<S>))
-        .route(&format!("{TRAIL}/override"), post(attestations::report_override::<S>))
+        .route(
+            &format!("{TRAIL}/override"),
+            post(attestations::report_override::<S>).get(attestations::named_override::<S>),
+        )
         .route(
             &format!("{TRAIL}/{{name}}"),
             post(attestations::report::<S>).get(attestations::in_trail::<S>),

@@ -36,6 +36,8 @@ struct Commit {
 #[derive(Deserialize)]
 struct OverrideFields {
     new_compliance_status: bool,
+    #[serde(default)]
+    original_attestation_type: Option<Text<MAX_ENVIRONMENT_NAME_BYTES>>,
     #[expect(dead_code, reason = "only its type is checked; the details keep it")]
     reason: Text<10_000>,
 }
@@ -112,9 +114,10 @@ pub(crate) struct Override(pub(crate) AttestationReport);
 impl FromJson for Override {
     fn from_json(body: &[u8]) -> Result<Self, Error> {
         check_common(&fields(body)?)?;
-        let OverrideFields { new_compliance_status, .. } = parse(body)?;
+        let OverrideFields { new_compliance_status, original_attestation_type, .. } = parse(body)?;
         let is_compliant = Some(new_compliance_status);
-        report(parse(body)?, String::new(), is_compliant, true, details(body)?, None).map(Self)
+        let kind = original_attestation_type.map(String::from).unwrap_or_default();
+        report(parse(body)?, kind, is_compliant, true, details(body)?, None).map(Self)
     }
 }
 

@@ -80,7 +80,9 @@ fn state_info(report: &ReportRecord) -> String {
     if report.problems.is_empty() {
         return String::new();
     }
-    format!("missing or non-compliant: {}", report.problems.join(", "))
+    let place = report.state_trail.as_ref().map(|trail| format!(" in trail '{trail}'"));
+    let place = place.unwrap_or_default();
+    format!("missing or non-compliant{place}: {}", report.problems.join(", "))
 }
 
 /// What a search found of one artifact.

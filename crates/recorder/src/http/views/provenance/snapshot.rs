@@ -70,7 +70,9 @@ fn flow(org: &str, provenance: &ArtifactProvenance, report: &ReportRecord) -> Ar
     let commit = commit_info(&details).map(shortened);
     let committed = commit.as_ref().and_then(|it| it.get("timestamp")).and_then(Value::as_f64);
     let committed = committed.filter(|time| *time > 0.0);
-    let reasons = report.problems.iter().map(|name| json!({"attestation_name": name}));
+    let trail = report.state_trail.as_ref().or(report.trail.as_ref());
+    let reasons =
+        report.problems.iter().map(|name| json!({"attestation_name": name, "trail_name": trail}));
     ArtifactFlow {
         flow_name: report.flow.clone(),
         trail_name: report.trail.clone(),

@@ -62,7 +62,7 @@ impl Reader<'_> {
             }
             .into());
         }
-        latest.into_iter().map(|row| self.artifact_record(row)).collect()
+        latest.into_iter().map(|row| self.artifact_record(row, trail)).collect()
     }
 
     /// A page of the artifacts that were reported, the latest first: each once in a flow.
@@ -73,7 +73,13 @@ impl Reader<'_> {
         page: Page,
     ) -> Result<(Vec<ArtifactRecord>, u64), Failure> {
         let flow = flow.map(|name| self.existing_flow(name)).transpose()?;
-        let of_flow = if flow.is_some() { "flow_id = $2" } else { "$2 IS NULL" };
+        // What archived flows reported is listed only under their names.
+        let of_flow = if flow.is_some() {
+            "flow_id = $2"
+        } else {
+            "$2 IS NULL AND flow_id NOT IN (
+                 SELECT id FROM flow WHERE org_id = $1 AND archived_at IS NOT NULL)"
+        };
         let mut statement = self.connection.prepare_cached(&format!(
             "{REPORT} AS this
              WHERE org_id = $1 AND {of_flow}
@@ -94,7 +100,7 @@ impl Reader<'_> {
             }
             total += 1;
             if total > page.offset() && found.len() < page.size as usize {
-                found.push(self.artifact_record(row)?);
+                found.push(self.artifact_record(row, None)?);
             }
         }
         Ok((found, total))
@@ -109,25 +115,27 @@ impl Reader<'_> {
         Ok(name == Some(repo) || url.is_some_and(|url| url.ends_with(&format!("/{repo}"))))
     }
 
-    /// The artifact of a flow's latest report of it.
-    pub(super) fn artifact_record(&self, latest: ReportRow) -> Result<ArtifactRecord, Failure> {
-        let first = self
-            .connection
-            .prepare_cached(
-                "SELECT recorded_at FROM artifact_report
-                 WHERE org_id = $1 AND fingerprint = $2 AND flow_id = $3 ORDER BY seq LIMIT 1",
-            )?
-            .query_row(params![self.org_id, latest.fingerprint, latest.flow], |row| {
-                row.get(0).map(Micros)
-            })?;
-        let attestations = self.attestations_of(&latest)?;
+    /// The artifact as a flow knows it, or only one trail of it; `latest` is one of its reports.
+    pub(super) fn artifact_record(
+        &self,
+        latest: ReportRow,
+        trail: Option<i64>,
+    ) -> Result<ArtifactRecord, Failure> {
+        let reports = self.reports_of(&latest.fingerprint)?;
+        let mut reports: Vec<_> =
+            reports.iter().filter(|report| report.flow == latest.flow).collect();
+        let first = reports.first().map_or(latest.recorded_at, |first| first.recorded_at);
+        if trail.is_some() {
+            reports.retain(|report| report.trail == trail);
+        }
+        let attestations = self.attestations_of(reports.iter().copied())?;
         let attestations =
             attestations.into_iter().map(|row| self.attestation_record(row, DetailLevel::Short));
         Ok(ArtifactRecord {
             attestations: attestations.collect::<Result<_, _>>()?,
             deployments: self.deployments_of(&latest.fingerprint, Some(latest.flow))?,
             runs: runs_of_fingerprint(self.connection, self.org_id, &latest.fingerprint)?,
-            report: Some(self.report_record(&latest, first, DetailLevel::Whole)?),
+            report: Some(self.report_record(&reports, first, DetailLevel::Whole)?),
             fingerprint: latest.fingerprint,
             name: latest.name,
         })
@@ -248,7 +256,7 @@ impl Reader<'_> {
                 let (flow, mut rows) = (self.existing_flow(flow)?, Vec::new());
                 for artifact in self.reports_by_prefix("fingerprint", fingerprint)? {
                     if artifact.flow == flow {
-                        rows.extend(self.attestations_of(&artifact)?);
+                        rows.extend(self.attestations_of([&artifact])?);
                     }
                 }
                 rows.retain(|row| row.name == *name);
@@ -319,7 +327,7 @@ impl Reader<'_> {
         rows.truncate(MOST_MATCHES);
         let rows = rows.into_iter().rev();
         let mut artifacts: Vec<_> =
-            rows.map(|row| self.artifact_record(row)).collect::<Result<_, _>>()?;
+            rows.map(|row| self.artifact_record(row, None)).collect::<Result<_, _>>()?;
         for fingerprint in self.running_by_prefix(digits)? {
             if !fingerprints.contains(&fingerprint) && !self.is_reported(&fingerprint)? {
                 artifacts.extend(self.unreported(&fingerprint)?);

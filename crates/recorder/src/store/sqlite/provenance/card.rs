@@ -35,7 +35,9 @@ impl Reader<'_> {
         }
         let mut reports = Vec::with_capacity(flows.len());
         for flow in flows {
-            reports.extend(latest.remove(&flow).map(|row| self.artifact_record(row)).transpose()?);
+            reports.extend(
+                latest.remove(&flow).map(|row| self.artifact_record(row, None)).transpose()?,
+            );
         }
         let runs = runs_of_fingerprint(self.connection, self.org_id, fingerprint)?;
         let deployments = self.deployments_of(fingerprint, None)?;
@@ -164,7 +166,7 @@ impl Reader<'_> {
     /// The artifact as the flow that reported it last has it, or as it ran.
     fn as_found(&self, fingerprint: &str) -> Result<Option<ArtifactRecord>, Failure> {
         match self.reports_of(fingerprint)?.pop() {
-            Some(latest) => self.artifact_record(latest).map(Some),
+            Some(latest) => self.artifact_record(latest, None).map(Some),
             None => self.unreported(fingerprint),
         }
     }

@@ -1,9 +1,7 @@
 //! Flows and trails.
 
-use std::collections::HashMap;
-
 use envsnap_model::provenance::State;
-use rusqlite::{OptionalExtension as _, Row, named_params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::super::failure::Failure;
 use super::super::json::Json;
@@ -22,6 +20,18 @@ const FLOW: &str = "SELECT id, name, description, visibility, template, tags, la
         (SELECT max(recorded_at) FROM deployment
          WHERE deployment.org_id = flow.org_id AND deployment.flow_id = flow.id)
      FROM flow";
+
+/// The trails of the flows in a JSON array, through the index by flow; and, to be read from the latest
+/// on, through the table.
+const TRAILS_OF_FLOW: &str = "SELECT id FROM trail
+     WHERE org_id = $1 AND flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
+const TRAILS_OF_FLOWS: &str = "SELECT id FROM trail
+     WHERE org_id = $1 AND +flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
+
+/// Those in which an artifact was reported.
+const TRAILS_OF_ARTIFACT: &str = "SELECT DISTINCT trail_id AS id FROM artifact_report
+     WHERE org_id = $1 AND fingerprint = $3 AND trail_id IS NOT NULL
+       AND +flow_id IN (SELECT value FROM json_each($2))";
 
 impl Reader<'_> {
     fn flow_record(&self, row: &Row<'_>) -> Result<FlowRecord, Failure> {
@@ -132,51 +142,45 @@ impl Reader<'_> {
         filter: &TrailFilter,
         page: Page,
     ) -> Result<(Vec<TrailSummary>, u64), Failure> {
-        let flow = filter.flow.as_deref().map(|name| self.existing_flow(name)).transpose()?;
-        let mut flows: HashMap<i64, bool> = HashMap::new();
-        let of_flow = if flow.is_some() { "trail.flow_id = :flow" } else { ":flow IS NULL" };
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT trail.id, trail.flow_id FROM trail
-             JOIN flow ON flow.org_id = trail.org_id AND flow.id = trail.flow_id
-             WHERE trail.org_id = :org AND {of_flow}
-               AND flow.archived_at IS NULL
-               AND (:fingerprint IS NULL OR EXISTS (
-                   SELECT 1 FROM artifact_report
-                   WHERE artifact_report.org_id = trail.org_id
-                     AND artifact_report.fingerprint = :fingerprint
-                     AND artifact_report.trail_id = trail.id))
-             ORDER BY trail.id DESC"
-        ))?;
-        let mut rows = statement.query(named_params! {
-            ":org": self.org_id, ":flow": flow, ":fingerprint": filter.fingerprint,
-        })?;
-        let (mut total, mut found) = (0, Vec::new());
-        while let Some(row) = rows.next()? {
-            let (trail, flow): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let accepted = match flows.get(&flow) {
-                Some(accepted) => *accepted,
-                None => *flows.entry(flow).or_insert(self.has_tags(flow, &filter.flow_tags)?),
-            };
-            if !accepted {
-                continue;
-            }
-            total += 1;
-            if total > page.offset() && found.len() < page.size as usize {
-                found.push(self.trail_summary(trail)?);
-            }
-        }
-        Ok((found, total))
+        let flows = Json(self.flows_of_trails(filter)?);
+        // Without the sign SQLite would read and sort all trails of all these flows.
+        let (trails, parameter) = match &filter.fingerprint {
+            Some(_) => (TRAILS_OF_ARTIFACT, &filter.fingerprint),
+            None if flows.0.len() == 1 => (TRAILS_OF_FLOW, &None),
+            None => (TRAILS_OF_FLOWS, &None),
+        };
+        let count = if filter.fingerprint.is_some() { TRAILS_OF_ARTIFACT } else { TRAILS_OF_FLOW };
+        let total = self
+            .connection
+            .prepare_cached(&format!("SELECT count(*) FROM ({count})"))?
+            .query_row(params![self.org_id, flows, parameter], |row| row.get(0))?;
+        let found: Vec<i64> = self
+            .connection
+            .prepare_cached(&format!("{trails} ORDER BY id DESC LIMIT $4 OFFSET $5"))?
+            .query_map(params![self.org_id, flows, parameter, page.size, page.offset()], |row| {
+                row.get(0)
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let found = found.into_iter().map(|trail| self.trail_summary(trail));
+        Ok((found.collect::<Result<_, _>>()?, total))
     }
 
-    fn has_tags(&self, flow: i64, wanted: &[(String, Option<String>)]) -> rusqlite::Result<bool> {
-        if wanted.is_empty() {
-            return Ok(true);
+    /// The flows whose trails are listed: the one that is named, otherwise all in use.
+    fn flows_of_trails(&self, filter: &TrailFilter) -> Result<Vec<i64>, Failure> {
+        let only = filter.flow.as_deref().map(|name| self.existing_flow(name)).transpose()?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, tags FROM flow
+             WHERE org_id = $1 AND (id = $2 OR ($2 IS NULL AND archived_at IS NULL))",
+        )?;
+        let mut rows = statement.query(params![self.org_id, only])?;
+        let mut flows = Vec::new();
+        while let Some(row) = rows.next()? {
+            let Json(tags) = row.get(1)?;
+            if FlowFilter::has_tags(&tags, &filter.flow_tags) {
+                flows.push(row.get(0)?);
+            }
         }
-        let Json(tags): Json<std::collections::BTreeMap<String, String>> = self
-            .connection
-            .prepare_cached("SELECT tags FROM flow WHERE org_id = $1 AND id = $2")?
-            .query_row([self.org_id, flow], |row| row.get(0))?;
-        Ok(FlowFilter::has_tags(&tags, wanted))
+        Ok(flows)
     }
 
     fn trail_summary(&self, id: i64) -> Result<TrailSummary, Failure> {
@@ -211,7 +215,7 @@ impl Reader<'_> {
             flow_tags: tags.0,
             flow_id: self.id(trail.flow),
             details: trail.details.clone(),
-            template: trail.template.clone().or_else(|| flow.template.clone()),
+            template: trail.template.as_deref().or(flow.template.as_deref()).cloned(),
             created_by,
             created_at: trail.created_at,
             changed_at: trail.changed_at,

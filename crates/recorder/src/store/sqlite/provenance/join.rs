@@ -10,7 +10,7 @@ use super::super::json::Json;
 use super::allowances::{Allowance, reason};
 use super::reader::{DetailLevel, Reader};
 use super::rows::ReportRow;
-use crate::domain::provenance::ArtifactProvenance;
+use crate::domain::provenance::{ArtifactProvenance, ReportRecord};
 use crate::domain::{Micros, SnapshotArtifact};
 
 /// The most flows that are shown of one artifact: the first ones that reported it.
@@ -123,25 +123,19 @@ impl Reader<'_> {
         })
     }
 
-    /// The latest report of each flow, in the order of their first ones.
-    fn flows_of(
-        &self,
-        reports: &[ReportRow],
-    ) -> Result<Vec<crate::domain::provenance::ReportRecord>, Failure> {
-        let mut flows: BTreeMap<i64, (usize, Micros, &ReportRow)> = BTreeMap::new();
-        for (number, report) in reports.iter().enumerate() {
-            flows.entry(report.flow).and_modify(|(_, _, latest)| *latest = report).or_insert((
-                number,
-                report.recorded_at,
-                report,
-            ));
+    /// What each flow knows of the artifact, in the order of their first reports.
+    fn flows_of(&self, reports: &[ReportRow]) -> Result<Vec<ReportRecord>, Failure> {
+        let mut flows: BTreeMap<i64, Vec<&ReportRow>> = BTreeMap::new();
+        for report in reports {
+            flows.entry(report.flow).or_default().push(report);
         }
         let mut flows: Vec<_> = flows.into_values().collect();
-        flows.sort_by_key(|(number, ..)| *number);
+        flows.sort_by_key(|reports| reports.first().map(|first| first.seq));
         flows.truncate(MAX_FLOWS);
         flows
             .into_iter()
-            .map(|(_, first, latest)| self.report_record(latest, first, DetailLevel::Short))
+            .filter_map(|reports| reports.first().map(|first| (first.recorded_at, reports.clone())))
+            .map(|(first, reports)| self.report_record(&reports, first, DetailLevel::Short))
             .collect()
     }
 

@@ -119,7 +119,8 @@ impl Projection<'_> {
         self.connection
             .prepare_cached("DELETE FROM flow_name WHERE org_id = $1 AND flow_id = $2")?
             .execute([self.org_id, flow])?;
-        Ok(())
+        // So that what it reported stays readable.
+        self.set_flow_name(name, flow)
     }
 
     /// Something was reported to the flow.

@@ -1,11 +1,11 @@
 //! What was reported, with the states that follow from it.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use envsnap_model::provenance::{
-    ArtifactStatus, ReportedArtifact, TrailStatus, artifact_status, trail_status,
+    ArtifactStatus, ReportedArtifact, State, TrailStatus, artifact_status, trail_status,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::de::DeserializeOwned;
@@ -53,6 +53,17 @@ const SHORT_ATTESTATION: [&str; 5] =
 const SHORT_ARTIFACT: [&str; 5] =
     ["fingerprint", "git_commit_info", "commit_url", "build_url", "repo_url"];
 
+/// One report for each trail, name in the template and commit: by these attestations are bound.
+fn distinct<'a>(
+    reports: impl IntoIterator<Item = &'a ReportRow>,
+) -> impl Iterator<Item = (i64, &'a ReportRow)> {
+    let mut seen = HashSet::new();
+    reports.into_iter().filter_map(move |report| {
+        let is_new = seen.insert((report.trail, &report.template_name, &report.commit));
+        report.trail.filter(|_| is_new).map(|trail| (trail, report))
+    })
+}
+
 /// Those of the fields of a JSON object that are wanted and short.
 fn short_details(details: &str, wanted: &[&str]) -> String {
     let mut short = fields(details);
@@ -80,7 +91,7 @@ impl<'a> Reader<'a> {
             .connection
             .prepare_cached("SELECT name, template FROM flow WHERE org_id = $1 AND id = $2")?
             .query_row([self.org_id, id], |row| {
-                Ok(FlowRow { name: row.get(0)?, template: template(row.get(1)?) })
+                Ok(FlowRow { name: row.get(0)?, template: template(row.get(1)?).map(Rc::new) })
             })?;
         let flow = Rc::new(flow);
         self.flows.borrow_mut().insert(id, Rc::clone(&flow));
@@ -103,7 +114,7 @@ impl<'a> Reader<'a> {
                     flow: row.get(0)?,
                     name: row.get(1)?,
                     details: row.get(2)?,
-                    template: template(row.get(3)?),
+                    template: template(row.get(3)?).map(Rc::new),
                     created_at: Micros(row.get(4)?),
                     changed_at: Micros(row.get(5)?),
                 })
@@ -185,26 +196,28 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// The attestations that are bound to the artifact of a report.
-    pub(super) fn attestations_of(
+    /// The attestations that are bound to the artifact of these reports, the earliest first.
+    pub(super) fn attestations_of<'b>(
         &self,
-        artifact: &ReportRow,
+        reports: impl IntoIterator<Item = &'b ReportRow>,
     ) -> rusqlite::Result<Vec<AttestationRow>> {
-        let Some(trail) = artifact.trail else { return Ok(Vec::new()) };
-        let attestations = self.attestations_in_trail(trail)?;
-        let bound = attestations.iter().filter(|attestation| attestation.is_about(artifact));
-        Ok(bound.cloned().collect())
+        let mut found = BTreeMap::new();
+        for (trail, report) in distinct(reports) {
+            for attestation in self.attestations_in_trail(trail)?.iter() {
+                if attestation.is_about(report) {
+                    found.entry(attestation.seq).or_insert_with(|| attestation.clone());
+                }
+            }
+        }
+        Ok(found.into_values().collect())
     }
 
     /// The template that the artifact of a report is compared with.
-    pub(super) fn template_of(
-        &self,
-        artifact: &ReportRow,
-    ) -> rusqlite::Result<Option<StoredTemplate>> {
+    fn template_of(&self, artifact: &ReportRow) -> rusqlite::Result<Option<Rc<StoredTemplate>>> {
         if let Some(trail) = artifact.trail
             && let Some(template) = &self.trail(trail)?.template
         {
-            return Ok(Some(template.clone()));
+            return Ok(Some(Rc::clone(template)));
         }
         Ok(self.flow(artifact.flow)?.template.clone())
     }
@@ -223,14 +236,30 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The state of the artifact of a report, compared with `template`.
-    fn artifact_status(
+    /// The state of an artifact by all reports of it, and the report that it follows from: the worst
+    /// one, so that nothing becomes better by reporting the artifact once more in an empty trail. Of
+    /// equal ones it is the latest. `reports` are those of one flow, the earliest first.
+    fn artifact_status<'b>(
         &self,
-        artifact: &ReportRow,
-        template: Option<&StoredTemplate>,
-    ) -> rusqlite::Result<ArtifactStatus> {
-        let reported = self.reported(artifact, &self.attestations_of(artifact)?);
-        Ok(artifact_status(rules(template), &reported))
+        reports: &[&'b ReportRow],
+    ) -> rusqlite::Result<Option<(ArtifactStatus, &'b ReportRow)>> {
+        let mut worst: Option<(ArtifactStatus, &ReportRow)> = None;
+        let mut seen = HashSet::new();
+        for report in reports.iter().rev() {
+            if !seen.insert((report.trail, &report.template_name, &report.commit)) {
+                continue;
+            }
+            let template = self.template_of(report)?;
+            let reported = self.reported(report, &self.attestations_of([*report])?);
+            let status = artifact_status(rules(template.as_deref()), &reported);
+            if worst.as_ref().is_none_or(|(worst, _)| status.state > worst.state) {
+                worst = Some((status, report));
+            }
+            if worst.as_ref().is_some_and(|(worst, _)| worst.state == State::NonCompliant) {
+                break;
+            }
+        }
+        Ok(worst)
     }
 
     /// The state of a trail.
@@ -247,19 +276,23 @@ impl<'a> Reader<'a> {
             .map(|artifact| self.reported(artifact, &attestations))
             .collect();
         let flow = self.flow(trail.flow)?;
-        let template = trail.template.as_ref().or(flow.template.as_ref());
+        let template = trail.template.as_deref().or(flow.template.as_deref());
         Ok(trail_status(rules(template), &own, &artifacts))
     }
 
-    /// A report, as it is known now. `first` is the flow's first report of the artifact.
+    /// What a flow, or a trail of it, knows of an artifact by these reports, the earliest first.
+    /// `first_reported_at` is when the flow first reported it.
     pub(super) fn report_record(
         &self,
-        latest: &ReportRow,
+        reports: &[&ReportRow],
         first_reported_at: Micros,
         level: DetailLevel,
     ) -> Result<ReportRecord, Failure> {
-        let template = self.template_of(latest)?;
-        let status = self.artifact_status(latest, template.as_ref())?;
+        let (Some(latest), Some((status, decisive))) =
+            (reports.last(), self.artifact_status(reports)?)
+        else {
+            return Err(rusqlite::Error::QueryReturnedNoRows.into());
+        };
         let problems = status
             .attestations
             .iter()
@@ -268,6 +301,8 @@ impl<'a> Reader<'a> {
             })
             .map(|it| it.name.clone())
             .collect();
+        let decisive = decisive.trail.filter(|trail| Some(*trail) != latest.trail);
+        let decisive = decisive.map(|trail| self.trail(trail)).transpose()?;
         let (entry, _actor): (ArtifactReported, _) = self.entry(latest.seq)?;
         let trail = latest.trail.map(|trail| self.trail(trail)).transpose()?;
         Ok(ReportRecord {
@@ -283,8 +318,9 @@ impl<'a> Reader<'a> {
             first_reported_at,
             reported_at: latest.recorded_at,
             state: status.state,
+            state_trail: decisive.map(|trail| trail.name.clone()),
             problems,
-            template,
+            template: self.template_of(latest)?.as_deref().cloned(),
         })
     }
 

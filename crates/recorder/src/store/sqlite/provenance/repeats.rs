@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::failure::Failure;
 use super::super::ledger::Ledger;
+use crate::domain::provenance::DeploymentReported;
 use crate::domain::{Head, Payload};
 
 /// A request that says the same as one before it, so many seconds later at the most, repeats it.
@@ -16,13 +17,21 @@ const REPEATED_WITHIN: i64 = 600;
 const MOST_FORGOTTEN: u32 = 10;
 
 /// What a report says and by whom it is sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ReportDigest([u8; 32]);
 
 impl ReportDigest {
-    pub(super) fn new(ledger: &Ledger<'_>, payload: &Payload) -> Result<Self, Failure> {
+    pub(super) fn new(actor: &str, payload: &Payload) -> Result<Self, Failure> {
+        let text = match payload {
+            // The recorder numbers deployments.
+            Payload::DeploymentReported(deployment) => {
+                let deployment = DeploymentReported { number: 0, ..deployment.clone() };
+                Payload::DeploymentReported(deployment).to_text()?
+            }
+            other => other.to_text()?,
+        };
         let mut hasher = Sha256::new();
-        for part in [ledger.actor, payload.kind(), &payload.to_text()?] {
+        for part in [actor, payload.kind(), &text] {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }
@@ -30,15 +39,25 @@ impl ReportDigest {
     }
 
     /// The latest entry that said the same and is not older than what a request repeats.
-    pub(super) fn earlier(self, ledger: &Ledger<'_>) -> rusqlite::Result<Option<i64>> {
-        ledger
+    pub(super) fn earlier(self, ledger: &Ledger<'_>) -> Result<Option<i64>, Failure> {
+        let found: Option<(i64, String, i64, String, String)> = ledger
             .connection
             .prepare_cached(
-                "SELECT seq FROM recent_report
-                 WHERE org_id = $1 AND digest = $2 AND recorded_at >= $3",
+                "SELECT ledger.seq, ledger.kind, ledger.version, ledger.payload, ledger.actor
+                 FROM recent_report
+                 JOIN ledger ON ledger.org_id = recent_report.org_id
+                     AND ledger.seq = recent_report.seq
+                 WHERE recent_report.org_id = $1 AND digest = $2 AND ledger.recorded_at >= $3",
             )?
-            .query_row(params![ledger.org_id, &self.0[..], oldest(ledger)], |row| row.get(0))
-            .optional()
+            .query_row(params![ledger.org_id, &self.0[..], oldest(ledger)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })
+            .optional()?;
+        let Some((seq, kind, version, text, actor)) = found else { return Ok(None) };
+        // The table is not covered by the ledger: what it says must not make a report disappear.
+        let says_the_same = Payload::from_stored(&kind, version, &text)
+            .is_ok_and(|payload| Self::new(&actor, &payload).is_ok_and(|digest| digest == self));
+        Ok(says_the_same.then_some(seq))
     }
 
     /// Remembers that the entry at `head` says it, for as long as it may be repeated.
@@ -76,7 +95,7 @@ pub(super) fn append_unless_repeated(
     payload: &Payload,
     still_stands: impl FnOnce(i64) -> Result<bool, Failure>,
 ) -> Result<Head, Failure> {
-    let digest = ReportDigest::new(ledger, payload)?;
+    let digest = ReportDigest::new(ledger.actor, payload)?;
     if let Some(earlier) = digest.earlier(ledger)?
         && still_stands(earlier)?
     {

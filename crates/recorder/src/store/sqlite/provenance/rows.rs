@@ -1,5 +1,7 @@
 //! Rows about provenance as they stand in the tables.
 
+use std::rc::Rc;
+
 use envsnap_model::provenance::ReportedAttestation;
 use rusqlite::Row;
 
@@ -10,7 +12,7 @@ use crate::domain::provenance::{RecordId, StoredTemplate};
 /// What is read of a flow for each artifact of it.
 pub(super) struct FlowRow {
     pub(super) name: String,
-    pub(super) template: Option<StoredTemplate>,
+    pub(super) template: Option<Rc<StoredTemplate>>,
 }
 
 /// What is read of a trail for each artifact in it.
@@ -19,7 +21,7 @@ pub(super) struct TrailRow {
     pub(super) flow: i64,
     pub(super) name: String,
     pub(super) details: String,
-    pub(super) template: Option<StoredTemplate>,
+    pub(super) template: Option<Rc<StoredTemplate>>,
     pub(super) created_at: Micros,
     pub(super) changed_at: Micros,
 }

@@ -21,7 +21,7 @@ const LARGEST_LISTING: usize = 24 << 20;
 /// The most tags of a flow.
 const MOST_TAGS: usize = 100;
 
-/// The flow in use that is found by this name.
+/// The flow that is found by this name: one in use, or an archived one by its last name.
 pub(super) fn find_flow(
     connection: &Connection,
     org_id: i64,
@@ -46,7 +46,7 @@ pub(super) fn find_trail(
         .optional()
 }
 
-/// The flow in use that is found by this name.
+/// The flow that is found by this name.
 ///
 /// # Errors
 /// There is none.
@@ -60,9 +60,41 @@ pub(super) fn existing_flow(
         .ok_or_else(|| Error::FlowNotFound { org: org.to_owned(), name: name.to_owned() }.into())
 }
 
-/// The flow of this name, which is created if there is none.
+/// The flow in use that is found by this name.
+///
+/// # Errors
+/// It is archived, so that nothing can be changed in it.
+fn find_flow_in_use(ledger: &Ledger<'_>, name: &str) -> Result<Option<i64>, Failure> {
+    let Some(flow) = find_flow(ledger.connection, ledger.org_id, name)? else { return Ok(None) };
+    if is_archived(ledger, flow)? {
+        let (org, name) = (ledger.org.to_owned(), name.to_owned());
+        return Err(Error::FlowArchived { org, name }.into());
+    }
+    Ok(Some(flow))
+}
+
+fn is_archived(ledger: &Ledger<'_>, flow: i64) -> rusqlite::Result<bool> {
+    ledger
+        .connection
+        .prepare_cached(
+            "SELECT 1 FROM flow WHERE org_id = $1 AND id = $2 AND archived_at IS NOT NULL",
+        )?
+        .exists([ledger.org_id, flow])
+}
+
+/// The flow in use that is found by this name.
+///
+/// # Errors
+/// There is none, or it is archived.
+pub(super) fn existing_flow_in_use(ledger: &Ledger<'_>, name: &str) -> Result<i64, Failure> {
+    find_flow_in_use(ledger, name)?.ok_or_else(|| {
+        Error::FlowNotFound { org: ledger.org.to_owned(), name: name.to_owned() }.into()
+    })
+}
+
+/// The flow that is found by this name, which is created if there is none.
 pub(super) fn ensure_flow(ledger: &Ledger<'_>, name: &str) -> Result<i64, Failure> {
-    if let Some(flow) = find_flow(ledger.connection, ledger.org_id, name)? {
+    if let Some(flow) = find_flow_in_use(ledger, name)? {
         return Ok(flow);
     }
     let settings = FlowSettings {
@@ -112,9 +144,16 @@ fn check_listing(ledger: &Ledger<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Creates the flow, or changes its settings.
+/// Creates the flow, or changes its settings. A name that a renamed flow had before is taken by the new
+/// one: the settings of the renamed flow stay as they are.
 pub(super) fn save_flow(ledger: &Ledger<'_>, settings: FlowSettings) -> Result<Saved, Failure> {
-    let Some(flow) = find_flow(ledger.connection, ledger.org_id, &settings.name)? else {
+    let mut found = find_flow_in_use(ledger, &settings.name)?;
+    if let Some(flow) = found
+        && current_name(ledger, flow)? != settings.name
+    {
+        found = None;
+    }
+    let Some(flow) = found else {
         return Ok(Saved { created: true, head: create_flow(ledger, settings)? });
     };
     let (description, visibility, before): (String, String, Option<Json<StoredTemplate>>) = ledger
@@ -145,7 +184,7 @@ pub(super) fn change_tags(
     name: &str,
     change: TagChange,
 ) -> Result<Head, Failure> {
-    let flow = existing_flow(ledger.connection, ledger.org, ledger.org_id, name)?;
+    let flow = existing_flow_in_use(ledger, name)?;
     let Json(before): Json<BTreeMap<String, String>> = ledger
         .connection
         .prepare_cached("SELECT tags FROM flow WHERE org_id = $1 AND id = $2")?
@@ -167,7 +206,7 @@ pub(super) fn change_tags(
 
 /// Gives the flow another name.
 pub(super) fn rename_flow(ledger: &Ledger<'_>, name: &str, to: &str) -> Result<Head, Failure> {
-    let flow = existing_flow(ledger.connection, ledger.org, ledger.org_id, name)?;
+    let flow = existing_flow_in_use(ledger, name)?;
     let from = current_name(ledger, flow)?;
     if from == to {
         return Ok(ledger.head()?);
@@ -175,9 +214,7 @@ pub(super) fn rename_flow(ledger: &Ledger<'_>, name: &str, to: &str) -> Result<H
     // A name that another flow had before may be taken; the name that it has may not.
     let taken = ledger
         .connection
-        .prepare_cached(
-            "SELECT 1 FROM flow WHERE org_id = $1 AND name = $2 AND archived_at IS NULL",
-        )?
+        .prepare_cached("SELECT 1 FROM flow WHERE org_id = $1 AND name = $2")?
         .exists(params![ledger.org_id, to])?;
     if taken {
         let (org, name) = (ledger.org.to_owned(), to.to_owned());
@@ -193,11 +230,18 @@ fn current_name(ledger: &Ledger<'_>, flow: i64) -> rusqlite::Result<String> {
         .query_row([ledger.org_id, flow], |row| row.get(0))
 }
 
-/// Archives the flow, which gives its name free.
+/// Archives the flow, which gives its names free.
 pub(super) fn archive_flow(ledger: &Ledger<'_>, name: &str) -> Result<Head, Failure> {
-    let flow = existing_flow(ledger.connection, ledger.org, ledger.org_id, name)?;
-    let seconds = ledger.now.0.div_euclid(1_000_000);
-    let name = format!("{}-archived-at-{seconds}", current_name(ledger, flow)?);
+    let flow = existing_flow_in_use(ledger, name)?;
+    let (before, mut seconds) = (current_name(ledger, flow)?, ledger.now.0.div_euclid(1_000_000));
+    let name = loop {
+        let name = format!("{before}-archived-at-{seconds}");
+        if find_flow(ledger.connection, ledger.org_id, &name)?.is_none() {
+            break name;
+        }
+        // Another one of this name was archived in the same second.
+        seconds += 1;
+    };
     ledger.append(&Payload::FlowArchived(FlowArchived { flow, name }))
 }
 

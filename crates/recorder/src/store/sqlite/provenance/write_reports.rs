@@ -8,7 +8,7 @@ use super::attachments;
 use super::reader::Reader;
 use super::repeats::{ReportDigest, append_unless_repeated};
 use super::rows::AttestationRow;
-use super::write_flows::{ensure_flow, ensure_trail, existing_flow};
+use super::write_flows::{ensure_flow, ensure_trail, existing_flow_in_use};
 use crate::domain::provenance::{
     ArtifactReport, ArtifactReported, AttestationReport, AttestationReported, DeploymentReport,
     DeploymentReported,
@@ -74,6 +74,14 @@ pub(super) fn report_attestation(
             }
             .into());
         };
+        if !kind.is_empty() && !is_of_type(&replaced.kind, &kind) {
+            let problem = format!(
+                "is '{kind}', but the latest attestation named '{}' is of type '{}'",
+                report.name, replaced.kind
+            );
+            let errors = [("original_attestation_type".to_owned(), problem)].into();
+            return Err(Error::Invalid { errors }.into());
+        }
         // A repeated override replaces the same one.
         kind.clone_from(&replaced.kind);
         overrides = Some(replaced.overrides.unwrap_or(replaced.seq));
@@ -94,6 +102,17 @@ pub(super) fn report_attestation(
     // Tests that passed, failed and passed again within minutes have passed.
     let still_stands = latest.is_none_or(|latest| latest.is_compliant == report.is_compliant);
     append_unless_repeated(ledger, &payload, |_| Ok(still_stands))
+}
+
+/// Whether an attestation of this kind is of the type that a request names: a custom or system one may
+/// be named by its whole type, by the type's own name, or by what kind of type it is.
+fn is_of_type(kind: &str, named: &str) -> bool {
+    let system = |text: &str| text.strip_prefix("system:").unwrap_or(text).to_owned();
+    let custom = |text: &str| text.strip_prefix("custom:").map(str::to_owned);
+    let is_system = ["decision", "sbom"].contains(&&*system(kind));
+    system(kind) == system(named)
+        || custom(kind).is_some_and(|name| named == "custom" || named == name)
+        || (is_system && named == "system")
 }
 
 /// The latest attestation of the same name for the same artifact, targets or trail.
@@ -125,7 +144,7 @@ pub(super) fn report_deployment(
     flow_name: &str,
     report: &DeploymentReport,
 ) -> Result<(u32, Head), Failure> {
-    let flow = existing_flow(ledger.connection, ledger.org, ledger.org_id, flow_name)?;
+    let flow = existing_flow_in_use(ledger, flow_name)?;
     let known = ledger
         .connection
         .prepare_cached(
@@ -150,7 +169,7 @@ pub(super) fn report_deployment(
             number,
         })
     };
-    let digest = ReportDigest::new(ledger, &deployment(0))?;
+    let digest = ReportDigest::new(ledger.actor, &deployment(0))?;
     if let Some(earlier) = digest.earlier(ledger)?
         && let Some(number) = latest_deployment(ledger, flow, &report.environment, earlier)?
     {

@@ -113,6 +113,7 @@ pub enum VerifyError {
         match *table {
             "reporting" => ". The next report to that environment corrects it",
             "current_task" => ". Until what runs there changes, its tasks are those of its start",
+            "recent_report" => ". A request that is repeated may be recorded twice",
             _ => ". Restore the file from a backup",
         }
     )]

@@ -23,7 +23,7 @@ pub(super) struct Malformed {
 type Check = fn(&Row<'_>) -> Option<&'static str>;
 
 /// Each table, the columns of its key, what is read of it, and how a row is checked.
-const TABLES: [(&str, usize, &str, Check); 4] = [
+const TABLES: [(&str, usize, &str, Check); 5] = [
     (
         "reporting",
         2,
@@ -60,6 +60,19 @@ const TABLES: [(&str, usize, &str, Check); 4] = [
                 ("task", has_type::<Json<Option<Task>>>(row, 4)),
                 ("places", has_type::<Json<Vec<Place>>>(row, 5)),
             ])
+        },
+    ),
+    (
+        "recent_report",
+        2,
+        // Of an entry, from whose time it has its own.
+        "SELECT org_id, digest, seq,
+                EXISTS (SELECT 1 FROM ledger
+                        WHERE ledger.org_id = recent_report.org_id AND ledger.seq = recent_report.seq
+                          AND ledger.recorded_at = recent_report.recorded_at)
+         FROM recent_report",
+        |row| {
+            first_of(&[("digest", has_type::<[u8; 32]>(row, 1)), ("seq", row.get(3) == Ok(true))])
         },
     ),
     (
