@@ -23,6 +23,7 @@ mod proof;
 mod provenance;
 mod questions;
 mod reports;
+mod rescued;
 mod room;
 mod schema;
 pub(crate) mod second_program;

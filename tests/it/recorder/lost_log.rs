@@ -8,14 +8,12 @@ use reqwest::StatusCode;
 
 use super::crash::Process;
 use super::file::on;
-#[cfg(target_os = "linux")]
-use super::room::limit_file_size;
 use super::second_program;
 use super::server::{digest, task};
 use crate::command_line::text;
 
 /// More than fits into the pages of one report, and less than leads to a checkpoint.
-const ANSWERED: u8 = 50;
+pub(super) const ANSWERED: u8 = 50;
 
 pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
@@ -24,7 +22,7 @@ pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
 }
 
 /// A recorder that has answered reports, and what happens then.
-async fn answered(file: &Path) -> Process {
+pub(super) async fn answered(file: &Path) -> Process {
     let recorder = Process::start(file).await;
     recorder.create("env").await;
     for byte in 1..=ANSWERED {
@@ -35,7 +33,7 @@ async fn answered(file: &Path) -> Process {
 }
 
 /// Nothing is accepted or read any more, and the log says why; gives what it says.
-async fn refused(recorder: &Process) -> String {
+pub(super) async fn refused(recorder: &Process) -> String {
     for byte in 100..103 {
         let status = recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
@@ -114,14 +112,14 @@ async fn truncating_the_log_stops_the_recorder_which_saves_everything() {
 }
 
 /// Puts what the recorder saved in the place of the file, as its message says.
-fn put_in_place(file: &Path) {
+pub(super) fn put_in_place(file: &Path) {
     for ending in ["", "-wal", "-shm"] {
         let _gone = fs::remove_file(beside(file, ending));
     }
     fs::rename(beside(file, ".rescued"), file).unwrap();
 }
 
-async fn has_all_that_was_answered(file: &Path) {
+pub(super) async fn has_all_that_was_answered(file: &Path) {
     let verified = on("verify", file, &[]);
     assert!(verified.status.success(), "{verified:?}");
     let recorder = Process::start(file).await;
@@ -164,7 +162,7 @@ async fn a_file_that_is_removed_is_saved_with_or_without_its_log() {
             recorder.end(end).await;
             let refused = on("serve", &file, &["--listen", "127.0.0.1:0"]);
             assert!(
-                text(&refused.stderr).contains("is a verified copy that a recorder saved"),
+                text(&refused.stderr).contains("is a complete copy that a recorder saved"),
                 "{what}"
             );
             put_in_place(&file);
@@ -275,6 +273,10 @@ async fn a_truncated_file_is_detected_at_once_and_at_the_next_start() {
         has_all_that_was_answered(&file).await;
     } else {
         assert!(said.contains("restore a backup"), "{said}");
+        let started = on("serve", &file, &["--listen", "127.0.0.1:0"]);
+        let copy = beside(&file, ".rescued.damaged");
+        assert!(text(&started.stderr).contains(copy.to_str().unwrap()), "{started:?}");
+        fs::rename(&copy, folder.path().join("kept.db")).unwrap();
         for verb in ["serve", "verify"] {
             let refused = on(verb, &file, &[]);
             assert!(
@@ -339,53 +341,4 @@ async fn a_long_log_is_saved_from_memory_also_if_the_file_is_longer() {
     assert!(on("verify", &file, &[]).status.success());
     let recorder = Process::start(&file).await;
     assert_eq!(recorder.index("env").await, u64::from(count));
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_does_not_fit_is_removed() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file).await;
-    // As a disk that is full.
-    limit_file_size(recorder.child.id().unwrap(), "20000");
-    let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
-    log.set_len(0).unwrap();
-    let said = refused(&recorder).await;
-    assert!(said.contains("Not everything that was answered could be saved"), "{said}");
-    recorder.end("-KILL").await;
-    assert!(!beside(&file, ".rescued").exists());
-    let refused = on("serve", &file, &["--listen", "127.0.0.1:0"]);
-    assert!(text(&refused.stderr).contains("lacks answered reports"), "{refused:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_cannot_be_completed_is_removed_and_not_used() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file).await;
-    // A directory in its way.
-    fs::create_dir(beside(&file, ".rescued")).unwrap();
-    fs::create_dir(beside(&file, ".rescued").join("full")).unwrap();
-    let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
-    log.set_len(0).unwrap();
-    let said = refused(&recorder).await;
-    assert!(said.contains("could be saved"), "{said}");
-    recorder.end("-KILL").await;
-    assert!(!beside(&file, ".rescued.partial").exists());
-    fs::remove_dir_all(beside(&file, ".rescued")).unwrap();
-
-    // Left empty, or as of an old file.
-    let old = folder.path().join("old.db");
-    answered(&old).await.end("-TERM").await;
-    for content in [Vec::new(), b"SQLite format 3".to_vec(), fs::read(&old).unwrap()] {
-        fs::write(beside(&file, ".rescued"), content).unwrap();
-        let refused = on("serve", &file, &["--listen", "127.0.0.1:0"]);
-        let said = text(&refused.stderr);
-        assert!(said.contains("is not usable. Do not replace"), "{said}");
-    }
-    fs::remove_file(beside(&file, ".rescued")).unwrap();
-    // What it has forgotten is known.
-    let refused = on("serve", &file, &["--listen", "127.0.0.1:0"]);
-    assert!(text(&refused.stderr).contains("lacks answered reports"), "{refused:?}");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{self, NO_PROGRESS};
 
-use super::files::beside;
+use super::files::{beside, free_name};
 use super::readers::open_to_read;
 use super::verify::{AttachmentCheck, Verified, VerifyError, verify_connection};
 use super::{StoreError, literal_path, position};
@@ -74,8 +74,6 @@ pub enum BackupError {
 /// `path` cannot be read, or is damaged, `target` exists, or it cannot be written.
 pub fn backup(path: &Path, target: &Path) -> Result<BackupSummary, BackupError> {
     check_free(target)?;
-    let damaged = beside(target, DAMAGED_SUFFIX);
-    check_free(&damaged)?;
     let source = open_to_read(path)?;
     let mut partial = target.as_os_str().to_owned();
     partial.push(format!(".{}.partial", std::process::id()));
@@ -94,6 +92,7 @@ pub fn backup(path: &Path, target: &Path) -> Result<BackupSummary, BackupError> 
                 heads: ledgers.into_iter().map(|ledger| ledger.head).collect(),
             }),
             Err(source) => {
+                let damaged = free_name(target, DAMAGED_SUFFIX);
                 put(&damaged)?;
                 let (file, copy) = (display(path), display(&damaged));
                 Err(BackupError::Damaged { file, copy, source: Box::new(source) })

@@ -113,17 +113,30 @@ pub enum StoreError {
     },
     /// A recorder saved a more complete copy beside the file.
     #[error(
-        "{copy} is a verified copy that a recorder saved because {file} or its log was damaged or \
+        "{copy} is a complete copy that a recorder saved because {file} or its log was damaged or \
          removed, and {file} may lack the latest reports. Move {file} away together with its -wal \
          and -shm, rename {copy} to {file}, and start again"
     )]
     Rescued { file: String, copy: String },
-    /// The saved copy is not usable.
+    /// The saved copy lacks something.
     #[error(
         "the copy {copy}, which a recorder saved because {file} or its log was damaged or \
-         removed, is not usable. Do not replace {file} with it: move it away, and start again"
+         removed, is damaged or not complete. Do not replace {file} with it, unless {file} and the \
+         backups have less: move it to another folder, keep it, and start again"
     )]
     RescuedDamaged {
+        file: String,
+        copy: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It is not known whether the saved copy is complete.
+    #[error(
+        "cannot read {copy}, which a recorder saved because {file} or its log was damaged or removed, \
+         and which may be the only file with the latest reports. Keep it and {file}, remove what keeps \
+         {copy} from being read by the recorder's user, and start again"
+    )]
+    RescuedUnreadable {
         file: String,
         copy: String,
         #[source]

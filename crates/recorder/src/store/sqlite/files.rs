@@ -197,6 +197,27 @@ pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
     }
 }
 
+/// The first name beside `path` with this suffix that is not taken: `.2`, `.3` and so on follow it if
+/// it is.
+pub(super) fn free_name(path: &Path, suffix: &str) -> PathBuf {
+    let mut number = 1;
+    loop {
+        let name = numbered_name(path, suffix, number);
+        if fs::symlink_metadata(&name).is_err() {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+/// The name with this suffix beside `path` that [`free_name`] tries as this one, from 1.
+pub(super) fn numbered_name(path: &Path, suffix: &str, number: u32) -> PathBuf {
+    match number {
+        1 => beside(path, suffix),
+        _ => beside(path, &format!("{suffix}.{number}")),
+    }
+}
+
 /// The file with this ending beside the one at `path`, whichever of its symbolic links that is.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut file = canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();

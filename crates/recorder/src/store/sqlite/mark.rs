@@ -73,6 +73,16 @@ impl Mark {
         self.session == position.session && self.commit <= position.commit
     }
 
+    /// The number of the commit.
+    pub(super) fn commit(&self) -> u64 {
+        self.commit
+    }
+
+    /// Whether the file has the commit, also if other sessions came after it.
+    pub(super) fn is_in_file(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        position::has(connection, self.session, self.commit)
+    }
+
     fn parse(line: &[u8; LINE_BYTES]) -> Option<Self> {
         let (session, commit) = str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
         let mut bytes = Session::default();
@@ -103,10 +113,10 @@ pub(super) fn check(
     }
     schema::check_to_migrate(connection, &file())?;
     let position = position::read(connection).map_err(failed)?;
-    if let Some(Mark { session, commit }) = mark
-        && !position::has(connection, session, commit).map_err(failed)?
+    if let Some(mark) = mark
+        && !mark.is_in_file(connection).map_err(failed)?
     {
-        let (noted, found) = (commit, position.commit);
+        let (noted, found) = (mark.commit, position.commit);
         return Err(StoreError::LacksCommits { file: file(), lock: lock(), noted, found });
     }
     // A session that noted nothing here used another name of the file, where its note and its log are.

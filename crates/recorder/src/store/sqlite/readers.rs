@@ -94,6 +94,16 @@ fn open_once(path: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// The file does not exist or has another version.
 fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect_any_version(path)?;
+    schema::check(&connection, &path.display().to_string())?;
+    Ok(connection)
+}
+
+/// As [`connect`], also to a file of an older version.
+///
+/// # Errors
+/// The file does not exist, is not a recorder's, or has a newer version.
+pub(super) fn connect_any_version(path: &Path) -> Result<Connection, StoreError> {
     let file = path.display().to_string();
     if !path.exists() {
         return Err(StoreError::Missing { file });
@@ -103,7 +113,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(literal_path(path), flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
-    schema::check(&connection, &file)?;
+    schema::check_to_migrate(&connection, &file)?;
     Ok(connection)
 }
 

@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use envsnap_model::error_chain;
 use rusqlite::Connection;
@@ -12,7 +13,7 @@ use super::StoreError;
 use super::files::{Fault, Files, LogFiles};
 use super::lock::Lock;
 use super::position::{self, Position};
-use super::rescue::rescue;
+use super::rescue::{RescueError, Rescued, rescue};
 
 /// How much of the file is kept in memory, in KiB, so that it can be saved if the log is cut: twice what
 /// the log usually has at most. (A page takes more memory than it has bytes, and pages that were only
@@ -21,6 +22,12 @@ const CACHE_KIB: i64 = 32 << 10;
 
 /// How often a log that does not seem to be whole is looked at.
 const MAX_ATTEMPTS: usize = 5;
+
+/// The least time between two attempts to save what only this process has.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// An attempt is at most this part of the time: one that fails on a full disk writes until it is full.
+const SAVE_SHARE: u32 = 4;
 
 /// A connection whose files are checked around each commit.
 pub(super) struct WatchedConnection {
@@ -31,6 +38,16 @@ pub(super) struct WatchedConnection {
     page_size: u64,
     /// `None` for a connection that has no files.
     notes: Option<Notes>,
+    /// When the next attempt is due to save what only this process has, if it could not be saved yet.
+    unsaved_until: Option<Instant>,
+}
+
+/// A message about what only this process had, with the remedy.
+enum SaveOutcome {
+    /// Nothing more can be done here.
+    Done(String),
+    /// It is still only in this process.
+    NotYet(String),
 }
 
 /// What is noted outside of the database.
@@ -45,7 +62,7 @@ struct Notes {
 impl WatchedConnection {
     /// A connection that has no file to lose.
     pub(super) fn unwatched(connection: Connection) -> Self {
-        Self { connection, files: None, page_size: 0, notes: None }
+        Self { connection, files: None, page_size: 0, notes: None, unsaved_until: None }
     }
 
     /// The connection that writes to the file at `path`, which is this one.
@@ -78,7 +95,13 @@ impl WatchedConnection {
         let files = Files::new(path, lock.identity(), Some(log));
         files.check_database()?;
         let notes = Some(Notes { lock: Arc::clone(lock), noted: position, largest: 0 });
-        Ok(Self { connection, files: Some(Arc::new(files)), page_size: page_size.into(), notes })
+        Ok(Self {
+            connection,
+            files: Some(Arc::new(files)),
+            page_size: page_size.into(),
+            notes,
+            unsaved_until: None,
+        })
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection {
@@ -91,8 +114,8 @@ impl WatchedConnection {
 
     /// Whether the files are still those that were opened, and have all that was written to them.
     ///
-    /// If they have not, everything that is known is saved, once, and nothing is accepted from then on.
-    /// A database that was moved may be put back.
+    /// If they have not, everything that is known is saved, and nothing is accepted from then on. A
+    /// database that was moved may be put back.
     pub(super) fn check(&mut self) -> Result<(), StoreError> {
         self.check_log(LogFiles::check_end)
     }
@@ -111,7 +134,7 @@ impl WatchedConnection {
         let Some(log) = &files.log else { return files.check_database() };
         files.check_stopped()?;
         if let Some(fault) = self.first_fault(&files, log, check_log)? {
-            let saved = self.save(&files, log);
+            let (SaveOutcome::Done(saved) | SaveOutcome::NotYet(saved)) = self.save(&files, log);
             tracing::error!(
                 "{fault} while the recorder used it, so that it accepts nothing more. {saved}"
             );
@@ -124,6 +147,22 @@ impl WatchedConnection {
             let _rest_is_in_the_log = checkpoint(&self.connection);
         }
         moved
+    }
+
+    /// Tries again to save what only this process has, if that failed, and enough time has passed.
+    pub(super) fn retry_save(&mut self) {
+        if self.unsaved_until.is_some_and(|due| due <= Instant::now()) {
+            self.save_again();
+        }
+    }
+
+    fn save_again(&mut self) {
+        let Some(files) = self.files.clone() else { return };
+        let Some(log) = &files.log else { return };
+        if let SaveOutcome::Done(saved) = self.save(&files, log) {
+            // As an error, since it says what to do.
+            tracing::error!("what only the recorder's memory had is saved now. {saved}");
+        }
     }
 
     /// The first thing that is wrong, other than that the database was moved.
@@ -195,6 +234,15 @@ impl WatchedConnection {
     /// Closes the file. Unless it is the one that was opened, with its log, nothing is removed from
     /// beside its path.
     pub(super) fn close(mut self) {
+        if self.unsaved_until.is_some() {
+            self.save_again();
+            if self.unsaved_until.is_some() {
+                tracing::error!(
+                    "the recorder ends without having saved what was answered. Keep what is there of the \
+                     snapshot file and of the files beside it"
+                );
+            }
+        }
         // The whole log, which is applied now.
         if self.notes.is_some() && self.check_thoroughly().is_ok() {
             if let Err(error) = position::end(&mut self.connection) {
@@ -226,8 +274,17 @@ impl WatchedConnection {
         })
     }
 
-    /// Saves what only this process still has. Returns a message with the path and the remedy.
-    fn save(&mut self, files: &Files, log: &LogFiles) -> String {
+    /// Saves what only this process still has, and plans the next attempt if that is not possible now.
+    fn save(&mut self, files: &Files, log: &LogFiles) -> SaveOutcome {
+        let begun = Instant::now();
+        let outcome = self.try_save(files, log);
+        let pause = (begun.elapsed() * SAVE_SHARE).max(SAVE_INTERVAL);
+        let is_unsaved = matches!(outcome, SaveOutcome::NotYet(_));
+        self.unsaved_until = is_unsaved.then(|| Instant::now() + pause);
+        outcome
+    }
+
+    fn try_save(&mut self, files: &Files, log: &LogFiles) -> SaveOutcome {
         let file = files.path().display();
         if let Err(error) = log.restore_index_size() {
             tracing::error!("cannot restore the size of the log's index: {error}");
@@ -240,26 +297,63 @@ impl WatchedConnection {
         if is_log_whole && is_database_whole {
             match checkpoint(&self.connection) {
                 Ok(()) => {
-                    return format!(
+                    return SaveOutcome::Done(format!(
                         "Everything that was answered is in {file}. Stop the recorder, move what is at \
                          {file}-wal and {file}-shm now away, if anything is, and start it again"
-                    );
+                    ));
                 }
-                Err(error) => tracing::error!("cannot apply the log to {file}: {error}"),
+                // Once.
+                Err(error) if self.unsaved_until.is_none() => {
+                    tracing::error!("cannot apply the log to {file}: {error}");
+                }
+                Err(_) => {}
             }
         }
         let answered = self.notes.as_ref().map(|notes| notes.noted).unwrap_or_default();
         match rescue(&self.connection, files.path(), &answered) {
-            Ok(copy) => format!(
-                "Everything that was answered is in {copy}. Stop the recorder, move {file} away \
-                 together with its -wal and -shm, rename {copy} to {file}, and start it again"
-            ),
-            Err(error) => format!(
-                "Not everything that was answered could be saved ({}). Stop the recorder, keep {file} \
-                 and what is beside it as they are, and restore a backup",
+            Ok(Rescued::Complete { copy }) => {
+                let copy = copy.display();
+                SaveOutcome::Done(format!(
+                    "Everything that was answered is in {copy}. Stop the recorder, move {file} away \
+                     together with its -wal and -shm, rename {copy} to {file}, and start it again"
+                ))
+            }
+            Ok(Rescued::Damaged { copy, damage }) => SaveOutcome::Done(format!(
+                "Not everything that was answered could be saved. What could is in {}, which is damaged \
+                 or not complete ({}). Stop the recorder, keep that copy, and {file} and what is beside it \
+                 as they are, and restore a backup; or, if the backups have less, what 'envsnap verify' \
+                 shows to have more",
+                copy.display(),
+                error_chain(&damage)
+            )),
+            Err(error @ RescueError::Unreadable(_)) => SaveOutcome::Done(format!(
+                "Not everything that was answered could be saved ({}). Stop the recorder, keep {file} and \
+                 what is beside it as they are, and restore a backup",
                 error_chain(&error)
-            ),
+            )),
+            Err(error) => SaveOutcome::NotYet(self.describe_unsaved(files.path(), &error)),
         }
+    }
+
+    fn describe_unsaved(&self, path: &Path, error: &RescueError) -> String {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).display();
+        // The copy has all pages of the file and of its log, and a journal meanwhile.
+        let bytes = pages(&self.connection).map_or_else(
+            |_| self.notes.as_ref().map_or(0, |notes| notes.largest),
+            |pages| pages * self.page_size,
+        );
+        let megabytes = (bytes >> 20) + 2;
+        let remedy = if error.is_for_lack_of_room() {
+            format!("free {megabytes} MB in {folder}")
+        } else {
+            format!("let the recorder write to {folder}, which needs {megabytes} MB")
+        };
+        format!(
+            "What was answered is not saved yet ({}), and only this process has all of it: do not stop it, \
+             and {remedy}. It tries again each second, and logs when everything is saved",
+            error_chain(error)
+        )
     }
 }
 

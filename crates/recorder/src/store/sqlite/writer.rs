@@ -173,6 +173,7 @@ fn run(mut watched: WatchedConnection, waiting: &Receiver<QueuedWrite>, load: &M
         if checked.elapsed() >= THOROUGH_CHECK_INTERVAL {
             // Each failed request logs it.
             drop(watched.check_thoroughly());
+            watched.retry_save();
             checked = Instant::now();
         }
         match waiting.recv_timeout(THOROUGH_CHECK_INTERVAL.saturating_sub(checked.elapsed())) {

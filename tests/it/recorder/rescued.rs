@@ -1,0 +1,202 @@
+//! The copy that a recorder saves of a file that was taken away from it.
+
+use std::fs;
+use std::path::Path;
+
+use super::file::on;
+use super::lost_log::{
+    ANSWERED, answered, beside, has_all_that_was_answered, put_in_place, refused,
+};
+use super::lost_reports;
+#[cfg(target_os = "linux")]
+use super::room::limit_file_size;
+use super::second_program;
+
+/// Removes the file and what is beside it, but for the note.
+fn remove(file: &Path) {
+    for ending in ["", "-wal", "-shm"] {
+        fs::remove_file(beside(file, ending)).unwrap();
+    }
+}
+
+fn truncate_log(file: &Path) {
+    let log = fs::OpenOptions::new().write(true).open(beside(file, "-wal")).unwrap();
+    log.set_len(0).unwrap();
+}
+
+/// What `envsnap serve` says, which does not start.
+fn not_started(file: &Path) -> String {
+    lost_reports::refused(file, &[])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_added_by_hand_does_not_keep_a_copy_from_being_saved() {
+    for sql in [
+        "CREATE INDEX by_hand ON environment (description)",
+        "CREATE VIEW by_hand AS SELECT name FROM environment",
+        "UPDATE reporting SET heartbeat = -5",
+        "INSERT INTO reporting VALUES (1, 999, 1700000000000000, NULL, zeroblob(32))",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = answered(&file).await;
+        second_program::execute(&file, sql);
+        remove(&file);
+        let said = refused(&recorder).await;
+        let copy = beside(&file, ".rescued");
+        let saved = format!("Everything that was answered is in {}", copy.display());
+        assert!(said.contains(&saved), "{sql}: {said}");
+        recorder.end("-TERM").await;
+        let said = not_started(&file);
+        assert!(said.contains("is a complete copy that a recorder saved"), "{sql}: {said}");
+        put_in_place(&file);
+        let recorder = super::crash::Process::start(&file).await;
+        lost_reports::has_all(&recorder, u64::from(ANSWERED)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_with_damage_is_kept_under_a_name_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file).await;
+    second_program::execute(&file, "DELETE FROM snapshot WHERE snapshot_index = 7");
+    remove(&file);
+    let said = refused(&recorder).await;
+    let copy = beside(&file, ".rescued.damaged");
+    let named = format!("What could is in {}", copy.display());
+    assert!(said.contains(&named) && said.contains("table snapshot"), "{said}");
+    recorder.end("-TERM").await;
+    let said = not_started(&file);
+    assert!(said.contains("keep it") && said.contains("table snapshot"), "{said}");
+
+    // All that was answered but the damage.
+    let kept = folder.path().join("kept.db");
+    fs::rename(&copy, &kept).unwrap();
+    assert!(not_started(&file).contains("reports were answered from it"));
+    let recorder = super::crash::Process::start(&kept).await;
+    lost_reports::has_all(&recorder, u64::from(ANSWERED)).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_does_not_fit_is_saved_as_soon_as_it_does() {
+    type Fault = fn(&Path);
+    let faults: [(&str, Fault); 2] = [("the log is cut", truncate_log), ("removed", remove)];
+    for (what, fault) in faults {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = answered(&file).await;
+        let size = |file: &Path| fs::metadata(file).unwrap().len();
+        let most = (size(&file) + size(&beside(&file, "-wal"))) >> 20;
+        // As a disk that is full.
+        let process = recorder.child.id().unwrap();
+        limit_file_size(process, "20000");
+        fault(&file);
+        let said = recorder.logged("it accepts nothing more").await;
+        let dir = format!(" MB in {}", folder.path().display());
+        let (before, _) = said.split_once(&dir).unwrap_or_else(|| panic!("{what}: {said}"));
+        let megabytes: u64 = before.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!((2..=most + 2).contains(&megabytes), "{what}: {said}");
+        assert!(said.contains("do not stop it") && !said.contains("Stop the"), "{what}: {said}");
+        // However many attempts fail.
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        assert!(!beside(&file, ".rescued").exists(), "{what}");
+        assert_eq!(recorder.log().matches("it accepts nothing more").count(), 1, "{what}");
+
+        limit_file_size(process, "unlimited");
+        let said = recorder.logged("is saved now").await;
+        assert!(said.contains("Everything that was answered is in"), "{what}: {said}");
+        refused(&recorder).await;
+        recorder.end("-KILL").await;
+        put_in_place(&file);
+        has_all_that_was_answered(&file).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_does_not_fit_is_tried_once_more_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file).await;
+    let process = recorder.child.id().unwrap();
+    limit_file_size(process, "20000");
+    remove(&file);
+    recorder.logged("it accepts nothing more").await;
+    // What is removed is in the process still, and can be copied from there.
+    let copy = folder.path().join("by-hand.db");
+    for ending in ["", "-wal"] {
+        let name = format!("{}{ending} (deleted)", file.display());
+        let descriptors = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+        let open = descriptors
+            .map(|found| found.unwrap().path())
+            .find(|found| fs::read_link(found).is_ok_and(|target| target == Path::new(&name)));
+        fs::copy(open.unwrap(), beside(&copy, ending)).unwrap();
+    }
+    recorder.end("-TERM").await;
+    recorder.logged("the recorder ends without having saved what was answered").await;
+    has_all_that_was_answered(&copy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incomplete_copy_is_kept_and_nothing_is_in_the_way_of_a_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file).await;
+    fs::create_dir(beside(&file, ".rescued")).unwrap();
+    truncate_log(&file);
+    let said = refused(&recorder).await;
+    let copy = beside(&file, ".rescued.2");
+    let saved = format!("Everything that was answered is in {}", copy.display());
+    assert!(said.contains(&saved), "{said}");
+    recorder.end("-KILL").await;
+    fs::remove_dir(beside(&file, ".rescued")).unwrap();
+
+    // Left empty, or as of an old file: only what is proven is said.
+    let old = folder.path().join("old.db");
+    answered(&old).await.end("-TERM").await;
+    fs::rename(&copy, beside(&file, ".complete")).unwrap();
+    for content in [Vec::new(), b"SQLite format 3".to_vec(), fs::read(&old).unwrap()] {
+        fs::write(beside(&file, ".rescued"), content).unwrap();
+        let said = not_started(&file);
+        assert!(said.contains("is damaged or not complete. Do not replace"), "{said}");
+    }
+    // A complete one is named, whichever it is, and one that cannot be read may be complete.
+    fs::rename(beside(&file, ".complete"), beside(&file, ".rescued.2")).unwrap();
+    let said = not_started(&file);
+    assert!(said.contains(".rescued.2 is a complete copy that a recorder saved"), "{said}");
+    fs::rename(beside(&file, ".rescued.2"), beside(&file, ".rescued")).unwrap();
+    {
+        let connection = rusqlite::Connection::open(beside(&file, ".rescued")).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+    }
+    let said = not_started(&file);
+    assert!(said.contains("may be the only file with the latest reports"), "{said}");
+    assert!(said.contains("has version 99") && !said.contains("Do not replace"), "{said}");
+}
+
+/// A file of the version before, without any report.
+fn file_of_version_1(file: &Path) {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let sql = include_str!("../../../crates/recorder/src/store/sqlite/migrations/0001_ledger.sql");
+    connection.execute_batch(sql).unwrap();
+    let state = [&b"envsnap position"[..], &[0; 41]].concat();
+    connection.execute("INSERT INTO position (id, state) VALUES (1, ?)", [state]).unwrap();
+    connection.pragma_update(None, "application_id", 0x6573_6e6c).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_the_version_before_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    file_of_version_1(&beside(&file, ".rescued"));
+    let said = not_started(&file);
+    assert!(said.contains("is a complete copy that a recorder saved"), "{said}");
+    put_in_place(&file);
+    let verified = on("verify", &file, &[]);
+    assert!(!verified.status.success(), "{verified:?}");
+    super::crash::Process::start(&file).await.end("-TERM").await;
+    assert!(on("verify", &file, &[]).status.success());
+}
