@@ -35,7 +35,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::misspelt_variables;
 use crate::logging::own_targets;
 use crate::recorder::LogWriter;
-use crate::recorder::command::{backup, serve, verify};
+use crate::recorder::command::{backup, handle_file_size_signal, serve, verify};
 use crate::redact::{RedactingWriter, redact_known};
 use escape::replace_invisible_lines;
 pub use reference::reference;
@@ -139,6 +139,7 @@ pub fn run() -> ExitCode {
 
     let result = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
+            handle_file_size_signal()?;
             match arguments.command {
                 Command::Ps(arguments) => ps::run(arguments).await.map(success),
                 Command::Check(arguments) => Box::pin(check::run(arguments)).await,

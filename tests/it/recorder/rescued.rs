@@ -11,6 +11,7 @@ use super::lost_reports;
 #[cfg(target_os = "linux")]
 use super::room::limit_file_size;
 use super::second_program;
+use crate::command_line::text;
 
 /// Removes the file and what is beside it, but for the note.
 fn remove(file: &Path) {
@@ -196,7 +197,13 @@ async fn a_copy_of_the_version_before_is_complete() {
     assert!(said.contains("is a complete copy that a recorder saved"), "{said}");
     put_in_place(&file);
     let verified = on("verify", &file, &[]);
-    assert!(!verified.status.success(), "{verified:?}");
+    assert!(text(&verified.stderr).contains("Upgrade it with: envsnap serve"), "{verified:?}");
+    // A backup before the upgrade.
+    let backup = folder.path().join("backup.db");
+    let made = on("backup", &file, &[backup.to_str().unwrap()]);
+    assert!(made.status.success(), "{made:?}");
     super::crash::Process::start(&file).await.end("-TERM").await;
     assert!(on("verify", &file, &[]).status.success());
+    super::crash::Process::start(&backup).await.end("-TERM").await;
+    assert!(on("verify", &backup, &[]).status.success());
 }

@@ -8,6 +8,8 @@ use serde_json::json;
 
 #[cfg(target_os = "linux")]
 use super::crash::Process;
+#[cfg(target_os = "linux")]
+use super::lost_log::beside;
 use super::server::{Recorder, digest, task};
 #[cfg(target_os = "linux")]
 use crate::command_line::text;
@@ -102,7 +104,77 @@ async fn a_start_without_room_says_what_to_do_and_loses_nothing() {
             .unwrap();
         let said = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(2), "{end}: {said}");
-        assert!(said.contains("its disk is full") && said.contains("free 1 MB"), "{end}: {said}");
+        assert!(said.contains("its disk is full") && said.contains("free 2 MB"), "{end}: {said}");
         assert_eq!(Process::start(&file).await.index("env").await, 3, "{end}");
     }
+}
+
+/// `envsnap` with a limit of file sizes, which SQLite reaches as it does the end of a full disk.
+#[cfg(target_os = "linux")]
+fn limited(bytes: u64, arguments: &[&str]) -> std::process::Output {
+    let limit = format!("--fsize={bytes}");
+    let envsnap = env!("CARGO_BIN_EXE_envsnap");
+    Command::new("prlimit").arg(limit).arg(envsnap).args(arguments).output().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_a_long_log_names_the_room_that_its_file_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = Process::start(&file).await;
+    recorder.create("env").await;
+    // A program that reads for long keeps the log from being applied.
+    let reader = rusqlite::Connection::open(&file).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM snapshot").unwrap();
+    let log = beside(&file, "-wal");
+    let size = |file: &std::path::Path| std::fs::metadata(file).unwrap().len();
+    for byte in 0_u32.. {
+        let name = |id| format!("{}-{id}-{byte}", "web".repeat(300));
+        let tasks: Vec<_> =
+            (0..300).map(|id| task(id, &name(id), &format!("{byte:064x}"), 1)).collect();
+        assert_eq!(recorder.report("env", &tasks).await, 201);
+        if size(&log) > 24 << 20 {
+            break;
+        }
+    }
+    recorder.end("-KILL").await;
+    let copy = folder.path().join("copy.db");
+    for ending in ["", "-wal", ".lock"] {
+        std::fs::copy(beside(&file, ending), beside(&copy, ending)).unwrap();
+    }
+    drop(reader);
+    let before = size(&copy);
+    let db = copy.to_str().unwrap();
+    let refused = limited(20_000, &["serve", "--listen", "127.0.0.1:0", "--db", db]);
+    let said = text(&refused.stderr);
+    let (said, _) = said.split_once(" MB at least").unwrap_or_else(|| panic!("{said}"));
+    let megabytes: u64 = said.rsplit(' ').next().unwrap().parse().unwrap();
+    Process::start(&copy).await.end("-TERM").await;
+    let needed = size(&copy) - before;
+    assert!(needed > 2 << 20, "{needed}");
+    assert!((needed..needed + (3 << 20)).contains(&(megabytes << 20)), "{megabytes} {needed}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_file_sizes_ends_no_command_without_a_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = Process::start(&file).await;
+    recorder.create("env").await;
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
+    recorder.end("-KILL").await;
+    let (db, target) = (file.to_str().unwrap(), folder.path().join("copy.db"));
+    for arguments in [
+        &["verify", "--db", db][..],
+        &["backup", "--db", db, target.to_str().unwrap()],
+        &["env", "ls", "--org", "acme", "--db", db],
+    ] {
+        let ended = limited(20_000, arguments);
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?} {ended:?}");
+        assert!(text(&ended.stderr).starts_with("envsnap: "), "{ended:?}");
+    }
+    assert!(!target.exists());
+    assert_eq!(Process::start(&file).await.index("env").await, 1);
 }

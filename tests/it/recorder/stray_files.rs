@@ -77,6 +77,32 @@ async fn a_journal_without_its_file_is_left_alone() {
     assert!(beside(&file, "-journal").exists() && !file.exists());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_put_beside_a_running_recorder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let other = interrupted(folder.path());
+    let recorder = answered(&file, 20).await;
+    let journal = beside(&file, "-journal");
+    fs::copy(beside(&other, "-journal"), &journal).unwrap();
+    let named = format!("a recorder does not leave {}", journal.display());
+    // Each of several reads at a time needs a connection of its own, which is a new one.
+    let is_refused = async || {
+        let reads = (0..16).map(|_| recorder.get("/snapshots/acme/env/-1"));
+        futures_util::future::join_all(reads).await.iter().any(|(status, _)| *status == 500)
+    };
+    let mut rounds = 0;
+    while !is_refused().await {
+        rounds += 1;
+        assert!(rounds < 100, "one connection is enough");
+    }
+    recorder.logged(&named).await;
+    let asked = envsnap(&["env", "ls", "--org", "acme", "--db", file.to_str().unwrap()], &[]);
+    assert!(text(&asked.stderr).contains(&named), "{asked:?}");
+    fs::remove_file(&journal).unwrap();
+    has_all(&recorder, 20).await;
+}
+
 /// The journal that is left if the first page of the database is being given the versions of a log.
 fn journal_of_switch_to_log(database: &[u8]) -> Vec<u8> {
     let page = &database[..4_096];

@@ -10,6 +10,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -33,6 +35,15 @@ enum Command {
     Verify(verify::Arguments),
     Backup(backup::Arguments),
     Healthcheck(healthcheck::Arguments),
+}
+
+/// Lets a write beyond a limit of file size (`ulimit -f`) fail, as on a full disk, instead of ending the
+/// process, from now on. Has to be called in a runtime.
+///
+/// # Errors
+/// The signal cannot be handled.
+pub fn handle_file_size_signal() -> io::Result<()> {
+    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
 }
 
 /// Parses the process's arguments and runs the subcommand.
@@ -63,17 +74,19 @@ pub fn run() -> ExitCode {
     // Fails only if a subscriber is already set, and nothing else sets one.
     let _set = tracing_subscriber::registry().with(log).try_init();
 
-    let done = match command {
-        Command::Serve(arguments) => tokio::runtime::Runtime::new()
-            .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(serve::run(arguments, log_writer.clone()))),
-        Command::Verify(arguments) => tokio::runtime::Runtime::new()
-            .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(verify::run(&arguments)))
-            .and_then(|said| print(&said)),
-        Command::Backup(arguments) => backup::run(&arguments).and_then(|said| print(&said)),
-        Command::Healthcheck(arguments) => healthcheck::run(&arguments),
-    };
+    let done = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            handle_file_size_signal()?;
+            match command {
+                Command::Serve(arguments) => serve::run(arguments, log_writer.clone()).await,
+                Command::Verify(arguments) => {
+                    verify::run(&arguments).await.and_then(|said| print(&said))
+                }
+                Command::Backup(arguments) => backup::run(&arguments).and_then(|said| print(&said)),
+                Command::Healthcheck(arguments) => healthcheck::run(&arguments),
+            }
+        })
+    });
     let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use envsnap_model::error_chain;
-use rustix::process::Signal;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{self, SignalKind, signal};
 
@@ -60,8 +59,6 @@ pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()>
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("bug in the recorder: {}", panic.to_string().replace('\n', " "));
     }));
-    // A write beyond a limit of file size then fails, as on a full disk, and does not end the process.
-    let _handled_until_the_end = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let access =
         token_file.as_deref().map_or_else(|| Ok(Access::open()), Access::from_token_file)?;
     access.may_listen_on(listen)?;

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::backup::{self, NO_PROGRESS};
 
 use super::files::{beside, free_name};
-use super::readers::open_to_read;
+use super::readers::open_any_version_to_read;
 use super::verify::{AttachmentCheck, Verified, VerifyError, verify_connection};
 use super::{StoreError, literal_path, position};
 use crate::domain::Head;
@@ -74,7 +74,7 @@ pub enum BackupError {
 /// `path` cannot be read, or is damaged, `target` exists, or it cannot be written.
 pub fn backup(path: &Path, target: &Path) -> Result<BackupSummary, BackupError> {
     check_free(target)?;
-    let source = open_to_read(path)?;
+    let source = open_any_version_to_read(path)?;
     let mut partial = target.as_os_str().to_owned();
     partial.push(format!(".{}.partial", std::process::id()));
     let partial = PathBuf::from(partial);

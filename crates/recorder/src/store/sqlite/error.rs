@@ -1,8 +1,11 @@
 //! Errors of the database file.
 
 use std::io::{self, ErrorKind};
+use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
+
+use super::preflight;
 
 /// A store could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -17,11 +20,13 @@ pub enum StoreError {
     /// The disk is too full to start.
     #[error(
         "cannot use {file}: its disk is full, or its files may not grow (ulimit -f). Nothing is lost: \
-         free 1 MB at least on that disk, and start again. Until then, a copy of {file} and its -wal on \
+         free {megabytes} MB at least on that disk, and start again. Until then, a copy of {file} and its -wal on \
          another disk can be read with --db"
     )]
     NoRoom {
         file: String,
+        /// How much a start needs, with the log that has to be applied.
+        megabytes: u64,
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -144,8 +149,15 @@ pub enum StoreError {
     },
     /// The file is shorter than it should be.
     #[error(
-        "{file} is truncated: it has {bytes} bytes and should have at least {expected}. Restore \
-         it from a backup"
+        "{}{file} is truncated: it has {bytes} bytes and should have at least {expected}. {}",
+        missing_log.as_ref().map_or_else(String::new, |log| {
+            format!("the log {log} is missing, which may have the rest of the file: ")
+        }),
+        if missing_log.is_some() {
+            "Put the log back. If it is gone, restore the file from a backup"
+        } else {
+            "Restore it from a backup"
+        }
     )]
     Cut {
         file: String,
@@ -153,6 +165,8 @@ pub enum StoreError {
         bytes: u64,
         /// What its pages take.
         expected: u64,
+        /// The path of its log, if that is not there and may have the rest.
+        missing_log: Option<String>,
     },
     /// The path is not a regular file.
     #[error("{file} is not a regular file: move it away, or name another snapshot file")]
@@ -232,6 +246,33 @@ pub enum StoreError {
         file: String,
         /// The path by which the last recorder opened it.
         known_as: String,
+    },
+    /// A recorder was killed while the file was in use, and without its log the file is not proven to be
+    /// complete.
+    #[error(
+        "the log {log} is missing, which {file} needs: a recorder was using the file when it was last \
+         written, and without its log it is not known to be complete. Put the log back. If it is gone, keep \
+         a copy of {file}, and restore the newest backup; or, if the backups have less, start once with \
+         --accept-loss, and run 'envsnap verify'"
+    )]
+    LogIsMissing {
+        file: String,
+        log: String,
+        /// What is missing or wrong.
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The row that says which commit the file is at is not there.
+    #[error(
+        "table position of {file} does not have the one row that a recorder writes, so that it is not known \
+         whether the file has every answered report. No report is in that row. Run 'envsnap verify' with a \
+         --head from the reporter's log: if it finds only this row, start once with --accept-loss, which \
+         writes the row again and loses nothing"
+    )]
+    NoPosition {
+        file: String,
+        #[source]
+        source: rusqlite::Error,
     },
     /// The size of the file cannot be read.
     #[error("cannot read the size of {file}")]
@@ -334,7 +375,7 @@ impl StoreError {
                     extended_code: ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_WRITE,
                     ..
                 },
-            ) => Self::NoRoom { file, source: Box::new(source) },
+            ) => Self::no_room(file, source),
             Some(_) => Self::Open { file, source },
         }
     }
@@ -348,15 +389,27 @@ impl StoreError {
     ) -> Self {
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                Self::NoRoom { file, source: Box::new(source) }
+                Self::no_room(file, source)
             }
             _ => otherwise(file, source),
         }
     }
 
+    fn no_room(file: String, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let megabytes = preflight::room_to_start(Path::new(&file)).div_ceil(1 << 20);
+        Self::NoRoom { file, megabytes, source: Box::new(source) }
+    }
+
     /// Whether the file lacks acknowledged commits.
     pub(super) fn is_loss(&self) -> bool {
-        matches!(self, Self::LacksCommits { .. } | Self::Lost { .. } | Self::LogIsElsewhere { .. })
+        matches!(
+            self,
+            Self::LacksCommits { .. }
+                | Self::Lost { .. }
+                | Self::LogIsElsewhere { .. }
+                | Self::LogIsMissing { .. }
+                | Self::NoPosition { .. }
+        )
     }
 }
 

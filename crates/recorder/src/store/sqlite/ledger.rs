@@ -45,6 +45,13 @@ pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Vec<Head>> {
     orgs.iter().map(|org| head(connection, org)).collect()
 }
 
+/// How many entries there are in all ledgers: none is ever removed.
+pub(super) fn count_entries(connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(rowid), 0) FROM ledger")?
+        .query_row([], |row| row.get(0))
+}
+
 /// Every organization that has a ledger, by name.
 pub(super) fn organizations(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection

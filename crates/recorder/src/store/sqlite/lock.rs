@@ -9,8 +9,7 @@ use std::sync::atomic::Ordering;
 use super::StoreError;
 use super::descriptors::{Descriptor, FileIdentity};
 use super::files::beside;
-use super::mark::{self, Mark};
-use super::position::Position;
+use super::mark::{self, Acknowledged, Mark};
 
 /// Held for as long as a store may write to its file, and released by the operating system however
 /// the process ends.
@@ -96,8 +95,8 @@ impl Lock {
     }
 
     /// Records the last acknowledged commit.
-    pub(super) fn note(&self, position: &Position) -> io::Result<()> {
-        Mark::write(&self.path, position)
+    pub(super) fn note(&self, acknowledged: &Acknowledged) -> io::Result<()> {
+        Mark::write(&self.path, acknowledged)
     }
 }
 

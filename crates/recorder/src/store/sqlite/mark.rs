@@ -13,7 +13,8 @@ use rusqlite::Connection;
 
 use super::files::beside;
 use super::position::{self, Position, Session};
-use super::{StoreError, schema};
+use super::verify::verify_records;
+use super::{StoreError, ledger, schema};
 
 /// Where the note begins in the lock file: after the id of a process in ten digits, and a line's end.
 pub(super) const OFFSET: u64 = 11;
@@ -23,11 +24,34 @@ const SESSION_DIGITS: usize = 32;
 const COMMIT_DIGITS: usize = 20;
 const LINE_BYTES: usize = SESSION_DIGITS + 1 + COMMIT_DIGITS + 1;
 
+/// The digits of a number of entries, and of a line with it.
+const ENTRIES_DIGITS: usize = 20;
+const ENTRIES_BYTES: usize = ENTRIES_DIGITS + 1;
+
 /// The last acknowledged commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     session: Session,
     commit: u64,
+    /// How many entries all ledgers had after it. `None` if a version wrote the note that did not
+    /// count them.
+    entries: Option<u64>,
+}
+
+/// What is noted of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Acknowledged {
+    pub(super) position: Position,
+    /// Of all ledgers in the file.
+    pub(super) entries: u64,
+}
+
+impl Acknowledged {
+    /// Of the file as `connection` sees it now.
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let position = position::read(connection)?;
+        Ok(Self { position, entries: ledger::count_entries(connection)? })
+    }
 }
 
 impl Mark {
@@ -37,11 +61,12 @@ impl Mark {
     /// It cannot be read.
     pub(super) fn read(lock: &File) -> io::Result<Option<Self>> {
         let mut line = [0; LINE_BYTES];
-        match lock.read_exact_at(&mut line, OFFSET) {
-            Ok(()) => Ok(Self::parse(&line)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
+        if !read_exact(lock, &mut line, OFFSET)? {
+            return Ok(None);
         }
+        let mut entries = [0; ENTRIES_BYTES];
+        let has_entries = read_exact(lock, &mut entries, OFFSET + LINE_BYTES as u64)?;
+        Ok(Self::parse(&line, has_entries.then_some(&entries)))
     }
 
     /// Reads the mark beside the database at `path`.
@@ -63,14 +88,20 @@ impl Mark {
     ///
     /// # Errors
     /// It cannot be written. What was noted before stays.
-    pub(super) fn write(lock: &File, position: &Position) -> io::Result<()> {
-        let (session, commit) = (hex::encode(position.session), position.commit);
-        lock.write_all_at(format!("{session} {commit:020}\n").as_bytes(), OFFSET)
+    pub(super) fn write(lock: &File, acknowledged: &Acknowledged) -> io::Result<()> {
+        let Acknowledged { position: Position { session, commit, .. }, entries } = acknowledged;
+        let session = hex::encode(session);
+        lock.write_all_at(format!("{session} {commit:020}\n{entries:020}\n").as_bytes(), OFFSET)
     }
 
     /// Whether a file that is at this position has the commit. That of an earlier session is not known.
     pub(super) fn is_in(&self, position: &Position) -> bool {
         self.session == position.session && self.commit <= position.commit
+    }
+
+    /// The session of the commit, and its number.
+    pub(super) fn last_commit(self) -> (Session, u64) {
+        (self.session, self.commit)
     }
 
     /// The number of the commit.
@@ -83,11 +114,22 @@ impl Mark {
         position::has(connection, self.session, self.commit)
     }
 
-    fn parse(line: &[u8; LINE_BYTES]) -> Option<Self> {
+    fn parse(line: &[u8; LINE_BYTES], entries: Option<&[u8; ENTRIES_BYTES]>) -> Option<Self> {
         let (session, commit) = str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
         let mut bytes = Session::default();
         hex::decode_to_slice(session, &mut bytes).ok()?;
-        Some(Self { session: bytes, commit: commit.parse().ok()? })
+        let entries = entries
+            .and_then(|entries| str::from_utf8(entries).ok()?.strip_suffix('\n')?.parse().ok());
+        Some(Self { session: bytes, commit: commit.parse().ok()?, entries })
+    }
+}
+
+/// False if the file is too short.
+fn read_exact(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
+    match file.read_exact_at(bytes, offset) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -112,7 +154,12 @@ pub(super) fn check(
         };
     }
     schema::check_to_migrate(connection, &file())?;
-    let position = position::read(connection).map_err(failed)?;
+    let position = match position::read(connection) {
+        Err(source) if position::is_missing(&source) => {
+            return Err(StoreError::NoPosition { file: file(), source });
+        }
+        read => read.map_err(failed)?,
+    };
     if let Some(mark) = mark
         && !mark.is_in_file(connection).map_err(failed)?
     {
@@ -125,8 +172,67 @@ pub(super) fn check(
         let known_as = position::last_path(connection).map_err(failed)?.unwrap_or_default();
         return Err(StoreError::LogIsElsewhere { file: file(), known_as });
     }
+    if position.in_use
+        && !has_log
+        && let Some(entries) = mark.and_then(|mark| mark.entries)
+    {
+        let found = ledger::count_entries(connection)
+            .map_err(|damage| missing_log(path, Box::new(damage)))?;
+        if found < entries {
+            let lacks = LacksEntries { found, entries };
+            return Err(missing_log(path, Box::new(lacks)));
+        }
+    }
     Ok(())
 }
+
+/// Checks that a file which was in use when it was last written, and whose log is gone, has everything
+/// all the same, as it has if another program applied the log and removed it after the recorder was
+/// killed. A program that was killed while it applied the log leaves the position of the last commit
+/// and other pages of earlier ones.
+///
+/// The note says how many entries the ledgers should have, and every table follows from them.
+///
+/// # Errors
+/// It is not proven to be complete.
+pub(super) fn check_without_log(
+    connection: &mut Connection,
+    path: &Path,
+    mark: Option<Mark>,
+    has_log: bool,
+) -> Result<(), StoreError> {
+    let file = path.display().to_string();
+    let failed = |source| StoreError::from_open(file.clone(), source);
+    if has_log || schema::is_empty(connection).map_err(failed)? {
+        return Ok(());
+    }
+    if !position::read(connection).map_err(failed)?.in_use {
+        return Ok(());
+    }
+    // That there are as many was checked before.
+    if mark.is_none_or(|mark| mark.entries.is_none()) {
+        return Err(missing_log(path, Box::new(NotCounted)));
+    }
+    verify_records(connection, &file).map_err(|damage| missing_log(path, Box::new(damage)))
+}
+
+fn missing_log(path: &Path, reason: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+    let log = beside(path, "-wal").display().to_string();
+    StoreError::LogIsMissing { file: path.display().to_string(), log, reason }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the ledgers have {found} entries, and by the note in its .lock file {entries} were answered"
+)]
+struct LacksEntries {
+    found: u64,
+    entries: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the note in its .lock file, of an older version, does not say how much it should have")]
+struct NotCounted;
 
 #[cfg(test)]
 mod tests {
@@ -138,11 +244,15 @@ mod tests {
         assert_eq!(Mark::read(&file).unwrap(), None);
         file.write_all_at(b"1234567890\n", 0).unwrap();
         assert_eq!(Mark::read(&file).unwrap(), None);
-        let mut position = Position::default();
+        let mut acknowledged = Acknowledged { entries: 7, ..Acknowledged::default() };
+        let position = &mut acknowledged.position;
         (position.session, position.commit) = ([0xab; 16], u64::MAX);
-        Mark::write(&file, &position).unwrap();
-        let mark = Mark { session: [0xab; 16], commit: u64::MAX };
+        Mark::write(&file, &acknowledged).unwrap();
+        let mark = Mark { session: [0xab; 16], commit: u64::MAX, entries: Some(7) };
         assert_eq!(Mark::read(&file).unwrap(), Some(mark));
+        // Of the version before.
+        file.set_len(OFFSET + LINE_BYTES as u64).unwrap();
+        assert_eq!(Mark::read(&file).unwrap(), Some(Mark { entries: None, ..mark }));
         // As after a loss of power.
         file.write_all_at(&[0; LINE_BYTES], OFFSET).unwrap();
         assert_eq!(Mark::read(&file).unwrap(), None);

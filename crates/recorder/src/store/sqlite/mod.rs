@@ -60,6 +60,7 @@ use files::Files;
 use latest::Cache;
 use ledger::Ledger;
 use lock::Lock;
+use mark::Mark;
 use readers::{Readers, Size};
 use snapshots::History;
 pub use verify::{AttachmentCheck, LedgerSummary, Verified, VerifyError, verify};
@@ -131,13 +132,20 @@ impl SqliteStore {
         let file = path.display().to_string();
         let connection = Connection::open_with_flags(literal_path(path), flags)
             .map_err(|source| StoreError::Open { file: file.clone(), source })
-            .and_then(|connection| {
+            .and_then(|mut connection| {
                 // Before anything is written. A file without tables has no position.
-                match mark::check(&connection, path, mark, has_log) {
+                let checked = mark::check(&connection, path, mark, has_log)
+                    .and_then(|()| mark::check_without_log(&mut connection, path, mark, has_log));
+                let lacks_position = matches!(checked, Err(StoreError::NoPosition { .. }));
+                match checked {
                     Err(loss) if loss.is_loss() => on_loss(loss),
                     checked => checked,
                 }
                 .or_else(|error| leave_log(&connection, error))?;
+                if lacks_position {
+                    position::restore(&mut connection, mark.map(Mark::last_commit))
+                        .map_err(|source| StoreError::from_open(file.clone(), source))?;
+                }
                 set_up(connection, &file)
             })
             .map_err(|error| files::explain(path, error))?;

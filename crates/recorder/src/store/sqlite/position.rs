@@ -105,6 +105,32 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Position> {
         .query_row([], |row| row.get(0))
 }
 
+/// Whether the row with the position is not there, or is none that a recorder writes.
+pub(super) fn is_missing(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::QueryReturnedNoRows
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+    )
+}
+
+/// Writes the row with the position again, as after the commit that was acknowledged last.
+pub(super) fn restore(
+    connection: &mut Connection,
+    acknowledged: Option<(Session, u64)>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let last_session: Option<u64> =
+        transaction.query_row("SELECT max(first_commit) FROM session", [], |row| row.get(0))?;
+    let (session, commit) = acknowledged.unwrap_or_default();
+    let commit = commit.max(last_session.unwrap_or(0));
+    let position = Position { session, commit, ..Position::default() };
+    transaction.execute("DELETE FROM position", [])?;
+    transaction.execute("INSERT INTO position (id, state) VALUES (1, ?)", [position])?;
+    transaction.commit()
+}
+
 /// Counts the transaction that is open, as its last step before it is committed.
 pub(super) fn advance(connection: &Connection) -> rusqlite::Result<Position> {
     let position = read(connection)?;
@@ -116,6 +142,21 @@ pub(super) fn begin(connection: &mut Connection, path: &Path) -> rusqlite::Resul
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let session = transaction.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
     let position = write(&transaction, read(&transaction)?.next(session, true))?;
+    let removed = transaction.execute(
+        // One row for each session, and none that is later than this one.
+        "DELETE FROM session
+         WHERE first_commit NOT BETWEEN 1 AND $1 - 1 OR length(id) <> 16 OR id = zeroblob(16)
+            OR EXISTS (SELECT 1 FROM session AS other
+                       WHERE other.id = session.id AND other.first_commit < session.first_commit)",
+        [position.commit],
+    )?;
+    if removed > 0 {
+        tracing::warn!(
+            "{removed} rows of table session in {}, which no recorder wrote, were removed: they say only \
+             by which path and when a recorder used the file",
+            path.display()
+        );
+    }
     transaction.execute(
         "INSERT INTO session (first_commit, id, path) VALUES (?, ?, ?)",
         params![position.commit, session, path.display().to_string()],
@@ -137,8 +178,12 @@ pub(super) fn end(connection: &mut Connection) -> rusqlite::Result<Position> {
 
 /// Marks a complete copy as closed, as [`end`] does for the original.
 pub(super) fn close_copy(copy: &Connection) -> rusqlite::Result<()> {
-    let position = read(copy)?;
-    write(copy, Position { in_use: false, ..position }).map(drop)
+    match read(copy) {
+        Ok(position) => write(copy, Position { in_use: false, ..position }).map(drop),
+        // Which 'verify' finds.
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the file has this commit, by this session, also if other commits came after it.

@@ -118,7 +118,10 @@ fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
     }
     let (Some(database), Some(header)) = (database, header) else { return Ok(has_log) };
     if let Some((bytes, expected)) = missing_pages(database, header, &content) {
-        return Err(StoreError::Cut { file, bytes, expected });
+        // One that was closed has no log.
+        let was_in_use = positions(database, header.page_size).any(|position| position.in_use);
+        let missing_log = (!has_log && was_in_use).then_some(log);
+        return Err(StoreError::Cut { file, bytes, expected, missing_log });
     }
     if content.frames == 0 {
         return Ok(false);
@@ -137,6 +140,19 @@ fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
         return Ok(true);
     }
     stray()
+}
+
+/// How many bytes have to be free for a start on the database at `path`: its log is applied, for which
+/// it needs an index, and the first commits are added to the log.
+pub(super) fn room_to_start(path: &Path) -> u64 {
+    /// SQLite makes the index in parts of so many bytes, each for so many frames.
+    const INDEX_PART: (u64, u64) = (32 << 10, 4_062);
+    const FIRST_COMMITS: u64 = 1 << 20;
+    let log = File::open(beside(path, "-wal")).and_then(|log| LogContent::read(&log));
+    let log = log.unwrap_or_default();
+    let bytes = u64::from(log.database_pages) * u64::from(log.page_size);
+    let growth = bytes.saturating_sub(fs::metadata(path).map_or(0, |found| found.len()));
+    growth + INDEX_PART.0 * (1 + log.frames / INDEX_PART.1) + FIRST_COMMITS
 }
 
 /// Which of the two has the latest acknowledged commit, according to the mark beside them.

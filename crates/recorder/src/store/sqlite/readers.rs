@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::mark::{self, Mark};
 use super::preflight::{self, ATTEMPT_INTERVAL, MAX_ATTEMPTS};
-use super::{BUSY_TIMEOUT, PREPARED_STATEMENTS, StoreError, literal_path, schema};
+use super::{BUSY_TIMEOUT, PREPARED_STATEMENTS, StoreError, journal, literal_path, schema};
 
 /// The most concurrent reads; writes are not counted.
 const MAX_READERS: usize = 4;
@@ -69,6 +69,16 @@ impl Readers {
 /// # Errors
 /// There is no such file, it has another version, or it lacks acknowledged commits.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let connection = open_any_version_to_read(path)?;
+    schema::check(&connection, &path.display().to_string())?;
+    Ok(connection)
+}
+
+/// As [`open_to_read`], also a file of an older version.
+///
+/// # Errors
+/// There is no such file, it has a newer version, or it lacks acknowledged commits.
+pub(super) fn open_any_version_to_read(path: &Path) -> Result<Connection, StoreError> {
     preflight::check_kinds(path)?;
     // A recorder that starts may begin its session between the looks at the note, the log and the file.
     for _ in 1..MAX_ATTEMPTS {
@@ -84,9 +94,12 @@ fn open_once(path: &Path) -> Result<Connection, StoreError> {
     // Before the file: a recorder that writes to it meanwhile is ahead of its mark.
     let mark = Mark::beside(path)?;
     let has_log = preflight::check_log_and_journal(path)?;
-    let connection = connect(path)?;
-    mark::check(&connection, path, mark, has_log)?;
-    Ok(connection)
+    let connection = connect_any_version(path)?;
+    match mark::check(&connection, path, mark, has_log) {
+        // What is recorded can be read all the same.
+        Ok(()) | Err(StoreError::NoPosition { .. }) => Ok(connection),
+        Err(error) => Err(error),
+    }
 }
 
 /// A connection that cannot write to the recorder's file at `path`, while a recorder may.
@@ -108,12 +121,19 @@ pub(super) fn connect_any_version(path: &Path) -> Result<Connection, StoreError>
     if !path.exists() {
         return Err(StoreError::Missing { file });
     }
-    let failed = |source| StoreError::Open { file: file.clone(), source };
+    // SQLite reads nothing while there is a journal that it may not play back, and does not name it.
+    let failed = |source| match journal::check(path) {
+        Err(stray) => stray,
+        Ok(()) => StoreError::Open { file: file.clone(), source },
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(literal_path(path), flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
-    schema::check_to_migrate(&connection, &file)?;
+    schema::check_to_migrate(&connection, &file).map_err(|error| match error {
+        StoreError::Open { source, .. } => failed(source),
+        other => other,
+    })?;
     Ok(connection)
 }
 

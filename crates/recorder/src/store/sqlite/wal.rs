@@ -24,6 +24,8 @@ pub(super) struct LogContent {
     pub(super) page_size: u32,
     /// The numbers of the pages that held the position, from 1: VACUUM in another program moves it.
     pub(super) position_pages: BTreeSet<u32>,
+    /// How many pages the database has after its last commit.
+    pub(super) database_pages: u32,
     /// The numbers of all pages that it holds.
     pub(super) pages: BTreeSet<u32>,
     /// Each position in it, in order.
@@ -60,6 +62,7 @@ impl LogContent {
                 continue;
             }
             content.frames = number + 1;
+            content.database_pages = be_u32(&header[4..8]);
             for (page, position) in uncommitted.drain(..) {
                 content.pages.insert(page);
                 if let Some(position) = position {

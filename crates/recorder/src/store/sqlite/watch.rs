@@ -9,11 +9,12 @@ use envsnap_model::error_chain;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::StoreError;
 use super::files::{Fault, Files, LogFiles};
 use super::lock::Lock;
-use super::position::{self, Position};
+use super::mark::Acknowledged;
+use super::position;
 use super::rescue::{RescueError, Rescued, rescue};
+use super::{BUSY_TIMEOUT, StoreError};
 
 /// How much of the file is kept in memory, in KiB, so that it can be saved if the log is cut: twice what
 /// the log usually has at most. (A page takes more memory than it has bytes, and pages that were only
@@ -53,8 +54,8 @@ enum SaveOutcome {
 /// What is noted outside of the database.
 struct Notes {
     lock: Arc<Lock>,
-    /// The position that was noted last.
-    noted: Position,
+    /// What was noted last.
+    noted: Acknowledged,
     /// The size of the database, in bytes, which does not become less by itself.
     largest: u64,
 }
@@ -79,22 +80,23 @@ impl WatchedConnection {
         connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)?;
         let page_size: u32 =
             connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
-        let note = |position: &Position| {
-            lock.note(position).map_err(|source| {
+        let note = |acknowledged: &Acknowledged| {
+            lock.note(acknowledged).map_err(|source| {
                 let otherwise = |file, source| StoreError::WriteMark { file, source };
                 StoreError::from_write(file(), source, otherwise)
             })
         };
         // In this order: what is noted is in the file whenever the process ends.
-        note(&position::read(&connection).map_err(failed)?)?;
+        note(&Acknowledged::read(&connection).map_err(failed)?)?;
         // With this, SQLite makes the log and its index.
-        let position = position::begin(&mut connection, path).map_err(failed)?;
-        note(&position)?;
+        position::begin(&mut connection, path).map_err(failed)?;
+        let begun = Acknowledged::read(&connection).map_err(failed)?;
+        note(&begun)?;
         let log =
             LogFiles::open(path).map_err(|source| StoreError::OpenLog { file: file(), source })?;
         let files = Files::new(path, lock.identity(), Some(log));
         files.check_database()?;
-        let notes = Some(Notes { lock: Arc::clone(lock), noted: position, largest: 0 });
+        let notes = Some(Notes { lock: Arc::clone(lock), noted: begun, largest: 0 });
         Ok(Self {
             connection,
             files: Some(Arc::new(files)),
@@ -216,18 +218,19 @@ impl WatchedConnection {
     /// It cannot be noted, and is not to be answered.
     pub(super) fn note_commits(&mut self) -> Result<(), StoreError> {
         let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
-        let position = position::read(&self.connection).map_err(|source| StoreError::Failed {
-            operation: "read the position of the snapshot file".to_owned(),
-            source,
-        })?;
-        if position == notes.noted {
+        let acknowledged =
+            Acknowledged::read(&self.connection).map_err(|source| StoreError::Failed {
+                operation: "read the position of the snapshot file".to_owned(),
+                source,
+            })?;
+        if acknowledged == notes.noted {
             return Ok(());
         }
-        notes.lock.note(&position).map_err(|source| {
+        notes.lock.note(&acknowledged).map_err(|source| {
             let file = files.path().display().to_string();
             StoreError::WriteMark { file, source }
         })?;
-        notes.noted = position;
+        notes.noted = acknowledged;
         Ok(())
     }
 
@@ -243,9 +246,14 @@ impl WatchedConnection {
                 );
             }
         }
-        // The whole log, which is applied now.
+        // The whole log, which is applied now. Only a file that has all of it is marked as closed: if
+        // this process or another is killed while it applies a log, the file is not complete without
+        // it.
         if self.notes.is_some() && self.check_thoroughly().is_ok() {
-            if let Err(error) = position::end(&mut self.connection) {
+            let ended = empty_log(&self.connection).and_then(|is_empty| {
+                if is_empty { position::end(&mut self.connection).map(drop) } else { Ok(()) }
+            });
+            if let Err(error) = ended {
                 tracing::warn!("cannot note in the snapshot file that it is closed: {error}");
             }
             if let Err(error) = self.note_commits() {
@@ -309,7 +317,7 @@ impl WatchedConnection {
                 Err(_) => {}
             }
         }
-        let answered = self.notes.as_ref().map(|notes| notes.noted).unwrap_or_default();
+        let answered = self.notes.as_ref().map(|notes| notes.noted.position).unwrap_or_default();
         match rescue(&self.connection, files.path(), &answered) {
             Ok(Rescued::Complete { copy }) => {
                 let copy = copy.display();
@@ -363,6 +371,15 @@ fn pages(connection: &Connection) -> Result<u64, StoreError> {
         let operation = "read how long the snapshot file is".to_owned();
         StoreError::Failed { operation, source }
     })
+}
+
+/// Applies the whole log to the database, and empties it, unless another program is reading.
+fn empty_log(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let is_busy: rusqlite::Result<bool> =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    is_busy.map(|is_busy| !is_busy)
 }
 
 /// Applies the whole log to the database.

@@ -114,7 +114,8 @@ pub enum VerifyError {
             "reporting" => ". The next report to that environment corrects it",
             "current_task" => ". Until what runs there changes, its tasks are those of its start",
             "recent_report" => ". A request that is repeated may be recorded twice",
-            _ => ". Restore the file from a backup",
+            "session" => ". No report is in that table: the next start of a recorder removes such rows",
+            _ => ". No report is in that table: the next start of a recorder corrects it, or says how",
         }
     )]
     Malformed {
@@ -127,7 +128,10 @@ pub enum VerifyError {
     /// An attachment is missing or has other content.
     #[error(
         "the ledgers hold, but the snapshot file {file} does not have the attachment with SHA-256 \
-         {sha256} as it was reported. Restore the file from a backup"
+         {sha256} as it was reported. What was reported with it is as it was, and the recorder goes on \
+         with the file. To put it back from a BACKUP that has it: sqlite3 '{file}' \"ATTACH 'BACKUP' AS \
+         backup; INSERT OR REPLACE INTO main.attachment_chunk SELECT * FROM backup.attachment_chunk WHERE \
+         sha256 = x'{sha256}'\""
     )]
     Attachment {
         file: String,
@@ -170,7 +174,8 @@ pub fn verify(
     verify_connection(&mut open_to_read(path)?, &path.display().to_string(), expected, attachments)
 }
 
-/// As [`verify`], of the file that is open.
+/// As [`verify`], of the file that is open. If it is of an older version, only its ledgers are
+/// checked, and whether it is damaged.
 ///
 /// # Errors
 /// As [`verify`].
@@ -182,7 +187,9 @@ pub(super) fn verify_connection(
 ) -> Result<Verified, VerifyError> {
     let failed = |source: rusqlite::Error| failed(file, source);
     // First: a view or trigger that hides rows would invalidate all further checks.
-    if let Some(object) = schema::first_difference(connection).map_err(failed)? {
+    if schema::check(connection, file).is_ok()
+        && let Some(object) = schema::first_difference(connection).map_err(failed)?
+    {
         return Err(VerifyError::Schema { file: file.to_owned(), object });
     }
     verify_ledgers(connection, file, expected, attachments, Scope::Everything)
@@ -238,20 +245,19 @@ fn verify_ledgers(
     {
         return Err(VerifyError::Table { file: file.to_owned(), table, row });
     }
+    if let Some(sha256) =
+        attachments::first_difference(&transaction, attachments).map_err(failed)?
+    {
+        return Err(VerifyError::Attachment { file: file.to_owned(), sha256 });
+    }
+    let verified = replay.finish(ledger::heads(&transaction).map_err(failed)?)?;
     if scope == Scope::Everything
         && let Some(uncovered::Malformed { table, row, column }) =
             uncovered::first_malformed(&transaction).map_err(failed)?
     {
         return Err(VerifyError::Malformed { file: file.to_owned(), table, row, column });
     }
-    if let Some(sha256) =
-        attachments::first_difference(&transaction, attachments).map_err(failed)?
-    {
-        return Err(VerifyError::Attachment { file: file.to_owned(), sha256 });
-    }
-    let actual = ledger::heads(&transaction).map_err(failed)?;
-    drop(transaction);
-    replay.finish(actual)
+    Ok(verified)
 }
 
 pub(super) fn failed(file: &str, source: rusqlite::Error) -> VerifyError {

@@ -108,7 +108,7 @@ const TABLES: [(&str, usize, &str, Check); 5] = [
                 Ok(None::<u64>) => position.session == Session::default(),
                 Err(_) => false,
             });
-            first_of(&[("state", is_of_last)])
+            first_of(&[("id", row.get(0) == Ok(1)), ("state", is_of_last)])
         },
     ),
 ];

@@ -1,0 +1,124 @@
+//! A recorder that was killed, whose log was removed after another program had begun to apply it.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::crash::Process;
+use super::file::on;
+use super::lost_log::beside;
+use super::lost_reports::{answered, has_all, refused, report};
+use super::second_program;
+use crate::command_line::text;
+
+const PAGE: usize = 4_096;
+
+fn query<T: rusqlite::types::FromSql>(file: &Path, sql: &str) -> T {
+    Connection::open(file).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// A recorder that was killed with a log, and the pages of the file before and after the log is applied.
+async fn killed(file: &Path) -> (Vec<u8>, Vec<u8>) {
+    let mut recorder = answered(file, 5).await;
+    second_program::execute(file, "PRAGMA wal_checkpoint(TRUNCATE)");
+    report(&recorder, 6..=60).await;
+    recorder.end("-KILL").await;
+    let applied = beside(file, ".applied");
+    fs::copy(file, &applied).unwrap();
+    fs::copy(beside(file, "-wal"), beside(&applied, "-wal")).unwrap();
+    second_program::execute(&applied, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let pages = (fs::read(file).unwrap(), fs::read(&applied).unwrap());
+    fs::remove_file(applied).unwrap();
+    pages
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_to_which_a_part_of_its_log_was_applied_is_refused_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let (before, after) = killed(&file).await;
+    let made = folder.path().join("made.db");
+    fs::write(&made, &after).unwrap();
+    let position: usize =
+        query(&made, "SELECT rootpage FROM sqlite_schema WHERE name = 'position'");
+    let (log, away) = (beside(&file, "-wal"), beside(&file, ".away"));
+    fs::rename(&log, &away).unwrap();
+    // SQLite writes the pages in order, the size of the file in the first, and is killed at any.
+    for written in [position, position + 1, after.len() / PAGE - 1] {
+        let mut pages = before.clone();
+        pages.resize(after.len(), 0);
+        pages[..written * PAGE].copy_from_slice(&after[..written * PAGE]);
+        fs::write(&file, &pages).unwrap();
+        let said = refused(&file, &[]);
+        let named = format!("the log {} is missing, which {} needs", log.display(), file.display());
+        assert!(said.contains(&named) && said.contains("Put the log back"), "{written}: {said}");
+        assert!(!on("verify", &file, &[]).status.success());
+
+        // And before the file has its new length.
+        fs::write(&file, &pages[..before.len()]).unwrap();
+        let said = refused(&file, &[]);
+        let named = format!("the log {} is missing, which may have the rest", log.display());
+        assert!(said.contains(&named) && said.contains("is truncated"), "{written}: {said}");
+
+        // As both messages say.
+        for pages in [&pages[..], &pages[..before.len()]] {
+            let copy = folder.path().join("copy.db");
+            fs::write(&copy, pages).unwrap();
+            fs::copy(&away, beside(&copy, "-wal")).unwrap();
+            has_all(&Process::start(&copy).await, 60).await;
+            fs::remove_file(beside(&copy, ".lock")).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_at_the_last_position_with_earlier_pages_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file, 5).await;
+    second_program::execute(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let before = fs::read(&file).unwrap();
+    report(&recorder, 6..=7).await;
+    recorder.end("-KILL").await;
+    // All that is there is consistent, and older than the note.
+    second_program::execute(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let position: usize =
+        query(&file, "SELECT rootpage FROM sqlite_schema WHERE name = 'position'");
+    let page = (position - 1) * PAGE..position * PAGE;
+    let changed = fs::read(&file).unwrap()[page.clone()].to_vec();
+    let mut pages = before;
+    pages[page].copy_from_slice(&changed);
+    fs::write(&file, &pages).unwrap();
+    let _none = fs::remove_file(beside(&file, "-wal"));
+    for verb in ["serve", "verify"] {
+        let said = text(&on(verb, &file, &[]).stderr);
+        assert!(said.contains("is missing, which"), "{verb}: {said}");
+        assert!(said.contains("8 were answered"), "{verb}: {said}");
+    }
+    let recorder = Process::start_with(&file, |command| {
+        command.arg("--accept-loss");
+    })
+    .await;
+    has_all(&recorder, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_file_that_has_its_whole_log_is_marked_as_closed() {
+    const IN_USE: &str = "SELECT hex(substr(state, 57, 1)) FROM position";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file, 5).await;
+    let reader = Connection::open(&file).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM snapshot").unwrap();
+    report(&recorder, 6..=10).await;
+    recorder.end("-TERM").await;
+    assert_eq!(query::<String>(&file, IN_USE), "01");
+    drop(reader);
+    // Its end applied the log and removed it.
+    assert!(!beside(&file, "-wal").exists());
+    let mut recorder = Process::start(&file).await;
+    has_all(&recorder, 10).await;
+    recorder.end("-TERM").await;
+    assert_eq!(query::<String>(&file, IN_USE), "00");
+}
