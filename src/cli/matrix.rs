@@ -17,6 +17,7 @@ use super::{OutputFormat, print};
 use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
 use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern;
+use crate::snapshot::ImageName;
 
 const COLUMN_GAP: usize = 2;
 
@@ -71,7 +72,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for (environment, snapshot) in environments.iter().zip(&snapshots) {
         let running = snapshot.iter().flat_map(RecordedSnapshot::running).filter(is_wanted);
         for artifact in running {
-            let versions = repositories.entry(repository(&artifact.name)).or_default();
+            let versions =
+                repositories.entry(ImageName::new(&artifact.name).repository).or_default();
             versions.entry(environment).or_default().push(artifact);
         }
     }
@@ -91,24 +93,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The last part of an image's name.
-fn repository(name: &str) -> &str {
-    let path = name.split('@').next().unwrap_or_default();
-    let last = path.rsplit('/').next().unwrap_or_default();
-    last.split(':').next().unwrap_or_default()
-}
-
-fn tag(name: &str) -> Option<&str> {
-    let path = name.split('@').next().unwrap_or_default();
-    path.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag).filter(|tag| !tag.is_empty())
-}
-
 fn version(artifact: &RecordedArtifact) -> String {
     let short = |text: &str| replace_invisible(&text.chars().take(7).collect::<String>());
     let not_empty = |text: &&str| !text.is_empty();
     let commit = artifact.git_commit.as_deref().filter(not_empty);
     let fingerprint = artifact.fingerprint.as_deref().filter(not_empty);
-    match (commit, tag(&artifact.name), fingerprint) {
+    match (commit, ImageName::new(&artifact.name).tag, fingerprint) {
         (Some(commit), ..) => short(commit),
         (None, Some(tag), _) => replace_invisible(tag),
         (None, None, Some(fingerprint)) => short(fingerprint),
@@ -210,14 +200,15 @@ mod tests {
     #[test]
     fn a_version_is_a_commit_or_a_tag_or_a_digest() {
         for (name, commit, expected) in [
-            ("ecr:5000/a/runner:1", Some("16d9990ad23a"), ("runner", "16d9990")),
-            ("ecr:5000/a/runner:1@sha256:ab", None, ("runner", "1")),
-            ("ecr:5000/a/runner", Some(""), ("runner", "9af401c")),
+            ("ecr:5000/a/runner:1", Some("16d9990ad23a"), ("a/runner", "16d9990")),
+            ("ecr:5000/a/runner:1@sha256:ab", None, ("a/runner", "1")),
+            ("ecr:5000/a/runner", Some(""), ("a/runner", "9af401c")),
             ("runner@sha256:ab", None, ("runner", "9af401c")),
             ("", None, ("", "9af401c")),
         ] {
             let artifact = artifact(name, commit);
-            assert_eq!((repository(&artifact.name), &*version(&artifact)), expected, "{name}");
+            let repository = ImageName::new(&artifact.name).repository;
+            assert_eq!((repository, &*version(&artifact)), expected, "{name}");
         }
     }
 

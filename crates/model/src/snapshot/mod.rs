@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 pub use container::{DigestSource, RunningContainer, artifact_name};
 pub use diff::{Diff, Scaled};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
-pub use image::pinned_digest;
+pub use image::{ImageName, pinned_digest};
 
 /// Software that runs, with its number of replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::http::views::artifact_url;
 use crate::text::is_invisible;
-use envsnap_model::snapshot::Fingerprint;
+use envsnap_model::snapshot::{Fingerprint, ImageName};
 
 /// The most characters of a repository or a tag that stand where there is little room.
 const LONGEST_PART: usize = 40;
@@ -28,34 +28,28 @@ pub(crate) fn escape_invisible(name: &str) -> String {
     visible
 }
 
-/// The parts of an image reference.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Reference<'a> {
-    /// Without the registry.
-    pub(crate) repository: &'a str,
-    /// With what separates it from the repository: `:tag`, or `@sha256:…` where there is no tag.
-    pub(crate) tag: &'a str,
+/// The tag of an image with what separates it from the repository, or the digest if it has no tag.
+fn tag_or_digest(image: &ImageName<'_>) -> String {
+    match (image.tag, image.digest) {
+        (Some(tag), _) => format!(":{tag}"),
+        (None, Some(digest)) => format!("@{digest}"),
+        (None, None) => String::new(),
+    }
 }
 
-impl<'a> Reference<'a> {
-    /// `REGISTRY/REPOSITORY:TAG@DIGEST`, of which all but the repository may be missing.
-    pub(crate) fn of(name: &'a str) -> Self {
-        let (image, digest) = name.split_at(name.find('@').unwrap_or(name.len()));
-        let path = match image.split_once('/') {
-            // As a registry's host is told from a folder.
-            Some((host, path)) if host == "localhost" || host.contains(['.', ':']) => path,
-            _ => image,
-        };
-        let tag_at = path.rfind(':').filter(|at| !path[*at..].contains('/'));
-        let (repository, tag) = path.split_at(tag_at.unwrap_or(path.len()));
-        Self { repository, tag: if tag.is_empty() { digest } else { tag } }
-    }
+/// `repository:tag` of a name, of a bounded length.
+pub(crate) fn short_name(name: &str) -> String {
+    let [repository, tag] = short_parts(name);
+    format!("{repository}{tag}")
+}
 
-    /// `repository:tag`, of a bounded length.
-    pub(crate) fn short(&self) -> String {
-        let Self { repository, tag } = self;
-        format!("{}{}", shortened(repository, LONGEST_PART), shortened(tag, LONGEST_PART))
-    }
+/// The repository and the tag with its separator, each of a bounded length.
+fn short_parts(name: &str) -> [String; 2] {
+    let image = ImageName::new(name);
+    // A name that is nothing but a separator is shown as it is.
+    let repository = if image.repository.is_empty() { name } else { image.repository };
+    let tag = if image.repository.is_empty() { String::new() } else { tag_or_digest(&image) };
+    [repository, &tag].map(|part| shortened(part, LONGEST_PART))
 }
 
 /// The beginning and the end of what has more than `most` characters.
@@ -74,11 +68,11 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
 
 /// `repository:tag`, with the whole reference for who points at it.
 pub(crate) fn label(name: &str) -> Markup {
-    let reference = Reference::of(name);
+    let [repository, tag] = short_parts(name);
     html! {
         bdi.label title=(shortened(name, LONGEST_TITLE)) {
-            span.repository { (shortened(reference.repository, LONGEST_PART)) }
-            span.tag { (shortened(reference.tag, LONGEST_PART)) }
+            span.repository { (repository) }
+            span.tag { (tag) }
         }
     }
 }
@@ -140,13 +134,15 @@ mod tests {
             ("localhost:5000/app", "app", ""),
             ("cyberdojo/runner:1", "cyberdojo/runner", ":1"),
             (&format!("a/b:1{digest}"), "a/b", ":1"),
-            (&format!("public.ecr.aws/b{digest}"), "b", &digest),
             ("", "", ""),
-            (":", "", ":"),
+            (":", ":", ""),
+            ("app:", "app", ""),
         ];
         for (name, repository, tag) in cases {
-            assert_eq!(Reference::of(name), Reference { repository, tag }, "{name}");
+            assert_eq!(short_parts(name), [repository, tag], "{name}");
         }
+        let [repository, tag] = short_parts(&format!("public.ecr.aws/b{digest}"));
+        assert!(repository == "b" && tag.starts_with("@sha256:abab"), "{repository}{tag}");
     }
 
     #[test]
@@ -160,7 +156,7 @@ mod tests {
         #[test]
         fn a_short_name_is_short(name in ".{0,400}") {
             // A character that is shown by its number takes ten at most.
-            prop_assert!(Reference::of(&name).short().chars().count() <= 2 * (LONGEST_PART + 1));
+            prop_assert!(short_name(&name).chars().count() <= 2 * (LONGEST_PART + 1));
             label(&name);
         }
     }

@@ -1,5 +1,7 @@
 //! Names of software that is allowed to run without provenance.
 
+use envsnap_model::snapshot::ImageName;
+
 /// A pattern of names, with `*` for any characters. It has to match a whole name, or all of a name
 /// before its tag or digest: `nginx` does not allow `evil/nginx`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,14 +15,9 @@ impl NamePattern {
 
     /// Whether it matches a name, such as `registry:5000/team/web:1.2@sha256:…`.
     pub fn matches(&self, name: &str) -> bool {
-        let without_digest = name.split('@').next().unwrap_or_default();
-        // A colon before the last slash is a port.
-        let last = without_digest.rfind('/').map_or(0, |slash| slash + 1);
-        let without_tag = match without_digest[last..].find(':') {
-            Some(colon) => &without_digest[..last + colon],
-            None => without_digest,
-        };
-        [name, without_digest, without_tag].into_iter().any(|text| self.matches_text(text))
+        let image = ImageName::new(name);
+        let texts = [name, image.without_digest(), image.without_tag()];
+        texts.into_iter().any(|text| self.matches_text(text))
     }
 
     fn matches_text(&self, text: &str) -> bool {
@@ -69,6 +66,7 @@ mod tests {
             ("nginx", "evil/nginx", false),
             ("nginx", "nginx/evil", false),
             ("nginx", "nginx2", false),
+            ("nginx", "nginx@evil@sha256:ab", false),
             ("*", "anything:1", true),
             ("*/nginx", "library/nginx:1", true),
             ("registry:5000/web", "registry:5000/web:2", true),

@@ -19,7 +19,7 @@ use crate::http::views::{text, trail_url};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
-use crate::web::artifact::{Reference, escape_invisible, shortened};
+use crate::web::artifact::{escape_invisible, short_name, shortened};
 use crate::web::environment;
 use crate::web::frame::Frame;
 use crate::web::when::{ago, time};
@@ -49,7 +49,7 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
 }
 
 fn page(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Html<String> {
-    let title = Reference::of(&card.name).short();
+    let title = short_name(&card.name);
     let title = if title.is_empty() { card.fingerprint[..7].to_owned() } else { title };
     let main = html! {
         h1 {

@@ -15,10 +15,11 @@ use crate::http::views::artifact_url;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
-use crate::web::artifact::{Reference, short_fingerprint, shortened};
+use crate::web::artifact::{short_fingerprint, shortened};
 use crate::web::environment;
 use crate::web::frame::Frame;
 use crate::web::pager::pager;
+use envsnap_model::snapshot::ImageName;
 
 /// Repositories on one page.
 const PAGE_SIZE: u32 = 100;
@@ -77,7 +78,7 @@ fn rows(environments: &[EnvironmentSummary]) -> BTreeMap<&str, Row<'_>> {
     let mut rows: BTreeMap<&str, Row<'_>> = BTreeMap::new();
     for (column, summary) in environments.iter().enumerate() {
         for artifact in summary.running.iter().flatten() {
-            let repository = Reference::of(&artifact.name).repository;
+            let repository = ImageName::new(&artifact.name).repository;
             rows.entry(repository).or_default().entry(column).or_default().push(artifact);
         }
     }
@@ -162,7 +163,7 @@ fn cell(org: &str, versions: &[&SnapshotArtifact], has_provenance: bool) -> Mark
 fn version(org: &str, artifact: &SnapshotArtifact) -> Markup {
     let known = artifact.provenance.as_ref().and_then(|known| known.flows.first());
     let reported = known.filter(|report| !report.commit.is_empty());
-    let tag = Reference::of(&artifact.name).tag.strip_prefix(':').unwrap_or_default();
+    let tag = ImageName::new(&artifact.name).tag.unwrap_or_default();
     let words = html! {
         @if let Some(report) = reported {
             (commit(&report.commit, ""))

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::SnapshotSummary;
-use crate::web::artifact::Reference;
-use envsnap_model::snapshot::{Fingerprint, Identity};
+use envsnap_model::snapshot::{Fingerprint, Identity, ImageName};
 
 /// One artifact, through a window of snapshots. These are its columns, from 0.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,7 +60,7 @@ impl Lane {
     }
 
     pub(crate) fn repository(&self) -> &str {
-        Reference::of(&self.name).repository
+        ImageName::new(&self.name).repository
     }
 
     /// The column with which it started, and when it did.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::lane::Lane;
 use crate::domain::SnapshotSummary;
 use crate::text::pluralize;
-use crate::web::artifact::{Reference, short_fingerprint, shortened};
+use crate::web::artifact::{short_fingerprint, short_name, shortened};
 use crate::web::when::utc;
 
 /// Changes that are named of a snapshot.
@@ -26,7 +26,7 @@ pub(crate) fn snapshot(snapshot: &SnapshotSummary, is_first: bool) -> String {
     }
     let changed = snapshot.changes.iter().filter(|artifact| artifact.changed());
     for artifact in changed.clone().take(MOST_CHANGES) {
-        let short = Reference::of(&artifact.name).short();
+        let short = short_name(&artifact.name);
         let _infallible = match (artifact.was, artifact.now) {
             (0, _) => write!(said, " · + {short}"),
             (_, 0) => write!(said, " · − {short}"),
