@@ -236,7 +236,8 @@ fn credentials(arguments: &Arguments) -> anyhow::Result<CredentialSource> {
     }
 }
 
-fn docker_config() -> CredentialSource {
+/// What `docker login` keeps, for each registry its own.
+pub(super) fn docker_config() -> CredentialSource {
     let directory = |variable| std::env::var_os(variable).filter(|value| !value.is_empty());
     let configured = directory("DOCKER_CONFIG").map(PathBuf::from);
     let configured =

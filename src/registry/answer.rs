@@ -53,6 +53,32 @@ pub(super) fn hashed_manifest(answer: &Answer) -> Result<Fingerprint, Error> {
     }
 }
 
+/// What an index lists for platforms; `None` if the manifest is none.
+pub(super) fn platforms(manifest: &[u8]) -> Option<Vec<Fingerprint>> {
+    #[derive(Deserialize)]
+    struct Index {
+        manifests: Vec<Descriptor>,
+    }
+    #[derive(Deserialize)]
+    struct Descriptor {
+        digest: String,
+        #[serde(default)]
+        platform: Option<Platform>,
+    }
+    #[derive(Deserialize)]
+    struct Platform {
+        os: String,
+        architecture: String,
+    }
+    // No machine pulls what is for an unknown platform: attestations of the build.
+    let is_for_machines = |entry: &Descriptor| {
+        entry.platform.as_ref().is_none_or(|it| it.os != "unknown" || it.architecture != "unknown")
+    };
+    let Index { manifests } = serde_json::from_slice(manifest).ok()?;
+    let digests = manifests.iter().filter(|entry| is_for_machines(entry));
+    Some(digests.filter_map(|entry| Fingerprint::from_digest(&entry.digest).ok()).collect())
+}
+
 /// What a registry says of an error, behind a colon.
 pub(super) fn message(body: &[u8]) -> String {
     #[derive(Deserialize)]

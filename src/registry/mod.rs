@@ -21,7 +21,7 @@ use crate::api::is_loopback;
 use crate::excerpt::excerpt;
 use crate::redact;
 use crate::snapshot::Fingerprint;
-use answer::{digest_in, hashed_manifest, message};
+use answer::{digest_in, hashed_manifest, message, platforms};
 use challenge::Challenge;
 use credentials::Secret;
 use error::shown_url;
@@ -57,6 +57,28 @@ pub async fn digest(
     Registry::new(reference, credentials, timeout)?.digest().await
 }
 
+/// A manifest of an image, or an index of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The hash of its content.
+    pub digest: Fingerprint,
+    /// What an index lists for platforms, without what is attached to them, such as attestations of the
+    /// build; `None` if it is no index.
+    pub platforms: Option<Vec<Fingerprint>>,
+}
+
+/// The manifest or the index that `reference` names now, whose content has the digest that is returned.
+///
+/// # Errors
+/// As of [`digest`].
+pub async fn manifest(
+    reference: &Reference,
+    credentials: &CredentialSource,
+    timeout: Duration,
+) -> Result<Manifest, Error> {
+    Registry::new(reference, credentials, timeout)?.read_manifest().await
+}
+
 /// A registry that is asked for one image.
 struct Registry<'a> {
     reference: &'a Reference,
@@ -82,19 +104,41 @@ impl<'a> Registry<'a> {
         Ok(Self { reference, source, credentials: None, http, url })
     }
 
-    async fn digest(mut self) -> Result<Fingerprint, Error> {
+    /// What the registry answers to the first request for the manifest, and what authorizes further ones.
+    async fn first_answer(
+        &mut self,
+        method: Method,
+    ) -> Result<(Answer, Option<HeaderValue>), Error> {
         let answer = self.ping().await?;
         let mut authorization = match answer.status {
             StatusCode::OK => None,
             StatusCode::UNAUTHORIZED => Some(self.authorize(&answer).await?),
             _ => return Err(self.refused(&answer)),
         };
-        let mut answer = self.manifest(Method::HEAD, authorization.clone()).await?;
+        let mut answer = self.manifest(method.clone(), authorization.clone()).await?;
         // Some ask for a token only where an image is meant.
         if answer.status == StatusCode::UNAUTHORIZED && authorization.is_none() {
             authorization = Some(self.authorize(&answer).await?);
-            answer = self.manifest(Method::HEAD, authorization.clone()).await?;
+            answer = self.manifest(method, authorization.clone()).await?;
         }
+        Ok((answer, authorization))
+    }
+
+    async fn read_manifest(mut self) -> Result<Manifest, Error> {
+        let (answer, _) = self.first_answer(Method::GET).await?;
+        if answer.status != StatusCode::OK {
+            return Err(self.refused(&answer));
+        }
+        let digest = hashed_manifest(&answer)?;
+        if let Some(pinned) = self.reference.pinned().filter(|pinned| *pinned != digest) {
+            let problem = format!("sha256:{digest} came back, not sha256:{pinned}");
+            return Err(Error::Unexpected { request: answer.request, problem });
+        }
+        Ok(Manifest { digest, platforms: platforms(&answer.body) })
+    }
+
+    async fn digest(mut self) -> Result<Fingerprint, Error> {
+        let (answer, authorization) = self.first_answer(Method::HEAD).await?;
         if answer.status == StatusCode::OK
             && let Some(digest) = digest_in(&answer)?
         {

@@ -50,6 +50,12 @@ impl Reference {
         }
     }
 
+    /// The image of this digest in the same repository.
+    #[must_use]
+    pub fn at_digest(&self, digest: Fingerprint) -> Self {
+        Self { version: Version::Digest(digest), ..self.clone() }
+    }
+
     /// The host, with its port if it has one, that serves the images.
     pub(super) fn host(&self) -> &str {
         if self.registry == DOCKER_HUB { DOCKER_HUB_HOSTS[0] } else { &self.registry }

@@ -1,6 +1,7 @@
 //! The commands about provenance, put to a recorder on which the tutorial's history was played.
 
 mod git;
+mod registry;
 mod reporting;
 mod rogue;
 mod story;

@@ -52,9 +52,9 @@ type Answer = Arc<dyn Fn(&str, &Seen) -> Response + Send + Sync>;
 type Served = (String, Arc<Mutex<Vec<Seen>>>, Answer);
 
 /// A server on a port of loopback.
-struct Registry {
+pub(crate) struct Registry {
     /// `127.0.0.1:PORT`
-    host: String,
+    pub(crate) host: String,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
@@ -108,11 +108,21 @@ impl Registry {
         .await
     }
 
+    /// That has these documents at these paths, for everyone.
+    pub(crate) async fn serving(documents: Vec<(String, String)>) -> Self {
+        Self::open(move |_, seen| match documents.iter().find(|(path, _)| *path == seen.target) {
+            Some((_, document)) => document.clone().into_response(),
+            None => refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown"),
+        })
+        .await
+    }
+
     fn image(&self) -> String {
         format!("{}/a/web:1.2", self.host)
     }
 
-    fn lines(&self) -> Vec<String> {
+    /// The requests that arrived.
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.seen.lock().unwrap().iter().map(Seen::line).collect()
     }
 

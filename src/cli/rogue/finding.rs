@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use envsnap_model::provenance::{Origin, origin};
 
+use super::registry::{Lookup, Related};
 use crate::api::wire::{AllowedArtifact, ArtifactFlow, RecordedArtifact};
 use crate::recorder::domain::provenance::{NamePattern, built_in_allowance};
 use crate::recorder::text::unix_secs;
@@ -24,6 +25,8 @@ pub(super) struct Finding<'a> {
     pub(super) allowed: Option<Allowed<'a>>,
     /// What is wrong with its evidence, by flow.
     pub(super) evidence: Vec<Evidence<'a>>,
+    /// What its registry said, if it was asked.
+    pub(super) lookup: Option<Lookup>,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,7 @@ impl<'a> Finding<'a> {
                 // The list says who allowed it, and when.
                 allowed: reason.map(|reason| listed.map_or(reason, Allowed::Listed)),
                 evidence,
+                lookup: None,
             };
         }
         let allowed = listed.map(Allowed::Listed).or_else(built_in);
@@ -79,12 +83,20 @@ impl<'a> Finding<'a> {
         let origin = origin(!fingerprint.is_empty(), allowed.is_some(), started, reported);
         let late = reported.filter(|_| origin == Origin::Late);
         let delay = late.map(|reported| reported - started);
-        Self { artifact, origin, first_started, delay, allowed, evidence }
+        Self { artifact, origin, first_started, delay, allowed, evidence, lookup: None }
     }
 
     /// The evidence that counts against it: of what is allowed none is asked for.
     pub(super) fn bad_evidence(&self) -> &[Evidence<'a>] {
         if self.allowed.is_some() { &[] } else { &self.evidence }
+    }
+
+    /// The reported artifact to which it belongs, by what its registry says.
+    pub(super) fn related(&self) -> Option<&Related> {
+        match &self.lookup {
+            Some(Lookup::Found(related)) => Some(related),
+            _ => None,
+        }
     }
 
     /// What it is listed as; with `evidence`, its state if nothing is wrong with its origin.

@@ -1,6 +1,7 @@
 //! `envsnap rogue`: what runs without anything behind it.
 
 mod finding;
+mod registry;
 mod view;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use finding::Finding;
 Examples:
   envsnap rogue aws-prod
   envsnap rogue aws-prod --evidence
+  envsnap rogue aws-prod --registry
   envsnap rogue aws-prod -o json | jq '.artifacts[] | select(.status == \"rogue\")'"))]
 pub(super) struct Arguments {
     /// Of which environment or snapshot
@@ -34,12 +36,19 @@ pub(super) struct Arguments {
     /// List also what was reported in time, and lacks evidence or has some against it
     #[arg(long)]
     evidence: bool,
+    #[arg(
+        long,
+        help = "Ask the registry of each rogue image whether it is a platform's manifest of an index that \
+                a pipeline reported, or an index of which every platform was reported; with the \
+                credentials that docker login keeps"
+    )]
+    registry: bool,
     #[command(flatten)]
     args: ServerArgs,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
-    let Arguments { snapshot, evidence, args } = arguments;
+    let Arguments { snapshot, evidence, registry, args } = arguments;
     let SnapshotName { environment, expression, .. } = &snapshot;
     let connection = args.connect().await?;
     let client = connection.client.environment(environment, None);
@@ -59,7 +68,14 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         .map(|artifact| Finding::new(artifact, environment, &allowances, &first_reports))
         .collect();
     let count = findings.len();
-    findings.retain(|it| it.origin != Origin::Known || (evidence && !it.bad_evidence().is_empty()));
+    if registry {
+        registry::look_up(&connection.client, &mut findings).await;
+    }
+    findings.retain(|it| {
+        it.origin != Origin::Known
+            || it.related().is_some()
+            || (evidence && !it.bad_evidence().is_empty())
+    });
     let rank = |it: &Finding<'_>| match it.origin {
         Origin::Rogue => 0,
         Origin::Late => 1,

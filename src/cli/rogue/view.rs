@@ -6,6 +6,7 @@ use envsnap_model::provenance::Origin;
 use serde_json::{Value, json};
 
 use super::finding::{Allowed, Evidence, Finding};
+use super::registry::{Lookup, Related, Relation};
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
 use crate::cli::env::clusters_and_services;
 use crate::cli::escape::{escape_json, replace_invisible};
@@ -97,7 +98,9 @@ impl Shown<'_> {
             }
             Origin::Late => {
                 let delay = humanize_duration(finding.delay.unwrap_or_default());
-                let flow = finding.artifact.flows.first().map_or("", |flow| &flow.flow_name);
+                let flow = finding.artifact.flows.first().map(|flow| &flow.flow_name);
+                let flow = flow.or(finding.related().map(|related| &related.flow));
+                let flow = flow.map_or("", String::as_str);
                 notes.push(format!(
                     "started {started}; reported by pipeline {} {delay} after that",
                     replace_invisible(flow)
@@ -109,6 +112,7 @@ impl Shown<'_> {
             Origin::Allowed => notes.push(Self::allowed(finding, terminal)),
             Origin::Known => {}
         }
+        notes.extend(finding.lookup.as_ref().and_then(lookup));
         if self.evidence {
             notes.extend(finding.bad_evidence().iter().map(evidence));
         }
@@ -180,8 +184,38 @@ impl Shown<'_> {
             "replicas": artifact.annotation.now,
             "pipelines": artifact.flows.iter().map(|flow| &flow.flow_name).collect::<Vec<_>>(),
             "allowed": allowed,
+            "related": finding.related().map(|it| json!({
+                "relation": it.relation.as_str(), "fingerprint": it.fingerprint, "name": it.name,
+                "pipeline": it.flow,
+            })),
+            "registry_error": match &finding.lookup {
+                Some(Lookup::Failed(error)) => Some(error),
+                _ => None,
+            },
             "evidence": finding.bad_evidence().iter().map(evidence).collect::<Vec<_>>(),
         })
+    }
+}
+
+/// What a registry said of an image.
+fn lookup(lookup: &Lookup) -> Option<String> {
+    match lookup {
+        Lookup::Found(Related { relation, fingerprint, name, flow, .. }) => {
+            let what = match relation {
+                Relation::Index => "a platform of the index",
+                Relation::Platform => "the index of",
+            };
+            Some(format!(
+                "{what} {} of pipeline {}, {}",
+                replace_invisible(name),
+                replace_invisible(flow),
+                replace_invisible(fingerprint)
+            ))
+        }
+        Lookup::NotFound => None,
+        Lookup::Failed(error) => {
+            Some(format!("its registry does not say more: {}", replace_invisible(error)))
+        }
     }
 }
 

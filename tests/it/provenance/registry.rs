@@ -1,0 +1,179 @@
+//! A pipeline reported the digest of an index, and ECS pulled a platform's manifest, or the reverse.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::story::{COMMIT, Story, time};
+use crate::registry::Registry;
+
+/// A document of the registry, and its digest.
+struct Content {
+    text: String,
+    digest: String,
+}
+
+impl Content {
+    fn new(document: &Value) -> Self {
+        let text = document.to_string();
+        let digest = hex::encode(Sha256::digest(&text));
+        Self { text, digest }
+    }
+
+    fn image(name: &str) -> Self {
+        Self::new(&json!({
+            "schemaVersion": 2, "config": {"digest": format!("sha256:{name}")}, "layers": [],
+        }))
+    }
+
+    /// Of these images, for as many architectures, with an attestation of the build.
+    fn index(images: &[&Self]) -> Self {
+        let entry = |digest: &str, os: &str, architecture: &str| {
+            json!({
+                "mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1,
+                "digest": format!("sha256:{digest}"),
+                "platform": {"os": os, "architecture": architecture},
+            })
+        };
+        let mut manifests: Vec<_> = images
+            .iter()
+            .zip(["amd64", "arm64"])
+            .map(|(image, architecture)| entry(&image.digest, "linux", architecture))
+            .collect();
+        manifests.push(entry(&"ee".repeat(32), "unknown", "unknown"));
+        Self::new(&json!({"schemaVersion": 2, "manifests": manifests}))
+    }
+}
+
+/// Images of repositories: those of a tag, and those that only their digest finds.
+async fn registry(images: &[(&str, Option<&str>, &Content)]) -> Registry {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for (repository, tag, content) in images {
+        let mut names = vec![format!("sha256:{}", content.digest)];
+        names.extend(tag.map(str::to_owned));
+        for name in names {
+            found.push((format!("/v2/{repository}/manifests/{name}"), content.text.clone()));
+        }
+    }
+    Registry::serving(found).await
+}
+
+/// The repositories that were found, by name: with status, relation, and whether the registry failed.
+fn statuses(found: &Value) -> Vec<(String, Value, Value, bool)> {
+    let mut statuses: Vec<_> = found["artifacts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| {
+            let name = it["name"].as_str().unwrap().rsplit('/').next().unwrap();
+            let name = name.split(':').next().unwrap().to_owned();
+            let error = it["registry_error"].as_str().is_some_and(|it| it.contains("404"));
+            (name, it["status"].clone(), it["related"]["relation"].clone(), error)
+        })
+        .collect();
+    statuses.sort_by(|a, b| a.0.cmp(&b.0));
+    statuses
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_says_which_images_belong_to_a_reported_index() {
+    let [runner, web, mixed, evil, moved, pinned] =
+        ["runner", "web", "mixed", "evil", "moved", "pinned"].map(Content::image);
+    let other = Content::image("other");
+    let [runner_index, web_index] = [Content::index(&[&runner, &other]), Content::index(&[&web])];
+    let mixed_index = Content::index(&[&mixed, &evil]);
+    let moved_index = Content::index(&[&other]);
+    let pinned_index = Content::index(&[&pinned]);
+    let registry = registry(&[
+        ("runner", None, &runner),
+        ("runner", Some("1"), &runner_index),
+        ("web", Some("1"), &web_index),
+        ("mixed", Some("1"), &mixed_index),
+        ("moved", None, &moved),
+        ("moved", Some("1"), &moved_index),
+        ("pinned", None, &pinned),
+        ("pinned", Some("1"), &pinned_index),
+    ])
+    .await;
+
+    let story = Story::at("2022-08-22T08:00:00Z").await;
+    for environment in ["aws-prod", "aws-beta"] {
+        story.recorder.create(environment, Some(true)).await;
+    }
+    let report = async |at: &str, name: &str, content: &Content| {
+        let digest = &content.digest;
+        let report = ["artifact", "report", name, "--name", name, "--fingerprint", digest];
+        story.job(at, name, COMMIT, &report).await;
+    };
+    report("2022-08-22T08:10:00Z", "runner", &runner_index).await;
+    report("2022-08-22T08:10:00Z", "mixed", &mixed).await;
+    report("2022-08-22T08:10:00Z", "moved", &moved_index).await;
+    report("2022-08-22T08:10:00Z", "pinned", &pinned_index).await;
+    #[expect(clippy::cast_possible_truncation, reason = "whole seconds")]
+    let started = time("2022-08-22T09:00:00Z") as i64;
+    let task = |name: &str, digest: &str| {
+        vec![json!({
+            "taskArn": format!("arn:aws:ecs:eu-central-1:1:task/app/{name}"),
+            "cluster_name": "app", "service_name": name,
+            "digests": {format!("{}/{name}", registry.host): digest},
+            "creationTimestamp": started,
+        })]
+    };
+    let runner_task = task("runner:1", &runner.digest);
+    let pinned_name = format!("pinned:1@sha256:{}", pinned.digest);
+    let tasks = [
+        runner_task.clone(),
+        task(&pinned_name, &pinned.digest),
+        task("web:1", &web_index.digest),
+        task("mixed:1", &mixed_index.digest),
+        task("moved:1", &moved.digest),
+        task("gone:1", &other.digest),
+    ];
+    story.report("aws-prod", "2022-08-22T09:01:00Z", &tasks).await;
+    story.report("aws-beta", "2022-08-22T09:01:00Z", &[runner_task]).await;
+    report("2022-08-22T10:00:00Z", "web", &web).await;
+
+    // Without the registry, whose images are not asked for.
+    let before = story.ask(&["rogue", "aws-prod"]).await;
+    assert!(before.out.contains("\n6 rogue among 6 artifacts of aws-prod#1.\n"), "{before:?}");
+    assert!(registry.lines().is_empty());
+
+    let shown = story.ask(&["rogue", "aws-prod", "--registry"]).await;
+    assert_eq!((shown.code, &*shown.error), (Some(1), ""), "{shown:?}");
+    let words: Vec<_> = shown.out.split_whitespace().collect();
+    let words = words.join(" ");
+    for said in [
+        format!("a platform of the index runner of pipeline runner, {}", runner_index.digest),
+        format!("a platform of the index pinned of pipeline pinned, {}", pinned_index.digest),
+        format!("the index of web of pipeline web, {}", web.digest),
+        "reported by pipeline web 1 hour after that".to_owned(),
+        "its registry does not say more: ".to_owned(),
+        "3 rogue, 1 late, 2 known among 6 artifacts of aws-prod#1.".to_owned(),
+    ] {
+        assert!(words.contains(&said), "{said:?} is not in {}", shown.out);
+    }
+    assert!(shown.out.lines().all(|line| line.chars().count() <= 100), "{}", shown.out);
+    assert!(registry.lines().iter().all(|line| line.starts_with("GET ")), "only reads");
+
+    let found = story.ask(&["rogue", "aws-prod", "--registry", "-o", "json"]).await;
+    let found: Value = serde_json::from_str(&found.out).unwrap();
+    let statuses = statuses(&found);
+    let row = |name: &str, status: &str, relation: Value, error: bool| {
+        (name.to_owned(), json!(status), relation, error)
+    };
+    assert_eq!(
+        statuses,
+        [
+            row("gone", "rogue", Value::Null, true),
+            // A known image beside one that no pipeline reported.
+            row("mixed", "rogue", Value::Null, false),
+            // The tag now names another index.
+            row("moved", "rogue", Value::Null, false),
+            row("pinned", "known", json!("index"), false),
+            row("runner", "known", json!("index"), false),
+            row("web", "late", json!("platform"), false),
+        ]
+    );
+
+    let shown = story.ask(&["rogue", "aws-beta", "--registry"]).await.well();
+    assert!(shown.contains("\nknown   Name: ") && shown.contains("\n1 known among 1 "), "{shown}");
+}
