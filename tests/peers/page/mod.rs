@@ -1,6 +1,6 @@
 //! The recorder's page, in a real browser.
 
-mod browser;
+pub(crate) mod browser;
 mod provenance;
 mod story;
 
