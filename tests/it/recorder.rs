@@ -35,3 +35,4 @@ mod snapshots;
 mod soak;
 mod stray_files;
 mod truth;
+mod webhooks;

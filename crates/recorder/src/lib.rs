@@ -16,6 +16,7 @@ mod signing;
 pub mod store;
 pub mod text;
 mod web;
+mod webhook;
 
 pub use domain::{Clock, ClockError};
 pub use http::{
@@ -28,4 +29,8 @@ pub use signing::{HeadSigner, KeyError, PublicKey, SignatureError};
 pub use store::sqlite::{
     AttachmentCheck, BackupError, BackupSummary, LatestCommit, LedgerSummary, SqliteStore,
     StoreError, Verified, VerifyError, backup, verify,
+};
+pub use webhook::{
+    Deliveries, DeliveryError, ParseWebhookError, Secret as WebhookSecret,
+    SecretError as WebhookSecretError, Webhook,
 };

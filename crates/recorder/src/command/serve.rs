@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use envsnap_model::error_chain;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::task::JoinSet;
 
 use super::heads::{HeadLog, Heads};
 use crate::http::{Access, LogWriter, raise_open_files_limit};
@@ -16,6 +17,7 @@ use crate::store::Store as _;
 use crate::store::sqlite::SqliteStore;
 use crate::text::humanize_duration;
 use crate::web::utc;
+use crate::webhook::{Deliveries, Secret, Webhook};
 
 /// The socket's send buffer in bytes. By default the kernel buffers megabytes for each client that
 /// does not read its response.
@@ -47,6 +49,17 @@ pub struct Arguments {
     /// Append the heads of all organizations to this file, each minute in which they changed
     #[arg(long, value_name = "FILE")]
     head_log: Option<PathBuf>,
+    /// Send a message to this address for each change: 'URL [org=ORG] [environment=NAME] [events=EVENT,…]'.
+    /// The events are started, exited, scaled, rogue and no-report. May be repeated
+    #[arg(long, value_name = "WEBHOOK", requires = "webhook_secret_file")]
+    webhook: Vec<Webhook>,
+    /// The secret that messages are signed with (standardwebhooks.com): a file with 'whsec_' and at least
+    /// 24 bytes in base64
+    #[arg(long, value_name = "FILE", requires = "webhook")]
+    webhook_secret_file: Option<PathBuf>,
+    /// The address under which others reach the recorder, for links in messages
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
 }
 
 /// Serves until SIGTERM or Ctrl-C. Writes only to `log`: standard error may be a full pipe without
@@ -55,7 +68,17 @@ pub struct Arguments {
 /// # Errors
 /// The file or the token file cannot be used, or the address cannot be bound.
 pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()> {
-    let Arguments { db, listen, token_file, accept_loss, signing_key, head_log } = arguments;
+    let Arguments {
+        db,
+        listen,
+        token_file,
+        accept_loss,
+        signing_key,
+        head_log,
+        webhook,
+        webhook_secret_file,
+        public_url,
+    } = arguments;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("bug in the recorder: {}", panic.to_string().replace('\n', " "));
     }));
@@ -64,6 +87,7 @@ pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()>
     access.may_listen_on(listen)?;
     let signer = signing_key.as_deref().map(HeadSigner::from_file).transpose()?;
     let head_log = head_log.map(HeadLog::open).transpose()?;
+    let secret = webhook_secret_file.as_deref().map(Secret::from_file).transpose()?;
     raise_open_files_limit();
     let store =
         if accept_loss { SqliteStore::open_accepting_loss(&db) } else { SqliteStore::open(&db) }?;
@@ -93,10 +117,19 @@ pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()>
             _ = terminated.recv() => {}
         }
     };
+    let mut tasks = JoinSet::new();
+    for webhook in webhook {
+        let Some(secret) = secret.clone() else { continue };
+        let store = store.clone();
+        let deliveries = Deliveries::new(store, webhook, secret, public_url.as_deref()).await?;
+        tasks.spawn(deliveries.run());
+    }
     let served = tokio::select! {
         served = crate::serve(listener, store, access, signer, stopped) => served,
         never = heads.publish() => match never {},
     };
+    // Each holds the store, which is closed before this ends.
+    tasks.shutdown().await;
     heads.finish().await;
     Ok(served?)
 }

@@ -3,6 +3,7 @@
 pub mod provenance;
 pub mod sqlite;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use envsnap_model::expression::{Interval, Snappish};
@@ -175,6 +176,27 @@ pub trait Store: Clone + Send + Sync + 'static {
         org: &str,
         after: i64,
     ) -> impl Future<Output = Result<Vec<LedgerEntry>, Error>> + Send;
+
+    /// The names of the environments in use, by the number of the entry that created each.
+    fn environment_names(
+        &self,
+        org: &str,
+    ) -> impl Future<Output = Result<BTreeMap<i64, String>, Error>> + Send;
+
+    /// The last entry whose messages were delivered to this webhook, by organization; 0 for others. A
+    /// webhook that was never used begins with what is recorded after this call.
+    fn register_webhook(
+        &self,
+        webhook: &str,
+    ) -> impl Future<Output = Result<BTreeMap<String, i64>, Error>> + Send;
+
+    /// Saves one of what [`Self::register_webhook`] returns.
+    fn save_webhook_position(
+        &self,
+        webhook: &str,
+        org: &str,
+        seq: i64,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     fn stats(&self) -> impl Future<Output = Result<StoreStats, Error>> + Send;
 

@@ -21,4 +21,4 @@ pub(crate) use provenance::{
 };
 pub(crate) use runs::artifact_runs;
 pub(crate) use size::check_size;
-pub(crate) use snapshot::snapshot;
+pub(crate) use snapshot::{html_url, snapshot};

@@ -34,8 +34,10 @@ mod stats;
 mod verify;
 mod wal;
 mod watch;
+mod webhooks;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -522,6 +524,30 @@ impl Store for SqliteStore {
         let org = org.to_owned();
         self.read_sized(operation, Size::Large, move |connection| {
             Ok(ledger::entries(connection, &org, after)?)
+        })
+        .await
+    }
+
+    async fn environment_names(&self, org: &str) -> Result<BTreeMap<i64, String>, Error> {
+        let operation = format!("list the environments of organization '{org}'");
+        let org = org.to_owned();
+        self.read(operation, move |connection| Ok(webhooks::environment_names(connection, &org)?))
+            .await
+    }
+
+    async fn register_webhook(&self, webhook: &str) -> Result<BTreeMap<String, i64>, Error> {
+        let (operation, webhook) = ("register a webhook", webhook.to_owned());
+        let done = self
+            .writer
+            .write(operation, 0, move |connection| Ok(webhooks::register(connection, &webhook)?));
+        done.await.map_err(|failure| failure.into_error(operation))
+    }
+
+    async fn save_webhook_position(&self, webhook: &str, org: &str, seq: i64) -> Result<(), Error> {
+        let operation = format!("record how far a webhook has come for organization '{org}'");
+        let webhook = webhook.to_owned();
+        self.write(operation, org, "", 0, move |ledger| {
+            Ok(webhooks::save_position(ledger, &webhook, seq)?)
         })
         .await
     }

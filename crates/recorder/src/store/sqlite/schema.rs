@@ -8,8 +8,11 @@ use super::{StoreError, position};
 
 /// What leads from each version to the next; a file's version is how many of these it has seen.
 /// One that was released never changes.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_ledger.sql"), include_str!("migrations/0002_provenance.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_ledger.sql"),
+    include_str!("migrations/0002_provenance.sql"),
+    include_str!("migrations/0003_webhooks.sql"),
+];
 
 /// Marks the file as a recorder's, as SQLite's `application_id`: "esnl".
 ///
@@ -128,14 +131,14 @@ mod tests {
         drop(SqliteStore::open(&path).unwrap());
         {
             let connection = Connection::open(&path).unwrap();
-            connection.pragma_update(None, "user_version", 3).unwrap();
+            connection.pragma_update(None, "user_version", MIGRATIONS.len() + 1).unwrap();
         }
         let before = std::fs::read(&path).unwrap();
 
         let error = SqliteStore::open(&path).unwrap_err();
 
-        assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
-        assert!(error.to_string().contains("snapshots.db has version 3"), "{error}");
+        assert!(matches!(error, StoreError::Newer { found: 4, known: 3, .. }), "{error}");
+        assert!(error.to_string().contains("snapshots.db has version 4"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 

@@ -112,6 +112,7 @@ pub enum VerifyError {
          at ({row}) that no recorder writes{}",
         match *table {
             "reporting" => ". The next report to that environment corrects it",
+            "webhook" | "webhook_position" => ". Until it is corrected, that webhook misses or repeats messages",
             "current_task" => ". Until what runs there changes, its tasks are those of its start",
             "recent_report" => ". A request that is repeated may be recorded twice",
             "session" => ". No report is in that table: the next start of a recorder removes such rows",

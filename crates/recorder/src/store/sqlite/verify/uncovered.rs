@@ -23,7 +23,7 @@ pub(super) struct Malformed {
 type Check = fn(&Row<'_>) -> Option<&'static str>;
 
 /// Each table, the columns of its key, what is read of it, and how a row is checked.
-const TABLES: [(&str, usize, &str, Check); 5] = [
+const TABLES: [(&str, usize, &str, Check); 7] = [
     (
         "reporting",
         2,
@@ -59,6 +59,23 @@ const TABLES: [(&str, usize, &str, Check); 5] = [
                 ("started_at", has_type::<Json<Vec<i64>>>(row, 3)),
                 ("task", has_type::<Json<Option<Task>>>(row, 4)),
                 ("places", has_type::<Json<Vec<Place>>>(row, 5)),
+            ])
+        },
+    ),
+    ("webhook", 1, "SELECT id FROM webhook", |row| {
+        first_of(&[("id", row.get(0).is_ok_and(|id: String| is_webhook(&id)))])
+    }),
+    (
+        "webhook_position",
+        2,
+        "SELECT org_id, webhook, seq,
+                seq <= (SELECT max(seq) FROM ledger
+                        WHERE ledger.org_id = webhook_position.org_id)
+         FROM webhook_position",
+        |row| {
+            first_of(&[
+                ("webhook", row.get(1).is_ok_and(|id: String| is_webhook(&id))),
+                ("seq", row.get(2).is_ok_and(|seq: i64| seq >= 0) && row.get(3) == Ok(true)),
             ])
         },
     ),
@@ -134,6 +151,10 @@ pub(super) fn first_malformed(connection: &Connection) -> rusqlite::Result<Optio
         }
     }
     Ok(None)
+}
+
+fn is_webhook(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether the recorder can read the column as what it is.

@@ -1,0 +1,228 @@
+//! Messages, in the format that the hosted server publishes, with a few fields more.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::ParseWebhookError;
+use crate::domain::{Event, Micros, SnapshotArtifact};
+use crate::http::views;
+
+/// The version of the format.
+const VERSION: &str = "1.0";
+
+/// What a message is about, for filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    Started,
+    Exited,
+    Scaled,
+    /// Started without a flow that had reported it, and is not allowed.
+    Rogue,
+    /// No report came for longer than the heartbeat allows.
+    NoReport,
+}
+
+impl Topic {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Started, Self::Exited, Self::Scaled, Self::Rogue, Self::NoReport];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Exited => "exited",
+            Self::Scaled => "scaled",
+            Self::Rogue => "rogue",
+            Self::NoReport => "no-report",
+        }
+    }
+
+    /// All names, for a message.
+    pub(super) fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
+    /// The topics of an event.
+    pub(super) fn of(event: &Event) -> Vec<Self> {
+        let SnapshotArtifact { was, now, provenance, .. } = &event.artifact;
+        match (was, now) {
+            (0, 1..) => {
+                let is_rogue = provenance.as_ref().is_some_and(|it| it.origin.is_rogue());
+                [Self::Started].into_iter().chain(is_rogue.then_some(Self::Rogue)).collect()
+            }
+            (1.., 0) => vec![Self::Exited],
+            _ => vec![Self::Scaled],
+        }
+    }
+}
+
+impl FromStr for Topic {
+    type Err = ParseWebhookError;
+
+    fn from_str(text: &str) -> Result<Self, ParseWebhookError> {
+        let known = Self::ALL.into_iter().find(|topic| topic.name() == text);
+        known.ok_or_else(|| ParseWebhookError::Topic(text.to_owned()))
+    }
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Message {
+    /// The same whenever it is repeated. It is sent in a header.
+    #[serde(skip)]
+    pub(super) id: String,
+    version: &'static str,
+    /// RFC 3339, in UTC: when what it says happened.
+    timestamp: String,
+    org: String,
+    environment: String,
+    event_type: &'static str,
+    description: String,
+    snapshot: Option<Snapshot>,
+    artifact: Option<Artifact>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Snapshot {
+    index: u32,
+    /// Nothing is decided about environments.
+    status: Option<String>,
+    html_url: String,
+    api_url: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Artifact {
+    name: String,
+    /// Empty if it is unknown.
+    fingerprint: String,
+    /// Ours: replicas before and after.
+    was: u64,
+    now: u64,
+    /// Ours: `known`, `allowed`, `late`, `unknown` or `rogue`; `None` if no flow reports provenance.
+    origin: Option<&'static str>,
+    provenance: Option<Provenance>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Provenance {
+    flow: String,
+    status: &'static str,
+    commit: String,
+    commit_url: String,
+    build_url: String,
+    html_url: String,
+    api_url: String,
+}
+
+/// Where the recorder is reached, without a slash at the end; empty if that is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PublicUrl(pub(super) String);
+
+impl Message {
+    /// A message about a change.
+    pub(super) fn of_event(
+        url: &PublicUrl,
+        org: &str,
+        environment: &str,
+        event: &Event,
+        has_provenance: bool,
+    ) -> Self {
+        let Event { index, recorded_at, artifact } = event;
+        let (event_type, verb) = match (artifact.was, artifact.now) {
+            (0, _) => ("ARTIFACT_STARTED", "started"),
+            (_, 0) => ("ARTIFACT_EXITED", "exited"),
+            _ => ("ARTIFACT_SCALED", "was scaled"),
+        };
+        let replicas = format!("from {} to {} replicas", artifact.was, artifact.now);
+        let PublicUrl(base) = url;
+        Self {
+            id: message_id(&[org, environment, &index.to_string(), &identity(artifact)]),
+            version: VERSION,
+            timestamp: rfc3339(*recorded_at),
+            org: org.to_owned(),
+            environment: environment.to_owned(),
+            event_type,
+            description: format!("{} {verb} in {environment}#{index} ({replicas})", artifact.name),
+            snapshot: Some(Snapshot {
+                index: *index,
+                status: None,
+                html_url: format!("{base}{}", views::html_url(org, environment, *index)),
+                api_url: format!("{base}/api/v2/snapshots/{org}/{environment}/{index}"),
+            }),
+            artifact: Some(artifact_document(base, org, artifact, has_provenance)),
+        }
+    }
+
+    /// A message about a time that no report covers, which began with the last report.
+    pub(super) fn no_report(org: &str, environment: &str, last_report: Micros) -> Self {
+        let since = rfc3339(last_report);
+        Self {
+            id: message_id(&[org, environment, "no report", &last_report.0.to_string()]),
+            version: VERSION,
+            timestamp: since.clone(),
+            org: org.to_owned(),
+            environment: environment.to_owned(),
+            event_type: "NO_REPORT",
+            description: format!(
+                "no report to {environment} since {since}: what runs is not known"
+            ),
+            snapshot: None,
+            artifact: None,
+        }
+    }
+}
+
+fn artifact_document(
+    base: &str,
+    org: &str,
+    artifact: &SnapshotArtifact,
+    has_provenance: bool,
+) -> Artifact {
+    let provenance = artifact.provenance.as_ref();
+    let first = provenance.and_then(|it| it.flows.first()).map(|report| {
+        let details = crate::domain::provenance::fields(&report.details);
+        let fingerprint = identity(artifact);
+        Provenance {
+            flow: report.flow.clone(),
+            status: report.state.as_str(),
+            commit: report.commit.clone(),
+            commit_url: views::text(&details, "commit_url"),
+            build_url: views::text(&details, "build_url"),
+            html_url: format!("{base}{}", views::artifact_url(org, &fingerprint)),
+            api_url: format!(
+                "{base}/api/v2/artifacts/{org}/{}/fingerprint/{fingerprint}",
+                report.flow
+            ),
+        }
+    });
+    Artifact {
+        name: artifact.name.clone(),
+        fingerprint: artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default(),
+        was: artifact.was,
+        now: artifact.now,
+        origin: provenance.filter(|_| has_provenance).map(|it| it.origin.as_str()),
+        provenance: first,
+    }
+}
+
+/// The same for the same fields.
+fn message_id(fields: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for field in fields {
+        hasher.update((field.len() as u64).to_be_bytes());
+        hasher.update(field);
+    }
+    format!("msg_{}", hex::encode(&hasher.finalize()[..16]))
+}
+
+/// The fingerprint, or the name if that is unknown.
+fn identity(artifact: &SnapshotArtifact) -> String {
+    artifact.fingerprint.map_or_else(|| artifact.name.clone(), |known| known.to_string())
+}
+
+fn rfc3339(time: Micros) -> String {
+    Timestamp::from_microsecond(time.0).map(|time| time.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,291 @@
+//! Webhooks: what is sent, to receivers that answer, refuse, hang and come back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use envsnap::recorder::{Access, Clock, Deliveries, SqliteStore, WebhookSecret};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::crash::Process;
+use super::server::{Recorder, digest, task, write_secret};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// What does not arrive within this time does not arrive.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A receiver, which answers with a status that the test chooses, or not at all.
+struct Receiver {
+    url: String,
+    status: Arc<AtomicU16>,
+    hangs: Arc<AtomicBool>,
+    requests: mpsc::UnboundedReceiver<(HeaderMap, Value)>,
+}
+
+#[derive(Clone)]
+struct Inbox {
+    status: Arc<AtomicU16>,
+    hangs: Arc<AtomicBool>,
+    requests: mpsc::UnboundedSender<(HeaderMap, Value)>,
+}
+
+async fn receive(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    inbox.requests.send((headers, serde_json::from_slice(&body).unwrap())).unwrap();
+    if inbox.hangs.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+    StatusCode::from_u16(inbox.status.load(Ordering::Relaxed)).unwrap()
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let (sender, requests) = mpsc::unbounded_channel();
+        let (status, hangs) = (Arc::new(AtomicU16::new(204)), Arc::new(AtomicBool::new(false)));
+        let inbox =
+            Inbox { status: Arc::clone(&status), hangs: Arc::clone(&hangs), requests: sender };
+        let router = Router::new().route("/hook", post(receive)).with_state(inbox);
+        tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        Self { url, status, hangs, requests }
+    }
+
+    fn answer_with(&self, status: u16) {
+        self.status.store(status, Ordering::Relaxed);
+    }
+
+    async fn next(&mut self) -> (HeaderMap, Value) {
+        timeout(PATIENCE, self.requests.recv()).await.unwrap().unwrap()
+    }
+
+    /// The type, the artifact's name and the identifier of the next message.
+    async fn next_event(&mut self) -> (String, String, String) {
+        let (headers, message) = self.next().await;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let id = headers["webhook-id"].to_str().unwrap().to_owned();
+        (text(&message["event_type"]), text(&message["artifact"]["name"]), id)
+    }
+}
+
+struct Files {
+    folder: TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        let files = Self { folder: tempfile::tempdir().unwrap() };
+        write_secret(&files.secret(), SECRET);
+        files
+    }
+
+    fn db(&self) -> PathBuf {
+        self.folder.path().join("snapshots.db")
+    }
+
+    fn secret(&self) -> PathBuf {
+        self.folder.path().join("secret")
+    }
+
+    async fn recorder(&self, webhooks: &[String]) -> Process {
+        Process::start_with(&self.db(), |command| {
+            for webhook in webhooks {
+                command.args(["--webhook", webhook]);
+            }
+            command.args(["--public-url", "https://snapshots.example.com/"]);
+            command.arg("--webhook-secret-file").arg(self.secret());
+        })
+        .await
+    }
+}
+
+fn web(version: u8) -> Value {
+    task(version.into(), &format!("web:{version}"), &digest(version), 1_661_161_162)
+}
+
+#[tokio::test]
+async fn each_change_is_one_signed_message_to_each_webhook_that_wants_it() {
+    let (files, mut all, mut exits) =
+        (Files::new(), Receiver::start().await, Receiver::start().await);
+    let filtered = format!("{} org=acme environment=env events=exited", exits.url);
+    let recorder = files.recorder(&[all.url.clone(), filtered]).await;
+    recorder.create("env").await;
+    recorder.create("other").await;
+    assert_eq!(recorder.report("env", &[web(1)]).await, 201);
+
+    let (headers, started) = all.next().await;
+    let fingerprint = digest(1);
+    assert_eq!(started["event_type"], "ARTIFACT_STARTED");
+    assert_eq!((&started["version"], &started["org"]), (&json!("1.0"), &json!("acme")));
+    assert_eq!(started["environment"], "env");
+    assert_eq!(started["description"], "web:1 started in env#1 (from 0 to 1 replicas)");
+    assert_eq!(
+        started["snapshot"],
+        json!({
+            "index": 1, "status": null,
+            "html_url": "https://snapshots.example.com/acme/environments/env/snapshots/1",
+            "api_url": "https://snapshots.example.com/api/v2/snapshots/acme/env/1",
+        })
+    );
+    assert_eq!(
+        started["artifact"],
+        json!({
+            "name": "web:1", "fingerprint": fingerprint, "was": 0, "now": 1, "origin": null,
+            "provenance": null,
+        })
+    );
+    for header in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        assert!(headers.contains_key(header), "{headers:?}");
+    }
+    assert!(headers["webhook-signature"].to_str().unwrap().starts_with("v1,"));
+
+    assert_eq!(recorder.report("other", &[web(1)]).await, 201);
+    assert_eq!(recorder.report("other", &[]).await, 201);
+    assert_eq!(recorder.report("env", &[web(1), web(2), web(2)]).await, 201);
+    assert_eq!(recorder.report("env", &[web(2)]).await, 201);
+    let mut events = Vec::new();
+    for _ in 0..5 {
+        let (kind, name, _) = all.next_event().await;
+        events.push(format!("{kind} {name}"));
+    }
+    // Those of one snapshot are in the order of the artifacts.
+    events[3..].sort();
+    assert_eq!(
+        events,
+        [
+            "ARTIFACT_STARTED web:1",
+            "ARTIFACT_EXITED web:1",
+            "ARTIFACT_STARTED web:2",
+            "ARTIFACT_EXITED web:1",
+            "ARTIFACT_SCALED web:2",
+        ]
+    );
+    let (kind, name, _) = exits.next_event().await;
+    assert_eq!((&*kind, &*name), ("ARTIFACT_EXITED", "web:1"));
+    assert!(exits.requests.is_empty(), "only of environment env, and only exits");
+}
+
+#[tokio::test]
+async fn nothing_is_lost_while_a_receiver_is_down_and_the_recorder_is_killed() {
+    let (files, mut receiver) = (Files::new(), Receiver::start().await);
+    let hooks = [receiver.url.clone()];
+    let mut recorder = files.recorder(&hooks).await;
+    recorder.create("env").await;
+    receiver.answer_with(503);
+    for version in 1..=3 {
+        assert_eq!(recorder.report("env", &[web(version)]).await, 201);
+    }
+    let (kind, name, first) = receiver.next_event().await;
+    assert_eq!((&*kind, &*name), ("ARTIFACT_STARTED", "web:1"));
+    recorder.logged("trying again: it answered 503").await;
+    recorder.end("-KILL").await;
+
+    receiver.answer_with(200);
+    let _recorder = files.recorder(&hooks).await;
+    let mut seen = Vec::new();
+    let mut ids = Vec::new();
+    while seen.len() < 5 {
+        let (kind, name, id) = receiver.next_event().await;
+        // Of the attempts before, and perhaps of those whose answer was lost.
+        if ids.contains(&id) {
+            continue;
+        }
+        ids.push(id);
+        seen.push(format!("{} {name}", kind.trim_start_matches("ARTIFACT_")));
+    }
+    assert_eq!(ids[0], first, "a repeated message has the same identifier");
+    assert_eq!(seen[0], "STARTED web:1");
+    // Those of one snapshot are in the order of the artifacts.
+    seen[1..3].sort();
+    seen[3..].sort();
+    assert_eq!(
+        seen[1..],
+        ["EXITED web:1", "STARTED web:2", "EXITED web:2", "STARTED web:3"],
+        "in the order of the snapshots"
+    );
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_delays_no_report() {
+    let (files, mut receiver) = (Files::new(), Receiver::start().await);
+    receiver.hangs.store(true, Ordering::Relaxed);
+    let mut recorder = files.recorder(&[receiver.url.clone()]).await;
+    recorder.create("env").await;
+    assert_eq!(recorder.report("env", &[web(1)]).await, 201);
+    receiver.next().await;
+    for version in 2..=20 {
+        assert_eq!(recorder.report("env", &[web(version)]).await, 201);
+    }
+    assert_eq!(recorder.index("env").await, 20);
+    recorder.end("-TERM").await;
+    assert!(receiver.requests.is_empty(), "one message at a time");
+}
+
+#[tokio::test]
+async fn missing_reports_and_rogue_artifacts_are_announced() {
+    let mut receiver = Receiver::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    write_secret(file.path(), SECRET);
+    let secret = WebhookSecret::from_file(file.path()).unwrap();
+    let store = SqliteStore::in_memory().unwrap();
+    let recorder = Recorder::with(store.clone(), Access::open()).await;
+    recorder.create("env", None).await;
+    recorder.artifact("acme", "web", "t", &digest(1)).await;
+    recorder.report("env", &[]).await;
+    let webhook = format!("{} events=rogue,no-report", receiver.url);
+    let two_hours_later = Clock::from_fn(|| 1_661_161_162.5 + 7_201.0);
+    let deliveries =
+        Deliveries::new(store.with_clock(two_hours_later), webhook.parse().unwrap(), secret, None);
+    let delivered = tokio::spawn(deliveries.await.unwrap().run());
+    let (_, silent) = receiver.next().await;
+    assert_eq!(silent["event_type"], "NO_REPORT");
+    assert_eq!(silent["timestamp"], "2022-08-22T09:39:22.5Z");
+    assert_eq!((&silent["snapshot"], &silent["artifact"]), (&Value::Null, &Value::Null));
+
+    recorder.advance(60.0);
+    recorder.report("env", &[web(1), web(9)]).await;
+    let (_, rogue) = receiver.next().await;
+    assert_eq!(rogue["artifact"]["name"], "web:9");
+    assert_eq!(rogue["artifact"]["origin"], "rogue");
+    assert_eq!(rogue["artifact"]["provenance"], Value::Null);
+    assert!(receiver.requests.is_empty(), "what a flow reported before is not rogue");
+    delivered.abort();
+}
+
+#[tokio::test]
+async fn a_webhook_or_a_secret_that_cannot_be_used_is_refused_without_naming_the_secret() {
+    let files = Files::new();
+    let start = |webhook: &str, secret: &Path| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_envsnap"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--webhook", webhook, "--db"])
+            .arg(files.db())
+            .arg("--webhook-secret-file")
+            .arg(secret)
+            .env_clear()
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let short = files.folder.path().join("short");
+    write_secret(&short, "whsec_c2hvcnQ=");
+    let refused = start("http://127.0.0.1:1/", &short);
+    assert!(
+        refused.contains("openssl rand -base64 32") && !refused.contains("c2hvcnQ"),
+        "{refused}"
+    );
+    let refused = start("ftp://127.0.0.1:1/T0K3N", &files.secret());
+    assert!(refused.contains("is not an address of http or https"), "{refused}");
+    let refused = start("http://127.0.0.1:1/ events=rouge", &files.secret());
+    assert!(refused.contains("started, exited, scaled, rogue, no-report"), "{refused}");
+}
