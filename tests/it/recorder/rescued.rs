@@ -207,3 +207,35 @@ async fn a_copy_of_the_version_before_is_complete() {
     super::crash::Process::start(&backup).await.end("-TERM").await;
     assert!(on("verify", &backup, &[]).status.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_before_another_program_s_commit_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file).await;
+    second_program::execute(&file, "ANALYZE");
+    // The recorder applies the log, since that is no longer in memory.
+    let reader = rusqlite::Connection::open(&file).unwrap();
+    let is_applied = || {
+        let frames = reader.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
+            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        frames.is_ok_and(|(all, applied)| all == applied)
+    };
+    for _ in 0..600 {
+        if is_applied() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(is_applied());
+    truncate_log(&file);
+    let said = refused(&recorder).await;
+    let saved =
+        format!("Everything that was answered is in {}", beside(&file, ".rescued").display());
+    assert!(said.contains(&saved), "{said}");
+    drop(reader);
+    recorder.end("-KILL").await;
+    put_in_place(&file);
+    has_all_that_was_answered(&file).await;
+}

@@ -8,14 +8,14 @@ use std::io;
 use std::mem;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rusqlite::ErrorCode;
 
 use super::StoreError;
 use super::descriptors::FileIdentity;
-use super::wal::{self, LogContent};
+use super::wal::{self, CheckedLog};
 
 /// An open database and the files beside it.
 #[derive(Debug)]
@@ -86,7 +86,22 @@ pub(super) struct LogFiles {
     index_identity: FileIdentity,
     /// The bytes of the index, which only grows while the database is open.
     index_size: AtomicU64,
+    checked: Mutex<LogCheck>,
 }
+
+/// What was checked of a log.
+#[derive(Debug, Default)]
+struct LogCheck {
+    checked: CheckedLog,
+    /// When the log changed last, and its length, after the last write of this process. If it is
+    /// another, the log was changed by another program, and nothing of it counts as checked.
+    written: Option<(i64, i64, u64)>,
+    /// The first frame of those that are read again next.
+    next: u64,
+}
+
+/// How many frames are read again in each check, whatever was checked before.
+const RECHECKED_FRAMES: u64 = 256;
 
 /// A fault of a file in use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +122,8 @@ impl LogFiles {
         let log_identity = FileIdentity::from(&log.metadata()?);
         let index = fs::metadata(&index_path)?;
         let (index_identity, index_size) = (FileIdentity::from(&index), index.len().into());
-        Ok(Self { log_path, log, log_identity, index_path, index_identity, index_size })
+        let checked = Mutex::default();
+        Ok(Self { log_path, log, log_identity, index_path, index_identity, index_size, checked })
     }
 
     /// Whether the files are still at their paths, and the index is as long as it was. SQLite has the
@@ -145,19 +161,66 @@ impl LogFiles {
     /// Whether the log, wherever it is, ends with the frame of this number, from 1. The frames before
     /// it are not read.
     pub(super) fn check_end(&self, frames: u64) -> Result<(), Fault> {
-        // An unreadable log counts as damaged.
-        if wal::ends_with_frame(&self.log, frames).unwrap_or(false) {
+        self.check(|log, check| {
+            self.forget_if_changed(check)?;
+            wal::ends_with_frame(log, frames)
+        })
+    }
+
+    /// Whether the log, wherever it is, has this many frames, all of them as they were written. Those
+    /// that were read before are not read again, but for a few, unless another program changed the log.
+    pub(super) fn check_new(&self, frames: u64) -> Result<(), Fault> {
+        self.check(|log, check| {
+            self.forget_if_changed(check)?;
+            if !wal::has_frames(log, frames, &mut check.checked)? {
+                return Ok(false);
+            }
+            let from = if check.next < frames { check.next } else { 0 };
+            let to = frames.min(from + RECHECKED_FRAMES);
+            check.next = to;
+            Ok(wal::has_range(log, from, to)? && wal::ends_with_frame(log, frames)?)
+        })
+    }
+
+    /// As [`Self::check_new`], with all frames.
+    pub(super) fn check_all(&self, frames: u64) -> Result<(), Fault> {
+        self.check(|log, check| {
+            check.checked = CheckedLog::default();
+            wal::has_frames(log, frames, &mut check.checked)
+        })
+    }
+
+    /// An unreadable log counts as damaged.
+    fn check(
+        &self,
+        is_intact: impl FnOnce(&File, &mut LogCheck) -> io::Result<bool>,
+    ) -> Result<(), Fault> {
+        let mut check = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_intact(&self.log, &mut check).unwrap_or(false) {
             return Ok(());
         }
         Err(Fault::Overwritten(self.log_path.display().to_string()))
     }
 
-    /// Whether the log, wherever it is, has this many frames, all of them as they were written.
-    pub(super) fn check_all(&self, frames: u64) -> Result<(), Fault> {
-        if frames == 0 || LogContent::read(&self.log).is_ok_and(|log| log.frames >= frames) {
-            return Ok(());
+    /// This process wrote to the log. If it changes from now on, and this is not called again, another
+    /// program did it.
+    pub(super) fn note_written(&self) {
+        let mut check = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        check.written = self.last_change().ok();
+    }
+
+    fn forget_if_changed(&self, check: &mut LogCheck) -> io::Result<()> {
+        let changed = self.last_change()?;
+        if check.written != Some(changed) {
+            check.checked = CheckedLog::default();
+            check.written = Some(changed);
         }
-        Err(Fault::Overwritten(self.log_path.display().to_string()))
+        Ok(())
+    }
+
+    fn last_change(&self) -> io::Result<(i64, i64, u64)> {
+        let found = self.log.metadata()?;
+        Ok((found.ctime(), found.ctime_nsec(), found.len()))
     }
 }
 

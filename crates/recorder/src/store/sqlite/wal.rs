@@ -88,17 +88,66 @@ impl LogContent {
 /// # Errors
 /// The file cannot be read.
 pub(super) fn ends_with_frame(file: &File, frames: u64) -> io::Result<bool> {
-    let Some(last) = frames.checked_sub(1) else { return Ok(true) };
-    let Some(log) = Log::open(file)? else { return Ok(false) };
+    frames.checked_sub(1).map_or(Ok(true), |last| has_range(file, last, frames))
+}
+
+/// How much of a log was read and found intact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct CheckedLog {
+    /// Those of the log, which change when it begins anew.
+    salts: [u8; 8],
+    frames: u64,
+    /// Of its frames.
+    checksum: (u32, u32),
+}
+
+/// Whether the log has this many frames, all intact. Those that were `checked` before are not read
+/// again.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn has_frames(file: &File, frames: u64, checked: &mut CheckedLog) -> io::Result<bool> {
+    let Some(log) = Log::open(file)? else {
+        *checked = CheckedLog::default();
+        return Ok(frames == 0);
+    };
+    if checked.salts != log.salts || checked.frames > frames {
+        let (salts, checksum) = (log.salts, log.checksum.state);
+        *checked = CheckedLog { salts, frames: 0, checksum };
+    }
+    let mut checksum = Checksum { state: checked.checksum, ..log.checksum };
+    let mut frame = vec![0; log.frame_size()];
+    while checked.frames < frames {
+        if !log.read_frame(checked.frames, &mut frame)? || !log.holds(&frame, &mut checksum) {
+            return Ok(false);
+        }
+        checked.frames += 1;
+        checked.checksum = checksum.state;
+    }
+    Ok(true)
+}
+
+/// Whether each of the frames `from` to `to` (exclusive, counted from 0) is intact and follows the one
+/// before it.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn has_range(file: &File, from: u64, to: u64) -> io::Result<bool> {
+    let Some(log) = Log::open(file)? else { return Ok(from >= to) };
     let mut frame = vec![0; log.frame_size()];
     let mut checksum = log.checksum;
-    if let Some(before) = last.checked_sub(1) {
+    if let Some(before) = from.checked_sub(1) {
         if !log.read_frame(before, &mut frame)? || frame[8..16] != log.salts {
             return Ok(false);
         }
         checksum.state = (be_u32(&frame[16..20]), be_u32(&frame[20..24]));
     }
-    Ok(log.read_frame(last, &mut frame)? && log.holds(&frame, &mut checksum))
+    for number in from..to {
+        if !log.read_frame(number, &mut frame)? || !log.holds(&frame, &mut checksum) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl<'a> Log<'a> {

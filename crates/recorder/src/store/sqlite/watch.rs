@@ -56,6 +56,8 @@ struct Notes {
     lock: Arc<Lock>,
     /// What was noted last.
     noted: Acknowledged,
+    /// SQLite's number for the state of the file, which changes with each commit of another connection.
+    data_version: i64,
     /// The size of the database, in bytes, which does not become less by itself.
     largest: u64,
 }
@@ -92,11 +94,12 @@ impl WatchedConnection {
         position::begin(&mut connection, path).map_err(failed)?;
         let begun = Acknowledged::read(&connection).map_err(failed)?;
         note(&begun)?;
+        let data_version = data_version(&connection).map_err(failed)?;
         let log =
             LogFiles::open(path).map_err(|source| StoreError::OpenLog { file: file(), source })?;
         let files = Files::new(path, lock.identity(), Some(log));
         files.check_database()?;
-        let notes = Some(Notes { lock: Arc::clone(lock), noted: begun, largest: 0 });
+        let notes = Some(Notes { lock: Arc::clone(lock), noted: begun, data_version, largest: 0 });
         Ok(Self {
             connection,
             files: Some(Arc::new(files)),
@@ -122,9 +125,31 @@ impl WatchedConnection {
         self.check_log(LogFiles::check_end)
     }
 
-    /// As [`Self::check`], and the whole log is read.
+    /// As [`Self::check`], and the whole log is read, but for what was read before.
+    ///
+    /// After a commit of another program nothing of earlier commits is in memory any more, so that the
+    /// log is applied then.
     pub(super) fn check_thoroughly(&mut self) -> Result<(), StoreError> {
-        self.check_log(LogFiles::check_all)
+        self.check_log(LogFiles::check_new)?;
+        let Some(notes) = &mut self.notes else { return Ok(()) };
+        let applied = data_version(&self.connection).and_then(|version| {
+            if version == notes.data_version {
+                return Ok(());
+            }
+            notes.data_version = version;
+            self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        });
+        applied.map_err(|source| {
+            let operation = "apply the log after a commit of another program".to_owned();
+            StoreError::Failed { operation, source }
+        })
+    }
+
+    /// This connection has written, or tried to. Has to be called before the next check.
+    pub(super) fn note_written(&self) {
+        if let Some(log) = self.files.as_ref().and_then(|files| files.log.as_ref()) {
+            log.note_written();
+        }
     }
 
     /// As [`Self::check`], with `check_log`, which gets the number of frames.
@@ -249,7 +274,7 @@ impl WatchedConnection {
         // The whole log, which is applied now. Only a file that has all of it is marked as closed: if
         // this process or another is killed while it applies a log, the file is not complete without
         // it.
-        if self.notes.is_some() && self.check_thoroughly().is_ok() {
+        if self.notes.is_some() && self.check_log(LogFiles::check_all).is_ok() {
             let ended = empty_log(&self.connection).and_then(|is_empty| {
                 if is_empty { position::end(&mut self.connection).map(drop) } else { Ok(()) }
             });
@@ -363,6 +388,10 @@ impl WatchedConnection {
             error_chain(error)
         )
     }
+}
+
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 /// How many pages the database has.

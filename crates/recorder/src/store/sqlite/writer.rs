@@ -21,7 +21,7 @@ use super::load::{Load, weight};
 use super::position;
 use super::watch::WatchedConnection;
 
-/// The interval of checks of the whole log, whatever is written meanwhile.
+/// The interval of checks of the log, whatever is written meanwhile.
 const THOROUGH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most pieces of work in one commit.
@@ -171,8 +171,10 @@ fn run(mut watched: WatchedConnection, waiting: &Receiver<QueuedWrite>, load: &M
     loop {
         // Whether there is work or not.
         if checked.elapsed() >= THOROUGH_CHECK_INTERVAL {
-            // Each failed request logs it.
-            drop(watched.check_thoroughly());
+            // Each failed request logs what is wrong with the files.
+            if let Err(error @ StoreError::Failed { .. }) = watched.check_thoroughly() {
+                tracing::warn!("{}", error_chain(&error));
+            }
             watched.retry_save();
             checked = Instant::now();
         }
@@ -268,6 +270,7 @@ fn write_group(
     if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
         tracing::error!("a transaction that was not committed could not be rolled back");
     }
+    watched.note_written();
     if committed.is_ok() {
         committed = watched
             .check()
