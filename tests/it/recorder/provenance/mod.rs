@@ -6,4 +6,5 @@ mod repeats;
 mod replay;
 pub(super) mod requests;
 mod running;
+mod slow_uploads;
 mod states;

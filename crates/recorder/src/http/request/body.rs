@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody as _};
 use futures_util::StreamExt as _;
+use tokio::time::Instant;
 
 use super::memory::{BodyMemory, Reservation};
 use crate::domain::Error;
@@ -18,6 +19,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a body may pause.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A larger body has to bring so many bytes in each [`RATE_WINDOW`] of the time that is waited for it: what
+/// it has sent holds memory that others need.
+const MIN_BYTES_IN_WINDOW: usize = 160 << 10;
+const RATE_WINDOW: Duration = Duration::from_secs(5);
 
 /// The whole body, of 10 MB at most, and the memory that is reserved for it.
 pub(crate) async fn read(body: Body, memory: &BodyMemory) -> Result<(Vec<u8>, Reservation), Error> {
@@ -58,11 +64,15 @@ async fn read_to_end(
         return Err(too_large());
     }
     let (mut whole, mut reserved) = (Vec::new(), Reservation::EMPTY);
-    // Other bodies may be waiting for this memory.
-    while let Some(chunk) = tokio::time::timeout(IDLE_TIMEOUT, chunks.next())
-        .await
-        .map_err(|_| Error::RequestTimeout)?
-    {
+    let (mut waited, mut arrived) = (Duration::ZERO, 0);
+    loop {
+        let patience =
+            if reserved.is_large() { RATE_WINDOW.saturating_sub(waited) } else { IDLE_TIMEOUT };
+        let began = Instant::now();
+        let next = tokio::time::timeout(patience, chunks.next()).await;
+        // Not the time in which it waits for memory.
+        waited += began.elapsed();
+        let Some(chunk) = next.map_err(|_| Error::RequestTimeout)? else { break };
         let chunk = chunk.map_err(|_| Error::bad_request("The request body ended early"))?;
         let length = whole.len() + chunk.len();
         if length > max {
@@ -70,8 +80,12 @@ async fn read_to_end(
         }
         memory.reserve(&mut reserved, length, expected).await?;
         whole.extend_from_slice(&chunk);
+        arrived += chunk.len();
+        if arrived >= MIN_BYTES_IN_WINDOW {
+            (waited, arrived) = (Duration::ZERO, 0);
+        }
     }
-    Ok((whole, reserved))
+    Ok((whole, memory.start(reserved).await?))
 }
 
 /// Reads and discards the rest of a refused body: most clients send all of it before they read the

@@ -13,9 +13,19 @@ pub(super) const SMALL_BODY_BYTES: usize = 256 << 10;
 /// The budget of all small bodies in bytes. A parsed body takes about five times its bytes.
 const MAX_SMALL_BODIES_BYTES: usize = 16 << 20;
 
-/// How many larger bodies are in memory at a time, from their first byte to the response. Each
-/// reserves the maximum at once: bodies that waited for each other's memory would deadlock.
-const MAX_LARGE_BODIES: usize = 2;
+/// The budget of all larger bodies in bytes, by what has arrived of them: a client that sends slowly
+/// holds what it has sent.
+const MAX_LARGE_BODIES_BYTES: usize = 48 << 20;
+
+/// How many larger bodies may go on arriving when the budget is used up. Without them bodies that wait for
+/// each other's bytes would all end by their timeouts.
+const MAX_FINISHING_BODIES: usize = 2;
+
+/// In which steps a larger body takes from its budget, in bytes.
+const LARGE_STEP: usize = 256 << 10;
+
+/// How many larger bodies are parsed and recorded at a time, from their last byte to the response.
+const MAX_LARGE_REQUESTS: usize = 2;
 
 /// How long a body may wait for memory.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,15 +35,23 @@ const RESERVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct BodyMemory {
     /// A permit is a byte.
     small: Arc<Semaphore>,
-    /// A permit is a body.
+    /// A permit is a byte.
     large: Arc<Semaphore>,
+    /// A permit is a body, however many bytes it still has.
+    finishing: Arc<Semaphore>,
+    /// A permit is a body that has arrived.
+    requests: Arc<Semaphore>,
 }
 
 impl Default for BodyMemory {
     fn default() -> Self {
-        let (small, large) =
-            (Semaphore::new(MAX_SMALL_BODIES_BYTES), Semaphore::new(MAX_LARGE_BODIES));
-        Self { small: Arc::new(small), large: Arc::new(large) }
+        let new = |permits| Arc::new(Semaphore::new(permits));
+        Self {
+            small: new(MAX_SMALL_BODIES_BYTES),
+            large: new(MAX_LARGE_BODIES_BYTES),
+            finishing: new(MAX_FINISHING_BODIES),
+            requests: new(MAX_LARGE_REQUESTS),
+        }
     }
 }
 
@@ -42,12 +60,21 @@ impl Default for BodyMemory {
 pub(crate) struct Reservation {
     /// The bytes that the body may have.
     bytes: usize,
-    _permit: Option<OwnedSemaphorePermit>,
+    is_large: bool,
+    memory: Option<OwnedSemaphorePermit>,
+    finishing: Option<OwnedSemaphorePermit>,
+    _request: Option<OwnedSemaphorePermit>,
 }
 
 impl Reservation {
     /// For a body that is empty so far.
-    pub(crate) const EMPTY: Self = Self { bytes: 0, _permit: None };
+    pub(crate) const EMPTY: Self =
+        Self { bytes: 0, is_large: false, memory: None, finishing: None, _request: None };
+
+    /// Whether it is for a larger body.
+    pub(super) fn is_large(&self) -> bool {
+        self.is_large
+    }
 }
 
 impl BodyMemory {
@@ -66,19 +93,54 @@ impl BodyMemory {
             return Ok(());
         }
         let expected = expected.unwrap_or(SMALL_BODY_BYTES).max(bytes);
-        let (pool, permits, bytes) = if expected <= SMALL_BODY_BYTES {
-            (&self.small, u32::try_from(expected).unwrap_or(u32::MAX), expected)
-        } else {
-            (&self.large, 1, usize::MAX)
-        };
-        let permit = Arc::clone(pool).acquire_many_owned(permits);
-        let Ok(Ok(permit)) = tokio::time::timeout(RESERVE_TIMEOUT, permit).await else {
-            return Err(Error::busy(
-                "The recorder is receiving too many large requests: try again",
-            ));
-        };
-        *reserved = Reservation { bytes, _permit: Some(permit) };
+        if expected <= SMALL_BODY_BYTES {
+            let memory = acquire(&self.small, expected).await?;
+            *reserved = Reservation { bytes: expected, memory: Some(memory), ..Reservation::EMPTY };
+            return Ok(());
+        }
+        if !reserved.is_large {
+            // What it has of the small ones is released.
+            *reserved = Reservation { is_large: true, ..Reservation::EMPTY };
+        }
+        let wanted = bytes.next_multiple_of(LARGE_STEP);
+        tokio::select! {
+            biased;
+            more = acquire(&self.large, wanted - reserved.bytes) => {
+                let more = more?;
+                match &mut reserved.memory {
+                    Some(memory) => memory.merge(more),
+                    None => reserved.memory = Some(more),
+                }
+                reserved.bytes = wanted;
+            }
+            finishing = acquire(&self.finishing, 1) => {
+                reserved.finishing = Some(finishing?);
+                reserved.bytes = usize::MAX;
+            }
+        }
         Ok(())
+    }
+
+    /// Waits until a body that has arrived may be parsed: for a larger one that takes several times its
+    /// bytes.
+    ///
+    /// # Errors
+    /// Others did not end within [`RESERVE_TIMEOUT`].
+    pub(super) async fn start(&self, reserved: Reservation) -> Result<Reservation, Error> {
+        if !reserved.is_large {
+            return Ok(reserved);
+        }
+        let request = acquire(&self.requests, 1).await?;
+        Ok(Reservation { _request: Some(request), ..reserved })
+    }
+}
+
+async fn acquire(pool: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, Error> {
+    let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+    let permit = Arc::clone(pool).acquire_many_owned(permits);
+    match tokio::time::timeout(RESERVE_TIMEOUT, permit).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(Error::busy("The recorder is receiving too many large requests: try again")),
     }
 }
 
@@ -88,7 +150,8 @@ mod tests {
 
     async fn reserve(memory: &BodyMemory, bytes: usize) -> Result<Reservation, Error> {
         let mut reserved = Reservation::EMPTY;
-        memory.reserve(&mut reserved, 1, Some(bytes)).await.map(|()| reserved)
+        memory.reserve(&mut reserved, bytes, Some(bytes)).await?;
+        memory.start(reserved).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -105,6 +168,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_large_body_that_has_not_arrived_holds_only_what_has() {
+        let memory = BodyMemory::default();
+        let mut slow = [const { Reservation::EMPTY }; 20];
+        for reserved in &mut slow {
+            memory.reserve(reserved, 1, Some(10 << 20)).await.unwrap();
+        }
+        reserve(&memory, 10 << 20).await.unwrap();
+        let rest = memory.large.available_permits();
+        assert_eq!(rest, MAX_LARGE_BODIES_BYTES - slow.len() * LARGE_STEP);
+        // When all is used up, two of them go on to their ends, and a third one after these.
+        let fast = memory.large.acquire_many(u32::try_from(rest).unwrap()).await;
+        for bytes in [LARGE_STEP + 1, 10 << 20] {
+            for reserved in &mut slow[..2] {
+                memory.reserve(reserved, bytes, Some(10 << 20)).await.unwrap();
+            }
+            assert!(memory.reserve(&mut slow[2], bytes, Some(10 << 20)).await.is_err());
+        }
+        slow[0] = Reservation::EMPTY;
+        memory.reserve(&mut slow[2], LARGE_STEP + 1, Some(10 << 20)).await.unwrap();
+        drop(fast);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_body_of_unknown_length_takes_more_when_it_gets_longer() {
         let memory = BodyMemory::default();
         let mut reserved = Reservation::EMPTY;
@@ -114,8 +200,8 @@ mod tests {
         memory.reserve(&mut reserved, SMALL_BODY_BYTES + 1, None).await.unwrap();
         memory.reserve(&mut reserved, 10 << 20, None).await.unwrap();
         let free = (memory.small.available_permits(), memory.large.available_permits());
-        assert_eq!(free, (MAX_SMALL_BODIES_BYTES, MAX_LARGE_BODIES - 1));
+        assert_eq!(free, (MAX_SMALL_BODIES_BYTES, MAX_LARGE_BODIES_BYTES - (10 << 20)));
         drop(reserved);
-        assert_eq!(memory.large.available_permits(), MAX_LARGE_BODIES);
+        assert_eq!(memory.large.available_permits(), MAX_LARGE_BODIES_BYTES);
     }
 }
