@@ -254,7 +254,7 @@ impl Client {
         environment: &str,
     ) -> Result<ApiResponse<Vec<Deployment>>, ApiError> {
         let operation = format!("list the deployments announced to \"{environment}\"");
-        let query = [("env_name", environment.to_owned())];
+        let query = [("env_name", environment.to_owned()), ("derived", "false".to_owned())];
         self.read(&operation, &["deployments", &self.org], &query).await
     }
 

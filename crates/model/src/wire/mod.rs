@@ -23,8 +23,9 @@ pub use environment::{
 pub use history::{ArtifactRun, EnvironmentEvent, ReportGap, SnapshotListEntry};
 pub use ledger::{LedgerEntries, LedgerEntry, LedgerHead};
 pub use provenance::{
-    AllowedArtifact, ArtifactFlow, ArtifactOrigin, Deployment, EnvironmentSnapshot, Flow,
-    FlowArtifact, FoundArtifact, HistoryEvent, Paged, Pagination, SearchAnswer,
+    AllowedArtifact, ArtifactFlow, ArtifactOrigin, Deployment, DerivedDeployment,
+    EnvironmentSnapshot, Flow, FlowArtifact, FoundArtifact, HistoryEvent, Paged, Pagination,
+    SearchAnswer,
 };
 pub use report::{EcsReport, ReportEntry};
 pub use snapshot::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
@@ -201,7 +202,8 @@ mod tests {
             "latest_state": "COMPLIANT", "last_deployment_at": 1.5,
         });
         check::<Flow>(&document, &["/name"]);
-        let event = json!({"event": "Artifact created", "timestamp": 1.5});
+        let event = json!({"event": "Artifact created", "timestamp": 1.5,
+            "derived_deployment": {"environment_name": "e", "snapshot_index": 1}});
         let document = json!({
             "id": "i", "filename": "f", "fingerprint": "ab", "flow_name": "f", "trail_name": "t",
             "template_reference_name": "r", "git_commit": "c", "git_commit_info": 1, "repo_info": 1,
@@ -218,6 +220,8 @@ mod tests {
                 "/filename",
                 "/fingerprint",
                 "/history/0/event",
+                "/history/0/derived_deployment/environment_name",
+                "/history/0/derived_deployment/snapshot_index",
                 "/running/0/environment_name",
                 "/running/0/snapshot_index",
                 "/exited/0/environment_name",
@@ -230,7 +234,15 @@ mod tests {
             "build_url": "b", "compliance_state": "s", "running_in": ["e"], "exited_from": ["e"],
             "html_url": "h", "api_url": "a", "history": [event],
         });
-        check::<FoundArtifact>(&document, &["/fingerprint", "/history/0/event"]);
+        check::<FoundArtifact>(
+            &document,
+            &[
+                "/fingerprint",
+                "/history/0/event",
+                "/history/0/derived_deployment/environment_name",
+                "/history/0/derived_deployment/snapshot_index",
+            ],
+        );
         let document = json!({
             "artifact_name": "n", "fingerprint": "ab", "environment_name": "e", "timestamp": 1.5,
             "user_name": "u", "description": "d", "id": "i", "name_pattern": "p",

@@ -167,6 +167,10 @@ pub struct HistoryEvent {
     /// When, in seconds since the Unix epoch, with fractions.
     #[serde(default, deserialize_with = "or_default")]
     pub timestamp: f64,
+    /// If the artifact started and no flow had announced a deployment of it to that environment: where,
+    /// and with which snapshot. Only this project's recorder says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived_deployment: Option<EnvironmentSnapshot>,
 }
 
 /// A flow that reported a running artifact: an element of
@@ -357,6 +361,28 @@ pub struct Deployment {
     /// For people.
     #[serde(default)]
     pub description: Option<String>,
+}
+
+/// The start of an artifact of which no flow announced a deployment to the environment: an element of
+/// `GET /deployments/{org}?env_name=` of this project's recorder. It has no number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DerivedDeployment {
+    /// Always `true`.
+    pub derived: bool,
+    /// The flow that first reported the artifact; empty if none did.
+    #[serde(default, deserialize_with = "or_default")]
+    pub flow_name: String,
+    /// The environment.
+    pub environment: String,
+    /// The artifact.
+    pub artifact_fingerprint: String,
+    /// Its label in the snapshot.
+    #[serde(default, deserialize_with = "or_default")]
+    pub artifact_name: String,
+    /// The snapshot in which it first ran again.
+    pub snapshot_index: u64,
+    /// When that was recorded, in seconds since the Unix epoch.
+    pub created_at: f64,
 }
 
 /// A time that the server may write as a text or as a number.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::domain::provenance::{
     AllowanceRecord, AllowanceRequest, ArtifactCard, ArtifactRecord, ArtifactReport,
-    AttestationRecord, AttestationReport, DeploymentRecord, DeploymentReport, FlowRecord,
-    FlowSettings, Saved, SearchResult, TagChange, TrailRecord, TrailReport, TrailSummary,
+    AttestationRecord, AttestationReport, DeploymentRecord, DeploymentReport, DerivedDeployment,
+    FlowRecord, FlowSettings, Saved, SearchResult, TagChange, TrailRecord, TrailReport,
+    TrailSummary,
 };
-use crate::domain::{Error, Head, Page, SnapshotArtifact};
+use crate::domain::{Error, Head, Micros, Page, SnapshotArtifact};
 
 /// Which flows are listed, and in which order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -283,6 +284,16 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         org: &str,
         query: DeploymentQuery,
     ) -> impl Future<Output = Result<Vec<DeploymentRecord>, Error>> + Send;
+
+    /// Starts in an environment, recorded from `from` to `until`, of artifacts of which no flow announced
+    /// a deployment to it: the latest 1,000 of these, the earliest first.
+    fn derived_deployments(
+        &self,
+        org: &str,
+        environment: &str,
+        from: Micros,
+        until: Micros,
+    ) -> impl Future<Output = Result<Vec<DerivedDeployment>, Error>> + Send;
 
     /// What is allowed to run without provenance, the earliest first.
     fn allowances(

@@ -159,3 +159,87 @@ async fn deployments_are_numbered_in_their_flow_and_stand_in_the_history() {
     assert_eq!(recorder.post("/deployments/acme/runner", &unknown).await.status, 404);
     assert_eq!(recorder.post("/deployments/acme/none", &unknown).await.status, 404);
 }
+
+#[tokio::test]
+async fn without_announcements_deployments_follow_from_snapshots() {
+    let recorder = Recorder::start().await;
+    recorder.create("web", None).await;
+    recorder.artifact("acme", "runner", "t", &digest(1)).await;
+    recorder.artifact("acme", "runner", "t", &digest(2)).await;
+    let body = json!({"artifact_fingerprint": digest(2), "environment": "web"});
+    assert_eq!(recorder.post("/deployments/acme/runner", &body).await.status, 201);
+    let at = |byte: u8| task(byte.into(), "web:1", &digest(byte), 1_661_161_200);
+    // One is scaled, restarted and joined by others; another one was announced, and one is not known.
+    for tasks in [
+        vec![at(1)],
+        vec![at(1), task(9, "web:1", &digest(1), 1_661_161_200)],
+        vec![at(2), at(3)],
+        vec![at(1), at(2), at(3), task(8, "no-digest", "", 1_661_161_200)],
+    ] {
+        recorder.advance(60.0);
+        assert_eq!(recorder.report("web", &tasks).await, 201);
+    }
+    let shown = async |more: &str| {
+        let deployments = recorder.get(&format!("/deployments/acme?env_name=web{more}")).await;
+        assert_eq!(deployments.status, 200, "{deployments:?}");
+        let short = |it: &Value| {
+            let byte = it["artifact_fingerprint"].as_str().unwrap()[..2].to_owned();
+            let number = it.get("deployment_id").and_then(Value::as_u64);
+            (
+                byte,
+                it["flow_name"].as_str().unwrap().to_owned(),
+                number,
+                it["snapshot_index"].as_u64(),
+            )
+        };
+        deployments.body.as_array().unwrap().iter().map(short).collect::<Vec<_>>()
+    };
+    let derived = |byte: &str, flow: &str, index| {
+        (byte.to_owned(), flow.to_owned(), None::<u64>, Some(index))
+    };
+    let announced = ("02".to_owned(), "runner".to_owned(), Some(1), None);
+    let (first, unknown, again) =
+        (derived("01", "runner", 1), derived("03", "", 3), derived("01", "runner", 4));
+    let all = [announced.clone(), first.clone(), unknown.clone(), again.clone()];
+    assert_eq!(shown("").await, all);
+    assert_eq!(shown("&derived=false").await, [announced]);
+    assert_eq!(
+        shown("&start_ts=1661161300&end_ts=1661161350").await,
+        std::slice::from_ref(&unknown)
+    );
+    assert_eq!(shown("&start_ts=1661161300").await, [unknown.clone(), again.clone()]);
+    let list = recorder.get("/deployments/acme?env_name=web").await.body;
+    assert_eq!(list[1]["derived"], true, "{list}");
+    assert_eq!(list[1]["created_at"], 1_661_161_222.5, "{list}");
+    assert_eq!(list[1]["artifact_name"], "web:1", "{list}");
+    assert_eq!(list[0].get("derived"), None, "{list}");
+    assert_eq!(recorder.get("/deployments/acme?env_name=none").await.body, json!([]));
+    let wrong = recorder.get("/deployments/acme?env_name=web&start_ts=x").await;
+    assert_eq!(wrong.status, 400, "{wrong:?}");
+
+    // In the history the start is marked.
+    let marks = async |byte: u8| {
+        let path = format!("/artifacts/acme/runner/fingerprint/{}", digest(byte));
+        let artifact = recorder.get(&path).await.body;
+        let history = artifact["history"].as_array().unwrap().clone();
+        let derived = history.iter().filter(|event| event.get("derived_deployment").is_some());
+        derived
+            .map(|event| (event["event"].clone(), event["derived_deployment"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let start = |index: u32| {
+        (
+            json!(format!("Started running in web#{index} environment")),
+            json!({"environment_name": "web", "snapshot_index": index}),
+        )
+    };
+    assert_eq!(marks(1).await, [start(1), start(4)]);
+    assert_eq!(marks(2).await, []);
+    let artifact = recorder.get("/artifacts/acme/runner/fingerprint/01010").await.body;
+    assert_eq!(artifact["deployments"], json!([]), "it has no number");
+    // What is announced afterwards is no longer derived.
+    let late = json!({"artifact_fingerprint": digest(1), "environment": "web"});
+    assert_eq!(recorder.post("/deployments/acme/runner", &late).await.status, 201);
+    assert_eq!(shown("&start_ts=1661161163&end_ts=1661161400").await, [unknown]);
+    assert_eq!(marks(1).await, []);
+}

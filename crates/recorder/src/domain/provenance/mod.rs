@@ -24,7 +24,8 @@ pub use payload::{
 };
 pub use records::{
     AllowanceRecord, ArtifactProvenance, ArtifactRecord, AttestationRecord, DeploymentRecord,
-    FlowRecord, ReportRecord, SearchResult, TrailEvent, TrailEventKind, TrailRecord, TrailSummary,
+    DerivedDeployment, FlowRecord, ReportRecord, SearchResult, TrailEvent, TrailEventKind,
+    TrailRecord, TrailSummary,
 };
 pub use requests::{
     AllowanceRequest, ArtifactReport, AttachmentFile, AttestationReport, DeploymentReport,

@@ -1,6 +1,6 @@
 //! What the store knows of provenance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use envsnap_model::provenance::{Origin, State, TrailStatus};
 
@@ -131,6 +131,8 @@ pub struct ArtifactRecord {
     pub report: Option<ReportRecord>,
     /// Announced deployments of it, the earliest first.
     pub deployments: Vec<DeploymentRecord>,
+    /// The environments to which any flow announced a deployment of it.
+    pub announced_to: BTreeSet<String>,
     /// Attestations that are bound to it, the earliest first.
     pub attestations: Vec<AttestationRecord>,
     /// When and where it ran, by environment and time.
@@ -216,6 +218,23 @@ pub struct DeploymentRecord {
     pub reported_by: String,
     /// When.
     pub reported_at: Micros,
+}
+
+/// The start of an artifact of which no flow announced a deployment to the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DerivedDeployment {
+    /// The flow that first reported it.
+    pub flow: Option<String>,
+    /// The environment's name.
+    pub environment: String,
+    /// The artifact.
+    pub fingerprint: String,
+    /// Its label.
+    pub name: String,
+    /// The snapshot with which it started.
+    pub index: u32,
+    /// When that was recorded.
+    pub at: Micros,
 }
 
 /// Software that is allowed to run without provenance.

@@ -16,8 +16,8 @@ pub(crate) use event::event;
 pub(crate) use history::history;
 pub(crate) use ledger::ledger_entry;
 pub(crate) use provenance::{
-    allowed, artifact, artifact_url, attachment_url, attestation, deployment, flow, flow_url,
-    found, text, trail, trail_summary, trail_url,
+    allowed, artifact, artifact_url, attachment_url, attestation, deployment, derived_deployment,
+    flow, flow_url, found, text, trail, trail_summary, trail_url,
 };
 pub(crate) use runs::artifact_runs;
 pub(crate) use size::check_size;

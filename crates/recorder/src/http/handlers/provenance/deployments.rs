@@ -1,13 +1,14 @@
-//! Announced deployments.
+//! Deployments, announced and derived.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use envsnap_model::wire;
+use serde::Serialize;
 use serde_json::json;
 
-use crate::domain::Error;
+use crate::domain::{Error, Micros};
 use crate::http::access::Caller;
 use crate::http::handlers::head_header;
 use crate::http::request::{Deployment, JsonBody, Parameters};
@@ -34,18 +35,49 @@ pub(super) async fn list<S: ProvenanceStore>(
     Ok(Json(deployments.into_iter().map(views::deployment).collect()))
 }
 
-/// `GET /deployments/{org}?env_name=`: those that were announced to an environment, the earliest
-/// first.
+/// An element of a list of both kinds.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum AnyDeployment {
+    Announced(wire::Deployment),
+    Derived(wire::DerivedDeployment),
+}
+
+impl AnyDeployment {
+    fn created_at(&self) -> f64 {
+        match self {
+            Self::Announced(deployment) => deployment.created_at,
+            Self::Derived(deployment) => deployment.created_at,
+        }
+    }
+}
+
+/// `GET /deployments/{org}?env_name=&start_ts=&end_ts=&derived=`: those that were announced to an
+/// environment, and, unless `derived` is false, the starts of what was not announced; the earliest first.
 pub(super) async fn to_environment<S: ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
     mut parameters: Parameters,
-) -> Result<Json<Vec<wire::Deployment>>, Error> {
+) -> Result<Json<Vec<AnyDeployment>>, Error> {
     if parameters.last("env_name").is_none() {
         parameters.add_error("env_name", "is required");
     }
+    let from = parameters.parsed("start_ts").map_or(Micros(i64::MIN), Micros::from_seconds);
+    let until = parameters.parsed("end_ts").map_or(Micros(i64::MAX), Micros::from_seconds);
+    let with_derived = parameters.last("derived").is_none() || parameters.flag("derived");
     parameters.check()?;
     let environment = parameters.last("env_name").unwrap_or_default().to_owned();
-    let deployments = store.deployments(&org, DeploymentQuery::To(environment)).await?;
-    Ok(Json(deployments.into_iter().map(views::deployment).collect()))
+    let derived = if with_derived {
+        store.derived_deployments(&org, &environment, from, until).await?
+    } else {
+        Vec::new()
+    };
+    let announced = store.deployments(&org, DeploymentQuery::To(environment)).await?;
+    let announced =
+        announced.into_iter().filter(|it| from <= it.reported_at && it.reported_at <= until);
+    let announced = announced.map(views::deployment).map(AnyDeployment::Announced);
+    let derived = derived.into_iter().map(views::derived_deployment).map(AnyDeployment::Derived);
+    let mut all: Vec<_> = announced.chain(derived).collect();
+    all.sort_by(|a, b| a.created_at().total_cmp(&b.created_at()));
+    Ok(Json(all))
 }

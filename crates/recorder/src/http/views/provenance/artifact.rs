@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{artifact_url, commit_info, text};
-use crate::domain::ArtifactRun;
 use crate::domain::provenance::{
     ArtifactEvent, ArtifactRecord, AttestationRecord, DeploymentRecord, ReportRecord,
     artifact_events, continuous_runs, fields,
 };
+use crate::domain::{ArtifactRun, Micros};
 use envsnap_model::wire::{EnvironmentSnapshot, FlowArtifact, FoundArtifact, HistoryEvent};
 
 /// What git calls the commit that does not exist.
@@ -159,7 +159,20 @@ fn history(record: &ArtifactRecord) -> Vec<HistoryEvent> {
     let events =
         artifact_events(&record.report, &record.attestations, &record.deployments, &record.runs);
     let events = events.into_iter();
-    events.map(|(at, event)| HistoryEvent { event: line(event), timestamp: at.seconds() }).collect()
+    let document = |(at, event): (Micros, _)| HistoryEvent {
+        event: line(event),
+        timestamp: at.seconds(),
+        derived_deployment: match event {
+            ArtifactEvent::Started(run) if !record.announced_to.contains(&run.environment) => {
+                Some(EnvironmentSnapshot {
+                    environment_name: run.environment.clone(),
+                    snapshot_index: run.from_index.into(),
+                })
+            }
+            _ => None,
+        },
+    };
+    events.map(document).collect()
 }
 
 fn line(event: ArtifactEvent<'_>) -> String {

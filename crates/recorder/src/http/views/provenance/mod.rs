@@ -8,8 +8,10 @@ mod trail;
 
 use serde_json::{Map, Value};
 
-use crate::domain::provenance::{AllowanceRecord, AttestationRecord, DeploymentRecord, fields};
-use envsnap_model::wire::{AllowedArtifact, Deployment};
+use crate::domain::provenance::{
+    self as domain, AllowanceRecord, AttestationRecord, DeploymentRecord, fields,
+};
+use envsnap_model::wire::{AllowedArtifact, Deployment, DerivedDeployment};
 
 pub(crate) use artifact::{artifact, found};
 pub(crate) use attestation::attestation;
@@ -70,6 +72,19 @@ pub(crate) fn allowed(record: AllowanceRecord) -> AllowedArtifact {
         description: record.reason,
         id: Some(record.id.to_string()),
         name_pattern: Some(record.pattern).filter(|pattern| !pattern.is_empty()),
+    }
+}
+
+/// A deployment that follows from a snapshot.
+pub(crate) fn derived_deployment(record: domain::DerivedDeployment) -> DerivedDeployment {
+    DerivedDeployment {
+        derived: true,
+        flow_name: record.flow.unwrap_or_default(),
+        environment: record.environment,
+        artifact_fingerprint: record.fingerprint,
+        artifact_name: record.name,
+        snapshot_index: record.index.into(),
+        created_at: record.at.seconds(),
     }
 }
 

@@ -9,10 +9,9 @@ use super::super::runs::runs_of_fingerprint;
 use super::reader::{DetailLevel, Reader};
 use super::rows::{REPORT, ReportRow, report};
 use crate::domain::provenance::{
-    ArtifactRecord, ArtifactReported, AttestationRecord, DeploymentRecord, DeploymentReported,
-    RecordId, SearchResult, fields,
+    ArtifactRecord, ArtifactReported, AttestationRecord, RecordId, SearchResult, fields,
 };
-use crate::domain::{Error, Micros, Page};
+use crate::domain::{Error, Page};
 use crate::store::provenance::{ArtifactQuery, ArtifactSelector, AttestationQuery};
 
 /// The most bytes of attestations in one answer.
@@ -134,6 +133,7 @@ impl Reader<'_> {
         Ok(ArtifactRecord {
             attestations: attestations.collect::<Result<_, _>>()?,
             deployments: self.deployments_of(&latest.fingerprint, Some(latest.flow))?,
+            announced_to: self.announced_to(&latest.fingerprint)?,
             runs: runs_of_fingerprint(self.connection, self.org_id, &latest.fingerprint)?,
             report: Some(self.report_record(&reports, first, DetailLevel::Whole)?),
             fingerprint: latest.fingerprint,
@@ -150,63 +150,10 @@ impl Reader<'_> {
             name: last.name.clone(),
             report: None,
             deployments: self.deployments_of(fingerprint, None)?,
+            announced_to: self.announced_to(fingerprint)?,
             attestations: Vec::new(),
             runs,
         }))
-    }
-
-    /// Announced deployments of the artifact, by one flow or by any, the earliest first.
-    pub(super) fn deployments_of(
-        &self,
-        fingerprint: &str,
-        flow: Option<i64>,
-    ) -> Result<Vec<DeploymentRecord>, Failure> {
-        self.deployments_where(
-            "fingerprint = $2 AND ($3 IS NULL OR flow_id = $3)",
-            fingerprint,
-            flow,
-        )
-    }
-
-    /// Announced deployments to the environment, the earliest first.
-    pub(super) fn deployments_to(
-        &self,
-        environment: &str,
-    ) -> Result<Vec<DeploymentRecord>, Failure> {
-        self.deployments_where("environment = $2 AND $3 IS NULL", environment, None)
-    }
-
-    /// Announced deployments of a flow, the earliest first.
-    pub(super) fn deployments_by_flow(&self, flow: &str) -> Result<Vec<DeploymentRecord>, Failure> {
-        let flow = self.existing_flow(flow)?;
-        self.deployments_where("$2 = '' AND flow_id = $3", "", Some(flow))
-    }
-
-    fn deployments_where(
-        &self,
-        condition: &str,
-        value: &str,
-        flow: Option<i64>,
-    ) -> Result<Vec<DeploymentRecord>, Failure> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT flow_id, number, seq, environment, fingerprint, recorded_at FROM deployment
-             WHERE org_id = $1 AND {condition} ORDER BY seq"
-        ))?;
-        let mut rows = statement.query(params![self.org_id, value, flow])?;
-        let mut deployments = Vec::new();
-        while let Some(row) = rows.next()? {
-            let (entry, reported_by): (DeploymentReported, _) = self.entry(row.get(2)?)?;
-            deployments.push(DeploymentRecord {
-                flow: self.flow(row.get(0)?)?.name.clone(),
-                number: row.get(1)?,
-                environment: row.get(3)?,
-                fingerprint: row.get(4)?,
-                details: entry.details,
-                reported_by,
-                reported_at: Micros(row.get(5)?),
-            });
-        }
-        Ok(deployments)
     }
 
     /// The commit of the flow's latest artifact on a branch.

@@ -131,6 +131,7 @@ impl Reader<'_> {
                     name,
                     report: None,
                     deployments: Vec::new(),
+                    announced_to: BTreeSet::new(),
                     attestations: Vec::new(),
                     runs: runs_of(self.connection, self.org_id, artifact, None)?,
                 }),

@@ -4,6 +4,7 @@ mod allowances;
 mod artifacts;
 mod attachments;
 mod card;
+mod deployments;
 mod flows;
 mod join;
 pub(super) mod projection;
@@ -24,10 +25,11 @@ use super::ledger::find_org;
 use super::{Size, SqliteStore};
 use crate::domain::provenance::{
     AllowanceRecord, AllowanceRequest, ArtifactCard, ArtifactRecord, ArtifactReport,
-    AttestationRecord, AttestationReport, DeploymentRecord, DeploymentReport, FlowRecord,
-    FlowSettings, Saved, SearchResult, TagChange, TrailRecord, TrailReport, TrailSummary,
+    AttestationRecord, AttestationReport, DeploymentRecord, DeploymentReport, DerivedDeployment,
+    FlowRecord, FlowSettings, Saved, SearchResult, TagChange, TrailRecord, TrailReport,
+    TrailSummary,
 };
-use crate::domain::{Error, Head, Page, SnapshotArtifact};
+use crate::domain::{Error, Head, Micros, Page, SnapshotArtifact};
 use crate::store::provenance::{
     ArtifactQuery, AttestationQuery, DeploymentQuery, FlowFilter, ProvenanceStore, TrailFilter,
 };
@@ -291,6 +293,21 @@ impl ProvenanceStore for SqliteStore {
         self.read_provenance("read deployments", org, Size::Small, move |reader| match &query {
             DeploymentQuery::OfFlow(flow) => reader.deployments_by_flow(flow),
             DeploymentQuery::To(environment) => reader.deployments_to(environment),
+        })
+        .await
+    }
+
+    async fn derived_deployments(
+        &self,
+        org: &str,
+        environment: &str,
+        from: Micros,
+        until: Micros,
+    ) -> Result<Vec<DerivedDeployment>, Error> {
+        let question = format!("derive the deployments to '{environment}'");
+        let environment = environment.to_owned();
+        self.read_provenance(&question, org, Size::Large, move |reader| {
+            reader.derived_deployments(&environment, from, until)
         })
         .await
     }
