@@ -2,8 +2,13 @@
 
 use std::str::FromStr;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::terminal::{Terminal, time_zone};
 use crate::api::wire::is_environment_name;
 use envsnap_model::expression::{Interval, Snappish};
+use envsnap_model::time::{TimeError, WrittenTime, format_in_both, parse_time};
 
 /// For help and errors.
 pub(super) const SNAPSHOT_SYNTAX: &str = "\
@@ -11,9 +16,12 @@ A snapshot is written as one of
   NAME                         the latest one of environment NAME
   NAME#N                       the one with index N, from 1; below 0 from the end: #-1 the latest
   NAME~N                       N behind the latest
-  NAME@{2023-10-02T12:00:00}   the one that was the latest then, in UTC
-  NAME@{2.hours.ago}           the same; also days, weeks and months
-  NAME@{now}                   the latest one";
+  NAME@{2026-11-26 16:00}      the one that was the latest then
+  NAME@{2.hours.ago}           the same; also minutes, days, weeks, months and years
+  NAME@{now}                   the latest one
+A time is a date, a date and a time, also with UTC or an offset (2026-11-26T15:00:00Z), a time as it
+is printed, yesterday 14:05, today 09:00, 2 hours ago or now. Without a zone it is in the zone of the
+output (TZ). One that did not exist, or occurred twice, when the clock was set is refused.";
 
 const INTERVAL_SYNTAX: &str = "\
 An interval is A..B, where A and B each are
@@ -25,21 +33,28 @@ or one of these alone, for one snapshot";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SnapshotName {
     pub(super) environment: String,
-    /// As it follows the name: `#65`, or `-1` for the latest.
+    /// As it follows the name: `#65`, or `-1` for the latest. A time is in UTC.
     pub(super) expression: String,
+    /// The time that was asked for, unless it is the current one.
+    pub(super) time: Option<Timestamp>,
     text: String,
 }
 
 impl SnapshotName {
+    /// As the server reads it.
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }
-}
 
-impl FromStr for SnapshotName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Self, String> {
+        let (text, time) = match text.split_once('@') {
+            Some((name, rest)) if rest.starts_with('{') => {
+                let (expression, time) = resolve_time(&format!("@{rest}"), now, zone)
+                    .map_err(|error| format!("{error}.\n\n{SNAPSHOT_SYNTAX}"))?;
+                (format!("{name}{expression}"), time)
+            }
+            _ => (text.to_owned(), None),
+        };
         let Snappish { environment, expression } =
             text.parse().map_err(|_| format!("it is not a snapshot.\n\n{SNAPSHOT_SYNTAX}"))?;
         let environment = environment_name(&environment)?;
@@ -47,8 +62,62 @@ impl FromStr for SnapshotName {
             latest if latest.is_empty() => "-1".to_owned(),
             expression => expression,
         };
-        Ok(Self { environment, expression, text: text.to_owned() })
+        Ok(Self { environment, expression, time, text })
     }
+}
+
+impl FromStr for SnapshotName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text, Timestamp::now(), &time_zone())
+    }
+}
+
+/// Replaces the time in `@{…}` by the same time as every server reads it: in UTC, to the second
+/// unless a fraction was written. `@{now}` and what is no time stay as they are.
+fn resolve_time(
+    text: &str,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Result<(String, Option<Timestamp>), TimeError> {
+    let Some(time) = text.strip_prefix("@{").and_then(|text| text.strip_suffix('}')) else {
+        return Ok((text.to_owned(), None));
+    };
+    let written: WrittenTime = time.parse()?;
+    if written.is_now() {
+        return Ok(("@{now}".to_owned(), None));
+    }
+    let time = written.resolve(now, zone)?;
+    // `2 hours ago` is not meant to the nanosecond.
+    let time = if time.subsec_nanosecond() == now.subsec_nanosecond() {
+        Timestamp::from_second(time.as_second()).unwrap_or(time)
+    } else {
+        time
+    };
+    Ok((format!("@{{{}}}", time.strftime("%Y-%m-%dT%H:%M:%S%.f")), Some(time)))
+}
+
+/// The value of an option that takes a time.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    parse_time(text, Timestamp::now(), &time_zone()).map_err(|error| error.to_string())
+}
+
+/// The times that were asked for, in the zone of the output and in UTC, as the first line of an
+/// answer: `2026-11-26 16:00 CET = 15:00 UTC`. Empty if there is none.
+pub(super) fn first_line(
+    times: impl IntoIterator<Item = (&'static str, Option<Timestamp>)>,
+    terminal: &Terminal,
+) -> String {
+    let described: Vec<_> = times
+        .into_iter()
+        .filter_map(|(word, time)| {
+            let time = time?;
+            let future = if time > terminal.now { " (in the future)" } else { "" };
+            Some(format!("{word}{}{future}", format_in_both(time, &terminal.zone)))
+        })
+        .collect();
+    if described.is_empty() { String::new() } else { format!("{}\n\n", described.join(", ")) }
 }
 
 /// Rejects names with an expression.
@@ -66,9 +135,17 @@ pub(super) fn environment_name(text: &str) -> Result<String, String> {
     })
 }
 
+/// An interval as every server reads it.
 pub(super) fn interval(text: &str) -> Result<String, String> {
-    match text.parse::<Interval>() {
-        Ok(_) => Ok(text.to_owned()),
+    interval_at(text, Timestamp::now(), &time_zone())
+}
+
+fn interval_at(text: &str, now: Timestamp, zone: &TimeZone) -> Result<String, String> {
+    let ends = text.split("..").map(|end| resolve_time(end, now, zone).map(|(end, _)| end));
+    let ends = ends.collect::<Result<Vec<_>, _>>();
+    let resolved = ends.map_err(|error| format!("{error}.\n\n{INTERVAL_SYNTAX}"))?.join("..");
+    match resolved.parse::<Interval>() {
+        Ok(_) => Ok(resolved),
         Err(_) => Err(format!("it is not an interval.\n\n{INTERVAL_SYNTAX}")),
     }
 }
@@ -76,6 +153,7 @@ pub(super) fn interval(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::terminal::tests::berlin;
 
     #[test]
     fn a_snapshot_is_its_environment_and_an_expression() {
@@ -84,14 +162,46 @@ mod tests {
             ("aws-prod#65", "aws-prod", "#65"),
             ("aws-prod#-1", "aws-prod", "#-1"),
             ("aws-prod~2", "aws-prod", "~2"),
-            ("aws-prod@{2023-10-02T12:00:00}", "aws-prod", "@{2023-10-02T12:00:00}"),
-            ("aws-prod@{2.hours.ago}", "aws-prod", "@{2.hours.ago}"),
             ("aws-prod@{now}", "aws-prod", "@{now}"),
         ] {
             let name: SnapshotName = text.parse().unwrap();
             assert_eq!((&*name.environment, &*name.expression), (environment, expression));
-            assert_eq!(name.as_str(), text);
+            assert_eq!((name.as_str(), name.time), (text, None));
         }
+    }
+
+    #[test]
+    fn a_time_is_sent_in_utc_and_echoed_in_both_zones() {
+        let terminal = berlin();
+        for (text, sent, echoed) in [
+            ("2022-08-22 11:39", "2022-08-22T09:39:00", "2022-08-22 11:39 CEST = 09:39 UTC"),
+            (
+                "Mon, 22 Aug 2022 11:39:22 CEST",
+                "2022-08-22T09:39:22",
+                "2022-08-22 11:39:22 CEST = 09:39:22 UTC",
+            ),
+            (
+                "1661161162.48",
+                "2022-08-22T09:39:22.48",
+                "2022-08-22 11:39:22.48 CEST = 09:39:22.48 UTC",
+            ),
+            ("2.hours.ago", "2022-09-02T10:00:00", "2022-09-02 12:00 CEST = 10:00 UTC"),
+            (
+                "2022-09-02 15:00",
+                "2022-09-02T13:00:00",
+                "2022-09-02 15:00 CEST = 13:00 UTC (in the future)",
+            ),
+        ] {
+            let text = format!("aws-prod@{{{text}}}");
+            let name = SnapshotName::parse(&text, terminal.now, &terminal.zone).unwrap();
+            assert_eq!(name.expression, format!("@{{{sent}}}"));
+            assert_eq!(name.as_str(), format!("aws-prod@{{{sent}}}"));
+            assert_eq!(first_line([("", name.time)], &terminal), format!("{echoed}\n\n"));
+        }
+        let interval = interval_at("@{2022-08-22 11:39}..~1", terminal.now, &terminal.zone);
+        assert_eq!(interval.as_deref(), Ok("@{2022-08-22T09:39:00}..~1"));
+        let skipped = SnapshotName::parse("e@{2022-03-27 02:30}", terminal.now, &terminal.zone);
+        assert!(skipped.unwrap_err().contains("did not exist"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod env;
 mod escape;
 mod expression;
 mod fingerprint;
+mod json;
 mod matrix;
 mod missing;
 mod pipeline;

@@ -5,11 +5,11 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use envsnap_model::time::parse_time;
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use super::expression::environment_name;
+use super::expression::{environment_name, first_line, time};
 use super::print;
 use super::server_args::ConnectionArgs;
 use super::terminal::{ColourChoice, Terminal};
@@ -33,11 +33,11 @@ pub(super) struct Arguments {
     #[arg(value_name = "NAME", value_parser = environment_name)]
     name: String,
     /// From when on; from the first snapshot, unless this is given
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
     /// Until when; until the last report, unless this is given
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
     /// The file to write, which must not exist yet
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -48,8 +48,8 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { name, since, until, output: file, server } = arguments;
     let terminal = Terminal::detect(ColourChoice::Never);
-    let since = since.map(|text| time("--since", &text, &terminal)).transpose()?;
-    let until = until.map(|text| time("--until", &text, &terminal)).transpose()?;
+    let asked = first_line([("Since ", since), ("until ", until)], &terminal);
+    let [since, until] = [since, until].map(|time| time.map(|time| Micros(time.as_microsecond())));
     if since.zip(until).is_some_and(|(since, until)| since >= until) {
         bail!("--since is not before --until");
     }
@@ -83,17 +83,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     });
     // What is there of it proves nothing.
     let summary = written.inspect_err(|_| drop(std::fs::remove_file(&file)))?;
-    print(&format!("Wrote {}.\n\n{}", file.display(), summary.describe()))?;
+    print(&format!("{asked}Wrote {}.\n\n{}", file.display(), summary.describe()))?;
     Ok(())
 }
 
 fn create(file: &Path) -> anyhow::Result<File> {
     let created = OpenOptions::new().write(true).create_new(true).open(file);
     created.with_context(|| format!("cannot write {}", file.display()))
-}
-
-fn time(option: &str, text: &str, terminal: &Terminal) -> anyhow::Result<Micros> {
-    let time = parse_time(text, &terminal.zone)
-        .with_context(|| format!("{option} \"{text}\" is not a time"))?;
-    Ok(Micros(time.as_microsecond()))
 }

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use terminal_size::{Width, terminal_size};
 
 use crate::recorder::text;
+use envsnap_model::time::format_time;
 
 /// If the width is not known.
 const DEFAULT_WIDTH: usize = 100;
@@ -41,6 +42,12 @@ pub(super) struct Terminal {
     pub(super) use_colour: bool,
 }
 
+/// The zone of the times that are printed, and of those that are given without one: that of the
+/// system or `TZ`; UTC if it is not set or unknown.
+pub(super) fn time_zone() -> TimeZone {
+    TimeZone::try_system().unwrap_or(TimeZone::UTC)
+}
+
 impl Terminal {
     /// Detects the properties of standard output.
     pub(super) fn detect(coloured: ColourChoice) -> Self {
@@ -49,8 +56,7 @@ impl Terminal {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
             now: Timestamp::now(),
-            // UTC if the time zone is not set or unknown.
-            zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
+            zone: time_zone(),
             width: match terminal_size() {
                 Some((Width(width), _)) if is_terminal => usize::from(width),
                 _ => DEFAULT_WIDTH,
@@ -85,10 +91,7 @@ impl Terminal {
         #[expect(clippy::cast_possible_truncation, reason = "what is too large is no time either")]
         let whole = seconds.floor() as i64;
         match Timestamp::from_second(whole) {
-            Ok(time) if whole != 0 => {
-                let zoned = time.to_zoned(self.zone.clone());
-                zoned.strftime("%a, %d %b %Y %H:%M:%S %Z").to_string()
-            }
+            Ok(time) if whole != 0 => format_time(time, &self.zone),
             _ => "N/A".to_owned(),
         }
     }

@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod auditor;
 #[cfg(feature = "lambda")]
 mod cases;
 mod check;

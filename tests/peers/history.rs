@@ -146,7 +146,7 @@ async fn the_client_finds_a_snapshot_by_every_expression() {
     }
     history.fails("get snapshot empty", &no_snapshot("empty#-1", "empty#0", 0)).await;
     history.fails("get snapshot nowhere", &no_environment("nowhere")).await;
-    for expression in ["aws-prod#x", "aws-prod@{yesterday}", "aws-prod~-1"] {
+    for expression in ["aws-prod#x", "aws-prod@{tomorrow}", "aws-prod~-1"] {
         let words = format!("get snapshot {expression}");
         history.fails(&words, "is not a snapshot expression. Use N or #N").await;
     }

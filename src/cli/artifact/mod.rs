@@ -16,10 +16,10 @@ use anyhow::bail;
 use clap::Subcommand;
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::escape::replace_invisible;
+use super::expression::{first_line, time};
 use super::server_args::{Connection, ServerArgs};
 use super::terminal::Terminal;
 use super::{OutputFormat, eprint, print};
@@ -28,8 +28,6 @@ use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern as Pattern;
 use crate::recorder::text::pluralize;
 pub(super) use card::card;
-use envsnap_model::duration::parse_span;
-use envsnap_model::time::parse_time;
 pub(super) use get::{hex_digits, reports};
 pub(super) use git::{git, resolve};
 pub(super) use report::fingerprint;
@@ -87,22 +85,12 @@ struct WhereArgs {
     /// The artifact, by fingerprint or name
     #[arg(value_name = "ARTIFACT")]
     artifact: Pattern,
-    /// Look only at what changed since then: 12h, 30d, 6mo or a date like 2022-08-22
-    #[arg(long, value_name = "AGE|DATE", value_parser = since)]
+    /// Look only at what changed since then: 30d, 2022-08-22, or another time, as in env get
+    #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
     /// The most changes to look at in each environment
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-}
-
-fn since(text: &str) -> Result<Timestamp, String> {
-    const WANTED: &str = "it should be an age like 12h, 30d or 6mo, or a date like 2022-08-22";
-    let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
-    let before_now = || {
-        let age = parse_span(text).filter(|age| age.is_positive())?;
-        Some(Timestamp::now().to_zoned(zone.clone()).checked_sub(age).ok()?.timestamp())
-    };
-    parse_time(text, &zone).or_else(before_now).ok_or_else(|| WANTED.to_owned())
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -129,7 +117,14 @@ async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<()> {
         let since =
             wanted.since.map_or(f64::NEG_INFINITY, |since| since.as_duration().as_secs_f64());
         let found = runs::from_artifact_runs(&runs, since);
-        return show(&found, &wanted.artifact, &shown_environments, args.output, &terminal);
+        return show(
+            &found,
+            &wanted.artifact,
+            wanted.since,
+            &shown_environments,
+            args.output,
+            &terminal,
+        );
     }
     let results: Vec<_> = stream::iter(&environments)
         .filter(|environment| std::future::ready(environment.environment_type != LOGICAL))
@@ -146,7 +141,7 @@ async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<()> {
             Err((name, error)) => failures.push(format!("{}: {error}", replace_invisible(&name))),
         }
     }
-    show(&found, &wanted.artifact, &shown_environments, args.output, &terminal)?;
+    show(&found, &wanted.artifact, wanted.since, &shown_environments, args.output, &terminal)?;
     eprint_limits(&found, &terminal);
     if !failures.is_empty() {
         bail!("not every environment could be searched: {}", failures.join("\n"));
@@ -157,13 +152,17 @@ async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<()> {
 fn show(
     found: &[EnvironmentRuns],
     wanted: &Pattern,
+    since: Option<Timestamp>,
     environments: &str,
     format: OutputFormat,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     print(&match format {
-        OutputFormat::Json => view::json(found)?,
-        _ => view::text(found, wanted, environments, terminal),
+        OutputFormat::Json => view::json(found, since)?,
+        _ => {
+            first_line([("Since ", since)], terminal)
+                + &view::text(found, wanted, environments, terminal)
+        }
     })?;
     Ok(())
 }
@@ -183,7 +182,7 @@ pub(super) async fn show_snapshots_with_artifact(
         vec![search_environment(&connection, &described, &most).await.map_err(|(_, error)| error)?]
     };
     let (output, terminal) = (replace_invisible(environment), args.terminal());
-    show(&found, wanted, &output, args.output, &terminal)?;
+    show(&found, wanted, None, &output, args.output, &terminal)?;
     eprint_limits(&found, &terminal);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -138,7 +139,10 @@ fn time(run: &Run, terminal: &Terminal) -> String {
 
 /// An array of artifacts with their runs, and what was not searched. It combines several responses,
 /// so that there is no single document of the server's.
-pub(super) fn json(found: &[EnvironmentRuns]) -> serde_json::Result<String> {
+pub(super) fn json(
+    found: &[EnvironmentRuns],
+    since: Option<Timestamp>,
+) -> serde_json::Result<String> {
     let artifacts: Vec<_> = by_artifact(found)
         .into_iter()
         .map(|((name, key), runs)| {
@@ -154,7 +158,10 @@ pub(super) fn json(found: &[EnvironmentRuns]) -> serde_json::Result<String> {
             Some(json!({"environment": environment.name, "first_snapshot": index, "from": time}))
         })
         .collect();
-    let found = json!({"artifacts": artifacts, "looked_back_only_to": cuts});
+    let mut found = json!({"artifacts": artifacts, "looked_back_only_to": cuts});
+    if let Some(since) = since {
+        found["since"] = json!(since.to_string());
+    }
     Ok(escape_json(&serde_json::to_string_pretty(&found)?))
 }
 
@@ -215,7 +222,7 @@ SHA256: 9af401c
             not_found_text("9af4"),
             format!("9af4 was not found in 2 environments of acme.\n{hint}")
         );
-        let read: Value = serde_json::from_str(&json(&found).unwrap()).unwrap();
+        let read: Value = serde_json::from_str(&json(&found, None).unwrap()).unwrap();
         let runs = &read["artifacts"][0]["runs"];
         assert_eq!(runs[0]["first_snapshot"], Value::Null);
         assert_eq!(runs[2]["running"], true);

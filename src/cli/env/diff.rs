@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use serde_json::json;
+
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
 use crate::api::{Client, ServerApi as _};
 use crate::cli::escape::{escape_json, replace_invisible};
-use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName};
+use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, first_line};
+use crate::cli::json::add_fields;
 use crate::cli::server_args::ServerArgs;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
@@ -41,10 +44,15 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     let answer = connection.client.diff(from.as_str(), to.as_str(), None).await?;
     let diff = &answer.document;
     print(&if args.output == OutputFormat::Json {
-        escape_json(&answer.text)
+        let requested = |name: &SnapshotName| json!(name.time.map(|time| time.to_string()));
+        let fields =
+            [("requested_time_from", requested(from)), ("requested_time_to", requested(to))];
+        escape_json(&add_fields(&answer.text, fields))
     } else {
         let states = states(&connection.client, diff).await?;
-        text(diff, from.as_str(), to.as_str(), &states, &args.terminal())
+        let terminal = args.terminal();
+        first_line([("From ", from.time), ("to ", to.time)], &terminal)
+            + &text(diff, from.as_str(), to.as_str(), &states, &terminal)
     })?;
     Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
 }
@@ -161,8 +169,6 @@ fn block(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::cli::terminal::tests::berlin;
 

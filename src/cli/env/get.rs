@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
 use crate::api::{ApiResponse, ServerApi as _};
 use crate::cli::artifact::show_snapshots_with_artifact;
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
 use crate::cli::escape::{escape_json, replace_invisible};
-use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, environment_name};
+use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, environment_name, first_line};
+use crate::cli::json::add_fields;
 use crate::cli::server_args::ServerArgs;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
@@ -86,20 +87,39 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         answer = only(&answer, name)?;
     }
     let (recorded, terminal) = (&answer.document, args.terminal());
+    let asked = first_line([("", snapshot.time)], &terminal) + &next_note(recorded, snapshot);
     print(&match (args.output, &arguments.name) {
-        (OutputFormat::Json, _) => escape_json(&answer.text),
+        (OutputFormat::Json, _) => {
+            let requested = json!(snapshot.time.map(|time| time.to_string()));
+            escape_json(&add_fields(&answer.text, [("requested_time", requested)]))
+        }
         (_, Some(name)) if recorded.running().next().is_none() => format!(
-            "{}\n\nNothing called {} ran.\n",
+            "{asked}{}\n\nNothing called {} ran.\n",
             heading(environment, recorded, &terminal),
             replace_invisible(name.as_str())
         ),
         (format, _) => format!(
-            "{}\n\n{}",
+            "{asked}{}\n\n{}",
             heading(environment, recorded, &terminal),
             table(recorded, format == OutputFormat::Wide, &terminal)
         ),
     })?;
     Ok(())
+}
+
+/// Times are printed to the second: who asks for the printed time of a snapshot, which was recorded a
+/// fraction later, gets the one before it.
+fn next_note(recorded: &RecordedSnapshot, asked: &SnapshotName) -> String {
+    let Some((time, next)) = asked.time.zip(recorded.next_snapshot_timestamp) else {
+        return String::new();
+    };
+    let is_in_this_second =
+        time.subsec_nanosecond() == 0 && next - time.as_duration().as_secs_f64() < 1.0;
+    if !is_in_this_second {
+        return String::new();
+    }
+    let (name, next_index) = (replace_invisible(&asked.environment), recorded.index + 1);
+    format!("Within the second after it {name}#{next_index} was recorded.\n\n")
 }
 
 /// A snapshot with only the artifacts of this name, or of a flow that is called so.
@@ -228,7 +248,6 @@ fn task(artifact: &RecordedArtifact) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
     use unicode_width::UnicodeWidthStr;
 
     use super::*;

@@ -130,7 +130,7 @@ async fn an_expression_that_counts_zero_is_refused() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for (expression, said) in [
-        ("@%7Byesterday%7D", "'@{yesterday}' is not a snapshot expression"),
+        ("@%7Btomorrow%7D", "'@{tomorrow}' is not a snapshot expression"),
         ("@%7B2023-10-02T12:00:00+2%7D", "is not a snapshot expression"),
         ("latest", "'latest' is not a snapshot expression"),
         ("1.5", "N or #N"),

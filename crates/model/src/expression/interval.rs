@@ -55,14 +55,14 @@ impl Interval {
         &self,
         timeline: &T,
     ) -> Result<Option<RangeInclusive<u32>>, T::Error> {
-        let at = |point: TimePoint| point.seconds(timeline.now());
+        let at = |point: &TimePoint| point.seconds(timeline.now());
         let mut from = match &self.from {
             Bound::Snapshot(expression) => expression.resolve(timeline)?,
-            Bound::Time(point) => i64::from(timeline.before(at(*point))?) + 1,
+            Bound::Time(point) => i64::from(timeline.before(at(point))?) + 1,
         };
         let mut to = match &self.to {
             Bound::Snapshot(expression) => expression.resolve(timeline)?,
-            Bound::Time(point) => timeline.until(at(*point))?.into(),
+            Bound::Time(point) => timeline.until(at(point))?.into(),
         };
         let count = i64::from(timeline.count());
         // An interval after the latest snapshot is empty: it must not be answered with the latest.

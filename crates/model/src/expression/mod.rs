@@ -53,7 +53,7 @@ pub struct Expression {
     text: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Selector {
     /// `N` or `#N`: counted from 1, negative from the end, so that `-1` is the latest.
     Index(i64),
@@ -89,10 +89,10 @@ impl Expression {
     /// The timeline's own.
     pub fn resolve<T: Timeline>(&self, timeline: &T) -> Result<i64, T::Error> {
         let count = i64::from(timeline.count());
-        Ok(match self.selector {
-            Selector::Index(index) if index < 0 => (count + 1).saturating_add(index),
-            Selector::Index(index) => index,
-            Selector::Behind(behind) => count.saturating_sub(behind),
+        Ok(match &self.selector {
+            Selector::Index(index) if *index < 0 => (count + 1).saturating_add(*index),
+            Selector::Index(index) => *index,
+            Selector::Behind(behind) => count.saturating_sub(*behind),
             Selector::At(time) => timeline.until(time.seconds(timeline.now()))?.into(),
         })
     }
@@ -236,7 +236,7 @@ mod tests {
             "@{}",
             "@{now",
             "@now",
-            "@{yesterday}",
+            "@{tomorrow}",
             "NOW",
             "9223372036854775808",
         ] {

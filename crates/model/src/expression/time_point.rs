@@ -3,13 +3,13 @@
 use std::str::FromStr;
 
 use jiff::tz::TimeZone;
-use jiff::{Span, SpanFieldwise};
+use jiff::{Span, SpanFieldwise, Timestamp};
 
 use crate::duration::{parse_span, seconds_before};
-use crate::time::parse_time;
+use crate::time::{Kind, WrittenTime};
 
 /// A point in time: absolute, or relative to the time of the request.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TimePoint {
     /// The time of the request.
     Now,
@@ -17,31 +17,42 @@ pub enum TimePoint {
     At(f64),
     /// This long before the time of the request, by the calendar in UTC.
     Ago(SpanFieldwise),
+    /// A time of the day of the request or the day before it, in UTC.
+    Written(Box<WrittenTime>),
 }
 
 impl TimePoint {
     /// In seconds since the Unix epoch. `Now` is after everything that was recorded, even if the
     /// clock was set back since.
-    pub fn seconds(self, now: f64) -> f64 {
+    pub fn seconds(&self, now: f64) -> f64 {
         match self {
             Self::Now => f64::INFINITY,
-            Self::At(seconds) => seconds,
-            Self::Ago(SpanFieldwise(span)) => seconds_before(span, now),
+            Self::At(seconds) => *seconds,
+            Self::Ago(SpanFieldwise(span)) => seconds_before(*span, now),
+            Self::Written(written) => {
+                #[expect(clippy::cast_possible_truncation, reason = "whole seconds, of a clock")]
+                let now = Timestamp::from_second(now.floor() as i64).unwrap_or_default();
+                let time = written.resolve(now, &TimeZone::UTC);
+                time.map_or(f64::NEG_INFINITY, |time| time.as_duration().as_secs_f64())
+            }
         }
     }
 
-    /// The text between the braces of `@{…}`: `now`, `2023-10-02T12:00:00` (UTC, if it has no
-    /// offset), or `2.hours.ago`.
+    /// The text between the braces of `@{…}`: [any time](WrittenTime), in UTC if it names no zone.
     pub fn from_braces(text: &str) -> Option<Self> {
-        if text == "now" {
-            return Some(Self::Now);
-        }
-        if let Some((count, unit)) = text.strip_suffix(".ago").and_then(|ago| ago.split_once('.')) {
-            let is_count = count.bytes().all(|byte| byte.is_ascii_digit());
-            return Self::ago(parse_span(&format!("{count} {unit}")).filter(|_| is_count)?);
-        }
-        let time = parse_time(text, &TimeZone::UTC)?;
-        Some(Self::At(time.as_duration().as_secs_f64()))
+        let written: WrittenTime = text.parse().ok()?;
+        Some(match written.kind {
+            Kind::Now => Self::Now,
+            Kind::Ago(span) => Self::Ago(span),
+            // It has to be a time in UTC at any time of a request.
+            _ => {
+                let time = written.resolve(Timestamp::UNIX_EPOCH, &TimeZone::UTC).ok()?;
+                match written.kind {
+                    Kind::DaysAgo(..) => Self::Written(Box::new(written)),
+                    _ => Self::At(time.as_duration().as_secs_f64()),
+                }
+            }
+        })
     }
 
     fn ago(span: Span) -> Option<Self> {
@@ -75,6 +86,11 @@ mod tests {
             ("2023-10-02T12:00:00Z", 1_696_248_000.0),
             ("2023-10-02T14:00:00+02:00", 1_696_248_000.0),
             ("2023-10-02", 1_696_204_800.0),
+            ("2023-10-02 12:00", 1_696_248_000.0),
+            ("Mon, 02 Oct 2023 12:00:00 UTC", 1_696_248_000.0),
+            ("yesterday 12:00", 1_698_667_200.0),
+            ("today", 1_698_710_400.0),
+            ("2 hours ago", NOW - 7_200.0),
             ("1969-12-31T23:59:59", -1.0),
             ("1.hour.ago", NOW - 3_600.0),
             ("2.hours.ago", NOW - 7_200.0),
@@ -98,8 +114,7 @@ mod tests {
     fn other_texts_are_refused() {
         for text in [
             "",
-            "NOW",
-            "yesterday",
+            "tomorrow",
             "0.hours.ago",
             "-1.hours.ago",
             "+1.hours.ago",
@@ -107,7 +122,7 @@ mod tests {
             "2.fortnights.ago",
             "2.fortnights",
             "4294967296.hours.ago",
-            "2 hours ago",
+            "2023-10-02 12:00 CET",
             "2023-02-29T12:00:00",
             "12:00:00",
         ] {

@@ -40,7 +40,8 @@ pub(crate) fn form(org: &str, from: &str, to: &str) -> Markup {
             button { "Compare" }
             p.hint {
                 "Any two of this organization: " code { "aws-prod#65" } ", " code { "aws-prod~1" }
-                " (one before the latest), " code { "aws-prod@{2.days.ago}" } " or "
+                " (one before the latest), " code { "aws-prod@{2026-11-26 15:00}" }
+                " (a time, in UTC), " code { "aws-prod@{2.days.ago}" } " or "
                 code { "aws-prod" } " (the latest)."
             }
         }

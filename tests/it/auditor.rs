@@ -1,0 +1,5 @@
+//! Five days that an auditor asks about: three environments, a miner for twelve hours over the night in
+//! which the clock is set back, and a reporter that was down for ten.
+
+mod answers;
+mod fixture;
