@@ -69,7 +69,7 @@ async fn the_timeline_of_the_demo_is_drawn() {
         // As many as fit into the width of a README.
         browser.open(&format!("{page}?show=25")).await;
         let file = folder.join(format!("timeline-{scheme}.png"));
-        browser.detail(&file, ["#timeline", ".legend"]).await;
+        browser.detail(&file, ["#timeline", "#timeline ~ .legend"]).await;
         let size = std::fs::metadata(&file).unwrap().len();
         assert!((50_000..1_000_000).contains(&size), "{} has {size} bytes", file.display());
     }
