@@ -276,7 +276,7 @@ async fn sighup_reloads_the_token_file_unless_it_is_invalid() {
     std::fs::remove_file(&tokens).unwrap();
     write_secret(&tokens, &"# all the same\n".repeat(100_000));
     let line = reload("kept the current tokens").await;
-    assert!(line.contains("has more than 1 MiB"), "{line}");
+    assert!(line.contains("has more than 1024 KiB"), "{line}");
     assert_eq!((status("third-00").await, status("second-0").await), (401, 200));
     serve.kill().unwrap();
     serve.wait().unwrap();
