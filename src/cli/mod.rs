@@ -5,6 +5,7 @@ mod artifact;
 mod artifact_table;
 mod check;
 mod completions;
+mod coverage;
 mod demo;
 mod env;
 mod escape;

@@ -27,6 +27,15 @@ impl<T> Default for Listing<T> {
 }
 
 impl<T> Listing<T> {
+    /// The first items.
+    #[must_use]
+    pub fn at_most(mut self, count: usize) -> Self {
+        if self.documents.len() > count {
+            self.truncate(count);
+        }
+        self
+    }
+
     fn truncate(&mut self, count: usize) {
         self.documents.truncate(count);
         self.texts.truncate(count);
@@ -54,6 +63,45 @@ impl EnvironmentClient<'_> {
                 break;
             }
         }
+        Ok(listed)
+    }
+
+    /// The snapshots that were the latest at any time from `since` to `until`, in seconds since the
+    /// Unix epoch, latest first.
+    ///
+    /// # Errors
+    /// The environment does not exist, or the server does not return it.
+    pub async fn snapshots_between(
+        &self,
+        since: f64,
+        until: f64,
+    ) -> Result<Listing<SnapshotListEntry>, ApiError> {
+        let mut listed = Listing::default();
+        // A fixed end keeps the pages stable while snapshots are recorded.
+        let mut interval = String::new();
+        for page in 1.. {
+            let answered = self.snapshots(part(&interval, page, usize::MAX)).await?;
+            let is_last = is_last(&answered, &listed)
+                || answered
+                    .document
+                    .iter()
+                    .any(|snapshot| snapshot.index <= 1 || snapshot.from <= since);
+            if interval.is_empty() {
+                let latest = answered.document.iter().map(|snapshot| snapshot.index).max();
+                interval = format!("1..{}", latest.unwrap_or(1));
+            }
+            add(&self.client.host, &mut listed, answered, usize::MAX)?;
+            if is_last {
+                break;
+            }
+        }
+        let is_wanted =
+            |it: &SnapshotListEntry| it.from <= until && (it.to <= 0.0 || it.to > since);
+        let wanted: Vec<_> = listed.documents.iter().map(is_wanted).collect();
+        let mut keep = wanted.iter().copied();
+        listed.documents.retain(|_| keep.next().unwrap_or_default());
+        let mut keep = wanted.iter().copied();
+        listed.texts.retain(|_| keep.next().unwrap_or_default());
         Ok(listed)
     }
 

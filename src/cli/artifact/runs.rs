@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Pattern;
 use crate::api::Listing;
-use crate::api::wire::{ArtifactRun, EnvironmentEvent, RecordedSnapshot};
+use crate::api::wire::{ArtifactRun, EnvironmentEvent, RecordedSnapshot, ReportGap};
 
 /// Identifies an artifact: by fingerprint, or by name if that is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +42,10 @@ pub(super) struct Run {
     pub(super) exited_at: Option<f64>,
     /// In the latest snapshot, while it runs.
     pub(super) replicas: Option<u64>,
+    /// The last report that still had it, if the server says so.
+    pub(super) confirmed_until: Option<f64>,
+    /// Times in it that no report covers, earliest first.
+    pub(super) gaps: Vec<ReportGap>,
 }
 
 impl EnvironmentRuns {
@@ -64,9 +68,20 @@ pub(super) fn from_artifact_runs(parts: &[ArtifactRun], since: f64) -> Vec<Envir
         name.clone_from(&part.name);
         // It continued with other replicas.
         let before = runs.pop_if(|run| run.last + 1 == part.first_index);
-        let from = before.map_or(Some((part.first_index, part.from)), |run| run.from);
+        let (from, mut gaps) = before.map_or_else(
+            || (Some((part.first_index, part.from)), Vec::new()),
+            |run| (run.from, run.gaps),
+        );
+        gaps.extend_from_slice(&part.gaps);
         let replicas = part.to.is_none().then_some(part.replicas);
-        runs.push(Run { from, last: part.last_index, exited_at: part.to, replicas });
+        runs.push(Run {
+            from,
+            last: part.last_index,
+            exited_at: part.to,
+            replicas,
+            confirmed_until: part.confirmed_until,
+            gaps,
+        });
     }
     for environment in &mut environments {
         for (_, runs) in environment.artifacts.values_mut() {
@@ -107,6 +122,8 @@ pub(super) fn from_events(
                 last: snapshot_index.saturating_sub(1),
                 exited_at: Some(event.reported_at),
                 replicas: None,
+                confirmed_until: None,
+                gaps: Vec::new(),
             },
             (Some(running), _) => running,
             (None, change) => Run {
@@ -115,6 +132,8 @@ pub(super) fn from_events(
                 last: latest.index,
                 exited_at: None,
                 replicas: None,
+                confirmed_until: None,
+                gaps: Vec::new(),
             },
         };
         runs.push(run);
@@ -130,7 +149,14 @@ pub(super) fn from_events(
         let running = runs.pop_if(|run| run.exited_at.is_none());
         let from = running.and_then(|run| run.from);
         let replicas = Some(artifact.annotation.now);
-        runs.push(Run { from, last: latest.index, exited_at: None, replicas });
+        runs.push(Run {
+            from,
+            last: latest.index,
+            exited_at: None,
+            replicas,
+            confirmed_until: latest.confirmed_until,
+            gaps: Vec::new(),
+        });
     }
     environment
 }
@@ -169,6 +195,17 @@ mod tests {
             .unwrap()
     }
 
+    fn run() -> Run {
+        Run {
+            from: None,
+            last: 0,
+            exited_at: None,
+            replicas: None,
+            confirmed_until: None,
+            gaps: Vec::new(),
+        }
+    }
+
     fn found(latest: &RecordedSnapshot, events: &Listing<EnvironmentEvent>) -> Vec<Run> {
         let environment = from_events("e", latest, events, &"web".parse().unwrap());
         environment.artifacts.into_values().flat_map(|(_, runs)| runs).collect()
@@ -183,17 +220,29 @@ mod tests {
         assert_eq!(
             found(&latest(12, Some(2)), &events),
             [
-                Run { from: Some((3, 300.0)), last: 5, exited_at: Some(600.0), replicas: None },
-                Run { from: Some((9, 900.0)), last: 12, exited_at: None, replicas: Some(2) },
+                Run {
+                    from: Some((3, 300.0)),
+                    last: 5,
+                    exited_at: Some(600.0),
+                    replicas: None,
+                    ..run()
+                },
+                Run {
+                    from: Some((9, 900.0)),
+                    last: 12,
+                    exited_at: None,
+                    replicas: Some(2),
+                    ..run()
+                },
             ]
         );
     }
 
     #[test]
     fn of_a_history_that_was_cut_the_start_is_not_known() {
-        let exited = Run { from: None, last: 7, exited_at: Some(800.0), replicas: None };
+        let exited = Run { from: None, last: 7, exited_at: Some(800.0), replicas: None, ..run() };
         assert_eq!(found(&latest(12, None), &events(&[(8, "exited")], true)), [exited]);
-        let runs = Run { from: None, last: 12, exited_at: None, replicas: Some(3) };
+        let runs = Run { from: None, last: 12, exited_at: None, replicas: Some(3), ..run() };
         assert_eq!(
             found(&latest(12, Some(3)), &events(&[(8, "changed")], true)),
             std::slice::from_ref(&runs)
@@ -212,10 +261,19 @@ mod tests {
             from: 100.0,
             last_index,
             to,
+            confirmed_until: None,
+            gaps: Vec::new(),
         };
         let parts = [part(3, 4, 1, Some(500.0)), part(5, 6, 2, Some(700.0)), part(9, 12, 3, None)];
-        let first = Run { from: Some((3, 100.0)), last: 6, exited_at: Some(700.0), replicas: None };
-        let second = Run { from: Some((9, 100.0)), last: 12, exited_at: None, replicas: Some(3) };
+        let first = Run {
+            from: Some((3, 100.0)),
+            last: 6,
+            exited_at: Some(700.0),
+            replicas: None,
+            ..run()
+        };
+        let second =
+            Run { from: Some((9, 100.0)), last: 12, exited_at: None, replicas: Some(3), ..run() };
         let runs = |since| -> Vec<_> {
             let found = from_artifact_runs(&parts, since);
             found.into_iter().flat_map(|it| it.artifacts).flat_map(|(_, (_, it))| it).collect()

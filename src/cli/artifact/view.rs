@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{ArtifactKey, EnvironmentRuns, Pattern, Run};
+use crate::cli::coverage;
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
@@ -91,6 +92,24 @@ fn run_lines(runs: &[(&str, &Run)], terminal: &Terminal) -> String {
         } else {
             let _infallible = writeln!(text, "    {interval}\n        {time}");
         }
+        text.push_str(&known(run, terminal));
+    }
+    text
+}
+
+/// What is known of a run beside its two times, a line each.
+fn known(run: &Run, terminal: &Terminal) -> String {
+    let mut text = String::new();
+    if let Some((1, _)) = run.from {
+        text.push_str(
+            "        first seen at the latest then: it is the environment's first snapshot\n",
+        );
+    }
+    if let Some(until) = run.confirmed_until {
+        let _infallible = writeln!(text, "        confirmed until {}", terminal.time(until));
+    }
+    for gap in &run.gaps {
+        let _infallible = writeln!(text, "        ({})", coverage::describe(gap, terminal));
     }
     text
 }
@@ -174,6 +193,10 @@ fn run_json(environment: &str, run: &Run) -> Value {
         "to": run.exited_at,
         "running": run.exited_at.is_none(),
         "replicas": run.replicas,
+        "first_seen": run.from.map(|(_, time)| time),
+        "first_seen_at_the_latest": run.from.map(|(index, _)| index == 1),
+        "confirmed_until": run.confirmed_until,
+        "gaps": run.gaps,
     })
 }
 
@@ -188,21 +211,24 @@ mod tests {
         EnvironmentRuns { name: environment.to_owned(), artifacts, searched_back_to: None }
     }
 
+    fn run(
+        from: Option<(u64, f64)>,
+        last: u64,
+        exited_at: Option<f64>,
+        replicas: Option<u64>,
+    ) -> Run {
+        Run { from, last, exited_at, replicas, confirmed_until: None, gaps: Vec::new() }
+    }
+
     #[test]
     fn each_run_is_an_interval_of_snapshots_and_of_time() {
         let (from, to) = (1_661_161_162.0, 1_661_364_748.0);
         let found = [
             environment(
                 "aws-beta",
-                vec![
-                    Run { from: None, last: 80, exited_at: Some(from), replicas: None },
-                    Run { from: Some((84, from)), last: 118, exited_at: Some(to), replicas: None },
-                ],
+                vec![run(None, 80, Some(from), None), run(Some((84, from)), 118, Some(to), None)],
             ),
-            environment(
-                "aws-prod",
-                vec![Run { from: Some((65, from)), last: 65, exited_at: None, replicas: Some(3) }],
-            ),
+            environment("aws-prod", vec![run(Some((65, from)), 65, None, Some(3))]),
         ];
         assert_eq!(
             text(&found, &"9af401c".parse().unwrap(), "", &berlin()),

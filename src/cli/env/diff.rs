@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::Value;
 
+use super::between::{Between, Side, replaced_json, replaced_lines};
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
-use crate::api::{Client, ServerApi as _};
+use crate::api::{ApiError, Client, ServerApi as _};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, first_line};
 use crate::cli::json::add_fields;
@@ -42,19 +43,38 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     let Arguments { from, to, exit_code } = arguments;
     let connection = args.connect().await?;
     let answer = connection.client.diff(from.as_str(), to.as_str(), None).await?;
-    let diff = &answer.document;
+    let (diff, terminal) = (&answer.document, args.terminal());
+    let between = between(&connection.client, diff, [from, to], &terminal).await?;
     print(&if args.output == OutputFormat::Json {
-        let requested = |name: &SnapshotName| json!(name.time.map(|time| time.to_string()));
-        let fields =
-            [("requested_time_from", requested(from)), ("requested_time_to", requested(to))];
+        let between = between.map_or(Value::Null, |between| between.json(terminal.now));
+        let fields = [("between", between), ("replaced", replaced_json(diff))];
         escape_json(&add_fields(&answer.text, fields))
     } else {
         let states = states(&connection.client, diff).await?;
-        let terminal = args.terminal();
-        first_line([("From ", from.time), ("to ", to.time)], &terminal)
-            + &text(diff, from.as_str(), to.as_str(), &states, &terminal)
+        let asked = first_line([("From ", from.time), ("to ", to.time)], &terminal);
+        asked + &text(diff, [from.as_str(), to.as_str()], between.as_ref(), &states, &terminal)
     })?;
     Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
+}
+
+/// What the difference itself does not have; `None` if the server does not say which snapshots it
+/// compared.
+async fn between(
+    client: &Client,
+    diff: &EnvironmentDiff,
+    [from, to]: [&SnapshotName; 2],
+    terminal: &Terminal,
+) -> Result<Option<Between>, ApiError> {
+    let ids = [&diff.snappish1, &diff.snappish2].map(|item| item.snapshot_id.as_deref());
+    let [Some(one), Some(other)] = ids else { return Ok(None) };
+    let one = Side::fetch(client, one, from.time).await?;
+    let other = Side::fetch(client, other, to.time).await?;
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            Ok(Some(Between::fetch(client, [one, other], terminal.now).await?))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Of artifacts whose provenance is known, by fingerprint, for people.
@@ -92,21 +112,31 @@ async fn states(client: &Client, diff: &EnvironmentDiff) -> anyhow::Result<State
     Ok(states)
 }
 
-/// The difference between `from` and `to`, under a heading with the server's names of both.
+/// The difference between the two, under a heading with the server's names of both.
 fn text(
     diff: &EnvironmentDiff,
-    from: &str,
-    to: &str,
+    [from, to]: [&str; 2],
+    between: Option<&Between>,
     states: &States,
     terminal: &Terminal,
 ) -> String {
     let name =
         |item: &DiffItem, given| replace_invisible(item.snapshot_id.as_deref().unwrap_or(given));
     let (from, to) = (name(&diff.snappish1, from), name(&diff.snappish2, to));
-    if is_empty(diff) {
-        return format!("The same runs in {from} and {to}.\n");
+    let times = between.map(|between| between.times(terminal)).unwrap_or_default();
+    let has_passed = between.is_some_and(Between::has_passed);
+    if is_empty(diff) && !has_passed {
+        return format!("The same runs in {from} and {to}.\n{times}");
     }
-    format!("{}\n\n{}", heading(&from, &to), blocks(diff, states, terminal))
+    let mut parts = vec![format!("{}\n{times}", heading(&from, &to))];
+    if is_empty(diff) {
+        parts.push(format!("The same runs in {from} and {to}.\n"));
+    } else {
+        parts.extend(Some(replaced_lines(diff)).filter(|lines| !lines.is_empty()));
+        parts.push(blocks(diff, states, terminal));
+    }
+    parts.extend(between.map(|between| between.passed_blocks(terminal)).unwrap_or_default());
+    parts.join("\n")
 }
 
 pub(super) fn heading(from: &str, to: &str) -> String {
@@ -169,6 +199,8 @@ fn block(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::cli::terminal::tests::berlin;
 

@@ -1,14 +1,17 @@
 //! `envsnap env get`: what ran in a snapshot.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
 use crate::api::{ApiResponse, ServerApi as _};
 use crate::cli::artifact::show_snapshots_with_artifact;
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
+use crate::cli::coverage::{self, gap_at};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, environment_name, first_line};
 use crate::cli::json::add_fields;
@@ -88,18 +91,22 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     }
     let (recorded, terminal) = (&answer.document, args.terminal());
     let asked = first_line([("", snapshot.time)], &terminal) + &next_note(recorded, snapshot);
+    let known = coverage_lines(recorded, snapshot, &terminal);
     print(&match (args.output, &arguments.name) {
         (OutputFormat::Json, _) => {
             let requested = json!(snapshot.time.map(|time| time.to_string()));
-            escape_json(&add_fields(&answer.text, [("requested_time", requested)]))
+            let gap = json!(gap_at(&recorded.gaps, snapshot.time.unwrap_or(terminal.now)));
+            let gap = if snapshot.time.is_some() || recorded.is_latest { gap } else { Value::Null };
+            let fields = [("requested_time", requested), ("not_covered", gap)];
+            escape_json(&add_fields(&answer.text, fields))
         }
         (_, Some(name)) if recorded.running().next().is_none() => format!(
-            "{asked}{}\n\nNothing called {} ran.\n",
+            "{asked}{}\n{known}\nNothing called {} ran.\n",
             heading(environment, recorded, &terminal),
             replace_invisible(name.as_str())
         ),
         (format, _) => format!(
-            "{asked}{}\n\n{}",
+            "{asked}{}\n{known}\n{}",
             heading(environment, recorded, &terminal),
             table(recorded, format == OutputFormat::Wide, &terminal)
         ),
@@ -148,6 +155,25 @@ fn heading(environment: &str, recorded: &RecordedSnapshot, terminal: &Terminal) 
     let name = format!("{}#{}", replace_invisible(environment), recorded.index);
     let recorded_at = terminal.time_and_age(recorded.timestamp);
     format!("{}, recorded {recorded_at}", terminal.paint(Colour::Bold, &name))
+}
+
+/// How long it is known that this ran, and what is not known.
+fn coverage_lines(
+    recorded: &RecordedSnapshot,
+    asked: &SnapshotName,
+    terminal: &Terminal,
+) -> String {
+    let mut text = String::new();
+    if let Some(until) = recorded.confirmed_until.filter(|until| *until > recorded.timestamp) {
+        let _infallible = writeln!(text, "Confirmed until {}", terminal.time_and_age(until));
+    }
+    if let Some(next) = recorded.next_snapshot_timestamp {
+        let _infallible =
+            writeln!(text, "The latest until {}, #{}", terminal.time(next), recorded.index + 1);
+    }
+    // Of a snapshot of the past that was named by its number no time was asked for.
+    let time = asked.time.or_else(|| recorded.is_latest.then_some(terminal.now));
+    text + &coverage::lines(&recorded.gaps, time.unwrap_or(Timestamp::MIN), terminal)
 }
 
 pub(in crate::cli) fn table(

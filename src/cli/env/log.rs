@@ -4,18 +4,28 @@ mod view;
 
 use std::collections::BTreeMap;
 
+use anyhow::bail;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
-use crate::api::{ApiError, EnvironmentClient, Listing, ServerApi as _};
+use crate::api::{ApiError, Client, EnvironmentClient, Listing, ServerApi as _};
+use crate::cli::artifact::{LOGICAL, MAX_CONCURRENT_REQUESTS};
 use crate::cli::escape::escape_json;
-use crate::cli::expression::{environment_name, interval};
+use crate::cli::expression::{environment_name, first_line, interval, time};
+use crate::cli::json::add_fields;
 use crate::cli::server_args::ServerArgs;
 use crate::cli::{OutputFormat, eprint, print};
 use crate::recorder::text::pluralize;
-use view::LogView;
+use view::{LogRow, LogView};
 
+/// With a limit of snapshots. Without one every event is fetched.
 const MAX_EVENTS: usize = 10_000;
 
-/// List the snapshots of an environment, the latest first
+const DEFAULT_LIMIT: u16 = 15;
+
+/// List the snapshots of an environment or of all, the latest first
 ///
 /// Each with how long it was the latest, and how many artifacts started (+), exited (-) and were
 /// scaled (~) with it.
@@ -30,43 +40,155 @@ const MAX_EVENTS: usize = 10_000;
   NOW    the latest; it may be left out, as in 60..
 or one of these alone, for one snapshot.
 
+A time is written as in env get: 2026-11-26 16:00, yesterday, 2 hours ago.
+
 Examples:
   envsnap env log aws-prod
   envsnap env log aws-prod 60.. --long
+  envsnap env log aws-prod --since yesterday
+  envsnap env log --since '2026-11-26 16:00' --until 2026-11-28
   envsnap env log aws-prod '~3..NOW' -o json")]
 pub(super) struct Arguments {
-    /// The environment
+    /// The environment; all of them, unless this is given
     #[arg(value_name = "NAME", value_parser = environment_name)]
-    name: String,
+    name: Option<String>,
     /// Which snapshots: all of them, unless this is given
     #[arg(value_name = "INTERVAL", value_parser = interval, default_value = "", hide_default_value = true)]
     interval: String,
+    /// Only snapshots that were the latest then or later
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "interval")]
+    since: Option<Timestamp>,
+    /// Only snapshots that were recorded until then
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "interval")]
+    until: Option<Timestamp>,
     /// Show each artifact that started, exited or was scaled
     #[arg(long)]
     long: bool,
-    /// The most snapshots to list; with --long -o json, events
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
-    limit: u16,
+    /// The most snapshots to list of each environment; with --long -o json, events [default: 15, or all
+    /// with --since or --until]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    limit: Option<u16>,
+}
+
+impl Arguments {
+    fn has_times(&self) -> bool {
+        self.since.is_some() || self.until.is_some()
+    }
+
+    fn limit(&self) -> usize {
+        match self.limit {
+            Some(limit) => limit.into(),
+            None if self.has_times() => usize::MAX,
+            None => DEFAULT_LIMIT.into(),
+        }
+    }
+}
+
+/// The history of one environment, as far as it was asked for.
+struct History {
+    environment: String,
+    snapshots: Listing<SnapshotListEntry>,
 }
 
 pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { name, interval, long, limit } = arguments;
-    let (limit, terminal) = (usize::from(*limit), args.terminal());
+    let terminal = args.terminal();
+    let times = [("Since ", arguments.since), ("until ", arguments.until)];
+    if let (Some(since), Some(until)) = (arguments.since, arguments.until)
+        && since > until
+    {
+        bail!("--since is after --until: {}", first_line(times, &terminal).trim_end());
+    }
     let connection = args.connect().await?;
-    let environment = connection.client.environment(name, None);
-    if args.output == OutputFormat::Json && *long {
-        let events = environment.latest_events(interval, f64::NEG_INFINITY, limit).await;
-        return print_json(name, &empty_if_no_snapshot(events)?, "event");
-    }
-    let snapshots = empty_if_no_snapshot(environment.latest_snapshots(interval, limit).await)?;
+    let names = if let Some(name) = &arguments.name {
+        vec![name.clone()]
+    } else {
+        let environments = connection.client.environments(None).await?.document.into_iter();
+        environments.filter(|it| it.environment_type != LOGICAL).map(|it| it.name).collect()
+    };
+    let histories: Vec<_> = stream::iter(&names)
+        .map(|name| history(&connection.client, name, arguments))
+        .buffered(MAX_CONCURRENT_REQUESTS)
+        .try_collect()
+        .await?;
+    // The document is a list, which has no place for it.
     if args.output == OutputFormat::Json {
-        return print_json(name, &snapshots, "snapshot");
+        eprint(&first_line(times, &terminal));
+        return print_json(&connection.client, &histories, arguments).await;
     }
-    let changes = changes(&environment, &snapshots.documents).await?;
-    let log = LogView { snapshots: &snapshots.documents, changes };
-    print(&if *long { log.long(&terminal) } else { log.short(&terminal) })?;
-    eprint_truncation(name, &snapshots, "snapshot");
+    let mut rows = Vec::new();
+    for History { environment, snapshots } in &histories {
+        let most = if arguments.has_times() { usize::MAX } else { MAX_EVENTS };
+        let client = connection.client.environment(environment, None);
+        let mut changes = changes(&client, &snapshots.documents, most).await?;
+        let row = |snapshot| LogRow {
+            environment: arguments.name.is_none().then_some(&**environment),
+            snapshot,
+            changes: changes.remove(&snapshot.index),
+        };
+        rows.extend(snapshots.documents.iter().map(row));
+    }
+    // Stable: the snapshots of one environment keep their order, which is not that of the clock.
+    if arguments.name.is_none() {
+        rows.sort_by(|one, other| other.snapshot.from.total_cmp(&one.snapshot.from));
+    }
+    let log = LogView { rows };
+    let text = if arguments.long { log.long(&terminal) } else { log.short(&terminal) };
+    print(&(first_line(times, &terminal) + &text))?;
+    for History { environment, snapshots } in &histories {
+        eprint_truncation(environment, snapshots, "snapshot");
+    }
     Ok(())
+}
+
+async fn history(client: &Client, name: &str, wanted: &Arguments) -> Result<History, ApiError> {
+    let environment = client.environment(name, None);
+    let limit = wanted.limit();
+    let listed = if wanted.has_times() {
+        let seconds = |time: Timestamp| time.as_duration().as_secs_f64();
+        let since = wanted.since.map_or(f64::NEG_INFINITY, seconds);
+        let until = wanted.until.map_or(f64::INFINITY, seconds);
+        environment.snapshots_between(since, until).await.map(|listed| listed.at_most(limit))
+    } else {
+        environment.latest_snapshots(&wanted.interval, limit).await
+    };
+    Ok(History { environment: name.to_owned(), snapshots: empty_if_no_snapshot(listed)? })
+}
+
+/// One list of the snapshots, or of their events, of all environments: of several, the latest first,
+/// each with the name of its environment.
+async fn print_json(
+    client: &Client,
+    histories: &[History],
+    wanted: &Arguments,
+) -> anyhow::Result<()> {
+    let mut texts = Vec::new();
+    for History { environment, snapshots } in histories {
+        if !wanted.long {
+            eprint_truncation(environment, snapshots, "snapshot");
+            let name = if wanted.name.is_some() { Value::Null } else { json!(environment) };
+            texts.extend(snapshots.documents.iter().zip(&snapshots.texts).map(|(it, text)| {
+                (it.from, add_fields(text.get(), [("environment", name.clone())]))
+            }));
+            continue;
+        }
+        let indexes = || snapshots.documents.iter().map(|snapshot| snapshot.index);
+        let interval = match (indexes().min(), indexes().max()) {
+            _ if !wanted.has_times() => wanted.interval.clone(),
+            (Some(first), Some(last)) => format!("{first}..{last}"),
+            _ => continue,
+        };
+        let client = client.environment(environment, None);
+        let events = client.latest_events(&interval, f64::NEG_INFINITY, wanted.limit()).await;
+        let events = empty_if_no_snapshot(events)?;
+        eprint_truncation(environment, &events, "event");
+        let of_events = events.documents.iter().zip(&events.texts);
+        texts.extend(of_events.map(|(event, text)| (event.reported_at, text.get().to_owned())));
+    }
+    if wanted.name.is_none() {
+        texts.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    }
+    let texts: Vec<_> = texts.into_iter().map(|(_, text)| text).collect();
+    Ok(print(&escape_json(&format!("[{}]", texts.join(",\n "))))?)
 }
 
 fn empty_if_no_snapshot<T>(listed: Result<Listing<T>, ApiError>) -> Result<Listing<T>, ApiError> {
@@ -74,13 +196,6 @@ fn empty_if_no_snapshot<T>(listed: Result<Listing<T>, ApiError>) -> Result<Listi
         Err(ApiError::NoSnapshotYet { .. }) => Ok(Listing::default()),
         listed => listed,
     }
-}
-
-fn print_json<T>(name: &str, listed: &Listing<T>, what: &str) -> anyhow::Result<()> {
-    let texts: Vec<_> = listed.texts.iter().map(|text| text.get()).collect();
-    print(&escape_json(&format!("[{}]", texts.join(",\n "))))?;
-    eprint_truncation(name, listed, what);
-    Ok(())
 }
 
 fn eprint_truncation<T>(name: &str, listed: &Listing<T>, what: &str) {
@@ -95,13 +210,14 @@ fn eprint_truncation<T>(name: &str, listed: &Listing<T>, what: &str) {
 async fn changes(
     environment: &EnvironmentClient<'_>,
     snapshots: &[SnapshotListEntry],
+    most: usize,
 ) -> Result<BTreeMap<u64, Vec<EnvironmentEvent>>, ApiError> {
     let indexes = || snapshots.iter().map(|snapshot| snapshot.index);
     let (Some(first), Some(last)) = (indexes().min(), indexes().max()) else {
         return Ok(BTreeMap::new());
     };
     let interval = format!("{first}..{last}");
-    let events = environment.latest_events(&interval, f64::NEG_INFINITY, MAX_EVENTS).await?;
+    let events = environment.latest_events(&interval, f64::NEG_INFINITY, most).await?;
     // The earliest one may have more events beyond the limit.
     let known_from = match events.documents.last() {
         Some(earliest) if events.is_truncated => earliest.snapshot_index + 1,

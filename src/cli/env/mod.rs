@@ -1,5 +1,6 @@
 //! `envsnap env`: what ran in an environment, and when; and the environments themselves.
 
+mod between;
 mod change;
 mod diff;
 mod get;

@@ -1,6 +1,8 @@
 //! Each question, asked in three time zones, and the one correct answer.
 
-use super::fixture::five_days;
+use serde_json::{Value, json};
+
+use super::fixture::{FIRST_DAY, five_days};
 use crate::command_line::{envsnap, text};
 use crate::questions::Answer;
 use crate::recorder::server::{Recorder, digest, task};
@@ -55,7 +57,7 @@ async fn a_time_is_that_of_the_zone_that_the_answer_is_printed_in() {
         assert_eq!(out.lines().next(), Some(first_line), "{out}");
         assert!(out.contains(&format!("prod#{index}, recorded ")), "{zone} {time}: {out}");
         let json = ask(&recorder.url, zone, &["env", "get", &snapshot, "-o", "json"]).await.well();
-        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let json: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["index"], index, "{zone} {time}");
         assert!(json["requested_time"].as_str().unwrap().ends_with('Z'), "{json}");
     }
@@ -97,4 +99,161 @@ async fn the_printed_time_of_a_snapshot_does_not_hide_it() {
     assert!(out.contains("Within the second after it prod#2 was recorded.\n\nprod#1, "), "{out}");
     let out = get("1661161222.5").await;
     assert!(out.contains("09:40:22.5 UTC\n\nprod#2, "), "{out}");
+}
+
+/// A time zone, a question, what its answer has, and what it must not have.
+type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+
+/// Questions with lines that each answer has, and lines that it must not have.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one table of questions and answers")]
+async fn what_is_not_known_is_said() {
+    let recorder = five_days().await;
+    let gap =
+        "no report from Mon, 27 Oct 2025 02:00:00 CET to Mon, 27 Oct 2025 12:00:00 CET: 10 hours";
+    let gap_utc = "no report from Mon, 27 Oct 2025 01:00:00 UTC to Mon, 27 Oct 2025 11:00:00 UTC";
+    let cases: [Case<'_>; 12] = [
+        (
+            BERLIN,
+            &["env", "get", "prod@{2025-10-27 06:00}"],
+            &["2025-10-27 06:00 CET = 05:00 UTC", "prod#4, ", &format!("Not covered: {gap}. This")],
+            &[],
+        ),
+        // One that is covered is not said to be unknown because of another time.
+        (
+            UTC,
+            &["env", "get", "prod@{2025-10-27 00:30}"],
+            &["prod#4, ", &format!("({gap_utc}")],
+            &["Not covered"],
+        ),
+        (
+            UTC,
+            &["env", "get", "prod#3"],
+            &["The latest until Sun, 26 Oct 2025 06:00:00 UTC, #4"],
+            &["no report"],
+        ),
+        (
+            UTC,
+            &["env", "diff", "prod@{2025-10-25 12:00}", "prod@{2025-10-27 05:00}"],
+            &[
+                "From 2025-10-25 12:00 UTC, to 2025-10-27 05:00 UTC",
+                "prod#2: recorded Fri, 24 Oct 2025 15:00:00 UTC, confirmed until Sat, 25 Oct 2025 17:00:00 UTC",
+                &format!("  not covered: {gap_utc}"),
+                "± Name:   docker.io/xmrig:6",
+                "started with #3 Sat, 25 Oct 2025 18:00:00 UTC, exited with #4 Sun, 26 Oct 2025 06:00:00 UTC",
+                "The same runs in prod#2 and prod#4.",
+            ],
+            &[],
+        ),
+        (
+            UTC,
+            &["env", "diff", "prod@{2025-10-26 12:00}", "prod@{2025-10-27 12:00}"],
+            &["The same runs in prod#4 and prod#4.", &format!("Between them {gap_utc}")],
+            &["not covered"],
+        ),
+        (
+            BERLIN,
+            &["env", "diff", "prod#1", "prod#2"],
+            &[
+                "differ 5894f34 -> 4d27021",
+                "- Name:   ecr/differ:5894f34",
+                "+ Name:   ecr/differ:4d27021",
+            ],
+            &["±", "no report"],
+        ),
+        (
+            BERLIN,
+            &["artifact", "where", "web"],
+            &[
+                &format!("        ({gap})"),
+                "        confirmed until Tue, 28 Oct 2025 00:00:00 CET",
+                "        first seen at the latest then: it is the environment's first snapshot",
+            ],
+            &[],
+        ),
+        (
+            NEW_YORK,
+            &["artifact", "where", "xmrig"],
+            &[
+                "    prod#3  Sat, 25 Oct 2025 14:00:00 EDT – Sun, 26 Oct 2025 02:00:00 EDT",
+                "        confirmed until Sun, 26 Oct 2025 01:00:00 EDT",
+            ],
+            &["at the latest", "no report"],
+        ),
+        (
+            BERLIN,
+            &["env", "log", "--since", "2025-10-25 12:00", "--until", "2025-10-26 12:00"],
+            &[
+                "Since 2025-10-25 12:00 CEST = 10:00 UTC, until 2025-10-26 12:00 CET = 11:00 UTC",
+                &format!("(prod: {gap})"),
+                "prod#4   ",
+                "prod#3   ",
+                "prod#2   ",
+                "stage#2  ",
+                "dev#1    ",
+            ],
+            &["prod#1", "stage#1"],
+        ),
+        (UTC, &["env", "log", "prod", "--until", "2025-10-24"], &["#1  "], &["#2", "no snapshot"]),
+        (UTC, &["env", "log", "--until", "2025-10-22"], &["No snapshot."], &["#"]),
+        (
+            UTC,
+            &["env", "log", "prod", "--since", "2025-10-26", "--long"],
+            &["  - docker.io/xmrig:6", "  + docker.io/xmrig:6", &format!("({gap_utc}")],
+            &["differ"],
+        ),
+    ];
+    for (zone, question, expected, unexpected) in cases {
+        let out = ask(&recorder.url, zone, question).await.well();
+        for expected in expected {
+            assert!(out.contains(expected), "{question:?} {expected}\n{out}");
+        }
+        for unexpected in unexpected {
+            assert!(!out.contains(unexpected), "{question:?} {unexpected}\n{out}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_get_the_same_in_json() {
+    let recorder = five_days().await;
+    let json = async |question: &[&str]| -> Value {
+        let question = [question, &["-o", "json"]].concat();
+        let answer = ask(&recorder.url, BERLIN, &question).await;
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        serde_json::from_str(&answer.out).unwrap()
+    };
+    let monday = FIRST_DAY + 4 * 86_400;
+    let gap = json!({"from": monday + 3_600, "until": monday + 11 * 3_600});
+    let is_gap = |found: &Value| {
+        let seconds = |gap: &Value| (gap["from"].as_f64().unwrap(), gap["until"].as_f64().unwrap());
+        seconds(found) == seconds(&gap)
+    };
+    let got = json(&["env", "get", "prod@{2025-10-27 06:00}"]).await;
+    assert!(is_gap(&got["not_covered"]) && is_gap(&got["gaps"][0]), "{got}");
+    assert_eq!(got["requested_time"], "2025-10-27T05:00:00Z");
+    let got = json(&["env", "get", "prod@{2025-10-26 12:00}"]).await;
+    assert_eq!((&got["not_covered"], got["index"].as_u64()), (&Value::Null, Some(4)));
+    let diff = json(&["env", "diff", "prod#1", "prod#4"]).await;
+    assert_eq!(
+        diff["replaced"][0],
+        json!({"repository": "ecr/differ", "from": ["5894f34"], "to": ["4d27021"]})
+    );
+    assert_eq!(diff["between"]["started_and_exited"][0]["name"], "docker.io/xmrig:6");
+    let found = json(&["artifact", "where", "web"]).await;
+    let runs = found["artifacts"][0]["runs"].as_array().unwrap().clone();
+    let prod = runs.iter().find(|run| run["environment"] == "prod").unwrap();
+    assert!(is_gap(&prod["gaps"][0]) && prod["first_seen_at_the_latest"] == true, "{prod}");
+    let log = json(&["env", "log", "--since", "2025-10-25 12:00"]).await;
+    let rows: Vec<_> = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| format!("{}{}", row["environment"], row["index"]))
+        .collect();
+    assert_eq!(rows, ["\"prod\"4", "\"prod\"3", "\"prod\"2", "\"stage\"2", "\"dev\"1"]);
+    let page = reqwest::get(format!("{}/acme/environments/prod", recorder.url)).await.unwrap();
+    let page = page.text().await.unwrap();
+    let hatched = "No report from 2025-10-27 01:00:00 UTC to 2025-10-27 11:00:00 UTC";
+    assert!(page.contains(hatched) && page.contains("class=\"uncovered\""), "{page}");
 }

@@ -12,7 +12,7 @@ pub(super) const FIRST_DAY: i64 = 1_761_177_600;
 
 const HOURS: i64 = 120;
 
-pub(super) const MINER: u8 = 0x66;
+const MINER: u8 = 0x66;
 
 /// What runs in `prod` at this hour. The miner runs from 18:00 UTC on Saturday to 06:00 on Sunday;
 /// `differ` is deployed on Friday at 15:00.

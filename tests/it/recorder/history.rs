@@ -190,6 +190,7 @@ async fn artifact_runs_cover_all_history_of_one_or_all_environments() {
                 "environment": environment, "name": "ecr/web:1", "fingerprint": digest(0xab),
                 "replicas": replicas, "first_index": indexes.0, "last_index": indexes.1,
                 "from": start + from, "to": to.map(|to| start + to),
+                "confirmed_until": start + from,
             })
         };
     let beta = run("aws-beta", 1, (1, 1), 0.0, None);

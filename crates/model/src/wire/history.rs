@@ -64,6 +64,12 @@ pub struct ArtifactRun {
     /// The time at which the snapshot after it was recorded; `null` if it still runs so.
     #[serde(default)]
     pub to: Option<f64>,
+    /// The last report that still had it, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_until: Option<f64>,
+    /// Times that began in it and that no report covers, earliest first.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<ReportGap>,
 }
 
 /// A change of one artifact in a snapshot: an element of the response of `GET

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ArtifactFlow, ArtifactOrigin, or_default};
+use super::{ArtifactFlow, ArtifactOrigin, ReportGap, or_default};
 use crate::snapshot::{Artifact, Snapshot};
 
 /// A snapshot: the response of `GET /snapshots/{org}/{env}/{expression}`. Times are in seconds
@@ -30,6 +30,10 @@ pub struct RecordedSnapshot {
     /// this project's recorder sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_until: Option<f64>,
+    /// Times that began while it was the latest and that no report covers, earliest first. Only
+    /// this project's recorder sends them.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<ReportGap>,
     /// The type of its environment.
     #[serde(rename = "type")]
     pub environment_type: String,

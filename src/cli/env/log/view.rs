@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::api::wire::{EnvironmentEvent, ReportGap, SnapshotListEntry};
+use crate::cli::coverage;
 use crate::cli::escape::replace_invisible;
 use crate::cli::tables::{fingerprint_or_unknown, table};
 use crate::cli::terminal::{Colour, Terminal};
@@ -11,23 +12,37 @@ use crate::recorder::text::humanize_duration;
 
 pub(super) struct LogView<'a> {
     /// The latest first.
-    pub(super) snapshots: &'a [SnapshotListEntry],
-    /// By index.
-    pub(super) changes: BTreeMap<u64, Vec<EnvironmentEvent>>,
+    pub(super) rows: Vec<LogRow<'a>>,
+}
+
+/// A snapshot, and what changed with it.
+pub(super) struct LogRow<'a> {
+    /// In a log of several environments.
+    pub(super) environment: Option<&'a str>,
+    pub(super) snapshot: &'a SnapshotListEntry,
+    /// `None` if they are too many to be fetched.
+    pub(super) changes: Option<Vec<EnvironmentEvent>>,
+}
+
+impl LogRow<'_> {
+    fn name(&self) -> String {
+        let environment = self.environment.map(replace_invisible).unwrap_or_default();
+        format!("{environment}#{}", self.snapshot.index)
+    }
 }
 
 impl LogView<'_> {
     pub(super) fn short(&self, terminal: &Terminal) -> String {
-        if self.snapshots.is_empty() {
+        if self.rows.is_empty() {
             return "No snapshot.\n".to_owned();
         }
-        let rows = self.snapshots.iter().map(|snapshot| {
+        let rows = self.rows.iter().map(|row| {
             vec![
-                format!("#{}", snapshot.index),
-                terminal.time(snapshot.from),
-                end(snapshot, terminal),
-                humanize_duration(duration(snapshot, terminal)),
-                self.summary(snapshot.index),
+                row.name(),
+                terminal.time(row.snapshot.from),
+                end(row.snapshot, terminal),
+                humanize_duration(duration(row.snapshot, terminal)),
+                summary(row),
             ]
         });
         let rows = table(&["SNAPSHOT", "FROM", "TO", "DURATION", "CHANGED"], rows);
@@ -36,9 +51,9 @@ impl LogView<'_> {
         if let Some(header) = lines.next() {
             let _infallible = writeln!(text, "{}", terminal.paint(Colour::Bold, header));
         }
-        for (line, snapshot) in lines.zip(self.snapshots) {
+        for (line, row) in lines.zip(&self.rows) {
             // Newest first: a gap after a snapshot is printed above it.
-            for gap in gap_lines(snapshot, terminal) {
+            for gap in gap_lines(row, terminal) {
                 let _infallible = writeln!(text, "  {gap}");
             }
             let _infallible = writeln!(text, "{line}");
@@ -47,25 +62,24 @@ impl LogView<'_> {
     }
 
     pub(super) fn long(&self, terminal: &Terminal) -> String {
-        if self.snapshots.is_empty() {
+        if self.rows.is_empty() {
             return "No snapshot.\n".to_owned();
         }
         let snapshots: Vec<_> = self
-            .snapshots
+            .rows
             .iter()
-            .map(|snapshot| {
-                let name = format!("#{}", snapshot.index);
+            .map(|row| {
                 let mut text = format!(
                     "{}  {} – {} ({})\n",
-                    terminal.paint(Colour::Bold, &name),
-                    terminal.time(snapshot.from),
-                    end(snapshot, terminal),
-                    humanize_duration(duration(snapshot, terminal)),
+                    terminal.paint(Colour::Bold, &row.name()),
+                    terminal.time(row.snapshot.from),
+                    end(row.snapshot, terminal),
+                    humanize_duration(duration(row.snapshot, terminal)),
                 );
-                for gap in gap_lines(snapshot, terminal) {
+                for gap in gap_lines(row, terminal) {
                     let _infallible = writeln!(text, "  {gap}");
                 }
-                match self.changes.get(&snapshot.index) {
+                match &row.changes {
                     Some(changes) => {
                         text.extend(changes.iter().map(|event| event_text(event, terminal)));
                     }
@@ -79,30 +93,17 @@ impl LogView<'_> {
         snapshots.join("\n") + &self.confirmation_note()
     }
 
-    /// `+1 -1 ~2`.
-    fn summary(&self, index: u64) -> String {
-        let Some(changes) = self.changes.get(&index) else { return "?".to_owned() };
-        let mut counts: BTreeMap<_, u32> = BTreeMap::new();
-        for sign in changes.iter().filter_map(|event| sign(event).map(|(sign, _)| sign)) {
-            *counts.entry(sign).or_default() += 1;
-        }
-        let signs: Vec<_> = ['+', '-', '~']
-            .iter()
-            .filter_map(|sign| counts.get(sign).map(|count| format!("{sign}{count}")))
-            .collect();
-        signs.join(" ")
-    }
-
     /// A report confirmed one of these snapshots unchanged.
     fn has_confirmation(&self) -> bool {
-        self.snapshots
+        self.rows
             .iter()
+            .map(|row| row.snapshot)
             .any(|snapshot| snapshot.confirmed_until.is_some_and(|until| until > snapshot.from))
     }
 
     /// Explains what it means that no report confirmed these snapshots.
     fn confirmation_note(&self) -> String {
-        let says = self.snapshots.iter().any(|snapshot| snapshot.confirmed_until.is_some());
+        let says = self.rows.iter().any(|row| row.snapshot.confirmed_until.is_some());
         if !says || self.has_confirmation() {
             return String::new();
         }
@@ -112,16 +113,29 @@ impl LogView<'_> {
     }
 }
 
+/// `+1 -1 ~2`.
+fn summary(row: &LogRow<'_>) -> String {
+    let Some(changes) = &row.changes else { return "?".to_owned() };
+    let mut counts: BTreeMap<_, u32> = BTreeMap::new();
+    for sign in changes.iter().filter_map(|event| sign(event).map(|(sign, _)| sign)) {
+        *counts.entry(sign).or_default() += 1;
+    }
+    let signs: Vec<_> = ['+', '-', '~']
+        .iter()
+        .filter_map(|sign| counts.get(sign).map(|count| format!("{sign}{count}")))
+        .collect();
+    signs.join(" ")
+}
+
 /// The times that no report covers, latest first.
-fn gap_lines(snapshot: &SnapshotListEntry, terminal: &Terminal) -> Vec<String> {
-    let now = terminal.now.as_duration().as_secs_f64();
+fn gap_lines(row: &LogRow<'_>, terminal: &Terminal) -> Vec<String> {
+    let environment =
+        row.environment.map_or_else(String::new, |it| format!("{}: ", replace_invisible(it)));
     let line = |gap: &ReportGap| {
-        let until = gap.until.map_or_else(|| "now".to_owned(), |until| terminal.time(until));
-        let duration = humanize_duration(gap.until.unwrap_or(now) - gap.from);
-        let text = format!("(no report from {} to {until}: {duration})", terminal.time(gap.from));
-        terminal.paint(Colour::Faint, &text)
+        let described = coverage::describe(gap, terminal);
+        terminal.paint(Colour::Faint, &format!("({environment}{described})"))
     };
-    snapshot.gaps.iter().rev().map(line).collect()
+    row.snapshot.gaps.iter().rev().map(line).collect()
 }
 
 fn end(snapshot: &SnapshotListEntry, terminal: &Terminal) -> String {
@@ -193,8 +207,13 @@ mod tests {
             event(66, "shas:7c45272", "changed", "1 instance stopped running (from 2 to 1)"),
         ];
         let started = vec![event(65, "a\u{1b}[2J", "started-unknown", "from 0 to 1")];
-        let changes = BTreeMap::from([(66, changes), (65, started)]);
-        LogView { snapshots, changes }
+        let mut changes = BTreeMap::from([(66, changes), (65, started)]);
+        let row = |snapshot: &'_ SnapshotListEntry| changes.remove(&snapshot.index);
+        let rows = snapshots
+            .iter()
+            .zip(snapshots.iter().map(row))
+            .map(|(snapshot, changes)| LogRow { environment: None, snapshot, changes });
+        LogView { rows: rows.collect() }
     }
 
     #[test]

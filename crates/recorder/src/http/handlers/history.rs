@@ -1,13 +1,17 @@
 //! The history of an environment: snapshots and events.
 
+use std::collections::BTreeMap;
+use std::str::FromStr as _;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 
 use super::paging::RequestUrl;
+use envsnap_model::expression::{Bound, Expression, Interval};
 use envsnap_model::wire::{ArtifactRun, EnvironmentEvent, SnapshotListEntry};
 
-use crate::domain::{ArtifactPattern, Error, EventPage};
+use crate::domain::{ArtifactPattern, ArtifactRun as Run, Error, EventPage, Page, SnapshotSpan};
 use crate::http::request::Parameters;
 use crate::http::views;
 use crate::store::Store;
@@ -66,5 +70,34 @@ pub(crate) async fn artifact_runs<S: Store>(
     let Some(pattern) = pattern else { return Err(Error::Fault) };
     let environment = parameters.last("environment");
     let matches = move |fingerprint: &str, name: &str| pattern.matches(fingerprint, name);
-    Ok(Json(views::artifact_runs(store.artifact_runs(&org, environment, matches).await?)))
+    let runs = store.artifact_runs(&org, environment, matches).await?;
+    let spans = spans_of(&store, &org, &runs).await?;
+    Ok(Json(views::artifact_runs(runs, &spans)))
+}
+
+/// The snapshots in which these artifacts ran, by environment and index.
+async fn spans_of<S: Store>(
+    store: &S,
+    org: &str,
+    runs: &[Run],
+) -> Result<BTreeMap<String, BTreeMap<u32, SnapshotSpan>>, Error> {
+    let mut ranges = BTreeMap::<&str, (u32, u32)>::new();
+    for run in runs {
+        let last = run.to.map_or(run.latest_index, |(next, _)| next.saturating_sub(1));
+        let range = ranges.entry(&run.environment).or_insert((run.from_index, last));
+        *range = (range.0.min(run.from_index), range.1.max(last));
+    }
+    let mut spans = BTreeMap::new();
+    for (environment, (first, last)) in ranges {
+        let snapshot = |index: u32| Expression::from_str(&index.to_string()).map(Bound::Snapshot);
+        let (Ok(from), Ok(to)) = (snapshot(first), snapshot(last)) else {
+            return Err(Error::Fault);
+        };
+        let page = Page { number: 1, size: last.saturating_sub(first).saturating_add(1) };
+        let interval = Interval { from, to };
+        let found = store.snapshot_spans(org, environment, interval, page, true).await?;
+        let by_index = found.into_iter().map(|span| (span.index, span)).collect();
+        spans.insert(environment.to_owned(), by_index);
+    }
+    Ok(spans)
 }

@@ -2,7 +2,11 @@
 
 use envsnap_model::wire::{ReportGap, SnapshotListEntry};
 
-use crate::domain::{Micros, SnapshotSpan};
+use crate::domain::{self, Micros, SnapshotSpan};
+
+pub(crate) fn report_gap(gap: &domain::ReportGap) -> ReportGap {
+    ReportGap { from: gap.from.seconds(), until: gap.until.map(Micros::seconds) }
+}
 
 /// The documents of these snapshots, with the time for which each was the latest.
 pub(crate) fn history(spans: Vec<SnapshotSpan>, now: Micros) -> Vec<SnapshotListEntry> {
@@ -15,13 +19,7 @@ pub(crate) fn history(spans: Vec<SnapshotSpan>, now: Micros) -> Vec<SnapshotList
         // The clock may have been set back since.
         duration: (to.unwrap_or(now).seconds() - from.seconds()).max(0.0),
         confirmed_until: Some(confirmed_until.seconds()),
-        gaps: gaps
-            .into_iter()
-            .map(|gap| ReportGap {
-                from: gap.from.seconds(),
-                until: gap.until.map(Micros::seconds),
-            })
-            .collect(),
+        gaps: gaps.iter().map(report_gap).collect(),
     };
     spans.into_iter().map(entry).collect()
 }

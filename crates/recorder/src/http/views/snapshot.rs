@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::history::report_gap;
 use super::provenance::{add_provenance, shorten_provenance};
 use crate::domain::{Micros, Place, SnapshotArtifact, SnapshotRecord, Task};
 use envsnap_model::wire::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
@@ -36,6 +37,7 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
         ]),
         timestamp: snapshot.recorded_at.seconds(),
         confirmed_until: Some(snapshot.confirmed_until.seconds()),
+        gaps: snapshot.gaps.iter().map(report_gap).collect(),
         environment_type: snapshot.environment_type,
         compliant: false,
         artifacts,

@@ -43,7 +43,14 @@ pub(crate) fn legend() -> Markup {
                     rect class="confirmed" x="0" y="8" width="10" height="4" {}
                     rect class="confirmed" x="20" y="8" width="8" height="4" {}
                 }))
-                "confirmed by reports; a gap is no alarm"
+                "confirmed by reports"
+            }
+            li {
+                (swatch(&html! {
+                    rect class="uncovered" fill="url(#uncovered)" x="0" y="0" width="28" height="20" {}
+                }))
+                "no report: later than the reporter's heartbeat and ten minutes after one, or two hours \
+                 if it announces none"
             }
         }
     }

@@ -96,6 +96,13 @@ impl Picture<'_> {
                     path class="guide" d=(self.guides()) {}
                     path class="rollover" d=(self.rollovers()) {}
                 }
+                (hatching())
+                @for (from, wide, said) in self.uncovered() {
+                    rect class="uncovered" fill="url(#uncovered)" x=(percent(from)) y=(HEAD - 14)
+                        width=(percent(wide)) height=(height - HEAD + 14) {
+                        title { (said) }
+                    }
+                }
                 (axis(window, scale, breadth))
                 g.columns role="list" aria-label="Snapshots" { (self.columns(height)) }
                 svg.bars width="100%" height=(height) viewBox={"0 0 " (WIDTH) " " (height)}
@@ -203,6 +210,21 @@ impl Picture<'_> {
         path
     }
 
+    /// The times that no report covers: where each begins, how wide it is, and what it is.
+    fn uncovered(&self) -> Vec<(f64, f64, String)> {
+        let snapshots = self.window.snapshots.iter().enumerate();
+        snapshots
+            .flat_map(|(column, snapshot)| snapshot.span.gaps.iter().map(move |gap| (column, gap)))
+            .map(|(column, gap)| {
+                let from = self.scale.within(column, gap.from.seconds());
+                let end = gap.until.map_or(f64::INFINITY, Micros::seconds);
+                let wide = (self.scale.within(column, end) - from).max(THINNEST);
+                let until = gap.until.map_or_else(|| "now".to_owned(), |it| utc(it.seconds()));
+                (from, wide, format!("No report from {} to {until}", utc(gap.from.seconds())))
+            })
+            .collect()
+    }
+
     fn columns(&self, height: usize) -> Markup {
         html! {
             @for (column, snapshot) in self.window.snapshots.iter().enumerate() {
@@ -218,6 +240,18 @@ impl Picture<'_> {
                             y1=(HEAD - 4) y2=(height) {}
                     }
                 }
+            }
+        }
+    }
+}
+
+/// How times that no report covers are drawn.
+pub(crate) fn hatching() -> Markup {
+    html! {
+        defs {
+            pattern id="uncovered" width="7" height="7" patternUnits="userSpaceOnUse"
+                patternTransform="rotate(45)" {
+                rect class="hatch" x="0" y="0" width="2" height="7" {}
             }
         }
     }

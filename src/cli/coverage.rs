@@ -1,0 +1,48 @@
+//! Times that no report covers, as the recorder defines them: how they are printed.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::terminal::Terminal;
+use crate::api::wire::ReportGap;
+use crate::recorder::text::humanize_duration;
+
+/// Gaps that are listed; `envsnap env log` has them all.
+const MAX_LISTED: usize = 5;
+
+/// `no report from Mon, 22 Aug 2022 12:39:22 CEST to now: 4 hours`.
+pub(super) fn describe(gap: &ReportGap, terminal: &Terminal) -> String {
+    let now = terminal.now.as_duration().as_secs_f64();
+    let until = gap.until.map_or_else(|| "now".to_owned(), |until| terminal.time(until));
+    let duration = humanize_duration(gap.until.unwrap_or(now) - gap.from);
+    format!("no report from {} to {until}: {duration}", terminal.time(gap.from))
+}
+
+/// The gap that contains `time`.
+pub(super) fn gap_at(gaps: &[ReportGap], time: Timestamp) -> Option<&ReportGap> {
+    let time = time.as_duration().as_secs_f64();
+    gaps.iter().find(|gap| gap.from < time && gap.until.is_none_or(|until| time < until))
+}
+
+/// Of the snapshot that was the latest at `time`: whether it is known that it ran then, and the other
+/// gaps meanwhile; a line each.
+pub(super) fn lines(gaps: &[ReportGap], time: Timestamp, terminal: &Terminal) -> String {
+    let mut text = String::new();
+    let here = gap_at(gaps, time);
+    if let Some(gap) = here {
+        let _infallible = writeln!(
+            text,
+            "Not covered: {}. This is what was reported last before that.",
+            describe(gap, terminal)
+        );
+    }
+    let others: Vec<_> = gaps.iter().filter(|gap| Some(*gap) != here).collect();
+    for gap in others.iter().take(MAX_LISTED) {
+        let _infallible = writeln!(text, "({})", describe(gap, terminal));
+    }
+    if let Some(more) = others.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
+        let _infallible = writeln!(text, "(and {more} times more without a report)");
+    }
+    text
+}
