@@ -130,12 +130,16 @@ impl Reader<'_> {
         let attestations = self.attestations_of(reports.iter().copied())?;
         let attestations =
             attestations.into_iter().map(|row| self.attestation_record(row, DetailLevel::Short));
+        let details = match reports.last() {
+            Some(latest) => self.entry::<ArtifactReported>(latest.seq)?.0.details,
+            None => String::new(),
+        };
         Ok(ArtifactRecord {
             attestations: attestations.collect::<Result<_, _>>()?,
             deployments: self.deployments_of(&latest.fingerprint, Some(latest.flow))?,
             announced_to: self.announced_to(&latest.fingerprint)?,
             runs: runs_of_fingerprint(self.connection, self.org_id, &latest.fingerprint)?,
-            report: Some(self.report_record(&reports, first, DetailLevel::Whole)?),
+            report: Some(self.report_record(&reports, first, details)?),
             fingerprint: latest.fingerprint,
             name: latest.name,
         })

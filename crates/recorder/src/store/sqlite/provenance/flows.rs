@@ -21,17 +21,50 @@ const FLOW: &str = "SELECT id, name, description, visibility, template, tags, la
          WHERE deployment.org_id = flow.org_id AND deployment.flow_id = flow.id)
      FROM flow";
 
-/// The trails of the flows in a JSON array, through the index by flow; and, to be read from the latest
-/// on, through the table.
+/// The trails of the only flow in a JSON array; of all flows in it, through the index by flow; and, to be
+/// read from the latest on, through the table.
 const TRAILS_OF_FLOW: &str = "SELECT id FROM trail
-     WHERE org_id = $1 AND flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
+     WHERE org_id = $1 AND flow_id = $2 ->> 0 AND $3 IS NULL";
 const TRAILS_OF_FLOWS: &str = "SELECT id FROM trail
+     WHERE org_id = $1 AND flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
+const LATEST_OF_FLOWS: &str = "SELECT id FROM trail
      WHERE org_id = $1 AND +flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
 
 /// Those in which an artifact was reported.
 const TRAILS_OF_ARTIFACT: &str = "SELECT DISTINCT trail_id AS id FROM artifact_report
      WHERE org_id = $1 AND fingerprint = $3 AND trail_id IS NOT NULL
        AND +flow_id IN (SELECT value FROM json_each($2))";
+
+/// The trails of one flow, of many, or in which an artifact was reported.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) enum Trails {
+    Flow,
+    Flows,
+    Artifact,
+}
+
+impl Trails {
+    /// How many there are. Counts the entries of an index.
+    pub(in super::super) fn count_query(self) -> String {
+        let trails = match self {
+            Self::Flow => TRAILS_OF_FLOW,
+            Self::Flows => TRAILS_OF_FLOWS,
+            Self::Artifact => TRAILS_OF_ARTIFACT,
+        };
+        format!("SELECT count(*) FROM ({trails})")
+    }
+
+    /// A page of them, the newest first.
+    pub(in super::super) fn page_query(self) -> String {
+        let trails = match self {
+            Self::Flow => TRAILS_OF_FLOW,
+            // Through the index SQLite would read and sort all trails of all these flows.
+            Self::Flows => LATEST_OF_FLOWS,
+            Self::Artifact => TRAILS_OF_ARTIFACT,
+        };
+        format!("{trails} ORDER BY id DESC LIMIT $4 OFFSET $5")
+    }
+}
 
 impl Reader<'_> {
     fn flow_record(&self, row: &Row<'_>) -> Result<FlowRecord, Failure> {
@@ -143,20 +176,18 @@ impl Reader<'_> {
         page: Page,
     ) -> Result<(Vec<TrailSummary>, u64), Failure> {
         let flows = Json(self.flows_of_trails(filter)?);
-        // Without the sign SQLite would read and sort all trails of all these flows.
         let (trails, parameter) = match &filter.fingerprint {
-            Some(_) => (TRAILS_OF_ARTIFACT, &filter.fingerprint),
-            None if flows.0.len() == 1 => (TRAILS_OF_FLOW, &None),
-            None => (TRAILS_OF_FLOWS, &None),
+            Some(_) => (Trails::Artifact, &filter.fingerprint),
+            None if flows.0.len() == 1 => (Trails::Flow, &None),
+            None => (Trails::Flows, &None),
         };
-        let count = if filter.fingerprint.is_some() { TRAILS_OF_ARTIFACT } else { TRAILS_OF_FLOW };
         let total = self
             .connection
-            .prepare_cached(&format!("SELECT count(*) FROM ({count})"))?
+            .prepare_cached(&trails.count_query())?
             .query_row(params![self.org_id, flows, parameter], |row| row.get(0))?;
         let found: Vec<i64> = self
             .connection
-            .prepare_cached(&format!("{trails} ORDER BY id DESC LIMIT $4 OFFSET $5"))?
+            .prepare_cached(&trails.page_query())?
             .query_map(params![self.org_id, flows, parameter, page.size, page.offset()], |row| {
                 row.get(0)
             })?

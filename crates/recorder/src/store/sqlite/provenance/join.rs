@@ -1,34 +1,47 @@
 //! Where the artifacts of a snapshot come from, as it is known when they are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use envsnap_model::provenance::origin;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::super::failure::Failure;
 use super::super::json::Json;
 use super::allowances::{Allowance, reason};
-use super::reader::{DetailLevel, Reader};
-use super::rows::ReportRow;
+use super::load::reports_query;
+use super::reader::Reader;
+use super::rows::{ReportRow, report};
 use crate::domain::provenance::{ArtifactProvenance, ReportRecord};
 use crate::domain::{Micros, SnapshotArtifact};
 
 /// The most flows that are shown of one artifact: the first ones that reported it.
 const MAX_FLOWS: usize = 20;
 
-/// The first start of an artifact in an environment: its organization, its fingerprint, its name if it
-/// has none, and the environment.
-pub(in super::super) const FIRST_START: &str =
-    "SELECT interval.started_at, snapshot.recorded_at FROM interval
-     JOIN snapshot ON snapshot.org_id = interval.org_id
-         AND snapshot.environment_id = interval.environment_id
-         AND snapshot.snapshot_index = interval.from_index
-     WHERE interval.org_id = $1
-       AND interval.artifact_id = (
-           SELECT id FROM artifact
-           WHERE artifact.org_id = interval.org_id AND fingerprint = $2 AND name = $3)
-       AND interval.environment_id = $4
-     ORDER BY interval.from_index LIMIT 1";
+/// How many artifacts are looked up together. It bounds what is kept of those with very many reports.
+const BATCH_SIZE: usize = 500;
+
+/// The first starts in an environment of the artifacts in a JSON array of fingerprints and names, by
+/// their positions in it. One of the two is empty. The order of the tables is fixed: what is wanted
+/// comes first. Parameters have numbers here, since `$2` would be the first one if it comes first.
+pub(in super::super) const FIRST_STARTS: &str =
+    "SELECT wanted.key, interval.started_at, snapshot.recorded_at
+     FROM json_each(?2) AS wanted
+     CROSS JOIN artifact ON artifact.org_id = ?1 AND artifact.fingerprint = wanted.value ->> 0
+         AND artifact.name = wanted.value ->> 1
+     CROSS JOIN interval ON interval.org_id = ?1 AND interval.artifact_id = artifact.id
+         AND interval.environment_id = ?3
+         AND interval.from_index = (
+             SELECT min(first.from_index) FROM interval AS first
+             WHERE first.org_id = ?1 AND first.artifact_id = artifact.id
+               AND first.environment_id = ?3)
+     CROSS JOIN snapshot ON snapshot.org_id = ?1 AND snapshot.environment_id = ?3
+         AND snapshot.snapshot_index = interval.from_index";
+
+/// Deployments of the artifacts with these fingerprints to an environment; of each the earliest
+/// first. The sign keeps SQLite from reading all that were announced to the environment.
+pub(in super::super) const DEPLOYMENTS: &str = "SELECT fingerprint, flow_id, number FROM deployment
+     WHERE org_id = $1 AND fingerprint IN (SELECT value FROM json_each($2)) AND +environment = $3
+     ORDER BY fingerprint, seq";
 
 /// The environment whose artifacts are looked at, and the entries of the snapshot that shows them.
 #[derive(Debug, Clone, Copy)]
@@ -42,13 +55,6 @@ pub(in super::super) struct Shown<'a> {
     pub(in super::super) entries: Option<(i64, i64)>,
 }
 
-/// Whether the organization has any of these, so that they need not be looked for.
-#[derive(Debug, Clone, Copy)]
-struct Reported {
-    artifacts: bool,
-    deployments: bool,
-}
-
 /// Adds its provenance to each artifact.
 pub(in super::super) fn add<'a>(
     connection: &Connection,
@@ -59,30 +65,75 @@ pub(in super::super) fn add<'a>(
         .prepare_cached("SELECT name FROM org WHERE id = $1")?
         .query_row([shown.org_id], |row| row.get(0))?;
     let reader = Reader::new(connection, &org, shown.org_id);
-    let reported =
-        Reported { artifacts: reader.has_reports()?, deployments: reader.has_deployments()? };
     let allowances = reader.allowances_in(shown.environment_id)?;
-    for artifact in artifacts {
-        let provenance = reader.provenance_of(artifact, shown, reported, &allowances)?;
-        artifact.provenance = Some(Box::new(provenance));
+    // Without any report nothing depends on when they started, or on deployments.
+    let has_reports = reader.has_reports()?;
+    let mut artifacts: Vec<_> = artifacts.into_iter().collect();
+    for artifacts in artifacts.chunks_mut(BATCH_SIZE) {
+        let batch =
+            if has_reports { Batch::read(&reader, shown, artifacts)? } else { Batch::default() };
+        for (position, artifact) in artifacts.iter_mut().enumerate() {
+            let provenance = batch.provenance(&reader, shown, position, artifact, &allowances)?;
+            artifact.provenance = Some(Box::new(provenance));
+        }
     }
     Ok(())
 }
 
-impl Reader<'_> {
-    fn provenance_of(
-        &self,
-        artifact: &SnapshotArtifact,
+/// What is recorded of some artifacts.
+#[derive(Default)]
+struct Batch {
+    /// By fingerprint; the first one first.
+    reports: HashMap<String, Vec<ReportRow>>,
+    /// Flows and numbers, by fingerprint; the earliest first.
+    deployments: HashMap<String, Vec<(i64, u32)>>,
+    /// In seconds since the Unix epoch, by the artifact's position.
+    first_starts: HashMap<usize, i64>,
+    /// The fields in a short answer, by the entry that reported them.
+    details: HashMap<i64, String>,
+}
+
+impl Batch {
+    fn read(
+        reader: &Reader<'_>,
         shown: Shown<'_>,
-        reported: Reported,
+        artifacts: &[&mut SnapshotArtifact],
+    ) -> Result<Self, Failure> {
+        let mut batch =
+            Self { first_starts: first_starts(reader, shown, artifacts)?, ..Self::default() };
+        let fingerprints: BTreeSet<_> =
+            artifacts.iter().filter_map(|artifact| artifact.fingerprint).collect();
+        let fingerprints = fingerprints.into_iter().map(|it| it.to_string()).collect();
+        let fingerprints = Json::<Vec<String>>(fingerprints);
+        let mut statement = reader.connection.prepare_cached(&reports_query())?;
+        for row in statement.query_map(params![shown.org_id, fingerprints], report)? {
+            let row = row?;
+            batch.reports.entry(row.fingerprint.clone()).or_default().push(row);
+        }
+        let mut statement = reader.connection.prepare_cached(DEPLOYMENTS)?;
+        let mut rows = statement.query(params![shown.org_id, fingerprints, shown.environment])?;
+        while let Some(row) = rows.next()? {
+            let deployments = batch.deployments.entry(row.get(0)?).or_default();
+            deployments.push((row.get(1)?, row.get(2)?));
+        }
+        let by_flow: Vec<_> = batch.reports.values().flat_map(|reports| by_flow(reports)).collect();
+        let latest: Vec<_> = by_flow.iter().filter_map(|it| it.last()).map(|it| it.seq).collect();
+        reader.load(by_flow.into_iter().flatten())?;
+        batch.details = reader.short_artifact_details(latest)?;
+        Ok(batch)
+    }
+
+    /// What is known of the artifact, which is the one at this position.
+    fn provenance(
+        &self,
+        reader: &Reader<'_>,
+        shown: Shown<'_>,
+        position: usize,
+        artifact: &SnapshotArtifact,
         allowances: &[Allowance],
     ) -> Result<ArtifactProvenance, Failure> {
         let fingerprint = artifact.fingerprint.map(|it| it.to_string()).unwrap_or_default();
-        let reports = if reported.artifacts && !fingerprint.is_empty() {
-            self.reports_of(&fingerprint)?
-        } else {
-            Vec::new()
-        };
+        let reports = self.reports.get(&fingerprint).map_or(&[][..], |reports| reports);
         let first_reported = reports.first().map(|report| report.recorded_at);
         let is_unchanged = artifact.runs() && !artifact.changed();
         let updated = is_unchanged
@@ -90,12 +141,9 @@ impl Reader<'_> {
                 reports.iter().any(|report| report.seq > before && report.seq < this)
             });
         let allowed = reason(allowances, &fingerprint, &artifact.name);
-        // Without any report nothing depends on it.
-        let first_started_at = if reported.artifacts {
-            self.first_started_at(artifact, &fingerprint, shown)?
-        } else {
-            artifact.started_at.first().copied().unwrap_or_default()
-        };
+        let first_started_at = self.first_starts.get(&position).copied();
+        let first_started_at = first_started_at
+            .unwrap_or_else(|| artifact.started_at.first().copied().unwrap_or_default());
         #[expect(clippy::cast_precision_loss, reason = "exact far beyond any date")]
         let started = first_started_at as f64;
         let origin = origin(
@@ -104,18 +152,17 @@ impl Reader<'_> {
             started,
             first_reported.map(Micros::seconds),
         );
-        let deployments = if reported.deployments && !reports.is_empty() {
-            self.deployments_of(&fingerprint, None)?
-        } else {
-            Vec::new()
-        };
+        let mut deployments = Vec::new();
+        // What was never reported has no flow that could have announced it.
+        if !reports.is_empty() {
+            for (flow, number) in self.deployments.get(&fingerprint).into_iter().flatten() {
+                deployments.push((reader.flow(*flow)?.name.clone(), *number));
+            }
+        }
+        let flows = by_flow(reports).into_iter().map(|reports| self.flow(reader, &reports));
         Ok(ArtifactProvenance {
-            flows: self.flows_of(&reports)?,
-            deployments: deployments
-                .into_iter()
-                .filter(|deployment| deployment.environment == shown.environment)
-                .map(|deployment| (deployment.flow, deployment.number))
-                .collect(),
+            flows: flows.collect::<Result<_, _>>()?,
+            deployments,
             first_started_at,
             origin,
             allowed,
@@ -123,42 +170,54 @@ impl Reader<'_> {
         })
     }
 
-    /// What each flow knows of the artifact, in the order of their first reports.
-    fn flows_of(&self, reports: &[ReportRow]) -> Result<Vec<ReportRecord>, Failure> {
-        let mut flows: BTreeMap<i64, Vec<&ReportRow>> = BTreeMap::new();
-        for report in reports {
-            flows.entry(report.flow).or_default().push(report);
-        }
-        let mut flows: Vec<_> = flows.into_values().collect();
-        flows.sort_by_key(|reports| reports.first().map(|first| first.seq));
-        flows.truncate(MAX_FLOWS);
-        flows
-            .into_iter()
-            .filter_map(|reports| reports.first().map(|first| (first.recorded_at, reports.clone())))
-            .map(|(first, reports)| self.report_record(&reports, first, DetailLevel::Short))
-            .collect()
-    }
-
-    /// When the artifact first started in the environment, in seconds since the Unix epoch.
-    fn first_started_at(
-        &self,
-        artifact: &SnapshotArtifact,
-        fingerprint: &str,
-        shown: Shown<'_>,
-    ) -> rusqlite::Result<i64> {
-        let name = if fingerprint.is_empty() { &*artifact.name } else { "" };
-        let first: Option<(Json<Vec<i64>>, i64)> = self
-            .connection
-            .prepare_cached(FIRST_START)?
-            .query_row(params![shown.org_id, fingerprint, name, shown.environment_id], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?;
-        let Some((Json(started_at), recorded_at)) = first else {
-            return Ok(artifact.started_at.first().copied().unwrap_or_default());
+    /// What a flow knows of the artifact that it reported so.
+    fn flow(&self, reader: &Reader<'_>, reports: &[&ReportRow]) -> Result<ReportRecord, Failure> {
+        let (Some(first), Some(latest)) = (reports.first(), reports.last()) else {
+            return Err(rusqlite::Error::QueryReturnedNoRows.into());
         };
-        let recorded_at = recorded_at.div_euclid(1_000_000);
-        // What was reported as running had started, whatever its time says.
-        Ok(started_at.first().copied().unwrap_or(recorded_at).min(recorded_at))
+        let details = self.details.get(&latest.seq).cloned();
+        let details = details.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        reader.report_record(reports, first.recorded_at, details)
     }
 }
+
+/// The reports of an artifact by each flow, in the order of their first ones.
+fn by_flow(reports: &[ReportRow]) -> Vec<Vec<&ReportRow>> {
+    let mut flows: BTreeMap<i64, Vec<&ReportRow>> = BTreeMap::new();
+    for report in reports {
+        flows.entry(report.flow).or_default().push(report);
+    }
+    let mut flows: Vec<_> = flows.into_values().collect();
+    flows.sort_by_key(|reports| reports.first().map(|first| first.seq));
+    flows.truncate(MAX_FLOWS);
+    flows
+}
+
+/// When the artifacts first started in the environment, in seconds since the Unix epoch, by position.
+fn first_starts(
+    reader: &Reader<'_>,
+    shown: Shown<'_>,
+    artifacts: &[&mut SnapshotArtifact],
+) -> Result<HashMap<usize, i64>, Failure> {
+    let wanted: Vec<[String; 2]> = artifacts
+        .iter()
+        .map(|artifact| match artifact.fingerprint {
+            Some(fingerprint) => [fingerprint.to_string(), String::new()],
+            None => [String::new(), artifact.name.clone()],
+        })
+        .collect();
+    let mut statement = reader.connection.prepare_cached(FIRST_STARTS)?;
+    let mut rows = statement.query(params![shown.org_id, Json(wanted), shown.environment_id])?;
+    let mut found = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let Json::<Vec<i64>>(started_at) = row.get(1)?;
+        let recorded_at = row.get::<_, i64>(2)?.div_euclid(1_000_000);
+        // What was reported as running had started, whatever its time says.
+        let started_at = started_at.first().copied().unwrap_or(recorded_at).min(recorded_at);
+        found.insert(row.get(0)?, started_at);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ mod card;
 mod deployments;
 mod flows;
 mod join;
+mod load;
 pub(super) mod projection;
 mod reader;
 mod repeats;
@@ -15,8 +16,14 @@ mod write_flows;
 mod write_reports;
 
 #[cfg(test)]
-pub(super) use join::FIRST_START;
+pub(super) use flows::Trails;
+#[cfg(test)]
+pub(super) use join::{DEPLOYMENTS, FIRST_STARTS};
 pub(super) use join::{Shown, add};
+#[cfg(test)]
+pub(super) use load::{
+    attestations_query, entries_query, flows_query, reports_query, trails_query,
+};
 use reader::Reader;
 
 use super::environments::find_active;

@@ -11,14 +11,14 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::de::DeserializeOwned;
 
 use super::super::failure::Failure;
-use super::projection::{rules, template};
+use super::projection::rules;
 use super::rows::{
-    ATTESTATION, AttestationRow, FlowRow, REPORT, ReportRow, TrailRow, attestation, report,
+    ATTESTATION, AttestationRow, FLOW, FlowRow, REPORT, ReportRow, TRAIL, TrailRow, attestation,
+    flow, report, trail,
 };
 use crate::domain::Micros;
 use crate::domain::provenance::{
-    ArtifactReported, AttestationRecord, AttestationReported, RecordId, ReportRecord,
-    StoredTemplate, fields,
+    AttestationRecord, AttestationReported, RecordId, ReportRecord, StoredTemplate, fields,
 };
 
 /// Reads what an organization's flows reported. What it has read of flows and trails it keeps.
@@ -26,9 +26,9 @@ pub(super) struct Reader<'a> {
     pub(super) connection: &'a Connection,
     pub(super) org: &'a str,
     pub(super) org_id: i64,
-    flows: RefCell<HashMap<i64, Rc<FlowRow>>>,
-    trails: RefCell<HashMap<i64, Rc<TrailRow>>>,
-    attestations: RefCell<HashMap<i64, Rc<Vec<AttestationRow>>>>,
+    pub(super) flows: RefCell<HashMap<i64, Rc<FlowRow>>>,
+    pub(super) trails: RefCell<HashMap<i64, Rc<TrailRow>>>,
+    pub(super) attestations: RefCell<HashMap<i64, Rc<Vec<AttestationRow>>>>,
 }
 
 /// How much of what was reported in an attestation is read.
@@ -49,10 +49,6 @@ const LONGEST_SHORT_FIELD: usize = 4 << 10;
 const SHORT_ATTESTATION: [&str; 5] =
     ["git_commit_info", "repo_info", "description", "reason", "control"];
 
-/// The fields of an artifact in a short answer.
-const SHORT_ARTIFACT: [&str; 5] =
-    ["fingerprint", "git_commit_info", "commit_url", "build_url", "repo_url"];
-
 /// One report for each trail, name in the template and commit: by these attestations are bound.
 fn distinct<'a>(
     reports: impl IntoIterator<Item = &'a ReportRow>,
@@ -65,7 +61,7 @@ fn distinct<'a>(
 }
 
 /// Those of the fields of a JSON object that are wanted and short.
-fn short_details(details: &str, wanted: &[&str]) -> String {
+pub(super) fn short_details(details: &str, wanted: &[&str]) -> String {
     let mut short = fields(details);
     short.retain(|name, value| {
         wanted.contains(&&**name) && value.to_string().len() <= LONGEST_SHORT_FIELD
@@ -89,10 +85,8 @@ impl<'a> Reader<'a> {
         }
         let flow = self
             .connection
-            .prepare_cached("SELECT name, template FROM flow WHERE org_id = $1 AND id = $2")?
-            .query_row([self.org_id, id], |row| {
-                Ok(FlowRow { name: row.get(0)?, template: template(row.get(1)?).map(Rc::new) })
-            })?;
+            .prepare_cached(&format!("{FLOW} WHERE org_id = $1 AND id = $2"))?
+            .query_row([self.org_id, id], flow)?;
         let flow = Rc::new(flow);
         self.flows.borrow_mut().insert(id, Rc::clone(&flow));
         Ok(flow)
@@ -104,21 +98,8 @@ impl<'a> Reader<'a> {
         }
         let trail = self
             .connection
-            .prepare_cached(
-                "SELECT flow_id, name, details, template, created_at, changed_at FROM trail
-                 WHERE org_id = $1 AND id = $2",
-            )?
-            .query_row([self.org_id, id], |row| {
-                Ok(TrailRow {
-                    id,
-                    flow: row.get(0)?,
-                    name: row.get(1)?,
-                    details: row.get(2)?,
-                    template: template(row.get(3)?).map(Rc::new),
-                    created_at: Micros(row.get(4)?),
-                    changed_at: Micros(row.get(5)?),
-                })
-            })?;
+            .prepare_cached(&format!("{TRAIL} WHERE org_id = $1 AND id = $2"))?
+            .query_row([self.org_id, id], trail)?;
         let trail = Rc::new(trail);
         self.trails.borrow_mut().insert(id, Rc::clone(&trail));
         Ok(trail)
@@ -281,12 +262,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What a flow, or a trail of it, knows of an artifact by these reports, the earliest first.
-    /// `first_reported_at` is when the flow first reported it.
+    /// `first_reported_at` is when the flow first reported it, and `details` are of the latest one.
     pub(super) fn report_record(
         &self,
         reports: &[&ReportRow],
         first_reported_at: Micros,
-        level: DetailLevel,
+        details: String,
     ) -> Result<ReportRecord, Failure> {
         let (Some(latest), Some((status, decisive))) =
             (reports.last(), self.artifact_status(reports)?)
@@ -303,7 +284,6 @@ impl<'a> Reader<'a> {
             .collect();
         let decisive = decisive.trail.filter(|trail| Some(*trail) != latest.trail);
         let decisive = decisive.map(|trail| self.trail(trail)).transpose()?;
-        let (entry, _actor): (ArtifactReported, _) = self.entry(latest.seq)?;
         let trail = latest.trail.map(|trail| self.trail(trail)).transpose()?;
         Ok(ReportRecord {
             id: self.id(latest.seq),
@@ -311,10 +291,7 @@ impl<'a> Reader<'a> {
             trail: trail.map(|trail| trail.name.clone()),
             template_name: latest.template_name.clone(),
             commit: latest.commit.clone(),
-            details: match level {
-                DetailLevel::Whole => entry.details,
-                DetailLevel::Short => short_details(&entry.details, &SHORT_ARTIFACT),
-            },
+            details,
             first_reported_at,
             reported_at: latest.recorded_at,
             state: status.state,
@@ -358,13 +335,6 @@ impl<'a> Reader<'a> {
     pub(super) fn has_reports(&self) -> rusqlite::Result<bool> {
         self.connection
             .prepare_cached("SELECT 1 FROM artifact_report WHERE org_id = $1 LIMIT 1")?
-            .exists([self.org_id])
-    }
-
-    /// Whether any flow ever announced a deployment.
-    pub(super) fn has_deployments(&self) -> rusqlite::Result<bool> {
-        self.connection
-            .prepare_cached("SELECT 1 FROM deployment WHERE org_id = $1 LIMIT 1")?
             .exists([self.org_id])
     }
 

@@ -6,13 +6,21 @@ use envsnap_model::provenance::ReportedAttestation;
 use rusqlite::Row;
 
 use super::super::json::Json;
+use super::projection::template;
 use crate::domain::Micros;
 use crate::domain::provenance::{RecordId, StoredTemplate};
 
 /// What is read of a flow for each artifact of it.
 pub(super) struct FlowRow {
+    pub(super) id: i64,
     pub(super) name: String,
     pub(super) template: Option<Rc<StoredTemplate>>,
+}
+
+pub(super) const FLOW: &str = "SELECT id, name, template FROM flow";
+
+pub(super) fn flow(row: &Row<'_>) -> rusqlite::Result<FlowRow> {
+    Ok(FlowRow { id: row.get(0)?, name: row.get(1)?, template: template(row.get(2)?).map(Rc::new) })
 }
 
 /// What is read of a trail for each artifact in it.
@@ -24,6 +32,21 @@ pub(super) struct TrailRow {
     pub(super) template: Option<Rc<StoredTemplate>>,
     pub(super) created_at: Micros,
     pub(super) changed_at: Micros,
+}
+
+pub(super) const TRAIL: &str =
+    "SELECT id, flow_id, name, details, template, created_at, changed_at FROM trail";
+
+pub(super) fn trail(row: &Row<'_>) -> rusqlite::Result<TrailRow> {
+    Ok(TrailRow {
+        id: row.get(0)?,
+        flow: row.get(1)?,
+        name: row.get(2)?,
+        details: row.get(3)?,
+        template: template(row.get(4)?).map(Rc::new),
+        created_at: Micros(row.get(5)?),
+        changed_at: Micros(row.get(6)?),
+    })
 }
 
 /// A report of an artifact.

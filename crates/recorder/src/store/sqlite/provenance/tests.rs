@@ -12,13 +12,13 @@ use crate::domain::provenance::{
 };
 use crate::store::provenance::ArtifactSelector;
 
-const COMMIT: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
+pub(super) const COMMIT: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
 
-fn details(json: &str) -> Details {
+pub(super) fn details(json: &str) -> Details {
     Details::new(json.to_owned()).unwrap()
 }
 
-fn fingerprint(artifact: u8) -> String {
+pub(super) fn fingerprint(artifact: u8) -> String {
     hex::encode([artifact; 32])
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn artifact(artifact: u8, trail: &str) -> ArtifactReport {
     }
 }
 
-fn attestation(name: &str, is_compliant: bool) -> AttestationReport {
+pub(super) fn attestation(name: &str, is_compliant: bool) -> AttestationReport {
     AttestationReport {
         kind: "generic".to_owned(),
         name: name.to_owned(),
@@ -55,7 +55,7 @@ fn template() -> StoredTemplate {
     StoredTemplate { content: "version: 1".to_owned(), rules }
 }
 
-fn settings(name: &str, template: Option<StoredTemplate>) -> FlowSettings {
+pub(super) fn settings(name: &str, template: Option<StoredTemplate>) -> FlowSettings {
     FlowSettings { name: name.to_owned(), description: String::new(), visibility: None, template }
 }
 

@@ -1,0 +1,252 @@
+//! What is read of many artifacts at a time is what would be read of each.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+use rusqlite::OptionalExtension as _;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+
+use super::super::super::SqliteStore;
+use super::super::super::tests::Fixture;
+use super::super::tests::{artifact, attestation, details, fingerprint, settings};
+use super::*;
+use crate::domain::Error;
+use crate::domain::provenance::{ArtifactReport, AttestationReport, DeploymentReport};
+use crate::store::Store as _;
+use crate::store::provenance::ProvenanceStore as _;
+
+/// Something that is reported, about one of a few flows, trails and artifacts.
+#[derive(Debug, Clone)]
+enum Step {
+    Artifact { flow: u8, trail: Option<u8>, artifact: u8, is_named: bool },
+    Attestation { flow: u8, trail: u8, artifact: Option<u8>, is_compliant: bool },
+    Deployment { flow: u8, artifact: u8, environment: bool },
+    Running(Vec<(u8, u64)>),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (flow, trail, artifact) = (0..3_u8, 0..3_u8, 1..6_u8);
+    // Those from 200 on have no fingerprint.
+    let running = (prop_oneof![1..8_u8, 200..202_u8], 1..3_u64);
+    prop_oneof![
+        4 => (flow.clone(), prop::option::of(trail.clone()), artifact.clone(), any::<bool>())
+            .prop_map(|(flow, trail, artifact, is_named)| {
+                Step::Artifact { flow, trail, artifact, is_named }
+            }),
+        3 => (flow.clone(), trail, prop::option::of(artifact.clone()), any::<bool>()).prop_map(
+            |(flow, trail, artifact, is_compliant)| {
+                Step::Attestation { flow, trail, artifact, is_compliant }
+            }
+        ),
+        2 => (flow, artifact, any::<bool>()).prop_map(|(flow, artifact, environment)| {
+            Step::Deployment { flow, artifact, environment }
+        }),
+        3 => prop::collection::btree_map(running.0, running.1, 0..6)
+            .prop_map(|running| Step::Running(running.into_iter().collect())),
+    ]
+}
+
+async fn apply(fixture: &Fixture, step: Step) {
+    let (flow_name, trail_name) = (|it: u8| format!("flow-{it}"), |it: u8| format!("trail-{it}"));
+    match step {
+        Step::Artifact { flow, trail, artifact: number, is_named } => {
+            let report = artifact(number, "t");
+            let report = ArtifactReport {
+                trail: trail.map(trail_name),
+                template_name: report.template_name.filter(|_| is_named),
+                ..report
+            };
+            let flow = flow_name(flow);
+            fixture.store.report_artifact("acme", &flow, report, "ci").await.unwrap();
+        }
+        Step::Attestation { flow, trail, artifact, is_compliant } => {
+            let report = AttestationReport {
+                fingerprint: artifact.map(fingerprint),
+                ..attestation("scan", is_compliant)
+            };
+            let (flow, trail) = (flow_name(flow), trail_name(trail));
+            let done = fixture.store.report_attestation("acme", &flow, &trail, report, "ci").await;
+            assert!(matches!(done, Ok(_) | Err(Error::ArtifactNotInTrail { .. })), "{done:?}");
+        }
+        Step::Deployment { flow, artifact, environment } => {
+            let report = DeploymentReport {
+                fingerprint: fingerprint(artifact),
+                environment: if environment { "prod" } else { "beta" }.to_owned(),
+                details: details("{}"),
+            };
+            let flow = flow_name(flow);
+            let done = fixture.store.report_deployment("acme", &flow, report, "ci").await;
+            let refused =
+                matches!(done, Err(Error::FlowNotFound { .. } | Error::ArtifactNotFound { .. }));
+            assert!(done.is_ok() || refused, "{done:?}");
+        }
+        Step::Running(running) => drop(fixture.report("prod", &running).await),
+    }
+}
+
+/// Every artifact of every snapshot, with the provenance that was read of all of them together.
+async fn everything(fixture: &Fixture) -> Vec<SnapshotArtifact> {
+    let mut all = Vec::new();
+    for index in 1.. {
+        let expression = format!("prod#{index}").parse().unwrap();
+        let found = fixture.store.snapshots("acme", [expression], |[found]| found.artifacts).await;
+        let Ok(found) = found else { break };
+        all.extend(found);
+    }
+    all
+}
+
+fn org_and_environment(connection: &Connection) -> (i64, i64) {
+    let sql = "SELECT org_id, id FROM environment WHERE name = 'prod'";
+    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+}
+
+/// What is known of one artifact, read with a query for each thing.
+fn one(reader: &Reader<'_>, environment: i64, artifact: &SnapshotArtifact) -> ArtifactProvenance {
+    let fingerprint = artifact.fingerprint.map(|it| it.to_string()).unwrap_or_default();
+    let reports =
+        if fingerprint.is_empty() { Vec::new() } else { reader.reports_of(&fingerprint).unwrap() };
+    let mut flows: Vec<i64> = Vec::new();
+    for report in &reports {
+        if !flows.contains(&report.flow) {
+            flows.push(report.flow);
+        }
+    }
+    let flows = flows.into_iter().map(|flow| {
+        let reports: Vec<_> = reports.iter().filter(|report| report.flow == flow).collect();
+        let latest = reports.last().unwrap().seq;
+        let mut details = reader.short_artifact_details(vec![latest]).unwrap();
+        let details = details.remove(&latest).unwrap();
+        reader.report_record(&reports, reports[0].recorded_at, details).unwrap()
+    });
+    let deployments = reader.deployments_of(&fingerprint, None).unwrap().into_iter();
+    let deployments = deployments.filter(|it| it.environment == "prod");
+    let name = if fingerprint.is_empty() { &*artifact.name } else { "" };
+    let first: Option<(Json<Vec<i64>>, i64)> = reader
+        .connection
+        .prepare(
+            "SELECT interval.started_at, snapshot.recorded_at
+             FROM artifact, interval, snapshot
+             WHERE artifact.org_id = $1 AND fingerprint = $2 AND artifact.name = $3
+               AND interval.org_id = $1 AND artifact_id = artifact.id
+               AND interval.environment_id = $4 AND snapshot.org_id = $1
+               AND snapshot.environment_id = $4 AND snapshot_index = from_index
+             ORDER BY from_index LIMIT 1",
+        )
+        .unwrap()
+        .query_row(params![reader.org_id, fingerprint, name, environment], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()
+        .unwrap();
+    let (Json(started_at), recorded_at) = first.unwrap();
+    let first_started_at = started_at[0].min(recorded_at / 1_000_000);
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
+    let started = first_started_at as f64;
+    let first_reported = reports.first().map(|it| it.recorded_at.seconds());
+    ArtifactProvenance {
+        flows: flows.collect(),
+        deployments: deployments.map(|it| (it.flow, it.number)).collect(),
+        first_started_at,
+        origin: origin(!fingerprint.is_empty(), false, started, first_reported),
+        allowed: None,
+        updated: false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    #[test]
+    fn what_is_known_of_many_is_what_is_known_of_each(
+        steps in prop::collection::vec(step(), 1..24),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.db");
+        let all = runtime.block_on(async {
+            let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+            fixture.create("prod").await;
+            for step in steps {
+                fixture.advance(10);
+                apply(&fixture, step).await;
+            }
+            everything(&fixture).await
+        });
+        let connection = Connection::open(&path).unwrap();
+        let (org_id, environment_id) = org_and_environment(&connection);
+        // Each several times, so that there is more than one batch.
+        let mut many: Vec<_> = all.iter().cycle().take(all.len() * 11).cloned().collect();
+        many.extend(all.iter().cycle().take(if all.is_empty() { 0 } else { BATCH_SIZE }).cloned());
+        let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
+        add(&connection, shown, &mut many).unwrap();
+        for artifact in many {
+            // Nothing is kept from one artifact to the next.
+            let reader = Reader::new(&connection, "acme", org_id);
+            let expected = one(&reader, environment_id, &artifact);
+            let found = *artifact.provenance.clone().unwrap();
+            if reader.has_reports().unwrap() {
+                prop_assert_eq!(found, expected);
+            } else {
+                prop_assert_eq!((found.flows, found.origin), (expected.flows, expected.origin));
+            }
+        }
+    }
+}
+
+/// How many statements run, and how many rows they return.
+fn count(path: &Path, question: impl FnOnce(&Connection, (i64, i64))) -> (usize, usize) {
+    let mut connection = Connection::open(path).unwrap();
+    // Before it counts, because SQLite reads the schema with it.
+    let environment = org_and_environment(&connection);
+    let counters = <Arc<[AtomicUsize; 2]>>::default();
+    let counted = Arc::clone(&counters);
+    let count = move |event: TraceEvent<'_>| {
+        let kind = usize::from(matches!(event, TraceEvent::Row(_)));
+        counted[kind].fetch_add(1, Ordering::Relaxed);
+    };
+    let events = TraceEventCodes::SQLITE_TRACE_STMT | TraceEventCodes::SQLITE_TRACE_ROW;
+    connection.trace_v2(events, Some(count)).unwrap();
+    question(&connection, environment);
+    let [statements, rows] = &*counters;
+    (statements.load(Ordering::Relaxed), rows.load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn the_provenance_of_many_artifacts_takes_as_many_statements_as_that_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshots.db");
+    let running: Vec<_> = (1..=150).map(|artifact| (artifact, 1)).collect();
+    let all = {
+        let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+        fixture.create("prod").await;
+        for number in 1..=150_u8 {
+            let flow = format!("flow-{}", number % 7);
+            let step = artifact(number, &format!("trail-{number}"));
+            fixture.store.report_artifact("acme", &flow, step, "ci").await.unwrap();
+            let trail = format!("trail-{number}");
+            let scan = attestation("scan", true);
+            fixture.store.report_attestation("acme", &flow, &trail, scan, "ci").await.unwrap();
+        }
+        fixture.store.save_flow("acme", settings("unused", None), "ci").await.unwrap();
+        fixture.report("prod", &running).await;
+        everything(&fixture).await
+    };
+    assert_eq!(all.len(), running.len());
+    let add_to = |most: usize| {
+        let mut some: Vec<_> = all.iter().take(most).cloned().collect();
+        let counted = count(&path, |connection, (org_id, environment_id)| {
+            let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
+            add(connection, shown, &mut some).unwrap();
+        });
+        assert!(some.iter().all(|it| it.provenance.as_ref().unwrap().flows.len() == 1));
+        counted
+    };
+    let ((statements, _), (as_many, rows)) = (add_to(1), add_to(running.len()));
+    assert_eq!(statements, as_many);
+    // A first start, a report, a trail, an attestation and an entry of each, seven flows, and two that
+    // do not depend on them.
+    assert_eq!(rows, 5 * running.len() + 7 + 2);
+}

@@ -1,0 +1,95 @@
+//! Reads flows, trails and evidence of many artifacts at a time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use rusqlite::params;
+
+use super::super::failure::Failure;
+use super::super::json::Json;
+use super::reader::{Reader, short_details};
+use super::rows::{ATTESTATION, FLOW, REPORT, ReportRow, TRAIL, attestation, flow, trail};
+use crate::domain::provenance::ArtifactReported;
+
+/// The fields of an artifact in a short answer.
+const SHORT_ARTIFACT: [&str; 5] =
+    ["fingerprint", "git_commit_info", "commit_url", "build_url", "repo_url"];
+
+/// The rows that `select` reads and whose `column` is in a JSON array.
+fn among(select: &str, column: &str) -> String {
+    format!("{select} WHERE org_id = $1 AND {column} IN (SELECT value FROM json_each($2))")
+}
+
+/// Every report of the artifacts with these fingerprints; of each the first one first.
+pub(in super::super) fn reports_query() -> String {
+    format!("{} ORDER BY fingerprint, seq", among(REPORT, "fingerprint"))
+}
+
+pub(in super::super) fn flows_query() -> String {
+    among(FLOW, "id")
+}
+
+pub(in super::super) fn trails_query() -> String {
+    among(TRAIL, "id")
+}
+
+/// The attestations in these trails; of each the earliest first.
+pub(in super::super) fn attestations_query() -> String {
+    format!("{} ORDER BY trail_id, seq", among(ATTESTATION, "trail_id"))
+}
+
+pub(in super::super) fn entries_query() -> String {
+    among("SELECT seq, payload FROM ledger", "seq")
+}
+
+impl Reader<'_> {
+    /// Reads what the states of artifacts follow from, which would otherwise be read one by one.
+    pub(super) fn load<'b>(
+        &self,
+        reports: impl IntoIterator<Item = &'b ReportRow>,
+    ) -> Result<(), Failure> {
+        let (mut flows, mut trails) = (BTreeSet::new(), BTreeSet::new());
+        for report in reports {
+            flows.insert(report.flow);
+            trails.extend(report.trail);
+        }
+        flows.retain(|id| !self.flows.borrow().contains_key(id));
+        let mut statement = self.connection.prepare_cached(&flows_query())?;
+        for row in statement.query_map(params![self.org_id, Json(flows)], flow)? {
+            let row = row?;
+            self.flows.borrow_mut().insert(row.id, Rc::new(row));
+        }
+        let mut missing = trails.clone();
+        missing.retain(|id| !self.trails.borrow().contains_key(id));
+        let mut statement = self.connection.prepare_cached(&trails_query())?;
+        for row in statement.query_map(params![self.org_id, Json(missing)], trail)? {
+            let row = row?;
+            self.trails.borrow_mut().insert(row.id, Rc::new(row));
+        }
+        trails.retain(|id| !self.attestations.borrow().contains_key(id));
+        let mut found: HashMap<i64, Vec<_>> = trails.iter().map(|id| (*id, Vec::new())).collect();
+        let mut statement = self.connection.prepare_cached(&attestations_query())?;
+        for row in statement.query_map(params![self.org_id, Json(trails)], attestation)? {
+            let row = row?;
+            found.entry(row.trail).or_default().push(row);
+        }
+        let found = found.into_iter().map(|(trail, rows)| (trail, Rc::new(rows)));
+        self.attestations.borrow_mut().extend(found);
+        Ok(())
+    }
+
+    /// The fields in a short answer of the artifacts that these entries reported, by entry.
+    pub(super) fn short_artifact_details(
+        &self,
+        entries: Vec<i64>,
+    ) -> Result<HashMap<i64, String>, Failure> {
+        let mut statement = self.connection.prepare_cached(&entries_query())?;
+        let mut rows = statement.query(params![self.org_id, Json(entries)])?;
+        let mut found = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let Json::<ArtifactReported>(entry) = row.get(1)?;
+            found.insert(row.get(0)?, short_details(&entry.details, &SHORT_ARTIFACT));
+        }
+        Ok(found)
+    }
+}
