@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use envsnap_model::provenance::Origin;
 
-use super::expression::{SNAPSHOT_SYNTAX, SnapshotName};
+use super::expression::{SNAPSHOT_SYNTAX, SnapshotName, first_line};
 use super::server_args::{Connection, ServerArgs};
 use super::{ExitStatus, OutputFormat, print};
 use crate::api::ServerApi as _;
@@ -88,7 +88,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let shown = view::Shown { snapshot: &name, findings: &findings, count, evidence, is_derived };
     print(&match args.output {
         OutputFormat::Json => shown.json()?,
-        format => shown.text(format == OutputFormat::Wide, &args.terminal()),
+        format => {
+            let terminal = args.terminal();
+            let asked = first_line([("", snapshot.time)], &terminal);
+            asked + &shown.text(format == OutputFormat::Wide, &terminal)
+        }
     })?;
     let is_bad =
         |it: &Finding<'_>| it.origin.is_rogue() || (evidence && !it.bad_evidence().is_empty());

@@ -61,6 +61,9 @@ async fn a_time_is_that_of_the_zone_that_the_answer_is_printed_in() {
         assert_eq!(json["index"], index, "{zone} {time}");
         assert!(json["requested_time"].as_str().unwrap().ends_with('Z'), "{json}");
     }
+    // Of another command: nothing was reported to a flow, so that what ran is rogue.
+    let rogue = ask(&recorder.url, BERLIN, &["rogue", "prod@{2025-10-25 20:00}"]).await;
+    assert!(rogue.out.starts_with("2025-10-25 20:00 CEST = 18:00 UTC\n\n"), "{rogue:?}");
     let twice = ask(&recorder.url, BERLIN, &["env", "get", "prod@{2025-10-26 02:30}"]).await;
     let error = twice.failed();
     assert!(error.contains("02:30 CEST = 00:30 UTC, and 02:30 CET = 01:30 UTC"), "{error}");
