@@ -45,6 +45,16 @@ async fn hadolint_finds_nothing_in_the_dockerfile() {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
+async fn the_openapi_document_is_valid() {
+    let mut validator = command("openapi-spec-validator");
+    validator.arg("crates/recorder/src/http/openapi.json").current_dir(ROOT);
+    let checked = Ended::of(&mut validator).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.stdout.ends_with("OK\n"), "{checked:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the programs that tests/peers/setup installs"]
 async fn caddy_takes_both_configurations() {
     for file in ["deploy/Caddyfile", "deploy/Caddyfile.compose"] {
         let mut caddy = command("caddy");

@@ -44,7 +44,7 @@ fn artifact(name: &str, fingerprint: &str, started: i64, instances: u64) -> Valu
 #[tokio::test]
 async fn two_snapshots_of_an_environment_are_compared() {
     let recorder = two_environments().await;
-    let diff = compare(&recorder, "one%231", "one").await.documented("EnvironmentDiffResponse");
+    let diff = compare(&recorder, "one%231", "one").await.documented("EnvironmentDiff");
     let mut scaled = artifact("web:1", &digest(2), 40, 2);
     scaled["s1_instance_count"] = json!(1);
     scaled["s2_instance_count"] = json!(2);
@@ -67,7 +67,7 @@ async fn two_snapshots_of_an_environment_are_compared() {
 async fn snapshots_of_two_environments_are_compared() {
     let recorder = two_environments().await;
     let diff = compare(&recorder, "one@%7Bnow%7D", "two").await;
-    let diff = diff.documented("EnvironmentDiffResponse");
+    let diff = diff.documented("EnvironmentDiff");
     let names = |part: &str| -> Vec<&str> {
         let artifacts = diff[part]["artifacts"].as_array().unwrap();
         artifacts.iter().map(|artifact| artifact["name"].as_str().unwrap()).collect()

@@ -10,7 +10,7 @@ async fn an_environment_is_shown_as_the_api_documents() {
     recorder.create("aws-prod", Some(true)).await;
     let answer = recorder.get("/environments/acme/aws-prod").await;
     assert_eq!(
-        answer.documented("GetEnvironmentResponse"),
+        answer.documented("Environment"),
         json!({
             "org": "acme", "name": "aws-prod", "type": "ECS", "description": "d",
             "last_modified_at": 1_661_161_162.5, "last_reported_at": null,
@@ -223,7 +223,7 @@ async fn a_list_is_filtered_and_sorted_as_requested() {
         let expected: Vec<_> = expected.split_whitespace().collect();
         assert_eq!(names, expected, "{query}");
         for environment in list.body.as_array().unwrap() {
-            schema::check("GetEnvironmentResponse", environment);
+            schema::check("Environment", environment);
         }
     }
 

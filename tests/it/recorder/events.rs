@@ -26,7 +26,7 @@ async fn ask(recorder: &Recorder, query: &str) -> Answer {
     let answer = recorder.get(&format!("/environments/acme/env/events{query}")).await;
     assert_eq!(answer.status, StatusCode::OK, "{query} {answer:?}");
     for event in answer.body.as_array().unwrap() {
-        super::schema::check("GetEnvironmentEventResponse", event);
+        super::schema::check("EnvironmentEvent", event);
     }
     answer
 }

@@ -27,7 +27,7 @@ async fn each_snapshot_lasts_until_the_next() {
     recorder.report("env", &[task(1, "web", &digest(9), 10)]).await;
     let list = recorder.get("/snapshots/acme/env?interval=~1..NOW").await.body;
     for entry in list.as_array().unwrap() {
-        super::schema::check("GetSnapshotListItem", entry);
+        super::schema::check("SnapshotListEntry", entry);
     }
     assert_eq!(
         list,

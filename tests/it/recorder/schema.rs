@@ -1,14 +1,71 @@
-//! The API's own description of its answers, as far as the recorder gives them. Where the server
-//! has moved on since it was written (`last_changed_at`; no flow is null), so has this.
+//! The recorder's OpenAPI document, and responses that keep to it.
 
+use std::sync::LazyLock;
+
+use envsnap::recorder::{Access, SqliteStore};
 use regex_lite::Regex;
+use reqwest::header::{ALLOW, CONTENT_TYPE};
+use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value};
 
-/// Panics where `value` does not keep to the schema called `name`.
+use super::server::{Answer, Recorder, write_secret};
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/recorder/src/http/openapi.json");
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+});
+
+fn schemas() -> &'static Value {
+    &DOCUMENT["components"]["schemas"]
+}
+
+/// What `$ref` points to, or the object itself.
+fn resolved(value: &'static Value) -> &'static Value {
+    match value["$ref"].as_str() {
+        Some(reference) => DOCUMENT.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+        None => value,
+    }
+}
+
+/// Panics if `value` does not keep to the schema called `name`.
 pub(crate) fn check(name: &str, value: &Value) {
-    let schemas: Value = serde_json::from_str(include_str!("schemas.json")).unwrap();
-    if let Err(problem) = valid(&schemas, &schemas[name], value, name) {
+    if let Err(problem) = valid(schemas(), &schemas()[name], value, name) {
         panic!("{problem}: {value}");
+    }
+}
+
+/// The documented path that an address matches: one without parameters comes first.
+fn documented_path(address: &str) -> Option<&'static Value> {
+    let matches = |template: &str| {
+        let (given, wanted) = (address.split('/'), template.split('/'));
+        given.clone().count() == wanted.clone().count()
+            && given.zip(wanted).all(|(it, wanted)| it == wanted || wanted.starts_with('{'))
+    };
+    let paths = DOCUMENT["paths"].as_object().unwrap().iter();
+    paths
+        .filter(|(template, _)| matches(template))
+        .min_by_key(|(template, _)| template.matches('{').count())
+        .map(|(_, item)| item)
+}
+
+/// Panics if a response is not the one that the document has of this request. What is not in it is
+/// an error.
+pub(crate) fn check_response(method: &Method, path: &str, answer: &Answer) {
+    let item = documented_path(path).unwrap_or(&Value::Null);
+    let operation = &item[method.as_str().to_ascii_lowercase()];
+    let Some(responses) = operation["responses"].as_object() else {
+        assert!(answer.status.is_client_error() || answer.status.is_server_error(), "{answer:?}");
+        return check("Error", &answer.body);
+    };
+    let response = responses.get(answer.status.as_str());
+    let is_error = answer.status.is_client_error() || answer.status.is_server_error();
+    assert!(response.is_some() || is_error, "{method} {path}: undocumented {answer:?}");
+    let response = resolved(response.unwrap_or(&responses["default"]));
+    let content_type = answer.headers[CONTENT_TYPE].to_str().unwrap();
+    let content = response["content"].get(content_type);
+    let content = content.unwrap_or_else(|| panic!("{method} {path}: undocumented {answer:?}"));
+    if let Err(problem) = valid(schemas(), &content["schema"], &answer.body, "the body") {
+        panic!("{method} {path} {}: {problem}: {}", answer.status, answer.body);
     }
 }
 
@@ -19,8 +76,14 @@ fn valid(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Result<(
     let wrong = |problem: &str| Err(format!("{path} {problem}"));
     for (keyword, said) in schema.as_object().unwrap_or_else(|| panic!("no schema for {path}")) {
         match keyword.as_str() {
-            "type" if !is_of_type(said.as_str().unwrap(), value) => {
-                return wrong(&format!("is not of type {said}"));
+            "type" => {
+                let types = said.as_array().map_or(std::slice::from_ref(said), Vec::as_slice);
+                if !types.iter().any(|name| is_of_type(name.as_str().unwrap(), value)) {
+                    return wrong(&format!("is not of type {said}"));
+                }
+            }
+            "enum" if !said.as_array().unwrap().contains(value) => {
+                return wrong(&format!("is none of {said}"));
             }
             "const" if said != value => return wrong(&format!("is not {said}")),
             "pattern" => {
@@ -42,7 +105,12 @@ fn valid(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Result<(
                     }
                 }
             }
-            "additionalProperties" if *said != true => {
+            "additionalProperties" if *said == false => {
+                if let Some(name) = fields.keys().find(|name| !properties.contains_key(*name)) {
+                    return wrong(&format!("may not have {name}"));
+                }
+            }
+            "additionalProperties" => {
                 for (name, value) in fields.iter().filter(|(it, _)| !properties.contains_key(*it)) {
                     valid(schemas, said, value, &format!("{path}.{name}"))?;
                 }
@@ -62,8 +130,8 @@ fn valid(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Result<(
                 let name = said.as_str().unwrap().rsplit('/').next().unwrap();
                 valid(schemas, &schemas[name], value, path)?;
             }
-            "type" | "const" | "additionalProperties" => {}
-            unknown => panic!("{path} has the keyword {unknown}, which nobody checks"),
+            "const" | "enum" | "description" => {}
+            unknown => panic!("{path} has the keyword {unknown}, which is not checked"),
         }
     }
     Ok(())
@@ -87,16 +155,15 @@ fn schema_violations_are_found() {
     use serde_json::json;
 
     let good = json!({"index": 1, "from": 1.5, "to": 0.0, "compliant": false, "duration": 2});
-    check("GetSnapshotListItem", &good);
-    let schemas: Value = serde_json::from_str(include_str!("schemas.json")).unwrap();
+    check("SnapshotListEntry", &good);
     let breaks =
-        |schema: &str, value: &Value| valid(&schemas, &schemas[schema], value, "").is_err();
+        |schema: &str, value: &Value| valid(schemas(), &schemas()[schema], value, "").is_err();
     for (field, value) in [("index", json!(1.5)), ("to", json!(null)), ("compliant", json!("no"))] {
         let mut bad = good.clone();
         bad[field] = value;
-        assert!(breaks("GetSnapshotListItem", &bad), "{field}");
+        assert!(breaks("SnapshotListEntry", &bad), "{field}");
     }
-    assert!(breaks("GetSnapshotListItem", &json!({"index": 1})));
+    assert!(breaks("SnapshotListEntry", &json!({"index": 1})));
     let artifact = |fingerprint: &str| {
         json!({"artifacts": [{
             "fingerprint": fingerprint, "name": "", "most_recent_timestamp": 1, "flow": null
@@ -105,4 +172,30 @@ fn schema_violations_are_found() {
     assert!(!breaks("DiffItem", &artifact("")));
     assert!(!breaks("DiffItem", &artifact(&"ab".repeat(32))));
     assert!(breaks("DiffItem", &artifact("ab")));
+}
+
+#[tokio::test]
+async fn the_document_is_served_without_a_token_and_has_every_method() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    write_secret(file.path(), "wr1ter-0 label=w org=acme write\n");
+    let access = Access::from_token_file(file.path()).unwrap();
+    let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
+    let served = recorder.send(Method::GET, "/api/v2/openapi.json", None, "").await;
+    assert_eq!((served.status, &served.body), (StatusCode::OK, &*DOCUMENT));
+
+    let open = Recorder::start().await;
+    let parameter = Regex::new(r"\{\w+\}").unwrap();
+    for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
+        let address = parameter.replace_all(path, "1");
+        let answer = open.send(Method::TRACE, &address, Some("any"), "").await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        let allowed = answer.headers[ALLOW].to_str().unwrap().to_ascii_lowercase();
+        let mut allowed: Vec<_> = allowed.split(',').filter(|method| *method != "head").collect();
+        allowed.sort_unstable();
+        let methods = item.as_object().unwrap().keys().map(String::as_str);
+        let methods: Vec<_> = methods.filter(|key| *key != "parameters").collect();
+        assert_eq!(allowed, methods, "{path}");
+    }
+    recorder.stop().await;
+    open.stop().await;
 }

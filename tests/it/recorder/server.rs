@@ -37,12 +37,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn from_response(response: reqwest::Response) -> Self {
+    /// Sends a request, and checks the response against the recorder's OpenAPI document.
+    async fn to(request: reqwest::RequestBuilder) -> Self {
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         assert_eq!(headers["content-type"], "application/json", "{} {status}", response.url());
         let head = headers.get("x-envsnap-head");
         let head = head.map(|head| head.to_str().unwrap().to_owned());
-        Self { status, headers, head, body: response.json().await.unwrap() }
+        let answer = Self { status, headers, head, body: response.json().await.unwrap() };
+        schema::check_response(&method, &path, &answer);
+        answer
     }
 
     pub(crate) fn message(&self) -> &str {
@@ -129,8 +136,7 @@ impl Recorder {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await.unwrap();
-        Answer::from_response(response).await
+        Answer::to(request).await
     }
 
     /// With a type of its body.
@@ -143,7 +149,7 @@ impl Recorder {
     ) -> Answer {
         let request = self.client.request(method, format!("{}{path}", self.url));
         let request = request.header(CONTENT_TYPE, content_type).body(body);
-        Answer::from_response(request.send().await.unwrap()).await
+        Answer::to(request).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -164,8 +170,7 @@ impl Recorder {
     ) -> Answer {
         let request = self.client.put(format!("{}/api/v2{path}", self.url)).body(body);
         let request = value.into_iter().fold(request, |request, value| request.header(name, value));
-        let response = request.send().await.unwrap();
-        Answer::from_response(response).await
+        Answer::to(request).await
     }
 
     /// Makes environment `name` of organization `acme`.

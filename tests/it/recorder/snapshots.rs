@@ -34,7 +34,7 @@ async fn a_snapshot_is_found_by_every_expression() {
     ];
     for (expression, index) in cases {
         let answer = recorder.get(&format!("/snapshots/acme/aws-prod/{expression}")).await;
-        let snapshot = answer.documented("GetSnapshotResponse");
+        let snapshot = answer.documented("Snapshot");
         assert_eq!(snapshot["index"], json!(index), "{expression}");
         let made_at = |index: u32| 1_661_161_102.5 + f64::from(index) * 60.0;
         assert_eq!(snapshot["timestamp"], json!(made_at(index)));

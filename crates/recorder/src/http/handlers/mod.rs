@@ -4,6 +4,7 @@ mod comparison;
 mod environments;
 mod history;
 mod ledger;
+mod openapi;
 mod operations;
 mod paging;
 mod provenance;
@@ -114,4 +115,5 @@ pub(crate) fn operations<S: Store>(access: &Access) -> Router<Operations<S>> {
         .route("/metrics", get(operations::metrics::<S>))
         .route_layer(from_fn_with_state(Guard::new(access, Action::Read, Action::Write), guard))
         .route("/ready", get(operations::ready::<S>))
+        .route("/api/v2/openapi.json", get(openapi::show))
 }
