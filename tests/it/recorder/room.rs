@@ -18,7 +18,7 @@ use crate::command_line::text;
 async fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let store = SqliteStore::open(&file).unwrap().with_max_pages(60).unwrap();
+    let store = SqliteStore::open(&file).unwrap().with_max_pages(90).unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
     recorder.create("env", None).await;
     let report = |byte| -> Vec<_> {
