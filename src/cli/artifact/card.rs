@@ -56,8 +56,7 @@ pub(in crate::cli) fn history(history: &[HistoryEvent], terminal: &Terminal) -> 
     }
     let mut history: Vec<_> = history.iter().collect();
     history.sort_by(|a, b| a.timestamp.total_cmp(&b.timestamp));
-    let lines: Vec<_> =
-        history.iter().map(|it| (event(&it.event), terminal.time(it.timestamp))).collect();
+    let lines: Vec<_> = history.iter().map(|it| (event(it), terminal.time(it.timestamp))).collect();
     let widest = lines.iter().map(|(event, _)| event.width()).max().unwrap_or(0);
     let mut text = "History:\n".to_owned();
     for (event, time) in lines {
@@ -71,13 +70,15 @@ pub(in crate::cli) fn history(history: &[HistoryEvent], terminal: &Terminal) -> 
     text
 }
 
-/// The server says that an artifact started; what is known is that it was reported to run.
-fn event(event: &str) -> String {
-    let event = replace_invisible(event);
-    match event.strip_prefix("Started running in ") {
+/// The server says that an artifact started; what is known is that it was reported to run. A start that
+/// no flow had announced is a deployment all the same.
+fn event(event: &HistoryEvent) -> String {
+    let text = replace_invisible(&event.event);
+    let text = match text.strip_prefix("Started running in ") {
         Some(rest) => format!("Reported running in {rest}"),
-        None => event,
-    }
+        None => text,
+    };
+    if event.derived_deployment.is_some() { format!("{text} (derived deployment)") } else { text }
 }
 
 fn state(artifact: &FlowArtifact, terminal: &Terminal) -> String {
@@ -171,6 +172,19 @@ History:
         );
         let named = card(&runner(&json!({})), true, &berlin());
         assert!(named.contains("\nPipeline:    runner, trail 16d9990\n"), "{named}");
+    }
+
+    #[test]
+    fn a_start_that_no_flow_announced_is_marked() {
+        let history = json!([
+            {"event": "Started running in aws-beta#84 environment", "timestamp": 5.0,
+             "derived_deployment": {"environment_name": "aws-beta", "snapshot_index": 84}},
+            {"event": "Started running in aws-prod#9 environment", "timestamp": 6.0},
+        ]);
+        let shown = card(&runner(&json!({"history": history})), false, &berlin());
+        let marked = "Reported running in aws-beta#84 environment (derived deployment)  Thu";
+        assert!(shown.contains(marked), "{shown}");
+        assert_eq!(shown.matches("derived").count(), 1, "{shown}");
     }
 
     #[test]

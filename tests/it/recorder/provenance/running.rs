@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::requests::document;
+use super::requests::{COMMIT, document};
 use crate::recorder::server::{Recorder, digest, task};
 
 fn origin(snapshot: &Value, name: &str) -> Value {
@@ -79,12 +79,59 @@ async fn a_late_report_shows_its_delay_until_it_is_allowed() {
         json!({}),
         json!({"artifact_fingerprint": "ab"}),
         json!({"name_pattern": "*", "description": "all"}),
+        json!({"name_pattern": "**", "description": "all"}),
+        json!({"name_pattern": "*/*", "description": "all with a path"}),
+        json!({"name_pattern": "*:*", "description": "all with a tag"}),
+        json!({"name_pattern": "*@*", "description": "all with a digest"}),
         json!({"name_pattern": "nginx"}),
         json!({"name_pattern": "n", "artifact_fingerprint": digest(7), "description": "d"}),
     ] {
         let answer = recorder.put("/allowlists/acme/web", wrong.to_string()).await;
         assert_eq!(answer.status, 400, "{wrong} {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_start_that_is_said_to_be_in_the_future_does_not_make_an_artifact_known() {
+    let recorder = Recorder::start().await;
+    recorder.create("web", None).await;
+    let tomorrow = 1_661_161_162 + 86_400;
+    recorder.report("web", &[task(1, "miner:1", &digest(7), tomorrow)]).await;
+    recorder.advance(600.0);
+    recorder.artifact("acme", "runner", "t", &digest(7)).await;
+    let snapshot = recorder.get("/snapshots/acme/web/-1").await.body;
+    let late = origin(&snapshot, "miner:1");
+    assert_eq!(
+        (&late["status"], &late["first_started_at"]),
+        (&json!("late"), &json!(1_661_161_162))
+    );
+}
+
+#[tokio::test]
+async fn an_artifact_of_more_than_a_hundred_trails_is_found_as_it_was_reported_last() {
+    let recorder = Recorder::start().await;
+    for number in 0..=100 {
+        let body = json!({
+            "fingerprint": digest(1), "filename": format!("runner:{number}"), "git_commit": COMMIT,
+            "build_url": "https://b", "commit_url": "https://c", "trail_name": format!("t{number}"),
+            "template_reference_name": "runner",
+        });
+        assert_eq!(recorder.post("/artifacts/acme/runner", &body).await.status, 201);
+    }
+    let by_fingerprint = recorder.get("/artifacts/acme/runner/fingerprint/01010").await;
+    assert_eq!(by_fingerprint.status, 200, "{by_fingerprint:?}");
+    assert_eq!(by_fingerprint.body["filename"], "runner:100", "{by_fingerprint:?}");
+    let by_commit = recorder.get(&format!("/artifacts/acme/runner/commit_sha/{COMMIT}")).await;
+    assert_eq!(by_commit.body[0]["filename"], "runner:100", "{by_commit:?}");
+    for text in [&digest(1), COMMIT] {
+        let found = recorder.get(&format!("/search/acme/sha/{text}")).await.body;
+        assert_eq!(found["artifacts"].as_array().unwrap().len(), 1, "{found}");
+        assert_eq!(found["artifacts"][0]["name"], "runner:100", "{found}");
+        assert_eq!(found["artifacts"][0]["trail"], "t100", "{found}");
+    }
+    let trails = recorder.get("/trails/acme?flow=runner&page=1&per_page=5").await.body;
+    assert_eq!(trails["data"].as_array().unwrap().len(), 5, "{trails}");
+    assert_eq!(trails["data"][0]["name"], "t100", "{trails}");
 }
 
 #[tokio::test]

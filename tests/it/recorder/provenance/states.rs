@@ -157,3 +157,16 @@ async fn a_template_has_its_version_as_its_users_write_it() {
         assert!(said.starts_with("1 validation errors for Template: "), "{version}: {said}");
     }
 }
+
+#[tokio::test]
+async fn of_very_many_errors_in_a_template_the_first_are_named() {
+    let recorder = Recorder::start().await;
+    let flow = json!({"name": "runner", "description": ""});
+    let wrong = "  - {name: a, type: x}\n".repeat(2_500);
+    let template = format!("version: 1\ntrail:\n  attestations:\n{wrong}");
+    let refused = recorder.save_template("/flows/acme/template_file", &flow, &template).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let said = refused.message();
+    assert!(said.contains(" validation errors for Template: "), "{said}");
+    assert!(said.len() < 4_096, "{} bytes", said.len());
+}
