@@ -95,7 +95,7 @@ async fn a_snapshot_and_a_difference_name_commits_and_pipelines() {
     let shown = story.ask(&["env", "diff", "aws-prod#65", "aws-prod#66"]).await.well();
     let shown = without_ages(&shown);
     assert_eq!(
-        shown[2..8],
+        shown[4..10],
         [
             "- Name:   274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:85d83c6",
             "  Sha256: eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec",
