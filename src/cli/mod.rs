@@ -108,7 +108,7 @@ enum OutputFormat {
     Table,
     /// For people with room: nothing wraps; clusters, services and tasks
     Wide,
-    /// For programs: the server's own JSON
+    /// For programs: the server's JSON, and what the command adds to it
     Json,
 }
 

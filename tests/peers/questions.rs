@@ -5,8 +5,14 @@ use serde_json::Value;
 use crate::history::History;
 use crate::programs::{Ended, envsnap};
 
+/// What our command line adds to the server's document of a difference.
+const OURS: [&str; 2] = ["between", "replaced"];
+
 /// What must be equal in two answers that were given at two moments.
 fn timeless(mut answer: Value) -> Value {
+    if let Some(fields) = answer.as_object_mut() {
+        fields.retain(|name, _| !OURS.contains(&&**name));
+    }
     if let Some(snapshots) = answer.as_array_mut() {
         for snapshot in snapshots.iter_mut().filter_map(Value::as_object_mut) {
             // Of the latest, until the question.

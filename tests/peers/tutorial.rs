@@ -178,7 +178,8 @@ impl Reader {
 
 /// The lines of a text, each with one space between words, and without ages.
 fn words(text: &str) -> Vec<String> {
-    let ages = r"just now|\d+ (second|minute|hour|day)s?( ago)?|less than a second";
+    let ages =
+        r"just now|(\d+|about an?) (second|minute|hour|day)s?( ago)?|less than a second( ago)?";
     let ages = regex_lite::Regex::new(ages).unwrap();
     ages.replace_all(text, "AGE")
         .lines()
