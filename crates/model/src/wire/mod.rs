@@ -28,7 +28,9 @@ pub use provenance::{
     SearchAnswer,
 };
 pub use report::{EcsReport, ReportEntry};
-pub use snapshot::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
+pub use snapshot::{
+    Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot, SnapshotEntry,
+};
 
 /// The maximum response size, in bytes, that this project's client reads; the recorder sends less.
 /// A snapshot of twelve thousand artifacts takes about half of it.

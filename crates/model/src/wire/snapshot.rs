@@ -30,6 +30,9 @@ pub struct RecordedSnapshot {
     /// this project's recorder sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_until: Option<f64>,
+    /// Its entry in the organization's ledger. Only this project's recorder sends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<SnapshotEntry>,
     /// Times that began while it was the latest and that no report covers, earliest first. Only
     /// this project's recorder sends them.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -49,6 +52,17 @@ pub struct RecordedSnapshot {
     /// What runs, latest start first, then what exited with this snapshot. One entry a
     /// fingerprint.
     pub artifacts: Vec<RecordedArtifact>,
+}
+
+/// The entry of a snapshot in the organization's ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotEntry {
+    /// Its number.
+    pub seq: i64,
+    /// Its [hash](crate::EntryHash), in hexadecimal digits.
+    pub hash: String,
+    /// When it was recorded, as RFC 3339 has it, in UTC.
+    pub recorded_at: String,
 }
 
 impl RecordedSnapshot {

@@ -1,5 +1,6 @@
 //! Times of the ledger.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 const MICROS: i64 = 1_000_000;
@@ -23,6 +24,12 @@ impl Micros {
     #[expect(clippy::cast_precision_loss, reason = "exact to the microsecond until the year 2039")]
     pub fn seconds(self) -> f64 {
         self.0 as f64 / 1e6
+    }
+
+    /// `2026-11-26T15:00:00Z`, with a fraction if it has one.
+    pub fn rfc3339(self) -> String {
+        Timestamp::from_microsecond(self.0)
+            .map_or_else(|_| format!("{} microseconds after 1970", self.0), |time| time.to_string())
     }
 
     /// Whole seconds from `earlier` to this; negative if it is the later one.

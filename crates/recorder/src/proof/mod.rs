@@ -143,7 +143,6 @@ impl Summary {
     /// What it proves, in lines for the terminal.
     pub fn describe(&self) -> String {
         let Self { scope, head, head_recorded_at, from, to, .. } = self;
-        let utc = tables::rfc3339;
         let gaps = match self.gaps {
             0 => "reports cover the whole time".to_owned(),
             gaps => format!("{} not covered by reports", pluralize(gaps, "time")),
@@ -155,13 +154,13 @@ impl Summary {
              Head: {head}\n",
             scope.environment,
             scope.org,
-            utc(*from),
-            utc(*to),
+            from.rfc3339(),
+            to.rfc3339(),
             pluralize(self.snapshots, "snapshot"),
             pluralize(self.artifacts, "artifact"),
             pluralize(self.attachments, "attachment"),
             head.head.seq,
-            utc(*head_recorded_at),
+            head_recorded_at.rfc3339(),
         )
     }
 }

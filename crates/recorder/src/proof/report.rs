@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Summary;
 use super::content::{Content, Run, unique_attestations};
-use super::tables::{first_report, rfc3339};
+use super::tables::first_report;
 use crate::domain::{Micros, SnapshotArtifact};
 use crate::text::{pluralize, replace_invisible};
 use crate::web;
@@ -63,8 +63,8 @@ pub(super) fn readme(summary: &Summary) -> String {
          consistent with itself.\n",
         scope.environment,
         scope.org,
-        rfc3339(*from),
-        rfc3339(*to),
+        from.rfc3339(),
+        to.rfc3339(),
         head.head,
     )
 }

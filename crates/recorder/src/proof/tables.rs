@@ -3,17 +3,10 @@
 use std::io;
 
 use envsnap_model::provenance::Origin;
-use jiff::Timestamp;
 
 use super::content::{Content, Run, unique_attestations};
 use crate::domain::provenance::ReportRecord;
 use crate::domain::{Micros, SnapshotArtifact};
-
-/// `2026-11-26T15:00:00Z`, with a fraction if it has one.
-pub(super) fn rfc3339(time: Micros) -> String {
-    Timestamp::from_microsecond(time.0)
-        .map_or_else(|_| format!("{} microseconds after 1970", time.0), |time| time.to_string())
-}
 
 fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -63,10 +56,10 @@ pub(super) fn runs(content: &Content) -> io::Result<Vec<u8>> {
             fingerprint(run.artifact),
             run.replicas.to_string(),
             run.from.0.to_string(),
-            rfc3339(run.from.1),
+            run.from.1.rfc3339(),
             run.since_before.to_string(),
             run.to.map(|(index, _)| index.to_string()).unwrap_or_default(),
-            run.to.map(|(_, at)| rfc3339(at)).unwrap_or_default(),
+            run.to.map(|(_, at)| at.rfc3339()).unwrap_or_default(),
             content.origin(run.artifact).map_or("", Origin::as_str).to_owned(),
             report.map(|report| report.flow.clone()).unwrap_or_default(),
             report.map(|report| report.commit.clone()).unwrap_or_default(),
@@ -82,7 +75,7 @@ pub(super) fn events(content: &Content) -> io::Result<Vec<u8>> {
     let rows = content.events().iter().map(|event| {
         vec![
             event.index.to_string(),
-            rfc3339(event.recorded_at),
+            event.recorded_at.rfc3339(),
             event.artifact.name.clone(),
             fingerprint(&event.artifact),
             event.artifact.was.to_string(),
@@ -96,7 +89,7 @@ pub(super) fn events(content: &Content) -> io::Result<Vec<u8>> {
 pub(super) fn gaps(content: &Content) -> io::Result<Vec<u8>> {
     let rows = content
         .gaps()
-        .map(|gap| vec![rfc3339(gap.from), gap.until.map(rfc3339).unwrap_or_default()]);
+        .map(|gap| vec![gap.from.rfc3339(), gap.until.map(Micros::rfc3339).unwrap_or_default()]);
     table(&["from", "until"], rows)
 }
 
@@ -124,7 +117,7 @@ pub(super) fn evidence(content: &Content) -> io::Result<Vec<u8>> {
                 attestation.name.clone(),
                 attestation.kind.clone(),
                 compliant.unwrap_or_default(),
-                rfc3339(attestation.reported_at),
+                attestation.reported_at.rfc3339(),
                 attestation.reported_by.clone(),
                 attestation.flow.clone(),
                 attestation.trail.clone(),

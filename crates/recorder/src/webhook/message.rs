@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -141,7 +140,7 @@ impl Message {
         Self {
             id: message_id(&[org, environment, &index.to_string(), &identity(artifact)]),
             version: VERSION,
-            timestamp: rfc3339(*recorded_at),
+            timestamp: recorded_at.rfc3339(),
             org: org.to_owned(),
             environment: environment.to_owned(),
             event_type,
@@ -158,7 +157,7 @@ impl Message {
 
     /// A message about a time that no report covers, which began with the last report.
     pub(super) fn no_report(org: &str, environment: &str, last_report: Micros) -> Self {
-        let since = rfc3339(last_report);
+        let since = last_report.rfc3339();
         Self {
             id: message_id(&[org, environment, "no report", &last_report.0.to_string()]),
             version: VERSION,
@@ -221,8 +220,4 @@ fn message_id(fields: &[&str]) -> String {
 /// The fingerprint, or the name if that is unknown.
 fn identity(artifact: &SnapshotArtifact) -> String {
     artifact.fingerprint.map_or_else(|| artifact.name.clone(), |known| known.to_string())
-}
-
-fn rfc3339(time: Micros) -> String {
-    Timestamp::from_microsecond(time.0).map(|time| time.to_string()).unwrap_or_default()
 }

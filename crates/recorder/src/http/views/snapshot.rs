@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::history::report_gap;
 use super::provenance::{add_provenance, shorten_provenance};
 use crate::domain::{Micros, Place, SnapshotArtifact, SnapshotRecord, Task};
-use envsnap_model::wire::{Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot};
+use envsnap_model::wire::{
+    Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot, SnapshotEntry,
+};
 
 /// A snapshot of more artifacts shows less of the provenance of each, so that clients can read it.
 const MANY_ARTIFACTS: usize = 500;
@@ -37,6 +39,11 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
         ]),
         timestamp: snapshot.recorded_at.seconds(),
         confirmed_until: Some(snapshot.confirmed_until.seconds()),
+        ledger: Some(SnapshotEntry {
+            seq: snapshot.seq,
+            hash: snapshot.hash.to_string(),
+            recorded_at: snapshot.recorded_at.rfc3339(),
+        }),
         gaps: snapshot.gaps.iter().map(report_gap).collect(),
         environment_type: snapshot.environment_type,
         compliant: false,
@@ -162,7 +169,9 @@ mod tests {
             serde_json::json!({
                 "index": 65, "is_latest": true, "next_snapshot_timestamp": null,
                 "artifact_compliance_count": {"true": 0, "false": 0, "null": 2},
-                "timestamp": 1_661_161_162.48, "confirmed_until": 1_661_161_222.5, "type": "ECS", "compliant": false,
+                "timestamp": 1_661_161_162.48, "confirmed_until": 1_661_161_222.5,
+                "ledger": {"seq": 66, "hash": "0".repeat(64), "recorded_at": "2022-08-22T09:39:22.48Z"},
+                "type": "ECS", "compliant": false,
                 "html_url": "/acme/environments/aws-prod/snapshots/65", "applied_policies": [],
                 "artifacts": [
                     artifact("web:171", &"ab".repeat(32), &[1, 2, 4],
