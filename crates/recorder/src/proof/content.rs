@@ -41,7 +41,7 @@ pub(super) struct Run<'a> {
     pub(super) replicas: u64,
     /// The snapshot with which it began, and when that was recorded.
     pub(super) from: (u32, Micros),
-    /// It ran already before the first snapshot of the bundle.
+    /// It ran so already before the first snapshot of the bundle.
     pub(super) since_before: bool,
     /// The snapshot with which it ended; `None` if it ran at the end.
     pub(super) to: Option<(u32, Micros)>,
@@ -90,6 +90,9 @@ impl Content {
             return Err(no_snapshot());
         };
         let (from, indexes) = (since.max(first.from), (first.index, last.index));
+        if from >= until && first.from != until {
+            return Err(no_snapshot());
+        }
         let events = all_events(&store, org, environment, indexes).await?;
         let first = artifacts_in(&store, org, environment, indexes.0).await?;
         let mut artifacts = BTreeMap::new();
@@ -203,7 +206,7 @@ impl Content {
                 artifact: known,
                 replicas: artifact.now,
                 from: first_span,
-                since_before: artifact.was > 0,
+                since_before: artifact.was == artifact.now,
                 to: None,
             };
             open.insert(artifact.identity(), run);

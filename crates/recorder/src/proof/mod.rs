@@ -80,7 +80,9 @@ pub enum ProofError {
     /// The ledger holds nothing of that time, or not that environment.
     #[error(transparent)]
     Store(#[from] Error),
-    #[error("the ledger has no snapshot of environment '{environment}' in that time")]
+    #[error(
+        "the ledger has no snapshot of environment '{environment}' in that time, or no report to it"
+    )]
     NoSnapshot { environment: String },
     /// The head is not signed by the expected key.
     #[error(transparent)]

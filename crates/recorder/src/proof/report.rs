@@ -55,6 +55,8 @@ pub(super) fn readme(summary: &Summary) -> String {
          ledger.jsonl      the organization's ledger, from its first entry to the head\n\
          head.txt          that head: {}\n\
          bundle.json       what this bundle is about\n\n\
+         In runs.csv, ran_before says that it ran so before the first snapshot here, and an empty end that\n\
+         it ran at the end of the time. Verify the file as it is: packed again, it is another one.\n\n\
          To verify it, with the head from the log of a reporter or with the recorder's public key:\n\n\
          \u{20}   envsnap verify BUNDLE.tar --head 'org=...; seq=...; hash=...'\n\
          \u{20}   envsnap verify BUNDLE.tar --public-key head.pub\n\n\
@@ -125,9 +127,9 @@ fn facts(summary: &Summary) -> Markup {
             }
         }
         p.quiet {
-            "Reports after " (utc(*to)) " are not in this bundle: a report that finds nothing \
-             changed enters the ledger at most every six hours. Origins and evidence are as known \
-             when the ledger ended."
+            "This says nothing of the time after " (utc(*to)) ". A report that finds nothing changed \
+             enters the ledger at most every six hours, so that the last ones may not be in it. Origins \
+             and evidence are as known when the ledger ended."
         }
     }
 }
