@@ -129,6 +129,56 @@ async fn a_head_log_that_cannot_be_written_is_an_error_in_the_log_and_stops_noth
 }
 
 #[test]
+fn a_head_log_is_no_file_of_the_database_and_no_pipe_that_nobody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |head_log: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--head-log"])
+            .arg(head_log)
+            .arg("--db")
+            .arg(db(&folder))
+            .env_clear()
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        stderr(&output)
+    };
+    let own = |ending: &str| folder.path().join(format!("snapshots.db{ending}"));
+    // Before the first start, and of a file by another name.
+    for ending in ["", "-wal", "-shm", ".lock"] {
+        assert!(start(&own(ending)).contains("is a file of the database"), "{ending}");
+        assert!(!own(ending).exists(), "{ending}");
+    }
+    std::fs::write(db(&folder), "").unwrap();
+    let (link, hard_link) = (folder.path().join("link"), folder.path().join("hard"));
+    std::os::unix::fs::symlink(db(&folder), &link).unwrap();
+    std::fs::hard_link(db(&folder), &hard_link).unwrap();
+    for path in [&link, &hard_link] {
+        assert!(start(path).contains("is a file of the database"), "{}", path.display());
+    }
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(start(&pipe).contains("cannot open the head log"), "{}", start(&pipe));
+}
+
+#[tokio::test]
+async fn a_head_after_a_torn_line_has_a_line_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let head_log = folder.path().join("heads.log");
+    std::fs::write(&head_log, "2026-11-28T14:31:30Z org=acme; seq=1; ha").unwrap();
+    let mut recorder = Process::start_with(&db(&folder), |command| {
+        command.arg("--head-log").arg(&head_log);
+    })
+    .await;
+    recorder.create("env").await;
+    recorder.end("-TERM").await;
+    let lines = std::fs::read_to_string(&head_log).unwrap();
+    let (_, head) = lines.lines().nth(1).unwrap().split_once(' ').unwrap();
+    let head: SignedHead = head.parse().unwrap();
+    assert_eq!(head.head.seq, 1);
+}
+
+#[test]
 fn a_signing_key_that_cannot_be_used_is_refused_with_a_remedy() {
     let keys = Keys::new();
     let folder = tempfile::tempdir().unwrap();

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use envsnap_model::{EntryHash, Head, SignedHead, error_chain};
 use jiff::Timestamp;
+use rustix::fs::{Mode, OFlags};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::domain::Error;
 use crate::signing::HeadSigner;
 use crate::store::Store;
+use crate::store::sqlite::is_of_database;
 
 const HEAD_LOG_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -38,19 +40,32 @@ pub(super) struct HeadLog {
 }
 
 impl HeadLog {
+    /// The head log at `path` of a recorder on the database `db`.
+    ///
     /// # Errors
-    /// The file cannot be opened for appending.
-    pub(super) fn open(path: PathBuf) -> anyhow::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(&path);
-        let mut file =
-            file.with_context(|| format!("cannot open the head log {}", path.display()))?;
+    /// It is one of the database's own files, or cannot be opened for appending.
+    pub(super) fn open(path: PathBuf, db: &Path) -> anyhow::Result<Self> {
+        // Closing any descriptor of them would drop SQLite's locks.
+        if is_of_database(&path, db) {
+            bail!("the head log {} is a file of the database: name another one", path.display());
+        }
+        // Opening a FIFO blocks until it has a reader, unless it is opened with NONBLOCK.
+        let flags =
+            OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644));
+        let mut file = File::from(
+            file.with_context(|| format!("cannot open the head log {}", path.display()))?,
+        );
+        let mut is_torn = ends_within_a_line(&path);
         let (lines, to_write) = mpsc::sync_channel::<Vec<String>>(1);
         let (written, results) = mpsc::sync_channel(1);
         std::thread::Builder::new()
             .name("head-log".to_owned())
             .spawn(move || {
                 while let Ok(lines) = to_write.recv() {
-                    if written.send(append(&mut file, &lines)).is_err() {
+                    let result = append(&mut file, is_torn, &lines);
+                    is_torn = result.is_err();
+                    if written.send(result).is_err() {
                         break;
                     }
                 }
@@ -102,9 +117,23 @@ impl HeadLog {
     }
 }
 
-fn append(file: &mut File, lines: &[String]) -> io::Result<()> {
-    file.write_all(lines.concat().as_bytes())?;
+/// Appends lines, after the end of a line that was written in part, as on a full disk.
+fn append(file: &mut File, is_torn: bool, lines: &[String]) -> io::Result<()> {
+    let end = if is_torn { "\n" } else { "" };
+    file.write_all(format!("{end}{}", lines.concat()).as_bytes())?;
     file.sync_data()
+}
+
+/// Whether the file at `path` has a last line without an end. Only a regular file is looked at.
+fn ends_within_a_line(path: &Path) -> bool {
+    let is_regular = std::fs::metadata(path).is_ok_and(|found| found.is_file());
+    let last = || -> io::Result<u8> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last).map(|()| last[0])
+    };
+    is_regular && last().is_ok_and(|last| last != b'\n')
 }
 
 fn signed(head: &Head, signer: Option<&HeadSigner>) -> SignedHead {

@@ -86,7 +86,7 @@ pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()>
         token_file.as_deref().map_or_else(|| Ok(Access::open()), Access::from_token_file)?;
     access.may_listen_on(listen)?;
     let signer = signing_key.as_deref().map(HeadSigner::from_file).transpose()?;
-    let head_log = head_log.map(HeadLog::open).transpose()?;
+    let head_log = head_log.map(|path| HeadLog::open(path, &db)).transpose()?;
     let secret = webhook_secret_file.as_deref().map(Secret::from_file).transpose()?;
     raise_open_files_limit();
     let store =

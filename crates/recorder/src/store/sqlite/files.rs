@@ -281,6 +281,31 @@ pub(super) fn numbered_name(path: &Path, suffix: &str, number: u32) -> PathBuf {
     }
 }
 
+/// The endings of the files beside a database that belong to it.
+pub(super) const ENDINGS: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".rescued"];
+
+/// Whether `path` is the database at `database` or one of the files beside it, by its name or by
+/// another one, also if it does not exist yet.
+pub(crate) fn is_of_database(path: &Path, database: &Path) -> bool {
+    let identity = FileIdentity::at(path).ok();
+    let place = resolved(path);
+    let own = ENDINGS.map(|ending| beside(database, ending));
+    std::iter::once(database.to_owned()).chain(own).any(|file| {
+        resolved(&file) == place
+            || identity
+                .is_some_and(|identity| FileIdentity::at(&file).is_ok_and(|it| it == identity))
+    })
+}
+
+/// The path without symbolic links, of a file that may not exist.
+fn resolved(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    canonicalize(path).unwrap_or_else(|_| {
+        let folder = canonicalize(folder.unwrap_or(Path::new("."))).unwrap_or_default();
+        folder.join(path.file_name().unwrap_or_default())
+    })
+}
+
 /// The file with this ending beside the one at `path`, whichever of its symbolic links that is.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut file = canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();

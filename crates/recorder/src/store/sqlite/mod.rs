@@ -59,6 +59,7 @@ use descriptors::FileIdentity;
 pub use error::{LatestCommit, StoreError};
 use failure::Failure;
 use files::Files;
+pub(crate) use files::is_of_database;
 use latest::Cache;
 use ledger::Ledger;
 use lock::Lock;

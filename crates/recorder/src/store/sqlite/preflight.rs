@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::descriptors::Descriptor;
 use super::error::LatestCommit;
-use super::files::beside;
+use super::files::{ENDINGS, beside};
 use super::mark::Mark;
 use super::position::Position;
 use super::wal::LogContent;
@@ -61,7 +61,7 @@ pub(super) fn check_kinds(path: &Path) -> Result<(), StoreError> {
     if is_other(fs::metadata(path)) {
         return refused(path);
     }
-    for ending in ["-wal", "-shm", "-journal", ".lock", ".rescued"] {
+    for ending in ENDINGS {
         let file = beside(path, ending);
         if is_other(fs::symlink_metadata(&file)) {
             return refused(&file);
