@@ -323,6 +323,50 @@ async fn what_is_changed_with_care_is_found_and_named() {
 }
 
 #[tokio::test]
+async fn a_hostile_archive_is_refused_without_being_read_whole() {
+    let recorder = day().await;
+    let bundle = Bundle::of(&recorder, &[]).await;
+    let original = bundle.bytes();
+    let size = 40 << 30;
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_path("././@LongLink").unwrap();
+    header.set_size(size);
+    header.set_cksum();
+    let file = std::fs::File::create(&bundle.path).unwrap();
+    std::io::Write::write_all(&mut &file, header.as_bytes()).unwrap();
+    // It takes no room on the disk.
+    file.set_len(512 + size).unwrap();
+    let refused = verify(&bundle.path, &[]).await.failed();
+    assert!(refused.contains("it has something else than files"), "{refused}");
+
+    // A ledger of zeros.
+    let members = bundle_with_sparse_ledger(&original, size);
+    std::fs::write(&bundle.path, &members).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&bundle.path).unwrap();
+    file.set_len(members.len() as u64 + size).unwrap();
+    let refused = verify(&bundle.path, &[]).await.failed();
+    assert!(refused.contains("entry 1 of the ledger cannot be read"), "{refused}");
+
+    let pipe = bundle.folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused = verify(&pipe, &[]).await.failed();
+    assert!(refused.contains("it is not a regular file"), "{refused}");
+}
+
+/// The members of a bundle up to the header of its ledger, which has this size.
+fn bundle_with_sparse_ledger(original: &[u8], size: u64) -> Vec<u8> {
+    let mut archive = tar::Archive::new(original);
+    let ledger = archive.entries().unwrap().map(Result::unwrap).last().unwrap();
+    assert_eq!(ledger.path().unwrap().to_str(), Some("ledger.jsonl"));
+    let end = usize::try_from(ledger.raw_header_position()).unwrap();
+    let mut header = ledger.header().clone();
+    header.set_size(size);
+    header.set_cksum();
+    [&original[..end], header.as_bytes()].concat()
+}
+
+#[tokio::test]
 async fn a_ledger_that_was_rewritten_is_only_found_by_a_head() {
     let recorder = day().await;
     let honest = Bundle::of(&recorder, &[]).await;

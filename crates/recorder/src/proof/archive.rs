@@ -114,9 +114,20 @@ impl ArchiveReader {
         };
         let mut members = BTreeMap::new();
         let mut archive = Archive::new(&file);
-        for member in archive.entries_with_seek().map_err(not_a_bundle)?.take(MAX_MEMBERS) {
+        // Raw: a bundle has no extensions of the format, which would be read whole, whatever their size.
+        let entries = archive.entries_with_seek().map_err(not_a_bundle)?.raw(true);
+        for member in entries {
             let member = member.map_err(not_a_bundle)?;
             let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
+            let is_regular = member.header().entry_type() == EntryType::Regular;
+            if !is_regular || members.len() >= MAX_MEMBERS {
+                let reason =
+                    if is_regular { "too many files" } else { "something else than files" };
+                return Err(ProofError::NotABundle {
+                    file: name.to_owned(),
+                    reason: format!("it has {reason}"),
+                });
+            }
             members.insert(path, (member.raw_file_position(), member.size()));
         }
         Ok(Self { file, name: name.to_owned(), members })
@@ -124,20 +135,36 @@ impl ArchiveReader {
 
     /// The content of a member of at most `most` bytes.
     pub(super) fn read(&mut self, member: &str, most: u64) -> Result<Vec<u8>, ProofError> {
-        let not_a_bundle =
-            |reason: String| ProofError::NotABundle { file: self.name.clone(), reason };
-        let &(offset, size) =
-            self.members.get(member).ok_or_else(|| not_a_bundle(format!("it has no {member}")))?;
+        let size = self.find(member)?.1;
         if size > most {
-            return Err(not_a_bundle(format!("its {member} has more than {most} bytes")));
+            return Err(self.not_a_bundle(format!("its {member} has more than {most} bytes")));
         }
-        let reading = |source| ProofError::Io { operation: format!("read {}", self.name), source };
-        self.file.seek(SeekFrom::Start(offset)).map_err(reading)?;
         let mut content = Vec::new();
-        (&self.file).take(size).read_to_end(&mut content).map_err(reading)?;
+        let read = self.open(member)?.read_to_end(&mut content);
+        read.map_err(|source| ProofError::Io { operation: format!("read {}", self.name), source })?;
         if content.len() as u64 != size {
-            return Err(not_a_bundle(format!("its {member} is cut off")));
+            return Err(self.not_a_bundle(format!("its {member} is cut off")));
         }
         Ok(content)
+    }
+
+    /// A member, to be read as it comes.
+    pub(super) fn open(&mut self, member: &str) -> Result<impl Read, ProofError> {
+        let (offset, size) = self.find(member)?;
+        self.file.seek(SeekFrom::Start(offset)).map_err(|source| ProofError::Io {
+            operation: format!("read {}", self.name),
+            source,
+        })?;
+        Ok((&self.file).take(size))
+    }
+
+    /// The offset and the size of a member.
+    fn find(&self, member: &str) -> Result<(u64, u64), ProofError> {
+        let found = self.members.get(member).copied();
+        found.ok_or_else(|| self.not_a_bundle(format!("it has no {member}")))
+    }
+
+    fn not_a_bundle(&self, reason: String) -> ProofError {
+        ProofError::NotABundle { file: self.name.clone(), reason }
     }
 }

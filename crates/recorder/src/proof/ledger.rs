@@ -1,9 +1,14 @@
 //! The ledger in a bundle.
 
+use std::io::{BufRead, Read as _};
+
 use envsnap_model::wire;
 
 use crate::domain::{EntryHash, Head, LedgerEntry, Micros, SignedHead};
 use crate::http::views;
+
+/// The longest line of a ledger in a bundle: no entry that is recorded is half as long.
+const MAX_LINE_BYTES: u64 = 64 << 20;
 
 /// All entries of an organization's ledger up to a head. Their hashes hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +64,23 @@ impl Ledger {
     }
 
     /// The ledger that [`Self::to_lines`] has written.
-    pub(super) fn from_lines(head: SignedHead, lines: &[u8]) -> Result<Self, LedgerError> {
-        let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let entries = lines.enumerate().map(|(at, line)| {
-            serde_json::from_slice(line)
-                .map_err(|error| LedgerError::Malformed { seq: at + 1, reason: error.to_string() })
-        });
-        Self::new(head, entries.collect::<Result<_, _>>()?)
+    pub(super) fn from_lines(
+        head: SignedHead,
+        mut lines: impl BufRead,
+    ) -> Result<Self, LedgerError> {
+        let mut entries = Vec::new();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let malformed =
+                |reason: String| LedgerError::Malformed { seq: entries.len() + 1, reason };
+            let read = (&mut lines).take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
+            if read.map_err(|error| malformed(error.to_string()))? == 0 {
+                return Self::new(head, entries);
+            }
+            let entry = serde_json::from_slice(&line);
+            entries.push(entry.map_err(|error| malformed(error.to_string()))?);
+        }
     }
 
     /// A JSON object on each line.

@@ -262,8 +262,12 @@ pub async fn verify_bundle(
 ) -> Result<Summary, ProofError> {
     let name = path.display().to_string();
     let reading = |source| ProofError::Io { operation: format!("read {name}"), source };
-    let mut archive = ArchiveReader::new(File::open(path).map_err(reading)?, &name)?;
     let not_a_bundle = |reason: String| ProofError::NotABundle { file: name.clone(), reason };
+    // Opening a FIFO blocks until it has a writer.
+    if !std::fs::metadata(path).map_err(reading)?.is_file() {
+        return Err(not_a_bundle("it is not a regular file".to_owned()));
+    }
+    let mut archive = ArchiveReader::new(File::open(path).map_err(reading)?, &name)?;
     let scope: Scope = serde_json::from_slice(&archive.read(SCOPE, MAX_SMALL_BYTES)?)
         .map_err(|error| not_a_bundle(format!("{SCOPE}: {error}")))?;
     if scope.format != FORMAT {
@@ -276,9 +280,7 @@ pub async fn verify_bundle(
     if let Some(key) = key {
         key.verify(&head)?;
     }
-    let lines = archive.read(LEDGER, u64::MAX)?;
-    let ledger = Ledger::from_lines(head, &lines)?;
-    drop(lines);
+    let ledger = Ledger::from_lines(head, BufReader::new(archive.open(LEDGER)?))?;
     if let Some(expected) = expected
         && !ledger.contains(expected)
     {
