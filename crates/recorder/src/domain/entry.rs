@@ -1,9 +1,7 @@
 //! Ledger entries and their hash.
 
+use super::{Micros, hash_fields};
 use envsnap_model::EntryHash;
-use sha2::{Digest as _, Sha256};
-
-use super::Micros;
 
 /// The domain tag, hashed first: the meaning and the version of the fields that follow.
 const DOMAIN: &[u8] = b"envsnap ledger entry 1";
@@ -40,12 +38,7 @@ impl Entry<'_> {
             self.actor.as_bytes(),
             self.payload.as_bytes(),
         ];
-        let mut hasher = Sha256::new();
-        for field in fields {
-            hasher.update((field.len() as u64).to_be_bytes());
-            hasher.update(field);
-        }
-        EntryHash::from(<[u8; 32]>::from(hasher.finalize()))
+        EntryHash::from(hash_fields(fields))
     }
 }
 
@@ -72,6 +65,8 @@ impl LedgerEntry {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
 
     const ENTRY: Entry<'_> = Entry {

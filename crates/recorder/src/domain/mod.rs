@@ -6,6 +6,7 @@ mod clock;
 mod coverage;
 mod entry;
 mod error;
+mod hash;
 mod limits;
 mod payload;
 pub mod provenance;
@@ -20,6 +21,7 @@ pub use coverage::{ReportGap, coverage_secs, is_covered};
 pub use entry::{Entry, LedgerEntry};
 pub use envsnap_model::{EntryHash, Head, ParseHashError, ParseHeadError, SignedHead};
 pub use error::{Error, StorageErrorKind};
+pub use hash::hash_fields;
 pub use limits::{MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES};
 pub use payload::{
     Change, ClockCorrected, Confirmed, EnvironmentArchived, EnvironmentChanged, EnvironmentCreated,

@@ -3,10 +3,9 @@
 use std::str::FromStr;
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::ParseWebhookError;
-use crate::domain::{Event, Micros, SnapshotArtifact};
+use crate::domain::{Event, Micros, SnapshotArtifact, hash_fields};
 use crate::http::views;
 
 /// The version of the format.
@@ -209,12 +208,8 @@ fn artifact_document(
 
 /// The same for the same fields.
 fn message_id(fields: &[&str]) -> String {
-    let mut hasher = Sha256::new();
-    for field in fields {
-        hasher.update((field.len() as u64).to_be_bytes());
-        hasher.update(field);
-    }
-    format!("msg_{}", hex::encode(&hasher.finalize()[..16]))
+    let hash = hash_fields(fields.iter().map(|field| field.as_bytes()));
+    format!("msg_{}", hex::encode(&hash[..16]))
 }
 
 /// The fingerprint, or the name if that is unknown.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest as _, Sha256};
+use crate::domain::hash_fields;
 
 /// The first field of what is hashed.
 const DOMAIN: &[u8] = b"envsnap record id 1";
@@ -21,13 +21,9 @@ impl RecordId {
     /// The identifier of entry `seq` of the organization's ledger.
     pub fn new(org: &str, seq: i64) -> Self {
         let seq = u32::try_from(seq).unwrap_or(u32::MAX);
-        let mut hasher = Sha256::new();
-        for field in [DOMAIN, org.as_bytes(), &seq.to_be_bytes()] {
-            hasher.update((field.len() as u64).to_be_bytes());
-            hasher.update(field);
-        }
+        let hash = hash_fields([DOMAIN, org.as_bytes(), &seq.to_be_bytes()]);
         let mut prefix = [0; 10];
-        prefix.copy_from_slice(&hasher.finalize()[..10]);
+        prefix.copy_from_slice(&hash[..10]);
         Self { prefix, seq }
     }
 

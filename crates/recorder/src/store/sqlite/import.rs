@@ -1,18 +1,12 @@
 //! A store in memory that is made of a ledger alone.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::failure::Failure;
 use super::verify::{self, AttachmentCheck, VerifyError, verify_connection};
-use super::watch::WatchedConnection;
-use super::{SqliteStore, StoreError, ledger, projection, set_up, start};
-use crate::domain::{Clock, Head, LedgerEntry, Payload};
-
-const NAME: &str = "in memory";
+use super::{IN_MEMORY, SqliteStore, ledger, open_in_memory, projection};
+use crate::domain::{Head, LedgerEntry, Payload};
 
 impl SqliteStore {
     /// A store in memory with the ledger of one organization, which ends with `head`, and which is
@@ -21,27 +15,18 @@ impl SqliteStore {
     /// # Errors
     /// The ledger does not verify.
     pub fn from_ledger(head: &Head, entries: &[LedgerEntry]) -> Result<Self, VerifyError> {
-        let opened = Connection::open_in_memory();
-        let mut connection = opened
-            .map_err(|source| StoreError::Open { file: NAME.to_owned(), source })
-            .and_then(|connection| set_up(connection, NAME))?;
-        let transaction = connection.transaction().map_err(|error| verify::failed(NAME, error))?;
+        let mut connection = open_in_memory()?;
+        let transaction =
+            connection.transaction().map_err(|error| verify::failed(IN_MEMORY, error))?;
         import(&transaction, &head.org, entries)?;
-        transaction.commit().map_err(|error| verify::failed(NAME, error))?;
-        verify_connection(&mut connection, NAME, Some(head), AttachmentCheck::Absent)?;
-        Ok(Self {
-            readers: None,
-            writer: Arc::new(start(WatchedConnection::unwatched(connection), Path::new(NAME))?),
-            _lock: None,
-            files: None,
-            cache: Arc::default(),
-            clock: Clock::system(),
-        })
+        transaction.commit().map_err(|error| verify::failed(IN_MEMORY, error))?;
+        verify_connection(&mut connection, IN_MEMORY, Some(head), AttachmentCheck::Absent)?;
+        Ok(Self::on_memory(connection)?)
     }
 }
 
 fn import(connection: &Connection, org: &str, entries: &[LedgerEntry]) -> Result<(), VerifyError> {
-    let failed = |error| verify::failed(NAME, error);
+    let failed = |error| verify::failed(IN_MEMORY, error);
     let org_id = ledger::org_id(connection, org).map_err(failed)?;
     let mut heartbeats = BTreeMap::new();
     for entry in entries {
@@ -57,16 +42,8 @@ fn import(connection: &Connection, org: &str, entries: &[LedgerEntry]) -> Result
             }
             _ => None,
         };
-        projection::apply(connection, org_id, entry.seq, entry.recorded_at, &payload).map_err(
-            |failure| VerifyError::Contradiction {
-                org: org.to_owned(),
-                seq: entry.seq,
-                reason: match failure {
-                    Failure::Sql(error) => error.to_string(),
-                    failure => failure.into_error("apply it").to_string(),
-                },
-            },
-        )?;
+        projection::apply(connection, org_id, entry.seq, entry.recorded_at, &payload)
+            .map_err(|failure| VerifyError::contradiction(org, entry.seq, failure))?;
     }
     for (environment, heartbeat) in heartbeats {
         connection

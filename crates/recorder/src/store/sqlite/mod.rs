@@ -188,14 +188,15 @@ impl SqliteStore {
     /// # Errors
     /// SQLite cannot allocate it.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let name = "in memory";
-        let opened = Connection::open_in_memory();
-        let connection = opened
-            .map_err(|source| StoreError::Open { file: name.to_owned(), source })
-            .and_then(|connection| set_up(connection, name))?;
+        Self::on_memory(open_in_memory()?)
+    }
+
+    /// The store that `connection` has in memory.
+    fn on_memory(connection: Connection) -> Result<Self, StoreError> {
+        let watched = WatchedConnection::unwatched(connection);
         Ok(Self {
             readers: None,
-            writer: Arc::new(start(WatchedConnection::unwatched(connection), Path::new(name))?),
+            writer: Arc::new(start(watched, Path::new(IN_MEMORY))?),
             _lock: None,
             files: None,
             cache: Arc::default(),
@@ -574,6 +575,17 @@ impl Store for SqliteStore {
             .write(operation, 0, |connection| Ok(stats::check_writable_pages(connection)?));
         done.await.map_err(|failure| failure.into_error(operation))
     }
+}
+
+/// As messages call a database without a file.
+const IN_MEMORY: &str = "in memory";
+
+/// A database in memory, with this version's tables.
+fn open_in_memory() -> Result<Connection, StoreError> {
+    let opened = Connection::open_in_memory();
+    opened
+        .map_err(|source| StoreError::Open { file: IN_MEMORY.to_owned(), source })
+        .and_then(|connection| set_up(connection, IN_MEMORY))
 }
 
 /// A connection that writes, to a file that has this version's tables.

@@ -1,12 +1,11 @@
 //! Requests that are repeated because their answers were lost.
 
 use rusqlite::{OptionalExtension as _, params};
-use sha2::{Digest as _, Sha256};
 
 use super::super::failure::Failure;
 use super::super::ledger::Ledger;
 use crate::domain::provenance::DeploymentReported;
-use crate::domain::{Head, Payload};
+use crate::domain::{Head, Payload, hash_fields};
 
 /// A request that says the same as one before it, so many seconds later at the most, repeats it.
 /// Clients repeat for less than a minute.
@@ -30,12 +29,7 @@ impl ReportDigest {
             }
             other => other.to_text()?,
         };
-        let mut hasher = Sha256::new();
-        for part in [actor, payload.kind(), &text] {
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-        Ok(Self(hasher.finalize().into()))
+        Ok(Self(hash_fields([actor, payload.kind(), &text].map(str::as_bytes))))
     }
 
     /// The latest entry that said the same and is not older than what a request repeats.

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
+use super::failure::Failure;
 use super::readers::open_to_read;
 use super::{StoreError, ledger, schema};
 use crate::domain::{Head, ParsePayloadError};
@@ -159,6 +160,17 @@ pub enum VerifyError {
         /// The head of that organization's ledger, if it has one.
         actual: Option<Box<Head>>,
     },
+}
+
+impl VerifyError {
+    /// An entry that could not be applied to the tables.
+    pub(super) fn contradiction(org: &str, seq: i64, failure: Failure) -> Self {
+        let reason = match failure {
+            Failure::Sql(error) => error.to_string(),
+            failure => failure.into_error("apply it").to_string(),
+        };
+        Self::Contradiction { org: org.to_owned(), seq, reason }
+    }
 }
 
 /// Checks every entry of every ledger in the file at `path`, which a recorder may write to meanwhile,

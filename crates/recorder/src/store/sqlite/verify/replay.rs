@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use envsnap_model::snapshot::{Artifact, Snapshot};
 use rusqlite::{Connection, params};
 
-use super::super::failure::Failure;
 use super::super::{projection, rows, schema};
 use super::{LedgerSummary, Verified, VerifyError};
 use crate::domain::{Entry, EntryHash, Head, Micros, Payload, SnapshotTaken};
@@ -80,7 +79,7 @@ impl<'a> Replay<'a> {
             let after = self.ledgers.get(&org_id).map_or(i64::MIN, |ledger| ledger.head.seq);
             let entries = entries(connection, org_id, after, most).map_err(failed)?;
             let any = !entries.is_empty();
-            for entry in entries {
+            for entry in &entries {
                 self.apply(entry, failed)?;
             }
             if any {
@@ -92,7 +91,7 @@ impl<'a> Replay<'a> {
 
     fn apply(
         &mut self,
-        row: Row,
+        row: &Row,
         failed: &impl Fn(rusqlite::Error) -> VerifyError,
     ) -> Result<(), VerifyError> {
         let org = row.org.clone().unwrap_or_default();
@@ -129,25 +128,15 @@ impl<'a> Replay<'a> {
         }
         let payload = Payload::from_stored(&row.kind, row.version, &row.payload)
             .map_err(|source| VerifyError::Unknown { org: org.clone(), seq, source })?;
-        let contradiction = |reason: String| VerifyError::Contradiction { org, seq, reason };
+        let contradiction =
+            |reason: String| VerifyError::Contradiction { org: org.clone(), seq, reason };
         match &payload {
             Payload::Snapshot(snapshot) => ledger.check(snapshot).map_err(contradiction)?,
             Payload::EnvironmentCreated(_) => ledger.environments += 1,
             _ => {}
         }
-        match projection::apply(&self.tables, row.org_id, seq, row.recorded_at, &payload) {
-            Ok(()) => Ok(()),
-            Err(Failure::Sql(error)) => Err(VerifyError::Contradiction {
-                org: row.org.unwrap_or_default(),
-                seq,
-                reason: error.to_string(),
-            }),
-            Err(failure) => Err(VerifyError::Contradiction {
-                org: row.org.unwrap_or_default(),
-                seq,
-                reason: failure.into_error("apply it").to_string(),
-            }),
-        }
+        projection::apply(&self.tables, row.org_id, seq, row.recorded_at, &payload)
+            .map_err(|failure| VerifyError::contradiction(&org, seq, failure))
     }
 
     /// What was read, if `actual`, the heads in the file, are those that were come to.
