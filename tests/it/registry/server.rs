@@ -1,0 +1,166 @@
+//! A registry on loopback that answers as a test wants.
+
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::{HEX, PASSWORD, TOKEN};
+use crate::command_line::{envsnap, text};
+
+/// A request that arrived.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) method: Method,
+    /// With what is behind a question mark.
+    pub(super) target: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
+}
+
+impl Seen {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(super) fn line(&self) -> String {
+        format!("{} {}", self.method, self.target)
+    }
+}
+
+type Answer = Arc<dyn Fn(&str, &Seen) -> Response + Send + Sync>;
+
+/// Its host, what arrived, and what it answers.
+type Served = (String, Arc<Mutex<Vec<Seen>>>, Answer);
+
+/// A server on a port of loopback.
+pub(crate) struct Registry {
+    /// `127.0.0.1:PORT`
+    pub(crate) host: String,
+    pub(super) seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Registry {
+    /// That answers by its own host and each request.
+    pub(super) async fn start(
+        answer: impl Fn(&str, &Seen) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let state: Served = (host.clone(), Arc::clone(&seen), Arc::new(answer));
+        let router = Router::new().fallback(handle).with_state(state);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { host, seen }
+    }
+
+    /// That asks for a token, and issues one to `user`, or to everyone.
+    pub(super) async fn with_tokens(user: Option<&'static str>) -> Self {
+        Self::start(move |host, seen| {
+            let is_authorized = seen.header("authorization") == format!("Bearer {TOKEN}");
+            if seen.target.starts_with("/token?") {
+                let expected = user.map(|user| format!("Basic {}", STANDARD.encode(user)));
+                return if seen.header("authorization") == expected.unwrap_or_default() {
+                    json!({ "token": TOKEN }).to_string().into_response()
+                } else {
+                    refusal(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "incorrect password")
+                };
+            }
+            if seen.method == Method::POST && seen.target == "/token" {
+                return json!({ "access_token": TOKEN }).to_string().into_response();
+            }
+            if !is_authorized {
+                let challenge = format!(r#"Bearer realm="http://{host}/token",service="fake""#);
+                return (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)])
+                    .into_response();
+            }
+            match &*seen.target {
+                "/v2/" => StatusCode::OK.into_response(),
+                "/v2/a/web/manifests/1.2" => digest(HEX),
+                _ => refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown"),
+            }
+        })
+        .await
+    }
+
+    /// That asks for nothing, and answers to what is not the first request as `answer` says.
+    pub(super) async fn open(
+        answer: impl Fn(&str, &Seen) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(move |host, seen| match &*seen.target {
+            "/v2/" => StatusCode::OK.into_response(),
+            _ => answer(host, seen),
+        })
+        .await
+    }
+
+    /// That has these documents at these paths, for everyone.
+    pub(crate) async fn serving(documents: Vec<(String, String)>) -> Self {
+        Self::open(move |_, seen| match documents.iter().find(|(path, _)| *path == seen.target) {
+            Some((_, document)) => document.clone().into_response(),
+            None => refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown"),
+        })
+        .await
+    }
+
+    pub(super) fn image(&self) -> String {
+        format!("{}/a/web:1.2", self.host)
+    }
+
+    /// The requests that arrived.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.seen.lock().unwrap().iter().map(Seen::line).collect()
+    }
+
+    pub(super) fn last(&self) -> Seen {
+        self.seen.lock().unwrap().last().unwrap().clone()
+    }
+
+    /// What `envsnap fingerprint` says of its image.
+    pub(super) fn ask(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let image = self.image();
+        envsnap(&[&["fingerprint", &image], arguments].concat(), variables)
+    }
+
+    /// The error, which holds no secret.
+    pub(super) fn error(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        let output = self.ask(arguments, variables);
+        let said = text(&output.stderr);
+        assert_eq!(
+            (output.status.code(), text(&output.stdout)),
+            (Some(2), String::new()),
+            "{said}"
+        );
+        for secret in [PASSWORD, TOKEN, &STANDARD.encode(format!("alice:{PASSWORD}"))] {
+            assert!(!said.contains(secret), "{said}");
+        }
+        assert_eq!(said.lines().count(), 1, "{said}");
+        said
+    }
+}
+
+async fn handle(State((host, seen, answer)): State<Served>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
+    let target = parts.uri.to_string();
+    let request = Seen { method: parts.method, target, headers: parts.headers, body };
+    seen.lock().unwrap().push(request.clone());
+    answer(&host, &request)
+}
+
+pub(super) fn digest(hex: &str) -> Response {
+    [("docker-content-digest", format!("sha256:{hex}"))].into_response()
+}
+
+pub(super) fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = json!({ "errors": [{ "code": code, "message": message, "detail": {} }] });
+    (status, body.to_string()).into_response()
+}
