@@ -79,7 +79,7 @@ async fn the_timeline_of_the_demo_is_drawn() {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_history_of_the_demonstration_is_read_in_a_browser() {
+async fn the_demo_is_browsed_with_and_without_script() {
     let (mut demo, page) = demo().await;
     for with_script in [true, false] {
         let browser = Browser::start().await;
@@ -116,9 +116,9 @@ async fn the_history_of_the_demonstration_is_read_in_a_browser() {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn a_long_history_is_looked_at_in_every_light() {
+async fn every_page_fits_its_window_in_light_and_dark() {
     let recorder = Recorder::start().await;
-    tell(&recorder).await;
+    record_histories(&recorder).await;
     let browser = Browser::start().await;
     let org = format!("{}/cyber-dojo", recorder.url);
     let of = |environment: &str| format!("{org}/environments/{environment}");
@@ -149,7 +149,7 @@ async fn a_long_history_is_looked_at_in_every_light() {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_keyboard_leads_through_the_history() {
+async fn the_arrow_keys_move_between_snapshots() {
     let recorder = Recorder::start().await;
     let mut environment = Environment::create(&recorder, "keys", "").await;
     for replicas in 1..4 {
@@ -180,7 +180,7 @@ async fn the_keyboard_leads_through_the_history() {
 }
 
 /// Histories of several kinds.
-async fn tell(recorder: &Recorder) {
+async fn record_histories(recorder: &Recorder) {
     let mut one = Environment::create(recorder, "one", "Made today").await;
     Environment::create(recorder, "empty", "").await;
     let mut staging = Environment::create(recorder, "staging", "What is next").await;

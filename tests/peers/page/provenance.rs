@@ -23,7 +23,7 @@ fn artifact(service: &str, image: &str) -> Value {
 
 /// What happens: twelve pipelines report, of which one lacks evidence; a miner starts that no pipeline
 /// reported, and a hotfix that one reports too late; one deployment is declared and never starts.
-async fn tell(recorder: &Recorder) {
+async fn record_provenance(recorder: &Recorder) {
     let mut prod = Environment::create(recorder, "aws-prod", "Serves cyber-dojo.org").await;
     let mut beta = Environment::create(recorder, "aws-beta", "What is next").await;
     for service in ["creator", "dashboard", "differ", "nginx", "runner", "saver", "web"] {
@@ -79,7 +79,7 @@ async fn tell(recorder: &Recorder) {
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn an_artifact_is_followed_from_its_commit_to_where_it_runs() {
     let recorder = Recorder::start().await;
-    tell(&recorder).await;
+    record_provenance(&recorder).await;
     let org = format!("{}/cyber-dojo", recorder.url);
     let card = format!("{org}/artifacts/{}", digest("runner:16d9990"));
     for with_script in [true, false] {

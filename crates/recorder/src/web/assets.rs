@@ -1,4 +1,4 @@
-//! What every page uses beside its own text.
+//! The style sheet, the script and the icon.
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -11,7 +11,7 @@ pub(crate) const STYLE: &str = include_str!("assets/page.css");
 pub(crate) const SCRIPT: &str = include_str!("assets/page.js");
 const ICON: &str = include_str!("assets/icon.svg");
 
-/// They are the same for everyone, and tell nothing: no token is asked for.
+/// Served without a token: they contain no recorded data.
 pub(crate) fn assets<S: Store>() -> Router<S> {
     Router::new()
         .route("/assets/page.css", get(async || asset("text/css; charset=utf-8", STYLE)))

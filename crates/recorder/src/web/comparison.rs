@@ -1,4 +1,4 @@
-//! Two snapshots compared.
+//! The comparison of two snapshots.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use envsnap_model::snapshot::Identity;
 use envsnap_model::wire::DiffArtifact;
 use maud::{Markup, html};
 
-use super::artifact::identified;
+use super::artifact_name::name_and_fingerprint;
 use super::environment::address;
 use super::frame::Frame;
 use super::history::change;
 use super::provenance::{Columns, nothing_reported};
-use super::when::time;
+use super::time::time;
 use crate::domain::provenance::ArtifactProvenance;
 use crate::domain::{Error, SnapshotRecord};
 use crate::http::request::Parameters;
@@ -23,10 +23,10 @@ use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::{pluralize, unix_secs};
 
-/// Artifacts that are shown of each kind; the API has them all.
-const MOST_SHOWN: usize = 250;
+/// Listed artifacts of each kind; the API has all of them.
+const MAX_SHOWN: usize = 250;
 
-/// Chooses two snapshots, which may be of two environments.
+/// The form that chooses two snapshots, which may be of two environments.
 pub(crate) fn form(org: &str, from: &str, to: &str) -> Markup {
     html! {
         form.compare method="get" action={"/" (org) "/compare"} {
@@ -78,13 +78,13 @@ fn page(
 ) -> Html<String> {
     let Columns { org, .. } = columns;
     let [one, other] = found;
-    let heads = [&(from, &one), &(to, &other)].map(|(snappish, snapshot)| Head {
+    let heads = [&(from, &one), &(to, &other)].map(|(snappish, snapshot)| ComparedSnapshot {
         name: format!("{}#{}", snappish.environment, snapshot.index),
         address: format!("{}/snapshots/{}", address(org, &snappish.environment), snapshot.index),
         recorded_at: snapshot.recorded_at.seconds(),
     });
     let title = format!("{} to {}", heads[0].name, heads[1].name);
-    let above = if from.environment == to.environment {
+    let breadcrumbs = if from.environment == to.environment {
         vec![
             (org, format!("/{org}/environments")),
             (&*from.environment, address(org, &from.environment)),
@@ -112,18 +112,19 @@ fn page(
             p { a href=(as_json(org, &heads)) { "This comparison as JSON" } }
         }
     };
-    Frame { title: &title, above: &above, org: Some(org), ..Frame::default() }.around(&main)
+    Frame { title: &title, breadcrumbs: &breadcrumbs, org: Some(org), ..Frame::default() }
+        .render(&main)
 }
 
 /// What is said first of a snapshot.
-struct Head {
+struct ComparedSnapshot {
     name: String,
     address: String,
     recorded_at: f64,
 }
 
-fn as_json(org: &str, [one, other]: &[Head; 2]) -> String {
-    let escaped = |head: &Head| head.name.replace('#', "%23");
+fn as_json(org: &str, [one, other]: &[ComparedSnapshot; 2]) -> String {
+    let escaped = |head: &ComparedSnapshot| head.name.replace('#', "%23");
     let (one, other) = (escaped(one), escaped(other));
     format!("/api/v2/env-diff/{org}?snappish1={one}&snappish2={other}")
 }
@@ -196,14 +197,14 @@ fn rows(columns: Columns<'_>, origins: &Origins, id: &str, artifacts: &[DiffArti
                     }
                 }
                 tbody {
-                    @for artifact in artifacts.iter().take(MOST_SHOWN) {
+                    @for artifact in artifacts.iter().take(MAX_SHOWN) {
                         (row(columns, origins, id, artifact))
                     }
                 }
             }
         }
-        @if artifacts.len() > MOST_SHOWN {
-            p.quiet { "and " (artifacts.len() - MOST_SHOWN) " more, which the JSON has." }
+        @if artifacts.len() > MAX_SHOWN {
+            p.quiet { "and " (artifacts.len() - MAX_SHOWN) " more, which the JSON has." }
         }
     }
 }
@@ -220,7 +221,7 @@ fn row(columns: Columns<'_>, origins: &Origins, id: &str, artifact: &DiffArtifac
     html! {
         tr {
             th.artifact scope="row" {
-                (identified(columns.org, &artifact.name, &artifact.fingerprint))
+                (name_and_fingerprint(columns.org, &artifact.name, &artifact.fingerprint))
             }
             (columns.cells(origins.get(&identity).map(Box::as_ref)))
             td.number { (if id == "exited" { was } else { now }) }

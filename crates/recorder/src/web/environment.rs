@@ -1,4 +1,4 @@
-//! One environment, through time.
+//! The page of an environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,15 +7,15 @@ use axum::response::Html;
 use envsnap_model::expression::{Expression, Snappish};
 use maud::{Markup, html};
 
-use super::artifact::shortened;
+use super::artifact_name::truncate;
 use super::comparison;
 use super::frame::Frame;
 use super::history;
 use super::provenance::{Columns, Mark, Marks};
 use super::snapshot;
-use super::timeline::{Lane, Measure, Picture, Scale, lanes, legend};
+use super::time::{ago, time};
+use super::timeline::{Lane, Picture, Scale, TimeScale, lanes, legend};
 use super::view::{SIZES, View};
-use super::when::{ago, time};
 use crate::domain::{
     EnvironmentRecord, Error, Micros, SnapshotArtifact, SnapshotRecord, SnapshotWindow,
 };
@@ -24,10 +24,10 @@ use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
 
-/// Lanes in one picture.
-const MOST_LANES: usize = 100;
-/// Artifacts that run; the page of the snapshot has them all.
-const MOST_RUNNING: usize = 100;
+/// Lanes in one timeline.
+const MAX_LANES: usize = 100;
+/// Listed running artifacts; the snapshot's page lists all of them.
+const MAX_RUNNING: usize = 100;
 
 /// The address of an environment's page.
 pub(crate) fn address(org: &str, environment: &str) -> String {
@@ -40,7 +40,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
     Path((org, name)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<Html<String>, Error> {
-    let view = View::of(&mut parameters);
+    let view = View::from_parameters(&mut parameters);
     parameters.check()?;
     let environment = store.environment(&org, &name).await?;
     let window = store.window(&org, &name, view.upto, view.size).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
     let current = current(&store, &org, &environment, has_provenance).await?;
     let lanes = ShownLanes::new(lanes(&window.snapshots), view);
     let marks = if has_provenance {
-        let artifacts = named(&window, lanes.shown());
+        let artifacts = named_artifacts(&window, lanes.shown());
         Marks::new(&store.add_provenance(&org, &name, artifacts).await?)
     } else {
         Marks::default()
@@ -60,7 +60,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
         (facts(&environment, &window, now))
         (current.marked)
         @if let (Some(first), Some(last)) = (window.snapshots.first(), window.snapshots.last()) {
-            (pictured(&name, &address, &window, &lanes, &marks, now))
+            (timeline_section(&name, &address, &window, &lanes, &marks, now))
             (current.artifacts)
             section aria-labelledby="snapshots" {
                 h2 id="snapshots" { "Snapshots" }
@@ -69,7 +69,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
                     (pluralize(window.count, "snapshot")) ", the latest first."
                 }
                 (history::table(&address, &window, &marks, now))
-                (turns(&window, view))
+                (adjacent_links(&window, view))
             }
             section aria-labelledby="compare" {
                 h2 id="compare" { "Compare two snapshots" }
@@ -85,11 +85,11 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
     };
     let frame = Frame {
         title: &name,
-        above: &[(&org, format!("/{org}/environments"))],
+        breadcrumbs: &[(&org, format!("/{org}/environments"))],
         org: Some(&org),
         ..Frame::default()
     };
-    Ok(frame.around(&main))
+    Ok(frame.render(&main))
 }
 
 fn facts(environment: &EnvironmentRecord, window: &SnapshotWindow, now: f64) -> Markup {
@@ -97,7 +97,7 @@ fn facts(environment: &EnvironmentRecord, window: &SnapshotWindow, now: f64) -> 
         environment_type, description, last_snapshot_at, last_reported_at, ..
     } = environment;
     html! {
-        @if !description.is_empty() { p.lead { bdi { (shortened(description, 500)) } } }
+        @if !description.is_empty() { p.lead { bdi { (truncate(description, 500)) } } }
         dl.facts {
             div { dt { "Type" } dd { (environment_type) } }
             div { dt { "Snapshots" } dd { (window.count) } }
@@ -117,47 +117,47 @@ fn facts(environment: &EnvironmentRecord, window: &SnapshotWindow, now: f64) -> 
     }
 }
 
-/// The lanes of a window, of which a page is shown.
+/// The lanes of a window, one page of which is shown.
 struct ShownLanes {
     all: Vec<Lane>,
-    /// With the number of a page that there is.
+    /// Its page exists.
     view: View,
 }
 
 impl ShownLanes {
     fn new(all: Vec<Lane>, view: View) -> Self {
-        let last = u32::try_from(all.len().div_ceil(MOST_LANES)).unwrap_or(u32::MAX);
+        let last = u32::try_from(all.len().div_ceil(MAX_LANES)).unwrap_or(u32::MAX);
         Self { all, view: View { page: view.page.min(last).max(1), ..view } }
     }
 
-    /// How many stand before this page.
+    /// The number of lanes on the pages before.
     fn before(&self) -> usize {
-        (self.view.page - 1) as usize * MOST_LANES
+        (self.view.page - 1) as usize * MAX_LANES
     }
 
     fn shown(&self) -> &[Lane] {
-        self.all.chunks(MOST_LANES).nth((self.view.page - 1) as usize).unwrap_or_default()
+        self.all.chunks(MAX_LANES).nth((self.view.page - 1) as usize).unwrap_or_default()
     }
 }
 
-/// The artifacts that the page names, each once.
-fn named(window: &SnapshotWindow, lanes: &[Lane]) -> Vec<SnapshotArtifact> {
+/// The artifacts in lanes and in the table of snapshots, each once.
+fn named_artifacts(window: &SnapshotWindow, lanes: &[Lane]) -> Vec<SnapshotArtifact> {
     let in_lanes: BTreeSet<_> = lanes.iter().map(Lane::identity).collect();
     let all = window.snapshots.iter().flat_map(|snapshot| &snapshot.changes);
     let all = all.filter(|artifact| in_lanes.contains(&artifact.identity()));
-    let named = all.chain(window.snapshots.iter().flat_map(history::named));
+    let named = all.chain(window.snapshots.iter().flat_map(history::listed_changes));
     let named: BTreeMap<_, _> = named.map(|artifact| (artifact.identity(), artifact)).collect();
     named.into_values().cloned().collect()
 }
 
-/// What the page says of the latest snapshot.
+/// The parts of the page about the latest snapshot.
 struct Current {
-    /// What has to be looked at, or that there is no provenance.
+    /// The number of artifacts with each mark, or that no provenance was reported.
     marked: Markup,
     artifacts: Markup,
 }
 
-/// What runs now: first what has to be looked at.
+/// The latest snapshot, with marked artifacts first.
 async fn current<S: Store>(
     store: &S,
     org: &str,
@@ -177,12 +177,16 @@ async fn current<S: Store>(
         running.retain(SnapshotArtifact::runs);
         let marked = snapshot::marked(columns, &running);
         running.sort_by_key(|artifact| {
-            let marks = artifact.provenance.as_deref().filter(|_| has_provenance).map(Mark::of);
+            let marks = artifact
+                .provenance
+                .as_deref()
+                .filter(|_| has_provenance)
+                .map(Mark::from_provenance);
             let worst = marks.and_then(|marks| marks.first().copied());
             (worst.is_none(), worst)
         });
         let (count, latest) = (running.len(), format!("{address}/snapshots/{}", snapshot.index));
-        running.truncate(MOST_RUNNING);
+        running.truncate(MAX_RUNNING);
         let artifacts = html! {
             section aria-labelledby="runs" {
                 h2 id="runs" { "What runs now" }
@@ -192,7 +196,7 @@ async fn current<S: Store>(
                     p.quiet {
                         (pluralize(count as u64, "artifact")) " in "
                         a href=(latest) { "#" (snapshot.index) }
-                        @if count > MOST_RUNNING { ", of which " (MOST_RUNNING) " are shown" }
+                        @if count > MAX_RUNNING { ", of which " (MAX_RUNNING) " are shown" }
                         "."
                     }
                     (snapshot::rows(columns, "runs", &running, true))
@@ -204,7 +208,7 @@ async fn current<S: Store>(
     store.snapshots(org, [wanted], shown).await
 }
 
-fn pictured(
+fn timeline_section(
     name: &str,
     address: &str,
     window: &SnapshotWindow,
@@ -213,11 +217,11 @@ fn pictured(
     now: f64,
 ) -> Markup {
     let view = lanes.view;
-    let scale = Scale::of(window, now, view.measure);
+    let scale = Scale::new(window, now, view.time_scale);
     let shown = lanes.shown();
     let picture =
         Picture { environment: name, address, window, scale: &scale, lanes: shown, marks };
-    let pages = lanes.all.len().div_ceil(MOST_LANES);
+    let pages = lanes.all.len().div_ceil(MAX_LANES);
     html! {
         section aria-labelledby="history" {
             h2 id="history" { "Timeline" }
@@ -250,12 +254,12 @@ fn pictured(
                     "Each artifact has a lane, and those of one repository stand together in the \
                      order in which they started; an artifact that ran before the first column \
                      begins at the left edge. Bars are thicker with more replicas. "
-                    @match view.measure {
-                        Measure::Shortened => {
+                    @match view.time_scale {
+                        TimeScale::Compressed => {
                             "Long times without a change are drawn shorter than they were, so \
                              that short ones are seen."
                         },
-                        Measure::True => {
+                        TimeScale::Linear => {
                             "Time is drawn in proportion, so that what followed quickly may not \
                              be told apart."
                         },
@@ -272,7 +276,7 @@ fn pictured(
     }
 }
 
-/// Which part of the history is shown, to be chosen.
+/// The form that chooses the part of the history and the scale.
 fn controls(window: &SnapshotWindow, view: View) -> Markup {
     html! {
         form.controls method="get" {
@@ -290,23 +294,23 @@ fn controls(window: &SnapshotWindow, view: View) -> Markup {
             }
             label { "Time "
                 select name="scale" {
-                    @for (name, measure, said) in [
-                        ("shortened", Measure::Shortened, "long times shortened"),
-                        ("true", Measure::True, "in proportion"),
+                    @for (name, time_scale, label) in [
+                        ("shortened", TimeScale::Compressed, "long times shortened"),
+                        ("true", TimeScale::Linear, "in proportion"),
                     ] {
-                        @let selected = (measure == view.measure).then_some("selected");
-                        option value=(name) selected=[selected] { (said) }
+                        @let selected = (time_scale == view.time_scale).then_some("selected");
+                        option value=(name) selected=[selected] { (label) }
                     }
                 }
             }
             button { "Show" }
-            (turns(window, view))
+            (adjacent_links(window, view))
         }
     }
 }
 
-/// The ways to earlier and later snapshots.
-fn turns(window: &SnapshotWindow, view: View) -> Markup {
+/// Links to earlier and later snapshots.
+fn adjacent_links(window: &SnapshotWindow, view: View) -> Markup {
     let (first, last) = match (window.snapshots.first(), window.snapshots.last()) {
         (Some(first), Some(last)) => (first.span.index, last.span.index),
         _ => (1, 0),
@@ -315,7 +319,7 @@ fn turns(window: &SnapshotWindow, view: View) -> Markup {
     let later = last.saturating_add(view.size);
     html! {
         @if first > 1 || last < window.count {
-            nav.turns aria-label="Earlier and later snapshots" {
+            nav.adjacent aria-label="Earlier and later snapshots" {
                 @if first > 1 {
                     a href=(to(Some(view.size.min(window.count)))) { "First" }
                     a href=(to(Some(first - 1))) { "Earlier" }

@@ -1,4 +1,4 @@
-//! What stands around every page.
+//! The frame of every page: head, navigation and footer.
 
 use std::sync::LazyLock;
 
@@ -7,9 +7,9 @@ use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest as _, Sha256};
 
 use super::assets;
-use super::provenance::LONGEST_QUERY;
+use super::provenance::MAX_QUERY_CHARS;
 
-/// Of the style and the script: a browser keeps them, and fetches them anew when they are others.
+/// The version of style sheet and script in their URLs, since browsers cache them.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let digest = Sha256::digest([assets::STYLE, assets::SCRIPT].concat());
     hex::encode(&digest[..6])
@@ -19,17 +19,16 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 #[derive(Default)]
 pub(crate) struct Frame<'a> {
     pub(crate) title: &'a str,
-    /// What leads here from the first page, name and address, without this page itself.
-    pub(crate) above: &'a [(&'a str, String)],
-    /// The pages before and after this one.
-    pub(crate) beside: Beside,
-    /// The organization that it is about, in which can be searched.
+    /// The breadcrumbs: name and URL of each page breadcrumbs this one.
+    pub(crate) breadcrumbs: &'a [(&'a str, String)],
+    pub(crate) adjacent: AdjacentPages,
+    /// The organization of the page, which the search field searches.
     pub(crate) org: Option<&'a str>,
-    /// What was searched for.
+    /// The content of the search field.
     pub(crate) query: &'a str,
 }
 
-/// What leads to the other pages of an organization.
+/// Links to the pages of an organization, and the search field.
 pub(crate) fn navigation(org: &str, query: &str) -> Markup {
     html! {
         div.navigation {
@@ -43,7 +42,7 @@ pub(crate) fn navigation(org: &str, query: &str) -> Markup {
             form.search role="search" method="get" action={"/" (org) "/search"} {
                 label {
                     span.aside { "Commit, fingerprint or name in " (org) }
-                    input type="search" name="q" value=(query) maxlength=(LONGEST_QUERY)
+                    input type="search" name="q" value=(query) maxlength=(MAX_QUERY_CHARS)
                         placeholder="Commit, fingerprint or name" autocomplete="off"
                         spellcheck="false";
                 }
@@ -53,17 +52,17 @@ pub(crate) fn navigation(org: &str, query: &str) -> Markup {
     }
 }
 
-/// The addresses of the pages before and after one.
+/// The URLs of the previous and the next page.
 #[derive(Debug, Default)]
-pub(crate) struct Beside {
+pub(crate) struct AdjacentPages {
     pub(crate) previous: Option<String>,
     pub(crate) next: Option<String>,
 }
 
 impl Frame<'_> {
-    /// The whole page, with `main` in it.
-    pub(crate) fn around(&self, main: &Markup) -> Html<String> {
-        let Self { title, above, beside, org, query } = self;
+    /// The page with `main` as its content.
+    pub(crate) fn render(&self, main: &Markup) -> Html<String> {
+        let Self { title, breadcrumbs, adjacent, org, query } = self;
         let version = VERSION.as_str();
         Html(
             html! {
@@ -76,10 +75,10 @@ impl Frame<'_> {
                         title { (title) " · envsnap" }
                         link rel="stylesheet" href={"/assets/page.css?v=" (version)};
                         link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
-                        @if let Some(previous) = &beside.previous {
+                        @if let Some(previous) = &adjacent.previous {
                             link rel="prev" href=(previous);
                         }
-                        @if let Some(next) = &beside.next {
+                        @if let Some(next) = &adjacent.next {
                             link rel="next" href=(next);
                         }
                         script src={"/assets/page.js?v=" (version)} defer="defer" {}
@@ -90,7 +89,7 @@ impl Frame<'_> {
                             nav aria-label="Where this page is" {
                                 ol.trail {
                                     li { a.home href="/" { "envsnap" } }
-                                    @for (name, address) in *above {
+                                    @for (name, address) in *breadcrumbs {
                                         li { a href=(address) { (name) } }
                                     }
                                 }

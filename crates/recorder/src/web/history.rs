@@ -1,27 +1,29 @@
-//! The snapshots of a window, in words.
+//! The table of snapshots of an environment.
 
 use maud::{Markup, html};
 
-use super::artifact::label;
+use super::artifact_name::label;
 use super::provenance::Marks;
-use super::when::{duration, time};
+use super::time::{duration, time};
 use crate::domain::{
     Micros, ReportGap, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow,
 };
 use crate::text::pluralize;
 
-/// Changes that are named of a snapshot; its own page has them all.
-const MOST_NAMED: usize = 4;
+/// Listed changes per snapshot; the snapshot's page lists all of them.
+const MAX_NAMED: usize = 4;
 
-/// Times without reports that are named of a snapshot; its own page has them all.
-const MOST_GAPS: usize = 2;
+/// Listed gaps per snapshot; the snapshot's page lists all of them.
+const MAX_GAPS: usize = 2;
 
-/// The changes of a snapshot that are named.
-pub(crate) fn named(snapshot: &SnapshotSummary) -> impl Iterator<Item = &SnapshotArtifact> {
-    snapshot.changes.iter().filter(|artifact| artifact.changed()).take(MOST_NAMED)
+/// The changes of a snapshot that the table lists.
+pub(crate) fn listed_changes(
+    snapshot: &SnapshotSummary,
+) -> impl Iterator<Item = &SnapshotArtifact> {
+    snapshot.changes.iter().filter(|artifact| artifact.changed()).take(MAX_NAMED)
 }
 
-/// A row a snapshot, the latest first.
+/// One row per snapshot, latest first.
 pub(crate) fn table(address: &str, window: &SnapshotWindow, marks: &Marks, now: f64) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-labelledby="snapshots" {
@@ -62,9 +64,9 @@ fn row(address: &str, snapshot: &SnapshotSummary, marks: &Marks, now: f64) -> Ma
                 } @else {
                     span.quiet { "as recorded" }
                 }
-                @for gap in gaps.iter().take(MOST_GAPS) { span.beneath { (uncovered(gap, now)) } }
-                @if gaps.len() > MOST_GAPS {
-                    span.beneath { "and " (gaps.len() - MOST_GAPS) " times more" }
+                @for gap in gaps.iter().take(MAX_GAPS) { span.beneath { (uncovered(gap, now)) } }
+                @if gaps.len() > MAX_GAPS {
+                    span.beneath { "and " (gaps.len() - MAX_GAPS) " times more" }
                 }
             }
             td {
@@ -87,17 +89,17 @@ fn changes(artifacts: &[SnapshotArtifact], marks: &Marks) -> Markup {
     let changed: Vec<_> = artifacts.iter().filter(|artifact| artifact.changed()).collect();
     html! {
         ul.changes {
-            @for artifact in changed.iter().take(MOST_NAMED) {
-                li { (change(artifact.was, artifact.now)) " " (label(&artifact.name)) (marks.of(artifact)) }
+            @for artifact in changed.iter().take(MAX_NAMED) {
+                li { (change(artifact.was, artifact.now)) " " (label(&artifact.name)) (marks.badges(artifact)) }
             }
-            @if changed.len() > MOST_NAMED {
-                li.quiet { "and " (changed.len() - MOST_NAMED) " more" }
+            @if changed.len() > MAX_NAMED {
+                li.quiet { "and " (changed.len() - MAX_NAMED) " more" }
             }
         }
     }
 }
 
-/// What became of the replicas of an artifact, in a word.
+/// How the replicas of an artifact changed.
 pub(crate) fn change(was: u64, now: u64) -> Markup {
     html! {
         @match (was, now) {

@@ -1,15 +1,15 @@
-//! All environments.
+//! The list of environments.
 
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Html;
 use maud::{Markup, html};
 
-use super::artifact::{label, shortened};
+use super::artifact_name::{label, truncate};
 use super::frame::{Frame, navigation};
 use super::pager::pager;
 use super::provenance::{Mark, marks};
-use super::when::{self, ago, time};
+use super::time::{self, ago, time};
 use crate::domain::{EnvironmentSummary, Error, Micros, OrgFilter, Page, SnapshotArtifact};
 use crate::http::request::Parameters;
 use crate::store::Store;
@@ -18,13 +18,12 @@ use crate::text::{pluralize, unix_secs};
 
 /// Environments on one page.
 const PAGE_SIZE: u32 = 25;
-/// Artifacts that are named of an environment; its own page has them all.
-const MOST_NAMED: usize = 6;
+/// Listed artifacts per environment; its page lists all of them.
+const MAX_NAMED: usize = 6;
 
-/// The most characters of a description.
-const LONGEST_DESCRIPTION: usize = 200;
+const MAX_DESCRIPTION_CHARS: usize = 200;
 
-/// `GET /`: of every organization that may be read.
+/// `GET /`: all organizations that the caller may read.
 pub(crate) async fn all<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Extension(readable): Extension<OrgFilter>,
@@ -52,7 +51,7 @@ async fn show<S: Store + ProvenanceStore>(
     parameters.check()?;
     let page = Page { number, size: PAGE_SIZE };
     let (mut environments, total) = store.overview(readable, page).await?;
-    remove_meaningless(store, &mut environments).await?;
+    clear_provenance_without_flows(store, &mut environments).await?;
     let now = store.now().seconds();
     let title =
         org.map_or_else(|| "Environments".to_owned(), |org| format!("Environments of {org}"));
@@ -65,11 +64,11 @@ async fn show<S: Store + ProvenanceStore>(
             (pager("page", page, total, ""))
         }
     };
-    Ok(Frame { title: &title, org, ..Frame::default() }.around(&main))
+    Ok(Frame { title: &title, org, ..Frame::default() }.render(&main))
 }
 
-/// If an organization has no provenance, it says nothing of an artifact that it has none.
-async fn remove_meaningless<S: ProvenanceStore>(
+/// Without flows in an organization, an artifact without provenance is not rogue.
+async fn clear_provenance_without_flows<S: ProvenanceStore>(
     store: &S,
     environments: &mut [EnvironmentSummary],
 ) -> Result<(), Error> {
@@ -132,7 +131,7 @@ fn row(summary: &EnvironmentSummary, now: f64) -> Markup {
             th scope="row" {
                 a href=(address) { (environment.name) }
                 @if !environment.description.is_empty() {
-                    span.beneath { (shortened(&environment.description, LONGEST_DESCRIPTION)) }
+                    span.beneath { (truncate(&environment.description, MAX_DESCRIPTION_CHARS)) }
                 }
             }
             td {
@@ -144,8 +143,8 @@ fn row(summary: &EnvironmentSummary, now: f64) -> Markup {
                     },
                 }
             }
-            td { (moment(environment.last_snapshot_at, now)) }
-            td { (moment(environment.last_reported_at, now)) }
+            td { (time_and_age(environment.last_snapshot_at, now)) }
+            td { (time_and_age(environment.last_reported_at, now)) }
         }
     }
 }
@@ -154,37 +153,37 @@ fn runs(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Ma
     let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
     let marked = Mark::ALL.map(|mark| {
         let provenance = running.iter().filter_map(|artifact| artifact.provenance.as_deref());
-        (mark, provenance.filter(|known| Mark::of(known).contains(&mark)).count())
+        (mark, provenance.filter(|known| Mark::from_provenance(known).contains(&mark)).count())
     });
     html! {
         a href={(address) "/snapshots/" (index)} { "#" (index) } ": "
         (pluralize(running.len() as u64, "artifact")) ", " (pluralize(replicas, "replica"))
         @for (mark, count) in marked {
-            @if count > 0 { ", " span.one { (count) " " (mark.draw()) } }
+            @if count > 0 { ", " span.one { (count) " " (mark.badge()) } }
         }
         ul.runs {
-            @for artifact in running.iter().take(MOST_NAMED) {
+            @for artifact in running.iter().take(MAX_NAMED) {
                 li {
                     (label(&artifact.name)) (marks(artifact.provenance.as_deref()))
                     @if artifact.now > 1 { " ×" (artifact.now) }
                     @if let Some(started_at) = artifact.started_at.first() {
-                        " " (since(*started_at, now))
+                        " " (running_since(*started_at, now))
                     }
                 }
             }
-            @if running.len() > MOST_NAMED {
-                li.quiet { "and " (running.len() - MOST_NAMED) " more" }
+            @if running.len() > MAX_NAMED {
+                li.quiet { "and " (running.len() - MAX_NAMED) " more" }
             }
         }
     }
 }
 
-fn since(started_at: i64, now: f64) -> Markup {
+fn running_since(started_at: i64, now: f64) -> Markup {
     let started_at = unix_secs(started_at);
-    html! { span.quiet title={"since " (when::utc(started_at))} { (when::since(started_at, now)) } }
+    html! { span.quiet title={"since " (time::utc(started_at))} { (time::running_for(started_at, now)) } }
 }
 
-fn moment(time_of: Option<Micros>, now: f64) -> Markup {
+fn time_and_age(time_of: Option<Micros>, now: f64) -> Markup {
     html! {
         @if let Some(seconds) = time_of.map(Micros::seconds) {
             (ago(seconds, now)) span.beneath { (time(seconds)) }

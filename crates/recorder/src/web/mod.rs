@@ -1,22 +1,21 @@
-//! The page: what is recorded, shown to people. It works without the script, and fetches nothing
-//! from anywhere else.
+//! The pages for people. They work without the script, and load nothing from other hosts.
 
-mod artifact;
+mod artifact_name;
 mod assets;
 mod comparison;
 mod environment;
+mod error_page;
 mod frame;
 mod history;
 mod home;
 mod pager;
-mod problem;
 mod provenance;
 mod snapshot;
+mod time;
 mod timeline;
 mod view;
-mod when;
 
-pub(crate) use when::utc;
+pub(crate) use time::utc;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -29,7 +28,7 @@ use crate::http::access::{Access, Action, Guard, authorize_any_org, guard};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 
-/// Every page, each behind `access`.
+/// The routes of all pages, behind `access`.
 pub(crate) fn pages<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
     let home = Router::new()
         .route("/", get(home::all::<S>))
@@ -43,13 +42,13 @@ pub(crate) fn pages<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
         .route_layer(from_fn_with_state(Guard::new(access, Action::Read, Action::Write), guard))
         .merge(home)
         .merge(assets::assets())
-        .layer(map_response(problem::in_html))
-        .layer(map_response(shielded))
+        .layer(map_response(error_page::as_html))
+        .layer(map_response(with_security_headers))
 }
 
-/// What a browser is told of every answer. Nothing but this recorder's own style and script may be
-/// used, so that a name that slipped through as markup could do nothing.
-const SHIELD: [(HeaderName, &str); 4] = [
+/// Headers of every response. Only the recorder's own style sheet and script are allowed, so that a
+/// name that was not escaped could not run code.
+const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
@@ -57,17 +56,16 @@ const SHIELD: [(HeaderName, &str); 4] = [
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
-    // What a token opened is not kept for who has none.
+    // A shared cache must not serve pages without a token.
     (header::CACHE_CONTROL, "private, no-cache"),
 ];
 
-/// Nothing is at this address.
 pub(crate) async fn not_found() -> Response {
-    shielded(problem::in_html(Error::NoSuchAddress.into_response()).await).await
+    with_security_headers(error_page::as_html(Error::NoSuchAddress.into_response()).await).await
 }
 
-async fn shielded(mut response: Response) -> Response {
-    for (name, value) in SHIELD {
+async fn with_security_headers(mut response: Response) -> Response {
+    for (name, value) in SECURITY_HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response

@@ -1,11 +1,11 @@
-//! Turning the pages of a list.
+//! Pagination links of a list.
 
 use maud::{Markup, html};
 
 use crate::domain::Page;
 
-/// Links to the pages before and after this one, if there are several. `parameter` is the number's
-/// name in the address; `kept` are the other parameters, each with a `&` before it.
+/// Links to the previous and the next page, if there are several pages. `parameter` is the query parameter
+/// of the page number; `kept` are the other ones, each with a leading `&`.
 pub(super) fn pager(parameter: &str, page: Page, total: u64, kept: &str) -> Markup {
     let pages = page.count(total);
     let number = u64::from(page.number);

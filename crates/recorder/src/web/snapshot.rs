@@ -1,4 +1,4 @@
-//! One snapshot.
+//! The page of a snapshot.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use axum::response::Html;
 use envsnap_model::expression::{Expression, Snappish};
 use maud::{Markup, html};
 
-use super::artifact::{identified, shortened};
+use super::artifact_name::{name_and_fingerprint, truncate};
 use super::comparison;
 use super::environment::address;
-use super::frame::{Beside, Frame};
+use super::frame::{AdjacentPages, Frame};
 use super::history::change;
 use super::provenance::{Columns, Mark, nothing_reported};
-use super::when::{duration, time};
+use super::time::{duration, time};
 use crate::domain::{Error, Micros, Page, SnapshotArtifact, SnapshotRecord};
 use crate::http::request::Parameters;
 use crate::store::Store;
@@ -22,10 +22,9 @@ use crate::text::{pluralize, unix_secs};
 
 /// Artifacts on one page.
 const PAGE_SIZE: u32 = 250;
-/// Clusters and services that are named of an artifact; the JSON has them all.
-const MOST_PLACES: usize = 10;
-/// The most characters of a cluster or a service.
-const LONGEST_PLACE: usize = 80;
+/// Listed clusters and services per artifact; the JSON has all of them.
+const MAX_PLACES: usize = 10;
+const MAX_PLACE_CHARS: usize = 80;
 
 /// `GET /{org}/environments/{environment}/snapshots/{expression}`
 pub(crate) async fn show<S: Store + ProvenanceStore>(
@@ -56,14 +55,14 @@ fn page(
     let org = columns.org;
     let address = address(org, environment);
     let index = snapshot.index;
-    let beside = Beside {
+    let adjacent = AdjacentPages {
         previous: (index > 1).then(|| format!("{address}/snapshots/{}", index - 1)),
         next: snapshot.next_recorded_at.map(|_| format!("{address}/snapshots/{}", index + 1)),
     };
     let title = format!("{environment}#{index}");
     let main = html! {
         h1 { (title) }
-        (neighbours(&address, index, &beside))
+        (adjacent_snapshots(&address, index, &adjacent))
         (facts(&snapshot))
         (artifacts(columns, snapshot, Page { number, size: PAGE_SIZE }))
         section aria-labelledby="more" {
@@ -76,13 +75,18 @@ fn page(
             }
         }
     };
-    let above = [(org, format!("/{org}/environments")), (environment, address)];
-    Frame { title: &title, above: &above, beside, org: Some(org), ..Frame::default() }.around(&main)
+    let breadcrumbs = [(org, format!("/{org}/environments")), (environment, address)];
+    Frame { title: &title, breadcrumbs: &breadcrumbs, adjacent, org: Some(org), ..Frame::default() }
+        .render(&main)
 }
 
-fn neighbours(address: &str, index: u32, Beside { previous, next }: &Beside) -> Markup {
+fn adjacent_snapshots(
+    address: &str,
+    index: u32,
+    AdjacentPages { previous, next }: &AdjacentPages,
+) -> Markup {
     html! {
-        nav.turns aria-label="Other snapshots" {
+        nav.adjacent aria-label="Other snapshots" {
             @match previous {
                 Some(previous) => a rel="prev" href=(previous) { "Previous (#" (index - 1) ")" },
                 None => span.quiet { "The first" },
@@ -190,17 +194,17 @@ fn artifacts(columns: Columns<'_>, snapshot: SnapshotRecord, page: Page) -> Mark
     }
 }
 
-/// How many of what runs have each mark; empty if the organization has no provenance.
+/// The number of running artifacts with each mark; empty if the organization has no provenance.
 pub(crate) fn marked(columns: Columns<'_>, running: &[SnapshotArtifact]) -> BTreeMap<Mark, usize> {
     let mut marked = BTreeMap::new();
     let provenance = running.iter().filter_map(|artifact| artifact.provenance.as_deref());
-    for mark in provenance.filter(|_| columns.shown).flat_map(Mark::of) {
+    for mark in provenance.filter(|_| columns.shown).flat_map(Mark::from_provenance) {
         *marked.entry(mark).or_default() += 1;
     }
     marked
 }
 
-/// The same in words, or that there is no provenance.
+/// The list of these numbers, or that no provenance was reported.
 pub(crate) fn marked_counts(columns: Columns<'_>, marked: &BTreeMap<Mark, usize>) -> Markup {
     html! {
         @if !columns.shown {
@@ -208,14 +212,14 @@ pub(crate) fn marked_counts(columns: Columns<'_>, marked: &BTreeMap<Mark, usize>
         } @else if !marked.is_empty() {
             ul.legend aria-label="To be looked at" {
                 @for (mark, count) in marked {
-                    li { span { (count) } " " (mark.draw()) " " (mark.meaning()) }
+                    li { span { (count) } " " (mark.badge()) " " (mark.meaning()) }
                 }
             }
         }
     }
 }
 
-/// A table of artifacts that run, or that ran before.
+/// A table of artifacts that run, or that exited.
 pub(crate) fn rows(
     columns: Columns<'_>,
     id: &str,
@@ -241,7 +245,7 @@ pub(crate) fn rows(
                             th.artifact scope="row" { (identity(columns.org, artifact)) }
                             (columns.cells(artifact.provenance.as_deref()))
                             td.number { (if run { artifact.now } else { artifact.was }) }
-                            @if run { td { (since(artifact)) } }
+                            @if run { td { (started(artifact)) } }
                             td.place { (places(artifact)) }
                             td { (change(artifact.was, artifact.now)) }
                         }
@@ -254,10 +258,10 @@ pub(crate) fn rows(
 
 fn identity(org: &str, artifact: &SnapshotArtifact) -> Markup {
     let fingerprint = artifact.fingerprint.map(|known| known.to_string());
-    identified(org, &artifact.name, &fingerprint.unwrap_or_default())
+    name_and_fingerprint(org, &artifact.name, &fingerprint.unwrap_or_default())
 }
 
-fn since(artifact: &SnapshotArtifact) -> Markup {
+fn started(artifact: &SnapshotArtifact) -> Markup {
     let starts = &artifact.started_at;
     html! {
         @if let (Some(first), Some(last)) = (starts.first(), starts.last()) {
@@ -270,18 +274,18 @@ fn since(artifact: &SnapshotArtifact) -> Markup {
 fn places(artifact: &SnapshotArtifact) -> Markup {
     let places = &artifact.places;
     html! {
-        @for place in places.iter().take(MOST_PLACES) {
-            bdi { (shortened(place.cluster.as_deref().unwrap_or("–"), LONGEST_PLACE)) }
+        @for place in places.iter().take(MAX_PLACES) {
+            bdi { (truncate(place.cluster.as_deref().unwrap_or("–"), MAX_PLACE_CHARS)) }
             span.beneath {
                 @match &place.service {
-                    Some(service) => bdi { (shortened(service, LONGEST_PLACE)) },
+                    Some(service) => bdi { (truncate(service, MAX_PLACE_CHARS)) },
                     None => "no service",
                 }
                 @if places.len() > 1 { " ×" (place.replicas) }
             }
         }
-        @if places.len() > MOST_PLACES {
-            span.beneath { "and " (places.len() - MOST_PLACES) " more" }
+        @if places.len() > MAX_PLACES {
+            span.beneath { "and " (places.len() - MAX_PLACES) " more" }
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 
 #[tokio::test]
-async fn a_token_as_password_shows_its_organizations_and_no_other() {
+async fn a_token_as_password_opens_its_organizations_only() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(
         file,

@@ -12,7 +12,7 @@ const HOSTILE: [&str; 5] = [
 ];
 
 #[tokio::test]
-async fn a_name_is_text_wherever_it_stands() {
+async fn names_are_escaped_on_every_page() {
     let recorder = Recorder::start().await;
     let body = json!({
         "name": "env", "type": "ECS", "description": HOSTILE[0], "include_scaling": true,
@@ -55,7 +55,7 @@ async fn a_name_is_text_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn what_a_pipeline_reports_is_text_wherever_it_stands() {
+async fn reported_provenance_is_escaped_on_every_page() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let hostile = HOSTILE[0];
@@ -131,7 +131,7 @@ async fn what_a_pipeline_reports_is_text_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn an_address_is_text_on_the_page_that_refuses_it() {
+async fn a_path_is_escaped_on_error_pages() {
     let recorder = Recorder::start().await;
     let hostile = "%3Cscript%3Ealert(1)%3C%2Fscript%3E%22'%26";
     for path in [
@@ -148,7 +148,7 @@ async fn an_address_is_text_on_the_page_that_refuses_it() {
 }
 
 #[tokio::test]
-async fn characters_that_hide_or_turn_others_round_are_shown() {
+async fn invisible_and_reordering_characters_are_escaped() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let name = "web\u{202e}gpj.1\u{0}\u{200b}\u{fe0f}";
@@ -162,7 +162,7 @@ async fn characters_that_hide_or_turn_others_round_are_shown() {
 }
 
 #[tokio::test]
-async fn no_start_is_too_strange_to_show() {
+async fn extreme_start_times_are_shown() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let artifacts: Vec<_> = (1..)

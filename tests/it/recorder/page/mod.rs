@@ -1,9 +1,9 @@
 //! The page, as a browser gets it.
 
 mod access;
+mod content;
 mod hostile;
 mod provenance;
-mod shown;
 mod size;
 
 use reqwest::header::HeaderMap;

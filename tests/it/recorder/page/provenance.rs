@@ -110,7 +110,7 @@ pub(super) async fn story() -> Recorder {
 }
 
 #[tokio::test]
-async fn commit_pipeline_and_state_stand_beside_each_artifact() {
+async fn tables_show_commit_pipeline_and_state_of_each_artifact() {
     let recorder = story().await;
     let runs = [
         format!(
@@ -155,7 +155,7 @@ async fn commit_pipeline_and_state_stand_beside_each_artifact() {
 }
 
 #[tokio::test]
-async fn what_has_to_be_looked_at_is_marked_by_the_same_rule_everywhere() {
+async fn every_page_marks_artifacts_by_the_same_rule() {
     let recorder = story().await;
     for (path, expected) in [
         ("/", &["rogue", "late", "incomplete"][..]),
@@ -194,7 +194,7 @@ async fn what_has_to_be_looked_at_is_marked_by_the_same_rule_everywhere() {
 }
 
 #[tokio::test]
-async fn nothing_is_rogue_where_no_flow_reported_anything() {
+async fn nothing_is_rogue_in_an_organization_without_flows() {
     let recorder = rollover().await;
     for (path, said) in [
         ("/", 0),
@@ -213,7 +213,7 @@ async fn nothing_is_rogue_where_no_flow_reported_anything() {
 }
 
 #[tokio::test]
-async fn the_card_of_an_artifact_tells_all_that_is_known_of_it() {
+async fn the_page_of_an_artifact_shows_everything_about_it() {
     let recorder = story().await;
     let page = get(&recorder, &format!("/acme/artifacts/{}", digest(1))).await;
     let words = page.words();
@@ -252,7 +252,7 @@ async fn the_card_of_an_artifact_tells_all_that_is_known_of_it() {
 }
 
 #[tokio::test]
-async fn pipelines_lead_to_trails_and_artifacts() {
+async fn pipelines_link_to_trails_and_artifacts() {
     let recorder = story().await;
     let flows = get(&recorder, "/acme/flows").await.words();
     for said in ["2 pipelines", "runner Test runner INCOMPLETE of the latest trail", GIT] {
@@ -322,7 +322,7 @@ async fn the_matrix_has_the_version_of_each_repository_in_each_environment() {
 }
 
 #[tokio::test]
-async fn a_search_leads_to_the_card_or_lists_what_it_found() {
+async fn a_search_redirects_to_one_result_or_lists_several() {
     let recorder = story().await;
     let client = reqwest::Client::builder()
         .no_proxy()

@@ -26,7 +26,7 @@ fn many(round: u32) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn many_artifacts_with_long_names_make_no_page_too_large() {
+async fn pages_of_many_artifacts_with_long_names_are_bounded() {
     let recorder = Recorder::start().await;
     recorder.create("env", Some(true)).await;
     // All of them are replaced each time.
@@ -51,7 +51,7 @@ async fn many_artifacts_with_long_names_make_no_page_too_large() {
 }
 
 #[tokio::test]
-async fn a_long_history_is_shown_in_parts() {
+async fn a_long_history_is_paged() {
     let store = SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
     recorder.create("env", Some(true)).await;
@@ -96,7 +96,7 @@ async fn a_long_history_is_shown_in_parts() {
 }
 
 #[tokio::test]
-async fn many_environments_are_shown_in_parts() {
+async fn many_environments_are_paged() {
     let recorder = Recorder::start().await;
     for at in 0..60 {
         recorder.create(&format!("env-{at:02}"), None).await;
@@ -115,7 +115,7 @@ async fn many_environments_are_shown_in_parts() {
 }
 
 #[tokio::test]
-async fn twelve_thousand_artifacts_with_provenance_make_no_page_too_large() {
+async fn pages_of_12000_artifacts_with_provenance_are_bounded() {
     let store = SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
     recorder.create("env", Some(true)).await;

@@ -1,16 +1,15 @@
 "use strict";
 
-// Every time says on pointing at it what it is on the reader's own clock.
+// The tooltip of a time has it in the time zone of the browser.
 for (const time of document.querySelectorAll("time[datetime]")) {
-  const here = new Date(time.dateTime);
-  time.title = here.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+  const local = new Date(time.dateTime);
+  time.title = local.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
 }
 
 const columns = [...document.querySelectorAll(".columns a")];
 const lanes = [...document.querySelectorAll(".names li")];
 const detail = document.getElementById("detail");
 
-// How many replicas a lane has in a column.
 function replicas(lane, column) {
   let now = 0;
   for (const step of lane.dataset.steps.split(" ")) {
@@ -21,7 +20,7 @@ function replicas(lane, column) {
   return now;
 }
 
-function tell(link, lane) {
+function describe(link, lane) {
   const column = columns.indexOf(link);
   if (column < 0) return;
   let text = link.querySelector("title").textContent;
@@ -36,24 +35,24 @@ function tell(link, lane) {
   detail.classList.add("full");
 }
 
-// Where the picture is wider than its place, the latest is what is looked for first.
+// A timeline that is wider than its container shows the latest snapshots first.
 const scroll = document.querySelector(".scroll");
 if (scroll) scroll.scrollLeft = scroll.scrollWidth;
 
-// What is pointed at in the picture is told beneath it.
-const picture = document.querySelector(".picture");
-if (picture && detail) {
-  picture.addEventListener("pointermove", (event) => {
+// The text below the timeline describes what the pointer or the focus is on.
+const timeline = document.querySelector(".picture");
+if (timeline && detail) {
+  timeline.addEventListener("pointermove", (event) => {
     const lane = lanes.find((lane) => {
       const { top, bottom } = lane.getBoundingClientRect();
       return event.clientY >= top && event.clientY < bottom;
     });
-    tell(event.target.closest(".columns a"), lane);
+    describe(event.target.closest(".columns a"), lane);
   });
-  picture.addEventListener("focusin", (event) => tell(event.target.closest(".columns a"), null));
+  timeline.addEventListener("focusin", (event) => describe(event.target.closest(".columns a"), null));
 }
 
-// The arrows lead from snapshot to snapshot: within the picture, and from page to page.
+// Arrow keys move between snapshots: in the timeline, and from page to page.
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -65,6 +64,6 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.target.closest(".scroll")) return;
-  const beside = document.querySelector(by < 0 ? "link[rel=prev]" : "link[rel=next]");
-  if (beside) location.assign(beside.href);
+  const adjacent = document.querySelector(by < 0 ? "link[rel=prev]" : "link[rel=next]");
+  if (adjacent) location.assign(adjacent.href);
 });

@@ -1,4 +1,4 @@
-//! Evidence: what was reported, with its result and its file.
+//! Tables of evidence.
 
 use envsnap_model::provenance::AttestationStatus;
 use maud::{Markup, html};
@@ -6,13 +6,11 @@ use maud::{Markup, html};
 use crate::domain::provenance::{AttestationRecord, fields};
 use crate::http::views::{attachment_url, text};
 use crate::text::pluralize;
-use crate::web::artifact::shortened;
-use crate::web::when::time;
+use crate::web::artifact_name::truncate;
+use crate::web::time::time;
 
-/// The most characters of a description, a reason or a file's name.
-const LONGEST_TEXT: usize = 160;
+const MAX_TEXT_CHARS: usize = 160;
 
-/// What an attestation says.
 pub(super) fn result(is_compliant: Option<bool>) -> Markup {
     html! {
         @match is_compliant {
@@ -23,7 +21,7 @@ pub(super) fn result(is_compliant: Option<bool>) -> Markup {
     }
 }
 
-/// A table of attestations. `about` says what each of them is about.
+/// A table of attestations. `about` is the content of the column *About*.
 pub(super) fn table(
     org: &str,
     id: &str,
@@ -61,13 +59,13 @@ fn row(
                 (attestation.name)
                 span.beneath {
                     @if attestation.overrides.is_some() { "override of " }
-                    bdi { (shortened(&attestation.kind, LONGEST_TEXT)) }
+                    bdi { (truncate(&attestation.kind, MAX_TEXT_CHARS)) }
                 }
             }
             td {
                 (result(attestation.is_compliant))
                 @for words in words.iter().filter(|words| !words.is_empty()) {
-                    span.beneath { bdi { (shortened(words, LONGEST_TEXT)) } }
+                    span.beneath { bdi { (truncate(words, MAX_TEXT_CHARS)) } }
                 }
             }
             td.origin { (about(attestation)) }
@@ -81,7 +79,7 @@ fn row(
                 @match &attestation.attachment {
                     Some(file) => {
                         a href=(attachment_url(org, attestation)) {
-                            bdi { (shortened(&file.filename, LONGEST_TEXT)) }
+                            bdi { (truncate(&file.filename, MAX_TEXT_CHARS)) }
                         }
                         span.beneath { (pluralize(file.size, "byte")) }
                     },
@@ -92,7 +90,7 @@ fn row(
     }
 }
 
-/// What a template expects, in the order of the template, and what was reported of it.
+/// The evidence that a template expects, in its order, with what was reported.
 pub(super) fn statuses(id: &str, statuses: &[AttestationStatus]) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-labelledby=(id) {
@@ -108,7 +106,7 @@ pub(super) fn statuses(id: &str, statuses: &[AttestationStatus]) -> Markup {
                     @for status in statuses {
                         tr {
                             th scope="row" { (status.name) }
-                            td { bdi { (shortened(&status.kind, LONGEST_TEXT)) } }
+                            td { bdi { (truncate(&status.kind, MAX_TEXT_CHARS)) } }
                             td {
                                 @if status.id.is_none() {
                                     span.mark.incomplete { "missing" }

@@ -1,11 +1,11 @@
-//! Pipelines, and one of them with its trails and artifacts.
+//! The list of pipelines, and the page of one.
 
 use axum::extract::{Path, State};
 use axum::response::Html;
 use maud::{Markup, html};
 
-use super::artifacts::Artifacts;
-use super::beside::nothing_reported;
+use super::artifact_table::ArtifactTable;
+use super::columns::nothing_reported;
 use super::links::{address, pipeline};
 use super::marks::state;
 use crate::domain::provenance::{FlowRecord, TrailSummary};
@@ -15,15 +15,14 @@ use crate::http::views::trail_url;
 use crate::store::Store;
 use crate::store::provenance::{FlowFilter, ProvenanceStore, TrailFilter};
 use crate::text::pluralize;
-use crate::web::artifact::{escape_invisible, shortened};
+use crate::web::artifact_name::{escape_invisible, truncate};
 use crate::web::frame::Frame;
 use crate::web::pager::pager;
-use crate::web::when::{ago, time};
+use crate::web::time::{ago, time};
 
-/// Pipelines, trails or artifacts on one page.
+/// Pipelines, trails or artifacts per page.
 const PAGE_SIZE: u32 = 50;
-/// The most characters of a description.
-const LONGEST_DESCRIPTION: usize = 200;
+const MAX_DESCRIPTION_CHARS: usize = 200;
 
 /// `GET /{org}/flows`
 pub(super) async fn list<S: Store + ProvenanceStore>(
@@ -61,11 +60,11 @@ pub(super) async fn list<S: Store + ProvenanceStore>(
     };
     Ok(Frame {
         title: &title,
-        above: &[(&org, format!("/{org}/environments"))],
+        breadcrumbs: &[(&org, format!("/{org}/environments"))],
         org: Some(&org),
         ..Frame::default()
     }
-    .around(&main))
+    .render(&main))
 }
 
 fn flow_row(org: &str, flow: &FlowRecord, now: f64) -> Markup {
@@ -75,7 +74,7 @@ fn flow_row(org: &str, flow: &FlowRecord, now: f64) -> Markup {
             th scope="row" {
                 (pipeline(org, &flow.name))
                 @if !flow.description.is_empty() {
-                    span.beneath { bdi { (shortened(&flow.description, LONGEST_DESCRIPTION)) } }
+                    span.beneath { bdi { (truncate(&flow.description, MAX_DESCRIPTION_CHARS)) } }
                 }
             }
             td {
@@ -111,12 +110,12 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     let (trails, trail_count) = store.trails(&org, filter, trails_page).await?;
     let (artifacts, artifact_count) =
         store.list_artifacts(&org, Some(&name), None, artifacts_page).await?;
-    let artifacts = Artifacts::new(&store, &org, artifacts).await?;
+    let artifacts = ArtifactTable::new(&store, &org, artifacts).await?;
     let now = store.now().seconds();
     let main = html! {
         h1 { (flow.name) }
         @if !flow.description.is_empty() {
-            p.lead { bdi { (shortened(&flow.description, 500)) } }
+            p.lead { bdi { (truncate(&flow.description, 500)) } }
         }
         (facts(&flow, now))
         section aria-labelledby="trails" {
@@ -150,11 +149,14 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     };
     Ok(Frame {
         title: &flow.name,
-        above: &[(&org, format!("/{org}/environments")), ("Pipelines", format!("/{org}/flows"))],
+        breadcrumbs: &[
+            (&org, format!("/{org}/environments")),
+            ("Pipelines", format!("/{org}/flows")),
+        ],
         org: Some(&org),
         ..Frame::default()
     }
-    .around(&main))
+    .render(&main))
 }
 
 fn facts(flow: &FlowRecord, now: f64) -> Markup {
@@ -178,8 +180,8 @@ fn facts(flow: &FlowRecord, now: f64) -> Markup {
                     dt { "Tags" }
                     @for (key, value) in &flow.tags {
                         dd {
-                            bdi { (shortened(key, LONGEST_DESCRIPTION)) } ": "
-                            bdi { (shortened(value, LONGEST_DESCRIPTION)) }
+                            bdi { (truncate(key, MAX_DESCRIPTION_CHARS)) } ": "
+                            bdi { (truncate(value, MAX_DESCRIPTION_CHARS)) }
                         }
                     }
                 }
@@ -206,7 +208,7 @@ fn trail_table(org: &str, trails: &[TrailSummary], now: f64) -> Markup {
                                 a href=(trail_url(org, &trail.flow, &trail.name)) { (trail.name) }
                                 @if !trail.description.is_empty() {
                                     span.beneath {
-                                        bdi { (shortened(&trail.description, LONGEST_DESCRIPTION)) }
+                                        bdi { (truncate(&trail.description, MAX_DESCRIPTION_CHARS)) }
                                     }
                                 }
                             }

@@ -4,21 +4,20 @@ use maud::{Markup, html};
 
 use crate::http::views::flow_url;
 use crate::text::is_invisible;
-use crate::web::artifact::{escape_invisible, shortened};
+use crate::web::artifact_name::{escape_invisible, truncate};
 
-/// Characters of a commit: as many as of a fingerprint.
+/// Digits of a short commit: as many as of a fingerprint.
 const SHORT_COMMIT: usize = 7;
-/// The most characters of an address that is shown.
-const LONGEST_ADDRESS: usize = 120;
+const MAX_ADDRESS_CHARS: usize = 120;
 
-/// Whether an address that a client reported may become a link: a browser would run `javascript:`.
+/// Whether a reported URL may become a link: a browser would run `javascript:`.
 fn is_web_address(address: &str) -> bool {
     let scheme = address.split_once("://").map(|(scheme, _)| scheme);
     scheme.is_some_and(|it| it.eq_ignore_ascii_case("http") || it.eq_ignore_ascii_case("https"))
         && !address.chars().any(|c| c.is_whitespace() || is_invisible(c))
 }
 
-/// `text` as a link to an address that a client reported, if a browser can be sent there.
+/// `text` as a link to a reported URL, if that is safe.
 pub(super) fn link(address: &str, text: &Markup) -> Markup {
     html! {
         @if is_web_address(address) {
@@ -29,9 +28,9 @@ pub(super) fn link(address: &str, text: &Markup) -> Markup {
     }
 }
 
-/// An address that a client reported, in words and as a link.
+/// A reported URL, as text and as a link.
 pub(super) fn address(address: &str) -> Markup {
-    link(address, &html! { bdi.address { (shortened(address, LONGEST_ADDRESS)) } })
+    link(address, &html! { bdi.address { (truncate(address, MAX_ADDRESS_CHARS)) } })
 }
 
 /// The first digits of a commit, as a link to its page.
@@ -41,7 +40,7 @@ pub(super) fn commit(commit: &str, url: &str) -> Markup {
         @if short.is_empty() {
             span.quiet { "no commit" }
         } @else {
-            (link(url, &html! { code.commit title=(shortened(commit, LONGEST_ADDRESS)) { (short) } }))
+            (link(url, &html! { code.commit title=(truncate(commit, MAX_ADDRESS_CHARS)) { (short) } }))
         }
     }
 }

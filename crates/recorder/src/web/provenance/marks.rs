@@ -1,4 +1,4 @@
-//! What has to be looked at: the one rule by which every page marks artifacts.
+//! Marks of artifacts that need attention, by the same rule on every page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,13 @@ use maud::{Markup, html};
 use crate::domain::SnapshotArtifact;
 use crate::domain::provenance::ArtifactProvenance;
 
-/// Something about an artifact that has to be looked at.
+/// A reason why an artifact needs attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::web) enum Mark {
-    /// No flow has reported it.
     Rogue,
-    /// A flow reported it after it had started.
     Late,
-    /// A flow calls it non-compliant.
     NonCompliant,
-    /// It lacks evidence.
+    /// Evidence is missing.
     Incomplete,
 }
 
@@ -26,19 +23,19 @@ impl Mark {
     pub(in crate::web) const ALL: [Self; 4] =
         [Self::Rogue, Self::Late, Self::NonCompliant, Self::Incomplete];
 
-    /// The marks of an artifact, the worst first.
-    pub(in crate::web) fn of(provenance: &ArtifactProvenance) -> BTreeSet<Self> {
+    /// The marks of an artifact, worst first.
+    pub(in crate::web) fn from_provenance(provenance: &ArtifactProvenance) -> BTreeSet<Self> {
         let of_origin = match provenance.origin {
             Origin::Rogue => Some(Self::Rogue),
             Origin::Late => Some(Self::Late),
             Origin::Known | Origin::Allowed | Origin::Unknown => None,
         };
-        let of_states = provenance.flows.iter().filter_map(|report| Self::of_state(report.state));
+        let of_states = provenance.flows.iter().filter_map(|report| Self::from_state(report.state));
         of_states.chain(of_origin).collect()
     }
 
-    /// The mark of what is in this state in a flow.
-    pub(super) fn of_state(state: State) -> Option<Self> {
+    /// The mark of an artifact in this state in a flow.
+    pub(super) fn from_state(state: State) -> Option<Self> {
         match state {
             State::Compliant => None,
             State::NonCompliant => Some(Self::NonCompliant),
@@ -64,7 +61,7 @@ impl Mark {
         }
     }
 
-    pub(in crate::web) fn draw(self) -> Markup {
+    pub(in crate::web) fn badge(self) -> Markup {
         let class = format!("mark {}", self.word());
         html! { span class=(class) title=(self.meaning()) { (self.word()) } }
     }
@@ -77,41 +74,39 @@ pub(in crate::web) struct Marks(BTreeMap<Identity, BTreeSet<Mark>>);
 impl Marks {
     pub(in crate::web) fn new(artifacts: &[SnapshotArtifact]) -> Self {
         let marked = artifacts.iter().filter_map(|artifact| {
-            Some((artifact.identity(), Mark::of(artifact.provenance.as_deref()?)))
+            Some((artifact.identity(), Mark::from_provenance(artifact.provenance.as_deref()?)))
         });
         Self(marked.collect())
     }
 
-    pub(in crate::web) fn of(&self, artifact: &SnapshotArtifact) -> Markup {
-        self.of_identity(&artifact.identity())
+    pub(in crate::web) fn badges(&self, artifact: &SnapshotArtifact) -> Markup {
+        self.badges_of(&artifact.identity())
     }
 
-    pub(in crate::web) fn of_identity(&self, identity: &Identity) -> Markup {
-        draw(self.0.get(identity).into_iter().flatten().copied())
+    pub(in crate::web) fn badges_of(&self, identity: &Identity) -> Markup {
+        badges(self.0.get(identity).into_iter().flatten().copied())
     }
 }
 
-fn draw(marks: impl IntoIterator<Item = Mark>) -> Markup {
-    html! { @for mark in marks { " " (mark.draw()) } }
+fn badges(marks: impl IntoIterator<Item = Mark>) -> Markup {
+    html! { @for mark in marks { " " (mark.badge()) } }
 }
 
-/// The marks of an artifact; nothing if it has none, or if its provenance was not asked for.
+/// The marks of an artifact; none if its provenance was not requested.
 pub(in crate::web) fn marks(provenance: Option<&ArtifactProvenance>) -> Markup {
-    draw(provenance.map(Mark::of).unwrap_or_default())
+    badges(provenance.map(Mark::from_provenance).unwrap_or_default())
 }
 
-/// What these marks mean.
 pub(in crate::web) fn legend(marks: &BTreeSet<Mark>) -> Markup {
     html! {
         @if !marks.is_empty() {
             ul.legend aria-label="Marks" {
-                @for mark in marks { li { (mark.draw()) " " (mark.meaning()) } }
+                @for mark in marks { li { (mark.badge()) " " (mark.meaning()) } }
             }
         }
     }
 }
 
-/// The state of an artifact or a trail.
 pub(super) fn state(state: State) -> Markup {
     let class = match state {
         State::Compliant => "state compliant",

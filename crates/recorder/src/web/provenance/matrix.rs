@@ -1,4 +1,4 @@
-//! Which version of what runs where.
+//! The versions of each repository in each environment.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::http::views::artifact_url;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
-use crate::web::artifact::{short_fingerprint, shortened};
+use crate::web::artifact_name::{short_fingerprint, truncate};
 use crate::web::environment;
 use crate::web::frame::Frame;
 use crate::web::pager::pager;
@@ -23,14 +23,13 @@ use envsnap_model::snapshot::ImageName;
 
 /// Repositories on one page.
 const PAGE_SIZE: u32 = 100;
-/// Environments beside each other.
+/// Environments on one page.
 const MOST_ENVIRONMENTS: u32 = 50;
-/// Versions of one repository in one environment.
-const MOST_VERSIONS: usize = 5;
-/// The most characters of a repository or a tag.
-const LONGEST_PART: usize = 60;
+/// Listed versions per repository and environment.
+const MAX_VERSIONS: usize = 5;
+const MAX_PART_CHARS: usize = 60;
 
-/// The artifacts of one repository, by the number of the environment.
+/// The artifacts of one repository, by the position of the environment.
 type Row<'a> = BTreeMap<usize, Vec<&'a SnapshotArtifact>>;
 
 /// `GET /{org}/matrix`
@@ -66,14 +65,13 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     };
     Ok(Frame {
         title: &title,
-        above: &[(&org, format!("/{org}/environments"))],
+        breadcrumbs: &[(&org, format!("/{org}/environments"))],
         org: Some(&org),
         ..Frame::default()
     }
-    .around(&main))
+    .render(&main))
 }
 
-/// What runs, by repository.
 fn rows(environments: &[EnvironmentSummary]) -> BTreeMap<&str, Row<'_>> {
     let mut rows: BTreeMap<&str, Row<'_>> = BTreeMap::new();
     for (column, summary) in environments.iter().enumerate() {
@@ -102,7 +100,7 @@ fn table(
         .flatten()
         .filter_map(|artifact| artifact.provenance.as_deref())
         .filter(|_| has_provenance)
-        .flat_map(Mark::of)
+        .flat_map(Mark::from_provenance)
         .collect();
     html! {
         div.wide tabindex="0" role="region" aria-label="Versions" {
@@ -125,7 +123,7 @@ fn table(
                 tbody {
                     @for (repository, row) in shown {
                         tr {
-                            th scope="row" { bdi { (shortened(repository, LONGEST_PART)) } }
+                            th scope="row" { bdi { (truncate(repository, MAX_PART_CHARS)) } }
                             @for column in 0..environments.len() {
                                 td {
                                     @match row.get(&column) {
@@ -145,21 +143,20 @@ fn table(
 
 fn cell(org: &str, versions: &[&SnapshotArtifact], has_provenance: bool) -> Markup {
     html! {
-        @for artifact in versions.iter().take(MOST_VERSIONS) {
+        @for artifact in versions.iter().take(MAX_VERSIONS) {
             div {
                 (version(org, artifact))
                 @if artifact.now > 1 { " ×" (artifact.now) }
                 @if has_provenance { (marks(artifact.provenance.as_deref())) }
             }
         }
-        @if versions.len() > MOST_VERSIONS {
-            span.beneath { "and " (versions.len() - MOST_VERSIONS) " more" }
+        @if versions.len() > MAX_VERSIONS {
+            span.beneath { "and " (versions.len() - MAX_VERSIONS) " more" }
         }
     }
 }
 
-/// The commit that the artifact was built from, else its tag, else its fingerprint; it leads to the
-/// artifact's card.
+/// The artifact's commit, or else its tag, or else its fingerprint, as a link to its page.
 fn version(org: &str, artifact: &SnapshotArtifact) -> Markup {
     let known = artifact.provenance.as_ref().and_then(|known| known.flows.first());
     let reported = known.filter(|report| !report.commit.is_empty());
@@ -168,7 +165,7 @@ fn version(org: &str, artifact: &SnapshotArtifact) -> Markup {
         @if let Some(report) = reported {
             (commit(&report.commit, ""))
         } @else if !tag.is_empty() {
-            bdi { (shortened(tag, LONGEST_PART)) }
+            bdi { (truncate(tag, MAX_PART_CHARS)) }
         } @else if artifact.fingerprint.is_some() {
             code { (short_fingerprint(artifact.fingerprint)) }
         } @else {

@@ -1,9 +1,9 @@
-//! Where software comes from: what stands beside artifacts on every page, and the pages of
-//! artifacts, flows (which the page calls pipelines, as the command line does) and trails.
+//! Provenance: columns and marks in tables of artifacts, and the pages of artifacts, flows (which the
+//! pages call pipelines, as the command line does) and trails.
 
-mod artifacts;
-mod beside;
-mod card;
+mod artifact;
+mod artifact_table;
+mod columns;
 mod evidence;
 mod flows;
 mod links;
@@ -12,9 +12,9 @@ mod matrix;
 mod search;
 mod trail;
 
-pub(super) use beside::{Columns, nothing_reported};
+pub(super) use columns::{Columns, nothing_reported};
 pub(super) use marks::{Mark, Marks, marks};
-pub(super) use search::LONGEST_QUERY;
+pub(super) use search::MAX_QUERY_CHARS;
 
 use axum::Router;
 use axum::routing::get;
@@ -22,10 +22,9 @@ use axum::routing::get;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 
-/// The pages about provenance.
 pub(super) fn pages<S: Store + ProvenanceStore>() -> Router<S> {
     Router::new()
-        .route("/{org}/artifacts/{fingerprint}", get(card::show::<S>))
+        .route("/{org}/artifacts/{fingerprint}", get(artifact::show::<S>))
         .route("/{org}/flows", get(flows::list::<S>))
         .route("/{org}/flows/{flow}", get(flows::show::<S>))
         .route("/{org}/flows/{flow}/trails/{trail}", get(trail::show::<S>))

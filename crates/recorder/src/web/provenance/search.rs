@@ -1,4 +1,4 @@
-//! Searching for commits, fingerprints and names.
+//! The search for commits, fingerprints and names.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 
-use super::artifacts::Artifacts;
+use super::artifact_table::ArtifactTable;
 use crate::domain::provenance::ArtifactRecord;
 use crate::domain::{Error, MIN_DIGITS};
 use crate::http::request::Parameters;
@@ -14,21 +14,19 @@ use crate::http::views::artifact_url;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
-use crate::web::artifact::shortened;
+use crate::web::artifact_name::truncate;
 use crate::web::frame::Frame;
 
-/// Artifacts that a name finds.
-const MOST_FOUND: usize = 50;
-/// The most characters that are looked for.
-pub(in crate::web) const LONGEST_QUERY: usize = 256;
+/// Results of a search by name.
+const MAX_FOUND: usize = 50;
+pub(in crate::web) const MAX_QUERY_CHARS: usize = 256;
 
-/// The address of the page that searches for `query`.
+/// The URL of the results for `query`.
 pub(super) fn address(org: &str, query: &str) -> String {
     let query: String = form_urlencoded(query);
     format!("/{org}/search?q={query}")
 }
 
-/// As a form encodes a field.
 fn form_urlencoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -51,9 +49,9 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     if query.is_empty() {
         return Ok(page(&org, query, &html! { (hint()) }).into_response());
     }
-    if query.chars().count() > LONGEST_QUERY {
+    if query.chars().count() > MAX_QUERY_CHARS {
         return Err(Error::bad_request(format!(
-            "Names, commits and fingerprints of up to {LONGEST_QUERY} characters are looked for"
+            "Names, commits and fingerprints of up to {MAX_QUERY_CHARS} characters are looked for"
         )));
     }
     let (found, has_more) = find(&store, &org, query).await?;
@@ -64,17 +62,17 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
         return Ok(Redirect::to(&artifact_url(&org, only)).into_response());
     }
     let count = found.len();
-    let artifacts = Artifacts::new(&store, &org, found).await?;
+    let artifacts = ArtifactTable::new(&store, &org, found).await?;
     let main = html! {
         @if count == 0 {
             p.empty {
-                "Nothing was found for " bdi.sought { (shortened(query, LONGEST_QUERY)) } "."
+                "Nothing was found for " bdi.query { (truncate(query, MAX_QUERY_CHARS)) } "."
             }
             (hint())
         } @else {
             p.quiet id="found" {
                 (pluralize(count as u64, "result")) " for "
-                bdi.sought { (shortened(query, LONGEST_QUERY)) }
+                bdi.query { (truncate(query, MAX_QUERY_CHARS)) }
                 @if has_more { "; there are more: only the latest are shown" }
                 "."
             }
@@ -84,13 +82,13 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     Ok(page(&org, query, &main).into_response())
 }
 
-/// What has this commit, this fingerprint or this name, and whether there is more.
+/// Artifacts with this commit, fingerprint or name, and whether there are more.
 async fn find<S: ProvenanceStore>(
     store: &S,
     org: &str,
     query: &str,
 ) -> Result<(Vec<ArtifactRecord>, bool), Error> {
-    let (named, has_more) = store.artifacts_by_name(org, query, MOST_FOUND).await?;
+    let (named, has_more) = store.artifacts_by_name(org, query, MAX_FOUND).await?;
     let digits = query.strip_prefix("sha256:").unwrap_or(query).to_ascii_lowercase();
     let is_digits = (MIN_DIGITS..=64).contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -121,10 +119,10 @@ fn page(org: &str, query: &str, main: &Markup) -> Html<String> {
     let main = html! { h1 { "Search" } (main) };
     Frame {
         title: "Search",
-        above: &[(org, format!("/{org}/environments"))],
+        breadcrumbs: &[(org, format!("/{org}/environments"))],
         org: Some(org),
         query,
         ..Frame::default()
     }
-    .around(&main)
+    .render(&main)
 }

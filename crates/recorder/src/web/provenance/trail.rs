@@ -1,4 +1,4 @@
-//! One trail: what was expected in it, and what was reported.
+//! The page of a trail.
 
 use axum::extract::{Path, State};
 use axum::response::Html;
@@ -16,17 +16,16 @@ use crate::domain::provenance::{
 use crate::http::views::{artifact_url, flow_url, text};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
-use crate::web::artifact::{label, short_digits, shortened};
+use crate::web::artifact_name::{label, short_digits, truncate};
 use crate::web::environment;
 use crate::web::frame::Frame;
-use crate::web::when::{ago, time};
+use crate::web::time::{ago, time};
 
-/// Events, pieces of evidence and artifacts that are shown of a trail; the latest ones of the first two.
-const MOST_SHOWN: usize = 500;
-/// The most characters of a message or an author.
-const LONGEST_TEXT: usize = 500;
-/// Addresses that are shown of a trail.
-const MOST_ADDRESSES: usize = 20;
+/// Listed events, attestations and artifacts; of the first two the latest ones.
+const MAX_SHOWN: usize = 500;
+const MAX_TEXT_CHARS: usize = 500;
+/// Listed links.
+const MAX_LINKS: usize = 20;
 
 /// `GET /{org}/flows/{flow}/trails/{trail}`
 pub(super) async fn show<S: Store + ProvenanceStore>(
@@ -38,20 +37,20 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     let description = text(&details, "description");
     let main = html! {
         h1 { (trail.name) " " (state(trail.status.state)) }
-        @if !description.is_empty() { p.lead { bdi { (shortened(&description, LONGEST_TEXT)) } } }
+        @if !description.is_empty() { p.lead { bdi { (truncate(&description, MAX_TEXT_CHARS)) } } }
         (facts(&trail, &details, store.now().seconds()))
         (own_status(&trail))
         (artifacts(&org, &trail))
         (attestations(&org, &trail))
         (events(&org, &trail))
     };
-    let above = [
+    let breadcrumbs = [
         (&*org, format!("/{org}/environments")),
         ("Pipelines", format!("/{org}/flows")),
         (&*trail.flow, flow_url(&org, &trail.flow)),
     ];
-    Ok(Frame { title: &trail.name, above: &above, org: Some(&org), ..Frame::default() }
-        .around(&main))
+    Ok(Frame { title: &trail.name, breadcrumbs: &breadcrumbs, org: Some(&org), ..Frame::default() }
+        .render(&main))
 }
 
 fn facts(trail: &TrailRecord, details: &Map<String, Value>, now: f64) -> Markup {
@@ -72,9 +71,9 @@ fn facts(trail: &TrailRecord, details: &Map<String, Value>, now: f64) -> Markup 
             @if let Some(info) = info { (commit_facts(info)) }
             @if !origin.is_empty() { div { dt { "Origin" } dd { (address(&origin)) } } }
             @if let Some(urls) = urls {
-                @for (label, url) in urls.iter().take(MOST_ADDRESSES) {
+                @for (label, url) in urls.iter().take(MAX_LINKS) {
                     div {
-                        dt { bdi { (shortened(label, LONGEST_TEXT)) } }
+                        dt { bdi { (truncate(label, MAX_TEXT_CHARS)) } }
                         dd { (address(url.get("href").and_then(Value::as_str).unwrap_or_default())) }
                     }
                 }
@@ -91,10 +90,10 @@ fn commit_facts(info: &Map<String, Value>) -> Markup {
             dt { "Commit" }
             dd {
                 (commit(&of("sha1"), &of("url")))
-                @if !branch.is_empty() { " on " bdi { (shortened(&branch, LONGEST_TEXT)) } }
+                @if !branch.is_empty() { " on " bdi { (truncate(&branch, MAX_TEXT_CHARS)) } }
                 @for words in [message.lines().next().unwrap_or_default(), &author] {
                     @if !words.is_empty() {
-                        span.beneath { bdi { (shortened(words, LONGEST_TEXT)) } }
+                        span.beneath { bdi { (truncate(words, MAX_TEXT_CHARS)) } }
                     }
                 }
             }
@@ -121,10 +120,10 @@ fn artifacts(org: &str, trail: &TrailRecord) -> Markup {
             @if all.is_empty() {
                 p.empty { "No artifact was reported, and none is expected." }
             }
-            @for (number, (name, status)) in all.iter().take(MOST_SHOWN).enumerate() {
+            @for (number, (name, status)) in all.iter().take(MAX_SHOWN).enumerate() {
                 (artifact(org, &format!("artifact-{number}"), name, status))
             }
-            @if all.len() > MOST_SHOWN { p.quiet { "and " (all.len() - MOST_SHOWN) " more." } }
+            @if all.len() > MAX_SHOWN { p.quiet { "and " (all.len() - MAX_SHOWN) " more." } }
         }
     }
 }
@@ -159,14 +158,14 @@ fn attestations(org: &str, trail: &TrailRecord) -> Markup {
             _ => None,
         })
         .collect();
-    let hidden = all.len().saturating_sub(MOST_SHOWN);
+    let hidden = all.len().saturating_sub(MAX_SHOWN);
     let about = |attestation: &AttestationRecord| match &attestation.fingerprint {
         Some(fingerprint) => html! {
             "artifact " a href=(artifact_url(org, fingerprint)) { code { (short_digits(fingerprint)) } }
         },
         None if attestation.targets.is_empty() => html! { "the trail" },
         None => html! {
-            bdi { (shortened(&attestation.targets.join(", "), LONGEST_TEXT)) }
+            bdi { (truncate(&attestation.targets.join(", "), MAX_TEXT_CHARS)) }
             @if let Some(of) = &attestation.commit { " of commit " (commit(of, "")) }
         },
     };
@@ -182,7 +181,7 @@ fn attestations(org: &str, trail: &TrailRecord) -> Markup {
 }
 
 fn events(org: &str, trail: &TrailRecord) -> Markup {
-    let hidden = trail.events.len().saturating_sub(MOST_SHOWN);
+    let hidden = trail.events.len().saturating_sub(MAX_SHOWN);
     html! {
         section aria-labelledby="history" {
             h2 id="history" { "History" }

@@ -1,32 +1,32 @@
-//! What ran when, artifact by artifact.
+//! Lanes of the timeline.
 
 use std::collections::BTreeMap;
 
 use crate::domain::SnapshotSummary;
 use envsnap_model::snapshot::{Fingerprint, Identity, ImageName};
 
-/// One artifact, through a window of snapshots. These are its columns, from 0.
+/// The history of one artifact in a window of snapshots, which are its columns, from 0.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lane {
     pub(crate) name: String,
     pub(crate) fingerprint: Option<Fingerprint>,
-    /// The columns with which its replicas changed, and how many they are since; 0 where it does
-    /// not run. It does not run before the first.
+    /// The columns in which its replicas changed, with their new number; 0 if it exited. It does not
+    /// run before the first one.
     pub(crate) steps: Vec<(usize, u64)>,
-    /// When the earliest of its first replicas started, in seconds since the Unix epoch: what ran
-    /// before the first column is told apart by it.
+    /// When the earliest of its first replicas started, in seconds since the Unix epoch. It orders
+    /// artifacts that already ran in the first column.
     since: i64,
 }
 
-/// As long as an artifact runs without exiting: from a column up to the one with which it exited.
+/// A period in which an artifact ran: from a column to the one in which it exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) from: usize,
     pub(crate) to: Option<usize>,
 }
 
-/// The lanes of these snapshots: by repository, and then as they started, so that what takes over
-/// stands beneath what it takes over from.
+/// The lanes of these snapshots by repository and start, so that a version is below the one that it
+/// replaces.
 pub(crate) fn lanes(snapshots: &[SnapshotSummary]) -> Vec<Lane> {
     let mut lanes = BTreeMap::<Identity, Lane>::new();
     for (column, snapshot) in snapshots.iter().enumerate() {
@@ -48,7 +48,7 @@ pub(crate) fn lanes(snapshots: &[SnapshotSummary]) -> Vec<Lane> {
     lanes.retain(|lane| lane.segments().next().is_some());
     lanes.sort_by(|one, other| {
         let order = one.repository().cmp(other.repository());
-        let order = order.then(one.began().cmp(&other.began()));
+        let order = order.then(one.start().cmp(&other.start()));
         order.then_with(|| (&one.name, one.fingerprint).cmp(&(&other.name, other.fingerprint)))
     });
     lanes
@@ -63,17 +63,17 @@ impl Lane {
         ImageName::new(&self.name).repository
     }
 
-    /// The column with which it started, and when it did.
-    fn began(&self) -> (usize, i64) {
+    /// The column in which it started, and the time.
+    fn start(&self) -> (usize, i64) {
         (self.steps.first().map_or(0, |(column, _)| *column), self.since)
     }
 
-    /// Its replicas at the end of the window; 0 where it exited.
+    /// Its replicas at the end of the window; 0 if it exited.
     pub(crate) fn replicas_at_the_end(&self) -> u64 {
         self.steps.last().map_or(0, |(_, replicas)| *replicas)
     }
 
-    /// From a column to the next step or the end, and the replicas meanwhile, where it runs.
+    /// Periods with the same number of replicas: start, end if it is in the window, and replicas.
     pub(crate) fn segments(&self) -> impl Iterator<Item = (usize, Option<usize>, u64)> {
         let ends = self.steps.iter().skip(1).map(|(column, _)| Some(*column)).chain([None]);
         self.steps
@@ -95,8 +95,8 @@ impl Lane {
     }
 }
 
-/// Where one lane takes over from another: the column with which the new one starts, and the one
-/// with which the old one exits, which may be the same.
+/// The replacement of one lane by another: the column in which the new one starts, and the one in
+/// which the old one exits, which may be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rollover {
     pub(crate) old: usize,
@@ -105,8 +105,8 @@ pub(crate) struct Rollover {
     pub(crate) exited: usize,
 }
 
-/// The rollovers among lanes of one repository: to the last of those that started while the old
-/// one ran, or as it exited, and that outlive it.
+/// The rollovers among lanes of one repository. The successor is the last one of those that started
+/// while the old one ran, or when it exited, and that outlive it.
 pub(crate) fn rollovers(lanes: &[Lane]) -> Vec<Rollover> {
     let runs: Vec<_> = lanes.iter().map(Lane::runs).collect();
     let mut rollovers = Vec::new();
@@ -153,7 +153,7 @@ mod tests {
         }
     }
 
-    /// The same, which started later.
+    /// With a later start.
     fn later(artifact: SnapshotArtifact) -> SnapshotArtifact {
         SnapshotArtifact { started_at: vec![2; artifact.started_at.len()], ..artifact }
     }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_over_stands_beneath_what_it_takes_over_from() {
+    fn a_version_is_below_the_one_that_it_replaces() {
         let steps: Vec<_> = rollover().into_iter().map(|lane| (lane.name, lane.steps)).collect();
         let lane = |name: &str, steps: &[_]| (name.to_owned(), steps.to_vec());
         assert_eq!(
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_lasts_as_long_as_it_runs_and_is_as_thick_as_its_replicas() {
+    fn a_segment_has_the_period_and_the_number_of_replicas() {
         let lanes = rollover();
         let segments: Vec<_> = lanes[2].segments().collect();
         assert_eq!(segments, [(0, Some(2), 3), (2, Some(3), 1), (5, None, 2)]);
@@ -202,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rollover_lasts_from_the_start_of_the_new_to_the_exit_of_the_old() {
+    fn a_rollover_lasts_from_the_start_of_the_new_version_to_the_exit_of_the_old_one() {
         let lanes = rollover();
         assert_eq!(rollovers(&lanes[..2]), [Rollover { old: 0, new: 1, started: 4, exited: 4 }]);
         assert_eq!(rollovers(&lanes[2..]), [Rollover { old: 0, new: 1, started: 1, exited: 3 }]);
     }
 
     #[test]
-    fn of_what_ran_before_the_picture_begins_the_later_start_takes_over() {
+    fn of_versions_that_run_in_the_first_column_the_later_start_is_the_successor() {
         let lanes = lanes(&window(vec![
             vec![later(artifact("web:1", 3, 3)), artifact("web:9", 1, 1)],
             vec![artifact("web:9", 1, 0)],

@@ -1,10 +1,10 @@
-//! What the signs of the picture mean.
+//! The legend of the timeline.
 
 use maud::{Markup, html};
 
-use super::picture::thickness;
+use super::picture::bar_height;
 
-/// What the signs of the picture mean, and what it says of reports that did not come.
+/// Explains bars, rollovers, snapshots and gaps.
 pub(crate) fn legend() -> Markup {
     html! {
         ul.legend aria-label="Legend" {
@@ -19,7 +19,7 @@ pub(crate) fn legend() -> Markup {
             li {
                 svg.swatch.broad width="64" height="20" aria-hidden="true" {
                     @for (at, replicas) in [1, 2, 4, 8].into_iter().enumerate() {
-                        @let thick = thickness(replicas);
+                        @let thick = bar_height(replicas);
                         @let top = 10.0 - thick / 2.0;
                         rect class="bar" x=(at * 16) y=(top) width="16" height=(thick) {}
                     }

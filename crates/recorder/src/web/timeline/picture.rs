@@ -1,7 +1,7 @@
-//! The picture itself.
+//! The timeline as SVG.
 //!
-//! It is as wide as there is room: what is text or can be pointed at stands at percentages, and
-//! bars stand in a picture inside the picture that is stretched.
+//! It fills the available width: texts and links have positions in percent, and bars are in a nested
+//! SVG that is stretched.
 
 use std::fmt::Write as _;
 
@@ -10,26 +10,26 @@ use maud::{Markup, html};
 use super::axis::{axis, percent};
 use super::lane::{Lane, Rollover, rollovers};
 use super::scale::{Scale, WIDTH};
-use super::words;
+use super::titles;
 use crate::domain::{Micros, SnapshotWindow};
 use crate::text::pluralize;
-use crate::web::artifact::{label, short_fingerprint};
+use crate::web::artifact_name::{label, short_fingerprint};
 use crate::web::provenance::Marks;
-use crate::web::when::utc;
+use crate::web::time::utc;
 
-/// Heights in pixels, as the style has them for the names beside the picture.
-const HEAD: usize = 68;
-const LANE: usize = 26;
-/// Between two repositories.
-const GAP: usize = 8;
-const CONFIRMED: usize = 58;
+/// Heights in pixels. The style sheet repeats them for the names beside the timeline.
+const AXIS_HEIGHT: usize = 68;
+const LANE_HEIGHT: usize = 26;
+/// Between the lanes of two repositories.
+const GROUP_SPACING: usize = 8;
+const CONFIRMED_TOP: usize = 58;
 
-/// The least width of anything, in units of the picture: about two pixels.
-const THINNEST: f64 = 18.0;
+/// The minimum width of a shape, in units of the timeline: about two pixels.
+const MIN_WIDTH: f64 = 18.0;
 
-/// A picture of some lanes of a window.
+/// A timeline of some lanes of a window.
 pub(crate) struct Picture<'a> {
-    /// The environment's name, and the address of its own page.
+    /// The environment's name, and the URL of its page.
     pub(crate) environment: &'a str,
     pub(crate) address: &'a str,
     pub(crate) window: &'a SnapshotWindow,
@@ -38,8 +38,8 @@ pub(crate) struct Picture<'a> {
     pub(crate) marks: &'a Marks,
 }
 
-/// How thick a bar is, in pixels: doubling the replicas adds as much each time.
-pub(crate) fn thickness(replicas: u64) -> f64 {
+/// The height of a bar in pixels, logarithmic in the number of replicas.
+pub(crate) fn bar_height(replicas: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "what counts is that it is many")]
     let doublings = (replicas.max(1) as f64).log2();
     (4.0 + 4.0 * doublings).min(18.0).round()
@@ -48,8 +48,8 @@ pub(crate) fn thickness(replicas: u64) -> f64 {
 impl Picture<'_> {
     pub(crate) fn draw(&self) -> Markup {
         let Self { environment, window, lanes, marks, .. } = self;
-        // Class names, since a style that stands in the page would not be allowed.
-        let breadth = match window.snapshots.len() {
+        // The content security policy forbids inline styles.
+        let width_class = match window.snapshots.len() {
             0..=25 => "few",
             26..=50 => "some",
             51..=100 => "many",
@@ -61,8 +61,8 @@ impl Picture<'_> {
                     p.corner { "Artifact" span { "replicas" } }
                     ol aria-label="Artifacts, from the top of the picture" {
                         @for (at, lane) in lanes.iter().enumerate() {
-                            li.begins[self.begins_a_group(at)] data-steps=(steps(lane)) {
-                                (label(&lane.name)) (marks.of_identity(&lane.identity()))
+                            li.begins[self.starts_group(at)] data-steps=(steps(lane)) {
+                                (label(&lane.name)) (marks.badges_of(&lane.identity()))
                                 code { (short_fingerprint(lane.fingerprint)) }
                                 @match lane.replicas_at_the_end() {
                                     0 => span.count.ended { "exited" },
@@ -74,7 +74,7 @@ impl Picture<'_> {
                 }
                 div.scroll tabindex="0" role="region"
                     aria-label={"Timeline of " (environment) ", scrolls sideways"} {
-                    (self.svg(breadth))
+                    (self.svg(width_class))
                 }
             }
             p.detail id="detail" aria-hidden="true" {
@@ -83,11 +83,11 @@ impl Picture<'_> {
         }
     }
 
-    fn svg(&self, breadth: &str) -> Markup {
+    fn svg(&self, width_class: &str) -> Markup {
         let Self { window, scale, .. } = self;
         let height = self.height();
         html! {
-            svg class={"picture " (breadth)} width="100%" height=(height) role="group"
+            svg class={"picture " (width_class)} width="100%" height=(height) role="group"
                 aria-labelledby="picture-title picture-desc" {
                 title id="picture-title" { "Timeline of " (self.environment) }
                 desc id="picture-desc" { (self.description()) }
@@ -97,20 +97,20 @@ impl Picture<'_> {
                     path class="rollover" d=(self.rollovers()) {}
                 }
                 (hatching())
-                @for (from, wide, said) in self.uncovered() {
-                    rect class="uncovered" fill="url(#uncovered)" x=(percent(from)) y=(HEAD - 14)
-                        width=(percent(wide)) height=(height - HEAD + 14) {
-                        title { (said) }
+                @for (from, width, text) in self.gaps() {
+                    rect class="uncovered" fill="url(#uncovered)" x=(percent(from)) y=(AXIS_HEIGHT - 14)
+                        width=(percent(width)) height=(height - AXIS_HEIGHT + 14) {
+                        title { (text) }
                     }
                 }
-                (axis(window, scale, breadth))
+                (axis(window, scale, width_class))
                 g.columns role="list" aria-label="Snapshots" { (self.columns(height)) }
                 svg.bars width="100%" height=(height) viewBox={"0 0 " (WIDTH) " " (height)}
                     preserveAspectRatio="none" pointer-events="none" {
                     path class="confirmed" d=(self.confirmed()) aria-hidden="true" {}
                     @for (at, lane) in self.lanes.iter().enumerate() {
                         g role="img" {
-                            title { (words::lane(lane, &window.snapshots)) }
+                            title { (titles::lane(lane, &window.snapshots)) }
                             @let ended = lane.replicas_at_the_end() == 0;
                             path class=(if ended { "bar ended" } else { "bar" })
                                 d=(self.bars(lane, self.middle(at))) {}
@@ -121,24 +121,27 @@ impl Picture<'_> {
         }
     }
 
-    fn begins_a_group(&self, lane: usize) -> bool {
+    fn starts_group(&self, lane: usize) -> bool {
         lane > 0 && self.lanes[lane - 1].repository() != self.lanes[lane].repository()
     }
 
-    fn gaps_until(&self, lane: usize) -> usize {
-        (0..=lane).filter(|at| self.begins_a_group(*at)).count()
+    fn spacings_until(&self, lane: usize) -> usize {
+        (0..=lane).filter(|at| self.starts_group(*at)).count()
     }
 
-    /// Where the middle of a lane is, from the top.
+    /// The vertical center of a lane.
     fn middle(&self, lane: usize) -> f64 {
-        let y = HEAD + lane * LANE + LANE / 2 + GAP * self.gaps_until(lane);
+        let y = AXIS_HEIGHT
+            + lane * LANE_HEIGHT
+            + LANE_HEIGHT / 2
+            + GROUP_SPACING * self.spacings_until(lane);
         f64::from(u32::try_from(y).unwrap_or(u32::MAX))
     }
 
     fn height(&self) -> usize {
         let last = self.lanes.len().saturating_sub(1);
-        let gaps = if self.lanes.is_empty() { 0 } else { self.gaps_until(last) };
-        HEAD + self.lanes.len() * LANE + gaps * GAP + 6
+        let gaps = if self.lanes.is_empty() { 0 } else { self.spacings_until(last) };
+        AXIS_HEIGHT + self.lanes.len() * LANE_HEIGHT + gaps * GROUP_SPACING + 6
     }
 
     fn description(&self) -> String {
@@ -169,7 +172,7 @@ impl Picture<'_> {
                 let (top, bottom) = (first + old.min(new), first + old.max(new));
                 let (top, bottom) = (self.middle(top) - 11.0, self.middle(bottom) + 11.0);
                 let (from, to) = (self.scale.edge(Some(started)), self.scale.edge(Some(exited)));
-                let wide = (to - from).max(THINNEST);
+                let wide = (to - from).max(MIN_WIDTH);
                 rectangle(&mut path, from, top, wide, bottom - top);
             }
             first += group.len();
@@ -181,27 +184,27 @@ impl Picture<'_> {
         let mut path = String::new();
         for (from, to, replicas) in lane.segments() {
             let (from, to) = (self.scale.edge(Some(from)), self.scale.edge(to));
-            let thick = thickness(replicas);
-            rectangle(&mut path, from, middle - thick / 2.0, (to - from).max(THINNEST), thick);
+            let thick = bar_height(replicas);
+            rectangle(&mut path, from, middle - thick / 2.0, (to - from).max(MIN_WIDTH), thick);
         }
         path
     }
 
     fn confirmed(&self) -> String {
         let mut path = String::new();
-        let top = f64::from(u32::try_from(CONFIRMED).unwrap_or(u32::MAX));
+        let top = f64::from(u32::try_from(CONFIRMED_TOP).unwrap_or(u32::MAX));
         for (column, snapshot) in self.window.snapshots.iter().enumerate() {
             let span = &snapshot.span;
             let mut from = self.scale.edge(Some(column));
             let mut confirmed = |until: f64, again: f64| {
                 let to = self.scale.within(column, until);
-                rectangle(&mut path, from, top, (to - from).max(THINNEST), 4.0);
+                rectangle(&mut path, from, top, (to - from).max(MIN_WIDTH), 4.0);
                 from = self.scale.within(column, again);
             };
             for gap in &span.gaps {
                 confirmed(gap.from.seconds(), gap.until.map_or(f64::INFINITY, Micros::seconds));
             }
-            // A gap may begin with the last report, and last until the next snapshot.
+            // A gap may start with the last report, and last until the next snapshot.
             if span.gaps.last().is_none_or(|gap| gap.from < span.confirmed_until) {
                 let until = span.confirmed_until.seconds();
                 confirmed(until, until);
@@ -210,15 +213,15 @@ impl Picture<'_> {
         path
     }
 
-    /// The times that no report covers: where each begins, how wide it is, and what it is.
-    fn uncovered(&self) -> Vec<(f64, f64, String)> {
+    /// The gaps, each with its position, its width and its title.
+    fn gaps(&self) -> Vec<(f64, f64, String)> {
         let snapshots = self.window.snapshots.iter().enumerate();
         snapshots
             .flat_map(|(column, snapshot)| snapshot.span.gaps.iter().map(move |gap| (column, gap)))
             .map(|(column, gap)| {
                 let from = self.scale.within(column, gap.from.seconds());
                 let end = gap.until.map_or(f64::INFINITY, Micros::seconds);
-                let wide = (self.scale.within(column, end) - from).max(THINNEST);
+                let wide = (self.scale.within(column, end) - from).max(MIN_WIDTH);
                 let until = gap.until.map_or_else(|| "now".to_owned(), |it| utc(it.seconds()));
                 (from, wide, format!("No report from {} to {until}", utc(gap.from.seconds())))
             })
@@ -229,15 +232,15 @@ impl Picture<'_> {
         html! {
             @for (column, snapshot) in self.window.snapshots.iter().enumerate() {
                 @let from = self.scale.edge(Some(column));
-                @let wide = (self.scale.edge(Some(column + 1)) - from).max(THINNEST / 2.0);
+                @let wide = (self.scale.edge(Some(column + 1)) - from).max(MIN_WIDTH / 2.0);
                 g role="listitem" {
                     a href={(self.address) "/snapshots/" (snapshot.span.index)} {
-                        title { (words::snapshot(snapshot, column == 0)) }
+                        title { (titles::snapshot(snapshot, column == 0)) }
                         rect class="column" x=(percent(from)) y="0"
                             width=(percent(wide)) height=(height) {}
                         rect class="tick" x=(percent(from)) y="46" width="2" height="10" {}
                         line class="begin" x1=(percent(from)) x2=(percent(from))
-                            y1=(HEAD - 4) y2=(height) {}
+                            y1=(AXIS_HEIGHT - 4) y2=(height) {}
                     }
                 }
             }
@@ -245,7 +248,7 @@ impl Picture<'_> {
     }
 }
 
-/// How times that no report covers are drawn.
+/// The hatching of gaps.
 pub(crate) fn hatching() -> Markup {
     html! {
         defs {
@@ -257,7 +260,7 @@ pub(crate) fn hatching() -> Markup {
     }
 }
 
-/// The steps of a lane, for the script: `COLUMN:REPLICAS`, with spaces between.
+/// The steps of a lane for the script: `COLUMN:REPLICAS`, separated by spaces.
 fn steps(lane: &Lane) -> String {
     let steps = lane.steps.iter().map(|(column, replicas)| format!("{column}:{replicas}"));
     steps.collect::<Vec<_>>().join(" ")

@@ -1,42 +1,41 @@
-//! Where a time stands in the picture.
+//! Horizontal positions in the timeline.
 
 use crate::domain::{Micros, SnapshotWindow};
 use envsnap_model::plausible_times;
 
-/// The width of the whole picture, in its own units.
+/// The width of the timeline, in its own units.
 pub(crate) const WIDTH: f64 = 10_000.0;
 
-/// How long a window of time is drawn.
+/// How the width of a column follows from its duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Measure {
-    /// The longer, the wider, but much less than in proportion: a rollover of two minutes is seen
-    /// beside a week without a change.
+pub(crate) enum TimeScale {
+    /// Logarithmic, so that a rollover of two minutes is visible beside a week without a change.
     #[default]
-    Shortened,
-    /// In proportion.
-    True,
+    Compressed,
+    /// Proportional.
+    Linear,
 }
 
-/// Where the columns of a picture stand, one a snapshot.
+/// The horizontal positions of the columns, one per snapshot.
 #[derive(Debug)]
 pub(crate) struct Scale {
-    /// When each column begins, and when the last one ends, in seconds since the Unix epoch; never
-    /// falling.
+    /// The start of each column and the end of the last one, in seconds since the Unix epoch,
+    /// ascending.
     times: Vec<f64>,
-    /// Where, from 0 to [`WIDTH`]; never falling.
+    /// Their positions from 0 to [`WIDTH`], ascending.
     edges: Vec<f64>,
 }
 
 impl Scale {
-    pub(crate) fn of(window: &SnapshotWindow, now: f64, measure: Measure) -> Self {
+    pub(crate) fn new(window: &SnapshotWindow, now: f64, time_scale: TimeScale) -> Self {
         let begins = window.snapshots.iter().map(|snapshot| snapshot.span.from.seconds());
         let times: Vec<_> = begins.chain([window.end.map_or(now, Micros::seconds)]).collect();
         let times = plausible_times(&times, now);
         let weights = times.windows(2).map(|pair| {
             let lasted = pair[1] - pair[0];
-            match measure {
-                Measure::Shortened => 1.0 + (lasted / 60.0).ln_1p(),
-                Measure::True => lasted,
+            match time_scale {
+                TimeScale::Compressed => 1.0 + (lasted / 60.0).ln_1p(),
+                TimeScale::Linear => lasted,
             }
         });
         let mut edges = vec![0.0];
@@ -51,12 +50,12 @@ impl Scale {
         Self { times, edges }
     }
 
-    /// Where a column begins; the end of the picture for none.
+    /// The left edge of a column; the right edge of the timeline if it is `None`.
     pub(crate) fn edge(&self, column: Option<usize>) -> f64 {
         column.and_then(|column| self.edges.get(column)).copied().unwrap_or(WIDTH)
     }
 
-    /// Where `time` stands, in this column.
+    /// The position of `time` in this column.
     pub(crate) fn within(&self, column: usize, time: f64) -> f64 {
         let (left, right) = (self.edge(Some(column)), self.edge(Some(column + 1)));
         let (Some(begin), Some(end)) = (self.times.get(column), self.times.get(column + 1)) else {
@@ -68,13 +67,13 @@ impl Scale {
         left + (right - left) * ((time - begin) / (end - begin)).clamp(0.0, 1.0)
     }
 
-    /// From when to when, in seconds since the Unix epoch; `None` where there is no column.
+    /// Start and end in seconds since the Unix epoch; `None` without columns.
     pub(crate) fn span(&self) -> Option<(f64, f64)> {
         (self.times.len() > 1).then(|| (self.times[0], self.times[self.times.len() - 1]))
     }
 
-    /// The columns whose beginnings stand at least `apart` from each other, from the left, and
-    /// from the end of the picture.
+    /// Columns whose left edges are at least `apart` from each other, from the left, and from the
+    /// right edge of the timeline.
     pub(crate) fn labelled(&self, apart: f64) -> Vec<usize> {
         let mut labelled = Vec::new();
         let mut free = 0.0;
@@ -106,25 +105,25 @@ mod tests {
     }
 
     #[test]
-    fn two_minutes_are_seen_beside_a_week() {
+    fn a_rollover_of_two_minutes_is_visible_beside_a_week() {
         let week = 7.0 * 86_400.0;
         let window = window(&[0.0, week, week + 120.0]);
-        let shortened = Scale::of(&window, 2.0 * week, Measure::Shortened);
-        let [from, to] = [1, 2].map(|column| shortened.edge(Some(column)));
+        let compressed = Scale::new(&window, 2.0 * week, TimeScale::Compressed);
+        let [from, to] = [1, 2].map(|column| compressed.edge(Some(column)));
         assert!(to - from > WIDTH / 20.0, "{from} {to}");
-        let proportional = Scale::of(&window, 2.0 * week, Measure::True);
-        let [from, to] = [1, 2].map(|column| proportional.edge(Some(column)));
+        let linear = Scale::new(&window, 2.0 * week, TimeScale::Linear);
+        let [from, to] = [1, 2].map(|column| linear.edge(Some(column)));
         assert!((from - WIDTH / 2.0).abs() < 1.0 && to - from < 2.0, "{from} {to}");
     }
 
     proptest! {
         #[test]
-        fn every_column_is_inside_the_picture_in_order(
+        fn columns_are_in_order_and_inside_the_timeline(
             times in proptest::collection::vec(-1e12..1e12_f64, 0..20), now in -1e12..1e12_f64,
             is_true: bool, apart in 1.0..WIDTH,
         ) {
-            let measure = if is_true { Measure::True } else { Measure::Shortened };
-            let scale = Scale::of(&window(&times), now, measure);
+            let time_scale = if is_true { TimeScale::Linear } else { TimeScale::Compressed };
+            let scale = Scale::new(&window(&times), now, time_scale);
             let mut before = 0.0;
             for (column, time) in times.iter().enumerate() {
                 let edge = scale.edge(Some(column));

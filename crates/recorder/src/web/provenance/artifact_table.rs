@@ -1,29 +1,29 @@
-//! Lists of artifacts, over all environments.
+//! Tables of artifacts over all environments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use envsnap_model::snapshot::Identity;
 use maud::{Markup, html};
 
-use super::beside::problems;
+use super::columns::problems;
 use super::links::{commit, pipeline};
 use super::marks::{Mark, state};
 use crate::domain::provenance::{ArtifactRecord, fields};
 use crate::domain::{Error, SnapshotArtifact};
 use crate::http::views::text;
 use crate::store::provenance::ProvenanceStore;
-use crate::web::artifact::{linked_label, short_digits};
-use crate::web::when::{ago, time};
+use crate::web::artifact_name::{linked_label, short_digits};
+use crate::web::time::{ago, time};
 
 /// Artifacts of an organization with their marks.
-pub(super) struct Artifacts<'a> {
+pub(super) struct ArtifactTable<'a> {
     org: &'a str,
     records: Vec<ArtifactRecord>,
-    /// Of those that run, in any environment.
+    /// The marks of artifacts that run, in any environment.
     marks: BTreeMap<Identity, BTreeSet<Mark>>,
 }
 
-impl<'a> Artifacts<'a> {
+impl<'a> ArtifactTable<'a> {
     pub(super) async fn new<S: ProvenanceStore>(
         store: &S,
         org: &'a str,
@@ -38,14 +38,14 @@ impl<'a> Artifacts<'a> {
         let mut marks: BTreeMap<Identity, BTreeSet<Mark>> = BTreeMap::new();
         for (environment, artifacts) in running {
             for artifact in store.add_provenance(org, environment, artifacts).await? {
-                let known = artifact.provenance.as_deref().map(Mark::of).unwrap_or_default();
+                let known =
+                    artifact.provenance.as_deref().map(Mark::from_provenance).unwrap_or_default();
                 marks.entry(artifact.identity()).or_default().extend(known);
             }
         }
         Ok(Self { org, records, marks })
     }
 
-    /// As their pipelines reported them, or as they ran.
     pub(super) fn table(&self, id: &str, now: f64) -> Markup {
         html! {
             div.wide tabindex="0" role="region" aria-labelledby=(id) {
@@ -69,14 +69,14 @@ impl<'a> Artifacts<'a> {
         let org = self.org;
         let identity = Identity::new(&artifact.name, artifact.fingerprint.parse().ok());
         let marks = self.marks.get(&identity).into_iter().flatten();
-        // What is not reported as complete is in the report's own state.
+        // The state of the report shows the other marks.
         let of_origin = marks.filter(|mark| matches!(mark, Mark::Rogue | Mark::Late));
         let ArtifactRecord { name, fingerprint, report, runs, .. } = artifact;
         html! {
             tr {
                 th scope="row" {
                     (linked_label(org, name, fingerprint))
-                    @for mark in of_origin { " " (mark.draw()) }
+                    @for mark in of_origin { " " (mark.badge()) }
                     @if fingerprint.is_empty() {
                         span.fingerprint { "fingerprint unknown" }
                     } @else {

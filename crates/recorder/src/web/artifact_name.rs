@@ -1,4 +1,4 @@
-//! Artifacts, as people read them.
+//! Names and fingerprints of artifacts.
 
 use std::fmt::Write as _;
 
@@ -8,14 +8,14 @@ use crate::http::views::artifact_url;
 use crate::text::is_invisible;
 use envsnap_model::snapshot::{Fingerprint, ImageName};
 
-/// The most characters of a repository or a tag that stand where there is little room.
-const LONGEST_PART: usize = 40;
-/// The most characters of a name that is shown to who points at its short form.
-const LONGEST_TITLE: usize = 1_000;
-/// Of a fingerprint, where there is little room: as many as of a commit.
+/// For a repository or a tag in a short name.
+const MAX_PART_CHARS: usize = 40;
+/// For the whole name in a tooltip.
+const MAX_TITLE_CHARS: usize = 1_000;
+/// Digits of a short fingerprint: as many as of a commit.
 const SHORT_FINGERPRINT: usize = 7;
 
-/// `name` with every character visible that would hide or reorder others.
+/// `name` with an escape for each character that would hide or reorder others.
 pub(crate) fn escape_invisible(name: &str) -> String {
     let mut visible = String::with_capacity(name.len());
     for c in name.chars() {
@@ -28,7 +28,7 @@ pub(crate) fn escape_invisible(name: &str) -> String {
     visible
 }
 
-/// The tag of an image with what separates it from the repository, or the digest if it has no tag.
+/// The tag with its separator, or the digest if there is no tag.
 fn tag_or_digest(image: &ImageName<'_>) -> String {
     match (image.tag, image.digest) {
         (Some(tag), _) => format!(":{tag}"),
@@ -46,49 +46,47 @@ pub(crate) fn short_name(name: &str) -> String {
 /// The repository and the tag with its separator, each of a bounded length.
 fn short_parts(name: &str) -> [String; 2] {
     let image = ImageName::new(name);
-    // A name that is nothing but a separator is shown as it is.
+    // A name that consists of a separator is shown unchanged.
     let repository = if image.repository.is_empty() { name } else { image.repository };
     let tag = if image.repository.is_empty() { String::new() } else { tag_or_digest(&image) };
-    [repository, &tag].map(|part| shortened(part, LONGEST_PART))
+    [repository, &tag].map(|part| truncate(part, MAX_PART_CHARS))
 }
 
-/// The beginning and the end of what has more than `most` characters.
-pub(crate) fn shortened(text: &str, most: usize) -> String {
+/// The beginning and the end of a text that has more than `max` characters.
+pub(crate) fn truncate(text: &str, max: usize) -> String {
     let text = escape_invisible(text);
     let length = text.chars().count();
-    if length <= most {
+    if length <= max {
         return text;
     }
-    let half = most / 2;
+    let half = max / 2;
     let mut short: String = text.chars().take(half).collect();
     short.push('…');
     short.extend(text.chars().skip(length - half));
     short
 }
 
-/// `repository:tag`, with the whole reference for who points at it.
+/// `repository:tag`, with the whole reference in a tooltip.
 pub(crate) fn label(name: &str) -> Markup {
     let [repository, tag] = short_parts(name);
     html! {
-        bdi.label title=(shortened(name, LONGEST_TITLE)) {
+        bdi.label title=(truncate(name, MAX_TITLE_CHARS)) {
             span.repository { (repository) }
             span.tag { (tag) }
         }
     }
 }
 
-/// The first digits of a fingerprint.
 pub(crate) fn short_fingerprint(fingerprint: Option<Fingerprint>) -> String {
     fingerprint
         .map_or_else(|| "unknown".to_owned(), |fingerprint| short_digits(&fingerprint.to_string()))
 }
 
-/// The first digits of a fingerprint.
 pub(crate) fn short_digits(fingerprint: &str) -> String {
     fingerprint.chars().take(SHORT_FINGERPRINT).collect()
 }
 
-/// `repository:tag`, as a link to the artifact's card if it has a fingerprint.
+/// `repository:tag`, as a link to the artifact's page if it has a fingerprint.
 pub(crate) fn linked_label(org: &str, name: &str, fingerprint: &str) -> Markup {
     html! {
         @if fingerprint.is_empty() {
@@ -99,8 +97,8 @@ pub(crate) fn linked_label(org: &str, name: &str, fingerprint: &str) -> Markup {
     }
 }
 
-/// Everything that identifies an artifact: its name, short and whole, and its fingerprint.
-pub(crate) fn identified(org: &str, name: &str, fingerprint: &str) -> Markup {
+/// The short name, the whole name and the fingerprint of an artifact.
+pub(crate) fn name_and_fingerprint(org: &str, name: &str, fingerprint: &str) -> Markup {
     html! {
         (linked_label(org, name, fingerprint))
         bdi.reference { (escape_invisible(name)) }
@@ -146,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hides_or_turns_others_round_is_shown() {
+    fn invisible_and_reordering_characters_are_escaped() {
         assert_eq!(escape_invisible("web\u{202e}1\n\0"), "web\\u{202e}1\\u{a}\\u{0}");
         assert_eq!(escape_invisible("we\u{e0062}b"), "we\\u{e0062}b");
         assert_eq!(escape_invisible("größe 好 <b>\"'&"), "größe 好 <b>\"'&");
@@ -155,8 +153,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_short_name_is_short(name in ".{0,400}") {
-            // A character that is shown by its number takes ten at most.
-            prop_assert!(short_name(&name).chars().count() <= 2 * (LONGEST_PART + 1));
+            // An escape has at max ten characters.
+            prop_assert!(short_name(&name).chars().count() <= 2 * (MAX_PART_CHARS + 1));
             label(&name);
         }
     }

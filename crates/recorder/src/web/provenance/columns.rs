@@ -1,4 +1,4 @@
-//! What stands beside an artifact in tables.
+//! Provenance in tables of artifacts.
 
 use envsnap_model::provenance::{Origin, State};
 use maud::{Markup, html};
@@ -9,15 +9,15 @@ use crate::domain::Micros;
 use crate::domain::provenance::{ArtifactProvenance, ReportRecord, fields};
 use crate::http::views::text;
 use crate::text::{humanize_duration, unix_secs};
-use crate::web::artifact::shortened;
+use crate::web::artifact_name::truncate;
 
-/// Pipelines that are named of an artifact; its card has them all.
-const MOST_FLOWS: usize = 3;
-/// The most characters of a reason, or of the names of what is missing.
-const LONGEST_REASON: usize = 120;
+/// Listed pipelines per artifact; its page lists all of them.
+const MAX_FLOWS: usize = 3;
+/// For a reason, or the names of missing evidence.
+const MAX_REASON_CHARS: usize = 120;
 
-/// The columns about provenance of a table of artifacts: none if the organization has no provenance,
-/// which is said once on the page.
+/// The provenance columns of a table of artifacts: none if the organization has no provenance, which
+/// the page states once.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::web) struct Columns<'a> {
     pub(in crate::web) org: &'a str,
@@ -47,25 +47,25 @@ impl Columns<'_> {
 
     fn origin(self, known: &ArtifactProvenance) -> Markup {
         html! {
-            @for report in known.flows.iter().take(MOST_FLOWS) {
+            @for report in known.flows.iter().take(MAX_FLOWS) {
                 div {
                     (pipeline(self.org, &report.flow)) " " (state(report.state))
                     (problems(report))
                 }
             }
-            @if known.flows.len() > MOST_FLOWS {
-                span.beneath { "and " (known.flows.len() - MOST_FLOWS) " pipelines more" }
+            @if known.flows.len() > MAX_FLOWS {
+                span.beneath { "and " (known.flows.len() - MAX_FLOWS) " pipelines more" }
             }
             (origin(known))
         }
     }
 }
 
-/// The commits of the reports of an artifact, each once.
+/// The commits that the artifact was built from, each once.
 fn commits(known: &ArtifactProvenance) -> Markup {
     let mut seen: Vec<&str> = Vec::new();
     html! {
-        @for report in known.flows.iter().take(MOST_FLOWS) {
+        @for report in known.flows.iter().take(MAX_FLOWS) {
             @if !seen.contains(&&*report.commit) {
                 @let () = seen.push(&report.commit);
                 div { (commit(&report.commit, &text(&fields(&report.details), "commit_url"))) }
@@ -75,31 +75,31 @@ fn commits(known: &ArtifactProvenance) -> Markup {
     }
 }
 
-/// What is missing of a report, or speaks against it.
+/// Missing or non-compliant evidence.
 pub(super) fn problems(report: &ReportRecord) -> Markup {
     html! {
         @if !report.problems.is_empty() {
             span.beneath {
                 @if report.state == State::NonCompliant { "missing or non-compliant: " }
                 @else { "missing: " }
-                bdi { (shortened(&report.problems.join(", "), LONGEST_REASON)) }
+                bdi { (truncate(&report.problems.join(", "), MAX_REASON_CHARS)) }
                 @if let Some(trail) = &report.state_trail { " in trail " bdi { (trail) } }
             }
         }
     }
 }
 
-/// What is known of the origin of a running artifact, unless a pipeline had reported it in time.
+/// The origin of a running artifact, unless a pipeline reported it in time.
 pub(super) fn origin(known: &ArtifactProvenance) -> Markup {
     html! {
         @match known.origin {
             Origin::Known => {},
-            Origin::Rogue => { (Mark::Rogue.draw()) span.beneath { "no pipeline has reported it" } },
-            Origin::Late => { (Mark::Late.draw()) span.beneath { (delay(known)) } },
+            Origin::Rogue => { (Mark::Rogue.badge()) span.beneath { "no pipeline has reported it" } },
+            Origin::Late => { (Mark::Late.badge()) span.beneath { (delay(known)) } },
             Origin::Allowed => {
                 span.state.allowed { "allowed" }
                 span.beneath {
-                    bdi { (shortened(known.allowed.as_deref().unwrap_or_default(), LONGEST_REASON)) }
+                    bdi { (truncate(known.allowed.as_deref().unwrap_or_default(), MAX_REASON_CHARS)) }
                 }
             },
             Origin::Unknown => {
@@ -110,7 +110,6 @@ pub(super) fn origin(known: &ArtifactProvenance) -> Markup {
     }
 }
 
-/// How late the first report was.
 fn delay(known: &ArtifactProvenance) -> String {
     let reported = known.flows.iter().map(|report| report.first_reported_at).min();
     let reported = reported.map_or(0.0, Micros::seconds);
@@ -118,7 +117,7 @@ fn delay(known: &ArtifactProvenance) -> String {
     format!("reported {delay} after it had started")
 }
 
-/// Said once on a page of an organization that has no provenance.
+/// The statement on pages of an organization without provenance.
 pub(in crate::web) fn nothing_reported() -> Markup {
     html! {
         p.quiet {

@@ -1,50 +1,49 @@
-//! Times, as people read them: in UTC, to the second.
+//! Times in UTC, to the second.
 
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use crate::text::{self, humanize_duration};
 
-/// The moment `seconds` after the Unix epoch; `None` where the calendar does not go.
-fn moment(seconds: f64) -> Option<Timestamp> {
+/// `None` if it is outside of the calendar.
+fn timestamp(seconds: f64) -> Option<Timestamp> {
     SignedDuration::try_from_secs_f64(seconds).ok().and_then(|it| Timestamp::from_duration(it).ok())
 }
 
 /// `2022-08-22 09:39:22 UTC`, from seconds since the Unix epoch.
 pub(crate) fn utc(seconds: f64) -> String {
-    moment(seconds).map_or_else(
+    timestamp(seconds).map_or_else(
         || format!("{seconds} s after 1970"),
-        |moment| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        |timestamp| timestamp.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
     )
 }
 
-/// The day and the time of the day, `2022-08-22` and `09:39`, to the second where it is asked for.
-pub(crate) fn day_and_time(seconds: f64, to_the_second: bool) -> (String, String) {
-    let time = if to_the_second { "%H:%M:%S" } else { "%H:%M" };
-    moment(seconds).map_or_else(Default::default, |moment| {
-        (moment.strftime("%Y-%m-%d").to_string(), moment.strftime(time).to_string())
+/// Date and time of the day, `2022-08-22` and `09:39`, with seconds if wanted.
+pub(crate) fn day_and_time(seconds: f64, with_seconds: bool) -> (String, String) {
+    let time = if with_seconds { "%H:%M:%S" } else { "%H:%M" };
+    timestamp(seconds).map_or_else(Default::default, |timestamp| {
+        (timestamp.strftime("%Y-%m-%d").to_string(), timestamp.strftime(time).to_string())
     })
 }
 
-/// The same for programs too.
+/// As an element that programs can read too.
 pub(crate) fn time(seconds: f64) -> Markup {
     html! {
-        @match moment(seconds) {
-            Some(moment) => {
-                time datetime=(moment.strftime("%Y-%m-%dT%H:%M:%SZ")) { (utc(seconds)) }
+        @match timestamp(seconds) {
+            Some(timestamp) => {
+                time datetime=(timestamp.strftime("%Y-%m-%dT%H:%M:%SZ")) { (utc(seconds)) }
             },
             None => (utc(seconds)),
         }
     }
 }
 
-/// How long ago that was.
 pub(crate) fn ago(seconds: f64, now: f64) -> String {
     text::ago(now - seconds)
 }
 
-/// For how long it runs that started then.
-pub(crate) fn since(seconds: f64, now: f64) -> String {
+/// For how long an artifact has been running.
+pub(crate) fn running_for(seconds: f64, now: f64) -> String {
     match now - seconds {
         age @ ..=-60.0 => format!("only in {}", humanize_duration(-age)),
         ..1.0 => "just started".to_owned(),
@@ -76,8 +75,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_told_in_its_two_largest_units() {
-        for (seconds, said) in [
+    fn a_duration_has_its_two_largest_units() {
+        for (seconds, expected) in [
             (-3.0, "under 1 s"),
             (0.4, "under 1 s"),
             (1.0, "1 s"),
@@ -87,13 +86,13 @@ mod tests {
             (3_600.0 * 37.0 + 59.0, "1 d 13 h"),
             (86_400.0 * 11.0 + 60.0, "11 d"),
         ] {
-            assert_eq!(duration(seconds), said, "{seconds}");
+            assert_eq!(duration(seconds), expected, "{seconds}");
         }
     }
 
     #[test]
-    fn an_age_is_told_in_its_largest_unit() {
-        for (age, said) in [
+    fn an_age_has_its_largest_unit() {
+        for (age, expected) in [
             (-7_200.0, "in 2 hours"),
             (-5.0, "just now"),
             (0.9, "just now"),
@@ -102,12 +101,12 @@ mod tests {
             (7_200.0, "2 hours ago"),
             (86_400.0 * 11.0 + 5.0, "11 days ago"),
         ] {
-            assert_eq!(ago(1_000_000.0 - age, 1_000_000.0), said, "{age}");
+            assert_eq!(ago(1_000_000.0 - age, 1_000_000.0), expected, "{age}");
         }
     }
 
     #[test]
-    fn a_time_is_told_to_people_and_to_programs() {
+    fn a_time_is_an_element_with_a_machine_readable_attribute() {
         assert_eq!(
             time(1_661_161_162.48).into_string(),
             "<time datetime=\"2022-08-22T09:39:22Z\">2022-08-22 09:39:22 UTC</time>"

@@ -1,40 +1,40 @@
-//! Refusals, for people.
+//! Error responses as pages.
 
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::html;
 
-use super::artifact::escape_invisible;
+use super::artifact_name::escape_invisible;
 use super::frame::Frame;
 use envsnap_model::wire::ErrorBody;
 
-/// Says a refusal, whoever refuses, on a page.
-pub(crate) async fn in_html(mut response: Response) -> Response {
+/// Replaces the body of an error response by a page.
+pub(crate) async fn as_html(mut response: Response) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let said = response.extensions_mut().remove::<ErrorBody>();
-    let mut page = (status, problem(status, said.as_ref())).into_response();
+    let error = response.extensions_mut().remove::<ErrorBody>();
+    let mut page = (status, error_page(status, error.as_ref())).into_response();
     for name in [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
         for value in response.headers().get_all(&name) {
             page.headers_mut().append(&name, value.clone());
         }
     }
-    // The log needs them.
+    // The request log reads them.
     std::mem::swap(page.extensions_mut(), response.extensions_mut());
     page
 }
 
-fn problem(status: StatusCode, said: Option<&ErrorBody>) -> Html<String> {
-    let title = status.canonical_reason().unwrap_or("Refused");
+fn error_page(status: StatusCode, error: Option<&ErrorBody>) -> Html<String> {
+    let title = status.canonical_reason().unwrap_or("Error");
     let main = html! {
         h1 { (title) }
-        @if let Some(said) = said {
-            p { bdi { (escape_invisible(&said.message)) } "." }
-            @if !said.errors.is_empty() {
+        @if let Some(error) = error {
+            p { bdi { (escape_invisible(&error.message)) } "." }
+            @if !error.errors.is_empty() {
                 ul {
-                    @for (name, problem) in &said.errors {
+                    @for (name, problem) in &error.errors {
                         @let problem = escape_invisible(problem.as_str().unwrap_or_default());
                         li { code { (name) } " " bdi { (problem) } }
                     }
@@ -46,5 +46,5 @@ fn problem(status: StatusCode, said: Option<&ErrorBody>) -> Html<String> {
         }
         p { a href="/" { "All environments" } }
     };
-    Frame { title, ..Frame::default() }.around(&main)
+    Frame { title, ..Frame::default() }.render(&main)
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 #[tokio::test]
-async fn every_environment_says_what_runs_and_since_when() {
+async fn the_list_of_environments_shows_what_runs_and_for_how_long() {
     let recorder = rollover().await;
     recorder.create("new", None).await;
     let page = get(&recorder, "/").await;
@@ -22,7 +22,7 @@ async fn every_environment_says_what_runs_and_since_when() {
 }
 
 #[tokio::test]
-async fn the_picture_has_a_lane_an_artifact_a_column_a_snapshot_and_a_band_a_rollover() {
+async fn the_timeline_has_lanes_columns_and_rollovers() {
     let recorder = rollover().await;
     let page = get(&recorder, "/acme/environments/env?scale=true").await;
     let xml = page.xml();
@@ -54,7 +54,7 @@ async fn the_picture_has_a_lane_an_artifact_a_column_a_snapshot_and_a_band_a_rol
 }
 
 #[tokio::test]
-async fn a_day_without_a_report_is_a_gap_in_the_picture_and_told_in_words() {
+async fn a_day_without_reports_is_a_gap_in_the_timeline_and_in_the_tables() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for silence in [3_600.0, 86_400.0, 3_600.0, 10_800.0] {
@@ -79,7 +79,7 @@ async fn a_day_without_a_report_is_a_gap_in_the_picture_and_told_in_words() {
 }
 
 #[tokio::test]
-async fn a_snapshot_shows_everything_that_is_known_of_it() {
+async fn the_page_of_a_snapshot_shows_everything_about_it() {
     let recorder = rollover().await;
     let page = get(&recorder, "/acme/environments/env/snapshots/2").await;
     let words = page.words();
@@ -125,7 +125,7 @@ async fn two_snapshots_are_compared_by_any_expression() {
 }
 
 #[tokio::test]
-async fn every_link_and_form_of_every_page_leads_somewhere() {
+async fn no_link_or_form_is_broken() {
     let recorder = rollover().await;
     recorder.create("empty", None).await;
     let (mut seen, mut ahead) = (BTreeSet::new(), vec!["/".to_owned()]);
@@ -165,7 +165,7 @@ async fn every_link_and_form_of_every_page_leads_somewhere() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_on_a_page() {
+async fn errors_are_pages() {
     let recorder = rollover().await;
     for (path, status, said) in [
         ("/nothing", 404, "There is nothing here"),
@@ -191,7 +191,7 @@ async fn what_is_not_there_is_said_on_a_page() {
 }
 
 #[tokio::test]
-async fn a_page_is_only_ever_read() {
+async fn pages_refuse_other_methods() {
     let recorder = rollover().await;
     for path in ["/", "/acme/environments/env", "/assets/page.css", "/acme/compare"] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
@@ -205,7 +205,7 @@ async fn a_page_is_only_ever_read() {
 }
 
 #[tokio::test]
-async fn every_answer_keeps_a_browser_from_foreign_code() {
+async fn every_response_has_security_headers() {
     let recorder = rollover().await;
     for path in [
         "/",

@@ -1,4 +1,4 @@
-//! The card of an artifact.
+//! The page of an artifact.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 
-use super::beside::{nothing_reported, origin, problems};
+use super::columns::{nothing_reported, origin, problems};
 use super::evidence;
 use super::links::{address, commit, pipeline};
 use super::marks::{Mark, state};
@@ -19,17 +19,16 @@ use crate::http::views::{text, trail_url};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
-use crate::web::artifact::{escape_invisible, short_name, shortened};
+use crate::web::artifact_name::{escape_invisible, short_name, truncate};
 use crate::web::environment;
 use crate::web::frame::Frame;
-use crate::web::when::{ago, time};
+use crate::web::time::{ago, time};
 
-/// Events, deployments and pieces of evidence that are shown of an artifact: the latest ones.
-const MOST_SHOWN: usize = 500;
-/// Times in which it ran that are shown of each environment: the latest ones.
-const MOST_RUNS: usize = 5;
-/// The most characters of the first line of a commit's message.
-const LONGEST_MESSAGE: usize = 120;
+/// Listed events, deployments and attestations: the latest ones.
+const MAX_SHOWN: usize = 500;
+/// Listed runs per environment: the latest ones.
+const MAX_RUNS: usize = 5;
+const MAX_MESSAGE_CHARS: usize = 120;
 
 /// `GET /{org}/artifacts/{fingerprint}`
 pub(super) async fn show<S: Store + ProvenanceStore>(
@@ -54,7 +53,7 @@ fn page(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Html<
     let main = html! {
         h1 {
             bdi { (title) }
-            @if has_provenance { @for mark in all_marks(card) { " " (mark.draw()) } }
+            @if has_provenance { @for mark in all_marks(card) { " " (mark.badge()) } }
         }
         p.identity {
             @if !card.name.is_empty() { bdi.reference { (escape_invisible(&card.name)) } }
@@ -68,17 +67,18 @@ fn page(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Html<
     };
     Frame {
         title: &title,
-        above: &[(org, format!("/{org}/environments"))],
+        breadcrumbs: &[(org, format!("/{org}/environments"))],
         org: Some(org),
         ..Frame::default()
     }
-    .around(&main)
+    .render(&main)
 }
 
-/// What has to be looked at in any environment.
+/// The marks of the artifact in all environments.
 fn all_marks(card: &ArtifactCard) -> BTreeSet<Mark> {
-    let in_environments = card.provenance.iter().flat_map(|(_, known)| Mark::of(known));
-    let of_states = known_reports(card).filter_map(|report| Mark::of_state(report.state));
+    let in_environments =
+        card.provenance.iter().flat_map(|(_, known)| Mark::from_provenance(known));
+    let of_states = known_reports(card).filter_map(|report| Mark::from_state(report.state));
     in_environments.chain(of_states).collect()
 }
 
@@ -92,7 +92,7 @@ fn reports(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Ma
             h2 id="reports" { "Where it comes from" }
             @if card.reports.is_empty() {
                 @if has_provenance {
-                    p.empty { (Mark::Rogue.draw()) " No pipeline has reported this artifact." }
+                    p.empty { (Mark::Rogue.badge()) " No pipeline has reported this artifact." }
                 } @else {
                     (nothing_reported())
                 }
@@ -137,7 +137,7 @@ fn report_row(org: &str, report: &ReportRecord, now: f64) -> Markup {
             td.urls {
                 (commit(&report.commit, &commit_url))
                 @if !message.is_empty() {
-                    span.beneath { bdi { (shortened(message, LONGEST_MESSAGE)) } }
+                    span.beneath { bdi { (truncate(message, MAX_MESSAGE_CHARS)) } }
                 }
                 @if !commit_url.is_empty() { span.beneath { (address(&commit_url)) } }
             }
@@ -206,7 +206,7 @@ fn environment_row(
                 }
             }
             td {
-                @for runs in times.iter().rev().take(MOST_RUNS) {
+                @for runs in times.iter().rev().take(MAX_RUNS) {
                     @if let (Some(first), Some(last)) = (runs.first(), runs.last()) {
                         div {
                             "from " (snapshot_link(org, name, first.from_index))
@@ -223,8 +223,8 @@ fn environment_row(
                         }
                     }
                 }
-                @if times.len() > MOST_RUNS {
-                    span.beneath { "and " (times.len() - MOST_RUNS) " times more" }
+                @if times.len() > MAX_RUNS {
+                    span.beneath { "and " (times.len() - MAX_RUNS) " times more" }
                 }
             }
             @if has_provenance {
@@ -243,7 +243,7 @@ fn environment_row(
 }
 
 fn deployments(org: &str, card: &ArtifactCard, now: f64) -> Markup {
-    let hidden = card.deployments.len().saturating_sub(MOST_SHOWN);
+    let hidden = card.deployments.len().saturating_sub(MAX_SHOWN);
     html! {
         @if !card.deployments.is_empty() {
             section aria-labelledby="deployments" {
@@ -300,7 +300,6 @@ fn deployment_row(
     }
 }
 
-/// Says that earlier ones are left out.
 fn not_shown(hidden: usize) -> Markup {
     html! { @if hidden > 0 { p.quiet { "and " (hidden) " earlier ones." } } }
 }
@@ -313,7 +312,7 @@ fn attestations(card: &ArtifactCard) -> Vec<&AttestationRecord> {
 
 fn evidence(org: &str, card: &ArtifactCard) -> Markup {
     let all = attestations(card);
-    let hidden = all.len().saturating_sub(MOST_SHOWN);
+    let hidden = all.len().saturating_sub(MAX_SHOWN);
     let about = |attestation: &AttestationRecord| {
         let AttestationRecord { flow, trail, .. } = attestation;
         html! {
@@ -339,7 +338,7 @@ fn evidence(org: &str, card: &ArtifactCard) -> Markup {
 fn history(org: &str, card: &ArtifactCard) -> Markup {
     let attestations = attestations(card);
     let events = artifact_events(known_reports(card), attestations, &card.deployments, &card.runs);
-    let hidden = events.len().saturating_sub(MOST_SHOWN);
+    let hidden = events.len().saturating_sub(MAX_SHOWN);
     html! {
         section aria-labelledby="history" {
             h2 id="history" { "History" }
