@@ -10,15 +10,15 @@ use super::json::Json;
 use super::rows;
 use crate::domain::{Place, Report, RunningArtifact, Task};
 
-/// The most artifacts of all environments that are kept: some 25 MB.
-const MAX_CACHED_ARTIFACTS: usize = 100_000;
+/// The most artifacts of all environments that are kept: some 60 MB.
+const MAX_CACHED_ARTIFACTS: usize = 300_000;
 
 /// An artifact that runs.
 #[derive(Debug, Clone)]
 pub(super) struct LatestArtifact {
     pub(super) identity: Identity,
     pub(super) artifact_id: i64,
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) replicas: u64,
     /// Of the tasks that are kept of it; `None` if they were only read from the file.
     pub(super) task_hash: Option<[u8; 32]>,
@@ -37,36 +37,54 @@ pub(super) struct Stamp {
 
 type Artifacts = Arc<Vec<LatestArtifact>>;
 
-/// By organization and environment.
 #[derive(Debug, Default)]
-pub(super) struct Cache {
-    kept: Mutex<HashMap<(i64, i64), (Stamp, Artifacts)>>,
+pub(super) struct Cache(Mutex<Cached>);
+
+#[derive(Debug, Default)]
+struct Cached {
+    /// By organization and environment.
+    environments: HashMap<(i64, i64), (Stamp, Artifacts)>,
+    /// The artifacts of all of them.
+    artifacts: usize,
 }
 
 impl Cache {
-    /// What runs in the environment, in the order of identities.
+    /// What runs in the environment, in the order of identities, if that is in memory.
+    pub(super) fn get(&self, key: (i64, i64), stamp: Stamp) -> Option<Artifacts> {
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, artifacts) = cached.environments.get(&key)?;
+        (*known == stamp).then(|| Arc::clone(artifacts))
+    }
+
+    /// As [`Self::get`], from the file if it is not in memory.
     pub(super) fn latest(
         &self,
         connection: &Connection,
         key: (i64, i64),
         stamp: Stamp,
     ) -> rusqlite::Result<Artifacts> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, artifacts)) = kept.get(&key)
-            && *known == stamp
-        {
-            return Ok(Arc::clone(artifacts));
-        }
-        drop(kept);
-        read(connection, key).map(Arc::new)
+        self.get(key, stamp).map_or_else(|| read(connection, key).map(Arc::new), Ok)
     }
 
+    /// Environments report in turns, so that the one that was used longest ago is the next to be
+    /// used: any other is a better one to forget.
     pub(super) fn keep(&self, key: (i64, i64), stamp: Stamp, artifacts: Artifacts) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(key, (stamp, artifacts));
-        let count: usize = kept.values().map(|(_, artifacts)| artifacts.len()).sum();
-        if count > MAX_CACHED_ARTIFACTS {
-            kept.clear();
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.forget(key);
+        while cached.artifacts + artifacts.len() > MAX_CACHED_ARTIFACTS
+            && let Some(other) = cached.environments.keys().next().copied()
+        {
+            cached.forget(other);
+        }
+        cached.artifacts += artifacts.len();
+        cached.environments.insert(key, (stamp, artifacts));
+    }
+}
+
+impl Cached {
+    fn forget(&mut self, key: (i64, i64)) {
+        if let Some((_, artifacts)) = self.environments.remove(&key) {
+            self.artifacts -= artifacts.len();
         }
     }
 }
@@ -89,7 +107,7 @@ fn read(
             Ok(LatestArtifact {
                 identity: Identity::new(&name, fingerprint),
                 artifact_id: row.get(0)?,
-                name,
+                name: name.into(),
                 replicas: row.get(3)?,
                 task_hash: None,
             })
@@ -154,4 +172,33 @@ fn keep(
             Json(places),
         ])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_cache_forgets_no_more_than_it_has_to() {
+        let artifact = LatestArtifact {
+            identity: Identity::new("web", None),
+            artifact_id: 1,
+            name: "web".into(),
+            replicas: 1,
+            task_hash: None,
+        };
+        let artifacts = Arc::new(vec![artifact; 1_000]);
+        let stamp = Stamp { latest_index: 1, last_reported_at: None, tasks_hash: None };
+        let cache = Cache::default();
+        for environment in 0..400 {
+            // Twice, as of two reports.
+            cache.keep((1, environment), stamp, Arc::clone(&artifacts));
+            cache.keep((1, environment), stamp, Arc::clone(&artifacts));
+            assert!(cache.get((1, environment), stamp).is_some());
+        }
+        let kept = (0..400).filter(|environment| cache.get((1, *environment), stamp).is_some());
+        assert_eq!(kept.count(), MAX_CACHED_ARTIFACTS / 1_000);
+        let moved = Stamp { latest_index: 2, ..stamp };
+        assert!(cache.get((1, 399), moved).is_none());
+    }
 }

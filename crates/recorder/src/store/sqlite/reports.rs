@@ -72,11 +72,13 @@ pub(super) fn record(
     let mut head = None;
     let mut created = false;
     let mut index = environment.latest_index;
-    let mut latest = cache.latest(connection, key, stamp)?;
-    if !(same_content && same_tasks) {
+    let latest = if same_content && same_tasks {
+        cache.get(key, stamp)
+    } else {
+        let latest = cache.latest(connection, key, stamp)?;
         let changes = changes(&latest, &report.running, environment.include_scaling);
         if changes.is_empty() {
-            latest = Arc::new(keep_tasks(connection, key, &latest, report)?);
+            Some(Arc::new(keep_tasks(connection, key, &latest, report)?))
         } else {
             created = true;
             index += 1;
@@ -91,9 +93,9 @@ pub(super) fn record(
                 index,
                 previous_report: before.last_reported_at,
             }))?);
-            latest = Arc::new(next_latest(connection, org_id, &unchanged, report)?);
+            Some(Arc::new(next_latest(connection, org_id, &unchanged, report)?))
         }
-    }
+    };
     if !created
         && environment.latest_index > 0
         && let Some(last_report) = before.last_reported_at
@@ -114,7 +116,9 @@ pub(super) fn record(
         last_reported_at: Some(now.0),
         tasks_hash: Some(report.tasks_hash),
     };
-    cache.keep(key, stamp, latest);
+    if let Some(latest) = latest {
+        cache.keep(key, stamp, latest);
+    }
     let head = match head {
         Some(head) => head,
         None => ledger.head()?,
@@ -241,7 +245,7 @@ fn exited(latest: &LatestArtifact) -> Change {
     };
     Change {
         fingerprint,
-        name: latest.name.clone(),
+        name: latest.name.to_string(),
         now: 0,
         places: Vec::new(),
         started_at: Vec::new(),
@@ -292,7 +296,7 @@ fn next_latest(
                     Some(before) => before.artifact_id,
                     None => artifact_id(connection, org_id, artifact)?,
                 },
-                name: artifact.name.clone(),
+                name: artifact.name.as_str().into(),
                 replicas: artifact.replicas(),
                 task_hash,
             },
