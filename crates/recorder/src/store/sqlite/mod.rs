@@ -596,7 +596,7 @@ fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreErr
         return Err(StoreError::ReadOnly { file: file.to_owned() });
     }
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    keep_statements(&connection).map_err(failed)?;
     if !schema::is_empty(&connection).map_err(failed)? {
         // First, so that nothing that is recorded is ever changed by way of a rollback journal: one
         // beside the file is another's. A newer file was refused before.
@@ -610,6 +610,13 @@ fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreErr
         connection.pragma_update(None, pragma, value).map_err(failed)?;
     }
     Ok(connection)
+}
+
+/// Lets every statement be prepared once. Otherwise SQLite prepares one again for each value that is
+/// compared with an indexed column, in case statistics of the table suggest another plan for it.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Keeps SQLite from applying the log, and removing it, when `connection` is closed for `error`.

@@ -1,6 +1,6 @@
 //! How SQLite answers the queries that must not grow with the history.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 
 use super::provenance::{self, Trails};
 use super::schema;
@@ -38,6 +38,16 @@ fn a_report_and_a_snapshot_read_only_what_they_need() {
         let steps = plan(&connection, &sql);
         assert!(steps.iter().any(|step| step == wanted), "{steps:#?}");
         assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:#?}");
+    }
+}
+
+#[test]
+fn a_statement_is_prepared_once_for_all_values() {
+    let connection = super::open_in_memory().unwrap();
+    for environment in 0..3 {
+        let mut statement = connection.prepare_cached(super::latest::QUERY).unwrap();
+        assert!(!statement.exists([1, environment]).unwrap());
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::mark::{self, Mark};
 use super::preflight::{self, ATTEMPT_INTERVAL, MAX_ATTEMPTS};
-use super::{BUSY_TIMEOUT, PREPARED_STATEMENTS, StoreError, journal, literal_path, schema};
+use super::{BUSY_TIMEOUT, StoreError, journal, keep_statements, literal_path, schema};
 
 /// The most concurrent reads; writes are not counted.
 const MAX_READERS: usize = 4;
@@ -129,7 +129,7 @@ pub(super) fn connect_any_version(path: &Path) -> Result<Connection, StoreError>
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(literal_path(path), flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    keep_statements(&connection).map_err(failed)?;
     schema::check_to_migrate(&connection, &file).map_err(|error| match error {
         StoreError::Open { source, .. } => failed(source),
         other => other,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use envsnap_model::snapshot::{Artifact, Snapshot};
 use rusqlite::{Connection, params};
 
-use super::super::{projection, rows, schema};
+use super::super::{keep_statements, projection, rows, schema};
 use super::{LedgerSummary, Verified, VerifyError};
 use crate::domain::{Entry, EntryHash, Head, Micros, Payload, SnapshotTaken};
 
@@ -53,7 +53,7 @@ pub(super) const ORGANIZATIONS: &str = "
 impl<'a> Replay<'a> {
     pub(super) fn new(expected: Option<&'a Head>) -> rusqlite::Result<Self> {
         let tables = Connection::open_in_memory()?;
-        tables.set_prepared_statement_cache_capacity(64);
+        keep_statements(&tables)?;
         schema::create(&tables)?;
         // Rolled back when the connection is closed.
         tables.execute_batch("BEGIN")?;
