@@ -8,6 +8,7 @@ mod fingerprint;
 mod image;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
@@ -69,20 +70,19 @@ impl Snapshot {
     /// Equal exactly when the same artifacts run with the same replicas: names, tasks and start
     /// times are not in it, except that an artifact without a fingerprint stands under its name.
     pub fn content_hash(&self) -> String {
-        let mut hasher = Sha256::new();
+        let mut lines = String::new();
         for (identity, artifact) in &self.0 {
-            let line = match identity {
+            let replicas = artifact.replicas;
+            // A String cannot fail.
+            let _written = match identity {
                 Identity::Known(fingerprint) => {
-                    format!("sha256:{fingerprint} {}\n", artifact.replicas)
+                    writeln!(lines, "sha256:{fingerprint} {replicas}")
                 }
                 // The length prevents a name with a line break from being read as two lines.
-                Identity::Named(name) => {
-                    format!("name:{}:{name} {}\n", name.len(), artifact.replicas)
-                }
+                Identity::Named(name) => writeln!(lines, "name:{}:{name} {replicas}", name.len()),
             };
-            hasher.update(line);
         }
-        hex::encode(hasher.finalize())
+        hex::encode(Sha256::digest(lines))
     }
 }
 
