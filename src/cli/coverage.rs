@@ -22,7 +22,7 @@ pub(super) fn describe(gap: &ReportGap, terminal: &Terminal) -> String {
 /// The gap that contains `time`.
 pub(super) fn gap_at(gaps: &[ReportGap], time: Timestamp) -> Option<&ReportGap> {
     let time = time.as_duration().as_secs_f64();
-    gaps.iter().find(|gap| gap.from < time && gap.until.is_none_or(|until| time < until))
+    gaps.iter().find(|gap| gap.contains(time))
 }
 
 /// Of the snapshot that was the latest at `time`: whether it is known that it ran then, and the other

@@ -1,20 +1,20 @@
 //! What a difference of two snapshots does not show: when they were recorded, what was not covered
 //! between them, what started and exited meanwhile, and which versions replaced which.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::api::wire::{
-    DiffArtifact, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, ReportGap,
-};
+use crate::api::wire::{EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, ReportGap};
 use crate::api::{ApiError, Client, ServerApi as _};
 use crate::cli::coverage;
 use crate::cli::escape::replace_invisible;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
+use envsnap_model::snapshot::{
+    Change, InterimArtifact, ReplacedVersions, interim_artifacts, replaced_versions,
+};
 
 /// One of the two snapshots.
 pub(super) struct Side {
@@ -24,22 +24,11 @@ pub(super) struct Side {
     time: Option<Timestamp>,
 }
 
-/// An artifact that runs in neither snapshot, and ran between them.
-#[derive(Debug, PartialEq)]
-struct Passed {
-    name: String,
-    fingerprint: String,
-    /// The snapshot with which it started, and its time.
-    started: (u64, f64),
-    /// The one with which it exited.
-    exited: Option<(u64, f64)>,
-}
-
 pub(super) struct Between {
     sides: [Side; 2],
     /// Only of one environment. Earliest first.
     gaps: Vec<ReportGap>,
-    passed: Vec<Passed>,
+    passed: Vec<InterimArtifact>,
 }
 
 impl Side {
@@ -100,9 +89,7 @@ impl Between {
             let listed = environment.latest_snapshots(&interval, usize::MAX).await?.documents;
             let (from, end) = (one.end(Timestamp::MIN), other.end(now));
             let all = listed.iter().rev().flat_map(|snapshot| &snapshot.gaps);
-            let is_between =
-                |gap: &&ReportGap| gap.from < end && gap.until.is_none_or(|until| until > from);
-            gaps = all.filter(is_between).copied().collect();
+            gaps = all.filter(|gap| gap.overlaps(from, end)).copied().collect();
             if indexes.1 - indexes.0 > 1 {
                 let interval = format!("{}..{}", indexes.0 + 1, indexes.1);
                 let events =
@@ -193,74 +180,35 @@ impl Between {
     }
 }
 
-/// What started and exited between the two, in the order in which it started.
+/// The artifacts that started and exited between the two; `events` are the latest first.
 fn started_and_exited(
     one: &RecordedSnapshot,
     other: &RecordedSnapshot,
     events: &[EnvironmentEvent],
-) -> Vec<Passed> {
-    let key = |fingerprint: &str, name: &str| {
-        let name = if fingerprint.is_empty() { name } else { "" };
-        (fingerprint.to_owned(), name.to_owned())
-    };
-    let running: BTreeSet<_> = one
-        .running()
-        .chain(other.running())
-        .map(|it| key(it.fingerprint.as_deref().unwrap_or_default(), &it.name))
-        .collect();
-    let mut found = BTreeMap::<_, Passed>::new();
-    for event in events.iter().rev() {
-        let key = key(&event.sha256, &event.artifact_name);
-        if running.contains(&key) {
-            continue;
-        }
-        let here = (event.snapshot_index, event.reported_at);
-        let passed = found.entry(key).or_insert_with(|| Passed {
-            name: event.artifact_name.clone(),
-            fingerprint: event.sha256.clone(),
-            started: here,
-            exited: None,
-        });
-        if event.change == "exited" {
-            passed.exited = Some(here);
-        }
-    }
-    let mut found: Vec<_> = found.into_values().collect();
-    found.sort_by_key(|it| it.started.0);
-    found
+) -> Vec<InterimArtifact> {
+    let running = one.running().chain(other.running());
+    let running = running.map(|it| (it.fingerprint.as_deref().unwrap_or_default(), &*it.name));
+    let changes = events.iter().rev().map(|event| Change {
+        name: &event.artifact_name,
+        fingerprint: &event.sha256,
+        index: event.snapshot_index,
+        recorded_at: event.reported_at,
+        is_exit: event.change == "exited",
+    });
+    interim_artifacts(running, changes)
 }
 
-/// The repository of an image, and its tag or digest.
-fn repository_and_tag(name: &str) -> (&str, &str) {
-    let (path, digest) = name.split_once('@').unwrap_or((name, ""));
-    let last = path.rfind('/').map_or(0, |slash| slash + 1);
-    match path[last..].split_once(':') {
-        Some((repository, tag)) => (&path[..last + repository.len()], tag),
-        None => (path, digest),
-    }
-}
-
-/// The repositories of which one version exited and another started, and these versions.
-fn replaced(diff: &EnvironmentDiff) -> BTreeMap<&str, [Vec<&str>; 2]> {
-    let mut versions = BTreeMap::<_, [Vec<_>; 2]>::new();
-    let sides = [&diff.snappish1, &diff.snappish2];
-    for (side, item) in sides.into_iter().enumerate() {
-        for DiffArtifact { name, .. } in &item.artifacts {
-            let (repository, tag) = repository_and_tag(name);
-            if !tag.is_empty() {
-                versions.entry(repository).or_default()[side].push(tag);
-            }
-        }
-    }
-    versions.retain(|_, versions| versions.iter().all(|side| !side.is_empty()));
-    versions
+fn replaced(diff: &EnvironmentDiff) -> Vec<ReplacedVersions<'_>> {
+    let [exited, started] = [&diff.snappish1, &diff.snappish2]
+        .map(|item| item.artifacts.iter().map(|artifact| &*artifact.name));
+    replaced_versions(exited, started)
 }
 
 /// `differ 5894f34 -> 4d27021`, a line for each repository.
 pub(super) fn replaced_lines(diff: &EnvironmentDiff) -> String {
     let mut text = String::new();
-    for (repository, [from, to]) in replaced(diff) {
-        let short = repository.rsplit('/').next().unwrap_or(repository);
+    for ReplacedVersions { image, from, to } in replaced(diff) {
+        let short = image.rsplit('/').next().unwrap_or(image);
         let line = format!("{short} {} -> {}", from.join(", "), to.join(", "));
         let _infallible = writeln!(text, "{}", replace_invisible(&line));
     }
@@ -270,9 +218,7 @@ pub(super) fn replaced_lines(diff: &EnvironmentDiff) -> String {
 /// The same for programs.
 pub(super) fn replaced_json(diff: &EnvironmentDiff) -> Value {
     let replaced = replaced(diff).into_iter();
-    replaced
-        .map(|(repository, [from, to])| json!({"repository": repository, "from": from, "to": to}))
-        .collect()
+    replaced.map(|it| json!({"repository": it.image, "from": it.from, "to": it.to})).collect()
 }
 
 #[cfg(test)]
@@ -280,15 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_of_one_repository_are_paired() {
-        for (name, expected) in [
-            ("localhost:5000/a/differ:5894f34", ("localhost:5000/a/differ", "5894f34")),
-            ("differ@sha256:ab", ("differ", "sha256:ab")),
-            ("differ:1@sha256:ab", ("differ", "1")),
-            ("localhost:5000/differ", ("localhost:5000/differ", "")),
-        ] {
-            assert_eq!(repository_and_tag(name), expected);
-        }
+    fn replaced_versions_are_printed_with_the_short_name() {
         let item = |names: &[&str]| {
             let artifacts: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
             json!({"artifacts": artifacts})

@@ -83,6 +83,14 @@ impl Expression {
         Self { selector: Selector::Index(1), text: "#1".to_owned() }
     }
 
+    /// The time in `@{…}`, in seconds since the Unix epoch; `None` without one, and for `@{now}`.
+    pub fn time(&self, now: f64) -> Option<f64> {
+        match &self.selector {
+            Selector::At(time) => Some(time.seconds(now)).filter(|seconds| seconds.is_finite()),
+            Selector::Index(_) | Selector::Behind(_) => None,
+        }
+    }
+
     /// The index, which may be that of no snapshot.
     ///
     /// # Errors

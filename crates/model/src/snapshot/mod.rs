@@ -6,6 +6,7 @@ mod container;
 mod diff;
 mod fingerprint;
 mod image;
+mod interim;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,6 +17,9 @@ pub use container::{DigestSource, RunningContainer, artifact_name};
 pub use diff::{Diff, Scaled};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use image::{ImageName, pinned_digest};
+pub use interim::{
+    Change, InterimArtifact, ReplacedVersions, interim_artifacts, replaced_versions,
+};
 
 /// Software that runs, with its number of replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]

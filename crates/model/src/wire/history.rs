@@ -41,6 +41,18 @@ pub struct ReportGap {
     pub until: Option<f64>,
 }
 
+impl ReportGap {
+    /// Whether this time, in seconds since the Unix epoch, is in the gap.
+    pub fn contains(&self, time: f64) -> bool {
+        self.from < time && self.until.is_none_or(|until| time < until)
+    }
+
+    /// Whether part of the gap is between these times.
+    pub fn overlaps(&self, from: f64, until: f64) -> bool {
+        self.from < until && self.until.is_none_or(|end| end > from)
+    }
+}
+
 /// A time in which an artifact ran with the same number of replicas in one environment: an element
 /// of the response of `GET /artifact-runs/{org}?artifact=PATTERN`, sorted by environment, artifact
 /// and index. Only this project's recorder serves it, and announces it
