@@ -19,6 +19,7 @@ use crate::http::handlers::Operations;
 use crate::http::metrics::{Metrics, MetricsError};
 use crate::http::request::BodyMemory;
 use crate::http::responses::{self, ResponseMemory};
+use crate::http::rogue_counts::RogueCounts;
 use crate::http::{error, handlers, request_log, serving};
 use crate::signing::HeadSigner;
 use crate::store::Store;
@@ -32,11 +33,13 @@ fn router<S: Store + ProvenanceStore>(
     signer: Option<HeadSigner>,
     metrics: Metrics,
 ) -> Router {
-    let pages = web::pages(&access).with_state(store.clone());
+    let rogue_counts = RogueCounts::default();
+    let pages = web::pages(&access, rogue_counts.clone()).with_state(store.clone());
+    let operations = Operations::new(store.clone(), metrics.clone(), rogue_counts);
     let panicked = metrics.clone();
     handlers::api(&access, signer)
-        .with_state(store.clone())
-        .merge(handlers::operations(&access).with_state(Operations::new(store, metrics.clone())))
+        .with_state(store)
+        .merge(handlers::operations(&access).with_state(operations))
         .layer(map_response(error::errors_as_json))
         .merge(pages)
         .fallback(not_found)

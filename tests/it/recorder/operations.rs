@@ -89,9 +89,78 @@ async fn metrics_count_requests_and_reports_and_say_when_each_environment_was_la
     ] {
         assert!(metrics.lines().any(|it| it == line), "no {line} in {metrics}");
     }
-    assert!(!metrics.contains("silent"), "{metrics}");
+    let silent = r#"envsnap_last_report_timestamp_seconds{environment="silent""#;
+    assert!(!metrics.contains(silent), "{metrics}");
     let bytes = metrics.lines().find_map(|line| line.strip_prefix("envsnap_file_bytes "));
     assert!(bytes.unwrap().parse::<u32>().unwrap() > 4096, "{metrics}");
+}
+
+/// The samples of a metric, with their labels.
+async fn samples(recorder: &Recorder, metric: &str) -> Vec<String> {
+    let answer = reqwest::get(format!("{}/metrics", recorder.url)).await.unwrap();
+    let metrics = answer.text().await.unwrap();
+    let samples = metrics.lines().filter_map(|line| line.strip_prefix(metric));
+    samples.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn each_environment_has_metrics_of_its_own() {
+    let recorder = Recorder::start().await;
+    for name in ["env", "old", "silent"] {
+        recorder.create(name, Some(true)).await;
+    }
+    let web = |byte: u8| task(byte.into(), &format!("web:{byte}"), &digest(byte), 1);
+    recorder.report("old", &[web(1)]).await;
+    recorder.advance(7_100.0);
+    recorder.report("env", &[web(1), web(2)]).await;
+    recorder.report("env", &[web(2)]).await;
+    recorder.report("env", &[web(2)]).await;
+    for (metric, expected) in [
+        ("reports_total", ["3", "1", "0"]),
+        ("changes_total", ["3", "1", "0"]),
+        ("snapshots", ["2", "1", "0"]),
+        // No flow reported anything, so that nothing is rogue.
+        ("rogue_artifacts", ["0", "0", "0"]),
+    ] {
+        let expected: Vec<_> = ["env", "old", "silent"]
+            .iter()
+            .zip(expected)
+            .map(|(name, value)| format!(r#"{{environment="{name}",org="acme"}} {value}"#))
+            .collect();
+        let metric = format!("envsnap_environment_{metric}");
+        assert_eq!(samples(&recorder, &metric).await, expected, "{metric}");
+    }
+    let covered = "envsnap_environment_covered";
+    let line = |name: &str, value: u8| format!(r#"{{environment="{name}",org="acme"}} {value}"#);
+    assert_eq!(samples(&recorder, covered).await, [line("env", 1), line("old", 1)]);
+    recorder.advance(101.0);
+    assert_eq!(samples(&recorder, covered).await, [line("env", 1), line("old", 0)]);
+
+    let rogue = "envsnap_environment_rogue_artifacts";
+    recorder.artifact("acme", "web", "t", &digest(2)).await;
+    let all = |env| [line("env", env), line("old", 1), line("silent", 0)];
+    assert_eq!(samples(&recorder, rogue).await, all(0), "web:2 was reported, if late");
+    recorder.report("env", &[web(3), web(4)]).await;
+    assert_eq!(samples(&recorder, rogue).await, all(2));
+    recorder.report("env", &[web(3)]).await;
+    assert_eq!(samples(&recorder, rogue).await, all(1));
+    recorder.artifact("acme", "web", "t", &digest(3)).await;
+    assert_eq!(samples(&recorder, rogue).await, all(0));
+    recorder.put("/environments/acme/old/archive", "").await;
+    assert_eq!(samples(&recorder, rogue).await, [line("env", 0), line("silent", 0)]);
+    assert_eq!(samples(&recorder, "envsnap_environments_without_metrics").await, [" 0"]);
+}
+
+#[tokio::test]
+async fn the_number_of_series_is_bounded() {
+    let recorder = Recorder::start().await;
+    for at in 0..1_003 {
+        recorder.create(&format!("env-{at:04}"), None).await;
+    }
+    let snapshots = samples(&recorder, "envsnap_environment_snapshots").await;
+    assert_eq!(snapshots.len(), 1_000);
+    assert!(snapshots[999].contains("env-0999"));
+    assert_eq!(samples(&recorder, "envsnap_environments_without_metrics").await, [" 3"]);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::heads::{HeadLog, Heads};
+use crate::domain::EnvironmentStats;
 use crate::http::{Access, LogWriter, raise_open_files_limit};
 use crate::signing::HeadSigner;
 use crate::store::Store as _;
@@ -145,12 +146,13 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Warns if the clock is behind the time of the latest report.
 async fn warn_if_clock_is_behind(store: &SqliteStore) {
     let now = store.now();
-    let last_reports = match store.stats().await {
-        Ok(stats) => stats.last_reports,
+    let environments = match store.stats().await {
+        Ok(stats) => stats.by_environment,
         Err(error) => return tracing::error!("{}", error_chain(&error)),
     };
-    let latest = last_reports.into_iter().max_by_key(|(_, _, at)| *at);
-    if let Some((org, name, at)) = latest.filter(|(_, _, at)| *at > now) {
+    let reported = environments.into_iter().filter_map(|it| Some((it.last_reported_at?, it)));
+    let latest = reported.max_by_key(|(at, _)| *at);
+    if let Some((at, EnvironmentStats { org, name, .. })) = latest.filter(|(at, _)| *at > now) {
         tracing::warn!(
             "the clock of this host says {}, which is {} behind the last report to environment \
              '{name}' of organization '{org}', of {}. If the clock is wrong, stop the recorder, \

@@ -29,9 +29,9 @@ pub use payload::{
     Task,
 };
 pub use records::{
-    ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Event, EventPage,
-    OrgFilter, Page, ReportOutcome, SettingsChange, SnapshotArtifact, SnapshotRecord, SnapshotSpan,
-    SnapshotSummary, SnapshotWindow, StoreStats,
+    ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentStats, EnvironmentSummary,
+    Event, EventPage, OrgFilter, Page, ReportOutcome, SettingsChange, SnapshotArtifact,
+    SnapshotRecord, SnapshotSpan, SnapshotSummary, SnapshotWindow, StoreStats,
 };
 pub use report::Report;
 pub use running::{MAX_REPLICAS, ReportEntry, RunningArtifact, running_artifacts, to_snapshot};

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use envsnap_model::snapshot::{Fingerprint, Identity};
 
 use super::provenance::ArtifactProvenance;
-use super::{Head, Micros, Place, ReportGap, Task};
+use super::{Head, Micros, Place, ReportGap, Task, is_covered};
 
 /// An environment in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -246,8 +246,31 @@ pub struct StoreStats {
     pub environments: i64,
     /// The size of the data in bytes.
     pub bytes: i64,
-    /// Organization, name and time of the last report of each environment in use.
-    pub last_reports: Vec<(String, String, Micros)>,
+    /// Each environment in use, sorted by organization and name.
+    pub by_environment: Vec<EnvironmentStats>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentStats {
+    pub org: String,
+    pub name: String,
+    /// The last report, whether or not it made a snapshot.
+    pub last_reported_at: Option<Micros>,
+    /// The heartbeat in seconds that its reporter last announced.
+    pub heartbeat: Option<u32>,
+    /// When its latest snapshot was made.
+    pub last_snapshot_at: Option<Micros>,
+    /// The number of its snapshots.
+    pub snapshots: u32,
+    /// Starts, exits and changes of replicas in all of them.
+    pub changes: u64,
+}
+
+impl EnvironmentStats {
+    /// Whether `now` is covered by a report; `None` if nothing was reported yet.
+    pub fn is_covered(&self, now: Micros) -> Option<bool> {
+        self.last_reported_at.map(|last| is_covered(last, self.heartbeat, now))
+    }
 }
 
 /// Part of a listing.

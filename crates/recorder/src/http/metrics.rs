@@ -1,16 +1,18 @@
 //! What a recorder counts, in the Prometheus text format.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use super::log_writer::dropped_log_lines;
-use crate::domain::StoreStats;
+use super::rogue_counts::RogueArtifacts;
+use crate::domain::{EnvironmentStats, Micros, StoreStats};
 
 /// The metrics cannot be registered or encoded.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,118 @@ const LATENCY_BUCKETS: [f64; 12] =
 /// The route of reports.
 pub(crate) const REPORT_ROUTE: &str = "/api/v2/environments/{org}/{environment}/report/ECS";
 
+/// Environments with metrics of their own, which are six series each.
+const MAX_ENVIRONMENTS: usize = 1_000;
+
+/// An environment that was reported: an extension of the response.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Reported {
+    pub(crate) org: String,
+    pub(crate) environment: String,
+}
+
+/// Metrics with the labels of an environment.
+struct EnvironmentMetrics {
+    last_report: GaugeVec,
+    is_covered: IntGaugeVec,
+    rogue: IntGaugeVec,
+    snapshots: IntGaugeVec,
+    changes: IntCounterVec,
+    reports: IntCounterVec,
+    omitted: IntGauge,
+    /// Reports since the start, of environments that may be renamed or archived since.
+    reported: Mutex<BTreeMap<Reported, u64>>,
+}
+
+impl EnvironmentMetrics {
+    const LABELS: [&str; 2] = ["org", "environment"];
+
+    fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        let gauge = |name, help| IntGaugeVec::new(Opts::new(name, help), &Self::LABELS);
+        let counter = |name, help| IntCounterVec::new(Opts::new(name, help), &Self::LABELS);
+        let metrics = Self {
+            last_report: GaugeVec::new(
+                Opts::new(
+                    "envsnap_last_report_timestamp_seconds",
+                    "When each environment was last reported, in seconds since the Unix epoch.",
+                ),
+                &Self::LABELS,
+            )?,
+            is_covered: gauge(
+                "envsnap_environment_covered",
+                "1 if the last report is younger than its heartbeat and ten minutes, or two hours \
+                 without a heartbeat; 0 if it is not known what runs.",
+            )?,
+            rogue: gauge(
+                "envsnap_environment_rogue_artifacts",
+                "Artifacts that run, and that no flow has reported and no one has allowed.",
+            )?,
+            snapshots: gauge("envsnap_environment_snapshots", "Snapshots of the environment.")?,
+            changes: counter(
+                "envsnap_environment_changes_total",
+                "Starts, exits and changes of replicas in all snapshots of the environment.",
+            )?,
+            reports: counter(
+                "envsnap_environment_reports_total",
+                "Reports of the environment that were recorded since the recorder started.",
+            )?,
+            omitted: IntGauge::new(
+                "envsnap_environments_without_metrics",
+                "Environments beyond the first thousand by organization and name, which have no \
+                 metrics of their own.",
+            )?,
+            reported: Mutex::default(),
+        };
+        registry.register(Box::new(metrics.last_report.clone()))?;
+        registry.register(Box::new(metrics.omitted.clone()))?;
+        for gauge in [&metrics.is_covered, &metrics.rogue, &metrics.snapshots] {
+            registry.register(Box::new(gauge.clone()))?;
+        }
+        for counter in [&metrics.changes, &metrics.reports] {
+            registry.register(Box::new(counter.clone()))?;
+        }
+        Ok(metrics)
+    }
+
+    fn set(
+        &self,
+        environments: &[EnvironmentStats],
+        rogue: &BTreeMap<String, RogueArtifacts>,
+        now: Micros,
+    ) {
+        // Renamed and archived environments must disappear.
+        self.last_report.reset();
+        for gauge in [&self.is_covered, &self.rogue, &self.snapshots] {
+            gauge.reset();
+        }
+        for counter in [&self.changes, &self.reports] {
+            counter.reset();
+        }
+        let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        for environment in environments.iter().take(MAX_ENVIRONMENTS) {
+            let EnvironmentStats { org, name, last_reported_at, snapshots, changes, .. } =
+                environment;
+            let labels = [org, name];
+            let key = Reported { org: org.clone(), environment: name.clone() };
+            let reports = reported.get(&key).copied().unwrap_or_default();
+            self.reports.with_label_values(&labels).inc_by(reports);
+            self.snapshots.with_label_values(&labels).set(i64::from(*snapshots));
+            self.changes.with_label_values(&labels).inc_by(*changes);
+            if let (Some(at), Some(is_covered)) = (last_reported_at, environment.is_covered(now)) {
+                self.last_report.with_label_values(&labels).set(at.seconds());
+                self.is_covered.with_label_values(&labels).set(is_covered.into());
+            }
+            if let Some(of_org) = rogue.get(org) {
+                let count = of_org.get(name).copied().unwrap_or_default();
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                self.rogue.with_label_values(&labels).set(count);
+            }
+        }
+        let omitted = environments.len().saturating_sub(MAX_ENVIRONMENTS);
+        self.omitted.set(i64::try_from(omitted).unwrap_or(i64::MAX));
+    }
+}
+
 /// The counters of one recorder. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Counters>);
@@ -36,7 +150,7 @@ struct Counters {
     snapshots: IntGauge,
     environments: IntGauge,
     file_bytes: IntGauge,
-    last_reports: GaugeVec,
+    by_environment: EnvironmentMetrics,
     connections: IntGauge,
     refused_connections: IntCounter,
     slow_readers: IntCounter,
@@ -82,13 +196,6 @@ impl Metrics {
         let snapshots = gauge("envsnap_snapshots", "Snapshots in the file.")?;
         let environments = gauge("envsnap_environments", "Environments that are not archived.")?;
         let file_bytes = gauge("envsnap_file_bytes", "The size of the file.")?;
-        let last_reports = GaugeVec::new(
-            Opts::new(
-                "envsnap_last_report_timestamp_seconds",
-                "When each environment was last reported, in seconds since the Unix epoch.",
-            ),
-            &["org", "environment"],
-        )?;
         let connections = gauge("envsnap_connections", "Connections that are open.")?;
         let refused_connections = IntCounter::new(
             "envsnap_connections_refused_total",
@@ -110,13 +217,13 @@ impl Metrics {
             reports.with_label_values(&[outcome]);
         }
         let registry = Registry::new();
+        let by_environment = EnvironmentMetrics::new(&registry)?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(reports.clone()))?;
         registry.register(Box::new(snapshots.clone()))?;
         registry.register(Box::new(environments.clone()))?;
         registry.register(Box::new(file_bytes.clone()))?;
-        registry.register(Box::new(last_reports.clone()))?;
         registry.register(Box::new(connections.clone()))?;
         for counter in [&refused_connections, &slow_readers, &panics, &dropped_log_lines] {
             registry.register(Box::new(counter.clone()))?;
@@ -129,7 +236,7 @@ impl Metrics {
             snapshots,
             environments,
             file_bytes,
-            last_reports,
+            by_environment,
             connections,
             refused_connections,
             slow_readers,
@@ -184,6 +291,13 @@ impl Metrics {
         }
     }
 
+    /// Counts a report that was recorded.
+    pub(crate) fn reported(&self, reported: &Reported) {
+        let counts = &self.0.by_environment.reported;
+        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(reported.clone()).or_default() += 1;
+    }
+
     /// The numbers of open and of refused connections.
     #[cfg(test)]
     pub(crate) fn connection_counts(&self) -> (i64, u64) {
@@ -195,19 +309,20 @@ impl Metrics {
         self.0.slow_readers.get()
     }
 
-    /// All metrics, with the store's statistics.
-    pub(crate) fn text(&self, stats: StoreStats) -> Result<String, MetricsError> {
+    /// All metrics, with the store's statistics, and the rogue artifacts of each organization.
+    pub(crate) fn text(
+        &self,
+        stats: &StoreStats,
+        rogue: &BTreeMap<String, RogueArtifacts>,
+        now: Micros,
+    ) -> Result<String, MetricsError> {
         let counters = &*self.0;
         counters.snapshots.set(stats.snapshots);
         counters.environments.set(stats.environments);
         counters.file_bytes.set(stats.bytes);
         let dropped = dropped_log_lines().saturating_sub(counters.dropped_log_lines.get());
         counters.dropped_log_lines.inc_by(dropped);
-        // Renamed and archived environments must disappear.
-        counters.last_reports.reset();
-        for (org, environment, at) in stats.last_reports {
-            counters.last_reports.with_label_values(&[org, environment]).set(at.seconds());
-        }
+        counters.by_environment.set(&stats.by_environment, rogue, now);
         Ok(TextEncoder::new().encode_to_string(&counters.registry.gather())?)
     }
 }

@@ -9,6 +9,7 @@ mod open_files;
 pub(crate) mod request;
 pub(crate) mod request_log;
 pub(crate) mod responses;
+pub(crate) mod rogue_counts;
 pub(crate) mod serving;
 pub(crate) mod views;
 

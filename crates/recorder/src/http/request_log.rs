@@ -7,7 +7,7 @@ use axum::response::Response;
 use tokio::time::Instant;
 
 use super::access::Caller;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Reported};
 
 /// The most characters of a path in the log.
 const MAX_PATH_CHARS: usize = 300;
@@ -30,6 +30,9 @@ pub(crate) async fn log_request(
     let token = caller.map(Caller::actor);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     metrics.answered(&method, route, status, took);
+    if let Some(reported) = response.extensions().get::<Reported>() {
+        metrics.reported(reported);
+    }
     tracing::info!(
         token,
         %method,

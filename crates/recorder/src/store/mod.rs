@@ -104,11 +104,20 @@ pub trait Store: Clone + Send + Sync + 'static {
         page: Option<Page>,
     ) -> impl Future<Output = Result<(Vec<EnvironmentRecord>, u64), Error>> + Send;
 
-    /// A page of the environments in use of several organizations, sorted by organization and name,
-    /// and their total number.
+    /// A page of the environments in use of several organizations whose names contain `name`, if
+    /// there is one (case-insensitive), sorted by organization and name, and their total number.
+    fn list_environments(
+        &self,
+        orgs: OrgFilter,
+        name: Option<String>,
+        page: Page,
+    ) -> impl Future<Output = Result<(Vec<EnvironmentRecord>, u64), Error>> + Send;
+
+    /// The same with what runs in them.
     fn overview(
         &self,
         orgs: OrgFilter,
+        name: Option<String>,
         page: Page,
     ) -> impl Future<Output = Result<(Vec<EnvironmentSummary>, u64), Error>> + Send;
 

@@ -8,6 +8,7 @@ use envsnap_model::expression::{Expression, Snappish};
 use maud::{Markup, html};
 
 use super::artifact_name::truncate;
+use super::at;
 use super::comparison;
 use super::frame::Frame;
 use super::history;
@@ -59,6 +60,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
         h1 { (name) }
         (facts(&environment, &window, now))
         (current.marked)
+        @if environment.latest_index > 0 { (at::form(&at::path(&org, &name), "", None)) }
         @if let (Some(first), Some(last)) = (window.snapshots.first(), window.snapshots.last()) {
             (timeline_section(&name, &address, &window, &lanes, &marks, now))
             (current.artifacts)

@@ -11,7 +11,7 @@ use envsnap_model::wire::ErrorBody;
 /// Replaces the body of an error response by a page.
 pub(crate) async fn as_html(mut response: Response) -> Response {
     let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) {
+    if !(status.is_client_error() || status.is_server_error()) || is_html(&response) {
         return response;
     }
     let error = response.extensions_mut().remove::<ErrorBody>();
@@ -24,6 +24,12 @@ pub(crate) async fn as_html(mut response: Response) -> Response {
     // The request log reads them.
     std::mem::swap(page.extensions_mut(), response.extensions_mut());
     page
+}
+
+/// Whether the response is a page of its own, such as a form with an error.
+fn is_html(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/html"))
 }
 
 fn error_page(status: StatusCode, error: Option<&ErrorBody>) -> Html<String> {

@@ -1,13 +1,13 @@
 //! The table of snapshots of an environment.
 
+use envsnap_model::wire::ReportGap;
 use maud::{Markup, html};
 
 use super::artifact_name::label;
 use super::provenance::Marks;
 use super::time::{duration, time};
-use crate::domain::{
-    Micros, ReportGap, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow,
-};
+use crate::domain::{Micros, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow};
+use crate::http::views::report_gap;
 use crate::text::pluralize;
 
 /// Listed changes per snapshot; the snapshot's page lists all of them.
@@ -64,7 +64,7 @@ fn row(address: &str, snapshot: &SnapshotSummary, marks: &Marks, now: f64) -> Ma
                 } @else {
                     span.quiet { "as recorded" }
                 }
-                @for gap in gaps.iter().take(MAX_GAPS) { span.beneath { (uncovered(gap, now)) } }
+                @for gap in gaps.iter().take(MAX_GAPS) { span.beneath.uncovered { (describe_gap(&report_gap(gap), now)) } }
                 @if gaps.len() > MAX_GAPS {
                     span.beneath { "and " (gaps.len() - MAX_GAPS) " times more" }
                 }
@@ -77,11 +77,12 @@ fn row(address: &str, snapshot: &SnapshotSummary, marks: &Marks, now: f64) -> Ma
     }
 }
 
-fn uncovered(gap: &ReportGap, now: f64) -> Markup {
-    let from = gap.from.seconds();
+/// A time that no report covers.
+pub(crate) fn describe_gap(gap: &ReportGap, now: f64) -> Markup {
     html! {
-        "no report for " (duration(gap.until.map_or(now, Micros::seconds) - from))
-        " from " (time(from))
+        "no report from " (time(gap.from)) " to "
+        @match gap.until { Some(until) => (time(until)), None => "now" }
+        ": " (duration(gap.until.unwrap_or(now) - gap.from))
     }
 }
 

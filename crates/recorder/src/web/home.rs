@@ -5,13 +5,20 @@ use axum::extract::{Path, State};
 use axum::response::Html;
 use maud::{Markup, html};
 
+use super::activity::Activity;
 use super::artifact_name::{label, truncate};
+use super::at;
+use super::form::{name_filter, name_part, urlencode};
 use super::frame::{Frame, navigation};
 use super::pager::pager;
 use super::provenance::{Mark, marks};
 use super::time::{self, ago, time};
-use crate::domain::{EnvironmentSummary, Error, Micros, OrgFilter, Page, SnapshotArtifact};
+use crate::domain::{
+    EnvironmentRecord, EnvironmentSummary, Error, Micros, OrgFilter, Page, SnapshotArtifact,
+    is_covered,
+};
 use crate::http::request::Parameters;
+use crate::http::rogue_counts::RogueCounts;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::{pluralize, unix_secs};
@@ -27,22 +34,25 @@ const MAX_DESCRIPTION_CHARS: usize = 200;
 pub(crate) async fn all<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Extension(readable): Extension<OrgFilter>,
+    Extension(rogue_counts): Extension<RogueCounts>,
     parameters: Parameters,
 ) -> Result<Html<String>, Error> {
-    show(&store, readable, None, parameters).await
+    show(&store, &rogue_counts, readable, None, parameters).await
 }
 
 /// `GET /{org}/environments`
 pub(crate) async fn of_org<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
+    Extension(rogue_counts): Extension<RogueCounts>,
     parameters: Parameters,
 ) -> Result<Html<String>, Error> {
-    show(&store, OrgFilter::Only(vec![org.clone()]), Some(&org), parameters).await
+    show(&store, &rogue_counts, OrgFilter::Only(vec![org.clone()]), Some(&org), parameters).await
 }
 
 async fn show<S: Store + ProvenanceStore>(
     store: &S,
+    rogue_counts: &RogueCounts,
     readable: OrgFilter,
     org: Option<&str>,
     mut parameters: Parameters,
@@ -50,18 +60,26 @@ async fn show<S: Store + ProvenanceStore>(
     let number = parameters.page(PAGE_SIZE).number;
     parameters.check()?;
     let page = Page { number, size: PAGE_SIZE };
-    let (mut environments, total) = store.overview(readable, page).await?;
+    let part = name_part(&parameters);
+    let activity = Activity::read(store, rogue_counts, &readable, org.is_some()).await?;
+    let (mut environments, total) = store.overview(readable, Some(part.clone()), page).await?;
     clear_provenance_without_flows(store, &mut environments).await?;
     let now = store.now().seconds();
     let title =
         org.map_or_else(|| "Environments".to_owned(), |org| format!("Environments of {org}"));
     let main = html! {
         h1 { (title) }
-        @if total == 0 {
+        @if total == 0 && part.is_empty() {
             (nothing_yet())
         } @else {
+            @let path = org.map_or_else(|| "/at".to_owned(), |org| format!("/{org}/at"));
+            (activity.attention())
+            (at::form(&path, "", None))
+            (name_filter("Environment", &part, &[]))
+            @if environments.is_empty() { p.empty { "No environment has such a name." } }
             (sections(&environments, now, org.is_some()))
-            (pager("page", page, total, ""))
+            (pager("page", page, total, &format!("&name={}", urlencode(&part))))
+            (activity.changes())
         }
     };
     Ok(Frame { title: &title, org, ..Frame::default() }.render(&main))
@@ -144,9 +162,19 @@ fn row(summary: &EnvironmentSummary, now: f64) -> Markup {
                 }
             }
             td { (time_and_age(environment.last_snapshot_at, now)) }
-            td { (time_and_age(environment.last_reported_at, now)) }
+            td {
+                (time_and_age(environment.last_reported_at, now))
+                @if is_uncovered(environment, now) {
+                    div { span.mark.uncovered { "not covered now" } }
+                }
+            }
         }
     }
+}
+
+fn is_uncovered(environment: &EnvironmentRecord, now: f64) -> bool {
+    let last = environment.last_reported_at;
+    last.is_some_and(|last| !is_covered(last, environment.heartbeat, Micros::from_seconds(now)))
 }
 
 fn runs(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Markup {

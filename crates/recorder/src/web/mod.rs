@@ -1,10 +1,13 @@
 //! The pages for people. They work without the script, and load nothing from other hosts.
 
+mod activity;
 mod artifact_name;
 mod assets;
+mod at;
 mod comparison;
 mod environment;
 mod error_page;
+mod form;
 mod frame;
 mod history;
 mod home;
@@ -17,24 +20,31 @@ mod view;
 
 pub(crate) use time::utc;
 
-use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 
 use crate::domain::Error;
 use crate::http::access::{Access, Action, Guard, authorize_any_org, guard};
+use crate::http::rogue_counts::RogueCounts;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 
 /// The routes of all pages, behind `access`.
-pub(crate) fn pages<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
+pub(crate) fn pages<S: Store + ProvenanceStore>(
+    access: &Access,
+    rogue_counts: RogueCounts,
+) -> Router<S> {
     let home = Router::new()
         .route("/", get(home::all::<S>))
+        .route("/at", get(at::of_all::<S>))
         .route_layer(from_fn_with_state(access.clone(), authorize_any_org));
     Router::new()
         .route("/{org}/environments", get(home::of_org::<S>))
+        .route("/{org}/at", get(at::of_org::<S>))
+        .route("/{org}/environments/{environment}/at", get(at::of_environment::<S>))
         .route("/{org}/environments/{environment}", get(environment::show::<S>))
         .route("/{org}/environments/{environment}/snapshots/{expression}", get(snapshot::show::<S>))
         .route("/{org}/compare", get(comparison::show::<S>))
@@ -42,6 +52,7 @@ pub(crate) fn pages<S: Store + ProvenanceStore>(access: &Access) -> Router<S> {
         .route_layer(from_fn_with_state(Guard::new(access, Action::Read, Action::Write), guard))
         .merge(home)
         .merge(assets::assets())
+        .layer(Extension(rogue_counts))
         .layer(map_response(error_page::as_html))
         .layer(map_response(with_security_headers))
 }

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use axum::response::Html;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse as _, Response};
 use envsnap_model::expression::{Expression, Snappish};
 use maud::{Markup, html};
 
 use super::artifact_name::{name_and_fingerprint, truncate};
+use super::at;
 use super::comparison;
 use super::environment::address;
+use super::form::{contains, name_filter, name_part, no_such_snapshot, urlencode};
 use super::frame::{AdjacentPages, Frame};
 use super::history::change;
 use super::provenance::{Columns, Mark, nothing_reported};
-use super::time::{duration, time};
+use super::time::{duration, time, utc};
 use crate::domain::{Error, Micros, Page, SnapshotArtifact, SnapshotRecord};
 use crate::http::request::Parameters;
 use crate::store::Store;
@@ -31,26 +34,60 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path((org, environment, expression)): Path<(String, String, String)>,
     mut parameters: Parameters,
-) -> Result<Html<String>, Error> {
+) -> Result<Response, Error> {
     let number = parameters.page(PAGE_SIZE).number;
     parameters.check()?;
+    let (part, now) = (name_part(&parameters), store.now().seconds());
     let expression: Expression =
         expression.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
     let wanted = Snappish { environment: environment.clone(), expression };
     let has_provenance = store.has_provenance(&org).await?;
-    let of = org.clone();
+    let (of, name) = (org.clone(), environment.clone());
+    let requested = wanted.expression.time(now);
     let shown = move |[snapshot]: [_; 1]| {
         let columns = Columns { org: &of, shown: has_provenance };
-        page(columns, &environment, snapshot, number)
+        let view = SnapshotView { requested, part: &part, number, now };
+        page(columns, &environment, snapshot, &view)
     };
-    store.snapshots(&org, [wanted], shown).await
+    match store.snapshots(&org, [wanted], shown).await {
+        Ok(page) => Ok(page.into_response()),
+        Err(Error::SnapshotNotFound { snapshot, count, .. }) => {
+            let message = no_such_snapshot(&snapshot, &name, count);
+            Ok((StatusCode::NOT_FOUND, missing(&org, &name, &message)).into_response())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn missing(org: &str, environment: &str, message: &str) -> Html<String> {
+    let address = address(org, environment);
+    let main = html! {
+        h1 { "Not Found" }
+        p { bdi { (message) } "." }
+        p { a href=(address) { "All snapshots of " (environment) } }
+        (at::form(&at::path(org, environment), "", None))
+    };
+    let breadcrumbs = [(org, format!("/{org}/environments")), (environment, address.clone())];
+    Frame { title: "Not Found", breadcrumbs: &breadcrumbs, org: Some(org), ..Frame::default() }
+        .render(&main)
+}
+
+/// What is shown of a snapshot. Times are in seconds since the Unix epoch.
+struct SnapshotView<'a> {
+    /// The time in the URL.
+    requested: Option<f64>,
+    /// Only artifacts whose names contain it.
+    part: &'a str,
+    /// The page, from 1.
+    number: u32,
+    now: f64,
 }
 
 fn page(
     columns: Columns<'_>,
     environment: &str,
     snapshot: SnapshotRecord,
-    number: u32,
+    view: &SnapshotView<'_>,
 ) -> Html<String> {
     let org = columns.org;
     let address = address(org, environment);
@@ -63,8 +100,14 @@ fn page(
     let main = html! {
         h1 { (title) }
         (adjacent_snapshots(&address, index, &adjacent))
+        @if let Some(at) = view.requested { (at::requested(&snapshot, at, view.now)) }
         (facts(&snapshot))
-        (artifacts(columns, snapshot, Page { number, size: PAGE_SIZE }))
+        (artifacts(columns, snapshot, view))
+        section aria-labelledby="at" {
+            h2 id="at" { "Another time" }
+            @let value = view.requested.map(utc).unwrap_or_default();
+            (at::form(&at::path(org, environment), &value, None))
+        }
         section aria-labelledby="more" {
             h2 id="more" { "Compare" }
             (comparison::form(org, &format!("{environment}#{}", (index - 1).max(1)), &title))
@@ -148,13 +191,19 @@ fn facts(snapshot: &SnapshotRecord) -> Markup {
     }
 }
 
-fn artifacts(columns: Columns<'_>, snapshot: SnapshotRecord, page: Page) -> Markup {
+fn artifacts(columns: Columns<'_>, snapshot: SnapshotRecord, view: &SnapshotView<'_>) -> Markup {
+    let page = Page { number: view.number, size: PAGE_SIZE };
     let index = snapshot.index;
+    let is_past = view.requested.is_some() || snapshot.next_recorded_at.is_some();
     let artifacts = snapshot.artifacts;
     let (running, exited) = artifacts.split_at(artifacts.partition_point(SnapshotArtifact::runs));
     let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
     let size = page.size as usize;
     let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+    let named = |all: &[SnapshotArtifact]| -> Vec<SnapshotArtifact> {
+        all.iter().filter(|artifact| contains(&artifact.name, view.part)).cloned().collect()
+    };
+    let (named_running, named_exited) = (named(running), named(exited));
     let on_page = |all: &[SnapshotArtifact]| -> Vec<SnapshotArtifact> {
         all.iter().skip(offset).take(size).cloned().collect()
     };
@@ -162,7 +211,7 @@ fn artifacts(columns: Columns<'_>, snapshot: SnapshotRecord, page: Page) -> Mark
     let marked = marked(columns, running);
     html! {
         section aria-labelledby="runs" {
-            h2 id="runs" { "What runs" }
+            h2 id="runs" { @if is_past { "What ran" } @else { "What runs" } }
             p.quiet {
                 (pluralize(running.len() as u64, "artifact")) ", " (pluralize(replicas, "replica"))
                 @match (changed, index) {
@@ -178,17 +227,22 @@ fn artifacts(columns: Columns<'_>, snapshot: SnapshotRecord, page: Page) -> Mark
             }
             (marked_counts(columns, &marked))
             @if running.is_empty() {
-                p.empty { "Nothing runs in this snapshot." }
+                p.empty { @if is_past { "Nothing ran." } @else { "Nothing runs." } }
             } @else {
-                (rows(columns, "runs", &on_page(running), true))
-                (pages(page, running.len() as u64))
+                (name_filter("Artifact", view.part, &[]))
+                @if named_running.is_empty() {
+                    p.empty { "None of them has such a name." }
+                } @else {
+                    (rows(columns, "runs", &on_page(&named_running), true))
+                    (pages(page, named_running.len() as u64, view.part))
+                }
             }
         }
-        @if !exited.is_empty() {
+        @if !named_exited.is_empty() {
             section aria-labelledby="exited" {
                 h2 id="exited" { "What exited with it" }
-                (rows(columns, "exited", &on_page(exited), false))
-                (pages(page, exited.len() as u64))
+                (rows(columns, "exited", &on_page(&named_exited), false))
+                (pages(page, named_exited.len() as u64, view.part))
             }
         }
     }
@@ -290,14 +344,15 @@ fn places(artifact: &SnapshotArtifact) -> Markup {
     }
 }
 
-fn pages(page: Page, total: u64) -> Markup {
+fn pages(page: Page, total: u64, part: &str) -> Markup {
+    let kept = format!("&name={}", urlencode(part));
     let (number, pages) = (u64::from(page.number), page.count(total));
     html! {
         @if pages > 1 {
             nav.pager aria-label="Pages" {
-                @if number > 1 { a href={"?page=" (number - 1)} { "Artifacts before" } }
+                @if number > 1 { a href={"?page=" (number - 1) (kept)} { "Artifacts before" } }
                 span { "Page " (number) " of " (pages) }
-                @if number < pages { a href={"?page=" (number + 1)} { "Artifacts after" } }
+                @if number < pages { a href={"?page=" (number + 1) (kept)} { "Artifacts after" } }
             }
         }
     }

@@ -38,6 +38,11 @@ pub(crate) fn time(seconds: f64) -> Markup {
     }
 }
 
+/// The same; the script adds the time in the time zone of the browser.
+pub(crate) fn time_in_both(seconds: f64) -> Markup {
+    html! { span.both { (time(seconds)) } }
+}
+
 pub(crate) fn ago(seconds: f64, now: f64) -> String {
     text::ago(now - seconds)
 }

@@ -70,7 +70,8 @@ async fn a_day_without_reports_is_a_gap_in_the_timeline_and_in_the_tables() {
     // An hour of 29 is 345 of 10,000 units: an hour, a day without reports, and another hour.
     assert_eq!(confirmed, "M0 58h345v4h-345zM8621 58h345v4h-345z");
     let words = page.words();
-    let told = "2022-08-23 11:39:22 UTC no report for 1 d from 2022-08-22 10:39:22 UTC";
+    let told = "2022-08-23 11:39:22 UTC no report from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC \
+                : 1 d";
     assert!(words.contains(told), "{words}");
     let words = get(&recorder, "/acme/environments/env/snapshots/1").await.words();
     let told = "Not covered by reports from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC \
@@ -145,7 +146,8 @@ async fn no_link_or_form_is_broken() {
                     b'#' => assert!(page.attributes("id").contains(&address[1..].to_owned())),
                     b'?' => ahead.push(format!("{base}{address}")),
                     b'/' if name == "action" => {
-                        ahead.push(format!("{address}?from=env%231&to=env"));
+                        let time = "2022-08-22+09:41";
+                        ahead.push(format!("{address}?from=env%231&to=env&time={time}"));
                     }
                     _ => ahead.push(address),
                 }
@@ -156,7 +158,8 @@ async fn no_link_or_form_is_broken() {
         "/assets/icon.svg",
         "/acme/environments/empty",
         "/acme/environments/env/snapshots/2",
-        "/acme/compare?from=env%231&to=env",
+        "/acme/compare?from=env%231&to=env&time=2022-08-22+09:41",
+        "/at?from=env%231&to=env&time=2022-08-22+09:41",
         "/api/v2/snapshots/acme/env/3",
         "/api/v2/env-diff/acme?snappish1=env%231&snappish2=env%233",
     ] {
@@ -170,14 +173,43 @@ async fn errors_are_pages() {
     for (path, status, said) in [
         ("/nothing", 404, "There is nothing here"),
         ("/acme/environments/none", 404, "Environment named 'none' does not exist"),
-        ("/acme/environments/env/snapshots/9", 404, "Snapshot 'env#9' resolves to 'env#9'"),
+        (
+            "/acme/environments/env/snapshots/9",
+            404,
+            "There is no snapshot env#9: env has #1 to #3 .",
+        ),
         ("/acme/environments/none/snapshots/1", 404, "Environment named 'none' does not exist"),
         ("/acme/environments/env/snapshots/x", 400, "'x' is not a snapshot expression"),
         ("/acme/environments/env?show=7", 400, "must be one of 25, 50, 100, 200, not '7'"),
         ("/acme/environments/env?upto=x", 400, "upto must be a whole number from 1 to"),
         ("/acme/environments/env?upto=0", 400, "upto must be a whole number from 1 to"),
-        ("/acme/compare?from=env", 400, "to is required"),
-        ("/acme/compare?from=env&to=none", 404, "Environment named 'none' does not exist"),
+        ("/acme/compare?from=env", 400, "To Enter a snapshot, for example aws-prod#65 ."),
+        ("/acme/compare?from=env&to=none", 404, "To There is no environment none ."),
+        (
+            "/acme/compare?from=env%239&to=env",
+            404,
+            "From There is no snapshot env#9: env has #1 to #3 .",
+        ),
+        (
+            "/acme/compare?from=env%40{soon}&to=env",
+            400,
+            "\"soon\" is not understood: it is not a time",
+        ),
+        ("/acme/environments/none/at", 404, "Environment named 'none' does not exist"),
+        ("/acme/environments/env/at?time=", 400, "What ran at Enter a time, for example yesterday"),
+        ("/acme/environments/env/at?time=16+Uhr", 400, "\"16 Uhr\" is not understood"),
+        (
+            "/acme/environments/env/at?time=2099-01-01",
+            400,
+            "2099-01-01 00:00:00 UTC is in the future",
+        ),
+        (
+            "/acme/environments/env/at?time=2022-08-22+09:00",
+            404,
+            "Nothing was recorded by 2022-08-22 09:00:00 UTC: the first report is from 2022-08-22 09:39:22",
+        ),
+        ("/at?time=16+Uhr", 400, "\"16 Uhr\" is not understood"),
+        ("/acme/at?time=", 400, "What ran at Enter a time"),
         ("/acme/environments/%FF", 400, "Bad Request"),
     ] {
         let page = get(&recorder, path).await;

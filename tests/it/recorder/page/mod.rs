@@ -1,6 +1,7 @@
 //! The page, as a browser gets it.
 
 mod access;
+mod answers;
 mod content;
 mod hostile;
 mod provenance;

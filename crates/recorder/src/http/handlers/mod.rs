@@ -110,7 +110,7 @@ async fn with_extensions(mut response: Response) -> Response {
 
 /// Routes for operators. Metrics name the environments of every organization: if tokens are
 /// required, they need one for `org=*`.
-pub(crate) fn operations<S: Store>(access: &Access) -> Router<Operations<S>> {
+pub(crate) fn operations<S: Store + ProvenanceStore>(access: &Access) -> Router<Operations<S>> {
     Router::new()
         .route("/metrics", get(operations::metrics::<S>))
         .route_layer(from_fn_with_state(Guard::new(access, Action::Read, Action::Write), guard))

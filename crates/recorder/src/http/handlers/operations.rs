@@ -1,5 +1,6 @@
 //! Readiness and metrics.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -13,7 +14,9 @@ use envsnap_model::error_chain;
 
 use crate::domain::Error;
 use crate::http::metrics::Metrics;
+use crate::http::rogue_counts::RogueCounts;
 use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
 
 /// A probe that takes longer counts as not ready.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,6 +29,7 @@ const PROBE_TTL: Duration = Duration::from_secs(1);
 pub(crate) struct Operations<S> {
     store: S,
     metrics: Metrics,
+    rogue_counts: RogueCounts,
     /// When the last probe ended, and what it found.
     last_probe: Arc<Mutex<Option<(Instant, Readiness)>>>,
 }
@@ -39,8 +43,8 @@ enum Readiness {
 }
 
 impl<S: Store> Operations<S> {
-    pub(crate) fn new(store: S, metrics: Metrics) -> Self {
-        Self { store, metrics, last_probe: Arc::default() }
+    pub(crate) fn new(store: S, metrics: Metrics, rogue_counts: RogueCounts) -> Self {
+        Self { store, metrics, rogue_counts, last_probe: Arc::default() }
     }
 
     /// Whether a report could be recorded, at most one second old. Logs the reason if not.
@@ -81,10 +85,16 @@ pub(crate) async fn ready<S: Store>(
 }
 
 /// `GET /metrics`, in the Prometheus text format.
-pub(crate) async fn metrics<S: Store>(
-    State(Operations { store, metrics, .. }): State<Operations<S>>,
+pub(crate) async fn metrics<S: Store + ProvenanceStore>(
+    State(Operations { store, metrics, rogue_counts, .. }): State<Operations<S>>,
 ) -> Result<impl IntoResponse, Error> {
-    let text = metrics.text(store.stats().await?).map_err(|error| {
+    let stats = store.stats().await?;
+    let mut rogue = BTreeMap::new();
+    for of_org in stats.by_environment.chunk_by(|one, next| one.org == next.org) {
+        let org = &of_org[0].org;
+        rogue.insert(org.clone(), rogue_counts.of_org(&store, org).await?);
+    }
+    let text = metrics.text(&stats, &rogue, store.now()).map_err(|error| {
         tracing::error!("{}", error_chain(&error));
         Error::Fault
     })?;

@@ -11,6 +11,7 @@ use super::head_header;
 use crate::domain::{Error, Report};
 use crate::http::access::Caller;
 use crate::http::error::SerializedJson;
+use crate::http::metrics::Reported;
 use crate::http::request::JsonBody;
 use crate::http::views;
 use crate::store::Store;
@@ -29,7 +30,8 @@ pub(crate) async fn report<S: Store>(
     let report = Report { expected_index, heartbeat: heartbeat(&headers)?, ..report };
     let recorded = store.record_report(&org, &environment, report, caller.actor()).await?;
     let status = if recorded.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, head_header(&recorded.head), Json("OK")))
+    let reported = Extension(Reported { org, environment });
+    Ok((status, head_header(&recorded.head), reported, Json("OK")))
 }
 
 fn expected_index(headers: &HeaderMap) -> Result<Option<u32>, Error> {

@@ -13,7 +13,7 @@ mod snapshot;
 pub(crate) use comparison::comparison;
 pub(crate) use environment::environment;
 pub(crate) use event::event;
-pub(crate) use history::history;
+pub(crate) use history::{history, report_gap};
 pub(crate) use ledger::ledger_entry;
 pub(crate) use provenance::{
     allowed, artifact, artifact_url, attachment_url, attestation, deployment, derived_deployment,

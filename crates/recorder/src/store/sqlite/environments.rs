@@ -341,6 +341,7 @@ fn order(filter: &EnvironmentFilter) -> &'static str {
 pub(super) fn list_all(
     connection: &Connection,
     orgs: &OrgFilter,
+    name: Option<&str>,
     page: Page,
 ) -> rusqlite::Result<(Vec<EnvironmentRecord>, u64)> {
     let orgs = match orgs {
@@ -348,20 +349,23 @@ pub(super) fn list_all(
         OrgFilter::Only(orgs) => Some(Json(orgs)),
     };
     let of_orgs = "archived_at IS NULL
-                   AND (:orgs IS NULL OR org.name IN (SELECT value FROM json_each(:orgs)))";
+                   AND (:orgs IS NULL OR org.name IN (SELECT value FROM json_each(:orgs)))
+                   AND (:name IS NULL OR instr(lower(environment.name), lower(:name)) > 0)";
     let count = connection
         .prepare_cached(&format!(
             "SELECT count(*) FROM environment JOIN org ON org.id = environment.org_id
              WHERE {of_orgs}"
         ))?
-        .query_row(named_params! {":orgs": orgs}, |row| row.get(0))?;
+        .query_row(named_params! {":orgs": orgs, ":name": name}, |row| row.get(0))?;
     let environments = connection
         .prepare_cached(&format!(
             "{SELECT} WHERE {of_orgs} ORDER BY org.name, environment.name
              LIMIT :limit OFFSET :offset"
         ))?
         .query_map(
-            named_params! {":orgs": orgs, ":limit": page.size, ":offset": offset(page)},
+            named_params! {
+                ":orgs": orgs, ":name": name, ":limit": page.size, ":offset": offset(page),
+            },
             record,
         )?
         .collect::<rusqlite::Result<_>>()?;

@@ -407,14 +407,28 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn list_environments(
+        &self,
+        orgs: OrgFilter,
+        name: Option<String>,
+        page: Page,
+    ) -> Result<(Vec<EnvironmentRecord>, u64), Error> {
+        self.read("list the environments".to_owned(), move |connection| {
+            Ok(environments::list_all(connection, &orgs, name.as_deref(), page)?)
+        })
+        .await
+    }
+
     async fn overview(
         &self,
         orgs: OrgFilter,
+        name: Option<String>,
         page: Page,
     ) -> Result<(Vec<EnvironmentSummary>, u64), Error> {
         let now = self.now();
         self.read("list the environments".to_owned(), move |connection| {
-            let (environments, total) = environments::list_all(connection, &orgs, page)?;
+            let (environments, total) =
+                environments::list_all(connection, &orgs, name.as_deref(), page)?;
             let summaries = environments.into_iter().map(|environment| {
                 let history = History::find(connection, now, &environment.org, &environment.name)?;
                 let running = history.running_if_few(MAX_LISTED_ARTIFACTS)?;

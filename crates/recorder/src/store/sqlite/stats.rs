@@ -2,7 +2,8 @@
 
 use rusqlite::Connection;
 
-use crate::domain::{Micros, StoreStats};
+use super::rows;
+use crate::domain::{EnvironmentStats, Micros, StoreStats};
 
 /// About as much as a report of two hundred artifacts takes.
 const PROBE_BYTES: u32 = 64 << 10;
@@ -17,17 +18,33 @@ pub(super) fn stats(connection: &Connection) -> rusqlite::Result<StoreStats> {
              FROM pragma_page_count, pragma_page_size",
         )?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let last_reports = connection
+    let by_environment = connection
         .prepare_cached(
-            "SELECT org.name, environment.name, last_reported_at FROM environment
+            "SELECT last_reported_at, heartbeat, org.name, environment.name, latest_index,
+                    recorded_at, coalesce(events, 0)
+             FROM environment
              JOIN org ON org.id = environment.org_id
-             JOIN reporting ON reporting.org_id = environment.org_id
+             LEFT JOIN reporting ON reporting.org_id = environment.org_id
                  AND reporting.environment_id = environment.id
-             WHERE archived_at IS NULL",
+             LEFT JOIN snapshot ON snapshot.org_id = environment.org_id
+                 AND snapshot.environment_id = environment.id
+                 AND snapshot.snapshot_index = environment.latest_index
+             WHERE archived_at IS NULL
+             ORDER BY org.name, environment.name",
         )?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, Micros(row.get(2)?))))?
+        .query_map([], |row| {
+            Ok(EnvironmentStats {
+                last_reported_at: rows::lenient_column(row, 0).map(Micros),
+                heartbeat: rows::lenient_column(row, 1),
+                org: row.get(2)?,
+                name: row.get(3)?,
+                snapshots: row.get(4)?,
+                last_snapshot_at: row.get::<_, Option<i64>>(5)?.map(Micros),
+                changes: row.get(6)?,
+            })
+        })?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(StoreStats { snapshots, environments, bytes, last_reports })
+    Ok(StoreStats { snapshots, environments, bytes, by_environment })
 }
 
 pub(super) fn check_readable(connection: &Connection) -> rusqlite::Result<()> {

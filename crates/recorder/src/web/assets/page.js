@@ -6,6 +6,13 @@ for (const time of document.querySelectorAll("time[datetime]")) {
   time.title = local.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
 }
 
+// Requested times are repeated in the time zone of the browser, unless that is UTC.
+for (const time of document.querySelectorAll(".both > time")) {
+  const local = new Date(time.dateTime);
+  if (local.getTimezoneOffset() === 0) continue;
+  time.after(` = ${local.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })}`);
+}
+
 const columns = [...document.querySelectorAll(".columns a")];
 const lanes = [...document.querySelectorAll(".names li")];
 const detail = document.getElementById("detail");

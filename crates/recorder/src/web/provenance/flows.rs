@@ -16,6 +16,7 @@ use crate::store::Store;
 use crate::store::provenance::{FlowFilter, ProvenanceStore, TrailFilter};
 use crate::text::pluralize;
 use crate::web::artifact_name::{escape_invisible, truncate};
+use crate::web::form::{name_filter, name_part, urlencode};
 use crate::web::frame::Frame;
 use crate::web::pager::pager;
 use crate::web::time::{ago, time};
@@ -33,15 +34,21 @@ pub(super) async fn list<S: Store + ProvenanceStore>(
     let number = parameters.page(PAGE_SIZE).number;
     parameters.check()?;
     let page = Page { number, size: PAGE_SIZE };
-    let (flows, total) = store.flows(&org, FlowFilter::default(), Some(page)).await?;
+    let part = name_part(&parameters);
+    let filter = FlowFilter {
+        name: Some(part.clone()).filter(|part| !part.is_empty()),
+        ..FlowFilter::default()
+    };
+    let (flows, total) = store.flows(&org, filter, Some(page)).await?;
     let now = store.now().seconds();
     let title = format!("Pipelines of {org}");
     let main = html! {
         h1 { (title) }
-        @if total == 0 {
+        @if total == 0 && part.is_empty() {
             (nothing_reported())
         } @else {
             p.quiet { (pluralize(total, "pipeline")) "." }
+            (name_filter("Pipeline", &part, &[]))
             div.wide tabindex="0" role="region" aria-label=(title) {
                 table {
                     thead {
@@ -55,7 +62,7 @@ pub(super) async fn list<S: Store + ProvenanceStore>(
                     tbody { @for flow in &flows { (flow_row(&org, flow, now)) } }
                 }
             }
-            (pager("page", page, total, ""))
+            (pager("page", page, total, &format!("&name={}", urlencode(&part))))
         }
     };
     Ok(Frame {

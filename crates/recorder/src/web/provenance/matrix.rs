@@ -17,6 +17,7 @@ use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
 use crate::web::artifact_name::{short_fingerprint, truncate};
 use crate::web::environment;
+use crate::web::form::{contains, name_filter, name_part, urlencode};
 use crate::web::frame::Frame;
 use crate::web::pager::pager;
 use envsnap_model::snapshot::ImageName;
@@ -24,7 +25,7 @@ use envsnap_model::snapshot::ImageName;
 /// Repositories on one page.
 const PAGE_SIZE: u32 = 100;
 /// Environments on one page.
-const MOST_ENVIRONMENTS: u32 = 50;
+const MAX_ENVIRONMENTS: u32 = 50;
 /// Listed versions per repository and environment.
 const MAX_VERSIONS: usize = 5;
 const MAX_PART_CHARS: usize = 60;
@@ -42,9 +43,12 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     parameters.check()?;
     let page = Page { number, size: PAGE_SIZE };
     let has_provenance = store.has_provenance(&org).await?;
-    let columns = Page { number: 1, size: MOST_ENVIRONMENTS };
-    let (environments, total) = store.overview(OrgFilter::Only(vec![org.clone()]), columns).await?;
-    let rows = rows(&environments);
+    let columns = Page { number: 1, size: MAX_ENVIRONMENTS };
+    let (environments, total) =
+        store.overview(OrgFilter::Only(vec![org.clone()]), None, columns).await?;
+    let part = name_part(&parameters);
+    let mut rows = rows(&environments);
+    rows.retain(|repository, _| contains(repository, &part));
     let title = format!("Versions in {org}");
     let main = html! {
         h1 { (title) }
@@ -53,11 +57,14 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
              fingerprint; the latest start first."
         }
         @if !has_provenance { (super::nothing_reported()) }
-        @if rows.is_empty() && environments.iter().all(|it| it.running.is_some()) {
+        (name_filter("Repository", &part, &[]))
+        @if rows.is_empty() && !part.is_empty() {
+            p.empty { "No repository that runs has such a name." }
+        } @else if rows.is_empty() && environments.iter().all(|it| it.running.is_some()) {
             p.empty { "Nothing runs." }
         } @else {
             (table(&org, &environments, &rows, page, has_provenance))
-            (pager("page", page, rows.len() as u64, ""))
+            (pager("page", page, rows.len() as u64, &format!("&name={}", urlencode(&part))))
         }
         @if total > environments.len() as u64 {
             p.quiet { "Of " (pluralize(total, "environment")) " the first are shown." }

@@ -15,6 +15,7 @@ use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
 use crate::web::artifact_name::truncate;
+use crate::web::form::urlencode;
 use crate::web::frame::Frame;
 
 /// Results of a search by name.
@@ -23,20 +24,7 @@ pub(in crate::web) const MAX_QUERY_CHARS: usize = 256;
 
 /// The URL of the results for `query`.
 pub(super) fn address(org: &str, query: &str) -> String {
-    let query: String = form_urlencoded(query);
-    format!("/{org}/search?q={query}")
-}
-
-fn form_urlencoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(byte.into());
-        } else {
-            encoded.push('%');
-            encoded.push_str(&hex::encode_upper([byte]));
-        }
-        encoded
-    })
+    format!("/{org}/search?q={}", urlencode(query))
 }
 
 /// `GET /{org}/search?q=`

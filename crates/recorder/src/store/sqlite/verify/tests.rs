@@ -242,7 +242,10 @@ async fn assert_is_read(path: &Path, what: &str) {
             assert!(matches!(read, (Ok(()), Ok(()), Ok(()))), "{what}: {read:?}");
         }
     }
-    store.overview(OrgFilter::All, page).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    store
+        .overview(OrgFilter::All, None, page)
+        .await
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
     store.stats().await.unwrap_or_else(|error| panic!("{what}: {error}"));
 }
 

@@ -1,0 +1,196 @@
+//! The environments that need attention, and the changes of the last day, over all environments.
+
+use std::collections::BTreeMap;
+
+use envsnap_model::expression::Interval;
+use maud::{Markup, html};
+
+use super::artifact_name::linked_label;
+use super::environment::address;
+use super::history::change;
+use super::provenance::{Mark, marks};
+use super::time::{ago, time};
+use crate::domain::{EnvironmentStats, Error, Event, Micros, OrgFilter, Page};
+use crate::http::rogue_counts::{RogueArtifacts, RogueCounts};
+use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
+
+/// Environments whose changes are read: those that changed last.
+const MAX_CHANGED: usize = 25;
+/// Changes that are read of each.
+const CHANGES_PER_ENVIRONMENT: u32 = 20;
+/// Listed changes.
+const MAX_CHANGES: usize = 50;
+/// Listed environments that need attention.
+const MAX_ATTENTION: usize = 50;
+
+/// What happened in the environments of some organizations.
+pub(crate) struct Activity {
+    now: Micros,
+    /// Whether it is of a single organization.
+    is_one: bool,
+    /// Environments that are not covered now, or have rogue artifacts, with the number of these.
+    attention: Vec<(EnvironmentStats, u64)>,
+    /// Latest first.
+    changes: Vec<Change>,
+    /// Whether there were more changes.
+    has_more: bool,
+}
+
+struct Change {
+    org: String,
+    environment: String,
+    event: Event,
+}
+
+impl Activity {
+    pub(crate) async fn read<S: Store + ProvenanceStore>(
+        store: &S,
+        rogue_counts: &RogueCounts,
+        readable: &OrgFilter,
+        is_one: bool,
+    ) -> Result<Self, Error> {
+        let now = store.now();
+        let mut environments = store.stats().await?.by_environment;
+        if let OrgFilter::Only(orgs) = readable {
+            environments.retain(|environment| orgs.contains(&environment.org));
+        }
+        let mut rogue: BTreeMap<String, RogueArtifacts> = BTreeMap::new();
+        for of_org in environments.chunk_by(|one, next| one.org == next.org) {
+            let org = &of_org[0].org;
+            rogue.insert(org.clone(), rogue_counts.of_org(store, org).await?);
+        }
+        let attention = environments.iter().filter_map(|environment| {
+            let of_org = rogue.get(&environment.org)?;
+            let rogue = of_org.get(&environment.name).copied().unwrap_or_default();
+            let is_uncovered = environment.is_covered(now) == Some(false);
+            (rogue > 0 || is_uncovered).then(|| (environment.clone(), rogue))
+        });
+        let attention = attention.collect();
+        let (changes, has_more) = changes(store, environments, now).await?;
+        Ok(Self { now, is_one, attention, changes, has_more })
+    }
+
+    fn link(&self, org: &str, environment: &str) -> Markup {
+        html! {
+            a href=(address(org, environment)) {
+                @if !self.is_one { (org) "/" }
+                (environment)
+            }
+        }
+    }
+
+    /// The environments that are not covered now, or have rogue artifacts.
+    pub(crate) fn attention(&self) -> Markup {
+        let now = self.now.seconds();
+        html! {
+            @if !self.attention.is_empty() {
+                section.attention aria-labelledby="attention" {
+                    h2 id="attention" { "Needs attention" }
+                    ul {
+                        @for (environment, rogue) in self.attention.iter().take(MAX_ATTENTION) {
+                            li {
+                                (self.link(&environment.org, &environment.name)) ": "
+                                @if let (Some(false), Some(last)) =
+                                    (environment.is_covered(self.now), environment.last_reported_at)
+                                {
+                                    span.mark.uncovered { "not covered now" }
+                                    " last reported " (ago(last.seconds(), now))
+                                    @if *rogue > 0 { ", " }
+                                }
+                                @if *rogue > 0 { (rogue) " " (Mark::Rogue.badge()) }
+                            }
+                        }
+                        @if self.attention.len() > MAX_ATTENTION {
+                            li.quiet { "and " (self.attention.len() - MAX_ATTENTION) " more" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn changes(&self) -> Markup {
+        html! {
+            section aria-labelledby="changes" {
+                h2 id="changes" { "Changes of the last day" }
+                @if self.changes.is_empty() {
+                    p.empty { "Nothing changed in the last 24 hours." }
+                } @else {
+                    div.wide tabindex="0" role="region" aria-labelledby="changes" {
+                        table {
+                            thead {
+                                tr {
+                                    th scope="col" { "Snapshot" }
+                                    th scope="col" { "Change" }
+                                    th scope="col" { "Artifact" }
+                                    th scope="col" { "Recorded" }
+                                }
+                            }
+                            tbody { @for change in &self.changes { (self.row(change)) } }
+                        }
+                    }
+                    @if self.has_more {
+                        p.quiet { "There were more changes: the pages of the environments list them." }
+                    }
+                }
+            }
+        }
+    }
+
+    fn row(&self, Change { org, environment, event }: &Change) -> Markup {
+        let artifact = &event.artifact;
+        let fingerprint = artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default();
+        let recorded = event.recorded_at.seconds();
+        html! {
+            tr {
+                th scope="row" {
+                    a href={(address(org, environment)) "/snapshots/" (event.index)} {
+                        @if !self.is_one { (org) "/" }
+                        (environment) "#" (event.index)
+                    }
+                }
+                td { (change(artifact.was, artifact.now)) }
+                td {
+                    (linked_label(org, &artifact.name, &fingerprint))
+                    (marks(artifact.provenance.as_deref()))
+                }
+                td { (ago(recorded, self.now.seconds())) span.beneath { (time(recorded)) } }
+            }
+        }
+    }
+}
+
+/// The changes of the last day, latest first, and whether there were more.
+async fn changes<S: Store + ProvenanceStore>(
+    store: &S,
+    mut environments: Vec<EnvironmentStats>,
+    now: Micros,
+) -> Result<(Vec<Change>, bool), Error> {
+    let since = now.seconds() - 86_400.0;
+    environments.retain(|it| it.last_snapshot_at.is_some_and(|at| at.seconds() >= since));
+    environments.sort_by_key(|environment| std::cmp::Reverse(environment.last_snapshot_at));
+    let mut has_more = environments.len() > MAX_CHANGED;
+    environments.truncate(MAX_CHANGED);
+    let mut changes = Vec::new();
+    for EnvironmentStats { org, name, .. } in environments {
+        let has_provenance = store.has_provenance(&org).await?;
+        let page = Page { number: 1, size: CHANGES_PER_ENVIRONMENT };
+        let found = store.events(&org, &name, Interval::default(), page, false).await?;
+        let read = found.events.len();
+        let events = found.events.into_iter().filter(|it| it.recorded_at.seconds() >= since);
+        let before = changes.len();
+        changes.extend(events.map(|mut event| {
+            if !has_provenance {
+                event.artifact.provenance = None;
+            }
+            Change { org: org.clone(), environment: name.clone(), event }
+        }));
+        let all_are_recent = changes.len() - before == read;
+        has_more |= all_are_recent && found.total > u64::from(CHANGES_PER_ENVIRONMENT);
+    }
+    changes.sort_by_key(|change| std::cmp::Reverse(change.event.recorded_at));
+    has_more |= changes.len() > MAX_CHANGES;
+    changes.truncate(MAX_CHANGES);
+    Ok((changes, has_more))
+}

@@ -1,0 +1,343 @@
+//! *What ran at …*: the form, and its answer for one environment or for all of them.
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use envsnap_model::expression::{Expression, Snappish};
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::artifact_name::label;
+use super::environment::address;
+use super::form::{Field, name_filter, parse_time_field, urlencode};
+use super::frame::{Frame, navigation};
+use super::history::describe_gap;
+use super::pager::pager;
+use super::provenance::marks;
+use super::time::{time, time_in_both, utc};
+use crate::domain::{EnvironmentRecord, Error, OrgFilter, Page, SnapshotArtifact, SnapshotRecord};
+use crate::http::request::Parameters;
+use crate::http::views::report_gap;
+use crate::store::Store;
+use crate::store::provenance::ProvenanceStore;
+use crate::text::pluralize;
+
+/// Environments on one page.
+const PAGE_SIZE: u32 = 25;
+/// Listed artifacts per environment; the page of the snapshot lists all of them.
+const MAX_NAMED: usize = 12;
+
+/// The form. `path` is that of the answer.
+pub(crate) fn form(path: &str, value: &str, error: Option<String>) -> Markup {
+    let field = Field {
+        name: "time",
+        label: "What ran at",
+        value: value.to_owned(),
+        placeholder: "yesterday 14:05",
+        error,
+    };
+    html! {
+        form.at method="get" action=(path) {
+            (field.render())
+            button { "Show" }
+            p.hint {
+                "A time in UTC unless it names a zone: " code { "2026-11-26 16:00" } ", "
+                code { "2026-11-26 16:00 +01:00" } ", " code { "yesterday 14:05" } " or "
+                code { "2 hours ago" } "."
+            }
+        }
+    }
+}
+
+/// The path of the answer about one environment.
+pub(crate) fn path(org: &str, environment: &str) -> String {
+    format!("{}/at", address(org, environment))
+}
+
+/// A time as a snapshot expression.
+fn expression(time: Timestamp) -> String {
+    format!("@{{{}}}", time.strftime("%Y-%m-%dT%H:%M:%S%.f"))
+}
+
+fn parse(text: &str, now: f64) -> Result<Timestamp, String> {
+    let time = parse_time_field(text, now)?;
+    if time.as_duration().as_secs_f64() > now {
+        return Err(format!(
+            "{} is in the future: it is {} now",
+            utc(time.as_duration().as_secs_f64()),
+            utc(now)
+        ));
+    }
+    Ok(time)
+}
+
+/// `GET /{org}/environments/{environment}/at?time=`: redirects to the snapshot of that time, whose URL
+/// has the absolute time.
+pub(crate) async fn of_environment<S: Store>(
+    State(store): State<S>,
+    Path((org, environment)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Result<Response, Error> {
+    // An error instead of a form if there is no such environment.
+    store.environment(&org, &environment).await?;
+    let text = parameters.last("time");
+    let page = |status, error| {
+        let main = html! {
+            h1 { "What ran in " (environment) }
+            (form(&path(&org, &environment), text.unwrap_or_default(), error))
+        };
+        let frame = Frame {
+            title: &environment,
+            breadcrumbs: &[
+                (&org, format!("/{org}/environments")),
+                (&environment, address(&org, &environment)),
+            ],
+            org: Some(&org),
+            ..Frame::default()
+        };
+        (status, frame.render(&main)).into_response()
+    };
+    let Some(text) = text else { return Ok(page(StatusCode::OK, None)) };
+    let time = match parse(text, store.now().seconds()) {
+        Ok(time) => time,
+        Err(error) => return Ok(page(StatusCode::BAD_REQUEST, Some(error))),
+    };
+    let expression = expression(time);
+    match store.snapshots(&org, [snappish(&environment, &expression)?], |[_]| ()).await {
+        Ok(()) => {
+            let url =
+                format!("{}/snapshots/{}", address(&org, &environment), urlencode(&expression));
+            Ok(Redirect::to(&url).into_response())
+        }
+        Err(Error::SnapshotNotFound { .. }) => {
+            let error = not_yet_recorded(&store, &org, &environment, time).await?;
+            Ok(page(StatusCode::NOT_FOUND, Some(error)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn snappish(environment: &str, expression: &str) -> Result<Snappish, Error> {
+    let expression: Expression =
+        expression.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
+    Ok(Snappish { environment: environment.to_owned(), expression })
+}
+
+async fn not_yet_recorded<S: Store>(
+    store: &S,
+    org: &str,
+    environment: &str,
+    time: Timestamp,
+) -> Result<String, Error> {
+    let first = "1".parse().map_err(|_| Error::Fault)?;
+    let page = Page { number: 1, size: 1 };
+    let first = store.snapshot_spans(org, environment, first, page, true).await?;
+    let time = utc(time.as_duration().as_secs_f64());
+    Ok(match first.first() {
+        Some(first) => format!(
+            "Nothing was recorded by {time}: the first report is from {}",
+            utc(first.from.seconds())
+        ),
+        None => "Nothing was recorded in this environment yet".to_owned(),
+    })
+}
+
+/// `GET /at?time=`: all organizations that the caller may read.
+pub(crate) async fn of_all<S: Store + ProvenanceStore>(
+    State(store): State<S>,
+    Extension(readable): Extension<OrgFilter>,
+    parameters: Parameters,
+) -> Result<Response, Error> {
+    show(&store, readable, None, parameters).await
+}
+
+/// `GET /{org}/at?time=`
+pub(crate) async fn of_org<S: Store + ProvenanceStore>(
+    State(store): State<S>,
+    Path(org): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, Error> {
+    show(&store, OrgFilter::Only(vec![org.clone()]), Some(&org), parameters).await
+}
+
+async fn show<S: Store + ProvenanceStore>(
+    store: &S,
+    readable: OrgFilter,
+    org: Option<&str>,
+    mut parameters: Parameters,
+) -> Result<Response, Error> {
+    let number = parameters.page(PAGE_SIZE).number;
+    let page = Page { number, size: PAGE_SIZE };
+    parameters.check()?;
+    let (text, name) = (parameters.last("time"), parameters.last("name").unwrap_or_default());
+    let path = org.map_or_else(|| "/at".to_owned(), |org| format!("/{org}/at"));
+    let render = |status, error, answer: Markup| {
+        let main = html! {
+            h1 { "What ran in all environments" }
+            (form(&path, text.unwrap_or_default(), error))
+            (answer)
+        };
+        let title = "What ran in all environments";
+        (status, Frame { title, org, ..Frame::default() }.render(&main)).into_response()
+    };
+    let Some(text) = text else { return Ok(render(StatusCode::OK, None, html! {})) };
+    let now = store.now().seconds();
+    let time = match parse(text, now) {
+        Ok(time) => time,
+        Err(error) => return Ok(render(StatusCode::BAD_REQUEST, Some(error), html! {})),
+    };
+    let expression = expression(time);
+    let (environments, total) =
+        store.list_environments(readable, Some(name.to_owned()), page).await?;
+    let mut rows = Vec::new();
+    for environment in environments {
+        rows.push(Row::read(store, environment, &expression, now).await?);
+    }
+    let seconds = time.as_duration().as_secs_f64();
+    let kept = format!("&time={}&name={}", urlencode(&time.to_string()), urlencode(name));
+    let answer = html! {
+        p.asked { "At " (time_in_both(seconds)) ":" }
+        (name_filter("Environment", name, &[("time", &time.to_string())]))
+        @if rows.is_empty() {
+            p.empty { "No environment in use has such a name." }
+        } @else {
+            @for of_org in rows.chunk_by(|one, next| one.org == next.org) {
+                (section(of_org, org.is_some(), &expression))
+            }
+        }
+        (pager("page", page, total, &kept))
+        p.quiet { "Environments that are archived are not listed." }
+    };
+    Ok(render(StatusCode::OK, None, answer))
+}
+
+/// An environment, and what ran in it.
+struct Row {
+    org: String,
+    environment: String,
+    /// `None` if nothing was recorded by then.
+    answer: Option<Markup>,
+}
+
+impl Row {
+    async fn read<S: Store + ProvenanceStore>(
+        store: &S,
+        environment: EnvironmentRecord,
+        expression: &str,
+        now: f64,
+    ) -> Result<Self, Error> {
+        let EnvironmentRecord { org, name, .. } = environment;
+        let has_provenance = store.has_provenance(&org).await?;
+        let wanted = snappish(&name, expression)?;
+        let at = wanted.expression.time(now).unwrap_or(now);
+        let read =
+            move |[snapshot]: [SnapshotRecord; 1]| answer(&snapshot, at, now, has_provenance);
+        let answer = match store.snapshots(&org, [wanted], read).await {
+            Ok(answer) => Some(answer),
+            Err(Error::SnapshotNotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { org, environment: name, answer })
+    }
+}
+
+/// The cells about a snapshot.
+fn answer(snapshot: &SnapshotRecord, at: f64, now: f64, has_provenance: bool) -> Markup {
+    let running: Vec<_> = snapshot.artifacts.iter().filter(|it| it.runs()).collect();
+    let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
+    let gap = snapshot.gaps.iter().map(report_gap).find(|gap| gap.contains(at));
+    html! {
+        td {
+            "#" (snapshot.index) ": " (pluralize(running.len() as u64, "artifact")) ", "
+            (pluralize(replicas, "replica"))
+            ul.runs {
+                @for artifact in running.iter().take(MAX_NAMED) {
+                    li { (running_artifact(artifact, has_provenance)) }
+                }
+                @if running.len() > MAX_NAMED {
+                    li.quiet { "and " (running.len() - MAX_NAMED) " more" }
+                }
+            }
+        }
+        td {
+            @match &gap {
+                Some(gap) => {
+                    span.mark.uncovered { "not covered" }
+                    span.beneath { (describe_gap(gap, now)) }
+                },
+                None => span.state { "covered by reports" },
+            }
+        }
+        td { (time(snapshot.recorded_at.seconds())) }
+    }
+}
+
+fn running_artifact(artifact: &SnapshotArtifact, has_provenance: bool) -> Markup {
+    html! {
+        (label(&artifact.name))
+        @if has_provenance { (marks(artifact.provenance.as_deref())) }
+        @if artifact.now > 1 { " ×" (artifact.now) }
+    }
+}
+
+fn section(rows: &[Row], is_one: bool, expression: &str) -> Markup {
+    let org = rows.first().map_or("", |row| &row.org);
+    html! {
+        section {
+            @if !is_one {
+                h2 { a href={"/" (org) "/environments"} { (org) } }
+                (navigation(org, ""))
+            }
+            div.wide tabindex="0" role="region" aria-label={"Environments of " (org)} {
+                table.environments {
+                    thead {
+                        tr {
+                            th scope="col" { "Environment" }
+                            th scope="col" { "Ran" }
+                            th scope="col" { "Coverage" }
+                            th scope="col" { "Snapshot recorded" }
+                        }
+                    }
+                    tbody {
+                        @for row in rows {
+                            tr {
+                                @let page = address(org, &row.environment);
+                                @match &row.answer {
+                                    Some(cells) => {
+                                        th scope="row" {
+                                            a href={(page) "/snapshots/" (urlencode(expression))} {
+                                                (row.environment)
+                                            }
+                                        }
+                                        (cells)
+                                    },
+                                    None => {
+                                        th scope="row" { a href=(page) { (row.environment) } }
+                                        td { span.quiet { "nothing was recorded by then" } }
+                                        td { span.quiet { "–" } }
+                                        td { span.quiet { "–" } }
+                                    },
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The statement about the requested time on the page of a snapshot.
+pub(crate) fn requested(snapshot: &SnapshotRecord, at: f64, now: f64) -> Markup {
+    let gap = snapshot.gaps.iter().map(report_gap).find(|gap| gap.contains(at));
+    html! {
+        p.asked { "At " (time_in_both(at)) " this was the latest snapshot." }
+        @if let Some(gap) = gap {
+            p.uncovered {
+                "Not covered: " (describe_gap(&gap, now)) ". This is what was reported last before that; \
+                 what ran then is not known."
+            }
+        }
+    }
+}
