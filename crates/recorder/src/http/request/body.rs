@@ -6,7 +6,7 @@ use axum::body::{Body, BodyDataStream, HttpBody as _};
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
-use super::memory::{BodyMemory, Reservation};
+use super::memory::{BodyMemory, Reservation, SMALL_BODY_BYTES};
 use crate::domain::Error;
 
 /// The longest body that is accepted, in bytes.
@@ -63,6 +63,8 @@ async fn read_to_end(
     if expected.is_some_and(|expected| expected > max) {
         return Err(too_large());
     }
+    // A small one is reserved as a whole.
+    let capacity = expected.filter(|expected| *expected <= SMALL_BODY_BYTES).unwrap_or(0);
     let (mut whole, mut reserved) = (Vec::new(), Reservation::EMPTY);
     let (mut waited, mut arrived) = (Duration::ZERO, 0);
     loop {
@@ -79,6 +81,9 @@ async fn read_to_end(
             return Err(too_large());
         }
         memory.reserve(&mut reserved, length, expected).await?;
+        if whole.is_empty() {
+            whole.reserve_exact(capacity);
+        }
         whole.extend_from_slice(&chunk);
         arrived += chunk.len();
         if arrived >= MIN_BYTES_IN_WINDOW {

@@ -383,6 +383,9 @@ impl Store for SqliteStore {
         let name = name.to_owned();
         let artifacts = report.running.len();
         let cache = Arc::clone(&self.cache);
+        let report = Arc::new(report);
+        // Its thousands of strings are freed here, not by the one thread that writes.
+        let _freed_here = Arc::clone(&report);
         self.write(operation, org, actor, artifacts, move |ledger| {
             reports::record(ledger, &cache, &name, &report)
         })
@@ -618,9 +621,13 @@ fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreErr
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     }
     schema::migrate(&mut connection, file)?;
-    for (pragma, value) in
-        [("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")]
-    {
+    for (pragma, value) in [
+        ("journal_mode", "WAL"),
+        ("synchronous", "FULL"),
+        ("foreign_keys", "ON"),
+        // What undoes one of a group of writes, page by page, otherwise in a file of its own.
+        ("temp_store", "MEMORY"),
+    ] {
         connection.pragma_update(None, pragma, value).map_err(failed)?;
     }
     Ok(connection)
