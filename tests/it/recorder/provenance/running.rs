@@ -50,6 +50,55 @@ async fn snapshots_diffs_and_events_carry_the_flow_and_the_commit() {
 }
 
 #[tokio::test]
+async fn a_snapshot_says_what_an_artifact_replaced_when_it_started() {
+    let recorder = Recorder::start().await;
+    recorder.create("web", None).await;
+    for (number, name) in [(1, "runner"), (2, "runner"), (3, "saver")] {
+        let commit = number.to_string().repeat(40);
+        let body = json!({
+            "fingerprint": digest(number), "filename": format!("runner:{number}"),
+            "git_commit": commit, "build_url": "https://b",
+            "commit_url": format!("https://github.com/a/b/commit/{commit}"),
+            "trail_name": format!("t{number}"), "template_reference_name": name,
+        });
+        assert_eq!(recorder.post("/artifacts/acme/runner", &body).await.status, 201);
+    }
+    let running = |numbers: &[u8]| -> Vec<Value> {
+        let run =
+            |number: &u8| task((*number).into(), &format!("web:{number}"), &digest(*number), 1);
+        numbers.iter().map(run).collect()
+    };
+    // Another artifact of the flow; a rollover; a stop; a roll-back; and a start from nothing.
+    let history: [&[u8]; 7] = [&[1], &[1, 3], &[1, 2, 3], &[2, 3], &[1, 3], &[], &[2]];
+    let mut found = Vec::new();
+    for (index, numbers) in (1..).zip(history) {
+        recorder.advance(60.0);
+        recorder.report("web", &running(numbers)).await;
+        let snapshot = recorder.get(&format!("/snapshots/acme/web/{index}")).await.body;
+        for artifact in snapshot["artifacts"].as_array().unwrap() {
+            assert_eq!(artifact["flows"][0]["deployment_diff"], artifact["deployment_diff"]);
+            if !artifact["deployment_diff"].is_null() {
+                found.push((index, artifact["name"].clone(), artifact["deployment_diff"].clone()));
+            }
+        }
+    }
+    let diff = |old: u8, new: u8, is_running: bool| {
+        let [old_commit, new_commit] = [old, new].map(|number| number.to_string().repeat(40));
+        json!({
+            "diff_url": format!("https://github.com/a/b/compare/{old_commit}...{new_commit}"),
+            "previous_git_commit": old_commit,
+            "previous_git_commit_url": format!("https://github.com/a/b/commit/{old_commit}"),
+            "previous_fingerprint": digest(old), "previous_artifact_name": format!("web:{old}"),
+            "previous_artifact_compliance_state": "COMPLIANT", "previous_running": is_running,
+            "previous_trail_name": format!("t{old}"), "previous_template_reference_name": "runner",
+        })
+    };
+    // The roll-back replaced the build that ran, not an older one.
+    let expected = [(3, json!("web:2"), diff(1, 2, true)), (5, json!("web:1"), diff(2, 1, false))];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
 async fn a_late_report_shows_its_delay_until_it_is_allowed() {
     let recorder = Recorder::start().await;
     recorder.create("web", None).await;

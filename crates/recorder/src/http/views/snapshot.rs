@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::history::report_gap;
-use super::provenance::{add_provenance, shorten_provenance};
+use super::provenance::{
+    PreviousArtifacts, add_deployment_diffs, add_provenance, shorten_provenance,
+};
 use crate::domain::{Micros, Place, SnapshotArtifact, SnapshotRecord, Task};
 use envsnap_model::wire::{
     Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot, SnapshotEntry,
@@ -23,8 +25,16 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
     let artifacts = snapshot.artifacts;
     let running = artifacts.iter().filter(|artifact| artifact.runs()).count() as u64;
     let are_many = artifacts.len() > MANY_ARTIFACTS;
-    let mut artifacts: Vec<_> =
-        artifacts.into_iter().map(|stored| artifact(org, &html_url, stored)).collect();
+    let previous = PreviousArtifacts::new(if are_many { &[] } else { &artifacts });
+    let mut artifacts: Vec<_> = artifacts
+        .into_iter()
+        .map(|stored| {
+            let diffs = previous.deployment_diffs(&stored);
+            let mut document = artifact(org, &html_url, stored);
+            add_deployment_diffs(diffs, &mut document);
+            document
+        })
+        .collect();
     if are_many {
         artifacts.iter_mut().for_each(shorten_provenance);
     }

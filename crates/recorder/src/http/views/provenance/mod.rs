@@ -2,6 +2,7 @@
 
 mod artifact;
 mod attestation;
+mod deployment_diff;
 mod flow;
 mod snapshot;
 mod trail;
@@ -15,6 +16,7 @@ use envsnap_model::wire::{AllowedArtifact, Deployment, DerivedDeployment};
 
 pub(crate) use artifact::{artifact, found};
 pub(crate) use attestation::attestation;
+pub(crate) use deployment_diff::{PreviousArtifacts, add_deployment_diffs};
 pub(crate) use flow::flow;
 pub(crate) use snapshot::{add as add_provenance, pipeline, shorten as shorten_provenance};
 pub(crate) use trail::{trail, trail_summary};
