@@ -118,7 +118,12 @@ async fn an_override_names_the_type_of_what_it_replaces() {
     assert_eq!(recorder.runner().await["state"], "NON-COMPLIANT");
     assert_eq!(override_as(Some("junit"), true).await.status, 201);
     assert_eq!(recorder.runner().await["state"], "COMPLIANT");
-    assert_eq!(override_as(None, false).await.status, 201);
+    for kind in [None, Some("")] {
+        let refused = override_as(kind, false).await;
+        assert_eq!(refused.status, 400, "{kind:?}: {refused:?}");
+    }
+    assert_eq!(recorder.runner().await["state"], "COMPLIANT");
+    assert_eq!(override_as(Some("junit"), false).await.status, 201);
     assert_eq!(recorder.runner().await["state"], "NON-COMPLIANT");
     let missing = json!({"attestation_name": "no", "reason": "r", "new_compliance_status": true,
                          "original_attestation_type": "junit"});

@@ -36,8 +36,7 @@ struct Commit {
 #[derive(Deserialize)]
 struct OverrideFields {
     new_compliance_status: bool,
-    #[serde(default)]
-    original_attestation_type: Option<Text<MAX_ENVIRONMENT_NAME_BYTES>>,
+    original_attestation_type: Text<MAX_ENVIRONMENT_NAME_BYTES>,
     #[expect(dead_code, reason = "only its type is checked; the details keep it")]
     reason: Text<10_000>,
 }
@@ -116,7 +115,7 @@ impl FromJson for Override {
         check_common(&fields(body)?)?;
         let OverrideFields { new_compliance_status, original_attestation_type, .. } = parse(body)?;
         let is_compliant = Some(new_compliance_status);
-        let kind = original_attestation_type.map(String::from).unwrap_or_default();
+        let kind = String::from(original_attestation_type);
         report(parse(body)?, kind, is_compliant, true, details(body)?, None).map(Self)
     }
 }

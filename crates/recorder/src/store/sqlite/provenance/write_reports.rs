@@ -74,7 +74,7 @@ pub(super) fn report_attestation(
             }
             .into());
         };
-        if !kind.is_empty() && !is_of_type(&replaced.kind, &kind) {
+        if !is_of_type(&replaced.kind, &kind) {
             let problem = format!(
                 "is '{kind}', but the latest attestation named '{}' is of type '{}'",
                 report.name, replaced.kind
