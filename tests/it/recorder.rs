@@ -2,6 +2,7 @@
 
 mod access;
 mod clock;
+mod commits;
 mod comparison;
 pub(crate) mod crash;
 mod environments;

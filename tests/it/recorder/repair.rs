@@ -51,16 +51,41 @@ async fn a_missing_position_is_written_again_when_that_is_decided() {
         ("-TERM", "DELETE FROM position"),
         ("-KILL", "DELETE FROM position"),
         ("-TERM", "UPDATE position SET state = x'00'"),
+        (
+            "-TERM",
+            "UPDATE position
+             SET state = CAST(substr(state, 1, 48) || x'7fffffffffffffff' || substr(state, 57) AS BLOB)",
+        ),
+        (
+            "-KILL",
+            "UPDATE position
+             SET state = CAST(substr(state, 1, 48) || x'ffffffffffffffff' || substr(state, 57) AS BLOB)",
+        ),
+        (
+            "-TERM",
+            "UPDATE position
+             SET state = CAST(substr(state, 1, 48) || x'0000000000000000' || substr(state, 57) AS BLOB)",
+        ),
+        (
+            "-TERM",
+            "UPDATE position
+             SET state = CAST(substr(state, 1, 16) || zeroblob(16) || substr(state, 33) AS BLOB)",
+        ),
+        (
+            "-TERM",
+            "INSERT INTO session VALUES (9223372036854775807, randomblob(16), 'x');
+             DELETE FROM position",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
         answered(&file, 5).await.end(end).await;
-        second_program::execute(&file, sql);
+        Connection::open(&file).unwrap().execute_batch(sql).unwrap();
         let read = ["env", "ls", "--org", "acme", "--db", file.to_str().unwrap()];
         let read = envsnap(&read, &[]);
         assert!(read.status.success(), "{sql}: {read:?}");
         let said = not_verified(&file);
-        assert!(said.contains("the ledgers hold, but table position"), "{sql}: {said}");
+        assert!(said.contains("the ledgers hold, but table "), "{sql}: {said}");
         let said = refused(&file, &[]);
         assert!(said.contains("start once with --accept-loss"), "{sql}: {said}");
         let mut recorder = Process::start_with(&file, |command| {

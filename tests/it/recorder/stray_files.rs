@@ -224,7 +224,7 @@ async fn a_log_of_another_program_is_applied_by_following_the_message() {
     let command = format!("sqlite3 '{}' 'PRAGMA wal_checkpoint(TRUNCATE)'", killed.display());
     let said = refused(&killed, &[]);
     let at = |part: &str| said.find(part).unwrap_or(usize::MAX);
-    assert!(at("Copy ") < at(&command) && at(&command) < at("put the copy"), "{said}");
+    assert!(at("Keep a copy ") < at(&command) && at(&command) < at("put the copy"), "{said}");
     second_program::execute(&killed, "PRAGMA wal_checkpoint(TRUNCATE)");
     assert!(on("verify", &killed, &[]).status.success());
     has_all(&Process::start(&killed).await, 5).await;

@@ -199,13 +199,22 @@ pub enum StoreError {
         /// Which of the two has the latest acknowledged commit.
         latest_commit: LatestCommit,
     },
-    /// The log contains no commit of a recorder.
+    /// It is not known whether the log continues the file.
     #[error(
-        "no recorder wrote what is in {log}. Copy {file} and {log}, apply the log with: sqlite3 '{file}' \
-         'PRAGMA wal_checkpoint(TRUNCATE)', and run: envsnap verify --db '{file}'. If that finds damage, \
-         the log was another file's: put the copy of {file} back, without the log"
+        "it is not known whether {log} is the log of {file}: {reason}. Keep a copy of both, apply the log \
+         with: sqlite3 '{file}' 'PRAGMA wal_checkpoint(TRUNCATE)', and run: envsnap verify --db '{file}'. If \
+         {} then, start it again{}. Otherwise the log was another file's: put the copy of {file} back \
+         together with its own log, or the newest backup without one",
+        match reason {
+            UnknownLog::InLog => "that finds no damage",
+            UnknownLog::InFile => "that finds nothing but table position",
+        },
+        match reason {
+            UnknownLog::InLog => "",
+            UnknownLog::InFile => ", once with --accept-loss, which writes the position again",
+        }
     )]
-    ForeignLog { file: String, log: String },
+    UnknownLog { reason: UnknownLog, file: String, log: String },
     /// There is a rollback journal, which SQLite would play back into the file.
     #[error(
         "a recorder does not leave {journal}, and SQLite would write what is in it into {file}. Move it \
@@ -411,6 +420,17 @@ impl StoreError {
                 | Self::NoPosition { .. }
         )
     }
+}
+
+/// What is missing that would say whether a log continues a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownLog {
+    /// The log has no commit of a recorder, as after a commit of another program.
+    #[error("no recorder wrote what is in the log")]
+    InLog,
+    /// The file has no position, as after another program removed it.
+    #[error("table position of the file has no row that a recorder wrote")]
+    InFile,
 }
 
 /// Which of a file and a log that does not continue it has the commit that was answered last.

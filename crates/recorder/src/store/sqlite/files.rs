@@ -3,6 +3,7 @@
 //! SQLite does not notice if its database or its log is moved, replaced or removed: it goes on
 //! writing to what it has open, and what is written then is lost with the process.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, canonicalize};
 use std::io;
 use std::mem;
@@ -15,7 +16,7 @@ use rusqlite::ErrorCode;
 
 use super::StoreError;
 use super::descriptors::FileIdentity;
-use super::wal::{self, CheckedLog};
+use super::wal::{self, CheckedLog, LogEnd};
 
 /// An open database and the files beside it.
 #[derive(Debug)]
@@ -93,6 +94,8 @@ pub(super) struct LogFiles {
 #[derive(Debug, Default)]
 struct LogCheck {
     checked: CheckedLog,
+    /// Of the last check of the end.
+    end: LogEnd,
     /// When the log changed last, and its length, after the last write of this process. If it is
     /// another, the log was changed by another program, and nothing of it counts as checked.
     written: Option<(i64, i64, u64)>,
@@ -158,12 +161,12 @@ impl LogFiles {
         restored
     }
 
-    /// Whether the log, wherever it is, ends with the frame of this number, from 1. The frames before
-    /// it are not read.
+    /// Whether the log, wherever it is, has this many frames, and all those that were added since the
+    /// last check are intact. The others are not read.
     pub(super) fn check_end(&self, frames: u64) -> Result<(), Fault> {
         self.check(|log, check| {
             self.forget_if_changed(check)?;
-            wal::ends_with_frame(log, frames)
+            wal::has_end(log, frames, &mut check.end)
         })
     }
 
@@ -178,8 +181,13 @@ impl LogFiles {
             let from = if check.next < frames { check.next } else { 0 };
             let to = frames.min(from + RECHECKED_FRAMES);
             check.next = to;
-            Ok(wal::has_range(log, from, to)? && wal::ends_with_frame(log, frames)?)
+            Ok(wal::has_range(log, from, to)? && wal::has_end(log, frames, &mut check.end)?)
         })
+    }
+
+    /// The numbers of the pages in the frames of the log after the first `applied`, up to `frames`.
+    pub(super) fn pages_after(&self, applied: u64, frames: u64) -> io::Result<BTreeSet<u32>> {
+        wal::pages_in(&self.log, applied, frames)
     }
 
     /// As [`Self::check_new`], with all frames.

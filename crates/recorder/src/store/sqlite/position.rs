@@ -15,6 +15,9 @@ const MARKER: &[u8; 16] = b"envsnap position";
 /// The bytes of the stored form.
 const STORED_BYTES: usize = 57;
 
+/// The greatest number of a commit: SQLite's integers have numbers for as many after it.
+const MAX_COMMIT: u64 = 1 << 62;
+
 /// The time from a recorder's start to its end, by a random number. Zeros before the first.
 pub(super) type Session = [u8; 16];
 
@@ -59,6 +62,10 @@ impl Position {
         let (commit, rest) = rest.split_first_chunk()?;
         let &[in_use @ (0 | 1)] = rest else { return None };
         let (session, previous, commit) = (*session, *previous, u64::from_be_bytes(*commit));
+        // No recorder gets that far, and only a new file has had no commit by a session.
+        if commit > MAX_COMMIT || (commit == 0) != (session == Session::default()) {
+            return None;
+        }
         Some(Self { session, previous, commit, in_use: in_use == 1 })
     }
 
@@ -121,26 +128,45 @@ pub(super) fn restore(
     acknowledged: Option<(Session, u64)>,
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let last_session: Option<u64> =
-        transaction.query_row("SELECT max(first_commit) FROM session", [], |row| row.get(0))?;
+    // Others may be there, and are removed when the session begins.
+    let last_session: Option<u64> = transaction.query_row(
+        "SELECT max(first_commit) FROM session WHERE first_commit BETWEEN 1 AND ?",
+        [MAX_COMMIT / 2],
+        |row| row.get(0),
+    )?;
     let (session, commit) = acknowledged.unwrap_or_default();
     let commit = commit.max(last_session.unwrap_or(0));
-    let position = Position { session, commit, ..Position::default() };
+    let position = if commit == 0 {
+        Position::default()
+    } else if session == Session::default() {
+        Position { session: new_session(&transaction)?, commit, ..Position::default() }
+    } else {
+        Position { session, commit, ..Position::default() }
+    };
     transaction.execute("DELETE FROM position", [])?;
     transaction.execute("INSERT INTO position (id, state) VALUES (1, ?)", [position])?;
     transaction.commit()
 }
 
-/// Counts the transaction that is open, as its last step before it is committed.
-pub(super) fn advance(connection: &Connection) -> rusqlite::Result<Position> {
-    let position = read(connection)?;
-    write(connection, position.next(position.session, position.in_use))
+/// Counts the transaction that is open after the commit that left the file at `last`, as its last step
+/// before it is committed. The file is at the returned position then.
+///
+/// What is in the row now does not count, so that a row that another program has changed is right again.
+pub(super) fn advance(connection: &Connection, last: Position) -> rusqlite::Result<Position> {
+    write(connection, last.next(last.session, last.in_use))
+}
+
+/// As [`advance`], after the commit that the file is at, which may be a new one.
+pub(super) fn advance_stored(connection: &Connection) -> rusqlite::Result<()> {
+    let last = read(connection)?;
+    let session = if last.commit == 0 { new_session(connection)? } else { last.session };
+    write(connection, last.next(session, last.in_use)).map(drop)
 }
 
 /// Begins a session with the file at `path`, and marks the file as in use.
 pub(super) fn begin(connection: &mut Connection, path: &Path) -> rusqlite::Result<Position> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let session = transaction.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
+    let session = new_session(&transaction)?;
     let position = write(&transaction, read(&transaction)?.next(session, true))?;
     let removed = transaction.execute(
         // One row for each session, and none that is later than this one.
@@ -162,16 +188,13 @@ pub(super) fn begin(connection: &mut Connection, path: &Path) -> rusqlite::Resul
         params![position.commit, session, path.display().to_string()],
     )?;
     transaction.commit()?;
-    // So that the mark is in the file even without its log. If this fails, it is still in the log.
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     Ok(position)
 }
 
-/// Marks the file as closed: it is complete without its log.
-pub(super) fn end(connection: &mut Connection) -> rusqlite::Result<Position> {
+/// Marks the file as closed: it is complete without its log. `last` is as in [`advance`].
+pub(super) fn end(connection: &mut Connection, last: Position) -> rusqlite::Result<Position> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let position = read(&transaction)?;
-    let position = write(&transaction, position.next(position.session, false))?;
+    let position = write(&transaction, last.next(last.session, false))?;
     transaction.commit()?;
     Ok(position)
 }
@@ -219,9 +242,16 @@ pub(super) fn last_path(connection: &Connection) -> rusqlite::Result<Option<Stri
         .optional()
 }
 
+fn new_session(connection: &Connection) -> rusqlite::Result<Session> {
+    connection.query_row("SELECT randomblob(16)", [], |row| row.get(0))
+}
+
 fn write(connection: &Connection, position: Position) -> rusqlite::Result<Position> {
     let changed = connection
-        .prepare_cached("UPDATE position SET state = ? WHERE id = 1")?
+        .prepare_cached(
+            "INSERT INTO position (id, state) VALUES (1, ?)
+             ON CONFLICT (id) DO UPDATE SET state = excluded.state",
+        )?
         .execute([position])?;
     // A trigger can leave it out.
     if changed != 1 {

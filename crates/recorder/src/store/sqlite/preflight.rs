@@ -11,12 +11,12 @@ use std::thread;
 use std::time::Duration;
 
 use super::descriptors::Descriptor;
-use super::error::LatestCommit;
+use super::error::{LatestCommit, UnknownLog};
 use super::files::{ENDINGS, beside};
 use super::mark::Mark;
 use super::position::Position;
 use super::wal::LogContent;
-use super::{StoreError, journal};
+use super::{StoreError, journal, schema};
 
 /// Attempts, and the time between them, for a file that does not match its log or mark: a recorder
 /// may start or reset its log meanwhile.
@@ -32,12 +32,14 @@ pub(super) struct DatabaseHeader {
     pub(super) pages: u32,
     /// The database is used with a log.
     uses_a_log: bool,
+    /// It is a recorder's.
+    is_recorders: bool,
 }
 
 impl DatabaseHeader {
     /// `None` if it is not a database.
     pub(super) fn read(database: &File) -> Option<Self> {
-        let mut header = [0; 32];
+        let mut header = [0; 72];
         database
             .read_exact_at(&mut header, 0)
             .ok()
@@ -47,8 +49,14 @@ impl DatabaseHeader {
             size @ 512.. if size.is_power_of_two() => u64::from(size),
             _ => return None,
         };
-        let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
-        Some(Self { page_size, pages, uses_a_log: header[19] == 2 })
+        let number =
+            |at| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        Some(Self {
+            page_size,
+            pages: number(28),
+            uses_a_log: header[19] == 2,
+            is_recorders: i64::from(number(68)) == schema::APPLICATION_ID,
+        })
     }
 }
 
@@ -127,7 +135,7 @@ fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
         return Ok(false);
     }
     if content.positions.is_empty() {
-        return Err(StoreError::ForeignLog { file, log });
+        return Err(StoreError::UnknownLog { reason: UnknownLog::InLog, file, log });
     }
     let page_size = u64::from(content.page_size);
     let continues = |position: Position| content.follows(&position);
@@ -136,7 +144,11 @@ fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
         return Ok(true);
     }
     // A log that begins with a VACUUM by another program does not say where the position was before.
-    if positions(database, page_size).any(continues) {
+    let mut in_file = positions(database, page_size).peekable();
+    if header.is_recorders && in_file.peek().is_none() {
+        return Err(StoreError::UnknownLog { reason: UnknownLog::InFile, file, log });
+    }
+    if in_file.any(continues) {
         return Ok(true);
     }
     stray()

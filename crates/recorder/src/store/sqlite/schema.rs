@@ -17,7 +17,7 @@ const MIGRATIONS: &[&str] = &[
 /// Marks the file as a recorder's, as SQLite's `application_id`: "esnl".
 ///
 /// Files before the ledger had "esnp".
-const APPLICATION_ID: i64 = 0x6573_6e6c;
+pub(super) const APPLICATION_ID: i64 = 0x6573_6e6c;
 const PRE_LEDGER_APPLICATION_ID: i64 = 0x6573_6e70;
 
 /// Whether there are no tables yet.
@@ -41,7 +41,7 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
     let counted = if is_new {
         position::create(&transaction)
     } else {
-        position::advance(&transaction).map(drop)
+        position::advance_stored(&transaction)
     };
     counted.map_err(failed)?;
     transaction

@@ -82,13 +82,46 @@ impl LogContent {
     }
 }
 
-/// Whether the log has this many frames and the last one is intact. The frames before it are not
-/// read.
+/// Where a log ended when it was last found intact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct LogEnd {
+    /// Those of the log, which change when it begins anew.
+    salts: [u8; 8],
+    frames: u64,
+}
+
+/// Whether the log has this many frames, and the last one that it had before and all after it are
+/// intact. A log that is truncated before a commit is written has a hole there, whatever its last
+/// frame is.
 ///
 /// # Errors
 /// The file cannot be read.
-pub(super) fn ends_with_frame(file: &File, frames: u64) -> io::Result<bool> {
-    frames.checked_sub(1).map_or(Ok(true), |last| has_range(file, last, frames))
+pub(super) fn has_end(file: &File, frames: u64, end: &mut LogEnd) -> io::Result<bool> {
+    let Some(log) = Log::open(file)? else { return Ok(frames == 0) };
+    let is_continued = end.salts == log.salts && end.frames <= frames;
+    let from = if is_continued { end.frames.saturating_sub(1) } else { 0 };
+    if !log.has_range(from, frames)? {
+        return Ok(false);
+    }
+    *end = LogEnd { salts: log.salts, frames };
+    Ok(true)
+}
+
+/// The numbers of the pages in the frames `from` to `to` (exclusive, counted from 0).
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn pages_in(file: &File, from: u64, to: u64) -> io::Result<BTreeSet<u32>> {
+    let mut pages = BTreeSet::new();
+    let Some(log) = Log::open(file)? else { return Ok(pages) };
+    let mut frame = vec![0; log.frame_size()];
+    for number in from..to {
+        if !log.read_frame(number, &mut frame)? || frame[8..16] != log.salts {
+            break;
+        }
+        pages.insert(be_u32(&frame[..4]));
+    }
+    Ok(pages)
 }
 
 /// How much of a log was read and found intact.
@@ -133,21 +166,7 @@ pub(super) fn has_frames(file: &File, frames: u64, checked: &mut CheckedLog) -> 
 /// # Errors
 /// The file cannot be read.
 pub(super) fn has_range(file: &File, from: u64, to: u64) -> io::Result<bool> {
-    let Some(log) = Log::open(file)? else { return Ok(from >= to) };
-    let mut frame = vec![0; log.frame_size()];
-    let mut checksum = log.checksum;
-    if let Some(before) = from.checked_sub(1) {
-        if !log.read_frame(before, &mut frame)? || frame[8..16] != log.salts {
-            return Ok(false);
-        }
-        checksum.state = (be_u32(&frame[16..20]), be_u32(&frame[20..24]));
-    }
-    for number in from..to {
-        if !log.read_frame(number, &mut frame)? || !log.holds(&frame, &mut checksum) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    Log::open(file)?.map_or(Ok(from >= to), |log| log.has_range(from, to))
 }
 
 impl<'a> Log<'a> {
@@ -182,6 +201,24 @@ impl<'a> Log<'a> {
     fn read_frame(&self, number: u64, frame: &mut [u8]) -> io::Result<bool> {
         let size = FRAME_HEADER_BYTES + u64::from(self.page_size);
         read_exact(self.file, frame, HEADER_BYTES.saturating_add(number.saturating_mul(size)))
+    }
+
+    /// As [`has_range`].
+    fn has_range(&self, from: u64, to: u64) -> io::Result<bool> {
+        let mut frame = vec![0; self.frame_size()];
+        let mut checksum = self.checksum;
+        if let Some(before) = from.checked_sub(1) {
+            if !self.read_frame(before, &mut frame)? || frame[8..16] != self.salts {
+                return Ok(false);
+            }
+            checksum.state = (be_u32(&frame[16..20]), be_u32(&frame[20..24]));
+        }
+        for number in from..to {
+            if !self.read_frame(number, &mut frame)? || !self.holds(&frame, &mut checksum) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether the frame belongs to this log and follows the one that `checksum` is of.

@@ -6,20 +6,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use envsnap_model::error_chain;
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode};
 
 use super::files::{Fault, Files, LogFiles};
 use super::lock::Lock;
 use super::mark::Acknowledged;
-use super::position;
+use super::position::{self, Position};
 use super::rescue::{RescueError, Rescued, rescue};
-use super::{BUSY_TIMEOUT, StoreError};
+use super::{BUSY_TIMEOUT, StoreError, ledger};
 
 /// How much of the file is kept in memory, in KiB, so that it can be saved if the log is cut: twice what
 /// the log usually has at most. (A page takes more memory than it has bytes, and pages that were only
 /// read are kept as well.)
 const CACHE_KIB: i64 = 32 << 10;
+
+/// How many frames the log gets before it is applied, as by default in SQLite; and, while a program
+/// that reads keeps it from beginning anew, the part by which it grows before that is tried again,
+/// since each time all of it is read.
+const FRAMES_TO_APPLY: u64 = 1_000;
+const GROWTH_TO_APPLY: u64 = 4;
+
+const READ_LOG_LENGTH: &str = "read how long the log of the snapshot file is";
 
 /// How often a log that does not seem to be whole is looked at.
 const MAX_ATTEMPTS: usize = 5;
@@ -51,11 +59,23 @@ enum SaveOutcome {
     NotYet(String),
 }
 
+/// Whether the position was written after the log was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Applied {
+    Done,
+    /// Not now: another program is writing.
+    Locked,
+}
+
 /// What is noted outside of the database.
 struct Notes {
     lock: Arc<Lock>,
     /// What was noted last.
     noted: Acknowledged,
+    /// After the last commit of this process.
+    position: Position,
+    /// How many frames the log had when it was last applied; 0 if it has begun anew since.
+    applied: u64,
     /// SQLite's number for the state of the file, which changes with each commit of another connection.
     data_version: i64,
     /// The size of the database, in bytes, which does not become less by itself.
@@ -80,6 +100,8 @@ impl WatchedConnection {
         let file = || path.display().to_string();
         let failed = |source| StoreError::from_open(file(), source);
         connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)?;
+        // SQLite would do it in a commit, and write what is in a damaged log into the file.
+        connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
         let page_size: u32 =
             connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
         let note = |acknowledged: &Acknowledged| {
@@ -91,7 +113,7 @@ impl WatchedConnection {
         // In this order: what is noted is in the file whenever the process ends.
         note(&Acknowledged::read(&connection).map_err(failed)?)?;
         // With this, SQLite makes the log and its index.
-        position::begin(&mut connection, path).map_err(failed)?;
+        let position = position::begin(&mut connection, path).map_err(failed)?;
         let begun = Acknowledged::read(&connection).map_err(failed)?;
         note(&begun)?;
         let data_version = data_version(&connection).map_err(failed)?;
@@ -99,14 +121,22 @@ impl WatchedConnection {
             LogFiles::open(path).map_err(|source| StoreError::OpenLog { file: file(), source })?;
         let files = Files::new(path, lock.identity(), Some(log));
         files.check_database()?;
-        let notes = Some(Notes { lock: Arc::clone(lock), noted: begun, data_version, largest: 0 });
-        Ok(Self {
+        let lock = Arc::clone(lock);
+        let notes =
+            Some(Notes { lock, noted: begun, position, applied: 0, data_version, largest: 0 });
+        let mut watched = Self {
             connection,
             files: Some(Arc::new(files)),
             page_size: page_size.into(),
             notes,
             unsaved_until: None,
-        })
+        };
+        // So that the note is in the file even without its log.
+        watched.apply_log().map_err(|error| match error {
+            StoreError::Failed { source, .. } => failed(source),
+            error => error,
+        })?;
+        Ok(watched)
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection {
@@ -127,29 +157,104 @@ impl WatchedConnection {
 
     /// As [`Self::check`], and the whole log is read, but for what was read before.
     ///
-    /// After a commit of another program nothing of earlier commits is in memory any more, so that the
-    /// log is applied then.
+    /// After a commit of another program nothing of earlier commits is in memory any more, and the log
+    /// may have begun anew without a position, so that it is applied then.
     pub(super) fn check_thoroughly(&mut self) -> Result<(), StoreError> {
         self.check_log(LogFiles::check_new)?;
         let Some(notes) = &mut self.notes else { return Ok(()) };
-        let applied = data_version(&self.connection).and_then(|version| {
-            if version == notes.data_version {
-                return Ok(());
-            }
+        let version = data_version(&self.connection)
+            .map_err(failed_to("read whether another program wrote to the snapshot file"))?;
+        if version == notes.data_version {
+            return Ok(());
+        }
+        let applied = self.apply_log();
+        // Once, unless it could not be done yet.
+        if let Some(notes) = &mut self.notes
+            && !matches!(applied, Ok(Applied::Locked))
+        {
             notes.data_version = version;
-            self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-        });
-        applied.map_err(|source| {
-            let operation = "apply the log after a commit of another program".to_owned();
-            StoreError::Failed { operation, source }
-        })
+        }
+        applied.map(drop)
     }
 
-    /// This connection has written, or tried to. Has to be called before the next check.
-    pub(super) fn note_written(&self) {
+    /// Counts the transaction that is open, as its last step before it is committed. The position has to
+    /// be given to [`Self::note_written`] then. `None` for a connection that has no files.
+    pub(super) fn advance(&self) -> rusqlite::Result<Option<Position>> {
+        let advance = |notes: &Notes| position::advance(&self.connection, notes.position);
+        self.notes.as_ref().map(advance).transpose()
+    }
+
+    /// This connection has written, or tried to, and has committed `position`. Has to be called before
+    /// the next check.
+    pub(super) fn note_written(&mut self, position: Option<Position>) {
+        if let (Some(notes), Some(position)) = (&mut self.notes, position) {
+            notes.position = position;
+        }
         if let Some(log) = self.files.as_ref().and_then(|files| files.log.as_ref()) {
             log.note_written();
         }
+    }
+
+    /// Applies the log to the file if it is long.
+    ///
+    /// # Errors
+    /// The log is not as it was written, or was moved: nothing of it was applied. What SQLite cannot do
+    /// now is logged, and tried again when the log is longer.
+    pub(super) fn apply_long_log(&mut self) -> Result<(), StoreError> {
+        let Some(notes) = &mut self.notes else { return Ok(()) };
+        let (frames, _) = log_length(&self.connection).map_err(failed_to(READ_LOG_LENGTH))?;
+        if frames < notes.applied {
+            notes.applied = 0;
+        }
+        if frames < notes.applied + FRAMES_TO_APPLY.max(notes.applied / GROWTH_TO_APPLY) {
+            return Ok(());
+        }
+        notes.applied = frames;
+        match self.apply_log() {
+            Err(error @ StoreError::Failed { .. }) => tracing::warn!("{}", error_chain(&error)),
+            applied => drop(applied?),
+        }
+        Ok(())
+    }
+
+    /// Applies the log to the file, as far as no other program needs it, if all of it is intact.
+    ///
+    /// Then the position is written again, as the first commit of the log if that begins anew: a log
+    /// that begins with a commit of another program does not say which file it continues.
+    fn apply_log(&mut self) -> Result<Applied, StoreError> {
+        self.check_log(LogFiles::check_all)?;
+        let failed = failed_to("apply the log to the snapshot file");
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+            .map_err(&failed)?;
+        let position = self.without_waiting(|watched| {
+            watched.connection.execute_batch("BEGIN IMMEDIATE")?;
+            let position = watched.advance()?;
+            watched.connection.execute_batch("COMMIT")?;
+            Ok(position)
+        });
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK").map_err(&failed)?;
+        }
+        self.note_written(position.as_ref().copied().unwrap_or_default());
+        match position {
+            Ok(_) => Ok(Applied::Done),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                Ok(Applied::Locked)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Does `work`, which fails at once if another program has locked the file.
+    fn without_waiting<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let done = work(self);
+        self.connection.busy_timeout(BUSY_TIMEOUT)?;
+        done
     }
 
     /// As [`Self::check`], with `check_log`, which gets the number of frames.
@@ -226,9 +331,8 @@ impl WatchedConnection {
             notes.lock.metadata().map_err(|source| StoreError::Stat { file: file(), source })?;
         let bytes = metadata.len();
         // VACUUM in another program makes it smaller.
-        let should_have = |pages| self.page_size * pages;
         if bytes < notes.largest
-            && !pages(&self.connection).is_ok_and(|it| bytes >= should_have(it))
+            && !has_all_pages(&self.connection, files, bytes, self.page_size).unwrap_or(false)
         {
             return Ok(Some(Fault::Cut { file: file(), bytes }));
         }
@@ -243,11 +347,9 @@ impl WatchedConnection {
     /// It cannot be noted, and is not to be answered.
     pub(super) fn note_commits(&mut self) -> Result<(), StoreError> {
         let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
-        let acknowledged =
-            Acknowledged::read(&self.connection).map_err(|source| StoreError::Failed {
-                operation: "read the position of the snapshot file".to_owned(),
-                source,
-            })?;
+        let entries = ledger::count_entries(&self.connection)
+            .map_err(failed_to("count the entries of the snapshot file"))?;
+        let acknowledged = Acknowledged { position: notes.position, entries };
         if acknowledged == notes.noted {
             return Ok(());
         }
@@ -275,10 +377,7 @@ impl WatchedConnection {
         // this process or another is killed while it applies a log, the file is not complete without
         // it.
         if self.notes.is_some() && self.check_log(LogFiles::check_all).is_ok() {
-            let ended = empty_log(&self.connection).and_then(|is_empty| {
-                if is_empty { position::end(&mut self.connection).map(drop) } else { Ok(()) }
-            });
-            if let Err(error) = ended {
+            if let Err(error) = self.mark_closed() {
                 tracing::warn!("cannot note in the snapshot file that it is closed: {error}");
             }
             if let Err(error) = self.note_commits() {
@@ -294,17 +393,24 @@ impl WatchedConnection {
         }
     }
 
+    /// Marks the file as closed, unless a program that reads keeps a part of the log from being applied.
+    fn mark_closed(&mut self) -> rusqlite::Result<()> {
+        let Some(last) = self.notes.as_ref().map(|notes| notes.position) else { return Ok(()) };
+        // The whole log is applied to the file, and emptied.
+        let is_busy: bool = self.without_waiting(|watched| {
+            let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
+            watched.connection.query_row(empty, [], |row| row.get(0))
+        })?;
+        if !is_busy {
+            let position = position::end(&mut self.connection, last)?;
+            self.note_written(Some(position));
+        }
+        Ok(())
+    }
+
     /// How many frames the log should have.
     fn frames(&self) -> Result<u64, StoreError> {
-        let frames: rusqlite::Result<i64> = self
-            .connection
-            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
-            .and_then(|mut noop| noop.query_row([], |row| row.get(1)));
-        // Negative if there is no log.
-        frames.map(|frames| u64::try_from(frames).unwrap_or(0)).map_err(|source| {
-            let operation = "read how long the log of the snapshot file is".to_owned();
-            StoreError::Failed { operation, source }
-        })
+        log_length(&self.connection).map(|(frames, _)| frames).map_err(failed_to(READ_LOG_LENGTH))
     }
 
     /// Saves what only this process still has, and plans the next attempt if that is not possible now.
@@ -394,21 +500,47 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
-/// How many pages the database has.
-fn pages(connection: &Connection) -> Result<u64, StoreError> {
-    connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(|source| {
-        let operation = "read how long the snapshot file is".to_owned();
-        StoreError::Failed { operation, source }
+/// How many frames the log has, and how many of them were applied to the file. Zeros if there is none.
+fn log_length(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+    connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?.query_row([], |row| {
+        // Negative if there is no log.
+        let number = |column| row.get(column).map(|it: i64| u64::try_from(it).unwrap_or(0));
+        Ok((number(1)?, number(2)?))
     })
 }
 
-/// Applies the whole log to the database, and empties it, unless another program is reading.
-fn empty_log(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.busy_timeout(Duration::ZERO)?;
-    let is_busy: rusqlite::Result<bool> =
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    is_busy.map(|is_busy| !is_busy)
+/// How many pages the database has.
+fn pages(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.pragma_query_value(None, "page_count", |row| row.get(0))
+}
+
+/// Whether all pages of the database are in its file, which has so many bytes, or in the part of its log
+/// that was not applied yet.
+fn has_all_pages(
+    connection: &Connection,
+    files: &Files,
+    bytes: u64,
+    page_size: u64,
+) -> Result<bool, Box<dyn std::error::Error>> {
+    /// The page that SQLite locks, and never writes, begins at this byte.
+    const LOCKED_BYTE: u64 = 0x4000_0000;
+    let (present, pages) = (bytes / page_size, pages(connection)?);
+    if pages <= present {
+        return Ok(true);
+    }
+    let Some(log) = &files.log else { return Ok(false) };
+    let (frames, applied) = log_length(connection)?;
+    let in_log = log.pages_after(applied, frames)?;
+    let is_there = |page: u64| {
+        u32::try_from(page).is_ok_and(|page| in_log.contains(&page))
+            || page == LOCKED_BYTE / page_size + 1
+    };
+    Ok((present + 1..=pages).all(is_there))
+}
+
+/// The error of an operation that SQLite could not do.
+fn failed_to(operation: &str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |source| StoreError::Failed { operation: operation.to_owned(), source }
 }
 
 /// Applies the whole log to the database.

@@ -18,7 +18,6 @@ use tokio::sync::oneshot;
 use super::StoreError;
 use super::failure::Failure;
 use super::load::{Load, weight};
-use super::position;
 use super::watch::WatchedConnection;
 
 /// The interval of checks of the log, whatever is written meanwhile.
@@ -261,19 +260,25 @@ fn write_group(
             }
         }
     }
+    let mut position = None;
     if committed.is_ok() && !answers.is_empty() {
-        committed = position::advance(connection).map(drop).map_err(|error| group_failure(&error));
+        match watched.advance() {
+            Ok(advanced) => position = advanced,
+            Err(error) => committed = Err(group_failure(&error)),
+        }
     }
+    let connection = watched.connection();
     if committed.is_ok() {
         committed = connection.execute_batch("COMMIT").map_err(|error| group_failure(&error));
     }
     if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
         tracing::error!("a transaction that was not committed could not be rolled back");
     }
-    watched.note_written();
+    watched.note_written(position.filter(|_| committed.is_ok()));
     if committed.is_ok() {
         committed = watched
             .check()
+            .and_then(|()| watched.apply_long_log())
             .and_then(|()| watched.note_commits())
             .map_err(|error| GroupFailure::File(error_chain(&error)));
     }

@@ -1,0 +1,215 @@
+//! What another program does to the file or its log while the recorder is about to commit.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::crash::Process;
+use super::file::on;
+use super::lost_log::{ANSWERED, answered, beside, put_in_place};
+use super::lost_reports::{self, has_all, refused};
+use super::second_program;
+use super::server::{digest, task};
+
+/// The number of `clock_nanosleep`, in which SQLite waits for a lock.
+const SLEEP: &str = if cfg!(target_arch = "aarch64") { "115" } else { "230" };
+
+/// Waits until the recorder waits for the write lock of its file, as it does when all checks before a
+/// commit are done.
+async fn waits_for_lock(recorder: &Process) {
+    let threads = format!("/proc/{}/task", recorder.child.id().unwrap());
+    let is_waiting = |thread: &Path| {
+        fs::read_to_string(thread.join("comm")).unwrap() == "writer\n"
+            && fs::read_to_string(thread.join("syscall")).unwrap().split(' ').next() == Some(SLEEP)
+    };
+    let waiting = async {
+        while !fs::read_dir(&threads).unwrap().any(|thread| is_waiting(&thread.unwrap().path())) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap();
+}
+
+fn signal(recorder: &Process, signal: &str) {
+    let id = recorder.child.id().unwrap().to_string();
+    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+}
+
+/// The status of a report between whose check and whose commit `meanwhile` is done by another program,
+/// after which it gives up the write lock.
+async fn report_during(
+    recorder: &Process,
+    file: &Path,
+    tasks: &[Value],
+    meanwhile: impl FnOnce(&Connection),
+) -> u16 {
+    let other = Connection::open(file).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let change = async {
+        waits_for_lock(recorder).await;
+        meanwhile(&other);
+        drop(other);
+    };
+    tokio::join!(recorder.report("env", tasks), change).0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_truncated_just_before_a_commit_is_detected_by_it() {
+    type Length = fn(u64) -> u64;
+    let lengths: [(&str, Length); 4] = [
+        ("to nothing", |_| 0),
+        ("to a half", |bytes| bytes / 2),
+        ("in its last page", |bytes| bytes - 100),
+        ("by its last page", |bytes| bytes - 4_120),
+    ];
+    for (what, length) in lengths {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = answered(&file).await;
+        let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
+        let truncate = |other: &Connection| {
+            log.set_len(length(log.metadata().unwrap().len())).unwrap();
+            other.execute_batch("ROLLBACK").unwrap();
+        };
+        let tasks = [task(1, "web", &digest(99), 1)];
+        assert_eq!(report_during(&recorder, &file, &tasks, truncate).await, 500, "{what}");
+        let said = recorder.logged("it accepts nothing more").await;
+        assert!(said.contains("Everything that was answered is in"), "{what}: {said}");
+        assert_eq!(recorder.report("env", &tasks).await, 500, "{what}");
+        recorder.end("-KILL").await;
+
+        put_in_place(&file);
+        let recorder = Process::start(&file).await;
+        // The report that was not answered may be there.
+        let index = recorder.index("env").await;
+        assert!([ANSWERED, ANSWERED + 1].map(u64::from).contains(&index), "{what}: {index}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_another_program_makes_smaller_just_before_a_commit_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = answered(&file).await;
+    // Free pages, which are in the file.
+    for sql in [
+        "CREATE TABLE other AS
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+         SELECT randomblob(4000) FROM n",
+        "DROP TABLE other",
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+    ] {
+        second_program::execute(&file, sql);
+    }
+    assert_eq!(recorder.report("env", &[task(1, "web", &digest(98), 1)]).await, 201);
+    let bytes = || fs::metadata(&file).unwrap().len();
+    let before = bytes();
+    let shrink = |other: &Connection| {
+        signal(&recorder, "-STOP");
+        other.execute_batch("ROLLBACK; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        assert!(bytes() < before - 400 * 4_096);
+        signal(&recorder, "-CONT");
+    };
+    let tasks: Vec<_> =
+        (0..200).map(|id| task(id, &format!("web-{id}"), &format!("{id:064x}"), 1)).collect();
+    assert_eq!(report_during(&recorder, &file, &tasks, shrink).await, 201, "{}", recorder.log());
+    assert_eq!(recorder.report("env", &tasks[1..]).await, 201, "{}", recorder.log());
+    assert_eq!(recorder.index("env").await, u64::from(ANSWERED) + 3);
+    assert!(!recorder.log().contains("ERROR"), "{}", recorder.log());
+}
+
+fn backup(file: &Path, name: &str) -> bool {
+    let target = file.with_file_name(name);
+    on("backup", file, &[target.to_str().unwrap()]).status.success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_another_program_beside_an_idle_recorder_costs_nothing() {
+    for sql in ["ANALYZE", "VACUUM", "CREATE TABLE other (a); DROP TABLE other", "REINDEX"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        lost_reports::answered(&file, 5).await.end("-TERM").await;
+        let mut recorder = Process::start(&file).await;
+        Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+        assert!(backup(&file, "backup.db"), "{sql}");
+        let verified = on("verify", &file, &[]);
+        assert!(verified.status.success(), "{sql}: {verified:?}");
+        recorder.end("-KILL").await;
+        has_all(&Process::start(&file).await, 5).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_another_program_begins_anew_has_a_position_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = lost_reports::answered(&file, 5).await;
+    let other = Connection::open(&file).unwrap();
+    other.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); ANALYZE").unwrap();
+    let has_position = async {
+        for number in 1.. {
+            if backup(&file, &format!("backup-{number}.db")) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), has_position).await.unwrap();
+    recorder.end("-KILL").await;
+    drop(other);
+    has_all(&Process::start(&file).await, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_another_program_removes_is_written_again() {
+    for sql in ["DELETE FROM position", "UPDATE position SET state = x'00'"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = lost_reports::answered(&file, 5).await;
+        Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+        lost_reports::report(&recorder, 6..=6).await;
+        recorder.end("-KILL").await;
+        let recorder = Process::start(&file).await;
+        has_all(&recorder, 6).await;
+        let verified = on("verify", &file, &[]);
+        assert!(verified.status.success(), "{sql}: {verified:?}");
+    }
+}
+
+/// Without a recorder that puts it right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_be_compared_with_its_file_is_applied_by_following_the_message() {
+    for (sql, said_why, then) in [
+        ("PRAGMA wal_checkpoint(TRUNCATE); ANALYZE", "no recorder wrote what is in", &[][..]),
+        (
+            "DELETE FROM position; PRAGMA wal_checkpoint(PASSIVE)",
+            "table position of the file has no row",
+            &["--accept-loss"],
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = lost_reports::answered(&file, 5).await;
+        signal(&recorder, "-STOP");
+        let other = Connection::open(&file).unwrap();
+        other.execute_batch(sql).unwrap();
+        recorder.end("-KILL").await;
+        for more in [&[][..], &["--accept-loss"]] {
+            let said = refused(&file, more);
+            assert!(said.contains(said_why), "{said}");
+            assert_eq!(said.contains("once with --accept-loss"), !then.is_empty(), "{said}");
+        }
+        drop(other);
+        second_program::execute(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
+        let verified = on("verify", &file, &[]);
+        assert_eq!(verified.status.success(), then.is_empty(), "{verified:?}");
+        let recorder = Process::start_with(&file, |command| {
+            command.args(then);
+        })
+        .await;
+        has_all(&recorder, 5).await;
+    }
+}
