@@ -216,6 +216,38 @@ async fn nothing_is_lost_while_a_receiver_is_down_and_the_recorder_is_killed() {
 }
 
 #[tokio::test]
+async fn what_happened_before_an_environment_was_archived_is_delivered_after_it() {
+    let (files, mut receiver) = (Files::new(), Receiver::start().await);
+    let hooks = [receiver.url.clone()];
+    let mut recorder = files.recorder(&hooks).await;
+    recorder.create("env").await;
+    receiver.answer_with(503);
+    for version in 1..=2 {
+        assert_eq!(recorder.report("env", &[web(version)]).await, 201);
+    }
+    let (_, _, first) = receiver.next_event().await;
+    let archived = recorder.put("/environments/acme/env/archive", &json!({})).await;
+    assert!(archived.status().is_success(), "{archived:?}");
+    recorder.end("-KILL").await;
+
+    receiver.answer_with(200);
+    let _recorder = files.recorder(&hooks).await;
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let (kind, name, id) = receiver.next_event().await;
+        let event = (format!("{} {name}", kind.trim_start_matches("ARTIFACT_")), id);
+        if !seen.contains(&event) {
+            seen.push(event);
+        }
+    }
+    assert_eq!(seen[0], ("STARTED web:1".to_owned(), first));
+    let mut seen: Vec<_> = seen.into_iter().map(|(event, _)| event).collect();
+    // Those of one snapshot are in the order of the artifacts.
+    seen[1..].sort();
+    assert_eq!(seen[1..], ["EXITED web:1", "STARTED web:2"]);
+}
+
+#[tokio::test]
 async fn a_receiver_that_hangs_delays_no_report() {
     let (files, mut receiver) = (Files::new(), Receiver::start().await);
     receiver.hangs.store(true, Ordering::Relaxed);

@@ -153,6 +153,16 @@ pub trait Store: Clone + Send + Sync + 'static {
         ascending: bool,
     ) -> impl Future<Output = Result<EventPage, Error>> + Send;
 
+    /// A page of the events in `interval`, in order, of the environment that the entry with this number
+    /// created, also if it is archived.
+    fn events_of_created(
+        &self,
+        org: &str,
+        entry: i64,
+        interval: Interval,
+        page: Page,
+    ) -> impl Future<Output = Result<EventPage, Error>> + Send;
+
     /// The last `size` snapshots up to index `last`, or up to the latest; fewer if they have very
     /// many changes.
     fn window(
@@ -186,7 +196,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         after: i64,
     ) -> impl Future<Output = Result<Vec<LedgerEntry>, Error>> + Send;
 
-    /// The names of the environments in use, by the number of the entry that created each.
+    /// The names of the environments, those that are archived included, by the number of the entry that
+    /// created each.
     fn environment_names(
         &self,
         org: &str,

@@ -163,7 +163,10 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
         let mut messages = Vec::new();
         for number in 1.. {
             let page = Page { number, size: PAGE };
-            let events = self.store.events(org, name, interval.clone(), page, true).await?.events;
+            // It may be archived by now.
+            let of = taken.environment;
+            let events =
+                self.store.events_of_created(org, of, interval.clone(), page).await?.events;
             if events.is_empty() {
                 break;
             }

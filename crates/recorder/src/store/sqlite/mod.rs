@@ -501,6 +501,22 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn events_of_created(
+        &self,
+        org: &str,
+        entry: i64,
+        interval: Interval,
+        page: Page,
+    ) -> Result<EventPage, Error> {
+        let operation = format!("list the events of an environment of organization '{org}'");
+        let (org, now) = (org.to_owned(), self.now());
+        self.read(operation, move |connection| {
+            History::find_created_by(connection, now, &org, entry)?
+                .event_page(&interval, page, true)
+        })
+        .await
+    }
+
     async fn window(
         &self,
         org: &str,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use envsnap_model::expression::{Snappish, Timeline};
 use envsnap_model::plausible_times;
 use envsnap_model::snapshot::Identity;
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params, params_from_iter};
 
 use super::environments::not_found;
 use super::failure::Failure;
@@ -40,22 +40,44 @@ impl<'a> History<'a> {
         org: &str,
         environment: &str,
     ) -> Result<Self, Failure> {
-        let found = connection
-            .prepare_cached(
+        let is_wanted = "environment.name = $2 AND archived_at IS NULL";
+        Self::find_where(connection, now, is_wanted, params![org, environment])?
+            .ok_or_else(|| not_found(org, environment).into())
+    }
+
+    /// That of the environment which the entry with this number created, archived or not.
+    pub(super) fn find_created_by(
+        connection: &'a Connection,
+        now: Micros,
+        org: &str,
+        entry: i64,
+    ) -> Result<Self, Failure> {
+        Self::find_where(connection, now, "environment.id = $2", params![org, entry])?
+            .ok_or_else(|| not_found(org, &format!("of entry {entry}")).into())
+    }
+
+    /// That of the environment of organization `$1` which `is_wanted`.
+    fn find_where(
+        connection: &'a Connection,
+        now: Micros,
+        is_wanted: &str,
+        parameters: &[&dyn ToSql],
+    ) -> rusqlite::Result<Option<Self>> {
+        connection
+            .prepare_cached(&format!(
                 "SELECT environment.org_id, environment.id, type, latest_index, last_reported_at,
-                        heartbeat
+                        heartbeat, environment.name
                  FROM environment
                  LEFT JOIN reporting ON reporting.org_id = environment.org_id
                      AND reporting.environment_id = environment.id
-                 WHERE environment.org_id = (SELECT id FROM org WHERE name = $1)
-                   AND environment.name = $2 AND archived_at IS NULL",
-            )?
-            .query_row([org, environment], |row| {
+                 WHERE environment.org_id = (SELECT id FROM org WHERE name = $1) AND {is_wanted}"
+            ))?
+            .query_row(parameters, |row| {
                 Ok(Self {
                     connection,
                     org_id: row.get(0)?,
                     environment_id: row.get(1)?,
-                    environment: environment.to_owned(),
+                    environment: row.get(6)?,
                     environment_type: row.get(2)?,
                     count: row.get(3)?,
                     last_reported_at: rows::lenient_column(row, 4).map(Micros),
@@ -63,8 +85,7 @@ impl<'a> History<'a> {
                     now,
                 })
             })
-            .optional()?;
-        found.ok_or_else(|| not_found(org, environment).into())
+            .optional()
     }
 
     /// By when each snapshot was recorded, by index.

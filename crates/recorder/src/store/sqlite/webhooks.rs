@@ -13,7 +13,7 @@ pub(super) fn environment_names(
     connection
         .prepare_cached(
             "SELECT id, name FROM environment
-             WHERE org_id = (SELECT id FROM org WHERE name = $1) AND archived_at IS NULL",
+             WHERE org_id = (SELECT id FROM org WHERE name = $1)",
         )?
         .query_map([org], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
