@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::terminal::{Terminal, time_zone};
 use crate::api::wire::is_environment_name;
@@ -21,7 +21,7 @@ A snapshot is written as one of
   NAME@{now}                   the latest one
 A time is a date, a date and a time, also with UTC or an offset (2026-11-26T15:00:00Z), a time as it
 is printed, yesterday 14:05, today 09:00, 2 hours ago or now. Without a zone it is in the zone of the
-output (TZ). One that did not exist, or occurred twice, when the clock was set is refused.";
+output (TZ), and without a fraction it is the end of its second. One that did not exist, or occurred twice, when the clock was set is refused.";
 
 const INTERVAL_SYNTAX: &str = "\
 An interval is A..B, where A and B each are
@@ -41,6 +41,11 @@ pub(super) struct SnapshotName {
 }
 
 impl SnapshotName {
+    /// The moment that the time means: the end of its second, unless it has a fraction.
+    pub(super) fn moment(&self) -> Option<Timestamp> {
+        self.time.map(end_of_second)
+    }
+
     /// As the server reads it.
     pub(super) fn as_str(&self) -> &str {
         &self.text
@@ -96,6 +101,14 @@ fn resolve_time(
         time
     };
     Ok((format!("@{{{}}}", time.strftime("%Y-%m-%dT%H:%M:%S%.f")), Some(time)))
+}
+
+/// The moment that a time means: as printed times are cut to seconds, one without a fraction is the end
+/// of its second, so that the printed time of a snapshot finds it.
+pub(super) fn end_of_second(time: Timestamp) -> Timestamp {
+    // Snapshots are recorded to the microsecond.
+    let end = time.checked_add(SignedDuration::from_micros(999_999)).unwrap_or(time);
+    if time.subsec_nanosecond() == 0 { end } else { time }
 }
 
 /// The value of an option that takes a time.

@@ -22,6 +22,7 @@ mod reference;
 mod report;
 mod rogue;
 mod server_args;
+mod since;
 mod tables;
 mod terminal;
 mod trace;

@@ -3,3 +3,4 @@
 
 mod answers;
 mod fixture;
+mod since;

@@ -27,7 +27,7 @@ async fn the_function_is_small_and_holds_nothing_of_the_command_line() {
         ("the argument parser", "For more information, try '"),
         ("the recorder", "The recorder is receiving too many large requests"),
         ("the ECS stand-in", "The request has no X-Amz-Target header."),
-        ("the tables", "RUNNING_SINCE"),
+        ("the tables", "CONFIRMED_UNTIL"),
     ] {
         assert!(holds(&command_line, words), "{words:?} is no longer a sign of {part}");
         assert!(!holds(&function, words), "the function holds {part}: {words:?}");

@@ -37,6 +37,8 @@ pub(super) struct EnvironmentRuns {
 pub(super) struct Run {
     /// The first snapshot and its time; `None` if it started before the searched range.
     pub(super) from: Option<(u64, f64)>,
+    /// When the oldest replica started of those that run or ran last, in seconds since the Unix epoch.
+    pub(super) started: Option<i64>,
     pub(super) last: u64,
     /// `None` while it runs.
     pub(super) exited_at: Option<f64>,
@@ -76,6 +78,7 @@ pub(super) fn from_artifact_runs(parts: &[ArtifactRun], since: f64) -> Vec<Envir
         let replicas = part.to.is_none().then_some(part.replicas);
         runs.push(Run {
             from,
+            started: part.started,
             last: part.last_index,
             exited_at: part.to,
             replicas,
@@ -119,6 +122,7 @@ pub(super) fn from_events(
         let run = match (running, event.change.as_str()) {
             (running, "exited") => Run {
                 from: running.and_then(|run| run.from),
+                started: None,
                 last: snapshot_index.saturating_sub(1),
                 exited_at: Some(event.reported_at),
                 replicas: None,
@@ -129,6 +133,7 @@ pub(super) fn from_events(
             (None, change) => Run {
                 // The start of a changed artifact is not known.
                 from: change.starts_with("started").then_some(here),
+                started: None,
                 last: latest.index,
                 exited_at: None,
                 replicas: None,
@@ -151,6 +156,7 @@ pub(super) fn from_events(
         let replicas = Some(artifact.annotation.now);
         runs.push(Run {
             from,
+            started: artifact.started(),
             last: latest.index,
             exited_at: None,
             replicas,
@@ -198,6 +204,7 @@ mod tests {
     fn run() -> Run {
         Run {
             from: None,
+            started: None,
             last: 0,
             exited_at: None,
             replicas: None,
@@ -257,6 +264,10 @@ mod tests {
             name: "web:1".to_owned(),
             fingerprint: A.to_owned(),
             replicas,
+            started: None,
+            first_seen: None,
+            first_snapshot: None,
+            first_seen_at_the_latest: None,
             first_index,
             from: 100.0,
             last_index,

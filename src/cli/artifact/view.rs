@@ -10,10 +10,11 @@ use unicode_width::UnicodeWidthStr as _;
 use super::{ArtifactKey, EnvironmentRuns, Pattern, Run};
 use crate::cli::coverage;
 use crate::cli::escape::{escape_json, replace_invisible};
+use crate::cli::since;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
 use crate::recorder::domain::MIN_DIGITS;
-use crate::recorder::text::pluralize;
+use crate::recorder::text::{pluralize, unix_secs};
 
 /// By artifact: its latest label, and each environment's runs.
 type ByArtifact<'a> = BTreeMap<(&'a str, &'a ArtifactKey), Vec<(&'a str, &'a Run)>>;
@@ -100,10 +101,12 @@ fn run_lines(runs: &[(&str, &Run)], terminal: &Terminal) -> String {
 /// What is known of a run beside its two times, a line each.
 fn known(run: &Run, terminal: &Terminal) -> String {
     let mut text = String::new();
-    if let Some((1, _)) = run.from {
-        text.push_str(
-            "        first seen at the latest then: it is the environment's first snapshot\n",
-        );
+    if let Some(started) = run.started {
+        let _infallible = writeln!(text, "        started {}", terminal.time(unix_secs(started)));
+    }
+    if let Some((index, at)) = run.from.filter(|_| run.confirmed_until.is_some()) {
+        let seen = since::first_seen(at, index == 1, terminal);
+        let _infallible = writeln!(text, "        first seen {seen}");
     }
     if let Some(until) = run.confirmed_until {
         let _infallible = writeln!(text, "        confirmed until {}", terminal.time(until));
@@ -193,6 +196,7 @@ fn run_json(environment: &str, run: &Run) -> Value {
         "to": run.exited_at,
         "running": run.exited_at.is_none(),
         "replicas": run.replicas,
+        "started": run.started,
         "first_seen": run.from.map(|(_, time)| time),
         "first_seen_at_the_latest": run.from.map(|(index, _)| index == 1),
         "confirmed_until": run.confirmed_until,
@@ -217,7 +221,15 @@ mod tests {
         exited_at: Option<f64>,
         replicas: Option<u64>,
     ) -> Run {
-        Run { from, last, exited_at, replicas, confirmed_until: None, gaps: Vec::new() }
+        Run {
+            from,
+            started: None,
+            last,
+            exited_at,
+            replicas,
+            confirmed_until: None,
+            gaps: Vec::new(),
+        }
     }
 
     #[test]

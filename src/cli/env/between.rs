@@ -1,6 +1,7 @@
 //! What a difference of two snapshots does not show: when they were recorded, what was not covered
 //! between them, what started and exited meanwhile, and which versions replaced which.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use crate::api::wire::{EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, Repo
 use crate::api::{ApiError, Client, ServerApi as _};
 use crate::cli::coverage;
 use crate::cli::escape::replace_invisible;
+use crate::cli::expression::end_of_second;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
 use envsnap_model::snapshot::{
@@ -48,7 +50,7 @@ impl Side {
 
     /// The time of which it says what ran: that which was asked for, or now for the latest.
     fn shown_time(&self, now: Timestamp) -> Option<Timestamp> {
-        self.time.or_else(|| self.snapshot.is_latest.then_some(now))
+        self.time.map(end_of_second).or_else(|| self.snapshot.is_latest.then_some(now))
     }
 
     /// The end of what was compared, in seconds since the Unix epoch.
@@ -98,6 +100,28 @@ impl Between {
             }
         }
         Ok(Self { sides, gaps, passed })
+    }
+
+    /// Adds when the oldest replica of each artifact started, which other servers do not say in a
+    /// difference.
+    pub(super) fn add_starts(&self, diff: &mut EnvironmentDiff) {
+        let [one, other] = &self.sides;
+        for (item, side) in
+            [(&mut diff.snappish1, one), (&mut diff.snappish2, other), (&mut diff.changed, other)]
+        {
+            let starts: BTreeMap<_, _> = side
+                .snapshot
+                .running()
+                .map(|it| {
+                    let fingerprint = it.fingerprint.as_deref().unwrap_or_default();
+                    (identity(fingerprint, &it.name), it.started())
+                })
+                .collect();
+            for artifact in &mut item.artifacts {
+                let key = identity(&artifact.fingerprint, &artifact.name);
+                artifact.started = artifact.started.or(starts.get(&key).copied().flatten());
+            }
+        }
     }
 
     /// When each snapshot was recorded, and what is not covered.
@@ -178,6 +202,12 @@ impl Between {
             "started_and_exited": passed,
         })
     }
+}
+
+/// The fingerprint, or the name if that is unknown.
+fn identity(fingerprint: &str, name: &str) -> (String, String) {
+    let name = if fingerprint.is_empty() { name } else { "" };
+    (fingerprint.to_owned(), name.to_owned())
 }
 
 /// The artifacts that started and exited between the two; `events` are the latest first.

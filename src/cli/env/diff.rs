@@ -12,6 +12,7 @@ use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, first_line};
 use crate::cli::json::add_fields;
 use crate::cli::server_args::ServerArgs;
+use crate::cli::since;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
 use crate::cli::{ExitStatus, OutputFormat, print};
@@ -51,8 +52,12 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         escape_json(&add_fields(&answer.text, fields))
     } else {
         let states = states(&connection.client, diff).await?;
+        let mut diff = diff.clone();
+        if let Some(between) = &between {
+            between.add_starts(&mut diff);
+        }
         let asked = first_line([("From ", from.time), ("to ", to.time)], &terminal);
-        asked + &text(diff, [from.as_str(), to.as_str()], between.as_ref(), &states, &terminal)
+        asked + &text(&diff, [from.as_str(), to.as_str()], between.as_ref(), &states, &terminal)
     })?;
     Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
 }
@@ -175,15 +180,27 @@ fn block(
         Some(text) if !text.is_empty() => replace_invisible(text),
         _ => "N/A".to_owned(),
     };
-    let first = format!("{sign} Name:   {}", replace_invisible(&artifact.name));
+    let mut first = format!("{sign} Name:   {}", replace_invisible(&artifact.name));
+    if let Some(kind) = &artifact.first_time_here {
+        let _infallible = write!(first, " ({})", since::first_time_here(kind));
+    }
     let mut text = format!(
         "{}\n  Sha256: {}\n  Pipeline: {}\n  Commit: {}\n  Started: {}\n",
         terminal.paint(colour, &first),
         fingerprint_or_unknown(Some(&artifact.fingerprint)),
         known(artifact.flow.as_ref()),
         known(artifact.commit_url.as_ref()),
-        terminal.time_and_age(unix_secs(artifact.most_recent_timestamp)),
+        terminal
+            .time_and_age(unix_secs(artifact.started.unwrap_or(artifact.most_recent_timestamp))),
     );
+    if let Some(at) = artifact.first_seen {
+        let at_the_latest = artifact.first_seen_at_the_latest.unwrap_or_default();
+        let seen = since::first_seen(at, at_the_latest, terminal);
+        let _infallible = writeln!(text, "  First seen: {seen}");
+    }
+    if let Some(until) = artifact.confirmed_until {
+        let _infallible = writeln!(text, "  Confirmed until: {}", terminal.time(until));
+    }
     if let Some(state) = states.get(&artifact.fingerprint) {
         let _infallible = writeln!(text, "  State: {state}");
     }

@@ -16,6 +16,7 @@ use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, environment_name, first_line};
 use crate::cli::json::add_fields;
 use crate::cli::server_args::ServerArgs;
+use crate::cli::since;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
 use crate::cli::{OutputFormat, print};
@@ -95,7 +96,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     print(&match (args.output, &arguments.name) {
         (OutputFormat::Json, _) => {
             let requested = json!(snapshot.time.map(|time| time.to_string()));
-            let gap = json!(gap_at(&recorded.gaps, snapshot.time.unwrap_or(terminal.now)));
+            let gap = json!(gap_at(&recorded.gaps, snapshot.moment().unwrap_or(terminal.now)));
             let gap = if snapshot.time.is_some() || recorded.is_latest { gap } else { Value::Null };
             let fields = [("requested_time", requested), ("not_covered", gap)];
             escape_json(&add_fields(&answer.text, fields))
@@ -114,8 +115,8 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     Ok(())
 }
 
-/// Times are printed to the second: who asks for the printed time of a snapshot, which was recorded a
-/// fraction later, gets the one before it.
+/// On a server that takes a time without a fraction for the start of its second, the printed time of a
+/// snapshot, which was recorded a fraction later, finds the one before it.
 fn next_note(recorded: &RecordedSnapshot, asked: &SnapshotName) -> String {
     let Some((time, next)) = asked.time.zip(recorded.next_snapshot_timestamp) else {
         return String::new();
@@ -172,7 +173,7 @@ fn coverage_lines(
             writeln!(text, "The latest until {}, #{}", terminal.time(next), recorded.index + 1);
     }
     // Of a snapshot of the past that was named by its number no time was asked for.
-    let time = asked.time.or_else(|| recorded.is_latest.then_some(terminal.now));
+    let time = asked.moment().or_else(|| recorded.is_latest.then_some(terminal.now));
     text + &coverage::lines(&recorded.gaps, time.unwrap_or(Timestamp::MIN), terminal)
 }
 
@@ -181,9 +182,10 @@ pub(in crate::cli) fn table(
     wide: bool,
     terminal: &Terminal,
 ) -> String {
+    let is_known = wide && recorded.running().any(|artifact| artifact.first_seen.is_some());
     let states = recorded.running().any(|artifact| state(artifact).is_some());
     let mut rows: Vec<_> =
-        recorded.running().map(|artifact| row(artifact, wide, terminal)).collect();
+        recorded.running().map(|artifact| row(artifact, wide, is_known, terminal)).collect();
     if rows.is_empty() {
         return "Nothing ran.\n".to_owned();
     }
@@ -191,7 +193,11 @@ pub(in crate::cli) fn table(
     if wide {
         headings.extend(["CLUSTER", "SERVICE", "TASK"]);
     }
-    headings.extend(["RUNNING_SINCE", "REPLICAS"]);
+    headings.push("STARTED");
+    if is_known {
+        headings.extend(["FIRST_SEEN", "CONFIRMED_UNTIL"]);
+    }
+    headings.push("REPLICAS");
     if states {
         headings.push("STATE");
         for (row, artifact) in rows.iter_mut().zip(recorded.running()) {
@@ -201,7 +207,12 @@ pub(in crate::cli) fn table(
     artifact_table(&headings, 1, &rows, wide, terminal)
 }
 
-fn row(artifact: &RecordedArtifact, wide: bool, terminal: &Terminal) -> ArtifactRow {
+fn row(
+    artifact: &RecordedArtifact,
+    wide: bool,
+    is_known: bool,
+    terminal: &Terminal,
+) -> ArtifactRow {
     let commit: Option<String> =
         artifact.git_commit.as_ref().map(|commit| commit.chars().take(7).collect());
     let mut cells = vec![
@@ -213,17 +224,34 @@ fn row(artifact: &RecordedArtifact, wide: bool, terminal: &Terminal) -> Artifact
         let [clusters, services] = clusters_and_services(artifact);
         cells.extend([clusters, services, task(artifact)]);
     }
-    let since = artifact.creation_timestamp.first();
-    let format_since = |since| if wide { terminal.time(since) } else { terminal.age(since) };
-    cells.extend([
-        since.map_or_else(|| NOT_AVAILABLE.to_owned(), |since| format_since(unix_secs(*since))),
-        artifact.annotation.now.to_string(),
-    ]);
+    let format_time = |at| if wide { terminal.time(at) } else { terminal.age(at) };
+    let or_unknown = |at: Option<f64>| at.map_or_else(|| NOT_AVAILABLE.to_owned(), format_time);
+    cells.push(or_unknown(artifact.started().map(unix_secs)));
+    let first_seen = first_seen(artifact, terminal);
+    if is_known {
+        cells.push(first_seen.clone().unwrap_or_else(|| NOT_AVAILABLE.to_owned()));
+        cells.push(or_unknown(artifact.confirmed_until));
+    }
+    cells.push(artifact.annotation.now.to_string());
+    let note = first_seen.filter(|_| !wide).map(|it| format!("First seen: {it}"));
     ArtifactRow {
         cells,
         fingerprint: fingerprint_or_unknown(artifact.fingerprint.as_deref()),
-        notes: Vec::new(),
+        notes: note.into_iter().collect(),
     }
+}
+
+/// The first snapshot that contains the artifact without interruption, if the server says it.
+fn first_seen(artifact: &RecordedArtifact, terminal: &Terminal) -> Option<String> {
+    let at = since::first_seen(
+        artifact.first_seen?,
+        artifact.first_seen_at_the_latest.unwrap_or_default(),
+        terminal,
+    );
+    Some(match artifact.first_snapshot {
+        Some(index) => format!("{at}, #{index}"),
+        None => at,
+    })
 }
 
 /// The state of an artifact: that of the flow that first reported it, or what the policies of its
@@ -314,12 +342,12 @@ mod tests {
         assert_eq!(
             table(&snapshot, false, &berlin()),
             "\
-COMMIT   ARTIFACT                                                  PIPELINE  RUNNING_SINCE  REPLICAS
-16d9990  Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/    runner    11 days ago    3
+COMMIT   ARTIFACT                                                    PIPELINE  STARTED      REPLICAS
+16d9990  Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/      runner    11 days ago  3
                runner:16d9990
          SHA256: 9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625
 
-N/A      Name: envoy                                               N/A       12 days ago    1
+N/A      Name: envoy                                                 N/A       12 days ago  1
          SHA256: unknown
 "
         );
@@ -329,9 +357,9 @@ N/A      Name: envoy                                               N/A       12 
     fn with_room_a_name_stands_on_one_line() {
         let expected = "\
 COMMIT   ARTIFACT                                                                  PIPELINE  \
-RUNNING_SINCE  REPLICAS
+STARTED      REPLICAS
 16d9990  Name: 274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990      runner    \
-11 days ago    3
+11 days ago  3
 ";
         let roomy = Terminal { width: 140, ..berlin() };
         let output = table(&aws_prod(), false, &roomy);

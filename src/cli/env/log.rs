@@ -13,7 +13,7 @@ use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 use crate::api::{ApiError, Client, EnvironmentClient, Listing, ServerApi as _};
 use crate::cli::artifact::{LOGICAL, MAX_CONCURRENT_REQUESTS};
 use crate::cli::escape::escape_json;
-use crate::cli::expression::{environment_name, first_line, interval, time};
+use crate::cli::expression::{end_of_second, environment_name, first_line, interval, time};
 use crate::cli::json::add_fields;
 use crate::cli::server_args::ServerArgs;
 use crate::cli::{OutputFormat, eprint, print};
@@ -94,7 +94,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     let terminal = args.terminal();
     let times = [("Since ", arguments.since), ("until ", arguments.until)];
     if let (Some(since), Some(until)) = (arguments.since, arguments.until)
-        && since > until
+        && since > end_of_second(until)
     {
         bail!("--since is after --until: {}", first_line(times, &terminal).trim_end());
     }
@@ -144,7 +144,7 @@ async fn history(client: &Client, name: &str, wanted: &Arguments) -> Result<Hist
     let environment = client.environment(name, None);
     let limit = wanted.limit();
     let listed = if wanted.has_times() {
-        let seconds = |time: Timestamp| time.as_duration().as_secs_f64();
+        let seconds = |time: Timestamp| end_of_second(time).as_duration().as_secs_f64();
         let since = wanted.since.map_or(f64::NEG_INFINITY, seconds);
         let until = wanted.until.map_or(f64::INFINITY, seconds);
         environment.snapshots_between(since, until).await.map(|listed| listed.at_most(limit))

@@ -148,8 +148,12 @@ async fn change(client: &Client, name: &str, from: u64, to: u64) -> Result<Chang
             flow: artifact.flow_name.clone(),
             commit_url: artifact.commit_url.clone(),
             instance_count: Some(artifact.annotation.now),
-            s1_instance_count: None,
-            s2_instance_count: None,
+            started: artifact.started(),
+            first_seen: artifact.first_seen,
+            first_snapshot: artifact.first_snapshot,
+            first_seen_at_the_latest: artifact.first_seen_at_the_latest,
+            confirmed_until: artifact.confirmed_until,
+            ..DiffArtifact::default()
         });
         let started = DiffItem { snapshot_id: Some(after.clone()), artifacts: artifacts.collect() };
         let nothing = DiffItem { snapshot_id: Some(before.clone()), artifacts: Vec::new() };

@@ -68,7 +68,7 @@ fn table(inventory: &Inventory, wide: bool, terminal: &Terminal) -> String {
     if wide {
         headings.push("DIGEST_FROM");
     }
-    headings.extend(["RUNNING_SINCE", "REPLICAS"]);
+    headings.extend(["STARTED", "REPLICAS"]);
     let mut text = format!("{}\n\n", heading(inventory));
     if rows.is_empty() {
         text.push_str("Nothing runs.\n");

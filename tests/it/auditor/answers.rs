@@ -8,7 +8,7 @@ use crate::questions::Answer;
 use crate::recorder::server::{Recorder, digest, task};
 
 /// Asks in a process of its own, in this time zone.
-async fn ask(url: &str, zone: &str, arguments: &[&str]) -> Answer {
+pub(super) async fn ask(url: &str, zone: &str, arguments: &[&str]) -> Answer {
     let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let (url, zone) = (url.to_owned(), zone.to_owned());
     let output = tokio::task::spawn_blocking(move || {
@@ -98,10 +98,37 @@ async fn the_printed_time_of_a_snapshot_does_not_hide_it() {
     let get = async |time: &str| {
         ask(&recorder.url, UTC, &["env", "get", &format!("prod@{{{time}}}")]).await.well()
     };
-    let out = get("Mon, 22 Aug 2022 09:40:22 UTC").await;
-    assert!(out.contains("Within the second after it prod#2 was recorded.\n\nprod#1, "), "{out}");
-    let out = get("1661161222.5").await;
-    assert!(out.contains("09:40:22.5 UTC\n\nprod#2, "), "{out}");
+    // Recorded at 09:40:22.5.
+    for (time, index) in [
+        ("Mon, 22 Aug 2022 09:40:22 UTC", 2),
+        ("2022-08-22T09:40:22Z", 2),
+        ("2022-08-22 11:40:22+02:00", 2),
+        ("1661161222", 2),
+        ("1661161222.5", 2),
+        ("1661161222.499999", 1),
+        ("2022-08-22T09:40:21Z", 1),
+        ("2022-08-22T09:40:21.999999Z", 1),
+        ("2022-08-22T09:39:22Z", 1),
+    ] {
+        let out = get(time).await;
+        assert!(out.contains(&format!("\n\nprod#{index}, recorded ")), "{time}: {out}");
+    }
+    let log = async |since: &str, until: &str| {
+        ask(&recorder.url, UTC, &["env", "log", "prod", "--since", since, "--until", until])
+            .await
+            .well()
+    };
+    for (since, until, listed) in [
+        ("2022-08-22 09:40:21", "2022-08-22 09:40:21", "#1"),
+        ("2022-08-22 09:40:22", "2022-08-22 09:40:22", "#2"),
+        ("2022-08-22 09:40:22.4", "2022-08-22 09:40:22", "#2 #1"),
+        ("2022-08-22 09:40:22.4", "2022-08-22 09:40:22.4", "#1"),
+    ] {
+        let out = log(since, until).await;
+        let found: Vec<_> = out.lines().filter(|it| it.starts_with('#')).collect();
+        let found: Vec<_> = found.iter().filter_map(|it| it.split(' ').next()).collect();
+        assert_eq!(found.join(" "), listed, "{since} {until}: {out}");
+    }
 }
 
 /// A time zone, a question, what its answer has, and what it must not have.
@@ -170,7 +197,7 @@ async fn what_is_not_known_is_said() {
             &[
                 &format!("        ({gap})"),
                 "        confirmed until Tue, 28 Oct 2025 00:00:00 CET",
-                "        first seen at the latest then: it is the environment's first snapshot",
+                "        first seen Thu, 23 Oct 2025 02:00:00 CEST at the latest",
             ],
             &[],
         ),

@@ -82,7 +82,7 @@ async fn a_snapshot_and_a_difference_name_commits_and_pipelines() {
     let words: Vec<_> = shown.split_whitespace().collect();
     let words = words.join(" ");
     for expected in [
-        "COMMIT ARTIFACT PIPELINE RUNNING_SINCE REPLICAS STATE 16d9990 Name: 274425519734.dkr.ecr",
+        "COMMIT ARTIFACT PIPELINE STARTED REPLICAS STATE 16d9990 Name: 274425519734.dkr.ecr",
         "7c45272 Name: 274425519734.dkr.ecr",
         "85d83c6 Name: 274425519734.dkr.ecr",
         " 3 COMPLIANT ",
@@ -102,9 +102,11 @@ async fn a_snapshot_and_a_difference_name_commits_and_pipelines() {
             "  Pipeline: runner",
             "  Commit: https://github.com/cyber-dojo/runner/commit/85d83c6ab8e0ce800baeef3dfa4fa9f6eee338a4",
             "  Started: Sat, 20 Aug 2022 20:32:43 UTC",
-            "  State: INCOMPLETE (missing or non-compliant: branch-coverage)",
+            "  First seen: Sun, 21 Aug 2022 12:00:00 UTC at the latest",
         ]
     );
+    assert!(shown[10].starts_with("  Confirmed until: "), "{shown:?}");
+    assert_eq!(shown[11], "  State: INCOMPLETE (missing or non-compliant: branch-coverage)");
 }
 
 #[tokio::test(flavor = "multi_thread")]

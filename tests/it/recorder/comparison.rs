@@ -45,17 +45,26 @@ fn artifact(name: &str, fingerprint: &str, started: i64, instances: u64) -> Valu
 async fn two_snapshots_of_an_environment_are_compared() {
     let recorder = two_environments().await;
     let diff = compare(&recorder, "one%231", "one").await.documented("EnvironmentDiff");
-    let mut scaled = artifact("web:1", &digest(2), 40, 2);
+    // Each since the first snapshot; the oldest replica is not the one that started last.
+    let since = |mut artifact: Value, started: i64| {
+        artifact["started"] = json!(started);
+        artifact["first_seen"] = json!(1_661_161_162.5);
+        artifact["first_snapshot"] = json!(1);
+        artifact["first_seen_at_the_latest"] = json!(true);
+        artifact["confirmed_until"] = json!(1_661_161_162.5);
+        artifact
+    };
+    let mut scaled = since(artifact("web:1", &digest(2), 40, 2), 10);
     scaled["s1_instance_count"] = json!(1);
     scaled["s2_instance_count"] = json!(2);
     assert_eq!(
         diff,
         json!({
             "snappish1":
-                {"snapshot_id": "one#1", "artifacts": [artifact("api:1", &digest(1), 20, 1)]},
+                {"snapshot_id": "one#1", "artifacts": [since(artifact("api:1", &digest(1), 20, 1), 20)]},
             "snappish2": {"snapshot_id": "one#2", "artifacts": []},
             "changed": {"artifacts": [scaled]},
-            "not-changed": {"artifacts": [artifact("envoy", "", 30, 1)]},
+            "not-changed": {"artifacts": [since(artifact("envoy", "", 30, 1), 30)]},
         })
     );
     let back = compare(&recorder, "one~0", "one~1").await.body;

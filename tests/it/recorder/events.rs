@@ -65,7 +65,7 @@ async fn an_event_is_exactly_what_the_api_documents() {
             "environment_name": "env", "snapshot_index": 1, "artifact_name": "web:1",
             "sha256": digest(1), "description": "1 instance started running (from 0 to 1)",
             "reported_at": 1_661_161_162.5, "pipeline": "", "deployments": [], "flows": [],
-            "artifact_compliance": null, "snapshot_compliance": false, "type": "started-unknown",
+            "artifact_compliance": null, "snapshot_compliance": null, "type": "started-unknown",
             "code_diff": null,
             "_links": {"snapshot": {
                 "self": "/api/v2/snapshots/acme/env/1",

@@ -190,7 +190,10 @@ async fn artifact_runs_cover_all_history_of_one_or_all_environments() {
                 "environment": environment, "name": "ecr/web:1", "fingerprint": digest(0xab),
                 "replicas": replicas, "first_index": indexes.0, "last_index": indexes.1,
                 "from": start + from, "to": to.map(|to| start + to),
-                "confirmed_until": start + from,
+                "confirmed_until": start + from, "started": 10,
+                "first_seen": start + if indexes.0 == 2 { 60.0 } else { from },
+                "first_snapshot": if indexes.0 == 2 { 1 } else { indexes.0 },
+                "first_seen_at_the_latest": indexes.0 < 3,
             })
         };
     let beta = run("aws-beta", 1, (1, 1), 0.0, None);

@@ -117,8 +117,10 @@ fn web(version: u8) -> Value {
 async fn each_change_is_one_signed_message_to_each_webhook_that_wants_it() {
     let (files, mut all, mut exits) =
         (Files::new(), Receiver::start().await, Receiver::start().await);
+    let mut firsts = Receiver::start().await;
+    let new = format!("{} events=first-time-here", firsts.url);
     let filtered = format!("{} org=acme environment=env events=exited", exits.url);
-    let recorder = files.recorder(&[all.url.clone(), filtered]).await;
+    let recorder = files.recorder(&[all.url.clone(), filtered, new]).await;
     recorder.create("env").await;
     recorder.create("other").await;
     assert_eq!(recorder.report("env", &[web(1)]).await, 201);
@@ -141,7 +143,7 @@ async fn each_change_is_one_signed_message_to_each_webhook_that_wants_it() {
         started["artifact"],
         json!({
             "name": "web:1", "fingerprint": fingerprint, "was": 0, "now": 1, "origin": null,
-            "provenance": null,
+            "first_time_here": null, "provenance": null,
         })
     );
     for header in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
@@ -172,6 +174,10 @@ async fn each_change_is_one_signed_message_to_each_webhook_that_wants_it() {
     );
     let (kind, name, _) = exits.next_event().await;
     assert_eq!((&*kind, &*name), ("ARTIFACT_EXITED", "web:1"));
+    let (_, new) = firsts.next().await;
+    assert_eq!(new["description"], "web:2 started in env#2 (from 0 to 2 replicas)");
+    assert_eq!(new["artifact"]["first_time_here"], "image");
+    assert!(firsts.requests.is_empty(), "nothing of a first snapshot, and nothing twice");
     assert!(exits.requests.is_empty(), "only of environment env, and only exits");
 }
 
@@ -319,5 +325,8 @@ async fn a_webhook_or_a_secret_that_cannot_be_used_is_refused_without_naming_the
     let refused = start("ftp://127.0.0.1:1/T0K3N", &files.secret());
     assert!(refused.contains("is not an address of http or https"), "{refused}");
     let refused = start("http://127.0.0.1:1/ events=rouge", &files.secret());
-    assert!(refused.contains("started, exited, scaled, rogue, no-report"), "{refused}");
+    assert!(
+        refused.contains("started, exited, scaled, rogue, first-time-here, no-report"),
+        "{refused}"
+    );
 }

@@ -62,7 +62,7 @@ impl Interval {
         };
         let mut to = match &self.to {
             Bound::Snapshot(expression) => expression.resolve(timeline)?,
-            Bound::Time(point) => timeline.until(at(point))?.into(),
+            Bound::Time(point) => point.count(timeline)?.into(),
         };
         let count = i64::from(timeline.count());
         // An interval after the latest snapshot is empty: it must not be answered with the latest.

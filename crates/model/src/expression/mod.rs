@@ -101,7 +101,7 @@ impl Expression {
             Selector::Index(index) if *index < 0 => (count + 1).saturating_add(*index),
             Selector::Index(index) => *index,
             Selector::Behind(behind) => count.saturating_sub(*behind),
-            Selector::At(time) => timeline.until(time.seconds(timeline.now()))?.into(),
+            Selector::At(time) => time.count(timeline)?.into(),
         })
     }
 }
@@ -202,6 +202,7 @@ mod tests {
             ("@{2023-10-02T00:59:59}", 1),
             ("@{2023-10-02T01:00:00}", 2),
             ("@{2023-10-03T00:00:00}", 10),
+            ("@{1696204799.5}", 0),
             ("@{1.hour.ago}", 10),
             ("@{2.hours.ago}", 9),
             ("@{1.day.ago}", 0),

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use jiff::tz::TimeZone;
 use jiff::{Span, SpanFieldwise, Timestamp};
 
+use super::Timeline;
 use crate::duration::{parse_span, seconds_before};
 use crate::time::{Kind, WrittenTime};
 
@@ -35,6 +36,20 @@ impl TimePoint {
                 let time = written.resolve(now, &TimeZone::UTC);
                 time.map_or(f64::NEG_INFINITY, |time| time.as_duration().as_secs_f64())
             }
+        }
+    }
+
+    /// How many snapshots were recorded by then.
+    ///
+    /// A time without a fraction is the end of its second: times are printed so, and the printed time
+    /// of a snapshot has to find it.
+    pub(super) fn count<T: Timeline>(&self, timeline: &T) -> Result<u32, T::Error> {
+        let seconds = self.seconds(timeline.now());
+        match self {
+            Self::At(_) | Self::Written(_) if seconds.fract() == 0.0 => {
+                timeline.before(seconds + 1.0)
+            }
+            _ => timeline.until(seconds),
         }
     }
 

@@ -6,7 +6,7 @@ use super::or_default;
 
 /// The difference between two snapshots: the response of `GET /env-diff/{org}`. Each list is sorted
 /// by fingerprint.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EnvironmentDiff {
     /// The first snapshot, and what runs only there.
     #[serde(default, deserialize_with = "or_default")]
@@ -23,7 +23,7 @@ pub struct EnvironmentDiff {
 }
 
 /// Part of a comparison.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DiffItem {
     /// `aws-prod#65`, if the part is of one snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ pub struct DiffItem {
 }
 
 /// An artifact in a comparison.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DiffArtifact {
     /// 64 lowercase hexadecimal digits, or `""` if it is unknown.
     #[serde(default, deserialize_with = "or_default")]
@@ -60,4 +60,24 @@ pub struct DiffArtifact {
     /// Replicas in the second snapshot, if they changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s2_instance_count: Option<u64>,
+    /// When the oldest replica that runs started, as ECS says, in seconds since the Unix epoch; `None` if
+    /// it exited. Only this project's recorder sends it and the fields that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<i64>,
+    /// When the first snapshot of the environment was recorded that contains it without interruption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<f64>,
+    /// The index of that snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_snapshot: Option<u64>,
+    /// That is the environment's first snapshot, so that it may have run before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen_at_the_latest: Option<bool>,
+    /// The last report that still had it, also if that came after this snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_until: Option<f64>,
+    /// What never ran in the environment before the first snapshot, or, of another environment, before this one: `registry`, `repository` or `image` (the
+    /// fingerprint), the widest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_time_here: Option<String>,
 }

@@ -67,6 +67,18 @@ pub struct ArtifactRun {
     pub fingerprint: String,
     /// The number of replicas.
     pub replicas: u64,
+    /// When the oldest replica started that ran last in that time, as ECS says, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<i64>,
+    /// When the first snapshot of the environment was recorded that contains it without interruption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<f64>,
+    /// The index of that snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_snapshot: Option<u64>,
+    /// That is the environment's first snapshot, so that it may have run before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen_at_the_latest: Option<bool>,
     /// The first snapshot of that time.
     pub first_index: u64,
     /// The time at which that was recorded, in seconds since the Unix epoch.
@@ -127,6 +139,11 @@ pub struct EnvironmentEvent {
     /// A web page of the changes in the source.
     #[serde(default)]
     pub code_diff: Option<String>,
+    /// What never ran in the environment before: `registry`, `repository` or `image` (the
+    /// fingerprint), the widest of them. Only this
+    /// project's recorder sends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_time_here: Option<String>,
     /// Links to the snapshot and the artifact.
     #[serde(default, rename = "_links")]
     pub links: Value,

@@ -165,6 +165,8 @@ mod tests {
                 "origin": {"status": "late", "first_started_at": 1, "delay": 1.5, "allowed": "a"},
                 "ecs_context": {"task_arn": "t", "cluster_name": "c", "service_name": "s"},
                 "ecs_places": [{"cluster_name": "c", "service_name": "s", "replicas": 1}],
+                "started": 7, "first_seen": 1.5, "first_snapshot": 2,
+                "first_seen_at_the_latest": false, "confirmed_until": 2.5, "first_time_here": "image",
             }],
         });
         check::<RecordedSnapshot>(
@@ -264,6 +266,7 @@ mod tests {
             "sha256": "ab", "description": "1 instance changed", "reported_at": 1.5,
             "pipeline": "p", "deployments": [1], "flows": [1], "artifact_compliance": true,
             "snapshot_compliance": true, "type": "exited", "code_diff": "d", "_links": 1,
+            "first_time_here": "repository",
         });
         check::<EnvironmentEvent>(&document, &["/type"]);
     }
@@ -275,7 +278,8 @@ mod tests {
             "artifacts": [{
                 "fingerprint": "ab", "name": "web:1", "most_recent_timestamp": 1, "flow": "f",
                 "commit_url": "u", "instance_count": 1, "s1_instance_count": 2,
-                "s2_instance_count": 3,
+                "s2_instance_count": 3, "started": 1, "first_seen": 1.5, "first_snapshot": 2,
+                "first_seen_at_the_latest": false, "confirmed_until": 2.5, "first_time_here": "image",
             }],
         });
         let document = json!({

@@ -146,6 +146,33 @@ pub struct RecordedArtifact {
     /// it exited; none where they are not several. Only this project's recorder says it.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub ecs_places: Vec<EcsPlace>,
+    /// When the oldest replica that runs started, as ECS says, in seconds since the Unix epoch; `None` if
+    /// it exited. Only this project's recorder sends it and the fields that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<i64>,
+    /// When the first snapshot of the environment was recorded that contains it without interruption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<f64>,
+    /// The index of that snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_snapshot: Option<u64>,
+    /// That is the environment's first snapshot, so that it may have run before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen_at_the_latest: Option<bool>,
+    /// The last report that still had it, also if that came after this snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_until: Option<f64>,
+    /// What never ran in the environment before this snapshot: `registry`, `repository` or `image` (the
+    /// fingerprint), the widest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_time_here: Option<String>,
+}
+
+impl RecordedArtifact {
+    /// When the oldest replica that runs started, in seconds since the Unix epoch, from any server.
+    pub fn started(&self) -> Option<i64> {
+        self.creation_timestamp.first().copied()
+    }
 }
 
 /// What a snapshot changed of one artifact.

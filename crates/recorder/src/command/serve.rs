@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     head_log: Option<PathBuf>,
     /// Send a message to this address for each change: 'URL [org=ORG] [environment=NAME] [events=EVENT,…]'.
-    /// The events are started, exited, scaled, rogue and no-report. May be repeated
+    /// The events are started, exited, scaled, rogue, first-time-here and no-report. May be repeated
     #[arg(long, value_name = "WEBHOOK", requires = "webhook_secret_file")]
     webhook: Vec<Webhook>,
     /// The secret that messages are signed with (standardwebhooks.com): a file with 'whsec_' and at least

@@ -13,6 +13,7 @@ pub mod provenance;
 mod records;
 mod report;
 mod running;
+mod seen;
 mod time;
 
 pub use artifact_pattern::{ArtifactPattern, MIN_DIGITS, ParseArtifactPatternError};
@@ -35,4 +36,5 @@ pub use records::{
 };
 pub use report::Report;
 pub use running::{MAX_REPLICAS, ReportEntry, RunningArtifact, running_artifacts, to_snapshot};
+pub use seen::{FirstTime, Firsts, Seen, names_of};
 pub use time::Micros;

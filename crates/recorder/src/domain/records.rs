@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use envsnap_model::snapshot::{Fingerprint, Identity};
 
 use super::provenance::ArtifactProvenance;
-use super::{Head, Micros, Place, ReportGap, Task, is_covered};
+use super::{FirstTime, Head, Micros, Place, ReportGap, Seen, Task, is_covered};
 
 /// An environment in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub struct SnapshotArtifact {
     pub task: Task,
     /// Every cluster and service of its replicas, in order; at least one.
     pub places: Vec<Place>,
+    /// Since when it runs; `None` if that was not requested.
+    pub seen: Option<Seen>,
     /// Its provenance; `None` if that was not requested.
     pub provenance: Option<Box<ArtifactProvenance>>,
 }
@@ -155,6 +157,14 @@ pub struct Event {
     pub artifact: SnapshotArtifact,
 }
 
+impl Event {
+    /// What never ran in the environment before, the widest of it, if the artifact started.
+    pub fn first_time_here(&self) -> Option<FirstTime> {
+        let seen = self.artifact.seen.filter(|_| self.artifact.was == 0)?;
+        seen.firsts.after(self.index.saturating_sub(1))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventPage {
     /// In order.
@@ -197,6 +207,11 @@ pub struct ArtifactRun {
     pub fingerprint: Option<Fingerprint>,
     /// How many replicas ran.
     pub replicas: u64,
+    /// When the oldest replica started that ran last in that time, in seconds since the Unix epoch.
+    pub started_at: Option<i64>,
+    /// The first snapshot that contains the artifact without interruption, with any number of replicas,
+    /// and when that was recorded.
+    pub first_seen: (u32, Micros),
     /// The first snapshot of that time.
     pub from_index: u32,
     /// When that was recorded.
@@ -218,6 +233,7 @@ impl ArtifactRun {
             started_at: Vec::new(),
             task: Task { arn: String::new(), cluster: None, service: None },
             places: Vec::new(),
+            seen: None,
             provenance: None,
         }
     }

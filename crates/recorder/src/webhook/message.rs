@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::ParseWebhookError;
-use crate::domain::{Event, Micros, SnapshotArtifact, hash_fields};
+use crate::domain::{Event, FirstTime, Micros, SnapshotArtifact, hash_fields};
 use crate::http::views;
 
 /// The version of the format.
@@ -19,13 +19,21 @@ pub(super) enum Topic {
     Scaled,
     /// Started without a flow that had reported it, and is not allowed.
     Rogue,
+    /// Started with an image, a repository or a registry that never ran in the environment.
+    FirstTimeHere,
     /// No report came for longer than the heartbeat allows.
     NoReport,
 }
 
 impl Topic {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Started, Self::Exited, Self::Scaled, Self::Rogue, Self::NoReport];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Started,
+        Self::Exited,
+        Self::Scaled,
+        Self::Rogue,
+        Self::FirstTimeHere,
+        Self::NoReport,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -33,6 +41,7 @@ impl Topic {
             Self::Exited => "exited",
             Self::Scaled => "scaled",
             Self::Rogue => "rogue",
+            Self::FirstTimeHere => "first-time-here",
             Self::NoReport => "no-report",
         }
     }
@@ -48,7 +57,10 @@ impl Topic {
         match (was, now) {
             (0, 1..) => {
                 let is_rogue = provenance.as_ref().is_some_and(|it| it.origin.is_rogue());
-                [Self::Started].into_iter().chain(is_rogue.then_some(Self::Rogue)).collect()
+                let mut topics = vec![Self::Started];
+                topics.extend(is_rogue.then_some(Self::Rogue));
+                topics.extend(event.first_time_here().map(|_| Self::FirstTimeHere));
+                topics
             }
             (1.., 0) => vec![Self::Exited],
             _ => vec![Self::Scaled],
@@ -101,6 +113,8 @@ struct Artifact {
     now: u64,
     /// Ours: `known`, `allowed`, `late`, `unknown` or `rogue`; `None` if no flow reports provenance.
     origin: Option<&'static str>,
+    /// Ours: `registry`, `repository` or `image`, the widest that never ran in the environment before.
+    first_time_here: Option<&'static str>,
     provenance: Option<Provenance>,
 }
 
@@ -150,7 +164,7 @@ impl Message {
                 html_url: format!("{base}{}", views::html_url(org, environment, *index)),
                 api_url: format!("{base}/api/v2/snapshots/{org}/{environment}/{index}"),
             }),
-            artifact: Some(artifact_document(base, org, artifact, has_provenance)),
+            artifact: Some(artifact_document(base, org, event, has_provenance)),
         }
     }
 
@@ -173,12 +187,8 @@ impl Message {
     }
 }
 
-fn artifact_document(
-    base: &str,
-    org: &str,
-    artifact: &SnapshotArtifact,
-    has_provenance: bool,
-) -> Artifact {
+fn artifact_document(base: &str, org: &str, event: &Event, has_provenance: bool) -> Artifact {
+    let artifact = &event.artifact;
     let provenance = artifact.provenance.as_ref();
     let first = provenance.and_then(|it| it.flows.first()).map(|report| {
         let details = crate::domain::provenance::fields(&report.details);
@@ -202,6 +212,7 @@ fn artifact_document(
         was: artifact.was,
         now: artifact.now,
         origin: provenance.filter(|_| has_provenance).map(|it| it.origin.as_str()),
+        first_time_here: event.first_time_here().map(FirstTime::as_str),
         provenance: first,
     }
 }

@@ -1,11 +1,12 @@
 //! Text output of `envsnap env log`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::api::wire::{EnvironmentEvent, ReportGap, SnapshotListEntry};
 use crate::cli::coverage;
 use crate::cli::escape::replace_invisible;
+use crate::cli::since;
 use crate::cli::tables::{fingerprint_or_unknown, table};
 use crate::cli::terminal::{Colour, Terminal};
 use crate::recorder::text::humanize_duration;
@@ -124,7 +125,15 @@ fn summary(row: &LogRow<'_>) -> String {
         .iter()
         .filter_map(|sign| counts.get(sign).map(|count| format!("{sign}{count}")))
         .collect();
-    signs.join(" ")
+    let mut text = signs.join(" ");
+    // Of most changes the image is new, which --long says.
+    let new = changes.iter().filter_map(|event| event.first_time_here.as_deref());
+    let new: BTreeSet<_> =
+        new.filter(|kind| *kind != "image").map(since::first_time_here).collect();
+    for kind in new {
+        let _infallible = write!(text, ", {kind}");
+    }
+    text
 }
 
 /// The times that no report covers, latest first.
@@ -158,7 +167,10 @@ fn sign(event: &EnvironmentEvent) -> Option<(char, Colour)> {
 }
 
 fn event_text(event: &EnvironmentEvent, terminal: &Terminal) -> String {
-    let name = replace_invisible(&event.artifact_name);
+    let mut name = replace_invisible(&event.artifact_name);
+    if let Some(kind) = &event.first_time_here {
+        let _infallible = write!(name, " ({})", since::first_time_here(kind));
+    }
     let first = match sign(event) {
         Some((sign, colour)) => terminal.paint(colour, &format!("{sign} {name}")),
         None => format!("  {name}"),

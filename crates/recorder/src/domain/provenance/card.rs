@@ -102,6 +102,8 @@ mod tests {
             name: "web:1".to_owned(),
             fingerprint: None,
             replicas,
+            started_at: None,
+            first_seen: (from, at(from)),
             from_index: from,
             from: at(from),
             to: to.map(|to| (to, at(to))),

@@ -23,6 +23,8 @@ pub(crate) fn comparison(
         snappish2: named(other_name, other.index),
         ..EnvironmentDiff::default()
     };
+    // Another environment's snapshots say nothing of what was new in this one.
+    let before = if name == other_name { one.index } else { other.index.saturating_sub(1) };
     let (one, mut other) = (running(one), running(other));
     for (identity, before) in one {
         let Some(after) = other.remove(&identity) else {
@@ -40,7 +42,12 @@ pub(crate) fn comparison(
             });
         }
     }
-    diff.snappish2.artifacts = other.into_values().map(artifact).collect();
+    let started = |stored: SnapshotArtifact| {
+        let first_time = stored.seen.and_then(|seen| seen.firsts.after(before));
+        let first_time_here = first_time.map(|it| it.as_str().to_owned());
+        DiffArtifact { first_time_here, ..artifact(stored) }
+    };
+    diff.snappish2.artifacts = other.into_values().map(started).collect();
     for item in [&mut diff.snappish1, &mut diff.snappish2, &mut diff.changed, &mut diff.not_changed]
     {
         item.artifacts.sort_by(|a, b| (&a.fingerprint, &a.name).cmp(&(&b.fingerprint, &b.name)));
@@ -58,7 +65,14 @@ fn artifact(stored: SnapshotArtifact) -> DiffArtifact {
         Some((flow, commit_url)) => (Some(flow.to_owned()), commit_url),
         None => (None, None),
     };
+    let seen = stored.seen;
     DiffArtifact {
+        started: stored.started_at.first().copied(),
+        first_seen: seen.map(|it| it.first_at.seconds()),
+        first_snapshot: seen.map(|it| it.first_index.into()),
+        first_seen_at_the_latest: seen.map(|it| it.first_index == 1),
+        confirmed_until: seen.map(|it| it.confirmed_until.seconds()),
+        first_time_here: None,
         instance_count: Some(stored.now),
         most_recent_timestamp: stored.started_at.last().copied().unwrap_or_default(),
         fingerprint: stored.fingerprint.map(|known| known.to_string()).unwrap_or_default(),

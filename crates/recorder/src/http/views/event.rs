@@ -10,6 +10,7 @@ use envsnap_model::wire::EnvironmentEvent;
 
 /// The document of one change in a snapshot.
 pub(crate) fn event(org: &str, environment: &str, event: Event) -> EnvironmentEvent {
+    let first_time = event.first_time_here();
     let Event { index, recorded_at, artifact } = event;
     let (was, now) = (artifact.was, artifact.now);
     let provenance = artifact.provenance.as_deref();
@@ -33,9 +34,10 @@ pub(crate) fn event(org: &str, environment: &str, event: Event) -> EnvironmentEv
         flows: flows.collect(),
         pipeline,
         artifact_compliance: None,
-        snapshot_compliance: Some(false),
+        snapshot_compliance: None,
         change: annotation(was, now).change,
         code_diff: None,
+        first_time_here: first_time.map(|it| it.as_str().to_owned()),
         // Relative, as in a snapshot. There is no page of the artifact to link to.
         links: json!({"snapshot": {
             "self": format!("/api/v2/snapshots/{org}/{environment}/{index}"),

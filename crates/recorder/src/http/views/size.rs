@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::snapshot::{artifact, html_url};
 use crate::domain::{
-    Error, MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES, Place, RunningArtifact, SnapshotArtifact,
+    Error, Firsts, MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES, Micros, Place, RunningArtifact,
+    Seen, SnapshotArtifact,
 };
 
 /// The most bytes of the JSON of what runs: 12,000 artifacts take 13 MB. A snapshot shows at most
@@ -19,6 +20,14 @@ const MAX_ARTIFACTS_BYTES: usize = 15 << 20;
 const MAX_ENVELOPE_BYTES: usize = 1 << 20;
 
 const _: () = assert!(2 * MAX_ARTIFACTS_BYTES + MAX_ENVELOPE_BYTES <= MAX_RESPONSE_BYTES);
+
+/// Of which the JSON is longest.
+const LONGEST_SEEN: Seen = Seen {
+    first_index: u32::MAX,
+    first_at: Micros(4_000_000_000_123_457),
+    confirmed_until: Micros(4_000_000_000_123_457),
+    firsts: Firsts { image: 1, repository: u32::MAX, registry: 1 },
+};
 
 /// # Errors
 /// The document would be larger than clients accept.
@@ -57,7 +66,7 @@ fn max_json_bytes(artifact: &RunningArtifact) -> usize {
         + length(&task.service)
         + artifact.places.iter().map(place).sum::<usize>();
     // A character may be escaped as six.
-    6 * texts + 1_500 + 100 * artifact.places.len() + 24 * artifact.started_at.len()
+    6 * texts + 1_900 + 100 * artifact.places.len() + 24 * artifact.started_at.len()
 }
 
 fn snapshot_artifact(running: &RunningArtifact) -> SnapshotArtifact {
@@ -69,6 +78,7 @@ fn snapshot_artifact(running: &RunningArtifact) -> SnapshotArtifact {
         started_at: running.started_at.clone(),
         task: running.task.clone(),
         places: running.places.clone(),
+        seen: Some(LONGEST_SEEN),
         provenance: None,
     }
 }

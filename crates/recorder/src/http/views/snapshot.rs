@@ -70,7 +70,17 @@ pub(crate) fn html_url(org: &str, environment: &str, index: u32) -> String {
 
 pub(crate) fn artifact(org: &str, html_url: &str, stored: SnapshotArtifact) -> RecordedArtifact {
     let provenance = stored.provenance;
+    let seen = stored.seen;
+    let first_time = seen
+        .filter(|_| stored.was == 0)
+        .and_then(|it| it.firsts.after(it.first_index.saturating_sub(1)));
     let mut document = RecordedArtifact {
+        started: stored.started_at.first().copied(),
+        first_seen: seen.map(|it| it.first_at.seconds()),
+        first_snapshot: seen.map(|it| it.first_index.into()),
+        first_seen_at_the_latest: seen.map(|it| it.first_index == 1),
+        confirmed_until: seen.map(|it| it.confirmed_until.seconds()),
+        first_time_here: first_time.map(|it| it.as_str().to_owned()),
         annotation: annotation(stored.was, stored.now),
         name: stored.name,
         fingerprint: Some(stored.fingerprint.map(|known| known.to_string()).unwrap_or_default()),
@@ -137,6 +147,7 @@ mod tests {
             started_at: started_at.to_vec(),
             task: Task { arn: "arn".to_owned(), cluster: Some("app".to_owned()), service: None },
             places: vec![in_cluster("app", started_at.len() as u64)],
+            seen: None,
             provenance: None,
         }
     }
@@ -172,6 +183,7 @@ mod tests {
                 "html_url": "/acme/environments/aws-prod/snapshots/65", "flow_html_url": null,
                 "deployment_diff": null, "commit_lead_time": null, "flows": [],
                 "ecs_context": {"task_arn": "arn", "cluster_name": "app", "service_name": null},
+                "started": started[0],
             })
         };
         assert_eq!(

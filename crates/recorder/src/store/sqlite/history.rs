@@ -95,6 +95,7 @@ impl History<'_> {
         if !ascending {
             events.reverse();
         }
+        self.add_seen(events.iter_mut().map(|event| (event.index, &mut event.artifact)))?;
         self.add_provenance(events.iter_mut().map(|event| &mut event.artifact), None)?;
         Ok(EventPage { events, total })
     }

@@ -29,6 +29,7 @@ mod rescue;
 mod rows;
 mod runs;
 mod schema;
+mod seen;
 mod snapshots;
 mod stats;
 mod verify;

@@ -95,6 +95,47 @@ fn the_provenance_of_many_artifacts_is_read_through_indexes() {
 }
 
 #[test]
+fn since_when_many_artifacts_run_is_found_through_indexes() {
+    let connection = Connection::open_in_memory().unwrap();
+    schema::create(&connection).unwrap();
+    let by_run = |name: &str, bound: &str| {
+        format!(
+            "SEARCH {name} USING COVERING INDEX interval_by_run \
+             (org_id=? AND environment_id=? AND artifact_id=? AND from_index{bound}?)"
+        )
+    };
+    let by_artifact = |name: &str, bound: &str| {
+        format!(
+            "SEARCH {name} USING INDEX interval_by_artifact \
+             (org_id=? AND artifact_id=? AND environment_id=? AND from_index{bound}?)"
+        )
+    };
+    let snapshot = |name: &str| {
+        format!(
+            "SEARCH {name} USING PRIMARY KEY (org_id=? AND environment_id=? AND snapshot_index=?)"
+        )
+    };
+    let covering = by_artifact("part", "<").replace("USING INDEX", "USING COVERING INDEX");
+    let runs = [
+        by_run("began", "<"),
+        by_run("again", ">"),
+        covering,
+        by_artifact("last", "="),
+        snapshot("first"),
+    ];
+    let first =
+        "SEARCH first_seen USING PRIMARY KEY (org_id=? AND environment_id=? AND kind=? AND name=?)";
+    let cases = [(super::seen::RUNS, runs.to_vec()), (super::seen::FIRSTS, vec![first.to_owned()])];
+    for (sql, wanted) in cases {
+        let steps = plan(&connection, sql);
+        for wanted in wanted {
+            assert!(steps.contains(&wanted), "{wanted} {steps:#?}");
+        }
+        assert!(reads_only_what_is_found(&steps), "{steps:#?}");
+    }
+}
+
+#[test]
 fn pages_of_trails_are_read_in_the_order_of_an_index() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();

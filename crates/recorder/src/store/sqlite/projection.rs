@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::failure::Failure;
 use super::json::Json;
-use super::provenance;
+use super::{provenance, seen};
 use crate::domain::{
     Change, Confirmed, EnvironmentChanged, EnvironmentCreated, EnvironmentRenamed, Micros, Payload,
     SnapshotTaken,
@@ -233,6 +233,9 @@ impl Projection<'_> {
                  ON CONFLICT DO NOTHING",
             )?
             .execute(params![self.org_id, change.name, artifact])?;
+        let environment = (self.org_id, snapshot.environment);
+        let (index, Change { name, fingerprint, .. }) = (snapshot.index, change);
+        seen::note(self.connection, environment, index, name, fingerprint)?;
         Ok(())
     }
 

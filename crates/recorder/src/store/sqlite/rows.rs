@@ -47,6 +47,7 @@ pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
         started_at,
         task,
         places,
+        seen: None,
         provenance: None,
     })
 }

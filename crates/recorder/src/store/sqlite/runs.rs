@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::environments::find_active;
 use super::failure::Failure;
+use super::json::Json;
 use super::ledger::find_org;
 use super::rows;
 use crate::domain::{ArtifactRun, Error, Micros};
@@ -66,7 +67,8 @@ fn matching(
 pub(super) const QUERY: &str =
     "SELECT environment.name, interval.name, artifact.fingerprint, interval.replicas,
                     interval.from_index, first.recorded_at, next.snapshot_index, next.recorded_at,
-                    environment.latest_index
+                    environment.latest_index, interval.was, interval.started_at,
+                    current_task.started_at
              FROM interval
              JOIN artifact ON artifact.org_id = interval.org_id
                  AND artifact.id = interval.artifact_id
@@ -78,6 +80,10 @@ pub(super) const QUERY: &str =
              LEFT JOIN snapshot AS next ON next.org_id = interval.org_id
                  AND next.environment_id = interval.environment_id
                  AND next.snapshot_index = interval.to_index + 1
+             LEFT JOIN current_task ON current_task.org_id = interval.org_id
+                 AND current_task.environment_id = interval.environment_id
+                 AND current_task.artifact_id = interval.artifact_id
+                 AND interval.to_index IS NULL
              WHERE interval.org_id = $1 AND interval.artifact_id = $2
                AND ($3 IS NULL OR interval.environment_id = $3)
                AND environment.archived_at IS NULL
@@ -104,9 +110,17 @@ pub(super) fn runs_of(
     artifact: i64,
     environment: Option<i64>,
 ) -> rusqlite::Result<Vec<ArtifactRun>> {
+    let mut first_seen = (0, Micros(0));
     connection
         .prepare_cached(QUERY)?
         .query_map(params![org_id, artifact, environment], |row| {
+            let (from_index, from) = (row.get(4)?, Micros(row.get(5)?));
+            if row.get::<_, u64>(9)? == 0 {
+                first_seen = (from_index, from);
+            }
+            let Json::<Vec<i64>>(reported) = row.get(10)?;
+            let current = rows::lenient_column::<Json<Vec<i64>>>(row, 11);
+            let started_at = current.map_or(reported, |Json(current)| current);
             let next: Option<u32> = row.get(6)?;
             let next_at: Option<i64> = row.get(7)?;
             Ok(ArtifactRun {
@@ -114,8 +128,10 @@ pub(super) fn runs_of(
                 name: row.get(1)?,
                 fingerprint: rows::fingerprint(row.get_ref(2)?.as_str()?)?,
                 replicas: row.get(3)?,
-                from_index: row.get(4)?,
-                from: Micros(row.get(5)?),
+                started_at: started_at.first().copied(),
+                first_seen,
+                from_index,
+                from,
                 to: next.zip(next_at.map(Micros)),
                 latest_index: row.get(8)?,
             })

@@ -4,15 +4,29 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{StoreError, position};
+use super::{StoreError, position, seen};
 
 /// What leads from each version to the next; a file's version is how many of these it has seen.
 /// One that was released never changes.
-const MIGRATIONS: &[&str] = &[
-    include_str!("migrations/0001_ledger.sql"),
-    include_str!("migrations/0002_provenance.sql"),
-    include_str!("migrations/0003_webhooks.sql"),
+const MIGRATIONS: &[Migration] = &[
+    Migration { sql: include_str!("migrations/0001_ledger.sql"), fill: None },
+    Migration { sql: include_str!("migrations/0002_provenance.sql"), fill: None },
+    Migration { sql: include_str!("migrations/0003_webhooks.sql"), fill: None },
+    Migration { sql: include_str!("migrations/0004_first_seen.sql"), fill: Some(seen::fill) },
 ];
+
+struct Migration {
+    sql: &'static str,
+    /// Makes the rows of a new table from what the file has.
+    fill: Option<fn(&Connection) -> rusqlite::Result<()>>,
+}
+
+impl Migration {
+    fn run(&self, connection: &Connection) -> rusqlite::Result<()> {
+        connection.execute_batch(self.sql)?;
+        self.fill.map_or(Ok(()), |fill| fill(connection))
+    }
+}
 
 /// Marks the file as a recorder's, as SQLite's `application_id`: "esnl".
 ///
@@ -36,7 +50,7 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
         return Ok(());
     }
     for migration in missing {
-        transaction.execute_batch(migration).map_err(failed)?;
+        migration.run(&transaction).map_err(failed)?;
     }
     let counted = if is_new {
         position::create(&transaction)
@@ -55,7 +69,7 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
 
 /// Makes the tables of this version in an empty database.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
-    MIGRATIONS.iter().try_for_each(|migration| connection.execute_batch(migration))
+    MIGRATIONS.iter().try_for_each(|migration| migration.run(connection))
 }
 
 /// The first table, index or trigger that a file of this version has and a new one has not, or the
@@ -95,10 +109,7 @@ pub(super) fn check_to_migrate(connection: &Connection, file: &str) -> Result<()
 }
 
 /// The version of a recorder's file, and what it has not seen of the migrations.
-fn missing(
-    connection: &Connection,
-    file: &str,
-) -> Result<(i64, &'static [&'static str]), StoreError> {
+fn missing(connection: &Connection, file: &str) -> Result<(i64, &'static [Migration]), StoreError> {
     let pragma = |name| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
@@ -137,8 +148,8 @@ mod tests {
 
         let error = SqliteStore::open(&path).unwrap_err();
 
-        assert!(matches!(error, StoreError::Newer { found: 4, known: 3, .. }), "{error}");
-        assert!(error.to_string().contains("snapshots.db has version 4"), "{error}");
+        assert!(matches!(error, StoreError::Newer { found: 5, known: 4, .. }), "{error}");
+        assert!(error.to_string().contains("snapshots.db has version 5"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 

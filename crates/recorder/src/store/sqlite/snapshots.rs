@@ -296,6 +296,7 @@ impl<'a> History<'a> {
                 Ok((row.get(0)?, EntryHash::from(row.get::<_, [u8; 32]>(1)?)))
             })?;
         let mut artifacts = self.artifacts(index)?;
+        self.add_seen(artifacts.iter_mut().map(|artifact| (index, artifact)))?;
         self.add_provenance(&mut artifacts, Some((self.seq_before(index)?, seq)))?;
         Ok(SnapshotRecord {
             index,

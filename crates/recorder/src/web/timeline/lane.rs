@@ -149,6 +149,7 @@ mod tests {
             started_at: vec![1; now],
             task,
             places: Vec::new(),
+            seen: None,
             provenance: None,
         }
     }

@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 /// Every table that is made from the ledger, and how many columns its key has.
-const TABLES: [(&str, usize); 17] = [
+const TABLES: [(&str, usize); 18] = [
     ("org", 1),
     ("environment", 2),
     ("snapshot", 3),
@@ -12,6 +12,7 @@ const TABLES: [(&str, usize); 17] = [
     ("artifact_label", 3),
     ("interval", 4),
     ("coverage", 3),
+    ("first_seen", 4),
     ("flow", 2),
     ("flow_name", 2),
     ("trail", 2),

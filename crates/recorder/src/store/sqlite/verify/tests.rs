@@ -17,7 +17,7 @@ use crate::store::EnvironmentFilter;
 const NOT_COVERED: [&str; 6] =
     ["reporting", "current_task", "recent_report", "webhook", "webhook_position", "probe"];
 
-const COVERED: [&str; 18] = [
+const COVERED: [&str; 19] = [
     "org",
     "ledger",
     "environment",
@@ -26,6 +26,7 @@ const COVERED: [&str; 18] = [
     "artifact_label",
     "interval",
     "coverage",
+    "first_seen",
     "flow",
     "flow_name",
     "trail",
@@ -37,6 +38,28 @@ const COVERED: [&str; 18] = [
     "attachment",
     "attachment_chunk",
 ];
+
+/// The tables that a newer version adds have what they would have had.
+#[tokio::test]
+async fn a_file_of_an_older_version_gets_what_first_ran() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshots.db");
+    recorded(&path).await;
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "DROP TABLE first_seen; DROP INDEX interval_by_run; PRAGMA user_version = 3;
+             DELETE FROM sqlite_stat1 WHERE idx IN ('first_seen', 'interval_by_run')",
+        )
+        .unwrap();
+    drop(connection);
+    drop(SqliteStore::open(&path).unwrap());
+    verify(&path, None, AttachmentCheck::Sizes).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    let count = "SELECT count(*) FROM first_seen";
+    let count: i64 = connection.query_row(count, [], |row| row.get(0)).unwrap();
+    assert!(count > 10, "{count}");
+}
 
 /// A small generator, so that a failure can be repeated.
 struct Rng(u64);

@@ -1,0 +1,167 @@
+//! Since when artifacts run, and what ran in an environment for the first time.
+
+use std::collections::{BTreeSet, HashMap};
+
+use rusqlite::{Connection, params};
+
+use super::json::Json;
+use super::rows;
+use super::snapshots::History;
+use crate::domain::{FirstTime, Firsts, Micros, Seen, SnapshotArtifact, names_of};
+
+/// The runs in an environment of the artifacts in a JSON array of fingerprints, names and indexes, by
+/// their positions in it: from the start at or before the index to the last interval before the next
+/// start. The order of the tables is fixed: what is wanted comes first.
+pub(super) const RUNS: &str =
+    "SELECT wanted.key, first.snapshot_index, first.recorded_at, last.to_index,
+            next.previous_report, final.recorded_at
+     FROM json_each(?2) AS wanted
+     CROSS JOIN artifact ON artifact.org_id = ?1 AND artifact.fingerprint = wanted.value ->> 0
+         AND artifact.name = wanted.value ->> 1
+     CROSS JOIN snapshot AS first ON first.org_id = ?1 AND first.environment_id = ?3
+         AND first.snapshot_index = (
+             SELECT max(began.from_index) FROM interval AS began
+             WHERE began.org_id = ?1 AND began.environment_id = ?3
+               AND began.artifact_id = artifact.id AND began.was = 0
+               AND began.from_index <= wanted.value ->> 2)
+     CROSS JOIN interval AS last ON last.org_id = ?1 AND last.artifact_id = artifact.id
+         AND last.environment_id = ?3
+         AND last.from_index = (
+             SELECT max(part.from_index) FROM interval AS part
+             WHERE part.org_id = ?1 AND part.artifact_id = artifact.id
+               AND part.environment_id = ?3
+               AND part.from_index < coalesce(
+                   (SELECT min(again.from_index) FROM interval AS again
+                    WHERE again.org_id = ?1 AND again.environment_id = ?3
+                      AND again.artifact_id = artifact.id AND again.was = 0
+                      AND again.from_index > wanted.value ->> 2),
+                   4294967296))
+     LEFT JOIN snapshot AS next ON next.org_id = ?1 AND next.environment_id = ?3
+         AND next.snapshot_index = last.to_index + 1
+     LEFT JOIN snapshot AS final ON final.org_id = ?1 AND final.environment_id = ?3
+         AND final.snapshot_index = last.to_index";
+
+/// The first snapshots in an environment of the kinds and names in a JSON array.
+pub(super) const FIRSTS: &str = "SELECT first_seen.kind, first_seen.name, first_seen.snapshot_index
+     FROM json_each(?2) AS wanted
+     CROSS JOIN first_seen ON first_seen.org_id = ?1 AND first_seen.environment_id = ?3
+         AND first_seen.kind = wanted.value ->> 0 AND first_seen.name = wanted.value ->> 1";
+
+/// Notes that an artifact runs in a snapshot.
+pub(super) fn note(
+    connection: &Connection,
+    (org_id, environment_id): (i64, i64),
+    index: u32,
+    name: &str,
+    fingerprint: &str,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO first_seen (org_id, environment_id, kind, name, snapshot_index)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+    )?;
+    for (kind, name) in names_of(name, rows::fingerprint(fingerprint)?) {
+        statement.execute(params![org_id, environment_id, kind.as_str(), name, index])?;
+    }
+    Ok(())
+}
+
+/// Fills the table in a file that was written before there was one.
+pub(super) fn fill(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(
+        "SELECT interval.org_id, interval.environment_id, interval.from_index, interval.name,
+                artifact.fingerprint
+         FROM interval
+         JOIN artifact ON artifact.org_id = interval.org_id AND artifact.id = interval.artifact_id
+         ORDER BY interval.org_id, interval.environment_id, interval.from_index",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, fingerprint) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
+        note(connection, (row.get(0)?, row.get(1)?), row.get(2)?, name, fingerprint)?;
+    }
+    Ok(())
+}
+
+impl History<'_> {
+    /// Adds to each artifact, which is as it is in the snapshot with the index beside it, since when it
+    /// ran: two queries for all of them.
+    pub(super) fn add_seen<'b>(
+        &self,
+        artifacts: impl IntoIterator<Item = (u32, &'b mut SnapshotArtifact)>,
+    ) -> rusqlite::Result<()> {
+        let mut artifacts: Vec<_> = artifacts.into_iter().collect();
+        let runs = self.runs(&artifacts)?;
+        let firsts = self.firsts(artifacts.iter().map(|(_, artifact)| &**artifact))?;
+        for (position, (_, artifact)) in artifacts.iter_mut().enumerate() {
+            let Some(run) = runs.get(&position) else { continue };
+            let first = |wanted: FirstTime| {
+                let names = names_of(&artifact.name, artifact.fingerprint);
+                let name = names.into_iter().find(|(kind, _)| *kind == wanted);
+                let key = name.map(|(kind, name)| (kind.as_str().to_owned(), name.into_owned()));
+                key.and_then(|key| firsts.get(&key).copied()).unwrap_or_default()
+            };
+            let firsts = Firsts {
+                image: first(FirstTime::Image),
+                repository: first(FirstTime::Repository),
+                registry: first(FirstTime::Registry),
+            };
+            artifact.seen = Some(Seen { firsts, ..*run });
+        }
+        Ok(())
+    }
+
+    /// By the position in `artifacts`.
+    fn runs(
+        &self,
+        artifacts: &[(u32, &mut SnapshotArtifact)],
+    ) -> rusqlite::Result<HashMap<usize, Seen>> {
+        let wanted: Vec<_> = artifacts
+            .iter()
+            .map(|(index, artifact)| {
+                let (fingerprint, name) = match artifact.fingerprint {
+                    Some(fingerprint) => (fingerprint.to_string(), ""),
+                    None => (String::new(), &*artifact.name),
+                };
+                // What exited with a snapshot ran until the one before it.
+                (fingerprint, name, if artifact.runs() { *index } else { index.saturating_sub(1) })
+            })
+            .collect();
+        let mut statement = self.connection.prepare_cached(RUNS)?;
+        let mut rows = statement.query(params![self.org_id, Json(wanted), self.environment_id])?;
+        let mut runs = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let first_at = Micros(row.get(2)?);
+            let last_report = match row.get::<_, Option<u32>>(3)? {
+                None => self.last_reported_at,
+                Some(_) => {
+                    row.get::<_, Option<i64>>(4)?.or(row.get::<_, Option<i64>>(5)?).map(Micros)
+                }
+            };
+            let seen = Seen {
+                first_index: row.get(1)?,
+                first_at,
+                confirmed_until: last_report.unwrap_or(first_at),
+                firsts: Firsts::default(),
+            };
+            runs.insert(row.get(0)?, seen);
+        }
+        Ok(runs)
+    }
+
+    /// By kind and name.
+    fn firsts<'b>(
+        &self,
+        artifacts: impl Iterator<Item = &'b SnapshotArtifact>,
+    ) -> rusqlite::Result<HashMap<(String, String), u32>> {
+        let wanted: BTreeSet<_> = artifacts
+            .flat_map(|artifact| names_of(&artifact.name, artifact.fingerprint))
+            .map(|(kind, name)| (kind.as_str(), name))
+            .collect();
+        self.connection
+            .prepare_cached(FIRSTS)?
+            .query_map(params![self.org_id, Json(wanted), self.environment_id], |row| {
+                Ok(((row.get(0)?, row.get(1)?), row.get(2)?))
+            })?
+            .collect()
+    }
+}

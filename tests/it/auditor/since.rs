@@ -1,0 +1,162 @@
+//! Since when something runs, and what never ran before: the same in every answer.
+
+use serde_json::{Value, json};
+
+use super::answers::ask;
+use crate::recorder::server::{Recorder, digest, task};
+
+const UTC: &str = "UTC";
+
+/// When the first snapshot is recorded.
+const FIRST: f64 = 1_661_161_162.5;
+
+async fn json_of(recorder: &Recorder, arguments: &[&str]) -> Value {
+    let arguments = [arguments, &["-o", "json"]].concat();
+    serde_json::from_str(&ask(&recorder.url, UTC, &arguments).await.well()).unwrap()
+}
+
+/// `web` runs from `#1`; `job` from `#2`, with two replicas from `#3`, of which the first is replaced,
+/// until `#5`, and again from `#6`. Reports come each minute.
+async fn history() -> Recorder {
+    let recorder = Recorder::start().await;
+    recorder.create("prod", None).await;
+    let web = || task(1, "ecr.example/web:1", &digest(1), 10);
+    let job = |id, started| task(id, "ecr.example/job:1", &digest(2), started);
+    let miner = || task(9, "docker.io/xmrig:6", &digest(6), 900);
+    for artifacts in [
+        vec![web()],                                    // #1
+        vec![web(), job(2, 100)],                       // #2
+        vec![web(), job(2, 100), job(3, 160)],          // #3
+        vec![web(), job(3, 160), job(4, 220)],          // confirms #3
+        vec![web(), job(3, 160), job(4, 220), miner()], // #4
+        vec![web()],                                    // #5
+        vec![web(), job(5, 400)],                       // #6
+        vec![web(), job(5, 400)],                       // confirms #6
+    ] {
+        recorder.report("prod", &artifacts).await;
+        recorder.advance(60.0);
+    }
+    recorder
+}
+
+/// What a document says of an artifact since when it ran.
+fn since(artifact: &Value) -> Value {
+    ["started", "first_seen", "first_snapshot", "first_seen_at_the_latest", "confirmed_until"]
+        .map(|key| artifact[key].clone())
+        .into_iter()
+        .collect()
+}
+
+fn named<'a>(artifacts: &'a Value, name: &str) -> &'a Value {
+    let mut artifacts = artifacts.as_array().unwrap().iter();
+    artifacts.find(|it| it["name"].as_str().unwrap().contains(name)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_says_the_same_of_a_run() {
+    let recorder = history().await;
+    let at = |minute: u32| FIRST + 60.0 * f64::from(minute);
+    let web = json!([10, at(0), 1, true, at(7)]);
+    let first_run = json!([100, at(1), 2, false, at(4)]);
+    // A snapshot that is not the latest has the tasks with which it was recorded.
+    let scaled = json!([100, at(1), 2, false, at(4)]);
+    let second_run = json!([400, at(6), 6, false, at(7)]);
+    for (snapshot, name, expected) in [
+        ("prod#1", "web", &web),
+        ("prod#2", "job", &first_run),
+        ("prod#3", "job", &scaled),
+        ("prod#4", "web", &web),
+        ("prod#4", "job", &scaled),
+        ("prod#6", "job", &second_run),
+        ("prod#6", "web", &web),
+    ] {
+        let shown = json_of(&recorder, &["env", "get", snapshot]).await;
+        assert_eq!(&since(named(&shown["artifacts"], name)), expected, "{snapshot} {name}");
+    }
+    let exited = json_of(&recorder, &["env", "get", "prod#5"]).await;
+    let exited = named(&exited["artifacts"], "job");
+    assert_eq!((&exited["started"], &exited["confirmed_until"]), (&Value::Null, &json!(at(4))));
+
+    let diff = json_of(&recorder, &["env", "diff", "prod#4", "prod#5"]).await;
+    assert_eq!(since(named(&diff["snappish1"]["artifacts"], "job")), scaled);
+    let diff = json_of(&recorder, &["env", "diff", "prod#5", "prod#6"]).await;
+    assert_eq!(since(named(&diff["snappish2"]["artifacts"], "job")), second_run);
+    let diff = json_of(&recorder, &["env", "diff", "prod#2", "prod#3"]).await;
+    assert_eq!(since(named(&diff["changed"]["artifacts"], "job")), scaled);
+
+    let found = json_of(&recorder, &["artifact", "where", "job"]).await;
+    let runs = &found["artifacts"][0]["runs"];
+    assert_eq!((since(&runs[0]), since(&runs[1])), (scaled, second_run));
+    let found = json_of(&recorder, &["artifact", "where", "web"]).await;
+    assert_eq!(since(&found["artifacts"][0]["runs"][0]), web);
+
+    let text = async |arguments: &[&str]| ask(&recorder.url, UTC, arguments).await.well();
+    let out = text(&["env", "get", "prod", "-o", "wide"]).await;
+    let web = out.lines().find(|line| line.contains("web:1")).unwrap();
+    let columns: Vec<_> = web.split("  ").map(str::trim).filter(|it| !it.is_empty()).collect();
+    let columns = columns[columns.len() - 4..].join(", ");
+    let first = "Mon, 22 Aug 2022 09:39:22 UTC at the latest, #1";
+    let expected =
+        format!("Thu, 01 Jan 1970 00:00:10 UTC, {first}, Mon, 22 Aug 2022 09:46:22 UTC, 1");
+    assert_eq!(columns, expected, "{out}");
+    let out = text(&["env", "get", "prod"]).await;
+    assert!(out.contains(&format!("        First seen: {first}\n")), "{out}");
+    let lines = "  Started: Thu, 01 Jan 1970 00:06:40 UTC • ";
+    let out = text(&["env", "diff", "prod#5", "prod#6"]).await;
+    assert!(out.contains(lines), "{out}");
+    let seen = "  First seen: Mon, 22 Aug 2022 09:45:22 UTC\n  Confirmed until: Mon, 22 Aug 2022 09:46:22 UTC\n";
+    assert!(out.contains(seen), "{out}");
+    let out = text(&["artifact", "where", "job"]).await;
+    let lines = "        started Thu, 01 Jan 1970 00:06:40 UTC
+        first seen Mon, 22 Aug 2022 09:45:22 UTC
+        confirmed until Mon, 22 Aug 2022 09:46:22 UTC\n";
+    assert!(out.contains(lines), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_ran_before_is_marked_once() {
+    let recorder = history().await;
+    let marks = |artifacts: &Value| -> Vec<(String, String)> {
+        let marked = artifacts.as_array().unwrap().iter().filter_map(|it| {
+            let name = it["name"].as_str().or(it["artifact_name"].as_str())?;
+            Some((name.to_owned(), it["first_time_here"].as_str()?.to_owned()))
+        });
+        marked.collect()
+    };
+    let events = json_of(&recorder, &["env", "log", "prod", "1..", "--long"]).await;
+    let mark = |name: &str, kind: &str| (name.to_owned(), kind.to_owned());
+    let (job, miner) = ("ecr.example/job:1", "docker.io/xmrig:6");
+    // Nothing in the first snapshot, and nothing that starts again.
+    assert_eq!(marks(&events), [mark(miner, "registry"), mark(job, "repository")]);
+    for (snapshot, expected) in [
+        ("prod#1", None),
+        ("prod#2", Some((job, "repository"))),
+        ("prod#3", None),
+        ("prod#6", None),
+    ] {
+        let shown = json_of(&recorder, &["env", "get", snapshot]).await;
+        let expected: Vec<_> = expected.map(|(name, kind)| mark(name, kind)).into_iter().collect();
+        assert_eq!(marks(&shown["artifacts"]), expected, "{snapshot}");
+    }
+    for (from, to, expected) in [
+        ("prod#1", "prod#4", vec![mark(job, "repository"), mark(miner, "registry")]),
+        ("prod#1", "prod#6", vec![mark(job, "repository")]),
+        ("prod#5", "prod#6", vec![]),
+        ("prod#4", "prod#1", vec![]),
+    ] {
+        let diff = json_of(&recorder, &["env", "diff", from, to]).await;
+        assert_eq!(marks(&diff["snappish2"]["artifacts"]), expected, "{from} {to}");
+        assert!(marks(&diff["snappish1"]["artifacts"]).is_empty());
+    }
+    // A new version of a known repository.
+    recorder.report("prod", &[task(1, "ecr.example/web:2", &digest(7), 10)]).await;
+    let shown = json_of(&recorder, &["env", "get", "prod"]).await;
+    assert_eq!(shown["artifacts"][0]["first_time_here"], "image");
+    let text = async |arguments: &[&str]| ask(&recorder.url, UTC, arguments).await.well();
+    let out = text(&["env", "log", "prod", "1..4", "--long"]).await;
+    assert!(out.contains("+ docker.io/xmrig:6 (first time here: registry)\n"), "{out}");
+    let out = text(&["env", "log", "prod", "1..4"]).await;
+    assert!(out.contains("+1, first time here: registry\n"), "{out}");
+    let out = text(&["env", "diff", "prod#3", "prod#4"]).await;
+    assert!(out.contains("+ Name:   docker.io/xmrig:6 (first time here: registry)\n"), "{out}");
+}
