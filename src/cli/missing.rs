@@ -98,13 +98,38 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         _ if deployments.is_empty() => format!(
             "No deployment was announced to {environment}: envsnap artifact deployment does that.\n"
         ),
-        _ if findings.is_empty() => {
-            format!("What runs in {snapshot} is what was announced.\n")
-        }
+        _ if findings.is_empty() => nothing_found(&snapshot, allowed_only(&deployments, &running)),
         format => text(&findings, format == OutputFormat::Wide, &args.terminal()),
     })?;
     let differs = exit_code && !findings.is_empty();
     Ok(if differs { ExitStatus::Different } else { ExitStatus::Success })
+}
+
+fn is_allowed(artifact: &RecordedArtifact) -> bool {
+    artifact.origin.as_ref().is_some_and(|it| it.status == Origin::Allowed)
+}
+
+fn is_announced(deployments: &[Deployment], artifact: &RecordedArtifact) -> bool {
+    let fingerprint = artifact.fingerprint.as_deref().unwrap_or_default();
+    deployments.iter().any(|it| it.artifact_fingerprint == fingerprint)
+}
+
+/// The number of artifacts that were not announced, and are allowed to run.
+fn allowed_only(deployments: &[Deployment], running: &[&RecordedArtifact]) -> usize {
+    running.iter().filter(|it| is_allowed(it) && !is_announced(deployments, it)).count()
+}
+
+/// That nothing is missing. `allowed` is the number of artifacts that need no announcement.
+fn nothing_found(snapshot: &str, allowed: usize) -> String {
+    let except = match allowed {
+        0 => return format!("What runs in {snapshot} is what was announced.\n"),
+        1 => "an artifact that is".to_owned(),
+        count => format!("{count} artifacts that are"),
+    };
+    format!(
+        "What runs in {snapshot} is what was announced, except for {except} allowed to run without it.\n\
+         (envsnap allow --list has the reasons.)\n"
+    )
 }
 
 /// What its flow calls it.
@@ -145,8 +170,6 @@ fn findings<'a>(
     }
     for &artifact in running {
         let fingerprint = artifact.fingerprint.as_deref().unwrap_or_default();
-        let is_allowed = artifact.origin.as_ref().is_some_and(|it| it.status == Origin::Allowed);
-        let announced = deployments.iter().any(|it| it.artifact_fingerprint == fingerprint);
         let finding = |problem, flow, deployment| Finding {
             problem,
             fingerprint,
@@ -155,7 +178,7 @@ fn findings<'a>(
             deployment,
             started: artifact.creation_timestamp.last().copied(),
         };
-        if !announced && !is_allowed {
+        if !is_announced(deployments, artifact) && !is_allowed(artifact) {
             let flow = artifact.flows.first().map_or("", |flow| &flow.flow_name);
             findings.push(finding(Problem::NotAnnounced, flow, None));
         }
@@ -249,6 +272,29 @@ mod tests {
             "annotation": {"type": "unchanged", "was": 1, "now": 1}, "creationTimestamp": [5],
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn what_is_allowed_was_not_announced() {
+        let mut agent = runner("");
+        agent.origin = serde_json::from_value(json!({"status": "allowed"})).unwrap();
+        let mut allowed = runner("bb");
+        allowed.origin = agent.origin.clone();
+        let deployments = [deployment(1, "aa", 100.0), deployment(2, "bb", 200.0)];
+        let announced = runner("aa");
+        // A deployment of what is allowed as well was announced.
+        assert_eq!(allowed_only(&deployments, &[&announced, &allowed]), 0);
+        assert_eq!(allowed_only(&deployments, &[&announced, &agent]), 1);
+        assert_eq!(
+            nothing_found("aws-prod#2", 0),
+            "What runs in aws-prod#2 is what was announced.\n"
+        );
+        let shown = nothing_found("aws-prod#2", 1);
+        assert!(
+            shown.contains("except for an artifact that is allowed to run without it"),
+            "{shown}"
+        );
+        assert!(shown.lines().all(|line| line.len() <= 100), "{shown}");
     }
 
     /// Deployments, runs with their start and end, what runs, and what is found.
