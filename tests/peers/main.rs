@@ -32,3 +32,4 @@ mod signatures;
 mod template;
 mod tls;
 mod tutorial;
+mod webhooks;

@@ -97,6 +97,12 @@ impl Browser {
         self.leave(self.post(&format!("element/{element}/click"), &json!({}))).await;
     }
 
+    /// The text of what has the focus.
+    pub(crate) async fn focused_text(&self) -> String {
+        let text = self.evaluate("return document.activeElement.textContent").await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
     pub(crate) async fn text(&self, selector: &str) -> String {
         let element = self.find(selector).await;
         self.get(&format!("element/{element}/text")).await

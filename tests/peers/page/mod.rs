@@ -1,8 +1,11 @@
 //! The recorder's page, in a real browser.
 
 pub(crate) mod browser;
+mod keyboard;
+mod print;
 mod provenance;
 mod story;
+mod widths;
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -23,20 +26,6 @@ fn pictures() -> PathBuf {
     let pictures = PathBuf::from(ROOT).join("target/page");
     std::fs::create_dir_all(&pictures).unwrap();
     pictures
-}
-
-async fn photograph(browser: &Browser, url: &str, name: &str) {
-    for (look, width, scheme) in
-        [("light", 1_280, "light"), ("dark", 1_280, "dark"), ("narrow", 400, "light")]
-    {
-        browser.look(width, scheme).await;
-        browser.open(url).await;
-        browser.picture(&pictures().join(format!("{name}-{look}.png"))).await;
-        let root = "const root = document.documentElement;";
-        let overflow = format!("{root} return root.scrollWidth - root.clientWidth");
-        assert_eq!(browser.evaluate(&overflow).await, json!(0), "{url} is broader than {width}");
-    }
-    browser.look(1_280, "light").await;
 }
 
 /// `envsnap demo --keep`, and the address of its page. It ends with this.
@@ -106,8 +95,8 @@ async fn the_demo_is_browsed_with_and_without_script() {
 
         assert_eq!(browser.console().await, [""; 0]);
         if with_script {
-            photograph(&browser, &page, "demo").await;
-            photograph(&browser, &format!("{page}/snapshots/66"), "demo-snapshot").await;
+            widths::check(&browser, &page, "demo").await;
+            widths::check(&browser, &format!("{page}/snapshots/66"), "demo-snapshot").await;
         }
         browser.quit().await;
     }
@@ -138,7 +127,7 @@ async fn every_page_fits_its_window_in_light_and_dark() {
         ("long", format!("{}?show=200", of("long"))),
         ("missing", of("no-such-environment")),
     ] {
-        photograph(&browser, &url, name).await;
+        widths::check(&browser, &url, name).await;
     }
     let console = browser.console().await;
     let unexpected: Vec<_> =

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::story::{Environment, HOUR, MINUTE, Recorder, digest};
-use super::{ENTER, photograph};
+use super::{ENTER, widths};
 
 const COMMIT: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
 const GIT: &str = "https://github.com/cyber-dojo";
@@ -23,7 +23,7 @@ fn artifact(service: &str, image: &str) -> Value {
 
 /// What happens: twelve pipelines report, of which one lacks evidence; a miner starts that no pipeline
 /// reported, and a hotfix that one reports too late; one deployment is declared and never starts.
-async fn record_provenance(recorder: &Recorder) {
+pub(super) async fn record_provenance(recorder: &Recorder) {
     let mut prod = Environment::create(recorder, "aws-prod", "Serves cyber-dojo.org").await;
     let mut beta = Environment::create(recorder, "aws-beta", "What is next").await;
     for service in ["creator", "dashboard", "differ", "nginx", "runner", "saver", "web"] {
@@ -137,7 +137,7 @@ async fn an_artifact_is_followed_from_its_commit_to_where_it_runs() {
                 ("provenance-search", format!("{org}/search?q={COMMIT}")),
                 ("provenance-nothing-found", format!("{org}/search?q=nothing")),
             ] {
-                photograph(&browser, &url, name).await;
+                widths::check(&browser, &url, name).await;
             }
         }
         browser.quit().await;

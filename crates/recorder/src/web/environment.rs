@@ -62,7 +62,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
         (current.marked)
         @if environment.latest_index > 0 { (at::form(&at::path(&org, &name), "", None)) }
         @if let (Some(first), Some(last)) = (window.snapshots.first(), window.snapshots.last()) {
-            (timeline_section(&name, &address, &window, &lanes, &marks, now))
+            (timeline_section(&org, &name, &address, &window, &lanes, &marks, now))
             (current.artifacts)
             section aria-labelledby="snapshots" {
                 h2 id="snapshots" { "Snapshots" }
@@ -211,6 +211,7 @@ async fn current<S: Store>(
 }
 
 fn timeline_section(
+    org: &str,
     name: &str,
     address: &str,
     window: &SnapshotWindow,
@@ -222,7 +223,7 @@ fn timeline_section(
     let scale = Scale::new(window, now, view.time_scale);
     let shown = lanes.shown();
     let picture =
-        Picture { environment: name, address, window, scale: &scale, lanes: shown, marks };
+        Picture { org, environment: name, address, window, scale: &scale, lanes: shown, marks };
     let pages = lanes.all.len().div_ceil(MAX_LANES);
     html! {
         section aria-labelledby="history" {

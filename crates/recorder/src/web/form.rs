@@ -35,6 +35,7 @@ impl Field<'_> {
                 label for=(name) { (label) }
                 input id=(name) name=(name) value=(value) placeholder=(placeholder)
                     autocomplete="off" spellcheck="false"
+                    autofocus=[error.as_ref().map(|_| "autofocus")]
                     aria-invalid=[error.as_ref().map(|_| "true")]
                     aria-describedby=[error.as_ref().map(|_| &describes)];
                 @if let Some(error) = error {

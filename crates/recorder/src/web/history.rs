@@ -62,7 +62,7 @@ fn row(address: &str, snapshot: &SnapshotSummary, marks: &Marks, now: f64) -> Ma
                 @if confirmed_until > from {
                     (time(confirmed_until.seconds()))
                 } @else {
-                    span.quiet { "as recorded" }
+                    span.quiet { "by no later report" }
                 }
                 @for gap in gaps.iter().take(MAX_GAPS) { span.beneath.uncovered { (describe_gap(&report_gap(gap), now)) } }
                 @if gaps.len() > MAX_GAPS {

@@ -101,7 +101,7 @@ fn page(
         h1 { (title) }
         (adjacent_snapshots(&address, index, &adjacent))
         @if let Some(at) = view.requested { (at::requested(&snapshot, at, view.now)) }
-        (facts(&snapshot))
+        (facts(&snapshot, view.now))
         (artifacts(columns, snapshot, view))
         section aria-labelledby="at" {
             h2 id="at" { "Another time" }
@@ -145,7 +145,7 @@ fn adjacent_snapshots(
     }
 }
 
-fn facts(snapshot: &SnapshotRecord) -> Markup {
+fn facts(snapshot: &SnapshotRecord, now: f64) -> Markup {
     let SnapshotRecord { recorded_at, confirmed_until, gaps, next_recorded_at, .. } = snapshot;
     html! {
         dl.facts {
@@ -156,13 +156,13 @@ fn facts(snapshot: &SnapshotRecord) -> Markup {
                     @if confirmed_until > recorded_at {
                         (time(confirmed_until.seconds()))
                     } @else {
-                        "as recorded"
+                        "by no later report"
                     }
                 }
             }
             @if !gaps.is_empty() {
                 div {
-                    dt { "Not covered by reports" }
+                    dt { "Not covered" }
                     @for gap in gaps {
                         dd {
                             "from " (time(gap.from.seconds()))
@@ -180,11 +180,13 @@ fn facts(snapshot: &SnapshotRecord) -> Markup {
                 }
             }
             div {
-                dt { "Lasted" }
+                dt { "Was the latest for" }
                 dd {
                     @if let Some(end) = next_recorded_at.map(Micros::seconds) {
                         (duration(end - recorded_at.seconds())) span.beneath { "until " (time(end)) }
-                    } @else { "to this day" }
+                    } @else {
+                        (duration(now - recorded_at.seconds())) span.beneath { "so far" }
+                    }
                 }
             }
         }

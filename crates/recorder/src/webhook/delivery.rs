@@ -134,10 +134,11 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
                 self.send(&message).await;
                 is_sent = true;
             }
+            // First in memory: if it cannot be saved now, nothing is sent again until a restart.
+            self.positions.insert(org.to_owned(), entry.seq);
             if is_sent {
                 self.store.save_webhook_position(&self.webhook.id(), org, entry.seq).await?;
             }
-            self.positions.insert(org.to_owned(), entry.seq);
         }
         Ok(())
     }

@@ -74,7 +74,7 @@ async fn a_day_without_reports_is_a_gap_in_the_timeline_and_in_the_tables() {
                 : 1 d";
     assert!(words.contains(told), "{words}");
     let words = get(&recorder, "/acme/environments/env/snapshots/1").await.words();
-    let told = "Not covered by reports from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC \
+    let told = "Not covered from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC \
                 for 1 d";
     assert!(words.contains(told), "{words}");
 }
@@ -87,7 +87,7 @@ async fn the_page_of_a_snapshot_shows_everything_about_it() {
     for said in [
         "Previous (#1) Next (#3) Latest",
         "Recorded 2022-08-22 09:40:22 UTC Last confirmed 2022-08-22 09:40:52 UTC",
-        "Lasted 1 min until 2022-08-22 09:41:22 UTC",
+        "Was the latest for 1 min until 2022-08-22 09:41:22 UTC",
         "2 artifacts, 4 replicas; 1 change since #1.",
         &format!(
             "web :2 reg.example.com/web:2 {} 3 2022-08-22 09:39:17 UTC app web started",

@@ -247,6 +247,16 @@ async fn the_page_of_an_artifact_shows_everything_about_it() {
 
     let miner = get(&recorder, &format!("/acme/artifacts/{}", digest(3))).await.words();
     assert!(miner.contains("rogue No pipeline has reported this artifact."), "{miner}");
+    // What is allowed is not rogue.
+    let proxy = get(&recorder, &format!("/acme/artifacts/{}", digest(5))).await.words();
+    for expected in [
+        "allowed No pipeline has reported this artifact. It is allowed in aws-prod: by security , allowed by \
+         anonymous on 2022-08-22 09:40:24 UTC .",
+        "allowed by security , allowed by anonymous on 2022-08-22 09:40:24 UTC",
+    ] {
+        assert!(proxy.contains(expected), "{expected}: {proxy}");
+    }
+    assert!(!proxy.contains("rogue"), "{proxy}");
     let none = get(&recorder, &format!("/acme/artifacts/{}", digest(9))).await;
     assert_eq!(none.status, StatusCode::NOT_FOUND);
 }

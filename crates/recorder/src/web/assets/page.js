@@ -47,7 +47,8 @@ const scroll = document.querySelector(".scroll");
 if (scroll) scroll.scrollLeft = scroll.scrollWidth;
 
 // The text below the timeline describes what the pointer or the focus is on.
-const timeline = document.querySelector(".picture");
+// The listeners are not on the SVG, which would become focusable itself.
+const timeline = document.querySelector(".scroll");
 if (timeline && detail) {
   timeline.addEventListener("pointermove", (event) => {
     const lane = lanes.find((lane) => {
@@ -56,15 +57,41 @@ if (timeline && detail) {
     });
     describe(event.target.closest(".columns a"), lane);
   });
-  timeline.addEventListener("focusin", (event) => describe(event.target.closest(".columns a"), null));
+  timeline.addEventListener("focusin", (event) => {
+    describe(event.target.closest(".columns a"), lanes[lane]);
+  });
 }
 
-// Arrow keys move between snapshots: in the timeline, and from page to page.
+// Tables that are wider than their containers say so.
+const observer = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    target.classList.toggle("overflows", target.scrollWidth > target.clientWidth + 1);
+  }
+});
+for (const wide of document.querySelectorAll(".wide")) observer.observe(wide);
+
+// The arrow keys move in the timeline between snapshots (left, right) and artifacts (up, down), and
+// elsewhere from page to page.
+let lane = -1;
+if (timeline && detail) {
+  detail.textContent += " With the keyboard, the arrow keys move between snapshots and artifacts.";
+  timeline.addEventListener("focusout", (event) => {
+    if (!timeline.contains(event.relatedTarget)) lane = -1;
+  });
+}
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const column = event.target.closest(".columns a");
+  const vertical = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (vertical && column && lanes.length > 0) {
+    event.preventDefault();
+    lane = Math.min(Math.max(lane + vertical, 0), lanes.length - 1);
+    describe(column, lanes[lane]);
+    return;
+  }
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!by || event.target.closest("input, select, textarea, [role=region]:not(.scroll)")) return;
-  const at = columns.indexOf(event.target.closest(".columns a"));
+  const at = columns.indexOf(column);
   if (at >= 0) {
     event.preventDefault();
     columns[at + by]?.focus();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use envsnap_model::provenance::Origin;
 use maud::{Markup, html};
 
 use super::columns::{nothing_reported, origin, problems};
@@ -11,8 +12,8 @@ use super::evidence;
 use super::links::{address, commit, pipeline};
 use super::marks::{Mark, state};
 use crate::domain::provenance::{
-    ArtifactCard, ArtifactEvent, AttestationRecord, DeploymentRecord, ReportRecord,
-    artifact_events, continuous_runs, fields, is_started,
+    AllowanceRecord, ArtifactCard, ArtifactEvent, AttestationRecord, DeploymentRecord, NamePattern,
+    ReportRecord, artifact_events, continuous_runs, fields, is_started,
 };
 use crate::domain::{ArtifactRun, Error};
 use crate::http::views::{text, trail_url};
@@ -44,10 +45,64 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     }
     let has_provenance = store.has_provenance(&org).await?;
     let card = store.artifact_card(&org, &digits).await?;
-    Ok(page(&org, &card, has_provenance, store.now().seconds()).into_response())
+    let allowances = store.allowances(&org).await?;
+    let view = CardView { org: &org, has_provenance, allowances: &allowances };
+    Ok(page(&view, &card, store.now().seconds()).into_response())
 }
 
-fn page(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Html<String> {
+/// What the page needs beside the artifact.
+struct CardView<'a> {
+    org: &'a str,
+    has_provenance: bool,
+    /// Of the organization.
+    allowances: &'a [AllowanceRecord],
+}
+
+impl CardView<'_> {
+    /// What allows the artifact in an environment, and who did, unless it is built in.
+    fn allowance(&self, card: &ArtifactCard, environment: &str) -> Option<&AllowanceRecord> {
+        self.allowances.iter().find(|allowance| {
+            let is_here = allowance.environment.as_deref().is_none_or(|it| it == environment);
+            let is_for = if allowance.pattern.is_empty() {
+                allowance.fingerprint == card.fingerprint
+            } else {
+                let pattern = NamePattern::new(&allowance.pattern);
+                let runs = card.runs.iter().filter(|run| run.environment == environment);
+                runs.map(|run| &run.name).next_back().is_some_and(|name| pattern.matches(name))
+            };
+            is_here && is_for
+        })
+    }
+
+    /// The environments in which it is allowed, why, and who allowed it.
+    fn allowed(&self, card: &ArtifactCard) -> Vec<(String, Markup)> {
+        let allowed = card.provenance.iter().filter(|(_, known)| known.origin == Origin::Allowed);
+        allowed
+            .map(|(environment, known)| {
+                let reason = known.allowed.as_deref().unwrap_or_default();
+                let by = self.allowance(card, environment);
+                (environment.clone(), allowed_by(reason, by))
+            })
+            .collect()
+    }
+}
+
+/// Why it is allowed, and by whom.
+fn allowed_by(reason: &str, allowance: Option<&AllowanceRecord>) -> Markup {
+    html! {
+        bdi { (truncate(reason, MAX_MESSAGE_CHARS)) }
+        @match allowance {
+            Some(AllowanceRecord { allowed_by, allowed_at, .. }) => {
+                @if !allowed_by.is_empty() { ", allowed by " bdi { (allowed_by) } }
+                @if let Some(at) = allowed_at { " on " (time(at.seconds())) }
+            },
+            None => ", allowed by this program itself",
+        }
+    }
+}
+
+fn page(view: &CardView<'_>, card: &ArtifactCard, now: f64) -> Html<String> {
+    let CardView { org, has_provenance, .. } = *view;
     let title = short_name(&card.name);
     let title = if title.is_empty() { card.fingerprint[..7].to_owned() } else { title };
     let main = html! {
@@ -59,8 +114,8 @@ fn page(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Html<
             @if !card.name.is_empty() { bdi.reference { (escape_invisible(&card.name)) } }
             code.fingerprint { (card.fingerprint) }
         }
-        (reports(org, card, has_provenance, now))
-        (environments(org, card, has_provenance, now))
+        (reports(view, card, now))
+        (environments(view, card, now))
         (deployments(org, card, now))
         (evidence(org, card))
         (history(org, card))
@@ -86,13 +141,23 @@ fn known_reports(card: &ArtifactCard) -> impl Iterator<Item = &ReportRecord> {
     card.reports.iter().filter_map(|record| record.report.as_ref())
 }
 
-fn reports(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Markup {
+fn reports(view: &CardView<'_>, card: &ArtifactCard, now: f64) -> Markup {
+    let CardView { org, has_provenance, .. } = *view;
+    let is_rogue = all_marks(card).contains(&Mark::Rogue);
+    let allowed = view.allowed(card);
     html! {
         section aria-labelledby="reports" {
             h2 id="reports" { "Where it comes from" }
             @if card.reports.is_empty() {
                 @if has_provenance {
-                    p.empty { (Mark::Rogue.badge()) " No pipeline has reported this artifact." }
+                    p.empty {
+                        @if is_rogue { (Mark::Rogue.badge()) " " }
+                        @if !is_rogue && !allowed.is_empty() { span.state.allowed { "allowed" } " " }
+                        "No pipeline has reported this artifact."
+                        @for (environment, reason) in &allowed {
+                            " It is allowed in " (environment) ": " (reason) "."
+                        }
+                    }
                 } @else {
                     (nothing_reported())
                 }
@@ -154,7 +219,8 @@ fn snapshot_link(org: &str, environment: &str, index: u32) -> Markup {
     html! { a href={(address) "/snapshots/" (index)} { (environment) "#" (index) } }
 }
 
-fn environments(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) -> Markup {
+fn environments(view: &CardView<'_>, card: &ArtifactCard, now: f64) -> Markup {
+    let has_provenance = view.has_provenance;
     let by_environment = card.runs.chunk_by(|one, next| one.environment == next.environment);
     html! {
         section aria-labelledby="runs" {
@@ -174,7 +240,7 @@ fn environments(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) 
                         }
                         tbody {
                             @for runs in by_environment {
-                                (environment_row(org, card, runs, has_provenance, now))
+                                (environment_row(view, card, runs, now))
                             }
                         }
                     }
@@ -185,12 +251,12 @@ fn environments(org: &str, card: &ArtifactCard, has_provenance: bool, now: f64) 
 }
 
 fn environment_row(
-    org: &str,
+    view: &CardView<'_>,
     card: &ArtifactCard,
     runs: &[ArtifactRun],
-    has_provenance: bool,
     now: f64,
 ) -> Markup {
+    let CardView { org, has_provenance, .. } = *view;
     let name = runs.first().map_or("", |run| &run.environment);
     let times: Vec<_> = continuous_runs(runs).collect();
     let known = card.provenance.iter().find(|(environment, _)| environment == name);
@@ -230,10 +296,14 @@ fn environment_row(
             @if has_provenance {
                 td.origin {
                     @if let Some((_, known)) = known {
-                        @if known.origin == envsnap_model::provenance::Origin::Known {
-                            span.state { "reported before it started" }
-                        } @else {
-                            (origin(known))
+                        @match known.origin {
+                            Origin::Known => span.state { "reported before it started" },
+                            Origin::Allowed => {
+                                span.state.allowed { "allowed" }
+                                @let reason = known.allowed.as_deref().unwrap_or_default();
+                                span.beneath { (allowed_by(reason, view.allowance(card, name))) }
+                            },
+                            _ => (origin(known)),
                         }
                     }
                 }

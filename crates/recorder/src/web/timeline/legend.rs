@@ -49,8 +49,7 @@ pub(crate) fn legend() -> Markup {
                 (swatch(&html! {
                     rect class="uncovered" fill="url(#uncovered)" x="0" y="0" width="28" height="20" {}
                 }))
-                "no report: later than the reporter's heartbeat and ten minutes after one, or two hours \
-                 if it announces none"
+                "not covered: no report came in time, so that what ran is not known"
             }
         }
     }

@@ -13,7 +13,7 @@ use super::scale::{Scale, WIDTH};
 use super::titles;
 use crate::domain::{Micros, SnapshotWindow};
 use crate::text::pluralize;
-use crate::web::artifact_name::{label, short_fingerprint};
+use crate::web::artifact_name::{linked_label, short_fingerprint};
 use crate::web::provenance::Marks;
 use crate::web::time::utc;
 
@@ -29,7 +29,8 @@ const MIN_WIDTH: f64 = 18.0;
 
 /// A timeline of some lanes of a window.
 pub(crate) struct Picture<'a> {
-    /// The environment's name, and the URL of its page.
+    /// The organization, and the name and the page of the environment.
+    pub(crate) org: &'a str,
     pub(crate) environment: &'a str,
     pub(crate) address: &'a str,
     pub(crate) window: &'a SnapshotWindow,
@@ -62,7 +63,8 @@ impl Picture<'_> {
                     ol aria-label="Artifacts, from the top of the picture" {
                         @for (at, lane) in lanes.iter().enumerate() {
                             li.begins[self.starts_group(at)] data-steps=(steps(lane)) {
-                                (label(&lane.name)) (marks.badges_of(&lane.identity()))
+                                (linked_label(self.org, &lane.name, &fingerprint(lane)))
+                                (marks.badges_of(&lane.identity()))
                                 code { (short_fingerprint(lane.fingerprint)) }
                                 @match lane.replicas_at_the_end() {
                                     0 => span.count.ended { "exited" },
@@ -77,7 +79,7 @@ impl Picture<'_> {
                     (self.svg(width_class))
                 }
             }
-            p.detail id="detail" aria-hidden="true" {
+            p.detail id="detail" aria-live="polite" {
                 "Each column is a snapshot: choose one to open it."
             }
         }
@@ -258,6 +260,11 @@ pub(crate) fn hatching() -> Markup {
             }
         }
     }
+}
+
+/// Empty if it is unknown.
+fn fingerprint(lane: &Lane) -> String {
+    lane.fingerprint.map(|known| known.to_string()).unwrap_or_default()
 }
 
 /// The steps of a lane for the script: `COLUMN:REPLICAS`, separated by spaces.
