@@ -172,6 +172,12 @@ async fn an_artifact_of_more_than_a_hundred_trails_is_found_as_it_was_reported_l
     assert_eq!(by_fingerprint.body["filename"], "runner:100", "{by_fingerprint:?}");
     let by_commit = recorder.get(&format!("/artifacts/acme/runner/commit_sha/{COMMIT}")).await;
     assert_eq!(by_commit.body[0]["filename"], "runner:100", "{by_commit:?}");
+    for selector in ["fingerprint/01010", &format!("commit_sha/{COMMIT}")] {
+        let of_trail = recorder.get(&format!("/artifacts/acme/runner/{selector}?trail=t50")).await;
+        let of_trail = of_trail.body.get(0).cloned().unwrap_or(of_trail.body);
+        assert_eq!(of_trail["filename"], "runner:50", "{of_trail}");
+        assert_eq!(of_trail["trail_name"], "t50", "{of_trail}");
+    }
     for text in [&digest(1), COMMIT] {
         let found = recorder.get(&format!("/search/acme/sha/{text}")).await.body;
         assert_eq!(found["artifacts"].as_array().unwrap().len(), 1, "{found}");

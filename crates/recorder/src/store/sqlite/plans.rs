@@ -70,10 +70,6 @@ fn the_provenance_of_many_artifacts_is_read_through_indexes() {
             "SEARCH interval USING INDEX interval_by_artifact (org_id=? AND artifact_id=? AND environment_id=? AND from_index=?)",
         ),
         (
-            provenance::reports_query(),
-            "SEARCH artifact_report USING INDEX artifact_report_by_fingerprint (org_id=? AND fingerprint=?)",
-        ),
-        (
             provenance::DEPLOYMENTS.to_owned(),
             "SEARCH deployment USING INDEX deployment_by_fingerprint (org_id=? AND fingerprint=?)",
         ),
@@ -132,6 +128,33 @@ fn since_when_many_artifacts_run_is_found_through_indexes() {
             assert!(steps.contains(&wanted), "{wanted} {steps:#?}");
         }
         assert!(reads_only_what_is_found(&steps), "{steps:#?}");
+    }
+}
+
+#[test]
+fn however_often_an_artifact_was_reported_its_reports_are_found_by_steps_in_an_index() {
+    let connection = Connection::open_in_memory().unwrap();
+    schema::create(&connection).unwrap();
+    let by_fingerprint =
+        "USING COVERING INDEX artifact_report_by_fingerprint (org_id=? AND fingerprint";
+    for (sql, wanted) in [
+        (provenance::reports_query(), by_fingerprint),
+        (provenance::matches_query("fingerprint"), by_fingerprint),
+        (
+            provenance::matches_query("git_commit"),
+            "USING COVERING INDEX artifact_report_by_commit (org_id=? AND git_commit",
+        ),
+    ] {
+        let steps = plan(&connection, &sql);
+        assert!(steps.iter().any(|step| step.contains(wanted)), "{steps:#?}");
+        // Of the table nothing is read but what was found.
+        for step in &steps {
+            let is_of_table = ["artifact_report", "report", "latest", "first", "next"]
+                .iter()
+                .any(|name| step.split(' ').nth(1) == Some(name));
+            assert!(!(is_of_table && step.starts_with("SCAN")), "{steps:#?}");
+            assert!(!step.starts_with("BLOOM"), "{steps:#?}");
+        }
     }
 }
 

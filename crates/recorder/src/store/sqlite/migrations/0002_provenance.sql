@@ -58,10 +58,10 @@ CREATE TABLE artifact_report (
     PRIMARY KEY (org_id, seq)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX artifact_report_by_fingerprint ON artifact_report (org_id, fingerprint, seq);
+CREATE INDEX artifact_report_by_fingerprint ON artifact_report (org_id, fingerprint, flow_id, seq);
 CREATE INDEX artifact_report_by_commit ON artifact_report (org_id, git_commit, seq);
 CREATE INDEX artifact_report_by_flow ON artifact_report (org_id, flow_id, seq);
-CREATE INDEX artifact_report_by_trail ON artifact_report (org_id, trail_id, seq);
+CREATE INDEX artifact_report_by_trail ON artifact_report (org_id, trail_id, fingerprint, seq);
 
 CREATE TABLE attestation (
     org_id       INTEGER NOT NULL,
@@ -143,10 +143,10 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('trail', 'sqlite_autoindex_trail_2', '100000 20000 1000 1'),
     ('trail', 'trail_by_flow', '100000 20000 1000 1'),
     ('artifact_report', 'artifact_report', '100000 20000 1'),
-    ('artifact_report', 'artifact_report_by_fingerprint', '100000 20000 2 1'),
+    ('artifact_report', 'artifact_report_by_fingerprint', '100000 20000 2 2 1'),
     ('artifact_report', 'artifact_report_by_commit', '100000 20000 2 1'),
     ('artifact_report', 'artifact_report_by_flow', '100000 20000 1000 1'),
-    ('artifact_report', 'artifact_report_by_trail', '100000 20000 2 1'),
+    ('artifact_report', 'artifact_report_by_trail', '100000 20000 2 1 1'),
     ('attestation', 'attestation', '500000 100000 1'),
     ('attestation', 'attestation_by_trail', '500000 100000 5 1'),
     ('attestation', 'attestation_by_name', '500000 100000 5 1 1'),

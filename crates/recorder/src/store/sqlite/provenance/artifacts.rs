@@ -1,10 +1,12 @@
 //! Artifacts and their evidence.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::params;
 
 use super::super::failure::Failure;
+use super::super::json::Json;
 use super::super::runs::runs_of_fingerprint;
 use super::reader::{DetailLevel, Reader};
 use super::rows::{REPORT, ReportRow, report};
@@ -20,6 +22,29 @@ const MOST_BYTES: usize = 8 << 20;
 /// The most matches of a search.
 const MOST_MATCHES: usize = 100;
 
+/// How many reports of one commit are looked at: the latest ones.
+const MAX_ROWS: usize = 1_000;
+
+/// The columns by whose beginnings artifacts are found.
+const FINGERPRINT: &str = "fingerprint";
+const COMMIT: &str = "git_commit";
+
+/// The first hundred values of `column` that are in a range, each found by one step in its index,
+/// however many reports have it.
+pub(in super::super) fn matches_query(column: &str) -> String {
+    format!(
+        "WITH RECURSIVE found (value) AS (
+             SELECT min({column}) FROM artifact_report
+             WHERE org_id = ?1 AND {column} >= ?2 AND {column} < ?3
+             UNION ALL
+             SELECT (SELECT min(next.{column}) FROM artifact_report AS next
+                     WHERE next.org_id = ?1 AND next.{column} > found.value
+                       AND next.{column} < ?3)
+             FROM found WHERE value IS NOT NULL LIMIT {MOST_MATCHES})
+         SELECT value FROM found WHERE value IS NOT NULL"
+    )
+}
+
 impl Reader<'_> {
     /// The artifacts of a flow that `query` selects, the latest report first.
     pub(super) fn artifacts(&self, query: &ArtifactQuery) -> Result<Vec<ArtifactRecord>, Failure> {
@@ -27,20 +52,15 @@ impl Reader<'_> {
         let trail = query.trail.as_deref().map(|name| self.existing_trail(&query.flow, name));
         let trail = trail.transpose()?;
         let (column, digits, what) = match &query.selector {
-            ArtifactSelector::Fingerprint(digits) => ("fingerprint", digits, "fingerprint"),
-            ArtifactSelector::Commit(digits) => ("git_commit", digits, "commit"),
+            ArtifactSelector::Fingerprint(digits) => (FINGERPRINT, digits, "fingerprint"),
+            ArtifactSelector::Commit(digits) => (COMMIT, digits, "commit"),
         };
-        // The signs keep SQLite from the index by flow, through which it would read all of the flow.
-        let mut statement = self.connection.prepare_cached(&format!(
-            "{REPORT} WHERE org_id = $1 AND {column} >= $2 AND {column} < $3 AND +flow_id = $4
-               AND ($5 IS NULL OR +trail_id = $5)
-             ORDER BY seq DESC"
-        ))?;
-        let rows = statement
-            .query_map(params![self.org_id, digits, after_prefix(digits), flow, trail], report)?;
+        let rows = match trail {
+            Some(trail) => self.reports_in_trail_by_prefix(trail, column, digits)?,
+            None => self.reports_by_prefix(column, digits)?,
+        };
         let mut latest: Vec<ReportRow> = Vec::new();
-        for row in rows {
-            let row = row?;
+        for row in rows.into_iter().filter(|row| row.flow == flow) {
             if !latest.iter().any(|it| it.fingerprint == row.fingerprint) {
                 latest.push(row);
             }
@@ -121,12 +141,14 @@ impl Reader<'_> {
         trail: Option<i64>,
     ) -> Result<ArtifactRecord, Failure> {
         let reports = self.reports_of(&latest.fingerprint)?;
-        let mut reports: Vec<_> =
-            reports.iter().filter(|report| report.flow == latest.flow).collect();
+        let reports: Vec<_> =
+            reports.into_iter().filter(|report| report.flow == latest.flow).collect();
         let first = reports.first().map_or(latest.recorded_at, |first| first.recorded_at);
-        if trail.is_some() {
-            reports.retain(|report| report.trail == trail);
-        }
+        let reports = match trail {
+            Some(trail) => self.reports_in_trail(trail, &latest.fingerprint)?,
+            None => reports,
+        };
+        let reports: Vec<_> = reports.iter().collect();
         let attestations = self.attestations_of(reports.iter().copied())?;
         let attestations =
             attestations.into_iter().map(|row| self.attestation_record(row, DetailLevel::Short));
@@ -205,7 +227,7 @@ impl Reader<'_> {
             }
             AttestationQuery::OfArtifact { flow, fingerprint, name } => {
                 let (flow, mut rows) = (self.existing_flow(flow)?, Vec::new());
-                for artifact in self.reports_by_prefix("fingerprint", fingerprint)? {
+                for artifact in self.reports_by_prefix(FINGERPRINT, fingerprint)? {
                     if artifact.flow == flow {
                         rows.extend(self.attestations_of([&artifact])?);
                     }
@@ -249,22 +271,55 @@ impl Reader<'_> {
         Ok(records)
     }
 
+    /// Reports of artifacts whose fingerprint or commit, as `column` says, begins with these digits, the
+    /// latest first: of each fingerprint the first and the latest ones by each flow, and of each
+    /// commit the latest ones.
     fn reports_by_prefix(&self, column: &str, digits: &str) -> Result<Vec<ReportRow>, Failure> {
+        let found: Vec<String> = self
+            .connection
+            .prepare_cached(&matches_query(column))?
+            .query_map(params![self.org_id, digits, after_prefix(digits)], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut rows = Vec::new();
+        if column == FINGERPRINT {
+            rows = self.reports_of_all(&Json(found))?;
+        } else {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "{REPORT} WHERE org_id = $1 AND git_commit = $2 ORDER BY seq DESC LIMIT {MAX_ROWS}"
+            ))?;
+            for commit in found {
+                for row in statement.query_map(params![self.org_id, commit], report)? {
+                    rows.push(row?);
+                }
+            }
+        }
+        rows.sort_by_key(|row| Reverse(row.seq));
+        Ok(rows)
+    }
+
+    fn reports_in_trail_by_prefix(
+        &self,
+        trail: i64,
+        column: &str,
+        digits: &str,
+    ) -> Result<Vec<ReportRow>, Failure> {
+        // The sign keeps SQLite from the index by commit.
+        let column = if column == COMMIT { "+git_commit" } else { column };
         let rows = self
             .connection
             .prepare_cached(&format!(
-                "{REPORT} WHERE org_id = $1 AND {column} >= $2 AND {column} < $3 ORDER BY seq DESC"
+                "{REPORT} WHERE org_id = $1 AND trail_id = $2 AND {column} >= $3 AND {column} < $4
+                 ORDER BY seq DESC"
             ))?
-            .query_map(params![self.org_id, digits, after_prefix(digits)], report)?
-            .take(10 * MOST_MATCHES)
+            .query_map(params![self.org_id, trail, digits, after_prefix(digits)], report)?
             .collect::<rusqlite::Result<_>>()?;
         Ok(rows)
     }
 
     /// Everything whose commit or fingerprint begins with these digits.
     pub(super) fn search(&self, digits: &str) -> Result<SearchResult, Failure> {
-        let by_commit = self.reports_by_prefix("git_commit", digits)?;
-        let by_fingerprint = self.reports_by_prefix("fingerprint", digits)?;
+        let by_commit = self.reports_by_prefix(COMMIT, digits)?;
+        let by_fingerprint = self.reports_by_prefix(FINGERPRINT, digits)?;
         let commits: BTreeSet<_> = by_commit.iter().map(|it| it.commit.clone()).collect();
         let mut fingerprints: BTreeSet<_> =
             by_fingerprint.iter().map(|it| it.fingerprint.clone()).collect();
@@ -274,7 +329,7 @@ impl Reader<'_> {
             latest.entry((row.fingerprint.clone(), row.flow)).or_insert(row);
         }
         let mut rows: Vec<_> = latest.into_values().collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.seq));
+        rows.sort_by_key(|row| Reverse(row.seq));
         rows.truncate(MOST_MATCHES);
         let rows = rows.into_iter().rev();
         let mut artifacts: Vec<_> =

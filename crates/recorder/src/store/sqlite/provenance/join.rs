@@ -8,9 +8,8 @@ use rusqlite::{Connection, params};
 use super::super::failure::Failure;
 use super::super::json::Json;
 use super::allowances::{Allowance, reason};
-use super::load::reports_query;
 use super::reader::Reader;
-use super::rows::{ReportRow, report};
+use super::rows::ReportRow;
 use crate::domain::provenance::{ArtifactProvenance, ReportRecord};
 use crate::domain::{Micros, SnapshotArtifact};
 
@@ -105,9 +104,7 @@ impl Batch {
             artifacts.iter().filter_map(|artifact| artifact.fingerprint).collect();
         let fingerprints = fingerprints.into_iter().map(|it| it.to_string()).collect();
         let fingerprints = Json::<Vec<String>>(fingerprints);
-        let mut statement = reader.connection.prepare_cached(&reports_query())?;
-        for row in statement.query_map(params![shown.org_id, fingerprints], report)? {
-            let row = row?;
+        for row in reader.reports_of_all(&fingerprints)? {
             batch.reports.entry(row.fingerprint.clone()).or_default().push(row);
         }
         let mut statement = reader.connection.prepare_cached(DEPLOYMENTS)?;

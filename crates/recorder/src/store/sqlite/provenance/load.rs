@@ -8,7 +8,7 @@ use rusqlite::params;
 use super::super::failure::Failure;
 use super::super::json::Json;
 use super::reader::{Reader, short_details};
-use super::rows::{ATTESTATION, FLOW, REPORT, ReportRow, TRAIL, attestation, flow, trail};
+use super::rows::{ATTESTATION, FLOW, ReportRow, TRAIL, attestation, flow, report, trail};
 use crate::domain::provenance::ArtifactReported;
 
 /// The fields of an artifact in a short answer.
@@ -20,9 +20,45 @@ fn among(select: &str, column: &str) -> String {
     format!("{select} WHERE org_id = $1 AND {column} IN (SELECT value FROM json_each($2))")
 }
 
-/// Every report of the artifacts with these fingerprints; of each the first one first.
+/// How many of its latest reports by a flow the state of an artifact follows from, beside the first one.
+/// A flow may report the same artifact every day.
+pub(super) const MAX_REPORTS: u32 = 20;
+
+/// How many pairs of an artifact and a flow are looked at, and so how long one query may last. Without a
+/// limit SQLite would also expect more of them than there are reports, and read all of these.
+const MAX_REPORTERS: u32 = 20_000;
+
+/// The first and the latest reports by each flow of the artifacts with these fingerprints, in no
+/// particular order: one of them may be among the latest and the first. However often an artifact
+/// was reported, no more is read.
 pub(in super::super) fn reports_query() -> String {
-    format!("{} ORDER BY fingerprint, seq", among(REPORT, "fingerprint"))
+    format!(
+        "WITH RECURSIVE reporter (fingerprint, flow_id) AS (
+             SELECT value, (
+                 SELECT min(flow_id) FROM artifact_report
+                 WHERE org_id = ?1 AND fingerprint = wanted.value)
+             FROM json_each(?2) AS wanted
+             UNION ALL
+             SELECT fingerprint, (
+                 SELECT min(next.flow_id) FROM artifact_report AS next
+                 WHERE next.org_id = ?1 AND next.fingerprint = reporter.fingerprint
+                   AND next.flow_id > reporter.flow_id)
+             FROM reporter WHERE flow_id IS NOT NULL LIMIT {MAX_REPORTERS})
+         SELECT report.seq, report.flow_id, report.trail_id, report.fingerprint, report.name,
+                report.git_commit, report.template_name, report.recorded_at
+         FROM reporter
+         CROSS JOIN artifact_report AS report ON report.org_id = ?1 AND report.seq IN (
+             SELECT * FROM (
+                 SELECT latest.seq FROM artifact_report AS latest
+                 WHERE latest.org_id = ?1 AND latest.fingerprint = reporter.fingerprint
+                   AND latest.flow_id = reporter.flow_id
+                 ORDER BY latest.seq DESC LIMIT {MAX_REPORTS})
+             UNION ALL
+             SELECT min(first.seq) FROM artifact_report AS first
+             WHERE first.org_id = ?1 AND first.fingerprint = reporter.fingerprint
+               AND first.flow_id = reporter.flow_id)
+         WHERE reporter.flow_id IS NOT NULL"
+    )
 }
 
 pub(in super::super) fn flows_query() -> String {
@@ -43,6 +79,20 @@ pub(in super::super) fn entries_query() -> String {
 }
 
 impl Reader<'_> {
+    /// The first and the latest reports by each flow of these artifacts, the earliest first.
+    pub(super) fn reports_of_all(
+        &self,
+        fingerprints: &Json<Vec<String>>,
+    ) -> rusqlite::Result<Vec<ReportRow>> {
+        let mut reports: Vec<_> = self
+            .connection
+            .prepare_cached(&reports_query())?
+            .query_map(params![self.org_id, fingerprints], report)?
+            .collect::<rusqlite::Result<_>>()?;
+        reports.sort_by_key(|report| report.seq);
+        Ok(reports)
+    }
+
     /// Reads what the states of artifacts follow from, which would otherwise be read one by one.
     pub(super) fn load<'b>(
         &self,

@@ -16,6 +16,8 @@ mod write_flows;
 mod write_reports;
 
 #[cfg(test)]
+pub(super) use artifacts::matches_query;
+#[cfg(test)]
 pub(super) use flows::Trails;
 #[cfg(test)]
 pub(super) use join::{DEPLOYMENTS, FIRST_STARTS};

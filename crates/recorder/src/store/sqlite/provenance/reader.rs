@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::de::DeserializeOwned;
 
 use super::super::failure::Failure;
+use super::super::json::Json;
 use super::projection::rules;
 use super::rows::{
     ATTESTATION, AttestationRow, FLOW, FlowRow, REPORT, ReportRow, TRAIL, TrailRow, attestation,
@@ -167,14 +168,9 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// Every report of the artifact, the first one first.
+    /// The first and the latest reports of the artifact by each flow, the earliest first.
     pub(super) fn reports_of(&self, fingerprint: &str) -> rusqlite::Result<Vec<ReportRow>> {
-        self.connection
-            .prepare_cached(&format!(
-                "{REPORT} WHERE org_id = $1 AND fingerprint = $2 ORDER BY seq"
-            ))?
-            .query_map(params![self.org_id, fingerprint], report)?
-            .collect()
+        self.reports_of_all(&Json(vec![fingerprint.to_owned()]))
     }
 
     /// The attestations that are bound to the artifact of these reports, the earliest first.
@@ -217,7 +213,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The state of an artifact by all reports of it, and the report that it follows from: the worst
+    /// The state of an artifact by these reports of it, and the report that it follows from: the worst
     /// one, so that nothing becomes better by reporting the artifact once more in an empty trail. Of
     /// equal ones it is the latest. `reports` are those of one flow, the earliest first.
     fn artifact_status<'b>(

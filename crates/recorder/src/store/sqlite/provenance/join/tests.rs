@@ -250,3 +250,67 @@ async fn the_provenance_of_many_artifacts_takes_as_many_statements_as_that_of_on
     // do not depend on them.
     assert_eq!(rows, 5 * running.len() + 7 + 2);
 }
+
+#[tokio::test]
+async fn what_is_read_of_an_artifact_does_not_grow_with_the_trails_that_reported_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshots.db");
+    let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+    fixture.create("prod").await;
+    let report_to = async |trails: std::ops::Range<u32>| {
+        for trail in trails {
+            let trail = format!("trail-{trail}");
+            fixture
+                .store
+                .report_artifact("acme", "nightly", artifact(1, &trail), "ci")
+                .await
+                .unwrap();
+            let scan = attestation("scan", trail != "trail-0");
+            fixture.store.report_attestation("acme", "nightly", &trail, scan, "ci").await.unwrap();
+        }
+    };
+    let read = || {
+        let mut artifact = [running_artifact(&path)];
+        let counted = count(&path, |connection, (org_id, environment_id)| {
+            let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
+            add(connection, shown, &mut artifact).unwrap();
+            let reader = Reader::new(connection, "acme", org_id);
+            let fingerprint = fingerprint(1);
+            reader.search(&fingerprint).unwrap();
+            reader.artifact_card(&fingerprint).unwrap();
+        });
+        let [artifact] = artifact;
+        (counted, artifact.provenance.unwrap().flows.remove(0))
+    };
+    report_to(0..30).await;
+    // Another flow, between the reports of the first one.
+    fixture.store.report_artifact("acme", "promotion", artifact(1, "p"), "ci").await.unwrap();
+    fixture.report("prod", &[(1, 1)]).await;
+    let (few, first) = read();
+    report_to(30..150).await;
+    let (many, flow) = read();
+    assert_eq!(few, many);
+    // The evidence of the first trail still counts.
+    for flow in [first, flow] {
+        assert_eq!(flow.flow, "nightly");
+        assert_eq!(flow.state, envsnap_model::provenance::State::NonCompliant);
+        assert_eq!(flow.state_trail.as_deref(), Some("trail-0"));
+    }
+}
+
+fn running_artifact(path: &Path) -> SnapshotArtifact {
+    let connection = Connection::open(path).unwrap();
+    let name: String =
+        connection.query_row("SELECT name FROM interval LIMIT 1", [], |row| row.get(0)).unwrap();
+    SnapshotArtifact {
+        name,
+        fingerprint: Some(fingerprint(1).parse().unwrap()),
+        was: 1,
+        now: 1,
+        started_at: vec![1],
+        task: crate::domain::Task { arn: "arn".to_owned(), cluster: None, service: None },
+        places: Vec::new(),
+        seen: None,
+        provenance: None,
+    }
+}
