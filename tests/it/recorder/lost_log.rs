@@ -241,7 +241,10 @@ async fn an_overwritten_log_is_detected_under_constant_load() {
     recorder.end("-KILL").await;
     put_in_place(&file);
     let recorder = Process::start(&file).await;
-    assert_eq!(recorder.index("env").await, u64::from(ANSWERED + accepted));
+    let answered = u64::from(ANSWERED + accepted);
+    // The first report that is refused may be committed: the log is read before it is answered.
+    let index = recorder.index("env").await;
+    assert!((answered..=answered + 1).contains(&index), "{index} of {answered}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
