@@ -165,6 +165,9 @@ fn coverage_lines(
     terminal: &Terminal,
 ) -> String {
     let mut text = String::new();
+    if let Some(label) = recorded.reported_by.as_deref().filter(|label| !label.is_empty()) {
+        let _infallible = writeln!(text, "Reported by {}", replace_invisible(label));
+    }
     if let Some(until) = recorded.confirmed_until.filter(|until| *until > recorded.timestamp) {
         let _infallible = writeln!(text, "Confirmed until {}", terminal.time_and_age(until));
     }

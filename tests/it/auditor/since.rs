@@ -100,6 +100,8 @@ async fn every_answer_says_the_same_of_a_run() {
         format!("Thu, 01 Jan 1970 00:00:10 UTC, {first}, Mon, 22 Aug 2022 09:46:22 UTC, 1");
     assert_eq!(columns, expected, "{out}");
     let out = text(&["env", "get", "prod"]).await;
+    let label = json_of(&recorder, &["env", "get", "prod"]).await["reported_by"].clone();
+    assert!(out.contains(&format!("\nReported by {}\n", label.as_str().unwrap())), "{out}");
     assert!(out.contains(&format!("        First seen: {first}\n")), "{out}");
     let lines = "  Started: Thu, 01 Jan 1970 00:06:40 UTC • ";
     let out = text(&["env", "diff", "prod#5", "prod#6"]).await;

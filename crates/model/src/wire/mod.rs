@@ -152,7 +152,7 @@ mod tests {
         let document = json!({
             "index": 65, "is_latest": true, "next_snapshot_timestamp": 2.5,
             "artifact_compliance_count": {"true": 1, "false": 2, "null": 3}, "timestamp": 1.5,
-            "confirmed_until": 3.5, "type": "ECS", "compliant": true, "html_url": "h",
+            "confirmed_until": 3.5, "reported_by": "ci", "type": "ECS", "compliant": true, "html_url": "h",
             "applied_policies": ["p"],
             "artifacts": [{
                 "name": "web:1", "fingerprint": "ab", "compliant": true, "deployments": [1],

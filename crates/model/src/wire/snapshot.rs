@@ -30,6 +30,9 @@ pub struct RecordedSnapshot {
     /// this project's recorder sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_until: Option<f64>,
+    /// The label of the token that reported it. Only this project's recorder sends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_by: Option<String>,
     /// Its entry in the organization's ledger. Only this project's recorder sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<SnapshotEntry>,

@@ -117,6 +117,8 @@ pub struct SnapshotRecord {
     pub seq: i64,
     /// The hash of that entry.
     pub hash: super::EntryHash,
+    /// The label of the token that reported it.
+    pub reported_by: String,
     /// When it was recorded.
     pub recorded_at: Micros,
     /// The last report that found it unchanged.

@@ -49,6 +49,7 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
         ]),
         timestamp: snapshot.recorded_at.seconds(),
         confirmed_until: Some(snapshot.confirmed_until.seconds()),
+        reported_by: Some(snapshot.reported_by),
         ledger: Some(SnapshotEntry {
             seq: snapshot.seq,
             hash: snapshot.hash.to_string(),
@@ -161,6 +162,7 @@ mod tests {
             index: 65,
             seq: 66,
             hash: EntryHash::NONE,
+            reported_by: "reporter".to_owned(),
             recorded_at: Micros::from_seconds(1_661_161_162.48),
             confirmed_until: Micros::from_seconds(1_661_161_222.5),
             gaps: Vec::new(),
@@ -191,7 +193,7 @@ mod tests {
             serde_json::json!({
                 "index": 65, "is_latest": true, "next_snapshot_timestamp": null,
                 "artifact_compliance_count": {"true": 0, "false": 0, "null": 2},
-                "timestamp": 1_661_161_162.48, "confirmed_until": 1_661_161_222.5,
+                "timestamp": 1_661_161_162.48, "confirmed_until": 1_661_161_222.5, "reported_by": "reporter",
                 "ledger": {"seq": 66, "hash": "0".repeat(64), "recorded_at": "2022-08-22T09:39:22.48Z"},
                 "type": "ECS", "compliant": false,
                 "html_url": "/acme/environments/aws-prod/snapshots/65", "applied_policies": [],

@@ -284,16 +284,16 @@ impl<'a> History<'a> {
     pub(super) fn snapshot(&self, index: u32) -> Result<SnapshotRecord, Failure> {
         let mut spans = self.spans(index, index)?;
         let span = spans.pop().ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        let (seq, hash) = self
+        let (seq, hash, reported_by) = self
             .connection
             .prepare_cached(
-                "SELECT ledger.seq, ledger.hash FROM snapshot
+                "SELECT ledger.seq, ledger.hash, ledger.actor FROM snapshot
                  JOIN ledger ON ledger.org_id = snapshot.org_id AND ledger.seq = snapshot.seq
                  WHERE snapshot.org_id = $1 AND snapshot.environment_id = $2
                    AND snapshot.snapshot_index = $3",
             )?
             .query_row(params![self.org_id, self.environment_id, index], |row| {
-                Ok((row.get(0)?, EntryHash::from(row.get::<_, [u8; 32]>(1)?)))
+                Ok((row.get(0)?, EntryHash::from(row.get::<_, [u8; 32]>(1)?), row.get(2)?))
             })?;
         let mut artifacts = self.artifacts(index)?;
         self.add_seen(artifacts.iter_mut().map(|artifact| (index, artifact)))?;
@@ -302,6 +302,7 @@ impl<'a> History<'a> {
             index,
             seq,
             hash,
+            reported_by,
             recorded_at: span.from,
             confirmed_until: span.confirmed_until,
             next_recorded_at: span.to,
