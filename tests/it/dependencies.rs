@@ -31,7 +31,7 @@ fn the_tests_compile_no_dependency_a_second_time() {
 }
 
 #[test]
-fn the_recorder_holds_no_aws_sdk_and_the_function_no_server_no_sql_and_no_argument_parser() {
+fn each_program_holds_only_what_it_needs() {
     let has = |packages: &BTreeSet<String>, name: &str| {
         packages.iter().any(|package| package.starts_with(&format!("{name} ")))
     };
@@ -46,4 +46,9 @@ fn the_recorder_holds_no_aws_sdk_and_the_function_no_server_no_sql_and_no_argume
     for other in ["axum", "rusqlite", "clap", "envsnap-recorder", "envsnap-ecs-standin"] {
         assert!(!has(&function, other), "{other} in {function:?}");
     }
+    // The features that the documentation names for `cargo install`.
+    let command = ["--package", "envsnap", "--no-default-features", "--features", "cli"];
+    let command = tree(&[&command[..], &["--edges", "normal,build"]].concat());
+    assert!(has(&command, "clap") && has(&command, "aws-sdk-ecs"), "{command:?}");
+    assert!(!has(&command, "lambda_runtime"), "{command:?}");
 }
