@@ -9,6 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
+#[cfg(any(feature = "lambda", test))]
 use serde_json::Value;
 
 /// A shorter token, like `any` for a recorder on this machine, is not a secret, and may be part of

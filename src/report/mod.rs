@@ -267,6 +267,11 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
         self.environments.iter().map(|environment| &environment.config)
     }
 
+    /// How many environments are not valid.
+    pub fn invalid_count(&self) -> usize {
+        self.invalid.len()
+    }
+
     /// Reads every environment concurrently, without a server. A failure of one does not affect the
     /// others.
     pub async fn read(&self, explain: bool) -> Vec<Inventory> {

@@ -96,13 +96,13 @@ async fn recorder() -> Recorder {
     recorder
 }
 
-fn row<'d>(document: &'d Value, check: &str) -> &'d Value {
+pub(crate) fn row<'d>(document: &'d Value, check: &str) -> &'d Value {
     let mut rows = document["checks"].as_array().unwrap().iter();
     rows.find(|row| row["check"] == check).unwrap_or_else(|| panic!("{check}: {document:#}"))
 }
 
 /// `CHECK RESULT` of each row.
-fn results(document: &Value) -> Vec<String> {
+pub(crate) fn results(document: &Value) -> Vec<String> {
     let rows = document["checks"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     rows.map(|row| format!("{} {}", text(&row["check"]), text(&row["result"]))).collect()

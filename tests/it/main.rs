@@ -6,6 +6,7 @@ mod auditor;
 #[cfg(feature = "lambda")]
 mod cases;
 mod check;
+mod check_fleet;
 mod client;
 mod command_line;
 mod demo;

@@ -15,18 +15,21 @@ use tokio::net::TcpListener;
 use crate::harness::{aws, config, digest, error_type};
 use crate::recorder::server::Recorder;
 
-const OURS: &str = "arn:aws:iam::111111111111:role/envsnap";
+pub(crate) const ME: &str = "arn:aws:iam::999999999999:user/me";
+pub(crate) const OURS: &str = "arn:aws:iam::111111111111:role/envsnap";
 const THEIRS: &str = "arn:aws:iam::222222222222:role/read/envsnap";
-const CLOSED: &str = "arn:aws:iam::333333333333:role/envsnap";
+pub(crate) const CLOSED: &str = "arn:aws:iam::333333333333:role/envsnap";
 const BUSY: &str = "arn:aws:iam::444444444444:role/envsnap";
 const BROKEN: &str = "arn:aws:iam::555555555555:role/envsnap";
+/// Its policy lacks `ecs:ListTasks`.
+pub(crate) const NARROW: &str = "arn:aws:iam::666666666666:role/envsnap";
 
 /// What STS was asked for: role and external ID.
-type Assumed = Arc<Mutex<Vec<(String, Option<String>)>>>;
+pub(crate) type Assumed = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
-/// AWS: STS, which gives each role but [`CLOSED`] a key with its account in it, [`BUSY`] and
+/// AWS: STS, whose caller is [`ME`] and which gives each role but [`CLOSED`] a key with its account in it, [`BUSY`] and
 /// [`BROKEN`] when they are asked for the second time, and an ECS whose only task runs an image named after the key and the region that the request is signed with.
-async fn start_aws() -> (String, Assumed) {
+pub(crate) async fn start_aws() -> (String, Assumed) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let assumed = Assumed::default();
@@ -46,7 +49,12 @@ async fn answer(
     let (key, region) = (scope.next().unwrap_or_default(), scope.nth(1).unwrap_or_default());
     let task = format!("arn:aws:ecs:{region}:111111111111:task/app/1");
     let document = match header("x-amz-target").rsplit('.').next() {
+        Some("ListTasks") if key.ends_with("666666666666") => {
+            let error = json!({"__type": "AccessDeniedException", "message": "not authorized"});
+            return (StatusCode::BAD_REQUEST, error.to_string());
+        }
         Some("ListClusters") => json!({"clusterArns": []}),
+        Some("DescribeClusters") => json!({"clusters": [], "failures": []}),
         Some("ListTasks") if body.windows(7).any(|word| word == b"STOPPED") => {
             json!({"taskArns": []})
         }
@@ -65,12 +73,18 @@ async fn answer(
 fn assume(assumed: &Assumed, body: &[u8]) -> (StatusCode, String) {
     let form: Vec<(String, String)> = url_form(body);
     let field = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
-    let role = field("RoleArn").unwrap();
+    let namespace = "xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"";
+    let Some(role) = field("RoleArn") else {
+        let caller = format!(
+            "<GetCallerIdentityResponse {namespace}><GetCallerIdentityResult><Arn>{ME}</Arn>\
+             </GetCallerIdentityResult></GetCallerIdentityResponse>"
+        );
+        return (StatusCode::OK, caller);
+    };
     let asked = (role.clone(), field("ExternalId"));
     let mut assumed = assumed.lock().unwrap();
     let is_first = !assumed.contains(&asked);
     assumed.push(asked);
-    let namespace = "xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"";
     let refused = |status, error: &str| {
         (status, format!("<ErrorResponse {namespace}><Error>{error}</Error></ErrorResponse>"))
     };

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use aws_config::{Region, SdkConfig};
 
 use super::permissions::{SourceCheck, call, parameter_statement};
-use super::row::Row;
+use super::row::{Row, Status};
 use crate::cli::progress;
 use crate::config::{EnvironmentConfig, ReadingConfig};
 use crate::ecs::{self, CallError, EcsApi as _, Source};
 use crate::recorder::text::pluralize;
-use crate::report::{ConnectError, EcsInventory, ErrorKind, ErrorRow, Inventory};
+use crate::report::{ConnectError, EcsInventory, ErrorKind, ErrorRow, Inventory, Reporter};
 
 const CREDENTIALS: &str = "credentials";
 const REGION: &str = "region";
 const ANY_REGION: &str = "us-east-1";
 const GET_PARAMETERS_BY_PATH: &str = "ssm:GetParametersByPath";
+const NO_REGION: &str = "no region is known";
+const NO_ENVIRONMENTS: &str = "the environments in SSM are not known";
 
 /// The rows about AWS, and what the checks of the server need of it.
 pub(super) struct AwsResult {
@@ -47,14 +49,19 @@ pub(super) async fn check_aws(
     }
     let path = reading.environments_path.as_ref().map(|path| path.path.clone());
     let mut inventory = match EcsInventory::connect_to_read(reading, aws).await {
+        // Without a configured environment, no source needed the region, and SSM does.
+        Ok(_) if environments.is_empty() && region_of(aws).is_none() => {
+            problem = problem.or(Some(NO_REGION));
+            rows.push(no_region_row());
+            None
+        }
         Ok(inventory) => {
             rows.push(region_row(&environments, aws));
             Some(inventory)
         }
-        Err(error @ ConnectError::NoRegion) => {
-            problem = problem.or(Some("no region is known"));
-            let remedy = "Set AWS_REGION, or choose a profile that has one with AWS_PROFILE";
-            rows.push(Row::failed(REGION, error, remedy));
+        Err(ConnectError::NoRegion) => {
+            problem = problem.or(Some(NO_REGION));
+            rows.push(no_region_row());
             None
         }
         Err(error) => {
@@ -63,12 +70,35 @@ pub(super) async fn check_aws(
             None
         }
     };
-    if let (Some(path), Some(connected)) = (&path, &mut inventory) {
-        rows.push(fetch_environments(path, connected, problem, caller.as_deref(), aws).await);
-        environments = connected.environments().cloned().collect();
+    let mut are_environments_known = true;
+    if let Some(path) = &path {
+        let row = match &mut inventory {
+            Some(inventory) if problem.is_none() => {
+                fetch_environments(path, inventory, caller.as_deref(), aws).await
+            }
+            _ => Row::skipped(GET_PARAMETERS_BY_PATH, problem.unwrap_or(NO_REGION)),
+        };
+        are_environments_known = row.result == Status::Ok;
+        rows.push(row);
+        environments = inventory.iter().flat_map(Reporter::environments).cloned().collect();
     }
-    check_sources(&mut rows, &environments, aws, caller.as_deref(), problem).await;
+    if are_environments_known {
+        check_sources(&mut rows, &environments, aws, caller.as_deref(), problem).await;
+    } else {
+        let source = Source::default();
+        let check = SourceCheck {
+            aws,
+            source: &source,
+            environments: &[],
+            caller: None,
+            is_one_of_several: false,
+        };
+        rows.extend(check.skipped(problem.unwrap_or(NO_ENVIRONMENTS)));
+    }
     match inventory {
+        _ if !are_environments_known => {
+            rows.push(Row::skipped("reading", problem.unwrap_or(NO_ENVIRONMENTS)));
+        }
         Some(inventory) if is_known && problem.is_none() => {
             let status = || progress::summary(inventory.progress(), "");
             let read = progress::with_progress(inventory.read(false), status).await;
@@ -112,6 +142,11 @@ pub(super) fn region_of(aws: &SdkConfig) -> Option<&str> {
     aws.region().map(AsRef::as_ref).filter(|region| !region.is_empty())
 }
 
+fn no_region_row() -> Row {
+    let remedy = "Set AWS_REGION, or choose a profile that has one with AWS_PROFILE";
+    Row::failed(REGION, ConnectError::NoRegion, remedy)
+}
+
 fn region_row(environments: &[EnvironmentConfig], aws: &SdkConfig) -> Row {
     let mut regions: Vec<_> =
         environments.iter().filter_map(|it| it.source.region.as_deref()).collect();
@@ -125,17 +160,19 @@ fn region_row(environments: &[EnvironmentConfig], aws: &SdkConfig) -> Row {
 async fn fetch_environments(
     path: &str,
     inventory: &mut EcsInventory,
-    problem: Option<&'static str>,
     caller: Option<&str>,
     aws: &SdkConfig,
 ) -> Row {
-    if let Some(problem) = problem {
-        return Row::skipped(GET_PARAMETERS_BY_PATH, problem);
-    }
     match inventory.refresh().await {
         Ok(()) => {
-            let number = pluralize(inventory.environments().count(), "environment");
-            Row::ok(GET_PARAMETERS_BY_PATH, format!("{number} under {path}"))
+            // The reading of each invalid one says what is wrong with it.
+            let detail = match (inventory.environments().count(), inventory.invalid_count()) {
+                (valid, 0) => pluralize(valid, "environment"),
+                (valid, invalid) => {
+                    format!("{} and {invalid} not valid", pluralize(valid, "environment"))
+                }
+            };
+            Row::ok(GET_PARAMETERS_BY_PATH, format!("{detail} under {path}"))
         }
         Err(error) => {
             let region = region_of(aws);

@@ -51,7 +51,7 @@ impl SourceCheck<'_> {
             let is_assumed = !row.has_failed();
             rows.push(row);
             if !is_assumed {
-                rows.extend(self.skipped("the role that makes the call is not assumed"));
+                rows.extend(self.skipped_calls("the role that makes the call is not assumed"));
                 return rows;
             }
         }
@@ -83,8 +83,16 @@ impl SourceCheck<'_> {
         rows
     }
 
-    /// A row for each call that is not made.
+    /// A row for each permission that is not checked.
     pub(super) fn skipped(&self, reason: &str) -> Vec<Row> {
+        let role = self.source.role.as_ref();
+        let mut rows: Vec<_> =
+            role.map(|_| Row::skipped(self.name(ASSUME_ROLE), reason)).into_iter().collect();
+        rows.extend(self.skipped_calls(reason));
+        rows
+    }
+
+    fn skipped_calls(&self, reason: &str) -> Vec<Row> {
         [LIST_CLUSTERS, DESCRIBE_CLUSTERS, LIST_TASKS, DESCRIBE_TASKS, LIST_SERVICES]
             .map(|action| Row::skipped(self.name(action), reason))
             .into()
@@ -107,7 +115,10 @@ impl SourceCheck<'_> {
             Ok(_) | Err(EcsError::Call { source: CallError::AccessDenied(_), .. }) => {
                 Row::ok(name, format!("{role} is assumed"))
             }
-            Err(error) => Row::failed_call(name, error).with_statement(allow(ASSUME_ROLE, role)),
+            Err(error @ EcsError::Call { source: CallError::RoleNotAssumed { .. }, .. }) => {
+                Row::failed_call(name, error).with_statement(allow(ASSUME_ROLE, role))
+            }
+            Err(error) => Row::failed_call(name, error),
         }
     }
 

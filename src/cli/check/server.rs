@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::row::Row;
 use crate::api::wire::{ECS, Environment};
 use crate::api::{ApiError, Client, ServerApi as _};
-use crate::config::{EnvironmentConfig, ServerConfig};
+use crate::cli::server_args::env_var;
+use crate::config::{EnvironmentConfig, ServerConfig, is_environment_unset};
 use crate::report::{ErrorKind, RemedyContext};
 use crate::token::TokenSource;
 
@@ -127,7 +128,11 @@ impl ServerCheck<'_> {
 pub(super) fn skipped(environments: &[EnvironmentConfig], reason: &str) -> Vec<Row> {
     let mut rows = vec![Row::skipped(TOKEN, reason)];
     if environments.is_empty() {
-        let reason = "KOSLI_ENVIRONMENT is not set";
+        let reason = if is_environment_unset(env_var) {
+            "KOSLI_ENVIRONMENT is not set"
+        } else {
+            "no valid environment is configured"
+        };
         rows.push(Row::skipped("environment", reason));
     }
     rows.extend(environments.iter().map(|it| Row::skipped(name_of(it), reason)));
