@@ -106,7 +106,7 @@ async fn a_copy_that_does_not_fit_is_saved_as_soon_as_it_does() {
         assert_eq!(recorder.log().matches("it accepts nothing more").count(), 1, "{what}");
 
         limit_file_size(process, "unlimited");
-        let said = recorder.logged("is saved now").await;
+        let said = recorder.logged("are over. Everything that was answered is in").await;
         assert!(said.contains("Everything that was answered is in"), "{what}: {said}");
         refused(&recorder).await;
         recorder.end("-KILL").await;

@@ -291,9 +291,9 @@ impl WatchedConnection {
     fn save_again(&mut self) {
         let Some(files) = self.files.clone() else { return };
         let Some(log) = &files.log else { return };
-        if let SaveOutcome::Done(saved) = self.save(&files, log) {
+        if let SaveOutcome::Done(outcome) = self.save(&files, log) {
             // As an error, since it says what to do.
-            tracing::error!("what only the recorder's memory had is saved now. {saved}");
+            tracing::error!("the attempts to save what only this process has are over. {outcome}");
         }
     }
 
@@ -490,7 +490,7 @@ impl WatchedConnection {
         };
         format!(
             "What was answered is not saved yet ({}), and only this process has all of it: do not stop it, \
-             and {remedy}. It tries again each second, and logs when everything is saved",
+             and {remedy}. It tries again each second, and logs how that ends",
             error_chain(error)
         )
     }
