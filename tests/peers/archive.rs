@@ -16,15 +16,22 @@ const TOKEN: &str = "/envsnap/token";
 const PATH: &str = "/envsnap/environments";
 const MINUTE: Duration = Duration::from_mins(1);
 
+pub(crate) const ARCHITECTURE: &str =
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+
+/// Makes the archive in `directory`, and gives its path.
+pub(crate) async fn make(directory: &Path) -> String {
+    let bootstrap = release::bootstrap().await;
+    let mut archive = Command::new(format!("{ROOT}/deploy/archive"));
+    archive.arg(ARCHITECTURE).arg(bootstrap).arg(directory);
+    Ended::of(&mut archive).await.well().trim().to_owned()
+}
+
 /// The archive's content, unpacked.
 async fn unpacked(directory: &Path) -> PathBuf {
-    let bootstrap = release::bootstrap().await;
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-    let mut archive = Command::new(format!("{ROOT}/deploy/archive"));
-    archive.arg(architecture).arg(bootstrap).arg(directory);
-    let made = Ended::of(&mut archive).await.well();
-    Ended::of(Command::new("tar").arg("-xzf").arg(made.trim()).current_dir(directory)).await.well();
-    directory.join(format!("envsnap-function-{architecture}"))
+    let archive = make(directory).await;
+    Ended::of(Command::new("tar").arg("-xzf").arg(archive).current_dir(directory)).await.well();
+    directory.join(format!("envsnap-function-{ARCHITECTURE}"))
 }
 
 /// The archive, unpacked into `directory`, a recorder, and an account with a service of two tasks.

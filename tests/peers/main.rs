@@ -32,4 +32,5 @@ mod signatures;
 mod template;
 mod tls;
 mod tutorial;
+mod walk;
 mod webhooks;
