@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use super::expression::{environment_name, first_line, time};
+use super::expression::{end_of_second, environment_name, first_line, time};
 use super::print;
 use super::server_args::ConnectionArgs;
 use super::terminal::{ColourChoice, Terminal};
@@ -49,7 +49,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { name, since, until, output: file, server } = arguments;
     let terminal = Terminal::detect(ColourChoice::Never);
     let asked = first_line([("Since ", since), ("until ", until)], &terminal);
-    let [since, until] = [since, until].map(|time| time.map(|time| Micros(time.as_microsecond())));
+    let moment = |time| Micros(end_of_second(time).as_microsecond());
+    let [since, until] = [since, until].map(|time| time.map(moment));
     if since.zip(until).is_some_and(|(since, until)| since >= until) {
         bail!("--since is not before --until");
     }

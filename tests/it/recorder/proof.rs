@@ -190,7 +190,13 @@ async fn a_bundle_is_about_a_part_of_the_time() {
     let names: Vec<_> = members.keys().filter(|name| name.starts_with("snapshots/")).collect();
     assert_eq!(names, ["snapshots/2.json", "snapshots/3.json"]);
     let summary = bundle.verify(None).await.unwrap();
-    assert_eq!((summary.from.0, summary.to.0), (1_661_166_000_000_000, 1_661_169_600_000_000));
+    assert_eq!((summary.from.0, summary.to.0), (1_661_166_000_999_999, 1_661_169_600_999_999));
+
+    // The printed time of a snapshot, which was recorded half a second later, finds it.
+    let bundle = Bundle::of(&recorder, &["--until", "2022-08-22T10:40:22Z"]).await;
+    assert!(bundle.members().contains_key("snapshots/2.json"));
+    let bundle = Bundle::of(&recorder, &["--since", "2022-08-22T10:40:22Z"]).await;
+    assert!(!bundle.members().contains_key("snapshots/1.json"));
 
     for nothing in [["--until", "2022-08-22T09:00:00Z"], ["--since", "2022-08-23T00:00:00Z"]] {
         let refused = Bundle::none().ask(&recorder, &nothing).await.failed();
