@@ -103,6 +103,7 @@ fn report(version: u32) -> EcsReport {
             service_name: Some(format!("service-{n}")),
             digests: vec![(name, Some(fingerprint))],
             creation_timestamp: 1_661_161_157,
+            origin: None,
         }
     };
     EcsReport { artifacts: (0..ARTIFACTS).map(entry).collect() }
@@ -221,6 +222,7 @@ fn prepared(version: u32) -> Report {
             .map(|(name, fingerprint)| (name.into(), fingerprint))
             .collect(),
         started_at: entry.creation_timestamp,
+        origin: None,
     };
     let entries: Vec<_> = report(version).artifacts.into_iter().map(entry).collect();
     Report::new(&entries).unwrap()

@@ -28,6 +28,9 @@ pub trait EnvironmentApi {
     /// Whether the server takes [`ReportOptions::latest_index`], as of its last response.
     fn accepts_preconditions(&self) -> bool;
 
+    /// Whether the server takes [origins](super::wire::ReportEntry::origin), as of its last response.
+    fn accepts_origin(&self) -> bool;
+
     /// The latest snapshot.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ mod rogue;
 mod server_args;
 mod since;
 mod tables;
+mod task_origin;
 mod terminal;
 mod trace;
 

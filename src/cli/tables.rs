@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::escape::replace_invisible;
+use super::task_origin;
 use crate::recorder::text::pluralize;
 use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, OutcomeKind};
 
@@ -149,12 +150,14 @@ pub(super) fn changes(changes: &Changes) -> String {
 /// Why each container counts or not, in lines of at most `width` columns.
 pub(super) fn explanations(explanations: &[Explanation], width: Option<usize>) -> String {
     let rows = explanations.iter().map(|row| {
+        let origin = task_origin::describe(&row.origin);
+        let origin = origin.map_or_else(String::new, |origin| format!("; {origin}"));
         vec![
             replace_invisible(&row.cluster),
             replace_invisible(row.service.as_deref().unwrap_or("-")),
             row.task.rsplit('/').next().unwrap_or_default().chars().take(8).collect(),
             replace_invisible(&row.container),
-            replace_invisible(&row.reason),
+            format!("{}{origin}", replace_invisible(&row.reason)),
         ]
     });
     render(width, &["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)

@@ -20,6 +20,7 @@ use super::{
     Source, Task,
 };
 use crate::endpoint::Endpoint;
+use crate::snapshot::TaskOrigin;
 use answer_limit::AnswerLimit;
 
 /// Items per page; the default of ListServices is ten.
@@ -217,6 +218,12 @@ fn task(task: sdk::Task) -> Result<Task, CallError> {
         last_status: task.last_status,
         started_at: task.started_at.map(|at| at.secs()),
         created_at: task.created_at.map(|at| at.secs()),
+        origin: TaskOrigin {
+            task_definition: task.task_definition_arn,
+            started_by: task.started_by,
+            launch_type: task.launch_type.map(|launch_type| launch_type.as_str().to_owned()),
+            availability_zone: task.availability_zone,
+        },
         containers: containers
             .into_iter()
             .map(|container| Container {

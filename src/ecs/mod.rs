@@ -23,6 +23,7 @@ pub use scope::{ClusterRef, Filter, ParseClusterError, Scope, Selection};
 pub use source::{Role, Source};
 
 use crate::excerpt::excerpt;
+use crate::snapshot::TaskOrigin;
 
 /// The maximum of tasks in a DescribeTasks call, and of clusters in a DescribeClusters call.
 pub const DESCRIBE_BATCH: usize = 100;
@@ -127,6 +128,7 @@ pub struct Task {
     pub started_at: Option<i64>,
     /// Seconds since the Unix epoch.
     pub created_at: Option<i64>,
+    pub origin: TaskOrigin,
     pub containers: Vec<Container>,
 }
 

@@ -1,7 +1,7 @@
 //! Which containers count as running, and why the others do not.
 
 use super::{Scope, Task};
-use crate::snapshot::{DigestSource, RunningContainer, artifact_name};
+use crate::snapshot::{DigestSource, RunningContainer, TaskOrigin, artifact_name};
 
 /// A container that was read, counted or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,7 @@ pub struct Observation<'t> {
     /// Service name; `None` for a standalone task.
     pub service: Option<&'t str>,
     pub task_arn: &'t str,
+    pub origin: &'t TaskOrigin,
     pub container: &'t str,
     pub image: Option<&'t str>,
     /// The container as it is counted, or why it is not.
@@ -64,6 +65,7 @@ pub fn observe<'t>(
                     service,
                     task_arn: &task.arn,
                     started_at: task.started_at.or(task.created_at).unwrap_or(now),
+                    origin: Some(&task.origin).filter(|origin| !origin.is_empty()),
                     artifact_name: artifact_name(image, name),
                     fingerprint,
                     digest_source,
@@ -76,6 +78,7 @@ pub fn observe<'t>(
             cluster: &task.cluster,
             service,
             task_arn: &task.arn,
+            origin: &task.origin,
             container: name,
             image,
             result,

@@ -58,8 +58,13 @@ impl CurrentSnapshot {
         observations(&self.tasks, scope, self.at).filter_map(|it| it.result.ok())
     }
 
-    fn report(&self, config: &EnvironmentConfig) -> EcsReport {
-        EcsReport::from_containers(&self.containers(&config.scope).collect::<Vec<_>>())
+    /// `accepts_origin`: the server accepts the origin of tasks, which others refuse.
+    fn report(&self, config: &EnvironmentConfig, accepts_origin: bool) -> EcsReport {
+        let containers = self.containers(&config.scope).map(|container| RunningContainer {
+            origin: container.origin.filter(|_| accepts_origin),
+            ..container
+        });
+        EcsReport::from_containers(&containers.collect::<Vec<_>>())
     }
 }
 
@@ -236,7 +241,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         self.step.set("post the snapshot to the server");
         self.memory.forget();
         let calls = self.server.calls();
-        let report = current.report(self.config);
+        let report = current.report(self.config, self.server.accepts_origin());
         let options =
             ReportOptions { latest_index: Some(index), heartbeat: self.run.policy.heartbeat };
         let reported = match self.server.report(&report, options).await {

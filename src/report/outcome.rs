@@ -8,7 +8,7 @@ use super::{ErrorKind, RemedyContext, TriggerKind};
 use crate::ecs::Observation;
 use crate::snapshot::{
     Artifact, Diff, DigestSource, Fingerprint, Identity, RunningContainer, Scaled, Snapshot,
-    pinned_digest,
+    TaskOrigin, pinned_digest,
 };
 
 /// Rows of each list in the response, over all environments, far below the 6 MB that a function may
@@ -111,6 +111,9 @@ pub struct Explanation {
     /// `null` for a standalone task.
     pub service: Option<String>,
     pub task: String,
+    /// What ECS says of where the task comes from.
+    #[serde(skip_serializing_if = "TaskOrigin::is_empty")]
+    pub origin: TaskOrigin,
     pub container: String,
     /// `null` if ECS returned none.
     pub image: Option<String>,
@@ -297,6 +300,7 @@ impl From<&Observation<'_>> for Explanation {
             cluster: observation.cluster.to_owned(),
             service: observation.service.map(ToOwned::to_owned),
             task: observation.task_arn.to_owned(),
+            origin: observation.origin.clone(),
             container: observation.container.to_owned(),
             image: observation.image.map(ToOwned::to_owned),
             counted: counted.is_some(),

@@ -77,7 +77,8 @@ async fn a_report_by_hand_is_the_function_s_own_work() {
     assert_eq!(dry.status.code(), Some(0), "{}", text(&dry.stderr));
     assert_eq!(text(&dry.stderr), "", "no progress in a pipe");
     assert!(shown.contains("aws-prod: would have been posted (dry run)"), "{shown}");
-    assert!(shown.contains("counted: it runs; ECS says which digest was pulled"), "{shown}");
+    let counted = "counted: it runs; ECS says which digest was pulled; task definition ";
+    assert!(shown.contains(counted), "{shown}");
 
     let posted = run(&["report", "-o", "json"]).await;
     let outcome: Value = serde_json::from_slice(&posted.stdout).unwrap();

@@ -23,6 +23,7 @@ mod function;
 mod harness;
 mod histories;
 mod memory;
+mod origin;
 mod overlap;
 mod parameters;
 mod provenance;

@@ -407,6 +407,9 @@ async fn a_report_announces_the_heartbeat_and_to_a_server_that_takes_it_a_precon
         let report = server.received().pop().unwrap();
         assert_eq!(report.header("if-match"), if_match, "{accepts}");
         assert_eq!(report.header("x-envsnap-heartbeat"), Some("5400"));
+        // The last response before the report decides: another server may refuse the field.
+        let body = String::from_utf8(report.body).unwrap();
+        assert_eq!(body.contains("\"origin\":{\"task_definition\""), if_match.is_some(), "{body}");
     }
 }
 

@@ -160,6 +160,10 @@ impl EnvironmentApi for GatedEnvironment<'_> {
         self.environment.accepts_preconditions() && !self.server.without_preconditions
     }
 
+    fn accepts_origin(&self) -> bool {
+        self.environment.accepts_origin()
+    }
+
     async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError> {
         self.pass("asks", async || self.environment.latest_snapshot().await).await
     }

@@ -24,6 +24,8 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// What started it, for a service the deployment's id; omitted from the response if `None`.
     pub started_by: Option<String>,
+    /// Omitted from the response if `None`.
+    pub availability_zone: Option<String>,
     /// In the order of the response.
     pub containers: Vec<Container>,
     /// Merged into the description of this task, to script responses that ECS should never return.
@@ -51,6 +53,7 @@ impl Task {
             created_at: None,
             started_at: None,
             started_by: None,
+            availability_zone: None,
             containers: Vec::new(),
             raw: None,
         }

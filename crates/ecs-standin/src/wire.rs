@@ -60,6 +60,7 @@ pub(super) fn task(world: &World, cluster: &str, id: &str, task: &Task) -> Value
         ("createdAt", task.created_at.map(epoch_seconds)),
         ("startedAt", task.started_at.map(epoch_seconds)),
         ("startedBy", text(task.started_by.as_deref())),
+        ("availabilityZone", text(task.availability_zone.as_deref())),
         ("containers", Some(containers.into())),
     ]);
     overlaid(described, task.raw.as_ref())

@@ -52,6 +52,8 @@ pub struct Client {
     token: Mutex<Option<SecretString>>,
     /// The server's last response announced that it takes preconditions on reports.
     accepts_preconditions: AtomicBool,
+    /// The server's last response announced that it takes the origin of tasks.
+    accepts_origin: AtomicBool,
     /// The server's last response announced that it answers `artifact-runs`.
     supports_artifact_runs: AtomicBool,
     /// Called instead of `host`.
@@ -173,8 +175,6 @@ impl Client {
         let http = http_client(&host, proxy.as_ref())
             .map_err(|error| BuildClientError(error_chain(&error)))?;
         let (http, token) = (Renewable::new(http), Mutex::default());
-        let accepts_preconditions = AtomicBool::default();
-        let supports_artifact_runs = AtomicBool::default();
         Ok(Self {
             http,
             host,
@@ -182,8 +182,9 @@ impl Client {
             org,
             tokens,
             token,
-            accepts_preconditions,
-            supports_artifact_runs,
+            accepts_preconditions: AtomicBool::default(),
+            accepts_origin: AtomicBool::default(),
+            supports_artifact_runs: AtomicBool::default(),
             local: None,
         })
     }
@@ -217,6 +218,7 @@ impl Client {
         if !accepted.is_empty() || status.is_success() {
             let accepts = |extension| accepted.contains(&extension);
             self.accepts_preconditions.store(accepts(wire::IF_MATCH), Ordering::Relaxed);
+            self.accepts_origin.store(accepts(wire::ORIGIN), Ordering::Relaxed);
             self.supports_artifact_runs.store(accepts(wire::ARTIFACT_RUNS), Ordering::Relaxed);
         }
     }
@@ -279,6 +281,10 @@ impl EnvironmentApi for EnvironmentClient<'_> {
 
     fn accepts_preconditions(&self) -> bool {
         self.client.accepts_preconditions.load(Ordering::Relaxed)
+    }
+
+    fn accepts_origin(&self) -> bool {
+        self.client.accepts_origin.load(Ordering::Relaxed)
     }
 
     async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError> {

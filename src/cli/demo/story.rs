@@ -129,13 +129,19 @@ impl Event {
 /// An image with a registry of its own is run by hand; every other is `SERVICE:TAG` in the
 /// account's registry.
 fn task(image: &str, started: Timestamp) -> Task {
-    let (task, reference) = if image.contains('/') {
+    let (mut task, reference) = if image.contains('/') {
         (Task::standalone("manual"), image.to_owned())
     } else {
         let reference = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{image}");
         (Task::in_service(service(image)), reference)
     };
     let name = task.family.clone();
+    task.started_by = Some(if task.service.is_some() {
+        "ecs-svc/2706185472936410583".to_owned()
+    } else {
+        "by-hand".to_owned()
+    });
+    task.availability_zone = Some(format!("{REGION}a"));
     let digest = format!("sha256:{}", digest(image));
     task.running_since(started).container(&name, &reference, &digest)
 }

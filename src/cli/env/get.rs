@@ -18,10 +18,12 @@ use crate::cli::json::add_fields;
 use crate::cli::server_args::ServerArgs;
 use crate::cli::since;
 use crate::cli::tables::fingerprint_or_unknown;
+use crate::cli::task_origin;
 use crate::cli::terminal::{Colour, Terminal};
 use crate::cli::{OutputFormat, print};
 use crate::recorder::domain::{ArtifactPattern, MIN_DIGITS};
 use crate::recorder::text::unix_secs;
+use crate::snapshot::TaskOrigin;
 
 /// For commits and flows that are not known.
 const NOT_AVAILABLE: &str = "N/A";
@@ -186,6 +188,7 @@ pub(in crate::cli) fn table(
     terminal: &Terminal,
 ) -> String {
     let is_known = wide && recorded.running().any(|artifact| artifact.first_seen.is_some());
+    let origins = wide && recorded.running().any(|artifact| origin(artifact).is_some());
     let states = recorded.running().any(|artifact| state(artifact).is_some());
     let mut rows: Vec<_> =
         recorded.running().map(|artifact| row(artifact, wide, is_known, terminal)).collect();
@@ -201,6 +204,12 @@ pub(in crate::cli) fn table(
         headings.extend(["FIRST_SEEN", "CONFIRMED_UNTIL"]);
     }
     headings.push("REPLICAS");
+    if origins {
+        headings.extend(task_origin::HEADINGS);
+        for (row, artifact) in rows.iter_mut().zip(recorded.running()) {
+            row.cells.extend(task_origin::cells(origin(artifact)));
+        }
+    }
     if states {
         headings.push("STATE");
         for (row, artifact) in rows.iter_mut().zip(recorded.running()) {
@@ -242,6 +251,11 @@ fn row(
         fingerprint: fingerprint_or_unknown(artifact.fingerprint.as_deref()),
         notes: note.into_iter().collect(),
     }
+}
+
+/// Where the task that the server returns comes from.
+pub(in crate::cli) fn origin(artifact: &RecordedArtifact) -> Option<&TaskOrigin> {
+    artifact.ecs_context.as_ref()?.origin.as_ref()
 }
 
 /// The first snapshot that contains the artifact without interruption, if the server says it.

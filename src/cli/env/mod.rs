@@ -13,7 +13,7 @@ use clap::Subcommand;
 
 use super::ExitStatus;
 use super::server_args::ServerArgs;
-pub(super) use get::clusters_and_services;
+pub(super) use get::{clusters_and_services, origin};
 
 /// Show what runs or ran in an environment; create, rename and archive environments
 #[derive(Debug, clap::Args)]

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::finding::{Allowed, Evidence, Finding};
 use super::registry::{Lookup, Related, Relation};
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
-use crate::cli::env::clusters_and_services;
+use crate::cli::env::{clusters_and_services, origin};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::tables::fingerprint_or_unknown;
+use crate::cli::task_origin;
 use crate::cli::terminal::Terminal;
 use crate::recorder::text::{humanize_duration, pluralize};
 
@@ -112,6 +113,8 @@ impl Shown<'_> {
             Origin::Allowed => notes.push(Self::allowed(finding, terminal)),
             Origin::Known => {}
         }
+        let origin = origin(finding.artifact).and_then(task_origin::describe);
+        notes.extend(origin.map(|origin| format!("its latest task: {origin}")));
         notes.extend(finding.lookup.as_ref().and_then(lookup));
         if self.evidence {
             notes.extend(finding.bad_evidence().iter().map(evidence));
@@ -181,6 +184,7 @@ impl Shown<'_> {
             "places": places,
             "first_started": finding.first_started,
             "delay": finding.delay,
+            "task_origin": origin(artifact),
             "replicas": artifact.annotation.now,
             "pipelines": artifact.flows.iter().map(|flow| &flow.flow_name).collect::<Vec<_>>(),
             "allowed": allowed,

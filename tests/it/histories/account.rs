@@ -220,6 +220,7 @@ impl Task {
             started_at: started.map(unix_seconds),
             created_at: Some(unix_seconds(self.created)),
             containers: containers.collect(),
+            ..ecs::Task::default()
         }
     }
 }

@@ -227,6 +227,10 @@ impl EnvironmentApi for FakeEnvironment<'_> {
         self.server.0.kind.preconditions
     }
 
+    fn accepts_origin(&self) -> bool {
+        false
+    }
+
     async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError> {
         self.call("latest", |record, fault| {
             self.require(record)?;

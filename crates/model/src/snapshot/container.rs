@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{Artifact, Fingerprint, image::pinned_digest};
+use super::{Artifact, Fingerprint, TaskOrigin, image::pinned_digest};
 
 /// The source of an artifact's fingerprint, the most reliable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,8 @@ pub struct RunningContainer<'t> {
     pub task_arn: &'t str,
     /// When the task started, in seconds since the Unix epoch.
     pub started_at: i64,
+    /// Where the task comes from; `None` if it is not known.
+    pub origin: Option<&'t TaskOrigin>,
     /// The name of the artifact.
     pub artifact_name: &'t str,
     /// The fingerprint of the pulled image; `None` if it is unknown.

@@ -7,6 +7,7 @@ mod diff;
 mod fingerprint;
 mod image;
 mod interim;
+mod task_origin;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,6 +21,7 @@ pub use image::{ImageName, pinned_digest};
 pub use interim::{
     Change, InterimArtifact, ReplacedVersions, interim_artifacts, replaced_versions,
 };
+pub use task_origin::TaskOrigin;
 
 /// Software that runs, with its number of replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]

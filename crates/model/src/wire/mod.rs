@@ -56,6 +56,10 @@ pub const IF_MATCH: &str = "if-match";
 /// artifacts ran, in one environment or in all.
 pub const ARTIFACT_RUNS: &str = "artifact-runs";
 
+/// In [`ACCEPTS`]: entries of a report may have an [origin](ReportEntry::origin). Other servers refuse
+/// unknown fields.
+pub const ORIGIN: &str = "origin";
+
 /// The header of a report with the maximum number of seconds until the next one, even if nothing
 /// changes.
 pub const HEARTBEAT: &str = "x-envsnap-heartbeat";
@@ -149,6 +153,12 @@ mod tests {
             "commit_lead_time": 1.5, "deployment_diff": 1, "reported_at": 1.5,
             "state": "COMPLIANT", "problems": ["p"],
         });
+        let context = json!({
+            "task_arn": "t", "cluster_name": "c", "service_name": "s", "service_url": "u",
+            "task_definition_url": "u",
+            "origin": {"task_definition": "d", "started_by": "b", "launch_type": "EC2",
+                       "availability_zone": "z"},
+        });
         let document = json!({
             "index": 65, "is_latest": true, "next_snapshot_timestamp": 2.5,
             "artifact_compliance_count": {"true": 1, "false": 2, "null": 3}, "timestamp": 1.5,
@@ -163,7 +173,7 @@ mod tests {
                 "flow_html_url": "h", "deployment_diff": 1, "commit_lead_time": 1.5,
                 "flows": [flow],
                 "origin": {"status": "late", "first_started_at": 1, "delay": 1.5, "allowed": "a"},
-                "ecs_context": {"task_arn": "t", "cluster_name": "c", "service_name": "s"},
+                "ecs_context": context,
                 "ecs_places": [{"cluster_name": "c", "service_name": "s", "replicas": 1}],
                 "started": 7, "first_seen": 1.5, "first_snapshot": 2,
                 "first_seen_at_the_latest": false, "confirmed_until": 2.5, "first_time_here": "image",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::{Artifact, Fingerprint, RunningContainer, Snapshot};
+use crate::snapshot::{Artifact, Fingerprint, RunningContainer, Snapshot, TaskOrigin};
 
 /// What runs in an environment: the body of `PUT /environments/{org}/{env}/report/ECS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct ReportEntry {
     /// When the task started, in seconds since the Unix epoch.
     #[serde(rename = "creationTimestamp")]
     pub creation_timestamp: i64,
+    /// Where the task comes from. Only for a server that [accepts](super::ORIGIN) it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<TaskOrigin>,
 }
 
 impl EcsReport {
@@ -62,6 +65,7 @@ impl EcsReport {
                         service_name: container.service.map(ToOwned::to_owned),
                         digests: vec![(name.to_owned(), container.fingerprint)],
                         creation_timestamp: container.started_at,
+                        origin: container.origin.cloned(),
                     }),
                 }
             }
@@ -141,6 +145,7 @@ mod tests {
             service: Some("web"),
             task_arn,
             started_at: 1_661_161_157,
+            origin: None,
             artifact_name,
             fingerprint: fingerprint.map(|byte| Fingerprint::from([byte; 32])),
             digest_source: DigestSource::Ecs,
@@ -175,6 +180,28 @@ mod tests {
                 },
             ]})
         );
+    }
+
+    #[test]
+    fn the_origin_of_a_task_is_in_its_entry_if_it_is_known() {
+        let origin = TaskOrigin {
+            task_definition: Some("arn:aws:ecs:eu-central-1:1:task-definition/web:42".to_owned()),
+            launch_type: Some("FARGATE".to_owned()),
+            ..TaskOrigin::default()
+        };
+        let of_known =
+            RunningContainer { origin: Some(&origin), ..container("1", "web:1", Some(1)) };
+        let report = EcsReport::from_containers(&[of_known, container("2", "web:1", Some(1))]);
+        let report = serde_json::to_value(report).unwrap();
+        assert_eq!(
+            report["artifacts"][0]["origin"],
+            serde_json::json!({
+                "task_definition": "arn:aws:ecs:eu-central-1:1:task-definition/web:42",
+                "launch_type": "FARGATE",
+            })
+        );
+        assert!(report["artifacts"][1].get("origin").is_none(), "{report}");
+        assert_eq!(origin.family_and_revision(), Some("web:42"));
     }
 
     #[test]

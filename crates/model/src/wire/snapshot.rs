@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ArtifactFlow, ArtifactOrigin, ReportGap, or_default};
-use crate::snapshot::{Artifact, Snapshot};
+use crate::snapshot::{Artifact, Snapshot, TaskOrigin};
 
 /// A snapshot: the response of `GET /snapshots/{org}/{env}/{expression}`. Times are in seconds
 /// since the Unix epoch, with fractions.
@@ -203,6 +203,15 @@ pub struct EcsContext {
     /// Service name.
     #[serde(default)]
     pub service_name: Option<String>,
+    /// Where the task comes from. Only this project's recorder sends it and the fields that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<TaskOrigin>,
+    /// The service in the AWS console.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_url: Option<String>,
+    /// The revision of the task definition in the AWS console.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_definition_url: Option<String>,
 }
 
 /// A cluster and a service in which an artifact runs.

@@ -31,6 +31,7 @@ pub(crate) fn report(step: u64) -> Vec<ReportEntry> {
                 service_name: Some(format!("service-{artifact}").into()),
                 digests: vec![(name.into(), Some(fingerprint(artifact, version)))],
                 started_at: 1_661_161_157 + i64::try_from(version).unwrap_or(0),
+                origin: None,
             }
         })
         .collect()

@@ -3,6 +3,7 @@
 
 mod artifact_pattern;
 mod clock;
+pub mod console;
 mod coverage;
 mod entry;
 mod error;
@@ -26,8 +27,8 @@ pub use hash::hash_fields;
 pub use limits::{MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES};
 pub use payload::{
     Change, ClockCorrected, Confirmed, EnvironmentArchived, EnvironmentChanged, EnvironmentCreated,
-    EnvironmentRenamed, EnvironmentRestored, ParsePayloadError, Payload, Place, SnapshotTaken,
-    Task,
+    EnvironmentRenamed, EnvironmentRestored, Origin, ParsePayloadError, Payload, Place,
+    SnapshotTaken, Task,
 };
 pub use records::{
     ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentStats, EnvironmentSummary,

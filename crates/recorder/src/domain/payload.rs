@@ -184,9 +184,49 @@ pub struct Task {
     pub arn: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// Where it comes from, if the reporter says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// The service's name; none for a standalone task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+}
+
+impl Task {
+    /// A task of which nothing is known.
+    pub fn unknown() -> Self {
+        Self { arn: String::new(), cluster: None, origin: None, service: None }
+    }
+}
+
+/// What ECS says of where a task comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability_zone: Option<String>,
+    /// `FARGATE`, `EC2` and others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch_type: Option<String>,
+    /// A deployment, or what was given to `RunTask`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<String>,
+    /// The ARN of the task definition, with its revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_definition: Option<String>,
+}
+
+impl Origin {
+    /// Its texts, in the order of the fields.
+    pub fn texts(&self) -> [Option<&str>; 4] {
+        [&self.availability_zone, &self.launch_type, &self.started_by, &self.task_definition]
+            .map(|text| text.as_deref())
+    }
+
+    /// The length of its texts in bytes.
+    pub fn text_bytes(&self) -> usize {
+        self.texts().into_iter().flatten().map(str::len).sum()
+    }
 }
 
 /// See [`Payload::Confirmed`].
@@ -298,6 +338,12 @@ mod tests {
         let task = Task {
             arn: "arn:aws:ecs:eu-central-1:274425519734:task/app/1".to_owned(),
             cluster: Some("app".to_owned()),
+            origin: Some(Origin {
+                availability_zone: Some("eu-central-1a".to_owned()),
+                launch_type: Some("FARGATE".to_owned()),
+                started_by: Some("ecs-svc/1".to_owned()),
+                task_definition: Some("web:42".to_owned()),
+            }),
             service: Some("web\u{1}\"".to_owned()),
         };
         let place = Place { cluster: Some("app".to_owned()), replicas: 1, service: None };

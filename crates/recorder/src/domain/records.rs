@@ -233,7 +233,7 @@ impl ArtifactRun {
             was: self.replicas,
             now: self.replicas,
             started_at: Vec::new(),
-            task: Task { arn: String::new(), cluster: None, service: None },
+            task: Task::unknown(),
             places: Vec::new(),
             seen: None,
             provenance: None,

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, ReportEntry, RunningArtifact, running_artifacts, to_snapshot};
+use super::{Error, Origin, ReportEntry, RunningArtifact, running_artifacts, to_snapshot};
 
 /// A report of one environment, with the options in its headers.
 ///
@@ -60,6 +60,10 @@ fn hash_tasks(artifact: &RunningArtifact) -> [u8; 32] {
         text(name.map(String::as_str));
     }
     text(artifact.task.service.as_deref());
+    let origin = artifact.task.origin.as_ref();
+    for field in origin.map(Origin::texts).unwrap_or_default() {
+        text(field);
+    }
     for place in &artifact.places {
         text(place.cluster.as_deref());
         text(place.service.as_deref());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use envsnap_model::snapshot::{Artifact, Fingerprint, Identity, Snapshot};
 
-use super::{Error, Place, Task};
+use super::{Error, Origin, Place, Task};
 
 /// The most replicas, which are containers, that run in a snapshot.
 pub const MAX_REPLICAS: usize = 100_000;
@@ -30,9 +30,16 @@ pub struct ReportEntry {
     pub digests: Vec<(Box<str>, Option<Fingerprint>)>,
     /// When the task started, in seconds since the Unix epoch.
     pub started_at: i64,
+    /// Where the task comes from, if the reporter says it.
+    pub origin: Option<Origin>,
 }
 
 impl ReportEntry {
+    /// The length in bytes of what is kept of the task once per artifact.
+    fn task_bytes(&self) -> usize {
+        self.task_arn.len() + self.origin.as_ref().map_or(0, Origin::text_bytes)
+    }
+
     /// One replica per fingerprint, under the smallest of its names; without a fingerprint, one per
     /// name.
     fn replicas(&self) -> impl Iterator<Item = (&str, Option<Fingerprint>)> {
@@ -98,7 +105,7 @@ pub fn running_artifacts(entries: &[ReportEntry]) -> Result<Vec<RunningArtifact>
             let name_of_unknown = if fingerprint.is_some() { "" } else { name };
             let key = (fingerprint.is_none(), fingerprint, name_of_unknown);
             let artifact = running.entry(key).or_insert_with(|| {
-                text += name.len() + entry.task_arn.len();
+                text += name.len() + entry.task_bytes();
                 ArtifactTally {
                     name,
                     fingerprint,
@@ -115,6 +122,7 @@ pub fn running_artifacts(entries: &[ReportEntry]) -> Result<Vec<RunningArtifact>
             }
             *in_place += 1;
             artifact.started_at.push(entry.started_at);
+            text = text - artifact.task.task_bytes() + entry.task_bytes();
             artifact.task = entry;
             artifact.name = artifact.name.min(name);
             replicas += 1;
@@ -147,6 +155,7 @@ impl ArtifactTally<'_> {
             task: Task {
                 arn: self.task.task_arn.to_string(),
                 cluster: owned(self.task.cluster_name.as_deref()),
+                origin: self.task.origin.clone(),
                 service: owned(self.task.service_name.as_deref()),
             },
             places: self.places.into_iter().filter(|_| several).map(place).collect(),
@@ -180,6 +189,7 @@ mod tests {
                 service_name: None,
                 digests: vec![((*name).into(), fingerprint)],
                 started_at: *started,
+                origin: None,
             }
         };
         entries.iter().map(entry).collect()
@@ -243,6 +253,7 @@ mod tests {
             service_name: None,
             digests: (0..digests).map(|at| (format!("{n}/{at}").into(), None)).collect(),
             started_at: 1,
+            origin: None,
         };
         let refused = |entries: Vec<ReportEntry>| match running_artifacts(&entries) {
             Err(Error::ReportTooLarge { of, .. }) => of,
@@ -254,5 +265,13 @@ mod tests {
         let of_places = "clusters and services of artifacts";
         assert_eq!(refused((0..=MAX_PLACES).map(web).collect()), of_places);
         assert_eq!(refused((0..320).map(|n| entry(n, 50, 1_000)).collect()), "bytes of names");
+        // The task that is kept is not the first one.
+        let definition = |n: usize| Some("d".repeat(1_000 * n));
+        let one = |n: usize| ReportEntry {
+            started_at: i64::try_from(n).unwrap(),
+            origin: Some(Origin { task_definition: definition(n % 2), ..Origin::default() }),
+            ..entry(n / 2, 50, 1)
+        };
+        assert_eq!(refused((0..640).map(one).collect()), "bytes of names");
     }
 }

@@ -17,6 +17,7 @@ use super::frame::{AdjacentPages, Frame};
 use super::history::change;
 use super::provenance::{Columns, Mark, nothing_reported};
 use super::time::{duration, time, utc};
+use crate::domain::console;
 use crate::domain::{Error, Micros, Page, SnapshotArtifact, SnapshotRecord};
 use crate::http::request::Parameters;
 use crate::store::Store;
@@ -146,10 +147,15 @@ fn adjacent_snapshots(
 }
 
 fn facts(snapshot: &SnapshotRecord, now: f64) -> Markup {
-    let SnapshotRecord { recorded_at, confirmed_until, gaps, next_recorded_at, .. } = snapshot;
+    let SnapshotRecord {
+        recorded_at, confirmed_until, gaps, next_recorded_at, reported_by, ..
+    } = snapshot;
     html! {
         dl.facts {
             div { dt { "Recorded" } dd { (time(recorded_at.seconds())) } }
+            @if !reported_by.is_empty() {
+                div { dt { "Reported by" } dd { bdi { (reported_by) } } }
+            }
             div {
                 dt { "Last confirmed" }
                 dd {
@@ -302,7 +308,7 @@ pub(crate) fn rows(
                             (columns.cells(artifact.provenance.as_deref()))
                             td.number { (if run { artifact.now } else { artifact.was }) }
                             @if run { td { (started(artifact)) } }
-                            td.place { (places(artifact)) }
+                            td.place { (places(artifact)) (origin(artifact)) }
                             td { (change(artifact.was, artifact.now)) }
                         }
                     }
@@ -328,13 +334,18 @@ fn started(artifact: &SnapshotArtifact) -> Markup {
 }
 
 fn places(artifact: &SnapshotArtifact) -> Markup {
-    let places = &artifact.places;
+    let (places, task) = (&artifact.places, &artifact.task);
+    let service_url = console::service_url(task);
     html! {
         @for place in places.iter().take(MAX_PLACES) {
             bdi { (truncate(place.cluster.as_deref().unwrap_or("–"), MAX_PLACE_CHARS)) }
             span.beneath {
                 @match &place.service {
-                    Some(service) => bdi { (truncate(service, MAX_PLACE_CHARS)) },
+                    Some(service) => {
+                        @let is_of_task =
+                            place.cluster == task.cluster && place.service == task.service;
+                        (in_console(service_url.as_deref().filter(|_| is_of_task), service))
+                    }
                     None => "no service",
                 }
                 @if places.len() > 1 { " ×" (place.replicas) }
@@ -342,6 +353,39 @@ fn places(artifact: &SnapshotArtifact) -> Markup {
         }
         @if places.len() > MAX_PLACES {
             span.beneath { "and " (places.len() - MAX_PLACES) " more" }
+        }
+    }
+}
+
+/// A text, as a link if it has an address in the AWS console.
+fn in_console(address: Option<&str>, text: &str) -> Markup {
+    let text = truncate(text, MAX_PLACE_CHARS);
+    html! {
+        @match address {
+            Some(address) => a href=(address) rel="noreferrer" { bdi { (text) } },
+            None => bdi { (text) },
+        }
+    }
+}
+
+/// Where the task of the latest replica comes from, with links to the AWS console.
+fn origin(artifact: &SnapshotArtifact) -> Markup {
+    let task = &artifact.task;
+    html! {
+        @if let Some(origin) = &task.origin {
+            @if let Some(arn) = &origin.task_definition {
+                @let name = arn.rsplit_once('/').map_or(&**arn, |(_, name)| name);
+                span.beneath { (in_console(console::task_definition_url(origin).as_deref(), name)) }
+            }
+            @if let Some(by) = &origin.started_by {
+                span.beneath { "started by " (in_console(None, by)) }
+            }
+            @if let Some(launch_type) = &origin.launch_type {
+                span.beneath { (in_console(None, launch_type)) }
+            }
+            @if let Some(zone) = &origin.availability_zone {
+                span.beneath { (in_console(None, zone)) }
+            }
         }
     }
 }

@@ -14,6 +14,10 @@ use serde_json::Value;
 
 use super::server::{Recorder, digest, task};
 
+/// Services and task definitions are links to it: the only ones that lead elsewhere unless a job
+/// reported them.
+const AWS_CONSOLE: &str = "https://eu-central-1.console.aws.amazon.com/ecs/v2/";
+
 /// A page.
 #[derive(Debug)]
 struct Page {

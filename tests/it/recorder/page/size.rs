@@ -69,6 +69,7 @@ async fn a_long_history_is_paged() {
             service_name: None,
             digests: vec![(format!("web:{version}").into(), Some(fingerprint))],
             started_at: 1,
+            origin: None,
         };
         let report = Report::new(&[entry]).unwrap();
         assert!(store.record_report("acme", "env", report, "").await.unwrap().created);
@@ -141,6 +142,7 @@ async fn pages_of_12000_artifacts_with_provenance_are_bounded() {
             service_name: None,
             digests: vec![(name(number).into(), Some(fingerprint(number).parse().unwrap()))],
             started_at: 1_661_161_200,
+            origin: None,
         })
         .collect();
     let report = Report::new(&entries).unwrap();

@@ -17,7 +17,7 @@ use axum::response::Response;
 use axum::routing::{get, put};
 use axum::{Extension, Router};
 
-use envsnap_model::wire::{ACCEPTS, ARTIFACT_RUNS, HEAD, IF_MATCH, is_environment_name};
+use envsnap_model::wire::{ACCEPTS, ARTIFACT_RUNS, HEAD, IF_MATCH, ORIGIN, is_environment_name};
 
 use super::access::{Access, Action, Guard, guard};
 use crate::domain::{Error, Head, MAX_ORG_NAME_BYTES, SignedHead};
@@ -102,7 +102,7 @@ async fn with_signature(
 
 /// Announces the recorder's extensions of the API.
 async fn with_extensions(mut response: Response) -> Response {
-    for extension in [IF_MATCH, ARTIFACT_RUNS] {
+    for extension in [IF_MATCH, ARTIFACT_RUNS, ORIGIN] {
         response.headers_mut().append(ACCEPTS, HeaderValue::from_static(extension));
     }
     response

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::json::{FromJson, Object, invalid, parse};
 use super::text::{List, Text};
-use crate::domain::{Error, MAX_REPLICAS, Report, ReportEntry};
+use crate::domain::{Error, MAX_REPLICAS, Origin, Report, ReportEntry};
 use crate::http::error::quote;
 use crate::http::views;
 
@@ -42,6 +42,28 @@ struct EntryFields {
     digests: Digests,
     #[serde(rename = "creationTimestamp")]
     creation_timestamp: Seconds,
+    origin: Option<Object<OriginFields>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OriginFields {
+    task_definition: Option<Text<MAX_TEXT_BYTES>>,
+    started_by: Option<Text<MAX_TEXT_BYTES>>,
+    launch_type: Option<Text<MAX_TEXT_BYTES>>,
+    availability_zone: Option<Text<MAX_TEXT_BYTES>>,
+}
+
+impl From<OriginFields> for Origin {
+    fn from(fields: OriginFields) -> Self {
+        let owned = |text: Option<Text<MAX_TEXT_BYTES>>| text.map(String::from);
+        Self {
+            availability_zone: owned(fields.availability_zone),
+            launch_type: owned(fields.launch_type),
+            started_by: owned(fields.started_by),
+            task_definition: owned(fields.task_definition),
+        }
+    }
 }
 
 impl FromJson for Entries {
@@ -56,6 +78,10 @@ impl FromJson for Entries {
             service_name: fields.service_name.map(|name| name.0),
             digests: fields.digests.0,
             started_at: fields.creation_timestamp.0,
+            origin: fields
+                .origin
+                .map(|Object(fields)| Origin::from(fields))
+                .filter(|origin| *origin != Origin::default()),
         };
         Ok(Self(artifacts.0.into_iter().map(entry).collect()))
     }

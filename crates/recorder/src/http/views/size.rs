@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::snapshot::{artifact, html_url};
 use crate::domain::{
-    Error, Firsts, MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES, Micros, Place, RunningArtifact,
-    Seen, SnapshotArtifact,
+    Error, Firsts, MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES, Micros, Origin, Place,
+    RunningArtifact, Seen, SnapshotArtifact,
 };
 
 /// The most bytes of the JSON of what runs: 12,000 artifacts take 13 MB. A snapshot shows at most
@@ -64,9 +64,10 @@ fn max_json_bytes(artifact: &RunningArtifact) -> usize {
         + task.arn.len()
         + length(&task.cluster)
         + length(&task.service)
+        + task.origin.as_ref().map_or(0, Origin::text_bytes)
         + artifact.places.iter().map(place).sum::<usize>();
     // A character may be escaped as six.
-    6 * texts + 1_900 + 100 * artifact.places.len() + 24 * artifact.started_at.len()
+    6 * texts + 2_100 + 100 * artifact.places.len() + 24 * artifact.started_at.len()
 }
 
 fn snapshot_artifact(running: &RunningArtifact) -> SnapshotArtifact {
@@ -116,6 +117,7 @@ mod tests {
             service_name: None,
             digests: vec![(format!("{n}{name}").into(), None)],
             started_at: 1,
+            origin: None,
         };
         let check = |name: &str, count: usize| {
             let entries: Vec<_> = (0..count).map(|n| entry(name, n)).collect();

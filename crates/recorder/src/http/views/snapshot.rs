@@ -8,12 +8,15 @@ use super::history::report_gap;
 use super::provenance::{
     PreviousArtifacts, add_deployment_diffs, add_provenance, shorten_provenance,
 };
+use crate::domain::console;
 use crate::domain::{Micros, Place, SnapshotArtifact, SnapshotRecord, Task};
+use envsnap_model::snapshot::TaskOrigin;
 use envsnap_model::wire::{
     Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot, SnapshotEntry,
 };
 
-/// A snapshot of more artifacts shows less of the provenance of each, so that clients can read it.
+/// A snapshot of more artifacts shows less of the provenance of each and no links to the AWS console, so
+/// that clients can read it.
 const MANY_ARTIFACTS: usize = 500;
 
 /// The document of `snapshot`: what runs, latest start first, then what exited.
@@ -30,8 +33,14 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
         .into_iter()
         .map(|stored| {
             let diffs = previous.deployment_diffs(&stored);
+            let task = (!are_many).then(|| stored.task.clone());
             let mut document = artifact(org, &html_url, stored);
             add_deployment_diffs(diffs, &mut document);
+            if let (Some(task), Some(context)) = (task, &mut document.ecs_context) {
+                context.service_url = console::service_url(&task);
+                context.task_definition_url =
+                    task.origin.as_ref().and_then(console::task_definition_url);
+            }
             document
         })
         .collect();
@@ -115,7 +124,20 @@ pub(crate) fn artifact(org: &str, html_url: &str, stored: SnapshotArtifact) -> R
 }
 
 fn context(task: Task) -> EcsContext {
-    EcsContext { task_arn: task.arn, cluster_name: task.cluster, service_name: task.service }
+    let origin = task.origin.map(|origin| TaskOrigin {
+        task_definition: origin.task_definition,
+        started_by: origin.started_by,
+        launch_type: origin.launch_type,
+        availability_zone: origin.availability_zone,
+    });
+    EcsContext {
+        task_arn: task.arn,
+        cluster_name: task.cluster,
+        service_name: task.service,
+        origin,
+        service_url: None,
+        task_definition_url: None,
+    }
 }
 
 fn place(place: Place) -> EcsPlace {
@@ -146,7 +168,11 @@ mod tests {
             was,
             now: started_at.len() as u64,
             started_at: started_at.to_vec(),
-            task: Task { arn: "arn".to_owned(), cluster: Some("app".to_owned()), service: None },
+            task: Task {
+                arn: "arn".to_owned(),
+                cluster: Some("app".to_owned()),
+                ..Task::unknown()
+            },
             places: vec![in_cluster("app", started_at.len() as u64)],
             seen: None,
             provenance: None,

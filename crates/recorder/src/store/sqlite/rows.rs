@@ -37,7 +37,7 @@ pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
     let Json(started_at) = row.get(3)?;
     let Json::<Option<Task>>(task) = row.get(4)?;
     let Json(several) = row.get(5)?;
-    let task = task.unwrap_or_else(|| Task { arn: String::new(), cluster: None, service: None });
+    let task = task.unwrap_or_else(Task::unknown);
     let places = places(several, &task, now);
     Ok(SnapshotArtifact {
         name: row.get(0)?,

@@ -90,6 +90,7 @@ fn report(running: &[(u8, u64)], started: i64) -> Vec<ReportEntry> {
                 service_name: Some(format!("service-{}", replica % 2).into()),
                 digests: vec![(format!("image:{artifact}").into(), fingerprint)],
                 started_at: started,
+                origin: None,
             }
         })
     };
@@ -579,6 +580,7 @@ async fn a_window_is_shortened_by_many_changes() {
         service_name: None,
         digests: vec![(format!("{artifact}:{version}").into(), None)],
         started_at: 1,
+        origin: None,
     };
     // All of them are replaced each time: 4,000 changes in each snapshot but the first.
     for version in 1..=7 {

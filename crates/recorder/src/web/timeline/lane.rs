@@ -140,7 +140,7 @@ mod tests {
     use crate::domain::{Micros, SnapshotArtifact, SnapshotSpan, Task};
 
     fn artifact(name: &str, was: u64, now: usize) -> SnapshotArtifact {
-        let task = Task { arn: String::new(), cluster: None, service: None };
+        let task = Task::unknown();
         SnapshotArtifact {
             name: name.to_owned(),
             fingerprint: None,

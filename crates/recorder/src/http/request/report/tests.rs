@@ -27,6 +27,10 @@ fn every_documented_field_is_accepted() {
         with("service_name", json!(null)),
         with("creationTimestamp", json!(i64::MAX)),
         with("creationTimestamp", json!(-1)),
+        with("origin", json!(null)),
+        with("origin", json!({})),
+        with("origin", json!({"task_definition": "d", "started_by": null, "launch_type": "EC2"})),
+        with("origin", json!({"availability_zone": "a".repeat(1_024)})),
     ] {
         assert_eq!(problem(&body), None, "{body}");
     }
@@ -46,6 +50,7 @@ fn a_report_is_read_as_it_is() {
         service_name: None,
         digests: vec![("web:1".into(), known), ("web:2".into(), known), ("é\n".into(), None)],
         started_at: -7,
+        origin: None,
     };
     assert_eq!(entries, [entry]);
 }
@@ -69,6 +74,17 @@ fn a_wrong_field_is_reported_by_its_path() {
             with("cluster_name", json!({})),
             "artifacts[0].cluster_name",
             "must be a string, not an object",
+        ),
+        (with("origin", json!(1)), "artifacts[0].origin", "must be an object, not a number"),
+        (
+            with("origin", json!({"arn": ""})),
+            "artifacts[0].origin.arn",
+            "is not a field of this request",
+        ),
+        (
+            with("origin", json!({"started_by": too_long})),
+            "artifacts[0].origin.started_by",
+            "must not be longer than 1024 bytes",
         ),
         (
             with("taskArn", json!(too_long)),

@@ -308,7 +308,7 @@ fn running_artifact(path: &Path) -> SnapshotArtifact {
         was: 1,
         now: 1,
         started_at: vec![1],
-        task: crate::domain::Task { arn: "arn".to_owned(), cluster: None, service: None },
+        task: crate::domain::Task { arn: "arn".to_owned(), ..crate::domain::Task::unknown() },
         places: Vec::new(),
         seen: None,
         provenance: None,
