@@ -20,7 +20,7 @@ mod missing_log;
 mod naming;
 mod operations;
 mod overload;
-mod page;
+pub(crate) mod page;
 mod proof;
 mod provenance;
 mod questions;

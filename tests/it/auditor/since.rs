@@ -1,8 +1,10 @@
 //! Since when something runs, and what never ran before: the same in every answer.
 
+use roxmltree::{Document, Node};
 use serde_json::{Value, json};
 
 use super::answers::ask;
+use crate::recorder::page::{self, Page};
 use crate::recorder::server::{Recorder, digest, task};
 
 const UTC: &str = "UTC";
@@ -47,6 +49,45 @@ fn since(artifact: &Value) -> Value {
         .collect()
 }
 
+/// What a page says of it, with times in whole seconds, for each list in a row with this name.
+fn since_on(page: &Page, name: &str) -> Vec<Value> {
+    let xml = page.xml();
+    let document = Document::parse(&xml).unwrap();
+    let is_named = |row: Node<'_, '_>| row.has_tag_name("tr") && page::words(row).contains(name);
+    let lists = document.descendants().filter(|node| node.attribute("class") == Some("since"));
+    let since = lists.filter(|list| list.ancestors().any(is_named)).map(|list| {
+        let value = |term: &str| {
+            let term = list.children().find(|it| it.has_tag_name("dt") && it.text() == Some(term));
+            term.and_then(|term| term.next_sibling_element())
+        };
+        let time = |term: &str| {
+            let time = value(term)?.descendants().find(|it| it.has_tag_name("time"))?;
+            Some(time.attribute("datetime")?.parse::<jiff::Timestamp>().unwrap().as_second())
+        };
+        let first = value("first seen").map(page::words).unwrap();
+        let (_, snapshot) = first.split_once('#').unwrap();
+        let at_the_latest = first.contains("at the latest");
+        json!([
+            time("started"),
+            time("first seen"),
+            snapshot.parse::<u64>().unwrap(),
+            at_the_latest,
+            time("confirmed until")
+        ])
+    });
+    since.collect()
+}
+
+/// The same with times in whole seconds, as pages have them.
+fn in_seconds(since: &Value) -> Value {
+    let whole = |value: &Value| match value.as_f64() {
+        #[expect(clippy::cast_possible_truncation, reason = "a time")]
+        Some(number) => json!(number.floor() as i64),
+        None => value.clone(),
+    };
+    since.as_array().unwrap().iter().map(whole).collect()
+}
+
 fn named<'a>(artifacts: &'a Value, name: &str) -> &'a Value {
     let mut artifacts = artifacts.as_array().unwrap().iter();
     artifacts.find(|it| it["name"].as_str().unwrap().contains(name)).unwrap()
@@ -72,7 +113,24 @@ async fn every_answer_says_the_same_of_a_run() {
     ] {
         let shown = json_of(&recorder, &["env", "get", snapshot]).await;
         assert_eq!(&since(named(&shown["artifacts"], name)), expected, "{snapshot} {name}");
+        let path = snapshot.replace("prod#", "/acme/environments/prod/snapshots/");
+        let shown = since_on(&page::get(&recorder, &path).await, &format!("{name} :1"));
+        assert_eq!(shown, [in_seconds(expected)], "{path} {name}");
     }
+    let shown = page::get(&recorder, "/acme/environments/prod").await;
+    assert_eq!(since_on(&shown, "job :1"), [in_seconds(&second_run)]);
+    let shown = page::get(&recorder, "/acme/environments/prod/snapshots/5").await;
+    let mut exited = in_seconds(&first_run);
+    exited[0] = Value::Null;
+    assert_eq!(since_on(&shown, "job :1"), [exited]);
+    for (from, to, expected) in [(4, 5, &scaled), (5, 6, &second_run), (2, 3, &scaled)] {
+        let path = format!("/acme/compare?from=prod%23{from}&to=prod%23{to}");
+        let shown = since_on(&page::get(&recorder, &path).await, "job :1");
+        assert_eq!(shown, [in_seconds(expected)], "{path}");
+    }
+    let path = format!("/acme/artifacts/{}", digest(2));
+    let shown = since_on(&page::get(&recorder, &path).await, "prod");
+    assert_eq!(shown, [in_seconds(&second_run), in_seconds(&scaled)]);
     let exited = json_of(&recorder, &["env", "get", "prod#5"]).await;
     let exited = named(&exited["artifacts"], "job");
     assert_eq!((&exited["started"], &exited["confirmed_until"]), (&Value::Null, &json!(at(4))));
@@ -150,10 +208,49 @@ async fn what_never_ran_before_is_marked_once() {
         assert_eq!(marks(&diff["snappish2"]["artifacts"]), expected, "{from} {to}");
         assert!(marks(&diff["snappish1"]["artifacts"]).is_empty());
     }
+    // The page marks the same.
+    let words = async |path: &str| page::get(&recorder, path).await.words();
+    for (path, expected) in [
+        ("/acme/environments/prod/snapshots/1", vec![]),
+        ("/acme/environments/prod/snapshots/2", vec!["started first time here: repository"]),
+        ("/acme/environments/prod/snapshots/6", vec![]),
+        (
+            "/acme/environments/prod",
+            vec![
+                "#4 started xmrig :6 first time here: registry",
+                "#2 started job :1 first time here: repository",
+            ],
+        ),
+        (
+            "/acme/environments",
+            vec![
+                "prod#4 started first time here: registry xmrig :6",
+                "prod#2 started first time here: repository job :1",
+            ],
+        ),
+        (
+            "/acme/compare?from=prod%231&to=prod%234",
+            vec!["started first time here: registry", "started first time here: repository"],
+        ),
+        // In between, the miner started and exited.
+        (
+            "/acme/compare?from=prod%233&to=prod%235",
+            vec!["#4 2022-08-22 09:43:22 UTC first time here: registry #5"],
+        ),
+        ("/acme/compare?from=prod%234&to=prod%231", vec![]),
+    ] {
+        let words = words(path).await;
+        for mark in &expected {
+            assert!(words.contains(mark), "{path}: {mark}: {words}");
+        }
+        assert_eq!(words.matches("first time here").count(), expected.len(), "{path}: {words}");
+    }
     // A new version of a known repository.
     recorder.report("prod", &[task(1, "ecr.example/web:2", &digest(7), 10)]).await;
     let shown = json_of(&recorder, &["env", "get", "prod"]).await;
     assert_eq!(shown["artifacts"][0]["first_time_here"], "image");
+    let shown = words("/acme/environments/prod").await;
+    assert!(shown.contains("started first time here: image"), "{shown}");
     let text = async |arguments: &[&str]| ask(&recorder.url, UTC, arguments).await.well();
     let out = text(&["env", "log", "prod", "1..4", "--long"]).await;
     assert!(out.contains("+ docker.io/xmrig:6 (first time here: registry)\n"), "{out}");

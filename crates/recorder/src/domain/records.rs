@@ -1,5 +1,6 @@
 //! Arguments and results of the store.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use envsnap_model::snapshot::{Fingerprint, Identity};
@@ -95,6 +96,12 @@ pub struct SnapshotArtifact {
 impl SnapshotArtifact {
     pub fn runs(&self) -> bool {
         self.now > 0
+    }
+
+    /// What never ran in the environment before, the widest of it, if it started with this snapshot.
+    pub fn first_time_here(&self) -> Option<FirstTime> {
+        let seen = self.seen.filter(|_| self.was == 0)?;
+        seen.firsts.after(seen.first_index.saturating_sub(1))
     }
 
     /// Whether it started or exited with this snapshot, or its replicas changed.
@@ -197,6 +204,8 @@ pub struct SnapshotSummary {
     pub replicas: u64,
     /// What changed with it; in the first of a window also what runs and did not change.
     pub changes: Vec<SnapshotArtifact>,
+    /// What never ran in the environment before, of what started with it.
+    pub first_times: BTreeMap<Identity, FirstTime>,
 }
 
 /// A period in which an artifact ran in one environment with the same number of replicas.

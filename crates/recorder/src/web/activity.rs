@@ -9,8 +9,9 @@ use super::artifact_name::linked_label;
 use super::environment::address;
 use super::history::change;
 use super::provenance::{Mark, marks};
+use super::seen::first_time_here;
 use super::time::{ago, time};
-use crate::domain::{EnvironmentStats, Error, Event, Micros, OrgFilter, Page};
+use crate::domain::{EnvironmentStats, Error, Event, FirstTime, Micros, OrgFilter, Page};
 use crate::http::rogue_counts::{RogueArtifacts, RogueCounts};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
@@ -150,7 +151,10 @@ impl Activity {
                         (environment) "#" (event.index)
                     }
                 }
-                td { (change(artifact.was, artifact.now)) }
+                td {
+                    (change(artifact.was, artifact.now))
+                    (first_time_here(event.first_time_here().map(FirstTime::as_str)))
+                }
                 td {
                     (linked_label(org, &artifact.name, &fingerprint))
                     (marks(artifact.provenance.as_deref()))

@@ -201,7 +201,7 @@ async fn current<S: Store>(
                         @if count > MAX_RUNNING { ", of which " (MAX_RUNNING) " are shown" }
                         "."
                     }
-                    (snapshot::rows(columns, "runs", &running, true))
+                    (snapshot::rows(columns, &address, "runs", &running, true))
                 }
             }
         };

@@ -1,26 +1,42 @@
 //! The table of snapshots of an environment.
 
+use std::cmp::Reverse;
+
+use envsnap_model::expression::Interval;
 use envsnap_model::wire::ReportGap;
 use maud::{Markup, html};
 
 use super::artifact_name::label;
 use super::provenance::Marks;
+use super::seen::first_time_here;
 use super::time::{duration, time};
-use crate::domain::{Micros, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow};
+use crate::domain::{
+    Error, FirstTime, Micros, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow,
+};
 use crate::http::views::report_gap;
 use crate::text::pluralize;
 
 /// Listed changes per snapshot; the snapshot's page lists all of them.
 const MAX_NAMED: usize = 4;
 
+/// The snapshots from `first` to `last`.
+pub(crate) fn interval(first: u32, last: u32) -> Result<Interval, Error> {
+    format!("{first}..{last}").parse().map_err(|_| Error::Fault)
+}
+
 /// Listed gaps per snapshot; the snapshot's page lists all of them.
 const MAX_GAPS: usize = 2;
 
-/// The changes of a snapshot that the table lists.
+/// The changes of a snapshot that the table lists: first what is of a new registry or repository.
 pub(crate) fn listed_changes(
     snapshot: &SnapshotSummary,
 ) -> impl Iterator<Item = &SnapshotArtifact> {
-    snapshot.changes.iter().filter(|artifact| artifact.changed()).take(MAX_NAMED)
+    let mut changed: Vec<_> = snapshot.changes.iter().filter(|it| it.changed()).collect();
+    changed.sort_by_cached_key(|artifact| {
+        let first_time = snapshot.first_times.get(&artifact.identity()).copied();
+        Reverse(first_time.filter(|it| *it != FirstTime::Image))
+    });
+    changed.into_iter().take(MAX_NAMED)
 }
 
 /// One row per snapshot, latest first.
@@ -47,12 +63,12 @@ pub(crate) fn table(address: &str, window: &SnapshotWindow, marks: &Marks, now: 
 }
 
 fn row(address: &str, snapshot: &SnapshotSummary, marks: &Marks, now: f64) -> Markup {
-    let SnapshotSummary { span, artifacts, replicas, changes: changed } = snapshot;
+    let SnapshotSummary { span, artifacts, replicas, .. } = snapshot;
     let SnapshotSpan { index, from, to, confirmed_until, gaps } = span;
     html! {
         tr {
             th scope="row" { a href={(address) "/snapshots/" (index)} { "#" (index) } }
-            td { (changes(changed, marks)) }
+            td { (changes(snapshot, marks)) }
             td { (time(from.seconds())) }
             td {
                 (duration(to.map_or(now, Micros::seconds) - from.seconds()))
@@ -86,15 +102,19 @@ pub(crate) fn describe_gap(gap: &ReportGap, now: f64) -> Markup {
     }
 }
 
-fn changes(artifacts: &[SnapshotArtifact], marks: &Marks) -> Markup {
-    let changed: Vec<_> = artifacts.iter().filter(|artifact| artifact.changed()).collect();
+fn changes(snapshot: &SnapshotSummary, marks: &Marks) -> Markup {
+    let changed = snapshot.changes.iter().filter(|artifact| artifact.changed()).count();
     html! {
         ul.changes {
-            @for artifact in changed.iter().take(MAX_NAMED) {
-                li { (change(artifact.was, artifact.now)) " " (label(&artifact.name)) (marks.badges(artifact)) }
+            @for artifact in listed_changes(snapshot) {
+                @let first_time = snapshot.first_times.get(&artifact.identity()).copied();
+                li {
+                    (change(artifact.was, artifact.now)) " " (label(&artifact.name))
+                    (marks.badges(artifact)) (first_time_here(first_time.map(FirstTime::as_str)))
+                }
             }
-            @if changed.len() > MAX_NAMED {
-                li.quiet { "and " (changed.len() - MAX_NAMED) " more" }
+            @if changed > MAX_NAMED {
+                li.quiet { "and " (changed - MAX_NAMED) " more" }
             }
         }
     }

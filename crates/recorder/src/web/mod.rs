@@ -13,6 +13,7 @@ mod history;
 mod home;
 mod pager;
 mod provenance;
+mod seen;
 mod snapshot;
 mod time;
 mod timeline;

@@ -16,13 +16,14 @@ use super::form::{contains, name_filter, name_part, no_such_snapshot, urlencode}
 use super::frame::{AdjacentPages, Frame};
 use super::history::change;
 use super::provenance::{Columns, Mark, nothing_reported};
+use super::seen::{Since, first_time_here};
 use super::time::{duration, time, utc};
 use crate::domain::console;
-use crate::domain::{Error, Micros, Page, SnapshotArtifact, SnapshotRecord};
+use crate::domain::{Error, FirstTime, Micros, Page, SnapshotArtifact, SnapshotRecord};
 use crate::http::request::Parameters;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
-use crate::text::{pluralize, unix_secs};
+use crate::text::pluralize;
 
 /// Artifacts on one page.
 const PAGE_SIZE: u32 = 250;
@@ -103,7 +104,7 @@ fn page(
         (adjacent_snapshots(&address, index, &adjacent))
         @if let Some(at) = view.requested { (at::requested(&snapshot, at, view.now)) }
         (facts(&snapshot, view.now))
-        (artifacts(columns, snapshot, view))
+        (artifacts(columns, &address, snapshot, view))
         section aria-labelledby="at" {
             h2 id="at" { "Another time" }
             @let value = view.requested.map(utc).unwrap_or_default();
@@ -199,7 +200,12 @@ fn facts(snapshot: &SnapshotRecord, now: f64) -> Markup {
     }
 }
 
-fn artifacts(columns: Columns<'_>, snapshot: SnapshotRecord, view: &SnapshotView<'_>) -> Markup {
+fn artifacts(
+    columns: Columns<'_>,
+    address: &str,
+    snapshot: SnapshotRecord,
+    view: &SnapshotView<'_>,
+) -> Markup {
     let page = Page { number: view.number, size: PAGE_SIZE };
     let index = snapshot.index;
     let is_past = view.requested.is_some() || snapshot.next_recorded_at.is_some();
@@ -241,7 +247,7 @@ fn artifacts(columns: Columns<'_>, snapshot: SnapshotRecord, view: &SnapshotView
                 @if named_running.is_empty() {
                     p.empty { "None of them has such a name." }
                 } @else {
-                    (rows(columns, "runs", &on_page(&named_running), true))
+                    (rows(columns, address, "runs", &on_page(&named_running), true))
                     (pages(page, named_running.len() as u64, view.part))
                 }
             }
@@ -249,7 +255,7 @@ fn artifacts(columns: Columns<'_>, snapshot: SnapshotRecord, view: &SnapshotView
         @if !named_exited.is_empty() {
             section aria-labelledby="exited" {
                 h2 id="exited" { "What exited with it" }
-                (rows(columns, "exited", &on_page(&named_exited), false))
+                (rows(columns, address, "exited", &on_page(&named_exited), false))
                 (pages(page, named_exited.len() as u64, view.part))
             }
         }
@@ -281,9 +287,10 @@ pub(crate) fn marked_counts(columns: Columns<'_>, marked: &BTreeMap<Mark, usize>
     }
 }
 
-/// A table of artifacts that run, or that exited.
+/// A table of artifacts that run in the environment with this address, or that exited.
 pub(crate) fn rows(
     columns: Columns<'_>,
+    environment: &str,
     id: &str,
     artifacts: &[SnapshotArtifact],
     run: bool,
@@ -296,7 +303,7 @@ pub(crate) fn rows(
                         th scope="col" { "Artifact" }
                         (columns.heads())
                         th.number scope="col" { @if run { "Replicas" } @else { "Replicas before" } }
-                        @if run { th scope="col" { "Running since" } }
+                        th scope="col" { "Since when" }
                         th scope="col" { "Cluster and service" }
                         th scope="col" { "Change" }
                     }
@@ -307,9 +314,12 @@ pub(crate) fn rows(
                             th.artifact scope="row" { (identity(columns.org, artifact)) }
                             (columns.cells(artifact.provenance.as_deref()))
                             td.number { (if run { artifact.now } else { artifact.was }) }
-                            @if run { td { (started(artifact)) } }
+                            td { (Since::from_artifact(artifact).render(environment)) }
                             td.place { (places(artifact)) (origin(artifact)) }
-                            td { (change(artifact.was, artifact.now)) }
+                            td {
+                                (change(artifact.was, artifact.now))
+                                (first_time_here(artifact.first_time_here().map(FirstTime::as_str)))
+                            }
                         }
                     }
                 }
@@ -321,16 +331,6 @@ pub(crate) fn rows(
 fn identity(org: &str, artifact: &SnapshotArtifact) -> Markup {
     let fingerprint = artifact.fingerprint.map(|known| known.to_string());
     name_and_fingerprint(org, &artifact.name, &fingerprint.unwrap_or_default())
-}
-
-fn started(artifact: &SnapshotArtifact) -> Markup {
-    let starts = &artifact.started_at;
-    html! {
-        @if let (Some(first), Some(last)) = (starts.first(), starts.last()) {
-            (time(unix_secs(*first)))
-            @if first != last { span.beneath { "the latest " (time(unix_secs(*last))) } }
-        }
-    }
 }
 
 fn places(artifact: &SnapshotArtifact) -> Markup {

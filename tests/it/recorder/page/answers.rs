@@ -34,7 +34,7 @@ async fn a_comparison_shows_what_happened_in_between() {
         "Replaced versions web 1 → 2",
         &format!(
             "Started and exited in between Artifact Started Exited xmrig :6 docker.io/xmrig:6 {} \
-             #2 2022-08-22 10:39:22 UTC #3 2022-08-22 11:39:22 UTC",
+             #2 2022-08-22 10:39:22 UTC first time here: registry #3 2022-08-22 11:39:22 UTC",
             digest(9)
         ),
     ] {

@@ -90,21 +90,27 @@ async fn the_page_of_a_snapshot_shows_everything_about_it() {
         "Was the latest for 1 min until 2022-08-22 09:41:22 UTC",
         "2 artifacts, 4 replicas; 1 change since #1.",
         &format!(
-            "web :2 reg.example.com/web:2 {} 3 2022-08-22 09:39:17 UTC app web started",
+            "web :2 reg.example.com/web:2 {} 3 started 2022-08-22 09:39:17 UTC first seen \
+             2022-08-22 09:40:22 UTC in #2 confirmed until 2022-08-22 09:41:22 UTC app web started \
+             first time here: image",
             digest(2)
         ),
         &format!(
-            "web :1 reg.example.com/web:1 {} 1 2022-08-22 09:39:17 UTC app web unchanged",
+            "web :1 reg.example.com/web:1 {} 1 started 2022-08-22 09:39:17 UTC first seen \
+             2022-08-22 09:39:22 UTC at the latest, in #1 confirmed until 2022-08-22 09:40:52 UTC app \
+             web unchanged",
             digest(1)
         ),
     ] {
         assert!(words.contains(said), "{said}: {words}");
     }
+    assert!(page.attributes("href").contains(&"/acme/environments/env/snapshots/1".to_owned()));
     let latest = get(&recorder, "/acme/environments/env/snapshots/-1").await.words();
     assert!(latest.contains("env#3"), "{latest}");
     let exited = format!(
-        "What exited with it Artifact Replicas before Cluster and service Change web :1 \
-         reg.example.com/web:1 {} 1 app web exited",
+        "What exited with it Artifact Replicas before Since when Cluster and service Change web :1 \
+         reg.example.com/web:1 {} 1 first seen 2022-08-22 09:39:22 UTC at the latest, in #1 confirmed \
+         until 2022-08-22 09:40:52 UTC app web exited",
         digest(1)
     );
     assert!(latest.contains(&exited), "{latest}");

@@ -20,7 +20,7 @@ const AWS_CONSOLE: &str = "https://eu-central-1.console.aws.amazon.com/ecs/v2/";
 
 /// A page.
 #[derive(Debug)]
-struct Page {
+pub(crate) struct Page {
     status: StatusCode,
     headers: HeaderMap,
     text: String,
@@ -37,7 +37,7 @@ async fn send(recorder: &Recorder, method: Method, path: &str, password: Option<
     Page { status, headers, text: answer.text().await.unwrap() }
 }
 
-async fn get(recorder: &Recorder, path: &str) -> Page {
+pub(crate) async fn get(recorder: &Recorder, path: &str) -> Page {
     send(recorder, Method::GET, path, None).await
 }
 
@@ -47,7 +47,7 @@ impl Page {
     }
 
     /// The same as XML, which HTML is but for its first line and the elements that have no end.
-    fn xml(&self) -> String {
+    pub(crate) fn xml(&self) -> String {
         let html = self.text.strip_prefix("<!DOCTYPE html>").unwrap();
         let tags = html.split('<').map(|tag| {
             let is_void = ["meta ", "link ", "input "].iter().any(|void| tag.starts_with(void));
@@ -57,7 +57,7 @@ impl Page {
     }
 
     /// Everything that a person reads on it.
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let xml = self.xml();
         words(Document::parse(&xml).unwrap().root())
     }
@@ -77,7 +77,7 @@ impl Page {
     }
 }
 
-fn words(node: Node<'_, '_>) -> String {
+pub(crate) fn words(node: Node<'_, '_>) -> String {
     let texts = node.descendants().filter(Node::is_text).filter_map(|text| text.text());
     texts.collect::<Vec<_>>().join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
 }

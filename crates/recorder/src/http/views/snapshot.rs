@@ -79,11 +79,8 @@ pub(crate) fn html_url(org: &str, environment: &str, index: u32) -> String {
 }
 
 pub(crate) fn artifact(org: &str, html_url: &str, stored: SnapshotArtifact) -> RecordedArtifact {
+    let (seen, first_time) = (stored.seen, stored.first_time_here());
     let provenance = stored.provenance;
-    let seen = stored.seen;
-    let first_time = seen
-        .filter(|_| stored.was == 0)
-        .and_then(|it| it.firsts.after(it.first_index.saturating_sub(1)));
     let mut document = RecordedArtifact {
         started: stored.started_at.first().copied(),
         first_seen: seen.map(|it| it.first_at.seconds()),

@@ -164,6 +164,7 @@ impl History<'_> {
             let (running, replicas) = counts.next().unwrap_or_default();
             window.snapshots.push(SnapshotSummary {
                 span,
+                first_times: self.first_times(index, &artifacts)?,
                 artifacts: running,
                 replicas,
                 changes: artifacts,

@@ -1,7 +1,8 @@
 //! Since when artifacts run, and what ran in an environment for the first time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use envsnap_model::snapshot::Identity;
 use rusqlite::{Connection, params};
 
 use super::json::Json;
@@ -82,6 +83,21 @@ pub(super) fn fill(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Those of an artifact, from the first snapshots by kind and name.
+fn firsts_of(artifact: &SnapshotArtifact, firsts: &HashMap<(String, String), u32>) -> Firsts {
+    let mut found = Firsts::default();
+    for (kind, name) in names_of(&artifact.name, artifact.fingerprint) {
+        let key = (kind.as_str().to_owned(), name.into_owned());
+        let first = match kind {
+            FirstTime::Image => &mut found.image,
+            FirstTime::Repository => &mut found.repository,
+            FirstTime::Registry => &mut found.registry,
+        };
+        *first = firsts.get(&key).copied().unwrap_or_default();
+    }
+    found
+}
+
 impl History<'_> {
     /// Adds to each artifact, which is as it is in the snapshot with the index beside it, since when it
     /// ran: two queries for all of them.
@@ -94,20 +110,29 @@ impl History<'_> {
         let firsts = self.firsts(artifacts.iter().map(|(_, artifact)| &**artifact))?;
         for (position, (_, artifact)) in artifacts.iter_mut().enumerate() {
             let Some(run) = runs.get(&position) else { continue };
-            let first = |wanted: FirstTime| {
-                let names = names_of(&artifact.name, artifact.fingerprint);
-                let name = names.into_iter().find(|(kind, _)| *kind == wanted);
-                let key = name.map(|(kind, name)| (kind.as_str().to_owned(), name.into_owned()));
-                key.and_then(|key| firsts.get(&key).copied()).unwrap_or_default()
-            };
-            let firsts = Firsts {
-                image: first(FirstTime::Image),
-                repository: first(FirstTime::Repository),
-                registry: first(FirstTime::Registry),
-            };
-            artifact.seen = Some(Seen { firsts, ..*run });
+            artifact.seen = Some(Seen { firsts: firsts_of(artifact, &firsts), ..*run });
         }
         Ok(())
+    }
+
+    /// What never ran in the environment before, of `artifacts` that started with snapshot `index`: at
+    /// most one query.
+    pub(super) fn first_times(
+        &self,
+        index: u32,
+        artifacts: &[SnapshotArtifact],
+    ) -> rusqlite::Result<BTreeMap<Identity, FirstTime>> {
+        let started = || artifacts.iter().filter(|artifact| artifact.was == 0 && artifact.runs());
+        // Nothing is new in an environment's first snapshot.
+        if index <= 1 || started().next().is_none() {
+            return Ok(BTreeMap::new());
+        }
+        let firsts = self.firsts(started())?;
+        let first_times = started().filter_map(|artifact| {
+            let first_time = firsts_of(artifact, &firsts).after(index - 1)?;
+            Some((artifact.identity(), first_time))
+        });
+        Ok(first_times.collect())
     }
 
     /// By the position in `artifacts`.

@@ -1,19 +1,20 @@
 //! What a difference does not show: the times of the two snapshots, what is not covered between them,
 //! and what started and exited meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use envsnap_model::expression::{Interval, Snappish};
+use envsnap_model::expression::Snappish;
 use envsnap_model::snapshot::{Change, InterimArtifact, interim_artifacts};
 use envsnap_model::wire::ReportGap;
 use maud::{Markup, html};
 
-use crate::domain::{Error, Page, SnapshotArtifact, SnapshotRecord};
+use crate::domain::{Error, FirstTime, Page, SnapshotArtifact, SnapshotRecord};
 use crate::http::views::report_gap;
 use crate::store::Store;
 use crate::web::artifact_name::name_and_fingerprint;
 use crate::web::environment::address;
-use crate::web::history::describe_gap;
+use crate::web::history::{describe_gap, interval};
+use crate::web::seen::first_time_here;
 use crate::web::time::{time, time_in_both};
 
 /// Snapshots between the two whose gaps are read.
@@ -51,6 +52,10 @@ pub(super) fn running(snapshots: &[SnapshotRecord; 2]) -> Running {
 
 fn fingerprint(artifact: &SnapshotArtifact) -> String {
     artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default()
+}
+
+fn fingerprint_or_name<'a>(fingerprint: &'a str, name: &'a str) -> &'a str {
+    if fingerprint.is_empty() { name } else { fingerprint }
 }
 
 impl Side {
@@ -111,6 +116,8 @@ pub(super) struct Between {
     /// Only of one environment, earliest first.
     gaps: Vec<ReportGap>,
     interim: Vec<InterimArtifact>,
+    /// What never ran in the environment before, by fingerprint, or by name if that is unknown.
+    first_times: BTreeMap<String, FirstTime>,
     /// Whether there are more snapshots or changes than were read.
     is_incomplete: bool,
 }
@@ -123,8 +130,14 @@ impl Between {
         running: &Running,
         now: f64,
     ) -> Result<Self, Error> {
-        let mut between =
-            Self { sides, now, gaps: Vec::new(), interim: Vec::new(), is_incomplete: false };
+        let mut between = Self {
+            sides,
+            now,
+            gaps: Vec::new(),
+            interim: Vec::new(),
+            first_times: BTreeMap::new(),
+            is_incomplete: false,
+        };
         let [one, other] = &between.sides;
         if one.environment != other.environment || one.index > other.index {
             return Ok(between);
@@ -157,6 +170,11 @@ impl Between {
             });
             let running = running.iter().map(|(fingerprint, name)| (&**fingerprint, &**name));
             between.interim = interim_artifacts(running, changes);
+            let first_times = events.iter().filter_map(|(fingerprint, event)| {
+                let key = fingerprint_or_name(fingerprint, &event.artifact.name);
+                Some((key.to_owned(), event.first_time_here()?))
+            });
+            between.first_times = first_times.collect();
         }
         between.is_incomplete = is_incomplete;
         Ok(between)
@@ -233,6 +251,8 @@ impl Between {
 
     fn interim_row(&self, org: &str, artifact: &InterimArtifact) -> Markup {
         let environment = address(org, &self.sides[0].environment);
+        let key = fingerprint_or_name(&artifact.fingerprint, &artifact.name);
+        let first_time = self.first_times.get(key).copied();
         let snapshot = |(index, at): (u64, f64)| {
             html! {
                 a href={(environment) "/snapshots/" (index)} { "#" (index) }
@@ -244,13 +264,9 @@ impl Between {
                 th.artifact scope="row" {
                     (name_and_fingerprint(org, &artifact.name, &artifact.fingerprint))
                 }
-                td { (snapshot(artifact.started)) }
+                td { (snapshot(artifact.started)) (first_time_here(first_time.map(FirstTime::as_str))) }
                 td { @if let Some(exited) = artifact.exited { (snapshot(exited)) } }
             }
         }
     }
-}
-
-fn interval(first: u32, last: u32) -> Result<Interval, Error> {
-    format!("{first}..{last}").parse().map_err(|_| Error::Fault)
 }

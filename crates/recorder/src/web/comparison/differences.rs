@@ -10,14 +10,15 @@ use maud::{Markup, html};
 use crate::domain::SnapshotRecord;
 use crate::domain::provenance::ArtifactProvenance;
 use crate::http::views;
-use crate::text::{pluralize, unix_secs};
+use crate::text::pluralize;
 use crate::web::artifact_name::{name_and_fingerprint, truncate};
+use crate::web::environment::address;
 use crate::web::history::change;
 use crate::web::provenance::{Columns, nothing_reported};
-use crate::web::time::time;
+use crate::web::seen::{Since, first_time_here};
 
 /// Listed artifacts of each kind; the API has all of them.
-const MAX_SHOWN: usize = 250;
+const MAX_SHOWN: usize = 150;
 
 /// For the name of an image.
 const MAX_NAME_CHARS: usize = 80;
@@ -57,22 +58,22 @@ pub(super) fn differences(
         }
         (replaced)
         @if !columns.shown { (nothing_reported()) }
-        @for (id, heading, artifacts) in [
-            ("exited", "Exited", &exited),
-            ("started", "Started", &started),
-            ("scaled", "Scaled", &scaled),
+        @for (id, heading, environment, artifacts) in [
+            ("exited", "Exited", &from.environment, &exited),
+            ("started", "Started", &to.environment, &started),
+            ("scaled", "Scaled", &to.environment, &scaled),
         ] {
             @if !artifacts.is_empty() {
                 section aria-labelledby=(id) {
                     h2 id=(id) { (heading) }
-                    (rows(columns, &origins, id, artifacts))
+                    (rows(columns, &origins, environment, (id, artifacts)))
                 }
             }
         }
         @if !same.is_empty() {
             details open=[nothing.then_some("open")] {
                 summary id="same" { (pluralize(same.len() as u64, "unchanged artifact")) }
-                (rows(columns, &origins, "same", &same))
+                (rows(columns, &origins, &to.environment, ("same", &same)))
             }
         }
     }
@@ -105,7 +106,13 @@ fn replaced(diff: &EnvironmentDiff) -> Markup {
     }
 }
 
-fn rows(columns: Columns<'_>, origins: &Origins, id: &str, artifacts: &[DiffArtifact]) -> Markup {
+/// A table of artifacts as they ran in `environment`, with its id.
+fn rows(
+    columns: Columns<'_>,
+    origins: &Origins,
+    environment: &str,
+    (id, artifacts): (&str, &[DiffArtifact]),
+) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-labelledby=(id) {
             table {
@@ -114,13 +121,13 @@ fn rows(columns: Columns<'_>, origins: &Origins, id: &str, artifacts: &[DiffArti
                         th scope="col" { "Artifact" }
                         (columns.heads())
                         th.number scope="col" { "Replicas" }
-                        th scope="col" { "Last start" }
+                        th scope="col" { "Since when" }
                         th scope="col" { "Change" }
                     }
                 }
                 tbody {
                     @for artifact in artifacts.iter().take(MAX_SHOWN) {
-                        (row(columns, origins, id, artifact))
+                        (row(columns, origins, environment, (id, artifact)))
                     }
                 }
             }
@@ -131,7 +138,13 @@ fn rows(columns: Columns<'_>, origins: &Origins, id: &str, artifacts: &[DiffArti
     }
 }
 
-fn row(columns: Columns<'_>, origins: &Origins, id: &str, artifact: &DiffArtifact) -> Markup {
+fn row(
+    columns: Columns<'_>,
+    origins: &Origins,
+    environment: &str,
+    (id, artifact): (&str, &DiffArtifact),
+) -> Markup {
+    let environment = address(columns.org, environment);
     let identity = Identity::new(&artifact.name, artifact.fingerprint.parse().ok());
     let instances = artifact.instance_count.unwrap_or_default();
     let (was, now) = match (artifact.s1_instance_count, artifact.s2_instance_count) {
@@ -147,8 +160,11 @@ fn row(columns: Columns<'_>, origins: &Origins, id: &str, artifact: &DiffArtifac
             }
             (columns.cells(origins.get(&identity).map(Box::as_ref)))
             td.number { (if id == "exited" { was } else { now }) }
-            td { (time(unix_secs(artifact.most_recent_timestamp))) }
-            td { (change(was, now)) }
+            td { (Since::from_difference(artifact).render(&environment)) }
+            td {
+                (change(was, now))
+                (first_time_here(artifact.first_time_here.as_deref()))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The page of an artifact.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
@@ -15,14 +15,16 @@ use crate::domain::provenance::{
     AllowanceRecord, ArtifactCard, ArtifactEvent, AttestationRecord, DeploymentRecord, NamePattern,
     ReportRecord, artifact_events, continuous_runs, fields, is_started,
 };
-use crate::domain::{ArtifactRun, Error};
+use crate::domain::{ArtifactRun, Error, Page};
 use crate::http::views::{text, trail_url};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
-use crate::text::pluralize;
+use crate::text::{pluralize, unix_secs};
 use crate::web::artifact_name::{escape_invisible, short_name, truncate};
 use crate::web::environment;
 use crate::web::frame::Frame;
+use crate::web::history::interval;
+use crate::web::seen::Since;
 use crate::web::time::{ago, time};
 
 /// Listed events, deployments and attestations: the latest ones.
@@ -46,7 +48,8 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     let has_provenance = store.has_provenance(&org).await?;
     let card = store.artifact_card(&org, &digits).await?;
     let allowances = store.allowances(&org).await?;
-    let view = CardView { org: &org, has_provenance, allowances: &allowances };
+    let confirmed = confirmed(&store, &org, &card).await?;
+    let view = CardView { org: &org, has_provenance, allowances: &allowances, confirmed };
     Ok(page(&view, &card, store.now().seconds()).into_response())
 }
 
@@ -56,9 +59,64 @@ struct CardView<'a> {
     has_provenance: bool,
     /// Of the organization.
     allowances: &'a [AllowanceRecord],
+    /// When the last report came that had the artifact, by environment and its last snapshot there.
+    confirmed: BTreeMap<(String, u32), f64>,
+}
+
+/// Continuous runs in one environment, the latest first, as many as are listed.
+fn listed_runs(runs: &[ArtifactRun]) -> (Vec<&[ArtifactRun]>, usize) {
+    let mut all: Vec<_> = continuous_runs(runs).collect();
+    all.reverse();
+    let hidden = all.len().saturating_sub(MAX_RUNS);
+    all.truncate(MAX_RUNS);
+    (all, hidden)
+}
+
+/// The last snapshot that contains the artifact.
+fn last_snapshot(run: &ArtifactRun) -> u32 {
+    run.to.map_or(run.latest_index, |(next, _)| next.saturating_sub(1))
+}
+
+/// Until when the listed runs are confirmed: one small query for each.
+async fn confirmed<S: Store>(
+    store: &S,
+    org: &str,
+    card: &ArtifactCard,
+) -> Result<BTreeMap<(String, u32), f64>, Error> {
+    let mut confirmed = BTreeMap::new();
+    for runs in card.runs.chunk_by(|one, next| one.environment == next.environment) {
+        for run in listed_runs(runs).0.into_iter().filter_map(<[_]>::last) {
+            let (environment, index) = (&run.environment, last_snapshot(run));
+            let page = Page { number: 1, size: 1 };
+            let interval = interval(index, index)?;
+            let spans = match store.snapshot_spans(org, environment, interval, page, true).await {
+                // It was archived or renamed since the card was read.
+                Err(Error::EnvironmentNotFound { .. }) => continue,
+                spans => spans?,
+            };
+            let until = spans.first().map(|span| span.confirmed_until.seconds());
+            confirmed.extend(until.map(|until| ((environment.clone(), index), until)));
+        }
+    }
+    Ok(confirmed)
 }
 
 impl CardView<'_> {
+    /// Since when it runs, or ran, from the last part of a continuous run.
+    fn since(&self, run: &ArtifactRun) -> Since {
+        let (first_index, first_at) = run.first_seen;
+        let started = run.started_at.map(unix_secs);
+        Since {
+            started,
+            last_started: started,
+            first_seen: Some((first_index.into(), first_at.seconds())),
+            confirmed_until: self
+                .confirmed
+                .get(&(run.environment.clone(), last_snapshot(run)))
+                .copied(),
+        }
+    }
+
     /// What allows the artifact in an environment, and who did, unless it is built in.
     fn allowance(&self, card: &ArtifactCard, environment: &str) -> Option<&AllowanceRecord> {
         self.allowances.iter().find(|allowance| {
@@ -258,7 +316,8 @@ fn environment_row(
 ) -> Markup {
     let CardView { org, has_provenance, .. } = *view;
     let name = runs.first().map_or("", |run| &run.environment);
-    let times: Vec<_> = continuous_runs(runs).collect();
+    let (times, hidden) = listed_runs(runs);
+    let address = environment::address(org, name);
     let known = card.provenance.iter().find(|(environment, _)| environment == name);
     html! {
         tr {
@@ -272,7 +331,7 @@ fn environment_row(
                 }
             }
             td {
-                @for runs in times.iter().rev().take(MAX_RUNS) {
+                @for runs in times {
                     @if let (Some(first), Some(last)) = (runs.first(), runs.last()) {
                         div {
                             "from " (snapshot_link(org, name, first.from_index))
@@ -280,18 +339,16 @@ fn environment_row(
                                 " to " (snapshot_link(org, name, index))
                             }
                             span.beneath {
-                                (time(first.from.seconds()))
                                 @match last.to {
-                                    Some((_, at)) => { " to " (time(at.seconds())) },
-                                    None => { ", " (ago(first.from.seconds(), now)) },
+                                    Some((_, at)) => { "exited by " (time(at.seconds())) },
+                                    None => (ago(first.from.seconds(), now)),
                                 }
                             }
+                            (view.since(last).render(&address))
                         }
                     }
                 }
-                @if times.len() > MAX_RUNS {
-                    span.beneath { "and " (times.len() - MAX_RUNS) " times more" }
-                }
+                @if hidden > 0 { span.beneath { "and " (hidden) " times more" } }
             }
             @if has_provenance {
                 td.origin {

@@ -163,8 +163,13 @@ mod tests {
         let from = Micros(0);
         let span =
             SnapshotSpan { index: 1, from, to: None, confirmed_until: from, gaps: Vec::new() };
-        let snapshot =
-            |changes| SnapshotSummary { span: span.clone(), artifacts: 0, replicas: 0, changes };
+        let snapshot = |changes| SnapshotSummary {
+            span: span.clone(),
+            artifacts: 0,
+            replicas: 0,
+            changes,
+            first_times: BTreeMap::new(),
+        };
         snapshots.into_iter().map(snapshot).collect()
     }
 

@@ -89,6 +89,8 @@ impl Scale {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -99,7 +101,13 @@ mod tests {
             let from = Micros::from_seconds(*time);
             let span =
                 SnapshotSpan { index: 1, from, to: None, confirmed_until: from, gaps: Vec::new() };
-            SnapshotSummary { span, artifacts: 0, replicas: 0, changes: Vec::new() }
+            SnapshotSummary {
+                span,
+                artifacts: 0,
+                replicas: 0,
+                changes: Vec::new(),
+                first_times: BTreeMap::new(),
+            }
         };
         SnapshotWindow { snapshots: times.iter().map(summary).collect(), end: None, count: 1 }
     }
