@@ -213,3 +213,95 @@ async fn a_log_that_cannot_be_compared_with_its_file_is_applied_by_following_the
         has_all(&recorder, 5).await;
     }
 }
+
+/// As `.restore` of the `sqlite3` command does.
+fn put_older_state_into(file: &Path, older: &Path) {
+    let source = Connection::open(older).unwrap();
+    let mut target = Connection::open(file).unwrap();
+    let copying = rusqlite::backup::Backup::new(&source, &mut target).unwrap();
+    copying.run_to_completion(1_000, Duration::ZERO, None).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_state_that_another_program_puts_into_the_file_stops_the_recorder() {
+    for reports_at_once in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = Process::start(&file).await;
+        recorder.create("env").await;
+        for byte in 1..=5 {
+            assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
+        }
+        assert!(backup(&file, "older.db"));
+        for byte in 6..=9 {
+            assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
+        }
+        put_older_state_into(&file, &folder.path().join("older.db"));
+        if !reports_at_once {
+            recorder.logged("has put an older state into").await;
+        }
+        assert_eq!(recorder.report("env", &[task(1, "web", &digest(10), 1)]).await, 500);
+        recorder.logged("of 10 entries of the ledgers it has 6").await;
+        recorder.end("-KILL").await;
+        let started = on("serve", &file, &["--listen", "127.0.0.1:0"]);
+        assert!(!started.status.success(), "{started:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_position_that_another_program_writes_keeps_nothing_from_using_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = answered(&file).await;
+    assert!(backup(&file, "older.db"));
+    for byte in 60..65 {
+        assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
+    }
+    let older = folder.path().join("older.db").display().to_string();
+    let other = Connection::open(&file).unwrap();
+    other
+        .execute_batch(&format!(
+            "ATTACH '{older}' AS older;
+             UPDATE position SET state = (SELECT state FROM older.position);"
+        ))
+        .unwrap();
+    drop(other);
+    let again = async {
+        while !backup(&file, "newer.db") {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), again).await.unwrap();
+    recorder.end("-KILL").await;
+    let recorder = Process::start(&file).await;
+    assert_eq!(recorder.index("env").await, u64::from(ANSWERED) + 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_do_not_keep_the_log_from_beginning_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let recorder = Process::start(&file).await;
+    recorder.create("env").await;
+    let (done, is_done) = tokio::sync::watch::channel(false);
+    let read = async || {
+        while !*is_done.borrow() {
+            let events = "/environments/acme/env/events?per_page=100";
+            assert_eq!(recorder.get(events).await.0, 200);
+        }
+    };
+    let write = async {
+        let mut largest = 0;
+        for report in 0..250 {
+            let version = |id: u32| format!("{:064x}", u64::from(id) << 32 | report);
+            let tasks: Vec<_> =
+                (0..40).map(|id| task(id, &format!("web-{id}"), &version(id), 1)).collect();
+            assert_eq!(recorder.report("env", &tasks).await, 201);
+            largest = largest.max(fs::metadata(beside(&file, "-wal")).unwrap().len());
+        }
+        done.send(true).unwrap();
+        largest
+    };
+    let (largest, ..) = tokio::join!(write, read(), read(), read(), read());
+    assert!(largest < 40 << 20, "{largest}");
+}

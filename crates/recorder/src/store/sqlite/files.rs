@@ -90,6 +90,20 @@ pub(super) struct LogFiles {
     checked: Mutex<LogCheck>,
 }
 
+/// When a file was changed last, in seconds and nanoseconds, and its length.
+pub(super) type LastChange = (i64, i64, u64);
+
+pub(super) fn last_change(found: &fs::Metadata) -> LastChange {
+    (found.ctime(), found.ctime_nsec(), found.len())
+}
+
+/// How many frames a log has, and how many of them were applied to the database.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LogLength {
+    pub(super) frames: u64,
+    pub(super) applied: u64,
+}
+
 /// What was checked of a log.
 #[derive(Debug, Default)]
 struct LogCheck {
@@ -98,7 +112,7 @@ struct LogCheck {
     end: LogEnd,
     /// When the log changed last, and its length, after the last write of this process. If it is
     /// another, the log was changed by another program, and nothing of it counts as checked.
-    written: Option<(i64, i64, u64)>,
+    written: Option<LastChange>,
     /// The first frame of those that are read again next.
     next: u64,
 }
@@ -198,6 +212,11 @@ impl LogFiles {
         })
     }
 
+    /// Whether the log, wherever it is, has all frames that were not applied yet as they were written.
+    pub(super) fn check_to_apply(&self, length: LogLength) -> Result<(), Fault> {
+        self.check(|log, _| wal::has_range(log, length.applied, length.frames))
+    }
+
     /// An unreadable log counts as damaged.
     fn check(
         &self,
@@ -226,9 +245,8 @@ impl LogFiles {
         Ok(())
     }
 
-    fn last_change(&self) -> io::Result<(i64, i64, u64)> {
-        let found = self.log.metadata()?;
-        Ok((found.ctime(), found.ctime_nsec(), found.len()))
+    pub(super) fn last_change(&self) -> io::Result<LastChange> {
+        self.log.metadata().map(|found| last_change(&found))
     }
 }
 

@@ -3,13 +3,14 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use envsnap_model::error_chain;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
-use super::files::{Fault, Files, LogFiles};
+use super::files::{Fault, Files, LastChange, LogFiles, LogLength, last_change};
 use super::lock::Lock;
 use super::mark::Acknowledged;
 use super::position::{self, Position};
@@ -21,16 +22,31 @@ use super::{BUSY_TIMEOUT, StoreError, ledger};
 /// read are kept as well.)
 const CACHE_KIB: i64 = 32 << 10;
 
-/// How many frames the log gets before it is applied, as by default in SQLite; and, while a program
-/// that reads keeps it from beginning anew, the part by which it grows before that is tried again,
-/// since each time all of it is read.
+/// How many frames the log gets before each commit applies it, as by default in SQLite.
 const FRAMES_TO_APPLY: u64 = 1_000;
-const GROWTH_TO_APPLY: u64 = 4;
+
+/// How many frames the log gets before readers are waited for, so that it can begin anew: otherwise it
+/// grows for as long as any two of them overlap. And for how long, each time it has grown by a quarter
+/// of what it had.
+const FRAMES_TO_WAIT: u64 = 4_000;
+const READERS_TIMEOUT: Duration = Duration::from_millis(100);
+const GROWTH_TO_WAIT: u64 = 4;
+
+/// What is left of a log that has begun anew, in bytes.
+const MAX_UNUSED_LOG_BYTES: i64 = 16 << 20;
+
+const COUNT_ENTRIES: &str = "count the entries of the snapshot file";
+
+const READ_VERSION: &str = "read whether another program wrote to the snapshot file";
 
 const READ_LOG_LENGTH: &str = "read how long the log of the snapshot file is";
 
 /// How often a log that does not seem to be whole is looked at.
 const MAX_ATTEMPTS: usize = 5;
+const ATTEMPT_INTERVAL: Duration = Duration::from_millis(2);
+
+/// The same, with those in which another program changed it.
+const MAX_DISTURBED_ATTEMPTS: usize = 500;
 
 /// The least time between two attempts to save what only this process has.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -74,10 +90,12 @@ struct Notes {
     noted: Acknowledged,
     /// After the last commit of this process.
     position: Position,
-    /// How many frames the log had when it was last applied; 0 if it has begun anew since.
-    applied: u64,
+    /// How many frames the log had when readers were last waited for; 0 if it has begun anew since.
+    waited: u64,
     /// SQLite's number for the state of the file, which changes with each commit of another connection.
     data_version: i64,
+    /// The same, when what is in the file was last compared with what was noted.
+    content_version: Option<i64>,
     /// The size of the database, in bytes, which does not become less by itself.
     largest: u64,
 }
@@ -102,6 +120,9 @@ impl WatchedConnection {
         connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)?;
         // SQLite would do it in a commit, and write what is in a damaged log into the file.
         connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
+        connection
+            .pragma_update(None, "journal_size_limit", MAX_UNUSED_LOG_BYTES)
+            .map_err(failed)?;
         let page_size: u32 =
             connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
         let note = |acknowledged: &Acknowledged| {
@@ -110,6 +131,9 @@ impl WatchedConnection {
                 StoreError::from_write(file(), source, otherwise)
             })
         };
+        // A long log that fills the disk makes room for what is written next. What it is applied from was
+        // checked when the file was opened.
+        let _applied_later = passive_checkpoint(&connection);
         // In this order: what is noted is in the file whenever the process ends.
         note(&Acknowledged::read(&connection).map_err(failed)?)?;
         // With this, SQLite makes the log and its index.
@@ -122,8 +146,15 @@ impl WatchedConnection {
         let files = Files::new(path, lock.identity(), Some(log));
         files.check_database()?;
         let lock = Arc::clone(lock);
-        let notes =
-            Some(Notes { lock, noted: begun, position, applied: 0, data_version, largest: 0 });
+        let notes = Some(Notes {
+            lock,
+            noted: begun,
+            position,
+            waited: 0,
+            data_version,
+            content_version: None,
+            largest: 0,
+        });
         let mut watched = Self {
             connection,
             files: Some(Arc::new(files)),
@@ -152,7 +183,7 @@ impl WatchedConnection {
     /// If they have not, everything that is known is saved, and nothing is accepted from then on. A
     /// database that was moved may be put back.
     pub(super) fn check(&mut self) -> Result<(), StoreError> {
-        self.check_log(LogFiles::check_end)
+        self.check_log(|log, length| log.check_end(length.frames))
     }
 
     /// As [`Self::check`], and the whole log is read, but for what was read before.
@@ -160,14 +191,19 @@ impl WatchedConnection {
     /// After a commit of another program nothing of earlier commits is in memory any more, and the log
     /// may have begun anew without a position, so that it is applied then.
     pub(super) fn check_thoroughly(&mut self) -> Result<(), StoreError> {
-        self.check_log(LogFiles::check_new)?;
+        self.check_log(|log, length| log.check_new(length.frames))?;
+        self.check_content()?;
         let Some(notes) = &mut self.notes else { return Ok(()) };
-        let version = data_version(&self.connection)
-            .map_err(failed_to("read whether another program wrote to the snapshot file"))?;
+        let version = data_version(&self.connection).map_err(failed_to(READ_VERSION))?;
         if version == notes.data_version {
-            return Ok(());
+            return self.apply_long_log();
         }
-        let applied = self.apply_log();
+        // The position twice: what another program wrote to its row is not to be in the file, nor is the
+        // log to begin without it.
+        let applied = match self.write_position() {
+            Ok(Applied::Done) => self.apply_log(),
+            locked_or_failed => locked_or_failed,
+        };
         // Once, unless it could not be done yet.
         if let Some(notes) = &mut self.notes
             && !matches!(applied, Ok(Applied::Locked))
@@ -195,21 +231,59 @@ impl WatchedConnection {
         }
     }
 
-    /// Applies the log to the file if it is long.
+    /// Whether the file still has every entry that was noted. Another program can put an older state into
+    /// it while it is open, with SQLite's own backup.
+    ///
+    /// # Errors
+    /// It has not, and nothing is accepted from then on; or it cannot be read.
+    pub(super) fn check_content(&mut self) -> Result<(), StoreError> {
+        let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
+        let version = data_version(&self.connection).map_err(failed_to(READ_VERSION))?;
+        if notes.content_version == Some(version) {
+            return Ok(());
+        }
+        let entries = ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES))?;
+        let noted = notes.noted.entries;
+        if entries >= noted {
+            notes.content_version = Some(version);
+            return Ok(());
+        }
+        let file = files.path().display();
+        let fault = format!(
+            "another program has put an older state into {file}: of {noted} entries of the ledgers it has \
+             {entries}"
+        );
+        let remedy = format!(
+            "Stop the recorder, keep {file} and what is beside it as they are, and restore the newest backup. \
+             If there is none that has more, 'envsnap serve --accept-loss' goes on from the older state"
+        );
+        let reason = format!("{fault}. {remedy}");
+        Err(files.stopped(
+            files
+                .stopped
+                .get_or_init(|| {
+                    tracing::error!("{fault}, so that the recorder accepts nothing more. {remedy}");
+                    reason
+                })
+                .clone(),
+        ))
+    }
+
+    /// Applies the log to the file if it is long, as each commit does by default in SQLite.
     ///
     /// # Errors
     /// The log is not as it was written, or was moved: nothing of it was applied. What SQLite cannot do
-    /// now is logged, and tried again when the log is longer.
+    /// now is logged, and tried again after the next commit.
     pub(super) fn apply_long_log(&mut self) -> Result<(), StoreError> {
-        let Some(notes) = &mut self.notes else { return Ok(()) };
-        let (frames, _) = log_length(&self.connection).map_err(failed_to(READ_LOG_LENGTH))?;
-        if frames < notes.applied {
-            notes.applied = 0;
-        }
-        if frames < notes.applied + FRAMES_TO_APPLY.max(notes.applied / GROWTH_TO_APPLY) {
+        if self.notes.is_none() {
             return Ok(());
         }
-        notes.applied = frames;
+        if self.log_length()?.frames < FRAMES_TO_APPLY {
+            if let Some(notes) = &mut self.notes {
+                notes.waited = 0;
+            }
+            return Ok(());
+        }
         match self.apply_log() {
             Err(error @ StoreError::Failed { .. }) => tracing::warn!("{}", error_chain(&error)),
             applied => drop(applied?),
@@ -217,16 +291,36 @@ impl WatchedConnection {
         Ok(())
     }
 
-    /// Applies the log to the file, as far as no other program needs it, if all of it is intact.
+    /// Applies what was not applied yet of the log to the file, as far as no other program needs it, if
+    /// that part is intact.
     ///
-    /// Then the position is written again, as the first commit of the log if that begins anew: a log
-    /// that begins with a commit of another program does not say which file it continues.
+    /// If the log can begin anew then, the position is written again, as its first commit: a log that
+    /// begins with a commit of another program does not say which file it continues.
     fn apply_log(&mut self) -> Result<Applied, StoreError> {
-        self.check_log(LogFiles::check_all)?;
         let failed = failed_to("apply the log to the snapshot file");
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-            .map_err(&failed)?;
+        self.check_log(LogFiles::check_to_apply)?;
+        let LogLength { frames, applied } =
+            passive_checkpoint(&self.connection).map_err(&failed)?;
+        if applied < frames {
+            return Ok(Applied::Done);
+        }
+        if let Some(notes) = &mut self.notes
+            && frames >= FRAMES_TO_WAIT.max(notes.waited + notes.waited / GROWTH_TO_WAIT)
+        {
+            notes.waited = frames;
+            self.connection.busy_timeout(READERS_TIMEOUT).map_err(&failed)?;
+            // Whether they have ended or not.
+            let waited =
+                self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+            self.connection.busy_timeout(BUSY_TIMEOUT).map_err(&failed)?;
+            waited.map_err(&failed)?;
+        }
+        self.write_position()
+    }
+
+    /// Commits the position by itself, unless another program is writing.
+    fn write_position(&mut self) -> Result<Applied, StoreError> {
+        let failed = failed_to("write the position of the snapshot file");
         let position = self.without_waiting(|watched| {
             watched.connection.execute_batch("BEGIN IMMEDIATE")?;
             let position = watched.advance()?;
@@ -257,10 +351,10 @@ impl WatchedConnection {
         done
     }
 
-    /// As [`Self::check`], with `check_log`, which gets the number of frames.
+    /// As [`Self::check`], with `check_log`.
     fn check_log(
         &mut self,
-        check_log: impl Fn(&LogFiles, u64) -> Result<(), Fault>,
+        check_log: impl Fn(&LogFiles, LogLength) -> Result<(), Fault>,
     ) -> Result<(), StoreError> {
         let Some(files) = self.files.clone() else { return Ok(()) };
         let Some(log) = &files.log else { return files.check_database() };
@@ -302,25 +396,57 @@ impl WatchedConnection {
         &mut self,
         files: &Files,
         log: &LogFiles,
-        check_log: impl Fn(&LogFiles, u64) -> Result<(), Fault>,
+        check_log: impl Fn(&LogFiles, LogLength) -> Result<(), Fault>,
     ) -> Result<Option<Fault>, StoreError> {
         // Before SQLite looks at any of them.
         if let Err(fault) = log.check_places() {
             return Ok(Some(fault));
         }
+        // A program that writes by SQLite's rules may begin the log anew, or apply it, between any two of
+        // the reads: what is found then does not count.
+        let mut found = 0;
+        for _ in 0..MAX_DISTURBED_ATTEMPTS {
+            let before = self.last_changes(files, log)?;
+            let Some(fault) = self.fault_now(files, log, &check_log)? else { return Ok(None) };
+            if before == self.last_changes(files, log)? {
+                found += 1;
+            }
+            if found == MAX_ATTEMPTS {
+                return Ok(Some(fault));
+            }
+            thread::sleep(ATTEMPT_INTERVAL);
+        }
+        Err(StoreError::Interrupted {
+            operation: "check the snapshot file".to_owned(),
+            reason: "another program writes to it without a pause".to_owned(),
+        })
+    }
+
+    /// When the database and its log were changed last, and their lengths.
+    fn last_changes(
+        &self,
+        files: &Files,
+        log: &LogFiles,
+    ) -> Result<[Option<LastChange>; 2], StoreError> {
+        let database = self.notes.as_ref().map(|notes| notes.lock.metadata()).transpose();
+        let database = database.map_err(|source| StoreError::Stat {
+            file: files.path().display().to_string(),
+            source,
+        })?;
+        Ok([database.as_ref().map(last_change), log.last_change().ok()])
+    }
+
+    /// What seems to be wrong, unless another program writes just now.
+    fn fault_now(
+        &mut self,
+        files: &Files,
+        log: &LogFiles,
+        check_log: &impl Fn(&LogFiles, LogLength) -> Result<(), Fault>,
+    ) -> Result<Option<Fault>, StoreError> {
         if let Some(fault) = self.database_fault(files)? {
             return Ok(Some(fault));
         }
-        // A program that checkpoints by SQLite's rules may reset the log between the two reads of
-        // it: then it has fewer frames when it is looked at again.
-        let mut fault = None;
-        for _ in 0..MAX_ATTEMPTS {
-            match check_log(log, self.frames()?) {
-                Ok(()) => return Ok(None),
-                Err(found) => fault = Some(found),
-            }
-        }
-        Ok(fault)
+        Ok(check_log(log, self.log_length()?).err())
     }
 
     /// What is wrong with the database, wherever it is.
@@ -347,8 +473,7 @@ impl WatchedConnection {
     /// It cannot be noted, and is not to be answered.
     pub(super) fn note_commits(&mut self) -> Result<(), StoreError> {
         let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
-        let entries = ledger::count_entries(&self.connection)
-            .map_err(failed_to("count the entries of the snapshot file"))?;
+        let entries = ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES))?;
         let acknowledged = Acknowledged { position: notes.position, entries };
         if acknowledged == notes.noted {
             return Ok(());
@@ -376,7 +501,9 @@ impl WatchedConnection {
         // The whole log, which is applied now. Only a file that has all of it is marked as closed: if
         // this process or another is killed while it applies a log, the file is not complete without
         // it.
-        if self.notes.is_some() && self.check_log(LogFiles::check_all).is_ok() {
+        if self.notes.is_some()
+            && self.check_log(|log, length| log.check_all(length.frames)).is_ok()
+        {
             if let Err(error) = self.mark_closed() {
                 tracing::warn!("cannot note in the snapshot file that it is closed: {error}");
             }
@@ -408,9 +535,8 @@ impl WatchedConnection {
         Ok(())
     }
 
-    /// How many frames the log should have.
-    fn frames(&self) -> Result<u64, StoreError> {
-        log_length(&self.connection).map(|(frames, _)| frames).map_err(failed_to(READ_LOG_LENGTH))
+    fn log_length(&self) -> Result<LogLength, StoreError> {
+        log_length(&self.connection).map_err(failed_to(READ_LOG_LENGTH))
     }
 
     /// Saves what only this process still has, and plans the next attempt if that is not possible now.
@@ -430,7 +556,8 @@ impl WatchedConnection {
         }
         // A log that is whole, wherever it is, is applied to a database that is whole and in its place.
         // One that was cut would damage it.
-        let is_log_whole = self.frames().is_ok_and(|frames| log.check_all(frames).is_ok());
+        let is_log_whole =
+            self.log_length().is_ok_and(|length| log.check_all(length.frames).is_ok());
         let is_database_whole =
             files.check_database().is_ok() && matches!(self.database_fault(files), Ok(None));
         if is_log_whole && is_database_whole {
@@ -500,13 +627,19 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
-/// How many frames the log has, and how many of them were applied to the file. Zeros if there is none.
-fn log_length(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+/// The length of the log, as SQLite knows it; zeros if there is none.
+fn log_length(connection: &Connection) -> rusqlite::Result<LogLength> {
     connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?.query_row([], |row| {
         // Negative if there is no log.
         let number = |column| row.get(column).map(|it: i64| u64::try_from(it).unwrap_or(0));
-        Ok((number(1)?, number(2)?))
+        Ok(LogLength { frames: number(1)?, applied: number(2)? })
     })
+}
+
+/// Applies what no other program needs of the log.
+fn passive_checkpoint(connection: &Connection) -> rusqlite::Result<LogLength> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    log_length(connection)
 }
 
 /// How many pages the database has.
@@ -529,7 +662,7 @@ fn has_all_pages(
         return Ok(true);
     }
     let Some(log) = &files.log else { return Ok(false) };
-    let (frames, applied) = log_length(connection)?;
+    let LogLength { frames, applied } = log_length(connection)?;
     let in_log = log.pages_after(applied, frames)?;
     let is_there = |page: u64| {
         u32::try_from(page).is_ok_and(|page| in_log.contains(&page))

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use envsnap_model::error_chain;
 use rusqlite::Connection;
-use rusqlite::ffi::{self, SQLITE_ABORT, SQLITE_BUSY, SQLITE_ERROR};
+use rusqlite::ffi::{self, SQLITE_ABORT, SQLITE_BUSY, SQLITE_ERROR, SQLITE_FULL};
 use tokio::sync::oneshot;
 
 use super::StoreError;
@@ -225,7 +225,9 @@ fn weight_of(group: &[QueuedWrite]) -> u64 {
 /// Begins the transaction of a group, if the files are as they should be.
 fn begin(watched: &mut WatchedConnection) -> Result<(), GroupFailure> {
     watched.check().map_err(|error| GroupFailure::File(error_chain(&error)))?;
-    watched.connection().execute_batch("BEGIN IMMEDIATE").map_err(|error| group_failure(&error))
+    watched.connection().execute_batch("BEGIN IMMEDIATE").map_err(|error| group_failure(&error))?;
+    // Nothing can change it from here on.
+    watched.check_content().map_err(|error| GroupFailure::File(error_chain(&error)))
 }
 
 /// Runs the work of a group in one transaction, if that was begun. Returns whether it was
@@ -275,6 +277,12 @@ fn write_group(
         tracing::error!("a transaction that was not committed could not be rolled back");
     }
     watched.note_written(position.filter(|_| committed.is_ok()));
+    if matches!(committed, Err(GroupFailure::Sql(code)) if code & 0xff == SQLITE_FULL)
+        && let Err(error) = watched.apply_long_log()
+    {
+        // The next commit finds it as well, and says it to its client.
+        tracing::warn!("{}", error_chain(&error));
+    }
     if committed.is_ok() {
         committed = watched
             .check()
