@@ -136,7 +136,7 @@ impl Encoding {
             [b'%', b'5', b'c' | b'C', ..] if has_backslash => Some(3),
             _ => None,
         };
-        for wanted in wanted {
+        for (index, wanted_byte) in wanted.iter().enumerate() {
             let escaped = text.get(at) == Some(&b'\\');
             while let Some(length) = escape(at) {
                 at += length;
@@ -146,14 +146,17 @@ impl Encoding {
                 let digits = std::str::from_utf8(text.get(from..from + digits)?).ok()?;
                 u8::from_str_radix(digits, 16).ok()
             };
+            // A token may have what looks like an escaped percent sign.
+            let is_literal =
+                wanted[index..].starts_with(b"%25") && !text[at..].starts_with(b"%2525");
             let (read, length) = match next {
-                b'%' => (hex(at + 1, 2), 3),
+                b'%' if !is_literal => (hex(at + 1, 2), 3),
                 b'u' if escaped => (hex(at + 1, 4), 5),
                 _ => (None, 0),
             };
             at += match read {
-                Some(read) if self.same(read, *wanted) => length,
-                _ if self.same(next, *wanted) => 1,
+                Some(read) if self.same(read, *wanted_byte) => length,
+                _ if self.same(next, *wanted_byte) => 1,
                 _ => return None,
             };
         }
@@ -202,6 +205,11 @@ mod tests {
             let hidden = redacted(&text, TOKEN);
             assert!(hidden.contains(MASK), "{text}: {hidden}");
             assert!(!hidden.to_lowercase().contains("cr3t"), "{text}: {hidden}");
+        }
+        for (token, text) in
+            [("A!a%25a!", "A!a%25a!"), ("A!a%25a!", "A%21a%2525a%21"), ("A\"a%25a!", "A\\\"a%25a!")]
+        {
+            assert_eq!(redacted(text, token), MASK, "{text}");
         }
         let between = redacted(&format!("a {TOKEN} b {TOKEN} c"), TOKEN);
         assert_eq!(between, "a [token] b [token] c");

@@ -127,7 +127,7 @@ fn nothing_found(snapshot: &str, allowed: usize) -> String {
         count => format!("{count} artifacts that are"),
     };
     format!(
-        "What runs in {snapshot} is what was announced, except for {except} allowed to run without it.\n\
+        "What runs in {snapshot} was announced, except for {except} allowed to run without it.\n\
          (envsnap allow --list has the reasons.)\n"
     )
 }
@@ -277,7 +277,8 @@ mod tests {
     #[test]
     fn what_is_allowed_was_not_announced() {
         let mut agent = runner("");
-        agent.origin = serde_json::from_value(json!({"status": "allowed"})).unwrap();
+        let origin = json!({"status": "allowed", "first_started_at": 50});
+        agent.origin = serde_json::from_value(origin).unwrap();
         let mut allowed = runner("bb");
         allowed.origin = agent.origin.clone();
         let deployments = [deployment(1, "aa", 100.0), deployment(2, "bb", 200.0)];

@@ -243,15 +243,15 @@ impl WatchedConnection {
             return Ok(());
         }
         let entries = ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES))?;
-        let noted = notes.noted.entries;
-        if entries >= noted {
+        let acknowledged = notes.noted.entries;
+        if entries >= acknowledged {
             notes.content_version = Some(version);
             return Ok(());
         }
         let file = files.path().display();
         let fault = format!(
-            "another program has put an older state into {file}: of {noted} entries of the ledgers it has \
-             {entries}"
+            "another program has put an older state into {file}: of {acknowledged} entries of the \
+             ledgers it has {entries}"
         );
         let remedy = format!(
             "Stop the recorder, keep {file} and what is beside it as they are, and restore the newest backup. \
