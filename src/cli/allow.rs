@@ -7,6 +7,7 @@ use clap::ArgGroup;
 use serde_json::json;
 
 use super::artifact::fingerprint;
+use super::csv::{self, Column};
 use super::escape::{escape_json, replace_invisible};
 use super::expression::environment_name;
 use super::server_args::ServerArgs;
@@ -62,6 +63,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.list {
         return list(args, environment.as_deref()).await;
     }
+    args.refuse_csv()?;
     if let Some(id) = &arguments.remove {
         let connection = args.connect_to_write().await?;
         connection.client.withdraw_allowance(id).await?;
@@ -101,6 +103,17 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+const COLUMNS: [Column; 8] = [
+    Column::Text("id", "/id"),
+    Column::Text("environment", "/environment_name"),
+    Column::Text("artifact", "/artifact_name"),
+    Column::Text("fingerprint", "/fingerprint"),
+    Column::Text("pattern", "/name_pattern"),
+    Column::Text("reason", "/description"),
+    Column::Text("by", "/user_name"),
+    Column::Time("at", "/timestamp"),
+];
+
 async fn list(args: &ServerArgs, environment: Option<&str>) -> anyhow::Result<()> {
     let connection = args.connect().await?;
     let answer = connection.client.allowances().await?;
@@ -111,6 +124,10 @@ async fn list(args: &ServerArgs, environment: Option<&str>) -> anyhow::Result<()
     print(&match args.output {
         OutputFormat::Json if environment.is_none() => escape_json(&answer.text),
         OutputFormat::Json => escape_json(&serde_json::to_string_pretty(&wanted)?),
+        OutputFormat::Csv => {
+            let rows = wanted.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+            csv::list(&COLUMNS, &rows)?
+        }
         _ => text(&wanted, &args.terminal()),
     })?;
     Ok(())

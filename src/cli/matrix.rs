@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
 use super::artifact::{LOGICAL, MAX_CONCURRENT_REQUESTS};
+use super::csv::{self, Column};
 use super::escape::{escape_json, replace_invisible};
 use super::expression::environment_name;
 use super::server_args::ServerArgs;
@@ -85,6 +86,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     print(&match args.output {
         OutputFormat::Json => json(&environments, &repositories)?,
+        OutputFormat::Csv => csv::list(&COLUMNS, &rows(&repositories))?,
         _ if repositories.is_empty() => "Nothing runs that is called so.\n".to_owned(),
         format => {
             text(&environments, &repositories, format == OutputFormat::Wide, &args.terminal())
@@ -156,24 +158,53 @@ fn text(
 }
 
 /// It combines several responses, so that there is no single document of the server's.
+const COLUMNS: [Column; 8] = [
+    Column::Text("repository", "/repository"),
+    Column::Text("environment", "/environment"),
+    Column::Text("version", "/artifact/version"),
+    Column::Text("artifact", "/artifact/name"),
+    Column::Text("fingerprint", "/artifact/fingerprint"),
+    Column::Text("commit", "/artifact/git_commit"),
+    Column::Time("started", "/artifact/started"),
+    Column::Text("replicas", "/artifact/replicas"),
+];
+
+/// A row for each version of a repository in an environment.
+fn rows(repositories: &BTreeMap<&str, Versions<'_>>) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for (repository, versions) in repositories {
+        for (environment, artifacts) in versions {
+            rows.extend(artifacts.iter().map(|it| {
+                json!({
+                    "repository": repository, "environment": environment,
+                    "artifact": artifact_json(it),
+                })
+            }));
+        }
+    }
+    rows
+}
+
+fn artifact_json(it: &RecordedArtifact) -> Value {
+    json!({
+        "version": version(it), "name": it.name, "fingerprint": it.fingerprint,
+        "git_commit": it.git_commit, "started": it.creation_timestamp.last(),
+        "replicas": it.annotation.now,
+    })
+}
+
 fn json(
     environments: &[String],
     repositories: &BTreeMap<&str, Versions<'_>>,
 ) -> serde_json::Result<String> {
-    let artifact = |it: &&RecordedArtifact| {
-        json!({
-            "version": version(it), "name": it.name, "fingerprint": it.fingerprint,
-            "git_commit": it.git_commit, "started": it.creation_timestamp.last(),
-            "replicas": it.annotation.now,
-        })
-    };
     let repositories: Vec<_> = repositories
         .iter()
         .map(|(repository, versions)| {
             let versions: serde_json::Map<_, _> = versions
                 .iter()
                 .map(|(environment, artifacts)| {
-                    let artifacts: Vec<Value> = artifacts.iter().map(artifact).collect();
+                    let artifacts: Vec<Value> =
+                        artifacts.iter().map(|it| artifact_json(it)).collect();
                     ((*environment).to_owned(), Value::from(artifacts))
                 })
                 .collect();

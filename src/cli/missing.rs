@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::artifact::MAX_CONCURRENT_REQUESTS;
 use super::artifact_table::{ArtifactRow, artifact_table};
+use super::csv::{self, Column};
 use super::escape::{escape_json, replace_invisible};
 use super::expression::environment_name;
 use super::server_args::{Connection, ServerArgs};
@@ -95,6 +96,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let snapshot = format!("{environment}#{}", snapshot.index);
     print(&match args.output {
         OutputFormat::Json => json(&snapshot, &findings)?,
+        OutputFormat::Csv => csv::list(&COLUMNS, &rows(&findings))?,
         _ if deployments.is_empty() => format!(
             "No deployment was announced to {environment}: envsnap artifact deployment does that.\n"
         ),
@@ -232,8 +234,17 @@ fn note(finding: &Finding<'_>, terminal: &Terminal) -> String {
 }
 
 /// It combines several responses, so that there is no single document of the server's.
-fn json(snapshot: &str, findings: &[Finding<'_>]) -> serde_json::Result<String> {
-    let findings: Vec<Value> = findings
+const COLUMNS: [Column; 6] = [
+    Column::Text("problem", "/problem"),
+    Column::Text("artifact", "/name"),
+    Column::Text("fingerprint", "/fingerprint"),
+    Column::Text("pipeline", "/pipeline"),
+    Column::Text("deployment", "/deployment"),
+    Column::Time("started", "/started"),
+];
+
+fn rows(findings: &[Finding<'_>]) -> Vec<Value> {
+    findings
         .iter()
         .map(|it| {
             json!({
@@ -241,8 +252,11 @@ fn json(snapshot: &str, findings: &[Finding<'_>]) -> serde_json::Result<String> 
                 "pipeline": it.flow, "deployment": it.deployment, "started": it.started,
             })
         })
-        .collect();
-    let document = json!({"snapshot": snapshot, "findings": findings});
+        .collect()
+}
+
+fn json(snapshot: &str, findings: &[Finding<'_>]) -> serde_json::Result<String> {
+    let document = json!({"snapshot": snapshot, "findings": rows(findings)});
     Ok(escape_json(&serde_json::to_string_pretty(&document)?))
 }
 

@@ -6,6 +6,7 @@ mod artifact_table;
 mod check;
 mod completions;
 mod coverage;
+mod csv;
 mod demo;
 mod env;
 mod escape;
@@ -112,6 +113,13 @@ enum OutputFormat {
     Wide,
     /// For programs: the server's JSON, and what the command adds to it
     Json,
+    /// For spreadsheets, of commands that list something: a heading and a row each, times in UTC
+    Csv,
+}
+
+/// CSV was asked for of an answer that is no list.
+fn no_csv_error() -> anyhow::Error {
+    anyhow::anyhow!("this answer is no list, so that there is no CSV of it: use -o json")
 }
 
 /// Runs the command in the process's arguments.
@@ -166,7 +174,7 @@ pub fn run() -> ExitCode {
                     pipeline::run(arguments).await.map(success).map_err(server_args::with_hint)
                 }
                 Command::Artifact(arguments) => {
-                    artifact::run(arguments).await.map(success).map_err(server_args::with_hint)
+                    artifact::run(arguments).await.map_err(server_args::with_hint)
                 }
                 Command::Rogue(arguments) => {
                     rogue::run(arguments).await.map_err(server_args::with_hint)

@@ -7,7 +7,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::terminal::{ColourChoice, Terminal};
-use super::{OutputFormat, warn_of_misspelt_variables};
+use super::{OutputFormat, no_csv_error, warn_of_misspelt_variables};
 use crate::api::{ApiError, Client, LocalServer, is_loopback};
 use crate::aws;
 use crate::config::ServerConfig;
@@ -23,7 +23,8 @@ const HELP_HEADING: &str = "Server";
 pub(super) struct ServerArgs {
     #[command(flatten)]
     server: ConnectionArgs,
-    /// How to print: a table, one with more columns that never wraps, or the server's JSON
+    /// How to print: a table, one with more columns that never wraps, the server's JSON, or
+    /// a list as CSV
     #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Table)]
     pub(super) output: OutputFormat,
     #[arg(
@@ -83,6 +84,12 @@ pub(super) struct Connection {
 }
 
 impl ServerArgs {
+    /// # Errors
+    /// CSV was asked for. Called by commands whose answer is no list.
+    pub(super) fn refuse_csv(&self) -> anyhow::Result<()> {
+        if self.output == OutputFormat::Csv { Err(no_csv_error()) } else { Ok(()) }
+    }
+
     pub(super) fn terminal(&self) -> Terminal {
         Terminal::detect(self.color)
     }

@@ -37,6 +37,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { commit, git, args } = arguments;
+    args.refuse_csv()?;
     let asked = match &git {
         Some(directory) => resolve(directory, &commit)?,
         None => match hex_digits(&commit, "commit") {

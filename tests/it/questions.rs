@@ -1,5 +1,6 @@
 //! The questions of the command line, put to a recorder, to its file, and to servers that misbehave.
 
+mod csv;
 mod hostile;
 mod terminal;
 mod watching;
@@ -140,7 +141,6 @@ async fn every_question_has_an_answer() {
             "artifact where runner:1",
             &["    aws-prod#1..#2  Mon, 22 Aug 2022 09:49:22 UTC – Mon, 22 Aug 2022 10:09:22 UTC"],
         ),
-        ("artifact where nginx", &["nginx was not found in 2 environments of acme."]),
     ] {
         let shown = ask_at(&recorder.url, &question.split(' ').collect::<Vec<_>>()).await.well();
         let mut rest = shown.lines();
@@ -152,6 +152,25 @@ async fn every_question_has_an_answer() {
         }
         assert!(!shown.contains('\x1b'), "no colours in a pipe: {shown}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_not_known_is_answered_with_similar_ones_and_exit_code_1() {
+    let recorder = recorded().await;
+    for (wanted, expected) in [
+        (
+            "runer",
+            "runer was not found in 2 environments of acme.\nSimilar names that run: runner.\n",
+        ),
+        ("nginx", "nginx was not found in 2 environments of acme.\n"),
+    ] {
+        let answer = ask_at(&recorder.url, &["artifact", "where", wanted]).await;
+        assert_eq!((answer.code, &*answer.error), (Some(1), ""), "{answer:?}");
+        assert_eq!(answer.out, expected);
+    }
+    let answer = ask_at(&recorder.url, &["artifact", "where", "runer", "-o", "json"]).await;
+    let found: Value = serde_json::from_str(&answer.out).unwrap();
+    assert_eq!((answer.code, &found["similar"]), (Some(1), &serde_json::json!(["runner"])));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,7 +246,8 @@ async fn one_is_the_exit_code_of_a_difference_that_was_looked_for() {
         (&["env", "diff", "aws-prod#3", "aws-prod", "--exit-code"], 0),
         (&["env", "diff", "aws-prod#1", "aws-prod#2"], 0),
         (&["env", "diff", "aws-prod#1", "aws-prod#9", "--exit-code"], 2),
-        (&["artifact", "where", "nginx"], 0),
+        (&["artifact", "where", "nginx"], 1),
+        (&["artifact", "where", "runner", "--since", "now"], 0),
     ] {
         let answer = ask_at(&recorder.url, arguments).await;
         assert_eq!(answer.code, Some(code), "{arguments:?} {answer:?}");

@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::api::wire::FlowArtifact;
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
+use crate::cli::csv::{self, Column};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::pipeline::pipeline_name;
 use crate::cli::server_args::ServerArgs;
@@ -26,6 +27,17 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
+
+const COLUMNS: [Column; 8] = [
+    Column::Text("artifact", "/filename"),
+    Column::Text("fingerprint", "/fingerprint"),
+    Column::Text("pipeline", "/flow_name"),
+    Column::Text("trail", "/trail_name"),
+    Column::Text("commit", "/git_commit"),
+    Column::Text("build_url", "/build_url"),
+    Column::Text("state", "/state"),
+    Column::Time("reported", "/created_at"),
+];
 
 pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { pipeline, limit } = arguments;
@@ -53,6 +65,10 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     texts.truncate(limit);
     print(&match args.output {
         OutputFormat::Json => escape_json(&serde_json::to_string_pretty(&texts)?),
+        OutputFormat::Csv => {
+            let rows = artifacts.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+            csv::list(&COLUMNS, &rows)?
+        }
         _ if artifacts.is_empty() => {
             format!("Pipeline {} has reported no artifact yet.\n", replace_invisible(pipeline))
         }

@@ -10,6 +10,7 @@ mod junit;
 mod ls;
 mod report;
 mod runs;
+mod similar;
 mod view;
 
 use anyhow::bail;
@@ -22,7 +23,7 @@ use super::escape::replace_invisible;
 use super::expression::{first_line, time};
 use super::server_args::{Connection, ServerArgs};
 use super::terminal::Terminal;
-use super::{OutputFormat, eprint, print};
+use super::{ExitStatus, OutputFormat, eprint, print};
 use crate::api::wire::Environment;
 use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern as Pattern;
@@ -32,6 +33,7 @@ pub(super) use get::{hex_digits, reports};
 pub(super) use git::{git, resolve};
 pub(super) use report::fingerprint;
 use runs::{ArtifactKey, EnvironmentRuns, Run, from_events};
+use similar::similar_names;
 
 /// Of changes per environment.
 const DEFAULT_LIMIT: u32 = 5_000;
@@ -75,7 +77,8 @@ ARTIFACT is
   runner:16d9990      with its tag
   16d9990             a tag alone, or the beginning of one that is a commit
   'run*:16d*'         with * for anything, in quotes
-What may be a fingerprint and a tag is looked for as both.
+What may be a fingerprint and a tag is looked for as both. If nothing of that name is known, what runs
+under a similar one is named, and the exit code is 1.
 
 Examples:
   envsnap artifact where 9af401c
@@ -93,19 +96,23 @@ struct WhereArgs {
     limit: u32,
 }
 
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let Arguments { args, command } = arguments;
-    match command {
-        Command::Ls(arguments) => ls::run(&args, &arguments).await,
-        Command::Get(arguments) => get::run(&args, &arguments).await,
-        Command::Where(wanted) => search(&args, wanted).await,
-        Command::Report(arguments) => report::run(&args, *arguments).await,
-        Command::Evidence(arguments) => evidence::run(&args, *arguments).await,
-        Command::Deployment(arguments) => deployment::run(&args, *arguments).await,
+    if !matches!(command, Command::Ls(_) | Command::Where(_)) {
+        args.refuse_csv()?;
     }
+    match command {
+        Command::Ls(arguments) => ls::run(&args, &arguments).await?,
+        Command::Get(arguments) => get::run(&args, &arguments).await?,
+        Command::Where(wanted) => return search(&args, wanted).await,
+        Command::Report(arguments) => report::run(&args, *arguments).await?,
+        Command::Evidence(arguments) => evidence::run(&args, *arguments).await?,
+        Command::Deployment(arguments) => deployment::run(&args, *arguments).await?,
+    }
+    Ok(ExitStatus::Success)
 }
 
-async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<()> {
+async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<ExitStatus> {
     let connection = args.connect().await?;
     let environments = connection.client.environments(None).await?.document;
     let count = environments.len();
@@ -117,14 +124,15 @@ async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<()> {
         let since =
             wanted.since.map_or(f64::NEG_INFINITY, |since| since.as_duration().as_secs_f64());
         let found = runs::from_artifact_runs(&runs, since);
-        return show(
-            &found,
-            &wanted.artifact,
-            wanted.since,
-            &shown_environments,
-            args.output,
-            &terminal,
-        );
+        let is_known = !runs.is_empty();
+        let similar = if is_known {
+            Vec::new()
+        } else {
+            similar_names(&connection.client, &environments, &wanted.artifact).await?
+        };
+        let searched = Searched { environments: &shown_environments, similar: &similar };
+        show(&found, &wanted.artifact, wanted.since, &searched, args.output, &terminal)?;
+        return Ok(status(is_known));
     }
     let results: Vec<_> = stream::iter(&environments)
         .filter(|environment| std::future::ready(environment.environment_type != LOGICAL))
@@ -141,27 +149,47 @@ async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<()> {
             Err((name, error)) => failures.push(format!("{}: {error}", replace_invisible(&name))),
         }
     }
-    show(&found, &wanted.artifact, wanted.since, &shown_environments, args.output, &terminal)?;
+    let is_known = found.iter().any(|environment| !environment.artifacts.is_empty());
+    let similar = if is_known || !failures.is_empty() {
+        Vec::new()
+    } else {
+        similar_names(&connection.client, &environments, &wanted.artifact).await?
+    };
+    let searched = Searched { environments: &shown_environments, similar: &similar };
+    show(&found, &wanted.artifact, wanted.since, &searched, args.output, &terminal)?;
     eprint_limits(&found, &terminal);
     if !failures.is_empty() {
         bail!("not every environment could be searched: {}", failures.join("\n"));
     }
-    Ok(())
+    Ok(status(is_known))
+}
+
+fn status(is_known: bool) -> ExitStatus {
+    if is_known { ExitStatus::Success } else { ExitStatus::Different }
+}
+
+/// Where an artifact was looked for.
+struct Searched<'a> {
+    /// In words.
+    environments: &'a str,
+    /// Names like that of an artifact that is not known.
+    similar: &'a [String],
 }
 
 fn show(
     found: &[EnvironmentRuns],
     wanted: &Pattern,
     since: Option<Timestamp>,
-    environments: &str,
+    searched: &Searched<'_>,
     format: OutputFormat,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     print(&match format {
-        OutputFormat::Json => view::json(found, since)?,
+        OutputFormat::Json => view::json(found, since, searched)?,
+        OutputFormat::Csv => view::csv(found)?,
         _ => {
             first_line([("Since ", since)], terminal)
-                + &view::text(found, wanted, environments, terminal)
+                + &view::text(found, wanted, searched, terminal)
         }
     })?;
     Ok(())
@@ -182,7 +210,8 @@ pub(super) async fn show_snapshots_with_artifact(
         vec![search_environment(&connection, &described, &most).await.map_err(|(_, error)| error)?]
     };
     let (output, terminal) = (replace_invisible(environment), args.terminal());
-    show(&found, wanted, None, &output, args.output, &terminal)?;
+    let searched = Searched { environments: &output, similar: &[] };
+    show(&found, wanted, None, &searched, args.output, &terminal)?;
     eprint_limits(&found, &terminal);
     Ok(())
 }

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{ArtifactKey, EnvironmentRuns, Pattern, Run};
+use super::{ArtifactKey, EnvironmentRuns, Pattern, Run, Searched};
 use crate::cli::coverage;
+use crate::cli::csv::{self, Column};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::since;
 use crate::cli::tables::fingerprint_or_unknown;
@@ -45,9 +46,13 @@ fn fingerprint(key: &ArtifactKey) -> &str {
     }
 }
 
-fn not_found_text(wanted: &Pattern, environments: &str) -> String {
-    let mut text =
-        format!("{} was not found in {environments}.\n", replace_invisible(wanted.as_str()));
+fn not_found_text(wanted: &Pattern, searched: &Searched<'_>) -> String {
+    let (wanted_name, environments) = (replace_invisible(wanted.as_str()), searched.environments);
+    let mut text = format!("{wanted_name} was not found in {environments}.\n");
+    if !searched.similar.is_empty() {
+        let names: Vec<_> = searched.similar.iter().map(|name| replace_invisible(name)).collect();
+        let _infallible = writeln!(text, "Similar names that run: {}.", names.join(", "));
+    }
     if wanted.is_too_short() {
         let _infallible =
             writeln!(text, "A fingerprint is looked for by its first {MIN_DIGITS} digits or more.");
@@ -58,12 +63,12 @@ fn not_found_text(wanted: &Pattern, environments: &str) -> String {
 pub(super) fn text(
     found: &[EnvironmentRuns],
     wanted: &Pattern,
-    environments: &str,
+    searched: &Searched<'_>,
     terminal: &Terminal,
 ) -> String {
     let artifacts = by_artifact(found);
     if artifacts.is_empty() {
-        return not_found_text(wanted, environments);
+        return not_found_text(wanted, searched);
     }
     let artifacts: Vec<_> = artifacts
         .into_iter()
@@ -164,6 +169,7 @@ fn time(run: &Run, terminal: &Terminal) -> String {
 pub(super) fn json(
     found: &[EnvironmentRuns],
     since: Option<Timestamp>,
+    searched: &Searched<'_>,
 ) -> serde_json::Result<String> {
     let artifacts: Vec<_> = by_artifact(found)
         .into_iter()
@@ -181,10 +187,37 @@ pub(super) fn json(
         })
         .collect();
     let mut found = json!({"artifacts": artifacts, "looked_back_only_to": cuts});
+    if !searched.similar.is_empty() {
+        found["similar"] = json!(searched.similar);
+    }
     if let Some(since) = since {
         found["since"] = json!(since.to_string());
     }
     Ok(escape_json(&serde_json::to_string_pretty(&found)?))
+}
+
+const COLUMNS: [Column; 9] = [
+    Column::Text("artifact", "/name"),
+    Column::Text("fingerprint", "/fingerprint"),
+    Column::Text("environment", "/run/environment"),
+    Column::Text("first_snapshot", "/run/first_snapshot"),
+    Column::Text("last_snapshot", "/run/last_snapshot"),
+    Column::Time("from", "/run/from"),
+    Column::Time("to", "/run/to"),
+    Column::Text("replicas", "/run/replicas"),
+    Column::Time("confirmed_until", "/run/confirmed_until"),
+];
+
+/// A row for each run.
+pub(super) fn csv(found: &[EnvironmentRuns]) -> anyhow::Result<String> {
+    let mut rows = Vec::new();
+    for ((name, key), runs) in by_artifact(found) {
+        rows.extend(runs.iter().map(|(environment, run)| {
+            let run = run_json(environment, run);
+            json!({"name": name, "fingerprint": fingerprint(key), "run": run})
+        }));
+    }
+    csv::list(&COLUMNS, &rows)
 }
 
 fn run_json(environment: &str, run: &Run) -> Value {
@@ -208,6 +241,8 @@ fn run_json(environment: &str, run: &Run) -> Value {
 mod tests {
     use super::*;
     use crate::cli::terminal::tests::berlin;
+
+    const NOWHERE: Searched<'_> = Searched { environments: "2 environments of acme", similar: &[] };
 
     fn environment(environment: &str, runs: Vec<Run>) -> EnvironmentRuns {
         let key = ArtifactKey::Fingerprint("9af401c".to_owned());
@@ -243,7 +278,7 @@ mod tests {
             environment("aws-prod", vec![run(Some((65, from)), 65, None, Some(3))]),
         ];
         assert_eq!(
-            text(&found, &"9af401c".parse().unwrap(), "", &berlin()),
+            text(&found, &"9af401c".parse().unwrap(), &NOWHERE, &berlin()),
             "\
 Name:   runner:16d9990
 SHA256: 9af401c
@@ -252,15 +287,14 @@ SHA256: 9af401c
     aws-prod#65        Mon, 22 Aug 2022 11:39:22 CEST – still running, 3 replicas
 "
         );
-        let not_found_text =
-            |wanted: &str| not_found_text(&wanted.parse().unwrap(), "2 environments of acme");
+        let not_found_text = |wanted: &str| not_found_text(&wanted.parse().unwrap(), &NOWHERE);
         assert_eq!(not_found_text("9af401c"), "9af401c was not found in 2 environments of acme.\n");
         let hint = "A fingerprint is looked for by its first 5 digits or more.\n";
         assert_eq!(
             not_found_text("9af4"),
             format!("9af4 was not found in 2 environments of acme.\n{hint}")
         );
-        let read: Value = serde_json::from_str(&json(&found, None).unwrap()).unwrap();
+        let read: Value = serde_json::from_str(&json(&found, None, &NOWHERE).unwrap()).unwrap();
         let runs = &read["artifacts"][0]["runs"];
         assert_eq!(runs[0]["first_snapshot"], Value::Null);
         assert_eq!(runs[2]["running"], true);

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::between::{Between, Side, replaced_json, replaced_lines};
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
 use crate::api::{ApiError, Client, ServerApi as _};
+use crate::cli::csv::{self, Column};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, first_line};
 use crate::cli::json::add_fields;
@@ -15,8 +16,18 @@ use crate::cli::server_args::ServerArgs;
 use crate::cli::since;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
-use crate::cli::{ExitStatus, OutputFormat, print};
+use crate::cli::{ExitStatus, OutputFormat, eprint, print};
 use crate::recorder::text::unix_secs;
+
+const COLUMNS: [Column; 7] = [
+    Column::Text("change", "/change"),
+    Column::Text("artifact", "/name"),
+    Column::Text("fingerprint", "/fingerprint"),
+    Column::Text("replicas_before", "/from"),
+    Column::Text("replicas_after", "/to"),
+    Column::Text("pipeline", "/flow"),
+    Column::Text("commit", "/commit_url"),
+];
 
 /// Show what changed from one snapshot to another
 ///
@@ -50,6 +61,9 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         let between = between.map_or(Value::Null, |between| between.json(terminal.now));
         let fields = [("between", between), ("replaced", replaced_json(diff))];
         escape_json(&add_fields(&answer.text, fields))
+    } else if args.output == OutputFormat::Csv {
+        eprint(&first_line([("From ", from.time), ("to ", to.time)], &terminal));
+        csv::list(&COLUMNS, &rows(diff))?
     } else {
         let states = states(&connection.client, diff).await?;
         let mut diff = diff.clone();
@@ -60,6 +74,26 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         asked + &text(&diff, [from.as_str(), to.as_str()], between.as_ref(), &states, &terminal)
     })?;
     Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
+}
+
+/// What exited, started and was scaled, for programs.
+fn rows(diff: &EnvironmentDiff) -> Vec<Value> {
+    let row = |change: &'static str| {
+        move |it: &DiffArtifact| {
+            let (from, to) = match change {
+                "exited" => (it.instance_count, Some(0)),
+                "started" => (Some(0), it.instance_count),
+                _ => (it.s1_instance_count, it.s2_instance_count),
+            };
+            json!({
+                "change": change, "name": it.name, "fingerprint": it.fingerprint, "from": from,
+                "to": to, "flow": it.flow, "commit_url": it.commit_url,
+            })
+        }
+    };
+    let exited = diff.snappish1.artifacts.iter().map(row("exited"));
+    let started = diff.snappish2.artifacts.iter().map(row("started"));
+    exited.chain(started).chain(diff.changed.artifacts.iter().map(row("scaled"))).collect()
 }
 
 /// What the difference itself does not have; `None` if the server does not say which snapshots it

@@ -12,6 +12,7 @@ use crate::api::{ApiResponse, ServerApi as _};
 use crate::cli::artifact::show_snapshots_with_artifact;
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
 use crate::cli::coverage::{self, gap_at};
+use crate::cli::csv::{self, Column};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::expression::{SNAPSHOT_SYNTAX, SnapshotName, environment_name, first_line};
 use crate::cli::json::add_fields;
@@ -20,13 +21,32 @@ use crate::cli::since;
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::task_origin;
 use crate::cli::terminal::{Colour, Terminal};
-use crate::cli::{OutputFormat, print};
+use crate::cli::{OutputFormat, eprint, print};
 use crate::recorder::domain::{ArtifactPattern, MIN_DIGITS};
 use crate::recorder::text::unix_secs;
 use crate::snapshot::TaskOrigin;
 
 /// For commits and flows that are not known.
 const NOT_AVAILABLE: &str = "N/A";
+
+const COLUMNS: [Column; 16] = [
+    Column::Text("artifact", "/name"),
+    Column::Text("fingerprint", "/fingerprint"),
+    Column::Text("replicas", "/annotation/now"),
+    Column::Time("started", "/creationTimestamp/0"),
+    Column::Time("first_seen", "/first_seen"),
+    Column::Time("confirmed_until", "/confirmed_until"),
+    Column::Text("commit", "/git_commit"),
+    Column::Text("pipeline", "/flow_name"),
+    Column::Text("cluster", "/ecs_context/cluster_name"),
+    Column::Text("service", "/ecs_context/service_name"),
+    Column::Text("all_places", "/ecs_places"),
+    Column::Text("task", "/ecs_context/task_arn"),
+    Column::Text("task_definition", "/ecs_context/origin/task_definition"),
+    Column::Text("started_by", "/ecs_context/origin/started_by"),
+    Column::Text("launch_type", "/ecs_context/origin/launch_type"),
+    Column::Text("availability_zone", "/ecs_context/origin/availability_zone"),
+];
 
 /// Show what ran in a snapshot
 ///
@@ -102,6 +122,11 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
             let gap = if snapshot.time.is_some() || recorded.is_latest { gap } else { Value::Null };
             let fields = [("requested_time", requested), ("not_covered", gap)];
             escape_json(&add_fields(&answer.text, fields))
+        }
+        (OutputFormat::Csv, _) => {
+            eprint(&asked);
+            let running = recorded.running().map(serde_json::to_value);
+            csv::list(&COLUMNS, &running.collect::<Result<Vec<_>, _>>()?)?
         }
         (_, Some(name)) if recorded.running().next().is_none() => format!(
             "{asked}{}\n{known}\nNothing called {} ran.\n",

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 use crate::api::{ApiError, Client, EnvironmentClient, Listing, ServerApi as _};
 use crate::cli::artifact::{LOGICAL, MAX_CONCURRENT_REQUESTS};
+use crate::cli::csv::{self, Column};
 use crate::cli::escape::escape_json;
 use crate::cli::expression::{end_of_second, environment_name, first_line, interval, time};
 use crate::cli::json::add_fields;
@@ -24,6 +25,25 @@ use view::{LogRow, LogView};
 const MAX_EVENTS: usize = 10_000;
 
 const DEFAULT_LIMIT: u16 = 15;
+
+const SNAPSHOT_COLUMNS: [Column; 5] = [
+    Column::Text("environment", "/environment"),
+    Column::Text("snapshot", "/index"),
+    Column::Time("from", "/from"),
+    Column::Time("to", "/to"),
+    Column::Time("confirmed_until", "/confirmed_until"),
+];
+
+const EVENT_COLUMNS: [Column; 8] = [
+    Column::Text("environment", "/environment_name"),
+    Column::Text("snapshot", "/snapshot_index"),
+    Column::Time("at", "/reported_at"),
+    Column::Text("change", "/type"),
+    Column::Text("artifact", "/artifact_name"),
+    Column::Text("fingerprint", "/sha256"),
+    Column::Text("description", "/description"),
+    Column::Text("first_time_here", "/first_time_here"),
+];
 
 /// List the snapshots of an environment or of all, the latest first
 ///
@@ -111,9 +131,16 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         .try_collect()
         .await?;
     // The document is a list, which has no place for it.
-    if args.output == OutputFormat::Json {
+    if matches!(args.output, OutputFormat::Json | OutputFormat::Csv) {
         eprint(&first_line(times, &terminal));
-        return print_json(&connection.client, &histories, arguments).await;
+        let documents = documents(&connection.client, &histories, arguments, args.output).await?;
+        print(&if args.output == OutputFormat::Csv {
+            let columns = if arguments.long { &EVENT_COLUMNS[..] } else { &SNAPSHOT_COLUMNS };
+            csv::list(columns, &serde_json::from_str::<Vec<_>>(&documents)?)?
+        } else {
+            escape_json(&documents)
+        })?;
+        return Ok(());
     }
     let mut rows = Vec::new();
     for History { environment, snapshots } in &histories {
@@ -156,16 +183,18 @@ async fn history(client: &Client, name: &str, wanted: &Arguments) -> Result<Hist
 
 /// One list of the snapshots, or of their events, of all environments: of several, the latest first,
 /// each with the name of its environment.
-async fn print_json(
+async fn documents(
     client: &Client,
     histories: &[History],
     wanted: &Arguments,
-) -> anyhow::Result<()> {
+    format: OutputFormat,
+) -> anyhow::Result<String> {
     let mut texts = Vec::new();
     for History { environment, snapshots } in histories {
         if !wanted.long {
             eprint_truncation(environment, snapshots, "snapshot");
-            let name = if wanted.name.is_some() { Value::Null } else { json!(environment) };
+            let is_asked_for = wanted.name.is_some() && format == OutputFormat::Json;
+            let name = if is_asked_for { Value::Null } else { json!(environment) };
             texts.extend(snapshots.documents.iter().zip(&snapshots.texts).map(|(it, text)| {
                 (it.from, add_fields(text.get(), [("environment", name.clone())]))
             }));
@@ -188,7 +217,7 @@ async fn print_json(
         texts.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     }
     let texts: Vec<_> = texts.into_iter().map(|(_, text)| text).collect();
-    Ok(print(&escape_json(&format!("[{}]", texts.join(",\n "))))?)
+    Ok(format!("[{}]", texts.join(",\n ")))
 }
 
 fn empty_if_no_snapshot<T>(listed: Result<Listing<T>, ApiError>) -> Result<Listing<T>, ApiError> {

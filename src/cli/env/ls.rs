@@ -1,6 +1,7 @@
 //! `envsnap env ls`: the environments of an organization.
 
 use crate::api::wire::Environment;
+use crate::cli::csv::{self, Column};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::server_args::ServerArgs;
 use crate::cli::tables::{table, table_within};
@@ -15,11 +16,21 @@ use crate::cli::{OutputFormat, print};
   envsnap env ls -o json | jq -r '.[].name'")]
 pub(super) struct Arguments {}
 
+const COLUMNS: [Column; 6] = [
+    Column::Text("environment", "/name"),
+    Column::Text("type", "/type"),
+    Column::Time("last_reported", "/last_reported_at"),
+    Column::Time("last_changed", "/last_changed_at"),
+    Column::Text("include_scaling", "/include_scaling"),
+    Column::Text("description", "/description"),
+];
+
 pub(super) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     let connection = args.connect().await?;
     let answer = connection.client.environments(None).await?;
     print(&match args.output {
         OutputFormat::Json => escape_json(&answer.text),
+        OutputFormat::Csv => csv::list(&COLUMNS, &serde_json::from_str::<Vec<_>>(&answer.text)?)?,
         OutputFormat::Table | OutputFormat::Wide if answer.document.is_empty() => {
             format!("{} has no environment yet.\n", replace_invisible(&connection.org))
         }

@@ -45,6 +45,9 @@ impl Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let Arguments { args, command } = arguments;
+    if !matches!(command, Command::Ls(_) | Command::Get(_) | Command::Diff(_) | Command::Log(_)) {
+        args.refuse_csv()?;
+    }
     match command {
         Command::Ls(ls::Arguments {}) => ls::run(&args).await?,
         Command::Get(arguments) => get::run(&args, &arguments).await?,

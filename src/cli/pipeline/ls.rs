@@ -3,6 +3,7 @@
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::api::wire::Flow;
+use crate::cli::csv::{self, Column};
 use crate::cli::escape::{escape_json, replace_invisible, wrap};
 use crate::cli::server_args::ServerArgs;
 use crate::cli::tables::table;
@@ -23,11 +24,21 @@ const OTHER_WIDTH: usize = 2 + 2 + "VISIBILITY".len();
   envsnap pipeline ls -o json | jq -r '.[].name'")]
 pub(super) struct Arguments {}
 
+const COLUMNS: [Column; 6] = [
+    Column::Text("pipeline", "/name"),
+    Column::Text("description", "/description"),
+    Column::Text("visibility", "/visibility"),
+    Column::Text("state", "/latest_state"),
+    Column::Time("latest_activity", "/latest_activity_at"),
+    Column::Time("last_deployment", "/last_deployment_at"),
+];
+
 pub(super) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     let connection = args.connect().await?;
     let answer = connection.client.flows().await?;
     print(&match args.output {
         OutputFormat::Json => escape_json(&answer.text),
+        OutputFormat::Csv => csv::list(&COLUMNS, &serde_json::from_str::<Vec<_>>(&answer.text)?)?,
         _ if answer.document.is_empty() => {
             format!("{} has no pipeline yet.\n", replace_invisible(&connection.org))
         }

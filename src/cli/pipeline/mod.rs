@@ -26,6 +26,9 @@ enum Command {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { args, command } = arguments;
+    if !matches!(command, Command::Ls(_)) {
+        args.refuse_csv()?;
+    }
     match command {
         Command::Ls(ls::Arguments {}) => ls::run(&args).await,
         Command::Inspect(arguments) => inspect::run(&args, &arguments).await,

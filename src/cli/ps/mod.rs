@@ -10,7 +10,7 @@ use anyhow::anyhow;
 use aws_config::Region;
 
 use super::terminal::{ColourChoice, Terminal};
-use super::{OutputFormat, print, progress};
+use super::{OutputFormat, no_csv_error, print, progress};
 use crate::aws;
 use crate::report::{ConnectError, EcsInventory, ErrorKind, ErrorRow, Inventory, RemedyContext};
 use scope::ScopeArguments;
@@ -51,7 +51,7 @@ pub(super) struct Arguments {
                 document a line. SECONDS are between two readings [default: 10]"
     )]
     watch: Option<u64>,
-    /// How to print: a table, one with more columns that never wraps, or JSON
+    /// How to print: a table, one with more columns that never wraps, JSON or CSV
     #[arg(short, long, value_enum, default_value_t = OutputFormat::Table)]
     output: OutputFormat,
     /// The same as -o json
@@ -74,6 +74,10 @@ impl Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let is_list = arguments.watch.is_none() && !arguments.explain;
+    if arguments.format() == OutputFormat::Csv && !is_list {
+        return Err(no_csv_error());
+    }
     let reader = connect(&arguments.scope).await?;
     let (format, terminal) = (arguments.format(), Terminal::detect(arguments.color));
     if let Some(seconds) = arguments.watch {

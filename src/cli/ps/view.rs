@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cli::OutputFormat;
 use crate::cli::artifact_table::{self, artifact_table};
+use crate::cli::csv::{self, Column};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::tables::{self, fingerprint_or_unknown};
 use crate::cli::terminal::Terminal;
@@ -30,12 +31,25 @@ struct Document<'a> {
     duration_ms: u64,
 }
 
+const COLUMNS: [Column; 6] = [
+    Column::Text("artifact", "/name"),
+    Column::Text("fingerprint", "/fingerprint"),
+    Column::Text("replicas", "/replicas"),
+    Column::Text("digest_from", "/digest_source"),
+    Column::Time("started", "/running_since"),
+    Column::Text("places", "/places"),
+];
+
 pub(super) fn render(
     inventory: &Inventory,
     format: OutputFormat,
     terminal: &Terminal,
-) -> serde_json::Result<String> {
+) -> anyhow::Result<String> {
     Ok(match format {
+        OutputFormat::Csv => {
+            let rows = inventory.artifacts.iter().map(serde_json::to_value);
+            csv::list(&COLUMNS, &rows.collect::<Result<Vec<_>, _>>()?)?
+        }
         OutputFormat::Json => {
             escape_json(&serde_json::to_string_pretty(&Document::from(inventory))?)
         }

@@ -88,6 +88,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let shown = view::Shown { snapshot: &name, findings: &findings, count, evidence, is_derived };
     print(&match args.output {
         OutputFormat::Json => shown.json()?,
+        OutputFormat::Csv => shown.csv()?,
         format => {
             let terminal = args.terminal();
             let asked = first_line([("", snapshot.time)], &terminal);

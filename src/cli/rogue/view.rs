@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::finding::{Allowed, Evidence, Finding};
 use super::registry::{Lookup, Related, Relation};
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
+use crate::cli::csv::{self, Column};
 use crate::cli::env::{clusters_and_services, origin};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::tables::fingerprint_or_unknown;
@@ -16,6 +17,20 @@ use crate::cli::terminal::Terminal;
 use crate::recorder::text::{humanize_duration, pluralize};
 
 const NOT_AVAILABLE: &str = "N/A";
+
+const COLUMNS: [Column; 11] = [
+    Column::Text("status", "/status"),
+    Column::Text("artifact", "/name"),
+    Column::Text("fingerprint", "/fingerprint"),
+    Column::Text("replicas", "/replicas"),
+    Column::Time("first_started", "/first_started"),
+    Column::Text("places", "/places"),
+    Column::Text("pipelines", "/pipelines"),
+    Column::Text("allowed", "/allowed/reason"),
+    Column::Text("task_definition", "/task_origin/task_definition"),
+    Column::Text("started_by", "/task_origin/started_by"),
+    Column::Text("registry_error", "/registry_error"),
+];
 
 pub(super) struct Shown<'a> {
     pub(super) snapshot: &'a str,
@@ -151,6 +166,10 @@ impl Shown<'_> {
             "artifacts": artifacts,
         });
         Ok(escape_json(&serde_json::to_string_pretty(&document)?))
+    }
+
+    pub(super) fn csv(&self) -> anyhow::Result<String> {
+        csv::list(&COLUMNS, &self.findings.iter().map(Self::artifact_json).collect::<Vec<_>>())
     }
 
     fn artifact_json(finding: &Finding<'_>) -> Value {

@@ -7,23 +7,7 @@ use envsnap_model::provenance::Origin;
 use super::content::{Content, Run, unique_attestations};
 use crate::domain::provenance::ReportRecord;
 use crate::domain::{Micros, SnapshotArtifact};
-
-fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(header)?;
-    for row in rows {
-        writer.write_record(row.iter().map(|cell| harmless(cell)))?;
-    }
-    writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
-}
-
-/// A spreadsheet takes a cell that begins so for a formula, which may send the others away.
-fn harmless(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        return format!("'{cell}");
-    }
-    cell.to_owned()
-}
+use crate::text::csv_table as table;
 
 fn fingerprint(artifact: &SnapshotArtifact) -> String {
     artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default()

@@ -67,7 +67,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
             section aria-labelledby="snapshots" {
                 h2 id="snapshots" { "Snapshots" }
                 p.quiet {
-                    "#" (first.span.index) " to #" (last.span.index) " of "
+                    "#" (first.span.index) "..#" (last.span.index) " of "
                     (pluralize(window.count, "snapshot")) ", the latest first."
                 }
                 (history::table(&address, &window, &marks, now))

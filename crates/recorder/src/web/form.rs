@@ -136,7 +136,7 @@ pub(crate) fn no_such_snapshot(snapshot: &str, environment: &str, count: u32) ->
     match count {
         0 => format!("Nothing was reported to {environment} yet"),
         1 => format!("There is no snapshot {snapshot}: {environment} has only #1"),
-        count => format!("There is no snapshot {snapshot}: {environment} has #1 to #{count}"),
+        count => format!("There is no snapshot {snapshot}: {environment} has #1..#{count}"),
     }
 }
 

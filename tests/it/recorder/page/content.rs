@@ -182,11 +182,7 @@ async fn errors_are_pages() {
     for (path, status, said) in [
         ("/nothing", 404, "There is nothing here"),
         ("/acme/environments/none", 404, "Environment named 'none' does not exist"),
-        (
-            "/acme/environments/env/snapshots/9",
-            404,
-            "There is no snapshot env#9: env has #1 to #3 .",
-        ),
+        ("/acme/environments/env/snapshots/9", 404, "There is no snapshot env#9: env has #1..#3 ."),
         ("/acme/environments/none/snapshots/1", 404, "Environment named 'none' does not exist"),
         ("/acme/environments/env/snapshots/x", 400, "'x' is not a snapshot expression"),
         ("/acme/environments/env?show=7", 400, "must be one of 25, 50, 100, 200, not '7'"),
@@ -197,7 +193,7 @@ async fn errors_are_pages() {
         (
             "/acme/compare?from=env%239&to=env",
             404,
-            "From There is no snapshot env#9: env has #1 to #3 .",
+            "From There is no snapshot env#9: env has #1..#3 .",
         ),
         (
             "/acme/compare?from=env%40{soon}&to=env",

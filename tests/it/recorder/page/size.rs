@@ -87,7 +87,7 @@ async fn a_long_history_is_paged() {
         let page = get(&recorder, &format!("/acme/environments/env{query}")).await;
         assert!(page.text.len() < LARGEST, "{query}: {} bytes", page.text.len());
         let words = page.words();
-        let said = format!("#{first} to #{last} of 5000 snapshots");
+        let said = format!("#{first}..#{last} of 5000 snapshots");
         assert!(words.contains(&said), "{query}: {words:.2000}");
         let hrefs = page.attributes("href");
         let linked = |upto: String| hrefs.iter().any(|href| href.contains(&upto));
