@@ -1,5 +1,7 @@
 //! The connection that writes, and the files that it writes to.
 
+mod save;
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use super::files::{Fault, Files, LastChange, LogFiles, LogLength, last_change};
 use super::lock::Lock;
 use super::mark::Acknowledged;
 use super::position::{self, Position};
-use super::rescue::{RescueError, Rescued, rescue};
 use super::{BUSY_TIMEOUT, StoreError, ledger};
+use save::SaveOutcome;
 
 /// How much of the file is kept in memory, in KiB, so that it can be saved if the log is cut: twice what
 /// the log usually has at most. (A page takes more memory than it has bytes, and pages that were only
@@ -48,12 +50,6 @@ const ATTEMPT_INTERVAL: Duration = Duration::from_millis(2);
 /// The same, with those in which another program changed it.
 const MAX_DISTURBED_ATTEMPTS: usize = 500;
 
-/// The least time between two attempts to save what only this process has.
-const SAVE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// An attempt is at most this part of the time: one that fails on a full disk writes until it is full.
-const SAVE_SHARE: u32 = 4;
-
 /// A connection whose files are checked around each commit.
 pub(super) struct WatchedConnection {
     connection: Connection,
@@ -65,14 +61,6 @@ pub(super) struct WatchedConnection {
     notes: Option<Notes>,
     /// When the next attempt is due to save what only this process has, if it could not be saved yet.
     unsaved_until: Option<Instant>,
-}
-
-/// A message about what only this process had, with the remedy.
-enum SaveOutcome {
-    /// Nothing more can be done here.
-    Done(String),
-    /// It is still only in this process.
-    NotYet(String),
 }
 
 /// Whether the position was written after the log was applied.
@@ -375,22 +363,6 @@ impl WatchedConnection {
         moved
     }
 
-    /// Tries again to save what only this process has, if that failed, and enough time has passed.
-    pub(super) fn retry_save(&mut self) {
-        if self.unsaved_until.is_some_and(|due| due <= Instant::now()) {
-            self.save_again();
-        }
-    }
-
-    fn save_again(&mut self) {
-        let Some(files) = self.files.clone() else { return };
-        let Some(log) = &files.log else { return };
-        if let SaveOutcome::Done(outcome) = self.save(&files, log) {
-            // As an error, since it says what to do.
-            tracing::error!("the attempts to save what only this process has are over. {outcome}");
-        }
-    }
-
     /// The first thing that is wrong, other than that the database was moved.
     fn first_fault(
         &mut self,
@@ -537,89 +509,6 @@ impl WatchedConnection {
 
     fn log_length(&self) -> Result<LogLength, StoreError> {
         log_length(&self.connection).map_err(failed_to(READ_LOG_LENGTH))
-    }
-
-    /// Saves what only this process still has, and plans the next attempt if that is not possible now.
-    fn save(&mut self, files: &Files, log: &LogFiles) -> SaveOutcome {
-        let begun = Instant::now();
-        let outcome = self.try_save(files, log);
-        let pause = (begun.elapsed() * SAVE_SHARE).max(SAVE_INTERVAL);
-        let is_unsaved = matches!(outcome, SaveOutcome::NotYet(_));
-        self.unsaved_until = is_unsaved.then(|| Instant::now() + pause);
-        outcome
-    }
-
-    fn try_save(&mut self, files: &Files, log: &LogFiles) -> SaveOutcome {
-        let file = files.path().display();
-        if let Err(error) = log.restore_index_size() {
-            tracing::error!("cannot restore the size of the log's index: {error}");
-        }
-        // A log that is whole, wherever it is, is applied to a database that is whole and in its place.
-        // One that was cut would damage it.
-        let is_log_whole =
-            self.log_length().is_ok_and(|length| log.check_all(length.frames).is_ok());
-        let is_database_whole =
-            files.check_database().is_ok() && matches!(self.database_fault(files), Ok(None));
-        if is_log_whole && is_database_whole {
-            match checkpoint(&self.connection) {
-                Ok(()) => {
-                    return SaveOutcome::Done(format!(
-                        "Everything that was answered is in {file}. Stop the recorder, move what is at \
-                         {file}-wal and {file}-shm now away, if anything is, and start it again"
-                    ));
-                }
-                // Once.
-                Err(error) if self.unsaved_until.is_none() => {
-                    tracing::error!("cannot apply the log to {file}: {error}");
-                }
-                Err(_) => {}
-            }
-        }
-        let answered = self.notes.as_ref().map(|notes| notes.noted.position).unwrap_or_default();
-        match rescue(&self.connection, files.path(), &answered) {
-            Ok(Rescued::Complete { copy }) => {
-                let copy = copy.display();
-                SaveOutcome::Done(format!(
-                    "Everything that was answered is in {copy}. Stop the recorder, move {file} away \
-                     together with its -wal and -shm, rename {copy} to {file}, and start it again"
-                ))
-            }
-            Ok(Rescued::Damaged { copy, damage }) => SaveOutcome::Done(format!(
-                "Not everything that was answered could be saved. What could is in {}, which is damaged \
-                 or not complete ({}). Stop the recorder, keep that copy, and {file} and what is beside it \
-                 as they are, and restore a backup; or, if the backups have less, what 'envsnap verify' \
-                 shows to have more",
-                copy.display(),
-                error_chain(&damage)
-            )),
-            Err(error @ RescueError::Unreadable(_)) => SaveOutcome::Done(format!(
-                "Not everything that was answered could be saved ({}). Stop the recorder, keep {file} and \
-                 what is beside it as they are, and restore a backup",
-                error_chain(&error)
-            )),
-            Err(error) => SaveOutcome::NotYet(self.describe_unsaved(files.path(), &error)),
-        }
-    }
-
-    fn describe_unsaved(&self, path: &Path, error: &RescueError) -> String {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).display();
-        // The copy has all pages of the file and of its log, and a journal meanwhile.
-        let bytes = pages(&self.connection).map_or_else(
-            |_| self.notes.as_ref().map_or(0, |notes| notes.largest),
-            |pages| pages * self.page_size,
-        );
-        let megabytes = (bytes >> 20) + 2;
-        let remedy = if error.is_for_lack_of_room() {
-            format!("free {megabytes} MB in {folder}")
-        } else {
-            format!("let the recorder write to {folder}, which needs {megabytes} MB")
-        };
-        format!(
-            "What was answered is not saved yet ({}), and only this process has all of it: do not stop it, \
-             and {remedy}. It tries again each second, and logs how that ends",
-            error_chain(error)
-        )
     }
 }
 
