@@ -26,9 +26,9 @@ pub use error::{Error, StorageErrorKind};
 pub use hash::hash_fields;
 pub use limits::{MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES};
 pub use payload::{
-    Change, ClockCorrected, Confirmed, EnvironmentArchived, EnvironmentChanged, EnvironmentCreated,
-    EnvironmentRenamed, EnvironmentRestored, Origin, ParsePayloadError, Payload, Place,
-    SnapshotTaken, Task,
+    Change, ClockCorrected, Confirmed, EcsLocation, EnvironmentArchived, EnvironmentChanged,
+    EnvironmentCreated, EnvironmentRenamed, EnvironmentRestored, Origin, ParsePayloadError,
+    Payload, SnapshotTaken, Task,
 };
 pub use records::{
     ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentStats, EnvironmentSummary,

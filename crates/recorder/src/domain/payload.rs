@@ -154,7 +154,7 @@ pub struct Change {
     pub now: u64,
     /// Every cluster and service of its replicas, sorted; empty if there is only one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub places: Vec<Place>,
+    pub places: Vec<EcsLocation>,
     /// When each replica started, in seconds since the Unix epoch, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub started_at: Vec<i64>,
@@ -168,7 +168,7 @@ pub struct Change {
 /// A cluster and a service in which an artifact runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Place {
+pub struct EcsLocation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
     pub replicas: u64,
@@ -346,7 +346,7 @@ mod tests {
             }),
             service: Some("web\u{1}\"".to_owned()),
         };
-        let place = Place { cluster: Some("app".to_owned()), replicas: 1, service: None };
+        let place = EcsLocation { cluster: Some("app".to_owned()), replicas: 1, service: None };
         vec![
             Payload::EnvironmentCreated(EnvironmentCreated {
                 description: "the café's\n\\ \u{7f}".to_owned(),
@@ -375,7 +375,10 @@ mod tests {
                     fingerprint: "ab".repeat(32),
                     name: "web:1".to_owned(),
                     now: 2,
-                    places: vec![place.clone(), Place { service: Some("web".to_owned()), ..place }],
+                    places: vec![
+                        place.clone(),
+                        EcsLocation { service: Some("web".to_owned()), ..place },
+                    ],
                     started_at: vec![-1, 2],
                     task: Some(task),
                     was: 0,

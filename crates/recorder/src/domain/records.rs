@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use envsnap_model::snapshot::{Fingerprint, Identity};
 
 use super::provenance::ArtifactProvenance;
-use super::{FirstTime, Head, Micros, Place, ReportGap, Seen, Task, is_covered};
+use super::{EcsLocation, FirstTime, Head, Micros, ReportGap, Seen, Task, is_covered};
 
 /// An environment in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub struct SnapshotArtifact {
     /// The task of the replica that started last.
     pub task: Task,
     /// Every cluster and service of its replicas, in order; at least one.
-    pub places: Vec<Place>,
+    pub places: Vec<EcsLocation>,
     /// Since when it runs; `None` if that was not requested.
     pub seen: Option<Seen>,
     /// Its provenance; `None` if that was not requested.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use envsnap_model::snapshot::{Artifact, Fingerprint, Identity, Snapshot};
 
-use super::{Error, Origin, Place, Task};
+use super::{EcsLocation, Error, Origin, Task};
 
 /// The most replicas, which are containers, that run in a snapshot.
 pub const MAX_REPLICAS: usize = 100_000;
@@ -64,7 +64,7 @@ pub struct RunningArtifact {
     pub task: Task,
     /// Every cluster and service of its replicas, in order, if they are several: otherwise the task
     /// says it.
-    pub places: Vec<Place>,
+    pub places: Vec<EcsLocation>,
 }
 
 impl RunningArtifact {
@@ -142,7 +142,7 @@ fn check_limit(of: &'static str, found: usize, most: usize) -> Result<(), Error>
 impl ArtifactTally<'_> {
     fn into_artifact(self) -> RunningArtifact {
         let owned = |name: Option<&str>| name.map(str::to_owned);
-        let place = |((cluster, service), replicas)| Place {
+        let place = |((cluster, service), replicas)| EcsLocation {
             cluster: owned(cluster),
             replicas,
             service: owned(service),
@@ -195,9 +195,9 @@ mod tests {
         entries.iter().map(entry).collect()
     }
 
-    fn place(cluster: &str, service: Option<&str>, replicas: u64) -> Place {
+    fn place(cluster: &str, service: Option<&str>, replicas: u64) -> EcsLocation {
         let (cluster, service) = (Some(cluster.to_owned()), service.map(str::to_owned));
-        Place { cluster, replicas, service }
+        EcsLocation { cluster, replicas, service }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::snapshot::{artifact, html_url};
 use crate::domain::{
-    Error, Firsts, MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES, Micros, Origin, Place,
+    EcsLocation, Error, Firsts, MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES, Micros, Origin,
     RunningArtifact, Seen, SnapshotArtifact,
 };
 
@@ -58,7 +58,7 @@ pub(crate) fn check_size(running: &[RunningArtifact]) -> Result<(), Error> {
 /// An upper bound of the size of the artifact's JSON, in bytes.
 fn max_json_bytes(artifact: &RunningArtifact) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let place = |place: &Place| length(&place.cluster) + length(&place.service);
+    let place = |place: &EcsLocation| length(&place.cluster) + length(&place.service);
     let task = &artifact.task;
     let texts = artifact.name.len()
         + task.arn.len()

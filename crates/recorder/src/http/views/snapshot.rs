@@ -9,7 +9,7 @@ use super::provenance::{
     PreviousArtifacts, add_deployment_diffs, add_provenance, shorten_provenance,
 };
 use crate::domain::console;
-use crate::domain::{Micros, Place, SnapshotArtifact, SnapshotRecord, Task};
+use crate::domain::{EcsLocation, Micros, SnapshotArtifact, SnapshotRecord, Task};
 use envsnap_model::snapshot::TaskOrigin;
 use envsnap_model::wire::{
     Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot, SnapshotEntry,
@@ -137,8 +137,8 @@ fn context(task: Task) -> EcsContext {
     }
 }
 
-fn place(place: Place) -> EcsPlace {
-    let Place { cluster, replicas, service } = place;
+fn place(place: EcsLocation) -> EcsPlace {
+    let EcsLocation { cluster, replicas, service } = place;
     EcsPlace { cluster_name: cluster, service_name: service, replicas }
 }
 
@@ -176,8 +176,8 @@ mod tests {
         }
     }
 
-    fn in_cluster(cluster: &str, replicas: u64) -> Place {
-        Place { cluster: Some(cluster.to_owned()), replicas, service: None }
+    fn in_cluster(cluster: &str, replicas: u64) -> EcsLocation {
+        EcsLocation { cluster: Some(cluster.to_owned()), replicas, service: None }
     }
 
     fn document(artifacts: Vec<SnapshotArtifact>) -> RecordedSnapshot {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::json::Json;
 use super::rows;
-use crate::domain::{Place, Report, RunningArtifact, Task};
+use crate::domain::{EcsLocation, Report, RunningArtifact, Task};
 
 /// The most artifacts of all environments that are kept: some 60 MB.
 const MAX_CACHED_ARTIFACTS: usize = 300_000;
@@ -152,7 +152,7 @@ fn keep(
     running: &RunningArtifact,
 ) -> rusqlite::Result<()> {
     let task: Option<&Task> = Some(&running.task);
-    let places: &[Place] = &running.places;
+    let places: &[EcsLocation] = &running.places;
     connection
         .prepare_cached(
             "INSERT INTO current_task

@@ -5,7 +5,7 @@ use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, Type};
 
 use super::json::Json;
-use crate::domain::{Place, SnapshotArtifact, Task};
+use crate::domain::{EcsLocation, SnapshotArtifact, Task};
 
 /// The columns that [`artifact`] reads, of an interval joined with its artifact.
 pub(super) const COLUMNS: &str = "interval.name, artifact.fingerprint, interval.replicas,
@@ -23,10 +23,10 @@ pub(super) fn fingerprint(text: &str) -> rusqlite::Result<Option<Fingerprint>> {
 }
 
 /// Every place in which an artifact runs: `several`, or that of its task if `several` is empty.
-pub(super) fn places(several: Vec<Place>, task: &Task, replicas: u64) -> Vec<Place> {
+pub(super) fn places(several: Vec<EcsLocation>, task: &Task, replicas: u64) -> Vec<EcsLocation> {
     if several.is_empty() {
         let (cluster, service) = (task.cluster.clone(), task.service.clone());
-        return vec![Place { cluster, replicas, service }];
+        return vec![EcsLocation { cluster, replicas, service }];
     }
     several
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row};
 
 use super::super::json::Json;
 use super::super::position::{Position, Session};
-use crate::domain::{Micros, Place, Task, is_plausible_time};
+use crate::domain::{EcsLocation, Micros, Task, is_plausible_time};
 
 /// A row that the recorder cannot have written.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ const TABLES: [(&str, usize, &str, Check); 7] = [
                 ("artifact_id", row.get(6) == Ok(true)),
                 ("started_at", has_type::<Json<Vec<i64>>>(row, 3)),
                 ("task", has_type::<Json<Option<Task>>>(row, 4)),
-                ("places", has_type::<Json<Vec<Place>>>(row, 5)),
+                ("places", has_type::<Json<Vec<EcsLocation>>>(row, 5)),
             ])
         },
     ),
