@@ -22,7 +22,7 @@ use crate::recorder::proof::{AttachmentRef, Bundle, Ledger, Scope};
 /// evidence for what ran with its files, the times that no report covers, and the organization's whole
 /// ledger up to now. 'envsnap verify FILE' checks it without the recorder.
 ///
-/// The server has to be a recorder of this project. Whoever gets the bundle can read the ledger, and so
+/// The server has to be a recorder of this project. Anyone who has the bundle can read the ledger, and so
 /// what is recorded of every environment and flow of the organization.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { name, since, until, output: file, server } = arguments;
     let terminal = Terminal::detect(ColourChoice::Never);
-    let asked = first_line([("Since ", since), ("until ", until)], &terminal);
+    let time_line = first_line([("Since ", since), ("until ", until)], &terminal);
     let moment = |time| Micros(end_of_second(time).as_microsecond());
     let [since, until] = [since, until].map(|time| time.map(moment));
     if since.zip(until).is_some_and(|(since, until)| since >= until) {
@@ -84,7 +84,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     });
     // What is there of it proves nothing.
     let summary = written.inspect_err(|_| drop(std::fs::remove_file(&file)))?;
-    print(&format!("{asked}Wrote {}.\n\n{}", file.display(), summary.describe()))?;
+    print(&format!("{time_line}Wrote {}.\n\n{}", file.display(), summary.describe()))?;
     Ok(())
 }
 

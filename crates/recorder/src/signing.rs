@@ -63,7 +63,7 @@ pub enum SignatureError {
         hex::encode(given)
     )]
     OtherKey { found: [u8; 8], given: [u8; 8] },
-    #[error("the signature is not of this head: the head or the signature was changed")]
+    #[error("the signature does not match this head: the head or the signature was changed")]
     Invalid,
 }
 

@@ -69,7 +69,7 @@ async fn a_time_is_that_of_the_zone_that_the_answer_is_printed_in() {
     assert!(error.contains("02:30 CEST = 00:30 UTC, and 02:30 CET = 01:30 UTC"), "{error}");
 }
 
-/// Every time that the log prints finds the snapshot that it stands beside.
+/// Every time that the log prints finds the snapshot of its row.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_printed_time_is_valid_input() {
     let recorder = five_days().await;
@@ -137,7 +137,7 @@ type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
 /// Questions with lines that each answer has, and lines that it must not have.
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::too_many_lines, reason = "one table of questions and answers")]
-async fn what_is_not_known_is_said() {
+async fn times_without_reports_are_shown() {
     let recorder = five_days().await;
     let gap =
         "no report from Mon, 27 Oct 2025 02:00:00 CET to Mon, 27 Oct 2025 12:00:00 CET: 10 hours";
@@ -149,7 +149,7 @@ async fn what_is_not_known_is_said() {
             &["2025-10-27 06:00 CET = 05:00 UTC", "prod#4, ", &format!("Not covered: {gap}. This")],
             &[],
         ),
-        // One that is covered is not said to be unknown because of another time.
+        // One that is covered is not shown as unknown because of another time.
         (
             UTC,
             &["env", "get", "prod@{2025-10-27 00:30}"],

@@ -174,7 +174,7 @@ async fn every_answer_says_the_same_of_a_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_never_ran_before_is_marked_once() {
+async fn a_first_time_is_marked_once() {
     let recorder = history().await;
     let marks = |artifacts: &Value| -> Vec<(String, String)> {
         let marked = artifacts.as_array().unwrap().iter().filter_map(|it| {

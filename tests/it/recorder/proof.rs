@@ -65,9 +65,9 @@ impl Bundle {
         ask_at(&recorder.url, &[&["proof", "prod", "-o", file], more].concat()).await
     }
 
-    async fn of(recorder: &Recorder, more: &[&str]) -> Self {
+    async fn create(recorder: &Recorder, arguments: &[&str]) -> Self {
         let bundle = Self::none();
-        bundle.ask(recorder, more).await.well();
+        bundle.ask(recorder, arguments).await.well();
         bundle
     }
 
@@ -118,7 +118,7 @@ async fn verify(path: &Path, more: &[&str]) -> Answer {
 #[tokio::test]
 async fn a_bundle_says_what_ran_with_its_evidence_and_what_is_not_known() {
     let recorder = day().await;
-    let bundle = Bundle::of(&recorder, &[]).await;
+    let bundle = Bundle::create(&recorder, &[]).await;
     recorder.stop().await;
     let members = bundle.members();
     let lines = |name: &str| members[name].lines().map(str::to_owned).collect::<Vec<_>>();
@@ -169,19 +169,22 @@ async fn a_bundle_says_what_ran_with_its_evidence_and_what_is_not_known() {
     }
 
     // Without the recorder.
-    let said = verify(&bundle.path, &[]).await.well();
-    assert!(said.contains("4 snapshots, 2 artifacts, 1 attachment, 1 time not covered"), "{said}");
-    assert!(said.contains("consistent with itself"), "{said}");
+    let expected = verify(&bundle.path, &[]).await.well();
+    assert!(
+        expected.contains("4 snapshots, 2 artifacts, 1 attachment, 1 time not covered"),
+        "{expected}"
+    );
+    assert!(expected.contains("consistent with itself"), "{expected}");
     let head = bundle.head().await.to_string();
-    let said = verify(&bundle.path, &["--head", &head]).await.well();
-    assert!(!said.contains("consistent with itself"), "{said}");
+    let expected = verify(&bundle.path, &["--head", &head]).await.well();
+    assert!(!expected.contains("consistent with itself"), "{expected}");
 }
 
 #[tokio::test]
 async fn a_bundle_is_about_a_part_of_the_time() {
     let recorder = day().await;
     let options = ["--since", "2022-08-22T11:00:00Z", "--until", "2022-08-22T12:00:00Z"];
-    let bundle = Bundle::of(&recorder, &options).await;
+    let bundle = Bundle::create(&recorder, &options).await;
     let members = bundle.members();
     let runs: Vec<_> = members["runs.csv"].lines().skip(1).collect();
     assert_eq!(runs.len(), 2, "{runs:?}");
@@ -193,9 +196,9 @@ async fn a_bundle_is_about_a_part_of_the_time() {
     assert_eq!((summary.from.0, summary.to.0), (1_661_166_000_999_999, 1_661_169_600_999_999));
 
     // The printed time of a snapshot, which was recorded half a second later, finds it.
-    let bundle = Bundle::of(&recorder, &["--until", "2022-08-22T10:40:22Z"]).await;
+    let bundle = Bundle::create(&recorder, &["--until", "2022-08-22T10:40:22Z"]).await;
     assert!(bundle.members().contains_key("snapshots/2.json"));
-    let bundle = Bundle::of(&recorder, &["--since", "2022-08-22T10:40:22Z"]).await;
+    let bundle = Bundle::create(&recorder, &["--since", "2022-08-22T10:40:22Z"]).await;
     assert!(!bundle.members().contains_key("snapshots/1.json"));
 
     for nothing in [["--until", "2022-08-22T09:00:00Z"], ["--since", "2022-08-23T00:00:00Z"]] {
@@ -216,10 +219,10 @@ async fn the_same_ledger_makes_the_same_bundle_from_a_server_and_from_a_file() {
     let recorder = Recorder::on(&file).await;
     recorder.create("prod", None).await;
     recorder.report("prod", &[task(1, "web:1", &digest(1), START)]).await;
-    let one = Bundle::of(&recorder, &[]).await;
+    let one = Bundle::create(&recorder, &[]).await;
     recorder.advance(60.0);
     assert_eq!(recorder.report("prod", &[task(1, "web:1", &digest(1), START)]).await, 200);
-    let other = Bundle::of(&recorder, &[]).await;
+    let other = Bundle::create(&recorder, &[]).await;
     recorder.stop().await;
     let local = Bundle::none();
     let db = ["proof", "prod", "--db", file.to_str().unwrap(), "-o", local.path.to_str().unwrap()];
@@ -231,7 +234,7 @@ async fn the_same_ledger_makes_the_same_bundle_from_a_server_and_from_a_file() {
 #[tokio::test]
 async fn each_of_300_random_changes_is_found() {
     let recorder = day().await;
-    let bundle = Bundle::of(&recorder, &[]).await;
+    let bundle = Bundle::create(&recorder, &[]).await;
     let head = bundle.head().await;
     let good = bundle.bytes();
     let seed = fastrand::u64(..);
@@ -279,9 +282,9 @@ async fn each_of_300_random_changes_is_found() {
 }
 
 #[tokio::test]
-async fn what_is_changed_with_care_is_found_and_named() {
+async fn careful_changes_are_found_and_the_message_names_them() {
     let recorder = day().await;
-    let bundle = Bundle::of(&recorder, &[]).await;
+    let bundle = Bundle::create(&recorder, &[]).await;
     let head = bundle.head().await;
     let (original, good) = (bundle.bytes(), bundle.members());
     let attachment = good.keys().find(|name| name.starts_with("attachments/")).unwrap().clone();
@@ -301,22 +304,28 @@ async fn what_is_changed_with_care_is_found_and_named() {
         let cut = text.trim_end().rfind('\n').unwrap();
         text[..=cut].to_owned()
     };
-    for (members, said) in [
-        (with("runs.csv", &|text| text.replace("rogue", "known")), "runs.csv is not what"),
-        (with("report.html", &|text| text.replace("no report", "a report")), "report.html is not"),
-        (with("README.txt", &|text| text.to_uppercase()), "README.txt is not"),
+    for (members, expected) in [
+        (with("runs.csv", &|text| text.replace("rogue", "known")), "runs.csv does not follow"),
+        (
+            with("report.html", &|text| text.replace("no report", "a report")),
+            "report.html does not",
+        ),
+        (with("README.txt", &|text| text.to_uppercase()), "README.txt does not"),
         (
             with("snapshots/3.json", &|text| text.replace(&digest(9), &digest(1))),
             "snapshots/3.json",
         ),
         (with(&attachment, &|text| text.replace("12", "13")), "has another content"),
         (without(&attachment), &*attachment),
-        (without("events.csv"), "events.csv is not"),
+        (without("events.csv"), "events.csv does not"),
         (without("ledger.jsonl"), "it has no ledger.jsonl"),
         (with("ledger.jsonl", &last_line_away), "does not end with its head"),
         (with("ledger.jsonl", &|text| text.replacen("beta", "bata", 1)), "breaks at entry 2"),
-        (with("ledger.jsonl", &|text| text.replacen("\",\"", "\", \"", 1)), "ledger.jsonl is not"),
-        (with("bundle.json", &|text| text.replace("prod", "beta")), "is not what"),
+        (
+            with("ledger.jsonl", &|text| text.replacen("\",\"", "\", \"", 1)),
+            "ledger.jsonl does not",
+        ),
+        (with("bundle.json", &|text| text.replace("prod", "beta")), "does not follow"),
         (with("bundle.json", &|text| text.replace("\"format\": 1", "\"format\": 2")), "format 2"),
         (with("bundle.json", &|text| text.replace('}', ",\"more\": 1}")), "unknown field"),
         (with("head.txt", &|text| text.replace("seq=", "seq=1")), "does not end with its head"),
@@ -324,14 +333,14 @@ async fn what_is_changed_with_care_is_found_and_named() {
         bundle.rewrite(&original, &members);
         let error = bundle.verify(Some(&head)).await.unwrap_err();
         let error = envsnap_model::error_chain(&error);
-        assert!(error.contains(said), "{said}: {error}");
+        assert!(error.contains(expected), "{expected}: {error}");
     }
 }
 
 #[tokio::test]
 async fn a_hostile_archive_is_refused_without_being_read_whole() {
     let recorder = day().await;
-    let bundle = Bundle::of(&recorder, &[]).await;
+    let bundle = Bundle::create(&recorder, &[]).await;
     let original = bundle.bytes();
     let size = 40 << 30;
     let mut header = tar::Header::new_gnu();
@@ -375,13 +384,13 @@ fn bundle_with_sparse_ledger(original: &[u8], size: u64) -> Vec<u8> {
 #[tokio::test]
 async fn a_ledger_that_was_rewritten_is_only_found_by_a_head() {
     let recorder = day().await;
-    let honest = Bundle::of(&recorder, &[]).await;
+    let honest = Bundle::create(&recorder, &[]).await;
     let head = honest.head().await;
     // The same day, without the miner.
     let other = Recorder::start().await;
     other.create("prod", Some(true)).await;
     other.report("prod", &[task(1, "web:1", &digest(1), START)]).await;
-    let forged = Bundle::of(&other, &[]).await;
+    let forged = Bundle::create(&other, &[]).await;
     forged.verify(None).await.unwrap();
     let error = forged.verify(Some(&head)).await.unwrap_err();
     assert!(matches!(error, ProofError::UnknownHead { .. }), "{error}");

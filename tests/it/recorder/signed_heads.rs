@@ -105,7 +105,11 @@ async fn every_head_is_signed() {
     assert!(verified.status.success(), "{}", stderr(&verified));
     let changed = header.replace("seq=2", "seq=1");
     let refused = verify(&db(&folder), &["--head", &changed, "--public-key", &public]);
-    assert!(stderr(&refused).contains("the signature is not of this head"), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("the signature does not match this head"),
+        "{}",
+        stderr(&refused)
+    );
     let unsigned = verify(&db(&folder), &["--head", text, "--public-key", &public]);
     assert!(stderr(&unsigned).contains("is not signed"), "{}", stderr(&unsigned));
     let refused =

@@ -23,7 +23,7 @@ use super::server::{Recorder, digest, task, write_secret};
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// What does not arrive within this time does not arrive.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A receiver, which answers with a status that the test chooses, or not at all.
 struct Receiver {
@@ -66,7 +66,7 @@ impl Receiver {
     }
 
     async fn next(&mut self) -> (HeaderMap, Value) {
-        timeout(PATIENCE, self.requests.recv()).await.unwrap().unwrap()
+        timeout(TIMEOUT, self.requests.recv()).await.unwrap().unwrap()
     }
 
     /// The type, the artifact's name and the identifier of the next message.
@@ -193,7 +193,7 @@ async fn nothing_is_lost_while_a_receiver_is_down_and_the_recorder_is_killed() {
     }
     let (kind, name, first) = receiver.next_event().await;
     assert_eq!((&*kind, &*name), ("ARTIFACT_STARTED", "web:1"));
-    recorder.logged("trying again: it answered 503").await;
+    recorder.logged("trying again: the receiver responded with 503").await;
     recorder.end("-KILL").await;
 
     receiver.answer_with(200);
@@ -222,7 +222,7 @@ async fn nothing_is_lost_while_a_receiver_is_down_and_the_recorder_is_killed() {
 }
 
 #[tokio::test]
-async fn what_happened_before_an_environment_was_archived_is_delivered_after_it() {
+async fn events_before_an_environment_was_archived_are_delivered_after_it() {
     let (files, mut receiver) = (Files::new(), Receiver::start().await);
     let hooks = [receiver.url.clone()];
     let mut recorder = files.recorder(&hooks).await;

@@ -13,9 +13,9 @@ use crate::domain::Micros;
 /// The most members of a bundle that is read: more than any snapshot and its evidence have.
 const MAX_MEMBERS: usize = 1_000_000;
 
-/// What a [`Comparison`] fails with.
+/// What a [`Comparison`] fails with. It becomes [`ProofError::Changed`], which is what people read.
 #[derive(Debug, thiserror::Error)]
-#[error("it differs")]
+#[error("the content differs")]
 struct Differs;
 
 pub(super) struct ArchiveWriter<W: Write> {

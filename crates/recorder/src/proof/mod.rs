@@ -1,5 +1,5 @@
 //! Bundles that prove what ran in an environment: for those who trust neither the recorder's host nor
-//! whoever made the bundle.
+//! the one who made the bundle.
 //!
 //! A bundle holds the organization's ledger up to a head, and documents that are made of it and of the
 //! attachments alone. To verify it, the ledger is verified, and everything else is made again from it
@@ -101,11 +101,11 @@ pub enum ProofError {
     NotABundle { file: String, reason: String },
     /// A newer version of this program made it.
     #[error(
-        "the bundle has format {found}, and this version reads format {FORMAT}: use a newer envsnap"
+        "the bundle has format {found}, and this version reads format {FORMAT}. Use a newer envsnap"
     )]
     Format { found: u32 },
     /// It is not what its ledger says.
-    #[error("the bundle was changed: {member} is not what its ledger and its attachments make it")]
+    #[error("the bundle was changed: {member} does not follow from its ledger and its attachments")]
     Changed { member: String },
     #[error("cannot {operation}")]
     Io {

@@ -197,7 +197,7 @@ async fn show<S: Store + ProvenanceStore>(
     let seconds = time.as_duration().as_secs_f64();
     let kept = format!("&time={}&name={}", urlencode(&time.to_string()), urlencode(name));
     let answer = html! {
-        p.asked { "At " (time_in_both(seconds)) ":" }
+        p.requested { "At " (time_in_both(seconds)) ":" }
         (name_filter("Environment", name, &[("time", &time.to_string())]))
         @if rows.is_empty() {
             p.empty { "No environment in use has such a name." }
@@ -332,7 +332,7 @@ fn section(rows: &[Row], is_one: bool, expression: &str) -> Markup {
 pub(crate) fn requested(snapshot: &SnapshotRecord, at: f64, now: f64) -> Markup {
     let gap = snapshot.gaps.iter().map(report_gap).find(|gap| gap.contains(at));
     html! {
-        p.asked { "At " (time_in_both(at)) " this was the latest snapshot." }
+        p.requested { "At " (time_in_both(at)) " this was the latest snapshot." }
         @if let Some(gap) = gap {
             p.uncovered {
                 "Not covered: " (describe_gap(&gap, now)) ". This is what was reported last before that; \

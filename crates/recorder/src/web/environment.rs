@@ -254,7 +254,7 @@ fn timeline_section(
             details {
                 summary { "How to read it" }
                 p {
-                    "Each artifact has a lane, and those of one repository stand together in the \
+                    "Each artifact has a lane, and those of one repository are grouped in the \
                      order in which they started; an artifact that ran before the first column \
                      begins at the left edge. Bars are thicker with more replicas. "
                     @match view.time_scale {

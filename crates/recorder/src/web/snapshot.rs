@@ -301,7 +301,7 @@ pub(crate) fn rows(
                 thead {
                     tr {
                         th scope="col" { "Artifact" }
-                        (columns.heads())
+                        (columns.header_cells())
                         th.number scope="col" { @if run { "Replicas" } @else { "Replicas before" } }
                         th scope="col" { "Since when" }
                         th scope="col" { "Cluster and service" }

@@ -24,14 +24,17 @@ pub struct Webhook {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseWebhookError {
     #[error(
-        "a webhook is written as \"URL [org=NAME] [environment=NAME] [events=EVENT,…]\", not with \"{0}\""
+        "unexpected \"{0}\" in a webhook. It is written as \"URL [org=NAME] [environment=NAME] [events=EVENT,…]\""
     )]
     Word(String),
     #[error("\"{0}\" is not an address of http or https")]
     Url(String),
-    #[error("\"{0}\" cannot be the name of an organization or an environment")]
+    #[error(
+        "\"{0}\" cannot be the name of an organization or an environment. A name begins with a letter or a \
+         digit, and consists of letters, digits, ., _ and -"
+    )]
     Name(String),
-    #[error("there is no event \"{0}\": use {known}", known = Topic::names())]
+    #[error("unknown event \"{0}\". The events are {known}", known = Topic::names())]
     Topic(String),
 }
 

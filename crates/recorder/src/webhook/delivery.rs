@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The waits between the attempts at one message: twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_mins(5);
+const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
 /// After that, a message is given up, and the next one is tried.
 const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
@@ -157,7 +157,7 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
             return Ok(Vec::new());
         }
         let wanted = |event: &Event| {
-            Topic::of(event).iter().any(|topic| self.webhook.topics.contains(topic))
+            Topic::of_event(event).iter().any(|topic| self.webhook.topics.contains(topic))
         };
         let index = taken.index;
         let interval: Interval = index.to_string().parse().map_err(|_| Error::Fault)?;
@@ -218,7 +218,7 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
                 "cannot deliver a message to {host}, trying again: {reason}"
             );
             sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
+            wait = (wait * 2).min(MAX_BACKOFF);
         }
     }
 
@@ -237,7 +237,7 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
             .body(body);
         match request.send().await {
             Ok(response) if response.status().is_success() => Ok(()),
-            Ok(response) => Err(format!("it answered {}", response.status())),
+            Ok(response) => Err(format!("the receiver responded with {}", response.status())),
             // The address may hold a secret.
             Err(error) => Err(error_chain(&error.without_url())),
         }

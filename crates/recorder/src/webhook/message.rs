@@ -52,7 +52,7 @@ impl Topic {
     }
 
     /// The topics of an event.
-    pub(super) fn of(event: &Event) -> Vec<Self> {
+    pub(super) fn of_event(event: &Event) -> Vec<Self> {
         let SnapshotArtifact { was, now, provenance, .. } = &event.artifact;
         match (was, now) {
             (0, 1..) => {

@@ -61,7 +61,7 @@ async fn a_comparison_shows_what_happened_in_between() {
 }
 
 #[tokio::test]
-async fn what_ran_at_a_time_is_answered_for_one_environment_and_for_all() {
+async fn the_page_shows_what_ran_at_a_time_in_one_environment_and_in_all() {
     let recorder = story().await;
     for (time, index, expected) in [
         ("2022-08-22+10:00", 1, "web :1"),

@@ -9,12 +9,12 @@ async fn the_list_of_environments_shows_what_runs_and_for_how_long() {
     let page = get(&recorder, "/").await;
     assert_eq!(page.status, StatusCode::OK);
     let words = page.words();
-    for said in [
+    for expected in [
         "env d #3 : 1 artifact, 3 replicas web :2 ×3 for 1 hour",
         "1 hour ago 2022-08-22 09:41:22 UTC",
         "new d nothing was reported yet never never",
     ] {
-        assert!(words.contains(said), "{said}: {words}");
+        assert!(words.contains(expected), "{expected}: {words}");
     }
     assert!(get(&recorder, "/acme/environments").await.words().contains("env d #3"));
     let empty = Recorder::start().await;
@@ -70,13 +70,13 @@ async fn a_day_without_reports_is_a_gap_in_the_timeline_and_in_the_tables() {
     // An hour of 29 is 345 of 10,000 units: an hour, a day without reports, and another hour.
     assert_eq!(confirmed, "M0 58h345v4h-345zM8621 58h345v4h-345z");
     let words = page.words();
-    let told = "2022-08-23 11:39:22 UTC no report from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC \
+    let expected = "2022-08-23 11:39:22 UTC no report from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC \
                 : 1 d";
-    assert!(words.contains(told), "{words}");
+    assert!(words.contains(expected), "{words}");
     let words = get(&recorder, "/acme/environments/env/snapshots/1").await.words();
-    let told = "Not covered from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC \
+    let expected = "Not covered from 2022-08-22 10:39:22 UTC to 2022-08-23 10:39:22 UTC \
                 for 1 d";
-    assert!(words.contains(told), "{words}");
+    assert!(words.contains(expected), "{words}");
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn the_page_of_a_snapshot_shows_everything_about_it() {
     let recorder = rollover().await;
     let page = get(&recorder, "/acme/environments/env/snapshots/2").await;
     let words = page.words();
-    for said in [
+    for expected in [
         "Previous (#1) Next (#3) Latest",
         "Recorded 2022-08-22 09:40:22 UTC Reported by anonymous Last confirmed 2022-08-22 09:40:52 UTC",
         "Was the latest for 1 min until 2022-08-22 09:41:22 UTC",
@@ -102,7 +102,7 @@ async fn the_page_of_a_snapshot_shows_everything_about_it() {
             digest(1)
         ),
     ] {
-        assert!(words.contains(said), "{said}: {words}");
+        assert!(words.contains(expected), "{expected}: {words}");
     }
     assert!(page.attributes("href").contains(&"/acme/environments/env/snapshots/1".to_owned()));
     let latest = get(&recorder, "/acme/environments/env/snapshots/-1").await.words();
@@ -120,14 +120,14 @@ async fn the_page_of_a_snapshot_shows_everything_about_it() {
 async fn two_snapshots_are_compared_by_any_expression() {
     let recorder = rollover().await;
     let compared = |from: &str, to: &str| format!("/acme/compare?from={from}&to={to}");
-    for (from, to, said) in [
+    for (from, to, expected) in [
         ("env%231", "env", "1 exited, 1 started, 0 scaled, 0 unchanged."),
         ("env~1", "env%40{now}", "1 exited, 0 started, 0 scaled, 1 unchanged."),
         ("env%231", "env%232", "0 exited, 1 started, 0 scaled, 1 unchanged."),
         ("env", "env", "The same runs in both."),
     ] {
         let words = get(&recorder, &compared(from, to)).await.words();
-        assert!(words.contains(said), "{said}: {words}");
+        assert!(words.contains(expected), "{expected}: {words}");
     }
 }
 
@@ -179,7 +179,7 @@ async fn no_link_or_form_is_broken() {
 #[tokio::test]
 async fn errors_are_pages() {
     let recorder = rollover().await;
-    for (path, status, said) in [
+    for (path, status, expected) in [
         ("/nothing", 404, "There is nothing here"),
         ("/acme/environments/none", 404, "Environment named 'none' does not exist"),
         ("/acme/environments/env/snapshots/9", 404, "There is no snapshot env#9: env has #1..#3 ."),
@@ -221,9 +221,9 @@ async fn errors_are_pages() {
         assert_eq!(page.status.as_u16(), status, "{path}");
         assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
         let words = page.words();
-        assert!(words.contains(said), "{said}: {words}");
+        assert!(words.contains(expected), "{expected}: {words}");
     }
-    // A program that lost its way is told so in its own form.
+    // A program that lost its way gets the error in its own form.
     assert_eq!(recorder.get("/nothing").await.message(), "There is nothing here");
 }
 

@@ -139,8 +139,8 @@ async fn tables_show_commit_pipeline_and_state_of_each_artifact() {
     ] {
         let page = get(&recorder, path).await;
         let words = page.words();
-        for said in expected {
-            assert!(words.contains(said), "{path}: {said}: {words}");
+        for expected in expected {
+            assert!(words.contains(expected), "{path}: {expected}: {words}");
         }
         let links = page.attributes("href");
         for link in [
@@ -183,8 +183,8 @@ async fn every_page_marks_artifacts_by_the_same_rule() {
     }
     // In the picture's list of names and in the table of snapshots, too.
     let words = get(&recorder, "/acme/environments/aws-prod").await.words();
-    for said in ["evil/miner :latest rogue 0303030 ×1", "started evil/miner :latest rogue"] {
-        assert!(words.contains(said), "{said}: {words}");
+    for expected in ["evil/miner :latest rogue 0303030 ×1", "started evil/miner :latest rogue"] {
+        assert!(words.contains(expected), "{expected}: {words}");
     }
     let words = get(&recorder, "/").await.words();
     assert!(words.contains("5 artifacts, 5 replicas, 1 rogue , 1 late , 1 incomplete"), "{words}");
@@ -196,7 +196,7 @@ async fn every_page_marks_artifacts_by_the_same_rule() {
 #[tokio::test]
 async fn nothing_is_rogue_in_an_organization_without_flows() {
     let recorder = rollover().await;
-    for (path, said) in [
+    for (path, expected) in [
         ("/", 0),
         ("/acme/environments/env", 1),
         ("/acme/environments/env/snapshots/1", 1),
@@ -208,7 +208,7 @@ async fn nothing_is_rogue_in_an_organization_without_flows() {
         let words = get(&recorder, path).await.words();
         assert!(!words.contains("rogue") && !words.contains("Commit Pipeline"), "{path}: {words}");
         let count = words.matches("No provenance was reported").count();
-        assert_eq!(count, said, "{path}: {words}");
+        assert_eq!(count, expected, "{path}: {words}");
     }
 }
 
@@ -217,7 +217,7 @@ async fn the_page_of_an_artifact_shows_everything_about_it() {
     let recorder = story().await;
     let page = get(&recorder, &format!("/acme/artifacts/{}", digest(1))).await;
     let words = page.words();
-    for said in [
+    for expected in [
         &*format!("cyberdojo/runner:16d9990 cyberdojo/runner:16d9990 {}", digest(1)),
         "runner trail 16d9990 COMPLIANT 16d9990 Faster start https://github.com/cyber-dojo/runner/commit/16d9990",
         "https://github.com/cyber-dojo/runner/actions/runs/2902808452 1 hour ago 2022-08-22 09:39:22 UTC",
@@ -235,7 +235,7 @@ async fn the_page_of_an_artifact_shows_everything_about_it() {
         "Started running in aws-beta#1",
         "No longer running in aws-prod#2",
     ] {
-        assert!(words.contains(said), "{said}: {words}");
+        assert!(words.contains(expected), "{expected}: {words}");
     }
     for link in page.attributes("href").iter().filter(|link| link.starts_with("http")) {
         assert!(link.starts_with(GIT), "{link}");
@@ -266,30 +266,30 @@ async fn the_page_of_an_artifact_shows_everything_about_it() {
 async fn pipelines_link_to_trails_and_artifacts() {
     let recorder = story().await;
     let flows = get(&recorder, "/acme/flows").await.words();
-    for said in ["2 pipelines", "runner Test runner INCOMPLETE of the latest trail", GIT] {
-        assert!(flows.contains(said), "{said}: {flows}");
+    for expected in ["2 pipelines", "runner Test runner INCOMPLETE of the latest trail", GIT] {
+        assert!(flows.contains(expected), "{expected}: {flows}");
     }
     let flow = get(&recorder, "/acme/flows/runner").await;
     let words = flow.words();
-    for said in [
+    for expected in [
         "2 trails, the latest first. Trail State Begun saver INCOMPLETE",
         "16d9990 COMPLIANT",
         "2 artifacts, the latest first.",
         "cyberdojo/saver :1 0202020 16d9990 runner INCOMPLETE missing: branch-coverage",
         "{name: branch-coverage, type: generic}",
     ] {
-        assert!(words.contains(said), "{said}: {words}");
+        assert!(words.contains(expected), "{expected}: {words}");
     }
     assert!(flow.attributes("href").contains(&"/acme/flows/runner/trails/16d9990".to_owned()));
     let trail = get(&recorder, "/acme/flows/runner/trails/saver").await.words();
-    for said in [
+    for expected in [
         "saver INCOMPLETE Begun",
         "runner INCOMPLETE Evidence Type Result branch-coverage generic missing",
         "Trail begun",
         "Artifact created: cyberdojo/saver :1 0202020",
         "0202020 runs ×1 in aws-prod#1",
     ] {
-        assert!(trail.contains(said), "{said}: {trail}");
+        assert!(trail.contains(expected), "{expected}: {trail}");
     }
     // What the API calls their pages is where they are.
     for (path, at) in [
@@ -303,13 +303,13 @@ async fn pipelines_link_to_trails_and_artifacts() {
         let page = get(&recorder, address).await;
         assert_eq!(page.status, StatusCode::OK, "{path}: {address}");
     }
-    for (path, said) in [
+    for (path, expected) in [
         ("/acme/flows/none", "Flow named 'none' does not exist"),
         ("/acme/flows/runner/trails/none", "Trail with name 'none' does not exist"),
     ] {
         let page = get(&recorder, path).await;
         assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
-        assert!(page.words().contains(said), "{path}: {}", page.words());
+        assert!(page.words().contains(expected), "{path}: {}", page.words());
     }
 }
 
@@ -322,12 +322,12 @@ async fn the_matrix_has_the_version_of_each_repository_in_each_environment() {
     assert_eq!(recorder.report("aws-beta", &[old, new]).await, 201);
     let page = get(&recorder, "/acme/matrix").await;
     let words = page.words();
-    for said in [
+    for expected in [
         "Repository aws-beta aws-prod evil/miner – latest rogue",
         "hotfix – 2 late",
         "proxy – 1 runner 2 rogue 16d9990 – saver – 16d9990 incomplete sidecar – unknown",
     ] {
-        assert!(words.contains(said), "{said}: {words}");
+        assert!(words.contains(expected), "{expected}: {words}");
     }
     assert!(page.attributes("href").contains(&format!("/acme/artifacts/{}", digest(1))));
 }
@@ -353,7 +353,7 @@ async fn a_search_redirects_to_one_result_or_lists_several() {
         let to = answer.headers()["location"].to_str().unwrap();
         assert_eq!(to, format!("/acme/artifacts/{}", digest(byte)), "{query}");
     }
-    for (query, said) in [
+    for (query, expected) in [
         (COMMIT, "2 results for"),
         ("16d9990", "2 results for 16d9990 ."),
         ("1", "3 results for 1 ."),
@@ -369,7 +369,7 @@ async fn a_search_redirects_to_one_result_or_lists_several() {
         let page = get(&recorder, &format!("/acme/search?q={query}")).await;
         assert_eq!(page.status, StatusCode::OK, "{query}");
         let words = page.words();
-        assert!(words.contains(said), "{query}: {said}: {words}");
+        assert!(words.contains(expected), "{query}: {expected}: {words}");
         assert!(page.attributes("value").contains(&query.to_owned()), "{query}");
     }
     let short =

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::*;
 
-/// Bytes of the largest page.
-const LARGEST: usize = 1_000_000;
+/// The most that a page may have, in bytes.
+const MAX_PAGE_BYTES: usize = 1_000_000;
 
 /// 400 artifacts whose names have 300 characters, as of this round.
 fn many(round: u32) -> Vec<Value> {
@@ -44,7 +44,7 @@ async fn pages_of_many_artifacts_with_long_names_are_bounded() {
     ] {
         let page = get(&recorder, path).await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
-        assert!(page.text.len() < LARGEST, "{path}: {} bytes", page.text.len());
+        assert!(page.text.len() < MAX_PAGE_BYTES, "{path}: {} bytes", page.text.len());
         let words = page.words();
         assert!(words.contains(holds), "{path}: {words:.2000}");
     }
@@ -57,9 +57,9 @@ async fn a_long_history_is_paged() {
     recorder.create("env", Some(true)).await;
     // Not over HTTP, which takes longer; a minute apart, up to now.
     let minutes = Arc::new(AtomicU32::new(0));
-    let told = Arc::clone(&minutes);
+    let clock = Arc::clone(&minutes);
     let store = store.with_clock(Clock::from_fn(move || {
-        1_661_161_162.5 - 60.0 * f64::from(5_000 - told.load(Ordering::Relaxed))
+        1_661_161_162.5 - 60.0 * f64::from(5_000 - clock.load(Ordering::Relaxed))
     }));
     for version in 0..5_000 {
         let fingerprint = format!("{version:0>64x}").parse().unwrap();
@@ -85,10 +85,10 @@ async fn a_long_history_is_paged() {
         ("?show=100&upto=4294967295", 4_901, 5_000),
     ] {
         let page = get(&recorder, &format!("/acme/environments/env{query}")).await;
-        assert!(page.text.len() < LARGEST, "{query}: {} bytes", page.text.len());
+        assert!(page.text.len() < MAX_PAGE_BYTES, "{query}: {} bytes", page.text.len());
         let words = page.words();
-        let said = format!("#{first}..#{last} of 5000 snapshots");
-        assert!(words.contains(&said), "{query}: {words:.2000}");
+        let expected = format!("#{first}..#{last} of 5000 snapshots");
+        assert!(words.contains(&expected), "{query}: {words:.2000}");
         let hrefs = page.attributes("href");
         let linked = |upto: String| hrefs.iter().any(|href| href.contains(&upto));
         assert_eq!(linked(format!("upto={}", first - 1)), first > 1, "{query}");
@@ -160,7 +160,7 @@ async fn pages_of_12000_artifacts_with_provenance_are_bounded() {
     ] {
         let page = get(&recorder, path).await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
-        assert!(page.text.len() < LARGEST, "{path}: {} bytes", page.text.len());
+        assert!(page.text.len() < MAX_PAGE_BYTES, "{path}: {} bytes", page.text.len());
         let words = page.words();
         assert!(words.contains(holds), "{path}: {holds}: {words:.2000}");
     }

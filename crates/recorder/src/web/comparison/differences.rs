@@ -119,7 +119,7 @@ fn rows(
                 thead {
                     tr {
                         th scope="col" { "Artifact" }
-                        (columns.heads())
+                        (columns.header_cells())
                         th.number scope="col" { "Replicas" }
                         th scope="col" { "Since when" }
                         th scope="col" { "Change" }

@@ -25,7 +25,7 @@ pub(in crate::web) struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    pub(in crate::web) fn heads(self) -> Markup {
+    pub(in crate::web) fn header_cells(self) -> Markup {
         html! {
             @if self.shown {
                 th scope="col" { "Commit" }

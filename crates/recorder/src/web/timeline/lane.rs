@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn of_versions_that_run_in_the_first_column_the_later_start_is_the_successor() {
+    fn the_successor_in_the_first_column_is_the_version_that_started_later() {
         let lanes = lanes(&window(vec![
             vec![later(artifact("web:1", 3, 3)), artifact("web:9", 1, 1)],
             vec![artifact("web:9", 1, 0)],

@@ -152,7 +152,7 @@ impl Picture<'_> {
             .span()
             .map_or_else(String::new, |(from, to)| format!("From {} to {}: ", utc(from), utc(to)));
         format!(
-            "{span}{} and {}. The table of snapshots below tells the same in words.",
+            "{span}{} and {}. The table of snapshots below contains the same data.",
             pluralize(window.snapshots.len() as u64, "snapshot"),
             pluralize(lanes.len() as u64, "artifact"),
         )
