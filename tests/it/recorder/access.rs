@@ -268,7 +268,7 @@ async fn sighup_reloads_the_token_file_unless_it_is_invalid() {
     let line = reload("kept the current tokens").await;
     assert!(line.contains("has mode 0666") && line.contains("chmod 600"), "{line}");
     assert_eq!((status("third-00").await, status("second-0").await), (401, 200));
-    // One that would be waited for: nobody writes to it.
+    // One that would be waited for: no program writes to it.
     std::fs::remove_file(&tokens).unwrap();
     assert!(Command::new("mkfifo").arg(&tokens).status().unwrap().success());
     let line = reload("kept the current tokens").await;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::crash::Process;
 use super::file::on;
-use super::lost_log::{ANSWERED, answered, beside, put_in_place};
+use super::lost_log::{REPORTS, beside, put_in_place, start_with_reports};
 use super::lost_reports::{self, has_all, refused};
 use super::second_program;
 use super::server::{digest, task};
@@ -69,7 +69,7 @@ async fn a_log_that_is_truncated_just_before_a_commit_is_detected_by_it() {
     for (what, length) in lengths {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        let mut recorder = answered(&file).await;
+        let mut recorder = start_with_reports(&file).await;
         let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
         let truncate = |other: &Connection| {
             log.set_len(length(log.metadata().unwrap().len())).unwrap();
@@ -78,15 +78,15 @@ async fn a_log_that_is_truncated_just_before_a_commit_is_detected_by_it() {
         let tasks = [task(1, "web", &digest(99), 1)];
         assert_eq!(report_during(&recorder, &file, &tasks, truncate).await, 500, "{what}");
         let said = recorder.logged("it accepts nothing more").await;
-        assert!(said.contains("Everything that was answered is in"), "{what}: {said}");
+        assert!(said.contains("All acknowledged reports are in"), "{what}: {said}");
         assert_eq!(recorder.report("env", &tasks).await, 500, "{what}");
         recorder.end("-KILL").await;
 
         put_in_place(&file);
         let recorder = Process::start(&file).await;
-        // The report that was not answered may be there.
+        // The report that was not acknowledged may be there.
         let index = recorder.index("env").await;
-        assert!([ANSWERED, ANSWERED + 1].map(u64::from).contains(&index), "{what}: {index}");
+        assert!([REPORTS, REPORTS + 1].map(u64::from).contains(&index), "{what}: {index}");
     }
 }
 
@@ -94,7 +94,7 @@ async fn a_log_that_is_truncated_just_before_a_commit_is_detected_by_it() {
 async fn a_file_that_another_program_makes_smaller_just_before_a_commit_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let recorder = answered(&file).await;
+    let recorder = start_with_reports(&file).await;
     // Free pages, which are in the file.
     for sql in [
         "CREATE TABLE other AS
@@ -118,7 +118,7 @@ async fn a_file_that_another_program_makes_smaller_just_before_a_commit_goes_on(
         (0..200).map(|id| task(id, &format!("web-{id}"), &format!("{id:064x}"), 1)).collect();
     assert_eq!(report_during(&recorder, &file, &tasks, shrink).await, 201, "{}", recorder.log());
     assert_eq!(recorder.report("env", &tasks[1..]).await, 201, "{}", recorder.log());
-    assert_eq!(recorder.index("env").await, u64::from(ANSWERED) + 3);
+    assert_eq!(recorder.index("env").await, u64::from(REPORTS) + 3);
     assert!(!recorder.log().contains("ERROR"), "{}", recorder.log());
 }
 
@@ -132,7 +132,7 @@ async fn a_commit_of_another_program_beside_an_idle_recorder_costs_nothing() {
     for sql in ["ANALYZE", "VACUUM", "CREATE TABLE other (a); DROP TABLE other", "REINDEX"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        lost_reports::answered(&file, 5).await.end("-TERM").await;
+        lost_reports::start_with_reports(&file, 5).await.end("-TERM").await;
         let mut recorder = Process::start(&file).await;
         Connection::open(&file).unwrap().execute_batch(sql).unwrap();
         assert!(backup(&file, "backup.db"), "{sql}");
@@ -147,7 +147,7 @@ async fn a_commit_of_another_program_beside_an_idle_recorder_costs_nothing() {
 async fn a_log_that_another_program_begins_anew_has_a_position_soon() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = lost_reports::answered(&file, 5).await;
+    let mut recorder = lost_reports::start_with_reports(&file, 5).await;
     let other = Connection::open(&file).unwrap();
     other.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); ANALYZE").unwrap();
     let has_position = async {
@@ -168,7 +168,7 @@ async fn a_position_that_another_program_removes_is_written_again() {
     for sql in ["DELETE FROM position", "UPDATE position SET state = x'00'"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        let mut recorder = lost_reports::answered(&file, 5).await;
+        let mut recorder = lost_reports::start_with_reports(&file, 5).await;
         Connection::open(&file).unwrap().execute_batch(sql).unwrap();
         lost_reports::report(&recorder, 6..=6).await;
         recorder.end("-KILL").await;
@@ -192,7 +192,7 @@ async fn a_log_that_cannot_be_compared_with_its_file_is_applied_by_following_the
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        let mut recorder = lost_reports::answered(&file, 5).await;
+        let mut recorder = lost_reports::start_with_reports(&file, 5).await;
         signal(&recorder, "-STOP");
         let other = Connection::open(&file).unwrap();
         other.execute_batch(sql).unwrap();
@@ -252,7 +252,7 @@ async fn an_older_state_that_another_program_puts_into_the_file_stops_the_record
 async fn an_older_position_that_another_program_writes_keeps_nothing_from_using_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file).await;
+    let mut recorder = start_with_reports(&file).await;
     assert!(backup(&file, "older.db"));
     for byte in 60..65 {
         assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
@@ -274,7 +274,7 @@ async fn an_older_position_that_another_program_writes_keeps_nothing_from_using_
     tokio::time::timeout(Duration::from_secs(30), again).await.unwrap();
     recorder.end("-KILL").await;
     let recorder = Process::start(&file).await;
-    assert_eq!(recorder.index("env").await, u64::from(ANSWERED) + 5);
+    assert_eq!(recorder.index("env").await, u64::from(REPORTS) + 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

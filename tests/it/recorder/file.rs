@@ -138,7 +138,7 @@ fn a_file_of_another_user_or_kind_is_reported_with_the_remedy() {
         command.args(["serve", "--listen", "127.0.0.1:0", "--db"]).arg(&file).env_clear();
         let said = text(&command.uid(65_534).output().unwrap().stderr);
         let named = format!(
-            "user 65534, as whom the recorder runs, may not read and write {}, which belongs to user 0 \
+            "the recorder runs as user 65534, which cannot read and write {}: it belongs to user 0 \
              (mode 600)",
             denied.display()
         );

@@ -13,7 +13,7 @@ use super::server::{digest, task};
 use crate::command_line::text;
 
 /// More than fits into the pages of one report, and less than leads to a checkpoint.
-pub(super) const ANSWERED: u8 = 50;
+pub(super) const REPORTS: u8 = 50;
 
 pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
@@ -21,19 +21,19 @@ pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// A recorder that has answered reports, and what happens then.
-pub(super) async fn answered(file: &Path) -> Process {
+/// A recorder that has acknowledged [`REPORTS`] reports.
+pub(super) async fn start_with_reports(file: &Path) -> Process {
     let recorder = Process::start(file).await;
     recorder.create("env").await;
-    for byte in 1..=ANSWERED {
+    for byte in 1..=REPORTS {
         assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
     }
-    assert_eq!(recorder.index("env").await, u64::from(ANSWERED));
+    assert_eq!(recorder.index("env").await, u64::from(REPORTS));
     recorder
 }
 
 /// Nothing is accepted or read any more, and the log says why; gives what it says.
-pub(super) async fn refused(recorder: &Process) -> String {
+pub(super) async fn assert_refuses_requests(recorder: &Process) -> String {
     for byte in 100..103 {
         let status = recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
@@ -63,10 +63,10 @@ async fn removing_the_log_stops_the_recorder_which_saves_everything_acknowledged
         for end in ["-KILL", "-TERM"] {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("snapshots.db");
-            let mut recorder = answered(&file).await;
+            let mut recorder = start_with_reports(&file).await;
             fault(&file);
-            let said = refused(&recorder).await;
-            let saved = format!("Everything that was answered is in {}", file.display());
+            let said = assert_refuses_requests(&recorder).await;
+            let saved = format!("All acknowledged reports are in {}", file.display());
             assert!(said.contains(&saved), "{what}: {said}");
             recorder.end(end).await;
 
@@ -74,7 +74,7 @@ async fn removing_the_log_stops_the_recorder_which_saves_everything_acknowledged
             let _taken = fs::remove_file(beside(&file, "-wal"));
             let _taken = fs::remove_file(beside(&file, "-shm"));
             let recorder = Process::start(&file).await;
-            assert_eq!(recorder.index("env").await, u64::from(ANSWERED), "{what} {end}");
+            assert_eq!(recorder.index("env").await, u64::from(REPORTS), "{what} {end}");
             assert_eq!(recorder.report("env", &[task(1, "web", &digest(99), 1)]).await, 201);
         }
     }
@@ -85,12 +85,12 @@ async fn truncating_the_log_stops_the_recorder_which_saves_everything() {
     for bytes in [0, 100, 40_000] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        let mut recorder = answered(&file).await;
+        let mut recorder = start_with_reports(&file).await;
         let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
         log.set_len(bytes).unwrap();
-        let said = refused(&recorder).await;
+        let said = assert_refuses_requests(&recorder).await;
         let copy = beside(&file, ".rescued");
-        let saved = format!("Everything that was answered is in {}", copy.display());
+        let saved = format!("All acknowledged reports are in {}", copy.display());
         assert!(said.contains(&saved), "{said}");
         recorder.end("-KILL").await;
 
@@ -106,7 +106,7 @@ async fn truncating_the_log_stops_the_recorder_which_saves_everything() {
         let verified = on("verify", &file, &[]);
         assert!(verified.status.success(), "{verified:?}");
         let recorder = Process::start(&file).await;
-        assert_eq!(recorder.index("env").await, u64::from(ANSWERED), "{bytes}");
+        assert_eq!(recorder.index("env").await, u64::from(REPORTS), "{bytes}");
         assert_eq!(recorder.report("env", &[task(1, "web", &digest(99), 1)]).await, 201);
     }
 }
@@ -119,11 +119,11 @@ pub(super) fn put_in_place(file: &Path) {
     fs::rename(beside(file, ".rescued"), file).unwrap();
 }
 
-pub(super) async fn has_all_that_was_answered(file: &Path) {
+pub(super) async fn has_all_reports(file: &Path) {
     let verified = on("verify", file, &[]);
     assert!(verified.status.success(), "{verified:?}");
     let recorder = Process::start(file).await;
-    assert_eq!(recorder.index("env").await, u64::from(ANSWERED));
+    assert_eq!(recorder.index("env").await, u64::from(REPORTS));
     assert_eq!(recorder.report("env", &[task(1, "web", &digest(99), 1)]).await, 201);
 }
 
@@ -150,12 +150,12 @@ async fn a_file_that_is_removed_is_saved_with_or_without_its_log() {
         for end in ["-KILL", "-TERM"] {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("snapshots.db");
-            let mut recorder = answered(&file).await;
+            let mut recorder = start_with_reports(&file).await;
             fault(&file);
             if end == "-KILL" {
-                let said = refused(&recorder).await;
+                let said = assert_refuses_requests(&recorder).await;
                 let copy = beside(&file, ".rescued");
-                let saved = format!("Everything that was answered is in {}", copy.display());
+                let saved = format!("All acknowledged reports are in {}", copy.display());
                 assert!(said.contains(&saved), "{what}: {said}");
             }
             // Without a report in between, its end saves it as well.
@@ -166,7 +166,7 @@ async fn a_file_that_is_removed_is_saved_with_or_without_its_log() {
                 "{what}"
             );
             put_in_place(&file);
-            has_all_that_was_answered(&file).await;
+            has_all_reports(&file).await;
         }
     }
 }
@@ -195,19 +195,22 @@ async fn an_overwritten_or_truncated_and_extended_log_is_detected() {
     for (what, fault) in faults {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        let mut recorder = answered(&file).await;
+        let mut recorder = start_with_reports(&file).await;
         let path = beside(&file, "-wal");
         let log = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
         fault(&log, log.metadata().unwrap().len());
         // Within a second also if nothing is reported.
         recorder.logged("it accepts nothing more").await;
-        let said = refused(&recorder).await;
+        let said = assert_refuses_requests(&recorder).await;
         let copy = beside(&file, ".rescued");
-        let saved = format!("Everything that was answered is in {}", copy.display());
-        assert!(said.contains("was overwritten or cut") && said.contains(&saved), "{what}: {said}");
+        let saved = format!("All acknowledged reports are in {}", copy.display());
+        assert!(
+            said.contains("was overwritten or truncated") && said.contains(&saved),
+            "{what}: {said}"
+        );
         recorder.end("-KILL").await;
         put_in_place(&file);
-        has_all_that_was_answered(&file).await;
+        has_all_reports(&file).await;
     }
 }
 
@@ -224,7 +227,7 @@ fn overwrite_the_middle(file: &Path) {
 async fn an_overwritten_log_is_detected_under_constant_load() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file).await;
+    let mut recorder = start_with_reports(&file).await;
     overwrite_the_middle(&file);
     let mut accepted = 0;
     loop {
@@ -237,43 +240,43 @@ async fn an_overwritten_log_is_detected_under_constant_load() {
         assert!(accepted < 100, "nothing is noticed");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    refused(&recorder).await;
+    assert_refuses_requests(&recorder).await;
     recorder.end("-KILL").await;
     put_in_place(&file);
     let recorder = Process::start(&file).await;
-    let answered = u64::from(ANSWERED + accepted);
-    // The first report that is refused may be committed: the log is read before it is answered.
+    let acknowledged = u64::from(REPORTS + accepted);
+    // The first report that is refused may be committed: the log is read before it is acknowledged.
     let index = recorder.index("env").await;
-    assert!((answered..=answered + 1).contains(&index), "{index} of {answered}");
+    assert!((acknowledged..=acknowledged + 1).contains(&index), "{index} of {acknowledged}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_overwritten_just_before_the_shutdown_is_not_applied() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file).await;
+    let mut recorder = start_with_reports(&file).await;
     overwrite_the_middle(&file);
     recorder.end("-TERM").await;
     recorder.logged("it accepts nothing more").await;
     let said = text(&on("serve", &file, &["--listen", "127.0.0.1:0"]).stderr);
     assert!(said.contains(".rescued"), "{said}");
     put_in_place(&file);
-    has_all_that_was_answered(&file).await;
+    has_all_reports(&file).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_truncated_file_is_detected_at_once_and_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file).await;
+    let mut recorder = start_with_reports(&file).await;
     second_program::execute(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
     fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(8_192).unwrap();
-    let said = refused(&recorder).await;
-    assert!(said.contains("was cut to 8192 bytes"), "{said}");
+    let said = assert_refuses_requests(&recorder).await;
+    assert!(said.contains("was truncated to 8192 bytes"), "{said}");
     recorder.end("-KILL").await;
-    if said.contains("Everything that was answered is in") {
+    if said.contains("All acknowledged reports are in") {
         put_in_place(&file);
-        has_all_that_was_answered(&file).await;
+        has_all_reports(&file).await;
     } else {
         assert!(said.contains("restore a backup"), "{said}");
         let started = on("serve", &file, &["--listen", "127.0.0.1:0"]);
@@ -295,14 +298,14 @@ async fn truncating_the_index_of_the_log_loses_nothing() {
     for bytes in [0, 100, 4_096] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        let mut recorder = answered(&file).await;
+        let mut recorder = start_with_reports(&file).await;
         let index = fs::OpenOptions::new().write(true).open(beside(&file, "-shm")).unwrap();
         index.set_len(bytes).unwrap();
         // Unless a look at it was under way just then.
-        let said = refused(&recorder).await;
-        assert!(said.contains("-shm was cut to"), "{said}");
+        let said = assert_refuses_requests(&recorder).await;
+        assert!(said.contains("-shm was truncated to"), "{said}");
         recorder.end("-KILL").await;
-        has_all_that_was_answered(&file).await;
+        has_all_reports(&file).await;
     }
 }
 
@@ -336,7 +339,7 @@ async fn a_long_log_is_saved_from_memory_also_if_the_file_is_longer() {
     }
     let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
     log.set_len(0).unwrap();
-    let said = refused(&recorder).await;
+    let said = assert_refuses_requests(&recorder).await;
     assert!(said.contains(".rescued. Stop the recorder"), "{said}");
     recorder.end("-KILL").await;
     drop(reader);

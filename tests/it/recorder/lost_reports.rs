@@ -1,4 +1,4 @@
-//! A recorder that is started on a file, or with a log, that lacks what was answered before.
+//! A recorder that is started on a file, or with a log, that lacks reports acknowledged before.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use super::lost_log::beside;
 use super::server::{digest, task};
 use crate::command_line::text;
 
-/// Reports one new snapshot for each of `bytes`, all of which are answered.
+/// Reports one new snapshot for each of `bytes`, all of which are acknowledged.
 pub(super) async fn report(recorder: &Process, bytes: std::ops::RangeInclusive<u8>) {
     for byte in bytes {
         assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
     }
 }
 
-/// A recorder that has answered so many reports.
-pub(super) async fn answered(file: &Path, reports: u8) -> Process {
+/// A recorder that has acknowledged so many reports.
+pub(super) async fn start_with_reports(file: &Path, reports: u8) -> Process {
     let recorder = Process::start(file).await;
     recorder.create("env").await;
     report(&recorder, 1..=reports).await;
@@ -58,7 +58,7 @@ async fn an_old_log_that_was_moved_over_the_live_one_is_not_applied() {
     for end in ["-KILL", "-TERM"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        let mut recorder = answered(&file, 10).await;
+        let mut recorder = start_with_reports(&file, 10).await;
         let (log, old) = (beside(&file, "-wal"), beside(&file, ".old-wal"));
         fs::copy(&log, &old).unwrap();
         report(&recorder, 11..=50).await;
@@ -79,7 +79,7 @@ async fn an_old_log_that_was_moved_over_the_live_one_is_not_applied() {
 async fn a_copy_of_the_file_with_a_log_that_does_not_continue_it_is_refused_and_left_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file, 5).await;
+    let mut recorder = start_with_reports(&file, 5).await;
     let mut copies: Vec<PathBuf> = Vec::new();
     let mut copy = |from: &Path| {
         let copy = folder.path().join(format!("copy-{}.db", copies.len()));
@@ -94,7 +94,7 @@ async fn a_copy_of_the_file_with_a_log_that_does_not_continue_it_is_refused_and_
     recorder.end("-KILL").await;
     let late = copy(&file);
     let other = folder.path().join("other.db");
-    answered(&other, 3).await.end("-KILL").await;
+    start_with_reports(&other, 3).await.end("-KILL").await;
 
     for (database, log) in [(&early, &file), (&early, &other), (&late, &other)] {
         fs::copy(beside(log, "-wal"), beside(database, "-wal")).unwrap();
@@ -124,7 +124,7 @@ async fn a_file_without_the_log_that_it_needs_is_refused_by_every_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let link = folder.path().join("link.db");
-    let mut recorder = answered(&file, 5).await;
+    let mut recorder = start_with_reports(&file, 5).await;
     fs::hard_link(&file, &link).unwrap();
     for killed in [false, true] {
         if killed {
@@ -156,7 +156,7 @@ async fn a_file_without_the_log_that_it_needs_is_refused_by_every_name() {
 async fn a_path_used_before_does_not_hide_that_the_log_is_beside_another() {
     let folder = tempfile::tempdir().unwrap();
     let (file, link) = (folder.path().join("snapshots.db"), folder.path().join("link.db"));
-    answered(&file, 5).await.end("-TERM").await;
+    start_with_reports(&file, 5).await.end("-TERM").await;
     fs::hard_link(&file, &link).unwrap();
     let mut recorder = Process::start(&link).await;
     report(&recorder, 6..=10).await;
@@ -210,7 +210,7 @@ async fn losses_while_no_recorder_ran_are_detected_at_the_next_start() {
     for (what, fault) in faults {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        let mut recorder = answered(&file, 5).await;
+        let mut recorder = start_with_reports(&file, 5).await;
         let backup = beside(&file, ".backup");
         assert!(on("backup", &file, &[backup.to_str().unwrap()]).status.success());
         report(&recorder, 6..=50).await;
@@ -239,7 +239,7 @@ async fn losses_while_no_recorder_ran_are_detected_at_the_next_start() {
 async fn a_complete_file_starts_at_any_path_with_or_without_its_log() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file, 5).await;
+    let mut recorder = start_with_reports(&file, 5).await;
     // Another program applied the log, and removed it with its own end.
     recorder.end("-KILL").await;
     super::second_program::execute(&file, "SELECT * FROM snapshot");
@@ -268,7 +268,7 @@ async fn a_file_that_another_program_vacuumed_while_it_was_used_is_started_after
         for later in [0, 5] {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("snapshots.db");
-            let mut recorder = answered(&file, 60).await;
+            let mut recorder = start_with_reports(&file, 60).await;
             for sql in sql {
                 super::second_program::execute(&file, sql);
             }

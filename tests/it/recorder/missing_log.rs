@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::crash::Process;
 use super::file::on;
 use super::lost_log::beside;
-use super::lost_reports::{answered, has_all, refused, report};
+use super::lost_reports::{has_all, refused, report, start_with_reports};
 use super::second_program;
 use crate::command_line::text;
 
@@ -20,7 +20,7 @@ fn query<T: rusqlite::types::FromSql>(file: &Path, sql: &str) -> T {
 
 /// A recorder that was killed with a log, and the pages of the file before and after the log is applied.
 async fn killed(file: &Path) -> (Vec<u8>, Vec<u8>) {
-    answered(file, 5).await.end("-TERM").await;
+    start_with_reports(file, 5).await.end("-TERM").await;
     // It applies no log before it is killed: there is too little in it, and no other program.
     let mut recorder = Process::start(file).await;
     report(&recorder, 6..=40).await;
@@ -77,7 +77,7 @@ async fn a_file_to_which_a_part_of_its_log_was_applied_is_refused_without_it() {
 async fn a_file_at_the_last_position_with_earlier_pages_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file, 5).await;
+    let mut recorder = start_with_reports(&file, 5).await;
     second_program::execute(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
     let before = fs::read(&file).unwrap();
     report(&recorder, 6..=7).await;
@@ -95,7 +95,7 @@ async fn a_file_at_the_last_position_with_earlier_pages_is_refused() {
     for verb in ["serve", "verify"] {
         let said = text(&on(verb, &file, &[]).stderr);
         assert!(said.contains("is missing, which"), "{verb}: {said}");
-        assert!(said.contains("8 were answered"), "{verb}: {said}");
+        assert!(said.contains("8 were acknowledged"), "{verb}: {said}");
     }
     let recorder = Process::start_with(&file, |command| {
         command.arg("--accept-loss");
@@ -109,7 +109,7 @@ async fn only_a_file_that_has_its_whole_log_is_marked_as_closed() {
     const IN_USE: &str = "SELECT hex(substr(state, 57, 1)) FROM position";
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file, 5).await;
+    let mut recorder = start_with_reports(&file, 5).await;
     let reader = Connection::open(&file).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM snapshot").unwrap();
     report(&recorder, 6..=10).await;

@@ -40,7 +40,7 @@ async fn a_recorder_is_ready_while_its_file_can_be_read_and_written() {
     clock.advance(Duration::from_millis(1)).await;
     assert_eq!(ready().await.status, StatusCode::OK);
 
-    // Each look at it is a commit, and whoever asks within a second causes none.
+    // Each look at it is a commit, and a client that asks within a second causes none.
     let log = folder.path().join("snapshots.db-wal");
     let written = || std::fs::metadata(&log).unwrap().len();
     let before = written();

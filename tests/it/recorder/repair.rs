@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::crash::Process;
 use super::file::on;
-use super::lost_reports::{answered, has_all, refused};
+use super::lost_reports::{has_all, refused, start_with_reports};
 use super::provenance::requests::document;
 use super::second_program;
 use super::server::Recorder;
@@ -33,7 +33,7 @@ async fn rows_of_no_session_are_removed_by_the_next_start() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        answered(&file, 5).await.end("-TERM").await;
+        start_with_reports(&file, 5).await.end("-TERM").await;
         second_program::execute(&file, sql);
         let said = not_verified(&file);
         assert!(said.contains("No report is in that table: the next start"), "{sql}: {said}");
@@ -79,7 +79,7 @@ async fn a_missing_position_is_written_again_when_that_is_decided() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        answered(&file, 5).await.end(end).await;
+        start_with_reports(&file, 5).await.end(end).await;
         Connection::open(&file).unwrap().execute_batch(sql).unwrap();
         let read = ["env", "ls", "--org", "acme", "--db", file.to_str().unwrap()];
         let read = envsnap(&read, &[]);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::file::on;
 use super::lost_log::{
-    ANSWERED, answered, beside, has_all_that_was_answered, put_in_place, refused,
+    REPORTS, assert_refuses_requests, beside, has_all_reports, put_in_place, start_with_reports,
 };
 use super::lost_reports;
 #[cfg(target_os = "linux")]
@@ -31,7 +31,7 @@ fn not_started(file: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_added_by_hand_does_not_keep_a_copy_from_being_saved() {
+async fn objects_added_by_hand_do_not_keep_a_copy_from_being_saved() {
     for sql in [
         "CREATE INDEX by_hand ON environment (description)",
         "CREATE VIEW by_hand AS SELECT name FROM environment",
@@ -40,19 +40,19 @@ async fn what_was_added_by_hand_does_not_keep_a_copy_from_being_saved() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        let mut recorder = answered(&file).await;
+        let mut recorder = start_with_reports(&file).await;
         second_program::execute(&file, sql);
         remove(&file);
-        let said = refused(&recorder).await;
+        let said = assert_refuses_requests(&recorder).await;
         let copy = beside(&file, ".rescued");
-        let saved = format!("Everything that was answered is in {}", copy.display());
+        let saved = format!("All acknowledged reports are in {}", copy.display());
         assert!(said.contains(&saved), "{sql}: {said}");
         recorder.end("-TERM").await;
         let said = not_started(&file);
         assert!(said.contains("is a complete copy that a recorder saved"), "{sql}: {said}");
         put_in_place(&file);
         let recorder = super::crash::Process::start(&file).await;
-        lost_reports::has_all(&recorder, u64::from(ANSWERED)).await;
+        lost_reports::has_all(&recorder, u64::from(REPORTS)).await;
     }
 }
 
@@ -60,23 +60,23 @@ async fn what_was_added_by_hand_does_not_keep_a_copy_from_being_saved() {
 async fn a_copy_with_damage_is_kept_under_a_name_that_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file).await;
+    let mut recorder = start_with_reports(&file).await;
     second_program::execute(&file, "DELETE FROM snapshot WHERE snapshot_index = 7");
     remove(&file);
-    let said = refused(&recorder).await;
+    let said = assert_refuses_requests(&recorder).await;
     let copy = beside(&file, ".rescued.damaged");
-    let named = format!("What could is in {}", copy.display());
+    let named = format!("Those that could are in {}", copy.display());
     assert!(said.contains(&named) && said.contains("table snapshot"), "{said}");
     recorder.end("-TERM").await;
     let said = not_started(&file);
     assert!(said.contains("keep it") && said.contains("table snapshot"), "{said}");
 
-    // All that was answered but the damage.
+    // All acknowledged reports but the damage.
     let kept = folder.path().join("kept.db");
     fs::rename(&copy, &kept).unwrap();
-    assert!(not_started(&file).contains("reports were answered from it"));
+    assert!(not_started(&file).contains("reports were acknowledged from it"));
     let recorder = super::crash::Process::start(&kept).await;
-    lost_reports::has_all(&recorder, u64::from(ANSWERED)).await;
+    lost_reports::has_all(&recorder, u64::from(REPORTS)).await;
 }
 
 #[cfg(target_os = "linux")]
@@ -87,7 +87,7 @@ async fn a_copy_that_does_not_fit_is_saved_as_soon_as_it_does() {
     for (what, fault) in faults {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
-        let mut recorder = answered(&file).await;
+        let mut recorder = start_with_reports(&file).await;
         let size = |file: &Path| fs::metadata(file).unwrap().len();
         let most = (size(&file) + size(&beside(&file, "-wal"))) >> 20;
         // As a disk that is full.
@@ -106,12 +106,12 @@ async fn a_copy_that_does_not_fit_is_saved_as_soon_as_it_does() {
         assert_eq!(recorder.log().matches("it accepts nothing more").count(), 1, "{what}");
 
         limit_file_size(process, "unlimited");
-        let said = recorder.logged("are over. Everything that was answered is in").await;
-        assert!(said.contains("Everything that was answered is in"), "{what}: {said}");
-        refused(&recorder).await;
+        let said = recorder.logged("are over. All acknowledged reports are in").await;
+        assert!(said.contains("All acknowledged reports are in"), "{what}: {said}");
+        assert_refuses_requests(&recorder).await;
         recorder.end("-KILL").await;
         put_in_place(&file);
-        has_all_that_was_answered(&file).await;
+        has_all_reports(&file).await;
     }
 }
 
@@ -120,7 +120,7 @@ async fn a_copy_that_does_not_fit_is_saved_as_soon_as_it_does() {
 async fn a_copy_that_does_not_fit_is_tried_once_more_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file).await;
+    let mut recorder = start_with_reports(&file).await;
     let process = recorder.child.id().unwrap();
     limit_file_size(process, "20000");
     remove(&file);
@@ -136,27 +136,27 @@ async fn a_copy_that_does_not_fit_is_tried_once_more_at_the_end() {
         fs::copy(open.unwrap(), beside(&copy, ending)).unwrap();
     }
     recorder.end("-TERM").await;
-    recorder.logged("the recorder ends without having saved what was answered").await;
-    has_all_that_was_answered(&copy).await;
+    recorder.logged("the recorder ends without having saved all acknowledged reports").await;
+    has_all_reports(&copy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_incomplete_copy_is_kept_and_nothing_is_in_the_way_of_a_copy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file).await;
+    let mut recorder = start_with_reports(&file).await;
     fs::create_dir(beside(&file, ".rescued")).unwrap();
     truncate_log(&file);
-    let said = refused(&recorder).await;
+    let said = assert_refuses_requests(&recorder).await;
     let copy = beside(&file, ".rescued.2");
-    let saved = format!("Everything that was answered is in {}", copy.display());
+    let saved = format!("All acknowledged reports are in {}", copy.display());
     assert!(said.contains(&saved), "{said}");
     recorder.end("-KILL").await;
     fs::remove_dir(beside(&file, ".rescued")).unwrap();
 
     // Left empty, or as of an old file: only what is proven is said.
     let old = folder.path().join("old.db");
-    answered(&old).await.end("-TERM").await;
+    start_with_reports(&old).await.end("-TERM").await;
     fs::rename(&copy, beside(&file, ".complete")).unwrap();
     for content in [Vec::new(), b"SQLite format 3".to_vec(), fs::read(&old).unwrap()] {
         fs::write(beside(&file, ".rescued"), content).unwrap();
@@ -209,10 +209,10 @@ async fn a_copy_of_the_version_before_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_answered_before_another_program_s_commit_is_saved() {
+async fn reports_acknowledged_before_another_program_s_commit_are_saved() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let mut recorder = answered(&file).await;
+    let mut recorder = start_with_reports(&file).await;
     second_program::execute(&file, "ANALYZE");
     // The recorder applies the log, since that is no longer in memory.
     let reader = rusqlite::Connection::open(&file).unwrap();
@@ -220,7 +220,7 @@ async fn what_was_answered_before_another_program_s_commit_is_saved() {
     let is_applied = || {
         reader.query_row("SELECT count(*) FROM org", [], |_| Ok(())).unwrap();
         let frames = reader.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
-        frames.is_ok_and(|frames: u64| frames < u64::from(ANSWERED))
+        frames.is_ok_and(|frames: u64| frames < u64::from(REPORTS))
     };
     for _ in 0..600 {
         if is_applied() {
@@ -230,12 +230,11 @@ async fn what_was_answered_before_another_program_s_commit_is_saved() {
     }
     assert!(is_applied());
     truncate_log(&file);
-    let said = refused(&recorder).await;
-    let saved =
-        format!("Everything that was answered is in {}", beside(&file, ".rescued").display());
+    let said = assert_refuses_requests(&recorder).await;
+    let saved = format!("All acknowledged reports are in {}", beside(&file, ".rescued").display());
     assert!(said.contains(&saved), "{said}");
     drop(reader);
     recorder.end("-KILL").await;
     put_in_place(&file);
-    has_all_that_was_answered(&file).await;
+    has_all_reports(&file).await;
 }

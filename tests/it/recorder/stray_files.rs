@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::crash::Process;
 use super::file::on;
 use super::lost_log::beside;
-use super::lost_reports::{answered, has_all, refused, report};
+use super::lost_reports::{has_all, refused, report, start_with_reports};
 use super::second_program;
 use crate::command_line::{envsnap, text};
 
@@ -32,7 +32,7 @@ async fn a_journal_of_another_database_is_not_played_back() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let other = interrupted(folder.path());
-    let mut recorder = answered(&file, 20).await;
+    let mut recorder = start_with_reports(&file, 20).await;
     let copy = folder.path().join("backup.db");
     assert!(on("backup", &file, &[copy.to_str().unwrap()]).status.success());
     let target = folder.path().join("target.db");
@@ -82,7 +82,7 @@ async fn a_journal_that_is_put_beside_a_running_recorder_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let other = interrupted(folder.path());
-    let recorder = answered(&file, 20).await;
+    let recorder = start_with_reports(&file, 20).await;
     let journal = beside(&file, "-journal");
     fs::copy(beside(&other, "-journal"), &journal).unwrap();
     let named = format!("a recorder does not leave {}", journal.display());
@@ -124,7 +124,7 @@ fn journal_of_switch_to_log(database: &[u8]) -> Vec<u8> {
 async fn a_backup_whose_first_start_was_killed_is_started() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let recorder = answered(&file, 5).await;
+    let recorder = start_with_reports(&file, 5).await;
     for is_written in [false, true] {
         let copy = folder.path().join(format!("backup-{is_written}.db"));
         assert!(on("backup", &file, &[copy.to_str().unwrap()]).status.success());
@@ -175,7 +175,7 @@ async fn the_advice_on_a_log_that_does_not_continue_the_file_loses_nothing() {
     let file = folder.path().join("snapshots.db");
     let (log, away) = (beside(&file, "-wal"), beside(&file, ".away"));
     let old = beside(&file, ".old");
-    let mut recorder = answered(&file, 5).await;
+    let mut recorder = start_with_reports(&file, 5).await;
     fs::copy(&file, &old).unwrap();
     fs::copy(&log, beside(&old, "-wal")).unwrap();
     second_program::execute(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
@@ -186,7 +186,7 @@ async fn the_advice_on_a_log_that_does_not_continue_the_file_loses_nothing() {
     fs::rename(&file, &away).unwrap();
     fs::copy(&old, &file).unwrap();
     let said = refused(&file, &[]);
-    assert!(said.contains("the log holds what was answered last: keep it"), "{said}");
+    assert!(said.contains("the log has the last acknowledged commit: keep it"), "{said}");
     assert!(!said.contains("rename") && !said.contains("away"), "{said}");
     fs::rename(&away, &file).unwrap();
 
@@ -212,7 +212,7 @@ async fn the_advice_on_a_log_that_does_not_continue_the_file_loses_nothing() {
 async fn a_log_of_another_program_is_applied_by_following_the_message() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    answered(&file, 5).await.end("-TERM").await;
+    start_with_reports(&file, 5).await.end("-TERM").await;
     let (killed, other) = (folder.path().join("killed.db"), folder.path().join("other.db"));
     {
         let connection = Connection::open(&file).unwrap();

@@ -28,15 +28,15 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let Arguments { db, target } = arguments;
     let BackupSummary { snapshots, heads } = sqlite::backup(db, target)?;
-    let mut said = format!(
+    let mut summary = format!(
         "Copied {} to {}: {}.\n",
         db.display(),
         target.display(),
         pluralize(snapshots, "snapshot")
     );
     for head in heads {
-        writeln!(said, "Head: {head}")?;
+        writeln!(summary, "Head: {head}")?;
     }
     // Names come from the file, which may be untrusted.
-    Ok(replace_invisible_lines(&said) + "\n")
+    Ok(replace_invisible_lines(&summary) + "\n")
 }

@@ -35,7 +35,7 @@ pub(super) struct HeadLog {
     results: Receiver<io::Result<()>>,
     /// The heads that were written, by organization.
     written: BTreeMap<String, EntryHash>,
-    /// Heads of which the write was not answered yet.
+    /// Heads of which the write was not acknowledged yet.
     pending: Option<Vec<Head>>,
 }
 

@@ -31,8 +31,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let status = answer.lines().next().unwrap_or_default();
-    let said = answer.lines().last().unwrap_or_default();
-    bail!("the recorder on {listen} is not ready: {status}: {said}");
+    let body = answer.lines().last().unwrap_or_default();
+    bail!("the recorder on {listen} is not ready: {status}: {body}");
 }
 
 fn request_readiness(listen: SocketAddr) -> std::io::Result<String> {

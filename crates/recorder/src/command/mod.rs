@@ -80,9 +80,11 @@ pub fn run() -> ExitCode {
             match command {
                 Command::Serve(arguments) => serve::run(arguments, log_writer.clone()).await,
                 Command::Verify(arguments) => {
-                    verify::run(&arguments).await.and_then(|said| print(&said))
+                    verify::run(&arguments).await.and_then(|summary| print(&summary))
                 }
-                Command::Backup(arguments) => backup::run(&arguments).and_then(|said| print(&said)),
+                Command::Backup(arguments) => {
+                    backup::run(&arguments).and_then(|summary| print(&summary))
+                }
                 Command::Healthcheck(arguments) => healthcheck::run(&arguments),
             }
         })

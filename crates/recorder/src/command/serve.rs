@@ -40,7 +40,7 @@ pub struct Arguments {
     /// it again
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Start also if the file lacks reports that were answered, for example after an old backup was
+    /// Start also if the file lacks acknowledged reports, for example after an old backup was
     /// restored; what is missing is logged
     #[arg(long)]
     accept_loss: bool,

@@ -35,7 +35,7 @@ pub struct Arguments {
     /// The recorder's file, which a recorder may write to meanwhile
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
-    /// A head that the recorder answered with, from the log of a reporter: 'org=…; seq=…; hash=…'
+    /// A head that the recorder returned, from the log of a reporter: 'org=…; seq=…; hash=…'
     #[arg(long, value_name = "HEAD")]
     head: Option<SignedHead>,
     /// The public key that the head, or that of the bundle, has to be signed with: a PEM file, as
@@ -61,7 +61,9 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<String> {
     } else if let Some(db) = db {
         match (key, head) {
             (Some(key), Some(head)) => key.verify(head)?,
-            (Some(_), None) => bail!("--public-key checks the signature of a head: add --head"),
+            (Some(_), None) => {
+                bail!("--public-key checks the signature of a head, and none is given. Add --head")
+            }
             (None, _) => {}
         }
         let check = if *attachments { AttachmentCheck::Content } else { AttachmentCheck::Sizes };

@@ -192,16 +192,19 @@ mod tests {
         for (wall_clock, date) in
             [(-18_489_600.0, "1969-06-01"), (3e11, "a year of more than four digits")]
         {
-            let said = after(wall_clock - NOW, 0.0).unwrap_err().to_string();
-            assert!(said.contains(&format!("says that it is {date}, which cannot be")), "{said}");
+            let message = after(wall_clock - NOW, 0.0).unwrap_err().to_string();
+            assert!(
+                message.contains(&format!("says that it is {date}, which cannot be")),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn the_error_contains_the_difference_and_the_remedy() {
-        let said = after(39.0, 100.0).unwrap_err().to_string();
-        assert!(said.contains("is 1 minute behind the time that has passed"), "{said}");
-        assert!(said.contains("restart the recorder"), "{said}");
+        let message = after(39.0, 100.0).unwrap_err().to_string();
+        assert!(message.contains("is 1 minute behind the time that has passed"), "{message}");
+        assert!(message.contains("restart the recorder"), "{message}");
     }
 
     #[test]

@@ -9,6 +9,9 @@ use super::ClockError;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a request failed. Unless a variant says otherwise, nothing of it is stored.
+///
+/// The messages are bodies of responses, and begin with a capital as those of the hosted server do, whose
+/// wording some of them have.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No environment in use has this name.

@@ -1,4 +1,4 @@
-//! What the store is asked about provenance.
+//! Queries of the store about provenance.
 
 use std::collections::BTreeMap;
 

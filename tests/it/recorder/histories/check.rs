@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use fastrand::Rng;
 use serde_json::Value;
 
-use super::life::Life;
+use super::life::RecorderProcess;
 use super::model::{Environment, Organization, Running, changes};
 use super::operation::{artifact_fingerprint, artifact_name};
 
@@ -42,7 +42,7 @@ fn shown(id: u8, was: u64, now: u64) -> Shown {
 }
 
 /// The list of environments.
-pub(super) async fn environments(life: &Life, model: &Organization) -> Checked {
+pub(super) async fn environments(life: &RecorderProcess, model: &Organization) -> Checked {
     let (status, found) = life.get(&format!("/environments/{}", model.name)).await;
     equal("the list's status", status, 200)?;
     let mut expected: Vec<_> = model
@@ -57,7 +57,7 @@ pub(super) async fn environments(life: &Life, model: &Organization) -> Checked {
 
 /// All that can be asked of one environment.
 pub(super) async fn environment(
-    life: &Life,
+    life: &RecorderProcess,
     model: &Organization,
     environment: &Environment,
     random: &mut Rng,
@@ -96,7 +96,7 @@ pub(super) async fn environment(
 }
 
 /// The list of snapshots, in order and with their times.
-async fn spans(life: &Life, org: &str, environment: &Environment) -> Checked {
+async fn spans(life: &RecorderProcess, org: &str, environment: &Environment) -> Checked {
     let path = format!("/snapshots/{org}/{}?reverse=true&per_page=1000", environment.name);
     let (_, found) = life.get(&path).await;
     let indexes = list(&found).map(|it| number(&it["index"])).collect();
@@ -113,7 +113,7 @@ async fn spans(life: &Life, org: &str, environment: &Environment) -> Checked {
 }
 
 /// All events, page by page.
-async fn events(life: &Life, org: &str, environment: &Environment) -> Checked {
+async fn events(life: &RecorderProcess, org: &str, environment: &Environment) -> Checked {
     let mut expected = Vec::new();
     let mut before = Running::new();
     for (index, snapshot) in (1_u64..).zip(&environment.snapshots) {
@@ -148,7 +148,7 @@ async fn events(life: &Life, org: &str, environment: &Environment) -> Checked {
 }
 
 async fn snapshot(
-    life: &Life,
+    life: &RecorderProcess,
     org: &str,
     environment: &Environment,
     expression: &str,
@@ -180,7 +180,7 @@ async fn snapshot(
 
 /// Two snapshots compared.
 async fn difference(
-    life: &Life,
+    life: &RecorderProcess,
     org: &str,
     environment: &Environment,
     [one, other]: [usize; 2],
@@ -206,7 +206,11 @@ async fn difference(
 }
 
 /// When one artifact ran, in all environments in use.
-pub(super) async fn runs(life: &Life, model: &Organization, random: &mut Rng) -> Checked {
+pub(super) async fn runs(
+    life: &RecorderProcess,
+    model: &Organization,
+    random: &mut Rng,
+) -> Checked {
     let id = [0, 1, 2, 3, 4, 200, 201][random.usize(..7)];
     let mut expected = Vec::new();
     for environment in model.in_use() {

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use rusqlite::Connection;
 
 use super::history::{Allowed, History};
-use super::life::{Life, Place};
+use super::life::{RecorderFiles, RecorderProcess};
 use super::operation::Operation;
 use crate::recorder::file::on;
 use crate::recorder::lost_log::beside;
@@ -96,11 +96,11 @@ impl Fault {
     /// that then runs.
     pub(super) async fn inject(
         self,
-        place: &mut Place,
-        mut life: Life,
+        place: &mut RecorderFiles,
+        mut life: RecorderProcess,
         histories: &mut [History],
         random: &mut Rng,
-    ) -> Life {
+    ) -> RecorderProcess {
         // In the middle of what is done, whenever that is.
         let after = u32::try_from(random.usize(1..histories.len() * OPERATIONS / 2)).unwrap();
         let other =
@@ -133,10 +133,10 @@ impl Fault {
         if self == Self::LostLog {
             put_in_place(&place.file());
         }
-        Life::start(place).await
+        RecorderProcess::start(place).await
     }
 
-    async fn happen(self, place: &mut Place, life: &Life, random: &mut Rng) {
+    async fn happen(self, place: &mut RecorderFiles, life: &RecorderProcess, random: &mut Rng) {
         let (file, id) = (place.file(), life.process.child.id().unwrap().to_string());
         match self {
             Self::Kill => signal("-KILL", &id),
@@ -163,7 +163,7 @@ impl Fault {
     }
 
     /// What is done while the recorder runs, or has just ended by the fault itself.
-    async fn repair(self, place: &mut Place, life: &mut Life, random: &mut Rng) {
+    async fn repair(self, place: &mut RecorderFiles, life: &mut RecorderProcess, random: &mut Rng) {
         match self {
             Self::Kill | Self::Restart => {
                 life.process.child.wait().await.unwrap();
@@ -222,7 +222,7 @@ fn lose_log(file: &Path, random: &mut Rng) {
     }
 }
 
-/// Does as the recorder's message says: what was answered is in the file, or in a copy beside it.
+/// Does as the recorder's message says: the acknowledged writes are in the file, or in a copy beside it.
 fn put_in_place(file: &Path) {
     let rescued = beside(file, ".rescued");
     for ending in ["-wal", "-shm"] {
@@ -235,7 +235,7 @@ fn put_in_place(file: &Path) {
 
 /// Another program holds the file's write lock for so long that a write is expected to take half a
 /// second, and then holds it again, until it is dropped: a few writes are then all that may wait.
-async fn slow_down(place: &Place, life: &Life) -> Connection {
+async fn slow_down(place: &RecorderFiles, life: &RecorderProcess) -> Connection {
     let other = Connection::open(place.file()).unwrap();
     other.busy_timeout(Duration::from_secs(30)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::check;
-use super::life::{Answer, Life, wall};
+use super::life::{Answer, RecorderProcess, wall};
 use super::model::{Organization, Window};
 use super::operation::{HOME, Operation};
 
@@ -63,12 +63,12 @@ impl History {
     }
 
     /// Makes the environment that all have.
-    pub(super) async fn begin(&mut self, life: &Life) {
+    pub(super) async fn begin(&mut self, life: &RecorderProcess) {
         self.write(life, Operation::home(), Allowed::default()).await;
     }
 
     /// Does `most` of what it may do, or less if one of it is not answered.
-    pub(super) async fn go_on(&mut self, life: &Life, most: usize, allowed: Allowed) {
+    pub(super) async fn go_on(&mut self, life: &RecorderProcess, most: usize, allowed: Allowed) {
         for _ in 0..most {
             let operation = Operation::random(&mut self.random, &self.model);
             self.write(life, operation, allowed).await;
@@ -78,7 +78,7 @@ impl History {
         }
     }
 
-    async fn write(&mut self, life: &Life, operation: Operation, allowed: Allowed) {
+    async fn write(&mut self, life: &RecorderProcess, operation: Operation, allowed: Allowed) {
         let sent = life.now();
         let answer = life.send(operation.request(&self.model.name)).await;
         let window = Window { from: sent, until: life.now() };
@@ -131,7 +131,7 @@ impl History {
 
     /// Finds out whether what was not answered was recorded, from a recorder that is well; the
     /// organization is as it was before or as it should be after.
-    pub(super) async fn settle(&mut self, life: &Life) {
+    pub(super) async fn settle(&mut self, life: &RecorderProcess) {
         let deadline = Instant::now() + TIMEOUT;
         let answer = loop {
             match life.send(Operation::home().request(&self.model.name)).await {
@@ -177,7 +177,7 @@ impl History {
 
     /// Whether the recorder shows the organization as it should be: all of it, or one of its
     /// environments.
-    pub(super) async fn check(&mut self, life: &Life, all: bool) {
+    pub(super) async fn check(&mut self, life: &RecorderProcess, all: bool) {
         let problems = async {
             check::environments(life, &self.model).await?;
             for environment in &self.model.environments {

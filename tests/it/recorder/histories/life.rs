@@ -21,7 +21,7 @@ const TOKENS: &str = "ENVSNAP_TEST_TOKENS";
 const CLOCK: &str = "ENVSNAP_TEST_CLOCK";
 
 /// The recorder's files, and its clock.
-pub(super) struct Place {
+pub(super) struct RecorderFiles {
     folder: tempfile::TempDir,
     /// It can be set: the recorder is then the library in a process of this program, which reads the
     /// time from a file. Otherwise it is the program.
@@ -31,7 +31,7 @@ pub(super) struct Place {
     pub(super) ahead: i32,
 }
 
-impl Place {
+impl RecorderFiles {
     pub(super) fn new(has_own_clock: bool) -> Self {
         let place = Self { folder: tempfile::tempdir().unwrap(), has_own_clock, ahead: 0 };
         let lines = [(Token::Admin, "write"), (Token::Reporter, "report")].map(|(token, right)| {
@@ -64,7 +64,7 @@ impl Place {
 }
 
 /// The recorder, and what happened to its requests.
-pub(super) struct Life {
+pub(super) struct RecorderProcess {
     pub(super) process: Process,
     client: Client,
     /// When it started.
@@ -88,8 +88,8 @@ pub(super) fn wall() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
-impl Life {
-    pub(super) async fn start(place: &Place) -> Self {
+impl RecorderProcess {
+    pub(super) async fn start(place: &RecorderFiles) -> Self {
         let process = Process::start_with(&place.file(), |command| {
             // A file that may not grow is then a write that fails, and not the end of the process.
             let mut limited = Command::new("sh");

@@ -10,13 +10,13 @@ use rusqlite::Connection;
 use super::HISTORIES;
 use super::faults::Fault;
 use super::history::{EventCounts, History};
-use super::life::{Life, Place};
+use super::life::{RecorderFiles, RecorderProcess};
 
 /// Each fault once, in an order of its own, and how often what happened.
 pub(super) async fn run(seed: u64) -> EventCounts {
     let mut random = Rng::with_seed(seed);
-    let mut place = Place::new(seed % 2 == 1);
-    let mut life = Life::start(&place).await;
+    let mut place = RecorderFiles::new(seed % 2 == 1);
+    let mut life = RecorderProcess::start(&place).await;
     let mut histories: Vec<_> = (0..HISTORIES).map(|number| History::new(seed, number)).collect();
     join_all(histories.iter_mut().map(|history| history.begin(&life))).await;
     let mut faults = Fault::ALL;
@@ -40,7 +40,7 @@ pub(super) async fn run(seed: u64) -> EventCounts {
 }
 
 /// The file has exactly the entries that the model has, with every head that was answered.
-fn check_ledgers(place: &Place, histories: &[History], random: &mut Rng) {
+fn check_ledgers(place: &RecorderFiles, histories: &[History], random: &mut Rng) {
     let file = place.file();
     let one = &histories[random.usize(..histories.len())];
     // The first head that was answered, and the last one.

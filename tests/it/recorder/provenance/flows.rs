@@ -25,7 +25,7 @@ impl Recorder {
 }
 
 #[tokio::test]
-async fn what_has_the_name_of_an_address_can_be_read() {
+async fn flows_and_trails_with_the_name_of_an_address_can_be_read() {
     let recorder = Recorder::start().await;
     let (flow, trail) = ("template_file", "override");
     assert_eq!(recorder.save_flow(flow, "d").await.status, 201);

@@ -90,7 +90,7 @@ async fn a_repeated_announcement_has_the_number_of_the_first_and_a_roll_back_its
 }
 
 #[tokio::test]
-async fn what_was_withdrawn_can_be_allowed_again_at_once() {
+async fn a_withdrawn_artifact_can_be_allowed_again_at_once() {
     let recorder = Recorder::start().await;
     let allow = async |reason: &str| {
         let body = json!({"name_pattern": "nginx", "description": reason}).to_string();

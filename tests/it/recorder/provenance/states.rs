@@ -164,7 +164,7 @@ async fn a_template_has_its_version_as_its_users_write_it() {
 }
 
 #[tokio::test]
-async fn of_very_many_errors_in_a_template_the_first_are_named() {
+async fn the_first_of_very_many_errors_in_a_template_are_named() {
     let recorder = Recorder::start().await;
     let flow = json!({"name": "runner", "description": ""});
     let wrong = "  - {name: a, type: x}\n".repeat(2_500);

@@ -60,7 +60,7 @@ pub struct TrailRecord {
     pub details: String,
     /// Its own template, otherwise the flow's.
     pub template: Option<StoredTemplate>,
-    /// By whom it was begun: the label of a token.
+    /// The label of the token that began it.
     pub created_by: String,
     /// When it was begun.
     pub created_at: Micros,
@@ -195,7 +195,7 @@ pub struct AttestationRecord {
     pub flow: String,
     /// The trail.
     pub trail: String,
-    /// By whom: the label of a token.
+    /// The label of the token that recorded it.
     pub reported_by: String,
     /// When.
     pub reported_at: Micros,
@@ -214,7 +214,7 @@ pub struct DeploymentRecord {
     pub fingerprint: String,
     /// A JSON object: all that was reported.
     pub details: String,
-    /// By whom: the label of a token.
+    /// The label of the token that recorded it.
     pub reported_by: String,
     /// When.
     pub reported_at: Micros,
@@ -252,7 +252,7 @@ pub struct AllowanceRecord {
     pub pattern: String,
     /// Why.
     pub reason: String,
-    /// By whom: the label of a token; empty for what is built in.
+    /// The label of the token that recorded it; empty for what is built in.
     pub allowed_by: String,
     /// When; `None` for what is built in.
     pub allowed_at: Option<Micros>,

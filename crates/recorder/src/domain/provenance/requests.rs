@@ -1,4 +1,4 @@
-//! What the store is asked to record about provenance.
+//! Requests to record provenance.
 
 use std::collections::BTreeMap;
 

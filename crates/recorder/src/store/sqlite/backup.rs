@@ -59,7 +59,7 @@ pub enum BackupError {
     },
     /// The copy could not be renamed to the target.
     #[error("cannot back up to {target}")]
-    Place {
+    Rename {
         target: String,
         #[source]
         source: io::Error,
@@ -81,7 +81,7 @@ pub fn backup(path: &Path, target: &Path) -> Result<BackupSummary, BackupError> 
     let put = |target: &Path| {
         place(&partial, target).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => BackupError::Exists { target: display(target) },
-            _ => BackupError::Place { target: display(target), source },
+            _ => BackupError::Rename { target: display(target), source },
         })
     };
     let made = copy(&source, &partial)

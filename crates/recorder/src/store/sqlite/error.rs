@@ -173,8 +173,8 @@ pub enum StoreError {
     NotAFile { file: String },
     /// The file is another user's.
     #[error(
-        "user {user}, as whom the recorder runs, may not read and write {file}, which belongs to \
-         user {owner} (mode {mode:o}). Run the recorder as user {owner}, or give the file to user \
+        "the recorder runs as user {user}, which cannot read and write {file}: it belongs to user {owner} \
+         (mode {mode:o}). Run the recorder as user {owner}, or give the file to user \
          {user} with chown {user} and chmod u+rw"
     )]
     Denied {
@@ -225,21 +225,21 @@ pub enum StoreError {
     StrayJournal { file: String, journal: String },
     /// The file lacks acknowledged commits.
     #[error(
-        "{file} lacks answered reports: its last commit is {found}, and by the note in {lock} commit \
-         {noted} was answered. Put the newest file back, with its -wal; or, to go on without them (after \
+        "{file} lacks acknowledged reports: its last commit is {found}, and by the note in {lock} commit \
+         {noted} was acknowledged. Put the newest file back, with its -wal; or, to go on without them (after \
          a restore), start once with --accept-loss"
     )]
     LacksCommits {
         file: String,
         lock: String,
-        /// The number of the commit that was answered last.
+        /// The number of the last acknowledged commit.
         noted: u64,
         /// The number of the last commit in the file.
         found: u64,
     },
     /// The file is missing, and reports were acknowledged from it.
     #[error(
-        "there is nothing in {file}, and by the note in {lock} reports were answered from it. Put the \
+        "there is nothing in {file}, and by the note in {lock} reports were acknowledged from it. Put the \
          file back; or, to begin with an empty one, start once with --accept-loss"
     )]
     Lost { file: String, lock: String },
@@ -274,7 +274,7 @@ pub enum StoreError {
     /// The row that says which commit the file is at is not there.
     #[error(
         "table position of {file} does not have the one row that a recorder writes, so that it is not known \
-         whether the file has every answered report. No report is in that row. Run 'envsnap verify' with a \
+         whether the file has every acknowledged report. No report is in that row. Run 'envsnap verify' with a \
          --head from the reporter's log: if it finds only this row, start once with --accept-loss, which \
          writes the row again and loses nothing"
     )]
@@ -310,7 +310,10 @@ pub enum StoreError {
     #[error("there is no {file}")]
     Missing { file: String },
     /// The file is another program's.
-    #[error("{file} is not a recorder's: it is empty, or a SQLite file of another program")]
+    #[error(
+        "{file} is not an envsnap database: it is empty, or a SQLite file of another program. Name the \
+         recorder's file"
+    )]
     Foreign { file: String },
     /// The file was written before there was a ledger.
     #[error(
@@ -433,7 +436,7 @@ pub enum UnknownLog {
     InFile,
 }
 
-/// Which of a file and a log that does not continue it has the commit that was answered last.
+/// Which of a file and a log that does not continue it has the last acknowledged commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LatestCommit {
     /// The log alone.
@@ -449,15 +452,15 @@ impl LatestCommit {
     fn remedy(self, file: &str, log: &str, lock: &str) -> String {
         match self {
             Self::Log => format!(
-                "By the note in {lock}, the log holds what was answered last: keep it, and put the file \
+                "By the note in {lock}, the log has the last acknowledged commit: keep it, and put the file \
                  back that it was written for"
             ),
             Self::File => format!(
-                "By the note in {lock}, {file} has what was answered last: rename {log}, start again, \
+                "By the note in {lock}, {file} has the last acknowledged commit: rename {log}, start again, \
                  and keep the log until 'envsnap verify --db {file}' finds no damage"
             ),
             Self::Unknown => format!(
-                "Nothing here says which of the two holds what was answered last: keep both, and put \
+                "Nothing here says which of the two has the last acknowledged commit: keep both, and put \
                  back the file that {log} was written for, or the log of {file}, or the newest backup, \
                  without a log"
             ),

@@ -125,9 +125,9 @@ const RECHECKED_FRAMES: u64 = 256;
 pub(super) enum Fault {
     #[error("{0} was removed, moved or replaced")]
     Gone(String),
-    #[error("{file} was cut to {bytes} bytes")]
+    #[error("{file} was truncated to {bytes} bytes")]
     Cut { file: String, bytes: u64 },
-    #[error("{0} was overwritten or cut")]
+    #[error("{0} was overwritten or truncated")]
     Overwritten(String),
 }
 
@@ -144,7 +144,7 @@ impl LogFiles {
     }
 
     /// Whether the files are still at their paths, and the index is as long as it was. SQLite has the
-    /// index in memory: where that is beyond the end of the file, the process dies (SIGBUS).
+    /// index in memory: if that is beyond the end of the file, the process dies (SIGBUS).
     pub(super) fn check_places(&self) -> Result<(), Fault> {
         if !FileIdentity::at(&self.log_path).is_ok_and(|found| found == self.log_identity) {
             return Err(Fault::Gone(self.log_path.display().to_string()));

@@ -1,7 +1,7 @@
 //! The last acknowledged commit, recorded outside of the database and its log.
 //!
-//! The note stands in `FILE.lock`, after the id of the process. It is written after each commit, when
-//! that is on disk, and before it is answered, and is not itself forced to disk: it survives the
+//! The note is in `FILE.lock`, after the id of the process. It is written after each commit, when
+//! that is on disk, and before it is acknowledged, and is not itself forced to disk: it survives the
 //! process, and after a loss of power it may be older than the database, but never newer.
 
 use std::fs::File;
@@ -223,7 +223,7 @@ fn missing_log(path: &Path, reason: Box<dyn std::error::Error + Send + Sync>) ->
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the ledgers have {found} entries, and by the note in its .lock file {entries} were answered"
+    "the ledgers have {found} entries, and by the note in its .lock file {entries} were acknowledged"
 )]
 struct LacksEntries {
     found: u64,

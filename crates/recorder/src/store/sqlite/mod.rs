@@ -1,6 +1,6 @@
 //! The store in one SQLite file.
 //!
-//! One thread writes; readers never wait for it. What is answered is durable: its commit is in the
+//! One thread writes; readers never wait for it. What is acknowledged is durable: its commit is in the
 //! log on disk, and the log is still the one that the next start will read.
 
 mod backup;
@@ -103,13 +103,13 @@ impl SqliteStore {
     ///
     /// # Errors
     /// Another store writes to the file, or the log beside it is another file's; it lacks reports that
-    /// were answered; it cannot be opened or written, or is not a recorder's, or a newer version of
+    /// were acknowledged; it cannot be opened or written, or is not a recorder's, or a newer version of
     /// this program wrote it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Self::open_with_loss_policy(path, Err)
     }
 
-    /// As [`Self::open`], also if the file lacks reports that were answered, which is logged.
+    /// As [`Self::open`], also if the file lacks acknowledged reports, which is logged.
     ///
     /// # Errors
     /// Otherwise as [`Self::open`].
@@ -120,7 +120,7 @@ impl SqliteStore {
         })
     }
 
-    /// Opens the file, after `on_loss` if it lacks reports that were answered.
+    /// Opens the file, after `on_loss` if it lacks acknowledged reports.
     fn open_with_loss_policy(
         path: &Path,
         on_loss: impl FnOnce(StoreError) -> Result<(), StoreError>,

@@ -80,7 +80,7 @@ pub(super) fn check_kinds(path: &Path) -> Result<(), StoreError> {
 
 /// Whether there is a log beside `path` with something in it. Refuses a log or a rollback journal that
 /// does not belong to the file as it is: SQLite would apply it all the same, or drop it if there is no
-/// file. Refuses a file that was cut, as well: SQLite would make it longer again.
+/// file. Refuses a file that was truncated, as well: SQLite would make it longer again.
 ///
 /// A file that a recorder has used says in its header that it has a log; a backup says that it has
 /// none. Then, the log has to follow the position that the file is at.

@@ -64,7 +64,7 @@ impl Readers {
 }
 
 /// A connection that cannot write to the recorder's file at `path`, while a recorder may, to read
-/// everything that was answered.
+/// everything that was acknowledged.
 ///
 /// # Errors
 /// There is no such file, it has another version, or it lacks acknowledged commits.

@@ -29,7 +29,7 @@ const MAPPED_BYTES: i64 = 0x7fff_0000;
 /// A copy that was written, and is on disk.
 #[derive(Debug)]
 pub(super) enum Rescued {
-    /// It has everything that was answered.
+    /// It has every acknowledged commit.
     Complete { copy: PathBuf },
     /// It is kept all the same.
     Damaged { copy: PathBuf, damage: CopyDamage },
@@ -40,8 +40,8 @@ pub(super) enum Rescued {
 pub(super) enum CopyDamage {
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    #[error("it ends with commit {found}, and commit {answered} was answered")]
-    LacksCommits { found: u64, answered: u64 },
+    #[error("it ends with commit {found}, and commit {acknowledged} was acknowledged")]
+    LacksCommits { found: u64, acknowledged: u64 },
     #[error(transparent)]
     Unusable(StoreError),
     #[error("it cannot be read")]
@@ -61,8 +61,8 @@ pub(super) enum RescueError {
         #[source]
         source: rusqlite::Error,
     },
-    #[error("cannot put the copy at {copy}")]
-    Place {
+    #[error("cannot rename the copy to {copy}")]
+    Rename {
         copy: String,
         #[source]
         source: io::Error,
@@ -79,7 +79,7 @@ impl RescueError {
                 source.sqlite_error_code(),
                 Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
             ),
-            Self::Place { source, .. } => {
+            Self::Rename { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
         }
@@ -87,7 +87,7 @@ impl RescueError {
 }
 
 /// Copies the database at `path` from what `connection` has open and in memory, wherever that is,
-/// to a file beside `path`. It is complete if it has what was `answered`, and verifies; what is in it
+/// to a file beside `path`. It is complete if it has what was `acknowledged`, and verifies; what is in it
 /// otherwise is kept as well.
 ///
 /// # Errors
@@ -95,11 +95,11 @@ impl RescueError {
 pub(super) fn rescue(
     connection: &Connection,
     path: &Path,
-    answered: &Position,
+    acknowledged: &Position,
 ) -> Result<Rescued, RescueError> {
     let partial = beside(path, PARTIAL);
     discard_unless_complete(&partial, path)?;
-    let damage = copy_to(connection, &partial, answered).map_err(|source| {
+    let damage = copy_to(connection, &partial, acknowledged).map_err(|source| {
         // It has no commit yet, and takes the room for the next attempt. It may not exist.
         let _gone = fs::remove_file(&partial);
         let _gone = fs::remove_file(beside(&partial, "-journal"));
@@ -144,7 +144,7 @@ fn is_written(partial: &Path) -> bool {
 /// Renames a copy to the first free name with this suffix.
 fn put(copy: &Path, path: &Path, suffix: &str) -> Result<PathBuf, RescueError> {
     let target = free_name(path, suffix);
-    let failed = |source| RescueError::Place { copy: target.display().to_string(), source };
+    let failed = |source| RescueError::Rename { copy: target.display().to_string(), source };
     place(copy, &target).map_err(failed)?;
     Ok(target)
 }
@@ -153,11 +153,11 @@ fn put(copy: &Path, path: &Path, suffix: &str) -> Result<PathBuf, RescueError> {
 fn copy_to(
     connection: &Connection,
     partial: &Path,
-    answered: &Position,
+    acknowledged: &Position,
 ) -> rusqlite::Result<Option<CopyDamage>> {
     let mut target = Connection::open(literal_path(partial))?;
     // Pages that the log is not needed for are read past the cache, or they would replace those in it
-    // that are nowhere else.
+    // that exist only there.
     let set_mapped =
         |bytes: i64| connection.pragma_update_and_check(None, "mmap_size", bytes, |_| Ok(()));
     set_mapped(MAPPED_BYTES)?;
@@ -170,11 +170,13 @@ fn copy_to(
         .and_then(|()| position::read(&target));
     target.close().map_err(|(_, error)| error)?;
     match found {
-        Ok(found) if found.session == answered.session && found.commit >= answered.commit => {
+        Ok(found)
+            if found.session == acknowledged.session && found.commit >= acknowledged.commit =>
+        {
             Ok(None)
         }
         Ok(Position { commit: found, .. }) => {
-            Ok(Some(CopyDamage::LacksCommits { found, answered: answered.commit }))
+            Ok(Some(CopyDamage::LacksCommits { found, acknowledged: acknowledged.commit }))
         }
         Err(error) => match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => Err(error),
@@ -252,7 +254,7 @@ fn check_copy(copy: &Path, path: &Path) -> Result<(), Unproven> {
         && !mark.is_in_file(&connection).map_err(cannot_read)?
     {
         let found = position::read(&connection).map_err(cannot_read)?.commit;
-        let damage = CopyDamage::LacksCommits { found, answered: mark.commit() };
+        let damage = CopyDamage::LacksCommits { found, acknowledged: mark.commit() };
         return Err(Unproven::Damaged(damage));
     }
     verify_records(&mut connection, &copy.display().to_string()).map_err(|error| match error {

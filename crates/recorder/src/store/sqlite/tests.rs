@@ -27,9 +27,9 @@ impl Fixture {
 
     pub(super) fn with(store: SqliteStore) -> Self {
         let clock = Arc::new(AtomicI64::new(START));
-        let told = Arc::clone(&clock);
+        let seconds = Arc::clone(&clock);
         #[expect(clippy::cast_precision_loss, reason = "whole seconds of this century")]
-        let store = store.with_clock(Clock::from_fn(move || told.load(Ordering::SeqCst) as f64));
+        let store = store.with_clock(Clock::from_fn(move || seconds.load(Ordering::SeqCst) as f64));
         Self { store, clock }
     }
 

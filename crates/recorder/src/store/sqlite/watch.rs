@@ -19,7 +19,7 @@ use super::position::{self, Position};
 use super::{BUSY_TIMEOUT, StoreError, ledger};
 use save::SaveOutcome;
 
-/// How much of the file is kept in memory, in KiB, so that it can be saved if the log is cut: twice what
+/// How much of the file is kept in memory, in KiB, so that it can be saved if the log is truncated: twice what
 /// the log usually has at most. (A page takes more memory than it has bytes, and pages that were only
 /// read are kept as well.)
 const CACHE_KIB: i64 = 32 << 10;
@@ -352,7 +352,8 @@ impl WatchedConnection {
             tracing::error!(
                 "{fault} while the recorder used it, so that it accepts nothing more. {saved}"
             );
-            let reason = format!("{fault}. The log said then what was saved, and what to do");
+            let reason =
+                format!("{fault}. See the earlier log line for what was saved and what to do");
             return Err(files.stopped(files.stopped.get_or_init(|| reason).clone()));
         }
         let moved = files.check_database();
@@ -439,10 +440,10 @@ impl WatchedConnection {
         Ok((metadata.nlink() == 0).then(|| Fault::Gone(file())))
     }
 
-    /// Notes what was committed since the last call, before it is answered.
+    /// Notes what was committed since the last call, before it is acknowledged.
     ///
     /// # Errors
-    /// It cannot be noted, and is not to be answered.
+    /// It cannot be noted, and is not to be acknowledged.
     pub(super) fn note_commits(&mut self) -> Result<(), StoreError> {
         let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
         let entries = ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES))?;
@@ -465,7 +466,7 @@ impl WatchedConnection {
             self.save_again();
             if self.unsaved_until.is_some() {
                 tracing::error!(
-                    "the recorder ends without having saved what was answered. Keep what is there of the \
+                    "the recorder ends without having saved all acknowledged reports. Keep what is there of the \
                      snapshot file and of the files beside it"
                 );
             }

@@ -1,7 +1,7 @@
 //! The one thread that writes to the file.
 //!
 //! It takes together what waits in its queue: each piece of work has a savepoint, all of them one
-//! commit. Nothing is answered before that commit is on disk.
+//! commit. Nothing is acknowledged before that commit is on disk.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -139,7 +139,7 @@ fn interrupted(operation: &str) -> Failure {
     shutting_down(operation).into()
 }
 
-/// What is answered: why the group was not committed, unless the work itself found that the request
+/// The result of one request: why the group was not committed, unless the work itself found that the request
 /// cannot be done.
 fn answer_for<T>(
     result: Result<T, Failure>,
@@ -233,7 +233,7 @@ fn begin(watched: &mut WatchedConnection) -> Result<(), GroupFailure> {
 /// Runs the work of a group in one transaction, if that was begun. Returns whether it was
 /// committed, and what to answer.
 ///
-/// What is committed is not answered unless it is in the files that the next start will read. A
+/// A commit is not acknowledged unless it is in the files that the next start will read. A
 /// panic in one piece of work undoes that piece, and its caller gets an error.
 fn write_group(
     watched: &mut WatchedConnection,

@@ -17,10 +17,10 @@ use crate::domain::{Error, Page};
 use crate::store::provenance::{ArtifactQuery, ArtifactSelector, AttestationQuery};
 
 /// The most bytes of attestations in one answer.
-const MOST_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 8 << 20;
 
 /// The most matches of a search.
-const MOST_MATCHES: usize = 100;
+const MAX_MATCHES: usize = 100;
 
 /// How many reports of one commit are looked at: the latest ones.
 const MAX_ROWS: usize = 1_000;
@@ -40,7 +40,7 @@ pub(in super::super) fn matches_query(column: &str) -> String {
              SELECT (SELECT min(next.{column}) FROM artifact_report AS next
                      WHERE next.org_id = ?1 AND next.{column} > found.value
                        AND next.{column} < ?3)
-             FROM found WHERE value IS NOT NULL LIMIT {MOST_MATCHES})
+             FROM found WHERE value IS NOT NULL LIMIT {MAX_MATCHES})
          SELECT value FROM found WHERE value IS NOT NULL"
     )
 }
@@ -64,7 +64,7 @@ impl Reader<'_> {
             if !latest.iter().any(|it| it.fingerprint == row.fingerprint) {
                 latest.push(row);
             }
-            if latest.len() == MOST_MATCHES {
+            if latest.len() == MAX_MATCHES {
                 break;
             }
         }
@@ -249,8 +249,8 @@ impl Reader<'_> {
                 let mut rows = Vec::new();
                 for trail in trails {
                     rows.extend(self.attestations_in_trail(trail)?.iter().cloned());
-                    if rows.len() > 10 * MOST_MATCHES {
-                        return Err(Error::TooManyMatches { most: 10 * MOST_MATCHES }.into());
+                    if rows.len() > 10 * MAX_MATCHES {
+                        return Err(Error::TooManyMatches { most: 10 * MAX_MATCHES }.into());
                     }
                 }
                 rows.sort_by_key(|row| row.seq);
@@ -261,7 +261,7 @@ impl Reader<'_> {
         for row in rows.into_iter().rev() {
             let record = self.attestation_record(row, DetailLevel::Whole)?;
             bytes += record.details.len();
-            if bytes > MOST_BYTES {
+            if bytes > MAX_BYTES {
                 let message = "These attestations are larger than 8 MB: ask for them one by one, by \
                                attestation_id";
                 return Err(Error::too_large(message).into());
@@ -330,7 +330,7 @@ impl Reader<'_> {
         }
         let mut rows: Vec<_> = latest.into_values().collect();
         rows.sort_by_key(|row| Reverse(row.seq));
-        rows.truncate(MOST_MATCHES);
+        rows.truncate(MAX_MATCHES);
         let rows = rows.into_iter().rev();
         let mut artifacts: Vec<_> =
             rows.map(|row| self.artifact_record(row, None)).collect::<Result<_, _>>()?;
@@ -364,7 +364,7 @@ impl Reader<'_> {
                  ORDER BY fingerprint LIMIT $4",
             )?
             .query_map(
-                params![self.org_id, digits, after_prefix(digits), MOST_MATCHES as u64],
+                params![self.org_id, digits, after_prefix(digits), MAX_MATCHES as u64],
                 |row| row.get(0),
             )?
             .collect()

@@ -10,7 +10,7 @@ use crate::domain::Micros;
 use crate::domain::provenance::{DeploymentRecord, DeploymentReported, DerivedDeployment};
 
 /// The most derived deployments in one answer.
-const MOST_DERIVED: u32 = 1_000;
+const MAX_DERIVED: u32 = 1_000;
 
 impl Reader<'_> {
     /// Announced deployments of the artifact, by one flow or by any, the earliest first.
@@ -107,7 +107,7 @@ impl Reader<'_> {
              ORDER BY interval.from_index DESC, artifact.fingerprint LIMIT $5",
         )?;
         let mut derived: Vec<_> = statement
-            .query_map(params![self.org_id, environment, from.0, until.0, MOST_DERIVED], |row| {
+            .query_map(params![self.org_id, environment, from.0, until.0, MAX_DERIVED], |row| {
                 Ok(DerivedDeployment {
                     flow: None,
                     environment: environment.to_owned(),

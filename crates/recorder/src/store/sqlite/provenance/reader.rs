@@ -41,10 +41,10 @@ pub(super) enum DetailLevel {
 }
 
 /// The longest entry whose fields are looked at for a short answer, in bytes.
-const LONGEST_SHORT_ENTRY: usize = 64 << 10;
+const MAX_INLINE_ENTRY_BYTES: usize = 64 << 10;
 
 /// The longest field in a short answer, in bytes.
-const LONGEST_SHORT_FIELD: usize = 4 << 10;
+const MAX_INLINE_FIELD_BYTES: usize = 4 << 10;
 
 /// The fields of an attestation in a short answer.
 const SHORT_ATTESTATION: [&str; 5] =
@@ -65,7 +65,7 @@ fn distinct<'a>(
 pub(super) fn short_details(details: &str, wanted: &[&str]) -> String {
     let mut short = fields(details);
     short.retain(|name, value| {
-        wanted.contains(&&**name) && value.to_string().len() <= LONGEST_SHORT_FIELD
+        wanted.contains(&&**name) && value.to_string().len() <= MAX_INLINE_FIELD_BYTES
     });
     serde_json::Value::Object(short).to_string()
 }
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
         Ok(trail)
     }
 
-    /// What an entry says, and by whom it was written.
+    /// What an entry says, and the label of the token that wrote it.
     pub(super) fn entry<T: DeserializeOwned>(&self, seq: i64) -> Result<(T, String), Failure> {
         let (payload, actor): (String, String) = self
             .connection
@@ -316,7 +316,9 @@ impl<'a> Reader<'a> {
             overrides: row.overrides.map(|seq| self.id(seq)),
             details: match level {
                 DetailLevel::Whole => entry.details,
-                DetailLevel::Short if entry.details.len() > LONGEST_SHORT_ENTRY => "{}".to_owned(),
+                DetailLevel::Short if entry.details.len() > MAX_INLINE_ENTRY_BYTES => {
+                    "{}".to_owned()
+                }
                 DetailLevel::Short => short_details(&entry.details, &SHORT_ATTESTATION),
             },
             attachment: entry.attachment,

@@ -13,9 +13,9 @@ const REPEATED_WITHIN: i64 = 600;
 
 /// How many expired reports are forgotten with each new one, so that a write after many others does
 /// not take longer.
-const MOST_FORGOTTEN: u32 = 10;
+const MAX_PRUNED_PER_WRITE: u32 = 10;
 
-/// What a report says and by whom it is sent.
+/// What a report says and the label of the token that sends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ReportDigest([u8; 32]);
 
@@ -73,7 +73,7 @@ impl ReportDigest {
                      SELECT digest FROM recent_report WHERE org_id = $1 AND recorded_at < $2
                      ORDER BY recorded_at LIMIT $3)",
             )?
-            .execute(params![ledger.org_id, oldest(ledger), MOST_FORGOTTEN])?;
+            .execute(params![ledger.org_id, oldest(ledger), MAX_PRUNED_PER_WRITE])?;
         Ok(())
     }
 }
@@ -82,16 +82,16 @@ fn oldest(ledger: &Ledger<'_>) -> i64 {
     ledger.now.0.saturating_sub(REPEATED_WITHIN * 1_000_000)
 }
 
-/// Appends an entry, unless an entry says the same that still stands: for one that was replaced
+/// Appends an entry, unless an entry says the same that is current: for one that was replaced
 /// meanwhile, the same report is news.
 pub(super) fn append_unless_repeated(
     ledger: &Ledger<'_>,
     payload: &Payload,
-    still_stands: impl FnOnce(i64) -> Result<bool, Failure>,
+    is_current: impl FnOnce(i64) -> Result<bool, Failure>,
 ) -> Result<Head, Failure> {
     let digest = ReportDigest::new(ledger.actor, payload)?;
     if let Some(earlier) = digest.earlier(ledger)?
-        && still_stands(earlier)?
+        && is_current(earlier)?
     {
         return Ok(ledger.head()?);
     }

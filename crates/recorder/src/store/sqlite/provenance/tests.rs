@@ -113,7 +113,7 @@ fn memory() -> Fixture {
 }
 
 #[tokio::test]
-async fn what_runs_shows_every_flow_that_reported_it_the_first_one_first() {
+async fn an_artifact_that_runs_shows_every_flow_that_reported_it_the_first_one_first() {
     let fixture = memory();
     fixture.create("prod").await;
     for flow in ["promotion", "runner", "scan"] {

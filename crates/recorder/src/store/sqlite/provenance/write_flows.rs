@@ -16,10 +16,10 @@ use crate::domain::provenance::{
 use crate::domain::{Error, Head, Payload};
 
 /// The most bytes that all flows of an organization take, so that they can be listed at once.
-const LARGEST_LISTING: usize = 24 << 20;
+const MAX_LISTING_BYTES: usize = 24 << 20;
 
 /// The most tags of a flow.
-const MOST_TAGS: usize = 100;
+const MAX_TAGS: usize = 100;
 
 /// The flow that is found by this name: one in use, or an archived one by its last name.
 pub(super) fn find_flow(
@@ -137,9 +137,9 @@ fn check_listing(ledger: &Ledger<'_>) -> Result<(), Failure> {
              FROM flow WHERE org_id = $1 AND archived_at IS NULL",
         )?
         .query_row([ledger.org_id], |row| row.get(0))?;
-    if bytes > LARGEST_LISTING {
+    if bytes > MAX_LISTING_BYTES {
         let org = ledger.org.to_owned();
-        return Err(Error::TooManyFlows { org, most: LARGEST_LISTING }.into());
+        return Err(Error::TooManyFlows { org, most: MAX_LISTING_BYTES }.into());
     }
     Ok(())
 }
@@ -192,8 +192,8 @@ pub(super) fn change_tags(
     let mut tags = before.clone();
     tags.extend(change.set);
     tags.retain(|key, _| !change.remove.contains(key));
-    if tags.len() > MOST_TAGS {
-        return Err(Error::bad_request(format!("A flow has at most {MOST_TAGS} tags")).into());
+    if tags.len() > MAX_TAGS {
+        return Err(Error::bad_request(format!("A flow has at most {MAX_TAGS} tags")).into());
     }
     if tags == before {
         return Ok(ledger.head()?);

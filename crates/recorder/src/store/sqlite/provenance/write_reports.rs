@@ -100,8 +100,8 @@ pub(super) fn report_attestation(
         trail,
     });
     // Tests that passed, failed and passed again within minutes have passed.
-    let still_stands = latest.is_none_or(|latest| latest.is_compliant == report.is_compliant);
-    append_unless_repeated(ledger, &payload, |_| Ok(still_stands))
+    let is_current = latest.is_none_or(|latest| latest.is_compliant == report.is_compliant);
+    append_unless_repeated(ledger, &payload, |_| Ok(is_current))
 }
 
 /// Whether an attestation of this kind is of the type that a request names: a custom or system one may

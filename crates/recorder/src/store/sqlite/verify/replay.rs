@@ -41,7 +41,7 @@ struct Row {
 
 /// One index step per organization: the query runs for every thousand entries, and DISTINCT would
 /// scan all entries each time.
-pub(super) const ORGANIZATIONS: &str = "
+pub(super) const ORGANIZATIONS_QUERY: &str = "
     WITH RECURSIVE orgs (id) AS (
         SELECT min(org_id) FROM ledger
         UNION ALL
@@ -72,7 +72,7 @@ impl<'a> Replay<'a> {
         failed: &impl Fn(rusqlite::Error) -> VerifyError,
     ) -> Result<bool, VerifyError> {
         let orgs: Vec<i64> = connection
-            .prepare_cached(ORGANIZATIONS)
+            .prepare_cached(ORGANIZATIONS_QUERY)
             .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
             .map_err(failed)?;
         for org_id in orgs {

@@ -328,7 +328,7 @@ async fn an_invalid_value_in_any_column_is_found_and_the_rest_stays_readable() {
 fn organizations_are_listed_without_reading_every_entry() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
-    let sql = format!("EXPLAIN QUERY PLAN {}", replay::ORGANIZATIONS);
+    let sql = format!("EXPLAIN QUERY PLAN {}", replay::ORGANIZATIONS_QUERY);
     let mut statement = connection.prepare(&sql).unwrap();
     let steps: Vec<String> =
         statement.query_map([], |row| row.get(3)).unwrap().collect::<Result<_, _>>().unwrap();

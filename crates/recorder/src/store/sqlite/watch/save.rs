@@ -56,7 +56,7 @@ impl WatchedConnection {
             tracing::error!("cannot restore the size of the log's index: {error}");
         }
         // A log that is whole, wherever it is, is applied to a database that is whole and in its place.
-        // One that was cut would damage it.
+        // One that was truncated would damage it.
         let is_log_whole =
             self.log_length().is_ok_and(|length| log.check_all(length.frames).is_ok());
         let is_database_whole =
@@ -65,7 +65,7 @@ impl WatchedConnection {
             match checkpoint(&self.connection) {
                 Ok(()) => {
                     return SaveOutcome::Done(format!(
-                        "Everything that was answered is in {file}. Stop the recorder, move what is at \
+                        "All acknowledged reports are in {file}. Stop the recorder, move what is at \
                          {file}-wal and {file}-shm now away, if anything is, and start it again"
                     ));
                 }
@@ -76,17 +76,18 @@ impl WatchedConnection {
                 Err(_) => {}
             }
         }
-        let answered = self.notes.as_ref().map(|notes| notes.noted.position).unwrap_or_default();
-        match rescue(&self.connection, files.path(), &answered) {
+        let acknowledged =
+            self.notes.as_ref().map(|notes| notes.noted.position).unwrap_or_default();
+        match rescue(&self.connection, files.path(), &acknowledged) {
             Ok(Rescued::Complete { copy }) => {
                 let copy = copy.display();
                 SaveOutcome::Done(format!(
-                    "Everything that was answered is in {copy}. Stop the recorder, move {file} away \
+                    "All acknowledged reports are in {copy}. Stop the recorder, move {file} away \
                      together with its -wal and -shm, rename {copy} to {file}, and start it again"
                 ))
             }
             Ok(Rescued::Damaged { copy, damage }) => SaveOutcome::Done(format!(
-                "Not everything that was answered could be saved. What could is in {}, which is damaged \
+                "Not all acknowledged reports could be saved. Those that could are in {}, which is damaged \
                  or not complete ({}). Stop the recorder, keep that copy, and {file} and what is beside it \
                  as they are, and restore a backup; or, if the backups have less, what 'envsnap verify' \
                  shows to have more",
@@ -94,7 +95,7 @@ impl WatchedConnection {
                 error_chain(&damage)
             )),
             Err(error @ RescueError::Unreadable(_)) => SaveOutcome::Done(format!(
-                "Not everything that was answered could be saved ({}). Stop the recorder, keep {file} and \
+                "Not all acknowledged reports could be saved ({}). Stop the recorder, keep {file} and \
                  what is beside it as they are, and restore a backup",
                 error_chain(&error)
             )),
@@ -117,7 +118,7 @@ impl WatchedConnection {
             format!("let the recorder write to {folder}, which needs {megabytes} MB")
         };
         format!(
-            "What was answered is not saved yet ({}), and only this process has all of it: do not stop it, \
+            "The acknowledged reports are not saved yet ({}), and only this process has all of it: do not stop it, \
              and {remedy}. It tries again each second, and logs how that ends",
             error_chain(error)
         )

@@ -160,7 +160,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
-    fn what_is_known_of_many_is_what_is_known_of_each(
+    fn provenance_of_many_artifacts_is_that_of_each(
         steps in prop::collection::vec(step(), 1..24),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -252,7 +252,7 @@ async fn the_provenance_of_many_artifacts_takes_as_many_statements_as_that_of_on
 }
 
 #[tokio::test]
-async fn what_is_read_of_an_artifact_does_not_grow_with_the_trails_that_reported_it() {
+async fn rows_read_of_an_artifact_do_not_grow_with_the_trails_that_reported_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshots.db");
     let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
