@@ -7,11 +7,13 @@ use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::terminal::{ColourChoice, Terminal};
-use super::{OutputFormat, no_csv_error, warn_of_misspelt_variables};
+use super::{OutputFormat, eprint, no_csv_error, warn_of_misspelt_variables};
 use crate::api::{ApiError, Client, LocalServer, is_loopback};
 use crate::aws;
 use crate::config::ServerConfig;
+use crate::recorder::proof::{Summary, is_bundle, open_bundle};
 use crate::recorder::store::Store as _;
+use crate::recorder::text::replace_invisible;
 use crate::recorder::{LocalRecorder, SqliteStore};
 use crate::report::{ErrorKind, RemedyContext};
 use crate::token::{self, TokenSetting, TokenSource};
@@ -72,8 +74,8 @@ pub(super) struct ConnectionArgs {
         value_name = "FILE",
         help_heading = HELP_HEADING,
         conflicts_with_all = ["host", "token_file"],
-        help = "Ask a recorder's file and no server; a recorder may write to it meanwhile. The \
-                organization may be left out where the file has only one"
+        help = "Read a recorder's file or a proof bundle instead of a server; a recorder may write to its \
+                file meanwhile. The organization may be left out if the file has only one"
     )]
     db: Option<PathBuf>,
 }
@@ -168,7 +170,13 @@ impl ConnectionArgs {
 
     /// Runs the recorder's own handlers in this process, so that every command has one code path.
     async fn open_database(&self, file: &Path) -> anyhow::Result<Connection> {
-        let store = SqliteStore::open_to_read(file)?;
+        let store = if is_bundle(file) {
+            let (summary, store) = open_bundle(file).await?;
+            eprint(&bundle_note(file, &summary));
+            store
+        } else {
+            SqliteStore::open_to_read(file)?
+        };
         let requested = self.org.clone().or_else(|| env_var("KOSLI_ORG"));
         let requested = requested.or_else(|| env_var("KOSLI_OWNER"));
         let org = organization(file, &store.organizations().await?, requested)?;
@@ -182,6 +190,18 @@ impl ConnectionArgs {
         let client = Client::new(host, org.clone(), TokenSource::Given(token))?.with_local(local);
         Ok(Connection { client, org })
     }
+}
+
+/// What an answer from a bundle rests on.
+fn bundle_note(file: &Path, summary: &Summary) -> String {
+    format!(
+        "{} is a proof bundle, and consistent with itself. Its ledger ends with entry {}, recorded at {}: \
+         later reports are not in it. envsnap verify with --head or --public-key shows whether it is the \
+         recorder's.\n",
+        replace_invisible(&file.display().to_string()),
+        summary.head.head.seq,
+        summary.head_recorded_at.rfc3339()
+    )
 }
 
 /// The organization in a database file: the requested one, or the only one.

@@ -2,5 +2,7 @@
 //! which the clock is set back, and a reporter that was down for ten.
 
 mod answers;
+mod bundle;
 mod fixture;
+mod page;
 mod since;

@@ -22,7 +22,7 @@ mod operations;
 mod overload;
 pub(crate) mod page;
 mod proof;
-mod provenance;
+pub(crate) mod provenance;
 mod questions;
 mod repair;
 mod reports;

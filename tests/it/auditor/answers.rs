@@ -20,33 +20,36 @@ pub(super) async fn ask(url: &str, zone: &str, arguments: &[&str]) -> Answer {
     Answer { code: output.status.code(), out: text(&output.stdout), error: text(&output.stderr) }
 }
 
-const BERLIN: &str = "Europe/Berlin";
+pub(super) const BERLIN: &str = "Europe/Berlin";
 const NEW_YORK: &str = "America/New_York";
-const UTC: &str = "UTC";
+pub(super) const UTC: &str = "UTC";
 
 /// `prod#1` from Thursday, `#2` the deployment on Friday at 15:00 UTC, `#3` the miner from Saturday,
-/// 18:00 UTC, `#4` without it from Sunday, 06:00 UTC.
+/// 18:00 UTC, `#4` without it from Sunday, 06:00 UTC. A time zone, a
+/// time, the snapshot that was the latest then (0 if there was none), and the first line of the answer.
+pub(super) const TIMES: [(&str, &str, u64, &str); 14] = [
+    // The deployment is after that time in Berlin, and before it in UTC.
+    (BERLIN, "2025-10-24T16:00:00", 1, "2025-10-24 16:00 CEST = 14:00 UTC"),
+    (UTC, "2025-10-24T16:00:00", 2, "2025-10-24 16:00 UTC"),
+    (BERLIN, "2025-10-24T16:00:00Z", 2, "2025-10-24 18:00 CEST = 16:00 UTC"),
+    (NEW_YORK, "2025-10-24 10:59", 1, "2025-10-24 10:59 EDT = 14:59 UTC"),
+    (NEW_YORK, "2025-10-24 11:00", 2, "2025-10-24 11:00 EDT = 15:00 UTC"),
+    (BERLIN, "2025-10-25 19:59:59", 2, "2025-10-25 19:59:59 CEST = 17:59:59 UTC"),
+    (BERLIN, "2025-10-25 20:00", 3, "2025-10-25 20:00 CEST = 18:00 UTC"),
+    // The night after which the clock is set back.
+    (BERLIN, "2025-10-26 02:30 CEST", 3, "2025-10-26 02:30 CEST = 00:30 UTC"),
+    (BERLIN, "Sun, 26 Oct 2025 06:59:59 CET", 3, "2025-10-26 06:59:59 CET = 05:59:59 UTC"),
+    (BERLIN, "Sun, 26 Oct 2025 07:00:00 CET", 4, "2025-10-26 07:00 CET = 06:00 UTC"),
+    (NEW_YORK, "2025-10-26 01:59", 3, "2025-10-26 01:59 EDT = 05:59 UTC"),
+    (BERLIN, "2025-10-23", 0, ""),
+    (UTC, "2025-10-23", 1, "2025-10-23 00:00 UTC"),
+    (NEW_YORK, "2025-10-24", 1, "2025-10-24 00:00 EDT = 04:00 UTC"),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_is_that_of_the_zone_that_the_answer_is_printed_in() {
     let recorder = five_days().await;
-    for (zone, time, index, first_line) in [
-        // The deployment is after that time in Berlin, and before it in UTC.
-        (BERLIN, "2025-10-24T16:00:00", 1, "2025-10-24 16:00 CEST = 14:00 UTC"),
-        (UTC, "2025-10-24T16:00:00", 2, "2025-10-24 16:00 UTC"),
-        (BERLIN, "2025-10-24T16:00:00Z", 2, "2025-10-24 18:00 CEST = 16:00 UTC"),
-        (NEW_YORK, "2025-10-24 10:59", 1, "2025-10-24 10:59 EDT = 14:59 UTC"),
-        (NEW_YORK, "2025-10-24 11:00", 2, "2025-10-24 11:00 EDT = 15:00 UTC"),
-        (BERLIN, "2025-10-25 19:59:59", 2, "2025-10-25 19:59:59 CEST = 17:59:59 UTC"),
-        (BERLIN, "2025-10-25 20:00", 3, "2025-10-25 20:00 CEST = 18:00 UTC"),
-        // The night after which the clock is set back.
-        (BERLIN, "2025-10-26 02:30 CEST", 3, "2025-10-26 02:30 CEST = 00:30 UTC"),
-        (BERLIN, "Sun, 26 Oct 2025 06:59:59 CET", 3, "2025-10-26 06:59:59 CET = 05:59:59 UTC"),
-        (BERLIN, "Sun, 26 Oct 2025 07:00:00 CET", 4, "2025-10-26 07:00 CET = 06:00 UTC"),
-        (NEW_YORK, "2025-10-26 01:59", 3, "2025-10-26 01:59 EDT = 05:59 UTC"),
-        (BERLIN, "2025-10-23", 0, ""),
-        (UTC, "2025-10-23", 1, "2025-10-23 00:00 UTC"),
-        (NEW_YORK, "2025-10-24", 1, "2025-10-24 00:00 EDT = 04:00 UTC"),
-    ] {
+    for (zone, time, index, first_line) in TIMES {
         let snapshot = format!("prod@{{{time}}}");
         let answer = ask(&recorder.url, zone, &["env", "get", &snapshot]).await;
         if index == 0 {
@@ -131,109 +134,124 @@ async fn the_printed_time_of_a_snapshot_does_not_hide_it() {
     }
 }
 
-/// A time zone, a question, what its answer has, and what it must not have.
-type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+/// The ten hours without a report, in Berlin and in UTC.
+macro_rules! gap {
+    () => {
+        "no report from Mon, 27 Oct 2025 02:00:00 CET to Mon, 27 Oct 2025 12:00:00 CET: 10 hours"
+    };
+}
 
-/// Questions with lines that each answer has, and lines that it must not have.
+macro_rules! gap_utc {
+    () => {
+        "no report from Mon, 27 Oct 2025 01:00:00 UTC to Mon, 27 Oct 2025 11:00:00 UTC"
+    };
+}
+
+/// A time zone, a question, what its answer has, and what it must not have.
+type Case =
+    (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+
+/// Questions with texts that each answer has, and texts that it must not have.
+pub(super) const QUESTIONS: [Case; 12] = [
+    (
+        BERLIN,
+        &["env", "get", "prod@{2025-10-27 06:00}"],
+        &[
+            "2025-10-27 06:00 CET = 05:00 UTC",
+            "prod#4, ",
+            concat!("Not covered: ", gap!(), ". This"),
+        ],
+        &[],
+    ),
+    // One that is covered is not shown as unknown because of another time.
+    (
+        UTC,
+        &["env", "get", "prod@{2025-10-27 00:30}"],
+        &["prod#4, ", concat!("(", gap_utc!())],
+        &["Not covered"],
+    ),
+    (
+        UTC,
+        &["env", "get", "prod#3"],
+        &["The latest until Sun, 26 Oct 2025 06:00:00 UTC, #4"],
+        &["no report"],
+    ),
+    (
+        UTC,
+        &["env", "diff", "prod@{2025-10-25 12:00}", "prod@{2025-10-27 05:00}"],
+        &[
+            "From 2025-10-25 12:00 UTC, to 2025-10-27 05:00 UTC",
+            "prod#2: recorded Fri, 24 Oct 2025 15:00:00 UTC, confirmed until Sat, 25 Oct 2025 17:00:00 UTC",
+            concat!("  not covered: ", gap_utc!()),
+            "± Name:   docker.io/xmrig:6",
+            "started with #3 Sat, 25 Oct 2025 18:00:00 UTC, exited with #4 Sun, 26 Oct 2025 06:00:00 UTC",
+            "The same runs in prod#2 and prod#4.",
+        ],
+        &[],
+    ),
+    (
+        UTC,
+        &["env", "diff", "prod@{2025-10-26 12:00}", "prod@{2025-10-27 12:00}"],
+        &["The same runs in prod#4 and prod#4.", concat!("Between them ", gap_utc!())],
+        &["not covered"],
+    ),
+    (
+        BERLIN,
+        &["env", "diff", "prod#1", "prod#2"],
+        &[
+            "differ 5894f34 -> 4d27021",
+            "- Name:   ecr/differ:5894f34",
+            "+ Name:   ecr/differ:4d27021",
+        ],
+        &["±", "no report"],
+    ),
+    (
+        BERLIN,
+        &["artifact", "where", "web"],
+        &[
+            concat!("        (", gap!(), ")"),
+            "        confirmed until Tue, 28 Oct 2025 00:00:00 CET",
+            "        first seen Thu, 23 Oct 2025 02:00:00 CEST at the latest",
+        ],
+        &[],
+    ),
+    (
+        NEW_YORK,
+        &["artifact", "where", "xmrig"],
+        &[
+            "    prod#3  Sat, 25 Oct 2025 14:00:00 EDT – Sun, 26 Oct 2025 02:00:00 EDT",
+            "        confirmed until Sun, 26 Oct 2025 01:00:00 EDT",
+        ],
+        &["at the latest", "no report"],
+    ),
+    (
+        BERLIN,
+        &["env", "log", "--since", "2025-10-25 12:00", "--until", "2025-10-26 12:00"],
+        &[
+            "Since 2025-10-25 12:00 CEST = 10:00 UTC, until 2025-10-26 12:00 CET = 11:00 UTC",
+            concat!("(prod: ", gap!(), ")"),
+            "prod#4   ",
+            "prod#3   ",
+            "prod#2   ",
+            "stage#2  ",
+            "dev#1    ",
+        ],
+        &["prod#1", "stage#1"],
+    ),
+    (UTC, &["env", "log", "prod", "--until", "2025-10-24"], &["#1  "], &["#2", "no snapshot"]),
+    (UTC, &["env", "log", "--until", "2025-10-22"], &["No snapshot."], &["#"]),
+    (
+        UTC,
+        &["env", "log", "prod", "--since", "2025-10-26", "--long"],
+        &["  - docker.io/xmrig:6", "  + docker.io/xmrig:6", concat!("(", gap_utc!())],
+        &["differ"],
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::too_many_lines, reason = "one table of questions and answers")]
 async fn times_without_reports_are_shown() {
     let recorder = five_days().await;
-    let gap =
-        "no report from Mon, 27 Oct 2025 02:00:00 CET to Mon, 27 Oct 2025 12:00:00 CET: 10 hours";
-    let gap_utc = "no report from Mon, 27 Oct 2025 01:00:00 UTC to Mon, 27 Oct 2025 11:00:00 UTC";
-    let cases: [Case<'_>; 12] = [
-        (
-            BERLIN,
-            &["env", "get", "prod@{2025-10-27 06:00}"],
-            &["2025-10-27 06:00 CET = 05:00 UTC", "prod#4, ", &format!("Not covered: {gap}. This")],
-            &[],
-        ),
-        // One that is covered is not shown as unknown because of another time.
-        (
-            UTC,
-            &["env", "get", "prod@{2025-10-27 00:30}"],
-            &["prod#4, ", &format!("({gap_utc}")],
-            &["Not covered"],
-        ),
-        (
-            UTC,
-            &["env", "get", "prod#3"],
-            &["The latest until Sun, 26 Oct 2025 06:00:00 UTC, #4"],
-            &["no report"],
-        ),
-        (
-            UTC,
-            &["env", "diff", "prod@{2025-10-25 12:00}", "prod@{2025-10-27 05:00}"],
-            &[
-                "From 2025-10-25 12:00 UTC, to 2025-10-27 05:00 UTC",
-                "prod#2: recorded Fri, 24 Oct 2025 15:00:00 UTC, confirmed until Sat, 25 Oct 2025 17:00:00 UTC",
-                &format!("  not covered: {gap_utc}"),
-                "± Name:   docker.io/xmrig:6",
-                "started with #3 Sat, 25 Oct 2025 18:00:00 UTC, exited with #4 Sun, 26 Oct 2025 06:00:00 UTC",
-                "The same runs in prod#2 and prod#4.",
-            ],
-            &[],
-        ),
-        (
-            UTC,
-            &["env", "diff", "prod@{2025-10-26 12:00}", "prod@{2025-10-27 12:00}"],
-            &["The same runs in prod#4 and prod#4.", &format!("Between them {gap_utc}")],
-            &["not covered"],
-        ),
-        (
-            BERLIN,
-            &["env", "diff", "prod#1", "prod#2"],
-            &[
-                "differ 5894f34 -> 4d27021",
-                "- Name:   ecr/differ:5894f34",
-                "+ Name:   ecr/differ:4d27021",
-            ],
-            &["±", "no report"],
-        ),
-        (
-            BERLIN,
-            &["artifact", "where", "web"],
-            &[
-                &format!("        ({gap})"),
-                "        confirmed until Tue, 28 Oct 2025 00:00:00 CET",
-                "        first seen Thu, 23 Oct 2025 02:00:00 CEST at the latest",
-            ],
-            &[],
-        ),
-        (
-            NEW_YORK,
-            &["artifact", "where", "xmrig"],
-            &[
-                "    prod#3  Sat, 25 Oct 2025 14:00:00 EDT – Sun, 26 Oct 2025 02:00:00 EDT",
-                "        confirmed until Sun, 26 Oct 2025 01:00:00 EDT",
-            ],
-            &["at the latest", "no report"],
-        ),
-        (
-            BERLIN,
-            &["env", "log", "--since", "2025-10-25 12:00", "--until", "2025-10-26 12:00"],
-            &[
-                "Since 2025-10-25 12:00 CEST = 10:00 UTC, until 2025-10-26 12:00 CET = 11:00 UTC",
-                &format!("(prod: {gap})"),
-                "prod#4   ",
-                "prod#3   ",
-                "prod#2   ",
-                "stage#2  ",
-                "dev#1    ",
-            ],
-            &["prod#1", "stage#1"],
-        ),
-        (UTC, &["env", "log", "prod", "--until", "2025-10-24"], &["#1  "], &["#2", "no snapshot"]),
-        (UTC, &["env", "log", "--until", "2025-10-22"], &["No snapshot."], &["#"]),
-        (
-            UTC,
-            &["env", "log", "prod", "--since", "2025-10-26", "--long"],
-            &["  - docker.io/xmrig:6", "  + docker.io/xmrig:6", &format!("({gap_utc}")],
-            &["differ"],
-        ),
-    ];
-    for (zone, question, expected, unexpected) in cases {
+    for (zone, question, expected, unexpected) in QUESTIONS {
         let out = ask(&recorder.url, zone, question).await.well();
         for expected in expected {
             assert!(out.contains(expected), "{question:?} {expected}\n{out}");

@@ -1,7 +1,9 @@
 //! The five days, reported every hour with a heartbeat of an hour.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::recorder::provenance::requests::document;
 use crate::recorder::server::{Recorder, digest, task};
 
 /// When the recorder of a test starts.
@@ -37,22 +39,49 @@ fn is_down(hour: i64) -> bool {
 
 /// A recorder with everything, on Tuesday at 00:00 UTC.
 pub(super) async fn five_days() -> Recorder {
+    let recorder = on_thursday().await;
+    pass_five_days(&recorder).await;
+    recorder
+}
+
+/// The same, of which CI reported the `differ` of Friday with a file as evidence, and a person allowed `web`.
+pub(super) async fn five_days_with_provenance() -> Recorder {
+    let recorder = on_thursday().await;
+    recorder.artifact("acme", "differ", "trail-1", &digest(3)).await;
+    let evidence = json!({
+        "attestation_name": "unit-test", "artifact_fingerprint": digest(3), "is_compliant": true,
+    });
+    let body = document(&evidence, Some(("attachment_file", b"all passed\n")));
+    let path = "/attestations/acme/differ/trail/trail-1/generic";
+    let answer = recorder.send_parts(Method::POST, path, body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let body = json!({"name_pattern": "ecr/web", "description": "built by hand"}).to_string();
+    let answer = recorder.put("/allowlists/acme", body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    pass_five_days(&recorder).await;
+    recorder
+}
+
+async fn on_thursday() -> Recorder {
     let recorder = Recorder::start().await;
     for name in ["prod", "stage", "dev"] {
         recorder.create(name, None).await;
     }
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     recorder.advance(FIRST_DAY as f64 - CLOCK_AT_START);
+    recorder
+}
+
+async fn pass_five_days(recorder: &Recorder) {
     for hour in 0..HOURS {
         if !is_down(hour) {
-            report(&recorder, "prod", &prod(hour)).await;
+            report(recorder, "prod", &prod(hour)).await;
         }
         // Stage has the new version a day earlier, and dev never the old one.
-        report(&recorder, "stage", &prod(hour.min(65) + 24)[..2]).await;
-        report(&recorder, "dev", &prod(39)[..1]).await;
+        report(recorder, "stage", &prod(hour.min(65) + 24)[..2]).await;
+        report(recorder, "dev", &prod(39)[..1]).await;
         recorder.advance(3_600.0);
     }
-    recorder
 }
 
 async fn report(recorder: &Recorder, name: &str, artifacts: &[Value]) {

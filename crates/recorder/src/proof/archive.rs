@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
 
-use serde::Serialize;
 use tar::{Archive, Builder, EntryType, Header};
 
 use super::ProofError;
@@ -37,17 +36,6 @@ impl<W: Write> ArchiveWriter<W> {
         header.set_mtime(self.time);
         header.set_size(content.len() as u64);
         self.tar.append_data(&mut header, name, content).map_err(|error| failed(name, error))
-    }
-
-    pub(super) fn add_json(
-        &mut self,
-        name: &str,
-        document: &impl Serialize,
-    ) -> Result<(), ProofError> {
-        let mut json = serde_json::to_vec_pretty(document)
-            .map_err(|error| super::document_error(name, error.into()))?;
-        json.push(b'\n');
-        self.add(name, &json)
     }
 
     pub(super) fn finish(self) -> Result<(), ProofError> {
@@ -98,7 +86,10 @@ impl<R: Read> Write for Comparison<R> {
     }
 }
 
-/// Reads members by name.
+/// How files begin that programs make of a tar file to shorten it.
+const COMPRESSED: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh"];
+
+/// Reads members by name, also of an archive that another program packed.
 pub(super) struct ArchiveReader {
     file: File,
     name: String,
@@ -112,23 +103,31 @@ impl ArchiveReader {
             file: name.to_owned(),
             reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
         };
+        let refused = |reason: String| ProofError::NotABundle { file: name.to_owned(), reason };
+        if is_compressed(&file).map_err(not_a_bundle)? {
+            return Err(refused("it is compressed. Decompress it first".to_owned()));
+        }
         let mut members = BTreeMap::new();
         let mut archive = Archive::new(&file);
-        // Raw: a bundle has no extensions of the format, which would be read whole, whatever their size.
+        // Raw: extensions of the format would be read whole, whatever their size.
         let entries = archive.entries_with_seek().map_err(not_a_bundle)?.raw(true);
         for member in entries {
             let member = member.map_err(not_a_bundle)?;
-            let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
-            let is_regular = member.header().entry_type() == EntryType::Regular;
-            if !is_regular || members.len() >= MAX_MEMBERS {
-                let reason =
-                    if is_regular { "too many files" } else { "something else than files" };
-                return Err(ProofError::NotABundle {
-                    file: name.to_owned(),
-                    reason: format!("it has {reason}"),
-                });
+            match member.header().entry_type() {
+                EntryType::Regular => {}
+                // Other programs add these; nothing in them is read.
+                EntryType::Directory | EntryType::XHeader | EntryType::XGlobalHeader => continue,
+                _ => return Err(refused("it has something else than files".to_owned())),
             }
-            members.insert(path, (member.raw_file_position(), member.size()));
+            if members.len() >= MAX_MEMBERS {
+                return Err(refused("it has too many files".to_owned()));
+            }
+            let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
+            let path = path.strip_prefix("./").map(str::to_owned).unwrap_or(path);
+            let found = (member.raw_file_position(), member.size());
+            if members.insert(path.clone(), found).is_some() {
+                return Err(refused(format!("it has {path} twice")));
+            }
         }
         Ok(Self { file, name: name.to_owned(), members })
     }
@@ -146,6 +145,18 @@ impl ArchiveReader {
             return Err(self.not_a_bundle(format!("its {member} is cut off")));
         }
         Ok(content)
+    }
+
+    /// The names of all members.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.keys().map(String::as_str)
+    }
+
+    /// Whether there is a member with this content.
+    pub(super) fn has(&mut self, member: &str, content: &[u8]) -> Result<bool, ProofError> {
+        let size = content.len() as u64;
+        let is_candidate = self.members.get(member).is_some_and(|found| found.1 == size);
+        Ok(is_candidate && self.read(member, size)? == content)
     }
 
     /// A member, to be read as it comes.
@@ -167,4 +178,11 @@ impl ArchiveReader {
     fn not_a_bundle(&self, reason: String) -> ProofError {
         ProofError::NotABundle { file: self.name.clone(), reason }
     }
+}
+
+fn is_compressed(mut file: &File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.take(6).read_to_end(&mut start)?;
+    file.rewind()?;
+    Ok(COMPRESSED.iter().any(|magic| start.starts_with(magic)))
 }

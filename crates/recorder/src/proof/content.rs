@@ -1,24 +1,26 @@
 //! What a bundle says, from the ledger.
 
+mod read;
+mod run;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use envsnap_model::expression::{Expression, Interval, Snappish};
 use envsnap_model::provenance::Origin;
 use envsnap_model::snapshot::Identity;
 use serde_json::{Value, json};
 
+use super::environment::{LedgerEnvironment, SnapshotEntry};
 use super::{Ledger, MAX_SNAPSHOT_ROWS, ProofError, Scope};
-use crate::domain::provenance::{ArtifactCard, AttestationRecord};
+use crate::domain::provenance::{AllowanceRecord, ArtifactCard, AttestationRecord};
 use crate::domain::{
-    Clock, Error, Event, Micros, Page, ReportGap, SnapshotArtifact, SnapshotRecord, SnapshotSpan,
+    Clock, Event, Micros, ReportGap, SnapshotArtifact, SnapshotRecord, SnapshotSpan,
 };
 use crate::http::views;
 use crate::store::Store as _;
 use crate::store::provenance::ProvenanceStore as _;
 use crate::store::sqlite::SqliteStore;
-
-/// How many are read from the store at once.
-const PAGE: u32 = 10_000;
+use read::{all_events, all_spans, artifacts_in, snappish};
+pub(super) use run::Run;
 
 /// A file that was reported as evidence for something that ran.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,20 +36,8 @@ pub struct AttachmentRef {
     pub attestation: String,
 }
 
-/// A period in which an artifact ran with the same number of replicas.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Run<'a> {
-    pub(super) artifact: &'a SnapshotArtifact,
-    pub(super) replicas: u64,
-    /// The snapshot with which it began, and when that was recorded.
-    pub(super) from: (u32, Micros),
-    /// It ran so already before the first snapshot of the bundle.
-    pub(super) since_before: bool,
-    /// The snapshot with which it ended; `None` if it ran at the end.
-    pub(super) to: Option<(u32, Micros)>,
-}
-
 pub(super) struct Content {
+    environment: LedgerEnvironment,
     /// The time that it is about, as far as the ledger knows it.
     from: Micros,
     to: Micros,
@@ -62,6 +52,8 @@ pub(super) struct Content {
     /// Whether any flow of the organization ever reported an artifact: if none did, that says nothing of
     /// what runs.
     has_provenance: bool,
+    /// What is allowed to run without provenance in the environment.
+    allowances: Vec<AllowanceRecord>,
     cards: Vec<ArtifactCard>,
     /// Snapshots as the API has them, by index.
     snapshots: Vec<(u32, Value)>,
@@ -71,9 +63,15 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub(super) async fn new(scope: &Scope, ledger: &Ledger) -> Result<Self, ProofError> {
+    /// What the bundle says, and the store that it comes from.
+    pub(super) async fn new(
+        scope: &Scope,
+        ledger: &Ledger,
+    ) -> Result<(Self, SqliteStore), ProofError> {
         let Scope { org, environment, .. } = scope;
-        let store = SqliteStore::from_ledger(&ledger.head().head, ledger.entries())?;
+        let known = LedgerEnvironment::find(ledger, environment)?;
+        let whole = SqliteStore::from_ledger(&ledger.head().head, ledger.entries(), known.id)?;
+        let store = whole.clone();
         let record = store.environment(org, environment).await?;
         let no_snapshot = || ProofError::NoSnapshot { environment: environment.clone() };
         // Reports after the last one in the ledger are known to the recorder only.
@@ -113,7 +111,11 @@ impl Content {
                 cards.push(store.artifact_card(org, &fingerprint.to_string()).await?);
             }
         }
+        let is_here =
+            |it: &AllowanceRecord| it.environment.as_ref().is_none_or(|at| at == environment);
         let mut content = Self {
+            environment: known,
+            allowances: store.allowances(org).await?.into_iter().filter(is_here).collect(),
             from,
             to: until,
             spans,
@@ -141,12 +143,17 @@ impl Content {
             })?;
             content.snapshots.push((index, shown));
         }
-        Ok(content)
+        Ok((content, whole))
     }
 
     /// The start and the end of the time that it is about.
     pub(super) fn period(&self) -> (Micros, Micros) {
         (self.from, self.to)
+    }
+
+    /// What the ledger says of the environment itself.
+    pub(super) fn environment(&self) -> &LedgerEnvironment {
+        &self.environment
     }
 
     pub(super) fn spans(&self) -> &[SnapshotSpan] {
@@ -164,6 +171,32 @@ impl Content {
     /// The origin of an artifact, if the organization reports provenance.
     pub(super) fn origin(&self, artifact: &SnapshotArtifact) -> Option<Origin> {
         artifact.provenance.as_ref().filter(|_| self.has_provenance).map(|it| it.origin)
+    }
+
+    pub(super) fn has_provenance(&self) -> bool {
+        self.has_provenance
+    }
+
+    /// Why the artifact may run without provenance, and what a person said of it; `None` for the latter
+    /// if it is one of AWS's own sidecars.
+    pub(super) fn allowed<'a>(
+        &'a self,
+        artifact: &'a SnapshotArtifact,
+    ) -> Option<(&'a str, Option<&'a AllowanceRecord>)> {
+        let known = artifact.provenance.as_ref().filter(|it| it.origin == Origin::Allowed)?;
+        let fingerprint = artifact.fingerprint.map(|it| it.to_string()).unwrap_or_default();
+        let by = self.allowances.iter().find(|it| it.is_for(&fingerprint, &artifact.name));
+        known.allowed.as_deref().map(|reason| (reason, by))
+    }
+
+    /// The label of the token that reported a snapshot.
+    pub(super) fn reported_by(&self, index: u32) -> &str {
+        let entry = self.environment.entries.get(&index);
+        entry.map_or("", |entry| entry.reported_by.as_str())
+    }
+
+    pub(super) fn entry(&self, index: u32) -> Option<&SnapshotEntry> {
+        self.environment.entries.get(&index)
     }
 
     pub(super) fn cards(&self) -> &[ArtifactCard] {
@@ -195,44 +228,6 @@ impl Content {
             .filter(|gap| gap.until.is_some_and(|until| gap.from < until))
     }
 
-    /// What ran, in the order of the artifacts and of time.
-    pub(super) fn runs(&self) -> Vec<Run<'_>> {
-        let mut open = BTreeMap::new();
-        let mut runs = Vec::new();
-        let first_span = self.spans.first().map_or((0, self.from), |span| (span.index, span.from));
-        for artifact in self.first.iter().filter(|artifact| artifact.runs()) {
-            let known = &self.artifacts[&artifact.identity()];
-            let run = Run {
-                artifact: known,
-                replicas: artifact.now,
-                from: first_span,
-                since_before: artifact.was == artifact.now,
-                to: None,
-            };
-            open.insert(artifact.identity(), run);
-        }
-        for Event { index, recorded_at, artifact } in &self.events {
-            let at = (*index, *recorded_at);
-            if let Some(run) = open.remove(&artifact.identity()) {
-                runs.push(Run { to: Some(at), ..run });
-            }
-            if artifact.runs() {
-                let known = &self.artifacts[&artifact.identity()];
-                let run = Run {
-                    artifact: known,
-                    replicas: artifact.now,
-                    from: at,
-                    since_before: false,
-                    to: None,
-                };
-                open.insert(artifact.identity(), run);
-            }
-        }
-        runs.extend(open.into_values());
-        runs.sort_by_key(|run| (run.artifact.name.clone(), run.artifact.identity(), run.from.0));
-        runs
-    }
-
     /// The snapshots that the bundle has whole: all, or if they are too large the first and the last.
     fn whole_snapshots(&self) -> Vec<u32> {
         let indexes: Vec<_> = self.spans.iter().map(|span| span.index).collect();
@@ -242,61 +237,6 @@ impl Content {
         }
         indexes.first().into_iter().chain(indexes.last()).copied().collect()
     }
-}
-
-fn snappish(environment: &str, index: u32) -> Result<Snappish, Error> {
-    let expression: Expression = format!("#{index}").parse().map_err(|_| Error::Fault)?;
-    Ok(Snappish { environment: environment.to_owned(), expression })
-}
-
-async fn all_spans(
-    store: &SqliteStore,
-    org: &str,
-    environment: &str,
-) -> Result<Vec<SnapshotSpan>, Error> {
-    let mut spans = Vec::new();
-    for number in 1.. {
-        let page = Page { number, size: PAGE };
-        let read = store.snapshot_spans(org, environment, Interval::default(), page, true).await?;
-        if read.is_empty() {
-            break;
-        }
-        spans.extend(read);
-    }
-    Ok(spans)
-}
-
-/// What changed with each snapshot after the first.
-async fn all_events(
-    store: &SqliteStore,
-    org: &str,
-    environment: &str,
-    (first, last): (u32, u32),
-) -> Result<Vec<Event>, Error> {
-    let mut events = Vec::new();
-    if first == last {
-        return Ok(events);
-    }
-    let interval: Interval = format!("{}..{last}", first + 1).parse().map_err(|_| Error::Fault)?;
-    for number in 1.. {
-        let page = Page { number, size: PAGE };
-        let read = store.events(org, environment, interval.clone(), page, true).await?;
-        if read.events.is_empty() {
-            break;
-        }
-        events.extend(read.events);
-    }
-    Ok(events)
-}
-
-async fn artifacts_in(
-    store: &SqliteStore,
-    org: &str,
-    environment: &str,
-    index: u32,
-) -> Result<Vec<SnapshotArtifact>, Error> {
-    let artifacts = |[record]: [SnapshotRecord; 1]| record.artifacts;
-    store.snapshots(org, [snappish(environment, index)?], artifacts).await
 }
 
 /// What flows reported of an artifact.

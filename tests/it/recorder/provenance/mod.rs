@@ -4,7 +4,7 @@ mod attachments;
 mod flows;
 mod repeats;
 mod replay;
-pub(super) mod requests;
+pub(crate) mod requests;
 mod running;
 mod slow_uploads;
 mod states;

@@ -33,7 +33,7 @@ pub(in crate::recorder) fn multipart_type() -> String {
 }
 
 /// A document, and a file if there is one.
-pub(in crate::recorder) fn document(json: &Value, file: Option<(&str, &[u8])>) -> Vec<u8> {
+pub(crate) fn document(json: &Value, file: Option<(&str, &[u8])>) -> Vec<u8> {
     let json = json.to_string();
     let disposition =
         file.map(|(name, _)| format!("form-data; name=\"{name}\"; filename=\"{name}.dat\""));
@@ -46,12 +46,7 @@ pub(in crate::recorder) fn document(json: &Value, file: Option<(&str, &[u8])>) -
 
 impl Recorder {
     /// Sends a body of several parts.
-    pub(in crate::recorder) async fn send_parts(
-        &self,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> Answer {
+    pub(crate) async fn send_parts(&self, method: Method, path: &str, body: Vec<u8>) -> Answer {
         self.send_typed(method, &format!("/api/v2{path}"), &multipart_type(), body).await
     }
 
@@ -60,13 +55,7 @@ impl Recorder {
     }
 
     /// Reports an artifact with this fingerprint, built in a trail from [`COMMIT`].
-    pub(in crate::recorder) async fn artifact(
-        &self,
-        org: &str,
-        flow: &str,
-        trail: &str,
-        fingerprint: &str,
-    ) {
+    pub(crate) async fn artifact(&self, org: &str, flow: &str, trail: &str, fingerprint: &str) {
         let body = json!({
             "fingerprint": fingerprint, "filename": "cyberdojo/runner:16d9990", "git_commit": COMMIT,
             "build_url": "https://b/1", "commit_url": "https://c/1", "trail_name": trail,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use envsnap_model::provenance::{Origin, State, TrailStatus};
 
-use super::{Attachment, RecordId, StoredTemplate};
+use super::{Attachment, NamePattern, RecordId, StoredTemplate};
 use crate::domain::{ArtifactRun, Micros};
 
 /// A flow.
@@ -256,6 +256,18 @@ pub struct AllowanceRecord {
     pub allowed_by: String,
     /// When; `None` for what is built in.
     pub allowed_at: Option<Micros>,
+}
+
+impl AllowanceRecord {
+    /// Whether it is for the artifact with this fingerprint, `""` if it is unknown, and this name, in the
+    /// environments for which it counts.
+    pub fn is_for(&self, fingerprint: &str, name: &str) -> bool {
+        if self.pattern.is_empty() {
+            !fingerprint.is_empty() && self.fingerprint == fingerprint
+        } else {
+            NamePattern::new(&self.pattern).matches(name)
+        }
+    }
 }
 
 /// Where a running artifact comes from, as it is known now.

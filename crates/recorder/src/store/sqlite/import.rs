@@ -11,16 +11,24 @@ use crate::domain::{Head, LedgerEntry, Payload};
 impl SqliteStore {
     /// A store in memory with the ledger of one organization, which ends with `head`, and which is
     /// verified as that of a file is. It has no attachments, and knows of reports only what the ledger says.
+    /// The environment that entry `in_use` created is in use there also if it is archived.
     ///
     /// # Errors
     /// The ledger does not verify.
-    pub fn from_ledger(head: &Head, entries: &[LedgerEntry]) -> Result<Self, VerifyError> {
+    pub fn from_ledger(
+        head: &Head,
+        entries: &[LedgerEntry],
+        in_use: i64,
+    ) -> Result<Self, VerifyError> {
         let mut connection = open_in_memory()?;
         let transaction =
             connection.transaction().map_err(|error| verify::failed(IN_MEMORY, error))?;
         import(&transaction, &head.org, entries)?;
         transaction.commit().map_err(|error| verify::failed(IN_MEMORY, error))?;
         verify_connection(&mut connection, IN_MEMORY, Some(head), AttachmentCheck::Absent)?;
+        connection
+            .execute("UPDATE environment SET archived_at = NULL WHERE id = $1", [in_use])
+            .map_err(|error| verify::failed(IN_MEMORY, error))?;
         Ok(Self::on_memory(connection)?)
     }
 }

@@ -12,7 +12,7 @@ use super::evidence;
 use super::links::{address, commit, pipeline};
 use super::marks::{Mark, state};
 use crate::domain::provenance::{
-    AllowanceRecord, ArtifactCard, ArtifactEvent, AttestationRecord, DeploymentRecord, NamePattern,
+    AllowanceRecord, ArtifactCard, ArtifactEvent, AttestationRecord, DeploymentRecord,
     ReportRecord, artifact_events, continuous_runs, fields, is_started,
 };
 use crate::domain::{ArtifactRun, Error, Page};
@@ -121,14 +121,9 @@ impl CardView<'_> {
     fn allowance(&self, card: &ArtifactCard, environment: &str) -> Option<&AllowanceRecord> {
         self.allowances.iter().find(|allowance| {
             let is_here = allowance.environment.as_deref().is_none_or(|it| it == environment);
-            let is_for = if allowance.pattern.is_empty() {
-                allowance.fingerprint == card.fingerprint
-            } else {
-                let pattern = NamePattern::new(&allowance.pattern);
-                let runs = card.runs.iter().filter(|run| run.environment == environment);
-                runs.map(|run| &run.name).next_back().is_some_and(|name| pattern.matches(name))
-            };
-            is_here && is_for
+            let runs = card.runs.iter().filter(|run| run.environment == environment);
+            let name = runs.map(|run| &*run.name).next_back().unwrap_or_default();
+            is_here && allowance.is_for(&card.fingerprint, name)
         })
     }
 

@@ -1,0 +1,96 @@
+//! The picture of what ran.
+
+use envsnap_model::provenance::Origin;
+use maud::{Markup, html};
+
+use super::lists::first_time_here;
+use super::utc;
+use crate::domain::Micros;
+use crate::proof::content::{Content, Run};
+use crate::text::replace_invisible;
+
+/// Widths and heights of the picture, in its own units.
+const WIDTH: f64 = 1_000.0;
+const LANE: f64 = 18.0;
+const HEAD: f64 = 22.0;
+
+/// The least width of a bar: a run of a minute in a year has to be seen.
+const MIN_BAR: f64 = 2.0;
+
+/// The most lanes that the picture has; the table has every run.
+const MAX_LANES: usize = 500;
+
+pub(super) fn timeline(content: &Content, runs: &[Run<'_>]) -> Markup {
+    let (from, to) = content.period();
+    let lanes: Vec<_> =
+        runs.chunk_by(|one, next| one.artifact.identity() == next.artifact.identity()).collect();
+    #[expect(clippy::cast_precision_loss, reason = "a picture")]
+    let scale = |time: Micros| {
+        let whole = (to.0 - from.0).max(1) as f64;
+        ((time.0 - from.0) as f64 / whole * WIDTH).clamp(0.0, WIDTH)
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a picture")]
+    let height = HEAD + lanes.len().min(MAX_LANES) as f64 * LANE * 2.0;
+    html! {
+        @if lanes.len() > MAX_LANES {
+            p.quiet { "The first " (MAX_LANES) " of " (lanes.len()) " artifacts; the table has all." }
+        }
+        svg viewBox={"0 0 " (WIDTH) " " (height)} role="img" aria-label="Timeline of what ran" {
+            defs {
+                pattern id="gap" width="6" height="6" patternUnits="userSpaceOnUse"
+                    patternTransform="rotate(45)" {
+                    rect width="6" height="6" fill="#fff" {}
+                    line x1="0" y1="0" x2="0" y2="6" stroke="#8c959f" stroke-width="2" {}
+                }
+            }
+            text x="0" y="12" { (utc(from)) }
+            text x=(WIDTH) y="12" text-anchor="end" { (utc(to)) }
+            @for (at, lane) in lanes.iter().take(MAX_LANES).enumerate() {
+                (lane_of(content, at, lane, scale))
+            }
+            @for gap in content.gaps() {
+                @let start = scale(gap.from);
+                @let end = gap.until.map_or(WIDTH, scale);
+                rect x=(start) y=(HEAD) width=((end - start).max(MIN_BAR)) height=(height - HEAD)
+                    fill="url(#gap)" fill-opacity="0.75" {
+                    title { "No report from " (utc(gap.from)) " to " (gap.until.map(utc).unwrap_or_default()) }
+                }
+            }
+        }
+        p.quiet {
+            "Red: no flow had reported it when it started. Triangle: first time here. Hatched: times that no \
+             report covers."
+        }
+    }
+}
+
+fn lane_of(
+    content: &Content,
+    at: usize,
+    lane: &[Run<'_>],
+    scale: impl Fn(Micros) -> f64,
+) -> Markup {
+    #[expect(clippy::cast_precision_loss, reason = "a picture")]
+    let top = HEAD + at as f64 * LANE * 2.0;
+    let label = lane.first().map(|run| run.artifact.name.as_str()).unwrap_or_default();
+    let is_rogue =
+        lane.iter().any(|run| content.origin(run.artifact).is_some_and(Origin::is_rogue));
+    html! {
+        g {
+            text x="0" y=(top + 12.0) { (replace_invisible(label)) }
+            @for run in lane {
+                @let start = scale(run.from.1);
+                @let end = run.to.map_or(WIDTH, |(_, to)| scale(to));
+                rect x=(start) y=(top + LANE) width=((end - start).max(MIN_BAR)) height="8"
+                    fill=(if is_rogue { "#cf222e" } else { "#0969da" }) {
+                    title { (replace_invisible(label)) " ×" (run.replicas) }
+                }
+                @if let Some(kind) = run.first_time {
+                    path d={"M" (start) " " (top + LANE) "l-4 -6h8z"} fill="#1b1f24" {
+                        title { (first_time_here(kind)) }
+                    }
+                }
+            }
+        }
+    }
+}
