@@ -21,7 +21,7 @@ use envsnap::ecs::{
 };
 use envsnap::report::{OutcomeKind, Reporter, Trigger, TriggerKind};
 use envsnap::standin::{self, StandIn};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::harness::{aws, config, server, task, world};
@@ -40,6 +40,8 @@ struct Gate {
     readings: Cell<u8>,
     /// What happened, in order.
     story: RefCell<Vec<String>>,
+    /// Something waits more than before, or less is under way.
+    changed: Notify,
 }
 
 impl Gate {
@@ -53,6 +55,7 @@ impl Gate {
             let (let_through, passed) = oneshot::channel();
             let before = self.waiting.borrow_mut().insert((process, what), let_through);
             assert!(before.is_none(), "{what} of process {process} twice at a time");
+            self.changed.notify_one();
             passed.await.unwrap();
             self.story.borrow_mut().push(format!("{process} {what}"));
         }
@@ -63,6 +66,7 @@ impl Gate {
         self.under_way.set(self.under_way.get() + 1);
         let result = work().await;
         self.under_way.set(self.under_way.get() - 1);
+        self.changed.notify_one();
         result
     }
 }
@@ -302,6 +306,7 @@ impl Stage {
             if gate.under_way.get() == 0 && !gate.waiting.borrow().is_empty() {
                 return;
             }
+            gate.changed.notified().await;
         }
     }
 

@@ -186,7 +186,7 @@ async fn posts_nothing_while(operation: Operation, fault: &Fault, expected: &str
     });
 
     let trigger = Trigger::new(TriggerKind::Schedule);
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + Duration::from_secs(10);
     let outcome = bench.reporter.run(&trigger, Some(deadline)).await.unwrap();
     let outcome = outcome.environments.into_iter().next().unwrap();
 

@@ -4,7 +4,7 @@ use envsnap::standin::{Container, World};
 use serde_json::json;
 
 use super::account::{app, digest, image, service};
-use super::{CRASHES, Case, Fails, reports};
+use super::{Case, Crashes, Fails, reports};
 
 const WEB: &str = "app/web web:1=a";
 
@@ -84,7 +84,7 @@ pub(super) fn cases() -> Vec<Case> {
             "a container of which only the digest is told",
             api([image("api", "api:1", 'b'), nameless()]),
             reports(["app/api api:1=b unnamed=c", WEB]),
-            CRASHES,
+            Crashes,
         ),
         Case::of(
             "a running task of which no containers are told",

@@ -4,7 +4,7 @@ use envsnap::standin::{Cluster, Task};
 use serde_json::json;
 
 use super::account::{account, app, image, service, standalone, web};
-use super::{CRASHES, Case, reports};
+use super::{Case, Crashes, reports};
 
 const WEB: &str = "app/web web:1=a";
 
@@ -77,14 +77,14 @@ pub(super) fn cases() -> Vec<Case> {
             "a task without startedAt",
             app([service("api", [image("api", "api:1", 'b')]).raw(json!({"startedAt": null}))]),
             reports(["app/api api:1=b since it was asked for", WEB]),
-            CRASHES,
+            Crashes,
         ),
         Case::of(
             "a task without startedAt and createdAt",
             app([service("api", [image("api", "api:1", 'b')])
                 .raw(json!({"startedAt": null, "createdAt": null}))]),
             reports(["app/api api:1=b since now", WEB]),
-            CRASHES,
+            Crashes,
         ),
         Case::alike(
             "one image in several clusters",
