@@ -27,7 +27,10 @@ use crate::recorder::proof::{AttachmentRef, Bundle, Ledger, Scope};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   envsnap proof aws-prod --since 2026-11-01 --until 2026-12-01 -o november.tar
-  envsnap proof aws-prod --db snapshots.db -o aws-prod.tar")]
+  envsnap proof aws-prod --db snapshots.db -o aws-prod.tar
+
+A bundle answers questions without the recorder:
+  envsnap env get 'aws-prod@{2026-11-26 16:00}' --db november.tar")]
 pub(super) struct Arguments {
     /// The environment
     #[arg(value_name = "NAME", value_parser = environment_name)]

@@ -243,7 +243,22 @@ async fn a_first_time_is_marked_once() {
         for mark in &expected {
             assert!(words.contains(mark), "{path}: {mark}: {words}");
         }
-        assert_eq!(words.matches("first time here").count(), expected.len(), "{path}: {words}");
+        // The timeline has each in the titles of its lane and of its snapshot, and two signs in its legend.
+        let count = match path {
+            "/acme/environments/prod" => 3 * expected.len() + 2,
+            _ => expected.len(),
+        };
+        assert_eq!(words.matches("first time here").count(), count, "{path}: {words}");
+    }
+    let picture = page::get(&recorder, "/acme/environments/prod").await.xml();
+    let flags = |class: &str| picture.matches(&format!("<path class=\"{class}\"")).count();
+    assert_eq!((flags("flag"), flags("flag image")), (3, 1), "two, and the legend: {picture}");
+    let titles = words("/acme/environments/prod").await;
+    for title in [
+        "docker.io/xmrig:6 (0606060), 1 replica: from #4 (first time here: registry) until #5",
+        "· + xmrig:6 (first time here: registry)",
+    ] {
+        assert!(titles.contains(title), "{title}: {titles}");
     }
     // A new version of a known repository.
     recorder.report("prod", &[task(1, "ecr.example/web:2", &digest(7), 10)]).await;

@@ -1,5 +1,6 @@
 //! What the recorder's operator sees of it.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -101,6 +102,42 @@ async fn samples(recorder: &Recorder, metric: &str) -> Vec<String> {
     let metrics = answer.text().await.unwrap();
     let samples = metrics.lines().filter_map(|line| line.strip_prefix(metric));
     samples.map(str::to_owned).collect()
+}
+
+/// No name is possible that would end a label or a line of the metrics.
+#[tokio::test]
+async fn hostile_names_do_not_become_labels_of_metrics() {
+    let recorder = Recorder::start().await;
+    recorder.create("a.b_c-1", None).await;
+    recorder.report("a.b_c-1", &[task(1, "web\"} 1\n", &digest(1), 10)]).await;
+    for name in ["a\"b", "a\\b", "a\nb", "a} 1\nenvsnap_up 1", "a,b=\"c\"", "é", ""] {
+        let body = json!({"name": name, "type": "ECS", "description": name}).to_string();
+        let refused = recorder.put("/environments/acme", body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{name:?}: {refused:?}");
+        let renamed = json!({"new_name": name}).to_string();
+        let refused = recorder.put("/environments/acme/a.b_c-1/rename", renamed).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{name:?}: {refused:?}");
+    }
+    let body = json!({"name": "env", "type": "ECS", "description": ""}).to_string();
+    for org in ["a%22b", "a%5Cb", "a%0Ab", "%7D"] {
+        let refused = recorder.put(&format!("/environments/{org}"), body.clone()).await;
+        assert!(refused.status.is_client_error(), "{org}: {refused:?}");
+        recorder.get(&format!("/environments/{org}/%22%0A")).await;
+    }
+    let answer = reqwest::get(format!("{}/metrics", recorder.url)).await.unwrap();
+    let metrics = answer.text().await.unwrap();
+    let labelled = metrics.lines().filter(|line| line.contains("environment=\""));
+    let labels: BTreeSet<_> = labelled
+        .map(|line| line.split_once('{').and_then(|(_, rest)| rest.split_once('}')).unwrap().0)
+        .collect();
+    assert_eq!(labels, BTreeSet::from(["environment=\"a.b_c-1\",org=\"acme\""]), "{metrics}");
+    // Each line is a comment, or a sample: a name, labels, and a number.
+    for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+        let (sample, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        assert!(sample.starts_with("envsnap_") || sample.starts_with("process_"), "{line}");
+        assert_eq!(sample.matches('"').count() % 2, 0, "{line}");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use envsnap::recorder::domain::Head;
 use envsnap::recorder::proof::{ProofError, Summary, verify_bundle};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::provenance::requests::{COMMIT, document};
@@ -184,7 +185,7 @@ async fn a_bundle_says_what_ran_with_its_evidence_and_what_is_not_known() {
     let report = &members["report.html"];
     for part in [
         "no report from 2022-08-22 12:40:22 UTC to 2022-08-22 22:40:22 UTC",
-        "1 artifact ran that no flow had reported when it started",
+        "1 artifact ran that no pipeline had reported when it started",
         "first time here: repository",
         "confirmed until 2022-08-22 22:40:22 UTC",
         &web,
@@ -257,6 +258,20 @@ async fn the_same_ledger_makes_the_same_bundle_from_a_server_and_from_a_file() {
     ask(&db, &[]).await.well();
     assert_eq!(one.bytes(), other.bytes(), "the second report is not in the ledger");
     assert_eq!(one.bytes(), local.bytes());
+}
+
+/// A bundle is verified by making its files again: one of last year verifies only with a version that
+/// writes the same.
+#[tokio::test]
+async fn the_files_of_a_bundle_change_only_with_the_format() {
+    let bundle = Bundle::create(&day().await, &[]).await;
+    let scope: Value = serde_json::from_str(&bundle.members()["bundle.json"]).unwrap();
+    let found = (scope["format"].as_u64(), hex::encode(Sha256::digest(bundle.bytes())));
+    assert_eq!(
+        found,
+        (Some(2), "0f914a7067257ac2a72447b20c7d83971a7551cc9b14e5579c5571a79b03ec04".to_owned()),
+        "increase FORMAT in crates/recorder/src/proof/mod.rs, and set format and hash here"
+    );
 }
 
 #[tokio::test]

@@ -256,7 +256,8 @@ fn timeline_section(
                 p {
                     "Each artifact has a lane, and those of one repository are grouped in the \
                      order in which they started; an artifact that ran before the first column \
-                     begins at the left edge. Bars are thicker with more replicas. "
+                     begins at the left edge. Bars are thicker with more replicas. A flag is where \
+                     an artifact started that never ran in the environment before. "
                     @match view.time_scale {
                         TimeScale::Compressed => {
                             "Long times without a change are drawn shorter than they were, so \

@@ -45,10 +45,10 @@ async fn the_timeline_has_lanes_columns_and_rollovers() {
         titles[2..],
         [
             "#1 · 2022-08-22 09:39:22 UTC · 1 artifact, 1 replica · + web:1",
-            "#2 · 2022-08-22 09:40:22 UTC · + web:2",
+            "#2 · 2022-08-22 09:40:22 UTC · + web:2 (first time here: image)",
             "#3 · 2022-08-22 09:41:22 UTC · − web:1",
             "reg.example.com/web:1 (0101010), 1 replica: already in #1 until #3",
-            "reg.example.com/web:2 (0202020), 3 replicas: from #2 on",
+            "reg.example.com/web:2 (0202020), 3 replicas: from #2 (first time here: image) on",
         ]
     );
 }

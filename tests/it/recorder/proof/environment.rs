@@ -118,12 +118,12 @@ async fn a_bundle_says_where_what_ran_comes_from_and_what_evidence_is_missing() 
     let members = bundle.members();
     let report = members["report.html"].replace("<bdi>", "").replace("</bdi>", "");
     for expected in [
-        "2 artifacts ran that no flow had reported when it started:",
+        "2 artifacts ran that no pipeline had reported when it started:",
         "evil/miner:6 <code>",
         "never reported",
-        "first reported at 2022-08-22 09:41:22 UTC by flow db",
-        "1 artifact without all of the evidence:",
-        "flow web: <span class=\"bad\">INCOMPLETE</span><span class=\"beneath\">missing: unit-test</span>",
+        "first reported at 2022-08-22 09:41:22 UTC by pipeline db",
+        "Evidence that a pipeline expects is missing or not compliant for 1 artifact:",
+        "pipeline web: <span class=\"bad\">INCOMPLETE</span><span class=\"beneath\">missing: unit-test</span>",
         "1 artifact allowed to run without provenance:",
         "the &lt;b&gt;proxy&lt;/b&gt;, allowed by anonymous on 2022-08-22 09:39:22 UTC",
         "1 artifact without a fingerprint, and so of unknown origin:",

@@ -82,11 +82,11 @@ pub(super) fn state(report: &ReportRecord) -> Markup {
 
 pub(super) fn runs_table(content: &Content, runs: &[Run<'_>]) -> Markup {
     html! {
-        table {
+        table.runs {
             thead {
                 tr {
                     th { "Artifact" } th { "Replicas" } th { "From" } th { "To" } th { "Origin" }
-                    th { "Flow, state and commit" }
+                    th { "Pipeline, state and commit" }
                 }
             }
             tbody {

@@ -31,8 +31,14 @@ dt { color: #57606a; } dd { margin: 0; overflow-wrap: anywhere; }
 .beneath { display: block; color: #57606a; font-size: 12px; } ul { margin: .3rem 0; padding-left: 1.2rem; }
 li { overflow-wrap: anywhere; }
 .bad { color: #a40e26; font-weight: 600; } .quiet { color: #57606a; }
-svg { width: 100%; height: auto; } svg text { font: 11px system-ui, sans-serif; fill: #1b1f24; }
-@media print { body { margin: 0; max-width: none; font-size: 11px; } table { font-size: 10px; } tr, svg g { break-inside: avoid; } }
+svg { display: block; width: 100%; height: auto; margin-bottom: .8rem; } svg text { font: 11px system-ui, sans-serif; fill: #1b1f24; }
+.defs { position: absolute; } 
+.runs th:nth-child(1) { width: 28%; } .runs th:nth-child(3), .runs th:nth-child(4) { width: 19%; } .runs th:nth-child(5) { width: 9%; }
+@media print {
+  body { margin: 0; max-width: none; padding: 0; font-size: 11px; } h1 { font-size: 18px; } h2 { font-size: 14px; break-after: avoid; }
+  table { font-size: 9.5px; } code { font-size: 8.5px; } .beneath { font-size: 8.5px; } td.time { white-space: normal; }
+  p.bad { break-after: avoid; } tr, svg { break-inside: avoid; }
+}
 ";
 
 /// The text beside the page.
@@ -139,7 +145,8 @@ fn facts(summary: &Summary, content: &Content) -> Markup {
         p.quiet {
             "This says nothing of the time after " (utc(*to)) ". A report that finds nothing changed \
              enters the ledger at most every six hours, so that the last ones may not be in it. Origins \
-             and evidence are as known when the ledger ended."
+             and evidence are as known when the ledger ended. This page is part of a proof bundle: envsnap \
+             verify shows whether it follows from the ledger, and whether the ledger is the recorder's."
         }
     }
 }
@@ -170,23 +177,23 @@ fn provenance(content: &Content) -> Markup {
     html! {
         @if !content.has_provenance() {
             p {
-                "No flow of the organization has reported an artifact, so that the ledger does not say where \
+                "No pipeline of the organization has reported an artifact, so that the ledger does not say where \
                  this software comes from."
             }
         } @else if rogue.is_empty() && unknown.is_empty() && allowed.is_empty() && lacking.is_empty() {
-            p { "A flow had reported everything before it started, and all of it is COMPLIANT." }
+            p { "A pipeline had reported everything before it started, and all of it is COMPLIANT." }
         }
         @if !rogue.is_empty() {
             p.bad {
                 (pluralize(rogue.len() as u64, "artifact"))
-                " ran that no flow had reported when it started:"
+                " ran that no pipeline had reported when it started:"
             }
             ul {
                 @for artifact in rogue {
                     li {
                         (name(&artifact.name)) " " (digest(artifact))
                         @if let Some(report) = reports(artifact).first() {
-                            ", first reported at " (utc(report.first_reported_at)) " by flow " (report.flow)
+                            ", first reported at " (utc(report.first_reported_at)) " by pipeline " (report.flow)
                         } @else {
                             ", never reported"
                         }
@@ -195,13 +202,16 @@ fn provenance(content: &Content) -> Markup {
             }
         }
         @if !lacking.is_empty() {
-            p.bad { (pluralize(lacking.len() as u64, "artifact")) " without all of the evidence:" }
+            p.bad {
+                "Evidence that a pipeline expects is missing or not compliant for "
+                (pluralize(lacking.len() as u64, "artifact")) ":"
+            }
             ul {
                 @for artifact in lacking {
                     li {
                         (name(&artifact.name)) " " (digest(artifact))
                         @for report in reports(artifact).iter().filter(|it| it.state != State::Compliant) {
-                            ", flow " (report.flow) ": " (state(report))
+                            ", pipeline " (report.flow) ": " (state(report))
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::lists::first_time_here;
 use super::utc;
-use crate::domain::Micros;
+use crate::domain::{FirstTime, Micros};
 use crate::proof::content::{Content, Run};
 use crate::text::replace_invisible;
 
@@ -17,35 +17,58 @@ const HEAD: f64 = 22.0;
 /// The least width of a bar: a run of a minute in a year has to be seen.
 const MIN_BAR: f64 = 2.0;
 
-/// The most lanes that the picture has; the table has every run.
+/// The most lanes that the pictures have; the table has every run.
 const MAX_LANES: usize = 500;
 
+/// How many lanes are in one picture: as many as fit on a third of a printed page.
+const LANES_PER_PICTURE: usize = 12;
+
+/// How many times the axis has between its start and its end.
+const TICKS: u32 = 3;
+
 pub(super) fn timeline(content: &Content, runs: &[Run<'_>]) -> Markup {
-    let (from, to) = content.period();
     let lanes: Vec<_> =
         runs.chunk_by(|one, next| one.artifact.identity() == next.artifact.identity()).collect();
+    let shown = &lanes[..lanes.len().min(MAX_LANES)];
+    html! {
+        p.quiet {
+            "Red: no pipeline had reported it when it started. Triangle: first time here, filled for a new \
+             registry or repository. Hatched: times that no report covers."
+        }
+        @if shown.len() < lanes.len() {
+            p.quiet { "The first " (shown.len()) " of " (lanes.len()) " artifacts; the table has all." }
+        }
+        svg.defs aria-hidden="true" width="0" height="0" {
+            pattern id="gap" width="6" height="6" patternUnits="userSpaceOnUse"
+                patternTransform="rotate(45)" {
+                rect width="6" height="6" fill="#fff" {}
+                line x1="0" y1="0" x2="0" y2="6" stroke="#8c959f" stroke-width="2" {}
+            }
+        }
+        @for lanes in shown.chunks(LANES_PER_PICTURE) { (picture(content, lanes)) }
+    }
+}
+
+fn picture(content: &Content, lanes: &[&[Run<'_>]]) -> Markup {
+    let (from, to) = content.period();
     #[expect(clippy::cast_precision_loss, reason = "a picture")]
     let scale = |time: Micros| {
         let whole = (to.0 - from.0).max(1) as f64;
         ((time.0 - from.0) as f64 / whole * WIDTH).clamp(0.0, WIDTH)
     };
     #[expect(clippy::cast_precision_loss, reason = "a picture")]
-    let height = HEAD + lanes.len().min(MAX_LANES) as f64 * LANE * 2.0;
+    let height = HEAD + lanes.len() as f64 * LANE * 2.0;
     html! {
-        @if lanes.len() > MAX_LANES {
-            p.quiet { "The first " (MAX_LANES) " of " (lanes.len()) " artifacts; the table has all." }
-        }
         svg viewBox={"0 0 " (WIDTH) " " (height)} role="img" aria-label="Timeline of what ran" {
-            defs {
-                pattern id="gap" width="6" height="6" patternUnits="userSpaceOnUse"
-                    patternTransform="rotate(45)" {
-                    rect width="6" height="6" fill="#fff" {}
-                    line x1="0" y1="0" x2="0" y2="6" stroke="#8c959f" stroke-width="2" {}
-                }
-            }
             text x="0" y="12" { (utc(from)) }
+            @for tick in 1..=TICKS {
+                @let time = Micros(from.0 + (to.0 - from.0) / i64::from(TICKS + 1) * i64::from(tick));
+                @let x = scale(time);
+                text x=(x) y="12" text-anchor="middle" { (utc(time)) }
+                line x1=(x) x2=(x) y1="16" y2=(height) stroke="#d5dae0" stroke-dasharray="2 4" {}
+            }
             text x=(WIDTH) y="12" text-anchor="end" { (utc(to)) }
-            @for (at, lane) in lanes.iter().take(MAX_LANES).enumerate() {
+            @for (at, lane) in lanes.iter().enumerate() {
                 (lane_of(content, at, lane, scale))
             }
             @for gap in content.gaps() {
@@ -56,10 +79,6 @@ pub(super) fn timeline(content: &Content, runs: &[Run<'_>]) -> Markup {
                     title { "No report from " (utc(gap.from)) " to " (gap.until.map(utc).unwrap_or_default()) }
                 }
             }
-        }
-        p.quiet {
-            "Red: no flow had reported it when it started. Triangle: first time here. Hatched: times that no \
-             report covers."
         }
     }
 }
@@ -86,7 +105,9 @@ fn lane_of(
                     title { (replace_invisible(label)) " ×" (run.replicas) }
                 }
                 @if let Some(kind) = run.first_time {
-                    path d={"M" (start) " " (top + LANE) "l-4 -6h8z"} fill="#1b1f24" {
+                    @let fill = if kind == FirstTime::Image { "none" } else { "#1b1f24" };
+                    path d={"M" (start.min(WIDTH - 9.0)) " " (top + LANE + 10.0) "l4 6h-8z"} fill=(fill)
+                        stroke="#1b1f24" transform="translate(4)" {
                         title { (first_time_here(kind)) }
                     }
                 }

@@ -8,6 +8,8 @@ use crate::web::time::day_and_time;
 
 /// The width of a label, in pixels.
 const LABEL_WIDTH: f64 = 84.0;
+/// The width of the picture on paper in portrait format, in pixels.
+const PAPER_WIDTH: f64 = 380.0;
 /// Below this span, in seconds, labels include seconds.
 const SHORT_SPAN: f64 = 1_800.0;
 
@@ -16,28 +18,32 @@ pub(crate) fn percent(x: f64) -> String {
     format!("{:.2}%", x / WIDTH * 100.0)
 }
 
-/// The times of as many snapshots as fit without overlap, and of the end.
+/// The times of as many snapshots as fit without overlap, and of the end; and fewer for paper, on which the
+/// picture is as wide as the paper allows.
 pub(crate) fn axis(window: &SnapshotWindow, scale: &Scale, width_class: &str) -> Markup {
-    html! {
-        g.axis aria-hidden="true" pointer-events="none" {
-            @for Label { x, is_end, day, time, beneath } in labels(window, scale, width_class) {
-                @if let Some(day) = day {
-                    text.day.end[is_end] x=(x) y="12" { (day) }
-                }
-                text.end[is_end] x=(x) y="26" { (time) }
-                text.index.end[is_end] x=(x) y="40" { (beneath) }
-            }
-        }
-    }
-}
-
-fn labels(window: &SnapshotWindow, scale: &Scale, width_class: &str) -> Vec<Label> {
     let least_width = match width_class {
         "few" => 560.0,
         "some" => 760.0,
         "many" => 1_400.0,
         _ => 2_800.0,
     };
+    html! {
+        @for (medium, least_width) in [("screen", least_width), ("paper", PAPER_WIDTH)] {
+            g class={"axis " (medium)} aria-hidden="true" pointer-events="none" {
+                @for Label { x, is_end, day, time, beneath } in labels(window, scale, least_width) {
+                    @if let Some(day) = day {
+                        text.day.end[is_end] x=(x) y="12" { (day) }
+                    }
+                    text.end[is_end] x=(x) y="26" { (time) }
+                    text.index.end[is_end] x=(x) y="40" { (beneath) }
+                }
+            }
+        }
+    }
+}
+
+/// Those that fit into a picture of `least_width` pixels.
+fn labels(window: &SnapshotWindow, scale: &Scale, least_width: f64) -> Vec<Label> {
     let Some((begin, end)) = scale.span() else { return Vec::new() };
     let with_seconds = end - begin < SHORT_SPAN;
     let snapshots = scale.labelled(LABEL_WIDTH / least_width * WIDTH).into_iter();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::SnapshotSummary;
+use crate::domain::{FirstTime, SnapshotSummary};
 use envsnap_model::snapshot::{Fingerprint, Identity, ImageName};
 
 /// The history of one artifact in a window of snapshots, which are its columns, from 0.
@@ -13,6 +13,9 @@ pub(crate) struct Lane {
     /// The columns in which its replicas changed, with their new number; 0 if it exited. It does not
     /// run before the first one.
     pub(crate) steps: Vec<(usize, u64)>,
+    /// The columns in which it started and never ran in the environment before, with the widest of what
+    /// is new.
+    pub(crate) first_times: Vec<(usize, FirstTime)>,
     /// When the earliest of its first replicas started, in seconds since the Unix epoch. It orders
     /// artifacts that already ran in the first column.
     since: i64,
@@ -39,9 +42,13 @@ pub(crate) fn lanes(snapshots: &[SnapshotSummary]) -> Vec<Lane> {
                 name: artifact.name.clone(),
                 fingerprint: artifact.fingerprint,
                 steps: Vec::new(),
+                first_times: Vec::new(),
                 since: artifact.started_at.first().copied().unwrap_or_default(),
             });
             lane.steps.push((column, artifact.now));
+            if let Some(kind) = snapshot.first_times.get(&artifact.identity()) {
+                lane.first_times.push((column, *kind));
+            }
         }
     }
     let mut lanes: Vec<_> = lanes.into_values().collect();
@@ -197,6 +204,15 @@ mod tests {
                 lane("web:1", &[(1, 3)]),
             ]
         );
+    }
+
+    #[test]
+    fn a_lane_has_the_columns_in_which_it_ran_for_the_first_time() {
+        let mut window =
+            window(vec![vec![], vec![artifact("web:1", 0, 1)], vec![artifact("web:1", 1, 2)]]);
+        let first_times = &mut window[1].first_times;
+        first_times.insert(Identity::new("web:1", None), FirstTime::Repository);
+        assert_eq!(lanes(&window)[0].first_times, [(1, FirstTime::Repository)]);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::picture::bar_height;
+use super::picture::{bar_height, first_time_flag};
+use crate::domain::FirstTime;
 
-/// Explains bars, rollovers, snapshots and gaps.
+/// Explains bars, rollovers, first times, snapshots and gaps.
 pub(crate) fn legend() -> Markup {
     html! {
         ul.legend aria-label="Legend" {
@@ -33,6 +34,20 @@ pub(crate) fn legend() -> Markup {
                     rect class="bar" x="10" y="14" width="18" height="4" {}
                 }))
                 "rollover"
+            }
+            li {
+                (swatch(&html! {
+                    rect class="bar" x="4" y="13" width="24" height="6" {}
+                    g transform="translate(4 3)" { (first_time_flag(FirstTime::Registry, false)) }
+                }))
+                "first time here: a new registry or repository"
+            }
+            li {
+                (swatch(&html! {
+                    rect class="bar" x="4" y="13" width="24" height="6" {}
+                    g transform="translate(4 3)" { (first_time_flag(FirstTime::Image, false)) }
+                }))
+                "first time here: a new image only"
             }
             li {
                 (swatch(&html! { rect class="tick" x="13" y="2" width="2" height="16" {} }))

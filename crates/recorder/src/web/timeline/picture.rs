@@ -11,7 +11,7 @@ use super::axis::{axis, percent};
 use super::lane::{Lane, Rollover, rollovers};
 use super::scale::{Scale, WIDTH};
 use super::titles;
-use crate::domain::{Micros, SnapshotWindow};
+use crate::domain::{FirstTime, Micros, SnapshotWindow};
 use crate::text::pluralize;
 use crate::web::artifact_name::{linked_label, short_fingerprint};
 use crate::web::provenance::Marks;
@@ -23,6 +23,11 @@ const LANE_HEIGHT: usize = 26;
 /// Between the lanes of two repositories.
 const GROUP_SPACING: usize = 8;
 const CONFIRMED_TOP: usize = 58;
+
+/// Of the flag of what never ran before, above the middle of its lane.
+const FLAG_HEIGHT: f64 = 13.0;
+/// Its width in units of the timeline, in a narrow picture.
+const FLAG_ROOM: f64 = 200.0;
 
 /// The minimum width of a shape, in units of the timeline: about two pixels.
 const MIN_WIDTH: f64 = 18.0;
@@ -116,6 +121,14 @@ impl Picture<'_> {
                             @let ended = lane.replicas_at_the_end() == 0;
                             path class=(if ended { "bar ended" } else { "bar" })
                                 d=(self.bars(lane, self.middle(at))) {}
+                        }
+                    }
+                }
+                // Not stretched. The titles of the lanes and of the snapshots say it in words.
+                g aria-hidden="true" pointer-events="none" {
+                    @for (at, lane) in self.lanes.iter().enumerate() {
+                        @for (column, kind) in &lane.first_times {
+                            (flag(self.scale.edge(Some(*column)), self.middle(at), *kind))
                         }
                     }
                 }
@@ -248,6 +261,25 @@ impl Picture<'_> {
             }
         }
     }
+}
+
+/// The flag at the start of what never ran before. It points to the left if it would be cut off at the
+/// right edge.
+fn flag(x: f64, middle: f64, kind: FirstTime) -> Markup {
+    let is_cut_off = x > WIDTH - FLAG_ROOM;
+    html! {
+        svg x=(percent(x)) y=(middle - FLAG_HEIGHT) overflow="visible" {
+            (first_time_flag(kind, is_cut_off))
+        }
+    }
+}
+
+/// A flag, whose foot is at the left end of a bar and [`FLAG_HEIGHT`] below the origin. New images are in
+/// most deployments, so that only the flag of a new repository or registry is filled.
+pub(crate) fn first_time_flag(kind: FirstTime, to_left: bool) -> Markup {
+    let class = if kind == FirstTime::Image { "flag image" } else { "flag" };
+    let side = if to_left { "-" } else { "" };
+    html! { path class=(class) d={"M0 " (FLAG_HEIGHT) "V0l" (side) "10 4L0 8z"} {} }
 }
 
 /// The hatching of gaps.

@@ -28,7 +28,10 @@ pub(crate) fn snapshot(snapshot: &SnapshotSummary, is_first: bool) -> String {
     for artifact in changed.clone().take(MAX_CHANGES) {
         let short = short_name(&artifact.name);
         let _infallible = match (artifact.was, artifact.now) {
-            (0, _) => write!(title, " · + {short}"),
+            (0, _) => match snapshot.first_times.get(&artifact.identity()) {
+                Some(kind) => write!(title, " · + {short} (first time here: {})", kind.as_str()),
+                None => write!(title, " · + {short}"),
+            },
             (_, 0) => write!(title, " · − {short}"),
             (was, now) => write!(title, " · ~ {short} {was} → {now}"),
         };
@@ -61,6 +64,9 @@ pub(crate) fn lane(lane: &Lane, snapshots: &[SnapshotSummary]) -> String {
         let from = if run.from == 0 { "already in" } else { "from" };
         let _infallible =
             write!(title, "{} {from} #{}", if at == 0 { ":" } else { "," }, snapshot(run.from));
+        if let Some((_, kind)) = lane.first_times.iter().find(|(column, _)| *column == run.from) {
+            let _infallible = write!(title, " (first time here: {})", kind.as_str());
+        }
         if let Some(to) = run.to {
             let _infallible = write!(title, " until #{}", snapshot(to));
         } else {
