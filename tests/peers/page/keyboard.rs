@@ -144,7 +144,7 @@ async fn the_timeline_is_read_and_a_time_is_asked_for_with_keys_alone() {
     type_text(&browser, "2022-08-01 09:30").await;
     browser.follow_key(ENTER).await;
     assert_eq!(browser.text("h1").await, "keys#2");
-    let answer = browser.text("p.asked").await;
+    let answer = browser.text("p.requested").await;
     assert_eq!(answer, "At 2022-08-01 09:30:00 UTC this was the latest snapshot.");
     browser.quit().await;
 }
@@ -158,7 +158,7 @@ async fn a_requested_time_is_shown_in_both_zones() {
     let zone = json!({"timezoneId": "Europe/Berlin"});
     browser.command("Emulation.setTimezoneOverride", &zone).await;
     browser.open(&format!("{}/at?time=2022-08-01+09:30", recorder.url)).await;
-    let answer = browser.text("p.asked").await;
+    let answer = browser.text("p.requested").await;
     assert!(answer.starts_with("At 2022-08-01 09:30:00 UTC = "), "{answer}");
     assert!(answer.contains("11:30:00 AM GMT+2"), "{answer}");
     browser.quit().await;
