@@ -303,9 +303,10 @@ pub(crate) fn rows(
                         th scope="col" { "Artifact" }
                         (columns.header_cells())
                         th.number scope="col" { @if run { "Replicas" } @else { "Replicas before" } }
+                        // Before the widest columns, of which narrow windows cut off the last one.
+                        th scope="col" { "Change" }
                         th scope="col" { "Since when" }
                         th scope="col" { "Cluster and service" }
-                        th scope="col" { "Change" }
                     }
                 }
                 tbody {
@@ -314,12 +315,12 @@ pub(crate) fn rows(
                             th.artifact scope="row" { (identity(columns.org, artifact)) }
                             (columns.cells(artifact.provenance.as_deref()))
                             td.number { (if run { artifact.now } else { artifact.was }) }
-                            td { (Since::from_artifact(artifact).render(environment)) }
-                            td.place { (places(artifact)) (origin(artifact)) }
                             td {
                                 (change(artifact.was, artifact.now))
                                 (first_time_here(artifact.first_time_here().map(FirstTime::as_str)))
                             }
+                            td { (Since::from_artifact(artifact).render(environment)) }
+                            td.place { (places(artifact)) (origin(artifact)) }
                         }
                     }
                 }

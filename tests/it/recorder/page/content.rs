@@ -90,15 +90,15 @@ async fn the_page_of_a_snapshot_shows_everything_about_it() {
         "Was the latest for 1 min until 2022-08-22 09:41:22 UTC",
         "2 artifacts, 4 replicas; 1 change since #1.",
         &format!(
-            "web :2 reg.example.com/web:2 {} 3 started 2022-08-22 09:39:17 UTC first seen \
-             2022-08-22 09:40:22 UTC in #2 confirmed until 2022-08-22 09:41:22 UTC app web started \
-             first time here: image",
+            "web :2 reg.example.com/web:2 {} 3 started first time here: image started \
+             2022-08-22 09:39:17 UTC first seen 2022-08-22 09:40:22 UTC in #2 confirmed until \
+             2022-08-22 09:41:22 UTC app web",
             digest(2)
         ),
         &format!(
-            "web :1 reg.example.com/web:1 {} 1 started 2022-08-22 09:39:17 UTC first seen \
-             2022-08-22 09:39:22 UTC at the latest, in #1 confirmed until 2022-08-22 09:40:52 UTC app \
-             web unchanged",
+            "web :1 reg.example.com/web:1 {} 1 unchanged started 2022-08-22 09:39:17 UTC \
+             first seen 2022-08-22 09:39:22 UTC at the latest, in #1 confirmed until 2022-08-22 \
+             09:40:52 UTC app web",
             digest(1)
         ),
     ] {
@@ -108,9 +108,9 @@ async fn the_page_of_a_snapshot_shows_everything_about_it() {
     let latest = get(&recorder, "/acme/environments/env/snapshots/-1").await.words();
     assert!(latest.contains("env#3"), "{latest}");
     let exited = format!(
-        "What exited with it Artifact Replicas before Since when Cluster and service Change web :1 \
-         reg.example.com/web:1 {} 1 first seen 2022-08-22 09:39:22 UTC at the latest, in #1 confirmed \
-         until 2022-08-22 09:40:52 UTC app web exited",
+        "What exited with it Artifact Replicas before Change Since when Cluster and service web :1 \
+         reg.example.com/web:1 {} 1 exited first seen 2022-08-22 09:39:22 UTC at the latest, in #1 \
+         confirmed until 2022-08-22 09:40:52 UTC app web",
         digest(1)
     );
     assert!(latest.contains(&exited), "{latest}");
