@@ -1,22 +1,25 @@
 //! The connection that writes, and the files that it writes to.
 
+mod apply;
+mod faults;
+mod notes;
 mod save;
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use envsnap_model::error_chain;
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
 
-use super::files::{Fault, Files, LastChange, LogFiles, LogLength, last_change};
+use super::StoreError;
+use super::files::{Fault, Files, LogFiles, LogLength};
 use super::lock::Lock;
 use super::mark::Acknowledged;
 use super::position::{self, Position};
-use super::{BUSY_TIMEOUT, StoreError, ledger};
+use apply::{Applied, checkpoint, passive_checkpoint};
+use notes::Notes;
 use save::SaveOutcome;
 
 /// How much of the file is kept in memory, in KiB, so that it can be saved if the log is truncated: twice what
@@ -24,31 +27,10 @@ use save::SaveOutcome;
 /// read are kept as well.)
 const CACHE_KIB: i64 = 32 << 10;
 
-/// How many frames the log gets before each commit applies it, as by default in SQLite.
-const FRAMES_TO_APPLY: u64 = 1_000;
-
-/// How many frames the log gets before readers are waited for, so that it can begin anew: otherwise it
-/// grows for as long as any two of them overlap. And for how long, each time it has grown by a quarter
-/// of what it had.
-const FRAMES_TO_WAIT: u64 = 4_000;
-const READERS_TIMEOUT: Duration = Duration::from_millis(100);
-const GROWTH_TO_WAIT: u64 = 4;
-
 /// What is left of a log that has begun anew, in bytes.
 const MAX_UNUSED_LOG_BYTES: i64 = 16 << 20;
 
-const COUNT_ENTRIES: &str = "count the entries of the snapshot file";
-
 const READ_VERSION: &str = "read whether another program wrote to the snapshot file";
-
-const READ_LOG_LENGTH: &str = "read how long the log of the snapshot file is";
-
-/// How often a log that does not seem to be whole is looked at.
-const MAX_ATTEMPTS: usize = 5;
-const ATTEMPT_INTERVAL: Duration = Duration::from_millis(2);
-
-/// The same, with those in which another program changed it.
-const MAX_DISTURBED_ATTEMPTS: usize = 500;
 
 /// A connection whose files are checked around each commit.
 pub(super) struct WatchedConnection {
@@ -61,31 +43,6 @@ pub(super) struct WatchedConnection {
     notes: Option<Notes>,
     /// When the next attempt is due to save what only this process has, if it could not be saved yet.
     unsaved_until: Option<Instant>,
-}
-
-/// Whether the position was written after the log was applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Applied {
-    Done,
-    /// Not now: another program is writing.
-    Locked,
-}
-
-/// What is noted outside of the database.
-struct Notes {
-    lock: Arc<Lock>,
-    /// What was noted last.
-    noted: Acknowledged,
-    /// After the last commit of this process.
-    position: Position,
-    /// How many frames the log had when readers were last waited for; 0 if it has begun anew since.
-    waited: u64,
-    /// SQLite's number for the state of the file, which changes with each commit of another connection.
-    data_version: i64,
-    /// The same, when what is in the file was last compared with what was noted.
-    content_version: Option<i64>,
-    /// The size of the database, in bytes, which does not become less by itself.
-    largest: u64,
 }
 
 impl WatchedConnection {
@@ -219,126 +176,6 @@ impl WatchedConnection {
         }
     }
 
-    /// Whether the file still has every entry that was noted. Another program can put an older state into
-    /// it while it is open, with SQLite's own backup.
-    ///
-    /// # Errors
-    /// It has not, and nothing is accepted from then on; or it cannot be read.
-    pub(super) fn check_content(&mut self) -> Result<(), StoreError> {
-        let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
-        let version = data_version(&self.connection).map_err(failed_to(READ_VERSION))?;
-        if notes.content_version == Some(version) {
-            return Ok(());
-        }
-        let entries = ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES))?;
-        let acknowledged = notes.noted.entries;
-        if entries >= acknowledged {
-            notes.content_version = Some(version);
-            return Ok(());
-        }
-        let file = files.path().display();
-        let fault = format!(
-            "another program has put an older state into {file}: of {acknowledged} entries of the \
-             ledgers it has {entries}"
-        );
-        let remedy = format!(
-            "Stop the recorder, keep {file} and what is beside it as they are, and restore the newest backup. \
-             If there is none that has more, 'envsnap serve --accept-loss' goes on from the older state"
-        );
-        let reason = format!("{fault}. {remedy}");
-        Err(files.stopped(
-            files
-                .stopped
-                .get_or_init(|| {
-                    tracing::error!("{fault}, so that the recorder accepts nothing more. {remedy}");
-                    reason
-                })
-                .clone(),
-        ))
-    }
-
-    /// Applies the log to the file if it is long, as each commit does by default in SQLite.
-    ///
-    /// # Errors
-    /// The log is not as it was written, or was moved: nothing of it was applied. What SQLite cannot do
-    /// now is logged, and tried again after the next commit.
-    pub(super) fn apply_long_log(&mut self) -> Result<(), StoreError> {
-        if self.notes.is_none() {
-            return Ok(());
-        }
-        if self.log_length()?.frames < FRAMES_TO_APPLY {
-            if let Some(notes) = &mut self.notes {
-                notes.waited = 0;
-            }
-            return Ok(());
-        }
-        match self.apply_log() {
-            Err(error @ StoreError::Failed { .. }) => tracing::warn!("{}", error_chain(&error)),
-            applied => drop(applied?),
-        }
-        Ok(())
-    }
-
-    /// Applies what was not applied yet of the log to the file, as far as no other program needs it, if
-    /// that part is intact.
-    ///
-    /// If the log can begin anew then, the position is written again, as its first commit: a log that
-    /// begins with a commit of another program does not say which file it continues.
-    fn apply_log(&mut self) -> Result<Applied, StoreError> {
-        let failed = failed_to("apply the log to the snapshot file");
-        self.check_log(LogFiles::check_to_apply)?;
-        let LogLength { frames, applied } =
-            passive_checkpoint(&self.connection).map_err(&failed)?;
-        if applied < frames {
-            return Ok(Applied::Done);
-        }
-        if let Some(notes) = &mut self.notes
-            && frames >= FRAMES_TO_WAIT.max(notes.waited + notes.waited / GROWTH_TO_WAIT)
-        {
-            notes.waited = frames;
-            self.connection.busy_timeout(READERS_TIMEOUT).map_err(&failed)?;
-            // Whether they have ended or not.
-            let waited =
-                self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
-            self.connection.busy_timeout(BUSY_TIMEOUT).map_err(&failed)?;
-            waited.map_err(&failed)?;
-        }
-        self.write_position()
-    }
-
-    /// Commits the position by itself, unless another program is writing.
-    fn write_position(&mut self) -> Result<Applied, StoreError> {
-        let failed = failed_to("write the position of the snapshot file");
-        let position = self.without_waiting(|watched| {
-            watched.connection.execute_batch("BEGIN IMMEDIATE")?;
-            let position = watched.advance()?;
-            watched.connection.execute_batch("COMMIT")?;
-            Ok(position)
-        });
-        if !self.connection.is_autocommit() {
-            self.connection.execute_batch("ROLLBACK").map_err(&failed)?;
-        }
-        self.note_written(position.as_ref().copied().unwrap_or_default());
-        match position {
-            Ok(_) => Ok(Applied::Done),
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-                Ok(Applied::Locked)
-            }
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    /// Does `work`, which fails at once if another program has locked the file.
-    fn without_waiting<T>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
-        self.connection.busy_timeout(Duration::ZERO)?;
-        let done = work(self);
-        self.connection.busy_timeout(BUSY_TIMEOUT)?;
-        done
-    }
-
     /// As [`Self::check`], with `check_log`.
     fn check_log(
         &mut self,
@@ -362,101 +199,6 @@ impl WatchedConnection {
             let _rest_is_in_the_log = checkpoint(&self.connection);
         }
         moved
-    }
-
-    /// The first thing that is wrong, other than that the database was moved.
-    fn first_fault(
-        &mut self,
-        files: &Files,
-        log: &LogFiles,
-        check_log: impl Fn(&LogFiles, LogLength) -> Result<(), Fault>,
-    ) -> Result<Option<Fault>, StoreError> {
-        // Before SQLite looks at any of them.
-        if let Err(fault) = log.check_places() {
-            return Ok(Some(fault));
-        }
-        // A program that writes by SQLite's rules may begin the log anew, or apply it, between any two of
-        // the reads: what is found then does not count.
-        let mut found = 0;
-        for _ in 0..MAX_DISTURBED_ATTEMPTS {
-            let before = self.last_changes(files, log)?;
-            let Some(fault) = self.fault_now(files, log, &check_log)? else { return Ok(None) };
-            if before == self.last_changes(files, log)? {
-                found += 1;
-            }
-            if found == MAX_ATTEMPTS {
-                return Ok(Some(fault));
-            }
-            thread::sleep(ATTEMPT_INTERVAL);
-        }
-        Err(StoreError::Interrupted {
-            operation: "check the snapshot file".to_owned(),
-            reason: "another program writes to it without a pause".to_owned(),
-        })
-    }
-
-    /// When the database and its log were changed last, and their lengths.
-    fn last_changes(
-        &self,
-        files: &Files,
-        log: &LogFiles,
-    ) -> Result<[Option<LastChange>; 2], StoreError> {
-        let database = self.notes.as_ref().map(|notes| notes.lock.metadata()).transpose();
-        let database = database.map_err(|source| StoreError::Stat {
-            file: files.path().display().to_string(),
-            source,
-        })?;
-        Ok([database.as_ref().map(last_change), log.last_change().ok()])
-    }
-
-    /// What seems to be wrong, unless another program writes just now.
-    fn fault_now(
-        &mut self,
-        files: &Files,
-        log: &LogFiles,
-        check_log: &impl Fn(&LogFiles, LogLength) -> Result<(), Fault>,
-    ) -> Result<Option<Fault>, StoreError> {
-        if let Some(fault) = self.database_fault(files)? {
-            return Ok(Some(fault));
-        }
-        Ok(check_log(log, self.log_length()?).err())
-    }
-
-    /// What is wrong with the database, wherever it is.
-    fn database_fault(&mut self, files: &Files) -> Result<Option<Fault>, StoreError> {
-        let Some(notes) = &mut self.notes else { return Ok(None) };
-        let file = || files.path().display().to_string();
-        let metadata =
-            notes.lock.metadata().map_err(|source| StoreError::Stat { file: file(), source })?;
-        let bytes = metadata.len();
-        // VACUUM in another program makes it smaller.
-        if bytes < notes.largest
-            && !has_all_pages(&self.connection, files, bytes, self.page_size).unwrap_or(false)
-        {
-            return Ok(Some(Fault::Cut { file: file(), bytes }));
-        }
-        notes.largest = bytes;
-        // It has no name any more, under which it could be put back.
-        Ok((metadata.nlink() == 0).then(|| Fault::Gone(file())))
-    }
-
-    /// Notes what was committed since the last call, before it is acknowledged.
-    ///
-    /// # Errors
-    /// It cannot be noted, and is not to be acknowledged.
-    pub(super) fn note_commits(&mut self) -> Result<(), StoreError> {
-        let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
-        let entries = ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES))?;
-        let acknowledged = Acknowledged { position: notes.position, entries };
-        if acknowledged == notes.noted {
-            return Ok(());
-        }
-        notes.lock.note(&acknowledged).map_err(|source| {
-            let file = files.path().display().to_string();
-            StoreError::WriteMark { file, source }
-        })?;
-        notes.noted = acknowledged;
-        Ok(())
     }
 
     /// Closes the file. Unless it is the one that was opened, with its log, nothing is removed from
@@ -492,88 +234,13 @@ impl WatchedConnection {
             tracing::error!("cannot close the snapshot file: {error}");
         }
     }
-
-    /// Marks the file as closed, unless a program that reads keeps a part of the log from being applied.
-    fn mark_closed(&mut self) -> rusqlite::Result<()> {
-        let Some(last) = self.notes.as_ref().map(|notes| notes.position) else { return Ok(()) };
-        // The whole log is applied to the file, and emptied.
-        let is_busy: bool = self.without_waiting(|watched| {
-            let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
-            watched.connection.query_row(empty, [], |row| row.get(0))
-        })?;
-        if !is_busy {
-            let position = position::end(&mut self.connection, last)?;
-            self.note_written(Some(position));
-        }
-        Ok(())
-    }
-
-    fn log_length(&self) -> Result<LogLength, StoreError> {
-        log_length(&self.connection).map_err(failed_to(READ_LOG_LENGTH))
-    }
 }
 
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
-/// The length of the log, as SQLite knows it; zeros if there is none.
-fn log_length(connection: &Connection) -> rusqlite::Result<LogLength> {
-    connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?.query_row([], |row| {
-        // Negative if there is no log.
-        let number = |column| row.get(column).map(|it: i64| u64::try_from(it).unwrap_or(0));
-        Ok(LogLength { frames: number(1)?, applied: number(2)? })
-    })
-}
-
-/// Applies what no other program needs of the log.
-fn passive_checkpoint(connection: &Connection) -> rusqlite::Result<LogLength> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-    log_length(connection)
-}
-
-/// How many pages the database has.
-fn pages(connection: &Connection) -> rusqlite::Result<u64> {
-    connection.pragma_query_value(None, "page_count", |row| row.get(0))
-}
-
-/// Whether all pages of the database are in its file, which has so many bytes, or in the part of its log
-/// that was not applied yet.
-fn has_all_pages(
-    connection: &Connection,
-    files: &Files,
-    bytes: u64,
-    page_size: u64,
-) -> Result<bool, Box<dyn std::error::Error>> {
-    /// The page that SQLite locks, and never writes, begins at this byte.
-    const LOCKED_BYTE: u64 = 0x4000_0000;
-    let (present, pages) = (bytes / page_size, pages(connection)?);
-    if pages <= present {
-        return Ok(true);
-    }
-    let Some(log) = &files.log else { return Ok(false) };
-    let LogLength { frames, applied } = log_length(connection)?;
-    let in_log = log.pages_after(applied, frames)?;
-    let is_there = |page: u64| {
-        u32::try_from(page).is_ok_and(|page| in_log.contains(&page))
-            || page == LOCKED_BYTE / page_size + 1
-    };
-    Ok((present + 1..=pages).all(is_there))
-}
-
 /// The error of an operation that SQLite could not do.
 fn failed_to(operation: &str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |source| StoreError::Failed { operation: operation.to_owned(), source }
-}
-
-/// Applies the whole log to the database.
-fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))?;
-    if busy {
-        return Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
-            Some("a program is reading the file".to_owned()),
-        ));
-    }
-    Ok(())
 }

@@ -7,7 +7,9 @@ use envsnap_model::error_chain;
 
 use super::super::files::{Files, LogFiles};
 use super::super::rescue::{RescueError, Rescued, rescue};
-use super::{WatchedConnection, checkpoint, pages};
+use super::WatchedConnection;
+use super::apply::checkpoint;
+use super::faults::pages;
 
 /// The least time between two attempts to save what only this process has.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,0 +1,87 @@
+//! What is noted of the file outside of the database, and whether the file still has it.
+
+use std::sync::Arc;
+
+use super::super::lock::Lock;
+use super::super::mark::Acknowledged;
+use super::super::position::Position;
+use super::super::{StoreError, ledger};
+use super::{READ_VERSION, WatchedConnection, data_version, failed_to};
+
+const COUNT_ENTRIES: &str = "count the entries of the snapshot file";
+
+/// What is noted outside of the database.
+pub(super) struct Notes {
+    pub(super) lock: Arc<Lock>,
+    /// What was noted last.
+    pub(super) noted: Acknowledged,
+    /// After the last commit of this process.
+    pub(super) position: Position,
+    /// How many frames the log had when readers were last waited for; 0 if it has begun anew since.
+    pub(super) waited: u64,
+    /// SQLite's number for the state of the file, which changes with each commit of another connection.
+    pub(super) data_version: i64,
+    /// The same, when what is in the file was last compared with what was noted.
+    pub(super) content_version: Option<i64>,
+    /// The size of the database, in bytes, which does not become less by itself.
+    pub(super) largest: u64,
+}
+
+impl WatchedConnection {
+    /// Whether the file still has every entry that was noted. Another program can put an older state into
+    /// it while it is open, with SQLite's own backup.
+    ///
+    /// # Errors
+    /// It has not, and nothing is accepted from then on; or it cannot be read.
+    pub(in super::super) fn check_content(&mut self) -> Result<(), StoreError> {
+        let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
+        let version = data_version(&self.connection).map_err(failed_to(READ_VERSION))?;
+        if notes.content_version == Some(version) {
+            return Ok(());
+        }
+        let entries = ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES))?;
+        let acknowledged = notes.noted.entries;
+        if entries >= acknowledged {
+            notes.content_version = Some(version);
+            return Ok(());
+        }
+        let file = files.path().display();
+        let fault = format!(
+            "another program has put an older state into {file}: of {acknowledged} entries of the \
+             ledgers it has {entries}"
+        );
+        let remedy = format!(
+            "Stop the recorder, keep {file} and what is beside it as they are, and restore the newest backup. \
+             If there is none that has more, 'envsnap serve --accept-loss' goes on from the older state"
+        );
+        let reason = format!("{fault}. {remedy}");
+        Err(files.stopped(
+            files
+                .stopped
+                .get_or_init(|| {
+                    tracing::error!("{fault}, so that the recorder accepts nothing more. {remedy}");
+                    reason
+                })
+                .clone(),
+        ))
+    }
+
+    /// Notes what was committed since the last call, before it is acknowledged.
+    ///
+    /// # Errors
+    /// It cannot be noted, and is not to be acknowledged.
+    pub(in super::super) fn note_commits(&mut self) -> Result<(), StoreError> {
+        let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
+        let entries = ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES))?;
+        let acknowledged = Acknowledged { position: notes.position, entries };
+        if acknowledged == notes.noted {
+            return Ok(());
+        }
+        notes.lock.note(&acknowledged).map_err(|source| {
+            let file = files.path().display().to_string();
+            StoreError::WriteMark { file, source }
+        })?;
+        notes.noted = acknowledged;
+        Ok(())
+    }
+}
