@@ -40,7 +40,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::misspelt_variables;
 use crate::logging::own_targets;
 use crate::recorder::LogWriter;
-use crate::recorder::command::{backup, handle_file_size_signal, serve, verify};
+use crate::recorder::command::{backup, handle_file_size_signal, rebuild, serve, verify};
 use crate::redact::{RedactingWriter, redact_known};
 use escape::replace_invisible_lines;
 pub use reference::reference;
@@ -82,6 +82,7 @@ enum Command {
     Serve(serve::Arguments),
     Verify(verify::Arguments),
     Backup(backup::Arguments),
+    Rebuild(rebuild::Arguments),
     Proof(proof::Arguments),
     Demo(demo::Arguments),
     Env(env::Arguments),
@@ -166,6 +167,7 @@ pub fn run() -> ExitCode {
                     proof::run(arguments).await.map(success).map_err(server_args::with_hint)
                 }
                 Command::Backup(arguments) => print_result(backup::run(&arguments)).map(success),
+                Command::Rebuild(arguments) => print_result(rebuild::run(&arguments)).map(success),
                 Command::Demo(arguments) => Box::pin(demo::run(arguments)).await.map(success),
                 Command::Env(arguments) => {
                     env::run(arguments).await.map_err(server_args::with_hint)

@@ -24,6 +24,8 @@ pub(crate) mod page;
 mod proof;
 pub(crate) mod provenance;
 mod questions;
+mod rebuild;
+mod remedies;
 mod repair;
 mod reports;
 mod rescued;

@@ -27,8 +27,8 @@ pub use secret_file::SecretFileError;
 pub use server::{LocalRecorder, serve};
 pub use signing::{HeadSigner, KeyError, PublicKey, SignatureError};
 pub use store::sqlite::{
-    AttachmentCheck, BackupError, BackupSummary, LatestCommit, LedgerSummary, SqliteStore,
-    StoreError, Verified, VerifyError, backup, verify,
+    AttachmentCheck, BackupSummary, CopyError, LatestCommit, LedgerSummary, RebuildSummary,
+    SqliteStore, StoreError, Verified, VerifyError, backup, rebuild, verify,
 };
 pub use webhook::{
     Deliveries, DeliveryError, ParseWebhookError, Secret as WebhookSecret,

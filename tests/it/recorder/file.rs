@@ -219,7 +219,7 @@ fn a_backup_overwrites_nothing_and_a_failed_one_leaves_nothing() {
     std::fs::write(&target, "precious").unwrap();
     let refused = on("backup", &file, &[named]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused.stderr).contains("overwrites nothing"), "{refused:?}");
+    assert!(text(&refused.stderr).contains("nothing is overwritten"), "{refused:?}");
     assert_eq!(std::fs::read(&target).unwrap(), b"precious");
 
     let nowhere = folder.path().join("no/such/folder.db");

@@ -50,6 +50,9 @@ async fn a_missing_position_is_written_again_when_that_is_decided() {
     for (end, sql) in [
         ("-TERM", "DELETE FROM position"),
         ("-KILL", "DELETE FROM position"),
+        ("-TERM", "DROP TABLE position"),
+        ("-KILL", "DROP TABLE position"),
+        ("-TERM", "DROP TABLE position; DROP TABLE session"),
         ("-TERM", "UPDATE position SET state = x'00'"),
         (
             "-TERM",
@@ -99,6 +102,32 @@ async fn a_missing_position_is_written_again_when_that_is_decided() {
         recorder.end("-TERM").await;
         let verified = on("verify", &file, &[]);
         assert!(verified.status.success(), "{sql}: {verified:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_no_report_that_are_dropped_while_the_recorder_runs_are_made_again() {
+    for (table, more) in [("position", &["--accept-loss"][..]), ("session", &[])] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        let mut recorder = start_with_reports(&file, 5).await;
+        second_program::execute(&file, &format!("DROP TABLE {table}"));
+        recorder.end("-KILL").await;
+        if !more.is_empty() {
+            let said = refused(&file, &[]);
+            assert!(said.contains("start once with --accept-loss"), "{table}: {said}");
+            let target = folder.path().join("new.db");
+            let rebuilt = on("rebuild", &file, &[target.to_str().unwrap()]);
+            assert!(text(&rebuilt.stderr).contains("start once with --accept-loss"), "{rebuilt:?}");
+        }
+        let mut recorder = Process::start_with(&file, |command| {
+            command.args(more);
+        })
+        .await;
+        has_all(&recorder, 5).await;
+        recorder.end("-TERM").await;
+        let verified = on("verify", &file, &[]);
+        assert!(verified.status.success(), "{table}: {verified:?}");
     }
 }
 

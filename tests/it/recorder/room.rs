@@ -111,7 +111,7 @@ async fn a_start_without_room_says_what_to_do_and_loses_nothing() {
 
 /// `envsnap` with a limit of file sizes, which SQLite reaches as it does the end of a full disk.
 #[cfg(target_os = "linux")]
-fn limited(bytes: u64, arguments: &[&str]) -> std::process::Output {
+pub(super) fn limited(bytes: u64, arguments: &[&str]) -> std::process::Output {
     let limit = format!("--fsize={bytes}");
     let envsnap = env!("CARGO_BIN_EXE_envsnap");
     Command::new("prlimit").arg(limit).arg(envsnap).args(arguments).output().unwrap()

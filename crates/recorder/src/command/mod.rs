@@ -3,6 +3,7 @@
 pub mod backup;
 mod heads;
 mod healthcheck;
+pub mod rebuild;
 pub mod serve;
 pub mod verify;
 
@@ -34,6 +35,7 @@ enum Command {
     Serve(serve::Arguments),
     Verify(verify::Arguments),
     Backup(backup::Arguments),
+    Rebuild(rebuild::Arguments),
     Healthcheck(healthcheck::Arguments),
 }
 
@@ -84,6 +86,9 @@ pub fn run() -> ExitCode {
                 }
                 Command::Backup(arguments) => {
                     backup::run(&arguments).and_then(|summary| print(&summary))
+                }
+                Command::Rebuild(arguments) => {
+                    rebuild::run(&arguments).and_then(|summary| print(&summary))
                 }
                 Command::Healthcheck(arguments) => healthcheck::run(&arguments),
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{self, NO_PROGRESS};
 
-use super::files::{beside, free_name};
+use super::files::{beside, free_name, is_of_database};
 use super::readers::open_any_version_to_read;
 use super::verify::{AttachmentCheck, Verified, VerifyError, verify_connection};
 use super::{StoreError, literal_path, position};
@@ -19,6 +19,7 @@ use crate::domain::Head;
 const PAGES_PER_STEP: i32 = i32::MAX;
 const STEP_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a verified copy has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupSummary {
     /// How many snapshots there are, in all environments.
@@ -27,21 +28,33 @@ pub struct BackupSummary {
     pub heads: Vec<Head>,
 }
 
+impl From<Verified> for BackupSummary {
+    fn from(Verified { ledgers }: Verified) -> Self {
+        Self {
+            snapshots: ledgers.iter().map(|ledger| ledger.snapshots).sum(),
+            heads: ledgers.into_iter().map(|ledger| ledger.head).collect(),
+        }
+    }
+}
+
 /// The suffix of a copy of a damaged file.
 const DAMAGED_SUFFIX: &str = ".damaged";
 
-/// The backup failed.
+/// No copy was made.
 #[derive(Debug, thiserror::Error)]
-pub enum BackupError {
+pub enum CopyError {
     /// The source cannot be read.
     #[error(transparent)]
     Unreadable(#[from] StoreError),
     /// The target exists.
-    #[error("{target} exists, and a backup overwrites nothing: name another file")]
+    #[error("{target} exists, and nothing is overwritten: name another file")]
     Exists { target: String },
-    /// SQLite could not copy it.
-    #[error("cannot back up to {target}")]
-    Copy {
+    /// The recorder uses the name of the target itself.
+    #[error("the recorder uses {target} with {file}: name another file")]
+    InUse { target: String, file: String },
+    /// SQLite could not write it.
+    #[error("cannot write {target}, and nothing is left of it")]
+    Write {
         target: String,
         #[source]
         source: rusqlite::Error,
@@ -57,8 +70,25 @@ pub enum BackupError {
         #[source]
         source: Box<VerifyError>,
     },
+    /// The ledgers of the source do not hold, so that no tables can be made from them.
+    #[error("nothing was rebuilt: that needs ledgers that hold. Restore a backup of {file}")]
+    Ledgers {
+        file: String,
+        #[source]
+        source: Box<VerifyError>,
+    },
+    /// It is not known by which recorder the source was used.
+    #[error(
+        "nothing was rebuilt: first, start a recorder on {file}, which corrects tables position and \
+         session, and stop it"
+    )]
+    Uncorrected {
+        file: String,
+        #[source]
+        source: Box<VerifyError>,
+    },
     /// The copy could not be renamed to the target.
-    #[error("cannot back up to {target}")]
+    #[error("cannot write {target}, and nothing is left of it")]
     Rename {
         target: String,
         #[source]
@@ -72,49 +102,66 @@ pub enum BackupError {
 ///
 /// # Errors
 /// `path` cannot be read, or is damaged, `target` exists, or it cannot be written.
-pub fn backup(path: &Path, target: &Path) -> Result<BackupSummary, BackupError> {
-    check_free(target)?;
+pub fn backup(path: &Path, target: &Path) -> Result<BackupSummary, CopyError> {
+    let partial = PartialCopy::new(path, target)?;
     let source = open_any_version_to_read(path)?;
-    let mut partial = target.as_os_str().to_owned();
-    partial.push(format!(".{}.partial", std::process::id()));
-    let partial = PathBuf::from(partial);
-    let put = |target: &Path| {
-        place(&partial, target).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => BackupError::Exists { target: display(target) },
-            _ => BackupError::Rename { target: display(target), source },
-        })
-    };
-    let made = copy(&source, &partial)
-        .map_err(|source| BackupError::Copy { target: display(target), source })
-        .and_then(|()| match verify_copy(&partial) {
-            Ok(Verified { ledgers }) => put(target).map(|()| BackupSummary {
-                snapshots: ledgers.iter().map(|ledger| ledger.snapshots).sum(),
-                heads: ledgers.into_iter().map(|ledger| ledger.head).collect(),
-            }),
-            Err(source) => {
-                let damaged = free_name(target, DAMAGED_SUFFIX);
-                put(&damaged)?;
-                let (file, copy) = (display(path), display(&damaged));
-                Err(BackupError::Damaged { file, copy, source: Box::new(source) })
-            }
-        });
-    if made.is_err() {
-        // It may not exist, or be renamed already.
-        let _gone = fs::remove_file(&partial);
-        let _gone = fs::remove_file(beside(&partial, "-journal"));
+    copy(&source, &partial.path)
+        .map_err(|source| CopyError::Write { target: display(target), source })?;
+    match verify_copy(&partial.path, &display(path), AttachmentCheck::Content) {
+        Ok(verified) => partial.rename_to(target).map(|()| verified.into()),
+        Err(source) => {
+            let damaged = free_name(target, DAMAGED_SUFFIX);
+            partial.rename_to(&damaged)?;
+            let (file, copy) = (display(path), display(&damaged));
+            Err(CopyError::Damaged { file, copy, source: Box::new(source) })
+        }
     }
-    made
 }
 
 fn display(target: &Path) -> String {
     target.display().to_string()
 }
 
-fn check_free(target: &Path) -> Result<(), BackupError> {
-    if target.try_exists().unwrap_or(true) {
-        return Err(BackupError::Exists { target: display(target) });
+/// A copy that is not complete yet, and is removed unless it is renamed.
+pub(super) struct PartialCopy {
+    pub(super) path: PathBuf,
+}
+
+impl PartialCopy {
+    /// The name for a copy of `path` that will be renamed to `target`.
+    ///
+    /// # Errors
+    /// There is something at `target`, or a recorder would make it.
+    pub(super) fn new(path: &Path, target: &Path) -> Result<Self, CopyError> {
+        if target.try_exists().unwrap_or(true) {
+            return Err(CopyError::Exists { target: display(target) });
+        }
+        if is_of_database(target, path) {
+            return Err(CopyError::InUse { target: display(target), file: display(path) });
+        }
+        let mut partial = target.as_os_str().to_owned();
+        partial.push(format!(".{}.partial", std::process::id()));
+        Ok(Self { path: partial.into() })
     }
-    Ok(())
+
+    /// Renames it to `target`, once it is on disk.
+    ///
+    /// # Errors
+    /// There is something at `target`, or it cannot be written.
+    pub(super) fn rename_to(self, target: &Path) -> Result<(), CopyError> {
+        place(&self.path, target).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => CopyError::Exists { target: display(target) },
+            _ => CopyError::Rename { target: display(target), source },
+        })
+    }
+}
+
+impl Drop for PartialCopy {
+    fn drop(&mut self) {
+        // It may not exist, or be renamed already.
+        let _gone = fs::remove_file(&self.path);
+        let _gone = fs::remove_file(beside(&self.path, "-journal"));
+    }
 }
 
 fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<()> {
@@ -127,14 +174,18 @@ fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<()> {
     copy.close().map_err(|(_, error)| error)
 }
 
-/// Turns a copy into a single file that can be read from a read-only medium, and verifies it.
-fn verify_copy(partial: &Path) -> Result<Verified, VerifyError> {
-    let file = partial.display().to_string();
-    let failed = |source: rusqlite::Error| super::verify::failed(&file, source);
+/// Turns a copy into a single file that can be read from a read-only medium, and verifies it. Errors
+/// call it `name`.
+pub(super) fn verify_copy(
+    partial: &Path,
+    name: &str,
+    attachments: AttachmentCheck,
+) -> Result<Verified, VerifyError> {
+    let failed = |source: rusqlite::Error| super::verify::failed(name, source);
     let mut copy = Connection::open(literal_path(partial)).map_err(failed)?;
     position::close_copy(&copy).map_err(failed)?;
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
-    let verified = verify_connection(&mut copy, &file, None, AttachmentCheck::Content)?;
+    let verified = verify_connection(&mut copy, name, None, attachments)?;
     copy.close().map_err(|(_, error)| failed(error))?;
     Ok(verified)
 }

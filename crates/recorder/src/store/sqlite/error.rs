@@ -5,7 +5,11 @@ use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
 
-use super::preflight;
+use super::{BUSY_TIMEOUT, preflight};
+
+/// The remedy for a file that cannot be used any more.
+const RESTORE: &str = "move it away together with its -wal, -shm and .lock, keep them, and put the newest \
+                       backup in its place";
 
 /// A store could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +34,45 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The file is damaged.
+    /// Another program has locked the file.
     #[error(
-        "the snapshot file {file} is damaged. Keep it, with what is beside it, and restore a backup"
+        "another program has locked {file} for {} s. End it ('fuser {file}' names it), and repeat this",
+        BUSY_TIMEOUT.as_secs()
     )]
+    Locked {
+        file: String,
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// SQLite cannot make its files beside the database.
+    #[error(
+        "the recorder runs as user {user}, which cannot make files in {folder}, where SQLite keeps the log \
+         of {file}: it belongs to user {owner} (mode {mode:o}). Give it to user {user} with chown {user} \
+         and chmod u+rwx, or run the recorder as user {owner}"
+    )]
+    FolderDenied {
+        file: String,
+        folder: String,
+        /// The id of the user that the recorder runs as.
+        user: u32,
+        /// The id of the user that the folder belongs to.
+        owner: u32,
+        mode: u32,
+        #[source]
+        source: Box<StoreError>,
+    },
+    /// The file does not begin as a database does.
+    #[error(
+        "{file} is not a SQLite database: it is damaged, or another program's. If it is the recorder's: \
+         {RESTORE}. Otherwise name another file"
+    )]
+    NotADatabase {
+        file: String,
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file is damaged.
+    #[error("the snapshot file {file} is damaged: {RESTORE}")]
     Damaged {
         file: String,
         /// The first thing that is wrong.
@@ -149,14 +188,14 @@ pub enum StoreError {
     },
     /// The file is shorter than it should be.
     #[error(
-        "{}{file} is truncated: it has {bytes} bytes and should have at least {expected}. {}",
+        "{}{file} is truncated: it has {bytes} bytes and should have at least {expected}: {}",
         missing_log.as_ref().map_or_else(String::new, |log| {
             format!("the log {log} is missing, which may have the rest of the file: ")
         }),
         if missing_log.is_some() {
-            "Put the log back. If it is gone, restore the file from a backup"
+            "put the log back. If it is gone, restore the file from a backup"
         } else {
-            "Restore it from a backup"
+            RESTORE
         }
     )]
     Cut {
@@ -247,14 +286,23 @@ pub enum StoreError {
     /// here.
     #[error(
         "{file} was in use when it was last written, and its log is not beside it, so that the latest \
-         reports may be missing. Its recorder called it {known_as}: if that is the same file, use that \
-         name; if it was moved, move its -wal and .lock as well; if this is a copy, make it with 'envsnap \
-         backup' instead. To go on without what is missing, start once with --accept-loss"
+         reports may be missing. {}",
+        other_path.as_ref().map_or_else(
+            || "Put its -wal and its .lock back, which belong beside it. If they are gone, or another \
+                program has applied the log, start once with --accept-loss, which goes on with what is in \
+                the file: a report that only the log had is lost then"
+                .to_owned(),
+            |path| format!(
+                "Its recorder called it {path}: if that is the same file, use that name; if it was moved, \
+                 move its -wal and .lock as well; if this is a copy, make it with 'envsnap backup' \
+                 instead. To go on without what is missing, start once with --accept-loss"
+            )
+        )
     )]
     LogIsElsewhere {
         file: String,
-        /// The path by which the last recorder opened it.
-        known_as: String,
+        /// The path by which the last recorder opened it, if that is known and another one.
+        other_path: Option<String>,
     },
     /// A recorder was killed while the file was in use, and without its log the file is not proven to be
     /// complete.
@@ -273,10 +321,10 @@ pub enum StoreError {
     },
     /// The row that says which commit the file is at is not there.
     #[error(
-        "table position of {file} does not have the one row that a recorder writes, so that it is not known \
-         whether the file has every acknowledged report. No report is in that row. Run 'envsnap verify' with a \
-         --head from the reporter's log: if it finds only this row, start once with --accept-loss, which \
-         writes the row again and loses nothing"
+        "table position of {file} does not have the one row that a recorder writes, or table session is not \
+         there, so that it is not known whether the file has every acknowledged report. No report is in \
+         them. Run 'envsnap verify' with a --head from the reporter's log: if it finds only these tables, \
+         start once with --accept-loss, which writes them again and loses nothing"
     )]
     NoPosition {
         file: String,
@@ -379,6 +427,10 @@ impl StoreError {
             None | Some(ffi::Error { code: ErrorCode::DatabaseCorrupt, .. }) => {
                 Self::Damaged { file, source }
             }
+            Some(ffi::Error { code: ErrorCode::NotADatabase, .. }) => {
+                Self::NotADatabase { file, source }
+            }
+            Some(ffi::Error { code: ErrorCode::DatabaseBusy, .. }) => Self::Locked { file, source },
             // For the index of the log, and for a file at its size limit, SQLite does not report
             // SQLITE_FULL.
             Some(
@@ -453,7 +505,7 @@ impl LatestCommit {
         match self {
             Self::Log => format!(
                 "By the note in {lock}, the log has the last acknowledged commit: keep it, and put the file \
-                 back that it was written for"
+                 back that it was written for. If that is gone or damaged, {RESTORE}"
             ),
             Self::File => format!(
                 "By the note in {lock}, {file} has the last acknowledged commit: rename {log}, start again, \

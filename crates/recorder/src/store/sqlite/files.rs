@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rusqlite::ErrorCode;
+use rustix::fs::{Access, access};
 
 use super::StoreError;
 use super::descriptors::FileIdentity;
@@ -275,13 +276,35 @@ pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
             })
         })
         .collect();
-    if !may_be_denied || foreign.is_empty() {
+    let file_itself = matches!(error, StoreError::ReadOnly { .. }) && database.mode() & 0o200 == 0;
+    if !may_be_denied || file_itself {
         return error;
+    }
+    if foreign.is_empty() {
+        return explain_folder(path, error);
     }
     StoreError::LeftBeside {
         file: path.display().to_string(),
         owner: database.uid(),
         left: foreign.join(", "),
+        source: Box::new(error),
+    }
+}
+
+/// As [`explain`], if it is the folder, in which SQLite makes files.
+fn explain_folder(path: &Path, error: StoreError) -> StoreError {
+    let file = canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let Some(folder) = file.parent() else { return error };
+    let Ok(found) = fs::metadata(folder) else { return error };
+    if access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok() {
+        return error;
+    }
+    StoreError::FolderDenied {
+        file: path.display().to_string(),
+        folder: folder.display().to_string(),
+        user: rustix::process::geteuid().as_raw(),
+        owner: found.uid(),
+        mode: found.mode() & 0o777,
         source: Box::new(error),
     }
 }

@@ -4,7 +4,7 @@
 //! that is on disk, and before it is acknowledged, and is not itself forced to disk: it survives the
 //! process, and after a loss of power it may be older than the database, but never newer.
 
-use std::fs::File;
+use std::fs::{File, canonicalize};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -154,14 +154,16 @@ pub(super) fn check(
         };
     }
     schema::check_to_migrate(connection, &file())?;
-    let position = match position::read(connection) {
-        Err(source) if position::is_missing(&source) => {
-            return Err(StoreError::NoPosition { file: file(), source });
+    let unknown = |source| {
+        if position::is_missing(&source) {
+            StoreError::NoPosition { file: file(), source }
+        } else {
+            failed(source)
         }
-        read => read.map_err(failed)?,
     };
+    let position = position::read(connection).map_err(unknown)?;
     if let Some(mark) = mark
-        && !mark.is_in_file(connection).map_err(failed)?
+        && !mark.is_in_file(connection).map_err(unknown)?
     {
         let (noted, found) = (mark.commit, position.commit);
         return Err(StoreError::LacksCommits { file: file(), lock: lock(), noted, found });
@@ -169,8 +171,10 @@ pub(super) fn check(
     // A session that noted nothing here used another name of the file, where its note and its log are.
     let was_here = mark.is_some_and(|mark| mark.session == position.session);
     if position.in_use && !has_log && !was_here {
-        let known_as = position::last_path(connection).map_err(failed)?.unwrap_or_default();
-        return Err(StoreError::LogIsElsewhere { file: file(), known_as });
+        let known_as = position::last_path(connection).map_err(unknown)?;
+        let is_other = |known_as: &String| canonicalize(known_as).ok() != canonicalize(path).ok();
+        let other_path = known_as.filter(is_other);
+        return Err(StoreError::LogIsElsewhere { file: file(), other_path });
     }
     if position.in_use
         && !has_log

@@ -24,6 +24,7 @@ mod preflight;
 mod projection;
 mod provenance;
 mod readers;
+mod rebuild;
 mod reports;
 mod rescue;
 mod rows;
@@ -55,7 +56,7 @@ use crate::domain::{
 };
 use crate::large_work;
 
-pub use backup::{BackupError, BackupSummary, backup};
+pub use backup::{BackupSummary, CopyError, backup};
 use descriptors::FileIdentity;
 pub use error::{LatestCommit, StoreError};
 use failure::Failure;
@@ -66,6 +67,7 @@ use ledger::Ledger;
 use lock::Lock;
 use mark::Mark;
 use readers::{Readers, Size};
+pub use rebuild::{RebuildSummary, rebuild};
 use snapshots::History;
 pub use verify::{AttachmentCheck, LedgerSummary, Verified, VerifyError, verify};
 use watch::WatchedConnection;

@@ -9,6 +9,8 @@ use std::path::Path;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use super::schema;
+
 /// What the stored form begins with, so that it is found in a page of the log.
 const MARKER: &[u8; 16] = b"envsnap position";
 
@@ -112,22 +114,27 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Position> {
         .query_row([], |row| row.get(0))
 }
 
-/// Whether the row with the position is not there, or is none that a recorder writes.
+/// Whether the row with the position is not there, or is none that a recorder writes, or its table or
+/// that of the sessions is not there.
 pub(super) fn is_missing(error: &rusqlite::Error) -> bool {
     matches!(
         error,
         rusqlite::Error::QueryReturnedNoRows
             | rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::InvalidColumnType(..)
-    )
+    ) || schema::is_missing(error)
 }
 
-/// Writes the row with the position again, as after the commit that was acknowledged last.
+/// Writes the row with the position again, as after the commit that was acknowledged last, and makes its
+/// table and that of the sessions if they are not there.
 pub(super) fn restore(
     connection: &mut Connection,
     acknowledged: Option<(Session, u64)>,
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for table in ["position", "session"] {
+        schema::create_if_missing(&transaction, table)?;
+    }
     // Others may be there, and are removed when the session begins.
     let last_session: Option<u64> = transaction.query_row(
         "SELECT max(first_commit) FROM session WHERE first_commit BETWEEN 1 AND ?",
@@ -166,6 +173,7 @@ pub(super) fn advance_stored(connection: &Connection) -> rusqlite::Result<()> {
 /// Begins a session with the file at `path`, and marks the file as in use.
 pub(super) fn begin(connection: &mut Connection, path: &Path) -> rusqlite::Result<Position> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    schema::create_if_missing(&transaction, "session")?;
     let session = new_session(&transaction)?;
     let position = write(&transaction, read(&transaction)?.next(session, true))?;
     let removed = transaction.execute(

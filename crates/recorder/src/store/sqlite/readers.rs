@@ -165,7 +165,7 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         assert!(refused().contains("another program"), "{}", refused());
         std::fs::write(&path, "buy milk, ".repeat(1000)).unwrap();
-        assert!(refused().contains("cannot open"), "{}", refused());
+        assert!(refused().contains("is not a SQLite database"), "{}", refused());
         std::fs::remove_file(&path).unwrap();
 
         drop(Store::open(&path).unwrap());

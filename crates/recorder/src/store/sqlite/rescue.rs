@@ -114,7 +114,7 @@ pub(super) fn rescue(
     }
     // Before it is verified, so that it has its name if the process ends meanwhile.
     let copy = put(&partial, path, COMPLETE)?;
-    match verify_copy(&copy) {
+    match verify_copy(&copy, &free_name(path, DAMAGED)) {
         Ok(()) => Ok(Rescued::Complete { copy }),
         Err(error) => {
             // If it cannot be renamed, the next start finds what is wrong with it.
@@ -185,9 +185,10 @@ fn copy_to(
     }
 }
 
-fn verify_copy(copy: &Path) -> Result<(), VerifyError> {
+/// Verifies a copy. Errors call it `name`, which it gets then.
+fn verify_copy(copy: &Path, name: &Path) -> Result<(), VerifyError> {
     let mut connection = connect_any_version(copy)?;
-    verify_records(&mut connection, &copy.display().to_string())
+    verify_records(&mut connection, &name.display().to_string())
 }
 
 /// Refuses to go on with a file beside which a recorder saved a copy.

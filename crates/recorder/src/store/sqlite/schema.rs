@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior};
 
 use super::{StoreError, position, seen};
 
@@ -58,18 +58,48 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
         position::advance_stored(&transaction)
     };
     counted.map_err(failed)?;
-    transaction
-        .execute_batch(&format!(
-            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
-            MIGRATIONS.len()
-        ))
-        .map_err(failed)?;
+    mark_version(&transaction).map_err(failed)?;
     transaction.commit().map_err(failed)
+}
+
+/// Makes the tables of a recorder's file of this version, without any row, in an empty database.
+pub(super) fn create_versioned(connection: &Connection) -> rusqlite::Result<()> {
+    create(connection)?;
+    mark_version(connection)
+}
+
+fn mark_version(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
+        MIGRATIONS.len()
+    ))
 }
 
 /// Makes the tables of this version in an empty database.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     MIGRATIONS.iter().try_for_each(|migration| migration.run(connection))
+}
+
+/// Makes the table of this name, without any row, if there is none.
+pub(super) fn create_if_missing(connection: &Connection, table: &str) -> rusqlite::Result<()> {
+    let sql_of = |connection: &Connection| {
+        connection
+            .prepare("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?")?
+            .query_row([table], |row| row.get::<_, String>(0))
+            .optional()
+    };
+    if sql_of(connection)?.is_some() {
+        return Ok(());
+    }
+    let new = Connection::open_in_memory()?;
+    create(&new)?;
+    sql_of(&new)?.map_or(Ok(()), |sql| connection.execute_batch(&sql))
+}
+
+/// Whether a statement names a table or a column that is not there.
+pub(super) fn is_missing(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqlInputError { .. })
+        || error.sqlite_error_code() == Some(ErrorCode::Unknown)
 }
 
 /// The first table, index or trigger that a file of this version has and a new one has not, or the
@@ -172,12 +202,15 @@ mod tests {
             let connection = Connection::open(&path).unwrap();
             connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
             connection.execute_batch("CREATE TABLE snapshot (taken INTEGER)").unwrap();
+            create_if_missing(&connection, "position").unwrap();
+            position::create(&connection).unwrap();
         }
-        assert!(matches!(SqliteStore::open(&path), Err(StoreError::Open { .. })));
+        let error = SqliteStore::open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
         let connection = Connection::open(&path).unwrap();
         let tables: i64 = connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .unwrap();
-        assert_eq!(tables, 1);
+        assert_eq!(tables, 2);
     }
 }

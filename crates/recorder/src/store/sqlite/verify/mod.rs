@@ -20,6 +20,8 @@ use super::{StoreError, ledger, schema};
 use crate::domain::{Head, ParsePayloadError};
 pub use attachments::AttachmentCheck;
 use replay::Replay;
+pub(super) use tables::TABLES as PROJECTIONS;
+pub(super) use uncovered::{REPORTING_TABLES, remove_malformed};
 
 /// How many entries are read in one transaction: a longer one would keep a running recorder from
 /// resetting its log.
@@ -52,7 +54,10 @@ pub enum VerifyError {
     #[error(transparent)]
     Unreadable(#[from] StoreError),
     /// SQLite finds the file damaged.
-    #[error("the snapshot file {file} is damaged: {damage}. Restore it from a backup")]
+    #[error(
+        "the snapshot file {file} is damaged: {damage}. {}. If its ledgers cannot be read, restore a backup",
+        remedy_for_tables(file)
+    )]
     Damaged {
         file: String,
         /// The first thing that is wrong with it, in SQLite's words.
@@ -99,7 +104,8 @@ pub enum VerifyError {
     /// A table differs from the ledger.
     #[error(
         "the ledgers hold, but table {table} of the snapshot file {file} does not say what they \
-         say, first at ({row})"
+         say, first at ({row}). {}",
+        remedy_for_tables(file)
     )]
     Table {
         file: String,
@@ -142,7 +148,8 @@ pub enum VerifyError {
     },
     /// Something in the file may change what is recorded.
     #[error(
-        "the ledgers hold, but {object} of the snapshot file {file} is not as the recorder makes it"
+        "the ledgers hold, but {object} of the snapshot file {file} is not as the recorder makes it. {}",
+        remedy_for_tables(file)
     )]
     Schema {
         file: String,
@@ -160,6 +167,14 @@ pub enum VerifyError {
         /// The head of that organization's ledger, if it has one.
         actual: Option<Box<Head>>,
     },
+}
+
+/// Makes what follows from ledgers that hold.
+fn remedy_for_tables(file: &str) -> String {
+    format!(
+        "Without a recorder that runs, make the tables anew from the ledgers, in another file: envsnap \
+         rebuild --db '{file}' TARGET"
+    )
 }
 
 impl VerifyError {
@@ -271,6 +286,21 @@ fn verify_ledgers(
         return Err(VerifyError::Malformed { file: file.to_owned(), table, row, column });
     }
     Ok(verified)
+}
+
+/// Checks the ledgers in the file that is open, and makes the tables that follow from them in memory.
+///
+/// # Errors
+/// A ledger does not hold, or cannot be read.
+pub(super) fn replay(
+    transaction: &Connection,
+    file: &str,
+) -> Result<(Verified, Connection), VerifyError> {
+    let failed = |source: rusqlite::Error| failed(file, source);
+    let mut replay = Replay::new(None).map_err(failed)?;
+    while replay.read(transaction, ENTRIES_AT_ONCE, &failed)? {}
+    let verified = replay.finish(Vec::new())?;
+    Ok((verified, replay.into_tables()))
 }
 
 pub(super) fn failed(file: &str, source: rusqlite::Error) -> VerifyError {

@@ -64,6 +64,10 @@ impl<'a> Replay<'a> {
         &self.tables
     }
 
+    pub(super) fn into_tables(self) -> Connection {
+        self.tables
+    }
+
     /// Reads some of the entries that were not read yet; whether there were any.
     pub(super) fn read(
         &mut self,
@@ -140,7 +144,7 @@ impl<'a> Replay<'a> {
     }
 
     /// What was read, if `actual`, the heads in the file, are those that were come to.
-    pub(super) fn finish(self, actual: Vec<Head>) -> Result<Verified, VerifyError> {
+    pub(super) fn finish(&mut self, actual: Vec<Head>) -> Result<Verified, VerifyError> {
         if let Some(expected) = self.expected
             && self.after_expected.is_none()
             && expected.seq > 0
@@ -148,8 +152,7 @@ impl<'a> Replay<'a> {
             let actual = actual.into_iter().find(|head| head.org == expected.org).map(Box::new);
             return Err(VerifyError::UnknownHead { expected: Box::new(expected.clone()), actual });
         }
-        let mut ledgers: Vec<_> = self
-            .ledgers
+        let mut ledgers: Vec<_> = std::mem::take(&mut self.ledgers)
             .into_values()
             .map(|ledger| LedgerSummary {
                 after_expected: self

@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 /// Every table that is made from the ledger, and how many columns its key has.
-const TABLES: [(&str, usize); 18] = [
+pub(in super::super) const TABLES: [(&str, usize); 18] = [
     ("org", 1),
     ("environment", 2),
     ("snapshot", 3),

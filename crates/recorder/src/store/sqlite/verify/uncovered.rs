@@ -3,8 +3,8 @@
 //!
 //! Plausible changes are not detected: another time, another path, another heartbeat.
 
-use rusqlite::types::FromSql;
-use rusqlite::{Connection, Row};
+use rusqlite::types::{FromSql, Value};
+use rusqlite::{Connection, Row, params_from_iter};
 
 use super::super::json::Json;
 use super::super::position::{Position, Session};
@@ -130,6 +130,10 @@ const TABLES: [(&str, usize, &str, Check); 7] = [
     ),
 ];
 
+/// Those of them that say what was reported and delivered, and not by which recorder the file was used.
+pub(in super::super) const REPORTING_TABLES: [&str; 5] =
+    ["reporting", "current_task", "webhook", "webhook_position", "recent_report"];
+
 /// The first row that is malformed. There is one position.
 pub(super) fn first_malformed(connection: &Connection) -> rusqlite::Result<Option<Malformed>> {
     for (table, key, sql, check) in TABLES {
@@ -151,6 +155,31 @@ pub(super) fn first_malformed(connection: &Connection) -> rusqlite::Result<Optio
         }
     }
     Ok(None)
+}
+
+/// Removes the rows that are malformed, but for those that say by which recorder the file was used: the
+/// next start corrects them.
+pub(in super::super) fn remove_malformed(connection: &Connection) -> rusqlite::Result<()> {
+    for (table, key, sql, check) in TABLES {
+        if !REPORTING_TABLES.contains(&table) {
+            continue;
+        }
+        let mut statement = connection.prepare(sql)?;
+        let columns = statement.column_names().take(key);
+        let condition: Vec<_> = columns.map(|column| format!("{column} IS ?")).collect();
+        let remove = format!("DELETE FROM {table} WHERE {}", condition.join(" AND "));
+        let (mut rows, mut malformed) = (statement.query([])?, Vec::new());
+        while let Some(row) = rows.next()? {
+            if check(row).is_some() {
+                let key = (0..key).map(|column| row.get::<_, Value>(column));
+                malformed.push(key.collect::<rusqlite::Result<Vec<_>>>()?);
+            }
+        }
+        for key in malformed {
+            connection.execute(&remove, params_from_iter(key))?;
+        }
+    }
+    Ok(())
 }
 
 fn is_webhook(id: &str) -> bool {
