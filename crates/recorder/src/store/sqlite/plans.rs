@@ -77,7 +77,8 @@ fn the_provenance_of_many_artifacts_is_read_through_indexes() {
         (provenance::trails_query(), "SEARCH trail USING PRIMARY KEY (org_id=? AND id=?)"),
         (
             provenance::attestations_query(),
-            "SEARCH attestation USING INDEX attestation_by_trail (org_id=? AND trail_id=?)",
+            "SEARCH attestation USING INDEX attestation_by_artifact \
+             (org_id=? AND trail_id=? AND fingerprint=? AND git_commit=?)",
         ),
         (
             provenance::entries_query(),

@@ -80,6 +80,7 @@ CREATE TABLE attestation (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX attestation_by_trail ON attestation (org_id, trail_id, seq);
+CREATE INDEX attestation_by_artifact ON attestation (org_id, trail_id, fingerprint, git_commit, seq);
 CREATE INDEX attestation_by_name ON attestation (org_id, trail_id, name, seq);
 CREATE INDEX attestation_by_fingerprint ON attestation (org_id, fingerprint, seq);
 
@@ -149,6 +150,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('artifact_report', 'artifact_report_by_trail', '100000 20000 2 1 1'),
     ('attestation', 'attestation', '500000 100000 1'),
     ('attestation', 'attestation_by_trail', '500000 100000 5 1'),
+    ('attestation', 'attestation_by_artifact', '500000 100000 5 2 2 1'),
     ('attestation', 'attestation_by_name', '500000 100000 5 1 1'),
     ('attestation', 'attestation_by_fingerprint', '500000 100000 5 1'),
     ('deployment', 'deployment', '100000 20000 1000 1'),

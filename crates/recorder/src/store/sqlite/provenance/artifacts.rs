@@ -248,7 +248,7 @@ impl Reader<'_> {
                     .collect::<rusqlite::Result<_>>()?;
                 let mut rows = Vec::new();
                 for trail in trails {
-                    rows.extend(self.attestations_in_trail(trail)?.iter().cloned());
+                    rows.extend(self.attestations_in_trail(trail)?);
                     if rows.len() > 10 * MAX_MATCHES {
                         return Err(Error::TooManyMatches { most: 10 * MAX_MATCHES }.into());
                     }

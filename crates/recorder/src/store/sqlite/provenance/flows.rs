@@ -273,9 +273,9 @@ impl Reader<'_> {
             let at = Micros(row.get(1)?);
             events.push(TrailEvent { at, kind: TrailEventKind::Updated(changed.details) });
         }
-        for attestation in self.attestations_in_trail(trail)?.iter() {
+        for attestation in self.attestations_in_trail(trail)? {
             let at = attestation.recorded_at;
-            let record = self.attestation_record(attestation.clone(), DetailLevel::Short)?;
+            let record = self.attestation_record(attestation, DetailLevel::Short)?;
             let record = Box::new(record);
             events.push(TrailEvent { at, kind: TrailEventKind::Attestation(record) });
         }

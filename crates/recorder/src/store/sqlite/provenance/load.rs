@@ -8,7 +8,10 @@ use rusqlite::params;
 use super::super::failure::Failure;
 use super::super::json::Json;
 use super::reader::{Reader, short_details};
-use super::rows::{ATTESTATION, FLOW, ReportRow, TRAIL, attestation, flow, report, trail};
+use super::rows::{
+    ATTESTATION, ArtifactInTrail, AttestationRow, FLOW, ReportRow, TRAIL, attestation, flow,
+    report, trail,
+};
 use crate::domain::provenance::ArtifactReported;
 
 /// The fields of an artifact in a short answer.
@@ -69,9 +72,17 @@ pub(in super::super) fn trails_query() -> String {
     among(TRAIL, "id")
 }
 
-/// The attestations in these trails; of each the earliest first.
+/// The attestations that may be about artifacts, by their positions in a JSON array of trails,
+/// fingerprints and commits. However many others are in the trail, they are not read.
 pub(in super::super) fn attestations_query() -> String {
-    format!("{} ORDER BY trail_id, seq", among(ATTESTATION, "trail_id"))
+    let of_artifact = ATTESTATION
+        .replace("FROM attestation", ", wanted.key FROM json_each(?2) AS wanted")
+        + " CROSS JOIN attestation ON org_id = ?1 AND trail_id = wanted.value ->> 0";
+    format!(
+        "{of_artifact} AND fingerprint = wanted.value ->> 1
+         UNION ALL
+         {of_artifact} AND fingerprint = '' AND git_commit = wanted.value ->> 2"
+    )
 }
 
 pub(in super::super) fn entries_query() -> String {
@@ -99,9 +110,11 @@ impl Reader<'_> {
         reports: impl IntoIterator<Item = &'b ReportRow>,
     ) -> Result<(), Failure> {
         let (mut flows, mut trails) = (BTreeSet::new(), BTreeSet::new());
+        let mut artifacts = BTreeSet::new();
         for report in reports {
             flows.insert(report.flow);
             trails.extend(report.trail);
+            artifacts.extend(report.in_trail());
         }
         flows.retain(|id| !self.flows.borrow().contains_key(id));
         let mut statement = self.connection.prepare_cached(&flows_query())?;
@@ -109,22 +122,35 @@ impl Reader<'_> {
             let row = row?;
             self.flows.borrow_mut().insert(row.id, Rc::new(row));
         }
-        let mut missing = trails.clone();
-        missing.retain(|id| !self.trails.borrow().contains_key(id));
+        trails.retain(|id| !self.trails.borrow().contains_key(id));
         let mut statement = self.connection.prepare_cached(&trails_query())?;
-        for row in statement.query_map(params![self.org_id, Json(missing)], trail)? {
+        for row in statement.query_map(params![self.org_id, Json(trails)], trail)? {
             let row = row?;
             self.trails.borrow_mut().insert(row.id, Rc::new(row));
         }
-        trails.retain(|id| !self.attestations.borrow().contains_key(id));
-        let mut found: HashMap<i64, Vec<_>> = trails.iter().map(|id| (*id, Vec::new())).collect();
+        self.load_attestations(artifacts)
+    }
+
+    /// Reads the attestations that may be about these artifacts.
+    pub(super) fn load_attestations(
+        &self,
+        mut artifacts: BTreeSet<ArtifactInTrail>,
+    ) -> Result<(), Failure> {
+        artifacts.retain(|artifact| !self.attestations.borrow().contains_key(artifact));
+        let artifacts = Json(Vec::from_iter(artifacts));
+        let mut found = vec![Vec::new(); artifacts.0.len()];
         let mut statement = self.connection.prepare_cached(&attestations_query())?;
-        for row in statement.query_map(params![self.org_id, Json(trails)], attestation)? {
-            let row = row?;
-            found.entry(row.trail).or_default().push(row);
+        let mut rows = statement.query(params![self.org_id, artifacts])?;
+        while let Some(row) = rows.next()? {
+            let position: usize = row.get("key")?;
+            if let Some(found) = found.get_mut(position) {
+                found.push(attestation(row)?);
+            }
         }
-        let found = found.into_iter().map(|(trail, rows)| (trail, Rc::new(rows)));
-        self.attestations.borrow_mut().extend(found);
+        for (artifact, mut rows) in artifacts.0.into_iter().zip(found) {
+            rows.sort_by_key(|row: &AttestationRow| row.seq);
+            self.attestations.borrow_mut().insert(artifact, rows);
+        }
         Ok(())
     }
 

@@ -14,8 +14,8 @@ use super::super::failure::Failure;
 use super::super::json::Json;
 use super::projection::rules;
 use super::rows::{
-    ATTESTATION, AttestationRow, FLOW, FlowRow, REPORT, ReportRow, TRAIL, TrailRow, attestation,
-    flow, report, trail,
+    ATTESTATION, ArtifactInTrail, AttestationRow, FLOW, FlowRow, REPORT, ReportRow, TRAIL,
+    TrailRow, attestation, flow, report, trail,
 };
 use crate::domain::Micros;
 use crate::domain::provenance::{
@@ -29,7 +29,8 @@ pub(super) struct Reader<'a> {
     pub(super) org_id: i64,
     pub(super) flows: RefCell<HashMap<i64, Rc<FlowRow>>>,
     pub(super) trails: RefCell<HashMap<i64, Rc<TrailRow>>>,
-    pub(super) attestations: RefCell<HashMap<i64, Rc<Vec<AttestationRow>>>>,
+    /// The earliest first; whether one is about a report, the report has to say.
+    pub(super) attestations: RefCell<HashMap<ArtifactInTrail, Vec<AttestationRow>>>,
 }
 
 /// How much of what was reported in an attestation is read.
@@ -53,11 +54,11 @@ const SHORT_ATTESTATION: [&str; 5] =
 /// One report for each trail, name in the template and commit: by these attestations are bound.
 fn distinct<'a>(
     reports: impl IntoIterator<Item = &'a ReportRow>,
-) -> impl Iterator<Item = (i64, &'a ReportRow)> {
+) -> impl Iterator<Item = (ArtifactInTrail, &'a ReportRow)> {
     let mut seen = HashSet::new();
     reports.into_iter().filter_map(move |report| {
         let is_new = seen.insert((report.trail, &report.template_name, &report.commit));
-        report.trail.filter(|_| is_new).map(|trail| (trail, report))
+        report.in_trail().filter(|_| is_new).map(|artifact| (artifact, report))
     })
 }
 
@@ -118,20 +119,13 @@ impl<'a> Reader<'a> {
     pub(super) fn attestations_in_trail(
         &self,
         trail: i64,
-    ) -> rusqlite::Result<Rc<Vec<AttestationRow>>> {
-        if let Some(rows) = self.attestations.borrow().get(&trail) {
-            return Ok(Rc::clone(rows));
-        }
-        let rows: Rc<Vec<_>> = Rc::new(
-            self.connection
-                .prepare_cached(&format!(
-                    "{ATTESTATION} WHERE org_id = $1 AND trail_id = $2 ORDER BY seq"
-                ))?
-                .query_map([self.org_id, trail], attestation)?
-                .collect::<rusqlite::Result<_>>()?,
-        );
-        self.attestations.borrow_mut().insert(trail, Rc::clone(&rows));
-        Ok(rows)
+    ) -> rusqlite::Result<Vec<AttestationRow>> {
+        self.connection
+            .prepare_cached(&format!(
+                "{ATTESTATION} WHERE org_id = $1 AND trail_id = $2 ORDER BY seq"
+            ))?
+            .query_map([self.org_id, trail], attestation)?
+            .collect()
     }
 
     /// The attestations of a name in a trail, the latest first.
@@ -177,10 +171,13 @@ impl<'a> Reader<'a> {
     pub(super) fn attestations_of<'b>(
         &self,
         reports: impl IntoIterator<Item = &'b ReportRow>,
-    ) -> rusqlite::Result<Vec<AttestationRow>> {
+    ) -> Result<Vec<AttestationRow>, Failure> {
         let mut found = BTreeMap::new();
-        for (trail, report) in distinct(reports) {
-            for attestation in self.attestations_in_trail(trail)?.iter() {
+        for (artifact, report) in distinct(reports) {
+            if !self.attestations.borrow().contains_key(&artifact) {
+                self.load_attestations([artifact.clone()].into())?;
+            }
+            for attestation in self.attestations.borrow().get(&artifact).into_iter().flatten() {
                 if attestation.is_about(report) {
                     found.entry(attestation.seq).or_insert_with(|| attestation.clone());
                 }
@@ -219,7 +216,7 @@ impl<'a> Reader<'a> {
     fn artifact_status<'b>(
         &self,
         reports: &[&'b ReportRow],
-    ) -> rusqlite::Result<Option<(ArtifactStatus, &'b ReportRow)>> {
+    ) -> Result<Option<(ArtifactStatus, &'b ReportRow)>, Failure> {
         let mut worst: Option<(ArtifactStatus, &ReportRow)> = None;
         let mut seen = HashSet::new();
         for report in reports.iter().rev() {

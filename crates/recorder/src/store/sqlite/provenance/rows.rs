@@ -62,6 +62,16 @@ pub(super) struct ReportRow {
     pub(super) recorded_at: Micros,
 }
 
+/// An artifact in a trail, as attestations name it: the trail, the fingerprint and the commit.
+pub(super) type ArtifactInTrail = (i64, String, String);
+
+impl ReportRow {
+    /// `None` if it was reported without a trail, so that nothing is attested of it.
+    pub(super) fn in_trail(&self) -> Option<ArtifactInTrail> {
+        self.trail.map(|trail| (trail, self.fingerprint.clone(), self.commit.clone()))
+    }
+}
+
 pub(super) const REPORT: &str =
     "SELECT seq, flow_id, trail_id, fingerprint, name, git_commit, template_name, recorded_at
      FROM artifact_report";

@@ -298,6 +298,52 @@ async fn rows_read_of_an_artifact_do_not_grow_with_the_trails_that_reported_it()
     }
 }
 
+#[tokio::test]
+async fn rows_read_of_an_artifact_do_not_grow_with_the_evidence_of_others_in_its_trail() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshots.db");
+    let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+    fixture.create("prod").await;
+    let report_all = async |artifacts: std::ops::RangeInclusive<u8>| {
+        for number in artifacts {
+            let commit = format!("{number:040x}");
+            let step = ArtifactReport { commit: commit.clone(), ..artifact(number, "main") };
+            fixture.store.report_artifact("acme", "runner", step, "ci").await.unwrap();
+            // One is bound by the fingerprint, the other one by the commit.
+            let scan = AttestationReport {
+                fingerprint: Some(fingerprint(number)),
+                ..attestation("scan", number == 1)
+            };
+            let test = AttestationReport { commit: Some(commit), ..attestation("test", true) };
+            for report in [scan, test] {
+                fixture
+                    .store
+                    .report_attestation("acme", "runner", "main", report, "ci")
+                    .await
+                    .unwrap();
+            }
+        }
+    };
+    let read = || {
+        let mut artifact = [running_artifact(&path)];
+        let mut attestations = 0;
+        let counted = count(&path, |connection, (org_id, environment_id)| {
+            let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
+            add(connection, shown, &mut artifact).unwrap();
+            let reader = Reader::new(connection, "acme", org_id);
+            attestations = reader.search(&fingerprint(1)).unwrap().artifacts[0].attestations.len();
+        });
+        let [artifact] = artifact;
+        (counted, attestations, artifact.provenance.unwrap().flows.remove(0).state)
+    };
+    report_all(1..=3).await;
+    fixture.report("prod", &[(1, 1)]).await;
+    let few = read();
+    report_all(4..=100).await;
+    assert_eq!(few, read());
+    assert_eq!((few.1, few.2), (2, envsnap_model::provenance::State::Compliant));
+}
+
 fn running_artifact(path: &Path) -> SnapshotArtifact {
     let connection = Connection::open(path).unwrap();
     let name: String =
