@@ -335,18 +335,18 @@ impl Stage {
 
 const COLD: Setting =
     Setting { warm: [false; 2], recheck: "0s", force: false, without_preconditions: false };
+const WARM: Setting = Setting { warm: [true; 2], ..COLD };
 
 #[tokio::test]
 async fn an_older_reading_is_never_recorded_after_a_newer_one() {
     let stage = Stage::new().await;
     let cold_and_warm = Setting { warm: [false, true], ..COLD };
-    let warm = Setting { warm: [true; 2], ..COLD };
     for setting in [
         COLD,
         cold_and_warm,
-        warm,
-        Setting { recheck: "15m", ..warm },
-        Setting { force: true, ..COLD },
+        WARM,
+        Setting { recheck: "15m", ..WARM },
+        Setting { force: true, ..WARM },
     ] {
         let (orders, overwritten) = stage.play_all(setting).await;
         assert!(overwritten.is_empty(), "{setting:?}: {overwritten:#?}");
@@ -359,7 +359,7 @@ async fn an_older_reading_is_never_recorded_after_a_newer_one() {
 #[tokio::test]
 async fn without_preconditions_only_what_is_recorded_between_the_last_look_and_the_post_is_lost() {
     let stage = Stage::new().await;
-    let setting = Setting { without_preconditions: true, ..COLD };
+    let setting = Setting { without_preconditions: true, ..WARM };
     let (orders, overwritten) = stage.play_all(setting).await;
     assert!(!overwritten.is_empty() && overwritten.len() * 2 < orders, "{orders} orders");
     for story in &overwritten {
