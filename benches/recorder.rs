@@ -167,11 +167,11 @@ impl Server {
         let begun = Instant::now();
         for n in 0..REQUESTS {
             let url = format!("{}/{}", self.url, path(n));
-            let asked = Instant::now();
+            let sent = Instant::now();
             let answer = self.client.get(url).send().await.unwrap();
             assert_eq!(answer.status(), StatusCode::OK);
             answer.bytes().await.unwrap();
-            times.push(asked.elapsed());
+            times.push(sent.elapsed());
         }
         print(what, begun.elapsed(), times);
     }
@@ -196,9 +196,9 @@ async fn at_once<F: Future<Output = ()> + Send>(
                     if n >= count {
                         return times;
                     }
-                    let asked = Instant::now();
+                    let sent = Instant::now();
                     work(n).await;
-                    times.push(asked.elapsed());
+                    times.push(sent.elapsed());
                 }
             })
         })
@@ -238,10 +238,10 @@ async fn on_the_store(file: &Path) {
         let begun = Instant::now();
         for n in 0..REQUESTS {
             let round = if created { u32::try_from(n / ENVIRONMENTS).unwrap() } else { 0 };
-            let asked = Instant::now();
+            let sent = Instant::now();
             let report = prepared(from + round);
             let recorded = store.record_report("acme", &environment(n), report, "").await.unwrap();
-            times.push(asked.elapsed());
+            times.push(sent.elapsed());
             assert_eq!(recorded.created, created);
         }
         print(what, begun.elapsed(), times);

@@ -102,7 +102,7 @@ async fn run_large() {
     let clusters =
         (0..CLUSTERS).map(|number| Cluster::new(&format!("app-{number}")).tasks(TASKS_EACH, &task));
     let world = World::new("eu-central-1", "274425519734");
-    let account = Account::of(clusters.fold(world, World::cluster)).await;
+    let account = Account::start_with(clusters.fold(world, World::cluster)).await;
     account.ecs.faults(|faults| {
         faults.throttle(Quotas::documented());
     });
@@ -143,10 +143,10 @@ impl Account {
             .running_since(jiff::Timestamp::UNIX_EPOCH)
             .container("web", "web:1", &digest);
         let cluster = Cluster::new("app").tasks(TASKS, &task);
-        Self::of(World::new("eu-central-1", "274425519734").cluster(cluster)).await
+        Self::start_with(World::new("eu-central-1", "274425519734").cluster(cluster)).await
     }
 
-    async fn of(world: World) -> Self {
+    async fn start_with(world: World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = format!("http://{}", listener.local_addr().unwrap());
         let store = SqliteStore::in_memory().unwrap();

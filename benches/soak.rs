@@ -1,7 +1,7 @@
 //! Ten thousand invocations of one process of the function, with one fault in a hundred calls to ECS
 //! and in a hundred requests to the server, and a truth that changes: the memory has to stay flat.
 //!
-//! `cargo bench --bench soak`, or with `-- --invocations 2000`. Fails where the process holds more
+//! `cargo bench --bench soak`, or with `-- --invocations 2000`. Fails if the process holds more
 //! than [`MARGIN`] more at the end than it held after a tenth of the invocations.
 //!
 //! The invocations take turns, two and two, in twenty environments, each in a region of its own: a

@@ -15,6 +15,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 
+use envsnap_model::error_chain;
+
 use crate::renewable::Renewable;
 use crate::tls;
 
@@ -31,7 +33,7 @@ pub async fn load_config() -> Result<SdkConfig, BuildClientError> {
 
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client for AWS cannot be set up: {0}")]
-pub struct BuildClientError(reqwest::Error);
+pub struct BuildClientError(String);
 
 /// Sends the SDK's requests with the HTTP client and the TLS configuration of the rest of the
 /// process.
@@ -59,7 +61,7 @@ impl AwsHttpClient {
     }
 
     fn build(proxied: bool) -> Result<Self, BuildClientError> {
-        let http = build(proxied).map_err(BuildClientError)?;
+        let http = build(proxied).map_err(|error| BuildClientError(error_chain(&error)))?;
         Ok(Self { http: Arc::new(Renewable::new(http)), proxied })
     }
 

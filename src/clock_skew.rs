@@ -17,7 +17,8 @@ const MIN_OFFSET: SignedDuration = SignedDuration::from_mins(1);
 /// accepted. If the next request is refused too, the local clock is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockSkew {
-    said: String,
+    /// The error's code and message.
+    message: String,
     /// Local time minus the time of AWS, if it is known.
     offset: Option<SignedDuration>,
 }
@@ -45,14 +46,14 @@ impl ClockSkew {
             Some(now?.duration_since(server)).filter(|offset| offset.abs() >= MIN_OFFSET)
         };
         let offset = from_date().or_else(|| offset_in(message));
-        let said = format!("{code}: {message}");
-        Some(Self { said: said.trim_end_matches([':', ' ', '.']).to_owned(), offset })
+        let text = format!("{code}: {message}");
+        Some(Self { message: text.trim_end_matches([':', ' ', '.']).to_owned(), offset })
     }
 }
 
 impl fmt::Display for ClockSkew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}. The local clock is wrong: it is ", excerpt(&self.said))?;
+        write!(f, "{}. The local clock is wrong: it is ", excerpt(&self.message))?;
         match self.offset {
             Some(offset) => {
                 let by = SignedDuration::from_secs(offset.abs().as_secs());

@@ -107,7 +107,7 @@ struct Encoding {
 impl Encoding {
     /// `text` without the token; `None` if it does not contain it.
     fn hide(&self, text: &str) -> Option<String> {
-        // Escapes are decoded, so that a backslash never stands for itself.
+        // Escapes are decoded, so that a backslash never means itself.
         let wanted: Vec<u8> = self.characters.bytes().filter(|byte| *byte != b'\\').collect();
         let first = wanted.first()?;
         let bytes = text.as_bytes();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_has_none_of_the_tokens_that_were_had() {
+    fn printed_text_contains_none_of_the_registered_tokens() {
         let tokens = ["t0k3n-of-this-test-1", "t0k3n-of-this-test-2"];
         for token in tokens.iter().chain(&tokens) {
             register(&(*token).into());
@@ -240,7 +240,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_around_a_token_stays_and_no_token_stays(
+        fn only_the_token_is_removed_from_a_text(
             before in "\\PC{0,8}", token in "[!-\\[\\]-~]{8,40}", after in "\\PC{0,8}",
         ) {
             prop_assume!(!before.ends_with(['\\', '%']) && !token.starts_with(['\\', '%']));

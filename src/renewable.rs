@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// A client with its pooled connections.
 ///
-/// Where one of them died while the process was frozen, the others may have too, and each would cost
-/// an attempt: a new client has none.
+/// If one of them died while the process was frozen, the others may have too, and each would cost an
+/// attempt: a new client has none.
 #[derive(Debug)]
 pub(crate) struct Renewable<T>(RwLock<Arc<T>>);
 

@@ -1,6 +1,6 @@
-//! What ECS answers, as the SDK and the reader take it: a line that says what is read, and a line
-//! for each answer in turn, `STATUS BODY`. Any other line is a connection that breaks. `%n` in an
-//! answer is the number of the call; the last answer is given for ever where it has one.
+//! Responses of ECS, as the SDK and the reader parse them: a line that says what is read, and a line
+//! for each response in turn, `STATUS BODY`. Any other line is a connection that breaks. `%n` in a
+//! response is the number of the call; if the last response has one, it is repeated for ever.
 #![cfg_attr(not(test), no_main)]
 
 use std::cell::RefCell;
@@ -31,7 +31,7 @@ use tokio::time::{Instant, timeout_at};
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What the quotas let through within the deadline: 50 and 100 at once, and 20 a second of either.
-const MOST_CALLS: u32 = (50 + 200) + 2 * (100 + 200) + 3;
+const MAX_CALLS: u32 = (50 + 200) + 2 * (100 + 200) + 3;
 
 struct Bench {
     runtime: Runtime,
@@ -48,7 +48,7 @@ pub(crate) fn check(data: &[u8]) {
     let scope = scope(lines.next().unwrap_or_default());
     BENCH.with_borrow(|bench| {
         let everything = scope.services.is_everything();
-        bench.answers.are(lines.map(Answer::of).collect());
+        bench.answers.are(lines.map(Answer::from_line).collect());
         bench.runtime.block_on(async {
             let reader = Reader::new(bench.ecs.clone(), Quota::with_share(1.0), 16);
             // A second reading knows which tasks have stopped.
@@ -59,11 +59,11 @@ pub(crate) fn check(data: &[u8]) {
                 let observations = tasks.flat_map(|task| observe(task, &scope, 0));
                 let containers: Vec<_> =
                     observations.filter_map(|observation| observation.result.ok()).collect();
-                let said = Said::by(&bench.answers.given());
-                said.must_be_usable(&stopped);
-                said.must_hold(&containers, everything);
+                let expected = ExpectedReading::from_responses(&bench.answers.take_given());
+                expected.must_be_usable(&stopped);
+                expected.must_hold(&containers, everything);
                 check_report(&containers);
-                stopped.extend(said.stopped);
+                stopped.extend(expected.stopped);
             }
         });
     });
@@ -91,7 +91,7 @@ async fn read(reader: &Reader<AwsEcs>, scope: &Scope) -> Option<Vec<Arc<Vec<Task
     let progress = Progress::default();
     let reading = reader.begin(Some(give_up_at));
     let read = timeout_at(give_up_at, reading.tasks(scope, &progress)).await;
-    assert!(progress.calls() <= MOST_CALLS, "{} calls", progress.calls());
+    assert!(progress.calls() <= MAX_CALLS, "{} calls", progress.calls());
     match read.ok()? {
         Ok(tasks) => Some(tasks),
         Err(error) => {
@@ -110,14 +110,14 @@ fn check_report(containers: &[RunningContainer<'_>]) {
     assert_eq!(usize::try_from(replicas), Ok(containers.len()));
 }
 
-/// What the answers of one reading said, by a reader of JSON that is not the SDK's.
+/// What one reading should find, by a reader of JSON that is not the SDK's.
 #[derive(Default)]
-struct Said {
+struct ExpectedReading {
     /// Some answer was a refusal, or cannot be judged.
     incomplete: bool,
     unjudged: bool,
     listed: HashSet<String>,
-    asked: HashSet<String>,
+    requested: HashSet<String>,
     stopped: HashSet<String>,
     /// What runs in each task, by its first description.
     tasks: HashMap<String, Vec<Identity>>,
@@ -128,30 +128,30 @@ struct Said {
 /// Name, fingerprint.
 type Identity = (String, Option<Fingerprint>);
 
-impl Said {
-    fn by(given: &[Given]) -> Self {
-        let mut said = Self::default();
+impl ExpectedReading {
+    fn from_responses(given: &[Given]) -> Self {
+        let mut expected = Self::default();
         for Given { operation, request, answer } in given {
             let request: Value = serde_json::from_slice(request).unwrap_or_default();
-            said.asked.extend(strings(&request["tasks"]));
+            expected.requested.extend(strings(&request["tasks"]));
             let Answer::Http(200..=299, body) = answer else {
-                said.incomplete = true;
+                expected.incomplete = true;
                 continue;
             };
             let Ok(document) = serde_json::from_slice::<Value>(body) else {
-                said.unjudged = true;
+                expected.unjudged = true;
                 continue;
             };
             match operation.as_str() {
-                "ListTasks" => said.listed.extend(strings(&document["taskArns"])),
-                "DescribeTasks" => said.described(&document),
+                "ListTasks" => expected.listed.extend(strings(&document["taskArns"])),
+                "DescribeTasks" => expected.add_description(&document),
                 _ => {}
             }
         }
-        said
+        expected
     }
 
-    fn described(&mut self, document: &Value) {
+    fn add_description(&mut self, document: &Value) {
         for failure in objects(&document["failures"]) {
             if failure["reason"] != "MISSING" {
                 self.failures.push(failure.clone());
@@ -163,10 +163,10 @@ impl Said {
             if has_stopped {
                 self.stopped.insert(arn.clone());
             }
-            // Such an answer is asked for again, or is about the other form of an ARN.
+            // Such a call is repeated, or is about the other form of an ARN.
             let silent = |container: &Value| !container["lastStatus"].is_string();
             let is_incomplete = objects(&task["containers"]).any(silent);
-            self.unjudged |= is_incomplete || !self.asked.contains(&arn);
+            self.unjudged |= is_incomplete || !self.requested.contains(&arn);
             let running: Vec<_> = objects(&task["containers"])
                 .filter(|container| !has_stopped && container["lastStatus"] == "RUNNING")
                 .map(|container| {
@@ -190,13 +190,13 @@ impl Said {
         assert!(self.failures.is_empty(), "{:?}", self.failures);
         for arn in &self.listed {
             assert!(
-                self.asked.contains(arn) || stopped.contains(arn),
-                "{arn} is listed, and was not asked about"
+                self.requested.contains(arn) || stopped.contains(arn),
+                "{arn} is listed, and was not described"
             );
         }
     }
 
-    /// Each of `containers` runs by what was said, and where everything is in scope, no other.
+    /// Each of `containers` runs as described, and if everything is in scope, no other.
     fn must_hold(&self, containers: &[RunningContainer<'_>], everything: bool) {
         if self.unjudged {
             return;
@@ -234,7 +234,7 @@ enum Answer {
 }
 
 impl Answer {
-    fn of(line: &[u8]) -> Self {
+    fn from_line(line: &[u8]) -> Self {
         let (status, body) = line.split_at(line.len().min(4));
         match str::from_utf8(status).ok().and_then(|status| status.trim_end().parse().ok()) {
             Some(status @ 100..1000) => Self::Http(status, body.to_owned()),
@@ -287,8 +287,8 @@ impl Answers {
         *self.0.lock().unwrap() = Script { answers, ..Script::default() };
     }
 
-    /// The answers since this was last asked.
-    fn given(&self) -> Vec<Given> {
+    /// The responses since the last call.
+    fn take_given(&self) -> Vec<Given> {
         std::mem::take(&mut self.0.lock().unwrap().given)
     }
 }

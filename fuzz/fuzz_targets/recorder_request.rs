@@ -1,4 +1,4 @@
-//! What the recorder is asked: a line with an address that is read, and the body of a report.
+//! Requests to the recorder: a line with an address that is read, and the body of a report.
 #![cfg_attr(not(test), no_main)]
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ const ENVIRONMENT: &str =
     r#"{"name": "env", "type": "ECS", "description": "", "include_scaling": true}"#;
 
 /// What a person can read; of the request, little is repeated.
-const LONGEST_REFUSAL: usize = 40_000;
+const MAX_ERROR_BYTES: usize = 40_000;
 
 /// When a connection to a recorder that has ended is forgotten.
 const SOON: Duration = Duration::from_millis(100);
@@ -96,7 +96,7 @@ impl Bench {
 }
 
 fn check_refusal(body: &[u8]) {
-    assert!(body.len() < LONGEST_REFUSAL, "{} bytes", body.len());
+    assert!(body.len() < MAX_ERROR_BYTES, "{} bytes", body.len());
     let refusal: ErrorBody = serde_json::from_slice(body).unwrap();
     assert!(!refusal.message.is_empty());
 }

@@ -1,5 +1,5 @@
-//! What a snapshot server answers, as the client takes it: a line that says what is asked, and the
-//! answer as it goes over the wire.
+//! Responses of a snapshot server, as the client parses them: a line that names the request, and the
+//! response as it goes over the wire.
 #![cfg_attr(not(test), no_main)]
 
 use std::cell::{Cell, RefCell};
@@ -39,7 +39,7 @@ thread_local! {
 
 pub(crate) fn check(data: &[u8]) {
     let Some(end) = data.iter().position(|byte| *byte == b'\n') else { return };
-    let (asked, answer) = (&data[..end], &data[end + 1..]);
+    let (request, answer) = (&data[..end], &data[end + 1..]);
     // The connection of any other would break before the client sees an answer.
     if !(answer.is_empty() || is_http(answer)) {
         return;
@@ -48,7 +48,7 @@ pub(crate) fn check(data: &[u8]) {
         bench.runtime.block_on(async {
             let connected = Cell::new(false);
             let ask = async {
-                bench.ask(asked, answer).await;
+                bench.ask(request, answer).await;
                 while connected.get() {
                     yield_now().await;
                 }
@@ -71,9 +71,9 @@ impl Bench {
         Self { runtime, listener, client }
     }
 
-    async fn ask(&self, asked: &[u8], answer: &[u8]) {
+    async fn ask(&self, request: &[u8], answer: &[u8]) {
         let environment = self.client.environment("aws-prod", Some(Instant::now() + DEADLINE));
-        let error = match asked {
+        let error = match request {
             b"report" => {
                 let reported = environment
                     .report(&EcsReport { artifacts: Vec::new() }, ReportOptions::default())
@@ -99,7 +99,7 @@ impl Bench {
         if let Some(error) = error {
             check_error(&error);
         }
-        // One more, at once, where the connection broke.
+        // One more, at once, if the connection broke.
         assert!(environment.calls() <= 2, "{} calls", environment.calls());
     }
 
@@ -201,7 +201,7 @@ fn is_http(answer: &[u8]) -> bool {
         && lines.all(|line| line.split_once(':').is_some_and(|(name, _)| is_name(name)))
 }
 
-/// Status and body, where nothing in the head says how the body is to be read.
+/// Status and body, if nothing in the head says how the body is to be read.
 fn plain(answer: &[u8]) -> Option<(String, &[u8])> {
     let at = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = str::from_utf8(&answer[..at]).ok()?.to_lowercase();

@@ -22,6 +22,11 @@ use crate::recorder::domain::provenance::BUILT_IN_ALLOWANCES;
 #[derive(Debug, clap::Args)]
 #[command(
     group(ArgGroup::new("what").required(true).args(["fingerprint", "pattern", "list", "remove"])),
+    // The generated line has all of it in one alternative, and over 100 columns.
+    override_usage = "\
+envsnap allow [OPTIONS] <--fingerprint <SHA256>|--pattern <PATTERN>> <ENVIRONMENT|--everywhere>
+       envsnap allow [OPTIONS] --list [ENVIRONMENT]
+       envsnap allow [OPTIONS] --remove <ID>",
     after_help = "Examples:
   envsnap allow aws-prod --fingerprint \"$DIGEST\" --name alpine:3.16 --reason 'the backup job'
   envsnap allow aws-prod --pattern 'public.ecr.aws/datadog/agent*' --reason 'monitoring, by its vendor'
@@ -74,10 +79,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     if environment.is_none() && !everywhere {
-        bail!("where it may run is not said: name an environment, or give --everywhere");
+        bail!("no environment is given. Name the one where it may run, or give --everywhere");
     }
     let Some(reason) = reason.as_deref().filter(|reason| !reason.trim().is_empty()) else {
-        bail!("--reason is required: it says to others why it may run");
+        bail!("--reason is required. It says why the artifact may run");
     };
     let mut request = json!({"description": reason});
     let what = match (&arguments.fingerprint, &arguments.pattern) {

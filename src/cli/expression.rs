@@ -21,7 +21,8 @@ A snapshot is written as one of
   NAME@{now}                   the latest one
 A time is a date, a date and a time, also with UTC or an offset (2026-11-26T15:00:00Z), a time as it
 is printed, yesterday 14:05, today 09:00, 2 hours ago or now. Without a zone it is in the zone of the
-output (TZ), and without a fraction it is the end of its second. One that did not exist, or occurred twice, when the clock was set is refused.";
+output (TZ), and without a fraction it is the end of its second. A time that did not exist, or
+occurred twice, because the clock was set is refused.";
 
 const INTERVAL_SYNTAX: &str = "\
 An interval is A..B, where A and B each are
@@ -35,7 +36,7 @@ pub(super) struct SnapshotName {
     pub(super) environment: String,
     /// As it follows the name: `#65`, or `-1` for the latest. A time is in UTC.
     pub(super) expression: String,
-    /// The time that was asked for, unless it is the current one.
+    /// The requested time, unless it is the current one.
     pub(super) time: Option<Timestamp>,
     text: String,
 }
@@ -116,7 +117,7 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     parse_time(text, Timestamp::now(), &time_zone()).map_err(|error| error.to_string())
 }
 
-/// The times that were asked for, in the zone of the output and in UTC, as the first line of an
+/// The requested times, in the zone of the output and in UTC, as the first line of an
 /// answer: `2026-11-26 16:00 CET = 15:00 UTC`. Empty if there is none.
 pub(super) fn first_line(
     times: impl IntoIterator<Item = (&'static str, Option<Timestamp>)>,

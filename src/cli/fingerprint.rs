@@ -26,7 +26,7 @@ const PASSWORD_VARIABLE: &str = "KOSLI_REGISTRY_PASSWORD";
 /// Print the fingerprint of a file, a directory or an image
 ///
 /// It is the one that kosli fingerprint prints. A path that exists is a file or a directory, anything
-/// else an image, whose digest the registry is asked for: that of the index if the image has one for
+/// else an image, whose digest is fetched from its registry: that of the index if the image has one for
 /// several platforms. An image that is given with its digest is not looked up.
 ///
 /// A directory's fingerprint covers names and contents, hidden files too, but no modes, owners or times.
@@ -35,8 +35,8 @@ const PASSWORD_VARIABLE: &str = "KOSLI_REGISTRY_PASSWORD";
 #[command(
     after_help = "Each line of a file .kosli_ignore in a directory is a pattern, as with --exclude.
 
-A registry that asks for a user is answered with --registry-username and the password \
-in KOSLI_REGISTRY_PASSWORD, or else with what docker login keeps in Docker's config.json (DOCKER_CONFIG, \
+A registry that requires a user gets --registry-username and the password \
+in KOSLI_REGISTRY_PASSWORD, or else what docker login keeps in Docker's config.json (DOCKER_CONFIG, \
 ~/.docker), its credential helpers included.
 
 Examples:
@@ -226,10 +226,10 @@ fn credentials(arguments: &Arguments) -> anyhow::Result<CredentialSource> {
             Ok(CredentialSource::Given(credentials))
         }
         (Some(_), None) => bail!(
-            "a user of the registry is given without a password: set {PASSWORD_VARIABLE} as well"
+            "a user of the registry is given without a password. Set {PASSWORD_VARIABLE} as well"
         ),
         (None, Some(_)) => bail!(
-            "a password of the registry is given without its user: give --registry-username or set \
+            "a password of the registry is given without its user. Give --registry-username or set \
              {USERNAME_VARIABLE} as well"
         ),
         (None, None) => Ok(docker_config()),

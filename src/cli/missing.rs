@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_was_not_announced() {
+    fn an_allowed_artifact_was_not_announced() {
         let mut agent = runner("");
         let origin = json!({"status": "allowed", "first_started_at": 50});
         agent.origin = serde_json::from_value(origin).unwrap();

@@ -118,9 +118,9 @@ enum OutputFormat {
     Csv,
 }
 
-/// CSV was asked for of an answer that is no list.
+/// CSV was requested of a command that does not print a list.
 fn no_csv_error() -> anyhow::Error {
-    anyhow::anyhow!("this answer is no list, so that there is no CSV of it: use -o json")
+    anyhow::anyhow!("this command prints no list, so it has no CSV. Use -o json")
 }
 
 /// Runs the command in the process's arguments.

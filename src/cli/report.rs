@@ -61,7 +61,7 @@ async fn report(trigger: &Trigger) -> anyhow::Result<Outcome> {
     let aws = aws::load_config().await?;
     let mut reporter = ConnectedReporter::connect(config, &aws).await?;
     reporter.refresh().await?;
-    let status = || progress::summary(reporter.progress(), ", asking the server");
+    let status = || progress::summary(reporter.progress(), ", querying the server");
     Ok(progress::with_progress(reporter.run(trigger, None), status).await?)
 }
 

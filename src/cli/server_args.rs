@@ -87,7 +87,7 @@ pub(super) struct Connection {
 
 impl ServerArgs {
     /// # Errors
-    /// CSV was asked for. Called by commands whose answer is no list.
+    /// CSV was requested. Called by commands that do not print a list.
     pub(super) fn refuse_csv(&self) -> anyhow::Result<()> {
         if self.output == OutputFormat::Csv { Err(no_csv_error()) } else { Ok(()) }
     }
@@ -120,7 +120,7 @@ impl ConnectionArgs {
     pub(super) async fn connect_to_write(&self) -> anyhow::Result<Connection> {
         if self.db.is_some() {
             bail!(
-                "--db only reads a file: start 'envsnap serve' with it, and name the server with --host"
+                "--db only reads a file. Start 'envsnap serve' with the file, and name the server with --host"
             );
         }
         self.connect().await
@@ -212,7 +212,10 @@ fn organization(
 ) -> anyhow::Result<String> {
     let path = file.display();
     match (known, requested) {
-        ([], _) => bail!("{path} holds no environment yet"),
+        ([], _) => bail!(
+            "{path} holds no environment yet. Report to the recorder that writes it first, or give \
+             another file"
+        ),
         (_, Some(requested)) if known.contains(&requested) => Ok(requested),
         (_, Some(requested)) => bail!(
             "{path} holds no environment of organization \"{requested}\" (from --org or KOSLI_ORG), \
@@ -221,8 +224,7 @@ fn organization(
         ),
         ([only], None) => Ok(only.clone()),
         (_, None) => bail!(
-            "{path} holds environments of several organizations: select one with \
-             --org: {}",
+            "{path} holds environments of several organizations: {}. Select one with --org",
             known.join(", ")
         ),
     }
@@ -270,7 +272,7 @@ fn not_found(message: &str) -> anyhow::Error {
         Some("Trail") => "the first report to a trail makes it",
         _ => "envsnap env ls lists those that exist",
     };
-    anyhow!("{message} ({remedy})")
+    anyhow!("{message}. {remedy}")
 }
 
 #[cfg(test)]
@@ -286,11 +288,11 @@ mod tests {
         };
         assert_eq!(of(&["acme"], None), Ok("acme".to_owned()));
         assert_eq!(of(&["acme", "other"], Some("other")), Ok("other".to_owned()));
-        for (names, requested, said) in [
+        for (names, requested, expected) in [
             (
                 &["acme", "other"][..],
                 None,
-                "several organizations: select one with --org: acme, other",
+                "several organizations: acme, other. Select one with --org",
             ),
             (
                 &["acme"],
@@ -300,7 +302,7 @@ mod tests {
             (&[], None, "x.db holds no environment yet"),
         ] {
             let error = of(names, requested).unwrap_err();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

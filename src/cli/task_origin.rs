@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_of_a_task_is_described_and_nothing_in_it_commands_the_terminal() {
+    fn a_task_s_origin_is_described_without_terminal_escapes() {
         let text = |text: &str| Some(text.to_owned());
         let origin = TaskOrigin {
             task_definition: text("arn:aws:ecs:eu-central-1:1:task-definition/web:42"),

@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { commit, git, args } = arguments;
     args.refuse_csv()?;
-    let asked = match &git {
+    let commit = match &git {
         Some(directory) => resolve(directory, &commit)?,
         None => match hex_digits(&commit, "commit") {
             Ok(digits) => digits,
@@ -46,20 +46,20 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         },
     };
     let connection = args.connect().await?;
-    let mut found = built_from(&connection, &asked).await?;
+    let mut found = built_from(&connection, &commit).await?;
     let mut later = None;
     if let (true, Some(directory)) = (found.is_empty(), &git) {
-        (found, later) = first_later(&connection, directory, &asked).await?;
+        (found, later) = first_later(&connection, directory, &commit).await?;
     }
     if found.is_empty() {
         let org = replace_invisible(&connection.org);
         match git {
             Some(_) => bail!(
-                "no pipeline of {org} has reported an artifact of commit {asked}, nor of a later one \
+                "no pipeline of {org} has reported an artifact of commit {commit}, nor of a later one \
                  that contains it"
             ),
             None => bail!(
-                "no pipeline of {org} has reported an artifact of commit {asked}. If a later commit \
+                "no pipeline of {org} has reported an artifact of commit {commit}. If a later commit \
                  contains it, --git DIR finds that in a local repository"
             ),
         }
@@ -77,12 +77,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     print(&if args.output == OutputFormat::Json {
         let document = json!({
-            "commit": asked, "later_commit": later.as_ref().map(|later| &later.commit),
+            "commit": commit, "later_commit": later.as_ref().map(|later| &later.commit),
             "artifacts": documents,
         });
         escape_json(&serde_json::to_string_pretty(&document)?)
     } else {
-        let heading = later.map(|later| later.heading(&asked)).unwrap_or_default();
+        let heading = later.map(|later| later.heading(&commit)).unwrap_or_default();
         format!("{heading}{}", cards.join("\n"))
     })?;
     Ok(())
@@ -114,14 +114,14 @@ async fn built_from(connection: &Connection, digits: &str) -> anyhow::Result<Vec
 
 struct Later {
     commit: String,
-    /// How many commits after the one that was asked for.
+    /// How many commits after the requested one.
     distance: usize,
 }
 
 impl Later {
-    fn heading(&self, asked: &str) -> String {
+    fn heading(&self, commit: &str) -> String {
         format!(
-            "Commit {asked} has no artifact of its own.\nThe first one after it that contains it and has \
+            "Commit {commit} has no artifact of its own.\nThe first one after it that contains it and has \
              one, {} later:\n\n",
             pluralize(u64::try_from(self.distance).unwrap_or(u64::MAX), "commit")
         )

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_program_reads_and_what_is_far_from_ours_is_left_alone() {
+    fn variables_of_other_programs_and_dissimilar_names_are_accepted() {
         let others = [
             "ECS_CONTAINER_METADATA_URI",
             "ECS_CONTAINER_METADATA_URI_V4",

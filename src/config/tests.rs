@@ -19,7 +19,7 @@ fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
 }
 
 #[test]
-fn what_is_not_set_has_the_documented_default() {
+fn unset_variables_have_the_documented_default() {
     let config = config(&[]).unwrap();
     assert_eq!(config.host.as_str(), "https://app.kosli.com/");
     assert_eq!(config.org, "cyber-dojo");
@@ -350,14 +350,15 @@ fn no_secret_is_shown() {
 fn the_documented_variables_are_those_that_are_read() {
     let documented: BTreeSet<_> = VARIABLES.iter().map(|variable| variable.name).collect();
     assert_eq!(documented.len(), VARIABLES.len(), "one of them is listed twice");
-    let asked = RefCell::new(BTreeSet::new());
+    let requested = RefCell::new(BTreeSet::new());
     let _incomplete = Config::from_lookup(|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         None
     });
     // Proxy variables may also be lower case.
-    let asked: BTreeSet<_> = asked.take().iter().map(|name| name.to_ascii_uppercase()).collect();
-    assert_eq!(asked, documented.into_iter().map(str::to_owned).collect());
+    let requested: BTreeSet<_> =
+        requested.take().iter().map(|name| name.to_ascii_uppercase()).collect();
+    assert_eq!(requested, documented.into_iter().map(str::to_owned).collect());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reading what runs in ECS.
 //!
-//! [`Reader`] asks an [`EcsApi`] for every task of the clusters in a [`Scope`]; [`observe`] says of
-//! each container whether it counts.
+//! [`Reader`] reads every task of the clusters in a [`Scope`] through an [`EcsApi`]; [`observe`]
+//! decides for each container whether it counts.
 
 mod aws;
 #[cfg(test)]
@@ -44,7 +44,7 @@ pub trait EcsApi {
     async fn describe_clusters(&self, clusters: &[String]) -> Result<Vec<Cluster>, CallError>;
 
     /// A page of the ARNs of a cluster's tasks. The filter is on the *desired* status: a task that
-    /// was told to stop is listed under [`DesiredStatus::Stopped`] while its containers still run.
+    /// is to stop is listed under [`DesiredStatus::Stopped`] while its containers still run.
     ///
     /// # Errors
     /// ECS did not answer with a page.
@@ -161,8 +161,8 @@ impl Task {
 
     /// The description has the status of each container.
     ///
-    /// Of a task that starts nothing is said yet, and of one that stops nothing need be said any
-    /// more: its list of containers may be empty. Anything else would read as software that exited.
+    /// While a task starts, its containers may have no status yet, and when it has stopped they need
+    /// none: the list of containers may be empty. Anything else would read as software that exited.
     fn is_described_completely(&self) -> bool {
         let status = self.last_status.as_deref().unwrap_or_default();
         let may_run = !matches!(
@@ -218,7 +218,7 @@ pub enum CallError {
     #[error("{0}")]
     ClockSkew(ClockSkew),
     /// The deadline came before the response.
-    #[error("it did not answer before the deadline")]
+    #[error("no response before the deadline")]
     OutOfTime,
     /// ECS refused the request, and would refuse it again. Holds its message.
     #[error("{}", excerpt(.0))]

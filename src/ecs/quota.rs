@@ -52,7 +52,7 @@ struct Level {
     /// Below zero while calls wait.
     tokens: f64,
     at: Instant,
-    /// The same time on the wall clock: a monotonic clock may stand still while the process is
+    /// The same time on the wall clock: a monotonic clock may stop while the process is
     /// frozen.
     wall_clock: SystemTime,
 }

@@ -89,8 +89,8 @@ impl<'r, E: EcsApi> Reading<'r, E> {
     ///
     /// Costs, a cluster, the pages of two listings and one description per hundred tasks; a warm
     /// reader describes no task twice that has stopped. One cluster with fewer than a hundred tasks
-    /// takes three calls, two of them side by side. Only where nothing runs, clusters are described
-    /// and services listed, to tell an honest empty from a scope that matches nothing.
+    /// takes three calls, two of them side by side. Clusters are described and services listed only
+    /// if nothing runs, to distinguish an empty cluster from a scope that matches nothing.
     ///
     /// # Errors
     /// The first cluster that cannot be read completely ends the reading: a partial answer would
@@ -147,7 +147,8 @@ impl<'r, E: EcsApi> Reading<'r, E> {
         none_if_gone(cluster, reading.tasks.get_or_init(read).await.clone())
     }
 
-    async fn services_of(
+    /// The names of the cluster's services, listed once per reading.
+    async fn service_names(
         &self,
         cluster: &ClusterInScope,
         progress: &Progress,

@@ -145,7 +145,7 @@ pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     clean(&[directory, b"/", name].concat())
 }
 
-/// The shortest path that names the same by its text alone: without `.`, `//` and, where something is
+/// The shortest path that names the same by its text alone: without `.`, `//` and, if something is
 /// before it, `..`.
 pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     let is_rooted = path.first() == Some(&b'/');
@@ -174,7 +174,7 @@ fn is_match(mut pattern: &[u8], mut name: &[u8]) -> Result<bool, Error> {
         if star && chunk.is_empty() {
             return Ok(!name.contains(&b'/'));
         }
-        // Where this is the last chunk, it has to end where the name ends.
+        // The last chunk has to end at the end of the name.
         let fits = |left: &[u8]| left.is_empty() || !rest.is_empty();
         if let Some(left) = match_chunk(chunk, name)?.filter(|left| fits(left)) {
             name = left;

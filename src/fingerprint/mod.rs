@@ -39,7 +39,7 @@ pub enum Error {
     Read {
         /// What was to be read.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A pipe, a socket or a device: reading it might never end, and it has no content of its own.
@@ -53,7 +53,7 @@ pub enum Error {
         /// What it is.
         kind: &'static str,
     },
-    /// A link leads nowhere.
+    /// The target of a link does not exist.
     #[error(
         "{} is a link to {}, which does not exist. Repair or remove it, or leave it out with --exclude",
         path.display(),
@@ -65,10 +65,10 @@ pub enum Error {
         /// Its text.
         target: PathBuf,
     },
-    /// A directory where a file is wanted.
+    /// The path is a directory, and a file is required.
     #[error("{} is a directory, not a file", .0.display())]
     IsADirectory(PathBuf),
-    /// Something else where a directory is wanted.
+    /// The path is not a directory, and one is required.
     #[error("{} is not a directory", .0.display())]
     NotADirectory(PathBuf),
     /// The `kosli` client does not look behind such a link: all of them have the fingerprint of an

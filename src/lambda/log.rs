@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_has_no_counts() {
+    fn an_environment_that_was_not_read_has_no_counts() {
         let mut environment = EnvironmentOutcome::new("aws-prod");
         environment.outcome = OutcomeKind::Failed;
         environment.error = Some(ErrorRow { kind: ErrorKind::CallDenied, message: "A".to_owned() });

@@ -2,7 +2,7 @@
 
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-/// How a registry wants to be asked.
+/// The authentication scheme that a registry requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
     /// With a token that `realm` issues.
@@ -12,7 +12,7 @@ pub(super) enum Challenge {
 }
 
 impl Challenge {
-    /// The one of the challenges in `headers` that is answered: a token is preferred to a password.
+    /// The supported challenge in `headers`: a token is preferred to a password.
     pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let texts =
             headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
@@ -39,7 +39,7 @@ fn challenges(text: &str) -> Vec<Challenge> {
         if let (Some((name, value)), Some((_, parameters))) =
             (parameter.split_once('='), found.last_mut())
         {
-            parameters.push((name.trim().to_ascii_lowercase(), unquoted(value.trim())));
+            parameters.push((name.trim().to_ascii_lowercase(), unquote(value.trim())));
         }
     }
     found.into_iter().filter_map(|(scheme, parameters)| from_parts(&scheme, &parameters)).collect()
@@ -81,7 +81,8 @@ fn split_unquoted(text: &str) -> Vec<&str> {
     parts
 }
 
-fn unquoted(value: &str) -> String {
+/// The text of a token or a quoted string (RFC 9110, section 5.6.4), without quotes and escapes.
+fn unquote(value: &str) -> String {
     let Some(inside) = value.strip_prefix('"') else { return value.to_owned() };
     let mut text = String::new();
     let mut characters = inside.chars();

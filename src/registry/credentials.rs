@@ -32,7 +32,7 @@ pub enum CredentialSource {
     Given(Credentials),
     /// The configuration of Docker in this directory, if there is one.
     DockerConfig(PathBuf),
-    /// Nowhere.
+    /// Without credentials.
     Anonymous,
 }
 
@@ -75,7 +75,7 @@ pub enum CredentialsError {
     Read {
         /// Which file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file says something else than Docker writes. Its text is never shown.
@@ -97,7 +97,7 @@ pub enum CredentialsError {
     Helper {
         /// The program.
         helper: String,
-        /// Whose credentials it was asked for.
+        /// The registry whose credentials were requested.
         registry: String,
         /// How it failed.
         problem: String,
@@ -116,7 +116,7 @@ struct DockerConfig {
     creds_store: Option<String>,
 }
 
-/// What Docker keeps itself. It is empty where a program keeps the rest.
+/// What Docker keeps itself. It is empty if a program keeps the credentials.
 #[derive(Deserialize)]
 struct Auth {
     /// base64 of `USER:PASSWORD`
@@ -231,7 +231,7 @@ async fn from_helper(
         registry: registry.to_owned(),
         problem,
     };
-    // It is looked for in PATH, and nowhere else.
+    // It is looked for in PATH only.
     if name.contains(['/', '\0']) {
         return Err(failed("is a path, not the name of a program".to_owned()));
     }
@@ -251,12 +251,12 @@ async fn from_helper(
     let output = output.map_err(|error| failed(format!("cannot be waited for: {error}")))?;
     if !output.status.success() {
         // Those that are built on Docker's own library write errors to standard output.
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).trim().to_owned();
-        if said.to_ascii_lowercase().contains(NOT_FOUND) {
+        let error = [output.stdout, output.stderr].concat();
+        let error = String::from_utf8_lossy(&error).trim().to_owned();
+        if error.to_ascii_lowercase().contains(NOT_FOUND) {
             return Ok(None);
         }
-        return Err(failed(format!("failed ({}): {}", output.status, excerpt(&said))));
+        return Err(failed(format!("failed ({}): {}", output.status, excerpt(&error))));
     }
     let answer: HelperAnswer = serde_json::from_slice(&output.stdout).map_err(|_| {
         failed("did not answer with a JSON object of Username and Secret".to_owned())

@@ -1,4 +1,4 @@
-//! Why a registry could not be asked.
+//! Errors of requests to a registry.
 
 use reqwest::{Method, StatusCode, Url};
 
@@ -30,14 +30,14 @@ pub enum Error {
         request: String,
         /// The status of the answer.
         status: StatusCode,
-        /// What was said beside it, behind a colon; or nothing.
+        /// The registry's message, after a colon; or empty.
         message: String,
         /// What to do about it.
         remedy: String,
     },
     /// The answer is none that a registry gives.
     #[error(
-        "{request}: {problem}. Check that this is a container registry, and what proxies are before it"
+        "{request}: {problem}. Check that this is a container registry, and what proxies are in front of it"
     )]
     Unexpected {
         /// Method and address.
@@ -47,7 +47,7 @@ pub enum Error {
     },
     /// The registry wants credentials in a way that would show them to others.
     #[error(
-        "{registry} {problem}, so that the request was not sent. Report it to the registry's operator"
+        "{registry} {problem}, so the request was not sent. Report it to the registry's operator"
     )]
     Insecure {
         /// Which registry.

@@ -79,11 +79,11 @@ pub async fn manifest(
     Registry::new(reference, credentials, timeout)?.read_manifest().await
 }
 
-/// A registry that is asked for one image.
+/// The registry of one image.
 struct Registry<'a> {
     reference: &'a Reference,
     source: &'a CredentialSource,
-    /// What was found there, once the registry asked for it.
+    /// Those of `source`, once the registry required them.
     credentials: Option<Credentials>,
     http: Http,
     url: Url,
@@ -116,7 +116,7 @@ impl<'a> Registry<'a> {
             _ => return Err(self.refused(&answer)),
         };
         let mut answer = self.manifest(method.clone(), authorization.clone()).await?;
-        // Some ask for a token only where an image is meant.
+        // Some require a token only for requests about an image.
         if answer.status == StatusCode::UNAUTHORIZED && authorization.is_none() {
             authorization = Some(self.authorize(&answer).await?);
             answer = self.manifest(method, authorization.clone()).await?;
@@ -156,8 +156,8 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Whether it is a registry, and how it wants to be asked. As in Docker, one on this machine may
-    /// do without TLS.
+    /// The response that shows whether it is a registry, and which authentication it requires. As in
+    /// Docker, one on this machine may do without TLS.
     async fn ping(&mut self) -> Result<Answer, Error> {
         let encrypted = self.get("v2/", None).await;
         let Err(Error::NoAnswer { request, cause, remedy }) = encrypted else { return encrypted };
@@ -299,7 +299,7 @@ impl<'a> Registry<'a> {
                 )
             }
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, None) => format!(
-                "{} does not exist or is not public: check its name, or sign in with docker login \
+                "{} does not exist or is not public. Check its name, or sign in with docker login \
                  {registry}, or give --registry-username and KOSLI_REGISTRY_PASSWORD",
                 self.reference
             ),
@@ -316,9 +316,8 @@ impl<'a> Registry<'a> {
                 format!("Try again {wait}{sign_in}")
             }
             (status, _) if status.is_server_error() => "Try again later".to_owned(),
-            _ => {
-                "Check that this is a container registry, and what proxies are before it".to_owned()
-            }
+            _ => "Check that this is a container registry, and what proxies are in front of it"
+                .to_owned(),
         };
         Error::Refused {
             request: answer.request.clone(),

@@ -42,7 +42,7 @@ pub struct ParseReferenceError {
 }
 
 impl Reference {
-    /// The digest that it names itself, whatever tag stands beside it.
+    /// The digest in the reference itself, whatever its tag.
     pub fn pinned(&self) -> Option<Fingerprint> {
         match self.version {
             Version::Digest(digest) => Some(digest),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reference_is_refused() {
+    fn a_text_that_is_no_reference_is_refused() {
         for (text, problem) in [
             ("", "a repository has"),
             (" ", "a repository has"),
@@ -262,7 +262,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_is_written_as_the_same(text in "[a-zA-Z0-9:/@._-]{0,30}|\\PC{0,12}") {
+        fn a_parsed_reference_is_printed_as_the_same(text in "[a-zA-Z0-9:/@._-]{0,30}|\\PC{0,12}") {
             if let Ok(reference) = text.parse::<Reference>() {
                 prop_assert_eq!(reference.to_string().parse(), Ok(reference));
             }

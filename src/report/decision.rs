@@ -5,7 +5,7 @@
 pub(super) enum Decision {
     /// Nothing: the server has it already.
     Unchanged,
-    /// Post what runs, which differs or was asked for.
+    /// Post what runs: it differs, or the trigger forces a report.
     Post,
     /// Post what runs although it does not differ, since the heartbeat is due.
     Heartbeat,

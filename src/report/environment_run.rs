@@ -79,7 +79,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     ///
     /// Another run may overlap with this one, and what that one reads may be newer. So a report is
     /// sent only if no snapshot was recorded since *before the reading began*: the index of the
-    /// latest one is known from the last run, or is asked for first. Otherwise the reading is
+    /// latest one is known from the last run, or is fetched first. Otherwise the reading is
     /// repeated.
     pub(super) async fn report<E: EcsApi>(
         mut self,

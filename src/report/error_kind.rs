@@ -237,7 +237,7 @@ impl ErrorKind {
                 "Overtaken",
                 "the environment was read five times, and each time another process recorded a \
                  snapshot of it meanwhile",
-                "Only one configuration should report an environment: check what else reports the \
+                "Only one configuration should report an environment. Check what else reports the \
                  one in KOSLI_ENVIRONMENT",
             ),
             Self::DeadlineExceeded => everywhere(

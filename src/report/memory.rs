@@ -12,7 +12,7 @@ const MAX_IDLE: Duration = Duration::from_secs(90);
 
 /// What is known of one environment on the server.
 ///
-/// Ages are measured on the wall clock: a monotonic one may stand still while the process is
+/// Ages are measured on the wall clock: a monotonic one may stop while the process is
 /// frozen.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -135,7 +135,7 @@ mod tests {
         memory.on_run_start(at(1_185));
         assert!(!memory.trusts("a", at(1_186), RECHECK), "the one after the next, early");
         memory.on_run_start(at(1_245));
-        assert!(!memory.trusts("a", at(1_246), RECHECK), "it has not asked yet");
+        assert!(!memory.trusts("a", at(1_246), RECHECK), "nothing was fetched yet");
         assert!(memory.matches("a", 3), "nor has it forgotten");
         memory.remember("a".to_owned(), 3, at(1_247));
         assert!(memory.trusts("a", at(1_247), RECHECK));

@@ -10,7 +10,7 @@ const MIN_RECHECK: Duration = Duration::from_mins(15);
 /// no snapshot there, and every new process would post it again in vain.
 #[derive(Debug, Default)]
 pub(super) struct ReplicaCounting {
-    /// `None` until the server has said, or if it does not say.
+    /// `None` until it was fetched, or if the server does not return it.
     counts: Option<bool>,
     read_at: Option<SystemTime>,
 }

@@ -1,4 +1,4 @@
-//! Why the function was invoked, and what it was asked to do.
+//! Why the function was invoked, and the options of the run.
 
 use std::fmt;
 
@@ -210,11 +210,13 @@ fn sqs_batch(event: &Map<String, Value>) -> Result<(TriggerKind, Vec<ClusterRef>
 
 fn sqs_message(record: &Value) -> Result<(TriggerKind, Map<String, Value>), InvalidEvent> {
     let body = record.get("body").and_then(Value::as_str);
-    let body = body.ok_or_else(|| InvalidEvent("it has no body".to_owned()))?;
+    let body = body.ok_or_else(|| InvalidEvent("the SQS message has no body".to_owned()))?;
     let message: Map<String, Value> = serde_json::from_str(body)
-        .map_err(|error| InvalidEvent(format!("its body cannot be read: {error}")))?;
+        .map_err(|error| InvalidEvent(format!("the SQS message's body cannot be read: {error}")))?;
     match eventbridge(&message)? {
-        TriggerKind::Schedule => Err(InvalidEvent("it is a scheduled event".to_owned())),
+        TriggerKind::Schedule => {
+            Err(InvalidEvent("the SQS message is a scheduled event".to_owned()))
+        }
         kind => Ok((kind, message)),
     }
 }

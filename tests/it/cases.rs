@@ -132,14 +132,14 @@ fn compare(
         return Ok(());
     }
     let artifacts = environment["artifacts"].as_array().into_iter().flatten();
-    let told: BTreeMap<_, _> = artifacts
+    let reported: BTreeMap<_, _> = artifacts
         .map(|artifact| {
             let name = artifact["name"].as_str().unwrap_or_default().to_owned();
             (name, artifact["replicas"].as_u64().unwrap_or_default())
         })
         .collect();
-    let all_right = told == *running && posted.iter().all(|posted| posted == running);
-    if all_right { Ok(()) } else { Err(format!("{running:?} run: {told:?}, {posted:?}")) }
+    let all_right = reported == *running && posted.iter().all(|posted| posted == running);
+    if all_right { Ok(()) } else { Err(format!("{running:?} run: {reported:?}, {posted:?}")) }
 }
 
 #[test]

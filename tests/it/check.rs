@@ -109,7 +109,7 @@ pub(crate) fn results(document: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_complete_passes_and_is_followed_by_the_command_that_deploys_it() {
+async fn a_complete_configuration_passes_and_is_followed_by_the_deploy_command() {
     let (aws, recorder) = (Aws::start().await, recorder().await);
     let variables = [
         ("KOSLI_ENVIRONMENT", ENVIRONMENT),
@@ -275,7 +275,7 @@ async fn a_server_that_is_not_there_a_wrong_token_and_a_missing_environment_are_
         let results = [&server, &token, &environment].map(|row| row["result"].clone());
         (results.map(|result| result.as_str().unwrap().to_owned()).join(" "), document.to_string())
     };
-    for (variables, expected, said) in [
+    for (variables, expected, line) in [
         (&[("KOSLI_API_TOKEN", READER)][..], "OK FAILED OK", "and not to report"),
         (&[("KOSLI_API_TOKEN", "unknown-0")], "OK FAILED SKIPPED", "Check the API token"),
         (&[("KOSLI_ENVIRONMENT", "other")], "OK OK FAILED", "create the environment"),
@@ -291,7 +291,7 @@ async fn a_server_that_is_not_there_a_wrong_token_and_a_missing_environment_are_
     ] {
         let (results, document) = check(variables).await;
         assert_eq!(results, expected, "{variables:?}: {document}");
-        assert!(document.contains(said), "{variables:?}: {document}");
+        assert!(document.contains(line), "{variables:?}: {document}");
     }
 
     // The token may be in the wrong variable.

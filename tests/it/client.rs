@@ -92,9 +92,9 @@ async fn the_head_of_a_server_s_ledger_is_taken_and_other_text_in_its_place_is_n
         (Some(head.replace("cyber-dojo", &format!("Bearer {TOKEN}"))), None),
         (Some(format!("Bearer {TOKEN}")), None),
     ];
-    for (told, taken) in cases {
+    for (sent, taken) in cases {
         let server = Scripted::start().await;
-        let headers: Vec<_> = told.iter().map(|head| ("x-envsnap-head", &**head)).collect();
+        let headers: Vec<_> = sent.iter().map(|head| ("x-envsnap-head", &**head)).collect();
         server.then_with(201, &headers, "\"OK\"");
         let client = client(&server.url);
         let reported = client
@@ -102,7 +102,7 @@ async fn the_head_of_a_server_s_ledger_is_taken_and_other_text_in_its_place_is_n
             .report(&nothing(), ReportOptions::default())
             .await
             .unwrap();
-        assert_eq!(reported.head.map(|head| head.to_string()), taken, "{told:?}");
+        assert_eq!(reported.head.map(|head| head.to_string()), taken, "{sent:?}");
     }
 }
 
@@ -191,7 +191,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
     let patience = Duration::from_millis(300);
     let waiting =
         tokio::time::timeout(patience, environment.report(&report, ReportOptions::default())).await;
-    assert!(waiting.is_err(), "it is asked again after a second");
+    assert!(waiting.is_err(), "it is tried again after a second");
     assert_eq!(environment.calls(), 1);
 }
 
@@ -214,7 +214,7 @@ async fn long_names_change_nothing_of_what_an_answer_means() {
 }
 
 #[tokio::test]
-async fn what_the_reporter_does_not_need_of_a_snapshot_may_have_any_form() {
+async fn fields_that_the_reporter_does_not_need_may_have_any_form() {
     let server = Scripted::start().await;
     server
         .then_json(
@@ -240,7 +240,7 @@ async fn what_the_reporter_does_not_need_of_a_snapshot_may_have_any_form() {
 }
 
 #[tokio::test]
-async fn what_a_server_recorded_is_read_as_it_is_even_if_it_holds_the_token() {
+async fn a_recorded_snapshot_is_read_unchanged_even_if_it_contains_the_token() {
     let server = Scripted::start().await;
     let token = "t0k3n-of-acme-0123456789";
     let name = format!("registry.example/{token}:1");
@@ -276,7 +276,7 @@ async fn no_wait_and_no_attempt_goes_on_beyond_the_deadline() {
 
     server.then_with(429, &[("retry-after", "3600")], "slow down");
     let busy = client.environment("e", None).latest_snapshot().await.unwrap_err().to_string();
-    assert!(busy.contains("429"), "nobody waits for an hour: {busy}");
+    assert!(busy.contains("429"), "the client does not wait for an hour: {busy}");
     assert_eq!(server.received().len(), 3);
 }
 
@@ -299,7 +299,7 @@ async fn a_web_page_in_the_place_of_the_api_is_no_snapshot_server_and_is_not_quo
         let expected = format!("KOSLI_HOST={} is not a snapshot server", server.url);
         assert!(error.starts_with(&expected), "{error}");
         assert!(!error.contains('<') && !error.contains("Sign in"), "{error}");
-        assert_eq!(server.received().len(), 1, "it is not asked again");
+        assert_eq!(server.received().len(), 1, "it is not tried again");
     }
     // A gateway's own page, while the server behind it is away.
     let server = Scripted::start().await;
@@ -329,7 +329,7 @@ async fn a_server_that_repeats_the_token_is_not_quoted() {
         server.then_with(status, &[("retry-after", "90")], format!("you sent Bearer {TOKEN}"));
         let client = client(&server.url);
         let error = client.environment("e", None).latest_snapshot().await.unwrap_err();
-        let told = format!("{error} {error:?}");
-        assert!(told.contains("you sent Bearer [token]") && !told.contains("t0k3n"), "{told}");
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("you sent Bearer [token]") && !text.contains("t0k3n"), "{text}");
     }
 }

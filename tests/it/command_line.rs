@@ -32,7 +32,7 @@ fn every_error_is_exit_code_2_and_a_sentence() {
         (&["nonsense"][..], "unrecognized subcommand 'nonsense'"),
         (&[], "Usage: envsnap <COMMAND>"),
         (&["report"], "KOSLI_ENVIRONMENT is not set"),
-        (&["serve", "--db", "/nowhere/x.db"], "/nowhere/x.db"),
+        (&["serve", "--db", "/missing/x.db"], "/missing/x.db"),
         (&["serve", "--db", "x.db", "--listen", "0.0.0.0:0"], "without a token file"),
     ];
     for (arguments, expected) in cases {
@@ -157,9 +157,9 @@ fn the_recorder_ends_on_a_signal_even_while_a_client_hangs() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut told = String::new();
-    BufReader::new(serve.stderr.as_mut().unwrap()).read_line(&mut told).unwrap();
-    let address = told.trim().rsplit('/').next().unwrap();
+    let mut line = String::new();
+    BufReader::new(serve.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().rsplit('/').next().unwrap();
     let mut client = TcpStream::connect(address).unwrap();
     client
         .write_all(
@@ -189,7 +189,7 @@ async fn against(ecs: &StandIn, arguments: &'static [&'static str]) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_runs_is_shown_without_a_server() {
+async fn running_software_is_shown_without_a_server() {
     let ecs = StandIn::start(app()).await.unwrap();
     let shown = against(&ecs, &["ps"]).await;
     assert_eq!((shown.status.code(), text(&shown.stderr)), (Some(0), String::new()));
@@ -248,7 +248,7 @@ async fn the_options_of_ps_select_as_the_variables_do() {
         (&["ps", "--external-id", "x"], "--role-arn"),
         (
             &["ps", "arn:aws:ecs:us-east-1:274425519734:cluster/app"],
-            "is not in region eu-central-1, which is read: choose its own with --region",
+            "is not in region eu-central-1. Give its own region with --region",
         ),
     ] {
         let output = against(&ecs, arguments).await;
@@ -259,7 +259,7 @@ async fn the_options_of_ps_select_as_the_variables_do() {
     }
     let output = envsnap(&["ps"], &[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
     let error = text(&output.stderr);
-    assert!(error.contains("no region is known: give one with --region"), "{error}");
+    assert!(error.contains("no region is known. Give one with --region"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use crate::provenance::PIPELINE_LIST;
 const OWN_SETTINGS: [(&str, &str); 11] = [
     ("HTTP_PROXY", "http://127.0.0.1:1"),
     ("http_proxy", "http://127.0.0.1:1"),
-    ("AWS_PROFILE", "nobody"),
+    ("AWS_PROFILE", "missing"),
     ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
     ("AWS_USE_FIPS_ENDPOINT", "true"),
     ("AWS_USE_DUALSTACK_ENDPOINT", "true"),

@@ -125,11 +125,11 @@ async fn credentials_that_cannot_be_had_are_no_fault_of_ecs() {
 
 #[tokio::test]
 async fn a_failed_connection_is_distinguished_from_a_response() {
-    let nobody = connect(&aws("http://127.0.0.1:9"), &Source::default()).await;
+    let unreachable = connect(&aws("http://127.0.0.1:9"), &Source::default()).await;
     let without_tls = Scripted::start().await;
     let tls = aws(&without_tls.url.replace("http:", "https:"));
     let tls = connect(&tls, &Source::default()).await;
-    for (ecs, expected) in [(nobody, "refused"), (tls, "received corrupt message")] {
+    for (ecs, expected) in [(unreachable, "refused"), (tls, "received corrupt message")] {
         let error = ecs.list_tasks("app", DesiredStatus::Running, None).await.unwrap_err();
         assert_eq!(meaning(&error), "disconnected", "{error}");
         assert!(error.to_string().contains(expected), "{error}");

@@ -89,8 +89,8 @@ async fn a_cluster_that_several_environments_want_is_read_once() {
     assert_eq!(calls.count(Operation::ListClusters), 1);
     assert_eq!(calls.count(Operation::ListTasks), 2 * 2, "two listings of two clusters");
     assert_eq!(calls.count(Operation::DescribeTasks), 2);
-    let told: u32 = outcomes.iter().map(|outcome| outcome.calls.ecs).sum();
-    assert_eq!(told, 1 + 4 + 2, "each call is told once");
+    let reported: u32 = outcomes.iter().map(|outcome| outcome.calls.ecs).sum();
+    assert_eq!(reported, 1 + 4 + 2, "each call is reported once");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn one_that_fails_hurts_no_other() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_fails_every_environment_that_wants_it() {
+async fn an_unreadable_cluster_fails_every_environment_with_it_in_scope() {
     let bench = bench(&json!([
         {"name": "web", "clusters": ["app"], "services": ["web"]},
         {"name": "api", "clusters": ["app"], "services": ["api"]},
@@ -121,7 +121,7 @@ async fn what_cannot_be_read_fails_every_environment_that_wants_it() {
     let outcomes = run(&bench.reporter, &Trigger::new(SCHEDULE)).await;
     let errors: Vec<_> = outcomes.iter().map(error_type).collect();
     assert_eq!(errors, ["AccessDenied", "AccessDenied", "none"]);
-    assert_eq!(bench.ecs.calls().count(Operation::DescribeTasks), 2, "it is not asked again");
+    assert_eq!(bench.ecs.calls().count(Operation::DescribeTasks), 2, "it is not described again");
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_task_event_triggers_only_environments_that_may_include_its_cluster() 
         ..Trigger::new(TriggerKind::TaskStateChange)
     };
     assert!(run(&bench.reporter, &event(&["other"])).await.is_empty());
-    assert_eq!(bench.ecs.calls().total(), 0, "what nobody includes costs no call");
+    assert_eq!(bench.ecs.calls().total(), 0, "a cluster out of every scope costs no call");
     assert_eq!(names(&run(&bench.reporter, &event(&["db"])).await), ["data"]);
     assert_eq!(names(&run(&bench.reporter, &event(&["other", "app"])).await), ["app"]);
 }
@@ -174,7 +174,7 @@ async fn each_account_region_and_role_is_connected_to_once() {
     assert_eq!(reporter.progress().count(), 6);
 }
 
-/// A region in which no listing of tasks is answered before all of another region was read.
+/// A region in which no listing of tasks returns before all of another region was read.
 #[derive(Clone)]
 struct Region {
     is_slow: bool,

@@ -76,19 +76,19 @@ fn a_path_that_exists_is_a_file_or_a_directory_and_an_option_decides_otherwise()
 }
 
 #[test]
-fn what_has_no_content_is_refused_unless_it_is_excluded() {
+fn a_file_without_content_is_refused_unless_it_is_excluded() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let made = Command::new("mkfifo").arg(at.join("pipe")).status().unwrap();
     assert!(made.success());
     let _listener = UnixListener::bind(at.join("socket")).unwrap();
-    symlink("nowhere", at.join("broken")).unwrap();
+    symlink("missing", at.join("broken")).unwrap();
     symlink("/dev/zero", at.join("zero")).unwrap();
     symlink("pipe", at.join("to_pipe")).unwrap();
     symlink("loop", at.join("loop")).unwrap();
     let names = ["broken", "loop", "pipe", "socket", "to_pipe", "zero"];
     for (name, expected) in names.into_iter().zip([
-        "broken is a link to nowhere, which does not exist",
+        "broken is a link to missing, which does not exist",
         "cannot read ./loop: Too many levels of symbolic links",
         "pipe is a named pipe",
         "socket is a socket",
@@ -108,7 +108,7 @@ fn what_has_no_content_is_refused_unless_it_is_excluded() {
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let directory = directory();
-    // Nobody may read it, a superuser neither.
+    // No user may read it, not even the superuser.
     symlink("/proc/self/mem", directory.path().join("memory")).unwrap();
     let error = error(directory.path(), &["."]);
     assert!(error.starts_with("envsnap: cannot read memory: "), "{error}");
@@ -162,10 +162,10 @@ fn patterns_that_the_directory_s_own_path_spoils_are_warned_of() {
     assert_eq!(printed(at, &[path, "-x", "**/a*"]), EMPTY);
     let output = fingerprint(at, &[path, "-x", "**/a"]);
     assert_eq!(text(&output.stdout).trim_end(), printed(at, &["."]));
-    let said = text(&output.stderr);
+    let error = text(&output.stderr);
     assert!(
-        said.contains("does not leave out /") && said.contains("exclude \"a\" as well"),
-        "{said}"
+        error.contains("does not leave out /") && error.contains("exclude \"a\" as well"),
+        "{error}"
     );
     assert_eq!(printed(at, &[path, "-x", "a,**/a"]), EMPTY);
     fs::create_dir(at.join("[x]")).unwrap();

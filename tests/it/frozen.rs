@@ -56,7 +56,7 @@ impl Thawed {
     }
 }
 
-/// What `work` comes to on a clock that stands still until a connection swallowed a request, once
+/// What `work` comes to on a clock that is stopped until a connection swallowed a request, once
 /// for each of `proxies`, and then goes on for a timeout and for the wait after it.
 async fn on_a_stopped_clock<T>(
     work: impl Future<Output = T>,
@@ -128,7 +128,7 @@ async fn connections_that_fell_silent_cost_a_timeout_and_not_the_invocation() {
 }
 
 #[tokio::test]
-async fn where_one_connection_died_no_other_is_tried() {
+async fn after_a_dead_connection_a_new_one_is_opened() {
     for death in [Death::Forgotten, Death::Silent] {
         let recorder = Recorder::start().await;
         recorder.create(ENVIRONMENT, Some(true)).await;

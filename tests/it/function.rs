@@ -19,13 +19,13 @@ fn log(mut function: Function) -> Vec<Value> {
     log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-struct Surroundings {
+struct TestBed {
     ecs: StandIn,
     recorder: Recorder,
     function: Function,
 }
 
-async fn start(more: &[(&str, &str)]) -> Surroundings {
+async fn start(more: &[(&str, &str)]) -> TestBed {
     let ecs = StandIn::start(app()).await.unwrap();
     let recorder = Recorder::start().await;
     recorder.create(ENVIRONMENT, Some(true)).await;
@@ -43,7 +43,7 @@ async fn start(more: &[(&str, &str)]) -> Surroundings {
     ];
     variables.extend(more);
     let function = Function::start(&variables).await;
-    Surroundings { ecs, recorder, function }
+    TestBed { ecs, recorder, function }
 }
 
 fn example(name: &str) -> String {
@@ -53,7 +53,7 @@ fn example(name: &str) -> String {
 
 #[tokio::test]
 async fn every_example_event_is_answered_with_the_outcome() {
-    let Surroundings { ecs: _ecs, recorder, mut function } = start(&[]).await;
+    let TestBed { ecs: _ecs, recorder, mut function } = start(&[]).await;
     for (event, trigger, outcome) in [
         ("scheduled", "schedule", "posted"),
         ("scheduler", "schedule", "unchanged"),
@@ -84,7 +84,7 @@ async fn every_example_event_is_answered_with_the_outcome() {
 
 #[tokio::test]
 async fn a_cold_start_and_its_first_run_cost_five_calls_at_the_most() {
-    let Surroundings { ecs, recorder: _recorder, mut function } = start(&[]).await;
+    let TestBed { ecs, recorder: _recorder, mut function } = start(&[]).await;
     function.invoke(&example("scheduled")).await;
     assert_eq!(ecs.calls().total(), 4, "one to open the connection, three to read");
 }
@@ -112,7 +112,7 @@ fn errors(log: &[Value]) -> Vec<&Value> {
 #[tokio::test]
 async fn a_misspelt_variable_never_widens_the_scope() {
     let more = [("ECS_CLUSTERS", ""), ("ECS_CLUSTER", "app")];
-    let Surroundings { ecs, recorder: _recorder, mut function } = start(&more).await;
+    let TestBed { ecs, recorder: _recorder, mut function } = start(&more).await;
     let answer = function.invoke("{}").await;
     assert_eq!(answer.body["errorType"], "ConfigError");
     let message = answer.body["errorMessage"].as_str().unwrap();
@@ -123,8 +123,7 @@ async fn a_misspelt_variable_never_widens_the_scope() {
 #[tokio::test]
 async fn a_scope_that_matches_nothing_names_the_region_and_the_functions_own_account() {
     for variable in [("ECS_CLUSTERS", "nope"), ("ECS_SERVICES", "nope")] {
-        let Surroundings { ecs: _ecs, recorder: _recorder, mut function } =
-            start(&[variable]).await;
+        let TestBed { ecs: _ecs, recorder: _recorder, mut function } = start(&[variable]).await;
         let answer = function.invoke("{}").await;
         let message = answer.body["errorMessage"].as_str().unwrap();
         assert!(message.contains("(region eu-central-1, account 111122223333)"), "{message}");
@@ -135,7 +134,7 @@ async fn a_scope_that_matches_nothing_names_the_region_and_the_functions_own_acc
 
 #[tokio::test]
 async fn a_wrong_event_is_an_invalid_event_and_harms_no_later_one() {
-    let Surroundings { ecs: _ecs, recorder: _recorder, mut function } = start(&[]).await;
+    let TestBed { ecs: _ecs, recorder: _recorder, mut function } = start(&[]).await;
     let deep = "[".repeat(500_000) + &"]".repeat(500_000);
     let forms =
         ["{\"forse\": true}", "[]", "{\"environment\": \"aws-beta\"}", &deep, "no JSON", "", "{"];
@@ -159,7 +158,7 @@ async fn a_wrong_event_is_an_invalid_event_and_harms_no_later_one() {
 
 #[tokio::test]
 async fn a_failed_environment_fails_the_invocation_with_its_type_and_sentence() {
-    let Surroundings { ecs, recorder: _recorder, mut function } = start(&[]).await;
+    let TestBed { ecs, recorder: _recorder, mut function } = start(&[]).await;
     ecs.faults(|faults| {
         faults.always(Operation::ListTasks, Fault::AccessDenied);
     });
@@ -180,9 +179,9 @@ async fn a_failed_environment_fails_the_invocation_with_its_type_and_sentence() 
 
 #[tokio::test]
 async fn the_function_gives_up_a_second_before_lambda_would_end_it() {
-    let Surroundings { ecs, recorder: _recorder, mut function } = start(&[]).await;
+    let TestBed { ecs, recorder: _recorder, mut function } = start(&[]).await;
     ecs.faults(|faults| {
-        faults.always(Operation::DescribeTasks, Fault::Silence);
+        faults.always(Operation::DescribeTasks, Fault::NoResponse);
     });
     let answer = function.invoke_within("{}", Duration::from_millis(1_300)).await;
     assert_eq!(answer.body["errorType"], "DeadlineExceeded", "{answer:?}");

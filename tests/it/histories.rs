@@ -1,24 +1,24 @@
 //! Random histories of an account, a server and the reporter between them.
 //!
-//! A reference model says what runs at every moment; ECS and the server in front of it fail as they
-//! are told; and whatever happened, what is reported was true.
+//! A reference model says what runs at every moment; ECS and the server fail as the history
+//! says; and whatever happened, what is reported was true.
 
 mod account;
-mod chapter;
 mod ecs;
+mod faults;
 mod generator;
 mod history;
+mod http_invocation;
+mod invariants;
 mod large;
 mod over_http;
 mod plan;
-mod promises;
 mod proxy;
 mod record;
 mod run;
 mod server;
 mod shown;
 mod timeline;
-mod trouble;
 
 use generator::{Cast, histories, relapses};
 use proptest::prelude::*;
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_back_as_it_was_after_a_fault_is_reported_again(
+    fn software_that_is_back_after_a_fault_is_reported_again(
         history in relapses(Cast { environments: 1, processes: 1, other_writers: false })
     ) {
         holds(&history)?;

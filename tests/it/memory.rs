@@ -23,16 +23,16 @@ fn scaled_to(count: usize) -> envsnap::standin::World {
 async fn the_latest_snapshot_is_fetched_again_only_at_the_recheck() {
     let bench = Bench::start(app(), &[("QUOTA_SHARE", "1")]).await;
     bench.tick().await;
-    let mut asked = Vec::new();
+    let mut calls = Vec::new();
     for minute in 1..=31 {
         bench.advance(MINUTE);
         let outcome = bench.tick().await;
         assert_eq!(outcome.outcome, OutcomeKind::Unchanged);
         if outcome.calls.server > 0 {
-            asked.push((minute, outcome.calls.server));
+            calls.push((minute, outcome.calls.server));
         }
     }
-    assert_eq!(asked, [(15, 2), (30, 2)], "the latest snapshot and the environment");
+    assert_eq!(calls, [(15, 2), (30, 2)], "the latest snapshot and the environment");
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_cold_process_posts_only_what_the_server_does_not_have() {
 }
 
 #[tokio::test]
-async fn what_another_writer_recorded_is_put_right_at_the_recheck() {
+async fn a_snapshot_of_another_writer_is_corrected_at_the_recheck() {
     let bench = Bench::start(scaled_to(3), &[]).await;
     bench.tick().await;
     bench.ecs.set_world(scaled_to(2));
@@ -318,7 +318,7 @@ async fn a_post_that_was_not_answered_is_looked_into() {
     assert_eq!(
         requests(&server),
         [LATEST, LATEST, LATEST, REPORT, LATEST, LATEST, REPORT],
-        "a server that takes no preconditions is asked again directly before a report"
+        "a server that takes no preconditions is read again directly before a report"
     );
 }
 

@@ -56,7 +56,7 @@ async fn every_answer_says_where_a_task_comes_from_and_another_origin_makes_no_s
     assert_eq!(bench.recorder.latest(ENVIRONMENT).await.index, 1);
 
     let ask = async |arguments: &[&str]| ask_at(&bench.recorder.url, arguments).await;
-    let out = ask(&["env", "get", ENVIRONMENT, "-o", "wide"]).await.well();
+    let out = ask(&["env", "get", ENVIRONMENT, "-o", "wide"]).await.success();
     assert!(out.contains("  TASK_DEFINITION  STARTED_BY  LAUNCH_TYPE  ZONE"), "{out}");
     assert!(out.contains("  web:1            ecs-svc/2   FARGATE      eu-central-1a"), "{out}");
     let rogue = ask(&["rogue", ENVIRONMENT]).await;

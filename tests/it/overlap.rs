@@ -32,9 +32,9 @@ use crate::recorder::server::Recorder;
 struct Gate {
     /// In the order of arrival, by process and what it is.
     waiting: RefCell<BTreeMap<(usize, &'static str), oneshot::Sender<()>>>,
-    /// Let through, and not yet answered.
+    /// Let through, and without a response yet.
     under_way: Cell<usize>,
-    /// Nobody waits.
+    /// No caller waits.
     open: Cell<bool>,
     /// Readings so far: the last one found this version.
     readings: Cell<u8>,

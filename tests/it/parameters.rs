@@ -28,7 +28,7 @@ struct Account {
     ecs: String,
     /// Type and value, by name.
     parameters: Arc<Mutex<BTreeMap<String, (&'static str, String)>>>,
-    /// The pages that were asked for.
+    /// The requested pages.
     pages: Arc<Mutex<usize>>,
     broken: Arc<Mutex<bool>>,
 }
@@ -53,11 +53,11 @@ async fn answer(
         let error = json!({"__type": "AccessDeniedException", "message": "not allowed"});
         return (StatusCode::BAD_REQUEST, error.to_string());
     }
-    let asked: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!((&asked["Path"], &asked["Recursive"]), (&json!(PATH), &json!(true)));
-    assert!(asked.get("WithDecryption").is_none(), "{asked}");
+    let request: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&request["Path"], &request["Recursive"]), (&json!(PATH), &json!(true)));
+    assert!(request.get("WithDecryption").is_none(), "{request}");
     *account.pages.lock().unwrap() += 1;
-    let from: usize = asked["NextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+    let from: usize = request["NextToken"].as_str().map_or(0, |token| token.parse().unwrap());
     let parameters = account.parameters.lock().unwrap();
     let page: Vec<_> = parameters
         .iter()
@@ -110,8 +110,8 @@ impl Fleet {
             found.map(|(_, value)| (*value).to_owned())
         });
         let now = Arc::new(Mutex::new(SystemTime::now()));
-        let told = Arc::clone(&now);
-        let clock: Clock = Box::new(move || *told.lock().unwrap());
+        let shown = Arc::clone(&now);
+        let clock: Clock = Box::new(move || *shown.lock().unwrap());
         let aws = aws(&url);
         let reporter = Reporter::connect_with_clock(config.unwrap(), &aws, clock);
         Self { account, recorder, reporter: reporter.await.unwrap(), now, _ecs: ecs }
@@ -221,5 +221,5 @@ async fn environments_stay_while_ssm_does_not_return_them_and_none_at_all_is_an_
     assert_eq!(names(&fleet.run_after(20 * MINUTE).await), ["good"]);
     *fleet.account.broken.lock().unwrap() = false;
     fleet.set("second", &json!({"clusters": ["app"]}));
-    assert_eq!(names(&fleet.run_after(MINUTE).await), ["good", "second"], "asked again at once");
+    assert_eq!(names(&fleet.run_after(MINUTE).await), ["good", "second"], "fetched again at once");
 }

@@ -1,4 +1,4 @@
-//! A TCP proxy whose connections a test can let die while its own process stands still.
+//! A TCP proxy whose connections a test can let die while its own process is frozen.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -18,7 +18,7 @@ pub(crate) enum Death {
     Closed,
     /// Reset.
     Reset,
-    /// Forgotten on the way: the next bytes are answered by a reset.
+    /// Forgotten on the way: the next bytes get a reset.
     Forgotten,
     /// Bytes are taken, and nothing ever comes back.
     Silent,
@@ -77,7 +77,7 @@ impl Proxy {
         self.opened.load(Ordering::SeqCst)
     }
 
-    /// Lets every open connection die. Until it has, this thread stands still.
+    /// Lets every open connection die, and blocks this thread until it has.
     pub(crate) fn kill(&self, death: Death) {
         let (done, all_done) = sync::channel();
         drop(self.orders.send(Order { death, done }));

@@ -137,7 +137,7 @@ fn silent() -> ChildStdout {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_passes_is_tried_again_and_what_does_not_ends_it() {
+async fn a_transient_error_is_retried_and_a_permanent_one_ends_the_watch() {
     let ecs = StandIn::start(app()).await.unwrap();
     let mut watch = Watch::start(&ecs, &[]);
     ecs.faults(|faults| {

@@ -46,7 +46,7 @@ pub(crate) async fn ask_at(url: &str, arguments: &[&str]) -> Answer {
 impl Answer {
     /// What it wrote, which nothing went wrong with.
     #[track_caller]
-    pub(crate) fn well(self) -> String {
+    pub(crate) fn success(self) -> String {
         assert_eq!((self.code, &*self.error), (Some(0), ""), "{self:?}");
         self.out
     }
@@ -142,7 +142,7 @@ async fn every_question_has_an_answer() {
             &["    aws-prod#1..#2  Mon, 22 Aug 2022 09:49:22 UTC – Mon, 22 Aug 2022 10:09:22 UTC"],
         ),
     ] {
-        let shown = ask_at(&recorder.url, &question.split(' ').collect::<Vec<_>>()).await.well();
+        let shown = ask_at(&recorder.url, &question.split(' ').collect::<Vec<_>>()).await.success();
         let mut rest = shown.lines();
         for &line in lines {
             assert!(
@@ -189,7 +189,7 @@ async fn json_is_the_servers_own() {
     ] {
         let mut arguments: Vec<_> = question.split(' ').collect();
         arguments.extend(["-o", "json"]);
-        let shown = ask_at(&recorder.url, &arguments).await.well();
+        let shown = ask_at(&recorder.url, &arguments).await.success();
         let mut shown: Value = serde_json::from_str(&shown).unwrap();
         if question.starts_with("env diff") {
             let shown = shown.as_object_mut().unwrap();
@@ -197,7 +197,8 @@ async fn json_is_the_servers_own() {
         }
         assert_eq!(shown, recorder.get(path).await.body, "{question}");
     }
-    let found = ask_at(&recorder.url, &["artifact", "where", "runner", "-o", "json"]).await.well();
+    let found =
+        ask_at(&recorder.url, &["artifact", "where", "runner", "-o", "json"]).await.success();
     let found: Value = serde_json::from_str(&found).unwrap();
     let runs: Vec<_> = found["artifacts"][1]["runs"].as_array().unwrap().iter().collect();
     assert_eq!(found["artifacts"][1]["fingerprint"], digest(2));
@@ -208,21 +209,21 @@ async fn json_is_the_servers_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_in_which_nobody_looked_is_told_though_the_same_ran_before_and_after() {
+async fn a_time_without_reports_is_shown_though_the_same_ran_before_and_after() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
-    for silence in [3_600.0, 259_200.0, 0.0] {
+    for pause in [3_600.0, 259_200.0, 0.0] {
         recorder.report("aws-prod", &[task(1, "runner", &digest(1), 5)]).await;
-        recorder.advance(silence);
+        recorder.advance(pause);
     }
-    let told = |from: &str| {
+    let gap_line = |from: &str| {
         format!(
             "  (no report from Mon, 22 Aug 2022 {from} UTC to Thu, 25 Aug 2022 10:39:22 UTC: 3 days)"
         )
     };
     for arguments in [&["env", "log", "aws-prod"][..], &["env", "log", "aws-prod", "--long"]] {
-        let shown = ask_at(&recorder.url, arguments).await.well();
-        assert!(shown.contains(&told("10:39:22")), "{shown}");
+        let shown = ask_at(&recorder.url, arguments).await.success();
+        assert!(shown.contains(&gap_line("10:39:22")), "{shown}");
         assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
     }
 }
@@ -233,7 +234,7 @@ async fn a_token_that_is_a_word_hides_no_name() {
     for token in ["runner", "e", "1"] {
         let variables =
             [("KOSLI_HOST", &*recorder.url), ("KOSLI_ORG", "acme"), ("KOSLI_API_TOKEN", token)];
-        let shown = ask(&["artifact", "where", "runner"], &variables).await.well();
+        let shown = ask(&["artifact", "where", "runner"], &variables).await.success();
         assert!(shown.contains("Name:   ecr/runner:2\n"), "{shown}");
     }
 }
@@ -255,10 +256,10 @@ async fn one_is_the_exit_code_of_a_difference_that_was_looked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_answered_is_a_sentence_and_exit_code_2() {
+async fn an_invalid_question_is_a_sentence_and_exit_code_2() {
     let recorder = recorded().await;
     for (question, expected) in [
-        ("env get nowhere", "'nowhere' does not exist for organization 'acme' (envsnap env ls"),
+        ("env get nowhere", "'nowhere' does not exist for organization 'acme'. envsnap env ls"),
         ("env get aws-prod#9", "there is no such snapshot: 404 Not Found: Org: 'acme'."),
         ("env diff aws-prod#1 nowhere", "'nowhere' does not exist"),
         ("env get #-1", "NAME@{2.hours.ago}"),
@@ -266,7 +267,7 @@ async fn what_cannot_be_answered_is_a_sentence_and_exit_code_2() {
         ("env log aws-prod#1", "alone"),
         ("env log aws-prod 1-2", "60.."),
         ("env watch aws-prod --interval 1ms", "100ms or longer"),
-        ("artifact where runner --since never", "it is not a time such as 2026-11-26 16:00"),
+        ("artifact where runner --since never", "not a time such as 2026-11-26 16:00"),
         ("env ls --db x.db --host http://127.0.0.1:1", "cannot be used with"),
         ("env ls --db no-such-file.db", "no-such-file.db"),
         ("env ls --token-file no-such-file", "cannot read the token file no-such-file"),
@@ -275,9 +276,9 @@ async fn what_cannot_be_answered_is_a_sentence_and_exit_code_2() {
         assert!(error.contains(expected), "{question}: {error}");
         assert!(error.lines().all(|line| line.chars().count() <= 200), "{question}: {error}");
     }
-    let nobody = ask(&["env", "ls"], &[]).await.failed();
+    let unreachable = ask(&["env", "ls"], &[]).await.failed();
     for expected in ["KOSLI_ORG is not set", "KOSLI_API_TOKEN", "--token-file"] {
-        assert!(nobody.contains(expected), "{nobody}");
+        assert!(unreachable.contains(expected), "{unreachable}");
     }
 }
 
@@ -293,12 +294,12 @@ async fn a_database_file_can_be_queried_while_a_recorder_writes_to_it() {
     roll_over(&recorder).await;
     for question in ["env get aws-prod#2", "env diff aws-prod#1 aws-prod#2", "env ls -o json"] {
         let mut arguments: Vec<_> = question.split(' ').collect();
-        let served = ask_at(&recorder.url, &arguments).await.well();
+        let served = ask_at(&recorder.url, &arguments).await.success();
         arguments.extend(["--db", db]);
-        assert_eq!(ask(&arguments, &[]).await.well(), served, "{question}");
+        assert_eq!(ask(&arguments, &[]).await.success(), served, "{question}");
     }
     recorder.stop().await;
-    ask(&["env", "get", "aws-prod", "--db", db], &[]).await.well();
+    ask(&["env", "get", "aws-prod", "--db", db], &[]).await.success();
 
     let other = ask(&["env", "ls", "--db", db, "--org", "other"], &[]).await.failed();
     assert!(other.contains("holds no environment of organization \"other\""), "{other}");
@@ -310,11 +311,11 @@ async fn the_snapshots_that_contain_an_artifact_are_listed_as_ranges() {
     let recorder = recorded().await;
     let fingerprint = digest(2);
     let question = format!("aws-prod@{}", &fingerprint[..7]);
-    let shown = ask_at(&recorder.url, &["env", "get", &question]).await.well();
+    let shown = ask_at(&recorder.url, &["env", "get", &question]).await.success();
     let lines: Vec<_> = shown.lines().collect();
     assert_eq!(lines[1], format!("SHA256: {fingerprint}"), "{shown}");
     assert!(lines[2].trim_start().starts_with("aws-prod#2"), "{shown}");
-    let nothing = ask_at(&recorder.url, &["env", "get", "aws-prod@00000"]).await.well();
+    let nothing = ask_at(&recorder.url, &["env", "get", "aws-prod@00000"]).await.success();
     assert_eq!(nothing, "00000 was not found in aws-prod.\n");
     let nowhere = ask_at(&recorder.url, &["env", "get", "nowhere@00000"]).await.failed();
     assert!(nowhere.contains("'nowhere' does not exist"), "{nowhere}");
@@ -328,8 +329,8 @@ async fn environments_are_created_renamed_and_archived() {
     let at = async |arguments: &[&str]| ask_at(&recorder.url, arguments).await;
     let create =
         ["env", "create", "aws-prod", "--description", "Ours", "--include-scaling", "false"];
-    let said = at(&create).await.well();
-    assert_eq!(said, "Created environment 'aws-prod' of organization 'acme'.\n");
+    let output = at(&create).await.success();
+    assert_eq!(output, "Created environment 'aws-prod' of organization 'acme'.\n");
     let environment = recorder.get("/environments/acme/aws-prod").await.body;
     assert_eq!(environment["type"], "ECS");
     assert_eq!(environment["description"], "Ours");
@@ -340,15 +341,15 @@ async fn environments_are_created_renamed_and_archived() {
     assert!(again.contains("exists already, and nothing was changed"), "{again}");
     assert_eq!(recorder.get("/environments/acme/aws-prod").await.body["description"], "Ours");
 
-    let renamed = at(&["env", "rename", "aws-prod", "live"]).await.well();
+    let renamed = at(&["env", "rename", "aws-prod", "live"]).await.success();
     assert_eq!(renamed, "Environment 'aws-prod' is now 'live'.\n");
     assert_eq!(recorder.latest("live").await.index, 1);
     let gone = at(&["env", "rename", "aws-prod", "live"]).await.failed();
     assert!(gone.contains("'aws-prod' does not exist"), "{gone}");
 
-    assert_eq!(at(&["env", "archive", "live"]).await.well(), "Archived environment 'live'.\n");
-    assert_eq!(at(&["env", "ls"]).await.well(), "acme has no environment yet.\n");
-    at(&["env", "create", "live"]).await.well();
+    assert_eq!(at(&["env", "archive", "live"]).await.success(), "Archived environment 'live'.\n");
+    assert_eq!(at(&["env", "ls"]).await.success(), "acme has no environment yet.\n");
+    at(&["env", "create", "live"]).await.success();
     assert_eq!(recorder.latest("live").await.index, 1, "it has its history back");
 
     let db = file.to_str().unwrap();
@@ -372,11 +373,11 @@ async fn a_token_comes_from_a_file_or_a_variable() {
     let list = ["env", "ls", "--host", &recorder.url, "--org", "acme"];
     let with_file = |path| [&list[..], &["--token-file", path]].concat();
 
-    assert_eq!(ask(&with_file(&good), &[]).await.well(), "acme has no environment yet.\n");
+    assert_eq!(ask(&with_file(&good), &[]).await.success(), "acme has no environment yet.\n");
     ask(&with_file(&good), &[("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "x"), ("KOSLI_OWNER", "y")])
         .await
-        .well();
-    ask(&list, &[("KOSLI_API_TOKEN", "s3cret-0")]).await.well();
+        .success();
+    ask(&list, &[("KOSLI_API_TOKEN", "s3cret-0")]).await.success();
     let refused = ask(&list, &[]).await.failed();
     assert!(refused.contains("401") && refused.contains("Check the API token"), "{refused}");
     let bad = ask(&with_file(&file("bad", "two words")), &[]).await.failed();

@@ -30,8 +30,8 @@ const MANIFEST: &str =
 
 #[track_caller]
 fn assert_prints(output: &Output, expected: &str) {
-    let said = text(&output.stderr);
-    assert_eq!((text(&output.stdout), &*said), (format!("{expected}\n"), ""), "{output:?}");
+    let stderr = text(&output.stderr);
+    assert_eq!((text(&output.stdout), &*stderr), (format!("{expected}\n"), ""), "{output:?}");
     assert_eq!(output.status.code(), Some(0));
 }
 
@@ -105,7 +105,7 @@ async fn credentials_are_options_variables_or_docker_s() {
     fs::write(home.path().join(".docker/config.json"), config).unwrap();
     assert_prints(&registry.ask(&[], &[("HOME", as_text(home.path()))]), HEX);
 
-    // What is asked for at last is the image, with the token and nothing else.
+    // The last request is for the image, with the token and nothing else.
     assert_eq!(registry.last().header("authorization"), format!("Bearer {TOKEN}"));
     for seen in registry.seen.lock().unwrap().iter() {
         let has_password = seen.header("authorization").starts_with("Basic ");
@@ -119,7 +119,7 @@ async fn credentials_are_options_variables_or_docker_s() {
     let none = registry.error(&[], &[]);
     assert!(none.contains(&format!("sign in with docker login {host}")), "{none}");
     let half = registry.error(&["--registry-username", "alice"], &[]);
-    assert!(half.contains("set KOSLI_REGISTRY_PASSWORD as well"), "{half}");
+    assert!(half.contains("Set KOSLI_REGISTRY_PASSWORD as well"), "{half}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,13 +148,13 @@ async fn an_identity_token_is_exchanged_in_a_body_and_not_in_an_address() {
 async fn docker_s_configuration_that_is_broken_is_named_and_not_shown() {
     let registry = Registry::with_tokens(Some("alice:x")).await;
     let host = &registry.host;
-    let said = "echo 'keychain is locked' >&2; exit 1";
+    let script = "echo 'keychain is locked' >&2; exit 1";
     for (config, helper, expected) in [
         (format!(r#"{{"auths": {{"{host}": {{"auth": 5, "x": "{PASSWORD}"}}}}}}"#), "", "line 1"),
         (format!(r#"{{"auths": {{"{host}": "{PASSWORD}"}}}}"#), "", "at line 1"),
         (format!(r#"{{"auths": {{"{host}": {{"auth": "{PASSWORD}"}}}}}}"#), "", "not base64"),
         (format!(r#"{{"auths": {{"{host}": {{"auth": "YQ=="}}}}}}"#), "", "not USER:PASSWORD"),
-        (r#"{"credsStore": "x"}"#.to_owned(), said, "keychain is locked"),
+        (r#"{"credsStore": "x"}"#.to_owned(), script, "keychain is locked"),
         (r#"{"credsStore": "x"}"#.to_owned(), "echo nothing", "did not answer with a JSON object"),
         (r#"{"credsStore": "../x"}"#.to_owned(), "", "is a path"),
         (r#"{"credsStore": "nosuch"}"#.to_owned(), "", "cannot be run"),
@@ -320,13 +320,13 @@ async fn credentials_are_sent_to_no_token_server_that_would_show_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_registry_repeats_of_a_secret_is_not_shown() {
+async fn a_secret_in_a_registry_s_message_is_not_shown() {
     let registry = Registry::start(|host, seen| {
         let sent = seen.header("authorization");
         if seen.target.starts_with("/token") {
             let password = STANDARD.decode(sent.strip_prefix("Basic ").unwrap()).unwrap();
-            let said = format!("{sent}: {}", String::from_utf8(password).unwrap());
-            return refusal(StatusCode::UNAUTHORIZED, "DENIED", &said);
+            let message = format!("{sent}: {}", String::from_utf8(password).unwrap());
+            return refusal(StatusCode::UNAUTHORIZED, "DENIED", &message);
         }
         let challenge = format!("Bearer realm=\"http://{host}/token\"");
         (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response()

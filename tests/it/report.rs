@@ -284,10 +284,10 @@ async fn a_filter_that_matches_nothing_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_is_unfinished_at_the_deadline_fails_and_says_what_it_was_doing() {
+async fn an_unfinished_environment_fails_at_the_deadline_and_names_its_last_step() {
     let bench = Bench::start(app(), &[]).await;
     bench.ecs.faults(|faults| {
-        faults.always(Operation::ListTasks, Fault::Silence);
+        faults.always(Operation::ListTasks, Fault::NoResponse);
     });
     let give_up_at = Instant::now() + Duration::from_millis(200);
 
@@ -297,7 +297,10 @@ async fn what_is_unfinished_at_the_deadline_fails_and_says_what_it_was_doing() {
     let [environment] = &outcome.environments[..] else { panic!("{outcome:?}") };
     assert_eq!(error_type(environment), "DeadlineExceeded");
     let message = &environment.error.as_ref().unwrap().message;
-    assert!(message.contains("list the running tasks of cluster \"app\": it did not"), "{message}");
+    assert!(
+        message.contains("list the running tasks of cluster \"app\": no response"),
+        "{message}"
+    );
     bench.ecs.faults(|faults| {
         faults.clear();
     });

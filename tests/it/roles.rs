@@ -24,11 +24,11 @@ const BROKEN: &str = "arn:aws:iam::555555555555:role/envsnap";
 /// Its policy lacks `ecs:ListTasks`.
 pub(crate) const NARROW: &str = "arn:aws:iam::666666666666:role/envsnap";
 
-/// What STS was asked for: role and external ID.
+/// The role and the external ID of a request to STS.
 pub(crate) type Assumed = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
 /// AWS: STS, whose caller is [`ME`] and which gives each role but [`CLOSED`] a key with its account in it, [`BUSY`] and
-/// [`BROKEN`] when they are asked for the second time, and an ECS whose only task runs an image named after the key and the region that the request is signed with.
+/// [`BROKEN`] when they are requested for the second time, and an ECS whose only task runs an image named after the key and the region that the request is signed with.
 pub(crate) async fn start_aws() -> (String, Assumed) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -81,10 +81,10 @@ fn assume(assumed: &Assumed, body: &[u8]) -> (StatusCode, String) {
         );
         return (StatusCode::OK, caller);
     };
-    let asked = (role.clone(), field("ExternalId"));
+    let request = (role.clone(), field("ExternalId"));
     let mut assumed = assumed.lock().unwrap();
-    let is_first = !assumed.contains(&asked);
-    assumed.push(asked);
+    let is_first = !assumed.contains(&request);
+    assumed.push(request);
     let refused = |status, error: &str| {
         (status, format!("<ErrorResponse {namespace}><Error>{error}</Error></ErrorResponse>"))
     };

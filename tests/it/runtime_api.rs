@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// What the function answered: an answer or an error.
+/// The function's response: an outcome or an error.
 #[derive(Debug, PartialEq)]
 pub(crate) struct InvocationResult {
     pub(crate) failed: bool,

@@ -42,7 +42,7 @@ type Shared = Arc<Mutex<Script>>;
 #[derive(Default)]
 struct Script {
     answers: VecDeque<Response<Body>>,
-    /// What `GET` of the environment itself is answered with, out of turn.
+    /// The response to `GET` of the environment itself, out of turn.
     environment: Option<(&'static str, String)>,
     received: Vec<Received>,
 }

@@ -1,4 +1,4 @@
-//! What the client makes of connections that break off, and of answers that nobody should give.
+//! What the client makes of connections that break off, and of invalid answers.
 
 use std::time::Duration;
 

@@ -12,17 +12,18 @@ use crate::scripted::Scripted;
 async fn requests_to_the_server_go_by_way_of_its_proxy_and_those_to_this_machine_do_not() {
     let (proxy, local) = (Scripted::start().await, Scripted::start().await);
     let variables = [("KOSLI_HTTP_PROXY", proxy.url.as_str()), ("ALLOW_HTTP", "true")];
-    for (host, asked) in [("http://snapshots.example", &proxy), (local.url.as_str(), &local)] {
+    for (host, server) in [("http://snapshots.example", &proxy), (local.url.as_str(), &local)] {
         let config = config(host, &variables);
         let tokens = TokenSource::new(&config.token, &aws(&local.url));
         let client = Client::with_proxy(config.host, config.proxy, config.org, tokens).unwrap();
-        asked.then_json(200, &json!({"index": 3, "type": "ECS", "artifacts": []}));
+        server.then_json(200, &json!({"index": 3, "type": "ECS", "artifacts": []}));
         let latest = client.environment("e", None).latest_snapshot().await.unwrap();
         assert!(matches!(latest, LatestSnapshot::Snapshot { index: 3, .. }), "{host}");
     }
-    let asked = |by: &Scripted| by.received().into_iter().map(|r| r.path).collect::<Vec<_>>();
-    assert_eq!(asked(&proxy), ["http://snapshots.example/api/v2/snapshots/acme/e/-1"]);
-    assert_eq!(asked(&local), ["/api/v2/snapshots/acme/e/-1"]);
+    let paths_requested =
+        |by: &Scripted| by.received().into_iter().map(|r| r.path).collect::<Vec<_>>();
+    assert_eq!(paths_requested(&proxy), ["http://snapshots.example/api/v2/snapshots/acme/e/-1"]);
+    assert_eq!(paths_requested(&local), ["/api/v2/snapshots/acme/e/-1"]);
 }
 
 #[tokio::test]
@@ -38,7 +39,7 @@ async fn a_proxy_that_is_out_of_reach_is_an_error_that_names_the_server() {
 }
 
 /// The addresses that a report by hand asks of each proxy.
-async fn asked(variables: &[(&str, &str)], proxies: [&Scripted; 2]) -> [Vec<String>; 2] {
+async fn paths_requested(variables: &[(&str, &str)], proxies: [&Scripted; 2]) -> [Vec<String>; 2] {
     let mut all = vec![
         ("AWS_ENDPOINT_URL", "http://ecs.example"),
         ("AWS_REGION", "eu-central-1"),
@@ -84,11 +85,11 @@ async fn a_proxy_of_its_own_takes_the_server_s_requests_from_the_one_for_everyth
     let (ecs, server) = ("http://ecs.example".to_owned(), "http://snapshots.example".to_owned());
     let (general, own) = (Scripted::start().await, Scripted::start().await);
     let variables = [("HTTP_PROXY", general.url.as_str())];
-    let [by_general, by_own] = asked(&variables, [&general, &own]).await;
+    let [by_general, by_own] = paths_requested(&variables, [&general, &own]).await;
     assert_eq!((by_general, by_own), (vec![ecs.clone(), server.clone()], vec![]));
 
     let (general, own) = (Scripted::start().await, Scripted::start().await);
     let variables = [("HTTP_PROXY", general.url.as_str()), ("KOSLI_HTTP_PROXY", own.url.as_str())];
-    let [by_general, by_own] = asked(&variables, [&general, &own]).await;
+    let [by_general, by_own] = paths_requested(&variables, [&general, &own]).await;
     assert_eq!((by_general, by_own), (vec![ecs], vec![server]));
 }

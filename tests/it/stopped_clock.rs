@@ -1,4 +1,4 @@
-//! A clock that stands still while requests and answers go on.
+//! A clock that is stopped while requests and responses go on.
 
 use std::sync::mpsc;
 use std::time::Duration;

@@ -34,9 +34,9 @@ async fn the_token_is_fetched_once_and_decrypted() {
         assert_eq!(latest, LatestSnapshot::NoSnapshotYet);
     }
     assert_eq!(server.received()[1].authorization.as_deref(), Some("Bearer s3cr3t"));
-    let [asked] = &ssm.received()[..] else { panic!("{:?}", ssm.received()) };
-    assert_eq!(asked.target.as_deref(), Some("AmazonSSM.GetParameter"));
-    let body: Value = serde_json::from_slice(&asked.body).unwrap();
+    let [request] = &ssm.received()[..] else { panic!("{:?}", ssm.received()) };
+    assert_eq!(request.target.as_deref(), Some("AmazonSSM.GetParameter"));
+    let body: Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!(body, json!({"Name": "/kosli/token", "WithDecryption": true}));
 }
 
@@ -96,7 +96,7 @@ async fn an_unavailable_token_is_reported_without_its_value() {
         let refused = status == 400;
         assert!(!refused || error.to_string().contains(&ssm.url), "it names the address: {error}");
         assert!(!format!("{error} {error:?} {client:?}").contains("s3cr3t"), "{error}");
-        assert_eq!(server.received().len(), 0, "the server is not asked without a token");
+        assert_eq!(server.received().len(), 0, "the server is not called without a token");
     }
 }
 

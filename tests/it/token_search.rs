@@ -81,7 +81,7 @@ fn the_search_finds_what_it_looks_for() {
 }
 
 /// The function's process, with AWS and a server that answers what a test wrote down, and everything
-/// that it answered and wrote.
+/// that it returned and wrote.
 struct Searched {
     function: Function,
     answers: Vec<String>,
@@ -124,8 +124,8 @@ impl Searched {
     }
 
     async fn invoke(&mut self, event: &str, timeout: Duration) -> &str {
-        let answered = self.function.invoke_within(event, timeout).await;
-        self.answers.push(answered.body.to_string());
+        let invocation = self.function.invoke_within(event, timeout).await;
+        self.answers.push(invocation.body.to_string());
         self.answers.last().unwrap()
     }
 
@@ -164,7 +164,7 @@ async fn no_failure_of_the_server_shows_the_token() {
         format!("<a href=\"/login?token={in_url}\">Sign in</a>"),
         format!("AUTHORIZATION: BEARER {}", TOKEN.to_uppercase()),
         format!("Basic {}", base64(format!("user:{TOKEN}").as_bytes())),
-        // Cut where the token stands.
+        // Cut within the token.
         format!("{}{TOKEN}", "x".repeat(490)),
     ];
     let location = format!("https://elsewhere.example/?token={in_url}");
@@ -207,7 +207,7 @@ async fn no_failure_of_ecs_and_no_event_shows_the_token() {
         Fault::empty(),
         Fault::HalfAnswer,
         Fault::Reset,
-        Fault::Silence,
+        Fault::NoResponse,
         Fault::json("{\"taskArns\": 7}"),
     ] {
         ecs.faults(|faults| {
@@ -253,7 +253,7 @@ async fn no_failure_of_ssm_shows_the_token() {
         let mut searched = Searched::start(&ecs.endpoint(), &ssm.url, &server.url, &by_name).await;
         let answer = searched.invoke("{}", ENOUGH).await;
         assert!(answer.contains("errorType"), "{answer}");
-        assert!(ssm.received().len() > 1, "SSM was asked");
+        assert!(ssm.received().len() > 1, "SSM was called");
         searched.search(name);
     }
 }

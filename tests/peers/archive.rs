@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::emulator::{Emulator, digest_of};
-use crate::programs::{ACCOUNT, Ended, REGION, ROOT, command, eventually};
+use crate::programs::{ACCOUNT, ProgramOutput, REGION, ROOT, command, eventually};
 use crate::recorder::{ENVIRONMENT, ORG, Recorder, WRITES};
 use crate::release::{self, sam};
 
@@ -24,13 +24,15 @@ pub(crate) async fn make(directory: &Path) -> String {
     let bootstrap = release::bootstrap().await;
     let mut archive = Command::new(format!("{ROOT}/deploy/archive"));
     archive.arg(ARCHITECTURE).arg(bootstrap).arg(directory);
-    Ended::of(&mut archive).await.well().trim().to_owned()
+    ProgramOutput::wait(&mut archive).await.success().trim().to_owned()
 }
 
 /// The archive's content, unpacked.
 async fn unpacked(directory: &Path) -> PathBuf {
     let archive = make(directory).await;
-    Ended::of(Command::new("tar").arg("-xzf").arg(archive).current_dir(directory)).await.well();
+    ProgramOutput::wait(Command::new("tar").arg("-xzf").arg(archive).current_dir(directory))
+        .await
+        .success();
     directory.join(format!("envsnap-function-{ARCHITECTURE}"))
 }
 
@@ -60,7 +62,7 @@ async fn deploy(aws: &Emulator, archive: &Path, stack: &str, parameters: &[Strin
     let mut deploy = sam();
     deploy.current_dir(archive).args(["deploy", "--stack-name", stack, "--no-progressbar"]);
     deploy.arg("--parameter-overrides").args(parameters).envs(aws.variables());
-    Ended::of(&mut deploy).await.well();
+    ProgramOutput::wait(&mut deploy).await.success();
 }
 
 fn error_type_of(answer: &Value) -> &str {
@@ -88,7 +90,7 @@ async fn a_stack_from_the_archive_reports_a_task_that_changes() {
     aws.update_service("app", "web", 2, &["web:2"]).await;
     eventually(4 * MINUTE, "the change is reported", async || {
         let latest = recorder.latest().await;
-        if latest.1 == running("web:2") { Ok(()) } else { Err(aws.log(&log).await) }
+        if latest.1 == running("web:2") { Ok(()) } else { Err(aws.log_group_text(&log).await) }
     })
     .await;
 }
@@ -102,7 +104,7 @@ async fn the_aws_cli_deploys_the_archive_into_a_vpc() {
     let cli = async |arguments: &[&str]| {
         let mut cli = command("aws");
         cli.current_dir(&archive).envs(aws.variables()).env("AWS_DEFAULT_REGION", REGION);
-        Ended::of(cli.args(arguments)).await.well()
+        ProgramOutput::wait(cli.args(arguments)).await.success()
     };
     cli(&["s3", "mb", &format!("s3://{BUCKET}")]).await;
     let package = ["cloudformation", "package", "--template-file", "template.yaml"];
@@ -177,7 +179,8 @@ async fn evaluate(aws: &Emulator, stack: &str, calls: &[Call]) {
     let file = TempDir::new().unwrap();
     let file_name = file.path().join("question.json");
     std::fs::write(&file_name, question.to_string()).unwrap();
-    let results = Ended::of_reading(&mut command("iam-evaluate"), &file_name).await.well();
+    let results =
+        ProgramOutput::wait_with_stdin(&mut command("iam-evaluate"), &file_name).await.success();
     let results: Vec<String> = serde_json::from_str(&results).unwrap();
     for (call, result) in calls.iter().zip(&results) {
         let Call { action, resource, context, expected } = call;

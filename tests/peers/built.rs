@@ -5,19 +5,19 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::programs::Ended;
+use crate::programs::ProgramOutput;
 use crate::release;
 use crate::tls::Server;
 
 /// Of the function that SAM uploads, in bytes.
-const LARGEST: u64 = 7_500_000;
+const MAX_BYTES: u64 = 7_500_000;
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn the_function_is_small_and_holds_nothing_of_the_command_line() {
     let bootstrap = release::bootstrap().await;
     let size = std::fs::metadata(&bootstrap).unwrap().len();
-    assert!(size <= LARGEST, "{} has {size} bytes, of {LARGEST}", bootstrap.display());
+    assert!(size <= MAX_BYTES, "{} has {size} bytes, of {MAX_BYTES}", bootstrap.display());
 
     let function = std::fs::read(&bootstrap).unwrap();
     let command_line = std::fs::read(env!("CARGO_BIN_EXE_envsnap")).unwrap();
@@ -47,7 +47,7 @@ fn holds(binary: &[u8], words: &str) -> bool {
 async fn a_panic_unwinds() {
     let mut function = Command::new(release::bootstrap().await);
     function.env_clear().env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9").stdin(Stdio::null());
-    let ended = Ended::of(&mut function).await;
+    let ended = ProgramOutput::wait(&mut function).await;
     assert!(ended.stdout.contains("envsnap panicked"), "{ended:?}");
     assert_eq!(ended.code, Some(101), "{ended:?}");
 }
@@ -83,7 +83,7 @@ async fn no_root_certificate_is_read_twice() {
             ("KOSLI_API_TOKEN", "t0k3n"),
         ])
         .stdin(Stdio::null());
-    Ended::of(&mut function).await;
+    ProgramOutput::wait(&mut function).await;
     let trace = std::fs::read_to_string(trace.path()).unwrap();
     let mut opened = BTreeMap::<&str, u32>::new();
     for line in trace.lines().filter(|line| !line.contains(" = -1 ")) {

@@ -1,8 +1,7 @@
 //! The reporter that the server's own client has, and ours, on one account after another: what each
 //! of them reports, case by case.
 //!
-//! What the incumbent does is what version 2.43.1 was seen to do, so that nothing is said of it that
-//! is not so.
+//! What the incumbent does was observed with version 2.43.1.
 
 mod account;
 mod calls;
@@ -18,7 +17,7 @@ use envsnap::standin::{StandIn, World};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::programs::Ended;
+use crate::programs::ProgramOutput;
 use crate::reporters::{ours, theirs};
 use report::lines;
 
@@ -28,8 +27,8 @@ struct Case {
     world: World,
     wrong: Box<dyn Fn(&StandIn)>,
     filter: Option<(Filter, &'static str)>,
-    ours: Said,
-    theirs: Said,
+    ours: Expected,
+    theirs: Expected,
 }
 
 /// What narrows the scope, as an argument of theirs and a variable of ours.
@@ -41,32 +40,32 @@ const EXCLUDE_SERVICES: Filter = ("--exclude-services", "ECS_EXCLUDE_SERVICES");
 
 /// What a reporter does.
 #[derive(Clone)]
-enum Said {
-    /// Sends one report of these [lines], and ends well.
+enum Expected {
+    /// Sends one report of these [lines], and succeeds.
     Reports(Vec<String>),
-    /// Sends nothing, and ends well.
+    /// Sends nothing, and succeeds.
     Nothing,
-    /// Sends nothing, ends with this code, and says this among other things.
+    /// Sends nothing, and exits with this code and an error that contains this.
     Fails(i32, &'static str),
     /// Follows a pointer to nothing in one of its goroutines. Which clusters' tasks another one has
     /// reported by then, if any, differs from run to run.
     Crashes,
 }
-use Said::{Crashes, Fails, Nothing, Reports};
+use Expected::{Crashes, Fails, Nothing, Reports};
 
-fn reports<const N: usize>(lines: [&str; N]) -> Said {
+fn reports<const N: usize>(lines: [&str; N]) -> Expected {
     Reports(lines.map(str::to_owned).to_vec())
 }
 
 impl Case {
     /// The whole account is in scope, and nothing goes wrong in it.
-    fn of(what: &'static str, world: World, ours: Said, theirs: Said) -> Self {
+    fn new(what: &'static str, world: World, ours: Expected, theirs: Expected) -> Self {
         Self { what, world, wrong: Box::new(|_| {}), filter: None, ours, theirs }
     }
 
-    /// Both see it alike.
-    fn alike(what: &'static str, world: World, both: Said) -> Self {
-        Self::of(what, world, both.clone(), both)
+    /// Both do the same.
+    fn same_for_both(what: &'static str, world: World, both: Expected) -> Self {
+        Self::new(what, world, both.clone(), both)
     }
 
     fn filtered(mut self, filter: Filter, value: &'static str) -> Self {
@@ -85,26 +84,26 @@ impl Case {
         ecs
     }
 
-    /// Where the reporters do something else than is said here; each has the account to itself.
+    /// What the reporters do otherwise than expected; each has the account to itself.
     async fn differences(self) -> Vec<String> {
         let filter = self.filter;
         let arguments: Vec<_> = filter.iter().flat_map(|(of, value)| [of.0, *value]).collect();
-        // The account is not shared, so that there is nobody to leave a part of the quotas to.
+        // The account is not shared: no part of the quotas is left to others.
         let mut variables = vec![("QUOTA_SHARE", "1")];
         variables.extend(filter.iter().map(|(of, value)| (of.1, *value)));
         let ecs = self.stand_in().await;
         let ours = self.ours.differs(&ours(&ecs.endpoint(), &variables).await);
         let ecs = self.stand_in().await;
         let theirs = self.theirs.differs(&theirs(&ecs.endpoint(), &arguments).await);
-        let told = |who, difference| format!("{}: {who}: {difference}", self.what);
-        let ours = ours.map(|difference| told("ours", difference));
-        ours.into_iter().chain(theirs.map(|difference| told("theirs", difference))).collect()
+        let describe = |who, difference| format!("{}: {who}: {difference}", self.what);
+        let ours = ours.map(|difference| describe("ours", difference));
+        ours.into_iter().chain(theirs.map(|difference| describe("theirs", difference))).collect()
     }
 }
 
-impl Said {
+impl Expected {
     /// What a reporter did instead.
-    fn differs(&self, (ended, reports): &(Ended, Vec<Value>)) -> Option<String> {
+    fn differs(&self, (ended, reports): &(ProgramOutput, Vec<Value>)) -> Option<String> {
         let reports: Vec<_> = reports.iter().map(lines).collect();
         let so = match self {
             Reports(expected) => ended.code == Some(0) && reports == [expected.clone()],
@@ -158,6 +157,6 @@ async fn clusters_and_filters_are_reported_as_the_table_says() {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn what_goes_wrong_is_reported_as_the_table_says() {
+async fn faults_are_reported_as_the_table_says() {
     hold(faults::cases()).await;
 }

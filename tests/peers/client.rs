@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::emulator::aws_variables;
-use crate::programs::{ACCOUNT, Ended, REGION, command, envsnap};
+use crate::programs::{ACCOUNT, ProgramOutput, REGION, command, envsnap};
 use crate::recorder::{ENVIRONMENT, ORG, READS, Recorder};
 
 /// From the first tutorial that shows such a snapshot.
@@ -16,12 +16,12 @@ const NEW_DIFFER: &str = "76c442c04283c4ca1af22d882750eb960cf53c0aa041bbdb2db9df
 /// 2022-08-22T09:39:17Z, in seconds since the Unix epoch.
 const STARTED: i64 = 1_661_161_157;
 
-struct Surroundings {
+struct TestBed {
     ecs: StandIn,
     recorder: Recorder,
 }
 
-impl Surroundings {
+impl TestBed {
     /// Three tasks of `runner` and one of `differ` in cluster `app`, and an empty recorder.
     async fn start() -> Self {
         let runner = task("runner", "runner:16d9990", RUNNER);
@@ -36,7 +36,8 @@ impl Surroundings {
         report.args(["report", "-o", "json"]).envs(self.recorder.variables());
         report.envs(aws_variables(&self.ecs.endpoint()));
         report.env("KOSLI_ENVIRONMENT", ENVIRONMENT).env("AUTO_CREATE_ENVIRONMENT", "true");
-        let outcome: Value = serde_json::from_str(&Ended::of(&mut report).await.well()).unwrap();
+        let outcome: Value =
+            serde_json::from_str(&ProgramOutput::wait(&mut report).await.success()).unwrap();
         outcome["environments"][0].clone()
     }
 
@@ -47,15 +48,15 @@ impl Surroundings {
     }
 
     /// What the client does, with a token that may write.
-    async fn kosli(&self, arguments: &[&str]) -> Ended {
+    async fn kosli(&self, arguments: &[&str]) -> ProgramOutput {
         self.kosli_with(arguments, &[]).await
     }
 
-    async fn kosli_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+    async fn kosli_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> ProgramOutput {
         let mut kosli = command("kosli");
         kosli.args(arguments).envs(self.recorder.variables());
         kosli.envs(aws_variables(&self.ecs.endpoint())).envs(variables.iter().copied());
-        Ended::of(&mut kosli).await
+        ProgramOutput::wait(&mut kosli).await
     }
 }
 
@@ -101,24 +102,24 @@ fn artifacts(snapshot: &Value) -> Vec<Value> {
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn the_client_shows_snapshots_as_json_and_as_a_table() {
-    let surroundings = Surroundings::start().await;
-    surroundings.record().await;
+    let bed = TestBed::start().await;
+    bed.record().await;
     let first = [
         json!(["differ:1a2b170", DIFFER, 0, 1, [STARTED]]),
         json!(["runner:16d9990", RUNNER, 0, 3, [STARTED, STARTED, STARTED]]),
     ];
-    let latest = surroundings.kosli(&["get", "snapshot", ENVIRONMENT, "-o", "json"]).await.well();
+    let latest = bed.kosli(&["get", "snapshot", ENVIRONMENT, "-o", "json"]).await.success();
     let latest = json_of(&latest);
     assert_eq!((&latest["index"], &latest["type"]), (&json!(1), &json!("ECS")), "{latest}");
     assert_eq!(artifacts(&latest), first, "{latest}");
 
-    surroundings.ecs.update(|world| {
+    bed.ecs.update(|world| {
         let app = world.cluster_mut("app");
         app.tasks_of("differ").for_each(Task::stop);
         app.add(differ("7c45272", NEW_DIFFER));
     });
-    surroundings.record().await;
-    let latest = surroundings.kosli(&["get", "snapshot", ENVIRONMENT, "-o", "json"]).await.well();
+    bed.record().await;
+    let latest = bed.kosli(&["get", "snapshot", ENVIRONMENT, "-o", "json"]).await.success();
     let latest = json_of(&latest);
     assert_eq!(latest["index"], 2, "{latest}");
     assert_eq!(
@@ -131,11 +132,11 @@ async fn the_client_shows_snapshots_as_json_and_as_a_table() {
         "{latest}"
     );
     let before = format!("{ENVIRONMENT}#1");
-    let before = surroundings.kosli(&["get", "snapshot", &before, "-o", "json"]).await.well();
+    let before = bed.kosli(&["get", "snapshot", &before, "-o", "json"]).await.success();
     let before = json_of(&before);
     assert_eq!((&before["index"], artifacts(&before)), (&json!(1), first.to_vec()), "{before}");
 
-    let table = surroundings.kosli(&["get", "snapshot", ENVIRONMENT]).await.well();
+    let table = bed.kosli(&["get", "snapshot", ENVIRONMENT]).await.success();
     let image = |of: &str| format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{of}");
     assert_eq!(
         lines(&table),
@@ -153,20 +154,20 @@ async fn the_client_shows_snapshots_as_json_and_as_a_table() {
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn the_client_makes_environments_and_lists_them() {
-    let surroundings = Surroundings::start().await;
+    let bed = TestBed::start().await;
     let create = ["create", "environment", ENVIRONMENT, "--type", "ECS", "--description", "Ours"];
-    let refused = surroundings.kosli_with(&create, &[("KOSLI_API_TOKEN", READS)]).await;
+    let refused = bed.kosli_with(&create, &[("KOSLI_API_TOKEN", READS)]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("You don't have permission"), "{refused:?}");
-    let made = surroundings.kosli(&create).await.well();
+    let made = bed.kosli(&create).await.success();
     assert_eq!(made, format!("environment {ENVIRONMENT} was created\n"));
 
     let reported = async || {
-        let table = surroundings.kosli(&["get", "environment", ENVIRONMENT]).await.well();
+        let table = bed.kosli(&["get", "environment", ENVIRONMENT]).await.success();
         let shown = lines(&table);
         let fixed = ["Name: aws-prod", "Type: ECS", "Description: Ours"];
         assert_eq!(shown[..3], fixed, "{table}");
-        let list = surroundings.kosli(&["list", "environments", "-o", "json"]).await.well();
+        let list = bed.kosli(&["list", "environments", "-o", "json"]).await.success();
         let list = json_of(&list);
         let [listed] = <[Value; 1]>::try_from(list.as_array().unwrap().clone()).unwrap();
         assert_eq!((&listed["name"], &listed["type"]), (&json!(ENVIRONMENT), &json!("ECS")));
@@ -176,12 +177,12 @@ async fn the_client_makes_environments_and_lists_them() {
     assert_eq!((state.as_str(), last_reported.as_str()), ("State: N/A", "Last Reported At: N/A"));
     assert!(!listed);
 
-    surroundings.record().await;
+    bed.record().await;
     let (state, last_reported, listed) = reported().await;
     assert_eq!(state, "State: N/A", "there is no policy, so nothing is decided");
     assert!(last_reported.contains(" UTC "), "{last_reported}");
     assert!(listed);
-    let table = surroundings.kosli(&["list", "environments"]).await.well();
+    let table = bed.kosli(&["list", "environments"]).await.success();
     let shown = lines(&table);
     assert_eq!(shown[0], "NAME TYPE LAST REPORT LAST MODIFIED TAGS POLICIES", "{table}");
     assert!(shown[1].starts_with("aws-prod ECS 20"), "{table}");
@@ -191,21 +192,21 @@ async fn the_client_makes_environments_and_lists_them() {
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn the_client_s_own_reporter_reports_to_the_recorder() {
-    let surroundings = Surroundings::start().await;
+    let bed = TestBed::start().await;
     let missing =
         format!("Environment named '{ENVIRONMENT}' does not exist for organization '{ORG}'");
     let report = ["snapshot", "ecs", ENVIRONMENT, "--clusters", "app"];
     for arguments in [&report[..], &["get", "snapshot", ENVIRONMENT]] {
-        let failed = surroundings.kosli(arguments).await;
+        let failed = bed.kosli(arguments).await;
         assert_eq!(failed.code, Some(1), "{failed:?}");
         assert!(failed.stderr.contains(&missing), "{failed:?}");
     }
 
     let create = ["create", "environment", ENVIRONMENT, "--type", "ECS"];
-    surroundings.kosli(&create).await.well();
-    let reported = surroundings.kosli(&report).await.well();
+    bed.kosli(&create).await.success();
+    let reported = bed.kosli(&report).await.success();
     assert!(reported.contains("[4] containers were reported"), "{reported}");
-    let theirs = surroundings.kosli(&["get", "snapshot", ENVIRONMENT, "-o", "json"]).await.well();
+    let theirs = bed.kosli(&["get", "snapshot", ENVIRONMENT, "-o", "json"]).await.success();
     assert_eq!(
         artifacts(&json_of(&theirs)),
         [
@@ -216,6 +217,6 @@ async fn the_client_s_own_reporter_reports_to_the_recorder() {
     );
 
     // What ours would say is what the recorder has by now.
-    let ours = surroundings.report().await;
+    let ours = bed.report().await;
     assert_eq!(ours["outcome"], "unchanged", "{ours}");
 }

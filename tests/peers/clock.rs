@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
-use crate::programs::{Ended, envsnap};
+use crate::programs::{ProgramOutput, envsnap};
 
 /// A recorder whose clock says what is in a file.
 struct Recorder {
@@ -20,10 +20,14 @@ struct Recorder {
 impl Recorder {
     async fn start(folder: &Path) -> Self {
         // The library by which the program replaces the clock.
-        let library =
-            Ended::of(Command::new("faketime").args(["-f", "+0", "printenv", "LD_PRELOAD"]))
-                .await
-                .well();
+        let library = ProgramOutput::wait(Command::new("faketime").args([
+            "-f",
+            "+0",
+            "printenv",
+            "LD_PRELOAD",
+        ]))
+        .await
+        .success();
         let mut process = envsnap()
             .args(["serve", "--listen", "127.0.0.1:0", "--db"])
             .arg(folder.join("snapshots.db"))

@@ -127,8 +127,8 @@ def emit_task_state_changes(ecs, eventbridge):
     def run_task(data):
         status, headers, body = response = run(data)
         if status == 200:
-            for answered in json.loads(body)["tasks"]:
-                task = ecs._tasks[answered["taskArn"]]
+            for described in json.loads(body)["tasks"]:
+                task = ecs._tasks[described["taskArn"]]
                 emit(task, lastStatus="PENDING")
                 emit(task, lastStatus="RUNNING")
         return response

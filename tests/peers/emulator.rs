@@ -47,7 +47,7 @@ impl Process {
         let child = std::process::Command::new(path_of("ministack-digests"))
             .arg("--until-stdin-closes")
             .env("GATEWAY_PORT", port.to_string())
-            // Lambda sets it where the template asks for JSON; the emulator leaves that out.
+            // Lambda sets it if the template requests JSON; the emulator leaves that out.
             .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
@@ -271,13 +271,13 @@ impl Emulator {
 
     /// The lines of a log group in which the function says what became of an environment.
     pub(crate) async fn outcomes(&self, group: &str) -> Vec<Value> {
-        let log = self.log(group).await;
+        let log = self.log_group_text(group).await;
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line.get("_aws").is_some()).collect()
     }
 
     /// All that is in a log group, in order.
-    pub(crate) async fn log(&self, group: &str) -> String {
+    pub(crate) async fn log_group_text(&self, group: &str) -> String {
         // The emulator does not check signatures.
         let credential = format!("{ACCOUNT}/20260101/{REGION}/logs/aws4_request");
         let answer = reqwest::Client::new()

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::programs::{Ended, command, envsnap, eventually, free_port};
+use crate::programs::{ProgramOutput, command, envsnap, eventually, free_port};
 use crate::tls::make_certificates;
 
 const TREES: u64 = 200;
@@ -146,8 +146,10 @@ fn relative(directory: &Path, target: &Path) -> PathBuf {
 /// What a program prints of the directory; `None` if it fails.
 async fn fingerprint(program: Command, at: &Path, arguments: &[String]) -> Option<String> {
     let mut program = program;
-    let ended =
-        Ended::of(program.args(arguments).current_dir(at).env("KOSLI_NO_UPDATE_CHECK", "1")).await;
+    let ended = ProgramOutput::wait(
+        program.args(arguments).current_dir(at).env("KOSLI_NO_UPDATE_CHECK", "1"),
+    )
+    .await;
     assert!(ended.code != Some(101), "{ended:?}");
     (ended.code == Some(0)).then(|| ended.stdout.trim_end().to_owned())
 }
@@ -247,7 +249,7 @@ impl Registry {
     /// The answer to a request with the last of `arguments` as path, and its status.
     async fn curl(&self, arguments: &[&str]) -> String {
         let (path, options) = arguments.split_last().unwrap();
-        let ended = Ended::of(
+        let ended = ProgramOutput::wait(
             Command::new("curl")
                 .args(["-sS", "-w", "%{http_code}", "-u", "alice:pa55word", "--cacert"])
                 .arg(self.files.path().join("root.pem"))
@@ -338,15 +340,15 @@ async fn images_have_the_digests_that_the_kosli_client_finds_in_a_registry() {
     fs::write(docker.join("config.json"), config.to_string()).unwrap();
     let options = ["--registry-username", "alice", "--registry-password", "pa55word"];
     let wrong = ["--registry-username", "alice", "--registry-password", "wrong"];
-    let (own, nowhere) = (at.to_owned(), at.join("data"));
+    let (own, without_docker) = (at.to_owned(), at.join("data"));
     for (tag, options, home, expected) in [
-        ("1.2", &options[..], &nowhere, Some(sha256(&index))),
+        ("1.2", &options[..], &without_docker, Some(sha256(&index))),
         ("1.2", &[], &own, Some(sha256(&index))),
-        ("amd64", &options, &nowhere, Some(sha256(&amd64))),
+        ("amd64", &options, &without_docker, Some(sha256(&amd64))),
         ("arm64", &[], &own, Some(sha256(&arm64))),
-        ("nosuch", &options, &nowhere, None),
+        ("nosuch", &options, &without_docker, None),
         ("1.2", &wrong, &own, None),
-        ("1.2", &[], &nowhere, None),
+        ("1.2", &[], &without_docker, None),
     ] {
         let image = format!("{}/a/web:{tag}", registry.host);
         for (mut program, first) in [

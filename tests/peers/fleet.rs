@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::emulator::Emulator;
-use crate::programs::{ACCOUNT, Ended, REGION, ROOT};
+use crate::programs::{ACCOUNT, ProgramOutput, REGION, ROOT};
 use crate::recorder::{ORG, Recorder, WRITES};
 use crate::release::{self, sam};
 
@@ -22,7 +22,7 @@ async fn deploy(aws: &Emulator, template: &str, stack: &str, parameters: &[Strin
         .arg("--parameter-overrides")
         .args(parameters)
         .envs(aws.variables());
-    Ended::of(&mut deploy).await.well();
+    ProgramOutput::wait(&mut deploy).await.success();
 }
 
 fn images(environment: &Value) -> Vec<&str> {

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::programs::{Ended, command};
+use crate::programs::{ProgramOutput, command};
 use crate::recorder::{ORG, Recorder, WRITES};
 
 /// Fingerprints, in the order in which comparisons list them.
@@ -56,30 +56,30 @@ impl History {
     }
 
     /// What the client does with these words.
-    async fn kosli(&self, words: &str) -> Ended {
+    async fn kosli(&self, words: &str) -> ProgramOutput {
         let mut kosli = command("kosli");
         kosli.args(words.split_whitespace()).envs(self.recorder.variables());
-        Ended::of(&mut kosli).await
+        ProgramOutput::wait(&mut kosli).await
     }
 
     pub(super) async fn json(&self, words: &str) -> Value {
-        let shown = self.kosli(&format!("{words} -o json")).await.well();
+        let shown = self.kosli(&format!("{words} -o json")).await.success();
         serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{words}: {error}: {shown}"))
     }
 
     /// The lines of a table that are not empty, each with one space between words.
     async fn table(&self, words: &str) -> Vec<String> {
-        let table = self.kosli(words).await.well();
+        let table = self.kosli(words).await.success();
         let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
         lines.filter(|line| !line.is_empty()).collect()
     }
 
-    /// The client fails with what the recorder says.
-    async fn fails(&self, words: &str, said: &str) {
+    /// The client fails with the recorder's message.
+    async fn fails(&self, words: &str, expected: &str) {
         let failed = self.kosli(words).await;
         assert_eq!(failed.code, Some(1), "{words}: {failed:?}");
         let shown = failed.stderr.trim_end();
-        assert!(shown.starts_with("Error: ") && shown.contains(said), "{words}: {failed:?}");
+        assert!(shown.starts_with("Error: ") && shown.contains(expected), "{words}: {failed:?}");
     }
 }
 
@@ -141,11 +141,11 @@ async fn the_client_finds_a_snapshot_by_every_expression() {
         ("aws-prod@{3.weeks.ago}", "aws-prod#0"),
         ("aws-prod@{6.months.ago}", "aws-prod#0"),
     ] {
-        let said = no_snapshot(expression, resolved, 3);
-        history.fails(&format!("get snapshot {expression}"), &said).await;
+        let expected = no_snapshot(expression, resolved, 3);
+        history.fails(&format!("get snapshot {expression}"), &expected).await;
     }
     history.fails("get snapshot empty", &no_snapshot("empty#-1", "empty#0", 0)).await;
-    history.fails("get snapshot nowhere", &no_environment("nowhere")).await;
+    history.fails("get snapshot missing", &no_environment("missing")).await;
     for expression in ["aws-prod#x", "aws-prod@{tomorrow}", "aws-prod~-1"] {
         let words = format!("get snapshot {expression}");
         history.fails(&words, "is not a snapshot expression. Use N or #N").await;
@@ -159,9 +159,9 @@ async fn the_client_asserts_what_is_not_known_to_be_compliant() {
     for expression in ["aws-prod", "aws-prod#1", "aws-prod~2"] {
         history.fails(&format!("assert snapshot {expression}"), "] NON-COMPLIANT").await;
     }
-    let said = no_snapshot("aws-prod#9", "aws-prod#9", 3);
-    history.fails("assert snapshot aws-prod#9", &said).await;
-    history.fails("assert snapshot nowhere", &no_environment("nowhere")).await;
+    let expected = no_snapshot("aws-prod#9", "aws-prod#9", 3);
+    history.fails("assert snapshot aws-prod#9", &expected).await;
+    history.fails("assert snapshot missing", &no_environment("missing")).await;
 }
 
 #[tokio::test]
@@ -197,9 +197,9 @@ async fn the_client_lists_snapshots_by_interval_and_page() {
         ["No environment snapshots were found."]
     );
 
-    history.fails("list snapshots nowhere", &no_environment("nowhere")).await;
-    let said = "Input payload validation failed: map[interval:'x' is not an interval. Use A..B";
-    history.fails("list snapshots aws-prod -i x", said).await;
+    history.fails("list snapshots missing", &no_environment("missing")).await;
+    let expected = "Input payload validation failed: map[interval:'x' is not an interval. Use A..B";
+    history.fails("list snapshots aws-prod -i x", expected).await;
 }
 
 #[tokio::test]
@@ -230,7 +230,7 @@ async fn the_client_reports_changes() {
         ("--repo acme/web", vec![]),
     ] {
         let events = history.json(&format!("log environment aws-prod {options}")).await;
-        let told: Vec<_> = events
+        let listed: Vec<_> = events
             .as_array()
             .unwrap()
             .iter()
@@ -242,9 +242,9 @@ async fn the_client_reports_changes() {
         let expected: Vec<_> = expected
             .into_iter()
             .map(|at| all[at])
-            .map(|(index, name, said, kind)| [json!(index), json!(name), json!(said), json!(kind)])
+            .map(|(index, name, text, kind)| [json!(index), json!(name), json!(text), json!(kind)])
             .collect();
-        assert_eq!(told, expected, "{options}");
+        assert_eq!(listed, expected, "{options}");
     }
 
     let table = history.table("log environment aws-prod -n 1").await;
@@ -261,13 +261,14 @@ async fn the_client_reports_changes() {
     assert_eq!(table.len(), 5);
     assert_eq!(history.table("log environment empty").await, ["No environment events were found."]);
 
-    history.fails("log environment nowhere", &no_environment("nowhere")).await;
-    let said = "validation failed: map[interval:'1..x' is not an interval";
-    history.fails("log environment aws-prod -i 1..x", said).await;
-    let said = "validation failed: map[per_page:must be a whole number from 1 to 100, not '101']";
-    history.fails("log environment aws-prod -n 101", said).await;
-    let said = "validation failed: map[start:'yesterday' is neither a snapshot";
-    history.fails("log environment aws-prod --start yesterday", said).await;
+    history.fails("log environment missing", &no_environment("missing")).await;
+    let expected = "validation failed: map[interval:'1..x' is not an interval";
+    history.fails("log environment aws-prod -i 1..x", expected).await;
+    let expected =
+        "validation failed: map[per_page:must be a whole number from 1 to 100, not '101']";
+    history.fails("log environment aws-prod -n 101", expected).await;
+    let expected = "validation failed: map[start:'yesterday' is neither a snapshot";
+    history.fails("log environment aws-prod --start yesterday", expected).await;
 }
 
 #[tokio::test]
@@ -293,11 +294,11 @@ async fn the_client_compares_snapshots() {
         }
         lines
     };
-    let said = |parts: &[&[String]]| parts.concat();
+    let lines = |parts: &[&[String]]| parts.concat();
     let title = |title: &str| vec![title.to_owned()];
     assert_eq!(
         compared("aws-prod#1 aws-prod#2").await,
-        said(&[
+        lines(&[
             &title("Only present in aws-prod#2"),
             &details("api:1", 'b', 1),
             &title("aws-prod#1 -> aws-prod#2 scaling"),
@@ -307,7 +308,7 @@ async fn the_client_compares_snapshots() {
     );
     assert_eq!(
         compared("aws-prod~1 aws-prod -u").await,
-        said(&[
+        lines(&[
             &title("Only present in aws-prod~1 (snapshot: aws-prod#2)"),
             &details("web:1", 'a', 3),
             &title("Not changed in both snapshots"),
@@ -324,9 +325,9 @@ async fn the_client_compares_snapshots() {
     history.fails("diff snapshots aws-prod empty", &no_snapshot("empty", "empty#0", 0)).await;
     let too_far = no_snapshot("aws-prod#9", "aws-prod#9", 3);
     history.fails("diff snapshots aws-beta aws-prod#9", &too_far).await;
-    history.fails("diff snapshots aws-prod nowhere", &no_environment("nowhere")).await;
-    let said = "map[snappish1:'#x' is not a snapshot expression. Use N or #N";
-    history.fails("diff snapshots aws-prod#x aws-prod", said).await;
+    history.fails("diff snapshots aws-prod missing", &no_environment("missing")).await;
+    let expected = "map[snappish1:'#x' is not a snapshot expression. Use N or #N";
+    history.fails("diff snapshots aws-prod#x aws-prod", expected).await;
 }
 
 #[tokio::test]
@@ -354,27 +355,27 @@ async fn the_client_lists_the_environments_that_are_meant() {
     assert!(table[1].starts_with("aws-beta ECS 20"), "{}", table[1]);
     assert_eq!(table[3], "Showing page 1 of 2, total 3 items");
     assert_eq!(history.table("list environments --name x").await, ["No environments were found."]);
-    let said = "map[sort:must be one of name, last_modified_at, last_changed_at, not 'type']";
-    history.fails("list environments --sort type", said).await;
+    let expected = "map[sort:must be one of name, last_modified_at, last_changed_at, not 'type']";
+    history.fails("list environments --sort type", expected).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn the_client_renames_and_archives_environments() {
     let history = History::start().await;
-    let done = history.kosli("rename environment aws-prod renamed").await.well();
+    let done = history.kosli("rename environment aws-prod renamed").await.success();
     assert_eq!(done, "environment aws-prod was renamed to renamed\n");
     history.fails("get snapshot aws-prod", &no_environment("aws-prod")).await;
     assert_eq!(history.json("get snapshot renamed").await["index"], 3);
-    for (words, said) in [
+    for (words, expected) in [
         ("renamed aws-beta", "] Environment named 'aws-beta' already exists for organization"),
         ("renamed a~b", "] 'a~b' is an invalid name for environments. Valid names should start"),
         ("aws-prod again", &no_environment("aws-prod")),
     ] {
-        history.fails(&format!("rename environment {words}"), said).await;
+        history.fails(&format!("rename environment {words}"), expected).await;
     }
 
-    let done = history.kosli("archive environment renamed").await.well();
+    let done = history.kosli("archive environment renamed").await.success();
     assert_eq!(done, "environment renamed was archived\n");
     for words in [
         "get environment",
@@ -388,6 +389,6 @@ async fn the_client_renames_and_archives_environments() {
     let list = history.json("list environments").await;
     assert_eq!(each(&list, "name"), ["aws-beta", "empty"]);
 
-    history.kosli("create environment renamed --type ECS").await.well();
+    history.kosli("create environment renamed --type ECS").await.success();
     assert_eq!(history.json("get snapshot renamed").await["index"], 3, "nothing is lost");
 }

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::emulator::{Emulator, digest_of};
-use crate::programs::Ended;
+use crate::programs::ProgramOutput;
 use crate::reporters::{ours, theirs};
 
 /// The entries of the one report, in a stable order.
-fn entries((ended, reports): (Ended, Vec<Value>)) -> Vec<Value> {
-    ended.well();
+fn entries((ended, reports): (ProgramOutput, Vec<Value>)) -> Vec<Value> {
+    ended.success();
     let [report] = <[Value; 1]>::try_from(reports).unwrap();
     let fields: Vec<_> = report.as_object().unwrap().keys().collect();
     assert_eq!(fields, ["artifacts"], "{report}");
@@ -91,13 +91,13 @@ async fn both_say_the_same_of_every_task_of_a_service() {
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn a_cluster_that_does_not_exist_is_an_empty_environment_to_them_and_an_error_to_us() {
     let aws = account().await;
-    let (theirs, reports) = theirs(&aws.url, &["--clusters", "nowhere"]).await;
+    let (theirs, reports) = theirs(&aws.url, &["--clusters", "missing"]).await;
     assert_eq!(theirs.code, Some(0), "{theirs:?}");
     assert_eq!(reports, [json!({"artifacts": []})]);
 
-    let (ours, reports) = ours(&aws.url, &[("ECS_CLUSTERS", "nowhere")]).await;
+    let (ours, reports) = ours(&aws.url, &[("ECS_CLUSTERS", "missing")]).await;
     assert_eq!(ours.code, Some(2), "{ours:?}");
     assert!(ours.stderr.contains("aws-prod: ClusterNotFound: "), "{ours:?}");
-    assert!(ours.stderr.contains("nowhere"), "{ours:?}");
+    assert!(ours.stderr.contains("missing"), "{ours:?}");
     assert_eq!(reports, Vec::<Value>::new());
 }

@@ -11,7 +11,7 @@ use tokio::process::Command;
 /// The root of the repository.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What every AWS client is told: the emulator takes a key of twelve digits for the account.
+/// The credentials of every AWS client: the emulator takes a key of twelve digits for the account.
 pub(crate) const ACCOUNT: &str = "274425519734";
 pub(crate) const REGION: &str = "eu-central-1";
 
@@ -56,17 +56,17 @@ fn isolated(program: &Path) -> Command {
     command
 }
 
-/// How a program ended, and what it wrote.
+/// The exit code and the output of a program.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct ProgramOutput {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Ended {
+impl ProgramOutput {
     /// Runs `command` to its end.
-    pub(crate) async fn of(command: &mut Command) -> Self {
+    pub(crate) async fn wait(command: &mut Command) -> Self {
         Self::from(&command.stdin(Stdio::null()).output().await.unwrap())
     }
 
@@ -76,15 +76,15 @@ impl Ended {
         Self { code: output.status.code(), stdout, stderr }
     }
 
-    /// As [`Self::of`], with `file` on standard input.
-    pub(crate) async fn of_reading(command: &mut Command, file: &Path) -> Self {
+    /// As [`Self::wait`], with `file` on standard input.
+    pub(crate) async fn wait_with_stdin(command: &mut Command, file: &Path) -> Self {
         let file = std::fs::File::open(file).unwrap();
         let output = command.stdin(file).output().await.unwrap();
         Self::from(&output)
     }
 
-    /// What it wrote to standard output, having done what it was asked.
-    pub(crate) fn well(self) -> String {
+    /// What it wrote to standard output. It must have succeeded.
+    pub(crate) fn success(self) -> String {
         assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
         self.stdout
     }
@@ -101,11 +101,11 @@ pub(crate) fn free_port() -> u16 {
         .unwrap()
 }
 
-/// Waits for `child`, which was told to end, and ends it by force where it does not.
+/// Waits for `child`, which is to end, and kills it if it does not.
 pub(crate) fn reap(child: &mut Child) {
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while matches!(child.try_wait(), Ok(None)) {
-        if Instant::now() > patience {
+        if Instant::now() > deadline {
             let _ended = child.kill();
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -118,13 +118,13 @@ pub(crate) async fn eventually<T>(
     what: &str,
     mut answer: impl AsyncFnMut() -> Result<T, String>,
 ) -> T {
-    let patience = Instant::now() + within;
+    let deadline = Instant::now() + within;
     loop {
         match answer().await {
             Ok(answer) => return answer,
             Err(seen) => {
-                let in_time = Instant::now() < patience;
-                assert!(in_time, "{what}: not so within {within:?}: {seen}");
+                let before_deadline = Instant::now() < deadline;
+                assert!(before_deadline, "{what}: not so within {within:?}: {seen}");
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

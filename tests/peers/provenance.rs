@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::emulator::aws_variables;
-use crate::programs::{ACCOUNT, Ended, REGION, command, envsnap};
+use crate::programs::{ACCOUNT, ProgramOutput, REGION, command, envsnap};
 use crate::recorder::{ENVIRONMENT, Recorder};
 
 const RUNNER: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
@@ -49,13 +49,13 @@ impl Project {
     }
 
     async fn kosli(&self, arguments: &[&str]) -> String {
-        self.ended(arguments).await.well()
+        self.ended(arguments).await.success()
     }
 
-    async fn ended(&self, arguments: &[&str]) -> Ended {
+    async fn ended(&self, arguments: &[&str]) -> ProgramOutput {
         let mut kosli = command("kosli");
         kosli.args(arguments).envs(self.recorder.variables()).current_dir(self.folder.path());
-        Ended::of(&mut kosli).await
+        ProgramOutput::wait(&mut kosli).await
     }
 
     async fn json(&self, arguments: &[&str]) -> Value {
@@ -69,7 +69,7 @@ impl Project {
         let at_commit = ["--commit", "HEAD"];
         let urls = ["--build-url", "https://b/1", "--commit-url", "https://c/1"];
         let template = ["--template-file", "template.yml"];
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         for command in [
             [&["create", "flow", "runner", "--description", "Test runner"], &template[..]].concat(),
             [&["begin", "trail", &self.commit, "--flow", "runner"], &at_commit[..]].concat(),
@@ -94,12 +94,12 @@ impl Project {
             ]
             .concat(),
         ] {
-            said.push(self.kosli(&command).await);
+            output.push(self.kosli(&command).await);
         }
-        said
+        output
     }
 
-    /// Everything that the client can ask, without the times at which it was asked.
+    /// The answers to every query of the client, without the times of the queries.
     async fn answers(&self) -> Vec<Value> {
         let by_commit = format!("runner:{}", self.commit);
         let by_fingerprint = format!("runner@{RUNNER}");
@@ -148,16 +148,16 @@ fn words(card: &str) -> Vec<String> {
 async fn git(folder: &Path, arguments: &[&str]) -> String {
     let mut git = tokio::process::Command::new("git");
     git.current_dir(folder).args(arguments);
-    Ended::of(&mut git).await.well()
+    ProgramOutput::wait(&mut git).await.success()
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn what_a_job_reports_is_read_back_and_a_second_time_changes_nothing() {
+async fn a_job_s_reports_are_read_back_and_repeating_them_changes_nothing() {
     let project = Project::new().await;
-    let said = project.build().await;
-    assert_eq!(said[0], "flow 'runner' was created\n");
-    assert!(said[1].ends_with("was begun\n"), "{said:?}");
+    let output = project.build().await;
+    assert_eq!(output[0], "flow 'runner' was created\n");
+    assert!(output[1].ends_with("was begun\n"), "{output:?}");
     let card = project.kosli(&["get", "artifact", &format!("runner@{RUNNER}")]).await;
     let lines = words(&card);
     for wanted in [
@@ -200,7 +200,7 @@ async fn the_client_sees_what_runs_with_its_provenance_and_what_runs_without() {
     let mut report = envsnap();
     report.args(["report"]).envs(project.recorder.variables());
     report.envs(aws_variables(&ecs.endpoint())).env("KOSLI_ENVIRONMENT", ENVIRONMENT);
-    Ended::of(&mut report).await.well();
+    ProgramOutput::wait(&mut report).await.success();
 
     let snapshot = project.json(&["get", "snapshot", ENVIRONMENT]).await;
     let origins: Vec<_> = snapshot["artifacts"]
@@ -231,7 +231,7 @@ async fn the_client_sees_what_runs_with_its_provenance_and_what_runs_without() {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn what_is_not_kept_or_not_there_is_said_in_words() {
+async fn records_that_are_not_kept_or_missing_are_explained() {
     let project = Project::new().await;
     for (arguments, wanted) in [
         (&["list", "policies"][..], "This recorder does not keep policies"),

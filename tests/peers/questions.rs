@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::history::History;
-use crate::programs::{Ended, envsnap};
+use crate::programs::{ProgramOutput, envsnap};
 
 /// What our command line adds to the server's document of a difference.
 const OURS: [&str; 2] = ["between", "replaced"];
@@ -41,7 +41,7 @@ async fn both_command_lines_are_given_the_same_documents() {
     ] {
         let mut envsnap = envsnap();
         envsnap.args(ours.split(' ')).args(["-o", "json"]).envs(history.recorder.variables());
-        let shown = Ended::of(&mut envsnap).await.well();
+        let shown = ProgramOutput::wait(&mut envsnap).await.success();
         let shown: Value = serde_json::from_str(&shown).unwrap();
         assert_eq!(timeless(shown), timeless(history.json(theirs).await), "{ours}");
     }

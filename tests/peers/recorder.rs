@@ -66,7 +66,7 @@ impl Recorder {
         server_variables(&self.url)
     }
 
-    /// The snapshot that an expression names, or what the recorder said instead.
+    /// The snapshot that an expression names, or the recorder's error.
     pub(crate) async fn snapshot(&self, expression: &str) -> Result<RecordedSnapshot, String> {
         let url = format!("{}/api/v2/snapshots/{ORG}/{ENVIRONMENT}/{expression}", self.url);
         let answer = reqwest::Client::new().get(url).bearer_auth(READS).send().await.unwrap();

@@ -6,7 +6,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::emulator::aws_variables;
-use crate::programs::{Ended, REGION, ROOT, path_of, search_path};
+use crate::programs::{ProgramOutput, REGION, ROOT, path_of, search_path};
 
 /// The built function, `bootstrap`. It is built once, whichever tests ask for it.
 pub(crate) async fn bootstrap() -> PathBuf {
@@ -15,7 +15,7 @@ pub(crate) async fn bootstrap() -> PathBuf {
 }
 
 async fn build() -> Result<PathBuf, String> {
-    let Ended { code, stdout, stderr } = Ended::of(sam().arg("build")).await;
+    let ProgramOutput { code, stdout, stderr } = ProgramOutput::wait(sam().arg("build")).await;
     let bootstrap = PathBuf::from(ROOT).join(".aws-sam/build/Reporter/bootstrap");
     match code {
         Some(0) if bootstrap.exists() => Ok(bootstrap),

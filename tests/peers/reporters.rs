@@ -7,45 +7,45 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::emulator::aws_variables;
-use crate::programs::{Ended, command, envsnap};
+use crate::programs::{ProgramOutput, command, envsnap};
 use crate::receiver::Receiver;
 use crate::recorder::{ENVIRONMENT, ORG, server_variables};
 
-/// Far more than either takes, even where it is throttled and asks again.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Far more than either takes, even if it is throttled and retries.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What `kosli snapshot ecs` does with these arguments about the account at `aws`, and what arrives
 /// at a server that has the environment and no snapshot of it.
-pub(crate) async fn theirs(aws: &str, arguments: &[&str]) -> (Ended, Vec<Value>) {
+pub(crate) async fn theirs(aws: &str, arguments: &[&str]) -> (ProgramOutput, Vec<Value>) {
     let server = Receiver::start().await;
     (theirs_to(&server.url, aws, arguments).await, reported(&server))
 }
 
 /// The same of `envsnap report`, with these variables.
-pub(crate) async fn ours(aws: &str, variables: &[(&str, &str)]) -> (Ended, Vec<Value>) {
+pub(crate) async fn ours(aws: &str, variables: &[(&str, &str)]) -> (ProgramOutput, Vec<Value>) {
     let server = Receiver::start().await;
     (ours_to(&server.url, aws, variables).await, reported(&server))
 }
 
-/// What `kosli snapshot ecs` does where the server is at `host`.
-pub(crate) async fn theirs_to(host: &str, aws: &str, arguments: &[&str]) -> Ended {
+/// What `kosli snapshot ecs` does with the server at `host`.
+pub(crate) async fn theirs_to(host: &str, aws: &str, arguments: &[&str]) -> ProgramOutput {
     let mut kosli = command("kosli");
     kosli.args(["snapshot", "ecs", ENVIRONMENT]).args(arguments);
-    ended(kosli, host, aws).await
+    run(kosli, host, aws).await
 }
 
 /// The same of `envsnap report`, with these variables.
-pub(crate) async fn ours_to(host: &str, aws: &str, variables: &[(&str, &str)]) -> Ended {
+pub(crate) async fn ours_to(host: &str, aws: &str, variables: &[(&str, &str)]) -> ProgramOutput {
     let mut report = envsnap();
     report.args(["report", "-o", "json"]).env("KOSLI_ENVIRONMENT", ENVIRONMENT);
     report.envs(variables.iter().copied());
-    ended(report, host, aws).await
+    run(report, host, aws).await
 }
 
-async fn ended(mut reporter: Command, host: &str, aws: &str) -> Ended {
+async fn run(mut reporter: Command, host: &str, aws: &str) -> ProgramOutput {
     reporter.envs(aws_variables(aws)).envs(server_variables(host));
-    let ended = timeout(PATIENCE, Ended::of(&mut reporter)).await;
-    ended.unwrap_or_else(|_| panic!("not done after {PATIENCE:?}: {reporter:?}"))
+    let output = timeout(TIMEOUT, ProgramOutput::wait(&mut reporter)).await;
+    output.unwrap_or_else(|_| panic!("not done after {TIMEOUT:?}: {reporter:?}"))
 }
 
 /// The reports that arrived, all where they belong.

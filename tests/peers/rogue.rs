@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use crate::emulator::{Emulator, digest_of};
 use crate::page::browser::Browser;
-use crate::programs::{Ended, ROOT, envsnap, eventually};
+use crate::programs::{ProgramOutput, ROOT, envsnap, eventually};
 use crate::recorder::{ENVIRONMENT, ORG, READS, Recorder};
 use crate::runtime_emulator::RuntimeEmulator;
 
 const COMMIT: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
 const MINER: &str = "public.ecr.aws/x/miner:latest";
 
-async fn ask(recorder: &Recorder, arguments: &[&str]) -> Ended {
-    Ended::of(envsnap().args(arguments).envs(recorder.variables())).await
+async fn ask(recorder: &Recorder, arguments: &[&str]) -> ProgramOutput {
+    ProgramOutput::wait(envsnap().args(arguments).envs(recorder.variables())).await
 }
 
 /// What a CI job reports of an image that it built.
@@ -24,7 +24,7 @@ async fn report_artifact(recorder: &Recorder, pipeline: &str, image: &str) {
         ["artifact", "report", pipeline, "--name", image, "--commit", COMMIT, "--git", "/"];
     let urls = ["--commit-url", "https://c/1", "--build-url", "https://b/1"];
     let digest = digest_of(image);
-    ask(recorder, &[&report[..], &urls, &["--fingerprint", &digest]].concat()).await.well();
+    ask(recorder, &[&report[..], &urls, &["--fingerprint", &digest]].concat()).await.success();
 }
 
 /// A scheduled run of the function; whether it made a snapshot.

@@ -10,14 +10,14 @@ use crate::recorder::{ENVIRONMENT, Recorder};
 use crate::release;
 use crate::runtime_emulator::{Invoked, RuntimeEmulator};
 
-struct Surroundings {
+struct TestBed {
     ecs: StandIn,
     recorder: Recorder,
     function: RuntimeEmulator,
 }
 
 /// The function, where cluster `app` runs thirteen tasks of four services.
-async fn start(timeout: u32) -> Surroundings {
+async fn start(timeout: u32) -> TestBed {
     let started = Timestamp::from_second(1_661_161_157).unwrap();
     let task = |service: &str, byte: u8| {
         let digest = format!("sha256:{}", format!("{byte:02x}").repeat(32));
@@ -40,7 +40,7 @@ async fn start(timeout: u32) -> Surroundings {
     let variables =
         function.into_iter().chain(aws_variables(&endpoint)).chain(recorder.variables());
     let function = RuntimeEmulator::start(&bootstrap, timeout, variables).await;
-    Surroundings { ecs, recorder, function }
+    TestBed { ecs, recorder, function }
 }
 
 fn example(name: &str) -> String {
@@ -60,7 +60,7 @@ fn error(invoked: &Invoked) -> (String, String) {
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn the_built_function_starts_and_answers_every_example_event() {
-    let Surroundings { ecs: _ecs, recorder, function } = start(60).await;
+    let TestBed { ecs: _ecs, recorder, function } = start(60).await;
     let events = [
         ("scheduled", "schedule", "posted", true),
         ("scheduler", "schedule", "unchanged", false),
@@ -99,13 +99,13 @@ async fn the_built_function_starts_and_answers_every_example_event() {
     let log = function.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let outcomes = lines.filter(|line| line.get("_aws").is_some()).count();
-    assert_eq!(outcomes, events.len(), "one process answered all: {log}");
+    assert_eq!(outcomes, events.len(), "one process handled all: {log}");
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn an_error_has_lambda_s_own_form_and_harms_no_later_invocation() {
-    let Surroundings { ecs, recorder: _recorder, function } = start(60).await;
+    let TestBed { ecs, recorder: _recorder, function } = start(60).await;
 
     let refused = error(&function.invoke(r#"{"forse": true}"#).await);
     assert_eq!(refused.0, "InvalidEvent", "{refused:?}");
@@ -149,19 +149,19 @@ async fn a_wrong_configuration_is_the_answer_to_each_invocation_and_not_a_crash(
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn a_deadline_ends_with_the_function_s_own_error_and_not_with_lambda_s() {
-    let Surroundings { ecs, recorder, function } = start(3).await;
-    let silence = |operation| {
+    let TestBed { ecs, recorder, function } = start(3).await;
+    let block = |operation| {
         ecs.faults(|faults| {
-            faults.always(operation, Fault::Silence);
+            faults.always(operation, Fault::NoResponse);
         });
     };
-    silence(Operation::ListTasks);
+    block(Operation::ListTasks);
     let invoked = function.invoke(&example("scheduled")).await;
     assert!(!invoked.text.contains("Task timed out"), "{invoked:?} {}", function.log());
     let (error_type, message) = error(&invoked);
     assert_eq!(error_type, "DeadlineExceeded", "{message}");
     assert!(
-        message.contains("list the running tasks of cluster \"app\": it did not answer before"),
+        message.contains("list the running tasks of cluster \"app\": no response before"),
         "{message}"
     );
     let nothing = recorder.snapshot("-1").await.unwrap_err();

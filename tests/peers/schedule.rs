@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::emulator::{Emulator, digest_of};
-use crate::programs::{Ended, eventually};
+use crate::programs::{ProgramOutput, eventually};
 use crate::recorder::{ENVIRONMENT, ORG, Recorder, WRITES};
 use crate::release::{self, sam};
 
@@ -27,7 +27,7 @@ async fn deploy(aws: &Emulator, parameters: &[impl AsRef<OsStr>]) {
         .arg("--parameter-overrides")
         .args(parameters)
         .envs(aws.variables());
-    Ended::of(&mut deploy).await.well();
+    ProgramOutput::wait(&mut deploy).await.success();
 }
 
 /// What the function's `number`th run logged about its environment.
@@ -36,7 +36,7 @@ async fn outcome(aws: &Emulator, log: &str, number: usize) -> Value {
         let outcomes = aws.outcomes(log).await;
         match outcomes.get(number - 1) {
             Some(outcome) => Ok(outcome.clone()),
-            None => Err(aws.log(log).await),
+            None => Err(aws.log_group_text(log).await),
         }
     })
     .await
@@ -100,7 +100,7 @@ async fn a_deployed_stack_reports_on_its_schedule_and_when_tasks_start_and_stop(
         let mut since = aws.outcomes(&log).await.into_iter().skip(before);
         match since.find(|outcome| outcome["created"] == true) {
             Some(outcome) => Ok(outcome),
-            None => Err(aws.log(&log).await),
+            None => Err(aws.log_group_text(&log).await),
         }
     })
     .await;

@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::programs::{Ended, command, envsnap};
+use crate::programs::{ProgramOutput, command, envsnap};
 use crate::recorder::{ENVIRONMENT, ORG, Recorder, WRITES};
 
 /// Verifies the signature in the file of its third argument.
@@ -22,8 +22,8 @@ impl Keys {
     async fn generate() -> Self {
         let keys = Self(TempDir::new().unwrap());
         let (private, public) = (keys.path("key.pem"), keys.path("key.pub"));
-        keys.openssl(&["genpkey", "-algorithm", "ed25519", "-out", &private]).await.well();
-        keys.openssl(&["pkey", "-in", &private, "-pubout", "-out", &public]).await.well();
+        keys.openssl(&["genpkey", "-algorithm", "ed25519", "-out", &private]).await.success();
+        keys.openssl(&["pkey", "-in", &private, "-pubout", "-out", &public]).await.success();
         keys
     }
 
@@ -31,8 +31,8 @@ impl Keys {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
-    async fn openssl(&self, arguments: &[&str]) -> Ended {
-        Ended::of(Command::new("openssl").args(arguments)).await
+    async fn openssl(&self, arguments: &[&str]) -> ProgramOutput {
+        ProgramOutput::wait(Command::new("openssl").args(arguments)).await
     }
 
     /// Whether OpenSSL and Python find that the signature is of the text.
@@ -45,7 +45,7 @@ impl Keys {
         let openssl = self.openssl(&openssl).await;
         let mut python = command("python");
         python.args(["-c", PYTHON, &public, &message, &file]);
-        [openssl.code, Ended::of(&mut python).await.code].map(|code| code == Some(0))
+        [openssl.code, ProgramOutput::wait(&mut python).await.code].map(|code| code == Some(0))
     }
 }
 
@@ -66,11 +66,13 @@ async fn signatures_of_heads_are_verified_by_others() {
     assert_eq!(keys.verified(&text.replace("seq=1", "seq=2"), signature).await, [false, false]);
     let der = keys.path("key.der");
     let public = keys.path("key.pub");
-    keys.openssl(&["pkey", "-pubin", "-in", &public, "-outform", "DER", "-out", &der]).await.well();
-    let digest = keys.openssl(&["dgst", "-sha256", "-r", &der]).await.well();
+    keys.openssl(&["pkey", "-pubin", "-in", &public, "-outform", "DER", "-out", &der])
+        .await
+        .success();
+    let digest = keys.openssl(&["dgst", "-sha256", "-r", &der]).await.success();
     assert!(digest.starts_with(key), "{key} {digest}");
 
     let mut exposed = envsnap();
     exposed.args(["serve", "--db", &keys.path("other.db"), "--signing-key", &public]);
-    assert!(Ended::of(&mut exposed).await.stderr.contains("mode 0644"));
+    assert!(ProgramOutput::wait(&mut exposed).await.stderr.contains("mode 0644"));
 }

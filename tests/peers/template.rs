@@ -1,6 +1,6 @@
 //! The template, before those who judge templates.
 
-use crate::programs::{Ended, REGION, ROOT, command};
+use crate::programs::{ProgramOutput, REGION, ROOT, command};
 use crate::release::sam;
 
 /// Of the function, and of the role that it assumes in other accounts.
@@ -9,15 +9,16 @@ const TEMPLATES: [&str; 2] = ["template.yaml", "fleet/reader-role.yaml"];
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn sam_finds_the_template_valid() {
-    let valid = Ended::of(sam().args(["validate", "--lint", "--region", REGION])).await.well();
+    let valid =
+        ProgramOutput::wait(sam().args(["validate", "--lint", "--region", REGION])).await.success();
     assert!(valid.contains("is a valid SAM Template"), "{valid}");
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn cfn_lint_finds_nothing() {
-    let lint = Ended::of(command("cfn-lint").current_dir(ROOT).args(TEMPLATES)).await;
-    assert_eq!(lint.well(), "");
+    let lint = ProgramOutput::wait(command("cfn-lint").current_dir(ROOT).args(TEMPLATES)).await;
+    assert_eq!(lint.success(), "");
 }
 
 #[tokio::test]
@@ -26,7 +27,7 @@ async fn checkov_finds_nothing_but_what_the_template_says_why_to_skip() {
     for template in TEMPLATES {
         let mut checkov = command("checkov");
         checkov.args(["-f", template, "--compact", "--skip-download"]);
-        let found = Ended::of(checkov.current_dir(ROOT)).await.well();
+        let found = ProgramOutput::wait(checkov.current_dir(ROOT)).await.success();
         assert!(found.contains("Passed checks: "), "{template}: {found}");
         let skips = skips_with_reasons(template);
         let expected = format!("Failed checks: 0, Skipped checks: {skips}");

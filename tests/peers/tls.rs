@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::programs::{Ended, free_port};
+use crate::programs::{ProgramOutput, free_port};
 
 /// A root of the test's own, and a server whose certificate it has signed.
 pub(crate) struct Server {
@@ -19,7 +19,7 @@ pub(crate) struct Server {
 async fn openssl(folder: &Path, arguments: &str) {
     let mut command = Command::new("openssl");
     command.current_dir(folder).args(arguments.split(' ')).stdin(Stdio::null());
-    let ended = Ended::of(&mut command).await;
+    let ended = ProgramOutput::wait(&mut command).await;
     assert_eq!(ended.code, Some(0), "openssl {arguments}: {ended:?}");
 }
 
@@ -69,8 +69,8 @@ impl Server {
         Self { port, files, _process: process }
     }
 
-    /// What a client says that trusts this root.
-    async fn asked_with(&self, root: &str) -> String {
+    /// The error of a client that trusts this root.
+    async fn request_with(&self, root: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_envsnap"));
         command
             .args(["env", "ls"])
@@ -80,7 +80,7 @@ impl Server {
             .env("KOSLI_ORG", "acme")
             .env("KOSLI_API_TOKEN", "t0k3n")
             .stdin(Stdio::null());
-        let ended = Ended::of(&mut command).await;
+        let ended = ProgramOutput::wait(&mut command).await;
         assert_ne!(ended.code, Some(0), "{ended:?}");
         ended.stderr
     }
@@ -90,13 +90,13 @@ impl Server {
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn only_certificates_of_the_roots_of_ssl_cert_file_are_accepted() {
     let server = Server::start().await;
-    let trusted = server.asked_with("root.pem").await;
+    let trusted = server.request_with("root.pem").await;
     assert!(
         !trusted.contains("certificate"),
         "the server's page is no answer of the API: {trusted}"
     );
-    let unknown = server.asked_with("other.pem").await;
+    let unknown = server.request_with("other.pem").await;
     assert!(unknown.contains("invalid peer certificate: UnknownIssuer"), "{unknown}");
-    let none = server.asked_with("missing.pem").await;
+    let none = server.request_with("missing.pem").await;
     assert!(none.contains("Set SSL_CERT_FILE"), "{none}");
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::emulator::aws_variables;
-use crate::programs::{ACCOUNT, Ended, REGION, command, envsnap};
+use crate::programs::{ACCOUNT, ProgramOutput, REGION, command, envsnap};
 use crate::recorder::{ENVIRONMENT, ORG, Recorder, WRITES};
 
 const COMMIT: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
@@ -30,7 +30,7 @@ shas                    UX for git+image shas               public
 web                     UX for practicing TDD               public
 ";
 
-/// What differs between two answers because of when they were asked for.
+/// The fields that differ between two answers because of the time of the query.
 const TIMES: [&str; 6] = [
     "duration",
     "evaluated_at",
@@ -77,13 +77,13 @@ impl Reader {
             ("GITHUB_REPOSITORY", "cyber-dojo/runner"),
             ("GITHUB_RUN_ID", "2902808452"),
         ]);
-        Ended::of(&mut program).await.well()
+        ProgramOutput::wait(&mut program).await.success()
     }
 
     async fn kosli(&self, arguments: &[&str]) -> String {
         let mut kosli = command("kosli");
         kosli.args(arguments).envs(self.recorder.variables()).current_dir(self.folder.path());
-        Ended::of(&mut kosli).await.well()
+        ProgramOutput::wait(&mut kosli).await.success()
     }
 
     /// What the function does once.
@@ -91,7 +91,7 @@ impl Reader {
         let mut report = envsnap();
         report.arg("report").envs(self.recorder.variables());
         report.envs(aws_variables(&self.ecs.endpoint())).env("KOSLI_ENVIRONMENT", ENVIRONMENT);
-        Ended::of(&mut report).await.well();
+        ProgramOutput::wait(&mut report).await.success();
     }
 
     /// A job of runner's: it builds, measures the coverage and deploys.
@@ -211,7 +211,7 @@ async fn the_tutorial_gives_the_same_answers_twice() {
         let author = ["-c", "user.name=J", "-c", "user.email=j@example.com"];
         let mut git = tokio::process::Command::new("git");
         git.current_dir(reader.folder.path()).args(author).args(arguments);
-        Ended::of(&mut git).await.well();
+        ProgramOutput::wait(&mut git).await.success();
     }
     for environment in ["aws-beta", ENVIRONMENT] {
         reader.envsnap(&["env", "create", environment]).await;

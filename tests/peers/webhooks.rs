@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
-use crate::programs::{Ended, command, envsnap, eventually, free_port};
+use crate::programs::{ProgramOutput, command, envsnap, eventually, free_port};
 
 /// Listens on the port of its first argument, and writes each message whose signature and time are
 /// right to the file of its second argument. The third one is the secret.
@@ -258,6 +258,10 @@ except urllib.error.HTTPError as error:
     {
         let mut send = command("readers-python");
         send.args(["-c", python, &url, secret, minutes]);
-        assert_eq!(Ended::of(&mut send).await.well().trim(), status, "{secret} {minutes}");
+        assert_eq!(
+            ProgramOutput::wait(&mut send).await.success().trim(),
+            status,
+            "{secret} {minutes}"
+        );
     }
 }

@@ -80,15 +80,15 @@ fn list_clusters(
 
 fn describe_clusters(world: &World, request: &DescribeClusters) -> Result<Value, ApiError> {
     let default = [DEFAULT_CLUSTER.to_owned()];
-    let asked = match request.clusters.as_deref() {
+    let requested = match request.clusters.as_deref() {
         None | Some([]) => &default,
-        Some(asked) => asked,
+        Some(requested) => requested,
     };
-    at_most(100, asked, "Clusters")?;
+    at_most(100, requested, "Clusters")?;
     let prefix = world.arn("cluster/");
     let mut clusters = Vec::new();
     let mut failures = Vec::new();
-    for given in asked {
+    for given in requested {
         match world.clusters.get_key_value(local_name(given, &prefix)) {
             Some((name, cluster)) => clusters.push(wire::cluster(world, name, cluster)),
             None => failures.push(wire::missing(&full_arn(given, &prefix))),
@@ -210,15 +210,15 @@ fn full_arn(given: &str, prefix: &str) -> String {
     if given.starts_with("arn:") { given.to_owned() } else { format!("{prefix}{given}") }
 }
 
-fn not_empty(asked: &[String], what: &str) -> Result<(), ApiError> {
-    if asked.is_empty() {
+fn not_empty(requested: &[String], what: &str) -> Result<(), ApiError> {
+    if requested.is_empty() {
         return Err(ApiError::invalid_parameter(format!("{what} cannot be empty.")));
     }
     Ok(())
 }
 
-fn at_most(limit: usize, asked: &[String], what: &str) -> Result<(), ApiError> {
-    if asked.len() > limit {
+fn at_most(limit: usize, requested: &[String], what: &str) -> Result<(), ApiError> {
+    if requested.len() > limit {
         return Err(ApiError::invalid_parameter(format!(
             "{what} cannot have more than {limit} elements."
         )));

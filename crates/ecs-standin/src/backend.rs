@@ -27,7 +27,7 @@ pub(super) struct Backend {
 pub(super) enum Outcome {
     Reply(Reply),
     Reset,
-    Silence,
+    NoResponse,
 }
 
 pub(super) struct Reply {
@@ -41,7 +41,7 @@ impl Backend {
         Self { world, faults: Faults::default(), calls: Calls::default(), hooks: Vec::new() }
     }
 
-    /// Changes the world when the `nth` call of an operation is answered, or at once if it already
+    /// Changes the world when the `nth` call of an operation gets its response, or at once if it already
     /// was.
     pub(super) fn on_call(&mut self, operation: Operation, nth: u64, change: Change) {
         self.hooks.push((operation, nth, change));
@@ -74,13 +74,13 @@ impl Backend {
     ) -> Outcome {
         let outcome = match fault {
             Fault::Reset => Outcome::Reset,
-            Fault::Silence => Outcome::Silence,
+            Fault::NoResponse => Outcome::NoResponse,
             fault => Outcome::Reply(self.reply(call.operation, fault, request)),
         };
         match &outcome {
             Outcome::Reply(reply) => self.calls.end(call, Some(reply.status)),
             Outcome::Reset => self.calls.end(call, None),
-            Outcome::Silence => {}
+            Outcome::NoResponse => {}
         }
         self.run_hooks(call.operation, call.nth);
         outcome
@@ -108,13 +108,13 @@ impl Backend {
                 reply.body.truncate(reply.body.len() / 2);
                 reply
             }
-            Fault::Pass | Fault::Slow(_) | Fault::Reset | Fault::Silence => self.real(request),
+            Fault::Pass | Fault::Slow(_) | Fault::Reset | Fault::NoResponse => self.real(request),
         }
     }
 
     fn real(&mut self, request: Result<Request, ApiError>) -> Reply {
-        let answered = request.and_then(|request| answer(&self.world, &mut self.faults, &request));
-        match answered {
+        let response = request.and_then(|request| answer(&self.world, &mut self.faults, &request));
+        match response {
             Ok(answer) => Reply::json(200, &answer),
             Err(error) => Reply::from(error),
         }

@@ -69,7 +69,7 @@ impl Calls {
         &self.log
     }
 
-    pub fn of(&self, operation: Operation) -> impl Iterator<Item = &Call> {
+    pub fn by_operation(&self, operation: Operation) -> impl Iterator<Item = &Call> {
         self.log.iter().filter(move |call| call.operation == operation)
     }
 

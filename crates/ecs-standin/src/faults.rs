@@ -25,7 +25,7 @@ pub enum Fault {
     /// The connection is reset before the response.
     Reset,
     /// No response until the stand-in stops.
-    Silence,
+    NoResponse,
 }
 
 impl Fault {

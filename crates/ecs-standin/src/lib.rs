@@ -3,7 +3,7 @@
 //! The AWS SDK talks to it as it talks to ECS (AWS JSON 1.1), so that the demonstration, the tests
 //! and the benches go through the same client, decoding and errors as production does. A
 //! [`World`] says which clusters and tasks there are, [`Faults`] say what goes wrong, and
-//! [`Calls`] say afterwards what was asked for and in which order.
+//! [`Calls`] record the requests in their order.
 //!
 //! Nothing in it is random or depends on the time of day: the same world, faults and requests give
 //! the same answers.

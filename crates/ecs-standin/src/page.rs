@@ -2,7 +2,7 @@
 //!
 //! A token says after which entry the next page begins, so that tasks which come and go between
 //! two pages neither repeat nor hide the others. It is sealed with what it was given out for, so
-//! that a token of another listing, or a made-up one, is told apart without remembering any.
+//! that a token of another listing, or a made-up one, is recognized without remembering any.
 
 use sha2::{Digest, Sha256};
 
@@ -59,15 +59,16 @@ impl Listing<'_> {
     }
 
     fn size(&self) -> Result<usize, ApiError> {
-        let asked = match self.max_results {
+        let requested = match self.max_results {
             None => self.default_size,
-            Some(asked) => {
-                usize::try_from(asked).ok().filter(|asked| (1..=100).contains(asked)).ok_or_else(
-                    || ApiError::invalid_parameter("maxResults must be between 1 and 100."),
-                )?
-            }
+            Some(requested) => usize::try_from(requested)
+                .ok()
+                .filter(|requested| (1..=100).contains(requested))
+                .ok_or_else(|| {
+                    ApiError::invalid_parameter("maxResults must be between 1 and 100.")
+                })?,
         };
-        Ok(self.cap.map_or(asked, |cap| asked.min(cap.max(1))))
+        Ok(self.cap.map_or(requested, |cap| requested.min(cap.max(1))))
     }
 
     fn start(&self) -> Result<Position, ApiError> {

@@ -27,7 +27,7 @@ impl Quota {
     }
 }
 
-/// The buckets. A call whose bucket is empty is answered with `ThrottlingException`.
+/// The buckets. A call whose bucket is empty fails with `ThrottlingException`.
 ///
 /// They refill by tokio's clock, so that a test with paused time decides how fast.
 #[derive(Debug, Clone, Default)]
@@ -39,15 +39,15 @@ impl Quotas {
     /// The quotas that AWS documents for every account and region.
     pub fn documented() -> Self {
         Self::default()
-            .with(Quota::ClusterReads, 50, 20)
-            .with(Quota::ClusterResourceReads, 100, 20)
-            .with(Quota::ServiceReads, 100, 20)
+            .with_bucket(Quota::ClusterReads, 50, 20)
+            .with_bucket(Quota::ClusterResourceReads, 100, 20)
+            .with_bucket(Quota::ServiceReads, 100, 20)
     }
 
     /// Adds a bucket of `burst` calls, which is full now and refilled by `per_second` calls per
     /// second. Operations without a bucket are not throttled.
     #[must_use]
-    pub fn with(mut self, quota: Quota, burst: u32, per_second: u32) -> Self {
+    pub fn with_bucket(mut self, quota: Quota, burst: u32, per_second: u32) -> Self {
         let bucket = Bucket {
             burst: f64::from(burst),
             per_second: f64::from(per_second),

@@ -22,7 +22,7 @@ use super::request::Request;
 use super::world::World;
 
 /// Far above any request that ECS accepts, in bytes.
-const LARGEST_REQUEST: usize = 2 * 1024 * 1024;
+const MAX_REQUEST_BYTES: usize = 2 * 1024 * 1024;
 
 /// A running stand-in. It stops when this is dropped, and resets the connections of pending calls.
 pub struct StandIn {
@@ -140,7 +140,7 @@ async fn serve(
     match outcome {
         Outcome::Reply(reply) => response(reply, number),
         Outcome::Reset => reset(&line),
-        Outcome::Silence => {
+        Outcome::NoResponse => {
             shared.stopped().await;
             reset(&line)
         }
@@ -161,9 +161,9 @@ async fn receive(request: HttpRequest<Body>) -> Result<(Operation, Vec<u8>), Api
         return Err(ApiError::unknown_operation("The ECS API takes POST requests to / only."));
     }
     let operation = operation(&head.headers)?;
-    let body = to_bytes(body, LARGEST_REQUEST).await.map_err(|_| {
+    let body = to_bytes(body, MAX_REQUEST_BYTES).await.map_err(|_| {
         ApiError::serialization_error(format!(
-            "The request broke off, or is larger than {LARGEST_REQUEST} bytes."
+            "The request broke off, or is larger than {MAX_REQUEST_BYTES} bytes."
         ))
     })?;
     Ok((operation, body.to_vec()))

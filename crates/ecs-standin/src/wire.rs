@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unknown_or_overlaid_with_null_is_absent_and_not_null() {
+    fn unknown_values_and_overlaid_nulls_are_absent_and_not_null() {
         let world = World::new("eu-central-1", "274425519734");
         let described = Task::standalone("migration").raw(json!({"group": null, "tags": [null]}));
         assert_eq!(

@@ -56,10 +56,10 @@ impl EnvironmentClient<'_> {
         let mut listed = Listing::default();
         for page in 1.. {
             let part = part(interval, page, most);
-            let answered = self.snapshots(part).await?;
-            let is_last = is_last(&answered, &listed)
-                || answered.document.iter().any(|snapshot| snapshot.index <= 1);
-            if add(&self.client.host, &mut listed, answered, most)? || is_last {
+            let response = self.snapshots(part).await?;
+            let is_last = is_last(&response, &listed)
+                || response.document.iter().any(|snapshot| snapshot.index <= 1);
+            if add(&self.client.host, &mut listed, response, most)? || is_last {
                 break;
             }
         }
@@ -80,17 +80,17 @@ impl EnvironmentClient<'_> {
         // A fixed end keeps the pages stable while snapshots are recorded.
         let mut interval = String::new();
         for page in 1.. {
-            let answered = self.snapshots(part(&interval, page, usize::MAX)).await?;
-            let is_last = is_last(&answered, &listed)
-                || answered
+            let response = self.snapshots(part(&interval, page, usize::MAX)).await?;
+            let is_last = is_last(&response, &listed)
+                || response
                     .document
                     .iter()
                     .any(|snapshot| snapshot.index <= 1 || snapshot.from <= since);
             if interval.is_empty() {
-                let latest = answered.document.iter().map(|snapshot| snapshot.index).max();
+                let latest = response.document.iter().map(|snapshot| snapshot.index).max();
                 interval = format!("1..{}", latest.unwrap_or(1));
             }
-            add(&self.client.host, &mut listed, answered, usize::MAX)?;
+            add(&self.client.host, &mut listed, response, usize::MAX)?;
             if is_last {
                 break;
             }
@@ -144,8 +144,8 @@ fn part(interval: &str, page: u32, most: usize) -> HistoryQuery<'_> {
 
 /// Nothing is left, or the server repeats the same page. A page that is not full is not the last
 /// one: a server may return fewer items than requested.
-fn is_last<T: PartialEq>(answered: &ApiResponse<Vec<T>>, listed: &Listing<T>) -> bool {
-    let page = &answered.document;
+fn is_last<T: PartialEq>(response: &ApiResponse<Vec<T>>, listed: &Listing<T>) -> bool {
+    let page = &response.document;
     page.is_empty() || (!listed.documents.is_empty() && listed.documents.ends_with(page))
 }
 
@@ -153,21 +153,21 @@ fn is_last<T: PartialEq>(answered: &ApiResponse<Vec<T>>, listed: &Listing<T>) ->
 fn add<T: PartialEq>(
     host: &Url,
     listed: &mut Listing<T>,
-    answered: ApiResponse<Vec<T>>,
+    response: ApiResponse<Vec<T>>,
     most: usize,
 ) -> Result<bool, ApiError> {
-    if is_last(&answered, listed) {
+    if is_last(&response, listed) {
         return Ok(false);
     }
     let texts: Vec<Box<RawValue>> =
-        serde_json::from_str(&answered.text).map_err(|error| ApiError::Unavailable {
+        serde_json::from_str(&response.text).map_err(|error| ApiError::Unavailable {
             operation: "list a history".to_owned(),
             url: host.to_string(),
             reason: error.to_string(),
             retry_after: None,
             transient: false,
         })?;
-    listed.documents.extend(answered.document);
+    listed.documents.extend(response.document);
     listed.texts.extend(texts);
     let is_truncated = listed.documents.len() > most;
     if is_truncated {

@@ -166,7 +166,7 @@ impl Build {
     /// Neither is known.
     pub(super) fn trail(&self, given: Option<String>) -> anyhow::Result<String> {
         given.or_else(|| self.sha1.clone()).context(
-            "the trail is not known: give --trail, or --commit, or run it in a git repository",
+            "the trail is not known. Give --trail, or --commit, or run it in a git repository",
         )
     }
 
@@ -177,13 +177,13 @@ impl Build {
     pub(super) fn urls(&self) -> anyhow::Result<(&str, &str)> {
         let Some(commit_url) = &self.commit_url else {
             bail!(
-                "the address of the commit is not known: give --commit-url, or --repo-url and --commit, \
+                "the address of the commit is not known. Give --commit-url, or --repo-url and --commit, \
                  or run it in a git repository whose remote is called origin"
             );
         };
         let Some(build_url) = &self.url else {
             bail!(
-                "the address of the build is not known: give --build-url (jobs of GitHub and GitLab have \
+                "the address of the build is not known. Give --build-url (jobs of GitHub and GitLab have \
                  it in their variables)"
             );
         };
@@ -270,12 +270,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_asked_for() {
+    fn errors_name_the_options_for_missing_values() {
         let build =
             Build { sha1: None, commit: None, commit_url: None, url: None, repository: None };
-        assert!(build.trail(None).unwrap_err().to_string().contains("give --trail"));
-        assert!(build.urls().unwrap_err().to_string().contains("give --commit-url"));
+        assert!(build.trail(None).unwrap_err().to_string().contains("Give --trail"));
+        assert!(build.urls().unwrap_err().to_string().contains("Give --commit-url"));
         let build = Build { commit_url: Some("c".to_owned()), ..build };
-        assert!(build.urls().unwrap_err().to_string().contains("give --build-url"));
+        assert!(build.urls().unwrap_err().to_string().contains("Give --build-url"));
     }
 }

@@ -188,7 +188,7 @@ History:
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_evidence_is_named() {
         for (document, expected) in [
             (
                 json!({"state": "INCOMPLETE", "template": ["unit-test", "scan"],

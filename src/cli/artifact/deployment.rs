@@ -39,7 +39,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
     let connection = args.connect_to_write().await?;
     let fingerprint = subject.fingerprint().await?;
     let fingerprint = fingerprint
-        .context("the artifact is not known: give what to fingerprint, or --fingerprint")?;
+        .context("the artifact is not known. Give what to fingerprint, or --fingerprint")?;
     let mut report = Map::from_iter([
         ("artifact_fingerprint".to_owned(), json!(fingerprint)),
         ("environment".to_owned(), json!(environment)),

@@ -30,6 +30,11 @@ const KINDS: [&str; 6] = ["generic", "junit", "snyk", "pull_request", "jira", "s
 #[derive(Debug, clap::Args)]
 #[command(
     group(ArgGroup::new("results").required(true).args(["junit", "generic", "kind"])),
+    // The generated line has over 100 columns.
+    override_usage = "\
+envsnap artifact evidence [OPTIONS] --name <NAME> <RESULTS> <PIPELINE> [FILE|DIR|IMAGE]
+
+RESULTS is one of --junit <FILE|DIR>, --generic and --kind <KIND>",
     after_help = "Examples:
   envsnap artifact evidence runner --name unit-test --junit build/test-results --fingerprint \"$DIGEST\"
   envsnap artifact evidence runner --name runner.lint --generic --compliant true --attach lint.txt

@@ -25,17 +25,14 @@ pub(in crate::cli) struct Commit {
 /// Runs `git` in `directory`, and returns what it printed.
 ///
 /// # Errors
-/// It is not installed, or it failed: with what it said.
+/// It is not installed, or it failed, with its error output.
 pub(in crate::cli) fn git(directory: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(directory)
-        .args(arguments)
-        .output()
-        .context("cannot run git. Install it, or give what it would say by options")?;
+    let output = Command::new("git").arg("-C").arg(directory).args(arguments).output().context(
+        "cannot run git. Install it, or give the commit and the repository with options",
+    )?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("git {} in {}: {}", arguments.join(" "), directory.display(), said.trim());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("git {} in {}: {}", arguments.join(" "), directory.display(), stderr.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

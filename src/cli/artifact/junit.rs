@@ -74,7 +74,7 @@ fn parse(text: &str) -> anyhow::Result<Vec<Suite>> {
     let document = Document::parse(text.trim_start_matches('\u{feff}'))?;
     let root = document.root_element();
     if !["testsuite", "testsuites"].contains(&root.tag_name().name()) {
-        bail!("its outermost element is {}, not testsuites or testsuite", root.tag_name().name());
+        bail!("the root element is {}, not testsuites or testsuite", root.tag_name().name());
     }
     let suites = document.descendants().filter(|node| node.has_tag_name("testsuite"));
     Ok(suites.filter_map(suite).collect())
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_no_evidence() {
+    fn a_file_that_is_no_test_report_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let error = |path: &Path| format!("{:#}", read(path).err().unwrap());
         assert!(error(directory.path()).contains("no file *.xml in"));

@@ -66,8 +66,8 @@ enum Command {
 /// Show every environment where an artifact runs or ran, from and to which snapshot
 ///
 /// Of every environment of the organization that is not archived. A recorder of this project looks at
-/// all history; of another server, latest first as far back as --limit and --since allow, and where an
-/// earlier part of a history was not looked at, that is said.
+/// all history; of another server, latest first as far back as --limit and --since allow, and the
+/// output says if an earlier part of a history was not searched.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 ARTIFACT is

@@ -90,7 +90,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
         Some(shown.to_string_lossy().into_owned())
     });
     let name =
-        name.context("the artifact's name is not known: give --name, or what to fingerprint")?;
+        name.context("the artifact's name is not known. Give --name, or what to fingerprint")?;
     let build = build.read()?;
     let trail = build.trail(trail)?;
     let (commit_url, build_url) = build.urls()?;
@@ -110,7 +110,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
     let connection = args.connect_to_write().await?;
     let fingerprint = subject.fingerprint().await?;
     let fingerprint = fingerprint
-        .context("the artifact is not known: give what to fingerprint, or --fingerprint")?;
+        .context("the artifact is not known. Give what to fingerprint, or --fingerprint")?;
     report.insert("fingerprint".to_owned(), json!(fingerprint));
     connection.client.report_artifact(&pipeline, &Value::Object(report)).await?;
     print(&match args.output {

@@ -78,11 +78,11 @@ pub(super) fn from_artifact_runs(parts: &[ArtifactRun], since: f64) -> Vec<Envir
         let replicas = part.to.is_none().then_some(part.replicas);
         runs.push(Run {
             from,
-            started: part.started,
+            started: part.since.started,
             last: part.last_index,
             exited_at: part.to,
             replicas,
-            confirmed_until: part.confirmed_until,
+            confirmed_until: part.since.confirmed_until,
             gaps,
         });
     }
@@ -172,10 +172,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::wire::RunningSince;
 
     const A: &str = "aaaaaaaa";
 
-    fn events(rows: &[(u64, &str)], is_truncated: bool) -> Listing<EnvironmentEvent> {
+    fn event_listing(rows: &[(u64, &str)], is_truncated: bool) -> Listing<EnvironmentEvent> {
         let documents = rows
             .iter()
             .map(|(index, change)| {
@@ -213,19 +214,19 @@ mod tests {
         }
     }
 
-    fn found(latest: &RecordedSnapshot, events: &Listing<EnvironmentEvent>) -> Vec<Run> {
+    fn runs_from(latest: &RecordedSnapshot, events: &Listing<EnvironmentEvent>) -> Vec<Run> {
         let environment = from_events("e", latest, events, &"web".parse().unwrap());
         environment.artifacts.into_values().flat_map(|(_, runs)| runs).collect()
     }
 
     #[test]
     fn a_run_goes_from_its_start_to_its_exit() {
-        let events = events(
+        let events = event_listing(
             &[(9, "started-unknown"), (6, "exited"), (4, "changed"), (3, "started-unknown")],
             false,
         );
         assert_eq!(
-            found(&latest(12, Some(2)), &events),
+            runs_from(&latest(12, Some(2)), &events),
             [
                 Run {
                     from: Some((3, 300.0)),
@@ -246,33 +247,29 @@ mod tests {
     }
 
     #[test]
-    fn of_a_history_that_was_cut_the_start_is_not_known() {
+    fn a_run_in_a_truncated_history_has_no_known_start() {
         let exited = Run { from: None, last: 7, exited_at: Some(800.0), replicas: None, ..run() };
-        assert_eq!(found(&latest(12, None), &events(&[(8, "exited")], true)), [exited]);
+        assert_eq!(runs_from(&latest(12, None), &event_listing(&[(8, "exited")], true)), [exited]);
         let runs = Run { from: None, last: 12, exited_at: None, replicas: Some(3), ..run() };
         assert_eq!(
-            found(&latest(12, Some(3)), &events(&[(8, "changed")], true)),
+            runs_from(&latest(12, Some(3)), &event_listing(&[(8, "changed")], true)),
             std::slice::from_ref(&runs)
         );
-        assert_eq!(found(&latest(12, Some(3)), &events(&[], true)), [runs]);
+        assert_eq!(runs_from(&latest(12, Some(3)), &event_listing(&[], true)), [runs]);
     }
 
     #[test]
-    fn times_with_other_replicas_are_one_run_and_a_time_without_any_parts_two() {
+    fn a_change_of_replicas_does_not_end_a_run_and_an_exit_does() {
         let part = |first_index: u64, last_index: u64, replicas, to: Option<f64>| ArtifactRun {
             environment: "e".to_owned(),
             name: "web:1".to_owned(),
             fingerprint: A.to_owned(),
             replicas,
-            started: None,
-            first_seen: None,
-            first_snapshot: None,
-            first_seen_at_the_latest: None,
+            since: RunningSince::default(),
             first_index,
             from: 100.0,
             last_index,
             to,
-            confirmed_until: None,
             gaps: Vec::new(),
         };
         let parts = [part(3, 4, 1, Some(500.0)), part(5, 6, 2, Some(700.0)), part(9, 12, 3, None)];
@@ -296,7 +293,7 @@ mod tests {
 
     #[test]
     fn artifacts_that_do_not_match_are_not_found() {
-        let events = events(&[(3, "started-unknown")], false);
+        let events = event_listing(&[(3, "started-unknown")], false);
         let environment = from_events("e", &latest(3, Some(1)), &events, &"job".parse().unwrap());
         assert_eq!(environment, EnvironmentRuns::empty("e"));
     }
@@ -304,8 +301,13 @@ mod tests {
     #[test]
     fn a_truncated_search_reports_its_start() {
         let back_to = |rows: &[_], is_truncated| {
-            from_events("e", &latest(9, None), &events(rows, is_truncated), &"web".parse().unwrap())
-                .searched_back_to
+            from_events(
+                "e",
+                &latest(9, None),
+                &event_listing(rows, is_truncated),
+                &"web".parse().unwrap(),
+            )
+            .searched_back_to
         };
         assert_eq!(back_to(&[(8, "exited"), (5, "changed")], true), Some((5, 500.0)));
         assert_eq!(back_to(&[], true), Some((9, 900.0)));

@@ -242,7 +242,8 @@ mod tests {
     use super::*;
     use crate::cli::terminal::tests::berlin;
 
-    const NOWHERE: Searched<'_> = Searched { environments: "2 environments of acme", similar: &[] };
+    const SEARCHED: Searched<'_> =
+        Searched { environments: "2 environments of acme", similar: &[] };
 
     fn environment(environment: &str, runs: Vec<Run>) -> EnvironmentRuns {
         let key = ArtifactKey::Fingerprint("9af401c".to_owned());
@@ -278,7 +279,7 @@ mod tests {
             environment("aws-prod", vec![run(Some((65, from)), 65, None, Some(3))]),
         ];
         assert_eq!(
-            text(&found, &"9af401c".parse().unwrap(), &NOWHERE, &berlin()),
+            text(&found, &"9af401c".parse().unwrap(), &SEARCHED, &berlin()),
             "\
 Name:   runner:16d9990
 SHA256: 9af401c
@@ -287,14 +288,14 @@ SHA256: 9af401c
     aws-prod#65        Mon, 22 Aug 2022 11:39:22 CEST – still running, 3 replicas
 "
         );
-        let not_found_text = |wanted: &str| not_found_text(&wanted.parse().unwrap(), &NOWHERE);
+        let not_found_text = |wanted: &str| not_found_text(&wanted.parse().unwrap(), &SEARCHED);
         assert_eq!(not_found_text("9af401c"), "9af401c was not found in 2 environments of acme.\n");
         let hint = "A fingerprint is looked for by its first 5 digits or more.\n";
         assert_eq!(
             not_found_text("9af4"),
             format!("9af4 was not found in 2 environments of acme.\n{hint}")
         );
-        let read: Value = serde_json::from_str(&json(&found, None, &NOWHERE).unwrap()).unwrap();
+        let read: Value = serde_json::from_str(&json(&found, None, &SEARCHED).unwrap()).unwrap();
         let runs = &read["artifacts"][0]["runs"];
         assert_eq!(runs[0]["first_snapshot"], Value::Null);
         assert_eq!(runs[2]["running"], true);

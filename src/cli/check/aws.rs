@@ -25,7 +25,7 @@ pub(super) struct AwsResult {
     /// With their regions.
     pub(super) environments: Vec<EnvironmentConfig>,
     pub(super) caller: Option<String>,
-    /// Why nothing of AWS can be asked.
+    /// Why nothing can be read from AWS.
     pub(super) problem: Option<&'static str>,
 }
 

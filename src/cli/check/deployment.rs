@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_a_placeholder_and_the_token_is_never_shown() {
+    fn missing_values_are_placeholders_and_the_token_is_never_shown() {
         assert_eq!(
             given(&[("KOSLI_API_TOKEN", "s3cret"), ("DRY_RUN", "true")]),
             "aws ssm put-parameter --region eu-central-1 --type SecureString --name \

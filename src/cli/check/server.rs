@@ -124,7 +124,7 @@ impl ServerCheck<'_> {
     }
 }
 
-/// Rows for the token and the environments, which are not asked about.
+/// Rows for the token and the environments if they are not checked.
 pub(super) fn skipped(environments: &[EnvironmentConfig], reason: &str) -> Vec<Row> {
     let mut rows = vec![Row::skipped(TOKEN, reason)];
     if environments.is_empty() {

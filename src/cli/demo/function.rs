@@ -31,7 +31,7 @@ const HEARTBEAT: &str = "2h";
 const CONFIRMED_AFTER: SignedDuration = SignedDuration::from_mins(119);
 
 /// A new process after so many runs, as on Lambda now and then. Its share of ECS's quota is full
-/// again: the share refills in real time, which stands still beside the demo's.
+/// again: the share refills in real time, which hardly passes during the demo's.
 const RUNS_PER_PROCESS: usize = 12;
 
 pub(super) struct Function {
@@ -170,7 +170,12 @@ impl Function {
             let has_changed =
                 changed.iter().any(|cluster| cyber_dojo::environment(cluster) == name);
             if environment.created != has_changed {
-                bail!("the history of the demo is wrong: {name} at {}", self.clock.now());
+                let expected = if has_changed { "should" } else { "should not" };
+                bail!(
+                    "the demo's history is wrong: the report at {} {expected} have created a snapshot \
+                     of {name}",
+                    self.clock.now()
+                );
             }
             self.snapshots += usize::from(environment.created);
             if environment.outcome == OutcomeKind::Posted {

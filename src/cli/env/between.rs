@@ -22,7 +22,7 @@ use envsnap_model::snapshot::{
 pub(super) struct Side {
     environment: String,
     pub(super) snapshot: RecordedSnapshot,
-    /// The time that was asked for.
+    /// The requested time.
     time: Option<Timestamp>,
 }
 
@@ -48,7 +48,7 @@ impl Side {
         format!("{}#{}", replace_invisible(&self.environment), self.snapshot.index)
     }
 
-    /// The time of which it says what ran: that which was asked for, or now for the latest.
+    /// The time at which it ran: the requested one, or now for the latest.
     fn shown_time(&self, now: Timestamp) -> Option<Timestamp> {
         self.time.map(end_of_second).or_else(|| self.snapshot.is_latest.then_some(now))
     }
@@ -119,7 +119,8 @@ impl Between {
                 .collect();
             for artifact in &mut item.artifacts {
                 let key = identity(&artifact.fingerprint, &artifact.name);
-                artifact.started = artifact.started.or(starts.get(&key).copied().flatten());
+                artifact.since.started =
+                    artifact.since.started.or(starts.get(&key).copied().flatten());
             }
         }
     }

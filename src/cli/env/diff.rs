@@ -70,8 +70,8 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         if let Some(between) = &between {
             between.add_starts(&mut diff);
         }
-        let asked = first_line([("From ", from.time), ("to ", to.time)], &terminal);
-        asked + &text(&diff, [from.as_str(), to.as_str()], between.as_ref(), &states, &terminal)
+        let time_line = first_line([("From ", from.time), ("to ", to.time)], &terminal);
+        time_line + &text(&diff, [from.as_str(), to.as_str()], between.as_ref(), &states, &terminal)
     })?;
     Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
 }
@@ -135,7 +135,7 @@ async fn states(client: &Client, diff: &EnvironmentDiff) -> anyhow::Result<State
         }
         let snapshot = client.environment(environment, None).snapshot(index).await?;
         for artifact in snapshot.running() {
-            let Some(state) = super::get::state(artifact) else { continue };
+            let Some(state) = super::get::compliance_state(artifact) else { continue };
             let problems =
                 artifact.flows.first().map(|flow| &flow.problems[..]).unwrap_or_default();
             let state = match problems {
@@ -224,15 +224,16 @@ fn block(
         fingerprint_or_unknown(Some(&artifact.fingerprint)),
         known(artifact.flow.as_ref()),
         known(artifact.commit_url.as_ref()),
-        terminal
-            .time_and_age(unix_secs(artifact.started.unwrap_or(artifact.most_recent_timestamp))),
+        terminal.time_and_age(unix_secs(
+            artifact.since.started.unwrap_or(artifact.most_recent_timestamp)
+        )),
     );
-    if let Some(at) = artifact.first_seen {
-        let at_the_latest = artifact.first_seen_at_the_latest.unwrap_or_default();
+    if let Some(at) = artifact.since.first_seen {
+        let at_the_latest = artifact.since.first_seen_at_the_latest.unwrap_or_default();
         let seen = since::first_seen(at, at_the_latest, terminal);
         let _infallible = writeln!(text, "  First seen: {seen}");
     }
-    if let Some(until) = artifact.confirmed_until {
+    if let Some(until) = artifact.since.confirmed_until {
         let _infallible = writeln!(text, "  Confirmed until: {}", terminal.time(until));
     }
     if let Some(state) = states.get(&artifact.fingerprint) {

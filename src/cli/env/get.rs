@@ -113,7 +113,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         answer = only(&answer, name)?;
     }
     let (recorded, terminal) = (&answer.document, args.terminal());
-    let asked = first_line([("", snapshot.time)], &terminal) + &next_note(recorded, snapshot);
+    let time_line = first_line([("", snapshot.time)], &terminal) + &next_note(recorded, snapshot);
     let known = coverage_lines(recorded, snapshot, &terminal);
     print(&match (args.output, &arguments.name) {
         (OutputFormat::Json, _) => {
@@ -124,17 +124,17 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
             escape_json(&add_fields(&answer.text, fields))
         }
         (OutputFormat::Csv, _) => {
-            eprint(&asked);
+            eprint(&time_line);
             let running = recorded.running().map(serde_json::to_value);
             csv::list(&COLUMNS, &running.collect::<Result<Vec<_>, _>>()?)?
         }
         (_, Some(name)) if recorded.running().next().is_none() => format!(
-            "{asked}{}\n{known}\nNothing called {} ran.\n",
+            "{time_line}{}\n{known}\nNothing called {} ran.\n",
             heading(environment, recorded, &terminal),
             replace_invisible(name.as_str())
         ),
         (format, _) => format!(
-            "{asked}{}\n{known}\n{}",
+            "{time_line}{}\n{known}\n{}",
             heading(environment, recorded, &terminal),
             table(recorded, format == OutputFormat::Wide, &terminal)
         ),
@@ -144,8 +144,8 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
 
 /// On a server that takes a time without a fraction for the start of its second, the printed time of a
 /// snapshot, which was recorded a fraction later, finds the one before it.
-fn next_note(recorded: &RecordedSnapshot, asked: &SnapshotName) -> String {
-    let Some((time, next)) = asked.time.zip(recorded.next_snapshot_timestamp) else {
+fn next_note(recorded: &RecordedSnapshot, requested: &SnapshotName) -> String {
+    let Some((time, next)) = requested.time.zip(recorded.next_snapshot_timestamp) else {
         return String::new();
     };
     let is_in_this_second =
@@ -153,7 +153,7 @@ fn next_note(recorded: &RecordedSnapshot, asked: &SnapshotName) -> String {
     if !is_in_this_second {
         return String::new();
     }
-    let (name, next_index) = (replace_invisible(&asked.environment), recorded.index + 1);
+    let (name, next_index) = (replace_invisible(&requested.environment), recorded.index + 1);
     format!("Within the second after it {name}#{next_index} was recorded.\n\n")
 }
 
@@ -188,7 +188,7 @@ fn heading(environment: &str, recorded: &RecordedSnapshot, terminal: &Terminal) 
 /// How long it is known that this ran, and what is not known.
 fn coverage_lines(
     recorded: &RecordedSnapshot,
-    asked: &SnapshotName,
+    requested: &SnapshotName,
     terminal: &Terminal,
 ) -> String {
     let mut text = String::new();
@@ -202,8 +202,8 @@ fn coverage_lines(
         let _infallible =
             writeln!(text, "The latest until {}, #{}", terminal.time(next), recorded.index + 1);
     }
-    // Of a snapshot of the past that was named by its number no time was asked for.
-    let time = asked.moment().or_else(|| recorded.is_latest.then_some(terminal.now));
+    // A past snapshot that is named by its number is requested without a time.
+    let time = requested.moment().or_else(|| recorded.is_latest.then_some(terminal.now));
     text + &coverage::lines(&recorded.gaps, time.unwrap_or(Timestamp::MIN), terminal)
 }
 
@@ -212,9 +212,9 @@ pub(in crate::cli) fn table(
     wide: bool,
     terminal: &Terminal,
 ) -> String {
-    let is_known = wide && recorded.running().any(|artifact| artifact.first_seen.is_some());
+    let is_known = wide && recorded.running().any(|artifact| artifact.since.first_seen.is_some());
     let origins = wide && recorded.running().any(|artifact| origin(artifact).is_some());
-    let states = recorded.running().any(|artifact| state(artifact).is_some());
+    let states = recorded.running().any(|artifact| compliance_state(artifact).is_some());
     let mut rows: Vec<_> =
         recorded.running().map(|artifact| row(artifact, wide, is_known, terminal)).collect();
     if rows.is_empty() {
@@ -238,7 +238,7 @@ pub(in crate::cli) fn table(
     if states {
         headings.push("STATE");
         for (row, artifact) in rows.iter_mut().zip(recorded.running()) {
-            row.cells.push(or_not_available(state(artifact)));
+            row.cells.push(or_not_available(compliance_state(artifact)));
         }
     }
     artifact_table(&headings, 1, &rows, wide, terminal)
@@ -267,7 +267,7 @@ fn row(
     let first_seen = first_seen(artifact, terminal);
     if is_known {
         cells.push(first_seen.clone().unwrap_or_else(|| NOT_AVAILABLE.to_owned()));
-        cells.push(or_unknown(artifact.confirmed_until));
+        cells.push(or_unknown(artifact.since.confirmed_until));
     }
     cells.push(artifact.annotation.now.to_string());
     let note = first_seen.filter(|_| !wide).map(|it| format!("First seen: {it}"));
@@ -285,20 +285,19 @@ pub(in crate::cli) fn origin(artifact: &RecordedArtifact) -> Option<&TaskOrigin>
 
 /// The first snapshot that contains the artifact without interruption, if the server says it.
 fn first_seen(artifact: &RecordedArtifact, terminal: &Terminal) -> Option<String> {
-    let at = since::first_seen(
-        artifact.first_seen?,
-        artifact.first_seen_at_the_latest.unwrap_or_default(),
-        terminal,
-    );
-    Some(match artifact.first_snapshot {
+    let since = artifact.since;
+    let at_the_latest = since.first_seen_at_the_latest.unwrap_or_default();
+    let at = since::first_seen(since.first_seen?, at_the_latest, terminal);
+    Some(match since.first_snapshot {
         Some(index) => format!("{at}, #{index}"),
         None => at,
     })
 }
 
-/// The state of an artifact: that of the flow that first reported it, or what the policies of its
-/// environment say.
-pub(super) fn state(artifact: &RecordedArtifact) -> Option<&str> {
+/// The compliance state of an artifact: that in the flow that first reported it if the server
+/// returns it, else that by the policies of its environment, else whether it is compliant in that
+/// flow. `None` if no pipeline has reported it and no policy covers it.
+pub(super) fn compliance_state(artifact: &RecordedArtifact) -> Option<&str> {
     let compliance = |is_compliant| if is_compliant { "COMPLIANT" } else { "NON-COMPLIANT" };
     let flow = artifact.flows.first();
     let stated = flow.and_then(|flow| flow.state.as_deref());

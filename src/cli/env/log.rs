@@ -104,7 +104,7 @@ impl Arguments {
     }
 }
 
-/// The history of one environment, as far as it was asked for.
+/// The history of one environment, as far as it was requested.
 struct History {
     environment: String,
     snapshots: Listing<SnapshotListEntry>,

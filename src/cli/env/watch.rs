@@ -6,7 +6,7 @@ use anyhow::bail;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::diff::{self, States, blocks};
-use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
+use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff, RunningSince};
 use crate::api::{ApiError, Client, HistoryQuery, ServerApi as _};
 use crate::cli::escape::{escape_json_line, replace_invisible};
 use crate::cli::expression::environment_name;
@@ -69,7 +69,7 @@ async fn watch(client: &Client, args: &ServerArgs, arguments: &Arguments) -> any
         match new_snapshots(client, name, known).await {
             Ok(new_snapshots) => {
                 if is_unavailable {
-                    eprint("The server answers again.\n");
+                    eprint("The server is reachable again.\n");
                     is_unavailable = false;
                 }
                 if new_snapshots.latest < known {
@@ -148,11 +148,7 @@ async fn change(client: &Client, name: &str, from: u64, to: u64) -> Result<Chang
             flow: artifact.flow_name.clone(),
             commit_url: artifact.commit_url.clone(),
             instance_count: Some(artifact.annotation.now),
-            started: artifact.started(),
-            first_seen: artifact.first_seen,
-            first_snapshot: artifact.first_snapshot,
-            first_seen_at_the_latest: artifact.first_seen_at_the_latest,
-            confirmed_until: artifact.confirmed_until,
+            since: RunningSince { started: artifact.started(), ..artifact.since },
             ..DiffArtifact::default()
         });
         let started = DiffItem { snapshot_id: Some(after.clone()), artifacts: artifacts.collect() };

@@ -99,13 +99,11 @@ async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
     EcsInventory::connect_to_read(config, &aws).await.map_err(|error| match error {
         ConnectError::NoRegion => {
             anyhow!(
-                "no region is known: give one with --region, AWS_REGION or a profile (AWS_PROFILE)"
+                "no region is known. Give one with --region, AWS_REGION or a profile (AWS_PROFILE)"
             )
         }
         ConnectError::WrongLocation { cluster, read, .. } => {
-            anyhow!(
-                "cluster {cluster} is not in {read}, which is read: choose its own with --region"
-            )
+            anyhow!("cluster {cluster} is not in {read}. Give its own region with --region")
         }
         error => error.into(),
     })
@@ -140,10 +138,10 @@ fn with_remedy(ErrorRow { kind, message }: &ErrorRow) -> String {
              with the --external-id that it asks for"
         }
         ErrorKind::Throttled => {
-            "Others use up the account's quota of ECS calls: try again, or read fewer clusters"
+            "Others use up the account's quota of ECS calls. Try again, or read fewer clusters"
         }
         ErrorKind::Contradiction => {
-            "This usually passes: try again; a cluster that cannot be read is left out with --exclude"
+            "This usually passes. Try again; a cluster that cannot be read is left out with --exclude"
         }
         kind => kind.remedy(RemedyContext::Terminal),
     };

@@ -25,7 +25,7 @@ pub(super) struct Finding<'a> {
     pub(super) allowed: Option<Allowed<'a>>,
     /// What is wrong with its evidence, by flow.
     pub(super) evidence: Vec<Evidence<'a>>,
-    /// What its registry said, if it was asked.
+    /// The result of looking it up in its registry, if that was done.
     pub(super) lookup: Option<Lookup>,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Finding<'a> {
         Self { artifact, origin, first_started, delay, allowed, evidence, lookup: None }
     }
 
-    /// The evidence that counts against it: of what is allowed none is asked for.
+    /// The evidence that counts against it: none if it is allowed.
     pub(super) fn bad_evidence(&self) -> &[Evidence<'a>] {
         if self.allowed.is_some() { &[] } else { &self.evidence }
     }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_server_that_does_not_say_it_the_origin_is_derived() {
+    fn the_origin_is_derived_if_the_server_does_not_return_it() {
         let allowances: Vec<AllowedArtifact> = serde_json::from_value(json!([
             {"environment_name": "aws-prod", "fingerprint": "ab", "description": "because"},
             {"environment_name": "*", "fingerprint": "", "name_pattern": "nginx*"},
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_says_counts() {
+    fn the_origin_that_the_server_returns_is_used() {
         let origin = json!({"origin": {"status": "late", "first_started_at": 50, "delay": 9.0}});
         let artifact = artifact("web:1", "ab", &origin);
         let finding = Finding::new(&artifact, "aws-prod", &[], &BTreeMap::new());

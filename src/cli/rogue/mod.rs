@@ -91,8 +91,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         OutputFormat::Csv => shown.csv()?,
         format => {
             let terminal = args.terminal();
-            let asked = first_line([("", snapshot.time)], &terminal);
-            asked + &shown.text(format == OutputFormat::Wide, &terminal)
+            let time_line = first_line([("", snapshot.time)], &terminal);
+            time_line + &shown.text(format == OutputFormat::Wide, &terminal)
         }
     })?;
     let is_bad =

@@ -18,20 +18,20 @@ use crate::snapshot::{Fingerprint, ImageName};
 /// For one image.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Images that are asked for; each takes up to three requests or more of its registry.
+/// Images that are looked up; each takes three requests or more to its registry.
 const MAX_IMAGES: usize = 50;
 
 /// Platforms of one index.
 const MAX_PLATFORMS: usize = 20;
 
-/// What a registry said of an image.
+/// The result of looking an image up in its registry.
 #[derive(Debug)]
 pub(super) enum Lookup {
     /// It belongs to an artifact that a pipeline has reported.
     Found(Related),
     /// To none.
     NotFound,
-    /// The registry or the server did not say it: why.
+    /// The registry or the server did not return it, for this reason.
     Failed(String),
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn look_up(client: &Client, findings: &mut [Finding<'_>]) {
         apply(&mut findings[number], lookup);
     }
     for &(number, _) in rogue.iter().skip(MAX_IMAGES) {
-        let reason = format!("only the first {MAX_IMAGES} images are asked for");
+        let reason = format!("only the first {MAX_IMAGES} images are looked up");
         findings[number].lookup = Some(Lookup::Failed(reason));
     }
 }

@@ -123,7 +123,7 @@ impl Shown<'_> {
                 ));
             }
             Origin::Unknown => {
-                notes.push("it has no digest, so that nothing can be said of it".to_owned());
+                notes.push("it has no digest, so it cannot be checked".to_owned());
             }
             Origin::Allowed => notes.push(Self::allowed(finding, terminal)),
             Origin::Known => {}
@@ -220,7 +220,7 @@ impl Shown<'_> {
     }
 }
 
-/// What a registry said of an image.
+/// The result of a lookup in a registry, in words.
 fn lookup(lookup: &Lookup) -> Option<String> {
     match lookup {
         Lookup::Found(Related { relation, fingerprint, name, flow, .. }) => {

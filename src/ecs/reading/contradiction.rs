@@ -94,7 +94,7 @@ impl<E: EcsApi> Reading<'_, E> {
                 running_tasks,
                 listed = tasks.running(),
                 wait_seconds = wait.as_secs_f64(),
-                "the cluster is said to run more tasks than it lists: reading it again"
+                "ECS reports more running tasks than it lists: reading the cluster again"
             );
             tokio::time::sleep(wait).await;
             let described =

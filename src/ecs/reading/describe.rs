@@ -133,7 +133,7 @@ fn classify(
             if known.iter().any(|known| known.arn == task.arn) {
                 continue;
             }
-            let message = format!("it describes task {}, which was not asked for", task.arn);
+            let message = format!("it describes task {}, which was not requested", task.arn);
             return Err(CallError::Malformed(message));
         };
         if !open.remove(arn) {

@@ -18,7 +18,7 @@ pub(super) struct Memory {
 #[derive(Debug, Default)]
 struct ClusterMemory {
     last: Arc<LastReading>,
-    /// Failed readings in a row in which nothing was listed although tasks were said to run.
+    /// Failed readings in a row in which nothing was listed although the cluster's count was above 0.
     contradictions: u32,
 }
 

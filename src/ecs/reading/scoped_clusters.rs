@@ -176,7 +176,7 @@ impl<E: EcsApi> Reading<'_, E> {
     ) -> Result<(), EcsError> {
         let mut services = 0;
         for cluster in clusters {
-            let names = match self.services_of(cluster, progress).await {
+            let names = match self.service_names(cluster, progress).await {
                 Err(EcsError::Call { source: CallError::ClusterNotFound, .. })
                     if !cluster.named =>
                 {

@@ -101,7 +101,7 @@ async fn a_stopped_task_is_described_once_and_a_draining_one_until_it_stops() {
 }
 
 #[tokio::test]
-async fn what_stopped_in_a_cluster_that_is_gone_is_forgotten() {
+async fn stopped_tasks_of_a_cluster_that_is_gone_are_forgotten() {
     let [mut app, mut preview] = [&["a", "b"], &["c", "d"]].map(|it| FakeCluster::running(it));
     app.tasks[0].stop();
     preview.tasks[0].stop();
@@ -260,7 +260,7 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
     };
     let cases = [
         (two(Some("again")), vec![], vec![], "its pages never end"),
-        (two(None), vec![task("t/1"), task("t/3")], vec![], "task t/3, which was not asked for"),
+        (two(None), vec![task("t/1"), task("t/3")], vec![], "task t/3, which was not requested"),
         (
             two(None),
             vec![task("t/1")],

@@ -56,10 +56,11 @@ async fn a_time_is_that_of_the_zone_that_the_answer_is_printed_in() {
             assert!(answer.failed().contains("there is no such snapshot"), "{zone} {time}");
             continue;
         }
-        let out = answer.well();
+        let out = answer.success();
         assert_eq!(out.lines().next(), Some(first_line), "{out}");
         assert!(out.contains(&format!("prod#{index}, recorded ")), "{zone} {time}: {out}");
-        let json = ask(&recorder.url, zone, &["env", "get", &snapshot, "-o", "json"]).await.well();
+        let json =
+            ask(&recorder.url, zone, &["env", "get", &snapshot, "-o", "json"]).await.success();
         let json: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["index"], index, "{zone} {time}");
         assert!(json["requested_time"].as_str().unwrap().ends_with('Z'), "{json}");
@@ -77,13 +78,13 @@ async fn a_time_is_that_of_the_zone_that_the_answer_is_printed_in() {
 async fn a_printed_time_is_valid_input() {
     let recorder = five_days().await;
     for zone in [BERLIN, UTC, NEW_YORK, "Asia/Kolkata", "America/Chicago"] {
-        let log = ask(&recorder.url, zone, &["env", "log", "prod"]).await.well();
+        let log = ask(&recorder.url, zone, &["env", "log", "prod"]).await.success();
         let rows: Vec<_> = log.lines().filter(|line| line.starts_with('#')).collect();
         assert_eq!(rows.len(), 4, "{log}");
         for row in rows {
             let columns: Vec<_> = row.split("  ").filter(|column| !column.is_empty()).collect();
             let snapshot = format!("prod@{{{}}}", columns[1]);
-            let out = ask(&recorder.url, zone, &["env", "get", &snapshot]).await.well();
+            let out = ask(&recorder.url, zone, &["env", "get", &snapshot]).await.success();
             assert!(out.contains(&format!("prod{}, recorded ", columns[0])), "{zone} {row}: {out}");
         }
     }
@@ -99,7 +100,7 @@ async fn the_printed_time_of_a_snapshot_does_not_hide_it() {
         recorder.advance(60.0);
     }
     let get = async |time: &str| {
-        ask(&recorder.url, UTC, &["env", "get", &format!("prod@{{{time}}}")]).await.well()
+        ask(&recorder.url, UTC, &["env", "get", &format!("prod@{{{time}}}")]).await.success()
     };
     // Recorded at 09:40:22.5.
     for (time, index) in [
@@ -119,7 +120,7 @@ async fn the_printed_time_of_a_snapshot_does_not_hide_it() {
     let log = async |since: &str, until: &str| {
         ask(&recorder.url, UTC, &["env", "log", "prod", "--since", since, "--until", until])
             .await
-            .well()
+            .success()
     };
     for (since, until, listed) in [
         ("2022-08-22 09:40:21", "2022-08-22 09:40:21", "#1"),
@@ -252,7 +253,7 @@ pub(super) const QUESTIONS: [Case; 12] = [
 async fn times_without_reports_are_shown() {
     let recorder = five_days().await;
     for (zone, question, expected, unexpected) in QUESTIONS {
-        let out = ask(&recorder.url, zone, question).await.well();
+        let out = ask(&recorder.url, zone, question).await.success();
         for expected in expected {
             assert!(out.contains(expected), "{question:?} {expected}\n{out}");
         }

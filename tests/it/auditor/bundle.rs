@@ -15,7 +15,7 @@ async fn bundle() -> TempDir {
     let recorder = five_days_with_provenance().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prod.tar");
-    ask(&recorder.url, UTC, &["proof", "prod", "-o", file.to_str().unwrap()]).await.well();
+    ask(&recorder.url, UTC, &["proof", "prod", "-o", file.to_str().unwrap()]).await.success();
     recorder.stop().await;
     folder
 }

@@ -14,7 +14,7 @@ const FIRST: f64 = 1_661_161_162.5;
 
 async fn json_of(recorder: &Recorder, arguments: &[&str]) -> Value {
     let arguments = [arguments, &["-o", "json"]].concat();
-    serde_json::from_str(&ask(&recorder.url, UTC, &arguments).await.well()).unwrap()
+    serde_json::from_str(&ask(&recorder.url, UTC, &arguments).await.success()).unwrap()
 }
 
 /// `web` runs from `#1`; `job` from `#2`, with two replicas from `#3`, of which the first is replaced,
@@ -148,7 +148,7 @@ async fn every_answer_says_the_same_of_a_run() {
     let found = json_of(&recorder, &["artifact", "where", "web"]).await;
     assert_eq!(since(&found["artifacts"][0]["runs"][0]), web);
 
-    let text = async |arguments: &[&str]| ask(&recorder.url, UTC, arguments).await.well();
+    let text = async |arguments: &[&str]| ask(&recorder.url, UTC, arguments).await.success();
     let out = text(&["env", "get", "prod", "-o", "wide"]).await;
     let web = out.lines().find(|line| line.contains("web:1")).unwrap();
     let columns: Vec<_> = web.split("  ").map(str::trim).filter(|it| !it.is_empty()).collect();
@@ -266,7 +266,7 @@ async fn a_first_time_is_marked_once() {
     assert_eq!(shown["artifacts"][0]["first_time_here"], "image");
     let shown = words("/acme/environments/prod").await;
     assert!(shown.contains("started first time here: image"), "{shown}");
-    let text = async |arguments: &[&str]| ask(&recorder.url, UTC, arguments).await.well();
+    let text = async |arguments: &[&str]| ask(&recorder.url, UTC, arguments).await.success();
     let out = text(&["env", "log", "prod", "1..4", "--long"]).await;
     assert!(out.contains("+ docker.io/xmrig:6 (first time here: registry)\n"), "{out}");
     let out = text(&["env", "log", "prod", "1..4"]).await;

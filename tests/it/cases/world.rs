@@ -173,10 +173,10 @@ impl Case {
                 json!({"clusterArns": listed.unwrap_or_else(|| self.known().into_iter().collect())})
             }
             "DescribeClusters" => {
-                let asked = given("clusters");
+                let requested = given("clusters");
                 let known = self.known();
-                let is_asked = |arn: &&String| asked.iter().any(|asked| is_of(arn, asked));
-                let described = known.iter().filter(is_asked).map(|arn| self.cluster(arn));
+                let is_requested = |arn: &&String| requested.iter().any(|it| is_of(arn, it));
+                let described = known.iter().filter(is_requested).map(|arn| self.cluster(arn));
                 json!({"clusters": described.collect::<Vec<_>>(), "failures": []})
             }
             "ListTasks" => {

@@ -14,7 +14,7 @@ use super::markdown::Block;
 use super::pages;
 
 const ENVSNAP: &str = env!("CARGO_BIN_EXE_envsnap");
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What is to be done with a shell block.
 enum Use<'a> {
@@ -58,10 +58,10 @@ fn every_command_works() {
     for page in &pages() {
         for block in &page.blocks {
             if let Some(shown) = block.shown(page) {
-                let surroundings = Surroundings::new(&demo);
-                surroundings.run(&page.place(block), &shown.code);
+                let bed = TestBed::new(&demo);
+                bed.run(&page.place(block), &shown.code);
                 assert_eq!(
-                    timeless(&surroundings.printed()),
+                    timeless(&bed.printed()),
                     timeless(&block.code),
                     "{}: the output",
                     page.place(block)
@@ -79,12 +79,12 @@ fn every_command_works() {
                 .map(|block| &*block.code)
                 .collect();
             if !script.is_empty() {
-                Surroundings::new(&demo).run(&page.place(blocks[0]), &script);
+                TestBed::new(&demo).run(&page.place(blocks[0]), &script);
                 run += 1;
             }
             for block in blocks {
                 if let Use::UntilStopped(printed) = usage(block) {
-                    Surroundings::new(&demo).stop(&page.place(block), &block.code, printed);
+                    TestBed::new(&demo).stop(&page.place(block), &block.code, printed);
                     run += 1;
                 }
             }
@@ -139,14 +139,14 @@ impl Drop for Demo {
 }
 
 /// A directory with a recorder's file and a copy of it in the places that the documentation names.
-struct Surroundings<'a> {
+struct TestBed<'a> {
     demo: &'a Demo,
     directory: tempfile::TempDir,
     port: u16,
     head: String,
 }
 
-impl<'a> Surroundings<'a> {
+impl<'a> TestBed<'a> {
     fn new(demo: &'a Demo) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -154,9 +154,9 @@ impl<'a> Surroundings<'a> {
             std::fs::create_dir(directory.path().join(name)).unwrap();
         }
         std::os::unix::fs::symlink(ENVSNAP, directory.path().join("bin/envsnap")).unwrap();
-        let mut surroundings = Self { demo, directory, port, head: String::new() };
-        surroundings.record();
-        surroundings
+        let mut bed = Self { demo, directory, port, head: String::new() };
+        bed.record();
+        bed
     }
 
     /// Makes the recorder's file with a snapshot, and a copy of it.
@@ -210,7 +210,7 @@ impl<'a> Surroundings<'a> {
 
     fn run(&self, place: &str, script: &str) {
         let mut process = Group(self.command(script).spawn().unwrap());
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         let status = loop {
             if let Some(status) = process.0.try_wait().unwrap() {
                 break status;
@@ -223,7 +223,7 @@ impl<'a> Surroundings<'a> {
 
     fn stop(&self, place: &str, script: &str, expected: &str) {
         let mut process = Group(self.command(script).spawn().unwrap());
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while !self.printed().contains(expected) {
             let ended = process.0.try_wait().unwrap();
             assert!(ended.is_none(), "{place} ended: {ended:?}\n{}", self.printed());

@@ -20,7 +20,7 @@ pub(super) struct Software {
     container: &'static str,
     pub(super) image: Option<String>,
     digest: Option<String>,
-    /// The fingerprint, or the name where nobody knows it.
+    /// The fingerprint, or the name if the fingerprint is unknown.
     pub(super) identity: String,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Task {
     pub(super) group: Option<String>,
     pub(super) created: Millis,
     /// The desired status is STOPPED from then on.
-    pub(super) told_to_stop: Option<Millis>,
+    pub(super) stopping_at: Option<Millis>,
     pub(super) stopped: Option<Millis>,
     pub(super) containers: Vec<Container>,
 }
@@ -114,7 +114,7 @@ impl Account {
         }
         self.tasks.retain(|_, task| task.created <= last);
         for task in self.tasks.values_mut() {
-            soon(&mut task.told_to_stop);
+            soon(&mut task.stopping_at);
             soon(&mut task.stopped);
             for container in &mut task.containers {
                 if container.starts > last {
@@ -173,7 +173,7 @@ impl Task {
     }
 
     pub(super) fn desired_status(&self, now: Millis) -> ecs::DesiredStatus {
-        if is_over(self.told_to_stop, now) {
+        if is_over(self.stopping_at, now) {
             ecs::DesiredStatus::Stopped
         } else {
             ecs::DesiredStatus::Running
@@ -184,8 +184,8 @@ impl Task {
         let any = |status| self.containers.iter().any(|c| c.last_status(now) == status);
         if is_over(self.stopped, now) {
             "STOPPED"
-        } else if let Some(told) = self.told_to_stop.filter(|told| *told <= now) {
-            match (any("RUNNING"), now < told + 5 * SECOND) {
+        } else if let Some(stopping_at) = self.stopping_at.filter(|at| *at <= now) {
+            match (any("RUNNING"), now < stopping_at + 5 * SECOND) {
                 (true, true) => "DEACTIVATING",
                 (true, false) => "STOPPING",
                 (false, _) => "DEPROVISIONING",
@@ -268,10 +268,10 @@ impl fmt::Debug for Account {
             let name = arn.rsplit("task/").next().unwrap_or_default();
             writeln!(
                 f,
-                "  task {name} of {}: created at {}, told to stop: {}, stopped: {}",
+                "  task {name} of {}: created at {}, stopping at: {}, stopped: {}",
                 task.group.as_deref().unwrap_or("no group"),
                 Seconds(task.created),
-                at(task.told_to_stop),
+                at(task.stopping_at),
                 at(task.stopped)
             )?;
             for Container { runs, starts, stops } in &task.containers {

@@ -1,5 +1,5 @@
 //! ECS in front of the model: it answers from the state at the moment of each call, a while later,
-//! refuses what ECS refuses, and fails as it is told.
+//! refuses what ECS refuses, and fails with the injected faults.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -12,14 +12,14 @@ use envsnap::ecs::{
 };
 
 use super::account::{Account, Task, arn};
-use super::timeline::{Millis, Timeline};
-use super::trouble::EcsFault::{
+use super::faults::EcsFault::{
     AccessDenied, DeniesTheCluster, DescribesAnother, DescribesTwice, Disconnected, Empty,
     EmptyPage, FailsATask, LeavesATaskOut, ListsNoCluster, ListsNone, ListsNonsense, ListsTwice,
     Miscounts, NeverEnds, NotKnown, NotYetKnown, RepeatsTheToken, Silent, SilentContainer, Slow,
     Throttled, Unavailable,
 };
-use super::trouble::{Damage, EcsFault, Hidden, Trouble};
+use super::faults::{Damage, EcsFault, Hidden, InjectedFault};
+use super::timeline::{Millis, Timeline};
 
 const ENDLESS: &str = "endless/";
 
@@ -39,7 +39,7 @@ struct Shared {
 struct State {
     calls: usize,
     of_this_invocation: usize,
-    troubles: Vec<Trouble>,
+    faults: Vec<InjectedFault>,
     damage: Damage,
     /// Tasks that were missing once, although they exist.
     unknown_once: HashSet<String>,
@@ -72,12 +72,12 @@ impl FakeEcs {
         &self.0.account
     }
 
-    /// An invocation begins, and meets these troubles.
-    pub(super) fn begin(&self, troubles: &[Trouble]) {
+    /// An invocation begins, and meets these faults.
+    pub(super) fn begin(&self, faults: &[InjectedFault]) {
         let mut state = self.0.state.borrow_mut();
         *state = State {
             calls: state.calls,
-            troubles: troubles.to_vec(),
+            faults: faults.to_vec(),
             known: std::mem::take(&mut state.known),
             ..State::default()
         };
@@ -123,13 +123,13 @@ impl FakeEcs {
         self.0.state.borrow().of_this_invocation
     }
 
-    /// What the troubles of this invocation did.
+    /// What the faults of this invocation did.
     pub(super) fn damage(&self) -> Damage {
         self.0.state.borrow().damage.clone()
     }
 
     fn spoil(&self, cluster: Option<&str>) {
-        self.0.state.borrow_mut().damage.spoil(cluster.map(name_of));
+        self.0.state.borrow_mut().damage.mark_unusable(cluster.map(name_of));
     }
 
     async fn call<T: std::fmt::Debug>(
@@ -145,9 +145,10 @@ impl FakeEcs {
             let (before, after) = (latency(2 * state.calls), latency(2 * state.calls + 1));
             state.calls += 1;
             state.of_this_invocation += 1;
-            let troubles = state.troubles.iter();
-            let trouble = troubles.rev().find(|t| (t.from..t.from + t.calls).contains(&nth));
-            (trouble.map(|trouble| trouble.fault), before, after)
+            let faults = state.faults.iter();
+            let fault =
+                faults.rev().find(|fault| (fault.from..fault.from + fault.calls).contains(&nth));
+            (fault.map(|fault| fault.fault), before, after)
         };
         let more = if let Some(Slow(more)) = fault { u64::from(more) } else { 0 };
         tokio::time::sleep(Duration::from_millis(before + more)).await;
@@ -164,7 +165,7 @@ impl FakeEcs {
             Some(Empty) => Err(CallError::Empty("no list".to_owned())),
             Some(Silent) => {
                 self.0.time.note(|| format!("  ECS never answers: {}", what()));
-                self.0.state.borrow_mut().damage.leave_open(what(), cluster.map(name_of));
+                self.0.state.borrow_mut().damage.mark_pending(what(), cluster.map(name_of));
                 return std::future::pending().await;
             }
             fault => answer(self.0.time.now(), fault),
@@ -176,15 +177,15 @@ impl FakeEcs {
         tokio::time::sleep(Duration::from_millis(after)).await;
         let State { damage, unusable, .. } = &mut *self.0.state.borrow_mut();
         match &answer {
-            Ok(_) if unusable.remove(&what()) => damage.leave_open(what(), cluster.map(name_of)),
-            Ok(_) | Err(CallError::ClusterNotFound) => damage.answered(&what()),
-            Err(_) => damage.leave_open(what(), cluster.map(name_of)),
+            Ok(_) if unusable.remove(&what()) => damage.mark_pending(what(), cluster.map(name_of)),
+            Ok(_) | Err(CallError::ClusterNotFound) => damage.mark_answered(&what()),
+            Err(_) => damage.mark_pending(what(), cluster.map(name_of)),
         }
         answer
     }
 
-    /// A page of what is listed now: what stands behind the token in the order of the ARNs, so that
-    /// nothing that is there all the while is ever skipped.
+    /// A page of what is listed now: the ARNs after the one in the token, in order, so that nothing
+    /// that is there all the while is ever skipped.
     fn page<'a>(
         &self,
         cluster: Option<&str>,
@@ -277,8 +278,8 @@ impl EcsApi for FakeEcs {
         assert!((1..=DESCRIBE_BATCH).contains(&clusters.len()), "{} clusters", clusters.len());
         let what = || format!("describe clusters {clusters:?}");
         self.call(what, None, |now, fault| {
-            let described = clusters.iter().filter_map(|asked| {
-                let name = name_of(asked);
+            let described = clusters.iter().filter_map(|requested| {
+                let name = name_of(requested);
                 let cluster = self.0.account.clusters.get(name).filter(|c| c.is_listed(now))?;
                 let status = if cluster.is_active(now) { "ACTIVE" } else { "INACTIVE" };
                 let tasks = self.0.account.tasks.values().filter(|task| task.cluster == name);
@@ -413,11 +414,11 @@ impl FakeEcs {
         });
     }
 
-    /// Of each task that was asked for it is known whether it is hidden.
-    fn note_described(&self, cluster: &str, asked: &[String], answer: &DescribedTasks) {
+    /// Notes for each requested task whether the response hides it.
+    fn note_described(&self, cluster: &str, requested: &[String], answer: &DescribedTasks) {
         let State { damage, read, .. } = &mut *self.0.state.borrow_mut();
         read.clusters.insert(cluster.to_owned());
-        for arn in asked.iter().filter(|arn| self.0.account.tasks.contains_key(*arn)) {
+        for arn in requested.iter().filter(|arn| self.0.account.tasks.contains_key(*arn)) {
             let described = answer.tasks.iter().find(|task| task.arn == *arn);
             let how = match described {
                 None => Hidden::Undescribed,

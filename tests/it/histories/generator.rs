@@ -6,12 +6,12 @@ use proptest::prelude::*;
 use proptest::strategy::BoxedStrategy;
 
 use super::account::SOFTWARE;
+use super::faults::{EcsFault, InjectedFault};
 use super::history::{History, Invocation, Part, Policy, Step, Triggered, What};
 use super::plan::{plans, visitor};
 use super::record::{Kind, Unknown};
 use super::server::ServerFault;
 use super::timeline::{MINUTE, Millis, SECOND};
-use super::trouble::{EcsFault, Trouble};
 
 /// What a generator draws on.
 #[derive(Debug, Clone, Copy)]
@@ -128,7 +128,7 @@ fn invocation(cast: Cast) -> impl Strategy<Value = Invocation> {
     ];
     let ecs = prop_oneof![
         2 => Just(Vec::new()),
-        1 => vec(trouble(), 1..3),
+        1 => vec(injected_fault(), 1..3),
     ];
     // The first one asks for the latest snapshot, and the second one reports.
     let server_call = prop_oneof![2 => Just(0_usize), 4 => Just(1), 1 => 2..4_usize];
@@ -148,9 +148,9 @@ fn invocation(cast: Cast) -> impl Strategy<Value = Invocation> {
     )
 }
 
-fn trouble() -> impl Strategy<Value = Trouble> {
+fn injected_fault() -> impl Strategy<Value = InjectedFault> {
     let calls = prop_oneof![4 => Just(1_usize), 1 => 2..5_usize, 1 => Just(usize::MAX / 2)];
-    (0..12_usize, calls, ecs_fault()).prop_map(|(from, calls, fault)| Trouble {
+    (0..12_usize, calls, ecs_fault()).prop_map(|(from, calls, fault)| InjectedFault {
         from,
         calls,
         fault,

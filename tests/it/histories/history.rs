@@ -6,10 +6,10 @@ use envsnap::ecs::{Filter, Scope, Selection};
 use regex_lite::Regex;
 
 use super::account::{Account, Task, arn};
+use super::faults::InjectedFault;
 use super::record::Kind;
 use super::server::ServerFault;
 use super::timeline::{MINUTE, Millis, Seconds};
-use super::trouble::Trouble;
 
 /// A history: everything that a run of it depends on.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub(super) struct History {
     pub(super) account: Account,
     /// Entries on a page of any listing.
     pub(super) page_size: usize,
-    /// Milliseconds that a call takes before and after it is answered, used in turn.
+    /// Milliseconds of a call's request and of its response, used in turn.
     pub(super) latencies: Vec<u16>,
     pub(super) steps: Vec<Step>,
 }
@@ -74,7 +74,7 @@ pub(super) struct Invocation {
     pub(super) kind: Triggered,
     /// Milliseconds until it has to be over.
     pub(super) deadline: Millis,
-    pub(super) ecs: Vec<Trouble>,
+    pub(super) ecs: Vec<InjectedFault>,
     /// By the number of the environment, and of the call in the invocation.
     pub(super) server: Vec<(usize, usize, ServerFault)>,
 }

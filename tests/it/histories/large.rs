@@ -26,7 +26,7 @@ fn account(clusters: usize, running: usize, stopped: usize) -> Account {
                 cluster: cluster.clone(),
                 group: Some("service:web".to_owned()),
                 created: -20 * MINUTE,
-                told_to_stop: stops,
+                stopping_at: stops,
                 stopped: stops,
                 containers: vec![container],
             };
@@ -101,7 +101,7 @@ async fn large_accounts_are_counted_to_the_last_container_as_fast_as_the_quota_a
     for (clusters, running, stopped, cold, warm) in cases {
         for share in [0.5, 1.0] {
             let account = account(clusters, running, stopped);
-            // The bucket refills by the wall clock as well, which goes on while the virtual one stands.
+            // The bucket refills by the wall clock as well, which goes on while the virtual one is stopped.
             let begun = std::time::Instant::now();
             let costs = cost(account, clusters * running, share).await;
             let computed = begun.elapsed().as_secs_f64() * 1_000.0;

@@ -16,11 +16,11 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::account::{Account, Counts};
-use super::chapter::{Chapter, Trouble, chapter};
 use super::generator::part;
 use super::history::Part;
+use super::http_invocation::{HttpFault, HttpInvocation, http_invocation};
+use super::invariants::Violation;
 use super::plan::{Plan, plans};
-use super::promises::Broken;
 use super::proxy::Proxy;
 use super::shown::world;
 use super::timeline::{MINUTE, Millis, unix_seconds};
@@ -74,15 +74,15 @@ impl Scene {
         self.recorder.advance(Duration::from_millis(time.unsigned_abs()).as_secs_f64());
     }
 
-    fn begin(&self, chapter: &Chapter) {
+    fn begin(&self, invocation: &HttpInvocation) {
         let begun = self.now.load(Ordering::SeqCst);
         self.ecs.faults(|faults| {
             faults.clear();
-            match &chapter.trouble {
-                Some(Trouble::Ecs(operation, fault)) => {
+            match &invocation.fault {
+                Some(HttpFault::Ecs(operation, fault)) => {
                     faults.once(*operation, fault.clone());
                 }
-                Some(Trouble::NotYetKnown) => {
+                Some(HttpFault::NotYetKnown) => {
                     for arn in self.account.tasks.keys() {
                         faults.lose_task_times(arn.rsplit('/').next().unwrap(), 1);
                     }
@@ -90,11 +90,11 @@ impl Scene {
                 _ => {}
             }
         });
-        self.proxy.set_faults(match &chapter.trouble {
-            Some(Trouble::Server(faults)) => faults.clone(),
+        self.proxy.set_faults(match &invocation.fault {
+            Some(HttpFault::Server(faults)) => faults.clone(),
             _ => Vec::new(),
         });
-        for (operation, nth, after) in &chapter.moves {
+        for (operation, nth, after) in &invocation.moves {
             let (account, now) = (Arc::clone(&self.account), Arc::clone(&self.now));
             let (page_size, to) = (self.page_size, begun + after);
             let nth = self.ecs.calls().count(*operation) + nth;
@@ -106,17 +106,20 @@ impl Scene {
         }
     }
 
-    async fn invoke(&mut self, chapter: &Chapter) -> Result<EnvironmentOutcome, Broken> {
-        self.advance(chapter.after);
-        if chapter.restart {
+    async fn invoke(
+        &mut self,
+        invocation: &HttpInvocation,
+    ) -> Result<EnvironmentOutcome, Violation> {
+        self.advance(invocation.after);
+        if invocation.restart {
             self.known = None;
             self.reporter =
                 reporter(&self.ecs, &self.proxy, self.part, Arc::clone(&self.now)).await;
         }
         let before = self.recorded().await;
-        self.begin(chapter);
+        self.begin(invocation);
         let begun = self.now.load(Ordering::SeqCst);
-        let time = if chapter.trouble.is_some() { SHORT } else { Duration::from_secs(30) };
+        let time = if invocation.fault.is_some() { SHORT } else { Duration::from_secs(30) };
         let schedule = Trigger::new(TriggerKind::Schedule);
         let outcome = self.reporter.run(&schedule, Some(Instant::now() + time)).await.unwrap();
         let outcome = outcome.environments.into_iter().next().unwrap();
@@ -132,14 +135,14 @@ impl Scene {
         let hash = outcome.content_hash.clone();
         match outcome.outcome {
             _ if failed != outcome.error.is_some() => Err(format!("f: {outcome:?}")),
-            OutcomeKind::Failed if chapter.trouble.is_none() => Err(format!("f: {outcome:?}")),
-            OutcomeKind::Posted if !reported => Err("f: told as posted".to_owned()),
-            OutcomeKind::Unchanged if reported => Err("f: told as unchanged".to_owned()),
+            OutcomeKind::Failed if invocation.fault.is_none() => Err(format!("f: {outcome:?}")),
+            OutcomeKind::Posted if !reported => Err("f: reported as posted".to_owned()),
+            OutcomeKind::Unchanged if reported => Err("f: reported as unchanged".to_owned()),
             OutcomeKind::Posted if self.known == hash => Err("d: posted again".to_owned()),
             _ => Ok(()),
         }
-        .map_err(|broken| format!("{broken} (at {begun} ms)"))?;
-        let plain = !matches!(chapter.trouble, Some(Trouble::Server(_)));
+        .map_err(|violation| format!("{violation} (at {begun} ms)"))?;
+        let plain = !matches!(invocation.fault, Some(HttpFault::Server(_)));
         match outcome.outcome {
             OutcomeKind::Posted => self.known = hash.filter(|_| plain),
             OutcomeKind::Unchanged if outcome.calls.server > 0 && plain => self.known = hash,
@@ -149,7 +152,7 @@ impl Scene {
         Ok(outcome)
     }
 
-    fn is_true(&self, posted: &Counts, begun: Millis, ended: Millis) -> Result<(), Broken> {
+    fn is_true(&self, posted: &Counts, begun: Millis, ended: Millis) -> Result<(), Violation> {
         let wanted = |task: &_| self.part.has(task);
         let throughout = self.account.count(wanted, |c| c.runs_throughout(begun, ended));
         let sometime = self.account.count(wanted, |c| c.runs_at_some_moment(begun, ended));
@@ -184,8 +187,8 @@ impl Scene {
     }
 
     /// Two invocations without faults later the recorder has the truth, and is left alone.
-    async fn stand_still(&mut self) -> Result<(), Broken> {
-        let calm = Chapter { after: MINUTE, restart: false, moves: Vec::new(), trouble: None };
+    async fn settle(&mut self) -> Result<(), Violation> {
+        let calm = HttpInvocation { after: MINUTE, restart: false, moves: Vec::new(), fault: None };
         for round in 0..3 {
             let outcome = self.invoke(&calm).await?;
             if round == 2 && outcome.outcome != OutcomeKind::Unchanged {
@@ -231,20 +234,20 @@ fn happens(
     part: Part,
     include_scaling: bool,
     page_size: usize,
-    chapters: &[Chapter],
-) -> Result<(), Broken> {
-    let begun = chapters.iter().scan(0, |at, chapter| {
-        *at += chapter.after;
+    invocations: &[HttpInvocation],
+) -> Result<(), Violation> {
+    let begun = invocations.iter().scan(0, |at, invocation| {
+        *at += invocation.after;
         Some(*at)
     });
     let account = plan.account(&begun.collect::<Vec<_>>());
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().unwrap().block_on(async {
         let mut scene = Scene::start(account, part, include_scaling, page_size).await;
-        for chapter in chapters {
-            scene.invoke(chapter).await?;
+        for invocation in invocations {
+            scene.invoke(invocation).await?;
         }
-        scene.stand_still().await
+        scene.settle().await
     })
 }
 
@@ -257,14 +260,14 @@ proptest! {
     })]
 
     #[test]
-    fn what_is_recorded_over_http_is_true_under_every_fault(
+    fn snapshots_recorded_over_http_are_true_under_every_fault(
         plan in plans(),
         part in part(),
         include_scaling in any::<bool>(),
         page_size in 1..4_usize,
-        chapters in vec(chapter(), 1..5),
+        invocations in vec(http_invocation(), 1..5),
     ) {
-        happens(&plan, part, include_scaling, page_size, &chapters)
+        happens(&plan, part, include_scaling, page_size, &invocations)
             .map_err(TestCaseError::fail)?;
     }
 }

@@ -1,4 +1,4 @@
-//! Accounts at random: what is kept running, and how each task of it lives.
+//! Accounts at random: the software that is kept running, and the life of each of its tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,22 +32,22 @@ struct Work {
     cluster: &'static str,
     group: Option<&'static str>,
     begins: Millis,
-    lives: Vec<Life>,
+    tasks: Vec<TaskPlan>,
 }
 
-/// A task's life, relative to its beginning.
+/// The life of a task, relative to its creation.
 #[derive(Debug, Clone)]
-struct Life {
+struct TaskPlan {
     containers: Vec<(usize, Millis, Option<Millis>, Millis)>,
-    wanted: Wanted,
+    stop: StopTime,
     deprovisions: Millis,
     /// From then until the next one is made, or before that.
     handover: Millis,
 }
 
-/// When a task is told to stop.
+/// When a task is stopped.
 #[derive(Debug, Clone, Copy)]
-enum Wanted {
+enum StopTime {
     Always,
     For(Millis),
     /// So long after this step began.
@@ -56,8 +56,7 @@ enum Wanted {
 
 pub(super) fn plans() -> impl Strategy<Value = Plan> {
     let cluster = || (0..2 * MINUTE, option::of((SECOND..2 * MINUTE, option::of(1..2 * MINUTE))));
-    let works =
-        prop_oneof![1 => vec(work(life().boxed()), 0..5), 1 => vec(work(blip().boxed()), 0..3)];
+    let works = prop_oneof![1 => vec(work(task_plan().boxed()), 0..5), 1 => vec(work(blip().boxed()), 0..3)];
     (works, option::of(cluster()), option::of(cluster())).prop_map(|(works, batch, edge)| Plan {
         works,
         batch,
@@ -103,7 +102,7 @@ impl Plan {
     }
 }
 
-fn work(life: BoxedStrategy<Life>) -> impl Strategy<Value = Work> {
+fn work(task_plan: BoxedStrategy<TaskPlan>) -> impl Strategy<Value = Work> {
     (
         prop_oneof![4 => Just("app"), 2 => Just("batch"), 1 => Just("edge")],
         prop_oneof![
@@ -113,28 +112,28 @@ fn work(life: BoxedStrategy<Life>) -> impl Strategy<Value = Work> {
             1 => Just(None),
         ],
         prop_oneof![4 => -10 * MINUTE..0, 4 => 0..6 * MINUTE, 1 => -HOUR - 10 * MINUTE..-HOUR],
-        vec(life, 1..4),
+        vec(task_plan, 1..4),
     )
-        .prop_map(|(cluster, group, begins, lives)| Work { cluster, group, begins, lives })
+        .prop_map(|(cluster, group, begins, tasks)| Work { cluster, group, begins, tasks })
 }
 
-fn life() -> impl Strategy<Value = Life> {
+fn task_plan() -> impl Strategy<Value = TaskPlan> {
     let container = (
         0..SOFTWARE.len(),
         prop_oneof![3 => 0..5 * SECOND, 1 => 0..MINUTE],
         option::weighted(0.2, 1..2 * MINUTE),
         prop_oneof![1 => Just(0), 2 => 1..10 * SECOND, 2 => 1..2 * MINUTE],
     );
-    let wanted = prop_oneof![
-        3 => Just(Wanted::Always),
-        1 => (1..20 * SECOND).prop_map(Wanted::For),
-        3 => (20 * SECOND..6 * MINUTE).prop_map(Wanted::For),
-        3 => (0..7_usize, 0..5 * SECOND).prop_map(|(step, after)| Wanted::UntilStep(step, after)),
+    let stop = prop_oneof![
+        3 => Just(StopTime::Always),
+        1 => (1..20 * SECOND).prop_map(StopTime::For),
+        3 => (20 * SECOND..6 * MINUTE).prop_map(StopTime::For),
+        3 => (0..7_usize, 0..5 * SECOND).prop_map(|(step, after)| StopTime::UntilStep(step, after)),
     ];
-    (vec(container, 1..4), wanted, 1..10 * SECOND, -30 * SECOND..10 * SECOND).prop_map(
-        |(containers, wanted, deprovisions, handover)| Life {
+    (vec(container, 1..4), stop, 1..10 * SECOND, -30 * SECOND..10 * SECOND).prop_map(
+        |(containers, stop, deprovisions, handover)| TaskPlan {
             containers,
-            wanted,
+            stop,
             deprovisions,
             handover,
         },
@@ -142,11 +141,11 @@ fn life() -> impl Strategy<Value = Life> {
 }
 
 /// What hardly more than one invocation sees, so that the next one finds what was there before.
-fn blip() -> impl Strategy<Value = Life> {
+fn blip() -> impl Strategy<Value = TaskPlan> {
     (0..SOFTWARE.len(), SECOND..70 * SECOND, 1..2 * MINUTE).prop_map(
-        |(software, wanted, handover)| Life {
+        |(software, stop, handover)| TaskPlan {
             containers: vec![(software, 0, None, 0)],
-            wanted: Wanted::For(wanted),
+            stop: StopTime::For(stop),
             deprovisions: SECOND,
             handover,
         },
@@ -155,63 +154,64 @@ fn blip() -> impl Strategy<Value = Life> {
 
 /// A task that runs from some seconds before this moment until some seconds after it.
 pub(super) fn visitor(software: usize, moment: Millis) -> Task {
-    let life = Life {
+    let task_plan = TaskPlan {
         containers: vec![(software, 0, None, 0)],
-        wanted: Wanted::For(30 * SECOND),
+        stop: StopTime::For(30 * SECOND),
         deprovisions: SECOND,
         handover: 0,
     };
-    let work = Work { cluster: "app", group: Some("service:web"), begins: 0, lives: Vec::new() };
-    task(&work, &life, moment - 5 * SECOND, &[])
+    let work = Work { cluster: "app", group: Some("service:web"), begins: 0, tasks: Vec::new() };
+    task(&work, &task_plan, moment - 5 * SECOND, &[])
 }
 
 fn tasks(works: &[Work], steps: &[Millis]) -> BTreeMap<String, Task> {
     let mut tasks = BTreeMap::new();
     for (work_number, work) in works.iter().enumerate() {
         let mut created = work.begins;
-        for (number, life) in work.lives.iter().enumerate() {
-            let task = task(work, life, created, steps);
-            let told_to_stop = task.told_to_stop;
-            // Neither the order of the works nor that of the lives is the order of the ARNs.
+        for (number, task_plan) in work.tasks.iter().enumerate() {
+            let task = task(work, task_plan, created, steps);
+            let stopping_at = task.stopping_at;
+            // Neither the order of the works nor that of the tasks is the order of the ARNs.
             let id = format!("{}{number}{work_number}", (work_number * 7 + number * 5) % 9);
             tasks.insert(arn("task", &format!("{}/{id}", work.cluster)), task);
-            match told_to_stop {
+            match stopping_at {
                 None => break,
-                Some(told) => created = (told + life.handover).max(created + 1),
+                Some(stopping) => created = (stopping + task_plan.handover).max(created + 1),
             }
         }
     }
     tasks
 }
 
-fn task(work: &Work, life: &Life, created: Millis, begun: &[Millis]) -> Task {
-    let exits = life.containers.iter().map(|(_, starts, exits, _)| Some(starts + (*exits)?));
-    // When none of its containers runs any longer, a task is told to stop.
+fn task(work: &Work, task_plan: &TaskPlan, created: Millis, begun: &[Millis]) -> Task {
+    let exits = task_plan.containers.iter().map(|(_, starts, exits, _)| Some(starts + (*exits)?));
+    // A task is stopped when none of its containers runs any longer.
     let all_exited = exits.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
-    let wanted = match life.wanted {
-        Wanted::Always => None,
-        Wanted::For(time) => Some(time),
-        Wanted::UntilStep(step, after) => {
+    let stop = match task_plan.stop {
+        StopTime::Always => None,
+        StopTime::For(time) => Some(time),
+        StopTime::UntilStep(step, after) => {
             let begins = begun.get(step % begun.len().max(1)).copied().unwrap_or_default();
             Some((begins + after - created).max(1))
         }
     };
-    let told = match (wanted, all_exited) {
-        (Some(wanted), Some(exited)) => Some(wanted.min(exited)),
-        (wanted, exited) => wanted.or(exited),
+    let stopping = match (stop, all_exited) {
+        (Some(stop), Some(exited)) => Some(stop.min(exited)),
+        (stop, exited) => stop.or(exited),
     };
-    let containers: Vec<_> = life
+    let containers: Vec<_> = task_plan
         .containers
         .iter()
         .map(|(software, starts, exits, drains)| {
             let exits = exits.map(|after| starts + after);
-            let ends = told.map(|told| told + drains);
+            let ends = stopping.map(|stopping| stopping + drains);
             let stops = match (exits, ends) {
                 (Some(exits), Some(ends)) => Some(exits.min(ends)),
                 (exits, ends) => exits.or(ends),
             };
-            // One that was not started when its task was told to stop never is.
-            let stops = if told.is_some_and(|told| told <= *starts) { told } else { stops };
+            // A container that was not started when its task was stopped never is.
+            let stops =
+                if stopping.is_some_and(|stopping| stopping <= *starts) { stopping } else { stops };
             Container {
                 runs: &SOFTWARE[*software],
                 starts: created + starts,
@@ -219,14 +219,15 @@ fn task(work: &Work, life: &Life, created: Millis, begun: &[Millis]) -> Task {
             }
         })
         .collect();
-    let told_to_stop = told.map(|told| created + told);
+    let stopping_at = stopping.map(|stopping| created + stopping);
     let last = containers.iter().filter_map(|container| container.stops).max();
     Task {
         cluster: work.cluster.to_owned(),
         group: work.group.map(ToOwned::to_owned),
         created,
-        told_to_stop,
-        stopped: told_to_stop.map(|told| last.unwrap_or(told).max(told) + life.deprovisions),
+        stopping_at,
+        stopped: stopping_at
+            .map(|stopping| last.unwrap_or(stopping).max(stopping) + task_plan.deprovisions),
         containers,
     }
 }

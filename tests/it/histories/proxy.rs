@@ -1,4 +1,4 @@
-//! What stands between the reporter and the recorder, and fails as it is told.
+//! A proxy between the reporter and the recorder that fails as a test says.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,15 +13,15 @@ use tokio::net::TcpListener;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProxyFault {
     None,
-    /// It does not arrive, and is answered with this status.
+    /// It does not arrive, and the response has this status.
     Status(u16),
-    /// It does not arrive, and is never answered.
+    /// It does not arrive, and has no response.
     Silent,
     /// It arrives, and its answer is replaced by this status.
     AnswerLost(u16),
-    /// It arrives, and is never answered.
+    /// It arrives, and has no response.
     SilentAfterwards,
-    /// It arrives, and is answered with a page of HTML.
+    /// It arrives, and the response is a page of HTML.
     Html,
     /// It arrives, and half of its answer comes back.
     HalfAnAnswer,
@@ -67,9 +67,9 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response<Body>
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let url = format!("{}{}", proxy.recorder, head.uri);
     let request = proxy.client.request(head.method, url).headers(head.headers).body(body);
-    let answered = request.send().await.unwrap();
-    let status = answered.status().as_u16();
-    let text = answered.text().await.unwrap();
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
     match fault {
         ProxyFault::AnswerLost(status) => answer(status, "{\"message\": \"a fault\"}"),
         ProxyFault::SilentAfterwards => std::future::pending().await,

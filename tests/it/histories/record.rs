@@ -56,8 +56,8 @@ pub(super) struct Visit {
     pub(super) calls: usize,
     pub(super) puts: Vec<Put>,
     /// A call that cannot be done without had no answer that can be used.
-    pub(super) spoilt: bool,
-    /// The environment was said not to exist.
+    pub(super) unusable: bool,
+    /// The server responded that the environment does not exist.
     pub(super) missing: bool,
     /// Some call had no answer that can be used.
     pub(super) doubtful: bool,
@@ -76,7 +76,7 @@ pub(super) struct Put {
 }
 
 impl Put {
-    pub(super) fn of(report: &EcsReport, record: &Record, now: Millis) -> Self {
+    pub(super) fn new(report: &EcsReport, record: &Record, now: Millis) -> Self {
         Self {
             at: now,
             counts: counts(&replicas(report)),

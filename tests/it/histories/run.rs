@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use super::account::arn;
 use super::ecs::FakeEcs;
 use super::history::{History, Invocation, Triggered, What};
-use super::promises::{Broken, Known, Seen, is_the_truth};
+use super::invariants::{Known, ObservedRun, Violation, is_the_truth};
 use super::server::FakeServer;
 use super::timeline::{MINUTE, Millis, Seconds, Timeline};
 
 pub(super) type Process = Reporter<FakeEcs, FakeServer, Box<dyn Fn() -> SystemTime>>;
 
 /// Milliseconds before the deadline at which the reporter gives up, to say why.
-const LAST_WORDS: u64 = 100;
+const DEADLINE_MARGIN: u64 = 100;
 
 struct Stage<'a> {
     history: &'a History,
@@ -32,8 +32,8 @@ struct Stage<'a> {
     known: BTreeMap<(usize, usize), Known>,
 }
 
-/// Lets the history happen; where a promise is broken, once more with a diary.
-pub(super) fn check(history: &History) -> Result<(), Broken> {
+/// Lets the history happen; if an invariant does not hold, once more with a diary.
+pub(super) fn check(history: &History) -> Result<(), Violation> {
     let happens = |with_a_diary| {
         // The jitter of waits draws on it: the same history has always the same end.
         fastrand::seed(0);
@@ -42,10 +42,10 @@ pub(super) fn check(history: &History) -> Result<(), Broken> {
         runtime.block_on(async {
             let mut stage = Stage::new(history, with_a_diary);
             let result = stage.play().await;
-            result.map_err(|broken| format!("{broken}\n{}", stage.time.diary()))
+            result.map_err(|violation| format!("{violation}\n{}", stage.time.diary()))
         })
     };
-    happens(false).map_err(|broken| happens(true).err().unwrap_or(broken))
+    happens(false).map_err(|violation| happens(true).err().unwrap_or(violation))
 }
 
 impl<'a> Stage<'a> {
@@ -62,7 +62,7 @@ impl<'a> Stage<'a> {
         Self { history, names, time, ecs, server, processes, known }
     }
 
-    async fn play(&mut self) -> Result<(), Broken> {
+    async fn play(&mut self) -> Result<(), Violation> {
         let mut at = 0;
         for step in &self.history.steps {
             at += step.after;
@@ -82,7 +82,7 @@ impl<'a> Stage<'a> {
                 What::Restore => self.set_archived(false),
             }
         }
-        self.stand_still().await
+        self.settle().await
     }
 
     fn set_archived(&self, archived: bool) {
@@ -97,7 +97,7 @@ impl<'a> Stage<'a> {
         self.processes.entry(number).or_insert_with(new)
     }
 
-    async fn invoke(&mut self, invocation: &Invocation) -> Result<(), Broken> {
+    async fn invoke(&mut self, invocation: &Invocation) -> Result<(), Violation> {
         let Invocation { process, kind, deadline, ecs, server } = invocation;
         self.ecs.begin(ecs);
         let mut others = Vec::new();
@@ -117,12 +117,12 @@ impl<'a> Stage<'a> {
         self.is_accounted_for(&outcome, *kind)?;
         for outcome in &outcome.environments {
             let n = self.names.iter().position(|name| *name == outcome.environment).unwrap();
-            self.time.note(|| told(outcome));
-            let seen = self.seen(n, invocation, begun, outcome);
+            self.time.note(|| describe(outcome));
+            let run = self.observe(n, invocation, begun, outcome);
             let at = || format!(" (env-{n}, in the invocation at {})", Seconds(begun));
-            seen.check().map_err(|broken| broken + &at())?;
+            run.check().map_err(|violation| violation + &at())?;
             let after = self.server.with(&self.names[n], |record| record.others(*process));
-            match seen.knows((others[n], after)) {
+            match run.knows((others[n], after)) {
                 Some(known) => self.known.insert((*process, n), known),
                 None => self.known.remove(&(*process, n)),
             };
@@ -133,12 +133,12 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// The calls are told, and only environments that may have changed were asked about.
-    fn is_accounted_for(&self, outcome: &Outcome, kind: Triggered) -> Result<(), Broken> {
-        let told: u32 = outcome.environments.iter().map(|e| e.calls.ecs).sum();
+    /// The calls are reported, and only environments that may have changed were read.
+    fn is_accounted_for(&self, outcome: &Outcome, kind: Triggered) -> Result<(), Violation> {
+        let reported: u32 = outcome.environments.iter().map(|e| e.calls.ecs).sum();
         let made = self.ecs.calls_of_this_invocation();
-        if usize::try_from(told) != Ok(made) {
-            return Err(format!("f: {made} calls of ECS, told as {told}"));
+        if usize::try_from(reported) != Ok(made) {
+            return Err(format!("f: {made} calls of ECS, {reported} were reported"));
         }
         let wanted = self.history.environments.iter().map(|part| match kind {
             Triggered::ByTasks(cluster) => part.has_cluster(cluster),
@@ -151,28 +151,29 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn seen<'s>(
+    fn observe<'s>(
         &'s self,
         environment: usize,
         invocation: &'s Invocation,
         begun: Millis,
         outcome: &'s EnvironmentOutcome,
-    ) -> Seen<'s> {
+    ) -> ObservedRun<'s> {
         let part = self.history.environments[environment];
         let alone = self.names.len() == 1;
-        // What one environment did not get, another one may have had when it asked again.
+        // What one environment did not get, another one may have had when it tried again.
         let damage = self.ecs.damage();
         let contradicted = damage.contradicted.then(|| self.ecs.excused(invocation.process));
-        let spoilt = if alone { damage.for_good() } else { damage.troubled };
-        let mut concerned = spoilt.iter().map(|c| c.as_ref().is_none_or(|c| part.has_cluster(c)));
-        self.server.with(&self.names[environment], |record| Seen {
+        let unusable = if alone { damage.unread() } else { damage.failed };
+        let mut concerned = unusable.iter().map(|c| c.as_ref().is_none_or(|c| part.has_cluster(c)));
+        self.server.with(&self.names[environment], |record| ObservedRun {
             history: self.history,
             account: self.ecs.account(),
             invocation,
             part,
             outcome,
             begun,
-            in_time: outcome.duration_ms + LAST_WORDS < invocation.deadline.unsigned_abs(),
+            before_deadline: outcome.duration_ms + DEADLINE_MARGIN
+                < invocation.deadline.unsigned_abs(),
             known: self.known.get(&(invocation.process, environment)).cloned(),
             visit: record.visit.clone(),
             unread: concerned.any(|concerned| concerned),
@@ -183,7 +184,7 @@ impl<'a> Stage<'a> {
 
     /// Faults have ended and nothing changes any more: two invocations later the server has the
     /// truth, and is left alone.
-    async fn stand_still(&mut self) -> Result<(), Broken> {
+    async fn settle(&mut self) -> Result<(), Violation> {
         self.time.note(|| "from here on nothing changes and nothing fails".to_owned());
         self.set_archived(false);
         let mut processes: Vec<_> = self.processes.keys().copied().collect();
@@ -222,17 +223,17 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn has_the_truth(&self) -> Result<(), Broken> {
+    fn has_the_truth(&self) -> Result<(), Violation> {
         let now = self.time.now();
         for (name, part) in self.names.iter().zip(&self.history.environments) {
             let runs = self.ecs.account().count(|task| part.has(task), |c| c.runs_at(now));
             is_the_truth(self.history, &runs, &self.server.latest(name))
-                .map_err(|broken| format!("{broken} in {name}"))?;
+                .map_err(|violation| format!("{violation} in {name}"))?;
         }
         Ok(())
     }
 
-    fn was_left_alone(&self) -> Result<(), Broken> {
+    fn was_left_alone(&self) -> Result<(), Violation> {
         for name in &self.names {
             if self.server.with(name, |record| !record.visit.puts.is_empty()) {
                 return Err(format!("d: {name} was reported again, though nothing changed"));
@@ -286,7 +287,7 @@ fn trigger(kind: Triggered) -> Trigger {
     trigger
 }
 
-fn told(outcome: &EnvironmentOutcome) -> String {
+fn describe(outcome: &EnvironmentOutcome) -> String {
     let counts: Vec<_> =
         outcome.artifacts.iter().map(|a| format!("{:.20} x{}", a.name, a.replicas)).collect();
     format!("  {}: {:?} {counts:?} {:?}", outcome.environment, outcome.outcome, outcome.error)

@@ -1,4 +1,4 @@
-//! A snapshot server that fails as it is told, with other writers beside the reporter.
+//! A snapshot server with injected faults, with other writers beside the reporter.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -26,15 +26,15 @@ pub(super) enum ServerFault {
     Refuses,
     /// It does nothing, and never answers.
     Silent,
-    /// It does what it was asked, and the answer is lost.
+    /// The request takes effect, and the response is lost.
     AnswerLost,
-    /// It does what it was asked, and never answers.
+    /// The request takes effect, and there is no response.
     SilentAfterwards,
-    /// It does what it was asked so many milliseconds later, and never answers.
+    /// The request takes effect so many milliseconds later, and there is no response.
     Late(Millis),
-    /// It is asked twice and does it twice, since the first answer was lost.
+    /// The request is sent twice and takes effect twice, since the first response was lost.
     AskedTwice,
-    /// It is asked twice, since the first request was lost.
+    /// The request is sent twice, since the first one was lost.
     AskedAgain,
     /// The latest snapshot is one of another type.
     AnotherType,
@@ -199,10 +199,10 @@ impl FakeEnvironment<'_> {
         let of_another_type = fault == Some(AnotherType) && operation == "latest";
         self.with(|Record { visit, .. }| {
             let useless = answer.is_err() || of_another_type;
-            // After a report, only whether it made a snapshot is asked for. What the environment says
-            // of itself can be done without, or is asked for again.
+            // After a report, only whether it made a snapshot matters. The environment's settings
+            // can be done without, or are fetched again.
             let needed = operation != "get" && !visit.puts.last().is_some_and(|put| put.answered);
-            visit.spoilt |= needed && useless && !missing;
+            visit.unusable |= needed && useless && !missing;
             visit.missing |= missing;
             visit.doubtful |= useless;
         });
@@ -279,7 +279,7 @@ impl EnvironmentApi for FakeEnvironment<'_> {
     ) -> Result<ReportResponse, ApiError> {
         let Shared { kind, time, .. } = &*self.server.0;
         self.with(|record| {
-            let put = Put::of(report, record, time.now());
+            let put = Put::new(report, record, time.now());
             record.visit.puts.push(put);
         });
         let reported = self

@@ -132,7 +132,7 @@ async fn a_registry_says_which_images_belong_to_a_reported_index() {
     story.report("aws-beta", "2022-08-22T09:01:00Z", &[runner_task]).await;
     report("2022-08-22T10:00:00Z", "web", &web).await;
 
-    // Without the registry, whose images are not asked for.
+    // Without the registry, whose images are not looked up.
     let before = story.ask(&["rogue", "aws-prod"]).await;
     assert!(before.out.contains("\n6 rogue among 6 artifacts of aws-prod#1.\n"), "{before:?}");
     assert!(registry.lines().is_empty());
@@ -141,7 +141,7 @@ async fn a_registry_says_which_images_belong_to_a_reported_index() {
     assert_eq!((shown.code, &*shown.error), (Some(1), ""), "{shown:?}");
     let words: Vec<_> = shown.out.split_whitespace().collect();
     let words = words.join(" ");
-    for said in [
+    for line in [
         format!("a platform of the index runner of pipeline runner, {}", runner_index.digest),
         format!("a platform of the index pinned of pipeline pinned, {}", pinned_index.digest),
         format!("the index of web of pipeline web, {}", web.digest),
@@ -149,7 +149,7 @@ async fn a_registry_says_which_images_belong_to_a_reported_index() {
         "its registry does not say more: ".to_owned(),
         "3 rogue, 1 late, 2 known among 6 artifacts of aws-prod#1.".to_owned(),
     ] {
-        assert!(words.contains(&said), "{said:?} is not in {}", shown.out);
+        assert!(words.contains(&line), "{line:?} is not in {}", shown.out);
     }
     assert!(shown.out.lines().all(|line| line.chars().count() <= 100), "{}", shown.out);
     assert!(registry.lines().iter().all(|line| line.starts_with("GET ")), "only reads");
@@ -174,6 +174,6 @@ async fn a_registry_says_which_images_belong_to_a_reported_index() {
         ]
     );
 
-    let shown = story.ask(&["rogue", "aws-beta", "--registry"]).await.well();
+    let shown = story.ask(&["rogue", "aws-beta", "--registry"]).await.success();
     assert!(shown.contains("\nknown   Name: ") && shown.contains("\n1 known among 1 "), "{shown}");
 }

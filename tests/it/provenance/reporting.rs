@@ -27,7 +27,7 @@ async fn the_commit_is_read_from_git() {
         "--build-url",
         "https://ci.acme.com/1",
     ];
-    let shown = story.ask(&arguments).await.well();
+    let shown = story.ask(&arguments).await.success();
     assert_eq!(
         shown,
         format!(
@@ -61,7 +61,7 @@ async fn the_commit_is_read_from_git() {
         ])
         .await
         .failed();
-    assert!(error.contains("give --build-url"), "{error}");
+    assert!(error.contains("Give --build-url"), "{error}");
     let error = story
         .ask(&[
             "artifact",
@@ -140,7 +140,7 @@ async fn evidence_is_kept_with_its_file() {
     )
     .unwrap();
     story.job(&second(AT, 2), "runner", commit, &unit_test).await;
-    let shown = story.ask(&["artifact", "get", "runner@9af401c"]).await.well();
+    let shown = story.ask(&["artifact", "get", "runner@9af401c"]).await.success();
     assert!(shown.contains("State:       NON-COMPLIANT (non-compliant: unit-test)\n"), "{shown}");
 
     let snyk = files.path().join("snyk.json");

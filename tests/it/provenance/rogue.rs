@@ -40,7 +40,7 @@ async fn an_unknown_image_is_named_with_its_place_and_its_start() {
     );
     for line in [
         "started Mon, 22 Aug 2022 09:50:00 UTC; no pipeline has reported it\n",
-        "it has no digest, so that nothing can be said of it\n",
+        "it has no digest, so it cannot be checked\n",
         "allowed: the agent of GuardDuty Runtime Monitoring, which AWS adds to tasks\n",
         "\n1 rogue, 1 unknown, 1 allowed among 5 artifacts of aws-prod#67.\n",
     ] {
@@ -61,12 +61,12 @@ async fn an_unknown_image_is_named_with_its_place_and_its_start() {
     assert_eq!(rogue["places"], json!([{"cluster": "app", "service": "miner", "replicas": 2}]));
     assert_eq!((&found["derived"], &found["running"]), (&json!(false), &json!(5)));
     // Before it started.
-    let clean = story.ask(&["rogue", "aws-prod#66"]).await.well();
+    let clean = story.ask(&["rogue", "aws-prod#66"]).await.success();
     assert_eq!(clean, "Of 2 artifacts of aws-prod#66 each was reported before it started.\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_reported_afterwards_stays_late_until_it_is_allowed() {
+async fn an_artifact_that_is_reported_afterwards_stays_late_until_it_is_allowed() {
     let story = with_a_miner().await;
     let miner = digest(201);
     let report = ["artifact", "report", "tools", "--name", "tools:1", "--fingerprint", &miner];
@@ -78,23 +78,26 @@ async fn what_is_reported_afterwards_stays_late_until_it_is_allowed() {
 
     let allow =
         ["allow", "aws-prod", "--fingerprint", &miner, "--name", "tools:1", "--reason", "by hand"];
-    assert_eq!(story.ask(&allow).await.well(), format!("Allowed in aws-prod: {miner}.\n"));
-    let shown = story.ask(&["rogue", "aws-prod"]).await.well();
+    assert_eq!(story.ask(&allow).await.success(), format!("Allowed in aws-prod: {miner}.\n"));
+    let shown = story.ask(&["rogue", "aws-prod"]).await.success();
     assert!(shown.contains("on Mon, 22 Aug 2022 10:50:00 UTC: by hand\n"), "{shown}");
 
-    let listed = story.ask(&["allow", "--list"]).await.well();
+    let listed = story.ask(&["allow", "--list"]).await.success();
     assert!(listed.starts_with(&format!("Name:        tools:1\nSHA256:      {miner}\nEnvironment: aws-prod\nReason:      by hand\n")), "{listed}");
     assert!(listed.contains("    aws-guardduty-agent*\n"), "{listed}");
     let id = story.json(&["allow", "--list"]).await[0]["id"].as_str().unwrap().to_owned();
-    assert_eq!(story.ask(&["allow", "--remove", &id]).await.well(), format!("Withdrawn: {id}.\n"));
+    assert_eq!(
+        story.ask(&["allow", "--remove", &id]).await.success(),
+        format!("Withdrawn: {id}.\n")
+    );
     bad(story.ask(&["rogue", "aws-prod"]).await);
 
     let pattern = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/miner*";
     let allow = ["allow", "--everywhere", "--pattern", pattern, "--reason", "a game"];
-    story.ask(&allow).await.well();
-    let shown = story.ask(&["rogue", "aws-prod"]).await.well();
+    story.ask(&allow).await.success();
+    let shown = story.ask(&["rogue", "aws-prod"]).await.success();
     assert!(shown.contains("a game"), "{shown}");
-    let other = story.ask(&["allow", "aws-beta", "--list"]).await.well();
+    let other = story.ask(&["allow", "aws-beta", "--list"]).await.success();
     assert!(
         other.contains(&format!("Pattern:     {pattern}\nEnvironment: every one\n")),
         "{other}"
@@ -106,7 +109,7 @@ async fn missing_evidence_is_asked_for_by_an_option() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     story.report("aws-prod", "2022-08-22T09:45:00Z", &[old_runner(), shas()]).await;
-    story.ask(&["rogue", "aws-prod"]).await.well();
+    story.ask(&["rogue", "aws-prod"]).await.success();
     let shown = bad(story.ask(&["rogue", "aws-prod", "--evidence"]).await);
     assert!(shown.contains("\nINCOMPLETE  Name: "), "{shown}");
     let missing = "pipeline runner: INCOMPLETE, missing or non-compliant: branch-coverage\n";
@@ -121,18 +124,18 @@ async fn missing_evidence_is_asked_for_by_an_option() {
         "--reason",
         "old",
     ];
-    story.ask(&allow).await.well();
-    story.ask(&["rogue", "aws-prod", "--evidence"]).await.well();
+    story.ask(&allow).await.success();
+    story.ask(&["rogue", "aws-prod", "--evidence"]).await.success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_allowed_says_why() {
+async fn a_refused_allowance_is_explained() {
     let story = Story::at("2022-08-22T09:00:00Z").await;
     for (arguments, expected) in [
         (&["allow", "aws-prod"][..], "--fingerprint"),
         (
             &["allow", "--pattern", "x", "--reason", "y"],
-            "name an environment, or give --everywhere",
+            "Name the one where it may run, or give --everywhere",
         ),
         (&["allow", "aws-prod", "--pattern", "x"], "--reason is required"),
         (&["allow", "aws-prod", "--pattern", "*", "--reason", "y"], "must not allow every name"),
@@ -150,7 +153,7 @@ async fn what_cannot_be_allowed_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_server_that_says_no_origin_it_is_derived_and_that_is_said() {
+async fn origin_is_derived_if_the_server_does_not_return_it() {
     let server = Scripted::start().await;
     let artifact = |name: &str, fingerprint: &str, flows: Value| {
         json!({

@@ -75,7 +75,7 @@ pub(super) fn shas() -> Vec<Value> {
 }
 
 impl Story {
-    /// A recorder whose clock stands at this time.
+    /// A recorder whose clock shows this time.
     pub(super) async fn at(begin: &str) -> Self {
         let recorder = Recorder::start().await;
         let story = Self { recorder, now: Cell::new(1_661_161_162.5) };
@@ -101,7 +101,7 @@ impl Story {
 
     pub(super) async fn json(&self, arguments: &[&str]) -> Value {
         let arguments: Vec<_> = arguments.iter().copied().chain(["-o", "json"]).collect();
-        serde_json::from_str(&self.ask(&arguments).await.well()).unwrap()
+        serde_json::from_str(&self.ask(&arguments).await.success()).unwrap()
     }
 
     /// Runs the command in a job of GitHub's that builds `commit` of repository `cyber-dojo/REPO`.
@@ -122,7 +122,7 @@ impl Story {
         ];
         // Of a repository of its own git would say more.
         let arguments: Vec<_> = arguments.iter().copied().chain(["--git", "/"]).collect();
-        self.ask_with(&arguments, &variables).await.well()
+        self.ask_with(&arguments, &variables).await.success()
     }
 
     pub(super) async fn report(&self, environment: &str, at: &str, what: &[Vec<Value>]) {
@@ -168,7 +168,7 @@ impl Story {
             if name == "runner" {
                 arguments.extend(["--template-file", template.to_str().unwrap()]);
             }
-            let shown = story.ask(&arguments).await.well();
+            let shown = story.ask(&arguments).await.success();
             assert_eq!(shown, format!("Created pipeline '{name}' of organization 'acme'.\n"));
         }
         let artifact = |name: &'static str, fingerprint: &'static str| {

@@ -11,7 +11,7 @@ async fn a_commit_leads_to_its_artifacts_and_where_they_ran() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     story.exit().await;
-    let shown = story.ask(&["trace", "16d9990"]).await.well();
+    let shown = story.ask(&["trace", "16d9990"]).await.success();
     for line in [
         "Name:        cyberdojo/runner:16d9990\n",
         &format!("Pipeline:    runner, trail {COMMIT}\n"),
@@ -65,9 +65,9 @@ async fn a_commit_without_an_artifact_is_part_of_a_later_one() {
             "--build-url",
             "https://ci/1",
         ];
-        story.ask(&report).await.well();
+        story.ask(&report).await.success();
     }
-    let shown = story.ask(&["trace", "HEAD~3", "--git", at]).await.well();
+    let shown = story.ask(&["trace", "HEAD~3", "--git", at]).await.success();
     let heading = format!(
         "Commit {first} has no artifact of its own.\nThe first one after it that contains it and has one, \
          2 commits later:\n\nName:        site\nSHA256:      {}\n",
@@ -86,7 +86,7 @@ async fn the_matrix_shows_every_version_that_runs() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     assert_eq!(
-        story.ask(&["matrix"]).await.well(),
+        story.ask(&["matrix"]).await.success(),
         "\
 REPOSITORY  aws-beta  aws-prod
 runner      16d9990   16d9990
@@ -95,7 +95,7 @@ shas        7c45272   7c45272
 "
     );
     assert_eq!(
-        story.ask(&["matrix", "aws-prod", "--name", "runner"]).await.well(),
+        story.ask(&["matrix", "aws-prod", "--name", "runner"]).await.success(),
         "REPOSITORY  aws-prod\nrunner      16d9990\n"
     );
     let found = story.json(&["matrix"]).await;
@@ -124,7 +124,7 @@ async fn deployments_are_compared_with_what_runs() {
         ]
     };
     // What runs was announced, except shas.
-    let shown = story.ask(&["missing", "aws-prod"]).await.well();
+    let shown = story.ask(&["missing", "aws-prod"]).await.success();
     assert_eq!(shown.matches("Name: ").count(), 1, "{shown}");
     assert!(
         shown.contains("\nnot announced  Name: ") && shown.contains("/shas:7c45272"),
@@ -134,7 +134,7 @@ async fn deployments_are_compared_with_what_runs() {
         story.job("2022-08-22T10:00:00Z", "shas", COMMIT, &deployment("shas", SHAS)).await;
     assert_eq!(announced, "Deployment #1 of pipeline shas to aws-prod is announced.\n");
     assert_eq!(
-        story.ask(&["missing", "aws-prod", "--exit-code"]).await.well(),
+        story.ask(&["missing", "aws-prod", "--exit-code"]).await.success(),
         "What runs in aws-prod#66 is what was announced.\n"
     );
 
@@ -159,7 +159,7 @@ async fn deployments_are_compared_with_what_runs() {
 
     // It is announced again, and does not start.
     story.job("2022-08-22T10:20:00Z", "runner", COMMIT, &deployment("runner", RUNNER)).await;
-    let shown = story.ask(&["missing", "aws-prod"]).await.well();
+    let shown = story.ask(&["missing", "aws-prod"]).await.success();
     assert!(shown.contains("\nnot started    Name: cyberdojo/runner:16d9990 "), "{shown}");
     assert!(
         shown.contains("deployment #3 was announced Mon, 22 Aug 2022 10:20:00 UTC • "),
@@ -167,7 +167,7 @@ async fn deployments_are_compared_with_what_runs() {
     );
     assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
     story.report("aws-prod", "2022-08-22T10:21:00Z", &[new_runner(3), shas()]).await;
-    let shown = story.ask(&["missing", "aws-prod"]).await.well();
+    let shown = story.ask(&["missing", "aws-prod"]).await.success();
     assert_eq!(shown, "What runs in aws-prod#68 is what was announced.\n");
 
     let error = story.ask(&["missing", "none"]).await.failed();

@@ -33,7 +33,7 @@ async fn pipelines_and_the_card_read_as_in_the_tutorial() {
     let story = Story::tutorial(files.path()).await;
     story.exit().await;
     for command in ["pipeline", "flow"] {
-        assert_eq!(story.ask(&[command, "ls"]).await.well(), PIPELINE_LIST);
+        assert_eq!(story.ask(&[command, "ls"]).await.success(), PIPELINE_LIST);
     }
     let card = "\
 Name:        cyberdojo/runner:16d9990
@@ -60,7 +60,7 @@ History:
         "9af401c",
         RUNNER,
     ] {
-        let shown = story.ask(&["artifact", "get", artifact]).await.well();
+        let shown = story.ask(&["artifact", "get", artifact]).await.success();
         assert!(shown.contains("UTC • "), "{shown}");
         // Where columns are as wide as their contents.
         let shown = without_ages(&shown);
@@ -78,7 +78,7 @@ History:
 async fn a_snapshot_and_a_difference_name_commits_and_pipelines() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
-    let shown = story.ask(&["env", "get", "aws-prod#65"]).await.well();
+    let shown = story.ask(&["env", "get", "aws-prod#65"]).await.success();
     let words: Vec<_> = shown.split_whitespace().collect();
     let words = words.join(" ");
     for expected in [
@@ -92,7 +92,7 @@ async fn a_snapshot_and_a_difference_name_commits_and_pipelines() {
     }
     assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
 
-    let shown = story.ask(&["env", "diff", "aws-prod#65", "aws-prod#66"]).await.well();
+    let shown = story.ask(&["env", "diff", "aws-prod#65", "aws-prod#66"]).await.success();
     let shown = without_ages(&shown);
     assert_eq!(
         shown[4..10],
@@ -113,16 +113,16 @@ async fn a_snapshot_and_a_difference_name_commits_and_pipelines() {
 async fn a_service_is_found_by_the_name_of_its_repository() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
-    let shown = story.ask(&["env", "get", "aws-prod#65", "--name", "runner"]).await.well();
+    let shown = story.ask(&["env", "get", "aws-prod#65", "--name", "runner"]).await.success();
     assert_eq!(shown.matches("Name: ").count(), 2, "{shown}");
     assert!(!shown.contains("shas"), "{shown}");
-    let shown = story.ask(&["env", "get", "aws-prod#65", "--name", "nginx"]).await.well();
+    let shown = story.ask(&["env", "get", "aws-prod#65", "--name", "nginx"]).await.success();
     assert!(shown.contains("Nothing called nginx ran.\n"), "{shown}");
     let found = story.json(&["env", "get", "aws-prod#65", "--name", "shas"]).await;
     let names: Vec<_> =
         found["artifacts"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["274425519734.dkr.ecr.eu-central-1.amazonaws.com/shas:7c45272"]);
-    let shown = story.ask(&["artifact", "where", "shas"]).await.well();
+    let shown = story.ask(&["artifact", "where", "shas"]).await.success();
     assert!(shown.contains("    aws-prod#1..#66  "), "{shown}");
 }
 
@@ -130,7 +130,7 @@ async fn a_service_is_found_by_the_name_of_its_repository() {
 async fn artifacts_of_a_pipeline_are_listed() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
-    let shown = story.ask(&["artifact", "ls", "runner"]).await.well();
+    let shown = story.ask(&["artifact", "ls", "runner"]).await.success();
     let lines: Vec<_> = shown.lines().collect();
     assert!(lines[0].starts_with("COMMIT   ARTIFACT "), "{shown}");
     assert!(lines[0].ends_with("STATE       CREATED_AT"), "{shown}");
@@ -140,7 +140,7 @@ async fn artifacts_of_a_pipeline_are_listed() {
     assert_eq!(limited.error, "There are more than 1: --limit says how many are listed.\n");
     assert_eq!(limited.out.matches("Name: ").count(), 1, "{limited:?}");
     assert_eq!(
-        story.ask(&["artifact", "ls", "nginx"]).await.well(),
+        story.ask(&["artifact", "ls", "nginx"]).await.success(),
         "Pipeline nginx has reported no artifact yet.\n"
     );
     let error = story.ask(&["artifact", "ls", "none"]).await.failed();
@@ -169,7 +169,7 @@ async fn json_is_the_servers_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_there_is_an_error_with_a_remedy() {
+async fn a_missing_record_is_an_error_with_a_remedy() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     for (arguments, expected) in [

@@ -87,6 +87,6 @@ async fn no_cell_is_a_formula() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     recorder.report("aws-prod", &[task(1, "=cmd|'/c calc'!A1,\"", &digest(1), 5)]).await;
-    let out = ask_at(&recorder.url, &["env", "get", "aws-prod", "-o", "csv"]).await.well();
+    let out = ask_at(&recorder.url, &["env", "get", "aws-prod", "-o", "csv"]).await.success();
     assert!(out.contains("\n\"'=cmd|'/c calc'!A1,\"\"\","), "{out}");
 }

@@ -14,7 +14,7 @@ fn event(index: u64) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_the_apis_is_an_error_that_shows_it() {
+async fn an_answer_that_is_not_of_the_api_is_an_error_that_shows_it() {
     for (question, answer) in [
         ("env ls", "\u{1b}[2J"),
         ("env ls", "{}"),
@@ -45,10 +45,10 @@ async fn no_name_reaches_the_terminal_raw() {
     });
     server.then_json(200, &snapshot).then_json(200, &snapshot);
     let hidden = |c: &char| c.is_control() && *c != '\n' || *c == '\u{202e}';
-    let table = ask_at(&server.url, &["env", "get", "aws-prod", "-o", "wide"]).await.well();
+    let table = ask_at(&server.url, &["env", "get", "aws-prod", "-o", "wide"]).await.success();
     assert_eq!(table.chars().find(hidden), None, "{table:?}");
     // The document says the same, in a form that commands nothing.
-    let document = ask_at(&server.url, &["env", "get", "aws-prod", "-o", "json"]).await.well();
+    let document = ask_at(&server.url, &["env", "get", "aws-prod", "-o", "json"]).await.success();
     assert_eq!(document.chars().find(hidden), None, "{document:?}");
     assert_eq!(serde_json::from_str::<Value>(&document).unwrap(), snapshot);
     server.then_json(400, &json!({"message": name}));
@@ -81,6 +81,6 @@ async fn the_same_page_over_and_over_is_read_once() {
     let server = Scripted::start().await;
     let page = json!([{"index": 5, "from": 2.0, "to": 0.0}, {"index": 4, "from": 1.0, "to": 2.0}]);
     server.then_json(200, &page).then_json(200, &page);
-    let shown = ask_at(&server.url, &["env", "log", "aws-prod", "-o", "json"]).await.well();
+    let shown = ask_at(&server.url, &["env", "log", "aws-prod", "-o", "json"]).await.success();
     assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), page);
 }

@@ -102,7 +102,7 @@ async fn a_failing_server_is_tried_again() {
     assert_eq!(watch.error_line(), "Watching aws-prod from aws-prod#1 on.\n");
     let silent = watch.error_line();
     assert!(silent.contains("half an answ. Trying again."), "{silent}");
-    assert_eq!(watch.error_line(), "The server answers again.\n", "told once");
+    assert_eq!(watch.error_line(), "The server is reachable again.\n", "logged once");
     let end = watch.error_line();
     assert!(end.contains("'aws-prod' does not exist"), "what no waiting changes: {end}");
     assert_eq!(watch.process.wait().unwrap().code(), Some(2));
@@ -160,12 +160,12 @@ async fn a_recorder_that_is_killed_and_started_again_is_watched_on_without_a_mis
     put("", json!({"name": "aws-prod", "type": "ECS", "description": ""})).await;
     let mut watch = Watch::start(&url, &["-o", "json"]);
     watch.error_line();
-    let told = |watch: &mut Watch, byte: u8| {
+    let shown = |watch: &mut Watch, byte: u8| {
         let diff: Value = serde_json::from_str(&watch.line()).unwrap();
         assert_eq!(diff["snappish2"]["snapshot_id"], format!("aws-prod#{byte}"));
     };
     report(1).await;
-    told(&mut watch, 1);
+    shown(&mut watch, 1);
     recorder.child.kill().await.unwrap();
     let silent = watch.error_line();
     assert!(silent.ends_with("Trying again.\n"), "{silent}");
@@ -173,8 +173,8 @@ async fn a_recorder_that_is_killed_and_started_again_is_watched_on_without_a_mis
     *place.lock().unwrap() = address(&recorder);
     for byte in [2, 3] {
         report(byte).await;
-        told(&mut watch, byte);
+        shown(&mut watch, byte);
     }
-    assert_eq!(watch.error_line(), "The server answers again.\n");
+    assert_eq!(watch.error_line(), "The server is reachable again.\n");
     assert_eq!(watch.interrupt(), Some(0));
 }

@@ -303,7 +303,7 @@ fn an_invalid_token_file_is_refused_at_start() {
         ),
         ("s3cret-0 label=a org=acme read", 0o644, "every user may read it"),
         ("s3cr3 label=a org=acme read", 0o600, "fewer than 8 characters"),
-        ("s3cret-0 org=acme read", 0o600, "has a token without a label: add label=NAME"),
+        ("s3cret-0 org=acme read", 0o600, "has a token without a label. Add label=NAME"),
         (
             "s3cret-0 label=a org=acme admin",
             0o600,

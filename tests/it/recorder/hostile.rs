@@ -86,7 +86,7 @@ async fn a_duplicate_key_is_refused() {
     let body = format!(r#"{{"artifacts": [], "artifacts": [{}]}}"#, task(1, "web", &digest(1), 1));
     let refused = recorder.put(REPORT, body).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-    assert_eq!(refused.body["errors"], json!({"artifacts": "stands twice"}));
+    assert_eq!(refused.body["errors"], json!({"artifacts": "is given twice"}));
 }
 
 #[tokio::test]

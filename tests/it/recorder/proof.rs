@@ -71,7 +71,7 @@ impl Bundle {
 
     async fn create(recorder: &Recorder, arguments: &[&str]) -> Self {
         let bundle = Self::none();
-        bundle.ask(recorder, arguments).await.well();
+        bundle.ask(recorder, arguments).await.success();
         bundle
     }
 
@@ -197,14 +197,14 @@ async fn a_bundle_says_what_ran_with_its_evidence_and_what_is_not_known() {
     }
 
     // Without the recorder.
-    let expected = verify(&bundle.path, &[]).await.well();
+    let expected = verify(&bundle.path, &[]).await.success();
     assert!(
         expected.contains("4 snapshots, 2 artifacts, 1 attachment, 1 time not covered"),
         "{expected}"
     );
     assert!(expected.contains("consistent with itself"), "{expected}");
     let head = bundle.head().await.to_string();
-    let expected = verify(&bundle.path, &["--head", &head]).await.well();
+    let expected = verify(&bundle.path, &["--head", &head]).await.success();
     assert!(!expected.contains("consistent with itself"), "{expected}");
 }
 
@@ -255,7 +255,7 @@ async fn the_same_ledger_makes_the_same_bundle_from_a_server_and_from_a_file() {
     recorder.stop().await;
     let local = Bundle::none();
     let db = ["proof", "prod", "--db", file.to_str().unwrap(), "-o", local.path.to_str().unwrap()];
-    ask(&db, &[]).await.well();
+    ask(&db, &[]).await.success();
     assert_eq!(one.bytes(), other.bytes(), "the second report is not in the ledger");
     assert_eq!(one.bytes(), local.bytes());
 }

@@ -133,17 +133,17 @@ impl Registry {
     /// The error, which holds no secret.
     pub(super) fn error(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
         let output = self.ask(arguments, variables);
-        let said = text(&output.stderr);
+        let stderr = text(&output.stderr);
         assert_eq!(
             (output.status.code(), text(&output.stdout)),
             (Some(2), String::new()),
-            "{said}"
+            "{stderr}"
         );
         for secret in [PASSWORD, TOKEN, &STANDARD.encode(format!("alice:{PASSWORD}"))] {
-            assert!(!said.contains(secret), "{said}");
+            assert!(!stderr.contains(secret), "{stderr}");
         }
-        assert_eq!(said.lines().count(), 1, "{said}");
-        said
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        stderr
     }
 }
 

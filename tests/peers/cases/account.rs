@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::programs::{ACCOUNT, REGION};
 
-/// When every task was asked for, and when it started, in seconds since the Unix epoch.
+/// When every task was created, and when it started, in seconds since the Unix epoch.
 pub(super) const CREATED: i64 = 1_661_161_100;
 pub(super) const STARTED: i64 = 1_661_161_157;
 

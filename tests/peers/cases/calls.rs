@@ -1,8 +1,8 @@
-//! What each reporter asks of ECS, and what it comes to under ECS's quotas.
+//! The calls of ECS that each reporter makes, and how ECS's quotas throttle them.
 
 use envsnap::standin::{Operation, Quotas, StandIn, World};
 
-use super::Said;
+use super::Expected;
 use super::sizes::{clusters, numbered, services};
 use crate::reporters::{ours, theirs};
 
@@ -15,13 +15,13 @@ fn counts(ecs: &StandIn) -> Counts {
     Operation::ALL.map(|operation| calls.count(operation))
 }
 
-/// What ours and theirs ask for in a first run, with the whole account in scope.
-async fn asked(world: World) -> (Counts, Counts) {
+/// The calls of a first run of ours and of theirs, with the whole account in scope.
+async fn calls_of(world: World) -> (Counts, Counts) {
     let ecs = StandIn::start(world.clone()).await.unwrap();
-    ours(&ecs.endpoint(), &[]).await.0.well();
+    ours(&ecs.endpoint(), &[]).await.0.success();
     let our_counts = counts(&ecs);
     let ecs = StandIn::start(world).await.unwrap();
-    theirs(&ecs.endpoint(), &[]).await.0.well();
+    theirs(&ecs.endpoint(), &[]).await.0.success();
     (our_counts, counts(&ecs))
 }
 
@@ -33,10 +33,10 @@ async fn our_calls_grow_with_tasks_and_theirs_with_services() {
         (10, [1, 0, 2, 1, 0, 0], [1, 1, 10, 10, 1, 1]),
         (150, [1, 0, 3, 2, 0, 0], [1, 1, 150, 150, 15, 15]),
     ] {
-        assert_eq!(asked(services(count)).await, (ours, theirs), "{count} services of one task");
+        assert_eq!(calls_of(services(count)).await, (ours, theirs), "{count} services of one task");
     }
     let (ours, theirs) = ([1, 0, 60, 30, 0, 0], [1, 1, 30, 30, 30, 30]);
-    assert_eq!(asked(clusters(30)).await, (ours, theirs), "30 clusters with a service");
+    assert_eq!(calls_of(clusters(30)).await, (ours, theirs), "30 clusters with a service");
 }
 
 #[tokio::test]
@@ -53,17 +53,17 @@ async fn a_hundred_and_fifty_services_throttle_them_and_not_us() {
         let calls = ecs.calls();
         calls.log().iter().filter(|call| call.status == Some(400)).count()
     };
-    let all = Said::Reports(numbered(150, |n| format!("app/web-{n} web:1=a")));
+    let all = Expected::Reports(numbered(150, |n| format!("app/web-{n} web:1=a")));
 
     let ecs = start().await;
     assert_eq!(all.differs(&ours(&ecs.endpoint(), &[]).await), None);
     assert_eq!((counts(&ecs), throttled(&ecs)), ([1, 0, 3, 2, 0, 0], 0));
 
-    // Whether asking again is enough is a matter of chance: it was in 7 runs of 16.
+    // Whether retrying is enough is a matter of chance: it was in 7 runs of 16.
     let ecs = start().await;
     let result = theirs(&ecs.endpoint(), &[]).await;
     assert!(throttled(&ecs) > 0, "{:?}", counts(&ecs));
-    let failed = Said::Fails(1, "ThrottlingException").differs(&result);
-    let told = if result.0.code == Some(0) { all.differs(&result) } else { failed };
-    assert_eq!(told, None);
+    let failed = Expected::Fails(1, "ThrottlingException").differs(&result);
+    let difference = if result.0.code == Some(0) { all.differs(&result) } else { failed };
+    assert_eq!(difference, None);
 }

@@ -10,39 +10,39 @@ const NOT_FOUND: &str = "aws-prod: ClusterNotFound: ";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::alike("a cluster by name", two(), reports([WEB])).filtered(CLUSTERS, "app"),
-        Case::alike("all clusters but one", two(), reports([WEB]))
+        Case::same_for_both("a cluster by name", two(), reports([WEB])).filtered(CLUSTERS, "app"),
+        Case::same_for_both("all clusters but one", two(), reports([WEB]))
             .filtered(EXCLUDE_CLUSTERS, "gone"),
-        Case::of(
+        Case::new(
             "a cluster that does not exist, by name",
             app([]),
             Fails(2, NOT_FOUND),
             reports([]),
         )
-        .filtered(CLUSTERS, "nowhere"),
-        Case::of(
+        .filtered(CLUSTERS, "missing"),
+        Case::new(
             "two clusters by name, one of which does not exist",
             app([]),
             Fails(2, NOT_FOUND),
             reports([WEB]),
         )
-        .filtered(CLUSTERS, "app,nowhere"),
-        Case::of(
+        .filtered(CLUSTERS, "app,missing"),
+        Case::new(
             "an inactive cluster that is still listed",
             with_inactive(),
             reports([WEB]),
             Fails(1, "ClusterNotFoundException"),
         ),
-        Case::of(
+        Case::new(
             "an inactive cluster, by name",
             with_inactive(),
             Fails(2, NOT_FOUND),
             Fails(1, "ClusterNotFoundException"),
         )
         .filtered(CLUSTERS, "old"),
-        Case::alike("a cluster that goes once clusters are listed", two(), reports([WEB]))
+        Case::same_for_both("a cluster that goes once clusters are listed", two(), reports([WEB]))
             .wrong(|ecs| ecs.on_call(Operation::ListClusters, 1, forget_gone)),
-        Case::of(
+        Case::new(
             "a cluster that goes once its tasks or services are listed",
             two(),
             reports([WEB]),
@@ -52,15 +52,16 @@ pub(super) fn cases() -> Vec<Case> {
             ecs.on_call(Operation::ListTasks, 1, forget_gone);
             ecs.on_call(Operation::ListServices, 1, forget_gone);
         }),
-        Case::alike("a service by name", of_all_kinds(), reports([WEB])).filtered(SERVICES, "web"),
-        Case::of(
+        Case::same_for_both("a service by name", of_all_kinds(), reports([WEB]))
+            .filtered(SERVICES, "web"),
+        Case::new(
             "all services but one, and standalone tasks",
             of_all_kinds(),
             reports(["app/- job:1=c", WEB]),
             reports([WEB]),
         )
         .filtered(EXCLUDE_SERVICES, "api"),
-        Case::of(
+        Case::new(
             "a filter that matches no service",
             of_all_kinds(),
             Fails(2, "aws-prod: NothingInScope: "),

@@ -10,68 +10,68 @@ const WEB: &str = "app/web web:1=a";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::alike(
+        Case::same_for_both(
             "two images in one task",
             api([image("api", "api:1", 'b'), image("proxy", "proxy:1", 'c')]),
             reports(["app/api api:1=b proxy:1=c", WEB]),
         ),
-        Case::of(
+        Case::new(
             "an init container that has exited",
             api([image("api", "api:1", 'b'), image("init", "init:1", 'c').exited(0)]),
             reports(["app/api api:1=b", WEB]),
             reports(["app/api api:1=b init:1=c", WEB]),
         ),
-        Case::of(
+        Case::new(
             "a container that is PENDING",
             api([image("api", "api:1", 'b'), image("late", "late:1", 'c').last_status("PENDING")]),
             reports(["app/api api:1=b", WEB]),
             reports(["app/api api:1=b late:1=c", WEB]),
         ),
-        Case::of(
-            "a container in a state that nobody knows",
+        Case::new(
+            "a container in an unknown state",
             api([image("api", "api:1", 'b'), image("odd", "odd:1", 'c').last_status("FROZEN")]),
             reports(["app/api api:1=b", WEB]),
             reports(["app/api api:1=b odd:1=c", WEB]),
         ),
-        Case::of(
+        Case::new(
             "two containers of one image in a task",
             api([image("api", "api:1", 'b'), image("twin", "api:1", 'b')]),
             reports(["2 x app/api api:1=b (tasks: 1)", WEB]),
             reports(["app/api api:1=b", WEB]),
         ),
-        Case::of(
+        Case::new(
             "one digest under two names in a task",
             api([image("api", "api:1", 'b'), image("twin", "api:latest", 'b')]),
             reports(["app/api api:1=b", "app/api api:latest=b", WEB]),
             reports(["app/api api:1=b api:latest=b", WEB]),
         ),
-        Case::alike(
+        Case::same_for_both(
             "a container without an image",
             api([Container::new("api").digest(&digest('b'))]),
             reports(["app/api api=b", WEB]),
         ),
-        Case::alike(
+        Case::same_for_both(
             "a container without a digest",
             api([Container::new("api").image("api:1")]),
             reports(["app/api api:1=", WEB]),
         ),
-        Case::alike(
+        Case::same_for_both(
             "a container without a digest, its image pinned by one",
             api([Container::new("api").image(&format!("api@{}", digest('b')))]),
             reports(["app/api api@sha256:b=b", WEB]),
         ),
-        Case::alike(
+        Case::same_for_both(
             "an image with a tag, pinned by another digest than was pulled",
             api([image("api", &format!("api:1@{}", digest('b')), 'c')]),
             reports(["app/api api:1@sha256:b=c", WEB]),
         ),
-        Case::of(
+        Case::new(
             "a sidecar of Service Connect, without digest and image",
             api([image("api", "api:1", 'b'), Container::new("ecs-service-connect-abc123")]),
             reports(["app/api api:1=b", "app/api ecs-service-connect=", WEB]),
             reports(["app/api api:1=b ecs-service-connect-abc123=", WEB]),
         ),
-        Case::of(
+        Case::new(
             "a sidecar of GuardDuty, with a digest and without an image",
             api([
                 image("api", "api:1", 'b'),
@@ -80,14 +80,14 @@ pub(super) fn cases() -> Vec<Case> {
             reports(["app/api api:1=b aws-guardduty-agent=c", WEB]),
             reports(["app/api api:1=b aws-guardduty-agent-xyz=c", WEB]),
         ),
-        Case::of(
-            "a container of which only the digest is told",
+        Case::new(
+            "a container that is described with its digest only",
             api([image("api", "api:1", 'b'), nameless()]),
             reports(["app/api api:1=b unnamed=c", WEB]),
             Crashes,
         ),
-        Case::of(
-            "a running task of which no containers are told",
+        Case::new(
+            "a running task that is described without containers",
             app([service("api", []).raw(json!({"containers": null}))]),
             Fails(2, "aws-prod: EcsUnavailable: "),
             reports(["app/api", WEB]),

@@ -25,7 +25,7 @@ async fn left(filter: Option<(Filter, &str)>, change: fn(&mut World)) -> [Left; 
     for theirs in [false, true] {
         let ecs = StandIn::start(app([])).await.unwrap();
         let (aws, recorder) = (ecs.endpoint(), Recorder::start().await);
-        ours_to(&recorder.url, &aws, &[("AUTO_CREATE_ENVIRONMENT", "true")]).await.well();
+        ours_to(&recorder.url, &aws, &[("AUTO_CREATE_ENVIRONMENT", "true")]).await.success();
         ecs.update(change);
         let arguments: Vec<_> = filter.iter().flat_map(|(of, value)| [of.0, value]).collect();
         let variables: Vec<_> = filter.iter().map(|(of, value)| (of.1, *value)).collect();

@@ -11,16 +11,20 @@ const API: &str = "db/api api:1=b";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::alike("a task that is gone before it is described", three(), reports([WEB, API]))
-            .wrong(lose_api),
-        Case::of(
+        Case::same_for_both(
+            "a task that is gone before it is described",
+            three(),
+            reports([WEB, API]),
+        )
+        .wrong(lose_api),
+        Case::new(
             "the only task of a cluster is gone before it is described",
             two(),
             Fails(2, "aws-prod: EcsUnavailable: "),
             reports([WEB]),
         )
         .wrong(lose_api),
-        Case::of(
+        Case::new(
             "a task that cannot be described for another reason",
             two(),
             Fails(2, "aws-prod: EcsUnavailable: "),
@@ -34,7 +38,7 @@ pub(super) fn cases() -> Vec<Case> {
                 faults.always_in("db", Operation::DescribeTasks, fault);
             });
         }),
-        Case::of(
+        Case::new(
             "one cluster that may not be read",
             two(),
             Fails(2, "aws-prod: AccessDenied: "),

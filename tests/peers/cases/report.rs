@@ -9,9 +9,8 @@ use super::account::{CREATED, STARTED};
 
 /// A line for the entries that differ in their task alone, sorted: `2 x app/web web:1=a` are two
 /// entries for two tasks of cluster `app` and service `web` (`-` for none), each with the one artifact
-/// `web:1`, whose fingerprint is 64 times `a`. Where entries share tasks, the line says how many there
-/// are. An unknown fingerprint is left out, and a start is told only where it is not that of every
-/// task.
+/// `web:1`, whose fingerprint is 64 times `a`. If entries share tasks, the line says how many there
+/// are. An unknown fingerprint is left out, and so is the start that every task has.
 pub(super) fn lines(report: &Value) -> Vec<String> {
     let report = report.as_object().unwrap();
     assert_eq!(report.keys().collect::<Vec<_>>(), ["artifacts"]);
@@ -56,7 +55,7 @@ fn start(seconds: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     match seconds {
         STARTED => String::new(),
-        CREATED => " since it was asked for".to_owned(),
+        CREATED => " since it was created".to_owned(),
         seconds if now.abs_diff(seconds.unsigned_abs()) < 600 => " since now".to_owned(),
         seconds => format!(" since {seconds}"),
     }

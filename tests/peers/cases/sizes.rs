@@ -7,29 +7,41 @@ use super::{Case, Fails, Nothing, Reports, reports};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::of("no task, in a service that exists", empty(), Nothing, reports([])),
-        Case::of(
+        Case::new("no task, in a service that exists", empty(), Nothing, reports([])),
+        Case::new(
             "a cluster without services and tasks",
             account([Cluster::new("app")]),
             Nothing,
             reports([]),
         ),
-        Case::alike("1 task", tasks(1), reports(["app/web web:1=a"])),
-        Case::alike("100 tasks of one service", tasks(100), reports(["100 x app/web web:1=a"])),
-        Case::alike("101 tasks of one service", tasks(101), reports(["101 x app/web web:1=a"])),
-        Case::alike("250 tasks of one service", tasks(250), reports(["250 x app/web web:1=a"])),
-        Case::alike(
+        Case::same_for_both("1 task", tasks(1), reports(["app/web web:1=a"])),
+        Case::same_for_both(
+            "100 tasks of one service",
+            tasks(100),
+            reports(["100 x app/web web:1=a"]),
+        ),
+        Case::same_for_both(
+            "101 tasks of one service",
+            tasks(101),
+            reports(["101 x app/web web:1=a"]),
+        ),
+        Case::same_for_both(
+            "250 tasks of one service",
+            tasks(250),
+            reports(["250 x app/web web:1=a"]),
+        ),
+        Case::same_for_both(
             "11 services",
             services(11),
             Reports(numbered(11, |n| format!("app/web-{n} web:1=a"))),
         ),
-        Case::of("no cluster", account([]), Fails(2, "aws-prod: NothingInScope: "), reports([])),
-        Case::alike(
+        Case::new("no cluster", account([]), Fails(2, "aws-prod: NothingInScope: "), reports([])),
+        Case::same_for_both(
             "30 clusters",
             clusters(30),
             Reports(numbered(30, |n| format!("app-{n}/web web:1=a"))),
         ),
-        Case::alike(
+        Case::same_for_both(
             "101 clusters",
             clusters(101),
             Reports(numbered(101, |n| format!("app-{n}/web web:1=a"))),

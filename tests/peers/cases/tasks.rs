@@ -10,31 +10,31 @@ const WEB: &str = "app/web web:1=a";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::alike("a task of a service", app([]), reports([WEB])),
-        Case::of(
+        Case::same_for_both("a task of a service", app([]), reports([WEB])),
+        Case::new(
             "a standalone task (RunTask)",
             app([standalone("job", [image("job", "job:1", 'b')])]),
             reports(["app/- job:1=b", WEB]),
             reports([WEB]),
         ),
-        Case::of(
+        Case::new(
             "a cluster of standalone tasks only",
             account([Cluster::new("jobs").task(standalone("job", [image("job", "job:1", 'b')]))]),
             reports(["jobs/- job:1=b"]),
             reports([]),
         ),
-        Case::of(
+        Case::new(
             "a scheduled task",
             app([scheduled()]),
             reports(["app/- nightly:1=b", WEB]),
             reports([WEB]),
         ),
-        Case::alike(
+        Case::same_for_both(
             "a task of a daemon service",
             app([daemon()]),
             reports(["app/agent agent:1=b", WEB]),
         ),
-        Case::alike(
+        Case::same_for_both(
             "EC2, Fargate, external and managed launch types",
             app(["EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES"].map(|kind| Task {
                 launch_type: Some(kind.to_owned()),
@@ -42,23 +42,23 @@ pub(super) fn cases() -> Vec<Case> {
             })),
             reports(["4 x app/api api:1=b", WEB]),
         ),
-        Case::of(
+        Case::new(
             "a draining task, whose containers still run",
             app([service("web", [image("web", "web:0", 'b')]).draining()]),
             reports(["app/web web:0=b", WEB]),
             reports([WEB]),
         ),
-        Case::alike(
+        Case::same_for_both(
             "a task that has stopped",
             app([service("web", [image("web", "web:0", 'b')]).stopped()]),
             reports([WEB]),
         ),
-        Case::alike(
+        Case::same_for_both(
             "a task that has not started",
             app([service("web", [image("web", "web:2", 'b')]).pending()]),
             reports([WEB]),
         ),
-        Case::of(
+        Case::new(
             "a task in state ACTIVATING, whose containers run",
             app([in_state(
                 "ACTIVATING",
@@ -67,26 +67,26 @@ pub(super) fn cases() -> Vec<Case> {
             reports([WEB, "app/web web:2=b"]),
             reports([WEB]),
         ),
-        Case::of(
-            "a task in a state that nobody knows, whose containers run",
+        Case::new(
+            "a task in an unknown state, whose containers run",
             app([in_state("HIBERNATING", service("web", [image("web", "web:2", 'b')]))]),
             reports([WEB, "app/web web:2=b"]),
             reports([WEB]),
         ),
-        Case::of(
+        Case::new(
             "a task without startedAt",
             app([service("api", [image("api", "api:1", 'b')]).raw(json!({"startedAt": null}))]),
-            reports(["app/api api:1=b since it was asked for", WEB]),
+            reports(["app/api api:1=b since it was created", WEB]),
             Crashes,
         ),
-        Case::of(
+        Case::new(
             "a task without startedAt and createdAt",
             app([service("api", [image("api", "api:1", 'b')])
                 .raw(json!({"startedAt": null, "createdAt": null}))]),
             reports(["app/api api:1=b since now", WEB]),
             Crashes,
         ),
-        Case::alike(
+        Case::same_for_both(
             "one image in several clusters",
             account(["app", "edge", "ops"].map(|name| Cluster::new(name).task(web()))),
             reports([WEB, "edge/web web:1=a", "ops/web web:1=a"]),

@@ -190,7 +190,7 @@ impl Browser {
         std::fs::write(file, png).unwrap();
     }
 
-    /// What the page, or the browser about it, wrote to the console since it was last asked.
+    /// What the page, or the browser about it, wrote to the console since the last call.
     pub(crate) async fn console(&self) -> Vec<String> {
         let lines = self.post("se/log", &json!({"type": "browser"})).await;
         lines.as_array().unwrap().iter().map(ToString::to_string).collect()

@@ -137,7 +137,7 @@ async fn the_timeline_is_read_and_a_time_is_asked_for_with_keys_alone() {
     type_text(&browser, "16 Uhr").await;
     browser.follow_key(ENTER).await;
     let error = browser.text("#time-error").await;
-    assert!(error.starts_with("\"16 Uhr\" is not understood: it is not a time such as"), "{error}");
+    assert!(error.starts_with("\"16 Uhr\" is not understood: not a time such as"), "{error}");
     let focused = "return document.activeElement.getAttribute('aria-describedby')";
     assert_eq!(browser.evaluate(focused).await, "time-error");
     browser.evaluate("document.activeElement.select()").await;

@@ -153,8 +153,8 @@ async fn the_arrow_keys_move_between_snapshots() {
     browser.open(&page).await;
     browser.evaluate("document.querySelector('.columns a').focus()").await;
     browser.press(RIGHT).await;
-    let told = browser.text("#detail").await;
-    assert!(told.starts_with("#2 · 2022-08-01 09:00:00 UTC · ~ web:1 1 → 2"), "{told}");
+    let text = browser.text("#detail").await;
+    assert!(text.starts_with("#2 · 2022-08-01 09:00:00 UTC · ~ web:1 1 → 2"), "{text}");
     browser.follow_key(ENTER).await;
     assert_eq!(browser.address().await, format!("{page}/snapshots/2"));
     browser.follow_key(RIGHT).await;

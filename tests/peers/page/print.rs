@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::{pictures, provenance, story};
-use crate::programs::{Ended, command};
+use crate::programs::{ProgramOutput, command};
 
 /// The text of each page of a PDF, and whether a character is outside of its page.
 const PYTHON: &str = "
@@ -35,7 +35,9 @@ async fn print(browser: &Browser, url: &str, name: &str) -> Printed {
     let printed = browser.command("Page.printToPDF", &options).await;
     let file = pictures().join(format!("{name}.pdf"));
     std::fs::write(&file, STANDARD.decode(printed["data"].as_str().unwrap()).unwrap()).unwrap();
-    let read = Ended::of(command("readers-python").args(["-c", PYTHON]).arg(&file)).await.well();
+    let read = ProgramOutput::wait(command("readers-python").args(["-c", PYTHON]).arg(&file))
+        .await
+        .success();
     let read: Value = serde_json::from_str(&read).unwrap();
     assert_eq!(read["outside"], 0, "{url}");
     let texts: Vec<_> = read["texts"].as_array().unwrap().iter().collect();
@@ -87,7 +89,7 @@ async fn printed_pages_have_everything_but_the_navigation() {
         }
         assert!(printed.pages < 9, "{url}: {} pages", printed.pages);
     }
-    // Shades that can be told apart without colours.
+    // Shades that can be distinguished without colours.
     browser.command("Emulation.setEmulatedMedia", &json!({"media": "print"})).await;
     browser.open(&prod).await;
     let greys = browser

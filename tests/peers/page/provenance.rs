@@ -95,7 +95,7 @@ async fn an_artifact_is_followed_from_its_commit_to_where_it_runs() {
         assert_eq!(browser.address().await, card);
         assert!(browser.text("h1").await.starts_with("cyberdojo/runner:16d9990"));
         let words = browser.text("main").await;
-        for said in [
+        for text in [
             "COMPLIANT",
             "aws-prod#1",
             "aws-beta#1",
@@ -103,7 +103,7 @@ async fn an_artifact_is_followed_from_its_commit_to_where_it_runs() {
             "branch-coverage evidence received",
             "Deployment #1 of runner to aws-beta",
         ] {
-            assert!(words.contains(said), "{said}: {words}");
+            assert!(words.contains(text), "{text}: {words}");
         }
         let commits = "return [...document.querySelectorAll('a[href^=http][rel=noreferrer]')].map(a \
                        => a.getAttribute('href'))";

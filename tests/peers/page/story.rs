@@ -1,4 +1,4 @@
-//! A recorder whose clock only the test moves, and histories told to it.
+//! A recorder whose clock only the test moves, and histories that it records.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,10 +27,10 @@ impl Recorder {
     pub(crate) async fn start() -> Self {
         // 2022-08-01T08:00:00Z
         let clock = Arc::new(Mutex::new(1_659_340_800.0));
-        let told = Arc::clone(&clock);
+        let shown = Arc::clone(&clock);
         let store = SqliteStore::in_memory()
             .unwrap()
-            .with_clock(Clock::from_fn(move || *told.lock().unwrap()));
+            .with_clock(Clock::from_fn(move || *shown.lock().unwrap()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served =

@@ -38,7 +38,7 @@ async fn a_script_is_met_in_order_and_then_nothing_goes_wrong() {
         assert_eq!(listing_code(&client).await, code);
     }
     let calls = ecs.calls();
-    let statuses = calls.of(Operation::ListTasks).map(|call| call.status);
+    let statuses = calls.by_operation(Operation::ListTasks).map(|call| call.status);
     assert_eq!(statuses.collect::<Vec<_>>(), [400, 200, 500, 400, 200].map(Some));
 }
 
@@ -88,7 +88,7 @@ async fn rates_strike_the_same_calls_on_every_run() {
 async fn a_burst_beyond_the_quota_is_throttled() {
     let (ecs, client) = start(world().cluster(app(1))).await;
     ecs.faults(|faults| {
-        faults.throttle(Quotas::default().with(Quota::ClusterResourceReads, 3, 0));
+        faults.throttle(Quotas::default().with_bucket(Quota::ClusterResourceReads, 3, 0));
     });
     let mut codes = Vec::new();
     for _ in 0..4 {
@@ -174,10 +174,10 @@ async fn a_reset_connection_is_a_dispatch_failure_and_the_next_call_works() {
 }
 
 #[tokio::test]
-async fn silence_lasts_until_the_stand_in_stops() {
+async fn a_call_without_response_ends_when_the_stand_in_stops() {
     let (ecs, client) = start(world().cluster(app(1))).await;
     ecs.faults(|faults| {
-        faults.always(Operation::ListTasks, Fault::Silence);
+        faults.always(Operation::ListTasks, Fault::NoResponse);
     });
     let call = client.list_tasks().cluster("app").send();
     let waiting = tokio::time::timeout(Duration::from_millis(100), call);

@@ -59,7 +59,7 @@ async fn a_cluster_that_is_unknown_inactive_or_elsewhere_is_not_found() {
     let world = world().cluster(app(1)).cluster(Cluster::new("old").task(runner()).inactive());
     let (_ecs, client) = start(world).await;
     for cluster in [
-        "nowhere",
+        "missing",
         "old",
         "",
         "arn:aws:ecs:eu-central-1:274425519734:cluster/old",
@@ -111,7 +111,7 @@ async fn deleted_clusters_are_described_and_perhaps_listed_and_unknown_ones_are_
         .describe_clusters()
         .clusters("arn:aws:ecs:eu-central-1:274425519734:cluster/old")
         .clusters("older")
-        .clusters("nowhere")
+        .clusters("missing")
         .send()
         .await
         .unwrap();
@@ -121,7 +121,7 @@ async fn deleted_clusters_are_described_and_perhaps_listed_and_unknown_ones_are_
     }
     assert_eq!(described.clusters().len(), 2);
     let [failure] = described.failures() else { panic!("not one failure: {described:?}") };
-    assert_eq!(failure.arn(), Some("arn:aws:ecs:eu-central-1:274425519734:cluster/nowhere"));
+    assert_eq!(failure.arn(), Some("arn:aws:ecs:eu-central-1:274425519734:cluster/missing"));
     assert_eq!(failure.reason(), Some("MISSING"));
 }
 
@@ -166,7 +166,7 @@ async fn services_are_described_with_their_counts_or_missing() {
         .cluster("app")
         .services("runner")
         .services("arn:aws:ecs:eu-central-1:274425519734:service/app/idle")
-        .services("nobody")
+        .services("missing")
         .send()
         .await
         .unwrap();
@@ -186,7 +186,7 @@ async fn services_are_described_with_their_counts_or_missing() {
 }
 
 #[tokio::test]
-async fn what_is_not_supported_is_refused_by_name_and_not_ignored() {
+async fn unsupported_fields_are_refused_by_name_and_not_ignored() {
     let (_ecs, client) = start(world().cluster(app(1))).await;
     let list = || client.list_tasks().cluster("app");
     for (field, refused) in [

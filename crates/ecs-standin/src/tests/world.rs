@@ -104,7 +104,7 @@ async fn a_listing_without_a_status_is_of_running_tasks_and_can_be_of_one_servic
     }
     let stopped = list().service_name("runner").desired_status(DesiredStatus::Stopped);
     assert_eq!(stopped.send().await.unwrap().task_arns().len(), 1);
-    let unknown = list().service_name("nobody").send().await.unwrap_err();
+    let unknown = list().service_name("missing").send().await.unwrap_err();
     assert!(unknown.into_service_error().is_service_not_found_exception());
 }
 
@@ -198,7 +198,7 @@ async fn calls_are_counted_and_logged_in_order() {
     assert_eq!(calls.total(), 5);
     assert_eq!(calls.count(Operation::ListTasks), 3);
     assert_eq!(calls.count(Operation::ListServices), 0);
-    let listings: Vec<_> = calls.of(Operation::ListTasks).collect();
+    let listings: Vec<_> = calls.by_operation(Operation::ListTasks).collect();
     let shown: Vec<_> = listings
         .iter()
         .map(|call| (call.desired_status.as_deref().unwrap(), call.continued))

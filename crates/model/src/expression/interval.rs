@@ -65,7 +65,7 @@ impl Interval {
             Bound::Time(point) => point.count(timeline)?.into(),
         };
         let count = i64::from(timeline.count());
-        // An interval after the latest snapshot is empty: it must not be answered with the latest.
+        // An interval after the latest snapshot is empty: the latest must not be returned for it.
         if from > count {
             return Ok(None);
         }
@@ -216,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_an_interval_gives_exists(
+        fn an_interval_yields_only_existing_snapshots(
             text in "[~-]?[0-9]{0,20}(\\.\\.)?[~-]?[0-9]{0,20}|.{0,20}", count in 0..20_u16,
         ) {
             let timeline = Recorded((0..count).map(f64::from).collect(), 20.0);

@@ -272,7 +272,7 @@ mod tests {
             (
                 vec![test(true), scan(true), attested("extra", "custom:x", None)],
                 Compliant,
-                "what is undecided and not asked for does not count",
+                "undecided evidence that is not required does not count",
             ),
         ];
         for (attestations, expected, why) in cases {

@@ -12,7 +12,7 @@ pub enum Origin {
     Allowed,
     /// A flow reported it after it had started.
     Late,
-    /// It has no digest, so that nothing can be said of it.
+    /// It has no digest, so its origin cannot be determined.
     Unknown,
     /// No flow has reported it.
     Rogue,

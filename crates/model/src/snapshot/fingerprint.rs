@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_parsed(bytes in any::<[u8; 32]>()) {
+        fn a_printed_fingerprint_is_parsed_as_the_same(bytes in any::<[u8; 32]>()) {
             let fingerprint = Fingerprint::from(bytes);
             prop_assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
         }

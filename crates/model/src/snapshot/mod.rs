@@ -74,7 +74,7 @@ impl Snapshot {
     /// SHA-256 over the canonical bytes of (fingerprint, replicas), sorted, in lowercase hex.
     ///
     /// Equal exactly when the same artifacts run with the same replicas: names, tasks and start
-    /// times are not in it, except that an artifact without a fingerprint stands under its name.
+    /// times are not in it, except that an artifact without a fingerprint is identified by its name.
     pub fn content_hash(&self) -> String {
         let mut lines = String::new();
         for (identity, artifact) in &self.0 {

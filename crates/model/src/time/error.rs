@@ -10,7 +10,7 @@ use super::display::{clock_time, zone_label};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
     /// It has none of the forms.
-    #[error("it is not a time such as {TIME_FORMS}")]
+    #[error("not a time such as {TIME_FORMS}")]
     Malformed,
     /// The clock was set forward past it.
     #[error(
@@ -58,7 +58,7 @@ pub enum TimeError {
         expected: String,
     },
     /// It is before the year -9999 or after 9999.
-    #[error("it is outside of the calendar, which ends with the year 9999")]
+    #[error("outside of the calendar, which ends with the year 9999")]
     OutOfRange,
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::or_default;
+use super::{RunningSince, or_default};
 
 /// The difference between two snapshots: the response of `GET /env-diff/{org}`. Each list is sorted
 /// by fingerprint.
@@ -60,24 +60,12 @@ pub struct DiffArtifact {
     /// Replicas in the second snapshot, if they changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s2_instance_count: Option<u64>,
-    /// When the oldest replica that runs started, as ECS says, in seconds since the Unix epoch; `None` if
-    /// it exited. Only this project's recorder sends it and the fields that follow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started: Option<i64>,
-    /// When the first snapshot of the environment was recorded that contains it without interruption.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_seen: Option<f64>,
-    /// The index of that snapshot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_snapshot: Option<u64>,
-    /// That is the environment's first snapshot, so that it may have run before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_seen_at_the_latest: Option<bool>,
-    /// The last report that still had it, also if that came after this snapshot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub confirmed_until: Option<f64>,
-    /// What never ran in the environment before the first snapshot, or, of another environment, before this one: `registry`, `repository` or `image` (the
-    /// fingerprint), the widest of them.
+    /// Since when it runs.
+    #[serde(flatten)]
+    pub since: RunningSince,
+    /// What never ran in the environment before the first snapshot: `registry`, `repository` or
+    /// `image` (the fingerprint), the widest of them. Between two environments, what never ran in
+    /// this one before the second snapshot. Only this project's recorder sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_time_here: Option<String>,
 }

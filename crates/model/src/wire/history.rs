@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::or_default;
+use super::{RunningSince, or_default};
 
 /// A snapshot and the time for which it was the latest: an element of the response of `GET
 /// /snapshots/{org}/{env}`. Times are in seconds since the Unix epoch, with fractions.
@@ -67,18 +67,9 @@ pub struct ArtifactRun {
     pub fingerprint: String,
     /// The number of replicas.
     pub replicas: u64,
-    /// When the oldest replica started that ran last in that time, as ECS says, in seconds since the Unix epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started: Option<i64>,
-    /// When the first snapshot of the environment was recorded that contains it without interruption.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_seen: Option<f64>,
-    /// The index of that snapshot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_snapshot: Option<u64>,
-    /// That is the environment's first snapshot, so that it may have run before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_seen_at_the_latest: Option<bool>,
+    /// Since when it ran. `started` is of the replicas that ran last in that time.
+    #[serde(flatten)]
+    pub since: RunningSince,
     /// The first snapshot of that time.
     pub first_index: u64,
     /// The time at which that was recorded, in seconds since the Unix epoch.
@@ -88,9 +79,6 @@ pub struct ArtifactRun {
     /// The time at which the snapshot after it was recorded; `null` if it still runs so.
     #[serde(default)]
     pub to: Option<f64>,
-    /// The last report that still had it, in seconds since the Unix epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub confirmed_until: Option<f64>,
     /// Times that began in it and that no report covers, earliest first.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<ReportGap>,
@@ -140,8 +128,7 @@ pub struct EnvironmentEvent {
     #[serde(default)]
     pub code_diff: Option<String>,
     /// What never ran in the environment before: `registry`, `repository` or `image` (the
-    /// fingerprint), the widest of them. Only this
-    /// project's recorder sends it.
+    /// fingerprint), the widest of them. Only this project's recorder sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_time_here: Option<String>,
     /// Links to the snapshot and the artifact.

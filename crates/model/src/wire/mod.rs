@@ -9,6 +9,7 @@ mod history;
 mod ledger;
 mod provenance;
 mod report;
+mod since;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub use provenance::{
     SearchAnswer,
 };
 pub use report::{EcsReport, ReportEntry};
+pub use since::RunningSince;
 pub use snapshot::{
     Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot, SnapshotEntry,
 };

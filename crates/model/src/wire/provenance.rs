@@ -324,7 +324,7 @@ pub struct AllowedArtifact {
     /// When, in seconds since the Unix epoch.
     #[serde(default, deserialize_with = "or_default")]
     pub timestamp: f64,
-    /// By whom.
+    /// The label of the token that reported it.
     #[serde(default, deserialize_with = "or_default")]
     pub user_name: String,
     /// Why.
@@ -352,7 +352,7 @@ pub struct Deployment {
     pub artifact_fingerprint: String,
     /// When, in seconds since the Unix epoch.
     pub created_at: f64,
-    /// By whom: the label of a token.
+    /// The label of the token that reported it.
     #[serde(default, deserialize_with = "or_default")]
     pub created_by: String,
     /// Where a person can look at the build.

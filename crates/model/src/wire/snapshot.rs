@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ArtifactFlow, ArtifactOrigin, ReportGap, or_default};
+use super::{ArtifactFlow, ArtifactOrigin, ReportGap, RunningSince, or_default};
 use crate::snapshot::{Artifact, Snapshot, TaskOrigin};
 
 /// A snapshot: the response of `GET /snapshots/{org}/{env}/{expression}`. Times are in seconds
@@ -92,7 +92,7 @@ impl RecordedSnapshot {
 pub struct RecordedArtifact {
     /// Its label.
     pub name: String,
-    /// 64 lowercase hexadecimal digits, or `""` where it is unknown.
+    /// 64 lowercase hexadecimal digits, or `""` if it is unknown.
     #[serde(default)]
     pub fingerprint: Option<String>,
     /// `null` without provenance.
@@ -146,27 +146,14 @@ pub struct RecordedArtifact {
     #[serde(default)]
     pub ecs_context: Option<EcsContext>,
     /// Every cluster and service that its replicas ran in when the snapshot was made, or before, if
-    /// it exited; none where they are not several. Only this project's recorder says it.
+    /// it exited; none if there is only one. Only this project's recorder says it.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub ecs_places: Vec<EcsPlace>,
-    /// When the oldest replica that runs started, as ECS says, in seconds since the Unix epoch; `None` if
-    /// it exited. Only this project's recorder sends it and the fields that follow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started: Option<i64>,
-    /// When the first snapshot of the environment was recorded that contains it without interruption.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_seen: Option<f64>,
-    /// The index of that snapshot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_snapshot: Option<u64>,
-    /// That is the environment's first snapshot, so that it may have run before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_seen_at_the_latest: Option<bool>,
-    /// The last report that still had it, also if that came after this snapshot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub confirmed_until: Option<f64>,
+    /// Since when it runs.
+    #[serde(flatten)]
+    pub since: RunningSince,
     /// What never ran in the environment before this snapshot: `registry`, `repository` or `image` (the
-    /// fingerprint), the widest of them.
+    /// fingerprint), the widest of them. Only this project's recorder sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_time_here: Option<String>,
 }

@@ -83,7 +83,7 @@ impl Error {
     fn into_body(self) -> ErrorBody {
         let message = match &self {
             Self::Storage { kind: StorageErrorKind::Locked, .. } => {
-                "Another process holds the recorder's file: try again".to_owned()
+                "Another process holds the recorder's file. Try again".to_owned()
             }
             Self::Storage { kind: StorageErrorKind::Full, .. } => {
                 "The recorder's disk is full: nothing was saved".to_owned()

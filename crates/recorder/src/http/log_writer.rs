@@ -29,7 +29,7 @@ pub struct LogWriter(SyncSender<Entry>);
 #[derive(Debug)]
 enum Entry {
     Line(Vec<u8>),
-    /// Answered when all lines before it are written.
+    /// Completes when all lines before it are written.
     Flush(SyncSender<()>),
 }
 

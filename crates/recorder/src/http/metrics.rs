@@ -16,7 +16,7 @@ use crate::domain::{EnvironmentStats, Micros, StoreStats};
 
 /// The metrics cannot be registered or encoded.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot register or encode metrics")]
+#[error("cannot set up the metrics, or encode them for a response")]
 pub struct MetricsError(#[from] prometheus::Error);
 
 /// In seconds: from a report on a fast disk to the request timeout.
@@ -176,18 +176,18 @@ impl std::fmt::Debug for Metrics {
 impl Metrics {
     pub(crate) fn new() -> Result<Self, MetricsError> {
         let requests = IntCounterVec::new(
-            Opts::new("envsnap_requests_total", "Requests that were answered."),
+            Opts::new("envsnap_requests_total", "Requests that got a response."),
             &["method", "route", "status"],
         )?;
         let durations = HistogramVec::new(
-            HistogramOpts::new("envsnap_request_duration_seconds", "How long an answer took.")
+            HistogramOpts::new("envsnap_request_duration_seconds", "Time until the response.")
                 .buckets(LATENCY_BUCKETS.to_vec()),
             &["method", "route"],
         )?;
         let reports = IntCounterVec::new(
             Opts::new(
                 "envsnap_reports_total",
-                "Reports: created made a snapshot, unchanged said nothing new, rejected were \
+                "Reports: created made a snapshot, unchanged equalled the latest snapshot, rejected were \
                  refused, failed could not be recorded.",
             ),
             &["outcome"],
@@ -207,7 +207,7 @@ impl Metrics {
         )?;
         let panics = IntCounter::new(
             "envsnap_panics_total",
-            "Requests that were answered 500 because of a fault in the recorder.",
+            "Responses with status 500 because of a bug in the recorder.",
         )?;
         let dropped_log_lines = IntCounter::new(
             "envsnap_log_lines_dropped_total",
@@ -263,7 +263,7 @@ impl Metrics {
     }
 
     /// Counts a response. `route` is a pattern: each path would be a time series of its own.
-    pub(crate) fn answered(
+    pub(crate) fn record_response(
         &self,
         method: &Method,
         route: &str,

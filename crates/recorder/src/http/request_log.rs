@@ -29,7 +29,7 @@ pub(crate) async fn log_request(
     let caller = response.extensions().get::<Caller>();
     let token = caller.map(Caller::actor);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    metrics.answered(&method, route, status, took);
+    metrics.record_response(&method, route, status, took);
     if let Some(reported) = response.extensions().get::<Reported>() {
         metrics.reported(reported);
     }

@@ -61,7 +61,7 @@ pub(crate) async fn limit_memory(
             let unread = UnreadBytes { bytes, _memory: reserved };
             Response::from_parts(head, Body::from(Bytes::from_owner(unread)))
         }
-        _ => Error::busy("The recorder is sending too many large responses: try again")
+        _ => Error::busy("The recorder is sending too many large responses. Try again")
             .into_response(),
     }
 }

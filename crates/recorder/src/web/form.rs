@@ -168,7 +168,7 @@ mod tests {
         }
         for (text, error) in [
             ("", "Enter a time"),
-            ("16 Uhr", "\"16 Uhr\" is not understood: it is not a time such as 2026-11-26 16:00"),
+            ("16 Uhr", "\"16 Uhr\" is not understood: not a time such as 2026-11-26 16:00"),
             ("2026-11-25 16:00 CET", "is not what the time zone is called"),
         ] {
             let found = parse_time_field(text, NOW).unwrap_err();
@@ -182,7 +182,7 @@ mod tests {
         for (text, error) in [
             ("", "Enter a snapshot"),
             ("#3", "\"#3\" is not a snapshot: write NAME"),
-            ("env@{16 Uhr}", "\"16 Uhr\" is not understood: it is not a time"),
+            ("env@{16 Uhr}", "\"16 Uhr\" is not understood: not a time"),
         ] {
             let found = parse_snapshot_field(text, NOW).unwrap_err();
             assert!(found.contains(error), "{text}: {found}");

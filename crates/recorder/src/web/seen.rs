@@ -33,10 +33,10 @@ impl Since {
 
     pub(crate) fn from_difference(artifact: &DiffArtifact) -> Self {
         Self {
-            started: artifact.started.map(unix_secs),
-            last_started: artifact.started.map(|_| unix_secs(artifact.most_recent_timestamp)),
-            first_seen: artifact.first_snapshot.zip(artifact.first_seen),
-            confirmed_until: artifact.confirmed_until,
+            started: artifact.since.started.map(unix_secs),
+            last_started: artifact.since.started.map(|_| unix_secs(artifact.most_recent_timestamp)),
+            first_seen: artifact.since.first_snapshot.zip(artifact.since.first_seen),
+            confirmed_until: artifact.since.confirmed_until,
         }
     }
 

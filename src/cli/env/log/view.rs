@@ -85,7 +85,7 @@ impl LogView<'_> {
                         text.extend(changes.iter().map(|event| event_text(event, terminal)));
                     }
                     None => {
-                        text.push_str("  too many changes to list: ask for a shorter interval\n");
+                        text.push_str("  too many changes to list; request a shorter interval\n");
                     }
                 }
                 text

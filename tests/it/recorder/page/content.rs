@@ -195,11 +195,7 @@ async fn errors_are_pages() {
             404,
             "From There is no snapshot env#9: env has #1..#3 .",
         ),
-        (
-            "/acme/compare?from=env%40{soon}&to=env",
-            400,
-            "\"soon\" is not understood: it is not a time",
-        ),
+        ("/acme/compare?from=env%40{soon}&to=env", 400, "\"soon\" is not understood: not a time"),
         ("/acme/environments/none/at", 404, "Environment named 'none' does not exist"),
         ("/acme/environments/env/at?time=", 400, "What ran at Enter a time, for example yesterday"),
         ("/acme/environments/env/at?time=16+Uhr", 400, "\"16 Uhr\" is not understood"),

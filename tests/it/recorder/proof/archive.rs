@@ -92,5 +92,5 @@ async fn an_archive_that_was_packed_again_has_intact_files() {
         assert!(error.contains(expected), "{script}: {error}");
     }
     let same = packed_by(&bundle, "cp proof.tar new.tar");
-    verify(&same, &["--head", &head]).await.well();
+    verify(&same, &["--head", &head]).await.success();
 }

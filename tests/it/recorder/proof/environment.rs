@@ -63,7 +63,7 @@ async fn a_renamed_environment_has_a_bundle_under_its_present_name() {
     let bundle = Bundle::none();
     let file = bundle.path.to_str().unwrap();
     let arguments = ["proof", "prod-old", "-o", file];
-    crate::questions::ask_at(&recorder.url, &arguments).await.well();
+    crate::questions::ask_at(&recorder.url, &arguments).await.success();
     bundle.head().await;
     let report = &bundle.members()["report.html"];
     for line in [

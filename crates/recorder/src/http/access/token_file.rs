@@ -38,7 +38,7 @@ pub enum AccessError {
     /// Without tokens, only this host may connect.
     #[error(
         "without a token file the recorder serves this host only, and {address} is open to \
-         others: listen on 127.0.0.1 or [::1], or give it a token file"
+         others. Listen on 127.0.0.1 or [::1], or give it a token file"
     )]
     OpenToOthers {
         /// The address to listen on.
@@ -57,33 +57,33 @@ pub enum TokenLineError {
     Form,
     /// It has no label.
     #[error(
-        "has a token without a label: add label=NAME, for example label=ci-runner. The log \
-         identifies the token by it"
+        "has a token without a label. Add label=NAME, for example label=ci-runner, by which \
+         the log identifies the token"
     )]
     NoLabel,
     /// The label has invalid characters or is too long.
     #[error(
-        "has an invalid label: use up to 64 letters, digits, '.', '_' and '-', with a letter or \
+        "has an invalid label. Use up to 64 letters, digits, '.', '_' and '-', with a letter or \
          digit first"
     )]
     Label,
     /// The label is reserved for requests without a token.
     #[error(
-        "has the label 'anonymous', which is reserved for entries written without a token: use \
+        "has the label 'anonymous', which is reserved for entries written without a token. Use \
          another"
     )]
     ReservedLabel,
     /// The token has another label on an earlier line.
-    #[error("has a token that has another label on an earlier line: use one label")]
+    #[error("has a token that has another label on an earlier line. Use one label")]
     OtherLabel,
     /// The token is too short.
     #[error(
-        "has a token of fewer than 8 characters, which can be guessed: use a longer one, for \
+        "has a token of fewer than 8 characters, which can be guessed. Use a longer one, for \
          example with openssl rand -hex 32"
     )]
     TooShort,
     /// The token has characters that are not allowed in a header.
-    #[error("has a token with characters that no HTTP header can carry: use visible ASCII")]
+    #[error("has a token with characters that no HTTP header can carry. Use visible ASCII")]
     Characters,
 }
 
@@ -210,8 +210,8 @@ pub(crate) mod tests {
                 panic!("{line}: {error}")
             };
             assert_eq!((*number, *found), (3, problem), "{line}");
-            let said = format!("{error} {error:?}");
-            assert!(said.contains("line 3 ") && !said.contains("s3cr"), "{said}");
+            let text = format!("{error} {error:?}");
+            assert!(text.contains("line 3 ") && !text.contains("s3cr"), "{text}");
         }
         let long = format!("s3cret-0 label={} org=acme read", "a".repeat(65));
         assert!(token_file(&long).unwrap_err().to_string().contains("64 letters"));

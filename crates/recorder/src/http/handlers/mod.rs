@@ -55,13 +55,13 @@ pub(crate) fn api<S: Store + ProvenanceStore>(
         Router::new().route(&format!("{environment}/report/ECS"), put(snapshots::report::<S>));
     let calls = calls.merge(provenance::calls()).merge(provenance::not_kept());
     let attested = provenance::saved();
-    let asked = provenance::asked_by_jobs();
+    let job_queries = provenance::job_queries();
     let calls = guarded(calls, Action::Read, Action::Write)
         .merge(guarded(described, Action::ReadForReport, Action::Write))
         .merge(guarded(saved, Action::Read, Action::SaveEnvironment))
         .merge(guarded(reported, Action::Read, Action::Report))
         .merge(guarded(attested, Action::Read, Action::Attest))
-        .merge(guarded(asked, Action::ReadForJob, Action::Attest))
+        .merge(guarded(job_queries, Action::ReadForJob, Action::Attest))
         .layer(map_response_with_state(signer.clone(), with_signature))
         .layer(Extension(signer))
         .layer(map_response(with_extensions));

@@ -77,7 +77,7 @@ fn explain(path: &serde_path_to_error::Path, message: &str) -> (String, String) 
         return (path, "is required".to_owned());
     }
     if let Some(field) = named("duplicate field ") {
-        return (with_field(path, field), "stands twice".to_owned());
+        return (with_field(path, field), "is given twice".to_owned());
     }
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let field = rest.rsplit_once("`, expected").map_or(rest, |(field, _)| field);
@@ -110,8 +110,8 @@ fn join(path: &str, field: &str) -> String {
 /// The path may end with the field already.
 fn with_field(path: String, field: &str) -> String {
     let field_alone = quote(field);
-    let stands = path == field_alone || path.ends_with(&format!(".{field_alone}"));
-    if stands { path } else { join(&path, field) }
+    let is_named = path == field_alone || path.ends_with(&format!(".{field_alone}"));
+    if is_named { path } else { join(&path, field) }
 }
 
 /// The type in serde's "integer `1`" or "string \"…\"", without the value.

@@ -140,7 +140,7 @@ async fn acquire(pool: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphore
     let permit = Arc::clone(pool).acquire_many_owned(permits);
     match tokio::time::timeout(RESERVE_TIMEOUT, permit).await {
         Ok(Ok(permit)) => Ok(permit),
-        _ => Err(Error::busy("The recorder is receiving too many large requests: try again")),
+        _ => Err(Error::busy("The recorder is receiving too many large requests. Try again")),
     }
 }
 

@@ -161,7 +161,7 @@ impl<'de> Deserialize<'de> for Digests {
                 }
                 digests.sort_by(|(one, _), (other, _)| one.cmp(other));
                 if let Some([(name, _), _]) = digests.array_windows().find(|[a, b]| a.0 == b.0) {
-                    let problem = format_args!("'{}' stands twice", quote(name));
+                    let problem = format_args!("'{}' is given twice", quote(name));
                     return Err(de::Error::custom(problem));
                 }
                 digests.shrink_to_fit();

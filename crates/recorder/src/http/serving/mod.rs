@@ -53,13 +53,13 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 const BUSY_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
 content-type: application/json\r\ncontent-length: 62\r\n\r\n\
-{\"message\":\"The recorder has too many connections: try again\"}";
+{\"message\":\"The recorder has too many connections. Try again\"}";
 
 /// The response while the clock is out of hyper's range.
 const CLOCK_ERROR_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 60\r\nconnection: close\r\n\
 content-type: application/json\r\ncontent-length: 54\r\n\r\n\
-{\"message\":\"The recorder's clock is wrong: try again\"}";
+{\"message\":\"The recorder's clock is wrong. Try again\"}";
 
 /// Serves `router` until `shutdown` completes and all requests in progress are answered, or
 /// [`SHUTDOWN_TIMEOUT`] is over.
@@ -178,7 +178,7 @@ async fn respond_without_reading(mut stream: TcpStream, answer: &[u8]) {
 /// Responds with an error after [`REQUEST_TIMEOUT`].
 pub(crate) async fn timeout_request(request: Request, next: Next) -> Response {
     tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
-        let message = "The recorder took too long, and may still do what was asked: ask again";
+        let message = "The request timed out and may still take effect. Try again";
         Error::busy(message).into_response()
     })
 }

@@ -74,7 +74,7 @@ async fn a_request_that_takes_too_long_is_answered_all_the_same() {
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-    assert!(answer.contains(r#"{"message":"The recorder took too long"#), "{answer}");
+    assert!(answer.contains(r#"{"message":"The request timed out"#), "{answer}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use envsnap_model::snapshot::Identity;
 use envsnap_model::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
 
 use super::provenance::pipeline;
+use super::snapshot::running_since;
 use crate::domain::{SnapshotArtifact, SnapshotRecord};
 
 /// What runs in the first, the second, or both of two snapshots, each with the name of its
@@ -65,13 +66,8 @@ fn artifact(stored: SnapshotArtifact) -> DiffArtifact {
         Some((flow, commit_url)) => (Some(flow.to_owned()), commit_url),
         None => (None, None),
     };
-    let seen = stored.seen;
     DiffArtifact {
-        started: stored.started_at.first().copied(),
-        first_seen: seen.map(|it| it.first_at.seconds()),
-        first_snapshot: seen.map(|it| it.first_index.into()),
-        first_seen_at_the_latest: seen.map(|it| it.first_index == 1),
-        confirmed_until: seen.map(|it| it.confirmed_until.seconds()),
+        since: running_since(&stored),
         first_time_here: None,
         instance_count: Some(stored.now),
         most_recent_timestamp: stored.started_at.last().copied().unwrap_or_default(),

@@ -76,8 +76,8 @@ mod tests {
             (1, 1, "1 instance changed"),
             (3, 3, "3 instances changed"),
         ];
-        for (was, now, said) in cases {
-            assert_eq!(description(was, now), said);
+        for (was, now, expected) in cases {
+            assert_eq!(description(was, now), expected);
         }
     }
 }

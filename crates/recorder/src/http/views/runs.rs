@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use envsnap_model::wire;
+use envsnap_model::wire::{self, RunningSince};
 
 use super::history::report_gap;
 use crate::domain::{ArtifactRun, SnapshotSpan};
@@ -19,18 +19,20 @@ pub(crate) fn artifact_runs(
         let last = last_index.max(run.from_index);
         let during = spans.into_iter().flat_map(|it| it.range(run.from_index..=last));
         wire::ArtifactRun {
-            confirmed_until: spans
-                .and_then(|spans| spans.get(&last_index))
-                .map(|span| span.confirmed_until.seconds()),
             gaps: during.flat_map(|(_, span)| &span.gaps).map(report_gap).collect(),
             environment: run.environment,
             name: run.name,
             fingerprint: run.fingerprint.map(|known| known.to_string()).unwrap_or_default(),
             replicas: run.replicas,
-            started: run.started_at,
-            first_seen: Some(run.first_seen.1.seconds()),
-            first_snapshot: Some(run.first_seen.0.into()),
-            first_seen_at_the_latest: Some(run.first_seen.0 == 1),
+            since: RunningSince {
+                started: run.started_at,
+                first_seen: Some(run.first_seen.1.seconds()),
+                first_snapshot: Some(run.first_seen.0.into()),
+                first_seen_at_the_latest: Some(run.first_seen.0 == 1),
+                confirmed_until: spans
+                    .and_then(|spans| spans.get(&last_index))
+                    .map(|span| span.confirmed_until.seconds()),
+            },
             first_index: run.from_index.into(),
             from: run.from.seconds(),
             last_index: last_index.into(),

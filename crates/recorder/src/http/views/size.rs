@@ -21,8 +21,8 @@ const MAX_ENVELOPE_BYTES: usize = 1 << 20;
 
 const _: () = assert!(2 * MAX_ARTIFACTS_BYTES + MAX_ENVELOPE_BYTES <= MAX_RESPONSE_BYTES);
 
-/// Of which the JSON is longest.
-const LONGEST_SEEN: Seen = Seen {
+/// The one with the longest JSON.
+const MAX_LENGTH_SEEN: Seen = Seen {
     first_index: u32::MAX,
     first_at: Micros(4_000_000_000_123_457),
     confirmed_until: Micros(4_000_000_000_123_457),
@@ -79,7 +79,7 @@ fn snapshot_artifact(running: &RunningArtifact) -> SnapshotArtifact {
         started_at: running.started_at.clone(),
         task: running.task.clone(),
         places: running.places.clone(),
-        seen: Some(LONGEST_SEEN),
+        seen: Some(MAX_LENGTH_SEEN),
         provenance: None,
     }
 }

@@ -12,7 +12,8 @@ use crate::domain::console;
 use crate::domain::{EcsLocation, Micros, SnapshotArtifact, SnapshotRecord, Task};
 use envsnap_model::snapshot::TaskOrigin;
 use envsnap_model::wire::{
-    Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot, SnapshotEntry,
+    Annotation, EcsContext, EcsPlace, RecordedArtifact, RecordedSnapshot, RunningSince,
+    SnapshotEntry,
 };
 
 /// A snapshot of more artifacts shows less of the provenance of each and no links to the AWS console, so
@@ -79,14 +80,10 @@ pub(crate) fn html_url(org: &str, environment: &str, index: u32) -> String {
 }
 
 pub(crate) fn artifact(org: &str, html_url: &str, stored: SnapshotArtifact) -> RecordedArtifact {
-    let (seen, first_time) = (stored.seen, stored.first_time_here());
+    let (since, first_time) = (running_since(&stored), stored.first_time_here());
     let provenance = stored.provenance;
     let mut document = RecordedArtifact {
-        started: stored.started_at.first().copied(),
-        first_seen: seen.map(|it| it.first_at.seconds()),
-        first_snapshot: seen.map(|it| it.first_index.into()),
-        first_seen_at_the_latest: seen.map(|it| it.first_index == 1),
-        confirmed_until: seen.map(|it| it.confirmed_until.seconds()),
+        since,
         first_time_here: first_time.map(|it| it.as_str().to_owned()),
         annotation: annotation(stored.was, stored.now),
         name: stored.name,
@@ -118,6 +115,18 @@ pub(crate) fn artifact(org: &str, html_url: &str, stored: SnapshotArtifact) -> R
         add_provenance(org, &provenance, &mut document);
     }
     document
+}
+
+/// Since when the artifact of a snapshot runs.
+pub(super) fn running_since(stored: &SnapshotArtifact) -> RunningSince {
+    let seen = stored.seen;
+    RunningSince {
+        started: stored.started_at.first().copied(),
+        first_seen: seen.map(|it| it.first_at.seconds()),
+        first_snapshot: seen.map(|it| it.first_index.into()),
+        first_seen_at_the_latest: seen.map(|it| it.first_index == 1),
+        confirmed_until: seen.map(|it| it.confirmed_until.seconds()),
+    }
 }
 
 fn context(task: Task) -> EcsContext {

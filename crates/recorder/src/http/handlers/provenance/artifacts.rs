@@ -7,7 +7,7 @@ use axum::{Extension, Json};
 use envsnap_model::wire::FlowArtifact;
 use serde_json::{Value, json};
 
-use super::{check_org_name, digits};
+use super::{MAX_PER_PAGE, check_org_name, digits};
 use crate::domain::provenance::{ArtifactRecord, ArtifactReport};
 use crate::domain::{Error, MIN_DIGITS};
 use crate::http::access::Caller;
@@ -16,9 +16,6 @@ use crate::http::handlers::paging::RequestUrl;
 use crate::http::request::{JsonBody, Parameters, check_flow_name};
 use crate::http::views;
 use crate::store::provenance::{ArtifactQuery, ArtifactSelector, ProvenanceStore};
-
-/// The most artifacts on a page.
-const MOST_ON_A_PAGE: u32 = 100;
 
 /// `POST /artifacts/{org}/{flow}`
 pub(super) async fn report<S: ProvenanceStore>(
@@ -53,7 +50,7 @@ pub(super) async fn by_fingerprint<S: ProvenanceStore>(
     let mut found = documents(&org, records);
     if found.windows(2).any(|two| two[0].fingerprint != two[1].fingerprint) {
         return Err(Error::bad_request(format!(
-            "Several artifacts have a fingerprint that begins with '{text}': give more digits"
+            "Several artifacts have a fingerprint that begins with '{text}'. Give more digits"
         )));
     }
     // The latest is the first.
@@ -79,7 +76,7 @@ pub(super) async fn list<S: ProvenanceStore>(
     address: RequestUrl,
     mut parameters: Parameters,
 ) -> Result<(HeaderMap, Json<Vec<FlowArtifact>>), Error> {
-    let page = parameters.page(MOST_ON_A_PAGE);
+    let page = parameters.page(MAX_PER_PAGE);
     parameters.check()?;
     let (flow, repo) = (parameters.last("flow_name"), parameters.last("repo_name"));
     let (records, total) = store.list_artifacts(&org, flow, repo, page).await?;

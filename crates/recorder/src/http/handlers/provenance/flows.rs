@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use envsnap_model::wire::{Flow, Paged, Pagination, RenameRequest};
 
-use super::{check_org_name, tags};
+use super::{MAX_PER_PAGE, check_org_name, tags};
 use crate::domain::Error;
 use crate::domain::provenance::{FlowSettings, Saved, TagChange};
 use crate::http::access::Caller;
@@ -15,9 +15,6 @@ use crate::http::handlers::head_header;
 use crate::http::request::{JsonBody, Parameters, PartsBody, check_flow_name, discard};
 use crate::http::views;
 use crate::store::provenance::{FlowFilter, ProvenanceStore};
-
-/// The most flows on a page.
-const MOST_ON_A_PAGE: u32 = 100;
 
 /// 201 if it was created, otherwise 200.
 pub(super) fn saved(saved: &Saved) -> impl IntoResponse + use<> {
@@ -63,14 +60,14 @@ pub(super) async fn show_template_file<S: ProvenanceStore>(
     show(state, Path((org, "template_file".to_owned()))).await
 }
 
-/// `GET /flows/{org}`: an array, or an object with a page of it if one is asked for.
+/// `GET /flows/{org}`: an array, or an object with a page of it if one is requested.
 pub(super) async fn list<S: ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
     mut parameters: Parameters,
 ) -> Result<Response, Error> {
     let paged = ["page", "per_page"].iter().any(|name| parameters.last(name).is_some());
-    let page = parameters.page(MOST_ON_A_PAGE);
+    let page = parameters.page(MAX_PER_PAGE);
     let filter = FlowFilter {
         name: parameters.last("search_by_name").map(str::to_owned),
         case_sensitive: parameters.last("case_sensitive").is_some()

@@ -23,6 +23,9 @@ pub(super) use not_kept::not_kept;
 
 const TRAIL: &str = "/attestations/{org}/{flow}/trail/{trail}";
 
+/// The largest page of a list.
+const MAX_PER_PAGE: u32 = 100;
+
 /// Reports of CI jobs, and what can be read at the same addresses.
 pub(super) fn saved<S: Store + ProvenanceStore>() -> Router<S> {
     Router::new()
@@ -48,8 +51,8 @@ pub(super) fn saved<S: Store + ProvenanceStore>() -> Router<S> {
         )
 }
 
-/// What a CI job asks before it reports.
-pub(super) fn asked_by_jobs<S: ProvenanceStore>() -> Router<S> {
+/// Queries of CI jobs, before they report.
+pub(super) fn job_queries<S: ProvenanceStore>() -> Router<S> {
     let latest_commit = "/artifacts/{org}/{flow}/{fingerprint}/latest_commit";
     Router::new().route(latest_commit, get(artifacts::latest_commit::<S>))
 }

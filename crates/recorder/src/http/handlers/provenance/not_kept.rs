@@ -34,7 +34,7 @@ const NOT_KEPT: [(&str, &str); 23] = [
     ("/actions/{org}/environments", "actions"),
 ];
 
-/// Answers that what is asked for is not kept.
+/// Responds that the recorder does not keep such records.
 pub(in super::super) fn not_kept<S: Clone + Send + Sync + 'static>() -> Router<S> {
     NOT_KEPT.into_iter().fold(Router::new(), |calls, (address, what)| {
         let refuse = move |body: Body| async move {

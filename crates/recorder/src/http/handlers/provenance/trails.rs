@@ -7,7 +7,7 @@ use envsnap_model::wire::Paged;
 use serde_json::Value;
 
 use super::flows::{pagination, saved};
-use super::{check_org_name, digits, tags};
+use super::{MAX_PER_PAGE, check_org_name, digits, tags};
 use crate::domain::provenance::TrailReport;
 use crate::domain::{Error, Page};
 use crate::http::access::Caller;
@@ -15,9 +15,6 @@ use crate::http::request::{Parameters, PartsBody, check_flow_name};
 use crate::http::views;
 use crate::store::Store;
 use crate::store::provenance::{ProvenanceStore, TrailFilter};
-
-/// The most trails on a page.
-const MOST_ON_A_PAGE: u32 = 100;
 
 /// `PUT /trails/{org}/{flow}`
 pub(super) async fn save<S: ProvenanceStore>(
@@ -46,7 +43,7 @@ pub(super) async fn list<S: ProvenanceStore>(
     Path(org): Path<String>,
     mut parameters: Parameters,
 ) -> Result<Json<Paged<Value>>, Error> {
-    let page = parameters.page(MOST_ON_A_PAGE);
+    let page = parameters.page(MAX_PER_PAGE);
     let fingerprint = parameters.last("fingerprint").map(|text| digits(text, 64)).transpose()?;
     let filter = TrailFilter {
         flow: parameters.last("flow").map(str::to_owned),
@@ -65,7 +62,7 @@ pub(super) async fn list_of_flow<S: ProvenanceStore>(
     Path((org, flow)): Path<(String, String)>,
 ) -> Result<Json<Vec<Value>>, Error> {
     let filter = TrailFilter { flow: Some(flow), ..TrailFilter::default() };
-    let page = Page { number: 1, size: MOST_ON_A_PAGE };
+    let page = Page { number: 1, size: MAX_PER_PAGE };
     let (trails, _) = store.trails(&org, filter, page).await?;
     Ok(Json(trails.iter().map(views::trail_summary).collect()))
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::names::{check_fingerprint, check_template_name};
 use super::{
-    LONGEST_DESCRIPTION, LONGEST_LABEL, LONGEST_URL, check_common, check_trail_name, details,
+    MAX_DESCRIPTION_BYTES, MAX_LABEL_BYTES, MAX_URL_BYTES, check_common, check_trail_name, details,
     fields,
 };
 use crate::domain::provenance::{AllowanceRequest, ArtifactReport, DeploymentReport};
@@ -15,11 +15,11 @@ use crate::http::request::text::Text;
 #[derive(Deserialize)]
 struct Fields {
     fingerprint: Text<64>,
-    filename: Text<LONGEST_LABEL>,
+    filename: Text<MAX_LABEL_BYTES>,
     #[expect(dead_code, reason = "only that it is there is checked")]
-    build_url: Text<LONGEST_URL>,
+    build_url: Text<MAX_URL_BYTES>,
     #[expect(dead_code, reason = "only that it is there is checked")]
-    commit_url: Text<LONGEST_URL>,
+    commit_url: Text<MAX_URL_BYTES>,
     #[serde(default)]
     git_commit: Option<Text<MAX_ENVIRONMENT_NAME_BYTES>>,
     #[serde(default)]
@@ -97,12 +97,12 @@ struct AllowanceFields {
     #[serde(default)]
     artifact_fingerprint: Option<Text<64>>,
     #[serde(default)]
-    artifact_name: Option<Text<LONGEST_LABEL>>,
+    artifact_name: Option<Text<MAX_LABEL_BYTES>>,
     /// An extension of this recorder, in place of a fingerprint.
     #[serde(default)]
-    name_pattern: Option<Text<LONGEST_LABEL>>,
+    name_pattern: Option<Text<MAX_LABEL_BYTES>>,
     #[serde(default)]
-    description: Option<Text<LONGEST_DESCRIPTION>>,
+    description: Option<Text<MAX_DESCRIPTION_BYTES>>,
 }
 
 /// The environment is in the address.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::names::{check_attestation_name, check_fingerprint, check_template_name};
-use super::{LONGEST_LABEL, check_common, details, fields};
+use super::{MAX_LABEL_BYTES, check_common, details, fields};
 use crate::domain::provenance::{AttachmentFile, AttestationKind, AttestationReport, Details};
 use crate::domain::{Error, MAX_ENVIRONMENT_NAME_BYTES};
 use crate::http::request::json::{FromJson, invalid, parse};
@@ -13,7 +13,7 @@ use crate::http::request::multipart::{FilePart, FromParts, Parts};
 use crate::http::request::text::{List, Text};
 
 /// The most artifacts that an attestation names.
-const MOST_TARGETS: usize = 100;
+const MAX_TARGETS: usize = 100;
 
 #[derive(Deserialize)]
 struct Fields {
@@ -21,7 +21,7 @@ struct Fields {
     #[serde(default)]
     artifact_fingerprint: Option<Text<64>>,
     #[serde(default)]
-    target_artifacts: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MOST_TARGETS>>,
+    target_artifacts: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MAX_TARGETS>>,
     #[serde(default)]
     git_commit_info: Option<Commit>,
     #[serde(default)]
@@ -63,7 +63,7 @@ impl FromParts for AttestationRequest {
 }
 
 fn attachment(file: FilePart) -> Result<AttachmentFile, Error> {
-    if file.filename.len() > LONGEST_LABEL {
+    if file.filename.len() > MAX_LABEL_BYTES {
         return Err(invalid("attachment_file", "its name is too long"));
     }
     let sha256 = Sha256::digest(&file.content).into();

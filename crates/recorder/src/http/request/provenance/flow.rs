@@ -6,7 +6,7 @@ use envsnap_model::provenance::Template;
 use serde::Deserialize;
 
 use super::rules::template;
-use super::{LONGEST_DESCRIPTION, check_flow_name};
+use super::{MAX_DESCRIPTION_BYTES, check_flow_name};
 use crate::domain::provenance::{FlowSettings, StoredTemplate, TagChange};
 use crate::domain::{Error, MAX_ENVIRONMENT_NAME_BYTES};
 use crate::http::request::json::{FromJson, invalid, parse};
@@ -14,10 +14,10 @@ use crate::http::request::multipart::{FromParts, Parts};
 use crate::http::request::text::{List, Text};
 
 /// The most attestations that an old-style flow expects.
-const MOST_EXPECTED: usize = 100;
+const MAX_EXPECTED: usize = 100;
 
 /// The most tags in one request.
-const MOST_TAGS: usize = 100;
+const MAX_TAGS: usize = 100;
 
 /// The name of an artifact in an old-style template, and how it refers to itself there.
 const OLD_ARTIFACT: &str = "artifact";
@@ -26,11 +26,11 @@ const OLD_ARTIFACT: &str = "artifact";
 struct Fields {
     name: Text<MAX_ENVIRONMENT_NAME_BYTES>,
     #[serde(default)]
-    description: Option<Text<LONGEST_DESCRIPTION>>,
+    description: Option<Text<MAX_DESCRIPTION_BYTES>>,
     #[serde(default)]
     visibility: Option<Text<16>>,
     #[serde(default)]
-    template: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MOST_EXPECTED>>,
+    template: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MAX_EXPECTED>>,
 }
 
 impl Fields {
@@ -86,7 +86,7 @@ struct TagFields {
     #[serde(default)]
     set_tags: Option<BTreeMap<String, Text<MAX_ENVIRONMENT_NAME_BYTES>>>,
     #[serde(default)]
-    remove_tags: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MOST_TAGS>>,
+    remove_tags: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MAX_TAGS>>,
 }
 
 impl FromJson for TagChange {

@@ -20,16 +20,16 @@ pub(crate) use attestation::{AttestationRequest, Override};
 pub(crate) use names::{check_flow_name, check_trail_name};
 
 /// The longest description, in bytes.
-const LONGEST_DESCRIPTION: usize = 2_000;
+const MAX_DESCRIPTION_BYTES: usize = 2_000;
 
 /// The longest address, in bytes.
-const LONGEST_URL: usize = 2_048;
+const MAX_URL_BYTES: usize = 2_048;
 
 /// The longest message of a commit, in bytes.
-const LONGEST_MESSAGE: usize = 100_000;
+const MAX_MESSAGE_BYTES: usize = 100_000;
 
 /// The longest name of an artifact, in bytes.
-const LONGEST_LABEL: usize = 1_024;
+const MAX_LABEL_BYTES: usize = 1_024;
 
 /// The whole of a document, to be kept as it is.
 fn details(document: &[u8]) -> Result<Details, Error> {
@@ -51,11 +51,11 @@ fn fields(document: &[u8]) -> Result<Map<String, Value>, Error> {
     parse(document)
 }
 
-/// The fields that several documents have, where they are there.
+/// The fields that several documents may have, if they are present.
 fn check_common(fields: &Map<String, Value>) -> Result<(), Error> {
-    check_text(fields, "description", LONGEST_DESCRIPTION)?;
+    check_text(fields, "description", MAX_DESCRIPTION_BYTES)?;
     for url in ["origin_url", "repo_url", "commit_url", "build_url"] {
-        check_text(fields, url, LONGEST_URL)?;
+        check_text(fields, url, MAX_URL_BYTES)?;
     }
     if let Some(commit) = present(fields, "git_commit_info") {
         let commit = as_object(commit, "git_commit_info")?;
@@ -64,7 +64,7 @@ fn check_common(fields: &Map<String, Value>) -> Result<(), Error> {
             return Err(invalid("git_commit_info.sha1", "must be a string that is not empty"));
         }
         for text in ["message", "author", "branch", "url"] {
-            let most = if text == "message" { LONGEST_MESSAGE } else { LONGEST_URL };
+            let most = if text == "message" { MAX_MESSAGE_BYTES } else { MAX_URL_BYTES };
             check_text(commit, text, most).map_err(|_| {
                 let problem = format!("must be a string of at most {most} bytes");
                 invalid(format!("git_commit_info.{text}"), problem)

@@ -36,8 +36,8 @@ pub(super) fn check_attestation_name(name: &str) -> Result<(), Error> {
 }
 
 /// # Errors
-/// An artifact cannot have this name in a template. In a trail's answer artifacts without a name stand
-/// under their fingerprints.
+/// An artifact cannot have this name in a template. A trail lists artifacts without a name
+/// by their fingerprints.
 pub(super) fn check_template_name(field: &str, name: &str) -> Result<(), Error> {
     if check_fingerprint(field, name).is_ok() {
         return Err(invalid(field, "must not have the form of a fingerprint"));

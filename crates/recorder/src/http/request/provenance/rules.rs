@@ -7,16 +7,16 @@ use crate::domain::provenance::StoredTemplate;
 use crate::http::request::multipart::FilePart;
 
 /// The longest template, in bytes.
-const LONGEST_TEMPLATE: usize = 64 << 10;
+const MAX_TEMPLATE_BYTES: usize = 64 << 10;
 
 /// The most problems of a template that are named.
-const MOST_PROBLEMS: usize = 10;
+const MAX_PROBLEMS: usize = 10;
 
 /// The template in a file; `None` if the file is empty.
 pub(super) fn template(file: Option<FilePart>) -> Result<Option<StoredTemplate>, Error> {
     let Some(file) = file.filter(|file| !file.content.is_empty()) else { return Ok(None) };
-    if file.content.len() > LONGEST_TEMPLATE {
-        let most = LONGEST_TEMPLATE >> 10;
+    if file.content.len() > MAX_TEMPLATE_BYTES {
+        let most = MAX_TEMPLATE_BYTES >> 10;
         return Err(Error::too_large(format!("The template is larger than {most} KB")));
     }
     let content = String::from_utf8(file.content)
@@ -32,7 +32,7 @@ pub(super) fn template(file: Option<FilePart>) -> Result<Option<StoredTemplate>,
         return Err(Error::bad_request(format!(
             "{} validation errors for Template: {}",
             problems.len(),
-            problems.iter().take(MOST_PROBLEMS).cloned().collect::<Vec<_>>().join("; ")
+            problems.iter().take(MAX_PROBLEMS).cloned().collect::<Vec<_>>().join("; ")
         )));
     }
     Ok(Some(StoredTemplate { content, rules }))

@@ -134,7 +134,7 @@ fn a_duplicate_key_is_refused() {
         let error = Report::from_json(body.as_bytes()).unwrap_err();
         let (found, problem) = error.errors().iter().next().unwrap();
         assert_eq!(found, path);
-        assert!(problem.ends_with("stands twice"), "{problem}");
+        assert!(problem.ends_with("is given twice"), "{problem}");
     }
 }
 

@@ -10,19 +10,19 @@ use envsnap_model::wire::{ArtifactFlow, ArtifactOrigin, RecordedArtifact};
 
 /// The most characters of a commit's message in a snapshot: its first line, as a rule. A snapshot may
 /// hold thousands.
-const LONGEST_MESSAGE: usize = 200;
+const MAX_MESSAGE_CHARACTERS: usize = 200;
 
 /// The parts of a commit in a snapshot.
 const COMMIT_PARTS: [&str; 6] = ["sha1", "message", "author", "branch", "timestamp", "url"];
 
 /// The longest address in a snapshot of many artifacts, in bytes.
-const LONGEST_URL_OF_MANY: usize = 256;
+const MAX_URL_BYTES_IN_LIST: usize = 256;
 
 /// The most attestations that a snapshot of many artifacts names of each.
-const MOST_PROBLEMS_OF_MANY: usize = 3;
+const MAX_PROBLEMS_IN_LIST: usize = 3;
 
 /// Clients fail on a commit that is shorter, and not empty.
-const SHORTEST_COMMIT: usize = 7;
+const MIN_COMMIT_DIGITS: usize = 7;
 
 /// The flow that first reported the artifact, and where a person can look at its commit.
 pub(crate) fn pipeline(artifact: &SnapshotArtifact) -> Option<(&str, Option<String>)> {
@@ -77,7 +77,7 @@ fn flow(org: &str, provenance: &ArtifactProvenance, report: &ReportRecord) -> Ar
         flow_name: report.flow.clone(),
         trail_name: report.trail.clone(),
         template_reference_name: report.template_name.clone(),
-        git_commit: Some(report.commit.clone()).filter(|commit| commit.len() >= SHORTEST_COMMIT),
+        git_commit: Some(report.commit.clone()).filter(|commit| commit.len() >= MIN_COMMIT_DIGITS),
         commit_url: given("commit_url"),
         build_url: given("build_url"),
         git_commit_info: commit,
@@ -105,7 +105,7 @@ fn shortened(commit: Value) -> Value {
     commit.retain(|part, _| COMMIT_PARTS.contains(&&**part));
     if let Some(Value::String(message)) = commit.get_mut("message") {
         let first_line = message.lines().next().unwrap_or_default();
-        *message = first_line.chars().take(LONGEST_MESSAGE).collect();
+        *message = first_line.chars().take(MAX_MESSAGE_CHARACTERS).collect();
     }
     Value::Object(commit)
 }
@@ -114,12 +114,12 @@ fn shortened(commit: Value) -> Value {
 /// artifact, all flows but the first one, and what is long of that.
 pub(crate) fn shorten(document: &mut RecordedArtifact) {
     document.flows.truncate(1);
-    let is_long = |url: &String| url.len() > LONGEST_URL_OF_MANY;
+    let is_long = |url: &String| url.len() > MAX_URL_BYTES_IN_LIST;
     for flow in &mut document.flows {
         flow.git_commit_info = None;
         flow.build_url.take_if(|url| is_long(url));
         flow.commit_url.take_if(|url| is_long(url));
-        flow.problems.truncate(MOST_PROBLEMS_OF_MANY);
+        flow.problems.truncate(MAX_PROBLEMS_IN_LIST);
         flow.flow_reasons_for_non_compliance.clear();
     }
     document.commit_url.take_if(|url| is_long(url));

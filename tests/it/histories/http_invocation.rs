@@ -8,24 +8,24 @@ use super::proxy::ProxyFault;
 use super::timeline::{MINUTE, Millis, SECOND};
 
 #[derive(Debug, Clone)]
-pub(super) struct Chapter {
+pub(super) struct HttpInvocation {
     pub(super) after: Millis,
     pub(super) restart: bool,
-    /// When this call of the invocation was answered, counted by operation and from 1, it is so
+    /// When this call of the invocation, counted by operation and from 1, had its response, it is so
     /// many milliseconds after the invocation began.
     pub(super) moves: Vec<(Operation, u64, Millis)>,
-    pub(super) trouble: Option<Trouble>,
+    pub(super) fault: Option<HttpFault>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Trouble {
+pub(super) enum HttpFault {
     Ecs(Operation, Fault),
     /// Every task is missing when it is described for the first time.
     NotYetKnown,
     Server(Vec<ProxyFault>),
 }
 
-pub(super) fn chapter() -> impl Strategy<Value = Chapter> {
+pub(super) fn http_invocation() -> impl Strategy<Value = HttpInvocation> {
     let operation = || {
         prop_oneof![
             3 => Just(Operation::ListTasks),
@@ -33,7 +33,7 @@ pub(super) fn chapter() -> impl Strategy<Value = Chapter> {
             1 => Just(Operation::ListClusters),
         ]
     };
-    let fault = prop_oneof![
+    let ecs_fault = prop_oneof![
         Just(Fault::throttling()),
         Just(Fault::server_error()),
         Just(Fault::AccessDenied),
@@ -42,7 +42,7 @@ pub(super) fn chapter() -> impl Strategy<Value = Chapter> {
         Just(Fault::json("{\"taskArns\": 7, \"tasks\": 7}")),
         Just(Fault::HalfAnswer),
         Just(Fault::Reset),
-        Just(Fault::Silence),
+        Just(Fault::NoResponse),
     ];
     let server = prop_oneof![
         Just(ProxyFault::None),
@@ -54,21 +54,21 @@ pub(super) fn chapter() -> impl Strategy<Value = Chapter> {
         Just(ProxyFault::Html),
         Just(ProxyFault::HalfAnAnswer),
     ];
-    let trouble = prop_oneof![
-        4 => (operation(), fault).prop_map(|(operation, fault)| Trouble::Ecs(operation, fault)),
-        1 => Just(Trouble::NotYetKnown),
-        4 => vec(server, 1..3).prop_map(Trouble::Server),
+    let fault = prop_oneof![
+        4 => (operation(), ecs_fault).prop_map(|(operation, fault)| HttpFault::Ecs(operation, fault)),
+        1 => Just(HttpFault::NotYetKnown),
+        4 => vec(server, 1..3).prop_map(HttpFault::Server),
     ];
     (
         10 * SECOND..2 * MINUTE,
         prop::bool::weighted(0.1),
         vec((operation(), 1..5_u64, 1..5 * SECOND), 0..3),
-        prop::option::weighted(0.5, trouble),
+        prop::option::weighted(0.5, fault),
     )
-        .prop_map(|(after, restart, moves, trouble)| Chapter {
+        .prop_map(|(after, restart, moves, fault)| HttpInvocation {
             after,
             restart,
             moves,
-            trouble,
+            fault,
         })
 }

@@ -1,16 +1,16 @@
-//! What goes wrong between the reporter and ECS.
+//! Faults between the reporter and ECS.
 
 use std::collections::BTreeMap;
 
-/// What goes wrong in so many calls of an invocation, from this one on.
+/// A fault in so many calls of an invocation, from this one on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct InjectedFault {
     pub(super) from: usize,
     pub(super) calls: usize,
     pub(super) fault: EcsFault,
 }
 
-/// What goes wrong in a call. Where it makes no sense for the call, nothing does.
+/// A fault of a call. It has no effect on a call for which it makes no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EcsFault {
     Throttled,
@@ -29,7 +29,7 @@ pub(super) enum EcsFault {
     ListsNone,
     /// No cluster is listed.
     ListsNoCluster,
-    /// A cluster is said to run more tasks than it does.
+    /// A cluster's description counts more tasks than run.
     Miscounts,
     /// The signature has expired.
     ClockSkew,
@@ -37,11 +37,11 @@ pub(super) enum EcsFault {
     Empty,
     /// A task is described as failed for a reason that is none.
     FailsATask,
-    /// A cluster that exists is said not to.
+    /// A cluster that exists is reported as missing.
     DeniesTheCluster,
-    /// Nothing is said of one of the tasks.
+    /// The description leaves out one of the tasks.
     LeavesATaskOut,
-    /// A task is described that nobody asked for.
+    /// A task is described that was not requested.
     DescribesAnother,
     /// Tasks are described twice.
     DescribesTwice,
@@ -59,18 +59,18 @@ pub(super) enum EcsFault {
     Slow(u16),
 }
 
-/// Where calls failed: in the cluster of this name, or in the list of clusters.
-pub(super) type Place = Option<String>;
+/// The listing in which calls failed: of the cluster of this name, or of the clusters.
+pub(super) type ListingScope = Option<String>;
 
-/// What troubles did in an invocation.
+/// The effects of the faults of an invocation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Damage {
-    /// Where any call failed, whatever came of it.
-    pub(super) troubled: Vec<Place>,
-    /// Where an answer cannot be used.
-    spoilt: Vec<Place>,
-    /// Questions that were not answered yet, and may be asked again.
-    open: BTreeMap<String, Place>,
+    /// Listings in which any call failed, whatever came of it.
+    pub(super) failed: Vec<ListingScope>,
+    /// Listings of which a response cannot be used.
+    unusable: Vec<ListingScope>,
+    /// Failed calls that may be repeated.
+    pending: BTreeMap<String, ListingScope>,
     /// ECS contradicted itself, so that the invocation may fail.
     pub(super) contradicted: bool,
     /// Tasks that run and that the last answer about them hides, by ARN.
@@ -91,25 +91,25 @@ pub(super) enum Hidden {
 }
 
 impl Damage {
-    /// Where questions never had an answer that can be used.
-    pub(super) fn for_good(&self) -> Vec<Place> {
-        self.spoilt.iter().chain(self.open.values()).cloned().collect()
+    /// Listings that never had a usable response.
+    pub(super) fn unread(&self) -> Vec<ListingScope> {
+        self.unusable.iter().chain(self.pending.values()).cloned().collect()
     }
 
-    pub(super) fn spoil(&mut self, cluster: Option<&str>) {
-        let place = cluster.map(ToOwned::to_owned);
-        self.troubled.push(place.clone());
-        self.spoilt.push(place);
+    pub(super) fn mark_unusable(&mut self, cluster: Option<&str>) {
+        let scope = cluster.map(ToOwned::to_owned);
+        self.failed.push(scope.clone());
+        self.unusable.push(scope);
     }
 
-    /// Nobody knows yet whether the question is asked again.
-    pub(super) fn leave_open(&mut self, question: String, cluster: Option<&str>) {
-        let place = cluster.map(ToOwned::to_owned);
-        self.troubled.push(place.clone());
-        self.open.insert(question, place);
+    /// The call may be repeated.
+    pub(super) fn mark_pending(&mut self, call: String, cluster: Option<&str>) {
+        let scope = cluster.map(ToOwned::to_owned);
+        self.failed.push(scope.clone());
+        self.pending.insert(call, scope);
     }
 
-    pub(super) fn answered(&mut self, question: &str) {
-        self.open.remove(question);
+    pub(super) fn mark_answered(&mut self, call: &str) {
+        self.pending.remove(call);
     }
 }

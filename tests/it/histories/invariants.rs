@@ -1,12 +1,12 @@
-//! What has to hold of each invocation, whatever went wrong.
+//! The invariants of each invocation, under every fault.
 //!
 //! - a: each replica that is reported ran at some moment of the invocation, and each container that
 //!   ran throughout is reported, but for those of tasks that ECS hid all the while and that the
 //!   process had never seen.
-//! - b: where not everything could be read, nothing is reported.
+//! - b: if not everything could be read, nothing is reported.
 //! - c: when faults have ended and nothing changes, the server has the truth two invocations later.
 //! - d: what the server is known to have is not reported again.
-//! - e: nothing is ever reported as empty where something ran throughout.
+//! - e: nothing is ever reported as empty if something ran throughout.
 //! - f: an invocation that failed says so, and only such a one; it ends by its deadline.
 
 use std::collections::BTreeSet;
@@ -18,8 +18,8 @@ use super::history::{History, Invocation, Part, Triggered};
 use super::record::{Kind, Put, Unknown, Visit, others};
 use super::timeline::Millis;
 
-/// What was promised and not kept.
-pub(super) type Broken = String;
+/// The invariant that does not hold, by its letter, and how.
+pub(super) type Violation = String;
 
 /// What a process knows that the server has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) struct Known {
 }
 
 /// An invocation in one environment, from outside.
-pub(super) struct Seen<'a> {
+pub(super) struct ObservedRun<'a> {
     pub(super) history: &'a History,
     pub(super) account: &'a Account,
     pub(super) invocation: &'a Invocation,
@@ -38,12 +38,12 @@ pub(super) struct Seen<'a> {
     pub(super) outcome: &'a EnvironmentOutcome,
     pub(super) begun: Millis,
     /// It ended before its deadline.
-    pub(super) in_time: bool,
+    pub(super) before_deadline: bool,
     /// What its process knew before.
     pub(super) known: Option<Known>,
-    /// What it asked of the server.
+    /// Its calls of the server.
     pub(super) visit: Visit,
-    /// A call of ECS that concerns the environment had no answer that can be used; where the
+    /// A call of ECS that concerns the environment had no answer that can be used; if the
     /// environment is not alone, another one may have had it after all.
     pub(super) unread: bool,
     /// There is no other environment.
@@ -52,8 +52,8 @@ pub(super) struct Seen<'a> {
     pub(super) contradicted: Option<BTreeSet<String>>,
 }
 
-impl Seen<'_> {
-    pub(super) fn check(&self) -> Result<(), Broken> {
+impl ObservedRun<'_> {
+    pub(super) fn check(&self) -> Result<(), Violation> {
         for put in &self.visit.puts {
             self.is_true(put)?;
             self.is_news(put)?;
@@ -66,7 +66,7 @@ impl Seen<'_> {
         self.says_what_it_did()
     }
 
-    fn is_true(&self, put: &Put) -> Result<(), Broken> {
+    fn is_true(&self, put: &Put) -> Result<(), Violation> {
         let wanted = |task: &_| self.part.has(task);
         let excused = self.contradicted.as_ref().unwrap_or(const { &BTreeSet::new() });
         let throughout =
@@ -86,7 +86,7 @@ impl Seen<'_> {
         Ok(())
     }
 
-    fn is_news(&self, put: &Put) -> Result<(), Broken> {
+    fn is_news(&self, put: &Put) -> Result<(), Violation> {
         let Some(known) = &self.known else { return Ok(()) };
         // When a heartbeat is due depends on the environment's name.
         let may_be_due = self.history.policy.heartbeat.is_some();
@@ -98,24 +98,24 @@ impl Seen<'_> {
         Ok(())
     }
 
-    fn says_whether_it_failed(&self, must_be_read: bool) -> Result<(), Broken> {
+    fn says_whether_it_failed(&self, must_be_read: bool) -> Result<(), Violation> {
         let EnvironmentOutcome { outcome: verdict, error, .. } = self.outcome;
         let failed = *verdict == OutcomeKind::Failed;
         if failed != error.is_some() {
             return Err(format!("f: {verdict:?} with {error:?}"));
         }
         let lost = self.visit.missing && !self.history.policy.auto_create;
-        if !failed && (must_be_read || self.visit.spoilt || lost) {
-            return Err(format!("f: a call failed for good, and it is told as {verdict:?}"));
+        if !failed && (must_be_read || self.visit.unusable || lost) {
+            return Err(format!("f: a call failed for good, and it is reported as {verdict:?}"));
         }
         let may_fail = self.unread || self.visit.doubtful || self.contradicted.is_some();
-        if failed && self.in_time && !may_fail {
-            return Err(format!("f: no call failed, and it is told as {error:?}"));
+        if failed && self.before_deadline && !may_fail {
+            return Err(format!("f: no call failed, and it is reported as {error:?}"));
         }
         Ok(())
     }
 
-    fn says_what_it_did(&self) -> Result<(), Broken> {
+    fn says_what_it_did(&self) -> Result<(), Violation> {
         let dry = self.invocation.kind == Triggered::Dry;
         let fits = match self.outcome.outcome {
             OutcomeKind::Posted => self.visit.puts.iter().any(|put| put.answered),
@@ -127,7 +127,7 @@ impl Seen<'_> {
         if !fits || self.visit.puts.len() > 1 || (dry && !self.visit.puts.is_empty()) {
             let verdict = self.outcome.outcome;
             return Err(format!(
-                "f: it is told as {verdict:?}, and it posted {:?}",
+                "f: it is reported as {verdict:?}, and it posted {:?}",
                 self.visit.puts
             ));
         }
@@ -137,10 +137,10 @@ impl Seen<'_> {
     /// What its process knows after it, `others` having reported before it and after it.
     pub(super) fn knows(&self, others: (usize, usize)) -> Option<Known> {
         let verdict = self.outcome.outcome;
-        let asked = self.outcome.calls.server > 0;
+        let called_server = self.outcome.calls.server > 0;
         let verified = match self.visit.puts.last() {
             Some(put) => put.plainly && verdict == OutcomeKind::Posted,
-            None if verdict == OutcomeKind::Unchanged && asked => true,
+            None if verdict == OutcomeKind::Unchanged && called_server => true,
             None => return self.known.clone(),
         };
         let content_hash = self.outcome.content_hash.clone()?;
@@ -154,7 +154,7 @@ pub(super) fn is_the_truth(
     history: &History,
     runs: &Counts,
     recorded: &Counts,
-) -> Result<(), Broken> {
+) -> Result<(), Violation> {
     let Kind { include_scaling, unknown, .. } = history.server;
     let replicas = include_scaling && history.policy.compare_replicas;
     let comparable = |counts: &Counts| -> Counts {
