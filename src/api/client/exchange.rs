@@ -26,7 +26,11 @@ use envsnap_model::{SignedHead, error_chain};
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const RETRIES: usize = 3;
 
+/// Of an attempt before a deadline, which leaves time for others.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Of an attempt without a deadline: a person waits for a response of many megabytes over a slow line.
+const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest wait that a server can ask for, whatever the deadline.
 const MAX_WAIT: Duration = Duration::from_mins(1);
@@ -145,16 +149,6 @@ impl EnvironmentClient<'_> {
         answer.map_err(|failed| failed.error)
     }
 
-    /// The timeout of an attempt that starts now. It ends before the deadline does, so that the
-    /// error names the request.
-    fn attempt_timeout(&self) -> Duration {
-        self.give_up_at.map_or(ATTEMPT_TIMEOUT, |at| {
-            at.saturating_duration_since(Instant::now())
-                .saturating_sub(DEADLINE_MARGIN)
-                .clamp(DEADLINE_MARGIN, ATTEMPT_TIMEOUT)
-        })
-    }
-
     async fn send_once(
         &self,
         http: &reqwest::Client,
@@ -169,7 +163,7 @@ impl EnvironmentClient<'_> {
         let mut request = http
             .request(method.clone(), url.clone())
             .headers(headers.clone())
-            .timeout(self.attempt_timeout())
+            .timeout(attempt_timeout(self.give_up_at))
             .bearer_auth(token.expose_secret());
         if let Some(body) = body {
             request = body.add_to(request);
@@ -200,6 +194,16 @@ impl EnvironmentClient<'_> {
         let message = if is_web_page { "a web page".to_owned() } else { message(&body) };
         Err(error_from_response(operation, url, &response, &message, &token).into())
     }
+}
+
+/// The timeout of an attempt that starts now. It ends before the deadline does, so that the error
+/// names the request.
+fn attempt_timeout(give_up_at: Option<Instant>) -> Duration {
+    give_up_at.map_or(PATIENT_ATTEMPT_TIMEOUT, |at| {
+        at.saturating_duration_since(Instant::now())
+            .saturating_sub(DEADLINE_MARGIN)
+            .clamp(DEADLINE_MARGIN, ATTEMPT_TIMEOUT)
+    })
 }
 
 struct AttemptError {
@@ -396,6 +400,16 @@ fn printable(text: &str, token: &SecretString) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_ends_before_the_deadline_and_without_one_it_may_last() {
+        let before = |seconds| Instant::now().checked_add(Duration::from_secs_f64(seconds));
+        for (deadline, seconds) in
+            [(before(20.0), 8.0), (before(3.0), 2.9), (before(0.0), 0.1), (None, 30.0)]
+        {
+            assert_eq!(attempt_timeout(deadline), Duration::from_secs_f64(seconds));
+        }
+    }
 
     #[test]
     fn retry_after_is_in_seconds_or_a_date() {
