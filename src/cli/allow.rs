@@ -24,7 +24,7 @@ use crate::recorder::domain::provenance::BUILT_IN_ALLOWANCES;
     group(ArgGroup::new("what").required(true).args(["fingerprint", "pattern", "list", "remove"])),
     // The generated line has all of it in one alternative, and over 100 columns.
     override_usage = "\
-envsnap allow [OPTIONS] <--fingerprint <SHA256>|--pattern <PATTERN>> <ENVIRONMENT|--everywhere>
+envsnap allow [OPTIONS] <--fingerprint SHA256|--pattern PATTERN> <ENVIRONMENT|--everywhere>
        envsnap allow [OPTIONS] --list [ENVIRONMENT]
        envsnap allow [OPTIONS] --remove <ID>",
     after_help = "Examples:

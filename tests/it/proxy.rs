@@ -60,7 +60,7 @@ impl Proxy {
                 loop {
                     let (client, _) = tokio::select! {
                         accepted = listener.accept() => accepted.unwrap(),
-                        () = end(&mut ended) => return,
+                        () = dropped(&mut ended) => return,
                     };
                     let Some(orders) = subscribe.upgrade() else { return };
                     count.fetch_add(1, Ordering::SeqCst);
@@ -91,7 +91,7 @@ impl Proxy {
 }
 
 /// Resolves when the proxy is dropped.
-async fn end(orders: &mut broadcast::Receiver<Order>) {
+async fn dropped(orders: &mut broadcast::Receiver<Order>) {
     while !matches!(orders.recv().await, Err(broadcast::error::RecvError::Closed)) {}
 }
 

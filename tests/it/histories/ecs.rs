@@ -97,7 +97,7 @@ impl FakeEcs {
 
     /// ARNs of the tasks that this process could not find: ECS hides them, and it has never seen
     /// them run. It may also miss one that drains, which ECS may have forgotten.
-    pub(super) fn excused(&self, process: usize) -> BTreeSet<String> {
+    pub(super) fn never_seen_tasks(&self, process: usize) -> BTreeSet<String> {
         let state = self.0.state.borrow();
         let known = state.known.get(&process).cloned().unwrap_or_default();
         let now = self.0.time.now();

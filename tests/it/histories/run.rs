@@ -162,7 +162,8 @@ impl<'a> Stage<'a> {
         let alone = self.names.len() == 1;
         // What one environment did not get, another one may have had when it tried again.
         let damage = self.ecs.damage();
-        let contradicted = damage.contradicted.then(|| self.ecs.excused(invocation.process));
+        let contradicted =
+            damage.contradicted.then(|| self.ecs.never_seen_tasks(invocation.process));
         let unusable = if alone { damage.unread() } else { damage.failed };
         let mut concerned = unusable.iter().map(|c| c.as_ref().is_none_or(|c| part.has_cluster(c)));
         self.server.with(&self.names[environment], |record| ObservedRun {

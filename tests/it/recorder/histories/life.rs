@@ -17,7 +17,7 @@ use crate::recorder::crash::Process;
 use crate::recorder::server::write_secret;
 
 const FILE: &str = "ENVSNAP_TEST_FILE";
-const TOKENS: &str = "ENVSNAP_TEST_TOKENS";
+const TOKENS_VARIABLE: &str = "ENVSNAP_TEST_TOKENS";
 const CLOCK: &str = "ENVSNAP_TEST_CLOCK";
 
 /// The recorder's files, and its clock.
@@ -101,7 +101,7 @@ impl RecorderProcess {
                     .args(["--ignored", "--exact", "--nocapture"])
                     .arg("recorder::histories::life::serves_with_another_clock")
                     .env(FILE, place.file())
-                    .env(TOKENS, place.tokens())
+                    .env(TOKENS_VARIABLE, place.tokens())
                     .env(CLOCK, place.clock());
             } else {
                 limited
@@ -158,7 +158,8 @@ impl RecorderProcess {
 async fn serves_with_another_clock() {
     // Whoever runs all ignored tests means those of other programs.
     let Some(file) = std::env::var_os(FILE) else { return };
-    let (tokens, clock) = [TOKENS, CLOCK].map(|name| std::env::var_os(name).unwrap()).into();
+    let (tokens, clock) =
+        [TOKENS_VARIABLE, CLOCK].map(|name| std::env::var_os(name).unwrap()).into();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let began = std::time::Instant::now();
     let ahead = move || std::fs::read_to_string(&clock).unwrap().trim().parse::<f64>().unwrap();

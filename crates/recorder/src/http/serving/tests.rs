@@ -13,7 +13,7 @@ use super::*;
 const LARGE: usize = 64 << 20;
 
 /// The address of a server that has so many connections at a time.
-async fn server(most: usize) -> (SocketAddr, Metrics) {
+async fn start_server(max_connections: usize) -> (SocketAddr, Metrics) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new()
@@ -23,15 +23,15 @@ async fn server(most: usize) -> (SocketAddr, Metrics) {
         .layer(from_fn(timeout_request));
     let metrics = Metrics::new().unwrap();
     let counted = metrics.clone();
-    tokio::spawn(
-        async move { serve_with_limit(most, listener, router, &counted, pending()).await },
-    );
+    tokio::spawn(async move {
+        serve_with_limit(max_connections, listener, router, &counted, pending()).await;
+    });
     (address, metrics)
 }
 
 /// A connection to a server that answers at `/` only.
 async fn connected() -> TcpStream {
-    TcpStream::connect(server(100).await.0).await.unwrap()
+    TcpStream::connect(start_server(100).await.0).await.unwrap()
 }
 
 async fn answer(connection: &mut TcpStream) -> String {
@@ -79,7 +79,7 @@ async fn a_request_that_takes_too_long_is_answered_all_the_same() {
 
 #[tokio::test]
 async fn a_connection_too_many_is_answered_at_once_and_counted() {
-    let (address, metrics) = server(2).await;
+    let (address, metrics) = start_server(2).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let mut open = Vec::new();
     for _ in 0..2 {
@@ -111,7 +111,7 @@ async fn a_connection_too_many_is_answered_at_once_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_let_go() {
-    let (address, metrics) = server(100).await;
+    let (address, metrics) = start_server(100).await;
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let since = Instant::now();
@@ -126,7 +126,7 @@ async fn a_client_that_does_not_read_is_let_go() {
 
 #[tokio::test]
 async fn a_client_that_reads_gets_all_of_a_large_answer() {
-    let (address, _) = server(100).await;
+    let (address, _) = start_server(100).await;
     let mut connection = TcpStream::connect(address).await.unwrap();
     let request = b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     connection.write_all(request).await.unwrap();
