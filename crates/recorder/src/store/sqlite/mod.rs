@@ -61,6 +61,7 @@ use descriptors::FileIdentity;
 pub use error::{LatestCommit, StoreError};
 use failure::Failure;
 use files::Files;
+#[cfg(feature = "command")]
 pub(crate) use files::is_of_database;
 use latest::Cache;
 use ledger::Ledger;
