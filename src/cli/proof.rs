@@ -60,6 +60,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if file.try_exists()? {
         bail!("{} exists already: name another file", file.display());
     }
+    if let Some(bundle) = server.bundle() {
+        bail!("{} is a proof bundle already: hand it on as it is", bundle.display());
+    }
     let connection = server.connect().await?;
     let head = connection.client.ledger_head().await?;
     let mut entries = Vec::new();

@@ -116,8 +116,16 @@ impl ConnectionArgs {
         }
     }
 
+    /// The file to read, if it is a proof bundle.
+    pub(super) fn bundle(&self) -> Option<&Path> {
+        self.db.as_deref().filter(|file| is_bundle(file))
+    }
+
     /// The selected server, for a command that changes something there.
     pub(super) async fn connect_to_write(&self) -> anyhow::Result<Connection> {
+        if let Some(bundle) = self.bundle() {
+            bail!("{} is a proof bundle: nothing in it can be changed", bundle.display());
+        }
         if self.db.is_some() {
             bail!(
                 "--db only reads a file. Start 'envsnap serve' with the file, and name the server with --host"

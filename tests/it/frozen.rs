@@ -145,7 +145,7 @@ async fn after_a_dead_connection_a_new_one_is_opened() {
 
         let calls = if death == Death::Silent {
             let environment = client.environment(ENVIRONMENT, None);
-            let proxies = &mut [(&mut proxy, 8 * SECOND)];
+            let proxies = &mut [(&mut proxy, 30 * SECOND)];
             on_a_stopped_clock(environment.get(), proxies).await.unwrap();
             environment.calls()
         } else {

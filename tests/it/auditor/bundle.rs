@@ -69,6 +69,25 @@ async fn a_bundle_answers_every_question_as_the_recorder_did() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_is_neither_changed_nor_made_of_another_one() {
+    let bundle = bundle().await;
+    let file = bundle.path().join("prod.tar");
+    let (file, second) = (file.to_str().unwrap(), bundle.path().join("second.tar"));
+    for (command, message) in [
+        (&["proof", "prod", "-o", second.to_str().unwrap()][..], "is a proof bundle already"),
+        (&["env", "archive", "prod"], "is a proof bundle: nothing in it can be changed"),
+    ] {
+        let answer = ask("http://127.0.0.1:1", UTC, &[command, &["--db", file]].concat()).await;
+        assert!(answer.code != Some(0) && answer.error.contains(message), "{answer:?}");
+    }
+    assert!(!second.exists());
+    for command in ["verify", "serve"] {
+        let answer = ask("http://127.0.0.1:1", UTC, &[command, "--db", file]).await;
+        assert!(answer.error.contains("'envsnap verify FILE'"), "{command}: {answer:?}");
+    }
+}
+
 /// The rows of a table in a bundle, each by the names of its columns.
 fn rows(folder: &Path, table: &str) -> Vec<BTreeMap<String, String>> {
     let mut reader = csv::Reader::from_path(folder.join(table)).unwrap();

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rusqlite::Connection;
+use serde_json::json;
 
 use super::crash::Process;
 use super::file::on;
@@ -236,4 +237,30 @@ async fn a_folder_in_which_the_recorder_makes_no_files_is_named() {
     })
     .await;
     has_all(&recorder, 5).await;
+}
+
+/// Without its name a ledger belongs to nobody, and least of all to the next organization.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_whose_organization_is_missing_is_given_to_no_other_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = start_with_reports(&file, 10).await;
+    recorder.end("-TERM").await;
+    let delete = "PRAGMA foreign_keys = OFF; DELETE FROM org";
+    Connection::open(&file).unwrap().execute_batch(delete).unwrap();
+    let mut recorder = Process::start(&file).await;
+    let environment = json!({"name": "env", "type": "ECS", "description": ""});
+    for org in ["other", "acme"] {
+        let answer = recorder.put(&format!("/environments/{org}"), &environment).await;
+        assert_eq!(answer.status().as_u16(), 500, "{org}");
+    }
+    recorder.end("-TERM").await;
+    let verified = on("verify", &file, &[]);
+    let message = text(&verified.stderr);
+    let (_, remedy) = message.split_once("COPY \"").unwrap_or_else(|| panic!("{message}"));
+    let (sql, _) = remedy.split_once('"').unwrap();
+    second_program::execute(&file, &sql.replace("NAME", "acme"));
+    let verified = on("verify", &file, &[]);
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    has_all(&Process::start(&file).await, 10).await;
 }

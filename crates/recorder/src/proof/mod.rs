@@ -98,7 +98,7 @@ pub enum ProofError {
     #[error("the file with SHA-256 {sha256}, which was reported as evidence, {problem}")]
     Attachment { sha256: String, problem: String },
     /// The file is not a bundle.
-    #[error("{file} is not a proof bundle: {reason}")]
+    #[error("{file} is not a proof bundle, or was damaged or truncated: {reason}")]
     NotABundle { file: String, reason: String },
     /// Another version of this program made it.
     #[error(

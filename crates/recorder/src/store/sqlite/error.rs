@@ -64,7 +64,8 @@ pub enum StoreError {
     /// The file does not begin as a database does.
     #[error(
         "{file} is not a SQLite database: it is damaged, or another program's. If it is the recorder's: \
-         {RESTORE}. Otherwise name another file"
+         {RESTORE}. If it is a proof bundle, 'envsnap verify FILE' checks it, unpacked if it is compressed. \
+         Otherwise name another file"
     )]
     NotADatabase {
         file: String,

@@ -17,7 +17,18 @@ pub(super) fn org_id(connection: &Connection, org: &str) -> rusqlite::Result<i64
     connection
         .prepare_cached("INSERT INTO org (id, name) SELECT coalesce(max(id), 0) + 1, $1 FROM org")?
         .execute([org])?;
-    find_org(connection, org)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+    let id = find_org(connection, org)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    if has_entries(connection, id)? {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+            Some("a ledger has entries, but its organization is missing in table org".to_owned()),
+        ));
+    }
+    Ok(id)
+}
+
+fn has_entries(connection: &Connection, org_id: i64) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM ledger WHERE org_id = $1 LIMIT 1")?.exists([org_id])
 }
 
 pub(super) fn find_org(connection: &Connection, org: &str) -> rusqlite::Result<Option<i64>> {

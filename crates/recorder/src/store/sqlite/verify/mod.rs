@@ -63,6 +63,14 @@ pub enum VerifyError {
         /// The first thing that is wrong with it, in SQLite's words.
         damage: String,
     },
+    /// The organization of a ledger is not known, and so none of its hashes.
+    #[error(
+        "the ledger number {org_id} cannot be verified: table org has no row with the name of its \
+         organization, which each hash covers. If you know the name, add the row to a copy of the file with: \
+         sqlite3 COPY \"INSERT INTO org (id, name) VALUES ({org_id}, 'NAME')\", and run 'envsnap verify' \
+         with the copy. Otherwise restore a backup"
+    )]
+    Nameless { org_id: i64 },
     /// The first entry whose hash does not hold.
     #[error(
         "the ledger of organization '{org}' breaks at entry {seq}: that entry was changed, or one \

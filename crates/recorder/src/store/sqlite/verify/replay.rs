@@ -98,7 +98,9 @@ impl<'a> Replay<'a> {
         row: &Row,
         failed: &impl Fn(rusqlite::Error) -> VerifyError,
     ) -> Result<(), VerifyError> {
-        let org = row.org.clone().unwrap_or_default();
+        let Some(org) = row.org.clone() else {
+            return Err(VerifyError::Nameless { org_id: row.org_id });
+        };
         if let std::collections::btree_map::Entry::Vacant(vacant) = self.ledgers.entry(row.org_id) {
             self.tables
                 .execute("INSERT INTO org (id, name) VALUES ($1, $2)", params![row.org_id, org])
