@@ -1,6 +1,7 @@
 //! A recorder that is started on a file, or with a log, that lacks reports acknowledged before.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::crash::Process;
@@ -279,4 +280,40 @@ async fn a_file_that_another_program_vacuumed_while_it_was_used_is_started_after
             has_all(&Process::start(&file).await, u64::from(60 + later)).await;
         }
     }
+}
+
+/// The log, applied as far as a kill let it be: all of its pages but those with a position.
+fn apply_partly(file: &Path) {
+    const MARKER: &[u8] = b"envsnap position";
+    let has_marker = |page: &[u8]| page.windows(MARKER.len()).any(|part| part == MARKER);
+    let log = fs::read(beside(file, "-wal")).unwrap();
+    let page_size = usize::try_from(u32::from_be_bytes(log[8..12].try_into().unwrap())).unwrap();
+    let database = OpenOptions::new().write(true).open(file).unwrap();
+    for frame in log[32..].chunks_exact(24 + page_size).filter(|frame| !has_marker(frame)) {
+        let number = u32::from_be_bytes(frame[..4].try_into().unwrap());
+        let offset = (u64::from(number) - 1) * page_size as u64;
+        database.write_all_at(&frame[24..], offset).unwrap();
+    }
+    let content = fs::read(file).unwrap();
+    assert!(!has_marker(&content), "the position before is overwritten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_while_the_log_of_a_vacuum_is_applied_keeps_no_recorder_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshots.db");
+    let mut recorder = start_with_reports(&file, 60).await;
+    // A program that reads for long keeps the log from being applied.
+    let reader = rusqlite::Connection::open(&file).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM snapshot").unwrap();
+    super::second_program::execute(&file, "VACUUM");
+    report(&recorder, 61..=65).await;
+    recorder.end("-KILL").await;
+    let copy = folder.path().join("copy.db");
+    for ending in ["", "-wal", ".lock"] {
+        fs::copy(beside(&file, ending), beside(&copy, ending)).unwrap();
+    }
+    drop(reader);
+    apply_partly(&copy);
+    has_all(&Process::start(&copy).await, 65).await;
 }

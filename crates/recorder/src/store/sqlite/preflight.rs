@@ -146,7 +146,12 @@ fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
     // A log that begins with a VACUUM by another program does not say where the position was before.
     let mut in_file = positions(database, page_size).peekable();
     if header.is_recorders && in_file.peek().is_none() {
-        return Err(StoreError::UnknownLog { reason: UnknownLog::InFile, file, log });
+        // After a kill while such a log was applied the file may have no position: the old one is
+        // overwritten, and the new one is only in the log, as the last commit that was acknowledged.
+        return match latest_commit(path, Some(database), Some(header), &content)? {
+            LatestCommit::Log => Ok(true),
+            _ => Err(StoreError::UnknownLog { reason: UnknownLog::InFile, file, log }),
+        };
     }
     if in_file.any(continues) {
         return Ok(true);
