@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use super::archive::{ArchiveReader, Comparison};
@@ -12,26 +12,20 @@ use super::{
 };
 use crate::domain::{Head, SignedHead};
 use crate::signing::PublicKey;
-use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::{SqliteStore, read_start};
 
 /// Where the header of a tar file says what it is, and how.
-const TAR_MAGIC: (usize, &[u8]) = (257, b"ustar");
+const TAR_MAGIC_OFFSET: usize = 257;
+const TAR_MAGIC: &[u8] = b"ustar";
 
 /// How a SQLite file begins.
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// Whether the file at `path` looks like a bundle, and not like a recorder's file.
 pub fn is_bundle(path: &Path) -> bool {
-    let (offset, magic) = TAR_MAGIC;
-    let mut start = Vec::new();
-    // Opening a FIFO blocks until it has a writer.
-    let is_file = path.metadata().is_ok_and(|found| found.is_file());
-    let read = is_file
-        .then(|| File::open(path))
-        .and_then(Result::ok)
-        .map(|file| file.take((offset + magic.len()) as u64).read_to_end(&mut start));
-    read.is_some_and(|read| read.is_ok())
-        && start.get(offset..) == Some(magic)
+    let mut start = [0; TAR_MAGIC_OFFSET + TAR_MAGIC.len()];
+    read_start(path, &mut start).is_ok()
+        && start.ends_with(TAR_MAGIC)
         && !start.starts_with(SQLITE_MAGIC)
 }
 

@@ -8,7 +8,7 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::mem;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -32,6 +32,14 @@ impl FileIdentity {
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|metadata| Self::from(&metadata))
     }
+}
+
+/// Reads the first bytes of the file at `path`, which may be a database that this process has open.
+///
+/// # Errors
+/// It is shorter, or see [`Descriptor::open`].
+pub(crate) fn read_start(path: &Path, start: &mut [u8]) -> io::Result<()> {
+    Descriptor::open(path)?.file.read_exact_at(start, 0)
 }
 
 /// A descriptor that is never closed.

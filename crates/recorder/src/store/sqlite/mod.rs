@@ -58,6 +58,7 @@ use crate::large_work;
 
 pub use backup::{BackupSummary, CopyError, backup};
 use descriptors::FileIdentity;
+pub(crate) use descriptors::read_start;
 pub use error::{LatestCommit, StoreError};
 use failure::Failure;
 use files::Files;
