@@ -1,24 +1,28 @@
 //! How fast questions about provenance are, with as much of it as a large organization has after two
-//! years: `cargo bench -p envsnap-recorder --bench provenance`.
+//! years: `cargo bench --bench provenance`. First of the store, then as commands, each a process that asks
+//! a recorder over HTTP.
 //!
 //! `ENVSNAP_ARTIFACTS` is how many artifacts were reported, with five attestations each (100,000
 //! unless set), and `ENVSNAP_SNAPSHOTS` how many snapshots there are (20,500 unless set).
 
 #![expect(clippy::expect_used, reason = "what fails ends the bench")]
 
+#[path = "../crates/recorder/benches/reports/mod.rs"]
 mod reports;
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use envsnap_recorder::domain::Report;
-use envsnap_recorder::domain::provenance::{ArtifactReport, AttestationReport, Details};
-use envsnap_recorder::store::Store as _;
-use envsnap_recorder::store::provenance::{
+use envsnap::recorder::domain::Report;
+use envsnap::recorder::domain::provenance::{ArtifactReport, AttestationReport, Details};
+use envsnap::recorder::store::Store as _;
+use envsnap::recorder::store::provenance::{
     ArtifactQuery, ArtifactSelector, FlowFilter, ProvenanceStore as _,
 };
-use envsnap_recorder::store::sqlite::SqliteStore;
+use envsnap::recorder::{Access, SqliteStore, serve};
 use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use reports::{ARTIFACTS, ORG, clock, fingerprint, median, rate, report, settings};
@@ -143,6 +147,39 @@ async fn questions(store: &SqliteStore, count: u64) {
     .await;
 }
 
+/// Each is a process of its own, from its start to its end. The commit is of an artifact that ran.
+async fn commands(store: SqliteStore, ran: u64) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("http://{}", listener.local_addr().expect("has one"));
+    let server = tokio::spawn(serve(listener, store, Access::open(), None, std::future::pending()));
+    let commit = &commit(ran)[..9];
+    let artifact = format!("{}:{commit}", flow(ran));
+    for arguments in [
+        &["artifact", "get", &artifact][..],
+        &["trace", commit],
+        &["rogue", "prod"],
+        &["rogue", "prod", "--evidence"],
+        &["rogue", "prod", "--output", "json"],
+    ] {
+        let what = format!("envsnap {}", arguments.join(" "));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_envsnap"));
+        command.args(arguments).env("KOSLI_HOST", &url).env("KOSLI_ORG", ORG).stdout(Stdio::null());
+        let run = tokio::task::spawn_blocking(move || {
+            (0..50).map(|_| time_once(&mut command)).collect::<Vec<_>>()
+        });
+        println!("{what}: {:?}", median(run.await.expect("runs")));
+    }
+    server.abort();
+}
+
+fn time_once(command: &mut Command) -> Duration {
+    let began = Instant::now();
+    let status = command.status().expect("starts");
+    // 1 if something is rogue.
+    assert!(status.code().is_some_and(|code| code < 2), "{command:?}: {status}");
+    began.elapsed()
+}
+
 async fn run(path: &Path, count: u64, snapshots: u64) {
     let store = SqliteStore::open(path).expect("opens").with_clock(clock());
     let before = snapshots / 10;
@@ -152,6 +189,7 @@ async fn run(path: &Path, count: u64, snapshots: u64) {
     let with = rate(snapshots, history(&store, "prod", snapshots).await);
     println!("reports with it: {with:.0}/s, {:.2} times as many", with / without);
     questions(&store, count).await;
+    commands(store, snapshots / 2).await;
 }
 
 fn setting(name: &str, otherwise: u64) -> u64 {
@@ -160,6 +198,10 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 
 #[tokio::main]
 async fn main() {
+    // `cargo test --benches` asks whether it runs, not how fast.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
     let folder = tempfile::tempdir().expect("a directory");
     let count = setting("ENVSNAP_ARTIFACTS", 100_000);
     run(&folder.path().join("bench.db"), count, setting("ENVSNAP_SNAPSHOTS", 20_500)).await;
