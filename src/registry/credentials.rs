@@ -19,11 +19,12 @@ use super::Reference;
 use crate::excerpt::excerpt;
 use crate::redact;
 
-/// What a credential helper calls the user if its secret is a token to get further tokens with.
+/// The user name in a credential helper's answer if its secret is an identity token, which a token
+/// server exchanges for access tokens, and not a password.
 const IDENTITY_TOKEN_USER: &str = "<token>";
 
-/// What a credential helper says if it has nothing for a registry.
-const NOT_FOUND: &str = "credentials not found";
+/// Part of the error message of a credential helper that has no credentials for the registry.
+const HELPER_NOT_FOUND_MESSAGE: &str = "credentials not found";
 
 /// Where credentials are looked for.
 #[derive(Debug, Clone)]
@@ -43,6 +44,7 @@ pub struct Credentials {
     pub(super) origin: String,
 }
 
+/// What authenticates the user at a registry.
 #[derive(Debug, Clone)]
 pub(super) enum Secret {
     Password {
@@ -54,7 +56,7 @@ pub(super) enum Secret {
 }
 
 impl Credentials {
-    /// A user name and a password, or an access token in its place, from `origin`.
+    /// `password` may be an access token. `origin` says in messages where the credentials are from.
     pub fn from_password(username: String, password: SecretString, origin: &str) -> Self {
         redact::register(&password);
         let secret = Secret::Password { username, password };
@@ -109,29 +111,32 @@ pub enum CredentialsError {
 #[serde(rename_all = "camelCase")]
 struct DockerConfig {
     #[serde(default)]
-    auths: Option<BTreeMap<String, Auth>>,
+    auths: Option<BTreeMap<String, DockerAuthEntry>>,
     #[serde(default)]
     cred_helpers: Option<BTreeMap<String, String>>,
     #[serde(default)]
     creds_store: Option<String>,
 }
 
-/// What Docker keeps itself. It is empty if a program keeps the credentials.
+/// The credentials of one registry in `auths` of Docker's `config.json`; all `None` if a credential
+/// helper keeps them.
 #[derive(Deserialize)]
-struct Auth {
+struct DockerAuthEntry {
     /// base64 of `USER:PASSWORD`
-    #[serde(default, rename = "auth", deserialize_with = "secret")]
+    #[serde(default, rename = "auth", deserialize_with = "non_empty_secret")]
     encoded: Option<SecretString>,
     #[serde(default)]
     username: Option<String>,
-    #[serde(default, deserialize_with = "secret")]
+    #[serde(default, deserialize_with = "non_empty_secret")]
     password: Option<SecretString>,
-    #[serde(default, rename = "identitytoken", deserialize_with = "secret")]
+    #[serde(default, rename = "identitytoken", deserialize_with = "non_empty_secret")]
     identity_token: Option<SecretString>,
 }
 
-/// A text that is not empty.
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+/// Reads an empty string as `None`.
+fn non_empty_secret<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SecretString>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.filter(|text| !text.is_empty()).map(SecretString::from))
 }
@@ -184,13 +189,16 @@ async fn from_docker_config(
         return Ok(None);
     };
     let origin = path.display().to_string();
-    match from_auth(auth, &origin) {
+    match from_auth_entry(auth, &origin) {
         Ok(credentials) => Ok(credentials),
         Err(problem) => Err(malformed(format!("has an entry for {key} of which {problem}"))),
     }
 }
 
-fn from_auth(auth: Auth, origin: &str) -> Result<Option<Credentials>, &'static str> {
+fn from_auth_entry(
+    auth: DockerAuthEntry,
+    origin: &str,
+) -> Result<Option<Credentials>, &'static str> {
     if let Some(token) = auth.identity_token {
         return Ok(Some(Credentials::from_identity_token(token, origin)));
     }
@@ -219,7 +227,8 @@ struct HelperAnswer {
     secret: String,
 }
 
-/// Asks `docker-credential-NAME`.
+/// Runs `docker-credential-NAME get` for the registry of `reference`. `None` if it has no
+/// credentials for it.
 async fn from_helper(
     name: &str,
     reference: &Reference,
@@ -253,7 +262,7 @@ async fn from_helper(
         // Those that are built on Docker's own library write errors to standard output.
         let error = [output.stdout, output.stderr].concat();
         let error = String::from_utf8_lossy(&error).trim().to_owned();
-        if error.to_ascii_lowercase().contains(NOT_FOUND) {
+        if error.to_ascii_lowercase().contains(HELPER_NOT_FOUND_MESSAGE) {
             return Ok(None);
         }
         return Err(failed(format!("failed ({}): {}", output.status, excerpt(&error))));

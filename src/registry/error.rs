@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode, Url};
 
 use super::CredentialsError;
 
-/// Why a registry gave no digest.
+/// Why a registry returned no digest or manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The HTTP client could not be set up.
@@ -66,12 +66,13 @@ pub enum Error {
     },
 }
 
-/// A request as errors show it: without what is behind a question mark, which may be a signature.
-pub(super) fn shown(method: &Method, url: &Url) -> String {
-    format!("{method} {}", shown_url(url))
+/// Method and URL for error messages.
+pub(super) fn redacted_request(method: &Method, url: &Url) -> String {
+    format!("{method} {}", redacted_url(url))
 }
 
-pub(super) fn shown_url(url: &Url) -> String {
+/// Without the query, which may contain a signature, the fragment, user name and password.
+pub(super) fn redacted_url(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);

@@ -7,19 +7,19 @@ use reqwest::{Method, Response, StatusCode, Url, redirect};
 use tokio::time::{Instant, timeout_at};
 
 use super::Error;
-use super::error::{shown, shown_url};
+use super::error::{redacted_request, redacted_url};
 use crate::api::is_loopback;
 use crate::tls;
 use envsnap_model::error_chain;
 
-/// A registry takes no larger manifest either.
-const MAX_BODY: usize = 4 * 1024 * 1024;
+/// Of a response body. Registries accept no larger manifests.
+const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 
 const MAX_REDIRECTS: usize = 5;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends requests until a deadline, and follows redirects.
+/// An HTTP client with one deadline for all of its requests. Follows redirects.
 pub(super) struct Http {
     client: reqwest::Client,
     deadline: Instant,
@@ -36,7 +36,7 @@ pub(super) struct Request<'a> {
     pub(super) body: Option<String>,
 }
 
-/// What came back.
+/// The complete response to a request, after redirects.
 pub(super) struct Answer {
     /// Method and address of the last request, as errors show it.
     pub(super) request: String,
@@ -46,7 +46,8 @@ pub(super) struct Answer {
 }
 
 impl Http {
-    /// For the registry at `url`; proxies as `HTTPS_PROXY` and its like say, but none on this machine.
+    /// A client for the registry at `url`, whose deadline is `timeout` from now. It uses the
+    /// proxies of `HTTPS_PROXY` and similar variables, except for a loopback address.
     pub(super) fn new(url: &Url, timeout: Duration) -> Result<Self, Error> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("envsnap/", env!("CARGO_PKG_VERSION")))
@@ -59,26 +60,27 @@ impl Http {
         Ok(Self { client, deadline: Instant::now() + timeout })
     }
 
-    /// Sends `request`, and follows where the answer leads to.
+    /// Sends `request`, and follows redirects. `authorization` is not sent to other hosts, and a
+    /// redirect of a form to another host is an error.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer, Error> {
         let origin = request.url.origin();
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             // Signatures of other hosts and the registry's credentials do not belong together.
             let authorization = request.authorization.as_ref().filter(|_| url.origin() == origin);
-            let name = shown(&request.method, &url);
+            let name = redacted_request(&request.method, &url);
             let answer = self.send_once(&request, &url, authorization, &name).await?;
             if !answer.status.is_redirection() {
                 return Ok(answer);
             }
-            url = next_url(&answer, &url)?;
+            url = redirect_target(&answer, &url)?;
             if request.body.is_some() && url.origin() != origin {
-                let problem = format!("redirects credentials to {}", shown_url(&url));
-                return Err(Error::Insecure { registry: shown_url(&request.url), problem });
+                let problem = format!("redirects credentials to {}", redacted_url(&url));
+                return Err(Error::Insecure { registry: redacted_url(&request.url), problem });
             }
         }
         let problem = format!("more than {MAX_REDIRECTS} redirects");
-        Err(Error::Unexpected { request: shown(&request.method, &request.url), problem })
+        Err(Error::Unexpected { request: redacted_request(&request.method, &request.url), problem })
     }
 
     async fn send_once(
@@ -112,8 +114,8 @@ impl Http {
         })
     }
 
-    /// Waits for `work` that is no request, but not beyond the deadline.
-    pub(super) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    /// Awaits `work`, which is no request of this client. `None` if the deadline came first.
+    pub(super) async fn before_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         timeout_at(self.deadline, work).await.ok()
     }
 }
@@ -140,8 +142,9 @@ fn no_answer(request: &str, error: &reqwest::Error) -> Error {
 async fn read_body(mut response: Response, request: &str) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(request, &error))? {
-        if body.len() + chunk.len() > MAX_BODY {
-            let problem = format!("the answer is larger than {} MiB", MAX_BODY / 1024 / 1024);
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+            let problem =
+                format!("the answer is larger than {} MiB", MAX_RESPONSE_BYTES / 1024 / 1024);
             return Err(Error::Unexpected { request: request.to_owned(), problem });
         }
         body.extend_from_slice(&chunk);
@@ -149,8 +152,9 @@ async fn read_body(mut response: Response, request: &str) -> Result<Vec<u8>, Err
     Ok(body)
 }
 
-/// Where a redirect leads to.
-fn next_url(answer: &Answer, from: &Url) -> Result<Url, Error> {
+/// The absolute URL in `Location`. Unencrypted after an encrypted one, or with a user name, it is
+/// an error.
+fn redirect_target(answer: &Answer, from: &Url) -> Result<Url, Error> {
     let unexpected =
         |problem: String| Error::Unexpected { request: answer.request.clone(), problem };
     let location = answer.headers.get(LOCATION).and_then(|location| location.to_str().ok());
@@ -162,7 +166,7 @@ fn next_url(answer: &Answer, from: &Url) -> Result<Url, Error> {
     let is_downgrade = from.scheme() == "https" && url.scheme() == "http";
     if is_downgrade || !url.username().is_empty() || url.password().is_some() {
         let why = if is_downgrade { "unencrypted" } else { "with a user name" };
-        return Err(unexpected(format!("a redirect to {}, {why}", shown_url(&url))));
+        return Err(unexpected(format!("a redirect to {}, {why}", redacted_url(&url))));
     }
     Ok(url)
 }

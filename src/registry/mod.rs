@@ -24,28 +24,32 @@ use crate::snapshot::Fingerprint;
 use answer::{digest_in, hashed_manifest, message, platforms};
 use challenge::Challenge;
 use credentials::Secret;
-use error::shown_url;
+use error::redacted_url;
 use http::{Answer, Http, Request};
 
 pub use credentials::{CredentialSource, Credentials, CredentialsError};
 pub use error::Error;
-pub use reference::{ParseReferenceError, Reference};
+pub use reference::{ParseImageReferenceError, Reference};
 
-/// Indexes as well, or a registry would choose a platform.
-const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
+/// `Accept` header of manifest requests. It includes indexes: without them, a registry would choose
+/// the manifest of one platform.
+const ACCEPT_MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json";
 
-const JSON: &str = "application/json";
+/// `Accept` header of all other requests.
+const ACCEPT_JSON: &str = "application/json";
 
-/// The digest of what `reference` names now. One that names a digest itself is not looked up.
+/// The digest of the manifest that `reference` names now. A digest in the reference itself is
+/// returned without a request.
 ///
 /// Credentials are looked for only if the registry asks for some. `timeout` is for everything
 /// together: the registry, its token server, and the program that keeps the credentials.
 ///
 /// # Errors
-/// The registry cannot be reached in time, refuses, has no such image, or answers as no registry does.
+/// The registry cannot be reached in time, refuses, has no such image, or answers as no registry
+/// does.
 pub async fn digest(
     reference: &Reference,
     credentials: &CredentialSource,
@@ -54,7 +58,7 @@ pub async fn digest(
     if let Some(digest) = reference.pinned() {
         return Ok(digest);
     }
-    Registry::new(reference, credentials, timeout)?.digest().await
+    Registry::new(reference, credentials, timeout)?.fetch_digest().await
 }
 
 /// A manifest of an image, or an index of several.
@@ -76,7 +80,7 @@ pub async fn manifest(
     credentials: &CredentialSource,
     timeout: Duration,
 ) -> Result<Manifest, Error> {
-    Registry::new(reference, credentials, timeout)?.read_manifest().await
+    Registry::new(reference, credentials, timeout)?.fetch_manifest().await
 }
 
 /// The registry of one image.
@@ -104,8 +108,9 @@ impl<'a> Registry<'a> {
         Ok(Self { reference, source, credentials: None, http, url })
     }
 
-    /// What the registry answers to the first request for the manifest, and what authorizes further ones.
-    async fn first_answer(
+    /// The response to the first request for the manifest, and the `Authorization` header for
+    /// further ones if the registry requires authentication.
+    async fn authenticate_and_request_manifest(
         &mut self,
         method: Method,
     ) -> Result<(Answer, Option<HeaderValue>), Error> {
@@ -113,21 +118,22 @@ impl<'a> Registry<'a> {
         let mut authorization = match answer.status {
             StatusCode::OK => None,
             StatusCode::UNAUTHORIZED => Some(self.authorize(&answer).await?),
-            _ => return Err(self.refused(&answer)),
+            _ => return Err(self.refused_error(&answer)),
         };
-        let mut answer = self.manifest(method.clone(), authorization.clone()).await?;
+        let mut answer = self.send_manifest_request(method.clone(), authorization.clone()).await?;
         // Some require a token only for requests about an image.
         if answer.status == StatusCode::UNAUTHORIZED && authorization.is_none() {
             authorization = Some(self.authorize(&answer).await?);
-            answer = self.manifest(method, authorization.clone()).await?;
+            answer = self.send_manifest_request(method, authorization.clone()).await?;
         }
         Ok((answer, authorization))
     }
 
-    async fn read_manifest(mut self) -> Result<Manifest, Error> {
-        let (answer, _) = self.first_answer(Method::GET).await?;
+    /// Fails if the hash of the manifest is not the digest in the reference.
+    async fn fetch_manifest(mut self) -> Result<Manifest, Error> {
+        let (answer, _) = self.authenticate_and_request_manifest(Method::GET).await?;
         if answer.status != StatusCode::OK {
-            return Err(self.refused(&answer));
+            return Err(self.refused_error(&answer));
         }
         let digest = hashed_manifest(&answer)?;
         if let Some(pinned) = self.reference.pinned().filter(|pinned| *pinned != digest) {
@@ -137,8 +143,9 @@ impl<'a> Registry<'a> {
         Ok(Manifest { digest, platforms: platforms(&answer.body) })
     }
 
-    async fn digest(mut self) -> Result<Fingerprint, Error> {
-        let (answer, authorization) = self.first_answer(Method::HEAD).await?;
+    /// By HEAD; by GET if the response to HEAD has no digest.
+    async fn fetch_digest(mut self) -> Result<Fingerprint, Error> {
+        let (answer, authorization) = self.authenticate_and_request_manifest(Method::HEAD).await?;
         if answer.status == StatusCode::OK
             && let Some(digest) = digest_in(&answer)?
         {
@@ -146,18 +153,19 @@ impl<'a> Registry<'a> {
         }
         // It would count against the limit once more.
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(self.refused(&answer));
+            return Err(self.refused_error(&answer));
         }
         // A registry that knows no HEAD, one that names no digest, or the reason of a refusal.
-        let answer = self.manifest(Method::GET, authorization).await?;
+        let answer = self.send_manifest_request(Method::GET, authorization).await?;
         match answer.status {
             StatusCode::OK => hashed_manifest(&answer),
-            _ => Err(self.refused(&answer)),
+            _ => Err(self.refused_error(&answer)),
         }
     }
 
-    /// The response that shows whether it is a registry, and which authentication it requires. As in
-    /// Docker, one on this machine may do without TLS.
+    /// The response to `GET /v2/`, which shows whether this is a registry, and which authentication
+    /// it requires. A registry on a loopback address that does not answer over HTTPS is asked over
+    /// HTTP, as by Docker.
     async fn ping(&mut self) -> Result<Answer, Error> {
         let encrypted = self.get("v2/", None).await;
         let Err(Error::NoAnswer { request, cause, remedy }) = encrypted else { return encrypted };
@@ -174,10 +182,10 @@ impl<'a> Registry<'a> {
     }
 
     async fn get(&self, path: &str, authorization: Option<HeaderValue>) -> Result<Answer, Error> {
-        self.send(Method::GET, path, JSON, authorization).await
+        self.send(Method::GET, path, ACCEPT_JSON, authorization).await
     }
 
-    async fn manifest(
+    async fn send_manifest_request(
         &self,
         method: Method,
         authorization: Option<HeaderValue>,
@@ -185,7 +193,7 @@ impl<'a> Registry<'a> {
         let Reference { repository, version, .. } = self.reference;
         let version = version.to_string();
         let path = format!("v2/{repository}/manifests/{}", &version[1..]);
-        self.send(method, &path, MANIFESTS, authorization).await
+        self.send(method, &path, ACCEPT_MANIFESTS, authorization).await
     }
 
     async fn send(
@@ -200,14 +208,15 @@ impl<'a> Registry<'a> {
         self.http.send(Request { method, url, accept, authorization, body: None }).await
     }
 
-    /// What is to be sent with each further request, by the challenge in `answer`.
+    /// The `Authorization` header for further requests, by the challenge in the 401 response
+    /// `answer`.
     async fn authorize(&mut self, answer: &Answer) -> Result<HeaderValue, Error> {
         let Some(challenge) = Challenge::from_headers(&answer.headers) else {
             let problem = "the answer was 401, without a challenge that is known (Bearer or Basic)";
             let request = answer.request.clone();
             return Err(Error::Unexpected { request, problem: problem.to_owned() });
         };
-        let found = self.http.in_time(self.source.find(self.reference)).await;
+        let found = self.http.before_deadline(self.source.find(self.reference)).await;
         self.credentials = found.ok_or_else(|| Error::NoAnswer {
             request: format!("docker-credential helper for {}", self.reference.credentials_key()),
             cause: "it did not answer in time".to_owned(),
@@ -215,11 +224,11 @@ impl<'a> Registry<'a> {
         })??;
         match challenge {
             Challenge::Bearer { realm, service, scope } => {
-                self.token(&realm, service.as_deref(), scope.as_deref()).await
+                self.request_token(&realm, service.as_deref(), scope.as_deref()).await
             }
             Challenge::Basic => match self.credentials.as_ref().map(|found| &found.secret) {
                 Some(Secret::Password { username, password }) => {
-                    basic(username, password.expose_secret(), &self.reference.registry)
+                    basic_auth_header(username, password.expose_secret(), &self.reference.registry)
                 }
                 Some(Secret::IdentityToken(_)) | None => {
                     Err(Error::NoCredentials { registry: self.reference.registry.clone() })
@@ -228,14 +237,14 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// A token of the server `realm` that may pull the image.
-    async fn token(
+    /// Requests a token that may pull the image from the token server at the URL `realm`.
+    async fn request_token(
         &self,
         realm: &str,
         service: Option<&str>,
         scope: Option<&str>,
     ) -> Result<HeaderValue, Error> {
-        let mut url = self.token_server(realm)?;
+        let mut url = self.token_server_url(realm)?;
         let pull = format!("repository:{}:pull", self.reference.repository);
         let mut parameters = vec![("scope", scope.unwrap_or(&pull))];
         parameters.extend(service.map(|service| ("service", service)));
@@ -256,23 +265,25 @@ impl<'a> Registry<'a> {
             secret => {
                 if let Some(Secret::Password { username, password }) = secret {
                     let password = password.expose_secret();
-                    authorization = Some(basic(username, password, &self.reference.registry)?);
+                    authorization =
+                        Some(basic_auth_header(username, password, &self.reference.registry)?);
                 }
                 url.query_pairs_mut().extend_pairs(parameters);
             }
         }
-        let request = Request { method, url, accept: JSON, authorization, body };
+        let request = Request { method, url, accept: ACCEPT_JSON, authorization, body };
         let answer = self.http.send(request).await?;
         if answer.status != StatusCode::OK {
-            return Err(self.refused(&answer));
+            return Err(self.refused_error(&answer));
         }
-        issued_token(&answer)
+        bearer_auth_header(&answer)
     }
 
-    /// The address of a token server. Credentials are sent there: encrypted, or not at all.
-    fn token_server(&self, realm: &str) -> Result<Url, Error> {
+    /// Parses the URL of a token server. Credentials are sent there, so it has to be HTTPS; HTTP is
+    /// accepted on a loopback address if the registry uses it as well.
+    fn token_server_url(&self, realm: &str) -> Result<Url, Error> {
         let insecure = |problem: String| Error::Insecure {
-            registry: shown_url(&self.url),
+            registry: redacted_url(&self.url),
             problem: format!("names the token server {problem}"),
         };
         let Ok(url) = realm.parse::<Url>() else {
@@ -280,16 +291,17 @@ impl<'a> Registry<'a> {
         };
         let is_plain = url.scheme() == "http" && self.url.scheme() == "http" && is_loopback(&url);
         if !url.has_host() || !(url.scheme() == "https" || is_plain) {
-            return Err(insecure(format!("{}, which is not encrypted", shown_url(&url))));
+            return Err(insecure(format!("{}, which is not encrypted", redacted_url(&url))));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(insecure(format!("{} with a user name", shown_url(&url))));
+            return Err(insecure(format!("{} with a user name", redacted_url(&url))));
         }
         Ok(url)
     }
 
-    /// What an answer that is no success says, and what to do.
-    fn refused(&self, answer: &Answer) -> Error {
+    /// The error for a response whose status is no success, with the registry's message and a
+    /// remedy.
+    fn refused_error(&self, answer: &Answer) -> Error {
         let registry = &self.reference.registry;
         let remedy = match (answer.status, &self.credentials) {
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(credentials)) => {
@@ -307,7 +319,7 @@ impl<'a> Registry<'a> {
                 format!("Check the name and the tag of {}, and that it was pushed", self.reference)
             }
             (StatusCode::TOO_MANY_REQUESTS, credentials) => {
-                let wait = seconds_to_wait(&answer.headers);
+                let wait = retry_after_phrase(&answer.headers);
                 let sign_in = if credentials.is_none() {
                     format!(", or sign in with docker login {registry}, which raises the limit")
                 } else {
@@ -328,7 +340,8 @@ impl<'a> Registry<'a> {
     }
 }
 
-fn seconds_to_wait(headers: &HeaderMap) -> String {
+/// `in N s` by the `Retry-After` header, or `later`.
+fn retry_after_phrase(headers: &HeaderMap) -> String {
     let value = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     match value.and_then(|value| value.trim().parse::<u32>().ok()) {
         Some(seconds) => format!("in {seconds} s"),
@@ -336,16 +349,17 @@ fn seconds_to_wait(headers: &HeaderMap) -> String {
     }
 }
 
-fn basic(username: &str, password: &str, registry: &str) -> Result<HeaderValue, Error> {
+fn basic_auth_header(username: &str, password: &str, registry: &str) -> Result<HeaderValue, Error> {
     // The server would read another name and another password.
     if username.contains(':') {
         let problem = "takes no user name with a colon".to_owned();
         return Err(Error::Insecure { registry: registry.to_owned(), problem });
     }
-    secret_header(&format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))))
+    sensitive_header(&format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))))
 }
 
-fn secret_header(text: &str) -> Result<HeaderValue, Error> {
+/// Marked as sensitive, so that no debug output contains it.
+fn sensitive_header(text: &str) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::from_str(text).map_err(|_| {
         Error::BuildClient("a token with characters that no header holds".to_owned())
     })?;
@@ -353,16 +367,16 @@ fn secret_header(text: &str) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-/// The token in the answer of a token server.
-fn issued_token(answer: &Answer) -> Result<HeaderValue, Error> {
+/// The `Authorization` header with the token in the response of a token server.
+fn bearer_auth_header(answer: &Answer) -> Result<HeaderValue, Error> {
     #[derive(Deserialize)]
-    struct Issued {
+    struct TokenResponse {
         #[serde(default)]
         token: Option<String>,
         #[serde(default)]
         access_token: Option<String>,
     }
-    let issued = serde_json::from_slice::<Issued>(&answer.body).ok();
+    let issued = serde_json::from_slice::<TokenResponse>(&answer.body).ok();
     let token = issued
         .and_then(|issued| issued.token.filter(|token| !token.is_empty()).or(issued.access_token));
     let unexpected = || Error::Unexpected {
@@ -371,5 +385,5 @@ fn issued_token(answer: &Answer) -> Result<HeaderValue, Error> {
     };
     let token = token.filter(|token| !token.is_empty()).ok_or_else(unexpected)?;
     redact::register(&token.as_str().into());
-    secret_header(&format!("Bearer {token}")).map_err(|_| unexpected())
+    sensitive_header(&format!("Bearer {token}")).map_err(|_| unexpected())
 }

@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use crate::snapshot::Fingerprint;
 
-/// What a reference without a registry means.
+/// The registry of a reference that names none.
 const DOCKER_HUB: &str = "docker.io";
 
 /// Other names of Docker Hub, the first of which serves its images.
 const DOCKER_HUB_HOSTS: [&str; 2] = ["registry-1.docker.io", "index.docker.io"];
 
-/// Where Docker keeps its credentials for Docker Hub.
-const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+/// The key of Docker Hub in Docker's `config.json` and in its credential helpers.
+const DOCKER_HUB_CREDENTIALS_KEY: &str = "https://index.docker.io/v1/";
 
 /// An image in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,20 +23,20 @@ pub struct Reference {
     pub(super) version: Version,
 }
 
-/// Which image of a repository.
+/// The tag or digest that selects an image of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Version {
     Tag(String),
     Digest(Fingerprint),
 }
 
-/// A text is no image reference.
+/// The text is not an image reference.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "\"{reference}\" is not an image reference: {problem}. One looks like \
      [REGISTRY/]REPOSITORY[:TAG][@sha256:DIGEST], for example ghcr.io/acme/web:1.2"
 )]
-pub struct ParseReferenceError {
+pub struct ParseImageReferenceError {
     reference: String,
     problem: &'static str,
 }
@@ -61,28 +61,29 @@ impl Reference {
         if self.registry == DOCKER_HUB { DOCKER_HUB_HOSTS[0] } else { &self.registry }
     }
 
-    /// What programs that keep credentials call the registry.
+    /// The key of the registry in Docker's `config.json` and in its credential helpers.
     pub(super) fn credentials_key(&self) -> &str {
-        if self.registry == DOCKER_HUB { DOCKER_HUB_KEY } else { &self.registry }
+        if self.registry == DOCKER_HUB { DOCKER_HUB_CREDENTIALS_KEY } else { &self.registry }
     }
 
     /// Whether the credentials that Docker's configuration keeps under `key` are for the registry.
     pub(super) fn has_credentials_key(&self, key: &str) -> bool {
         let host = key.split_once("://").map_or(key, |(_, host)| host);
         let host = host.split('/').next().unwrap_or_default();
-        canonical(host) == self.registry
+        canonical_registry(host) == self.registry
     }
 }
 
-fn canonical(host: &str) -> &str {
+fn canonical_registry(host: &str) -> &str {
     if DOCKER_HUB_HOSTS.contains(&host) { DOCKER_HUB } else { host }
 }
 
 impl FromStr for Reference {
-    type Err = ParseReferenceError;
+    type Err = ParseImageReferenceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).map_err(|problem| ParseReferenceError { reference: text.to_owned(), problem })
+        parse(text)
+            .map_err(|problem| ParseImageReferenceError { reference: text.to_owned(), problem })
     }
 }
 
@@ -100,7 +101,7 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
         host.contains(['.', ':']) || host == "localhost" || host.contains(char::is_uppercase)
     };
     let (registry, path) = match first {
-        Some((host, path)) if is_host(host) => (canonical(host), path),
+        Some((host, path)) if is_host(host) => (canonical_registry(host), path),
         _ => (DOCKER_HUB, name),
     };
     if !is_registry(registry) {
@@ -138,6 +139,7 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
     })
 }
 
+/// Whether it is a host name or an IPv6 address in brackets, with an optional port.
 fn is_registry(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -167,7 +169,8 @@ fn is_tag(text: &str) -> bool {
         && text.chars().all(|c| word(c) || c == '.' || c == '-')
 }
 
-/// Letters and digits, between which there may be one separator: `.`, `_`, `__` or dashes.
+/// Whether it is lower-case letters and digits, with at most one separator between them: `.`, `_`,
+/// `__` or dashes.
 fn is_path_component(text: &str) -> bool {
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_separator = |text: &str| {
@@ -200,7 +203,7 @@ mod tests {
     const DIGEST: &str = "sha256:9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
 
     #[test]
-    fn a_reference_is_read_as_docker_reads_it() {
+    fn reference_without_registry_or_tag_means_docker_hub_and_latest_as_in_docker() {
         let pinned = format!("nginx:1.2@{DIGEST}");
         for (text, expected) in [
             ("nginx", "docker.io/library/nginx:latest"),
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_reference_is_refused() {
+    fn malformed_image_reference_is_rejected_with_the_invalid_part() {
         for (text, problem) in [
             ("", "a repository has"),
             (" ", "a repository has"),
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_of_docker_hub_have_many_names() {
+    fn docker_config_key_matches_the_registry_by_host_including_docker_hub_aliases() {
         let hub: Reference = "nginx".parse().unwrap();
         let other: Reference = "ghcr.io/a/b".parse().unwrap();
         for key in ["https://index.docker.io/v1/", "docker.io", "registry-1.docker.io"] {
@@ -262,7 +265,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_parsed_reference_is_printed_as_the_same(text in "[a-zA-Z0-9:/@._-]{0,30}|\\PC{0,12}") {
+        fn printed_image_reference_parses_to_the_same_reference(
+            text in "[a-zA-Z0-9:/@._-]{0,30}|\\PC{0,12}",
+        ) {
             if let Ok(reference) = text.parse::<Reference>() {
                 prop_assert_eq!(reference.to_string().parse(), Ok(reference));
             }
