@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use tokio::sync::OnceCell;
 
-/// Timeout of STS. It is only called after a run has failed.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// STS is only called after a run has failed.
+const STS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The account whose credentials the process has.
 #[derive(Debug, Default)]
@@ -27,14 +27,15 @@ impl OwnAccount {
         let _known = self.id.set(Some(id.to_owned()));
     }
 
-    /// The account's id, from STS unless it was set. Every identity may call it.
+    /// The account's id, from STS unless it was set. Every identity may call STS
+    /// `GetCallerIdentity`. `None` if STS does not answer in time.
     pub(super) async fn id(&self) -> Option<&str> {
-        self.id.get_or_init(|| self.fetch()).await.as_deref()
+        self.id.get_or_init(|| self.fetch_from_sts()).await.as_deref()
     }
 
-    async fn fetch(&self) -> Option<String> {
+    async fn fetch_from_sts(&self) -> Option<String> {
         let request = self.sts.as_ref()?.get_caller_identity().send();
-        match tokio::time::timeout(TIMEOUT, request).await {
+        match tokio::time::timeout(STS_TIMEOUT, request).await {
             Ok(Ok(identity)) => identity.account,
             // The message then says that the account is not known.
             Ok(Err(_)) | Err(_) => None,

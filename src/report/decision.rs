@@ -45,7 +45,7 @@ impl Facts {
 mod tests {
     use super::*;
 
-    const NOTHING: Facts = Facts {
+    const NO_FACTS: Facts = Facts {
         differs: false,
         is_missing: false,
         heartbeat_due: false,
@@ -54,14 +54,14 @@ mod tests {
     };
 
     #[test]
-    fn each_combination_of_facts_has_one_decision() {
-        let differs = Facts { differs: true, ..NOTHING };
-        let force = Facts { force: true, ..NOTHING };
-        let due = Facts { heartbeat_due: true, ..NOTHING };
+    fn decision_follows_from_difference_force_heartbeat_missing_environment_and_dry_run() {
+        let differs = Facts { differs: true, ..NO_FACTS };
+        let force = Facts { force: true, ..NO_FACTS };
+        let due = Facts { heartbeat_due: true, ..NO_FACTS };
         let missing = |facts| Facts { is_missing: true, ..facts };
         let dry = |facts| Facts { dry_run: true, ..facts };
         for (facts, decision) in [
-            (NOTHING, Decision::Unchanged),
+            (NO_FACTS, Decision::Unchanged),
             (differs, Decision::Post),
             (force, Decision::Post),
             (due, Decision::Heartbeat),
@@ -69,15 +69,15 @@ mod tests {
             (Facts { heartbeat_due: true, ..differs }, Decision::Post),
             (Facts { heartbeat_due: true, ..force }, Decision::Post),
             // Also if nothing runs: the environment exists from then on.
-            (missing(NOTHING), Decision::Create),
+            (missing(NO_FACTS), Decision::Create),
             (missing(differs), Decision::Create),
             (missing(force), Decision::Create),
             (missing(due), Decision::Create),
-            (dry(NOTHING), Decision::Unchanged),
+            (dry(NO_FACTS), Decision::Unchanged),
             (dry(differs), Decision::DryRun),
             (dry(force), Decision::DryRun),
             (dry(due), Decision::DryRun),
-            (dry(missing(NOTHING)), Decision::Unchanged),
+            (dry(missing(NO_FACTS)), Decision::Unchanged),
             (dry(missing(differs)), Decision::DryRun),
             (dry(missing(force)), Decision::DryRun),
             (dry(missing(due)), Decision::DryRun),

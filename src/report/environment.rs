@@ -28,7 +28,7 @@ pub(super) struct EnvironmentReporter {
 }
 
 /// What the environments of one run share.
-pub(super) struct Run<'a, S, C> {
+pub(super) struct RunContext<'a, S, C> {
     pub(super) trigger: &'a Trigger,
     pub(super) policy: &'a Policy,
     pub(super) server: &'a S,
@@ -42,14 +42,15 @@ pub(super) struct Run<'a, S, C> {
 }
 
 impl EnvironmentReporter {
-    /// `period` is the heartbeat's.
+    /// `reader` is the index of the reader for its account, region and role. `period` is that of
+    /// the heartbeat.
     pub(super) fn new(config: EnvironmentConfig, reader: usize, period: Option<Duration>) -> Self {
         let heartbeat = period.map(|period| Heartbeat::new(period, &config.name));
         let (memory, progress) = (Mutex::default(), Progress::default());
         Self { config, reader, heartbeat, memory, progress }
     }
 
-    /// A task of this cluster may belong to the environment.
+    /// Whether a task of this cluster may belong to the environment.
     pub(super) fn may_include(&self, cluster: &ClusterRef) -> bool {
         let source = &self.config.source;
         let same = |ours: Option<&str>, theirs: Option<&str>| {
@@ -60,11 +61,12 @@ impl EnvironmentReporter {
             && self.config.scope.clusters.selects(cluster.name())
     }
 
-    /// Reports the environment. Fails with what is unfinished at the deadline.
+    /// Reads, compares and posts the environment. An error is in the outcome, also if something is
+    /// unfinished at the deadline.
     pub(super) async fn report<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime>(
         &self,
         reading: &Reading<'_, E>,
-        run: &Run<'_, S, C>,
+        run: &RunContext<'_, S, C>,
     ) -> EnvironmentOutcome {
         let started = Instant::now();
         self.progress.restart();
@@ -120,17 +122,23 @@ impl EnvironmentReporter {
         let Self { config, progress, .. } = self;
         let mut outcome = EnvironmentOutcome::new(&config.name);
         outcome.outcome = OutcomeKind::NotCompared;
-        let mut inventory =
-            match environment_run::read(config, progress, clock, explain, &mut outcome, reading)
-                .await
-            {
-                Ok(current) => Inventory::new(&current, config, outcome),
-                Err(error) => {
-                    let error = self.with_location(error, own).await;
-                    outcome.fail(error.kind(), error.to_string());
-                    Inventory::failed(Some(&config.source), outcome)
-                }
-            };
+        let mut inventory = match environment_run::read_current(
+            config,
+            progress,
+            clock,
+            explain,
+            &mut outcome,
+            reading,
+        )
+        .await
+        {
+            Ok(current) => Inventory::new(&current, config, outcome),
+            Err(error) => {
+                let error = self.with_location(error, own).await;
+                outcome.fail(error.kind(), error.to_string());
+                Inventory::failed(Some(&config.source), outcome)
+            }
+        };
         if inventory.account.is_none() && inventory.outcome.error.is_none() {
             inventory.account = own.id().await.map(ToOwned::to_owned);
         }
@@ -139,8 +147,8 @@ impl EnvironmentReporter {
         inventory
     }
 
-    /// Adds the account and region to an error about something that does not exist: most often
-    /// another account or region was meant.
+    /// Adds the account and region to an error about something that does not exist, since most
+    /// often another account or region was meant.
     async fn with_location(&self, error: EcsError, own: &OwnAccount) -> ReportError {
         let kind = ErrorKind::from(&error);
         if !matches!(kind, ErrorKind::NothingInScope | ErrorKind::ClusterNotFound) {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use futures_util::future::OptionFuture;
 
 use super::decision::{Decision, Facts};
-use super::environment::Run;
+use super::environment::RunContext;
 use super::heartbeat::Heartbeat;
 use super::memory::Memory;
 use super::server_state::{
@@ -24,14 +24,17 @@ use crate::snapshot::{Diff, RunningContainer, Snapshot};
 /// it.
 const MAX_READINGS: usize = 5;
 
-const READ_ECS: &str = "read all of ECS that is in scope";
-const FETCH_LATEST: &str = "ask the server for its latest snapshot";
+/// As the error at the deadline names this step, after "no time was left to".
+const READ_ECS_STEP: &str = "read all of ECS that is in scope";
+/// See [`READ_ECS_STEP`].
+const FETCH_LATEST_STEP: &str = "ask the server for its latest snapshot";
 
+/// One run of one environment: what it needs, and where it stores what it finds.
 pub(super) struct EnvironmentRun<'a, S, C, A> {
     pub(super) config: &'a EnvironmentConfig,
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) progress: &'a Progress,
-    pub(super) run: &'a Run<'a, S, C>,
+    pub(super) run: &'a RunContext<'a, S, C>,
     pub(super) server: &'a A,
     pub(super) memory: &'a mut Memory,
     /// Filled in with what is read and compared.
@@ -40,7 +43,7 @@ pub(super) struct EnvironmentRun<'a, S, C, A> {
     pub(super) step: &'a Cell<&'static str>,
 }
 
-/// What runs now.
+/// What ran at the end of a reading.
 pub(super) struct CurrentSnapshot {
     pub(super) tasks: Vec<Arc<Vec<Task>>>,
     pub(super) snapshot: Snapshot,
@@ -50,7 +53,7 @@ pub(super) struct CurrentSnapshot {
 }
 
 impl CurrentSnapshot {
-    /// The containers that count.
+    /// The running containers in `scope`.
     pub(super) fn containers<'t>(
         &'t self,
         scope: &'t Scope,
@@ -58,8 +61,8 @@ impl CurrentSnapshot {
         observations(&self.tasks, scope, self.at).filter_map(|it| it.result.ok())
     }
 
-    /// `accepts_origin`: the server accepts the origin of tasks, which others refuse.
-    fn report(&self, config: &EnvironmentConfig, accepts_origin: bool) -> EcsReport {
+    /// The origin of tasks is left out unless the server accepts it (`accepts_origin`).
+    fn to_ecs_report(&self, config: &EnvironmentConfig, accepts_origin: bool) -> EcsReport {
         let containers = self.containers(&config.scope).map(|container| RunningContainer {
             origin: container.origin.filter(|_| accepts_origin),
             ..container
@@ -68,6 +71,7 @@ impl CurrentSnapshot {
     }
 }
 
+/// Whether a report was recorded.
 enum PostResult {
     Recorded,
     /// Not recorded: this state is newer than the one that was compared.
@@ -89,7 +93,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         let mut known_index = self.memory.index();
         let mut answer = None;
         if known_index.is_none() {
-            self.step.set(FETCH_LATEST);
+            self.step.set(FETCH_LATEST_STEP);
             let fetched = self.fetch_latest().await;
             known_index = fetched.as_ref().ok().map(|latest| latest.index);
             answer = Some(fetched);
@@ -98,7 +102,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         let mut current = self.read_and_fetch_latest(reading, &mut answer).await?;
         let is_trusted =
             self.memory.trusts(&current.content_hash, current.at, self.run.policy.recheck)
-                && !self.may_be_due(current.at)
+                && !self.heartbeat_may_be_due(current.at)
                 && !self.run.trigger.force;
         let mut latest = match answer {
             Some(answer) => answer?,
@@ -126,7 +130,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
                 "another process recorded a snapshot while this one read: reading again"
             );
             known_index = Some(latest.index);
-            self.step.set(READ_ECS);
+            self.step.set(READ_ECS_STEP);
             current = self.read(&reading.again()).await?;
         }
         let environment = self.config.name.clone();
@@ -140,19 +144,20 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         reading: &Reading<'_, E>,
         answer: &mut Option<Result<ServerState, ReportError>>,
     ) -> Result<CurrentSnapshot, ReportError> {
-        self.step.set(READ_ECS);
+        self.step.set(READ_ECS_STEP);
         let now = (self.run.clock)();
         let is_fresh = self.memory.is_fresh(now, self.run.policy.recheck);
-        let remembered = is_fresh && !self.may_be_due(now) && !self.run.trigger.force;
+        let remembered = is_fresh && !self.heartbeat_may_be_due(now) && !self.run.trigger.force;
         if answer.is_some() || remembered {
             return self.read(reading).await;
         }
         let Self { config, progress, run, server, memory, outcome, step, .. } = self;
         let read = async {
             let explain = run.trigger.explain;
-            let current = read(config, progress, run.clock, explain, outcome, reading).await?;
+            let current =
+                read_current(config, progress, run.clock, explain, outcome, reading).await?;
             // If the response were already there, this step would never be reported.
-            step.set(FETCH_LATEST);
+            step.set(FETCH_LATEST_STEP);
             Ok::<_, ReportError>(current)
         };
         let fetch = async { Ok(fetch_latest_and_status(config, run, memory, *server).await) };
@@ -166,19 +171,20 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         reading: &Reading<'_, E>,
     ) -> Result<CurrentSnapshot, ReportError> {
         let (explain, clock) = (self.run.trigger.explain, self.run.clock);
-        Ok(read(self.config, self.progress, clock, explain, self.outcome, reading).await?)
+        Ok(read_current(self.config, self.progress, clock, explain, self.outcome, reading).await?)
     }
 
     async fn fetch_latest(&mut self) -> Result<ServerState, ReportError> {
-        self.step.set(FETCH_LATEST);
+        self.step.set(FETCH_LATEST_STEP);
         fetch_latest_and_status(self.config, self.run, self.memory, self.server).await
     }
 
-    fn may_be_due(&self, now: SystemTime) -> bool {
-        self.memory.may_be_due(now, self.heartbeat)
+    fn heartbeat_may_be_due(&self, now: SystemTime) -> bool {
+        self.memory.heartbeat_may_be_due(now, self.heartbeat)
     }
 
-    /// Compares, and creates the environment if it is missing.
+    /// Compares what runs with the server's latest snapshot, and creates the environment if it is
+    /// missing.
     async fn decide(
         &mut self,
         current: &CurrentSnapshot,
@@ -188,12 +194,12 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         let differs = self.differs(&diff, current, latest.index);
         self.outcome.changes = diff.into();
         if !differs && !latest.is_missing {
-            self.memory.remember(current.content_hash.clone(), latest.index, current.at);
+            self.memory.remember_snapshot(current.content_hash.clone(), latest.index, current.at);
         }
         // An environment without a snapshot has no heartbeat.
         let heartbeat_due = !differs
             && latest.index > 0
-            && self.may_be_due(current.at)
+            && self.heartbeat_may_be_due(current.at)
             && is_heartbeat_due(self.memory, self.server, current.at, self.heartbeat).await?;
         let facts = Facts {
             differs,
@@ -208,7 +214,11 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
                 create_environment(self.config, self.memory, self.server).await?;
                 latest.is_missing = false;
                 if !differs {
-                    self.memory.remember(current.content_hash.clone(), latest.index, current.at);
+                    self.memory.remember_snapshot(
+                        current.content_hash.clone(),
+                        latest.index,
+                        current.at,
+                    );
                 }
                 Facts { is_missing: false, ..facts }.decide()
             }
@@ -217,7 +227,8 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
         Ok(decision)
     }
 
-    /// What runs is not what the server has, as far as the server counts replicas.
+    /// Whether what runs differs from the server's snapshot `index`. Replicas are compared only if
+    /// the server counts them.
     fn differs(&self, diff: &Diff, current: &CurrentSnapshot, index: u64) -> bool {
         let replicas_count = self.run.policy.compare_replicas && self.memory.replicas.are_counted();
         let same = if replicas_count { diff.is_empty() } else { diff.same_artifacts() };
@@ -239,9 +250,9 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             }
         }
         self.step.set("post the snapshot to the server");
-        self.memory.forget();
+        self.memory.forget_snapshot();
         let calls = self.server.calls();
-        let report = current.report(self.config, self.server.accepts_origin());
+        let report = current.to_ecs_report(self.config, self.server.accepts_origin());
         let options =
             ReportOptions { latest_index: Some(index), heartbeat: self.run.policy.heartbeat };
         let reported = match self.server.report(&report, options).await {
@@ -255,8 +266,12 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
                 if !is_ours {
                     return Ok(PostResult::Overtaken(latest));
                 }
-                self.memory.remember_report(Some(current.at));
-                self.memory.remember(current.content_hash.clone(), latest.index, current.at);
+                self.memory.remember_report_time(Some(current.at));
+                self.memory.remember_snapshot(
+                    current.content_hash.clone(),
+                    latest.index,
+                    current.at,
+                );
                 self.outcome.created = true;
                 self.outcome.index = Some(latest.index);
                 return Ok(PostResult::Recorded);
@@ -264,11 +279,11 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             answer => answer?,
         };
         self.memory.environment_seen = true;
-        self.memory.remember_report(Some(current.at));
+        self.memory.remember_report_time(Some(current.at));
         self.outcome.head = reported.head.map(|head| head.to_string());
         if !reported.repeated {
             let index = index.saturating_add(u64::from(reported.created));
-            self.memory.remember(current.content_hash.clone(), index, current.at);
+            self.memory.remember_snapshot(current.content_hash.clone(), index, current.at);
             self.outcome.created = reported.created;
             self.outcome.index = reported.created.then_some(index);
             return Ok(PostResult::Recorded);
@@ -287,11 +302,11 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
     }
 }
 
-/// The server's state, and concurrently, if it is not known well enough, whether the server counts
-/// replicas.
+/// Fetches the server's state and, concurrently, if it was not fetched recently, whether the server
+/// counts replicas.
 async fn fetch_latest_and_status<S, C: Fn() -> SystemTime>(
     config: &EnvironmentConfig,
-    run: &Run<'_, S, C>,
+    run: &RunContext<'_, S, C>,
     memory: &mut Memory,
     server: &impl EnvironmentApi,
 ) -> Result<ServerState, ReportError> {
@@ -303,19 +318,20 @@ async fn fetch_latest_and_status<S, C: Fn() -> SystemTime>(
         OptionFuture::from(is_stale.then(|| fetch_status(server, name)))
     );
     if let Some(status) = status.flatten() {
-        memory.remember_report(status.reported_at());
+        memory.remember_report_time(status.reported_at());
         let counted = memory.replicas.are_counted();
         memory.replicas.update(name, status.include_scaling, now);
         if memory.replicas.are_counted() && !counted {
             // What was equal to the record without replicas may differ with them.
-            memory.forget();
+            memory.forget_snapshot();
         }
     }
     latest
 }
 
-/// Reads what runs. Each container is explained if `explain` is set.
-pub(super) async fn read<E: EcsApi>(
+/// Reads what runs, and fills in `outcome` with it: with an explanation of each container if
+/// `explain` is set.
+pub(super) async fn read_current<E: EcsApi>(
     config: &EnvironmentConfig,
     progress: &Progress,
     clock: &impl Fn() -> SystemTime,
@@ -336,7 +352,7 @@ pub(super) async fn read<E: EcsApi>(
         .collect();
     let snapshot: Snapshot = containers.iter().collect();
     let content_hash = snapshot.content_hash();
-    outcome.running(&containers, &snapshot, &content_hash);
+    outcome.fill_in_snapshot(&containers, &snapshot, &content_hash);
     outcome.explanations = explanations;
     Ok(CurrentSnapshot { tasks, snapshot, content_hash, at })
 }

@@ -1,7 +1,7 @@
 //! Every kind of failure, with its meaning and remedy.
 //!
-//! One table, [`ErrorKind::row`]: the log, the function's error, the command line and the page
-//! `docs/errors.md` all take their words from it.
+//! One table, [`ErrorKind::table_row`]: the log, the function's error, the command line and the
+//! page `docs/errors.md` all take their words from it.
 
 use std::fmt::Write as _;
 
@@ -66,7 +66,7 @@ pub enum RemedyContext {
     Terminal,
 }
 
-struct Row {
+struct TableRow {
     error_type: &'static str,
     meaning: &'static str,
     in_function: &'static str,
@@ -102,25 +102,25 @@ impl ErrorKind {
 
     /// The function's `errorType`: a stable word for alarms and programs.
     pub fn error_type(self) -> &'static str {
-        self.row().error_type
+        self.table_row().error_type
     }
 
     /// What to do about it: one sentence without a full stop, which names the variables concerned.
     pub fn remedy(self, context: RemedyContext) -> &'static str {
         match context {
-            RemedyContext::Function => self.row().in_function,
-            RemedyContext::Terminal => self.row().on_terminal,
+            RemedyContext::Function => self.table_row().in_function,
+            RemedyContext::Terminal => self.table_row().on_terminal,
         }
     }
 
     /// The table of the page `docs/errors.md`, as Markdown.
-    pub fn table() -> String {
+    pub fn markdown_table() -> String {
         let mut table =
             "| error | meaning | what to do: the function | what to do: on a terminal |\n\
                          |---|---|---|---|\n"
                 .to_owned();
         for kind in Self::ALL {
-            let Row { error_type, meaning, in_function, on_terminal } = kind.row();
+            let TableRow { error_type, meaning, in_function, on_terminal } = kind.table_row();
             let on_terminal = if on_terminal == in_function { "the same" } else { on_terminal };
             let _infallible =
                 writeln!(table, "| `{error_type}` | {meaning} | {in_function} | {on_terminal} |");
@@ -128,9 +128,10 @@ impl ErrorKind {
         table
     }
 
+    /// The texts of this kind of failure.
     #[expect(clippy::too_many_lines, reason = "a table")]
-    fn row(self) -> Row {
-        let everywhere = |error_type, meaning, remedy| Row {
+    fn table_row(self) -> TableRow {
+        let everywhere = |error_type, meaning, remedy| TableRow {
             error_type,
             meaning,
             in_function: remedy,
@@ -144,7 +145,7 @@ impl ErrorKind {
                  KOSLI_ENVIRONMENT or ENVIRONMENTS, and KOSLI_API_TOKEN_SSM_PARAMETER_ARN or \
                  KOSLI_API_TOKEN are required",
             ),
-            Self::EnvironmentsUnavailable => Row {
+            Self::EnvironmentsUnavailable => TableRow {
                 error_type: "EnvironmentsUnavailable",
                 meaning: "SSM did not return the environments, and they were never read before; no \
                           reading took place",
@@ -159,7 +160,7 @@ impl ErrorKind {
                 "Send one of the events that the message lists; its environment has to be the one in \
                  KOSLI_ENVIRONMENT or one of ENVIRONMENTS",
             ),
-            Self::NothingInScope => Row {
+            Self::NothingInScope => TableRow {
                 error_type: "NothingInScope",
                 meaning: "no cluster or service that exists matches the configuration",
                 in_function: "Compare ECS_CLUSTERS, ECS_EXCLUDE, ECS_SERVICES, \
@@ -170,7 +171,7 @@ impl ErrorKind {
                               ENVIRONMENTS, with what exists in that account and region, which \
                               AWS_PROFILE and AWS_REGION choose",
             },
-            Self::ClusterNotFound => Row {
+            Self::ClusterNotFound => TableRow {
                 error_type: "ClusterNotFound",
                 meaning: "a cluster that is named in the configuration does not exist, or no longer",
                 in_function: "Correct the name in ECS_CLUSTERS, or in clusters in ENVIRONMENTS, or \
@@ -179,7 +180,7 @@ impl ErrorKind {
                               choose the account and region that the cluster is in with AWS_PROFILE \
                               and AWS_REGION",
             },
-            Self::CallDenied => Row {
+            Self::CallDenied => TableRow {
                 error_type: "AccessDenied",
                 meaning: "AWS does not allow a call",
                 in_function: "Allow the call in the policies of the role that the message names: the \
@@ -187,7 +188,7 @@ impl ErrorKind {
                 on_terminal: "Allow the call to the user or role that the message names, or choose \
                               another one with AWS_PROFILE",
             },
-            Self::BadCredentials => Row {
+            Self::BadCredentials => TableRow {
                 error_type: "AccessDenied",
                 meaning: "AWS does not accept the credentials, or there are none",
                 in_function: "Check that the function's role exists and can be assumed by Lambda, and \
@@ -195,7 +196,7 @@ impl ErrorKind {
                 on_terminal: "Check the AWS credentials: AWS_PROFILE, and `aws sso login` if the \
                               profile uses SSO",
             },
-            Self::RoleNotAssumed => Row {
+            Self::RoleNotAssumed => TableRow {
                 error_type: "AccessDenied",
                 meaning: "the role that reads ECS cannot be assumed",
                 in_function: "The function's role needs sts:AssumeRole on it (template: RoleArns), \
@@ -211,7 +212,7 @@ impl ErrorKind {
                 "One failure now and then is harmless; otherwise lower QUOTA_SHARE, narrow the scope \
                  (ECS_CLUSTERS) or slow down the schedule",
             ),
-            Self::WrongClock => Row {
+            Self::WrongClock => TableRow {
                 error_type: "EcsUnavailable",
                 meaning: "AWS refuses every request for the time in its signature",
                 in_function: "The clock is that of Lambda: if it stays wrong, deploy the function \
@@ -224,7 +225,7 @@ impl ErrorKind {
                 "This usually passes with the next run; if the cluster is one that cannot be read, \
                  leave it out with ECS_EXCLUDE, or exclude in ENVIRONMENTS",
             ),
-            Self::EcsUnavailable => Row {
+            Self::EcsUnavailable => TableRow {
                 error_type: "EcsUnavailable",
                 meaning: "ECS did not answer, or its response cannot be understood",
                 in_function: "This usually passes; if not, check that the function reaches the \
@@ -247,7 +248,7 @@ impl ErrorKind {
                 "Give the function a smaller scope (ECS_CLUSTERS, one stack for each group of \
                  clusters), a larger QUOTA_SHARE or a longer timeout",
             ),
-            Self::TokenUnavailable => Row {
+            Self::TokenUnavailable => TableRow {
                 error_type: "TokenUnavailable",
                 meaning: "SSM did not return the API token, or what it returned cannot be one",
                 in_function: "Check the name in KOSLI_API_TOKEN_SSM_PARAMETER_ARN, and that the \
@@ -284,7 +285,7 @@ impl ErrorKind {
                 "the server refuses a request for another reason, in its own words",
                 "Compare the server's words with KOSLI_ORG, KOSLI_ENVIRONMENT and KOSLI_HOST",
             ),
-            Self::ServerUnavailable => Row {
+            Self::ServerUnavailable => TableRow {
                 error_type: "ServerUnavailable",
                 meaning: "the server did not answer, or its answer is not that of the snapshot API",
                 in_function: "This usually passes; if not, check KOSLI_HOST, and that the function \
@@ -322,9 +323,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_meaning_and_a_remedy_that_names_a_variable() {
+    fn every_error_kind_has_a_meaning_and_remedies_that_name_an_environment_variable() {
         for kind in ErrorKind::ALL {
-            let Row { error_type, meaning, in_function, on_terminal } = kind.row();
+            let TableRow { error_type, meaning, in_function, on_terminal } = kind.table_row();
             for cell in [error_type, meaning, in_function, on_terminal] {
                 assert!(!cell.trim().is_empty(), "{kind:?}");
                 assert!(!cell.contains('|') && !cell.ends_with('.'), "{kind:?}: {cell}");
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_and_sso_are_no_advice_for_a_function() {
+    fn remedies_for_the_lambda_function_name_neither_aws_profiles_nor_sso() {
         for kind in ErrorKind::ALL {
             let remedy = kind.remedy(RemedyContext::Function);
             assert!(!remedy.contains("sso") && !remedy.contains("PROFILE"), "{kind:?}: {remedy}");

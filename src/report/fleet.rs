@@ -13,11 +13,13 @@ use crate::ecs::{self, AwsEcs};
 use crate::endpoint::Endpoint;
 
 /// Age at which the parameters are read again. 200 environments are 20 calls.
-const REFRESH: Duration = Duration::from_mins(15);
+const REFRESH_INTERVAL: Duration = Duration::from_mins(15);
 
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of each attempt at one SSM call.
+const SSM_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The parameters under a path, and their values when they were last read.
+/// The environments that are configured in SSM: the parameters under a path, and their values when
+/// they were last read.
 #[derive(Debug)]
 pub(super) struct Fleet {
     ssm: aws_sdk_ssm::Client,
@@ -34,7 +36,8 @@ type Definition = Option<String>;
 
 impl Fleet {
     pub(super) fn new(path: EnvironmentsPath, aws: &SdkConfig) -> Self {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+        let timeouts =
+            TimeoutConfig::builder().operation_attempt_timeout(SSM_ATTEMPT_TIMEOUT).build();
         let endpoint = Endpoint::default();
         let config = aws_sdk_ssm::config::Builder::from(aws)
             .timeout_config(timeouts)
@@ -44,13 +47,14 @@ impl Fleet {
     }
 
     fn is_fresh(&self, now: SystemTime) -> bool {
-        self.read_at.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < REFRESH))
+        self.read_at
+            .is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < REFRESH_INTERVAL))
     }
 
     /// Every parameter under the path, by its name below the path.
     ///
-    /// Those of further levels are among them, since one that is silently left out would be an
-    /// environment that is not reported.
+    /// Includes the levels below it: a parameter that is silently left out would be an environment
+    /// that is not reported.
     async fn fetch(&self) -> Result<BTreeMap<String, Definition>, ConnectError> {
         let path = &self.path.path;
         let unavailable =

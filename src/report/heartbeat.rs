@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-/// A schedule's invocations come some seconds early or late. Without this tolerance, a heartbeat as
-/// long as the schedule's interval would be late by a whole interval.
-const TOLERANCE: Duration = Duration::from_secs(30);
+/// A heartbeat is due this long before the end of its period. A schedule's invocations come some
+/// seconds early or late: without this, a heartbeat as long as the schedule's interval would be
+/// late by a whole interval.
+const EARLY_TOLERANCE: Duration = Duration::from_secs(30);
 
 /// The heartbeat of one environment: once in each period, at an offset derived from the
 /// environment's name, so that a fleet does not report all at once.
@@ -25,15 +26,15 @@ impl Heartbeat {
         Self { period, offset }
     }
 
-    /// Whether a report is due after the last one at `last`. A clock that was set back makes none
-    /// due.
+    /// Whether a report is due if the last one was at `last`. `false` if the clock was set back
+    /// since.
     pub(super) fn is_due(self, last: SystemTime, now: SystemTime) -> bool {
-        let is_old = now.duration_since(last).is_ok_and(|age| age + TOLERANCE >= self.period);
-        is_old || self.periods(now) > self.periods(last)
+        let is_old = now.duration_since(last).is_ok_and(|age| age + EARLY_TOLERANCE >= self.period);
+        is_old || self.period_number(now) > self.period_number(last)
     }
 
-    /// Periods of this heartbeat since the Unix epoch.
-    fn periods(self, at: SystemTime) -> u64 {
+    /// Number of the period that contains `at`, counted from the Unix epoch.
+    fn period_number(self, at: SystemTime) -> u64 {
         let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         (since_epoch + self.offset).as_secs() / self.period.as_secs().max(1)
     }
@@ -45,12 +46,14 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
+    /// This many seconds after 2022-08-22T09:39:17Z.
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_661_161_157 + seconds)
     }
 
-    /// The seconds at which an environment that never changes is reported, by a run a minute.
-    fn beats(heartbeat: Heartbeat) -> Vec<u64> {
+    /// The times, in seconds after `at(0)`, at which an unchanged environment is reported within
+    /// five hours, with a run each minute.
+    fn heartbeat_times(heartbeat: Heartbeat) -> Vec<u64> {
         let (mut last, mut beats) = (at(0), Vec::new());
         for run in (60..=5 * 3_600).step_by(60) {
             if heartbeat.is_due(last, at(run)) {
@@ -62,9 +65,9 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_is_reported_once_in_each_period_and_never_later_than_that() {
+    fn unchanged_environment_is_reported_exactly_once_per_heartbeat_period() {
         for name in ["aws-prod", "aws-beta", "payments", "env-0", "env-1"] {
-            let beats = beats(Heartbeat::new(HOUR, name));
+            let beats = heartbeat_times(Heartbeat::new(HOUR, name));
             assert!(beats[0] <= 3_600, "{name}: {beats:?}");
             assert!(beats.windows(2).all(|pair| pair[1] - pair[0] == 3_600), "{name}: {beats:?}");
             assert_eq!(beats.len(), 5, "{name}: {beats:?}");
@@ -72,17 +75,17 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_is_spread_over_the_period() {
+    fn heartbeats_of_200_environments_are_spread_over_the_minutes_of_the_period() {
         let mut of_minute = [0; 60];
         for number in 0..200 {
-            let first = beats(Heartbeat::new(HOUR, &format!("aws-{number}")))[0];
+            let first = heartbeat_times(Heartbeat::new(HOUR, &format!("aws-{number}")))[0];
             of_minute[usize::try_from(first / 60).unwrap() % 60] += 1;
         }
         assert!(of_minute.iter().all(|count| *count <= 12), "{of_minute:?}");
     }
 
     #[test]
-    fn a_period_as_long_as_the_schedule_misses_no_run() {
+    fn heartbeat_as_long_as_the_schedule_is_due_on_each_run_up_to_20_seconds_early() {
         let heartbeat = Heartbeat::new(HOUR, "aws-prod");
         for jitter in -20..=20 {
             let next = at(3_600).checked_add(Duration::from_secs(20)).unwrap()
@@ -92,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_makes_nothing_due() {
+    fn heartbeat_is_not_due_if_the_clock_was_set_back() {
         assert!(!Heartbeat::new(HOUR, "aws-prod").is_due(at(7_200), at(0)));
     }
 }

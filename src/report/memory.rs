@@ -46,12 +46,14 @@ impl Memory {
         self.last_run = Some(now);
     }
 
-    /// The index of the latest snapshot that is known.
+    /// The index of the latest snapshot that is known; 0 if the server had none, `None` if it is
+    /// not known.
     pub(super) fn index(&self) -> Option<u64> {
         self.known.as_ref().map(|known| known.index)
     }
 
-    /// The memory need not be checked yet.
+    /// Whether the known snapshot was verified less than `recheck` ago, and the process was not
+    /// idle for too long since.
     pub(super) fn is_fresh(&self, now: SystemTime, recheck: Duration) -> bool {
         self.known.as_ref().is_some_and(|known| {
             // A clock that was set back proves nothing.
@@ -60,40 +62,47 @@ impl Memory {
         })
     }
 
-    /// The server recorded this content, and it need not be checked yet.
+    /// Whether the known snapshot has this content and [is fresh](Self::is_fresh).
     pub(super) fn trusts(&self, content_hash: &str, now: SystemTime, recheck: Duration) -> bool {
         let is_same = self.known.as_ref().is_some_and(|it| it.content_hash == content_hash);
         is_same && self.is_fresh(now, recheck)
     }
 
-    /// The server last recorded this content, and nothing was recorded since.
+    /// Whether the known snapshot has this content and index, however long ago it was verified.
     pub(super) fn matches(&self, content_hash: &str, index: u64) -> bool {
         self.known
             .as_ref()
             .is_some_and(|known| known.content_hash == content_hash && known.index == index)
     }
 
-    /// Another process recorded a snapshot.
+    /// Whether `index` is not the known one, so that another process recorded a snapshot.
     pub(super) fn changed_elsewhere(&self, index: u64) -> bool {
         self.known.as_ref().is_some_and(|known| known.index != index)
     }
 
-    pub(super) fn remember(&mut self, content_hash: String, index: u64, now: SystemTime) {
+    /// Stores the server's latest snapshot, as verified at `now`.
+    pub(super) fn remember_snapshot(&mut self, content_hash: String, index: u64, now: SystemTime) {
         self.known =
             Some(KnownSnapshot { content_hash, index, verified_at: now, is_doubtful: false });
     }
 
     /// To be called before a report is sent: without a response, the server's state is not known.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn forget_snapshot(&mut self) {
         self.known = None;
     }
 
-    pub(super) fn remember_report(&mut self, at: Option<SystemTime>) {
+    /// Stores the time of the last report by any process, unless a later one is known.
+    pub(super) fn remember_report_time(&mut self, at: Option<SystemTime>) {
         self.last_reported_at = self.last_reported_at.max(at);
     }
 
-    /// A heartbeat may be due. Only the server knows the time of the last report.
-    pub(super) fn may_be_due(&self, now: SystemTime, heartbeat: Option<Heartbeat>) -> bool {
+    /// Whether a heartbeat is due by the last report that is known here. Another process may have
+    /// reported since, which only the server knows.
+    pub(super) fn heartbeat_may_be_due(
+        &self,
+        now: SystemTime,
+        heartbeat: Option<Heartbeat>,
+    ) -> bool {
         heartbeat.is_some_and(|heartbeat| {
             self.last_reported_at.is_none_or(|last| heartbeat.is_due(last, now))
         })
@@ -111,25 +120,25 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_trusted_until_the_recheck() {
+    fn known_snapshot_is_trusted_for_its_own_content_until_the_recheck_interval_ends() {
         let mut memory = Memory::default();
         assert!(!memory.trusts("a", at(1_000), RECHECK));
-        memory.remember("a".to_owned(), 3, at(1_000));
+        memory.remember_snapshot("a".to_owned(), 3, at(1_000));
         assert!(memory.trusts("a", at(1_000), RECHECK));
         assert!(memory.trusts("a", at(1_899), RECHECK));
         assert!(!memory.trusts("a", at(1_900), RECHECK));
         assert!(!memory.trusts("b", at(1_000), RECHECK));
         assert!(!memory.trusts("a", at(999), RECHECK), "the clock was set back");
         assert!(!memory.trusts("a", at(1_000), Duration::ZERO), "0s asks every time");
-        memory.forget();
+        memory.forget_snapshot();
         assert!(!memory.trusts("a", at(1_000), RECHECK));
     }
 
     #[test]
-    fn an_idle_process_does_not_trust_its_memory_until_it_is_verified() {
+    fn known_snapshot_is_not_trusted_after_idle_time_until_it_is_verified_again() {
         let mut memory = Memory::default();
         memory.on_run_start(at(1_000));
-        memory.remember("a".to_owned(), 3, at(1_001));
+        memory.remember_snapshot("a".to_owned(), 3, at(1_001));
         memory.on_run_start(at(1_075));
         assert!(memory.trusts("a", at(1_076), RECHECK), "the next run, late");
         memory.on_run_start(at(1_185));
@@ -137,20 +146,20 @@ mod tests {
         memory.on_run_start(at(1_245));
         assert!(!memory.trusts("a", at(1_246), RECHECK), "nothing was fetched yet");
         assert!(memory.matches("a", 3), "nor has it forgotten");
-        memory.remember("a".to_owned(), 3, at(1_247));
+        memory.remember_snapshot("a".to_owned(), 3, at(1_247));
         assert!(memory.trusts("a", at(1_247), RECHECK));
     }
 
     #[test]
-    fn the_heartbeat_is_due_after_the_latest_known_report() {
+    fn heartbeat_may_be_due_a_period_after_the_latest_known_report_or_if_none_is_known() {
         let hourly = Some(Heartbeat::new(Duration::from_hours(1), "aws-prod"));
         let mut memory = Memory::default();
-        assert!(!memory.may_be_due(at(0), None));
-        assert!(memory.may_be_due(at(0), hourly), "nothing is known yet");
-        memory.remember_report(Some(at(10_000)));
-        memory.remember_report(Some(at(500)));
-        memory.remember_report(None);
-        assert!(!memory.may_be_due(at(10_000), hourly));
-        assert!(memory.may_be_due(at(13_600), hourly));
+        assert!(!memory.heartbeat_may_be_due(at(0), None));
+        assert!(memory.heartbeat_may_be_due(at(0), hourly), "nothing is known yet");
+        memory.remember_report_time(Some(at(10_000)));
+        memory.remember_report_time(Some(at(500)));
+        memory.remember_report_time(None);
+        assert!(!memory.heartbeat_may_be_due(at(10_000), hourly));
+        assert!(memory.heartbeat_may_be_due(at(13_600), hourly));
     }
 }

@@ -28,7 +28,7 @@ use crate::config::{Config, EnvironmentConfig, EnvironmentsPath, Policy, Reading
 use crate::ecs::{self, AwsEcs, ClusterRef, EcsApi, Progress, Quota, Reader, Source};
 use crate::token::TokenSource;
 use account::OwnAccount;
-use environment::{EnvironmentReporter, Run};
+use environment::{EnvironmentReporter, RunContext};
 pub use error::{ConnectError, ReportError};
 pub use error_kind::{ErrorKind, RemedyContext};
 use fleet::Fleet;
@@ -73,15 +73,15 @@ struct InvalidEnvironment {
 /// that is left after the first few seconds, two or three would do.
 const MAX_CONCURRENT_CALLS: usize = 16;
 
-/// Per reader.
+/// Per reader, however many readers there are.
 const MIN_CONCURRENT_CALLS: usize = 2;
 
 /// Timeout of [`Reporter::warm_up`].
-const WARM_UP: Duration = Duration::from_secs(2);
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub type ConnectedReporter = Reporter<AwsEcs, Client, fn() -> SystemTime>;
 
-/// In place of a server: nothing is compared.
+/// The server of a [`Reporter`] that only reads: nothing is compared or posted.
 #[derive(Debug, Clone, Copy)]
 pub struct NoServer;
 
@@ -89,8 +89,8 @@ pub struct NoServer;
 pub type EcsInventory = Reporter<AwsEcs, NoServer, fn() -> SystemTime>;
 
 impl EcsInventory {
-    /// Reads everything in `config`. An environment without a region or role is read with those of
-    /// `aws`. Environments in SSM are read by [`Self::refresh`].
+    /// A reporter that only reads everything in `config`. An environment without a region or role
+    /// is read with those of `aws`. Environments in SSM are read by [`Self::refresh`].
     ///
     /// # Errors
     /// There is no region to read, or a cluster is of another one.
@@ -180,14 +180,14 @@ impl<C: Fn() -> SystemTime> Reporter<AwsEcs, Client, C> {
     /// seconds at most.
     ///
     /// At small memory sizes the TLS handshakes are the largest part of a function's first run, and
-    /// its start-up has more processor than a run. The run meets and reports
-    /// what fails here.
+    /// its start-up has more processor than a run. Failures are ignored here: the run meets them
+    /// again, and reports them.
     pub async fn warm_up(&self) {
         let accounts = join_all(self.readers.iter().map(|reader| reader.ecs().warm_up()));
         let all = async {
             futures_util::join!(accounts, self.server.warm_up());
         };
-        let _late = tokio::time::timeout(WARM_UP, all).await;
+        let _late = tokio::time::timeout(WARM_UP_TIMEOUT, all).await;
     }
 }
 
@@ -316,7 +316,7 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
         }
         let Self { server, policy, clock, account, .. } = self;
         let ready = Barrier::new(selected.len().max(1));
-        let run = Run { trigger, policy, server, clock, account, give_up_at, ready };
+        let run = RunContext { trigger, policy, server, clock, account, give_up_at, ready };
         let readings: Vec<_> = self.readers.iter().map(|reader| reader.begin(give_up_at)).collect();
         let reports = selected
             .into_iter()

@@ -15,6 +15,7 @@ use crate::snapshot::{
 /// respond with. Snapshots are never truncated.
 pub const MAX_ROWS: usize = 1_000;
 
+/// The result of a run in all environments, serialized as the response of the Lambda function.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
     pub trigger: TriggerKind,
@@ -22,6 +23,7 @@ pub struct Outcome {
     pub environments: Vec<EnvironmentOutcome>,
 }
 
+/// The result of a run in one environment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EnvironmentOutcome {
     pub environment: String,
@@ -58,6 +60,7 @@ pub struct EnvironmentOutcome {
     pub error: Option<ErrorRow>,
 }
 
+/// What a run did in an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutcomeKind {
@@ -69,6 +72,7 @@ pub enum OutcomeKind {
     Failed,
 }
 
+/// A running artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ArtifactRow {
     pub name: String,
@@ -78,6 +82,7 @@ pub struct ArtifactRow {
     pub digest_source: DigestSource,
 }
 
+/// The differences between what runs and the server's latest snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
     pub started: Vec<ChangeRow>,
@@ -86,6 +91,7 @@ pub struct Changes {
     pub scaled: Vec<ScaledRow>,
 }
 
+/// An artifact that started or exited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChangeRow {
     pub name: String,
@@ -95,6 +101,7 @@ pub struct ChangeRow {
     pub replicas: u64,
 }
 
+/// An artifact with another number of replicas than in the latest snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScaledRow {
     pub name: String,
@@ -125,7 +132,7 @@ pub struct Explanation {
     pub digest_source: Option<DigestSource>,
 }
 
-/// Rows left out of each list.
+/// The number of rows left out of each list of an [`EnvironmentOutcome`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Omitted {
     pub artifacts: usize,
@@ -136,24 +143,25 @@ pub struct Omitted {
     pub explanations: usize,
 }
 
-/// Requests that were made.
+/// The number of requests that were made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Calls {
     pub ecs: u32,
     pub server: u32,
 }
 
+/// Why an environment failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorRow {
     /// Serialized as the error type, a stable word for programs.
-    #[serde(rename = "type", serialize_with = "error_type")]
+    #[serde(rename = "type", serialize_with = "serialize_error_type")]
     pub kind: ErrorKind,
     /// Without the remedy, which depends on where the message is read.
     pub message: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn error_type<S: Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_error_type<S: Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(kind.error_type())
 }
 
@@ -165,6 +173,7 @@ impl ErrorRow {
 }
 
 impl Outcome {
+    /// Each environment that failed, with its error.
     pub fn failures(&self) -> impl Iterator<Item = (&EnvironmentOutcome, &ErrorRow)> {
         self.environments.iter().filter_map(|e| e.error.as_ref().map(|error| (e, error)))
     }
@@ -205,8 +214,8 @@ impl EnvironmentOutcome {
         self.error = Some(ErrorRow { kind, message });
     }
 
-    /// Fills in what runs.
-    pub(super) fn running(
+    /// Sets the content hash, the numbers of tasks and containers, and the artifacts.
+    pub(super) fn fill_in_snapshot(
         &mut self,
         containers: &[RunningContainer<'_>],
         snapshot: &Snapshot,
@@ -243,6 +252,7 @@ impl EnvironmentOutcome {
     /// The outcome with at most `most` rows per list; the rest is counted in `omitted`.
     #[must_use]
     pub fn truncated(mut self, most: usize) -> Self {
+        /// Returns the number of removed rows.
         fn truncate<T>(list: &mut Vec<T>, most: usize) -> usize {
             let omitted = list.len().saturating_sub(most);
             list.truncate(most);
@@ -311,6 +321,8 @@ impl From<&Observation<'_>> for Explanation {
     }
 }
 
+/// Why a running container counts, and where its digest is from, as the reason in an
+/// [`Explanation`].
 fn counted_because(image: Option<&str>, container: &RunningContainer<'_>) -> String {
     let digest = match container.digest_source {
         DigestSource::Ecs => "ECS says which digest was pulled",

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Minimum time for which the answer is used. It changes only when the environment is changed, and
-/// even a process that checks everything else every minute need not fetch it.
+/// Minimum time for which the server's `include_scaling` is used before it is fetched again. It
+/// changes only when the environment is changed, and even a process that checks everything else
+/// every minute need not fetch it.
 const MIN_RECHECK: Duration = Duration::from_mins(15);
 
 /// Whether an environment on the server counts replicas. If not, a change of replicas alone makes
@@ -16,7 +17,7 @@ pub(super) struct ReplicaCounting {
 }
 
 impl ReplicaCounting {
-    /// The environment has to be fetched: it never was, or not within the recheck time.
+    /// Whether `include_scaling` has to be fetched: it never was, or not within the recheck time.
     pub(super) fn is_stale(&self, now: SystemTime, recheck: Duration) -> bool {
         self.read_at.is_none_or(|at| {
             // A clock that was set back proves nothing.
@@ -41,8 +42,8 @@ impl ReplicaCounting {
         }
     }
 
-    /// A change of replicas alone makes a snapshot on the server, as far as is known. If it does
-    /// not, the report does no harm.
+    /// Whether a change of replicas alone makes a snapshot on the server. `true` if that is not
+    /// known, since a report that makes none changes nothing.
     pub(super) fn are_counted(&self) -> bool {
         self.counts != Some(false)
     }
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_is_good_for_a_quarter_of_an_hour_and_until_the_recheck() {
+    fn include_scaling_is_stale_after_15_minutes_or_the_recheck_time_if_that_is_longer() {
         let at = |minutes: u64| SystemTime::UNIX_EPOCH + Duration::from_mins(minutes);
         let mut replicas = ReplicaCounting::default();
         assert!(replicas.is_stale(at(60), Duration::ZERO) && replicas.are_counted());

@@ -10,12 +10,13 @@ use crate::api::{ApiError, EnvironmentApi, EnvironmentStatus, LatestSnapshot};
 use crate::config::EnvironmentConfig;
 use crate::snapshot::Snapshot;
 
-/// The description of environments that are created here.
-const DESCRIPTION: &str = "Reported by envsnap";
+/// The description of environments that the reporter creates on the server.
+const NEW_ENVIRONMENT_DESCRIPTION: &str = "Reported by envsnap";
 
 /// How long a report waits for the environment's properties.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// An environment on the server, with its latest snapshot.
 pub(super) struct ServerState {
     /// The environment does not exist, and may be created.
     pub(super) is_missing: bool,
@@ -67,7 +68,7 @@ pub(super) async fn create_environment(
     let request = EnvironmentRequest {
         name: name.clone(),
         environment_type: ECS.to_owned(),
-        description: DESCRIPTION.to_owned(),
+        description: NEW_ENVIRONMENT_DESCRIPTION.to_owned(),
         include_scaling: environment.include_scaling,
     };
     server.create(&request).await?;
@@ -76,8 +77,8 @@ pub(super) async fn create_environment(
     Ok(())
 }
 
-/// The environment's properties. `None` if they cannot be fetched, or not in time: a report does
-/// not wait for them.
+/// The environment's properties. `None` if they cannot be fetched within [`STATUS_TIMEOUT`]: a
+/// report does not wait for them.
 pub(super) async fn fetch_status(
     server: &impl EnvironmentApi,
     name: &str,
@@ -104,6 +105,6 @@ pub(super) async fn is_heartbeat_due(
     now: SystemTime,
     heartbeat: Option<Heartbeat>,
 ) -> Result<bool, ReportError> {
-    memory.remember_report(server.get().await?.reported_at());
-    Ok(memory.may_be_due(now, heartbeat))
+    memory.remember_report_time(server.get().await?.reported_at());
+    Ok(memory.heartbeat_may_be_due(now, heartbeat))
 }

@@ -8,10 +8,14 @@ use serde_json::{Map, Value};
 use crate::ecs::ClusterRef;
 use crate::excerpt::excerpt;
 
+/// `detail-type` of an event of ECS.
 const TASK_STATE_CHANGE: &str = "ECS Task State Change";
+/// `detail-type` of an event of ECS.
 const DEPLOYMENT_STATE_CHANGE: &str = "ECS Deployment State Change";
+/// `detail-type` of an event of ECS.
 const SERVICE_ACTION: &str = "ECS Service Action";
 
+/// What invoked the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TriggerKind {
     /// An EventBridge rule or EventBridge Scheduler.
@@ -44,6 +48,7 @@ impl fmt::Display for TriggerKind {
     }
 }
 
+/// What invoked the run, and the options of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {
     pub kind: TriggerKind,
@@ -73,19 +78,19 @@ pub struct InvalidEvent(pub String);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manual {
+struct ManualEvent {
     #[serde(default)]
     dry_run: bool,
     #[serde(default)]
     force: bool,
     #[serde(default)]
     explain: bool,
-    #[serde(default, deserialize_with = "name")]
+    #[serde(default, deserialize_with = "non_null_string")]
     environment: Option<String>,
 }
 
 /// A field that must be a string if it is present: null is an error.
-fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+fn non_null_string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     String::deserialize(deserializer).map(Some)
 }
 
@@ -110,16 +115,19 @@ impl Trigger {
         let event: Value = serde_json::from_str(event)
             .map_err(|error| InvalidEvent(format!("the event cannot be read: {error}")))?;
         let Value::Object(event) = event else {
-            return Err(InvalidEvent(format!("the event is {}, not an object", kind_of(&event))));
+            return Err(InvalidEvent(format!(
+                "the event is {}, not an object",
+                json_type_name(&event)
+            )));
         };
         if event.contains_key("Records") {
-            let (kind, clusters) = sqs_batch(&event)?;
+            let (kind, clusters) = parse_sqs_batch(&event)?;
             Ok(Self { clusters, ..Self::new(kind) })
         } else if event.contains_key("source") || event.contains_key("detail-type") {
-            let kind = eventbridge(&event)?;
-            Ok(Self { clusters: clusters([&event]), ..Self::new(kind) })
+            let kind = eventbridge_trigger_kind(&event)?;
+            Ok(Self { clusters: clusters_of_events([&event]), ..Self::new(kind) })
         } else {
-            let manual: Manual = serde_json::from_value(Value::Object(event))
+            let manual: ManualEvent = serde_json::from_value(Value::Object(event))
                 .map_err(|error| InvalidEvent(format!("the manual event is wrong: {error}")))?;
             Ok(Self {
                 kind: TriggerKind::Manual,
@@ -133,24 +141,26 @@ impl Trigger {
     }
 }
 
-fn eventbridge(event: &Map<String, Value>) -> Result<TriggerKind, InvalidEvent> {
+fn eventbridge_trigger_kind(event: &Map<String, Value>) -> Result<TriggerKind, InvalidEvent> {
     let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
     match (text("source"), text("detail-type")) {
         ("aws.events" | "aws.scheduler", "Scheduled Event") => Ok(TriggerKind::Schedule),
-        (source, detail_type) => match ecs_event(detail_type).filter(|_| source == "aws.ecs") {
-            Some(kind) if event.get("detail").is_some_and(Value::is_object) => Ok(kind),
-            Some(_) => Err(InvalidEvent(format!("the \"{detail_type}\" event has no detail"))),
-            None => Err(InvalidEvent(format!(
-                "the event's source is {:?} and its detail-type {:?}",
-                shortened(source),
-                shortened(detail_type)
-            ))),
-        },
+        (source, detail_type) => {
+            match ecs_trigger_kind(detail_type).filter(|_| source == "aws.ecs") {
+                Some(kind) if event.get("detail").is_some_and(Value::is_object) => Ok(kind),
+                Some(_) => Err(InvalidEvent(format!("the \"{detail_type}\" event has no detail"))),
+                None => Err(InvalidEvent(format!(
+                    "the event's source is {:?} and its detail-type {:?}",
+                    first_80_chars(source),
+                    first_80_chars(detail_type)
+                ))),
+            }
+        }
     }
 }
 
-/// The ECS events that trigger a reading.
-fn ecs_event(detail_type: &str) -> Option<TriggerKind> {
+/// `None` for ECS events that trigger no reading.
+fn ecs_trigger_kind(detail_type: &str) -> Option<TriggerKind> {
     match detail_type {
         TASK_STATE_CHANGE => Some(TriggerKind::TaskStateChange),
         DEPLOYMENT_STATE_CHANGE => Some(TriggerKind::DeploymentStateChange),
@@ -159,9 +169,12 @@ fn ecs_event(detail_type: &str) -> Option<TriggerKind> {
     }
 }
 
-/// The clusters of the events; none if an event does not name its cluster.
-fn clusters<'a>(events: impl IntoIterator<Item = &'a Map<String, Value>>) -> Vec<ClusterRef> {
-    let named: Option<Vec<ClusterRef>> = events.into_iter().map(cluster).collect();
+/// The distinct clusters of the events; empty, which means all clusters, if one of the events does
+/// not name its cluster.
+fn clusters_of_events<'a>(
+    events: impl IntoIterator<Item = &'a Map<String, Value>>,
+) -> Vec<ClusterRef> {
+    let named: Option<Vec<ClusterRef>> = events.into_iter().map(cluster_of_event).collect();
     let mut clusters = named.unwrap_or_default();
     clusters.sort_by(|a, b| a.given().cmp(b.given()));
     clusters.dedup();
@@ -170,7 +183,7 @@ fn clusters<'a>(events: impl IntoIterator<Item = &'a Map<String, Value>>) -> Vec
 
 /// The cluster in the detail of an event. A deployment event names only its service, whose ARN
 /// contains the cluster's name.
-fn cluster(event: &Map<String, Value>) -> Option<ClusterRef> {
+fn cluster_of_event(event: &Map<String, Value>) -> Option<ClusterRef> {
     if let Some(arn) = event.get("detail")?.get("clusterArn") {
         return arn.as_str()?.parse().ok();
     }
@@ -180,9 +193,11 @@ fn cluster(event: &Map<String, Value>) -> Option<ClusterRef> {
     format!("{prefix}:cluster/{cluster}").parse().ok()
 }
 
-/// The trigger of a batch of messages. A message that is not understood is logged and skipped: the
-/// queue would deliver the whole batch again and again.
-fn sqs_batch(event: &Map<String, Value>) -> Result<(TriggerKind, Vec<ClusterRef>), InvalidEvent> {
+/// The trigger kind and the clusters of a batch of messages. A message that is not understood is
+/// logged and skipped: with an error, the queue would deliver the whole batch again and again.
+fn parse_sqs_batch(
+    event: &Map<String, Value>,
+) -> Result<(TriggerKind, Vec<ClusterRef>), InvalidEvent> {
     let records = match event.get("Records") {
         Some(Value::Array(records)) if !records.is_empty() => records,
         _ => return Err(InvalidEvent("the event's Records are not a list of messages".to_owned())),
@@ -194,7 +209,7 @@ fn sqs_batch(event: &Map<String, Value>) -> Result<(TriggerKind, Vec<ClusterRef>
     let mut kind = None;
     let mut messages = Vec::with_capacity(records.len());
     for (at, record) in records.iter().enumerate() {
-        match sqs_message(record) {
+        match parse_sqs_message(record) {
             Ok((of_it, message)) => {
                 kind.get_or_insert(of_it);
                 messages.push(message);
@@ -205,15 +220,15 @@ fn sqs_batch(event: &Map<String, Value>) -> Result<(TriggerKind, Vec<ClusterRef>
             }
         }
     }
-    Ok((kind.unwrap_or(TriggerKind::TaskStateChange), clusters(&messages)))
+    Ok((kind.unwrap_or(TriggerKind::TaskStateChange), clusters_of_events(&messages)))
 }
 
-fn sqs_message(record: &Value) -> Result<(TriggerKind, Map<String, Value>), InvalidEvent> {
+fn parse_sqs_message(record: &Value) -> Result<(TriggerKind, Map<String, Value>), InvalidEvent> {
     let body = record.get("body").and_then(Value::as_str);
     let body = body.ok_or_else(|| InvalidEvent("the SQS message has no body".to_owned()))?;
     let message: Map<String, Value> = serde_json::from_str(body)
         .map_err(|error| InvalidEvent(format!("the SQS message's body cannot be read: {error}")))?;
-    match eventbridge(&message)? {
+    match eventbridge_trigger_kind(&message)? {
         TriggerKind::Schedule => {
             Err(InvalidEvent("the SQS message is a scheduled event".to_owned()))
         }
@@ -221,7 +236,7 @@ fn sqs_message(record: &Value) -> Result<(TriggerKind, Map<String, Value>), Inva
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
+fn json_type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -232,7 +247,7 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-fn shortened(text: &str) -> String {
+fn first_80_chars(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
@@ -242,7 +257,7 @@ mod tests {
 
     use super::*;
 
-    fn change() -> Value {
+    fn task_state_change() -> Value {
         json!({"source": "aws.ecs", "detail-type": TASK_STATE_CHANGE, "detail": {}})
     }
 
@@ -264,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_events_of_aws_may_grow_fields() {
+    fn unknown_fields_of_scheduled_events_are_ignored() {
         for (source, detail) in [("aws.events", json!({})), ("aws.scheduler", json!("{}"))] {
             let event = json!({
                 "version": "0", "source": source, "detail-type": "Scheduled Event",
@@ -279,11 +294,11 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_the_forms_that_are_understood() {
+    fn unknown_event_is_rejected_with_a_list_of_the_accepted_forms() {
         let cases = [
             json!(null),
             json!("{}"),
-            json!([change()]),
+            json!([task_state_change()]),
             json!({"dry-run": true}),
             json!({"dry_run": 1}),
             json!({"force": null}),
@@ -298,7 +313,9 @@ mod tests {
             json!({"source": "my.app", "detail-type": TASK_STATE_CHANGE, "detail": {}}),
             json!({"Records": []}),
             json!({"Records": {"body": "{}"}}),
-            json!({"Records": [{"eventSource": "aws:s3", "body": change().to_string()}]}),
+            json!({"Records": [
+                {"eventSource": "aws:s3", "body": task_state_change().to_string()}
+            ]}),
         ];
         for event in cases {
             let error = Trigger::parse(&event.to_string()).unwrap_err().to_string();
@@ -307,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deep_or_broken_event_is_refused_and_does_no_harm() {
+    fn deeply_nested_huge_or_malformed_event_is_rejected_with_a_short_message() {
         let deep = "[".repeat(1 << 20);
         let deep_field = format!("{{\"force\": {}", "{\"a\":".repeat(1 << 18));
         let long = "\u{1}x".repeat(1 << 19);
@@ -325,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_names_the_clusters_to_look_at_and_one_that_names_none_means_all() {
+    fn trigger_has_the_clusters_of_its_events_or_none_if_one_event_names_no_cluster() {
         let of = |cluster: Value| {
             json!({"source": "aws.ecs", "detail-type": TASK_STATE_CHANGE,
                    "detail": {"clusterArn": cluster}})
@@ -339,7 +356,7 @@ mod tests {
             (json!({"Records": [record(&app), record(&of(json!(null)))]}), vec![]),
             (of(json!(7)), vec![]),
             (of(json!("nonsense/")), vec![]),
-            (change(), vec![]),
+            (task_state_change(), vec![]),
         ] {
             let trigger = Trigger::parse(&event.to_string()).unwrap();
             let names: Vec<_> = trigger.clusters.iter().map(ClusterRef::name).collect();
@@ -348,10 +365,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_not_understood_does_not_spoil_its_batch() {
+    fn invalid_message_of_an_sqs_batch_is_skipped_and_the_others_still_trigger() {
         let record = |body: Value| json!({"eventSource": "aws:sqs", "body": body});
         let foreign = [
-            record(change()),
+            record(task_state_change()),
             record(json!("{")),
             record(json!("{}")),
             record(json!(
@@ -377,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn the_event_of_a_deployment_names_its_cluster_by_its_service() {
+    fn cluster_of_a_deployment_event_is_taken_from_its_service_arn() {
         let event = |service: &str| {
             json!({"source": "aws.ecs", "detail-type": DEPLOYMENT_STATE_CHANGE, "detail": {},
                    "resources": [format!("arn:aws:ecs:eu-central-1:274425519734:{service}")]})

@@ -139,7 +139,7 @@ fn the_tables_of_variables_and_errors_are_those_of_the_code() {
         ("src/config/table.rs: variables", table("variable", VARIABLES)),
         ("src/config/table.rs: fields", table("field", FIELDS)),
     ];
-    let errors = [("src/report/error_kind.rs: errors", ErrorKind::table())];
+    let errors = [("src/report/error_kind.rs: errors", ErrorKind::markdown_table())];
     let pages = pages();
     for (path, tables) in
         [("docs/configuration.md", &configuration[..]), ("docs/errors.md", &errors)]
