@@ -34,8 +34,8 @@ pub(super) fn answer(
     }
 }
 
-/// The resource that IAM checks a request against.
-pub(super) fn resource(world: &World, request: &Request) -> String {
+/// The ARN of the resource that IAM checks a request against, or `*`.
+pub(super) fn iam_resource(world: &World, request: &Request) -> String {
     let cluster = |given: &Option<String>| {
         let given = given.as_deref().unwrap_or(DEFAULT_CLUSTER);
         local_name(given, &world.arn("cluster/")).to_owned()
@@ -75,7 +75,7 @@ fn list_clusters(
     let listed = world.clusters.iter().filter(|(_, cluster)| cluster.listed);
     let (page, token) = listing.page(listed.map(|(name, _)| name.as_str()))?;
     let arns = page.into_iter().map(|name| world.cluster_arn(name));
-    Ok(list("clusterArns", arns, token))
+    Ok(list_response("clusterArns", arns, token))
 }
 
 fn describe_clusters(world: &World, request: &DescribeClusters) -> Result<Value, ApiError> {
@@ -84,7 +84,7 @@ fn describe_clusters(world: &World, request: &DescribeClusters) -> Result<Value,
         None | Some([]) => &default,
         Some(requested) => requested,
     };
-    at_most(100, requested, "Clusters")?;
+    require_at_most(100, requested, "Clusters")?;
     let prefix = world.arn("cluster/");
     let mut clusters = Vec::new();
     let mut failures = Vec::new();
@@ -126,7 +126,7 @@ fn list_tasks(world: &World, faults: &Faults, request: &ListTasks) -> Result<Val
     });
     let (page, token) = listing.page(listed.map(|(id, _)| id.as_str()))?;
     let arns = page.into_iter().map(|id| world.task_arn(name, id));
-    Ok(list("taskArns", arns, token))
+    Ok(list_response("taskArns", arns, token))
 }
 
 fn describe_tasks(
@@ -135,14 +135,14 @@ fn describe_tasks(
     request: &DescribeTasks,
 ) -> Result<Value, ApiError> {
     let (name, cluster) = active_cluster(world, request.cluster.as_deref())?;
-    not_empty(&request.tasks, "Tasks")?;
-    at_most(100, &request.tasks, "Tasks")?;
+    require_not_empty(&request.tasks, "Tasks")?;
+    require_at_most(100, &request.tasks, "Tasks")?;
     let prefix = world.task_arn(name, "");
     let mut tasks = Vec::new();
     let mut failures = Vec::new();
     for given in &request.tasks {
         match cluster.tasks.get_key_value(local_name(given, &prefix)) {
-            Some((id, task)) if !faults.takes_loss(id) => {
+            Some((id, task)) if !faults.loses_task(id) => {
                 tasks.push(wire::task(world, name, id, task));
             }
             _ => failures.push(wire::missing(&full_arn(given, &prefix))),
@@ -167,13 +167,13 @@ fn list_services(
     };
     let (page, token) = listing.page(cluster.services.iter().map(String::as_str))?;
     let arns = page.into_iter().map(|service| world.service_arn(name, service));
-    Ok(list("serviceArns", arns, token))
+    Ok(list_response("serviceArns", arns, token))
 }
 
 fn describe_services(world: &World, request: &DescribeServices) -> Result<Value, ApiError> {
     let (name, cluster) = active_cluster(world, request.cluster.as_deref())?;
-    not_empty(&request.services, "Services")?;
-    at_most(10, &request.services, "Services")?;
+    require_not_empty(&request.services, "Services")?;
+    require_at_most(10, &request.services, "Services")?;
     let prefix = world.service_arn(name, "");
     let mut services = Vec::new();
     let mut failures = Vec::new();
@@ -210,14 +210,14 @@ fn full_arn(given: &str, prefix: &str) -> String {
     if given.starts_with("arn:") { given.to_owned() } else { format!("{prefix}{given}") }
 }
 
-fn not_empty(requested: &[String], what: &str) -> Result<(), ApiError> {
+fn require_not_empty(requested: &[String], what: &str) -> Result<(), ApiError> {
     if requested.is_empty() {
         return Err(ApiError::invalid_parameter(format!("{what} cannot be empty.")));
     }
     Ok(())
 }
 
-fn at_most(limit: usize, requested: &[String], what: &str) -> Result<(), ApiError> {
+fn require_at_most(limit: usize, requested: &[String], what: &str) -> Result<(), ApiError> {
     if requested.len() > limit {
         return Err(ApiError::invalid_parameter(format!(
             "{what} cannot have more than {limit} elements."
@@ -226,7 +226,11 @@ fn at_most(limit: usize, requested: &[String], what: &str) -> Result<(), ApiErro
     Ok(())
 }
 
-fn list(name: &str, arns: impl Iterator<Item = String>, next_token: Option<String>) -> Value {
+fn list_response(
+    name: &str,
+    arns: impl Iterator<Item = String>,
+    next_token: Option<String>,
+) -> Value {
     let mut answer = Map::new();
     answer.insert(name.to_owned(), arns.collect());
     if let Some(token) = next_token {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{answer, resource};
+use super::answer::{answer, iam_resource};
 use super::calls::{Calls, StartedCall};
 use super::error::ApiError;
 use super::faults::{Fault, Faults};
@@ -16,6 +16,7 @@ use super::world::World;
 /// A change of the world that happens with a later call.
 type Change = Box<dyn FnOnce(&mut World) + Send>;
 
+/// The world, its faults, the calls so far and the changes to come.
 pub(super) struct Backend {
     pub(super) world: World,
     pub(super) faults: Faults,
@@ -30,6 +31,7 @@ pub(super) enum Outcome {
     NoResponse,
 }
 
+/// An HTTP response.
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) content_type: String,
@@ -41,8 +43,8 @@ impl Backend {
         Self { world, faults: Faults::default(), calls: Calls::default(), hooks: Vec::new() }
     }
 
-    /// Changes the world when the `nth` call of an operation gets its response, or at once if it already
-    /// was.
+    /// Changes the world once the response to the `nth` call of an operation is computed. At once
+    /// if that many calls were made already.
     pub(super) fn on_call(&mut self, operation: Operation, nth: u64, change: Change) {
         self.hooks.push((operation, nth, change));
         let begun = self.calls.count(operation);
@@ -51,21 +53,21 @@ impl Backend {
         }
     }
 
-    /// Records a call. Returns its outcome and minimum latency.
+    /// Records a call. Returns its fault and minimum latency.
     pub(super) fn begin(
         &mut self,
         operation: Operation,
         request: &Result<Request, ApiError>,
         body: &[u8],
     ) -> (StartedCall, Fault, Duration) {
-        let subject = request.as_ref().map(Request::subject).unwrap_or_default();
-        let cluster = subject.cluster.clone();
-        let call = self.calls.begin(operation, subject);
+        let fields = request.as_ref().map(Request::logged_fields).unwrap_or_default();
+        let cluster = fields.cluster.clone();
+        let call = self.calls.begin(operation, fields);
         let (fault, latency) = self.faults.decide(operation, cluster.as_deref(), body);
         (call, fault, latency)
     }
 
-    /// Answers a call, and applies the changes that are due after it.
+    /// Computes the response to a call, and applies the changes of the world that are due after it.
     pub(super) fn finish(
         &mut self,
         call: StartedCall,
@@ -98,21 +100,24 @@ impl Backend {
             }
             Fault::Body { status, content_type, body } => Reply { status, content_type, body },
             Fault::AccessDenied => {
-                let resource = request.map(|request| resource(&self.world, &request));
+                let resource = request.map(|request| iam_resource(&self.world, &request));
                 let resource = resource.unwrap_or_else(|_| "*".to_owned());
                 let account = &self.world.account;
                 Reply::from(ApiError::access_denied(account, operation, &resource))
             }
             Fault::HalfAnswer => {
-                let mut reply = self.real(request);
+                let mut reply = self.real_reply(request);
                 reply.body.truncate(reply.body.len() / 2);
                 reply
             }
-            Fault::Pass | Fault::Slow(_) | Fault::Reset | Fault::NoResponse => self.real(request),
+            Fault::Pass | Fault::Slow(_) | Fault::Reset | Fault::NoResponse => {
+                self.real_reply(request)
+            }
         }
     }
 
-    fn real(&mut self, request: Result<Request, ApiError>) -> Reply {
+    /// The response without a fault.
+    fn real_reply(&mut self, request: Result<Request, ApiError>) -> Reply {
         let response = request.and_then(|request| answer(&self.world, &mut self.faults, &request));
         match response {
             Ok(answer) => Reply::json(200, &answer),

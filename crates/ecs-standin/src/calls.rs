@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::operation::Operation;
 
 /// Later calls are counted but not logged, so that memory stays bounded.
-const LOGGED: usize = 100_000;
+const MAX_LOGGED_CALLS: usize = 100_000;
 
 /// The calls since the stand-in started, including throttled and failed ones. Requests of an
 /// unknown operation are not included.
@@ -16,6 +16,7 @@ pub struct Calls {
     ticks: u64,
 }
 
+/// A request, and when its response was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub operation: Operation,
@@ -34,6 +35,7 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whether its response was sent before `other` was received.
     pub fn ended_before(&self, other: &Self) -> bool {
         self.ended.is_some_and(|ended| ended < other.started)
     }
@@ -41,12 +43,13 @@ impl Call {
 
 /// The parts of a request that are logged.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Subject {
+pub(super) struct LoggedFields {
     pub(super) cluster: Option<String>,
     pub(super) desired_status: Option<String>,
     pub(super) continued: bool,
 }
 
+/// A call that has no response yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StartedCall {
     pub(super) operation: Operation,
@@ -73,15 +76,15 @@ impl Calls {
         self.log.iter().filter(move |call| call.operation == operation)
     }
 
-    pub(super) fn begin(&mut self, operation: Operation, subject: Subject) -> StartedCall {
-        let started = self.tick();
+    pub(super) fn begin(&mut self, operation: Operation, fields: LoggedFields) -> StartedCall {
+        let started = self.next_position();
         let entry = self.log.len();
-        if entry < LOGGED {
+        if entry < MAX_LOGGED_CALLS {
             self.log.push(Call {
                 operation,
-                cluster: subject.cluster,
-                desired_status: subject.desired_status,
-                continued: subject.continued,
+                cluster: fields.cluster,
+                desired_status: fields.desired_status,
+                continued: fields.continued,
                 started,
                 ended: None,
                 status: None,
@@ -98,14 +101,15 @@ impl Calls {
     }
 
     pub(super) fn end(&mut self, call: StartedCall, status: Option<u16>) {
-        let ended = self.tick();
+        let ended = self.next_position();
         if let Some(call) = self.log.get_mut(call.entry) {
             call.ended = Some(ended);
             call.status = status;
         }
     }
 
-    fn tick(&mut self) -> u64 {
+    /// The next position in the order of all starts and ends.
+    fn next_position(&mut self) -> u64 {
         self.ticks += 1;
         self.ticks
     }

@@ -35,10 +35,10 @@ impl SeverHandle {
 }
 
 impl Listener for SeverableListener {
-    type Io = Stream;
+    type Io = SeverableStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Stream, SocketAddr) {
+    async fn accept(&mut self) -> (SeverableStream, SocketAddr) {
         loop {
             match self.0.accept().await {
                 Ok((tcp, peer)) => {
@@ -46,7 +46,7 @@ impl Listener for SeverableListener {
                     // connection still works.
                     let _ = tcp.set_nodelay(true);
                     let line = SeverHandle::default();
-                    return (Stream { tcp, line }, peer);
+                    return (SeverableStream { tcp, line }, peer);
                 }
                 // Out of file descriptors, most likely: others must close first.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -65,14 +65,15 @@ impl Connected<IncomingStream<'_, SeverableListener>> for SeverHandle {
     }
 }
 
-pub(super) struct Stream {
+/// A TCP stream that a [`SeverHandle`] can cut.
+pub(super) struct SeverableStream {
     tcp: TcpStream,
     line: SeverHandle,
 }
 
-impl Stream {
-    /// Whether it may be written to; if not, closing it now resets it.
-    fn writable(&self) -> io::Result<()> {
+impl SeverableStream {
+    /// Fails if the connection was cut; closing it then resets it.
+    fn check_writable(&self) -> io::Result<()> {
         if !self.line.is_cut() {
             return Ok(());
         }
@@ -81,7 +82,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for SeverableStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -91,13 +92,13 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for SeverableStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.writable()?;
+        self.check_writable()?;
         Pin::new(&mut self.tcp).poll_write(cx, buf)
     }
 
@@ -106,7 +107,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.writable()?;
+        self.check_writable()?;
         Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
     }
 

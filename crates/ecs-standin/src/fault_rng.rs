@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 /// A deterministic random number generator.
 ///
-/// A draw depends on the seed, on what is drawn for, and on how often that was drawn for before,
-/// not on the order of the draws: a reader that asks for many clusters at once meets the same
+/// A draw depends on the seed, on its subject, and on how many draws that subject had before, not
+/// on the order of the draws: a reader that sends requests for many clusters at once meets the same
 /// faults on every run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FaultRng {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_met_on_average() {
+    fn share_of_draws_that_hit_is_close_to_the_rate() {
         let subjects: Vec<u32> = (0..10_000).collect();
         for (rate, fewest, most) in [(0.0, 0, 0), (0.1, 900, 1_100), (1.0, 10_000, 10_000)] {
             let mut rng = FaultRng::new(7);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn order_does_not_matter_and_the_seed_does() {
+    fn draws_depend_on_the_seed_and_not_on_the_order_of_subjects() {
         let there: Vec<u32> = (0..200).collect();
         let back: Vec<u32> = (0..200).rev().collect();
         let forward = hits(&mut FaultRng::new(1), 0.5, &there);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_subject_has_another_chance() {
+    fn repeated_draws_of_one_subject_have_different_results() {
         let same = [42; 100];
         let struck = hits(&mut FaultRng::new(1), 0.5, &same);
         assert!(struck.contains(&true) && struck.contains(&false));

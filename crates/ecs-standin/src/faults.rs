@@ -39,6 +39,7 @@ impl Fault {
         Self::error("ThrottlingException", "Rate exceeded")
     }
 
+    /// Status 500 and `ServerException`.
     pub fn server_error() -> Self {
         Self::Error {
             status: 500,
@@ -184,7 +185,7 @@ impl Faults {
         body: &[u8],
     ) -> (Fault, Duration) {
         let latency = self.latency.get(&operation).copied().unwrap_or_default();
-        match self.fault(operation, cluster, body) {
+        match self.next_fault(operation, cluster, body) {
             Fault::Slow(more) => (Fault::Pass, latency + more),
             fault => (fault, latency),
         }
@@ -194,8 +195,9 @@ impl Faults {
         self.endless.contains(&operation)
     }
 
-    /// Whether this description of an existing task reports it as missing.
-    pub(super) fn takes_loss(&mut self, id: &str) -> bool {
+    /// Whether this description of an existing task reports it as `MISSING`. Uses up one of the
+    /// times of [`Self::lose_task_times`].
+    pub(super) fn loses_task(&mut self, id: &str) -> bool {
         match self.lost.get_mut(id) {
             Some(None) => return true,
             Some(Some(times)) if *times > 0 => {
@@ -207,7 +209,9 @@ impl Faults {
         self.rng.hits(self.loss_rate, &[b"lost", id.as_bytes()])
     }
 
-    fn fault(&mut self, operation: Operation, cluster: Option<&str>, body: &[u8]) -> Fault {
+    /// The fault of a call, in the precedence that [`Faults`] describes. Uses up scripts, quotas
+    /// and draws.
+    fn next_fault(&mut self, operation: Operation, cluster: Option<&str>, body: &[u8]) -> Fault {
         if self.quotas.as_mut().is_some_and(|all| !all.take(operation)) {
             return Fault::throttling();
         }

@@ -1,5 +1,6 @@
 use std::fmt;
 
+/// Of the `X-Amz-Target` header. The name of the operation follows it.
 const TARGET_PREFIX: &str = "AmazonEC2ContainerServiceV20141113.";
 
 /// An ECS API operation.
@@ -41,7 +42,7 @@ impl Operation {
         }
     }
 
-    /// `None` if the stand-in does not support the operation.
+    /// Parses the `X-Amz-Target` header. `None` if the stand-in does not support the operation.
     pub(super) fn from_target(target: &str) -> Option<Self> {
         let name = target.strip_prefix(TARGET_PREFIX)?;
         Self::ALL.into_iter().find(|known| known.name() == name)

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
 
-/// Length of a token's seal, in characters.
-const SEAL: usize = 32;
+/// Length of the hash that a page token begins with.
+const TOKEN_SEAL_CHARS: usize = 32;
 
 /// A listing, as requested.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ impl Listing<'_> {
         &self,
         entries: impl Iterator<Item = &'e str>,
     ) -> Result<(Vec<&'e str>, Option<String>), ApiError> {
-        let size = self.size()?;
-        let start = self.start()?;
+        let size = self.page_size()?;
+        let start = self.start_position()?;
         let mut rest = entries.skip_while(|entry| *entry <= start.after.as_str()).peekable();
         let page: Vec<&str> = rest.by_ref().take(size).collect();
         let more = rest.peek().is_some();
@@ -54,11 +54,11 @@ impl Listing<'_> {
             after: page.last().map_or(start.after, |last| (*last).to_owned()),
             beyond: start.beyond + u64::from(!more),
         };
-        let token = (more || self.endless).then(|| next.token(&self.scope));
+        let token = (more || self.endless).then(|| next.to_token(&self.scope));
         Ok((page, token))
     }
 
-    fn size(&self) -> Result<usize, ApiError> {
+    fn page_size(&self) -> Result<usize, ApiError> {
         let requested = match self.max_results {
             None => self.default_size,
             Some(requested) => usize::try_from(requested)
@@ -71,25 +71,25 @@ impl Listing<'_> {
         Ok(self.cap.map_or(requested, |cap| requested.min(cap.max(1))))
     }
 
-    fn start(&self) -> Result<Position, ApiError> {
+    fn start_position(&self) -> Result<Position, ApiError> {
         match self.next_token {
             None => Ok(Position::default()),
-            Some(token) => Position::of_token(token, &self.scope)
+            Some(token) => Position::from_token(token, &self.scope)
                 .ok_or_else(|| ApiError::invalid_parameter("Invalid token.")),
         }
     }
 }
 
 impl Position {
-    fn token(&self, scope: &str) -> String {
+    fn to_token(&self, scope: &str) -> String {
         let place = format!("{}/{}", self.beyond, self.after);
-        format!("{}{}", seal(scope, &place), hex::encode(place))
+        format!("{}{}", token_seal(scope, &place), hex::encode(place))
     }
 
-    fn of_token(token: &str, scope: &str) -> Option<Self> {
-        let (sealed, place) = token.split_at_checked(SEAL)?;
+    fn from_token(token: &str, scope: &str) -> Option<Self> {
+        let (sealed, place) = token.split_at_checked(TOKEN_SEAL_CHARS)?;
         let place = String::from_utf8(hex::decode(place).ok()?).ok()?;
-        if seal(scope, &place) != sealed {
+        if token_seal(scope, &place) != sealed {
             return None;
         }
         let (beyond, after) = place.split_once('/')?;
@@ -97,8 +97,9 @@ impl Position {
     }
 }
 
-fn seal(scope: &str, place: &str) -> String {
+/// A hash by which a token of another listing, or a made-up one, is recognized.
+fn token_seal(scope: &str, place: &str) -> String {
     let mut seal = hex::encode(Sha256::digest(format!("{scope}\n{place}")));
-    seal.truncate(SEAL);
+    seal.truncate(TOKEN_SEAL_CHARS);
     seal
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::operation::Operation;
 
-/// A bucket that several operations share.
+/// A request quota of ECS, which several operations share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quota {
     /// `ListClusters` and `DescribeClusters`.
@@ -27,12 +27,12 @@ impl Quota {
     }
 }
 
-/// The buckets. A call whose bucket is empty fails with `ThrottlingException`.
+/// The quotas, as token buckets. A call whose bucket is empty fails with `ThrottlingException`.
 ///
-/// They refill by tokio's clock, so that a test with paused time decides how fast.
+/// The buckets refill by tokio's clock, so that a test with paused time decides how fast.
 #[derive(Debug, Clone, Default)]
 pub struct Quotas {
-    buckets: BTreeMap<Quota, Bucket>,
+    buckets: BTreeMap<Quota, TokenBucket>,
 }
 
 impl Quotas {
@@ -48,7 +48,7 @@ impl Quotas {
     /// second. Operations without a bucket are not throttled.
     #[must_use]
     pub fn with_bucket(mut self, quota: Quota, burst: u32, per_second: u32) -> Self {
-        let bucket = Bucket {
+        let bucket = TokenBucket {
             burst: f64::from(burst),
             per_second: f64::from(per_second),
             level: f64::from(burst),
@@ -58,7 +58,8 @@ impl Quotas {
         self
     }
 
-    /// Takes one call; `false` if it is throttled, which costs nothing.
+    /// Takes a token from the bucket of `operation`. `false` if it is empty, so that the call is
+    /// throttled.
     pub(super) fn take(&mut self, operation: Operation) -> bool {
         match self.buckets.get_mut(&Quota::from_operation(operation)) {
             Some(bucket) => bucket.take(Instant::now()),
@@ -68,14 +69,15 @@ impl Quotas {
 }
 
 #[derive(Debug, Clone)]
-struct Bucket {
+struct TokenBucket {
     burst: f64,
     per_second: f64,
     level: f64,
     filled: Instant,
 }
 
-impl Bucket {
+impl TokenBucket {
+    /// Refills the bucket up to `now`, and takes a token. `false` if it is empty.
     fn take(&mut self, now: Instant) -> bool {
         let refill = now.duration_since(self.filled).as_secs_f64() * self.per_second;
         self.level = (self.level + refill).min(self.burst);
@@ -94,26 +96,26 @@ mod tests {
 
     use super::*;
 
-    fn granted(quotas: &mut Quotas, operation: Operation, calls: usize) -> usize {
+    fn count_granted(quotas: &mut Quotas, operation: Operation, calls: usize) -> usize {
         (0..calls).filter(|_| quotas.take(operation)).count()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_is_granted_and_then_the_sustained_rate() {
+    async fn burst_is_granted_at_once_and_later_calls_at_the_sustained_rate() {
         let mut quotas = Quotas::documented();
-        assert_eq!(granted(&mut quotas, Operation::ListClusters, 200), 50);
+        assert_eq!(count_granted(&mut quotas, Operation::ListClusters, 200), 50);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(granted(&mut quotas, Operation::DescribeClusters, 200), 20);
+        assert_eq!(count_granted(&mut quotas, Operation::DescribeClusters, 200), 20);
         tokio::time::advance(Duration::from_hours(1)).await;
-        assert_eq!(granted(&mut quotas, Operation::ListClusters, 200), 50);
+        assert_eq!(count_granted(&mut quotas, Operation::ListClusters, 200), 50);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn listing_and_describing_tasks_share_a_bucket_that_clusters_do_not_touch() {
+    async fn listing_and_describing_tasks_share_a_bucket_separate_from_clusters_and_services() {
         let mut quotas = Quotas::documented();
-        assert_eq!(granted(&mut quotas, Operation::ListTasks, 60), 60);
-        assert_eq!(granted(&mut quotas, Operation::DescribeTasks, 60), 40);
-        assert_eq!(granted(&mut quotas, Operation::ListClusters, 10), 10);
-        assert_eq!(granted(&mut quotas, Operation::ListServices, 10), 10);
+        assert_eq!(count_granted(&mut quotas, Operation::ListTasks, 60), 60);
+        assert_eq!(count_granted(&mut quotas, Operation::DescribeTasks, 60), 40);
+        assert_eq!(count_granted(&mut quotas, Operation::ListClusters, 10), 10);
+        assert_eq!(count_granted(&mut quotas, Operation::ListServices, 10), 10);
     }
 }

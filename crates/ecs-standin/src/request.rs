@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::calls::Subject;
+use super::calls::LoggedFields;
 use super::error::ApiError;
 use super::operation::Operation;
 
@@ -75,18 +75,18 @@ impl Request {
     /// # Errors
     /// `SerializationException` for what is not a JSON object, `InvalidParameterException` for an
     /// object that holds an unknown field or a wrong type.
-    pub(super) fn read(operation: Operation, body: &[u8]) -> Result<Self, ApiError> {
+    pub(super) fn parse(operation: Operation, body: &[u8]) -> Result<Self, ApiError> {
         Ok(match operation {
-            Operation::ListClusters => Self::ListClusters(fields(body)?),
-            Operation::DescribeClusters => Self::DescribeClusters(fields(body)?),
-            Operation::ListTasks => Self::ListTasks(fields(body)?),
-            Operation::DescribeTasks => Self::DescribeTasks(fields(body)?),
-            Operation::ListServices => Self::ListServices(fields(body)?),
-            Operation::DescribeServices => Self::DescribeServices(fields(body)?),
+            Operation::ListClusters => Self::ListClusters(parse_object(body)?),
+            Operation::DescribeClusters => Self::DescribeClusters(parse_object(body)?),
+            Operation::ListTasks => Self::ListTasks(parse_object(body)?),
+            Operation::DescribeTasks => Self::DescribeTasks(parse_object(body)?),
+            Operation::ListServices => Self::ListServices(parse_object(body)?),
+            Operation::DescribeServices => Self::DescribeServices(parse_object(body)?),
         })
     }
 
-    pub(super) fn subject(&self) -> Subject {
+    pub(super) fn logged_fields(&self) -> LoggedFields {
         let token = match self {
             Self::ListClusters(request) => &request.next_token,
             Self::ListTasks(request) => &request.next_token,
@@ -97,7 +97,7 @@ impl Request {
             Self::ListTasks(request) => request.desired_status.clone(),
             _ => None,
         };
-        Subject {
+        LoggedFields {
             cluster: self.cluster().map(str::to_owned),
             desired_status,
             continued: token.is_some(),
@@ -116,7 +116,7 @@ impl Request {
     }
 }
 
-fn fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     // Parsed as a map first, because serde would accept an array of the fields.
     let object: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
         ApiError::serialization_error(format!("The request is not a JSON object: {error}."))

@@ -32,6 +32,7 @@ pub struct StandIn {
     _alive: watch::Sender<()>,
 }
 
+/// What the request handler shares with the [`StandIn`].
 #[derive(Clone)]
 struct Shared {
     backend: Arc<Mutex<Backend>>,
@@ -62,7 +63,7 @@ impl StandIn {
         let address = listener.local_addr()?;
         let (sender, alive) = watch::channel(());
         let shared = Shared { backend: Arc::new(Mutex::new(Backend::new(world))), alive };
-        let router = Router::new().fallback(serve).with_state(shared.clone());
+        let router = Router::new().fallback(handle_request).with_state(shared.clone());
         let service = router.into_make_service_with_connect_info::<SeverHandle>();
         let server = axum::serve(SeverableListener(listener), service)
             .with_graceful_shutdown(shared.clone().stopped());
@@ -101,6 +102,7 @@ impl StandIn {
         backend.on_call(operation, nth, Box::new(change));
     }
 
+    /// The calls until now.
     pub fn calls(&self) -> Calls {
         self.shared.backend().calls.clone()
     }
@@ -118,19 +120,19 @@ impl Shared {
     }
 }
 
-async fn serve(
+async fn handle_request(
     State(shared): State<Shared>,
     ConnectInfo(line): ConnectInfo<SeverHandle>,
     request: HttpRequest<Body>,
 ) -> Response<Body> {
-    let (operation, body) = match receive(request).await {
+    let (operation, body) = match read_operation_and_body(request).await {
         Ok(received) => received,
         Err(error) => return response(Reply::from(error), 0),
     };
-    let request = Request::read(operation, &body);
+    let request = Request::parse(operation, &body);
     let (call, fault, latency) = shared.backend().begin(operation, &request, &body);
-    if !latency.is_zero() && !waited(&shared, latency).await {
-        return reset(&line);
+    if !latency.is_zero() && !sleep_unless_stopped(&shared, latency).await {
+        return reset_connection(&line);
     }
     let (outcome, number) = {
         let mut backend = shared.backend();
@@ -139,28 +141,30 @@ async fn serve(
     };
     match outcome {
         Outcome::Reply(reply) => response(reply, number),
-        Outcome::Reset => reset(&line),
+        Outcome::Reset => reset_connection(&line),
         Outcome::NoResponse => {
             shared.stopped().await;
-            reset(&line)
+            reset_connection(&line)
         }
     }
 }
 
-/// Whether the time passed before the stand-in stopped.
-async fn waited(shared: &Shared, time: Duration) -> bool {
+/// `false` if the stand-in stopped before the time passed.
+async fn sleep_unless_stopped(shared: &Shared, time: Duration) -> bool {
     tokio::select! {
         () = tokio::time::sleep(time) => true,
         () = shared.clone().stopped() => false,
     }
 }
 
-async fn receive(request: HttpRequest<Body>) -> Result<(Operation, Vec<u8>), ApiError> {
+async fn read_operation_and_body(
+    request: HttpRequest<Body>,
+) -> Result<(Operation, Vec<u8>), ApiError> {
     let (head, body) = request.into_parts();
     if head.method != Method::POST || head.uri.path() != "/" {
         return Err(ApiError::unknown_operation("The ECS API takes POST requests to / only."));
     }
-    let operation = operation(&head.headers)?;
+    let operation = operation_from_headers(&head.headers)?;
     let body = to_bytes(body, MAX_REQUEST_BYTES).await.map_err(|_| {
         ApiError::serialization_error(format!(
             "The request broke off, or is larger than {MAX_REQUEST_BYTES} bytes."
@@ -169,7 +173,7 @@ async fn receive(request: HttpRequest<Body>) -> Result<(Operation, Vec<u8>), Api
     Ok((operation, body.to_vec()))
 }
 
-fn operation(headers: &HeaderMap) -> Result<Operation, ApiError> {
+fn operation_from_headers(headers: &HeaderMap) -> Result<Operation, ApiError> {
     let target = headers
         .get("x-amz-target")
         .ok_or_else(|| ApiError::unknown_operation("The request has no X-Amz-Target header."))?;
@@ -178,7 +182,7 @@ fn operation(headers: &HeaderMap) -> Result<Operation, ApiError> {
     })
 }
 
-/// `number` makes the request id.
+/// The request id is made of `number`.
 fn response(reply: Reply, number: u64) -> Response<Body> {
     Response::builder()
         .status(reply.status)
@@ -186,16 +190,16 @@ fn response(reply: Reply, number: u64) -> Response<Body> {
         .header("x-amzn-requestid", format!("00000000-0000-4000-8000-{number:012x}"))
         .body(Body::from(reply.body))
         // A scripted status or content type may be invalid in HTTP.
-        .unwrap_or_else(|_| status_only(500))
+        .unwrap_or_else(|_| empty_response(500))
 }
 
 /// Cuts the connection. The returned response is never sent.
-fn reset(line: &SeverHandle) -> Response<Body> {
+fn reset_connection(line: &SeverHandle) -> Response<Body> {
     line.cut();
-    status_only(500)
+    empty_response(500)
 }
 
-fn status_only(status: u16) -> Response<Body> {
+fn empty_response(status: u16) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     if let Ok(status) = status.try_into() {
         *response.status_mut() = status;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::task::{Container, Task};
 use super::world::{Cluster, World};
 
-/// A cluster; with its counts if it is active.
+/// A cluster, as `DescribeClusters` returns it. The counts of an inactive one are 0.
 pub(super) fn cluster(world: &World, name: &str, cluster: &Cluster) -> Value {
     let hidden = cluster.status == "INACTIVE";
     let count = |last_status: &str| {
@@ -24,7 +24,8 @@ pub(super) fn cluster(world: &World, name: &str, cluster: &Cluster) -> Value {
     })
 }
 
-/// A service. Its desired count is the number of tasks that are not stopping.
+/// A service, as `DescribeServices` returns it. Its desired count is the number of tasks that are
+/// not stopping.
 pub(super) fn service(world: &World, cluster_name: &str, cluster: &Cluster, name: &str) -> Value {
     let count = |wanted: fn(&Task) -> bool| {
         let tasks = cluster.tasks.values();
@@ -41,7 +42,7 @@ pub(super) fn service(world: &World, cluster_name: &str, cluster: &Cluster, name
     })
 }
 
-/// A task, with its `raw` merged in.
+/// A task, as `DescribeTasks` returns it, with its `raw` merged in.
 pub(super) fn task(world: &World, cluster: &str, id: &str, task: &Task) -> Value {
     let group = task.group.clone().unwrap_or_else(|| match &task.service {
         Some(service) => format!("service:{service}"),
@@ -49,40 +50,42 @@ pub(super) fn task(world: &World, cluster: &str, id: &str, task: &Task) -> Value
     });
     let definition = world.arn(&format!("task-definition/{}:1", task.family));
     let containers: Vec<Value> = task.containers.iter().map(container).collect();
-    let described = object([
+    let described = object_without_none([
         ("taskArn", Some(world.task_arn(cluster, id).into())),
         ("clusterArn", Some(world.cluster_arn(cluster).into())),
         ("taskDefinitionArn", Some(definition.into())),
         ("group", Some(group.into())),
         ("desiredStatus", Some(task.desired_status.as_str().into())),
         ("lastStatus", Some(task.last_status.as_str().into())),
-        ("launchType", text(task.launch_type.as_deref())),
+        ("launchType", optional_string(task.launch_type.as_deref())),
         ("createdAt", task.created_at.map(epoch_seconds)),
         ("startedAt", task.started_at.map(epoch_seconds)),
-        ("startedBy", text(task.started_by.as_deref())),
-        ("availabilityZone", text(task.availability_zone.as_deref())),
+        ("startedBy", optional_string(task.started_by.as_deref())),
+        ("availabilityZone", optional_string(task.availability_zone.as_deref())),
         ("containers", Some(containers.into())),
     ]);
-    overlaid(described, task.raw.as_ref())
+    merge_raw(described, task.raw.as_ref())
 }
 
-/// The failure for a requested resource that does not exist.
+/// The entry in `failures` for a requested resource that does not exist.
 pub(super) fn missing(arn: &str) -> Value {
     json!({"arn": arn, "reason": "MISSING"})
 }
 
 fn container(container: &Container) -> Value {
-    Value::Object(object([
-        ("name", text(container.name.as_deref())),
-        ("image", text(container.image.as_deref())),
-        ("imageDigest", text(container.image_digest.as_deref())),
-        ("lastStatus", text(container.last_status.as_deref())),
-        ("runtimeId", text(container.runtime_id.as_deref())),
+    Value::Object(object_without_none([
+        ("name", optional_string(container.name.as_deref())),
+        ("image", optional_string(container.image.as_deref())),
+        ("imageDigest", optional_string(container.image_digest.as_deref())),
+        ("lastStatus", optional_string(container.last_status.as_deref())),
+        ("runtimeId", optional_string(container.runtime_id.as_deref())),
         ("exitCode", container.exit_code.map(Value::from)),
     ]))
 }
 
-fn overlaid(mut described: Map<String, Value>, raw: Option<&Value>) -> Value {
+/// Entries of `raw` replace those of the same name, and `null` removes them. Anything but an object
+/// replaces the whole description.
+fn merge_raw(mut described: Map<String, Value>, raw: Option<&Value>) -> Value {
     match raw {
         None => {}
         Some(Value::Object(raw)) => {
@@ -94,12 +97,12 @@ fn overlaid(mut described: Map<String, Value>, raw: Option<&Value>) -> Value {
     Value::Object(described)
 }
 
-fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Map<String, Value> {
+fn object_without_none<const N: usize>(entries: [(&str, Option<Value>); N]) -> Map<String, Value> {
     let known = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
     known.collect()
 }
 
-fn text(text: Option<&str>) -> Option<Value> {
+fn optional_string(text: Option<&str>) -> Option<Value> {
     text.map(Value::from)
 }
 
@@ -113,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_values_and_overlaid_nulls_are_absent_and_not_null() {
+    fn unknown_fields_and_fields_that_raw_sets_to_null_are_omitted() {
         let world = World::new("eu-central-1", "274425519734");
         let described = Task::standalone("migration").raw(json!({"group": null, "tags": [null]}));
         assert_eq!(

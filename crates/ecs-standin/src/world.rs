@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::task::Task;
 
-/// One region of one account.
+/// The ECS resources of one region of one account, which a stand-in serves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct World {
     /// Region in every ARN.
@@ -71,6 +71,7 @@ impl World {
     }
 }
 
+/// A cluster with its services and tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
     /// The same as its key in the world.
@@ -140,7 +141,7 @@ impl Cluster {
     /// Adds a task, and its service if it is new. Returns the task's id.
     ///
     /// The id follows from the names of the cluster and the service and from how many tasks were
-    /// added before, so that the same story always has the same ids, and none comes back.
+    /// added before, so that ids are the same in each run, and no id is used twice.
     pub fn add(&mut self, task: Task) -> String {
         let service = task.service.as_deref().unwrap_or_default();
         let id = task_id(&self.name, service, self.tasks_added);

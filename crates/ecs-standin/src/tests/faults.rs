@@ -20,7 +20,7 @@ async fn listing_code(client: &Client) -> String {
 }
 
 #[tokio::test]
-async fn a_script_is_met_in_order_and_then_nothing_goes_wrong() {
+async fn scripted_faults_happen_in_order_and_later_calls_succeed() {
     let (ecs, client) = start(world().cluster(app(1))).await;
     ecs.faults(|faults| {
         faults.script(
@@ -43,7 +43,7 @@ async fn a_script_is_met_in_order_and_then_nothing_goes_wrong() {
 }
 
 #[tokio::test]
-async fn a_denied_call_names_the_action_and_the_resource_in_aws_s_words() {
+async fn access_denied_fault_has_the_message_of_aws_with_action_and_resource() {
     let world = world().cluster(app(1)).cluster(Cluster::new("secret").task(runner()));
     let (ecs, client) = start(world).await;
     ecs.faults(|faults| {
@@ -67,7 +67,7 @@ async fn a_denied_call_names_the_action_and_the_resource_in_aws_s_words() {
 }
 
 #[tokio::test]
-async fn rates_strike_the_same_calls_on_every_run() {
+async fn faults_at_a_rate_hit_the_same_calls_in_each_run_with_the_same_seed() {
     let mut runs = Vec::new();
     for _ in 0..2 {
         let (ecs, client) = start(world().cluster(app(1))).await;
@@ -85,7 +85,7 @@ async fn rates_strike_the_same_calls_on_every_run() {
 }
 
 #[tokio::test]
-async fn a_burst_beyond_the_quota_is_throttled() {
+async fn calls_beyond_the_burst_of_a_quota_are_throttled_until_faults_are_cleared() {
     let (ecs, client) = start(world().cluster(app(1))).await;
     ecs.faults(|faults| {
         faults.throttle(Quotas::default().with_bucket(Quota::ClusterResourceReads, 3, 0));
@@ -103,7 +103,7 @@ async fn a_burst_beyond_the_quota_is_throttled() {
 }
 
 #[tokio::test]
-async fn lost_tasks_are_listed_and_missing() {
+async fn lost_tasks_are_listed_but_described_as_missing() {
     let (ecs, client) = start(world().cluster(app(3))).await;
     let arns = task_arns(&client, "app", "RUNNING").await;
     let id = |arn: &str| arn.rsplit('/').next().unwrap().to_owned();
@@ -112,15 +112,15 @@ async fn lost_tasks_are_listed_and_missing() {
     });
     for missing in [2, 1, 1] {
         assert_eq!(task_arns(&client, "app", "RUNNING").await.len(), 3);
-        assert_eq!(missing_of(&client, &arns).await, missing);
+        assert_eq!(count_missing(&client, &arns).await, missing);
     }
     ecs.faults(|faults| {
         faults.clear().lose_tasks_at_rate(1.0);
     });
-    assert_eq!(missing_of(&client, &arns).await, 3);
+    assert_eq!(count_missing(&client, &arns).await, 3);
 }
 
-async fn missing_of(client: &Client, arns: &[String]) -> usize {
+async fn count_missing(client: &Client, arns: &[String]) -> usize {
     let describe = client.describe_tasks().cluster("app");
     let described = describe.set_tasks(Some(arns.to_vec())).send().await;
     described.unwrap().failures().len()
@@ -146,7 +146,7 @@ async fn an_endless_listing_gives_a_new_token_with_every_page() {
 }
 
 #[tokio::test]
-async fn latency_is_waited_for() {
+async fn calls_take_at_least_the_latency_of_the_operation_plus_that_of_a_slow_fault() {
     let (ecs, client) = start(world().cluster(app(1))).await;
     ecs.faults(|faults| {
         faults
@@ -194,7 +194,7 @@ async fn a_call_without_response_ends_when_the_stand_in_stops() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_answer_reach_the_client_as_they_are() {
+async fn truncated_html_or_invalid_json_body_is_an_sdk_error_and_an_empty_one_an_empty_list() {
     let (ecs, client) = start(world().cluster(app(3))).await;
     let list = || client.list_tasks().cluster("app").send();
     for fault in [Fault::HalfAnswer, Fault::html(), Fault::json("[{]")] {
@@ -216,7 +216,7 @@ async fn bodies_that_are_no_answer_reach_the_client_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_status_that_http_does_not_have_is_a_server_error() {
+async fn scripted_status_that_is_invalid_in_http_is_sent_as_500() {
     let (ecs, client) = start(world().cluster(app(1))).await;
     ecs.faults(|faults| {
         let body = Vec::new();

@@ -6,10 +6,12 @@ use tokio::net::TcpStream;
 use super::{app, start, world};
 use crate::{Fault, Operation, StandIn};
 
-const TARGET: &str = "AmazonEC2ContainerServiceV20141113";
+/// Of the `X-Amz-Target` header: a dot and the name of the operation follow it.
+const TARGET_SERVICE: &str = "AmazonEC2ContainerServiceV20141113";
 
-/// Sends one request; gives the status line and headers, and the body.
-async fn exchange(ecs: &StandIn, head: &str, body: &[u8]) -> (String, String) {
+/// Sends one request, whose request line and first headers are `head`. Returns the status line with
+/// the headers, and the body.
+async fn send_raw_request(ecs: &StandIn, head: &str, body: &[u8]) -> (String, String) {
     let address = ecs.endpoint().replace("http://", "");
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!(
@@ -24,22 +26,22 @@ async fn exchange(ecs: &StandIn, head: &str, body: &[u8]) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
-async fn call(ecs: &StandIn, operation: &str, body: &[u8]) -> (String, String) {
-    let head = format!("POST / HTTP/1.1\r\nx-amz-target: {TARGET}.{operation}");
-    exchange(ecs, &head, body).await
+async fn call_operation(ecs: &StandIn, operation: &str, body: &[u8]) -> (String, String) {
+    let head = format!("POST / HTTP/1.1\r\nx-amz-target: {TARGET_SERVICE}.{operation}");
+    send_raw_request(ecs, &head, body).await
 }
 
 #[tokio::test]
-async fn a_good_request_is_answered_as_aws_json() {
+async fn valid_request_is_answered_with_status_200_as_aws_json_1_1() {
     let (ecs, _client) = start(world().cluster(app(0))).await;
-    let (head, body) = call(&ecs, "ListClusters", b"{}").await;
+    let (head, body) = call_operation(&ecs, "ListClusters", b"{}").await;
     assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
     assert!(head.contains("content-type: application/x-amz-json-1.1"));
     assert_eq!(body, r#"{"clusterArns":["arn:aws:ecs:eu-central-1:274425519734:cluster/app"]}"#);
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read_gets_a_clear_400() {
+async fn malformed_request_body_is_answered_with_400_and_the_error_type_of_ecs() {
     let (ecs, _client) = start(world().cluster(app(1))).await;
     let nested = [b"{\"a\":".repeat(100_000), b"[".repeat(500_000)].concat();
     let long = format!(r#"{{"cluster":"app","nextToken":"{}"}}"#, "f".repeat(1 << 20));
@@ -58,19 +60,19 @@ async fn a_body_that_cannot_be_read_gets_a_clear_400() {
         ("DescribeClusters", b"{\"include\":[]}", "InvalidParameterException"),
     ];
     for (operation, body, code) in cases {
-        let (head, answer) = call(&ecs, operation, body).await;
+        let (head, answer) = call_operation(&ecs, operation, body).await;
         let shown = String::from_utf8_lossy(&body[..body.len().min(40)]);
         assert!(head.starts_with("HTTP/1.1 400"), "{shown}: {head}");
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(answer["__type"], code, "{shown}");
         assert!(!answer["message"].as_str().unwrap().is_empty());
     }
-    let (head, _) = call(&ecs, "ListTasks", br#"{"cluster":"app"}"#).await;
+    let (head, _) = call_operation(&ecs, "ListTasks", br#"{"cluster":"app"}"#).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
 }
 
 #[tokio::test]
-async fn a_request_for_no_known_operation_gets_a_clear_400_and_is_no_call() {
+async fn request_for_an_unknown_operation_is_answered_with_400_and_not_counted_as_a_call() {
     let (ecs, _client) = start(world().cluster(app(1))).await;
     for head in [
         "POST / HTTP/1.1",
@@ -81,7 +83,7 @@ async fn a_request_for_no_known_operation_gets_a_clear_400_and_is_no_call() {
         "POST /other HTTP/1.1\r\nx-amz-target: AmazonEC2ContainerServiceV20141113.ListTasks",
         "GET / HTTP/1.1\r\nx-amz-target: AmazonEC2ContainerServiceV20141113.ListTasks",
     ] {
-        let (answer, body) = exchange(&ecs, head, b"{}").await;
+        let (answer, body) = send_raw_request(&ecs, head, b"{}").await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{head}: {answer}");
         assert!(body.contains("UnknownOperationException"), "{head}: {body}");
     }
@@ -89,7 +91,7 @@ async fn a_request_for_no_known_operation_gets_a_clear_400_and_is_no_call() {
 }
 
 #[tokio::test]
-async fn a_reset_is_a_reset_on_the_wire_and_not_an_orderly_close() {
+async fn reset_fault_resets_the_tcp_connection_instead_of_closing_it() {
     let (ecs, _client) = start(world().cluster(app(1))).await;
     ecs.faults(|faults| {
         faults.once(Operation::ListClusters, Fault::Reset);
@@ -97,7 +99,7 @@ async fn a_reset_is_a_reset_on_the_wire_and_not_an_orderly_close() {
     let address = ecs.endpoint().replace("http://", "");
     let mut connection = TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "POST / HTTP/1.1\r\nhost: ecs\r\nx-amz-target: {TARGET}.ListClusters\r\n\
+        "POST / HTTP/1.1\r\nhost: ecs\r\nx-amz-target: {TARGET_SERVICE}.ListClusters\r\n\
          content-length: 2\r\n\r\n{{}}"
     );
     connection.write_all(request.as_bytes()).await.unwrap();
@@ -106,12 +108,12 @@ async fn a_reset_is_a_reset_on_the_wire_and_not_an_orderly_close() {
 }
 
 #[tokio::test]
-async fn a_request_of_many_megabytes_is_refused_without_being_kept() {
+async fn request_body_of_many_megabytes_is_rejected_and_the_next_request_succeeds() {
     let (ecs, client) = start(world().cluster(app(1))).await;
     let address = ecs.endpoint().replace("http://", "");
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST / HTTP/1.1\r\nhost: ecs\r\nx-amz-target: {TARGET}.ListTasks\r\n\
+        "POST / HTTP/1.1\r\nhost: ecs\r\nx-amz-target: {TARGET_SERVICE}.ListTasks\r\n\
          content-length: 1000000000000\r\n\r\n"
     );
     connection.write_all(head.as_bytes()).await.unwrap();

@@ -26,7 +26,7 @@ async fn a_page_size_out_of_range_is_refused() {
 }
 
 #[tokio::test]
-async fn no_more_is_described_at_once_than_ecs_allows() {
+async fn describing_more_resources_per_call_than_ecs_allows_is_rejected() {
     let (_ecs, client) = start(world().cluster(app(1))).await;
     let names = |count: usize| Some(vec!["app".to_owned(); count]);
     let tasks = |count| client.describe_tasks().cluster("app").set_tasks(names(count));
@@ -55,7 +55,7 @@ async fn no_more_is_described_at_once_than_ecs_allows() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_unknown_inactive_or_elsewhere_is_not_found() {
+async fn cluster_that_is_unknown_inactive_or_of_another_account_or_region_is_not_found() {
     let world = world().cluster(app(1)).cluster(Cluster::new("old").task(runner()).inactive());
     let (_ecs, client) = start(world).await;
     for cluster in [
@@ -83,7 +83,7 @@ async fn a_cluster_that_is_unknown_inactive_or_elsewhere_is_not_found() {
 }
 
 #[tokio::test]
-async fn no_cluster_means_the_default_one() {
+async fn request_without_a_cluster_uses_the_cluster_named_default() {
     let world = world().cluster(Cluster::new("default").task(runner()));
     let (_ecs, client) = start(world).await;
     let listed = client.list_tasks().send().await.unwrap();
@@ -93,7 +93,7 @@ async fn no_cluster_means_the_default_one() {
 }
 
 #[tokio::test]
-async fn deleted_clusters_are_described_and_perhaps_listed_and_unknown_ones_are_missing() {
+async fn inactive_clusters_are_described_and_listed_unless_unlisted_and_unknown_ones_missing() {
     let world = world()
         .cluster(app(1))
         .cluster(Cluster::new("old").task(runner()).inactive())
@@ -126,7 +126,7 @@ async fn deleted_clusters_are_described_and_perhaps_listed_and_unknown_ones_are_
 }
 
 #[tokio::test]
-async fn tasks_that_are_gone_or_of_another_cluster_are_missing() {
+async fn described_tasks_that_are_gone_or_of_another_cluster_are_reported_as_missing() {
     let world = world().cluster(app(2)).cluster(Cluster::new("other").task(runner()));
     let (ecs, client) = start(world).await;
     let elsewhere = task_arns(&client, "other", "RUNNING").await;
@@ -158,7 +158,7 @@ async fn tasks_that_are_gone_or_of_another_cluster_are_missing() {
 }
 
 #[tokio::test]
-async fn services_are_described_with_their_counts_or_missing() {
+async fn services_are_described_with_task_counts_and_unknown_ones_reported_as_missing() {
     let cluster = app(2).task(runner().pending()).task(runner().draining()).service("idle");
     let (_ecs, client) = start(world().cluster(cluster)).await;
     let described = client
@@ -186,7 +186,7 @@ async fn services_are_described_with_their_counts_or_missing() {
 }
 
 #[tokio::test]
-async fn unsupported_fields_are_refused_by_name_and_not_ignored() {
+async fn unsupported_request_fields_are_rejected_with_their_name() {
     let (_ecs, client) = start(world().cluster(app(1))).await;
     let list = || client.list_tasks().cluster("app");
     for (field, refused) in [

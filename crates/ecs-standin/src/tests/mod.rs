@@ -20,12 +20,12 @@ use jiff::Timestamp;
 
 use super::{Cluster, StandIn, Task, World};
 
-/// The SDK's requests over `reqwest`: the SDK's own client would compile all of its dependencies
-/// anew, with other features.
+/// Sends the SDK's requests with `reqwest`: the SDK's own client would compile all of its
+/// dependencies anew, with other features.
 #[derive(Debug, Clone)]
-struct Http(reqwest::Client);
+struct ReqwestConnector(reqwest::Client);
 
-impl HttpConnector for Http {
+impl HttpConnector for ReqwestConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let http = self.0.clone();
         HttpConnectorFuture::new(async move {
@@ -39,7 +39,7 @@ impl HttpConnector for Http {
     }
 }
 
-impl HttpClient for Http {
+impl HttpClient for ReqwestConnector {
     fn http_connector(
         &self,
         _: &HttpConnectorSettings,
@@ -57,11 +57,12 @@ fn client(ecs: &StandIn) -> Client {
         .region(Region::new("eu-central-1"))
         .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
         .retry_config(RetryConfig::disabled())
-        .http_client(Http(reqwest::Client::builder().no_proxy().build().unwrap()))
+        .http_client(ReqwestConnector(reqwest::Client::builder().no_proxy().build().unwrap()))
         .build();
     Client::from_conf(config)
 }
 
+/// A region without clusters.
 fn world() -> World {
     World::new("eu-central-1", "274425519734")
 }
@@ -81,6 +82,7 @@ fn app(count: usize) -> Cluster {
     Cluster::new("app").tasks(count, &runner())
 }
 
+/// Starts a stand-in. Returns it with an SDK client of it.
 async fn start(world: World) -> (StandIn, Client) {
     let ecs = StandIn::start(world).await.unwrap();
     let client = client(&ecs);

@@ -8,7 +8,7 @@ use super::{Cluster, app, runner, start, task_arns, world};
 use crate::{Operation, World};
 
 #[tokio::test]
-async fn every_task_is_on_one_page_in_a_stable_order() {
+async fn every_task_is_listed_on_exactly_one_page_in_the_same_order_each_time() {
     let (ecs, client) = start(world().cluster(app(205))).await;
     let listed = task_arns(&client, "app", "RUNNING").await;
     assert_eq!(listed.iter().collect::<BTreeSet<_>>().len(), 205);
@@ -46,7 +46,7 @@ async fn services_are_listed_ten_per_page_by_default() {
 }
 
 #[tokio::test]
-async fn tasks_that_come_and_go_between_two_pages_hide_no_other() {
+async fn tasks_added_or_removed_between_two_pages_neither_hide_nor_repeat_others() {
     let (ecs, client) = start(world().page_size_cap(4).cluster(app(10))).await;
     let before: BTreeSet<String> = task_arns(&client, "app", "RUNNING").await.into_iter().collect();
     ecs.on_call(Operation::ListTasks, 4, |world| {
@@ -64,7 +64,7 @@ async fn tasks_that_come_and_go_between_two_pages_hide_no_other() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_the_listing_it_was_given_out_for_only() {
+async fn page_token_is_accepted_only_for_the_listing_that_returned_it() {
     let world =
         world().page_size_cap(1).cluster(app(3)).cluster(Cluster::new("other").tasks(3, &runner()));
     let (_ecs, client) = start(world).await;

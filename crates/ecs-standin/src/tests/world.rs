@@ -7,7 +7,11 @@ use serde_json::json;
 use super::{Cluster, Task, app, runner, start, task_arns, world};
 use crate::{Container, Operation};
 
-async fn describe(client: &aws_sdk_ecs::Client, desired_status: &str) -> Vec<Described> {
+/// The tasks of the cluster `app` that are listed with this desired status.
+async fn describe_listed_tasks(
+    client: &aws_sdk_ecs::Client,
+    desired_status: &str,
+) -> Vec<Described> {
     let arns = task_arns(client, "app", desired_status).await;
     let described =
         client.describe_tasks().cluster("app").set_tasks(Some(arns)).send().await.unwrap();
@@ -15,9 +19,9 @@ async fn describe(client: &aws_sdk_ecs::Client, desired_status: &str) -> Vec<Des
 }
 
 #[tokio::test]
-async fn a_task_is_described_as_the_sdk_expects_it() {
+async fn described_task_has_its_fields_and_containers_as_parsed_by_the_sdk() {
     let (ecs, client) = start(world().cluster(app(1))).await;
-    let tasks = describe(&client, "RUNNING").await;
+    let tasks = describe_listed_tasks(&client, "RUNNING").await;
     let [task] = tasks.as_slice() else { panic!("not one task: {tasks:?}") };
     let id = ecs.update(|world| world.cluster_mut("app").tasks.keys().next().cloned());
     let id = id.unwrap();
@@ -48,7 +52,7 @@ async fn a_task_is_described_as_the_sdk_expects_it() {
 }
 
 #[tokio::test]
-async fn each_task_state_is_in_the_listing_that_ecs_has_it_in() {
+async fn pending_tasks_are_listed_as_running_and_draining_tasks_as_stopped() {
     let cluster = Cluster::new("app")
         .task(runner())
         .task(runner().pending())
@@ -57,7 +61,7 @@ async fn each_task_state_is_in_the_listing_that_ecs_has_it_in() {
     let (ecs, client) = start(world().cluster(cluster)).await;
     let mut seen = Vec::new();
     for desired in ["RUNNING", "STOPPED"] {
-        for task in describe(&client, desired).await {
+        for task in describe_listed_tasks(&client, desired).await {
             assert_eq!(task.desired_status().unwrap(), desired);
             let container = &task.containers()[0];
             seen.push((
@@ -90,7 +94,7 @@ async fn each_task_state_is_in_the_listing_that_ecs_has_it_in() {
 }
 
 #[tokio::test]
-async fn a_listing_without_a_status_is_of_running_tasks_and_can_be_of_one_service() {
+async fn task_listing_is_of_running_tasks_by_default_and_can_be_of_one_service() {
     let cluster = app(2)
         .task(runner().stopped())
         .task(Task::standalone("migration"))
@@ -109,12 +113,12 @@ async fn a_listing_without_a_status_is_of_running_tasks_and_can_be_of_one_servic
 }
 
 #[tokio::test]
-async fn groups_are_derived_unless_given() {
+async fn task_group_is_its_service_or_family_unless_it_is_set() {
     let mut odd = runner();
     odd.group = Some(String::new());
     let cluster = Cluster::new("app").task(Task::standalone("migration")).task(odd);
     let (_ecs, client) = start(world().cluster(cluster)).await;
-    let mut groups: Vec<String> = describe(&client, "RUNNING")
+    let mut groups: Vec<String> = describe_listed_tasks(&client, "RUNNING")
         .await
         .iter()
         .map(|task| task.group().unwrap().to_owned())
@@ -124,7 +128,7 @@ async fn groups_are_derived_unless_given() {
 }
 
 #[tokio::test]
-async fn a_raw_overlay_replaces_adds_and_removes_what_a_task_says_of_itself() {
+async fn raw_overlay_replaces_adds_and_removes_fields_of_a_described_task() {
     let overlay = json!({
         "lastStatus": "DELETED",
         "group": null,
@@ -133,7 +137,7 @@ async fn a_raw_overlay_replaces_adds_and_removes_what_a_task_says_of_itself() {
     });
     let cluster = app(0).task(runner().raw(overlay));
     let (ecs, client) = start(world().cluster(cluster)).await;
-    let tasks = describe(&client, "RUNNING").await;
+    let tasks = describe_listed_tasks(&client, "RUNNING").await;
     assert_eq!(tasks[0].last_status().unwrap(), "DELETED");
     assert_eq!(tasks[0].group(), None);
     assert_eq!(tasks[0].version(), 7);
@@ -152,12 +156,12 @@ async fn a_raw_overlay_replaces_adds_and_removes_what_a_task_says_of_itself() {
 }
 
 #[tokio::test]
-async fn a_container_says_only_what_is_known_of_it() {
+async fn container_fields_that_are_not_set_are_omitted_from_the_description() {
     let task = runner()
         .with(Container::new("aws-guardduty-agent-x").digest("sha256:aa"))
         .with(Container::new("init").runtime_id("r-1").exited(3));
     let (_ecs, client) = start(world().cluster(app(0).task(task))).await;
-    let tasks = describe(&client, "RUNNING").await;
+    let tasks = describe_listed_tasks(&client, "RUNNING").await;
     let [_, sidecar, init] = tasks[0].containers() else {
         panic!("not three containers: {tasks:?}")
     };
@@ -170,7 +174,7 @@ async fn a_container_says_only_what_is_known_of_it() {
 }
 
 #[tokio::test]
-async fn the_world_changes_after_the_given_call() {
+async fn on_call_changes_the_world_after_the_nth_call_or_at_once_if_it_is_past() {
     let (ecs, client) = start(world().cluster(app(2))).await;
     ecs.on_call(Operation::ListTasks, 2, |world| {
         for task in world.cluster_mut("app").tasks_of("runner") {
@@ -187,7 +191,7 @@ async fn the_world_changes_after_the_given_call() {
 }
 
 #[tokio::test]
-async fn calls_are_counted_and_logged_in_order() {
+async fn calls_are_counted_by_operation_and_logged_in_order() {
     let (ecs, client) = start(world().page_size_cap(1).cluster(app(2))).await;
     let running = task_arns(&client, "app", "RUNNING").await;
     task_arns(&client, "app", "STOPPED").await;
@@ -211,7 +215,7 @@ async fn calls_are_counted_and_logged_in_order() {
 }
 
 #[tokio::test]
-async fn the_same_story_has_the_same_ids_and_a_replaced_task_has_another() {
+async fn task_ids_are_the_same_in_each_run_and_a_new_task_never_has_an_old_id() {
     let mut cluster = app(3);
     assert_eq!(cluster, app(3));
     let old: Vec<String> = cluster.tasks.keys().cloned().collect();
