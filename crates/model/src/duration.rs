@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_short_or_spelled_out() {
+    fn duration_may_be_abbreviated_spelled_out_or_iso_8601_but_not_negative_or_in_months() {
         for (text, seconds) in [
             ("0s", 0),
             ("100ms", 0),
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn months_follow_the_calendar() {
+    fn seconds_before_subtracts_months_by_the_calendar() {
         // 2023-10-31T12:00:00.5Z, 2023-09-30 and 2023-02-28 at the same time of day.
         let now = 1_698_753_600.5;
         for (text, expected) in
@@ -77,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "[0-9]{0,12}.{0,12}", now: f64) {
+        fn parsing_and_subtracting_a_duration_never_panics(text in "[0-9]{0,12}.{0,12}", now: f64) {
             let _ = parse_duration(&text);
             if let Some(span) = parse_span(&text) {
                 let _ = seconds_before(span, now);

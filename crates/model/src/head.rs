@@ -25,7 +25,7 @@ pub struct EntryHash([u8; 32]);
 /// The text is not 64 lowercase hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the hash of a ledger entry is 64 lowercase hexadecimal digits")]
-pub struct ParseHashError;
+pub struct ParseEntryHashError;
 
 /// The text is not a head of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +33,7 @@ pub struct ParseHashError;
     "a ledger's head is written as \"org=NAME; seq=NUMBER; hash=64 hexadecimal digits\", and a \
      signed one goes on with \"; key=16 hexadecimal digits; signature=128 hexadecimal digits\""
 )]
-pub struct ParseHeadError;
+pub struct ParseLedgerHeadError;
 
 /// The last entry of an organization's ledger, as responses to writes carry it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct SignedHead {
 }
 
 impl EntryHash {
-    /// What the first entry follows: zeros.
+    /// In place of the hash before a ledger's first entry: zeros.
     pub const NONE: Self = Self([0; 32]);
 
     /// The 32 bytes.
@@ -83,10 +83,10 @@ impl From<[u8; 32]> for EntryHash {
 }
 
 impl FromStr for EntryHash {
-    type Err = ParseHashError;
+    type Err = ParseEntryHashError;
 
-    fn from_str(text: &str) -> Result<Self, ParseHashError> {
-        decode_lowercase(text).map(Self).ok_or(ParseHashError)
+    fn from_str(text: &str) -> Result<Self, ParseEntryHashError> {
+        decode_lowercase_hex(text).map(Self).ok_or(ParseEntryHashError)
     }
 }
 
@@ -110,12 +110,12 @@ impl fmt::Display for Head {
 }
 
 impl FromStr for Head {
-    type Err = ParseHeadError;
+    type Err = ParseLedgerHeadError;
 
-    fn from_str(text: &str) -> Result<Self, ParseHeadError> {
-        let mut fields = Fields(text.split(';'));
-        let head = fields.head()?;
-        if fields.0.next().is_some() { Err(ParseHeadError) } else { Ok(head) }
+    fn from_str(text: &str) -> Result<Self, ParseLedgerHeadError> {
+        let mut fields = HeadFields(text.split(';'));
+        let head = fields.parse_head()?;
+        if fields.0.next().is_some() { Err(ParseLedgerHeadError) } else { Ok(head) }
     }
 }
 
@@ -140,51 +140,59 @@ impl fmt::Display for SignedHead {
 }
 
 impl FromStr for SignedHead {
-    type Err = ParseHeadError;
+    type Err = ParseLedgerHeadError;
 
-    fn from_str(text: &str) -> Result<Self, ParseHeadError> {
-        let mut fields = Fields(text.split(';'));
-        let head = fields.head()?;
+    fn from_str(text: &str) -> Result<Self, ParseLedgerHeadError> {
+        let mut fields = HeadFields(text.split(';'));
+        let head = fields.parse_head()?;
         if fields.0.clone().next().is_none() {
             return Ok(Self { head, signature: None });
         }
-        let signature =
-            HeadSignature { key_id: fields.bytes("key")?, bytes: fields.bytes("signature")? };
+        let signature = HeadSignature {
+            key_id: fields.next_bytes("key")?,
+            bytes: fields.next_bytes("signature")?,
+        };
         if fields.0.next().is_some() {
-            return Err(ParseHeadError);
+            return Err(ParseLedgerHeadError);
         }
         Ok(Self { head, signature: Some(signature) })
     }
 }
 
-/// The fields of a head's text.
-struct Fields<'a>(std::str::Split<'a, char>);
+/// The remaining fields of a head's text, separated by `;`.
+struct HeadFields<'a>(std::str::Split<'a, char>);
 
-impl<'a> Fields<'a> {
-    fn next(&mut self, name: &str) -> Result<&'a str, ParseHeadError> {
+impl<'a> HeadFields<'a> {
+    /// The value of the next field, which has to have this name.
+    fn next_value(&mut self, name: &str) -> Result<&'a str, ParseLedgerHeadError> {
         match self.0.next().map(|field| field.trim().split_once('=')) {
             Some(Some((found, value))) if found == name => Ok(value),
-            _ => Err(ParseHeadError),
+            _ => Err(ParseLedgerHeadError),
         }
     }
 
-    fn bytes<const N: usize>(&mut self, name: &str) -> Result<[u8; N], ParseHeadError> {
-        decode_lowercase(self.next(name)?).ok_or(ParseHeadError)
+    fn next_bytes<const N: usize>(&mut self, name: &str) -> Result<[u8; N], ParseLedgerHeadError> {
+        decode_lowercase_hex(self.next_value(name)?).ok_or(ParseLedgerHeadError)
     }
 
-    fn head(&mut self) -> Result<Head, ParseHeadError> {
-        let org = self.next("org")?;
+    fn parse_head(&mut self) -> Result<Head, ParseLedgerHeadError> {
+        let org = self.next_value("org")?;
         if !is_environment_name(org) {
-            return Err(ParseHeadError);
+            return Err(ParseLedgerHeadError);
         }
-        let seq = self.next("seq")?.parse().ok().filter(|seq| *seq >= 0).ok_or(ParseHeadError)?;
-        let hash = self.next("hash")?.parse().map_err(|_| ParseHeadError)?;
+        let seq = self
+            .next_value("seq")?
+            .parse()
+            .ok()
+            .filter(|seq| *seq >= 0)
+            .ok_or(ParseLedgerHeadError)?;
+        let hash = self.next_value("hash")?.parse().map_err(|_| ParseLedgerHeadError)?;
         Ok(Head { org: org.to_owned(), seq, hash })
     }
 }
 
-/// Bytes that are written in lowercase hexadecimal digits.
-fn decode_lowercase<const N: usize>(text: &str) -> Option<[u8; N]> {
+/// `None` unless `text` is exactly 2 N lowercase hexadecimal digits.
+fn decode_lowercase_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
@@ -198,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_read_as_it_is_written() {
+    fn printed_ledger_head_parses_to_the_same_head_and_malformed_ones_are_rejected() {
         let head =
             Head { org: "cyber-dojo".to_owned(), seq: 4711, hash: EntryHash::from([171; 32]) };
         let text = format!("org=cyber-dojo; seq=4711; hash={}", "ab".repeat(32));
@@ -213,7 +221,7 @@ mod tests {
             &format!("{text}; more=1"),
             &text.replace("cyber-dojo", "a b"),
         ] {
-            assert_eq!(wrong.parse::<Head>(), Err(ParseHeadError), "{wrong}");
+            assert_eq!(wrong.parse::<Head>(), Err(ParseLedgerHeadError), "{wrong}");
         }
     }
 }

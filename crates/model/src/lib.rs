@@ -15,5 +15,7 @@ pub mod time;
 pub mod wire;
 
 pub use error_chain::error_chain;
-pub use head::{EntryHash, Head, HeadSignature, ParseHashError, ParseHeadError, SignedHead};
+pub use head::{
+    EntryHash, Head, HeadSignature, ParseEntryHashError, ParseLedgerHeadError, SignedHead,
+};
 pub use plausible_times::plausible_times;

@@ -24,8 +24,8 @@ pub fn plausible_times(times: &[f64], now: f64) -> Vec<f64> {
     plausible
 }
 
-/// The positions of the longest sequence in `times` that never descends and never exceeds `most`;
-/// of several, the one that ends earliest.
+/// The positions of the longest subsequence of `times` that never descends and never exceeds
+/// `most`; of several, the one that ends earliest.
 fn longest_ascending(times: &[f64], most: f64) -> Vec<usize> {
     // The end of the earliest-ending sequence of each length, and the predecessor of each time.
     let mut ends: Vec<usize> = Vec::new();
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_time_is_that_of_the_next_snapshot_which_has_a_right_one() {
+    fn implausible_time_is_replaced_by_the_next_plausible_one_or_now() {
         for (what, times, now, expected) in [
             ("none is wrong", &[1.0, 2.0, 2.0, 3.0][..], 3.0, &[1.0, 2.0, 2.0, 3.0][..]),
             ("a minute in the future", &[1.0, 99.0, 3.0, 4.0], 5.0, &[1.0, 3.0, 3.0, 4.0]),
@@ -78,7 +78,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn times_never_fall_and_are_no_times_to_come(
+        fn plausible_times_never_descend_and_never_exceed_now(
             times in proptest::collection::vec(-9..9_i8, 0..12), now in -9..9_i8,
         ) {
             let times: Vec<_> = times.into_iter().map(f64::from).collect();
@@ -94,7 +94,7 @@ mod tests {
 
         /// Right times with a run of wrong ones among them, as after a start with a wrong clock.
         #[test]
-        fn right_times_stay_and_a_few_wrong_ones_are_found(
+        fn right_times_are_kept_and_a_short_run_of_wrong_times_among_them_is_replaced(
             before in 4..20_usize, wrong in 1..4_usize, after in 4..20_usize,
             off in prop_oneof![-1e9..-1e3_f64, 1e3..1e9_f64],
         ) {
@@ -116,7 +116,7 @@ mod tests {
         }
 
         #[test]
-        fn the_sequence_is_the_longest_there_is(
+        fn longest_ascending_is_as_long_as_the_longest_of_all_subsequences(
             times in proptest::collection::vec(0..6_u8, 0..9), most in 0..6_u8,
         ) {
             let times: Vec<_> = times.into_iter().map(f64::from).collect();

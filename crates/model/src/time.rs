@@ -16,7 +16,8 @@ pub use error::TimeError;
 pub(crate) use written::Kind;
 pub use written::WrittenTime;
 
-const TIME_FORMS: &str =
+/// Of the accepted forms, for error messages.
+const TIME_EXAMPLES: &str =
     "2026-11-26 16:00, 2026-11-26T15:00:00Z, yesterday 14:05, 2 hours ago or 30d";
 
 /// The time that `text` means at `now` in `zone`. See [`WrittenTime`] for the grammar.

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use super::quote;
+use super::quote_for_error;
 use super::{Expression, TimePoint, Timeline};
 use crate::time::parse_unix_seconds;
 
@@ -42,8 +42,9 @@ pub enum ParseIntervalError {
     MalformedBound(String),
 }
 
-/// A whole number from this on is a time, in seconds since the Unix epoch: 2001-09-09.
-const FIRST_TIME: i64 = 1_000_000_000;
+/// A whole number from this on (2001-09-09) is a time in seconds since the Unix epoch, and not an
+/// index.
+const MIN_UNIX_SECONDS: i64 = 1_000_000_000;
 
 impl Interval {
     /// The indexes of the existing snapshots in the interval; `None` if there are none. Two ends
@@ -62,7 +63,7 @@ impl Interval {
         };
         let mut to = match &self.to {
             Bound::Snapshot(expression) => expression.resolve(timeline)?,
-            Bound::Time(point) => point.count(timeline)?.into(),
+            Bound::Time(point) => point.count_recorded(timeline)?.into(),
         };
         let count = i64::from(timeline.count());
         // An interval after the latest snapshot is empty: the latest must not be returned for it.
@@ -80,7 +81,7 @@ impl Interval {
 }
 
 impl Default for Interval {
-    /// Everything.
+    /// All snapshots.
     fn default() -> Self {
         Self { from: Bound::first(), to: Bound::latest() }
     }
@@ -115,7 +116,7 @@ impl FromStr for Interval {
         let (from, to) = text.split_once("..").unwrap_or((text, text));
         match (end(from), end(to)) {
             (Some(from), Some(to)) => Ok(Self { from, to }),
-            _ => Err(ParseIntervalError::Malformed(quote(text))),
+            _ => Err(ParseIntervalError::Malformed(quote_for_error(text))),
         }
     }
 }
@@ -129,14 +130,16 @@ impl FromStr for Bound {
             return Ok(Self::latest());
         }
         if let Ok(index) = text.parse::<i64>()
-            && index < FIRST_TIME
+            && index < MIN_UNIX_SECONDS
             && let Ok(expression) = text.parse()
         {
             return Ok(Self::Snapshot(expression));
         }
         let seconds = parse_unix_seconds(text);
         let point = seconds.map(TimePoint::At).or_else(|| text.parse().ok());
-        point.map(Self::Time).ok_or_else(|| ParseIntervalError::MalformedBound(quote(text)))
+        point
+            .map(Self::Time)
+            .ok_or_else(|| ParseIntervalError::MalformedBound(quote_for_error(text)))
     }
 }
 
@@ -144,16 +147,17 @@ impl FromStr for Bound {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::{Recorded, ten};
+    use super::super::tests::{Recorded, ten_hourly_snapshots};
     use super::*;
 
-    fn resolved(interval: &Interval) -> Option<(u32, u32)> {
-        let Ok(range) = interval.resolve(&ten());
+    /// The first and the last index, in a timeline of [`ten_hourly_snapshots`].
+    fn resolve_in_ten(interval: &Interval) -> Option<(u32, u32)> {
+        let Ok(range) = interval.resolve(&ten_hourly_snapshots());
         range.map(RangeInclusive::into_inner)
     }
 
     #[test]
-    fn an_interval_holds_both_its_ends() {
+    fn interval_includes_both_ends_and_skips_snapshots_that_do_not_exist() {
         let cases = [
             ("", Some((1, 10))),
             ("1..NOW", Some((1, 10))),
@@ -181,7 +185,7 @@ mod tests {
             ("-9223372036854775808..9223372036854775807", Some((1, 10))),
         ];
         for (text, range) in cases {
-            assert_eq!(resolved(&text.parse().unwrap()), range, "{text}");
+            assert_eq!(resolve_in_ten(&text.parse().unwrap()), range, "{text}");
         }
         for text in ["x", "1..x", "1..2..3", "1...3", "1-3", "1,3", " 1..2"] {
             let refused = text.parse::<Interval>();
@@ -190,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_and_an_end_are_snapshots_or_times() {
+    fn interval_end_is_an_index_now_a_duration_before_now_or_unix_seconds() {
         let cases = [
             ("1", "NOW", Some((1, 10))),
             ("5", "7", Some((5, 7))),
@@ -206,7 +210,7 @@ mod tests {
         ];
         for (start, end, range) in cases {
             let interval = Interval { from: start.parse().unwrap(), to: end.parse().unwrap() };
-            assert_eq!(resolved(&interval), range, "{start} to {end}");
+            assert_eq!(resolve_in_ten(&interval), range, "{start} to {end}");
         }
         for text in ["", "x", "NaN", "inf", "1h ago", "#1", "~1", "@{now}"] {
             let refused = text.parse::<Bound>();

@@ -14,7 +14,8 @@ pub use time_point::TimePoint;
 /// Error messages repeat at most this many characters of a text.
 const MAX_QUOTE_CHARS: usize = 100;
 
-fn quote(text: &str) -> String {
+/// The beginning of `text`, at most [`MAX_QUOTE_CHARS`] long.
+fn quote_for_error(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTE_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
@@ -53,6 +54,7 @@ pub struct Expression {
     text: String,
 }
 
+/// How an expression selects a snapshot.
 #[derive(Debug, Clone, PartialEq)]
 enum Selector {
     /// `N` or `#N`: counted from 1, negative from the end, so that `-1` is the latest.
@@ -70,7 +72,7 @@ enum Selector {
      (N behind the latest), @{{2023-10-02T12:00:00}} (UTC), @{{2.hours.ago}} (hours, days, weeks \
      or months) or @{{now}}"
 )]
-pub struct ParseExpressionError(String);
+pub struct ParseSnapshotExpressionError(String);
 
 impl Expression {
     /// The latest snapshot, as an environment's name without an expression.
@@ -83,7 +85,8 @@ impl Expression {
         Self { selector: Selector::Index(1), text: "#1".to_owned() }
     }
 
-    /// The time in `@{…}`, in seconds since the Unix epoch; `None` without one, and for `@{now}`.
+    /// The time in `@{…}`, in seconds since the Unix epoch; `None` for `@{now}` and expressions
+    /// without a time.
     pub fn time(&self, now: f64) -> Option<f64> {
         match &self.selector {
             Selector::At(time) => Some(time.seconds(now)).filter(|seconds| seconds.is_finite()),
@@ -101,23 +104,24 @@ impl Expression {
             Selector::Index(index) if *index < 0 => (count + 1).saturating_add(*index),
             Selector::Index(index) => *index,
             Selector::Behind(behind) => count.saturating_sub(*behind),
-            Selector::At(time) => time.count(timeline)?.into(),
+            Selector::At(time) => time.count_recorded(timeline)?.into(),
         })
     }
 }
 
 impl FromStr for Expression {
-    type Err = ParseExpressionError;
+    type Err = ParseSnapshotExpressionError;
 
-    fn from_str(text: &str) -> Result<Self, ParseExpressionError> {
-        let selector = selector(text).ok_or_else(|| ParseExpressionError(quote(text)))?;
+    fn from_str(text: &str) -> Result<Self, ParseSnapshotExpressionError> {
+        let selector = parse_selector(text)
+            .ok_or_else(|| ParseSnapshotExpressionError(quote_for_error(text)))?;
         let bare = matches!(selector, Selector::Index(_)) && !text.starts_with('#');
         let text = if bare { format!("#{text}") } else { text.to_owned() };
         Ok(Self { selector, text })
     }
 }
 
-fn selector(text: &str) -> Option<Selector> {
+fn parse_selector(text: &str) -> Option<Selector> {
     let number = |digits: &str| digits.parse::<i64>().ok().filter(|_| !digits.starts_with('+'));
     if let Some(behind) = text.strip_prefix('~') {
         let behind = if behind.is_empty() { Some(0) } else { number(behind) };
@@ -168,14 +172,14 @@ mod tests {
     }
 
     /// Ten snapshots, an hour apart, the first on the hour of 2023-10-02T00:00:00Z.
-    pub(super) fn ten() -> Recorded {
+    pub(super) fn ten_hourly_snapshots() -> Recorded {
         let first = 1_696_204_800.0;
         let times = (0..10).map(|hour| first + 3_600.0 * f64::from(hour)).collect();
         Recorded(times, first + 10.0 * 3_600.0)
     }
 
     #[test]
-    fn an_expression_counts_from_the_first_or_from_the_latest_or_goes_by_time() {
+    fn expression_selects_by_index_by_distance_from_the_latest_or_by_time() {
         let cases = [
             ("1", 1),
             ("#1", 1),
@@ -209,26 +213,26 @@ mod tests {
         ];
         for (text, index) in cases {
             let expression: Expression = text.parse().unwrap();
-            assert_eq!(expression.resolve(&ten()), Ok(index), "{text}");
+            assert_eq!(expression.resolve(&ten_hourly_snapshots()), Ok(index), "{text}");
         }
     }
 
     #[test]
-    fn now_is_the_latest_snapshot_even_if_the_clock_was_set_back() {
-        let Recorded(times, _) = ten();
+    fn now_selects_the_latest_snapshot_even_if_the_clock_was_set_back() {
+        let Recorded(times, _) = ten_hourly_snapshots();
         let now: Expression = "@{now}".parse().unwrap();
         assert_eq!(now.resolve(&Recorded(times, 0.0)), Ok(10));
     }
 
     #[test]
-    fn an_expression_is_shown_as_it_was_written() {
+    fn expression_is_printed_as_written_but_a_bare_index_with_a_hash_sign() {
         for (text, shown) in [("-1", "#-1"), ("#23", "#23"), ("~3", "~3"), ("@{now}", "@{now}")] {
             assert_eq!(text.parse::<Expression>().unwrap().to_string(), shown);
         }
     }
 
     #[test]
-    fn anything_else_is_refused_with_the_forms_that_exist() {
+    fn malformed_expression_is_rejected_with_the_accepted_forms() {
         for text in [
             "",
             "#",
@@ -250,7 +254,7 @@ mod tests {
             "9223372036854775808",
         ] {
             let refused = text.parse::<Expression>();
-            assert_eq!(refused, Err(ParseExpressionError(text.to_owned())));
+            assert_eq!(refused, Err(ParseSnapshotExpressionError(text.to_owned())));
         }
         let refused = "latest".parse::<Expression>().unwrap_err().to_string();
         assert!(refused.contains("@{2.hours.ago} (hours, days, weeks or months)"), "{refused}");
@@ -258,7 +262,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_expression_panics(
+        fn parsing_and_resolving_an_expression_never_panics(
             text in "[#~]?-?[0-9]{0,20}|@\\{.{0,20}\\}|.{0,20}", count in 0..20_u16, now: f64,
         ) {
             let timeline = Recorded((0..count).map(f64::from).collect(), now);

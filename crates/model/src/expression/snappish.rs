@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::quote;
-use super::{Expression, ParseExpressionError};
+use super::quote_for_error;
+use super::{Expression, ParseSnapshotExpressionError};
 
-/// `aws-prod#65`, `aws-prod~1`, `aws-prod@{now}`, or `aws-prod` for its latest snapshot.
+/// A snapshot of a named environment: `aws-prod#65`, `aws-prod~1`, `aws-prod@{now}`, or `aws-prod`
+/// for its latest snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snappish {
     /// The environment's name.
@@ -16,15 +17,15 @@ pub struct Snappish {
 }
 
 impl FromStr for Snappish {
-    type Err = ParseExpressionError;
+    type Err = ParseSnapshotExpressionError;
 
     /// The name ends at the first character that begins an expression: no environment's name
     /// contains it.
-    fn from_str(text: &str) -> Result<Self, ParseExpressionError> {
+    fn from_str(text: &str) -> Result<Self, ParseSnapshotExpressionError> {
         let (environment, expression) =
             text.split_at(text.find(['#', '~', '@']).unwrap_or(text.len()));
         if environment.is_empty() {
-            return Err(ParseExpressionError(quote(text)));
+            return Err(ParseSnapshotExpressionError(quote_for_error(text)));
         }
         let expression =
             if expression.is_empty() { Expression::latest() } else { expression.parse()? };
@@ -40,11 +41,11 @@ impl fmt::Display for Snappish {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::ten;
+    use super::super::tests::ten_hourly_snapshots;
     use super::*;
 
     #[test]
-    fn a_name_stands_alone_or_before_an_expression() {
+    fn environment_name_alone_means_the_latest_snapshot_or_is_followed_by_an_expression() {
         for (text, environment, index) in [
             ("aws-prod", "aws-prod", 10),
             ("aws-prod#3", "aws-prod", 3),
@@ -57,13 +58,13 @@ mod tests {
         ] {
             let snappish: Snappish = text.parse().unwrap();
             assert_eq!(snappish.environment, environment);
-            assert_eq!(snappish.expression.resolve(&ten()), Ok(index), "{text}");
+            assert_eq!(snappish.expression.resolve(&ten_hourly_snapshots()), Ok(index), "{text}");
             assert_eq!(snappish.to_string(), text);
         }
     }
 
     #[test]
-    fn an_expression_alone_or_one_that_is_none_is_refused() {
+    fn missing_environment_name_or_malformed_expression_is_rejected() {
         for text in ["", "#3", "~1", "@{now}", "env#", "env#x", "env~1~1", "env@{never}"] {
             assert!(text.parse::<Snappish>().is_err(), "{text}");
         }

@@ -41,9 +41,9 @@ impl TimePoint {
 
     /// How many snapshots were recorded by then.
     ///
-    /// A time without a fraction is the end of its second: times are printed so, and the printed time
-    /// of a snapshot has to find it.
-    pub(super) fn count<T: Timeline>(&self, timeline: &T) -> Result<u32, T::Error> {
+    /// A time without a fraction means the end of its second: times are printed so, and the printed
+    /// time of a snapshot has to find it.
+    pub(super) fn count_recorded<T: Timeline>(&self, timeline: &T) -> Result<u32, T::Error> {
         let seconds = self.seconds(timeline.now());
         match self {
             Self::At(_) | Self::Written(_) if seconds.fract() == 0.0 => {
@@ -70,6 +70,7 @@ impl TimePoint {
         })
     }
 
+    /// `None` unless the span is positive.
     fn ago(span: Span) -> Option<Self> {
         span.is_positive().then_some(Self::Ago(span.fieldwise()))
     }
@@ -94,7 +95,7 @@ mod tests {
     const NOW: f64 = 1_698_753_600.5;
 
     #[test]
-    fn a_time_point_is_absolute_or_relative_to_the_request() {
+    fn time_in_braces_is_absolute_or_relative_to_now() {
         let cases = [
             ("now", f64::INFINITY),
             ("2023-10-02T12:00:00", 1_696_248_000.0),
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn malformed_time_in_braces_is_rejected() {
         for text in [
             "",
             "tomorrow",
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_alone_is_that_long_before_now() {
+    fn bare_duration_is_a_time_point_that_long_before_now() {
         for (text, before) in
             [("1h", 3_600.0), ("1hour", 3_600.0), ("30mins", 1_800.0), ("2days", 172_800.0)]
         {
@@ -160,7 +161,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "[0-9]{0,12}.{0,12}|[0-9-]{0,20}T[0-9:.]{0,20}", now: f64) {
+        fn parsing_a_time_point_never_panics(
+            text in "[0-9]{0,12}.{0,12}|[0-9-]{0,20}T[0-9:.]{0,20}", now: f64,
+        ) {
             for point in [TimePoint::from_braces(&text), text.parse().ok()].into_iter().flatten() {
                 let _ = point.seconds(now);
             }

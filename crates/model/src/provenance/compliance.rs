@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::template::{ANY_TYPE, ExpectedAttestation, Template};
 
-/// The state of an artifact in a trail, or of a trail.
+/// Whether a trail, or an artifact in it, is compliant with its template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum State {
     /// Everything expected was reported, and nothing reported is non-compliant.
@@ -63,7 +63,7 @@ pub struct ReportedArtifact {
     pub attestations: Vec<ReportedAttestation>,
 }
 
-/// One line of a comparison with a template.
+/// An attestation that a template expects or that was reported, with the report that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttestationStatus {
     /// Its name.
@@ -106,12 +106,13 @@ pub struct TrailStatus {
     pub artifacts: BTreeMap<String, ArtifactStatus>,
 }
 
-/// The state of `artifact` by `template`; without one only what was reported counts.
+/// The state of `artifact`, by what `template` expects and what was reported; without a template,
+/// only by what was reported.
 pub fn artifact_status(template: Option<&Template>, artifact: &ReportedArtifact) -> ArtifactStatus {
     let expected =
         template.and_then(|template| template.artifact(artifact.template_name.as_deref()));
     let listed = expected.map_or(&[][..], |expected| &expected.attestations);
-    let (state, attestations) = compare(listed, &artifact.attestations);
+    let (state, attestations) = compare_attestations(listed, &artifact.attestations);
     ArtifactStatus {
         id: Some(artifact.id.clone()),
         fingerprint: Some(artifact.fingerprint.clone()),
@@ -129,7 +130,7 @@ pub fn trail_status(
     artifacts: &[ReportedArtifact],
 ) -> TrailStatus {
     let listed = template.map_or(&[][..], Template::trail_attestations);
-    let (mut state, attestations) = compare(listed, attestations);
+    let (mut state, attestations) = compare_attestations(listed, attestations);
     let mut statuses = BTreeMap::new();
     for artifact in artifacts {
         let expected = template.and_then(|it| it.artifact(artifact.template_name.as_deref()));
@@ -145,7 +146,7 @@ pub fn trail_status(
             fingerprint: None,
             state: State::Missing,
             unexpected: false,
-            attestations: compare(&expected.attestations, &[]).1,
+            attestations: compare_attestations(&expected.attestations, &[]).1,
         });
     }
     for status in statuses.values() {
@@ -157,8 +158,9 @@ pub fn trail_status(
     TrailStatus { state, attestations, artifacts: statuses }
 }
 
-/// What was expected and what was reported, and the state that follows.
-fn compare(
+/// The state that follows from what is expected and what was reported, and the status of each
+/// attestation, first the expected ones.
+fn compare_attestations(
     expected: &[ExpectedAttestation],
     reported: &[ReportedAttestation],
 ) -> (State, Vec<AttestationStatus>) {
@@ -177,7 +179,7 @@ fn compare(
             latest.remove(&*expected.name);
         }
         statuses.push(match found {
-            Some(found) => status(found, false),
+            Some(found) => attestation_status(found, false),
             None => AttestationStatus {
                 name: expected.name.clone(),
                 kind: expected.kind.clone(),
@@ -188,7 +190,7 @@ fn compare(
             },
         });
     }
-    statuses.extend(latest.into_values().map(|found| status(found, true)));
+    statuses.extend(latest.into_values().map(|found| attestation_status(found, true)));
     let state = statuses.iter().map(|status| match status.is_compliant {
         Some(false) => State::NonCompliant,
         Some(true) => State::Compliant,
@@ -199,13 +201,13 @@ fn compare(
     (state.max().unwrap_or(State::Compliant), statuses)
 }
 
-/// An SBOM is `sbom` or `system:sbom`.
+/// `system:sbom` and `sbom` are the same type.
 fn same_type(expected: &str, reported: &str) -> bool {
     let short = |kind: &str| kind.strip_prefix("system:").unwrap_or(kind).to_owned();
     short(expected) == short(reported)
 }
 
-fn status(reported: &ReportedAttestation, unexpected: bool) -> AttestationStatus {
+fn attestation_status(reported: &ReportedAttestation, unexpected: bool) -> AttestationStatus {
     AttestationStatus {
         name: reported.name.clone(),
         kind: reported.kind.clone(),
@@ -223,6 +225,7 @@ mod tests {
     use super::State::{Compliant, Incomplete, Missing, NonCompliant};
     use super::*;
 
+    /// Expects a `jira` attestation of the trail, and an artifact `runner` with two attestations.
     fn template() -> Template {
         serde_json::from_value(json!({"version": 1, "trail": {
             "attestations": [{"name": "jira", "type": "jira"}],
@@ -232,12 +235,17 @@ mod tests {
         .unwrap()
     }
 
-    fn attested(name: &str, kind: &str, is_compliant: Option<bool>) -> ReportedAttestation {
+    fn reported_attestation(
+        name: &str,
+        kind: &str,
+        is_compliant: Option<bool>,
+    ) -> ReportedAttestation {
         let (name, kind, id) = (name.to_owned(), kind.to_owned(), format!("{name}-id"));
         ReportedAttestation { name, kind, id, overridden: None, is_compliant }
     }
 
-    fn runner(attestations: Vec<ReportedAttestation>) -> ReportedArtifact {
+    /// The artifact `runner` of [`template`], with these attestations.
+    fn reported_runner(attestations: Vec<ReportedAttestation>) -> ReportedArtifact {
         ReportedArtifact {
             template_name: Some("runner".to_owned()),
             fingerprint: "ab".repeat(32),
@@ -247,9 +255,9 @@ mod tests {
     }
 
     #[test]
-    fn the_state_of_an_artifact_follows_from_its_template() {
-        let test = |ok| attested("unit-test", "junit", Some(ok));
-        let scan = |ok| attested("scan", "snyk", Some(ok));
+    fn artifact_state_follows_from_its_expected_and_reported_attestations() {
+        let test = |ok| reported_attestation("unit-test", "junit", Some(ok));
+        let scan = |ok| reported_attestation("scan", "snyk", Some(ok));
         let cases = [
             (vec![], Incomplete, "nothing is reported"),
             (vec![test(true)], Incomplete, "one is missing"),
@@ -258,44 +266,51 @@ mod tests {
             (vec![test(false)], NonCompliant, "non-compliant wins over missing"),
             (vec![test(false), scan(true), test(true)], Compliant, "the latest counts"),
             (vec![test(true), scan(true), test(false)], NonCompliant, "the latest counts"),
-            (vec![attested("unit-test", "generic", Some(true)), scan(true)], Incomplete, "type"),
             (
-                vec![test(true), scan(true), attested("extra", "generic", Some(false))],
+                vec![reported_attestation("unit-test", "generic", Some(true)), scan(true)],
+                Incomplete,
+                "type",
+            ),
+            (
+                vec![test(true), scan(true), reported_attestation("extra", "generic", Some(false))],
                 NonCompliant,
                 "what the template does not name counts if it is non-compliant",
             ),
             (
-                vec![test(true), attested("scan", "custom:x", None)],
+                vec![test(true), reported_attestation("scan", "custom:x", None)],
                 Incomplete,
                 "nothing decides a custom attestation",
             ),
             (
-                vec![test(true), scan(true), attested("extra", "custom:x", None)],
+                vec![test(true), scan(true), reported_attestation("extra", "custom:x", None)],
                 Compliant,
                 "undecided evidence that is not required does not count",
             ),
         ];
         for (attestations, expected, why) in cases {
-            let status = artifact_status(Some(&template()), &runner(attestations));
+            let status = artifact_status(Some(&template()), &reported_runner(attestations));
             assert_eq!(status.state, expected, "{why}");
         }
     }
 
     #[test]
-    fn without_a_template_only_what_was_reported_counts() {
+    fn artifact_state_without_a_template_follows_from_reported_attestations_only() {
         for (ok, expected) in [(true, Compliant), (false, NonCompliant)] {
-            let status = artifact_status(None, &runner(vec![attested("x", "generic", Some(ok))]));
+            let status = artifact_status(
+                None,
+                &reported_runner(vec![reported_attestation("x", "generic", Some(ok))]),
+            );
             assert_eq!((status.state, status.unexpected), (expected, true));
         }
-        assert_eq!(artifact_status(None, &runner(vec![])).state, Compliant);
+        assert_eq!(artifact_status(None, &reported_runner(vec![])).state, Compliant);
     }
 
     #[test]
-    fn a_trail_is_complete_when_all_its_artifacts_are() {
-        let jira = [attested("jira", "jira", Some(true))];
-        let full = runner(vec![
-            attested("unit-test", "junit", Some(true)),
-            attested("scan", "sonar", Some(true)),
+    fn trail_is_compliant_only_if_its_attestations_and_all_expected_artifacts_are() {
+        let jira = [reported_attestation("jira", "jira", Some(true))];
+        let full = reported_runner(vec![
+            reported_attestation("unit-test", "junit", Some(true)),
+            reported_attestation("scan", "sonar", Some(true)),
         ]);
         let state = |attestations: &[_], artifacts: &[_]| {
             trail_status(Some(&template()), attestations, artifacts).state
@@ -303,7 +318,7 @@ mod tests {
         assert_eq!(state(&jira, std::slice::from_ref(&full)), Compliant);
         assert_eq!(state(&[], std::slice::from_ref(&full)), Incomplete);
         assert_eq!(state(&jira, &[]), Incomplete);
-        let failed = runner(vec![attested("unit-test", "junit", Some(false))]);
+        let failed = reported_runner(vec![reported_attestation("unit-test", "junit", Some(false))]);
         assert_eq!(state(&jira, &[full.clone(), failed.clone()]), NonCompliant, "the latest");
         assert_eq!(state(&jira, &[failed, full]), Compliant, "the latest");
 

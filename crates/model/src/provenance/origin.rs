@@ -30,8 +30,8 @@ impl Origin {
         }
     }
 
-    /// Whether someone has to look at it: it started without a flow that had reported it, and nobody has
-    /// allowed it.
+    /// Whether it is rogue or late: no flow had reported it when it started, and it was not
+    /// allowed.
     pub fn is_rogue(self) -> bool {
         matches!(self, Self::Late | Self::Rogue)
     }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_follows_from_the_first_start_and_the_first_report() {
+    fn origin_follows_from_first_start_first_report_allowance_and_digest() {
         let cases = [
             (true, false, 100.0, Some(99.0), Known),
             (true, false, 100.0, Some(100.9), Known),

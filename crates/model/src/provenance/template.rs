@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub const ANY_TYPE: &str = "*";
 
 /// The types that an attestation may have, beside `custom:NAME`.
-const TYPES: [&str; 10] = [
+const ATTESTATION_TYPES: [&str; 10] = [
     "generic",
     "junit",
     "snyk",
@@ -31,11 +31,11 @@ pub struct Template {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trail: Option<TrailTemplate>,
     /// The version of the template's form: 1.
-    #[serde(deserialize_with = "version")]
+    #[serde(deserialize_with = "deserialize_version")]
     pub version: u32,
 }
 
-/// See [`Template::trail`].
+/// The attestations and artifacts that are expected in a trail.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrailTemplate {
@@ -70,11 +70,11 @@ pub struct ExpectedAttestation {
     pub kind: String,
 }
 
-/// `1`, `1.0` or one of these as a string: all are met, and YAML makes the difference by quotes.
-fn version<'de, D: Deserializer<'de>>(version: D) -> Result<u32, D::Error> {
-    struct Version;
+/// Accepts a number or a string, with `.0` or without: in YAML only quotes make the difference.
+fn deserialize_version<'de, D: Deserializer<'de>>(version: D) -> Result<u32, D::Error> {
+    struct VersionVisitor;
 
-    impl Visitor<'_> for Version {
+    impl Visitor<'_> for VersionVisitor {
         type Value = u32;
 
         fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -100,7 +100,7 @@ fn version<'de, D: Deserializer<'de>>(version: D) -> Result<u32, D::Error> {
         }
     }
 
-    version.deserialize_any(Version)
+    version.deserialize_any(VersionVisitor)
 }
 
 /// A list that is `null` in YAML if nothing follows its key.
@@ -121,7 +121,8 @@ impl Template {
         Self { version: 1, trail: Some(trail) }
     }
 
-    /// What is wrong with it, one sentence for each problem; none if it is valid.
+    /// What makes the template invalid, one sentence for each problem, which begins with the path
+    /// of the field; empty if it is valid.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.version != 1 {
@@ -148,8 +149,8 @@ impl Template {
         self.trail.as_ref().map_or(&[], |trail| &trail.artifacts)
     }
 
-    /// The expected artifact that a reported one is: the one it names, or, if it names none, the only
-    /// one.
+    /// The expected artifact of a report that gives this `name`; for one without a name, the only
+    /// expected artifact.
     pub fn artifact(&self, name: Option<&str>) -> Option<&ExpectedArtifact> {
         match (name, self.artifacts()) {
             (Some(name), artifacts) => artifacts.iter().find(|artifact| artifact.name == name),
@@ -159,11 +160,12 @@ impl Template {
     }
 }
 
+/// Adds a problem for each name that is empty or used twice, and each unknown type.
 fn check_attestations(at: &str, expected: &[ExpectedAttestation], problems: &mut Vec<String>) {
     check_names(at, expected.iter().map(|attestation| &*attestation.name), problems);
     for (index, attestation) in expected.iter().enumerate() {
         let custom = attestation.kind.strip_prefix("custom:");
-        if !TYPES.contains(&&*attestation.kind) && custom.is_none_or(str::is_empty) {
+        if !ATTESTATION_TYPES.contains(&&*attestation.kind) && custom.is_none_or(str::is_empty) {
             problems.push(format!(
                 "{at}[{index}].type: must be generic, junit, snyk, pull_request, jira, sonar, decision, \
                  custom:NAME or *"
@@ -172,6 +174,7 @@ fn check_attestations(at: &str, expected: &[ExpectedAttestation], problems: &mut
     }
 }
 
+/// Adds a problem for each name that is empty or used twice.
 fn check_names<'a>(at: &str, names: impl Iterator<Item = &'a str>, problems: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
     for (index, name) in names.enumerate() {
@@ -215,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_names_its_place() {
+    fn template_problems_begin_with_the_path_of_the_field_and_unknown_fields_are_errors() {
         let found = problems(json!({"version": 2, "trail": {
             "attestations": [{"name": "", "type": "jira"}, {"name": "a", "type": "custom:"}],
             "artifacts": [{"name": "runner", "attestations": [{"name": "t", "type": "xunit"}]},
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artifact_without_a_name_is_the_only_expected_one() {
+    fn artifact_reported_without_a_name_matches_the_only_expected_one() {
         let one = Template::with_attestations("artifact", ["test"].into_iter());
         assert_eq!(one.artifact(None).map(|it| &*it.name), Some("artifact"));
         assert_eq!(one.artifact(Some("other")), None);

@@ -92,10 +92,10 @@ impl DigestSource {
 /// AWS's own sidecars carry a random suffix (`ecs-service-connect-Xa1b2`), which would make every
 /// replaced task look like new software; it is left off.
 pub fn artifact_name<'t>(image: Option<&'t str>, container: &'t str) -> &'t str {
-    const SIDECARS: [&str; 2] = ["ecs-service-connect", "aws-guardduty-agent"];
+    const AWS_SIDECARS: [&str; 2] = ["ecs-service-connect", "aws-guardduty-agent"];
     match image.filter(|image| !image.is_empty()) {
         Some(image) => image,
-        None => SIDECARS
+        None => AWS_SIDECARS
             .into_iter()
             .find(|sidecar| {
                 container.strip_prefix(sidecar).is_some_and(|suffix| suffix.starts_with('-'))
@@ -108,22 +108,24 @@ pub fn artifact_name<'t>(image: Option<&'t str>, container: &'t str) -> &'t str 
 mod tests {
     use super::*;
 
-    const ECS: &str = "sha256:9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
-    const PIN: &str = "web@sha256:eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec";
+    const ECS_DIGEST: &str =
+        "sha256:9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
+    const PINNED_IMAGE: &str =
+        "web@sha256:eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec";
 
     #[test]
-    fn ecs_is_believed_before_the_image_reference() {
-        let ecs = Fingerprint::from_digest(ECS).ok();
-        let pin = pinned_digest(PIN);
+    fn digest_from_ecs_takes_precedence_over_the_one_in_the_image_reference() {
+        let ecs = Fingerprint::from_digest(ECS_DIGEST).ok();
+        let pin = pinned_digest(PINNED_IMAGE);
         let cases = [
-            (Some(PIN), Some(ECS), ecs, DigestSource::Ecs),
-            (Some("web:1"), Some(ECS), ecs, DigestSource::Ecs),
-            (None, Some(ECS), ecs, DigestSource::Ecs),
-            (Some(PIN), ECS.strip_prefix("sha256:"), ecs, DigestSource::Ecs),
-            (Some(PIN), None, pin, DigestSource::Pinned),
-            (Some(PIN), Some(""), pin, DigestSource::Pinned),
+            (Some(PINNED_IMAGE), Some(ECS_DIGEST), ecs, DigestSource::Ecs),
+            (Some("web:1"), Some(ECS_DIGEST), ecs, DigestSource::Ecs),
+            (None, Some(ECS_DIGEST), ecs, DigestSource::Ecs),
+            (Some(PINNED_IMAGE), ECS_DIGEST.strip_prefix("sha256:"), ecs, DigestSource::Ecs),
+            (Some(PINNED_IMAGE), None, pin, DigestSource::Pinned),
+            (Some(PINNED_IMAGE), Some(""), pin, DigestSource::Pinned),
             (Some("web:1"), None, None, DigestSource::Unknown),
-            (Some(PIN), Some("sha512:00"), None, DigestSource::Unknown),
+            (Some(PINNED_IMAGE), Some("sha512:00"), None, DigestSource::Unknown),
             (None, None, None, DigestSource::Unknown),
         ];
         for (image, digest, fingerprint, source) in cases {
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_without_an_image_loses_its_random_suffix() {
+    fn aws_sidecar_without_an_image_is_named_without_its_random_suffix() {
         let cases = [
             (Some("web:1"), "web", "web:1"),
             (Some(""), "web", "web"),

@@ -52,12 +52,12 @@ impl Diff {
         diff
     }
 
-    /// Nothing changed.
+    /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
         self.same_artifacts() && self.scaled.is_empty()
     }
 
-    /// Nothing started or exited; replicas may differ.
+    /// Whether nothing started or exited; replicas may differ.
     pub fn same_artifacts(&self) -> bool {
         self.started.is_empty() && self.exited.is_empty()
     }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_artifact_is_started_exited_scaled_or_none_of_them() {
+    fn diff_lists_started_exited_and_scaled_artifacts_and_no_unchanged_ones() {
         let before: Snapshot = [
             artifact("same", Some(1), 1),
             artifact("gone", Some(2), 1),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn scaling_alone_leaves_the_artifacts_the_same() {
+    fn diff_of_replica_counts_alone_is_not_empty_but_has_the_same_artifacts() {
         let three: Snapshot = [artifact("web", Some(1), 3)].into_iter().collect();
         let one: Snapshot = [artifact("web", Some(1), 1)].into_iter().collect();
         let diff = Diff::between(&three, &one);

@@ -103,13 +103,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_printed_fingerprint_is_parsed_as_the_same(bytes in any::<[u8; 32]>()) {
+        fn printed_fingerprint_parses_to_the_same_fingerprint(bytes in any::<[u8; 32]>()) {
             let fingerprint = Fingerprint::from(bytes);
             prop_assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
         }
 
         #[test]
-        fn no_text_panics(text in ".{0,80}") {
+        fn parsing_a_fingerprint_never_panics(text in ".{0,80}") {
             let _ = text.parse::<Fingerprint>();
         }
     }

@@ -65,22 +65,22 @@ mod tests {
 
     use super::*;
 
-    const HEX: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
+    const DIGEST_HEX: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
 
     #[test]
     fn a_pinned_digest_is_found_with_and_without_a_tag() {
-        let expected = HEX.parse().ok();
+        let expected = DIGEST_HEX.parse().ok();
         for image in [
-            format!("runner@sha256:{HEX}"),
-            format!("runner:16d9990@sha256:{HEX}"),
-            format!("localhost:5000/a/b:c@sha256:{HEX}"),
+            format!("runner@sha256:{DIGEST_HEX}"),
+            format!("runner:16d9990@sha256:{DIGEST_HEX}"),
+            format!("localhost:5000/a/b:c@sha256:{DIGEST_HEX}"),
         ] {
             assert_eq!(pinned_digest(&image), expected, "{image}");
         }
     }
 
     #[test]
-    fn a_tag_pins_nothing() {
+    fn image_without_a_complete_sha256_digest_has_no_pinned_digest() {
         for image in [
             "",
             "runner",
@@ -89,16 +89,16 @@ mod tests {
             "runner@",
             "runner@sha256:",
             "runner@sha256:9af401c",
-            &format!("runner@sha512:{HEX}{HEX}"),
-            &format!("runner:{HEX}"),
+            &format!("runner@sha512:{DIGEST_HEX}{DIGEST_HEX}"),
+            &format!("runner:{DIGEST_HEX}"),
         ] {
             assert_eq!(pinned_digest(image), None, "{image}");
         }
     }
 
     #[test]
-    fn a_name_has_parts() {
-        let digest = format!("sha256:{HEX}");
+    fn image_name_is_split_into_registry_repository_tag_and_digest() {
+        let digest = format!("sha256:{DIGEST_HEX}");
         let with_digest = |name: &str| format!("{name}@{digest}");
         for (name, registry, repository, tag, digest) in [
             ("runner", None, "runner", None, None),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_cut_before_its_digest_and_before_its_tag() {
+    fn without_digest_and_without_tag_cut_an_image_name_but_not_its_port() {
         for (name, without_digest, without_tag) in [
             ("registry:5000/web:2@sha256:ab", "registry:5000/web:2", "registry:5000/web"),
             ("registry:5000/web", "registry:5000/web", "registry:5000/web"),
@@ -153,7 +153,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_parts_of_a_name_make_the_name(name in "[a-zA-Z.:@/é]{0,12}") {
+        fn parts_of_an_image_name_joined_are_the_name_without_its_digest(
+            name in "[a-zA-Z.:@/é]{0,12}",
+        ) {
             let image = ImageName::new(&name);
             let mut whole = image.registry.map(|host| format!("{host}/")).unwrap_or_default();
             whole += image.repository;
@@ -162,7 +164,9 @@ mod tests {
         }
 
         #[test]
-        fn no_reference_panics(image in "[a-z:@/é]{0,40}(sha256:)?[0-9a-f]{0,70}") {
+        fn reading_the_pinned_digest_of_an_image_never_panics(
+            image in "[a-z:@/é]{0,40}(sha256:)?[0-9a-f]{0,70}",
+        ) {
             let _ = pinned_digest(&image);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ImageName;
 
-/// A change of one artifact with a snapshot.
+/// An artifact's start, exit, or change of replicas, as recorded with a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Change<'a> {
     /// The artifact's label.
@@ -32,10 +32,11 @@ pub struct InterimArtifact {
     pub exited: Option<(u64, f64)>,
 }
 
-/// The artifacts that started and exited between two snapshots, by the snapshot of the start and name.
+/// The artifacts that started and exited between two snapshots, sorted by the snapshot of the start
+/// and by name.
 ///
-/// `running` are the fingerprint (`""` if unknown) and the name of each artifact that runs in one of
-/// the two, and `changes` are those after the first snapshot up to the second, earliest first.
+/// `running` are the fingerprint (`""` if unknown) and the name of each artifact that runs in one
+/// of the two, and `changes` are those after the first snapshot up to the second, earliest first.
 pub fn interim_artifacts<'a>(
     running: impl IntoIterator<Item = (&'a str, &'a str)>,
     changes: impl IntoIterator<Item = Change<'a>>,
@@ -78,7 +79,8 @@ pub struct ReplacedVersions<'a> {
     pub to: Vec<&'a str>,
 }
 
-/// The images of which one version exited and another one started, by name.
+/// The images of which one version exited and another one started, sorted by name. `exited` and
+/// `started` are full image names.
 pub fn replaced_versions<'a>(
     exited: impl IntoIterator<Item = &'a str>,
     started: impl IntoIterator<Item = &'a str>,
@@ -103,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_of_one_image_are_paired() {
+    fn exited_and_started_versions_are_paired_by_image() {
         let exited = ["r/differ:5894f34", "r/gone:1", "q/web:1", "l:5000/a@sha256:ab", "none"];
         let started = ["r/differ:4d27021", "r/web:2", "l:5000/a:2@sha256:cd", "none"];
         let replaced = replaced_versions(exited, started);
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interim_artifact_runs_in_neither_snapshot() {
+    fn interim_artifacts_ran_between_the_snapshots_and_in_neither_of_them() {
         let change = |name, fingerprint, index: u32, is_exit| Change {
             name,
             fingerprint,

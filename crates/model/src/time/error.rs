@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
-use super::TIME_FORMS;
+use super::TIME_EXAMPLES;
 use super::display::{clock_time, zone_label};
 
 /// The text is not a time, or no single one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
     /// It has none of the forms.
-    #[error("not a time such as {TIME_FORMS}")]
+    #[error("not a time such as {TIME_EXAMPLES}")]
     Malformed,
     /// The clock was set forward past it.
     #[error(

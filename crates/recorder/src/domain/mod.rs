@@ -21,7 +21,7 @@ pub use artifact_pattern::{ArtifactPattern, MIN_DIGITS, ParseArtifactPatternErro
 pub use clock::{Clock, ClockError, is_plausible_time};
 pub use coverage::{ReportGap, coverage_secs, is_covered};
 pub use entry::{Entry, LedgerEntry};
-pub use envsnap_model::{EntryHash, Head, ParseHashError, ParseHeadError, SignedHead};
+pub use envsnap_model::{EntryHash, Head, ParseEntryHashError, ParseLedgerHeadError, SignedHead};
 pub use error::{Error, StorageErrorKind};
 pub use hash::hash_fields;
 pub use limits::{MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES};
