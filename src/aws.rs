@@ -20,6 +20,7 @@ use envsnap_model::error_chain;
 use crate::renewable::Renewable;
 use crate::tls;
 
+/// For a TCP and TLS connection to an AWS service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The region, credentials and other settings of the process, as the AWS CLI finds them.
@@ -31,6 +32,7 @@ pub async fn load_config() -> Result<SdkConfig, BuildClientError> {
     Ok(aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await)
 }
 
+/// The HTTP client for AWS could not be built.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client for AWS cannot be set up: {0}")]
 pub struct BuildClientError(String);
@@ -61,20 +63,21 @@ impl AwsHttpClient {
     }
 
     fn build(proxied: bool) -> Result<Self, BuildClientError> {
-        let http = build(proxied).map_err(|error| BuildClientError(error_chain(&error)))?;
+        let http =
+            build_reqwest_client(proxied).map_err(|error| BuildClientError(error_chain(&error)))?;
         Ok(Self { http: Arc::new(Renewable::new(http)), proxied })
     }
 
-    /// A connection may have died while the process was frozen, and then the others may have too:
-    /// the client is replaced, and the next attempt opens a new connection.
-    fn leave_connections(&self, of: &Arc<reqwest::Client>) {
-        if let Err(error) = self.http.renew(of, |_| build(self.proxied)) {
+    /// Replaces the client of a failed request, with its pooled connections: if one of them died while
+    /// the process was frozen, the others may have too.
+    fn replace_client(&self, failed: &Arc<reqwest::Client>) {
+        if let Err(error) = self.http.renew(failed, |_| build_reqwest_client(self.proxied)) {
             tracing::warn!(%error, "the connections to AWS stay as they are");
         }
     }
 }
 
-fn build(proxied: bool) -> reqwest::Result<reqwest::Client> {
+fn build_reqwest_client(proxied: bool) -> reqwest::Result<reqwest::Client> {
     let http = reqwest::Client::builder()
         .tls_backend_preconfigured(tls::client_config())
         // The SDK signs each request for one address.
@@ -96,6 +99,7 @@ impl HttpClient for AwsHttpClient {
     }
 }
 
+/// Sends requests with the client, and limits the wait for a response to the SDK's read timeout.
 #[derive(Debug)]
 struct Connector {
     client: AwsHttpClient,
@@ -107,16 +111,17 @@ impl HttpConnector for Connector {
         let (client, first_byte) = (self.client.clone(), self.first_byte);
         HttpConnectorFuture::new(async move {
             let http = client.http.get();
-            let address = address(request.uri());
+            let address = address_of_service(request.uri());
             let answer = send(&http, request, first_byte, &address).await;
             if matches!(&answer, Err(error) if !error.is_user()) {
-                client.leave_connections(&http);
+                client.replace_client(&http);
             }
             answer
         })
     }
 }
 
+/// `first_byte` is the timeout until the response begins, connecting included. `address` is for errors.
 async fn send(
     http: &reqwest::Client,
     request: HttpRequest,
@@ -144,22 +149,23 @@ async fn send(
         .map_err(|error| ConnectorError::other(error.into(), None))
 }
 
-fn address(url: &str) -> String {
+/// Scheme, host and port of a URL, for errors; `AWS` if the URL cannot be parsed.
+fn address_of_service(url: &str) -> String {
     let url = url.parse::<reqwest::Url>();
     url.map_or_else(|_| "AWS".to_owned(), |url| url.origin().ascii_serialization())
 }
 
-/// Names the address, which no other error of the SDK does, for ECS, SSM and STS alike.
+/// A request without a response. It names the service's address, which the SDK's own errors do not.
 #[derive(Debug, thiserror::Error)]
 #[error("{address}")]
-struct NoAnswer {
+struct NoResponseError {
     address: String,
     source: reqwest::Error,
 }
 
 fn connector_error(error: reqwest::Error, address: &str) -> ConnectorError {
     let (is_timeout, is_builder) = (error.is_timeout(), error.is_builder());
-    let error = NoAnswer { address: address.to_owned(), source: error.without_url() }.into();
+    let error = NoResponseError { address: address.to_owned(), source: error.without_url() }.into();
     if is_timeout {
         ConnectorError::timeout(error)
     } else if is_builder {

@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::excerpt::excerpt;
 use envsnap_model::time::parse_http_date;
 
-/// AWS accepts signatures that are up to five minutes off: a smaller offset is no explanation.
-const MIN_OFFSET: SignedDuration = SignedDuration::from_mins(1);
+/// A smaller difference between a response's `Date` and the local time is ignored: AWS accepts
+/// signatures that are up to five minutes off, so that it does not explain the refusal.
+const MIN_DATE_OFFSET: SignedDuration = SignedDuration::from_mins(1);
 
 /// AWS refused the time in a request's signature.
 ///
@@ -43,9 +44,9 @@ impl ClockSkew {
         let now = Timestamp::try_from(now).ok();
         let from_date = || {
             let server = parse_http_date(date?)?;
-            Some(now?.duration_since(server)).filter(|offset| offset.abs() >= MIN_OFFSET)
+            Some(now?.duration_since(server)).filter(|offset| offset.abs() >= MIN_DATE_OFFSET)
         };
-        let offset = from_date().or_else(|| offset_in(message));
+        let offset = from_date().or_else(|| parse_offset(message));
         let text = format!("{code}: {message}");
         Some(Self { message: text.trim_end_matches([':', ' ', '.']).to_owned(), offset })
     }
@@ -66,9 +67,10 @@ impl fmt::Display for ClockSkew {
     }
 }
 
-/// Parses `Signature expired: SIGNED is now earlier than LIMIT (SERVER - 5 min.)`, and the same
-/// with `later` for one that is not yet current.
-fn offset_in(message: &str) -> Option<SignedDuration> {
+/// Local time minus the time of AWS, from a message
+/// `Signature expired: SIGNED is now earlier than LIMIT (SERVER - 5 min.)`, or the one
+/// with `later` for a signature that is not yet current.
+fn parse_offset(message: &str) -> Option<SignedDuration> {
     let mut times = message
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| word.len() == 16)
@@ -82,49 +84,54 @@ fn offset_in(message: &str) -> Option<SignedDuration> {
 mod tests {
     use super::*;
 
-    const EXPIRED: &str = "Signature expired: 20261127T225500Z is now earlier than \
+    const EXPIRED_MESSAGE: &str = "Signature expired: 20261127T225500Z is now earlier than \
                            20261127T225600Z (20261127T230100Z - 5 min.)";
-    const EARLY: &str = "Signature not yet current: 20261127T231000Z is still later than \
+    const NOT_YET_CURRENT_MESSAGE: &str = "Signature not yet current: 20261127T231000Z is still later than \
                          20261127T230600Z (20261127T230100Z + 5 min.)";
 
-    fn skew(code: &str, message: &str, date: Option<&str>) -> Option<String> {
+    fn skew_message(code: &str, message: &str, date: Option<&str>) -> Option<String> {
         let now: Timestamp = "2026-11-27T22:00:00Z".parse().unwrap();
         ClockSkew::from_error(Some(code), Some(message), date, now.into()).map(|it| it.to_string())
     }
 
     #[test]
-    fn the_error_says_by_how_much_the_local_clock_is_wrong() {
+    fn message_says_how_far_the_local_clock_is_ahead_of_or_behind_aws() {
         for (code, message, date, expected) in [
-            ("InvalidSignatureException", EXPIRED, None, "6m behind the clock of AWS"),
-            ("SignatureDoesNotMatch", EARLY, None, "9m ahead of the clock of AWS"),
+            ("InvalidSignatureException", EXPIRED_MESSAGE, None, "6m behind the clock of AWS"),
+            (
+                "SignatureDoesNotMatch",
+                NOT_YET_CURRENT_MESSAGE,
+                None,
+                "9m ahead of the clock of AWS",
+            ),
             (
                 "InvalidSignatureException",
-                EXPIRED,
+                EXPIRED_MESSAGE,
                 Some("Fri, 27 Nov 2026 23:01:05 GMT"),
                 "1h 1m 5s behind the clock of AWS",
             ),
             (
                 "InvalidSignatureException",
-                EXPIRED,
+                EXPIRED_MESSAGE,
                 Some("Fri, 27 Nov 2026 22:00:05 GMT"),
                 "6m behind the clock of AWS",
             ),
             ("RequestExpired", "", None, "minutes away from the clock of AWS"),
             ("RequestTimeTooSkewed", "too far", Some("nonsense"), "minutes away from"),
         ] {
-            let text = skew(code, message, date).unwrap();
+            let text = skew_message(code, message, date).unwrap();
             assert!(text.contains(expected) && text.starts_with(code), "{text}");
         }
     }
 
     #[test]
-    fn a_wrong_key_is_no_question_of_time() {
+    fn wrong_key_access_denied_and_expired_token_are_no_clock_skew() {
         for (code, message) in [
             ("InvalidSignatureException", "The request signature we calculated does not match"),
-            ("AccessDeniedException", EXPIRED),
+            ("AccessDeniedException", EXPIRED_MESSAGE),
             ("ExpiredTokenException", "The security token included in the request is expired"),
         ] {
-            assert_eq!(skew(code, message, None), None, "{code}");
+            assert_eq!(skew_message(code, message, None), None, "{code}");
         }
     }
 }

@@ -16,8 +16,8 @@ use envsnap_model::error_chain;
 pub(crate) struct Endpoint(Arc<OnceLock<String>>);
 
 impl Endpoint {
-    /// The error of a call: the message of AWS, or why there was no response.
-    pub(crate) fn failure<E>(&self, error: &SdkError<E>) -> String
+    /// The text of a call's error, with the address: the message of AWS, or why there was no response.
+    pub(crate) fn describe_error<E>(&self, error: &SdkError<E>) -> String
     where
         E: ProvideErrorMetadata + Error + 'static,
     {

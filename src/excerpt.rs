@@ -1,10 +1,10 @@
 //! Texts from outside, for errors and logs.
 
-const SHOWN: usize = 500;
+const MAX_EXCERPT_BYTES: usize = 500;
 
-/// The beginning of `text`, on one line.
+/// The first 500 bytes of `text`, and `…` if there are more; control characters become spaces.
 pub(crate) fn excerpt(text: &str) -> String {
-    let end = text.floor_char_boundary(SHOWN);
+    let end = text.floor_char_boundary(MAX_EXCERPT_BYTES);
     let mut shown: String =
         text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if end < text.len() {
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_is_cut_between_two_characters_and_a_short_one_is_not() {
+    fn text_over_500_bytes_is_cut_at_a_character_boundary() {
         assert_eq!(excerpt(""), "");
         assert_eq!(excerpt(&"x".repeat(500)), "x".repeat(500));
         assert_eq!(excerpt(&"x".repeat(501)), format!("{}…", "x".repeat(500)));
@@ -26,7 +26,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_moves_a_cursor_is_shown() {
+    fn control_characters_become_spaces() {
         assert_eq!(excerpt("a\r\nb\u{1b}[2J\u{85}c"), "a  b [2J c");
     }
 }

@@ -1,4 +1,4 @@
-//! Hides the API token in text that is printed.
+//! Hides API tokens and registry credentials in text that is printed.
 //!
 //! Only text on its way to a person or a log is changed, never what is read, compared or posted.
 
@@ -12,14 +12,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 #[cfg(any(feature = "lambda", test))]
 use serde_json::Value;
 
-/// A shorter token, like `any` for a recorder on this machine, is not a secret, and may be part of
-/// any word by chance.
+/// In bytes. A shorter token, like `any` for a recorder on this machine, is not a secret, and may
+/// be part of any word by chance.
 const MIN_SECRET_LENGTH: usize = 8;
 
+/// Printed in place of a token.
 const MASK: &str = "[token]";
 
-/// The tokens that this process has used, the latest last. Global, since the output of a process is
-/// a whole, whichever client a text came from.
+/// The tokens and registry credentials that this process has used, the latest last. Global, since
+/// the output of a process is a whole, whichever client a text came from.
 static KNOWN_TOKENS: RwLock<Vec<SecretString>> = RwLock::new(Vec::new());
 
 /// A replaced token is no longer valid, but may still be repeated by a late response.
@@ -61,7 +62,7 @@ pub(crate) fn redact_json(document: &mut Value) {
     }
 }
 
-/// Hides known tokens in each text that is written as a whole.
+/// Hides known tokens in each text that is written, but not one that is split over two writes.
 #[derive(Debug)]
 pub(crate) struct RedactingWriter<W>(pub(crate) W);
 
@@ -114,8 +115,9 @@ impl Encoding {
         let mut hidden = String::new();
         let (mut at, mut copied) = (0, 0);
         while at < bytes.len() {
-            let may_begin = self.same(bytes[at], *first) || matches!(bytes[at], b'\\' | b'%');
-            match may_begin.then(|| self.end(bytes, at, &wanted)).flatten() {
+            let may_begin =
+                self.bytes_match(bytes[at], *first) || matches!(bytes[at], b'\\' | b'%');
+            match may_begin.then(|| self.token_end(bytes, at, &wanted)).flatten() {
                 Some(end) => {
                     hidden.push_str(&text[copied..at]);
                     hidden.push_str(MASK);
@@ -127,9 +129,9 @@ impl Encoding {
         (copied > 0).then(|| hidden + &text[copied..])
     }
 
-    /// The end of the token if it begins at `at`. The token is ASCII, and so is everything up to
-    /// the end.
-    fn end(&self, text: &[u8], mut at: usize, wanted: &[u8]) -> Option<usize> {
+    /// The end of the token (`wanted`) in `text` if it begins at `at`, in whatever escapes. The
+    /// token is ASCII, and so is everything up to the end.
+    fn token_end(&self, text: &[u8], mut at: usize, wanted: &[u8]) -> Option<usize> {
         let has_backslash = self.characters.contains('\\');
         let escape = |at: usize| match text.get(at..)? {
             [b'\\', ..] => Some(1),
@@ -155,15 +157,15 @@ impl Encoding {
                 _ => (None, 0),
             };
             at += match read {
-                Some(read) if self.same(read, *wanted_byte) => length,
-                _ if self.same(next, *wanted_byte) => 1,
+                Some(read) if self.bytes_match(read, *wanted_byte) => length,
+                _ if self.bytes_match(next, *wanted_byte) => 1,
                 _ => return None,
             };
         }
         Some(at)
     }
 
-    fn same(&self, one: u8, other: u8) -> bool {
+    fn bytes_match(&self, one: u8, other: u8) -> bool {
         if self.any_case { one.eq_ignore_ascii_case(&other) } else { one == other }
     }
 }
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_hidden_in_every_form() {
+    fn token_is_masked_in_plain_text_json_urls_base64_and_any_case() {
         let in_json = json!({"message": format!("Bearer {TOKEN}")}).to_string();
         let in_url = "s3cr3t%2FT0k%2Ben%22of%5Cacme%3D%3D";
         for text in [
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_token_and_other_text_are_left_alone() {
+    fn token_under_8_bytes_and_text_without_the_token_stay_unchanged() {
         assert_eq!(redacted("the company", "any"), "the company");
         assert_eq!(redacted("1234567", "1234567"), "1234567");
         assert_eq!(redacted("x12345678", "12345678"), "x[token]");
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn printed_text_contains_none_of_the_registered_tokens() {
+    fn registered_tokens_are_masked_in_text_and_by_the_writer() {
         let tokens = ["t0k3n-of-this-test-1", "t0k3n-of-this-test-2"];
         for token in tokens.iter().chain(&tokens) {
             register(&(*token).into());
@@ -240,7 +242,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_the_token_is_removed_from_a_text(
+        fn random_token_is_masked_in_plain_text_and_in_json(
             before in "\\PC{0,8}", token in "[!-\\[\\]-~]{8,40}", after in "\\PC{0,8}",
         ) {
             prop_assume!(!before.ends_with(['\\', '%']) && !token.starts_with(['\\', '%']));
@@ -253,7 +255,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_can_be_searched(text in "\\PC{0,60}", token in "[!-~]{1,20}") {
+        fn redaction_of_random_text_and_token_does_not_panic(text in "\\PC{0,60}", token in "[!-~]{1,20}") {
             redacted(&text, &token);
         }
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Left before a deadline to return an error that says what went wrong; less is not worth another
-/// attempt.
+/// Time kept free before a deadline, to return an error that says what went wrong; an attempt needs as
+/// much again.
 pub(crate) const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
 
-/// Another attempt after this wait can start and end before the deadline.
+/// Whether another attempt after `wait` has time to start and end before the deadline.
 pub(crate) fn has_time_for(wait: Duration, deadline: Option<Instant>) -> bool {
     deadline.is_none_or(|deadline| Instant::now() + wait + 2 * DEADLINE_MARGIN < deadline)
 }

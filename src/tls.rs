@@ -8,7 +8,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-static TLS: LazyLock<ClientConfig> = LazyLock::new(|| {
+/// Of all HTTP clients: verifies servers by [`VERIFIER`], and sends no client certificate.
+static CLIENT_CONFIG: LazyLock<ClientConfig> = LazyLock::new(|| {
     // Uses the only cryptography provider that is compiled in.
     let config = ClientConfig::builder();
     // Called dangerous because a verifier could accept anything; this one calls rustls's own.
@@ -16,9 +17,10 @@ static TLS: LazyLock<ClientConfig> = LazyLock::new(|| {
     config.with_no_client_auth()
 });
 
-/// The roots of this machine, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. On some systems each
-/// root is a file of its own: reading them takes longer than the rest of start-up. They are read
-/// once per process, when the first certificate is verified or by [`preload_roots`].
+/// Verifies by the root certificates of this machine, or those of `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR`. On some systems each root is a file of its own: reading them takes longer than
+/// the rest of start-up. They are read once per process, when the first certificate is verified or
+/// by [`preload_roots`].
 static VERIFIER: LazyLock<Result<Arc<WebPkiServerVerifier>, Error>> = LazyLock::new(|| {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
@@ -38,10 +40,10 @@ static VERIFIER: LazyLock<Result<Arc<WebPkiServerVerifier>, Error>> = LazyLock::
 
 /// The configuration of a client. Clones share the roots and resumable sessions.
 pub(crate) fn client_config() -> ClientConfig {
-    TLS.clone()
+    CLIENT_CONFIG.clone()
 }
 
-/// Reads the roots in the background.
+/// Reads the root certificates in a background thread.
 #[cfg(feature = "lambda")]
 pub(crate) fn preload_roots() {
     std::thread::spawn(|| LazyLock::force(&VERIFIER));
@@ -86,7 +88,8 @@ impl ServerCertVerifier for SystemVerifier {
         verifier()?.verify_tls13_signature(message, cert, dss)
     }
 
-    /// Sent with the first message, before any root is needed.
+    /// Those of the cryptography provider: they are sent with the first message, before any root
+    /// certificate is needed.
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
     }

@@ -14,9 +14,10 @@ use crate::endpoint::Endpoint;
 use crate::redact;
 
 /// Prefix under which SSM returns a Secrets Manager secret.
-const SECRETS_MANAGER: &str = "/aws/reference/secretsmanager/";
+const SECRETS_MANAGER_PREFIX: &str = "/aws/reference/secretsmanager/";
 
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of one attempt at reading the SSM parameter.
+const SSM_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The name or ARN of an SSM parameter, as it was given.
 ///
@@ -25,7 +26,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct ParameterName(String);
 
-/// Where the token is configured.
+/// The configured token, or the name of the SSM parameter that holds it.
 #[derive(Debug, Clone)]
 pub enum TokenSetting {
     Given(SecretString),
@@ -42,6 +43,7 @@ pub enum TokenSource {
     Parameter(SsmParameter),
 }
 
+/// The SSM parameter that holds the token, and the client that reads it.
 #[derive(Debug, Clone)]
 pub struct SsmParameter {
     client: aws_sdk_ssm::Client,
@@ -74,9 +76,9 @@ impl TokenSource {
         match setting {
             TokenSetting::Given(token) => Self::Given(token.clone()),
             TokenSetting::Parameter(parameter) => {
-                let (region, _) = locate(&parameter.0);
+                let (region, _) = region_and_request_name(&parameter.0);
                 let timeouts =
-                    TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+                    TimeoutConfig::builder().operation_attempt_timeout(SSM_ATTEMPT_TIMEOUT).build();
                 let endpoint = Endpoint::default();
                 let mut config = aws_sdk_ssm::config::Builder::from(aws)
                     .timeout_config(timeouts)
@@ -90,7 +92,7 @@ impl TokenSource {
         }
     }
 
-    /// A new request may return another token.
+    /// Whether a new request may return another token: the SSM parameter may have changed.
     pub fn can_refresh(&self) -> bool {
         matches!(self, Self::Parameter(_))
     }
@@ -102,7 +104,7 @@ impl TokenSource {
     pub async fn fetch(&self) -> Result<SecretString, TokenError> {
         let token = match self {
             Self::Given(token) => token.clone(),
-            Self::Parameter(parameter) => parameter.read().await?,
+            Self::Parameter(parameter) => parameter.read_token().await?,
         };
         // Before any response could repeat it.
         redact::register(&token);
@@ -111,9 +113,10 @@ impl TokenSource {
 }
 
 impl SsmParameter {
-    async fn read(&self) -> Result<SecretString, TokenError> {
+    /// Reads the token from SSM; once more if SSM refuses the time in the request's signature.
+    async fn read_token(&self) -> Result<SecretString, TokenError> {
         let parameter = || self.name.clone();
-        let (_, name) = locate(&self.name.0);
+        let (_, name) = region_and_request_name(&self.name.0);
         let request = || self.client.get_parameter().name(name).with_decryption(true).send();
         let answer = match request().await {
             // The process may have been frozen after it signed the request.
@@ -124,7 +127,7 @@ impl SsmParameter {
             Some(skew) => TokenError::ClockSkew { parameter: parameter(), skew },
             None => TokenError::Unavailable {
                 parameter: parameter(),
-                reason: self.name.mask_in(self.endpoint.failure(&error)),
+                reason: self.name.mask_name_in(self.endpoint.describe_error(&error)),
             },
         })?;
         let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
@@ -144,7 +147,7 @@ impl ParameterName {
 
     /// Whether the parameter is below `path`, which begins with a slash.
     pub(crate) fn is_under(&self, path: &str) -> bool {
-        let (_, name) = locate(&self.0);
+        let (_, name) = region_and_request_name(&self.0);
         let name = name.splitn(6, ':').last().unwrap_or_default();
         let name = name.strip_prefix("parameter").unwrap_or(name);
         name.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
@@ -160,8 +163,8 @@ impl ParameterName {
         self.0.starts_with("arn:") || self.0.starts_with('/')
     }
 
-    /// A message of AWS, which may repeat the name, without it.
-    fn mask_in(&self, text: String) -> String {
+    /// `text`, a message of AWS, with the name masked if it may be the token itself.
+    fn mask_name_in(&self, text: String) -> String {
         if self.is_printable() { text } else { text.replace(&self.0, "[name]") }
     }
 }
@@ -182,10 +185,10 @@ impl fmt::Debug for ParameterName {
     }
 }
 
-/// Checks that the text can be a token.
+/// The token in `text`, without surrounding white space, if it can be one.
 ///
 /// # Errors
-/// What is wrong with it, without a word of it.
+/// What is wrong with the text, without any part of it.
 pub fn validate(text: String) -> Result<SecretString, &'static str> {
     let token = SecretString::from(text);
     let trimmed = token.expose_secret().trim();
@@ -202,12 +205,12 @@ pub fn validate(text: String) -> Result<SecretString, &'static str> {
 
 /// The region and the name to request. SSM returns secrets of Secrets Manager only by name, so that
 /// the name is taken from the ARN of such a reference.
-fn locate(parameter: &str) -> (Option<&str>, &str) {
+fn region_and_request_name(parameter: &str) -> (Option<&str>, &str) {
     let parts: Vec<_> = parameter.splitn(6, ':').collect();
     match parts[..] {
         ["arn", _, "ssm", region, _, resource] => {
             let name = resource.strip_prefix("parameter").unwrap_or(resource);
-            let name = if name.starts_with(SECRETS_MANAGER) { name } else { parameter };
+            let name = if name.starts_with(SECRETS_MANAGER_PREFIX) { name } else { parameter };
             (Some(region), name)
         }
         _ => (None, parameter),
@@ -219,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_is_read_in_the_region_of_its_arn() {
+    fn ssm_parameter_arn_is_read_in_its_region_and_a_secret_by_its_name() {
         let arn = "arn:aws:ssm:eu-west-1:274425519734:parameter/kosli/token";
         let secret = "arn:aws:ssm:eu-west-1:274425519734:parameter/aws/reference/secretsmanager/k";
         for (parameter, expected) in [
@@ -229,12 +232,12 @@ mod tests {
             (secret, (Some("eu-west-1"), "/aws/reference/secretsmanager/k")),
             ("/aws/reference/secretsmanager/k", (None, "/aws/reference/secretsmanager/k")),
         ] {
-            assert_eq!(locate(parameter), expected);
+            assert_eq!(region_and_request_name(parameter), expected);
         }
     }
 
     #[test]
-    fn a_value_that_no_header_can_carry_is_no_token() {
+    fn empty_json_and_non_ascii_values_and_inner_white_space_are_rejected_as_tokens() {
         assert_eq!(validate(" abc.DEF-1 \n".to_owned()).unwrap().expose_secret(), "abc.DEF-1");
         for bad in ["", " \n", "{\"token\": \"x\"}", "two words", "tok\u{e9}n", "a\r\nb: c"] {
             assert!(validate(bad.to_owned()).is_err(), "{bad:?}");

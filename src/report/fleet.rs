@@ -63,7 +63,7 @@ impl Fleet {
         let mut pages = request.into_paginator().send();
         let mut definitions = BTreeMap::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| unavailable(self.endpoint.failure(&error)))?;
+            let page = page.map_err(|error| unavailable(self.endpoint.describe_error(&error)))?;
             for parameter in page.parameters.unwrap_or_default() {
                 let name = parameter.name().unwrap_or_default();
                 let name = name.strip_prefix(path.as_str()).unwrap_or(name).trim_start_matches('/');
