@@ -25,10 +25,10 @@ pub trait EnvironmentApi {
     /// Requests made so far, retries included.
     fn calls(&self) -> u32;
 
-    /// Whether the server takes [`ReportOptions::latest_index`], as of its last response.
+    /// Whether the server accepts [`ReportOptions::latest_index`], as of its last response.
     fn accepts_preconditions(&self) -> bool;
 
-    /// Whether the server takes [origins](super::wire::ReportEntry::origin), as of its last response.
+    /// Whether the server accepts [origins](super::wire::ReportEntry::origin), as of its last response.
     fn accepts_origin(&self) -> bool;
 
     /// The latest snapshot.
@@ -37,7 +37,7 @@ pub trait EnvironmentApi {
     /// The environment does not exist, or the server does not return it.
     async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError>;
 
-    /// The environment's own properties.
+    /// When the environment was last reported, and whether a change of replicas makes a snapshot.
     ///
     /// # Errors
     /// It does not exist, or the server does not return it.
@@ -46,7 +46,7 @@ pub trait EnvironmentApi {
     /// Creates the environment.
     ///
     /// # Errors
-    /// The server does not make it.
+    /// The server does not create it.
     async fn create(&self, request: &EnvironmentRequest) -> Result<(), ApiError>;
 
     /// Reports what runs in the environment.

@@ -21,19 +21,21 @@ use crate::retry::{DEADLINE_MARGIN, retry};
 use envsnap_model::time::parse_http_date;
 use envsnap_model::{SignedHead, error_chain};
 
-/// Waits of 1, 2 and 4 seconds between the attempts at one request. After a broken connection, one
-/// more attempt comes before them, at once.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const RETRIES: usize = 3;
+/// The wait before the first retry of a request; it doubles for each further one: 1, 2 and 4 seconds.
+const FIRST_RETRY_WAIT: Duration = Duration::from_secs(1);
+/// Of one request, besides the one without a wait after a broken connection.
+const MAX_RETRIES: usize = 3;
 
-/// Of an attempt before a deadline, which leaves time for others.
+/// Of one attempt at a request that has a deadline: leaves time for further attempts.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Of an attempt without a deadline: a person waits for a response of many megabytes over a slow line.
-const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Of one attempt at a request without a deadline: a person waits, perhaps for a response of many
+/// megabytes over a slow line.
+const ATTEMPT_TIMEOUT_WITHOUT_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The longest wait that a server can ask for, whatever the deadline.
-const MAX_WAIT: Duration = Duration::from_mins(1);
+/// If the server asks for a longer wait (`Retry-After`), the request is not retried, whatever the
+/// deadline.
+const MAX_RETRY_WAIT: Duration = Duration::from_mins(1);
 
 /// The server's message for an environment without snapshots. It is the only known sign: the status
 /// is not documented.
@@ -50,6 +52,7 @@ impl<T: Serialize> RequestBody for T {
     }
 }
 
+/// A response with a success status, its body not parsed yet.
 pub(super) struct RawResponse {
     pub(super) status: StatusCode,
     /// The head of the organization's ledger, if the server keeps one.
@@ -65,7 +68,7 @@ pub(super) struct RawResponse {
 }
 
 impl RawResponse {
-    /// `text` as an error message may contain it.
+    /// The beginning of `text`, on one line and without the token, for an error message.
     pub(super) fn printable(&self, text: &str) -> String {
         printable(text, &self.token)
     }
@@ -115,7 +118,8 @@ impl EnvironmentClient<'_> {
         headers: &HeaderMap,
         body: Option<&(impl RequestBody + Sync)>,
     ) -> Result<RawResponse, ApiError> {
-        let policy = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
+        let policy =
+            ExponentialBuilder::new().with_min_delay(FIRST_RETRY_WAIT).with_max_times(MAX_RETRIES);
         let mut backoff = policy.build();
         let mut has_reconnected = false;
         let attempt = async |_: Option<&AttemptError>| {
@@ -140,7 +144,7 @@ impl EnvironmentClient<'_> {
                 return Some(Duration::ZERO);
             }
             let wait = backoff.next()?.max(retry_after.unwrap_or_default());
-            Some(wait).filter(|wait| *wait <= MAX_WAIT)
+            Some(wait).filter(|wait| *wait <= MAX_RETRY_WAIT)
         };
         let log = |AttemptError { error, .. }: &AttemptError, wait: Duration| {
             tracing::warn!(%error, wait_seconds = wait.as_secs_f64(), "trying again");
@@ -184,14 +188,14 @@ impl EnvironmentClient<'_> {
         self.client.store_capabilities(status, response.headers());
         let is_web_page = is_web_page(response.headers(), &body);
         if status.is_success() {
-            let (head, total) = (head(response.headers()), total(response.headers()));
+            let (head, total) = (ledger_head(response.headers()), total_count(response.headers()));
             let (url, host) = (url.clone(), host.clone());
             return Ok(RawResponse { status, head, total, body, url, host, is_web_page, token });
         }
         if is_web_page && !is_transient(status) && !status.is_redirection() {
             return Err(not_a_snapshot_server(host, url, status).into());
         }
-        let message = if is_web_page { "a web page".to_owned() } else { message(&body) };
+        let message = if is_web_page { "a web page".to_owned() } else { server_message(&body) };
         Err(error_from_response(operation, url, &response, &message, &token).into())
     }
 }
@@ -199,7 +203,7 @@ impl EnvironmentClient<'_> {
 /// The timeout of an attempt that starts now. It ends before the deadline does, so that the error
 /// names the request.
 fn attempt_timeout(give_up_at: Option<Instant>) -> Duration {
-    give_up_at.map_or(PATIENT_ATTEMPT_TIMEOUT, |at| {
+    give_up_at.map_or(ATTEMPT_TIMEOUT_WITHOUT_DEADLINE, |at| {
         at.saturating_duration_since(Instant::now())
             .saturating_sub(DEADLINE_MARGIN)
             .clamp(DEADLINE_MARGIN, ATTEMPT_TIMEOUT)
@@ -223,7 +227,7 @@ impl From<ApiError> for AttemptError {
     }
 }
 
-/// The connection's part in a failure.
+/// Whether a failed attempt was the fault of the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ConnectionState {
     /// Not at fault, or there was no connection.
@@ -253,6 +257,8 @@ impl ExchangeError {
     }
 }
 
+/// Sends the request, or passes it to `local` if there is one, and reads the body of the response, up
+/// to `MAX_RESPONSE_BYTES`.
 async fn exchange(
     request: RequestBuilder,
     local: Option<&LocalServer>,
@@ -272,13 +278,14 @@ async fn exchange(
     Ok((response, body))
 }
 
-/// The ledger's head. It is parsed because it is logged: a server must not write arbitrary text
-/// there.
-fn head(headers: &HeaderMap) -> Option<SignedHead> {
+/// The head of the organization's ledger, from the response's header. It is parsed because it is
+/// logged: a server must not write arbitrary text there.
+fn ledger_head(headers: &HeaderMap) -> Option<SignedHead> {
     headers.get(HEAD)?.to_str().ok()?.parse().ok()
 }
 
-fn total(headers: &HeaderMap) -> Option<u64> {
+/// The number of items on all pages, from the response's header.
+fn total_count(headers: &HeaderMap) -> Option<u64> {
     headers.get("x-total-count")?.to_str().ok()?.parse().ok()
 }
 
@@ -328,13 +335,13 @@ fn error_from_response(
     }
 }
 
-/// The same request may succeed later.
+/// Whether the same request may succeed later.
 fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 409 | 429)
         || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
 }
 
-/// The response is meant for a browser. A gateway in front of an unavailable server returns one
+/// Whether the response is meant for a browser. A gateway in front of an unavailable server returns one
 /// too, with a transient status.
 fn is_web_page(headers: &HeaderMap, body: &[u8]) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -352,6 +359,7 @@ fn not_a_snapshot_server(host: &Url, url: &Url, status: StatusCode) -> ApiError 
     ApiError::NotASnapshotServer { host, url: url.to_string(), status }
 }
 
+/// The document in a response's JSON body.
 pub(super) fn parse<T: DeserializeOwned>(
     operation: &str,
     answer: &RawResponse,
@@ -376,8 +384,8 @@ pub(super) fn parse<T: DeserializeOwned>(
     })
 }
 
-/// The server's error message, with each field that it names.
-fn message(body: &[u8]) -> String {
+/// The server's message in the body of an error response, with each field that it names.
+fn server_message(body: &[u8]) -> String {
     let Ok(ErrorBody { message, errors }) = serde_json::from_slice(body) else {
         return String::from_utf8_lossy(body).into_owned();
     };
@@ -402,7 +410,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_attempt_ends_before_the_deadline_and_without_one_it_may_last() {
+    async fn attempt_timeout_is_8_s_or_the_time_to_the_deadline_and_30_s_without_one() {
         let before = |seconds| Instant::now().checked_add(Duration::from_secs_f64(seconds));
         for (deadline, seconds) in
             [(before(20.0), 8.0), (before(3.0), 2.9), (before(0.0), 0.1), (None, 30.0)]
@@ -412,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_in_seconds_or_a_date() {
+    fn retry_after_in_seconds_or_as_http_date_is_parsed_and_else_ignored() {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         for (text, seconds) in [
             ("0", Some(0)),

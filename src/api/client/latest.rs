@@ -8,37 +8,42 @@ use super::{ApiError, LatestSnapshot};
 use crate::api::wire::ECS;
 use crate::snapshot::Artifact;
 
+/// The snapshot's own fields.
 #[derive(Deserialize)]
-struct Head {
+struct SnapshotHeader {
     index: u64,
     #[serde(rename = "type")]
     environment_type: String,
 }
 
 #[derive(Deserialize)]
-struct Content {
-    artifacts: Vec<Entry>,
+struct SnapshotArtifacts {
+    artifacts: Vec<ArtifactEntry>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct ArtifactEntry {
     name: String,
     fingerprint: Option<String>,
-    annotation: Replicas,
+    annotation: ReplicaCount,
 }
 
 #[derive(Deserialize)]
-struct Replicas {
+struct ReplicaCount {
     now: u64,
 }
 
-pub(super) fn latest(operation: &str, answer: &RawResponse) -> Result<LatestSnapshot, ApiError> {
+/// The latest snapshot in a response, or its type if that is not ECS.
+pub(super) fn parse_latest_snapshot(
+    operation: &str,
+    answer: &RawResponse,
+) -> Result<LatestSnapshot, ApiError> {
     // The type comes first: a snapshot of another type has other artifacts.
-    let Head { index, environment_type } = parse(operation, answer)?;
+    let SnapshotHeader { index, environment_type } = parse(operation, answer)?;
     if environment_type != ECS {
         return Ok(LatestSnapshot::OtherType(answer.printable(&environment_type)));
     }
-    let Content { artifacts } = parse(operation, answer)?;
+    let SnapshotArtifacts { artifacts } = parse(operation, answer)?;
     let snapshot = artifacts
         .into_iter()
         .map(|entry| Artifact {

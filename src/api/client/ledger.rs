@@ -16,7 +16,7 @@ impl Client {
     pub async fn ledger_head(&self) -> Result<SignedHead, ApiError> {
         let operation = format!("return the head of the ledger of \"{}\"", self.org);
         let found = self.read::<LedgerHead>(&operation, &["ledger", &self.org, "head"], &[]).await;
-        let head = found.map_err(not_a_recorder)?.document;
+        let head = found.map_err(explain_missing_ledger)?.document;
         let signature = match (&head.key, &head.signature) {
             (Some(key), Some(signature)) => format!("; key={key}; signature={signature}"),
             _ => String::new(),
@@ -30,8 +30,7 @@ impl Client {
         })
     }
 
-    /// Entries of the ledger that follow the one with the number `after`: some of them, or none if there
-    /// are none.
+    /// A page of the ledger's entries that follow entry number `after`; empty after the last entry.
     ///
     /// # Errors
     /// The server is no recorder, or does not return them.
@@ -40,7 +39,7 @@ impl Client {
         let query = [("after", after.to_string())];
         let found =
             self.read::<LedgerEntries>(&operation, &["ledger", &self.org, "entries"], &query).await;
-        Ok(found.map_err(not_a_recorder)?.document.entries)
+        Ok(found.map_err(explain_missing_ledger)?.document.entries)
     }
 
     /// The file that was reported with an attestation.
@@ -72,8 +71,8 @@ impl Client {
     }
 }
 
-/// Explains why another server does not know the call.
-fn not_a_recorder(error: ApiError) -> ApiError {
+/// Explains a status 404: a server that does not know the call keeps no ledger.
+fn explain_missing_ledger(error: ApiError) -> ApiError {
     match error {
         ApiError::Rejected { operation, url, status, .. } if status == StatusCode::NOT_FOUND => {
             let message = "it keeps no ledger, as only a recorder of this project does".to_owned();

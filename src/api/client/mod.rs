@@ -32,7 +32,7 @@ use crate::token::{TokenError, TokenSource};
 use envsnap_model::{SignedHead, error_chain};
 pub use error::{ApiError, BuildClientError};
 use exchange::parse;
-use latest::latest;
+use latest::parse_latest_snapshot;
 pub use local::LocalServer;
 pub use pages::Listing;
 #[cfg(feature = "cli")]
@@ -128,7 +128,7 @@ pub struct ReportResponse {
     pub head: Option<SignedHead>,
 }
 
-/// The host is this machine.
+/// Whether the host is this machine.
 pub fn is_loopback(host: &Url) -> bool {
     let name = host.host_str().unwrap_or_default();
     let address = name.trim_start_matches('[').trim_end_matches(']');
@@ -223,6 +223,7 @@ impl Client {
         }
     }
 
+    /// The token: fetched for the first request, and kept until the server refuses it.
     async fn token(&self) -> Result<SecretString, TokenError> {
         let mut token = self.token.lock().await;
         if let Some(token) = &*token {
@@ -233,6 +234,7 @@ impl Client {
         Ok(fetched)
     }
 
+    /// The URL of an API path: `/api/v2` below the host, and the segments of `path`.
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.host.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -254,6 +256,7 @@ impl ServerApi for Client {
     }
 }
 
+/// Requests about one environment, until a deadline; counts them, retries included.
 #[derive(Debug)]
 pub struct EnvironmentClient<'a> {
     client: &'a Client,
@@ -293,7 +296,7 @@ impl EnvironmentApi for EnvironmentClient<'_> {
         let answer = self.send(&operation, Method::GET, &path, None::<&()>).await;
         match answer {
             Err(ApiError::NoSnapshotYet { .. }) => Ok(LatestSnapshot::NoSnapshotYet),
-            answer => latest(&operation, &answer?),
+            answer => parse_latest_snapshot(&operation, &answer?),
         }
     }
 

@@ -7,7 +7,7 @@ use super::queries::{ApiResponse, HistoryQuery};
 use super::{ApiError, EnvironmentClient};
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 
-/// The server's maximum.
+/// The server's maximum of items per page.
 const MAX_PER_PAGE: usize = 100;
 
 /// The latest items of an environment's history, latest first.
@@ -27,7 +27,7 @@ impl<T> Default for Listing<T> {
 }
 
 impl<T> Listing<T> {
-    /// The first items.
+    /// The first `count` items; marked as truncated if there are more.
     #[must_use]
     pub fn at_most(mut self, count: usize) -> Self {
         if self.documents.len() > count {
@@ -36,6 +36,7 @@ impl<T> Listing<T> {
         self
     }
 
+    /// Keeps the first `count` items, and marks the list as truncated.
     fn truncate(&mut self, count: usize) {
         self.documents.truncate(count);
         self.texts.truncate(count);
@@ -55,11 +56,11 @@ impl EnvironmentClient<'_> {
     ) -> Result<Listing<SnapshotListEntry>, ApiError> {
         let mut listed = Listing::default();
         for page in 1.. {
-            let part = part(interval, page, most);
+            let part = page_query(interval, page, most);
             let response = self.snapshots(part).await?;
-            let is_last = is_last(&response, &listed)
+            let is_last = is_last_page(&response, &listed)
                 || response.document.iter().any(|snapshot| snapshot.index <= 1);
-            if add(&self.client.host, &mut listed, response, most)? || is_last {
+            if append_page(&self.client.host, &mut listed, response, most)? || is_last {
                 break;
             }
         }
@@ -80,8 +81,8 @@ impl EnvironmentClient<'_> {
         // A fixed end keeps the pages stable while snapshots are recorded.
         let mut interval = String::new();
         for page in 1.. {
-            let response = self.snapshots(part(&interval, page, usize::MAX)).await?;
-            let is_last = is_last(&response, &listed)
+            let response = self.snapshots(page_query(&interval, page, usize::MAX)).await?;
+            let is_last = is_last_page(&response, &listed)
                 || response
                     .document
                     .iter()
@@ -90,7 +91,7 @@ impl EnvironmentClient<'_> {
                 let latest = response.document.iter().map(|snapshot| snapshot.index).max();
                 interval = format!("1..{}", latest.unwrap_or(1));
             }
-            add(&self.client.host, &mut listed, response, usize::MAX)?;
+            append_page(&self.client.host, &mut listed, response, usize::MAX)?;
             if is_last {
                 break;
             }
@@ -118,9 +119,9 @@ impl EnvironmentClient<'_> {
     ) -> Result<Listing<EnvironmentEvent>, ApiError> {
         let mut listed = Listing::default();
         for page in 1.. {
-            let events = self.events(part(interval, page, most)).await?;
-            let is_last = is_last(&events.events, &listed);
-            let is_truncated = add(&self.client.host, &mut listed, events.events, most)?;
+            let events = self.events(page_query(interval, page, most)).await?;
+            let is_last = is_last_page(&events.events, &listed);
+            let is_truncated = append_page(&self.client.host, &mut listed, events.events, most)?;
             let old = listed.documents.iter().position(|event| event.reported_at < since);
             if let Some(old) = old {
                 listed.truncate(old);
@@ -135,28 +136,29 @@ impl EnvironmentClient<'_> {
     }
 }
 
-/// Asks for one more than is needed, which shows whether there are more.
-fn part(interval: &str, page: u32, most: usize) -> HistoryQuery<'_> {
+/// Page number `page`, in pages of `most` items and one more, which shows whether there are more.
+fn page_query(interval: &str, page: u32, most: usize) -> HistoryQuery<'_> {
     let per_page = most.saturating_add(1).min(MAX_PER_PAGE);
     let per_page = u32::try_from(per_page).unwrap_or(u32::MAX);
     HistoryQuery { interval, page, per_page, reverse: false }
 }
 
-/// Nothing is left, or the server repeats the same page. A page that is not full is not the last
+/// Whether nothing is left, or the server repeats the same page. A page that is not full is not the last
 /// one: a server may return fewer items than requested.
-fn is_last<T: PartialEq>(response: &ApiResponse<Vec<T>>, listed: &Listing<T>) -> bool {
+fn is_last_page<T: PartialEq>(response: &ApiResponse<Vec<T>>, listed: &Listing<T>) -> bool {
     let page = &response.document;
     page.is_empty() || (!listed.documents.is_empty() && listed.documents.ends_with(page))
 }
 
-/// Adds a page with new items. Returns whether there are more than `most`.
-fn add<T: PartialEq>(
+/// Adds the items of a page to `listed`, at most `most` altogether. Returns whether there are more
+/// than `most`.
+fn append_page<T: PartialEq>(
     host: &Url,
     listed: &mut Listing<T>,
     response: ApiResponse<Vec<T>>,
     most: usize,
 ) -> Result<bool, ApiError> {
-    if is_last(&response, listed) {
+    if is_last_page(&response, listed) {
         return Ok(false);
     }
     let texts: Vec<Box<RawValue>> =

@@ -22,7 +22,7 @@ pub struct FlowRequest {
     pub visibility: Option<String>,
 }
 
-/// A file that is sent along.
+/// A file that is uploaded: the template of a flow, or one that belongs to an attestation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
     pub filename: String,
@@ -175,7 +175,7 @@ impl Client {
         }
     }
 
-    /// What may run without provenance.
+    /// Every allowance of the organization: an artifact or name that may run without provenance.
     ///
     /// # Errors
     /// The server does not return it.
@@ -258,6 +258,7 @@ impl Client {
         self.read(&operation, &["deployments", &self.org], &query).await
     }
 
+    /// The document at an API path, for a request without a deadline.
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
         operation: &str,
@@ -293,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_has_a_document_and_a_file_between_boundaries() {
+    fn multipart_form_has_the_json_document_and_the_file_with_a_safe_filename() {
         let file = Attachment { filename: "a\"\r\n.xml".to_owned(), content: b"<a/>".to_vec() };
         let form = Form::new(&json!({"a": 1}), Some(("attachment_file", &file))).unwrap();
         let text = String::from_utf8(form.body).unwrap();

@@ -55,7 +55,7 @@ impl EnvironmentClient<'_> {
     /// Renames the environment.
     ///
     /// # Errors
-    /// It does not exist, the name is taken or is none, or the server does not do it.
+    /// It does not exist, the new name is taken or not valid, or the server does not do it.
     pub async fn rename(&self, new_name: &str) -> Result<(), ApiError> {
         let operation = format!("rename environment \"{}\" to \"{new_name}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "rename"];
@@ -165,6 +165,7 @@ impl Client {
             .await
     }
 
+    /// A client for requests that concern no single environment.
     pub(super) fn for_organization(&self, give_up_at: Option<Instant>) -> EnvironmentClient<'_> {
         EnvironmentClient { client: self, name: "", give_up_at, calls: AtomicU32::new(0) }
     }
@@ -203,7 +204,7 @@ impl EnvironmentClient<'_> {
     ) -> Result<ApiResponse<Vec<SnapshotListEntry>>, ApiError> {
         let operation = format!("list the snapshots of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name];
-        self.get_document(&operation, &path, &part.query()).await
+        self.get_document(&operation, &path, &part.query_parameters()).await
     }
 
     /// The changes, one event per artifact.
@@ -213,8 +214,8 @@ impl EnvironmentClient<'_> {
     pub async fn events(&self, part: HistoryQuery<'_>) -> Result<EventsPage, ApiError> {
         let operation = format!("list the events of \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "events"];
-        let answer = self.get_answer(&operation, &path, &part.query()).await?;
-        Ok(EventsPage { events: read(&operation, &answer)?, total: answer.total })
+        let answer = self.get_answer(&operation, &path, &part.query_parameters()).await?;
+        Ok(EventsPage { events: parse_with_text(&operation, &answer)?, total: answer.total })
     }
 
     pub(super) async fn get_document<T: DeserializeOwned>(
@@ -223,7 +224,7 @@ impl EnvironmentClient<'_> {
         path: &[&str],
         query: &[(&str, String)],
     ) -> Result<ApiResponse<T>, ApiError> {
-        read(operation, &self.get_answer(operation, path, query).await?)
+        parse_with_text(operation, &self.get_answer(operation, path, query).await?)
     }
 
     async fn get_answer(
@@ -240,7 +241,8 @@ impl EnvironmentClient<'_> {
     }
 }
 
-fn read<T: DeserializeOwned>(
+/// Parses a response's body, and keeps its text.
+fn parse_with_text<T: DeserializeOwned>(
     operation: &str,
     answer: &RawResponse,
 ) -> Result<ApiResponse<T>, ApiError> {
@@ -249,7 +251,8 @@ fn read<T: DeserializeOwned>(
 }
 
 impl HistoryQuery<'_> {
-    fn query(&self) -> [(&'static str, String); 4] {
+    /// For the URL: `interval`, `page`, `per_page` and `reverse`.
+    fn query_parameters(&self) -> [(&'static str, String); 4] {
         [
             ("interval", self.interval.to_owned()),
             ("page", self.page.to_string()),
