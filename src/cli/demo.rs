@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::print;
 use crate::recorder::{self, Access, SqliteStore};
 use crate::standin::StandIn;
-use ci::{JOBS_BEGIN, Jobs};
+use ci::{FIRST_JOB_LEAD_TIME, Jobs};
 use clock::HistoryClock;
 use cyber_dojo::{BETA, History, INCIDENT, ORG, PROD};
 use function::Function;
@@ -39,7 +39,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     )?;
     let now = Timestamp::now();
     let mut history = History::until(now);
-    let clock = HistoryClock::frozen_at(history.begins - JOBS_BEGIN);
+    let clock = HistoryClock::frozen_at(history.begins - FIRST_JOB_LEAD_TIME);
     let ecs = StandIn::start(story::world()).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let host = format!("http://{}", listener.local_addr()?);
@@ -52,7 +52,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut function = Function::new(&ecs, &host, clock.clone()).await?;
     function.create_environments().await?;
-    let mut jobs = Jobs::new(function.client()?, &mut history).await?;
+    let mut jobs = Jobs::new(function.recorder_client()?, &mut history).await?;
     function.replay(&history, &mut jobs, &ecs, now).await?;
     clock.unfreeze();
     function.confirm().await?;
@@ -65,7 +65,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         began.elapsed().as_secs_f64(),
     ))?;
 
-    let envsnap = program();
+    let envsnap = program_command();
     questions::ask_all(&host, envsnap).await?;
     if arguments.keep {
         print(&instructions(&ecs.endpoint(), &host, envsnap))?;
@@ -86,11 +86,12 @@ Next:
     Ok(())
 }
 
-/// How the user starts this program: `cargo run` sets this variable, with the path of Cargo.
-fn program() -> &'static str {
+/// The command that started this program, for examples: `cargo run` sets the variable `CARGO`.
+fn program_command() -> &'static str {
     if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "envsnap" }
 }
 
+/// What `--keep` prints: the addresses and settings of the running servers, and commands to try.
 fn instructions(ecs: &str, host: &str, envsnap: &str) -> String {
     let before = INCIDENT - 1;
     format!(

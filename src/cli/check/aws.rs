@@ -4,22 +4,28 @@ use std::collections::BTreeMap;
 
 use aws_config::{Region, SdkConfig};
 
-use super::permissions::{SourceCheck, call, parameter_statement};
-use super::row::{Row, Status};
+use super::permissions::{SourceCheck, call_with_retries, parameter_statement};
+use super::row::{CheckStatus, Row};
 use crate::cli::progress;
 use crate::config::{EnvironmentConfig, ReadingConfig};
 use crate::ecs::{self, CallError, EcsApi as _, Source};
 use crate::recorder::text::pluralize;
 use crate::report::{ConnectError, EcsInventory, ErrorKind, ErrorRow, Inventory, Reporter};
 
-const CREDENTIALS: &str = "credentials";
-const REGION: &str = "region";
+/// Name of the check of the AWS credentials.
+const CREDENTIALS_CHECK: &str = "credentials";
+/// Name of the check of the AWS region.
+const REGION_CHECK: &str = "region";
+/// For calls to STS and ECS about the credentials if no region is configured.
 const ANY_REGION: &str = "us-east-1";
+/// The IAM action that reads the environments in SSM, and the name of its check.
 const GET_PARAMETERS_BY_PATH: &str = "ssm:GetParametersByPath";
-const NO_REGION: &str = "no region is known";
-const NO_ENVIRONMENTS: &str = "the environments in SSM are not known";
+/// Why checks are skipped if there is no region.
+const NO_REGION_REASON: &str = "no region is known";
+/// Why checks are skipped if the environments in SSM cannot be read.
+const NO_ENVIRONMENTS_REASON: &str = "the environments in SSM are not known";
 
-/// The rows about AWS, and what the checks of the server need of it.
+/// The results of the checks of AWS, and what the checks of the server need of them.
 pub(super) struct AwsResult {
     pub(super) rows: Vec<Row>,
     /// With their regions.
@@ -29,7 +35,8 @@ pub(super) struct AwsResult {
     pub(super) problem: Option<&'static str>,
 }
 
-/// Checks all of AWS but the token's parameter. Without `reading`, everything is in scope.
+/// Checks credentials, region, permissions and clusters, but not the token's parameter. Without
+/// `reading`, everything is in scope.
 pub(super) async fn check_aws(
     reading: Option<ReadingConfig>,
     aws: &SdkConfig,
@@ -51,7 +58,7 @@ pub(super) async fn check_aws(
     let mut inventory = match EcsInventory::connect_to_read(reading, aws).await {
         // Without a configured environment, no source needed the region, and SSM does.
         Ok(_) if environments.is_empty() && region_of(aws).is_none() => {
-            problem = problem.or(Some(NO_REGION));
+            problem = problem.or(Some(NO_REGION_REASON));
             rows.push(no_region_row());
             None
         }
@@ -60,7 +67,7 @@ pub(super) async fn check_aws(
             Some(inventory)
         }
         Err(ConnectError::NoRegion) => {
-            problem = problem.or(Some(NO_REGION));
+            problem = problem.or(Some(NO_REGION_REASON));
             rows.push(no_region_row());
             None
         }
@@ -76,14 +83,14 @@ pub(super) async fn check_aws(
             Some(inventory) if problem.is_none() => {
                 fetch_environments(path, inventory, caller.as_deref(), aws).await
             }
-            _ => Row::skipped(GET_PARAMETERS_BY_PATH, problem.unwrap_or(NO_REGION)),
+            _ => Row::skipped(GET_PARAMETERS_BY_PATH, problem.unwrap_or(NO_REGION_REASON)),
         };
-        are_environments_known = row.result == Status::Ok;
+        are_environments_known = row.result == CheckStatus::Ok;
         rows.push(row);
         environments = inventory.iter().flat_map(Reporter::environments).cloned().collect();
     }
     if are_environments_known {
-        check_sources(&mut rows, &environments, aws, caller.as_deref(), problem).await;
+        check_permissions(&mut rows, &environments, aws, caller.as_deref(), problem).await;
     } else {
         let source = Source::default();
         let check = SourceCheck {
@@ -93,11 +100,11 @@ pub(super) async fn check_aws(
             caller: None,
             is_one_of_several: false,
         };
-        rows.extend(check.skipped(problem.unwrap_or(NO_ENVIRONMENTS)));
+        rows.extend(check.skipped(problem.unwrap_or(NO_ENVIRONMENTS_REASON)));
     }
     match inventory {
         _ if !are_environments_known => {
-            rows.push(Row::skipped("reading", problem.unwrap_or(NO_ENVIRONMENTS)));
+            rows.push(Row::skipped("reading", problem.unwrap_or(NO_ENVIRONMENTS_REASON)));
         }
         Some(inventory) if is_known && problem.is_none() => {
             let status = || progress::summary(inventory.progress(), "");
@@ -110,7 +117,7 @@ pub(super) async fn check_aws(
     Ok(AwsResult { rows, environments, caller, problem })
 }
 
-/// Whose the credentials are, and whether AWS accepts them.
+/// Checks whether AWS accepts the credentials. Returns the ARN of the caller, too, if STS says it.
 async fn check_credentials(aws: &SdkConfig) -> (Row, Option<String>) {
     let mut aws = aws.clone();
     if region_of(&aws).is_none() {
@@ -119,20 +126,22 @@ async fn check_credentials(aws: &SdkConfig) -> (Row, Option<String>) {
     }
     let aws = &aws;
     let unknown = match ecs::caller_arn(aws).await {
-        Ok(caller) => return (Row::ok(CREDENTIALS, &caller), Some(caller)),
+        Ok(caller) => return (Row::ok(CREDENTIALS_CHECK, &caller), Some(caller)),
         Err(error @ CallError::BadCredentials(_)) => {
-            return (Row::failed_as(CREDENTIALS, error, ErrorKind::BadCredentials), None);
+            return (Row::failed_as(CREDENTIALS_CHECK, error, ErrorKind::BadCredentials), None);
         }
         Err(error) => error,
     };
     // Not every network that reaches ECS reaches STS.
     let ecs = ecs::connect(aws, &Source::default()).await;
-    let row = match call("list the clusters", async || ecs.list_clusters(None).await).await {
+    let row = match call_with_retries("list the clusters", async || ecs.list_clusters(None).await)
+        .await
+    {
         Ok(_) | Err(ecs::EcsError::Call { source: CallError::AccessDenied(_), .. }) => {
             let detail = format!("ECS accepts them; STS did not say whose they are: {unknown}");
-            Row::ok(CREDENTIALS, detail)
+            Row::ok(CREDENTIALS_CHECK, detail)
         }
-        Err(error) => Row::failed_call(CREDENTIALS, &error),
+        Err(error) => Row::failed_call(CREDENTIALS_CHECK, &error),
     };
     (row, None)
 }
@@ -144,7 +153,7 @@ pub(super) fn region_of(aws: &SdkConfig) -> Option<&str> {
 
 fn no_region_row() -> Row {
     let remedy = "Set AWS_REGION, or choose a profile that has one with AWS_PROFILE";
-    Row::failed(REGION, ConnectError::NoRegion, remedy)
+    Row::failed(REGION_CHECK, ConnectError::NoRegion, remedy)
 }
 
 fn region_row(environments: &[EnvironmentConfig], aws: &SdkConfig) -> Row {
@@ -153,7 +162,7 @@ fn region_row(environments: &[EnvironmentConfig], aws: &SdkConfig) -> Row {
     regions.extend(region_of(aws).filter(|_| regions.is_empty()));
     regions.sort_unstable();
     regions.dedup();
-    Row::ok(REGION, regions.join(", "))
+    Row::ok(REGION_CHECK, regions.join(", "))
 }
 
 /// Reads the environments that are configured in SSM.
@@ -183,8 +192,9 @@ async fn fetch_environments(
     }
 }
 
-/// The permissions in each account and region.
-async fn check_sources(
+/// Checks the permissions in each account and region, and adds the results to `rows`. With a `problem`,
+/// they are skipped.
+async fn check_permissions(
     rows: &mut Vec<Row>,
     environments: &[EnvironmentConfig],
     aws: &SdkConfig,

@@ -23,11 +23,13 @@ use permissions::parameter_statement;
 use row::{Row, table};
 use server::{ServerCheck, all_skipped};
 
-const CONFIGURATION: &str = "configuration";
+/// Name of the check of the environment variables.
+const CONFIGURATION_CHECK: &str = "configuration";
+/// The IAM action that reads the token from SSM, and the name of its check.
 const GET_PARAMETER: &str = "ssm:GetParameter";
 
-const TOKEN: &str = "KOSLI_API_TOKEN";
-const TOKEN_PARAMETER: &str = "KOSLI_API_TOKEN_SSM_PARAMETER_ARN";
+const TOKEN_VARIABLE: &str = "KOSLI_API_TOKEN";
+const TOKEN_PARAMETER_VARIABLE: &str = "KOSLI_API_TOKEN_SSM_PARAMETER_ARN";
 
 /// Check all that the function needs, and print the command that deploys it
 ///
@@ -72,7 +74,7 @@ struct Document<'a> {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     warn_of_misspelt_variables();
-    if let Some(Ok(token)) = env_var(TOKEN).map(token::validate) {
+    if let Some(Ok(token)) = env_var(TOKEN_VARIABLE).map(token::validate) {
         // Before any message could repeat it.
         redact::register(&token);
     }
@@ -85,7 +87,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let named = if is_environment_unset(env_var) { &[][..] } else { &environments };
     rows.extend(Box::pin(check_server(&aws, named, caller.as_deref(), problem)).await);
 
-    let deployment = deployment::command(env_var, &environments, region_of(&aws));
+    let deployment = deployment::deploy_commands(env_var, &environments, region_of(&aws));
     let ok = !rows.iter().any(Row::has_failed);
     print(&match arguments.output {
         ReportFormat::Json => {
@@ -102,7 +104,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     Ok(if ok { ExitStatus::Success } else { ExitStatus::CheckFailed })
 }
 
-/// All variables, and what is to be read: everything if the variables do not say.
+/// Checks all environment variables. Returns the configuration for reading ECS, too, if it is valid.
 fn check_configuration() -> (Row, Option<ReadingConfig>) {
     let reading = ReadingConfig::from_lookup(env_var);
     let problem: Option<ConfigError> = if is_server_unset(env_var) {
@@ -111,16 +113,17 @@ fn check_configuration() -> (Row, Option<ReadingConfig>) {
         Config::from_lookup(env_var).err()
     };
     let row = match problem {
-        Some(problem) => Row::failed_as(CONFIGURATION, problem, ErrorKind::Config),
+        Some(problem) => Row::failed_as(CONFIGURATION_CHECK, problem, ErrorKind::Config),
         None if is_server_unset(env_var) => {
-            Row::ok(CONFIGURATION, "the variables are valid; no server is configured")
+            Row::ok(CONFIGURATION_CHECK, "the variables are valid; no server is configured")
         }
-        None => Row::ok(CONFIGURATION, "the variables are valid"),
+        None => Row::ok(CONFIGURATION_CHECK, "the variables are valid"),
     };
     (row, reading.ok())
 }
 
-/// The token, the server and the environments on it.
+/// Checks the token, the server and the environments on it. With an `aws_problem`, SSM is not asked for
+/// the token.
 async fn check_server(
     aws: &SdkConfig,
     environments: &[EnvironmentConfig],
@@ -131,10 +134,11 @@ async fn check_server(
         let reason = "KOSLI_ORG and KOSLI_API_TOKEN are not set";
         return all_skipped(environments, reason);
     }
-    let has_token = [TOKEN, TOKEN_PARAMETER].into_iter().any(|it| env_var(it).is_some());
+    let has_token =
+        [TOKEN_VARIABLE, TOKEN_PARAMETER_VARIABLE].into_iter().any(|it| env_var(it).is_some());
     // The server can be looked for without a token.
     let lookup = |variable: &str| {
-        let is_replaced = !has_token && variable == TOKEN;
+        let is_replaced = !has_token && variable == TOKEN_VARIABLE;
         env_var(variable).or_else(|| is_replaced.then(|| "no-token-was-given".to_owned()))
     };
     let Ok(config) = ServerConfig::from_lookup(lookup) else {
@@ -143,9 +147,12 @@ async fn check_server(
     };
     let mut rows = Vec::new();
     let token = match &config.token {
-        _ if !has_token => Err(format!("neither {TOKEN} nor {TOKEN_PARAMETER} is set")),
+        _ if !has_token => {
+            Err(format!("neither {TOKEN_VARIABLE} nor {TOKEN_PARAMETER_VARIABLE} is set"))
+        }
         TokenSetting::Given(token) => {
-            let reason = format!("the token is given in {TOKEN}; the function reads it from SSM");
+            let reason =
+                format!("the token is given in {TOKEN_VARIABLE}; the function reads it from SSM");
             rows.push(Row::skipped(GET_PARAMETER, reason));
             Ok(TokenSource::Given(token.clone()))
         }

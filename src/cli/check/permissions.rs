@@ -11,24 +11,24 @@ use crate::ecs::{self, CallError, DesiredStatus, EcsApi, EcsError, Source};
 use crate::retry::retry;
 
 /// Attempts at a call that is throttled or gets no answer.
-const ATTEMPTS: u32 = 3;
-const WAIT: Duration = Duration::from_millis(500);
+const MAX_ATTEMPTS: u32 = 3;
+/// Between two attempts.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
 
 /// No task has this id. ECS decides whether a call is allowed before it looks for the task.
-const NO_TASK: &str = "00000000000000000000000000000000";
+const NONEXISTENT_TASK_ID: &str = "00000000000000000000000000000000";
 
-/// The cluster to ask about if none is known: ECS's own name for a cluster that is not named.
+/// The cluster to check permissions on if none is known: the one that ECS uses if a call names none.
 const DEFAULT_CLUSTER: &str = "default";
 
-/// The calls to ECS in an account and region, in the order in which they are checked.
-const LIST_CLUSTERS: &str = "ecs:ListClusters";
-const DESCRIBE_CLUSTERS: &str = "ecs:DescribeClusters";
-const LIST_TASKS: &str = "ecs:ListTasks";
-const DESCRIBE_TASKS: &str = "ecs:DescribeTasks";
-const LIST_SERVICES: &str = "ecs:ListServices";
-const ASSUME_ROLE: &str = "sts:AssumeRole";
+const LIST_CLUSTERS_ACTION: &str = "ecs:ListClusters";
+const DESCRIBE_CLUSTERS_ACTION: &str = "ecs:DescribeClusters";
+const LIST_TASKS_ACTION: &str = "ecs:ListTasks";
+const DESCRIBE_TASKS_ACTION: &str = "ecs:DescribeTasks";
+const LIST_SERVICES_ACTION: &str = "ecs:ListServices";
+const ASSUME_ROLE_ACTION: &str = "sts:AssumeRole";
 
-/// An account and region that is read, and the environments in it.
+/// The check of permissions in one account and region, and the environments that are read there.
 pub(super) struct SourceCheck<'a> {
     pub(super) aws: &'a SdkConfig,
     /// With its region.
@@ -41,10 +41,11 @@ pub(super) struct SourceCheck<'a> {
 }
 
 impl SourceCheck<'_> {
-    /// Makes each call once.
+    /// Makes each call that the function needs. Returns a row for each permission.
     pub(super) async fn run(&self) -> Vec<Row> {
         let ecs = ecs::connect(self.aws, self.source).await;
-        let listed = call("list the clusters", async || ecs.list_clusters(None).await).await;
+        let listed =
+            call_with_retries("list the clusters", async || ecs.list_clusters(None).await).await;
         let mut rows = Vec::new();
         if let Some(role) = &self.source.role {
             let row = self.role_row(&role.arn, &listed);
@@ -57,28 +58,45 @@ impl SourceCheck<'_> {
         }
         rows.push(self.list_clusters_row(&listed));
 
-        let cluster = self.cluster(listed.as_ref().map_or(&[], |page| &page.arns));
+        let cluster = self.cluster_to_check(listed.as_ref().map_or(&[], |page| &page.arns));
         let ids = [cluster.clone()];
-        let described = call("describe clusters", async || ecs.describe_clusters(&ids).await).await;
-        rows.push(self.row(DESCRIBE_CLUSTERS, &cluster, described.map(drop)));
+        let described =
+            call_with_retries("describe clusters", async || ecs.describe_clusters(&ids).await)
+                .await;
+        rows.push(self.cluster_permission_row(
+            DESCRIBE_CLUSTERS_ACTION,
+            &cluster,
+            described.map(drop),
+        ));
 
         let operation = format!("list the tasks of cluster \"{cluster}\"");
-        let tasks =
-            call(&operation, async || ecs.list_tasks(&cluster, DesiredStatus::Running, None).await);
-        rows.push(self.row(LIST_TASKS, &cluster, tasks.await.map(drop)));
+        let tasks = call_with_retries(&operation, async || {
+            ecs.list_tasks(&cluster, DesiredStatus::Running, None).await
+        });
+        rows.push(self.cluster_permission_row(LIST_TASKS_ACTION, &cluster, tasks.await.map(drop)));
 
         let operation = format!("describe tasks of cluster \"{cluster}\"");
-        let ids = [NO_TASK.to_owned()];
-        let tasks = call(&operation, async || ecs.describe_tasks(&cluster, &ids).await);
-        rows.push(self.row(DESCRIBE_TASKS, &cluster, tasks.await.map(drop)));
+        let ids = [NONEXISTENT_TASK_ID.to_owned()];
+        let tasks =
+            call_with_retries(&operation, async || ecs.describe_tasks(&cluster, &ids).await);
+        rows.push(self.cluster_permission_row(
+            DESCRIBE_TASKS_ACTION,
+            &cluster,
+            tasks.await.map(drop),
+        ));
 
         if self.environments.iter().all(|it| it.scope.services.is_everything()) {
             let reason = "not needed: no service is selected or left out";
-            rows.push(Row::skipped(self.name(LIST_SERVICES), reason));
+            rows.push(Row::skipped(self.row_name(LIST_SERVICES_ACTION), reason));
         } else {
             let operation = format!("list the services of cluster \"{cluster}\"");
-            let services = call(&operation, async || ecs.list_services(&cluster, None).await);
-            rows.push(self.row(LIST_SERVICES, &cluster, services.await.map(drop)));
+            let services =
+                call_with_retries(&operation, async || ecs.list_services(&cluster, None).await);
+            rows.push(self.cluster_permission_row(
+                LIST_SERVICES_ACTION,
+                &cluster,
+                services.await.map(drop),
+            ));
         }
         rows
     }
@@ -86,19 +104,28 @@ impl SourceCheck<'_> {
     /// A row for each permission that is not checked.
     pub(super) fn skipped(&self, reason: &str) -> Vec<Row> {
         let role = self.source.role.as_ref();
-        let mut rows: Vec<_> =
-            role.map(|_| Row::skipped(self.name(ASSUME_ROLE), reason)).into_iter().collect();
+        let mut rows: Vec<_> = role
+            .map(|_| Row::skipped(self.row_name(ASSUME_ROLE_ACTION), reason))
+            .into_iter()
+            .collect();
         rows.extend(self.skipped_calls(reason));
         rows
     }
 
     fn skipped_calls(&self, reason: &str) -> Vec<Row> {
-        [LIST_CLUSTERS, DESCRIBE_CLUSTERS, LIST_TASKS, DESCRIBE_TASKS, LIST_SERVICES]
-            .map(|action| Row::skipped(self.name(action), reason))
-            .into()
+        [
+            LIST_CLUSTERS_ACTION,
+            DESCRIBE_CLUSTERS_ACTION,
+            LIST_TASKS_ACTION,
+            DESCRIBE_TASKS_ACTION,
+            LIST_SERVICES_ACTION,
+        ]
+        .map(|action| Row::skipped(self.row_name(action), reason))
+        .into()
     }
 
-    fn name(&self, action: &str) -> String {
+    /// The action, with the region and role if there are several sources.
+    fn row_name(&self, action: &str) -> String {
         if !self.is_one_of_several {
             return action.to_owned();
         }
@@ -110,40 +137,48 @@ impl SourceCheck<'_> {
     }
 
     fn role_row<T>(&self, role: &str, result: &Result<T, EcsError>) -> Row {
-        let name = self.name(ASSUME_ROLE);
+        let name = self.row_name(ASSUME_ROLE_ACTION);
         match result {
             Ok(_) | Err(EcsError::Call { source: CallError::AccessDenied(_), .. }) => {
                 Row::ok(name, format!("{role} is assumed"))
             }
             Err(error @ EcsError::Call { source: CallError::RoleNotAssumed { .. }, .. }) => {
-                Row::failed_call(name, error).with_statement(allow(ASSUME_ROLE, role))
+                Row::failed_call(name, error)
+                    .with_statement(allow_statement(ASSUME_ROLE_ACTION, role))
             }
             Err(error) => Row::failed_call(name, error),
         }
     }
 
     fn list_clusters_row(&self, listed: &Result<ecs::Page, EcsError>) -> Row {
-        let name = self.name(LIST_CLUSTERS);
+        let name = self.row_name(LIST_CLUSTERS_ACTION);
         let is_needed = self.environments.iter().any(|it| it.scope.clusters.needs_listing());
         match listed {
             Ok(_) => Row::ok(name, "allowed"),
             Err(_) if !is_needed => Row::skipped(name, "not needed: each cluster is named"),
-            Err(error) => self.denied_or_failed(LIST_CLUSTERS, error),
+            Err(error) => self.denied_or_failed(LIST_CLUSTERS_ACTION, error),
         }
     }
 
-    fn row(&self, action: &str, cluster: &str, result: Result<(), EcsError>) -> Row {
+    /// Whether a call on `cluster` was allowed.
+    fn cluster_permission_row(
+        &self,
+        action: &str,
+        cluster: &str,
+        result: Result<(), EcsError>,
+    ) -> Row {
         match result {
             // A call that is not allowed is refused whether or not the cluster exists.
-            Ok(()) | Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => {
-                Row::ok(self.name(action), format!("allowed for cluster {}", short(cluster)))
-            }
+            Ok(()) | Err(EcsError::Call { source: CallError::ClusterNotFound, .. }) => Row::ok(
+                self.row_name(action),
+                format!("allowed for cluster {}", cluster_name(cluster)),
+            ),
             Err(error) => self.denied_or_failed(action, &error),
         }
     }
 
     fn denied_or_failed(&self, action: &str, error: &EcsError) -> Row {
-        let name = self.name(action);
+        let name = self.row_name(action);
         if !matches!(error, EcsError::Call { source: CallError::AccessDenied(_), .. }) {
             return Row::failed_call(name, error);
         }
@@ -153,33 +188,33 @@ impl SourceCheck<'_> {
             (None, None) => "the user or role of AWS_PROFILE",
         };
         let remedy = format!("Add this statement to a policy of {principal}");
-        Row::failed(name, error, remedy).with_statement(self.statement(action))
+        Row::failed(name, error, remedy).with_statement(self.allow_action_statement(action))
     }
 
-    /// As in the template's role.
-    fn statement(&self, action: &str) -> Value {
+    /// The statement of an IAM policy that allows the action, as in the template's role.
+    fn allow_action_statement(&self, action: &str) -> Value {
         let region = self.source.region.as_deref().unwrap_or("*");
         let identity = self.source.role.as_ref().map(|role| role.arn.as_str()).or(self.caller);
         let account = identity.and_then(|arn| arn.split(':').nth(4)).unwrap_or("*");
         let partition = partition(region);
         let all = |kind| format!("arn:{partition}:ecs:{region}:{account}:{kind}/*");
         match action {
-            DESCRIBE_CLUSTERS => allow(action, &all("cluster")),
-            DESCRIBE_TASKS => allow(action, &all("task")),
-            LIST_TASKS | LIST_SERVICES => {
-                let mut statement = allow(action, "*");
+            DESCRIBE_CLUSTERS_ACTION => allow_statement(action, &all("cluster")),
+            DESCRIBE_TASKS_ACTION => allow_statement(action, &all("task")),
+            LIST_TASKS_ACTION | LIST_SERVICES_ACTION => {
+                let mut statement = allow_statement(action, "*");
                 statement["Condition"] = json!({"ArnLike": {"ecs:cluster": all("cluster")}});
                 statement
             }
-            _ => allow(action, "*"),
+            _ => allow_statement(action, "*"),
         }
     }
 
-    /// A cluster in scope: one that is named, or else one that is listed.
-    fn cluster(&self, listed: &[String]) -> String {
+    /// The cluster to check permissions on: one in scope that is named, or else one that is listed.
+    fn cluster_to_check(&self, listed: &[String]) -> String {
         let scopes = || self.environments.iter().map(|it| &it.scope.clusters);
         let named = scopes().find_map(|clusters| clusters.named().next());
-        let selected = |arn: &&String| scopes().any(|clusters| clusters.selects(short(arn)));
+        let selected = |arn: &&String| scopes().any(|clusters| clusters.selects(cluster_name(arn)));
         match (named, listed.iter().find(selected)) {
             (Some(named), _) => named.given().to_owned(),
             (None, Some(listed)) => listed.clone(),
@@ -189,25 +224,25 @@ impl SourceCheck<'_> {
 }
 
 /// The call's result, after further attempts if another one may succeed.
-pub(super) async fn call<T>(
+pub(super) async fn call_with_retries<T>(
     operation: &str,
     attempt: impl AsyncFn() -> Result<T, CallError>,
 ) -> Result<T, EcsError> {
-    let mut left = ATTEMPTS - 1;
+    let mut left = MAX_ATTEMPTS - 1;
     let wait_after = |error: &CallError| {
         let may_pass = matches!(
             error,
             CallError::Throttled(_) | CallError::Disconnected(_) | CallError::Unavailable(_)
         );
         left = left.checked_sub(1)?;
-        may_pass.then_some(WAIT)
+        may_pass.then_some(RETRY_WAIT)
     };
     retry(None, async |_| attempt().await, wait_after, |_, _| {})
         .await
         .map_err(|source| EcsError::Call { operation: operation.to_owned(), source })
 }
 
-/// What the role of the function needs to read an SSM parameter.
+/// The statement of an IAM policy that allows the function's role to read an SSM parameter or path.
 pub(super) fn parameter_statement(
     action: &str,
     parameter: &str,
@@ -215,15 +250,15 @@ pub(super) fn parameter_statement(
     caller: Option<&str>,
 ) -> Value {
     if parameter.starts_with("arn:") {
-        return allow(action, parameter);
+        return allow_statement(action, parameter);
     }
     let region = region.unwrap_or("*");
     let account = caller.and_then(|arn| arn.split(':').nth(4)).unwrap_or("*");
     let (partition, name) = (partition(region), parameter.trim_start_matches('/'));
-    allow(action, &format!("arn:{partition}:ssm:{region}:{account}:parameter/{name}"))
+    allow_statement(action, &format!("arn:{partition}:ssm:{region}:{account}:parameter/{name}"))
 }
 
-fn allow(action: &str, resource: &str) -> Value {
+fn allow_statement(action: &str, resource: &str) -> Value {
     json!({"Effect": "Allow", "Action": action, "Resource": resource})
 }
 
@@ -237,8 +272,8 @@ fn partition(region: &str) -> &'static str {
     }
 }
 
-/// The name at the end of an ARN.
-fn short(arn: &str) -> &str {
+/// The name at the end of the ARN of a cluster.
+fn cluster_name(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
@@ -247,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_names_the_partition_account_and_region() {
+    fn ssm_parameter_statement_has_partition_account_and_region_in_its_arn() {
         let caller = Some("arn:aws-cn:iam::111122223333:user/me");
         let statement = |name| {
             let statement =

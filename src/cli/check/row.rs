@@ -10,11 +10,11 @@ use crate::cli::terminal::{Colour, Terminal};
 use crate::ecs::EcsError;
 use crate::report::{ErrorKind, RemedyContext};
 
-/// One line of the output, with what to do if it failed.
+/// The result of one check, with what to do if it failed: one line of the output.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Row {
     pub(super) check: String,
-    pub(super) result: Status,
+    pub(super) result: CheckStatus,
     pub(super) detail: String,
     /// Sentences without a final full stop.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,16 +24,17 @@ pub(super) struct Row {
     statement: Option<Value>,
 }
 
+/// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(super) enum Status {
+pub(super) enum CheckStatus {
     Ok,
     Failed,
     /// It was not tried: it is not needed, or needs something that failed.
     Skipped,
 }
 
-impl Status {
+impl CheckStatus {
     fn name(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -52,17 +53,17 @@ impl Status {
 }
 
 impl Row {
-    fn new(check: impl Into<String>, result: Status, detail: impl fmt::Display) -> Self {
+    fn new(check: impl Into<String>, result: CheckStatus, detail: impl fmt::Display) -> Self {
         let detail = detail.to_string();
         Self { check: check.into(), result, detail, remedy: None, statement: None }
     }
 
     pub(super) fn ok(check: impl Into<String>, detail: impl fmt::Display) -> Self {
-        Self::new(check, Status::Ok, detail)
+        Self::new(check, CheckStatus::Ok, detail)
     }
 
     pub(super) fn skipped(check: impl Into<String>, reason: impl fmt::Display) -> Self {
-        Self::new(check, Status::Skipped, reason)
+        Self::new(check, CheckStatus::Skipped, reason)
     }
 
     pub(super) fn failed(
@@ -70,10 +71,10 @@ impl Row {
         detail: impl fmt::Display,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { remedy: Some(remedy.into()), ..Self::new(check, Status::Failed, detail) }
+        Self { remedy: Some(remedy.into()), ..Self::new(check, CheckStatus::Failed, detail) }
     }
 
-    /// A failure with the remedy that the project has for its kind.
+    /// A failure with the remedy of its kind of error.
     pub(super) fn failed_as(
         check: impl Into<String>,
         detail: impl fmt::Display,
@@ -91,7 +92,7 @@ impl Row {
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.result == Status::Failed
+        self.result == CheckStatus::Failed
     }
 }
 

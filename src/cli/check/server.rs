@@ -12,16 +12,18 @@ use crate::config::{EnvironmentConfig, ServerConfig, is_environment_unset};
 use crate::report::{ErrorKind, RemedyContext};
 use crate::token::TokenSource;
 
-const SERVER: &str = "server";
-const TOKEN: &str = "token";
+/// Name of the check of the connection to the server.
+const SERVER_CHECK: &str = "server";
+/// Name of the check of the API token.
+const TOKEN_CHECK: &str = "token";
 
-/// For all requests about one environment.
-const TIMEOUT: Duration = Duration::from_secs(20);
+/// For one request about an environment, with its retries.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What is sent instead of a token that is not known: the server's refusal shows that it is there.
-const NO_TOKEN: &str = "no-token-was-given";
+/// Sent to the server if no token is known: its refusal shows that it can be reached.
+const PLACEHOLDER_TOKEN: &str = "no-token-was-given";
 
-/// The server's part of the configuration.
+/// The check of the server, of the token and of the environments on it.
 pub(super) struct ServerCheck<'a> {
     pub(super) config: &'a ServerConfig,
     /// The token, or the reason why there is none.
@@ -31,30 +33,32 @@ pub(super) struct ServerCheck<'a> {
 }
 
 impl ServerCheck<'_> {
+    /// Fetches each environment. Returns a row for the server, the token and each environment.
     pub(super) async fn run(&self) -> Vec<Row> {
         let ServerConfig { host, proxy, org, .. } = self.config;
         let tokens = match &self.token {
             Ok(tokens) => tokens.clone(),
-            Err(_) => TokenSource::Given(NO_TOKEN.to_owned().into()),
+            Err(_) => TokenSource::Given(PLACEHOLDER_TOKEN.to_owned().into()),
         };
         let client = match Client::with_proxy(host.clone(), proxy.clone(), org.clone(), tokens) {
             Ok(client) => client,
             Err(error) => {
-                let mut rows = vec![Row::failed_as(SERVER, error, ErrorKind::ServerUnavailable)];
+                let mut rows =
+                    vec![Row::failed_as(SERVER_CHECK, error, ErrorKind::ServerUnavailable)];
                 rows.extend(skipped(self.environments, "there is no connection to the server"));
                 return rows;
             }
         };
         // Any name will do to see whether the server is there and knows the token.
         let first = self.environments.first().map_or("unnamed", |it| it.name.as_str());
-        let answer = describe(&client, first).await;
+        let answer = fetch_environment(&client, first).await;
         let mut rows = vec![self.server_row(&answer)];
         if rows[0].has_failed() {
             rows.extend(skipped(self.environments, "there is no connection to the server"));
             return rows;
         }
         rows.push(self.token_row(&client, first, &answer).await);
-        if is_refused(&answer) {
+        if is_token_refused(&answer) {
             let reason = "the server accepts no token";
             rows.extend(skipped(self.environments, reason).into_iter().skip(1));
             return rows;
@@ -63,7 +67,7 @@ impl ServerCheck<'_> {
         for environment in self.environments {
             let answer = match answer.take() {
                 Some(answer) => answer,
-                None => describe(&client, &environment.name).await,
+                None => fetch_environment(&client, &environment.name).await,
             };
             rows.push(environment_row(environment, answer));
         }
@@ -77,15 +81,15 @@ impl ServerCheck<'_> {
         let host = &self.config.host;
         match answer {
             Err(error @ (ApiError::Unavailable { .. } | ApiError::NotASnapshotServer { .. })) => {
-                Row::failed_as(SERVER, error, error.into())
+                Row::failed_as(SERVER_CHECK, error, error.into())
             }
             Err(error @ ApiError::Rejected { status, .. }) if status.is_redirection() => {
-                Row::failed_as(SERVER, error, error.into())
+                Row::failed_as(SERVER_CHECK, error, error.into())
             }
             _ if host.scheme() == "https" => {
-                Row::ok(SERVER, format!("{host} answers, with a valid certificate"))
+                Row::ok(SERVER_CHECK, format!("{host} answers, with a valid certificate"))
             }
-            _ => Row::ok(SERVER, format!("{host} answers, without TLS")),
+            _ => Row::ok(SERVER_CHECK, format!("{host} answers, without TLS")),
         }
     }
 
@@ -96,29 +100,33 @@ impl ServerCheck<'_> {
         answer: &Result<Environment, ApiError>,
     ) -> Row {
         if let Err(reason) = &self.token {
-            return Row::skipped(TOKEN, reason);
+            return Row::skipped(TOKEN_CHECK, reason);
         }
         let org = &self.config.org;
         match answer {
-            Err(error) if is_refused(answer) => Row::failed_as(TOKEN, error, error.into()),
+            Err(error) if is_token_refused(answer) => {
+                Row::failed_as(TOKEN_CHECK, error, error.into())
+            }
             // The organization itself may not exist.
             Err(error @ ApiError::Rejected { .. }) => {
-                Row::skipped(TOKEN, format!("whether it is accepted is not known: {error}"))
+                Row::skipped(TOKEN_CHECK, format!("whether it is accepted is not known: {error}"))
             }
             _ => match client.environment(environment, Some(deadline())).may_report().await {
-                Ok(Some(true)) => Row::ok(TOKEN, format!("accepted, and may report in {org}")),
+                Ok(Some(true)) => {
+                    Row::ok(TOKEN_CHECK, format!("accepted, and may report in {org}"))
+                }
                 Ok(Some(false)) => Row::failed(
-                    TOKEN,
+                    TOKEN_CHECK,
                     format!("accepted to read in {org}, and not to report"),
                     "Give it the right report in the recorder's token file, or choose another token",
                 ),
                 Ok(None) => Row::ok(
-                    TOKEN,
+                    TOKEN_CHECK,
                     format!(
                         "accepted to read in {org}; whether it may report is only known of a recorder"
                     ),
                 ),
-                Err(error) => Row::failed_as(TOKEN, &error, (&error).into()),
+                Err(error) => Row::failed_as(TOKEN_CHECK, &error, (&error).into()),
             },
         }
     }
@@ -126,7 +134,7 @@ impl ServerCheck<'_> {
 
 /// Rows for the token and the environments if they are not checked.
 pub(super) fn skipped(environments: &[EnvironmentConfig], reason: &str) -> Vec<Row> {
-    let mut rows = vec![Row::skipped(TOKEN, reason)];
+    let mut rows = vec![Row::skipped(TOKEN_CHECK, reason)];
     if environments.is_empty() {
         let reason = if is_environment_unset(env_var) {
             "KOSLI_ENVIRONMENT is not set"
@@ -135,36 +143,38 @@ pub(super) fn skipped(environments: &[EnvironmentConfig], reason: &str) -> Vec<R
         };
         rows.push(Row::skipped("environment", reason));
     }
-    rows.extend(environments.iter().map(|it| Row::skipped(name_of(it), reason)));
+    rows.extend(environments.iter().map(|it| Row::skipped(environment_check_name(it), reason)));
     rows
 }
 
 /// Rows for everything about the server.
 pub(super) fn all_skipped(environments: &[EnvironmentConfig], reason: &str) -> Vec<Row> {
-    let mut rows = vec![Row::skipped(SERVER, reason)];
+    let mut rows = vec![Row::skipped(SERVER_CHECK, reason)];
     rows.extend(skipped(environments, reason));
     rows
 }
 
-async fn describe(client: &Client, name: &str) -> Result<Environment, ApiError> {
+/// Fetches an environment, within [`REQUEST_TIMEOUT`].
+async fn fetch_environment(client: &Client, name: &str) -> Result<Environment, ApiError> {
     Ok(client.environment(name, Some(deadline())).describe().await?.document)
 }
 
 fn deadline() -> Instant {
-    Instant::now() + TIMEOUT
+    Instant::now() + REQUEST_TIMEOUT
 }
 
-fn is_refused<T>(answer: &Result<T, ApiError>) -> bool {
+/// Whether no token could be fetched, or the server refused it (status 401 or 403).
+fn is_token_refused<T>(answer: &Result<T, ApiError>) -> bool {
     matches!(answer, Err(ApiError::Token(_)))
         || matches!(answer, Err(ApiError::Rejected { status, .. }) if matches!(status.as_u16(), 401 | 403))
 }
 
-fn name_of(environment: &EnvironmentConfig) -> String {
+fn environment_check_name(environment: &EnvironmentConfig) -> String {
     format!("environment {}", environment.name)
 }
 
 fn environment_row(config: &EnvironmentConfig, answer: Result<Environment, ApiError>) -> Row {
-    let name = name_of(config);
+    let name = environment_check_name(config);
     match answer {
         Ok(environment) if environment.environment_type != ECS => {
             let detail = format!("it is of type {}", environment.environment_type);

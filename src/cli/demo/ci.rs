@@ -11,34 +11,39 @@ use super::cyber_dojo::{self, BETA, History, ORG, PIPELINES, PROD};
 use super::story::{self, Event};
 use crate::api::{Attachment, Client, FlowRequest};
 
-const COVERAGE: &str = "branch-coverage";
+/// The name of the evidence that each job reports for its artifact.
+const COVERAGE_EVIDENCE: &str = "branch-coverage";
 
-/// The first job runs so long before the first snapshot.
-pub(super) const JOBS_BEGIN: SignedDuration = SignedDuration::from_hours(5 * 24);
+/// How long before the first snapshot the first job runs.
+pub(super) const FIRST_JOB_LEAD_TIME: SignedDuration = SignedDuration::from_hours(5 * 24);
 
-/// From the report of an artifact to that of its coverage, and to the deployments.
-const UNTIL_COVERAGE: SignedDuration = SignedDuration::from_secs(62);
-const UNTIL_BETA: SignedDuration = SignedDuration::from_secs(137);
-const UNTIL_PROD: SignedDuration = SignedDuration::from_secs(201);
+/// From the report of an artifact to that of its coverage.
+const ARTIFACT_TO_COVERAGE: SignedDuration = SignedDuration::from_secs(62);
+/// From the report of an artifact to the announcement of its deployment in beta.
+const ARTIFACT_TO_BETA_DEPLOYMENT: SignedDuration = SignedDuration::from_secs(137);
+/// From the report of an artifact to the announcement of its deployment in prod.
+const ARTIFACT_TO_PROD_DEPLOYMENT: SignedDuration = SignedDuration::from_secs(201);
 
-/// From the announcement of a deployment until the new tasks are reported.
-const BETA_TAKES: SignedDuration = SignedDuration::from_secs(71);
-const PROD_TAKES: SignedDuration = SignedDuration::from_secs(61);
+/// From the announcement of a deployment in beta until its tasks are reported.
+const BETA_DEPLOYMENT_TO_REPORT: SignedDuration = SignedDuration::from_secs(71);
+/// From the announcement of a deployment in prod until its tasks are reported.
+const PROD_DEPLOYMENT_TO_REPORT: SignedDuration = SignedDuration::from_secs(61);
 
-/// Deployments of the first runner with other settings, one every six hours: so many that those of
-/// commit 16d9990 get the numbers 18 and 19.
+/// Number of further deployments of the first version of service `runner`, one every six hours: so many
+/// that those of commit 16d9990 get the numbers 18 and 19.
 const REDEPLOYMENTS: i32 = 13;
 
-/// One request of a job, for an image `SERVICE:TAG`.
+/// One report that a job makes, for an image `SERVICE:TAG`.
 #[derive(Debug)]
 pub(super) struct JobEvent {
     at: Timestamp,
     image: String,
-    step: Step,
+    step: JobStep,
 }
 
+/// What a job reports.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum JobStep {
     Artifact,
     Coverage,
     Deployment { environment: &'static str },
@@ -54,22 +59,23 @@ pub(super) fn job_events(begins: Timestamp, events: &[Event], uncovered: &str) -
         let environment = cyber_dojo::environment(event.cluster);
         for image in event.built_images() {
             // What runs from the beginning was deployed in the days before.
-            let earlier = (event.at == begins).then(|| first_build(begins, image));
+            let earlier = (event.at == begins).then(|| first_build_time(begins, image));
             if built.insert(image) {
-                let created = earlier.unwrap_or(event.at - BETA_TAKES - UNTIL_BETA);
-                add(created, image, Step::Artifact);
+                let created = earlier
+                    .unwrap_or(event.at - BETA_DEPLOYMENT_TO_REPORT - ARTIFACT_TO_BETA_DEPLOYMENT);
+                add(created, image, JobStep::Artifact);
                 if image != uncovered {
-                    add(created + UNTIL_COVERAGE, image, Step::Coverage);
+                    add(created + ARTIFACT_TO_COVERAGE, image, JobStep::Coverage);
                 }
             }
             if deployed.insert((environment, image)) {
                 let (after, takes) = if environment == BETA {
-                    (UNTIL_BETA, BETA_TAKES)
+                    (ARTIFACT_TO_BETA_DEPLOYMENT, BETA_DEPLOYMENT_TO_REPORT)
                 } else {
-                    (UNTIL_PROD, PROD_TAKES)
+                    (ARTIFACT_TO_PROD_DEPLOYMENT, PROD_DEPLOYMENT_TO_REPORT)
                 };
                 let at = earlier.map_or(event.at - takes, |created| created + after);
-                add(at, image, Step::Deployment { environment });
+                add(at, image, JobStep::Deployment { environment });
             }
             if let Some(created) = earlier
                 && environment == PROD
@@ -78,7 +84,7 @@ pub(super) fn job_events(begins: Timestamp, events: &[Event], uncovered: &str) -
                 for number in 1..=REDEPLOYMENTS {
                     let environment = if number % 2 == 0 { PROD } else { BETA };
                     let at = created + SignedDuration::from_hours(6) * number;
-                    add(at, image, Step::Deployment { environment });
+                    add(at, image, JobStep::Deployment { environment });
                 }
             }
         }
@@ -87,14 +93,14 @@ pub(super) fn job_events(begins: Timestamp, events: &[Event], uncovered: &str) -
     jobs
 }
 
-/// An hour after that of the service before.
-fn first_build(begins: Timestamp, image: &str) -> Timestamp {
+/// When the image that runs in the first snapshot was built: each service an hour after the one before.
+fn first_build_time(begins: Timestamp, image: &str) -> Timestamp {
     let service = story::service(image);
     let place = (1..).zip(PIPELINES).find(|(_, (name, _))| *name == service);
-    begins - JOBS_BEGIN + SignedDuration::from_hours(place.map_or(0, |(place, _)| place))
+    begins - FIRST_JOB_LEAD_TIME + SignedDuration::from_hours(place.map_or(0, |(place, _)| place))
 }
 
-/// Runs the jobs as time goes by.
+/// The CI jobs whose reports are still to be made, and the client that makes them.
 pub(super) struct Jobs {
     client: Client,
     events: std::iter::Peekable<std::vec::IntoIter<JobEvent>>,
@@ -103,7 +109,7 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    /// With the pipelines, which exist before their first job.
+    /// Takes the jobs of the history, and creates the pipelines, which exist before their first job.
     pub(super) async fn new(client: Client, history: &mut History) -> anyhow::Result<Self> {
         for (name, description) in PIPELINES {
             let flow = FlowRequest {
@@ -113,7 +119,7 @@ impl Jobs {
             };
             let template = format!(
                 "version: 1\ntrail:\n  artifacts:\n  - name: {name}\n    attestations:\n    \
-                 - {{name: {COVERAGE}, type: generic}}\n"
+                 - {{name: {COVERAGE_EVIDENCE}, type: generic}}\n"
             );
             let filename = "template.yml".to_owned();
             let template = Attachment { filename, content: template.into_bytes() };
@@ -123,7 +129,7 @@ impl Jobs {
         Ok(Self { client, events, reports: 0 })
     }
 
-    /// Makes the reports that are due until then, each at its time.
+    /// Makes the reports that are due until `end`, each with the clock frozen at its time.
     pub(super) async fn run_until(
         &mut self,
         end: Timestamp,
@@ -137,12 +143,13 @@ impl Jobs {
         Ok(())
     }
 
+    /// Posts one report: an artifact, its coverage, or a deployment.
     async fn report(&self, JobEvent { at, image, step }: &JobEvent) -> anyhow::Result<()> {
         let flow = story::service(image);
         let fingerprint = story::digest(image);
         let build = Build::new(image, *at);
         match step {
-            Step::Artifact => {
+            JobStep::Artifact => {
                 let report = json!({
                     "fingerprint": fingerprint,
                     "filename": format!("cyberdojo/{image}"),
@@ -156,9 +163,9 @@ impl Jobs {
                 });
                 self.client.report_artifact(flow, &report).await?;
             }
-            Step::Coverage => {
+            JobStep::Coverage => {
                 let report = json!({
-                    "attestation_name": COVERAGE,
+                    "attestation_name": COVERAGE_EVIDENCE,
                     "artifact_fingerprint": fingerprint,
                     "is_compliant": true,
                     "git_commit_info": build.commit_info(),
@@ -167,7 +174,7 @@ impl Jobs {
                 let address = (flow, &*build.commit, "generic");
                 self.client.report_attestation(address, &report, None).await?;
             }
-            Step::Deployment { environment } => {
+            JobStep::Deployment { environment } => {
                 let report = json!({
                     "artifact_fingerprint": fingerprint,
                     "environment": environment,
@@ -193,7 +200,7 @@ impl<'a> Build<'a> {
     fn new(image: &'a str, at: Timestamp) -> Self {
         let repository = format!("https://github.com/{ORG}/{}", story::service(image));
         let url = format!("{repository}/actions/runs/{}", run_number(image));
-        Self { image, at, commit: commit(image), repository, url }
+        Self { image, at, commit: commit_hash(image), repository, url }
     }
 
     fn commit_url(&self) -> String {
@@ -212,8 +219,8 @@ impl<'a> Build<'a> {
     }
 }
 
-/// The commit of which an image's tag is the beginning.
-fn commit(image: &str) -> String {
+/// The hash of the commit that an image was built from: 40 digits, which begin with the image's tag.
+fn commit_hash(image: &str) -> String {
     match image {
         "runner:16d9990" => "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4".to_owned(),
         "runner:85d83c6" => "85d83c6ab8e0ce800baeef3dfa4fa9f6eee338a4".to_owned(),

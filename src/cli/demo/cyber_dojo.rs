@@ -23,10 +23,10 @@ pub(super) fn environment(cluster: &str) -> &'static str {
     if cluster == "beta" { BETA } else { PROD }
 }
 
-/// The snapshot of `aws-prod` in the middle of a rollover, and the next one.
+/// Index of the snapshot of `aws-prod` in the middle of a rollover, and of the next one.
 pub(super) const ROLLOVER: [u32; 2] = [65, 66];
 
-/// The snapshot of `aws-prod` that changed four services at once.
+/// Index of the snapshot of `aws-prod` that changed four services at once.
 pub(super) const INCIDENT: u32 = 112;
 
 /// The services, each with a pipeline of the same name, and what it is.
@@ -45,11 +45,13 @@ pub(super) const PIPELINES: [(&str, &str); 12] = [
     ("web", "UX for practicing TDD"),
 ];
 
-/// Replicas of a service in prod on a day: when, in hours and minutes, and how many.
+/// Replicas of a service in prod on a day: when, in hours and minutes, and how many. Of `runner`
+/// three at other times, of `web` two.
 type Load = [((i64, i64), usize)];
-const EVENING: &Load =
+
+const RUNNER_EVENING_LOAD: &Load =
     &[((17, 10), 4), ((17, 40), 5), ((18, 20), 6), ((19, 30), 5), ((20, 45), 4), ((22, 10), 3)];
-const BUSY: &Load = &[
+const RUNNER_BUSY_DAY_LOAD: &Load = &[
     ((8, 5), 4),
     ((9, 10), 5),
     ((10, 20), 6),
@@ -59,11 +61,10 @@ const BUSY: &Load = &[
     ((18, 50), 4),
     ((20, 30), 3),
 ];
-const MORNING: &Load = &[((8, 10), 4), ((8, 40), 5), ((9, 20), 4), ((10, 30), 3)];
-// Of web, which has two replicas at other times.
-const AFTERNOON: &Load =
+const RUNNER_MORNING_LOAD: &Load = &[((8, 10), 4), ((8, 40), 5), ((9, 20), 4), ((10, 30), 3)];
+const WEB_AFTERNOON_LOAD: &Load =
     &[((13, 0), 3), ((14, 2), 4), ((15, 12), 5), ((17, 3), 4), ((18, 30), 3), ((20, 5), 2)];
-const BUSY_WEB: &Load = &[
+const WEB_BUSY_DAY_LOAD: &Load = &[
     ((8, 5), 3),
     ((9, 10), 4),
     ((10, 20), 5),
@@ -73,8 +74,10 @@ const BUSY_WEB: &Load = &[
     ((18, 50), 3),
     ((20, 30), 2),
 ];
-const SHORT: &Load = &[((8, 15), 3), ((9, 30), 4), ((11, 45), 5), ((13, 50), 3)];
+const WEB_SHORT_DAY_LOAD: &Load = &[((8, 15), 3), ((9, 30), 4), ((11, 45), 5), ((13, 50), 3)];
 
+/// The scripted two weeks: changes in the clusters, reports of CI jobs, and a gap in the function's
+/// reports.
 pub(super) struct History {
     pub(super) begins: Timestamp,
     pub(super) events: Vec<Event>,
@@ -84,6 +87,7 @@ pub(super) struct History {
 }
 
 impl History {
+    /// The two weeks that end at `now`.
     pub(super) fn until(now: Timestamp) -> Self {
         let calendar = Calendar { now };
         let mut builder = HistoryBuilder::new(calendar);
@@ -108,12 +112,14 @@ struct Calendar {
 }
 
 impl Calendar {
+    /// A time of day in August 2022, moved.
     fn at(self, day: i64, hour: i64, minute: i64) -> Timestamp {
         let before = SignedDuration::from_hours((33 - day) * 24 + 12 - hour);
         self.now - before + SignedDuration::from_mins(minute)
     }
 }
 
+/// Builds the events of both clusters in the order of time.
 struct HistoryBuilder {
     calendar: Calendar,
     beta: Story,
@@ -140,26 +146,31 @@ impl HistoryBuilder {
         image(service, *number)
     }
 
-    /// A new version, in beta only.
-    fn beta(&mut self, (day, hour, minute): (i64, i64, i64), service: &'static str) {
+    /// Deploys a new version to beta only.
+    fn deploy_to_beta(&mut self, (day, hour, minute): (i64, i64, i64), service: &'static str) {
         let image = self.next_image(service);
         self.beta.deploy(self.calendar.at(day, hour, minute), &image);
     }
 
-    /// A new version, in beta and half an hour later in prod.
-    fn both(&mut self, (day, hour, minute): (i64, i64, i64), service: &'static str) {
-        self.beta((day, hour, minute), service);
+    /// Deploys a new version to beta, and half an hour later to prod.
+    fn deploy_to_beta_and_prod(
+        &mut self,
+        (day, hour, minute): (i64, i64, i64),
+        service: &'static str,
+    ) {
+        self.deploy_to_beta((day, hour, minute), service);
         let image = self.beta.version(service);
         self.prod.deploy(self.calendar.at(day, hour, minute + 30), &image);
     }
 
-    fn load(&mut self, day: i64, service: &str, load: &Load) {
+    /// Scales a service in prod through a day.
+    fn scale_in_prod(&mut self, day: i64, service: &str, load: &Load) {
         for &((hour, minute), replicas) in load {
             self.prod.scale(self.calendar.at(day, hour, minute), service, replicas);
         }
     }
 
-    /// From the first snapshot until the rollover on Monday.
+    /// Adds the events from the first snapshot until the rollover on Monday.
     fn friday_to_monday(&mut self) {
         let images = PIPELINES.map(|(service, _)| self.next_image(service));
         let replicas = |image: &str| match image {
@@ -174,48 +185,49 @@ impl HistoryBuilder {
         // A new base image.
         let others = PIPELINES.map(|(service, _)| service).into_iter().filter(|it| *it != "runner");
         for (number, service) in (0..).zip(others) {
-            self.both((19, 13, 12 * number), service);
+            self.deploy_to_beta_and_prod((19, 13, 12 * number), service);
         }
-        self.load(19, "runner", EVENING);
-        self.beta((20, 11, 5), "web");
-        self.load(20, "runner", BUSY);
+        self.scale_in_prod(19, "runner", RUNNER_EVENING_LOAD);
+        self.deploy_to_beta((20, 11, 5), "web");
+        self.scale_in_prod(20, "runner", RUNNER_BUSY_DAY_LOAD);
         let [differ, runner] = ["differ:1a2b170", "runner:85d83c6"];
         self.beta.deploy(self.at(20, 21, 4), differ);
         self.prod.deploy(self.at(20, 21, 50), differ);
         self.beta.deploy(self.at(20, 22, 21), runner);
         self.prod.deploy(self.at(20, 22, 33), runner);
-        self.load(21, "runner", BUSY);
+        self.scale_in_prod(21, "runner", RUNNER_BUSY_DAY_LOAD);
         for (minute, service) in
             [(2, "repler"), (12, "languages-start-points"), (22, "custom-start-points")]
         {
-            self.both((21, 21, minute), service);
+            self.deploy_to_beta_and_prod((21, 21, minute), service);
         }
-        self.load(22, "runner", MORNING);
+        self.scale_in_prod(22, "runner", RUNNER_MORNING_LOAD);
         let shas = "shas:7c45272";
         self.beta.deploy(self.at(22, 8, 50), shas);
         self.prod.deploy(self.at(22, 9, 2), shas);
-        self.both((22, 9, 45), "web");
+        self.deploy_to_beta_and_prod((22, 9, 45), "web");
         self.prod.scale(self.at(22, 10, 50), "saver", 2);
     }
 
-    /// aws-prod#65: three tasks of the new runner, and the last one of the old.
+    /// Adds the recorded rollover. aws-prod#65: three tasks of the new runner, and the last one of
+    /// the old.
     fn rollover(&mut self) {
         let runner = "runner:16d9990";
         self.beta.deploy(self.at(22, 11, 38) + SignedDuration::from_secs(28), runner);
         self.prod.deploy(self.at(22, 11, 39) + SignedDuration::from_secs(22), runner);
     }
 
-    /// Until the same runner is replaced, in aws-prod#94 to #96.
+    /// Adds the events until the same runner is replaced, in aws-prod#94 to #96.
     fn monday_to_wednesday(&mut self) {
-        self.load(22, "web", AFTERNOON);
+        self.scale_in_prod(22, "web", WEB_AFTERNOON_LOAD);
         self.beta.scale(self.at(22, 16, 0), "saver", 2);
-        self.load(23, "web", BUSY_WEB);
+        self.scale_in_prod(23, "web", WEB_BUSY_DAY_LOAD);
         for (hour, service) in [(9, "dashboard"), (14, "exercises-start-points"), (16, "saver")] {
-            self.both((23, hour, 20), service);
+            self.deploy_to_beta_and_prod((23, hour, 20), service);
         }
-        self.beta((23, 12, 40), "creator");
-        self.load(24, "web", SHORT);
-        self.both((24, 14, 15), "web");
+        self.deploy_to_beta((23, 12, 40), "creator");
+        self.scale_in_prod(24, "web", WEB_SHORT_DAY_LOAD);
+        self.deploy_to_beta_and_prod((24, 14, 15), "web");
         self.prod.scale(self.at(24, 16, 20), "web", 2);
         let runner = self.next_image("runner");
         let seconds = SignedDuration::from_secs;
@@ -223,17 +235,18 @@ impl HistoryBuilder {
         self.prod.rolling_deploy(self.at(24, 18, 10) + seconds(28), &runner);
     }
 
+    /// From Wednesday evening to the end: with the gap on Sunday, a shell at night and the incident.
     fn second_week(&mut self) {
         self.prod.scale(self.at(24, 20, 0), "web", 3);
         self.prod.scale(self.at(24, 22, 0), "web", 2);
-        self.both((26, 9, 42), "web");
+        self.deploy_to_beta_and_prod((26, 9, 42), "web");
 
         // On Sunday the function cannot report, and repler is replaced meanwhile.
-        self.beta((27, 16, 30), "repler");
+        self.deploy_to_beta((27, 16, 30), "repler");
         let repler = self.beta.version("repler");
         self.prod.replace(self.at(28, 11, 40), &[(&repler, 1)]);
 
-        self.both((29, 10, 5), "dashboard");
+        self.deploy_to_beta_and_prod((29, 10, 5), "dashboard");
         self.prod.scale(self.at(30, 9, 14), "runner", 5);
         self.prod.scale(self.at(30, 17, 38), "runner", 3);
         // A shell that was started by hand at night.
@@ -241,13 +254,13 @@ impl HistoryBuilder {
         let shell = "public.ecr.aws/docker/library/alpine:3.16";
         self.prod.start_standalone(from, shell);
         self.prod.stop_standalone(to, shell);
-        self.both((31, 13, 50), "differ");
+        self.deploy_to_beta_and_prod((31, 13, 50), "differ");
         self.prod.scale(self.at(32, 9, 0), "web", 3);
         self.prod.scale(self.at(32, 12, 30), "web", 2);
 
         // Three versions that work in beta, and one that never ran there.
         for (day, service) in [(30, "creator"), (31, "saver"), (32, "web")] {
-            self.beta((day, 11, 10), service);
+            self.deploy_to_beta((day, 11, 10), service);
         }
         let [creator, saver, web] =
             ["creator", "saver", "web"].map(|service| self.beta.version(service));

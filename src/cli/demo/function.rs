@@ -22,18 +22,21 @@ use crate::report::{OutcomeKind, Reporter, Trigger, TriggerKind};
 use crate::standin::StandIn;
 use crate::token::TokenSource;
 
-const SCHEDULED: &str = include_str!("../../../events/scheduled.json");
+/// The event with which the schedule invokes the function.
+const SCHEDULED_EVENT: &str = include_str!("../../../events/scheduled.json");
 
-/// The page shows a gap if an environment is not reported for two hours.
+/// The function's variable `HEARTBEAT`: the page shows a gap after more than two hours without a report.
 const HEARTBEAT: &str = "2h";
 
-/// When both environments are confirmed after a report: a little earlier.
+/// How long after a report both environments are reported again: a little less than the heartbeat.
 const CONFIRMED_AFTER: SignedDuration = SignedDuration::from_mins(119);
 
-/// A new process after so many runs, as on Lambda now and then. Its share of ECS's quota is full
-/// again: the share refills in real time, which hardly passes during the demo's.
+/// Runs of the function before a new process replaces it, as on Lambda now and then. Its share of
+/// ECS's quota is full again: the share refills in real time, which hardly passes during the
+/// demo's.
 const RUNS_PER_PROCESS: usize = 12;
 
+/// The function, as Lambda runs it: its current process, and what it has reported so far.
 pub(super) struct Function {
     clock: HistoryClock,
     config: Config,
@@ -72,19 +75,19 @@ impl Function {
         let aws = stand_in_account(ecs)?;
         let source = Source { region: Some(REGION.to_owned()), role: None };
         let account = connect(&aws, &source).await;
-        let process = process(&config, &aws, &account, &clock)?;
+        let process = new_process(&config, &aws, &account, &clock)?;
         let (runs, snapshots, reported) = (0, 0, BTreeMap::new());
         Ok(Self { clock, config, aws, account, process, runs, snapshots, reported })
     }
 
     /// A client of the recorder, with the function's configuration.
-    pub(super) fn client(&self) -> anyhow::Result<Client> {
-        client(&self.config, &self.aws)
+    pub(super) fn recorder_client(&self) -> anyhow::Result<Client> {
+        recorder_client(&self.config, &self.aws)
     }
 
     /// Creates the environments, as someone does before the first report.
     pub(super) async fn create_environments(&self) -> anyhow::Result<()> {
-        let client = self.client()?;
+        let client = self.recorder_client()?;
         for (name, description) in
             [(BETA, "cyber-dojo for its developers"), (PROD, "cyber-dojo.org")]
         {
@@ -124,7 +127,7 @@ impl Function {
         jobs: &mut Jobs,
         end: Timestamp,
     ) -> anyhow::Result<()> {
-        while let Some(due) = self.due(history).filter(|due| *due < end) {
+        while let Some(due) = self.next_confirmation(history).filter(|due| *due < end) {
             jobs.run_until(due, &self.clock).await?;
             self.clock.freeze_at(due);
             self.confirm().await?;
@@ -132,8 +135,8 @@ impl Function {
         jobs.run_until(end, &self.clock).await
     }
 
-    /// When an environment is to be confirmed; nothing is reported in the gap.
-    fn due(&self, history: &History) -> Option<Timestamp> {
+    /// When an unchanged environment is to be reported next; at the end of the gap instead of in it.
+    fn next_confirmation(&self, history: &History) -> Option<Timestamp> {
         let due = *self.reported.values().min()? + CONFIRMED_AFTER;
         let [from, to] = history.gap;
         Some(if (from..to).contains(&due) { to } else { due })
@@ -143,7 +146,7 @@ impl Function {
     ///
     /// Each is posted, changed or not, as the heartbeat would do it: so both are due together.
     pub(super) async fn confirm(&mut self) -> anyhow::Result<()> {
-        let schedule = Trigger { force: true, ..Trigger::parse(SCHEDULED)? };
+        let schedule = Trigger { force: true, ..Trigger::parse(SCHEDULED_EVENT)? };
         self.run(&schedule, &BTreeSet::new()).await
     }
 
@@ -156,9 +159,11 @@ impl Function {
         self.run(&events, clusters).await
     }
 
+    /// Runs the function once, in a new process now and then. Fails if other environments than
+    /// those of the clusters `changed` got a new snapshot.
     async fn run(&mut self, trigger: &Trigger, changed: &BTreeSet<&str>) -> anyhow::Result<()> {
         if self.runs > 0 && self.runs.is_multiple_of(RUNS_PER_PROCESS) {
-            self.process = process(&self.config, &self.aws, &self.account, &self.clock)?;
+            self.process = new_process(&self.config, &self.aws, &self.account, &self.clock)?;
         }
         self.runs += 1;
         let outcome = self.process.run(trigger, None).await?;
@@ -187,18 +192,18 @@ impl Function {
 }
 
 /// A new process of the function, without memory.
-fn process(
+fn new_process(
     config: &Config,
     aws: &SdkConfig,
     account: &AwsEcs,
     clock: &HistoryClock,
 ) -> anyhow::Result<Reporter<AwsEcs, Client, Time>> {
-    let server = client(config, aws)?;
+    let server = recorder_client(config, aws)?;
     let time: Time = Box::new(clock.for_reporter());
     Ok(Reporter::new(config.clone(), |_| account.clone(), server, time))
 }
 
-fn client(config: &Config, aws: &SdkConfig) -> anyhow::Result<Client> {
+fn recorder_client(config: &Config, aws: &SdkConfig) -> anyhow::Result<Client> {
     let tokens = TokenSource::new(&config.token, aws);
     Ok(Client::new(config.host.clone(), config.org.clone(), tokens)?)
 }
