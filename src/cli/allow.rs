@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::ArgGroup;
 use serde_json::json;
 
-use super::artifact::fingerprint;
+use super::artifact::parse_fingerprint;
 use super::csv::{self, Column};
 use super::escape::{escape_json, replace_invisible};
 use super::expression::environment_name;
@@ -42,7 +42,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with_all = ["list", "remove"])]
     everywhere: bool,
     /// Allow the artifact with this fingerprint
-    #[arg(long, value_name = "SHA256", value_parser = fingerprint, requires = "name")]
+    #[arg(long, value_name = "SHA256", value_parser = parse_fingerprint, requires = "name")]
     fingerprint: Option<String>,
     /// The artifact's name, for people
     #[arg(long, value_name = "NAME", requires = "fingerprint")]
@@ -66,7 +66,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { environment, everywhere, name, reason, args, .. } = &arguments;
     if arguments.list {
-        return list(args, environment.as_deref()).await;
+        return print_allowances(args, environment.as_deref()).await;
     }
     args.refuse_csv()?;
     if let Some(id) = &arguments.remove {
@@ -108,7 +108,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-const COLUMNS: [Column; 8] = [
+/// Of `--list -o csv`.
+const CSV_COLUMNS: [Column; 8] = [
     Column::Text("id", "/id"),
     Column::Text("environment", "/environment_name"),
     Column::Text("artifact", "/artifact_name"),
@@ -119,7 +120,7 @@ const COLUMNS: [Column; 8] = [
     Column::Time("at", "/timestamp"),
 ];
 
-async fn list(args: &ServerArgs, environment: Option<&str>) -> anyhow::Result<()> {
+async fn print_allowances(args: &ServerArgs, environment: Option<&str>) -> anyhow::Result<()> {
     let connection = args.connect().await?;
     let answer = connection.client.allowances().await?;
     let is_wanted = |it: &AllowedArtifact| {
@@ -131,13 +132,14 @@ async fn list(args: &ServerArgs, environment: Option<&str>) -> anyhow::Result<()
         OutputFormat::Json => escape_json(&serde_json::to_string_pretty(&wanted)?),
         OutputFormat::Csv => {
             let rows = wanted.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
-            csv::list(&COLUMNS, &rows)?
+            csv::list(&CSV_COLUMNS, &rows)?
         }
         _ => text(&wanted, &args.terminal()),
     })?;
     Ok(())
 }
 
+/// The allowances, and the sidecars of AWS that are always allowed, for people.
 fn text(allowed: &[&AllowedArtifact], terminal: &Terminal) -> String {
     let mut text = String::new();
     for entry in allowed {

@@ -8,17 +8,20 @@ use unicode_width::UnicodeWidthStr as _;
 use super::escape::wrap;
 use super::terminal::{Colour, Terminal};
 
-const NAME: &str = "Name: ";
-const SHA256: &str = "SHA256: ";
+/// Before an artifact's name.
+const NAME_LABEL: &str = "Name: ";
+const SHA256_LABEL: &str = "SHA256: ";
 
-const FINGERPRINT_WIDTH: usize = SHA256.len() + 64;
+/// Of the label and 64 hexadecimal digits, in terminal columns.
+const FINGERPRINT_WIDTH: usize = SHA256_LABEL.len() + 64;
 
-/// Longer cells of the other columns wrap.
+/// In terminal columns: longer cells of the table's columns beside the artifact's wrap.
 const MAX_OTHER_WIDTH: usize = 20;
 
-/// With less, a name would be printed letter by letter.
+/// In terminal columns: with less, an artifact's name would be printed letter by letter.
 const MIN_ARTIFACT_WIDTH: usize = 24;
 
+/// Spaces between two columns of the table.
 const COLUMN_GAP: usize = 2;
 
 pub(super) struct ArtifactRow {
@@ -39,9 +42,9 @@ pub(super) fn artifact_table(
     wide: bool,
     terminal: &Terminal,
 ) -> String {
-    let widths = widths(headings, artifact, rows, (!wide).then_some(terminal.width));
+    let widths = column_widths(headings, artifact, rows, (!wide).then_some(terminal.width));
     let cells = headings.iter().map(|heading| vec![(*heading).to_owned()]);
-    let header = lines(&cells.collect::<Vec<_>>(), &widths);
+    let header = row_lines(&cells.collect::<Vec<_>>(), &widths);
     let mut text = format!("{}\n", terminal.paint(Colour::Bold, &header.concat()));
     // The columns to the right of a fingerprint's line are empty, so that it may extend into them.
     let indent = " ".repeat(widths[..artifact].iter().map(|width| width + COLUMN_GAP).sum());
@@ -58,21 +61,21 @@ pub(super) fn artifact_table(
                 if column != artifact {
                     return wrap(cell, *width);
                 }
-                wrap(cell, width - NAME.len())
+                wrap(cell, width - NAME_LABEL.len())
                     .iter()
                     .enumerate()
                     .map(|(line, part)| {
-                        let label = if line == 0 { NAME } else { "      " };
+                        let label = if line == 0 { NAME_LABEL } else { "      " };
                         format!("{label}{part}")
                     })
                     .collect()
             })
             .collect();
-        for line in lines(&cells, &widths) {
+        for line in row_lines(&cells, &widths) {
             text.push_str(&line);
             text.push('\n');
         }
-        let _infallible = writeln!(text, "{indent}{SHA256}{}", row.fingerprint);
+        let _infallible = writeln!(text, "{indent}{SHA256_LABEL}{}", row.fingerprint);
         let room = if wide { usize::MAX } else { terminal.width.saturating_sub(indent.len()) };
         for note in &row.notes {
             for line in wrap(note, room.max(MIN_ARTIFACT_WIDTH)) {
@@ -84,7 +87,7 @@ pub(super) fn artifact_table(
 }
 
 /// The width of each column: its content's, but cells wrap on a narrow `terminal`.
-fn widths(
+fn column_widths(
     headings: &[&str],
     artifact: usize,
     rows: &[ArtifactRow],
@@ -95,7 +98,7 @@ fn widths(
         .enumerate()
         .map(|(column, heading)| {
             let widest = rows.iter().map(|row| row.cells[column].width()).max().unwrap_or(0);
-            let widest = if column == artifact { widest + NAME.len() } else { widest };
+            let widest = if column == artifact { widest + NAME_LABEL.len() } else { widest };
             widest.max(heading.width())
         })
         .collect();
@@ -113,7 +116,7 @@ fn widths(
 }
 
 /// The lines of a row with multi-line cells, without trailing white space.
-fn lines(cells: &[Vec<String>], widths: &[usize]) -> Vec<String> {
+fn row_lines(cells: &[Vec<String>], widths: &[usize]) -> Vec<String> {
     let height = cells.iter().map(Vec::len).max().unwrap_or(0);
     (0..height)
         .map(|line| {

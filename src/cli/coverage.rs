@@ -9,7 +9,7 @@ use crate::api::wire::ReportGap;
 use crate::recorder::text::humanize_duration;
 
 /// Gaps that are listed; `envsnap env log` has them all.
-const MAX_LISTED: usize = 5;
+const MAX_LISTED_GAPS: usize = 5;
 
 /// `no report from Mon, 22 Aug 2022 12:39:22 CEST to now: 4 hours`.
 pub(super) fn describe(gap: &ReportGap, terminal: &Terminal) -> String {
@@ -25,9 +25,9 @@ pub(super) fn gap_at(gaps: &[ReportGap], time: Timestamp) -> Option<&ReportGap> 
     gaps.iter().find(|gap| gap.contains(time))
 }
 
-/// Of the snapshot that was the latest at `time`: whether it is known that it ran then, and the other
-/// gaps meanwhile; a line each.
-pub(super) fn lines(gaps: &[ReportGap], time: Timestamp, terminal: &Terminal) -> String {
+/// What is not covered of a snapshot's time as the latest one: first the gap that contains `time`, then
+/// the others; a line each.
+pub(super) fn gap_lines(gaps: &[ReportGap], time: Timestamp, terminal: &Terminal) -> String {
     let mut text = String::new();
     let here = gap_at(gaps, time);
     if let Some(gap) = here {
@@ -38,10 +38,10 @@ pub(super) fn lines(gaps: &[ReportGap], time: Timestamp, terminal: &Terminal) ->
         );
     }
     let others: Vec<_> = gaps.iter().filter(|gap| Some(*gap) != here).collect();
-    for gap in others.iter().take(MAX_LISTED) {
+    for gap in others.iter().take(MAX_LISTED_GAPS) {
         let _infallible = writeln!(text, "({})", describe(gap, terminal));
     }
-    if let Some(more) = others.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
+    if let Some(more) = others.len().checked_sub(MAX_LISTED_GAPS).filter(|more| *more > 0) {
         let _infallible = writeln!(text, "(and {more} times more without a report)");
     }
     text

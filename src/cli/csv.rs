@@ -26,7 +26,7 @@ impl Column {
         let (Text(_, pointer) | Time(_, pointer)) = self;
         let value = row.pointer(pointer).unwrap_or(&Value::Null);
         match self {
-            Text(..) => text(value),
+            Text(..) => cell_text(value),
             Time(..) => {
                 let seconds = value.as_f64().or_else(|| value.as_str()?.parse().ok());
                 seconds
@@ -37,17 +37,17 @@ impl Column {
     }
 }
 
-/// Several values in one cell are separated by semicolons.
-fn text(value: &Value) -> String {
+/// The text of a cell: several values are separated by semicolons, and null is empty.
+fn cell_text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => replace_invisible(text),
-        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join("; "),
+        Value::Array(values) => values.iter().map(cell_text).collect::<Vec<_>>().join("; "),
         value => replace_invisible(&value.to_string()),
     }
 }
 
-/// A heading, and a row for each of `rows`.
+/// CSV with a line of headings, and a line for each of `rows`.
 pub(super) fn list(columns: &[Column], rows: &[Value]) -> anyhow::Result<String> {
     let headings: Vec<_> = columns.iter().map(Column::heading).collect();
     let rows = rows.iter().map(|row| columns.iter().map(|column| column.cell(row)).collect());
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_has_a_cell_for_each_column_and_nothing_in_it_commands_a_terminal() {
+    fn csv_cells_are_read_by_json_pointer_without_escape_sequences_and_formulas() {
         let columns = [Text("name", "/name"), Time("at", "/times/0"), Text("all", "/all")];
         let rows = [
             json!({"name": "=a,\u{1b}[2J\n", "times": [1.5], "all": ["x", 1, null, true]}),

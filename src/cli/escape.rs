@@ -24,7 +24,7 @@ pub(super) fn escape_json(json: &str) -> String {
     output
 }
 
-/// The same on one line: JSON strings contain no line breaks.
+/// Like [`escape_json`], on one line: JSON strings contain no line breaks.
 pub(super) fn escape_json_line(json: &str) -> String {
     let mut line = escape_json(&json.replace(['\n', '\r'], " "));
     line.truncate(line.trim_end().len());
@@ -49,7 +49,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Where the first line of `text` ends: after one character at least.
+/// The byte at which the first line of `text` ends: after one character at least.
 fn line_break(text: &str, width: usize) -> usize {
     // Some characters have another width together than separately.
     let fits = text.char_indices().map(|(at, _)| at).skip(1).find(|&at| {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_escaped_document_is_equivalent() {
+    fn escaped_json_parses_to_the_same_document() {
         let json = "{\n  \"name\": \"a\u{9b}2J\u{202e}b\u{e0062}\"\n}\n\n";
         let output = escape_json(json);
         assert_eq!(output, "{\n  \"name\": \"a\\u009b2J\\u202eb\\udb40\\udc62\"\n}\n");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_breaks_at_punctuation() {
+    fn long_name_wraps_after_a_slash_or_else_other_punctuation() {
         let ecr = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:16d9990";
         assert_eq!(
             wrap(ecr, 50),
@@ -100,7 +100,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn wrapping_loses_nothing(text in "\\PC{0,300}", width in 1_usize..80) {
+        fn wrapped_lines_join_to_the_text_and_fit_the_width(text in "\\PC{0,300}", width in 1_usize..80) {
             let lines = wrap(&text, width);
             prop_assert_eq!(lines.concat(), text);
             for line in lines {

@@ -10,7 +10,7 @@ use crate::api::wire::is_environment_name;
 use envsnap_model::expression::{Interval, Snappish};
 use envsnap_model::time::{TimeError, WrittenTime, format_in_both, parse_time};
 
-/// For help and errors.
+/// How a snapshot is written, for help and errors.
 pub(super) const SNAPSHOT_SYNTAX: &str = "\
 A snapshot is written as one of
   NAME                         the latest one of environment NAME
@@ -24,6 +24,7 @@ is printed, yesterday 14:05, today 09:00, 2 hours ago or now. Without a zone it 
 output (TZ), and without a fraction it is the end of its second. A time that did not exist, or
 occurred twice, because the clock was set is refused.";
 
+/// How an interval of snapshots is written, for errors.
 const INTERVAL_SYNTAX: &str = "\
 An interval is A..B, where A and B each are
   N      the snapshot with index N, from 1
@@ -31,6 +32,7 @@ An interval is A..B, where A and B each are
   NOW    the latest; it may be left out, as in 60..
 or one of these alone, for one snapshot";
 
+/// A snapshot as it is named on the command line: an environment and an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SnapshotName {
     pub(super) environment: String,
@@ -42,12 +44,12 @@ pub(super) struct SnapshotName {
 }
 
 impl SnapshotName {
-    /// The moment that the time means: the end of its second, unless it has a fraction.
+    /// The requested time, at the end of its second unless it has a fraction.
     pub(super) fn moment(&self) -> Option<Timestamp> {
         self.time.map(end_of_second)
     }
 
-    /// As the server reads it.
+    /// The name and the expression in one, as the server reads it.
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }
@@ -81,7 +83,8 @@ impl FromStr for SnapshotName {
 }
 
 /// Replaces the time in `@{…}` by the same time as every server reads it: in UTC, to the second
-/// unless a fraction was written. `@{now}` and what is no time stay as they are.
+/// unless a fraction was written. Returns the time, too. `@{now}` and other expressions stay as they
+/// are.
 fn resolve_time(
     text: &str,
     now: Timestamp,
@@ -104,15 +107,15 @@ fn resolve_time(
     Ok((format!("@{{{}}}", time.strftime("%Y-%m-%dT%H:%M:%S%.f")), Some(time)))
 }
 
-/// The moment that a time means: as printed times are cut to seconds, one without a fraction is the end
-/// of its second, so that the printed time of a snapshot finds it.
+/// A time without a fraction, moved to the end of its second: printed times are cut to seconds, and the
+/// printed time of a snapshot is to find that snapshot.
 pub(super) fn end_of_second(time: Timestamp) -> Timestamp {
     // Snapshots are recorded to the microsecond.
     let end = time.checked_add(SignedDuration::from_micros(999_999)).unwrap_or(time);
     if time.subsec_nanosecond() == 0 { end } else { time }
 }
 
-/// The value of an option that takes a time.
+/// Parses the value of an option that takes a time; without a zone it is in the zone of the output.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     parse_time(text, Timestamp::now(), &time_zone()).map_err(|error| error.to_string())
 }
@@ -134,7 +137,7 @@ pub(super) fn first_line(
     if described.is_empty() { String::new() } else { format!("{}\n\n", described.join(", ")) }
 }
 
-/// Rejects names with an expression.
+/// Parses the name of an environment; a snapshot of it (`aws-prod#65`) is rejected.
 pub(super) fn environment_name(text: &str) -> Result<String, String> {
     if is_environment_name(text) {
         return Ok(text.to_owned());
@@ -149,7 +152,8 @@ pub(super) fn environment_name(text: &str) -> Result<String, String> {
     })
 }
 
-/// An interval as every server reads it.
+/// Parses an interval of snapshots (`A..B`); times in it are converted to UTC, as every server reads
+/// them.
 pub(super) fn interval(text: &str) -> Result<String, String> {
     interval_at(text, Timestamp::now(), &time_zone())
 }
@@ -170,7 +174,7 @@ mod tests {
     use crate::cli::terminal::tests::berlin;
 
     #[test]
-    fn a_snapshot_is_its_environment_and_an_expression() {
+    fn snapshot_name_is_split_into_environment_and_expression() {
         for (text, environment, expression) in [
             ("aws-prod", "aws-prod", "-1"),
             ("aws-prod#65", "aws-prod", "#65"),
@@ -185,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_sent_in_utc_and_echoed_in_both_zones() {
+    fn local_time_in_snapshot_name_is_sent_in_utc_and_printed_in_both_zones() {
         let terminal = berlin();
         for (text, sent, echoed) in [
             ("2022-08-22 11:39", "2022-08-22T09:39:00", "2022-08-22 11:39 CEST = 09:39 UTC"),
@@ -219,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_snapshot_name_is_refused_with_the_syntax() {
+    fn invalid_snapshot_name_is_rejected_with_the_syntax() {
         for text in ["", "#-1", "aws-prod#", "aws-prod#x", "aws prod#1", "aws-prod@{never}", "a/b"]
         {
             let error = text.parse::<SnapshotName>().unwrap_err();
@@ -229,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_has_two_ends_or_one() {
+    fn interval_has_one_or_two_ends_and_else_is_rejected_with_the_syntax() {
         for text in ["1..", "~3..NOW", "60..66", "..", "65", "-3..-1"] {
             assert_eq!(interval(text).as_deref(), Ok(text));
         }

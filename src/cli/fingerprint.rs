@@ -20,8 +20,8 @@ use crate::registry::{self, CredentialSource, Credentials, Reference};
 use crate::snapshot::Fingerprint;
 use envsnap_model::duration::parse_duration;
 
-const USERNAME_VARIABLE: &str = "KOSLI_REGISTRY_USERNAME";
-const PASSWORD_VARIABLE: &str = "KOSLI_REGISTRY_PASSWORD";
+const REGISTRY_USERNAME_VARIABLE: &str = "KOSLI_REGISTRY_USERNAME";
+const REGISTRY_PASSWORD_VARIABLE: &str = "KOSLI_REGISTRY_PASSWORD";
 
 /// Print the fingerprint of a file, a directory or an image
 ///
@@ -51,7 +51,7 @@ pub(super) struct Arguments {
     artifact: OsString,
     /// What it is [default: a path if it exists, otherwise an image]
     #[arg(short = 't', long = "type", value_enum, value_name = "TYPE")]
-    kind: Option<Kind>,
+    kind: Option<ArtifactKind>,
     #[arg(
         short = 'x',
         long,
@@ -92,7 +92,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
+pub(super) enum ArtifactKind {
     /// The content of a file
     File,
     /// The names and contents in a directory
@@ -101,11 +101,11 @@ pub(super) enum Kind {
     Image,
 }
 
-/// The answer for programs.
+/// The document of `-o json`.
 #[derive(Serialize)]
 struct Document<'a> {
     artifact: &'a str,
-    r#type: Kind,
+    r#type: ArtifactKind,
     fingerprint: Fingerprint,
 }
 
@@ -117,7 +117,7 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let kind = match arguments.kind {
         Some(kind) => kind,
-        None => detect(Path::new(&arguments.artifact))?,
+        None => detect_kind(Path::new(&arguments.artifact))?,
     };
     // A registry may repeat in its answers what it was sent.
     let fingerprint = fingerprint(&arguments, kind)
@@ -136,12 +136,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// The fingerprint of a file, a directory or an image, as this command would print it.
 pub(super) async fn fingerprint_of(
     artifact: OsString,
-    kind: Option<Kind>,
+    kind: Option<ArtifactKind>,
     exclude: Vec<OsString>,
 ) -> anyhow::Result<Fingerprint> {
     let kind = match kind {
         Some(kind) => kind,
-        None => detect(Path::new(&artifact))?,
+        None => detect_kind(Path::new(&artifact))?,
     };
     let arguments = Arguments {
         artifact,
@@ -157,28 +157,28 @@ pub(super) async fn fingerprint_of(
     found.map_err(|error| anyhow!("{}", redact_known(&format!("{error:#}"))))
 }
 
-/// What `path` is if nothing says so.
-fn detect(path: &Path) -> anyhow::Result<Kind> {
+/// The kind of an artifact without `--type`: a file or directory if `path` exists, else an image.
+fn detect_kind(path: &Path) -> anyhow::Result<ArtifactKind> {
     let looks_like_path = path.as_os_str().as_bytes().starts_with(b".")
         || path.is_absolute()
         || path.as_os_str().as_bytes().ends_with(b"/");
     match fs::symlink_metadata(path) {
-        Ok(_) => Ok(if path.is_dir() { Kind::Dir } else { Kind::File }),
+        Ok(_) => Ok(if path.is_dir() { ArtifactKind::Dir } else { ArtifactKind::File }),
         Err(error) if looks_like_path => {
             Err(error).with_context(|| format!("cannot read {}", path.display()))
         }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Kind::File),
-        Err(_) => Ok(Kind::Image),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(ArtifactKind::File),
+        Err(_) => Ok(ArtifactKind::Image),
     }
 }
 
-async fn fingerprint(arguments: &Arguments, kind: Kind) -> anyhow::Result<Fingerprint> {
+async fn fingerprint(arguments: &Arguments, kind: ArtifactKind) -> anyhow::Result<Fingerprint> {
     let path = Path::new(&arguments.artifact);
-    if kind != Kind::Dir && !arguments.exclude.is_empty() {
+    if kind != ArtifactKind::Dir && !arguments.exclude.is_empty() {
         bail!("--exclude is for directories, and {} is none", path.display());
     }
     let names_user = arguments.registry_username.is_some() || arguments.registry_password.is_some();
-    if kind != Kind::Image && names_user {
+    if kind != ArtifactKind::Image && names_user {
         bail!(
             "--registry-username and --registry-password are for images, and {} is a path: \
              --type image says that an image is meant",
@@ -186,8 +186,8 @@ async fn fingerprint(arguments: &Arguments, kind: Kind) -> anyhow::Result<Finger
         );
     }
     match kind {
-        Kind::File => Ok(fingerprint_file(path)?),
-        Kind::Dir => {
+        ArtifactKind::File => Ok(fingerprint_file(path)?),
+        ArtifactKind::Dir => {
             let patterns: Result<Vec<_>, _> =
                 arguments.exclude.iter().map(|value| split_patterns(value)).collect();
             let directory = fingerprint_directory(path, &patterns?.concat())?;
@@ -199,11 +199,11 @@ async fn fingerprint(arguments: &Arguments, kind: Kind) -> anyhow::Result<Finger
             }
             Ok(directory.fingerprint)
         }
-        Kind::Image => image(arguments).await,
+        ArtifactKind::Image => image_fingerprint(arguments).await,
     }
 }
 
-async fn image(arguments: &Arguments) -> anyhow::Result<Fingerprint> {
+async fn image_fingerprint(arguments: &Arguments) -> anyhow::Result<Fingerprint> {
     let text = arguments.artifact.to_string_lossy();
     // A misspelt path is taken for an image as well.
     let detected = match arguments.kind {
@@ -211,14 +211,16 @@ async fn image(arguments: &Arguments) -> anyhow::Result<Fingerprint> {
         None => format!("there is no file or directory \"{text}\", and as an image: "),
     };
     let reference: Reference = text.parse().map_err(|error| anyhow!("{detected}{error}"))?;
-    let found = registry::digest(&reference, &credentials(arguments)?, arguments.timeout).await;
+    let found =
+        registry::digest(&reference, &registry_credentials(arguments)?, arguments.timeout).await;
     found.map_err(|error| anyhow!("{detected}{:#}", anyhow::Error::new(error)))
 }
 
-fn credentials(arguments: &Arguments) -> anyhow::Result<CredentialSource> {
-    let username = arguments.registry_username.clone().or_else(|| env_var(USERNAME_VARIABLE));
+fn registry_credentials(arguments: &Arguments) -> anyhow::Result<CredentialSource> {
+    let username =
+        arguments.registry_username.clone().or_else(|| env_var(REGISTRY_USERNAME_VARIABLE));
     let password = arguments.registry_password.clone();
-    let password = password.or_else(|| env_var(PASSWORD_VARIABLE).map(SecretString::from));
+    let password = password.or_else(|| env_var(REGISTRY_PASSWORD_VARIABLE).map(SecretString::from));
     match (username, password) {
         (Some(username), Some(password)) => {
             let origin = "the options or variables";
@@ -226,17 +228,17 @@ fn credentials(arguments: &Arguments) -> anyhow::Result<CredentialSource> {
             Ok(CredentialSource::Given(credentials))
         }
         (Some(_), None) => bail!(
-            "a user of the registry is given without a password. Set {PASSWORD_VARIABLE} as well"
+            "a user of the registry is given without a password. Set {REGISTRY_PASSWORD_VARIABLE} as well"
         ),
         (None, Some(_)) => bail!(
             "a password of the registry is given without its user. Give --registry-username or set \
-             {USERNAME_VARIABLE} as well"
+             {REGISTRY_USERNAME_VARIABLE} as well"
         ),
         (None, None) => Ok(docker_config()),
     }
 }
 
-/// What `docker login` keeps, for each registry its own.
+/// The credentials of each registry that `docker login` keeps in `DOCKER_CONFIG` or `~/.docker`.
 pub(super) fn docker_config() -> CredentialSource {
     let directory = |variable| std::env::var_os(variable).filter(|value| !value.is_empty());
     let configured = directory("DOCKER_CONFIG").map(PathBuf::from);

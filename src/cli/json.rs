@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_come_before_the_servers_own() {
+    fn added_fields_precede_the_servers_own_and_null_ones_are_left_out() {
         let fields = || [("a\"", json!([1])), ("b", Value::Null), ("c", json!("x"))];
         for (text, expected) in [
             ("{\"z\": 1.50}", "{\"a\\\"\": [1], \"c\": \"x\", \"z\": 1.50}"),

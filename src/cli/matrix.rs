@@ -20,6 +20,7 @@ use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern;
 use crate::snapshot::ImageName;
 
+/// Spaces between two columns of the table.
 const COLUMN_GAP: usize = 2;
 
 /// Show which version of each repository runs in which environment
@@ -86,7 +87,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     print(&match args.output {
         OutputFormat::Json => json(&environments, &repositories)?,
-        OutputFormat::Csv => csv::list(&COLUMNS, &rows(&repositories))?,
+        OutputFormat::Csv => csv::list(&CSV_COLUMNS, &csv_rows(&repositories))?,
         _ if repositories.is_empty() => "Nothing runs that is called so.\n".to_owned(),
         format => {
             text(&environments, &repositories, format == OutputFormat::Wide, &args.terminal())
@@ -95,6 +96,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The first 7 digits of the commit, or else the tag, or else the first 7 digits of the fingerprint.
 fn version(artifact: &RecordedArtifact) -> String {
     let short = |text: &str| replace_invisible(&text.chars().take(7).collect::<String>());
     let not_empty = |text: &&str| !text.is_empty();
@@ -157,8 +159,8 @@ fn text(
     tables.join("\n")
 }
 
-/// It combines several responses, so that there is no single document of the server's.
-const COLUMNS: [Column; 8] = [
+/// Of `-o csv`.
+const CSV_COLUMNS: [Column; 8] = [
     Column::Text("repository", "/repository"),
     Column::Text("environment", "/environment"),
     Column::Text("version", "/artifact/version"),
@@ -169,8 +171,8 @@ const COLUMNS: [Column; 8] = [
     Column::Text("replicas", "/artifact/replicas"),
 ];
 
-/// A row for each version of a repository in an environment.
-fn rows(repositories: &BTreeMap<&str, Versions<'_>>) -> Vec<Value> {
+/// For CSV: a row for each version of a repository in an environment.
+fn csv_rows(repositories: &BTreeMap<&str, Versions<'_>>) -> Vec<Value> {
     let mut rows = Vec::new();
     for (repository, versions) in repositories {
         for (environment, artifacts) in versions {
@@ -193,6 +195,8 @@ fn artifact_json(it: &RecordedArtifact) -> Value {
     })
 }
 
+/// The versions by repository and environment. It combines several responses, so that there is no single
+/// document of the server's.
 fn json(
     environments: &[String],
     repositories: &BTreeMap<&str, Versions<'_>>,
@@ -229,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_a_commit_or_a_tag_or_a_digest() {
+    fn version_is_the_short_commit_or_else_the_tag_or_else_the_short_fingerprint() {
         for (name, commit, expected) in [
             ("ecr:5000/a/runner:1", Some("16d9990ad23a"), ("a/runner", "16d9990")),
             ("ecr:5000/a/runner:1@sha256:ab", None, ("a/runner", "1")),
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn environments_that_do_not_fit_beside_each_other_are_shown_below() {
+    fn matrix_wider_than_the_terminal_is_split_into_several_tables() {
         let names: Vec<_> = (0..7).map(|it| format!("an-environment-{it}")).collect();
         let (one, other) = (artifact("web:1", None), artifact("web:2", None));
         let versions = Versions::from([(&*names[0], vec![&one, &other]), (&*names[6], vec![&one])]);

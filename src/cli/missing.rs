@@ -39,14 +39,15 @@ pub(super) struct Arguments {
     args: ServerArgs,
 }
 
+/// How an announced deployment and what runs differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Problem {
+enum DeploymentProblem {
     NotStarted,
     NotAnnounced,
     RolledBack,
 }
 
-impl Problem {
+impl DeploymentProblem {
     fn as_str(self) -> &'static str {
         match self {
             Self::NotStarted => "not started",
@@ -56,9 +57,10 @@ impl Problem {
     }
 }
 
+/// One difference between the announced deployments and what runs.
 #[derive(Debug, PartialEq)]
 struct Finding<'a> {
-    problem: Problem,
+    problem: DeploymentProblem,
     fingerprint: &'a str,
     /// Empty if the snapshot does not say it.
     name: String,
@@ -89,40 +91,44 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         .try_collect()
         .await?;
     let running: Vec<_> = snapshot.running().collect();
-    let mut findings = findings(&deployments, &runs, &running);
+    let mut findings = find_differences(&deployments, &runs, &running);
     for finding in findings.iter_mut().filter(|finding| finding.name.is_empty()) {
-        finding.name = name(&connection, finding).await?;
+        finding.name = name_in_flow(&connection, finding).await?;
     }
     let snapshot = format!("{environment}#{}", snapshot.index);
     print(&match args.output {
         OutputFormat::Json => json(&snapshot, &findings)?,
-        OutputFormat::Csv => csv::list(&COLUMNS, &rows(&findings))?,
+        OutputFormat::Csv => csv::list(&CSV_COLUMNS, &finding_rows(&findings))?,
         _ if deployments.is_empty() => format!(
             "No deployment was announced to {environment}: envsnap artifact deployment does that.\n"
         ),
-        _ if findings.is_empty() => nothing_found(&snapshot, allowed_only(&deployments, &running)),
+        _ if findings.is_empty() => {
+            nothing_missing_text(&snapshot, count_allowed_unannounced(&deployments, &running))
+        }
         format => text(&findings, format == OutputFormat::Wide, &args.terminal()),
     })?;
     let differs = exit_code && !findings.is_empty();
     Ok(if differs { ExitStatus::Different } else { ExitStatus::Success })
 }
 
+/// Whether the artifact may run without provenance, and so without an announcement.
 fn is_allowed(artifact: &RecordedArtifact) -> bool {
     artifact.origin.as_ref().is_some_and(|it| it.status == Origin::Allowed)
 }
 
+/// Whether a deployment was announced of the artifact.
 fn is_announced(deployments: &[Deployment], artifact: &RecordedArtifact) -> bool {
     let fingerprint = artifact.fingerprint.as_deref().unwrap_or_default();
     deployments.iter().any(|it| it.artifact_fingerprint == fingerprint)
 }
 
 /// The number of artifacts that were not announced, and are allowed to run.
-fn allowed_only(deployments: &[Deployment], running: &[&RecordedArtifact]) -> usize {
+fn count_allowed_unannounced(deployments: &[Deployment], running: &[&RecordedArtifact]) -> usize {
     running.iter().filter(|it| is_allowed(it) && !is_announced(deployments, it)).count()
 }
 
-/// That nothing is missing. `allowed` is the number of artifacts that need no announcement.
-fn nothing_found(snapshot: &str, allowed: usize) -> String {
+/// The output if nothing is missing. `allowed` is the number of artifacts that need no announcement.
+fn nothing_missing_text(snapshot: &str, allowed: usize) -> String {
     let except = match allowed {
         0 => return format!("What runs in {snapshot} is what was announced.\n"),
         1 => "an artifact that is".to_owned(),
@@ -134,16 +140,16 @@ fn nothing_found(snapshot: &str, allowed: usize) -> String {
     )
 }
 
-/// What its flow calls it.
-async fn name(connection: &Connection, finding: &Finding<'_>) -> anyhow::Result<String> {
+/// The artifact's name, as its flow reported it.
+async fn name_in_flow(connection: &Connection, finding: &Finding<'_>) -> anyhow::Result<String> {
     let client = &connection.client;
     let found = client.artifact_by_fingerprint(finding.flow, finding.fingerprint).await?;
     Ok(found.document.filename)
 }
 
-/// `runs` has those of each announced artifact in the environment. Without any deployment nothing can
-/// be compared, and nothing is found.
-fn findings<'a>(
+/// Compares the announced deployments with what runs and ran. `runs` has the runs of each announced
+/// artifact in the environment. Without any deployment nothing is found.
+fn find_differences<'a>(
     deployments: &'a [Deployment],
     runs: &BTreeMap<&str, Vec<ArtifactRun>>,
     running: &[&'a RecordedArtifact],
@@ -159,7 +165,7 @@ fn findings<'a>(
         .iter()
         .filter(|it| !ran_since(&it.artifact_fingerprint, it.created_at))
         .map(|deployment| Finding {
-            problem: Problem::NotStarted,
+            problem: DeploymentProblem::NotStarted,
             fingerprint: &deployment.artifact_fingerprint,
             name: String::new(),
             flow: &deployment.flow_name,
@@ -182,7 +188,7 @@ fn findings<'a>(
         };
         if !is_announced(deployments, artifact) && !is_allowed(artifact) {
             let flow = artifact.flows.first().map_or("", |flow| &flow.flow_name);
-            findings.push(finding(Problem::NotAnnounced, flow, None));
+            findings.push(finding(DeploymentProblem::NotAnnounced, flow, None));
         }
         for flow in &artifact.flows {
             let of_flow = deployments.iter().filter(|it| it.flow_name == flow.flow_name);
@@ -192,7 +198,11 @@ fn findings<'a>(
                 && !is_running(latest_fingerprint)
                 && ran_since(latest_fingerprint, latest.created_at)
             {
-                findings.push(finding(Problem::RolledBack, &latest.flow_name, Some(latest)));
+                findings.push(finding(
+                    DeploymentProblem::RolledBack,
+                    &latest.flow_name,
+                    Some(latest),
+                ));
             }
         }
     }
@@ -210,16 +220,17 @@ fn text(findings: &[Finding<'_>], wide: bool, terminal: &Terminal) -> String {
                 replace_invisible(flow),
             ];
             let fingerprint = fingerprint_or_unknown(Some(finding.fingerprint));
-            ArtifactRow { cells, fingerprint, notes: vec![note(finding, terminal)] }
+            ArtifactRow { cells, fingerprint, notes: vec![finding_note(finding, terminal)] }
         })
         .collect();
     artifact_table(&["PROBLEM", "ARTIFACT", "PIPELINE"], 1, &rows, wide, terminal)
 }
 
-fn note(finding: &Finding<'_>, terminal: &Terminal) -> String {
+/// The line below a finding: its deployment, or when the artifact started.
+fn finding_note(finding: &Finding<'_>, terminal: &Terminal) -> String {
     let started = finding.started.map(crate::recorder::text::unix_secs).unwrap_or_default();
     match (finding.problem, finding.deployment) {
-        (Problem::RolledBack, Some(later)) => format!(
+        (DeploymentProblem::RolledBack, Some(later)) => format!(
             "deployment #{} of {} was announced later, ran and exited",
             later.deployment_id,
             replace_invisible(&later.artifact_fingerprint.chars().take(7).collect::<String>())
@@ -233,8 +244,8 @@ fn note(finding: &Finding<'_>, terminal: &Terminal) -> String {
     }
 }
 
-/// It combines several responses, so that there is no single document of the server's.
-const COLUMNS: [Column; 6] = [
+/// Of `-o csv`.
+const CSV_COLUMNS: [Column; 6] = [
     Column::Text("problem", "/problem"),
     Column::Text("artifact", "/name"),
     Column::Text("fingerprint", "/fingerprint"),
@@ -243,7 +254,8 @@ const COLUMNS: [Column; 6] = [
     Column::Time("started", "/started"),
 ];
 
-fn rows(findings: &[Finding<'_>]) -> Vec<Value> {
+/// The findings, for JSON and CSV.
+fn finding_rows(findings: &[Finding<'_>]) -> Vec<Value> {
     findings
         .iter()
         .map(|it| {
@@ -255,8 +267,10 @@ fn rows(findings: &[Finding<'_>]) -> Vec<Value> {
         .collect()
 }
 
+/// The snapshot and the findings. They combine several responses, so that there is no single
+/// document of the server's.
 fn json(snapshot: &str, findings: &[Finding<'_>]) -> serde_json::Result<String> {
-    let document = json!({"snapshot": snapshot, "findings": rows(findings)});
+    let document = json!({"snapshot": snapshot, "findings": finding_rows(findings)});
     Ok(escape_json(&serde_json::to_string_pretty(&document)?))
 }
 
@@ -289,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowed_artifact_was_not_announced() {
+    fn allowed_artifact_without_deployment_is_counted_as_an_exception() {
         let mut agent = runner("");
         let origin = json!({"status": "allowed", "first_started_at": 50});
         agent.origin = serde_json::from_value(origin).unwrap();
@@ -298,13 +312,13 @@ mod tests {
         let deployments = [deployment(1, "aa", 100.0), deployment(2, "bb", 200.0)];
         let announced = runner("aa");
         // A deployment of what is allowed as well was announced.
-        assert_eq!(allowed_only(&deployments, &[&announced, &allowed]), 0);
-        assert_eq!(allowed_only(&deployments, &[&announced, &agent]), 1);
+        assert_eq!(count_allowed_unannounced(&deployments, &[&announced, &allowed]), 0);
+        assert_eq!(count_allowed_unannounced(&deployments, &[&announced, &agent]), 1);
         assert_eq!(
-            nothing_found("aws-prod#2", 0),
+            nothing_missing_text("aws-prod#2", 0),
             "What runs in aws-prod#2 is what was announced.\n"
         );
-        let shown = nothing_found("aws-prod#2", 1);
+        let shown = nothing_missing_text("aws-prod#2", 1);
         assert!(
             shown.contains("except for an artifact that is allowed to run without it"),
             "{shown}"
@@ -313,12 +327,16 @@ mod tests {
     }
 
     /// Deployments, runs with their start and end, what runs, and what is found.
-    type Case<'a> =
-        (&'a [Deployment], Vec<(&'a str, f64, Option<f64>)>, Vec<&'a str>, Vec<(Problem, &'a str)>);
+    type Case<'a> = (
+        &'a [Deployment],
+        Vec<(&'a str, f64, Option<f64>)>,
+        Vec<&'a str>,
+        Vec<(DeploymentProblem, &'a str)>,
+    );
 
     #[test]
-    fn announcements_are_compared_with_runs() {
-        use Problem::{NotAnnounced, NotStarted, RolledBack};
+    fn not_started_not_announced_and_rolled_back_artifacts_are_found() {
+        use DeploymentProblem::{NotAnnounced, NotStarted, RolledBack};
         let (one, two) = (deployment(1, "aa", 100.0), deployment(2, "bb", 200.0));
         let both = [one.clone(), two];
         let cases: [Case<'_>; 8] = [
@@ -345,7 +363,7 @@ mod tests {
             }
             let running: Vec<_> = running.into_iter().map(runner).collect();
             let running: Vec<_> = running.iter().collect();
-            let found = findings(deployments, &runs, &running);
+            let found = find_differences(deployments, &runs, &running);
             let found: Vec<_> = found.iter().map(|it| (it.problem, it.fingerprint)).collect();
             assert_eq!(found, expected, "{ran:?}");
         }

@@ -45,12 +45,14 @@ use crate::redact::{RedactingWriter, redact_known};
 use escape::replace_invisible_lines;
 pub use reference::reference;
 
-/// As with `git diff --exit-code`; also if something that runs should not.
+/// Exit code if a comparison finds a difference, as with `git diff --exit-code`, if something runs that
+/// should not, or if a searched artifact is not known.
 const EXIT_DIFFERENT: u8 = 1;
 
-/// Of `envsnap check`.
+/// Exit code of `envsnap check` if a check failed.
 const EXIT_CHECK_FAILED: u8 = 1;
 
+/// Exit code of any command that ends with an error.
 const EXIT_ERROR: u8 = 2;
 
 /// The exit code of a command without an error.
@@ -61,7 +63,7 @@ enum ExitStatus {
     CheckFailed,
 }
 
-/// For commands that compare nothing.
+/// The status of a command that compares nothing.
 fn success(_done: ()) -> ExitStatus {
     ExitStatus::Success
 }
@@ -98,6 +100,7 @@ enum Command {
     Completions(completions::Arguments),
 }
 
+/// The output format of `report`, `check` and `fingerprint`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ReportFormat {
     /// For people.
@@ -106,6 +109,7 @@ enum ReportFormat {
     Json,
 }
 
+/// The output format of commands that query a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OutputFormat {
     /// For people

@@ -7,7 +7,8 @@ use crate::ecs::Progress;
 
 /// Shorter readings show no progress.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
-const REFRESH: Duration = Duration::from_millis(200);
+/// Between two updates of the progress line.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Waits for `work`. On a terminal, shows its progress if it takes longer than a second.
 pub(super) async fn with_progress<T, F>(work: F, progress: impl Fn() -> String) -> T
@@ -23,14 +24,14 @@ where
     }
     loop {
         draw(&progress());
-        if let Ok(done) = tokio::time::timeout(REFRESH, &mut work).await {
+        if let Ok(done) = tokio::time::timeout(REFRESH_INTERVAL, &mut work).await {
             draw("");
             return done;
         }
     }
 }
 
-/// The progress of all environments, followed by `then`.
+/// The progress of reading all environments; `then` follows once every cluster is read.
 pub(super) fn summary<'a>(readings: impl Iterator<Item = &'a Progress>, then: &str) -> String {
     let (mut read, mut clusters, mut tasks) = (0, 0, 0);
     for reading in readings {
@@ -47,8 +48,8 @@ pub(super) fn summary<'a>(readings: impl Iterator<Item = &'a Progress>, then: &s
 
 /// Overwrites the last line of the terminal with `text`, and leaves the cursor at its start.
 fn draw(text: &str) {
-    const ERASE: &str = "\x1b[K";
+    const ERASE_TO_END_OF_LINE: &str = "\x1b[K";
     let mut terminal = std::io::stderr().lock();
     // An error means that the terminal was closed.
-    let _gone = write!(terminal, "{ERASE}{text}\r").and_then(|()| terminal.flush());
+    let _gone = write!(terminal, "{ERASE_TO_END_OF_LINE}{text}\r").and_then(|()| terminal.flush());
 }

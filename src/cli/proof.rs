@@ -83,7 +83,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     // One file after the other: all of them may be larger than the memory.
     let written = block_in_place(|| {
-        let target = create(&file)?;
+        let target = create_new_file(&file)?;
         let summary = bundle.write(BufWriter::new(&target), fetch)?;
         target.sync_all()?;
         Ok::<_, anyhow::Error>(summary)
@@ -94,7 +94,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn create(file: &Path) -> anyhow::Result<File> {
+/// Opens a file for writing, which must not exist yet.
+fn create_new_file(file: &Path) -> anyhow::Result<File> {
     let created = OpenOptions::new().write(true).create_new(true).open(file);
     created.with_context(|| format!("cannot write {}", file.display()))
 }

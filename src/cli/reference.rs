@@ -6,22 +6,22 @@ use clap::{Command, CommandFactory as _};
 
 use super::Arguments;
 
-/// In columns.
-const WIDTH: usize = 100;
+/// Of the help texts, in columns.
+const HELP_WIDTH: usize = 100;
 
-/// The page, with the help of each command as `--help` prints it.
+/// The page `docs/commands.md`, with the help of each command as `--help` prints it.
 pub fn reference() -> String {
-    let mut root = Arguments::command().term_width(WIDTH);
+    let mut root = Arguments::command().term_width(HELP_WIDTH);
     root.build();
     let mut contents = Vec::new();
     let mut sections = String::new();
-    for command in documented(&mut root) {
+    for command in documented_subcommands(&mut root) {
         let name = format!("envsnap {}", command.get_name());
         contents.push(format!("[{name}](#{})", name.replace(' ', "-")));
-        section(&mut sections, command, "##", &name);
-        for inner in documented(command) {
+        append_section(&mut sections, command, "##", &name);
+        for inner in documented_subcommands(command) {
             let name = format!("{name} {}", inner.get_name());
-            section(&mut sections, inner, "###", &name);
+            append_section(&mut sections, inner, "###", &name);
         }
     }
     format!(
@@ -31,11 +31,12 @@ pub fn reference() -> String {
     )
 }
 
-fn documented(command: &mut Command) -> impl Iterator<Item = &mut Command> {
+fn documented_subcommands(command: &mut Command) -> impl Iterator<Item = &mut Command> {
     command.get_subcommands_mut().filter(|it| !it.is_hide_set() && it.get_name() != "help")
 }
 
-fn section(text: &mut String, command: &mut Command, level: &str, name: &str) {
+/// Adds a section to `text`: a heading of Markdown, and the command's help.
+fn append_section(text: &mut String, command: &mut Command, level: &str, name: &str) {
     let help = command.render_long_help().to_string();
     let help: Vec<_> = help.lines().map(str::trim_end).collect();
     let help = help.join("\n");

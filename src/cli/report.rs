@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         dry_run || env_var("DRY_RUN").is_some_and(|it| it.trim().eq_ignore_ascii_case("true"));
     let trigger = Trigger { dry_run, force, explain, ..Trigger::new(TriggerKind::Manual) };
     let outcome = if is_dry_run && is_server_unset(env_var) {
-        read(&trigger).await?
+        read_without_server(&trigger).await?
     } else {
         report(&trigger).await?
     };
@@ -56,6 +56,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads ECS, compares with the server and posts, as the function does.
 async fn report(trigger: &Trigger) -> anyhow::Result<Outcome> {
     let config = Config::from_lookup(env_var)?;
     let aws = aws::load_config().await?;
@@ -65,8 +66,8 @@ async fn report(trigger: &Trigger) -> anyhow::Result<Outcome> {
     Ok(progress::with_progress(reporter.run(trigger, None), status).await?)
 }
 
-/// Reads without a server.
-async fn read(trigger: &Trigger) -> anyhow::Result<Outcome> {
+/// Reads ECS and compares nothing: no server is configured.
+async fn read_without_server(trigger: &Trigger) -> anyhow::Result<Outcome> {
     let config = ReadingConfig::from_lookup(env_var)?;
     let aws = aws::load_config().await?;
     let mut reader = EcsInventory::connect_to_read(config, &aws).await?;

@@ -80,6 +80,7 @@ pub(super) struct ConnectionArgs {
     db: Option<PathBuf>,
 }
 
+/// A client of the selected server, or of a recorder in this process, and the organization.
 pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) org: String,
@@ -176,7 +177,8 @@ impl ConnectionArgs {
         (is_here && !is_set).then(|| "no-token-was-given".to_owned())
     }
 
-    /// Runs the recorder's own handlers in this process, so that every command has one code path.
+    /// Runs the recorder's own handlers on `file` in this process, so that every command has one code
+    /// path.
     async fn open_database(&self, file: &Path) -> anyhow::Result<Connection> {
         let store = if is_bundle(file) {
             let (summary, store) = open_bundle(file).await?;
@@ -200,7 +202,7 @@ impl ConnectionArgs {
     }
 }
 
-/// What an answer from a bundle rests on.
+/// Says that the answer is from a proof bundle, with which entry that ends, and how to check it.
 fn bundle_note(file: &Path, summary: &Summary) -> String {
     format!(
         "{} is a proof bundle, and consistent with itself. Its ledger ends with entry {}, recorded at {}: \
@@ -259,7 +261,7 @@ fn read_token(file: &Path) -> anyhow::Result<SecretString> {
 /// Adds a hint for users of query commands.
 pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ApiError>() {
-        Some(ApiError::EnvironmentNotFound { message, .. }) => not_found(message),
+        Some(ApiError::EnvironmentNotFound { message, .. }) => not_found_with_hint(message),
         Some(ApiError::Rejected { status, message, .. }) if message.contains("len(snapshots)") => {
             anyhow!("there is no such snapshot: {status}: {message}")
         }
@@ -271,7 +273,8 @@ pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-fn not_found(message: &str) -> anyhow::Error {
+/// The server's message that something does not exist, and the command that lists what does.
+fn not_found_with_hint(message: &str) -> anyhow::Error {
     let remedy = match message.split_whitespace().next() {
         Some("Flow") => "envsnap pipeline ls lists the pipelines that exist",
         Some("Artifact") => {
@@ -288,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_one_organization_needs_no_name() {
+    fn database_file_with_one_organization_needs_no_org_option() {
         let known = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let of = |names: &[&str], requested: Option<&str>| {
             let requested = requested.map(str::to_owned);

@@ -8,7 +8,7 @@ pub(super) fn first_seen(at: f64, at_the_latest: bool, terminal: &Terminal) -> S
     if at_the_latest { format!("{time} at the latest") } else { time }
 }
 
-/// `first time here: registry`.
+/// `first time here: registry`, of an artifact; `kind` is what never ran in the environment before.
 pub(super) fn first_time_here(kind: &str) -> String {
     format!("first time here: {}", super::escape::replace_invisible(kind))
 }

@@ -14,19 +14,20 @@ const MIN_WRAPPED_WIDTH: u16 = 20;
 
 /// A table without lines, with two spaces between its columns and no trailing white space.
 pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    render(None, header, rows)
+    render_table(None, header, rows)
 }
 
-/// The same. The last column wraps if the table is wider than `width`.
+/// Like [`table`]; the last column wraps if the table is wider than `width`.
 pub(super) fn table_within(
     width: usize,
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
-    render(Some(width), header, rows)
+    render_table(Some(width), header, rows)
 }
 
-fn render(
+/// A table whose last column wraps at `width`, if that is given.
+fn render_table(
     width: Option<usize>,
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
@@ -57,7 +58,7 @@ fn render(
     text
 }
 
-/// The outcome of a run in one environment.
+/// The outcome of a run in one environment: a summary, the artifacts, changes and explanations.
 pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
     let mut text = format!("{}\n", summary(outcome));
     if !outcome.artifacts.is_empty() {
@@ -71,7 +72,7 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
         });
         text.push('\n');
         text.push_str(&table(&["ARTIFACT", "DIGEST_FROM", "REPLICAS"], rows));
-        text.push_str(&omitted(outcome.omitted.artifacts, "artifacts"));
+        text.push_str(&omitted_line(outcome.omitted.artifacts, "artifacts"));
     }
     let changes = changes(&outcome.changes);
     if !changes.is_empty() {
@@ -81,14 +82,14 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
         };
         let _infallible = write!(text, "\n{heading} (- exited, + started, ~ scaled):\n\n{changes}");
         let more = outcome.omitted.started + outcome.omitted.exited + outcome.omitted.scaled;
-        text.push_str(&omitted(more, "changes"));
+        text.push_str(&omitted_line(more, "changes"));
     }
     if let Some(head) = &outcome.head {
         let _infallible = writeln!(text, "\nHead of the organization's ledger: {head}");
     }
     if let Some(explanations) = &outcome.explanations {
         let _infallible = write!(text, "\n{}", self::explanations(explanations, None));
-        text.push_str(&omitted(outcome.omitted.explanations, "containers"));
+        text.push_str(&omitted_line(outcome.omitted.explanations, "containers"));
     }
     text
 }
@@ -160,10 +161,11 @@ pub(super) fn explanations(explanations: &[Explanation], width: Option<usize>) -
             format!("{}{origin}", replace_invisible(&row.reason)),
         ]
     });
-    render(width, &["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
+    render_table(width, &["CLUSTER", "SERVICE", "TASK", "CONTAINER", "WHY"], rows)
 }
 
-fn omitted(count: usize, what: &str) -> String {
+/// `… and 7 more changes`; empty if none is omitted.
+fn omitted_line(count: usize, what: &str) -> String {
     if count == 0 { String::new() } else { format!("… and {count} more {what}\n") }
 }
 
@@ -182,9 +184,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn omitted_rows_are_counted() {
-        assert_eq!(omitted(0, "changes"), "");
-        assert_eq!(omitted(7, "changes"), "… and 7 more changes\n");
+    fn number_of_omitted_rows_is_printed_unless_it_is_zero() {
+        assert_eq!(omitted_line(0, "changes"), "");
+        assert_eq!(omitted_line(7, "changes"), "… and 7 more changes\n");
     }
 
     #[test]

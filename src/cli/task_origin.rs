@@ -6,7 +6,7 @@ use crate::snapshot::TaskOrigin;
 /// The headings of [`cells`].
 pub(super) const HEADINGS: [&str; 4] = ["TASK_DEFINITION", "STARTED_BY", "LAUNCH_TYPE", "ZONE"];
 
-/// A cell for each of its values, `N/A` if it is not known.
+/// The task definition, who started it, the launch type and the zone; `N/A` for what is not known.
 pub(super) fn cells(origin: Option<&TaskOrigin>) -> [String; 4] {
     let origin = origin.cloned().unwrap_or_default();
     [
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_s_origin_is_described_without_terminal_escapes() {
+    fn task_origin_is_printed_without_terminal_escapes_and_unknown_parts() {
         let text = |text: &str| Some(text.to_owned());
         let origin = TaskOrigin {
             task_definition: text("arn:aws:ecs:eu-central-1:1:task-definition/web:42"),

@@ -10,7 +10,7 @@ use terminal_size::{Width, terminal_size};
 use crate::recorder::text;
 use envsnap_model::time::format_time;
 
-/// If the width is not known.
+/// In columns, if the width of the output is not known.
 const DEFAULT_WIDTH: usize = 100;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -69,7 +69,7 @@ impl Terminal {
         }
     }
 
-    /// The same at the current time.
+    /// The same output, with `now` set to the current time.
     pub(super) fn refreshed(&self) -> Self {
         Self { now: Timestamp::now(), ..self.clone() }
     }
@@ -86,7 +86,7 @@ impl Terminal {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
-    /// `Sat, 20 Aug 2022 22:32:43 CEST`, from seconds since the Unix epoch. 0 is not available.
+    /// `Sat, 20 Aug 2022 22:32:43 CEST`, from seconds since the Unix epoch; `N/A` for 0.
     pub(super) fn time(&self, seconds: f64) -> String {
         #[expect(clippy::cast_possible_truncation, reason = "what is too large is no time either")]
         let whole = seconds.floor() as i64;
@@ -112,7 +112,8 @@ impl Terminal {
 pub(super) mod tests {
     use super::*;
 
-    /// Of 100 columns in Berlin, eleven days after aws-prod#65.
+    /// For tests: an output of 100 columns in the time zone of Berlin, without colours, eleven days
+    /// after aws-prod#65.
     pub(in crate::cli) fn berlin() -> Terminal {
         Terminal {
             now: "2022-09-02T12:00:00Z".parse().unwrap(),
@@ -123,7 +124,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_time_is_printed_in_the_local_time_zone() {
+    fn time_is_printed_in_the_time_zone_of_the_output_or_as_na() {
         let at = 1_661_027_563.9;
         assert_eq!(berlin().time_and_age(at), "Sat, 20 Aug 2022 22:32:43 CEST • 12 days ago");
         let utc = Terminal { zone: TimeZone::UTC, ..berlin() };
@@ -134,7 +135,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_age_is_printed_in_its_largest_unit() {
+    fn age_is_printed_in_its_largest_whole_unit() {
         let terminal = berlin();
         let now = terminal.now.as_duration().as_secs_f64();
         for (age, expected) in [

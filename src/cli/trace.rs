@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::artifact::{card, git, hex_digits, reports, resolve, runs_of};
+use super::artifact::{card, fetch_reported_artifacts, git, hex_digits, resolve_commit, runs_of};
 use super::escape::{escape_json, replace_invisible};
 use super::server_args::{Connection, ServerArgs};
 use super::terminal::Terminal;
@@ -13,7 +13,7 @@ use super::{OutputFormat, print};
 use crate::api::wire::{FlowArtifact, FoundArtifact};
 use crate::recorder::text::pluralize;
 
-/// Each costs a request.
+/// Later commits that are searched for an artifact: each costs a request.
 const MAX_LATER_COMMITS: usize = 200;
 
 /// Show what became of a commit: artifacts, evidence, deployments, and where it runs or ran
@@ -39,17 +39,17 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { commit, git, args } = arguments;
     args.refuse_csv()?;
     let commit = match &git {
-        Some(directory) => resolve(directory, &commit)?,
+        Some(directory) => resolve_commit(directory, &commit)?,
         None => match hex_digits(&commit, "commit") {
             Ok(digits) => digits,
             Err(problem) => bail!("{problem}, or by any name that git knows with --git DIR"),
         },
     };
     let connection = args.connect().await?;
-    let mut found = built_from(&connection, &commit).await?;
+    let mut found = artifacts_built_from(&connection, &commit).await?;
     let mut later = None;
     if let (true, Some(directory)) = (found.is_empty(), &git) {
-        (found, later) = first_later(&connection, directory, &commit).await?;
+        (found, later) = first_later_commit_with_artifact(&connection, directory, &commit).await?;
     }
     if found.is_empty() {
         let org = replace_invisible(&connection.org);
@@ -64,7 +64,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             ),
         }
     }
-    let artifacts = reports(&connection, &found).await?;
+    let artifacts = fetch_reported_artifacts(&connection, &found).await?;
     let terminal = args.terminal();
     let mut documents = Vec::new();
     let mut cards = Vec::new();
@@ -88,6 +88,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An artifact's card, and the environments where it ran, if the server says them in `runs`.
 fn text(artifact: &FlowArtifact, runs: Option<&str>, terminal: &Terminal) -> String {
     let card = card(artifact, true, terminal);
     match runs {
@@ -99,7 +100,10 @@ fn text(artifact: &FlowArtifact, runs: Option<&str>, terminal: &Terminal) -> Str
 }
 
 /// The artifacts of the commit that begins with these digits.
-async fn built_from(connection: &Connection, digits: &str) -> anyhow::Result<Vec<FoundArtifact>> {
+async fn artifacts_built_from(
+    connection: &Connection,
+    digits: &str,
+) -> anyhow::Result<Vec<FoundArtifact>> {
     let mut found = connection.client.search(digits).await?.document.artifacts;
     found.retain(|artifact| artifact.git_commit.starts_with(digits));
     if let Some(other) = found.windows(2).find(|two| two[0].git_commit != two[1].git_commit) {
@@ -112,13 +116,14 @@ async fn built_from(connection: &Connection, digits: &str) -> anyhow::Result<Vec
     Ok(found)
 }
 
-struct Later {
+/// The first commit after the requested one that contains it and has an artifact.
+struct LaterCommit {
     commit: String,
     /// How many commits after the requested one.
     distance: usize,
 }
 
-impl Later {
+impl LaterCommit {
     fn heading(&self, commit: &str) -> String {
         format!(
             "Commit {commit} has no artifact of its own.\nThe first one after it that contains it and has \
@@ -128,11 +133,12 @@ impl Later {
     }
 }
 
-async fn first_later(
+/// Searches the later commits that contain `commit`, the nearest first, for one with an artifact.
+async fn first_later_commit_with_artifact(
     connection: &Connection,
     directory: &Path,
     commit: &str,
-) -> anyhow::Result<(Vec<FoundArtifact>, Option<Later>)> {
+) -> anyhow::Result<(Vec<FoundArtifact>, Option<LaterCommit>)> {
     let excluded = format!("^{commit}");
     let arguments =
         ["rev-list", "--topo-order", "--reverse", "--ancestry-path", "--all", "HEAD", &excluded];
@@ -144,9 +150,9 @@ async fn first_later(
                  looked at. Give a later commit"
             );
         }
-        let found = built_from(connection, later).await?;
+        let found = artifacts_built_from(connection, later).await?;
         if !found.is_empty() {
-            let later = Later { commit: later.to_owned(), distance: number + 1 };
+            let later = LaterCommit { commit: later.to_owned(), distance: number + 1 };
             return Ok((found, Some(later)));
         }
     }

@@ -74,6 +74,7 @@ struct CiVariables {
     commit_path: Option<&'static str>,
 }
 
+/// Reads the variables of GitHub, or else of GitLab.
 fn ci_variables(variable: impl Fn(&str) -> Option<String>) -> CiVariables {
     if let (Some(server), Some(name)) =
         (variable("GITHUB_SERVER_URL"), variable("GITHUB_REPOSITORY"))
@@ -103,7 +104,7 @@ fn ci_variables(variable: impl Fn(&str) -> Option<String>) -> CiVariables {
     }
 }
 
-/// Where the host of a repository shows a commit.
+/// The path of a URL between a repository and a commit's hash, which differs by host.
 fn commit_path(repository: &str) -> &'static str {
     let host = repository.split('/').nth(2).unwrap_or_default();
     if host.contains("gitlab") {
@@ -116,18 +117,18 @@ fn commit_path(repository: &str) -> &'static str {
 }
 
 impl BuildArgs {
-    /// What is known of the build. A commit is not needed.
+    /// What options, variables of the CI system and git say of the build. A commit is not needed.
     ///
     /// # Errors
     /// A commit is given, and git does not know it.
     pub(super) fn read(self) -> anyhow::Result<Build> {
         let ci = ci_variables(env_var);
         let given = self.commit.or(ci.sha1);
-        let mut commit = match git::commit(&self.git, given.as_deref().unwrap_or("HEAD")) {
+        let mut commit = match git::read_commit(&self.git, given.as_deref().unwrap_or("HEAD")) {
             Ok(commit) => Some(commit),
             // Outside a repository a whole hash is enough.
             Err(error) => match &given {
-                Some(given) if !is_hash(given) => {
+                Some(given) if !is_full_commit_hash(given) => {
                     return Err(error.context(format!(
                         "what is known of commit {given} cannot be read. Give the whole commit, or the \
                          repository with --git"
@@ -138,7 +139,7 @@ impl BuildArgs {
         };
         let sha1 = commit.as_ref().map(|commit| commit.sha1.clone());
         let sha1 = sha1.or(given).map(|sha1| sha1.to_ascii_lowercase());
-        let repository = self.repo_url.or(ci.repository).or_else(|| git::repository(&self.git));
+        let repository = self.repo_url.or(ci.repository).or_else(|| git::repository_url(&self.git));
         let commit_url = self.commit_url.or_else(|| {
             let repository = repository.as_deref()?;
             let path = ci.commit_path.unwrap_or_else(|| commit_path(repository));
@@ -155,12 +156,12 @@ impl BuildArgs {
     }
 }
 
-fn is_hash(text: &str) -> bool {
+fn is_full_commit_hash(text: &str) -> bool {
     [40, 64].contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl Build {
-    /// The trail that is given, or the commit.
+    /// The trail that is given, or the commit's hash.
     ///
     /// # Errors
     /// Neither is known.
@@ -170,11 +171,11 @@ impl Build {
         )
     }
 
-    /// Where people can look at the commit and at the build.
+    /// The URLs of the commit and of the build.
     ///
     /// # Errors
     /// One of them is not known: both are required of an artifact.
-    pub(super) fn urls(&self) -> anyhow::Result<(&str, &str)> {
+    pub(super) fn commit_and_build_urls(&self) -> anyhow::Result<(&str, &str)> {
         let Some(commit_url) = &self.commit_url else {
             bail!(
                 "the address of the commit is not known. Give --commit-url, or --repo-url and --commit, \
@@ -217,9 +218,9 @@ impl Build {
 mod tests {
     use super::*;
 
-    const SHA: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
+    const COMMIT_SHA: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
 
-    fn found(variables: &[(&str, &str)]) -> CiVariables {
+    fn ci_variables_from(variables: &[(&str, &str)]) -> CiVariables {
         ci_variables(|wanted| {
             let found = variables.iter().find(|(name, _)| *name == wanted);
             found.map(|(_, value)| (*value).to_owned())
@@ -227,18 +228,18 @@ mod tests {
     }
 
     #[test]
-    fn a_job_knows_its_commit_and_its_build() {
-        let github = found(&[
+    fn github_and_gitlab_variables_give_commit_repository_branch_and_build_url() {
+        let github = ci_variables_from(&[
             ("GITHUB_SERVER_URL", "https://github.com"),
             ("GITHUB_REPOSITORY", "cyber-dojo/runner"),
-            ("GITHUB_SHA", SHA),
+            ("GITHUB_SHA", COMMIT_SHA),
             ("GITHUB_RUN_ID", "2902808452"),
             ("GITHUB_REF_NAME", "main"),
         ]);
         assert_eq!(
             github,
             CiVariables {
-                sha1: Some(SHA.to_owned()),
+                sha1: Some(COMMIT_SHA.to_owned()),
                 repository: Some("https://github.com/cyber-dojo/runner".to_owned()),
                 build_url: Some(
                     "https://github.com/cyber-dojo/runner/actions/runs/2902808452".to_owned()
@@ -247,18 +248,21 @@ mod tests {
                 commit_path: Some("commit"),
             }
         );
-        let gitlab = found(&[
+        let gitlab = ci_variables_from(&[
             ("CI_PROJECT_URL", "https://gitlab.com/acme/web"),
-            ("CI_COMMIT_SHA", SHA),
+            ("CI_COMMIT_SHA", COMMIT_SHA),
             ("CI_JOB_URL", "https://gitlab.com/acme/web/-/jobs/1"),
         ]);
         assert_eq!(gitlab.build_url.as_deref(), Some("https://gitlab.com/acme/web/-/jobs/1"));
-        assert_eq!((gitlab.sha1.as_deref(), gitlab.commit_path), (Some(SHA), Some("-/commit")));
-        assert_eq!(found(&[]), CiVariables::default());
+        assert_eq!(
+            (gitlab.sha1.as_deref(), gitlab.commit_path),
+            (Some(COMMIT_SHA), Some("-/commit"))
+        );
+        assert_eq!(ci_variables_from(&[]), CiVariables::default());
     }
 
     #[test]
-    fn hosts_show_commits_in_different_places() {
+    fn commit_path_depends_on_the_host_of_the_repository() {
         for (repository, expected) in [
             ("https://github.com/a/b", "commit"),
             ("https://gitlab.acme.com/a/b", "-/commit"),
@@ -270,12 +274,16 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_options_for_missing_values() {
+    fn missing_trail_commit_url_or_build_url_error_names_its_option() {
         let build =
             Build { sha1: None, commit: None, commit_url: None, url: None, repository: None };
         assert!(build.trail(None).unwrap_err().to_string().contains("Give --trail"));
-        assert!(build.urls().unwrap_err().to_string().contains("Give --commit-url"));
+        assert!(
+            build.commit_and_build_urls().unwrap_err().to_string().contains("Give --commit-url")
+        );
         let build = Build { commit_url: Some("c".to_owned()), ..build };
-        assert!(build.urls().unwrap_err().to_string().contains("Give --build-url"));
+        assert!(
+            build.commit_and_build_urls().unwrap_err().to_string().contains("Give --build-url")
+        );
     }
 }

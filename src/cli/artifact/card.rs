@@ -9,9 +9,10 @@ use crate::api::wire::{FlowArtifact, HistoryEvent};
 use crate::cli::escape::replace_invisible;
 use crate::cli::terminal::{Colour, Terminal};
 
-const COMPLIANT: &str = "COMPLIANT";
+/// The state of an artifact with all its evidence.
+const COMPLIANT_STATE: &str = "COMPLIANT";
 
-/// The width of a label with its colon, and a gap.
+/// In columns: a label with its colon, and a gap.
 const LABEL_WIDTH: usize = 13;
 
 /// What is known of an artifact. With `names_flow` its pipeline and trail are named too: several cards
@@ -29,7 +30,7 @@ pub(in crate::cli) fn card(
         ("Git commit", or_not_available(&artifact.git_commit)),
         ("Commit URL", or_not_available(&artifact.commit_url)),
         ("Build URL", or_not_available(&artifact.build_url)),
-        ("State", state(artifact, terminal)),
+        ("State", state_text(artifact, terminal)),
     ];
     if names_flow {
         let trail = artifact.trail_name.as_deref().unwrap_or_default();
@@ -45,18 +46,19 @@ pub(in crate::cli) fn card(
     for (label, value) in lines {
         let _infallible = writeln!(text, "{:LABEL_WIDTH$}{value}", format!("{label}:"));
     }
-    text.push_str(&history(&artifact.history, terminal));
+    text.push_str(&history_text(&artifact.history, terminal));
     text
 }
 
 /// What happened to an artifact, in the order of time.
-pub(in crate::cli) fn history(history: &[HistoryEvent], terminal: &Terminal) -> String {
+pub(in crate::cli) fn history_text(history: &[HistoryEvent], terminal: &Terminal) -> String {
     if history.is_empty() {
         return "History:     N/A\n".to_owned();
     }
     let mut history: Vec<_> = history.iter().collect();
     history.sort_by(|a, b| a.timestamp.total_cmp(&b.timestamp));
-    let lines: Vec<_> = history.iter().map(|it| (event(it), terminal.time(it.timestamp))).collect();
+    let lines: Vec<_> =
+        history.iter().map(|it| (event_text(it), terminal.time(it.timestamp))).collect();
     let widest = lines.iter().map(|(event, _)| event.width()).max().unwrap_or(0);
     let mut text = "History:\n".to_owned();
     for (event, time) in lines {
@@ -70,9 +72,9 @@ pub(in crate::cli) fn history(history: &[HistoryEvent], terminal: &Terminal) -> 
     text
 }
 
-/// The server says that an artifact started; what is known is that it was reported to run. A start that
-/// no flow had announced is a deployment all the same.
-fn event(event: &HistoryEvent) -> String {
+/// The text of an event. `Started running in` becomes `Reported running in`, as only that is known. A
+/// start that no flow had announced is marked as a derived deployment.
+fn event_text(event: &HistoryEvent) -> String {
     let text = replace_invisible(&event.event);
     let text = match text.strip_prefix("Started running in ") {
         Some(rest) => format!("Reported running in {rest}"),
@@ -81,9 +83,10 @@ fn event(event: &HistoryEvent) -> String {
     if event.derived_deployment.is_some() { format!("{text} (derived deployment)") } else { text }
 }
 
-fn state(artifact: &FlowArtifact, terminal: &Terminal) -> String {
+/// The artifact's state, coloured, with its problems if it is not compliant.
+fn state_text(artifact: &FlowArtifact, terminal: &Terminal) -> String {
     let state = or_not_available(&artifact.state);
-    if artifact.state == COMPLIANT {
+    if artifact.state == COMPLIANT_STATE {
         return state;
     }
     let colour = if artifact.state == "INCOMPLETE" { Colour::Yellow } else { Colour::Red };
@@ -94,9 +97,9 @@ fn state(artifact: &FlowArtifact, terminal: &Terminal) -> String {
     }
 }
 
-/// The evidence that is missing or non-compliant.
+/// The names of evidence that is missing or non-compliant; `None` if the artifact is compliant.
 pub(in crate::cli) fn problems(artifact: &FlowArtifact) -> Option<String> {
-    if artifact.state == COMPLIANT {
+    if artifact.state == COMPLIANT_STATE {
         return None;
     }
     let names = |list: Vec<&String>| {
@@ -131,7 +134,8 @@ mod tests {
     use super::*;
     use crate::cli::terminal::tests::berlin;
 
-    fn runner(more: &Value) -> FlowArtifact {
+    /// An artifact of pipeline `runner`, with the fields in `more` in place of its own.
+    fn runner_artifact(more: &Value) -> FlowArtifact {
         let mut document = json!({
             "filename": "cyberdojo/runner:16d9990",
             "fingerprint": "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625",
@@ -153,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn a_card_shows_where_an_artifact_comes_from_and_what_happened_to_it() {
+    fn card_shows_commit_build_state_and_history_and_the_pipeline_if_asked() {
         assert_eq!(
-            card(&runner(&json!({})), false, &berlin()),
+            card(&runner_artifact(&json!({})), false, &berlin()),
             "\
 Name:        cyberdojo/runner:16d9990
 SHA256:      9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625
@@ -170,25 +174,25 @@ History:
     Reported running in aws-beta#84 environment  Mon, 22 Aug 2022 11:38:28 CEST
 "
         );
-        let named = card(&runner(&json!({})), true, &berlin());
+        let named = card(&runner_artifact(&json!({})), true, &berlin());
         assert!(named.contains("\nPipeline:    runner, trail 16d9990\n"), "{named}");
     }
 
     #[test]
-    fn a_start_that_no_flow_announced_is_marked() {
+    fn start_without_an_announced_deployment_is_marked_as_derived() {
         let history = json!([
             {"event": "Started running in aws-beta#84 environment", "timestamp": 5.0,
              "derived_deployment": {"environment_name": "aws-beta", "snapshot_index": 84}},
             {"event": "Started running in aws-prod#9 environment", "timestamp": 6.0},
         ]);
-        let shown = card(&runner(&json!({"history": history})), false, &berlin());
+        let shown = card(&runner_artifact(&json!({"history": history})), false, &berlin());
         let marked = "Reported running in aws-beta#84 environment (derived deployment)  Thu";
         assert!(shown.contains(marked), "{shown}");
         assert_eq!(shown.matches("derived").count(), 1, "{shown}");
     }
 
     #[test]
-    fn missing_evidence_is_named() {
+    fn state_names_the_missing_and_non_compliant_evidence() {
         for (document, expected) in [
             (
                 json!({"state": "INCOMPLETE", "template": ["unit-test", "scan"],
@@ -206,16 +210,16 @@ History:
             ),
             (json!({"state": ""}), "State:       N/A\n"),
         ] {
-            let shown = card(&runner(&document), false, &berlin());
+            let shown = card(&runner_artifact(&document), false, &berlin());
             assert!(shown.contains(expected), "{shown}");
         }
     }
 
     #[test]
-    fn a_long_event_has_its_time_on_the_next_line() {
+    fn event_that_is_too_wide_has_its_time_on_the_next_line() {
         let history =
             json!([{"event": format!("{} evidence received", "x".repeat(60)), "timestamp": 5.0}]);
-        let shown = card(&runner(&json!({"history": history})), false, &berlin());
+        let shown = card(&runner_artifact(&json!({"history": history})), false, &berlin());
         assert!(shown.lines().all(|line| line.width() <= 100), "{shown}");
         assert!(shown.contains("received\n        Thu, 01 Jan 1970"), "{shown}");
     }

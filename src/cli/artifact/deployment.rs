@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
 use super::build::BuildArgs;
-use super::report::SubjectArgs;
+use super::report::ReportedArtifactArgs;
 use crate::cli::expression::environment_name;
 use crate::cli::pipeline::pipeline_name;
 use crate::cli::server_args::ServerArgs;
@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "PIPELINE", value_parser = pipeline_name)]
     pipeline: String,
     #[command(flatten)]
-    subject: SubjectArgs,
+    subject: ReportedArtifactArgs,
     /// The environment
     #[arg(long, value_name = "NAME", value_parser = environment_name)]
     environment: String,

@@ -9,19 +9,21 @@ use serde_json::{Map, Value, json};
 
 use super::build::BuildArgs;
 use super::junit;
-use super::report::SubjectArgs;
+use super::report::ReportedArtifactArgs;
 use crate::api::Attachment;
 use crate::cli::pipeline::pipeline_name;
 use crate::cli::server_args::ServerArgs;
 use crate::cli::{OutputFormat, print};
 
-/// The server takes no larger ones.
+/// The server's limit for a file that is attached to evidence.
 const MAX_ATTACHMENT_BYTES: u64 = 10_000_000;
 
-/// The kinds whose address is not their name.
+/// Kinds of evidence that are all reported to the path `system`, with the kind as `type_name`.
 const SYSTEM_KINDS: [&str; 2] = ["decision", "sbom"];
 
-const KINDS: [&str; 6] = ["generic", "junit", "snyk", "pull_request", "jira", "sonar"];
+/// Kinds of evidence that are each reported to a path of that name.
+const KINDS_WITH_OWN_PATH: [&str; 6] =
+    ["generic", "junit", "snyk", "pull_request", "jira", "sonar"];
 
 /// Report evidence: that tests passed, that a scan found nothing, that a change was reviewed
 ///
@@ -45,7 +47,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "PIPELINE", value_parser = pipeline_name)]
     pipeline: String,
     #[command(flatten)]
-    subject: SubjectArgs,
+    subject: ReportedArtifactArgs,
     /// The trail [default: the commit]
     #[arg(long, value_name = "TRAIL", value_parser = pipeline_name)]
     trail: Option<String>,
@@ -70,12 +72,12 @@ pub(super) struct Arguments {
     #[arg(
         long,
         value_name = "KIND",
-        value_parser = kind,
+        value_parser = parse_kind,
         requires = "data",
         help = "Another kind, whose results are in --data: snyk, pull_request, jira, sonar, decision, \
                 sbom, custom:NAME"
     )]
-    kind: Option<Kind>,
+    kind: Option<EvidenceKind>,
     /// A file with the results as a JSON object, in the API's form
     #[arg(long, value_name = "FILE", requires = "kind")]
     data: Option<PathBuf>,
@@ -91,24 +93,25 @@ pub(super) struct Arguments {
 
 /// Where a kind of evidence is reported to, and its name if several kinds are reported there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Kind {
+struct EvidenceKind {
     path: String,
     type_name: Option<String>,
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
+/// Parses the value of `--kind`.
+fn parse_kind(text: &str) -> Result<EvidenceKind, String> {
     let text = text.replace('-', "_");
-    let of = |path: &str, type_name: Option<&str>| Kind {
+    let of = |path: &str, type_name: Option<&str>| EvidenceKind {
         path: path.to_owned(),
         type_name: type_name.map(str::to_owned),
     };
     match text.strip_prefix("custom:") {
         Some(name) if !name.is_empty() => Ok(of("custom", Some(name))),
         _ if SYSTEM_KINDS.contains(&&*text) => Ok(of("system", Some(&text))),
-        _ if KINDS.contains(&&*text) => Ok(of(&text, None)),
+        _ if KINDS_WITH_OWN_PATH.contains(&&*text) => Ok(of(&text, None)),
         _ => Err(format!(
             "it is one of {}, {} and custom:NAME",
-            KINDS.join(", "),
+            KINDS_WITH_OWN_PATH.join(", "),
             SYSTEM_KINDS.join(", ")
         )),
     }
@@ -117,8 +120,8 @@ fn kind(text: &str) -> Result<Kind, String> {
 pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Result<()> {
     let mut arguments = arguments;
     let mut report = Map::new();
-    let mut attachment = arguments.attach.as_deref().map(attachment).transpose()?;
-    let kind = results(&arguments, &mut report, &mut attachment)?;
+    let mut attachment = arguments.attach.as_deref().map(read_attachment).transpose()?;
+    let kind = add_results(&arguments, &mut report, &mut attachment)?;
     let (target, name) = match arguments.name.split_once('.') {
         Some((target, name)) => (Some(target.to_owned()), name.to_owned()),
         None => (arguments.template_name.take(), arguments.name.clone()),
@@ -161,19 +164,20 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
     Ok(())
 }
 
-/// Adds the results to the report, and the file that they come from if no other is attached.
-fn results(
+/// Adds the results (`--junit`, `--data` or `--compliant`) to the report, and attaches the
+/// file of `--junit` if no other is attached.
+fn add_results(
     arguments: &Arguments,
     report: &mut Map<String, Value>,
     attached: &mut Option<Attachment>,
-) -> anyhow::Result<Kind> {
+) -> anyhow::Result<EvidenceKind> {
     if let Some(path) = &arguments.junit {
         let results = junit::read(path)?;
         report.insert("junit_results".to_owned(), serde_json::to_value(&results.suites)?);
         if let ([only], None) = (&results.files[..], &attached) {
-            *attached = Some(attachment(only)?);
+            *attached = Some(read_attachment(only)?);
         }
-        return Ok(Kind { path: "junit".to_owned(), type_name: None });
+        return Ok(EvidenceKind { path: "junit".to_owned(), type_name: None });
     }
     if let (Some(kind), Some(data)) = (&arguments.kind, &arguments.data) {
         let shown = data.display();
@@ -184,10 +188,11 @@ fn results(
         return Ok(kind.clone());
     }
     report.insert("is_compliant".to_owned(), json!(arguments.compliant.unwrap_or_default()));
-    Ok(Kind { path: "generic".to_owned(), type_name: None })
+    Ok(EvidenceKind { path: "generic".to_owned(), type_name: None })
 }
 
-fn attachment(file: &Path) -> anyhow::Result<Attachment> {
+/// Reads a file to attach; rejects one that is too large.
+fn read_attachment(file: &Path) -> anyhow::Result<Attachment> {
     let shown = file.display();
     let cannot = || format!("cannot read {shown}");
     let metadata = fs::metadata(file).with_context(cannot)?;
@@ -210,8 +215,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kind_has_an_address() {
-        let of = |text: &str| kind(text).map(|kind| (kind.path, kind.type_name));
+    fn evidence_kind_gives_its_api_path_and_type_name() {
+        let of = |text: &str| parse_kind(text).map(|kind| (kind.path, kind.type_name));
         let named = |path: &str, name: &str| Ok((path.to_owned(), Some(name.to_owned())));
         assert_eq!(of("pull-request"), Ok(("pull_request".to_owned(), None)));
         assert_eq!(of("sbom"), named("system", "sbom"));

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::bail;
 
-use super::card::{card, history};
+use super::card::{card, history_text};
 use crate::api::wire::{FlowArtifact, FoundArtifact};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::pipeline::pipeline_name;
@@ -30,6 +30,7 @@ pub(super) struct Arguments {
     artifact: Selector,
 }
 
+/// Which artifact is meant; `digits` are the beginning of a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Selector {
     Commit { flow: String, digits: String },
@@ -78,7 +79,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
             (vec![answer.document], answer.text)
         }
         Selector::Fingerprint { flow: None, digits } => {
-            return by_fingerprint(args, &connection, digits).await;
+            return print_by_fingerprint(args, &connection, digits).await;
         }
     };
     print(&match args.output {
@@ -95,8 +96,8 @@ fn cards(artifacts: &[FlowArtifact], terminal: &Terminal) -> String {
     cards.join("\n")
 }
 
-/// In every flow that reported it; what was never reported is shown as far as it is known.
-async fn by_fingerprint(
+/// Prints the artifact as each flow reported it, or what is known of one that no flow reported.
+async fn print_by_fingerprint(
     args: &ServerArgs,
     connection: &Connection,
     digits: &str,
@@ -118,21 +119,22 @@ async fn by_fingerprint(
             replace_invisible(&other.fingerprint)
         );
     }
-    let artifacts = reports(connection, &found).await?;
+    let artifacts = fetch_reported_artifacts(connection, &found).await?;
     let terminal = args.terminal();
     print(&match args.output {
         OutputFormat::Json if artifacts.is_empty() => {
             escape_json(&serde_json::to_string_pretty(&found)?)
         }
         OutputFormat::Json => escape_json(&serde_json::to_string_pretty(&artifacts)?),
-        _ if artifacts.is_empty() => never_reported(first, &terminal),
+        _ if artifacts.is_empty() => unreported_artifact_card(first, &terminal),
         _ => cards(&artifacts, &terminal),
     })?;
     Ok(())
 }
 
-/// What each flow that was found reported.
-pub(in crate::cli) async fn reports(
+/// The artifacts as their flows reported them, with a request for each search result in `found` that
+/// has a flow.
+pub(in crate::cli) async fn fetch_reported_artifacts(
     connection: &Connection,
     found: &[FoundArtifact],
 ) -> anyhow::Result<Vec<FlowArtifact>> {
@@ -147,13 +149,16 @@ pub(in crate::cli) async fn reports(
     Ok(artifacts)
 }
 
-/// An artifact that runs or ran, and that no flow has reported.
-pub(in crate::cli) fn never_reported(artifact: &FoundArtifact, terminal: &Terminal) -> String {
+/// The text of an artifact that runs or ran, and that no flow has reported.
+pub(in crate::cli) fn unreported_artifact_card(
+    artifact: &FoundArtifact,
+    terminal: &Terminal,
+) -> String {
     format!(
         "Name:        {}\nSHA256:      {}\nState:       N/A (no pipeline has reported it)\n{}",
         replace_invisible(&artifact.name),
         replace_invisible(&artifact.fingerprint),
-        history(&artifact.history, terminal)
+        history_text(&artifact.history, terminal)
     )
 }
 
@@ -162,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_artifact_is_given_by_commit_or_fingerprint() {
+    fn artifact_selector_has_a_flow_with_commit_or_fingerprint_or_a_fingerprint_alone() {
         let commit = |flow: &str, digits: &str| {
             Ok(Selector::Commit { flow: flow.to_owned(), digits: digits.to_owned() })
         };

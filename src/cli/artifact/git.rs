@@ -41,7 +41,7 @@ pub(in crate::cli) fn git(directory: &Path, arguments: &[&str]) -> anyhow::Resul
 ///
 /// # Errors
 /// There is no repository, or no such commit in it.
-pub(in crate::cli) fn resolve(directory: &Path, commit: &str) -> anyhow::Result<String> {
+pub(in crate::cli) fn resolve_commit(directory: &Path, commit: &str) -> anyhow::Result<String> {
     let wanted = format!("{commit}^{{commit}}");
     Ok(git(directory, &["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted])
         .with_context(|| format!("there is no commit {commit} in {}", directory.display()))?
@@ -49,10 +49,12 @@ pub(in crate::cli) fn resolve(directory: &Path, commit: &str) -> anyhow::Result<
         .to_owned())
 }
 
+/// What git says of the commit that is named in any way that git knows.
+///
 /// # Errors
 /// There is no repository, or no such commit in it.
-pub(super) fn commit(directory: &Path, name: &str) -> anyhow::Result<Commit> {
-    let sha1 = resolve(directory, name)?;
+pub(super) fn read_commit(directory: &Path, name: &str) -> anyhow::Result<Commit> {
+    let sha1 = resolve_commit(directory, name)?;
     let format = "--format=%an <%ae>%x00%ct%x00%P%x00%B";
     let text = git(directory, &["log", "-1", "--no-show-signature", format, &sha1])?;
     let mut fields = text.splitn(4, '\0');
@@ -70,13 +72,13 @@ pub(super) fn commit(directory: &Path, name: &str) -> anyhow::Result<Commit> {
     })
 }
 
-/// Where a person can look at the repository: the address of remote `origin`, if it has one.
-pub(super) fn repository(directory: &Path) -> Option<String> {
-    web_address(git(directory, &["remote", "get-url", "origin"]).ok()?.trim())
+/// The web page of the repository, from the URL of remote `origin`, if it has one.
+pub(super) fn repository_url(directory: &Path) -> Option<String> {
+    web_page_of_remote(git(directory, &["remote", "get-url", "origin"]).ok()?.trim())
 }
 
-/// The web page of a repository that git fetches from there. Users and passwords are left out.
-fn web_address(remote: &str) -> Option<String> {
+/// The web page of the repository whose URL for git is `remote`, without users and passwords.
+fn web_page_of_remote(remote: &str) -> Option<String> {
     let without_scheme = ["https://", "http://", "ssh://", "git://"]
         .iter()
         .find_map(|scheme| remote.strip_prefix(scheme));
@@ -101,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_remote_has_a_web_page() {
+    fn git_remote_url_becomes_an_https_url_without_credentials() {
         for (remote, expected) in [
             ("git@github.com:cyber-dojo/runner.git", Some("https://github.com/cyber-dojo/runner")),
             ("https://github.com/cyber-dojo/runner", Some("https://github.com/cyber-dojo/runner")),
@@ -112,7 +114,7 @@ mod tests {
             ("https://github.com", None),
             ("", None),
         ] {
-            assert_eq!(web_address(remote).as_deref(), expected, "{remote}");
+            assert_eq!(web_page_of_remote(remote).as_deref(), expected, "{remote}");
         }
     }
 }

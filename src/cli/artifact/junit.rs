@@ -7,7 +7,8 @@ use anyhow::{Context as _, bail};
 use roxmltree::{Document, Node};
 use serde::Serialize;
 
-/// A suite of tests, as the API has it. Tests are counted, whatever the suite says of them.
+/// The results of a suite of tests, in the API's form. Tests are counted, and not read from its
+/// attributes, which may be wrong.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Suite {
     name: String,
@@ -21,7 +22,8 @@ pub(super) struct Suite {
     timestamp: Option<String>,
 }
 
-pub(super) struct Results {
+/// The suites in all files that were read.
+pub(super) struct TestResults {
     pub(super) suites: Vec<Suite>,
     pub(super) files: Vec<PathBuf>,
 }
@@ -30,11 +32,11 @@ pub(super) struct Results {
 ///
 /// # Errors
 /// There is none, or one is not in this format: a report of no test would read as if all passed.
-pub(super) fn read(path: &Path) -> anyhow::Result<Results> {
+pub(super) fn read(path: &Path) -> anyhow::Result<TestResults> {
     let shown = path.display();
     let mut files = Vec::new();
     if fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.is_dir() {
-        find(path, &mut files).with_context(|| format!("cannot read {shown}"))?;
+        find_xml_files(path, &mut files).with_context(|| format!("cannot read {shown}"))?;
         files.sort();
         if files.is_empty() {
             bail!("there is no file *.xml in {shown}. Give the directory that the tests write to");
@@ -46,21 +48,22 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Results> {
     for file in &files {
         let text =
             fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let found = parse(&text).with_context(|| {
+        let found = parse_suites(&text).with_context(|| {
             format!("{} is not a report of tests in JUnit's format", file.display())
         })?;
         suites.extend(found);
     }
-    Ok(Results { suites, files })
+    Ok(TestResults { suites, files })
 }
 
-fn find(directory: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+/// Adds every `*.xml` under a directory to `files`, without following links.
+fn find_xml_files(directory: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let (path, kind) = (entry.path(), entry.file_type()?);
         // A link could lead back.
         if kind.is_dir() {
-            find(&path, files)?;
+            find_xml_files(&path, files)?;
         } else if kind.is_file()
             && path.extension().is_some_and(|it| it.eq_ignore_ascii_case("xml"))
         {
@@ -70,18 +73,19 @@ fn find(directory: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn parse(text: &str) -> anyhow::Result<Vec<Suite>> {
+/// The suites in a document whose root is `testsuites` or `testsuite`.
+fn parse_suites(text: &str) -> anyhow::Result<Vec<Suite>> {
     let document = Document::parse(text.trim_start_matches('\u{feff}'))?;
     let root = document.root_element();
     if !["testsuite", "testsuites"].contains(&root.tag_name().name()) {
         bail!("the root element is {}, not testsuites or testsuite", root.tag_name().name());
     }
     let suites = document.descendants().filter(|node| node.has_tag_name("testsuite"));
-    Ok(suites.filter_map(suite).collect())
+    Ok(suites.filter_map(parse_suite).collect())
 }
 
-/// `None` for a suite that only holds other suites.
-fn suite(node: Node<'_, '_>) -> Option<Suite> {
+/// The results of a `testsuite` element; `None` if it only holds other suites.
+fn parse_suite(node: Node<'_, '_>) -> Option<Suite> {
     let children = |name: &'static str| node.children().filter(move |it| it.has_tag_name(name));
     let cases: Vec<_> = children("testcase").collect();
     if cases.is_empty() && children("testsuite").next().is_some() {
@@ -114,8 +118,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_are_counted() {
-        let suites = parse(
+    fn passed_failed_errored_and_skipped_testcases_are_counted_per_suite() {
+        let suites = parse_suites(
             r#"<?xml version="1.0"?>
             <testsuites><testsuite name="all">
               <testsuite name="a" time="1,234.5" failures="0" timestamp="2022-08-22T09:35:00">
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_test_report_is_refused() {
+    fn directory_without_xml_files_and_file_that_is_not_junit_are_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let error = |path: &Path| format!("{:#}", read(path).err().unwrap());
         assert!(error(directory.path()).contains("no file *.xml in"));

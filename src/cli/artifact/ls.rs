@@ -12,6 +12,7 @@ use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::Terminal;
 use crate::cli::{OutputFormat, eprint, print};
 
+/// Artifacts that are requested at a time.
 const MAX_PER_PAGE: usize = 100;
 
 /// List the artifacts that a pipeline built, the latest first
@@ -28,7 +29,8 @@ pub(super) struct Arguments {
     limit: u32,
 }
 
-const COLUMNS: [Column; 8] = [
+/// Of `-o csv`.
+const CSV_COLUMNS: [Column; 8] = [
     Column::Text("artifact", "/filename"),
     Column::Text("fingerprint", "/fingerprint"),
     Column::Text("pipeline", "/flow_name"),
@@ -67,7 +69,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         OutputFormat::Json => escape_json(&serde_json::to_string_pretty(&texts)?),
         OutputFormat::Csv => {
             let rows = artifacts.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
-            csv::list(&COLUMNS, &rows)?
+            csv::list(&CSV_COLUMNS, &rows)?
         }
         _ if artifacts.is_empty() => {
             format!("Pipeline {} has reported no artifact yet.\n", replace_invisible(pipeline))

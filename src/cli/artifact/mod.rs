@@ -29,18 +29,18 @@ use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern as Pattern;
 use crate::recorder::text::pluralize;
 pub(super) use card::card;
-pub(super) use get::{hex_digits, reports};
-pub(super) use git::{git, resolve};
-pub(super) use report::fingerprint;
+pub(super) use get::{fetch_reported_artifacts, hex_digits};
+pub(super) use git::{git, resolve_commit};
+pub(super) use report::parse_fingerprint;
 use runs::{ArtifactKey, EnvironmentRuns, Run, from_events};
 use similar::similar_names;
 
-/// Of changes per environment.
-const DEFAULT_LIMIT: u32 = 5_000;
+/// The default of `artifact where --limit`: changes that are searched per environment.
+const DEFAULT_CHANGE_LIMIT: u32 = 5_000;
 
 pub(super) const MAX_CONCURRENT_REQUESTS: usize = 4;
 
-/// An environment of environments. Those it contains are listed separately.
+/// The type of an environment that is made of others, which are listed separately.
 pub(super) const LOGICAL: &str = "logical";
 
 /// Show what pipelines built, where it comes from, and where it runs or ran
@@ -92,7 +92,7 @@ struct WhereArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
     /// The most changes to look at in each environment
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CHANGE_LIMIT, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 
@@ -104,7 +104,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     match command {
         Command::Ls(arguments) => ls::run(&args, &arguments).await?,
         Command::Get(arguments) => get::run(&args, &arguments).await?,
-        Command::Where(wanted) => return search(&args, wanted).await,
+        Command::Where(wanted) => return run_where(&args, wanted).await,
         Command::Report(arguments) => report::run(&args, *arguments).await?,
         Command::Evidence(arguments) => evidence::run(&args, *arguments).await?,
         Command::Deployment(arguments) => deployment::run(&args, *arguments).await?,
@@ -112,7 +112,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::Success)
 }
 
-async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<ExitStatus> {
+/// Runs `artifact where`.
+async fn run_where(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<ExitStatus> {
     let connection = args.connect().await?;
     let environments = connection.client.environments(None).await?.document;
     let count = environments.len();
@@ -130,9 +131,9 @@ async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<ExitStat
         } else {
             similar_names(&connection.client, &environments, &wanted.artifact).await?
         };
-        let searched = Searched { environments: &shown_environments, similar: &similar };
-        show(&found, &wanted.artifact, wanted.since, &searched, args.output, &terminal)?;
-        return Ok(status(is_known));
+        let searched = SearchScope { environments: &shown_environments, similar: &similar };
+        print_runs(&found, &wanted.artifact, wanted.since, &searched, args.output, &terminal)?;
+        return Ok(exit_status(is_known));
     }
     let results: Vec<_> = stream::iter(&environments)
         .filter(|environment| std::future::ready(environment.environment_type != LOGICAL))
@@ -155,32 +156,34 @@ async fn search(args: &ServerArgs, wanted: WhereArgs) -> anyhow::Result<ExitStat
     } else {
         similar_names(&connection.client, &environments, &wanted.artifact).await?
     };
-    let searched = Searched { environments: &shown_environments, similar: &similar };
-    show(&found, &wanted.artifact, wanted.since, &searched, args.output, &terminal)?;
-    eprint_limits(&found, &terminal);
+    let searched = SearchScope { environments: &shown_environments, similar: &similar };
+    print_runs(&found, &wanted.artifact, wanted.since, &searched, args.output, &terminal)?;
+    eprint_search_limits(&found, &terminal);
     if !failures.is_empty() {
         bail!("not every environment could be searched: {}", failures.join("\n"));
     }
-    Ok(status(is_known))
+    Ok(exit_status(is_known))
 }
 
-fn status(is_known: bool) -> ExitStatus {
+/// Success, or the exit code 1 if nothing of the name is known.
+fn exit_status(is_known: bool) -> ExitStatus {
     if is_known { ExitStatus::Success } else { ExitStatus::Different }
 }
 
-/// Where an artifact was looked for.
-struct Searched<'a> {
+/// Where an artifact was searched for, and names to suggest if it was not found.
+struct SearchScope<'a> {
     /// In words.
     environments: &'a str,
     /// Names like that of an artifact that is not known.
     similar: &'a [String],
 }
 
-fn show(
+/// Prints the runs that were found.
+fn print_runs(
     found: &[EnvironmentRuns],
     wanted: &Pattern,
     since: Option<Timestamp>,
-    searched: &Searched<'_>,
+    searched: &SearchScope<'_>,
     format: OutputFormat,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
@@ -195,6 +198,7 @@ fn show(
     Ok(())
 }
 
+/// Prints in which snapshots of one environment an artifact ran, and when.
 pub(super) async fn show_snapshots_with_artifact(
     args: &ServerArgs,
     environment: &str,
@@ -206,18 +210,18 @@ pub(super) async fn show_snapshots_with_artifact(
         let runs = connection.client.artifact_runs(wanted.as_str(), Some(environment)).await?;
         runs::from_artifact_runs(&runs, f64::NEG_INFINITY)
     } else {
-        let most = WhereArgs { artifact: wanted.clone(), since: None, limit: DEFAULT_LIMIT };
+        let most = WhereArgs { artifact: wanted.clone(), since: None, limit: DEFAULT_CHANGE_LIMIT };
         vec![search_environment(&connection, &described, &most).await.map_err(|(_, error)| error)?]
     };
     let (output, terminal) = (replace_invisible(environment), args.terminal());
-    let searched = Searched { environments: &output, similar: &[] };
-    show(&found, wanted, None, &searched, args.output, &terminal)?;
-    eprint_limits(&found, &terminal);
+    let searched = SearchScope { environments: &output, similar: &[] };
+    print_runs(&found, wanted, None, &searched, args.output, &terminal)?;
+    eprint_search_limits(&found, &terminal);
     Ok(())
 }
 
-/// When an artifact ran in every environment, for people and for programs; `None` and `null` if the
-/// server does not say it.
+/// When an artifact ran in every environment, as text and as JSON; `None` and `null` if the server does
+/// not say it.
 pub(super) async fn runs_of(
     connection: &Connection,
     fingerprint: &str,
@@ -228,7 +232,7 @@ pub(super) async fn runs_of(
     }
     let runs = connection.client.artifact_runs(fingerprint, None).await?;
     let found = runs::from_artifact_runs(&runs, f64::NEG_INFINITY);
-    Ok((Some(view::intervals(&found, terminal)), view::runs_json(&found)))
+    Ok((Some(view::all_run_lines(&found, terminal)), view::runs_json(&found)))
 }
 
 /// Finds the runs of an artifact in one environment.
@@ -252,7 +256,8 @@ async fn search_environment(
     Ok(from_events(name, &latest, &events, &wanted.artifact))
 }
 
-fn eprint_limits(found: &[EnvironmentRuns], terminal: &Terminal) {
+/// Says of each environment that was not searched completely where the search began.
+fn eprint_search_limits(found: &[EnvironmentRuns], terminal: &Terminal) {
     for environment in found {
         if let Some((index, time)) = environment.searched_back_to {
             eprint(&format!(

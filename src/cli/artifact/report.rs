@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
 use super::build::BuildArgs;
-use crate::cli::fingerprint::{Kind, fingerprint_of};
+use crate::cli::fingerprint::{ArtifactKind, fingerprint_of};
 use crate::cli::pipeline::pipeline_name;
 use crate::cli::server_args::ServerArgs;
 use crate::cli::{OutputFormat, print};
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "PIPELINE", value_parser = pipeline_name)]
     pipeline: String,
     #[command(flatten)]
-    subject: SubjectArgs,
+    subject: ReportedArtifactArgs,
     /// The artifact's name [default: as the file or image is called]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -40,25 +40,25 @@ pub(super) struct Arguments {
     build: BuildArgs,
 }
 
-/// Which artifact something is reported of.
+/// Options for the artifact that a report is about: its fingerprint, or what to fingerprint.
 #[derive(Debug, clap::Args)]
-pub(super) struct SubjectArgs {
+pub(super) struct ReportedArtifactArgs {
     /// What to fingerprint, as envsnap fingerprint does
     #[arg(value_name = "FILE|DIR|IMAGE", conflicts_with = "fingerprint")]
     pub(super) artifact: Option<OsString>,
     /// The fingerprint, if it is known: 64 hexadecimal digits, or sha256: and those
-    #[arg(long, value_name = "SHA256", value_parser = fingerprint)]
+    #[arg(long, value_name = "SHA256", value_parser = parse_fingerprint)]
     pub(super) fingerprint: Option<String>,
     /// What the artifact is [default: a path if it exists, otherwise an image]
     #[arg(short = 't', long = "type", value_enum, value_name = "TYPE", requires = "artifact")]
-    artifact_type: Option<Kind>,
+    artifact_type: Option<ArtifactKind>,
     /// Leave out of a directory what matches
     #[arg(short = 'x', long, value_name = "GLOB", requires = "artifact")]
     exclude: Vec<OsString>,
 }
 
-/// A whole fingerprint, in lower case.
-pub(in crate::cli) fn fingerprint(text: &str) -> Result<String, String> {
+/// Parses a complete fingerprint, and returns it in lower case.
+pub(in crate::cli) fn parse_fingerprint(text: &str) -> Result<String, String> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     if digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(digits.to_ascii_lowercase());
@@ -66,7 +66,7 @@ pub(in crate::cli) fn fingerprint(text: &str) -> Result<String, String> {
     Err("a fingerprint has 64 hexadecimal digits, perhaps after sha256:".to_owned())
 }
 
-impl SubjectArgs {
+impl ReportedArtifactArgs {
     /// The fingerprint that is given, or that of the artifact that is given; `None` if neither is.
     pub(super) async fn fingerprint(self) -> anyhow::Result<Option<String>> {
         match (self.fingerprint, self.artifact) {
@@ -93,7 +93,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
         name.context("the artifact's name is not known. Give --name, or what to fingerprint")?;
     let build = build.read()?;
     let trail = build.trail(trail)?;
-    let (commit_url, build_url) = build.urls()?;
+    let (commit_url, build_url) = build.commit_and_build_urls()?;
     let mut report = Map::from_iter([
         ("filename".to_owned(), json!(name)),
         ("commit_url".to_owned(), json!(commit_url)),
@@ -133,12 +133,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fingerprint_is_whole() {
+    fn fingerprint_has_64_hexadecimal_digits_in_any_case_and_is_lowercased() {
         let digits = "9AF401C4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
         let lower = digits.to_ascii_lowercase();
-        assert_eq!(fingerprint(digits), Ok(lower.clone()));
-        assert_eq!(fingerprint(&format!("sha256:{digits}")), Ok(lower));
-        assert!(fingerprint("9af401c").is_err());
-        assert!(fingerprint(&"é".repeat(32)).is_err());
+        assert_eq!(parse_fingerprint(digits), Ok(lower.clone()));
+        assert_eq!(parse_fingerprint(&format!("sha256:{digits}")), Ok(lower));
+        assert!(parse_fingerprint("9af401c").is_err());
+        assert!(parse_fingerprint(&"é".repeat(32)).is_err());
     }
 }

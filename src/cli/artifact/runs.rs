@@ -23,6 +23,7 @@ impl ArtifactKey {
     }
 }
 
+/// When the artifacts that were found ran in one environment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct EnvironmentRuns {
     pub(super) name: String,
@@ -32,7 +33,8 @@ pub(super) struct EnvironmentRuns {
     pub(super) searched_back_to: Option<(u64, f64)>,
 }
 
-/// From start to exit. Times are in seconds since the Unix epoch.
+/// A time for which an artifact ran in an environment, from start to exit. Times are in seconds
+/// since the Unix epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Run {
     /// The first snapshot and its time; `None` if it started before the searched range.
@@ -95,7 +97,8 @@ pub(super) fn from_artifact_runs(parts: &[ArtifactRun], since: f64) -> Vec<Envir
     environments
 }
 
-/// The runs of the artifacts that match `wanted`, up to the `latest` snapshot.
+/// The runs of the artifacts that match `wanted`, from the events of an environment and its `latest`
+/// snapshot.
 pub(super) fn from_events(
     environment: &str,
     latest: &RecordedSnapshot,
@@ -174,7 +177,7 @@ mod tests {
     use super::*;
     use crate::api::wire::RunningSince;
 
-    const A: &str = "aaaaaaaa";
+    const FINGERPRINT: &str = "aaaaaaaa";
 
     fn event_listing(rows: &[(u64, &str)], is_truncated: bool) -> Listing<EnvironmentEvent> {
         let documents = rows
@@ -182,7 +185,7 @@ mod tests {
             .map(|(index, change)| {
                 serde_json::from_value(json!({
                     "environment_name": "e", "snapshot_index": index, "artifact_name": "web:1",
-                    "sha256": A, "reported_at": *index * 100, "type": change,
+                    "sha256": FINGERPRINT, "reported_at": *index * 100, "type": change,
                 }))
                 .unwrap()
             })
@@ -190,11 +193,12 @@ mod tests {
         Listing { documents, texts: Vec::new(), is_truncated }
     }
 
-    fn latest(index: u64, running: Option<u64>) -> RecordedSnapshot {
+    /// The latest snapshot; `running` is the number of replicas of `web:1`, if it runs.
+    fn latest_snapshot(index: u64, running: Option<u64>) -> RecordedSnapshot {
         let artifacts: Vec<Value> = running
             .iter()
             .map(|now| {
-                json!({"name": "web:1", "fingerprint": A,
+                json!({"name": "web:1", "fingerprint": FINGERPRINT,
                        "annotation": {"type": "unchanged", "was": now, "now": now}})
             })
             .collect();
@@ -202,7 +206,7 @@ mod tests {
             .unwrap()
     }
 
-    fn run() -> Run {
+    fn empty_run() -> Run {
         Run {
             from: None,
             started: None,
@@ -220,50 +224,54 @@ mod tests {
     }
 
     #[test]
-    fn a_run_goes_from_its_start_to_its_exit() {
+    fn run_begins_with_a_started_event_and_ends_before_the_exited_event() {
         let events = event_listing(
             &[(9, "started-unknown"), (6, "exited"), (4, "changed"), (3, "started-unknown")],
             false,
         );
         assert_eq!(
-            runs_from(&latest(12, Some(2)), &events),
+            runs_from(&latest_snapshot(12, Some(2)), &events),
             [
                 Run {
                     from: Some((3, 300.0)),
                     last: 5,
                     exited_at: Some(600.0),
                     replicas: None,
-                    ..run()
+                    ..empty_run()
                 },
                 Run {
                     from: Some((9, 900.0)),
                     last: 12,
                     exited_at: None,
                     replicas: Some(2),
-                    ..run()
+                    ..empty_run()
                 },
             ]
         );
     }
 
     #[test]
-    fn a_run_in_a_truncated_history_has_no_known_start() {
-        let exited = Run { from: None, last: 7, exited_at: Some(800.0), replicas: None, ..run() };
-        assert_eq!(runs_from(&latest(12, None), &event_listing(&[(8, "exited")], true)), [exited]);
-        let runs = Run { from: None, last: 12, exited_at: None, replicas: Some(3), ..run() };
+    fn run_that_started_before_a_truncated_history_has_no_start() {
+        let exited =
+            Run { from: None, last: 7, exited_at: Some(800.0), replicas: None, ..empty_run() };
         assert_eq!(
-            runs_from(&latest(12, Some(3)), &event_listing(&[(8, "changed")], true)),
+            runs_from(&latest_snapshot(12, None), &event_listing(&[(8, "exited")], true)),
+            [exited]
+        );
+        let runs = Run { from: None, last: 12, exited_at: None, replicas: Some(3), ..empty_run() };
+        assert_eq!(
+            runs_from(&latest_snapshot(12, Some(3)), &event_listing(&[(8, "changed")], true)),
             std::slice::from_ref(&runs)
         );
-        assert_eq!(runs_from(&latest(12, Some(3)), &event_listing(&[], true)), [runs]);
+        assert_eq!(runs_from(&latest_snapshot(12, Some(3)), &event_listing(&[], true)), [runs]);
     }
 
     #[test]
-    fn a_change_of_replicas_does_not_end_a_run_and_an_exit_does() {
+    fn runs_that_differ_only_in_replicas_are_merged_and_those_before_since_left_out() {
         let part = |first_index: u64, last_index: u64, replicas, to: Option<f64>| ArtifactRun {
             environment: "e".to_owned(),
             name: "web:1".to_owned(),
-            fingerprint: A.to_owned(),
+            fingerprint: FINGERPRINT.to_owned(),
             replicas,
             since: RunningSince::default(),
             first_index,
@@ -278,10 +286,15 @@ mod tests {
             last: 6,
             exited_at: Some(700.0),
             replicas: None,
-            ..run()
+            ..empty_run()
         };
-        let second =
-            Run { from: Some((9, 100.0)), last: 12, exited_at: None, replicas: Some(3), ..run() };
+        let second = Run {
+            from: Some((9, 100.0)),
+            last: 12,
+            exited_at: None,
+            replicas: Some(3),
+            ..empty_run()
+        };
         let runs = |since| -> Vec<_> {
             let found = from_artifact_runs(&parts, since);
             found.into_iter().flat_map(|it| it.artifacts).flat_map(|(_, (_, it))| it).collect()
@@ -292,18 +305,19 @@ mod tests {
     }
 
     #[test]
-    fn artifacts_that_do_not_match_are_not_found() {
+    fn events_of_artifacts_that_do_not_match_are_ignored() {
         let events = event_listing(&[(3, "started-unknown")], false);
-        let environment = from_events("e", &latest(3, Some(1)), &events, &"job".parse().unwrap());
+        let environment =
+            from_events("e", &latest_snapshot(3, Some(1)), &events, &"job".parse().unwrap());
         assert_eq!(environment, EnvironmentRuns::empty("e"));
     }
 
     #[test]
-    fn a_truncated_search_reports_its_start() {
+    fn truncated_events_give_the_first_snapshot_and_time_that_were_searched() {
         let back_to = |rows: &[_], is_truncated| {
             from_events(
                 "e",
-                &latest(9, None),
+                &latest_snapshot(9, None),
                 &event_listing(rows, is_truncated),
                 &"web".parse().unwrap(),
             )

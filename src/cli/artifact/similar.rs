@@ -9,10 +9,11 @@ use crate::api::wire::{Environment, RecordedSnapshot};
 use crate::api::{ApiError, Client, ServerApi as _};
 use crate::snapshot::ImageName;
 
-/// Wrong, missing, additional or swapped characters.
+/// Characters that are wrong, missing, additional or swapped in a name that is still similar.
 const MAX_EDITS: usize = 2;
 
-const MAX_NAMES: usize = 5;
+/// Similar names that are suggested.
+const MAX_SUGGESTIONS: usize = 5;
 
 /// The repositories that run now and resemble `wanted`, the most similar first.
 pub(super) async fn similar_names(
@@ -47,7 +48,7 @@ fn most_similar<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<S
                 .then_some((edits, known))
         })
         .collect();
-    resembling.into_iter().take(MAX_NAMES).map(|(_, name)| name.to_owned()).collect()
+    resembling.into_iter().take(MAX_SUGGESTIONS).map(|(_, name)| name.to_owned()).collect()
 }
 
 /// The last part of a repository: `runner` of `ghcr.io/cyberdojo/runner:16d9990`.
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistyped_name_is_like_the_one_that_was_meant() {
+    fn running_repositories_within_two_edits_of_a_mistyped_name_are_suggested() {
         let names =
             ["ecr.example/runner:1", "ecr.example/runner:2", "saver:1", "ghcr.io/a/runners"];
         let similar = |wanted: &str| most_similar(wanted, names.into_iter());

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{ArtifactKey, EnvironmentRuns, Pattern, Run, Searched};
+use super::{ArtifactKey, EnvironmentRuns, Pattern, Run, SearchScope};
 use crate::cli::coverage;
 use crate::cli::csv::{self, Column};
 use crate::cli::escape::{escape_json, replace_invisible};
@@ -20,7 +20,7 @@ use crate::recorder::text::{pluralize, unix_secs};
 /// By artifact: its latest label, and each environment's runs.
 type ByArtifact<'a> = BTreeMap<(&'a str, &'a ArtifactKey), Vec<(&'a str, &'a Run)>>;
 
-fn by_artifact(found: &[EnvironmentRuns]) -> ByArtifact<'_> {
+fn group_by_artifact(found: &[EnvironmentRuns]) -> ByArtifact<'_> {
     // Each artifact gets one label, whatever each environment calls it.
     let mut names = BTreeMap::new();
     for environment in found {
@@ -39,6 +39,7 @@ fn by_artifact(found: &[EnvironmentRuns]) -> ByArtifact<'_> {
     artifacts
 }
 
+/// Empty if only the name is known.
 fn fingerprint(key: &ArtifactKey) -> &str {
     match key {
         ArtifactKey::Fingerprint(fingerprint) => fingerprint,
@@ -46,7 +47,7 @@ fn fingerprint(key: &ArtifactKey) -> &str {
     }
 }
 
-fn not_found_text(wanted: &Pattern, searched: &Searched<'_>) -> String {
+fn not_found_text(wanted: &Pattern, searched: &SearchScope<'_>) -> String {
     let (wanted_name, environments) = (replace_invisible(wanted.as_str()), searched.environments);
     let mut text = format!("{wanted_name} was not found in {environments}.\n");
     if !searched.similar.is_empty() {
@@ -60,13 +61,14 @@ fn not_found_text(wanted: &Pattern, searched: &Searched<'_>) -> String {
     text
 }
 
+/// The output for people: each artifact with its runs, or that it was not found.
 pub(super) fn text(
     found: &[EnvironmentRuns],
     wanted: &Pattern,
-    searched: &Searched<'_>,
+    searched: &SearchScope<'_>,
     terminal: &Terminal,
 ) -> String {
-    let artifacts = by_artifact(found);
+    let artifacts = group_by_artifact(found);
     if artifacts.is_empty() {
         return not_found_text(wanted, searched);
     }
@@ -87,24 +89,25 @@ pub(super) fn text(
 /// The runs of one artifact, a line each.
 fn run_lines(runs: &[(&str, &Run)], terminal: &Terminal) -> String {
     let intervals: Vec<_> =
-        runs.iter().map(|(environment, run)| interval(environment, run)).collect();
+        runs.iter().map(|(environment, run)| snapshot_interval(environment, run)).collect();
     let widest = intervals.iter().map(|it| it.width()).max().unwrap_or(0);
     let mut text = String::new();
     for (interval, (_, run)) in intervals.iter().zip(runs) {
-        let time = time(run, terminal);
+        let time = run_times(run, terminal);
         let gap = " ".repeat(widest - interval.width());
         if 4 + widest + 2 + time.width() <= terminal.width {
             let _infallible = writeln!(text, "    {interval}{gap}  {time}");
         } else {
             let _infallible = writeln!(text, "    {interval}\n        {time}");
         }
-        text.push_str(&known(run, terminal));
+        text.push_str(&run_details(run, terminal));
     }
     text
 }
 
-/// What is known of a run beside its two times, a line each.
-fn known(run: &Run, terminal: &Terminal) -> String {
+/// When the oldest replica started, when it was first seen and last confirmed, and the gaps; a line
+/// each.
+fn run_details(run: &Run, terminal: &Terminal) -> String {
     let mut text = String::new();
     if let Some(started) = run.started {
         let _infallible = writeln!(text, "        started {}", terminal.time(unix_secs(started)));
@@ -122,12 +125,12 @@ fn known(run: &Run, terminal: &Terminal) -> String {
     text
 }
 
-/// Every run that was found, a line each.
-pub(super) fn intervals(found: &[EnvironmentRuns], terminal: &Terminal) -> String {
+/// Every run that was found, of all artifacts, a line each.
+pub(super) fn all_run_lines(found: &[EnvironmentRuns], terminal: &Terminal) -> String {
     run_lines(&all_runs(found), terminal)
 }
 
-/// Every run that was found, for programs.
+/// Every run that was found, of all artifacts, as a JSON array.
 pub(super) fn runs_json(found: &[EnvironmentRuns]) -> Value {
     all_runs(found).into_iter().map(|(environment, run)| run_json(environment, run)).collect()
 }
@@ -142,8 +145,8 @@ fn all_runs(found: &[EnvironmentRuns]) -> Vec<(&str, &Run)> {
         .collect()
 }
 
-/// `aws-prod#65..#94`
-fn interval(environment: &str, run: &Run) -> String {
+/// The snapshots in which it ran: `aws-prod#65..#94`.
+fn snapshot_interval(environment: &str, run: &Run) -> String {
     let environment = replace_invisible(environment);
     match run.from {
         Some((from, _)) if from == run.last => format!("{environment}#{from}"),
@@ -152,7 +155,8 @@ fn interval(environment: &str, run: &Run) -> String {
     }
 }
 
-fn time(run: &Run, terminal: &Terminal) -> String {
+/// From when until when it ran: `Mon, 22 Aug 2022 11:39:22 CEST – still running, 3 replicas`.
+fn run_times(run: &Run, terminal: &Terminal) -> String {
     let from = run.from.map_or_else(|| "earlier".to_owned(), |(_, time)| terminal.time(time));
     let to = match run.exited_at {
         Some(exited_at) => terminal.time(exited_at),
@@ -169,9 +173,9 @@ fn time(run: &Run, terminal: &Terminal) -> String {
 pub(super) fn json(
     found: &[EnvironmentRuns],
     since: Option<Timestamp>,
-    searched: &Searched<'_>,
+    searched: &SearchScope<'_>,
 ) -> serde_json::Result<String> {
-    let artifacts: Vec<_> = by_artifact(found)
+    let artifacts: Vec<_> = group_by_artifact(found)
         .into_iter()
         .map(|((name, key), runs)| {
             let runs: Vec<_> =
@@ -196,7 +200,8 @@ pub(super) fn json(
     Ok(escape_json(&serde_json::to_string_pretty(&found)?))
 }
 
-const COLUMNS: [Column; 9] = [
+/// Of `-o csv`.
+const CSV_COLUMNS: [Column; 9] = [
     Column::Text("artifact", "/name"),
     Column::Text("fingerprint", "/fingerprint"),
     Column::Text("environment", "/run/environment"),
@@ -211,13 +216,13 @@ const COLUMNS: [Column; 9] = [
 /// A row for each run.
 pub(super) fn csv(found: &[EnvironmentRuns]) -> anyhow::Result<String> {
     let mut rows = Vec::new();
-    for ((name, key), runs) in by_artifact(found) {
+    for ((name, key), runs) in group_by_artifact(found) {
         rows.extend(runs.iter().map(|(environment, run)| {
             let run = run_json(environment, run);
             json!({"name": name, "fingerprint": fingerprint(key), "run": run})
         }));
     }
-    csv::list(&COLUMNS, &rows)
+    csv::list(&CSV_COLUMNS, &rows)
 }
 
 fn run_json(environment: &str, run: &Run) -> Value {
@@ -242,10 +247,10 @@ mod tests {
     use super::*;
     use crate::cli::terminal::tests::berlin;
 
-    const SEARCHED: Searched<'_> =
-        Searched { environments: "2 environments of acme", similar: &[] };
+    const SEARCH_SCOPE: SearchScope<'_> =
+        SearchScope { environments: "2 environments of acme", similar: &[] };
 
-    fn environment(environment: &str, runs: Vec<Run>) -> EnvironmentRuns {
+    fn environment_runs(environment: &str, runs: Vec<Run>) -> EnvironmentRuns {
         let key = ArtifactKey::Fingerprint("9af401c".to_owned());
         let artifacts = BTreeMap::from([(key, ("runner:16d9990".to_owned(), runs))]);
         EnvironmentRuns { name: environment.to_owned(), artifacts, searched_back_to: None }
@@ -269,17 +274,17 @@ mod tests {
     }
 
     #[test]
-    fn each_run_is_an_interval_of_snapshots_and_of_time() {
+    fn runs_are_printed_with_their_snapshot_intervals_and_times() {
         let (from, to) = (1_661_161_162.0, 1_661_364_748.0);
         let found = [
-            environment(
+            environment_runs(
                 "aws-beta",
                 vec![run(None, 80, Some(from), None), run(Some((84, from)), 118, Some(to), None)],
             ),
-            environment("aws-prod", vec![run(Some((65, from)), 65, None, Some(3))]),
+            environment_runs("aws-prod", vec![run(Some((65, from)), 65, None, Some(3))]),
         ];
         assert_eq!(
-            text(&found, &"9af401c".parse().unwrap(), &SEARCHED, &berlin()),
+            text(&found, &"9af401c".parse().unwrap(), &SEARCH_SCOPE, &berlin()),
             "\
 Name:   runner:16d9990
 SHA256: 9af401c
@@ -288,14 +293,15 @@ SHA256: 9af401c
     aws-prod#65        Mon, 22 Aug 2022 11:39:22 CEST – still running, 3 replicas
 "
         );
-        let not_found_text = |wanted: &str| not_found_text(&wanted.parse().unwrap(), &SEARCHED);
+        let not_found_text = |wanted: &str| not_found_text(&wanted.parse().unwrap(), &SEARCH_SCOPE);
         assert_eq!(not_found_text("9af401c"), "9af401c was not found in 2 environments of acme.\n");
         let hint = "A fingerprint is looked for by its first 5 digits or more.\n";
         assert_eq!(
             not_found_text("9af4"),
             format!("9af4 was not found in 2 environments of acme.\n{hint}")
         );
-        let read: Value = serde_json::from_str(&json(&found, None, &SEARCHED).unwrap()).unwrap();
+        let read: Value =
+            serde_json::from_str(&json(&found, None, &SEARCH_SCOPE).unwrap()).unwrap();
         let runs = &read["artifacts"][0]["runs"];
         assert_eq!(runs[0]["first_snapshot"], Value::Null);
         assert_eq!(runs[2]["running"], true);

@@ -204,7 +204,7 @@ fn coverage_lines(
     }
     // A past snapshot that is named by its number is requested without a time.
     let time = requested.moment().or_else(|| recorded.is_latest.then_some(terminal.now));
-    text + &coverage::lines(&recorded.gaps, time.unwrap_or(Timestamp::MIN), terminal)
+    text + &coverage::gap_lines(&recorded.gaps, time.unwrap_or(Timestamp::MIN), terminal)
 }
 
 pub(in crate::cli) fn table(
