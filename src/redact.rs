@@ -178,6 +178,7 @@ mod tests {
 
     use super::*;
 
+    /// Has characters that JSON and URLs escape.
     const TOKEN: &str = "s3cr3t/T0k+en\"of\\acme==";
 
     fn redacted(text: &str, token: &str) -> String {

@@ -105,7 +105,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         _ if findings.is_empty() => {
             nothing_missing_text(&snapshot, count_allowed_unannounced(&deployments, &running))
         }
-        format => text(&findings, format == OutputFormat::Wide, &args.terminal()),
+        format => findings_table(&findings, format == OutputFormat::Wide, &args.terminal()),
     })?;
     let differs = exit_code && !findings.is_empty();
     Ok(if differs { ExitStatus::Different } else { ExitStatus::Success })
@@ -209,7 +209,7 @@ fn find_differences<'a>(
     findings
 }
 
-fn text(findings: &[Finding<'_>], wide: bool, terminal: &Terminal) -> String {
+fn findings_table(findings: &[Finding<'_>], wide: bool, terminal: &Terminal) -> String {
     let rows: Vec<_> = findings
         .iter()
         .map(|finding| {
@@ -294,7 +294,7 @@ mod tests {
         .unwrap()
     }
 
-    fn runner(fingerprint: &str) -> RecordedArtifact {
+    fn running_artifact(fingerprint: &str) -> RecordedArtifact {
         serde_json::from_value(json!({
             "name": "runner", "fingerprint": fingerprint, "flows": [{"flow_name": "runner"}],
             "annotation": {"type": "unchanged", "was": 1, "now": 1}, "creationTimestamp": [5],
@@ -304,13 +304,13 @@ mod tests {
 
     #[test]
     fn allowed_artifact_without_deployment_is_counted_as_an_exception() {
-        let mut agent = runner("");
+        let mut agent = running_artifact("");
         let origin = json!({"status": "allowed", "first_started_at": 50});
         agent.origin = serde_json::from_value(origin).unwrap();
-        let mut allowed = runner("bb");
+        let mut allowed = running_artifact("bb");
         allowed.origin = agent.origin.clone();
         let deployments = [deployment(1, "aa", 100.0), deployment(2, "bb", 200.0)];
-        let announced = runner("aa");
+        let announced = running_artifact("aa");
         // A deployment of what is allowed as well was announced.
         assert_eq!(count_allowed_unannounced(&deployments, &[&announced, &allowed]), 0);
         assert_eq!(count_allowed_unannounced(&deployments, &[&announced, &agent]), 1);
@@ -361,7 +361,7 @@ mod tests {
             for (fingerprint, from, to) in &ran {
                 runs.entry(fingerprint).or_default().push(run(fingerprint, *from, *to));
             }
-            let running: Vec<_> = running.into_iter().map(runner).collect();
+            let running: Vec<_> = running.into_iter().map(running_artifact).collect();
             let running: Vec<_> = running.iter().collect();
             let found = find_differences(deployments, &runs, &running);
             let found: Vec<_> = found.iter().map(|it| (it.problem, it.fingerprint)).collect();

@@ -18,6 +18,7 @@ use crate::recorder::{LocalRecorder, SqliteStore};
 use crate::report::{ErrorKind, RemedyContext};
 use crate::token::{self, TokenSetting, TokenSource};
 
+/// Above the options that select a server.
 const HELP_HEADING: &str = "Server";
 
 /// Options of every command that queries a server and prints the answer.

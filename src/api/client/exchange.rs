@@ -175,7 +175,7 @@ impl EnvironmentClient<'_> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let (response, body) =
             exchange(request, self.client.local.as_ref()).await.map_err(|reason| AttemptError {
-                connection: reason.connection(),
+                connection: reason.connection_state(),
                 error: ApiError::Unavailable {
                     operation: operation.to_owned(),
                     url: url.to_string(),
@@ -247,7 +247,7 @@ enum ExchangeError {
 }
 
 impl ExchangeError {
-    fn connection(&self) -> ConnectionState {
+    fn connection_state(&self) -> ConnectionState {
         match self {
             Self::Broken(error) if error.is_connect() => ConnectionState::Unaffected,
             Self::Broken(error) if error.is_timeout() => ConnectionState::TimedOut,

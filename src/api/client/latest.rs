@@ -28,6 +28,7 @@ struct ArtifactEntry {
     annotation: ReplicaCount,
 }
 
+/// The part of an artifact with its number of replicas.
 #[derive(Deserialize)]
 struct ReplicaCount {
     now: u64,

@@ -23,6 +23,7 @@ impl LocalServer {
         Self(Arc::new(answer))
     }
 
+    /// Passes a request of the HTTP client to the handler, without a connection.
     pub(super) async fn answer(&self, request: reqwest::Request) -> reqwest::Response {
         let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default().to_vec();
         let mut local = Request::new(body);

@@ -39,6 +39,7 @@ pub use pages::Listing;
 pub use provenance::{Attachment, FlowRequest};
 pub use queries::{ApiResponse, EventsPage, HistoryQuery};
 
+/// For a TCP and TLS connection to the server, or to its proxy.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A snapshot server, and the organization to which requests belong.
@@ -84,6 +85,7 @@ pub struct ReportOptions {
 }
 
 impl ReportOptions {
+    /// `If-Match` with the latest index, if the server accepts it, and the heartbeat.
     fn headers(self, accepts_preconditions: bool) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if let Some(index) = self.latest_index.filter(|_| accepts_preconditions)

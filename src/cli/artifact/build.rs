@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::git::{self, Commit};
 use crate::cli::server_args::env_var;
 
+/// Above the options about the commit and the build.
 const HELP_HEADING: &str = "Where it was built";
 
 /// Options of every command that reports something of a build.

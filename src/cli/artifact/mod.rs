@@ -38,6 +38,7 @@ use similar::similar_names;
 /// The default of `artifact where --limit`: changes that are searched per environment.
 const DEFAULT_CHANGE_LIMIT: u32 = 5_000;
 
+/// That a command sends to the server for several environments or artifacts.
 pub(super) const MAX_CONCURRENT_REQUESTS: usize = 4;
 
 /// The type of an environment that is made of others, which are listed separately.

@@ -135,6 +135,7 @@ pub(super) fn runs_json(found: &[EnvironmentRuns]) -> Value {
     all_runs(found).into_iter().map(|(environment, run)| run_json(environment, run)).collect()
 }
 
+/// Each run that was found, with its environment.
 fn all_runs(found: &[EnvironmentRuns]) -> Vec<(&str, &Run)> {
     found
         .iter()

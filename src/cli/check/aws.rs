@@ -156,6 +156,7 @@ fn no_region_row() -> Row {
     Row::failed(REGION_CHECK, ConnectError::NoRegion, remedy)
 }
 
+/// The regions of the environments, or else that of the process.
 fn region_row(environments: &[EnvironmentConfig], aws: &SdkConfig) -> Row {
     let mut regions: Vec<_> =
         environments.iter().filter_map(|it| it.source.region.as_deref()).collect();

@@ -112,6 +112,7 @@ impl SourceCheck<'_> {
         rows
     }
 
+    /// A row for each permission of ECS that is not checked.
     fn skipped_calls(&self, reason: &str) -> Vec<Row> {
         [
             LIST_CLUSTERS_ACTION,
@@ -136,6 +137,7 @@ impl SourceCheck<'_> {
         }
     }
 
+    /// Whether the role was assumed, from the result of a call that needs it.
     fn role_row<T>(&self, role: &str, result: &Result<T, EcsError>) -> Row {
         let name = self.row_name(ASSUME_ROLE_ACTION);
         match result {
@@ -150,6 +152,7 @@ impl SourceCheck<'_> {
         }
     }
 
+    /// Whether clusters can be listed; skipped if they cannot and each is configured by name.
     fn list_clusters_row(&self, listed: &Result<ecs::Page, EcsError>) -> Row {
         let name = self.row_name(LIST_CLUSTERS_ACTION);
         let is_needed = self.environments.iter().any(|it| it.scope.clusters.needs_listing());
@@ -177,6 +180,7 @@ impl SourceCheck<'_> {
         }
     }
 
+    /// A failure; if access was denied, with the statement to add, and to whose policy.
     fn denied_or_failed(&self, action: &str, error: &EcsError) -> Row {
         let name = self.row_name(action);
         if !matches!(error, EcsError::Call { source: CallError::AccessDenied(_), .. }) {

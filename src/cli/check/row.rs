@@ -35,7 +35,7 @@ pub(super) enum CheckStatus {
 }
 
 impl CheckStatus {
-    fn name(self) -> &'static str {
+    fn label(self) -> &'static str {
         match self {
             Self::Ok => "OK",
             Self::Failed => "FAILED",
@@ -87,6 +87,7 @@ impl Row {
         Self::failed_as(check, error, error.into())
     }
 
+    /// Adds the statement of an IAM policy that would allow the call.
     pub(super) fn with_statement(self, statement: Value) -> Self {
         Self { statement: Some(statement), ..self }
     }
@@ -102,7 +103,7 @@ pub(super) fn table(rows: &[Row], terminal: &Terminal) -> String {
         rows.iter().map(|row| replace_invisible(&row.check).chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for Row { check, result, detail, remedy, statement } in rows {
-        let name = terminal.paint(result.colour(), &format!("{:<7}", result.name()));
+        let name = terminal.paint(result.colour(), &format!("{:<7}", result.label()));
         let (check, detail) = (replace_invisible(check), replace_invisible(detail));
         let _infallible = writeln!(text, "{name}  {check:<width$}  {detail}");
         if let Some(remedy) = remedy {

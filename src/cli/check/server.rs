@@ -77,6 +77,7 @@ impl ServerCheck<'_> {
         rows
     }
 
+    /// Whether the server can be reached, from its answer about an environment.
     fn server_row(&self, answer: &Result<Environment, ApiError>) -> Row {
         let host = &self.config.host;
         match answer {
@@ -93,6 +94,7 @@ impl ServerCheck<'_> {
         }
     }
 
+    /// Whether the server accepts the token, and whether it has the right to report.
     async fn token_row(
         &self,
         client: &Client,
@@ -159,6 +161,7 @@ async fn fetch_environment(client: &Client, name: &str) -> Result<Environment, A
     Ok(client.environment(name, Some(deadline())).describe().await?.document)
 }
 
+/// When a request that starts now has to be answered.
 fn deadline() -> Instant {
     Instant::now() + REQUEST_TIMEOUT
 }
@@ -173,6 +176,7 @@ fn environment_check_name(environment: &EnvironmentConfig) -> String {
     format!("environment {}", environment.name)
 }
 
+/// Whether the environment exists, or will be created, and is of type ECS.
 fn environment_row(config: &EnvironmentConfig, answer: Result<Environment, ApiError>) -> Row {
     let name = environment_check_name(config);
     match answer {

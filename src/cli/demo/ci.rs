@@ -207,6 +207,7 @@ impl<'a> Build<'a> {
         format!("{}/commit/{}", self.repository, self.commit)
     }
 
+    /// The commit as reports carry it.
     fn commit_info(&self) -> Value {
         json!({
             "sha1": self.commit,

@@ -10,8 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::ci::{JobEvent, job_events};
 use super::story::{Event, Story, image};
 
+/// The organization on the recorder.
 pub(super) const ORG: &str = "cyber-dojo";
+/// The name of the environment that cluster `beta` is reported as.
 pub(super) const BETA: &str = "aws-beta";
+/// The name of the environment that cluster `prod` is reported as.
 pub(super) const PROD: &str = "aws-prod";
 
 /// The function's variable `ENVIRONMENTS`.
@@ -140,6 +143,7 @@ impl HistoryBuilder {
         self.calendar.at(day, hour, minute)
     }
 
+    /// The image of the next version of a service.
     fn next_image(&mut self, service: &'static str) -> String {
         let number = self.versions.entry(service).or_default();
         *number += 1;

@@ -51,6 +51,7 @@ pub(super) struct Function {
     reported: BTreeMap<String, Timestamp>,
 }
 
+/// The clock of the function.
 type Time = Box<dyn Fn() -> SystemTime>;
 
 impl Function {
