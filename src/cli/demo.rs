@@ -66,7 +66,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     ))?;
 
     let envsnap = program_command();
-    questions::ask_all(&host, envsnap).await?;
+    questions::run_all(&host, envsnap).await?;
     if arguments.keep {
         print(&instructions(&ecs.endpoint(), &host, envsnap))?;
         tokio::signal::ctrl_c().await?;

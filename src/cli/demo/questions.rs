@@ -8,19 +8,21 @@ use super::cyber_dojo::{ORG, PROD, ROLLOVER};
 use crate::cli::print;
 use crate::cli::terminal::{Colour, ColourChoice, Terminal};
 
-/// Of the user's own environment: what the output depends on, and no setting of a server or a proxy.
-const KEPT_VARIABLES: [&str; 8] =
+/// The user's environment variables that a command inherits, because its output depends on them. Settings
+/// of a server or a proxy are not among them.
+const INHERITED_VARIABLES: [&str; 8] =
     ["HOME", "LANG", "LC_ALL", "NO_COLOR", "PATH", "TERM", "TZ", "TZDIR"];
 
-/// The exit code of `rogue` if something is.
-const FOUND: i32 = 1;
+/// The exit code of `envsnap rogue` if something is rogue or late. It is not a failure of the demo.
+const ROGUE_FOUND_EXIT_CODE: i32 = 1;
 
+/// A question of the tutorial, and the arguments of the `envsnap` command that answers it.
 struct Question {
     text: String,
     arguments: Vec<String>,
 }
 
-fn questions() -> Vec<Question> {
+fn tutorial_questions() -> Vec<Question> {
     let [before, after] = ROLLOVER;
     [
         ("Which pipelines report what they build?".to_owned(), "pipeline ls".to_owned()),
@@ -52,16 +54,17 @@ fn questions() -> Vec<Question> {
     .into()
 }
 
-/// Asks each question as a user would: with this program, of the recorder at `host`. `envsnap` is how
-/// the user starts the program.
-pub(super) async fn ask_all(host: &str, envsnap: &str) -> anyhow::Result<()> {
+/// Prints each question, and runs the command that answers it: this program, with the recorder at `host`.
+/// `envsnap` is how the user starts the program, as it is printed before the arguments.
+pub(super) async fn run_all(host: &str, envsnap: &str) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("cannot find this program, to run it again")?;
     let terminal = Terminal::detect(ColourChoice::Auto);
-    for (number, Question { text, arguments }) in (1..).zip(questions()) {
+    for (number, Question { text, arguments }) in (1..).zip(tutorial_questions()) {
         let command = format!("$ {envsnap} {}", arguments.join(" "));
         print(&format!("\n{number}. {text}\n{}\n", terminal.paint(Colour::Bold, &command)))?;
-        let variables =
-            KEPT_VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let variables = INHERITED_VARIABLES
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)));
         let status = tokio::process::Command::new(&program)
             .args(&arguments)
             .env_clear()
@@ -71,7 +74,7 @@ pub(super) async fn ask_all(host: &str, envsnap: &str) -> anyhow::Result<()> {
             .status()
             .await
             .with_context(|| format!("cannot run {}", program.display()))?;
-        if !status.success() && status.code() != Some(FOUND) {
+        if !status.success() && status.code() != Some(ROGUE_FOUND_EXIT_CODE) {
             bail!("{envsnap} {} failed: {status}", arguments.join(" "));
         }
     }

@@ -14,10 +14,10 @@ const ACCOUNT: &str = "274425519734";
 /// How long an old task outlives the new ones that replace it.
 const ROLLOVER: SignedDuration = SignedDuration::from_mins(2);
 
-/// Age of a task when it is first seen.
-const SEEN_AFTER: SignedDuration = SignedDuration::from_secs(20);
+/// How long before the time of its event a task has started.
+const TASK_AGE_AT_EVENT: SignedDuration = SignedDuration::from_secs(20);
 
-/// The number of tasks of these images changes. Other images are unaffected.
+/// From a time on, some images run in one cluster with these numbers of tasks. Other images are unaffected.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) at: Timestamp,
@@ -42,12 +42,13 @@ impl Story {
         self.events
     }
 
-    /// The running version of a service: `SERVICE:TAG`.
+    /// The running version of a service, `SERVICE:TAG`; empty if there is none.
     pub(super) fn version(&self, service: &str) -> String {
         self.versions.get(service).map(|(image, _)| image.clone()).unwrap_or_default()
     }
 
-    /// Replaces the running version of each image's service at once.
+    /// Replaces the running version of each image's service at once, without an overlap. Each image is given
+    /// with its number of tasks.
     pub(super) fn replace(&mut self, at: Timestamp, images: &[(&str, usize)]) {
         let mut running = Vec::new();
         for &(image, replicas) in images {
@@ -55,20 +56,20 @@ impl Story {
             running.extend(old.map(|(old, _)| (old, 0)));
             running.push((image.to_owned(), replicas));
         }
-        self.event(at, running);
+        self.push_event(at, running);
     }
 
     /// A blue-green deployment: all new tasks beside the last old one, and then without it.
     pub(super) fn deploy(&mut self, at: Timestamp, image: &str) {
         let Some((old, replicas)) = self.versions.remove(service(image)) else { return };
-        self.event(at, vec![(image.to_owned(), replicas), (old.clone(), 1)]);
-        self.event(at + ROLLOVER, vec![(old, 0)]);
+        self.push_event(at, vec![(image.to_owned(), replicas), (old.clone(), 1)]);
+        self.push_event(at + ROLLOVER, vec![(old, 0)]);
         self.versions.insert(service(image).to_owned(), (image.to_owned(), replicas));
     }
 
     /// A deployment in three steps: one new task, all of them beside the last old one, only they.
     pub(super) fn rolling_deploy(&mut self, at: Timestamp, image: &str) {
-        self.event(at, vec![(image.to_owned(), 1)]);
+        self.push_event(at, vec![(image.to_owned(), 1)]);
         self.deploy(at + ROLLOVER / 2, image);
         if let Some(last) = self.events.last_mut() {
             last.at = at + ROLLOVER;
@@ -79,36 +80,38 @@ impl Story {
         let Some((image, now)) = self.versions.get_mut(service) else { return };
         *now = replicas;
         let running = vec![(image.clone(), replicas)];
-        self.event(at, running);
+        self.push_event(at, running);
     }
 
     /// A task that no service started, until it is stopped.
     pub(super) fn start_standalone(&mut self, at: Timestamp, image: &str) {
-        self.event(at, vec![(image.to_owned(), 1)]);
+        self.push_event(at, vec![(image.to_owned(), 1)]);
     }
 
     pub(super) fn stop_standalone(&mut self, at: Timestamp, image: &str) {
-        self.event(at, vec![(image.to_owned(), 0)]);
+        self.push_event(at, vec![(image.to_owned(), 0)]);
     }
 
-    fn event(&mut self, at: Timestamp, running: Vec<(String, usize)>) {
+    fn push_event(&mut self, at: Timestamp, running: Vec<(String, usize)>) {
         self.events.push(Event { at, cluster: self.cluster, running });
     }
 }
 
 impl Event {
-    /// The images of a service that run from then on. What is started by hand has no pipeline.
+    /// The images of this event that run and that a pipeline has built: all but those that are started by
+    /// hand.
     pub(super) fn built_images(&self) -> impl Iterator<Item = &str> {
         let running = self.running.iter().filter(|(_, replicas)| *replicas > 0);
         running.map(|(image, _)| &**image).filter(|image| !image.contains('/'))
     }
 
-    /// Starts and stops tasks. Earlier stopped tasks are removed, as ECS does after an hour.
+    /// Starts and stops tasks in `world`, until each image of the event has its number of tasks. Earlier
+    /// stopped tasks are removed, as ECS does after an hour.
     pub(super) fn apply(&self, world: &mut World) {
         let cluster = world.cluster_mut(self.cluster);
         cluster.tasks.retain(|_, task| task.desired_status == "RUNNING");
         for (image, replicas) in &self.running {
-            let task = task(image, self.at - SEEN_AFTER);
+            let task = task_running_image(image, self.at - TASK_AGE_AT_EVENT);
             let mut running: Vec<_> = cluster
                 .tasks
                 .values_mut()
@@ -126,9 +129,9 @@ impl Event {
     }
 }
 
-/// An image with a registry of its own is run by hand; every other is `SERVICE:TAG` in the
-/// account's registry.
-fn task(image: &str, started: Timestamp) -> Task {
+/// A task that runs `image`. An image with a slash has a registry of its own and is run by hand; every
+/// other one is `SERVICE:TAG` in the account's registry, and runs in that service.
+fn task_running_image(image: &str, started: Timestamp) -> Task {
     let (mut task, reference) = if image.contains('/') {
         (Task::standalone("manual"), image.to_owned())
     } else {
@@ -156,13 +159,14 @@ pub(super) fn world() -> World {
     World::new(REGION, ACCOUNT)
 }
 
-/// A version with a made-up commit.
+/// The image `SERVICE:COMMIT` of a service's version, with a made-up commit that depends on `number`.
 pub(super) fn image(service: &str, number: u32) -> String {
     let commit = hex::encode(Sha256::digest(format!("{service} {number}")));
     format!("{service}:{}", &commit[..7])
 }
 
-/// The 64 hexadecimal digits of an image's digest.
+/// The 64 hexadecimal digits of an image's digest: the real one of an image of the tutorial, else the
+/// SHA-256 of its name.
 pub(super) fn digest(image: &str) -> String {
     match image {
         "runner:16d9990" => {

@@ -18,22 +18,26 @@ use envsnap_model::snapshot::{
     Change, InterimArtifact, ReplacedVersions, interim_artifacts, replaced_versions,
 };
 
-/// One of the two snapshots.
-pub(super) struct Side {
+/// One of the two snapshots of a comparison.
+pub(super) struct ComparedSnapshot {
     environment: String,
     pub(super) snapshot: RecordedSnapshot,
     /// The requested time.
     time: Option<Timestamp>,
 }
 
-pub(super) struct Between {
-    sides: [Side; 2],
+/// What the server's difference of two snapshots does not have: when they were recorded, the times between
+/// them that no report covers, and the artifacts that started and exited between them.
+pub(super) struct DiffContext {
+    sides: [ComparedSnapshot; 2],
     /// Only of one environment. Earliest first.
     gaps: Vec<ReportGap>,
     passed: Vec<InterimArtifact>,
 }
 
-impl Side {
+impl ComparedSnapshot {
+    /// Fetches the snapshot with the id `ENVIRONMENT#INDEX`; `None` if the id has no index. `time` is the
+    /// requested time.
     pub(super) async fn fetch(
         client: &Client,
         id: &str,
@@ -44,24 +48,28 @@ impl Side {
         Ok(Some(Self { environment: environment.to_owned(), snapshot, time }))
     }
 
+    /// `ENVIRONMENT#INDEX`, for a terminal.
     fn name(&self) -> String {
         format!("{}#{}", replace_invisible(&self.environment), self.snapshot.index)
     }
 
-    /// The time at which it ran: the requested one, or now for the latest.
-    fn shown_time(&self, now: Timestamp) -> Option<Timestamp> {
+    /// The time at which it is shown whether a report covers the snapshot: the end of the requested second,
+    /// or now for the latest; `None` for an earlier snapshot that was requested by its index.
+    fn coverage_time(&self, now: Timestamp) -> Option<Timestamp> {
         self.time.map(end_of_second).or_else(|| self.snapshot.is_latest.then_some(now))
     }
 
-    /// The end of what was compared, in seconds since the Unix epoch.
-    fn end(&self, now: Timestamp) -> f64 {
-        self.shown_time(now)
+    /// The time at which the snapshot is compared, in seconds since the Unix epoch: the requested one, or now
+    /// for the latest, or else when it was recorded.
+    fn compared_time(&self, now: Timestamp) -> f64 {
+        self.coverage_time(now)
             .map_or(self.snapshot.timestamp, |time| time.as_duration().as_secs_f64())
     }
 
+    /// The snapshot in the JSON of `envsnap env diff`: its id and times, and the gap that it was requested in.
     fn json(&self, now: Timestamp) -> Value {
         let Self { snapshot, time, .. } = self;
-        let gap = self.shown_time(now).and_then(|time| coverage::gap_at(&snapshot.gaps, time));
+        let gap = self.coverage_time(now).and_then(|time| coverage::gap_at(&snapshot.gaps, time));
         let mut object = json!({"snapshot_id": self.name(), "recorded_at": snapshot.timestamp});
         for (name, value) in [
             ("requested_time", json!(time.map(|time| time.to_string()))),
@@ -76,10 +84,12 @@ impl Side {
     }
 }
 
-impl Between {
+impl DiffContext {
+    /// Fetches the gaps, and what started and exited: both are empty if the snapshots are of different
+    /// environments or in reverse order.
     pub(super) async fn fetch(
         client: &Client,
-        sides: [Side; 2],
+        sides: [ComparedSnapshot; 2],
         now: Timestamp,
     ) -> Result<Self, ApiError> {
         let [one, other] = &sides;
@@ -89,7 +99,7 @@ impl Between {
             let environment = client.environment(&one.environment, None);
             let interval = format!("{}..{}", indexes.0, indexes.1);
             let listed = environment.latest_snapshots(&interval, usize::MAX).await?.documents;
-            let (from, end) = (one.end(Timestamp::MIN), other.end(now));
+            let (from, end) = (one.compared_time(Timestamp::MIN), other.compared_time(now));
             let all = listed.iter().rev().flat_map(|snapshot| &snapshot.gaps);
             gaps = all.filter(|gap| gap.overlaps(from, end)).copied().collect();
             if indexes.1 - indexes.0 > 1 {
@@ -102,9 +112,8 @@ impl Between {
         Ok(Self { sides, gaps, passed })
     }
 
-    /// Adds when the oldest replica of each artifact started, which other servers do not say in a
-    /// difference.
-    pub(super) fn add_starts(&self, diff: &mut EnvironmentDiff) {
+    /// Adds to each artifact of `diff` when its oldest replica started, if the server did not return that.
+    pub(super) fn add_start_times(&self, diff: &mut EnvironmentDiff) {
         let [one, other] = &self.sides;
         for (item, side) in
             [(&mut diff.snappish1, one), (&mut diff.snappish2, other), (&mut diff.changed, other)]
@@ -114,19 +123,19 @@ impl Between {
                 .running()
                 .map(|it| {
                     let fingerprint = it.fingerprint.as_deref().unwrap_or_default();
-                    (identity(fingerprint, &it.name), it.started())
+                    (identity_key(fingerprint, &it.name), it.started())
                 })
                 .collect();
             for artifact in &mut item.artifacts {
-                let key = identity(&artifact.fingerprint, &artifact.name);
+                let key = identity_key(&artifact.fingerprint, &artifact.name);
                 artifact.since.started =
                     artifact.since.started.or(starts.get(&key).copied().flatten());
             }
         }
     }
 
-    /// When each snapshot was recorded, and what is not covered.
-    pub(super) fn times(&self, terminal: &Terminal) -> String {
+    /// Lines that say when each snapshot was recorded and confirmed, and which times no report covers.
+    pub(super) fn time_lines(&self, terminal: &Terminal) -> String {
         let mut text = String::new();
         for side in &self.sides {
             let _infallible = write!(
@@ -141,7 +150,7 @@ impl Between {
                 }
                 _ => text.push('\n'),
             }
-            let time = side.shown_time(terminal.now);
+            let time = side.coverage_time(terminal.now);
             if let Some(gap) = time.and_then(|time| coverage::gap_at(&side.snapshot.gaps, time)) {
                 let _infallible =
                     writeln!(text, "  not covered: {}", coverage::describe(gap, terminal));
@@ -149,7 +158,7 @@ impl Between {
         }
         let is_printed = |gap: &ReportGap| {
             self.sides.iter().any(|side| {
-                let time = side.shown_time(terminal.now);
+                let time = side.coverage_time(terminal.now);
                 time.and_then(|time| coverage::gap_at(&side.snapshot.gaps, time)) == Some(gap)
             })
         };
@@ -160,7 +169,7 @@ impl Between {
     }
 
     /// One block for each artifact that started and exited between the two.
-    pub(super) fn passed_blocks(&self, terminal: &Terminal) -> Vec<String> {
+    pub(super) fn interim_artifact_blocks(&self, terminal: &Terminal) -> Vec<String> {
         self.passed
             .iter()
             .map(|it| {
@@ -179,11 +188,12 @@ impl Between {
             .collect()
     }
 
-    pub(super) fn has_passed(&self) -> bool {
+    /// Whether any artifact started and exited between the two.
+    pub(super) fn has_interim_artifacts(&self) -> bool {
         !self.passed.is_empty()
     }
 
-    /// For programs.
+    /// The object `between` in the JSON of `envsnap env diff`.
     pub(super) fn json(&self, now: Timestamp) -> Value {
         let [from, to] = &self.sides;
         let passed: Vec<_> = self
@@ -205,8 +215,8 @@ impl Between {
     }
 }
 
-/// The fingerprint, or the name if that is unknown.
-fn identity(fingerprint: &str, name: &str) -> (String, String) {
+/// What two artifacts have in common if they are the same: the fingerprint, or the name if that is unknown.
+fn identity_key(fingerprint: &str, name: &str) -> (String, String) {
     let name = if fingerprint.is_empty() { name } else { "" };
     (fingerprint.to_owned(), name.to_owned())
 }
@@ -229,7 +239,8 @@ fn started_and_exited(
     interim_artifacts(running, changes)
 }
 
-fn replaced(diff: &EnvironmentDiff) -> Vec<ReplacedVersions<'_>> {
+/// The versions of each repository that exited, and those that started in their place.
+fn versions_replaced_in(diff: &EnvironmentDiff) -> Vec<ReplacedVersions<'_>> {
     let [exited, started] = [&diff.snappish1, &diff.snappish2]
         .map(|item| item.artifacts.iter().map(|artifact| &*artifact.name));
     replaced_versions(exited, started)
@@ -238,7 +249,7 @@ fn replaced(diff: &EnvironmentDiff) -> Vec<ReplacedVersions<'_>> {
 /// `differ 5894f34 -> 4d27021`, a line for each repository.
 pub(super) fn replaced_lines(diff: &EnvironmentDiff) -> String {
     let mut text = String::new();
-    for ReplacedVersions { image, from, to } in replaced(diff) {
+    for ReplacedVersions { image, from, to } in versions_replaced_in(diff) {
         let short = image.rsplit('/').next().unwrap_or(image);
         let line = format!("{short} {} -> {}", from.join(", "), to.join(", "));
         let _infallible = writeln!(text, "{}", replace_invisible(&line));
@@ -246,9 +257,9 @@ pub(super) fn replaced_lines(diff: &EnvironmentDiff) -> String {
     text
 }
 
-/// The same for programs.
+/// The list `replaced` in the JSON of `envsnap env diff`: one object for each repository.
 pub(super) fn replaced_json(diff: &EnvironmentDiff) -> Value {
-    let replaced = replaced(diff).into_iter();
+    let replaced = versions_replaced_in(diff).into_iter();
     replaced.map(|it| json!({"repository": it.image, "from": it.from, "to": it.to})).collect()
 }
 
@@ -257,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaced_versions_are_printed_with_the_short_name() {
+    fn replaced_versions_are_printed_with_the_repository_without_its_registry() {
         let item = |names: &[&str]| {
             let artifacts: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
             json!({"artifacts": artifacts})

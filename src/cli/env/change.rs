@@ -15,7 +15,7 @@ use crate::cli::server_args::ServerArgs;
 #[command(after_help = "Examples:
   envsnap env create aws-prod --description 'production, eu-central-1'
   envsnap env create aws-prod --include-scaling false")]
-pub(super) struct Create {
+pub(super) struct CreateArguments {
     /// Its name
     #[arg(value_name = "NAME", value_parser = environment_name)]
     name: String,
@@ -33,7 +33,7 @@ pub(super) struct Create {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   envsnap env rename aws-prod aws-live")]
-pub(super) struct Rename {
+pub(super) struct RenameArguments {
     /// Its name
     #[arg(value_name = "NAME", value_parser = environment_name)]
     name: String,
@@ -48,14 +48,15 @@ pub(super) struct Rename {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   envsnap env archive aws-old")]
-pub(super) struct Archive {
+pub(super) struct ArchiveArguments {
     /// Its name
     #[arg(value_name = "NAME", value_parser = environment_name)]
     name: String,
 }
 
-pub(super) async fn create(args: &ServerArgs, arguments: Create) -> anyhow::Result<()> {
-    let Create { name, description, include_scaling } = arguments;
+/// Runs `envsnap env create`. An environment that exists is an error: the server would change it.
+pub(super) async fn create(args: &ServerArgs, arguments: CreateArguments) -> anyhow::Result<()> {
+    let CreateArguments { name, description, include_scaling } = arguments;
     let connection = args.connect_to_write().await?;
     let environment = connection.client.environment(&name, None);
     // To create what exists would change it.
@@ -74,15 +75,15 @@ pub(super) async fn create(args: &ServerArgs, arguments: Create) -> anyhow::Resu
     Ok(print(&format!("Created environment '{name}' of organization '{}'.\n", connection.org))?)
 }
 
-pub(super) async fn rename(args: &ServerArgs, arguments: &Rename) -> anyhow::Result<()> {
-    let Rename { name, new_name } = arguments;
+pub(super) async fn rename(args: &ServerArgs, arguments: &RenameArguments) -> anyhow::Result<()> {
+    let RenameArguments { name, new_name } = arguments;
     let connection = args.connect_to_write().await?;
     connection.client.environment(name, None).rename(new_name).await?;
     Ok(print(&format!("Environment '{name}' is now '{new_name}'.\n"))?)
 }
 
-pub(super) async fn archive(args: &ServerArgs, arguments: &Archive) -> anyhow::Result<()> {
-    let Archive { name } = arguments;
+pub(super) async fn archive(args: &ServerArgs, arguments: &ArchiveArguments) -> anyhow::Result<()> {
+    let ArchiveArguments { name } = arguments;
     let connection = args.connect_to_write().await?;
     connection.client.environment(name, None).archive().await?;
     Ok(print(&format!("Archived environment '{name}'.\n"))?)

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::between::{Between, Side, replaced_json, replaced_lines};
+use super::between::{ComparedSnapshot, DiffContext, replaced_json, replaced_lines};
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff};
 use crate::api::{ApiError, Client, ServerApi as _};
 use crate::cli::csv::{self, Column};
@@ -19,7 +19,7 @@ use crate::cli::terminal::{Colour, Terminal};
 use crate::cli::{ExitStatus, OutputFormat, eprint, print};
 use crate::recorder::text::unix_secs;
 
-const COLUMNS: [Column; 7] = [
+const CSV_COLUMNS: [Column; 7] = [
     Column::Text("change", "/change"),
     Column::Text("artifact", "/name"),
     Column::Text("fingerprint", "/fingerprint"),
@@ -56,28 +56,29 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     let connection = args.connect().await?;
     let answer = connection.client.diff(from.as_str(), to.as_str(), None).await?;
     let (diff, terminal) = (&answer.document, args.terminal());
-    let between = between(&connection.client, diff, [from, to], &terminal).await?;
+    let between = fetch_context(&connection.client, diff, [from, to], &terminal).await?;
     print(&if args.output == OutputFormat::Json {
         let between = between.map_or(Value::Null, |between| between.json(terminal.now));
         let fields = [("between", between), ("replaced", replaced_json(diff))];
         escape_json(&add_fields(&answer.text, fields))
     } else if args.output == OutputFormat::Csv {
         eprint(&first_line([("From ", from.time), ("to ", to.time)], &terminal));
-        csv::list(&COLUMNS, &rows(diff))?
+        csv::list(&CSV_COLUMNS, &csv_rows(diff))?
     } else {
-        let states = states(&connection.client, diff).await?;
+        let states = fetch_compliance_states(&connection.client, diff).await?;
         let mut diff = diff.clone();
         if let Some(between) = &between {
-            between.add_starts(&mut diff);
+            between.add_start_times(&mut diff);
         }
         let time_line = first_line([("From ", from.time), ("to ", to.time)], &terminal);
-        time_line + &text(&diff, [from.as_str(), to.as_str()], between.as_ref(), &states, &terminal)
+        time_line
+            + &diff_text(&diff, [from.as_str(), to.as_str()], between.as_ref(), &states, &terminal)
     })?;
     Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
 }
 
-/// What exited, started and was scaled, for programs.
-fn rows(diff: &EnvironmentDiff) -> Vec<Value> {
+/// One object, with the fields of [`CSV_COLUMNS`], for each artifact that exited, started or was scaled.
+fn csv_rows(diff: &EnvironmentDiff) -> Vec<Value> {
     let row = |change: &'static str| {
         move |it: &DiffArtifact| {
             let (from, to) = match change {
@@ -96,21 +97,21 @@ fn rows(diff: &EnvironmentDiff) -> Vec<Value> {
     exited.chain(started).chain(diff.changed.artifacts.iter().map(row("scaled"))).collect()
 }
 
-/// What the difference itself does not have; `None` if the server does not say which snapshots it
+/// Fetches what the difference itself does not have; `None` if the server does not say which snapshots it
 /// compared.
-async fn between(
+async fn fetch_context(
     client: &Client,
     diff: &EnvironmentDiff,
     [from, to]: [&SnapshotName; 2],
     terminal: &Terminal,
-) -> Result<Option<Between>, ApiError> {
+) -> Result<Option<DiffContext>, ApiError> {
     let ids = [&diff.snappish1, &diff.snappish2].map(|item| item.snapshot_id.as_deref());
     let [Some(one), Some(other)] = ids else { return Ok(None) };
-    let one = Side::fetch(client, one, from.time).await?;
-    let other = Side::fetch(client, other, to.time).await?;
+    let one = ComparedSnapshot::fetch(client, one, from.time).await?;
+    let other = ComparedSnapshot::fetch(client, other, to.time).await?;
     match (one, other) {
         (Some(one), Some(other)) => {
-            Ok(Some(Between::fetch(client, [one, other], terminal.now).await?))
+            Ok(Some(DiffContext::fetch(client, [one, other], terminal.now).await?))
         }
         _ => Ok(None),
     }
@@ -119,8 +120,12 @@ async fn between(
 /// Of artifacts whose provenance is known, by fingerprint, for people.
 pub(super) type States = BTreeMap<String, String>;
 
-/// The states of the artifacts that differ: the difference itself does not have them.
-async fn states(client: &Client, diff: &EnvironmentDiff) -> anyhow::Result<States> {
+/// The compliance states of the artifacts in both snapshots, by fingerprint: the difference itself does not
+/// have them.
+async fn fetch_compliance_states(
+    client: &Client,
+    diff: &EnvironmentDiff,
+) -> anyhow::Result<States> {
     let mut states = States::new();
     for item in [&diff.snappish1, &diff.snappish2] {
         // Only of snapshots with an artifact that a flow reported, to save the requests.
@@ -151,19 +156,20 @@ async fn states(client: &Client, diff: &EnvironmentDiff) -> anyhow::Result<State
     Ok(states)
 }
 
-/// The difference between the two, under a heading with the server's names of both.
-fn text(
+/// The output of `envsnap env diff`: a heading with the server's names of both snapshots, their times, and
+/// a block for each artifact that differs.
+fn diff_text(
     diff: &EnvironmentDiff,
     [from, to]: [&str; 2],
-    between: Option<&Between>,
+    between: Option<&DiffContext>,
     states: &States,
     terminal: &Terminal,
 ) -> String {
     let name =
         |item: &DiffItem, given| replace_invisible(item.snapshot_id.as_deref().unwrap_or(given));
     let (from, to) = (name(&diff.snappish1, from), name(&diff.snappish2, to));
-    let times = between.map(|between| between.times(terminal)).unwrap_or_default();
-    let has_passed = between.is_some_and(Between::has_passed);
+    let times = between.map(|between| between.time_lines(terminal)).unwrap_or_default();
+    let has_passed = between.is_some_and(DiffContext::has_interim_artifacts);
     if is_empty(diff) && !has_passed {
         return format!("The same runs in {from} and {to}.\n{times}");
     }
@@ -172,12 +178,15 @@ fn text(
         parts.push(format!("The same runs in {from} and {to}.\n"));
     } else {
         parts.extend(Some(replaced_lines(diff)).filter(|lines| !lines.is_empty()));
-        parts.push(blocks(diff, states, terminal));
+        parts.push(artifact_blocks(diff, states, terminal));
     }
-    parts.extend(between.map(|between| between.passed_blocks(terminal)).unwrap_or_default());
+    parts.extend(
+        between.map(|between| between.interim_artifact_blocks(terminal)).unwrap_or_default(),
+    );
     parts.join("\n")
 }
 
+/// The first line of a difference, which explains the signs before the artifacts.
 pub(super) fn heading(from: &str, to: &str) -> String {
     format!("From {from} to {to} (- exited, + started, ~ scaled)")
 }
@@ -187,11 +196,15 @@ pub(super) fn is_empty(diff: &EnvironmentDiff) -> bool {
 }
 
 /// One block per artifact that exited, started or was scaled.
-pub(super) fn blocks(diff: &EnvironmentDiff, states: &States, terminal: &Terminal) -> String {
+pub(super) fn artifact_blocks(
+    diff: &EnvironmentDiff,
+    states: &States,
+    terminal: &Terminal,
+) -> String {
     let of = |sign, colour, item: &DiffItem| -> Vec<String> {
         item.artifacts
             .iter()
-            .map(|artifact| block(sign, colour, artifact, states, terminal))
+            .map(|artifact| artifact_block(sign, colour, artifact, states, terminal))
             .collect()
     };
     [
@@ -203,7 +216,8 @@ pub(super) fn blocks(diff: &EnvironmentDiff, states: &States, terminal: &Termina
     .join("\n")
 }
 
-fn block(
+/// The lines of one artifact: `sign`, name and fingerprint, its origin, times, state and replicas.
+fn artifact_block(
     sign: char,
     colour: Colour,
     artifact: &DiffArtifact,
@@ -257,7 +271,7 @@ mod tests {
     use crate::cli::terminal::tests::berlin;
 
     #[test]
-    fn each_changed_artifact_is_a_block() {
+    fn exited_started_and_scaled_artifacts_are_printed_as_blocks_with_a_coloured_sign() {
         let diff: EnvironmentDiff = serde_json::from_value(json!({
             "snappish1": {"snapshot_id": "aws-prod#65", "artifacts": [
                 {"fingerprint": "eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec",
@@ -276,7 +290,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            blocks(&diff, &States::new(), &berlin()),
+            artifact_blocks(&diff, &States::new(), &berlin()),
             "\
 - Name:   274425519734.dkr.ecr.eu-central-1.amazonaws.com/runner:85d83c6
   Sha256: eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec
@@ -300,7 +314,7 @@ mod tests {
 "
         );
         let coloured = Terminal { use_colour: true, ..berlin() };
-        let output = blocks(&diff, &States::new(), &coloured);
+        let output = artifact_blocks(&diff, &States::new(), &coloured);
         for sign in ["\x1b[31m- Name", "\x1b[32m+ Name", "\x1b[33m~ Name"] {
             assert!(output.contains(sign), "{output}");
         }

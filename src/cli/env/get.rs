@@ -26,10 +26,10 @@ use crate::recorder::domain::{ArtifactPattern, MIN_DIGITS};
 use crate::recorder::text::unix_secs;
 use crate::snapshot::TaskOrigin;
 
-/// For commits and flows that are not known.
+/// Printed in place of a value that is not known.
 const NOT_AVAILABLE: &str = "N/A";
 
-const COLUMNS: [Column; 16] = [
+const CSV_COLUMNS: [Column; 16] = [
     Column::Text("artifact", "/name"),
     Column::Text("fingerprint", "/fingerprint"),
     Column::Text("replicas", "/annotation/now"),
@@ -69,6 +69,7 @@ pub(super) struct Arguments {
     name: Option<ArtifactPattern>,
 }
 
+/// What the argument `SNAPSHOT` selects.
 #[derive(Debug, Clone)]
 enum Selector {
     Snapshot(SnapshotName),
@@ -110,10 +111,11 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     let mut answer =
         connection.client.environment(environment, None).snapshot_response(expression).await?;
     if let Some(name) = &arguments.name {
-        answer = only(&answer, name)?;
+        answer = filter_by_name(&answer, name)?;
     }
     let (recorded, terminal) = (&answer.document, args.terminal());
-    let time_line = first_line([("", snapshot.time)], &terminal) + &next_note(recorded, snapshot);
+    let time_line =
+        first_line([("", snapshot.time)], &terminal) + &same_second_note(recorded, snapshot);
     let known = coverage_lines(recorded, snapshot, &terminal);
     print(&match (args.output, &arguments.name) {
         (OutputFormat::Json, _) => {
@@ -126,7 +128,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         (OutputFormat::Csv, _) => {
             eprint(&time_line);
             let running = recorded.running().map(serde_json::to_value);
-            csv::list(&COLUMNS, &running.collect::<Result<Vec<_>, _>>()?)?
+            csv::list(&CSV_COLUMNS, &running.collect::<Result<Vec<_>, _>>()?)?
         }
         (_, Some(name)) if recorded.running().next().is_none() => format!(
             "{time_line}{}\n{known}\nNothing called {} ran.\n",
@@ -142,9 +144,10 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     Ok(())
 }
 
-/// On a server that takes a time without a fraction for the start of its second, the printed time of a
-/// snapshot, which was recorded a fraction later, finds the one before it.
-fn next_note(recorded: &RecordedSnapshot, requested: &SnapshotName) -> String {
+/// Notes that the next snapshot was recorded within the requested second; empty if it was not. Times are
+/// printed without a fraction, and a server may take such a time for the start of its second: then the
+/// printed time of a snapshot finds the snapshot before it.
+fn same_second_note(recorded: &RecordedSnapshot, requested: &SnapshotName) -> String {
     let Some((time, next)) = requested.time.zip(recorded.next_snapshot_timestamp) else {
         return String::new();
     };
@@ -157,8 +160,9 @@ fn next_note(recorded: &RecordedSnapshot, requested: &SnapshotName) -> String {
     format!("Within the second after it {name}#{next_index} was recorded.\n\n")
 }
 
-/// A snapshot with only the artifacts of this name, or of a flow that is called so.
-fn only(
+/// The response with only the artifacts that `name` matches by their name, fingerprint or flow, both in the
+/// document and in its JSON text.
+fn filter_by_name(
     answer: &ApiResponse<RecordedSnapshot>,
     name: &ArtifactPattern,
 ) -> serde_json::Result<ApiResponse<RecordedSnapshot>> {
@@ -179,13 +183,15 @@ fn only(
     Ok(ApiResponse { document, text: serde_json::to_string_pretty(&json)? })
 }
 
+/// `ENVIRONMENT#INDEX, recorded TIME`.
 fn heading(environment: &str, recorded: &RecordedSnapshot, terminal: &Terminal) -> String {
     let name = format!("{}#{}", replace_invisible(environment), recorded.index);
     let recorded_at = terminal.time_and_age(recorded.timestamp);
     format!("{}, recorded {recorded_at}", terminal.paint(Colour::Bold, &name))
 }
 
-/// How long it is known that this ran, and what is not known.
+/// Lines below the heading: who reported the snapshot, until when it was confirmed and was the latest, and
+/// which times no report covers.
 fn coverage_lines(
     recorded: &RecordedSnapshot,
     requested: &SnapshotName,
@@ -207,16 +213,20 @@ fn coverage_lines(
     text + &coverage::gap_lines(&recorded.gaps, time.unwrap_or(Timestamp::MIN), terminal)
 }
 
+/// A row for each artifact that ran, with more columns if `wide`.
 pub(in crate::cli) fn table(
     recorded: &RecordedSnapshot,
     wide: bool,
     terminal: &Terminal,
 ) -> String {
-    let is_known = wide && recorded.running().any(|artifact| artifact.since.first_seen.is_some());
-    let origins = wide && recorded.running().any(|artifact| origin(artifact).is_some());
+    let has_first_seen =
+        wide && recorded.running().any(|artifact| artifact.since.first_seen.is_some());
+    let origins = wide && recorded.running().any(|artifact| origin_of_task(artifact).is_some());
     let states = recorded.running().any(|artifact| compliance_state(artifact).is_some());
-    let mut rows: Vec<_> =
-        recorded.running().map(|artifact| row(artifact, wide, is_known, terminal)).collect();
+    let mut rows: Vec<_> = recorded
+        .running()
+        .map(|artifact| artifact_row(artifact, wide, has_first_seen, terminal))
+        .collect();
     if rows.is_empty() {
         return "Nothing ran.\n".to_owned();
     }
@@ -225,14 +235,14 @@ pub(in crate::cli) fn table(
         headings.extend(["CLUSTER", "SERVICE", "TASK"]);
     }
     headings.push("STARTED");
-    if is_known {
+    if has_first_seen {
         headings.extend(["FIRST_SEEN", "CONFIRMED_UNTIL"]);
     }
     headings.push("REPLICAS");
     if origins {
         headings.extend(task_origin::HEADINGS);
         for (row, artifact) in rows.iter_mut().zip(recorded.running()) {
-            row.cells.extend(task_origin::cells(origin(artifact)));
+            row.cells.extend(task_origin::cells(origin_of_task(artifact)));
         }
     }
     if states {
@@ -244,10 +254,11 @@ pub(in crate::cli) fn table(
     artifact_table(&headings, 1, &rows, wide, terminal)
 }
 
-fn row(
+/// `has_first_seen`: there are columns for when an artifact was first seen and until when it was confirmed.
+fn artifact_row(
     artifact: &RecordedArtifact,
     wide: bool,
-    is_known: bool,
+    has_first_seen: bool,
     terminal: &Terminal,
 ) -> ArtifactRow {
     let commit: Option<String> =
@@ -259,13 +270,13 @@ fn row(
     ];
     if wide {
         let [clusters, services] = clusters_and_services(artifact);
-        cells.extend([clusters, services, task(artifact)]);
+        cells.extend([clusters, services, task_cell(artifact)]);
     }
     let format_time = |at| if wide { terminal.time(at) } else { terminal.age(at) };
     let or_unknown = |at: Option<f64>| at.map_or_else(|| NOT_AVAILABLE.to_owned(), format_time);
     cells.push(or_unknown(artifact.started().map(unix_secs)));
     let first_seen = first_seen(artifact, terminal);
-    if is_known {
+    if has_first_seen {
         cells.push(first_seen.clone().unwrap_or_else(|| NOT_AVAILABLE.to_owned()));
         cells.push(or_unknown(artifact.since.confirmed_until));
     }
@@ -278,12 +289,14 @@ fn row(
     }
 }
 
-/// Where the task that the server returns comes from.
-pub(in crate::cli) fn origin(artifact: &RecordedArtifact) -> Option<&TaskOrigin> {
+/// Where the task that the server returns for an artifact comes from: its task definition, what started it,
+/// its launch type and zone.
+pub(in crate::cli) fn origin_of_task(artifact: &RecordedArtifact) -> Option<&TaskOrigin> {
     artifact.ecs_context.as_ref()?.origin.as_ref()
 }
 
-/// The first snapshot that contains the artifact without interruption, if the server says it.
+/// When the artifact was first seen, and the first snapshot that contains it without interruption; `None` if
+/// the server does not say it.
 fn first_seen(artifact: &RecordedArtifact, terminal: &Terminal) -> Option<String> {
     let since = artifact.since;
     let at_the_latest = since.first_seen_at_the_latest.unwrap_or_default();
@@ -312,7 +325,7 @@ fn or_not_available(text: Option<&str>) -> String {
     }
 }
 
-/// The names of the clusters and services that run an artifact.
+/// The names of the clusters, and those of the services, that run an artifact; each list is one text.
 pub(in crate::cli) fn clusters_and_services(artifact: &RecordedArtifact) -> [String; 2] {
     let places = artifact.ecs_places.iter();
     let mut names: Vec<_> =
@@ -331,8 +344,8 @@ pub(in crate::cli) fn clusters_and_services(artifact: &RecordedArtifact) -> [Str
     })
 }
 
-/// The task that the server returns, and how many more there are.
-fn task(artifact: &RecordedArtifact) -> String {
+/// The id of the task that the server returns, and how many more replicas there are: `0123 and 2 more`.
+fn task_cell(artifact: &RecordedArtifact) -> String {
     let context = artifact.ecs_context.as_ref();
     let id = context.and_then(|context| context.task_arn.rsplit('/').next());
     match artifact.annotation.now.saturating_sub(1) {
@@ -350,15 +363,15 @@ mod tests {
 
     const REGISTRY: &str = "274425519734.dkr.ecr.eu-central-1.amazonaws.com";
 
-    fn recorded(artifacts: &Value) -> RecordedSnapshot {
+    fn snapshot_with(artifacts: &Value) -> RecordedSnapshot {
         serde_json::from_value(json!({
             "index": 65, "timestamp": 1_661_161_162.48, "type": "ECS", "artifacts": artifacts,
         }))
         .unwrap()
     }
 
-    fn aws_prod() -> RecordedSnapshot {
-        recorded(&json!([
+    fn aws_prod_snapshot() -> RecordedSnapshot {
+        snapshot_with(&json!([
             {"name": format!("{REGISTRY}/runner:16d9990"), "flow_name": "runner",
              "git_commit": "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4",
              "fingerprint": "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625",
@@ -374,8 +387,8 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_reads_as_a_table_of_a_hundred_columns() {
-        let snapshot = aws_prod();
+    fn snapshot_is_printed_as_heading_and_table_that_wraps_long_names_at_100_columns() {
+        let snapshot = aws_prod_snapshot();
         assert_eq!(
             heading("aws-prod", &snapshot, &berlin()),
             "aws-prod#65, recorded Mon, 22 Aug 2022 11:39:22 CEST • 11 days ago"
@@ -395,7 +408,7 @@ N/A      Name: envoy                                                 N/A       1
     }
 
     #[test]
-    fn with_room_a_name_stands_on_one_line() {
+    fn long_artifact_name_is_on_one_line_if_terminal_is_wide_or_output_is_wide() {
         let expected = "\
 COMMIT   ARTIFACT                                                                  PIPELINE  \
 STARTED      REPLICAS
@@ -403,9 +416,9 @@ STARTED      REPLICAS
 11 days ago  3
 ";
         let roomy = Terminal { width: 140, ..berlin() };
-        let output = table(&aws_prod(), false, &roomy);
+        let output = table(&aws_prod_snapshot(), false, &roomy);
         assert!(output.starts_with(expected), "{output}");
-        let output = table(&aws_prod(), true, &berlin());
+        let output = table(&aws_prod_snapshot(), true, &berlin());
         assert!(
             output.contains("/runner:16d9990      runner    app      runner   0123 and 2 more  Mon, 22 Aug 2022 11:39:17 CEST  3"),
             "{output}"
@@ -413,13 +426,13 @@ STARTED      REPLICAS
     }
 
     #[test]
-    fn with_more_columns_every_cluster_and_service_is_named() {
+    fn wide_table_names_every_cluster_and_service_of_an_artifact() {
         let place = |cluster, service: Option<&str>| {
             json!({
                 "cluster_name": cluster, "service_name": service, "replicas": 1,
             })
         };
-        let snapshot = recorded(&json!([
+        let snapshot = snapshot_with(&json!([
             {"name": "web", "fingerprint": "", "creationTimestamp": [1_661_161_157, 1_661_161_160],
              "annotation": {"type": "unchanged", "was": 3, "now": 3},
              "ecs_context": {"task_arn": "t1", "cluster_name": "app", "service_name": "s1"},
@@ -430,11 +443,11 @@ STARTED      REPLICAS
     }
 
     #[test]
-    fn no_name_breaks_the_table_or_commands_the_terminal() {
+    fn table_replaces_control_characters_and_wraps_long_names_at_any_terminal_width() {
         let name = format!("{}\u{1b}[2J\n{}", "x".repeat(300), "日本".repeat(40));
         let pipeline = "a-pipeline-whose-name-is-long-as-well";
         let fingerprint = "cd".repeat(32);
-        let snapshot = recorded(&json!([
+        let snapshot = snapshot_with(&json!([
             {"name": name, "fingerprint": fingerprint, "flow_name": pipeline, "git_commit": "é",
              "creationTimestamp": [i64::MIN], "annotation": {"type": "changed", "was": 0, "now": u64::MAX}},
         ]));
@@ -445,6 +458,6 @@ STARTED      REPLICAS
             let widest = output.lines().map(UnicodeWidthStr::width).max().unwrap();
             assert!(width < 100 || widest <= 120, "{widest}: {output}");
         }
-        assert_eq!(table(&recorded(&json!([])), false, &berlin()), "Nothing ran.\n");
+        assert_eq!(table(&snapshot_with(&json!([])), false, &berlin()), "Nothing ran.\n");
     }
 }

@@ -21,12 +21,13 @@ use crate::cli::{OutputFormat, eprint, print};
 use crate::recorder::text::pluralize;
 use view::{LogRow, LogView};
 
-/// With a limit of snapshots. Without one every event is fetched.
+/// The most events of an environment to fetch for the table. With `--since` or `--until` all are fetched.
 const MAX_EVENTS: usize = 10_000;
 
+/// Snapshots or events of an environment, without `--limit`, `--since` and `--until`.
 const DEFAULT_LIMIT: u16 = 15;
 
-const SNAPSHOT_COLUMNS: [Column; 5] = [
+const SNAPSHOT_CSV_COLUMNS: [Column; 5] = [
     Column::Text("environment", "/environment"),
     Column::Text("snapshot", "/index"),
     Column::Time("from", "/from"),
@@ -34,7 +35,7 @@ const SNAPSHOT_COLUMNS: [Column; 5] = [
     Column::Time("confirmed_until", "/confirmed_until"),
 ];
 
-const EVENT_COLUMNS: [Column; 8] = [
+const EVENT_CSV_COLUMNS: [Column; 8] = [
     Column::Text("environment", "/environment_name"),
     Column::Text("snapshot", "/snapshot_index"),
     Column::Time("at", "/reported_at"),
@@ -91,10 +92,12 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether `--since` or `--until` is given.
     fn has_times(&self) -> bool {
         self.since.is_some() || self.until.is_some()
     }
 
+    /// The most snapshots, or events, to list of each environment.
     fn limit(&self) -> usize {
         match self.limit {
             Some(limit) => limit.into(),
@@ -126,16 +129,18 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         environments.filter(|it| it.environment_type != LOGICAL).map(|it| it.name).collect()
     };
     let histories: Vec<_> = stream::iter(&names)
-        .map(|name| history(&connection.client, name, arguments))
+        .map(|name| fetch_history(&connection.client, name, arguments))
         .buffered(MAX_CONCURRENT_REQUESTS)
         .try_collect()
         .await?;
     // The document is a list, which has no place for it.
     if matches!(args.output, OutputFormat::Json | OutputFormat::Csv) {
         eprint(&first_line(times, &terminal));
-        let documents = documents(&connection.client, &histories, arguments, args.output).await?;
+        let documents =
+            fetch_json_list(&connection.client, &histories, arguments, args.output).await?;
         print(&if args.output == OutputFormat::Csv {
-            let columns = if arguments.long { &EVENT_COLUMNS[..] } else { &SNAPSHOT_COLUMNS };
+            let columns =
+                if arguments.long { &EVENT_CSV_COLUMNS[..] } else { &SNAPSHOT_CSV_COLUMNS };
             csv::list(columns, &serde_json::from_str::<Vec<_>>(&documents)?)?
         } else {
             escape_json(&documents)
@@ -146,7 +151,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     for History { environment, snapshots } in &histories {
         let most = if arguments.has_times() { usize::MAX } else { MAX_EVENTS };
         let client = connection.client.environment(environment, None);
-        let mut changes = changes(&client, &snapshots.documents, most).await?;
+        let mut changes = fetch_changes(&client, &snapshots.documents, most).await?;
         let row = |snapshot| LogRow {
             environment: arguments.name.is_none().then_some(&**environment),
             snapshot,
@@ -159,7 +164,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         rows.sort_by(|one, other| other.snapshot.from.total_cmp(&one.snapshot.from));
     }
     let log = LogView { rows };
-    let text = if arguments.long { log.long(&terminal) } else { log.short(&terminal) };
+    let text = if arguments.long { log.long_text(&terminal) } else { log.table_text(&terminal) };
     print(&(first_line(times, &terminal) + &text))?;
     for History { environment, snapshots } in &histories {
         eprint_truncation(environment, snapshots, "snapshot");
@@ -167,7 +172,11 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     Ok(())
 }
 
-async fn history(client: &Client, name: &str, wanted: &Arguments) -> Result<History, ApiError> {
+async fn fetch_history(
+    client: &Client,
+    name: &str,
+    wanted: &Arguments,
+) -> Result<History, ApiError> {
     let environment = client.environment(name, None);
     let limit = wanted.limit();
     let listed = if wanted.has_times() {
@@ -181,9 +190,9 @@ async fn history(client: &Client, name: &str, wanted: &Arguments) -> Result<Hist
     Ok(History { environment: name.to_owned(), snapshots: empty_if_no_snapshot(listed)? })
 }
 
-/// One list of the snapshots, or of their events, of all environments: of several, the latest first,
-/// each with the name of its environment.
-async fn documents(
+/// A JSON list of the snapshots, or with `--long` of their events, of all environments: of several, the
+/// latest first, each with the name of its environment.
+async fn fetch_json_list(
     client: &Client,
     histories: &[History],
     wanted: &Arguments,
@@ -234,9 +243,9 @@ fn eprint_truncation<T>(name: &str, listed: &Listing<T>, what: &str) {
     }
 }
 
-/// The changes of each of these snapshots, by index. Snapshots beyond the limit of events are
-/// missing.
-async fn changes(
+/// Fetches the events of each of these snapshots, by its index: of all together at most `most`. Snapshots
+/// whose events are not all among them are missing.
+async fn fetch_changes(
     environment: &EnvironmentClient<'_>,
     snapshots: &[SnapshotListEntry],
     most: usize,

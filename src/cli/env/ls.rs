@@ -16,7 +16,7 @@ use crate::cli::{OutputFormat, print};
   envsnap env ls -o json | jq -r '.[].name'")]
 pub(super) struct Arguments {}
 
-const COLUMNS: [Column; 6] = [
+const CSV_COLUMNS: [Column; 6] = [
     Column::Text("environment", "/name"),
     Column::Text("type", "/type"),
     Column::Time("last_reported", "/last_reported_at"),
@@ -30,7 +30,9 @@ pub(super) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     let answer = connection.client.environments(None).await?;
     print(&match args.output {
         OutputFormat::Json => escape_json(&answer.text),
-        OutputFormat::Csv => csv::list(&COLUMNS, &serde_json::from_str::<Vec<_>>(&answer.text)?)?,
+        OutputFormat::Csv => {
+            csv::list(&CSV_COLUMNS, &serde_json::from_str::<Vec<_>>(&answer.text)?)?
+        }
         OutputFormat::Table | OutputFormat::Wide if answer.document.is_empty() => {
             format!("{} has no environment yet.\n", replace_invisible(&connection.org))
         }
@@ -79,7 +81,7 @@ mod tests {
     use crate::cli::terminal::tests::berlin;
 
     #[test]
-    fn a_long_description_wraps_and_nothing_else_does() {
+    fn table_wraps_a_long_description_at_terminal_width_but_no_name_or_time() {
         let name = "a-name-that-is-rather-long-for-an-environment";
         let environments: Vec<Environment> = serde_json::from_value(json!([
             {"name": name, "type": "ECS", "description": "all that customers see ".repeat(5)},
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn environments_are_listed_with_their_last_report_and_change() {
+    fn environments_are_listed_with_the_age_of_their_last_report_and_last_change() {
         let environments: Vec<Environment> = serde_json::from_value(json!([
             {"name": "aws-beta", "type": "ECS", "description": "Before prod"},
             {"name": "aws-prod", "type": "ECS", "last_reported_at": 1_662_119_939.5,

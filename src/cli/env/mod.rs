@@ -13,7 +13,7 @@ use clap::Subcommand;
 
 use super::ExitStatus;
 use super::server_args::ServerArgs;
-pub(super) use get::{clusters_and_services, origin};
+pub(super) use get::{clusters_and_services, origin_of_task};
 
 /// Show what runs or ran in an environment; create, rename and archive environments
 #[derive(Debug, clap::Args)]
@@ -32,9 +32,9 @@ enum Command {
     Log(log::Arguments),
     Inspect(inspect::Arguments),
     Watch(watch::Arguments),
-    Create(change::Create),
-    Rename(change::Rename),
-    Archive(change::Archive),
+    Create(change::CreateArguments),
+    Rename(change::RenameArguments),
+    Archive(change::ArchiveArguments),
 }
 
 impl Arguments {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::diff::{self, States, blocks};
+use super::diff::{self, States, artifact_blocks};
 use crate::api::wire::{DiffArtifact, DiffItem, EnvironmentDiff, RunningSince};
 use crate::api::{ApiError, Client, HistoryQuery, ServerApi as _};
 use crate::cli::escape::{escape_json_line, replace_invisible};
@@ -33,11 +33,12 @@ pub(super) struct Arguments {
     #[arg(value_name = "NAME", value_parser = environment_name)]
     name: String,
     /// How long to wait between two requests
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = poll_interval)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_poll_interval)]
     interval: Duration,
 }
 
-fn poll_interval(text: &str) -> Result<Duration, String> {
+/// Parses the time between two requests, 100 ms or longer.
+fn parse_poll_interval(text: &str) -> Result<Duration, String> {
     let poll_interval =
         parse_duration(text).filter(|poll_interval| *poll_interval >= Duration::from_millis(100));
     poll_interval.ok_or_else(|| "it should be 100ms or longer, like 5s or 1m".to_owned())
@@ -57,7 +58,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
 async fn watch(client: &Client, args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { name, interval } = arguments;
     let terminal = args.terminal();
-    let mut known = latest(client, name).await?;
+    let mut known = fetch_latest_index(client, name).await?;
     let shown_name = replace_invisible(name);
     eprint(&match known {
         0 => format!("Watching {shown_name}, which has no snapshot yet.\n"),
@@ -66,7 +67,7 @@ async fn watch(client: &Client, args: &ServerArgs, arguments: &Arguments) -> any
     let mut is_unavailable = false;
     loop {
         tokio::time::sleep(*interval).await;
-        match new_snapshots(client, name, known).await {
+        match fetch_new_snapshots(client, name, known).await {
             Ok(new_snapshots) => {
                 if is_unavailable {
                     eprint("The server is reachable again.\n");
@@ -98,7 +99,7 @@ async fn watch(client: &Client, args: &ServerArgs, arguments: &Arguments) -> any
 }
 
 /// The index of the latest snapshot, 0 before the first.
-async fn latest(client: &Client, name: &str) -> Result<u64, ApiError> {
+async fn fetch_latest_index(client: &Client, name: &str) -> Result<u64, ApiError> {
     let part = HistoryQuery { per_page: 1, ..HistoryQuery::default() };
     match client.environment(name, None).snapshots(part).await {
         Err(ApiError::NoSnapshotYet { .. }) => Ok(0),
@@ -106,12 +107,14 @@ async fn latest(client: &Client, name: &str) -> Result<u64, ApiError> {
     }
 }
 
+/// How the snapshots since the last request differ, each from the one before it.
 struct NewSnapshots {
     latest: u64,
-    diffs: Vec<Change>,
+    diffs: Vec<PrintedDiff>,
 }
 
-struct Change {
+/// How a snapshot differs from an earlier one.
+struct PrintedDiff {
     heading: String,
     /// When it was recorded, in seconds since the Unix epoch.
     recorded_at: f64,
@@ -120,20 +123,31 @@ struct Change {
     text: String,
 }
 
-/// The snapshots since the one with index `known`: all of them, or an error.
-async fn new_snapshots(client: &Client, name: &str, known: u64) -> Result<NewSnapshots, ApiError> {
-    let latest = latest(client, name).await?;
+/// How the snapshots since the one with index `known` differ: all of them, or an error. More than
+/// [`MAX_SINGLE_DIFFS`] are one difference.
+async fn fetch_new_snapshots(
+    client: &Client,
+    name: &str,
+    known: u64,
+) -> Result<NewSnapshots, ApiError> {
+    let latest = fetch_latest_index(client, name).await?;
     let step = if latest.saturating_sub(known) > MAX_SINGLE_DIFFS { latest - known } else { 1 };
     let mut diffs = Vec::new();
     let mut from = known;
     while from < latest {
-        diffs.push(change(client, name, from, from + step).await?);
+        diffs.push(fetch_diff(client, name, from, from + step).await?);
         from += step;
     }
     Ok(NewSnapshots { latest, diffs })
 }
 
-async fn change(client: &Client, name: &str, from: u64, to: u64) -> Result<Change, ApiError> {
+/// How the snapshot with index `to` differs from that with index `from`; with 0 all that runs in it started.
+async fn fetch_diff(
+    client: &Client,
+    name: &str,
+    from: u64,
+    to: u64,
+) -> Result<PrintedDiff, ApiError> {
     let snapshot =
         client.environment(name, None).snapshot_response(&format!("#{to}")).await?.document;
     let (before, after) = (format!("{name}#{from}"), format!("{name}#{to}"));
@@ -168,10 +182,11 @@ async fn change(client: &Client, name: &str, from: u64, to: u64) -> Result<Chang
         (diff, text)
     };
     let heading = diff::heading(&before, &after);
-    Ok(Change { heading, recorded_at: snapshot.timestamp, diff, text })
+    Ok(PrintedDiff { heading, recorded_at: snapshot.timestamp, diff, text })
 }
 
 impl NewSnapshots {
+    /// Each difference as text: a line of JSON, or time, heading and blocks.
     fn texts(&self, format: OutputFormat, terminal: &Terminal) -> impl Iterator<Item = String> {
         self.diffs.iter().map(move |change| {
             if format == OutputFormat::Json {
@@ -182,7 +197,7 @@ impl NewSnapshots {
             let blocks = if diff::is_empty(&change.diff) {
                 "The same runs in both.\n".to_owned()
             } else {
-                blocks(&change.diff, &States::new(), terminal)
+                artifact_blocks(&change.diff, &States::new(), terminal)
             };
             format!("{time}\n{heading}\n\n{blocks}\n")
         })

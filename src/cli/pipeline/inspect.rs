@@ -26,12 +26,12 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     let answer = connection.client.flow(&arguments.name).await?;
     print(&match args.output {
         OutputFormat::Json => escape_json(&answer.text),
-        _ => card(&answer.document, &args.terminal()),
+        _ => render(&answer.document, &args.terminal()),
     })?;
     Ok(())
 }
 
-fn card(flow: &Flow, terminal: &Terminal) -> String {
+fn render(flow: &Flow, terminal: &Terminal) -> String {
     let or_none =
         |text: &str| if text.is_empty() { "N/A".to_owned() } else { replace_invisible(text) };
     let tags: Vec<_> = flow.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -73,7 +73,7 @@ mod tests {
     use crate::cli::terminal::tests::berlin;
 
     #[test]
-    fn a_pipeline_is_shown_with_its_template() {
+    fn pipeline_is_printed_with_one_property_per_line_and_its_template() {
         let flow: Flow = serde_json::from_value(json!({
             "name": "runner", "description": "Test runner", "visibility": "public",
             "tags": {"kind": "build"}, "template": "version: 1\ntrail:\n  artifacts: []\u{1b}\n",
@@ -81,7 +81,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            card(&flow, &berlin()),
+            render(&flow, &berlin()),
             "\
 Name:            runner
 Description:     Test runner

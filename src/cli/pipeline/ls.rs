@@ -10,11 +10,11 @@ use crate::cli::tables::table;
 use crate::cli::terminal::Terminal;
 use crate::cli::{OutputFormat, print};
 
-/// With less, a description would be printed letter by letter.
+/// In columns of the terminal. With less, a description would be printed letter by letter.
 const MIN_DESCRIPTION_WIDTH: usize = 20;
 
-/// The columns `VISIBILITY` and the gaps before and after `DESCRIPTION`.
-const OTHER_WIDTH: usize = 2 + 2 + "VISIBILITY".len();
+/// In columns of the terminal: `VISIBILITY`, and the gaps before and after `DESCRIPTION`.
+const WIDTH_BESIDE_NAME_AND_DESCRIPTION: usize = 2 + 2 + "VISIBILITY".len();
 
 /// List the organization's pipelines
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ const OTHER_WIDTH: usize = 2 + 2 + "VISIBILITY".len();
   envsnap pipeline ls -o json | jq -r '.[].name'")]
 pub(super) struct Arguments {}
 
-const COLUMNS: [Column; 6] = [
+const CSV_COLUMNS: [Column; 6] = [
     Column::Text("pipeline", "/name"),
     Column::Text("description", "/description"),
     Column::Text("visibility", "/visibility"),
@@ -38,7 +38,9 @@ pub(super) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     let answer = connection.client.flows().await?;
     print(&match args.output {
         OutputFormat::Json => escape_json(&answer.text),
-        OutputFormat::Csv => csv::list(&COLUMNS, &serde_json::from_str::<Vec<_>>(&answer.text)?)?,
+        OutputFormat::Csv => {
+            csv::list(&CSV_COLUMNS, &serde_json::from_str::<Vec<_>>(&answer.text)?)?
+        }
         _ if answer.document.is_empty() => {
             format!("{} has no pipeline yet.\n", replace_invisible(&connection.org))
         }
@@ -50,7 +52,10 @@ pub(super) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
 fn flow_table(flows: &[Flow], format: OutputFormat, terminal: &Terminal) -> String {
     let name_width =
         flows.iter().map(|flow| replace_invisible(&flow.name).width()).max().unwrap_or(0);
-    let width = terminal.width.saturating_sub(name_width + OTHER_WIDTH).max(MIN_DESCRIPTION_WIDTH);
+    let width = terminal
+        .width
+        .saturating_sub(name_width + WIDTH_BESIDE_NAME_AND_DESCRIPTION)
+        .max(MIN_DESCRIPTION_WIDTH);
     let rows = flows.iter().map(|flow| {
         let (name, description) =
             (replace_invisible(&flow.name), replace_invisible(&flow.description));
@@ -94,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn pipelines_are_listed_with_what_they_are() {
+    fn pipelines_are_listed_with_description_and_visibility_and_if_wide_with_state_and_tags() {
         assert_eq!(
             flow_table(&flows(), OutputFormat::Table, &berlin()),
             "\
@@ -108,7 +113,7 @@ runner                  Test runner                     public
     }
 
     #[test]
-    fn a_long_description_wraps() {
+    fn long_pipeline_description_wraps_at_the_width_of_the_terminal() {
         let mut flows = flows();
         flows[0].description = "all that customers see ".repeat(5);
         let shown = flow_table(&flows, OutputFormat::Table, &berlin());

@@ -36,7 +36,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Checks a pipeline's name, which becomes part of an address.
+/// Checks a pipeline's name, which becomes part of a URL's path: ASCII letters, digits and `._~-`, and first
+/// a letter or digit.
 pub(super) fn pipeline_name(text: &str) -> Result<String, String> {
     let is_valid = text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._~-".contains(c));
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_part_of_an_address() {
+    fn pipeline_name_of_other_characters_than_a_url_path_segment_may_have_is_rejected() {
         for (name, is_valid) in [
             ("runner", true),
             ("a~1._-", true),

@@ -83,12 +83,13 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(seconds) = arguments.watch {
         return watch::run(&reader, Duration::from_secs(seconds), format, &terminal).await;
     }
-    match read(&reader, arguments.explain).await? {
+    match read_inventory(&reader, arguments.explain).await? {
         Ok(inventory) => Ok(print(&render(&inventory, format, &terminal)?)?),
         Err(error) => Err(anyhow!("{}", with_remedy(&error))),
     }
 }
 
+/// Connects to AWS with the user's own credentials. Errors are in terms of the options of `envsnap ps`.
 async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
     let config = scope.config()?;
     let mut aws = aws::load_config().await?;
@@ -109,8 +110,12 @@ async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
     })
 }
 
-/// Reads once, with progress on a terminal. The inner error is that of the reading.
-async fn read(reader: &EcsInventory, explain: bool) -> anyhow::Result<Result<Inventory, ErrorRow>> {
+/// Reads ECS once, with progress on a terminal; with `explain` also why each container counts or not. The
+/// inner error is that of the reading.
+async fn read_inventory(
+    reader: &EcsInventory,
+    explain: bool,
+) -> anyhow::Result<Result<Inventory, ErrorRow>> {
     let status = || progress::summary(reader.progress(), "");
     let inventories = progress::with_progress(reader.read(explain), status).await;
     let inventory = inventories.into_iter().next();
@@ -122,7 +127,7 @@ async fn read(reader: &EcsInventory, explain: bool) -> anyhow::Result<Result<Inv
     })
 }
 
-/// The message with a remedy in terms of the options.
+/// The message of an error, with a remedy in terms of the options of `envsnap ps`.
 fn with_remedy(ErrorRow { kind, message }: &ErrorRow) -> String {
     let remedy = match kind {
         ErrorKind::NothingInScope => {

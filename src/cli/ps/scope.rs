@@ -51,17 +51,18 @@ pub(super) struct ScopeArguments {
     external_id: Option<String>,
 }
 
-/// An empty value, as from an unset variable of a script, would widen the scope.
+/// Rejects an empty value: as from an unset variable of a script, it would widen the scope.
 fn not_blank(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
 }
 
 impl ScopeArguments {
     pub(super) fn config(&self) -> Result<ReadingConfig, ConfigError> {
-        ReadingConfig::from_options(|option| self.value(option))
+        ReadingConfig::from_options(|option| self.option_value(option))
     }
 
-    fn value(&self, option: &str) -> Option<String> {
+    /// The value of an option as text; several names are separated by commas. `None` if it is not given.
+    fn option_value(&self, option: &str) -> Option<String> {
         let names = |names: &[String]| (!names.is_empty()).then(|| names.join(","));
         match option {
             "--cluster" => names(&[&*self.clusters, &*self.cluster].concat()),

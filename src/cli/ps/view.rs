@@ -31,7 +31,7 @@ struct Document<'a> {
     duration_ms: u64,
 }
 
-const COLUMNS: [Column; 6] = [
+const CSV_COLUMNS: [Column; 6] = [
     Column::Text("artifact", "/name"),
     Column::Text("fingerprint", "/fingerprint"),
     Column::Text("replicas", "/replicas"),
@@ -48,7 +48,7 @@ pub(super) fn render(
     Ok(match format {
         OutputFormat::Csv => {
             let rows = inventory.artifacts.iter().map(serde_json::to_value);
-            csv::list(&COLUMNS, &rows.collect::<Result<Vec<_>, _>>()?)?
+            csv::list(&CSV_COLUMNS, &rows.collect::<Result<Vec<_>, _>>()?)?
         }
         OutputFormat::Json => {
             escape_json(&serde_json::to_string_pretty(&Document::from(inventory))?)
@@ -77,7 +77,7 @@ impl<'a> From<&'a Inventory> for Document<'a> {
 
 fn table(inventory: &Inventory, wide: bool, terminal: &Terminal) -> String {
     let rows: Vec<_> =
-        inventory.artifacts.iter().map(|artifact| row(artifact, wide, terminal)).collect();
+        inventory.artifacts.iter().map(|artifact| artifact_row(artifact, wide, terminal)).collect();
     let mut headings = vec!["ARTIFACT", "CLUSTER", "SERVICE"];
     if wide {
         headings.push("DIGEST_FROM");
@@ -96,6 +96,7 @@ fn table(inventory: &Inventory, wide: bool, terminal: &Terminal) -> String {
     text
 }
 
+/// Account and region, and how many containers, artifacts and calls to ECS there were.
 fn heading(inventory: &Inventory) -> String {
     let outcome = &inventory.outcome;
     let account = inventory.account.as_deref().unwrap_or("not known");
@@ -112,7 +113,11 @@ fn heading(inventory: &Inventory) -> String {
     )
 }
 
-fn row(running: &RunningArtifact, wide: bool, terminal: &Terminal) -> artifact_table::ArtifactRow {
+fn artifact_row(
+    running: &RunningArtifact,
+    wide: bool,
+    terminal: &Terminal,
+) -> artifact_table::ArtifactRow {
     let RunningArtifact { artifact, running_since, places } = running;
     let clusters: BTreeSet<_> =
         places.iter().map(|place| replace_invisible(&place.cluster)).collect();

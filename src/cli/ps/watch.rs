@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{read, with_remedy};
+use super::{read_inventory, with_remedy};
 use crate::cli::escape::{escape_json_line, replace_invisible};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::terminal::{Colour, Terminal};
@@ -16,7 +16,7 @@ use crate::recorder::text::pluralize;
 use crate::report::{EcsInventory, ErrorKind, ErrorRow, Inventory};
 use crate::snapshot::{Artifact, Diff, Fingerprint, Identity};
 
-/// A change of one artifact.
+/// A change of one artifact between two readings, as it is printed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Change<'a> {
     /// When the reading ended that found it, in seconds since the Unix epoch.
@@ -63,7 +63,7 @@ async fn watch(
     format: OutputFormat,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let mut before = match read(reader, false).await? {
+    let mut before = match read_inventory(reader, false).await? {
         Ok(inventory) => inventory,
         Err(error) => anyhow::bail!("{}", with_remedy(&error)),
     };
@@ -76,9 +76,9 @@ async fn watch(
     let mut is_failing = false;
     loop {
         tokio::time::sleep(interval).await;
-        let now = match read(reader, false).await? {
+        let now = match read_inventory(reader, false).await? {
             Ok(now) => now,
-            Err(error) if may_pass(&error) => {
+            Err(error) if is_transient(&error) => {
                 if !is_failing {
                     eprint(&format!("{}. Trying again.\n", replace_invisible(&error.message)));
                     is_failing = true;
@@ -91,7 +91,7 @@ async fn watch(
             eprint("ECS can be read again.\n");
             is_failing = false;
         }
-        for line in lines(&before, &now, format, terminal)? {
+        for line in change_lines(&before, &now, format, terminal)? {
             if !print_unless_closed(&line)? {
                 return Ok(());
             }
@@ -100,29 +100,30 @@ async fn watch(
     }
 }
 
-/// A later reading may succeed without a change of the configuration.
-fn may_pass(error: &ErrorRow) -> bool {
+/// Whether a later reading may succeed without a change of the options.
+fn is_transient(error: &ErrorRow) -> bool {
     matches!(
         error.kind,
         ErrorKind::Throttled | ErrorKind::Contradiction | ErrorKind::EcsUnavailable
     )
 }
 
-fn lines(
+/// A line for each artifact that exited, started or was scaled between the two readings.
+fn change_lines(
     before: &Inventory,
     now: &Inventory,
     format: OutputFormat,
     terminal: &Terminal,
 ) -> serde_json::Result<Vec<String>> {
     let diff = Diff::between(&before.snapshot, &now.snapshot);
-    let (ran_at, runs_at) = (places(before), places(now));
+    let (ran_at, runs_at) = (places_by_artifact(before), places_by_artifact(now));
     let at = Timestamp::now().as_second();
     let one = |kind, artifact: &Artifact, from, to| {
         let identity = Identity::new(&artifact.name, artifact.fingerprint);
         let places = if kind == ChangeKind::Exited { &ran_at } else { &runs_at };
         let places = places.get(&identity).map(Vec::as_slice).unwrap_or_default();
         let (name, fingerprint) = (artifact.name.as_str(), artifact.fingerprint);
-        render(&Change { at, kind, name, fingerprint, from, to, places }, format, terminal)
+        render_change(&Change { at, kind, name, fingerprint, from, to, places }, format, terminal)
     };
     let exited =
         diff.exited.iter().map(|artifact| one(ChangeKind::Exited, artifact, artifact.replicas, 0));
@@ -141,7 +142,7 @@ fn lines(
     exited.chain(started).chain(scaled).collect()
 }
 
-fn render(
+fn render_change(
     change: &Change<'_>,
     format: OutputFormat,
     terminal: &Terminal,
@@ -163,8 +164,8 @@ fn render(
     Ok(format!("{time}  {what}  {replicas}  {places}  {fingerprint}\n"))
 }
 
-/// Where each artifact runs.
-fn places(inventory: &Inventory) -> HashMap<Identity, Vec<String>> {
+/// Where each artifact runs: `CLUSTER/SERVICE`, or `CLUSTER` of standalone tasks.
+fn places_by_artifact(inventory: &Inventory) -> HashMap<Identity, Vec<String>> {
     let of_artifact = |running: &crate::report::RunningArtifact| {
         let artifact = &running.artifact;
         let places = running.places.iter().map(|place| match &place.service {

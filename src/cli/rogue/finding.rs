@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use envsnap_model::provenance::{Origin, origin};
 
-use super::registry::{Lookup, Related};
+use super::registry::{Lookup, RelatedArtifact};
 use crate::api::wire::{AllowedArtifact, ArtifactFlow, RecordedArtifact};
 use crate::recorder::domain::provenance::{NamePattern, built_in_allowance};
 use crate::recorder::text::unix_secs;
 
-/// The name of every environment in an allow-list.
+/// In an entry of the allow-list: it applies to every environment.
 const EVERY_ENVIRONMENT: &str = "*";
 
 /// An artifact that runs, and what is known of its origin. Times are in seconds since the Unix epoch.
@@ -24,11 +24,12 @@ pub(super) struct Finding<'a> {
     /// Why it is allowed, if it is.
     pub(super) allowed: Option<Allowed<'a>>,
     /// What is wrong with its evidence, by flow.
-    pub(super) evidence: Vec<Evidence<'a>>,
+    pub(super) evidence: Vec<NonCompliance<'a>>,
     /// The result of looking it up in its registry, if that was done.
     pub(super) lookup: Option<Lookup>,
 }
 
+/// Why an artifact may run although no pipeline reported it.
 #[derive(Debug)]
 pub(super) enum Allowed<'a> {
     Listed(&'a AllowedArtifact),
@@ -38,7 +39,7 @@ pub(super) enum Allowed<'a> {
 
 /// A flow in which an artifact is not compliant.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Evidence<'a> {
+pub(super) struct NonCompliance<'a> {
     pub(super) flow: &'a str,
     pub(super) state: &'a str,
     /// Names of the evidence that is missing or non-compliant, if the server says them.
@@ -46,7 +47,8 @@ pub(super) struct Evidence<'a> {
 }
 
 impl<'a> Finding<'a> {
-    /// `first_reports` has the first report of artifacts by fingerprint, if the snapshot does not.
+    /// Takes the origin that the server returns, or derives it from the flows and the allow-list.
+    /// `first_reports` has the times of first reports, by fingerprint, that the snapshot does not have.
     pub(super) fn new(
         artifact: &'a RecordedArtifact,
         environment: &str,
@@ -54,10 +56,11 @@ impl<'a> Finding<'a> {
         first_reports: &BTreeMap<String, f64>,
     ) -> Self {
         let fingerprint = artifact.fingerprint.as_deref().unwrap_or_default();
-        let listed =
-            allowances.iter().find(|it| is_for(it, environment, fingerprint, &artifact.name));
+        let listed = allowances
+            .iter()
+            .find(|it| allowance_applies(it, environment, fingerprint, &artifact.name));
         let built_in = || built_in_allowance(&artifact.name).map(Allowed::Reason);
-        let evidence = artifact.flows.iter().filter_map(evidence).collect();
+        let evidence = artifact.flows.iter().filter_map(non_compliance).collect();
         let earliest = artifact.creation_timestamp.first().copied();
         if let Some(known) = &artifact.origin {
             let reason = known.allowed.as_deref().map(Allowed::Reason);
@@ -86,23 +89,24 @@ impl<'a> Finding<'a> {
         Self { artifact, origin, first_started, delay, allowed, evidence, lookup: None }
     }
 
-    /// The evidence that counts against it: none if it is allowed.
-    pub(super) fn bad_evidence(&self) -> &[Evidence<'a>] {
+    /// The flows in which it is not compliant: none if it is allowed.
+    pub(super) fn non_compliances(&self) -> &[NonCompliance<'a>] {
         if self.allowed.is_some() { &[] } else { &self.evidence }
     }
 
     /// The reported artifact to which it belongs, by what its registry says.
-    pub(super) fn related(&self) -> Option<&Related> {
+    pub(super) fn related(&self) -> Option<&RelatedArtifact> {
         match &self.lookup {
             Some(Lookup::Found(related)) => Some(related),
             _ => None,
         }
     }
 
-    /// What it is listed as; with `evidence`, its state if nothing is wrong with its origin.
+    /// The status to list: the origin; or, if that is known and `evidence` is requested, the worst state in
+    /// a flow.
     pub(super) fn status(&self, evidence: bool) -> &'a str {
         if self.origin == Origin::Known && evidence {
-            let states = || self.bad_evidence().iter().map(|it| it.state);
+            let states = || self.non_compliances().iter().map(|it| it.state);
             let worst = states().find(|state| *state == NON_COMPLIANT).or_else(|| states().next());
             return worst.unwrap_or(Origin::Known.as_str());
         }
@@ -113,7 +117,8 @@ impl<'a> Finding<'a> {
 const COMPLIANT: &str = "COMPLIANT";
 const NON_COMPLIANT: &str = "NON-COMPLIANT";
 
-fn evidence(flow: &ArtifactFlow) -> Option<Evidence<'_>> {
+/// `None` if the artifact is compliant in the flow, or the server says nothing of that.
+fn non_compliance(flow: &ArtifactFlow) -> Option<NonCompliance<'_>> {
     let state = flow.state.as_deref();
     let state =
         state.or((flow.artifact_compliance_in_flow == Some(false)).then_some(NON_COMPLIANT));
@@ -124,10 +129,15 @@ fn evidence(flow: &ArtifactFlow) -> Option<Evidence<'_>> {
     } else {
         flow.problems.iter().map(String::as_str).collect()
     };
-    Some(Evidence { flow: &flow.flow_name, state, problems })
+    Some(NonCompliance { flow: &flow.flow_name, state, problems })
 }
 
-fn is_for(allowance: &AllowedArtifact, environment: &str, fingerprint: &str, name: &str) -> bool {
+fn allowance_applies(
+    allowance: &AllowedArtifact,
+    environment: &str,
+    fingerprint: &str,
+    name: &str,
+) -> bool {
     if ![environment, EVERY_ENVIRONMENT].contains(&&*allowance.environment_name) {
         return false;
     }
@@ -155,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_is_derived_if_the_server_does_not_return_it() {
+    fn origin_is_derived_from_flows_and_allow_list_if_the_server_does_not_return_it() {
         let allowances: Vec<AllowedArtifact> = serde_json::from_value(json!([
             {"environment_name": "aws-prod", "fingerprint": "ab", "description": "because"},
             {"environment_name": "*", "fingerprint": "", "name_pattern": "nginx*"},
@@ -197,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_evidence_is_named_unless_the_artifact_is_allowed() {
+    fn flows_with_a_non_compliant_artifact_are_listed_unless_the_artifact_is_allowed() {
         let flows = json!([
             {"flow_name": "a", "state": "COMPLIANT"},
             {"flow_name": "b", "state": "INCOMPLETE", "problems": ["unit-test"]},
@@ -214,15 +224,15 @@ mod tests {
         let (one, other) = (known(None), known(Some("because")));
         let finding = |artifact| Finding::new(artifact, "aws-prod", &[], &BTreeMap::new());
         assert_eq!(
-            finding(&one).bad_evidence(),
+            finding(&one).non_compliances(),
             [
-                Evidence { flow: "b", state: "INCOMPLETE", problems: vec!["unit-test"] },
-                Evidence { flow: "c", state: "NON-COMPLIANT", problems: vec!["scan"] },
+                NonCompliance { flow: "b", state: "INCOMPLETE", problems: vec!["unit-test"] },
+                NonCompliance { flow: "c", state: "NON-COMPLIANT", problems: vec!["scan"] },
             ]
         );
         assert_eq!(finding(&one).status(true), "NON-COMPLIANT");
         assert_eq!(finding(&one).status(false), "known");
-        assert_eq!(finding(&other).bad_evidence(), []);
+        assert_eq!(finding(&other).non_compliances(), []);
         assert_eq!(finding(&other).status(true), "known");
     }
 }

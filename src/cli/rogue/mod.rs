@@ -62,19 +62,19 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     } else {
         Vec::new()
     };
-    let first_reports = first_reports(&connection, &recorded).await?;
+    let first_reports = fetch_first_reports(&connection, &recorded).await?;
     let mut findings: Vec<_> = recorded
         .running()
         .map(|artifact| Finding::new(artifact, environment, &allowances, &first_reports))
         .collect();
     let count = findings.len();
     if registry {
-        registry::look_up(&connection.client, &mut findings).await;
+        registry::look_up_rogue_images(&connection.client, &mut findings).await;
     }
     findings.retain(|it| {
         it.origin != Origin::Known
             || it.related().is_some()
-            || (evidence && !it.bad_evidence().is_empty())
+            || (evidence && !it.non_compliances().is_empty())
     });
     let rank = |it: &Finding<'_>| match it.origin {
         Origin::Rogue => 0,
@@ -85,7 +85,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     };
     findings.sort_by_key(rank);
     let name = format!("{environment}#{}", recorded.index);
-    let shown = view::Shown { snapshot: &name, findings: &findings, count, evidence, is_derived };
+    let shown =
+        view::RogueReport { snapshot: &name, findings: &findings, count, evidence, is_derived };
     print(&match args.output {
         OutputFormat::Json => shown.json()?,
         OutputFormat::Csv => shown.csv()?,
@@ -96,12 +97,13 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         }
     })?;
     let is_bad =
-        |it: &Finding<'_>| it.origin.is_rogue() || (evidence && !it.bad_evidence().is_empty());
+        |it: &Finding<'_>| it.origin.is_rogue() || (evidence && !it.non_compliances().is_empty());
     Ok(if findings.iter().any(is_bad) { ExitStatus::Different } else { ExitStatus::Success })
 }
 
-/// When artifacts were first reported, by fingerprint, of a server that does not say it in the snapshot.
-async fn first_reports(
+/// Fetches when artifacts were first reported, in seconds since the Unix epoch and by fingerprint: only of
+/// those of which the snapshot does not say it.
+async fn fetch_first_reports(
     connection: &Connection,
     recorded: &RecordedSnapshot,
 ) -> anyhow::Result<BTreeMap<String, f64>> {

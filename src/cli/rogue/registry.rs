@@ -15,20 +15,20 @@ use crate::redact::redact_known;
 use crate::registry::{self, CredentialSource, Reference};
 use crate::snapshot::{Fingerprint, ImageName};
 
-/// For one image.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// For one manifest, authentication included.
+const MANIFEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Images that are looked up; each takes three requests or more to its registry.
+/// The most images to look up; each takes three requests or more to its registry.
 const MAX_IMAGES: usize = 50;
 
-/// Platforms of one index.
+/// The most platforms of an index to search for: an index with more counts as not reported.
 const MAX_PLATFORMS: usize = 20;
 
 /// The result of looking an image up in its registry.
 #[derive(Debug)]
 pub(super) enum Lookup {
     /// It belongs to an artifact that a pipeline has reported.
-    Found(Related),
+    Found(RelatedArtifact),
     /// To none.
     NotFound,
     /// The registry or the server did not return it, for this reason.
@@ -37,7 +37,7 @@ pub(super) enum Lookup {
 
 /// A reported artifact to which an image belongs.
 #[derive(Debug)]
-pub(super) struct Related {
+pub(super) struct RelatedArtifact {
     pub(super) relation: Relation,
     pub(super) fingerprint: String,
     pub(super) name: String,
@@ -46,6 +46,7 @@ pub(super) struct Related {
     reported_at: f64,
 }
 
+/// How an image belongs to a reported artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Relation {
     /// The artifact is the index that lists the image.
@@ -63,8 +64,9 @@ impl Relation {
     }
 }
 
-/// Asks the registries of the images that seem to be rogue, and changes the findings accordingly.
-pub(super) async fn look_up(client: &Client, findings: &mut [Finding<'_>]) {
+/// Asks the registries of the images that seem to be rogue. Those that belong to a reported artifact are then
+/// known or late.
+pub(super) async fn look_up_rogue_images(client: &Client, findings: &mut [Finding<'_>]) {
     // Never a password for any registry: the name of the registry comes from what runs.
     let credentials = docker_config();
     let rogue: Vec<_> = (0..findings.len())
@@ -73,7 +75,7 @@ pub(super) async fn look_up(client: &Client, findings: &mut [Finding<'_>]) {
         .collect();
     let lookups: Vec<_> = stream::iter(rogue.iter().take(MAX_IMAGES))
         .map(async |&(number, artifact)| {
-            let lookup = match related(client, artifact, &credentials).await {
+            let lookup = match find_related(client, artifact, &credentials).await {
                 Ok(Some(related)) => Lookup::Found(related),
                 Ok(None) => Lookup::NotFound,
                 Err(error) => Lookup::Failed(redact_known(&format!("{error:#}")).into_owned()),
@@ -84,7 +86,7 @@ pub(super) async fn look_up(client: &Client, findings: &mut [Finding<'_>]) {
         .collect()
         .await;
     for (number, lookup) in lookups {
-        apply(&mut findings[number], lookup);
+        apply_lookup(&mut findings[number], lookup);
     }
     for &(number, _) in rogue.iter().skip(MAX_IMAGES) {
         let reason = format!("only the first {MAX_IMAGES} images are looked up");
@@ -92,7 +94,7 @@ pub(super) async fn look_up(client: &Client, findings: &mut [Finding<'_>]) {
     }
 }
 
-fn apply(finding: &mut Finding<'_>, lookup: Lookup) {
+fn apply_lookup(finding: &mut Finding<'_>, lookup: Lookup) {
     if let Lookup::Found(related) = &lookup {
         let started = finding.first_started.unwrap_or(f64::INFINITY);
         let is_late = related.reported_at > started;
@@ -102,42 +104,43 @@ fn apply(finding: &mut Finding<'_>, lookup: Lookup) {
     finding.lookup = Some(lookup);
 }
 
-/// The reported artifact to which an image belongs.
-async fn related(
+/// The reported artifact to which an image belongs: a platform of it if it is an index, or else the index that
+/// its tag names now if that lists it.
+async fn find_related(
     client: &Client,
     artifact: &RecordedArtifact,
     credentials: &CredentialSource,
-) -> anyhow::Result<Option<Related>> {
+) -> anyhow::Result<Option<RelatedArtifact>> {
     let digest: Fingerprint = artifact.fingerprint.as_deref().unwrap_or_default().parse()?;
     let name = ImageName::new(&artifact.name);
     let image: Reference = name.without_digest().parse()?;
-    let own = registry::manifest(&image.at_digest(digest), credentials, TIMEOUT).await?;
+    let own = registry::manifest(&image.at_digest(digest), credentials, MANIFEST_TIMEOUT).await?;
     if let Some(platforms) = own.platforms {
-        return reported_platform(client, &platforms).await;
+        return latest_reported_platform(client, &platforms).await;
     }
     if name.tag.is_none() {
         return Ok(None);
     }
     // The hash of its content is checked, so that it really is the index that was reported.
-    let tagged = registry::manifest(&image, credentials, TIMEOUT).await?;
+    let tagged = registry::manifest(&image, credentials, MANIFEST_TIMEOUT).await?;
     if tagged.platforms.is_some_and(|platforms| platforms.contains(&digest)) {
-        return reported(client, tagged.digest, Relation::Index).await;
+        return first_report(client, tagged.digest, Relation::Index).await;
     }
     Ok(None)
 }
 
-/// One of these, if each was reported: an index can list a known image beside an unknown one, and ECS
-/// does not say which of them it runs.
-async fn reported_platform(
+/// The one of these that was reported last, if each was reported: an index can list a known image beside an
+/// unknown one, and ECS does not say which of them it runs.
+async fn latest_reported_platform(
     client: &Client,
     platforms: &[Fingerprint],
-) -> anyhow::Result<Option<Related>> {
-    let mut latest: Option<Related> = None;
+) -> anyhow::Result<Option<RelatedArtifact>> {
+    let mut latest: Option<RelatedArtifact> = None;
     if platforms.len() > MAX_PLATFORMS {
         return Ok(None);
     }
     for platform in platforms {
-        let Some(related) = reported(client, *platform, Relation::Platform).await? else {
+        let Some(related) = first_report(client, *platform, Relation::Platform).await? else {
             return Ok(None);
         };
         if latest.as_ref().is_none_or(|latest| latest.reported_at < related.reported_at) {
@@ -147,15 +150,15 @@ async fn reported_platform(
     Ok(latest)
 }
 
-/// The first report of an artifact.
-async fn reported(
+/// The artifact with this fingerprint, by its first report; `None` if no pipeline has reported it.
+async fn first_report(
     client: &Client,
     fingerprint: Fingerprint,
     relation: Relation,
-) -> anyhow::Result<Option<Related>> {
+) -> anyhow::Result<Option<RelatedArtifact>> {
     let fingerprint = fingerprint.to_string();
     let found = client.search(&fingerprint).await?.document.artifacts;
-    let mut first: Option<Related> = None;
+    let mut first: Option<RelatedArtifact> = None;
     for known in found {
         if !known.has_provenance || known.fingerprint != fingerprint {
             continue;
@@ -164,8 +167,13 @@ async fn reported(
         let reported_at = report.created_at.parse().unwrap_or(f64::NEG_INFINITY);
         if first.as_ref().is_none_or(|first| reported_at < first.reported_at) {
             let (fingerprint, flow) = (fingerprint.clone(), known.flow);
-            first =
-                Some(Related { relation, fingerprint, name: report.filename, flow, reported_at });
+            first = Some(RelatedArtifact {
+                relation,
+                fingerprint,
+                name: report.filename,
+                flow,
+                reported_at,
+            });
         }
     }
     Ok(first)

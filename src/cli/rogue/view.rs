@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use envsnap_model::provenance::Origin;
 use serde_json::{Value, json};
 
-use super::finding::{Allowed, Evidence, Finding};
-use super::registry::{Lookup, Related, Relation};
+use super::finding::{Allowed, Finding, NonCompliance};
+use super::registry::{Lookup, RelatedArtifact, Relation};
 use crate::cli::artifact_table::{ArtifactRow, artifact_table};
 use crate::cli::csv::{self, Column};
-use crate::cli::env::{clusters_and_services, origin};
+use crate::cli::env::{clusters_and_services, origin_of_task};
 use crate::cli::escape::{escape_json, replace_invisible};
 use crate::cli::tables::fingerprint_or_unknown;
 use crate::cli::task_origin;
@@ -18,7 +18,7 @@ use crate::recorder::text::{humanize_duration, pluralize};
 
 const NOT_AVAILABLE: &str = "N/A";
 
-const COLUMNS: [Column; 11] = [
+const CSV_COLUMNS: [Column; 11] = [
     Column::Text("status", "/status"),
     Column::Text("artifact", "/name"),
     Column::Text("fingerprint", "/fingerprint"),
@@ -32,7 +32,8 @@ const COLUMNS: [Column; 11] = [
     Column::Text("registry_error", "/registry_error"),
 ];
 
-pub(super) struct Shown<'a> {
+/// The findings in a snapshot, as `envsnap rogue` prints them.
+pub(super) struct RogueReport<'a> {
     pub(super) snapshot: &'a str,
     pub(super) findings: &'a [Finding<'a>],
     /// Of all that runs.
@@ -43,7 +44,7 @@ pub(super) struct Shown<'a> {
     pub(super) is_derived: bool,
 }
 
-impl Shown<'_> {
+impl RogueReport<'_> {
     pub(super) fn text(&self, wide: bool, terminal: &Terminal) -> String {
         let rows: Vec<_> =
             self.findings.iter().map(|finding| self.row(finding, wide, terminal)).collect();
@@ -63,6 +64,7 @@ impl Shown<'_> {
         text
     }
 
+    /// A sentence with the number of findings of each status.
     fn summary(&self) -> String {
         let snapshot = replace_invisible(self.snapshot);
         let of = format!("{} of {snapshot}", pluralize(self.count, "artifact"));
@@ -104,6 +106,8 @@ impl Shown<'_> {
         }
     }
 
+    /// The lines below an artifact: why it has its status, its latest task, what its registry says, and the
+    /// flows in which it is not compliant.
     fn notes(&self, finding: &Finding<'_>, terminal: &Terminal) -> Vec<String> {
         let time = |at: Option<f64>| terminal.time(at.unwrap_or_default());
         let started = time(finding.first_started);
@@ -125,19 +129,19 @@ impl Shown<'_> {
             Origin::Unknown => {
                 notes.push("it has no digest, so it cannot be checked".to_owned());
             }
-            Origin::Allowed => notes.push(Self::allowed(finding, terminal)),
+            Origin::Allowed => notes.push(Self::allowed_note(finding, terminal)),
             Origin::Known => {}
         }
-        let origin = origin(finding.artifact).and_then(task_origin::describe);
+        let origin = origin_of_task(finding.artifact).and_then(task_origin::describe);
         notes.extend(origin.map(|origin| format!("its latest task: {origin}")));
-        notes.extend(finding.lookup.as_ref().and_then(lookup));
+        notes.extend(finding.lookup.as_ref().and_then(lookup_note));
         if self.evidence {
-            notes.extend(finding.bad_evidence().iter().map(evidence));
+            notes.extend(finding.non_compliances().iter().map(non_compliance_note));
         }
         notes
     }
 
-    fn allowed(finding: &Finding<'_>, terminal: &Terminal) -> String {
+    fn allowed_note(finding: &Finding<'_>, terminal: &Terminal) -> String {
         match &finding.allowed {
             Some(Allowed::Listed(entry)) => {
                 let mut note = "allowed".to_owned();
@@ -158,7 +162,7 @@ impl Shown<'_> {
         }
     }
 
-    /// It combines several responses, so that there is no single document of the server's.
+    /// A document of our own: it combines several responses of the server.
     pub(super) fn json(&self) -> serde_json::Result<String> {
         let artifacts: Vec<_> = self.findings.iter().map(Self::artifact_json).collect();
         let document = json!({
@@ -169,7 +173,7 @@ impl Shown<'_> {
     }
 
     pub(super) fn csv(&self) -> anyhow::Result<String> {
-        csv::list(&COLUMNS, &self.findings.iter().map(Self::artifact_json).collect::<Vec<_>>())
+        csv::list(&CSV_COLUMNS, &self.findings.iter().map(Self::artifact_json).collect::<Vec<_>>())
     }
 
     fn artifact_json(finding: &Finding<'_>) -> Value {
@@ -195,7 +199,7 @@ impl Shown<'_> {
             }),
             Allowed::Reason(reason) => json!({"reason": reason}),
         });
-        let evidence = |it: &Evidence<'_>| json!({"pipeline": it.flow, "state": it.state, "problems": it.problems});
+        let evidence = |it: &NonCompliance<'_>| json!({"pipeline": it.flow, "state": it.state, "problems": it.problems});
         json!({
             "status": finding.origin.as_str(),
             "name": artifact.name,
@@ -203,7 +207,7 @@ impl Shown<'_> {
             "places": places,
             "first_started": finding.first_started,
             "delay": finding.delay,
-            "task_origin": origin(artifact),
+            "task_origin": origin_of_task(artifact),
             "replicas": artifact.annotation.now,
             "pipelines": artifact.flows.iter().map(|flow| &flow.flow_name).collect::<Vec<_>>(),
             "allowed": allowed,
@@ -215,15 +219,15 @@ impl Shown<'_> {
                 Some(Lookup::Failed(error)) => Some(error),
                 _ => None,
             },
-            "evidence": finding.bad_evidence().iter().map(evidence).collect::<Vec<_>>(),
+            "evidence": finding.non_compliances().iter().map(evidence).collect::<Vec<_>>(),
         })
     }
 }
 
-/// The result of a lookup in a registry, in words.
-fn lookup(lookup: &Lookup) -> Option<String> {
+/// The result of a lookup in a registry, in words; `None` if nothing was found.
+fn lookup_note(lookup: &Lookup) -> Option<String> {
     match lookup {
-        Lookup::Found(Related { relation, fingerprint, name, flow, .. }) => {
+        Lookup::Found(RelatedArtifact { relation, fingerprint, name, flow, .. }) => {
             let what = match relation {
                 Relation::Index => "a platform of the index",
                 Relation::Platform => "the index of",
@@ -242,8 +246,8 @@ fn lookup(lookup: &Lookup) -> Option<String> {
     }
 }
 
-fn evidence(evidence: &Evidence<'_>) -> String {
-    let Evidence { flow, state, problems } = evidence;
+fn non_compliance_note(evidence: &NonCompliance<'_>) -> String {
+    let NonCompliance { flow, state, problems } = evidence;
     let (flow, state) = (replace_invisible(flow), replace_invisible(state));
     if problems.is_empty() {
         return format!("pipeline {flow}: {state}");

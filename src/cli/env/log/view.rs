@@ -11,6 +11,7 @@ use crate::cli::tables::{fingerprint_or_unknown, table};
 use crate::cli::terminal::{Colour, Terminal};
 use crate::recorder::text::humanize_duration;
 
+/// The snapshots that `envsnap env log` prints, as a table or in the long form.
 pub(super) struct LogView<'a> {
     /// The latest first.
     pub(super) rows: Vec<LogRow<'a>>,
@@ -26,24 +27,26 @@ pub(super) struct LogRow<'a> {
 }
 
 impl LogRow<'_> {
-    fn name(&self) -> String {
+    /// `#INDEX`, in a log of several environments with the environment before it.
+    fn snapshot_name(&self) -> String {
         let environment = self.environment.map(replace_invisible).unwrap_or_default();
         format!("{environment}#{}", self.snapshot.index)
     }
 }
 
 impl LogView<'_> {
-    pub(super) fn short(&self, terminal: &Terminal) -> String {
+    /// A table with a row for each snapshot, and lines for the times that no report covers.
+    pub(super) fn table_text(&self, terminal: &Terminal) -> String {
         if self.rows.is_empty() {
             return "No snapshot.\n".to_owned();
         }
         let rows = self.rows.iter().map(|row| {
             vec![
-                row.name(),
+                row.snapshot_name(),
                 terminal.time(row.snapshot.from),
-                end(row.snapshot, terminal),
-                humanize_duration(duration(row.snapshot, terminal)),
-                summary(row),
+                end_text(row.snapshot, terminal),
+                humanize_duration(duration_secs(row.snapshot, terminal)),
+                change_summary(row),
             ]
         });
         let rows = table(&["SNAPSHOT", "FROM", "TO", "DURATION", "CHANGED"], rows);
@@ -62,7 +65,8 @@ impl LogView<'_> {
         text + &self.confirmation_note()
     }
 
-    pub(super) fn long(&self, terminal: &Terminal) -> String {
+    /// Each snapshot with a block for each of its changes: the output of `--long`.
+    pub(super) fn long_text(&self, terminal: &Terminal) -> String {
         if self.rows.is_empty() {
             return "No snapshot.\n".to_owned();
         }
@@ -72,10 +76,10 @@ impl LogView<'_> {
             .map(|row| {
                 let mut text = format!(
                     "{}  {} – {} ({})\n",
-                    terminal.paint(Colour::Bold, &row.name()),
+                    terminal.paint(Colour::Bold, &row.snapshot_name()),
                     terminal.time(row.snapshot.from),
-                    end(row.snapshot, terminal),
-                    humanize_duration(duration(row.snapshot, terminal)),
+                    end_text(row.snapshot, terminal),
+                    humanize_duration(duration_secs(row.snapshot, terminal)),
                 );
                 for gap in gap_lines(row, terminal) {
                     let _infallible = writeln!(text, "  {gap}");
@@ -94,7 +98,7 @@ impl LogView<'_> {
         snapshots.join("\n") + &self.confirmation_note()
     }
 
-    /// A report confirmed one of these snapshots unchanged.
+    /// Whether a report confirmed one of these snapshots unchanged.
     fn has_confirmation(&self) -> bool {
         self.rows
             .iter()
@@ -102,7 +106,7 @@ impl LogView<'_> {
             .any(|snapshot| snapshot.confirmed_until.is_some_and(|until| until > snapshot.from))
     }
 
-    /// Explains what it means that no report confirmed these snapshots.
+    /// Explains that no report confirmed these snapshots; empty if one did, or the server does not say it.
     fn confirmation_note(&self) -> String {
         let says = self.rows.iter().any(|row| row.snapshot.confirmed_until.is_some());
         if !says || self.has_confirmation() {
@@ -114,11 +118,11 @@ impl LogView<'_> {
     }
 }
 
-/// `+1 -1 ~2`.
-fn summary(row: &LogRow<'_>) -> String {
+/// How many artifacts started, exited and were scaled, and what ran for the first time: `+1 -1 ~2`.
+fn change_summary(row: &LogRow<'_>) -> String {
     let Some(changes) = &row.changes else { return "?".to_owned() };
     let mut counts: BTreeMap<_, u32> = BTreeMap::new();
-    for sign in changes.iter().filter_map(|event| sign(event).map(|(sign, _)| sign)) {
+    for sign in changes.iter().filter_map(|event| sign_and_colour(event).map(|(sign, _)| sign)) {
         *counts.entry(sign).or_default() += 1;
     }
     let signs: Vec<_> = ['+', '-', '~']
@@ -136,7 +140,7 @@ fn summary(row: &LogRow<'_>) -> String {
     text
 }
 
-/// The times that no report covers, latest first.
+/// A line for each time of a snapshot that no report covers, latest first.
 fn gap_lines(row: &LogRow<'_>, terminal: &Terminal) -> Vec<String> {
     let environment =
         row.environment.map_or_else(String::new, |it| format!("{}: ", replace_invisible(it)));
@@ -147,17 +151,18 @@ fn gap_lines(row: &LogRow<'_>, terminal: &Terminal) -> Vec<String> {
     row.snapshot.gaps.iter().rev().map(line).collect()
 }
 
-fn end(snapshot: &SnapshotListEntry, terminal: &Terminal) -> String {
+/// Until when the snapshot was the latest, or `now`.
+fn end_text(snapshot: &SnapshotListEntry, terminal: &Terminal) -> String {
     if snapshot.to > 0.0 { terminal.time(snapshot.to) } else { "now".to_owned() }
 }
 
-/// In seconds.
-fn duration(snapshot: &SnapshotListEntry, terminal: &Terminal) -> f64 {
+/// How long the snapshot was the latest, in seconds; for the latest, until now.
+fn duration_secs(snapshot: &SnapshotListEntry, terminal: &Terminal) -> f64 {
     let to = if snapshot.to > 0.0 { snapshot.to } else { terminal.now.as_duration().as_secs_f64() };
     (to - snapshot.from).max(0.0)
 }
 
-fn sign(event: &EnvironmentEvent) -> Option<(char, Colour)> {
+fn sign_and_colour(event: &EnvironmentEvent) -> Option<(char, Colour)> {
     match event.change.as_str() {
         "exited" => Some(('-', Colour::Red)),
         "changed" => Some(('~', Colour::Yellow)),
@@ -171,7 +176,7 @@ fn event_text(event: &EnvironmentEvent, terminal: &Terminal) -> String {
     if let Some(kind) = &event.first_time_here {
         let _infallible = write!(name, " ({})", since::first_time_here(kind));
     }
-    let first = match sign(event) {
+    let first = match sign_and_colour(event) {
         Some((sign, colour)) => terminal.paint(colour, &format!("{sign} {name}")),
         None => format!("  {name}"),
     };
@@ -189,7 +194,12 @@ mod tests {
     use super::*;
     use crate::cli::terminal::tests::berlin;
 
-    fn entry(index: u64, from: f64, to: f64, confirmed_until: Option<f64>) -> SnapshotListEntry {
+    fn snapshot_entry(
+        index: u64,
+        from: f64,
+        to: f64,
+        confirmed_until: Option<f64>,
+    ) -> SnapshotListEntry {
         SnapshotListEntry {
             index,
             from,
@@ -201,7 +211,7 @@ mod tests {
         }
     }
 
-    fn event(index: u64, name: &str, change: &str, description: &str) -> EnvironmentEvent {
+    fn artifact_event(index: u64, name: &str, change: &str, description: &str) -> EnvironmentEvent {
         serde_json::from_value(json!({
             "environment_name": "aws-prod", "snapshot_index": index, "artifact_name": name,
             "sha256": "ab".repeat(32), "description": description, "reported_at": 0.0,
@@ -210,15 +220,30 @@ mod tests {
         .unwrap()
     }
 
-    const START: f64 = 1_661_161_162.48;
+    const SNAPSHOT_START_SECS: f64 = 1_661_161_162.48;
 
-    fn log(snapshots: &[SnapshotListEntry]) -> LogView<'_> {
+    fn log_view(snapshots: &[SnapshotListEntry]) -> LogView<'_> {
         let changes = vec![
-            event(66, "runner:85d83c6", "exited", "1 instance stopped running (from 1 to 0)"),
-            event(66, "differ:1a2b170", "changed", "2 instances started running (from 1 to 3)"),
-            event(66, "shas:7c45272", "changed", "1 instance stopped running (from 2 to 1)"),
+            artifact_event(
+                66,
+                "runner:85d83c6",
+                "exited",
+                "1 instance stopped running (from 1 to 0)",
+            ),
+            artifact_event(
+                66,
+                "differ:1a2b170",
+                "changed",
+                "2 instances started running (from 1 to 3)",
+            ),
+            artifact_event(
+                66,
+                "shas:7c45272",
+                "changed",
+                "1 instance stopped running (from 2 to 1)",
+            ),
         ];
-        let started = vec![event(65, "a\u{1b}[2J", "started-unknown", "from 0 to 1")];
+        let started = vec![artifact_event(65, "a\u{1b}[2J", "started-unknown", "from 0 to 1")];
         let mut changes = BTreeMap::from([(66, changes), (65, started)]);
         let row = |snapshot: &'_ SnapshotListEntry| changes.remove(&snapshot.index);
         let rows = snapshots
@@ -229,18 +254,28 @@ mod tests {
     }
 
     #[test]
-    fn a_history_fits_a_hundred_columns_and_shows_gaps() {
-        let later = START + 20_000.0;
+    fn table_fits_100_columns_and_has_a_line_for_each_time_without_reports() {
+        let later = SNAPSHOT_START_SECS + 20_000.0;
         let snapshots = [
-            entry(66, later, 0.0, Some(berlin().now.as_duration().as_secs_f64() - 60.0)),
+            snapshot_entry(66, later, 0.0, Some(berlin().now.as_duration().as_secs_f64() - 60.0)),
             SnapshotListEntry {
-                gaps: vec![ReportGap { from: START + 3_600.0, until: Some(later) }],
-                ..entry(65, START, later, Some(START + 3_600.0))
+                gaps: vec![ReportGap { from: SNAPSHOT_START_SECS + 3_600.0, until: Some(later) }],
+                ..snapshot_entry(
+                    65,
+                    SNAPSHOT_START_SECS,
+                    later,
+                    Some(SNAPSHOT_START_SECS + 3_600.0),
+                )
             },
-            entry(64, START - 90.0, START, Some(START - 90.0)),
+            snapshot_entry(
+                64,
+                SNAPSHOT_START_SECS - 90.0,
+                SNAPSHOT_START_SECS,
+                Some(SNAPSHOT_START_SECS - 90.0),
+            ),
         ];
         assert_eq!(
-            log(&snapshots).short(&berlin()),
+            log_view(&snapshots).table_text(&berlin()),
             "\
 SNAPSHOT  FROM                            TO                              DURATION  CHANGED
 #66       Mon, 22 Aug 2022 17:12:42 CEST  now                             10 days   -1 ~2
@@ -252,25 +287,30 @@ SNAPSHOT  FROM                            TO                              DURATI
     }
 
     #[test]
-    fn if_no_report_ever_confirms_the_log_says_why_that_may_be() {
-        let gap = ReportGap { from: START, until: None };
-        let snapshots =
-            [SnapshotListEntry { gaps: vec![gap], ..entry(66, START, 0.0, Some(START)) }];
-        let output = log(&snapshots).short(&berlin());
+    fn log_without_any_confirmation_notes_that_only_changes_may_be_reported() {
+        let gap = ReportGap { from: SNAPSHOT_START_SECS, until: None };
+        let snapshots = [SnapshotListEntry {
+            gaps: vec![gap],
+            ..snapshot_entry(66, SNAPSHOT_START_SECS, 0.0, Some(SNAPSHOT_START_SECS))
+        }];
+        let output = log_view(&snapshots).table_text(&berlin());
         assert!(output.contains("CEST to now: 11 days)"), "{output}");
         assert!(output.contains("says nothing of whether it looked"), "{output}");
         assert!(output.lines().all(|line| line.chars().count() <= 100), "{output}");
         // A server that does not return confirmations gets no note.
-        let snapshots = [entry(66, START, 0.0, None)];
-        assert_eq!(log(&snapshots).short(&berlin()).lines().count(), 2);
+        let snapshots = [snapshot_entry(66, SNAPSHOT_START_SECS, 0.0, None)];
+        assert_eq!(log_view(&snapshots).table_text(&berlin()).lines().count(), 2);
     }
 
     #[test]
-    fn each_change_is_printed_in_the_long_form() {
-        let snapshots = [entry(66, START + 60.0, 0.0, None), entry(65, START, START + 60.0, None)];
+    fn long_form_prints_each_change_with_sign_fingerprint_and_description() {
+        let snapshots = [
+            snapshot_entry(66, SNAPSHOT_START_SECS + 60.0, 0.0, None),
+            snapshot_entry(65, SNAPSHOT_START_SECS, SNAPSHOT_START_SECS + 60.0, None),
+        ];
         let fingerprint = "ab".repeat(32);
         assert_eq!(
-            log(&snapshots).long(&berlin()),
+            log_view(&snapshots).long_text(&berlin()),
             format!(
                 "\
 #66  Mon, 22 Aug 2022 11:40:22 CEST – now (11 days)
