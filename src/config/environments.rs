@@ -7,35 +7,37 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::misspelling::similar;
-use super::parse::{environment_name, external_id, parameter_path, region, role_arn};
+use super::misspelling::most_similar;
+use super::parse::{environment_name, external_id, region, role_arn, ssm_parameter_path};
 use super::variables::Variables;
 use super::{ConfigError, EnvironmentConfig, EnvironmentsPath, table};
 use crate::ecs::{ClusterRef, Role, Scope, Selection, Source};
 
-pub(super) const NAME: &str = "KOSLI_ENVIRONMENT";
+pub(super) const ENVIRONMENT_NAME_VARIABLE: &str = "KOSLI_ENVIRONMENT";
 pub(super) const ENVIRONMENTS: &str = "ENVIRONMENTS";
 pub(super) const ENVIRONMENTS_SSM_PATH: &str = "ENVIRONMENTS_SSM_PATH";
 
 /// The names of an environment's settings, as variables or as fields of `ENVIRONMENTS`.
-struct Names {
+struct SettingNames {
     name: &'static str,
     meaning: &'static str,
-    scope: ScopeNames,
+    scope: ScopeSettingNames,
 }
 
-/// The names of the settings that select a part of ECS.
-struct ScopeNames {
+/// The names of the settings that select a part of ECS: each time one for names, and one for a regular
+/// expression.
+struct ScopeSettingNames {
     clusters: [&'static str; 2],
     exclude: [&'static str; 2],
     services: [&'static str; 2],
     exclude_services: [&'static str; 2],
 }
 
-const VARIABLES: Names = Names {
-    name: NAME,
+/// The environment variables of a single environment.
+const VARIABLE_NAMES: SettingNames = SettingNames {
+    name: ENVIRONMENT_NAME_VARIABLE,
     meaning: "the environment's name, unless ENVIRONMENTS or ENVIRONMENTS_SSM_PATH has several",
-    scope: ScopeNames {
+    scope: ScopeSettingNames {
         clusters: ["ECS_CLUSTERS", "ECS_CLUSTERS_REGEX"],
         exclude: ["ECS_EXCLUDE", "ECS_EXCLUDE_REGEX"],
         services: ["ECS_SERVICES", "ECS_SERVICES_REGEX"],
@@ -43,10 +45,11 @@ const VARIABLES: Names = Names {
     },
 };
 
-const FIELDS: Names = Names {
+/// The fields of an object in `ENVIRONMENTS`.
+const FIELD_NAMES: SettingNames = SettingNames {
     name: "name",
     meaning: "the environment's name",
-    scope: ScopeNames {
+    scope: ScopeSettingNames {
         clusters: ["clusters", "clusters_regex"],
         exclude: ["exclude", "exclude_regex"],
         services: ["services", "services_regex"],
@@ -55,22 +58,23 @@ const FIELDS: Names = Names {
 };
 
 /// The command-line options of `envsnap ps`.
-const OPTIONS: ScopeNames = ScopeNames {
+const OPTION_NAMES: ScopeSettingNames = ScopeSettingNames {
     clusters: ["--cluster", "--cluster-regex"],
     exclude: ["--exclude", "--exclude-regex"],
     services: ["--service", "--service-regex"],
     exclude_services: ["--exclude-service", "--exclude-service-regex"],
 };
 
-const REGION: &str = "region";
-const ROLE_ARN: &str = "role_arn";
-const EXTERNAL_ID: &str = "external_id";
-const AUTO_CREATE: &str = "auto_create";
-const INCLUDE_SCALING: &str = "include_scaling";
+const REGION_FIELD: &str = "region";
+const ROLE_ARN_FIELD: &str = "role_arn";
+const EXTERNAL_ID_FIELD: &str = "external_id";
+const AUTO_CREATE_FIELD: &str = "auto_create";
+const INCLUDE_SCALING_FIELD: &str = "include_scaling";
 
-impl Names {
+impl SettingNames {
+    /// The names of all settings: the environment's name, and those of its scope.
     fn all(&self) -> impl Iterator<Item = &'static str> {
-        let ScopeNames { clusters, exclude, services, exclude_services } = self.scope;
+        let ScopeSettingNames { clusters, exclude, services, exclude_services } = self.scope;
         let filters = [clusters, exclude, services, exclude_services];
         std::iter::once(self.name).chain(filters.into_iter().flatten())
     }
@@ -84,8 +88,8 @@ pub struct CreationPolicy {
     pub include_scaling: Option<bool>,
 }
 
-/// The configured environments, or their path in SSM. Neither if something is wrong.
-pub(super) fn environments(
+/// The configured environments, or their path in SSM. What is wrong is added to the problems in `variables`.
+pub(super) fn parse_environments(
     variables: &mut Variables<'_>,
 ) -> (Vec<EnvironmentConfig>, Option<EnvironmentsPath>) {
     let creation = CreationPolicy {
@@ -95,7 +99,7 @@ pub(super) fn environments(
     if variables.get(ENVIRONMENTS_SSM_PATH).is_none() {
         return (inline_environments(variables, creation), None);
     }
-    let displaced = VARIABLES.all().chain([ENVIRONMENTS]);
+    let displaced = VARIABLE_NAMES.all().chain([ENVIRONMENTS]);
     let displaced: Vec<_> = displaced.filter(|name| variables.get(name).is_some()).collect();
     for variable in displaced {
         variables.problems.push(format!(
@@ -103,7 +107,7 @@ pub(super) fn environments(
              its place."
         ));
     }
-    let path = variables.optional(ENVIRONMENTS_SSM_PATH, parameter_path);
+    let path = variables.optional(ENVIRONMENTS_SSM_PATH, ssm_parameter_path);
     (Vec::new(), path.map(|path| EnvironmentsPath { path, creation }))
 }
 
@@ -123,7 +127,7 @@ impl EnvironmentConfig {
                 "it should be a JSON object like {{\"clusters\": [\"app\"]}}, but {error}."
             )])
         })?;
-        let given = fields.0.entry(FIELDS.name.to_owned()).or_insert_with(|| name.into());
+        let given = fields.0.entry(FIELD_NAMES.name.to_owned()).or_insert_with(|| name.into());
         if *given != name {
             let problem =
                 format!("name is {given}, but should be {name:?}, as the parameter is named.");
@@ -139,16 +143,19 @@ impl EnvironmentConfig {
     }
 }
 
-/// The environments in the variables themselves.
+/// The environments in `ENVIRONMENTS`, or the single one in its own variables.
 fn inline_environments(
     variables: &mut Variables<'_>,
     creation: CreationPolicy,
 ) -> Vec<EnvironmentConfig> {
     let Some(text) = variables.get(ENVIRONMENTS) else {
         let source = Source::default();
-        return environment(variables, &VARIABLES, source, creation).into_iter().collect();
+        return environment_from_settings(variables, &VARIABLE_NAMES, source, creation)
+            .into_iter()
+            .collect();
     };
-    let displaced: Vec<_> = VARIABLES.all().filter(|name| variables.get(name).is_some()).collect();
+    let displaced: Vec<_> =
+        VARIABLE_NAMES.all().filter(|name| variables.get(name).is_some()).collect();
     for variable in displaced {
         variables.problems.push(format!(
             "{ENVIRONMENTS} and {variable} are both set, but {ENVIRONMENTS} takes its place."
@@ -191,9 +198,9 @@ struct Fields(BTreeMap<String, Value>);
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
+        struct FieldsVisitor;
 
-        impl<'de> Visitor<'de> for Object {
+        impl<'de> Visitor<'de> for FieldsVisitor {
             type Value = Fields;
 
             fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -215,7 +222,7 @@ impl<'de> Deserialize<'de> for Fields {
             }
         }
 
-        deserializer.deserialize_map(Object)
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 
@@ -230,7 +237,7 @@ fn parse_environment(
     let mut values = HashMap::new();
     for (field, value) in fields.0 {
         if !known.contains(&field.as_str()) {
-            let meant = similar(&field, known.iter().copied());
+            let meant = most_similar(&field, known.iter().copied());
             let meant = meant.map(|meant| format!(": did you mean {meant}?")).unwrap_or_default();
             variables.problems.push(format!(
                 "{place}{field} is not a field of an environment{meant} (the fields are {}).",
@@ -238,7 +245,7 @@ fn parse_environment(
             ));
             continue;
         }
-        match text(&value) {
+        match field_text(&value) {
             Ok(text) => drop(values.insert(field, text)),
             Err(wanted) => {
                 variables
@@ -250,19 +257,20 @@ fn parse_environment(
     let lookup = |field: &str| values.get(field).cloned();
     let mut fields = Variables::at(place, &lookup);
 
-    let source = source(&mut fields, [REGION, ROLE_ARN, EXTERNAL_ID]);
+    let source = parse_source(&mut fields, [REGION_FIELD, ROLE_ARN_FIELD, EXTERNAL_ID_FIELD]);
     let creation = CreationPolicy {
-        auto_create: fields.flag(AUTO_CREATE, defaults.auto_create),
-        include_scaling: fields.optional_flag(INCLUDE_SCALING).or(defaults.include_scaling),
+        auto_create: fields.flag(AUTO_CREATE_FIELD, defaults.auto_create),
+        include_scaling: fields.optional_flag(INCLUDE_SCALING_FIELD).or(defaults.include_scaling),
     };
-    let environment = environment(&mut fields, &FIELDS, source, creation);
+    let environment = environment_from_settings(&mut fields, &FIELD_NAMES, source, creation);
     let is_good = fields.problems.is_empty();
     variables.problems.append(&mut fields.problems);
     environment.filter(|_| is_good)
 }
 
-/// A field's value in the form of a variable.
-fn text(value: &Value) -> Result<String, &'static str> {
+/// A field's value as the text of a variable: a list of names is joined by commas. The error says what the
+/// value should be.
+fn field_text(value: &Value) -> Result<String, &'static str> {
     match value {
         Value::Null => Ok(String::new()),
         Value::Bool(flag) => Ok(flag.to_string()),
@@ -279,51 +287,52 @@ fn text(value: &Value) -> Result<String, &'static str> {
     }
 }
 
-fn environment(
+/// `None` if the name is missing or wrong. Other problems are only added to those in `variables`.
+fn environment_from_settings(
     variables: &mut Variables<'_>,
-    names: &Names,
+    names: &SettingNames,
     source: Source,
     CreationPolicy { auto_create, include_scaling }: CreationPolicy,
 ) -> Option<EnvironmentConfig> {
     let name = variables.required(names.name, names.meaning, environment_name);
-    let scope = scope(variables, &names.scope, &source);
+    let scope = parse_scope(variables, &names.scope, &source);
     Some(EnvironmentConfig { name: name?, scope, source, auto_create, include_scaling })
 }
 
-/// The scope selected by command-line options.
+/// The scope, and the region and role, that are selected by command-line options.
 pub(super) fn scope_from_options(variables: &mut Variables<'_>) -> (Scope, Source) {
-    let source = source(variables, ["--region", "--role-arn", "--external-id"]);
-    (scope(variables, &OPTIONS, &source), source)
+    let source = parse_source(variables, ["--region", "--role-arn", "--external-id"]);
+    (parse_scope(variables, &OPTION_NAMES, &source), source)
 }
 
-fn source(variables: &mut Variables<'_>, names: [&'static str; 3]) -> Source {
+fn parse_source(variables: &mut Variables<'_>, names: [&'static str; 3]) -> Source {
     let [region_name, role_name, id_name] = names;
     let region = variables.optional(region_name, region);
     let arn = variables.optional(role_name, role_arn);
     let external_id = variables.optional(id_name, external_id);
     if external_id.is_some() && variables.get(role_name).is_none() {
         let place = variables.place;
-        variables.problem(id_name, &format!("is set, but {place}{role_name} is not"));
+        variables.add_problem(id_name, &format!("is set, but {place}{role_name} is not"));
     }
     Source { region, role: arn.map(|arn| Role { arn, external_id }) }
 }
 
-fn scope(variables: &mut Variables<'_>, names: &ScopeNames, source: &Source) -> Scope {
+fn parse_scope(variables: &mut Variables<'_>, names: &ScopeSettingNames, source: &Source) -> Scope {
     let clusters = Selection {
         include: variables.filter(names.clusters),
         exclude: variables.filter(names.exclude),
     };
     let services = Selection {
-        include: variables.services(names.services),
-        exclude: variables.services(names.exclude_services),
+        include: variables.service_filter(names.services),
+        exclude: variables.service_filter(names.exclude_services),
     };
-    check_clusters(variables, names.clusters[0], &clusters.include.names, source);
+    check_cluster_arns(variables, names.clusters[0], &clusters.include.names, source);
     Scope { clusters, services }
 }
 
 /// Clusters given by ARN have to be of the account and region that is read: they are requested by
 /// name there.
-fn check_clusters(
+fn check_cluster_arns(
     variables: &mut Variables<'_>,
     variable: &str,
     clusters: &[ClusterRef],
@@ -334,7 +343,7 @@ fn check_clusters(
     let region = source.region.as_deref().or_else(|| first?.region());
     for cluster in clusters.iter().filter(|cluster| cluster.account().is_some()) {
         if cluster.account() != account || cluster.region() != region {
-            variables.problem(
+            variables.add_problem(
                 variable,
                 &format!(
                     "holds {:?}, which is not of account {} and region {}, like the others of this \

@@ -3,19 +3,22 @@
 use super::VARIABLES;
 
 /// Only variables with these prefixes are checked: others may belong to other programs.
-const PREFIXES: [&str; 2] = ["ECS_", "KOSLI_"];
+const CHECKED_PREFIXES: [&str; 2] = ["ECS_", "KOSLI_"];
 
 /// Variables of the `kosli` client, one for each of its flags, that resemble one of ours.
 ///
 /// The agent of ECS has one too, `ECS_CLUSTER`. It is not in this list: the agent reads it on its host
 /// and passes it to no container, and here it is the likeliest mistake of all.
-const OTHERS: [&str; 3] = ["KOSLI_SHORT", "KOSLI_SORT", "KOSLI_TAG"];
+const KOSLI_CLIENT_VARIABLES: [&str; 3] = ["KOSLI_SHORT", "KOSLI_SORT", "KOSLI_TAG"];
 
-/// Wrong, missing, additional or swapped characters.
+/// How many wrong, missing, additional or swapped characters a misspelling has at most.
 const MAX_EDITS: usize = 2;
 
-/// The one of `known` that `name` resembles, ignoring case.
-pub(super) fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+/// The one of `known` that `name` resembles most, ignoring case; `None` if it resembles none.
+pub(super) fn most_similar<'k>(
+    name: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<&'k str> {
     let name = name.to_ascii_uppercase();
     known
         .into_iter()
@@ -32,11 +35,11 @@ pub fn misspelt_variables<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<S
     let mut problems = Vec::new();
     for name in names {
         let upper = name.to_ascii_uppercase();
-        let candidate = PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
-        if !candidate || known.contains(&name) || OTHERS.contains(&name) {
+        let candidate = CHECKED_PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
+        if !candidate || known.contains(&name) || KOSLI_CLIENT_VARIABLES.contains(&name) {
             continue;
         }
-        if let Some(known) = similar(name, known.iter().copied()) {
+        if let Some(known) = most_similar(name, known.iter().copied()) {
             problems.push(format!(
                 "{name} is set, but envsnap has no such variable: rename it to {known}, or remove it."
             ));
@@ -50,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_variable_is_named_with_what_it_looks_like() {
+    fn misspelt_variable_is_reported_with_the_variable_that_it_resembles() {
         for (name, known) in [
             ("ECS_CLUSTER", "ECS_CLUSTERS"),
             ("ECS_CLSUTERS", "ECS_CLUSTERS"),
@@ -72,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_other_programs_and_dissimilar_names_are_accepted() {
+    fn variables_of_other_programs_and_dissimilar_names_are_not_reported() {
         let others = [
             "ECS_CONTAINER_METADATA_URI",
             "ECS_CONTAINER_METADATA_URI_V4",
@@ -87,11 +90,11 @@ mod tests {
         ];
         let ours: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
         assert_eq!(misspelt_variables(ours.iter().copied()), [""; 0]);
-        assert_eq!(misspelt_variables(OTHERS), [""; 0]);
+        assert_eq!(misspelt_variables(KOSLI_CLIENT_VARIABLES), [""; 0]);
         assert_eq!(misspelt_variables(others), [""; 0]);
-        for name in OTHERS {
+        for name in KOSLI_CLIENT_VARIABLES {
             assert!(
-                similar(name, ours.iter().copied()).is_some(),
+                most_similar(name, ours.iter().copied()).is_some(),
                 "{name} need not be in the list"
             );
         }

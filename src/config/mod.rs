@@ -29,7 +29,7 @@ use crate::ecs::{Scope, Source};
 use crate::redact::redact;
 use crate::token::TokenSetting;
 pub use environments::CreationPolicy;
-use environments::environments;
+use environments::parse_environments;
 pub use misspelling::misspelt_variables;
 use parse::{duration, quota_share};
 pub use reading::{ReadingConfig, is_environment_unset, is_server_unset};
@@ -37,8 +37,10 @@ pub use server::ServerConfig;
 pub use table::{DefaultValue, FIELDS, Setting, TEMPLATE_PARAMETERS, VARIABLES};
 use variables::Variables;
 
+/// The share of the ECS API's quotas that is used if `QUOTA_SHARE` is not set.
 const DEFAULT_QUOTA_SHARE: f64 = 0.5;
-/// Any other default would be safe only if no two runs overlap, which the function cannot know.
+/// How long the remembered state of the server is trusted if `RECHECK` is not set: not at all. Any other
+/// default would be safe only if no two runs overlap, which the function cannot know.
 const DEFAULT_RECHECK: Duration = Duration::ZERO;
 
 /// The validated configuration.
@@ -80,7 +82,7 @@ pub struct EnvironmentsPath {
     pub creation: CreationPolicy,
 }
 
-/// How to compare and when to post.
+/// Which difference counts as a change, and when a snapshot is posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// A change of replicas alone is a difference.
@@ -139,7 +141,7 @@ impl Config {
     /// Every variable that is missing or wrong, at once.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut variables = Variables::new(&lookup);
-        let (environments, environments_path) = environments(&mut variables);
+        let (environments, environments_path) = parse_environments(&mut variables);
         let org = variables.org();
         let host = variables.host();
         let proxy = variables.proxy();

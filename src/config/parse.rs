@@ -10,7 +10,7 @@ use crate::api::wire::is_environment_name;
 use crate::ecs::ClusterRef;
 use envsnap_model::duration::parse_duration;
 
-/// Like a cluster's name, but never an ARN.
+/// The name of an ECS service, of the same characters as a cluster's name; never an ARN.
 pub(super) struct ServiceName(pub(super) String);
 
 impl FromStr for ServiceName {
@@ -90,11 +90,12 @@ pub(super) fn quota_share(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "a number from 0.05 to 1, like 0.5".to_owned())
 }
 
-pub(super) fn parameter(text: &str) -> Result<String, String> {
-    const WANTED: &str = "the name or the ARN of an SSM parameter";
+pub(super) fn ssm_parameter(text: &str) -> Result<String, String> {
+    const EXPECTED_PARAMETER: &str = "the name or the ARN of an SSM parameter";
     if text.starts_with("arn:") && text.split(':').nth(2) == Some("secretsmanager") {
         return Err(format!(
-            "{WANTED}: for a secret of Secrets Manager, /aws/reference/secretsmanager/NAME"
+            "{EXPECTED_PARAMETER}: for a secret of Secrets Manager, \
+             /aws/reference/secretsmanager/NAME"
         ));
     }
     let is_name = |name: &str| {
@@ -109,10 +110,10 @@ pub(super) fn parameter(text: &str) -> Result<String, String> {
         [name] => is_name(name),
         _ => false,
     };
-    if good { Ok(text.to_owned()) } else { Err(WANTED.to_owned()) }
+    if good { Ok(text.to_owned()) } else { Err(EXPECTED_PARAMETER.to_owned()) }
 }
 
-pub(super) fn parameter_path(text: &str) -> Result<String, String> {
+pub(super) fn ssm_parameter_path(text: &str) -> Result<String, String> {
     let is_level = |level: &str| {
         !level.is_empty() && level.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
     };
@@ -124,26 +125,27 @@ pub(super) fn parameter_path(text: &str) -> Result<String, String> {
 }
 
 /// A proxy as the HTTP clients accept it: the scheme is optional, and HTTP by default.
-pub(super) fn proxy(text: &str) -> Result<Url, String> {
-    const WANTED: &str = "a proxy's URL like http://proxy.example.com:3128";
+pub(super) fn proxy_url(text: &str) -> Result<Url, String> {
+    const EXPECTED_PROXY: &str = "a proxy's URL like http://proxy.example.com:3128";
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let url: Url = with_scheme.parse().map_err(|error| format!("{WANTED} ({error})"))?;
+    let url: Url = with_scheme.parse().map_err(|error| format!("{EXPECTED_PROXY} ({error})"))?;
     let is_plain = matches!(url.path(), "" | "/") && url.query().is_none();
     match url.scheme() {
         "http" | "https" if is_plain && url.fragment().is_none() => Ok(url),
-        "http" | "https" => Err(format!("{WANTED}, without a path")),
-        scheme => Err(format!("{WANTED}: a proxy of the kind {scheme} is not supported")),
+        "http" | "https" => Err(format!("{EXPECTED_PROXY}, without a path")),
+        scheme => Err(format!("{EXPECTED_PROXY}: a proxy of the kind {scheme} is not supported")),
     }
 }
 
-pub(super) fn host(text: &str, allow_http: bool) -> Result<Url, String> {
-    const WANTED: &str = "a URL like https://app.kosli.com";
-    let url: Url = text.parse().map_err(|error| format!("{WANTED} ({error})"))?;
+/// The snapshot server's URL: `https`, or `http` to loopback or if `allow_http`.
+pub(super) fn server_url(text: &str, allow_http: bool) -> Result<Url, String> {
+    const EXPECTED_URL: &str = "a URL like https://app.kosli.com";
+    let url: Url = text.parse().map_err(|error| format!("{EXPECTED_URL} ({error})"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("{WANTED}, without a user or password"));
+        return Err(format!("{EXPECTED_URL}, without a user or password"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("{WANTED}, without a query or fragment"));
+        return Err(format!("{EXPECTED_URL}, without a query or fragment"));
     }
     match (url.scheme(), url.host_str()) {
         ("https", Some(_)) => Ok(url),
@@ -153,6 +155,6 @@ pub(super) fn host(text: &str, allow_http: bool) -> Result<Url, String> {
              permits that)"
                 .to_owned())
         }
-        _ => Err(WANTED.to_owned()),
+        _ => Err(EXPECTED_URL.to_owned()),
     }
 }

@@ -1,17 +1,18 @@
 //! The configuration of commands that read ECS without a server.
 
 use super::environments::{
-    ENVIRONMENTS, ENVIRONMENTS_SSM_PATH, NAME, environments, scope_from_options,
+    ENVIRONMENT_NAME_VARIABLE, ENVIRONMENTS, ENVIRONMENTS_SSM_PATH, parse_environments,
+    scope_from_options,
 };
 use super::parse::quota_share;
 use super::variables::Variables;
 use super::{ConfigError, DEFAULT_QUOTA_SHARE, EnvironmentConfig, EnvironmentsPath};
 
 /// The name of the environment if none is configured.
-const UNNAMED: &str = "unnamed";
+const DEFAULT_ENVIRONMENT_NAME: &str = "unnamed";
 
 /// The variables that configure the server.
-const SERVER: [&str; 5] = [
+const SERVER_VARIABLES: [&str; 5] = [
     "KOSLI_HOST",
     "KOSLI_ORG",
     "KOSLI_OWNER",
@@ -19,6 +20,7 @@ const SERVER: [&str; 5] = [
     "KOSLI_API_TOKEN_SSM_PARAMETER_ARN",
 ];
 
+/// The configuration of commands that read ECS without a server.
 #[derive(Debug, Clone)]
 pub struct ReadingConfig {
     /// At least one, unless they are in SSM.
@@ -38,11 +40,11 @@ impl ReadingConfig {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let is_unnamed = is_environment_unset(&lookup);
         let lookup = |variable: &str| {
-            let replaced = is_unnamed && variable == NAME;
-            if replaced { Some(UNNAMED.to_owned()) } else { lookup(variable) }
+            let replaced = is_unnamed && variable == ENVIRONMENT_NAME_VARIABLE;
+            if replaced { Some(DEFAULT_ENVIRONMENT_NAME.to_owned()) } else { lookup(variable) }
         };
         let mut variables = Variables::new(&lookup);
-        let (environments, environments_path) = environments(&mut variables);
+        let (environments, environments_path) = parse_environments(&mut variables);
         let quota_share =
             variables.optional("QUOTA_SHARE", quota_share).unwrap_or(DEFAULT_QUOTA_SHARE);
         // Validated because AWS is called through these proxies.
@@ -67,7 +69,7 @@ impl ReadingConfig {
             return Err(ConfigError(variables.problems));
         }
         let environment = EnvironmentConfig {
-            name: UNNAMED.to_owned(),
+            name: DEFAULT_ENVIRONMENT_NAME.to_owned(),
             scope,
             source,
             auto_create: false,
@@ -78,14 +80,16 @@ impl ReadingConfig {
     }
 }
 
-/// No variable configures a server, an organization or a token.
+/// Whether no variable configures a server, an organization or a token.
 pub fn is_server_unset(lookup: impl Fn(&str) -> Option<String>) -> bool {
-    !SERVER.into_iter().any(|variable| is_set(&lookup, variable))
+    !SERVER_VARIABLES.into_iter().any(|variable| is_set(&lookup, variable))
 }
 
-/// No variable names an environment.
+/// Whether no variable names an environment.
 pub fn is_environment_unset(lookup: impl Fn(&str) -> Option<String>) -> bool {
-    ![NAME, ENVIRONMENTS, ENVIRONMENTS_SSM_PATH].into_iter().any(|it| is_set(&lookup, it))
+    ![ENVIRONMENT_NAME_VARIABLE, ENVIRONMENTS, ENVIRONMENTS_SSM_PATH]
+        .into_iter()
+        .any(|it| is_set(&lookup, it))
 }
 
 fn is_set(lookup: &impl Fn(&str) -> Option<String>, variable: &str) -> bool {

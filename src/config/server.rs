@@ -6,6 +6,7 @@ use super::ConfigError;
 use super::variables::Variables;
 use crate::token::TokenSetting;
 
+/// The configuration of commands that only query the server.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     pub host: Url,

@@ -27,7 +27,7 @@ const fn setting(name: &'static str, default: DefaultValue, meaning: &'static st
     Setting { name, default, meaning }
 }
 
-/// In the order of the documentation.
+/// Every variable that the configuration reads, in the order of the documentation.
 pub const VARIABLES: &[Setting] = &[
     setting(
         "KOSLI_ENVIRONMENT",
@@ -147,7 +147,7 @@ pub const VARIABLES: &[Setting] = &[
     ),
 ];
 
-/// In the order of the documentation.
+/// Every field of an object in `ENVIRONMENTS`, in the order of the documentation.
 pub const FIELDS: &[Setting] = &[
     setting("name", Described("required"), "the environment on the server"),
     setting("clusters", Described("all"), "like `ECS_CLUSTERS`"),

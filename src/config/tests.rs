@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::ecs::ClusterRef;
 
-const COMPLETE: [(&str, &str); 3] =
+const REQUIRED_VARIABLES: [(&str, &str); 3] =
     [("KOSLI_ENVIRONMENT", "aws-prod"), ("KOSLI_ORG", "cyber-dojo"), ("KOSLI_API_TOKEN", "t0k3n")];
 
-/// The configuration of the required variables and these, which take the place of the former.
+/// The configuration of [`REQUIRED_VARIABLES`] and `variables`, which take precedence.
 fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::from_lookup(|wanted| {
         variables
             .iter()
-            .chain(&COMPLETE)
+            .chain(&REQUIRED_VARIABLES)
             .find(|(name, _)| *name == wanted)
             .map(|(_, value)| (*value).to_owned())
     })
 }
 
 #[test]
-fn unset_variables_have_the_documented_default() {
+fn unset_variables_have_their_default_in_the_configuration() {
     let config = config(&[]).unwrap();
     assert_eq!(config.host.as_str(), "https://app.kosli.com/");
     assert_eq!(config.org, "cyber-dojo");
@@ -35,7 +35,7 @@ fn unset_variables_have_the_documented_default() {
 }
 
 #[test]
-fn every_variable_is_read() {
+fn every_variable_sets_its_value_in_the_configuration() {
     let config = config(&[
         ("KOSLI_HOST", "http://127.0.0.1:8080/base/"),
         ("KOSLI_ORG", ""),
@@ -141,15 +141,15 @@ fn each_problem_names_the_variable_its_value_and_the_expected_value() {
     }
 }
 
-/// The configuration of these environments, as JSON, and these variables.
-fn environments(json: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+/// The configuration with this JSON in `ENVIRONMENTS`, and with these variables.
+fn config_with_environments(json: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let mut all = vec![("KOSLI_ENVIRONMENT", ""), ("ENVIRONMENTS", json)];
     all.extend(variables);
     config(&all)
 }
 
 #[test]
-fn several_environments_have_fields_as_one_has_variables() {
+fn fields_of_environments_json_are_parsed_like_the_variables_of_a_single_environment() {
     let json = r#"[
         {"name": "prod", "clusters": ["app", "db"], "clusters_regex": "^a,b", "exclude": "x, z",
          "exclude_regex": "y", "services": "s", "services_regex": "t{1,2}",
@@ -158,7 +158,7 @@ fn several_environments_have_fields_as_one_has_variables() {
          "external_id": "a1b2:c3", "auto_create": false},
         {"name": "beta", "region": null}
     ]"#;
-    let config = environments(json, &[("AUTO_CREATE_ENVIRONMENT", "true")]).unwrap();
+    let config = config_with_environments(json, &[("AUTO_CREATE_ENVIRONMENT", "true")]).unwrap();
     let [prod, beta] = &config.environments[..] else { panic!("{config:?}") };
     let Scope { clusters, services } = &prod.scope;
     let names =
@@ -183,7 +183,7 @@ fn several_environments_have_fields_as_one_has_variables() {
 }
 
 #[test]
-fn each_problem_in_environments_has_its_location() {
+fn error_in_environments_json_names_the_index_and_field() {
     let arn =
         |account: &str, name: &str| format!("arn:aws:ecs:eu-central-1:{account}:cluster/{name}");
     let (ours, theirs) = (arn("274425519734", "app"), arn("123456789012", "app"));
@@ -220,15 +220,17 @@ fn each_problem_in_environments_has_its_location() {
         (&elsewhere, "which is not of account 274425519734 and region eu-west-1"),
         (&foreign, "which is not of account 123456789012"),
     ] {
-        let error = environments(json, &[]).unwrap_err().to_string();
+        let error = config_with_environments(json, &[]).unwrap_err().to_string();
         assert!(error.contains(expected), "{json}: {error}");
     }
     let deep = format!("[{{\"name\": {}", "[".repeat(4_000));
-    assert!(environments(&deep, &[]).unwrap_err().to_string().contains("recursion limit"));
+    assert!(
+        config_with_environments(&deep, &[]).unwrap_err().to_string().contains("recursion limit")
+    );
 }
 
 #[test]
-fn several_environments_leave_no_room_for_the_variables_of_one() {
+fn environments_json_together_with_a_variable_of_a_single_environment_is_an_error() {
     for variable in ["KOSLI_ENVIRONMENT", "ECS_CLUSTERS", "ECS_EXCLUDE_SERVICES_REGEX"] {
         let error = config(
             &[("KOSLI_ENVIRONMENT", ""), ("ENVIRONMENTS", r#"[{"name": "p"}]"#)]
@@ -244,7 +246,7 @@ fn several_environments_leave_no_room_for_the_variables_of_one() {
 }
 
 #[test]
-fn a_parameter_is_a_name_or_an_arn_of_ssm() {
+fn token_parameter_must_be_the_name_or_arn_of_an_ssm_parameter() {
     let with = |parameter: &str| {
         config(&[("KOSLI_API_TOKEN", ""), ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", parameter)])
     };
@@ -269,7 +271,7 @@ fn a_parameter_is_a_name_or_an_arn_of_ssm() {
 }
 
 #[test]
-fn all_problems_are_reported_at_once() {
+fn all_missing_variables_are_reported_in_one_error() {
     let error = Config::from_lookup(|_| None).unwrap_err().to_string();
     for variable in ["KOSLI_ENVIRONMENT", "KOSLI_ORG", "KOSLI_API_TOKEN"] {
         assert!(error.contains(variable), "{error}");
@@ -277,7 +279,7 @@ fn all_problems_are_reported_at_once() {
 }
 
 #[test]
-fn plain_http_is_for_loopback_unless_it_is_allowed() {
+fn http_server_url_is_accepted_for_loopback_or_with_allow_http() {
     for good in ["http://localhost:8080", "http://127.8.0.1", "http://[::1]:80"] {
         assert!(config(&[("KOSLI_HOST", good)]).is_ok(), "{good}");
     }
@@ -285,7 +287,7 @@ fn plain_http_is_for_loopback_unless_it_is_allowed() {
 }
 
 #[test]
-fn a_proxy_is_a_host_and_port_and_only_that_of_the_server_is_kept() {
+fn proxy_variables_take_a_url_or_host_and_port_and_only_kosli_http_proxy_is_kept() {
     for good in ["http://proxy:3128", "proxy.example.com:3128", "https://u:p%40ss@10.0.0.1", "p"] {
         for variable in ["KOSLI_HTTP_PROXY", "HTTPS_PROXY", "all_proxy"] {
             let proxy = config(&[(variable, good)]).unwrap().proxy;
@@ -297,9 +299,9 @@ fn a_proxy_is_a_host_and_port_and_only_that_of_the_server_is_kept() {
 }
 
 #[test]
-fn a_misspelt_variable_is_an_error_beside_the_others() {
+fn misspelt_variable_is_reported_together_with_the_other_errors() {
     let variables = |more: &[(&str, &str)]| {
-        let all = COMPLETE.iter().chain(more);
+        let all = REQUIRED_VARIABLES.iter().chain(more);
         Config::from_variables(&all.map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
     };
     assert!(variables(&[("ECS_CLUSTERS", "app"), ("ECS_CLUSTER", " ")]).is_ok(), "not set");
@@ -310,17 +312,17 @@ fn a_misspelt_variable_is_an_error_beside_the_others() {
 }
 
 #[test]
-fn whether_replicas_count_in_a_new_environment_is_left_to_the_server_unless_configured() {
+fn include_scaling_is_unset_by_default_and_its_field_takes_precedence_over_the_variable() {
     assert_eq!(config(&[]).unwrap().environments[0].include_scaling, None);
     let off = config(&[("INCLUDE_SCALING", "false")]).unwrap();
     assert_eq!(off.environments[0].include_scaling, Some(false));
     let json = r#"[{"name": "a"}, {"name": "b", "include_scaling": true}]"#;
-    let two = environments(json, &[("INCLUDE_SCALING", "false")]).unwrap().environments;
+    let two = config_with_environments(json, &[("INCLUDE_SCALING", "false")]).unwrap().environments;
     assert_eq!((two[0].include_scaling, two[1].include_scaling), (Some(false), Some(true)));
 }
 
 #[test]
-fn no_secret_is_shown() {
+fn configuration_errors_and_debug_output_contain_no_token_and_no_password() {
     for url in ["u:s3#cr3t@proxy:x", "http://proxy:x?t=s3cr3t@t", "http://u:s3?cr3t@proxy"] {
         for variable in ["KOSLI_HOST", "KOSLI_HTTP_PROXY", "HTTPS_PROXY"] {
             let error = config(&[(variable, url)]).unwrap_err().to_string();
@@ -347,7 +349,7 @@ fn no_secret_is_shown() {
 }
 
 #[test]
-fn the_documented_variables_are_those_that_are_read() {
+fn table_of_variables_lists_exactly_those_that_the_configuration_reads() {
     let documented: BTreeSet<_> = VARIABLES.iter().map(|variable| variable.name).collect();
     assert_eq!(documented.len(), VARIABLES.len(), "one of them is listed twice");
     let requested = RefCell::new(BTreeSet::new());
@@ -362,7 +364,7 @@ fn the_documented_variables_are_those_that_are_read() {
 }
 
 #[test]
-fn the_documented_defaults_are_those_that_hold() {
+fn setting_a_variable_to_its_documented_default_does_not_change_the_configuration() {
     let plain = format!("{:?}", config(&[]).unwrap());
     let mut checked = 0;
     for variable in VARIABLES {
@@ -376,20 +378,21 @@ fn the_documented_defaults_are_those_that_hold() {
 }
 
 #[test]
-fn the_documented_fields_are_those_of_an_environment() {
+fn every_field_in_the_table_is_known_in_environments_json() {
     let every: serde_json::Map<_, _> =
         FIELDS.iter().map(|field| (field.name.to_owned(), serde_json::json!([]))).collect();
     let json = serde_json::json!([every]).to_string();
-    let error = environments(&json, &[]).unwrap_err().to_string();
+    let error = config_with_environments(&json, &[]).unwrap_err().to_string();
     let read = error.matches("but should be a list of one name or more").count();
     assert_eq!(read, FIELDS.len(), "{error}");
 }
 
 #[test]
-fn environments_in_ssm_take_the_place_of_the_others_and_the_token_is_elsewhere() {
-    const PATH: &str = "ENVIRONMENTS_SSM_PATH";
+fn environments_ssm_path_excludes_other_environment_variables_and_a_token_below_it() {
+    const PATH_VARIABLE: &str = "ENVIRONMENTS_SSM_PATH";
     let of = |path: &str, token: &str, more: &[(&str, &str)]| {
-        let mut all = vec![("KOSLI_ENVIRONMENT", ""), (PATH, path), ("KOSLI_API_TOKEN", "")];
+        let mut all =
+            vec![("KOSLI_ENVIRONMENT", ""), (PATH_VARIABLE, path), ("KOSLI_API_TOKEN", "")];
         all.push(("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", token));
         all.splice(0..0, more.iter().copied());
         config(&all)

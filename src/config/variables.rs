@@ -7,7 +7,7 @@ use std::time::Duration;
 use regex_lite::Regex;
 use reqwest::Url;
 
-use super::parse::{ServiceName, duration, host, organization, parameter, proxy};
+use super::parse::{ServiceName, duration, organization, proxy_url, server_url, ssm_parameter};
 use crate::ecs::Filter;
 use crate::token::{self, ParameterName, TokenSetting};
 
@@ -15,7 +15,7 @@ const DEFAULT_HOST: &str = "https://app.kosli.com";
 
 /// The proxy variables, each read by one of the HTTP clients. The clients ignore a malformed one
 /// and connect without the proxy.
-pub(super) const PROXIES: [&str; 7] = [
+pub(super) const PROXY_VARIABLES: [&str; 7] = [
     KOSLI_HTTP_PROXY,
     "HTTPS_PROXY",
     "https_proxy",
@@ -39,6 +39,7 @@ fn without_secrets(url: &str) -> String {
     format!("{before}{shown}")
 }
 
+/// Looks up variables, and collects the problems of their values.
 pub(super) struct Variables<'a> {
     /// Prefix of a variable's name in messages: `ENVIRONMENTS[0].`.
     pub(super) place: &'a str,
@@ -56,10 +57,11 @@ impl<'a> Variables<'a> {
         Self { place, lookup, problems: Vec::new() }
     }
 
-    pub(super) fn problem(&mut self, variable: &str, problem: &str) {
+    pub(super) fn add_problem(&mut self, variable: &str, problem: &str) {
         self.problems.push(format!("{}{variable} {problem}.", self.place));
     }
 
+    /// The value without white space around it; `None` if it is not set or blank.
     pub(super) fn get(&self, variable: &str) -> Option<String> {
         let value = (self.lookup)(variable)?;
         let value = value.trim();
@@ -77,12 +79,13 @@ impl<'a> Variables<'a> {
         match parse(&value) {
             Ok(parsed) => Some(parsed),
             Err(wanted) => {
-                self.problem(variable, &format!("is {value:?}, but should be {wanted}"));
+                self.add_problem(variable, &format!("is {value:?}, but should be {wanted}"));
                 None
             }
         }
     }
 
+    /// As [`Self::optional`], but it is a problem if the variable is not set. `meaning` is what it should be.
     pub(super) fn required<T>(
         &mut self,
         variable: &str,
@@ -90,7 +93,7 @@ impl<'a> Variables<'a> {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         if self.get(variable).is_none() {
-            self.problem(variable, &format!("is not set: it should be {meaning}"));
+            self.add_problem(variable, &format!("is not set: it should be {meaning}"));
         }
         self.optional(variable, parse)
     }
@@ -107,6 +110,7 @@ impl<'a> Variables<'a> {
         })
     }
 
+    /// The organization, of `KOSLI_ORG` or its older name `KOSLI_OWNER`.
     pub(super) fn org(&mut self) -> Option<String> {
         match (self.get("KOSLI_ORG"), self.get("KOSLI_OWNER")) {
             (Some(org), Some(owner)) if org != owner => {
@@ -125,10 +129,11 @@ impl<'a> Variables<'a> {
         }
     }
 
+    /// The URL of the snapshot server.
     pub(super) fn host(&mut self) -> Option<Url> {
         let allow_http = self.flag("ALLOW_HTTP", false);
         let value = self.get("KOSLI_HOST").unwrap_or_else(|| DEFAULT_HOST.to_owned());
-        match host(&value, allow_http) {
+        match server_url(&value, allow_http) {
             Ok(url) => Some(url),
             Err(wanted) => {
                 let shown = without_secrets(&value);
@@ -142,38 +147,40 @@ impl<'a> Variables<'a> {
     /// read them themselves.
     pub(super) fn proxy(&mut self) -> Option<Url> {
         let mut ours = None;
-        for variable in PROXIES {
+        for variable in PROXY_VARIABLES {
             let Some(value) = self.get(variable) else { continue };
-            match proxy(&value) {
+            match proxy_url(&value) {
                 Ok(url) if variable == KOSLI_HTTP_PROXY => ours = Some(url),
                 Ok(_) => {}
                 Err(wanted) => {
                     let shown = without_secrets(&value);
-                    self.problem(variable, &format!("is {shown:?}, but should be {wanted}"));
+                    self.add_problem(variable, &format!("is {shown:?}, but should be {wanted}"));
                 }
             }
         }
         ours
     }
 
+    /// The API token, or the SSM parameter that holds it: exactly one of both has to be set.
     pub(super) fn token(&mut self) -> Option<TokenSetting> {
-        const PARAMETER: &str = "KOSLI_API_TOKEN_SSM_PARAMETER_ARN";
-        const TOKEN: &str = "KOSLI_API_TOKEN";
-        match (self.get(PARAMETER), self.get(TOKEN)) {
+        const PARAMETER_VARIABLE: &str = "KOSLI_API_TOKEN_SSM_PARAMETER_ARN";
+        const TOKEN_VARIABLE: &str = "KOSLI_API_TOKEN";
+        match (self.get(PARAMETER_VARIABLE), self.get(TOKEN_VARIABLE)) {
             (Some(_), Some(_)) => {
                 self.problems.push(format!(
-                    "{PARAMETER} and {TOKEN} are both set, but exactly one of them should be."
+                    "{PARAMETER_VARIABLE} and {TOKEN_VARIABLE} are both set, but exactly one of them \
+                     should be."
                 ));
                 None
             }
             (None, None) => {
                 self.problems.push(format!(
-                    "Neither {PARAMETER} nor {TOKEN} is set: one of them should be, for the \
-                     server's API token."
+                    "Neither {PARAMETER_VARIABLE} nor {TOKEN_VARIABLE} is set: one of them should be, \
+                     for the server's API token."
                 ));
                 None
             }
-            (Some(value), None) => match parameter(&value) {
+            (Some(value), None) => match ssm_parameter(&value) {
                 Ok(parameter) => Some(TokenSetting::Parameter(ParameterName::new(parameter))),
                 Err(wanted) => {
                     // An invalid name may be the token itself.
@@ -182,21 +189,24 @@ impl<'a> Variables<'a> {
                     } else {
                         "not shown, since it may be the token itself".to_owned()
                     };
-                    self.problems.push(format!("{PARAMETER} is {shown}, but should be {wanted}."));
+                    self.problems
+                        .push(format!("{PARAMETER_VARIABLE} is {shown}, but should be {wanted}."));
                     None
                 }
             },
             (None, Some(token)) => match token::validate(token) {
                 Ok(token) => Some(TokenSetting::Given(token)),
                 Err(problem) => {
-                    self.problems
-                        .push(format!("{TOKEN} should be the server's API token, but {problem}."));
+                    self.problems.push(format!(
+                        "{TOKEN_VARIABLE} should be the server's API token, but {problem}."
+                    ));
                     None
                 }
             },
         }
     }
 
+    /// `HEARTBEAT`; `None` if it is not set or `off`.
     pub(super) fn heartbeat(&mut self) -> Option<Duration> {
         self.optional("HEARTBEAT", |value| match duration(value) {
             _ if value == "off" => Ok(None),
@@ -237,7 +247,7 @@ impl<'a> Variables<'a> {
         Filter { names, pattern }
     }
 
-    pub(super) fn services(&mut self, variables: [&str; 2]) -> Filter<String> {
+    pub(super) fn service_filter(&mut self, variables: [&str; 2]) -> Filter<String> {
         let Filter { names, pattern } = self.filter::<ServiceName>(variables);
         Filter { names: names.into_iter().map(|name| name.0).collect(), pattern }
     }
