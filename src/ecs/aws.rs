@@ -24,15 +24,16 @@ use crate::snapshot::TaskOrigin;
 use answer_limit::AnswerLimit;
 
 /// Items per page; the default of ListServices is ten.
-const PAGE: i32 = 100;
+const PAGE_SIZE: i32 = 100;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Until a response begins. A connection may have died unnoticed while the process was frozen.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of one attempt of a call to ECS or STS, until its response is complete.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Shown in the account's `CloudTrail`.
-const SESSION: &str = "envsnap";
+const ROLE_SESSION_NAME: &str = "envsnap";
 
 /// ECS in one account and region.
 #[derive(Debug, Clone)]
@@ -74,7 +75,8 @@ async fn credentials_of(role: &Role, aws: &SdkConfig) -> SharedCredentialsProvid
     let clock = aws.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new()));
     // A failure of STS fails the call to ECS, which the reader retries.
     let aws = aws.to_builder().time_source(clock).retry_config(RetryConfig::disabled()).build();
-    let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(&aws);
+    let mut provider =
+        AssumeRoleProvider::builder(&role.arn).session_name(ROLE_SESSION_NAME).configure(&aws);
     if let Some(external_id) = &role.external_id {
         provider = provider.external_id(external_id);
     }
@@ -110,11 +112,11 @@ impl EcsApi for AwsEcs {
         let answer = self
             .client
             .list_clusters()
-            .max_results(PAGE)
+            .max_results(PAGE_SIZE)
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| self.failed(&error))?;
+            .map_err(|error| self.to_call_error(&error))?;
         self.page(answer.cluster_arns, answer.next_token)
     }
 
@@ -125,7 +127,7 @@ impl EcsApi for AwsEcs {
             .set_clusters(Some(clusters.to_vec()))
             .send()
             .await
-            .map_err(|error| self.failed(&error))?;
+            .map_err(|error| self.to_call_error(&error))?;
         Ok(answer
             .clusters
             .ok_or_else(|| self.missing_list_error())?
@@ -152,11 +154,11 @@ impl EcsApi for AwsEcs {
                 DesiredStatus::Running => sdk::DesiredStatus::Running,
                 DesiredStatus::Stopped => sdk::DesiredStatus::Stopped,
             })
-            .max_results(PAGE)
+            .max_results(PAGE_SIZE)
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| self.failed(&error))?;
+            .map_err(|error| self.to_call_error(&error))?;
         self.page(answer.task_arns, answer.next_token)
     }
 
@@ -172,12 +174,17 @@ impl EcsApi for AwsEcs {
             .set_tasks(Some(tasks.to_vec()))
             .send()
             .await
-            .map_err(|error| self.failed(&error))?;
+            .map_err(|error| self.to_call_error(&error))?;
         if answer.tasks.is_none() && answer.failures.is_none() {
             return Err(self.missing_list_error());
         }
         Ok(DescribedTasks {
-            tasks: answer.tasks.into_iter().flatten().map(task).collect::<Result<_, _>>()?,
+            tasks: answer
+                .tasks
+                .into_iter()
+                .flatten()
+                .map(task_from_sdk)
+                .collect::<Result<_, _>>()?,
             failures: answer
                 .failures
                 .into_iter()
@@ -196,16 +203,16 @@ impl EcsApi for AwsEcs {
             .client
             .list_services()
             .cluster(cluster)
-            .max_results(PAGE)
+            .max_results(PAGE_SIZE)
             .set_next_token(next_token)
             .send()
             .await
-            .map_err(|error| self.failed(&error))?;
+            .map_err(|error| self.to_call_error(&error))?;
         self.page(answer.service_arns, answer.next_token)
     }
 }
 
-fn task(task: sdk::Task) -> Result<Task, CallError> {
+fn task_from_sdk(task: sdk::Task) -> Result<Task, CallError> {
     let Some(arn) = task.task_arn else {
         return Err(CallError::Malformed("it describes a task without an ARN".to_owned()));
     };
@@ -237,6 +244,7 @@ fn task(task: sdk::Task) -> Result<Task, CallError> {
 }
 
 impl AwsEcs {
+    /// The page of a response; a response without a list is an error.
     fn page(
         &self,
         arns: Option<Vec<String>>,
@@ -250,7 +258,7 @@ impl AwsEcs {
         CallError::Empty(format!("{}: it answers without a list", self.endpoint))
     }
 
-    fn failed<E>(&self, error: &SdkError<E>) -> CallError
+    fn to_call_error<E>(&self, error: &SdkError<E>) -> CallError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {

@@ -11,8 +11,9 @@ use super::{
 };
 
 /// Items per page: few, so that few items make many pages.
-const PAGE: usize = 3;
+const PAGE_SIZE: usize = 3;
 
+/// An ECS account in memory, which records the calls to it and can answer with faults.
 #[derive(Default)]
 pub(super) struct FakeEcs {
     pub(super) clusters: Mutex<BTreeMap<String, FakeCluster>>,
@@ -56,8 +57,8 @@ pub(super) struct FakeTask {
     pub(super) unlisted: bool,
 }
 
-/// Decrements a count; false once it is 0.
-fn happens(times: &Cell<usize>) -> bool {
+/// Decrements a count, and returns whether it was above 0.
+fn decrement(times: &Cell<usize>) -> bool {
     let happens = times.get() > 0;
     times.set(times.get().saturating_sub(1));
     happens
@@ -68,7 +69,7 @@ pub(super) fn arn(kind: &str, resource: &str) -> String {
 }
 
 impl FakeCluster {
-    pub(super) fn running(names: &[&str]) -> Self {
+    pub(super) fn with_running_tasks(names: &[&str]) -> Self {
         Self {
             tasks: names.iter().map(|name| FakeTask::running(name)).collect(),
             ..Self::default()
@@ -130,6 +131,7 @@ impl FakeEcs {
         change(&mut self.clusters.lock().unwrap());
     }
 
+    /// Makes `change` once, right after the next call with this text.
     pub(super) fn change_after(
         &self,
         call: &str,
@@ -158,6 +160,7 @@ impl FakeEcs {
         result
     }
 
+    /// As [`Self::answer`], without its latency.
     fn answer_now<T>(
         &self,
         call: String,
@@ -175,21 +178,23 @@ impl FakeEcs {
 }
 
 impl FakeEcs {
-    fn page(&self, arns: Vec<String>, next_token: Option<String>) -> Result<Page, CallError> {
-        self.lists.clone().map_or_else(|| page(arns, next_token), Ok)
+    /// The page of the test's script, or else the one of `arns` that begins at `next_token`.
+    fn next_page(&self, arns: Vec<String>, next_token: Option<String>) -> Result<Page, CallError> {
+        self.lists.clone().map_or_else(|| page_at(arns, next_token), Ok)
     }
 }
 
-fn page(arns: Vec<String>, next_token: Option<String>) -> Result<Page, CallError> {
+/// The page of `arns` that begins at `next_token`, an index.
+fn page_at(arns: Vec<String>, next_token: Option<String>) -> Result<Page, CallError> {
     let start = match next_token {
         None => 0,
         Some(token) => token.parse().map_err(|_| CallError::Unavailable("token".to_owned()))?,
     };
-    let next_token = (start + PAGE < arns.len()).then(|| (start + PAGE).to_string());
-    Ok(Page { arns: arns.into_iter().skip(start).take(PAGE).collect(), next_token })
+    let next_token = (start + PAGE_SIZE < arns.len()).then(|| (start + PAGE_SIZE).to_string());
+    Ok(Page { arns: arns.into_iter().skip(start).take(PAGE_SIZE).collect(), next_token })
 }
 
-fn find<'a>(
+fn find_active_cluster<'a>(
     clusters: &'a BTreeMap<String, FakeCluster>,
     cluster: &str,
 ) -> Result<&'a FakeCluster, CallError> {
@@ -205,7 +210,7 @@ impl EcsApi for FakeEcs {
                 *empty -= 1;
                 return Ok(Page::default());
             }
-            self.page(clusters.keys().map(|name| arn("cluster", name)).collect(), next_token)
+            self.next_page(clusters.keys().map(|name| arn("cluster", name)).collect(), next_token)
         })
         .await
     }
@@ -239,7 +244,7 @@ impl EcsApi for FakeEcs {
             if let Some(page) = &self.lists {
                 return Ok(page.clone());
             }
-            let tasks = find(clusters, cluster)?.tasks.iter();
+            let tasks = find_active_cluster(clusters, cluster)?.tasks.iter();
             let empty = &mut self.empty_listings.lock().unwrap().0;
             if *empty > 0 && desired_status == DesiredStatus::Running {
                 *empty -= 1;
@@ -247,7 +252,7 @@ impl EcsApi for FakeEcs {
             }
             let listed =
                 tasks.filter(|task| task.desired_status == desired_status && !task.unlisted);
-            self.page(listed.map(|task| task.task.arn.clone()).collect(), next_token)
+            self.next_page(listed.map(|task| task.task.arn.clone()).collect(), next_token)
         })
         .await
     }
@@ -262,12 +267,12 @@ impl EcsApi for FakeEcs {
             if let Some(described) = &self.describes {
                 return Ok(described.clone());
             }
-            let cluster = find(clusters, cluster)?;
+            let cluster = find_active_cluster(clusters, cluster)?;
             let mut described = DescribedTasks::default();
             for arn in arns {
                 let found = cluster.tasks.iter().find(|task| task.task.arn == *arn);
-                match found.filter(|task| !happens(&task.lost)) {
-                    Some(task) if happens(&task.left_out) => {}
+                match found.filter(|task| !decrement(&task.lost)) {
+                    Some(task) if decrement(&task.left_out) => {}
                     Some(task) => described.tasks.push(task.task.clone()),
                     None => described.failures.push(Failure {
                         arn: Some(arn.clone()),
@@ -286,8 +291,8 @@ impl EcsApi for FakeEcs {
         next_token: Option<String>,
     ) -> Result<Page, CallError> {
         self.answer("list services".to_owned(), |clusters| {
-            let services = find(clusters, cluster)?.services.iter();
-            self.page(
+            let services = find_active_cluster(clusters, cluster)?.services.iter();
+            self.next_page(
                 services.map(|name| arn("service", &format!("app/{name}"))).collect(),
                 next_token,
             )

@@ -84,6 +84,7 @@ pub enum DesiredStatus {
     Stopped,
 }
 
+/// A page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
     pub arns: Vec<String>,
@@ -91,6 +92,7 @@ pub struct Page {
     pub next_token: Option<String>,
 }
 
+/// A cluster, as DescribeClusters returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
     pub arn: String,
@@ -100,12 +102,14 @@ pub struct Cluster {
     pub running_tasks: usize,
 }
 
+/// The response of DescribeTasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DescribedTasks {
     pub tasks: Vec<Task>,
     pub failures: Vec<Failure>,
 }
 
+/// A requested task that DescribeTasks did not describe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub arn: Option<String>,
@@ -149,17 +153,17 @@ impl Task {
         self.group.as_deref()?.strip_prefix("service:").filter(|name| !name.is_empty())
     }
 
-    /// The task has stopped for good: it will never run again.
+    /// Whether the task has stopped for good: it will never run again.
     fn has_stopped(&self) -> bool {
         matches!(self.last_status.as_deref(), Some("STOPPED" | "DELETED"))
     }
 
-    /// A container of the task runs.
+    /// Whether a container of the task runs.
     fn runs(&self) -> bool {
         !self.has_stopped() && self.containers.iter().any(Container::is_running)
     }
 
-    /// The description has the status of each container.
+    /// Whether the description has the status of each container that may run.
     ///
     /// While a task starts, its containers may have no status yet, and when it has stopped they need
     /// none: the list of containers may be empty. Anything else would read as software that exited.
@@ -232,7 +236,7 @@ pub enum CallError {
     Malformed(String),
 }
 
-/// Why what runs could not be read.
+/// Why the running tasks could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EcsError {
     #[error("ECS did not {operation}: {source}")]
@@ -287,13 +291,14 @@ impl Progress {
         self.tasks_described.load(Ordering::Relaxed)
     }
 
+    /// Sets all counts to 0, for a reading that is repeated.
     pub(crate) fn restart(&self) {
         for counter in [&self.calls, &self.clusters, &self.clusters_read, &self.tasks_described] {
             counter.store(0, Ordering::Relaxed);
         }
     }
 
-    fn count(counter: &AtomicU32, by: usize) {
+    fn increment(counter: &AtomicU32, by: usize) {
         counter.fetch_add(u32::try_from(by).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 }
@@ -303,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn little_of_a_long_answer_is_repeated() {
+    fn long_aws_message_is_shortened_to_one_line_of_under_900_bytes_in_a_call_error() {
         let long = "x\n".repeat(1 << 19);
         for error in [
             CallError::AccessDenied(long.clone()),
@@ -323,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_is_complete_if_it_says_of_each_container_whether_it_runs() {
+    fn task_description_is_incomplete_if_a_container_that_may_run_has_no_status() {
         let (running, silent) = (Some("RUNNING"), None);
         for (desired, last, containers, complete) in [
             ("RUNNING", "RUNNING", &[running, running][..], true),

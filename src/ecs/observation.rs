@@ -3,7 +3,7 @@
 use super::{Scope, Task};
 use crate::snapshot::{DigestSource, RunningContainer, TaskOrigin, artifact_name};
 
-/// A container that was read, counted or not.
+/// A container of a task that was read, and whether it counts as running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation<'t> {
     pub cluster: &'t str,
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_counts_by_its_own_status_whatever_its_tasks_desired_status() {
+    fn container_of_a_draining_task_counts_only_if_its_own_last_status_is_running() {
         let mut draining = task(
             Some("service:web"),
             &[
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_time_is_started_else_created_else_now() {
+    fn start_time_of_a_container_is_that_of_its_task_else_its_creation_else_now() {
         let mut task = task(None, &[("x", Some("RUNNING"))]);
         let started_at = |task: &Task| {
             observe(task, &Scope::default(), 7).next().unwrap().result.unwrap().started_at

@@ -47,6 +47,7 @@ pub(super) struct Bucket {
     level: Mutex<Level>,
 }
 
+/// The tokens in a bucket at a time, on both clocks.
 #[derive(Debug)]
 struct Level {
     /// Below zero while calls wait.
@@ -82,7 +83,7 @@ impl Bucket {
 }
 
 impl Level {
-    /// By the larger of the times that passed on either clock.
+    /// Adds the tokens for the time that has passed: the longer one of the two clocks.
     fn refill(&mut self, bucket: &Bucket, now: Instant, wall_clock: SystemTime) {
         let on_wall_clock = wall_clock.duration_since(self.wall_clock).unwrap_or_default();
         let passed = now.duration_since(self.at).max(on_wall_clock);
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_is_free_and_what_is_beyond_it_waits_for_the_rate() {
+    async fn calls_within_the_burst_do_not_wait_and_calls_beyond_it_wait_for_the_rate() {
         let bucket = Bucket::full(50.0, 10.0);
         assert!(seconds_for(50, &bucket).await < 0.01);
         let beyond = seconds_for(100, &bucket).await;
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_that_wait_side_by_side_share_the_rate() {
+    async fn concurrent_calls_together_do_not_exceed_the_rate() {
         let bucket = Bucket::full(1.0, 10.0);
         let begun = Instant::now();
         futures_util::future::join_all((0..21).map(|_| bucket.take())).await;
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_bucket_fills_up_while_the_process_is_frozen_and_its_monotonic_clock_stands_still() {
+    async fn bucket_is_refilled_by_the_larger_of_monotonic_and_wall_clock_time() {
         let bucket = Bucket::full(10.0, 1.0);
         let (now, wall_clock) = (Instant::now(), SystemTime::now());
         let second = Duration::from_secs(1);
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_small_share_still_lets_one_call_through() {
+    async fn quota_share_too_small_for_one_call_still_allows_one_call_at_once() {
         let quota = Quota::with_share(0.001);
         assert!(seconds_for(1, &quota.cluster_reads).await < 0.01);
     }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{CallError, ClusterRef, EcsApi, EcsError, Progress, Quota, Scope, Task};
 use cluster::ClusterTasks;
 use memory::Memory;
-use scoped_clusters::{ClusterInScope, ClusterState, nothing_in_scope};
+use scoped_clusters::{ClusterInScope, ClusterState, nothing_in_scope_error};
 
 const MAX_CONCURRENT_CLUSTERS: usize = 8;
 
@@ -69,6 +69,7 @@ pub struct Reading<'r, E> {
 /// Read by the first scope that needs it; the others wait, and fail with it.
 type Once<T> = OnceCell<Result<Arc<T>, EcsError>>;
 
+/// What one reading reads of a cluster, each once for all scopes.
 #[derive(Debug, Default)]
 struct ClusterReading {
     tasks: Once<ClusterTasks>,
@@ -101,13 +102,13 @@ impl<'r, E: EcsApi> Reading<'r, E> {
         scope: &Scope,
         progress: &Progress,
     ) -> Result<Vec<Arc<Vec<Task>>>, EcsError> {
-        let clusters = self.clusters(scope, progress).await?;
-        Progress::count(&progress.clusters, clusters.len());
+        let clusters = self.clusters_in_scope(scope, progress).await?;
+        Progress::increment(&progress.clusters, clusters.len());
 
         let mut read: Vec<_> = stream::iter(&clusters)
             .map(async |cluster| {
                 let tasks = self.tasks_of(cluster, progress).await?;
-                Progress::count(&progress.clusters_read, 1);
+                Progress::increment(&progress.clusters_read, 1);
                 Ok::<_, EcsError>((cluster, tasks))
             })
             .buffer_unordered(MAX_CONCURRENT_CLUSTERS)
@@ -116,7 +117,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
 
         let nothing_left = self.confirm_empty(&mut read, progress).await?;
         if nothing_left {
-            return Err(nothing_in_scope("no cluster in scope exists any longer", &clusters));
+            return Err(nothing_in_scope_error("no cluster in scope exists any longer", &clusters));
         }
         let tasks: Vec<_> =
             read.into_iter().filter_map(|(_, tasks)| Some(Arc::clone(&tasks?.tasks))).collect();
@@ -131,7 +132,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
             });
         }
         if !scope.services.is_everything() && !all.clone().any(|task| counts(task, scope)) {
-            self.require_service(scope, &mut all, &clusters, progress).await?;
+            self.require_service_in_scope(scope, &mut all, &clusters, progress).await?;
         }
         Ok(tasks)
     }
@@ -187,7 +188,7 @@ fn is_cluster_not_found(error: &EcsError) -> bool {
     matches!(error, EcsError::Call { source: CallError::ClusterNotFound, .. })
 }
 
-/// A container of the task is in scope and runs.
+/// Whether the task is in scope and runs a container.
 fn counts(task: &Task, scope: &Scope) -> bool {
     scope.services.selects_task_of(task.service()) && task.runs()
 }

@@ -51,7 +51,7 @@ impl<N: AsRef<str>> Filter<N> {
 }
 
 impl<N: AsRef<str>> Selection<N> {
-    /// Nothing is included or excluded explicitly.
+    /// Whether nothing is included or excluded explicitly.
     pub fn is_everything(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
     }
@@ -62,7 +62,7 @@ impl<N: AsRef<str>> Selection<N> {
 }
 
 impl Selection<ClusterRef> {
-    /// The clusters can only be found by listing all of them.
+    /// Whether the clusters can only be found by listing all of them.
     pub fn needs_listing(&self) -> bool {
         self.include.names.is_empty() || self.include.pattern.is_some()
     }
@@ -100,10 +100,12 @@ pub struct ClusterRef {
 pub struct ParseClusterError;
 
 impl ClusterRef {
+    /// The name or ARN as it was given.
     pub fn given(&self) -> &str {
         &self.given
     }
 
+    /// The name, without the rest of an ARN.
     pub fn name(&self) -> &str {
         &self.given[self.name_at..]
     }
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn first_what_to_include_then_what_to_leave_out() {
+    fn selection_is_what_include_matches_by_name_or_pattern_and_exclude_does_not() {
         let everything = filter(&[], None);
         let cases = [
             (everything.clone(), everything.clone(), "web", true),
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inclusion_of_services_leaves_standalone_tasks_out_and_an_exclusion_does_not() {
+    fn including_services_excludes_standalone_tasks_but_excluding_services_does_not() {
         let including = Selection { include: filter(&["web"], None), exclude: filter(&[], None) };
         let excluding = Selection { include: filter(&[], None), exclude: filter(&["web"], None) };
         assert!(!including.selects_task_of(None));
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_given_by_name_or_by_arn() {
+    fn cluster_is_parsed_from_a_name_or_an_ecs_cluster_arn_and_other_text_is_rejected() {
         let arn = "arn:aws-cn:ecs:cn-north-1:274425519734:cluster/app";
         for (text, name) in [("app", Some("app")), (arn, Some("app"))] {
             assert_eq!(text.parse::<ClusterRef>().ok().as_ref().map(ClusterRef::name), name);
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_is_excluded_by_its_arn_is_excluded() {
+    fn cluster_included_by_name_and_excluded_by_arn_is_not_selected() {
         let arn = "arn:aws:ecs:eu-central-1:274425519734:cluster/app".parse().unwrap();
         let selection = Selection {
             include: Filter { names: vec!["app".parse().unwrap()], pattern: None },

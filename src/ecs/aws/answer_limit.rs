@@ -6,10 +6,12 @@ use aws_sdk_ecs::error::BoxError;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{LengthLimitError, Limited};
 
-/// A description of a hundred tasks with ten containers each takes about a megabyte of it.
+/// More than any response of ECS: a description of a hundred tasks with ten containers each takes about a
+/// megabyte.
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// Ends a response that is larger than any of ECS: the SDK would read on until memory is full.
+/// Fails a call whose response is larger than [`MAX_RESPONSE_BYTES`]: the SDK would read on until memory is
+/// full.
 #[derive(Debug)]
 pub(super) struct AnswerLimit;
 
@@ -31,8 +33,8 @@ impl Intercept for AnswerLimit {
     }
 }
 
-/// The limit ended the response.
-pub(super) fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Whether the cause of `error` is that the response was larger than [`MAX_RESPONSE_BYTES`].
+pub(super) fn is_response_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source())
         .find_map(|error| error.downcast_ref::<LengthLimitError>())
         .is_some()

@@ -7,7 +7,7 @@ use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 
 use super::super::CallError;
-use super::answer_limit::is_too_large;
+use super::answer_limit::is_response_too_large;
 use crate::clock_skew::ClockSkew;
 use crate::endpoint::Endpoint;
 use envsnap_model::error_chain;
@@ -42,14 +42,14 @@ where
         | "ExpiredTokenException"
         | "ExpiredToken"
         | "MissingAuthenticationTokenException" => CallError::BadCredentials(message),
-        "" => from_unnamed(error, role, endpoint),
+        "" => from_error_without_code(error, role, endpoint),
         _ if is_service_fault(error) => CallError::Unavailable(format!("{endpoint}: {message}")),
         _ => CallError::Rejected(message),
     }
 }
 
-/// An error without a code from AWS.
-fn from_unnamed<E: std::error::Error + 'static>(
+/// The error of a call if AWS returned no error code: of the credentials, the connection or the response.
+fn from_error_without_code<E: std::error::Error + 'static>(
     error: &SdkError<E>,
     role: Option<&str>,
     endpoint: &Endpoint,
@@ -60,7 +60,7 @@ fn from_unnamed<E: std::error::Error + 'static>(
         }
         let reason = error_chain(error).trim_end_matches('.').to_owned();
         return match role {
-            Some(role) if is_transient(error) => {
+            Some(role) if is_transient_sts_error(error) => {
                 CallError::Unavailable(format!("role {role} cannot be assumed now: {reason}"))
             }
             Some(role) => CallError::RoleNotAssumed { role: role.to_owned(), reason },
@@ -81,7 +81,7 @@ fn from_unnamed<E: std::error::Error + 'static>(
     let message = format!("{endpoint}: status {}: {reason}", status.as_u16());
     match status.as_u16() {
         429 => CallError::Throttled(message),
-        _ if is_too_large(error) => {
+        _ if is_response_too_large(error) => {
             CallError::Malformed(format!("{endpoint}: it is larger than any of ECS"))
         }
         _ if status.is_server_error() => CallError::Unavailable(message),
@@ -101,7 +101,7 @@ fn is_throttling(code: &str) -> bool {
     )
 }
 
-/// The response's status says that the service is at fault.
+/// Whether the status of the response says that the service is at fault (5xx).
 fn is_service_fault<E>(error: &SdkError<E>) -> bool {
     error.raw_response().is_some_and(|response| response.status().is_server_error())
 }
@@ -114,9 +114,9 @@ fn credentials_error<'a>(
         .find(|error| error.is::<CredentialsError>())
 }
 
-/// STS did not refuse the role: it was throttling, at fault or unreachable, and may return it
-/// later.
-fn is_transient(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Whether STS did not refuse the role, but was throttling, at fault or unreachable: it may return the
+/// credentials later.
+fn is_transient_sts_error(error: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(CredentialsError::ProviderTimedOut(_)) = error.downcast_ref() {
         return true;
     }
@@ -136,6 +136,7 @@ fn assume_role_error<'a>(
     error.source()?.downcast_ref()
 }
 
+/// How far the clock is off, if AWS refused the time in the request's signature.
 fn clock_skew<E>(error: &SdkError<E>) -> Option<ClockSkew>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

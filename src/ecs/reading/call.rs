@@ -14,13 +14,16 @@ use crate::retry::{DEADLINE_MARGIN, has_time_for, retry};
 
 /// Waits of about 0.4, 0.8, 1.6, 3.2 and 6.4 seconds, each longer by up to itself, so that calls
 /// that were throttled together are not repeated together.
-const FIRST_WAIT: Duration = Duration::from_millis(400);
-const RETRIES: usize = 5;
+const FIRST_RETRY_WAIT: Duration = Duration::from_millis(400);
+/// Of a call that is throttled, disconnected or not answered.
+const MAX_RETRIES: usize = 5;
 
 /// Above any listing of ECS: they end one whose `nextToken` never ends before memory is full.
 const MAX_PAGES: usize = 2_000;
+/// Of the ARNs and tokens of one listing together.
 const MAX_LISTING_BYTES: usize = 32 << 20;
 
+/// Whether and when a call is repeated after an error: how often depends on the kind of error.
 struct RetryPolicy {
     backoff: ExponentialBackoff,
     inconsistency_waits: std::array::IntoIter<Duration, { CONSISTENCY_WAITS.len() }>,
@@ -31,7 +34,8 @@ struct RetryPolicy {
 
 impl RetryPolicy {
     fn new() -> Self {
-        let backoff = ExponentialBuilder::new().with_min_delay(FIRST_WAIT).with_max_times(RETRIES);
+        let backoff =
+            ExponentialBuilder::new().with_min_delay(FIRST_RETRY_WAIT).with_max_times(MAX_RETRIES);
         Self {
             backoff: backoff.with_jitter().build(),
             inconsistency_waits: CONSISTENCY_WAITS.into_iter(),
@@ -41,7 +45,7 @@ impl RetryPolicy {
         }
     }
 
-    /// `None` if another attempt would not help, or none is left.
+    /// How long to wait before the next attempt; `None` if another one would not help, or none is left.
     fn wait_after(&mut self, error: &CallError) -> Option<Duration> {
         match error {
             // A connection may have died while the process was frozen. Another one is worth a try
@@ -92,7 +96,7 @@ impl<E> Reading<'_, E> {
             };
             let answer = match permit {
                 Ok(_permit) => {
-                    Progress::count(&progress.calls, 1);
+                    Progress::increment(&progress.calls, 1);
                     self.before_the_deadline(call()).await
                 }
                 Err(error) => Err(error),
@@ -111,6 +115,7 @@ impl<E> Reading<'_, E> {
         answer.map_err(|source| EcsError::Call { operation: operation.to_owned(), source })
     }
 
+    /// [`CallError::OutOfTime`] if the deadline comes before the call ends.
     async fn before_the_deadline<T>(
         &self,
         call: impl Future<Output = Result<T, CallError>>,
@@ -178,7 +183,7 @@ mod tests {
 
     /// The result of a call that fails with these errors, and then hangs or succeeds; the number of
     /// attempts, and the time they took.
-    async fn outcome(
+    async fn call_that_fails_with(
         errors: impl IntoIterator<Item = CallError>,
         then: Option<()>,
         deadline: Option<Duration>,
@@ -226,7 +231,7 @@ mod tests {
             (vec![throttled(), disconnected(), throttled()], 1_200, 2_400),
         ] {
             let attempts = u32::try_from(errors.len()).unwrap() + 1;
-            let (answer, calls, took) = outcome(errors, Some(()), Some(HOUR)).await;
+            let (answer, calls, took) = call_that_fails_with(errors, Some(()), Some(HOUR)).await;
             assert!(answer.is_ok());
             assert_eq!(calls, attempts);
             // A timer ends with the next millisecond.
@@ -245,14 +250,15 @@ mod tests {
             CallError::RoleNotAssumed { role: text(), reason: text() },
             CallError::Rejected(text()),
         ] {
-            let (answer, calls, took) = outcome([error.clone()], Some(()), Some(HOUR)).await;
+            let (answer, calls, took) =
+                call_that_fails_with([error.clone()], Some(()), Some(HOUR)).await;
             assert_eq!(format!("{:?}", answer.unwrap_err()), format!("{error:?}"));
             assert_eq!((calls, took), (1, Duration::ZERO));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn errors_that_a_new_signature_or_reading_can_fix_are_retried() {
+    async fn clock_skew_and_malformed_response_are_retried_once_and_empty_response_five_times() {
         let clock = ClockSkew::from_error(Some("RequestExpired"), None, None, SystemTime::now());
         let clock = CallError::ClockSkew(clock.unwrap());
         let [malformed, empty] =
@@ -261,25 +267,25 @@ mod tests {
             [(clock, 2, 0), (malformed, 2, 200), (empty, 6, 5_000)]
         {
             let (answer, calls, took) =
-                outcome(vec![error.clone(); 10], Some(()), Some(HOUR)).await;
+                call_that_fails_with(vec![error.clone(); 10], Some(()), Some(HOUR)).await;
             assert_eq!(format!("{:?}", answer.unwrap_err()), format!("{error:?}"));
             assert_eq!(calls, attempts, "{error:?}");
             assert!(took.abs_diff(Duration::from_millis(milliseconds)).as_millis() < 10);
-            assert!(outcome([error], Some(()), Some(HOUR)).await.0.is_ok());
+            assert!(call_that_fails_with([error], Some(()), Some(HOUR)).await.0.is_ok());
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_permanent_fault_is_returned_after_six_attempts() {
-        let (answer, calls, took) = outcome(vec![throttled(); 10], Some(()), Some(HOUR)).await;
+    async fn call_that_is_always_throttled_fails_after_six_attempts() {
+        let (answer, calls, took) =
+            call_that_fails_with(vec![throttled(); 10], Some(()), Some(HOUR)).await;
         assert!(matches!(answer, Err(CallError::Throttled(_))), "{answer:?}");
         assert_eq!(calls, 6);
         assert!(took < Duration::from_secs(25), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_attempt_starts_or_continues_after_the_deadline_and_the_last_error_of_ecs_is_returned()
-     {
+    async fn no_attempt_runs_past_the_deadline_and_the_last_error_of_ecs_is_returned() {
         for milliseconds in (100..12_000).step_by(50) {
             let deadline = Duration::from_millis(milliseconds);
             for (errors, then) in [
@@ -287,19 +293,20 @@ mod tests {
                 (vec![throttled()], None),
                 (vec![throttled(), throttled()], None),
             ] {
-                let (answer, calls, took) = outcome(errors, then, Some(deadline)).await;
+                let (answer, calls, took) =
+                    call_that_fails_with(errors, then, Some(deadline)).await;
                 assert!(matches!(answer, Err(CallError::Throttled(_))), "{answer:?}");
                 assert!(took <= deadline && calls <= 6, "{took:?} of {deadline:?}, {calls} calls");
                 assert!(calls > 1 || milliseconds < 1_010, "{calls} calls in {deadline:?}");
             }
-            let (answer, calls, took) = outcome([], None, Some(deadline)).await;
+            let (answer, calls, took) = call_that_fails_with([], None, Some(deadline)).await;
             assert!(matches!(answer, Err(CallError::OutOfTime)), "{answer:?}");
             assert!(took <= deadline && calls == 1, "{took:?} of {deadline:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_listing_whose_pages_are_endless_or_huge_is_an_error_in_bounded_memory() {
+    async fn listing_with_endless_or_huge_pages_fails_at_2000_pages_or_32_mebibytes() {
         for (length, most) in [(1, 2_000), (1 << 20, 32)] {
             let quota = Quota::with_share(1.0);
             let reader = Reader::new((), quota.clone(), 1);
@@ -317,7 +324,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_empty_quota_does_not_hide_the_error_of_ecs() {
+    async fn error_of_ecs_is_returned_if_the_deadline_comes_while_a_retry_waits_for_quota() {
         let quota = Quota::with_share(0.05);
         for _ in 0..2 {
             quota.cluster_reads.take().await;
@@ -339,8 +346,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_throttled_together_are_not_retried_together() {
-        let all = (0..20).map(|_| outcome([throttled()], Some(()), None));
+    async fn calls_throttled_at_the_same_time_are_retried_after_different_waits() {
+        let all = (0..20).map(|_| call_that_fails_with([throttled()], Some(()), None));
         let waits = futures_util::future::join_all(all).await;
         let different: HashSet<_> = waits.into_iter().map(|(.., took)| took).collect();
         assert!(different.len() > 10, "{different:?}");

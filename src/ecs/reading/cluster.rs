@@ -37,19 +37,24 @@ struct ListedTasks {
 }
 
 impl ClusterTasks {
-    /// Tasks in the state `RUNNING`, as the cluster counts them.
-    pub(super) fn in_state_running(&self) -> usize {
+    /// How many tasks have the last status `RUNNING`: what `runningTasksCount` of the cluster counts.
+    pub(super) fn running_status_count(&self) -> usize {
         self.tasks.iter().filter(|task| task.last_status.as_deref() == Some("RUNNING")).count()
     }
 
-    /// Tasks in the state `RUNNING`, and stopping tasks that still run a container.
-    pub(super) fn running(&self) -> usize {
+    /// How many tasks have the last status `RUNNING` or are stopping and still run a container.
+    pub(super) fn running_or_draining_count(&self) -> usize {
         let counts = |task: &&Task| task.runs() || task.last_status.as_deref() == Some("RUNNING");
         self.tasks.iter().filter(counts).count()
     }
 }
 
 impl<E: EcsApi> Reading<'_, E> {
+    /// Lists and describes the tasks of a cluster. What is not described completely is read again, up to
+    /// five times.
+    ///
+    /// # Errors
+    /// A call failed, or a task that may run is still not described.
     pub(super) async fn read_tasks(
         &self,
         cluster: &ClusterInScope,
@@ -69,7 +74,7 @@ impl<E: EcsApi> Reading<'_, E> {
         described.tasks.extend(others.tasks);
         described.undescribed.extend(others.undescribed);
         let (mut tasks, mut undescribed) = (described.tasks, described.undescribed);
-        listed.drop_explained(&mut undescribed, true);
+        listed.drop_tasks_that_may_be_missing(&mut undescribed, true);
 
         let mut waits = CONSISTENCY_WAITS.into_iter().enumerate();
         let retried = loop {
@@ -94,13 +99,13 @@ impl<E: EcsApi> Reading<'_, E> {
             let again = self.describe_remaining(cluster, &wanted, &tasks, progress).await?;
             tasks.extend(again.tasks);
             undescribed = again.undescribed;
-            listed.drop_explained(&mut undescribed, false);
+            listed.drop_tasks_that_may_be_missing(&mut undescribed, false);
         };
         listed.check_undescribed(cluster, &undescribed, &tasks, &last, retried)?;
 
         let lists_no_running_task = listed.running.is_empty();
         let runs = tasks.iter().any(Task::runs);
-        self.reader.memory.remember(cluster, listed.into_last_reading(&tasks, &last));
+        self.reader.memory.remember_reading(cluster, listed.into_last_reading(&tasks, &last));
         Ok(ClusterTasks { tasks: Arc::new(tasks), runs, lists_no_running_task })
     }
 
@@ -168,9 +173,13 @@ impl ListedTasks {
         all.filter(|arn| !described.contains(arn)).collect()
     }
 
-    /// Drops tasks that may be missing: those not expected to run. A listed one is described once
-    /// more, since it may still drain.
-    fn drop_explained(&self, undescribed: &mut Vec<UndescribedTask>, is_first: bool) {
+    /// Removes missing tasks that are not expected to run. On the first attempt one that is listed as
+    /// stopped stays, to be described once more, since it may still drain.
+    fn drop_tasks_that_may_be_missing(
+        &self,
+        undescribed: &mut Vec<UndescribedTask>,
+        is_first: bool,
+    ) {
         if undescribed.is_empty() {
             return;
         }
@@ -182,7 +191,7 @@ impl ListedTasks {
         });
     }
 
-    /// Excludes the tasks that are still not described.
+    /// Logs the tasks that are still not described, which are left out.
     ///
     /// # Errors
     /// One of them may be software that runs: it did when the cluster was last read, its description
@@ -225,6 +234,7 @@ impl ListedTasks {
         Ok(())
     }
 
+    /// What to remember: the tasks that run a container, and the listed ones that have stopped.
     fn into_last_reading(self, tasks: &[Task], before: &LastReading) -> LastReading {
         let running = tasks.iter().filter(|task| task.runs()).map(|t| t.arn.clone()).collect();
         let now: HashSet<&String> =

@@ -7,8 +7,9 @@ use super::scoped_clusters::{ClusterInScope, ClusterState, active_name};
 use super::{Reading, is_cluster_not_found, none_if_gone};
 use crate::ecs::{CallError, EcsApi, EcsError, Progress};
 
-/// After this many failed readings in a row the cause may be permanent.
-const PERSISTENT_AFTER: u32 = 5;
+/// After this many failed readings of a cluster in a row the cause may be permanent: the error then advises
+/// to exclude it.
+const ADVISE_EXCLUSION_AFTER: u32 = 5;
 
 /// A cluster, and its tasks: `None` if it does not exist.
 pub(super) type ClusterRead<'c> = (&'c ClusterInScope, Option<Arc<ClusterTasks>>);
@@ -18,7 +19,7 @@ impl<E: EcsApi> Reading<'_, E> {
     /// cluster whose description contradicts its tasks is read again. Only here are clusters
     /// described, a hundred in a call.
     ///
-    /// Says whether there is nothing left: no cluster runs anything, and none exists.
+    /// Returns whether there is nothing left: no cluster runs anything, and none exists.
     ///
     /// # Errors
     /// A cluster keeps contradicting itself: taken at its word, it would be emptied. One that is
@@ -37,7 +38,7 @@ impl<E: EcsApi> Reading<'_, E> {
             .filter(|it| quiet(it) || unlikely(it))
             .map(|(cluster, _)| *cluster)
             .collect();
-        let states = self.states(&doubtful, progress).await?;
+        let states = self.cluster_states(&doubtful, progress).await?;
         let mut exists = read.len() > doubtful.len();
         for (cluster, tasks) in read {
             let Some(state) = states.get(cluster.key()) else {
@@ -52,7 +53,7 @@ impl<E: EcsApi> Reading<'_, E> {
                 }
                 (ClusterState::Active { running_tasks }, Some(read)) => {
                     exists = true;
-                    if *running_tasks > read.in_state_running() {
+                    if *running_tasks > read.running_status_count() {
                         let first = Arc::clone(read);
                         *tasks =
                             self.reread_tasks(cluster, first, *running_tasks, progress).await?;
@@ -64,6 +65,7 @@ impl<E: EcsApi> Reading<'_, E> {
         Ok(!exists)
     }
 
+    /// As [`Self::reread`], once for all scopes of this reading; `None` if the cluster does not exist any more.
     async fn reread_tasks(
         &self,
         cluster: &ClusterInScope,
@@ -92,7 +94,7 @@ impl<E: EcsApi> Reading<'_, E> {
             tracing::info!(
                 cluster = cluster.name,
                 running_tasks,
-                listed = tasks.running(),
+                listed = tasks.running_or_draining_count(),
                 wait_seconds = wait.as_secs_f64(),
                 "ECS reports more running tasks than it lists: reading the cluster again"
             );
@@ -100,7 +102,7 @@ impl<E: EcsApi> Reading<'_, E> {
             let described =
                 self.describe_clusters(std::slice::from_ref(&cluster.id), progress).await?;
             running_tasks = described.first().map_or(0, |described| described.running_tasks);
-            if running_tasks <= tasks.in_state_running() {
+            if running_tasks <= tasks.running_status_count() {
                 return Ok(tasks);
             }
             tasks = match self.read_tasks(cluster, progress).await {
@@ -113,15 +115,15 @@ impl<E: EcsApi> Reading<'_, E> {
                 }
                 read => Arc::new(read?),
             };
-            if running_tasks <= tasks.running() {
+            if running_tasks <= tasks.running_or_draining_count() {
                 return Ok(tasks);
             }
         }
         let readings = self.reader.memory.count_contradiction(cluster);
-        let listed = tasks.running();
+        let listed = tasks.running_or_draining_count();
         let mut contradiction =
             format!("it says that {running_tasks} of its tasks run, and lists {listed} that do");
-        if readings >= PERSISTENT_AFTER {
+        if readings >= ADVISE_EXCLUSION_AFTER {
             let advice = "If the others are managed daemons, which ECS may not list, leave the \
                           cluster out by ECS_EXCLUDE";
             contradiction =
@@ -131,7 +133,7 @@ impl<E: EcsApi> Reading<'_, E> {
     }
 }
 
-/// ECS contradicts itself about the existence of the cluster.
+/// The error that ECS contradicts itself about the existence of the cluster.
 fn existence_contradiction(cluster: &ClusterInScope) -> EcsError {
     let message = "it says that the cluster does not exist, and describes it as existing";
     EcsError::Call {

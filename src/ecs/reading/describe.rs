@@ -9,7 +9,7 @@ use super::Reading;
 use super::scoped_clusters::ClusterInScope;
 use crate::ecs::{CallError, DESCRIBE_BATCH, DescribedTasks, EcsApi, EcsError, Progress, Task};
 
-/// Per cluster.
+/// Concurrent DescribeTasks calls for one cluster.
 const MAX_CONCURRENT_BATCHES: usize = 4;
 
 /// The result of describing tasks.
@@ -99,7 +99,7 @@ impl<E: EcsApi> Reading<'_, E> {
                 classify(self.reader.ecs.describe_tasks(&cluster.id, arns).await?, arns, known)
             })
             .await?;
-        Progress::count(&progress.tasks_described, described.tasks.len());
+        Progress::increment(&progress.tasks_described, described.tasks.len());
         Ok(Described {
             tasks: described
                 .tasks
@@ -181,26 +181,28 @@ mod tests {
     use super::*;
     use crate::ecs::Failure;
 
-    const LONG: &str = "arn:aws:ecs:eu-central-1:274425519734:task/app/1";
-    const SHORT: &str = "arn:aws:ecs:eu-central-1:274425519734:task/1";
-    const OTHER: &str = "arn:aws:ecs:eu-central-1:274425519734:task/app/2";
+    const LONG_ARN: &str = "arn:aws:ecs:eu-central-1:274425519734:task/app/1";
+    const SHORT_ARN: &str = "arn:aws:ecs:eu-central-1:274425519734:task/1";
+    const OTHER_TASK_ARN: &str = "arn:aws:ecs:eu-central-1:274425519734:task/app/2";
 
     #[test]
-    fn both_forms_of_an_arn_are_of_one_task() {
-        for (requested, answered) in [(LONG, SHORT), (SHORT, LONG), (LONG, LONG)] {
+    fn response_with_the_other_arn_format_is_matched_to_the_requested_task() {
+        for (requested, answered) in
+            [(LONG_ARN, SHORT_ARN), (SHORT_ARN, LONG_ARN), (LONG_ARN, LONG_ARN)]
+        {
             let requested = [requested.to_owned()];
             let failure = |arn: &str| Failure {
                 arn: Some(arn.to_owned()),
                 reason: Some("MISSING".to_owned()),
             };
-            let tasks = vec![Task { arn: answered.to_owned(), ..stopped() }];
+            let tasks = vec![Task { arn: answered.to_owned(), ..stopped_task() }];
             let answer = DescribedTasks { tasks, failures: Vec::new() };
             let described = classify(answer, &requested, &[]).unwrap();
             assert_eq!(described.tasks[0].arn, requested[0]);
             let answer = DescribedTasks { tasks: vec![], failures: vec![failure(answered)] };
             let described = classify(answer, &requested, &[]).unwrap();
             assert_eq!(described.undescribed[0].reason, UndescribedReason::Missing);
-            let answer = DescribedTasks { tasks: vec![], failures: vec![failure(OTHER)] };
+            let answer = DescribedTasks { tasks: vec![], failures: vec![failure(OTHER_TASK_ARN)] };
             assert_eq!(
                 classify(answer, &requested, &[]).unwrap().undescribed[0].reason,
                 UndescribedReason::LeftOut
@@ -209,13 +211,16 @@ mod tests {
     }
 
     #[test]
-    fn a_short_arn_of_another_account_is_of_another_task() {
-        let task = Task { arn: SHORT.replace("2744", "1111"), ..stopped() };
+    fn response_with_the_short_arn_of_a_task_in_another_account_is_malformed() {
+        let task = Task { arn: SHORT_ARN.replace("2744", "1111"), ..stopped_task() };
         let answer = DescribedTasks { tasks: vec![task], failures: Vec::new() };
-        assert!(matches!(classify(answer, &[LONG.to_owned()], &[]), Err(CallError::Malformed(_))));
+        assert!(matches!(
+            classify(answer, &[LONG_ARN.to_owned()], &[]),
+            Err(CallError::Malformed(_))
+        ));
     }
 
-    fn stopped() -> Task {
+    fn stopped_task() -> Task {
         Task { last_status: Some("STOPPED".to_owned()), ..Task::default() }
     }
 }

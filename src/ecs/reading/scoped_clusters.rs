@@ -8,6 +8,7 @@ use crate::ecs::{
     CallError, Cluster, ClusterRef, DESCRIBE_BATCH, EcsApi, EcsError, Progress, Scope, Task,
 };
 
+/// A cluster to read.
 #[derive(Debug, Clone)]
 pub(super) struct ClusterInScope {
     /// The id for requests: the name or ARN that was given, or the ARN that was listed.
@@ -36,7 +37,7 @@ impl ClusterInScope {
 
 impl<E: EcsApi> Reading<'_, E> {
     /// The clusters in scope, each once. Clusters are only listed if the scope does not name them.
-    pub(super) async fn clusters(
+    pub(super) async fn clusters_in_scope(
         &self,
         scope: &Scope,
         progress: &Progress,
@@ -66,6 +67,8 @@ impl<E: EcsApi> Reading<'_, E> {
         Ok(clusters.into_values().collect())
     }
 
+    /// All clusters of the account, listed once per reading, with those that exist although ECS does not list
+    /// them.
     async fn listed_clusters(&self, progress: &Progress) -> Result<Arc<Vec<ClusterRef>>, EcsError> {
         let operation = "list the clusters";
         let list = async || {
@@ -83,7 +86,7 @@ impl<E: EcsApi> Reading<'_, E> {
             });
             let mut clusters = clusters.collect::<Result<Vec<_>, _>>()?;
             let left_out = self.reader.memory.missing_from(&clusters);
-            clusters.extend(self.not_gone(left_out, progress).await?);
+            clusters.extend(self.existing_although_unlisted(left_out, progress).await?);
             self.reader.memory.remember_listed(&clusters);
             Ok(Arc::new(clusters))
         };
@@ -92,7 +95,7 @@ impl<E: EcsApi> Reading<'_, E> {
 
     /// Those of `clusters` that exist although they are not listed: the listing is eventually
     /// consistent, and trusting it would empty a running cluster. The others are forgotten.
-    async fn not_gone(
+    async fn existing_although_unlisted(
         &self,
         clusters: Vec<ClusterRef>,
         progress: &Progress,
@@ -106,7 +109,7 @@ impl<E: EcsApi> Reading<'_, E> {
         let (exist, gone): (Vec<_>, Vec<_>) =
             clusters.into_iter().partition(|cluster| active.contains(cluster.name()));
         for cluster in &gone {
-            self.reader.memory.forget(cluster);
+            self.reader.memory.forget_cluster(cluster);
         }
         for cluster in &exist {
             tracing::warn!(
@@ -121,7 +124,7 @@ impl<E: EcsApi> Reading<'_, E> {
     ///
     /// # Errors
     /// One that is named does not exist, or ECS does not describe them.
-    pub(super) async fn states<'c>(
+    pub(super) async fn cluster_states<'c>(
         &self,
         clusters: &[&'c ClusterInScope],
         progress: &Progress,
@@ -165,9 +168,12 @@ impl<E: EcsApi> Reading<'_, E> {
             .await
     }
 
-    /// A filter on services matched no container. That is valid if it selects an existing service,
-    /// or if there was nothing to exclude.
-    pub(super) async fn require_service(
+    /// Called if a filter on services matches no running container.
+    ///
+    /// # Errors
+    /// The filter selects no existing service either. It is valid if it only excludes services, and there
+    /// is nothing to exclude.
+    pub(super) async fn require_service_in_scope(
         &self,
         scope: &Scope,
         tasks: impl Iterator<Item = &Task>,
@@ -193,7 +199,7 @@ impl<E: EcsApi> Reading<'_, E> {
         if scope.services.include.is_empty() && nothing_to_leave_out {
             return Ok(());
         }
-        Err(nothing_in_scope(
+        Err(nothing_in_scope_error(
             &format!("no running container and none of the {services} services is in scope"),
             clusters,
         ))
@@ -206,10 +212,12 @@ pub(super) fn active_name(cluster: &Cluster) -> Option<String> {
     (cluster.status.as_deref() != Some("INACTIVE")).then(|| arn.name().to_owned())
 }
 
-pub(super) fn nothing_in_scope(what: &str, clusters: &[ClusterInScope]) -> EcsError {
-    const SHOWN: usize = 5;
-    let names: Vec<_> = clusters.iter().take(SHOWN).map(|cluster| cluster.name.as_str()).collect();
-    let more = match clusters.len().saturating_sub(SHOWN) {
+/// The error that the scope matches nothing, with the names of its first clusters.
+pub(super) fn nothing_in_scope_error(what: &str, clusters: &[ClusterInScope]) -> EcsError {
+    const MAX_SHOWN_CLUSTERS: usize = 5;
+    let names: Vec<_> =
+        clusters.iter().take(MAX_SHOWN_CLUSTERS).map(|cluster| cluster.name.as_str()).collect();
+    let more = match clusters.len().saturating_sub(MAX_SHOWN_CLUSTERS) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };

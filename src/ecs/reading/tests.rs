@@ -30,6 +30,7 @@ fn reader<E: EcsApi>(ecs: E) -> Reader<E> {
     Reader::new(ecs, Quota::with_share(1.0), 8)
 }
 
+/// The names of the artifacts that run in `scope`, one per container and sorted.
 async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>, EcsError> {
     let tasks = reader.begin(None).tasks(scope, &Progress::default()).await?;
     let mut names: Vec<_> = tasks
@@ -44,8 +45,8 @@ async fn running(reader: &Reader<FakeEcs>, scope: &Scope) -> Result<Vec<String>,
 }
 
 #[tokio::test]
-async fn one_small_cluster_takes_three_calls() {
-    let fake = FakeEcs::new([("app", FakeCluster::running(&["a", "b", "c"]))]);
+async fn cluster_of_three_tasks_is_read_with_two_listings_and_one_description() {
+    let fake = FakeEcs::new([("app", FakeCluster::with_running_tasks(&["a", "b", "c"]))]);
     let reader = reader(fake);
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["a:1", "b:1", "c:1"]);
     assert_eq!(reader.ecs.take_calls(), ["list Running", "list Stopped", "describe 3 tasks"]);
@@ -53,15 +54,15 @@ async fn one_small_cluster_takes_three_calls() {
 
 #[tokio::test]
 async fn a_draining_task_still_counts() {
-    let mut app = FakeCluster::running(&["new"]);
+    let mut app = FakeCluster::with_running_tasks(&["new"]);
     app.tasks.push(FakeTask::draining("old"));
     let reader = reader(FakeEcs::new([("app", app)]));
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), ["new:1", "old:1"]);
 }
 
 #[tokio::test]
-async fn a_task_stopped_between_the_listings_is_not_lost() {
-    let fake = FakeEcs::new([("app", FakeCluster::running(&["a", "b"]))]);
+async fn task_that_is_stopped_between_the_two_listings_and_drains_is_read() {
+    let fake = FakeEcs::new([("app", FakeCluster::with_running_tasks(&["a", "b"]))]);
     fake.change_after("list Running", |account| {
         account.get_mut("app").unwrap().tasks[0] = FakeTask::draining("a");
     });
@@ -70,8 +71,8 @@ async fn a_task_stopped_between_the_listings_is_not_lost() {
 }
 
 #[tokio::test]
-async fn a_stopped_task_is_described_once_and_a_draining_one_until_it_stops() {
-    let mut app = FakeCluster::running(&["a", "b"]);
+async fn stopped_task_is_described_in_one_reading_only_and_a_draining_one_until_it_stops() {
+    let mut app = FakeCluster::with_running_tasks(&["a", "b"]);
     app.tasks[0].stop();
     app.tasks.push(FakeTask::draining("c"));
     let reader = reader(FakeEcs::new([("app", app)]));
@@ -96,27 +97,28 @@ async fn a_stopped_task_is_described_once_and_a_draining_one_until_it_stops() {
 
     reader.ecs.change(|account| drop(account.get_mut("app").unwrap().tasks.drain(2..)));
     running(&reader, &scope).await.unwrap();
-    let known = reader.memory.stopped()["app"].clone();
+    let known = reader.memory.stopped_tasks_by_cluster()["app"].clone();
     assert_eq!(known, HashSet::from([arn("task", "app/a")]), "what is not listed is forgotten");
 }
 
 #[tokio::test]
-async fn stopped_tasks_of_a_cluster_that_is_gone_are_forgotten() {
-    let [mut app, mut preview] = [&["a", "b"], &["c", "d"]].map(|it| FakeCluster::running(it));
+async fn stopped_tasks_of_a_deleted_cluster_are_removed_from_the_readers_memory() {
+    let [mut app, mut preview] =
+        [&["a", "b"], &["c", "d"]].map(|it| FakeCluster::with_running_tasks(it));
     app.tasks[0].stop();
     preview.tasks[0].stop();
     let reader = reader(FakeEcs::new([("app", app), ("preview-1", preview)]));
     running(&reader, &everything()).await.unwrap();
-    assert_eq!(reader.memory.stopped().len(), 2);
+    assert_eq!(reader.memory.stopped_tasks_by_cluster().len(), 2);
     reader.ecs.change(|account| drop(account.remove("preview-1")));
     running(&reader, &everything()).await.unwrap();
-    let known: Vec<_> = reader.memory.stopped().into_keys().collect();
+    let known: Vec<_> = reader.memory.stopped_tasks_by_cluster().into_keys().collect();
     assert_eq!(known, ["app"]);
 }
 
 #[tokio::test]
-async fn a_stopped_task_runs_nothing_for_a_cold_reader_as_for_a_warm_one() {
-    let mut app = FakeCluster::running(&["a", "b"]);
+async fn container_of_a_task_with_last_status_stopped_does_not_count_even_if_it_is_running() {
+    let mut app = FakeCluster::with_running_tasks(&["a", "b"]);
     app.tasks[0] = FakeTask::draining("a");
     app.tasks[0].task.last_status = Some("STOPPED".to_owned());
     let reader = reader(FakeEcs::new([("app", app)]));
@@ -130,17 +132,21 @@ async fn a_stopped_task_runs_nothing_for_a_cold_reader_as_for_a_warm_one() {
 async fn every_page_of_every_cluster_is_read() {
     let clusters = ["a", "b", "c", "d"].map(|name| {
         let tasks: Vec<_> = (0..10).map(|n| format!("{name}{n}")).collect();
-        (name, FakeCluster::running(&tasks.iter().map(String::as_str).collect::<Vec<_>>()))
+        (
+            name,
+            FakeCluster::with_running_tasks(&tasks.iter().map(String::as_str).collect::<Vec<_>>()),
+        )
     });
     let reader = reader(FakeEcs::new(clusters));
     assert_eq!(running(&reader, &everything()).await.unwrap().len(), 40);
 }
 
 #[tokio::test]
-async fn a_named_cluster_has_to_exist() {
-    let mut gone = FakeCluster::running(&[]);
+async fn cluster_that_is_named_but_inactive_or_nonexistent_is_an_error() {
+    let mut gone = FakeCluster::with_running_tasks(&[]);
     gone.inactive = true;
-    let reader = reader(FakeEcs::new([("app", FakeCluster::running(&["a"])), ("gone", gone)]));
+    let reader =
+        reader(FakeEcs::new([("app", FakeCluster::with_running_tasks(&["a"])), ("gone", gone)]));
     for name in ["gone", "never"] {
         let error = running(&reader, &clusters(&["app", name])).await.unwrap_err();
         assert!(
@@ -152,10 +158,10 @@ async fn a_named_cluster_has_to_exist() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_goes_while_it_is_read_leaves_the_scope() {
+async fn cluster_that_is_not_named_and_deleted_during_the_reading_is_left_out() {
     let fake = FakeEcs::new([
-        ("app", FakeCluster::running(&["a"])),
-        ("gone", FakeCluster::running(&["b"])),
+        ("app", FakeCluster::with_running_tasks(&["a"])),
+        ("gone", FakeCluster::with_running_tasks(&["b"])),
     ]);
     fake.change_after("list clusters", |account| drop(account.remove("gone")));
     let reader = reader(fake);
@@ -163,8 +169,8 @@ async fn a_cluster_that_goes_while_it_is_read_leaves_the_scope() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_said_to_be_gone_and_described_as_existing_is_an_error() {
-    let fake = FakeEcs::new([("app", FakeCluster::running(&["a"]))]);
+async fn cluster_that_list_tasks_does_not_find_and_that_is_described_as_active_is_an_error() {
+    let fake = FakeEcs::new([("app", FakeCluster::with_running_tasks(&["a"]))]);
     fake.change_after("list clusters", |account| account.get_mut("app").unwrap().inactive = true);
     fake.change_after("list Running", |account| account.get_mut("app").unwrap().inactive = false);
     let reader = reader(fake);
@@ -174,8 +180,8 @@ async fn a_cluster_that_is_said_to_be_gone_and_described_as_existing_is_an_error
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_that_lists_nothing_and_then_is_said_to_be_gone_is_not_taken_for_gone() {
-    let fake = FakeEcs::new([("app", FakeCluster::running(&["a"]))]);
+async fn cluster_not_found_when_read_again_but_described_as_active_is_an_error() {
+    let fake = FakeEcs::new([("app", FakeCluster::with_running_tasks(&["a"]))]);
     fake.empty_listings.lock().unwrap().0 = 1;
     let set = |inactive| {
         move |account: &mut std::collections::BTreeMap<String, FakeCluster>| {
@@ -194,18 +200,18 @@ async fn a_cluster_that_lists_nothing_and_then_is_said_to_be_gone_is_not_taken_f
 }
 
 #[tokio::test]
-async fn an_existing_cluster_that_runs_nothing_is_an_honest_empty() {
+async fn existing_cluster_without_tasks_is_read_as_empty_without_error() {
     let reader = reader(FakeEcs::new([("app", FakeCluster::default())]));
     assert_eq!(running(&reader, &clusters(&["app"])).await.unwrap(), [""; 0]);
     assert_eq!(running(&reader, &everything()).await.unwrap(), [""; 0]);
 }
 
 #[tokio::test]
-async fn a_scope_that_matches_nothing_is_an_error_and_never_an_empty_environment() {
+async fn scope_that_matches_no_existing_cluster_or_service_is_an_error() {
     let nothing = reader(FakeEcs::default());
     let deleted = FakeCluster { inactive: true, ..FakeCluster::default() };
     let deleted = reader(FakeEcs::new([("old", deleted)]));
-    let mut app = FakeCluster::running(&["a"]);
+    let mut app = FakeCluster::with_running_tasks(&["a"]);
     app.services = ["web", "db", "s1", "s2"].map(str::to_owned).to_vec();
     let app = reader(FakeEcs::new([("app", app)]));
     let mut excluding_all = clusters(&["app"]);
@@ -224,8 +230,8 @@ async fn a_scope_that_matches_nothing_is_an_error_and_never_an_empty_environment
 }
 
 #[tokio::test]
-async fn services_are_listed_only_if_a_filter_left_no_container() {
-    let mut app = FakeCluster::running(&["a"]);
+async fn services_are_listed_only_if_the_service_filter_matches_no_running_container() {
+    let mut app = FakeCluster::with_running_tasks(&["a"]);
     app.services = ["s0", "s1", "s2", "idle", "web"].map(str::to_owned).to_vec();
     let reader = reader(FakeEcs::new([("app", app)]));
     let listed = |calls: Vec<String>| calls.iter().any(|call| call == "list services");
@@ -237,18 +243,18 @@ async fn services_are_listed_only_if_a_filter_left_no_container() {
 }
 
 #[tokio::test]
-async fn an_exclusion_with_nothing_to_leave_out_is_an_honest_empty() {
+async fn excluding_a_service_in_a_cluster_without_tasks_and_services_reads_it_as_empty() {
     let reader = reader(FakeEcs::new([("app", FakeCluster::default())]));
     assert_eq!(running(&reader, &services(&[], &["web"])).await.unwrap(), [""; 0]);
 }
 
-/// Answers with what the test wrote down.
-fn scripted(page: Page, described: DescribedTasks) -> FakeEcs {
+/// Answers each listing with this page, and each description with these tasks.
+fn scripted_ecs(page: Page, described: DescribedTasks) -> FakeEcs {
     FakeEcs { lists: Some(page), describes: Some(described), ..FakeEcs::default() }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth() {
+async fn malformed_response_to_a_listing_or_description_fails_the_whole_reading() {
     let failure = |arn: Option<&str>, reason: Option<&str>| crate::ecs::Failure {
         arn: arn.map(ToOwned::to_owned),
         reason: reason.map(ToOwned::to_owned),
@@ -270,7 +276,7 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
         (two(None), vec![task("t/1")], vec![failure(None, None)], "it returns no reason"),
     ];
     for (page, tasks, failures, expected) in cases {
-        let reader = reader(scripted(page, DescribedTasks { tasks, failures }));
+        let reader = reader(scripted_ecs(page, DescribedTasks { tasks, failures }));
         let error = reader
             .begin(None)
             .tasks(&clusters(&["app"]), &Progress::default())
@@ -280,34 +286,34 @@ async fn an_answer_that_makes_no_sense_is_an_error_and_never_a_part_of_the_truth
         assert!(error.contains(expected), "{error}");
     }
     let page = Page { arns: vec!["nonsense/é".to_owned()], next_token: None };
-    let reader = reader(scripted(page, DescribedTasks::default()));
+    let reader = reader(scripted_ecs(page, DescribedTasks::default()));
     let error = reader.begin(None).tasks(&everything(), &Progress::default()).await.unwrap_err();
     assert!(error.to_string().contains("is not the ARN of a cluster"), "{error}");
 }
 
 #[tokio::test]
-async fn a_task_that_is_in_two_clusters_is_an_error_and_never_two_replicas() {
+async fn task_that_is_listed_in_two_clusters_is_an_error() {
     let task = FakeTask::running("a").task;
     let page = Page { arns: vec![task.arn.clone()], next_token: None };
     let described = DescribedTasks { tasks: vec![task], failures: Vec::new() };
-    let reader = reader(scripted(page, described));
+    let reader = reader(scripted_ecs(page, described));
     let scope = clusters(&["app", "db"]);
     let error = reader.begin(None).tasks(&scope, &Progress::default()).await.unwrap_err();
     assert!(error.to_string().contains("in two clusters"), "{error}");
 }
 
 #[tokio::test]
-async fn a_task_that_is_described_twice_runs_once() {
+async fn task_that_is_described_twice_in_a_response_is_returned_once() {
     let task = FakeTask::running("a").task;
     let page = Page { arns: vec![task.arn.clone()], next_token: None };
     let described = DescribedTasks { tasks: vec![task.clone(), task], failures: Vec::new() };
-    let reader = reader(scripted(page, described));
+    let reader = reader(scripted_ecs(page, described));
     let tasks = reader.begin(None).tasks(&clusters(&["app"]), &Progress::default()).await.unwrap();
     assert_eq!(tasks[0].len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_readings_of_a_reader_share_the_calls_that_may_be_under_way() {
+async fn concurrent_readings_of_a_reader_together_keep_its_limit_of_concurrent_calls() {
     let ecs = FakeEcs { latency: Duration::from_millis(50), ..FakeEcs::default() };
     ecs.change(|clusters| {
         clusters.extend((0..40).map(|n| (format!("c{n}"), FakeCluster::default())));

@@ -12,16 +12,17 @@ async fn running_within(
     (result, begun.elapsed().as_millis())
 }
 
-fn contradiction(result: Result<Vec<String>, EcsError>) -> String {
+/// The message of the contradiction that a reading failed with; panics if it has another result.
+fn contradiction_message(result: Result<Vec<String>, EcsError>) -> String {
     match result.unwrap_err() {
         error @ EcsError::Contradiction { .. } => error.to_string(),
         error => panic!("{error}"),
     }
 }
 
-/// Cluster `app` with task `a`, of which the tasks after it are still unknown so many times.
-fn with_unknown(tasks: &[(&str, usize)]) -> FakeEcs {
-    let mut app = FakeCluster::running(&["a"]);
+/// A cluster `app` with task `a` and these tasks, each of which is described as missing so many times first.
+fn with_tasks_missing_at_first(tasks: &[(&str, usize)]) -> FakeEcs {
+    let mut app = FakeCluster::with_running_tasks(&["a"]);
     for (name, times) in tasks {
         let task = FakeTask::running(name);
         task.lost.set(*times);
@@ -31,9 +32,9 @@ fn with_unknown(tasks: &[(&str, usize)]) -> FakeEcs {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_is_not_known_everywhere_yet_is_described_again_after_growing_waits() {
+async fn listed_task_that_is_described_as_missing_is_described_again_after_growing_waits() {
     for (times, milliseconds) in [(1, 200), (2, 600), (4, 3_000), (5, 5_000)] {
-        let reader = reader(with_unknown(&[("b", times)]));
+        let reader = reader(with_tasks_missing_at_first(&[("b", times)]));
         let (result, took) = running_within(&reader, &clusters(&["app"])).await;
         assert_eq!(result.unwrap(), ["a:1", "b:1"], "{times}");
         assert!((milliseconds..milliseconds + 10).contains(&took), "{times} times: {took} ms");
@@ -41,8 +42,8 @@ async fn a_task_that_is_not_known_everywhere_yet_is_described_again_after_growin
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_task_that_stays_unknown_is_left_out_and_one_that_ran_fails_the_reading() {
-    let reader = reader(with_unknown(&[("b", usize::MAX)]));
+async fn new_task_that_stays_missing_is_left_out_and_one_that_ran_before_fails_the_reading() {
+    let reader = reader(with_tasks_missing_at_first(&[("b", usize::MAX)]));
     let scope = clusters(&["app"]);
     let (result, took) = running_within(&reader, &scope).await;
     assert_eq!((result.unwrap(), took / 10), (vec!["a:1".to_owned()], 500));
@@ -54,7 +55,7 @@ async fn a_new_task_that_stays_unknown_is_left_out_and_one_that_ran_fails_the_re
     assert_eq!(running(&reader, &scope).await.unwrap(), ["a:1", "b:1"]);
     for _ in 0..2 {
         lose(1, usize::MAX);
-        let error = contradiction(running(&reader, &scope).await);
+        let error = contradiction_message(running(&reader, &scope).await);
         assert!(error.contains("task/app/b and describes it as missing, and it ran"), "{error}");
     }
     // A fresh listing ends it.
@@ -66,31 +67,31 @@ async fn a_new_task_that_stays_unknown_is_left_out_and_one_that_ran_fails_the_re
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_is_left_out_of_a_description_is_treated_like_a_missing_one() {
-    let mut app = FakeCluster::running(&["a", "b"]);
+async fn task_omitted_from_a_description_is_described_again_and_fails_the_reading_if_it_ran() {
+    let mut app = FakeCluster::with_running_tasks(&["a", "b"]);
     app.tasks[1].left_out = 1.into();
     let reader = reader(FakeEcs::new([("app", app)]));
     let scope = clusters(&["app"]);
     assert_eq!(running(&reader, &scope).await.unwrap(), ["a:1", "b:1"]);
     reader.ecs.change(|account| account["app"].tasks[1].left_out.set(usize::MAX));
-    let error = contradiction(running(&reader, &scope).await);
+    let error = contradiction_message(running(&reader, &scope).await);
     assert!(error.contains("task/app/b and leaves it out"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_of_which_nothing_is_known_fails_the_reading() {
-    let mut app = FakeCluster::running(&["b", "c"]);
+async fn reading_fails_if_none_of_the_tasks_listed_as_running_can_be_described() {
+    let mut app = FakeCluster::with_running_tasks(&["b", "c"]);
     app.tasks.iter_mut().for_each(|task| task.lost = usize::MAX.into());
     app.tasks.push(FakeTask::draining("a"));
     let reader = reader(FakeEcs::new([("app", app)]));
-    let error = contradiction(running(&reader, &clusters(&["app"])).await);
+    let error = contradiction_message(running(&reader, &clusters(&["app"])).await);
     assert!(error.contains("lists 2 tasks that are to run, and describes none"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stopped_task_may_be_missing_and_is_described_once_more() {
+async fn missing_task_that_is_listed_as_stopped_is_described_once_more_and_then_left_out() {
     for (times, expected) in [(1, vec!["a:1", "b:1"]), (usize::MAX, vec!["a:1"])] {
-        let mut app = FakeCluster::running(&["a"]);
+        let mut app = FakeCluster::with_running_tasks(&["a"]);
         let draining = FakeTask::draining("b");
         draining.lost.set(times);
         app.tasks.push(draining);
@@ -102,8 +103,8 @@ async fn a_stopped_task_may_be_missing_and_is_described_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_is_no_reading_without_the_time_to_ask_again() {
-    let reader = reader(with_unknown(&[("b", usize::MAX)]));
+async fn reading_fails_if_no_time_is_left_to_describe_a_missing_task_again() {
+    let reader = reader(with_tasks_missing_at_first(&[("b", usize::MAX)]));
     let deadline = Instant::now() + Duration::from_millis(1_500);
     let (reading, scope) = (reader.begin(Some(deadline)), clusters(&["app"]));
     let error = reading.tasks(&scope, &Progress::default()).await.unwrap_err().to_string();
@@ -112,8 +113,8 @@ async fn there_is_no_reading_without_the_time_to_ask_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_without_a_status_is_described_again_and_then_an_error() {
-    let mut app = FakeCluster::running(&["a"]);
+async fn container_without_status_is_described_again_and_fails_the_reading_if_it_stays_so() {
+    let mut app = FakeCluster::with_running_tasks(&["a"]);
     let silent = Container { last_status: None, ..app.tasks[0].task.containers[0].clone() };
     app.tasks[0].task.containers.push(silent);
     let fake = FakeEcs::new([("app", app)]);
@@ -129,15 +130,15 @@ async fn a_container_without_a_status_is_described_again_and_then_an_error() {
         let container = &mut account.get_mut("app").unwrap().tasks[0].task.containers[0];
         container.last_status = None;
     });
-    let error = contradiction(running(&reader, &scope).await);
+    let error = contradiction_message(running(&reader, &scope).await);
     assert!(error.contains("does not say of each container of task arn:"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_listing_of_a_cluster_that_runs_something_is_read_again() {
+async fn cluster_that_lists_no_task_but_counts_running_ones_is_read_again() {
     // Of a cold reader, which knows of no task that it could ask for.
     for (times, milliseconds) in [(1, 200), (3, 1_400)] {
-        let mut app = FakeCluster::running(&["a", "b"]);
+        let mut app = FakeCluster::with_running_tasks(&["a", "b"]);
         app.tasks.push(FakeTask::draining("c"));
         let reader = reader(FakeEcs::new([("app", app)]));
         reader.ecs.change(|account| drop(account.get_mut("app").unwrap().tasks.pop()));
@@ -149,8 +150,8 @@ async fn an_empty_listing_of_a_cluster_that_runs_something_is_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_listing_beside_a_task_that_drains_is_read_again() {
-    let mut app = FakeCluster::running(&["a"]);
+async fn cluster_that_lists_only_a_draining_task_but_counts_a_running_one_is_read_again() {
+    let mut app = FakeCluster::with_running_tasks(&["a"]);
     app.tasks.push(FakeTask::draining("b"));
     let reader = reader(FakeEcs::new([("app", app)]));
     reader.ecs.empty_listings.lock().unwrap().0 = 1;
@@ -158,12 +159,12 @@ async fn an_empty_listing_beside_a_task_that_drains_is_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_that_never_lists_what_it_runs_fails_and_after_five_readings_says_why() {
+async fn cluster_that_never_lists_its_running_tasks_fails_and_the_fifth_error_advises_exclusion() {
     let idle = FakeCluster { counted_too_many: 2, ..FakeCluster::default() };
-    let app = FakeCluster::running(&["a"]);
+    let app = FakeCluster::with_running_tasks(&["a"]);
     let reader = reader(FakeEcs::new([("app", app), ("idle", idle)]));
     for nth in 1..=6 {
-        let error = contradiction(running(&reader, &everything()).await);
+        let error = contradiction_message(running(&reader, &everything()).await);
         let expected = "cluster \"idle\": it says that 2 of its tasks run, and lists 0 that do";
         assert!(error.contains(expected), "{error}");
         let advises = error.contains("managed daemons") && error.contains("ECS_EXCLUDE");
@@ -175,12 +176,12 @@ async fn a_cluster_that_never_lists_what_it_runs_fails_and_after_five_readings_s
     count(0);
     assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1"]);
     count(2);
-    let error = contradiction(running(&reader, &everything()).await);
+    let error = contradiction_message(running(&reader, &everything()).await);
     assert!(!error.contains("managed daemons"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_count_that_trails_the_last_stop_is_waited_for() {
+async fn empty_cluster_whose_running_count_drops_to_zero_on_retry_is_read_as_empty() {
     let app = FakeCluster { counted_too_many: 1, ..FakeCluster::default() };
     let fake = FakeEcs::new([("app", app)]);
     fake.change_after("describe 1 clusters", |account| {
@@ -192,8 +193,8 @@ async fn a_count_that_trails_the_last_stop_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_task_that_ran_and_that_no_listing_names_is_described_before_it_is_gone() {
-    let reader = reader(FakeEcs::new([("app", FakeCluster::running(&["a", "b", "c"]))]));
+async fn task_that_ran_and_is_in_no_listing_is_described_before_it_counts_as_gone() {
+    let reader = reader(FakeEcs::new([("app", FakeCluster::with_running_tasks(&["a", "b", "c"]))]));
     let scope = clusters(&["app"]);
     running(&reader, &scope).await.unwrap();
     reader.ecs.change(|account| {
@@ -209,10 +210,10 @@ async fn a_task_that_ran_and_that_no_listing_names_is_described_before_it_is_gon
 }
 
 #[tokio::test]
-async fn a_cluster_that_was_read_and_is_not_listed_is_described_before_it_is_gone() {
+async fn cluster_that_is_no_longer_listed_is_described_before_it_counts_as_deleted() {
     let reader = reader(FakeEcs::new([
-        ("app", FakeCluster::running(&["a"])),
-        ("db", FakeCluster::running(&["b"])),
+        ("app", FakeCluster::with_running_tasks(&["a"])),
+        ("db", FakeCluster::with_running_tasks(&["b"])),
     ]));
     assert_eq!(running(&reader, &everything()).await.unwrap(), ["a:1", "b:1"]);
     for _ in 0..2 {
@@ -227,10 +228,10 @@ async fn a_cluster_that_was_read_and_is_not_listed_is_described_before_it_is_gon
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_not_listed_is_not_gone_though_another_scope_names_it() {
+async fn unlisted_cluster_is_still_read_by_a_scope_if_another_scope_of_the_reading_names_it() {
     let reader = reader(FakeEcs::new([
-        ("app", FakeCluster::running(&["a"])),
-        ("db", FakeCluster::running(&["b"])),
+        ("app", FakeCluster::with_running_tasks(&["a"])),
+        ("db", FakeCluster::with_running_tasks(&["b"])),
     ]));
     let all = async || {
         let reading = reader.begin(None);
