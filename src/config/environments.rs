@@ -88,7 +88,8 @@ pub struct CreationPolicy {
     pub include_scaling: Option<bool>,
 }
 
-/// The configured environments, or their path in SSM. What is wrong is added to the problems in `variables`.
+/// The configured environments, or their path in SSM. What is wrong is added to the problems in
+/// `variables`.
 pub(super) fn parse_environments(
     variables: &mut Variables<'_>,
 ) -> (Vec<EnvironmentConfig>, Option<EnvironmentsPath>) {
@@ -268,8 +269,8 @@ fn parse_environment(
     environment.filter(|_| is_good)
 }
 
-/// A field's value as the text of a variable: a list of names is joined by commas. The error says what the
-/// value should be.
+/// A field's value as the text of a variable: a list of names is joined by commas. The error says what
+/// the value should be.
 fn field_text(value: &Value) -> Result<String, &'static str> {
     match value {
         Value::Null => Ok(String::new()),

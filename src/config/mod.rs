@@ -39,8 +39,8 @@ use variables::Variables;
 
 /// The share of the ECS API's quotas that is used if `QUOTA_SHARE` is not set.
 const DEFAULT_QUOTA_SHARE: f64 = 0.5;
-/// How long the remembered state of the server is trusted if `RECHECK` is not set: not at all. Any other
-/// default would be safe only if no two runs overlap, which the function cannot know.
+/// How long the remembered state of the server is trusted if `RECHECK` is not set: not at all. Any
+/// other default would be safe only if no two runs overlap, which the function cannot know.
 const DEFAULT_RECHECK: Duration = Duration::ZERO;
 
 /// The validated configuration.

@@ -86,7 +86,7 @@ fn every_variable_sets_its_value_in_the_configuration() {
 }
 
 #[test]
-fn each_problem_names_the_variable_its_value_and_the_expected_value() {
+fn configuration_error_names_the_variable_its_value_and_the_expected_value() {
     let cases = [
         ("KOSLI_ENVIRONMENT", "", "KOSLI_ENVIRONMENT is not set: it should be the environment's"),
         ("KOSLI_ENVIRONMENT", "-prod", "KOSLI_ENVIRONMENT is \"-prod\", but should be a name of"),

@@ -85,7 +85,8 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// As [`Self::optional`], but it is a problem if the variable is not set. `meaning` is what it should be.
+    /// As [`Self::optional`], but it is a problem if the variable is not set. `meaning` is what it
+    /// should be.
     pub(super) fn required<T>(
         &mut self,
         variable: &str,
@@ -168,15 +169,15 @@ impl<'a> Variables<'a> {
         match (self.get(PARAMETER_VARIABLE), self.get(TOKEN_VARIABLE)) {
             (Some(_), Some(_)) => {
                 self.problems.push(format!(
-                    "{PARAMETER_VARIABLE} and {TOKEN_VARIABLE} are both set, but exactly one of them \
-                     should be."
+                    "{PARAMETER_VARIABLE} and {TOKEN_VARIABLE} are both set, but exactly one \
+                     of them should be."
                 ));
                 None
             }
             (None, None) => {
                 self.problems.push(format!(
-                    "Neither {PARAMETER_VARIABLE} nor {TOKEN_VARIABLE} is set: one of them should be, \
-                     for the server's API token."
+                    "Neither {PARAMETER_VARIABLE} nor {TOKEN_VARIABLE} is set: one of them \
+                     should be, for the server's API token."
                 ));
                 None
             }

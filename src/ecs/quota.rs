@@ -26,7 +26,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// `share` is above 0 and at most 1.
+    /// Full buckets of this share of the documented quotas, above 0 and at most 1.
     pub fn with_share(share: f64) -> Self {
         let bucket = |burst: f64, per_second: f64| {
             Arc::new(Bucket::full((burst - RESERVED_CALLS) * share, per_second * share))

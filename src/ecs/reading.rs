@@ -164,6 +164,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
         reading.services.get_or_init(read).await.clone()
     }
 
+    /// What this reading has read of the cluster so far.
     fn reading_of(&self, cluster: &ClusterInScope) -> Arc<ClusterReading> {
         let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(clusters.entry(cluster.key().to_owned()).or_default())

@@ -15,7 +15,7 @@ use crate::snapshot::Fingerprint;
 
 /// The fingerprint of a directory, with the warnings about its exclude patterns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
+pub struct DirectoryFingerprint {
     /// Of everything that is not excluded.
     pub fingerprint: Fingerprint,
     /// Patterns that exclude something else than they seem to.
@@ -30,8 +30,9 @@ struct Level {
 }
 
 impl Level {
+    /// Reads the names and types of the entries, and sorts them.
     fn read(path: Vec<u8>) -> Result<Self, Error> {
-        let shown = glob::path(&path);
+        let shown = glob::as_path(&path);
         let read = |source| Error::Read { path: shown.to_owned(), source };
         let mut entries = Vec::new();
         for entry in fs::read_dir(shown).map_err(read)? {
@@ -49,7 +50,10 @@ impl Level {
 /// # Errors
 /// It is no directory, a pattern is malformed, or something in it cannot be hashed: then there is no
 /// fingerprint, because one without that would look like another directory's.
-pub fn fingerprint_directory(root: &Path, patterns: &[Vec<u8>]) -> Result<Directory, Error> {
+pub fn fingerprint_directory(
+    root: &Path,
+    patterns: &[Vec<u8>],
+) -> Result<DirectoryFingerprint, Error> {
     if !metadata(root)?.is_dir() {
         return Err(Error::NotADirectory(root.to_owned()));
     }
@@ -79,7 +83,7 @@ pub fn fingerprint_directory(root: &Path, patterns: &[Vec<u8>]) -> Result<Direct
             levels.push(Level::read(path)?);
             continue;
         }
-        let path = glob::path(&path);
+        let path = glob::as_path(&path);
         if file_type.is_symlink() && metadata(path)?.is_dir() {
             let read = |source| Error::Read { path: path.to_owned(), source };
             hash.update(hash_of(fs::read_link(path).map_err(read)?.as_os_str()));
@@ -88,7 +92,7 @@ pub fn fingerprint_directory(root: &Path, patterns: &[Vec<u8>]) -> Result<Direct
         }
     }
     let fingerprint = <[u8; 32]>::from(hash.finalize()).into();
-    Ok(Directory { fingerprint, warnings: excludes.warnings })
+    Ok(DirectoryFingerprint { fingerprint, warnings: excludes.warnings })
 }
 
 #[cfg(test)]
@@ -99,8 +103,8 @@ mod tests {
 
     use super::*;
 
-    /// The directory `T` of the table.
-    fn tree() -> TempDir {
+    /// A directory with subdirectories, hidden files, and links to a file and to a directory.
+    fn directory_with_links() -> TempDir {
         let tree = tempfile::tempdir().unwrap();
         let at = |name: &str| tree.path().join(name);
         for directory in ["sub/deep", "empty", "logs", ".git"] {
@@ -122,7 +126,7 @@ mod tests {
         tree
     }
 
-    fn files(files: &[(&str, &str)]) -> TempDir {
+    fn directory_with_files(files: &[(&str, &str)]) -> TempDir {
         let tree = tempfile::tempdir().unwrap();
         for (name, content) in files {
             let path = tree.path().join(name);
@@ -132,7 +136,7 @@ mod tests {
         tree
     }
 
-    /// What version 2.43.1 of the `kosli` client prints.
+    /// The expected values are what version 2.43.1 of the `kosli` client prints.
     #[test]
     fn directories_have_the_fingerprints_that_the_kosli_client_gives_them() {
         let ignoring =
@@ -140,49 +144,49 @@ mod tests {
         let below = [("sub/a.txt", "a\n"), ("sub/.kosli_ignore", "*.txt\n")];
         for (tree, patterns, warnings, expected) in [
             (
-                tree(),
+                directory_with_links(),
                 &[][..],
                 0,
                 "76408a97087359bbafee325ddf9f4ecd3dc584cd00319ab19f42b69179a5fcc0",
             ),
             (
-                tree(),
+                directory_with_links(),
                 &["logs", "**/*.txt"],
                 0,
                 "9fbab5288001714ba25c7bd35334e0ddcd4be0aca0f18bf6a836c6d0ce1524a9",
             ),
             (
-                tree(),
+                directory_with_links(),
                 &["*.txt"],
                 0,
                 "d984ad8e0a9985f5783dc62e6e121593be48b3344b3220c5d60963a63482ec8b",
             ),
             (
-                files(&ignoring),
+                directory_with_files(&ignoring),
                 &[],
                 0,
                 "240385518dc5cd5d6f24372d2925077a71cd5c51b68bbe01f99c720db8c8bddb",
             ),
             (
-                files(&ignoring),
+                directory_with_files(&ignoring),
                 &[".kosli_ignore"],
                 1,
                 "c3038711d4c15caef8732e5ccf9e4d47b6e48dca8ab23483b9eda3a709eb68a3",
             ),
             (
-                files(&ignoring),
+                directory_with_files(&ignoring),
                 &["*ignore"],
                 1,
                 "c3038711d4c15caef8732e5ccf9e4d47b6e48dca8ab23483b9eda3a709eb68a3",
             ),
             (
-                files(&below),
+                directory_with_files(&below),
                 &[],
                 0,
                 "3c80f43e7c0ace2f6d2dac8d99da289d26f6e2e9dd313b8a6689f4f85ea591ae",
             ),
             (
-                files(&[]),
+                directory_with_files(&[]),
                 &[],
                 0,
                 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -193,7 +197,7 @@ mod tests {
             assert_eq!(found.fingerprint.to_string(), expected, "{patterns:?}");
             assert_eq!(found.warnings.len(), warnings, "{:?}", found.warnings);
         }
-        let file = files(&[("a", "a\n")]);
+        let file = directory_with_files(&[("a", "a\n")]);
         assert_eq!(
             fingerprint_file(&file.path().join("a")).unwrap().to_string(),
             "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7"

@@ -9,11 +9,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::glob::{self, clean, expand, is_literal, join};
 use super::{Error, open_file};
 
-/// In the directory itself; below it the name means nothing.
+/// Has exclude patterns, one a line, if it is in the directory itself; below it the name means nothing.
 const IGNORE_FILE: &[u8] = b".kosli_ignore";
 
-/// The `kosli` client reads no line that is as long, nor any line behind it.
-const MAX_LINE: usize = 64 * 1024;
+/// A line of the ignore file has to be shorter: the `kosli` client reads no line of this length, nor
+/// any line behind it.
+const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// The patterns in one value of `--exclude`, which are separated by commas. One that holds a comma is
 /// put in double quotes, as in CSV.
@@ -95,7 +96,7 @@ impl Excludes {
                 "{} is left out by --exclude, and what its lines exclude is left out all the same: they \
                  can be changed without changing the fingerprint. Give them with --exclude, and remove \
                  the file",
-                glob::path(&excludes.ignore_file).display()
+                glob::as_path(&excludes.ignore_file).display()
             ));
         }
         let all = || patterns.iter().chain(&lines);
@@ -104,7 +105,7 @@ impl Excludes {
                 "the path {} holds one of the characters * ? [ \\, which the kosli client reads as a part \
                  of each exclude pattern, and so does this: rename the directory, or change to it and \
                  give .",
-                glob::path(root).display()
+                glob::as_path(root).display()
             ));
         }
         let is_void = |pattern: &Vec<u8>| root == b"." && clean(pattern).starts_with(b"**");
@@ -122,26 +123,28 @@ impl Excludes {
             let Some(at) = at else { continue };
             let nearest = [&pattern[..at], &pattern[at + 3..]].concat();
             let path = join(root, &nearest);
-            let exists = is_literal(&nearest) && fs::symlink_metadata(glob::path(&path)).is_ok();
+            let exists = is_literal(&nearest) && fs::symlink_metadata(glob::as_path(&path)).is_ok();
             if exists && !excludes.contain(&path) {
                 let [pattern, nearest] =
                     [pattern, &nearest].map(|text| String::from_utf8_lossy(text).into_owned());
                 excludes.warnings.push(format!(
                     "the exclude pattern \"{pattern}\" does not leave out {}, as it does not in the kosli \
                      client, but only what is deeper: exclude \"{nearest}\" as well",
-                    glob::path(&path).display()
+                    glob::as_path(&path).display()
                 ));
             }
         }
         Ok(excludes)
     }
 
-    /// The ignore file does not leave out itself: what it hides could be changed unseen.
+    /// Whether `path` is left out. The ignore file cannot leave out itself, because what it excludes
+    /// could then be changed without changing the fingerprint.
     pub(super) fn contain(&self, path: &[u8]) -> bool {
         self.by_option.contains(path) || (self.by_file.contains(path) && path != self.ignore_file)
     }
 }
 
+/// The existing paths that any of the patterns, which are relative to `root`, matches.
 fn expand_all(root: &[u8], patterns: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>, Error> {
     let mut paths = HashSet::new();
     for pattern in patterns {
@@ -159,7 +162,7 @@ fn expand_all(root: &[u8], patterns: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>, Err
 
 /// The patterns in the ignore file; none if there is no such file.
 fn read_ignore_file(path: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-    let path = glob::path(path);
+    let path = glob::as_path(path);
     // Something else of that name is met, and named, when the directory is hashed.
     if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
         return Ok(Vec::new());
@@ -169,7 +172,7 @@ fn read_ignore_file(path: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     open_file(path)?.read_to_end(&mut text).map_err(read)?;
     let mut patterns = Vec::new();
     for line in text.split(|&byte| byte == b'\n') {
-        if line.len() >= MAX_LINE {
+        if line.len() >= MAX_LINE_BYTES {
             let shown = String::from_utf8_lossy(&line[..80]).into_owned();
             let problem = "the beginning of a line in .kosli_ignore of 64 KiB or more";
             return Err(Error::Pattern { pattern: shown, problem });
@@ -183,7 +186,7 @@ fn read_ignore_file(path: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     Ok(patterns)
 }
 
-/// Without white space around it, Unicode's too.
+/// `text` without white space around it: Unicode's if it is UTF-8, else ASCII's.
 fn trimmed(text: &[u8]) -> &[u8] {
     match str::from_utf8(text) {
         Ok(text) => text.trim().as_bytes(),
@@ -201,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_holds_patterns_between_commas() {
+    fn exclude_option_is_split_at_commas_outside_of_double_quotes() {
         for (value, expected) in [
             ("logs", &["logs"][..]),
             ("logs,*.exe", &["logs", "*.exe"]),

@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-/// Go gives up on a pattern with more separators.
+/// Go rejects a pattern with more path separators.
 const MAX_SEPARATORS: usize = 10_000;
 
 /// Why a pattern could not be expanded.
@@ -24,7 +24,7 @@ pub(super) enum Error {
     Read(PathBuf, io::Error),
 }
 
-pub(super) fn path(bytes: &[u8]) -> &Path {
+pub(super) fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
@@ -70,9 +70,9 @@ fn add_tree(root: Vec<u8>, found: &mut HashSet<Vec<u8>>) -> Result<(), Error> {
         if found.contains(&next) {
             continue;
         }
-        let read = |error| Error::Read(path(&next).to_owned(), error);
-        if fs::symlink_metadata(path(&next)).map_err(read)?.is_dir() {
-            for entry in fs::read_dir(path(&next)).map_err(read)? {
+        let read = |error| Error::Read(as_path(&next).to_owned(), error);
+        if fs::symlink_metadata(as_path(&next)).map_err(read)?.is_dir() {
+            for entry in fs::read_dir(as_path(&next)).map_err(read)? {
                 let name = entry.map_err(read)?.file_name();
                 pending.push(join(&next, name.as_bytes()));
             }
@@ -101,7 +101,7 @@ fn glob(pattern: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         };
     }
     if names.is_empty() {
-        let exists = fs::symlink_metadata(path(pattern)).is_ok();
+        let exists = fs::symlink_metadata(as_path(pattern)).is_ok();
         return Ok(if exists { vec![pattern.to_owned()] } else { Vec::new() });
     }
     let mut found = vec![directory.to_owned()];
@@ -121,7 +121,7 @@ fn add_matching_entries(
     pattern: &[u8],
     found: &mut Vec<Vec<u8>>,
 ) -> Result<(), Error> {
-    let Ok(entries) = fs::read_dir(path(directory)) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(as_path(directory)) else { return Ok(()) };
     for entry in entries.map_while(Result::ok) {
         let name = entry.file_name().into_vec();
         if is_match(pattern, &name)? {
@@ -135,18 +135,18 @@ fn has_meta(pattern: &[u8]) -> bool {
     pattern.iter().any(|byte| b"*?[\\".contains(byte))
 }
 
-/// Whether a pattern would be read into `text`.
+/// Whether `text` has no character that means something in a pattern.
 pub(super) fn is_literal(text: &[u8]) -> bool {
     !has_meta(text)
 }
 
-/// `name` below `directory`, without needless parts.
+/// The path of `name` in `directory`, cleaned as by [`clean`].
 pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     clean(&[directory, b"/", name].concat())
 }
 
-/// The shortest path that names the same by its text alone: without `.`, `//` and, if something is
-/// before it, `..`.
+/// The shortest equivalent path by its text alone, as Go's `filepath.Clean` returns it: without `.`,
+/// `//` and, if something is before it, `..`.
 pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     let is_rooted = path.first() == Some(&b'/');
     let mut parts: Vec<&[u8]> = Vec::new();
@@ -380,7 +380,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_pattern_can_be_matched_against_every_name(
+        fn matching_any_pattern_against_any_name_does_not_panic(
             pattern in "[ab*?\\[\\]\\\\^/☺-]{0,12}", name in proptest::collection::vec(any::<u8>(), 0..8),
         ) {
             let _either = is_match(pattern.as_bytes(), &name);

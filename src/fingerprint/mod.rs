@@ -25,11 +25,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::snapshot::Fingerprint;
 
-pub use directory::{Directory, fingerprint_directory};
+pub use directory::{DirectoryFingerprint, fingerprint_directory};
 pub use excludes::split_patterns;
 
-/// How much of a file is in memory at once, in bytes.
-const CHUNK: usize = 128 * 1024;
+/// How much of a file is read and hashed at once.
+const READ_CHUNK_BYTES: usize = 128 * 1024;
 
 /// Why there is no fingerprint.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +100,7 @@ pub fn fingerprint_file(path: &Path) -> Result<Fingerprint, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
     let mut file = open_file(path)?;
     let mut hash = Sha256::new();
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = vec![0; READ_CHUNK_BYTES];
     loop {
         match file.read(&mut chunk) {
             Ok(0) => return Ok(<[u8; 32]>::from(hash.finalize()).into()),
@@ -111,7 +111,7 @@ pub fn fingerprint_file(path: &Path) -> Result<Fingerprint, Error> {
     }
 }
 
-/// Opens a file, and nothing else.
+/// Opens a regular file. Anything else, like a directory, pipe or device, is an error.
 fn open_file(path: &Path) -> Result<File, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
     // Before it is opened as well: opening a device may do something.
@@ -125,7 +125,7 @@ fn open_file(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// What is known of `path`, or of what a link there leads to.
+/// The metadata of `path`, or of what a link there leads to; a broken link is [`Error::BrokenLink`].
 fn metadata(path: &Path) -> Result<fs::Metadata, Error> {
     fs::metadata(path).map_err(|source| match fs::read_link(path) {
         Ok(target) if source.kind() == io::ErrorKind::NotFound => {
@@ -135,6 +135,7 @@ fn metadata(path: &Path) -> Result<fs::Metadata, Error> {
     })
 }
 
+/// An error that names the kind of what was `found` at `path`, unless that is a regular file.
 fn require_file(path: &Path, found: FileType) -> Result<(), Error> {
     let kind = match found {
         found if found.is_file() => return Ok(()),

@@ -66,7 +66,7 @@ pub(super) fn outcome(
     metrics: bool,
 ) {
     let environment = environment.clone().truncated(MAX_ROWS);
-    match line(trigger, &environment, request_id, metrics, jiff::Timestamp::now()) {
+    match outcome_line(trigger, &environment, request_id, metrics, jiff::Timestamp::now()) {
         // An error here has no other place to be reported to.
         Ok(line) => drop(writeln!(std::io::stdout().lock(), "{line}")),
         Err(error) => tracing::error!(%error, "the outcome cannot be written as JSON"),
@@ -119,7 +119,8 @@ struct Line<'a> {
     embedded_metrics: Option<Value>,
 }
 
-fn line(
+/// The line as JSON, without secrets; with `metrics` CloudWatch counts its metrics.
+fn outcome_line(
     trigger: TriggerKind,
     environment: &EnvironmentOutcome,
     request_id: &str,
@@ -174,6 +175,7 @@ fn line(
     Ok(line.to_string())
 }
 
+/// What happened to the environment, or its error with a remedy.
 fn summary(environment: &EnvironmentOutcome) -> String {
     if let Some(error) = &environment.error {
         return error.with_remedy(RemedyContext::Function);
@@ -200,7 +202,7 @@ mod tests {
     use super::*;
     use crate::snapshot::DigestSource;
 
-    fn with_artifacts(count: usize, verdict: OutcomeKind) -> Value {
+    fn line_with_artifacts(count: usize, verdict: OutcomeKind) -> Value {
         let mut environment = EnvironmentOutcome::new("aws-prod");
         environment.outcome = verdict;
         environment.content_hash = Some("ab".repeat(32));
@@ -214,7 +216,7 @@ mod tests {
                 digest_source: DigestSource::Unknown,
             })
             .collect();
-        let line = line(
+        let line = outcome_line(
             TriggerKind::Schedule,
             &environment.truncated(MAX_ROWS),
             "r-1",
@@ -225,8 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn each_metric_is_declared_and_has_its_value_and_dimension() {
-        let line = with_artifacts(2, OutcomeKind::Posted);
+    fn log_line_declares_each_cloudwatch_metric_with_its_dimension_and_has_its_value() {
+        let line = line_with_artifacts(2, OutcomeKind::Posted);
         let declared = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(declared["Namespace"], "envsnap");
         assert_eq!(declared["Dimensions"], json!([["Environment"]]));
@@ -246,11 +248,11 @@ mod tests {
     }
 
     #[test]
-    fn the_ledgers_head_is_logged() {
+    fn log_line_has_the_head_of_the_servers_ledger_if_it_was_returned() {
         let mut environment = EnvironmentOutcome::new("aws-prod");
         let line = |environment: &EnvironmentOutcome| -> Value {
             let now = jiff::Timestamp::UNIX_EPOCH;
-            let line = line(TriggerKind::Schedule, environment, "r-1", true, now);
+            let line = outcome_line(TriggerKind::Schedule, environment, "r-1", true, now);
             serde_json::from_str(&line.unwrap()).unwrap()
         };
         assert!(line(&environment).get("head").is_none());
@@ -259,12 +261,12 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_that_was_not_read_has_no_counts() {
+    fn log_line_of_an_environment_that_was_not_read_has_no_counts() {
         let mut environment = EnvironmentOutcome::new("aws-prod");
         environment.outcome = OutcomeKind::Failed;
         environment.error = Some(ErrorRow { kind: ErrorKind::CallDenied, message: "A".to_owned() });
         let now = jiff::Timestamp::UNIX_EPOCH;
-        let line = line(TriggerKind::Schedule, &environment, "r-1", true, now).unwrap();
+        let line = outcome_line(TriggerKind::Schedule, &environment, "r-1", true, now).unwrap();
         let line: Value = serde_json::from_str(&line).unwrap();
         let counts =
             ["tasks", "containers", "artifacts", "running", "changes", "unresolved", "Unresolved"];
@@ -280,16 +282,19 @@ mod tests {
     }
 
     #[test]
-    fn a_large_environment_fits_one_log_event() {
-        let line = with_artifacts(12_000, OutcomeKind::Posted);
+    fn log_line_of_12000_artifacts_is_below_256_kib_and_has_their_number() {
+        let line = line_with_artifacts(12_000, OutcomeKind::Posted);
         assert!(line.to_string().len() < 256 << 10);
         assert_eq!(line["artifacts"], 12_000);
         assert_eq!(line["Unresolved"], 12_000);
     }
 
     #[test]
-    fn an_unchanged_environment_does_not_list_again_what_runs() {
-        assert!(with_artifacts(2, OutcomeKind::Unchanged).get("running").is_none());
-        assert_eq!(with_artifacts(2, OutcomeKind::Failed)["running"].as_array().unwrap().len(), 2);
+    fn log_line_of_an_unchanged_environment_does_not_list_its_artifacts() {
+        assert!(line_with_artifacts(2, OutcomeKind::Unchanged).get("running").is_none());
+        assert_eq!(
+            line_with_artifacts(2, OutcomeKind::Failed)["running"].as_array().unwrap().len(),
+            2
+        );
     }
 }

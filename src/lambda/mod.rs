@@ -63,6 +63,7 @@ impl<'de> Deserialize<'de> for Event {
     }
 }
 
+/// What start-up leaves for the invocations.
 struct Function {
     /// Lambda invokes a process once at a time.
     reporter: Mutex<ConnectedReporter>,
@@ -149,16 +150,16 @@ async fn report(
 ///
 /// `None` for local tools, which make one up.
 fn own_account(function_arn: &str) -> Option<&str> {
-    const RUNTIME_INTERFACE_EMULATOR: &str = "012345678912";
+    const EMULATOR_ACCOUNT: &str = "012345678912";
     let account = function_arn.split(':').nth(4)?;
     let is_number = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number && account != RUNTIME_INTERFACE_EMULATOR).then_some(account)
+    (is_number && account != EMULATOR_ACCOUNT).then_some(account)
 }
 
 /// The time that is left of an invocation, whose deadline is `deadline` after the Unix epoch.
 ///
-/// `cargo lambda watch` gives the time that is left in place of the deadline. No invocation was ever
-/// to end in the first quarter of an hour of 1970, and none may take longer than that.
+/// `cargo lambda watch` gives the time that is left in place of the deadline. A deadline of up to 15
+/// minutes, which would be in 1970, is therefore taken for that: no invocation may take longer.
 fn time_left(deadline: Duration, now: SystemTime) -> Duration {
     const MAX_INVOCATION: Duration = Duration::from_mins(15);
     if deadline <= MAX_INVOCATION {
@@ -193,6 +194,7 @@ mod tests {
     use super::*;
     use crate::report::{EnvironmentOutcome, ErrorRow, OutcomeKind, TriggerKind};
 
+    /// An outcome with one environment for each of `errors`, which failed if it is not `None`.
     fn outcome(errors: &[Option<(ErrorKind, &str)>]) -> Outcome {
         let environments = errors
             .iter()
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_a_moment_and_for_local_tools_a_span() {
+    fn deadline_is_a_unix_time_but_up_to_15_minutes_it_is_the_time_that_is_left() {
         let seconds = Duration::from_secs;
         let now = SystemTime::UNIX_EPOCH + seconds(1_661_161_200);
         assert_eq!(time_left(seconds(1_661_161_260), now), seconds(60));
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_account_of_a_function_is_in_its_arn_unless_a_local_tool_made_that_up() {
+    fn own_account_is_taken_from_the_function_arn_unless_it_is_an_emulators_or_invalid() {
         for (arn, account) in [
             ("arn:aws:lambda:eu-central-1:274425519734:function:envsnap", Some("274425519734")),
             ("arn:aws:lambda:eu-central-1:274425519734:function:envsnap:1", Some("274425519734")),
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invocation_fails_with_the_first_type_and_a_message_for_each_failed_environment() {
+    fn failed_invocation_has_the_first_error_type_and_the_messages_of_all_failed_environments() {
         let (first, second) = (ErrorKind::Throttled, ErrorKind::CallDenied);
         let failures = [None, Some((first, "A")), Some((second, "B"))];
         let error = respond(outcome(&failures)).unwrap_err();

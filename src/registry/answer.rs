@@ -11,7 +11,7 @@ use crate::snapshot::Fingerprint;
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 
-/// The digest that the registry names; `None` if it names none.
+/// The digest that the registry names in its response's header; `None` if it names none.
 pub(super) fn digest_in(answer: &Answer) -> Result<Option<Fingerprint>, Error> {
     let Some(value) = answer.headers.get(DIGEST_HEADER) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
@@ -25,7 +25,7 @@ pub(super) fn digest_in(answer: &Answer) -> Result<Option<Fingerprint>, Error> {
     Ok(Some(digest))
 }
 
-/// The digest of the manifest that came back, which has to be the one that the registry names.
+/// The SHA-256 of the manifest that came back, which has to be the digest that the registry names.
 pub(super) fn hashed_manifest(answer: &Answer) -> Result<Fingerprint, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -53,8 +53,9 @@ pub(super) fn hashed_manifest(answer: &Answer) -> Result<Fingerprint, Error> {
     }
 }
 
-/// What an index lists for platforms; `None` if the manifest is none.
-pub(super) fn platforms(manifest: &[u8]) -> Option<Vec<Fingerprint>> {
+/// The digests of the manifests for platforms that an index lists; `None` if the manifest is not an
+/// index.
+pub(super) fn platform_digests(manifest: &[u8]) -> Option<Vec<Fingerprint>> {
     #[derive(Deserialize)]
     struct Index {
         manifests: Vec<Descriptor>,
@@ -79,22 +80,23 @@ pub(super) fn platforms(manifest: &[u8]) -> Option<Vec<Fingerprint>> {
     Some(digests.filter_map(|entry| Fingerprint::from_digest(&entry.digest).ok()).collect())
 }
 
-/// What a registry says of an error, behind a colon.
-pub(super) fn message(body: &[u8]) -> String {
+/// The text of a registry's error response, behind a colon; empty if it has none.
+pub(super) fn error_suffix(body: &[u8]) -> String {
     #[derive(Deserialize)]
-    struct Errors {
-        errors: Vec<Detail>,
+    struct ErrorResponse {
+        errors: Vec<ErrorDetail>,
     }
     #[derive(Deserialize)]
-    struct Detail {
+    struct ErrorDetail {
         #[serde(default)]
         code: String,
         #[serde(default)]
         message: String,
     }
-    let text = match serde_json::from_slice::<Errors>(body) {
-        Ok(Errors { errors }) if !errors.is_empty() => {
-            let all = errors.iter().map(|Detail { code, message }| format!("{code} {message}"));
+    let text = match serde_json::from_slice::<ErrorResponse>(body) {
+        Ok(ErrorResponse { errors }) if !errors.is_empty() => {
+            let all =
+                errors.iter().map(|ErrorDetail { code, message }| format!("{code} {message}"));
             all.collect::<Vec<_>>().join("; ")
         }
         _ => String::from_utf8_lossy(body).into_owned(),

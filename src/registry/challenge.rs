@@ -16,14 +16,14 @@ impl Challenge {
     pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let texts =
             headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        let all: Vec<_> = texts.flat_map(challenges).collect();
+        let all: Vec<_> = texts.flat_map(parse_challenges).collect();
         let bearer = all.iter().find(|challenge| matches!(challenge, Self::Bearer { .. }));
         bearer.or_else(|| all.first()).cloned()
     }
 }
 
 /// One header may have several challenges, and each several parameters, all separated by commas.
-fn challenges(text: &str) -> Vec<Challenge> {
+fn parse_challenges(text: &str) -> Vec<Challenge> {
     let mut found: Vec<(String, Vec<(String, String)>)> = Vec::new();
     for part in split_unquoted(text) {
         let part = part.trim();
@@ -45,6 +45,7 @@ fn challenges(text: &str) -> Vec<Challenge> {
     found.into_iter().filter_map(|(scheme, parameters)| from_parts(&scheme, &parameters)).collect()
 }
 
+/// `None` if the scheme is not supported, or `Bearer` has no `realm`.
 fn from_parts(scheme: &str, parameters: &[(String, String)]) -> Option<Challenge> {
     let parameter = |wanted: &str| {
         let found = parameters.iter().find(|(name, _)| name == wanted);
@@ -102,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    fn chosen(headers: &[&str]) -> Option<Challenge> {
+    fn chosen_challenge(headers: &[&str]) -> Option<Challenge> {
         let headers = headers.iter().map(|value| (WWW_AUTHENTICATE, value.parse().unwrap()));
         Challenge::from_headers(&headers.collect())
     }
@@ -113,31 +114,34 @@ mod tests {
     }
 
     #[test]
-    fn the_challenges_of_registries_are_understood() {
+    fn www_authenticate_headers_are_parsed_and_bearer_is_preferred_to_basic() {
         let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io""#;
         let hub_realm = "https://auth.docker.io/token";
-        assert_eq!(chosen(&[hub]), Some(bearer(hub_realm, Some("registry.docker.io"), None)));
+        assert_eq!(
+            chosen_challenge(&[hub]),
+            Some(bearer(hub_realm, Some("registry.docker.io"), None))
+        );
         let scoped = r#"bearer  realm="https://x/t", scope="repository:a/b:pull,push""#;
         assert_eq!(
-            chosen(&[scoped]),
+            chosen_challenge(&[scoped]),
             Some(bearer("https://x/t", None, Some("repository:a/b:pull,push")))
         );
         let ecr = r#"Basic realm="https://1.dkr.ecr.eu-central-1.amazonaws.com/",service="ecr""#;
-        assert_eq!(chosen(&[ecr]), Some(Challenge::Basic));
+        assert_eq!(chosen_challenge(&[ecr]), Some(Challenge::Basic));
         let both = r#"Basic realm="a, \"b\" = c", Bearer realm=https://x/t"#;
-        assert_eq!(chosen(&[both]), Some(bearer("https://x/t", None, None)));
-        assert_eq!(chosen(&["Basic", both]), Some(bearer("https://x/t", None, None)));
+        assert_eq!(chosen_challenge(&[both]), Some(bearer("https://x/t", None, None)));
+        assert_eq!(chosen_challenge(&["Basic", both]), Some(bearer("https://x/t", None, None)));
         for none in
             ["", ",,,", "Negotiate", "Bearer", "Bearer realm", "=", "\"", "Bearer service=x"]
         {
-            assert_eq!(chosen(&[none]), None, "{none}");
+            assert_eq!(chosen_challenge(&[none]), None, "{none}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_header_is_too_much(text in "[a-zA-Z=,\"\\\\ ]{0,30}|\\PC{0,20}") {
-            challenges(&text);
+        fn parsing_any_www_authenticate_header_does_not_panic(text in "[a-zA-Z=,\"\\\\ ]{0,30}|\\PC{0,20}") {
+            parse_challenges(&text);
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::api::is_loopback;
 use crate::excerpt::excerpt;
 use crate::redact;
 use crate::snapshot::Fingerprint;
-use answer::{digest_in, hashed_manifest, message, platforms};
+use answer::{digest_in, error_suffix, hashed_manifest, platform_digests};
 use challenge::Challenge;
 use credentials::Secret;
 use error::redacted_url;
@@ -140,7 +140,7 @@ impl<'a> Registry<'a> {
             let problem = format!("sha256:{digest} came back, not sha256:{pinned}");
             return Err(Error::Unexpected { request: answer.request, problem });
         }
-        Ok(Manifest { digest, platforms: platforms(&answer.body) })
+        Ok(Manifest { digest, platforms: platform_digests(&answer.body) })
     }
 
     /// By HEAD; by GET if the response to HEAD has no digest.
@@ -334,7 +334,7 @@ impl<'a> Registry<'a> {
         Error::Refused {
             request: answer.request.clone(),
             status: answer.status,
-            message: message(&answer.body),
+            message: error_suffix(&answer.body),
             remedy,
         }
     }

@@ -8,8 +8,8 @@ use super::cyber_dojo::{ORG, PROD, ROLLOVER};
 use crate::cli::print;
 use crate::cli::terminal::{Colour, ColourChoice, Terminal};
 
-/// The user's environment variables that a command inherits, because its output depends on them. Settings
-/// of a server or a proxy are not among them.
+/// The user's environment variables that a command inherits, because its output depends on them.
+/// Settings of a server or a proxy are not among them.
 const INHERITED_VARIABLES: [&str; 8] =
     ["HOME", "LANG", "LC_ALL", "NO_COLOR", "PATH", "TERM", "TZ", "TZDIR"];
 
@@ -54,8 +54,8 @@ fn tutorial_questions() -> Vec<Question> {
     .into()
 }
 
-/// Prints each question, and runs the command that answers it: this program, with the recorder at `host`.
-/// `envsnap` is how the user starts the program, as it is printed before the arguments.
+/// Prints each question, and runs the command that answers it: this program, with the recorder at
+/// `host`. `envsnap` is how the user starts the program, as it is printed before the arguments.
 pub(super) async fn run_all(host: &str, envsnap: &str) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("cannot find this program, to run it again")?;
     let terminal = Terminal::detect(ColourChoice::Auto);

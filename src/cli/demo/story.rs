@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::standin::{Task, World};
 
 pub(super) const REGION: &str = "eu-central-1";
-const ACCOUNT: &str = "274425519734";
+const ACCOUNT_ID: &str = "274425519734";
 
 /// How long an old task outlives the new ones that replace it.
 const ROLLOVER: SignedDuration = SignedDuration::from_mins(2);
@@ -17,7 +17,8 @@ const ROLLOVER: SignedDuration = SignedDuration::from_mins(2);
 /// How long before the time of its event a task has started.
 const TASK_AGE_AT_EVENT: SignedDuration = SignedDuration::from_secs(20);
 
-/// From a time on, some images run in one cluster with these numbers of tasks. Other images are unaffected.
+/// From a time on, some images run in one cluster with these numbers of tasks. Other images are
+/// unaffected.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) at: Timestamp,
@@ -47,8 +48,8 @@ impl Story {
         self.versions.get(service).map(|(image, _)| image.clone()).unwrap_or_default()
     }
 
-    /// Replaces the running version of each image's service at once, without an overlap. Each image is given
-    /// with its number of tasks.
+    /// Replaces the running version of each image's service at once, without an overlap. Each image is
+    /// given with its number of tasks.
     pub(super) fn replace(&mut self, at: Timestamp, images: &[(&str, usize)]) {
         let mut running = Vec::new();
         for &(image, replicas) in images {
@@ -98,15 +99,15 @@ impl Story {
 }
 
 impl Event {
-    /// The images of this event that run and that a pipeline has built: all but those that are started by
-    /// hand.
+    /// The images of this event that run and that a pipeline has built: all but those that are started
+    /// by hand.
     pub(super) fn built_images(&self) -> impl Iterator<Item = &str> {
         let running = self.running.iter().filter(|(_, replicas)| *replicas > 0);
         running.map(|(image, _)| &**image).filter(|image| !image.contains('/'))
     }
 
-    /// Starts and stops tasks in `world`, until each image of the event has its number of tasks. Earlier
-    /// stopped tasks are removed, as ECS does after an hour.
+    /// Starts and stops tasks in `world`, until each image of the event has its number of tasks.
+    /// Earlier stopped tasks are removed, as ECS does after an hour.
     pub(super) fn apply(&self, world: &mut World) {
         let cluster = world.cluster_mut(self.cluster);
         cluster.tasks.retain(|_, task| task.desired_status == "RUNNING");
@@ -135,7 +136,7 @@ fn task_running_image(image: &str, started: Timestamp) -> Task {
     let (mut task, reference) = if image.contains('/') {
         (Task::standalone("manual"), image.to_owned())
     } else {
-        let reference = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{image}");
+        let reference = format!("{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/{image}");
         (Task::in_service(service(image)), reference)
     };
     let name = task.family.clone();
@@ -156,7 +157,7 @@ pub(super) fn service(image: &str) -> &str {
 
 /// An account without tasks.
 pub(super) fn world() -> World {
-    World::new(REGION, ACCOUNT)
+    World::new(REGION, ACCOUNT_ID)
 }
 
 /// The image `SERVICE:COMMIT` of a service's version, with a made-up commit that depends on `number`.

@@ -26,8 +26,8 @@ pub(super) struct ComparedSnapshot {
     time: Option<Timestamp>,
 }
 
-/// What the server's difference of two snapshots does not have: when they were recorded, the times between
-/// them that no report covers, and the artifacts that started and exited between them.
+/// What the server's difference of two snapshots does not have: when they were recorded, the times
+/// between them that no report covers, and the artifacts that started and exited between them.
 pub(super) struct DiffContext {
     sides: [ComparedSnapshot; 2],
     /// Only of one environment. Earliest first.
@@ -36,8 +36,8 @@ pub(super) struct DiffContext {
 }
 
 impl ComparedSnapshot {
-    /// Fetches the snapshot with the id `ENVIRONMENT#INDEX`; `None` if the id has no index. `time` is the
-    /// requested time.
+    /// Fetches the snapshot with the id `ENVIRONMENT#INDEX`; `None` if the id has no index. `time` is
+    /// the requested time.
     pub(super) async fn fetch(
         client: &Client,
         id: &str,
@@ -53,20 +53,21 @@ impl ComparedSnapshot {
         format!("{}#{}", replace_invisible(&self.environment), self.snapshot.index)
     }
 
-    /// The time at which it is shown whether a report covers the snapshot: the end of the requested second,
-    /// or now for the latest; `None` for an earlier snapshot that was requested by its index.
+    /// The time at which it is shown whether a report covers the snapshot: the end of the requested
+    /// second, or now for the latest; `None` for an earlier snapshot that was requested by its index.
     fn coverage_time(&self, now: Timestamp) -> Option<Timestamp> {
         self.time.map(end_of_second).or_else(|| self.snapshot.is_latest.then_some(now))
     }
 
-    /// The time at which the snapshot is compared, in seconds since the Unix epoch: the requested one, or now
-    /// for the latest, or else when it was recorded.
+    /// The time at which the snapshot is compared, in seconds since the Unix epoch: the requested one,
+    /// or now for the latest, or else when it was recorded.
     fn compared_time(&self, now: Timestamp) -> f64 {
         self.coverage_time(now)
             .map_or(self.snapshot.timestamp, |time| time.as_duration().as_secs_f64())
     }
 
-    /// The snapshot in the JSON of `envsnap env diff`: its id and times, and the gap that it was requested in.
+    /// The snapshot in the JSON of `envsnap env diff`: its id and times, and the gap that it was
+    /// requested in.
     fn json(&self, now: Timestamp) -> Value {
         let Self { snapshot, time, .. } = self;
         let gap = self.coverage_time(now).and_then(|time| coverage::gap_at(&snapshot.gaps, time));
@@ -112,7 +113,8 @@ impl DiffContext {
         Ok(Self { sides, gaps, passed })
     }
 
-    /// Adds to each artifact of `diff` when its oldest replica started, if the server did not return that.
+    /// Adds to each artifact of `diff` when its oldest replica started, if the server did not return
+    /// that.
     pub(super) fn add_start_times(&self, diff: &mut EnvironmentDiff) {
         let [one, other] = &self.sides;
         for (item, side) in
@@ -215,7 +217,8 @@ impl DiffContext {
     }
 }
 
-/// What two artifacts have in common if they are the same: the fingerprint, or the name if that is unknown.
+/// What two artifacts have in common if they are the same: the fingerprint, or the name if that is
+/// unknown.
 fn identity_key(fingerprint: &str, name: &str) -> (String, String) {
     let name = if fingerprint.is_empty() { name } else { "" };
     (fingerprint.to_owned(), name.to_owned())

@@ -77,7 +77,8 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     Ok(if *exit_code && !is_empty(diff) { ExitStatus::Different } else { ExitStatus::Success })
 }
 
-/// One object, with the fields of [`CSV_COLUMNS`], for each artifact that exited, started or was scaled.
+/// One object, with the fields of [`CSV_COLUMNS`], for each artifact that exited, started or was
+/// scaled.
 fn csv_rows(diff: &EnvironmentDiff) -> Vec<Value> {
     let row = |change: &'static str| {
         move |it: &DiffArtifact| {
@@ -97,8 +98,8 @@ fn csv_rows(diff: &EnvironmentDiff) -> Vec<Value> {
     exited.chain(started).chain(diff.changed.artifacts.iter().map(row("scaled"))).collect()
 }
 
-/// Fetches what the difference itself does not have; `None` if the server does not say which snapshots it
-/// compared.
+/// Fetches what the difference itself does not have; `None` if the server does not say which snapshots
+/// it compared.
 async fn fetch_context(
     client: &Client,
     diff: &EnvironmentDiff,
@@ -120,8 +121,8 @@ async fn fetch_context(
 /// Of artifacts whose provenance is known, by fingerprint, for people.
 pub(super) type States = BTreeMap<String, String>;
 
-/// The compliance states of the artifacts in both snapshots, by fingerprint: the difference itself does not
-/// have them.
+/// The compliance states of the artifacts in both snapshots, by fingerprint: the difference itself does
+/// not have them.
 async fn fetch_compliance_states(
     client: &Client,
     diff: &EnvironmentDiff,
@@ -156,8 +157,8 @@ async fn fetch_compliance_states(
     Ok(states)
 }
 
-/// The output of `envsnap env diff`: a heading with the server's names of both snapshots, their times, and
-/// a block for each artifact that differs.
+/// The output of `envsnap env diff`: a heading with the server's names of both snapshots, their times,
+/// and a block for each artifact that differs.
 fn diff_text(
     diff: &EnvironmentDiff,
     [from, to]: [&str; 2],

@@ -144,9 +144,9 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
     Ok(())
 }
 
-/// Notes that the next snapshot was recorded within the requested second; empty if it was not. Times are
-/// printed without a fraction, and a server may take such a time for the start of its second: then the
-/// printed time of a snapshot finds the snapshot before it.
+/// Notes that the next snapshot was recorded within the requested second; empty if it was not. Times
+/// are printed without a fraction, and a server may take such a time for the start of its second: then
+/// the printed time of a snapshot finds the snapshot before it.
 fn same_second_note(recorded: &RecordedSnapshot, requested: &SnapshotName) -> String {
     let Some((time, next)) = requested.time.zip(recorded.next_snapshot_timestamp) else {
         return String::new();
@@ -160,8 +160,8 @@ fn same_second_note(recorded: &RecordedSnapshot, requested: &SnapshotName) -> St
     format!("Within the second after it {name}#{next_index} was recorded.\n\n")
 }
 
-/// The response with only the artifacts that `name` matches by their name, fingerprint or flow, both in the
-/// document and in its JSON text.
+/// The response with only the artifacts that `name` matches by their name, fingerprint or flow, both in
+/// the document and in its JSON text.
 fn filter_by_name(
     answer: &ApiResponse<RecordedSnapshot>,
     name: &ArtifactPattern,
@@ -190,8 +190,8 @@ fn heading(environment: &str, recorded: &RecordedSnapshot, terminal: &Terminal) 
     format!("{}, recorded {recorded_at}", terminal.paint(Colour::Bold, &name))
 }
 
-/// Lines below the heading: who reported the snapshot, until when it was confirmed and was the latest, and
-/// which times no report covers.
+/// Lines below the heading: who reported the snapshot, until when it was confirmed and was the latest,
+/// and which times no report covers.
 fn coverage_lines(
     recorded: &RecordedSnapshot,
     requested: &SnapshotName,
@@ -254,7 +254,8 @@ pub(in crate::cli) fn table(
     artifact_table(&headings, 1, &rows, wide, terminal)
 }
 
-/// `has_first_seen`: there are columns for when an artifact was first seen and until when it was confirmed.
+/// `has_first_seen`: there are columns for when an artifact was first seen and until when it was
+/// confirmed.
 fn artifact_row(
     artifact: &RecordedArtifact,
     wide: bool,
@@ -289,14 +290,14 @@ fn artifact_row(
     }
 }
 
-/// Where the task that the server returns for an artifact comes from: its task definition, what started it,
-/// its launch type and zone.
+/// Where the task that the server returns for an artifact comes from: its task definition, what started
+/// it, its launch type and zone.
 pub(in crate::cli) fn origin_of_task(artifact: &RecordedArtifact) -> Option<&TaskOrigin> {
     artifact.ecs_context.as_ref()?.origin.as_ref()
 }
 
-/// When the artifact was first seen, and the first snapshot that contains it without interruption; `None` if
-/// the server does not say it.
+/// When the artifact was first seen, and the first snapshot that contains it without interruption;
+/// `None` if the server does not say it.
 fn first_seen(artifact: &RecordedArtifact, terminal: &Terminal) -> Option<String> {
     let since = artifact.since;
     let at_the_latest = since.first_seen_at_the_latest.unwrap_or_default();

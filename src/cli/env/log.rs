@@ -21,7 +21,8 @@ use crate::cli::{OutputFormat, eprint, print};
 use crate::recorder::text::pluralize;
 use view::{LogRow, LogView};
 
-/// The most events of an environment to fetch for the table. With `--since` or `--until` all are fetched.
+/// The most events of an environment to fetch for the table. With `--since` or `--until` all are
+/// fetched.
 const MAX_EVENTS: usize = 10_000;
 
 /// Snapshots or events of an environment, without `--limit`, `--since` and `--until`.
@@ -243,8 +244,8 @@ fn eprint_truncation<T>(name: &str, listed: &Listing<T>, what: &str) {
     }
 }
 
-/// Fetches the events of each of these snapshots, by its index: of all together at most `most`. Snapshots
-/// whose events are not all among them are missing.
+/// Fetches the events of each of these snapshots, by its index: of all together at most `most`.
+/// Snapshots whose events are not all among them are missing.
 async fn fetch_changes(
     environment: &EnvironmentClient<'_>,
     snapshots: &[SnapshotListEntry],

@@ -141,7 +141,8 @@ async fn fetch_new_snapshots(
     Ok(NewSnapshots { latest, diffs })
 }
 
-/// How the snapshot with index `to` differs from that with index `from`; with 0 all that runs in it started.
+/// How the snapshot with index `to` differs from that with index `from`; with 0 all that runs in it
+/// started.
 async fn fetch_diff(
     client: &Client,
     name: &str,

@@ -36,8 +36,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Checks a pipeline's name, which becomes part of a URL's path: ASCII letters, digits and `._~-`, and first
-/// a letter or digit.
+/// Checks a pipeline's name, which becomes part of a URL's path: ASCII letters, digits and `._~-`, and
+/// first a letter or digit.
 pub(super) fn pipeline_name(text: &str) -> Result<String, String> {
     let is_valid = text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._~-".contains(c));

@@ -110,8 +110,8 @@ async fn connect(scope: &ScopeArguments) -> anyhow::Result<EcsInventory> {
     })
 }
 
-/// Reads ECS once, with progress on a terminal; with `explain` also why each container counts or not. The
-/// inner error is that of the reading.
+/// Reads ECS once, with progress on a terminal; with `explain` also why each container counts or not.
+/// The inner error is that of the reading.
 async fn read_inventory(
     reader: &EcsInventory,
     explain: bool,

@@ -61,7 +61,8 @@ impl ScopeArguments {
         ReadingConfig::from_options(|option| self.option_value(option))
     }
 
-    /// The value of an option as text; several names are separated by commas. `None` if it is not given.
+    /// The value of an option as text; several names are separated by commas. `None` if it is not
+    /// given.
     fn option_value(&self, option: &str) -> Option<String> {
         let names = |names: &[String]| (!names.is_empty()).then(|| names.join(","));
         match option {

@@ -57,6 +57,8 @@ pub(super) async fn run(
     }
 }
 
+/// Prints how each reading differs from the one before it. Errors that may pass are printed once and
+/// retried.
 async fn watch(
     reader: &EcsInventory,
     interval: Duration,

@@ -102,8 +102,8 @@ impl<'a> Finding<'a> {
         }
     }
 
-    /// The status to list: the origin; or, if that is known and `evidence` is requested, the worst state in
-    /// a flow.
+    /// The status to list: the origin; or, if that is known and `evidence` is requested, the worst
+    /// state in a flow.
     pub(super) fn status(&self, evidence: bool) -> &'a str {
         if self.origin == Origin::Known && evidence {
             let states = || self.non_compliances().iter().map(|it| it.state);
@@ -153,6 +153,7 @@ mod tests {
 
     use super::*;
 
+    /// A recorded artifact, with the fields in `more` besides.
     fn artifact(name: &str, fingerprint: &str, more: &Value) -> RecordedArtifact {
         let mut document = json!({
             "name": name, "fingerprint": fingerprint, "creationTimestamp": [100, 200],

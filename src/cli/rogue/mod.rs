@@ -101,8 +101,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     Ok(if findings.iter().any(is_bad) { ExitStatus::Different } else { ExitStatus::Success })
 }
 
-/// Fetches when artifacts were first reported, in seconds since the Unix epoch and by fingerprint: only of
-/// those of which the snapshot does not say it.
+/// Fetches when artifacts were first reported, in seconds since the Unix epoch and by fingerprint: only
+/// of those of which the snapshot does not say it.
 async fn fetch_first_reports(
     connection: &Connection,
     recorded: &RecordedSnapshot,

@@ -64,8 +64,8 @@ impl Relation {
     }
 }
 
-/// Asks the registries of the images that seem to be rogue. Those that belong to a reported artifact are then
-/// known or late.
+/// Asks the registries of the images that seem to be rogue. Those that belong to a reported artifact
+/// are then known or late.
 pub(super) async fn look_up_rogue_images(client: &Client, findings: &mut [Finding<'_>]) {
     // Never a password for any registry: the name of the registry comes from what runs.
     let credentials = docker_config();
@@ -104,8 +104,8 @@ fn apply_lookup(finding: &mut Finding<'_>, lookup: Lookup) {
     finding.lookup = Some(lookup);
 }
 
-/// The reported artifact to which an image belongs: a platform of it if it is an index, or else the index that
-/// its tag names now if that lists it.
+/// The reported artifact to which an image belongs: a platform of it if it is an index, or else the
+/// index that its tag names now if that lists it.
 async fn find_related(
     client: &Client,
     artifact: &RecordedArtifact,
@@ -129,8 +129,8 @@ async fn find_related(
     Ok(None)
 }
 
-/// The one of these that was reported last, if each was reported: an index can list a known image beside an
-/// unknown one, and ECS does not say which of them it runs.
+/// The one of these that was reported last, if each was reported: an index can list a known image
+/// beside an unknown one, and ECS does not say which of them it runs.
 async fn latest_reported_platform(
     client: &Client,
     platforms: &[Fingerprint],

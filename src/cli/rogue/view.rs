@@ -106,8 +106,8 @@ impl RogueReport<'_> {
         }
     }
 
-    /// The lines below an artifact: why it has its status, its latest task, what its registry says, and the
-    /// flows in which it is not compliant.
+    /// The lines below an artifact: why it has its status, its latest task, what its registry says, and
+    /// the flows in which it is not compliant.
     fn notes(&self, finding: &Finding<'_>, terminal: &Terminal) -> Vec<String> {
         let time = |at: Option<f64>| terminal.time(at.unwrap_or_default());
         let started = time(finding.first_started);

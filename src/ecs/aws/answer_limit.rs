@@ -6,12 +6,12 @@ use aws_sdk_ecs::error::BoxError;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{LengthLimitError, Limited};
 
-/// More than any response of ECS: a description of a hundred tasks with ten containers each takes about a
-/// megabyte.
+/// More than any response of ECS: a description of a hundred tasks with ten containers each takes about
+/// a megabyte.
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// Fails a call whose response is larger than [`MAX_RESPONSE_BYTES`]: the SDK would read on until memory is
-/// full.
+/// Fails a call whose response is larger than [`MAX_RESPONSE_BYTES`]: the SDK would read on until
+/// memory is full.
 #[derive(Debug)]
 pub(super) struct AnswerLimit;
 

@@ -48,7 +48,8 @@ where
     }
 }
 
-/// The error of a call if AWS returned no error code: of the credentials, the connection or the response.
+/// The error of a call if AWS returned no error code: of the credentials, the connection or the
+/// response.
 fn from_error_without_code<E: std::error::Error + 'static>(
     error: &SdkError<E>,
     role: Option<&str>,

@@ -50,8 +50,8 @@ impl ClusterTasks {
 }
 
 impl<E: EcsApi> Reading<'_, E> {
-    /// Lists and describes the tasks of a cluster. What is not described completely is read again, up to
-    /// five times.
+    /// Lists and describes the tasks of a cluster. What is not described completely is read again, up
+    /// to five times.
     ///
     /// # Errors
     /// A call failed, or a task that may run is still not described.

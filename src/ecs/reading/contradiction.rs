@@ -7,8 +7,8 @@ use super::scoped_clusters::{ClusterInScope, ClusterState, active_name};
 use super::{Reading, is_cluster_not_found, none_if_gone};
 use crate::ecs::{CallError, EcsApi, EcsError, Progress};
 
-/// After this many failed readings of a cluster in a row the cause may be permanent: the error then advises
-/// to exclude it.
+/// After this many failed readings of a cluster in a row the cause may be permanent: the error then
+/// advises to exclude it.
 const ADVISE_EXCLUSION_AFTER: u32 = 5;
 
 /// A cluster, and its tasks: `None` if it does not exist.
@@ -65,7 +65,8 @@ impl<E: EcsApi> Reading<'_, E> {
         Ok(!exists)
     }
 
-    /// As [`Self::reread`], once for all scopes of this reading; `None` if the cluster does not exist any more.
+    /// As [`Self::reread`], once for all scopes of this reading; `None` if the cluster does not exist
+    /// any more.
     async fn reread_tasks(
         &self,
         cluster: &ClusterInScope,

@@ -67,8 +67,8 @@ impl<E: EcsApi> Reading<'_, E> {
         Ok(clusters.into_values().collect())
     }
 
-    /// All clusters of the account, listed once per reading, with those that exist although ECS does not list
-    /// them.
+    /// All clusters of the account, listed once per reading, with those that exist although ECS does
+    /// not list them.
     async fn listed_clusters(&self, progress: &Progress) -> Result<Arc<Vec<ClusterRef>>, EcsError> {
         let operation = "list the clusters";
         let list = async || {
@@ -171,8 +171,8 @@ impl<E: EcsApi> Reading<'_, E> {
     /// Called if a filter on services matches no running container.
     ///
     /// # Errors
-    /// The filter selects no existing service either. It is valid if it only excludes services, and there
-    /// is nothing to exclude.
+    /// The filter selects no existing service either. It is valid if it only excludes services, and
+    /// there is nothing to exclude.
     pub(super) async fn require_service_in_scope(
         &self,
         scope: &Scope,

@@ -106,7 +106,8 @@ impl LogView<'_> {
             .any(|snapshot| snapshot.confirmed_until.is_some_and(|until| until > snapshot.from))
     }
 
-    /// Explains that no report confirmed these snapshots; empty if one did, or the server does not say it.
+    /// Explains that no report confirmed these snapshots; empty if one did, or the server does not say
+    /// it.
     fn confirmation_note(&self) -> String {
         let says = self.rows.iter().any(|row| row.snapshot.confirmed_until.is_some());
         if !says || self.has_confirmation() {

@@ -20,7 +20,8 @@ fn contradiction_message(result: Result<Vec<String>, EcsError>) -> String {
     }
 }
 
-/// A cluster `app` with task `a` and these tasks, each of which is described as missing so many times first.
+/// A cluster `app` with task `a` and these tasks, each of which is described as missing so many times
+/// first.
 fn with_tasks_missing_at_first(tasks: &[(&str, usize)]) -> FakeEcs {
     let mut app = FakeCluster::with_running_tasks(&["a"]);
     for (name, times) in tasks {
