@@ -61,7 +61,7 @@ impl Snapshot {
         self.0.values()
     }
 
-    /// Replaces an artifact; without replicas it is removed.
+    /// Inserts an artifact, or replaces the one with its identity; with 0 replicas that one is removed.
     pub fn set(&mut self, artifact: Artifact) {
         let identity = Identity::new(&artifact.name, artifact.fingerprint);
         if artifact.replicas == 0 {
@@ -92,10 +92,10 @@ impl Snapshot {
     }
 }
 
-/// Adds up artifacts with the same identity. Their label is the least of their names, so that the
-/// order in which containers were read makes no difference. Artifacts without replicas are left
-/// out.
 impl FromIterator<Artifact> for Snapshot {
+    /// Adds up artifacts with the same identity. Their label is the least of their names, so that the
+    /// order in which containers were read makes no difference. Artifacts without replicas are left
+    /// out.
     fn from_iter<I: IntoIterator<Item = Artifact>>(artifacts: I) -> Self {
         let mut by_identity = BTreeMap::<Identity, Artifact>::new();
         for artifact in artifacts {
@@ -120,6 +120,7 @@ impl FromIterator<Artifact> for Snapshot {
 }
 
 impl<'a, 't: 'a> FromIterator<&'a RunningContainer<'t>> for Snapshot {
+    /// Counts each container as one replica of its artifact.
     fn from_iter<I: IntoIterator<Item = &'a RunningContainer<'t>>>(containers: I) -> Self {
         containers.into_iter().map(RunningContainer::as_artifact).collect()
     }
@@ -131,6 +132,7 @@ mod tests {
 
     use super::*;
 
+    /// Its fingerprint repeats the given byte 32 times.
     pub(super) fn artifact(name: &str, fingerprint: Option<u8>, replicas: u64) -> Artifact {
         Artifact {
             name: name.to_owned(),
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_content_hash_is_of_the_documented_bytes() {
+    fn content_hash_is_the_sha256_of_one_line_per_fingerprint_or_name_with_its_replicas() {
         let snapshot: Snapshot =
             [artifact("envoy", None, 2), artifact("web:1", Some(0xab), 3)].into_iter().collect();
         let bytes = format!("sha256:{} 3\nname:5:envoy 2\n", "ab".repeat(32));
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_tag_on_the_same_digest_is_no_change() {
+    fn same_digest_under_a_new_tag_has_an_equal_content_hash_and_an_empty_diff() {
         let before: Snapshot = [artifact("web:1", Some(1), 2)].into_iter().collect();
         let after: Snapshot = [artifact("web:2", Some(1), 2)].into_iter().collect();
         assert_eq!(before.content_hash(), after.content_hash());
@@ -162,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn one_digest_under_two_names_is_one_artifact() {
+    fn artifacts_with_one_digest_and_two_names_are_merged_under_the_lesser_name() {
         let snapshot: Snapshot =
             [artifact("web:2", Some(1), 1), artifact("web:1", Some(1), 1)].into_iter().collect();
         assert_eq!(snapshot.artifacts().collect::<Vec<_>>(), [&artifact("web:1", Some(1), 2)]);
     }
 
     #[test]
-    fn a_name_cannot_be_made_to_look_like_another_snapshot() {
+    fn name_with_a_line_break_does_not_collide_with_the_content_hash_of_two_artifacts() {
         let one: Snapshot = [artifact("a 1\nname:1:b", None, 1)].into_iter().collect();
         let two: Snapshot = [artifact("a", None, 1), artifact("b", None, 1)].into_iter().collect();
         assert_ne!(one.content_hash(), two.content_hash());
@@ -177,7 +179,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_order_of_reading_never_matters(
+        fn order_of_artifacts_changes_neither_the_snapshot_nor_its_content_hash(
             artifacts in proptest::collection::vec(any_artifact(), 0..12),
             seed in any::<proptest::sample::Index>(),
         ) {
@@ -194,7 +196,7 @@ mod tests {
         }
 
         #[test]
-        fn hashes_are_equal_exactly_when_nothing_differs(
+        fn content_hashes_are_equal_exactly_when_the_diff_is_empty(
             before in proptest::collection::vec(any_artifact(), 0..5),
             after in proptest::collection::vec(any_artifact(), 0..5),
         ) {

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What ECS says of how a task came about. It identifies no software: neither the content hash nor a
-/// comparison of snapshots includes it.
+/// Where a task comes from, as ECS describes it: its task definition, what started it, its launch type
+/// and its availability zone. Neither the content hash nor a comparison of snapshots includes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskOrigin {
     /// The ARN of the task definition, with its revision.
@@ -21,7 +21,7 @@ pub struct TaskOrigin {
 }
 
 impl TaskOrigin {
-    /// ECS says nothing of it.
+    /// Whether all fields are unknown.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -14,8 +14,8 @@ pub fn format_time(time: Timestamp, zone: &TimeZone) -> String {
     format!("{} {}", civil.strftime("%a, %d %b %Y %H:%M:%S"), zone_label(time, zone))
 }
 
-/// `2026-11-26 16:00 CET = 15:00 UTC`: in the time zone and in UTC, each with what it takes to be
-/// unambiguous.
+/// `2026-11-26 16:00 CET = 15:00 UTC`: in the time zone and in UTC, with the date in UTC if it is
+/// another one; in UTC only if that is the time zone.
 pub fn format_in_both(time: Timestamp, zone: &TimeZone) -> String {
     let (local, utc) = (zone.to_datetime(time), Offset::UTC.to_datetime(time));
     let label = zone_label(time, zone);
@@ -27,20 +27,21 @@ pub fn format_in_both(time: Timestamp, zone: &TimeZone) -> String {
     format!("{first} = {day}{} UTC", clock_time(utc))
 }
 
-/// What the zone is called at that time, or its offset if that is not unique.
+/// The abbreviation of the zone at that time, such as `CET`, or its offset if the abbreviation is not
+/// unique.
 pub(super) fn zone_label(time: Timestamp, zone: &TimeZone) -> String {
     let info = zone.to_offset_info(time);
     let (name, offset) = (info.abbreviation(), info.offset());
     match name {
         "UTC" if offset == Offset::UTC => name.to_owned(),
-        "UTC" | "GMT" if offset != Offset::UTC => numeric(offset),
+        "UTC" | "GMT" if offset != Offset::UTC => format_offset(offset),
         name if is_abbreviation(name) && !SHARED_ABBREVIATIONS.contains(&name) => name.to_owned(),
-        _ => numeric(offset),
+        _ => format_offset(offset),
     }
 }
 
 /// `+01:00`
-fn numeric(offset: Offset) -> String {
+fn format_offset(offset: Offset) -> String {
     let seconds = offset.seconds();
     let (sign, all) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
     let [hours, minutes, seconds] = [all / 3_600, all / 60 % 60, all % 60];
@@ -48,7 +49,7 @@ fn numeric(offset: Offset) -> String {
     format!("{sign}{hours:02}:{minutes:02}{rest}")
 }
 
-/// Letters alone, and not only the one of the military zones.
+/// Whether a text may abbreviate a time zone: two to six letters, since one would be a military zone.
 pub(super) fn is_abbreviation(text: &str) -> bool {
     (2..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }

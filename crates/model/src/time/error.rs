@@ -6,7 +6,7 @@ use jiff::tz::{Offset, TimeZone};
 use super::TIME_EXAMPLES;
 use super::display::{clock_time, zone_label};
 
-/// The text is not a time, or no single one.
+/// Why a text does not mean exactly one time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
     /// It has none of the forms.
@@ -63,6 +63,7 @@ pub enum TimeError {
 }
 
 impl TimeError {
+    /// The error for a local time that the last change of the clock before `from` skipped.
     pub(super) fn skipped(written: String, from: Timestamp, zone: &TimeZone) -> Self {
         let before = zone.preceding(from).next().map(|set| set.timestamp());
         let at = before.unwrap_or(from);
@@ -80,6 +81,7 @@ impl TimeError {
         }
     }
 
+    /// The error for a local time that occurred at both of these times, when the clock was set back.
     pub(super) fn repeated(
         written: String,
         times: [(Timestamp, Offset); 2],
@@ -100,6 +102,7 @@ impl TimeError {
         Self::Repeated { written, first, second, zone: describe(zone), example }
     }
 
+    /// The error for an abbreviation that `zone` does not have at `time`.
     pub(super) fn other_zone(name: &str, time: Timestamp, zone: &TimeZone) -> Self {
         Self::OtherZone {
             name: name.to_owned(),
@@ -109,7 +112,7 @@ impl TimeError {
     }
 }
 
-/// `in Europe/Berlin`
+/// `in Europe/Berlin`, or `in the local time zone` if the zone has no IANA name.
 fn describe(zone: &TimeZone) -> String {
     format!("in {}", zone.iana_name().unwrap_or("the local time zone"))
 }

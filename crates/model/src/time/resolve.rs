@@ -9,7 +9,7 @@ use super::display::clock_time;
 use super::written::{Kind, WrittenTime, Zone};
 
 impl WrittenTime {
-    /// The time that it means at `now`, in `zone` if it names none.
+    /// The one time that the written text means at `now`, in `zone` if it names no zone.
     ///
     /// # Errors
     /// The time did not exist in `zone`, or occurred twice there: either could be meant, and the
@@ -18,14 +18,14 @@ impl WrittenTime {
         match self.kind {
             Kind::Now => Ok(now),
             Kind::At(time) => Ok(time),
-            Kind::Civil(date, time, named) => civil(date, time, named, zone),
+            Kind::Civil(date, time, named) => resolve_civil(date, time, named, zone),
             Kind::DaysAgo(days, time, named) => {
                 let today = match named {
                     Zone::Fixed(offset) => offset.to_datetime(now),
                     _ => zone.to_datetime(now),
                 };
                 let date = today.date().checked_sub(days.days());
-                civil(date.map_err(|_| TimeError::OutOfRange)?, time, named, zone)
+                resolve_civil(date.map_err(|_| TimeError::OutOfRange)?, time, named, zone)
             }
             Kind::Ago(SpanFieldwise(span)) => {
                 let before = now.to_zoned(zone.clone()).checked_sub(span);
@@ -35,7 +35,9 @@ impl WrittenTime {
     }
 }
 
-fn civil(
+/// A date and a time in the `named` zone, or in `zone` if none was written; without a time, the start
+/// of that day.
+fn resolve_civil(
     date: Date,
     time: Option<Time>,
     named: Zone,
@@ -44,7 +46,7 @@ fn civil(
     let at = date.to_datetime(time.unwrap_or(Time::midnight()));
     match named {
         Zone::Fixed(offset) => timestamp(at, offset),
-        Zone::Named(padded) => in_zone_of_name(at, padded, zone),
+        Zone::Named(padded) => resolve_with_abbreviation(at, padded, zone),
         Zone::Output => match zone.to_ambiguous_timestamp(at).offset() {
             AmbiguousOffset::Unambiguous { offset } => timestamp(at, offset),
             // The day starts then: a date names no time.
@@ -57,23 +59,28 @@ fn civil(
                     _ => start,
                 })
             }
-            AmbiguousOffset::Gap { before, .. } => Err(skipped(at, before, zone)?),
+            AmbiguousOffset::Gap { before, .. } => Err(skipped_error(at, before, zone)?),
             AmbiguousOffset::Fold { before, after } => {
                 let first = (timestamp(at, before)?, before);
                 let second = (timestamp(at, after)?, after);
-                Err(TimeError::repeated(written(at), [first, second], zone))
+                Err(TimeError::repeated(format_civil(at), [first, second], zone))
             }
         },
     }
 }
 
-/// What `zone` calls by this name. The same name means other offsets elsewhere, and in other years.
-fn in_zone_of_name(at: DateTime, padded: [u8; 6], zone: &TimeZone) -> Result<Timestamp, TimeError> {
+/// The local time `at`, if `zone` has this abbreviation then, which is padded with zeros. An abbreviation
+/// alone is not enough: it means other offsets elsewhere, and in other years.
+fn resolve_with_abbreviation(
+    at: DateTime,
+    padded: [u8; 6],
+    zone: &TimeZone,
+) -> Result<Timestamp, TimeError> {
     let bytes: Vec<_> = padded.into_iter().filter(|byte| *byte != 0).collect();
     let name = String::from_utf8(bytes).map_err(|_| TimeError::Malformed)?;
     let offsets = match zone.to_ambiguous_timestamp(at).offset() {
         AmbiguousOffset::Unambiguous { offset } => vec![offset],
-        AmbiguousOffset::Gap { before, .. } => return Err(skipped(at, before, zone)?),
+        AmbiguousOffset::Gap { before, .. } => return Err(skipped_error(at, before, zone)?),
         AmbiguousOffset::Fold { before, after } => vec![before, after],
     };
     let times = offsets.iter().map(|offset| timestamp(at, *offset).map(|time| (time, *offset)));
@@ -83,7 +90,7 @@ fn in_zone_of_name(at: DateTime, padded: [u8; 6], zone: &TimeZone) -> Result<Tim
     match times.iter().filter(is_named).collect::<Vec<_>>()[..] {
         [] => Err(TimeError::other_zone(&name, times[0].0, zone)),
         [(time, _)] => Ok(*time),
-        [first, second, ..] => Err(TimeError::repeated(written(at), [*first, *second], zone)),
+        [first, second, ..] => Err(TimeError::repeated(format_civil(at), [*first, *second], zone)),
     }
 }
 
@@ -91,17 +98,19 @@ fn timestamp(at: DateTime, offset: Offset) -> Result<Timestamp, TimeError> {
     offset.to_timestamp(at).map_err(|_| TimeError::OutOfRange)
 }
 
-fn skipped(at: DateTime, before: Offset, zone: &TimeZone) -> Result<TimeError, TimeError> {
+/// The error for a local time that the clock skipped; `before` is the offset before that.
+fn skipped_error(at: DateTime, before: Offset, zone: &TimeZone) -> Result<TimeError, TimeError> {
     let after_the_change = timestamp(at, before)? + SignedDuration::from_secs(1);
-    Ok(TimeError::skipped(written(at), after_the_change, zone))
+    Ok(TimeError::skipped(format_civil(at), after_the_change, zone))
 }
 
-/// The last change of the clock up to `time`.
+/// The last change of the clock up to `time`; `time` itself if there was none.
 fn last_change(time: Timestamp, zone: &TimeZone) -> Timestamp {
     let up_to = time.checked_add(SignedDuration::from_secs(1)).unwrap_or(time);
     zone.preceding(up_to).next().map_or(time, |change| change.timestamp())
 }
 
-fn written(at: DateTime) -> String {
+/// `2026-11-26 16:00`
+fn format_civil(at: DateTime) -> String {
     format!("{} {}", at.date(), clock_time(at))
 }

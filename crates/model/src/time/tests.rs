@@ -8,16 +8,17 @@ fn zone(name: &str) -> TimeZone {
     TimeZoneDatabase::bundled().get(name).unwrap()
 }
 
-/// Thursday, 16:30 in Berlin.
+/// The current time in these tests: Thursday, 16:30 in Berlin.
 const NOW: &str = "2026-11-26T15:30:00Z";
 
+/// The time that `text` means at [`NOW`], in UTC, or the message of the error.
 fn parsed(text: &str, zone: &TimeZone) -> Result<String, String> {
     let time = parse_time(text, NOW.parse().unwrap(), zone);
     time.map(|time| time.to_string()).map_err(|error| error.to_string())
 }
 
 #[test]
-fn a_time_written_in_berlin_is_one_time_or_refused_with_the_reason() {
+fn every_time_format_is_parsed_in_berlin_and_skipped_or_repeated_times_are_refused() {
     let berlin = zone("Europe/Berlin");
     let skipped = "the clock was set from 02:00 CET to 03:00 CEST in Europe/Berlin";
     let repeated = "02:30 CEST = 00:30 UTC, and 02:30 CET = 01:30 UTC";
@@ -77,7 +78,7 @@ fn a_time_written_in_berlin_is_one_time_or_refused_with_the_reason() {
 }
 
 #[test]
-fn other_texts_are_not_times() {
+fn text_in_no_supported_time_format_is_malformed() {
     for text in [
         "",
         " ",
@@ -107,14 +108,14 @@ fn other_texts_are_not_times() {
 }
 
 #[test]
-fn a_day_starts_after_the_midnight_that_its_zone_skips_and_at_the_first_of_two() {
+fn date_alone_is_the_first_existing_moment_of_that_day_if_the_clock_changes_at_midnight() {
     let havana = zone("America/Havana");
     assert_eq!(parsed("2026-03-08", &havana).as_deref(), Ok("2026-03-08T05:00:00Z"));
     assert_eq!(parsed("2026-11-01", &havana).as_deref(), Ok("2026-11-01T04:00:00Z"));
 }
 
-/// Times around each change of the clock, and every 90 days, from the first plausible time on.
-fn samples(zone: &TimeZone) -> Vec<Timestamp> {
+/// Times around each change of the clock, and every 90 days, from 2020 to 2032.
+fn sample_times(zone: &TimeZone) -> Vec<Timestamp> {
     let from: Timestamp = "2020-01-01T00:00:00Z".parse().unwrap();
     let until: Timestamp = "2032-01-01T00:00:00Z".parse().unwrap();
     let mut times: Vec<_> =
@@ -128,13 +129,13 @@ fn samples(zone: &TimeZone) -> Vec<Timestamp> {
 }
 
 #[test]
-fn a_printed_time_means_the_same_again_and_nothing_else_in_another_zone() {
+fn printed_time_parses_back_to_itself_and_each_zone_label_has_one_offset_in_all_zones() {
     let database = TimeZoneDatabase::bundled();
     let zones: Vec<_> = database.available().map(|name| zone(name.as_str())).collect();
     assert!(zones.len() > 400);
     let mut labels = std::collections::BTreeMap::new();
     for zone in &zones {
-        for time in samples(zone) {
+        for time in sample_times(zone) {
             for text in [format_time(time, zone), format_in_both(time, zone)] {
                 let text = text.split(" = ").next().unwrap();
                 let again = parse_time(text, time, zone);
@@ -148,7 +149,7 @@ fn a_printed_time_means_the_same_again_and_nothing_else_in_another_zone() {
 }
 
 #[test]
-fn a_time_is_echoed_in_both_zones() {
+fn format_in_both_prints_a_time_in_its_zone_and_in_utc() {
     let berlin = zone("Europe/Berlin");
     for (time, zone, expected) in [
         ("2026-11-26T15:00:00Z", &berlin, "2026-11-26 16:00 CET = 15:00 UTC"),
@@ -160,7 +161,7 @@ fn a_time_is_echoed_in_both_zones() {
 }
 
 #[test]
-fn unix_seconds_are_finite() {
+fn parse_unix_seconds_refuses_nan_infinity_and_text() {
     assert_eq!(parse_unix_seconds("1661161157.5"), Some(1_661_161_157.5));
     for text in ["", "NaN", "inf", "1e999", "soon"] {
         assert_eq!(parse_unix_seconds(text), None, "{text}");
@@ -169,7 +170,7 @@ fn unix_seconds_are_finite() {
 
 proptest! {
     #[test]
-    fn no_text_panics(
+    fn parsing_any_text_as_a_time_or_http_date_never_panics(
         text in "[0-9-]{0,20}[T ][0-9:.]{0,20}( [A-Z+0-9:]{0,7})?|(yesterday|today) .{0,12}|.{0,20}",
         now in -100_000_000_000..100_000_000_000_i64,
     ) {

@@ -11,8 +11,8 @@ use super::TimeError;
 use super::display::is_abbreviation;
 use crate::duration::parse_span;
 
-/// A time as a person writes it, of which the zone or the current time may be needed to know what it
-/// means:
+/// A time as a person writes it. To resolve it, the time zone and the current time may be needed. Its
+/// forms are:
 ///
 /// - `2026-11-26T15:00:00Z`, `2026-11-26 16:00+01:00`: with an offset;
 /// - `2026-11-26 16:00`, `2026-11-26T16:00:00`: in the zone of the output; a date alone is the start
@@ -29,7 +29,7 @@ pub struct WrittenTime {
     pub(crate) kind: Kind,
 }
 
-/// The form of a time.
+/// Which form a [`WrittenTime`] has, with the values parsed from its text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     Now,
@@ -65,12 +65,14 @@ impl FromStr for WrittenTime {
     fn from_str(text: &str) -> Result<Self, TimeError> {
         // The age after a printed time.
         let text = text.split(" • ").next().unwrap_or_default().trim();
-        let kind = relative(text).or_else(|| absolute(text)).ok_or(TimeError::Malformed)?;
+        let kind =
+            parse_relative(text).or_else(|| parse_absolute(text)).ok_or(TimeError::Malformed)?;
         Ok(Self { text: text.to_owned(), kind })
     }
 }
 
-fn relative(text: &str) -> Option<Kind> {
+/// `now`, `today 09:00`, `yesterday`, `2 hours ago` or `12h`.
+fn parse_relative(text: &str) -> Option<Kind> {
     let lower = text.to_ascii_lowercase();
     if lower == "now" {
         return Some(Kind::Now);
@@ -86,10 +88,11 @@ fn relative(text: &str) -> Option<Kind> {
         let time = if time.is_empty() { None } else { Some(time_of_day(time)?) };
         return Some(Kind::DaysAgo(days, time, zone));
     }
-    ago(&lower).filter(|span| span.is_positive()).map(|span| Kind::Ago(span.fieldwise()))
+    parse_age(&lower).filter(|span| span.is_positive()).map(|span| Kind::Ago(span.fieldwise()))
 }
 
-fn ago(text: &str) -> Option<Span> {
+/// `2 hours ago`, `2.hours.ago` or `12h`.
+fn parse_age(text: &str) -> Option<Span> {
     if let Some((count, unit)) = text.strip_suffix(".ago").and_then(|ago| ago.split_once('.')) {
         let is_count = count.bytes().all(|byte| byte.is_ascii_digit());
         return parse_span(&format!("{count} {unit}")).filter(|_| is_count);
@@ -98,7 +101,8 @@ fn ago(text: &str) -> Option<Span> {
     parse_span(text.strip_suffix(" ago").unwrap_or(text)).filter(|_| !text.contains(':'))
 }
 
-fn absolute(text: &str) -> Option<Kind> {
+/// Seconds since the Unix epoch, or a date with or without a time of day and a zone.
+fn parse_absolute(text: &str) -> Option<Kind> {
     if let Some(time) = unix_seconds(text) {
         return Some(Kind::At(time));
     }
@@ -132,7 +136,7 @@ fn time_of_day(text: &str) -> Option<Time> {
     text.parse().ok().filter(|_| is_plain && text.contains(':'))
 }
 
-/// Ten digits or more, so that no date is taken for them.
+/// Seconds since the Unix epoch, with ten to twelve digits: fewer could be a date.
 fn unix_seconds(text: &str) -> Option<Timestamp> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

@@ -22,7 +22,7 @@ pub struct EnvironmentDiff {
     pub not_changed: DiffItem,
 }
 
-/// Part of a comparison.
+/// A list of an [`EnvironmentDiff`]: artifacts that run in one of the snapshots only, or in both.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DiffItem {
     /// `aws-prod#65`, if the part is of one snapshot.
@@ -33,7 +33,7 @@ pub struct DiffItem {
     pub artifacts: Vec<DiffArtifact>,
 }
 
-/// An artifact in a comparison.
+/// An artifact in a list of an [`EnvironmentDiff`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DiffArtifact {
     /// 64 lowercase hexadecimal digits, or `""` if it is unknown.

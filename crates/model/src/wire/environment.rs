@@ -67,7 +67,7 @@ pub struct Environment {
     pub included_environments: Option<Vec<String>>,
 }
 
-/// The body of `PUT /environments/{org}/{env}/rename`.
+/// The body of `PUT /environments/{org}/{env}/rename` and `PUT /flows/{org}/{flow}/rename`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenameRequest {
     /// See [`is_environment_name`].

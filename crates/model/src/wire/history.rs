@@ -31,7 +31,7 @@ pub struct SnapshotListEntry {
     pub gaps: Vec<ReportGap>,
 }
 
-/// A time that no report covers, in seconds since the Unix epoch: it is not known what ran then.
+/// A period that no report covers, in seconds since the Unix epoch: it is not known what ran then.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ReportGap {
     /// The last report before it.
@@ -53,7 +53,7 @@ impl ReportGap {
     }
 }
 
-/// A time in which an artifact ran with the same number of replicas in one environment: an element
+/// A period in which an artifact ran with the same number of replicas in one environment: an element
 /// of the response of `GET /artifact-runs/{org}?artifact=PATTERN`, sorted by environment, artifact
 /// and index. Only this project's recorder serves it, and announces it
 /// ([`ARTIFACT_RUNS`](super::ARTIFACT_RUNS)).
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_of_which_a_server_says_little_is_read() {
+    fn event_with_null_or_missing_optional_fields_is_deserialized_with_defaults() {
         let event: EnvironmentEvent = serde_json::from_value(json!({
             "environment_name": "aws-prod", "snapshot_index": 66, "artifact_name": "web:1",
             "sha256": null, "description": "1 instance changed", "reported_at": 1_661_161_157,

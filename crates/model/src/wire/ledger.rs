@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The last entry of a ledger.
+/// The number, the hash and the signature of the last entry of a ledger: the response of
+/// `GET /ledger/{org}/head`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerHead {
     /// The organization.
@@ -20,14 +21,15 @@ pub struct LedgerHead {
     pub signature: Option<String>,
 }
 
-/// Entries of a ledger, in order.
+/// Entries of a ledger, in order: the response of `GET /ledger/{org}/entries`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntries {
     /// Empty if there are none after the one that was named.
     pub entries: Vec<LedgerEntry>,
 }
 
-/// An entry, with all that its [hash](crate::EntryHash) is over.
+/// An entry of a ledger. Its [hash](crate::EntryHash) covers the other fields, the organization and the
+/// hash of the entry before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerEntry {

@@ -90,35 +90,38 @@ mod tests {
 
     use super::*;
 
-    /// Every field of `document`, as JSON pointers.
-    fn fields(document: &Value, at: &str, pointers: &mut Vec<String>) {
+    /// Adds the JSON pointer of every field in `document`, whose own pointer is `at`.
+    fn collect_pointers(document: &Value, at: &str, pointers: &mut Vec<String>) {
         match document {
             Value::Object(fields_of) => {
                 for (name, value) in fields_of {
                     let pointer = format!("{at}/{name}");
-                    fields(value, &pointer, pointers);
+                    collect_pointers(value, &pointer, pointers);
                     pointers.push(pointer);
                 }
             }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    fields(item, &format!("{at}/{index}"), pointers);
+                    collect_pointers(item, &format!("{at}/{index}"), pointers);
                 }
             }
             _ => {}
         }
     }
 
-    /// In a complete document, `null` in any field but the required ones says as much as leaving the
-    /// field out.
-    fn check<T: DeserializeOwned + Serialize>(document: &Value, required: &[&str]) {
+    /// Asserts that each field of a complete document can be `null`, with the same result as if it were
+    /// missing, and that a required field can be neither.
+    fn assert_null_reads_as_missing<T: DeserializeOwned + Serialize>(
+        document: &Value,
+        required: &[&str],
+    ) {
         let read = |document: Value| {
             serde_json::from_value::<T>(document).map(|read| serde_json::to_value(read).unwrap())
         };
         let name = std::any::type_name::<T>();
         let complete = read(document.clone()).unwrap();
         let mut pointers = Vec::new();
-        fields(document, "", &mut pointers);
+        collect_pointers(document, "", &mut pointers);
         for pointer in &pointers {
             assert_eq!(complete.pointer(pointer), document.pointer(pointer), "{name}{pointer}");
             // The names in a map are the server's own.
@@ -181,7 +184,7 @@ mod tests {
                 "first_seen_at_the_latest": false, "confirmed_until": 2.5, "first_time_here": "image",
             }],
         });
-        check::<RecordedSnapshot>(
+        assert_null_reads_as_missing::<RecordedSnapshot>(
             &document,
             &[
                 "/index",
@@ -207,17 +210,17 @@ mod tests {
             "state": true, "include_scaling": true, "tags": {"team": "a"}, "policies": ["p"],
             "included_environments": ["e"],
         });
-        check::<Environment>(&document, &["/name", "/type"]);
+        assert_null_reads_as_missing::<Environment>(&document, &["/name", "/type"]);
     }
 
     #[test]
-    fn null_is_accepted_for_every_optional_field_of_provenance() {
+    fn null_is_accepted_for_every_optional_field_of_flows_artifacts_and_allowances() {
         let document = json!({
             "name": "runner", "description": "d", "visibility": "public", "org": "acme",
             "template": "version: 1", "repo_url": "u", "tags": {"a": "b"}, "latest_activity_at": 1.5,
             "latest_state": "COMPLIANT", "last_deployment_at": 1.5,
         });
-        check::<Flow>(&document, &["/name"]);
+        assert_null_reads_as_missing::<Flow>(&document, &["/name"]);
         let event = json!({"event": "Artifact created", "timestamp": 1.5,
             "derived_deployment": {"environment_name": "e", "snapshot_index": 1}});
         let document = json!({
@@ -230,7 +233,7 @@ mod tests {
             "exited": [{"environment_name": "e", "snapshot_index": 1}], "history": [event],
             "user_data": 1, "external_urls": 1, "annotations": 1,
         });
-        check::<FlowArtifact>(
+        assert_null_reads_as_missing::<FlowArtifact>(
             &document,
             &[
                 "/filename",
@@ -250,7 +253,7 @@ mod tests {
             "build_url": "b", "compliance_state": "s", "running_in": ["e"], "exited_from": ["e"],
             "html_url": "h", "api_url": "a", "history": [event],
         });
-        check::<FoundArtifact>(
+        assert_null_reads_as_missing::<FoundArtifact>(
             &document,
             &[
                 "/fingerprint",
@@ -263,16 +266,19 @@ mod tests {
             "artifact_name": "n", "fingerprint": "ab", "environment_name": "e", "timestamp": 1.5,
             "user_name": "u", "description": "d", "id": "i", "name_pattern": "p",
         });
-        check::<AllowedArtifact>(&document, &[]);
+        assert_null_reads_as_missing::<AllowedArtifact>(&document, &[]);
     }
 
     #[test]
-    fn null_is_accepted_for_every_optional_field_of_a_history() {
+    fn null_is_accepted_for_every_optional_field_of_a_snapshot_list_and_an_event() {
         let document = json!({
             "index": 65, "from": 1.5, "to": 2.5, "compliant": true, "duration": 1.5,
             "confirmed_until": 2.25, "gaps": [{"from": 1.5, "until": 2.0}],
         });
-        check::<SnapshotListEntry>(&document, &["/index", "/from", "/gaps/0/from"]);
+        assert_null_reads_as_missing::<SnapshotListEntry>(
+            &document,
+            &["/index", "/from", "/gaps/0/from"],
+        );
         let document = json!({
             "environment_name": "aws-prod", "snapshot_index": 65, "artifact_name": "web:1",
             "sha256": "ab", "description": "1 instance changed", "reported_at": 1.5,
@@ -280,7 +286,7 @@ mod tests {
             "snapshot_compliance": true, "type": "exited", "code_diff": "d", "_links": 1,
             "first_time_here": "repository",
         });
-        check::<EnvironmentEvent>(&document, &["/type"]);
+        assert_null_reads_as_missing::<EnvironmentEvent>(&document, &["/type"]);
     }
 
     #[test]
@@ -297,7 +303,7 @@ mod tests {
         let document = json!({
             "snappish1": item, "snappish2": item, "changed": item, "not-changed": item,
         });
-        check::<EnvironmentDiff>(
+        assert_null_reads_as_missing::<EnvironmentDiff>(
             &document,
             &[
                 "/snappish1/artifacts/0/name",
@@ -306,6 +312,9 @@ mod tests {
                 "/not-changed/artifacts/0/name",
             ],
         );
-        check::<ErrorBody>(&json!({"message": "m", "errors": {"a": "b"}}), &["/message"]);
+        assert_null_reads_as_missing::<ErrorBody>(
+            &json!({"message": "m", "errors": {"a": "b"}}),
+            &["/message"],
+        );
     }
 }

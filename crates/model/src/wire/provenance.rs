@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::or_default;
 use crate::provenance::Origin;
 
-/// A flow: an element of the answer of `GET /flows/{org}`, and that of `GET /flows/{org}/{flow}`.
+/// A flow, which is a pipeline that reports artifacts and evidence: an element of the answer of `GET /flows/{org}`, and that of `GET /flows/{org}/{flow}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
     /// Its name.
@@ -150,7 +150,7 @@ pub struct FlowArtifact {
     pub annotations: Option<Value>,
 }
 
-/// A snapshot of an environment.
+/// Names a snapshot by its environment and its index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentSnapshot {
     /// The environment.
@@ -231,7 +231,8 @@ pub struct ArtifactFlow {
     pub problems: Vec<String>,
 }
 
-/// What is known of the origin of a running artifact. Only this project's recorder says it.
+/// Whether a flow had reported a running artifact when it started, and why it is allowed if not. Only this
+/// project's recorder sends it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArtifactOrigin {
     /// Whether a flow had reported it when it started.
@@ -246,7 +247,7 @@ pub struct ArtifactOrigin {
     pub allowed: Option<String>,
 }
 
-/// What the answer of `GET /search/{org}/sha/{digits}` says of one artifact.
+/// An artifact in the response of `GET /search/{org}/sha/{digits}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FoundArtifact {
     /// 64 lowercase hexadecimal digits.
@@ -298,7 +299,8 @@ pub struct FoundArtifact {
     pub history: Vec<HistoryEvent>,
 }
 
-/// The answer of `GET /search/{org}/sha/{digits}`.
+/// The response of `GET /search/{org}/sha/{digits}`: what the digits of a commit or a fingerprint resolve
+/// to, and its artifacts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchAnswer {
     /// What the digits are.
@@ -385,7 +387,7 @@ pub struct DerivedDeployment {
     pub created_at: f64,
 }
 
-/// A time that the server may write as a text or as a number.
+/// Deserializes a time that the server may write as a string or as a number, as a string; `null` is `""`.
 fn text_or_number<'de, D: Deserializer<'de>>(field: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(field)? {
         Value::String(text) => text,

@@ -80,8 +80,8 @@ impl EcsReport {
 }
 
 impl ReportEntry {
-    /// A server counts each container of an entry only if all digests and names are known and
-    /// different.
+    /// Whether a container can be added to this entry and is counted there: a server counts all containers
+    /// of an entry only if their digests are known, and their digests and names differ.
     fn has_room_for(&self, name: &str, fingerprint: Option<Fingerprint>) -> bool {
         let differs =
             |(n, f): &(String, Option<Fingerprint>)| n != name && f.is_some() && *f != fingerprint;
@@ -109,6 +109,7 @@ mod digests {
 
     type Digests = Vec<(String, Option<Fingerprint>)>;
 
+    /// An object of digests by name; `""` if a digest is unknown.
     pub(super) fn serialize<S: Serializer>(
         digests: &Digests,
         serializer: S,
@@ -119,7 +120,7 @@ mod digests {
         serializer.collect_map(digests.iter().map(|(name, digest)| (name, text(digest))))
     }
 
-    /// A text that is not a digest is unknown.
+    /// Reads such an object. A text that is not a digest is an unknown digest.
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Digests, D::Error> {
@@ -135,6 +136,7 @@ mod tests {
     use super::*;
     use crate::snapshot::DigestSource;
 
+    /// Its fingerprint repeats the given byte 32 times.
     fn container<'t>(
         task_arn: &'t str,
         artifact_name: &'t str,
@@ -153,15 +155,15 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_exactly_what_the_server_documents() {
-        const TASKS: [&str; 2] = [
+    fn report_is_serialized_as_the_json_that_the_server_documents() {
+        const TASK_ARNS: [&str; 2] = [
             "arn:aws:ecs:eu-central-1:274425519734:task/app/1",
             "arn:aws:ecs:eu-central-1:274425519734:task/app/2",
         ];
-        let mut standalone = container(TASKS[1], "job:1", None);
+        let mut standalone = container(TASK_ARNS[1], "job:1", None);
         standalone.service = None;
         let report =
-            EcsReport::from_containers(&[container(TASKS[0], "web:1", Some(0xab)), standalone]);
+            EcsReport::from_containers(&[container(TASK_ARNS[0], "web:1", Some(0xab)), standalone]);
         assert_eq!(
             serde_json::to_value(report).unwrap(),
             serde_json::json!({"artifacts": [
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_of_a_task_is_in_its_entry_if_it_is_known() {
+    fn report_entry_has_the_origin_of_its_task_only_if_it_is_known() {
         let origin = TaskOrigin {
             task_definition: Some("arn:aws:ecs:eu-central-1:1:task-definition/web:42".to_owned()),
             launch_type: Some("FARGATE".to_owned()),
@@ -224,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_server_counts_in_the_report_exactly_the_containers_that_run(
+        fn snapshot_of_a_report_equals_the_snapshot_of_the_reported_containers(
             containers in proptest::collection::vec(
                 ("[12]", "[abc]", proptest::option::of(0..3_u8)), 0..12)
         ) {

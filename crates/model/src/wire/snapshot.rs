@@ -57,7 +57,7 @@ pub struct RecordedSnapshot {
     pub artifacts: Vec<RecordedArtifact>,
 }
 
-/// The entry of a snapshot in the organization's ledger.
+/// The entry that recorded a snapshot in the organization's ledger: its number, hash and time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotEntry {
     /// Its number.
@@ -74,7 +74,7 @@ impl RecordedSnapshot {
         self.artifacts.iter().filter(|artifact| artifact.annotation.now > 0)
     }
 
-    /// What runs in it.
+    /// Its running artifacts as a [`Snapshot`], to be hashed or compared.
     pub fn snapshot(&self) -> Snapshot {
         self.running()
             .map(|artifact| Artifact {
@@ -87,7 +87,7 @@ impl RecordedSnapshot {
     }
 }
 
-/// An artifact in a snapshot.
+/// An artifact that runs in a snapshot, or that exited with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordedArtifact {
     /// Its label.
@@ -159,7 +159,7 @@ pub struct RecordedArtifact {
 }
 
 impl RecordedArtifact {
-    /// When the oldest replica that runs started, in seconds since the Unix epoch, from any server.
+    /// When the oldest running replica started, in seconds since the Unix epoch; every server sends it.
     pub fn started(&self) -> Option<i64> {
         self.creation_timestamp.first().copied()
     }
@@ -178,7 +178,7 @@ pub struct Annotation {
     pub now: u64,
 }
 
-/// Where in ECS an artifact runs.
+/// One of the ECS tasks that run an artifact, and links to it in the AWS console.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EcsContext {
     /// Task ARN.
@@ -201,7 +201,7 @@ pub struct EcsContext {
     pub task_definition_url: Option<String>,
 }
 
-/// A cluster and a service in which an artifact runs.
+/// A cluster and a service in which an artifact runs, and how many replicas run there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EcsPlace {
     /// Cluster name.
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_artifact_that_exited_does_not_run() {
+    fn snapshot_of_a_response_leaves_out_artifacts_that_exited() {
         let recorded: RecordedSnapshot = serde_json::from_value(serde_json::json!({
             "index": 66, "type": "ECS", "artifacts": [
                 {"name": "web:1", "fingerprint": "ab".repeat(32),
