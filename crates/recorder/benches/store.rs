@@ -20,18 +20,19 @@ use tokio::task::JoinSet;
 
 use reports::{ARTIFACTS, ORG, clock, fingerprint, median, rate, report, settings};
 
+/// Environments that are reported concurrently.
 const ENVIRONMENTS: u64 = 64;
-const REPORTS_EACH: u64 = 100;
+const REPORTS_PER_ENVIRONMENT: u64 = 100;
 
-/// Reports of many environments at once, every second one changed.
-async fn many_reports(path: &Path) -> f64 {
+/// Reports per second, of many environments at once, every second one changed.
+async fn measure_concurrent_reports(path: &Path) -> f64 {
     let store = SqliteStore::open(path).expect("opens").with_clock(clock());
     for environment in 0..ENVIRONMENTS {
         let settings = settings(&format!("env-{environment}"));
         store.save_environment(ORG, settings, true, "bench").await.expect("saves");
     }
     let prepared: Arc<Vec<_>> = Arc::new(
-        (0..REPORTS_EACH / 2)
+        (0..REPORTS_PER_ENVIRONMENT / 2)
             .map(|step| Report::new(&report(step)).expect("is not too large"))
             .collect(),
     );
@@ -50,11 +51,12 @@ async fn many_reports(path: &Path) -> f64 {
         });
     }
     tasks.join_all().await;
-    rate(ENVIRONMENTS * REPORTS_EACH, began.elapsed())
+    rate(ENVIRONMENTS * REPORTS_PER_ENVIRONMENT, began.elapsed())
 }
 
-/// The rows of a changed snapshot and of an unchanged report, alternately, in groups of 64.
-fn bare(path: &Path) -> f64 {
+/// Reports per second of plain SQL without the store: the rows of a changed snapshot and of an unchanged
+/// report, alternately, in transactions of 64.
+fn measure_plain_sql(path: &Path) -> f64 {
     let connection = Connection::open(path).expect("opens");
     connection
         .execute_batch(
@@ -68,7 +70,7 @@ fn bare(path: &Path) -> f64 {
     let payload = "x".repeat(900);
     let tasks = "x".repeat(250);
     let began = Instant::now();
-    let reports = i64::try_from(ENVIRONMENTS * REPORTS_EACH).expect("fits");
+    let reports = i64::try_from(ENVIRONMENTS * REPORTS_PER_ENVIRONMENT).expect("fits");
     for first in (0..reports).step_by(64) {
         connection.execute_batch("BEGIN IMMEDIATE").expect("begins");
         for seq in first..first + 64 {
@@ -95,10 +97,12 @@ fn bare(path: &Path) -> f64 {
         }
         connection.execute_batch("COMMIT").expect("commits");
     }
-    rate(ENVIRONMENTS * REPORTS_EACH, began.elapsed())
+    rate(ENVIRONMENTS * REPORTS_PER_ENVIRONMENT, began.elapsed())
 }
 
-async fn history(path: &Path, snapshots: u64) {
+/// Records so many changed snapshots of one environment, and prints how long that, reading them and
+/// verifying them take.
+async fn print_timings_of_long_history(path: &Path, snapshots: u64) {
     let store = SqliteStore::open(path).expect("opens").with_clock(clock());
     store.save_environment(ORG, settings("prod"), true, "bench").await.expect("saves");
     let began = Instant::now();
@@ -173,9 +177,10 @@ async fn history(path: &Path, snapshots: u64) {
 async fn main() {
     let snapshots = std::env::var("ENVSNAP_SNAPSHOTS").ok().and_then(|it| it.parse().ok());
     let folder = tempfile::tempdir().expect("a directory");
-    let ours = many_reports(&folder.path().join("reports.db")).await;
-    let floor = bare(&folder.path().join("bare.db"));
+    let ours = measure_concurrent_reports(&folder.path().join("reports.db")).await;
+    let floor = measure_plain_sql(&folder.path().join("bare.db"));
     println!("reports of {ARTIFACTS} artifacts, half of them changed: {ours:.0}/s");
     println!("a bare loop of such writes: {floor:.0}/s, {:.1} times as many", floor / ours);
-    history(&folder.path().join("history.db"), snapshots.unwrap_or(20_500)).await;
+    print_timings_of_long_history(&folder.path().join("history.db"), snapshots.unwrap_or(20_500))
+        .await;
 }

@@ -9,11 +9,11 @@ use std::sync::LazyLock;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, spawn_blocking};
 
-/// The number of concurrent jobs.
+/// How many pieces of large work run at a time.
 const THREADS: usize = 2;
 
-/// Only the blocking threads of this runtime are used. It is never dropped, so that nothing waits
-/// for it at exit.
+/// The pool for large work; `None` if it cannot be created. Only the blocking threads of this runtime are
+/// used. It is never dropped, so that nothing waits for it at exit.
 static POOL: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let pool = Builder::new_current_thread()
         .max_blocking_threads(THREADS)
@@ -25,7 +25,7 @@ static POOL: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     .ok()
 });
 
-/// Runs `work`; on one of those threads if it `is_large`.
+/// Runs `work` on a blocking thread: on one of the pool for large work if it `is_large`.
 ///
 /// # Errors
 /// `work` panicked, or the process is shutting down.

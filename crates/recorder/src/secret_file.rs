@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// A kind of file that holds a secret.
+/// A kind of file that holds a secret: what messages call it, and its largest size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SecretFile {
     /// As messages call it.
@@ -56,7 +56,7 @@ impl SecretFile {
         self.read_open(file, path)
     }
 
-    /// Like [`Self::read`], but never blocks on a pipe.
+    /// Like [`Self::read`], but refuses anything but a regular file, and so never blocks on a pipe.
     pub(crate) fn read_regular(self, path: &Path) -> Result<SecretString, SecretFileError> {
         // Opening a pipe blocks until its other end is opened, unless it is opened with NONBLOCK.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -68,6 +68,7 @@ impl SecretFile {
         self.read_open(file, path)
     }
 
+    /// The content of the open `file`, if other users have no access and it is not too large.
     fn read_open(self, file: File, path: &Path) -> Result<SecretString, SecretFileError> {
         let Self { what, max_kib } = self;
         // Of the open descriptor: the path may be replaced meanwhile.
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_open_to_other_users_is_refused_unless_systemd_made_it() {
+    fn file_accessible_to_others_is_refused_except_group_read_of_another_users_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let metadata = |mode| {
             file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();

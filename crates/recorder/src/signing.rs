@@ -13,13 +13,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::secret_file::{SecretFile, SecretFileError};
 
+/// The file of the private key that heads are signed with.
 const SIGNING_KEY: SecretFile = SecretFile { what: "signing key", max_kib: 16 };
 
-/// Signs heads. Clones share one key.
+/// Signs the heads of ledgers. Clones share one key.
 #[derive(Clone)]
 pub struct HeadSigner(Arc<(SigningKey, PublicKey)>);
 
-/// Checks the signatures of heads.
+/// Checks the signatures of the heads of ledgers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     key: VerifyingKey,
@@ -27,7 +28,7 @@ pub struct PublicKey {
     id: [u8; 8],
 }
 
-/// A key cannot be used.
+/// A signing key or a public key cannot be read from its file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file of the signing key cannot be read, or others can read it.
@@ -52,7 +53,7 @@ pub enum KeyError {
     },
 }
 
-/// A head is not signed by the key.
+/// The head of a ledger is not signed by the given key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     #[error("the head is not signed: the recorder had no key (serve --signing-key)")]
@@ -102,6 +103,7 @@ impl fmt::Debug for HeadSigner {
 }
 
 impl PublicKey {
+    /// `None` if the key has no DER form, from which its id is made.
     fn new(key: VerifyingKey) -> Option<Self> {
         let der = key.to_public_key_der().ok()?;
         let mut id = [0; 8];

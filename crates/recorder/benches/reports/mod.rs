@@ -8,6 +8,7 @@ use envsnap_recorder::domain::{Clock, EnvironmentSettings, ReportEntry};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) const ORG: &str = "acme";
+/// Artifacts in each report.
 pub(crate) const ARTIFACTS: u64 = 200;
 
 pub(crate) fn fingerprint(artifact: u64, version: u64) -> Fingerprint {
@@ -48,12 +49,14 @@ pub(crate) fn settings(name: &str) -> EnvironmentSettings {
     }
 }
 
+/// A clock that advances by one second each time it is read.
 pub(crate) fn clock() -> Clock {
     let seconds = AtomicU64::new(1_661_161_162);
     #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
     Clock::from_fn(move || seconds.fetch_add(1, Ordering::SeqCst) as f64)
 }
 
+/// Per second.
 pub(crate) fn rate(count: u64, took: Duration) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let count = count as f64;

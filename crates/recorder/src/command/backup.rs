@@ -21,7 +21,7 @@ pub struct Arguments {
     target: PathBuf,
 }
 
-/// Copies the file and returns a summary for the terminal.
+/// Copies the recorder's file, verifies the copy, and returns a summary for the terminal.
 ///
 /// # Errors
 /// The file cannot be copied, or the copy does not verify.

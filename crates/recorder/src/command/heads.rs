@@ -19,14 +19,16 @@ use crate::signing::HeadSigner;
 use crate::store::Store;
 use crate::store::sqlite::is_of_database;
 
+/// How often the heads that changed are appended to the file of `--head-log`.
 const HEAD_LOG_INTERVAL: Duration = Duration::from_mins(1);
 
+/// How often all heads are written to the log.
 const LOG_INTERVAL: Duration = Duration::from_hours(24);
 
-/// How long the end of the process waits for the head log, which may be on a file server.
+/// How long the shutdown waits for a write to the head log, which may be on a file server.
 const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A file to which heads are appended, by a thread of its own: its disk may be slow or hang.
+/// A file to which the heads of ledgers are appended, by a thread of its own: its disk may be slow or hang.
 #[derive(Debug)]
 pub(super) struct HeadLog {
     path: PathBuf,
@@ -74,10 +76,10 @@ impl HeadLog {
         Ok(Self { path, lines, results, written: BTreeMap::new(), pending: None })
     }
 
-    /// Appends the heads that changed, unless the write before is not done.
+    /// Appends the heads that changed, unless the previous write has not ended.
     fn publish(&mut self, heads: Vec<Head>, signer: Option<&HeadSigner>) {
         let path = self.path.display().to_string();
-        self.collect(Duration::ZERO);
+        self.wait_for_pending_write(Duration::ZERO);
         if self.pending.is_some() {
             return tracing::error!("the head log {path} is not being written: its disk hangs");
         }
@@ -97,8 +99,9 @@ impl HeadLog {
         }
     }
 
-    /// Waits for the result of the pending write. What failed is written again at the next time.
-    fn collect(&mut self, timeout: Duration) {
+    /// Waits for the result of the pending write. Heads whose write failed are
+    /// written again with the next ones.
+    fn wait_for_pending_write(&mut self, timeout: Duration) {
         if self.pending.is_none() {
             return;
         }
@@ -117,14 +120,15 @@ impl HeadLog {
     }
 }
 
-/// Appends lines, after the end of a line that was written in part, as on a full disk.
+/// Appends lines and syncs. `is_torn` if the last line was written only in part, as on a full disk: it is
+/// ended first.
 fn append(file: &mut File, is_torn: bool, lines: &[String]) -> io::Result<()> {
     let end = if is_torn { "\n" } else { "" };
     file.write_all(format!("{end}{}", lines.concat()).as_bytes())?;
     file.sync_data()
 }
 
-/// Whether the file at `path` has a last line without an end. Only a regular file is looked at.
+/// Whether the file at `path` is a regular one whose last line has no end.
 fn ends_within_a_line(path: &Path) -> bool {
     let is_regular = std::fs::metadata(path).is_ok_and(|found| found.is_file());
     let last = || -> io::Result<u8> {
@@ -140,15 +144,16 @@ fn signed(head: &Head, signer: Option<&HeadSigner>) -> SignedHead {
     SignedHead { head: head.clone(), signature: signer.map(|signer| signer.sign(head)) }
 }
 
-/// The heads of one store.
-pub(super) struct Heads<S> {
+/// Publishes the head of each organization's ledger in one store.
+pub(super) struct HeadPublisher<S> {
     pub(super) store: S,
     pub(super) signer: Option<HeadSigner>,
     pub(super) log: Option<HeadLog>,
 }
 
-impl<S: Store> Heads<S> {
-    /// Publishes them until it is dropped.
+impl<S: Store> HeadPublisher<S> {
+    /// Until it is dropped: logs the heads once a day, and appends those that changed to the head log each
+    /// minute.
     pub(super) async fn publish(&mut self) -> Infallible {
         let mut ticks = interval(HEAD_LOG_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -181,7 +186,7 @@ impl<S: Store> Heads<S> {
         }
     }
 
-    /// Appends the last heads to the head log.
+    /// Appends the last heads to the head log, if there is one, before the process ends.
     pub(super) async fn finish(mut self) {
         if self.log.is_none() {
             return;
@@ -190,9 +195,9 @@ impl<S: Store> Heads<S> {
         let Some(log) = &mut self.log else { return };
         match heads {
             Ok(heads) => {
-                log.collect(LAST_WRITE_TIMEOUT);
+                log.wait_for_pending_write(LAST_WRITE_TIMEOUT);
                 log.publish(heads, self.signer.as_ref());
-                log.collect(LAST_WRITE_TIMEOUT);
+                log.wait_for_pending_write(LAST_WRITE_TIMEOUT);
             }
             Err(error) => {
                 tracing::error!("cannot read the heads of the ledgers: {}", error_chain(&error));

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-/// Longer than the readiness probe itself may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// For connecting to the recorder, and for each read and write: longer than its readiness probe may take.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// In bytes; the response is one line of JSON.
+/// The most bytes of a response that are read: it is one line of JSON.
 const MAX_RESPONSE_BYTES: u64 = 4_096;
 
 /// Ask a recorder whether it can record
@@ -21,6 +21,8 @@ pub(super) struct Arguments {
     listen: SocketAddr,
 }
 
+/// Requests the recorder's `GET /ready`.
+///
 /// # Errors
 /// The recorder does not respond, or is not ready.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -35,10 +37,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     bail!("the recorder on {listen} is not ready: {status}: {body}");
 }
 
+/// The whole response to `GET /ready`, with its status line and headers.
 fn request_readiness(listen: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&listen, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    let mut stream = TcpStream::connect_timeout(&listen, CONNECTION_TIMEOUT)?;
+    stream.set_read_timeout(Some(CONNECTION_TIMEOUT))?;
+    stream.set_write_timeout(Some(CONNECTION_TIMEOUT))?;
     stream.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(MAX_RESPONSE_BYTES).read_to_end(&mut answer)?;

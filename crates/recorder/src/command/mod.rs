@@ -20,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::http::LogWriter;
 use crate::text::replace_invisible_lines;
 
-const FAILED: u8 = 2;
+const FAILURE_EXIT_CODE: u8 = 2;
 
 /// A snapshot server on one file
 #[derive(Debug, Parser)]
@@ -59,7 +59,7 @@ pub fn run() -> ExitCode {
                 io::stderr(),
                 "envsnap-recorder: cannot start a thread for the log: {error}"
             );
-            return ExitCode::from(FAILED);
+            return ExitCode::from(FAILURE_EXIT_CODE);
         }
     };
     let lines = log_writer.clone();
@@ -100,7 +100,7 @@ pub fn run() -> ExitCode {
             let line =
                 format!("envsnap-recorder: {}\n", replace_invisible_lines(&format!("{error:#}")));
             let _lost = log_writer.write_all(line.as_bytes());
-            ExitCode::from(FAILED)
+            ExitCode::from(FAILURE_EXIT_CODE)
         }
     };
     log_writer.wait_until_written();

@@ -23,7 +23,7 @@ pub struct Arguments {
     target: PathBuf,
 }
 
-/// Writes the file and returns a summary for the terminal.
+/// Makes the tables anew from the ledgers, in a new file, and returns a summary for the terminal.
 ///
 /// # Errors
 /// The ledgers do not hold, or the new file cannot be written.

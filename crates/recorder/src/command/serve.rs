@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::heads::{HeadLog, Heads};
+use super::heads::{HeadLog, HeadPublisher};
 use crate::domain::EnvironmentStats;
 use crate::http::{Access, LogWriter, raise_open_files_limit};
 use crate::signing::HeadSigner;
@@ -100,7 +100,7 @@ pub async fn run(arguments: Arguments, mut log: LogWriter) -> anyhow::Result<()>
     let mut terminated = signal(SignalKind::terminate())?;
     let hangups = signal(SignalKind::hangup())?;
     tokio::spawn(reload_on_hangup(access.clone(), token_file.clone(), hangups));
-    let mut heads = Heads { store: store.clone(), signer: signer.clone(), log: head_log };
+    let mut heads = HeadPublisher { store: store.clone(), signer: signer.clone(), log: head_log };
     let db = db.display();
     writeln!(log, "Recording in {db}; the page and the API are on http://{address}")?;
     if let Some(signer) = &signer {

@@ -47,7 +47,7 @@ pub struct Arguments {
     attachments: bool,
 }
 
-/// Verifies the file and returns a text that says what this proves.
+/// Verifies the recorder's file, or a proof bundle, and returns a text that says what this proves.
 ///
 /// # Errors
 /// The file cannot be read, or does not verify.
@@ -67,7 +67,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<String> {
             (None, _) => {}
         }
         let check = if *attachments { AttachmentCheck::Content } else { AttachmentCheck::Sizes };
-        describe(&sqlite::verify(db, expected, check)?, expected)?
+        describe_ledgers(&sqlite::verify(db, expected, check)?, expected)?
     } else {
         bail!("name a bundle, or the recorder's file with --db");
     };
@@ -75,6 +75,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<String> {
     Ok(replace_invisible_lines(&text) + "\n")
 }
 
+/// What a verified bundle proves; `is_anchored` if a head or a public key was given for it.
 fn describe_bundle(summary: &Summary, is_anchored: bool) -> String {
     let mut text = format!("The bundle holds. {}", summary.describe());
     if !is_anchored {
@@ -86,7 +87,11 @@ fn describe_bundle(summary: &Summary, is_anchored: bool) -> String {
     text
 }
 
-fn describe(verified: &Verified, expected: Option<&Head>) -> Result<String, std::fmt::Error> {
+/// What the verified ledgers of a file prove; `expected` is the head that was given for one of them.
+fn describe_ledgers(
+    verified: &Verified,
+    expected: Option<&Head>,
+) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     if verified.ledgers.is_empty() {
         return Ok("The file has no ledger, so that nothing is proved. Copy a file in use only \
@@ -98,7 +103,7 @@ fn describe(verified: &Verified, expected: Option<&Head>) -> Result<String, std:
             text,
             "The ledger of organization '{}' holds: {}, with {} in {}.",
             ledger.head.org,
-            count_entries(ledger.head.seq),
+            pluralize_entries(ledger.head.seq),
             pluralize(ledger.snapshots, "snapshot"),
             pluralize(ledger.environments, "environment")
         )?;
@@ -107,7 +112,7 @@ fn describe(verified: &Verified, expected: Option<&Head>) -> Result<String, std:
             (Some(Head { seq, .. }), Some(after)) => writeln!(
                 text,
                 "The given head is its entry {seq}; {} came after it.",
-                count_entries(after)
+                pluralize_entries(after)
             )?,
             _ => {}
         }
@@ -130,6 +135,6 @@ fn describe(verified: &Verified, expected: Option<&Head>) -> Result<String, std:
     Ok(text)
 }
 
-fn count_entries(count: i64) -> String {
+fn pluralize_entries(count: i64) -> String {
     format!("{count} {}", if count == 1 { "entry" } else { "entries" })
 }

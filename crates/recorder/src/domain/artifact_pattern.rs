@@ -8,7 +8,8 @@ use regex_lite::Regex;
 /// The minimum length of a fingerprint prefix in hex digits: shorter ones would match too much.
 pub const MIN_DIGITS: usize = 5;
 
-/// A fingerprint prefix, or whole path components of an image name.
+/// Selects artifacts by a fingerprint prefix, or by whole path components of an image name, in which `*` is
+/// any text.
 #[derive(Debug, Clone)]
 pub struct ArtifactPattern {
     text: String,
@@ -75,7 +76,8 @@ mod tests {
     use super::*;
 
     const FINGERPRINT: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
-    const NAME: &str = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/cyberdojo/runner:16d9990";
+    const IMAGE_NAME: &str =
+        "274425519734.dkr.ecr.eu-central-1.amazonaws.com/cyberdojo/runner:16d9990";
 
     #[test]
     fn an_artifact_matches_by_fingerprint_or_by_name_components() {
@@ -90,7 +92,7 @@ mod tests {
             ("runner", true),
             ("runner:16d9990", true),
             ("cyberdojo/runner", true),
-            (NAME, true),
+            (IMAGE_NAME, true),
             ("16d9990", true),
             ("run", false),
             ("unner", false),
@@ -104,7 +106,7 @@ mod tests {
             ("runner-proxy", false),
         ] {
             let pattern: ArtifactPattern = text.parse().unwrap();
-            assert_eq!(pattern.matches(FINGERPRINT, NAME), expected, "{text}");
+            assert_eq!(pattern.matches(FINGERPRINT, IMAGE_NAME), expected, "{text}");
         }
         let commit = "runner:16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
         for (text, expected) in [

@@ -10,13 +10,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::text::humanize_duration;
 
-/// NTP steps a synchronized clock by less than this, in seconds.
+/// Nothing is recorded after the clock was set by more than this, in seconds: NTP steps a synchronized clock
+/// by less.
 const MAX_ADJUSTMENT_SECS: f64 = 60.0;
 
-/// 2020-01-01: a host without a synchronized clock is before it, often at 1970.
+/// The earliest plausible time, in seconds since the Unix epoch, 2020-01-01: a host without a synchronized
+/// clock is before it, often at 1970.
 const MIN_TIME: f64 = 1_577_836_800.0;
 
-/// 9999-12-31: later dates cannot be formatted.
+/// The end of plausible times, in seconds since the Unix epoch, 9999-12-31: later dates cannot be
+/// formatted.
 const MAX_TIME: f64 = 253_402_214_400.0;
 
 /// The source of the time of every entry, in fractional seconds since the Unix epoch.
@@ -120,6 +123,7 @@ fn date(seconds: f64) -> String {
     }
 }
 
+/// The host's time in seconds since the Unix epoch; negative before it.
 fn wall_clock() -> f64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_secs_f64(),
@@ -127,8 +131,8 @@ fn wall_clock() -> f64 {
     }
 }
 
-/// Seconds since some moment, including the time in which the host was suspended, if that is known:
-/// Linux counts them in `/proc/uptime`, and not in [`Instant`].
+/// A function that reads the seconds since some moment, including the time in which the host was suspended,
+/// if that is known: Linux counts them in `/proc/uptime`, and not in [`Instant`].
 fn uptime() -> impl Fn() -> Option<f64> {
     let file = File::open("/proc/uptime").ok().filter(|file| read_uptime(file).is_some());
     let started = Instant::now();
@@ -138,6 +142,7 @@ fn uptime() -> impl Fn() -> Option<f64> {
     }
 }
 
+/// Seconds since the host was booted: the first number in `/proc/uptime`.
 fn read_uptime(file: &File) -> Option<f64> {
     let mut text = [0; 64];
     let length = file.read_at(&mut text, 0).ok()?;
@@ -156,11 +161,11 @@ mod tests {
 
     use super::*;
 
-    /// 2026-11-28.
+    /// When the tested clock is made, in seconds since the Unix epoch: 2026-11-28.
     const NOW: f64 = 1_795_824_000.0;
 
-    /// The result after the wall clock and the monotonic clock advanced by these seconds.
-    fn after(wall_clock: f64, monotonic: f64) -> Result<f64, ClockError> {
+    /// What [`Clock::now_to_record`] returns after the two clocks advanced by these seconds.
+    fn time_to_record_after(wall_clock: f64, monotonic: f64) -> Result<f64, ClockError> {
         let passed = Arc::new(Mutex::new((0.0, 0.0)));
         let (one, other) = (Arc::clone(&passed), Arc::clone(&passed));
         let clock = Clock::with_monotonic(
@@ -172,27 +177,33 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_by_over_a_minute_records_nothing() {
+    fn clock_that_was_set_by_over_a_minute_or_has_an_implausible_date_is_an_error() {
         for (wall_clock, monotonic) in
             [(0.0, 0.0), (86_400.0, 86_400.0), (159.0, 100.0), (41.0, 100.0)]
         {
-            assert_eq!(after(wall_clock, monotonic), Ok(NOW + wall_clock));
+            assert_eq!(time_to_record_after(wall_clock, monotonic), Ok(NOW + wall_clock));
         }
         for (wall_clock, monotonic) in [(161.0, 100.0), (39.0, 100.0), (315_360_000.0, 60.0)] {
             let ahead = wall_clock - monotonic;
-            assert_eq!(after(wall_clock, monotonic), Err(ClockError::Adjusted { ahead }));
+            assert_eq!(
+                time_to_record_after(wall_clock, monotonic),
+                Err(ClockError::Adjusted { ahead })
+            );
         }
         for wall_clock in [-NOW - 1.0, -NOW, 3e11] {
-            assert!(matches!(after(wall_clock, 0.0), Err(ClockError::Implausible { .. })));
+            assert!(matches!(
+                time_to_record_after(wall_clock, 0.0),
+                Err(ClockError::Implausible { .. })
+            ));
         }
     }
 
     #[test]
-    fn the_error_contains_the_date() {
+    fn error_for_an_implausible_clock_contains_its_date() {
         for (wall_clock, date) in
             [(-18_489_600.0, "1969-06-01"), (3e11, "a year of more than four digits")]
         {
-            let message = after(wall_clock - NOW, 0.0).unwrap_err().to_string();
+            let message = time_to_record_after(wall_clock - NOW, 0.0).unwrap_err().to_string();
             assert!(
                 message.contains(&format!("says that it is {date}, which cannot be")),
                 "{message}"
@@ -201,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn the_error_contains_the_difference_and_the_remedy() {
-        let message = after(39.0, 100.0).unwrap_err().to_string();
+    fn error_for_a_clock_that_was_set_contains_the_difference_and_the_remedy() {
+        let message = time_to_record_after(39.0, 100.0).unwrap_err().to_string();
         assert!(message.contains("is 1 minute behind the time that has passed"), "{message}");
         assert!(message.contains("restart the recorder"), "{message}");
     }
 
     #[test]
-    fn the_system_clock_advances_like_the_uptime() {
+    fn system_clock_has_a_time_to_record_and_the_uptime_can_be_read() {
         let clock = Clock::system();
         assert!(clock.now_to_record().is_ok());
         assert!(uptime()().is_some_and(|seconds| seconds >= 0.0));

@@ -5,33 +5,34 @@
 
 use super::{Origin, Task};
 
-/// The longest name of a family of task definitions, a cluster or a service.
+/// The longest name, in bytes, of a family of task definitions, a cluster or a service.
 const MAX_NAME_BYTES: usize = 255;
 
-/// The service that started the task.
+/// The page of the task's service in the AWS console; `None` for a standalone task, or if AWS could not have
+/// made the ARN or the names.
 pub fn service_url(task: &Task) -> Option<String> {
     let (region, host, _) = parse_arn(&task.arn, "task/")?;
-    let name = |name: &Option<String>| name.clone().filter(|name| is_name(name));
+    let name = |name: &Option<String>| name.clone().filter(|name| is_ecs_name(name));
     let (cluster, service) = (name(&task.cluster)?, name(&task.service)?);
     Some(format!(
         "https://{region}.{host}/ecs/v2/clusters/{cluster}/services/{service}/health?region={region}"
     ))
 }
 
-/// The revision of the task definition.
+/// The page of the task definition's revision in the AWS console; `None` if AWS could not have made its ARN.
 pub fn task_definition_url(origin: &Origin) -> Option<String> {
     let (region, host, name) = parse_arn(origin.task_definition.as_deref()?, "task-definition/")?;
     let (family, revision) = name.split_once(':')?;
     let is_number =
         (1..=10).contains(&revision.len()) && revision.bytes().all(|digit| digit.is_ascii_digit());
-    (is_name(family) && is_number).then(|| {
+    (is_ecs_name(family) && is_number).then(|| {
         format!(
             "https://{region}.{host}/ecs/v2/task-definitions/{family}/{revision}/containers?region={region}"
         )
     })
 }
 
-/// The region, the host of the console, and what follows `kind` in an ARN of ECS.
+/// The region, the host of the console, and what follows `kind`, such as `task/`, in an ARN of ECS.
 fn parse_arn<'a>(arn: &'a str, kind: &str) -> Option<(&'a str, &'static str, &'a str)> {
     let mut parts = arn.splitn(6, ':');
     let mut next = || parts.next();
@@ -52,7 +53,8 @@ fn parse_arn<'a>(arn: &'a str, kind: &str) -> Option<(&'a str, &'static str, &'a
     is_region.then_some((region, host, name))
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether this can be the name of a cluster, a service or a family of task definitions.
+fn is_ecs_name(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len())
         && name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_')
 }
@@ -61,13 +63,13 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn definition(arn: &str) -> Option<String> {
+    fn definition_url(arn: &str) -> Option<String> {
         let task_definition = Some(arn.to_owned());
         task_definition_url(&Origin { task_definition, ..Origin::default() })
     }
 
     #[test]
-    fn an_address_follows_the_partition_and_region_of_the_arn() {
+    fn console_url_has_the_region_of_the_arn_and_the_host_of_its_partition() {
         for (partition, region, host) in [
             ("aws", "eu-central-1", "eu-central-1.console.aws.amazon.com"),
             ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn"),
@@ -85,7 +87,7 @@ mod tests {
             );
             let arn = format!("arn:{partition}:ecs:{region}:274425519734:task-definition/web:42");
             assert_eq!(
-                definition(&arn).unwrap(),
+                definition_url(&arn).unwrap(),
                 format!("https://{host}/ecs/v2/task-definitions/web/42/containers?region={region}")
             );
             assert_eq!(service_url(&Task { service: None, ..task }), None, "a standalone task");
@@ -93,9 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_aws_could_not_have_made_is_an_address() {
+    fn task_definition_arn_that_aws_could_not_have_made_has_no_console_url() {
         let of = |region: &str, name: &str| {
-            definition(&format!("arn:aws:ecs:{region}:274425519734:task-definition/{name}"))
+            definition_url(&format!("arn:aws:ecs:{region}:274425519734:task-definition/{name}"))
         };
         assert!(of("eu-central-1", "web:1").is_some());
         for (region, name) in [
@@ -121,7 +123,7 @@ mod tests {
             "arn:aws:s3:eu-central-1:1:task-definition/web:1",
             "arn:aws:ecs:eu-central-1:1:task/web:1",
         ] {
-            assert_eq!(definition(arn), None, "{arn}");
+            assert_eq!(definition_url(arn), None, "{arn}");
         }
         assert_eq!(of("eu-central-1", &format!("{}:1", "a".repeat(256))), None);
     }

@@ -6,7 +6,7 @@ use super::Micros;
 /// next ones may wait for a deployment.
 const GRACE_SECS: i64 = 600;
 
-/// Coverage of a report from a client that announces no heartbeat, in seconds.
+/// How long after a report the time is covered, in seconds, if its client announces no heartbeat.
 const DEFAULT_COVERAGE_SECS: i64 = 7_200;
 
 /// A period that no report covers.
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_covered_until_ten_minutes_after_the_next_heartbeat() {
+    fn report_covers_its_heartbeat_plus_ten_minutes_or_two_hours_without_a_heartbeat() {
         let second = 1_000_000;
         for (heartbeat, seconds) in [(None, 7_200), (Some(3_600), 4_200), (Some(0), 600)] {
             let last = Micros(1_661_161_162_500_000);

@@ -3,10 +3,10 @@
 use super::{Micros, hash_fields};
 use envsnap_model::EntryHash;
 
-/// The domain tag, hashed first: the meaning and the version of the fields that follow.
-const DOMAIN: &[u8] = b"envsnap ledger entry 1";
+/// The first field of the hash of an entry: the meaning and the version of the fields that follow.
+const HASH_DOMAIN_TAG: &[u8] = b"envsnap ledger entry 1";
 
-/// An entry without its hash.
+/// An entry of a ledger, without its hash.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
     pub org: &'a str,
@@ -28,7 +28,7 @@ impl Entry<'_> {
     /// The hash of this entry, which follows the entry with the hash `previous`.
     pub fn hash(&self, previous: EntryHash) -> EntryHash {
         let fields: [&[u8]; 9] = [
-            DOMAIN,
+            HASH_DOMAIN_TAG,
             previous.as_bytes(),
             self.org.as_bytes(),
             &self.seq.to_be_bytes(),
@@ -42,7 +42,7 @@ impl Entry<'_> {
     }
 }
 
-/// An entry as it is stored.
+/// An entry of a ledger with its hash, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {
     pub seq: i64,
@@ -56,7 +56,7 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    /// It without its hash, in the ledger of `org`.
+    /// This entry of the ledger of `org`, without its hash.
     pub fn as_entry<'a>(&'a self, org: &'a str) -> Entry<'a> {
         let Self { seq, recorded_at, kind, version, actor, payload, .. } = self;
         Entry { org, seq: *seq, recorded_at: *recorded_at, kind, version: *version, actor, payload }
@@ -80,7 +80,7 @@ mod tests {
     };
 
     #[test]
-    fn an_entry_is_hashed_as_documented() {
+    fn entry_hash_is_the_sha256_of_a_tag_the_previous_hash_and_all_fields_with_their_lengths() {
         let mut bytes = Vec::new();
         for field in [
             &b"envsnap ledger entry 1"[..],
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_changes_the_hash() {
+    fn entry_hash_changes_with_each_field_and_with_the_previous_hash() {
         let others = [
             Entry { org: "acm", ..ENTRY },
             Entry { seq: 3, ..ENTRY },

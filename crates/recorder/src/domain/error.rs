@@ -237,10 +237,10 @@ impl Error {
     /// The problem of each field, if this is [`Error::Invalid`].
     #[cfg(test)]
     pub(crate) fn errors(&self) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        static NO_ERRORS: BTreeMap<String, String> = BTreeMap::new();
         match self {
             Self::Invalid { errors } => errors,
-            _ => &NONE,
+            _ => &NO_ERRORS,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::provenance::{
     FlowArchived, FlowChanged, FlowCreated, FlowRenamed, TrailBegun, TrailChanged,
 };
 
-/// An event in an organization.
+/// What an entry of a ledger records: an event in an organization.
 ///
 /// An environment is identified by the sequence number of the entry that created it, since names
 /// change.
@@ -78,7 +78,8 @@ pub struct EnvironmentCreated {
     pub environment_type: String,
 }
 
-/// See [`Payload::EnvironmentChanged`]. What is absent stays as it was.
+/// Settings of an environment were changed: see [`Payload::EnvironmentChanged`]. What is absent stays as it
+/// was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentChanged {
@@ -113,14 +114,15 @@ pub struct EnvironmentArchived {
     pub environment: i64,
 }
 
-/// See [`Payload::EnvironmentRestored`].
+/// An archived environment is in use again: see [`Payload::EnvironmentRestored`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentRestored {
     pub environment: i64,
 }
 
-/// See [`Payload::Snapshot`]. Holds only what changed since the snapshot before it.
+/// A report made a new snapshot: see [`Payload::Snapshot`]. Holds only what changed since the snapshot
+/// before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotTaken {
@@ -165,7 +167,7 @@ pub struct Change {
     pub was: u64,
 }
 
-/// A cluster and a service in which an artifact runs.
+/// A cluster and a service in which an artifact runs, and how many replicas run there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EcsLocation {
@@ -177,7 +179,7 @@ pub struct EcsLocation {
     pub service: Option<String>,
 }
 
-/// A task, and where it runs.
+/// An ECS task: its ARN, its cluster and service, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
@@ -199,7 +201,7 @@ impl Task {
     }
 }
 
-/// What ECS says of where a task comes from.
+/// Where an ECS task comes from, such as its task definition, as ECS describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
@@ -229,7 +231,7 @@ impl Origin {
     }
 }
 
-/// See [`Payload::Confirmed`].
+/// Reports found the latest snapshot of an environment unchanged: see [`Payload::Confirmed`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmed {
@@ -244,7 +246,7 @@ pub struct Confirmed {
     pub until: Micros,
 }
 
-/// See [`Payload::ClockCorrected`].
+/// The clock was found to be behind the latest time in the ledger: see [`Payload::ClockCorrected`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClockCorrected {
@@ -266,7 +268,7 @@ pub enum ParsePayloadError {
     NotCanonical,
 }
 
-/// The version of every kind so far.
+/// The version of the payload's format, for every kind of entry so far.
 const VERSION: i64 = 1;
 
 macro_rules! kinds {
@@ -277,7 +279,7 @@ macro_rules! kinds {
                 match self { $(Self::$variant(_) => $text),+ }
             }
 
-            /// Its canonical text.
+            /// Its canonical JSON, as it is stored and hashed.
             ///
             /// # Errors
             /// Never for these types; the signature is serde's.
@@ -334,7 +336,7 @@ impl Payload {
 mod tests {
     use super::*;
 
-    fn payloads() -> Vec<Payload> {
+    fn example_of_every_kind() -> Vec<Payload> {
         let task = Task {
             arn: "arn:aws:ecs:eu-central-1:274425519734:task/app/1".to_owned(),
             cluster: Some("app".to_owned()),
@@ -405,7 +407,7 @@ mod tests {
 
     #[test]
     fn payloads_round_trip_as_canonical_json() {
-        for payload in payloads() {
+        for payload in example_of_every_kind() {
             let text = payload.to_text().unwrap();
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
             let canonical = serde_json_canonicalizer::to_string(&value).unwrap();
@@ -416,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_is_not_canonical_is_refused() {
+    fn payload_of_unknown_kind_or_version_or_that_is_not_canonical_json_is_refused() {
         let text = r#"{"environment":1}"#;
         let read = |kind, version, text| Payload::from_stored(kind, version, text);
         assert!(read("environment-archived", 1, text).is_ok());

@@ -8,7 +8,7 @@ use envsnap_model::snapshot::{Fingerprint, Identity};
 use super::provenance::ArtifactProvenance;
 use super::{EcsLocation, FirstTime, Head, Micros, ReportGap, Seen, Task, is_covered};
 
-/// An environment in use.
+/// An environment that is not archived: its settings, and when it last changed and was reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentRecord {
     pub org: String,
@@ -47,7 +47,7 @@ pub struct EnvironmentSettings {
     pub policies: Option<Vec<String>>,
 }
 
-/// A partial change of settings. `None` leaves a setting as it is.
+/// A partial change of an environment's settings. `None` leaves a setting as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SettingsChange {
     pub description: Option<String>,
@@ -69,7 +69,7 @@ pub struct ReportOutcome {
     pub head: Head,
 }
 
-/// An artifact in a snapshot.
+/// An artifact that runs in a snapshot, or that exited with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotArtifact {
     pub name: String,
@@ -94,11 +94,13 @@ pub struct SnapshotArtifact {
 }
 
 impl SnapshotArtifact {
+    /// Whether the artifact runs in the snapshot; otherwise it exited with it.
     pub fn runs(&self) -> bool {
         self.now > 0
     }
 
-    /// What never ran in the environment before, the widest of it, if it started with this snapshot.
+    /// If it started with this snapshot, the widest of its image, its repository and its registry that never
+    /// ran in the environment before.
     pub fn first_time_here(&self) -> Option<FirstTime> {
         let seen = self.seen.filter(|_| self.was == 0)?;
         seen.firsts.after(seen.first_index.saturating_sub(1))
@@ -167,13 +169,15 @@ pub struct Event {
 }
 
 impl Event {
-    /// What never ran in the environment before, the widest of it, if the artifact started.
+    /// If the artifact started, the widest of its image, its repository and its registry that never ran in the
+    /// environment before.
     pub fn first_time_here(&self) -> Option<FirstTime> {
         let seen = self.artifact.seen.filter(|_| self.artifact.was == 0)?;
         seen.firsts.after(self.index.saturating_sub(1))
     }
 }
 
+/// One page of an environment's events, and the number of events on all pages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventPage {
     /// In order.
@@ -193,7 +197,7 @@ pub struct SnapshotWindow {
     pub count: u32,
 }
 
-/// A snapshot in a window.
+/// A snapshot in a [`SnapshotWindow`]: when it was the latest, what changed with it, and counts of what runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotSummary {
     /// How long it was the latest.
@@ -265,6 +269,7 @@ pub enum OrgFilter {
     Only(Vec<String>),
 }
 
+/// Figures of the whole store for the metrics: counts, its size, and those of each environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreStats {
     /// Snapshots of all environments.
@@ -277,6 +282,7 @@ pub struct StoreStats {
     pub by_environment: Vec<EnvironmentStats>,
 }
 
+/// Figures of one environment for the metrics: its last report, and counts of snapshots and changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentStats {
     pub org: String,
@@ -300,7 +306,7 @@ impl EnvironmentStats {
     }
 }
 
-/// Part of a listing.
+/// Which page of a list is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
     /// From 1.
@@ -347,7 +353,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_partition_the_list(
+        fn pages_contain_every_index_of_the_list_once_and_in_order(
             start in 1..50_u32, length in 0..50_u32, size in 1..60_u32, ascending: bool,
         ) {
             let indexes = start..=start + length;
@@ -369,7 +375,9 @@ mod tests {
         }
 
         #[test]
-        fn no_page_panics(number: u32, size in 1..=u32::MAX, end in 1..=u32::MAX, ascending: bool) {
+        fn slice_and_count_of_any_page_never_panic(
+            number: u32, size in 1..=u32::MAX, end in 1..=u32::MAX, ascending: bool,
+        ) {
             let page = Page { number, size };
             page.slice(&(1..=end), ascending);
             page.count(u64::MAX);

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Error, Origin, ReportEntry, RunningArtifact, running_artifacts, to_snapshot};
 
-/// A report of one environment, with the options in its headers.
+/// A parsed report of one environment, with the options in its headers.
 ///
 /// Built before the report is queued, since the work grows with its size and would block the
 /// writer.
@@ -45,7 +45,7 @@ impl Report {
     }
 }
 
-/// Equal if the same tasks run this artifact in the same places.
+/// A hash that is equal if the artifact has the same latest task, clusters, services and start times.
 fn hash_tasks(artifact: &RunningArtifact) -> [u8; 32] {
     let mut hasher = Sha256::new();
     let mut text = |text: Option<&str>| {

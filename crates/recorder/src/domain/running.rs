@@ -35,7 +35,7 @@ pub struct ReportEntry {
 }
 
 impl ReportEntry {
-    /// The length in bytes of what is kept of the task once per artifact.
+    /// The length in bytes of the ARN and the origin of the task, which are kept once per artifact.
     fn task_bytes(&self) -> usize {
         self.task_arn.len() + self.origin.as_ref().map_or(0, Origin::text_bytes)
     }
@@ -163,7 +163,7 @@ impl ArtifactTally<'_> {
     }
 }
 
-/// The snapshot without tasks.
+/// The snapshot of these artifacts, without their tasks.
 pub fn to_snapshot(running: &[RunningArtifact]) -> Snapshot {
     running
         .iter()
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_over_a_limit_of_snapshots_is_refused_with_the_limit() {
+    fn report_with_too_many_artifacts_replicas_places_or_bytes_is_refused_with_that_limit() {
         let entry = |n: usize, digests: usize, text: usize| ReportEntry {
             task_arn: format!("{n:0text$}").into(),
             cluster_name: Some(format!("c{n:0text$}").into()),

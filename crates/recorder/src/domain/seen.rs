@@ -9,7 +9,7 @@ use super::Micros;
 /// The registry of images whose name has none.
 const DEFAULT_REGISTRY: &str = "docker.io";
 
-/// What reports say of one artifact in one environment, without an interruption.
+/// Since when, and until when at least, an artifact has run in an environment without interruption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// The first snapshot that contains it, from which on every one did.
@@ -21,7 +21,8 @@ pub struct Seen {
     pub firsts: Firsts,
 }
 
-/// The first snapshots of an environment with an image, with its repository, and with its registry.
+/// The indexes of the first snapshots of an environment that contained an artifact's image, any image of its
+/// repository, and any image of its registry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Firsts {
     pub image: u32,
@@ -30,7 +31,7 @@ pub struct Firsts {
     pub registry: u32,
 }
 
-/// What ran in an environment for the first time.
+/// What of an artifact ran in an environment for the first time: its image, its repository or its registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FirstTime {
     /// The fingerprint.
@@ -42,6 +43,7 @@ pub enum FirstTime {
 }
 
 impl FirstTime {
+    /// From the narrowest to the widest.
     pub const ALL: [Self; 3] = [Self::Image, Self::Repository, Self::Registry];
 
     pub fn as_str(self) -> &'static str {
@@ -67,8 +69,8 @@ impl Firsts {
     }
 }
 
-/// What identifies an image, its repository and its registry. Docker Hub's repositories are the same
-/// with and without its name. A word alone may also be the name of a container, and has no registry.
+/// The names that identify an artifact's image, its repository and its registry, in this order. Docker Hub's
+/// repositories are the same with and without its name. A word alone may also be the name of a container, and has no registry.
 pub fn names_of(name: &str, fingerprint: Option<Fingerprint>) -> Vec<(FirstTime, Cow<'_, str>)> {
     let ImageName { registry, repository, tag, digest, .. } = ImageName::new(name);
     let identity = fingerprint.map_or(Cow::Borrowed(name), |known| Cow::Owned(known.to_string()));
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_has_a_repository_and_a_registry() {
+    fn image_name_is_split_into_repository_and_registry_which_is_docker_hub_by_default() {
         let known = Fingerprint::from([0xab; 32]);
         for (name, repository, registry) in [
             ("ghcr.io/acme/web:1", "ghcr.io/acme/web", Some("ghcr.io")),
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_new_thing_is_named_and_nothing_in_the_first_snapshot() {
+    fn first_time_is_the_widest_that_is_new_and_none_in_the_first_snapshot() {
         let firsts = |image, repository, registry| Firsts { image, repository, registry };
         for (firsts, index, expected) in [
             (firsts(5, 3, 1), 4, Some(FirstTime::Image)),

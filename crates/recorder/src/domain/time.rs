@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-const MICROS: i64 = 1_000_000;
+const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// Microseconds since the Unix epoch.
 ///
@@ -32,9 +32,9 @@ impl Micros {
             .map_or_else(|_| format!("{} microseconds after 1970", self.0), |time| time.to_string())
     }
 
-    /// Whole seconds from `earlier` to this; negative if it is the later one.
+    /// Whole seconds from `earlier` to this; negative if `earlier` is the later one.
     pub fn seconds_since(self, earlier: Self) -> i64 {
-        self.0.saturating_sub(earlier.0) / MICROS
+        self.0.saturating_sub(earlier.0) / MICROS_PER_SECOND
     }
 }
 
@@ -46,12 +46,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn seconds_round_trip_to_the_microsecond(micros in 0..2_200_000_000_000_000_i64) {
+        fn microseconds_are_unchanged_by_conversion_to_float_seconds_and_back(
+            micros in 0..2_200_000_000_000_000_i64,
+        ) {
             prop_assert_eq!(Micros::from_seconds(Micros(micros).seconds()), Micros(micros));
         }
 
         #[test]
-        fn any_float_converts_to_a_time(seconds: f64, other: i64) {
+        fn conversion_of_any_float_to_micros_never_panics(seconds: f64, other: i64) {
             let _ = Micros::from_seconds(seconds).seconds_since(Micros(other));
         }
     }
