@@ -70,7 +70,8 @@ impl Firsts {
 }
 
 /// The names that identify an artifact's image, its repository and its registry, in this order. Docker Hub's
-/// repositories are the same with and without its name. A word alone may also be the name of a container, and has no registry.
+/// repositories are the same with and without its name. A word alone may also be the name of a container, and
+/// has no registry.
 pub fn names_of(name: &str, fingerprint: Option<Fingerprint>) -> Vec<(FirstTime, Cow<'_, str>)> {
     let ImageName { registry, repository, tag, digest, .. } = ImageName::new(name);
     let identity = fingerprint.map_or(Cow::Borrowed(name), |known| Cow::Owned(known.to_string()));

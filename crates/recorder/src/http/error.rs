@@ -15,10 +15,10 @@ use crate::domain::{Error, StorageErrorKind};
 /// The most characters of a request's text that an error message quotes.
 const MAX_QUOTE_CHARS: usize = 100;
 
-/// Another process is likely to have released the file by then.
+/// The `Retry-After` if another process locks the database: it is likely to have released it by then.
 const LOCKED_RETRY: Duration = Duration::from_secs(5);
 
-/// The operator may have set the clock by then.
+/// The `Retry-After` if the clock is wrong: the operator may have set it by then.
 const CLOCK_RETRY: Duration = Duration::from_mins(1);
 
 impl Error {
@@ -150,6 +150,8 @@ pub(crate) fn quote(text: &str) -> String {
 pub(crate) struct SerializedJson(Vec<u8>);
 
 impl SerializedJson {
+    /// Serializes a document.
+    ///
     /// # Errors
     /// `document` cannot be serialized.
     pub(crate) fn new(document: &impl Serialize) -> Result<Self, Error> {
@@ -170,8 +172,8 @@ impl IntoResponse for SerializedJson {
     }
 }
 
-/// axum's own errors (wrong method, path that is not UTF-8) are plain text: clients of this API
-/// read JSON only.
+/// Replaces axum's own errors (wrong method, path that is not UTF-8), which are plain text, by JSON: clients
+/// of this API read nothing else.
 pub(crate) async fn errors_as_json(response: Response) -> Response {
     let status = response.status();
     let is_json =
@@ -192,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_response_does_not_contain_the_path_of_the_file() {
+    fn body_of_a_storage_error_does_not_contain_the_path_of_the_database() {
         let error = Error::Storage {
             operation: "open /srv/snapshots.db".to_owned(),
             kind: StorageErrorKind::Failed,

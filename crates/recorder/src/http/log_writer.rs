@@ -6,13 +6,13 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-/// The size of the queue; lines that do not fit are dropped.
+/// The most log lines in the queue; lines that do not fit are dropped.
 const QUEUED_LINES: usize = 4_096;
 
 /// How long the process waits at its end for queued lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Process-wide, since there is one log.
+/// How many log lines were dropped. Process-wide, since there is one log.
 static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 
 /// How many log lines of this process were dropped so far, because the log was not read fast enough
@@ -24,10 +24,11 @@ pub fn dropped_log_lines() -> u64 {
 /// Queues log lines, one per call of [`Write::write`], for a thread that writes them: a full pipe
 /// without a reader would block any thread that writes to it. Clones share the thread.
 #[derive(Debug, Clone)]
-pub struct LogWriter(SyncSender<Entry>);
+pub struct LogWriter(SyncSender<QueueItem>);
 
+/// A line to write, or a request to signal when the lines before it are written.
 #[derive(Debug)]
-enum Entry {
+enum QueueItem {
     Line(Vec<u8>),
     /// Completes when all lines before it are written.
     Flush(SyncSender<()>),
@@ -40,14 +41,16 @@ impl LogWriter {
     /// The thread cannot be spawned.
     pub fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (sender, entries) = sync_channel(QUEUED_LINES);
-        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&entries, out))?;
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_queued_lines(&entries, out))?;
         Ok(Self(sender))
     }
 
     /// Waits up to `FLUSH_TIMEOUT` until the lines so far are written.
     pub fn wait_until_written(&self) {
         let (done, written) = sync_channel(1);
-        if self.0.try_send(Entry::Flush(done)).is_ok() {
+        if self.0.try_send(QueueItem::Flush(done)).is_ok() {
             let _late = written.recv_timeout(FLUSH_TIMEOUT);
         }
     }
@@ -55,7 +58,7 @@ impl LogWriter {
 
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.try_send(Entry::Line(line.to_vec())).is_err() {
+        if self.0.try_send(QueueItem::Line(line.to_vec())).is_err() {
             DROPPED_LINES.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -66,8 +69,8 @@ impl Write for LogWriter {
     }
 }
 
-/// Writes the entries, and, whenever the queue is empty, how many lines were dropped.
-fn write_all(entries: &Receiver<Entry>, mut out: impl Write) {
+/// Writes the queued lines until the queue is closed. Whenever it is empty, logs how many lines were dropped.
+fn write_queued_lines(entries: &Receiver<QueueItem>, mut out: impl Write) {
     let mut reported = dropped_log_lines();
     loop {
         let entry = match entries.try_recv() {
@@ -87,14 +90,14 @@ fn write_all(entries: &Receiver<Entry>, mut out: impl Write) {
             }
         };
         match entry {
-            Entry::Line(line) => {
+            QueueItem::Line(line) => {
                 if out.write_all(&line).is_err() {
                     DROPPED_LINES.fetch_add(1, Ordering::Relaxed);
                     // A failure to write the log cannot be logged.
                     reported += 1;
                 }
             }
-            Entry::Flush(done) => {
+            QueueItem::Flush(done) => {
                 let _gone = done.try_send(());
             }
         }
@@ -108,12 +111,12 @@ mod tests {
     use super::*;
 
     /// Writes a line whenever it is allowed to.
-    struct Slow {
+    struct SlowWriter {
         allowed: Receiver<()>,
         written: Sender<Vec<u8>>,
     }
 
-    impl Write for Slow {
+    impl Write for SlowWriter {
         fn write(&mut self, line: &[u8]) -> io::Result<usize> {
             self.allowed.recv().map_err(io::Error::other)?;
             self.written.send(line.to_vec()).map_err(io::Error::other)?;
@@ -126,10 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_not_read_in_time_are_dropped_and_counted() {
+    fn log_lines_that_do_not_fit_into_the_queue_are_dropped_and_counted() {
         let (allow, allowed) = channel();
         let (written, lines) = channel();
-        let mut log = LogWriter::start(Slow { allowed, written }).unwrap();
+        let mut log = LogWriter::start(SlowWriter { allowed, written }).unwrap();
         let before = dropped_log_lines();
         let count = QUEUED_LINES + 100;
         for n in 0..count {

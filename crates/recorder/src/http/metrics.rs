@@ -26,12 +26,12 @@ const LATENCY_BUCKETS: [f64; 12] =
 /// The route of reports.
 pub(crate) const REPORT_ROUTE: &str = "/api/v2/environments/{org}/{environment}/report/ECS";
 
-/// Environments with metrics of their own, which are six series each.
+/// The most environments with metrics of their own, which are six series each.
 const MAX_ENVIRONMENTS: usize = 1_000;
 
-/// An environment that was reported: an extension of the response.
+/// The environment of a recorded report: an extension of the response, from which it is counted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Reported {
+pub(crate) struct ReportedEnvironment {
     pub(crate) org: String,
     pub(crate) environment: String,
 }
@@ -46,7 +46,7 @@ struct EnvironmentMetrics {
     reports: IntCounterVec,
     omitted: IntGauge,
     /// Reports since the start, of environments that may be renamed or archived since.
-    reported: Mutex<BTreeMap<Reported, u64>>,
+    reported: Mutex<BTreeMap<ReportedEnvironment, u64>>,
 }
 
 impl EnvironmentMetrics {
@@ -99,6 +99,7 @@ impl EnvironmentMetrics {
         Ok(metrics)
     }
 
+    /// Replaces the values of all environments by these; `rogue` is by organization.
     fn set(
         &self,
         environments: &[EnvironmentStats],
@@ -118,7 +119,7 @@ impl EnvironmentMetrics {
             let EnvironmentStats { org, name, last_reported_at, snapshots, changes, .. } =
                 environment;
             let labels = [org, name];
-            let key = Reported { org: org.clone(), environment: name.clone() };
+            let key = ReportedEnvironment { org: org.clone(), environment: name.clone() };
             let reports = reported.get(&key).copied().unwrap_or_default();
             self.reports.with_label_values(&labels).inc_by(reports);
             self.snapshots.with_label_values(&labels).set(i64::from(*snapshots));
@@ -142,6 +143,7 @@ impl EnvironmentMetrics {
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Counters>);
 
+/// The Prometheus metrics, and the registry that encodes them.
 struct Counters {
     registry: Registry,
     requests: IntCounterVec,
@@ -254,10 +256,12 @@ impl Metrics {
         self.0.refused_connections.inc();
     }
 
+    /// Counts a connection that was closed because its client did not read the response.
     pub(crate) fn slow_reader_closed(&self) {
         self.0.slow_readers.inc();
     }
 
+    /// Counts a response with status 500 because of a panic.
     pub(crate) fn panicked(&self) {
         self.0.panics.inc();
     }
@@ -292,7 +296,7 @@ impl Metrics {
     }
 
     /// Counts a report that was recorded.
-    pub(crate) fn reported(&self, reported: &Reported) {
+    pub(crate) fn reported(&self, reported: &ReportedEnvironment) {
         let counts = &self.0.by_environment.reported;
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(reported.clone()).or_default() += 1;
@@ -304,6 +308,7 @@ impl Metrics {
         (self.0.connections.get(), self.0.refused_connections.get())
     }
 
+    /// How many connections were closed because their client did not read the response.
     #[cfg(test)]
     pub(crate) fn slow_readers(&self) -> u64 {
         self.0.slow_readers.get()

@@ -2,10 +2,10 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Enough for [`max_connections`].
+/// The soft limit of open files that is wanted: enough for [`MAX_CONNECTIONS`] and [`RESERVED_FILES`].
 const WANTED_LIMIT: u64 = 65_536;
 
-/// Enough for a thousand reporters that keep theirs open, and browsers. An idle connection takes
+/// Enough for a thousand reporters that keep their connections open, and browsers. An idle connection takes
 /// about 20 kB.
 const MAX_CONNECTIONS: u64 = 4_096;
 
@@ -27,6 +27,7 @@ pub fn raise_open_files_limit() -> u64 {
     current_limit()
 }
 
+/// The soft limit of open files.
 fn current_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
@@ -36,6 +37,7 @@ pub(crate) fn max_connections() -> usize {
     usize::try_from(max_connections_within(current_limit())).unwrap_or(usize::MAX)
 }
 
+/// The most connections with this limit of open files.
 fn max_connections_within(limit: u64) -> u64 {
     (limit - RESERVED_FILES.min(limit / 2)).clamp(1, MAX_CONNECTIONS)
 }
@@ -45,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_a_low_open_file_limit_is_for_connections() {
+    fn max_connections_leave_128_files_or_half_of_a_low_limit_of_open_files() {
         let connections = [0, 64, 160, 256, 1_024, 65_536].map(max_connections_within);
         assert_eq!(connections, [1, 32, 80, 128, 896, 4_096]);
     }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use tokio::time::Instant;
 
 use super::access::Caller;
-use super::metrics::{Metrics, Reported};
+use super::metrics::{Metrics, ReportedEnvironment};
 
 /// The most characters of a path in the log.
 const MAX_PATH_CHARS: usize = 300;
@@ -30,7 +30,7 @@ pub(crate) async fn log_request(
     let token = caller.map(Caller::actor);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     metrics.record_response(&method, route, status, took);
-    if let Some(reported) = response.extensions().get::<Reported>() {
+    if let Some(reported) = response.extensions().get::<ReportedEnvironment>() {
         metrics.reported(reported);
     }
     tracing::info!(

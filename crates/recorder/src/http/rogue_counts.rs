@@ -17,12 +17,14 @@ const PAGE_SIZE: u32 = 25;
 /// Rogue artifacts per environment, by name; environments without any are left out.
 pub(crate) type RogueArtifacts = BTreeMap<String, u64>;
 
-/// The numbers of all organizations. What runs in an organization is only read again if its ledger has
-/// new entries: most reports confirm what runs, and add none. Clones share the numbers.
+/// A cache of how many artifacts run in each environment that no flow reported and that are not allowed. What
+/// runs in an organization is only read again if its ledger has new entries: most reports confirm what runs,
+/// and add none. Clones share the cache.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RogueCounts(Arc<Mutex<BTreeMap<String, (i64, RogueArtifacts)>>>);
 
 impl RogueCounts {
+    /// The counts of one organization, from the cache if its ledger has no new entries.
     pub(crate) async fn of_org<S: Store + ProvenanceStore>(
         &self,
         store: &S,
@@ -36,13 +38,16 @@ impl RogueCounts {
         {
             return Ok(counts.clone());
         }
-        let counts = read(store, org).await?;
+        let counts = count_in_store(store, org).await?;
         known.insert(org.to_owned(), (seq, counts.clone()));
         Ok(counts)
     }
 }
 
-async fn read<S: Store + ProvenanceStore>(store: &S, org: &str) -> Result<RogueArtifacts, Error> {
+async fn count_in_store<S: Store + ProvenanceStore>(
+    store: &S,
+    org: &str,
+) -> Result<RogueArtifacts, Error> {
     let mut counts = BTreeMap::new();
     if !store.has_provenance(org).await? {
         return Ok(counts);
@@ -56,11 +61,11 @@ async fn read<S: Store + ProvenanceStore>(store: &S, org: &str) -> Result<RogueA
         }
         for EnvironmentSummary { environment, running } in environments {
             let count = if let Some(running) = running {
-                count(&running)
+                count_rogue(&running)
             } else {
                 let name = environment.name.clone();
                 let latest = Snappish { environment: name, expression: Expression::latest() };
-                let read = |[snapshot]: [SnapshotRecord; 1]| count(&snapshot.artifacts);
+                let read = |[snapshot]: [SnapshotRecord; 1]| count_rogue(&snapshot.artifacts);
                 store.snapshots(org, [latest], read).await?
             };
             if count > 0 {
@@ -71,7 +76,7 @@ async fn read<S: Store + ProvenanceStore>(store: &S, org: &str) -> Result<RogueA
     Ok(counts)
 }
 
-fn count(artifacts: &[SnapshotArtifact]) -> u64 {
+fn count_rogue(artifacts: &[SnapshotArtifact]) -> u64 {
     let running = artifacts.iter().filter(|artifact| artifact.runs());
     let origins = running.filter_map(|artifact| artifact.provenance.as_deref());
     origins.filter(|provenance| provenance.origin == Origin::Rogue).count() as u64

@@ -2,13 +2,13 @@
 
 use envsnap_model::snapshot::ImageName;
 
-/// A pattern of names, with `*` for any characters. It has to match a whole name, or all of a name
-/// before its tag or digest: `nginx` does not allow `evil/nginx`.
+/// A pattern of image or container names, with `*` for any characters. It has to match a whole name, or all of
+/// a name before its tag or digest: `nginx` does not allow `evil/nginx`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePattern(Vec<String>);
 
 impl NamePattern {
-    /// The pattern that `text` is.
+    /// Parses a pattern; every text is one.
     pub fn new(text: &str) -> Self {
         Self(text.split('*').map(str::to_owned).collect())
     }
@@ -20,6 +20,7 @@ impl NamePattern {
         texts.into_iter().any(|text| self.matches_text(text))
     }
 
+    /// Whether it matches this whole text.
     fn matches_text(&self, text: &str) -> bool {
         let [first, rest @ ..] = &self.0[..] else { return false };
         let Some(mut text) = text.strip_prefix(&**first) else { return false };
@@ -32,15 +33,15 @@ impl NamePattern {
     }
 }
 
-/// Sidecars that AWS itself adds to tasks, and why each is allowed. ECS reports no image for their
-/// containers, so that they are named by the container's name, which a person cannot choose for a
-/// container with an image: its name would be the image's.
+/// Name patterns of sidecars that AWS itself adds to tasks, and why each is allowed. ECS reports no image for
+/// these containers, so that their artifact has the container's name. The artifact of a container with an
+/// image has the image's name, so that it cannot pretend to be one of them.
 pub const BUILT_IN_ALLOWANCES: [(&str, &str); 2] = [
     ("aws-guardduty-agent*", "the agent of GuardDuty Runtime Monitoring, which AWS adds to tasks"),
     ("ecs-service-connect*", "the proxy of ECS Service Connect, which AWS adds to tasks"),
 ];
 
-/// Why AWS's own sidecar of this name is allowed, if it is one.
+/// Why an artifact of this name is allowed, if it is a sidecar that AWS itself adds.
 pub fn built_in_allowance(name: &str) -> Option<&'static str> {
     if name.contains(['/', ':', '@']) {
         return None;
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn only_containers_without_an_image_are_aws_sidecars() {
+    fn container_name_of_an_aws_sidecar_is_allowed_and_an_image_name_with_its_prefix_is_not() {
         let cases = [
             ("aws-guardduty-agent", true),
             ("aws-guardduty-agent-FvWGoDU", true),
@@ -99,7 +100,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(pattern in "[a:*/@é]{0,8}", name in "[a:/@é]{0,8}") {
+        fn matching_any_pattern_with_any_name_never_panics(
+            pattern in "[a:*/@é]{0,8}", name in "[a:/@é]{0,8}",
+        ) {
             NamePattern::new(&pattern).matches(&name);
         }
     }

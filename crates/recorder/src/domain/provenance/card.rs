@@ -76,14 +76,15 @@ pub fn artifact_events<'a>(
     events
 }
 
-/// Runs that follow each other without a time between them; none of them is empty.
+/// Groups the runs in one environment that follow each other without an interruption; no group is empty.
 pub fn continuous_runs(runs: &[ArtifactRun]) -> impl Iterator<Item = &[ArtifactRun]> {
     runs.chunk_by(|one, next| {
         one.environment == next.environment && one.to.is_some_and(|(to, _)| to == next.from_index)
     })
 }
 
-/// Whether the artifact ran in the deployment's environment at any time since it was announced.
+/// Whether the artifact of these runs ran in the deployment's environment at any time after the deployment was
+/// announced.
 pub fn is_started(deployment: &DeploymentRecord, runs: &[ArtifactRun]) -> bool {
     runs.iter().any(|run| {
         run.environment == deployment.environment
@@ -95,6 +96,7 @@ pub fn is_started(deployment: &DeploymentRecord, runs: &[ArtifactRun]) -> bool {
 mod tests {
     use super::*;
 
+    /// The snapshot with index n is recorded n seconds after the Unix epoch.
     fn run(environment: &str, from: u32, to: Option<u32>, replicas: u64) -> ArtifactRun {
         let at = |index: u32| Micros(i64::from(index) * 1_000_000);
         ArtifactRun {
@@ -111,6 +113,7 @@ mod tests {
         }
     }
 
+    /// `at` is when it is announced, in seconds since the Unix epoch.
     fn deployment(environment: &str, at: i64) -> DeploymentRecord {
         DeploymentRecord {
             flow: "web".to_owned(),
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_touch_are_scaled_and_others_start_again() {
+    fn run_after_another_is_a_scaling_and_a_run_after_an_interruption_is_a_start() {
         let runs =
             [run("beta", 1, Some(3), 1), run("beta", 3, Some(5), 4), run("beta", 7, None, 2)];
         let deployments = [deployment("beta", 0)];

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 pub struct Details(String);
 
 impl Details {
-    /// The object that `text` is.
+    /// Checks that `text` is a JSON object, and keeps it as it is.
     ///
     /// # Errors
     /// It is not a JSON object.
@@ -16,17 +16,17 @@ impl Details {
         Ok(Self(text))
     }
 
-    /// The text of `fields`.
+    /// The JSON object with these fields.
     pub fn from_fields(fields: Map<String, Value>) -> Self {
         Self(Value::Object(fields).to_string())
     }
 
-    /// As it is stored.
+    /// The text of the JSON object, as it is stored.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// As it is stored.
+    /// The text of the JSON object, as it is stored.
     pub fn into_string(self) -> String {
         self.0
     }
@@ -37,7 +37,7 @@ impl Details {
     }
 }
 
-/// The fields of a stored object.
+/// The fields of a JSON object that is stored as text; none if the text is not an object.
 pub fn fields(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_default()
 }

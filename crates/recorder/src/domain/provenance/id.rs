@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use crate::domain::hash_fields;
 
-/// The first field of what is hashed.
-const DOMAIN: &[u8] = b"envsnap record id 1";
+/// The first field of the hash in an identifier: the meaning and the version of the fields that follow.
+const HASH_DOMAIN_TAG: &[u8] = b"envsnap record id 1";
 
 /// The identifier of an entry of a ledger: `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxx` in lowercase hexadecimal
 /// digits. The last group is the entry's sequence number; the others are a hash, so that the
@@ -21,14 +21,14 @@ impl RecordId {
     /// The identifier of entry `seq` of the organization's ledger.
     pub fn new(org: &str, seq: i64) -> Self {
         let seq = u32::try_from(seq).unwrap_or(u32::MAX);
-        let hash = hash_fields([DOMAIN, org.as_bytes(), &seq.to_be_bytes()]);
+        let hash = hash_fields([HASH_DOMAIN_TAG, org.as_bytes(), &seq.to_be_bytes()]);
         let mut prefix = [0; 10];
         prefix.copy_from_slice(&hash[..10]);
         Self { prefix, seq }
     }
 
-    /// The entry that `text` identifies in the organization's ledger; `None` if it is not an
-    /// identifier of this organization.
+    /// The sequence number of the entry that `text` identifies in the organization's ledger; `None` if it is
+    /// not an identifier of this organization.
     pub fn seq_in(text: &str, org: &str) -> Option<i64> {
         let id: Self = text.parse().ok()?;
         (Self::new(org, id.seq.into()) == id).then_some(id.seq.into())
@@ -74,14 +74,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_identifier_leads_back_to_its_entry_in_its_organization_only(seq in 0..u32::MAX) {
+        fn record_id_gives_its_sequence_number_in_its_own_organization_and_none_in_another(
+            seq in 0..u32::MAX,
+        ) {
             let id = RecordId::new("acme", seq.into()).to_string();
             prop_assert_eq!(RecordId::seq_in(&id, "acme"), Some(seq.into()));
             prop_assert_eq!(RecordId::seq_in(&id, "acme2"), None);
         }
 
         #[test]
-        fn no_text_panics(text in "[0-9a-fA-Fé-]{0,40}") {
+        fn parsing_any_text_as_a_record_id_never_panics(text in "[0-9a-fA-Fé-]{0,40}") {
             let _ = RecordId::seq_in(&text, "acme");
         }
     }

@@ -17,7 +17,7 @@ pub struct AttestationKind {
     is_compliant: fn(&Value) -> Result<Option<bool>, serde_json::Error>,
 }
 
-/// Every type but overrides, which have results of another type.
+/// Every type of attestation. An override is of none of its own: it has the type of what it replaces.
 pub const ATTESTATION_KINDS: [AttestationKind; 9] = [
     AttestationKind {
         path: "generic",
@@ -96,12 +96,12 @@ pub const ATTESTATION_KINDS: [AttestationKind; 9] = [
 ];
 
 impl AttestationKind {
-    /// The types that are reported to this address.
-    pub fn at(path: &str) -> impl Iterator<Item = &'static Self> {
+    /// The types that are reported to an address with this last part.
+    pub fn for_path(path: &str) -> impl Iterator<Item = &'static Self> {
         ATTESTATION_KINDS.iter().filter(move |kind| kind.path == path)
     }
 
-    /// Its name in a template, of an attestation with this `type_name`.
+    /// The name of the type in templates, such as `junit`; `custom:` and `type_name` for a custom type.
     pub fn name(&self, type_name: Option<&str>) -> String {
         match (self.type_name, type_name) {
             (Some(""), Some(custom)) => format!("custom:{custom}"),
@@ -119,6 +119,7 @@ impl AttestationKind {
     }
 }
 
+/// Parses `results` as `T`, and returns what `predicate` says of it.
 fn decide<T: DeserializeOwned>(
     results: &Value,
     predicate: fn(T) -> Option<bool>,
@@ -155,6 +156,7 @@ struct SnykCounts {
     low: u32,
 }
 
+/// A pull request in the results of an attestation of the type `pull_request`.
 #[derive(Deserialize)]
 struct PullRequest {
     #[expect(dead_code, reason = "only its type is checked")]
@@ -179,11 +181,13 @@ struct QualityGate {
     status: String,
 }
 
+/// The results of an attestation of the type `decision`.
 #[derive(Deserialize)]
 struct Decision {
     is_compliant: bool,
 }
 
+/// The results of an attestation of the type `sbom`.
 #[derive(Deserialize)]
 struct Sbom {
     #[expect(dead_code, reason = "only its type is checked")]
@@ -197,8 +201,13 @@ mod tests {
 
     use super::*;
 
-    fn decided(path: &str, type_name: Option<&str>, results: &Value) -> Result<Option<bool>, ()> {
-        let mut kinds = AttestationKind::at(path);
+    /// Whether results that are reported to `path` are compliant; an error if they have another shape.
+    fn compliance(
+        path: &str,
+        type_name: Option<&str>,
+        results: &Value,
+    ) -> Result<Option<bool>, ()> {
+        let mut kinds = AttestationKind::for_path(path);
         let kind = kinds
             .find(|kind| kind.type_name.is_none_or(|it| it.is_empty() || Some(it) == type_name))
             .unwrap();
@@ -206,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn each_type_is_compliant_by_its_own_results() {
+    fn compliance_follows_from_the_results_of_each_attestation_type_or_is_unknown() {
         let suite = |failures: u64, errors: u64| json!({"name": "s", "failures": failures, "errors": errors, "skipped": 1, "total": 4, "duration": 0.85});
         let snyk = |high: u64, low: u64| json!({"schema_version": 1, "results": [{"high_count": high, "medium_count": 0, "low_count": low}]});
         let issue = |exists: bool| json!({"issue_id": "P-1", "issue_exists": exists});
@@ -244,12 +253,12 @@ mod tests {
             ("custom", Some("person"), json!(1.5), Ok(None)),
         ];
         for (path, type_name, results, expected) in cases {
-            assert_eq!(decided(path, type_name, &results), expected, "{path} {results}");
+            assert_eq!(compliance(path, type_name, &results), expected, "{path} {results}");
         }
     }
 
     #[test]
-    fn a_template_may_expect_every_type() {
+    fn template_that_expects_an_attestation_of_any_type_has_no_problems() {
         for kind in &ATTESTATION_KINDS {
             let kind = kind.name(Some("person"));
             let template = json!({"version": 1, "trail": {
@@ -260,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_has_the_name_that_templates_use() {
+    fn attestation_types_have_the_names_that_templates_use() {
         let names: Vec<_> =
             ATTESTATION_KINDS.iter().map(|kind| kind.name(Some("person"))).collect();
         let expected = [

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use envsnap_model::provenance::Template;
 use serde::{Deserialize, Serialize};
 
-/// A template as it was reported, and as it is understood.
+/// The template of a flow or a trail: its YAML text as it was reported, and what it expects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredTemplate {
@@ -33,7 +33,8 @@ pub struct FlowCreated {
     pub visibility: String,
 }
 
-/// See [`Payload::FlowChanged`](super::super::Payload::FlowChanged). What is absent stays as it was.
+/// Settings of a flow were changed: see
+/// [`Payload::FlowChanged`](super::super::Payload::FlowChanged). What is absent stays as it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlowChanged {
@@ -65,7 +66,8 @@ pub struct FlowRenamed {
     pub to: String,
 }
 
-/// See [`Payload::FlowArchived`](super::super::Payload::FlowArchived).
+/// A flow was archived, and renamed so that its name is free: see
+/// [`Payload::FlowArchived`](super::super::Payload::FlowArchived).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlowArchived {
@@ -75,7 +77,8 @@ pub struct FlowArchived {
     pub name: String,
 }
 
-/// See [`Payload::TrailBegun`](super::super::Payload::TrailBegun).
+/// A trail of a flow was begun: see
+/// [`Payload::TrailBegun`](super::super::Payload::TrailBegun).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrailBegun {
@@ -90,7 +93,8 @@ pub struct TrailBegun {
     pub template: Option<StoredTemplate>,
 }
 
-/// See [`Payload::TrailChanged`](super::super::Payload::TrailChanged).
+/// Details of a trail were changed: see
+/// [`Payload::TrailChanged`](super::super::Payload::TrailChanged).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrailChanged {
@@ -103,7 +107,8 @@ pub struct TrailChanged {
     pub trail: i64,
 }
 
-/// See [`Payload::ArtifactReported`](super::super::Payload::ArtifactReported).
+/// A flow reported an artifact that it built: see
+/// [`Payload::ArtifactReported`](super::super::Payload::ArtifactReported).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArtifactReported {
@@ -125,7 +130,7 @@ pub struct ArtifactReported {
     pub trail: Option<i64>,
 }
 
-/// A file that was reported with an attestation.
+/// A file that was reported with an attestation: its name, size and SHA-256. Its content is stored apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attachment {
@@ -137,7 +142,8 @@ pub struct Attachment {
     pub size: u64,
 }
 
-/// See [`Payload::AttestationReported`](super::super::Payload::AttestationReported).
+/// Evidence for a trail or for artifacts was reported: see
+/// [`Payload::AttestationReported`](super::super::Payload::AttestationReported).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttestationReported {
@@ -169,7 +175,8 @@ pub struct AttestationReported {
     pub trail: i64,
 }
 
-/// See [`Payload::DeploymentReported`](super::super::Payload::DeploymentReported).
+/// A flow announced a deployment: see
+/// [`Payload::DeploymentReported`](super::super::Payload::DeploymentReported).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeploymentReported {
@@ -185,7 +192,8 @@ pub struct DeploymentReported {
     pub number: u32,
 }
 
-/// See [`Payload::Allowed`](super::super::Payload::Allowed). Either a fingerprint or a pattern is given.
+/// Software was allowed to run without provenance: see
+/// [`Payload::Allowed`](super::super::Payload::Allowed). Either a fingerprint or a pattern is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Allowed {
@@ -202,7 +210,8 @@ pub struct Allowed {
     pub reason: String,
 }
 
-/// See [`Payload::AllowanceWithdrawn`](super::super::Payload::AllowanceWithdrawn).
+/// Software is not allowed any longer to run without provenance: see
+/// [`Payload::AllowanceWithdrawn`](super::super::Payload::AllowanceWithdrawn).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AllowanceWithdrawn {

@@ -7,7 +7,7 @@ use envsnap_model::provenance::{Origin, State, TrailStatus};
 use super::{Attachment, NamePattern, RecordId, StoredTemplate};
 use crate::domain::{ArtifactRun, Micros};
 
-/// A flow.
+/// A flow: its settings, its tags and its latest activity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowRecord {
     /// Its name.
@@ -30,7 +30,7 @@ pub struct FlowRecord {
     pub latest_state: Option<State>,
 }
 
-/// A trail in a list.
+/// A trail as a list shows it, without what was reported in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrailSummary {
     /// Its name.
@@ -139,7 +139,7 @@ pub struct ArtifactRecord {
     pub runs: Vec<ArtifactRun>,
 }
 
-/// A report of an artifact.
+/// The reports of one artifact by one flow, with the artifact's compliance now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportRecord {
     /// Its identifier.
@@ -168,7 +168,7 @@ pub struct ReportRecord {
     pub template: Option<StoredTemplate>,
 }
 
-/// An attestation.
+/// An attestation as it was recorded: its results, what it is about, and its file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttestationRecord {
     /// Its identifier.

@@ -18,7 +18,7 @@ pub struct FlowSettings {
     pub template: Option<StoredTemplate>,
 }
 
-/// Tags that are set and removed, in this order.
+/// Tags of a flow that are set and removed, in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagChange {
     /// By key.
@@ -116,7 +116,7 @@ pub struct AllowanceRequest {
     pub reason: String,
 }
 
-/// The answer to a request that creates or updates.
+/// The result of creating or updating a flow or a trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
     /// It did not exist before.

@@ -18,9 +18,9 @@ const CHALLENGES: [&str; 2] =
     ["Bearer realm=\"envsnap\"", "Basic realm=\"envsnap\", charset=\"UTF-8\""];
 
 /// Expressions for the latest snapshot. The reporter sends `-1`.
-const LATEST: [&str; 4] = ["-1", "#-1", "~", "~0"];
+const LATEST_EXPRESSIONS: [&str; 4] = ["-1", "#-1", "~", "~0"];
 
-/// The actions of a group of routes.
+/// Access control of a group of routes: the action that a token needs for `GET`, and for other methods.
 #[derive(Clone)]
 pub(crate) struct Guard {
     access: Access,
@@ -29,7 +29,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// For routes whose `GET` is `get`, and whose other methods are `put`.
+    /// For routes of which `GET` needs the action `get`, and every other method the action `put`.
     pub(crate) fn new(access: &Access, get: Action, put: Action) -> Self {
         Self { access: access.clone(), get, put }
     }
@@ -82,9 +82,10 @@ pub(crate) async fn guard(
 }
 
 fn is_latest(expression: &str) -> bool {
-    LATEST.contains(&expression)
+    LATEST_EXPRESSIONS.contains(&expression)
 }
 
+/// Discards the body of a request that is not authorized, and responds with 401 or 403.
 pub(crate) async fn refuse(request: Request, denied: Denied) -> Response {
     discard(request.into_body().into_data_stream()).await;
     let Denied { status, label } = denied;
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_a_bearer_token_or_a_basic_password() {
+    fn token_is_read_from_bearer_authorization_or_from_the_password_of_basic() {
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         let cases = [
             ("Bearer abc".to_owned(), Some("abc")),

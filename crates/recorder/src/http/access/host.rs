@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_local_names_are_local_hosts() {
+    fn host_header_is_local_only_if_it_is_localhost_or_a_loopback_address() {
         for own in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080"] {
             assert!(is_local_host(own), "{own}");
         }

@@ -21,7 +21,7 @@ pub use token_file::{AccessError, TokenLineError as TokenLineProblem};
 /// The actor of entries if no token is required. No token may have this label.
 const ANONYMOUS: &str = "anonymous";
 
-/// The tokens of the API. Clones share them, also after a [reload](Access::reload).
+/// Which token may do what in which organization. Clones share this, also after a [reload](Access::reload).
 #[derive(Clone)]
 pub struct Access(Arc<RwLock<Grants>>);
 
@@ -151,6 +151,7 @@ impl Access {
         Some(of_token.cloned().collect())
     }
 
+    /// Whether no token is required.
     fn is_open(&self) -> bool {
         self.grants().is_none()
     }
@@ -206,12 +207,12 @@ impl fmt::Debug for Access {
 #[cfg(test)]
 mod tests {
     use super::Action::{Attest, Read, ReadForReport, Report, SaveEnvironment, Write};
-    use super::token_file::tests::token_file;
+    use super::token_file::tests::access_from_token_file;
     use super::*;
 
     #[test]
-    fn a_token_grants_what_its_lines_say() {
-        let access = token_file(
+    fn token_may_do_what_its_lines_in_the_token_file_allow_and_other_requests_are_refused() {
+        let access = access_from_token_file(
             "\u{feff}reader-0 label=a org=acme read\n# the reporter\nreporter-0 label=b org=acme report\n\n  \n\
              both-0000\tlabel=c org=acme  read\r\nboth-0000 org=other label=c write\n\
              root-0000 label=d org=* write\nauditor-0 label=e org=* read\nbuilder-0 label=f org=acme attest\n",
@@ -274,7 +275,7 @@ mod tests {
             ("[::]:80", false),
             ("10.0.0.1:80", false),
         ];
-        let guarded = token_file("token-00 label=a org=* read").unwrap();
+        let guarded = access_from_token_file("token-00 label=a org=* read").unwrap();
         for (address, allowed) in cases {
             let address = address.parse().unwrap();
             assert_eq!(Access::open().may_listen_on(address).is_ok(), allowed, "{address}");
@@ -284,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_debug_output_does_not_contain_the_token() {
-        let access = token_file("s3cret-0 label=a org=acme write").unwrap();
+        let access = access_from_token_file("s3cret-0 label=a org=acme write").unwrap();
         assert_eq!(format!("{access:?}"), "Access(1 grants)");
     }
 }

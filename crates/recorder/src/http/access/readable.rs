@@ -13,7 +13,7 @@ use super::{Access, Action, Caller, Denied};
 use crate::domain::OrgFilter;
 
 impl Access {
-    /// What a client with `token` may read.
+    /// The organizations that a client with `token` may read.
     fn readable(&self, token: Option<&str>) -> Result<(OrgFilter, Caller), Denied> {
         let Some(grants) = self.matching_grants(token) else {
             return Ok((OrgFilter::All, Caller { label: None, may_change: true }));
@@ -56,12 +56,12 @@ pub(crate) async fn authorize_any_org(
 
 #[cfg(test)]
 mod tests {
-    use super::super::token_file::tests::token_file;
+    use super::super::token_file::tests::access_from_token_file;
     use super::*;
 
     #[test]
     fn a_token_can_read_the_organizations_of_all_its_lines() {
-        let access = token_file(
+        let access = access_from_token_file(
             "several0 label=a org=x read\nseveral0 label=a org=y write\n\
              several0 label=a org=z report\nall-0000 label=b org=* read\n\
              all-0000 label=b org=x read\nreports0 label=c org=x report",

@@ -15,10 +15,10 @@ const MIN_TOKEN_BYTES: usize = 8;
 /// In bytes: every line of the request log contains the label.
 const MAX_LABEL_BYTES: usize = 64;
 
-/// About ten thousand tokens fit into its mebibyte.
+/// The file of `--token-file`: about ten thousand tokens fit into its mebibyte.
 const TOKEN_FILE: SecretFile = SecretFile { what: "token file", max_kib: 1_024 };
 
-/// The token file cannot be used.
+/// The token file cannot be used, or there is none and other hosts can connect.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// The token file cannot be read, or others can.
@@ -89,16 +89,17 @@ pub enum TokenLineError {
 
 /// The grants of the token file at `path`, which may be a pipe. There is at least one.
 pub(crate) fn read(path: &Path) -> Result<Vec<Grant>, AccessError> {
-    grants(TOKEN_FILE.read(path)?.expose_secret(), path)
+    parse_file(TOKEN_FILE.read(path)?.expose_secret(), path)
 }
 
-/// Like [`read`], but never blocks on a pipe.
+/// Like [`read`], but refuses anything but a regular file, and so never blocks on a pipe.
 pub(crate) fn reread(path: &Path) -> Result<Vec<Grant>, AccessError> {
-    grants(TOKEN_FILE.read_regular(path)?.expose_secret(), path)
+    parse_file(TOKEN_FILE.read_regular(path)?.expose_secret(), path)
 }
 
-fn grants(content: &str, path: &Path) -> Result<Vec<Grant>, AccessError> {
-    let grants = parse(content).map_err(|(line, problem)| AccessError::Malformed {
+/// The grants of a token file with this content, at least one; `path` is for the error.
+fn parse_file(content: &str, path: &Path) -> Result<Vec<Grant>, AccessError> {
+    let grants = parse_lines(content).map_err(|(line, problem)| AccessError::Malformed {
         path: path.to_owned(),
         line,
         problem,
@@ -109,8 +110,8 @@ fn grants(content: &str, path: &Path) -> Result<Vec<Grant>, AccessError> {
     Ok(grants)
 }
 
-/// The grants of a token file, or the number of the first line that cannot be read, and why.
-fn parse(content: &str) -> Result<Vec<Grant>, (usize, TokenLineError)> {
+/// The grants in all lines of a token file, or the number of the first line that cannot be read, and why.
+fn parse_lines(content: &str) -> Result<Vec<Grant>, (usize, TokenLineError)> {
     let mut grants = Vec::<Grant>::new();
     let lines = content
         // Some editors write a byte order mark.
@@ -120,7 +121,7 @@ fn parse(content: &str) -> Result<Vec<Grant>, (usize, TokenLineError)> {
         .map(|(at, line)| (at + 1, line.trim()))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     for (number, line) in lines {
-        let grant = grant(line).map_err(|problem| (number, problem))?;
+        let grant = parse_line(line).map_err(|problem| (number, problem))?;
         let other = |it: &Grant| it.token_sha256 == grant.token_sha256 && it.label != grant.label;
         if grants.iter().any(other) {
             return Err((number, TokenLineError::OtherLabel));
@@ -130,7 +131,7 @@ fn parse(content: &str) -> Result<Vec<Grant>, (usize, TokenLineError)> {
     Ok(grants)
 }
 
-fn grant(line: &str) -> Result<Grant, TokenLineError> {
+fn parse_line(line: &str) -> Result<Grant, TokenLineError> {
     let words: Vec<_> = line.split_whitespace().collect();
     let [token, settings @ .., right] = &words[..] else { return Err(TokenLineError::Form) };
     let right = match *right {
@@ -176,14 +177,14 @@ pub(crate) mod tests {
     use super::super::Access;
     use super::*;
 
-    pub(in super::super) fn token_file(content: &str) -> Result<Access, AccessError> {
+    pub(in super::super) fn access_from_token_file(content: &str) -> Result<Access, AccessError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(content.as_bytes()).unwrap();
         Access::from_token_file(file.path())
     }
 
     #[test]
-    fn an_invalid_line_is_reported_by_number_and_never_quoted() {
+    fn error_of_an_invalid_token_line_has_its_number_and_problem_but_never_its_text() {
         for (line, problem) in [
             ("s3cret-0", TokenLineError::Form),
             ("s3cret-0 org=acme", TokenLineError::Form),
@@ -203,8 +204,9 @@ pub(crate) mod tests {
             ("s3cret0 label=a org=acme read", TokenLineError::TooShort),
             ("s3cr\u{e9}t-0 label=a org=acme read", TokenLineError::Characters),
         ] {
-            let error =
-                token_file(&format!("# tokens\nfirst-00 label=first org=acme read\n{line}\n"));
+            let error = access_from_token_file(&format!(
+                "# tokens\nfirst-00 label=first org=acme read\n{line}\n"
+            ));
             let error = error.unwrap_err();
             let AccessError::Malformed { line: number, problem: found, .. } = &error else {
                 panic!("{line}: {error}")
@@ -214,12 +216,12 @@ pub(crate) mod tests {
             assert!(text.contains("line 3 ") && !text.contains("s3cr"), "{text}");
         }
         let long = format!("s3cret-0 label={} org=acme read", "a".repeat(65));
-        assert!(token_file(&long).unwrap_err().to_string().contains("64 letters"));
+        assert!(access_from_token_file(&long).unwrap_err().to_string().contains("64 letters"));
     }
 
     #[test]
-    fn a_file_without_tokens_is_refused() {
-        assert!(matches!(token_file("\n# none\n"), Err(AccessError::NoToken { .. })));
+    fn token_file_that_has_no_tokens_or_does_not_exist_is_refused() {
+        assert!(matches!(access_from_token_file("\n# none\n"), Err(AccessError::NoToken { .. })));
         let missing = Access::from_token_file(Path::new("/does/not/exist"));
         assert!(matches!(missing, Err(AccessError::File(SecretFileError::Unreadable { .. }))));
     }

@@ -19,7 +19,7 @@ use crate::http::request::{JsonBody, Parameters, TYPES, discard};
 use crate::http::views;
 use crate::store::{EnvironmentFilter, EnvironmentSort, Store};
 
-/// `PUT /environments/{org}`
+/// `PUT /environments/{org}`: creates an environment, or changes it if it exists.
 pub(crate) async fn save<S: Store>(
     State(store): State<S>,
     Path(org): Path<String>,
@@ -76,6 +76,7 @@ pub(crate) async fn list<S: Store>(
     Ok(Json(page).into_response())
 }
 
+/// Which environments the parameters select, and in which order.
 fn filter(parameters: &mut Parameters) -> EnvironmentFilter {
     let types: Vec<_> = parameters.all("type").map(str::to_owned).collect();
     if types.iter().any(|given| !TYPES.contains(&&**given)) {

@@ -29,6 +29,7 @@ use super::error::quote;
 
 pub(crate) use operations::Operations;
 
+/// The routes of the API below `/api/v2`, with access control.
 pub(crate) fn api<S: Store + ProvenanceStore>(
     access: &Access,
     signer: Option<HeadSigner>,
@@ -53,9 +54,9 @@ pub(crate) fn api<S: Store + ProvenanceStore>(
         .route("/environments/{org}", put(environments::save::<S>).get(environments::list::<S>));
     let reported =
         Router::new().route(&format!("{environment}/report/ECS"), put(snapshots::report::<S>));
-    let calls = calls.merge(provenance::calls()).merge(provenance::not_kept());
-    let attested = provenance::saved();
-    let job_queries = provenance::job_queries();
+    let calls = calls.merge(provenance::read_and_write_routes()).merge(provenance::not_kept());
+    let attested = provenance::report_routes();
+    let job_queries = provenance::job_query_routes();
     let calls = guarded(calls, Action::Read, Action::Write)
         .merge(guarded(described, Action::ReadForReport, Action::Write))
         .merge(guarded(saved, Action::Read, Action::SaveEnvironment))
@@ -81,12 +82,12 @@ fn check_org_name(org: &str) -> Result<(), Error> {
     )))
 }
 
-/// The header of every response to a write.
+/// The header of every response to a write, with the head of the organization's ledger.
 fn head_header(head: &Head) -> [(&'static str, String); 1] {
     [(HEAD, head.to_string())]
 }
 
-/// Signs the head in a response.
+/// Signs the ledger's head in the header of a response, if there is a signer.
 async fn with_signature(
     State(signer): State<Option<HeadSigner>>,
     mut response: Response,
@@ -100,7 +101,7 @@ async fn with_signature(
     Ok(response)
 }
 
-/// Announces the recorder's extensions of the API.
+/// Adds the header that announces the recorder's extensions of the API.
 async fn with_extensions(mut response: Response) -> Response {
     for extension in [IF_MATCH, ARTIFACT_RUNS, ORIGIN] {
         response.headers_mut().append(ACCEPTS, HeaderValue::from_static(extension));

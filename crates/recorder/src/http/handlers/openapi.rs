@@ -3,7 +3,8 @@
 use axum::http::header;
 use axum::response::IntoResponse;
 
-/// Kept by hand: the tests compare it with the routes, and every response with its schemas.
+/// The OpenAPI document. It is kept by hand: the tests compare it with the routes, and every
+/// response with its schemas.
 const DOCUMENT: &str = include_str!("../openapi.json");
 
 /// `GET /api/v2/openapi.json`. It needs no token.
@@ -33,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn every_route_is_documented_and_no_other() {
+    fn openapi_document_has_exactly_the_paths_of_the_served_routes() {
         let access = Access::open();
         let mut served = paths(&api::<SqliteStore>(&access, None));
         served.extend(paths(&operations::<SqliteStore>(&access)));

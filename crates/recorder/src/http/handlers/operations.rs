@@ -18,13 +18,13 @@ use crate::http::rogue_counts::RogueCounts;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 
-/// A probe that takes longer counts as not ready.
+/// A readiness probe that takes longer counts as not ready.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the result of a probe is reused: each probe is a commit, and anyone may call it.
+/// How long the result of a readiness probe is reused: each probe is a commit, and anyone may call it.
 const PROBE_TTL: Duration = Duration::from_secs(1);
 
-/// The state of the operators' routes.
+/// The state of the routes for operators: what readiness and metrics are read from.
 #[derive(Clone)]
 pub(crate) struct Operations<S> {
     store: S,

@@ -11,7 +11,7 @@ use super::head_header;
 use crate::domain::{Error, Report};
 use crate::http::access::Caller;
 use crate::http::error::SerializedJson;
-use crate::http::metrics::Reported;
+use crate::http::metrics::ReportedEnvironment;
 use crate::http::request::JsonBody;
 use crate::http::views;
 use crate::store::Store;
@@ -30,10 +30,11 @@ pub(crate) async fn report<S: Store>(
     let report = Report { expected_index, heartbeat: heartbeat(&headers)?, ..report };
     let recorded = store.record_report(&org, &environment, report, caller.actor()).await?;
     let status = if recorded.created { StatusCode::CREATED } else { StatusCode::OK };
-    let reported = Extension(Reported { org, environment });
+    let reported = Extension(ReportedEnvironment { org, environment });
     Ok((status, head_header(&recorded.head), reported, Json("OK")))
 }
 
+/// The index of the latest snapshot in `If-Match`, if there is one.
 fn expected_index(headers: &HeaderMap) -> Result<Option<u32>, Error> {
     let mut given = headers.get_all(header::IF_MATCH).iter();
     let Some(tag) = given.next() else { return Ok(None) };
@@ -55,7 +56,7 @@ fn heartbeat(headers: &HeaderMap) -> Result<Option<u32>, Error> {
     })
 }
 
-/// Digits without a sign.
+/// Parses digits without a sign.
 fn whole_number(text: &str) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

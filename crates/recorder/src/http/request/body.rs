@@ -17,12 +17,13 @@ const MAX_DISCARDED_BYTES: usize = 4 * MAX_BODY_BYTES;
 /// How long a whole body may take to arrive: against clients that are gone, and slow-body attacks.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a body may pause.
+/// The longest pause before the next chunk of a body that is not large.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A larger body has to bring so many bytes in each [`RATE_WINDOW`] of the time that is waited for it: what
 /// it has sent holds memory that others need.
 const MIN_BYTES_IN_WINDOW: usize = 160 << 10;
+/// The time in which [`MIN_BYTES_IN_WINDOW`] of a larger body have to arrive.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
 /// The whole body, of 10 MB at most, and the memory that is reserved for it.
@@ -30,7 +31,7 @@ pub(crate) async fn read(body: Body, memory: &BodyMemory) -> Result<(Vec<u8>, Re
     read_up_to(MAX_BODY_BYTES, body, memory).await
 }
 
-/// The whole body, of `max` bytes, and the memory that is reserved for it.
+/// The whole body, of `max` bytes at most, and the memory that is reserved for it.
 pub(crate) async fn read_up_to(
     max: usize,
     body: Body,
@@ -52,6 +53,8 @@ pub(crate) async fn read_up_to(
     Err(error)
 }
 
+/// Reads the body to its end, if it has at most `max` bytes and arrives fast enough; `expected` is the size
+/// that it announces.
 async fn read_to_end(
     chunks: &mut BodyDataStream,
     expected: Option<usize>,

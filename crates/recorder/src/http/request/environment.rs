@@ -7,7 +7,7 @@ use super::text::{List, Text};
 use crate::domain::{EnvironmentSettings, Error, MAX_ENVIRONMENT_NAME_BYTES, SettingsChange};
 use envsnap_model::wire::{ECS, is_environment_name};
 
-/// In bytes.
+/// The longest description of an environment, in bytes.
 const MAX_DESCRIPTION_BYTES: usize = 2_000;
 
 /// The most environments that a logical one includes, and the most policies.
@@ -20,36 +20,37 @@ pub(crate) const TYPES: [&str; 9] =
 /// The types that the recorder supports; `logical` is a group of environments.
 const SUPPORTED_TYPES: [&str; 2] = [ECS, "logical"];
 
+/// The body of `PUT /environments/{org}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+struct EnvironmentFields {
     name: Text<MAX_ENVIRONMENT_NAME_BYTES>,
     #[serde(rename = "type")]
     environment_type: Text<MAX_ENVIRONMENT_NAME_BYTES>,
     description: Text<MAX_DESCRIPTION_BYTES>,
-    #[serde(default, deserialize_with = "boolean")]
+    #[serde(default, deserialize_with = "optional_boolean")]
     include_scaling: Option<bool>,
     included_environments: Option<Names>,
     policies: Option<Names>,
     /// Deprecated: policies took its place. It is accepted and ignored.
-    #[serde(default, deserialize_with = "boolean")]
+    #[serde(default, deserialize_with = "optional_boolean")]
     #[expect(dead_code, reason = "only its type is checked")]
     require_provenance: Option<bool>,
 }
 
 type Names = List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MAX_NAMES>;
 
-fn names(List(names): Names) -> Vec<String> {
+fn to_strings(List(names): Names) -> Vec<String> {
     names.into_iter().map(String::from).collect()
 }
 
-fn boolean<'de, D: Deserializer<'de>>(field: D) -> Result<Option<bool>, D::Error> {
+fn optional_boolean<'de, D: Deserializer<'de>>(field: D) -> Result<Option<bool>, D::Error> {
     Option::deserialize(field)
 }
 
 impl FromJson for EnvironmentSettings {
     fn from_json(body: &[u8]) -> Result<Self, Error> {
-        let fields: Fields = parse(body)?;
+        let fields: EnvironmentFields = parse(body)?;
         if !is_environment_name(&fields.name.0) {
             return Err(invalid("name", "does not match '^[a-zA-Z0-9][a-zA-Z0-9._-]*$'"));
         }
@@ -72,17 +73,18 @@ impl FromJson for EnvironmentSettings {
             environment_type: fields.environment_type.into(),
             description: fields.description.into(),
             include_scaling: fields.include_scaling,
-            included_environments: fields.included_environments.map(names),
-            policies: fields.policies.map(names),
+            included_environments: fields.included_environments.map(to_strings),
+            policies: fields.policies.map(to_strings),
         })
     }
 }
 
+/// The body of `PATCH /environments/{org}/{env}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChangedFields {
     description: Option<Text<MAX_DESCRIPTION_BYTES>>,
-    #[serde(default, deserialize_with = "boolean")]
+    #[serde(default, deserialize_with = "optional_boolean")]
     include_scaling: Option<bool>,
     included_environments: Option<Names>,
     policies: Option<Names>,
@@ -94,8 +96,8 @@ impl FromJson for SettingsChange {
         Ok(Self {
             description: fields.description.map(String::from),
             include_scaling: fields.include_scaling,
-            included_environments: fields.included_environments.map(names),
-            policies: fields.policies.map(names),
+            included_environments: fields.included_environments.map(to_strings),
+            policies: fields.policies.map(to_strings),
         })
     }
 }
@@ -106,60 +108,64 @@ mod tests {
 
     use super::*;
 
-    /// The path of the field that is wrong.
-    fn problem(body: &Value) -> Option<String> {
+    /// The path of the field for which a body that creates an environment is refused, if it is.
+    fn refused_field(body: &Value) -> Option<String> {
         let error = EnvironmentSettings::from_json(body.to_string().as_bytes()).err()?;
         error.errors().keys().next().cloned()
     }
 
-    fn with(field: &str, value: Value) -> Value {
+    /// A valid body that creates an environment, except that `field` has this value.
+    fn body_with(field: &str, value: Value) -> Value {
         let mut body = json!({"name": "aws-prod", "type": "ECS", "description": ""});
         body[field] = value;
         body
     }
 
     #[test]
-    fn every_documented_field_is_accepted() {
+    fn body_that_creates_an_environment_may_have_every_documented_field() {
         for body in [
-            with("name", json!("0A.b_c-d")),
-            with("type", json!("logical")),
-            with("description", json!("d".repeat(2_000))),
-            with("include_scaling", json!(null)),
-            with("require_provenance", json!(true)),
-            with("included_environments", json!(["a"])),
-            with("policies", json!([])),
+            body_with("name", json!("0A.b_c-d")),
+            body_with("type", json!("logical")),
+            body_with("description", json!("d".repeat(2_000))),
+            body_with("include_scaling", json!(null)),
+            body_with("require_provenance", json!(true)),
+            body_with("included_environments", json!(["a"])),
+            body_with("policies", json!([])),
         ] {
-            assert_eq!(problem(&body), None, "{body}");
+            assert_eq!(refused_field(&body), None, "{body}");
         }
     }
 
     #[test]
-    fn a_wrong_field_is_reported_by_its_path() {
+    fn invalid_field_of_an_environment_is_refused_with_its_json_path() {
         let cases = [
             (json!("x"), "body"),
             (json!(["aws-prod", "ECS", ""]), "body"),
             (json!({"name": "a", "type": "ECS"}), "description"),
-            (with("name", json!("")), "name"),
-            (with("name", json!("-a")), "name"),
-            (with("name", json!("a/b")), "name"),
-            (with("name", json!("a\n")), "name"),
-            (with("name", json!("é")), "name"),
-            (with("name", json!("a~b")), "name"),
-            (with("name", json!("n".repeat(256))), "name"),
-            (with("type", json!("ecs")), "type"),
-            (with("type", json!("cloud-run")), "type"),
-            (with("type", json!(1)), "type"),
-            (with("description", json!(null)), "description"),
-            (with("description", json!("d".repeat(2_001))), "description"),
-            (with("include_scaling", json!("true")), "include_scaling"),
-            (with("policies", json!("p")), "policies"),
-            (with("policies", json!(["p", 1])), "policies[1]"),
-            (with("policies", json!(vec!["p"; 101])), "policies"),
-            (with("included_environments", json!(["n".repeat(256)])), "included_environments[0]"),
-            (with("tags", json!({})), "tags"),
+            (body_with("name", json!("")), "name"),
+            (body_with("name", json!("-a")), "name"),
+            (body_with("name", json!("a/b")), "name"),
+            (body_with("name", json!("a\n")), "name"),
+            (body_with("name", json!("é")), "name"),
+            (body_with("name", json!("a~b")), "name"),
+            (body_with("name", json!("n".repeat(256))), "name"),
+            (body_with("type", json!("ecs")), "type"),
+            (body_with("type", json!("cloud-run")), "type"),
+            (body_with("type", json!(1)), "type"),
+            (body_with("description", json!(null)), "description"),
+            (body_with("description", json!("d".repeat(2_001))), "description"),
+            (body_with("include_scaling", json!("true")), "include_scaling"),
+            (body_with("policies", json!("p")), "policies"),
+            (body_with("policies", json!(["p", 1])), "policies[1]"),
+            (body_with("policies", json!(vec!["p"; 101])), "policies"),
+            (
+                body_with("included_environments", json!(["n".repeat(256)])),
+                "included_environments[0]",
+            ),
+            (body_with("tags", json!({})), "tags"),
         ];
         for (body, expected) in cases {
-            assert_eq!(problem(&body).as_deref(), Some(expected), "{body:.200}");
+            assert_eq!(refused_field(&body).as_deref(), Some(expected), "{body:.200}");
         }
     }
 }

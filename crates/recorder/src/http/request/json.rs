@@ -73,15 +73,15 @@ fn explain(path: &serde_path_to_error::Path, message: &str) -> (String, String) 
     let mut path = format_path(path);
     let named = |kind: &str| message.strip_prefix(kind)?.split('`').nth(1);
     if let Some(field) = named("missing field ") {
-        path = join(&path, field);
+        path = join_path(&path, field);
         return (path, "is required".to_owned());
     }
     if let Some(field) = named("duplicate field ") {
-        return (with_field(path, field), "is given twice".to_owned());
+        return (path_with_field(path, field), "is given twice".to_owned());
     }
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let field = rest.rsplit_once("`, expected").map_or(rest, |(field, _)| field);
-        return (with_field(path, field), "is not a field of this request".to_owned());
+        return (path_with_field(path, field), "is not a field of this request".to_owned());
     }
     if path.is_empty() {
         "body".clone_into(&mut path);
@@ -94,24 +94,26 @@ fn explain(path: &serde_path_to_error::Path, message: &str) -> (String, String) 
     (path, problem)
 }
 
+/// `artifacts[0].digests`
 fn format_path(path: &serde_path_to_error::Path) -> String {
     path.iter().fold(String::new(), |path, segment| match segment {
         Segment::Seq { index } => format!("{path}[{index}]"),
-        Segment::Map { key } => join(&path, key),
+        Segment::Map { key } => join_path(&path, key),
         Segment::Enum { .. } | Segment::Unknown => path,
     })
 }
 
-fn join(path: &str, field: &str) -> String {
+/// `path.field`; a long field is shortened.
+fn join_path(path: &str, field: &str) -> String {
     let field = quote(field);
     if path.is_empty() { field } else { format!("{path}.{field}") }
 }
 
-/// The path may end with the field already.
-fn with_field(path: String, field: &str) -> String {
+/// The path of `field` within `path`, which may end with the field already.
+fn path_with_field(path: String, field: &str) -> String {
     let field_alone = quote(field);
     let is_named = path == field_alone || path.ends_with(&format!(".{field_alone}"));
-    if is_named { path } else { join(&path, field) }
+    if is_named { path } else { join_path(&path, field) }
 }
 
 /// The type in serde's "integer `1`" or "string \"…\"", without the value.
@@ -156,7 +158,8 @@ mod tests {
         })
     }
 
-    fn names_a_field<T: FromJson>(body: &Value) -> bool {
+    /// Whether the body is accepted, or not JSON, or refused with the path of exactly one field.
+    fn error_names_one_field<T: FromJson>(body: &Value) -> bool {
         let refusal = T::from_json(body.to_string().as_bytes()).err();
         refusal.is_none_or(|refusal| {
             refusal.errors().iter().all(|(path, problem)| {
@@ -167,13 +170,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_json_error_names_one_field(body in any_json()) {
-            prop_assert!(names_a_field::<Report>(&body));
-            prop_assert!(names_a_field::<EnvironmentSettings>(&body));
+        fn error_for_any_invalid_json_document_names_exactly_one_field(body in any_json()) {
+            prop_assert!(error_names_one_field::<Report>(&body));
+            prop_assert!(error_names_one_field::<EnvironmentSettings>(&body));
         }
 
         #[test]
-        fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn parsing_any_bytes_as_a_report_never_panics(
+            body in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
             let _ = Report::from_json(&body);
         }
     }

@@ -16,7 +16,7 @@ use crate::store::provenance::ProvenanceStore;
 
 use super::check_org_name;
 
-/// `PUT /allowlists/{org}/{env}`
+/// `PUT /allowlists/{org}/{env}`: allows software to run without provenance in one environment.
 pub(super) async fn allow<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, environment)): Path<(String, String)>,
@@ -28,7 +28,7 @@ pub(super) async fn allow<S: ProvenanceStore>(
     Ok((StatusCode::CREATED, head_header(&head), Json("OK")))
 }
 
-/// `PUT /allowlists/{org}`: in every environment.
+/// `PUT /allowlists/{org}`: allows software to run without provenance in every environment.
 pub(super) async fn allow_everywhere<S: ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
@@ -40,7 +40,7 @@ pub(super) async fn allow_everywhere<S: ProvenanceStore>(
     Ok((StatusCode::CREATED, head_header(&head), Json("OK")))
 }
 
-/// `GET /allowlists/{org}`
+/// `GET /allowlists/{org}`: what is allowed to run without provenance.
 pub(super) async fn list<S: ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
@@ -49,7 +49,7 @@ pub(super) async fn list<S: ProvenanceStore>(
     Ok(Json(allowances.into_iter().map(views::allowed).collect()))
 }
 
-/// `DELETE /allowlists/{org}/entries/{id}`
+/// `DELETE /allowlists/{org}/entries/{id}`: withdraws what the entry allows.
 pub(super) async fn withdraw<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, id)): Path<(String, String)>,

@@ -30,24 +30,31 @@ pub(super) async fn report<S: ProvenanceStore>(
     Ok((StatusCode::CREATED, head_header(&head), Json("OK")))
 }
 
-fn documents(org: &str, records: Vec<ArtifactRecord>) -> Vec<FlowArtifact> {
+/// The API's form of these records, without those that no flow reported.
+fn to_flow_artifacts(org: &str, records: Vec<ArtifactRecord>) -> Vec<FlowArtifact> {
     records.into_iter().filter_map(|record| views::artifact(org, record)).collect()
 }
 
-fn query(flow: String, selector: ArtifactSelector, parameters: &Parameters) -> ArtifactQuery {
+/// Which artifacts of a flow are selected, and the trail and the attestation in the parameters.
+fn artifact_query(
+    flow: String,
+    selector: ArtifactSelector,
+    parameters: &Parameters,
+) -> ArtifactQuery {
     let given = |name| parameters.last(name).map(str::to_owned);
     ArtifactQuery { flow, selector, trail: given("trail"), attestation: given("attestation_id") }
 }
 
-/// `GET /artifacts/{org}/{flow}/fingerprint/{digits}`: the one that was reported last.
+/// `GET /artifacts/{org}/{flow}/fingerprint/{digits}`: the artifact whose fingerprint begins with the
+/// digits, as it was reported last.
 pub(super) async fn by_fingerprint<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, flow, text)): Path<(String, String, String)>,
     parameters: Parameters,
 ) -> Result<Json<FlowArtifact>, Error> {
     let selector = ArtifactSelector::Fingerprint(digits(&text, MIN_DIGITS)?);
-    let records = store.artifacts(&org, query(flow, selector, &parameters)).await?;
-    let mut found = documents(&org, records);
+    let records = store.artifacts(&org, artifact_query(flow, selector, &parameters)).await?;
+    let mut found = to_flow_artifacts(&org, records);
     if found.windows(2).any(|two| two[0].fingerprint != two[1].fingerprint) {
         return Err(Error::bad_request(format!(
             "Several artifacts have a fingerprint that begins with '{text}'. Give more digits"
@@ -58,15 +65,15 @@ pub(super) async fn by_fingerprint<S: ProvenanceStore>(
     found.pop().map(Json).ok_or(Error::Fault)
 }
 
-/// `GET /artifacts/{org}/{flow}/commit_sha/{digits}`
+/// `GET /artifacts/{org}/{flow}/commit_sha/{digits}`: artifacts of a commit that begins with the digits.
 pub(super) async fn by_commit<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, flow, text)): Path<(String, String, String)>,
     parameters: Parameters,
 ) -> Result<Json<Vec<FlowArtifact>>, Error> {
     let selector = ArtifactSelector::Commit(digits(&text, MIN_DIGITS)?);
-    let records = store.artifacts(&org, query(flow, selector, &parameters)).await?;
-    Ok(Json(documents(&org, records)))
+    let records = store.artifacts(&org, artifact_query(flow, selector, &parameters)).await?;
+    Ok(Json(to_flow_artifacts(&org, records)))
 }
 
 /// `GET /artifacts/{org}`: the latest first.
@@ -80,10 +87,11 @@ pub(super) async fn list<S: ProvenanceStore>(
     parameters.check()?;
     let (flow, repo) = (parameters.last("flow_name"), parameters.last("repo_name"));
     let (records, total) = store.list_artifacts(&org, flow, repo, page).await?;
-    Ok((address.headers(page, total), Json(documents(&org, records))))
+    Ok((address.headers(page, total), Json(to_flow_artifacts(&org, records))))
 }
 
-/// `GET /artifacts/{org}/{flow}/{fingerprint}/latest_commit`
+/// `GET /artifacts/{org}/{flow}/{fingerprint}/latest_commit`: the commit of the flow's latest artifact;
+/// `null` before its first one.
 pub(super) async fn latest_commit<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, flow, _fingerprint)): Path<(String, String, String)>,

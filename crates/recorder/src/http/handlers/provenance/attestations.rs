@@ -26,22 +26,23 @@ pub(super) async fn report<S: ProvenanceStore>(
     PartsBody(request, _reserved): PartsBody<AttestationRequest>,
 ) -> Result<impl IntoResponse, Error> {
     let report = request.into_report(&kind)?;
-    let head = record(&store, &org, &flow, &trail, report, &caller).await?;
+    let head = record_attestation(&store, &org, &flow, &trail, report, &caller).await?;
     Ok((StatusCode::CREATED, head_header(&head), Json("OK")))
 }
 
-/// `POST /attestations/{org}/{flow}/trail/{trail}/override`
+/// `POST /attestations/{org}/{flow}/trail/{trail}/override`: replaces the result of an attestation.
 pub(super) async fn report_override<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, flow, trail)): Path<(String, String, String)>,
     Extension(caller): Extension<Caller>,
     JsonBody(Override(report), _reserved): JsonBody<Override>,
 ) -> Result<impl IntoResponse, Error> {
-    let head = record(&store, &org, &flow, &trail, report, &caller).await?;
+    let head = record_attestation(&store, &org, &flow, &trail, report, &caller).await?;
     Ok((StatusCode::CREATED, head_header(&head), Json("OK")))
 }
 
-async fn record<S: ProvenanceStore>(
+/// Checks the names in the address, and records the attestation.
+async fn record_attestation<S: ProvenanceStore>(
     store: &S,
     org: &str,
     flow: &str,
@@ -55,7 +56,8 @@ async fn record<S: ProvenanceStore>(
     store.report_attestation(org, flow, trail, report, caller.actor()).await
 }
 
-async fn documents<S: ProvenanceStore>(
+/// The API's form of the attestations that match a query.
+async fn find_attestations<S: ProvenanceStore>(
     store: &S,
     org: &str,
     query: AttestationQuery,
@@ -70,10 +72,10 @@ pub(super) async fn in_trail<S: ProvenanceStore>(
     Path((org, flow, trail, name)): Path<(String, String, String, String)>,
 ) -> Result<Json<Vec<Value>>, Error> {
     let query = AttestationQuery::InTrail { flow, trail, name };
-    Ok(Json(documents(&store, &org, query).await?))
+    Ok(Json(find_attestations(&store, &org, query).await?))
 }
 
-/// `GET /attestations/{org}/{flow}/trail/{trail}/override`: those of this name.
+/// `GET /attestations/{org}/{flow}/trail/{trail}/override`: attestations whose name is `override`.
 pub(super) async fn named_override<S: ProvenanceStore>(
     state: State<S>,
     Path((org, flow, trail)): Path<(String, String, String)>,
@@ -88,7 +90,7 @@ pub(super) async fn of_artifact<S: ProvenanceStore>(
 ) -> Result<Json<Vec<Value>>, Error> {
     let fingerprint = digits(&fingerprint, MIN_DIGITS)?;
     let query = AttestationQuery::OfArtifact { flow, fingerprint, name };
-    Ok(Json(documents(&store, &org, query).await?))
+    Ok(Json(find_attestations(&store, &org, query).await?))
 }
 
 /// `GET /attestations/{org}/{flow}`
@@ -96,7 +98,7 @@ pub(super) async fn of_flow<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, flow)): Path<(String, String)>,
 ) -> Result<Json<Vec<Value>>, Error> {
-    Ok(Json(documents(&store, &org, AttestationQuery::InFlow { flow }).await?))
+    Ok(Json(find_attestations(&store, &org, AttestationQuery::InFlow { flow }).await?))
 }
 
 /// `GET /attestations/{org}?attestation_id=`
@@ -110,11 +112,12 @@ pub(super) async fn by_id<S: ProvenanceStore>(
     }
     parameters.check()?;
     let id = parameters.last("attestation_id").unwrap_or_default().to_owned();
-    let data = documents(&store, &org, AttestationQuery::Id(id)).await?;
+    let data = find_attestations(&store, &org, AttestationQuery::Id(id)).await?;
     Ok(Json(json!({ "data": data, "_links": {} })))
 }
 
-/// `GET /attestations/{org}/{flow}/trail/{trail}/attestation/{id}/evidence`: the file.
+/// `GET /attestations/{org}/{flow}/trail/{trail}/attestation/{id}/evidence`: the file that was
+/// reported with the attestation, as a download.
 pub(super) async fn attachment<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, _flow, _trail, id)): Path<(String, String, String, String)>,

@@ -35,7 +35,7 @@ pub(super) async fn list<S: ProvenanceStore>(
     Ok(Json(deployments.into_iter().map(views::deployment).collect()))
 }
 
-/// An element of a list of both kinds.
+/// An element of a list of announced and of derived deployments.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum AnyDeployment {
@@ -52,8 +52,9 @@ impl AnyDeployment {
     }
 }
 
-/// `GET /deployments/{org}?env_name=&start_ts=&end_ts=&derived=`: those that were announced to an
-/// environment, and, unless `derived` is false, the starts of what was not announced; the earliest first.
+/// `GET /deployments/{org}?env_name=&start_ts=&end_ts=&derived=`: the deployments that were
+/// announced to an environment, and, unless `derived` is false, the starts of artifacts of which none was
+/// announced; the earliest first.
 pub(super) async fn to_environment<S: ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,

@@ -16,13 +16,13 @@ use crate::http::request::{JsonBody, Parameters, PartsBody, check_flow_name, dis
 use crate::http::views;
 use crate::store::provenance::{FlowFilter, ProvenanceStore};
 
-/// 201 if it was created, otherwise 200.
-pub(super) fn saved(saved: &Saved) -> impl IntoResponse + use<> {
+/// The response to a request that creates or changes a flow or a trail: 201 if it was created, otherwise 200.
+pub(super) fn saved_response(saved: &Saved) -> impl IntoResponse + use<> {
     let status = if saved.created { StatusCode::CREATED } else { StatusCode::OK };
     (status, head_header(&saved.head), Json("OK"))
 }
 
-/// `PUT /flows/{org}/template_file`
+/// `PUT /flows/{org}/template_file`: creates or changes a flow, with a template in YAML.
 pub(super) async fn save<S: ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
@@ -30,18 +30,18 @@ pub(super) async fn save<S: ProvenanceStore>(
     PartsBody(settings, _reserved): PartsBody<FlowSettings>,
 ) -> Result<impl IntoResponse, Error> {
     check_org_name(&org)?;
-    Ok(saved(&store.save_flow(&org, settings, caller.actor()).await?))
+    Ok(saved_response(&store.save_flow(&org, settings, caller.actor()).await?))
 }
 
-/// `PUT /flows/{org}`, with a list of names for a template.
-pub(super) async fn save_old<S: ProvenanceStore>(
+/// `PUT /flows/{org}`: creates or changes a flow, with a list of attestation names in place of a template.
+pub(super) async fn save_with_template_names<S: ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
     Extension(caller): Extension<Caller>,
     JsonBody(settings, _reserved): JsonBody<FlowSettings>,
 ) -> Result<impl IntoResponse, Error> {
     check_org_name(&org)?;
-    Ok(saved(&store.save_flow(&org, settings, caller.actor()).await?))
+    Ok(saved_response(&store.save_flow(&org, settings, caller.actor()).await?))
 }
 
 /// `GET /flows/{org}/{flow}`
@@ -52,7 +52,7 @@ pub(super) async fn show<S: ProvenanceStore>(
     Ok(Json(views::flow(&org, store.flow(&org, &flow).await?)))
 }
 
-/// `GET /flows/{org}/template_file`: the flow of this name.
+/// `GET /flows/{org}/template_file`: the flow whose name is `template_file`.
 pub(super) async fn show_template_file<S: ProvenanceStore>(
     state: State<S>,
     Path(org): Path<String>,
@@ -89,7 +89,7 @@ pub(super) async fn list<S: ProvenanceStore>(
     Ok(Json(Paged { data, pagination: pagination(page, total) }).into_response())
 }
 
-/// What the answer says of a page.
+/// The numbers that describe a page in a response.
 pub(super) fn pagination(page: crate::domain::Page, total: u64) -> Pagination {
     Pagination { total, page: page.number, per_page: page.size, page_count: page.count(total) }
 }
@@ -106,7 +106,7 @@ pub(super) async fn rename<S: ProvenanceStore>(
     Ok((head_header(&head), Json("OK")))
 }
 
-/// `PUT /flows/{org}/{flow}/archive`: whatever the body is.
+/// `PUT /flows/{org}/{flow}/archive`; the body is ignored.
 pub(super) async fn archive<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, flow)): Path<(String, String)>,
@@ -118,7 +118,7 @@ pub(super) async fn archive<S: ProvenanceStore>(
     Ok((head_header(&head), Json("OK")))
 }
 
-/// `PATCH /tags/{org}/flow/{flow}`
+/// `PATCH /tags/{org}/flow/{flow}`: sets and removes tags of a flow.
 pub(super) async fn change_tags<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, flow)): Path<(String, String)>,

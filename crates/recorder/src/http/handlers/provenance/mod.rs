@@ -21,15 +21,15 @@ use crate::store::provenance::ProvenanceStore;
 
 pub(super) use not_kept::not_kept;
 
-const TRAIL: &str = "/attestations/{org}/{flow}/trail/{trail}";
+const TRAIL_ATTESTATIONS_PATH: &str = "/attestations/{org}/{flow}/trail/{trail}";
 
-/// The largest page of a list.
+/// The most elements on a page of a list.
 const MAX_PER_PAGE: u32 = 100;
 
-/// Reports of CI jobs, and what can be read at the same addresses.
-pub(super) fn saved<S: Store + ProvenanceStore>() -> Router<S> {
+/// The routes by which CI jobs report, and what can be read at the same addresses.
+pub(super) fn report_routes<S: Store + ProvenanceStore>() -> Router<S> {
     Router::new()
-        .route("/flows/{org}", put(flows::save_old::<S>).get(flows::list::<S>))
+        .route("/flows/{org}", put(flows::save_with_template_names::<S>).get(flows::list::<S>))
         // A flow may have this name, and an attestation the one of the other address.
         .route(
             "/flows/{org}/template_file",
@@ -38,11 +38,11 @@ pub(super) fn saved<S: Store + ProvenanceStore>() -> Router<S> {
         .route("/trails/{org}/{flow}", put(trails::save::<S>).get(trails::list_of_flow::<S>))
         .route("/artifacts/{org}/{flow}", post(artifacts::report::<S>))
         .route(
-            &format!("{TRAIL}/override"),
+            &format!("{TRAIL_ATTESTATIONS_PATH}/override"),
             post(attestations::report_override::<S>).get(attestations::named_override::<S>),
         )
         .route(
-            &format!("{TRAIL}/{{name}}"),
+            &format!("{TRAIL_ATTESTATIONS_PATH}/{{name}}"),
             post(attestations::report::<S>).get(attestations::in_trail::<S>),
         )
         .route(
@@ -51,14 +51,14 @@ pub(super) fn saved<S: Store + ProvenanceStore>() -> Router<S> {
         )
 }
 
-/// Queries of CI jobs, before they report.
-pub(super) fn job_queries<S: ProvenanceStore>() -> Router<S> {
+/// The routes that CI jobs read before they report.
+pub(super) fn job_query_routes<S: ProvenanceStore>() -> Router<S> {
     let latest_commit = "/artifacts/{org}/{flow}/{fingerprint}/latest_commit";
     Router::new().route(latest_commit, get(artifacts::latest_commit::<S>))
 }
 
-/// The other calls about provenance.
-pub(super) fn calls<S: Store + ProvenanceStore>() -> Router<S> {
+/// The other routes of provenance: `GET` needs the right to read, and other methods the right to write.
+pub(super) fn read_and_write_routes<S: Store + ProvenanceStore>() -> Router<S> {
     let (flow, artifact) = ("/flows/{org}/{flow}", "/artifacts/{org}/{flow}");
     Router::new()
         .route(flow, get(flows::show::<S>))
@@ -73,7 +73,10 @@ pub(super) fn calls<S: Store + ProvenanceStore>() -> Router<S> {
         .route(&format!("{artifact}/commit_sha/{{digits}}"), get(artifacts::by_commit::<S>))
         .route("/attestations/{org}", get(attestations::by_id::<S>))
         .route("/attestations/{org}/{flow}", get(attestations::of_flow::<S>))
-        .route(&format!("{TRAIL}/attestation/{{id}}/evidence"), get(attestations::attachment::<S>))
+        .route(
+            &format!("{TRAIL_ATTESTATIONS_PATH}/attestation/{{id}}/evidence"),
+            get(attestations::attachment::<S>),
+        )
         .route(
             "/attestations/{org}/{flow}/artifact/{fingerprint}/{name}",
             get(attestations::of_artifact::<S>),
@@ -85,7 +88,7 @@ pub(super) fn calls<S: Store + ProvenanceStore>() -> Router<S> {
         .route("/deployments/{org}", get(deployments::to_environment::<S>))
 }
 
-/// Digits of a commit or a fingerprint, in lowercase.
+/// The hexadecimal digits of a commit or a fingerprint in lowercase, `fewest` to 64 of them.
 fn digits(text: &str, fewest: usize) -> Result<String, Error> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
     let is_valid = (fewest..=64).contains(&digits.len())

@@ -7,7 +7,8 @@ use axum::routing::any;
 use crate::domain::Error;
 use crate::http::request::discard;
 
-/// The addresses, and what they are about.
+/// The paths of the hosted server's API about records that the recorder does not keep, and what they are
+/// about.
 const NOT_KEPT: [(&str, &str); 23] = [
     ("/policies/{org}", "policies"),
     ("/policies/{org}/{name}", "policies"),
@@ -34,7 +35,7 @@ const NOT_KEPT: [(&str, &str); 23] = [
     ("/actions/{org}/environments", "actions"),
 ];
 
-/// Responds that the recorder does not keep such records.
+/// Routes that respond with 501: the recorder does not keep such records.
 pub(in super::super) fn not_kept<S: Clone + Send + Sync + 'static>() -> Router<S> {
     NOT_KEPT.into_iter().fold(Router::new(), |calls, (address, what)| {
         let refuse = move |body: Body| async move {

@@ -10,7 +10,7 @@ use crate::domain::{Error, MIN_DIGITS};
 use crate::http::views;
 use crate::store::provenance::ProvenanceStore;
 
-/// `GET /search/{org}/sha/{digits}`
+/// `GET /search/{org}/sha/{digits}`: artifacts whose commit or fingerprint begins with the digits.
 pub(super) async fn search<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, text)): Path<(String, String)>,

@@ -6,7 +6,7 @@ use axum::{Extension, Json};
 use envsnap_model::wire::Paged;
 use serde_json::Value;
 
-use super::flows::{pagination, saved};
+use super::flows::{pagination, saved_response};
 use super::{MAX_PER_PAGE, check_org_name, digits, tags};
 use crate::domain::provenance::TrailReport;
 use crate::domain::{Error, Page};
@@ -16,7 +16,7 @@ use crate::http::views;
 use crate::store::Store;
 use crate::store::provenance::{ProvenanceStore, TrailFilter};
 
-/// `PUT /trails/{org}/{flow}`
+/// `PUT /trails/{org}/{flow}`: begins a trail, or changes it if it exists.
 pub(super) async fn save<S: ProvenanceStore>(
     State(store): State<S>,
     Path((org, flow)): Path<(String, String)>,
@@ -25,7 +25,7 @@ pub(super) async fn save<S: ProvenanceStore>(
 ) -> Result<impl IntoResponse, Error> {
     check_org_name(&org)?;
     check_flow_name("flow", &flow)?;
-    Ok(saved(&store.save_trail(&org, &flow, report, caller.actor()).await?))
+    Ok(saved_response(&store.save_trail(&org, &flow, report, caller.actor()).await?))
 }
 
 /// `GET /trails/{org}/{flow}/{trail}`

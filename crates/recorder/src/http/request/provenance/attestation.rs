@@ -89,7 +89,7 @@ impl AttestationRequest {
 }
 
 fn kind(path: &str, type_name: Option<&str>) -> Result<&'static AttestationKind, Error> {
-    let mut kinds = AttestationKind::at(path).peekable();
+    let mut kinds = AttestationKind::for_path(path).peekable();
     if kinds.peek().is_none() {
         return Err(Error::NoSuchAddress);
     }
@@ -99,7 +99,8 @@ fn kind(path: &str, type_name: Option<&str>) -> Result<&'static AttestationKind,
         Some(wanted) => type_name == Some(wanted),
     });
     found.ok_or_else(|| {
-        let names: Vec<_> = AttestationKind::at(path).filter_map(|kind| kind.type_name).collect();
+        let names: Vec<_> =
+            AttestationKind::for_path(path).filter_map(|kind| kind.type_name).collect();
         match names[..] {
             [""] => invalid("type_name", "must be the name of a type"),
             _ => invalid("type_name", format!("must be {}", names.join(" or "))),
