@@ -50,7 +50,7 @@ pub enum SecretFileError {
 }
 
 impl SecretFile {
-    /// The content of the file at `path`, which may be a pipe.
+    /// The content of the file at `path`, which may be a pipe, if other users have no access to it.
     pub(crate) fn read(self, path: &Path) -> Result<SecretString, SecretFileError> {
         let file = File::open(path).map_err(|source| self.unreadable(path, source))?;
         self.read_open(file, path)

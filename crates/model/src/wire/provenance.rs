@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::or_default;
 use crate::provenance::Origin;
 
-/// A flow, which is a pipeline that reports artifacts and evidence: an element of the answer of `GET /flows/{org}`, and that of `GET /flows/{org}/{flow}`.
+/// A flow, which is a pipeline that reports artifacts and evidence: an element of the answer of
+/// `GET /flows/{org}`, and that of `GET /flows/{org}/{flow}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
     /// Its name.

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_of_one_task_share_an_entry_unless_the_server_would_count_them_as_one() {
+    fn container_with_a_repeated_name_or_digest_or_an_unknown_digest_has_its_own_entry() {
         let cases = [
             (vec![("web:1", Some(1)), ("log:1", Some(2))], 1),
             (vec![("web:1", Some(1)), ("web:1", Some(1))], 2),

@@ -58,7 +58,7 @@ pub enum Payload {
     AllowanceWithdrawn(AllowanceWithdrawn),
 }
 
-/// See [`Payload::EnvironmentCreated`].
+/// An environment was created: see [`Payload::EnvironmentCreated`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentCreated {
@@ -96,7 +96,7 @@ pub struct EnvironmentChanged {
     pub policies: Option<Vec<String>>,
 }
 
-/// See [`Payload::EnvironmentRenamed`].
+/// An environment was given another name: see [`Payload::EnvironmentRenamed`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentRenamed {
@@ -107,7 +107,7 @@ pub struct EnvironmentRenamed {
     pub to: String,
 }
 
-/// See [`Payload::EnvironmentArchived`].
+/// An environment was archived: see [`Payload::EnvironmentArchived`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentArchived {

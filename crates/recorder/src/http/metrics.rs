@@ -19,7 +19,7 @@ use crate::domain::{EnvironmentStats, Micros, StoreStats};
 #[error("cannot set up the metrics, or encode them for a response")]
 pub struct MetricsError(#[from] prometheus::Error);
 
-/// In seconds: from a report on a fast disk to the request timeout.
+/// The buckets of the request durations, in seconds: from a report on a fast disk to the request timeout.
 const LATENCY_BUCKETS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 60.0];
 

@@ -17,7 +17,8 @@ pub struct AttestationKind {
     is_compliant: fn(&Value) -> Result<Option<bool>, serde_json::Error>,
 }
 
-/// Every type of attestation. An override is of none of its own: it has the type of what it replaces.
+/// Every type of attestation. Overrides have no type of their own, but that of the attestation
+/// that they replace.
 pub const ATTESTATION_KINDS: [AttestationKind; 9] = [
     AttestationKind {
         path: "generic",

@@ -18,7 +18,8 @@ pub struct StoredTemplate {
     pub rules: Template,
 }
 
-/// See [`Payload::FlowCreated`](super::super::Payload::FlowCreated).
+/// A flow was created: see
+/// [`Payload::FlowCreated`](super::super::Payload::FlowCreated).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlowCreated {
@@ -54,7 +55,8 @@ pub struct FlowChanged {
     pub visibility: Option<String>,
 }
 
-/// See [`Payload::FlowRenamed`](super::super::Payload::FlowRenamed).
+/// A flow was given another name: see
+/// [`Payload::FlowRenamed`](super::super::Payload::FlowRenamed).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlowRenamed {

@@ -52,7 +52,7 @@ enum Right {
     Read,
 }
 
-/// The actions that rights distinguish.
+/// What a request does, as far as the rights of tokens distinguish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Read,
@@ -167,7 +167,7 @@ impl Access {
         Ok(())
     }
 
-    /// Whether a client with `token` may do this in `org`.
+    /// The caller with `token`, if it may do this in `org`; otherwise 401 for an unknown token, or 403.
     fn check(&self, token: Option<&str>, org: &str, action: Action) -> Result<Caller, Denied> {
         let Some(grants) = self.matching_grants(token) else {
             return Ok(Caller { label: None, may_change: true });
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_debug_output_does_not_contain_the_token() {
+    fn debug_output_of_access_has_the_number_of_grants_and_no_token() {
         let access = access_from_token_file("s3cret-0 label=a org=acme write").unwrap();
         assert_eq!(format!("{access:?}"), "Access(1 grants)");
     }

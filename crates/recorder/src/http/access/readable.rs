@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_can_read_the_organizations_of_all_its_lines() {
+    fn token_can_read_the_organizations_of_all_its_lines_that_allow_reading() {
         let access = access_from_token_file(
             "several0 label=a org=x read\nseveral0 label=a org=y write\n\
              several0 label=a org=z report\nall-0000 label=b org=* read\n\

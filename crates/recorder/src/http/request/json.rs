@@ -116,7 +116,7 @@ fn path_with_field(path: String, field: &str) -> String {
     if is_named { path } else { join_path(&path, field) }
 }
 
-/// The type in serde's "integer `1`" or "string \"…\"", without the value.
+/// The JSON type in serde's description of a value, such as "integer `1`" or "string \"…\"", without the value.
 fn type_name(actual: &str) -> &'static str {
     match actual.split([' ', '`']).next().unwrap_or_default() {
         "null" => "null",
