@@ -177,7 +177,7 @@ async fn current<S: Store>(
         let columns = Columns { org: &org_name, shown: has_provenance };
         let mut running = snapshot.artifacts;
         running.retain(SnapshotArtifact::runs);
-        let marked = snapshot::marked(columns, &running);
+        let marked = snapshot::count_marks(columns, &running);
         running.sort_by_key(|artifact| {
             let marks = artifact
                 .provenance
@@ -201,11 +201,11 @@ async fn current<S: Store>(
                         @if count > MAX_RUNNING { ", of which " (MAX_RUNNING) " are shown" }
                         "."
                     }
-                    (snapshot::rows(columns, &address, "runs", &running, true))
+                    (snapshot::artifact_table(columns, &address, "runs", &running, true))
                 }
             }
         };
-        Current { marked: snapshot::marked_counts(columns, &marked), artifacts }
+        Current { marked: snapshot::mark_list(columns, &marked), artifacts }
     };
     store.snapshots(org, [wanted], shown).await
 }
@@ -238,7 +238,7 @@ fn timeline_section(
                 nav.pager aria-label="Artifacts in the picture" {
                     @if view.page > 1 {
                         @let before = View { page: view.page - 1, ..view };
-                        a href=(before.address()) { "Artifacts before" }
+                        a href=(before.query_string()) { "Artifacts before" }
                     }
                     @let first = lanes.before();
                     span {
@@ -246,7 +246,7 @@ fn timeline_section(
                     }
                     @if (view.page as usize) < pages {
                         @let after = View { page: view.page + 1, ..view };
-                        a href=(after.address()) { "Artifacts after" }
+                        a href=(after.query_string()) { "Artifacts after" }
                     }
                 }
             }
@@ -319,7 +319,7 @@ fn adjacent_links(window: &SnapshotWindow, view: View) -> Markup {
         (Some(first), Some(last)) => (first.span.index, last.span.index),
         _ => (1, 0),
     };
-    let to = |upto| View { upto, page: 1, ..view }.address();
+    let to = |upto| View { upto, page: 1, ..view }.query_string();
     let later = last.saturating_add(view.size);
     html! {
         @if first > 1 || last < window.count {

@@ -26,8 +26,9 @@ use crate::text::{pluralize, unix_secs};
 /// Environments on one page.
 const PAGE_SIZE: u32 = 25;
 /// Listed artifacts per environment; its page lists all of them.
-const MAX_NAMED: usize = 6;
+const MAX_LISTED_ARTIFACTS: usize = 6;
 
+/// A longer description of an environment is cut.
 const MAX_DESCRIPTION_CHARS: usize = 200;
 
 /// `GET /`: all organizations that the caller may read.
@@ -37,7 +38,7 @@ pub(crate) async fn all<S: Store + ProvenanceStore>(
     Extension(rogue_counts): Extension<RogueCounts>,
     parameters: Parameters,
 ) -> Result<Html<String>, Error> {
-    show(&store, &rogue_counts, readable, None, parameters).await
+    environments_page(&store, &rogue_counts, readable, None, parameters).await
 }
 
 /// `GET /{org}/environments`
@@ -47,10 +48,18 @@ pub(crate) async fn of_org<S: Store + ProvenanceStore>(
     Extension(rogue_counts): Extension<RogueCounts>,
     parameters: Parameters,
 ) -> Result<Html<String>, Error> {
-    show(&store, &rogue_counts, OrgFilter::Only(vec![org.clone()]), Some(&org), parameters).await
+    environments_page(
+        &store,
+        &rogue_counts,
+        OrgFilter::Only(vec![org.clone()]),
+        Some(&org),
+        parameters,
+    )
+    .await
 }
 
-async fn show<S: Store + ProvenanceStore>(
+/// The environments of `org`, or of all readable organizations if it is `None`.
+async fn environments_page<S: Store + ProvenanceStore>(
     store: &S,
     rogue_counts: &RogueCounts,
     readable: OrgFilter,
@@ -70,14 +79,14 @@ async fn show<S: Store + ProvenanceStore>(
     let main = html! {
         h1 { (title) }
         @if total == 0 && part.is_empty() {
-            (nothing_yet())
+            (no_environments_hint())
         } @else {
             @let path = org.map_or_else(|| "/at".to_owned(), |org| format!("/{org}/at"));
             (activity.attention())
             (at::form(&path, "", None))
             (name_filter("Environment", &part, &[]))
             @if environments.is_empty() { p.empty { "No environment has such a name." } }
-            (sections(&environments, now, org.is_some()))
+            (environment_tables(&environments, now, org.is_some()))
             (pager("page", page, total, &format!("&name={}", urlencode(&part))))
             (activity.changes())
         }
@@ -102,7 +111,7 @@ async fn clear_provenance_without_flows<S: ProvenanceStore>(
     Ok(())
 }
 
-fn nothing_yet() -> Markup {
+fn no_environments_hint() -> Markup {
     html! {
         p.empty {
             "Nothing is recorded yet. A reporter makes its environment with its first report when \
@@ -111,13 +120,18 @@ fn nothing_yet() -> Markup {
     }
 }
 
-fn sections(environments: &[EnvironmentSummary], now: f64, is_one: bool) -> Markup {
+/// A table for each organization, under a heading unless there is only one.
+fn environment_tables(
+    environments: &[EnvironmentSummary],
+    now: f64,
+    is_single_org: bool,
+) -> Markup {
     let of_orgs = environments.chunk_by(|one, other| one.environment.org == other.environment.org);
     html! {
         @for environments in of_orgs {
             @let org = &environments[0].environment.org;
             section {
-                @if !is_one {
+                @if !is_single_org {
                     h2 { a href={"/" (org) "/environments"} { (org) } }
                     (navigation(org, ""))
                 }
@@ -132,7 +146,7 @@ fn sections(environments: &[EnvironmentSummary], now: f64, is_one: bool) -> Mark
                             }
                         }
                         tbody {
-                            @for environment in environments { (row(environment, now)) }
+                            @for environment in environments { (environment_row(environment, now)) }
                         }
                     }
                 }
@@ -141,7 +155,7 @@ fn sections(environments: &[EnvironmentSummary], now: f64, is_one: bool) -> Mark
     }
 }
 
-fn row(summary: &EnvironmentSummary, now: f64) -> Markup {
+fn environment_row(summary: &EnvironmentSummary, now: f64) -> Markup {
     let EnvironmentSummary { environment, running } = summary;
     let address = super::environment::address(&environment.org, &environment.name);
     html! {
@@ -155,7 +169,7 @@ fn row(summary: &EnvironmentSummary, now: f64) -> Markup {
             td {
                 @match (environment.latest_index, running) {
                     (0, _) => span.quiet { "nothing was reported yet" },
-                    (index, Some(running)) => (runs(&address, index, running, now)),
+                    (index, Some(running)) => (running_summary(&address, index, running, now)),
                     (index, None) => a href={(address) "/snapshots/" (index)} {
                         "very many artifacts"
                     },
@@ -172,12 +186,13 @@ fn row(summary: &EnvironmentSummary, now: f64) -> Markup {
     }
 }
 
+/// Whether the last report is older than the heartbeat allows.
 fn is_uncovered(environment: &EnvironmentRecord, now: f64) -> bool {
     let last = environment.last_reported_at;
     last.is_some_and(|last| !is_covered(last, environment.heartbeat, Micros::from_seconds(now)))
 }
 
-fn runs(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Markup {
+fn running_summary(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Markup {
     let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
     let marked = Mark::ALL.map(|mark| {
         let provenance = running.iter().filter_map(|artifact| artifact.provenance.as_deref());
@@ -190,7 +205,7 @@ fn runs(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Ma
             @if count > 0 { ", " span.one { (count) " " (mark.badge()) } }
         }
         ul.runs {
-            @for artifact in running.iter().take(MAX_NAMED) {
+            @for artifact in running.iter().take(MAX_LISTED_ARTIFACTS) {
                 li {
                     (label(&artifact.name)) (marks(artifact.provenance.as_deref()))
                     @if artifact.now > 1 { " ×" (artifact.now) }
@@ -199,8 +214,8 @@ fn runs(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Ma
                     }
                 }
             }
-            @if running.len() > MAX_NAMED {
-                li.quiet { "and " (running.len() - MAX_NAMED) " more" }
+            @if running.len() > MAX_LISTED_ARTIFACTS {
+                li.quiet { "and " (running.len() - MAX_LISTED_ARTIFACTS) " more" }
             }
         }
     }

@@ -7,9 +7,9 @@ use super::time::time;
 use crate::domain::{FirstTime, SnapshotArtifact};
 use crate::text::unix_secs;
 
-/// The times that are known of an artifact's run, in seconds since the Unix epoch.
+/// When an artifact started, was first seen and was last confirmed, in seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Since {
+pub(crate) struct RunTimes {
     /// When its oldest replica started.
     pub(crate) started: Option<f64>,
     /// When its newest replica started.
@@ -20,7 +20,8 @@ pub(crate) struct Since {
     pub(crate) confirmed_until: Option<f64>,
 }
 
-impl Since {
+impl RunTimes {
+    /// Of an artifact in a snapshot.
     pub(crate) fn from_artifact(artifact: &SnapshotArtifact) -> Self {
         let (starts, seen) = (&artifact.started_at, artifact.seen);
         Self {
@@ -31,6 +32,7 @@ impl Since {
         }
     }
 
+    /// Of an artifact in a comparison of two snapshots.
     pub(crate) fn from_difference(artifact: &DiffArtifact) -> Self {
         Self {
             started: artifact.since.started.map(unix_secs),
@@ -40,7 +42,7 @@ impl Since {
         }
     }
 
-    /// A list; `environment` is the address of the environment in which it ran.
+    /// An HTML list; `environment` is the URL path of the environment in which it ran.
     pub(crate) fn render(&self, environment: &str) -> Markup {
         html! {
             dl.since {
@@ -72,8 +74,8 @@ impl Since {
     }
 }
 
-/// The mark of what never ran in the environment before. New images are in most deployments, so that
-/// only a new repository or registry stands out.
+/// The mark of what never ran in the environment before; `kind` is `image`, `repository` or `registry`. New
+/// images are in most deployments, so that only a new repository or registry stands out.
 pub(crate) fn first_time_here(kind: Option<&str>) -> Markup {
     html! {
         @if let Some(kind) = kind {

@@ -16,7 +16,7 @@ use super::form::{contains, name_filter, name_part, no_such_snapshot, urlencode}
 use super::frame::{AdjacentPages, Frame};
 use super::history::change;
 use super::provenance::{Columns, Mark, nothing_reported};
-use super::seen::{Since, first_time_here};
+use super::seen::{RunTimes, first_time_here};
 use super::time::{duration, time, utc};
 use crate::domain::console;
 use crate::domain::{Error, FirstTime, Micros, Page, SnapshotArtifact, SnapshotRecord};
@@ -29,6 +29,7 @@ use crate::text::pluralize;
 const PAGE_SIZE: u32 = 250;
 /// Listed clusters and services per artifact; the JSON has all of them.
 const MAX_PLACES: usize = 10;
+/// For the name of a cluster or a service, and for a link to the AWS console.
 const MAX_PLACE_CHARS: usize = 80;
 
 /// `GET /{org}/environments/{environment}/snapshots/{expression}`
@@ -55,13 +56,13 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
         Ok(page) => Ok(page.into_response()),
         Err(Error::SnapshotNotFound { snapshot, count, .. }) => {
             let message = no_such_snapshot(&snapshot, &name, count);
-            Ok((StatusCode::NOT_FOUND, missing(&org, &name, &message)).into_response())
+            Ok((StatusCode::NOT_FOUND, snapshot_not_found(&org, &name, &message)).into_response())
         }
         Err(error) => Err(error),
     }
 }
 
-fn missing(org: &str, environment: &str, message: &str) -> Html<String> {
+fn snapshot_not_found(org: &str, environment: &str, message: &str) -> Html<String> {
     let address = address(org, environment);
     let main = html! {
         h1 { "Not Found" }
@@ -104,7 +105,7 @@ fn page(
         (adjacent_snapshots(&address, index, &adjacent))
         @if let Some(at) = view.requested { (at::requested(&snapshot, at, view.now)) }
         (facts(&snapshot, view.now))
-        (artifacts(columns, &address, snapshot, view))
+        (artifact_sections(columns, &address, snapshot, view))
         section aria-labelledby="at" {
             h2 id="at" { "Another time" }
             @let value = view.requested.map(utc).unwrap_or_default();
@@ -147,6 +148,7 @@ fn adjacent_snapshots(
     }
 }
 
+/// When it was recorded, by whom, until when it was confirmed, and when no report covered it.
 fn facts(snapshot: &SnapshotRecord, now: f64) -> Markup {
     let SnapshotRecord {
         recorded_at, confirmed_until, gaps, next_recorded_at, reported_by, ..
@@ -200,7 +202,8 @@ fn facts(snapshot: &SnapshotRecord, now: f64) -> Markup {
     }
 }
 
-fn artifacts(
+/// What runs and what exited, filtered by name and divided into pages.
+fn artifact_sections(
     columns: Columns<'_>,
     address: &str,
     snapshot: SnapshotRecord,
@@ -222,7 +225,7 @@ fn artifacts(
         all.iter().skip(offset).take(size).cloned().collect()
     };
     let changed = artifacts.iter().filter(|artifact| artifact.changed()).count();
-    let marked = marked(columns, running);
+    let marked = count_marks(columns, running);
     html! {
         section aria-labelledby="runs" {
             h2 id="runs" { @if is_past { "What ran" } @else { "What runs" } }
@@ -239,7 +242,7 @@ fn artifacts(
                 }
                 "."
             }
-            (marked_counts(columns, &marked))
+            (mark_list(columns, &marked))
             @if running.is_empty() {
                 p.empty { @if is_past { "Nothing ran." } @else { "Nothing runs." } }
             } @else {
@@ -247,23 +250,26 @@ fn artifacts(
                 @if named_running.is_empty() {
                     p.empty { "None of them has such a name." }
                 } @else {
-                    (rows(columns, address, "runs", &on_page(&named_running), true))
-                    (pages(page, named_running.len() as u64, view.part))
+                    (artifact_table(columns, address, "runs", &on_page(&named_running), true))
+                    (artifact_pager(page, named_running.len() as u64, view.part))
                 }
             }
         }
         @if !named_exited.is_empty() {
             section aria-labelledby="exited" {
                 h2 id="exited" { "What exited with it" }
-                (rows(columns, address, "exited", &on_page(&named_exited), false))
-                (pages(page, named_exited.len() as u64, view.part))
+                (artifact_table(columns, address, "exited", &on_page(&named_exited), false))
+                (artifact_pager(page, named_exited.len() as u64, view.part))
             }
         }
     }
 }
 
 /// The number of running artifacts with each mark; empty if the organization has no provenance.
-pub(crate) fn marked(columns: Columns<'_>, running: &[SnapshotArtifact]) -> BTreeMap<Mark, usize> {
+pub(crate) fn count_marks(
+    columns: Columns<'_>,
+    running: &[SnapshotArtifact],
+) -> BTreeMap<Mark, usize> {
     let mut marked = BTreeMap::new();
     let provenance = running.iter().filter_map(|artifact| artifact.provenance.as_deref());
     for mark in provenance.filter(|_| columns.shown).flat_map(Mark::from_provenance) {
@@ -272,8 +278,8 @@ pub(crate) fn marked(columns: Columns<'_>, running: &[SnapshotArtifact]) -> BTre
     marked
 }
 
-/// The list of these numbers, or that no provenance was reported.
-pub(crate) fn marked_counts(columns: Columns<'_>, marked: &BTreeMap<Mark, usize>) -> Markup {
+/// A list of the numbers of [`count_marks`], or the statement that no provenance was reported.
+pub(crate) fn mark_list(columns: Columns<'_>, marked: &BTreeMap<Mark, usize>) -> Markup {
     html! {
         @if !columns.shown {
             (nothing_reported())
@@ -287,8 +293,9 @@ pub(crate) fn marked_counts(columns: Columns<'_>, marked: &BTreeMap<Mark, usize>
     }
 }
 
-/// A table of artifacts that run in the environment with this address, or that exited.
-pub(crate) fn rows(
+/// A table of the artifacts of a snapshot that run, or, if `run` is false, that exited. `environment` is the
+/// URL path of the environment, and `id` that of the heading.
+pub(crate) fn artifact_table(
     columns: Columns<'_>,
     environment: &str,
     id: &str,
@@ -312,14 +319,14 @@ pub(crate) fn rows(
                 tbody {
                     @for artifact in artifacts {
                         tr {
-                            th.artifact scope="row" { (identity(columns.org, artifact)) }
+                            th.artifact scope="row" { (linked_artifact_name(columns.org, artifact)) }
                             (columns.cells(artifact.provenance.as_deref()))
                             td.number { (if run { artifact.now } else { artifact.was }) }
                             td {
                                 (change(artifact.was, artifact.now))
                                 (first_time_here(artifact.first_time_here().map(FirstTime::as_str)))
                             }
-                            td { (Since::from_artifact(artifact).render(environment)) }
+                            td { (RunTimes::from_artifact(artifact).render(environment)) }
                             td.place { (places(artifact)) (origin(artifact)) }
                         }
                     }
@@ -329,11 +336,12 @@ pub(crate) fn rows(
     }
 }
 
-fn identity(org: &str, artifact: &SnapshotArtifact) -> Markup {
+fn linked_artifact_name(org: &str, artifact: &SnapshotArtifact) -> Markup {
     let fingerprint = artifact.fingerprint.map(|known| known.to_string());
     name_and_fingerprint(org, &artifact.name, &fingerprint.unwrap_or_default())
 }
 
+/// The clusters and services in which it runs.
 fn places(artifact: &SnapshotArtifact) -> Markup {
     let (places, task) = (&artifact.places, &artifact.task);
     let service_url = console::service_url(task);
@@ -369,7 +377,8 @@ fn in_console(address: Option<&str>, text: &str) -> Markup {
     }
 }
 
-/// Where the task of the latest replica comes from, with links to the AWS console.
+/// Task definition, starter, launch type and availability zone of the latest replica's task, with links to
+/// the AWS console.
 fn origin(artifact: &SnapshotArtifact) -> Markup {
     let task = &artifact.task;
     html! {
@@ -391,7 +400,8 @@ fn origin(artifact: &SnapshotArtifact) -> Markup {
     }
 }
 
-fn pages(page: Page, total: u64, part: &str) -> Markup {
+/// Pagination links of the artifacts whose names contain `part`.
+fn artifact_pager(page: Page, total: u64, part: &str) -> Markup {
     let kept = format!("&name={}", urlencode(part));
     let (number, pages) = (u64::from(page.number), page.count(total));
     html! {

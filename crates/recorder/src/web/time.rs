@@ -26,7 +26,7 @@ pub(crate) fn day_and_time(seconds: f64, with_seconds: bool) -> (String, String)
     })
 }
 
-/// As an element that programs can read too.
+/// A `<time>` element with the time in UTC, and with a machine-readable attribute.
 pub(crate) fn time(seconds: f64) -> Markup {
     html! {
         @match timestamp(seconds) {
@@ -38,16 +38,17 @@ pub(crate) fn time(seconds: f64) -> Markup {
     }
 }
 
-/// The same; the script adds the time in the time zone of the browser.
+/// A time in UTC, to which the page's script adds the time in the time zone of the browser.
 pub(crate) fn time_in_both(seconds: f64) -> Markup {
     html! { span.both { (time(seconds)) } }
 }
 
+/// An age in its largest unit: `2 hours ago`.
 pub(crate) fn ago(seconds: f64, now: f64) -> String {
     text::ago(now - seconds)
 }
 
-/// For how long an artifact has been running.
+/// For how long an artifact has been running, in words: `for 3 days`.
 pub(crate) fn running_for(seconds: f64, now: f64) -> String {
     match now - seconds {
         age @ ..=-60.0 => format!("only in {}", humanize_duration(-age)),
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_has_its_two_largest_units() {
+    fn duration_is_shown_in_its_two_largest_units() {
         for (seconds, expected) in [
             (-3.0, "under 1 s"),
             (0.4, "under 1 s"),
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_has_its_largest_unit() {
+    fn age_is_shown_in_its_largest_unit() {
         for (age, expected) in [
             (-7_200.0, "in 2 hours"),
             (-5.0, "just now"),
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_an_element_with_a_machine_readable_attribute() {
+    fn time_element_has_the_time_as_text_and_in_its_datetime_attribute() {
         assert_eq!(
             time(1_661_161_162.48).into_string(),
             "<time datetime=\"2022-08-22T09:39:22Z\">2022-08-22 09:39:22 UTC</time>"
@@ -120,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_time_panics(seconds: f64, now: f64) {
+        fn formatting_any_floating_point_time_does_not_panic(seconds: f64, now: f64) {
             time(seconds);
             day_and_time(seconds, true);
             ago(seconds, now);

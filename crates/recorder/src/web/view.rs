@@ -3,7 +3,7 @@
 use super::timeline::TimeScale;
 use crate::http::request::Parameters;
 
-/// Numbers of snapshots in a timeline that can be chosen.
+/// The numbers of snapshots that a timeline can show, by the value of the query parameter `show`.
 pub(crate) const SIZES: [(&str, u32); 4] = [("25", 25), ("50", 50), ("100", 100), ("200", 200)];
 const DEFAULT_SIZE: u32 = 50;
 
@@ -29,8 +29,8 @@ impl View {
         }
     }
 
-    /// As a query string.
-    pub(crate) fn address(&self) -> String {
+    /// `?show=50&upto=65`: the query parameters that give this view.
+    pub(crate) fn query_string(&self) -> String {
         let upto = self.upto.map_or_else(String::new, |upto| format!("&upto={upto}"));
         let page = if self.page > 1 { format!("&lanes={}", self.page) } else { String::new() };
         let scale = if self.time_scale == TimeScale::Linear { "&scale=true" } else { "" };

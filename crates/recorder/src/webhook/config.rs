@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::message::Topic;
 
-/// Where messages go, and which.
+/// The URL to which messages are sent, and the organization, environment and events that select them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     pub(super) url: Url,
@@ -20,7 +20,7 @@ pub struct Webhook {
     pub(super) topics: BTreeSet<Topic>,
 }
 
-/// The text is not a webhook.
+/// The text does not configure a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseWebhookError {
     #[error(
@@ -39,7 +39,8 @@ pub enum ParseWebhookError {
 }
 
 impl Webhook {
-    /// Identifies it in the file: what it was delivered stays known as long as its text stays the same.
+    /// Identifies the webhook in the database, which has the position of its deliveries: another URL or filter is
+    /// another webhook.
     pub(super) fn id(&self) -> String {
         let topics: Vec<_> = self.topics.iter().map(|topic| topic.name()).collect();
         let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "*".to_owned());
@@ -53,8 +54,8 @@ impl Webhook {
         hex::encode(&Sha256::digest(text)[..16])
     }
 
-    /// As messages may show it: the path and the query may hold a secret.
-    pub(super) fn host(&self) -> String {
+    /// Scheme, host and port, for logs: the path and the query may hold a secret.
+    pub(super) fn redacted_url(&self) -> String {
         let host = self.url.host_str().unwrap_or_default();
         match self.url.port() {
             Some(port) => format!("{}://{host}:{port}/…", self.url.scheme()),
@@ -115,10 +116,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_webhook_has_an_address_and_filters() {
+    fn webhook_is_parsed_from_http_url_and_filters_and_other_text_is_rejected() {
         let all: Webhook = "https://hooks.example.com/T0/s3cret".parse().unwrap();
         assert_eq!((all.org.clone(), all.topics.len()), (None, Topic::ALL.len()));
-        assert_eq!(all.host(), "https://hooks.example.com/…");
+        assert_eq!(all.redacted_url(), "https://hooks.example.com/…");
         let some: Webhook =
             "http://127.0.0.1:99/a org=acme environment=aws-prod events=rogue,no-report"
                 .parse()

@@ -23,20 +23,21 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the environments are looked at for times without reports.
 const COVERAGE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long a receiver may take.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a receiver may take to respond to one attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The waits between the attempts at one message: twice as long each time.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The wait after the first failed attempt at a message, doubled after each further one.
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait between two attempts at a message.
 const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
-/// After that, a message is given up, and the next one is tried.
+/// A message that its receiver did not accept for this long is dropped, and the next one is sent.
 const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 
 /// The events of a snapshot that are read at once.
-const PAGE: u32 = 1_000;
+const EVENT_PAGE_SIZE: u32 = 1_000;
 
-/// The deliveries cannot be begun.
+/// The deliveries of a webhook cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     #[error("cannot make the HTTP client of webhooks: {0}")]
@@ -61,10 +62,10 @@ pub struct Deliveries<S> {
 }
 
 impl<S: Store + ProvenanceStore> Deliveries<S> {
-    /// The deliveries from now on, or from where they were when the process ended.
+    /// The deliveries of what is recorded from now on, or from the position of the webhook that the store has.
     ///
     /// # Errors
-    /// The HTTP client cannot be made, or the store not be used.
+    /// The HTTP client cannot be built, or the store cannot be used.
     pub async fn new(
         store: S,
         webhook: Webhook,
@@ -75,7 +76,7 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
             .user_agent(concat!("envsnap/", env!("CARGO_PKG_VERSION")))
             // The receiver is the one that was configured.
             .redirect(Policy::none())
-            .timeout(TIMEOUT)
+            .timeout(ATTEMPT_TIMEOUT)
             .build()
             .map_err(|error| DeliveryError::Client(error_chain(&error)))?;
         let url = PublicUrl(public_url.unwrap_or_default().trim_end_matches('/').to_owned());
@@ -96,13 +97,14 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
     pub async fn run(mut self) -> Infallible {
         loop {
             if let Err(error) = self.deliver_new().await {
-                let host = self.webhook.host();
+                let host = self.webhook.redacted_url();
                 tracing::error!("cannot read what to send to {host}: {}", error_chain(&error));
             }
             sleep(POLL_INTERVAL).await;
         }
     }
 
+    /// Sends messages about new ledger entries and, every [`COVERAGE_INTERVAL`], about missing reports.
     async fn deliver_new(&mut self) -> Result<(), Error> {
         let mut orgs = self.store.organizations().await?;
         orgs.retain(|org| self.webhook.is_for_org(org));
@@ -119,7 +121,7 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
         Ok(())
     }
 
-    /// Sends what the entries say that were not looked at yet.
+    /// Sends messages about the ledger entries after the saved position.
     async fn deliver_changes(&mut self, org: &str) -> Result<(), Error> {
         let head = self.store.head(org).await?;
         let position = self.positions.get(org).copied().unwrap_or_default();
@@ -143,6 +145,7 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
         Ok(())
     }
 
+    /// A message for each change of the snapshot in a ledger entry that the webhook's filters select.
     async fn messages(
         &self,
         org: &str,
@@ -163,7 +166,7 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
         let interval: Interval = index.to_string().parse().map_err(|_| Error::Fault)?;
         let mut messages = Vec::new();
         for number in 1.. {
-            let page = Page { number, size: PAGE };
+            let page = Page { number, size: EVENT_PAGE_SIZE };
             // It may be archived by now.
             let of = taken.environment;
             let events =
@@ -181,7 +184,7 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
         Ok(messages)
     }
 
-    /// Sends a message for each environment that is not covered now, once.
+    /// Sends a message for each environment whose next report is overdue, once per gap.
     async fn announce_missing_reports(&mut self, org: &str) -> Result<(), Error> {
         let now = self.store.now();
         let (environments, _) =
@@ -202,10 +205,10 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
         Ok(())
     }
 
-    /// Sends a message until its receiver accepts it, or it is given up.
+    /// Sends a message again and again until its receiver accepts it, or for [`GIVE_UP_AFTER`].
     async fn send(&self, message: &Message) {
-        let host = self.webhook.host();
-        let (begun, mut wait) = (Instant::now(), FIRST_WAIT);
+        let host = self.webhook.redacted_url();
+        let (begun, mut wait) = (Instant::now(), INITIAL_BACKOFF);
         loop {
             let Err(reason) = self.try_send(message).await else { return };
             if begun.elapsed() >= GIVE_UP_AFTER {

@@ -8,7 +8,7 @@ use super::ParseWebhookError;
 use crate::domain::{Event, FirstTime, Micros, SnapshotArtifact, hash_fields};
 use crate::http::views;
 
-/// The version of the format.
+/// The version of the message format.
 const VERSION: &str = "1.0";
 
 /// What a message is about, for filters.
@@ -46,7 +46,7 @@ impl Topic {
         }
     }
 
-    /// All names, for a message.
+    /// All names, separated by commas, for an error message.
     pub(super) fn names() -> String {
         Self::ALL.map(Self::name).join(", ")
     }
@@ -77,7 +77,7 @@ impl FromStr for Topic {
     }
 }
 
-/// A message.
+/// The JSON body of a request to a webhook.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Message {
     /// The same whenever it is repeated. It is sent in a header.
@@ -94,6 +94,7 @@ pub(super) struct Message {
     artifact: Option<Artifact>,
 }
 
+/// The snapshot that a message is about.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Snapshot {
     index: u32,
@@ -103,6 +104,7 @@ struct Snapshot {
     api_url: String,
 }
 
+/// The artifact that started, exited or was scaled.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Artifact {
     name: String,
@@ -118,6 +120,7 @@ struct Artifact {
     provenance: Option<Provenance>,
 }
 
+/// What the first flow that reported the artifact knows of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Provenance {
     flow: String,
@@ -134,7 +137,7 @@ struct Provenance {
 pub(super) struct PublicUrl(pub(super) String);
 
 impl Message {
-    /// A message about a change.
+    /// A message that an artifact started, exited or was scaled.
     pub(super) fn of_event(
         url: &PublicUrl,
         org: &str,
@@ -217,7 +220,7 @@ fn artifact_document(base: &str, org: &str, event: &Event, has_provenance: bool)
     }
 }
 
-/// The same for the same fields.
+/// The same for the same fields, so that receivers recognize a repeated message.
 fn message_id(fields: &[&str]) -> String {
     let hash = hash_fields(fields.iter().map(|field| field.as_bytes()));
     format!("msg_{}", hex::encode(&hash[..16]))

@@ -14,14 +14,14 @@ use crate::secret_file::{SecretFile, SecretFileError};
 
 const SECRET_FILE: SecretFile = SecretFile { what: "webhook secret", max_kib: 4 };
 
-/// In bytes, as the description of the format has it.
-const LENGTHS: std::ops::RangeInclusive<usize> = 24..=64;
+/// The allowed lengths of a secret in bytes, which Standard Webhooks specifies.
+const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// What the sender and the receivers share.
+/// The HMAC key that the sender and the receivers of webhook messages share.
 #[derive(Clone)]
 pub struct Secret(SecretSlice<u8>);
 
-/// The secret cannot be used.
+/// The file of a webhook secret cannot be read, or does not hold one.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     #[error(transparent)]
@@ -37,12 +37,12 @@ impl Secret {
     /// Reads the secret in a file.
     ///
     /// # Errors
-    /// The file cannot be read, other users can read it, or it is no secret.
+    /// The file cannot be read, other users can read it, or it does not hold a webhook secret.
     pub fn from_file(path: &Path) -> Result<Self, SecretError> {
         let text = SECRET_FILE.read(path)?;
         let encoded = text.expose_secret().trim().strip_prefix("whsec_");
         let key = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
-        let key = key.filter(|key| LENGTHS.contains(&key.len()));
+        let key = key.filter(|key| SECRET_LENGTHS.contains(&key.len()));
         let malformed = || SecretError::Malformed { file: path.display().to_string() };
         key.map(|key| Self(key.into())).ok_or_else(malformed)
     }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_signed_as_the_libraries_do() {
+    fn signature_equals_the_test_vector_of_standard_webhooks() {
         // The example of the libraries' own tests.
         let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let signed = Secret(key.into()).sign(

@@ -17,17 +17,17 @@ use crate::web::history::{describe_gap, interval};
 use crate::web::seen::first_time_here;
 use crate::web::time::{time, time_in_both};
 
-/// Snapshots between the two whose gaps are read.
+/// Of at most so many snapshots between the two, the gaps in the reports are read.
 const MAX_SNAPSHOTS: u32 = 5_000;
-/// Changes between the two that are read.
+/// At most so many changes between the two snapshots are read.
 const MAX_CHANGES: u32 = 5_000;
-/// Listed gaps between the two.
+/// Listed gaps in the reports between the two snapshots.
 const MAX_GAPS: usize = 20;
-/// Listed artifacts that started and exited.
-const MAX_SHOWN: usize = 250;
+/// Listed artifacts that started and exited between the two snapshots.
+const MAX_INTERIM_ARTIFACTS: usize = 250;
 
-/// One of the two snapshots. Times are in seconds since the Unix epoch.
-pub(super) struct Side {
+/// One of the two compared snapshots. Times are in seconds since the Unix epoch.
+pub(super) struct ComparedSnapshot {
     pub(super) environment: String,
     pub(super) index: u32,
     recorded_at: f64,
@@ -41,8 +41,8 @@ pub(super) struct Side {
 /// Fingerprint (`""` if unknown) and name of artifacts.
 pub(super) type Running = BTreeSet<(String, String)>;
 
-/// What runs in one of the two.
-pub(super) fn running(snapshots: &[SnapshotRecord; 2]) -> Running {
+/// What runs in at least one of the two snapshots.
+pub(super) fn running_in_either(snapshots: &[SnapshotRecord; 2]) -> Running {
     let artifacts = snapshots.iter().flat_map(|snapshot| &snapshot.artifacts);
     artifacts
         .filter(|artifact| artifact.runs())
@@ -50,6 +50,7 @@ pub(super) fn running(snapshots: &[SnapshotRecord; 2]) -> Running {
         .collect()
 }
 
+/// Empty if it is unknown.
 fn fingerprint(artifact: &SnapshotArtifact) -> String {
     artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default()
 }
@@ -58,7 +59,7 @@ fn fingerprint_or_name<'a>(fingerprint: &'a str, name: &'a str) -> &'a str {
     if fingerprint.is_empty() { name } else { fingerprint }
 }
 
-impl Side {
+impl ComparedSnapshot {
     pub(super) fn new(snappish: &Snappish, snapshot: &SnapshotRecord, now: f64) -> Self {
         Self {
             environment: snappish.environment.clone(),
@@ -71,27 +72,29 @@ impl Side {
         }
     }
 
-    pub(super) fn name(&self) -> String {
+    /// `ENVIRONMENT#INDEX`
+    pub(super) fn display_name(&self) -> String {
         format!("{}#{}", self.environment, self.index)
     }
 
-    /// The time at which it is compared: the requested one, or now for the latest.
+    /// The time at which the snapshot is compared: the requested one, or now for the latest.
     fn compared_at(&self, now: f64) -> Option<f64> {
         self.requested.or_else(|| self.is_latest.then_some(now))
     }
 
-    fn gap(&self, now: f64) -> Option<&ReportGap> {
+    fn gap_at_compared_time(&self, now: f64) -> Option<&ReportGap> {
         let at = self.compared_at(now)?;
         self.gaps.iter().find(|gap| gap.contains(at))
     }
 
+    /// An entry of a list: a link to the snapshot, its times, and the gap at the compared time.
     fn facts(&self, org: &str, label: &str, now: f64) -> Markup {
         html! {
             div {
                 dt { (label) }
                 dd {
                     a href={(address(org, &self.environment)) "/snapshots/" (self.index)} {
-                        (self.name())
+                        (self.display_name())
                     }
                     @if let Some(requested) = self.requested {
                         span.beneath { "what ran at " (time_in_both(requested)) }
@@ -100,7 +103,7 @@ impl Side {
                     @if self.confirmed_until > self.recorded_at {
                         span.beneath { "confirmed until " (time(self.confirmed_until)) }
                     }
-                    @if let Some(gap) = self.gap(now) {
+                    @if let Some(gap) = self.gap_at_compared_time(now) {
                         span.beneath.uncovered { "not covered: " (describe_gap(gap, now)) }
                     }
                 }
@@ -109,9 +112,9 @@ impl Side {
     }
 }
 
-/// What is known of the time between two snapshots.
-pub(super) struct Between {
-    pub(super) sides: [Side; 2],
+/// The time between two compared snapshots: gaps in the reports, and what started and exited meanwhile.
+pub(super) struct PeriodBetween {
+    pub(super) sides: [ComparedSnapshot; 2],
     now: f64,
     /// Only of one environment, earliest first.
     gaps: Vec<ReportGap>,
@@ -122,11 +125,12 @@ pub(super) struct Between {
     is_incomplete: bool,
 }
 
-impl Between {
+impl PeriodBetween {
+    /// Nothing is read between two environments, or if the first snapshot is later than the second.
     pub(super) async fn read<S: Store>(
         store: &S,
         org: &str,
-        sides: [Side; 2],
+        sides: [ComparedSnapshot; 2],
         running: &Running,
         now: f64,
     ) -> Result<Self, Error> {
@@ -180,13 +184,15 @@ impl Between {
         Ok(between)
     }
 
-    /// The times of both, and the gaps between them.
+    /// The times of both snapshots, and the gaps in the reports between them.
     pub(super) fn facts(&self, org: &str) -> Markup {
         let [from, to] = &self.sides;
         let gaps: Vec<_> = self
             .gaps
             .iter()
-            .filter(|gap| self.sides.iter().all(|side| side.gap(self.now) != Some(*gap)))
+            .filter(|gap| {
+                self.sides.iter().all(|side| side.gap_at_compared_time(self.now) != Some(*gap))
+            })
             .collect();
         let is_reversed = from.environment == to.environment && from.index > to.index;
         html! {
@@ -212,7 +218,7 @@ impl Between {
         }
     }
 
-    /// What started and exited between the two.
+    /// A table of the artifacts that started and exited between the two snapshots.
     pub(super) fn interim(&self, org: &str) -> Markup {
         html! {
             @if !self.interim.is_empty() {
@@ -228,14 +234,14 @@ impl Between {
                                 }
                             }
                             tbody {
-                                @for artifact in self.interim.iter().take(MAX_SHOWN) {
+                                @for artifact in self.interim.iter().take(MAX_INTERIM_ARTIFACTS) {
                                     (self.interim_row(org, artifact))
                                 }
                             }
                         }
                     }
-                    @if self.interim.len() > MAX_SHOWN {
-                        p.quiet { "and " (self.interim.len() - MAX_SHOWN) " more." }
+                    @if self.interim.len() > MAX_INTERIM_ARTIFACTS {
+                        p.quiet { "and " (self.interim.len() - MAX_INTERIM_ARTIFACTS) " more." }
                     }
                 }
             }

@@ -15,9 +15,10 @@ use crate::web::artifact_name::{name_and_fingerprint, truncate};
 use crate::web::environment::address;
 use crate::web::history::change;
 use crate::web::provenance::{Columns, nothing_reported};
-use crate::web::seen::{Since, first_time_here};
+use crate::web::seen::{RunTimes, first_time_here};
 
-/// Listed artifacts of each kind; the API has all of them.
+/// Listed artifacts that exited, that started, that were scaled and that are unchanged, of each; the API has
+/// all of them.
 const MAX_SHOWN: usize = 150;
 
 /// For the name of an image.
@@ -26,12 +27,14 @@ const MAX_NAME_CHARS: usize = 80;
 /// Where the artifacts of two snapshots come from; of those in both, as the second environment sees it.
 type Origins = BTreeMap<Identity, Box<ArtifactProvenance>>;
 
+/// Empty if the organization has no provenance.
 fn origins(columns: Columns<'_>, snapshots: [&SnapshotRecord; 2]) -> Origins {
     let artifacts = snapshots.into_iter().flat_map(|snapshot| &snapshot.artifacts);
     let running = artifacts.filter(|artifact| columns.shown && artifact.runs());
     running.filter_map(|it| Some((it.identity(), it.provenance.clone()?))).collect()
 }
 
+/// What exited, started, was scaled and is unchanged from the first snapshot to the second.
 pub(super) fn differences(
     columns: Columns<'_>,
     [from, to]: &[Snappish; 2],
@@ -39,7 +42,7 @@ pub(super) fn differences(
 ) -> Markup {
     let origins = origins(columns, [&one, &other]);
     let diff = views::comparison((&from.environment, one), (&to.environment, other));
-    let replaced = replaced(&diff);
+    let replaced = replaced_versions_section(&diff);
     let [exited, started, scaled, same] =
         [diff.snappish1, diff.snappish2, diff.changed, diff.not_changed].map(|item| {
             let mut artifacts = item.artifacts;
@@ -66,21 +69,21 @@ pub(super) fn differences(
             @if !artifacts.is_empty() {
                 section aria-labelledby=(id) {
                     h2 id=(id) { (heading) }
-                    (rows(columns, &origins, environment, (id, artifacts)))
+                    (artifact_table(columns, &origins, environment, (id, artifacts)))
                 }
             }
         }
         @if !same.is_empty() {
             details open=[nothing.then_some("open")] {
                 summary id="same" { (pluralize(same.len() as u64, "unchanged artifact")) }
-                (rows(columns, &origins, &to.environment, ("same", &same)))
+                (artifact_table(columns, &origins, &to.environment, ("same", &same)))
             }
         }
     }
 }
 
-/// `differ 5894f34 → 4d27021`, one item for each image.
-fn replaced(diff: &EnvironmentDiff) -> Markup {
+/// The versions of each image that exited and started: `differ 5894f34 → 4d27021`.
+fn replaced_versions_section(diff: &EnvironmentDiff) -> Markup {
     let [exited, started] =
         [&diff.snappish1, &diff.snappish2].map(|item| item.artifacts.iter().map(|it| &*it.name));
     let replaced = replaced_versions(exited, started);
@@ -106,8 +109,9 @@ fn replaced(diff: &EnvironmentDiff) -> Markup {
     }
 }
 
-/// A table of artifacts as they ran in `environment`, with its id.
-fn rows(
+/// A table of artifacts as they ran in `environment`; `id` is that of its heading: `exited`, `started`,
+/// `scaled` or `same`.
+fn artifact_table(
     columns: Columns<'_>,
     origins: &Origins,
     environment: &str,
@@ -127,7 +131,7 @@ fn rows(
                 }
                 tbody {
                     @for artifact in artifacts.iter().take(MAX_SHOWN) {
-                        (row(columns, origins, environment, (id, artifact)))
+                        (artifact_row(columns, origins, environment, (id, artifact)))
                     }
                 }
             }
@@ -138,7 +142,7 @@ fn rows(
     }
 }
 
-fn row(
+fn artifact_row(
     columns: Columns<'_>,
     origins: &Origins,
     environment: &str,
@@ -160,7 +164,7 @@ fn row(
             }
             (columns.cells(origins.get(&identity).map(Box::as_ref)))
             td.number { (if id == "exited" { was } else { now }) }
-            td { (Since::from_difference(artifact).render(&environment)) }
+            td { (RunTimes::from_difference(artifact).render(&environment)) }
             td {
                 (change(was, now))
                 (first_time_here(artifact.first_time_here.as_deref()))

@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use envsnap_model::expression::Snappish;
 use maud::{Markup, html};
 
-use self::between::{Between, Side};
+use self::between::{ComparedSnapshot, PeriodBetween};
 use self::differences::differences;
 use super::environment::address;
 use super::form::{Field, no_such_snapshot, parse_snapshot_field};
@@ -71,21 +71,21 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
     let expressions = wanted.clone();
     let read = move |snapshots: [_; 2]| {
         let columns = Columns { org: &of_org, shown: has_provenance };
-        let sides = [0, 1].map(|at| Side::new(&expressions[at], &snapshots[at], now));
-        let running = between::running(&snapshots);
+        let sides = [0, 1].map(|at| ComparedSnapshot::new(&expressions[at], &snapshots[at], now));
+        let running = between::running_in_either(&snapshots);
         (sides, running, differences(columns, &expressions, snapshots))
     };
     match store.snapshots(&org, wanted, read).await {
         Ok((sides, running, differences)) => {
-            let between = Between::read(&store, &org, sides, &running, now).await?;
-            Ok(page(&org, &between, &differences).into_response())
+            let between = PeriodBetween::read(&store, &org, sides, &running, now).await?;
+            Ok(comparison_page(&org, &between, &differences).into_response())
         }
-        Err(error) => not_found(&org, values, [&from, &to], error),
+        Err(error) => form_for_missing_snapshot(&org, values, [&from, &to], error),
     }
 }
 
-/// An error beside the field whose snapshot does not exist.
-fn not_found(
+/// The form, with the error beside the field whose snapshot does not exist; any other error is returned.
+fn form_for_missing_snapshot(
     org: &str,
     values: [String; 2],
     sides: [&Snappish; 2],
@@ -125,29 +125,32 @@ fn form_page(org: &str, values: [String; 2], errors: [Option<String>; 2]) -> Htm
     .render(&main)
 }
 
-fn page(org: &str, between: &Between, differences: &Markup) -> Html<String> {
+fn comparison_page(org: &str, between: &PeriodBetween, differences: &Markup) -> Html<String> {
     let [from, to] = &between.sides;
-    let title = format!("{} to {}", from.name(), to.name());
+    let title = format!("{} to {}", from.display_name(), to.display_name());
     let mut breadcrumbs = vec![(org, format!("/{org}/environments"))];
     if from.environment == to.environment {
         breadcrumbs.push((&from.environment, address(org, &from.environment)));
     }
     let main = html! {
-        h1 { "What changed from " span.one { (from.name()) } " to " span.one { (to.name()) } }
+        h1 {
+            "What changed from " span.one { (from.display_name()) }
+            " to " span.one { (to.display_name()) }
+        }
         (between.facts(org))
         (differences)
         (between.interim(org))
         section aria-labelledby="compare" {
             h2 id="compare" { "Compare others" }
-            (form(org, &from.name(), &to.name()))
-            p { a href=(as_json(org, from, to)) { "This comparison as JSON" } }
+            (form(org, &from.display_name(), &to.display_name()))
+            p { a href=(json_url(org, from, to)) { "This comparison as JSON" } }
         }
     };
     Frame { title: &title, breadcrumbs: &breadcrumbs, org: Some(org), ..Frame::default() }
         .render(&main)
 }
 
-fn as_json(org: &str, from: &Side, to: &Side) -> String {
+fn json_url(org: &str, from: &ComparedSnapshot, to: &ComparedSnapshot) -> String {
     let [from, to] = [from, to].map(|side| format!("{}%23{}", side.environment, side.index));
     format!("/api/v2/env-diff/{org}?snappish1={from}&snappish2={to}")
 }

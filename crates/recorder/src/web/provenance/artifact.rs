@@ -24,16 +24,17 @@ use crate::web::artifact_name::{escape_invisible, short_name, truncate};
 use crate::web::environment;
 use crate::web::frame::Frame;
 use crate::web::history::interval;
-use crate::web::seen::Since;
+use crate::web::seen::RunTimes;
 use crate::web::time::{ago, time};
 
 /// Listed events, deployments and attestations: the latest ones.
 const MAX_SHOWN: usize = 500;
 /// Listed runs per environment: the latest ones.
 const MAX_RUNS: usize = 5;
+/// For the first line of a commit message, and for the reason of an allowance.
 const MAX_MESSAGE_CHARS: usize = 120;
 
-/// `GET /{org}/artifacts/{fingerprint}`
+/// `GET /{org}/artifacts/{fingerprint}`; what is not a whole fingerprint is redirected to the search.
 pub(super) async fn show<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path((org, digits)): Path<(String, String)>,
@@ -48,12 +49,12 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     let has_provenance = store.has_provenance(&org).await?;
     let card = store.artifact_card(&org, &digits).await?;
     let allowances = store.allowances(&org).await?;
-    let confirmed = confirmed(&store, &org, &card).await?;
+    let confirmed = confirmation_times(&store, &org, &card).await?;
     let view = CardView { org: &org, has_provenance, allowances: &allowances, confirmed };
     Ok(page(&view, &card, store.now().seconds()).into_response())
 }
 
-/// What the page needs beside the artifact.
+/// What the page of an artifact needs besides its [`ArtifactCard`].
 struct CardView<'a> {
     org: &'a str,
     has_provenance: bool,
@@ -63,7 +64,7 @@ struct CardView<'a> {
     confirmed: BTreeMap<(String, u32), f64>,
 }
 
-/// Continuous runs in one environment, the latest first, as many as are listed.
+/// The latest continuous runs in one environment, the latest first, and the number of those that are not listed.
 fn listed_runs(runs: &[ArtifactRun]) -> (Vec<&[ArtifactRun]>, usize) {
     let mut all: Vec<_> = continuous_runs(runs).collect();
     all.reverse();
@@ -72,13 +73,14 @@ fn listed_runs(runs: &[ArtifactRun]) -> (Vec<&[ArtifactRun]>, usize) {
     (all, hidden)
 }
 
-/// The last snapshot that contains the artifact.
+/// The index of the last snapshot of the run.
 fn last_snapshot(run: &ArtifactRun) -> u32 {
     run.to.map_or(run.latest_index, |(next, _)| next.saturating_sub(1))
 }
 
-/// Until when the listed runs are confirmed: one small query for each.
-async fn confirmed<S: Store>(
+/// When the last report came that confirmed each listed run, by environment and the run's last snapshot, in
+/// seconds since the Unix epoch: one small query for each.
+async fn confirmation_times<S: Store>(
     store: &S,
     org: &str,
     card: &ArtifactCard,
@@ -102,11 +104,11 @@ async fn confirmed<S: Store>(
 }
 
 impl CardView<'_> {
-    /// Since when it runs, or ran, from the last part of a continuous run.
-    fn since(&self, run: &ArtifactRun) -> Since {
+    /// When it started, was first seen and was last confirmed; `run` is the last part of a continuous run.
+    fn run_times(&self, run: &ArtifactRun) -> RunTimes {
         let (first_index, first_at) = run.first_seen;
         let started = run.started_at.map(unix_secs);
-        Since {
+        RunTimes {
             started,
             last_started: started,
             first_seen: Some((first_index.into(), first_at.seconds())),
@@ -117,7 +119,7 @@ impl CardView<'_> {
         }
     }
 
-    /// What allows the artifact in an environment, and who did, unless it is built in.
+    /// The reported allowance of the artifact in an environment; `None` if only this program itself allows it.
     fn allowance(&self, card: &ArtifactCard, environment: &str) -> Option<&AllowanceRecord> {
         self.allowances.iter().find(|allowance| {
             let is_here = allowance.environment.as_deref().is_none_or(|it| it == environment);
@@ -128,7 +130,7 @@ impl CardView<'_> {
     }
 
     /// The environments in which it is allowed, why, and who allowed it.
-    fn allowed(&self, card: &ArtifactCard) -> Vec<(String, Markup)> {
+    fn allowed_environments(&self, card: &ArtifactCard) -> Vec<(String, Markup)> {
         let allowed = card.provenance.iter().filter(|(_, known)| known.origin == Origin::Allowed);
         allowed
             .map(|(environment, known)| {
@@ -167,11 +169,11 @@ fn page(view: &CardView<'_>, card: &ArtifactCard, now: f64) -> Html<String> {
             @if !card.name.is_empty() { bdi.reference { (escape_invisible(&card.name)) } }
             code.fingerprint { (card.fingerprint) }
         }
-        (reports(view, card, now))
-        (environments(view, card, now))
-        (deployments(org, card, now))
-        (evidence(org, card))
-        (history(org, card))
+        (reports_section(view, card, now))
+        (environments_section(view, card, now))
+        (deployments_section(org, card, now))
+        (evidence_section(org, card))
+        (history_section(org, card))
     };
     Frame {
         title: &title,
@@ -190,14 +192,15 @@ fn all_marks(card: &ArtifactCard) -> BTreeSet<Mark> {
     in_environments.chain(of_states).collect()
 }
 
+/// What each flow reported, without the record of an artifact that no flow reported.
 fn known_reports(card: &ArtifactCard) -> impl Iterator<Item = &ReportRecord> {
     card.reports.iter().filter_map(|record| record.report.as_ref())
 }
 
-fn reports(view: &CardView<'_>, card: &ArtifactCard, now: f64) -> Markup {
+fn reports_section(view: &CardView<'_>, card: &ArtifactCard, now: f64) -> Markup {
     let CardView { org, has_provenance, .. } = *view;
     let is_rogue = all_marks(card).contains(&Mark::Rogue);
-    let allowed = view.allowed(card);
+    let allowed = view.allowed_environments(card);
     html! {
         section aria-labelledby="reports" {
             h2 id="reports" { "Where it comes from" }
@@ -272,7 +275,7 @@ fn snapshot_link(org: &str, environment: &str, index: u32) -> Markup {
     html! { a href={(address) "/snapshots/" (index)} { (environment) "#" (index) } }
 }
 
-fn environments(view: &CardView<'_>, card: &ArtifactCard, now: f64) -> Markup {
+fn environments_section(view: &CardView<'_>, card: &ArtifactCard, now: f64) -> Markup {
     let has_provenance = view.has_provenance;
     let by_environment = card.runs.chunk_by(|one, next| one.environment == next.environment);
     html! {
@@ -339,7 +342,7 @@ fn environment_row(
                                     None => (ago(first.from.seconds(), now)),
                                 }
                             }
-                            (view.since(last).render(&address))
+                            (view.run_times(last).render(&address))
                         }
                     }
                 }
@@ -364,7 +367,7 @@ fn environment_row(
     }
 }
 
-fn deployments(org: &str, card: &ArtifactCard, now: f64) -> Markup {
+fn deployments_section(org: &str, card: &ArtifactCard, now: f64) -> Markup {
     let hidden = card.deployments.len().saturating_sub(MAX_SHOWN);
     html! {
         @if !card.deployments.is_empty() {
@@ -387,7 +390,7 @@ fn deployments(org: &str, card: &ArtifactCard, now: f64) -> Markup {
                         }
                     }
                 }
-                (not_shown(hidden))
+                (earlier_ones_note(hidden))
             }
         }
     }
@@ -422,17 +425,19 @@ fn deployment_row(
     }
 }
 
-fn not_shown(hidden: usize) -> Markup {
+/// `and 7 earlier ones`, or nothing if none are hidden.
+fn earlier_ones_note(hidden: usize) -> Markup {
     html! { @if hidden > 0 { p.quiet { "and " (hidden) " earlier ones." } } }
 }
 
+/// The attestations in all flows, the earliest first.
 fn attestations(card: &ArtifactCard) -> Vec<&AttestationRecord> {
     let mut all: Vec<_> = card.reports.iter().flat_map(|record| &record.attestations).collect();
     all.sort_by_key(|attestation| attestation.reported_at);
     all
 }
 
-fn evidence(org: &str, card: &ArtifactCard) -> Markup {
+fn evidence_section(org: &str, card: &ArtifactCard) -> Markup {
     let all = attestations(card);
     let hidden = all.len().saturating_sub(MAX_SHOWN);
     let about = |attestation: &AttestationRecord| {
@@ -450,14 +455,14 @@ fn evidence(org: &str, card: &ArtifactCard) -> Markup {
                     p.empty { "No evidence was reported for this artifact." }
                 } @else {
                     (evidence::table(org, "evidence", &all[hidden..], about))
-                    (not_shown(hidden))
+                    (earlier_ones_note(hidden))
                 }
             }
         }
     }
 }
 
-fn history(org: &str, card: &ArtifactCard) -> Markup {
+fn history_section(org: &str, card: &ArtifactCard) -> Markup {
     let attestations = attestations(card);
     let events = artifact_events(known_reports(card), attestations, &card.deployments, &card.runs);
     let hidden = events.len().saturating_sub(MAX_SHOWN);
@@ -465,7 +470,7 @@ fn history(org: &str, card: &ArtifactCard) -> Markup {
         section aria-labelledby="history" {
             h2 id="history" { "History" }
             p.quiet { (pluralize(events.len() as u64, "event")) ", the earliest first." }
-            (not_shown(hidden))
+            (earlier_ones_note(hidden))
             div.wide tabindex="0" role="region" aria-labelledby="history" {
                 table.events {
                     thead { tr { th scope="col" { "Time" } th scope="col" { "Event" } } }
@@ -489,7 +494,7 @@ fn event_line(org: &str, card: &ArtifactCard, event: ArtifactEvent<'_>) -> Marku
             ArtifactEvent::Attested(attestation) => {
                 (attestation.name) " evidence "
                 @if attestation.overrides.is_some() { "overridden" } @else { "received" }
-                ": " (evidence::result(attestation.is_compliant))
+                ": " (evidence::compliance(attestation.is_compliant))
             },
             ArtifactEvent::Deployed(deployment) => {
                 "Deployment #" (deployment.number) " of " (pipeline(org, &deployment.flow)) " to "

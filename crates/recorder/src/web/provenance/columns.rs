@@ -38,14 +38,17 @@ impl Columns<'_> {
         html! {
             @if self.shown {
                 @match provenance {
-                    Some(known) => { td { (commits(known)) } td.origin { (self.origin(known)) } },
+                    Some(known) => {
+                        td { (commits(known)) }
+                        td.origin { (self.pipelines_and_origin(known)) }
+                    },
                     None => { td {} td {} },
                 }
             }
         }
     }
 
-    fn origin(self, known: &ArtifactProvenance) -> Markup {
+    fn pipelines_and_origin(self, known: &ArtifactProvenance) -> Markup {
         html! {
             @for report in known.flows.iter().take(MAX_FLOWS) {
                 div {
@@ -89,13 +92,14 @@ pub(super) fn problems(report: &ReportRecord) -> Markup {
     }
 }
 
-/// The origin of a running artifact, unless a pipeline reported it in time.
+/// Whether a running artifact is rogue, late, allowed or of unknown origin; nothing if a pipeline reported it
+/// in time.
 pub(super) fn origin(known: &ArtifactProvenance) -> Markup {
     html! {
         @match known.origin {
             Origin::Known => {},
             Origin::Rogue => { (Mark::Rogue.badge()) span.beneath { "no pipeline has reported it" } },
-            Origin::Late => { (Mark::Late.badge()) span.beneath { (delay(known)) } },
+            Origin::Late => { (Mark::Late.badge()) span.beneath { (describe_delay(known)) } },
             Origin::Allowed => {
                 span.state.allowed { "allowed" }
                 span.beneath {
@@ -110,14 +114,15 @@ pub(super) fn origin(known: &ArtifactProvenance) -> Markup {
     }
 }
 
-fn delay(known: &ArtifactProvenance) -> String {
+/// `reported 3 hours after it had started`
+fn describe_delay(known: &ArtifactProvenance) -> String {
     let reported = known.flows.iter().map(|report| report.first_reported_at).min();
     let reported = reported.map_or(0.0, Micros::seconds);
     let delay = humanize_duration(reported - unix_secs(known.first_started_at));
     format!("reported {delay} after it had started")
 }
 
-/// The statement on pages of an organization without provenance.
+/// The statement that no provenance was reported, on pages of an organization without it.
 pub(in crate::web) fn nothing_reported() -> Markup {
     html! {
         p.quiet {

@@ -9,9 +9,10 @@ use crate::text::pluralize;
 use crate::web::artifact_name::truncate;
 use crate::web::time::time;
 
+/// For a type, a description, a reason or a file name.
 const MAX_TEXT_CHARS: usize = 160;
 
-pub(super) fn result(is_compliant: Option<bool>) -> Markup {
+pub(super) fn compliance(is_compliant: Option<bool>) -> Markup {
     html! {
         @match is_compliant {
             Some(true) => span.state.compliant { "compliant" },
@@ -63,7 +64,7 @@ fn row(
                 }
             }
             td {
-                (result(attestation.is_compliant))
+                (compliance(attestation.is_compliant))
                 @for words in words.iter().filter(|words| !words.is_empty()) {
                     span.beneath { bdi { (truncate(words, MAX_TEXT_CHARS)) } }
                 }
@@ -111,7 +112,7 @@ pub(super) fn statuses(id: &str, statuses: &[AttestationStatus]) -> Markup {
                                 @if status.id.is_none() {
                                     span.mark.incomplete { "missing" }
                                 } @else {
-                                    (result(status.is_compliant))
+                                    (compliance(status.is_compliant))
                                 }
                                 @if status.unexpected {
                                     span.beneath { "the template does not ask for it" }

@@ -23,6 +23,7 @@ use crate::web::time::{ago, time};
 
 /// Pipelines, trails or artifacts per page.
 const PAGE_SIZE: u32 = 50;
+/// For the description of a pipeline or a trail, and for a tag.
 const MAX_DESCRIPTION_CHARS: usize = 200;
 
 /// `GET /{org}/flows`
@@ -166,6 +167,7 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     .render(&main))
 }
 
+/// State, visibility, repository, last activity, last deployment and tags of a pipeline.
 fn facts(flow: &FlowRecord, now: f64) -> Markup {
     html! {
         dl.facts {

@@ -8,6 +8,7 @@ use crate::web::artifact_name::{escape_invisible, truncate};
 
 /// Digits of a short commit: as many as of a fingerprint.
 const SHORT_COMMIT: usize = 7;
+/// For a URL that is shown as text, and for a whole commit.
 const MAX_ADDRESS_CHARS: usize = 120;
 
 /// Whether a reported URL may become a link: a browser would run `javascript:`.
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_of_web_pages_become_links() {
+    fn only_http_and_https_urls_become_links() {
         for (address, expected) in [
             ("https://github.com/cyber-dojo/runner/commit/16d9990", true),
             ("http://git.internal:8080/x", true),

@@ -43,6 +43,7 @@ impl Mark {
         }
     }
 
+    /// The mark's name on pages, which is also its CSS class.
     pub(in crate::web) fn word(self) -> &'static str {
         match self {
             Self::Rogue => "rogue",
@@ -107,6 +108,7 @@ pub(in crate::web) fn legend(marks: &BTreeSet<Mark>) -> Markup {
     }
 }
 
+/// The label of an artifact's, a trail's or a pipeline's state, coloured by the mark that it gives.
 pub(super) fn state(state: State) -> Markup {
     let class = match state {
         State::Compliant => "state compliant",

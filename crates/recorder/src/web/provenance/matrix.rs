@@ -28,12 +28,13 @@ const PAGE_SIZE: u32 = 100;
 const MAX_ENVIRONMENTS: u32 = 50;
 /// Listed versions per repository and environment.
 const MAX_VERSIONS: usize = 5;
+/// For the name of a repository, and for a tag.
 const MAX_PART_CHARS: usize = 60;
 
 /// The artifacts of one repository, by the position of the environment.
 type Row<'a> = BTreeMap<usize, Vec<&'a SnapshotArtifact>>;
 
-/// `GET /{org}/matrix`
+/// `GET /{org}/matrix`: the running versions of each repository in each environment.
 pub(super) async fn show<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
@@ -47,7 +48,7 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     let (environments, total) =
         store.overview(OrgFilter::Only(vec![org.clone()]), None, columns).await?;
     let part = name_part(&parameters);
-    let mut rows = rows(&environments);
+    let mut rows = versions_by_repository(&environments);
     rows.retain(|repository, _| contains(repository, &part));
     let title = format!("Versions in {org}");
     let main = html! {
@@ -79,7 +80,7 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     .render(&main))
 }
 
-fn rows(environments: &[EnvironmentSummary]) -> BTreeMap<&str, Row<'_>> {
+fn versions_by_repository(environments: &[EnvironmentSummary]) -> BTreeMap<&str, Row<'_>> {
     let mut rows: BTreeMap<&str, Row<'_>> = BTreeMap::new();
     for (column, summary) in environments.iter().enumerate() {
         for artifact in summary.running.iter().flatten() {
@@ -152,7 +153,7 @@ fn cell(org: &str, versions: &[&SnapshotArtifact], has_provenance: bool) -> Mark
     html! {
         @for artifact in versions.iter().take(MAX_VERSIONS) {
             div {
-                (version(org, artifact))
+                (version_link(org, artifact))
                 @if artifact.now > 1 { " ×" (artifact.now) }
                 @if has_provenance { (marks(artifact.provenance.as_deref())) }
             }
@@ -164,7 +165,7 @@ fn cell(org: &str, versions: &[&SnapshotArtifact], has_provenance: bool) -> Mark
 }
 
 /// The artifact's commit, or else its tag, or else its fingerprint, as a link to its page.
-fn version(org: &str, artifact: &SnapshotArtifact) -> Markup {
+fn version_link(org: &str, artifact: &SnapshotArtifact) -> Markup {
     let known = artifact.provenance.as_ref().and_then(|known| known.flows.first());
     let reported = known.filter(|report| !report.commit.is_empty());
     let tag = ImageName::new(&artifact.name).tag.unwrap_or_default();

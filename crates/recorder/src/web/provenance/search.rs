@@ -27,7 +27,7 @@ pub(super) fn address(org: &str, query: &str) -> String {
     format!("/{org}/search?q={}", urlencode(query))
 }
 
-/// `GET /{org}/search?q=`
+/// `GET /{org}/search?q=`; a single result is redirected to its page.
 pub(super) async fn show<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
@@ -35,7 +35,7 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
 ) -> Result<Response, Error> {
     let query = parameters.last("q").unwrap_or_default().trim();
     if query.is_empty() {
-        return Ok(page(&org, query, &html! { (hint()) }).into_response());
+        return Ok(page(&org, query, &html! { (search_hint()) }).into_response());
     }
     if query.chars().count() > MAX_QUERY_CHARS {
         return Err(Error::bad_request(format!(
@@ -56,7 +56,7 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
             p.empty {
                 "Nothing was found for " bdi.query { (truncate(query, MAX_QUERY_CHARS)) } "."
             }
-            (hint())
+            (search_hint())
         } @else {
             p.quiet id="found" {
                 (pluralize(count as u64, "result")) " for "
@@ -94,7 +94,7 @@ async fn find<S: ProvenanceStore>(
     Ok((found, has_more))
 }
 
-fn hint() -> Markup {
+fn search_hint() -> Markup {
     html! {
         p.quiet {
             "Search for a commit or a fingerprint (" (MIN_DIGITS) " digits or more of its \

@@ -23,8 +23,9 @@ use crate::web::time::{ago, time};
 
 /// Listed events, attestations and artifacts; of the first two the latest ones.
 const MAX_SHOWN: usize = 500;
+/// For a description, a label, a branch, a line of a commit message, an author or the targets of evidence.
 const MAX_TEXT_CHARS: usize = 500;
-/// Listed links.
+/// Listed external URLs of a trail.
 const MAX_LINKS: usize = 20;
 
 /// `GET /{org}/flows/{flow}/trails/{trail}`
@@ -39,7 +40,7 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
         h1 { (trail.name) " " (state(trail.status.state)) }
         @if !description.is_empty() { p.lead { bdi { (truncate(&description, MAX_TEXT_CHARS)) } } }
         (facts(&trail, &details, store.now().seconds()))
-        (own_status(&trail))
+        (trail_evidence(&trail))
         (artifacts(&org, &trail))
         (attestations(&org, &trail))
         (events(&org, &trail))
@@ -53,6 +54,7 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
         .render(&main))
 }
 
+/// When and by whom it was begun, its commit, its origin and its external URLs.
 fn facts(trail: &TrailRecord, details: &Map<String, Value>, now: f64) -> Markup {
     let info = details.get("git_commit_info").and_then(Value::as_object);
     let origin = text(details, "origin_url");
@@ -101,7 +103,8 @@ fn commit_facts(info: &Map<String, Value>) -> Markup {
     }
 }
 
-fn own_status(trail: &TrailRecord) -> Markup {
+/// The expected evidence of the trail itself, not of its artifacts.
+fn trail_evidence(trail: &TrailRecord) -> Markup {
     html! {
         @if !trail.status.attestations.is_empty() {
             section aria-labelledby="own" {
@@ -213,7 +216,7 @@ fn event(org: &str, kind: &TrailEventKind) -> Markup {
             TrailEventKind::Attestation(attestation) => {
                 (attestation.name) " evidence "
                 @if attestation.overrides.is_some() { "overridden" } @else { "received" }
-                ": " (evidence::result(attestation.is_compliant))
+                ": " (evidence::compliance(attestation.is_compliant))
             },
             TrailEventKind::Artifact { fingerprint, name, .. } => {
                 "Artifact created: " (label(name)) " " (linked(fingerprint))

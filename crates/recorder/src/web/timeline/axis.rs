@@ -42,7 +42,7 @@ pub(crate) fn axis(window: &SnapshotWindow, scale: &Scale, width_class: &str) ->
     }
 }
 
-/// Those that fit into a picture of `least_width` pixels.
+/// The labels that fit into a picture of `least_width` pixels.
 fn labels(window: &SnapshotWindow, scale: &Scale, least_width: f64) -> Vec<Label> {
     let Some((begin, end)) = scale.span() else { return Vec::new() };
     let with_seconds = end - begin < SHORT_SPAN;

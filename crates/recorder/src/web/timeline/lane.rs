@@ -66,6 +66,7 @@ impl Lane {
         Identity::new(&self.name, self.fingerprint)
     }
 
+    /// The image's name without tag and digest.
     pub(crate) fn repository(&self) -> &str {
         ImageName::new(&self.name).repository
     }
@@ -90,6 +91,7 @@ impl Lane {
             .map(|((column, replicas), end)| (*column, end, *replicas))
     }
 
+    /// Periods without an exit, in each of which the replicas may change.
     pub(crate) fn runs(&self) -> Vec<Run> {
         let mut runs = Vec::<Run>::new();
         for (from, to, _) in self.segments() {
@@ -162,7 +164,7 @@ mod tests {
     }
 
     /// With a later start.
-    fn later(artifact: SnapshotArtifact) -> SnapshotArtifact {
+    fn started_later(artifact: SnapshotArtifact) -> SnapshotArtifact {
         SnapshotArtifact { started_at: vec![2; artifact.started_at.len()], ..artifact }
     }
 
@@ -180,7 +182,7 @@ mod tests {
         snapshots.into_iter().map(snapshot).collect()
     }
 
-    fn rollover() -> Vec<Lane> {
+    fn lanes_with_rollovers() -> Vec<Lane> {
         lanes(&window(vec![
             vec![artifact("web:9", 3, 3), artifact("gone:1", 1, 0), artifact("db:1", 1, 1)],
             vec![artifact("web:1", 0, 3)],
@@ -192,8 +194,9 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_below_the_one_that_it_replaces() {
-        let steps: Vec<_> = rollover().into_iter().map(|lane| (lane.name, lane.steps)).collect();
+    fn lanes_are_sorted_by_repository_then_start() {
+        let steps: Vec<_> =
+            lanes_with_rollovers().into_iter().map(|lane| (lane.name, lane.steps)).collect();
         let lane = |name: &str, steps: &[_]| (name.to_owned(), steps.to_vec());
         assert_eq!(
             steps,
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_has_the_columns_in_which_it_ran_for_the_first_time() {
+    fn lane_has_the_columns_of_its_first_run_in_the_environment() {
         let mut window =
             window(vec![vec![], vec![artifact("web:1", 0, 1)], vec![artifact("web:1", 1, 2)]]);
         let first_times = &mut window[1].first_times;
@@ -216,24 +219,24 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_has_the_period_and_the_number_of_replicas() {
-        let lanes = rollover();
+    fn segments_have_start_end_and_replicas_and_adjacent_ones_are_one_run() {
+        let lanes = lanes_with_rollovers();
         let segments: Vec<_> = lanes[2].segments().collect();
         assert_eq!(segments, [(0, Some(2), 3), (2, Some(3), 1), (5, None, 2)]);
         assert_eq!(lanes[2].runs(), [Run { from: 0, to: Some(3) }, Run { from: 5, to: None }]);
     }
 
     #[test]
-    fn a_rollover_lasts_from_the_start_of_the_new_version_to_the_exit_of_the_old_one() {
-        let lanes = rollover();
+    fn rollover_spans_start_of_new_version_to_exit_of_old_one() {
+        let lanes = lanes_with_rollovers();
         assert_eq!(rollovers(&lanes[..2]), [Rollover { old: 0, new: 1, started: 4, exited: 4 }]);
         assert_eq!(rollovers(&lanes[2..]), [Rollover { old: 0, new: 1, started: 1, exited: 3 }]);
     }
 
     #[test]
-    fn the_successor_in_the_first_column_is_the_version_that_started_later() {
+    fn rollover_between_versions_of_the_first_column_is_ordered_by_their_start_times() {
         let lanes = lanes(&window(vec![
-            vec![later(artifact("web:1", 3, 3)), artifact("web:9", 1, 1)],
+            vec![started_later(artifact("web:1", 3, 3)), artifact("web:9", 1, 1)],
             vec![artifact("web:9", 1, 0)],
             vec![artifact("web:1", 3, 0)],
         ]));

@@ -19,20 +19,22 @@ use crate::web::time::utc;
 
 /// Heights in pixels. The style sheet repeats them for the names beside the timeline.
 const AXIS_HEIGHT: usize = 68;
+/// In pixels.
 const LANE_HEIGHT: usize = 26;
-/// Between the lanes of two repositories.
+/// Between the lanes of two repositories, in pixels.
 const GROUP_SPACING: usize = 8;
+/// The vertical position of the stripe of the times that reports confirm, in pixels.
 const CONFIRMED_TOP: usize = 58;
 
-/// Of the flag of what never ran before, above the middle of its lane.
+/// The height of the flag of what never ran before, above the middle of its lane, in pixels.
 const FLAG_HEIGHT: f64 = 13.0;
-/// Its width in units of the timeline, in a narrow picture.
+/// The width of that flag in a narrow picture, in units of the timeline.
 const FLAG_ROOM: f64 = 200.0;
 
 /// The minimum width of a shape, in units of the timeline: about two pixels.
 const MIN_WIDTH: f64 = 18.0;
 
-/// A timeline of some lanes of a window.
+/// A timeline of some lanes of a window of snapshots.
 pub(crate) struct Picture<'a> {
     /// The organization, and the name and the page of the environment.
     pub(crate) org: &'a str,
@@ -52,6 +54,7 @@ pub(crate) fn bar_height(replicas: u64) -> f64 {
 }
 
 impl Picture<'_> {
+    /// The names of the artifacts, and the SVG beside them.
     pub(crate) fn draw(&self) -> Markup {
         let Self { environment, window, lanes, marks, .. } = self;
         // The content security policy forbids inline styles.
@@ -100,8 +103,8 @@ impl Picture<'_> {
                 desc id="picture-desc" { (self.description()) }
                 svg width="100%" height=(height) viewBox={"0 0 " (WIDTH) " " (height)}
                     preserveAspectRatio="none" aria-hidden="true" {
-                    path class="guide" d=(self.guides()) {}
-                    path class="rollover" d=(self.rollovers()) {}
+                    path class="guide" d=(self.guide_path()) {}
+                    path class="rollover" d=(self.rollover_path()) {}
                 }
                 (hatching())
                 @for (from, width, text) in self.gaps() {
@@ -111,16 +114,16 @@ impl Picture<'_> {
                     }
                 }
                 (axis(window, scale, width_class))
-                g.columns role="list" aria-label="Snapshots" { (self.columns(height)) }
+                g.columns role="list" aria-label="Snapshots" { (self.snapshot_columns(height)) }
                 svg.bars width="100%" height=(height) viewBox={"0 0 " (WIDTH) " " (height)}
                     preserveAspectRatio="none" pointer-events="none" {
-                    path class="confirmed" d=(self.confirmed()) aria-hidden="true" {}
+                    path class="confirmed" d=(self.confirmed_path()) aria-hidden="true" {}
                     @for (at, lane) in self.lanes.iter().enumerate() {
                         g role="img" {
                             title { (titles::lane(lane, &window.snapshots)) }
                             @let ended = lane.replicas_at_the_end() == 0;
                             path class=(if ended { "bar ended" } else { "bar" })
-                                d=(self.bars(lane, self.middle(at))) {}
+                                d=(self.bar_path(lane, self.middle(at))) {}
                         }
                     }
                 }
@@ -136,10 +139,12 @@ impl Picture<'_> {
         }
     }
 
+    /// Whether the lane above is of another repository.
     fn starts_group(&self, lane: usize) -> bool {
         lane > 0 && self.lanes[lane - 1].repository() != self.lanes[lane].repository()
     }
 
+    /// The number of spacings between repositories above a lane.
     fn spacings_until(&self, lane: usize) -> usize {
         (0..=lane).filter(|at| self.starts_group(*at)).count()
     }
@@ -153,12 +158,14 @@ impl Picture<'_> {
         f64::from(u32::try_from(y).unwrap_or(u32::MAX))
     }
 
+    /// In pixels.
     fn height(&self) -> usize {
         let last = self.lanes.len().saturating_sub(1);
         let gaps = if self.lanes.is_empty() { 0 } else { self.spacings_until(last) };
         AXIS_HEIGHT + self.lanes.len() * LANE_HEIGHT + gaps * GROUP_SPACING + 6
     }
 
+    /// For screen readers.
     fn description(&self) -> String {
         let Self { window, scale, lanes, .. } = self;
         let span = scale
@@ -171,7 +178,8 @@ impl Picture<'_> {
         )
     }
 
-    fn guides(&self) -> String {
+    /// The SVG path of the horizontal lines through the lanes.
+    fn guide_path(&self) -> String {
         let mut path = String::new();
         for at in 0..self.lanes.len() {
             let _infallible = write!(path, "M0 {}H{WIDTH}", self.middle(at));
@@ -179,7 +187,8 @@ impl Picture<'_> {
         path
     }
 
-    fn rollovers(&self) -> String {
+    /// The SVG path of the rollovers of all repositories.
+    fn rollover_path(&self) -> String {
         let mut path = String::new();
         let mut first = 0;
         for group in self.lanes.chunk_by(|one, other| one.repository() == other.repository()) {
@@ -188,24 +197,32 @@ impl Picture<'_> {
                 let (top, bottom) = (self.middle(top) - 11.0, self.middle(bottom) + 11.0);
                 let (from, to) = (self.scale.edge(Some(started)), self.scale.edge(Some(exited)));
                 let wide = (to - from).max(MIN_WIDTH);
-                rectangle(&mut path, from, top, wide, bottom - top);
+                append_rectangle(&mut path, from, top, wide, bottom - top);
             }
             first += group.len();
         }
         path
     }
 
-    fn bars(&self, lane: &Lane, middle: f64) -> String {
+    /// The SVG path of a lane's bars, one for each number of replicas.
+    fn bar_path(&self, lane: &Lane, middle: f64) -> String {
         let mut path = String::new();
         for (from, to, replicas) in lane.segments() {
             let (from, to) = (self.scale.edge(Some(from)), self.scale.edge(to));
             let thick = bar_height(replicas);
-            rectangle(&mut path, from, middle - thick / 2.0, (to - from).max(MIN_WIDTH), thick);
+            append_rectangle(
+                &mut path,
+                from,
+                middle - thick / 2.0,
+                (to - from).max(MIN_WIDTH),
+                thick,
+            );
         }
         path
     }
 
-    fn confirmed(&self) -> String {
+    /// The SVG path of the times that reports confirm.
+    fn confirmed_path(&self) -> String {
         let mut path = String::new();
         let top = f64::from(u32::try_from(CONFIRMED_TOP).unwrap_or(u32::MAX));
         for (column, snapshot) in self.window.snapshots.iter().enumerate() {
@@ -213,7 +230,7 @@ impl Picture<'_> {
             let mut from = self.scale.edge(Some(column));
             let mut confirmed = |until: f64, again: f64| {
                 let to = self.scale.within(column, until);
-                rectangle(&mut path, from, top, (to - from).max(MIN_WIDTH), 4.0);
+                append_rectangle(&mut path, from, top, (to - from).max(MIN_WIDTH), 4.0);
                 from = self.scale.within(column, again);
             };
             for gap in &span.gaps {
@@ -243,7 +260,8 @@ impl Picture<'_> {
             .collect()
     }
 
-    fn columns(&self, height: usize) -> Markup {
+    /// A column for each snapshot, which links to its page.
+    fn snapshot_columns(&self, height: usize) -> Markup {
         html! {
             @for (column, snapshot) in self.window.snapshots.iter().enumerate() {
                 @let from = self.scale.edge(Some(column));
@@ -294,7 +312,7 @@ pub(crate) fn hatching() -> Markup {
     }
 }
 
-/// Empty if it is unknown.
+/// The fingerprint of the lane's artifact; empty if it is unknown.
 fn fingerprint(lane: &Lane) -> String {
     lane.fingerprint.map(|known| known.to_string()).unwrap_or_default()
 }
@@ -305,6 +323,6 @@ fn steps(lane: &Lane) -> String {
     steps.collect::<Vec<_>>().join(" ")
 }
 
-fn rectangle(path: &mut String, x: f64, y: f64, wide: f64, high: f64) {
+fn append_rectangle(path: &mut String, x: f64, y: f64, wide: f64, high: f64) {
     let _infallible = write!(path, "M{x:.0} {y}h{wide:.0}v{high}h-{wide:.0}z");
 }

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollover_of_two_minutes_is_visible_beside_a_week() {
+    fn compressed_scale_widens_two_minutes_beside_a_week_and_linear_scale_does_not() {
         let week = 7.0 * 86_400.0;
         let window = window(&[0.0, week, week + 120.0]);
         let compressed = Scale::new(&window, 2.0 * week, TimeScale::Compressed);
@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn columns_are_in_order_and_inside_the_timeline(
+        fn column_positions_ascend_within_timeline_width_and_labels_keep_their_distance(
             times in proptest::collection::vec(-1e12..1e12_f64, 0..20), now in -1e12..1e12_f64,
             is_true: bool, apart in 1.0..WIDTH,
         ) {

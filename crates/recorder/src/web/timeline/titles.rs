@@ -8,12 +8,12 @@ use crate::text::pluralize;
 use crate::web::artifact_name::{short_fingerprint, short_name, truncate};
 use crate::web::time::utc;
 
-/// Listed changes per snapshot.
+/// Listed changes in the title of a snapshot.
 const MAX_CHANGES: usize = 3;
-/// Listed runs per lane.
+/// Listed runs in the title of a lane.
 const MAX_RUNS: usize = 5;
 
-/// The title of a snapshot's column.
+/// The tooltip of a snapshot's column: its index, its time and its changes.
 pub(crate) fn snapshot(snapshot: &SnapshotSummary, is_first: bool) -> String {
     let mut title = format!("#{} · {}", snapshot.span.index, utc(snapshot.span.from.seconds()));
     if is_first {
@@ -43,7 +43,7 @@ pub(crate) fn snapshot(snapshot: &SnapshotSummary, is_first: bool) -> String {
     title
 }
 
-/// The title of a lane.
+/// The tooltip of a lane: its artifact, its replicas and the snapshots between which it ran.
 pub(crate) fn lane(lane: &Lane, snapshots: &[SnapshotSummary]) -> String {
     let snapshot = |column: usize| snapshots.get(column).map_or(0, |snapshot| snapshot.span.index);
     let (fewest, most) = lane.segments().fold((u64::MAX, 0), |(fewest, most), segment| {
