@@ -19,12 +19,12 @@ use serde_json::Value;
 use crate::runtime_api::{Function, InvocationResult};
 use world::{Case, Server};
 
-/// Each of them waits most of the time.
+/// More than there are cores: each case waits most of the time.
 const CASES_AT_ONCE: usize = 8;
 
-const SCHEDULED: &str = include_str!("../../events/scheduled.json");
+const SCHEDULED_EVENT: &str = include_str!("../../events/scheduled.json");
 
-/// What has to come of an invocation.
+/// The expected result of an invocation: an entry of `expected.json`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expected {
@@ -41,25 +41,26 @@ struct Expected {
     says_nothing_of: Vec<String>,
 }
 
-fn folder() -> PathBuf {
+fn cases_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cases")
 }
 
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+/// `None` if there is no such file.
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     let text = fs::read_to_string(path).ok()?;
     Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
 #[tokio::test]
-async fn every_case_comes_to_what_is_expected_of_it() {
-    let cases: Vec<_> = fs::read_dir(folder())
+async fn every_case_folder_ends_with_its_expected_outcome_and_report() {
+    let cases: Vec<_> = fs::read_dir(cases_folder())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.join("expected.json").exists())
         .collect();
-    assert!(cases.len() > 20, "{}", folder().display());
+    assert!(cases.len() > 20, "{}", cases_folder().display());
     let wrong: Vec<_> = stream::iter(cases)
-        .map(|path| async move { play(&path).await })
+        .map(|path| async move { run_case(&path).await })
         .buffer_unordered(CASES_AT_ONCE)
         .collect::<Vec<_>>()
         .await
@@ -69,12 +70,12 @@ async fn every_case_comes_to_what_is_expected_of_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What did not come to what was expected.
-async fn play(path: &Path) -> Vec<String> {
+/// The differences from the expected results.
+async fn run_case(path: &Path) -> Vec<String> {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
-    let steps: Vec<Case> = read(&path.join("steps.json"))
-        .unwrap_or_else(|| vec![read(&path.join("case.json")).unwrap()]);
-    let expected: Vec<Expected> = read(&path.join("expected.json")).unwrap();
+    let steps: Vec<Case> = read_json(&path.join("steps.json"))
+        .unwrap_or_else(|| vec![read_json(&path.join("case.json")).unwrap()]);
+    let expected: Vec<Expected> = read_json(&path.join("expected.json")).unwrap();
     assert_eq!(steps.len(), expected.len(), "{name}: an expectation for each invocation");
 
     let server = Server::start().await;
@@ -98,7 +99,7 @@ async fn play(path: &Path) -> Vec<String> {
     let mut wrong = Vec::new();
     for (step, expected) in steps.iter().zip(&expected) {
         server.play(step.clone());
-        let answer = function.invoke(SCHEDULED).await;
+        let answer = function.invoke(SCHEDULED_EVENT).await;
         let posted = server.take_reports();
         if let Err(difference) = compare(expected, &answer, &posted) {
             wrong.push(format!("{name}: {difference}"));
@@ -143,9 +144,9 @@ fn compare(
 }
 
 #[test]
-fn every_event_is_a_reason_to_look() {
+fn every_event_of_the_cases_folder_is_parsed_as_a_trigger() {
     let mut events = 0;
-    for entry in fs::read_dir(folder().join("events")).unwrap() {
+    for entry in fs::read_dir(cases_folder().join("events")).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         let trigger = Trigger::parse(&text);

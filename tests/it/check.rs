@@ -15,21 +15,21 @@ use crate::harness::{ENVIRONMENT, app};
 use crate::recorder::server::Recorder;
 use crate::scripted::Scripted;
 
-const ME: &str = "arn:aws:iam::274425519734:user/me";
-const PARAMETER: &str = "KOSLI_API_TOKEN_SSM_PARAMETER_ARN";
+const CALLER_ARN: &str = "arn:aws:iam::274425519734:user/me";
+const TOKEN_PARAMETER_VARIABLE: &str = "KOSLI_API_TOKEN_SSM_PARAMETER_ARN";
 
-const REPORTER: &str = "reporter-0";
-const READER: &str = "reader-000";
-const WRITER: &str = "writer-000";
+const REPORT_TOKEN: &str = "reporter-0";
+const READ_TOKEN: &str = "reader-000";
+const WRITE_TOKEN: &str = "writer-000";
 
-/// AWS as the command meets it.
-struct Aws {
+/// The ECS, STS and SSM that the command is pointed at.
+struct FakeAws {
     ecs: StandIn,
     sts: Scripted,
     ssm: Scripted,
 }
 
-impl Aws {
+impl FakeAws {
     async fn start() -> Self {
         let ecs = StandIn::start(app()).await.unwrap();
         let sts = Scripted::start().await;
@@ -42,18 +42,18 @@ impl Aws {
         });
     }
 
-    fn caller_is_known(&self) {
+    fn script_caller_identity(&self) {
         self.sts.then(
             200,
             format!(
                 "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
-                 <GetCallerIdentityResult><Arn>{ME}</Arn><Account>274425519734</Account>\
+                 <GetCallerIdentityResult><Arn>{CALLER_ARN}</Arn><Account>274425519734</Account>\
                  </GetCallerIdentityResult></GetCallerIdentityResponse>"
             ),
         );
     }
 
-    async fn check(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    async fn run_check(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_envsnap"));
         command
             .arg("check")
@@ -70,32 +70,33 @@ impl Aws {
         tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
     }
 
-    /// The document, and the exit code.
-    async fn document(&self, variables: &[(&str, &str)]) -> (Value, Option<i32>) {
-        let output = self.check(&["-o", "json"], variables).await;
+    /// The JSON document of the checks, and the exit code.
+    async fn check_as_json(&self, variables: &[(&str, &str)]) -> (Value, Option<i32>) {
+        let output = self.run_check(&["-o", "json"], variables).await;
         let document = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
         (document, output.status.code())
     }
 }
 
-/// Environment `aws-prod` of organization `acme`, with a token to report and one to read.
+/// A recorder with environment `aws-prod` of organization `acme`, and tokens to report, to read and to write.
 async fn recorder() -> Recorder {
     let mut tokens = tempfile::NamedTempFile::new().unwrap();
     write!(
         tokens,
-        "{REPORTER} label=r org=acme report\n{READER} label=a org=acme read\n{WRITER} label=w org=acme write\n"
+        "{REPORT_TOKEN} label=r org=acme report\n{READ_TOKEN} label=a org=acme read\n{WRITE_TOKEN} label=w org=acme write\n"
     )
     .unwrap();
     let access = Access::from_token_file(tokens.path()).unwrap();
     let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
     let body = json!({"name": ENVIRONMENT, "type": "ECS", "description": ""}).to_string();
     let path = "/api/v2/environments/acme";
-    let created = recorder.send(Method::PUT, path, Some(WRITER), body).await;
+    let created = recorder.send(Method::PUT, path, Some(WRITE_TOKEN), body).await;
     assert_eq!(created.status, 201, "{created:?}");
     recorder
 }
 
+/// The row of this check.
 pub(crate) fn row<'d>(document: &'d Value, check: &str) -> &'d Value {
     let mut rows = document["checks"].as_array().unwrap().iter();
     rows.find(|row| row["check"] == check).unwrap_or_else(|| panic!("{check}: {document:#}"))
@@ -109,18 +110,18 @@ pub(crate) fn results(document: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_complete_configuration_passes_and_is_followed_by_the_deploy_command() {
-    let (aws, recorder) = (Aws::start().await, recorder().await);
+async fn complete_configuration_passes_all_checks_and_prints_the_sam_deploy_command() {
+    let (aws, recorder) = (FakeAws::start().await, recorder().await);
     let variables = [
         ("KOSLI_ENVIRONMENT", ENVIRONMENT),
         ("KOSLI_ORG", "acme"),
         ("KOSLI_HOST", recorder.url.as_str()),
         ("ECS_EXCLUDE_SERVICES_REGEX", "^debug$"),
-        (PARAMETER, "/kosli/token"),
+        (TOKEN_PARAMETER_VARIABLE, "/kosli/token"),
     ];
-    aws.caller_is_known();
-    aws.ssm.then_json(200, &json!({"Parameter": {"Value": REPORTER}}));
-    let (document, code) = aws.document(&variables).await;
+    aws.script_caller_identity();
+    aws.ssm.then_json(200, &json!({"Parameter": {"Value": REPORT_TOKEN}}));
+    let (document, code) = aws.check_as_json(&variables).await;
     assert_eq!(
         results(&document),
         [
@@ -140,7 +141,7 @@ async fn a_complete_configuration_passes_and_is_followed_by_the_deploy_command()
         ]
     );
     assert_eq!((&document["ok"], code), (&json!(true), Some(0)));
-    assert_eq!(row(&document, "credentials")["detail"], ME);
+    assert_eq!(row(&document, "credentials")["detail"], CALLER_ARN);
     assert_eq!(row(&document, "reading aws-prod")["detail"], "5 containers of 3 artifacts in app");
     assert_eq!(row(&document, "token")["detail"], "accepted, and may report in acme");
     let expected = format!(
@@ -151,22 +152,22 @@ async fn a_complete_configuration_passes_and_is_followed_by_the_deploy_command()
     );
     assert_eq!(document["deployment"], expected);
     let path = "/api/v2/snapshots/acme/aws-prod/-1";
-    let latest = recorder.send(Method::GET, path, Some(READER), "").await;
+    let latest = recorder.send(Method::GET, path, Some(READ_TOKEN), "").await;
     assert!(latest.message().contains("len(snapshots) == 0"), "nothing was recorded: {latest:?}");
 
-    aws.caller_is_known();
-    aws.ssm.then_json(200, &json!({"Parameter": {"Value": REPORTER}}));
-    let shown = aws.check(&[], &variables).await;
+    aws.script_caller_identity();
+    aws.ssm.then_json(200, &json!({"Parameter": {"Value": REPORT_TOKEN}}));
+    let shown = aws.run_check(&[], &variables).await;
     assert_eq!((shown.status.code(), text(&shown.stderr)), (Some(0), String::new()));
     let shown = text(&shown.stdout);
     assert!(
         shown.contains("OK       environment aws-prod  exists, type ECS; it counts replicas\n")
     );
-    assert!(shown.ends_with(&expected) && !shown.contains(REPORTER), "{shown}");
+    assert!(shown.ends_with(&expected) && !shown.contains(REPORT_TOKEN), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_missing_permission_is_named_with_a_statement_and_the_others_are_tried() {
+async fn each_missing_ecs_permission_fails_only_its_check_and_names_an_iam_statement() {
     let task = "arn:aws:ecs:eu-central-1:274425519734:task/*";
     let cluster = "arn:aws:ecs:eu-central-1:274425519734:cluster/*";
     let in_cluster = json!({"ArnLike": {"ecs:cluster": cluster}});
@@ -177,10 +178,10 @@ async fn each_missing_permission_is_named_with_a_statement_and_the_others_are_tr
         (Operation::DescribeTasks, task, Value::Null),
         (Operation::ListServices, "*", in_cluster),
     ] {
-        let aws = Aws::start().await;
-        aws.caller_is_known();
+        let aws = FakeAws::start().await;
+        aws.script_caller_identity();
         aws.deny(operation);
-        let (document, code) = aws.document(&[("ECS_SERVICES", "runner")]).await;
+        let (document, code) = aws.check_as_json(&[("ECS_SERVICES", "runner")]).await;
         assert_eq!((&document["ok"], code), (&json!(false), Some(1)), "{document:#}");
         let action = format!("ecs:{operation}");
         let mut failed = results(&document);
@@ -188,19 +189,19 @@ async fn each_missing_permission_is_named_with_a_statement_and_the_others_are_tr
         assert_eq!(failed, [format!("{action} FAILED")], "{document:#}");
         let row = row(&document, &action);
         assert!(row["detail"].as_str().unwrap().contains("AccessDenied"), "{row}");
-        assert!(row["remedy"].as_str().unwrap().ends_with(ME), "{row}");
+        assert!(row["remedy"].as_str().unwrap().ends_with(CALLER_ARN), "{row}");
         let mut statement = json!({"Effect": "Allow", "Action": action, "Resource": resource});
         if !condition.is_null() {
             statement["Condition"] = condition;
         }
         assert_eq!(row["statement"], statement);
     }
-    let aws = Aws::start().await;
-    aws.caller_is_known();
+    let aws = FakeAws::start().await;
+    aws.script_caller_identity();
     for operation in Operation::ALL {
         aws.deny(operation);
     }
-    let (document, _) = aws.document(&[]).await;
+    let (document, _) = aws.check_as_json(&[]).await;
     let results = results(&document);
     assert_eq!(results.iter().filter(|result| result.ends_with("FAILED")).count(), 4);
     for skipped in ["ecs:ListServices SKIPPED", "reading unnamed SKIPPED", "server SKIPPED"] {
@@ -209,16 +210,16 @@ async fn each_missing_permission_is_named_with_a_statement_and_the_others_are_tr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn named_clusters_need_no_listing_and_have_to_exist() {
-    let aws = Aws::start().await;
+async fn named_clusters_need_no_list_clusters_permission_and_must_exist() {
+    let aws = FakeAws::start().await;
     aws.deny(Operation::ListClusters);
-    let (document, code) = aws.document(&[("ECS_CLUSTERS", "app")]).await;
+    let (document, code) = aws.check_as_json(&[("ECS_CLUSTERS", "app")]).await;
     assert_eq!(code, Some(0), "{document:#}");
     assert_eq!(row(&document, "ecs:ListClusters")["result"], "SKIPPED");
     let credentials = row(&document, "credentials")["detail"].as_str().unwrap();
     assert!(credentials.starts_with("ECS accepts them; STS did not say"), "{credentials}");
 
-    let (document, code) = aws.document(&[("ECS_CLUSTERS", "nope")]).await;
+    let (document, code) = aws.check_as_json(&[("ECS_CLUSTERS", "nope")]).await;
     assert_eq!(code, Some(1));
     let reading = row(&document, "reading unnamed");
     assert_eq!(reading["result"], "FAILED");
@@ -227,26 +228,26 @@ async fn named_clusters_need_no_listing_and_have_to_exist() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_credentials_or_a_region_aws_is_not_asked_and_the_server_is() {
-    let (aws, recorder) = (Aws::start().await, recorder().await);
+async fn rejected_credentials_or_a_missing_region_do_not_stop_the_server_checks() {
+    let (aws, recorder) = (FakeAws::start().await, recorder().await);
     let server = [
         ("KOSLI_ENVIRONMENT", ENVIRONMENT),
         ("KOSLI_ORG", "acme"),
         ("KOSLI_HOST", recorder.url.as_str()),
-        ("KOSLI_API_TOKEN", REPORTER),
+        ("KOSLI_API_TOKEN", REPORT_TOKEN),
     ];
     let expired = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error>\
                    <Code>ExpiredToken</Code><Message>It is too old</Message></Error></ErrorResponse>";
     aws.sts.then(403, expired);
-    let (document, code) = aws.document(&server).await;
+    let (document, code) = aws.check_as_json(&server).await;
     assert_eq!(code, Some(1));
     assert_eq!(row(&document, "credentials")["result"], "FAILED");
     assert!(row(&document, "credentials")["remedy"].as_str().unwrap().contains("aws sso login"));
     assert_eq!(row(&document, "ecs:ListTasks")["result"], "SKIPPED");
     assert_eq!(row(&document, "environment aws-prod")["result"], "OK");
 
-    aws.caller_is_known();
-    let (document, code) = aws.document(&[&server[..], &[("AWS_REGION", "")]].concat()).await;
+    aws.script_caller_identity();
+    let (document, code) = aws.check_as_json(&[&server[..], &[("AWS_REGION", "")]].concat()).await;
     assert_eq!(code, Some(1), "{document:#}");
     assert_eq!(row(&document, "credentials")["result"], "OK");
     let region = row(&document, "region");
@@ -255,20 +256,20 @@ async fn without_credentials_or_a_region_aws_is_not_asked_and_the_server_is() {
     assert_eq!(row(&document, "token")["result"], "OK");
     let deployment = document["deployment"].as_str().unwrap();
     assert!(deployment.contains("--value \"$KOSLI_API_TOKEN\""), "{deployment}");
-    assert!(!document.to_string().contains(REPORTER));
+    assert!(!document.to_string().contains(REPORT_TOKEN));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_not_there_a_wrong_token_and_a_missing_environment_are_told_apart() {
-    let (aws, recorder) = (Aws::start().await, recorder().await);
+async fn unreachable_server_wrong_token_and_missing_environment_fail_different_checks() {
+    let (aws, recorder) = (FakeAws::start().await, recorder().await);
     let check = async |variables: &[(&str, &str)]| {
         let server = [
             ("KOSLI_ENVIRONMENT", ENVIRONMENT),
             ("KOSLI_ORG", "acme"),
             ("KOSLI_HOST", recorder.url.as_str()),
-            ("KOSLI_API_TOKEN", REPORTER),
+            ("KOSLI_API_TOKEN", REPORT_TOKEN),
         ];
-        let (document, _) = aws.document(&[&server[..], variables].concat()).await;
+        let (document, _) = aws.check_as_json(&[&server[..], variables].concat()).await;
         let rows = ["server", "token"].map(|check| row(&document, check).clone());
         let environment = document["checks"].as_array().unwrap().last().unwrap().clone();
         let [server, token] = rows;
@@ -276,7 +277,7 @@ async fn a_server_that_is_not_there_a_wrong_token_and_a_missing_environment_are_
         (results.map(|result| result.as_str().unwrap().to_owned()).join(" "), document.to_string())
     };
     for (variables, expected, line) in [
-        (&[("KOSLI_API_TOKEN", READER)][..], "OK FAILED OK", "and not to report"),
+        (&[("KOSLI_API_TOKEN", READ_TOKEN)][..], "OK FAILED OK", "and not to report"),
         (&[("KOSLI_API_TOKEN", "unknown-0")], "OK FAILED SKIPPED", "Check the API token"),
         (&[("KOSLI_ENVIRONMENT", "other")], "OK OK FAILED", "create the environment"),
         (
@@ -295,11 +296,11 @@ async fn a_server_that_is_not_there_a_wrong_token_and_a_missing_environment_are_
     }
 
     // The token may be in the wrong variable.
-    let misplaced = [("KOSLI_API_TOKEN", ""), (PARAMETER, "s3cret-token")];
+    let misplaced = [("KOSLI_API_TOKEN", ""), (TOKEN_PARAMETER_VARIABLE, "s3cret-token")];
     let (results, document) = check(&misplaced).await;
     assert_eq!(results, "OK SKIPPED SKIPPED");
     assert!(!document.contains("s3cret-token"), "{document}");
-    let named = [("KOSLI_API_TOKEN", ""), (PARAMETER, "/kosli/token")];
+    let named = [("KOSLI_API_TOKEN", ""), (TOKEN_PARAMETER_VARIABLE, "/kosli/token")];
     aws.ssm
         .then_json(400, &json!({"__type": "AccessDeniedException", "message": "not authorized"}));
     let (results, document) = check(&named).await;
@@ -309,7 +310,7 @@ async fn a_server_that_is_not_there_a_wrong_token_and_a_missing_environment_are_
 }
 
 #[test]
-fn the_parameters_of_the_command_are_those_of_the_template() {
+fn deploy_command_parameters_equal_those_of_the_cloudformation_template() {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("template.yaml");
     let template = std::fs::read_to_string(template).unwrap();
     let (_, variables) = template.split_once("\n        Variables:\n").unwrap();

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::check::{results, row};
 use crate::command_line::text;
-use crate::roles::{CLOSED, ME, NARROW, OURS, start_aws};
+use crate::roles::{ASSUMABLE_ROLE, CALLER_ARN, DENIED_ROLE, NO_LIST_TASKS_ROLE, start_aws};
 use crate::scripted::Scripted;
 
-const PATH: &str = "/envsnap/environments";
+const SSM_PATH: &str = "/envsnap/environments";
 
-/// The document for these variables, and whether the exit code is 0.
-async fn check(endpoint: &str, variables: &[(&str, &str)]) -> (Value, bool) {
+/// The JSON document of `envsnap check` with these variables, and whether the exit code is 0.
+async fn run_check(endpoint: &str, variables: &[(&str, &str)]) -> (Value, bool) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_envsnap"));
     command
         .args(["check", "-o", "json"])
@@ -29,21 +29,23 @@ async fn check(endpoint: &str, variables: &[(&str, &str)]) -> (Value, bool) {
     (document, output.status.success())
 }
 
-fn sources() -> Value {
+/// Environments in two regions and in each of the roles.
+fn environments_of_all_roles() -> Value {
     json!([
         {"name": "own", "clusters": "app"},
         {"name": "west", "clusters": "app", "region": "eu-west-1"},
-        {"name": "ours", "clusters": "app", "role_arn": OURS, "external_id": "a1b2"},
-        {"name": "ours-too", "clusters": "app", "role_arn": OURS, "external_id": "a1b2"},
-        {"name": "closed", "clusters": "app", "role_arn": CLOSED},
-        {"name": "narrow", "clusters": "app", "role_arn": NARROW},
+        {"name": "ours", "clusters": "app", "role_arn": ASSUMABLE_ROLE, "external_id": "a1b2"},
+        {"name": "ours-too", "clusters": "app", "role_arn": ASSUMABLE_ROLE, "external_id": "a1b2"},
+        {"name": "closed", "clusters": "app", "role_arn": DENIED_ROLE},
+        {"name": "narrow", "clusters": "app", "role_arn": NO_LIST_TASKS_ROLE},
     ])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_account_region_and_role_has_rows_of_its_own() {
+async fn each_account_region_and_role_has_its_own_check_rows() {
     let (endpoint, assumed) = start_aws().await;
-    let (document, is_ok) = check(&endpoint, &[("ENVIRONMENTS", &sources().to_string())]).await;
+    let (document, is_ok) =
+        run_check(&endpoint, &[("ENVIRONMENTS", &environments_of_all_roles().to_string())]).await;
     assert!(!is_ok && document["ok"] == false, "{document:#}");
     let found = results(&document);
     let region = |action: &str, region: &str| format!("{action} ({region})");
@@ -52,13 +54,13 @@ async fn each_account_region_and_role_has_rows_of_its_own() {
         ("region".to_owned(), "OK"),
         (region("ecs:ListTasks", "eu-central-1"), "OK"),
         (region("ecs:ListTasks", "eu-west-1"), "OK"),
-        (role("sts:AssumeRole", OURS), "OK"),
-        (role("ecs:ListTasks", OURS), "OK"),
-        (role("sts:AssumeRole", CLOSED), "FAILED"),
-        (role("ecs:ListTasks", CLOSED), "SKIPPED"),
-        (role("sts:AssumeRole", NARROW), "OK"),
-        (role("ecs:ListTasks", NARROW), "FAILED"),
-        (role("ecs:DescribeTasks", NARROW), "OK"),
+        (role("sts:AssumeRole", ASSUMABLE_ROLE), "OK"),
+        (role("ecs:ListTasks", ASSUMABLE_ROLE), "OK"),
+        (role("sts:AssumeRole", DENIED_ROLE), "FAILED"),
+        (role("ecs:ListTasks", DENIED_ROLE), "SKIPPED"),
+        (role("sts:AssumeRole", NO_LIST_TASKS_ROLE), "OK"),
+        (role("ecs:ListTasks", NO_LIST_TASKS_ROLE), "FAILED"),
+        (role("ecs:DescribeTasks", NO_LIST_TASKS_ROLE), "OK"),
         ("reading own".to_owned(), "OK"),
         ("reading west".to_owned(), "OK"),
         ("reading ours".to_owned(), "OK"),
@@ -75,34 +77,34 @@ async fn each_account_region_and_role_has_rows_of_its_own() {
     assert_eq!(failed.count(), 2, "{found:?}");
     assert_eq!(row(&document, "region")["detail"], "eu-central-1, eu-west-1");
 
-    let closed = row(&document, &role("sts:AssumeRole", CLOSED));
+    let closed = row(&document, &role("sts:AssumeRole", DENIED_ROLE));
     assert!(closed["remedy"].as_str().unwrap().contains("it has to trust"), "{closed}");
-    let statement = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": CLOSED});
+    let statement = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": DENIED_ROLE});
     assert_eq!(closed["statement"], statement);
-    let narrow = row(&document, &role("ecs:ListTasks", NARROW));
-    assert!(narrow["remedy"].as_str().unwrap().ends_with(NARROW), "{narrow}");
+    let narrow = row(&document, &role("ecs:ListTasks", NO_LIST_TASKS_ROLE));
+    assert!(narrow["remedy"].as_str().unwrap().ends_with(NO_LIST_TASKS_ROLE), "{narrow}");
     let cluster = "arn:aws:ecs:eu-central-1:666666666666:cluster/*";
     assert_eq!(narrow["statement"]["Condition"]["ArnLike"]["ecs:cluster"], cluster);
     let external_id = Some("a1b2".to_owned());
-    assert!(assumed.lock().unwrap().contains(&(OURS.to_owned(), external_id)));
+    assert!(assumed.lock().unwrap().contains(&(ASSUMABLE_ROLE.to_owned(), external_id)));
     let deployment = document["deployment"].as_str().unwrap();
-    let roles = format!("RoleArns={OURS},{CLOSED},{NARROW}");
+    let roles = format!("RoleArns={ASSUMABLE_ROLE},{DENIED_ROLE},{NO_LIST_TASKS_ROLE}");
     assert!(deployment.contains(&roles) && deployment.contains("Environments="), "{deployment}");
     assert!(!deployment.contains("KosliEnvironment"), "{deployment}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejected_credentials_leave_a_row_for_each_permission_of_each_source() {
+async fn rejected_credentials_skip_the_assume_role_check_of_each_role() {
     let (endpoint, _) = start_aws().await;
     let sts = Scripted::start().await;
     let expired = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error>\
                    <Code>ExpiredToken</Code><Message>It is too old</Message></Error></ErrorResponse>";
     sts.then(403, expired);
-    let environments = sources().to_string();
+    let environments = environments_of_all_roles().to_string();
     let variables = [("ENVIRONMENTS", &*environments), ("AWS_ENDPOINT_URL_STS", &sts.url)];
-    let (document, is_ok) = check(&endpoint, &variables).await;
+    let (document, is_ok) = run_check(&endpoint, &variables).await;
     assert!(!is_ok);
-    for role in [OURS, CLOSED, NARROW] {
+    for role in [ASSUMABLE_ROLE, DENIED_ROLE, NO_LIST_TASKS_ROLE] {
         let skipped = row(&document, &format!("sts:AssumeRole (eu-central-1, {role})"));
         assert_eq!(skipped["result"], "SKIPPED");
         assert_eq!(skipped["detail"], "AWS does not accept the credentials");
@@ -110,27 +112,27 @@ async fn rejected_credentials_leave_a_row_for_each_permission_of_each_source() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn environments_in_ssm_are_checked_as_those_in_variables_are() {
+async fn environments_from_ssm_are_checked_like_those_from_variables() {
     let (endpoint, _) = start_aws().await;
     let ssm = Scripted::start().await;
-    let parameter = |name: &str, value: &Value| json!({"Name": format!("{PATH}/{name}"), "Type": "String", "Value": value.to_string()});
+    let parameter = |name: &str, value: &Value| json!({"Name": format!("{SSM_PATH}/{name}"), "Type": "String", "Value": value.to_string()});
     ssm.then_json(
         200,
         &json!({"Parameters": [
-            parameter("ours", &json!({"clusters": "app", "role_arn": OURS})),
+            parameter("ours", &json!({"clusters": "app", "role_arn": ASSUMABLE_ROLE})),
             parameter("own", &json!({"clusters": "app"})),
             parameter("misspelt", &json!({"cluster": "app"})),
         ]}),
     );
-    let variables = [("ENVIRONMENTS_SSM_PATH", PATH), ("AWS_ENDPOINT_URL_SSM", &ssm.url)];
-    let (document, is_ok) = check(&endpoint, &variables).await;
+    let variables = [("ENVIRONMENTS_SSM_PATH", SSM_PATH), ("AWS_ENDPOINT_URL_SSM", &ssm.url)];
+    let (document, is_ok) = run_check(&endpoint, &variables).await;
     assert!(!is_ok, "{document:#}");
     let parameters = row(&document, "ssm:GetParametersByPath");
     assert_eq!(parameters["result"], "OK");
-    assert_eq!(parameters["detail"], format!("2 environments and 1 not valid under {PATH}"));
+    assert_eq!(parameters["detail"], format!("2 environments and 1 not valid under {SSM_PATH}"));
     for check in [
         "ecs:ListTasks (eu-central-1)",
-        &format!("sts:AssumeRole (eu-central-1, {OURS})"),
+        &format!("sts:AssumeRole (eu-central-1, {ASSUMABLE_ROLE})"),
         "reading ours",
         "reading own",
     ] {
@@ -141,24 +143,24 @@ async fn environments_in_ssm_are_checked_as_those_in_variables_are() {
     assert!(misspelt["detail"].as_str().unwrap().contains("did you mean clusters?"), "{misspelt}");
     assert_eq!(row(&document, "environment own")["result"], "SKIPPED", "no server is configured");
     let deployment = document["deployment"].as_str().unwrap();
-    assert!(deployment.contains(&format!("EnvironmentsPath={PATH}")), "{deployment}");
-    assert!(deployment.contains(&format!("RoleArns={OURS}")), "{deployment}");
+    assert!(deployment.contains(&format!("EnvironmentsPath={SSM_PATH}")), "{deployment}");
+    assert!(deployment.contains(&format!("RoleArns={ASSUMABLE_ROLE}")), "{deployment}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn environments_that_ssm_does_not_return_leave_no_check_without_a_row() {
+async fn unreadable_ssm_path_fails_its_check_and_skips_the_others_with_a_row_each() {
     let (endpoint, _) = start_aws().await;
     let ssm = Scripted::start().await;
     let denied = json!({"__type": "AccessDeniedException", "message": "not authorized"});
     ssm.then_json(400, &denied);
-    let variables = [("ENVIRONMENTS_SSM_PATH", PATH), ("AWS_ENDPOINT_URL_SSM", &ssm.url)];
-    let (document, is_ok) = check(&endpoint, &variables).await;
+    let variables = [("ENVIRONMENTS_SSM_PATH", SSM_PATH), ("AWS_ENDPOINT_URL_SSM", &ssm.url)];
+    let (document, is_ok) = run_check(&endpoint, &variables).await;
     assert!(!is_ok, "{document:#}");
     let parameters = row(&document, "ssm:GetParametersByPath");
     assert_eq!(parameters["result"], "FAILED");
     assert!(parameters["remedy"].as_str().unwrap().contains("ssm:GetParametersByPath"));
-    let account = ME.split(':').nth(4).unwrap();
-    let resource = format!("arn:aws:ssm:eu-central-1:{account}:parameter{PATH}");
+    let account = CALLER_ARN.split(':').nth(4).unwrap();
+    let resource = format!("arn:aws:ssm:eu-central-1:{account}:parameter{SSM_PATH}");
     assert_eq!(parameters["statement"]["Resource"], resource);
     for check in ["ecs:ListTasks", "reading"] {
         let skipped = row(&document, check);
@@ -168,7 +170,8 @@ async fn environments_that_ssm_does_not_return_leave_no_check_without_a_row() {
     let environment = row(&document, "environment");
     assert_eq!(environment["detail"], "no valid environment is configured");
 
-    let (document, _) = check(&endpoint, &[&variables[..], &[("AWS_REGION", "")]].concat()).await;
+    let (document, _) =
+        run_check(&endpoint, &[&variables[..], &[("AWS_REGION", "")]].concat()).await;
     let region = row(&document, "region");
     assert_eq!(region["result"], "FAILED", "{document:#}");
     assert!(region["remedy"].as_str().unwrap().starts_with("Set AWS_REGION"), "{region}");

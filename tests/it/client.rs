@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::harness::{aws, config};
 use crate::scripted::Scripted;
 
-/// Long enough to be a secret.
+/// Long enough that messages redact it.
 const TOKEN: &str = "t0k3n-of-acme";
 
 fn client(host: &str) -> Client {
@@ -24,12 +24,12 @@ fn client(host: &str) -> Client {
     Client::new(config.host, config.org, tokens).unwrap()
 }
 
-fn nothing() -> EcsReport {
+fn empty_report() -> EcsReport {
     EcsReport { artifacts: Vec::new() }
 }
 
 #[tokio::test]
-async fn requests_are_exactly_those_that_the_server_documents() {
+async fn report_and_latest_snapshot_requests_have_documented_method_path_token_and_body() {
     let server = Scripted::start().await;
     server.then(201, "\"OK\"").then_json(
         404,
@@ -39,7 +39,7 @@ async fn requests_are_exactly_those_that_the_server_documents() {
     let client = client(&format!("{}/base/", server.url));
     let environment = client.environment("aws-prod", None);
 
-    assert!(environment.report(&nothing(), ReportOptions::default()).await.unwrap().created);
+    assert!(environment.report(&empty_report(), ReportOptions::default()).await.unwrap().created);
     assert_eq!(environment.latest_snapshot().await.unwrap(), LatestSnapshot::NoSnapshotYet);
 
     let [put, get] = &server.received()[..] else { panic!("{:?}", server.received()) };
@@ -56,7 +56,7 @@ async fn requests_are_exactly_those_that_the_server_documents() {
 }
 
 #[tokio::test]
-async fn no_snapshot_yet_is_known_by_its_words_under_any_refusal() {
+async fn no_snapshot_yet_is_recognized_by_message_under_status_400_404_and_422() {
     let server = Scripted::start().await;
     let client = client(&server.url);
     for status in [400, 404, 422] {
@@ -67,13 +67,13 @@ async fn no_snapshot_yet_is_known_by_its_words_under_any_refusal() {
 }
 
 #[tokio::test]
-async fn a_passing_fault_is_tried_again() {
+async fn conflict_throttling_and_server_errors_are_retried() {
     join_all([409, 429, 500, 503].map(async |status| {
         let server = Scripted::start().await;
         server.then_with(status, &[("retry-after", "0")], "busy").then(200, "\"OK\"");
         let client = client(&server.url);
         let environment = client.environment("e", None);
-        let reported = environment.report(&nothing(), ReportOptions::default()).await.unwrap();
+        let reported = environment.report(&empty_report(), ReportOptions::default()).await.unwrap();
         assert!(!reported.created && reported.repeated, "{status}");
         assert_eq!(environment.calls(), 2);
     }))
@@ -81,7 +81,7 @@ async fn a_passing_fault_is_tried_again() {
 }
 
 #[tokio::test]
-async fn the_head_of_a_server_s_ledger_is_taken_and_other_text_in_its_place_is_not() {
+async fn ledger_head_header_of_a_report_response_is_returned_only_if_well_formed() {
     let head = format!("org=cyber-dojo; seq=4711; hash={}", "ab".repeat(32));
     let cases = [
         (Some(head.clone()), Some(head.clone())),
@@ -99,7 +99,7 @@ async fn the_head_of_a_server_s_ledger_is_taken_and_other_text_in_its_place_is_n
         let client = client(&server.url);
         let reported = client
             .environment("e", None)
-            .report(&nothing(), ReportOptions::default())
+            .report(&empty_report(), ReportOptions::default())
             .await
             .unwrap();
         assert_eq!(reported.head.map(|head| head.to_string()), taken, "{sent:?}");
@@ -126,7 +126,7 @@ async fn a_rejected_request_returns_the_servers_message_and_is_not_retried() {
         let client = client(&server.url);
         let error = client
             .environment("e", None)
-            .report(&nothing(), ReportOptions::default())
+            .report(&empty_report(), ReportOptions::default())
             .await
             .unwrap_err();
         assert!(matches!(error, ApiError::Rejected { .. }), "{error}");
@@ -136,7 +136,7 @@ async fn a_rejected_request_returns_the_servers_message_and_is_not_retried() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_document_of_the_api_is_an_error() {
+async fn invalid_snapshot_document_is_an_error_without_token_and_control_characters() {
     let cases = [
         "\r\nSign in\u{1b}[2J</html>".to_owned(),
         String::new(),
@@ -161,7 +161,7 @@ async fn an_answer_that_is_no_document_of_the_api_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_cut_off() {
+async fn response_body_larger_than_the_limit_is_an_error() {
     let server = Scripted::start().await;
     server.then(200, vec![b' '; 33 << 20]);
     let client = client(&server.url);
@@ -176,7 +176,7 @@ async fn a_redirect_is_reported_and_not_followed() {
     let client = client(&server.url);
     let error = client
         .environment("e", None)
-        .report(&nothing(), ReportOptions::default())
+        .report(&empty_report(), ReportOptions::default())
         .await
         .unwrap_err()
         .to_string();
@@ -184,10 +184,10 @@ async fn a_redirect_is_reported_and_not_followed() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable() {
+async fn refused_connection_is_retried_only_after_a_wait() {
     let client = client("http://127.0.0.1:9");
     let environment = client.environment("e", None);
-    let report = nothing();
+    let report = empty_report();
     let patience = Duration::from_millis(300);
     let waiting =
         tokio::time::timeout(patience, environment.report(&report, ReportOptions::default())).await;
@@ -196,7 +196,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
 }
 
 #[tokio::test]
-async fn long_names_change_nothing_of_what_an_answer_means() {
+async fn error_messages_with_a_long_environment_name_are_still_recognized() {
     let name = "e".repeat(300);
     let server = Scripted::start().await;
     let client = client(&server.url);
@@ -214,7 +214,7 @@ async fn long_names_change_nothing_of_what_an_answer_means() {
 }
 
 #[tokio::test]
-async fn fields_that_the_reporter_does_not_need_may_have_any_form() {
+async fn snapshot_fields_that_the_reporter_does_not_use_may_have_any_json_type() {
     let server = Scripted::start().await;
     server
         .then_json(
@@ -260,7 +260,7 @@ async fn a_recorded_snapshot_is_read_unchanged_even_if_it_contains_the_token() {
 }
 
 #[tokio::test]
-async fn no_wait_and_no_attempt_goes_on_beyond_the_deadline() {
+async fn requests_and_waits_before_a_retry_end_at_the_deadline() {
     let server = Scripted::start().await;
     let client = client(&server.url);
     let soon = || Some(Instant::now() + Duration::from_millis(400));
@@ -281,7 +281,7 @@ async fn no_wait_and_no_attempt_goes_on_beyond_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_web_page_in_the_place_of_the_api_is_no_snapshot_server_and_is_not_quoted() {
+async fn html_response_is_reported_as_not_a_snapshot_server_without_quoting_it() {
     let page = "<!DOCTYPE html>\n<html><title>Sign in</title></html>";
     for (status, content_type, body) in [
         (200, "text/html; charset=utf-8", page),
@@ -310,7 +310,7 @@ async fn a_web_page_in_the_place_of_the_api_is_no_snapshot_server_and_is_not_quo
 }
 
 #[tokio::test]
-async fn every_error_of_the_server_names_the_address() {
+async fn every_server_error_names_the_request_url() {
     for status in [200, 301, 400, 401, 404, 500] {
         let server = Scripted::start().await;
         let body = json!({"message": "'e' does not exist"});
@@ -323,7 +323,7 @@ async fn every_error_of_the_server_names_the_address() {
 }
 
 #[tokio::test]
-async fn a_server_that_repeats_the_token_is_not_quoted() {
+async fn token_echoed_by_the_server_is_redacted_in_errors() {
     for status in [200, 401, 400, 429] {
         let server = Scripted::start().await;
         server.then_with(status, &[("retry-after", "90")], format!("you sent Bearer {TOKEN}"));

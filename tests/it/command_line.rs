@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::harness::{ENVIRONMENT, app};
 use crate::recorder::server::Recorder;
 
-/// `envsnap` with nothing of this process's environment.
+/// Runs `envsnap` with these environment variables only.
 pub(crate) fn envsnap(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_envsnap"))
         .args(arguments)
@@ -27,7 +27,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn every_error_is_exit_code_2_and_a_sentence() {
+fn invalid_arguments_and_settings_exit_with_2_and_name_the_cause() {
     let cases = [
         (&["nonsense"][..], "unrecognized subcommand 'nonsense'"),
         (&[], "Usage: envsnap <COMMAND>"),
@@ -46,7 +46,7 @@ fn every_error_is_exit_code_2_and_a_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_by_hand_is_the_function_s_own_work() {
+async fn report_command_posts_and_prints_the_outcome_as_text_or_json() {
     let ecs = StandIn::start(app()).await.unwrap();
     let recorder = Recorder::start().await;
     recorder.create(ENVIRONMENT, Some(true)).await;
@@ -135,7 +135,7 @@ async fn a_report_by_hand_is_the_function_s_own_work() {
 }
 
 #[test]
-fn a_misspelt_variable_is_a_warning_on_a_terminal() {
+fn misspelt_variable_prints_a_warning_with_the_correct_name() {
     for arguments in [&["report"][..], &["env", "ls"]] {
         let output = envsnap(arguments, &[("ECS_CLUSTER", "app"), ("KOSLI_SORT", "name")]);
         let error = text(&output.stderr);
@@ -147,7 +147,7 @@ fn a_misspelt_variable_is_a_warning_on_a_terminal() {
 }
 
 #[test]
-fn the_recorder_ends_on_a_signal_even_while_a_client_hangs() {
+fn recorder_exits_with_0_on_sigterm_while_a_client_holds_an_unfinished_request() {
     let folder = tempfile::tempdir().unwrap();
     let db = folder.path().join("snapshots.db");
     let mut serve = Command::new(env!("CARGO_BIN_EXE_envsnap"))
@@ -172,8 +172,8 @@ fn the_recorder_ends_on_a_signal_even_while_a_client_hangs() {
     assert!(db.exists());
 }
 
-/// `envsnap` against a stand-in, with a person's AWS credentials alone.
-async fn against(ecs: &StandIn, arguments: &'static [&'static str]) -> Output {
+/// Runs `envsnap` with AWS credentials for this ECS stand-in, and without a snapshot server.
+async fn envsnap_with_ecs(ecs: &StandIn, arguments: &'static [&'static str]) -> Output {
     let endpoint = ecs.endpoint();
     let run = move || {
         let variables = [
@@ -189,9 +189,9 @@ async fn against(ecs: &StandIn, arguments: &'static [&'static str]) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn running_software_is_shown_without_a_server() {
+async fn ps_shows_running_artifacts_without_a_server() {
     let ecs = StandIn::start(app()).await.unwrap();
-    let shown = against(&ecs, &["ps"]).await;
+    let shown = envsnap_with_ecs(&ecs, &["ps"]).await;
     assert_eq!((shown.status.code(), text(&shown.stderr)), (Some(0), String::new()));
     let shown = text(&shown.stdout);
     let heading = "Account 274425519734, region eu-central-1: 5 containers of 3 artifacts (";
@@ -200,11 +200,12 @@ async fn running_software_is_shown_without_a_server() {
     assert_eq!(runner.split_whitespace().last(), Some("3"), "{shown}");
     assert!(shown.contains(&format!("\nSHA256: {}\n", "01".repeat(32))), "{shown}");
     assert!(!shown.contains("counted: "), "{shown}");
-    let explained = text(&against(&ecs, &["ps", "app", "--explain"]).await.stdout);
+    let explained = text(&envsnap_with_ecs(&ecs, &["ps", "app", "--explain"]).await.stdout);
     assert_eq!(explained.matches("counted: it runs; ECS says which digest").count(), 5);
 
     for arguments in [&["ps", "--json"][..], &["ps", "-o", "json"]] {
-        let shown: Value = serde_json::from_slice(&against(&ecs, arguments).await.stdout).unwrap();
+        let shown: Value =
+            serde_json::from_slice(&envsnap_with_ecs(&ecs, arguments).await.stdout).unwrap();
         assert_eq!(shown["account"], "274425519734");
         assert_eq!((&shown["tasks"], &shown["containers"]), (&5.into(), &5.into()));
         let runner = &shown["artifacts"][1];
@@ -216,7 +217,7 @@ async fn running_software_is_shown_without_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_options_of_ps_select_as_the_variables_do() {
+async fn ps_options_select_clusters_and_services_and_invalid_ones_exit_with_2() {
     let mut world = app();
     world.cluster_mut("jobs").add(crate::harness::task("runner", 1));
     let ecs = StandIn::start(world).await.unwrap();
@@ -230,7 +231,7 @@ async fn the_options_of_ps_select_as_the_variables_do() {
         (&["ps", "--json", "--exclude-service", "shas,differ"], &["runner:1 4"]),
         (&["ps", "--json", "--exclude-service-regex", "s|d"], &["runner:1 4"]),
     ] {
-        let output = against(&ecs, arguments).await;
+        let output = envsnap_with_ecs(&ecs, arguments).await;
         let shown: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{arguments:?}: {error} {}", text(&output.stderr)));
         let artifacts = shown["artifacts"].as_array().unwrap().iter();
@@ -251,7 +252,7 @@ async fn the_options_of_ps_select_as_the_variables_do() {
             "is not in region eu-central-1. Give its own region with --region",
         ),
     ] {
-        let output = against(&ecs, arguments).await;
+        let output = envsnap_with_ecs(&ecs, arguments).await;
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?} {error}");
         assert!(error.contains(expected), "{arguments:?} {error}");
@@ -263,9 +264,9 @@ async fn the_options_of_ps_select_as_the_variables_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_without_a_server_reads_and_says_that_it_compared_nothing() {
+async fn dry_run_without_a_server_reads_ecs_and_reports_outcome_not_compared() {
     let ecs = StandIn::start(app()).await.unwrap();
-    let output = against(&ecs, &["report", "--dry-run", "-o", "json"]).await;
+    let output = envsnap_with_ecs(&ecs, &["report", "--dry-run", "-o", "json"]).await;
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{error}");
     assert!(error.contains("No server is configured"), "{error}");
@@ -275,8 +276,8 @@ async fn a_dry_run_without_a_server_reads_and_says_that_it_compared_nothing() {
     assert_eq!(environment["outcome"], "not-compared");
     assert_eq!(environment["containers"], 5);
     assert_eq!(environment["calls"]["server"], 0);
-    let shown = text(&against(&ecs, &["report", "--dry-run"]).await.stdout);
+    let shown = text(&envsnap_with_ecs(&ecs, &["report", "--dry-run"]).await.stdout);
     assert!(shown.starts_with("unnamed: no server is configured: nothing was compared"), "{shown}");
-    let not_dry = against(&ecs, &["report"]).await;
+    let not_dry = envsnap_with_ecs(&ecs, &["report"]).await;
     assert!(text(&not_dry.stderr).contains("KOSLI_ORG is not set"));
 }

@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::command_line::{envsnap, text};
 use crate::provenance::PIPELINE_LIST;
 
-/// Settings of the user's own that would lead elsewhere.
-const OWN_SETTINGS: [(&str, &str); 11] = [
+/// Environment variables of a user, which the demo must ignore.
+const USER_VARIABLES: [(&str, &str); 11] = [
     ("HTTP_PROXY", "http://127.0.0.1:1"),
     ("http_proxy", "http://127.0.0.1:1"),
     ("AWS_PROFILE", "missing"),
@@ -26,7 +26,7 @@ const OWN_SETTINGS: [(&str, &str); 11] = [
 ];
 
 /// What the demo prints below a command.
-fn answer<'a>(shown: &'a str, command: &str) -> &'a str {
+fn output_of<'a>(shown: &'a str, command: &str) -> &'a str {
     let prompt = format!("$ envsnap {command}\n");
     let (_, rest) = shown.split_once(&prompt).unwrap_or_else(|| panic!("{command}: {shown}"));
     // The next question has a number.
@@ -36,17 +36,17 @@ fn answer<'a>(shown: &'a str, command: &str) -> &'a str {
 }
 
 #[test]
-fn the_demo_answers_the_questions_of_the_tutorial_whatever_the_user_s_settings() {
-    let output = envsnap(&["demo"], &OWN_SETTINGS);
+fn demo_prints_the_output_of_the_tutorial_regardless_of_user_variables() {
+    let output = envsnap(&["demo"], &USER_VARIABLES);
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{shown}{}", text(&output.stderr));
     assert_eq!(text(&output.stderr), "");
 
-    assert_eq!(answer(&shown, "pipeline ls"), PIPELINE_LIST);
-    check_card(answer(&shown, "artifact get runner:16d9990"));
+    assert_eq!(output_of(&shown, "pipeline ls"), PIPELINE_LIST);
+    check_artifact_card(output_of(&shown, "artifact get runner:16d9990"));
 
     let registry = "274425519734.dkr.ecr.eu-central-1.amazonaws.com";
-    let running = answer(&shown, "env get aws-prod#65 --name runner");
+    let running = output_of(&shown, "env get aws-prod#65 --name runner");
     let rows: Vec<Vec<_>> = running
         .lines()
         .filter(|line| line.contains("Name: "))
@@ -62,7 +62,7 @@ fn the_demo_answers_the_questions_of_the_tutorial_whatever_the_user_s_settings()
             line.contains(": recorded ") || times.iter().any(|label| line.starts_with(label))
         };
         let is_shown = |line: &&str| !is_time(line) && !line.is_empty();
-        let lines = answer(&shown, command).lines().filter(is_shown);
+        let lines = output_of(&shown, command).lines().filter(is_shown);
         lines.map(|line| line.replace(registry, "…")).collect()
     };
     assert_eq!(
@@ -77,7 +77,7 @@ fn the_demo_answers_the_questions_of_the_tutorial_whatever_the_user_s_settings()
             "  Replicas: 1",
         ]
     );
-    let log = answer(&shown, "env log aws-prod 64..67");
+    let log = output_of(&shown, "env log aws-prod 64..67");
     let changes: Vec<_> = log
         .trim_end()
         .lines()
@@ -86,7 +86,7 @@ fn the_demo_answers_the_questions_of_the_tutorial_whatever_the_user_s_settings()
         .collect();
     let expected = [("#67", "~1"), ("#66", "-1"), ("#65", "+1 ~1"), ("#64", "~1")];
     assert_eq!(changes, expected, "{log}");
-    let rogue = answer(&shown, "rogue aws-prod --evidence");
+    let rogue = output_of(&shown, "rogue aws-prod --evidence");
     assert!(rogue.contains("rogue       Name: registry.example.net/worker:latest"), "{rogue}");
     let nginx = "pipeline nginx: INCOMPLETE, missing or non-compliant: branch-coverage\n";
     assert!(rogue.contains(nginx), "{rogue}");
@@ -103,10 +103,12 @@ fn the_demo_answers_the_questions_of_the_tutorial_whatever_the_user_s_settings()
     }
 }
 
-/// The tutorial's card, line by line. The history of the demo ends now, so that its times are compared
-/// by what lies between them.
-fn check_card(card: &str) {
+/// Checks the artifact's card line by line against the tutorial's. The history of the demo ends now, so that
+/// its times are compared by their distance from the first one.
+fn check_artifact_card(card: &str) {
+    /// In seconds.
     const MINUTE: u64 = 60;
+    /// In seconds.
     const TWO_DAYS: u64 = 48 * 60 * MINUTE;
     let (facts, history) = card.split_once("History:\n").unwrap();
     let facts: Vec<_> = facts.lines().collect();
@@ -160,7 +162,7 @@ fn check_card(card: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_history_of_the_demo_is_complete() {
+async fn demo_history_has_the_tutorials_rollovers_in_115_snapshots_over_two_weeks() {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_envsnap"))
         .args(["demo", "--keep"])
         .env_clear()
@@ -227,7 +229,7 @@ async fn the_history_of_the_demo_is_complete() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn demo_exits_with_0_if_its_output_is_closed() {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_envsnap"))
         .arg("demo")
         .env_clear()

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// Each package of the workspace that these edges reach, with its version and features.
+/// Each package that the workspace reaches by these edges of `cargo tree`, with its version and features.
 fn packages(edges: &str) -> BTreeSet<String> {
-    tree(&["--workspace", "--edges", edges])
+    cargo_tree(&["--workspace", "--edges", edges])
 }
 
-fn tree(arguments: &[&str]) -> BTreeSet<String> {
+fn cargo_tree(arguments: &[&str]) -> BTreeSet<String> {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} {f}"])
         .args(arguments)
@@ -23,7 +23,7 @@ fn tree(arguments: &[&str]) -> BTreeSet<String> {
 /// A dependency that has one feature more in the tests is compiled again for them, and with it all that
 /// depends on it: the AWS SDK takes minutes.
 #[test]
-fn the_tests_compile_no_dependency_a_second_time() {
+fn tests_enable_no_feature_of_a_dependency_that_the_build_does_not() {
     let (built, tested) = (packages("normal,build"), packages("normal,build,dev"));
     assert!(built.iter().any(|package| package.starts_with("aws-sdk-ecs ")), "{built:?}");
     let again: Vec<_> = built.difference(&tested).collect();
@@ -31,24 +31,24 @@ fn the_tests_compile_no_dependency_a_second_time() {
 }
 
 #[test]
-fn each_program_holds_only_what_it_needs() {
+fn recorder_has_no_aws_sdk_function_has_no_server_and_command_has_no_lambda_runtime() {
     let has = |packages: &BTreeSet<String>, name: &str| {
         packages.iter().any(|package| package.starts_with(&format!("{name} ")))
     };
-    let recorder = tree(&["--package", "envsnap-recorder", "--edges", "normal,build"]);
+    let recorder = cargo_tree(&["--package", "envsnap-recorder", "--edges", "normal,build"]);
     assert!(has(&recorder, "axum") && has(&recorder, "clap"), "{recorder:?}");
     // aws-lc is the cryptography of TLS, which webhooks need.
     let is_sdk = |package: &String| package.starts_with("aws-") && !package.starts_with("aws-lc-");
     assert!(!recorder.iter().any(is_sdk), "{recorder:?}");
     let function = ["--package", "envsnap", "--no-default-features", "--features", "lambda"];
-    let function = tree(&[&function[..], &["--edges", "normal,build"]].concat());
+    let function = cargo_tree(&[&function[..], &["--edges", "normal,build"]].concat());
     assert!(has(&function, "aws-sdk-ecs"), "{function:?}");
     for other in ["axum", "rusqlite", "clap", "envsnap-recorder", "envsnap-ecs-standin"] {
         assert!(!has(&function, other), "{other} in {function:?}");
     }
     // The features that the documentation names for `cargo install`.
     let command = ["--package", "envsnap", "--no-default-features", "--features", "cli"];
-    let command = tree(&[&command[..], &["--edges", "normal,build"]].concat());
+    let command = cargo_tree(&[&command[..], &["--edges", "normal,build"]].concat());
     assert!(has(&command, "clap") && has(&command, "aws-sdk-ecs"), "{command:?}");
     assert!(!has(&command, "lambda_runtime"), "{command:?}");
 }

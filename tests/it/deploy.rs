@@ -5,7 +5,7 @@ use std::process::Command;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[test]
-fn the_archive_of_the_command_has_what_a_host_needs_and_is_the_same_each_time() {
+fn command_archive_has_binary_completions_and_systemd_unit_and_is_reproducible() {
     let folder = tempfile::tempdir().unwrap();
     // The command itself would take half a minute to compress: it is built without optimization.
     let command = folder.path().join("envsnap");
@@ -42,7 +42,7 @@ fn the_archive_of_the_command_has_what_a_host_needs_and_is_the_same_each_time() 
 }
 
 #[test]
-fn the_composition_uses_the_paths_the_port_and_the_user_of_the_image() {
+fn compose_file_uses_the_paths_port_and_user_of_the_image() {
     let read = |path: &str| std::fs::read_to_string(format!("{ROOT}/deploy/{path}")).unwrap();
     let (image, compose) = (read("Dockerfile"), read("compose.yaml"));
     for (of_image, of_composition) in [

@@ -40,7 +40,7 @@ fn page<'a>(pages: &'a [Page], path: &str) -> &'a Page {
 }
 
 #[test]
-fn the_readme_is_short_and_names_every_page() {
+fn readme_has_at_most_150_lines_and_links_to_every_page() {
     let pages = pages();
     let readme = page(&pages, "README.md");
     let lines = readme.text.lines().count();
@@ -54,7 +54,7 @@ fn the_readme_is_short_and_names_every_page() {
 }
 
 #[test]
-fn each_page_says_who_it_is_for_and_lists_its_sections() {
+fn each_docs_page_begins_with_its_audience_and_links_to_all_its_sections() {
     for page in pages().iter().filter(|page| page.path.starts_with("docs")) {
         let name = page.path.display();
         let sections: Vec<_> = page.headings.iter().filter(|h| h.level == 2).collect();
@@ -70,7 +70,7 @@ fn each_page_says_who_it_is_for_and_lists_its_sections() {
 }
 
 #[test]
-fn every_relative_link_leads_somewhere() {
+fn every_relative_link_has_an_existing_target_and_heading() {
     let pages = pages();
     let mut checked = 0;
     for page in &pages {
@@ -90,7 +90,7 @@ fn every_relative_link_leads_somewhere() {
     assert!(checked > 100, "only {checked}");
 }
 
-fn table(kind: &str, settings: &[Setting]) -> String {
+fn settings_table(kind: &str, settings: &[Setting]) -> String {
     let mut table = format!("| {kind} | default | meaning |\n|---|---|---|\n");
     for Setting { name, default, meaning } in settings {
         let default = match default {
@@ -102,8 +102,8 @@ fn table(kind: &str, settings: &[Setting]) -> String {
     table
 }
 
-/// The page's text, with the generated parts as they should be.
-fn generated(text: &str, tables: &[(&str, String)]) -> String {
+/// The page's text with `tables` between its `<!-- generated from … -->` comments.
+fn with_generated_tables(text: &str, tables: &[(&str, String)]) -> String {
     let mut text = text.to_owned();
     for (source, table) in tables {
         let begin = format!("<!-- generated from {source} -->\n");
@@ -126,18 +126,18 @@ fn check_generated(path: &Path, text: &str, expected: &str) {
 }
 
 #[test]
-fn the_reference_of_the_commands_is_their_help() {
+fn commands_page_equals_the_reference_generated_from_help() {
     let path = Path::new("docs/commands.md");
     let text = std::fs::read_to_string(root().join(path)).unwrap_or_default();
     check_generated(path, &text, &envsnap::cli::reference());
 }
 
-/// The tables between marks.
+/// The tables between `<!-- generated from … -->` comments.
 #[test]
-fn the_tables_of_variables_and_errors_are_those_of_the_code() {
+fn tables_of_variables_fields_and_errors_equal_those_generated_from_code() {
     let configuration = [
-        ("src/config/table.rs: variables", table("variable", VARIABLES)),
-        ("src/config/table.rs: fields", table("field", FIELDS)),
+        ("src/config/table.rs: variables", settings_table("variable", VARIABLES)),
+        ("src/config/table.rs: fields", settings_table("field", FIELDS)),
     ];
     let errors = [("src/report/error_kind.rs: errors", ErrorKind::markdown_table())];
     let pages = pages();
@@ -145,7 +145,7 @@ fn the_tables_of_variables_and_errors_are_those_of_the_code() {
         [("docs/configuration.md", &configuration[..]), ("docs/errors.md", &errors)]
     {
         let page = page(&pages, path);
-        let expected = generated(&page.text, tables);
+        let expected = with_generated_tables(&page.text, tables);
         check_generated(&page.path, &page.text, &expected);
     }
 }

@@ -9,14 +9,14 @@ use serde_json::json;
 use crate::harness::aws;
 use crate::scripted::Scripted;
 
-const HTML: &str = "<html><body><h1>Sign in</h1></body></html>";
+const SIGN_IN_PAGE: &str = "<html><body><h1>Sign in</h1></body></html>";
 
 async fn ecs(server: &Scripted) -> AwsEcs {
     connect(&aws(&server.url), &Source::default()).await
 }
 
-/// What the error means, as far as what is done about it differs.
-fn meaning(error: &CallError) -> &'static str {
+/// The class of an error, by which it is handled.
+fn error_class(error: &CallError) -> &'static str {
     match error {
         CallError::ClusterNotFound => "cluster not found",
         CallError::AccessDenied(_) => "access denied",
@@ -34,7 +34,7 @@ fn meaning(error: &CallError) -> &'static str {
 }
 
 #[tokio::test]
-async fn each_answer_has_its_meaning() {
+async fn each_ecs_response_is_classified_and_not_retried_by_the_sdk() {
     let error = |code: &str| json!({"__type": code, "message": "so it is"}).to_string();
     let expired = |code: &str| {
         let message = "Signature expired: 20261127T225500Z is now earlier than 20261127T225600Z \
@@ -48,7 +48,7 @@ async fn each_answer_has_its_meaning() {
         (503, error("SlowDown"), "throttled"),
         (429, error("TooManyRequestsException"), "throttled"),
         (429, String::new(), "throttled"),
-        (429, HTML.to_owned(), "throttled"),
+        (429, SIGN_IN_PAGE.to_owned(), "throttled"),
         (400, error("AccessDeniedException"), "access denied"),
         (400, error("ClusterNotFoundException"), "cluster not found"),
         (400, error("InvalidParameterException"), "refused"),
@@ -64,10 +64,10 @@ async fn each_answer_has_its_meaning() {
         (500, error("InternalFailure"), "unavailable"),
         (503, error("ServiceUnavailable"), "unavailable"),
         (500, String::new(), "unavailable"),
-        (502, HTML.to_owned(), "unavailable"),
+        (502, SIGN_IN_PAGE.to_owned(), "unavailable"),
         (503, "slow down".to_owned(), "unavailable"),
         (400, String::new(), "malformed"),
-        (404, HTML.to_owned(), "malformed"),
+        (404, SIGN_IN_PAGE.to_owned(), "malformed"),
         (400, json!({"message": "no type"}).to_string(), "malformed"),
         (301, String::new(), "malformed"),
         (200, String::new(), "empty"),
@@ -75,7 +75,7 @@ async fn each_answer_has_its_meaning() {
         (200, "{\"taskArns\": null}".to_owned(), "empty"),
         (200, "null".to_owned(), "malformed"),
         (200, "[]".to_owned(), "malformed"),
-        (200, HTML.to_owned(), "malformed"),
+        (200, SIGN_IN_PAGE.to_owned(), "malformed"),
         (200, "{\"taskArns\": [\"arn:aws:e".to_owned(), "malformed"),
         (200, "{\"taskArns\": {}}".to_owned(), "malformed"),
         (200, "{\"taskArns\": [7]}".to_owned(), "malformed"),
@@ -93,24 +93,24 @@ async fn each_answer_has_its_meaning() {
         let shown: String = body.chars().take(80).collect();
         let answer = ecs(&server).await.list_tasks("app", DesiredStatus::Running, None).await;
         let error = answer.unwrap_err();
-        assert_eq!(meaning(&error), expected, "{status} {shown}: {error}");
+        assert_eq!(error_class(&error), expected, "{status} {shown}: {error}");
         assert!(error.to_string().len() < 300, "{status} {shown}: {error}");
         assert_eq!(server.received().len(), 1, "{status} {shown}: the SDK does not ask again");
     }
 }
 
 #[tokio::test]
-async fn an_endless_response_is_cut_off_and_not_retried() {
+async fn ecs_response_larger_than_the_limit_is_malformed() {
     let server = Scripted::start().await;
     server.then(200, vec![b' '; 17 << 20]);
     let answer = ecs(&server).await.list_tasks("app", DesiredStatus::Running, None).await;
     let error = answer.unwrap_err();
-    assert_eq!(meaning(&error), "malformed", "{error}");
+    assert_eq!(error_class(&error), "malformed", "{error}");
     assert!(error.to_string().contains("larger than any of ECS"), "{error}");
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_had_are_no_fault_of_ecs() {
+async fn credentials_that_cannot_be_loaded_are_bad_credentials_and_no_request_is_sent() {
     let server = Scripted::start().await;
     let mut without = aws(&server.url).into_builder();
     let none = || CredentialsError::not_loaded("the container's endpoint does not answer");
@@ -118,20 +118,20 @@ async fn credentials_that_cannot_be_had_are_no_fault_of_ecs() {
     without.set_credentials_provider(Some(SharedCredentialsProvider::new(provider)));
     let ecs = connect(&without.build(), &Source::default()).await;
     let error = ecs.list_tasks("app", DesiredStatus::Running, None).await.unwrap_err();
-    assert_eq!(meaning(&error), "bad credentials", "{error}");
+    assert_eq!(error_class(&error), "bad credentials", "{error}");
     assert!(error.to_string().contains("the container's endpoint does not answer"), "{error}");
     assert!(server.received().is_empty());
 }
 
 #[tokio::test]
-async fn a_failed_connection_is_distinguished_from_a_response() {
+async fn failed_connection_or_tls_handshake_is_classified_as_disconnected() {
     let unreachable = connect(&aws("http://127.0.0.1:9"), &Source::default()).await;
     let without_tls = Scripted::start().await;
     let tls = aws(&without_tls.url.replace("http:", "https:"));
     let tls = connect(&tls, &Source::default()).await;
     for (ecs, expected) in [(unreachable, "refused"), (tls, "received corrupt message")] {
         let error = ecs.list_tasks("app", DesiredStatus::Running, None).await.unwrap_err();
-        assert_eq!(meaning(&error), "disconnected", "{error}");
+        assert_eq!(error_class(&error), "disconnected", "{error}");
         assert!(error.to_string().contains(expected), "{error}");
     }
 }

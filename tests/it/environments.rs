@@ -47,11 +47,11 @@ async fn run(
     environments
 }
 
-fn names(outcomes: &[EnvironmentOutcome]) -> Vec<&str> {
+fn environment_names(outcomes: &[EnvironmentOutcome]) -> Vec<&str> {
     outcomes.iter().map(|outcome| &*outcome.environment).collect()
 }
 
-fn artifacts(outcome: &EnvironmentOutcome) -> Vec<&str> {
+fn artifact_names(outcome: &EnvironmentOutcome) -> Vec<&str> {
     let mut names: Vec<_> = outcome.artifacts.iter().map(|artifact| &*artifact.name).collect();
     names.sort_unstable();
     names
@@ -66,16 +66,20 @@ async fn each_environment_has_its_own_outcome_and_snapshot() {
     ]))
     .await;
     let outcomes = run(&bench.reporter, &Trigger::new(SCHEDULE)).await;
-    assert_eq!(names(&outcomes), ["all", "web-only", "data"], "in the configured order");
+    assert_eq!(
+        environment_names(&outcomes),
+        ["all", "web-only", "data"],
+        "in the configured order"
+    );
     assert!(outcomes.iter().all(|outcome| outcome.outcome == OutcomeKind::Posted), "{outcomes:?}");
-    assert_eq!(artifacts(&outcomes[0]), ["api:2", "postgres:3", "web:1"]);
-    assert_eq!(artifacts(&outcomes[1]), ["web:1"]);
-    assert_eq!(artifacts(&outcomes[2]), ["postgres:3"]);
+    assert_eq!(artifact_names(&outcomes[0]), ["api:2", "postgres:3", "web:1"]);
+    assert_eq!(artifact_names(&outcomes[1]), ["web:1"]);
+    assert_eq!(artifact_names(&outcomes[2]), ["postgres:3"]);
     assert_eq!(bench.recorder.latest("data").await.running().count(), 1);
 }
 
 #[tokio::test]
-async fn a_cluster_that_several_environments_want_is_read_once() {
+async fn cluster_in_the_scope_of_several_environments_is_read_once() {
     let environments = json!([
         {"name": "web", "clusters": ["app"], "services": ["web"]},
         {"name": "api", "clusters": ["app"], "services": ["api"]},
@@ -94,7 +98,7 @@ async fn a_cluster_that_several_environments_want_is_read_once() {
 }
 
 #[tokio::test]
-async fn one_that_fails_hurts_no_other() {
+async fn environment_that_fails_does_not_fail_the_others() {
     let bench = bench(&json!([
         {"name": "app", "clusters": ["app"]},
         {"name": "typo", "clusters": ["ap"]},
@@ -145,8 +149,8 @@ async fn a_task_event_triggers_only_environments_that_may_include_its_cluster() 
     };
     assert!(run(&bench.reporter, &event(&["other"])).await.is_empty());
     assert_eq!(bench.ecs.calls().total(), 0, "a cluster out of every scope costs no call");
-    assert_eq!(names(&run(&bench.reporter, &event(&["db"])).await), ["data"]);
-    assert_eq!(names(&run(&bench.reporter, &event(&["other", "app"])).await), ["app"]);
+    assert_eq!(environment_names(&run(&bench.reporter, &event(&["db"])).await), ["data"]);
+    assert_eq!(environment_names(&run(&bench.reporter, &event(&["other", "app"])).await), ["app"]);
 }
 
 #[tokio::test]
@@ -233,7 +237,7 @@ impl EcsApi for Region {
 }
 
 #[tokio::test]
-async fn a_region_that_does_not_answer_keeps_no_other_waiting() {
+async fn slow_regions_do_not_delay_the_reading_of_another_region() {
     let slow = ["us-east-1", "us-east-2", "us-west-1", "us-west-2"];
     let environments = slow.map(|region| json!({"name": region, "region": region}));
     let environments = json!([&environments[..], &[json!({"name": "own"})]].concat());

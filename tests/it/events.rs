@@ -10,7 +10,7 @@ fn example(name: &str) -> Trigger {
 }
 
 #[test]
-fn every_example_event_is_understood() {
+fn every_example_event_is_parsed_into_its_trigger() {
     let manual = Trigger::new(TriggerKind::Manual);
     let cluster: ClusterRef = "arn:aws:ecs:eu-central-1:274425519734:cluster/app".parse().unwrap();
     let of_app = |kind| Trigger { clusters: vec![cluster.clone()], ..Trigger::new(kind) };

@@ -21,9 +21,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Too little for the shortest wait before another attempt.
 const NO_TIME_TO_WAIT: Duration = Duration::from_millis(500);
 
-/// A reporter with a proxy before ECS and another before the server, which both hear it at every
-/// run. It has run once.
-struct Thawed {
+/// A reporter that has run once, with a proxy before ECS and another before the server. It sends requests to
+/// both at every run.
+struct ThawedReporter {
     ecs: Proxy,
     server: Proxy,
     reporter: Reporter<AwsEcs, Client, Clock>,
@@ -31,7 +31,7 @@ struct Thawed {
     _recorder: Recorder,
 }
 
-impl Thawed {
+impl ThawedReporter {
     async fn new() -> Self {
         let more = ["a", "b", "c", "d", "e", "f", "g"];
         let more = more.map(|name| Cluster::new(name).task(task("web", 1)));
@@ -56,8 +56,8 @@ impl Thawed {
     }
 }
 
-/// What `work` comes to on a clock that is stopped until a connection swallowed a request, once
-/// for each of `proxies`, and then goes on for a timeout and for the wait after it.
+/// The result of `work` on a stopped clock. For each of `proxies` in turn, once a connection has swallowed a
+/// request, the clock advances by its timeout and by the wait before the retry.
 async fn on_a_stopped_clock<T>(
     work: impl Future<Output = T>,
     proxies: &mut [(&mut Proxy, Duration)],
@@ -85,9 +85,9 @@ async fn on_a_stopped_clock<T>(
 }
 
 #[tokio::test]
-async fn connections_that_broke_while_the_function_was_frozen_cost_no_wait() {
+async fn connections_closed_or_reset_while_frozen_are_retried_without_a_wait() {
     for death in [Death::Closed, Death::Reset, Death::Forgotten] {
-        let thawed = Thawed::new().await;
+        let thawed = ThawedReporter::new().await;
         let alive = thawed.run(None).await;
         let (opened_to_ecs, opened_to_server) = (thawed.ecs.opened(), thawed.server.opened());
         thawed.ecs.kill(death);
@@ -108,13 +108,13 @@ async fn connections_that_broke_while_the_function_was_frozen_cost_no_wait() {
 }
 
 #[tokio::test]
-async fn connections_that_fell_silent_cost_a_timeout_and_not_the_invocation() {
-    let mut thawed = Thawed::new().await;
+async fn connections_that_are_silent_after_a_freeze_time_out_once_and_the_run_succeeds() {
+    let mut thawed = ThawedReporter::new().await;
     let alive = thawed.run(None).await;
     thawed.ecs.kill(Death::Silent);
     thawed.server.kill(Death::Silent);
 
-    let Thawed { ecs, server, reporter, .. } = &mut thawed;
+    let ThawedReporter { ecs, server, reporter, .. } = &mut thawed;
     let trigger = Trigger::new(TriggerKind::Schedule);
     let run = reporter.run(&trigger, Some(Instant::now() + 59 * SECOND));
     let outcome = on_a_stopped_clock(run, &mut [(ecs, 5 * SECOND), (server, 3 * SECOND)]).await;
@@ -128,7 +128,7 @@ async fn connections_that_fell_silent_cost_a_timeout_and_not_the_invocation() {
 }
 
 #[tokio::test]
-async fn after_a_dead_connection_a_new_one_is_opened() {
+async fn second_attempt_after_a_dead_connection_opens_a_new_one() {
     for death in [Death::Forgotten, Death::Silent] {
         let recorder = Recorder::start().await;
         recorder.create(ENVIRONMENT, Some(true)).await;

@@ -10,8 +10,8 @@ use crate::harness::{ENVIRONMENT, app};
 use crate::recorder::server::Recorder;
 use crate::runtime_api::Function;
 
-/// Ends the function, and gives the lines that it wrote.
-fn log(mut function: Function) -> Vec<Value> {
+/// Ends the function, and returns the JSON lines that it wrote to its log.
+fn end_and_read_log(mut function: Function) -> Vec<Value> {
     function.child.kill().unwrap();
     function.child.wait().unwrap();
     let mut log = String::new();
@@ -19,6 +19,7 @@ fn log(mut function: Function) -> Vec<Value> {
     log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The function's binary with an ECS stand-in and a recorder.
 struct TestBed {
     ecs: StandIn,
     recorder: Recorder,
@@ -46,7 +47,7 @@ async fn start(more: &[(&str, &str)]) -> TestBed {
     TestBed { ecs, recorder, function }
 }
 
-fn example(name: &str) -> String {
+fn example_event(name: &str) -> String {
     let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).unwrap()
 }
@@ -65,14 +66,14 @@ async fn every_example_event_is_answered_with_the_outcome() {
         ("manual-dry-run", "manual", "unchanged"),
         ("manual-force", "manual", "posted"),
     ] {
-        let answer = function.invoke(&example(event)).await;
+        let answer = function.invoke(&example_event(event)).await;
         assert!(!answer.failed, "{event}: {answer:?}");
         assert_eq!(answer.body["trigger"], trigger, "{event}");
         assert_eq!(answer.body["environments"][0]["outcome"], outcome, "{event}");
     }
     assert_eq!(recorder.latest(ENVIRONMENT).await.index, 1);
 
-    let log = log(function);
+    let log = end_and_read_log(function);
     let outcomes: Vec<_> = log.iter().filter(|line| line.get("_aws").is_some()).collect();
     assert_eq!(outcomes.len(), 9, "one line an environment and invocation");
     assert_eq!(outcomes[0]["Environment"], ENVIRONMENT);
@@ -83,14 +84,14 @@ async fn every_example_event_is_answered_with_the_outcome() {
 }
 
 #[tokio::test]
-async fn a_cold_start_and_its_first_run_cost_five_calls_at_the_most() {
+async fn cold_start_and_first_run_make_four_ecs_calls() {
     let TestBed { ecs, recorder: _recorder, mut function } = start(&[]).await;
-    function.invoke(&example("scheduled")).await;
+    function.invoke(&example_event("scheduled")).await;
     assert_eq!(ecs.calls().total(), 4, "one to open the connection, three to read");
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_answers_each_invocation_and_the_process_lives_on() {
+async fn invalid_configuration_fails_each_invocation_without_ending_the_process() {
     let mut function = Function::start(&[("KOSLI_ENVIRONMENT", "-"), ("HEARTBEAT", "x")]).await;
     for _ in 0..2 {
         let answer = function.invoke("{}").await;
@@ -101,16 +102,20 @@ async fn a_wrong_configuration_answers_each_invocation_and_the_process_lives_on(
             assert!(message.contains(variable), "{message}");
         }
     }
-    assert_eq!(errors(&log(function)).len(), 2, "one line for each invocation that failed");
+    assert_eq!(
+        error_lines(&end_and_read_log(function)).len(),
+        2,
+        "one line for each invocation that failed"
+    );
 }
 
-/// The lines of the log that say that something failed.
-fn errors(log: &[Value]) -> Vec<&Value> {
+/// The lines of level `ERROR`.
+fn error_lines(log: &[Value]) -> Vec<&Value> {
     log.iter().filter(|line| line["level"] == "ERROR").collect()
 }
 
 #[tokio::test]
-async fn a_misspelt_variable_never_widens_the_scope() {
+async fn misspelt_scope_variable_is_a_config_error_and_ecs_is_not_read() {
     let more = [("ECS_CLUSTERS", ""), ("ECS_CLUSTER", "app")];
     let TestBed { ecs, recorder: _recorder, mut function } = start(&more).await;
     let answer = function.invoke("{}").await;
@@ -133,7 +138,7 @@ async fn a_scope_that_matches_nothing_names_the_region_and_the_functions_own_acc
 }
 
 #[tokio::test]
-async fn a_wrong_event_is_an_invalid_event_and_harms_no_later_one() {
+async fn unknown_or_malformed_event_is_an_invalid_event_and_the_next_invocation_succeeds() {
     let TestBed { ecs: _ecs, recorder: _recorder, mut function } = start(&[]).await;
     let deep = "[".repeat(500_000) + &"]".repeat(500_000);
     let forms =
@@ -144,8 +149,8 @@ async fn a_wrong_event_is_an_invalid_event_and_harms_no_later_one() {
         assert_eq!(answer.body["errorType"], "InvalidEvent", "{answer:?}");
     }
     assert!(!function.invoke("{}").await.failed);
-    let log = log(function);
-    let errors = errors(&log);
+    let log = end_and_read_log(function);
+    let errors = error_lines(&log);
     assert_eq!(errors.len(), forms.len(), "{errors:?}");
     for line in errors {
         assert_eq!(
@@ -157,7 +162,7 @@ async fn a_wrong_event_is_an_invalid_event_and_harms_no_later_one() {
 }
 
 #[tokio::test]
-async fn a_failed_environment_fails_the_invocation_with_its_type_and_sentence() {
+async fn failed_environment_fails_the_invocation_with_its_error_type_and_message() {
     let TestBed { ecs, recorder: _recorder, mut function } = start(&[]).await;
     ecs.faults(|faults| {
         faults.always(Operation::ListTasks, Fault::AccessDenied);
@@ -168,8 +173,8 @@ async fn a_failed_environment_fails_the_invocation_with_its_type_and_sentence() 
     let message = answer.body["errorMessage"].as_str().unwrap();
     assert!(message.starts_with("aws-prod: ECS did not list the running tasks"), "{message}");
 
-    let log = log(function);
-    let [line] = errors(&log)[..] else { panic!("{log:?}") };
+    let log = end_and_read_log(function);
+    let [line] = error_lines(&log)[..] else { panic!("{log:?}") };
     assert_eq!((&line["Failed"], &line["level"]), (&json!(1), &json!("ERROR")));
     assert_eq!(line["error"]["type"], "AccessDenied");
     assert_eq!(line["message"].as_str(), Some(message.trim_end_matches('.')));

@@ -20,6 +20,7 @@ use crate::recorder::server::Recorder;
 
 pub(crate) type Clock = Box<dyn Fn() -> SystemTime>;
 
+/// A reporter between an ECS stand-in and a recorder on loopback, with a clock that only the test moves.
 pub(crate) struct Bench {
     pub(crate) ecs: StandIn,
     pub(crate) recorder: Recorder,
@@ -29,11 +30,12 @@ pub(crate) struct Bench {
 
 pub(crate) const ENVIRONMENT: &str = "aws-prod";
 
+/// When the tasks of the stand-in started.
 pub(crate) fn started() -> Timestamp {
     Timestamp::from_second(1_661_161_157).unwrap()
 }
 
-/// `sha256:` and this byte, over and over.
+/// `sha256:` and this byte 32 times, in hexadecimal.
 pub(crate) fn digest(byte: u8) -> String {
     format!("sha256:{}", format!("{byte:02x}").repeat(32))
 }
@@ -47,6 +49,7 @@ pub(crate) fn task(service: &str, byte: u8) -> Task {
     )
 }
 
+/// An account whose only cluster is this one.
 pub(crate) fn world(cluster: Cluster) -> World {
     World::new("eu-central-1", "274425519734").cluster(cluster)
 }
@@ -61,7 +64,8 @@ pub(crate) fn app() -> World {
     )
 }
 
-/// The stand-in's account with an HTTP client of its own, and no proxy or profile of the machine.
+/// An SDK configuration for the stand-in, with its own HTTP client, and without a proxy or profile of the
+/// machine.
 pub(crate) fn aws(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::from_keys("test", "test", None);
     SdkConfig::builder()
@@ -73,7 +77,7 @@ pub(crate) fn aws(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// The configuration for the server at `host` and cluster `app`, with `variables` in front.
+/// The configuration for the server at `host` and cluster `app`; `variables` take precedence.
 pub(crate) fn config(host: &str, variables: &[(&str, &str)]) -> Config {
     let defaults = [
         ("KOSLI_HOST", host),
@@ -90,12 +94,13 @@ pub(crate) fn config(host: &str, variables: &[(&str, &str)]) -> Config {
     .unwrap()
 }
 
+/// The client of the snapshot server.
 pub(crate) fn server(config: &Config, aws: &SdkConfig) -> Client {
     let tokens = TokenSource::new(&config.token, aws);
     Client::new(config.host.clone(), config.org.clone(), tokens).unwrap()
 }
 
-/// A reporter of what the variables say, with its clock.
+/// A reporter that these variables configure, for which it is `now`.
 pub(crate) async fn reporter(
     aws: &SdkConfig,
     host: &str,
@@ -111,7 +116,7 @@ pub(crate) async fn reporter(
 }
 
 impl Bench {
-    /// With environment `aws-prod` on the recorder, and nothing recorded in it.
+    /// A bench whose recorder has environment `aws-prod`, with nothing recorded in it.
     pub(crate) async fn start(world: World, variables: &[(&str, &str)]) -> Self {
         let bench = Self::without_environment(world, variables).await;
         bench.recorder.create(ENVIRONMENT, Some(true)).await;
@@ -128,7 +133,7 @@ impl Bench {
         Self { ecs, recorder, reporter, now }
     }
 
-    /// Another process with the same configuration, which remembers nothing.
+    /// A reporter as in a new process, which remembers nothing of earlier runs.
     pub(crate) async fn cold(&self, variables: &[(&str, &str)]) -> Reporter<AwsEcs, Client, Clock> {
         reporter(&aws(&self.ecs.endpoint()), &self.recorder.url, variables, Arc::clone(&self.now))
             .await
@@ -140,10 +145,12 @@ impl Bench {
         self.recorder.advance(time.as_secs_f64());
     }
 
+    /// A scheduled run.
     pub(crate) async fn tick(&self) -> EnvironmentOutcome {
         run(&self.reporter, &Trigger::new(TriggerKind::Schedule)).await
     }
 
+    /// A manual run, whose trigger `change` modifies.
     pub(crate) async fn manual(&self, change: impl FnOnce(&mut Trigger)) -> EnvironmentOutcome {
         let mut trigger = Trigger::new(TriggerKind::Manual);
         change(&mut trigger);
@@ -160,6 +167,7 @@ impl Bench {
     }
 }
 
+/// A run of a reporter with a single environment.
 pub(crate) async fn run(
     reporter: &Reporter<AwsEcs, Client, Clock>,
     trigger: &Trigger,
@@ -169,7 +177,7 @@ pub(crate) async fn run(
     environment
 }
 
-/// The type of the error that the environment failed with.
+/// The type of the error that the environment failed with, or `none`.
 pub(crate) fn error_type(outcome: &EnvironmentOutcome) -> &str {
     outcome.error.as_ref().map_or("none", |error| error.kind.error_type())
 }

@@ -24,12 +24,12 @@ use generator::{Cast, histories, relapses};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError};
 
-fn holds(history: &history::History) -> Result<(), TestCaseError> {
+fn check_history(history: &history::History) -> Result<(), TestCaseError> {
     run::check(history).map_err(TestCaseError::fail)
 }
 
-/// The same histories at each run, or with `ENVSNAP_LONG` a hundred times as many that are new each
-/// time: one in some thousands holds what no reader could know.
+/// The same histories at each run, since one in some thousands has a state of ECS that no reader can detect.
+/// With `ENVSNAP_LONG` there are a hundred times as many, new ones at each run.
 fn config() -> ProptestConfig {
     let (cases, rng_seed) = match std::env::var_os("ENVSNAP_LONG") {
         Some(_) => (60_000, RngSeed::Random),
@@ -42,30 +42,30 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn one_process_reports_the_truth_under_every_fault(
+    fn single_process_records_what_runs_under_every_injected_fault(
         history in histories(Cast { environments: 1, processes: 1, other_writers: false })
     ) {
-        holds(&history)?;
+        check_history(&history)?;
     }
 
     #[test]
-    fn processes_and_other_writers_in_turn_end_in_the_truth(
+    fn alternating_processes_and_other_writers_end_with_what_runs_recorded(
         history in histories(Cast { environments: 1, processes: 2, other_writers: true })
     ) {
-        holds(&history)?;
+        check_history(&history)?;
     }
 
     #[test]
-    fn environments_of_one_account_fail_each_for_itself(
+    fn environments_of_one_account_fail_independently_of_each_other(
         history in histories(Cast { environments: 3, processes: 2, other_writers: true })
     ) {
-        holds(&history)?;
+        check_history(&history)?;
     }
 
     #[test]
-    fn software_that_is_back_after_a_fault_is_reported_again(
+    fn artifact_that_runs_again_after_a_fault_is_reported_again(
         history in relapses(Cast { environments: 1, processes: 1, other_writers: false })
     ) {
-        holds(&history)?;
+        check_history(&history)?;
     }
 }

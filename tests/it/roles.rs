@@ -15,20 +15,20 @@ use tokio::net::TcpListener;
 use crate::harness::{aws, config, digest, error_type};
 use crate::recorder::server::Recorder;
 
-pub(crate) const ME: &str = "arn:aws:iam::999999999999:user/me";
-pub(crate) const OURS: &str = "arn:aws:iam::111111111111:role/envsnap";
-const THEIRS: &str = "arn:aws:iam::222222222222:role/read/envsnap";
-pub(crate) const CLOSED: &str = "arn:aws:iam::333333333333:role/envsnap";
-const BUSY: &str = "arn:aws:iam::444444444444:role/envsnap";
-const BROKEN: &str = "arn:aws:iam::555555555555:role/envsnap";
+pub(crate) const CALLER_ARN: &str = "arn:aws:iam::999999999999:user/me";
+pub(crate) const ASSUMABLE_ROLE: &str = "arn:aws:iam::111111111111:role/envsnap";
+const EXTERNAL_ID_ROLE: &str = "arn:aws:iam::222222222222:role/read/envsnap";
+pub(crate) const DENIED_ROLE: &str = "arn:aws:iam::333333333333:role/envsnap";
+const THROTTLED_ONCE_ROLE: &str = "arn:aws:iam::444444444444:role/envsnap";
+const UNAVAILABLE_ONCE_ROLE: &str = "arn:aws:iam::555555555555:role/envsnap";
 /// Its policy lacks `ecs:ListTasks`.
-pub(crate) const NARROW: &str = "arn:aws:iam::666666666666:role/envsnap";
+pub(crate) const NO_LIST_TASKS_ROLE: &str = "arn:aws:iam::666666666666:role/envsnap";
 
 /// The role and the external ID of a request to STS.
 pub(crate) type Assumed = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
-/// AWS: STS, whose caller is [`ME`] and which gives each role but [`CLOSED`] a key with its account in it, [`BUSY`] and
-/// [`BROKEN`] when they are requested for the second time, and an ECS whose only task runs an image named after the key and the region that the request is signed with.
+/// AWS: STS, whose caller is [`CALLER_ARN`] and which gives each role but [`DENIED_ROLE`] a key with its account in it, [`THROTTLED_ONCE_ROLE`] and
+/// [`UNAVAILABLE_ONCE_ROLE`] when they are requested for the second time, and an ECS whose only task runs an image named after the key and the region that the request is signed with.
 pub(crate) async fn start_aws() -> (String, Assumed) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -76,7 +76,7 @@ fn assume(assumed: &Assumed, body: &[u8]) -> (StatusCode, String) {
     let namespace = "xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"";
     let Some(role) = field("RoleArn") else {
         let caller = format!(
-            "<GetCallerIdentityResponse {namespace}><GetCallerIdentityResult><Arn>{ME}</Arn>\
+            "<GetCallerIdentityResponse {namespace}><GetCallerIdentityResult><Arn>{CALLER_ARN}</Arn>\
              </GetCallerIdentityResult></GetCallerIdentityResponse>"
         );
         return (StatusCode::OK, caller);
@@ -89,7 +89,7 @@ fn assume(assumed: &Assumed, body: &[u8]) -> (StatusCode, String) {
         (status, format!("<ErrorResponse {namespace}><Error>{error}</Error></ErrorResponse>"))
     };
     match &*role {
-        CLOSED => {
+        DENIED_ROLE => {
             return refused(
                 StatusCode::FORBIDDEN,
                 "<Type>Sender</Type><Code>AccessDenied</Code><Message>User: \
@@ -97,13 +97,15 @@ fn assume(assumed: &Assumed, body: &[u8]) -> (StatusCode, String) {
                  sts:AssumeRole</Message>",
             );
         }
-        BUSY if is_first => {
+        THROTTLED_ONCE_ROLE if is_first => {
             return refused(
                 StatusCode::BAD_REQUEST,
                 "<Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message>",
             );
         }
-        BROKEN if is_first => return (StatusCode::SERVICE_UNAVAILABLE, String::new()),
+        UNAVAILABLE_ONCE_ROLE if is_first => {
+            return (StatusCode::SERVICE_UNAVAILABLE, String::new());
+        }
         _ => {}
     }
     let account = role.split(':').nth(4).unwrap();
@@ -149,11 +151,11 @@ async fn each_environment_is_read_in_its_region_and_role() {
     let (outcomes, assumed) = run(&json!([
         {"name": "own", "clusters": "app"},
         {"name": "west", "clusters": "app", "region": "eu-west-1"},
-        {"name": "ours", "clusters": "app", "role_arn": OURS},
-        {"name": "theirs", "clusters": "app", "region": "us-east-1", "role_arn": THEIRS,
+        {"name": "ours", "clusters": "app", "role_arn": ASSUMABLE_ROLE},
+        {"name": "theirs", "clusters": "app", "region": "us-east-1", "role_arn": EXTERNAL_ID_ROLE,
          "external_id": "a1b2"},
         {"name": "theirs-too", "clusters": "app", "services_regex": "", "region": "us-east-1",
-         "role_arn": THEIRS, "external_id": "a1b2"},
+         "role_arn": EXTERNAL_ID_ROLE, "external_id": "a1b2"},
     ]))
     .await;
     let images: Vec<_> = outcomes.iter().map(|o| &*o.artifacts[0].name).collect();
@@ -170,20 +172,20 @@ async fn each_environment_is_read_in_its_region_and_role() {
     );
     let mut assumed = assumed.lock().unwrap().clone();
     assumed.sort();
-    let theirs = (THEIRS.to_owned(), Some("a1b2".to_owned()));
-    assert_eq!(assumed, [(OURS.to_owned(), None), theirs], "each role once");
+    let theirs = (EXTERNAL_ID_ROLE.to_owned(), Some("a1b2".to_owned()));
+    assert_eq!(assumed, [(ASSUMABLE_ROLE.to_owned(), None), theirs], "each role once");
 }
 
 #[tokio::test]
 async fn a_role_that_cannot_be_assumed_is_named_and_hurts_no_other() {
     let (outcomes, _) = run(&json!([
-        {"name": "closed", "clusters": "app", "role_arn": CLOSED},
-        {"name": "open", "clusters": "app", "role_arn": OURS},
+        {"name": "closed", "clusters": "app", "role_arn": DENIED_ROLE},
+        {"name": "open", "clusters": "app", "role_arn": ASSUMABLE_ROLE},
     ]))
     .await;
     assert_eq!([error_type(&outcomes[0]), error_type(&outcomes[1])], ["AccessDenied", "none"]);
     let message = &outcomes[0].error.as_ref().unwrap().message;
-    for expected in [CLOSED, "not authorized to perform: sts:AssumeRole"] {
+    for expected in [DENIED_ROLE, "not authorized to perform: sts:AssumeRole"] {
         assert!(message.contains(expected), "{message}");
     }
     let kind = outcomes[0].error.as_ref().unwrap().kind;
@@ -194,8 +196,8 @@ async fn a_role_that_cannot_be_assumed_is_named_and_hurts_no_other() {
 #[tokio::test]
 async fn a_role_that_cannot_be_assumed_at_the_moment_is_retried() {
     let (outcomes, assumed) = run(&json!([
-        {"name": "busy", "clusters": "app", "role_arn": BUSY},
-        {"name": "broken", "clusters": "app", "role_arn": BROKEN},
+        {"name": "busy", "clusters": "app", "role_arn": THROTTLED_ONCE_ROLE},
+        {"name": "broken", "clusters": "app", "role_arn": UNAVAILABLE_ONCE_ROLE},
     ]))
     .await;
     let posted = |outcome: &EnvironmentOutcome| outcome.outcome == OutcomeKind::Posted;
@@ -203,5 +205,8 @@ async fn a_role_that_cannot_be_assumed_at_the_moment_is_retried() {
     let mut assumed: Vec<_> =
         assumed.lock().unwrap().iter().map(|(role, _)| role.clone()).collect();
     assumed.sort();
-    assert_eq!(assumed, [BUSY, BUSY, BROKEN, BROKEN]);
+    assert_eq!(
+        assumed,
+        [THROTTLED_ONCE_ROLE, THROTTLED_ONCE_ROLE, UNAVAILABLE_ONCE_ROLE, UNAVAILABLE_ONCE_ROLE]
+    );
 }
