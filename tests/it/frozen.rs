@@ -62,7 +62,7 @@ async fn on_a_stopped_clock<T>(
     work: impl Future<Output = T>,
     proxies: &mut [(&mut Proxy, Duration)],
 ) -> T {
-    let clock = StoppedClock::now();
+    let clock = StoppedClock::start();
     let script = async {
         for (proxy, timeout) in proxies {
             proxy.swallowed().await;
@@ -93,7 +93,7 @@ async fn connections_closed_or_reset_while_frozen_are_retried_without_a_wait() {
         thawed.ecs.kill(death);
         thawed.server.kill(death);
 
-        let clock = StoppedClock::now();
+        let clock = StoppedClock::start();
         let outcome = thawed.run(Some(Instant::now() + NO_TIME_TO_WAIT)).await;
         drop(clock);
 
@@ -149,7 +149,7 @@ async fn second_attempt_after_a_dead_connection_opens_a_new_one() {
             on_a_stopped_clock(environment.get(), proxies).await.unwrap();
             environment.calls()
         } else {
-            let _clock = StoppedClock::now();
+            let _clock = StoppedClock::start();
             let give_up_at = Instant::now() + NO_TIME_TO_WAIT;
             let environment = client.environment(ENVIRONMENT, Some(give_up_at));
             environment.get().await.unwrap();

@@ -15,12 +15,13 @@ use crate::scripted::Scripted;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// Cluster `app` with so many tasks of `runner`.
 fn scaled_to(count: usize) -> envsnap::standin::World {
     world(Cluster::new("app").tasks(count, &task("runner", 1)))
 }
 
 #[tokio::test]
-async fn the_latest_snapshot_is_fetched_again_only_at_the_recheck() {
+async fn latest_snapshot_is_fetched_again_only_after_the_recheck_interval() {
     let bench = Bench::start(app(), &[("QUOTA_SHARE", "1")]).await;
     bench.tick().await;
     let mut calls = Vec::new();
@@ -36,7 +37,7 @@ async fn the_latest_snapshot_is_fetched_again_only_at_the_recheck() {
 }
 
 #[tokio::test]
-async fn a_recheck_of_nothing_asks_every_time() {
+async fn recheck_interval_of_zero_fetches_the_latest_snapshot_at_every_run() {
     let bench = Bench::start(app(), &[("RECHECK", "0s")]).await;
     bench.tick().await;
     let outcome = bench.tick().await;
@@ -44,7 +45,7 @@ async fn a_recheck_of_nothing_asks_every_time() {
 }
 
 #[tokio::test]
-async fn a_cold_process_posts_only_what_the_server_does_not_have() {
+async fn new_process_posts_nothing_if_the_server_has_the_same_snapshot() {
     let bench = Bench::start(app(), &[]).await;
     bench.tick().await;
     let cold = bench.cold(&[]).await;
@@ -53,7 +54,7 @@ async fn a_cold_process_posts_only_what_the_server_does_not_have() {
 }
 
 #[tokio::test]
-async fn a_snapshot_of_another_writer_is_corrected_at_the_recheck() {
+async fn snapshot_of_another_writer_is_corrected_after_the_recheck_interval() {
     let bench = Bench::start(scaled_to(3), &[]).await;
     bench.tick().await;
     bench.ecs.set_world(scaled_to(2));
@@ -67,7 +68,7 @@ async fn a_snapshot_of_another_writer_is_corrected_at_the_recheck() {
 }
 
 #[tokio::test]
-async fn a_process_that_missed_a_run_which_another_one_had_asks_the_server_when_it_wakes() {
+async fn process_that_skipped_a_run_fetches_the_latest_snapshot_at_its_next_run() {
     let bench = Bench::start(scaled_to(3), &[]).await;
     bench.tick().await;
     bench.ecs.set_world(scaled_to(2));
@@ -86,7 +87,7 @@ async fn a_process_that_missed_a_run_which_another_one_had_asks_the_server_when_
 }
 
 #[tokio::test]
-async fn a_change_of_replicas_alone_is_no_difference_for_a_server_that_does_not_count_them() {
+async fn change_of_replicas_alone_is_not_posted_if_the_environment_does_not_count_replicas() {
     for variables in [&[("RECHECK", "0s")][..], &[], &[("COMPARE_REPLICAS", "true")]] {
         let bench = Bench::without_environment(scaled_to(3), variables).await;
         bench.recorder.create(ENVIRONMENT, Some(false)).await;
@@ -119,7 +120,7 @@ async fn a_change_of_replicas_alone_is_no_difference_for_a_server_that_does_not_
 }
 
 #[tokio::test]
-async fn an_environment_that_counts_replicas_again_is_noticed_at_the_recheck() {
+async fn environment_that_counts_replicas_again_is_noticed_after_the_recheck_interval() {
     let bench = Bench::without_environment(scaled_to(3), &[]).await;
     bench.recorder.create(ENVIRONMENT, Some(false)).await;
     bench.tick().await;
@@ -132,7 +133,7 @@ async fn an_environment_that_counts_replicas_again_is_noticed_at_the_recheck() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_say_whether_replicas_count_gets_one_report_of_a_change() {
+async fn change_of_replicas_is_posted_once_if_include_scaling_is_missing_or_invalid() {
     let schedule = Trigger::new(TriggerKind::Schedule);
     for environment in [json!({"name": "aws-prod"}), json!({"include_scaling": null}), json!("?")] {
         let (_ecs, server, reporter) = with_scripted_server(&[("RECHECK", "0s")]).await;
@@ -154,7 +155,7 @@ async fn a_server_that_does_not_say_whether_replicas_count_gets_one_report_of_a_
 }
 
 #[tokio::test]
-async fn whether_a_new_environment_counts_replicas_is_sent_only_if_it_is_configured() {
+async fn include_scaling_of_a_new_environment_is_sent_only_if_it_is_configured() {
     for (variables, sent) in [
         (vec![], Value::Null),
         (vec![("INCLUDE_SCALING", "false")], json!(false)),
@@ -176,7 +177,7 @@ async fn whether_a_new_environment_counts_replicas_is_sent_only_if_it_is_configu
 }
 
 #[tokio::test]
-async fn scaling_is_a_difference_unless_it_is_configured_away() {
+async fn change_of_replicas_is_posted_unless_compare_replicas_is_false() {
     for (compare, expected) in [("true", OutcomeKind::Posted), ("false", OutcomeKind::Unchanged)] {
         let bench = Bench::start(scaled_to(3), &[("COMPARE_REPLICAS", compare)]).await;
         let before = bench.tick().await;
@@ -189,7 +190,7 @@ async fn scaling_is_a_difference_unless_it_is_configured_away() {
 }
 
 #[tokio::test]
-async fn a_heartbeat_posts_what_is_unchanged_when_the_server_heard_nothing_for_that_long() {
+async fn heartbeat_posts_an_unchanged_snapshot_once_per_interval() {
     let bench = Bench::start(app(), &[("HEARTBEAT", "1h")]).await;
     bench.tick().await;
     let mut posted = Vec::new();
@@ -209,7 +210,7 @@ async fn a_heartbeat_posts_what_is_unchanged_when_the_server_heard_nothing_for_t
 }
 
 #[tokio::test]
-async fn a_heartbeat_is_measured_by_the_server_and_not_by_the_process() {
+async fn new_process_measures_the_heartbeat_from_the_last_report_to_the_server() {
     let bench = Bench::start(app(), &[("HEARTBEAT", "1h")]).await;
     bench.tick().await;
     let schedule = Trigger::new(TriggerKind::Schedule);
@@ -226,7 +227,7 @@ async fn a_heartbeat_is_measured_by_the_server_and_not_by_the_process() {
 }
 
 #[tokio::test]
-async fn force_asks_afresh_and_posts_even_what_the_server_has() {
+async fn forced_run_fetches_the_latest_snapshot_and_posts_even_if_it_is_unchanged() {
     let bench = Bench::start(app(), &[]).await;
     bench.tick().await;
     let forced = bench.manual(|trigger| trigger.force = true).await;
@@ -253,14 +254,15 @@ async fn a_missing_environment_is_created_only_if_configured() {
 }
 
 #[tokio::test]
-async fn an_environment_of_another_type_is_refused() {
+async fn report_to_an_environment_of_another_type_is_rejected_by_the_server() {
     let bench = Bench::without_environment(app(), &[("AUTO_CREATE_ENVIRONMENT", "true")]).await;
     let body = r#"{"name": "aws-prod", "type": "logical", "description": "d"}"#;
     bench.recorder.put("/environments/acme", body).await;
     assert_eq!(error_type(&bench.tick().await), "ServerRejected");
 }
 
-/// A reporter of `app` with cluster `app`, and a server that answers what the test writes down.
+/// A reporter of cluster `app`, which runs three tasks of `runner`, and a server that gives the scripted
+/// answers.
 pub(crate) async fn with_scripted_server(
     variables: &[(&str, &str)],
 ) -> (StandIn, Scripted, Reporter<AwsEcs, Client, Clock>) {
@@ -285,15 +287,16 @@ fn no_such_environment() -> Value {
     json!({"message": "Environment named 'aws-prod' does not exist for organization 'acme'"})
 }
 
-fn requests(server: &Scripted) -> Vec<String> {
+/// `METHOD PATH` of each request that the server received.
+fn request_lines(server: &Scripted) -> Vec<String> {
     server.received().into_iter().map(|r| format!("{} {}", r.method, r.path)).collect()
 }
 
-const LATEST: &str = "GET /api/v2/snapshots/acme/aws-prod/-1";
-const REPORT: &str = "PUT /api/v2/environments/acme/aws-prod/report/ECS";
+const LATEST_REQUEST: &str = "GET /api/v2/snapshots/acme/aws-prod/-1";
+const REPORT_REQUEST: &str = "PUT /api/v2/environments/acme/aws-prod/report/ECS";
 
 #[tokio::test]
-async fn a_post_that_was_not_answered_is_looked_into() {
+async fn post_without_a_response_makes_the_next_run_fetch_the_latest_snapshot() {
     let (ecs, server, reporter) = with_scripted_server(&[]).await;
     let schedule = Trigger::new(TriggerKind::Schedule);
     server.then_json(200, &snapshot(1, 3));
@@ -316,14 +319,22 @@ async fn a_post_that_was_not_answered_is_looked_into() {
         "what was known before the post is not trusted"
     );
     assert_eq!(
-        requests(&server),
-        [LATEST, LATEST, LATEST, REPORT, LATEST, LATEST, REPORT],
+        request_lines(&server),
+        [
+            LATEST_REQUEST,
+            LATEST_REQUEST,
+            LATEST_REQUEST,
+            REPORT_REQUEST,
+            LATEST_REQUEST,
+            LATEST_REQUEST,
+            REPORT_REQUEST
+        ],
         "a server that takes no preconditions is read again directly before a report"
     );
 }
 
 #[tokio::test]
-async fn a_post_that_was_repeated_is_looked_into_as_well() {
+async fn retried_post_fetches_the_latest_snapshot_to_learn_whether_one_was_created() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     let schedule = Trigger::new(TriggerKind::Schedule);
     server
@@ -345,7 +356,7 @@ async fn a_post_that_was_repeated_is_looked_into_as_well() {
 }
 
 #[tokio::test]
-async fn an_environment_that_was_seen_is_never_made_again() {
+async fn environment_that_existed_before_is_not_created_again_after_a_404() {
     let variables = [("AUTO_CREATE_ENVIRONMENT", "true"), ("RECHECK", "0s")];
     let (_ecs, server, reporter) = with_scripted_server(&variables).await;
     let schedule = Trigger::new(TriggerKind::Schedule);
@@ -353,11 +364,11 @@ async fn an_environment_that_was_seen_is_never_made_again() {
     assert_eq!(run(&reporter, &schedule).await.outcome, OutcomeKind::Unchanged);
     server.then_json(404, &no_such_environment());
     assert_eq!(error_type(&run(&reporter, &schedule).await), "EnvironmentNotFound");
-    assert_eq!(requests(&server), [LATEST, LATEST]);
+    assert_eq!(request_lines(&server), [LATEST_REQUEST, LATEST_REQUEST]);
 }
 
 #[tokio::test]
-async fn the_highest_index_that_a_server_can_tell_does_no_harm() {
+async fn change_after_a_latest_snapshot_with_index_u64_max_is_posted_as_created() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     let latest = snapshot(u64::MAX, 1);
     server.then_json(200, &latest).then_json(200, &latest).then(201, "\"OK\"");
@@ -366,17 +377,17 @@ async fn the_highest_index_that_a_server_can_tell_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_latest_snapshot_of_another_type_is_never_reported_over() {
+async fn latest_snapshot_of_another_type_fails_the_run_without_a_report() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     server.then_json(200, &json!({"index": 4, "type": "K8S", "artifacts": []}));
     let outcome = run(&reporter, &Trigger::new(TriggerKind::Schedule)).await;
     assert_eq!(error_type(&outcome), "ServerRejected");
     assert!(outcome.error.unwrap().message.contains("is of type K8S"));
-    assert_eq!(requests(&server), [LATEST]);
+    assert_eq!(request_lines(&server), [LATEST_REQUEST]);
 }
 
 #[tokio::test]
-async fn a_server_that_hides_artifacts_without_digests_gets_one_report() {
+async fn server_that_omits_artifacts_without_digests_gets_one_report_only() {
     let (ecs, server, reporter) = with_scripted_server(&[("RECHECK", "0s")]).await;
     ecs.update(|world| {
         world.cluster_mut("app").add(Task::in_service("mesh").with(Container::new("envoy")));
@@ -388,11 +399,14 @@ async fn a_server_that_hides_artifacts_without_digests_gets_one_report() {
         server.then_json(200, &snapshot(7, 3));
         assert_eq!(run(&reporter, &schedule).await.outcome, OutcomeKind::Unchanged);
     }
-    assert_eq!(requests(&server).iter().filter(|request| *request == REPORT).count(), 1);
+    assert_eq!(
+        request_lines(&server).iter().filter(|request| *request == REPORT_REQUEST).count(),
+        1
+    );
 }
 
 #[tokio::test]
-async fn a_report_announces_the_heartbeat_and_to_a_server_that_takes_it_a_precondition() {
+async fn report_has_a_heartbeat_header_and_if_match_only_if_the_server_accepts_it() {
     for (accepts, if_match) in [("if-match, origin", Some("\"4\"")), ("origin", None)] {
         let (_ecs, server, reporter) = with_scripted_server(&[("HEARTBEAT", "90m")]).await;
         let latest = snapshot(4, 1).to_string();
@@ -414,7 +428,7 @@ async fn a_report_announces_the_heartbeat_and_to_a_server_that_takes_it_a_precon
 }
 
 #[tokio::test]
-async fn a_report_that_was_recorded_by_an_attempt_without_an_answer_is_no_other_snapshot() {
+async fn status_412_after_a_failed_attempt_is_success_if_the_latest_snapshot_is_ours() {
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     server.environment_is_with("if-match", &json!({"include_scaling": true}));
     server
@@ -427,13 +441,13 @@ async fn a_report_that_was_recorded_by_an_attempt_without_an_answer_is_no_other_
 }
 
 #[tokio::test]
-async fn a_run_that_is_overtaken_again_and_again_gives_way_and_says_so() {
+async fn run_overtaken_repeatedly_by_other_writers_fails_as_overtaken_without_a_report() {
     let (ecs, server, reporter) = with_scripted_server(&[]).await;
     for index in (1..).step_by(2).take(5) {
         server.then_json(200, &snapshot(index, 1)).then_json(200, &snapshot(index + 1, 1));
     }
     let outcome = run(&reporter, &Trigger::new(TriggerKind::Schedule)).await;
     assert_eq!(error_type(&outcome), "Overtaken");
-    assert!(!requests(&server).contains(&REPORT.to_owned()));
+    assert!(!request_lines(&server).contains(&REPORT_REQUEST.to_owned()));
     drop(ecs);
 }

@@ -8,7 +8,7 @@ use crate::harness::{Bench, ENVIRONMENT, digest, started, world};
 use crate::questions::ask_at;
 use crate::recorder::server::{Recorder, digest as hex_digest};
 
-const REVISION: &str = "arn:aws:ecs:eu-central-1:274425519734:task-definition/web:1";
+const TASK_DEFINITION_ARN: &str = "arn:aws:ecs:eu-central-1:274425519734:task-definition/web:1";
 
 fn deployed_by(deployment: &str) -> Task {
     let mut task =
@@ -18,20 +18,21 @@ fn deployed_by(deployment: &str) -> Task {
     task
 }
 
-async fn context(recorder: &Recorder) -> Value {
+/// The `ecs_context` of the first artifact of the latest snapshot.
+async fn ecs_context(recorder: &Recorder) -> Value {
     let path = format!("/snapshots/acme/{ENVIRONMENT}/-1");
     recorder.get(&path).await.documented("Snapshot")["artifacts"][0]["ecs_context"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_says_where_a_task_comes_from_and_another_origin_makes_no_snapshot() {
+async fn task_origin_is_in_api_commands_and_page_and_a_new_origin_alone_is_no_new_snapshot() {
     let bench = Bench::start(world(Cluster::new("app").task(deployed_by("ecs-svc/1"))), &[]).await;
     assert_eq!(bench.tick().await.outcome, OutcomeKind::Posted);
-    let shown = context(&bench.recorder).await;
+    let shown = ecs_context(&bench.recorder).await;
     let origin = |deployment: &str| {
         json!({
-            "task_definition": REVISION, "started_by": deployment, "launch_type": "FARGATE",
-            "availability_zone": "eu-central-1a",
+            "task_definition": TASK_DEFINITION_ARN, "started_by": deployment,
+            "launch_type": "FARGATE", "availability_zone": "eu-central-1a",
         })
     };
     assert_eq!(shown["origin"], origin("ecs-svc/1"));
@@ -52,7 +53,7 @@ async fn every_answer_says_where_a_task_comes_from_and_another_origin_makes_no_s
     assert_eq!(bench.tick().await.outcome, OutcomeKind::Unchanged);
     let forced = bench.manual(|trigger| trigger.force = true).await;
     assert_eq!((forced.outcome, forced.created), (OutcomeKind::Posted, false));
-    assert_eq!(context(&bench.recorder).await["origin"], origin("ecs-svc/2"));
+    assert_eq!(ecs_context(&bench.recorder).await["origin"], origin("ecs-svc/2"));
     assert_eq!(bench.recorder.latest(ENVIRONMENT).await.index, 1);
 
     let ask = async |arguments: &[&str]| ask_at(&bench.recorder.url, arguments).await;
@@ -80,7 +81,7 @@ async fn every_answer_says_where_a_task_comes_from_and_another_origin_makes_no_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_origin_commands_a_terminal_or_a_browser_and_earlier_reports_are_read_without_one() {
+async fn task_origin_is_escaped_in_terminal_and_html_and_may_be_missing_in_reports() {
     let recorder = Recorder::start().await;
     recorder.create(ENVIRONMENT, None).await;
     let hostile = "\u{1b}[2J<script>alert(1)</script>\"'\u{202e}";
@@ -89,13 +90,13 @@ async fn no_origin_commands_a_terminal_or_a_browser_and_earlier_reports_are_read
         "service_name": hostile, "digests": {"web:1": hex_digest(1)}, "creationTimestamp": 1,
     });
     assert_eq!(recorder.report(ENVIRONMENT, &[task.clone()]).await, 201);
-    assert_eq!(context(&recorder).await.get("origin"), None);
+    assert_eq!(ecs_context(&recorder).await.get("origin"), None);
     task["origin"] = json!({
         "task_definition": format!("arn:aws:ecs:evil.example/:1:task-definition/{hostile}:1"),
         "started_by": hostile, "launch_type": hostile, "availability_zone": hostile,
     });
     assert_eq!(recorder.report(ENVIRONMENT, &[task]).await, 200, "it is no change");
-    let shown = context(&recorder).await;
+    let shown = ecs_context(&recorder).await;
     assert_eq!(shown["origin"]["started_by"], hostile);
     assert_eq!(
         (&shown["service_url"], &shown["task_definition_url"]),

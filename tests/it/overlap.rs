@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use crate::harness::{aws, config, server, task, world};
 use crate::recorder::server::Recorder;
 
-/// Where everything waits.
+/// Holds the calls of two processes back until the test lets them through, one at a time.
 #[derive(Default)]
 struct Gate {
     /// In the order of arrival, by process and what it is.
@@ -45,6 +45,7 @@ struct Gate {
 }
 
 impl Gate {
+    /// Does `work` once the test lets `what` of `process` through.
     async fn pass<T>(
         &self,
         process: usize,
@@ -62,6 +63,7 @@ impl Gate {
         self.counted(work).await
     }
 
+    /// Does `work` without waiting; it is under way until it returns.
     async fn counted<T>(&self, work: impl AsyncFnOnce() -> T) -> T {
         self.under_way.set(self.under_way.get() + 1);
         let result = work().await;
@@ -78,7 +80,7 @@ struct GatedEcs {
     process: usize,
 }
 
-/// Nothing but `version` of one service.
+/// A single task, of this version of service `web`.
 fn version_of(version: u8) -> standin::World {
     world(standin::Cluster::new("app").task(task("web", version)))
 }
@@ -195,6 +197,7 @@ impl EnvironmentApi for GatedEnvironment<'_> {
 
 type Process = Reporter<GatedEcs, GatedServer, fn() -> SystemTime>;
 
+/// How the two processes are configured, and what they remember.
 #[derive(Debug, Clone, Copy)]
 struct Setting {
     /// Whether the process reported before, and remembers it.
@@ -204,7 +207,7 @@ struct Setting {
     without_preconditions: bool,
 }
 
-/// One recorder and a stand-in for each of the two processes, for many runs.
+/// A recorder, and a stand-in of ECS for each of the two processes, on which many orders are played.
 struct Stage {
     recorder: Recorder,
     standins: [Rc<StandIn>; 2],
@@ -248,9 +251,14 @@ impl Stage {
         Reporter::new(config, ecs, server, SystemTime::now)
     }
 
-    /// Lets two runs happen in the order that `choices` says, of what waits at each moment; gives how
-    /// many there were to choose from, and the versions in the order in which they were recorded.
-    async fn play(&self, setting: Setting, choices: &[usize]) -> (Vec<usize>, Vec<u8>, String) {
+    /// Runs both processes, and lets through what `choices` picks from the waiting calls at each step. Returns
+    /// how many calls waited at each step, the versions in the order in which they were recorded, and what
+    /// happened, in order.
+    async fn play_order(
+        &self,
+        setting: Setting,
+        choices: &[usize],
+    ) -> (Vec<usize>, Vec<u8>, String) {
         let number = self.environments.replace(self.environments.get() + 1);
         let name = format!("env-{number}");
         self.recorder.create(&name, Some(true)).await;
@@ -274,7 +282,7 @@ impl Stage {
         let both = async { tokio::join!(run(&processes[0]), run(&processes[1])) };
         let mut both = pin!(both);
         loop {
-            let next = self.next(&gate);
+            let next = self.wait_until_blocked(&gate);
             tokio::select! {
                 biased;
                 _ = &mut both => break,
@@ -296,8 +304,8 @@ impl Stage {
         (numbers, started.collect(), gate.story.borrow().join(", "))
     }
 
-    /// Until all that can still happen waits to be let through.
-    async fn next(&self, gate: &Gate) {
+    /// Returns when all that can still happen waits to be let through.
+    async fn wait_until_blocked(&self, gate: &Gate) {
         loop {
             // Nothing but what was let through depends on anything outside this thread.
             for _ in 0..20 {
@@ -310,13 +318,13 @@ impl Stage {
         }
     }
 
-    /// Plays every order, and gives their number and the stories of those in which an older reading
-    /// was recorded after a newer one.
+    /// Plays every order, and returns their number and what happened in those in which an older reading was
+    /// recorded after a newer one.
     async fn play_all(&self, setting: Setting) -> (usize, Vec<String>) {
         let (mut orders, mut overwritten) = (0, Vec::new());
         let mut choices = Vec::new();
         loop {
-            let (numbers, recorded, story) = self.play(setting, &choices).await;
+            let (numbers, recorded, story) = self.play_order(setting, &choices).await;
             orders += 1;
             if !recorded.is_sorted() {
                 overwritten.push(format!("{story}, recorded {recorded:?}"));
@@ -333,12 +341,14 @@ impl Stage {
     }
 }
 
+/// Neither process has reported before.
 const COLD: Setting =
     Setting { warm: [false; 2], recheck: "0s", force: false, without_preconditions: false };
+/// Both processes have reported before.
 const WARM: Setting = Setting { warm: [true; 2], ..COLD };
 
 #[tokio::test]
-async fn an_older_reading_is_never_recorded_after_a_newer_one() {
+async fn older_ecs_reading_is_not_recorded_after_a_newer_one_in_any_order_of_two_runs() {
     let stage = Stage::new().await;
     let cold_and_warm = Setting { warm: [false, true], ..COLD };
     for setting in [
@@ -354,10 +364,9 @@ async fn an_older_reading_is_never_recorded_after_a_newer_one() {
     }
 }
 
-/// What the documentation says of the hosted server: the time between a report and the request
-/// before it remains.
+/// As the documentation says of the hosted server, which takes no preconditions.
 #[tokio::test]
-async fn without_preconditions_only_what_is_recorded_between_the_last_look_and_the_post_is_lost() {
+async fn without_preconditions_only_a_report_between_fetch_and_post_is_overwritten() {
     let stage = Stage::new().await;
     let setting = Setting { without_preconditions: true, ..WARM };
     let (orders, overwritten) = stage.play_all(setting).await;

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use crate::harness::{Clock, aws, error_type, task, world};
 use crate::recorder::server::Recorder;
 
-const PATH: &str = "/envsnap/environments";
+const SSM_PATH: &str = "/envsnap/environments";
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// What SSM has, and an ECS behind the same address.
@@ -33,12 +33,14 @@ struct Account {
     broken: Arc<Mutex<bool>>,
 }
 
+/// Answers `GetParametersByPath`, and forwards all other requests to ECS.
 async fn answer(
     State(account): State<Account>,
     headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, String) {
-    const PAGE: usize = 10;
+    /// Parameters in a response.
+    const PAGE_SIZE: usize = 10;
     let target = headers["x-amz-target"].to_str().unwrap();
     if target != "AmazonSSM.GetParametersByPath" {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -54,7 +56,7 @@ async fn answer(
         return (StatusCode::BAD_REQUEST, error.to_string());
     }
     let request: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!((&request["Path"], &request["Recursive"]), (&json!(PATH), &json!(true)));
+    assert_eq!((&request["Path"], &request["Recursive"]), (&json!(SSM_PATH), &json!(true)));
     assert!(request.get("WithDecryption").is_none(), "{request}");
     *account.pages.lock().unwrap() += 1;
     let from: usize = request["NextToken"].as_str().map_or(0, |token| token.parse().unwrap());
@@ -62,16 +64,17 @@ async fn answer(
     let page: Vec<_> = parameters
         .iter()
         .skip(from)
-        .take(PAGE)
+        .take(PAGE_SIZE)
         .map(|(name, (kind, value))| json!({"Name": name, "Type": kind, "Value": value}))
         .collect();
     let mut answer = json!({"Parameters": page});
-    if from + PAGE < parameters.len() {
-        answer["NextToken"] = json!((from + PAGE).to_string());
+    if from + PAGE_SIZE < parameters.len() {
+        answer["NextToken"] = json!((from + PAGE_SIZE).to_string());
     }
     (StatusCode::OK, answer.to_string())
 }
 
+/// A reporter whose environments are parameters in SSM.
 struct Fleet {
     account: Account,
     recorder: Recorder,
@@ -101,7 +104,7 @@ impl Fleet {
             ("KOSLI_HOST", recorder.url.as_str()),
             ("KOSLI_ORG", "acme"),
             ("KOSLI_API_TOKEN", "t0k3n"),
-            ("ENVIRONMENTS_SSM_PATH", PATH),
+            ("ENVIRONMENTS_SSM_PATH", SSM_PATH),
             ("AUTO_CREATE_ENVIRONMENT", "true"),
             ("QUOTA_SHARE", "1"),
         ];
@@ -117,16 +120,16 @@ impl Fleet {
         Self { account, recorder, reporter: reporter.await.unwrap(), now, _ecs: ecs }
     }
 
-    fn set(&self, name: &str, value: &Value) {
+    fn set_parameter(&self, name: &str, value: &Value) {
         let mut parameters = self.account.parameters.lock().unwrap();
-        parameters.insert(format!("{PATH}/{name}"), ("String", value.to_string()));
+        parameters.insert(format!("{SSM_PATH}/{name}"), ("String", value.to_string()));
     }
 
-    fn remove(&self, name: &str) {
-        self.account.parameters.lock().unwrap().remove(&format!("{PATH}/{name}"));
+    fn remove_parameter(&self, name: &str) {
+        self.account.parameters.lock().unwrap().remove(&format!("{SSM_PATH}/{name}"));
     }
 
-    /// As an invocation does, after this time.
+    /// Advances the clock, refreshes the environments and runs, as an invocation does.
     async fn run_after(&mut self, time: Duration) -> Vec<EnvironmentOutcome> {
         *self.now.lock().unwrap() += time;
         self.reporter.refresh().await.unwrap();
@@ -135,16 +138,16 @@ impl Fleet {
     }
 }
 
-fn names(outcomes: &[EnvironmentOutcome]) -> Vec<&str> {
+fn environment_names(outcomes: &[EnvironmentOutcome]) -> Vec<&str> {
     outcomes.iter().map(|outcome| outcome.environment.as_str()).collect()
 }
 
 #[tokio::test]
-async fn two_hundred_environments_are_read_in_pages_and_again_after_a_quarter_of_an_hour() {
+async fn environments_in_ssm_are_read_in_pages_and_again_after_15_minutes() {
     let mut fleet = Fleet::start(200).await;
     for n in 0..200 {
         let value = json!({"clusters": ["app"], "services": [format!("s{n}")]});
-        fleet.set(&format!("env-{n:03}"), &value);
+        fleet.set_parameter(&format!("env-{n:03}"), &value);
     }
     let outcomes = fleet.run_after(Duration::ZERO).await;
     assert_eq!(outcomes.len(), 200);
@@ -158,27 +161,27 @@ async fn two_hundred_environments_are_read_in_pages_and_again_after_a_quarter_of
     let outcomes = fleet.run_after(14 * MINUTE).await;
     assert!(outcomes.iter().all(|it| it.outcome == OutcomeKind::Unchanged));
     assert_eq!(*fleet.account.pages.lock().unwrap(), 20, "not read again yet");
-    fleet.remove("env-000");
-    fleet.set("env-200", &json!({"name": "env-200", "clusters": "app"}));
+    fleet.remove_parameter("env-000");
+    fleet.set_parameter("env-200", &json!({"name": "env-200", "clusters": "app"}));
     let outcomes = fleet.run_after(MINUTE).await;
     assert_eq!(*fleet.account.pages.lock().unwrap(), 40);
-    assert_eq!((outcomes.len(), names(&outcomes)[0]), (200, "env-001"));
+    assert_eq!((outcomes.len(), environment_names(&outcomes)[0]), (200, "env-001"));
     let posted = outcomes.iter().filter(|it| it.outcome == OutcomeKind::Posted);
     assert_eq!(posted.map(|it| &*it.environment).collect::<Vec<_>>(), ["env-200"]);
 }
 
 #[tokio::test]
-async fn a_wrong_parameter_fails_its_environment_and_no_other() {
+async fn invalid_parameter_fails_only_its_own_environment() {
     let mut fleet = Fleet::start(1).await;
-    fleet.set("good", &json!({"clusters": ["app"]}));
-    fleet.set("misspelt", &json!({"cluster": ["app"]}));
-    fleet.set("other-name", &json!({"name": "good"}));
-    fleet.set("not-an-object", &json!(["app"]));
-    fleet.set("deeper/one", &json!({}));
+    fleet.set_parameter("good", &json!({"clusters": ["app"]}));
+    fleet.set_parameter("misspelt", &json!({"cluster": ["app"]}));
+    fleet.set_parameter("other-name", &json!({"name": "good"}));
+    fleet.set_parameter("not-an-object", &json!(["app"]));
+    fleet.set_parameter("deeper/one", &json!({}));
     let elsewhere = "arn:aws:ecs:us-east-1:274425519734:cluster/app";
-    fleet.set("elsewhere", &json!({"clusters": [elsewhere]}));
+    fleet.set_parameter("elsewhere", &json!({"clusters": [elsewhere]}));
     let encrypted = ("SecureString", "AQICAHh".to_owned());
-    fleet.account.parameters.lock().unwrap().insert(format!("{PATH}/secret"), encrypted);
+    fleet.account.parameters.lock().unwrap().insert(format!("{SSM_PATH}/secret"), encrypted);
 
     let outcomes = fleet.run_after(Duration::ZERO).await;
     let of = |name: &str| outcomes.iter().find(|it| it.environment == name).unwrap();
@@ -194,32 +197,39 @@ async fn a_wrong_parameter_fails_its_environment_and_no_other() {
         assert_eq!(error_type(of(name)), "ConfigError", "{name}");
         let message = &of(name).error.as_ref().unwrap().message;
         assert!(message.contains(expected), "{name}: {message}");
-        assert!(message.starts_with(&format!("the parameter {PATH}/{name} in SSM")), "{message}");
+        assert!(
+            message.starts_with(&format!("the parameter {SSM_PATH}/{name} in SSM")),
+            "{message}"
+        );
         assert!(!message.contains("AQICAHh"), "{message}");
     }
     assert_eq!(outcomes.len(), 7);
 
-    fleet.set("misspelt", &json!({"clusters": ["app"]}));
+    fleet.set_parameter("misspelt", &json!({"clusters": ["app"]}));
     let outcomes = fleet.run_after(15 * MINUTE).await;
     let corrected = outcomes.iter().find(|it| it.environment == "misspelt").unwrap();
     assert_eq!(corrected.outcome, OutcomeKind::Posted);
 }
 
 #[tokio::test]
-async fn environments_stay_while_ssm_does_not_return_them_and_none_at_all_is_an_error() {
+async fn environments_are_kept_while_ssm_fails_and_an_empty_path_is_an_error() {
     let mut fleet = Fleet::start(1).await;
     let error = fleet.reporter.refresh().await.unwrap_err().to_string();
-    assert!(error.contains(PATH) && error.contains("no parameter under it"), "{error}");
+    assert!(error.contains(SSM_PATH) && error.contains("no parameter under it"), "{error}");
     *fleet.account.broken.lock().unwrap() = true;
     let error = fleet.reporter.refresh().await.unwrap_err().to_string();
     assert!(error.contains("AccessDeniedException: not allowed"), "{error}");
 
     *fleet.account.broken.lock().unwrap() = false;
-    fleet.set("good", &json!({"clusters": ["app"]}));
-    assert_eq!(names(&fleet.run_after(MINUTE).await), ["good"]);
+    fleet.set_parameter("good", &json!({"clusters": ["app"]}));
+    assert_eq!(environment_names(&fleet.run_after(MINUTE).await), ["good"]);
     *fleet.account.broken.lock().unwrap() = true;
-    assert_eq!(names(&fleet.run_after(20 * MINUTE).await), ["good"]);
+    assert_eq!(environment_names(&fleet.run_after(20 * MINUTE).await), ["good"]);
     *fleet.account.broken.lock().unwrap() = false;
-    fleet.set("second", &json!({"clusters": ["app"]}));
-    assert_eq!(names(&fleet.run_after(MINUTE).await), ["good", "second"], "fetched again at once");
+    fleet.set_parameter("second", &json!({"clusters": ["app"]}));
+    assert_eq!(
+        environment_names(&fleet.run_after(MINUTE).await),
+        ["good", "second"],
+        "fetched again at once"
+    );
 }

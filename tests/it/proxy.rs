@@ -24,15 +24,15 @@ pub(crate) enum Death {
     Silent,
 }
 
-/// What a connection does when it is to die.
+/// An order to the open connections to die in this way.
 #[derive(Clone)]
 struct Order {
     death: Death,
     done: sync::Sender<()>,
 }
 
-/// It has a thread of its own: connections die even while the test, and the client in its runtime,
-/// do nothing, as in a process that is frozen.
+/// A TCP proxy with a thread of its own: its connections die even while the test, and the client in its
+/// runtime, do nothing, as in a process that is frozen.
 pub(crate) struct Proxy {
     pub(crate) url: String,
     orders: broadcast::Sender<Order>,
@@ -41,7 +41,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// To the server at this URL.
+    /// Starts a proxy to the server at this URL.
     pub(crate) fn start(url: &str) -> Self {
         let upstream: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
         let listener = StdListener::bind("127.0.0.1:0").unwrap();
@@ -72,7 +72,7 @@ impl Proxy {
         Self { url, orders, opened, swallowed }
     }
 
-    /// Connections that were ever opened.
+    /// The number of connections that were opened so far.
     pub(crate) fn opened(&self) -> usize {
         self.opened.load(Ordering::SeqCst)
     }
@@ -95,6 +95,7 @@ async fn dropped(orders: &mut broadcast::Receiver<Order>) {
     while !matches!(orders.recv().await, Err(broadcast::error::RecvError::Closed)) {}
 }
 
+/// Copies bytes in both directions until an order comes, and then lets the connection die.
 async fn carry(
     mut client: TcpStream,
     mut server: TcpStream,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{app, digest, task, world};
 
+/// A running `envsnap ps --watch=1`.
 struct Watch {
     process: Child,
     out: BufReader<ChildStdout>,
@@ -32,20 +33,20 @@ impl Watch {
         let error = BufReader::new(process.stderr.take().unwrap());
         let mut watch = Self { process, out, error };
         assert_eq!(
-            watch.error_line(),
+            watch.next_error_line(),
             "Watching 5 containers of 3 artifacts, every 1 second (- exited, + started, ~ scaled). \
              Ctrl-C ends it.\n"
         );
         watch
     }
 
-    fn line(&mut self) -> String {
+    fn next_line(&mut self) -> String {
         let mut line = String::new();
         tokio::task::block_in_place(|| self.out.read_line(&mut line)).unwrap();
         line
     }
 
-    fn error_line(&mut self) -> String {
+    fn next_error_line(&mut self) -> String {
         let mut line = String::new();
         tokio::task::block_in_place(|| self.error.read_line(&mut line)).unwrap();
         line
@@ -55,7 +56,7 @@ impl Watch {
         tokio::task::block_in_place(|| self.process.wait()).unwrap().code()
     }
 
-    /// What is left of the output and of the errors after a signal, and the exit code.
+    /// The rest of the output and of the errors after this signal, and the exit code.
     fn end(mut self, signal: &str) -> (String, String, Option<i32>) {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
@@ -67,8 +68,8 @@ impl Watch {
     }
 }
 
-/// After [`app`]: `runner` is replaced, `shas` is scaled, `differ` stays.
-fn later() -> Cluster {
+/// The cluster of [`app`] with `runner` replaced and `shas` scaled.
+fn changed_cluster() -> Cluster {
     Cluster::new("app")
         .tasks(2, &task("runner", 7))
         .tasks(2, &task("shas", 2))
@@ -76,11 +77,11 @@ fn later() -> Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_start_exit_and_scaling_is_a_line() {
+async fn each_start_exit_and_change_of_replicas_is_printed_as_a_line() {
     let ecs = StandIn::start(app()).await.unwrap();
     let mut watch = Watch::start(&ecs, &[]);
-    ecs.set_world(world(later()));
-    let lines = [watch.line(), watch.line(), watch.line()];
+    ecs.set_world(world(changed_cluster()));
+    let lines = [watch.next_line(), watch.next_line(), watch.next_line()];
     let without_time = lines.each_ref().map(|line| line.split_once(" UTC  ").unwrap().1);
     let hex = |byte| digest(byte).replace("sha256:", "");
     assert_eq!(
@@ -95,13 +96,13 @@ async fn each_start_exit_and_scaling_is_a_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_json_each_change_is_a_document_on_a_line() {
+async fn json_output_has_one_document_per_line_for_each_change() {
     let ecs = StandIn::start(app()).await.unwrap();
     let mut watch = Watch::start(&ecs, &["-o", "json", "app"]);
-    ecs.set_world(world(later()));
+    ecs.set_world(world(changed_cluster()));
     let mut changes = Vec::new();
     for _ in 0..3 {
-        let mut change: Value = serde_json::from_str(&watch.line()).unwrap();
+        let mut change: Value = serde_json::from_str(&watch.next_line()).unwrap();
         assert!(change["at"].take().as_i64() > Some(1_700_000_000));
         changes.push(change);
     }
@@ -117,12 +118,12 @@ async fn as_json_each_change_is_a_document_on_a_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_has_seen_enough_ends_it_without_an_error() {
+async fn watch_exits_with_0_if_its_output_is_closed() {
     let ecs = StandIn::start(app()).await.unwrap();
     let mut watch = Watch::start(&ecs, &[]);
-    let out = std::mem::replace(&mut watch.out, BufReader::new(silent()));
+    let out = std::mem::replace(&mut watch.out, BufReader::new(empty_output()));
     drop(out);
-    ecs.set_world(world(later()));
+    ecs.set_world(world(changed_cluster()));
     assert_eq!(watch.exit_code(), Some(0));
     let mut error = String::new();
     watch.error.read_to_string(&mut error).unwrap();
@@ -130,7 +131,7 @@ async fn a_reader_that_has_seen_enough_ends_it_without_an_error() {
 }
 
 /// The output of a program that prints nothing.
-fn silent() -> ChildStdout {
+fn empty_output() -> ChildStdout {
     let mut program = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
     program.wait().unwrap();
     program.stdout.take().unwrap()
@@ -143,18 +144,18 @@ async fn a_transient_error_is_retried_and_a_permanent_one_ends_the_watch() {
     ecs.faults(|faults| {
         faults.always(Operation::ListTasks, Fault::json("no JSON"));
     });
-    let failing = watch.error_line();
+    let failing = watch.next_error_line();
     assert!(failing.ends_with(". Trying again.\n"), "{failing}");
     ecs.faults(|faults| {
         faults.clear();
     });
-    ecs.set_world(world(later()));
-    assert_eq!(watch.error_line(), "ECS can be read again.\n");
-    assert!(watch.line().contains("- runner:1"), "nothing is missed");
+    ecs.set_world(world(changed_cluster()));
+    assert_eq!(watch.next_error_line(), "ECS can be read again.\n");
+    assert!(watch.next_line().contains("- runner:1"), "nothing is missed");
     ecs.faults(|faults| {
         faults.always(Operation::ListTasks, Fault::AccessDenied);
     });
-    let end = watch.error_line();
+    let end = watch.next_error_line();
     assert!(end.starts_with("envsnap: ECS did not list the running tasks"), "{end}");
     assert_eq!(watch.exit_code(), Some(2));
 }

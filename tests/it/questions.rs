@@ -20,7 +20,7 @@ pub(crate) struct Answer {
     pub(crate) error: String,
 }
 
-/// Asks in a process of its own, in UTC, while this one serves.
+/// Runs `envsnap` in UTC, in a process of its own, while this one serves.
 pub(crate) async fn ask(arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
     let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
     let arguments = owned(arguments);
@@ -38,20 +38,20 @@ pub(crate) async fn ask(arguments: &[&str], variables: &[(&str, &str)]) -> Answe
     Answer { code: output.status.code(), out: text(&output.stdout), error: text(&output.stderr) }
 }
 
-/// Asks the server at `url` about organization `acme`.
+/// Runs `envsnap` for organization `acme` of the server at `url`.
 pub(crate) async fn ask_at(url: &str, arguments: &[&str]) -> Answer {
     ask(arguments, &[("KOSLI_HOST", url), ("KOSLI_ORG", "acme")]).await
 }
 
 impl Answer {
-    /// What it wrote, which nothing went wrong with.
+    /// The output of a run that exited with 0 and wrote no error.
     #[track_caller]
     pub(crate) fn success(self) -> String {
         assert_eq!((self.code, &*self.error), (Some(0), ""), "{self:?}");
         self.out
     }
 
-    /// Why it could not answer, where nothing was written that might be taken for an answer.
+    /// The error of a run that exited with 2 and wrote no output.
     #[track_caller]
     pub(crate) fn failed(self) -> String {
         assert_eq!((self.code, &*self.out), (Some(2), ""), "{self:?}");
@@ -75,15 +75,16 @@ async fn roll_over(recorder: &Recorder) {
     }
 }
 
-async fn recorded() -> Recorder {
+/// A recorder after [`roll_over`].
+async fn recorder_with_rollover() -> Recorder {
     let recorder = Recorder::start().await;
     roll_over(&recorder).await;
     recorder
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_question_has_an_answer() {
-    let recorder = recorded().await;
+async fn env_and_artifact_commands_print_the_expected_lines() {
+    let recorder = recorder_with_rollover().await;
     for (question, lines) in [
         ("env ls", &["NAME ", "aws-beta  ECS", "aws-prod  ECS"][..]),
         (
@@ -155,8 +156,8 @@ async fn every_question_has_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_not_known_is_answered_with_similar_ones_and_exit_code_1() {
-    let recorder = recorded().await;
+async fn artifact_where_with_an_unknown_name_exits_with_1_and_lists_similar_names() {
+    let recorder = recorder_with_rollover().await;
     for (wanted, expected) in [
         (
             "runer",
@@ -174,8 +175,8 @@ async fn a_name_that_is_not_known_is_answered_with_similar_ones_and_exit_code_1(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_is_the_servers_own() {
-    let recorder = recorded().await;
+async fn json_output_equals_the_response_of_the_server() {
+    let recorder = recorder_with_rollover().await;
     for (question, path) in [
         ("env ls", "/environments/acme"),
         ("env get aws-prod#2", "/snapshots/acme/aws-prod/2"),
@@ -209,7 +210,7 @@ async fn json_is_the_servers_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_without_reports_is_shown_though_the_same_ran_before_and_after() {
+async fn env_log_shows_a_gap_without_reports_within_an_unchanged_snapshot() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     for pause in [3_600.0, 259_200.0, 0.0] {
@@ -229,8 +230,8 @@ async fn a_time_without_reports_is_shown_though_the_same_ran_before_and_after() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_a_word_hides_no_name() {
-    let recorder = recorded().await;
+async fn short_token_that_equals_an_artifact_name_is_not_redacted_in_output() {
+    let recorder = recorder_with_rollover().await;
     for token in ["runner", "e", "1"] {
         let variables =
             [("KOSLI_HOST", &*recorder.url), ("KOSLI_ORG", "acme"), ("KOSLI_API_TOKEN", token)];
@@ -240,8 +241,8 @@ async fn a_token_that_is_a_word_hides_no_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_is_the_exit_code_of_a_difference_that_was_looked_for() {
-    let recorder = recorded().await;
+async fn exit_code_is_1_for_a_difference_or_no_match_and_2_for_an_error() {
+    let recorder = recorder_with_rollover().await;
     for (arguments, code) in [
         (&["env", "diff", "aws-prod#1", "aws-prod#2", "--exit-code"][..], 1),
         (&["env", "diff", "aws-prod#3", "aws-prod", "--exit-code"], 0),
@@ -256,8 +257,8 @@ async fn one_is_the_exit_code_of_a_difference_that_was_looked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_invalid_question_is_a_sentence_and_exit_code_2() {
-    let recorder = recorded().await;
+async fn invalid_arguments_and_unknown_names_exit_with_2_and_an_error_message() {
+    let recorder = recorder_with_rollover().await;
     for (question, expected) in [
         ("env get nowhere", "'nowhere' does not exist for organization 'acme'. envsnap env ls"),
         ("env get aws-prod#9", "there is no such snapshot: 404 Not Found: Org: 'acme'."),
@@ -307,8 +308,8 @@ async fn a_database_file_can_be_queried_while_a_recorder_writes_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_snapshots_that_contain_an_artifact_are_listed_as_ranges() {
-    let recorder = recorded().await;
+async fn env_get_with_a_fingerprint_lists_the_snapshots_that_contain_it() {
+    let recorder = recorder_with_rollover().await;
     let fingerprint = digest(2);
     let question = format!("aws-prod@{}", &fingerprint[..7]);
     let shown = ask_at(&recorder.url, &["env", "get", &question]).await.success();
@@ -358,7 +359,7 @@ async fn environments_are_created_renamed_and_archived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_comes_from_a_file_or_a_variable() {
+async fn api_token_is_read_from_token_file_or_environment_variable() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {
         let path = folder.path().join(name);

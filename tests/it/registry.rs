@@ -22,6 +22,7 @@ use server::{Seen, digest, refusal};
 
 use crate::command_line::{envsnap, text};
 
+/// The digest of the image in the registry, without `sha256:`.
 const HEX: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
 const PASSWORD: &str = "pa55word-of-alice";
 const TOKEN: &str = "t0k3n-of-the-registry";
@@ -36,7 +37,7 @@ fn assert_prints(output: &Output, expected: &str) {
 }
 
 /// `config.json` with this text, in a directory that also has a credential helper, `docker-credential-x`.
-fn docker(config: &str, helper: &str) -> TempDir {
+fn docker_config(config: &str, helper: &str) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("config.json"), config).unwrap();
     let program = directory.path().join("docker-credential-x");
@@ -50,7 +51,7 @@ fn as_text(path: &Path) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_s_fingerprint_is_the_digest_that_its_registry_names() {
+async fn fingerprint_of_an_image_is_the_digest_that_its_registry_returns() {
     let registry = Registry::with_tokens(None).await;
     assert_prints(&registry.ask(&[], &[]), HEX);
     let scope = "scope=repository%3Aa%2Fweb%3Apull&service=fake";
@@ -66,7 +67,7 @@ async fn an_image_s_fingerprint_is_the_digest_that_its_registry_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_is_given_with_its_digest_is_not_looked_up() {
+async fn image_with_a_digest_is_fingerprinted_without_a_request() {
     let registry = Registry::with_tokens(None).await;
     let image = format!("{}@sha256:{HEX}", registry.image());
     assert_prints(&envsnap(&["fingerprint", &image], &[]), HEX);
@@ -74,7 +75,7 @@ async fn an_image_that_is_given_with_its_digest_is_not_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_are_options_variables_or_docker_s() {
+async fn registry_credentials_come_from_options_variables_or_docker_config() {
     let user = "alice:pa55word-of-alice";
     let registry = Registry::with_tokens(Some(user)).await;
     let host = &registry.host;
@@ -93,7 +94,7 @@ async fn credentials_are_options_variables_or_docker_s() {
         json!({ "credHelpers": { host: "x" }, "credsStore": "nosuch" }),
         json!({ "auths": { host: {} }, "credsStore": "x" }),
     ] {
-        let docker = docker(&config.to_string(), &helper);
+        let docker = docker_config(&config.to_string(), &helper);
         let directory = as_text(docker.path());
         let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
         let variables = [("DOCKER_CONFIG", directory), ("PATH", &path)];
@@ -123,7 +124,7 @@ async fn credentials_are_options_variables_or_docker_s() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_identity_token_is_exchanged_in_a_body_and_not_in_an_address() {
+async fn identity_token_is_exchanged_in_a_request_body_and_not_in_a_url() {
     let registry = Registry::with_tokens(None).await;
     let host = &registry.host;
     let answer = json!({ "Username": "<token>", "Secret": "identity&token=" });
@@ -131,7 +132,8 @@ async fn an_identity_token_is_exchanged_in_a_body_and_not_in_an_address() {
         json!({ "auths": { host: { "identitytoken": "identity&token=" } } }),
         json!({ "credsStore": "x" }),
     ] {
-        let docker = docker(&config.to_string(), &format!("cat > /dev/null; echo '{answer}'"));
+        let docker =
+            docker_config(&config.to_string(), &format!("cat > /dev/null; echo '{answer}'"));
         let directory = as_text(docker.path());
         let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
         let variables = [("DOCKER_CONFIG", directory), ("PATH", &path)];
@@ -145,7 +147,7 @@ async fn an_identity_token_is_exchanged_in_a_body_and_not_in_an_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn docker_s_configuration_that_is_broken_is_named_and_not_shown() {
+async fn broken_docker_config_or_credential_helper_is_an_error_without_secrets() {
     let registry = Registry::with_tokens(Some("alice:x")).await;
     let host = &registry.host;
     let script = "echo 'keychain is locked' >&2; exit 1";
@@ -162,7 +164,7 @@ async fn docker_s_configuration_that_is_broken_is_named_and_not_shown() {
         (r#"{"credsStore": "x"}"#.to_owned(), "echo credentials not found; exit 1", "docker login"),
         (r#"{"auths": null}"#.to_owned(), "", "docker login"),
     ] {
-        let docker = docker(&config, helper);
+        let docker = docker_config(&config, helper);
         let directory = as_text(docker.path());
         let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
         let error = registry.error(&[], &[("DOCKER_CONFIG", directory), ("PATH", &path)]);
@@ -171,7 +173,7 @@ async fn docker_s_configuration_that_is_broken_is_named_and_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_may_want_the_password_itself() {
+async fn registry_with_a_basic_challenge_gets_user_name_and_password() {
     let expected = format!("Basic {}", STANDARD.encode("AWS:pa55word-of-alice"));
     let registry = Registry::start(move |_, seen| {
         if seen.header("authorization") == expected {
@@ -188,7 +190,7 @@ async fn a_registry_may_want_the_password_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_is_followed_without_credentials_to_another_host_and_with_them_to_the_same() {
+async fn redirect_keeps_credentials_for_the_same_host_and_drops_them_for_another() {
     let other = Registry::start(|_, _| digest(HEX)).await;
     let elsewhere = format!("http://{}/blob?X-Signature=s1gnature", other.host);
     let with_tokens = Registry::with_tokens(None).await.host;
@@ -229,9 +231,9 @@ async fn a_manifest_is_hashed_if_the_registry_sends_no_digest() {
     }
 }
 
-/// What a registry answers, but for the first request, and a part of the error.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_gives_no_digest_is_an_error_that_says_which_and_what_to_do() {
+async fn registry_response_without_a_usable_digest_is_an_error_with_url_and_cause() {
+    /// The response to all requests but the first, and a part of the error.
     type Case = (fn(&str, &Seen) -> Response, &'static str);
     let cases: [Case; 14] = [
         (
@@ -299,7 +301,7 @@ async fn an_answer_that_gives_no_digest_is_an_error_that_says_which_and_what_to_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_are_sent_to_no_token_server_that_would_show_them() {
+async fn credentials_are_not_sent_to_an_unencrypted_or_invalid_token_server() {
     for (realm, expected) in [
         ("http://auth.example/token", "http://auth.example/token, which is not encrypted"),
         ("https://bob:secret@auth.example/t", "https://auth.example/t with a user name"),
@@ -320,7 +322,7 @@ async fn credentials_are_sent_to_no_token_server_that_would_show_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_in_a_registry_s_message_is_not_shown() {
+async fn credentials_echoed_in_a_registrys_message_are_redacted() {
     let registry = Registry::start(|host, seen| {
         let sent = seen.header("authorization");
         if seen.target.starts_with("/token") {
@@ -338,7 +340,7 @@ async fn a_secret_in_a_registry_s_message_is_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_that_does_not_answer_is_not_waited_for_and_one_that_is_not_there_is_named() {
+async fn silent_registry_times_out_and_refused_connection_is_an_error_with_its_url() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = silent.local_addr().unwrap().to_string();
     let image = format!("{host}/a/web:1.2");

@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use crate::harness::{Bench, ENVIRONMENT, app, digest, error_type, started, task, world};
 
-fn counts(pairs: &[(&str, u64)]) -> Vec<(String, u64)> {
+fn replica_counts(pairs: &[(&str, u64)]) -> Vec<(String, u64)> {
     pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
 }
 
 #[tokio::test]
-async fn a_rollover_is_recorded_as_it_happens_and_nothing_is_posted_in_between() {
+async fn draining_task_counts_until_it_stops_and_an_unchanged_run_posts_nothing() {
     let mut world = app();
     world.cluster_mut("app").add(task("runner", 9).draining());
     let bench = Bench::start(world, &[]).await;
@@ -24,7 +24,7 @@ async fn a_rollover_is_recorded_as_it_happens_and_nothing_is_posted_in_between()
     assert_eq!((first.outcome, first.created), (OutcomeKind::Posted, true), "{first:?}");
     assert_eq!((first.tasks, first.containers), (Some(6), Some(6)));
     let expected = [("differ:3", 1), ("runner:1", 3), ("runner:9", 1), ("shas:2", 1)];
-    assert_eq!(bench.recorded().await, (1, counts(&expected)));
+    assert_eq!(bench.recorded().await, (1, replica_counts(&expected)));
 
     let second = bench.tick().await;
     assert_eq!(second.outcome, OutcomeKind::Unchanged);
@@ -43,11 +43,11 @@ async fn a_rollover_is_recorded_as_it_happens_and_nothing_is_posted_in_between()
     assert_eq!(third.changes.exited[0].name, "runner:9");
     assert!(third.changes.started.is_empty() && third.changes.scaled.is_empty());
     let expected = [("differ:3", 1), ("runner:1", 3), ("shas:2", 1)];
-    assert_eq!(bench.recorded().await, (2, counts(&expected)));
+    assert_eq!(bench.recorded().await, (2, replica_counts(&expected)));
 }
 
 #[tokio::test]
-async fn one_cluster_costs_three_and_three_calls_cold_and_three_and_none_warm() {
+async fn one_cluster_takes_three_ecs_calls_per_run_and_three_server_calls_in_the_first() {
     let bench = Bench::start(world(Cluster::new("app").tasks(13, &task("web", 1))), &[]).await;
     let cold = bench.tick().await;
     assert_eq!((cold.calls.ecs, cold.calls.server), (3, 3));
@@ -57,7 +57,7 @@ async fn one_cluster_costs_three_and_three_calls_cold_and_three_and_none_warm() 
 }
 
 #[tokio::test]
-async fn every_kind_of_task_and_container_is_counted_as_it_runs() {
+async fn running_sidecars_and_pinned_images_are_counted_and_exited_or_pending_ones_are_not() {
     let sidecars = Task::in_service("web")
         .running_since(started())
         .container("web", "web:1", &digest(1))
@@ -115,17 +115,17 @@ async fn every_kind_of_task_and_container_is_counted_as_it_runs() {
 }
 
 #[tokio::test]
-async fn a_filter_on_services_leaves_the_others_and_standalone_tasks_out() {
+async fn service_filter_excludes_other_services_and_standalone_tasks() {
     let mut app = app();
     app.cluster_mut("app").add(Task::standalone("job").container("job", "job:1", &digest(9)));
     let bench =
         Bench::start(app, &[("ECS_SERVICES", "runner"), ("ECS_SERVICES_REGEX", "^sh")]).await;
     bench.tick().await;
-    assert_eq!(bench.recorded().await.1, counts(&[("runner:1", 3), ("shas:2", 1)]));
+    assert_eq!(bench.recorded().await.1, replica_counts(&[("runner:1", 3), ("shas:2", 1)]));
 }
 
 #[tokio::test]
-async fn four_thousand_tasks_are_reported_whole_and_answered_short() {
+async fn four_thousand_tasks_are_all_reported_and_the_outcome_is_truncated() {
     let mut cluster = Cluster::new("app");
     for n in 0..4_000_u32 {
         let hex = format!("{n:064x}");
@@ -157,7 +157,7 @@ async fn four_thousand_tasks_are_reported_whole_and_answered_short() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_cannot_be_read_completely_posts_nothing() {
+async fn cluster_that_cannot_be_read_completely_fails_the_run_and_posts_nothing() {
     let faults = [
         (Fault::AccessDenied, "AccessDenied"),
         (Fault::throttling(), "Throttled"),
@@ -204,7 +204,7 @@ async fn posts_nothing_while(operation: Operation, fault: &Fault, expected: &str
 }
 
 #[tokio::test]
-async fn an_environment_is_emptied_only_by_clusters_that_exist_and_run_nothing() {
+async fn empty_snapshot_is_posted_only_if_the_clusters_exist_and_run_nothing() {
     let bench = Bench::start(app(), &[]).await;
     bench.tick().await;
 
@@ -222,7 +222,7 @@ async fn an_environment_is_emptied_only_by_clusters_that_exist_and_run_nothing()
 }
 
 #[tokio::test]
-async fn an_empty_reading_without_a_recorded_snapshot_is_unchanged() {
+async fn empty_cluster_of_an_environment_without_snapshots_is_unchanged() {
     let bench = Bench::start(world(Cluster::new("app")), &[("HEARTBEAT", "1h")]).await;
     for _ in 0..2 {
         let outcome = bench.tick().await;
@@ -231,7 +231,7 @@ async fn an_empty_reading_without_a_recorded_snapshot_is_unchanged() {
 }
 
 #[tokio::test]
-async fn a_task_without_container_statuses_is_not_taken_for_an_empty_one() {
+async fn running_task_without_container_statuses_is_an_error() {
     let cases = [
         json!({"containers": null}),
         json!({"containers": []}),
@@ -251,7 +251,7 @@ async fn a_task_without_container_statuses_is_not_taken_for_an_empty_one() {
 }
 
 #[tokio::test]
-async fn a_stopping_task_may_have_no_containers_any_more() {
+async fn stopping_task_without_containers_is_not_counted_and_no_error() {
     for raw in [
         json!({"containers": [], "lastStatus": "DEACTIVATING"}),
         json!({"containers": null, "lastStatus": "STOPPING"}),
@@ -270,7 +270,7 @@ async fn a_stopping_task_may_have_no_containers_any_more() {
 }
 
 #[tokio::test]
-async fn a_filter_that_matches_nothing_is_an_error() {
+async fn cluster_or_service_filter_that_matches_nothing_is_an_error() {
     for variables in [
         [("ECS_CLUSTERS", ""), ("ECS_CLUSTERS_REGEX", "^nope")],
         [("ECS_CLUSTERS", "app"), ("ECS_SERVICES", "nope")],
@@ -308,7 +308,7 @@ async fn an_unfinished_environment_fails_at_the_deadline_and_names_its_last_step
 }
 
 #[tokio::test]
-async fn a_dry_run_posts_and_makes_nothing() {
+async fn dry_run_neither_posts_a_report_nor_creates_the_environment() {
     let variables = [("DRY_RUN", "true"), ("AUTO_CREATE_ENVIRONMENT", "true")];
     let bench = Bench::without_environment(app(), &variables).await;
     for _ in 0..2 {
@@ -328,7 +328,7 @@ async fn a_dry_run_posts_and_makes_nothing() {
 }
 
 #[tokio::test]
-async fn an_event_selects_among_the_configured_environments_and_names_no_other() {
+async fn event_can_select_only_a_configured_environment() {
     let bench = Bench::start(app(), &[]).await;
     let outcome = bench.manual(|t| t.environment = Some(ENVIRONMENT.to_owned())).await;
     assert_eq!(outcome.outcome, OutcomeKind::Posted);

@@ -27,8 +27,12 @@ pub(crate) const NO_LIST_TASKS_ROLE: &str = "arn:aws:iam::666666666666:role/envs
 /// The role and the external ID of a request to STS.
 pub(crate) type Assumed = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
-/// AWS: STS, whose caller is [`CALLER_ARN`] and which gives each role but [`DENIED_ROLE`] a key with its account in it, [`THROTTLED_ONCE_ROLE`] and
-/// [`UNAVAILABLE_ONCE_ROLE`] when they are requested for the second time, and an ECS whose only task runs an image named after the key and the region that the request is signed with.
+/// A fake of STS and ECS. STS knows the caller as [`CALLER_ARN`], and returns a key that contains the role's
+/// account for each role but [`DENIED_ROLE`]; the first requests for [`THROTTLED_ONCE_ROLE`] and
+/// [`UNAVAILABLE_ONCE_ROLE`] fail. The only task of ECS runs an image that is named after the key and the
+/// region with which the request is signed.
+///
+/// Returns its URL, and the requests for roles.
 pub(crate) async fn start_aws() -> (String, Assumed) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -38,6 +42,7 @@ pub(crate) async fn start_aws() -> (String, Assumed) {
     (url, assumed)
 }
 
+/// Answers requests to ECS, and passes all others to [`answer_sts`].
 async fn answer(
     State(assumed): State<Assumed>,
     headers: HeaderMap,
@@ -65,12 +70,12 @@ async fn answer(
                 "lastStatus": "RUNNING",
             }],
         }]}),
-        _ => return assume(&assumed, &body),
+        _ => return answer_sts(&assumed, &body),
     };
     (StatusCode::OK, document.to_string())
 }
 
-fn assume(assumed: &Assumed, body: &[u8]) -> (StatusCode, String) {
+fn answer_sts(assumed: &Assumed, body: &[u8]) -> (StatusCode, String) {
     let form: Vec<(String, String)> = url_form(body);
     let field = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
     let namespace = "xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"";
@@ -122,7 +127,7 @@ fn assume(assumed: &Assumed, body: &[u8]) -> (StatusCode, String) {
     )
 }
 
-/// The pairs of a form; the few characters that are escaped in these, unescaped.
+/// The decoded names and values of a form.
 fn url_form(body: &[u8]) -> Vec<(String, String)> {
     reqwest::Url::parse(&format!("http://x/?{}", String::from_utf8_lossy(body)))
         .unwrap()
@@ -131,7 +136,8 @@ fn url_form(body: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn run(environments: &Value) -> (Vec<EnvironmentOutcome>, Assumed) {
+/// The outcomes of a scheduled run, and the roles that it assumed.
+async fn run_environments(environments: &Value) -> (Vec<EnvironmentOutcome>, Assumed) {
     let (endpoint, assumed) = start_aws().await;
     let recorder = Recorder::start().await;
     for environment in environments.as_array().unwrap() {
@@ -148,7 +154,7 @@ async fn run(environments: &Value) -> (Vec<EnvironmentOutcome>, Assumed) {
 
 #[tokio::test]
 async fn each_environment_is_read_in_its_region_and_role() {
-    let (outcomes, assumed) = run(&json!([
+    let (outcomes, assumed) = run_environments(&json!([
         {"name": "own", "clusters": "app"},
         {"name": "west", "clusters": "app", "region": "eu-west-1"},
         {"name": "ours", "clusters": "app", "role_arn": ASSUMABLE_ROLE},
@@ -177,8 +183,8 @@ async fn each_environment_is_read_in_its_region_and_role() {
 }
 
 #[tokio::test]
-async fn a_role_that_cannot_be_assumed_is_named_and_hurts_no_other() {
-    let (outcomes, _) = run(&json!([
+async fn role_that_cannot_be_assumed_is_named_and_fails_only_its_environment() {
+    let (outcomes, _) = run_environments(&json!([
         {"name": "closed", "clusters": "app", "role_arn": DENIED_ROLE},
         {"name": "open", "clusters": "app", "role_arn": ASSUMABLE_ROLE},
     ]))
@@ -194,8 +200,8 @@ async fn a_role_that_cannot_be_assumed_is_named_and_hurts_no_other() {
 }
 
 #[tokio::test]
-async fn a_role_that_cannot_be_assumed_at_the_moment_is_retried() {
-    let (outcomes, assumed) = run(&json!([
+async fn throttled_or_unavailable_assume_role_is_retried() {
+    let (outcomes, assumed) = run_environments(&json!([
         {"name": "busy", "clusters": "app", "role_arn": THROTTLED_ONCE_ROLE},
         {"name": "broken", "clusters": "app", "role_arn": UNAVAILABLE_ONCE_ROLE},
     ]))

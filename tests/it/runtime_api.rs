@@ -21,19 +21,21 @@ pub(crate) struct InvocationResult {
     pub(crate) body: Value,
 }
 
+/// The state of the fake Lambda runtime API.
 #[derive(Clone)]
 struct RuntimeApi {
     events: Arc<Mutex<VecDeque<(String, Duration)>>>,
     answers: mpsc::UnboundedSender<InvocationResult>,
 }
 
+/// The function's binary, which gets its events from a fake Lambda runtime API.
 pub(crate) struct Function {
     pub(crate) child: Child,
     events: Arc<Mutex<VecDeque<(String, Duration)>>>,
     answers: mpsc::UnboundedReceiver<InvocationResult>,
 }
 
-const VERSION: &str = "/2018-06-01/runtime/invocation";
+const INVOCATION_PATH: &str = "/2018-06-01/runtime/invocation";
 
 impl Function {
     pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
@@ -45,9 +47,9 @@ impl Function {
         let events = Arc::new(Mutex::new(VecDeque::new()));
         let api = RuntimeApi { events: Arc::clone(&events), answers: sender };
         let router = Router::new()
-            .route(&format!("{VERSION}/next"), get(next))
-            .route(&format!("{VERSION}/{{id}}/response"), post(response))
-            .route(&format!("{VERSION}/{{id}}/error"), post(error))
+            .route(&format!("{INVOCATION_PATH}/next"), get(next))
+            .route(&format!("{INVOCATION_PATH}/{{id}}/response"), post(response))
+            .route(&format!("{INVOCATION_PATH}/{{id}}/error"), post(error))
             .with_state(api);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -31,6 +31,7 @@ impl Received {
     }
 }
 
+/// An HTTP server that gives the answers that a test wrote down, in order, and status 501 after the last one.
 pub(crate) struct Scripted {
     pub(crate) url: String,
     state: Shared,
@@ -39,6 +40,7 @@ pub(crate) struct Scripted {
 
 type Shared = Arc<Mutex<Script>>;
 
+/// The answers that are left, and the requests that came in.
 #[derive(Default)]
 struct Script {
     answers: VecDeque<Response<Body>>,
@@ -66,7 +68,7 @@ impl Scripted {
         self.then(status, body.to_string())
     }
 
-    /// The beginning of an answer that never ends.
+    /// An answer that begins, and never ends.
     pub(crate) fn then_never(&self) -> &Self {
         let beginning = stream::once(async { Ok::<_, Infallible>("{".to_owned()) });
         self.then(200, Body::from_stream(beginning.chain(stream::pending())))
@@ -86,13 +88,13 @@ impl Scripted {
         self
     }
 
-    /// From now on the environment itself has an answer of its own, this one: the reporter reads it
-    /// beside the latest snapshot, in no order that a script could follow.
+    /// From now on, `GET` of the environment itself gets this answer, out of turn: the reporter reads it beside
+    /// the latest snapshot, in no fixed order.
     pub(crate) fn environment_is(&self, environment: &Value) {
         self.environment_is_with("", environment);
     }
 
-    /// The same, on a server that says what it accepts.
+    /// As [`Self::environment_is`], with this value of the header `x-envsnap-accepts`.
     pub(crate) fn environment_is_with(&self, accepts: &'static str, environment: &Value) {
         self.state.lock().unwrap().environment = Some((accepts, environment.to_string()));
     }

@@ -13,6 +13,7 @@ mod recorder_request;
 #[path = "../../fuzz/fuzz_targets/server_answer.rs"]
 mod server_answer;
 
+/// Runs the check of a fuzz target on each of its committed seeds.
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
@@ -26,26 +27,26 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn every_seed_of_events_passes() {
+fn every_fuzz_seed_of_events_passes_its_fuzz_target() {
     replay("event", event::check);
 }
 
 #[test]
-fn every_seed_of_image_references_passes() {
+fn every_fuzz_seed_of_image_references_passes_its_fuzz_target() {
     replay("image_reference", image_reference::check);
 }
 
 #[test]
-fn every_seed_of_ecs_answers_passes() {
+fn every_fuzz_seed_of_ecs_answers_passes_its_fuzz_target() {
     replay("ecs_answer", ecs_answer::check);
 }
 
 #[test]
-fn every_seed_of_server_answers_passes() {
+fn every_fuzz_seed_of_server_answers_passes_its_fuzz_target() {
     replay("server_answer", server_answer::check);
 }
 
 #[test]
-fn every_seed_of_recorder_requests_passes() {
+fn every_fuzz_seed_of_recorder_requests_passes_its_fuzz_target() {
     replay("recorder_request", recorder_request::check);
 }

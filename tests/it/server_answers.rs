@@ -15,7 +15,7 @@ use crate::memory::with_scripted_server;
 use crate::scripted::Scripted;
 use crate::stopped_clock::StoppedClock;
 
-const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 44\r\n\r\n\
+const SNAPSHOT_RESPONSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 44\r\n\r\n\
                     {\"index\": 3, \"type\": \"ECS\", \"artifacts\": []}";
 
 fn client(host: &str) -> Client {
@@ -24,8 +24,8 @@ fn client(host: &str) -> Client {
     Client::new(config.host, config.org, tokens).unwrap()
 }
 
-/// A server that writes these bytes, one text to a connection, and closes it.
-async fn raw(texts: [&'static str; 2]) -> String {
+/// The URL of a server that writes one of `texts` to each connection, and closes it.
+async fn serve_raw(texts: [&'static str; 2]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -50,8 +50,8 @@ async fn a_truncated_response_is_retried_at_once() {
         "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 100\r\n\r\nbusy",
         "220 mail.example ESMTP\r\n",
     ] {
-        let client = client(&raw([broken, GOOD]).await);
-        let clock = StoppedClock::now();
+        let client = client(&serve_raw([broken, SNAPSHOT_RESPONSE]).await);
+        let clock = StoppedClock::start();
         let give_up_at = Instant::now() + Duration::from_millis(500);
         let environment = client.environment("e", Some(give_up_at));
         let latest = environment.latest_snapshot().await;
@@ -65,9 +65,9 @@ async fn a_truncated_response_is_retried_at_once() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_twice_waits_and_says_how() {
-    let client = client(&raw(["", ""]).await);
-    let _clock = StoppedClock::now();
+async fn connection_that_breaks_twice_fails_at_the_deadline_with_its_cause() {
+    let client = client(&serve_raw(["", ""]).await);
+    let _clock = StoppedClock::start();
     let give_up_at = Instant::now() + Duration::from_millis(500);
     let environment = client.environment("e", Some(give_up_at));
     let error = environment.latest_snapshot().await.unwrap_err().to_string();
@@ -76,7 +76,7 @@ async fn a_connection_that_breaks_twice_waits_and_says_how() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_named_in_the_error() {
+async fn https_to_a_server_without_tls_is_a_transient_error_with_its_cause() {
     let server = Scripted::start().await;
     let client = client(&server.url.replace("http:", "https:"));
     let give_up_at = Instant::now() + Duration::from_secs(1);
@@ -88,7 +88,7 @@ async fn a_server_without_tls_is_named_in_the_error() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_no_server_should_give_is_an_error_or_harmless() {
+async fn invalid_snapshot_document_is_an_error_and_unusual_values_are_accepted() {
     let entry = |fields: &str| {
         format!("{{\"index\": 1, \"type\": \"ECS\", \"artifacts\": [{{\"name\": {fields}}}]}}")
     };
@@ -137,7 +137,7 @@ async fn a_snapshot_that_no_server_should_give_is_an_error_or_harmless() {
 }
 
 #[tokio::test]
-async fn the_highest_index_there_is_has_none_after_it() {
+async fn change_after_a_latest_snapshot_with_index_u64_max_is_posted() {
     let highest = json!({"index": u64::MAX, "type": "ECS", "artifacts": []});
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     server.then_json(200, &highest).then_json(200, &highest).then(201, "\"OK\"");

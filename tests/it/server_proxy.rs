@@ -9,7 +9,7 @@ use crate::harness::{aws, config};
 use crate::scripted::Scripted;
 
 #[tokio::test]
-async fn requests_to_the_server_go_by_way_of_its_proxy_and_those_to_this_machine_do_not() {
+async fn requests_to_the_server_use_its_proxy_unless_the_server_is_on_loopback() {
     let (proxy, local) = (Scripted::start().await, Scripted::start().await);
     let variables = [("KOSLI_HTTP_PROXY", proxy.url.as_str()), ("ALLOW_HTTP", "true")];
     for (host, server) in [("http://snapshots.example", &proxy), (local.url.as_str(), &local)] {
@@ -27,7 +27,7 @@ async fn requests_to_the_server_go_by_way_of_its_proxy_and_those_to_this_machine
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_out_of_reach_is_an_error_that_names_the_server() {
+async fn error_of_an_unreachable_proxy_names_the_url_of_the_server() {
     let variables = [("KOSLI_HTTP_PROXY", "127.0.0.1:9"), ("ALLOW_HTTP", "true")];
     let config = config("http://snapshots.example", &variables);
     let tokens = TokenSource::new(&config.token, &aws("http://127.0.0.1:9"));
@@ -38,8 +38,11 @@ async fn a_proxy_that_is_out_of_reach_is_an_error_that_names_the_server() {
     assert!(error.contains("(http://snapshots.example/api/v2/"), "{error}");
 }
 
-/// The addresses that a report by hand asks of each proxy.
-async fn paths_requested(variables: &[(&str, &str)], proxies: [&Scripted; 2]) -> [Vec<String>; 2] {
+/// Scheme and host of the requests that each proxy gets from `envsnap report`.
+async fn requested_origins(
+    variables: &[(&str, &str)],
+    proxies: [&Scripted; 2],
+) -> [Vec<String>; 2] {
     let mut all = vec![
         ("AWS_ENDPOINT_URL", "http://ecs.example"),
         ("AWS_REGION", "eu-central-1"),
@@ -81,15 +84,15 @@ async fn paths_requested(variables: &[(&str, &str)], proxies: [&Scripted; 2]) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_of_its_own_takes_the_server_s_requests_from_the_one_for_everything() {
+async fn kosli_http_proxy_overrides_http_proxy_for_the_server_but_not_for_aws() {
     let (ecs, server) = ("http://ecs.example".to_owned(), "http://snapshots.example".to_owned());
     let (general, own) = (Scripted::start().await, Scripted::start().await);
     let variables = [("HTTP_PROXY", general.url.as_str())];
-    let [by_general, by_own] = paths_requested(&variables, [&general, &own]).await;
+    let [by_general, by_own] = requested_origins(&variables, [&general, &own]).await;
     assert_eq!((by_general, by_own), (vec![ecs.clone(), server.clone()], vec![]));
 
     let (general, own) = (Scripted::start().await, Scripted::start().await);
     let variables = [("HTTP_PROXY", general.url.as_str()), ("KOSLI_HTTP_PROXY", own.url.as_str())];
-    let [by_general, by_own] = paths_requested(&variables, [&general, &own]).await;
+    let [by_general, by_own] = requested_origins(&variables, [&general, &own]).await;
     assert_eq!((by_general, by_own), (vec![ecs], vec![server]));
 }

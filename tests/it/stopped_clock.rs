@@ -3,13 +3,13 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// While it lives, no timer of this runtime ends but by [`StoppedClock::advance`].
+/// Stops the clock of the tokio runtime until it is dropped: timers end only by [`StoppedClock::advance`].
 pub(crate) struct StoppedClock {
     _until_dropped: mpsc::Sender<()>,
 }
 
 impl StoppedClock {
-    pub(crate) fn now() -> Self {
+    pub(crate) fn start() -> Self {
         let (sender, dropped) = mpsc::channel::<()>();
         // A paused clock of tokio's runs ahead when all else waits, but not for as long as some
         // blocking work goes on.

@@ -7,29 +7,30 @@ use serde_json::{Value, json};
 use crate::harness::{aws, config};
 use crate::scripted::Scripted;
 
-const PARAMETER: (&str, &str) = ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "/kosli/token");
+/// The variable that names the SSM parameter of the token, and its value.
+const TOKEN_PARAMETER: (&str, &str) = ("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "/kosli/token");
 
 fn client(host: &str, ssm: &Scripted) -> Client {
-    let config = config(host, &[("KOSLI_API_TOKEN", ""), PARAMETER]);
+    let config = config(host, &[("KOSLI_API_TOKEN", ""), TOKEN_PARAMETER]);
     let tokens = TokenSource::new(&config.token, &aws(&ssm.url));
     Client::new(config.host, config.org, tokens).unwrap()
 }
 
-fn parameter(value: &str) -> Value {
+fn parameter_response(value: &str) -> Value {
     json!({"Parameter": {"Name": "/kosli/token", "Type": "SecureString", "Value": value}})
 }
 
-fn no_snapshot(server: &Scripted) {
+fn script_no_snapshot(server: &Scripted) {
     server.then_json(404, &json!({"message": "len(snapshots) == 0"}));
 }
 
 #[tokio::test]
 async fn the_token_is_fetched_once_and_decrypted() {
     let (server, ssm) = (Scripted::start().await, Scripted::start().await);
-    ssm.then_json(200, &parameter(" s3cr3t\n"));
+    ssm.then_json(200, &parameter_response(" s3cr3t\n"));
     let client = client(&server.url, &ssm);
     for _ in 0..2 {
-        no_snapshot(&server);
+        script_no_snapshot(&server);
         let latest = client.environment("e", None).latest_snapshot().await.unwrap();
         assert_eq!(latest, LatestSnapshot::NoSnapshotYet);
     }
@@ -43,9 +44,9 @@ async fn the_token_is_fetched_once_and_decrypted() {
 #[tokio::test]
 async fn a_rotated_token_is_picked_up_when_the_old_one_is_refused() {
     let (server, ssm) = (Scripted::start().await, Scripted::start().await);
-    ssm.then_json(200, &parameter("old")).then_json(200, &parameter("new"));
+    ssm.then_json(200, &parameter_response("old")).then_json(200, &parameter_response("new"));
     server.then_json(403, &json!({"message": "no"}));
-    no_snapshot(&server);
+    script_no_snapshot(&server);
     let client = client(&server.url, &ssm);
     client.environment("e", None).latest_snapshot().await.unwrap();
     let tokens: Vec<_> = server.received().into_iter().map(|r| r.authorization.unwrap()).collect();
@@ -53,10 +54,10 @@ async fn a_rotated_token_is_picked_up_when_the_old_one_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_that_stays_refused_is_fetched_again_once_a_request() {
+async fn token_that_stays_refused_is_fetched_again_once_per_request() {
     let (server, ssm) = (Scripted::start().await, Scripted::start().await);
     for _ in 0..2 {
-        ssm.then_json(200, &parameter("s3cr3t"));
+        ssm.then_json(200, &parameter_response("s3cr3t"));
         server.then_json(401, &json!({"message": "no"}));
     }
     let client = client(&server.url, &ssm);
@@ -78,9 +79,9 @@ async fn an_unavailable_token_is_reported_without_its_value() {
             json!({"__type": "AccessDeniedException", "message": "not authorized"}),
             "AccessDeniedException: not authorized",
         ),
-        (200, parameter(""), "but it is empty"),
-        (200, parameter("{\"token\": \"s3cr3t\"}"), "store the token as a plain string"),
-        (200, parameter("s3cr3t s3cr3t"), "white space"),
+        (200, parameter_response(""), "but it is empty"),
+        (200, parameter_response("{\"token\": \"s3cr3t\"}"), "store the token as a plain string"),
+        (200, parameter_response("s3cr3t s3cr3t"), "white space"),
         (200, json!({}), "but it is empty"),
         (200, json!({"Parameter": {"Value": 7, "Name": "s3cr3t"}}), "parameter /kosli/token"),
     ];
@@ -101,8 +102,8 @@ async fn an_unavailable_token_is_reported_without_its_value() {
 }
 
 #[tokio::test]
-async fn an_ssm_that_is_out_of_reach_is_named_by_its_address() {
-    let config = config("http://127.0.0.1:9", &[("KOSLI_API_TOKEN", ""), PARAMETER]);
+async fn error_of_an_unreachable_ssm_names_its_url_once() {
+    let config = config("http://127.0.0.1:9", &[("KOSLI_API_TOKEN", ""), TOKEN_PARAMETER]);
     let tokens = TokenSource::new(&config.token, &aws("http://127.0.0.1:9"));
     let error = tokens.fetch().await.unwrap_err().to_string();
     assert_eq!(error.matches("http://127.0.0.1:9").count(), 1, "{error}");

@@ -1,11 +1,11 @@
 //! Lists as CSV.
 
-use super::{ask_at, recorded};
+use super::{ask_at, recorder_with_rollover};
 use crate::recorder::server::{Recorder, digest, task};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_list_is_csv_with_a_heading_and_other_answers_refuse() {
-    let recorder = recorded().await;
+    let recorder = recorder_with_rollover().await;
     let two = digest(2);
     for (question, heading, row) in [
         (

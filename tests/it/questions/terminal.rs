@@ -5,7 +5,7 @@ use std::io::Read as _;
 use pty_process::Size;
 use pty_process::blocking::{Command, open};
 
-use super::recorded;
+use super::recorder_with_rollover;
 use crate::recorder::server::{Recorder, digest, task};
 
 const RED: &str = "\x1b[31m";
@@ -34,7 +34,7 @@ async fn on_terminal(columns: u16, url: &str, arguments: &[&str], no_color: &str
 
 #[tokio::test]
 async fn a_terminal_has_colours_unless_they_are_turned_off() {
-    let recorder = recorded().await;
+    let recorder = recorder_with_rollover().await;
     let diff = |more: &'static [&str], no_color: &'static str| {
         let arguments = [&["env", "diff", "aws-prod#1", "aws-prod#3"], more].concat();
         let url = recorder.url.clone();

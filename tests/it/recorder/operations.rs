@@ -29,7 +29,7 @@ async fn a_recorder_is_ready_while_its_file_can_be_read_and_written() {
     let full = SqliteStore::open(&file).unwrap().with_max_pages(1).unwrap();
     let recorder = Recorder::with(full.clone(), guarded()).await;
     let ready = async || recorder.send(Method::GET, "/ready", None, "").await;
-    let clock = StoppedClock::now();
+    let clock = StoppedClock::start();
     let answer = ready().await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.message().contains("cannot read and write"), "{answer:?}");
