@@ -73,6 +73,7 @@ impl Gate {
     }
 }
 
+/// The ECS of one process, whose listings of running tasks wait at the gate.
 struct GatedEcs {
     ecs: AwsEcs,
     standin: Rc<StandIn>,
@@ -130,6 +131,7 @@ impl EcsApi for GatedEcs {
     }
 }
 
+/// The server's client of one process, whose requests wait at the gate.
 struct GatedServer {
     client: Rc<Client>,
     gate: Rc<Gate>,
@@ -231,6 +233,7 @@ impl Stage {
         Self { recorder, standins, ecs, clients, environments: Cell::new(0) }
     }
 
+    /// A reporter of environment `name`.
     fn process(&self, process: usize, gate: &Rc<Gate>, name: &str, setting: Setting) -> Process {
         let variables =
             [("KOSLI_ENVIRONMENT", name), ("RECHECK", setting.recheck), ("QUOTA_SHARE", "1")];

@@ -176,6 +176,7 @@ async fn cluster_that_cannot_be_read_completely_fails_the_run_and_posts_nothing(
     .await;
 }
 
+/// Asserts that a run in which `operation` of one cluster fails ends with error `expected` and no report.
 async fn posts_nothing_while(operation: Operation, fault: &Fault, expected: &str) {
     let mut app = app();
     app.clusters.insert("db".to_owned(), Cluster::new("db").task(task("db", 4)));

@@ -39,8 +39,8 @@ pub enum ParseWebhookError {
 }
 
 impl Webhook {
-    /// Identifies the webhook in the database, which has the position of its deliveries: another URL or filter is
-    /// another webhook.
+    /// Identifies the webhook in the database, which has the position of its deliveries. With another URL or
+    /// filter it is another webhook.
     pub(super) fn id(&self) -> String {
         let topics: Vec<_> = self.topics.iter().map(|topic| topic.name()).collect();
         let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "*".to_owned());

@@ -17,7 +17,7 @@ use crate::web::history::{describe_gap, interval};
 use crate::web::seen::first_time_here;
 use crate::web::time::{time, time_in_both};
 
-/// Of at most so many snapshots between the two, the gaps in the reports are read.
+/// The gaps in the reports are read for at most so many snapshots between the two.
 const MAX_SNAPSHOTS: u32 = 5_000;
 /// At most so many changes between the two snapshots are read.
 const MAX_CHANGES: u32 = 5_000;

@@ -64,7 +64,8 @@ struct CardView<'a> {
     confirmed: BTreeMap<(String, u32), f64>,
 }
 
-/// The latest continuous runs in one environment, the latest first, and the number of those that are not listed.
+/// The latest continuous runs in one environment, the latest first, and the number of those that are not
+/// listed.
 fn listed_runs(runs: &[ArtifactRun]) -> (Vec<&[ArtifactRun]>, usize) {
     let mut all: Vec<_> = continuous_runs(runs).collect();
     all.reverse();
