@@ -94,11 +94,11 @@ async fn run_case(path: &Path) -> Vec<String> {
     ]);
     variables.extend(steps[0].env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let variables: Vec<_> = variables.into_iter().collect();
-    server.play(steps[0].clone());
+    server.set_case(steps[0].clone());
     let mut function = Function::start_with(&variables, Stdio::null()).await;
     let mut wrong = Vec::new();
     for (step, expected) in steps.iter().zip(&expected) {
-        server.play(step.clone());
+        server.set_case(step.clone());
         let answer = function.invoke(SCHEDULED_EVENT).await;
         let posted = server.take_reports();
         if let Err(difference) = compare(expected, &answer, &posted) {

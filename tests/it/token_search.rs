@@ -14,11 +14,11 @@ use crate::harness::{ENVIRONMENT, app, aws};
 use crate::runtime_api::Function;
 use crate::scripted::Scripted;
 
-/// With characters that JSON and URLs write in another way.
+/// API token with characters that JSON strings and URLs escape.
 const TOKEN: &str = "s3cr3t/T0k+en\"of\\acme==";
 
-/// Forms in which the token may be found in a text, whatever is before and behind it.
-fn forms() -> Vec<String> {
+/// The token as it is, percent-encoded and in Base64, as it may appear within a longer text.
+fn token_encodings() -> Vec<String> {
     let in_url = |hex: fn(u8) -> String| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
         let byte = |b| if plain(b) { char::from(b).to_string() } else { hex(b) };
@@ -41,13 +41,13 @@ fn forms() -> Vec<String> {
 }
 
 fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const BASE64_DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     bytes
         .chunks(3)
         .flat_map(|chunk| {
             let byte = |at| u32::from(*chunk.get(at).unwrap_or(&0));
             let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-            [18, 12, 6, 0].map(|shift| char::from(DIGITS[(bits >> shift) as usize & 63]))
+            [18, 12, 6, 0].map(|shift| char::from(BASE64_DIGITS[(bits >> shift) as usize & 63]))
         })
         .collect()
 }
@@ -56,7 +56,7 @@ fn base64(bytes: &[u8]) -> String {
 fn assert_no_token(text: &str, place: &str) {
     // However often a text was written as JSON into another, only backslashes came with it.
     let unescaped = text.replace('\\', "");
-    for form in forms() {
+    for form in token_encodings() {
         let found = text.contains(&form) || unescaped.contains(&form.replace('\\', ""));
         let line = unescaped.lines().find(|line| line.contains(&form.replace('\\', "")));
         assert!(!found, "{place} holds {form}: {}", line.unwrap_or(text));
@@ -64,7 +64,7 @@ fn assert_no_token(text: &str, place: &str) {
 }
 
 #[test]
-fn the_search_finds_what_it_looks_for() {
+fn assert_no_token_panics_on_plain_json_escaped_base64_and_percent_encoded_token() {
     let json = json!({"message": format!("Bearer {TOKEN}")}).to_string();
     for text in [
         format!("Bearer {TOKEN}"),
@@ -80,16 +80,16 @@ fn the_search_finds_what_it_looks_for() {
     }
 }
 
-/// The function's process, with AWS and a server that answers what a test wrote down, and everything
-/// that it returned and wrote.
-struct Searched {
+/// The Lambda function's process, whose responses, standard output and standard error are kept, to
+/// be searched for the token.
+struct CapturedFunction {
     function: Function,
     answers: Vec<String>,
     /// Standard output and standard error, read as they come: a full pipe would stop the function.
     written: [JoinHandle<String>; 2],
 }
 
-fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+fn read_to_end_in_thread(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut text = String::new();
         from.read_to_string(&mut text).unwrap();
@@ -97,7 +97,9 @@ fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-impl Searched {
+impl CapturedFunction {
+    /// Starts the function with the endpoints of ECS and SSM, the URL of the server, and more
+    /// environment variables.
     async fn start(ecs: &str, ssm: &str, server: &str, more: &[(&str, &str)]) -> Self {
         let mut variables = vec![
             ("AWS_ENDPOINT_URL", ecs),
@@ -118,19 +120,20 @@ impl Searched {
         ];
         variables.extend(more);
         let mut function = Function::start_with(&variables, Stdio::piped()).await;
-        let out = read(function.child.stdout.take().unwrap());
-        let err = read(function.child.stderr.take().unwrap());
+        let out = read_to_end_in_thread(function.child.stdout.take().unwrap());
+        let err = read_to_end_in_thread(function.child.stderr.take().unwrap());
         Self { function, answers: Vec::new(), written: [out, err] }
     }
 
+    /// The body of the response to this event, which is kept for the search.
     async fn invoke(&mut self, event: &str, timeout: Duration) -> &str {
         let invocation = self.function.invoke_within(event, timeout).await;
         self.answers.push(invocation.body.to_string());
         self.answers.last().unwrap()
     }
 
-    /// Ends the process, and searches.
-    fn search(mut self, place: &str) {
+    /// Ends the process, and panics if the token is in a response or in its output.
+    fn kill_and_assert_no_token(mut self, place: &str) {
         self.function.child.kill().unwrap();
         self.function.child.wait().unwrap();
         let [out, err] = self.written.map(|text| text.join().unwrap());
@@ -143,20 +146,20 @@ impl Searched {
     }
 }
 
-/// Long enough for a first attempt, and too short for the waits after it.
-const SHORT: Duration = Duration::from_millis(1_700);
-const ENOUGH: Duration = Duration::from_secs(20);
+/// Lambda timeout that is long enough for the first attempt of a call, and too short for retries.
+const FIRST_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_700);
+const INVOCATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn no_failure_of_the_server_shows_the_token() {
+async fn token_echoed_by_a_failing_server_is_not_in_responses_or_logs() {
     let ecs = StandIn::start(app()).await.unwrap();
     let server = Scripted::start().await;
     server.environment_is(&json!({"name": TOKEN, "type": "ECS", "include_scaling": true}));
     let given = [("KOSLI_API_TOKEN", TOKEN)];
-    let mut searched = Searched::start(&ecs.endpoint(), "", &server.url, &given).await;
-    searched.invoke("{}", SHORT).await;
+    let mut searched = CapturedFunction::start(&ecs.endpoint(), "", &server.url, &given).await;
+    searched.invoke("{}", FIRST_ATTEMPT_TIMEOUT).await;
 
-    let in_url = &forms()[1];
+    let in_url = &token_encodings()[1];
     let echo = [
         format!("you sent Authorization: Bearer {TOKEN}"),
         json!({"message": format!("Bearer {TOKEN}"), "errors": {TOKEN: TOKEN}}).to_string(),
@@ -173,32 +176,32 @@ async fn no_failure_of_the_server_shows_the_token() {
             let headers =
                 [("retry-after", "3600"), ("location", location.as_str()), ("x-echo", in_url)];
             server.then_with(status, &headers, body.clone());
-            let answer = searched.invoke("{}", ENOUGH).await;
+            let answer = searched.invoke("{}", INVOCATION_TIMEOUT).await;
             assert!(answer.contains("errorType"), "{status} {answer}");
         }
         // A snapshot that is read, and a report that is not taken.
         let latest = json!({"index": 1, "type": "ECS", "artifacts": []});
         server.then_json(200, &latest).then_json(200, &latest).then(400, body.clone());
-        assert!(searched.invoke("{}", ENOUGH).await.contains("record what runs"));
+        assert!(searched.invoke("{}", INVOCATION_TIMEOUT).await.contains("record what runs"));
     }
     let other = json!({"index": 1, "type": format!("K8S {TOKEN}"), "artifacts": []});
     server.then_json(200, &other);
-    searched.invoke("{}", ENOUGH).await;
+    searched.invoke("{}", INVOCATION_TIMEOUT).await;
     let named = json!({"index": 1, "type": "ECS", "artifacts": [
         {"name": TOKEN, "fingerprint": TOKEN, "annotation": {"now": 1}}]});
     server.then_json(200, &named).then(201, "\"OK\"");
-    searched.invoke("{}", ENOUGH).await;
+    searched.invoke("{}", INVOCATION_TIMEOUT).await;
     server.then_never();
-    searched.invoke("{}", SHORT).await;
-    searched.search("the server");
+    searched.invoke("{}", FIRST_ATTEMPT_TIMEOUT).await;
+    searched.kill_and_assert_no_token("the server");
 }
 
 #[tokio::test]
-async fn no_failure_of_ecs_and_no_event_shows_the_token() {
+async fn token_is_not_in_responses_or_logs_if_ecs_fails_or_the_event_is_invalid() {
     let ecs = StandIn::start(app()).await.unwrap();
     let server = Scripted::start().await;
     let given = [("KOSLI_API_TOKEN", TOKEN)];
-    let mut searched = Searched::start(&ecs.endpoint(), "", &server.url, &given).await;
+    let mut searched = CapturedFunction::start(&ecs.endpoint(), "", &server.url, &given).await;
     for fault in [
         Fault::AccessDenied,
         Fault::throttling(),
@@ -213,21 +216,21 @@ async fn no_failure_of_ecs_and_no_event_shows_the_token() {
         ecs.faults(|faults| {
             faults.always(Operation::ListTasks, fault.clone());
         });
-        let answer = searched.invoke("{}", SHORT).await;
+        let answer = searched.invoke("{}", FIRST_ATTEMPT_TIMEOUT).await;
         assert!(answer.contains("errorType"), "{fault:?} {answer}");
     }
     let deep = "[".repeat(1 << 20);
     for event in ["[]", "{\"forse\": 1}", "{\"environment\": \"e\"}", "{\"source\": \"x\"}", &deep]
     {
-        assert!(searched.invoke(event, ENOUGH).await.contains("errorType"));
+        assert!(searched.invoke(event, INVOCATION_TIMEOUT).await.contains("errorType"));
     }
     drop(ecs);
-    searched.invoke("{}", SHORT).await;
-    searched.search("ECS and events");
+    searched.invoke("{}", FIRST_ATTEMPT_TIMEOUT).await;
+    searched.kill_and_assert_no_token("ECS and events");
 }
 
 #[tokio::test]
-async fn no_failure_of_ssm_shows_the_token() {
+async fn token_is_not_in_responses_or_logs_if_its_ssm_parameter_is_invalid_or_denied() {
     let parameter = |value: &str| json!({"Parameter": {"Name": TOKEN, "Value": value}});
     let refused = |code: &str, name: &str| {
         let message = format!("not authorized: ssm:GetParameter on parameter/{name}");
@@ -240,8 +243,8 @@ async fn no_failure_of_ssm_shows_the_token() {
         ("/kosli/token", 200, json!({"Parameter": {"Value": {"token": TOKEN}}})),
         ("/kosli/token", 200, json!(TOKEN)),
         ("/kosli/token", 400, refused("ParameterNotFound", "kosli/token")),
-        (BARE, 400, refused("AccessDeniedException", BARE)),
-        (BARE, 200, parameter("")),
+        (TOKEN_LIKE_PARAMETER_NAME, 400, refused("AccessDeniedException", TOKEN_LIKE_PARAMETER_NAME)),
+        (TOKEN_LIKE_PARAMETER_NAME, 200, parameter("")),
     ] {
         let ecs = StandIn::start(app()).await.unwrap();
         let (ssm, server) = (Scripted::start().await, Scripted::start().await);
@@ -250,19 +253,19 @@ async fn no_failure_of_ssm_shows_the_token() {
             server.then(403, format!("Bearer {TOKEN}"));
         }
         let by_name = [("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", name)];
-        let mut searched = Searched::start(&ecs.endpoint(), &ssm.url, &server.url, &by_name).await;
-        let answer = searched.invoke("{}", ENOUGH).await;
+        let mut searched = CapturedFunction::start(&ecs.endpoint(), &ssm.url, &server.url, &by_name).await;
+        let answer = searched.invoke("{}", INVOCATION_TIMEOUT).await;
         assert!(answer.contains("errorType"), "{answer}");
         assert!(ssm.received().len() > 1, "SSM was called");
-        searched.search(name);
+        searched.kill_and_assert_no_token(name);
     }
 }
 
-/// A token that has the form of a parameter's name.
-const BARE: &str = "s3cr3tT0kenOfAcme";
+/// A token that could be the name of an SSM parameter.
+const TOKEN_LIKE_PARAMETER_NAME: &str = "s3cr3tT0kenOfAcme";
 
 #[tokio::test]
-async fn no_wrong_configuration_shows_the_token() {
+async fn token_is_not_in_errors_of_an_invalid_configuration() {
     let in_host = format!("https://user:{TOKEN}@app.kosli.com");
     let in_query = format!("https://app.kosli.com/?token={TOKEN}");
     let json = json!({"token": TOKEN}).to_string();
@@ -281,15 +284,15 @@ async fn no_wrong_configuration_shows_the_token() {
         &[("KOSLI_ENVIRONMENT", ""), ("ENVIRONMENTS", &in_list), ("KOSLI_API_TOKEN", TOKEN)],
     ];
     for case in cases {
-        let mut searched = Searched::start("", "", "http://127.0.0.1:9", case).await;
-        let answer = searched.invoke("{}", ENOUGH).await;
+        let mut searched = CapturedFunction::start("", "", "http://127.0.0.1:9", case).await;
+        let answer = searched.invoke("{}", INVOCATION_TIMEOUT).await;
         assert!(answer.contains("ConfigError"), "{answer}");
-        searched.search(case[0].0);
+        searched.kill_and_assert_no_token(case[0].0);
     }
 }
 
 #[tokio::test]
-async fn neither_the_command_line_nor_a_debug_print_shows_the_token() {
+async fn token_is_not_in_envsnap_report_output_nor_in_debug_output_of_config_and_reporter() {
     let ecs = StandIn::start(app()).await.unwrap();
     let server = Scripted::start().await;
     let endpoint = ecs.endpoint();

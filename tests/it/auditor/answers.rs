@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::{FIRST_DAY, five_days};
+use super::fixture::{FIRST_DAY, recorder_after_five_days};
 use crate::command_line::{envsnap, text};
 use crate::questions::Answer;
 use crate::recorder::server::{Recorder, digest, task};
 
-/// Asks in a process of its own, in this time zone.
+/// Runs `envsnap` with these arguments against the recorder at `url`, in this time zone.
 pub(super) async fn ask(url: &str, zone: &str, arguments: &[&str]) -> Answer {
     let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let (url, zone) = (url.to_owned(), zone.to_owned());
@@ -20,14 +20,18 @@ pub(super) async fn ask(url: &str, zone: &str, arguments: &[&str]) -> Answer {
     Answer { code: output.status.code(), out: text(&output.stdout), error: text(&output.stderr) }
 }
 
+/// IANA name of a time zone.
 pub(super) const BERLIN: &str = "Europe/Berlin";
+/// IANA name of a time zone.
 const NEW_YORK: &str = "America/New_York";
+/// IANA name of a time zone.
 pub(super) const UTC: &str = "UTC";
 
-/// `prod#1` from Thursday, `#2` the deployment on Friday at 15:00 UTC, `#3` the miner from Saturday,
-/// 18:00 UTC, `#4` without it from Sunday, 06:00 UTC. A time zone, a
-/// time, the snapshot that was the latest then (0 if there was none), and the first line of the answer.
-pub(super) const TIMES: [(&str, &str, u64, &str); 14] = [
+/// A time zone, a time, the index of the snapshot of `prod` that was the latest then (0 if there
+/// was none), and the first line of the answer. `#1` is from Thursday, `#2` the deployment on
+/// Friday at 15:00 UTC, `#3` the miner on Saturday at 18:00 UTC, `#4` without it on Sunday at 06:00
+/// UTC.
+pub(super) const TIME_CASES: [(&str, &str, u64, &str); 14] = [
     // The deployment is after that time in Berlin, and before it in UTC.
     (BERLIN, "2025-10-24T16:00:00", 1, "2025-10-24 16:00 CEST = 14:00 UTC"),
     (UTC, "2025-10-24T16:00:00", 2, "2025-10-24 16:00 UTC"),
@@ -47,9 +51,9 @@ pub(super) const TIMES: [(&str, &str, u64, &str); 14] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_is_that_of_the_zone_that_the_answer_is_printed_in() {
-    let recorder = five_days().await;
-    for (zone, time, index, first_line) in TIMES {
+async fn time_without_offset_is_read_in_the_users_time_zone_and_printed_with_utc() {
+    let recorder = recorder_after_five_days().await;
+    for (zone, time, index, first_line) in TIME_CASES {
         let snapshot = format!("prod@{{{time}}}");
         let answer = ask(&recorder.url, zone, &["env", "get", &snapshot]).await;
         if index == 0 {
@@ -73,10 +77,9 @@ async fn a_time_is_that_of_the_zone_that_the_answer_is_printed_in() {
     assert!(error.contains("02:30 CEST = 00:30 UTC, and 02:30 CET = 01:30 UTC"), "{error}");
 }
 
-/// Every time that the log prints finds the snapshot of its row.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_printed_time_is_valid_input() {
-    let recorder = five_days().await;
+async fn times_printed_by_env_log_select_the_snapshot_of_their_row() {
+    let recorder = recorder_after_five_days().await;
     for zone in [BERLIN, UTC, NEW_YORK, "Asia/Kolkata", "America/Chicago"] {
         let log = ask(&recorder.url, zone, &["env", "log", "prod"]).await.success();
         let rows: Vec<_> = log.lines().filter(|line| line.starts_with('#')).collect();
@@ -90,9 +93,8 @@ async fn a_printed_time_is_valid_input() {
     }
 }
 
-/// A snapshot is recorded at a fraction of a second that is not printed.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_printed_time_of_a_snapshot_does_not_hide_it() {
+async fn snapshot_recorded_at_a_fraction_of_a_second_is_found_by_its_printed_second() {
     let recorder = Recorder::start().await;
     recorder.create("prod", None).await;
     for byte in [1, 2] {
@@ -152,7 +154,7 @@ macro_rules! gap_utc {
 type Case =
     (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
 
-/// Questions with texts that each answer has, and texts that it must not have.
+/// Commands, with texts that their output must contain and texts that it must not contain.
 pub(super) const QUESTIONS: [Case; 12] = [
     (
         BERLIN,
@@ -250,8 +252,8 @@ pub(super) const QUESTIONS: [Case; 12] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn times_without_reports_are_shown() {
-    let recorder = five_days().await;
+async fn env_and_artifact_commands_print_snapshots_changes_and_times_without_reports() {
+    let recorder = recorder_after_five_days().await;
     for (zone, question, expected, unexpected) in QUESTIONS {
         let out = ask(&recorder.url, zone, question).await.success();
         for expected in expected {
@@ -264,8 +266,8 @@ async fn times_without_reports_are_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn programs_get_the_same_in_json() {
-    let recorder = five_days().await;
+async fn json_output_has_times_without_reports_replaced_versions_and_requested_times() {
+    let recorder = recorder_after_five_days().await;
     let json = async |question: &[&str]| -> Value {
         let question = [question, &["-o", "json"]].concat();
         let answer = ask(&recorder.url, BERLIN, &question).await;

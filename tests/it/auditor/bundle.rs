@@ -6,13 +6,14 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::answers::{QUESTIONS, TIMES, UTC, ask};
-use super::fixture::five_days_with_provenance;
+use super::answers::{QUESTIONS, TIME_CASES, UTC, ask};
+use super::fixture::recorder_after_five_days_with_provenance;
 use crate::recorder::server::digest;
 
-/// A bundle of the five days in `prod`, the recorder of which is gone.
-async fn bundle() -> TempDir {
-    let recorder = five_days_with_provenance().await;
+/// A directory with `prod.tar`, a proof bundle of the five days in `prod`, whose recorder is
+/// stopped.
+async fn bundle_of_five_days() -> TempDir {
+    let recorder = recorder_after_five_days_with_provenance().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prod.tar");
     ask(&recorder.url, UTC, &["proof", "prod", "-o", file.to_str().unwrap()]).await.success();
@@ -20,7 +21,8 @@ async fn bundle() -> TempDir {
     folder
 }
 
-/// Asks the bundle, and gives the exit code and the answer without the note on what it rests on.
+/// Runs a query on the bundle; exit code, standard output, and standard error without the note that
+/// the bundle is only consistent with itself.
 async fn ask_bundle(
     folder: &TempDir,
     zone: &str,
@@ -36,9 +38,9 @@ async fn ask_bundle(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_answers_every_question_as_the_recorder_did() {
-    let bundle = bundle().await;
-    for (zone, time, index, first_line) in TIMES {
+async fn proof_bundle_answers_the_same_queries_as_its_recorder() {
+    let bundle = bundle_of_five_days().await;
+    for (zone, time, index, first_line) in TIME_CASES {
         let snapshot = format!("prod@{{{time}}}");
         let (code, out, error) = ask_bundle(&bundle, zone, &["env", "get", &snapshot]).await;
         if index == 0 {
@@ -70,8 +72,8 @@ async fn a_bundle_answers_every_question_as_the_recorder_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_is_neither_changed_nor_made_of_another_one() {
-    let bundle = bundle().await;
+async fn commands_that_write_verify_a_database_or_make_a_bundle_refuse_a_bundle_as_database() {
+    let bundle = bundle_of_five_days().await;
     let file = bundle.path().join("prod.tar");
     let (file, second) = (file.to_str().unwrap(), bundle.path().join("second.tar"));
     for (command, message) in [
@@ -88,22 +90,22 @@ async fn a_bundle_is_neither_changed_nor_made_of_another_one() {
     }
 }
 
-/// The rows of a table in a bundle, each by the names of its columns.
-fn rows(folder: &Path, table: &str) -> Vec<BTreeMap<String, String>> {
+/// Rows of a CSV file of the unpacked bundle, by column name.
+fn csv_rows(folder: &Path, table: &str) -> Vec<BTreeMap<String, String>> {
     let mut reader = csv::Reader::from_path(folder.join(table)).unwrap();
     reader.deserialize().map(Result::unwrap).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_files_of_a_bundle_answer_the_questions() {
-    let bundle = bundle().await;
+async fn unpacked_bundle_files_show_runs_gaps_reporters_allowances_and_evidence() {
+    let bundle = bundle_of_five_days().await;
     let folder = bundle.path();
     let unpacked =
         std::process::Command::new("tar").args(["xf", "prod.tar"]).current_dir(folder).status();
     assert!(unpacked.unwrap().success());
     let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
     let report = report.replace("<bdi>", "").replace("</bdi>", "");
-    let runs = rows(folder, "runs.csv");
+    let runs = csv_rows(folder, "runs.csv");
     let run = |name: &str| runs.iter().find(|run| run["artifact"] == name).unwrap();
     let values = |row: &BTreeMap<String, String>, columns: &[&str]| {
         columns.iter().map(|column| row[*column].clone()).collect::<Vec<_>>()
@@ -148,7 +150,7 @@ async fn the_files_of_a_bundle_answer_the_questions() {
     let columns = ["first_seen", "first_seen_at_the_latest", "to"];
     assert_eq!(values(run("ecr/web:1"), &columns), ["2025-10-23T00:00:00Z", "true", ""]);
     // When is it not known what ran?
-    let gaps = rows(folder, "not-covered.csv");
+    let gaps = csv_rows(folder, "not-covered.csv");
     assert_eq!(gaps.len(), 1);
     assert_eq!(
         values(&gaps[0], &["from", "until"]),
@@ -157,7 +159,7 @@ async fn the_files_of_a_bundle_answer_the_questions() {
     assert!(report.contains("no report from 2025-10-27 01:00:00 UTC to 2025-10-27 11:00:00 UTC"));
     // Who reported, and where is that in the ledger?
     let ledger = std::fs::read_to_string(folder.join("ledger.jsonl")).unwrap();
-    for snapshot in rows(folder, "snapshots.csv") {
+    for snapshot in csv_rows(folder, "snapshots.csv") {
         let seq: usize = snapshot["ledger_seq"].parse().unwrap();
         let entry: Value = serde_json::from_str(ledger.lines().nth(seq - 1).unwrap()).unwrap();
         assert_eq!(entry["hash"], *snapshot["ledger_hash"]);
@@ -170,7 +172,7 @@ async fn the_files_of_a_bundle_answer_the_questions() {
     let columns = ["origin", "allowed_reason", "allowed_by"];
     assert_eq!(values(run("ecr/web:1"), &columns), ["allowed", "built by hand", "anonymous"]);
     assert!(report.contains("built by hand, allowed by anonymous on 2025-10-23 00:00:00 UTC"));
-    let evidence = rows(folder, "evidence.csv");
+    let evidence = csv_rows(folder, "evidence.csv");
     let columns = ["fingerprint", "name", "compliant", "reported_by"];
     assert_eq!(values(&evidence[0], &columns), [&digest(3), "unit-test", "true", "anonymous"]);
     let file = folder.join("attachments").join(&evidence[0]["file_sha256"]);

@@ -1,15 +1,15 @@
 //! The same questions, asked on the page.
 
-use super::answers::{TIMES, UTC};
-use super::fixture::five_days_with_provenance;
+use super::answers::{TIME_CASES, UTC};
+use super::fixture::recorder_after_five_days_with_provenance;
 use crate::recorder::page;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_answers_the_questions() {
-    let recorder = five_days_with_provenance().await;
+async fn web_pages_show_snapshots_at_times_gaps_changes_and_provenance() {
+    let recorder = recorder_after_five_days_with_provenance().await;
     let words = async |path: &str| page::get(&recorder, path).await.words();
     // The page reads times in UTC, or with an offset.
-    let in_utc = TIMES.iter().filter(|(zone, time, ..)| *zone == UTC || time.ends_with('Z'));
+    let in_utc = TIME_CASES.iter().filter(|(zone, time, ..)| *zone == UTC || time.ends_with('Z'));
     let mut count = 0;
     for (_, time, index, _) in in_utc {
         let shown = words(&format!("/acme/environments/prod/at?time={time}")).await;

@@ -7,19 +7,22 @@ use super::answers::ask;
 use crate::recorder::page::{self, Page};
 use crate::recorder::server::{Recorder, digest, task};
 
+/// IANA name of a time zone.
 const UTC: &str = "UTC";
 
-/// When the first snapshot is recorded.
-const FIRST: f64 = 1_661_161_162.5;
+/// When the first snapshot is recorded, in seconds since the Unix epoch.
+const FIRST_SNAPSHOT_AT: f64 = 1_661_161_162.5;
 
-async fn json_of(recorder: &Recorder, arguments: &[&str]) -> Value {
+/// JSON output of `envsnap` with these arguments.
+async fn json_output(recorder: &Recorder, arguments: &[&str]) -> Value {
     let arguments = [arguments, &["-o", "json"]].concat();
     serde_json::from_str(&ask(&recorder.url, UTC, &arguments).await.success()).unwrap()
 }
 
-/// `web` runs from `#1`; `job` from `#2`, with two replicas from `#3`, of which the first is replaced,
-/// until `#5`, and again from `#6`. Reports come each minute.
-async fn history() -> Recorder {
+/// Six snapshots of `prod`, with reports each minute. `web` runs from `#1`; `job` from `#2`, with
+/// two replicas from `#3`, of which the first is replaced, until `#5`, and again from `#6`; a miner
+/// in `#4`.
+async fn recorder_with_six_snapshots() -> Recorder {
     let recorder = Recorder::start().await;
     recorder.create("prod", None).await;
     let web = || task(1, "ecr.example/web:1", &digest(1), 10);
@@ -41,16 +44,18 @@ async fn history() -> Recorder {
     recorder
 }
 
-/// What a document says of an artifact since when it ran.
-fn since(artifact: &Value) -> Value {
+/// Of an artifact in a JSON document: when it started, when, in which snapshot and whether at the
+/// latest it was first seen, and until when it is confirmed.
+fn run_times(artifact: &Value) -> Value {
     ["started", "first_seen", "first_snapshot", "first_seen_at_the_latest", "confirmed_until"]
         .map(|key| artifact[key].clone())
         .into_iter()
         .collect()
 }
 
-/// What a page says of it, with times in whole seconds, for each list in a row with this name.
-fn since_on(page: &Page, name: &str) -> Vec<Value> {
+/// The same as a page shows it, with times in whole seconds, for each list in a table row that
+/// contains `name`.
+fn run_times_on_page(page: &Page, name: &str) -> Vec<Value> {
     let xml = page.xml();
     let document = Document::parse(&xml).unwrap();
     let is_named = |row: Node<'_, '_>| row.has_tag_name("tr") && page::words(row).contains(name);
@@ -78,8 +83,8 @@ fn since_on(page: &Page, name: &str) -> Vec<Value> {
     since.collect()
 }
 
-/// The same with times in whole seconds, as pages have them.
-fn in_seconds(since: &Value) -> Value {
+/// The same with times rounded down to whole seconds, as pages have them.
+fn with_whole_seconds(since: &Value) -> Value {
     let whole = |value: &Value| match value.as_f64() {
         #[expect(clippy::cast_possible_truncation, reason = "a time")]
         Some(number) => json!(number.floor() as i64),
@@ -88,15 +93,15 @@ fn in_seconds(since: &Value) -> Value {
     since.as_array().unwrap().iter().map(whole).collect()
 }
 
-fn named<'a>(artifacts: &'a Value, name: &str) -> &'a Value {
+fn artifact_named<'a>(artifacts: &'a Value, name: &str) -> &'a Value {
     let mut artifacts = artifacts.as_array().unwrap().iter();
     artifacts.find(|it| it["name"].as_str().unwrap().contains(name)).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_says_the_same_of_a_run() {
-    let recorder = history().await;
-    let at = |minute: u32| FIRST + 60.0 * f64::from(minute);
+async fn start_first_seen_and_confirmed_times_of_a_run_agree_in_text_json_and_pages() {
+    let recorder = recorder_with_six_snapshots().await;
+    let at = |minute: u32| FIRST_SNAPSHOT_AT + 60.0 * f64::from(minute);
     let web = json!([10, at(0), 1, true, at(7)]);
     let first_run = json!([100, at(1), 2, false, at(4)]);
     // A snapshot that is not the latest has the tasks with which it was recorded.
@@ -111,42 +116,42 @@ async fn every_answer_says_the_same_of_a_run() {
         ("prod#6", "job", &second_run),
         ("prod#6", "web", &web),
     ] {
-        let shown = json_of(&recorder, &["env", "get", snapshot]).await;
-        assert_eq!(&since(named(&shown["artifacts"], name)), expected, "{snapshot} {name}");
+        let shown = json_output(&recorder, &["env", "get", snapshot]).await;
+        assert_eq!(&run_times(artifact_named(&shown["artifacts"], name)), expected, "{snapshot} {name}");
         let path = snapshot.replace("prod#", "/acme/environments/prod/snapshots/");
-        let shown = since_on(&page::get(&recorder, &path).await, &format!("{name} :1"));
-        assert_eq!(shown, [in_seconds(expected)], "{path} {name}");
+        let shown = run_times_on_page(&page::get(&recorder, &path).await, &format!("{name} :1"));
+        assert_eq!(shown, [with_whole_seconds(expected)], "{path} {name}");
     }
     let shown = page::get(&recorder, "/acme/environments/prod").await;
-    assert_eq!(since_on(&shown, "job :1"), [in_seconds(&second_run)]);
+    assert_eq!(run_times_on_page(&shown, "job :1"), [with_whole_seconds(&second_run)]);
     let shown = page::get(&recorder, "/acme/environments/prod/snapshots/5").await;
-    let mut exited = in_seconds(&first_run);
+    let mut exited = with_whole_seconds(&first_run);
     exited[0] = Value::Null;
-    assert_eq!(since_on(&shown, "job :1"), [exited]);
+    assert_eq!(run_times_on_page(&shown, "job :1"), [exited]);
     for (from, to, expected) in [(4, 5, &scaled), (5, 6, &second_run), (2, 3, &scaled)] {
         let path = format!("/acme/compare?from=prod%23{from}&to=prod%23{to}");
-        let shown = since_on(&page::get(&recorder, &path).await, "job :1");
-        assert_eq!(shown, [in_seconds(expected)], "{path}");
+        let shown = run_times_on_page(&page::get(&recorder, &path).await, "job :1");
+        assert_eq!(shown, [with_whole_seconds(expected)], "{path}");
     }
     let path = format!("/acme/artifacts/{}", digest(2));
-    let shown = since_on(&page::get(&recorder, &path).await, "prod");
-    assert_eq!(shown, [in_seconds(&second_run), in_seconds(&scaled)]);
-    let exited = json_of(&recorder, &["env", "get", "prod#5"]).await;
-    let exited = named(&exited["artifacts"], "job");
+    let shown = run_times_on_page(&page::get(&recorder, &path).await, "prod");
+    assert_eq!(shown, [with_whole_seconds(&second_run), with_whole_seconds(&scaled)]);
+    let exited = json_output(&recorder, &["env", "get", "prod#5"]).await;
+    let exited = artifact_named(&exited["artifacts"], "job");
     assert_eq!((&exited["started"], &exited["confirmed_until"]), (&Value::Null, &json!(at(4))));
 
-    let diff = json_of(&recorder, &["env", "diff", "prod#4", "prod#5"]).await;
-    assert_eq!(since(named(&diff["snappish1"]["artifacts"], "job")), scaled);
-    let diff = json_of(&recorder, &["env", "diff", "prod#5", "prod#6"]).await;
-    assert_eq!(since(named(&diff["snappish2"]["artifacts"], "job")), second_run);
-    let diff = json_of(&recorder, &["env", "diff", "prod#2", "prod#3"]).await;
-    assert_eq!(since(named(&diff["changed"]["artifacts"], "job")), scaled);
+    let diff = json_output(&recorder, &["env", "diff", "prod#4", "prod#5"]).await;
+    assert_eq!(run_times(artifact_named(&diff["snappish1"]["artifacts"], "job")), scaled);
+    let diff = json_output(&recorder, &["env", "diff", "prod#5", "prod#6"]).await;
+    assert_eq!(run_times(artifact_named(&diff["snappish2"]["artifacts"], "job")), second_run);
+    let diff = json_output(&recorder, &["env", "diff", "prod#2", "prod#3"]).await;
+    assert_eq!(run_times(artifact_named(&diff["changed"]["artifacts"], "job")), scaled);
 
-    let found = json_of(&recorder, &["artifact", "where", "job"]).await;
+    let found = json_output(&recorder, &["artifact", "where", "job"]).await;
     let runs = &found["artifacts"][0]["runs"];
-    assert_eq!((since(&runs[0]), since(&runs[1])), (scaled, second_run));
-    let found = json_of(&recorder, &["artifact", "where", "web"]).await;
-    assert_eq!(since(&found["artifacts"][0]["runs"][0]), web);
+    assert_eq!((run_times(&runs[0]), run_times(&runs[1])), (scaled, second_run));
+    let found = json_output(&recorder, &["artifact", "where", "web"]).await;
+    assert_eq!(run_times(&found["artifacts"][0]["runs"][0]), web);
 
     let text = async |arguments: &[&str]| ask(&recorder.url, UTC, arguments).await.success();
     let out = text(&["env", "get", "prod", "-o", "wide"]).await;
@@ -158,7 +163,7 @@ async fn every_answer_says_the_same_of_a_run() {
         format!("Thu, 01 Jan 1970 00:00:10 UTC, {first}, Mon, 22 Aug 2022 09:46:22 UTC, 1");
     assert_eq!(columns, expected, "{out}");
     let out = text(&["env", "get", "prod"]).await;
-    let label = json_of(&recorder, &["env", "get", "prod"]).await["reported_by"].clone();
+    let label = json_output(&recorder, &["env", "get", "prod"]).await["reported_by"].clone();
     assert!(out.contains(&format!("\nReported by {}\n", label.as_str().unwrap())), "{out}");
     assert!(out.contains(&format!("        First seen: {first}\n")), "{out}");
     let lines = "  Started: Thu, 01 Jan 1970 00:06:40 UTC • ";
@@ -174,8 +179,8 @@ async fn every_answer_says_the_same_of_a_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_time_is_marked_once() {
-    let recorder = history().await;
+async fn first_time_here_is_marked_only_where_a_new_artifact_starts() {
+    let recorder = recorder_with_six_snapshots().await;
     let marks = |artifacts: &Value| -> Vec<(String, String)> {
         let marked = artifacts.as_array().unwrap().iter().filter_map(|it| {
             let name = it["name"].as_str().or(it["artifact_name"].as_str())?;
@@ -183,7 +188,7 @@ async fn a_first_time_is_marked_once() {
         });
         marked.collect()
     };
-    let events = json_of(&recorder, &["env", "log", "prod", "1..", "--long"]).await;
+    let events = json_output(&recorder, &["env", "log", "prod", "1..", "--long"]).await;
     let mark = |name: &str, kind: &str| (name.to_owned(), kind.to_owned());
     let (job, miner) = ("ecr.example/job:1", "docker.io/xmrig:6");
     // Nothing in the first snapshot, and nothing that starts again.
@@ -194,7 +199,7 @@ async fn a_first_time_is_marked_once() {
         ("prod#3", None),
         ("prod#6", None),
     ] {
-        let shown = json_of(&recorder, &["env", "get", snapshot]).await;
+        let shown = json_output(&recorder, &["env", "get", snapshot]).await;
         let expected: Vec<_> = expected.map(|(name, kind)| mark(name, kind)).into_iter().collect();
         assert_eq!(marks(&shown["artifacts"]), expected, "{snapshot}");
     }
@@ -204,7 +209,7 @@ async fn a_first_time_is_marked_once() {
         ("prod#5", "prod#6", vec![]),
         ("prod#4", "prod#1", vec![]),
     ] {
-        let diff = json_of(&recorder, &["env", "diff", from, to]).await;
+        let diff = json_output(&recorder, &["env", "diff", from, to]).await;
         assert_eq!(marks(&diff["snappish2"]["artifacts"]), expected, "{from} {to}");
         assert!(marks(&diff["snappish1"]["artifacts"]).is_empty());
     }
@@ -262,7 +267,7 @@ async fn a_first_time_is_marked_once() {
     }
     // A new version of a known repository.
     recorder.report("prod", &[task(1, "ecr.example/web:2", &digest(7), 10)]).await;
-    let shown = json_of(&recorder, &["env", "get", "prod"]).await;
+    let shown = json_output(&recorder, &["env", "get", "prod"]).await;
     assert_eq!(shown["artifacts"][0]["first_time_here"], "image");
     let shown = words("/acme/environments/prod").await;
     assert!(shown.contains("started first time here: image"), "{shown}");

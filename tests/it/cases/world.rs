@@ -26,15 +26,16 @@ pub(super) struct Case {
     /// The server's latest snapshot.
     latest: Option<Value>,
     /// Answers in place of the computed ones, by operation, in turn.
-    raw: HashMap<String, VecDeque<Raw>>,
+    raw: HashMap<String, VecDeque<ScriptedAnswer>>,
     /// Variables of the function.
     pub(super) env: BTreeMap<String, String>,
 }
 
+/// A scripted HTTP response, in place of the computed one.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
-    #[serde(default = "ok")]
+struct ScriptedAnswer {
+    #[serde(default = "status_ok")]
     status: u16,
     body: String,
     #[serde(default)]
@@ -44,20 +45,22 @@ struct Raw {
     sticky: bool,
 }
 
-fn ok() -> u16 {
+fn status_ok() -> u16 {
     200
 }
 
+/// ECS, SSM, STS and the snapshot server on one port, which answer as the case says.
 pub(super) struct Server {
     pub(super) url: String,
     state: Shared,
     served: JoinHandle<()>,
 }
 
-type Shared = Arc<Mutex<Played>>;
+type Shared = Arc<Mutex<CaseState>>;
 
+/// The case that is played, and the reports received.
 #[derive(Default)]
-struct Played {
+struct CaseState {
     case: Case,
     /// Replicas by name of artifact.
     reports: Vec<BTreeMap<String, u64>>,
@@ -73,10 +76,12 @@ impl Server {
         Self { url, state, served }
     }
 
-    pub(super) fn play(&self, case: Case) {
+    /// Answers as this case says from now on.
+    pub(super) fn set_case(&self, case: Case) {
         self.state.lock().unwrap().case = case;
     }
 
+    /// Of each report since the last call: replicas by name of artifact.
     pub(super) fn take_reports(&self) -> Vec<BTreeMap<String, u64>> {
         std::mem::take(&mut self.state.lock().unwrap().reports)
     }
@@ -88,6 +93,7 @@ impl Drop for Server {
     }
 }
 
+/// Answers a request for an AWS operation, or else as the snapshot server.
 async fn answer(State(state): State<Shared>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -97,10 +103,10 @@ async fn answer(State(state): State<Shared>, request: Request) -> Response<Body>
         Some(target) => target.rsplit('.').next().unwrap(),
         None if body.starts_with(b"Action=AssumeRole") => "AssumeRole",
         None => {
-            return server(played, &parts.method, parts.uri.path(), &body);
+            return snapshot_server_answer(played, &parts.method, parts.uri.path(), &body);
         }
     };
-    if let Some(raw) = played.case.next_raw(operation) {
+    if let Some(raw) = played.case.next_scripted_answer(operation) {
         let mut response = Response::builder().status(raw.status);
         for (name, value) in &raw.headers {
             response = response.header(name, value);
@@ -109,18 +115,18 @@ async fn answer(State(state): State<Shared>, request: Request) -> Response<Body>
     }
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
     match operation {
-        "AssumeRole" => text(200, credentials()),
+        "AssumeRole" => text_answer(200, assume_role_response()),
         "GetParameter" => {
             json_answer(200, &json!({"Parameter": {"Name": "token", "Value": "t0k3n"}}))
         }
-        operation => match played.case.ecs(operation, &request) {
+        operation => match played.case.ecs_answer(operation, &request) {
             Some(answer) => json_answer(200, &answer),
             None => json_answer(400, &json!({"__type": "ClusterNotFoundException"})),
         },
     }
 }
 
-fn credentials() -> String {
+fn assume_role_response() -> String {
     "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
      <Credentials><AccessKeyId>key</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>\
      <SessionToken>token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>\
@@ -128,8 +134,7 @@ fn credentials() -> String {
         .to_owned()
 }
 
-/// The snapshot server.
-fn server(played: &mut Played, method: &Method, path: &str, body: &[u8]) -> Response<Body> {
+fn snapshot_server_answer(played: &mut CaseState, method: &Method, path: &str, body: &[u8]) -> Response<Body> {
     if path.contains("/snapshots/") {
         return match &played.case.latest {
             Some(latest) => json_answer(200, latest),
@@ -147,11 +152,11 @@ fn server(played: &mut Played, method: &Method, path: &str, body: &[u8]) -> Resp
         let environment = json!({"name": "aws-prod", "type": "ECS", "include_scaling": true});
         return json_answer(200, &environment);
     }
-    text(404, String::new())
+    text_answer(404, String::new())
 }
 
 impl Case {
-    fn next_raw(&mut self, operation: &str) -> Option<Raw> {
+    fn next_scripted_answer(&mut self, operation: &str) -> Option<ScriptedAnswer> {
         let answers = self.raw.get_mut(operation)?;
         let is_last = answers.len() == 1;
         let next = answers.front()?.clone();
@@ -161,8 +166,8 @@ impl Case {
         Some(next)
     }
 
-    /// What ECS answers; `None` if there is no such cluster.
-    fn ecs(&self, operation: &str, request: &Value) -> Option<Value> {
+    /// JSON with which ECS answers an operation; `None` if there is no such cluster.
+    fn ecs_answer(&self, operation: &str, request: &Value) -> Option<Value> {
         let text = |field: &str| request[field].as_str().unwrap_or_default();
         let given = |field: &str| -> Vec<&str> {
             request[field].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
@@ -170,31 +175,31 @@ impl Case {
         Some(match operation {
             "ListClusters" => {
                 let listed = self.clusters.clone();
-                json!({"clusterArns": listed.unwrap_or_else(|| self.known().into_iter().collect())})
+                json!({"clusterArns": listed.unwrap_or_else(|| self.existing_cluster_arns().into_iter().collect())})
             }
             "DescribeClusters" => {
                 let requested = given("clusters");
-                let known = self.known();
-                let is_requested = |arn: &&String| requested.iter().any(|it| is_of(arn, it));
-                let described = known.iter().filter(is_requested).map(|arn| self.cluster(arn));
+                let known = self.existing_cluster_arns();
+                let is_requested = |arn: &&String| requested.iter().any(|it| is_cluster_called(arn, it));
+                let described = known.iter().filter(is_requested).map(|arn| self.describe_cluster(arn));
                 json!({"clusters": described.collect::<Vec<_>>(), "failures": []})
             }
             "ListTasks" => {
-                let cluster = self.find(text("cluster"))?;
+                let cluster = self.find_cluster(text("cluster"))?;
                 let status = request["desiredStatus"].as_str().unwrap_or("RUNNING");
                 let tasks = self.tasks_of(&cluster);
                 let listed = tasks.filter(|task| task["desiredStatus"] == status);
                 let mut arns: Vec<_> = listed.filter_map(|task| task["taskArn"].as_str()).collect();
                 for (place, more) in &self.also_listed {
                     let (name, of_status) = place.rsplit_once(':').unwrap();
-                    if of_status == status && is_of(&cluster, name) {
+                    if of_status == status && is_cluster_called(&cluster, name) {
                         arns.extend(more.iter().map(String::as_str));
                     }
                 }
                 json!({"taskArns": arns})
             }
             "DescribeTasks" => {
-                let cluster = self.find(text("cluster"))?;
+                let cluster = self.find_cluster(text("cluster"))?;
                 let all: Vec<_> = self.tasks_of(&cluster).collect();
                 let (mut tasks, mut failures) = (Vec::new(), Vec::new());
                 for arn in given("tasks") {
@@ -206,7 +211,7 @@ impl Case {
                 json!({"tasks": tasks, "failures": failures})
             }
             "ListServices" => {
-                let cluster = self.find(text("cluster"))?;
+                let cluster = self.find_cluster(text("cluster"))?;
                 let groups = self.tasks_of(&cluster).filter_map(|task| task["group"].as_str());
                 let names: BTreeSet<_> =
                     groups.filter_map(|it| it.strip_prefix("service:")).collect();
@@ -218,21 +223,23 @@ impl Case {
         })
     }
 
-    /// ARNs of the clusters that exist.
-    fn known(&self) -> BTreeSet<String> {
+    fn existing_cluster_arns(&self) -> BTreeSet<String> {
         let of_tasks = self.tasks.iter().filter_map(|task| task["clusterArn"].as_str());
         of_tasks.map(ToOwned::to_owned).chain(self.clusters.iter().flatten().cloned()).collect()
     }
 
-    fn find(&self, given: &str) -> Option<String> {
-        self.known().into_iter().find(|arn| is_of(arn, given))
+    /// ARN of the cluster with this ARN or name.
+    fn find_cluster(&self, given: &str) -> Option<String> {
+        self.existing_cluster_arns().into_iter().find(|arn| is_cluster_called(arn, given))
     }
 
+    /// Tasks of the cluster with this ARN, as DescribeTasks gives them.
     fn tasks_of(&self, cluster: &str) -> impl Iterator<Item = &Value> {
         self.tasks.iter().filter(move |task| task["clusterArn"] == cluster)
     }
 
-    fn cluster(&self, arn: &str) -> Value {
+    /// The cluster with this ARN, as DescribeClusters gives it.
+    fn describe_cluster(&self, arn: &str) -> Value {
         let count =
             |status: &str| self.tasks_of(arn).filter(|task| task["lastStatus"] == status).count();
         json!({
@@ -242,15 +249,15 @@ impl Case {
     }
 }
 
-/// The cluster with this ARN was given, by its ARN or by its name.
-fn is_of(arn: &str, given: &str) -> bool {
+/// Whether `given` is this ARN of a cluster, or the name in it.
+fn is_cluster_called(arn: &str, given: &str) -> bool {
     arn == given || arn.rsplit('/').next() == Some(given)
 }
 
 fn json_answer(status: u16, body: &Value) -> Response<Body> {
-    text(status, body.to_string())
+    text_answer(status, body.to_string())
 }
 
-fn text(status: u16, body: String) -> Response<Body> {
+fn text_answer(status: u16, body: String) -> Response<Body> {
     Response::builder().status(status).body(Body::from(body)).unwrap()
 }

@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 use super::markdown::Block;
 use super::pages;
 
-const ENVSNAP: &str = env!("CARGO_BIN_EXE_envsnap");
-const TIMEOUT: Duration = Duration::from_mins(2);
+/// Path of the built program.
+const ENVSNAP_PROGRAM: &str = env!("CARGO_BIN_EXE_envsnap");
+/// Time for one script of a page.
+const SCRIPT_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What is to be done with a shell block.
-enum Use<'a> {
+/// Whether and how the test runs a shell block.
+enum Execution<'a> {
     /// It says why it cannot be run.
     NotRun,
     /// It succeeds.
@@ -26,23 +28,24 @@ enum Use<'a> {
     UntilStopped(&'a str),
 }
 
-fn usage(block: &Block) -> Use<'_> {
-    let Some(comment) = &block.comment else { return Use::Run };
+/// How the comment before a shell block says that it is run.
+fn execution(block: &Block) -> Execution<'_> {
+    let Some(comment) = &block.comment else { return Execution::Run };
     match comment.split_once(": ") {
-        Some(("not run", reason)) if !reason.trim().is_empty() => Use::NotRun,
-        Some(("runs until stopped", printed)) => Use::UntilStopped(printed),
-        _ => Use::Run,
+        Some(("not run", reason)) if !reason.trim().is_empty() => Execution::NotRun,
+        Some(("runs until stopped", printed)) => Execution::UntilStopped(printed),
+        _ => Execution::Run,
     }
 }
 
 #[test]
-fn every_code_block_names_its_language_and_runs_or_says_why_not() {
-    const LANGUAGES: [&str; 6] = ["sh", "json", "yaml", "text", "ini", "hcl"];
+fn code_blocks_name_a_known_language_and_no_envsnap_command_is_marked_as_not_run() {
+    const CODE_BLOCK_LANGUAGES: [&str; 6] = ["sh", "json", "yaml", "text", "ini", "hcl"];
     for page in &pages() {
         for block in &page.blocks {
             let place = page.place(block);
-            assert!(LANGUAGES.contains(&&*block.language), "{place}: {:?}", block.language);
-            if block.language == "sh" && matches!(usage(block), Use::NotRun) {
+            assert!(CODE_BLOCK_LANGUAGES.contains(&&*block.language), "{place}: {:?}", block.language);
+            if block.language == "sh" && matches!(execution(block), Execution::NotRun) {
                 let ours = block.code.lines().find(|line| line.trim().starts_with("envsnap "));
                 assert_eq!(ours, None, "{place}: this can be run");
             }
@@ -51,18 +54,18 @@ fn every_code_block_names_its_language_and_runs_or_says_why_not() {
 }
 
 #[test]
-fn every_command_works() {
+fn documented_shell_blocks_succeed_and_print_the_documented_output() {
     let demo = Demo::start();
     let mut run = 0;
     // First, because other blocks report to the demo's recorder.
     for page in &pages() {
         for block in &page.blocks {
-            if let Some(shown) = block.shown(page) {
+            if let Some(shown) = block.block_with_this_output(page) {
                 let bed = TestBed::new(&demo);
-                bed.run(&page.place(block), &shown.code);
+                bed.run_to_success(&page.place(block), &shown.code);
                 assert_eq!(
-                    timeless(&bed.printed()),
-                    timeless(&block.code),
+                    with_times_replaced(&bed.output()),
+                    with_times_replaced(&block.code),
                     "{}: the output",
                     page.place(block)
                 );
@@ -75,16 +78,16 @@ fn every_command_works() {
         for blocks in shell.chunk_by(|a, b| a.section == b.section) {
             let script: String = blocks
                 .iter()
-                .filter(|block| matches!(usage(block), Use::Run))
+                .filter(|block| matches!(execution(block), Execution::Run))
                 .map(|block| &*block.code)
                 .collect();
             if !script.is_empty() {
-                TestBed::new(&demo).run(&page.place(blocks[0]), &script);
+                TestBed::new(&demo).run_to_success(&page.place(blocks[0]), &script);
                 run += 1;
             }
             for block in blocks {
-                if let Use::UntilStopped(printed) = usage(block) {
-                    TestBed::new(&demo).stop(&page.place(block), &block.code, printed);
+                if let Execution::UntilStopped(printed) = execution(block) {
+                    TestBed::new(&demo).run_until_printed(&page.place(block), &block.code, printed);
                     run += 1;
                 }
             }
@@ -93,8 +96,8 @@ fn every_command_works() {
     assert!(run >= 6, "only {run}");
 }
 
-/// The text with a placeholder for each date and each number of hours and so on.
-fn timeless(text: &str) -> String {
+/// The text with `TIME` in place of each date and each age such as `3 hours ago`.
+fn with_times_replaced(text: &str) -> String {
     let dates = r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d UTC|\d+ (second|minute|hour|day)s? ago";
     regex_lite::Regex::new(dates).unwrap().replace_all(text, "TIME").into_owned()
 }
@@ -106,8 +109,9 @@ struct Demo {
 }
 
 impl Demo {
+    /// Starts it, and waits until it has printed all variables.
     fn start() -> Self {
-        let mut process = Command::new(ENVSNAP)
+        let mut process = Command::new(ENVSNAP_PROGRAM)
             .args(["demo", "--keep"])
             .env_clear()
             .stdout(Stdio::piped())
@@ -138,7 +142,8 @@ impl Drop for Demo {
     }
 }
 
-/// A directory with a recorder's file and a copy of it in the places that the documentation names.
+/// A directory in which a page's scripts run, with a recorder's file and a backup of it in the
+/// places that the documentation names.
 struct TestBed<'a> {
     demo: &'a Demo,
     directory: tempfile::TempDir,
@@ -153,14 +158,14 @@ impl<'a> TestBed<'a> {
         for name in ["var", "backup", "bin"] {
             std::fs::create_dir(directory.path().join(name)).unwrap();
         }
-        std::os::unix::fs::symlink(ENVSNAP, directory.path().join("bin/envsnap")).unwrap();
+        std::os::unix::fs::symlink(ENVSNAP_PROGRAM, directory.path().join("bin/envsnap")).unwrap();
         let mut bed = Self { demo, directory, port, head: String::new() };
-        bed.record();
+        bed.create_file_and_backup();
         bed
     }
 
-    /// Makes the recorder's file with a snapshot, and a copy of it.
-    fn record(&mut self) {
+    /// Records a snapshot in the recorder's file, and makes the backup.
+    fn create_file_and_backup(&mut self) {
         let script = "
             envsnap serve --db /var/lib/envsnap/snapshots.db --listen 127.0.0.1:8080 2> served &
             until grep -q http: served; do sleep 0.05; done
@@ -168,15 +173,15 @@ impl<'a> TestBed<'a> {
             envsnap report > report
             envsnap backup --db /var/lib/envsnap/snapshots.db /backup/2026-11-02.db
         ";
-        self.run("recording", script);
-        let printed = self.printed();
+        self.run_to_success("recording", script);
+        let printed = self.output();
         let head = printed.lines().find_map(|line| line.strip_prefix("Head: "));
         head.unwrap_or_else(|| panic!("{printed}")).clone_into(&mut self.head);
     }
 
-    /// Runs a script of a page, in which this directory takes the place of the root and a free port
-    /// that of the recorder's.
-    fn command(&self, script: &str) -> Command {
+    /// The process of a page's script, not yet started, in which this directory takes the place of
+    /// `/var/lib/envsnap` and `/backup`, and a free port that of the recorder's.
+    fn script_command(&self, script: &str) -> Command {
         let root = self.directory.path().to_str().unwrap();
         let script = script
             .replace("/var/lib/envsnap/", &format!("{root}/var/"))
@@ -201,42 +206,45 @@ impl<'a> TestBed<'a> {
         command
     }
 
-    fn printed(&self) -> String {
+    /// Standard output of the last script, and then its standard error.
+    fn output(&self) -> String {
         let read = |name: &str| {
             std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
         };
         read("printed") + &read("errors")
     }
 
-    fn run(&self, place: &str, script: &str) {
-        let mut process = Group(self.command(script).spawn().unwrap());
-        let until = Instant::now() + TIMEOUT;
+    /// Runs a script, which must succeed within [`SCRIPT_TIMEOUT`].
+    fn run_to_success(&self, place: &str, script: &str) {
+        let mut process = ProcessGroup(self.script_command(script).spawn().unwrap());
+        let until = Instant::now() + SCRIPT_TIMEOUT;
         let status = loop {
             if let Some(status) = process.0.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < until, "{place} does not end:\n{}", self.printed());
+            assert!(Instant::now() < until, "{place} does not end:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(20));
         };
-        assert!(status.success(), "{place}: {status}\n{script}\n{}", self.printed());
+        assert!(status.success(), "{place}: {status}\n{script}\n{}", self.output());
     }
 
-    fn stop(&self, place: &str, script: &str, expected: &str) {
-        let mut process = Group(self.command(script).spawn().unwrap());
-        let until = Instant::now() + TIMEOUT;
-        while !self.printed().contains(expected) {
+    /// Runs a script until it prints `expected`, and stops it then.
+    fn run_until_printed(&self, place: &str, script: &str, expected: &str) {
+        let mut process = ProcessGroup(self.script_command(script).spawn().unwrap());
+        let until = Instant::now() + SCRIPT_TIMEOUT;
+        while !self.output().contains(expected) {
             let ended = process.0.try_wait().unwrap();
-            assert!(ended.is_none(), "{place} ended: {ended:?}\n{}", self.printed());
+            assert!(ended.is_none(), "{place} ended: {ended:?}\n{}", self.output());
             assert!(Instant::now() < until, "{place} prints no {expected:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-/// A process and all that it started, which end with this.
-struct Group(Child);
+/// A process and all that it starts, killed when this is dropped.
+struct ProcessGroup(Child);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         let group = format!("-{}", self.0.id());
         let _gone =

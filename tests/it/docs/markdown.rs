@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-/// A page, by its path from the root of the repository.
+/// A Markdown page of the documentation.
 pub(super) struct Page {
     pub(super) path: PathBuf,
     pub(super) text: String,
@@ -35,8 +35,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// The block whose output this one shows.
-    pub(super) fn shown<'a>(&self, page: &'a Page) -> Option<&'a Self> {
+    /// The block above, if this one shows its output.
+    pub(super) fn block_with_this_output<'a>(&self, page: &'a Page) -> Option<&'a Self> {
         let is_output = self.comment.as_deref() == Some("output of the block above");
         let above = page.blocks.iter().rev().find(|block| block.line < self.line);
         above.filter(|_| is_output)
@@ -55,7 +55,7 @@ impl Page {
             match event {
                 Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
                 Event::End(TagEnd::Heading(level)) => {
-                    let anchor = unique(&mut anchors, anchor(&heading.take().unwrap()));
+                    let anchor = number_repeated_anchor(&mut anchors, anchor(&heading.take().unwrap()));
                     section.clone_from(&anchor);
                     headings.push(Heading { level: level as usize, anchor });
                 }
@@ -96,7 +96,7 @@ impl Page {
         Self { path, text, headings, links, blocks }
     }
 
-    /// A link's path, from the root of the repository.
+    /// Path of a relative link of this page, from the root of the repository.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         let mut resolved = PathBuf::new();
         for part in self.path.parent().unwrap().join(path).components() {
@@ -108,12 +108,13 @@ impl Page {
         resolved
     }
 
+    /// `PATH:LINE` of a block, for messages.
     pub(super) fn place(&self, block: &Block) -> String {
         format!("{}:{}", self.path.display(), block.line)
     }
 }
 
-/// What `src` and `srcset` refer to in a line of HTML.
+/// Values of the attributes `src` and `srcset` in a line of HTML.
 fn sources(html: &str) -> impl Iterator<Item = String> + '_ {
     ["src=\"", "srcset=\""].into_iter().flat_map(move |attribute| {
         html.split(attribute).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
@@ -134,7 +135,8 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
-fn unique(anchors: &mut HashMap<String, usize>, anchor: String) -> String {
+/// The anchor, with a number appended if the page has it already, as GitHub does.
+fn number_repeated_anchor(anchors: &mut HashMap<String, usize>, anchor: String) -> String {
     let count = anchors.entry(anchor.clone()).or_default();
     *count += 1;
     match *count {
@@ -144,7 +146,7 @@ fn unique(anchors: &mut HashMap<String, usize>, anchor: String) -> String {
 }
 
 #[test]
-fn headings_links_and_blocks_are_found() {
+fn parsed_page_has_heading_anchors_links_and_code_blocks_with_comments_and_lines() {
     let text = "# A `b`, c?\n\n[x](y.md#z)\n\n<!-- not run: why -->\n```sh\nenvsnap\n```\n\n\
                 ## A b c\n\n```json\n{}\n```\n\n<img src=\"a.png\">\n";
     let page = Page::parse(Path::new("docs/p.md").to_owned(), text.to_owned());
