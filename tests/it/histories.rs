@@ -20,12 +20,12 @@ mod server;
 mod shown;
 mod timeline;
 
-use generator::{Cast, histories, relapses};
+use generator::{Participants, histories, relapses};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError};
 
 fn check_history(history: &history::History) -> Result<(), TestCaseError> {
-    run::check(history).map_err(TestCaseError::fail)
+    run::run_and_check(history).map_err(TestCaseError::fail)
 }
 
 /// The same histories at each run, since one in some thousands has a state of ECS that no reader can detect.
@@ -43,28 +43,28 @@ proptest! {
 
     #[test]
     fn single_process_records_what_runs_under_every_injected_fault(
-        history in histories(Cast { environments: 1, processes: 1, other_writers: false })
+        history in histories(Participants { environments: 1, processes: 1, other_writers: false })
     ) {
         check_history(&history)?;
     }
 
     #[test]
     fn alternating_processes_and_other_writers_end_with_what_runs_recorded(
-        history in histories(Cast { environments: 1, processes: 2, other_writers: true })
+        history in histories(Participants { environments: 1, processes: 2, other_writers: true })
     ) {
         check_history(&history)?;
     }
 
     #[test]
     fn environments_of_one_account_fail_independently_of_each_other(
-        history in histories(Cast { environments: 3, processes: 2, other_writers: true })
+        history in histories(Participants { environments: 3, processes: 2, other_writers: true })
     ) {
         check_history(&history)?;
     }
 
     #[test]
     fn artifact_that_runs_again_after_a_fault_is_reported_again(
-        history in relapses(Cast { environments: 1, processes: 1, other_writers: false })
+        history in relapses(Participants { environments: 1, processes: 1, other_writers: false })
     ) {
         check_history(&history)?;
     }

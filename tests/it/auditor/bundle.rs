@@ -72,7 +72,7 @@ async fn proof_bundle_answers_the_same_queries_as_its_recorder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_that_write_verify_a_database_or_make_a_bundle_refuse_a_bundle_as_database() {
+async fn proof_env_archive_verify_and_serve_refuse_a_proof_bundle_given_as_db() {
     let bundle = bundle_of_five_days().await;
     let file = bundle.path().join("prod.tar");
     let (file, second) = (file.to_str().unwrap(), bundle.path().join("second.tar"));

@@ -14,7 +14,7 @@ const STOPPED_IS_LISTED_FOR: Millis = 3_600 * SECOND;
 /// Replicas by fingerprint, or by name where the fingerprint is unknown.
 pub(super) type Counts = BTreeMap<String, u64>;
 
-/// What a container can run: as ECS tells it, and as it has to be counted.
+/// What a container can run: as ECS describes it, and how a snapshot identifies it.
 #[derive(Debug)]
 pub(super) struct Software {
     container: &'static str,
@@ -24,6 +24,7 @@ pub(super) struct Software {
     pub(super) identity: String,
 }
 
+/// Everything that containers of a history can run. Other items refer to it by index.
 pub(super) static SOFTWARE: LazyLock<Vec<Software>> = LazyLock::new(|| {
     let hex = |digit: &str| digit.repeat(64);
     let sha = |digit: &str| format!("sha256:{}", hex(digit));
@@ -49,11 +50,12 @@ pub(super) static SOFTWARE: LazyLock<Vec<Software>> = LazyLock::new(|| {
     ]
 });
 
-/// Whether this stands for software whose fingerprint is known.
-pub(super) fn is_known(identity: &str) -> bool {
+/// Whether an identity is a fingerprint, not a name.
+pub(super) fn is_fingerprint(identity: &str) -> bool {
     identity.len() == 64
 }
 
+/// The reference model of an ECS account.
 #[derive(Clone)]
 pub(super) struct Account {
     pub(super) clusters: BTreeMap<String, Cluster>,
@@ -94,18 +96,19 @@ pub(super) fn arn(kind: &str, resource: &str) -> String {
     format!("arn:aws:ecs:eu-central-1:274425519734:{kind}/{resource}")
 }
 
-fn is_over(moment: Option<Millis>, now: Millis) -> bool {
+/// Whether something that happens at `moment`, if ever, has happened by `now`.
+fn has_happened(moment: Option<Millis>, now: Millis) -> bool {
     moment.is_some_and(|moment| moment <= now)
 }
 
 impl Account {
-    pub(super) fn with(mut self, task: Task) -> Self {
+    pub(super) fn with_task(mut self, task: Task) -> Self {
         self.tasks.insert(arn("task", &format!("{}/more", task.cluster)), task);
         self
     }
 
-    /// The same, but nothing changes any more after that moment.
-    pub(super) fn still_after(mut self, last: Millis) -> Self {
+    /// The same account, in which nothing changes after `last`.
+    pub(super) fn without_changes_after(mut self, last: Millis) -> Self {
         let soon = |moment: &mut Option<Millis>| *moment = moment.filter(|at| *at <= last);
         self.clusters.retain(|_, cluster| cluster.made <= last);
         for cluster in self.clusters.values_mut() {
@@ -126,7 +129,7 @@ impl Account {
         self
     }
 
-    /// How many containers of each software `wanted` has that pass `when`.
+    /// Replicas by identity: of the containers that pass `when` in tasks that pass `wanted`.
     pub(super) fn count(
         &self,
         wanted: impl Fn(&Task) -> bool,
@@ -135,7 +138,7 @@ impl Account {
         self.count_without(&BTreeSet::new(), wanted, when)
     }
 
-    /// The same, but for the tasks with these ARNs.
+    /// The same, without the tasks with these ARNs.
     pub(super) fn count_without(
         &self,
         excused: &BTreeSet<String>,
@@ -153,36 +156,41 @@ impl Account {
 }
 
 impl Cluster {
+    /// Whether ECS lists and describes the cluster.
     pub(super) fn is_listed(&self, now: Millis) -> bool {
-        self.made <= now && !is_over(self.vanished, now)
+        self.made <= now && !has_happened(self.vanished, now)
     }
 
+    /// Whether the status of the cluster is ACTIVE.
     pub(super) fn is_active(&self, now: Millis) -> bool {
-        self.made <= now && !is_over(self.deleted, now)
+        self.made <= now && !has_happened(self.deleted, now)
     }
 }
 
 impl Task {
+    /// Name of the service that the task belongs to.
     pub(super) fn service(&self) -> Option<&str> {
         self.group.as_deref()?.strip_prefix("service:")
     }
 
+    /// Whether ECS knows the task: from its creation until some time after its stop.
     pub(super) fn exists(&self, now: Millis) -> bool {
         self.created <= now
-            && !is_over(self.stopped.map(|stopped| stopped + STOPPED_IS_LISTED_FOR), now)
+            && !has_happened(self.stopped.map(|stopped| stopped + STOPPED_IS_LISTED_FOR), now)
     }
 
     pub(super) fn desired_status(&self, now: Millis) -> ecs::DesiredStatus {
-        if is_over(self.stopping_at, now) {
+        if has_happened(self.stopping_at, now) {
             ecs::DesiredStatus::Stopped
         } else {
             ecs::DesiredStatus::Running
         }
     }
 
+    /// The `lastStatus` of the task, which follows from those of its containers.
     pub(super) fn last_status(&self, now: Millis) -> &'static str {
         let any = |status| self.containers.iter().any(|c| c.last_status(now) == status);
-        if is_over(self.stopped, now) {
+        if has_happened(self.stopped, now) {
             "STOPPED"
         } else if let Some(stopping_at) = self.stopping_at.filter(|at| *at <= now) {
             match (any("RUNNING"), now < stopping_at + 5 * SECOND) {
@@ -201,7 +209,7 @@ impl Task {
         }
     }
 
-    /// What ECS says of it now.
+    /// The task as DescribeTasks returns it.
     pub(super) fn described(&self, arn: &str, now: Millis) -> ecs::Task {
         let id = arn.rsplit('/').next().unwrap();
         let started = self.containers.iter().map(|c| c.starts).max().filter(|at| *at <= now);
@@ -226,8 +234,9 @@ impl Task {
 }
 
 impl Container {
+    /// The `lastStatus` of the container.
     fn last_status(&self, now: Millis) -> &'static str {
-        if is_over(self.stops, now) {
+        if has_happened(self.stops, now) {
             "STOPPED"
         } else if self.starts <= now {
             "RUNNING"

@@ -18,11 +18,13 @@ use super::faults::EcsFault::{
     Miscounts, NeverEnds, NotKnown, NotYetKnown, RepeatsTheToken, Silent, SilentContainer, Slow,
     Throttled, Unavailable,
 };
-use super::faults::{Damage, EcsFault, Hidden, InjectedFault};
+use super::faults::{FaultEffects, EcsFault, Hidden, InjectedFault};
 use super::timeline::{Millis, Timeline};
 
-const ENDLESS: &str = "endless/";
+/// Prefix of the tokens of a listing that never ends.
+const ENDLESS_TOKEN_PREFIX: &str = "endless/";
 
+/// ECS that answers from the model, with latencies and injected faults.
 #[derive(Clone)]
 pub(super) struct FakeEcs(Rc<Shared>);
 
@@ -40,7 +42,7 @@ struct State {
     calls: usize,
     of_this_invocation: usize,
     faults: Vec<InjectedFault>,
-    damage: Damage,
+    damage: FaultEffects,
     /// Tasks that were missing once, although they exist.
     unknown_once: HashSet<String>,
     /// Questions of which the answer that is under way cannot be used.
@@ -51,7 +53,7 @@ struct State {
     known: HashMap<usize, Knowledge>,
 }
 
-/// ARNs of tasks that ran, and names of clusters.
+/// What a process has read: ARNs of tasks that ran, and names of clusters.
 #[derive(Debug, Default, Clone)]
 struct Knowledge {
     tasks: BTreeSet<String>,
@@ -72,8 +74,8 @@ impl FakeEcs {
         &self.0.account
     }
 
-    /// An invocation begins, and meets these faults.
-    pub(super) fn begin(&self, faults: &[InjectedFault]) {
+    /// An invocation begins, and its calls meet these faults.
+    pub(super) fn begin_invocation(&self, faults: &[InjectedFault]) {
         let mut state = self.0.state.borrow_mut();
         *state = State {
             calls: state.calls,
@@ -84,20 +86,21 @@ impl FakeEcs {
     }
 
     /// The invocation of this process succeeded: it remembers what it read.
-    pub(super) fn end(&self, process: usize) {
+    pub(super) fn end_successful_invocation(&self, process: usize) {
         let state = &mut *self.0.state.borrow_mut();
         let known = state.known.entry(process).or_default();
         known.tasks.append(&mut state.read.tasks);
         known.clusters.append(&mut state.read.clusters);
     }
 
-    pub(super) fn restart(&self, process: usize) {
+    /// The process is replaced by one that has read nothing.
+    pub(super) fn forget_process(&self, process: usize) {
         self.0.state.borrow_mut().known.remove(&process);
     }
 
-    /// ARNs of the tasks that this process could not find: ECS hides them, and it has never seen
-    /// them run. It may also miss one that drains, which ECS may have forgotten.
-    pub(super) fn never_seen_tasks(&self, process: usize) -> BTreeSet<String> {
+    /// ARNs of the tasks that this process may leave out: ECS hides them, and the process has never
+    /// seen them run, or they drain, so that ECS may have forgotten them.
+    pub(super) fn tasks_that_may_be_left_out(&self, process: usize) -> BTreeSet<String> {
         let state = self.0.state.borrow();
         let known = state.known.get(&process).cloned().unwrap_or_default();
         let now = self.0.time.now();
@@ -124,14 +127,17 @@ impl FakeEcs {
     }
 
     /// What the faults of this invocation did.
-    pub(super) fn damage(&self) -> Damage {
+    pub(super) fn fault_effects(&self) -> FaultEffects {
         self.0.state.borrow().damage.clone()
     }
 
-    fn spoil(&self, cluster: Option<&str>) {
-        self.0.state.borrow_mut().damage.mark_unusable(cluster.map(name_of));
+    /// A response of the listing of this cluster, or of the clusters, cannot be used.
+    fn mark_unusable_listing(&self, cluster: Option<&str>) {
+        self.0.state.borrow_mut().damage.mark_unusable(cluster.map(cluster_name));
     }
 
+    /// One call: waits for its latencies, and responds with its injected fault or with `answer`.
+    /// `what` describes the call and identifies a repetition of it.
     async fn call<T: std::fmt::Debug>(
         &self,
         what: impl Fn() -> String,
@@ -165,7 +171,7 @@ impl FakeEcs {
             Some(Empty) => Err(CallError::Empty("no list".to_owned())),
             Some(Silent) => {
                 self.0.time.note(|| format!("  ECS never answers: {}", what()));
-                self.0.state.borrow_mut().damage.mark_pending(what(), cluster.map(name_of));
+                self.0.state.borrow_mut().damage.mark_pending(what(), cluster.map(cluster_name));
                 return std::future::pending().await;
             }
             fault => answer(self.0.time.now(), fault),
@@ -177,15 +183,15 @@ impl FakeEcs {
         tokio::time::sleep(Duration::from_millis(after)).await;
         let State { damage, unusable, .. } = &mut *self.0.state.borrow_mut();
         match &answer {
-            Ok(_) if unusable.remove(&what()) => damage.mark_pending(what(), cluster.map(name_of)),
+            Ok(_) if unusable.remove(&what()) => damage.mark_pending(what(), cluster.map(cluster_name)),
             Ok(_) | Err(CallError::ClusterNotFound) => damage.mark_answered(&what()),
-            Err(_) => damage.mark_pending(what(), cluster.map(name_of)),
+            Err(_) => damage.mark_pending(what(), cluster.map(cluster_name)),
         }
         answer
     }
 
-    /// A page of what is listed now: the ARNs after the one in the token, in order, so that nothing
-    /// that is there all the while is ever skipped.
+    /// A page of what is listed now: the ARNs after the one in `token`, in order, so that an entry
+    /// that is listed all the while is never skipped.
     fn page<'a>(
         &self,
         cluster: Option<&str>,
@@ -199,11 +205,11 @@ impl FakeEcs {
         let next_token = behind.next().and(arns.last().cloned());
         match fault {
             Some(NeverEnds) => {
-                self.spoil(cluster);
+                self.mark_unusable_listing(cluster);
                 Page { arns, next_token: Some(format!("{ENDLESS}0")) }
             }
             Some(RepeatsTheToken) if token.is_some() => {
-                self.spoil(cluster);
+                self.mark_unusable_listing(cluster);
                 Page { arns, next_token: token }
             }
             Some(EmptyPage) if token.is_none() => {
@@ -214,36 +220,37 @@ impl FakeEcs {
         }
     }
 
-    /// The page after one that has always another one after it.
+    /// The next page of a listing that never ends, if the token is one of such a listing.
     fn endless_page(token: Option<&String>) -> Option<Page> {
-        let page: u32 = token?.strip_prefix(ENDLESS)?.parse().unwrap();
+        let page: u32 = token?.strip_prefix(ENDLESS_TOKEN_PREFIX)?.parse().unwrap();
         Some(Page { arns: Vec::new(), next_token: Some(format!("{ENDLESS}{}", page + 1)) })
     }
 
-    /// The name of a cluster that is active now, unless it is denied.
-    fn admitted<'a>(
+    /// The name of a cluster, if it is active now and the fault does not report it as missing.
+    fn require_accessible_cluster<'a>(
         &self,
         cluster: &'a str,
         now: Millis,
         fault: Option<EcsFault>,
     ) -> Result<&'a str, CallError> {
-        let name = self.active(cluster, now)?;
+        let name = self.require_active_cluster(cluster, now)?;
         if fault == Some(DeniesTheCluster) && self.0.account.clusters[name].deleted.is_none() {
-            self.spoil(Some(cluster));
+            self.mark_unusable_listing(Some(cluster));
             return Err(CallError::ClusterNotFound);
         }
         Ok(name)
     }
 
-    /// The name of a cluster that is active now.
-    fn active<'a>(&self, cluster: &'a str, now: Millis) -> Result<&'a str, CallError> {
-        let name = name_of(cluster);
+    /// The name of a cluster, if it is active now.
+    fn require_active_cluster<'a>(&self, cluster: &'a str, now: Millis) -> Result<&'a str, CallError> {
+        let name = cluster_name(cluster);
         let known = self.0.account.clusters.get(name);
         known.filter(|c| c.is_active(now)).map(|_| name).ok_or(CallError::ClusterNotFound)
     }
 }
 
-fn name_of(cluster: &str) -> &str {
+/// The name in the ARN of a cluster, or the name itself.
+fn cluster_name(cluster: &str) -> &str {
     cluster.rsplit('/').next().unwrap_or_default()
 }
 
@@ -255,7 +262,7 @@ impl EcsApi for FakeEcs {
                 return Ok(page);
             }
             if fault == Some(ListsNoCluster) {
-                self.hide(Hidden::WithItsCluster, |_| true);
+                self.hide_tasks(Hidden::WithItsCluster, |_| true);
                 return Ok(Page::default());
             }
             let clusters = self.0.account.clusters.iter();
@@ -266,7 +273,7 @@ impl EcsApi for FakeEcs {
             let mut page =
                 self.page(None, fault, next_token.clone(), listed.iter().map(String::as_str));
             if fault == Some(ListsNonsense) {
-                self.spoil(None);
+                self.mark_unusable_listing(None);
                 page.arns.push("arn:aws:nonsense".to_owned());
             }
             Ok(page)
@@ -279,7 +286,7 @@ impl EcsApi for FakeEcs {
         let what = || format!("describe clusters {clusters:?}");
         self.call(what, None, |now, fault| {
             let described = clusters.iter().filter_map(|requested| {
-                let name = name_of(requested);
+                let name = cluster_name(requested);
                 let cluster = self.0.account.clusters.get(name).filter(|c| c.is_listed(now))?;
                 let status = if cluster.is_active(now) { "ACTIVE" } else { "INACTIVE" };
                 let tasks = self.0.account.tasks.values().filter(|task| task.cluster == name);
@@ -287,7 +294,7 @@ impl EcsApi for FakeEcs {
                     tasks.filter(|task| task.exists(now) && task.last_status(now) == "RUNNING");
                 let mut running_tasks = running.count();
                 if fault == Some(Miscounts) {
-                    self.contradict();
+                    self.mark_contradicted();
                     running_tasks += 1;
                 }
                 let status = Some(status.to_owned());
@@ -309,14 +316,14 @@ impl EcsApi for FakeEcs {
             if let Some(page) = Self::endless_page(next_token.as_ref()) {
                 return Ok(page);
             }
-            let name = self.admitted(cluster, now, fault)?;
+            let name = self.require_accessible_cluster(cluster, now, fault)?;
             if fault == Some(ListsNone) && next_token.is_none() {
-                self.hide(Hidden::Unlisted, |task| {
+                self.hide_tasks(Hidden::Unlisted, |task| {
                     task.cluster == name && task.desired_status(now) == desired_status
                 });
                 return Ok(Page::default());
             }
-            self.find(|task| task.cluster == name && task.desired_status(now) == desired_status);
+            self.unhide_listed_tasks(|task| task.cluster == name && task.desired_status(now) == desired_status);
             let tasks = self.0.account.tasks.iter().filter(|(_, task)| {
                 task.cluster == name
                     && task.exists(now)
@@ -325,7 +332,7 @@ impl EcsApi for FakeEcs {
             let listed = tasks.map(|(arn, _)| arn.as_str());
             let mut page = self.page(Some(cluster), fault, next_token.clone(), listed);
             if fault == Some(ListsNonsense) {
-                self.contradict();
+                self.mark_contradicted();
                 page.arns.push(arn("task", &format!("{name}/never-existed")));
             }
             Ok(page)
@@ -341,18 +348,18 @@ impl EcsApi for FakeEcs {
         assert!((1..=DESCRIBE_BATCH).contains(&arns.len()), "{} tasks", arns.len());
         let what = || format!("describe {arns:?}");
         self.call(what, Some(cluster), |now, fault| {
-            let name = self.admitted(cluster, now, fault)?;
+            let name = self.require_accessible_cluster(cluster, now, fault)?;
             let mut answer = DescribedTasks::default();
             for arn in arns {
                 let task = self.0.account.tasks.get(arn);
                 match task.filter(|task| task.cluster == name && task.exists(now)) {
-                    Some(task) if !self.is_not_yet_known(fault, arn) => {
+                    Some(task) if !self.is_described_as_missing(fault, arn) => {
                         answer.tasks.push(task.described(arn, now));
                     }
                     _ => answer.failures.push(failure(arn, "MISSING")),
                 }
             }
-            if self.distort(fault, name, &mut answer) {
+            if self.apply_description_fault(fault, name, &mut answer) {
                 self.0.state.borrow_mut().unusable.insert(what());
             }
             self.note_described(name, arns, &answer);
@@ -371,7 +378,7 @@ impl EcsApi for FakeEcs {
             if let Some(page) = Self::endless_page(next_token.as_ref()) {
                 return Ok(page);
             }
-            let name = self.active(cluster, now)?;
+            let name = self.require_active_cluster(cluster, now)?;
             let services = self.0.account.clusters[name].services.iter();
             let listed: Vec<_> =
                 services.map(|service| arn("service", &format!("{name}/{service}"))).collect();
@@ -387,25 +394,28 @@ fn failure(arn: &str, reason: &str) -> Failure {
 }
 
 impl FakeEcs {
-    fn is_not_yet_known(&self, fault: Option<EcsFault>, arn: &str) -> bool {
+    /// Whether the fault has this task described as missing, although it exists.
+    fn is_described_as_missing(&self, fault: Option<EcsFault>, arn: &str) -> bool {
         let unknown = &mut self.0.state.borrow_mut().unknown_once;
         fault == Some(NotKnown) || fault == Some(NotYetKnown) && unknown.insert(arn.to_owned())
     }
 
-    fn contradict(&self) {
+    /// ECS contradicts itself, so that the invocation may fail.
+    fn mark_contradicted(&self) {
         self.0.state.borrow_mut().damage.contradicted = true;
     }
 
-    fn hide(&self, how: Hidden, tasks: impl Fn(&Task) -> bool) {
-        self.contradict();
+    /// These tasks are hidden in this way.
+    fn hide_tasks(&self, how: Hidden, tasks: impl Fn(&Task) -> bool) {
+        self.mark_contradicted();
         let mut state = self.0.state.borrow_mut();
         for (arn, _) in self.0.account.tasks.iter().filter(|(_, task)| tasks(task)) {
             state.damage.hidden.insert(arn.clone(), how);
         }
     }
 
-    /// These tasks are listed.
-    fn find(&self, tasks: impl Fn(&Task) -> bool) {
+    /// These tasks are listed, and so no longer hidden by a listing.
+    fn unhide_listed_tasks(&self, tasks: impl Fn(&Task) -> bool) {
         let hidden = &mut self.0.state.borrow_mut().damage.hidden;
         let all = &self.0.account.tasks;
         hidden.retain(|arn, how| {
@@ -439,13 +449,13 @@ impl FakeEcs {
         }
     }
 
-    /// Says whether the answer cannot be used any more.
-    fn distort(&self, fault: Option<EcsFault>, cluster: &str, answer: &mut DescribedTasks) -> bool {
+    /// Applies a fault of DescribeTasks to the response; whether that cannot be used any more.
+    fn apply_description_fault(&self, fault: Option<EcsFault>, cluster: &str, answer: &mut DescribedTasks) -> bool {
         match fault {
             Some(FailsATask) => {
                 if let Some(task) = answer.tasks.pop() {
                     answer.failures.push(failure(&task.arn, "INTERNAL"));
-                    self.spoil(Some(cluster));
+                    self.mark_unusable_listing(Some(cluster));
                 }
             }
             Some(LeavesATaskOut) => drop(answer.tasks.pop()),

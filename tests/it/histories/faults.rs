@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// A fault in so many calls of an invocation, from this one on.
+/// A fault in `calls` calls of an invocation, from its call number `from` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InjectedFault {
     pub(super) from: usize,
@@ -10,7 +10,7 @@ pub(super) struct InjectedFault {
     pub(super) fault: EcsFault,
 }
 
-/// A fault of a call. It has no effect on a call for which it makes no sense.
+/// A fault of a call of ECS. It has no effect on a call to which it does not apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EcsFault {
     Throttled,
@@ -64,7 +64,7 @@ pub(super) type ListingScope = Option<String>;
 
 /// The effects of the faults of an invocation.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Damage {
+pub(super) struct FaultEffects {
     /// Listings in which any call failed, whatever came of it.
     pub(super) failed: Vec<ListingScope>,
     /// Listings of which a response cannot be used.
@@ -77,7 +77,7 @@ pub(super) struct Damage {
     pub(super) hidden: BTreeMap<String, Hidden>,
 }
 
-/// How ECS hides a task.
+/// How ECS hides a task that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hidden {
     /// It is listed, and described as missing or left out.
@@ -90,25 +90,27 @@ pub(super) enum Hidden {
     WithItsCluster,
 }
 
-impl Damage {
+impl FaultEffects {
     /// Listings that never had a usable response.
-    pub(super) fn unread(&self) -> Vec<ListingScope> {
+    pub(super) fn unread_listings(&self) -> Vec<ListingScope> {
         self.unusable.iter().chain(self.pending.values()).cloned().collect()
     }
 
+    /// A response of the listing cannot be used.
     pub(super) fn mark_unusable(&mut self, cluster: Option<&str>) {
         let scope = cluster.map(ToOwned::to_owned);
         self.failed.push(scope.clone());
         self.unusable.push(scope);
     }
 
-    /// The call may be repeated.
+    /// The call failed, and may be repeated.
     pub(super) fn mark_pending(&mut self, call: String, cluster: Option<&str>) {
         let scope = cluster.map(ToOwned::to_owned);
         self.failed.push(scope.clone());
         self.pending.insert(call, scope);
     }
 
+    /// The call, or a repetition of it, had a usable response.
     pub(super) fn mark_answered(&mut self, call: &str) {
         self.pending.remove(call);
     }

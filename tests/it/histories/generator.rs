@@ -7,59 +7,60 @@ use proptest::strategy::BoxedStrategy;
 
 use super::account::SOFTWARE;
 use super::faults::{EcsFault, InjectedFault};
-use super::history::{History, Invocation, Part, Policy, Step, Triggered, What};
-use super::plan::{plans, visitor};
-use super::record::{Kind, Unknown};
+use super::history::{History, Invocation, Part, Policy, Step, Triggered, StepKind};
+use super::plan::{plans, brief_task};
+use super::record::{ServerKind, UnknownFingerprints};
 use super::server::ServerFault;
 use super::timeline::{MINUTE, Millis, SECOND};
 
-/// What a generator draws on.
+/// How many environments and processes a history has, and whether other clients report too.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cast {
+pub(super) struct Participants {
     pub(super) environments: usize,
     pub(super) processes: usize,
     pub(super) other_writers: bool,
 }
 
-pub(super) fn histories(cast: Cast) -> impl Strategy<Value = History> {
-    let unknown = prop_oneof![Just(Unknown::Shown), Just(Unknown::Hidden), Just(Unknown::Dropped)];
+pub(super) fn histories(participants: Participants) -> impl Strategy<Value = History> {
+    let unknown = prop_oneof![Just(UnknownFingerprints::Shown), Just(UnknownFingerprints::Hidden), Just(UnknownFingerprints::Dropped)];
     let server =
         (any::<bool>(), unknown, any::<bool>()).prop_map(|(include_scaling, unknown, p)| {
             // The recorder takes preconditions, and shows all that it recorded.
-            Kind { include_scaling, unknown, preconditions: p && unknown == Unknown::Shown }
+            ServerKind { include_scaling, unknown, preconditions: p && unknown == UnknownFingerprints::Shown }
         });
-    let environments = vec(part(), cast.environments);
+    let environments = vec(part(), participants.environments);
     let server = (server, prop::bool::weighted(0.9), environments, policy());
     let latency = prop_oneof![3 => 1..30_u16, 1 => 1..800_u16];
     let ecs = (plans(), 1..5_usize, vec(latency, 1..6));
-    (server, ecs, vec(step(cast), 1..8)).prop_map(|(server, ecs, steps)| {
+    (server, ecs, vec(step(participants), 1..8)).prop_map(|(server, ecs, steps)| {
         let (server, made, environments, policy) = server;
         let (plan, page_size, latencies) = ecs;
-        let account = plan.account(&beginnings(&steps));
+        let account = plan.account(&step_times(&steps));
         History { environments, policy, server, made, account, page_size, latencies, steps }
     })
 }
 
-/// Histories in which something runs during one invocation only, whose report meets a fault: the
-/// next one finds what was there before, which the process may believe that the server still has.
-pub(super) fn relapses(cast: Cast) -> impl Strategy<Value = History> {
-    const INTERVAL: Millis = 50 * SECOND;
-    (histories(cast), 0..SOFTWARE.len(), server_fault(cast)).prop_map(
+/// Histories in which a task runs during one invocation only, whose report meets a fault: the next
+/// invocation finds what was there before, which the process may believe to be on the server still.
+pub(super) fn histories_that_return_to_an_earlier_state(participants: Participants) -> impl Strategy<Value = History> {
+    const INVOCATION_INTERVAL: Millis = 50 * SECOND;
+    (histories(participants), 0..SOFTWARE.len(), server_fault(participants)).prop_map(
         move |(mut history, software, fault)| {
             let step = |server| Step {
-                after: INTERVAL,
-                what: What::Invocation(Invocation { server, ..Invocation::without_faults(0) }),
+                after: INVOCATION_INTERVAL,
+                what: StepKind::Invocation(Invocation { server, ..Invocation::without_faults(0) }),
             };
             let faulty = step(vec![(0, 1, fault)]);
             history.steps = vec![step(Vec::new()), faulty, step(Vec::new())];
-            let account = history.account.still_after(INTERVAL / 2);
-            history.account = account.with(visitor(software, 2 * INTERVAL));
+            let account = history.account.without_changes_after(INVOCATION_INTERVAL / 2);
+            history.account = account.with_task(brief_task(software, 2 * INVOCATION_INTERVAL));
             history
         },
     )
 }
 
-fn beginnings(steps: &[Step]) -> Vec<Millis> {
+/// When each step begins.
+fn step_times(steps: &[Step]) -> Vec<Millis> {
     let begins = steps.iter().scan(0, |at, step| {
         *at += step.after;
         Some(*at)
@@ -95,31 +96,32 @@ fn policy() -> impl Strategy<Value = Policy> {
         })
 }
 
-fn step(cast: Cast) -> impl Strategy<Value = Step> {
+fn step(participants: Participants) -> impl Strategy<Value = Step> {
     let after = prop_oneof![
         6 => 55 * SECOND..65 * SECOND,
         3 => SECOND..20 * SECOND,
         1 => 2 * MINUTE..40 * MINUTE,
     ];
-    (after, what(cast)).prop_map(|(after, what)| Step { after, what })
+    (after, step_kind(participants)).prop_map(|(after, what)| Step { after, what })
 }
 
-fn what(cast: Cast) -> BoxedStrategy<What> {
-    let invocation = invocation(cast).prop_map(What::Invocation);
-    let restart = (0..cast.processes).prop_map(What::Restart);
-    let others = prop_oneof![8 => invocation, 1 => restart, 1 => Just(What::Archive), 1 => Just(What::Restore)];
-    if cast.other_writers {
-        prop_oneof![10 => others, 1 => some_software().prop_map(What::Write)].boxed()
+fn step_kind(participants: Participants) -> BoxedStrategy<StepKind> {
+    let invocation = invocation(participants).prop_map(StepKind::Invocation);
+    let restart = (0..participants.processes).prop_map(StepKind::Restart);
+    let others = prop_oneof![8 => invocation, 1 => restart, 1 => Just(StepKind::Archive), 1 => Just(StepKind::Restore)];
+    if participants.other_writers {
+        prop_oneof![10 => others, 1 => some_software().prop_map(StepKind::Write)].boxed()
     } else {
         others.boxed()
     }
 }
 
+/// Up to two indexes into [`SOFTWARE`].
 fn some_software() -> impl Strategy<Value = Vec<usize>> {
     vec(0..SOFTWARE.len(), 0..3)
 }
 
-fn invocation(cast: Cast) -> impl Strategy<Value = Invocation> {
+fn invocation(participants: Participants) -> impl Strategy<Value = Invocation> {
     let kind = prop_oneof![
         8 => Just(Triggered::BySchedule),
         3 => prop_oneof![2 => Just("app"), 1 => Just("batch")].prop_map(Triggered::ByTasks),
@@ -134,10 +136,10 @@ fn invocation(cast: Cast) -> impl Strategy<Value = Invocation> {
     let server_call = prop_oneof![2 => Just(0_usize), 4 => Just(1), 1 => 2..4_usize];
     let server = prop_oneof![
         2 => Just(Vec::new()),
-        1 => vec((0..cast.environments, server_call, server_fault(cast)), 1..3),
+        1 => vec((0..participants.environments, server_call, server_fault(participants)), 1..3),
     ];
     let deadline = prop_oneof![8 => Just(50 * SECOND), 1 => SECOND..10 * SECOND];
-    (0..cast.processes, kind, deadline, ecs, server).prop_map(
+    (0..participants.processes, kind, deadline, ecs, server).prop_map(
         |(process, kind, deadline, ecs, server)| Invocation {
             process,
             kind,
@@ -187,7 +189,7 @@ fn ecs_fault() -> impl Strategy<Value = EcsFault> {
     ]
 }
 
-fn server_fault(cast: Cast) -> BoxedStrategy<ServerFault> {
+fn server_fault(participants: Participants) -> BoxedStrategy<ServerFault> {
     use ServerFault::*;
     let own = prop_oneof![
         Just(Unavailable),
@@ -199,7 +201,7 @@ fn server_fault(cast: Cast) -> BoxedStrategy<ServerFault> {
         Just(AskedAgain),
         Just(AnotherType),
     ];
-    if cast.other_writers {
+    if participants.other_writers {
         let late = (1..3 * MINUTE).prop_map(Late);
         let overtaken = some_software().prop_map(Overtaken);
         let overwritten = some_software().prop_map(Overwritten);

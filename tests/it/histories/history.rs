@@ -7,17 +7,18 @@ use regex_lite::Regex;
 
 use super::account::{Account, Task, arn};
 use super::faults::InjectedFault;
-use super::record::Kind;
+use super::record::ServerKind;
 use super::server::ServerFault;
 use super::timeline::{MINUTE, Millis, Seconds};
 
-/// A history: everything that a run of it depends on.
+/// A history: configuration, servers, account and steps, from which everything in a run of it
+/// follows.
 #[derive(Clone)]
 pub(super) struct History {
     /// What each environment is of the account.
     pub(super) environments: Vec<Part>,
     pub(super) policy: Policy,
-    pub(super) server: Kind,
+    pub(super) server: ServerKind,
     /// The environments exist from the beginning.
     pub(super) made: bool,
     pub(super) account: Account,
@@ -28,7 +29,7 @@ pub(super) struct History {
     pub(super) steps: Vec<Step>,
 }
 
-/// What is configured beside the scope.
+/// Configuration of the reporter apart from the scope.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
     pub(super) compare_replicas: bool,
@@ -37,7 +38,7 @@ pub(super) struct Policy {
     pub(super) auto_create: bool,
 }
 
-/// A part of the account.
+/// A part of the account, as an environment covers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Everything,
@@ -50,15 +51,15 @@ pub(super) enum Part {
     WithoutServiceDb,
 }
 
-/// Something happens so long after the step before.
+/// Something that happens `after` milliseconds after the beginning of the previous step.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub(super) after: Millis,
-    pub(super) what: What,
+    pub(super) what: StepKind,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum What {
+pub(super) enum StepKind {
     Invocation(Invocation),
     /// The process ends, and another one takes its place.
     Restart(usize),
@@ -68,6 +69,7 @@ pub(super) enum What {
     Restore,
 }
 
+/// One invocation of the function, and the faults that it meets.
 #[derive(Debug, Clone)]
 pub(super) struct Invocation {
     pub(super) process: usize,
@@ -79,6 +81,7 @@ pub(super) struct Invocation {
     pub(super) server: Vec<(usize, usize, ServerFault)>,
 }
 
+/// What an invocation is triggered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Triggered {
     BySchedule,
@@ -96,6 +99,7 @@ impl Invocation {
 }
 
 impl Part {
+    /// The configured scope that selects this part.
     pub(super) fn scope(self) -> Scope {
         let pattern = |text: &str| Some(Regex::new(text).unwrap());
         let clusters = |include: &[&str], pattern| Filter {
@@ -131,7 +135,7 @@ impl Part {
         }
     }
 
-    pub(super) fn has(self, task: &Task) -> bool {
+    pub(super) fn has_task(self, task: &Task) -> bool {
         self.has_cluster(&task.cluster)
             && match self {
                 Self::ServiceWeb => task.service() == Some("web"),

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::proxy::ProxyFault;
 use super::timeline::{MINUTE, Millis, SECOND};
 
+/// An invocation, `after` milliseconds after the previous one.
 #[derive(Debug, Clone)]
 pub(super) struct HttpInvocation {
     pub(super) after: Millis,
@@ -17,6 +18,7 @@ pub(super) struct HttpInvocation {
     pub(super) fault: Option<HttpFault>,
 }
 
+/// A fault of ECS or of the server in an invocation.
 #[derive(Debug, Clone)]
 pub(super) enum HttpFault {
     Ecs(Operation, Fault),

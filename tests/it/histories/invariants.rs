@@ -13,15 +13,15 @@ use std::collections::BTreeSet;
 
 use envsnap::report::{EnvironmentOutcome, OutcomeKind};
 
-use super::account::{Account, Counts, is_known};
+use super::account::{Account, Counts, is_fingerprint};
 use super::history::{History, Invocation, Part, Triggered};
-use super::record::{Kind, Put, Unknown, Visit, others};
+use super::record::{ServerKind, SentReport, UnknownFingerprints, InvocationCalls, reports_by_others};
 use super::timeline::Millis;
 
 /// The invariant that does not hold, by its letter, and how.
 pub(super) type Violation = String;
 
-/// What a process knows that the server has.
+/// What a process knows to be recorded on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) content_hash: String,
@@ -29,7 +29,7 @@ pub(super) struct Known {
     pub(super) others: usize,
 }
 
-/// An invocation in one environment, from outside.
+/// What was observed of an invocation in one environment.
 pub(super) struct ObservedRun<'a> {
     pub(super) history: &'a History,
     pub(super) account: &'a Account,
@@ -42,7 +42,7 @@ pub(super) struct ObservedRun<'a> {
     /// What its process knew before.
     pub(super) known: Option<Known>,
     /// Its calls of the server.
-    pub(super) visit: Visit,
+    pub(super) visit: InvocationCalls,
     /// A call of ECS that concerns the environment had no answer that can be used; if the
     /// environment is not alone, another one may have had it after all.
     pub(super) unread: bool,
@@ -53,21 +53,23 @@ pub(super) struct ObservedRun<'a> {
 }
 
 impl ObservedRun<'_> {
-    pub(super) fn check(&self) -> Result<(), Violation> {
+    /// Checks all invariants but c.
+    pub(super) fn check_invariants(&self) -> Result<(), Violation> {
         for put in &self.visit.puts {
-            self.is_true(put)?;
-            self.is_news(put)?;
+            self.check_reported_replicas(put)?;
+            self.check_not_reported_again(put)?;
         }
         let must_be_read = self.unread && self.alone;
         if must_be_read && !self.visit.puts.is_empty() {
             return Err("b: a snapshot was posted, and not everything was read".to_owned());
         }
-        self.says_whether_it_failed(must_be_read)?;
-        self.says_what_it_did()
+        self.check_outcome_failed_if_a_call_failed(must_be_read)?;
+        self.check_outcome_matches_sent_reports()
     }
 
-    fn is_true(&self, put: &Put) -> Result<(), Violation> {
-        let wanted = |task: &_| self.part.has(task);
+    /// Invariants a and e.
+    fn check_reported_replicas(&self, put: &SentReport) -> Result<(), Violation> {
+        let wanted = |task: &_| self.part.has_task(task);
         let excused = self.contradicted.as_ref().unwrap_or(const { &BTreeSet::new() });
         let throughout =
             self.account.count_without(excused, wanted, |c| c.runs_throughout(self.begun, put.at));
@@ -86,19 +88,21 @@ impl ObservedRun<'_> {
         Ok(())
     }
 
-    fn is_news(&self, put: &Put) -> Result<(), Violation> {
+    /// Invariant d.
+    fn check_not_reported_again(&self, put: &SentReport) -> Result<(), Violation> {
         let Some(known) = &self.known else { return Ok(()) };
         // When a heartbeat is due depends on the environment's name.
         let may_be_due = self.history.policy.heartbeat.is_some();
         let same = self.outcome.content_hash.as_ref() == Some(&known.content_hash)
-            && others(&put.writers, self.invocation.process) == known.others;
+            && reports_by_others(&put.writers, self.invocation.process) == known.others;
         if same && !may_be_due && self.invocation.kind != Triggered::Forced {
             return Err("d: what the server has was posted again".to_owned());
         }
         Ok(())
     }
 
-    fn says_whether_it_failed(&self, must_be_read: bool) -> Result<(), Violation> {
+    /// A part of invariant f.
+    fn check_outcome_failed_if_a_call_failed(&self, must_be_read: bool) -> Result<(), Violation> {
         let EnvironmentOutcome { outcome: verdict, error, .. } = self.outcome;
         let failed = *verdict == OutcomeKind::Failed;
         if failed != error.is_some() {
@@ -115,7 +119,8 @@ impl ObservedRun<'_> {
         Ok(())
     }
 
-    fn says_what_it_did(&self) -> Result<(), Violation> {
+    /// A part of invariant f.
+    fn check_outcome_matches_sent_reports(&self) -> Result<(), Violation> {
         let dry = self.invocation.kind == Triggered::Dry;
         let fits = match self.outcome.outcome {
             OutcomeKind::Posted => self.visit.puts.iter().any(|put| put.answered),
@@ -134,8 +139,9 @@ impl ObservedRun<'_> {
         Ok(())
     }
 
-    /// What its process knows after it, `others` having reported before it and after it.
-    pub(super) fn knows(&self, others: (usize, usize)) -> Option<Known> {
+    /// What its process knows to be recorded after it. `others`: how many reports others had sent
+    /// before and after it.
+    pub(super) fn known_afterwards(&self, others: (usize, usize)) -> Option<Known> {
         let verdict = self.outcome.outcome;
         let called_server = self.outcome.calls.server > 0;
         let verified = match self.visit.puts.last() {
@@ -149,16 +155,17 @@ impl ObservedRun<'_> {
     }
 }
 
-/// The server has what runs, as far as it keeps it.
-pub(super) fn is_the_truth(
+/// Invariant c: the server has what runs, as far as it keeps replicas and artifacts without a
+/// fingerprint.
+pub(super) fn check_recorded_matches_running(
     history: &History,
     runs: &Counts,
     recorded: &Counts,
 ) -> Result<(), Violation> {
-    let Kind { include_scaling, unknown, .. } = history.server;
+    let ServerKind { include_scaling, unknown, .. } = history.server;
     let replicas = include_scaling && history.policy.compare_replicas;
     let comparable = |counts: &Counts| -> Counts {
-        let kept = counts.iter().filter(|(id, _)| unknown == Unknown::Shown || is_known(id));
+        let kept = counts.iter().filter(|(id, _)| unknown == UnknownFingerprints::Shown || is_fingerprint(id));
         kept.map(|(id, n)| (id.clone(), if replicas { *n } else { 1 })).collect()
     };
     if comparable(recorded) == comparable(runs) {

@@ -8,14 +8,14 @@ use envsnap::report::{OutcomeKind, Trigger, TriggerKind};
 use super::account::{Account, Cluster, Container, SOFTWARE, Task, arn};
 use super::ecs::FakeEcs;
 use super::history::{History, Part, Policy};
-use super::record::{Kind, Unknown};
-use super::run::{config, process};
+use super::record::{ServerKind, UnknownFingerprints};
+use super::run::{config, start_process};
 use super::server::FakeServer;
 use super::timeline::{MINUTE, Millis, Timeline};
 
-/// So many clusters, with so many tasks in each that run one container, and so many that stopped
+/// So many clusters, each with `running` tasks of one container and `stopped` tasks that stopped
 /// ten minutes ago.
-fn account(clusters: usize, running: usize, stopped: usize) -> Account {
+fn large_account(clusters: usize, running: usize, stopped: usize) -> Account {
     let names: Vec<_> = (0..clusters).map(|n| format!("cluster-{n:03}")).collect();
     let mut tasks = BTreeMap::new();
     for cluster in &names {
@@ -38,9 +38,9 @@ fn account(clusters: usize, running: usize, stopped: usize) -> Account {
     Account { clusters: names.into_iter().map(|name| (name, cluster.clone())).collect(), tasks }
 }
 
-/// What an invocation of a cold process and the next one, a minute later, cost of ECS: calls and
-/// milliseconds.
-async fn cost(account: Account, containers: usize, quota_share: f64) -> [(u32, Millis); 2] {
+/// Calls of ECS and milliseconds of an invocation of a new process, and of the next one, a minute
+/// later.
+async fn ecs_calls_and_time(account: Account, containers: usize, quota_share: f64) -> [(u32, Millis); 2] {
     let history = History {
         environments: vec![Part::Everything],
         policy: Policy {
@@ -49,7 +49,7 @@ async fn cost(account: Account, containers: usize, quota_share: f64) -> [(u32, M
             heartbeat: None,
             auto_create: false,
         },
-        server: Kind { include_scaling: true, unknown: Unknown::Shown, preconditions: true },
+        server: ServerKind { include_scaling: true, unknown: UnknownFingerprints::Shown, preconditions: true },
         made: true,
         account,
         page_size: 100,
@@ -60,10 +60,10 @@ async fn cost(account: Account, containers: usize, quota_share: f64) -> [(u32, M
     let time = Timeline::begin(false);
     let ecs = FakeEcs::new(history.account.clone(), time.clone(), 100, vec![0]);
     let server = FakeServer::new(history.server, time.clone(), vec![0]);
-    server.with(&names[0], |record| record.exists = true);
+    server.with_record(&names[0], |record| record.exists = true);
     let mut config = config(&history, &names);
     config.quota_share = quota_share;
-    let process = process(config, &ecs, &server, &time);
+    let process = start_process(config, &ecs, &server, &time);
 
     let mut costs = [(0, 0); 2];
     for (cost, expected) in costs.iter_mut().zip([OutcomeKind::Posted, OutcomeKind::Unchanged]) {
@@ -76,16 +76,16 @@ async fn cost(account: Account, containers: usize, quota_share: f64) -> [(u32, M
             "{outcome:?}"
         );
         *cost = (outcome.calls.ecs, time.now() - begun);
-        time.until(time.now() + MINUTE).await;
+        time.wait_until(time.now() + MINUTE).await;
     }
-    let recorded: u64 = server.latest(&names[0]).values().sum();
+    let recorded: u64 = server.latest_counts(&names[0]).values().sum();
     assert_eq!(usize::try_from(recorded), Ok(containers));
     costs
 }
 
-/// What the quota makes of so many calls that read tasks, its burst being there but for the three calls
-/// that are left of it: milliseconds.
-fn waits(calls: u32, quota_share: f64) -> f64 {
+/// Milliseconds that so many calls that read tasks wait for the quota, which allows 97 at once and
+/// then 20 a second, times its share.
+fn quota_wait_ms(calls: u32, quota_share: f64) -> f64 {
     (f64::from(calls) - 97.0 * quota_share).max(0.0) / (20.0 * quota_share) * 1_000.0
 }
 
@@ -100,10 +100,10 @@ async fn large_accounts_are_counted_to_the_last_container_as_fast_as_the_quota_a
     ];
     for (clusters, running, stopped, cold, warm) in cases {
         for share in [0.5, 1.0] {
-            let account = account(clusters, running, stopped);
+            let account = large_account(clusters, running, stopped);
             // The bucket refills by the wall clock as well, which goes on while the virtual one is stopped.
             let begun = std::time::Instant::now();
-            let costs = cost(account, clusters * running, share).await;
+            let costs = ecs_calls_and_time(account, clusters * running, share).await;
             let computed = begun.elapsed().as_secs_f64() * 1_000.0;
             let name = format!("{clusters} x {running} + {stopped} at {share}: {costs:?}");
             println!("{name}");
@@ -112,7 +112,7 @@ async fn large_accounts_are_counted_to_the_last_container_as_fast_as_the_quota_a
             let listings = u32::try_from(clusters.div_ceil(100)).unwrap();
             for (calls, took) in costs {
                 #[expect(clippy::cast_precision_loss, reason = "minutes, in milliseconds")]
-                let beyond = took as f64 - waits(calls - listings, share);
+                let beyond = took as f64 - quota_wait_ms(calls - listings, share);
                 assert!((-1.0 - computed..1_500.0).contains(&beyond), "{name}: {beyond}");
             }
         }

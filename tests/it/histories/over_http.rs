@@ -27,11 +27,11 @@ use super::timeline::{MINUTE, Millis, unix_seconds};
 use crate::harness::{self, Clock, ENVIRONMENT};
 use crate::recorder::server::Recorder;
 
-/// Where something goes wrong, an invocation has so long, and never time for another attempt at a
-/// request of the server.
-const SHORT: Duration = Duration::from_millis(700);
+/// Time of an invocation with a fault: too short for another attempt at a request to the server.
+const FAULTY_INVOCATION_TIMEOUT: Duration = Duration::from_millis(700);
 
-struct Scene {
+/// The reporter between the stand-in for ECS and a proxy in front of the recorder.
+struct HttpSetup {
     account: Arc<Account>,
     part: Part,
     include_scaling: bool,
@@ -45,7 +45,7 @@ struct Scene {
     known: Option<String>,
 }
 
-impl Scene {
+impl HttpSetup {
     async fn start(account: Account, part: Part, include_scaling: bool, page_size: usize) -> Self {
         let now = Arc::new(AtomicI64::new(0));
         let ecs = StandIn::start(world(&account, page_size, 0)).await.unwrap();
@@ -68,13 +68,15 @@ impl Scene {
         }
     }
 
+    /// Moves the time of ECS, the reporter and the recorder on.
     fn advance(&self, time: Millis) {
         let now = self.now.fetch_add(time, Ordering::SeqCst) + time;
         self.ecs.set_world(world(&self.account, self.page_size, now));
         self.recorder.advance(Duration::from_millis(time.unsigned_abs()).as_secs_f64());
     }
 
-    fn begin(&self, invocation: &HttpInvocation) {
+    /// Sets the faults of the invocation, and the calls that move the time.
+    fn inject_faults(&self, invocation: &HttpInvocation) {
         let begun = self.now.load(Ordering::SeqCst);
         self.ecs.faults(|faults| {
             faults.clear();
@@ -106,6 +108,7 @@ impl Scene {
         }
     }
 
+    /// Runs an invocation, and checks the invariants a, d and f.
     async fn invoke(
         &mut self,
         invocation: &HttpInvocation,
@@ -116,19 +119,19 @@ impl Scene {
             self.reporter =
                 reporter(&self.ecs, &self.proxy, self.part, Arc::clone(&self.now)).await;
         }
-        let before = self.recorded().await;
-        self.begin(invocation);
+        let before = self.read_recorded().await;
+        self.inject_faults(invocation);
         let begun = self.now.load(Ordering::SeqCst);
-        let time = if invocation.fault.is_some() { SHORT } else { Duration::from_secs(30) };
+        let time = if invocation.fault.is_some() { FAULTY_INVOCATION_TIMEOUT } else { Duration::from_secs(30) };
         let schedule = Trigger::new(TriggerKind::Schedule);
         let outcome = self.reporter.run(&schedule, Some(Instant::now() + time)).await.unwrap();
         let outcome = outcome.environments.into_iter().next().unwrap();
         self.proxy.set_faults([]);
-        let after = self.recorded().await;
+        let after = self.read_recorded().await;
         let ended = self.now.load(Ordering::SeqCst);
 
         if after.index != before.index {
-            self.is_true(&after.counts, begun, ended)?;
+            self.check_recorded_replicas(&after.counts, begun, ended)?;
         }
         let failed = outcome.outcome == OutcomeKind::Failed;
         let reported = before.reported_at != after.reported_at;
@@ -152,8 +155,9 @@ impl Scene {
         Ok(outcome)
     }
 
-    fn is_true(&self, posted: &Counts, begun: Millis, ended: Millis) -> Result<(), Violation> {
-        let wanted = |task: &_| self.part.has(task);
+    /// Invariant a.
+    fn check_recorded_replicas(&self, posted: &Counts, begun: Millis, ended: Millis) -> Result<(), Violation> {
+        let wanted = |task: &_| self.part.has_task(task);
         let throughout = self.account.count(wanted, |c| c.runs_throughout(begun, ended));
         let sometime = self.account.count(wanted, |c| c.runs_at_some_moment(begun, ended));
         let number = |counts: &Counts, identity| counts.get(identity).copied().unwrap_or_default();
@@ -170,7 +174,7 @@ impl Scene {
         Ok(())
     }
 
-    async fn recorded(&self) -> Recorded {
+    async fn read_recorded(&self) -> Recorded {
         let environment = self.recorder.get(&format!("/environments/acme/{ENVIRONMENT}")).await;
         let reported_at = environment.body["last_reported_at"].as_f64();
         let latest = self.recorder.get(&format!("/snapshots/acme/{ENVIRONMENT}/-1")).await;
@@ -186,8 +190,9 @@ impl Scene {
         Recorded { index: latest.index, reported_at, counts }
     }
 
-    /// Two invocations without faults later the recorder has the truth, and is left alone.
-    async fn settle(&mut self) -> Result<(), Violation> {
+    /// Invariants c and d: two invocations without faults later the recorder has what runs, and the
+    /// next one reports nothing.
+    async fn check_final_state(&mut self) -> Result<(), Violation> {
         let calm = HttpInvocation { after: MINUTE, restart: false, moves: Vec::new(), fault: None };
         for round in 0..3 {
             let outcome = self.invoke(&calm).await?;
@@ -196,21 +201,22 @@ impl Scene {
             }
         }
         let now = self.now.load(Ordering::SeqCst);
-        let runs = self.account.count(|task| self.part.has(task), |c| c.runs_at(now));
-        let recorded = self.recorded().await.counts;
+        let runs = self.account.count(|task| self.part.has_task(task), |c| c.runs_at(now));
+        let recorded = self.read_recorded().await.counts;
         let same =
             if self.include_scaling { runs == recorded } else { runs.keys().eq(recorded.keys()) };
         if same { Ok(()) } else { Err(format!("c: {runs:?} run, and {recorded:?} is recorded")) }
     }
 }
 
-/// What the recorder has.
+/// Index and replicas of the latest snapshot, and when it was last reported.
 struct Recorded {
     index: u64,
     reported_at: Option<f64>,
     counts: Counts,
 }
 
+/// A new reporter process.
 async fn reporter(
     ecs: &StandIn,
     proxy: &Proxy,
@@ -229,7 +235,8 @@ async fn reporter(
     Reporter::new(config, |_| ecs.clone(), server, clock)
 }
 
-fn happens(
+/// Runs the invocations on the account of the plan, and checks the invariants.
+fn run_and_check(
     plan: &Plan,
     part: Part,
     include_scaling: bool,
@@ -243,11 +250,11 @@ fn happens(
     let account = plan.account(&begun.collect::<Vec<_>>());
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().unwrap().block_on(async {
-        let mut scene = Scene::start(account, part, include_scaling, page_size).await;
+        let mut scene = HttpSetup::start(account, part, include_scaling, page_size).await;
         for invocation in invocations {
             scene.invoke(invocation).await?;
         }
-        scene.settle().await
+        scene.check_final_state().await
     })
 }
 
@@ -260,14 +267,14 @@ proptest! {
     })]
 
     #[test]
-    fn snapshots_recorded_over_http_are_true_under_every_fault(
+    fn snapshots_recorded_over_http_match_what_ran_under_every_fault(
         plan in plans(),
         part in part(),
         include_scaling in any::<bool>(),
         page_size in 1..4_usize,
         invocations in vec(http_invocation(), 1..5),
     ) {
-        happens(&plan, part, include_scaling, page_size, &invocations)
+        run_and_check(&plan, part, include_scaling, page_size, &invocations)
             .map_err(TestCaseError::fail)?;
     }
 }

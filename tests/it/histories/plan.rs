@@ -9,15 +9,15 @@ use proptest::prelude::*;
 use super::account::{Account, Cluster, Container, SOFTWARE, Task, arn};
 use super::timeline::{MINUTE, Millis, SECOND};
 
-/// How long after the last step begins something may change yet.
-const LAST_CHANGES: Millis = 20 * SECOND;
+/// How long after the beginning of the last step the account may still change.
+const CHANGES_AFTER_LAST_STEP: Millis = 20 * SECOND;
 
 const HOUR: Millis = 60 * MINUTE;
 
-/// What an account is made of.
+/// A random account, before it is known when the steps of its history begin.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    works: Vec<Work>,
+    works: Vec<TaskSequence>,
     batch: Option<ClusterPlan>,
     edge: Option<ClusterPlan>,
 }
@@ -26,16 +26,16 @@ pub(super) struct Plan {
 /// after that it vanishes.
 type ClusterPlan = (Millis, Option<(Millis, Option<Millis>)>);
 
-/// Something that is kept running: one task after the other.
+/// Tasks of a service, family or none, that run one after the other.
 #[derive(Debug, Clone)]
-struct Work {
+struct TaskSequence {
     cluster: &'static str,
     group: Option<&'static str>,
     begins: Millis,
     tasks: Vec<TaskPlan>,
 }
 
-/// The life of a task, relative to its creation.
+/// The life of a task, in milliseconds from its creation.
 #[derive(Debug, Clone)]
 struct TaskPlan {
     containers: Vec<(usize, Millis, Option<Millis>, Millis)>,
@@ -56,7 +56,7 @@ enum StopTime {
 
 pub(super) fn plans() -> impl Strategy<Value = Plan> {
     let cluster = || (0..2 * MINUTE, option::of((SECOND..2 * MINUTE, option::of(1..2 * MINUTE))));
-    let works = prop_oneof![1 => vec(work(task_plan().boxed()), 0..5), 1 => vec(work(blip().boxed()), 0..3)];
+    let works = prop_oneof![1 => vec(task_sequence(task_plan().boxed()), 0..5), 1 => vec(task_sequence(short_task_plan().boxed()), 0..3)];
     (works, option::of(cluster()), option::of(cluster())).prop_map(|(works, batch, edge)| Plan {
         works,
         batch,
@@ -65,7 +65,7 @@ pub(super) fn plans() -> impl Strategy<Value = Plan> {
 }
 
 impl Plan {
-    /// The account in a history whose steps begin at these moments.
+    /// The account in a history whose steps begin at these times.
     pub(super) fn account(&self, steps: &[Millis]) -> Account {
         let tasks = tasks(&self.works, steps);
         let app = Cluster {
@@ -90,8 +90,8 @@ impl Plan {
             let services = self.services(name);
             clusters.insert(name.to_owned(), Cluster { made, deleted, vanished, services });
         }
-        let last = steps.last().copied().unwrap_or_default() + LAST_CHANGES;
-        Account { clusters, tasks }.still_after(last)
+        let last = steps.last().copied().unwrap_or_default() + CHANGES_AFTER_LAST_STEP;
+        Account { clusters, tasks }.without_changes_after(last)
     }
 
     /// The services of a cluster. There is always `web` in `app`.
@@ -102,7 +102,7 @@ impl Plan {
     }
 }
 
-fn work(task_plan: BoxedStrategy<TaskPlan>) -> impl Strategy<Value = Work> {
+fn task_sequence(task_plan: BoxedStrategy<TaskPlan>) -> impl Strategy<Value = TaskSequence> {
     (
         prop_oneof![4 => Just("app"), 2 => Just("batch"), 1 => Just("edge")],
         prop_oneof![
@@ -114,7 +114,7 @@ fn work(task_plan: BoxedStrategy<TaskPlan>) -> impl Strategy<Value = Work> {
         prop_oneof![4 => -10 * MINUTE..0, 4 => 0..6 * MINUTE, 1 => -HOUR - 10 * MINUTE..-HOUR],
         vec(task_plan, 1..4),
     )
-        .prop_map(|(cluster, group, begins, tasks)| Work { cluster, group, begins, tasks })
+        .prop_map(|(cluster, group, begins, tasks)| TaskSequence { cluster, group, begins, tasks })
 }
 
 fn task_plan() -> impl Strategy<Value = TaskPlan> {
@@ -140,8 +140,9 @@ fn task_plan() -> impl Strategy<Value = TaskPlan> {
     )
 }
 
-/// What hardly more than one invocation sees, so that the next one finds what was there before.
-fn blip() -> impl Strategy<Value = TaskPlan> {
+/// A task of at most 70 seconds, which hardly more than one invocation sees, so that the next one
+/// finds what was there before.
+fn short_task_plan() -> impl Strategy<Value = TaskPlan> {
     (0..SOFTWARE.len(), SECOND..70 * SECOND, 1..2 * MINUTE).prop_map(
         |(software, stop, handover)| TaskPlan {
             containers: vec![(software, 0, None, 0)],
@@ -152,19 +153,20 @@ fn blip() -> impl Strategy<Value = TaskPlan> {
     )
 }
 
-/// A task that runs from some seconds before this moment until some seconds after it.
-pub(super) fn visitor(software: usize, moment: Millis) -> Task {
+/// A task that runs from 5 seconds before this moment until 25 seconds after it.
+pub(super) fn brief_task(software: usize, moment: Millis) -> Task {
     let task_plan = TaskPlan {
         containers: vec![(software, 0, None, 0)],
         stop: StopTime::For(30 * SECOND),
         deprovisions: SECOND,
         handover: 0,
     };
-    let work = Work { cluster: "app", group: Some("service:web"), begins: 0, tasks: Vec::new() };
+    let work = TaskSequence { cluster: "app", group: Some("service:web"), begins: 0, tasks: Vec::new() };
     task(&work, &task_plan, moment - 5 * SECOND, &[])
 }
 
-fn tasks(works: &[Work], steps: &[Millis]) -> BTreeMap<String, Task> {
+/// The tasks by ARN, if the steps begin at these times.
+fn tasks(works: &[TaskSequence], steps: &[Millis]) -> BTreeMap<String, Task> {
     let mut tasks = BTreeMap::new();
     for (work_number, work) in works.iter().enumerate() {
         let mut created = work.begins;
@@ -183,7 +185,8 @@ fn tasks(works: &[Work], steps: &[Millis]) -> BTreeMap<String, Task> {
     tasks
 }
 
-fn task(work: &Work, task_plan: &TaskPlan, created: Millis, begun: &[Millis]) -> Task {
+/// The task of this plan that is created at `created`; `begun` is when the steps begin.
+fn task(work: &TaskSequence, task_plan: &TaskPlan, created: Millis, begun: &[Millis]) -> Task {
     let exits = task_plan.containers.iter().map(|(_, starts, exits, _)| Some(starts + (*exits)?));
     // A task is stopped when none of its containers runs any longer.
     let all_exited = exits.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());

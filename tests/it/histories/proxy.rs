@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::Response;
 use tokio::net::TcpListener;
 
-/// What goes wrong with one request.
+/// A fault of one request through the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProxyFault {
     None,

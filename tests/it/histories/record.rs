@@ -6,22 +6,22 @@ use envsnap::api::wire::EcsReport;
 use envsnap::snapshot::Artifact;
 use serde_json::json;
 
-use super::account::{Counts, SOFTWARE, is_known};
+use super::account::{Counts, SOFTWARE, is_fingerprint};
 use super::server::ServerFault;
 use super::timeline::Millis;
 
-/// How a server is made.
+/// What a snapshot server supports.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kind {
+pub(super) struct ServerKind {
     pub(super) include_scaling: bool,
-    pub(super) unknown: Unknown,
+    pub(super) unknown: UnknownFingerprints,
     /// It takes the index of the latest snapshot as a condition of a report.
     pub(super) preconditions: bool,
 }
 
-/// What a server makes of an artifact without a known fingerprint.
+/// What a server does with an artifact whose fingerprint is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unknown {
+pub(super) enum UnknownFingerprints {
     Shown,
     /// Recorded, and not shown.
     Hidden,
@@ -29,12 +29,13 @@ pub(super) enum Unknown {
     Dropped,
 }
 
-/// Who writes that is no process of the reporter, or one that is not waiting any more.
-pub(super) const ANOTHER: usize = usize::MAX;
+/// Writer of a report that comes from no process of the reporter, or from one that no longer waits
+/// for the response.
+pub(super) const OTHER_WRITER: usize = usize::MAX;
 
-/// An environment.
+/// What a server keeps of an environment.
 #[derive(Default)]
-pub(super) struct Record {
+pub(super) struct EnvironmentRecord {
     pub(super) exists: bool,
     pub(super) archived: bool,
     snapshots: Vec<Vec<Artifact>>,
@@ -43,18 +44,18 @@ pub(super) struct Record {
     pub(super) late: Vec<(Millis, EcsReport)>,
     /// Who reported, in order.
     pub(super) writers: Vec<usize>,
-    pub(super) visit: Visit,
+    pub(super) visit: InvocationCalls,
 }
 
-/// What one invocation asks of an environment.
+/// The calls of one invocation for one environment, and the faults that they meet.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Visit {
+pub(super) struct InvocationCalls {
     /// Who asks.
     pub(super) process: usize,
     /// By the number of the call.
     pub(super) faults: BTreeMap<usize, ServerFault>,
     pub(super) calls: usize,
-    pub(super) puts: Vec<Put>,
+    pub(super) puts: Vec<SentReport>,
     /// A call that cannot be done without had no answer that can be used.
     pub(super) unusable: bool,
     /// The server responded that the environment does not exist.
@@ -65,7 +66,7 @@ pub(super) struct Visit {
 
 /// A report that was sent.
 #[derive(Debug, Clone)]
-pub(super) struct Put {
+pub(super) struct SentReport {
     pub(super) at: Millis,
     pub(super) counts: Counts,
     pub(super) answered: bool,
@@ -75,8 +76,8 @@ pub(super) struct Put {
     pub(super) writers: Vec<usize>,
 }
 
-impl Put {
-    pub(super) fn new(report: &EcsReport, record: &Record, now: Millis) -> Self {
+impl SentReport {
+    pub(super) fn new(report: &EcsReport, record: &EnvironmentRecord, now: Millis) -> Self {
         Self {
             at: now,
             counts: counts(&replicas(report)),
@@ -87,17 +88,17 @@ impl Put {
     }
 }
 
-impl Record {
-    /// Whether this makes a new snapshot.
+impl EnvironmentRecord {
+    /// Records a report, as the writer sends it; whether this makes a new snapshot.
     pub(super) fn record(
         &mut self,
         report: &EcsReport,
-        kind: Kind,
+        kind: ServerKind,
         writer: usize,
         now: Millis,
     ) -> bool {
         let mut new = replicas(report);
-        if kind.unknown == Unknown::Dropped {
+        if kind.unknown == UnknownFingerprints::Dropped {
             new.retain(|artifact| artifact.fingerprint.is_some());
         }
         let latest = self.snapshots.last().map(|latest| counts(latest)).unwrap_or_default();
@@ -116,25 +117,26 @@ impl Record {
     }
 
     /// The index of the latest snapshot, and what it shows.
-    pub(super) fn latest(&self, kind: Kind) -> Option<(u64, Vec<Artifact>)> {
+    pub(super) fn latest(&self, kind: ServerKind) -> Option<(u64, Vec<Artifact>)> {
         let mut latest = self.snapshots.last()?.clone();
-        if kind.unknown == Unknown::Hidden {
+        if kind.unknown == UnknownFingerprints::Hidden {
             latest.retain(|artifact| artifact.fingerprint.is_some());
         }
         Some((self.snapshots.len() as u64, latest))
     }
 
-    /// How often anyone but `process` has reported.
-    pub(super) fn others(&self, process: usize) -> usize {
-        others(&self.writers, process)
+    /// How many reports came from other writers than `process`.
+    pub(super) fn reports_by_others(&self, process: usize) -> usize {
+        reports_by_others(&self.writers, process)
     }
 }
 
-pub(super) fn others(writers: &[usize], process: usize) -> usize {
+/// How many of these reports came from other writers than `process`.
+pub(super) fn reports_by_others(writers: &[usize], process: usize) -> usize {
     writers.iter().filter(|writer| **writer != process).count()
 }
 
-/// Each replica that a server counts in a report: one an entry and digest.
+/// The replicas that a server counts in a report: one per entry and distinct digest.
 pub(super) fn replicas(report: &EcsReport) -> Vec<Artifact> {
     let mut replicas = Vec::new();
     for entry in &report.artifacts {
@@ -159,11 +161,11 @@ pub(super) fn counts(artifacts: &[Artifact]) -> Counts {
     counts
 }
 
-/// A report of one task for each of this software.
+/// A report of one task for each of this software, by index into [`SOFTWARE`].
 pub(super) fn report_of(software: &[usize]) -> EcsReport {
     let entries = software.iter().map(|software| {
         let software = &SOFTWARE[*software];
-        let digest = if is_known(&software.identity) { software.identity.as_str() } else { "" };
+        let digest = if is_fingerprint(&software.identity) { software.identity.as_str() } else { "" };
         let name = software.image.as_deref().unwrap_or(&software.identity);
         json!({"taskArn": "another", "digests": {name: digest}, "creationTimestamp": 0})
     });

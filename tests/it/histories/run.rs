@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::account::arn;
 use super::ecs::FakeEcs;
-use super::history::{History, Invocation, Triggered, What};
-use super::invariants::{Known, ObservedRun, Violation, is_the_truth};
+use super::history::{History, Invocation, Triggered, StepKind};
+use super::invariants::{Known, ObservedRun, Violation, check_recorded_matches_running};
 use super::server::FakeServer;
 use super::timeline::{MINUTE, Millis, Seconds, Timeline};
 
@@ -20,7 +20,8 @@ pub(super) type Process = Reporter<FakeEcs, FakeServer, Box<dyn Fn() -> SystemTi
 /// Milliseconds before the deadline at which the reporter gives up, to say why.
 const DEADLINE_MARGIN: u64 = 100;
 
-struct Stage<'a> {
+/// A run of a history in virtual time.
+struct Simulation<'a> {
     history: &'a History,
     /// Of the environments.
     names: Vec<String>,
@@ -32,23 +33,24 @@ struct Stage<'a> {
     known: BTreeMap<(usize, usize), Known>,
 }
 
-/// Lets the history happen; if an invariant does not hold, once more with a diary.
-pub(super) fn check(history: &History) -> Result<(), Violation> {
+/// Runs the history and checks all invariants; if one does not hold, runs it again, to add a diary
+/// to the error.
+pub(super) fn run_and_check(history: &History) -> Result<(), Violation> {
     let happens = |with_a_diary| {
         // The jitter of waits draws on it: the same history has always the same end.
         fastrand::seed(0);
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let mut stage = Stage::new(history, with_a_diary);
-            let result = stage.play().await;
+            let mut stage = Simulation::new(history, with_a_diary);
+            let result = stage.run_steps().await;
             result.map_err(|violation| format!("{violation}\n{}", stage.time.diary()))
         })
     };
     happens(false).map_err(|violation| happens(true).err().unwrap_or(violation))
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Simulation<'a> {
     fn new(history: &'a History, with_a_diary: bool) -> Self {
         let History { account, page_size, latencies, .. } = history;
         let time = Timeline::begin(with_a_diary);
@@ -56,55 +58,58 @@ impl<'a> Stage<'a> {
         let server = FakeServer::new(history.server, time.clone(), latencies.clone());
         let names: Vec<_> = (0..history.environments.len()).map(|n| format!("env-{n}")).collect();
         for name in &names {
-            server.with(name, |record| record.exists = history.made);
+            server.with_record(name, |record| record.exists = history.made);
         }
         let (processes, known) = (BTreeMap::new(), BTreeMap::new());
         Self { history, names, time, ecs, server, processes, known }
     }
 
-    async fn play(&mut self) -> Result<(), Violation> {
+    /// Runs the steps, and then checks the final state.
+    async fn run_steps(&mut self) -> Result<(), Violation> {
         let mut at = 0;
         for step in &self.history.steps {
             at += step.after;
-            self.time.until(at).await;
+            self.time.wait_until(at).await;
             self.time.note(|| format!("{:?}", step.what));
             match &step.what {
-                What::Invocation(invocation) => self.invoke(invocation).await?,
-                What::Restart(process) => {
-                    self.ecs.restart(*process);
+                StepKind::Invocation(invocation) => self.invoke(invocation).await?,
+                StepKind::Restart(process) => {
+                    self.ecs.forget_process(*process);
                     self.processes.remove(process);
                     self.known.retain(|(of, _), _| of != process);
                 }
-                What::Write(software) => {
-                    self.names.iter().for_each(|name| self.server.written(name, software));
+                StepKind::Write(software) => {
+                    self.names.iter().for_each(|name| self.server.report_by_other_writer(name, software));
                 }
-                What::Archive => self.set_archived(true),
-                What::Restore => self.set_archived(false),
+                StepKind::Archive => self.set_archived(true),
+                StepKind::Restore => self.set_archived(false),
             }
         }
-        self.settle().await
+        self.check_final_state().await
     }
 
     fn set_archived(&self, archived: bool) {
         for name in &self.names {
-            self.server.with(name, |record| record.archived = archived);
+            self.server.with_record(name, |record| record.archived = archived);
         }
     }
 
+    /// The process with this number, which is started if it does not run.
     fn process(&mut self, number: usize) -> &Process {
         let Self { history, names, time, ecs, server, .. } = self;
-        let new = || process(config(history, names), ecs, server, time);
+        let new = || start_process(config(history, names), ecs, server, time);
         self.processes.entry(number).or_insert_with(new)
     }
 
+    /// Runs an invocation, and checks the invariants in each environment.
     async fn invoke(&mut self, invocation: &Invocation) -> Result<(), Violation> {
         let Invocation { process, kind, deadline, ecs, server } = invocation;
-        self.ecs.begin(ecs);
+        self.ecs.begin_invocation(ecs);
         let mut others = Vec::new();
         for (n, name) in self.names.iter().enumerate() {
             let of_it = server.iter().filter(|(environment, ..)| *environment == n);
-            self.server.begin(name, *process, of_it.map(|(_, call, fault)| (*call, fault.clone())));
-            others.push(self.server.with(name, |record| record.others(*process)));
+            self.server.begin_invocation(name, *process, of_it.map(|(_, call, fault)| (*call, fault.clone())));
+            others.push(self.server.with_record(name, |record| record.reports_by_others(*process)));
         }
         let begun = self.time.now();
         let give_up_at = Instant::now() + Duration::from_millis(deadline.unsigned_abs());
@@ -114,27 +119,27 @@ impl<'a> Stage<'a> {
         if ended > begun + deadline + 1 {
             return Err(format!("f: it ended at {}, after its deadline", Seconds(ended)));
         }
-        self.is_accounted_for(&outcome, *kind)?;
+        self.check_reported_calls_and_environments(&outcome, *kind)?;
         for outcome in &outcome.environments {
             let n = self.names.iter().position(|name| *name == outcome.environment).unwrap();
             self.time.note(|| describe(outcome));
             let run = self.observe(n, invocation, begun, outcome);
             let at = || format!(" (env-{n}, in the invocation at {})", Seconds(begun));
-            run.check().map_err(|violation| violation + &at())?;
-            let after = self.server.with(&self.names[n], |record| record.others(*process));
-            match run.knows((others[n], after)) {
+            run.check_invariants().map_err(|violation| violation + &at())?;
+            let after = self.server.with_record(&self.names[n], |record| record.reports_by_others(*process));
+            match run.known_afterwards((others[n], after)) {
                 Some(known) => self.known.insert((*process, n), known),
                 None => self.known.remove(&(*process, n)),
             };
         }
         if outcome.failures().next().is_none() {
-            self.ecs.end(*process);
+            self.ecs.end_successful_invocation(*process);
         }
         Ok(())
     }
 
     /// The calls are reported, and only environments that may have changed were read.
-    fn is_accounted_for(&self, outcome: &Outcome, kind: Triggered) -> Result<(), Violation> {
+    fn check_reported_calls_and_environments(&self, outcome: &Outcome, kind: Triggered) -> Result<(), Violation> {
         let reported: u32 = outcome.environments.iter().map(|e| e.calls.ecs).sum();
         let made = self.ecs.calls_of_this_invocation();
         if usize::try_from(reported) != Ok(made) {
@@ -161,12 +166,12 @@ impl<'a> Stage<'a> {
         let part = self.history.environments[environment];
         let alone = self.names.len() == 1;
         // What one environment did not get, another one may have had when it tried again.
-        let damage = self.ecs.damage();
+        let damage = self.ecs.fault_effects();
         let contradicted =
-            damage.contradicted.then(|| self.ecs.never_seen_tasks(invocation.process));
-        let unusable = if alone { damage.unread() } else { damage.failed };
+            damage.contradicted.then(|| self.ecs.tasks_that_may_be_left_out(invocation.process));
+        let unusable = if alone { damage.unread_listings() } else { damage.failed };
         let mut concerned = unusable.iter().map(|c| c.as_ref().is_none_or(|c| part.has_cluster(c)));
-        self.server.with(&self.names[environment], |record| ObservedRun {
+        self.server.with_record(&self.names[environment], |record| ObservedRun {
             history: self.history,
             account: self.ecs.account(),
             invocation,
@@ -183,9 +188,9 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// Faults have ended and nothing changes any more: two invocations later the server has the
-    /// truth, and is left alone.
-    async fn settle(&mut self) -> Result<(), Violation> {
+    /// Faults have ended and nothing changes any more: checks that two invocations later the server
+    /// has what runs, and nothing is reported again.
+    async fn check_final_state(&mut self) -> Result<(), Violation> {
         self.time.note(|| "from here on nothing changes and nothing fails".to_owned());
         self.set_archived(false);
         let mut processes: Vec<_> = self.processes.keys().copied().collect();
@@ -196,11 +201,11 @@ impl<'a> Stage<'a> {
         let mut at = self.time.now();
         let mut disturbed = false;
         for name in &self.names {
-            self.server.with(name, |record| {
+            self.server.with_record(name, |record| {
                 record.exists = true;
                 let late = record.late.iter().map(|(at, _)| *at).max();
                 at = at.max(late.unwrap_or_default());
-                disturbed |= late.is_some() || processes.iter().any(|p| record.others(*p) > 0);
+                disturbed |= late.is_some() || processes.iter().any(|p| record.reports_by_others(*p) > 0);
             });
         }
         if disturbed {
@@ -210,33 +215,33 @@ impl<'a> Stage<'a> {
         for round in 0..5 {
             // The last one comes after every recheck.
             at += if round == 4 { 16 * MINUTE } else { MINUTE };
-            self.time.until(at).await;
+            self.time.wait_until(at).await;
             self.time.note(|| format!("round {round}"));
             let process = processes[round % processes.len()];
             self.invoke(&Invocation::without_faults(process)).await?;
             if round > 0 {
-                self.has_the_truth()?;
+                self.check_server_has_what_runs()?;
             }
             if round > 1 && self.history.policy.heartbeat.is_none() {
-                self.was_left_alone()?;
+                self.check_nothing_was_reported()?;
             }
         }
         Ok(())
     }
 
-    fn has_the_truth(&self) -> Result<(), Violation> {
+    fn check_server_has_what_runs(&self) -> Result<(), Violation> {
         let now = self.time.now();
         for (name, part) in self.names.iter().zip(&self.history.environments) {
-            let runs = self.ecs.account().count(|task| part.has(task), |c| c.runs_at(now));
-            is_the_truth(self.history, &runs, &self.server.latest(name))
+            let runs = self.ecs.account().count(|task| part.has_task(task), |c| c.runs_at(now));
+            check_recorded_matches_running(self.history, &runs, &self.server.latest_counts(name))
                 .map_err(|violation| format!("{violation} in {name}"))?;
         }
         Ok(())
     }
 
-    fn was_left_alone(&self) -> Result<(), Violation> {
+    fn check_nothing_was_reported(&self) -> Result<(), Violation> {
         for name in &self.names {
-            if self.server.with(name, |record| !record.visit.puts.is_empty()) {
+            if self.server.with_record(name, |record| !record.visit.puts.is_empty()) {
                 return Err(format!("d: {name} was reported again, though nothing changed"));
             }
         }
@@ -244,7 +249,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-pub(super) fn process(
+pub(super) fn start_process(
     config: Config,
     ecs: &FakeEcs,
     server: &FakeServer,

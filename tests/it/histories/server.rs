@@ -15,10 +15,11 @@ use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::account::Counts;
-use super::record::{ANOTHER, Kind, Put, Record, Visit, counts, report_of};
+use super::record::{OTHER_WRITER, ServerKind, SentReport, EnvironmentRecord, InvocationCalls, counts, report_of};
 use super::timeline::{Millis, Timeline};
 
-/// What goes wrong in one call. What only a report can meet is an answer that is lost for others.
+/// What goes wrong in one call. A fault that only a report can meet is a lost response in other
+/// calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ServerFault {
     /// It does nothing, and says so.
@@ -53,57 +54,59 @@ use ServerFault::{
 pub(super) struct FakeServer(Rc<Shared>);
 
 struct Shared {
-    kind: Kind,
+    kind: ServerKind,
     time: Timeline,
     /// Milliseconds, used in turn.
     latencies: Vec<u16>,
     waits: Cell<usize>,
-    environments: RefCell<BTreeMap<String, Record>>,
+    environments: RefCell<BTreeMap<String, EnvironmentRecord>>,
 }
 
 impl FakeServer {
-    pub(super) fn new(kind: Kind, time: Timeline, latencies: Vec<u16>) -> Self {
+    pub(super) fn new(kind: ServerKind, time: Timeline, latencies: Vec<u16>) -> Self {
         let (waits, environments) = (Cell::default(), RefCell::default());
         Self(Rc::new(Shared { kind, time, latencies, waits, environments }))
     }
 
-    /// From now on `process` asks about the environment, and these calls of it fail.
-    pub(super) fn begin(
+    /// From now on calls about the environment come from `process`, and those with these numbers
+    /// meet these faults.
+    pub(super) fn begin_invocation(
         &self,
         name: &str,
         process: usize,
         faults: impl IntoIterator<Item = (usize, ServerFault)>,
     ) {
         let faults = faults.into_iter().collect();
-        self.with(name, |record| record.visit = Visit { process, faults, ..Visit::default() });
+        self.with_record(name, |record| record.visit = InvocationCalls { process, faults, ..InvocationCalls::default() });
     }
 
-    /// Another writer reports one replica each of this software.
-    pub(super) fn written(&self, name: &str, software: &[usize]) {
+    /// Another writer reports one replica of each of this software.
+    pub(super) fn report_by_other_writer(&self, name: &str, software: &[usize]) {
         let Shared { kind, time, .. } = &*self.0;
-        self.with(name, |record| {
+        self.with_record(name, |record| {
             if record.exists && !record.archived {
                 time.note(|| format!("  another writer reports {software:?} to {name}"));
-                record.record(&report_of(software), *kind, ANOTHER, time.now());
+                record.record(&report_of(software), *kind, OTHER_WRITER, time.now());
             }
         });
     }
 
-    pub(super) fn with<T>(&self, name: &str, work: impl FnOnce(&mut Record) -> T) -> T {
+    /// Gives `work` the record of the environment, after reports that were late have arrived.
+    pub(super) fn with_record<T>(&self, name: &str, work: impl FnOnce(&mut EnvironmentRecord) -> T) -> T {
         let Shared { kind, time, environments, .. } = &*self.0;
         let mut environments = environments.borrow_mut();
         let record = environments.entry(name.to_owned()).or_default();
         let now = time.now();
         for (_, report) in record.late.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
             time.note(|| format!("  {name} records what was sent before"));
-            record.record(&report, *kind, ANOTHER, now);
+            record.record(&report, *kind, OTHER_WRITER, now);
         }
         work(record)
     }
 
-    /// What the latest snapshot shows.
-    pub(super) fn latest(&self, name: &str) -> Counts {
-        let latest = self.with(name, |record| record.latest(self.0.kind));
+    /// Replicas in the latest snapshot, as the server shows it.
+    pub(super) fn latest_counts(&self, name: &str) -> Counts {
+        let latest = self.with_record(name, |record| record.latest(self.0.kind));
         latest.map(|(_, artifacts)| counts(&artifacts)).unwrap_or_default()
     }
 }
@@ -131,7 +134,7 @@ fn refused(operation: &str) -> ApiError {
     }
 }
 
-fn overtaken(operation: &str) -> ApiError {
+fn precondition_failed(operation: &str) -> ApiError {
     ApiError::Rejected {
         operation: operation.to_owned(),
         url: "http://server".to_owned(),
@@ -151,17 +154,19 @@ fn unavailable(operation: &str) -> ApiError {
 }
 
 impl FakeEnvironment<'_> {
-    async fn wait(&self) {
+    async fn wait_for_latency(&self) {
         let Shared { latencies, waits, .. } = &*self.server.0;
         let nth = waits.replace(waits.get() + 1);
         tokio::time::sleep(Duration::from_millis(latencies[nth % latencies.len()].into())).await;
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
-        self.server.with(self.name, work)
+    /// Gives `work` the record of this environment.
+    fn with_record<T>(&self, work: impl FnOnce(&mut EnvironmentRecord) -> T) -> T {
+        self.server.with_record(self.name, work)
     }
 
-    fn require(&self, record: &Record) -> Result<(), ApiError> {
+    /// An error if the environment does not exist or is archived.
+    fn require_environment(&self, record: &EnvironmentRecord) -> Result<(), ApiError> {
         if record.exists && !record.archived {
             return Ok(());
         }
@@ -169,27 +174,29 @@ impl FakeEnvironment<'_> {
         Err(ApiError::EnvironmentNotFound { url: "http://server".to_owned(), message })
     }
 
+    /// One call: waits for its latencies, applies its fault, and notes how it ended for the
+    /// invocation.
     async fn call<T: fmt::Debug>(
         &self,
         operation: &str,
-        act: impl FnOnce(&mut Record, Option<&ServerFault>) -> Result<T, ApiError>,
+        act: impl FnOnce(&mut EnvironmentRecord, Option<&ServerFault>) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
         self.calls.set(self.calls.get() + 1);
-        self.wait().await;
-        let fault = self.with(|record| {
+        self.wait_for_latency().await;
+        let fault = self.with_record(|record| {
             record.visit.calls += 1;
             record.visit.faults.remove(&(record.visit.calls - 1))
         });
         if let Some(Overtaken(software)) = &fault {
-            self.server.written(self.name, software);
+            self.server.report_by_other_writer(self.name, software);
         }
-        let done = self.with(|record| match &fault {
+        let done = self.with_record(|record| match &fault {
             Some(Unavailable | Silent) => Err(unavailable(operation)),
             Some(Refuses) => Err(refused(operation)),
             fault => act(record, fault.as_ref()),
         });
         if let Some(Overwritten(software)) = &fault {
-            self.server.written(self.name, software);
+            self.server.report_by_other_writer(self.name, software);
         }
         let missing = matches!(done, Err(ApiError::EnvironmentNotFound { .. }));
         let answer = match &fault {
@@ -197,7 +204,7 @@ impl FakeEnvironment<'_> {
             _ => done,
         };
         let of_another_type = fault == Some(AnotherType) && operation == "latest";
-        self.with(|Record { visit, .. }| {
+        self.with_record(|EnvironmentRecord { visit, .. }| {
             let useless = answer.is_err() || of_another_type;
             // After a report, only whether it made a snapshot matters. The environment's settings
             // can be done without, or are fetched again.
@@ -213,7 +220,7 @@ impl FakeEnvironment<'_> {
         if matches!(fault, Some(Silent | SilentAfterwards | Late(_))) {
             return std::future::pending().await;
         }
-        self.wait().await;
+        self.wait_for_latency().await;
         answer
     }
 }
@@ -233,7 +240,7 @@ impl EnvironmentApi for FakeEnvironment<'_> {
 
     async fn latest_snapshot(&self) -> Result<LatestSnapshot, ApiError> {
         self.call("latest", |record, fault| {
-            self.require(record)?;
+            self.require_environment(record)?;
             if fault == Some(&AnotherType) {
                 return Ok(LatestSnapshot::OtherType("K8S".to_owned()));
             }
@@ -250,7 +257,7 @@ impl EnvironmentApi for FakeEnvironment<'_> {
 
     async fn get(&self) -> Result<EnvironmentStatus, ApiError> {
         self.call("get", |record, _| {
-            self.require(record)?;
+            self.require_environment(record)?;
             let time = &self.server.0.time;
             let seconds = |at: Millis| Duration::from_millis(at.unsigned_abs()).as_secs_f64();
             let now = time.wall_clock().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
@@ -278,13 +285,13 @@ impl EnvironmentApi for FakeEnvironment<'_> {
         options: ReportOptions,
     ) -> Result<ReportResponse, ApiError> {
         let Shared { kind, time, .. } = &*self.server.0;
-        self.with(|record| {
-            let put = Put::new(report, record, time.now());
+        self.with_record(|record| {
+            let put = SentReport::new(report, record, time.now());
             record.visit.puts.push(put);
         });
         let reported = self
             .call("report", |record, fault| {
-                self.require(record)?;
+                self.require_environment(record)?;
                 if let Some(Late(by)) = fault {
                     record.late.push((time.now() + by, report.clone()));
                     return Err(unavailable("report"));
@@ -292,7 +299,7 @@ impl EnvironmentApi for FakeEnvironment<'_> {
                 let process = record.visit.process;
                 let repeated = matches!(fault, Some(AskedTwice | AskedAgain));
                 self.calls.set(self.calls.get() + u32::from(repeated));
-                let is_moved = |record: &Record| {
+                let is_moved = |record: &EnvironmentRecord| {
                     let latest = record.latest(*kind).map_or(0, |(index, _)| index);
                     kind.preconditions && options.latest_index != Some(latest)
                 };
@@ -310,11 +317,11 @@ impl EnvironmentApi for FakeEnvironment<'_> {
                 Ok(Some(ReportResponse { created, repeated, head: None }))
             })
             .await
-            .and_then(|reported| reported.ok_or_else(|| overtaken("report")));
+            .and_then(|reported| reported.ok_or_else(|| precondition_failed("report")));
         let is_answered = reported.as_ref().map_or_else(ApiError::is_precondition_failed, |_| true);
         if is_answered {
             let plainly = reported.as_ref().is_ok_and(|reported| !reported.repeated);
-            self.with(|record| {
+            self.with_record(|record| {
                 for put in record.visit.puts.iter_mut().rev().take(1) {
                     (put.answered, put.plainly) = (true, plainly);
                 }

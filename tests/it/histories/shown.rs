@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::account::{Account, Task};
 use super::timeline::Millis;
 
-/// What the stand-in has of the account at this moment.
+/// The account at this moment, as the world of the ECS stand-in.
 pub(super) fn world(account: &Account, page_size: usize, now: Millis) -> World {
     let mut world = World::new("eu-central-1", "274425519734").page_size_cap(page_size);
     for (name, cluster) in account.clusters.iter().filter(|(_, c)| c.is_listed(now)) {

@@ -13,10 +13,10 @@ pub(super) type Millis = i64;
 pub(super) const SECOND: Millis = 1_000;
 pub(super) const MINUTE: Millis = 60 * SECOND;
 
-/// When every history begins, as clocks on walls tell it.
-const BEGIN: Duration = Duration::from_mins(27_686_020);
+/// When every history begins by the wall clock, since the Unix epoch.
+const BEGIN_UNIX_TIME: Duration = Duration::from_mins(27_686_020);
 
-/// The clock of everything in a history, and its diary.
+/// The virtual clock of a history, and a diary of what happens.
 #[derive(Clone)]
 pub(super) struct Timeline {
     began: Instant,
@@ -29,6 +29,7 @@ impl Timeline {
         Self { began: Instant::now(), diary: keep_a_diary.then(Rc::default) }
     }
 
+    /// Milliseconds since the history began.
     pub(super) fn now(&self) -> Millis {
         Millis::try_from(self.began.elapsed().as_millis()).unwrap()
     }
@@ -38,14 +39,15 @@ impl Timeline {
     }
 
     pub(super) fn wall_clock(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + BEGIN + self.began.elapsed()
+        SystemTime::UNIX_EPOCH + BEGIN_UNIX_TIME + self.began.elapsed()
     }
 
-    /// Waits until then, if that is not over.
-    pub(super) async fn until(&self, at: Millis) {
+    /// Waits until this moment, if it has not passed.
+    pub(super) async fn wait_until(&self, at: Millis) {
         sleep_until(self.instant(at)).await;
     }
 
+    /// Writes a line into the diary, if one is kept.
     pub(super) fn note(&self, what: impl FnOnce() -> String) {
         if let Some(diary) = &self.diary {
             diary.borrow_mut().push(format!("{:>9} {}", Seconds(self.now()), what()));
@@ -59,7 +61,7 @@ impl Timeline {
 
 /// Seconds since the Unix epoch at this moment of a history.
 pub(super) fn unix_seconds(at: Millis) -> i64 {
-    i64::try_from(BEGIN.as_secs()).unwrap() + at.div_euclid(SECOND)
+    i64::try_from(BEGIN_UNIX_TIME.as_secs()).unwrap() + at.div_euclid(SECOND)
 }
 
 /// Milliseconds, shown in seconds.
