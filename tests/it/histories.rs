@@ -20,7 +20,7 @@ mod server;
 mod shown;
 mod timeline;
 
-use generator::{Participants, histories, relapses};
+use generator::{Participants, histories, histories_that_return_to_an_earlier_state};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError};
 
@@ -64,7 +64,7 @@ proptest! {
 
     #[test]
     fn artifact_that_runs_again_after_a_fault_is_reported_again(
-        history in relapses(Participants { environments: 1, processes: 1, other_writers: false })
+        history in histories_that_return_to_an_earlier_state(Participants { environments: 1, processes: 1, other_writers: false })
     ) {
         check_history(&history)?;
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Runs git in a directory, as an author that it knows; what it printed.
+/// Runs git in a directory, with a fixed author; what it printed.
 pub(super) fn git(directory: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .arg("-C")

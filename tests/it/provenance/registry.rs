@@ -3,29 +3,30 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::story::{COMMIT, Story, time};
+use super::story::{COMMIT, Story, unix_time};
 use crate::registry::Registry;
 
-/// A document of the registry, and its digest.
-struct Content {
+/// A manifest or an index in the registry, and its digest.
+struct Manifest {
     text: String,
     digest: String,
 }
 
-impl Content {
+impl Manifest {
     fn new(document: &Value) -> Self {
         let text = document.to_string();
         let digest = hex::encode(Sha256::digest(&text));
         Self { text, digest }
     }
 
+    /// A manifest of an image, which differs with `name`.
     fn image(name: &str) -> Self {
         Self::new(&json!({
             "schemaVersion": 2, "config": {"digest": format!("sha256:{name}")}, "layers": [],
         }))
     }
 
-    /// Of these images, for as many architectures, with an attestation of the build.
+    /// An index of these images, each for another architecture, and of an attestation of the build.
     fn index(images: &[&Self]) -> Self {
         let entry = |digest: &str, os: &str, architecture: &str| {
             json!({
@@ -44,8 +45,8 @@ impl Content {
     }
 }
 
-/// Images of repositories: those of a tag, and those that only their digest finds.
-async fn registry(images: &[(&str, Option<&str>, &Content)]) -> Registry {
+/// A registry with these manifests by repository and tag; without a tag, only the digest finds one.
+async fn registry(images: &[(&str, Option<&str>, &Manifest)]) -> Registry {
     let mut found: Vec<(String, String)> = Vec::new();
     for (repository, tag, content) in images {
         let mut names = vec![format!("sha256:{}", content.digest)];
@@ -57,7 +58,8 @@ async fn registry(images: &[(&str, Option<&str>, &Content)]) -> Registry {
     Registry::serving(found).await
 }
 
-/// The repositories that were found, by name: with status, relation, and whether the registry failed.
+/// Of each artifact that was found, sorted by name: name, status, relation, and whether the
+/// registry answered 404.
 fn statuses(found: &Value) -> Vec<(String, Value, Value, bool)> {
     let mut statuses: Vec<_> = found["artifacts"]
         .as_array()
@@ -75,14 +77,14 @@ fn statuses(found: &Value) -> Vec<(String, Value, Value, bool)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_says_which_images_belong_to_a_reported_index() {
+async fn rogue_with_registry_matches_platform_images_and_indexes_of_reported_artifacts() {
     let [runner, web, mixed, evil, moved, pinned] =
-        ["runner", "web", "mixed", "evil", "moved", "pinned"].map(Content::image);
-    let other = Content::image("other");
-    let [runner_index, web_index] = [Content::index(&[&runner, &other]), Content::index(&[&web])];
-    let mixed_index = Content::index(&[&mixed, &evil]);
-    let moved_index = Content::index(&[&other]);
-    let pinned_index = Content::index(&[&pinned]);
+        ["runner", "web", "mixed", "evil", "moved", "pinned"].map(Manifest::image);
+    let other = Manifest::image("other");
+    let [runner_index, web_index] = [Manifest::index(&[&runner, &other]), Manifest::index(&[&web])];
+    let mixed_index = Manifest::index(&[&mixed, &evil]);
+    let moved_index = Manifest::index(&[&other]);
+    let pinned_index = Manifest::index(&[&pinned]);
     let registry = registry(&[
         ("runner", None, &runner),
         ("runner", Some("1"), &runner_index),
@@ -99,7 +101,7 @@ async fn a_registry_says_which_images_belong_to_a_reported_index() {
     for environment in ["aws-prod", "aws-beta"] {
         story.recorder.create(environment, Some(true)).await;
     }
-    let report = async |at: &str, name: &str, content: &Content| {
+    let report = async |at: &str, name: &str, content: &Manifest| {
         let digest = &content.digest;
         let report = ["artifact", "report", name, "--name", name, "--fingerprint", digest];
         story.job(at, name, COMMIT, &report).await;
@@ -109,7 +111,7 @@ async fn a_registry_says_which_images_belong_to_a_reported_index() {
     report("2022-08-22T08:10:00Z", "moved", &moved_index).await;
     report("2022-08-22T08:10:00Z", "pinned", &pinned_index).await;
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds")]
-    let started = time("2022-08-22T09:00:00Z") as i64;
+    let started = unix_time("2022-08-22T09:00:00Z") as i64;
     let task = |name: &str, digest: &str| {
         vec![json!({
             "taskArn": format!("arn:aws:ecs:eu-central-1:1:task/app/{name}"),

@@ -1,14 +1,15 @@
 //! What jobs of CI report.
 
 use super::git::git;
-use super::story::{RUNNER, Story, second};
+use super::story::{RUNNER, Story, seconds_after};
 use crate::recorder::server::digest;
 
-const AT: &str = "2022-08-22T09:35:00Z";
+/// When the jobs report.
+const REPORTED_AT: &str = "2022-08-22T09:35:00Z";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_commit_is_read_from_git() {
-    let story = Story::at(AT).await;
+async fn artifact_report_reads_commit_author_and_urls_from_git() {
+    let story = Story::at(REPORTED_AT).await;
     let repository = tempfile::tempdir().unwrap();
     let directory = repository.path();
     git(directory, &["init", "-q", "-b", "main"]);
@@ -82,8 +83,8 @@ async fn the_commit_is_read_from_git() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn evidence_is_kept_with_its_file() {
-    let story = Story::at(AT).await;
+async fn evidence_is_stored_with_its_file_and_decides_compliance() {
+    let story = Story::at(REPORTED_AT).await;
     let files = tempfile::tempdir().unwrap();
     let junit = files.path().join("results");
     std::fs::create_dir(&junit).unwrap();
@@ -101,7 +102,7 @@ async fn evidence_is_kept_with_its_file() {
         "--template-name",
         "runner",
     ];
-    story.job(AT, "runner", commit, &report).await;
+    story.job(REPORTED_AT, "runner", commit, &report).await;
     let unit_test = [
         "artifact",
         "evidence",
@@ -114,7 +115,7 @@ async fn evidence_is_kept_with_its_file() {
         RUNNER,
     ];
     assert_eq!(
-        story.job(&second(AT, 1), "runner", commit, &unit_test).await,
+        story.job(&seconds_after(REPORTED_AT, 1), "runner", commit, &unit_test).await,
         format!("Reported unit-test evidence to pipeline runner, trail {commit}.\n")
     );
     let path = format!("/attestations/acme/runner/artifact/{RUNNER}/unit-test");
@@ -139,7 +140,7 @@ async fn evidence_is_kept_with_its_file() {
         xml.replace("name='2'/>", "name='2'><failure/></testcase>"),
     )
     .unwrap();
-    story.job(&second(AT, 2), "runner", commit, &unit_test).await;
+    story.job(&seconds_after(REPORTED_AT, 2), "runner", commit, &unit_test).await;
     let shown = story.ask(&["artifact", "get", "runner@9af401c"]).await.success();
     assert!(shown.contains("State:       NON-COMPLIANT (non-compliant: unit-test)\n"), "{shown}");
 
@@ -156,15 +157,15 @@ async fn evidence_is_kept_with_its_file() {
         "--data",
         snyk.to_str().unwrap(),
     ];
-    story.job(&second(AT, 3), "runner", commit, &scan).await;
+    story.job(&seconds_after(REPORTED_AT, 3), "runner", commit, &scan).await;
     let found =
         story.recorder.get(&format!("/attestations/acme/runner/trail/{commit}/scan")).await.body;
     assert_eq!(found[0]["is_compliant"], false);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_that_cannot_be_made_says_why() {
-    let story = Story::at(AT).await;
+async fn invalid_evidence_and_deployment_reports_fail_with_the_reason() {
+    let story = Story::at(REPORTED_AT).await;
     let files = tempfile::tempdir().unwrap();
     let empty = files.path().to_str().unwrap();
     let evidence = ["artifact", "evidence", "runner", "--name", "x", "--trail", "t", "--git", "/"];

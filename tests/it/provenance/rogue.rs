@@ -7,14 +7,16 @@ use crate::questions::{Answer, ask_at};
 use crate::recorder::server::digest;
 use crate::scripted::Scripted;
 
-/// How it ended with findings that count.
+/// Output of a command that ended with exit code 1, because it has findings.
 #[track_caller]
-fn bad(answer: Answer) -> String {
+fn output_with_findings(answer: Answer) -> String {
     assert_eq!((answer.code, &*answer.error), (Some(1), ""), "{answer:?}");
     answer.out
 }
 
-async fn with_a_miner() -> Story {
+/// The tutorial, and then in `aws-prod` an unreported miner, an agent of AWS's, and an image
+/// without a digest.
+async fn story_with_miner() -> Story {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     let miner = tasks("miner:1", &digest(201), "2022-08-22T09:50:00Z", 2);
@@ -29,9 +31,9 @@ async fn with_a_miner() -> Story {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_image_is_named_with_its_place_and_its_start() {
-    let story = with_a_miner().await;
-    let shown = bad(story.ask(&["rogue", "aws-prod"]).await);
+async fn rogue_lists_an_unreported_image_with_cluster_service_and_start() {
+    let story = story_with_miner().await;
+    let shown = output_with_findings(story.ask(&["rogue", "aws-prod"]).await);
     let words: Vec<_> = shown.split_whitespace().collect();
     assert_eq!(words[..5], ["STATUS", "ARTIFACT", "WHERE", "STARTED", "REPLICAS"], "{shown}");
     assert!(
@@ -66,12 +68,12 @@ async fn an_unknown_image_is_named_with_its_place_and_its_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_artifact_that_is_reported_afterwards_stays_late_until_it_is_allowed() {
-    let story = with_a_miner().await;
+async fn artifact_reported_after_its_start_is_late_until_it_is_allowed() {
+    let story = story_with_miner().await;
     let miner = digest(201);
     let report = ["artifact", "report", "tools", "--name", "tools:1", "--fingerprint", &miner];
     story.job("2022-08-22T10:50:00Z", "tools", super::story::COMMIT, &report).await;
-    let shown = bad(story.ask(&["rogue", "aws-prod"]).await);
+    let shown = output_with_findings(story.ask(&["rogue", "aws-prod"]).await);
     let late =
         "started Mon, 22 Aug 2022 09:50:00 UTC; reported by pipeline tools 1 hour after that\n";
     assert!(shown.contains("\nlate ") && shown.contains(late), "{shown}");
@@ -90,7 +92,7 @@ async fn an_artifact_that_is_reported_afterwards_stays_late_until_it_is_allowed(
         story.ask(&["allow", "--remove", &id]).await.success(),
         format!("Withdrawn: {id}.\n")
     );
-    bad(story.ask(&["rogue", "aws-prod"]).await);
+    output_with_findings(story.ask(&["rogue", "aws-prod"]).await);
 
     let pattern = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/miner*";
     let allow = ["allow", "--everywhere", "--pattern", pattern, "--reason", "a game"];
@@ -105,12 +107,12 @@ async fn an_artifact_that_is_reported_afterwards_stays_late_until_it_is_allowed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_evidence_is_asked_for_by_an_option() {
+async fn rogue_lists_artifacts_with_missing_evidence_only_with_the_evidence_option() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     story.report("aws-prod", "2022-08-22T09:45:00Z", &[old_runner(), shas()]).await;
     story.ask(&["rogue", "aws-prod"]).await.success();
-    let shown = bad(story.ask(&["rogue", "aws-prod", "--evidence"]).await);
+    let shown = output_with_findings(story.ask(&["rogue", "aws-prod", "--evidence"]).await);
     assert!(shown.contains("\nINCOMPLETE  Name: "), "{shown}");
     let missing = "pipeline runner: INCOMPLETE, missing or non-compliant: branch-coverage\n";
     assert!(shown.contains(missing), "{shown}");
@@ -129,7 +131,7 @@ async fn missing_evidence_is_asked_for_by_an_option() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_allowance_is_explained() {
+async fn invalid_allow_and_rogue_arguments_fail_with_the_reason() {
     let story = Story::at("2022-08-22T09:00:00Z").await;
     for (arguments, expected) in [
         (&["allow", "aws-prod"][..], "--fingerprint"),
@@ -153,7 +155,7 @@ async fn a_refused_allowance_is_explained() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn origin_is_derived_if_the_server_does_not_return_it() {
+async fn rogue_derives_origins_from_flows_if_the_server_returns_none() {
     let server = Scripted::start().await;
     let artifact = |name: &str, fingerprint: &str, flows: Value| {
         json!({
@@ -176,7 +178,7 @@ async fn origin_is_derived_if_the_server_does_not_return_it() {
     for document in [&snapshot, &allowed, &reported] {
         server.then_json(200, document);
     }
-    let shown = bad(ask_at(&server.url, &["rogue", "aws-prod"]).await);
+    let shown = output_with_findings(ask_at(&server.url, &["rogue", "aws-prod"]).await);
     for line in [
         "\nrogue    Name: miner:1 ",
         "\nlate     Name: web:1 ",

@@ -7,10 +7,10 @@ use super::story::{COMMIT, OLD_RUNNER, RUNNER, SHAS, Story, new_runner, old_runn
 use crate::recorder::server::digest;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_leads_to_its_artifacts_and_where_they_ran() {
+async fn trace_lists_the_artifacts_of_a_commit_and_where_they_ran() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
-    story.exit().await;
+    story.report_exit_of_runner().await;
     let shown = story.ask(&["trace", "16d9990"]).await.success();
     for line in [
         "Name:        cyberdojo/runner:16d9990\n",
@@ -32,7 +32,7 @@ async fn a_commit_leads_to_its_artifacts_and_where_they_ran() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_without_an_artifact_is_part_of_a_later_one() {
+async fn trace_of_a_commit_without_artifact_finds_the_first_later_commit_that_has_one() {
     let story = Story::at("2022-08-22T09:35:00Z").await;
     let repository = tempfile::tempdir().unwrap();
     let directory = repository.path();
@@ -82,7 +82,7 @@ async fn a_commit_without_an_artifact_is_part_of_a_later_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_matrix_shows_every_version_that_runs() {
+async fn matrix_lists_running_versions_by_repository_and_environment() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     assert_eq!(
@@ -109,7 +109,7 @@ shas        7c45272   7c45272
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deployments_are_compared_with_what_runs() {
+async fn missing_command_compares_announced_deployments_with_what_runs() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     let deployment = |pipeline, fingerprint| {

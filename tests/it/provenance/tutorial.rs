@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::story::{RUNNER, Story};
 
-/// What `pipeline ls` prints of the twelve pipelines.
+/// Output of `envsnap pipeline ls` for the twelve pipelines of the tutorial.
 pub(crate) const PIPELINE_LIST: &str = "\
 NAME                    DESCRIPTION                         VISIBILITY
 creator                 UX for Group/Kata creation          public
@@ -21,17 +21,17 @@ shas                    UX for git+image shas               public
 web                     UX for practicing TDD               public
 ";
 
-/// Lines without what depends on the time of the test.
+/// Lines without ages such as `• 3 hours ago`, which depend on the time of the test.
 fn without_ages(text: &str) -> Vec<String> {
     let line = |line: &str| line.split(" • ").next().unwrap_or_default().trim_end().to_owned();
     text.lines().map(line).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pipelines_and_the_card_read_as_in_the_tutorial() {
+async fn pipeline_ls_and_artifact_get_print_as_in_the_tutorial() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
-    story.exit().await;
+    story.report_exit_of_runner().await;
     for command in ["pipeline", "flow"] {
         assert_eq!(story.ask(&[command, "ls"]).await.success(), PIPELINE_LIST);
     }
@@ -75,7 +75,7 @@ History:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_and_a_difference_name_commits_and_pipelines() {
+async fn env_get_and_env_diff_show_commits_pipelines_and_compliance() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     let shown = story.ask(&["env", "get", "aws-prod#65"]).await.success();
@@ -110,7 +110,7 @@ async fn a_snapshot_and_a_difference_name_commits_and_pipelines() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_is_found_by_the_name_of_its_repository() {
+async fn env_get_and_artifact_where_find_artifacts_by_repository_name() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     let shown = story.ask(&["env", "get", "aws-prod#65", "--name", "runner"]).await.success();
@@ -127,7 +127,7 @@ async fn a_service_is_found_by_the_name_of_its_repository() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn artifacts_of_a_pipeline_are_listed() {
+async fn artifact_ls_lists_artifacts_of_a_pipeline_up_to_the_limit() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     let shown = story.ask(&["artifact", "ls", "runner"]).await.success();
@@ -149,7 +149,7 @@ async fn artifacts_of_a_pipeline_are_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_is_the_servers_own() {
+async fn json_output_of_pipelines_and_artifacts_equals_the_servers_response() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     let by_commit = format!("/artifacts/acme/runner/commit_sha/{}", super::story::COMMIT);
@@ -169,7 +169,7 @@ async fn json_is_the_servers_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_record_is_an_error_with_a_remedy() {
+async fn missing_artifacts_and_pipelines_and_invalid_names_fail_with_a_remedy() {
     let files = tempfile::tempdir().unwrap();
     let story = Story::tutorial(files.path()).await;
     for (arguments, expected) in [

@@ -4,7 +4,7 @@ use super::{ask_at, recorder_with_rollover};
 use crate::recorder::server::{Recorder, digest, task};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_list_is_csv_with_a_heading_and_other_answers_refuse() {
+async fn lists_print_as_csv_with_a_heading_and_other_commands_refuse_csv() {
     let recorder = recorder_with_rollover().await;
     let two = digest(2);
     for (question, heading, row) in [
@@ -83,7 +83,7 @@ async fn every_list_is_csv_with_a_heading_and_other_answers_refuse() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_cell_is_a_formula() {
+async fn csv_cell_that_spreadsheets_take_for_a_formula_begins_with_a_quote() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     recorder.report("aws-prod", &[task(1, "=cmd|'/c calc'!A1,\"", &digest(1), 5)]).await;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::ask_at;
 use crate::scripted::Scripted;
 
+/// An event of the API, in snapshot `index`.
 fn event(index: u64) -> Value {
     json!({
         "environment_name": "aws-prod", "snapshot_index": index, "artifact_name": format!("job:{index}"),
@@ -14,7 +15,7 @@ fn event(index: u64) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_of_the_api_is_an_error_that_shows_it() {
+async fn response_that_does_not_match_the_api_fails_without_control_characters() {
     for (question, answer) in [
         ("env ls", "\u{1b}[2J"),
         ("env ls", "{}"),
@@ -34,7 +35,7 @@ async fn an_answer_that_is_not_of_the_api_is_an_error_that_shows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_name_reaches_the_terminal_raw() {
+async fn control_characters_in_names_and_messages_are_escaped_in_output() {
     let name = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\r";
     let server = Scripted::start().await;
     let snapshot = json!({
@@ -57,7 +58,7 @@ async fn no_name_reaches_the_terminal_raw() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_without_end_come_to_an_end() {
+async fn artifact_where_stops_at_its_limit_if_event_pages_never_end() {
     let server = Scripted::start().await;
     let snapshot = json!({"index": 9_999, "type": "ECS", "timestamp": 9_999, "artifacts": []});
     server.then_json(200, &json!([{"name": "aws-prod", "type": "ECS"}])).then_json(200, &snapshot);
@@ -77,7 +78,7 @@ async fn pages_without_end_come_to_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_page_over_and_over_is_read_once() {
+async fn env_log_lists_a_page_once_if_the_server_repeats_it() {
     let server = Scripted::start().await;
     let page = json!([{"index": 5, "from": 2.0, "to": 0.0}, {"index": 4, "from": 1.0, "to": 2.0}]);
     server.then_json(200, &page).then_json(200, &page);
