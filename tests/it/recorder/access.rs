@@ -14,7 +14,7 @@ use super::server::{Recorder, digest, task, write_secret};
 use crate::command_line::text;
 
 #[tokio::test]
-async fn a_token_reads_or_writes_its_organization_only() {
+async fn token_allows_only_what_its_right_permits_in_its_organization() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(file, "wr1ter-0 label=w org=acme write\nre4der-0 label=r org=acme read\nbu1lder-0 label=ci org=acme attest\nro0t-000 label=root org=* write\n").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
@@ -80,7 +80,7 @@ async fn a_token_reads_or_writes_its_organization_only() {
 }
 
 #[tokio::test]
-async fn without_tokens_dns_rebinding_is_refused() {
+async fn without_tokens_requests_with_a_foreign_host_header_are_refused() {
     let open = Recorder::start().await;
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "wr1ter-0 label=w org=* write").unwrap();
@@ -101,7 +101,7 @@ async fn without_tokens_dns_rebinding_is_refused() {
 }
 
 #[tokio::test]
-async fn a_browser_logs_in_with_the_token_as_the_password() {
+async fn basic_auth_accepts_the_token_as_password_and_401_offers_bearer_and_basic() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "re4der-0 label=r org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
@@ -136,7 +136,7 @@ async fn without_tokens_any_token_or_none_is_accepted() {
 }
 
 #[tokio::test]
-async fn without_tokens_other_hosts_are_not_served() {
+async fn without_tokens_serving_on_a_non_loopback_address_is_refused() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let store = SqliteStore::in_memory().unwrap();
     let refused = serve(listener, store, Access::open(), None, std::future::pending()).await;
@@ -145,7 +145,7 @@ async fn without_tokens_other_hosts_are_not_served() {
 }
 
 #[tokio::test]
-async fn an_error_reaches_a_client_that_is_still_sending() {
+async fn client_that_sends_its_whole_body_before_reading_gets_the_403() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "re4der-0 label=r org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
@@ -167,8 +167,8 @@ async fn an_error_reaches_a_client_that_is_still_sending() {
     assert_eq!(&answer, b"HTTP/1.1 403");
 }
 
-/// A recorder with these tokens.
-async fn with_tokens(lines: &str) -> Recorder {
+/// A recorder with a token file of these lines.
+async fn recorder_with_tokens(lines: &str) -> Recorder {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tokens");
     write_secret(&file, lines);
@@ -177,8 +177,8 @@ async fn with_tokens(lines: &str) -> Recorder {
 }
 
 #[tokio::test]
-async fn a_report_token_allows_only_what_a_reporter_needs() {
-    let recorder = with_tokens(
+async fn token_with_report_right_allows_only_the_requests_of_the_reporter() {
+    let recorder = recorder_with_tokens(
         "rep0rter label=reporter org=acme report\nwr1ter-0 label=admin org=acme write\n",
     )
     .await;

@@ -9,16 +9,17 @@ use serde_json::json;
 use super::crash::Process;
 use super::server::{Recorder, digest, task};
 
+/// In seconds.
 const YEAR: f64 = 365.0 * 86_400.0;
 
-/// The index that an expression finds in `env`; 0 if it finds none.
-async fn found(recorder: &Recorder, expression: &str) -> u64 {
+/// The index of the snapshot in `env` that `@{expression}` selects; 0 if there is none.
+async fn index_of(recorder: &Recorder, expression: &str) -> u64 {
     let answer = recorder.get(&format!("/snapshots/acme/env/@%7B{expression}%7D")).await;
     answer.body["index"].as_u64().unwrap_or_default()
 }
 
 #[tokio::test]
-async fn after_a_minute_in_the_future_every_snapshot_is_found_by_its_own_time() {
+async fn snapshot_recorded_with_a_wrong_clock_does_not_hide_others_from_time_expressions() {
     for ahead in [10.0 * YEAR, -10.0 * YEAR] {
         let recorder = Recorder::start().await;
         recorder.create("env", None).await;
@@ -46,9 +47,9 @@ async fn after_a_minute_in_the_future_every_snapshot_is_found_by_its_own_time() 
         // It is five hours after the first now.
         for (hours, index) in [(6, 0), (5, 1), (4, 2), (3, 2), (2, 4), (1, 5)] {
             let expression = format!("{hours}.hours.ago");
-            assert_eq!(found(&recorder, &expression).await, index, "{ahead} {expression}");
+            assert_eq!(index_of(&recorder, &expression).await, index, "{ahead} {expression}");
         }
-        assert_eq!(found(&recorder, "now").await, 5);
+        assert_eq!(index_of(&recorder, "now").await, 5);
         let events =
             recorder.get("/environments/acme/env/events?interval=@%7B2.hours.ago%7D..").await;
         assert_eq!(events.status, StatusCode::OK);
@@ -60,7 +61,7 @@ async fn after_a_minute_in_the_future_every_snapshot_is_found_by_its_own_time() 
 }
 
 #[tokio::test]
-async fn a_time_without_reports_that_a_wrong_clock_ended_is_corrected() {
+async fn gap_that_ended_with_a_report_at_a_wrong_time_is_corrected_by_the_next_report() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let report = async || recorder.report("env", &[task(1, "web", &digest(1), 10)]).await;
@@ -85,7 +86,7 @@ async fn a_time_without_reports_that_a_wrong_clock_ended_is_corrected() {
 }
 
 #[tokio::test]
-async fn nothing_is_recorded_while_the_wall_clock_differs_from_the_monotonic_one() {
+async fn writes_get_503_while_the_wall_clock_deviates_from_the_monotonic_clock() {
     let monotonic = Arc::new(Mutex::new(0.0));
     let (store, passed) = (SqliteStore::in_memory().unwrap(), Arc::clone(&monotonic));
     let recorder = Recorder::with_clock(store, Access::open(), |wall| {
@@ -117,7 +118,7 @@ async fn nothing_is_recorded_while_the_wall_clock_differs_from_the_monotonic_one
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_before_the_last_report_is_logged_with_the_remedy() {
+async fn start_with_a_clock_behind_the_last_report_is_logged_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;
@@ -154,7 +155,7 @@ async fn a_start_before_the_last_report_is_logged_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn a_recorder_that_is_not_ready_for_its_clock_does_not_blame_its_file() {
+async fn ready_with_a_wrong_clock_is_503_and_names_the_clock() {
     let recorder =
         Recorder::with_clock(SqliteStore::in_memory().unwrap(), Access::open(), |wall| {
             Clock::with_monotonic(move || *wall.lock().unwrap(), || Some(0.0))

@@ -15,16 +15,16 @@ use super::lost_reports::{self, has_all, refused};
 use super::second_program;
 use super::server::{digest, task};
 
-/// The number of `clock_nanosleep`, in which SQLite waits for a lock.
-const SLEEP: &str = if cfg!(target_arch = "aarch64") { "115" } else { "230" };
+/// Number of the system call `clock_nanosleep`, in which SQLite waits for a lock.
+const CLOCK_NANOSLEEP: &str = if cfg!(target_arch = "aarch64") { "115" } else { "230" };
 
 /// Waits until the recorder waits for the write lock of its file, as it does when all checks before a
 /// commit are done.
-async fn waits_for_lock(recorder: &Process) {
+async fn wait_until_recorder_waits_for_lock(recorder: &Process) {
     let threads = format!("/proc/{}/task", recorder.child.id().unwrap());
     let is_waiting = |thread: &Path| {
         fs::read_to_string(thread.join("comm")).unwrap() == "writer\n"
-            && fs::read_to_string(thread.join("syscall")).unwrap().split(' ').next() == Some(SLEEP)
+            && fs::read_to_string(thread.join("syscall")).unwrap().split(' ').next() == Some(CLOCK_NANOSLEEP)
     };
     let waiting = async {
         while !fs::read_dir(&threads).unwrap().any(|thread| is_waiting(&thread.unwrap().path())) {
@@ -34,13 +34,13 @@ async fn waits_for_lock(recorder: &Process) {
     tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap();
 }
 
-fn signal(recorder: &Process, signal: &str) {
+fn send_signal(recorder: &Process, signal: &str) {
     let id = recorder.child.id().unwrap().to_string();
     assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
 }
 
-/// The status of a report between whose check and whose commit `meanwhile` is done by another program,
-/// after which it gives up the write lock.
+/// The status of a report if, between its checks and its commit, another program that holds the
+/// write lock does `meanwhile` and gives up the lock.
 async fn report_during(
     recorder: &Process,
     file: &Path,
@@ -50,7 +50,7 @@ async fn report_during(
     let other = Connection::open(file).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let change = async {
-        waits_for_lock(recorder).await;
+        wait_until_recorder_waits_for_lock(recorder).await;
         meanwhile(&other);
         drop(other);
     };
@@ -58,7 +58,7 @@ async fn report_during(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_truncated_just_before_a_commit_is_detected_by_it() {
+async fn wal_truncated_just_before_a_commit_fails_the_report_and_saves_a_copy() {
     type Length = fn(u64) -> u64;
     let lengths: [(&str, Length); 4] = [
         ("to nothing", |_| 0),
@@ -91,7 +91,7 @@ async fn a_log_that_is_truncated_just_before_a_commit_is_detected_by_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_another_program_makes_smaller_just_before_a_commit_goes_on() {
+async fn report_is_recorded_if_another_program_vacuums_the_file_just_before_its_commit() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = start_with_reports(&file).await;
@@ -109,10 +109,10 @@ async fn a_file_that_another_program_makes_smaller_just_before_a_commit_goes_on(
     let bytes = || fs::metadata(&file).unwrap().len();
     let before = bytes();
     let shrink = |other: &Connection| {
-        signal(&recorder, "-STOP");
+        send_signal(&recorder, "-STOP");
         other.execute_batch("ROLLBACK; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         assert!(bytes() < before - 400 * 4_096);
-        signal(&recorder, "-CONT");
+        send_signal(&recorder, "-CONT");
     };
     let tasks: Vec<_> =
         (0..200).map(|id| task(id, &format!("web-{id}"), &format!("{id:064x}"), 1)).collect();
@@ -122,20 +122,21 @@ async fn a_file_that_another_program_makes_smaller_just_before_a_commit_goes_on(
     assert!(!recorder.log().contains("ERROR"), "{}", recorder.log());
 }
 
-fn backup(file: &Path, name: &str) -> bool {
+/// Whether `envsnap backup` to a file of this name succeeds.
+fn back_up(file: &Path, name: &str) -> bool {
     let target = file.with_file_name(name);
     on("backup", file, &[target.to_str().unwrap()]).status.success()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_of_another_program_beside_an_idle_recorder_costs_nothing() {
+async fn commit_of_another_program_prevents_neither_backup_nor_verify_nor_restart() {
     for sql in ["ANALYZE", "VACUUM", "CREATE TABLE other (a); DROP TABLE other", "REINDEX"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
         lost_reports::start_with_reports(&file, 5).await.end("-TERM").await;
         let mut recorder = Process::start(&file).await;
         Connection::open(&file).unwrap().execute_batch(sql).unwrap();
-        assert!(backup(&file, "backup.db"), "{sql}");
+        assert!(back_up(&file, "backup.db"), "{sql}");
         let verified = on("verify", &file, &[]);
         assert!(verified.status.success(), "{sql}: {verified:?}");
         recorder.end("-KILL").await;
@@ -144,7 +145,7 @@ async fn a_commit_of_another_program_beside_an_idle_recorder_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_another_program_begins_anew_has_a_position_soon() {
+async fn position_row_is_rewritten_soon_after_another_program_restarts_the_wal() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = lost_reports::start_with_reports(&file, 5).await;
@@ -152,7 +153,7 @@ async fn a_log_that_another_program_begins_anew_has_a_position_soon() {
     other.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); ANALYZE").unwrap();
     let has_position = async {
         for number in 1.. {
-            if backup(&file, &format!("backup-{number}.db")) {
+            if back_up(&file, &format!("backup-{number}.db")) {
                 break;
             }
         }
@@ -164,7 +165,7 @@ async fn a_log_that_another_program_begins_anew_has_a_position_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_position_that_another_program_removes_is_written_again() {
+async fn position_row_removed_by_another_program_is_rewritten_with_the_next_report() {
     for sql in ["DELETE FROM position", "UPDATE position SET state = x'00'"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -179,11 +180,11 @@ async fn a_position_that_another_program_removes_is_written_again() {
     }
 }
 
-/// A file with five reports that another program changes while the recorder cannot put it right, and
-/// which that program still has open.
-async fn changed_while_stopped(file: &Path, sql: &str) -> Connection {
+/// A file with five reports that another program changed while the recorder was stopped with
+/// SIGSTOP, and then killed; that program's open connection.
+async fn change_while_recorder_is_stopped(file: &Path, sql: &str) -> Connection {
     let mut recorder = lost_reports::start_with_reports(file, 5).await;
-    signal(&recorder, "-STOP");
+    send_signal(&recorder, "-STOP");
     let other = Connection::open(file).unwrap();
     other.execute_batch(sql).unwrap();
     recorder.end("-KILL").await;
@@ -191,10 +192,10 @@ async fn changed_while_stopped(file: &Path, sql: &str) -> Connection {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_cannot_be_compared_with_its_file_is_applied_by_following_the_message() {
+async fn wal_begun_by_another_program_is_refused_until_applied_as_the_message_says() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let other = changed_while_stopped(&file, "PRAGMA wal_checkpoint(TRUNCATE); ANALYZE").await;
+    let other = change_while_recorder_is_stopped(&file, "PRAGMA wal_checkpoint(TRUNCATE); ANALYZE").await;
     for more in [&[][..], &["--accept-loss"]] {
         let said = refused(&file, more);
         assert!(said.contains("no recorder wrote what is in"), "{said}");
@@ -208,11 +209,11 @@ async fn a_log_that_cannot_be_compared_with_its_file_is_applied_by_following_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_with_the_last_acknowledged_commit_belongs_to_a_file_without_a_position() {
+async fn file_without_position_row_but_with_complete_wal_starts_with_accept_loss_without_loss() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let sql = "DELETE FROM position; PRAGMA wal_checkpoint(PASSIVE)";
-    let other = changed_while_stopped(&file, sql).await;
+    let other = change_while_recorder_is_stopped(&file, sql).await;
     let said = refused(&file, &[]);
     assert!(said.contains("does not have the one row that a recorder writes"), "{said}");
     assert!(said.contains("start once with --accept-loss"), "{said}");
@@ -224,8 +225,8 @@ async fn a_log_with_the_last_acknowledged_commit_belongs_to_a_file_without_a_pos
     has_all(&recorder, 5).await;
 }
 
-/// As `.restore` of the `sqlite3` command does.
-fn put_older_state_into(file: &Path, older: &Path) {
+/// Restores a backup into the file in place, as `.restore` of the `sqlite3` command does.
+fn restore_in_place(file: &Path, older: &Path) {
     let source = Connection::open(older).unwrap();
     let mut target = Connection::open(file).unwrap();
     let copying = rusqlite::backup::Backup::new(&source, &mut target).unwrap();
@@ -233,7 +234,7 @@ fn put_older_state_into(file: &Path, older: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_state_that_another_program_puts_into_the_file_stops_the_recorder() {
+async fn backup_restored_by_another_program_into_a_file_in_use_stops_the_recorder() {
     for reports_at_once in [true, false] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -242,11 +243,11 @@ async fn an_older_state_that_another_program_puts_into_the_file_stops_the_record
         for byte in 1..=5 {
             assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
         }
-        assert!(backup(&file, "older.db"));
+        assert!(back_up(&file, "older.db"));
         for byte in 6..=9 {
             assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
         }
-        put_older_state_into(&file, &folder.path().join("older.db"));
+        restore_in_place(&file, &folder.path().join("older.db"));
         if !reports_at_once {
             recorder.logged("has put an older state into").await;
         }
@@ -259,11 +260,11 @@ async fn an_older_state_that_another_program_puts_into_the_file_stops_the_record
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_position_that_another_program_writes_keeps_nothing_from_using_the_file() {
+async fn older_position_row_written_by_another_program_prevents_neither_backup_nor_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file).await;
-    assert!(backup(&file, "older.db"));
+    assert!(back_up(&file, "older.db"));
     for byte in 60..65 {
         assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
     }
@@ -277,7 +278,7 @@ async fn an_older_position_that_another_program_writes_keeps_nothing_from_using_
         .unwrap();
     drop(other);
     let again = async {
-        while !backup(&file, "newer.db") {
+        while !back_up(&file, "newer.db") {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
@@ -288,7 +289,7 @@ async fn an_older_position_that_another_program_writes_keeps_nothing_from_using_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_do_not_keep_the_log_from_beginning_anew() {
+async fn constant_reads_do_not_prevent_the_wal_from_restarting() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Process::start(&file).await;

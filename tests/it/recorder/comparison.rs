@@ -34,7 +34,8 @@ async fn compare(recorder: &Recorder, one: &str, other: &str) -> Answer {
     recorder.get(&format!("/env-diff/acme?snappish1={one}&snappish2={other}")).await
 }
 
-fn artifact(name: &str, fingerprint: &str, started: i64, instances: u64) -> Value {
+/// An artifact as a diff lists it.
+fn diff_artifact(name: &str, fingerprint: &str, started: i64, instances: u64) -> Value {
     json!({
         "name": name, "fingerprint": fingerprint, "most_recent_timestamp": started, "flow": null,
         "commit_url": null, "instance_count": instances,
@@ -42,7 +43,7 @@ fn artifact(name: &str, fingerprint: &str, started: i64, instances: u64) -> Valu
 }
 
 #[tokio::test]
-async fn two_snapshots_of_an_environment_are_compared() {
+async fn diff_of_two_snapshots_has_exited_scaled_and_unchanged_artifacts() {
     let recorder = two_environments().await;
     let diff = compare(&recorder, "one%231", "one").await.documented("EnvironmentDiff");
     // Each since the first snapshot; the oldest replica is not the one that started last.
@@ -54,17 +55,17 @@ async fn two_snapshots_of_an_environment_are_compared() {
         artifact["confirmed_until"] = json!(1_661_161_162.5);
         artifact
     };
-    let mut scaled = since(artifact("web:1", &digest(2), 40, 2), 10);
+    let mut scaled = since(diff_artifact("web:1", &digest(2), 40, 2), 10);
     scaled["s1_instance_count"] = json!(1);
     scaled["s2_instance_count"] = json!(2);
     assert_eq!(
         diff,
         json!({
             "snappish1":
-                {"snapshot_id": "one#1", "artifacts": [since(artifact("api:1", &digest(1), 20, 1), 20)]},
+                {"snapshot_id": "one#1", "artifacts": [since(diff_artifact("api:1", &digest(1), 20, 1), 20)]},
             "snappish2": {"snapshot_id": "one#2", "artifacts": []},
             "changed": {"artifacts": [scaled]},
-            "not-changed": {"artifacts": [since(artifact("envoy", "", 30, 1), 30)]},
+            "not-changed": {"artifacts": [since(diff_artifact("envoy", "", 30, 1), 30)]},
         })
     );
     let back = compare(&recorder, "one~0", "one~1").await.body;
@@ -73,7 +74,7 @@ async fn two_snapshots_of_an_environment_are_compared() {
 }
 
 #[tokio::test]
-async fn snapshots_of_two_environments_are_compared() {
+async fn diff_of_two_environments_compares_by_fingerprint_or_else_by_name() {
     let recorder = two_environments().await;
     let diff = compare(&recorder, "one@%7Bnow%7D", "two").await;
     let diff = diff.documented("EnvironmentDiff");
@@ -102,7 +103,7 @@ async fn a_snapshot_compared_with_itself_omits_exited_artifacts() {
 }
 
 #[tokio::test]
-async fn invalid_comparisons_are_reported_as_by_the_hosted_server() {
+async fn invalid_diff_requests_get_the_messages_of_the_hosted_server() {
     let recorder = two_environments().await;
     for (one, other, status, said) in [
         (

@@ -19,12 +19,13 @@ use tokio::time::timeout;
 use super::second_program::execute;
 use super::server::task;
 
-/// A thousand with `ENVSNAP_LONG=1`.
+/// How often the recorder is killed; a thousand times with `ENVSNAP_LONG`.
 const ROUNDS: usize = 50;
+/// Environments, to each of which one client reports.
 const ENVIRONMENTS: u64 = 4;
 
-/// What takes longer does not end.
-const TIMEOUT: Duration = Duration::from_mins(1);
+/// The test fails if reports or the end of a client take longer.
+const ROUND_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A recorder as a process of its own.
 pub(crate) struct Process {
@@ -39,7 +40,7 @@ impl Process {
         Self::start_with(file, |_| {}).await
     }
 
-    /// With its command changed before it starts.
+    /// Starts it, with its command changed by `change`.
     pub(crate) async fn start_with(file: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_envsnap"));
         command
@@ -82,7 +83,8 @@ impl Process {
         self.log.lock().unwrap().clone()
     }
 
-    /// The first line of its log with `part` in it. What it writes may come after what it answers.
+    /// The first line of its log with `part` in it, which may come up to 30 seconds after the
+    /// response.
     pub(crate) async fn logged(&self, part: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
@@ -95,7 +97,7 @@ impl Process {
         }
     }
 
-    /// Ends it with this signal.
+    /// Sends this signal (`-KILL`, `-TERM`), and waits for the end of the process.
     pub(crate) async fn end(&mut self, signal: &str) {
         let id = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
@@ -107,7 +109,7 @@ impl Process {
         request.body(body.to_string()).send().await.unwrap()
     }
 
-    /// The status and the body of an answer.
+    /// Status and body of the response.
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let answer = self.client.get(format!("{}{path}", self.url)).send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
@@ -119,13 +121,13 @@ impl Process {
         assert_eq!(self.put("/environments/acme", &body).await.status(), 201);
     }
 
-    /// Reports `artifacts` to `acme/name`, and gives the status.
+    /// Reports `artifacts` to `acme/name`; the status.
     pub(crate) async fn report(&self, name: &str, artifacts: &[Value]) -> u16 {
         let path = format!("/environments/acme/{name}/report/ECS");
         self.put(&path, &json!({"artifacts": artifacts})).await.status().as_u16()
     }
 
-    /// The status that a report is answered with, if it is answered.
+    /// The status of a report, or `None` without a response.
     pub(crate) async fn try_report(&self, name: &str, artifacts: &[Value]) -> Option<u16> {
         let request = self.client.put(format!("{}/environments/acme/{name}/report/ECS", self.url));
         let sent = request.body(json!({"artifacts": artifacts}).to_string()).send().await;
@@ -140,19 +142,20 @@ impl Process {
     }
 }
 
-/// What was answered 201, in each environment in this order, and the last head that was returned.
+/// Fingerprints of the reports that were answered with 201, by environment and in order, and all
+/// heads that were returned.
 #[derive(Default)]
-struct Answered {
+struct AcknowledgedReports {
     fingerprints: BTreeMap<u64, Vec<String>>,
     heads: Vec<String>,
 }
 
-/// Reports one new snapshot after the other until the recorder is gone.
-async fn report(
+/// Reports one new snapshot after the other until the recorder is killed.
+async fn report_until_killed(
     url: String,
     environment: u64,
     round: usize,
-    answered: Arc<Mutex<Answered>>,
+    answered: Arc<Mutex<AcknowledgedReports>>,
     count: Arc<Semaphore>,
 ) {
     let client = Client::builder().no_proxy().build().unwrap();
@@ -171,7 +174,7 @@ async fn report(
 }
 
 /// The fingerprint that started with each snapshot of the environment.
-async fn recorded(url: &str, environment: u64) -> Vec<String> {
+async fn recorded_fingerprints(url: &str, environment: u64) -> Vec<String> {
     let client = Client::builder().no_proxy().build().unwrap();
     let get = async |expression: &str| -> Value {
         let url = format!("{url}/snapshots/acme/env-{environment}/{expression}");
@@ -186,8 +189,8 @@ async fn recorded(url: &str, environment: u64) -> Vec<String> {
     recorded
 }
 
-/// Reads the latest snapshots and the history again and again, until the recorder is gone.
-async fn read(url: String) {
+/// Reads the latest snapshots and the history again and again until the recorder is killed.
+async fn read_until_killed(url: String) {
     let client = Client::builder().no_proxy().build().unwrap();
     loop {
         for path in
@@ -200,8 +203,8 @@ async fn read(url: String) {
     }
 }
 
-/// `envsnap` with these arguments, which succeeds.
-async fn succeeds(arguments: &[&OsStr]) {
+/// Runs `envsnap`, which must succeed.
+async fn run_envsnap(arguments: &[&OsStr]) {
     let output = Command::new(env!("CARGO_BIN_EXE_envsnap"))
         .args(arguments)
         .env_clear()
@@ -211,9 +214,9 @@ async fn succeeds(arguments: &[&OsStr]) {
     assert!(output.status.success(), "{arguments:?}: {output:?}");
 }
 
-/// Opens and closes the file with SQLite as another program does, with and without a checkpoint:
-/// with the system's own SQLite, which may be older than the recorder's, if there is Python.
-async fn look(file: &Path, system: bool) {
+/// Opens the file with SQLite, reads and closes it, and again with a checkpoint, as another program
+/// does: with Python's SQLite if `system`, which may be older than the recorder's.
+async fn open_with_sqlite(file: &Path, system: bool) {
     for sql in ["SELECT count(*) FROM snapshot", "PRAGMA wal_checkpoint(TRUNCATE)"] {
         if system {
             let script = "import sqlite3, sys
@@ -235,17 +238,18 @@ connection.close()";
     }
 }
 
-/// What else goes on with the file, whether or not its recorder runs, until `stop`.
-async fn others(file: PathBuf, stop: Arc<AtomicBool>) -> usize {
+/// Opens the file with SQLite, verifies it and backs it up again and again until `stop`; how many
+/// times.
+async fn use_file_beside_recorder(file: PathBuf, stop: Arc<AtomicBool>) -> usize {
     let system = Command::new("python3").args(["-c", "import sqlite3"]).output().await;
     let system = system.is_ok_and(|output| output.status.success());
     let copy = file.with_extension("copy");
     let mut times = 0;
     while !stop.load(Ordering::Relaxed) {
-        look(&file, system && times % 2 == 0).await;
-        succeeds(&["verify".as_ref(), "--db".as_ref(), file.as_ref()]).await;
-        succeeds(&["backup".as_ref(), "--db".as_ref(), file.as_ref(), copy.as_ref()]).await;
-        succeeds(&["verify".as_ref(), "--db".as_ref(), copy.as_ref()]).await;
+        open_with_sqlite(&file, system && times % 2 == 0).await;
+        run_envsnap(&["verify".as_ref(), "--db".as_ref(), file.as_ref()]).await;
+        run_envsnap(&["backup".as_ref(), "--db".as_ref(), file.as_ref(), copy.as_ref()]).await;
+        run_envsnap(&["verify".as_ref(), "--db".as_ref(), copy.as_ref()]).await;
         std::fs::remove_file(&copy).unwrap();
         times += 1;
     }
@@ -257,7 +261,7 @@ async fn a_recorder_that_is_killed_repeatedly_has_every_acknowledged_report() {
     let rounds = if std::env::var_os("ENVSNAP_LONG").is_some() { 1_000 } else { ROUNDS };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let answered = Arc::new(Mutex::new(Answered::default()));
+    let answered = Arc::new(Mutex::new(AcknowledgedReports::default()));
     let stop = Arc::new(AtomicBool::new(false));
     let mut looking = None;
     for round in 0..rounds {
@@ -266,25 +270,25 @@ async fn a_recorder_that_is_killed_repeatedly_has_every_acknowledged_report() {
             for environment in 0..ENVIRONMENTS {
                 recorder.create(&format!("env-{environment}")).await;
             }
-            looking = Some(tokio::spawn(others(file.clone(), Arc::clone(&stop))));
+            looking = Some(tokio::spawn(use_file_beside_recorder(file.clone(), Arc::clone(&stop))));
         }
         let count = Arc::new(Semaphore::new(0));
         let mut clients: Vec<_> = (0..ENVIRONMENTS)
             .map(|environment| {
                 let (answered, count) = (Arc::clone(&answered), Arc::clone(&count));
-                tokio::spawn(report(recorder.url.clone(), environment, round, answered, count))
+                tokio::spawn(report_until_killed(recorder.url.clone(), environment, round, answered, count))
             })
             .collect();
-        clients.extend((0..2).map(|_| tokio::spawn(read(recorder.url.clone()))));
+        clients.extend((0..2).map(|_| tokio::spawn(read_until_killed(recorder.url.clone()))));
         // Other reports are on their way whenever it dies.
         let enough = u32::try_from(1 + 3 * (round % 15)).unwrap();
-        let Ok(enough) = timeout(TIMEOUT, count.acquire_many(enough)).await else {
+        let Ok(enough) = timeout(ROUND_TIMEOUT, count.acquire_many(enough)).await else {
             panic!("round {round}: the recorder does not go on: {}", recorder.log());
         };
         enough.unwrap().forget();
         recorder.child.kill().await.unwrap();
         for (number, client) in clients.into_iter().enumerate() {
-            let Ok(ended) = timeout(TIMEOUT, client).await else {
+            let Ok(ended) = timeout(ROUND_TIMEOUT, client).await else {
                 panic!(
                     "round {round}: client {number} does not notice the end: {}",
                     recorder.log()
@@ -307,7 +311,7 @@ async fn a_recorder_that_is_killed_repeatedly_has_every_acknowledged_report() {
     let mut recorder = Process::start(&file).await;
     let mut count = 0;
     for environment in 0..ENVIRONMENTS {
-        let kept = recorded(&recorder.url, environment).await;
+        let kept = recorded_fingerprints(&recorder.url, environment).await;
         let mut in_order = kept.iter();
         let answered = answered.lock().unwrap();
         for fingerprint in answered.fingerprints.get(&environment).into_iter().flatten() {

@@ -5,7 +5,7 @@ use super::schema;
 use super::server::{Recorder, digest, task};
 
 #[tokio::test]
-async fn an_environment_is_shown_as_the_api_documents() {
+async fn get_environment_returns_exactly_the_documented_fields() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", Some(true)).await;
     let answer = recorder.get("/environments/acme/aws-prod").await;
@@ -21,7 +21,7 @@ async fn an_environment_is_shown_as_the_api_documents() {
 }
 
 #[tokio::test]
-async fn saving_again_changes_only_the_given_settings() {
+async fn put_of_an_existing_environment_changes_only_the_given_settings() {
     let recorder = Recorder::start().await;
     let save = async |body: Value| {
         let answer = recorder.put("/environments/acme", body.to_string()).await;
@@ -63,7 +63,7 @@ async fn the_type_of_an_environment_cannot_change() {
 }
 
 #[tokio::test]
-async fn a_type_that_could_never_be_reported_is_refused_with_the_reason() {
+async fn creating_an_environment_of_an_unsupported_type_is_refused_with_the_reason() {
     let recorder = Recorder::start().await;
     for kind in ["K8S", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run"] {
         let body = json!({"name": "other", "type": kind, "description": ""}).to_string();
@@ -76,7 +76,7 @@ async fn a_type_that_could_never_be_reported_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_patch_changes_only_the_given_settings() {
+async fn patch_of_an_environment_changes_only_the_given_settings() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", Some(true)).await;
     let path = "/api/v2/environments/acme/aws-prod";
@@ -121,7 +121,7 @@ async fn a_patch_changes_only_the_given_settings() {
 }
 
 #[tokio::test]
-async fn organizations_do_not_see_each_other() {
+async fn environment_of_another_organization_is_404_and_not_listed() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     let other = recorder.get("/environments/other/aws-prod").await;
@@ -174,7 +174,7 @@ async fn environments_are_listed_by_name_whole_or_in_pages() {
 }
 
 #[tokio::test]
-async fn a_list_is_filtered_and_sorted_as_requested() {
+async fn environment_list_is_filtered_and_sorted_by_query_parameters() {
     let recorder = Recorder::start().await;
     for (name, kind) in
         [("Prod-eu", "ECS"), ("prod-us", "ECS"), ("staging", "logical"), ("beta", "logical")]
@@ -238,7 +238,7 @@ async fn a_list_is_filtered_and_sorted_as_requested() {
 }
 
 #[tokio::test]
-async fn an_invalid_filter_is_refused_by_name() {
+async fn invalid_parameters_of_the_environment_list_are_refused_by_name() {
     let recorder = Recorder::start().await;
     for (query, field, said) in [
         ("type=ecs", "type", "must be one of K8S, ECS, S3"),
@@ -260,7 +260,7 @@ async fn an_invalid_filter_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn missing_routes_and_methods_are_reported_as_json() {
+async fn unknown_routes_wrong_methods_and_invalid_utf8_in_paths_get_json_errors() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     let cases = [

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::server::{Answer, Recorder, digest, task};
 
-/// `web` starts, `api` starts and `web` is scaled, `web` exits and is scaled down, all exits.
-async fn four() -> Recorder {
+/// Four snapshots: `web` starts; `api` starts and `web` is scaled; `web` exits and `api` is scaled;
+/// all exit.
+async fn recorder_with_four_snapshots() -> Recorder {
     let recorder = Recorder::start().await;
     recorder.create("env", Some(true)).await;
     let (web, api) = (digest(1), digest(2));
@@ -22,7 +23,7 @@ async fn four() -> Recorder {
     recorder
 }
 
-async fn ask(recorder: &Recorder, query: &str) -> Answer {
+async fn get_events(recorder: &Recorder, query: &str) -> Answer {
     let answer = recorder.get(&format!("/environments/acme/env/events{query}")).await;
     assert_eq!(answer.status, StatusCode::OK, "{query} {answer:?}");
     for event in answer.body.as_array().unwrap() {
@@ -31,7 +32,7 @@ async fn ask(recorder: &Recorder, query: &str) -> Answer {
     answer
 }
 
-/// Snapshot, artifact and description of each event, a line each.
+/// Snapshot, artifact and description of each event, as one text each.
 fn descriptions(events: &Value) -> Vec<String> {
     let field = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
     let events = events.as_array().unwrap().iter();
@@ -44,7 +45,8 @@ fn descriptions(events: &Value) -> Vec<String> {
         .collect()
 }
 
-const ALL: [&str; 8] = [
+/// All events of the four snapshots, the newest first.
+const ALL_EVENTS: [&str; 8] = [
     "4 api:1 2 instances stopped running (from 2 to 0)",
     "4 envoy 1 instance stopped running (from 1 to 0)",
     "3 envoy 1 instance started running (from 0 to 1)",
@@ -56,9 +58,9 @@ const ALL: [&str; 8] = [
 ];
 
 #[tokio::test]
-async fn an_event_is_exactly_what_the_api_documents() {
-    let recorder = four().await;
-    let event = ask(&recorder, "?interval=1").await.body;
+async fn event_has_exactly_the_documented_fields() {
+    let recorder = recorder_with_four_snapshots().await;
+    let event = get_events(&recorder, "?interval=1").await.body;
     assert_eq!(
         event,
         json!([{
@@ -73,7 +75,7 @@ async fn an_event_is_exactly_what_the_api_documents() {
             }},
         }])
     );
-    let types: Vec<_> = ask(&recorder, "?interval=3")
+    let types: Vec<_> = get_events(&recorder, "?interval=3")
         .await
         .body
         .as_array()
@@ -86,10 +88,10 @@ async fn an_event_is_exactly_what_the_api_documents() {
 
 #[tokio::test]
 async fn events_are_listed_by_interval_and_page_from_either_end() {
-    let recorder = four().await;
-    let all = |range: std::ops::Range<usize>| ALL[range].to_vec();
+    let recorder = recorder_with_four_snapshots().await;
+    let all = |range: std::ops::Range<usize>| ALL_EVENTS[range].to_vec();
     let reversed = |range: std::ops::Range<usize>| {
-        let mut events = ALL[range].to_vec();
+        let mut events = ALL_EVENTS[range].to_vec();
         events.reverse();
         events
     };
@@ -117,16 +119,16 @@ async fn events_are_listed_by_interval_and_page_from_either_end() {
         ("?repo_name=acme/web", vec![], 0),
     ];
     for (query, expected, total) in cases {
-        let answer = ask(&recorder, query).await;
+        let answer = get_events(&recorder, query).await;
         assert_eq!(descriptions(&answer.body), expected, "{query}");
         assert_eq!(answer.headers["x-total-count"], total.to_string(), "{query}");
     }
 }
 
 #[tokio::test]
-async fn the_headers_lead_through_the_pages() {
-    let recorder = four().await;
-    let middle = ask(&recorder, "?interval=1..NOW&page=2&per_page=3&reverse=false").await.headers;
+async fn event_page_headers_have_counts_and_links_to_the_other_pages() {
+    let recorder = recorder_with_four_snapshots().await;
+    let middle = get_events(&recorder, "?interval=1..NOW&page=2&per_page=3&reverse=false").await.headers;
     for (name, value) in [
         ("x-total-count", "8"),
         ("x-per-page", "3"),
@@ -143,17 +145,17 @@ async fn the_headers_lead_through_the_pages() {
     };
     let links = [page(1, "first"), page(1, "prev"), page(3, "next"), page(3, "last")];
     assert_eq!(middle["link"], links.join(", "));
-    let last = ask(&recorder, "?page=3&per_page=3").await.headers;
+    let last = get_events(&recorder, "?page=3&per_page=3").await.headers;
     assert!(!last["link"].to_str().unwrap().contains("next"), "{last:?}");
-    assert!(!ask(&recorder, "").await.headers.contains_key("link"), "there is one page");
-    assert_eq!(ask(&recorder, "?interval=NOW&page=9").await.headers["x-total-pages"], "1");
+    assert!(!get_events(&recorder, "").await.headers.contains_key("link"), "there is one page");
+    assert_eq!(get_events(&recorder, "?interval=NOW&page=9").await.headers["x-total-pages"], "1");
 }
 
 #[tokio::test]
 async fn an_environment_without_snapshots_has_no_events() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
-    let none = ask(&recorder, "").await;
+    let none = get_events(&recorder, "").await;
     assert_eq!(none.body, json!([]));
     assert_eq!(
         (&none.headers["x-total-count"], &none.headers["x-total-pages"]),
@@ -164,8 +166,8 @@ async fn an_environment_without_snapshots_has_no_events() {
 }
 
 #[tokio::test]
-async fn parameters_that_only_events_have_are_refused_by_name() {
-    let recorder = four().await;
+async fn invalid_event_parameters_are_refused_by_name() {
+    let recorder = recorder_with_four_snapshots().await;
     for (query, field) in [
         ("per_page=101", "per_page"),
         ("start=yesterday", "start"),
@@ -182,7 +184,7 @@ async fn parameters_that_only_events_have_are_refused_by_name() {
 
 /// Whatever else the file holds is made unreadable, so that reading it would fail.
 #[tokio::test]
-async fn a_query_reads_only_the_snapshots_that_it_needs() {
+async fn queries_read_only_the_rows_of_the_snapshots_that_they_need() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;
@@ -222,6 +224,7 @@ async fn a_query_reads_only_the_snapshots_that_it_needs() {
     assert_eq!(unreadable.status, StatusCode::INTERNAL_SERVER_ERROR, "the test itself would fail");
 }
 
+/// One byte for each task, of which the digest of its image consists.
 fn any_report() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(1..4_u8, 0..5)
 }
@@ -262,7 +265,7 @@ proptest! {
                 for page in 1.. {
                     let query = format!(
                         "?interval={from}..NOW&reverse={reverse}&per_page={size}&page={page}");
-                    let answer = ask(&recorder, &query).await;
+                    let answer = get_events(&recorder, &query).await;
                     prop_assert_eq!(&answer.headers["x-total-count"], &expected.len().to_string());
                     let events = answer.body.as_array().unwrap();
                     if events.is_empty() {

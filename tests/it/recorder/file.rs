@@ -13,17 +13,17 @@ use serde_json::{Value, json};
 
 use super::crash::Process;
 use super::second_program::execute;
-use super::server::{Recorder, digest, reopened, task};
+use super::server::{Recorder, digest, reopen_store, task};
 use crate::command_line::{envsnap, text};
 
-/// `envsnap` with a verb and a file, and whatever comes after it.
+/// Runs `envsnap VERB --db FILE` with more arguments.
 pub(crate) fn on(verb: &str, file: &Path, more: &[&str]) -> Output {
     let file = file.to_str().unwrap();
     envsnap(&[&[verb, "--db", file], more].concat(), &[])
 }
 
 #[tokio::test]
-async fn a_second_recorder_on_the_same_file_is_refused_and_harms_nothing() {
+async fn second_recorder_on_the_same_file_is_refused_and_the_first_continues() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;
@@ -37,11 +37,11 @@ async fn a_second_recorder_on_the_same_file_is_refused_and_harms_nothing() {
     assert!(said.contains(&holder) && said.contains("snapshots.db"), "{said}");
     assert_eq!(recorder.report("env", &[task(1, "web", &digest(1), 1)]).await, 201);
     recorder.stop().await;
-    drop(reopened(&file));
+    drop(reopen_store(&file));
 }
 
 #[tokio::test]
-async fn a_second_recorder_on_a_hard_link_of_the_file_is_refused_and_harms_nothing() {
+async fn second_recorder_on_a_hard_link_of_the_file_is_refused_and_the_first_continues() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let link = folder.path().join("link.db");
@@ -61,7 +61,7 @@ async fn a_second_recorder_on_a_hard_link_of_the_file_is_refused_and_harms_nothi
 }
 
 #[test]
-fn files_of_another_user_beside_the_file_are_reported_with_owner_and_remedy() {
+fn unreadable_shm_of_another_user_is_reported_with_owner_mode_and_chown_command() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     drop(SqliteStore::open(&file).unwrap());
@@ -93,7 +93,7 @@ fn files_of_another_user_beside_the_file_are_reported_with_owner_and_remedy() {
 }
 
 #[test]
-fn a_file_of_another_user_or_kind_is_reported_with_the_remedy() {
+fn database_files_that_are_not_regular_or_not_accessible_are_reported_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     drop(SqliteStore::open(&file).unwrap());
@@ -207,7 +207,7 @@ async fn a_backup_is_complete_while_reports_come_in() {
 }
 
 #[test]
-fn a_backup_overwrites_nothing_and_a_failed_one_leaves_nothing() {
+fn backup_overwrites_no_file_and_leaves_no_partial_file_if_it_fails() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let target = folder.path().join("copy.db");
@@ -234,7 +234,7 @@ fn a_backup_overwrites_nothing_and_a_failed_one_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn no_report_is_acknowledged_while_the_file_is_moved_away() {
+async fn reports_and_reads_get_500_while_the_file_is_moved_away() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;
@@ -261,7 +261,7 @@ async fn no_report_is_acknowledged_while_the_file_is_moved_away() {
 }
 
 #[tokio::test]
-async fn a_log_that_a_killed_recorder_left_is_applied_to_its_own_file_only() {
+async fn wal_of_a_killed_recorder_is_applied_only_to_the_file_that_it_belongs_to() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;
@@ -292,7 +292,7 @@ async fn a_log_that_a_killed_recorder_left_is_applied_to_its_own_file_only() {
 }
 
 #[tokio::test]
-async fn an_unchanged_report_confirms_the_latest_snapshot_and_no_other() {
+async fn unchanged_report_moves_confirmed_until_of_the_latest_snapshot_only() {
     let recorder = Recorder::start().await;
     recorder.create("env", Some(true)).await;
     recorder.create("other", Some(true)).await;
@@ -361,7 +361,7 @@ async fn a_backup_of_a_damaged_file_fails_and_keeps_the_copy_as_damaged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_changed_by_hand_is_found_and_the_rest_stays_readable() {
+async fn verify_finds_changed_rows_of_report_times_and_tasks_while_reads_still_work() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = Process::start(&file).await;
@@ -400,7 +400,7 @@ async fn a_row_changed_by_hand_is_found_and_the_rest_stays_readable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_without_a_position_is_refused_and_not_changed() {
+async fn file_without_a_valid_position_row_is_refused_and_not_changed() {
     for change in ["UPDATE position SET state = x'00'", "DELETE FROM position"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");

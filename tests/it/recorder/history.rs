@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 
 use super::server::{Recorder, digest, task};
 
-/// Nine snapshots in `env`, a minute apart, the last of them a minute before the question.
-async fn nine() -> Recorder {
+/// Nine snapshots in `env`, a minute apart; the last one was recorded a minute ago.
+async fn recorder_with_nine_snapshots() -> Recorder {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for byte in 1..=9 {
@@ -14,16 +14,16 @@ async fn nine() -> Recorder {
     recorder
 }
 
-/// The indexes of what is listed.
-async fn listed(recorder: &Recorder, query: &str) -> String {
+/// The indexes of the listed snapshots, one digit each.
+async fn listed_indexes(recorder: &Recorder, query: &str) -> String {
     let list = recorder.get(&format!("/snapshots/acme/env{query}")).await;
     assert_eq!(list.status, StatusCode::OK, "{query} {list:?}");
     list.body.as_array().unwrap().iter().map(|it| it["index"].to_string()).collect()
 }
 
 #[tokio::test]
-async fn each_snapshot_lasts_until_the_next() {
-    let recorder = nine().await;
+async fn listed_snapshot_ends_when_the_next_one_begins_and_the_latest_has_end_0() {
+    let recorder = recorder_with_nine_snapshots().await;
     recorder.report("env", &[task(1, "web", &digest(9), 10)]).await;
     let list = recorder.get("/snapshots/acme/env?interval=~1..NOW").await.body;
     for entry in list.as_array().unwrap() {
@@ -41,7 +41,7 @@ async fn each_snapshot_lasts_until_the_next() {
 }
 
 #[tokio::test]
-async fn a_time_is_not_covered_ten_minutes_after_the_announced_heartbeat_or_two_hours_without_one()
+async fn gap_begins_10_minutes_after_the_announced_heartbeat_or_without_one_after_2_hours()
 {
     let start = 1_661_161_162.5;
     for (heartbeat, covered) in [(None, 7_200.0), (Some("3600"), 4_200.0), (Some("0"), 600.0)] {
@@ -73,7 +73,7 @@ async fn a_time_is_not_covered_ten_minutes_after_the_announced_heartbeat_or_two_
 }
 
 #[tokio::test]
-async fn a_heartbeat_is_whole_seconds() {
+async fn heartbeat_header_other_than_whole_seconds_is_refused() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for wrong in ["", "1h", "-1", "1.5", "4294967296"] {
@@ -86,7 +86,7 @@ async fn a_heartbeat_is_whole_seconds() {
 
 #[tokio::test]
 async fn snapshots_are_listed_by_interval_and_page_from_either_end() {
-    let recorder = nine().await;
+    let recorder = recorder_with_nine_snapshots().await;
     let cases = [
         ("", "987654321"),
         ("?interval=&page=1&per_page=15&reverse=false", "987654321"),
@@ -112,7 +112,7 @@ async fn snapshots_are_listed_by_interval_and_page_from_either_end() {
         ("?interval=10..NOW", ""),
     ];
     for (query, expected) in cases {
-        assert_eq!(listed(&recorder, query).await, expected, "{query}");
+        assert_eq!(listed_indexes(&recorder, query).await, expected, "{query}");
     }
 }
 
@@ -121,7 +121,7 @@ async fn the_list_of_an_environment_without_snapshots_is_empty() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for query in ["", "?interval=1..NOW", "?interval=NOW", "?interval=3", "?page=2&reverse=true"] {
-        assert_eq!(listed(&recorder, query).await, "", "{query}");
+        assert_eq!(listed_indexes(&recorder, query).await, "", "{query}");
     }
     let missing = recorder.get("/snapshots/acme/nowhere").await;
     assert_eq!(missing.status, StatusCode::NOT_FOUND);
@@ -132,8 +132,8 @@ async fn the_list_of_an_environment_without_snapshots_is_empty() {
 }
 
 #[tokio::test]
-async fn invalid_parameters_are_refused_by_name() {
-    let recorder = nine().await;
+async fn invalid_paging_and_interval_parameters_are_refused_by_name() {
+    let recorder = recorder_with_nine_snapshots().await;
     for path in ["/snapshots/acme/env", "/environments/acme/env/events"] {
         for (query, field) in [
             ("page=0", "page"),
@@ -157,8 +157,8 @@ async fn invalid_parameters_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_makes_no_time_negative() {
-    let recorder = nine().await;
+async fn duration_of_the_latest_snapshot_is_0_if_the_clock_is_set_back() {
+    let recorder = recorder_with_nine_snapshots().await;
     recorder.advance(-3600.0);
     let list = recorder.get("/snapshots/acme/env?interval=NOW").await.body;
     assert_eq!(list[0]["duration"], json!(0.0));

@@ -5,7 +5,8 @@ use tokio::net::TcpStream;
 
 use super::server::{Recorder, digest, task};
 
-const REPORT: &str = "/environments/acme/env/report/ECS";
+/// Path to which reports are sent.
+const REPORT_PATH: &str = "/environments/acme/env/report/ECS";
 
 #[tokio::test]
 async fn a_body_that_violates_the_schema_is_refused_with_the_field() {
@@ -16,19 +17,19 @@ async fn a_body_that_violates_the_schema_is_refused_with_the_field() {
     bad["digests"]["web"] = json!("AB");
     for (path, body, field, problem) in [
         (
-            REPORT,
+            REPORT_PATH,
             json!({"artifacts": [good, bad]}),
             "artifacts[1].digests",
             "the digest of 'web' must be 64 lowercase hexadecimal digits, or \"\" if it is not \
              known",
         ),
         (
-            REPORT,
+            REPORT_PATH,
             json!({"artifacts": [{"x": 1}]}),
             "artifacts[0].x",
             "is not a field of this request",
         ),
-        (REPORT, json!({"artifacts": [{}]}), "artifacts[0].taskArn", "is required"),
+        (REPORT_PATH, json!({"artifacts": [{}]}), "artifacts[0].taskArn", "is required"),
         ("/environments/acme", json!({"name": 1}), "name", "must be a string, not a number"),
         (
             "/environments/acme/env/rename",
@@ -45,7 +46,7 @@ async fn a_body_that_violates_the_schema_is_refused_with_the_field() {
 }
 
 #[tokio::test]
-async fn every_body_gets_a_response() {
+async fn malformed_report_bodies_get_400_with_a_short_message() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let entry = |started: &str| {
@@ -70,21 +71,21 @@ async fn every_body_gets_a_response() {
         ("1 MB of a field", format!(r#"{{"artifacts": [], "{}": 1}}"#, "x".repeat(1_000_000))),
     ];
     for (what, body) in bodies {
-        let answer = recorder.put(REPORT, body).await;
+        let answer = recorder.put(REPORT_PATH, body).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{what}");
         assert!(!answer.message().is_empty(), "{what}");
         assert!(answer.body.to_string().len() < 20_000, "{what}");
     }
-    let not_utf8 = recorder.put(REPORT, vec![b'"', 0xff, b'"']).await;
+    let not_utf8 = recorder.put(REPORT_PATH, vec![b'"', 0xff, b'"']).await;
     assert_eq!(not_utf8.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
-async fn a_duplicate_key_is_refused() {
+async fn report_with_a_duplicate_json_key_is_refused() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let body = format!(r#"{{"artifacts": [], "artifacts": [{}]}}"#, task(1, "web", &digest(1), 1));
-    let refused = recorder.put(REPORT, body).await;
+    let refused = recorder.put(REPORT_PATH, body).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert_eq!(refused.body["errors"], json!({"artifacts": "is given twice"}));
 }
@@ -98,14 +99,14 @@ async fn a_body_of_more_than_10_mb_is_refused() {
         body.push_str(&" ".repeat(count * 1024 * 1024 - body.len()));
         body
     };
-    assert_eq!(recorder.put(REPORT, megabytes(10)).await.status, StatusCode::OK);
-    let refused = recorder.put(REPORT, megabytes(11)).await;
+    assert_eq!(recorder.put(REPORT_PATH, megabytes(10)).await.status, StatusCode::OK);
+    let refused = recorder.put(REPORT_PATH, megabytes(11)).await;
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(refused.message(), "The request body is larger than 10 MB");
 }
 
 #[tokio::test]
-async fn names_round_trip() {
+async fn artifact_names_with_any_characters_are_returned_unchanged() {
     let recorder = Recorder::start().await;
     recorder.create("env", Some(true)).await;
     let names = [
@@ -126,7 +127,7 @@ async fn names_round_trip() {
 }
 
 #[tokio::test]
-async fn every_url_gets_a_response() {
+async fn long_or_extreme_urls_get_the_expected_status_and_a_short_body() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     recorder.report("env", &[task(1, "web", &digest(1), 1)]).await;

@@ -13,9 +13,9 @@ use super::file::on;
 use super::server::{Recorder, digest, task};
 use crate::command_line::text;
 
-/// A file with the environments `web` and `job`, then `web#1`, `job#1`, `web#2`, `job#2`, `web#3`,
-/// `web#4` in this order as the entries 3 to 8 of the ledger, and the head after each.
-async fn recorded() -> (TempDir, PathBuf, Vec<String>) {
+/// A file with eight ledger entries: the environments `web` and `job`, and then as entries 3 to 8
+/// `web#1`, `job#1`, `web#2`, `job#2`, `web#3`, `web#4`; and the head after each of these.
+async fn file_with_eight_entries() -> (TempDir, PathBuf, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;
@@ -30,7 +30,7 @@ async fn recorded() -> (TempDir, PathBuf, Vec<String>) {
     (folder, file, heads)
 }
 
-/// Reports one task, and gives the head in the answer.
+/// Reports one task; the head in the response.
 async fn report(recorder: &Recorder, name: &str, byte: u8, expected: StatusCode) -> String {
     let body = json!({"artifacts": [task(1, "web", &digest(byte), 10)]}).to_string();
     let answer = recorder.put(&format!("/environments/acme/{name}/report/ECS"), body).await;
@@ -48,7 +48,7 @@ fn tampered(file: &Path, sql: &str) -> PathBuf {
     copy
 }
 
-/// What `envsnap verify` prints, and its exit code.
+/// Exit code and output of `envsnap verify`.
 fn verify(file: &Path, head: Option<&str>) -> (i32, String) {
     let head = head.map(|head| ["--head", head]);
     let output = on("verify", file, head.as_ref().map_or(&[], |head| &head[..]));
@@ -95,7 +95,7 @@ async fn every_response_to_a_write_has_the_head_of_the_organizations_ledger() {
 
 #[tokio::test]
 async fn an_unchanged_file_verifies_with_every_head_that_was_returned() {
-    let (_folder, file, heads) = recorded().await;
+    let (_folder, file, heads) = file_with_eight_entries().await;
     Connection::open(&file).unwrap().execute_batch("ANALYZE").unwrap();
     let (code, said) = verify(&file, None);
     assert_eq!(code, 0, "{said}");
@@ -132,7 +132,7 @@ async fn an_unchanged_file_verifies_with_every_head_that_was_returned() {
 }
 
 #[tokio::test]
-async fn a_copy_without_the_log_proves_nothing() {
+async fn verify_refuses_a_copy_of_a_file_in_use_without_its_wal() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let copy = folder.path().join("copy.db");
@@ -146,7 +146,7 @@ async fn a_copy_without_the_log_proves_nothing() {
 
 #[tokio::test]
 async fn a_file_is_verified_while_its_recorder_writes_to_it() {
-    let (_folder, file, heads) = recorded().await;
+    let (_folder, file, heads) = file_with_eight_entries().await;
     let recorder = Recorder::on(&file).await;
     let head = report(&recorder, "web", 99, StatusCode::CREATED).await;
     let (code, said) = verify(&file, Some(&heads[5]));
@@ -154,8 +154,8 @@ async fn a_file_is_verified_while_its_recorder_writes_to_it() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_rewritten_breaks_at_the_first_entry_that_does_not_hold() {
-    let (_folder, file, heads) = recorded().await;
+async fn verify_names_the_first_entry_at_which_a_rewritten_ledger_breaks() {
+    let (_folder, file, heads) = file_with_eight_entries().await;
     let breaks_at = |seq: u32| format!("ledger of organization 'acme' breaks at entry {seq}");
     let cases = [
         (
@@ -195,8 +195,8 @@ async fn a_ledger_that_was_rewritten_breaks_at_the_first_entry_that_does_not_hol
 }
 
 #[tokio::test]
-async fn tables_that_differ_from_the_ledgers_are_found() {
-    let (_folder, file, _) = recorded().await;
+async fn verify_finds_tables_that_differ_from_the_ledgers() {
+    let (_folder, file, _) = file_with_eight_entries().await;
     let cases = [
         ("ledger", "DELETE FROM ledger WHERE seq = 8"),
         (
@@ -226,8 +226,8 @@ async fn tables_that_differ_from_the_ledgers_are_found() {
 }
 
 #[tokio::test]
-async fn triggers_and_missing_constraints_are_found() {
-    let (_folder, file, _) = recorded().await;
+async fn verify_finds_added_triggers_and_views_and_changed_tables_and_indexes() {
+    let (_folder, file, _) = file_with_eight_entries().await;
     for (sql, named) in [
         (
             "CREATE TRIGGER hides AFTER INSERT ON snapshot
@@ -253,7 +253,7 @@ async fn triggers_and_missing_constraints_are_found() {
 
 #[tokio::test]
 async fn no_report_is_acknowledged_if_a_trigger_drops_rows() {
-    let (_folder, file, heads) = recorded().await;
+    let (_folder, file, heads) = file_with_eight_entries().await;
     for table in ["ledger", "snapshot", "interval"] {
         let trigger = format!(
             "CREATE TRIGGER leaves_out BEFORE INSERT ON {table} BEGIN SELECT raise(IGNORE); END"
@@ -270,8 +270,8 @@ async fn no_report_is_acknowledged_if_a_trigger_drops_rows() {
 }
 
 #[tokio::test]
-async fn missing_entries_at_the_end_are_found_with_a_kept_head() {
-    let (folder, file, heads) = recorded().await;
+async fn verify_finds_entries_missing_at_the_end_of_a_ledger_only_with_a_kept_head() {
+    let (folder, file, heads) = file_with_eight_entries().await;
     let earlier = folder.path().join("earlier.db");
     assert!(on("backup", &file, &[earlier.to_str().unwrap()]).status.success());
     let recorder = Recorder::on(&file).await;
@@ -286,7 +286,7 @@ async fn missing_entries_at_the_end_are_found_with_a_kept_head() {
 
 #[tokio::test]
 async fn environments_that_are_renamed_and_archived_verify_with_what_was_recorded_in_them() {
-    let (_folder, file, heads) = recorded().await;
+    let (_folder, file, heads) = file_with_eight_entries().await;
     let recorder = Recorder::on(&file).await;
     recorder.advance(3_600.0);
     let body = json!({"new_name": "live"}).to_string();
@@ -300,8 +300,8 @@ async fn environments_that_are_renamed_and_archived_verify_with_what_was_recorde
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_distinguished_from_a_rewritten_one() {
-    let (_folder, file, _) = recorded().await;
+async fn verify_reports_a_damaged_page_as_damage_and_not_as_a_rewritten_ledger() {
+    let (_folder, file, _) = file_with_eight_entries().await;
     let page: u32 = Connection::open(&file)
         .unwrap()
         .query_row(

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::server::Recorder;
 
-/// This project's own client, which reads answers up to a limit of its own.
+/// This project's own client, which refuses responses over a limit of its own.
 fn client(recorder: &Recorder) -> Client {
     let token = TokenSource::Given("any".to_owned().into());
     Client::new(recorder.url.parse().unwrap(), "acme".to_owned(), token).unwrap()
 }
 
-/// A report of `count` tasks in many services, each of which runs an artifact of its own.
+/// Body of a report of `count` tasks in many services, each of which runs an artifact of its own.
 fn report(count: u32, version: u8) -> String {
     let entries: Vec<_> = (0..count)
         .map(|n| {
@@ -31,14 +31,15 @@ fn report(count: u32, version: u8) -> String {
     json!({ "artifacts": entries }).to_string()
 }
 
-const REPORT: &str = "/environments/acme/env/report/ECS";
+/// Path to which reports are sent.
+const REPORT_PATH: &str = "/environments/acme/env/report/ECS";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twelve_thousand_replaced_artifacts_can_be_read_by_every_client() {
+async fn snapshot_diff_and_events_of_12000_replaced_artifacts_fit_the_limits_of_the_client() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for version in [1, 2] {
-        let answer = recorder.put(REPORT, report(12_000, version)).await;
+        let answer = recorder.put(REPORT_PATH, report(12_000, version)).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     }
     let client = client(&recorder);
@@ -92,7 +93,7 @@ async fn a_report_over_a_limit_is_refused_with_the_limit() {
         ),
     ] {
         assert!(body.len() < 10 << 20, "{what}: {}", body.len());
-        let refused = recorder.put(REPORT, body).await;
+        let refused = recorder.put(REPORT_PATH, body).await;
         assert_eq!(refused.status.as_u16(), status, "{what}: {refused:?}");
         assert!(refused.body.to_string().contains(said), "{what}: {refused:?}");
     }
@@ -101,7 +102,7 @@ async fn a_report_over_a_limit_is_refused_with_the_limit() {
 }
 
 #[tokio::test]
-async fn names_and_descriptions_have_limits() {
+async fn too_long_organization_names_and_descriptions_are_refused() {
     let recorder = Recorder::start().await;
     let body = |description: &str| {
         json!({"name": "env", "type": "ECS", "description": description}).to_string()

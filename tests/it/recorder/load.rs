@@ -10,8 +10,8 @@ use serde_json::json;
 use super::crash::Process;
 use super::server::{digest, task};
 
-/// More than the threads that the runtime has for work that blocks.
-const WAITING: u32 = 600;
+/// Concurrent reports: more than the runtime has threads for blocking work.
+const CONCURRENT_REPORTS: u32 = 600;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_blocked_by_another_program_delay_no_read_and_are_refused_soon() {
@@ -24,7 +24,7 @@ async fn reports_blocked_by_another_program_delay_no_read_and_are_refused_soon()
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
 
     let answered = Arc::new(AtomicUsize::new(0));
-    let reports: Vec<_> = (0..WAITING)
+    let reports: Vec<_> = (0..CONCURRENT_REPORTS)
         .map(|n| {
             let (recorder, answered) = (Arc::clone(&recorder), Arc::clone(&answered));
             tokio::spawn(async move {

@@ -12,9 +12,11 @@ use super::second_program;
 use super::server::{digest, task};
 use crate::command_line::text;
 
-/// More than fits into the pages of one report, and less than leads to a checkpoint.
+/// Number of reports: their pages are more than those of one report, and fewer than lead to a
+/// checkpoint.
 pub(super) const REPORTS: u8 = 50;
 
+/// The path of the file with `ending` appended, such as `-wal`.
 pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(ending);
@@ -32,7 +34,7 @@ pub(super) async fn start_with_reports(file: &Path) -> Process {
     recorder
 }
 
-/// Nothing is accepted or read any more, and the log says why; gives what it says.
+/// Panics unless reports and reads get 500 and the log says once why; the line that says it.
 pub(super) async fn assert_refuses_requests(recorder: &Process) -> String {
     for byte in 100..103 {
         let status = recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await;
@@ -47,7 +49,7 @@ pub(super) async fn assert_refuses_requests(recorder: &Process) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removing_the_log_stops_the_recorder_which_saves_everything_acknowledged() {
+async fn removing_or_replacing_wal_or_shm_stops_the_recorder_and_loses_no_acknowledged_report() {
     type Fault = fn(&Path);
     let faults: [(&str, Fault); 4] = [
         ("removed", |file| fs::remove_file(beside(file, "-wal")).unwrap()),
@@ -81,7 +83,7 @@ async fn removing_the_log_stops_the_recorder_which_saves_everything_acknowledged
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn truncating_the_log_stops_the_recorder_which_saves_everything() {
+async fn truncating_the_wal_stops_the_recorder_which_saves_a_complete_copy() {
     for bytes in [0, 100, 40_000] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -111,7 +113,7 @@ async fn truncating_the_log_stops_the_recorder_which_saves_everything() {
     }
 }
 
-/// Puts what the recorder saved in the place of the file, as its message says.
+/// Replaces the file by the `.rescued` copy that the recorder saved, as its message says.
 pub(super) fn put_in_place(file: &Path) {
     for ending in ["", "-wal", "-shm"] {
         let _gone = fs::remove_file(beside(file, ending));
@@ -119,7 +121,8 @@ pub(super) fn put_in_place(file: &Path) {
     fs::rename(beside(file, ".rescued"), file).unwrap();
 }
 
-pub(super) async fn has_all_reports(file: &Path) {
+/// Panics unless the file verifies, has [`REPORTS`] snapshots, and takes another report.
+pub(super) async fn assert_has_all_reports(file: &Path) {
     let verified = on("verify", file, &[]);
     assert!(verified.status.success(), "{verified:?}");
     let recorder = Process::start(file).await;
@@ -128,7 +131,7 @@ pub(super) async fn has_all_reports(file: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_removed_is_saved_with_or_without_its_log() {
+async fn removed_or_moved_file_is_saved_with_or_without_its_wal() {
     type Fault = fn(&Path);
     let faults: [(&str, Fault); 4] = [
         ("the file", |file| fs::remove_file(file).unwrap()),
@@ -166,13 +169,13 @@ async fn a_file_that_is_removed_is_saved_with_or_without_its_log() {
                 "{what}"
             );
             put_in_place(&file);
-            has_all_reports(&file).await;
+            assert_has_all_reports(&file).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_overwritten_or_truncated_and_extended_log_is_detected() {
+async fn overwritten_or_truncated_and_extended_wal_is_detected() {
     type Fault = fn(&fs::File, u64);
     let faults: [(&str, Fault); 4] = [
         ("a bit in the middle", |log, size| {
@@ -210,12 +213,12 @@ async fn an_overwritten_or_truncated_and_extended_log_is_detected() {
         );
         recorder.end("-KILL").await;
         put_in_place(&file);
-        has_all_reports(&file).await;
+        assert_has_all_reports(&file).await;
     }
 }
 
-/// Zeros in the place of the middle of the log, of which only the end is looked at with each report.
-fn overwrite_the_middle(file: &Path) {
+/// Writes zeros into the middle of the WAL, of which each report checks only the end.
+fn overwrite_middle_of_wal(file: &Path) {
     use std::os::unix::fs::FileExt as _;
     let log = fs::OpenOptions::new().write(true).open(beside(file, "-wal")).unwrap();
     let size = log.metadata().unwrap().len();
@@ -224,11 +227,11 @@ fn overwrite_the_middle(file: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_overwritten_log_is_detected_under_constant_load() {
+async fn overwritten_wal_is_detected_under_constant_load() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file).await;
-    overwrite_the_middle(&file);
+    overwrite_middle_of_wal(&file);
     let mut accepted = 0;
     loop {
         let status = recorder.report("env", &[task(1, "web", &digest(100 + accepted), 1)]).await;
@@ -251,17 +254,17 @@ async fn an_overwritten_log_is_detected_under_constant_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_overwritten_just_before_the_shutdown_is_not_applied() {
+async fn wal_overwritten_just_before_the_shutdown_is_not_applied() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file).await;
-    overwrite_the_middle(&file);
+    overwrite_middle_of_wal(&file);
     recorder.end("-TERM").await;
     recorder.logged("it accepts nothing more").await;
     let said = text(&on("serve", &file, &["--listen", "127.0.0.1:0"]).stderr);
     assert!(said.contains(".rescued"), "{said}");
     put_in_place(&file);
-    has_all_reports(&file).await;
+    assert_has_all_reports(&file).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,7 +279,7 @@ async fn a_truncated_file_is_detected_at_once_and_at_the_next_start() {
     recorder.end("-KILL").await;
     if said.contains("All acknowledged reports are in") {
         put_in_place(&file);
-        has_all_reports(&file).await;
+        assert_has_all_reports(&file).await;
     } else {
         assert!(said.contains("restore a backup"), "{said}");
         let started = on("serve", &file, &["--listen", "127.0.0.1:0"]);
@@ -294,7 +297,7 @@ async fn a_truncated_file_is_detected_at_once_and_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn truncating_the_index_of_the_log_loses_nothing() {
+async fn truncating_the_shm_stops_the_recorder_and_loses_no_report() {
     for bytes in [0, 100, 4_096] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -305,12 +308,12 @@ async fn truncating_the_index_of_the_log_loses_nothing() {
         let said = assert_refuses_requests(&recorder).await;
         assert!(said.contains("-shm was truncated to"), "{said}");
         recorder.end("-KILL").await;
-        has_all_reports(&file).await;
+        assert_has_all_reports(&file).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_log_is_saved_from_memory_also_if_the_file_is_longer() {
+async fn truncated_long_wal_is_saved_from_memory_even_if_the_file_is_longer() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = Process::start(&file).await;

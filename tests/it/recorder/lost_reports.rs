@@ -10,7 +10,7 @@ use super::lost_log::beside;
 use super::server::{digest, task};
 use crate::command_line::text;
 
-/// Reports one new snapshot for each of `bytes`, all of which are acknowledged.
+/// Reports one new snapshot for each of `bytes`, and panics unless all are acknowledged.
 pub(super) async fn report(recorder: &Process, bytes: std::ops::RangeInclusive<u8>) {
     for byte in bytes {
         assert_eq!(recorder.report("env", &[task(1, "web", &digest(byte), 1)]).await, 201);
@@ -25,7 +25,8 @@ pub(super) async fn start_with_reports(file: &Path, reports: u8) -> Process {
     recorder
 }
 
-/// What `envsnap serve` says, which does not start and leaves the file and its log as they are.
+/// Runs `envsnap serve`, which must refuse to start and leave the file and its WAL unchanged; what
+/// it says.
 pub(super) fn refused(file: &Path, more: &[&str]) -> String {
     let log = beside(file, "-wal");
     // SQLite makes an empty log.
@@ -38,7 +39,7 @@ pub(super) fn refused(file: &Path, more: &[&str]) -> String {
     said
 }
 
-async fn accepting_loss(file: &Path) -> Process {
+async fn start_accepting_loss(file: &Path) -> Process {
     let recorder = Process::start_with(file, |command| {
         command.arg("--accept-loss");
     })
@@ -47,7 +48,7 @@ async fn accepting_loss(file: &Path) -> Process {
     recorder
 }
 
-/// `index` snapshots are there, and the next report is the next one.
+/// Panics unless the latest snapshot is `index` and another report makes the next one.
 pub(super) async fn has_all(recorder: &Process, index: u64) {
     assert_eq!(recorder.index("env").await, index);
     assert_eq!(recorder.report("env", &[task(1, "web", &digest(250), 1)]).await, 201);
@@ -55,7 +56,7 @@ pub(super) async fn has_all(recorder: &Process, index: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_log_that_was_moved_over_the_live_one_is_not_applied() {
+async fn old_wal_moved_over_the_live_one_is_not_applied() {
     for end in ["-KILL", "-TERM"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -77,7 +78,7 @@ async fn an_old_log_that_was_moved_over_the_live_one_is_not_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_of_the_file_with_a_log_that_does_not_continue_it_is_refused_and_left_as_it_was() {
+async fn copy_of_the_file_with_a_wal_that_does_not_continue_it_is_refused_and_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file, 5).await;
@@ -121,7 +122,7 @@ async fn a_copy_of_the_file_with_a_log_that_does_not_continue_it_is_refused_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_without_the_log_that_it_needs_is_refused_by_every_name() {
+async fn file_without_the_wal_that_it_needs_is_refused_under_every_path() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let link = folder.path().join("link.db");
@@ -148,13 +149,13 @@ async fn a_file_without_the_log_that_it_needs_is_refused_by_every_name() {
             }
         }
     }
-    let without = accepting_loss(&folder.path().join("copy.db")).await;
+    let without = start_accepting_loss(&folder.path().join("copy.db")).await;
     assert!(without.log().contains("its log is not beside it"), "{}", without.log());
     has_all(&Process::start(&file).await, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_path_used_before_does_not_hide_that_the_log_is_beside_another() {
+async fn refusal_names_the_path_that_has_the_wal_even_if_this_path_was_used_before() {
     let folder = tempfile::tempdir().unwrap();
     let (file, link) = (folder.path().join("snapshots.db"), folder.path().join("link.db"));
     start_with_reports(&file, 5).await.end("-TERM").await;
@@ -176,7 +177,7 @@ async fn a_path_used_before_does_not_hide_that_the_log_is_beside_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn losses_while_no_recorder_ran_are_detected_at_the_next_start() {
+async fn lost_wal_or_file_while_no_recorder_runs_is_detected_at_the_next_start() {
     type Fault = fn(&Path);
     let faults: [(&str, Fault); 6] = [
         ("the log is removed", |file| fs::remove_file(beside(file, "-wal")).unwrap()),
@@ -226,7 +227,7 @@ async fn losses_while_no_recorder_ran_are_detected_at_the_next_start() {
             assert_eq!(verified.status.code(), Some(2), "{what}: {verified:?}");
         }
         // Once it is decided, nothing is to be decided again.
-        let mut recorder = accepting_loss(&file).await;
+        let mut recorder = start_accepting_loss(&file).await;
         recorder.create("env").await;
         report(&recorder, 100..=100).await;
         let index = recorder.index("env").await;
@@ -237,7 +238,7 @@ async fn losses_while_no_recorder_ran_are_detected_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_complete_file_starts_at_any_path_with_or_without_its_log() {
+async fn complete_file_starts_at_any_path_with_or_without_its_wal() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file, 5).await;
@@ -264,7 +265,7 @@ async fn a_complete_file_starts_at_any_path_with_or_without_its_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_another_program_vacuumed_while_it_was_used_is_started_after_a_kill() {
+async fn file_vacuumed_by_another_program_while_in_use_starts_after_a_kill() {
     for sql in [&["VACUUM"][..], &["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM"]] {
         for later in [0, 5] {
             let folder = tempfile::tempdir().unwrap();
@@ -282,10 +283,11 @@ async fn a_file_that_another_program_vacuumed_while_it_was_used_is_started_after
     }
 }
 
-/// The log, applied as far as a kill let it be: all of its pages but those with a position.
-fn apply_partly(file: &Path) {
-    const MARKER: &[u8] = b"envsnap position";
-    let has_marker = |page: &[u8]| page.windows(MARKER.len()).any(|part| part == MARKER);
+/// Applies the WAL to the file, but for the pages with a position, as a checkpoint that was killed
+/// may have done.
+fn apply_wal_without_position(file: &Path) {
+    const POSITION_MARKER: &[u8] = b"envsnap position";
+    let has_marker = |page: &[u8]| page.windows(POSITION_MARKER.len()).any(|part| part == POSITION_MARKER);
     let log = fs::read(beside(file, "-wal")).unwrap();
     let page_size = usize::try_from(u32::from_be_bytes(log[8..12].try_into().unwrap())).unwrap();
     let database = OpenOptions::new().write(true).open(file).unwrap();
@@ -299,7 +301,7 @@ fn apply_partly(file: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_while_the_log_of_a_vacuum_is_applied_keeps_no_recorder_from_starting() {
+async fn recorder_starts_after_a_kill_while_the_wal_of_a_vacuum_is_applied() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file, 60).await;
@@ -314,6 +316,6 @@ async fn a_kill_while_the_log_of_a_vacuum_is_applied_keeps_no_recorder_from_star
         fs::copy(beside(&file, ending), beside(&copy, ending)).unwrap();
     }
     drop(reader);
-    apply_partly(&copy);
+    apply_wal_without_position(&copy);
     has_all(&Process::start(&copy).await, 65).await;
 }

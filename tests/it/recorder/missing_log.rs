@@ -12,14 +12,16 @@ use super::lost_reports::{has_all, refused, report, start_with_reports};
 use super::second_program;
 use crate::command_line::text;
 
-const PAGE: usize = 4_096;
+/// In bytes.
+const PAGE_SIZE: usize = 4_096;
 
-fn query<T: rusqlite::types::FromSql>(file: &Path, sql: &str) -> T {
+/// The single value that the query returns.
+fn query_value<T: rusqlite::types::FromSql>(file: &Path, sql: &str) -> T {
     Connection::open(file).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-/// A recorder that was killed with a log, and the pages of the file before and after the log is applied.
-async fn killed(file: &Path) -> (Vec<u8>, Vec<u8>) {
+/// Kills a recorder, which leaves a WAL; the bytes of the file before and after the WAL is applied.
+async fn kill_with_wal(file: &Path) -> (Vec<u8>, Vec<u8>) {
     start_with_reports(file, 5).await.end("-TERM").await;
     // It applies no log before it is killed: there is too little in it, and no other program.
     let mut recorder = Process::start(file).await;
@@ -35,21 +37,21 @@ async fn killed(file: &Path) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_to_which_a_part_of_its_log_was_applied_is_refused_without_it() {
+async fn file_to_which_its_wal_was_partly_applied_is_refused_without_that_wal() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let (before, after) = killed(&file).await;
+    let (before, after) = kill_with_wal(&file).await;
     let made = folder.path().join("made.db");
     fs::write(&made, &after).unwrap();
     let position: usize =
-        query(&made, "SELECT rootpage FROM sqlite_schema WHERE name = 'position'");
+        query_value(&made, "SELECT rootpage FROM sqlite_schema WHERE name = 'position'");
     let (log, away) = (beside(&file, "-wal"), beside(&file, ".away"));
     fs::rename(&log, &away).unwrap();
     // SQLite writes the pages in order, the size of the file in the first, and is killed at any.
-    for written in [position, position + 1, after.len() / PAGE - 1] {
+    for written in [position, position + 1, after.len() / PAGE_SIZE - 1] {
         let mut pages = before.clone();
         pages.resize(after.len(), 0);
-        pages[..written * PAGE].copy_from_slice(&after[..written * PAGE]);
+        pages[..written * PAGE_SIZE].copy_from_slice(&after[..written * PAGE_SIZE]);
         fs::write(&file, &pages).unwrap();
         let said = refused(&file, &[]);
         let named = format!("the log {} is missing, which {} needs", log.display(), file.display());
@@ -74,7 +76,7 @@ async fn a_file_to_which_a_part_of_its_log_was_applied_is_refused_without_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_at_the_last_position_with_earlier_pages_is_refused() {
+async fn file_with_the_last_position_row_but_older_pages_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file, 5).await;
@@ -85,8 +87,8 @@ async fn a_file_at_the_last_position_with_earlier_pages_is_refused() {
     // All that is there is consistent, and older than the note.
     second_program::execute(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
     let position: usize =
-        query(&file, "SELECT rootpage FROM sqlite_schema WHERE name = 'position'");
-    let page = (position - 1) * PAGE..position * PAGE;
+        query_value(&file, "SELECT rootpage FROM sqlite_schema WHERE name = 'position'");
+    let page = (position - 1) * PAGE_SIZE..position * PAGE_SIZE;
     let changed = fs::read(&file).unwrap()[page.clone()].to_vec();
     let mut pages = before;
     pages[page].copy_from_slice(&changed);
@@ -105,8 +107,8 @@ async fn a_file_at_the_last_position_with_earlier_pages_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_file_that_has_its_whole_log_is_marked_as_closed() {
-    const IN_USE: &str = "SELECT hex(substr(state, 57, 1)) FROM position";
+async fn file_is_marked_as_closed_only_once_its_whole_wal_is_applied() {
+    const SELECT_IN_USE_FLAG: &str = "SELECT hex(substr(state, 57, 1)) FROM position";
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file, 5).await;
@@ -114,12 +116,12 @@ async fn only_a_file_that_has_its_whole_log_is_marked_as_closed() {
     reader.execute_batch("BEGIN; SELECT count(*) FROM snapshot").unwrap();
     report(&recorder, 6..=10).await;
     recorder.end("-TERM").await;
-    assert_eq!(query::<String>(&file, IN_USE), "01");
+    assert_eq!(query_value::<String>(&file, SELECT_IN_USE_FLAG), "01");
     drop(reader);
     // Its end applied the log and removed it.
     assert!(!beside(&file, "-wal").exists());
     let mut recorder = Process::start(&file).await;
     has_all(&recorder, 10).await;
     recorder.end("-TERM").await;
-    assert_eq!(query::<String>(&file, IN_USE), "00");
+    assert_eq!(query_value::<String>(&file, SELECT_IN_USE_FLAG), "00");
 }

@@ -8,8 +8,8 @@ async fn rename(recorder: &Recorder, name: &str, new_name: &str) -> Answer {
     recorder.put(&format!("/environments/acme/{name}/rename"), body).await
 }
 
-/// Everything that can be asked of an environment, with what is needed to ask it.
-fn questions(name: &str) -> [String; 6] {
+/// Paths of everything that can be read of an environment.
+fn read_paths(name: &str) -> [String; 6] {
     [
         format!("/environments/acme/{name}"),
         format!("/environments/acme/{name}/events"),
@@ -22,7 +22,7 @@ fn questions(name: &str) -> [String; 6] {
 
 async fn assert_gone(recorder: &Recorder, name: &str) {
     let gone = format!("Environment named '{name}' does not exist for organization 'acme'");
-    for path in questions(name) {
+    for path in read_paths(name) {
         let answer = recorder.get(&path).await;
         assert_eq!((answer.status, answer.message()), (StatusCode::NOT_FOUND, &*gone), "{path}");
     }
@@ -50,7 +50,7 @@ async fn recorded() -> Recorder {
 }
 
 #[tokio::test]
-async fn an_environment_keeps_its_history_under_another_name() {
+async fn renamed_environment_keeps_its_history_and_frees_its_old_name() {
     let recorder = recorded().await;
     let history = recorder.get("/snapshots/acme/env").await.body;
     let done = rename(&recorder, "env", "renamed").await;
@@ -71,7 +71,7 @@ async fn an_environment_keeps_its_history_under_another_name() {
 }
 
 #[tokio::test]
-async fn a_taken_or_invalid_name_is_refused() {
+async fn rename_to_a_taken_or_invalid_name_is_refused() {
     let recorder = recorded().await;
     let taken = rename(&recorder, "env", "other").await;
     assert_eq!(taken.status, StatusCode::BAD_REQUEST);
@@ -103,7 +103,7 @@ async fn a_taken_or_invalid_name_is_refused() {
 }
 
 #[tokio::test]
-async fn a_logical_environment_follows_the_names_of_those_in_it() {
+async fn rename_is_followed_by_logical_environments_that_include_the_environment() {
     let recorder = recorded().await;
     for (name, included) in [("all", vec!["env", "other"]), ("some", vec!["other"])] {
         let body = json!({

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::file::on;
 use super::lost_log::{
-    REPORTS, assert_refuses_requests, beside, has_all_reports, put_in_place, start_with_reports,
+    REPORTS, assert_refuses_requests, beside, assert_has_all_reports, put_in_place, start_with_reports,
 };
 use super::lost_reports;
 #[cfg(target_os = "linux")]
@@ -111,7 +111,7 @@ async fn a_copy_that_does_not_fit_is_saved_as_soon_as_it_does() {
         assert_refuses_requests(&recorder).await;
         recorder.end("-KILL").await;
         put_in_place(&file);
-        has_all_reports(&file).await;
+        assert_has_all_reports(&file).await;
     }
 }
 
@@ -137,7 +137,7 @@ async fn a_copy_that_does_not_fit_is_tried_once_more_at_the_end() {
     }
     recorder.end("-TERM").await;
     recorder.logged("the recorder ends without having saved all acknowledged reports").await;
-    has_all_reports(&copy).await;
+    assert_has_all_reports(&copy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,5 +236,5 @@ async fn reports_acknowledged_before_another_program_s_commit_are_saved() {
     drop(reader);
     recorder.end("-KILL").await;
     put_in_place(&file);
-    has_all_reports(&file).await;
+    assert_has_all_reports(&file).await;
 }

@@ -66,7 +66,7 @@ impl Answer {
 
 /// The store in a file that a store of this process may have had before. Another test that starts a
 /// program meanwhile gives it all locks of this process, for as long as it takes to start.
-pub(crate) fn reopened(file: &Path) -> SqliteStore {
+pub(crate) fn reopen_store(file: &Path) -> SqliteStore {
     let patience = Instant::now() + Duration::from_secs(30);
     loop {
         match SqliteStore::open(file) {
@@ -84,7 +84,7 @@ impl Recorder {
     }
 
     pub(crate) async fn on(file: &Path) -> Self {
-        Self::with(reopened(file), Access::open()).await
+        Self::with(reopen_store(file), Access::open()).await
     }
 
     pub(crate) async fn with(store: SqliteStore, access: Access) -> Self {
