@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::file::on;
-use super::operations::serving;
+use super::operations::start_serve;
 use super::server::{Recorder, digest, task, write_secret};
 use crate::command_line::text;
 
@@ -229,7 +229,7 @@ async fn token_with_report_right_allows_only_the_requests_of_the_reporter() {
 async fn sighup_reloads_the_token_file_unless_it_is_invalid() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let (mut serve, log, url) = serving(&file, "first-00 label=first org=acme read\n");
+    let (mut serve, log, url) = start_serve(&file, "first-00 label=first org=acme read\n");
     let tokens = file.with_extension("tokens");
     let (said, mut lines) = tokio::sync::mpsc::unbounded_channel();
     let reader = tokio::task::spawn_blocking(move || {

@@ -115,7 +115,7 @@ impl Process {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    /// Makes environment `name` of organization `acme`.
+    /// Creates environment `name` of organization `acme`.
     pub(crate) async fn create(&self, name: &str) {
         let body = json!({"name": name, "type": "ECS", "description": ""});
         assert_eq!(self.put("/environments/acme", &body).await.status(), 201);

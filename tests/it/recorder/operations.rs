@@ -15,19 +15,19 @@ use tokio::net::TcpStream;
 use super::server::{Recorder, digest, task, write_secret};
 use crate::stopped_clock::StoppedClock;
 
-/// Tokens that read everything, and everything of one organization.
-fn guarded() -> Access {
+/// Access with one token that writes to every organization, and one that reads a single one.
+fn access_with_two_tokens() -> Access {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(file, "ro0t-000 label=root org=* write\nre4der-0 label=r org=acme read\n").unwrap();
     Access::from_token_file(file.path()).unwrap()
 }
 
 #[tokio::test]
-async fn a_recorder_is_ready_while_its_file_can_be_read_and_written() {
+async fn ready_says_whether_the_file_can_be_read_and_written_and_checks_at_most_once_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let full = SqliteStore::open(&file).unwrap().with_max_pages(1).unwrap();
-    let recorder = Recorder::with(full.clone(), guarded()).await;
+    let recorder = Recorder::with(full.clone(), access_with_two_tokens()).await;
     let ready = async || recorder.send(Method::GET, "/ready", None, "").await;
     let clock = StoppedClock::start();
     let answer = ready().await;
@@ -104,9 +104,8 @@ async fn samples(recorder: &Recorder, metric: &str) -> Vec<String> {
     samples.map(str::to_owned).collect()
 }
 
-/// No name is possible that would end a label or a line of the metrics.
 #[tokio::test]
-async fn hostile_names_do_not_become_labels_of_metrics() {
+async fn names_that_would_break_labels_of_metrics_are_refused() {
     let recorder = Recorder::start().await;
     recorder.create("a.b_c-1", None).await;
     recorder.report("a.b_c-1", &[task(1, "web\"} 1\n", &digest(1), 10)]).await;
@@ -189,7 +188,7 @@ async fn each_environment_has_metrics_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_number_of_series_is_bounded() {
+async fn at_most_1000_environments_have_metrics_of_their_own() {
     let recorder = Recorder::start().await;
     for at in 0..1_003 {
         recorder.create(&format!("env-{at:04}"), None).await;
@@ -201,8 +200,8 @@ async fn the_number_of_series_is_bounded() {
 }
 
 #[tokio::test]
-async fn metrics_need_a_token_for_every_organization() {
-    let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), guarded()).await;
+async fn metrics_require_a_token_that_reads_all_organizations() {
+    let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access_with_two_tokens()).await;
     for (token, status) in [(None, 401), (Some("re4der-0"), 403), (Some("ro0t-000"), 200)] {
         let mut request = reqwest::Client::new().get(format!("{}/metrics", recorder.url));
         if let Some(token) = token {
@@ -213,7 +212,7 @@ async fn metrics_need_a_token_for_every_organization() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_arrive_times_out() {
+async fn request_whose_body_does_not_arrive_gets_408() {
     let recorder = Recorder::start().await;
     let address = recorder.url.trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.unwrap();
@@ -226,8 +225,9 @@ async fn a_body_that_does_not_arrive_times_out() {
     assert!(answer.contains(r#"{"message":"The request body took too long"}"#), "{answer}");
 }
 
-/// A recorder of its own process on the file, with these tokens; its log, and where it is.
-pub(crate) fn serving(file: &Path, tokens: &str) -> (Child, BufReader<ChildStderr>, String) {
+/// Starts `envsnap serve` on the file with a token file of these lines; the process, its log and
+/// its URL.
+pub(crate) fn start_serve(file: &Path, tokens: &str) -> (Child, BufReader<ChildStderr>, String) {
     let token_file = file.with_extension("tokens");
     write_secret(&token_file, tokens);
     let mut serve = Command::new(env!("CARGO_BIN_EXE_envsnap"))
@@ -250,7 +250,7 @@ pub(crate) fn serving(file: &Path, tokens: &str) -> (Child, BufReader<ChildStder
 async fn the_log_has_one_line_per_request_and_no_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let (mut serve, mut log, url) = serving(&file, "s3cret-0 label=ci-runner org=acme write\n");
+    let (mut serve, mut log, url) = start_serve(&file, "s3cret-0 label=ci-runner org=acme write\n");
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let body = json!({"name": "env", "type": "ECS", "description": "pr1vate"}).to_string();

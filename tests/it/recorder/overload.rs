@@ -24,7 +24,8 @@ struct Process {
 }
 
 impl Process {
-    /// Its standard error is read up to the line with its address.
+    /// Starts it with the words `before` in front of its command; its standard error is read up to
+    /// the line with its address.
     fn start(file: &Path, before: &[&str]) -> (Self, ChildStderr) {
         let serve = env!("CARGO_BIN_EXE_envsnap");
         let words = [before, &[serve, "serve", "--listen", "127.0.0.1:0", "--db"]].concat();
@@ -58,7 +59,7 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Ends it as an operator would, and gives its exit code.
+    /// Sends SIGTERM; the exit code.
     async fn terminate(mut self) -> Option<i32> {
         let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(kill.success());
@@ -74,7 +75,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Also of a test that failed.
+    /// Kills the process, also if the test failed.
     fn drop(&mut self) {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
@@ -85,12 +86,14 @@ fn client() -> Client {
     Client::builder().no_proxy().timeout(Duration::from_mins(1)).build().unwrap()
 }
 
+/// Creates environment `env` of this organization.
 async fn create(process: &Process, client: &Client, org: &str) {
     let body = json!({"name": "env", "type": "ECS", "description": ""}).to_string();
     let url = process.url(&format!("/api/v2/environments/{org}"));
     assert_eq!(client.put(url).body(body).send().await.unwrap().status(), 201);
 }
 
+/// The value of a metric without labels.
 async fn metric(process: &Process, client: &Client, name: &str) -> u64 {
     let text = client.get(process.url("/metrics")).send().await.unwrap().text().await.unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -206,7 +209,7 @@ async fn more_connections_than_files_are_refused_at_once_logged_and_counted() {
     assert!((1..20).contains(&lines), "{lines} lines: {said}");
 }
 
-/// A report of `count` artifacts, each of its own, in one task each.
+/// Body of a report of `count` artifacts, each in one task.
 fn large_report(count: u32, version: u8) -> String {
     let tasks: Vec<_> = (0..count)
         .map(|n| {
@@ -218,7 +221,8 @@ fn large_report(count: u32, version: u8) -> String {
     json!({ "artifacts": tasks }).to_string()
 }
 
-/// Reports of almost 10 MB: as many entries, as many places and as many names as fit.
+/// Bodies of reports of 4 to 10 MB: one artifact in as many services as fit, more artifacts than a
+/// snapshot may have, and more entries than a report may have.
 fn hostile_reports() -> Vec<String> {
     let reports = [
         // One artifact in as many services.
@@ -356,7 +360,7 @@ async fn a_panicking_handler_is_answered_and_counted_and_the_next_request_works(
 }
 
 #[tokio::test]
-async fn a_sighup_without_a_token_file_changes_nothing() {
+async fn sighup_without_a_token_file_is_logged_and_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let (mut process, log) = Process::start(&folder.path().join("snapshots.db"), &[]);
     let hangup = Command::new("kill").args(["-HUP", &process.child.id().to_string()]).status();
@@ -372,7 +376,7 @@ async fn a_sighup_without_a_token_file_changes_nothing() {
 }
 
 #[tokio::test]
-async fn every_response_has_a_date() {
+async fn every_response_has_a_date_header() {
     let recorder = Recorder::start().await;
     for path in ["/api/v2/environments/acme", "/", "/no/such/page", "/ready"] {
         let request = reqwest::Client::builder().no_proxy().build().unwrap();

@@ -20,11 +20,12 @@ use crate::questions::{Answer, ask, ask_at};
 
 /// The recorder's clock at the beginning, in seconds since the Unix epoch: 2022-08-22T09:39:22Z.
 const START: i64 = 1_661_161_162;
+/// In seconds.
 const HOUR: f64 = 3_600.0;
 
-/// A day of environment `prod`: `web` with evidence and a file, scaled once; a miner for an hour; and
-/// ten hours without a report.
-async fn day() -> Recorder {
+/// A recorder to which a day of environment `prod` was reported: `web` with evidence and a file,
+/// scaled once; a miner for an hour; and ten hours without a report.
+async fn recorder_with_one_day() -> Recorder {
     let recorder = Recorder::start().await;
     recorder.create("prod", Some(true)).await;
     recorder.create("beta", Some(true)).await;
@@ -52,26 +53,30 @@ async fn day() -> Recorder {
     recorder
 }
 
+/// A proof bundle of `prod`, in a directory of its own.
 struct Bundle {
     folder: TempDir,
     path: PathBuf,
 }
 
 impl Bundle {
-    fn none() -> Self {
+    /// A path at which there is no bundle yet.
+    fn not_created() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("proof.tar");
         Self { folder, path }
     }
 
-    async fn ask(&self, recorder: &Recorder, more: &[&str]) -> Answer {
+    /// Runs `envsnap proof prod` with this file as output.
+    async fn run_proof(&self, recorder: &Recorder, more: &[&str]) -> Answer {
         let file = self.path.to_str().unwrap();
         ask_at(&recorder.url, &[&["proof", "prod", "-o", file], more].concat()).await
     }
 
+    /// A bundle of `prod` that is created with these options.
     async fn create(recorder: &Recorder, arguments: &[&str]) -> Self {
-        let bundle = Self::none();
-        bundle.ask(recorder, arguments).await.success();
+        let bundle = Self::not_created();
+        bundle.run_proof(recorder, arguments).await.success();
         bundle
     }
 
@@ -79,7 +84,7 @@ impl Bundle {
         std::fs::read(&self.path).unwrap()
     }
 
-    /// Its members, by name.
+    /// Content of the members, by name.
     fn members(&self) -> BTreeMap<String, String> {
         let mut archive = tar::Archive::new(std::fs::File::open(&self.path).unwrap());
         let members = archive.entries().unwrap().map(|member| {
@@ -106,10 +111,12 @@ impl Bundle {
         std::fs::write(&self.path, new.into_inner().unwrap()).unwrap();
     }
 
+    /// Verifies the bundle in this process.
     async fn verify(&self, head: Option<&Head>) -> Result<Summary, ProofError> {
         verify_bundle(&self.path, head, None).await
     }
 
+    /// The head of the ledger in the bundle.
     async fn head(&self) -> Head {
         self.verify(None).await.unwrap().head.head
     }
@@ -121,13 +128,14 @@ fn entry_hash(ledger: &str, seq: usize) -> String {
     entry["hash"].as_str().unwrap().to_owned()
 }
 
+/// Runs `envsnap verify` on a bundle.
 async fn verify(path: &Path, more: &[&str]) -> Answer {
     ask(&[&["verify", path.to_str().unwrap()], more].concat(), &[]).await
 }
 
 #[tokio::test]
-async fn a_bundle_says_what_ran_with_its_evidence_and_what_is_not_known() {
-    let recorder = day().await;
+async fn bundle_has_runs_events_snapshots_evidence_and_times_not_covered() {
+    let recorder = recorder_with_one_day().await;
     let bundle = Bundle::create(&recorder, &[]).await;
     recorder.stop().await;
     let members = bundle.members();
@@ -209,8 +217,8 @@ async fn a_bundle_says_what_ran_with_its_evidence_and_what_is_not_known() {
 }
 
 #[tokio::test]
-async fn a_bundle_is_about_a_part_of_the_time() {
-    let recorder = day().await;
+async fn bundle_with_since_and_until_covers_only_that_time() {
+    let recorder = recorder_with_one_day().await;
     let options = ["--since", "2022-08-22T11:00:00Z", "--until", "2022-08-22T12:00:00Z"];
     let bundle = Bundle::create(&recorder, &options).await;
     let members = bundle.members();
@@ -231,13 +239,13 @@ async fn a_bundle_is_about_a_part_of_the_time() {
     assert!(!bundle.members().contains_key("snapshots/1.json"));
 
     for nothing in [["--until", "2022-08-22T09:00:00Z"], ["--since", "2022-08-23T00:00:00Z"]] {
-        let refused = Bundle::none().ask(&recorder, &nothing).await.failed();
+        let refused = Bundle::not_created().run_proof(&recorder, &nothing).await.failed();
         assert!(refused.contains("no snapshot of environment 'prod' in that time"), "{refused}");
     }
-    let refused = bundle.ask(&recorder, &[]).await.failed();
+    let refused = bundle.run_proof(&recorder, &[]).await.failed();
     assert!(refused.contains("exists already"), "{refused}");
     let wrong = ["--since", "2022-08-23", "--until", "2022-08-22"];
-    let refused = Bundle::none().ask(&recorder, &wrong).await.failed();
+    let refused = Bundle::not_created().run_proof(&recorder, &wrong).await.failed();
     assert!(refused.contains("--since is not before --until"), "{refused}");
 }
 
@@ -253,18 +261,18 @@ async fn the_same_ledger_makes_the_same_bundle_from_a_server_and_from_a_file() {
     assert_eq!(recorder.report("prod", &[task(1, "web:1", &digest(1), START)]).await, 200);
     let other = Bundle::create(&recorder, &[]).await;
     recorder.stop().await;
-    let local = Bundle::none();
+    let local = Bundle::not_created();
     let db = ["proof", "prod", "--db", file.to_str().unwrap(), "-o", local.path.to_str().unwrap()];
     ask(&db, &[]).await.success();
     assert_eq!(one.bytes(), other.bytes(), "the second report is not in the ledger");
     assert_eq!(one.bytes(), local.bytes());
 }
 
-/// A bundle is verified by making its files again: one of last year verifies only with a version that
-/// writes the same.
+/// A bundle is verified by making its files again: an older one verifies only with a version that
+/// writes the same bytes.
 #[tokio::test]
-async fn the_files_of_a_bundle_change_only_with_the_format() {
-    let bundle = Bundle::create(&day().await, &[]).await;
+async fn bundle_bytes_change_only_with_the_format_number() {
+    let bundle = Bundle::create(&recorder_with_one_day().await, &[]).await;
     let scope: Value = serde_json::from_str(&bundle.members()["bundle.json"]).unwrap();
     let found = (scope["format"].as_u64(), hex::encode(Sha256::digest(bundle.bytes())));
     assert_eq!(
@@ -275,8 +283,8 @@ async fn the_files_of_a_bundle_change_only_with_the_format() {
 }
 
 #[tokio::test]
-async fn each_of_300_random_changes_is_found() {
-    let recorder = day().await;
+async fn each_of_300_random_changes_to_a_bundle_fails_verification() {
+    let recorder = recorder_with_one_day().await;
     let bundle = Bundle::create(&recorder, &[]).await;
     let head = bundle.head().await;
     let good = bundle.bytes();
@@ -325,8 +333,8 @@ async fn each_of_300_random_changes_is_found() {
 }
 
 #[tokio::test]
-async fn careful_changes_are_found_and_the_message_names_them() {
-    let recorder = day().await;
+async fn each_targeted_change_to_a_bundle_fails_verification_with_a_message_that_names_it() {
+    let recorder = recorder_with_one_day().await;
     let bundle = Bundle::create(&recorder, &[]).await;
     let head = bundle.head().await;
     let (original, good) = (bundle.bytes(), bundle.members());
@@ -381,8 +389,8 @@ async fn careful_changes_are_found_and_the_message_names_them() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_rewritten_is_only_found_by_a_head() {
-    let recorder = day().await;
+async fn bundle_of_a_rewritten_ledger_fails_verification_only_with_a_kept_head() {
+    let recorder = recorder_with_one_day().await;
     let honest = Bundle::create(&recorder, &[]).await;
     let head = honest.head().await;
     // The same day, without the miner.

@@ -23,7 +23,7 @@ async fn recorded(snapshots: u8) -> Recorder {
 }
 
 #[tokio::test]
-async fn every_response_has_a_json_document_and_the_recorders_text() {
+async fn client_returns_the_parsed_document_and_the_text_of_each_response() {
     let recorder = recorded(3).await;
     let client = client(&recorder);
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();
@@ -54,7 +54,7 @@ async fn every_response_has_a_json_document_and_the_recorders_text() {
 }
 
 #[tokio::test]
-async fn a_history_is_paged_as_far_back_as_requested() {
+async fn latest_events_are_paged_back_to_the_requested_time_or_number() {
     // 201 events: two full pages and one more.
     let recorder = recorded(101).await;
     let client = client(&recorder);
@@ -74,7 +74,7 @@ async fn a_history_is_paged_as_far_back_as_requested() {
 }
 
 #[tokio::test]
-async fn errors_are_distinguished_from_empty_results() {
+async fn client_distinguishes_missing_environment_missing_snapshot_and_invalid_interval() {
     let recorder = recorded(1).await;
     recorder.create("empty", None).await;
     let client = client(&recorder);

@@ -16,7 +16,8 @@ use super::provenance::requests::document;
 use super::server::{Recorder, digest, task};
 use crate::command_line::{envsnap, text};
 
-const EVIDENCE: &[u8] = b"all 12 tests passed";
+/// Content of the attachment.
+const ATTACHMENT: &[u8] = b"all 12 tests passed";
 
 /// A file with two organizations, snapshots, provenance and an attachment, that a recorder has closed.
 async fn recorded(folder: &Path) -> PathBuf {
@@ -41,7 +42,7 @@ async fn recorded(folder: &Path) -> PathBuf {
     assert_eq!(recorder.report("web", &tasks).await, 200);
     recorder.artifact("acme", "runner", "t", &digest(100)).await;
     let evidence = json!({"attestation_name": "scan", "is_compliant": true});
-    let body = document(&evidence, Some(("attachment_file", EVIDENCE)));
+    let body = document(&evidence, Some(("attachment_file", ATTACHMENT)));
     let path = "/attestations/acme/runner/trail/t/generic";
     assert_eq!(recorder.send_parts(Method::POST, path, body).await.status, 201);
     let environment = json!({"name": "other", "type": "ECS", "description": "d"}).to_string();
@@ -53,8 +54,8 @@ async fn recorded(folder: &Path) -> PathBuf {
     file
 }
 
-/// Every row of every table.
-fn rows(file: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
+/// Every row, by table.
+fn rows_by_table(file: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
     let connection = Connection::open(file).unwrap();
     let mut names = connection
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
@@ -72,7 +73,8 @@ fn rows(file: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
     names.iter().map(|name| (name.clone(), rows_of(name))).collect()
 }
 
-/// What the command line says of the file, but for how long what runs has run.
+/// JSON that the command line prints for the file, without durations that depend on the time of the
+/// test.
 fn answers(file: &Path) -> Vec<serde_json::Value> {
     let runner = digest(100);
     let questions: [&[&str]; 6] = [
@@ -96,7 +98,8 @@ fn answers(file: &Path) -> Vec<serde_json::Value> {
     questions.iter().map(answer).collect()
 }
 
-/// As the command says: the file and what belongs to it are moved away, and `new` is put there.
+/// Moves the file, its `-wal` and its `-shm` away, and `new` into its place, as the message of
+/// `rebuild` says.
 fn put_in_place(file: &Path, new: &Path) {
     for ending in ["", "-wal", "-shm"] {
         let _none = fs::rename(beside(file, ending), beside(file, &format!(".away{ending}")));
@@ -104,14 +107,14 @@ fn put_in_place(file: &Path, new: &Path) {
     fs::rename(new, file).unwrap();
 }
 
-/// The files in `folder` whose names begin so.
-fn files_of(folder: &Path, name: &str) -> Vec<String> {
+/// Names of the files in `folder` that begin with `name`.
+fn files_with_prefix(folder: &Path, name: &str) -> Vec<String> {
     let files = fs::read_dir(folder).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     names.filter(|found| found.starts_with(name)).collect()
 }
 
-/// Each kind of damage, by what `verify` calls it.
+/// What `verify` names, and the SQL that damages it.
 const DAMAGE: [(&str, &str); 16] = [
     (
         "table snapshot",
@@ -145,12 +148,12 @@ const DAMAGE: [(&str, &str); 16] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_tables_are_made_anew_by_the_command_that_verify_names() {
+async fn rebuild_restores_damaged_tables_from_the_ledgers_with_the_command_that_verify_names() {
     let folder = tempfile::tempdir().unwrap();
     let file = recorded(folder.path()).await;
     let (original, new) = (folder.path().join("original.db"), folder.path().join("new.db"));
     fs::copy(&file, &original).unwrap();
-    let (rows_before, answers_before) = (rows(&original), answers(&file));
+    let (rows_before, answers_before) = (rows_by_table(&original), answers(&file));
     let heads = text(&on("verify", &file, &["--attachments"]).stdout);
     for (named, sql) in DAMAGE {
         fs::copy(&original, &file).unwrap();
@@ -167,7 +170,7 @@ async fn damaged_tables_are_made_anew_by_the_command_that_verify_names() {
         put_in_place(&file, &new);
         let verified = on("verify", &file, &["--attachments"]);
         assert_eq!(text(&verified.stdout), heads, "{sql}: {verified:?}");
-        assert!(rows(&file) == rows_before, "{sql}");
+        assert!(rows_by_table(&file) == rows_before, "{sql}");
         assert!(answers(&file) == answers_before, "{sql}");
     }
     let mut recorder = Process::start(&file).await;
@@ -176,18 +179,18 @@ async fn damaged_tables_are_made_anew_by_the_command_that_verify_names() {
     let url = found[0]["_links"]["evidence"].as_str().unwrap_or_else(|| panic!("{found}"));
     let (host, _) = recorder.url.split_once("/api/").unwrap();
     let evidence = reqwest::get(format!("{host}{url}")).await.unwrap();
-    assert_eq!(&evidence.bytes().await.unwrap()[..], EVIDENCE);
+    assert_eq!(&evidence.bytes().await.unwrap()[..], ATTACHMENT);
     assert_eq!(recorder.report("web", &[task(1, "web", &digest(200), 1)]).await, 201);
     recorder.end("-TERM").await;
     assert!(on("verify", &file, &["--attachments"]).status.success());
-    assert_eq!(files_of(folder.path(), "new.db"), [""; 0]);
+    assert_eq!(files_with_prefix(folder.path(), "new.db"), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_with_a_damaged_page_is_rebuilt_as_long_as_its_ledgers_can_be_read() {
+async fn file_with_a_damaged_page_is_rebuilt_if_its_ledgers_are_readable() {
     let folder = tempfile::tempdir().unwrap();
     let file = recorded(folder.path()).await;
-    let (rows_before, new) = (rows(&file), folder.path().join("new.db"));
+    let (rows_before, new) = (rows_by_table(&file), folder.path().join("new.db"));
     let page_of = |object: &str| {
         let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?";
         Connection::open(&file).unwrap().query_row(sql, [object], |row| row.get::<_, u64>(0))
@@ -206,7 +209,7 @@ async fn a_file_with_a_damaged_page_is_rebuilt_as_long_as_its_ledgers_can_be_rea
         let rebuilt = on("rebuild", &file, &[new.to_str().unwrap()]);
         assert_eq!(rebuilt.status.success(), is_rebuilt, "{object}: {rebuilt:?}");
         if is_rebuilt {
-            assert!(rows(&new) == rows_before, "{object}");
+            assert!(rows_by_table(&new) == rows_before, "{object}");
             fs::remove_file(&new).unwrap();
         } else {
             let said = text(&rebuilt.stderr);
@@ -219,7 +222,7 @@ async fn a_file_with_a_damaged_page_is_rebuilt_as_long_as_its_ledgers_can_be_rea
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rest_of_what_is_damaged_is_left_out_or_named() {
+async fn rebuild_drops_damaged_rows_outside_the_ledgers_and_names_a_damaged_attachment() {
     let folder = tempfile::tempdir().unwrap();
     let file = recorded(folder.path()).await;
     let (original, new) = (folder.path().join("original.db"), folder.path().join("new.db"));
@@ -242,7 +245,7 @@ async fn the_rest_of_what_is_damaged_is_left_out_or_named() {
         assert!(rebuilt.status.success(), "{sql}: {rebuilt:?}");
         let verified = on("verify", &new, &["--attachments"]);
         assert!(verified.status.success(), "{sql}: {verified:?}");
-        let rows = rows(&new);
+        let rows = rows_by_table(&new);
         assert_eq!(rows["reporting"].len(), 2, "{sql}");
         // Nothing is delivered again.
         assert_eq!(rows["webhook"].len(), rows["webhook_position"].len(), "{sql}");
@@ -261,7 +264,7 @@ async fn the_rest_of_what_is_damaged_is_left_out_or_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_made_from_a_ledger_that_does_not_hold_nor_over_another_file() {
+async fn rebuild_refuses_broken_ledgers_and_targets_that_exist_or_belong_to_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = recorded(folder.path()).await;
     let (original, new) = (folder.path().join("original.db"), folder.path().join("new.db"));
@@ -280,7 +283,7 @@ async fn nothing_is_made_from_a_ledger_that_does_not_hold_nor_over_another_file(
         let said = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(2), "{sql}: {said}");
         assert!(said.contains(named), "{sql}: {said}");
-        assert_eq!(files_of(folder.path(), "new.db"), [""; 0], "{sql}");
+        assert_eq!(files_with_prefix(folder.path(), "new.db"), [""; 0], "{sql}");
     }
     for target in [original.clone(), beside(&file, "-wal"), beside(&file, ".rescued"), file.clone()]
     {
@@ -296,11 +299,11 @@ async fn nothing_is_made_from_a_ledger_that_does_not_hold_nor_over_another_file(
     let missing = folder.path().join("missing.db");
     let refused = on("rebuild", &missing, &[new.to_str().unwrap()]);
     assert!(text(&refused.stderr).contains("there is no"), "{refused:?}");
-    assert_eq!(files_of(folder.path(), "missing.db"), [""; 0]);
+    assert_eq!(files_with_prefix(folder.path(), "missing.db"), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_a_recorder_uses_is_not_rebuilt_and_one_of_a_killed_recorder_with_its_log() {
+async fn rebuild_refuses_a_file_in_use_and_includes_the_wal_of_a_killed_recorder() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let new = folder.path().join("new.db");
@@ -321,7 +324,7 @@ async fn a_file_that_a_recorder_uses_is_not_rebuilt_and_one_of_a_killed_recorder
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_whose_sessions_are_damaged_is_rebuilt_after_a_start() {
+async fn file_with_damaged_session_rows_is_rebuilt_after_a_start_of_the_recorder() {
     let folder = tempfile::tempdir().unwrap();
     let file = recorded(folder.path()).await;
     let new = folder.path().join("new.db");
@@ -340,7 +343,7 @@ async fn a_file_whose_sessions_are_damaged_is_rebuilt_after_a_start() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn without_room_for_it_nothing_is_left_of_a_rebuilt_file() {
+async fn rebuild_without_disk_space_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = recorded(folder.path()).await;
     let new = folder.path().join("new.db");
@@ -351,11 +354,11 @@ async fn without_room_for_it_nothing_is_left_of_a_rebuilt_file() {
     fs::remove_file(&new).unwrap();
     let arguments = ["rebuild", "--db", file.to_str().unwrap(), new.to_str().unwrap()];
     for bytes in [size / 2, size - 1] {
-        let refused = super::room::limited(bytes, &arguments);
+        let refused = super::room::run_with_file_size_limit(bytes, &arguments);
         let said = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(2), "{bytes}: {said}");
         let named = format!("cannot write {}, and nothing is left of it", new.display());
         assert!(said.contains(&named), "{bytes}: {said}");
-        assert_eq!(files_of(folder.path(), "new.db"), [""; 0], "{bytes}");
+        assert_eq!(files_with_prefix(folder.path(), "new.db"), [""; 0], "{bytes}");
     }
 }

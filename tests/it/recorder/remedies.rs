@@ -19,6 +19,7 @@ use crate::command_line::text;
 /// What is in the message, and what is done then.
 type Step = (&'static str, fn(&Path));
 
+/// A damage to the file, and the remedies that the messages of refused starts name, in order.
 struct Case {
     end: &'static str,
     damage: fn(&Path),
@@ -33,7 +34,8 @@ fn overwrite(file: &Path, at: u64, bytes: &[u8]) {
     OpenOptions::new().write(true).open(file).unwrap().write_all_at(bytes, at).unwrap();
 }
 
-/// "Move it away together with its -wal, -shm and .lock, and put the newest backup in its place".
+/// As the message says: moves the file away together with its `-wal`, `-shm` and `.lock`, and puts
+/// the newest backup in its place.
 fn restore_backup(file: &Path) {
     for ending in ["", "-wal", "-shm", ".lock"] {
         let _none = fs::rename(beside(file, ending), beside(file, &format!(".away{ending}")));
@@ -41,8 +43,8 @@ fn restore_backup(file: &Path) {
     fs::copy(beside(file, ".backup"), file).unwrap();
 }
 
-/// A log that another program began, beside a file without a note.
-fn begin_log_anew(file: &Path) {
+/// Leaves a WAL that another program began, beside a file without a note (`.lock`).
+fn leave_wal_of_another_program(file: &Path) {
     // Applied, so that the log begins with what follows.
     second_program::execute(file, "PRAGMA wal_checkpoint(TRUNCATE)");
     let other = Connection::open(file).unwrap();
@@ -53,13 +55,14 @@ fn begin_log_anew(file: &Path) {
     fs::remove_file(beside(file, ".lock")).unwrap();
 }
 
-fn apply_log(file: &Path) {
+fn apply_wal(file: &Path) {
     second_program::execute(file, "PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
-fn nothing(_: &Path) {}
+/// The remedy of a message that names an option of the next start only.
+fn change_nothing(_: &Path) {}
 
-const CASES: [Case; 11] = [
+const REFUSED_START_CASES: [Case; 11] = [
     Case {
         end: "-KILL",
         damage: |file| overwrite(file, 0, &[7; 100]),
@@ -107,7 +110,7 @@ const CASES: [Case; 11] = [
                 fs::rename(file, beside(file, ".away")).unwrap();
                 fs::copy(beside(file, ".backup"), file).unwrap();
             }),
-            ("(after a restore), start once with --accept-loss", nothing),
+            ("(after a restore), start once with --accept-loss", change_nothing),
         ],
         options: &["--accept-loss"],
         snapshots: 5,
@@ -127,10 +130,10 @@ const CASES: [Case; 11] = [
     },
     Case {
         end: "-KILL",
-        damage: begin_log_anew,
+        damage: leave_wal_of_another_program,
         steps: &[
-            ("no recorder wrote what is in the log", apply_log),
-            ("or another program has applied the log, start once with --accept-loss", nothing),
+            ("no recorder wrote what is in the log", apply_wal),
+            ("or another program has applied the log, start once with --accept-loss", change_nothing),
         ],
         options: &["--accept-loss"],
         snapshots: 10,
@@ -166,7 +169,7 @@ const CASES: [Case; 11] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_remedy_of_a_refused_start_leads_to_a_start() {
-    for (number, case) in CASES.iter().enumerate() {
+    for (number, case) in REFUSED_START_CASES.iter().enumerate() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
         let mut recorder = start_with_reports(&file, 5).await;
@@ -193,7 +196,7 @@ async fn each_remedy_of_a_refused_start_leads_to_a_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_another_program_has_locked_is_started_when_that_has_ended() {
+async fn file_locked_by_another_program_is_refused_until_that_program_ends() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     start_with_reports(&file, 5).await.end("-TERM").await;
@@ -208,7 +211,7 @@ async fn a_file_that_another_program_has_locked_is_started_when_that_has_ended()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_in_which_the_recorder_makes_no_files_is_named() {
+async fn folder_in_which_the_recorder_cannot_create_files_is_named_with_the_chown_command() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     start_with_reports(&file, 5).await.end("-TERM").await;
@@ -239,9 +242,9 @@ async fn a_folder_in_which_the_recorder_makes_no_files_is_named() {
     has_all(&recorder, 5).await;
 }
 
-/// Without its name a ledger belongs to nobody, and least of all to the next organization.
+/// Writes to any organization fail until the row is restored as `verify` says.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_whose_organization_is_missing_is_given_to_no_other_one() {
+async fn ledger_whose_organization_row_is_missing_is_assigned_to_no_new_organization() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file, 10).await;

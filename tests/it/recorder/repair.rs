@@ -15,15 +15,15 @@ use super::second_program;
 use super::server::Recorder;
 use crate::command_line::{envsnap, text};
 
-/// What `verify` says of a file that it does not accept.
-fn not_verified(file: &Path) -> String {
+/// What `envsnap verify` says of a file that it must not accept.
+fn verify_error(file: &Path) -> String {
     let verified = on("verify", file, &[]);
     assert_eq!(verified.status.code(), Some(2), "{verified:?}");
     text(&verified.stderr)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_of_no_session_are_removed_by_the_next_start() {
+async fn invalid_or_missing_session_rows_are_repaired_by_the_next_start() {
     for sql in [
         "INSERT INTO session VALUES (3, zeroblob(16), 'x')",
         "INSERT INTO session VALUES (9999, randomblob(16), 'x')",
@@ -35,7 +35,7 @@ async fn rows_of_no_session_are_removed_by_the_next_start() {
         let file = folder.path().join("snapshots.db");
         start_with_reports(&file, 5).await.end("-TERM").await;
         second_program::execute(&file, sql);
-        let said = not_verified(&file);
+        let said = verify_error(&file);
         assert!(said.contains("No report is in that table: the next start"), "{sql}: {said}");
         let mut recorder = Process::start(&file).await;
         has_all(&recorder, 5).await;
@@ -46,7 +46,7 @@ async fn rows_of_no_session_are_removed_by_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_position_is_written_again_when_that_is_decided() {
+async fn missing_or_invalid_position_row_is_rewritten_by_a_start_with_accept_loss() {
     for (end, sql) in [
         ("-TERM", "DELETE FROM position"),
         ("-KILL", "DELETE FROM position"),
@@ -87,7 +87,7 @@ async fn a_missing_position_is_written_again_when_that_is_decided() {
         let read = ["env", "ls", "--org", "acme", "--db", file.to_str().unwrap()];
         let read = envsnap(&read, &[]);
         assert!(read.status.success(), "{sql}: {read:?}");
-        let said = not_verified(&file);
+        let said = verify_error(&file);
         assert!(said.contains("the ledgers hold, but table "), "{sql}: {said}");
         let said = refused(&file, &[]);
         assert!(said.contains("start once with --accept-loss"), "{sql}: {said}");
@@ -106,7 +106,7 @@ async fn a_missing_position_is_written_again_when_that_is_decided() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_of_no_report_that_are_dropped_while_the_recorder_runs_are_made_again() {
+async fn position_and_session_tables_dropped_during_a_run_are_created_again_by_a_start() {
     for (table, more) in [("position", &["--accept-loss"][..]), ("session", &[])] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -132,7 +132,7 @@ async fn tables_of_no_report_that_are_dropped_while_the_recorder_runs_are_made_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_attachment_is_put_back_from_a_backup_by_following_the_message() {
+async fn damaged_attachment_is_restored_from_a_backup_with_the_sql_in_the_message() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     {
@@ -148,7 +148,7 @@ async fn a_damaged_attachment_is_put_back_from_a_backup_by_following_the_message
     }
     let damage = "UPDATE attachment_chunk SET bytes = x'00' WHERE bytes LIKE '%12%'";
     Connection::open(&file).unwrap().execute_batch(damage).unwrap();
-    let said = not_verified(&file);
+    let said = verify_error(&file);
     assert!(said.contains("the recorder goes on with the file"), "{said}");
     let (_, sql) = said.split_once("\"ATTACH").unwrap();
     let (sql, _) = sql.split_once('"').unwrap();

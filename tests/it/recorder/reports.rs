@@ -66,7 +66,7 @@ async fn artifacts_without_a_digest_are_distinguished_by_name() {
 }
 
 #[tokio::test]
-async fn an_entry_is_one_replica_of_each_digest_in_it() {
+async fn report_entry_counts_as_one_replica_of_each_distinct_digest() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", Some(true)).await;
     let entry = json!({
@@ -159,7 +159,7 @@ async fn different_reports_at_once_are_recorded_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_restarted_recorder_has_everything() {
+async fn restarted_recorder_returns_the_same_environments_and_snapshots() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let report = [task(1, "web:1", &digest(1), 10), task(2, "envoy", "", 20)];
@@ -183,7 +183,7 @@ async fn a_restarted_recorder_has_everything() {
 }
 
 #[tokio::test]
-async fn a_report_may_require_which_snapshot_is_the_latest() {
+async fn report_with_if_match_gets_412_unless_it_has_the_index_of_the_latest_snapshot() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     let put = async |tag: &str, byte: u8| {

@@ -13,25 +13,25 @@ use super::room::limit_file_size;
 use super::second_program;
 use crate::command_line::text;
 
-/// Removes the file and what is beside it, but for the note.
-fn remove(file: &Path) {
+/// Removes the file, its `-wal` and its `-shm`, but not its note (`.lock`).
+fn remove_database(file: &Path) {
     for ending in ["", "-wal", "-shm"] {
         fs::remove_file(beside(file, ending)).unwrap();
     }
 }
 
-fn truncate_log(file: &Path) {
+fn truncate_wal(file: &Path) {
     let log = fs::OpenOptions::new().write(true).open(beside(file, "-wal")).unwrap();
     log.set_len(0).unwrap();
 }
 
-/// What `envsnap serve` says, which does not start.
-fn not_started(file: &Path) -> String {
+/// What `envsnap serve` says, which must refuse to start.
+fn refused_start(file: &Path) -> String {
     lost_reports::refused(file, &[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn objects_added_by_hand_do_not_keep_a_copy_from_being_saved() {
+async fn indexes_views_and_invalid_rows_of_another_program_do_not_prevent_a_complete_copy() {
     for sql in [
         "CREATE INDEX by_hand ON environment (description)",
         "CREATE VIEW by_hand AS SELECT name FROM environment",
@@ -42,13 +42,13 @@ async fn objects_added_by_hand_do_not_keep_a_copy_from_being_saved() {
         let file = folder.path().join("snapshots.db");
         let mut recorder = start_with_reports(&file).await;
         second_program::execute(&file, sql);
-        remove(&file);
+        remove_database(&file);
         let said = assert_refuses_requests(&recorder).await;
         let copy = beside(&file, ".rescued");
         let saved = format!("All acknowledged reports are in {}", copy.display());
         assert!(said.contains(&saved), "{sql}: {said}");
         recorder.end("-TERM").await;
-        let said = not_started(&file);
+        let said = refused_start(&file);
         assert!(said.contains("is a complete copy that a recorder saved"), "{sql}: {said}");
         put_in_place(&file);
         let recorder = super::crash::Process::start(&file).await;
@@ -57,33 +57,33 @@ async fn objects_added_by_hand_do_not_keep_a_copy_from_being_saved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_with_damage_is_kept_under_a_name_that_says_so() {
+async fn copy_of_a_damaged_file_is_saved_as_rescued_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file).await;
     second_program::execute(&file, "DELETE FROM snapshot WHERE snapshot_index = 7");
-    remove(&file);
+    remove_database(&file);
     let said = assert_refuses_requests(&recorder).await;
     let copy = beside(&file, ".rescued.damaged");
     let named = format!("Those that could are in {}", copy.display());
     assert!(said.contains(&named) && said.contains("table snapshot"), "{said}");
     recorder.end("-TERM").await;
-    let said = not_started(&file);
+    let said = refused_start(&file);
     assert!(said.contains("keep it") && said.contains("table snapshot"), "{said}");
 
     // All acknowledged reports but the damage.
     let kept = folder.path().join("kept.db");
     fs::rename(&copy, &kept).unwrap();
-    assert!(not_started(&file).contains("reports were acknowledged from it"));
+    assert!(refused_start(&file).contains("reports were acknowledged from it"));
     let recorder = super::crash::Process::start(&kept).await;
     lost_reports::has_all(&recorder, u64::from(REPORTS)).await;
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_does_not_fit_is_saved_as_soon_as_it_does() {
+async fn copy_for_which_there_is_no_space_is_saved_once_there_is() {
     type Fault = fn(&Path);
-    let faults: [(&str, Fault); 2] = [("the log is cut", truncate_log), ("removed", remove)];
+    let faults: [(&str, Fault); 2] = [("the log is cut", truncate_wal), ("removed", remove_database)];
     for (what, fault) in faults {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -117,13 +117,13 @@ async fn a_copy_that_does_not_fit_is_saved_as_soon_as_it_does() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_does_not_fit_is_tried_once_more_at_the_end() {
+async fn removed_file_without_space_for_its_copy_can_be_copied_from_proc_until_the_recorder_ends() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file).await;
     let process = recorder.child.id().unwrap();
     limit_file_size(process, "20000");
-    remove(&file);
+    remove_database(&file);
     recorder.logged("it accepts nothing more").await;
     // What is removed is in the process still, and can be copied from there.
     let copy = folder.path().join("by-hand.db");
@@ -141,12 +141,12 @@ async fn a_copy_that_does_not_fit_is_tried_once_more_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_incomplete_copy_is_kept_and_nothing_is_in_the_way_of_a_copy() {
+async fn incomplete_rescued_files_are_kept_and_reported_and_do_not_prevent_a_new_copy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file).await;
     fs::create_dir(beside(&file, ".rescued")).unwrap();
-    truncate_log(&file);
+    truncate_wal(&file);
     let said = assert_refuses_requests(&recorder).await;
     let copy = beside(&file, ".rescued.2");
     let saved = format!("All acknowledged reports are in {}", copy.display());
@@ -160,24 +160,24 @@ async fn an_incomplete_copy_is_kept_and_nothing_is_in_the_way_of_a_copy() {
     fs::rename(&copy, beside(&file, ".complete")).unwrap();
     for content in [Vec::new(), b"SQLite format 3".to_vec(), fs::read(&old).unwrap()] {
         fs::write(beside(&file, ".rescued"), content).unwrap();
-        let said = not_started(&file);
+        let said = refused_start(&file);
         assert!(said.contains("is damaged or not complete. Do not replace"), "{said}");
     }
     // A complete one is named, whichever it is, and one that cannot be read may be complete.
     fs::rename(beside(&file, ".complete"), beside(&file, ".rescued.2")).unwrap();
-    let said = not_started(&file);
+    let said = refused_start(&file);
     assert!(said.contains(".rescued.2 is a complete copy that a recorder saved"), "{said}");
     fs::rename(beside(&file, ".rescued.2"), beside(&file, ".rescued")).unwrap();
     {
         let connection = rusqlite::Connection::open(beside(&file, ".rescued")).unwrap();
         connection.pragma_update(None, "user_version", 99).unwrap();
     }
-    let said = not_started(&file);
+    let said = refused_start(&file);
     assert!(said.contains("may be the only file with the latest reports"), "{said}");
     assert!(said.contains("has version 99") && !said.contains("Do not replace"), "{said}");
 }
 
-/// A file of the version before, without any report.
+/// A file with schema version 1, without any report.
 fn file_of_version_1(file: &Path) {
     let connection = rusqlite::Connection::open(file).unwrap();
     let sql = include_str!("../../../crates/recorder/src/store/sqlite/migrations/0001_ledger.sql");
@@ -189,11 +189,11 @@ fn file_of_version_1(file: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_of_the_version_before_is_complete() {
+async fn rescued_copy_with_schema_version_1_is_complete_and_upgraded_by_a_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     file_of_version_1(&beside(&file, ".rescued"));
-    let said = not_started(&file);
+    let said = refused_start(&file);
     assert!(said.contains("is a complete copy that a recorder saved"), "{said}");
     put_in_place(&file);
     let verified = on("verify", &file, &[]);
@@ -209,7 +209,7 @@ async fn a_copy_of_the_version_before_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_acknowledged_before_another_program_s_commit_are_saved() {
+async fn reports_acknowledged_before_a_commit_of_another_program_are_saved() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file).await;
@@ -229,7 +229,7 @@ async fn reports_acknowledged_before_another_program_s_commit_are_saved() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert!(is_applied());
-    truncate_log(&file);
+    truncate_wal(&file);
     let said = assert_refuses_requests(&recorder).await;
     let saved = format!("All acknowledged reports are in {}", beside(&file, ".rescued").display());
     assert!(said.contains(&saved), "{said}");

@@ -52,8 +52,8 @@ async fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
     assert_eq!(recorder.latest("env").await.index, u64::try_from(kept + 2).unwrap());
 }
 
-/// Lets the files that a process writes grow to this many bytes at most, or `unlimited`. It is the
-/// soft limit alone, which may be raised again without any right.
+/// Limits the size of the files that a process writes to this many bytes, or to `unlimited`. It is
+/// only the soft limit, which may be raised again without privileges.
 pub(crate) fn limit_file_size(process: u32, bytes: &str) {
     let limit = format!("--fsize={bytes}:");
     let limited = Command::new("prlimit").args([&limit, "--pid", &process.to_string()]).status();
@@ -86,7 +86,7 @@ async fn a_file_size_limit_refuses_writes_until_it_is_raised() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_without_room_says_what_to_do_and_loses_nothing() {
+async fn start_on_a_full_disk_fails_with_the_space_to_free_and_loses_nothing() {
     for end in ["-KILL", "-TERM"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");
@@ -109,9 +109,9 @@ async fn a_start_without_room_says_what_to_do_and_loses_nothing() {
     }
 }
 
-/// `envsnap` with a limit of file sizes, which SQLite reaches as it does the end of a full disk.
+/// Runs `envsnap` with a limit of file sizes in bytes, which SQLite reports as it does a full disk.
 #[cfg(target_os = "linux")]
-pub(super) fn limited(bytes: u64, arguments: &[&str]) -> std::process::Output {
+pub(super) fn run_with_file_size_limit(bytes: u64, arguments: &[&str]) -> std::process::Output {
     let limit = format!("--fsize={bytes}");
     let envsnap = env!("CARGO_BIN_EXE_envsnap");
     Command::new("prlimit").arg(limit).arg(envsnap).args(arguments).output().unwrap()
@@ -119,7 +119,7 @@ pub(super) fn limited(bytes: u64, arguments: &[&str]) -> std::process::Output {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_with_a_long_log_names_the_room_that_its_file_needs() {
+async fn refused_start_with_a_long_wal_names_the_disk_space_that_the_file_needs() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = Process::start(&file).await;
@@ -146,7 +146,7 @@ async fn a_start_with_a_long_log_names_the_room_that_its_file_needs() {
     drop(reader);
     let before = size(&copy);
     let db = copy.to_str().unwrap();
-    let refused = limited(20_000, &["serve", "--listen", "127.0.0.1:0", "--db", db]);
+    let refused = run_with_file_size_limit(20_000, &["serve", "--listen", "127.0.0.1:0", "--db", db]);
     let said = text(&refused.stderr);
     let (said, _) = said.split_once(" MB at least").unwrap_or_else(|| panic!("{said}"));
     let megabytes: u64 = said.rsplit(' ').next().unwrap().parse().unwrap();
@@ -158,7 +158,7 @@ async fn a_start_with_a_long_log_names_the_room_that_its_file_needs() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_of_file_sizes_ends_no_command_without_a_message() {
+async fn commands_that_exceed_the_file_size_limit_fail_with_a_message() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = Process::start(&file).await;
@@ -171,7 +171,7 @@ async fn a_limit_of_file_sizes_ends_no_command_without_a_message() {
         &["backup", "--db", db, target.to_str().unwrap()],
         &["env", "ls", "--org", "acme", "--db", db],
     ] {
-        let ended = limited(20_000, arguments);
+        let ended = run_with_file_size_limit(20_000, arguments);
         assert_eq!(ended.status.code(), Some(2), "{arguments:?} {ended:?}");
         assert!(text(&ended.stderr).starts_with("envsnap: "), "{ended:?}");
     }

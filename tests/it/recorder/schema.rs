@@ -10,46 +10,47 @@ use serde_json::{Map, Value};
 
 use super::server::{Answer, Recorder, write_secret};
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+/// The recorder's OpenAPI document.
+static OPENAPI: LazyLock<Value> = LazyLock::new(|| {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/recorder/src/http/openapi.json");
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 });
 
 fn schemas() -> &'static Value {
-    &DOCUMENT["components"]["schemas"]
+    &OPENAPI["components"]["schemas"]
 }
 
-/// What `$ref` points to, or the object itself.
-fn resolved(value: &'static Value) -> &'static Value {
+/// What the `$ref` in `value` refers to, or `value` itself.
+fn resolve_reference(value: &'static Value) -> &'static Value {
     match value["$ref"].as_str() {
-        Some(reference) => DOCUMENT.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+        Some(reference) => OPENAPI.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
         None => value,
     }
 }
 
-/// Panics if `value` does not keep to the schema called `name`.
+/// Panics if `value` does not match the schema called `name`.
 pub(crate) fn check(name: &str, value: &Value) {
-    if let Err(problem) = valid(schemas(), &schemas()[name], value, name) {
+    if let Err(problem) = validate(schemas(), &schemas()[name], value, name) {
         panic!("{problem}: {value}");
     }
 }
 
-/// The documented path that an address matches: one without parameters comes first.
+/// The documented path that an address matches; one with fewer parameters has precedence.
 fn documented_path(address: &str) -> Option<&'static Value> {
     let matches = |template: &str| {
         let (given, wanted) = (address.split('/'), template.split('/'));
         given.clone().count() == wanted.clone().count()
             && given.zip(wanted).all(|(it, wanted)| it == wanted || wanted.starts_with('{'))
     };
-    let paths = DOCUMENT["paths"].as_object().unwrap().iter();
+    let paths = OPENAPI["paths"].as_object().unwrap().iter();
     paths
         .filter(|(template, _)| matches(template))
         .min_by_key(|(template, _)| template.matches('{').count())
         .map(|(_, item)| item)
 }
 
-/// Panics if a response is not the one that the document has of this request. What is not in it is
-/// an error.
+/// Panics if a response does not match the document, or if an undocumented request is not answered
+/// with an error.
 pub(crate) fn check_response(method: &Method, path: &str, answer: &Answer) {
     let item = documented_path(path).unwrap_or(&Value::Null);
     let operation = &item[method.as_str().to_ascii_lowercase()];
@@ -60,16 +61,17 @@ pub(crate) fn check_response(method: &Method, path: &str, answer: &Answer) {
     let response = responses.get(answer.status.as_str());
     let is_error = answer.status.is_client_error() || answer.status.is_server_error();
     assert!(response.is_some() || is_error, "{method} {path}: undocumented {answer:?}");
-    let response = resolved(response.unwrap_or(&responses["default"]));
+    let response = resolve_reference(response.unwrap_or(&responses["default"]));
     let content_type = answer.headers[CONTENT_TYPE].to_str().unwrap();
     let content = response["content"].get(content_type);
     let content = content.unwrap_or_else(|| panic!("{method} {path}: undocumented {answer:?}"));
-    if let Err(problem) = valid(schemas(), &content["schema"], &answer.body, "the body") {
+    if let Err(problem) = validate(schemas(), &content["schema"], &answer.body, "the body") {
         panic!("{method} {path} {}: {problem}: {}", answer.status, answer.body);
     }
 }
 
-fn valid(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Result<(), String> {
+/// The first violation of `schema` in `value`; `path` is where that is, for the message.
+fn validate(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Result<(), String> {
     let none = Map::new();
     let fields = value.as_object().unwrap_or(&none);
     let properties = schema["properties"].as_object().unwrap_or(&none);
@@ -101,7 +103,7 @@ fn valid(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Result<(
             "properties" => {
                 for (name, schema) in properties {
                     if let Some(value) = fields.get(name) {
-                        valid(schemas, schema, value, &format!("{path}.{name}"))?;
+                        validate(schemas, schema, value, &format!("{path}.{name}"))?;
                     }
                 }
             }
@@ -112,23 +114,23 @@ fn valid(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Result<(
             }
             "additionalProperties" => {
                 for (name, value) in fields.iter().filter(|(it, _)| !properties.contains_key(*it)) {
-                    valid(schemas, said, value, &format!("{path}.{name}"))?;
+                    validate(schemas, said, value, &format!("{path}.{name}"))?;
                 }
             }
             "items" => {
                 for (at, item) in value.as_array().into_iter().flatten().enumerate() {
-                    valid(schemas, said, item, &format!("{path}[{at}]"))?;
+                    validate(schemas, said, item, &format!("{path}[{at}]"))?;
                 }
             }
             "anyOf" => {
                 let choices = said.as_array().unwrap();
-                if choices.iter().all(|schema| valid(schemas, schema, value, path).is_err()) {
+                if choices.iter().all(|schema| validate(schemas, schema, value, path).is_err()) {
                     return wrong("is none of what it may be");
                 }
             }
             "$ref" => {
                 let name = said.as_str().unwrap().rsplit('/').next().unwrap();
-                valid(schemas, &schemas[name], value, path)?;
+                validate(schemas, &schemas[name], value, path)?;
             }
             "const" | "enum" | "description" => {}
             unknown => panic!("{path} has the keyword {unknown}, which is not checked"),
@@ -151,13 +153,13 @@ fn is_of_type(name: &str, value: &Value) -> bool {
 }
 
 #[test]
-fn schema_violations_are_found() {
+fn schema_check_finds_wrong_types_missing_fields_and_mismatched_patterns() {
     use serde_json::json;
 
     let good = json!({"index": 1, "from": 1.5, "to": 0.0, "compliant": false, "duration": 2});
     check("SnapshotListEntry", &good);
     let breaks =
-        |schema: &str, value: &Value| valid(schemas(), &schemas()[schema], value, "").is_err();
+        |schema: &str, value: &Value| validate(schemas(), &schemas()[schema], value, "").is_err();
     for (field, value) in [("index", json!(1.5)), ("to", json!(null)), ("compliant", json!("no"))] {
         let mut bad = good.clone();
         bad[field] = value;
@@ -175,17 +177,17 @@ fn schema_violations_are_found() {
 }
 
 #[tokio::test]
-async fn the_document_is_served_without_a_token_and_has_every_method() {
+async fn openapi_document_is_served_without_a_token_and_has_every_allowed_method() {
     let file = tempfile::NamedTempFile::new().unwrap();
     write_secret(file.path(), "wr1ter-0 label=w org=acme write\n");
     let access = Access::from_token_file(file.path()).unwrap();
     let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
     let served = recorder.send(Method::GET, "/api/v2/openapi.json", None, "").await;
-    assert_eq!((served.status, &served.body), (StatusCode::OK, &*DOCUMENT));
+    assert_eq!((served.status, &served.body), (StatusCode::OK, &*OPENAPI));
 
     let open = Recorder::start().await;
     let parameter = Regex::new(r"\{\w+\}").unwrap();
-    for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
+    for (path, item) in OPENAPI["paths"].as_object().unwrap() {
         let address = parameter.replace_all(path, "1");
         let answer = open.send(Method::TRACE, &address, Some("any"), "").await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");

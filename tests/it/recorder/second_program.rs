@@ -11,15 +11,17 @@ use rusqlite::Connection;
 use super::crash::Process;
 use super::server::{digest, task};
 
-const FILE: &str = "ENVSNAP_TEST_FILE";
-const SQL: &str = "ENVSNAP_TEST_SQL";
+/// Environment variable with the file that the process opens.
+const FILE_VARIABLE: &str = "ENVSNAP_TEST_FILE";
+/// Environment variable with the SQL that the process executes.
+const SQL_VARIABLE: &str = "ENVSNAP_TEST_SQL";
 
-/// Lets another process open the file, read and write as it pleases, execute the SQL, and close it.
+/// Starts another process that opens the file with SQLite, executes the SQL, and closes the file.
 pub(crate) fn execute(file: &Path, sql: &str) {
     let ended = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "recorder::second_program::executes_sql"])
-        .env(FILE, file)
-        .env(SQL, sql)
+        .env(FILE_VARIABLE, file)
+        .env(SQL_VARIABLE, sql)
         .output()
         .unwrap();
     let output = String::from_utf8_lossy(&ended.stdout);
@@ -29,7 +31,7 @@ pub(crate) fn execute(file: &Path, sql: &str) {
 #[test]
 #[ignore = "other tests run it as a process of its own"]
 fn executes_sql() {
-    let (file, sql) = (std::env::var(FILE).unwrap(), std::env::var(SQL).unwrap());
+    let (file, sql) = (std::env::var(FILE_VARIABLE).unwrap(), std::env::var(SQL_VARIABLE).unwrap());
     let connection = Connection::open(file).unwrap();
     connection.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
     // Pragmas answer with rows.
@@ -38,8 +40,8 @@ fn executes_sql() {
     while rows.next().unwrap().is_some() {}
 }
 
-/// Whether a process holds the lock by which SQLite knows that a database is in use. SQLite up to
-/// 3.50 removes the log of one that is not, whenever a program closes it.
+/// Whether the process `id` holds a lock on the file, by which SQLite knows that a database is in
+/// use. Up to 3.50 it removes the WAL of one that is not, whenever a program closes it.
 fn is_locked_by(id: u32, file: &Path) -> bool {
     let inode = format!(":{}", fs::metadata(file).unwrap().ino());
     let locks = fs::read_to_string("/proc/locks").unwrap();
@@ -52,7 +54,7 @@ fn is_locked_by(id: u32, file: &Path) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_opens_and_closes_the_file_loses_no_report() {
+async fn no_report_is_lost_if_another_program_opens_reads_checkpoints_and_closes_the_file() {
     for end in ["-KILL", "-TERM"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");

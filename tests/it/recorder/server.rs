@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::schema;
 
+/// A recorder that is served by this process on loopback.
 pub(crate) struct Recorder {
     pub(crate) url: String,
     client: reqwest::Client,
@@ -26,7 +27,7 @@ pub(crate) struct Recorder {
     served: JoinHandle<std::io::Result<()>>,
 }
 
-/// What the recorder answered.
+/// A response of the recorder.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -38,7 +39,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Sends a request, and checks the response against the recorder's OpenAPI document.
-    async fn to(request: reqwest::RequestBuilder) -> Self {
+    async fn send_and_check(request: reqwest::RequestBuilder) -> Self {
         let (client, request) = request.build_split();
         let request = request.unwrap();
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
@@ -52,11 +53,12 @@ impl Answer {
         answer
     }
 
+    /// The `message` of an error.
     pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap_or_default()
     }
 
-    /// The body of a success, which keeps to a schema of the API's own description.
+    /// The body of a 200, which must match this schema of the OpenAPI document.
     pub(crate) fn documented(self, schema: &str) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{self:?}");
         schema::check(schema, &self.body);
@@ -64,8 +66,8 @@ impl Answer {
     }
 }
 
-/// The store in a file that a store of this process may have had before. Another test that starts a
-/// program meanwhile gives it all locks of this process, for as long as it takes to start.
+/// Opens the store of a file that this process may have had open before. It tries for 30 seconds: a
+/// program that another test starts meanwhile inherits the locks of this process until it executes.
 pub(crate) fn reopen_store(file: &Path) -> SqliteStore {
     let patience = Instant::now() + Duration::from_secs(30);
     loop {
@@ -79,10 +81,12 @@ pub(crate) fn reopen_store(file: &Path) -> SqliteStore {
 }
 
 impl Recorder {
+    /// With an empty store in memory, and without tokens.
     pub(crate) async fn start() -> Self {
         Self::with(SqliteStore::in_memory().unwrap(), Access::open()).await
     }
 
+    /// With the store in this file, and without tokens.
     pub(crate) async fn on(file: &Path) -> Self {
         Self::with(reopen_store(file), Access::open()).await
     }
@@ -91,7 +95,8 @@ impl Recorder {
         Self::with_clock(store, access, |time| Clock::from_fn(move || *time.lock().unwrap())).await
     }
 
-    /// Whose clock is made of the time that the test moves.
+    /// With the clock that `make` builds on the time that the test moves, in seconds since the Unix
+    /// epoch.
     pub(crate) async fn with_clock(
         store: SqliteStore,
         access: Access,
@@ -114,17 +119,19 @@ impl Recorder {
         }
     }
 
-    /// Ends it as a signal would.
+    /// Shuts it down as a signal would.
     pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         drop(self.client);
         self.served.await.unwrap().unwrap();
     }
 
+    /// Moves its clock.
     pub(crate) fn advance(&self, seconds: f64) {
         *self.clock.lock().unwrap() += seconds;
     }
 
+    /// Sends a request with any path of the server.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -136,10 +143,10 @@ impl Recorder {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        Answer::to(request).await
+        Answer::send_and_check(request).await
     }
 
-    /// With a type of its body.
+    /// Sends a request without a token, with this content type of its body.
     pub(crate) async fn send_typed(
         &self,
         method: Method,
@@ -149,18 +156,20 @@ impl Recorder {
     ) -> Answer {
         let request = self.client.request(method, format!("{}{path}", self.url));
         let request = request.header(CONTENT_TYPE, content_type).body(body);
-        Answer::to(request).await
+        Answer::send_and_check(request).await
     }
 
+    /// GET of a path below `/api/v2`.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, &format!("/api/v2{path}"), Some("any"), "").await
     }
 
+    /// PUT to a path below `/api/v2`.
     pub(crate) async fn put(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         self.send(Method::PUT, &format!("/api/v2{path}"), Some("any"), body).await
     }
 
-    /// As [`Self::put`], with one more header if it has a value.
+    /// As [`Self::put`], without a token, and with one more header if it has a value.
     pub(crate) async fn put_with(
         &self,
         path: &str,
@@ -170,10 +179,10 @@ impl Recorder {
     ) -> Answer {
         let request = self.client.put(format!("{}/api/v2{path}", self.url)).body(body);
         let request = value.into_iter().fold(request, |request, value| request.header(name, value));
-        Answer::to(request).await
+        Answer::send_and_check(request).await
     }
 
-    /// Makes environment `name` of organization `acme`.
+    /// Creates environment `name` of organization `acme`.
     pub(crate) async fn create(&self, name: &str, include_scaling: Option<bool>) {
         let mut body = json!({"name": name, "type": "ECS", "description": "d"});
         if let Some(include_scaling) = include_scaling {
@@ -183,7 +192,7 @@ impl Recorder {
         assert_eq!((answer.status, answer.body), (StatusCode::CREATED, json!("OK")));
     }
 
-    /// Reports `artifacts` to `acme/name`, and gives the status.
+    /// Reports `artifacts` to `acme/name`; the status of the response.
     pub(crate) async fn report(&self, name: &str, artifacts: &[Value]) -> u16 {
         let body = json!({"artifacts": artifacts}).to_string();
         let answer = self.put(&format!("/environments/acme/{name}/report/ECS"), body).await;
@@ -191,6 +200,7 @@ impl Recorder {
         answer.status.as_u16()
     }
 
+    /// The latest snapshot of `acme/name`.
     pub(crate) async fn latest(&self, name: &str) -> RecordedSnapshot {
         let answer = self.get(&format!("/snapshots/acme/{name}/-1")).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -198,12 +208,12 @@ impl Recorder {
     }
 }
 
-/// A digest that is this byte, over and over.
+/// A digest of 32 times this byte.
 pub(crate) fn digest(byte: u8) -> String {
     format!("{byte:02x}").repeat(32)
 }
 
-/// One task that runs one container.
+/// A report entry of one task that runs one container.
 pub(crate) fn task(id: u32, name: &str, digest: &str, started: i64) -> Value {
     json!({
         "taskArn": format!("arn:aws:ecs:eu-central-1:274425519734:task/app/{id}"),
@@ -214,7 +224,7 @@ pub(crate) fn task(id: u32, name: &str, digest: &str, started: i64) -> Value {
     })
 }
 
-/// A file that only its owner may read.
+/// Writes a file that only its owner may read.
 pub(crate) fn write_secret(file: &Path, content: &str) {
     std::fs::write(file, content).unwrap();
     std::fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Bundle, day, verify};
+use super::{Bundle, recorder_with_one_day, verify};
 
 #[tokio::test]
 async fn a_hostile_archive_is_refused_without_being_read_whole() {
-    let recorder = day().await;
+    let recorder = recorder_with_one_day().await;
     let bundle = Bundle::create(&recorder, &[]).await;
     let original = bundle.bytes();
     let size = 40 << 30;
@@ -61,7 +61,7 @@ fn packed_by(bundle: &Bundle, script: &str) -> PathBuf {
 
 #[tokio::test]
 async fn an_archive_that_was_packed_again_has_intact_files() {
-    let recorder = day().await;
+    let recorder = recorder_with_one_day().await;
     let bundle = Bundle::create(&recorder, &[]).await;
     let head = bundle.head().await.to_string();
     let intact = "are intact, and follow from its ledger and its attachments, but the archive around them is \

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Bundle, START, day};
+use super::{Bundle, START, recorder_with_one_day};
 use crate::questions::{Answer, ask};
 use crate::recorder::provenance::requests::document;
 use crate::recorder::server::{Recorder, digest, task};
@@ -19,7 +19,7 @@ async fn ask_bundle(bundle: &Bundle, arguments: &[&str]) -> String {
 
 #[tokio::test]
 async fn an_archived_environment_has_a_bundle() {
-    let recorder = day().await;
+    let recorder = recorder_with_one_day().await;
     recorder.advance(60.0);
     let done = recorder.put("/environments/acme/prod/archive", "null").await;
     assert_eq!(done.status, 200, "{done:?}");
@@ -41,14 +41,14 @@ async fn an_archived_environment_has_a_bundle() {
 
 #[tokio::test]
 async fn a_renamed_environment_has_a_bundle_under_its_present_name() {
-    let recorder = day().await;
+    let recorder = recorder_with_one_day().await;
     let rename = async |name: &str, new_name: &str| {
         let body = json!({"new_name": new_name}).to_string();
         let done = recorder.put(&format!("/environments/acme/{name}/rename"), body).await;
         assert_eq!(done.status, 200, "{done:?}");
     };
     rename("prod", "live").await;
-    let refused = Bundle::none().ask(&recorder, &[]).await.failed();
+    let refused = Bundle::not_created().run_proof(&recorder, &[]).await.failed();
     let expected = "environment 'prod' was renamed to 'live' at 2022-08-22T22:40:22.5Z. Name it so";
     assert!(refused.contains(expected), "{refused}");
     recorder.advance(60.0);
@@ -60,7 +60,7 @@ async fn a_renamed_environment_has_a_bundle_under_its_present_name() {
     assert!(!bundle.members()["report.html"].contains("It was called"));
     assert_eq!(bundle.members()["runs.csv"].lines().count(), 2);
 
-    let bundle = Bundle::none();
+    let bundle = Bundle::not_created();
     let file = bundle.path.to_str().unwrap();
     let arguments = ["proof", "prod-old", "-o", file];
     crate::questions::ask_at(&recorder.url, &arguments).await.success();
@@ -162,7 +162,7 @@ async fn a_bundle_says_where_what_ran_comes_from_and_what_evidence_is_missing() 
 
 #[tokio::test]
 async fn a_bundle_is_only_read_and_one_that_was_changed_answers_nothing() {
-    let recorder = day().await;
+    let recorder = recorder_with_one_day().await;
     let bundle = Bundle::create(&recorder, &[]).await;
     recorder.stop().await;
     let db = ["--db", bundle.path.to_str().unwrap()];
