@@ -41,7 +41,8 @@ fn token_encodings() -> Vec<String> {
 }
 
 fn base64(bytes: &[u8]) -> String {
-    const BASE64_DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const BASE64_DIGITS: &[u8; 64] =
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     bytes
         .chunks(3)
         .flat_map(|chunk| {
@@ -243,7 +244,11 @@ async fn token_is_not_in_responses_or_logs_if_its_ssm_parameter_is_invalid_or_de
         ("/kosli/token", 200, json!({"Parameter": {"Value": {"token": TOKEN}}})),
         ("/kosli/token", 200, json!(TOKEN)),
         ("/kosli/token", 400, refused("ParameterNotFound", "kosli/token")),
-        (TOKEN_LIKE_PARAMETER_NAME, 400, refused("AccessDeniedException", TOKEN_LIKE_PARAMETER_NAME)),
+        (
+            TOKEN_LIKE_PARAMETER_NAME,
+            400,
+            refused("AccessDeniedException", TOKEN_LIKE_PARAMETER_NAME),
+        ),
         (TOKEN_LIKE_PARAMETER_NAME, 200, parameter("")),
     ] {
         let ecs = StandIn::start(app()).await.unwrap();
@@ -253,7 +258,8 @@ async fn token_is_not_in_responses_or_logs_if_its_ssm_parameter_is_invalid_or_de
             server.then(403, format!("Bearer {TOKEN}"));
         }
         let by_name = [("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", name)];
-        let mut searched = CapturedFunction::start(&ecs.endpoint(), &ssm.url, &server.url, &by_name).await;
+        let mut searched =
+            CapturedFunction::start(&ecs.endpoint(), &ssm.url, &server.url, &by_name).await;
         let answer = searched.invoke("{}", INVOCATION_TIMEOUT).await;
         assert!(answer.contains("errorType"), "{answer}");
         assert!(ssm.received().len() > 1, "SSM was called");

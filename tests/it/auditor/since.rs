@@ -117,7 +117,11 @@ async fn start_first_seen_and_confirmed_times_of_a_run_agree_in_text_json_and_pa
         ("prod#6", "web", &web),
     ] {
         let shown = json_output(&recorder, &["env", "get", snapshot]).await;
-        assert_eq!(&run_times(artifact_named(&shown["artifacts"], name)), expected, "{snapshot} {name}");
+        assert_eq!(
+            &run_times(artifact_named(&shown["artifacts"], name)),
+            expected,
+            "{snapshot} {name}"
+        );
         let path = snapshot.replace("prod#", "/acme/environments/prod/snapshots/");
         let shown = run_times_on_page(&page::get(&recorder, &path).await, &format!("{name} :1"));
         assert_eq!(shown, [with_whole_seconds(expected)], "{path} {name}");

@@ -134,7 +134,12 @@ fn assume_role_response() -> String {
         .to_owned()
 }
 
-fn snapshot_server_answer(played: &mut CaseState, method: &Method, path: &str, body: &[u8]) -> Response<Body> {
+fn snapshot_server_answer(
+    played: &mut CaseState,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> Response<Body> {
     if path.contains("/snapshots/") {
         return match &played.case.latest {
             Some(latest) => json_answer(200, latest),
@@ -180,8 +185,10 @@ impl Case {
             "DescribeClusters" => {
                 let requested = given("clusters");
                 let known = self.existing_cluster_arns();
-                let is_requested = |arn: &&String| requested.iter().any(|it| is_cluster_called(arn, it));
-                let described = known.iter().filter(is_requested).map(|arn| self.describe_cluster(arn));
+                let is_requested =
+                    |arn: &&String| requested.iter().any(|it| is_cluster_called(arn, it));
+                let described =
+                    known.iter().filter(is_requested).map(|arn| self.describe_cluster(arn));
                 json!({"clusters": described.collect::<Vec<_>>(), "failures": []})
             }
             "ListTasks" => {

@@ -44,7 +44,11 @@ fn code_blocks_name_a_known_language_and_no_envsnap_command_is_marked_as_not_run
     for page in &pages() {
         for block in &page.blocks {
             let place = page.place(block);
-            assert!(CODE_BLOCK_LANGUAGES.contains(&&*block.language), "{place}: {:?}", block.language);
+            assert!(
+                CODE_BLOCK_LANGUAGES.contains(&&*block.language),
+                "{place}: {:?}",
+                block.language
+            );
             if block.language == "sh" && matches!(execution(block), Execution::NotRun) {
                 let ours = block.code.lines().find(|line| line.trim().starts_with("envsnap "));
                 assert_eq!(ours, None, "{place}: this can be run");

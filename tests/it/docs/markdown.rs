@@ -55,7 +55,8 @@ impl Page {
             match event {
                 Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
                 Event::End(TagEnd::Heading(level)) => {
-                    let anchor = number_repeated_anchor(&mut anchors, anchor(&heading.take().unwrap()));
+                    let anchor =
+                        number_repeated_anchor(&mut anchors, anchor(&heading.take().unwrap()));
                     section.clone_from(&anchor);
                     headings.push(Heading { level: level as usize, anchor });
                 }

@@ -18,7 +18,7 @@ use super::faults::EcsFault::{
     Miscounts, NeverEnds, NotKnown, NotYetKnown, RepeatsTheToken, Silent, SilentContainer, Slow,
     Throttled, Unavailable,
 };
-use super::faults::{FaultEffects, EcsFault, Hidden, InjectedFault};
+use super::faults::{EcsFault, FaultEffects, Hidden, InjectedFault};
 use super::timeline::{Millis, Timeline};
 
 /// Prefix of the tokens of a listing that never ends.
@@ -183,7 +183,9 @@ impl FakeEcs {
         tokio::time::sleep(Duration::from_millis(after)).await;
         let State { damage, unusable, .. } = &mut *self.0.state.borrow_mut();
         match &answer {
-            Ok(_) if unusable.remove(&what()) => damage.mark_pending(what(), cluster.map(cluster_name)),
+            Ok(_) if unusable.remove(&what()) => {
+                damage.mark_pending(what(), cluster.map(cluster_name))
+            }
             Ok(_) | Err(CallError::ClusterNotFound) => damage.mark_answered(&what()),
             Err(_) => damage.mark_pending(what(), cluster.map(cluster_name)),
         }
@@ -242,7 +244,11 @@ impl FakeEcs {
     }
 
     /// The name of a cluster, if it is active now.
-    fn require_active_cluster<'a>(&self, cluster: &'a str, now: Millis) -> Result<&'a str, CallError> {
+    fn require_active_cluster<'a>(
+        &self,
+        cluster: &'a str,
+        now: Millis,
+    ) -> Result<&'a str, CallError> {
         let name = cluster_name(cluster);
         let known = self.0.account.clusters.get(name);
         known.filter(|c| c.is_active(now)).map(|_| name).ok_or(CallError::ClusterNotFound)
@@ -323,7 +329,9 @@ impl EcsApi for FakeEcs {
                 });
                 return Ok(Page::default());
             }
-            self.unhide_listed_tasks(|task| task.cluster == name && task.desired_status(now) == desired_status);
+            self.unhide_listed_tasks(|task| {
+                task.cluster == name && task.desired_status(now) == desired_status
+            });
             let tasks = self.0.account.tasks.iter().filter(|(_, task)| {
                 task.cluster == name
                     && task.exists(now)
@@ -450,7 +458,12 @@ impl FakeEcs {
     }
 
     /// Applies a fault of DescribeTasks to the response; whether that cannot be used any more.
-    fn apply_description_fault(&self, fault: Option<EcsFault>, cluster: &str, answer: &mut DescribedTasks) -> bool {
+    fn apply_description_fault(
+        &self,
+        fault: Option<EcsFault>,
+        cluster: &str,
+        answer: &mut DescribedTasks,
+    ) -> bool {
         match fault {
             Some(FailsATask) => {
                 if let Some(task) = answer.tasks.pop() {

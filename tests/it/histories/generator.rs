@@ -7,8 +7,8 @@ use proptest::strategy::BoxedStrategy;
 
 use super::account::SOFTWARE;
 use super::faults::{EcsFault, InjectedFault};
-use super::history::{History, Invocation, Part, Policy, Step, Triggered, StepKind};
-use super::plan::{plans, brief_task};
+use super::history::{History, Invocation, Part, Policy, Step, StepKind, Triggered};
+use super::plan::{brief_task, plans};
 use super::record::{ServerKind, UnknownFingerprints};
 use super::server::ServerFault;
 use super::timeline::{MINUTE, Millis, SECOND};
@@ -22,11 +22,19 @@ pub(super) struct Participants {
 }
 
 pub(super) fn histories(participants: Participants) -> impl Strategy<Value = History> {
-    let unknown = prop_oneof![Just(UnknownFingerprints::Shown), Just(UnknownFingerprints::Hidden), Just(UnknownFingerprints::Dropped)];
+    let unknown = prop_oneof![
+        Just(UnknownFingerprints::Shown),
+        Just(UnknownFingerprints::Hidden),
+        Just(UnknownFingerprints::Dropped)
+    ];
     let server =
         (any::<bool>(), unknown, any::<bool>()).prop_map(|(include_scaling, unknown, p)| {
             // The recorder takes preconditions, and shows all that it recorded.
-            ServerKind { include_scaling, unknown, preconditions: p && unknown == UnknownFingerprints::Shown }
+            ServerKind {
+                include_scaling,
+                unknown,
+                preconditions: p && unknown == UnknownFingerprints::Shown,
+            }
         });
     let environments = vec(part(), participants.environments);
     let server = (server, prop::bool::weighted(0.9), environments, policy());
@@ -42,7 +50,9 @@ pub(super) fn histories(participants: Participants) -> impl Strategy<Value = His
 
 /// Histories in which a task runs during one invocation only, whose report meets a fault: the next
 /// invocation finds what was there before, which the process may believe to be on the server still.
-pub(super) fn histories_that_return_to_an_earlier_state(participants: Participants) -> impl Strategy<Value = History> {
+pub(super) fn histories_that_return_to_an_earlier_state(
+    participants: Participants,
+) -> impl Strategy<Value = History> {
     const INVOCATION_INTERVAL: Millis = 50 * SECOND;
     (histories(participants), 0..SOFTWARE.len(), server_fault(participants)).prop_map(
         move |(mut history, software, fault)| {

@@ -15,7 +15,9 @@ use envsnap::report::{EnvironmentOutcome, OutcomeKind};
 
 use super::account::{Account, Counts, is_fingerprint};
 use super::history::{History, Invocation, Part, Triggered};
-use super::record::{ServerKind, SentReport, UnknownFingerprints, InvocationCalls, reports_by_others};
+use super::record::{
+    InvocationCalls, SentReport, ServerKind, UnknownFingerprints, reports_by_others,
+};
 use super::timeline::Millis;
 
 /// The invariant that does not hold, by its letter, and how.
@@ -165,7 +167,9 @@ pub(super) fn check_recorded_matches_running(
     let ServerKind { include_scaling, unknown, .. } = history.server;
     let replicas = include_scaling && history.policy.compare_replicas;
     let comparable = |counts: &Counts| -> Counts {
-        let kept = counts.iter().filter(|(id, _)| unknown == UnknownFingerprints::Shown || is_fingerprint(id));
+        let kept = counts
+            .iter()
+            .filter(|(id, _)| unknown == UnknownFingerprints::Shown || is_fingerprint(id));
         kept.map(|(id, n)| (id.clone(), if replicas { *n } else { 1 })).collect()
     };
     if comparable(recorded) == comparable(runs) {

@@ -40,7 +40,11 @@ fn large_account(clusters: usize, running: usize, stopped: usize) -> Account {
 
 /// Calls of ECS and milliseconds of an invocation of a new process, and of the next one, a minute
 /// later.
-async fn ecs_calls_and_time(account: Account, containers: usize, quota_share: f64) -> [(u32, Millis); 2] {
+async fn ecs_calls_and_time(
+    account: Account,
+    containers: usize,
+    quota_share: f64,
+) -> [(u32, Millis); 2] {
     let history = History {
         environments: vec![Part::Everything],
         policy: Policy {
@@ -49,7 +53,11 @@ async fn ecs_calls_and_time(account: Account, containers: usize, quota_share: f6
             heartbeat: None,
             auto_create: false,
         },
-        server: ServerKind { include_scaling: true, unknown: UnknownFingerprints::Shown, preconditions: true },
+        server: ServerKind {
+            include_scaling: true,
+            unknown: UnknownFingerprints::Shown,
+            preconditions: true,
+        },
         made: true,
         account,
         page_size: 100,

@@ -122,7 +122,11 @@ impl HttpSetup {
         let before = self.read_recorded().await;
         self.inject_faults(invocation);
         let begun = self.now.load(Ordering::SeqCst);
-        let time = if invocation.fault.is_some() { FAULTY_INVOCATION_TIMEOUT } else { Duration::from_secs(30) };
+        let time = if invocation.fault.is_some() {
+            FAULTY_INVOCATION_TIMEOUT
+        } else {
+            Duration::from_secs(30)
+        };
         let schedule = Trigger::new(TriggerKind::Schedule);
         let outcome = self.reporter.run(&schedule, Some(Instant::now() + time)).await.unwrap();
         let outcome = outcome.environments.into_iter().next().unwrap();
@@ -156,7 +160,12 @@ impl HttpSetup {
     }
 
     /// Invariant a.
-    fn check_recorded_replicas(&self, posted: &Counts, begun: Millis, ended: Millis) -> Result<(), Violation> {
+    fn check_recorded_replicas(
+        &self,
+        posted: &Counts,
+        begun: Millis,
+        ended: Millis,
+    ) -> Result<(), Violation> {
         let wanted = |task: &_| self.part.has_task(task);
         let throughout = self.account.count(wanted, |c| c.runs_throughout(begun, ended));
         let sometime = self.account.count(wanted, |c| c.runs_at_some_moment(begun, ended));

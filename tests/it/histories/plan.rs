@@ -114,7 +114,12 @@ fn task_sequence(task_plan: BoxedStrategy<TaskPlan>) -> impl Strategy<Value = Ta
         prop_oneof![4 => -10 * MINUTE..0, 4 => 0..6 * MINUTE, 1 => -HOUR - 10 * MINUTE..-HOUR],
         vec(task_plan, 1..4),
     )
-        .prop_map(|(cluster, group, begins, tasks)| TaskSequence { cluster, group, begins, tasks })
+        .prop_map(|(cluster, group, begins, tasks)| TaskSequence {
+            cluster,
+            group,
+            begins,
+            tasks,
+        })
 }
 
 fn task_plan() -> impl Strategy<Value = TaskPlan> {
@@ -161,7 +166,8 @@ pub(super) fn brief_task(software: usize, moment: Millis) -> Task {
         deprovisions: SECOND,
         handover: 0,
     };
-    let work = TaskSequence { cluster: "app", group: Some("service:web"), begins: 0, tasks: Vec::new() };
+    let work =
+        TaskSequence { cluster: "app", group: Some("service:web"), begins: 0, tasks: Vec::new() };
     task(&work, &task_plan, moment - 5 * SECOND, &[])
 }
 

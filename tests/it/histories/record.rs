@@ -165,7 +165,8 @@ pub(super) fn counts(artifacts: &[Artifact]) -> Counts {
 pub(super) fn report_of(software: &[usize]) -> EcsReport {
     let entries = software.iter().map(|software| {
         let software = &SOFTWARE[*software];
-        let digest = if is_fingerprint(&software.identity) { software.identity.as_str() } else { "" };
+        let digest =
+            if is_fingerprint(&software.identity) { software.identity.as_str() } else { "" };
         let name = software.image.as_deref().unwrap_or(&software.identity);
         json!({"taskArn": "another", "digests": {name: digest}, "creationTimestamp": 0})
     });

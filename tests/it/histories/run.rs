@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::account::arn;
 use super::ecs::FakeEcs;
-use super::history::{History, Invocation, Triggered, StepKind};
+use super::history::{History, Invocation, StepKind, Triggered};
 use super::invariants::{Known, ObservedRun, Violation, check_recorded_matches_running};
 use super::server::FakeServer;
 use super::timeline::{MINUTE, Millis, Seconds, Timeline};
@@ -79,7 +79,9 @@ impl<'a> Simulation<'a> {
                     self.known.retain(|(of, _), _| of != process);
                 }
                 StepKind::Write(software) => {
-                    self.names.iter().for_each(|name| self.server.report_by_other_writer(name, software));
+                    self.names
+                        .iter()
+                        .for_each(|name| self.server.report_by_other_writer(name, software));
                 }
                 StepKind::Archive => self.set_archived(true),
                 StepKind::Restore => self.set_archived(false),
@@ -108,7 +110,11 @@ impl<'a> Simulation<'a> {
         let mut others = Vec::new();
         for (n, name) in self.names.iter().enumerate() {
             let of_it = server.iter().filter(|(environment, ..)| *environment == n);
-            self.server.begin_invocation(name, *process, of_it.map(|(_, call, fault)| (*call, fault.clone())));
+            self.server.begin_invocation(
+                name,
+                *process,
+                of_it.map(|(_, call, fault)| (*call, fault.clone())),
+            );
             others.push(self.server.with_record(name, |record| record.reports_by_others(*process)));
         }
         let begun = self.time.now();
@@ -126,7 +132,9 @@ impl<'a> Simulation<'a> {
             let run = self.observe(n, invocation, begun, outcome);
             let at = || format!(" (env-{n}, in the invocation at {})", Seconds(begun));
             run.check_invariants().map_err(|violation| violation + &at())?;
-            let after = self.server.with_record(&self.names[n], |record| record.reports_by_others(*process));
+            let after = self
+                .server
+                .with_record(&self.names[n], |record| record.reports_by_others(*process));
             match run.known_afterwards((others[n], after)) {
                 Some(known) => self.known.insert((*process, n), known),
                 None => self.known.remove(&(*process, n)),
@@ -139,7 +147,11 @@ impl<'a> Simulation<'a> {
     }
 
     /// The calls are reported, and only environments that may have changed were read.
-    fn check_reported_calls_and_environments(&self, outcome: &Outcome, kind: Triggered) -> Result<(), Violation> {
+    fn check_reported_calls_and_environments(
+        &self,
+        outcome: &Outcome,
+        kind: Triggered,
+    ) -> Result<(), Violation> {
         let reported: u32 = outcome.environments.iter().map(|e| e.calls.ecs).sum();
         let made = self.ecs.calls_of_this_invocation();
         if usize::try_from(reported) != Ok(made) {
@@ -205,7 +217,8 @@ impl<'a> Simulation<'a> {
                 record.exists = true;
                 let late = record.late.iter().map(|(at, _)| *at).max();
                 at = at.max(late.unwrap_or_default());
-                disturbed |= late.is_some() || processes.iter().any(|p| record.reports_by_others(*p) > 0);
+                disturbed |=
+                    late.is_some() || processes.iter().any(|p| record.reports_by_others(*p) > 0);
             });
         }
         if disturbed {

@@ -15,7 +15,9 @@ use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::account::Counts;
-use super::record::{OTHER_WRITER, ServerKind, SentReport, EnvironmentRecord, InvocationCalls, counts, report_of};
+use super::record::{
+    EnvironmentRecord, InvocationCalls, OTHER_WRITER, SentReport, ServerKind, counts, report_of,
+};
 use super::timeline::{Millis, Timeline};
 
 /// What goes wrong in one call. A fault that only a report can meet is a lost response in other
@@ -77,7 +79,9 @@ impl FakeServer {
         faults: impl IntoIterator<Item = (usize, ServerFault)>,
     ) {
         let faults = faults.into_iter().collect();
-        self.with_record(name, |record| record.visit = InvocationCalls { process, faults, ..InvocationCalls::default() });
+        self.with_record(name, |record| {
+            record.visit = InvocationCalls { process, faults, ..InvocationCalls::default() }
+        });
     }
 
     /// Another writer reports one replica of each of this software.
@@ -92,7 +96,11 @@ impl FakeServer {
     }
 
     /// Gives `work` the record of the environment, after reports that were late have arrived.
-    pub(super) fn with_record<T>(&self, name: &str, work: impl FnOnce(&mut EnvironmentRecord) -> T) -> T {
+    pub(super) fn with_record<T>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&mut EnvironmentRecord) -> T,
+    ) -> T {
         let Shared { kind, time, environments, .. } = &*self.0;
         let mut environments = environments.borrow_mut();
         let record = environments.entry(name.to_owned()).or_default();

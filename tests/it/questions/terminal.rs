@@ -64,7 +64,8 @@ async fn tables_fit_the_terminal_width_with_complete_digests_and_names() {
             let widest = shown.lines().map(|line| line.trim_end().chars().count()).max();
             assert!(widest <= Some(usize::from(columns)), "{shown}");
         }
-        let shown = output_on_terminal(columns, &recorder.url, &["env", "get", "aws-prod"], "1").await;
+        let shown =
+            output_on_terminal(columns, &recorder.url, &["env", "get", "aws-prod"], "1").await;
         let digits: String = shown.split_whitespace().collect();
         assert!(digits.contains(&digest(1)), "{shown}");
         for part in name.split('/') {

@@ -24,7 +24,8 @@ async fn wait_until_recorder_waits_for_lock(recorder: &Process) {
     let threads = format!("/proc/{}/task", recorder.child.id().unwrap());
     let is_waiting = |thread: &Path| {
         fs::read_to_string(thread.join("comm")).unwrap() == "writer\n"
-            && fs::read_to_string(thread.join("syscall")).unwrap().split(' ').next() == Some(CLOCK_NANOSLEEP)
+            && fs::read_to_string(thread.join("syscall")).unwrap().split(' ').next()
+                == Some(CLOCK_NANOSLEEP)
     };
     let waiting = async {
         while !fs::read_dir(&threads).unwrap().any(|thread| is_waiting(&thread.unwrap().path())) {
@@ -195,7 +196,8 @@ async fn change_while_recorder_is_stopped(file: &Path, sql: &str) -> Connection 
 async fn wal_begun_by_another_program_is_refused_until_applied_as_the_message_says() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let other = change_while_recorder_is_stopped(&file, "PRAGMA wal_checkpoint(TRUNCATE); ANALYZE").await;
+    let other =
+        change_while_recorder_is_stopped(&file, "PRAGMA wal_checkpoint(TRUNCATE); ANALYZE").await;
     for more in [&[][..], &["--accept-loss"]] {
         let said = refused(&file, more);
         assert!(said.contains("no recorder wrote what is in"), "{said}");

@@ -276,7 +276,13 @@ async fn a_recorder_that_is_killed_repeatedly_has_every_acknowledged_report() {
         let mut clients: Vec<_> = (0..ENVIRONMENTS)
             .map(|environment| {
                 let (answered, count) = (Arc::clone(&answered), Arc::clone(&count));
-                tokio::spawn(report_until_killed(recorder.url.clone(), environment, round, answered, count))
+                tokio::spawn(report_until_killed(
+                    recorder.url.clone(),
+                    environment,
+                    round,
+                    answered,
+                    count,
+                ))
             })
             .collect();
         clients.extend((0..2).map(|_| tokio::spawn(read_until_killed(recorder.url.clone()))));

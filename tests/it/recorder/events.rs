@@ -128,7 +128,8 @@ async fn events_are_listed_by_interval_and_page_from_either_end() {
 #[tokio::test]
 async fn event_page_headers_have_counts_and_links_to_the_other_pages() {
     let recorder = recorder_with_four_snapshots().await;
-    let middle = get_events(&recorder, "?interval=1..NOW&page=2&per_page=3&reverse=false").await.headers;
+    let middle =
+        get_events(&recorder, "?interval=1..NOW&page=2&per_page=3&reverse=false").await.headers;
     for (name, value) in [
         ("x-total-count", "8"),
         ("x-per-page", "3"),

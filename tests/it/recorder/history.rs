@@ -41,8 +41,7 @@ async fn listed_snapshot_ends_when_the_next_one_begins_and_the_latest_has_end_0(
 }
 
 #[tokio::test]
-async fn gap_begins_10_minutes_after_the_announced_heartbeat_or_without_one_after_2_hours()
-{
+async fn gap_begins_10_minutes_after_the_announced_heartbeat_or_without_one_after_2_hours() {
     let start = 1_661_161_162.5;
     for (heartbeat, covered) in [(None, 7_200.0), (Some("3600"), 4_200.0), (Some("0"), 600.0)] {
         let recorder = Recorder::start().await;

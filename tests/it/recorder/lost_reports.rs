@@ -287,7 +287,8 @@ async fn file_vacuumed_by_another_program_while_in_use_starts_after_a_kill() {
 /// may have done.
 fn apply_wal_without_position(file: &Path) {
     const POSITION_MARKER: &[u8] = b"envsnap position";
-    let has_marker = |page: &[u8]| page.windows(POSITION_MARKER.len()).any(|part| part == POSITION_MARKER);
+    let has_marker =
+        |page: &[u8]| page.windows(POSITION_MARKER.len()).any(|part| part == POSITION_MARKER);
     let log = fs::read(beside(file, "-wal")).unwrap();
     let page_size = usize::try_from(u32::from_be_bytes(log[8..12].try_into().unwrap())).unwrap();
     let database = OpenOptions::new().write(true).open(file).unwrap();

@@ -201,7 +201,8 @@ async fn at_most_1000_environments_have_metrics_of_their_own() {
 
 #[tokio::test]
 async fn metrics_require_a_token_that_reads_all_organizations() {
-    let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access_with_two_tokens()).await;
+    let recorder =
+        Recorder::with(SqliteStore::in_memory().unwrap(), access_with_two_tokens()).await;
     for (token, status) in [(None, 401), (Some("re4der-0"), 403), (Some("ro0t-000"), 200)] {
         let mut request = reqwest::Client::new().get(format!("{}/metrics", recorder.url));
         if let Some(token) = token {

@@ -133,7 +133,10 @@ const REFUSED_START_CASES: [Case; 11] = [
         damage: leave_wal_of_another_program,
         steps: &[
             ("no recorder wrote what is in the log", apply_wal),
-            ("or another program has applied the log, start once with --accept-loss", change_nothing),
+            (
+                "or another program has applied the log, start once with --accept-loss",
+                change_nothing,
+            ),
         ],
         options: &["--accept-loss"],
         snapshots: 10,

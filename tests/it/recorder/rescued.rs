@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::file::on;
 use super::lost_log::{
-    REPORTS, assert_refuses_requests, beside, assert_has_all_reports, put_in_place, start_with_reports,
+    REPORTS, assert_has_all_reports, assert_refuses_requests, beside, put_in_place,
+    start_with_reports,
 };
 use super::lost_reports;
 #[cfg(target_os = "linux")]
@@ -83,7 +84,8 @@ async fn copy_of_a_damaged_file_is_saved_as_rescued_damaged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn copy_for_which_there_is_no_space_is_saved_once_there_is() {
     type Fault = fn(&Path);
-    let faults: [(&str, Fault); 2] = [("the log is cut", truncate_wal), ("removed", remove_database)];
+    let faults: [(&str, Fault); 2] =
+        [("the log is cut", truncate_wal), ("removed", remove_database)];
     for (what, fault) in faults {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("snapshots.db");

@@ -146,7 +146,8 @@ async fn refused_start_with_a_long_wal_names_the_disk_space_that_the_file_needs(
     drop(reader);
     let before = size(&copy);
     let db = copy.to_str().unwrap();
-    let refused = run_with_file_size_limit(20_000, &["serve", "--listen", "127.0.0.1:0", "--db", db]);
+    let refused =
+        run_with_file_size_limit(20_000, &["serve", "--listen", "127.0.0.1:0", "--db", db]);
     let said = text(&refused.stderr);
     let (said, _) = said.split_once(" MB at least").unwrap_or_else(|| panic!("{said}"));
     let megabytes: u64 = said.rsplit(' ').next().unwrap().parse().unwrap();
