@@ -208,7 +208,7 @@ impl FakeEcs {
         match fault {
             Some(NeverEnds) => {
                 self.mark_unusable_listing(cluster);
-                Page { arns, next_token: Some(format!("{ENDLESS}0")) }
+                Page { arns, next_token: Some(format!("{ENDLESS_TOKEN_PREFIX}0")) }
             }
             Some(RepeatsTheToken) if token.is_some() => {
                 self.mark_unusable_listing(cluster);
@@ -225,7 +225,10 @@ impl FakeEcs {
     /// The next page of a listing that never ends, if the token is one of such a listing.
     fn endless_page(token: Option<&String>) -> Option<Page> {
         let page: u32 = token?.strip_prefix(ENDLESS_TOKEN_PREFIX)?.parse().unwrap();
-        Some(Page { arns: Vec::new(), next_token: Some(format!("{ENDLESS}{}", page + 1)) })
+        Some(Page {
+            arns: Vec::new(),
+            next_token: Some(format!("{ENDLESS_TOKEN_PREFIX}{}", page + 1)),
+        })
     }
 
     /// The name of a cluster, if it is active now and the fault does not report it as missing.
