@@ -64,7 +64,9 @@ proptest! {
 
     #[test]
     fn artifact_that_runs_again_after_a_fault_is_reported_again(
-        history in histories_that_return_to_an_earlier_state(Participants { environments: 1, processes: 1, other_writers: false })
+        history in histories_that_return_to_an_earlier_state(
+            Participants { environments: 1, processes: 1, other_writers: false }
+        )
     ) {
         check_history(&history)?;
     }

@@ -180,7 +180,8 @@ impl Case {
         Some(match operation {
             "ListClusters" => {
                 let listed = self.clusters.clone();
-                json!({"clusterArns": listed.unwrap_or_else(|| self.existing_cluster_arns().into_iter().collect())})
+                let all = || self.existing_cluster_arns().into_iter().collect();
+                json!({"clusterArns": listed.unwrap_or_else(all)})
             }
             "DescribeClusters" => {
                 let requested = given("clusters");

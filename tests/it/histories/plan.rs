@@ -56,7 +56,10 @@ enum StopTime {
 
 pub(super) fn plans() -> impl Strategy<Value = Plan> {
     let cluster = || (0..2 * MINUTE, option::of((SECOND..2 * MINUTE, option::of(1..2 * MINUTE))));
-    let works = prop_oneof![1 => vec(task_sequence(task_plan().boxed()), 0..5), 1 => vec(task_sequence(short_task_plan().boxed()), 0..3)];
+    let works = prop_oneof![
+        1 => vec(task_sequence(task_plan().boxed()), 0..5),
+        1 => vec(task_sequence(short_task_plan().boxed()), 0..3),
+    ];
     (works, option::of(cluster()), option::of(cluster())).prop_map(|(works, batch, edge)| Plan {
         works,
         batch,

@@ -41,7 +41,7 @@ fn executes_sql() {
 }
 
 /// Whether the process `id` holds a lock on the file, by which SQLite knows that a database is in
-/// use. Up to 3.50 it removes the WAL of one that is not, whenever a program closes it.
+/// use. SQLite up to 3.50 removes the WAL of one that is not, whenever a program closes it.
 fn is_locked_by(id: u32, file: &Path) -> bool {
     let inode = format!(":{}", fs::metadata(file).unwrap().ino());
     let locks = fs::read_to_string("/proc/locks").unwrap();
