@@ -119,7 +119,7 @@ async fn copy_for_which_there_is_no_space_is_saved_once_there_is() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn removed_file_without_space_for_its_copy_can_be_copied_from_proc_until_the_recorder_ends() {
+async fn recorder_that_ends_without_space_for_its_copy_logs_it_and_proc_has_the_files_until_then() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let mut recorder = start_with_reports(&file).await;
