@@ -19,28 +19,47 @@ const MIN_SECRET_LENGTH: usize = 8;
 /// Printed in place of a token.
 const MASK: &str = "[token]";
 
-/// The tokens and registry credentials that this process has used, the latest last. Global, since
-/// the output of a process is a whole, whichever client a text came from.
-static KNOWN_TOKENS: RwLock<Vec<SecretString>> = RwLock::new(Vec::new());
+/// What this process has used. Global, since the output of a process is a whole, whichever client a
+/// text came from.
+static KNOWN: RwLock<KnownSecrets> =
+    RwLock::new(KnownSecrets { api_tokens: Vec::new(), registry_credentials: Vec::new() });
+
+/// The latest last. They are apart, so that many registries never push the API token out.
+struct KnownSecrets {
+    api_tokens: Vec<SecretString>,
+    registry_credentials: Vec<SecretString>,
+}
 
 /// A replaced token is no longer valid, but may still be repeated by a late response.
-const MAX_KNOWN_TOKENS: usize = 4;
+const MAX_API_TOKENS: usize = 4;
 
-/// [`redact_known`] hides this token from now on.
-pub(crate) fn register(token: &SecretString) {
-    let mut known = KNOWN_TOKENS.write().unwrap_or_else(PoisonError::into_inner);
-    let is_known = known.iter().any(|other| other.expose_secret() == token.expose_secret());
-    if !is_known {
-        let surplus = (known.len() + 1).saturating_sub(MAX_KNOWN_TOKENS);
-        known.drain(..surplus);
-        known.push(token.clone());
-    }
+/// A registry issues a token for each repository, and each request uses the latest one.
+const MAX_REGISTRY_CREDENTIALS: usize = 32;
+
+/// [`redact_known`] hides this token of the snapshot server from now on.
+pub(crate) fn register_api_token(token: &SecretString) {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    push_latest(&mut known.api_tokens, token, MAX_API_TOKENS);
+}
+
+/// [`redact_known`] hides this password or token of an image registry from now on.
+pub(crate) fn register_registry_credential(secret: &SecretString) {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    push_latest(&mut known.registry_credentials, secret, MAX_REGISTRY_CREDENTIALS);
+}
+
+fn push_latest(secrets: &mut Vec<SecretString>, secret: &SecretString, max: usize) {
+    secrets.retain(|other| other.expose_secret() != secret.expose_secret());
+    let surplus = (secrets.len() + 1).saturating_sub(max);
+    secrets.drain(..surplus);
+    secrets.push(secret.clone());
 }
 
 /// `text` without any token that this process has used.
 pub(crate) fn redact_known(text: &str) -> Cow<'_, str> {
-    let known = KNOWN_TOKENS.read().unwrap_or_else(PoisonError::into_inner);
-    known.iter().fold(Cow::Borrowed(text), |text, token| match redact(&text, token) {
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    let secrets = known.api_tokens.iter().chain(&known.registry_credentials);
+    secrets.fold(Cow::Borrowed(text), |text, secret| match redact(&text, secret) {
         Cow::Borrowed(_) => text,
         Cow::Owned(hidden) => Cow::Owned(hidden),
     })
@@ -232,10 +251,15 @@ mod tests {
     fn registered_tokens_are_masked_in_text_and_by_the_writer() {
         let tokens = ["t0k3n-of-this-test-1", "t0k3n-of-this-test-2"];
         for token in tokens.iter().chain(&tokens) {
-            register(&(*token).into());
+            register_api_token(&(*token).into());
+        }
+        // More than are kept.
+        for number in 0..100 {
+            register_registry_credential(&format!("t0k3n-of-registry-{number}").into());
         }
         let text = format!("{} and {} and any", tokens[0], tokens[1]);
         assert_eq!(redact_known(&text), "[token] and [token] and any");
+        assert_eq!(redact_known("Bearer t0k3n-of-registry-99"), "Bearer [token]");
         let mut written = Vec::new();
         write!(RedactingWriter(&mut written), "{}", tokens[0]).unwrap();
         assert_eq!(written, b"[token]");

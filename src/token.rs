@@ -107,7 +107,7 @@ impl TokenSource {
             Self::Parameter(parameter) => parameter.read_token().await?,
         };
         // Before any response could repeat it.
-        redact::register(&token);
+        redact::register_api_token(&token);
         Ok(token)
     }
 }

@@ -58,13 +58,13 @@ pub(super) enum Secret {
 impl Credentials {
     /// `password` may be an access token. `origin` says in messages where the credentials are from.
     pub fn from_password(username: String, password: SecretString, origin: &str) -> Self {
-        redact::register(&password);
+        redact::register_registry_credential(&password);
         let secret = Secret::Password { username, password };
         Self { secret, origin: origin.to_owned() }
     }
 
     fn from_identity_token(token: SecretString, origin: &str) -> Self {
-        redact::register(&token);
+        redact::register_registry_credential(&token);
         Self { secret: Secret::IdentityToken(token), origin: origin.to_owned() }
     }
 }

@@ -384,6 +384,6 @@ fn bearer_auth_header(answer: &Answer) -> Result<HeaderValue, Error> {
         problem: "the answer holds no token".to_owned(),
     };
     let token = token.filter(|token| !token.is_empty()).ok_or_else(unexpected)?;
-    redact::register(&token.as_str().into());
+    redact::register_registry_credential(&token.as_str().into());
     sensitive_header(&format!("Bearer {token}")).map_err(|_| unexpected())
 }

@@ -145,18 +145,21 @@ async fn print_timings_of_long_history(path: &Path, snapshots: u64) {
     }
     println!("two snapshots, to compare: {:?}", median(times));
     let wanted = fingerprint(7, 3).to_string();
-    let mut times = Vec::new();
-    for _ in 0..20 {
-        let wanted = wanted.clone();
-        let began = Instant::now();
-        let found = store
-            .artifact_runs(ORG, None, move |fingerprint, _| fingerprint.starts_with(&wanted[..7]))
-            .await
-            .expect("is found");
-        times.push(began.elapsed());
-        assert!(!found.is_empty());
+    for (what, wanted) in [
+        ("where one artifact ran, by its fingerprint", &*wanted),
+        ("the same by seven digits", &wanted[..7]),
+        ("the same by name and tag", "service-7:0000003"),
+    ] {
+        let mut times = Vec::new();
+        for _ in 0..20 {
+            let pattern = wanted.parse().expect("is one");
+            let began = Instant::now();
+            let found = store.artifact_runs(ORG, None, pattern).await.expect("is found");
+            times.push(began.elapsed());
+            assert!(!found.is_empty());
+        }
+        println!("{what}: {:?}", median(times));
     }
-    println!("where one artifact ran: {:?}", median(times));
     let mut times = Vec::new();
     for _ in 0..20 {
         let began = Instant::now();

@@ -37,7 +37,7 @@ pub(super) fn deploy_commands(
             }
             (_, Some(value)) => lines.push(parameter_override(parameter, &value)),
             (TOKEN_PARAMETER_VARIABLE, None) => {
-                lines.push(format!("{parameter}={NEW_TOKEN_PARAMETER}"))
+                lines.push(format!("{parameter}={NEW_TOKEN_PARAMETER}"));
             }
             ("KOSLI_ORG", None) => {
                 let older = lookup("KOSLI_OWNER");

@@ -76,7 +76,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     warn_of_misspelt_variables();
     if let Some(Ok(token)) = env_var(TOKEN_VARIABLE).map(token::validate) {
         // Before any message could repeat it.
-        redact::register(&token);
+        redact::register_api_token(&token);
     }
     let aws = crate::aws::load_config().await?;
     let (configuration, reading) = check_configuration();

@@ -9,9 +9,9 @@ use std::future::Future;
 use envsnap_model::expression::{Interval, Snappish};
 
 use crate::domain::{
-    ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Error, EventPage,
-    Head, LedgerEntry, Micros, OrgFilter, Page, Report, ReportOutcome, SettingsChange,
-    SnapshotRecord, SnapshotSpan, SnapshotWindow, StoreStats,
+    ArtifactPattern, ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary,
+    Error, EventPage, Head, LedgerEntry, Micros, OrgFilter, Page, Report, ReportOutcome,
+    SettingsChange, SnapshotRecord, SnapshotSpan, SnapshotWindow, StoreStats,
 };
 
 /// The filter and the order of a list of environments.
@@ -173,14 +173,14 @@ pub trait Store: Clone + Send + Sync + 'static {
         size: u32,
     ) -> impl Future<Output = Result<SnapshotWindow, Error>> + Send;
 
-    /// The runs of the artifacts for which `matches` is true (called with the fingerprint, `""` if
-    /// unknown, and each label), in one environment or in all in use: sorted by environment,
-    /// artifact and index.
+    /// The runs of the artifacts of which the fingerprint or a label matches, in one environment or in
+    /// all in use: sorted by environment, artifact and index. A full fingerprint that ran means that
+    /// artifact alone.
     fn artifact_runs(
         &self,
         org: &str,
         environment: Option<&str>,
-        matches: impl Fn(&str, &str) -> bool + Send + 'static,
+        pattern: ArtifactPattern,
     ) -> impl Future<Output = Result<Vec<ArtifactRun>, Error>> + Send;
 
     /// The current time.

@@ -69,8 +69,7 @@ pub(crate) async fn artifact_runs<S: Store>(
     parameters.check()?;
     let Some(pattern) = pattern else { return Err(Error::Fault) };
     let environment = parameters.last("environment");
-    let matches = move |fingerprint: &str, name: &str| pattern.matches(fingerprint, name);
-    let runs = store.artifact_runs(&org, environment, matches).await?;
+    let runs = store.artifact_runs(&org, environment, pattern).await?;
     let spans = spans_of(&store, &org, &runs).await?;
     Ok(Json(views::artifact_runs(runs, &spans)))
 }

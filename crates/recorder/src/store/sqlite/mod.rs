@@ -50,9 +50,9 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::{EnvironmentFilter, Store};
 use crate::domain::{
-    ArtifactRun, Clock, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary, Error,
-    EventPage, Head, LedgerEntry, Micros, OrgFilter, Page, Report, ReportOutcome, SettingsChange,
-    SnapshotRecord, SnapshotSpan, SnapshotWindow, StoreStats,
+    ArtifactPattern, ArtifactRun, Clock, EnvironmentRecord, EnvironmentSettings,
+    EnvironmentSummary, Error, EventPage, Head, LedgerEntry, Micros, OrgFilter, Page, Report,
+    ReportOutcome, SettingsChange, SnapshotRecord, SnapshotSpan, SnapshotWindow, StoreStats,
 };
 use crate::large_work;
 
@@ -539,12 +539,12 @@ impl Store for SqliteStore {
         &self,
         org: &str,
         environment: Option<&str>,
-        matches: impl Fn(&str, &str) -> bool + Send + 'static,
+        pattern: ArtifactPattern,
     ) -> Result<Vec<ArtifactRun>, Error> {
         let operation = format!("read when artifacts of organization '{org}' ran");
         let (org, environment) = (org.to_owned(), environment.map(str::to_owned));
         self.read(operation, move |connection| {
-            runs::artifact_runs(connection, &org, environment.as_deref(), matches)
+            runs::artifact_runs(connection, &org, environment.as_deref(), &pattern)
         })
         .await
     }

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::json::Json;
 use super::ledger::find_org;
 use super::rows;
-use crate::domain::{ArtifactRun, Error, Micros};
+use crate::domain::{ArtifactPattern, ArtifactRun, Error, Micros};
 
 /// The most runs in one answer: about ten megabytes.
 const MAX_RUNS: usize = 50_000;
@@ -18,13 +18,13 @@ pub(super) fn artifact_runs(
     connection: &Connection,
     org: &str,
     environment: Option<&str>,
-    matches: impl Fn(&str, &str) -> bool,
+    pattern: &ArtifactPattern,
 ) -> Result<Vec<ArtifactRun>, Failure> {
     let only = environment.map(|name| find_active(connection, org, name)).transpose()?;
     let only = only.map(|environment| environment.id);
     let Some(org_id) = find_org(connection, org)? else { return Ok(Vec::new()) };
     let mut runs = Vec::new();
-    for artifact in matching(connection, org_id, matches)? {
+    for artifact in matching(connection, org_id, pattern)? {
         runs.extend(runs_of(connection, org_id, artifact, only)?);
         if runs.len() > MAX_RUNS {
             return Err(Error::TooManyRuns { most: MAX_RUNS }.into());
@@ -39,12 +39,17 @@ pub(super) fn artifact_runs(
     Ok(runs)
 }
 
-/// The artifacts with a label for which `matches` holds.
+/// The artifact with this full fingerprint, or else all of which the fingerprint or a label matches.
 fn matching(
     connection: &Connection,
     org_id: i64,
-    matches: impl Fn(&str, &str) -> bool,
+    pattern: &ArtifactPattern,
 ) -> rusqlite::Result<BTreeSet<i64>> {
+    if let Some(fingerprint) = pattern.full_fingerprint()
+        && let Some(artifact) = artifact_by_fingerprint(connection, org_id, fingerprint)?
+    {
+        return Ok(BTreeSet::from([artifact]));
+    }
     let mut statement =
         connection.prepare_cached("SELECT id, fingerprint FROM artifact WHERE org_id = $1")?;
     let fingerprints: HashMap<i64, String> = statement
@@ -57,7 +62,7 @@ fn matching(
     while let Some(row) = rows.next()? {
         let artifact = row.get(0)?;
         let fingerprint = fingerprints.get(&artifact).map_or("", |fingerprint| fingerprint);
-        if matches(fingerprint, row.get_ref(1)?.as_str()?) {
+        if pattern.matches(fingerprint, row.get_ref(1)?.as_str()?) {
             found.insert(artifact);
         }
     }
@@ -95,13 +100,21 @@ pub(super) fn runs_of_fingerprint(
     org_id: i64,
     fingerprint: &str,
 ) -> rusqlite::Result<Vec<ArtifactRun>> {
-    let artifact = connection
+    let artifact = artifact_by_fingerprint(connection, org_id, fingerprint)?;
+    artifact.map_or_else(|| Ok(Vec::new()), |artifact| runs_of(connection, org_id, artifact, None))
+}
+
+fn artifact_by_fingerprint(
+    connection: &Connection,
+    org_id: i64,
+    fingerprint: &str,
+) -> rusqlite::Result<Option<i64>> {
+    connection
         .prepare_cached(
             "SELECT id FROM artifact WHERE org_id = $1 AND fingerprint = $2 AND name = ''",
         )?
         .query_row(params![org_id, fingerprint], |row| row.get(0))
-        .optional()?;
-    artifact.map_or_else(|| Ok(Vec::new()), |artifact| runs_of(connection, org_id, artifact, None))
+        .optional()
 }
 
 pub(super) fn runs_of(

@@ -369,6 +369,10 @@ async fn environments_beyond_the_list_limit_are_refused() {
     assert_eq!(fixture.store.head("acme").await.unwrap().seq, saved, "nothing of it is left");
 }
 
+fn pattern(text: &str) -> ArtifactPattern {
+    text.parse().unwrap()
+}
+
 #[tokio::test]
 async fn when_an_artifact_ran_is_found_by_its_fingerprint_and_by_every_label() {
     let fixture = Fixture::in_memory();
@@ -378,21 +382,19 @@ async fn when_an_artifact_ran_is_found_by_its_fingerprint_and_by_every_label() {
         fixture.advance(60);
         fixture.report(name, &[(1, 2)]).await;
     }
-    let runs =
-        fixture.store.artifact_runs("acme", None, |_, label| label == "image:1").await.unwrap();
+    let runs = fixture.store.artifact_runs("acme", None, pattern("image:1")).await.unwrap();
     let shown: Vec<_> =
         runs.iter().map(|it| (&*it.environment, it.from_index, it.to.map(|to| to.0))).collect();
     assert_eq!(
         shown,
         [("beta", 1, Some(2)), ("beta", 2, None), ("prod", 1, Some(2)), ("prod", 2, None)]
     );
-    let found = fixture
-        .store
-        .artifact_runs("acme", Some("prod"), |fingerprint, _| fingerprint.starts_with("0202"))
-        .await
-        .unwrap();
+    let found = fixture.store.artifact_runs("acme", Some("prod"), pattern("02020")).await.unwrap();
     assert_eq!((found.len(), found[0].to), (1, Some((2, at(120)))));
-    assert!(fixture.store.artifact_runs("other", None, |_, _| true).await.unwrap().is_empty());
+    // All of its digits lead to it without a look at the others.
+    let full = fixture.store.artifact_runs("acme", Some("prod"), pattern(&"02".repeat(32)));
+    assert_eq!(full.await.unwrap(), found);
+    assert!(fixture.store.artifact_runs("other", None, pattern("*")).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -401,7 +403,7 @@ async fn too_many_runs_are_refused() {
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
     fixture.report("prod", &[(1, 1)]).await;
-    let runs = || fixture.store.artifact_runs("acme", None, |_, label| label == "image:1");
+    let runs = || fixture.store.artifact_runs("acme", None, pattern("image:1"));
     // As if it had been scaled with each of so many snapshots.
     let add = |from: u32, until: u32| {
         let sql = format!(
