@@ -34,6 +34,7 @@ struct KnownSecrets {
 const MAX_API_TOKENS: usize = 4;
 
 /// A registry issues a token for each repository, and each request uses the latest one.
+#[cfg(any(feature = "cli", test))]
 const MAX_REGISTRY_CREDENTIALS: usize = 32;
 
 /// [`redact_known`] hides this token of the snapshot server from now on.
@@ -43,6 +44,7 @@ pub(crate) fn register_api_token(token: &SecretString) {
 }
 
 /// [`redact_known`] hides this password or token of an image registry from now on.
+#[cfg(any(feature = "cli", test))]
 pub(crate) fn register_registry_credential(secret: &SecretString) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     push_latest(&mut known.registry_credentials, secret, MAX_REGISTRY_CREDENTIALS);

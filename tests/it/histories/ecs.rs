@@ -184,7 +184,7 @@ impl FakeEcs {
         let State { damage, unusable, .. } = &mut *self.0.state.borrow_mut();
         match &answer {
             Ok(_) if unusable.remove(&what()) => {
-                damage.mark_pending(what(), cluster.map(cluster_name))
+                damage.mark_pending(what(), cluster.map(cluster_name));
             }
             Ok(_) | Err(CallError::ClusterNotFound) => damage.mark_answered(&what()),
             Err(_) => damage.mark_pending(what(), cluster.map(cluster_name)),
