@@ -93,7 +93,7 @@ async fn read_to_end(
             (waited, arrived) = (Duration::ZERO, 0);
         }
     }
-    Ok((whole, memory.start(reserved).await?))
+    Ok((whole, memory.reserve_parsing(reserved).await?))
 }
 
 /// Reads and discards the rest of a refused body: most clients send all of it before they read the

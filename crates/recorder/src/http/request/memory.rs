@@ -21,16 +21,16 @@ const MAX_LARGE_BODIES_BYTES: usize = 48 << 20;
 /// each other's bytes would all end by their timeouts.
 const MAX_FINISHING_BODIES: usize = 2;
 
-/// In which steps a larger body takes from its budget, in bytes.
-const LARGE_STEP: usize = 256 << 10;
+/// A larger body takes its part of the budget in steps of so many bytes as it arrives.
+const LARGE_BODY_STEP_BYTES: usize = 256 << 10;
 
 /// How many larger bodies are parsed and recorded at a time, from their last byte to the response.
 const MAX_LARGE_REQUESTS: usize = 2;
 
-/// How long a body may wait for memory.
+/// How long a body may wait for memory, and then a larger one for its turn to be parsed.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The memory for request bodies. Clones share it.
+/// The limits of the memory that all request bodies take together. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyMemory {
     /// A permit is a byte.
@@ -55,7 +55,7 @@ impl Default for BodyMemory {
     }
 }
 
-/// One body's part of the memory, released when dropped.
+/// One body's part of [`BodyMemory`], released when dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     /// The bytes that the body may have.
@@ -94,7 +94,7 @@ impl BodyMemory {
         }
         let expected = expected.unwrap_or(SMALL_BODY_BYTES).max(bytes);
         if expected <= SMALL_BODY_BYTES {
-            let memory = acquire(&self.small, expected).await?;
+            let memory = acquire_within_timeout(&self.small, expected).await?;
             *reserved = Reservation { bytes: expected, memory: Some(memory), ..Reservation::EMPTY };
             return Ok(());
         }
@@ -102,10 +102,10 @@ impl BodyMemory {
             // What it has of the small ones is released.
             *reserved = Reservation { is_large: true, ..Reservation::EMPTY };
         }
-        let wanted = bytes.next_multiple_of(LARGE_STEP);
+        let wanted = bytes.next_multiple_of(LARGE_BODY_STEP_BYTES);
         tokio::select! {
             biased;
-            more = acquire(&self.large, wanted - reserved.bytes) => {
+            more = acquire_within_timeout(&self.large, wanted - reserved.bytes) => {
                 let more = more?;
                 match &mut reserved.memory {
                     Some(memory) => memory.merge(more),
@@ -113,7 +113,7 @@ impl BodyMemory {
                 }
                 reserved.bytes = wanted;
             }
-            finishing = acquire(&self.finishing, 1) => {
+            finishing = acquire_within_timeout(&self.finishing, 1) => {
                 reserved.finishing = Some(finishing?);
                 reserved.bytes = usize::MAX;
             }
@@ -121,21 +121,27 @@ impl BodyMemory {
         Ok(())
     }
 
-    /// Waits until a body that has arrived may be parsed: for a larger one that takes several times its
-    /// bytes.
+    /// Waits until a body that has arrived may be parsed: of larger ones, [`MAX_LARGE_REQUESTS`] at a time,
+    /// since parsing takes several times their bytes. Small ones do not wait.
     ///
     /// # Errors
     /// Others did not end within [`RESERVE_TIMEOUT`].
-    pub(super) async fn start(&self, reserved: Reservation) -> Result<Reservation, Error> {
+    pub(super) async fn reserve_parsing(
+        &self,
+        reserved: Reservation,
+    ) -> Result<Reservation, Error> {
         if !reserved.is_large {
             return Ok(reserved);
         }
-        let request = acquire(&self.requests, 1).await?;
+        let request = acquire_within_timeout(&self.requests, 1).await?;
         Ok(Reservation { _request: Some(request), ..reserved })
     }
 }
 
-async fn acquire(pool: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, Error> {
+async fn acquire_within_timeout(
+    pool: &Arc<Semaphore>,
+    permits: usize,
+) -> Result<OwnedSemaphorePermit, Error> {
     let permits = u32::try_from(permits).unwrap_or(u32::MAX);
     let permit = Arc::clone(pool).acquire_many_owned(permits);
     match tokio::time::timeout(RESERVE_TIMEOUT, permit).await {
@@ -148,50 +154,53 @@ async fn acquire(pool: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphore
 mod tests {
     use super::*;
 
-    async fn reserve(memory: &BodyMemory, bytes: usize) -> Result<Reservation, Error> {
+    async fn reserve_whole_body(memory: &BodyMemory, bytes: usize) -> Result<Reservation, Error> {
         let mut reserved = Reservation::EMPTY;
         memory.reserve(&mut reserved, bytes, Some(bytes)).await?;
-        memory.start(reserved).await
+        memory.reserve_parsing(reserved).await
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_small_body_does_not_wait_for_large_ones_and_a_large_one_not_for_long() {
+    async fn small_body_is_admitted_and_large_one_times_out_while_two_large_ones_are_handled() {
         let memory = BodyMemory::default();
-        let large =
-            [reserve(&memory, 10 << 20).await, reserve(&memory, SMALL_BODY_BYTES + 1).await];
+        let large = [
+            reserve_whole_body(&memory, 10 << 20).await,
+            reserve_whole_body(&memory, SMALL_BODY_BYTES + 1).await,
+        ];
         assert!(large.iter().all(Result::is_ok));
-        let small = reserve(&memory, SMALL_BODY_BYTES).await.unwrap();
-        assert!(reserve(&memory, 10 << 20).await.is_err());
+        let small = reserve_whole_body(&memory, SMALL_BODY_BYTES).await.unwrap();
+        assert!(reserve_whole_body(&memory, 10 << 20).await.is_err());
         drop(large);
-        reserve(&memory, 10 << 20).await.unwrap();
+        reserve_whole_body(&memory, 10 << 20).await.unwrap();
         drop(small);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_large_body_that_has_not_arrived_holds_only_what_has() {
+    async fn large_body_reserves_arrived_bytes_only_and_two_may_finish_over_the_budget() {
         let memory = BodyMemory::default();
         let mut slow = [const { Reservation::EMPTY }; 20];
         for reserved in &mut slow {
             memory.reserve(reserved, 1, Some(10 << 20)).await.unwrap();
         }
-        reserve(&memory, 10 << 20).await.unwrap();
+        reserve_whole_body(&memory, 10 << 20).await.unwrap();
         let rest = memory.large.available_permits();
-        assert_eq!(rest, MAX_LARGE_BODIES_BYTES - slow.len() * LARGE_STEP);
+        assert_eq!(rest, MAX_LARGE_BODIES_BYTES - slow.len() * LARGE_BODY_STEP_BYTES);
         // When all is used up, two of them go on to their ends, and a third one after these.
         let fast = memory.large.acquire_many(u32::try_from(rest).unwrap()).await;
-        for bytes in [LARGE_STEP + 1, 10 << 20] {
+        for bytes in [LARGE_BODY_STEP_BYTES + 1, 10 << 20] {
             for reserved in &mut slow[..2] {
                 memory.reserve(reserved, bytes, Some(10 << 20)).await.unwrap();
             }
             assert!(memory.reserve(&mut slow[2], bytes, Some(10 << 20)).await.is_err());
         }
         slow[0] = Reservation::EMPTY;
-        memory.reserve(&mut slow[2], LARGE_STEP + 1, Some(10 << 20)).await.unwrap();
+        memory.reserve(&mut slow[2], LARGE_BODY_STEP_BYTES + 1, Some(10 << 20)).await.unwrap();
         drop(fast);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_of_unknown_length_takes_more_when_it_gets_longer() {
+    async fn body_without_content_length_moves_to_the_large_budget_when_it_outgrows_the_small_size()
+    {
         let memory = BodyMemory::default();
         let mut reserved = Reservation::EMPTY;
         memory.reserve(&mut reserved, 1, None).await.unwrap();

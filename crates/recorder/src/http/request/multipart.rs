@@ -13,8 +13,10 @@ use super::{BodyMemory, Reservation, body};
 use crate::domain::Error;
 use crate::large_work;
 
+/// Of a part without a file name, such as the JSON document.
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
+/// Of a part with a file name.
 pub(crate) const MAX_FILE_BYTES: usize = 10 * 1024 * 1024;
 
 /// In bytes: a document, a file and the multipart framing.
@@ -23,12 +25,14 @@ const MAX_BODY_BYTES: usize = MAX_FILE_BYTES + MAX_DOCUMENT_BYTES + 64 * 1024;
 /// The most parts of a body. Clients send two.
 const MAX_PARTS: usize = 16;
 
+/// A part of a multipart body that is a file.
 #[derive(Debug)]
 pub(crate) struct FilePart {
     pub(crate) filename: String,
     pub(crate) content: Vec<u8>,
 }
 
+/// The parts of a multipart body by name, those with a file name apart from the others.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     documents: BTreeMap<String, Vec<u8>>,
@@ -36,7 +40,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// The JSON document that every body has.
+    /// The part `data_json`: the JSON document that every multipart body must have.
     pub(crate) fn document(&self) -> Result<&[u8], Error> {
         self.documents
             .get("data_json")
@@ -44,7 +48,7 @@ impl Parts {
             .ok_or_else(|| super::json::invalid("data_json", "is required"))
     }
 
-    /// Takes the file of this name, which may be sent as a field as well.
+    /// Takes the part of this name as a file, also if it was sent without a file name.
     pub(crate) fn take_file(&mut self, name: &str) -> Option<FilePart> {
         self.files.remove(name).or_else(|| {
             let content = self.documents.remove(name)?;
@@ -67,7 +71,7 @@ impl<S: Send + Sync, T: FromParts> FromRequest<S> for PartsBody<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        let (parts, reserved) = read(request).await?;
+        let (parts, reserved) = read_parts(request).await?;
         let is_large = parts.files.values().any(|file| file.content.len() > SMALL_BODY_BYTES)
             || parts.documents.values().any(|document| document.len() > SMALL_BODY_BYTES);
         let parsed = large_work::run(is_large, move || T::from_parts(parts));
@@ -75,7 +79,7 @@ impl<S: Send + Sync, T: FromParts> FromRequest<S> for PartsBody<T> {
     }
 }
 
-async fn read(request: Request) -> Result<(Parts, Reservation), Error> {
+async fn read_parts(request: Request) -> Result<(Parts, Reservation), Error> {
     let memory = request.extensions().get::<BodyMemory>().cloned().unwrap_or_default();
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let boundary = content_type.and_then(|it| multer::parse_boundary(it).ok());
@@ -87,21 +91,22 @@ async fn read(request: Request) -> Result<(Parts, Reservation), Error> {
     let mut multipart = multer::Multipart::<'static>::new(body, boundary);
     let mut parts = Parts::default();
     for number in 0.. {
-        let Some(field) = multipart.next_field().await.map_err(|error| malformed(&error))? else {
+        let Some(field) = multipart.next_field().await.map_err(|error| malformed_error(&error))?
+        else {
             break;
         };
         if number == MAX_PARTS {
             return Err(Error::bad_request(format!("The body has more than {MAX_PARTS} parts")));
         }
-        add(&mut parts, field).await?;
+        add_part(&mut parts, field).await?;
     }
     Ok((parts, reserved))
 }
 
-async fn add(parts: &mut Parts, field: multer::Field<'static>) -> Result<(), Error> {
+async fn add_part(parts: &mut Parts, field: multer::Field<'static>) -> Result<(), Error> {
     let name = field.name().unwrap_or_default().to_owned();
     let filename = field.file_name().map(str::to_owned);
-    let content = field.bytes().await.map_err(|error| malformed(&error))?;
+    let content = field.bytes().await.map_err(|error| malformed_error(&error))?;
     let most = if filename.is_some() { MAX_FILE_BYTES } else { MAX_DOCUMENT_BYTES };
     if content.len() > most {
         return Err(Error::too_large(format!("Part '{name}' is larger than {} MB", most >> 20)));
@@ -116,6 +121,6 @@ async fn add(parts: &mut Parts, field: multer::Field<'static>) -> Result<(), Err
     if is_new { Ok(()) } else { Err(Error::bad_request(format!("Part '{name}' is there twice"))) }
 }
 
-fn malformed(error: &multer::Error) -> Error {
+fn malformed_error(error: &multer::Error) -> Error {
     Error::bad_request(format!("The request body is not valid multipart/form-data: {error}"))
 }

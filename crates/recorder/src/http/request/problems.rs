@@ -14,6 +14,7 @@ impl FieldErrors {
         self.0.entry(name).or_insert(problem);
     }
 
+    /// [`Error::Invalid`] with all problems, if there are any.
     pub(crate) fn into_result(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid { errors: self.0 }) }
     }

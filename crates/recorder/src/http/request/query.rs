@@ -12,7 +12,7 @@ use crate::http::error::quote;
 use envsnap_model::expression::{Bound, Interval, TimePoint};
 use envsnap_model::time::parse_unix_seconds;
 
-/// The hosted server's default.
+/// Items in a page if `per_page` is not given, as on the hosted server.
 const DEFAULT_PAGE_SIZE: u32 = 15;
 
 /// The query parameters, and the problems of those that were read. Unknown parameters are ignored,
@@ -56,6 +56,7 @@ impl Parameters {
         }
     }
 
+    /// A whole number from 1 to `max`. Records a problem and gives `default` if the value is none.
     pub(crate) fn number(&mut self, name: &str, default: u32, max: u32) -> u32 {
         let Some(value) = self.last(name) else { return default };
         if let Some(number) = value.parse().ok().filter(|number| (1..=max).contains(number)) {
@@ -66,7 +67,7 @@ impl Parameters {
         default
     }
 
-    /// False by default.
+    /// A boolean: `true`, `false` (in any case), `1` or `0`; false by default.
     pub(crate) fn flag(&mut self, name: &str) -> bool {
         match self.last(name) {
             None => false,
@@ -80,7 +81,7 @@ impl Parameters {
         }
     }
 
-    /// One of `choices`, by its name.
+    /// The one of `choices` that the parameter names. Records a problem if it names none.
     pub(crate) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let value = self.last(name)?;
         let chosen = choices.iter().find(|(choice, _)| *choice == value);
@@ -103,18 +104,18 @@ impl Parameters {
         }
     }
 
-    /// The `interval`; everything by default.
+    /// The parameter `interval`: by default, all snapshots.
     pub(crate) fn interval(&mut self) -> Interval {
         self.parsed("interval").unwrap_or_default()
     }
 
-    /// The `interval`, or the range between a start and an end.
+    /// The `interval`, or else the range from `start` or `start_ts` to `end` or `end_ts`.
     pub(crate) fn interval_or_limits(&mut self) -> Interval {
         let limits = ["start", "start_ts", "end", "end_ts"];
         if self.last("interval").is_none_or(str::is_empty) {
             return Interval {
-                from: self.limit("start", "start_ts").unwrap_or_else(Bound::first),
-                to: self.limit("end", "end_ts").unwrap_or_else(Bound::latest),
+                from: self.start_or_end("start", "start_ts").unwrap_or_else(Bound::first),
+                to: self.start_or_end("end", "end_ts").unwrap_or_else(Bound::latest),
             };
         }
         if limits.iter().any(|limit| self.last(limit).is_some()) {
@@ -123,7 +124,8 @@ impl Parameters {
         self.interval()
     }
 
-    fn limit(&mut self, name: &str, in_seconds: &str) -> Option<Bound> {
+    /// The bound in parameter `name`, or in `in_seconds` as seconds since the Unix epoch.
+    fn start_or_end(&mut self, name: &str, in_seconds: &str) -> Option<Bound> {
         let Some(seconds) = self.last(in_seconds) else { return self.parsed(name) };
         if let Some(seconds) = parse_unix_seconds(seconds) {
             if self.last(name).is_some() {
@@ -150,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    fn parameters(query: &str) -> Option<Parameters> {
+    fn parse_query(query: &str) -> Option<Parameters> {
         let request = Request::get(format!("/?{query}")).body(()).ok()?;
         let (mut parts, ()) = request.into_parts();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -158,15 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn the_last_value_of_a_repeated_parameter_counts() {
-        let mut parameters = parameters("page=2&per_page=3&page=4&x=1").unwrap();
+    fn last_value_of_a_repeated_query_parameter_is_used() {
+        let mut parameters = parse_query("page=2&per_page=3&page=4&x=1").unwrap();
         let page = parameters.page(100);
         assert_eq!((page.number, page.size), (4, 3));
         parameters.check().unwrap();
     }
 
     #[test]
-    fn a_flag_is_true_or_false_in_any_case() {
+    fn flag_parameter_accepts_true_or_false_in_any_case_and_1_or_0_only() {
         for (query, expected) in [
             ("", Some(false)),
             ("reverse=true", Some(true)),
@@ -177,14 +179,14 @@ mod tests {
             ("reverse=", None),
             ("reverse=yes", None),
         ] {
-            let mut parameters = parameters(query).unwrap();
+            let mut parameters = parse_query(query).unwrap();
             let flag = parameters.flag("reverse");
             assert_eq!(parameters.check().is_ok().then_some(flag), expected, "{query}");
         }
     }
 
     #[test]
-    fn an_interval_excludes_a_start_and_an_end() {
+    fn interval_with_start_or_end_and_malformed_bounds_are_rejected() {
         for (query, good) in [
             ("interval=1..2", true),
             ("interval=", true),
@@ -198,7 +200,7 @@ mod tests {
             ("start_ts=NaN", false),
             ("end=yesterday", false),
         ] {
-            let mut parameters = parameters(query).unwrap();
+            let mut parameters = parse_query(query).unwrap();
             parameters.interval_or_limits();
             assert_eq!(parameters.check().is_ok(), good, "{query}");
         }
@@ -206,8 +208,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_query_panics(query in "(page|per_page|reverse|interval|start|end_ts)=.{0,20}(&.{0,20})?") {
-            if let Some(mut parameters) = parameters(&query) {
+        fn parsing_page_flag_and_interval_of_any_query_does_not_panic(
+            query in "(page|per_page|reverse|interval|start|end_ts)=.{0,20}(&.{0,20})?"
+        ) {
+            if let Some(mut parameters) = parse_query(&query) {
                 parameters.page(100);
                 parameters.flag("reverse");
                 parameters.interval_or_limits();

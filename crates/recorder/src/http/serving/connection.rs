@@ -31,7 +31,7 @@ pub(crate) async fn serve(
     let mut ending = pin!(ending.wait_for(|ending| *ending));
     let mut is_ending = false;
     let has_ended = poll_fn(|cx| {
-        if !has_date(SystemTime::now()) {
+        if !has_http_date(SystemTime::now()) {
             return Poll::Ready(false);
         }
         let mut connection = Pin::new(&mut connection);
@@ -47,7 +47,7 @@ pub(crate) async fn serve(
 }
 
 /// Whether HTTP dates can represent this time.
-fn has_date(time: SystemTime) -> bool {
+fn has_http_date(time: SystemTime) -> bool {
     time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() < MAX_DATE_SECS)
 }
 
@@ -58,10 +58,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn http_dates_range_from_1970_to_9999() {
+    fn time_before_1970_or_after_9999_has_no_http_date() {
         let epoch = SystemTime::UNIX_EPOCH;
         let (second, end) = (Duration::from_secs(1), epoch + Duration::from_secs(MAX_DATE_SECS));
-        assert!(has_date(epoch) && has_date(end - second));
-        assert!(!has_date(epoch - second) && !has_date(end));
+        assert!(has_http_date(epoch) && has_http_date(end - second));
+        assert!(!has_http_date(epoch - second) && !has_http_date(end));
     }
 }

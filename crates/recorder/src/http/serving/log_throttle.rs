@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The shortest time between two lines.
+/// The shortest time between two log lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Counts frequent events, so that one line can stand for many.
+/// Counts frequent events, so that one log line can stand for many.
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
     last_line: Option<Instant>,
@@ -15,7 +15,7 @@ pub(crate) struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// Counts one event. Returns the number of events since the last line if a line is due.
+    /// Counts one event. Returns the number of events since the last log line if a new line is due.
     pub(crate) fn count(&mut self) -> Option<u64> {
         self.since_then += 1;
         if self.last_line.is_some_and(|last| last.elapsed() < LINE_INTERVAL) {
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_line_counts_the_events_since_the_last_one() {
+    async fn log_line_is_due_once_per_interval_with_the_number_of_events_since_the_last() {
         let mut events = LogThrottle::default();
         assert_eq!(events.count(), Some(1));
         assert_eq!([events.count(), events.count()], [None, None]);

@@ -10,16 +10,16 @@ use tokio::time::Instant;
 use super::*;
 
 /// The bytes at `/large`: more than any socket holds.
-const LARGE: usize = 64 << 20;
+const LARGE_RESPONSE_BYTES: usize = 64 << 20;
 
-/// The address of a server that has so many connections at a time.
+/// Starts a server that serves so many connections at a time. `/never` does not answer.
 async fn start_server(max_connections: usize) -> (SocketAddr, Metrics) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new()
         .route("/", get(|| async { "here" }))
         .route("/never", get(pending::<()>))
-        .route("/large", get(|| async { vec![0; LARGE] }))
+        .route("/large", get(|| async { vec![0; LARGE_RESPONSE_BYTES] }))
         .layer(from_fn(timeout_request));
     let metrics = Metrics::new().unwrap();
     let counted = metrics.clone();
@@ -29,21 +29,21 @@ async fn start_server(max_connections: usize) -> (SocketAddr, Metrics) {
     (address, metrics)
 }
 
-/// A connection to a server that answers at `/` only.
-async fn connected() -> TcpStream {
+/// A connection to a server of its own.
+async fn connect_to_new_server() -> TcpStream {
     TcpStream::connect(start_server(100).await.0).await.unwrap()
 }
 
-async fn answer(connection: &mut TcpStream) -> String {
+async fn read_to_close(connection: &mut TcpStream) -> String {
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.unwrap();
     answer
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_finish_its_head_is_let_go() {
+async fn connection_with_unfinished_request_head_is_closed_after_the_head_timeout() {
     for begun in ["", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
-        let mut connection = connected().await;
+        let mut connection = connect_to_new_server().await;
         let since = Instant::now();
         connection.write_all(begun.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -54,8 +54,8 @@ async fn a_client_that_does_not_finish_its_head_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_speaks_again_in_time_keeps_its_connection() {
-    let mut connection = connected().await;
+async fn idle_connection_stays_open_if_the_next_request_is_within_the_head_timeout() {
+    let mut connection = connect_to_new_server().await;
     for _ in 0..3 {
         connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let mut answer = Vec::new();
@@ -67,8 +67,8 @@ async fn a_client_that_speaks_again_in_time_keeps_its_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_takes_too_long_is_answered_all_the_same() {
-    let mut connection = connected().await;
+async fn request_that_exceeds_the_request_timeout_is_answered_503() {
+    let mut connection = connect_to_new_server().await;
     let request = b"GET /never HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     connection.write_all(request).await.unwrap();
     let mut answer = String::new();
@@ -78,7 +78,7 @@ async fn a_request_that_takes_too_long_is_answered_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_is_answered_at_once_and_counted() {
+async fn connection_over_the_limit_is_answered_503_with_retry_after_and_counted() {
     let (address, metrics) = start_server(2).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let mut open = Vec::new();
@@ -92,7 +92,7 @@ async fn a_connection_too_many_is_answered_at_once_and_counted() {
     for _ in 0..3 {
         let mut refused = TcpStream::connect(address).await.unwrap();
         refused.write_all(request).await.unwrap();
-        let refused = answer(&mut refused).await;
+        let refused = read_to_close(&mut refused).await;
         let (head, body) = refused.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("retry-after: 5"), "{head}");
         assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
@@ -106,11 +106,11 @@ async fn a_connection_too_many_is_answered_at_once_and_counted() {
     }
     let mut let_in = TcpStream::connect(address).await.unwrap();
     let_in.write_all(request).await.unwrap();
-    assert!(answer(&mut let_in).await.ends_with("here"));
+    assert!(read_to_close(&mut let_in).await.ends_with("here"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_is_let_go() {
+async fn client_that_does_not_read_a_large_response_is_disconnected_and_counted() {
     let (address, metrics) = start_server(100).await;
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -121,16 +121,16 @@ async fn a_client_that_does_not_read_is_let_go() {
     assert!(since.elapsed() >= Duration::from_secs(30));
     let mut read = Vec::new();
     let _reset = connection.read_to_end(&mut read).await;
-    assert!(read.len() < LARGE, "{}", read.len());
+    assert!(read.len() < LARGE_RESPONSE_BYTES, "{}", read.len());
 }
 
 #[tokio::test]
-async fn a_client_that_reads_gets_all_of_a_large_answer() {
+async fn client_that_reads_receives_a_large_response_completely() {
     let (address, _) = start_server(100).await;
     let mut connection = TcpStream::connect(address).await.unwrap();
     let request = b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     connection.write_all(request).await.unwrap();
     let mut read = Vec::new();
     connection.read_to_end(&mut read).await.unwrap();
-    assert!(read.len() > LARGE);
+    assert!(read.len() > LARGE_RESPONSE_BYTES);
 }

@@ -15,7 +15,7 @@ use crate::http::metrics::Metrics;
 /// held in memory.
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// Two kilobytes a second.
+/// Of a response, in each [`WINDOW`]: two kilobytes a second.
 const MIN_READ_BYTES: usize = 64 << 10;
 
 /// A connection whose writes fail if its client reads too slowly.
@@ -39,7 +39,8 @@ impl WriteTimeout {
         self.stream
     }
 
-    /// Accounts for an attempt to write `offered` bytes.
+    /// Accounts for an attempt to write `offered` bytes. The result is `TimedOut` if the client has read too
+    /// little in the window that began when a write blocked.
     fn account_write(
         &mut self,
         cx: &mut Context<'_>,

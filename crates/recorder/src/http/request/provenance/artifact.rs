@@ -13,7 +13,7 @@ use crate::http::request::json::{FromJson, invalid, parse};
 use crate::http::request::text::Text;
 
 #[derive(Deserialize)]
-struct Fields {
+struct ArtifactFields {
     fingerprint: Text<64>,
     filename: Text<MAX_LABEL_BYTES>,
     #[expect(dead_code, reason = "only that it is there is checked")]
@@ -32,7 +32,7 @@ impl FromJson for ArtifactReport {
     fn from_json(body: &[u8]) -> Result<Self, Error> {
         let kept = details(body)?;
         check_common(&fields(body)?)?;
-        let fields: Fields = parse(body)?;
+        let fields: ArtifactFields = parse(body)?;
         check_fingerprint("fingerprint", &fields.fingerprint.0)?;
         if fields.filename.0.is_empty() {
             return Err(invalid("filename", "must not be empty"));
@@ -71,7 +71,7 @@ struct DeploymentFields {
     environment: Text<MAX_ENVIRONMENT_NAME_BYTES>,
 }
 
-/// A deployment that is announced.
+/// The body that announces the deployment of an artifact to an environment.
 pub(crate) struct Deployment(pub(crate) DeploymentReport);
 
 impl FromJson for Deployment {

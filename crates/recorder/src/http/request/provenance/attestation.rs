@@ -16,20 +16,20 @@ use crate::http::request::text::{List, Text};
 const MAX_TARGETS: usize = 100;
 
 #[derive(Deserialize)]
-struct Fields {
+struct AttestationFields {
     attestation_name: Text<MAX_ENVIRONMENT_NAME_BYTES>,
     #[serde(default)]
     artifact_fingerprint: Option<Text<64>>,
     #[serde(default)]
     target_artifacts: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MAX_TARGETS>>,
     #[serde(default)]
-    git_commit_info: Option<Commit>,
+    git_commit_info: Option<CommitFields>,
     #[serde(default)]
     type_name: Option<Text<MAX_ENVIRONMENT_NAME_BYTES>>,
 }
 
 #[derive(Deserialize)]
-struct Commit {
+struct CommitFields {
     sha1: Text<MAX_ENVIRONMENT_NAME_BYTES>,
 }
 
@@ -41,9 +41,9 @@ struct OverrideFields {
     reason: Text<10_000>,
 }
 
-/// An attestation whose type the address says.
+/// The body of an attestation, whose type is in the last part of the request's path.
 pub(crate) struct AttestationRequest {
-    fields: Fields,
+    fields: AttestationFields,
     /// All of its fields, among which the results have a name for each type.
     document: Map<String, Value>,
     details: Details,
@@ -56,13 +56,13 @@ impl FromParts for AttestationRequest {
         let document = parts.document()?;
         let document_fields = fields(document)?;
         check_common(&document_fields)?;
-        let attachment = file.map(attachment).transpose()?;
+        let attachment = file.map(hash_attachment).transpose()?;
         let (fields, details) = (parse(document)?, details(document)?);
         Ok(Self { fields, document: document_fields, details, attachment })
     }
 }
 
-fn attachment(file: FilePart) -> Result<AttachmentFile, Error> {
+fn hash_attachment(file: FilePart) -> Result<AttachmentFile, Error> {
     if file.filename.len() > MAX_LABEL_BYTES {
         return Err(invalid("attachment_file", "its name is too long"));
     }
@@ -71,24 +71,24 @@ fn attachment(file: FilePart) -> Result<AttachmentFile, Error> {
 }
 
 impl AttestationRequest {
-    /// The report of an attestation that was sent to the address with this last part.
+    /// The report, with the type that `path`, the last part of the request's path, and `type_name` say.
     ///
     /// # Errors
     /// There is no such type, or the results are not of its shape.
     pub(crate) fn into_report(self, path: &str) -> Result<AttestationReport, Error> {
         let type_name = self.fields.type_name.as_ref().map(|name| name.0.to_string());
-        let kind = kind(path, type_name.as_deref())?;
+        let kind = find_kind(path, type_name.as_deref())?;
         let results =
             self.document.get(kind.results).ok_or_else(|| invalid(kind.results, "is required"))?;
         let is_compliant = kind.is_compliant(results).map_err(|error| {
             invalid(kind.results, format!("is not what a {path} attestation reports: {error}"))
         })?;
         let kind = kind.name(type_name.as_deref());
-        report(self.fields, kind, is_compliant, false, self.details, self.attachment)
+        build_report(self.fields, kind, is_compliant, false, self.details, self.attachment)
     }
 }
 
-fn kind(path: &str, type_name: Option<&str>) -> Result<&'static AttestationKind, Error> {
+fn find_kind(path: &str, type_name: Option<&str>) -> Result<&'static AttestationKind, Error> {
     let mut kinds = AttestationKind::for_path(path).peekable();
     if kinds.peek().is_none() {
         return Err(Error::NoSuchAddress);
@@ -108,7 +108,7 @@ fn kind(path: &str, type_name: Option<&str>) -> Result<&'static AttestationKind,
     })
 }
 
-/// Replaces the result of the latest attestation of its name.
+/// The body that overrides the compliance of the latest attestation of its name.
 pub(crate) struct Override(pub(crate) AttestationReport);
 
 impl FromJson for Override {
@@ -117,12 +117,12 @@ impl FromJson for Override {
         let OverrideFields { new_compliance_status, original_attestation_type, .. } = parse(body)?;
         let is_compliant = Some(new_compliance_status);
         let kind = String::from(original_attestation_type);
-        report(parse(body)?, kind, is_compliant, true, details(body)?, None).map(Self)
+        build_report(parse(body)?, kind, is_compliant, true, details(body)?, None).map(Self)
     }
 }
 
-fn report(
-    fields: Fields,
+fn build_report(
+    fields: AttestationFields,
     kind: String,
     is_compliant: Option<bool>,
     is_override: bool,

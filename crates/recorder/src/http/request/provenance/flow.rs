@@ -14,27 +14,28 @@ use crate::http::request::multipart::{FromParts, Parts};
 use crate::http::request::text::{List, Text};
 
 /// The most attestations that an old-style flow expects.
-const MAX_EXPECTED: usize = 100;
+const MAX_OLD_STYLE_ATTESTATIONS: usize = 100;
 
 /// The most tags in one request.
 const MAX_TAGS: usize = 100;
 
-/// The name of an artifact in an old-style template, and how it refers to itself there.
-const OLD_ARTIFACT: &str = "artifact";
+/// The name of the only artifact in an old-style template. In its list of attestations this name stands
+/// for the artifact itself and is left out.
+const OLD_STYLE_ARTIFACT_NAME: &str = "artifact";
 
 #[derive(Deserialize)]
-struct Fields {
+struct FlowFields {
     name: Text<MAX_ENVIRONMENT_NAME_BYTES>,
     #[serde(default)]
     description: Option<Text<MAX_DESCRIPTION_BYTES>>,
     #[serde(default)]
     visibility: Option<Text<16>>,
     #[serde(default)]
-    template: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MAX_EXPECTED>>,
+    template: Option<List<Text<MAX_ENVIRONMENT_NAME_BYTES>, MAX_OLD_STYLE_ATTESTATIONS>>,
 }
 
-impl Fields {
-    fn settings(self, template: Option<StoredTemplate>) -> Result<FlowSettings, Error> {
+impl FlowFields {
+    fn into_settings(self, template: Option<StoredTemplate>) -> Result<FlowSettings, Error> {
         check_flow_name("name", &self.name.0)?;
         let visibility = self.visibility.map(String::from);
         if visibility.as_deref().is_some_and(|it| !["public", "private"].contains(&it)) {
@@ -53,26 +54,27 @@ impl Fields {
 impl FromParts for FlowSettings {
     fn from_parts(mut parts: Parts) -> Result<Self, Error> {
         let file = parts.take_file("template_file");
-        let fields: Fields = parse(parts.document()?)?;
-        fields.settings(template(file)?)
+        let fields: FlowFields = parse(parts.document()?)?;
+        fields.into_settings(template(file)?)
     }
 }
 
 /// Old style: with a list of the names of attestations, which may be of any type.
 impl FromJson for FlowSettings {
     fn from_json(body: &[u8]) -> Result<Self, Error> {
-        let mut fields: Fields = parse(body)?;
+        let mut fields: FlowFields = parse(body)?;
         let template = fields.template.take().map(|List(names)| {
-            let names = names.iter().map(|name| &*name.0).filter(|name| *name != OLD_ARTIFACT);
-            Template::with_attestations(OLD_ARTIFACT, names)
+            let names =
+                names.iter().map(|name| &*name.0).filter(|name| *name != OLD_STYLE_ARTIFACT_NAME);
+            Template::with_attestations(OLD_STYLE_ARTIFACT_NAME, names)
         });
-        let template = template.map(old_template).transpose()?;
-        fields.settings(template)
+        let template = template.map(stored_old_style_template).transpose()?;
+        fields.into_settings(template)
     }
 }
 
-/// A template that was not written as YAML.
-fn old_template(rules: Template) -> Result<StoredTemplate, Error> {
+/// Checks a template that was sent as a list of attestations, and writes it as JSON, which is YAML.
+fn stored_old_style_template(rules: Template) -> Result<StoredTemplate, Error> {
     if let Some(problem) = rules.problems().into_iter().next() {
         return Err(invalid("template", problem));
     }

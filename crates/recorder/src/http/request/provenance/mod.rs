@@ -22,16 +22,16 @@ pub(crate) use names::{check_flow_name, check_trail_name};
 /// The longest description, in bytes.
 const MAX_DESCRIPTION_BYTES: usize = 2_000;
 
-/// The longest address, in bytes.
+/// The longest URL, author or branch, in bytes.
 const MAX_URL_BYTES: usize = 2_048;
 
 /// The longest message of a commit, in bytes.
 const MAX_MESSAGE_BYTES: usize = 100_000;
 
-/// The longest name of an artifact, in bytes.
+/// The longest name of an artifact or of an attached file, in bytes.
 const MAX_LABEL_BYTES: usize = 1_024;
 
-/// The whole of a document, to be kept as it is.
+/// The whole JSON document, to be stored unchanged.
 fn details(document: &[u8]) -> Result<Details, Error> {
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err(Error::too_large("The document is larger than 1 MB"));
@@ -51,7 +51,8 @@ fn fields(document: &[u8]) -> Result<Map<String, Value>, Error> {
     parse(document)
 }
 
-/// The fields that several documents may have, if they are present.
+/// Checks the optional fields that several documents share: description, addresses, commit, repository
+/// and annotations.
 fn check_common(fields: &Map<String, Value>) -> Result<(), Error> {
     check_text(fields, "description", MAX_DESCRIPTION_BYTES)?;
     for url in ["origin_url", "repo_url", "commit_url", "build_url"] {
@@ -86,7 +87,7 @@ fn check_common(fields: &Map<String, Value>) -> Result<(), Error> {
     }
     if let Some(annotations) = present(fields, "annotations") {
         for (key, value) in as_object(annotations, "annotations")? {
-            names::check_annotation(key)?;
+            names::check_annotation_key(key)?;
             if !value.is_string() {
                 return Err(invalid(format!("annotations.{key}"), "must be a string"));
             }
@@ -100,10 +101,12 @@ fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> 
     fields.get(name).filter(|value| !value.is_null())
 }
 
+/// `at` is the path of the value, for the error.
 fn as_object<'a>(value: &'a Value, at: &str) -> Result<&'a Map<String, Value>, Error> {
     value.as_object().ok_or_else(|| invalid(at, "must be an object"))
 }
 
+/// Checks that a field is a string of at most `most` bytes, if it is there.
 fn check_text(fields: &Map<String, Value>, name: &str, most: usize) -> Result<(), Error> {
     match present(fields, name) {
         None => Ok(()),

@@ -9,10 +9,10 @@ use crate::http::request::multipart::FilePart;
 /// The longest template, in bytes.
 const MAX_TEMPLATE_BYTES: usize = 64 << 10;
 
-/// The most problems of a template that are named.
+/// The most problems of a template that its error names.
 const MAX_PROBLEMS: usize = 10;
 
-/// The template in a file; `None` if the file is empty.
+/// The template in a YAML file, parsed and checked; `None` if the file is missing or empty.
 pub(super) fn template(file: Option<FilePart>) -> Result<Option<StoredTemplate>, Error> {
     let Some(file) = file.filter(|file| !file.content.is_empty()) else { return Ok(None) };
     if file.content.len() > MAX_TEMPLATE_BYTES {
@@ -42,25 +42,25 @@ pub(super) fn template(file: Option<FilePart>) -> Result<Option<StoredTemplate>,
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Result<Option<StoredTemplate>, String> {
+    fn parse_template(text: &str) -> Result<Option<StoredTemplate>, String> {
         let content = text.as_bytes().to_vec();
         let file = FilePart { filename: "t.yml".to_owned(), content };
         template(Some(file)).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_template_is_read_as_clients_write_it() {
+    fn valid_template_is_parsed_and_keeps_its_text_and_an_empty_file_is_none() {
         let text = "version: 1\ntrail:\n  artifacts:\n  - name: runner\n    attestations:\n    - name: unit-test\n      type: junit\n";
-        let template = parsed(text).unwrap().unwrap();
+        let template = parse_template(text).unwrap().unwrap();
         assert_eq!(template.content, text);
         assert_eq!(template.rules.artifacts()[0].attestations[0].kind, "junit");
-        assert_eq!(parsed("version: 1").unwrap().unwrap().rules.trail, None);
-        assert_eq!(parsed("version: 1\ntrail:\n").unwrap().unwrap().rules.trail, None);
-        assert_eq!(parsed(""), Ok(None));
+        assert_eq!(parse_template("version: 1").unwrap().unwrap().rules.trail, None);
+        assert_eq!(parse_template("version: 1\ntrail:\n").unwrap().unwrap().rules.trail, None);
+        assert_eq!(parse_template(""), Ok(None));
     }
 
     #[test]
-    fn a_bad_template_is_refused_with_the_number_of_errors() {
+    fn malformed_template_is_rejected_with_a_short_message_and_alias_bombs_too() {
         let cases = [
             "a: [",
             "- 1",
@@ -72,7 +72,7 @@ mod tests {
             "version: 1\ntrail:\n  attestations:\n  - {name: a, type: xunit}\n  - {name: a, type: junit}\n",
         ];
         for text in cases {
-            let refused = parsed(text).unwrap_err();
+            let refused = parse_template(text).unwrap_err();
             assert!(refused.contains("validation errors for Template: "), "{text}: {refused}");
             assert!(!refused.contains('\n') && refused.len() < 400, "{refused}");
         }
@@ -82,8 +82,8 @@ mod tests {
             let alias = format!("*a{}", level - 1);
             bomb = format!("{bomb}a{level}: &a{level} [{}]\n", vec![alias; 9].join(", "));
         }
-        assert!(parsed(&bomb).is_err());
-        assert!(parsed(&"[".repeat(50_000)).is_err());
-        assert!(parsed(&format!("version: 1\n#{}", "x".repeat(70_000))).is_err());
+        assert!(parse_template(&bomb).is_err());
+        assert!(parse_template(&"[".repeat(50_000)).is_err());
+        assert!(parse_template(&format!("version: 1\n#{}", "x".repeat(70_000))).is_err());
     }
 }

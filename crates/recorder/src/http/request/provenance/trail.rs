@@ -9,8 +9,8 @@ use crate::domain::provenance::{Details, TrailReport};
 use crate::http::request::json::invalid;
 use crate::http::request::multipart::{FromParts, Parts};
 
-/// The fields that are kept. `null` is as good as absent.
-const KEPT: [&str; 6] =
+/// The fields of a trail's body that are stored if they are not `null`; all others are dropped.
+const STORED_FIELDS: [&str; 6] =
     ["description", "user_data", "git_commit_info", "repo_info", "external_urls", "origin_url"];
 
 impl FromParts for TrailReport {
@@ -22,7 +22,7 @@ impl FromParts for TrailReport {
             return Err(invalid("name", "must be a string"));
         };
         check_trail_name("name", &name)?;
-        fields.retain(|field, value| KEPT.contains(&&**field) && !value.is_null());
+        fields.retain(|field, value| STORED_FIELDS.contains(&&**field) && !value.is_null());
         Ok(Self { name, details: Details::from_fields(fields), template: template(file)? })
     }
 }
