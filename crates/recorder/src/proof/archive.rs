@@ -15,8 +15,9 @@ const MAX_MEMBERS: usize = 1_000_000;
 /// What a [`Comparison`] fails with. It becomes [`ProofError::Changed`], which is what people read.
 #[derive(Debug, thiserror::Error)]
 #[error("the content differs")]
-struct Differs;
+struct ContentDiffers;
 
+/// Writes the tar file of a bundle. Equal members give equal bytes.
 pub(super) struct ArchiveWriter<W: Write> {
     tar: Builder<W>,
     /// The time of every member, in seconds since the Unix epoch.
@@ -35,7 +36,7 @@ impl<W: Write> ArchiveWriter<W> {
         header.set_mode(0o644);
         header.set_mtime(self.time);
         header.set_size(content.len() as u64);
-        self.tar.append_data(&mut header, name, content).map_err(|error| failed(name, error))
+        self.tar.append_data(&mut header, name, content).map_err(|error| write_error(name, error))
     }
 
     pub(super) fn finish(self) -> Result<(), ProofError> {
@@ -43,18 +44,19 @@ impl<W: Write> ArchiveWriter<W> {
         self.tar
             .into_inner()
             .and_then(|mut target| target.flush())
-            .map_err(|error| failed(end, error))
+            .map_err(|error| write_error(end, error))
     }
 }
 
-fn failed(member: &str, error: io::Error) -> ProofError {
-    if error.get_ref().and_then(|inner| inner.downcast_ref::<Differs>()).is_some() {
+/// [`ProofError::Changed`] if a [`Comparison`] found another content, else the error of writing.
+fn write_error(member: &str, error: io::Error) -> ProofError {
+    if error.get_ref().and_then(|inner| inner.downcast_ref::<ContentDiffers>()).is_some() {
         return ProofError::Changed { member: member.to_owned() };
     }
     ProofError::Io { operation: "write the bundle".to_owned(), source: error }
 }
 
-/// Compares what is written to it with what `expected` reads.
+/// Compares what is written to it with what `expected` reads. Writing fails where they differ.
 pub(super) struct Comparison<R> {
     expected: R,
 }
@@ -64,7 +66,7 @@ impl<R: Read> Comparison<R> {
         Self { expected }
     }
 
-    /// Whether nothing follows what was written.
+    /// Whether `expected` has nothing more than what was written.
     pub(super) fn is_complete(&mut self) -> io::Result<bool> {
         Ok(self.expected.read(&mut [0])? == 0)
     }
@@ -77,7 +79,7 @@ impl<R: Read> Write for Comparison<R> {
         match self.expected.read_exact(&mut found[..length]) {
             Ok(()) if found[..length] == bytes[..length] => Ok(length),
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
-            _ => Err(io::Error::other(Differs)),
+            _ => Err(io::Error::other(ContentDiffers)),
         }
     }
 
@@ -86,8 +88,8 @@ impl<R: Read> Write for Comparison<R> {
     }
 }
 
-/// How files begin that programs make of a tar file to shorten it.
-const COMPRESSED: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh"];
+/// How files that are compressed with gzip, zstd, xz or bzip2 begin.
+const COMPRESSION_MAGICS: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh"];
 
 /// Reads members by name, also of an archive that another program packed.
 pub(super) struct ArchiveReader {
@@ -152,8 +154,8 @@ impl ArchiveReader {
         self.members.keys().map(String::as_str)
     }
 
-    /// Whether there is a member with this content.
-    pub(super) fn has(&mut self, member: &str, content: &[u8]) -> Result<bool, ProofError> {
+    /// Whether the member exists and has this content.
+    pub(super) fn has_content(&mut self, member: &str, content: &[u8]) -> Result<bool, ProofError> {
         let size = content.len() as u64;
         let is_candidate = self.members.get(member).is_some_and(|found| found.1 == size);
         Ok(is_candidate && self.read(member, size)? == content)
@@ -184,5 +186,5 @@ fn is_compressed(mut file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(6).read_to_end(&mut start)?;
     file.rewind()?;
-    Ok(COMPRESSED.iter().any(|magic| start.starts_with(magic)))
+    Ok(COMPRESSION_MAGICS.iter().any(|magic| start.starts_with(magic)))
 }

@@ -78,24 +78,24 @@ impl Bundle {
         };
         add("README.txt", report::readme(&summary, content).as_bytes())?;
         add("report.html", report::html(&summary, content).as_bytes())?;
-        add(SCOPE, &json(SCOPE, scope)?)?;
+        add(SCOPE, &to_pretty_json(SCOPE, scope)?)?;
         add(HEAD, format!("{}\n", ledger.head()).as_bytes())?;
         for (name, table) in [
-            ("runs.csv", tables::runs(content)),
-            ("events.csv", tables::events(content)),
-            ("snapshots.csv", tables::snapshots(content)),
-            ("not-covered.csv", tables::gaps(content)),
-            ("evidence.csv", tables::evidence(content)),
+            ("runs.csv", tables::runs_csv(content)),
+            ("events.csv", tables::events_csv(content)),
+            ("snapshots.csv", tables::snapshots_csv(content)),
+            ("not-covered.csv", tables::gaps_csv(content)),
+            ("evidence.csv", tables::evidence_csv(content)),
         ] {
             add(name, &table.map_err(|source| document_error(name, source))?)?;
         }
         for (index, document) in content.snapshots() {
             let name = format!("snapshots/{index}.json");
-            add(&name, &json(&name, document)?)?;
+            add(&name, &to_pretty_json(&name, document)?)?;
         }
         for (fingerprint, document) in content.documents() {
             let name = format!("artifacts/{fingerprint}.json");
-            add(&name, &json(&name, document)?)?;
+            add(&name, &to_pretty_json(&name, document)?)?;
         }
         for file in content.attachments() {
             let problem =
@@ -115,7 +115,8 @@ impl Bundle {
     }
 }
 
-fn json(name: &str, document: &impl Serialize) -> Result<Vec<u8>, ProofError> {
+/// The content of the JSON file `name`, which ends with a line feed.
+fn to_pretty_json(name: &str, document: &impl Serialize) -> Result<Vec<u8>, ProofError> {
     let mut json =
         serde_json::to_vec_pretty(document).map_err(|error| document_error(name, error.into()))?;
     json.push(b'\n');

@@ -19,7 +19,7 @@ use crate::http::views;
 use crate::store::Store as _;
 use crate::store::provenance::ProvenanceStore as _;
 use crate::store::sqlite::SqliteStore;
-use read::{all_events, all_spans, artifacts_in, snappish};
+use read::{all_events, all_spans, artifacts_in, snapshot_at};
 pub(super) use run::Run;
 
 /// A file that was reported as evidence for something that ran.
@@ -36,6 +36,7 @@ pub struct AttachmentRef {
     pub attestation: String,
 }
 
+/// All that a bundle says of an environment in a period, as far as it follows from the ledger.
 pub(super) struct Content {
     environment: LedgerEnvironment,
     /// The time that it is about, as far as the ledger knows it.
@@ -124,15 +125,15 @@ impl Content {
             artifacts,
             documents: cards
                 .iter()
-                .map(|card| (card.fingerprint.clone(), document(org, card)))
+                .map(|card| (card.fingerprint.clone(), artifact_document(org, card)))
                 .collect(),
-            attachments: attachments(&cards),
+            attachments: unique_attachments(&cards),
             has_provenance: store.has_provenance(org).await?,
             cards,
             snapshots: Vec::new(),
         };
         for index in content.whole_snapshots() {
-            let wanted = snappish(environment, index)?;
+            let wanted = snapshot_at(environment, index)?;
             let (org_name, name) = (org.clone(), environment.clone());
             let show = move |[record]: [SnapshotRecord; 1]| {
                 serde_json::to_value(views::snapshot(&org_name, &name, record))
@@ -156,14 +157,17 @@ impl Content {
         &self.environment
     }
 
+    /// The snapshots of the period.
     pub(super) fn spans(&self) -> &[SnapshotSpan] {
         &self.spans
     }
 
+    /// What changed with each snapshot after the first of the period.
     pub(super) fn events(&self) -> &[Event] {
         &self.events
     }
 
+    /// Everything that ran in the period, with its provenance.
     pub(super) fn artifacts(&self) -> &BTreeMap<Identity, SnapshotArtifact> {
         &self.artifacts
     }
@@ -173,6 +177,7 @@ impl Content {
         artifact.provenance.as_ref().filter(|_| self.has_provenance).map(|it| it.origin)
     }
 
+    /// Whether any flow of the organization ever reported an artifact.
     pub(super) fn has_provenance(&self) -> bool {
         self.has_provenance
     }
@@ -195,18 +200,22 @@ impl Content {
         entry.map_or("", |entry| entry.reported_by.as_str())
     }
 
+    /// The ledger entry of the snapshot with this index.
     pub(super) fn entry(&self, index: u32) -> Option<&SnapshotEntry> {
         self.environment.entries.get(&index)
     }
 
+    /// All that flows reported of each artifact that ran.
     pub(super) fn cards(&self) -> &[ArtifactCard] {
         &self.cards
     }
 
+    /// The snapshots that the bundle has whole, as the API has them, by index.
     pub(super) fn snapshots(&self) -> impl Iterator<Item = (u32, &Value)> {
         self.snapshots.iter().map(|(index, document)| (*index, document))
     }
 
+    /// What flows reported of each artifact, as JSON documents by fingerprint.
     pub(super) fn documents(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.documents.iter().map(|(fingerprint, document)| (fingerprint.as_str(), document))
     }
@@ -239,8 +248,8 @@ impl Content {
     }
 }
 
-/// What flows reported of an artifact.
-fn document(org: &str, card: &ArtifactCard) -> Value {
+/// What flows reported of an artifact, as a JSON document of the bundle.
+fn artifact_document(org: &str, card: &ArtifactCard) -> Value {
     let attestations: Vec<_> =
         unique_attestations(card).map(|attestation| views::attestation(org, attestation)).collect();
     let reports = card.reports.iter().cloned().filter_map(|record| views::artifact(org, record));
@@ -261,7 +270,8 @@ pub(super) fn unique_attestations(card: &ArtifactCard) -> impl Iterator<Item = &
     all.filter(move |attestation| seen.insert(attestation.id.to_string()))
 }
 
-fn attachments(cards: &[ArtifactCard]) -> Vec<AttachmentRef> {
+/// Each attached file of these artifacts once, by its SHA-256.
+fn unique_attachments(cards: &[ArtifactCard]) -> Vec<AttachmentRef> {
     let mut files = BTreeMap::new();
     for attestation in cards.iter().flat_map(unique_attestations) {
         if let Some(file) = &attestation.attachment {

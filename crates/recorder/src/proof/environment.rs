@@ -6,7 +6,7 @@ use super::{Ledger, ProofError};
 use crate::domain::{EntryHash, Error, LedgerEntry, Micros, Payload};
 use crate::store::sqlite::VerifyError;
 
-/// An environment in a ledger.
+/// What a ledger says of an environment, apart from what ran in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LedgerEnvironment {
     /// The number of the entry that created it.
@@ -20,7 +20,7 @@ pub(super) struct LedgerEnvironment {
     pub(super) entries: BTreeMap<u32, SnapshotEntry>,
 }
 
-/// The entry of a snapshot.
+/// The ledger entry that recorded a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SnapshotEntry {
     pub(super) seq: i64,
@@ -41,7 +41,7 @@ impl LedgerEnvironment {
                 seq: entry.seq,
                 source,
             })?;
-            apply(&mut environments, entry, payload);
+            apply_entry(&mut environments, entry, payload);
         }
         let mut renamed = None;
         for environment in environments.into_values() {
@@ -59,7 +59,8 @@ impl LedgerEnvironment {
     }
 }
 
-fn apply(
+/// Changes the environments, by the numbers of the entries that created them, as one entry says.
+fn apply_entry(
     environments: &mut BTreeMap<i64, LedgerEnvironment>,
     entry: &LedgerEntry,
     payload: Payload,

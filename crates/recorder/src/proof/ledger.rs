@@ -10,7 +10,7 @@ use crate::http::views;
 /// The longest line of a ledger in a bundle: no entry that is recorded is half as long.
 const MAX_LINE_BYTES: u64 = 64 << 20;
 
-/// All entries of an organization's ledger up to a head. Their hashes hold.
+/// All entries of an organization's ledger up to a head, whose hashes were verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ledger {
     head: SignedHead,
@@ -83,7 +83,7 @@ impl Ledger {
         }
     }
 
-    /// A JSON object on each line.
+    /// The entries, as a JSON object on each line.
     pub(super) fn to_lines(&self) -> serde_json::Result<Vec<u8>> {
         let mut lines = Vec::new();
         for entry in &self.entries {
@@ -101,12 +101,12 @@ impl Ledger {
         &self.entries
     }
 
-    /// When the head was recorded.
+    /// When the last entry was recorded.
     pub(super) fn recorded_at(&self) -> Micros {
         self.entries.last().map_or(Micros(0), |entry| entry.recorded_at)
     }
 
-    /// Whether `head` was once its head.
+    /// Whether one of the entries is the one that `head` names, with the same hash.
     pub(super) fn contains(&self, head: &Head) -> bool {
         let entry = usize::try_from(head.seq - 1).ok().and_then(|at| self.entries.get(at));
         head.org == self.head.head.org && entry.is_some_and(|entry| entry.hash == head.hash)

@@ -31,18 +31,21 @@ pub use verify::{is_bundle, open_bundle, verify_bundle};
 /// changes with every change of what a file says.
 const FORMAT: u32 = 2;
 
-/// The most bytes of the scope and of the head in a bundle.
+/// The most bytes that the scope and the head in a bundle may each have.
 const MAX_SMALL_BYTES: u64 = 64 << 10;
 
 /// The most snapshots that a bundle has whole, in rows of artifacts. Of more, it has the first and the
 /// last one; what changed between them is in its events in either case.
 const MAX_SNAPSHOT_ROWS: u64 = 50_000;
 
+/// The file of a bundle with its [`Scope`].
 const SCOPE: &str = "bundle.json";
+/// The file of a bundle with the head of its ledger.
 const HEAD: &str = "head.txt";
+/// The file of a bundle with the entries of its ledger.
 const LEDGER: &str = "ledger.jsonl";
 
-/// What a bundle is about.
+/// The environment and the period that a bundle is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
@@ -157,7 +160,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// What it proves, in lines for the terminal.
+    /// What the bundle proves, in lines for the terminal.
     pub fn describe(&self) -> String {
         let Self { scope, head, head_recorded_at, from, to, .. } = self;
         let gaps = match self.gaps {

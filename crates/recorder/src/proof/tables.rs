@@ -9,17 +9,18 @@ use crate::domain::provenance::ReportRecord;
 use crate::domain::{FirstTime, Micros, SnapshotArtifact};
 use crate::text::csv_table as table;
 
+/// In hexadecimal digits; empty if it is unknown.
 fn fingerprint(artifact: &SnapshotArtifact) -> String {
     artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default()
 }
 
-/// What each flow reported of an artifact; the flow that did first comes first.
+/// What each flow reported of an artifact; the flow that reported first comes first.
 pub(super) fn reports(artifact: &SnapshotArtifact) -> &[ReportRecord] {
     artifact.provenance.as_ref().map_or(&[], |known| &known.flows)
 }
 
-/// What ran, and when.
-pub(super) fn runs(content: &Content) -> io::Result<Vec<u8>> {
+/// The table of what ran, and when.
+pub(super) fn runs_csv(content: &Content) -> io::Result<Vec<u8>> {
     let header = [
         "artifact",
         "fingerprint",
@@ -76,8 +77,8 @@ pub(super) fn runs(content: &Content) -> io::Result<Vec<u8>> {
     table(&header, content.runs().into_iter().map(row))
 }
 
-/// What changed with each snapshot after the first.
-pub(super) fn events(content: &Content) -> io::Result<Vec<u8>> {
+/// The table of what changed with each snapshot after the first.
+pub(super) fn events_csv(content: &Content) -> io::Result<Vec<u8>> {
     let header = [
         "snapshot",
         "recorded_at",
@@ -103,8 +104,8 @@ pub(super) fn events(content: &Content) -> io::Result<Vec<u8>> {
     table(&header, rows)
 }
 
-/// The snapshots, who reported them, and their entries in the ledger.
-pub(super) fn snapshots(content: &Content) -> io::Result<Vec<u8>> {
+/// The table of the snapshots, who reported them, and their entries in the ledger.
+pub(super) fn snapshots_csv(content: &Content) -> io::Result<Vec<u8>> {
     let header = [
         "snapshot",
         "recorded_at",
@@ -129,16 +130,16 @@ pub(super) fn snapshots(content: &Content) -> io::Result<Vec<u8>> {
     table(&header, rows)
 }
 
-/// The times that no report covers.
-pub(super) fn gaps(content: &Content) -> io::Result<Vec<u8>> {
+/// The table of the times that no report covers.
+pub(super) fn gaps_csv(content: &Content) -> io::Result<Vec<u8>> {
     let rows = content
         .gaps()
         .map(|gap| vec![gap.from.rfc3339(), gap.until.map(Micros::rfc3339).unwrap_or_default()]);
     table(&["from", "until"], rows)
 }
 
-/// The evidence for what ran.
-pub(super) fn evidence(content: &Content) -> io::Result<Vec<u8>> {
+/// The table of the attestations of what ran.
+pub(super) fn evidence_csv(content: &Content) -> io::Result<Vec<u8>> {
     let header = [
         "artifact",
         "fingerprint",

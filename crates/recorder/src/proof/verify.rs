@@ -14,7 +14,7 @@ use crate::domain::{Head, SignedHead};
 use crate::signing::PublicKey;
 use crate::store::sqlite::{SqliteStore, read_start};
 
-/// Where the header of a tar file says what it is, and how.
+/// Where the header of a tar file has [`TAR_MAGIC`], in bytes.
 const TAR_MAGIC_OFFSET: usize = 257;
 const TAR_MAGIC: &[u8] = b"ustar";
 
@@ -54,6 +54,7 @@ pub async fn open_bundle(path: &Path) -> Result<(Summary, SqliteStore), ProofErr
     Ok((summary, bundle.into_store()))
 }
 
+/// As [`verify_bundle`]; gives the bundle as well.
 async fn verify(
     path: &Path,
     expected: Option<&Head>,
@@ -103,7 +104,8 @@ async fn verify(
     }
 }
 
-/// Compares the files alone, and not the archive around them.
+/// Makes the files of the bundle again and compares each with the one in the archive, but not the archive
+/// around them.
 fn compare_files(
     bundle: &Bundle,
     open: impl Fn() -> Result<ArchiveReader, ProofError>,
@@ -113,7 +115,7 @@ fn compare_files(
     let compare = |name: &str, content: &[u8]| {
         unknown.remove(name);
         let changed = || ProofError::Changed { member: name.to_owned() };
-        if archive.has(name, content)? { Ok(()) } else { Err(changed()) }
+        if archive.has_content(name, content)? { Ok(()) } else { Err(changed()) }
     };
     bundle.files(compare, |file| {
         let name = format!("attachments/{}", file.sha256);

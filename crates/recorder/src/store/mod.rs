@@ -113,7 +113,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         page: Page,
     ) -> impl Future<Output = Result<(Vec<EnvironmentRecord>, u64), Error>> + Send;
 
-    /// The same with what runs in them.
+    /// As [`Self::list_environments`], with what runs in each environment.
     fn overview(
         &self,
         orgs: OrgFilter,
@@ -186,6 +186,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Micros;
 
+    /// The number and the hash of the last entry in the ledger of `org`.
     fn head(&self, org: &str) -> impl Future<Output = Result<Head, Error>> + Send;
 
     /// Entries of the ledger of `org` that follow the entry `after`, in order: at least one if there
@@ -210,7 +211,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         webhook: &str,
     ) -> impl Future<Output = Result<BTreeMap<String, i64>, Error>> + Send;
 
-    /// Saves one of what [`Self::register_webhook`] returns.
+    /// Saves that the messages of the entries of `org` up to `seq` were delivered to the webhook.
     fn save_webhook_position(
         &self,
         webhook: &str,

@@ -26,27 +26,27 @@ pub(crate) fn comparison(
     };
     // Another environment's snapshots say nothing of what was new in this one.
     let before = if name == other_name { one.index } else { other.index.saturating_sub(1) };
-    let (one, mut other) = (running(one), running(other));
+    let (one, mut other) = (running_by_identity(one), running_by_identity(other));
     for (identity, before) in one {
         let Some(after) = other.remove(&identity) else {
-            diff.snappish1.artifacts.push(artifact(before));
+            diff.snappish1.artifacts.push(diff_artifact(before));
             continue;
         };
         let (was, now) = (before.now, after.now);
         if was == now {
-            diff.not_changed.artifacts.push(artifact(after));
+            diff.not_changed.artifacts.push(diff_artifact(after));
         } else {
             diff.changed.artifacts.push(DiffArtifact {
                 s1_instance_count: Some(was),
                 s2_instance_count: Some(now),
-                ..artifact(after)
+                ..diff_artifact(after)
             });
         }
     }
     let started = |stored: SnapshotArtifact| {
         let first_time = stored.seen.and_then(|seen| seen.firsts.after(before));
         let first_time_here = first_time.map(|it| it.as_str().to_owned());
-        DiffArtifact { first_time_here, ..artifact(stored) }
+        DiffArtifact { first_time_here, ..diff_artifact(stored) }
     };
     diff.snappish2.artifacts = other.into_values().map(started).collect();
     for item in [&mut diff.snappish1, &mut diff.snappish2, &mut diff.changed, &mut diff.not_changed]
@@ -56,12 +56,12 @@ pub(crate) fn comparison(
     diff
 }
 
-fn running(snapshot: SnapshotRecord) -> BTreeMap<Identity, SnapshotArtifact> {
+fn running_by_identity(snapshot: SnapshotRecord) -> BTreeMap<Identity, SnapshotArtifact> {
     let running = snapshot.artifacts.into_iter().filter(SnapshotArtifact::runs);
     running.map(|artifact| (artifact.identity(), artifact)).collect()
 }
 
-fn artifact(stored: SnapshotArtifact) -> DiffArtifact {
+fn diff_artifact(stored: SnapshotArtifact) -> DiffArtifact {
     let (flow, commit_url) = match pipeline(&stored) {
         Some((flow, commit_url)) => (Some(flow.to_owned()), commit_url),
         None => (None, None),

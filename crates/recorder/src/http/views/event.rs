@@ -28,7 +28,7 @@ pub(crate) fn event(org: &str, environment: &str, event: Event) -> EnvironmentEv
         snapshot_index: u64::from(index),
         artifact_name: artifact.name,
         sha256: artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default(),
-        description: description(was, now),
+        description: change_description(was, now),
         reported_at: recorded_at.seconds(),
         deployments: deployments(&pipeline).into_iter().map(Value::from).collect(),
         flows: flows.collect(),
@@ -46,7 +46,7 @@ pub(crate) fn event(org: &str, environment: &str, event: Event) -> EnvironmentEv
     }
 }
 
-fn description(was: u64, now: u64) -> String {
+fn change_description(was: u64, now: u64) -> String {
     let instances = |count| match count {
         1 => "1 instance".to_owned(),
         _ => format!("{count} instances"),
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_described_as_by_the_hosted_server() {
+    fn change_of_replicas_is_described_in_the_words_of_the_hosted_server() {
         let cases = [
             (0, 1, "1 instance started running (from 0 to 1)"),
             (0, 3, "3 instances started running (from 0 to 3)"),
@@ -77,7 +77,7 @@ mod tests {
             (3, 3, "3 instances changed"),
         ];
         for (was, now, expected) in cases {
-            assert_eq!(description(was, now), expected);
+            assert_eq!(change_description(was, now), expected);
         }
     }
 }

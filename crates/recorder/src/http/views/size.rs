@@ -16,12 +16,12 @@ use crate::domain::{
 /// them.
 const MAX_ARTIFACTS_BYTES: usize = 15 << 20;
 
-/// The rest of the document, and the counts of the previous snapshot.
+/// The most bytes of the rest of a snapshot's JSON, with the counts of the previous snapshot.
 const MAX_ENVELOPE_BYTES: usize = 1 << 20;
 
 const _: () = assert!(2 * MAX_ARTIFACTS_BYTES + MAX_ENVELOPE_BYTES <= MAX_RESPONSE_BYTES);
 
-/// The one with the longest JSON.
+/// A [`Seen`] whose JSON is as long as any.
 const MAX_LENGTH_SEEN: Seen = Seen {
     first_index: u32::MAX,
     first_at: Micros(4_000_000_000_123_457),
@@ -29,6 +29,8 @@ const MAX_LENGTH_SEEN: Seen = Seen {
     firsts: Firsts { image: 1, repository: u32::MAX, registry: 1 },
 };
 
+/// Checks that the JSON of a snapshot of these artifacts will not be too large.
+///
 /// # Errors
 /// The document would be larger than clients accept.
 pub(crate) fn check_size(running: &[RunningArtifact]) -> Result<(), Error> {
@@ -55,7 +57,7 @@ pub(crate) fn check_size(running: &[RunningArtifact]) -> Result<(), Error> {
     Ok(())
 }
 
-/// An upper bound of the size of the artifact's JSON, in bytes.
+/// An upper bound of the size of the artifact's JSON in bytes, from the lengths of its texts alone.
 fn max_json_bytes(artifact: &RunningArtifact) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let place = |place: &EcsLocation| length(&place.cluster) + length(&place.service);
@@ -70,6 +72,7 @@ fn max_json_bytes(artifact: &RunningArtifact) -> usize {
     6 * texts + 2_100 + 100 * artifact.places.len() + 24 * artifact.started_at.len()
 }
 
+/// The artifact as a snapshot will have it, where the JSON of what is not known yet is longest.
 fn snapshot_artifact(running: &RunningArtifact) -> SnapshotArtifact {
     SnapshotArtifact {
         name: running.name.clone(),
@@ -86,9 +89,9 @@ fn snapshot_artifact(running: &RunningArtifact) -> SnapshotArtifact {
 
 /// The size of the JSON of `value` in bytes.
 fn json_size(value: &impl Serialize) -> usize {
-    struct Size(usize);
+    struct ByteCounter(usize);
 
-    impl io::Write for Size {
+    impl io::Write for ByteCounter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0 += bytes.len();
             Ok(bytes.len())
@@ -99,7 +102,7 @@ fn json_size(value: &impl Serialize) -> usize {
         }
     }
 
-    let mut size = Size(0);
+    let mut size = ByteCounter(0);
     // What cannot be serialized counts as too large.
     serde_json::to_writer(&mut size, value).map_or(usize::MAX, |()| size.0)
 }
@@ -110,7 +113,7 @@ mod tests {
     use crate::domain::{Report, ReportEntry};
 
     #[test]
-    fn a_small_report_with_a_large_document_is_refused() {
+    fn report_whose_snapshot_would_exceed_the_json_limit_by_escapes_is_rejected() {
         let entry = |name: &str, n: usize| ReportEntry {
             task_arn: "arn".into(),
             cluster_name: None,

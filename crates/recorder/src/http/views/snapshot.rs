@@ -74,11 +74,12 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
     }
 }
 
-/// Relative to the recorder's own address, which a proxy may hide from it.
+/// The page of a snapshot, relative to the recorder's own address, which a proxy may hide from it.
 pub(crate) fn html_url(org: &str, environment: &str, index: u32) -> String {
     format!("/{org}/environments/{environment}/snapshots/{index}")
 }
 
+/// The document of an artifact in the snapshot that has its page at `html_url`.
 pub(crate) fn artifact(org: &str, html_url: &str, stored: SnapshotArtifact) -> RecordedArtifact {
     let (since, first_time) = (running_since(&stored), stored.first_time_here());
     let provenance = stored.provenance;
@@ -103,10 +104,10 @@ pub(crate) fn artifact(org: &str, html_url: &str, stored: SnapshotArtifact) -> R
         commit_lead_time: None,
         flows: Vec::new(),
         origin: None,
-        ecs_context: Some(context(stored.task)),
+        ecs_context: Some(to_ecs_context(stored.task)),
         // A single place is in the context already.
         ecs_places: if stored.places.len() > 1 {
-            stored.places.into_iter().map(place).collect()
+            stored.places.into_iter().map(to_ecs_place).collect()
         } else {
             Vec::new()
         },
@@ -129,7 +130,7 @@ pub(super) fn running_since(stored: &SnapshotArtifact) -> RunningSince {
     }
 }
 
-fn context(task: Task) -> EcsContext {
+fn to_ecs_context(task: Task) -> EcsContext {
     let origin = task.origin.map(|origin| TaskOrigin {
         task_definition: origin.task_definition,
         started_by: origin.started_by,
@@ -146,11 +147,12 @@ fn context(task: Task) -> EcsContext {
     }
 }
 
-fn place(place: EcsLocation) -> EcsPlace {
+fn to_ecs_place(place: EcsLocation) -> EcsPlace {
     let EcsLocation { cluster, replicas, service } = place;
     EcsPlace { cluster_name: cluster, service_name: service, replicas }
 }
 
+/// How the number of replicas differs from the previous snapshot.
 pub(crate) fn annotation(was: u64, now: u64) -> Annotation {
     let change = match (was, now) {
         (0, _) => "started-unknown",
@@ -167,7 +169,7 @@ mod tests {
     use crate::domain::EntryHash;
     use envsnap_model::snapshot::Fingerprint;
 
-    fn stored(fingerprint: Option<u8>, was: u64, started_at: &[i64]) -> SnapshotArtifact {
+    fn stored_artifact(fingerprint: Option<u8>, was: u64, started_at: &[i64]) -> SnapshotArtifact {
         SnapshotArtifact {
             name: fingerprint.map_or("envoy".to_owned(), |byte| format!("web:{byte}")),
             fingerprint: fingerprint.map(|byte| Fingerprint::from([byte; 32])),
@@ -179,17 +181,17 @@ mod tests {
                 cluster: Some("app".to_owned()),
                 ..Task::unknown()
             },
-            places: vec![in_cluster("app", started_at.len() as u64)],
+            places: vec![replicas_in_cluster("app", started_at.len() as u64)],
             seen: None,
             provenance: None,
         }
     }
 
-    fn in_cluster(cluster: &str, replicas: u64) -> EcsLocation {
+    fn replicas_in_cluster(cluster: &str, replicas: u64) -> EcsLocation {
         EcsLocation { cluster: Some(cluster.to_owned()), replicas, service: None }
     }
 
-    fn document(artifacts: Vec<SnapshotArtifact>) -> RecordedSnapshot {
+    fn snapshot_document(artifacts: Vec<SnapshotArtifact>) -> RecordedSnapshot {
         let stored = SnapshotRecord {
             index: 65,
             seq: 66,
@@ -206,8 +208,11 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_exactly_what_the_api_documents() {
-        let document = document(vec![stored(Some(0xab), 3, &[1, 2, 4]), stored(None, 0, &[3])]);
+    fn json_of_a_snapshot_has_exactly_the_documented_fields() {
+        let document = snapshot_document(vec![
+            stored_artifact(Some(0xab), 3, &[1, 2, 4]),
+            stored_artifact(None, 0, &[3]),
+        ]);
         let artifact = |name: &str, fingerprint: &str, started: &[i64], annotation: Value| {
             serde_json::json!({
                 "name": name, "fingerprint": fingerprint, "compliant": null, "deployments": [],
@@ -240,12 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn an_artifact_in_several_clusters_names_all_of_them() {
-        let places = vec![in_cluster("app", 1), in_cluster("jobs", 2)];
-        let everywhere = SnapshotArtifact { places: places.clone(), ..stored(None, 3, &[1, 2, 3]) };
+    fn artifact_in_several_clusters_lists_each_of_them_in_ecs_places() {
+        let places = vec![replicas_in_cluster("app", 1), replicas_in_cluster("jobs", 2)];
+        let everywhere =
+            SnapshotArtifact { places: places.clone(), ..stored_artifact(None, 3, &[1, 2, 3]) };
         assert_eq!(
-            document(vec![everywhere]).artifacts[0].ecs_places,
-            places.into_iter().map(place).collect::<Vec<_>>()
+            snapshot_document(vec![everywhere]).artifacts[0].ecs_places,
+            places.into_iter().map(to_ecs_place).collect::<Vec<_>>()
         );
     }
 }

@@ -39,7 +39,7 @@ impl Content {
             let run = Run {
                 since_before: artifact.was == artifact.now,
                 first_time: artifact.first_time_here(),
-                ..self.run(artifact, first_span)
+                ..self.open_run(artifact, first_span)
             };
             open.insert(artifact.identity(), run);
         }
@@ -51,7 +51,8 @@ impl Content {
                 runs.push(Run { to: Some(at), confirmed_until, ..run });
             }
             if artifact.runs() {
-                let run = Run { first_time: event.first_time_here(), ..self.run(artifact, at) };
+                let run =
+                    Run { first_time: event.first_time_here(), ..self.open_run(artifact, at) };
                 open.insert(artifact.identity(), run);
             }
         }
@@ -60,8 +61,8 @@ impl Content {
         runs
     }
 
-    /// A run of the artifact that begins with a snapshot, as it is there, and that lasts to the end.
-    fn run(&self, artifact: &SnapshotArtifact, from: (u32, Micros)) -> Run<'_> {
+    /// A run of the artifact that begins with a snapshot and lasts to the end of the bundle.
+    fn open_run(&self, artifact: &SnapshotArtifact, from: (u32, Micros)) -> Run<'_> {
         Run {
             artifact: &self.artifacts[&artifact.identity()],
             replicas: artifact.now,
@@ -75,7 +76,7 @@ impl Content {
         }
     }
 
-    /// The last report before the snapshot with this index.
+    /// The time of the last report before the snapshot with this index.
     fn confirmed_before(&self, index: u32) -> Micros {
         let after = self.spans.partition_point(|span| span.index < index);
         let before = after.checked_sub(1).and_then(|at| self.spans.get(at));

@@ -13,11 +13,12 @@ use crate::proof::tables::reports;
 use crate::text::{replace_invisible, unix_secs};
 use crate::web;
 
-/// A name as someone reported it, which may hold anything.
+/// A name as HTML: as it was reported, it may contain invisible characters or other directions of text.
 pub(super) fn name(reported: &str) -> Markup {
     html! { bdi { (replace_invisible(reported)) } }
 }
 
+/// The fingerprint as HTML.
 pub(super) fn digest(artifact: &SnapshotArtifact) -> Markup {
     html! {
         @match artifact.fingerprint {
@@ -27,7 +28,7 @@ pub(super) fn digest(artifact: &SnapshotArtifact) -> Markup {
     }
 }
 
-/// What never ran in the environment before.
+/// Says whether the image, its repository or its registry never ran in the environment before.
 pub(super) fn first_time_here(kind: FirstTime) -> String {
     format!("first time here: {}", kind.as_str())
 }
@@ -61,7 +62,7 @@ pub(super) fn allowance(reason: &str, by: Option<&AllowanceRecord>) -> Markup {
     }
 }
 
-/// The state, and the evidence that it lacks.
+/// The compliance state of a reported artifact, and the evidence that it lacks.
 pub(super) fn state(report: &ReportRecord) -> Markup {
     html! {
         @if report.state == State::Compliant {
@@ -126,6 +127,7 @@ pub(super) fn runs_table(content: &Content, runs: &[Run<'_>]) -> Markup {
     }
 }
 
+/// The table of what changed with each snapshot.
 pub(super) fn events(content: &Content) -> Markup {
     html! {
         @if content.events().is_empty() { p { "None." } } @else {
@@ -138,7 +140,7 @@ pub(super) fn events(content: &Content) -> Markup {
                             td.time { (utc(event.recorded_at)) }
                             td { (name(&event.artifact.name)) br; (digest(&event.artifact)) }
                             td {
-                                (change(event.artifact.was, event.artifact.now))
+                                (change_text(event.artifact.was, event.artifact.now))
                                 @if let Some(kind) = event.first_time_here() {
                                     span.beneath { b { (first_time_here(kind)) } }
                                 }
@@ -152,7 +154,7 @@ pub(super) fn events(content: &Content) -> Markup {
     }
 }
 
-fn change(was: u64, now: u64) -> String {
+fn change_text(was: u64, now: u64) -> String {
     let mut text = String::from(match (was, now) {
         (0, _) => "started",
         (_, 0) => "exited",
@@ -162,6 +164,7 @@ fn change(was: u64, now: u64) -> String {
     text
 }
 
+/// The table of the attestations of what ran.
 pub(super) fn evidence(content: &Content) -> Markup {
     let attestations: Vec<_> = content
         .cards()

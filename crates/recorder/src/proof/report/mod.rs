@@ -18,6 +18,7 @@ use crate::web;
 use lists::{allowance, digest, events, evidence, name, runs_table, state};
 use timeline::timeline;
 
+/// The CSS of the page.
 const STYLE: &str = "
 :root { color-scheme: light; }
 body { font: 15px/1.45 system-ui, sans-serif; color: #1b1f24; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; }
@@ -41,7 +42,7 @@ svg { display: block; width: 100%; height: auto; margin-bottom: .8rem; } svg tex
 }
 ";
 
-/// The text beside the page.
+/// The text of `README.txt`, which says what each file of the bundle has.
 pub(super) fn readme(summary: &Summary, content: &Content) -> String {
     let Summary { scope, head, from, to, .. } = summary;
     let archived = content.environment().archived.as_ref().map(|(at, by)| {
@@ -82,7 +83,7 @@ pub(super) fn readme(summary: &Summary, content: &Content) -> String {
     )
 }
 
-/// The page.
+/// The page `report.html`.
 pub(super) fn html(summary: &Summary, content: &Content) -> String {
     let Summary { scope, from, to, .. } = summary;
     let runs = content.runs();
@@ -123,6 +124,7 @@ fn utc(time: Micros) -> String {
     web::utc(time.seconds())
 }
 
+/// The organization, the numbers of snapshots and artifacts, the reporters and the head of the ledger.
 fn facts(summary: &Summary, content: &Content) -> Markup {
     let Summary { scope, head, head_recorded_at, snapshots, artifacts, to, .. } = summary;
     let reporters: BTreeSet<_> =
@@ -151,7 +153,7 @@ fn facts(summary: &Summary, content: &Content) -> Markup {
     }
 }
 
-/// What is known of the environment besides what ran in it.
+/// Whether the environment is archived, and its former names.
 fn environment(content: &Content) -> Markup {
     let LedgerEnvironment { former_names, archived, .. } = content.environment();
     html! {
@@ -235,6 +237,7 @@ fn provenance(content: &Content) -> Markup {
     }
 }
 
+/// The list of the times that no report covers.
 fn gaps(content: &Content) -> Markup {
     let gaps: Vec<_> = content.gaps().collect();
     html! {

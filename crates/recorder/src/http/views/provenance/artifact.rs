@@ -18,11 +18,11 @@ const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 /// The artifact as its flow reported it.
 pub(crate) fn artifact(org: &str, record: ArtifactRecord) -> Option<FlowArtifact> {
     let history = history(&record);
-    let (running, exited) = environments(&record.runs);
+    let (running, exited) = running_and_exited(&record.runs);
     let report = record.report?;
     let details = fields(&report.details);
     let evidence: BTreeMap<_, _> =
-        record.attestations.iter().map(|it| (it.name.clone(), evidence(it))).collect();
+        record.attestations.iter().map(|it| (it.name.clone(), evidence_document(it))).collect();
     let rules = report.template.as_ref().map(|template| &template.rules);
     let expected = rules.and_then(|rules| rules.artifact(report.template_name.as_deref()));
     let template = expected.map(|expected| &expected.attestations[..]).unwrap_or_default();
@@ -37,7 +37,7 @@ pub(crate) fn artifact(org: &str, record: ArtifactRecord) -> Option<FlowArtifact
         fingerprint: record.fingerprint,
         trail_name: report.trail.clone(),
         template_reference_name: report.template_name.clone(),
-        git_commit: commit(&report.commit),
+        git_commit: commit_or_zeros(&report.commit),
         git_commit_info: commit_info(&details),
         repo_info: details.get("repo_info").cloned(),
         commit_url: text(&details, "commit_url"),
@@ -60,12 +60,12 @@ pub(crate) fn artifact(org: &str, record: ArtifactRecord) -> Option<FlowArtifact
     })
 }
 
-/// Clients fail on a list with a commit that is shorter than seven digits.
-fn commit(reported: &str) -> String {
+/// The commit, or zeros if it is not known: clients fail on a list with a commit of less than seven digits.
+fn commit_or_zeros(reported: &str) -> String {
     if reported.len() < 7 { NO_COMMIT.to_owned() } else { reported.to_owned() }
 }
 
-fn evidence(attestation: &AttestationRecord) -> serde_json::Value {
+fn evidence_document(attestation: &AttestationRecord) -> serde_json::Value {
     json!({
         "evidence_type": attestation.kind,
         "is_compliant": attestation.is_compliant,
@@ -76,6 +76,7 @@ fn evidence(attestation: &AttestationRecord) -> serde_json::Value {
     })
 }
 
+/// The evidence that is missing or non-compliant, as a text; empty if none is.
 fn state_info(report: &ReportRecord) -> String {
     if report.problems.is_empty() {
         return String::new();
@@ -88,7 +89,7 @@ fn state_info(report: &ReportRecord) -> String {
 /// What a search found of one artifact.
 pub(crate) fn found(org: &str, record: ArtifactRecord) -> FoundArtifact {
     let history = history(&record);
-    let (running, exited) = environments(&record.runs);
+    let (running, exited) = running_and_exited(&record.runs);
     let names = |list: Vec<EnvironmentSnapshot>| {
         let mut names: Vec<_> = list.into_iter().map(|it| it.environment_name).collect();
         names.dedup();
@@ -124,21 +125,24 @@ pub(crate) fn found(org: &str, record: ArtifactRecord) -> FoundArtifact {
 }
 
 /// Where the artifact runs and from which snapshot on, and where it ran and until which.
-fn environments(runs: &[ArtifactRun]) -> (Vec<EnvironmentSnapshot>, Vec<EnvironmentSnapshot>) {
+fn running_and_exited(
+    runs: &[ArtifactRun],
+) -> (Vec<EnvironmentSnapshot>, Vec<EnvironmentSnapshot>) {
     let (mut running, mut exited) = (Vec::new(), Vec::new());
     for run in continuous_runs(runs) {
         let [first, .., last] = run else {
             if let [only] = run {
-                place(only, only, &mut running, &mut exited);
+                push_environment(only, only, &mut running, &mut exited);
             }
             continue;
         };
-        place(first, last, &mut running, &mut exited);
+        push_environment(first, last, &mut running, &mut exited);
     }
     (running, exited)
 }
 
-fn place(
+/// Adds the environment of a continuous run to `running` if its last interval is open, else to `exited`.
+fn push_environment(
     first: &ArtifactRun,
     last: &ArtifactRun,
     running: &mut Vec<EnvironmentSnapshot>,
@@ -160,7 +164,7 @@ fn history(record: &ArtifactRecord) -> Vec<HistoryEvent> {
         artifact_events(&record.report, &record.attestations, &record.deployments, &record.runs);
     let events = events.into_iter();
     let document = |(at, event): (Micros, _)| HistoryEvent {
-        event: line(event),
+        event: event_text(event),
         timestamp: at.seconds(),
         derived_deployment: match event {
             ArtifactEvent::Started(run) if !record.announced_to.contains(&run.environment) => {
@@ -175,7 +179,7 @@ fn history(record: &ArtifactRecord) -> Vec<HistoryEvent> {
     events.map(document).collect()
 }
 
-fn line(event: ArtifactEvent<'_>) -> String {
+fn event_text(event: ArtifactEvent<'_>) -> String {
     let place = |run: &ArtifactRun, index: u32| format!("{}#{index} environment", run.environment);
     match event {
         ArtifactEvent::Created(_) => "Artifact created".to_owned(),

@@ -6,7 +6,7 @@ use super::{artifact_url, attachment_url, commit_info, trail_url};
 use crate::domain::provenance::{ATTESTATION_KINDS, AttestationRecord, fields};
 
 /// The fields of a report that its answer has under the same names, beside the results.
-const ECHOED: [&str; 9] = [
+const ECHOED_FIELDS: [&str; 9] = [
     "user_data",
     "origin_url",
     "repo_info",
@@ -28,7 +28,7 @@ pub(crate) fn attestation(org: &str, record: &AttestationRecord) -> Value {
     let (flow, trail, id) = (&record.flow, &record.trail, record.id.to_string());
     let file = record.attachment.as_ref().map(|_| attachment_url(org, record));
     let mut document = Map::new();
-    for name in ECHOED {
+    for name in ECHOED_FIELDS {
         document.insert(name.to_owned(), details.remove(name).unwrap_or(Value::Null));
     }
     for kind in &ATTESTATION_KINDS {

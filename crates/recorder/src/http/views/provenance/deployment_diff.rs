@@ -16,9 +16,10 @@ type Build = (String, Option<String>);
 ///
 /// All of that is in the snapshot itself, as running or as exited, so that nothing further is read.
 /// It is what ran before, whenever it was built: after a roll-back it is the newer build.
-pub(crate) struct PreviousArtifacts(HashMap<Build, Previous>);
+pub(crate) struct PreviousArtifacts(HashMap<Build, PreviousArtifact>);
 
-struct Previous {
+/// What ran in the previous snapshot of one flow and name in its template.
+struct PreviousArtifact {
     /// By this the best of several is chosen: what exited with the snapshot, then what lost replicas,
     /// then what was reported last.
     rank: (bool, bool, i64),
@@ -30,7 +31,7 @@ struct Previous {
 
 impl PreviousArtifacts {
     pub(crate) fn new(artifacts: &[SnapshotArtifact]) -> Self {
-        let mut found: HashMap<Build, Previous> = HashMap::new();
+        let mut found: HashMap<Build, PreviousArtifact> = HashMap::new();
         // If nothing started, nothing was replaced.
         let has_started = artifacts.iter().any(has_started);
         for artifact in artifacts.iter().filter(|it| has_started && it.was > 0) {
@@ -46,7 +47,7 @@ impl PreviousArtifacts {
                 if found.get(&build).is_some_and(|other| other.rank >= rank) {
                     continue;
                 }
-                let previous = Previous {
+                let previous = PreviousArtifact {
                     rank,
                     name: artifact.name.clone(),
                     fingerprint: fingerprint.to_string(),
@@ -67,7 +68,7 @@ impl PreviousArtifacts {
         };
         let diff = |report: &ReportRecord| {
             let build = (report.flow.clone(), report.template_name.clone());
-            self.0.get(&build).map_or(Value::Null, |previous| previous.diff(report))
+            self.0.get(&build).map_or(Value::Null, |previous| previous.replaced_by(report))
         };
         provenance.flows.iter().map(diff).collect()
     }
@@ -85,8 +86,9 @@ fn has_started(artifact: &SnapshotArtifact) -> bool {
     artifact.was == 0 && artifact.runs()
 }
 
-impl Previous {
-    fn diff(&self, started: &ReportRecord) -> Value {
+impl PreviousArtifact {
+    /// The document that says that `started` replaced this artifact.
+    fn replaced_by(&self, started: &ReportRecord) -> Value {
         let commit_url = |report: &ReportRecord| text(&fields(&report.details), "commit_url");
         let url = commit_url(&self.report);
         let compare =
@@ -106,7 +108,7 @@ impl Previous {
     }
 }
 
-/// Where GitHub and GitLab compare two commits of one repository, each given with its address.
+/// The page of GitHub or GitLab that compares two commits of one repository, each given with its URL.
 fn compare_url((old_url, old): (&str, &str), (new_url, new): (&str, &str)) -> Option<String> {
     let repository = |url: &str, commit: &str| {
         let commits = url.strip_suffix(commit).filter(|_| !commit.is_empty())?;
@@ -121,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commits_of_one_repository_can_be_compared() {
+    fn compare_url_is_given_for_two_commits_of_the_same_github_or_gitlab_repository_only() {
         let github = ("https://github.com/a/b/commit/1111111", "1111111");
         let gitlab = ("https://gitlab.com/a/b/-/commit/3333333", "3333333");
         let compare = compare_url(github, ("https://github.com/a/b/commit/2222222", "2222222"));

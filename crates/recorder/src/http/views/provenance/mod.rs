@@ -21,22 +21,22 @@ pub(crate) use flow::flow;
 pub(crate) use snapshot::{add as add_provenance, pipeline, shorten as shorten_provenance};
 pub(crate) use trail::{trail, trail_summary};
 
-/// The page of an artifact. It is relative to the recorder's own address, as all of these.
+/// The page of an artifact, relative to the recorder's own address.
 pub(crate) fn artifact_url(org: &str, fingerprint: &str) -> String {
     format!("/{org}/artifacts/{fingerprint}")
 }
 
-/// The page of a flow.
+/// The page of a flow, relative to the recorder's own address.
 pub(crate) fn flow_url(org: &str, flow: &str) -> String {
     format!("/{org}/flows/{flow}")
 }
 
-/// The page of a trail.
+/// The page of a trail, relative to the recorder's own address.
 pub(crate) fn trail_url(org: &str, flow: &str, trail: &str) -> String {
     format!("/{org}/flows/{flow}/trails/{trail}")
 }
 
-/// The file with an attestation.
+/// Where the API has the file that came with an attestation.
 pub(crate) fn attachment_url(org: &str, attestation: &AttestationRecord) -> String {
     let AttestationRecord { flow, trail, id, .. } = attestation;
     format!("/api/v2/attestations/{org}/{flow}/trail/{trail}/attestation/{id}/evidence")
@@ -47,7 +47,8 @@ pub(crate) fn text(fields: &Map<String, Value>, name: &str) -> String {
     fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// What is known of a commit, whole: clients need each of its parts, and a redacted one has few.
+/// The commit in `git_commit_info`, with all of its parts, empty if they are not known: clients need each,
+/// and a redacted commit has few.
 fn commit_info(fields: &Map<String, Value>) -> Option<Value> {
     let mut commit = fields.get("git_commit_info")?.as_object()?.clone();
     for part in ["sha1", "message", "author", "branch", "url"] {
@@ -63,7 +64,7 @@ fn commit_info(fields: &Map<String, Value>) -> Option<Value> {
     Some(Value::Object(commit))
 }
 
-/// What is allowed, as an element of a list.
+/// An artifact that may run without provenance, as an element of a list.
 pub(crate) fn allowed(record: AllowanceRecord) -> AllowedArtifact {
     AllowedArtifact {
         artifact_name: record.name,

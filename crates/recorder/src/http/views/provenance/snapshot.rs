@@ -12,19 +12,19 @@ use envsnap_model::wire::{ArtifactFlow, ArtifactOrigin, RecordedArtifact};
 /// hold thousands.
 const MAX_MESSAGE_CHARACTERS: usize = 200;
 
-/// The parts of a commit in a snapshot.
+/// The parts of a commit that a snapshot shows.
 const COMMIT_PARTS: [&str; 6] = ["sha1", "message", "author", "branch", "timestamp", "url"];
 
-/// The longest address in a snapshot of many artifacts, in bytes.
+/// The longest URL in a snapshot of many artifacts, in bytes; longer ones are left out.
 const MAX_URL_BYTES_IN_LIST: usize = 256;
 
 /// The most attestations that a snapshot of many artifacts names of each.
 const MAX_PROBLEMS_IN_LIST: usize = 3;
 
-/// Clients fail on a commit that is shorter, and not empty.
+/// A shorter commit is left out: clients fail on it.
 const MIN_COMMIT_DIGITS: usize = 7;
 
-/// The flow that first reported the artifact, and where a person can look at its commit.
+/// The name of the flow that first reported the artifact, and the URL of its commit.
 pub(crate) fn pipeline(artifact: &SnapshotArtifact) -> Option<(&str, Option<String>)> {
     let first = artifact.provenance.as_ref()?.flows.first()?;
     let url = text(&fields(&first.details), "commit_url");
@@ -36,7 +36,8 @@ pub(crate) fn add(org: &str, provenance: &ArtifactProvenance, document: &mut Rec
     if provenance.updated && document.annotation.change == "unchanged" {
         "updated-provenance".clone_into(&mut document.annotation.change);
     }
-    document.flows = provenance.flows.iter().map(|report| flow(org, provenance, report)).collect();
+    document.flows =
+        provenance.flows.iter().map(|report| artifact_flow(org, provenance, report)).collect();
     if let Some(first) = document.flows.first() {
         document.flow_name = Some(first.flow_name.clone());
         document.git_commit.clone_from(&first.git_commit);
@@ -46,11 +47,11 @@ pub(crate) fn add(org: &str, provenance: &ArtifactProvenance, document: &mut Rec
     }
     document.deployments =
         provenance.deployments.iter().map(|(_, number)| Value::from(*number)).collect();
-    document.origin = Some(origin(provenance));
+    document.origin = Some(artifact_origin(provenance));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact far beyond any date")]
-fn origin(provenance: &ArtifactProvenance) -> ArtifactOrigin {
+fn artifact_origin(provenance: &ArtifactProvenance) -> ArtifactOrigin {
     let started = provenance.first_started_at as f64;
     let reported = provenance.flows.iter().map(|flow| flow.first_reported_at).min();
     ArtifactOrigin {
@@ -64,10 +65,14 @@ fn origin(provenance: &ArtifactProvenance) -> ArtifactOrigin {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact far beyond any date")]
-fn flow(org: &str, provenance: &ArtifactProvenance, report: &ReportRecord) -> ArtifactFlow {
+fn artifact_flow(
+    org: &str,
+    provenance: &ArtifactProvenance,
+    report: &ReportRecord,
+) -> ArtifactFlow {
     let details = fields(&report.details);
     let given = |name| Some(text(&details, name)).filter(|text| !text.is_empty());
-    let commit = commit_info(&details).map(shortened);
+    let commit = commit_info(&details).map(shorten_commit);
     let committed = commit.as_ref().and_then(|it| it.get("timestamp")).and_then(Value::as_f64);
     let committed = committed.filter(|time| *time > 0.0);
     let trail = report.state_trail.as_ref().or(report.trail.as_ref());
@@ -99,8 +104,8 @@ fn flow(org: &str, provenance: &ArtifactProvenance, report: &ReportRecord) -> Ar
     }
 }
 
-/// What is known of a commit, with the beginning of its message.
-fn shortened(commit: Value) -> Value {
+/// Leaves of a commit [`COMMIT_PARTS`], and of its message the beginning of the first line.
+fn shorten_commit(commit: Value) -> Value {
     let Value::Object(mut commit) = commit else { return Value::Null };
     commit.retain(|part, _| COMMIT_PARTS.contains(&&**part));
     if let Some(Value::String(message)) = commit.get_mut("message") {

@@ -48,12 +48,12 @@ pub(crate) fn trail(org: &str, record: &TrailRecord, now: Micros) -> Value {
         "is_compliant": status.state == State::Compliant,
         "flow": {"name": record.flow, "tags": record.flow_tags},
         "template": template,
-        "compliance_status": compliance(status, record, now),
-        "events": record.events.iter().map(event).collect::<Vec<_>>(),
+        "compliance_status": compliance_status(status, record, now),
+        "events": record.events.iter().map(event_document).collect::<Vec<_>>(),
     })
 }
 
-fn compliance(status: &TrailStatus, record: &TrailRecord, now: Micros) -> Value {
+fn compliance_status(status: &TrailStatus, record: &TrailRecord, now: Micros) -> Value {
     let artifacts: Map<String, Value> = status
         .artifacts
         .iter()
@@ -64,7 +64,7 @@ fn compliance(status: &TrailStatus, record: &TrailRecord, now: Micros) -> Value 
                 "status": artifact.state.as_str(),
                 "is_compliant": artifact.state == State::Compliant,
                 "unexpected": artifact.unexpected,
-                "attestations_statuses": statuses(&artifact.attestations),
+                "attestations_statuses": attestation_statuses(&artifact.attestations),
             });
             (name.clone(), document)
         })
@@ -74,12 +74,12 @@ fn compliance(status: &TrailStatus, record: &TrailRecord, now: Micros) -> Value 
         "is_compliant": status.state == State::Compliant,
         "evaluated_at": now.seconds(),
         "flow_template_id": record.flow_id.to_string(),
-        "attestations_statuses": statuses(&status.attestations),
+        "attestations_statuses": attestation_statuses(&status.attestations),
         "artifacts_statuses": artifacts,
     })
 }
 
-fn statuses(attestations: &[AttestationStatus]) -> Vec<Value> {
+fn attestation_statuses(attestations: &[AttestationStatus]) -> Vec<Value> {
     let document = |it: &AttestationStatus| {
         json!({
             "attestation_name": it.name,
@@ -94,7 +94,7 @@ fn statuses(attestations: &[AttestationStatus]) -> Vec<Value> {
     attestations.iter().map(document).collect()
 }
 
-fn event(event: &TrailEvent) -> Value {
+fn event_document(event: &TrailEvent) -> Value {
     let mut document = match &event.kind {
         TrailEventKind::Reported(details) => {
             json!({"type": "trail_reported", "trail_data_json": fields(details)})
@@ -103,7 +103,7 @@ fn event(event: &TrailEvent) -> Value {
             let changes = fields(details);
             json!({"type": "trail_updated", "trail_data_json": changes, "changes": changes})
         }
-        TrailEventKind::Attestation(attestation) => reported(attestation),
+        TrailEventKind::Attestation(attestation) => attestation_event(attestation),
         TrailEventKind::Artifact { id, fingerprint, name, template_name, commit } => json!({
             "type": "artifact_creation_reported",
             "artifact_fingerprint": fingerprint,
@@ -137,7 +137,7 @@ fn event(event: &TrailEvent) -> Value {
     document
 }
 
-fn reported(attestation: &AttestationRecord) -> Value {
+fn attestation_event(attestation: &AttestationRecord) -> Value {
     let details = fields(&attestation.details);
     let kind = match (&attestation.fingerprint, &attestation.targets[..]) {
         (Some(_), _) => "artifact_attestation_reported",
