@@ -25,11 +25,13 @@ pub(super) struct ArchiveWriter<W: Write> {
 }
 
 impl<W: Write> ArchiveWriter<W> {
+    /// `time` becomes the modification time of every member.
     pub(super) fn new(target: W, time: Micros) -> Self {
         let time = u64::try_from(time.0 / 1_000_000).unwrap_or_default();
         Self { tar: Builder::new(target), time }
     }
 
+    /// Appends a member to the tar file.
     pub(super) fn add(&mut self, name: &str, content: &[u8]) -> Result<(), ProofError> {
         let mut header = Header::new_ustar();
         header.set_entry_type(EntryType::Regular);
@@ -39,6 +41,7 @@ impl<W: Write> ArchiveWriter<W> {
         self.tar.append_data(&mut header, name, content).map_err(|error| write_error(name, error))
     }
 
+    /// Writes the end of the tar file.
     pub(super) fn finish(self) -> Result<(), ProofError> {
         let end = "the end of the file";
         self.tar
@@ -100,6 +103,7 @@ pub(super) struct ArchiveReader {
 }
 
 impl ArchiveReader {
+    /// Lists the members of the tar file. `name` is what errors call the file.
     pub(super) fn new(file: File, name: &str) -> Result<Self, ProofError> {
         let not_a_bundle = |error: io::Error| ProofError::NotABundle {
             file: name.to_owned(),
@@ -161,7 +165,7 @@ impl ArchiveReader {
         Ok(is_candidate && self.read(member, size)? == content)
     }
 
-    /// A member, to be read as it comes.
+    /// A member, to be read as a stream.
     pub(super) fn open(&mut self, member: &str) -> Result<impl Read, ProofError> {
         let (offset, size) = self.find(member)?;
         self.file.seek(SeekFrom::Start(offset)).map_err(|source| ProofError::Io {

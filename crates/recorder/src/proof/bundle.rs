@@ -22,10 +22,10 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Verifies the ledger, and finds in it what the bundle is about.
+    /// Verifies the ledger, and reads from it what ran in the environment and the period of `scope`.
     ///
     /// # Errors
-    /// The ledger does not hold, or nothing is recorded of the environment in that time.
+    /// The ledger does not verify, or nothing is recorded of the environment in that period.
     pub async fn new(scope: Scope, ledger: Ledger) -> Result<Self, ProofError> {
         let (content, store) = Content::new(&scope, &ledger).await?;
         Ok(Self { scope, ledger, content, store })
@@ -37,12 +37,13 @@ impl Bundle {
         self.store
     }
 
-    /// The attachments that it contains, by SHA-256.
+    /// The attachments that the bundle contains, sorted by SHA-256.
     pub fn attachments(&self) -> &[AttachmentRef] {
         self.content.attachments()
     }
 
-    /// Writes it. `attachment` gives the content of each attachment, in this order.
+    /// Writes the bundle as a tar file. `attachment` gives the content of each of [`Self::attachments`] in
+    /// this order.
     ///
     /// # Errors
     /// An attachment is not what was reported, or `target` cannot be written.
@@ -57,7 +58,7 @@ impl Bundle {
         Ok(summary)
     }
 
-    /// Gives each file to `add`, with its name, in the order of the bundle.
+    /// Makes each file of the bundle, and calls `add` with its name and content, in the order of the bundle.
     pub(super) fn files(
         &self,
         mut add: impl FnMut(&str, &[u8]) -> Result<(), ProofError>,

@@ -147,7 +147,7 @@ impl Content {
         Ok((content, whole))
     }
 
-    /// The start and the end of the time that it is about.
+    /// The start and the end of the time that the bundle is about.
     pub(super) fn period(&self) -> (Micros, Micros) {
         (self.from, self.to)
     }
@@ -182,8 +182,8 @@ impl Content {
         self.has_provenance
     }
 
-    /// Why the artifact may run without provenance, and what a person said of it; `None` for the latter
-    /// if it is one of AWS's own sidecars.
+    /// Why the artifact may run without provenance, and who allowed it: nobody if it is one of AWS's own
+    /// sidecars. `None` if it is not allowed.
     pub(super) fn allowed<'a>(
         &'a self,
         artifact: &'a SnapshotArtifact,

@@ -33,7 +33,7 @@ pub enum LedgerError {
 }
 
 impl Ledger {
-    /// The entries from the first one on, of which the last is `head`.
+    /// Verifies the hashes of the entries, from the first one to the last, which must be `head`.
     ///
     /// # Errors
     /// They are not complete, or a hash does not hold.
@@ -63,7 +63,7 @@ impl Ledger {
         Ok(Self { head, entries: checked })
     }
 
-    /// The ledger that [`Self::to_lines`] has written.
+    /// Reads and verifies a ledger that [`Self::to_lines`] has written.
     pub(super) fn from_lines(
         head: SignedHead,
         mut lines: impl BufRead,

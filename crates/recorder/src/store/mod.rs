@@ -27,6 +27,7 @@ pub struct EnvironmentFilter {
     pub descending: bool,
 }
 
+/// What a list of environments is sorted by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EnvironmentSort {
     #[default]
@@ -61,7 +62,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         actor: &str,
     ) -> impl Future<Output = Result<Head, Error>> + Send;
 
-    /// Gives the environment another name, also in the logical environments that include it.
+    /// Renames the environment, also in the logical environments that include it.
     fn rename_environment(
         &self,
         org: &str,
@@ -70,7 +71,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         actor: &str,
     ) -> impl Future<Output = Result<Head, Error>> + Send;
 
-    /// Archives the environment, with all that was recorded in it.
+    /// Archives the environment: it is no longer in use, and what was recorded in it is kept.
     fn archive_environment(
         &self,
         org: &str,
@@ -95,7 +96,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         name: &str,
     ) -> impl Future<Output = Result<EnvironmentRecord, Error>> + Send;
 
-    /// The environments of `org` in use that match `filter`, all or one page of them, and their
+    /// The environments of `org` in use that match `filter`, one page of them or all without `page`, and the
     /// total number.
     fn environments(
         &self,
@@ -221,7 +222,7 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     fn stats(&self) -> impl Future<Output = Result<StoreStats, Error>> + Send;
 
-    /// Writes as much as a report, and rolls it back.
+    /// Checks that the store can be written: writes as much as a report, and rolls it back.
     ///
     /// # Errors
     /// The store cannot be read, or not be written.

@@ -13,15 +13,16 @@ use crate::domain::{Error, MAX_REPLICAS, Origin, Report, ReportEntry};
 use crate::http::error::quote;
 use crate::http::views;
 
-/// In bytes, of ARNs and names: ECS's own are far shorter, and each is stored with every artifact
-/// of its task.
+/// The most bytes of an ARN or a name: those of ECS are far shorter, and each is stored with every
+/// artifact of its task.
 const MAX_TEXT_BYTES: usize = 1_024;
 
 /// The most images of one entry: a task definition has at most ten containers.
 const MAX_DIGESTS: usize = 50;
 
+/// The parsed `artifacts` of a report, before what they say together is checked.
 #[derive(Debug)]
-struct Entries(Vec<ReportEntry>);
+struct ReportEntries(Vec<ReportEntry>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +67,7 @@ impl From<OriginFields> for Origin {
     }
 }
 
-impl FromJson for Entries {
+impl FromJson for ReportEntries {
     fn from_json(body: &[u8]) -> Result<Self, Error> {
         let ReportFields { artifacts, environment_type } = parse(body)?;
         if environment_type.is_some_and(|given| &*given.0 != ECS) {
@@ -89,7 +90,7 @@ impl FromJson for Entries {
 
 impl FromJson for Report {
     fn from_json(body: &[u8]) -> Result<Self, Error> {
-        let report = Self::new(&Entries::from_json(body)?.0)?;
+        let report = Self::new(&ReportEntries::from_json(body)?.0)?;
         views::check_size(&report.running)?;
         Ok(report)
     }
@@ -142,11 +143,13 @@ impl<'de> Deserialize<'de> for Digests {
 
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
                 let mut digests = Vec::new();
-                while let Some((Name(name), digest)) = fields.next_entry()? {
+                while let Some((ArtifactName(name), digest)) = fields.next_entry()? {
                     match digest {
-                        Digest::Known(fingerprint) => digests.push((name, Some(fingerprint))),
-                        Digest::Unknown => digests.push((name, None)),
-                        Digest::Invalid => {
+                        ReportedDigest::Known(fingerprint) => {
+                            digests.push((name, Some(fingerprint)));
+                        }
+                        ReportedDigest::Unknown => digests.push((name, None)),
+                        ReportedDigest::Invalid => {
                             return Err(de::Error::custom(format_args!(
                                 "the digest of '{}' must be 64 lowercase hexadecimal digits, or \
                                  \"\" if it is not known",
@@ -175,13 +178,13 @@ impl<'de> Deserialize<'de> for Digests {
 
 /// The name of an artifact. Its length is checked here, so that the error's path does not repeat
 /// all of it.
-struct Name(Box<str>);
+struct ArtifactName(Box<str>);
 
-impl<'de> Deserialize<'de> for Name {
+impl<'de> Deserialize<'de> for ArtifactName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
+        struct ArtifactNameVisitor;
 
-        impl Visitor<'_> for NameVisitor {
+        impl Visitor<'_> for ArtifactNameVisitor {
             type Value = Box<str>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -199,68 +202,75 @@ impl<'de> Deserialize<'de> for Name {
             }
         }
 
-        deserializer.deserialize_str(NameVisitor).map(Self)
+        deserializer.deserialize_str(ArtifactNameVisitor).map(Self)
     }
 }
 
-enum Digest {
+/// A digest of a report: a fingerprint, unknown (`""`), or anything else.
+enum ReportedDigest {
     Known(Fingerprint),
     Unknown,
     Invalid,
 }
 
-/// Anything that is not a digest is [`Digest::Invalid`], so that the error names the image.
-impl<'de> Deserialize<'de> for Digest {
+/// Anything that is not a digest is [`ReportedDigest::Invalid`], so that the error names the image.
+impl<'de> Deserialize<'de> for ReportedDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct DigestVisitor;
+        struct ReportedDigestVisitor;
 
-        impl<'de> Visitor<'de> for DigestVisitor {
-            type Value = Digest;
+        impl<'de> Visitor<'de> for ReportedDigestVisitor {
+            type Value = ReportedDigest;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a digest")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ReportedDigest, E> {
                 Ok(match text.parse() {
-                    Ok(fingerprint) => Digest::Known(fingerprint),
-                    Err(_) if text.is_empty() => Digest::Unknown,
-                    Err(_) => Digest::Invalid,
+                    Ok(fingerprint) => ReportedDigest::Known(fingerprint),
+                    Err(_) if text.is_empty() => ReportedDigest::Unknown,
+                    Err(_) => ReportedDigest::Invalid,
                 })
             }
 
-            fn visit_unit<E: de::Error>(self) -> Result<Digest, E> {
-                Ok(Digest::Invalid)
+            fn visit_unit<E: de::Error>(self) -> Result<ReportedDigest, E> {
+                Ok(ReportedDigest::Invalid)
             }
 
-            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Digest, E> {
-                Ok(Digest::Invalid)
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<ReportedDigest, E> {
+                Ok(ReportedDigest::Invalid)
             }
 
-            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Digest, E> {
-                Ok(Digest::Invalid)
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<ReportedDigest, E> {
+                Ok(ReportedDigest::Invalid)
             }
 
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Digest, E> {
-                Ok(Digest::Invalid)
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<ReportedDigest, E> {
+                Ok(ReportedDigest::Invalid)
             }
 
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Digest, E> {
-                Ok(Digest::Invalid)
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<ReportedDigest, E> {
+                Ok(ReportedDigest::Invalid)
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Digest, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut elements: A,
+            ) -> Result<ReportedDigest, A::Error> {
                 while elements.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Digest::Invalid)
+                Ok(ReportedDigest::Invalid)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Digest, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut fields: A,
+            ) -> Result<ReportedDigest, A::Error> {
                 while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Digest::Invalid)
+                Ok(ReportedDigest::Invalid)
             }
         }
 
-        deserializer.deserialize_any(DigestVisitor)
+        deserializer.deserialize_any(ReportedDigestVisitor)
     }
 }
 

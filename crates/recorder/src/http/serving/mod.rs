@@ -46,7 +46,7 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// The most connections that are refused with a response at a time; further ones are just closed.
 const MAX_REFUSALS: usize = 64;
 
-/// How long a refused client may take to read the response.
+/// How long a refused client may take to send its request, and then to read the response.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The response if there are too many connections.
@@ -55,7 +55,7 @@ const BUSY_RESPONSE: &[u8] =
 content-type: application/json\r\ncontent-length: 62\r\n\r\n\
 {\"message\":\"The recorder has too many connections. Try again\"}";
 
-/// The response while the clock is out of hyper's range.
+/// The response while the clock is before 1970 or after 9999, where hyper panics.
 const CLOCK_ERROR_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 60\r\nconnection: close\r\n\
 content-type: application/json\r\ncontent-length: 54\r\n\r\n\
@@ -72,6 +72,7 @@ pub(crate) async fn serve(
     serve_with_limit(open_files::max_connections(), listener, router, metrics, shutdown).await;
 }
 
+/// As [`serve`], with `most` connections at a time.
 async fn serve_with_limit(
     most: usize,
     listener: TcpListener,
@@ -149,7 +150,7 @@ async fn serve_with_limit(
     let _overdue = tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await;
 }
 
-/// The client disconnected before it was accepted.
+/// Whether `accept` failed since the client disconnected before, or by a signal.
 fn is_client_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
@@ -175,7 +176,7 @@ async fn respond_without_reading(mut stream: TcpStream, answer: &[u8]) {
     let _gone = tokio::time::timeout(REFUSAL_TIMEOUT, answer).await;
 }
 
-/// Responds with an error after [`REQUEST_TIMEOUT`].
+/// Responds 503 in place of a handler that has not responded after [`REQUEST_TIMEOUT`].
 pub(crate) async fn timeout_request(request: Request, next: Next) -> Response {
     tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
         let message = "The request timed out and may still take effect. Try again";

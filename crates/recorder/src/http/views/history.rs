@@ -4,11 +4,12 @@ use envsnap_model::wire::{ReportGap, SnapshotListEntry};
 
 use crate::domain::{self, Micros, SnapshotSpan};
 
+/// In seconds since the Unix epoch.
 pub(crate) fn report_gap(gap: &domain::ReportGap) -> ReportGap {
     ReportGap { from: gap.from.seconds(), until: gap.until.map(Micros::seconds) }
 }
 
-/// The documents of these snapshots, with the time for which each was the latest.
+/// The documents of these snapshots, each with the seconds for which it was the environment's latest.
 pub(crate) fn history(spans: Vec<SnapshotSpan>, now: Micros) -> Vec<SnapshotListEntry> {
     let entry = |SnapshotSpan { index, from, to, confirmed_until, gaps }| SnapshotListEntry {
         index: u64::from(index),

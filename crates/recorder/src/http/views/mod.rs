@@ -17,7 +17,7 @@ pub(crate) use history::{history, report_gap};
 pub(crate) use ledger::ledger_entry;
 pub(crate) use provenance::{
     allowed, artifact, artifact_url, attachment_url, attestation, deployment, derived_deployment,
-    flow, flow_url, found, text, trail, trail_summary, trail_url,
+    flow, flow_url, found_artifact, text, trail, trail_summary, trail_url,
 };
 pub(crate) use runs::artifact_runs;
 pub(crate) use size::check_size;

@@ -7,7 +7,8 @@ use envsnap_model::wire::{self, RunningSince};
 use super::history::report_gap;
 use crate::domain::{ArtifactRun, SnapshotSpan};
 
-/// The documents of these runs. `spans` are the snapshots in them, by environment and index.
+/// The documents of the intervals in which artifacts ran. `spans` are the snapshots in these intervals, by
+/// environment and index.
 pub(crate) fn artifact_runs(
     runs: Vec<ArtifactRun>,
     spans: &BTreeMap<String, BTreeMap<u32, SnapshotSpan>>,

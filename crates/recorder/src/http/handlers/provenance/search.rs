@@ -26,6 +26,7 @@ pub(super) async fn search<S: ProvenanceStore>(
         "fingerprints": list("fingerprint", &found.fingerprints),
         "commits": list("commit", &found.commits),
     });
-    let artifacts = found.artifacts.into_iter().map(|record| views::found(&org, record)).collect();
+    let artifacts =
+        found.artifacts.into_iter().map(|record| views::found_artifact(&org, record)).collect();
     Ok(Json(SearchAnswer { resolved_to, artifacts }))
 }

@@ -45,7 +45,7 @@ fn parsed_report_entry_has_all_fields_and_its_digests_sorted_by_name() {
         "taskArn": "arn", "cluster_name": "app", "creationTimestamp": -7,
         "digests": {"web:2": "ab".repeat(32), "é\n": "", "web:1": "ab".repeat(32)},
     }]});
-    let Entries(entries) = Entries::from_json(body.to_string().as_bytes()).unwrap();
+    let ReportEntries(entries) = ReportEntries::from_json(body.to_string().as_bytes()).unwrap();
     let known = Some(Fingerprint::from([0xab; 32]));
     let entry = ReportEntry {
         task_arn: "arn".into(),

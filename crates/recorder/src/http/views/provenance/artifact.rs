@@ -87,7 +87,7 @@ fn state_info(report: &ReportRecord) -> String {
 }
 
 /// What a search found of one artifact.
-pub(crate) fn found(org: &str, record: ArtifactRecord) -> FoundArtifact {
+pub(crate) fn found_artifact(org: &str, record: ArtifactRecord) -> FoundArtifact {
     let history = history(&record);
     let (running, exited) = running_and_exited(&record.runs);
     let names = |list: Vec<EnvironmentSnapshot>| {

@@ -14,7 +14,7 @@ use crate::domain::provenance::{
 };
 use envsnap_model::wire::{AllowedArtifact, Deployment, DerivedDeployment};
 
-pub(crate) use artifact::{artifact, found};
+pub(crate) use artifact::{artifact, found_artifact};
 pub(crate) use attestation::attestation;
 pub(crate) use deployment_diff::{PreviousArtifacts, add_deployment_diffs};
 pub(crate) use flow::flow;
