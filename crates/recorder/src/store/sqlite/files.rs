@@ -19,7 +19,8 @@ use super::StoreError;
 use super::descriptors::FileIdentity;
 use super::wal::{self, CheckedLog, LogEnd};
 
-/// An open database and the files beside it.
+/// The paths and identities of an open database and its log, to detect that they were moved, replaced or
+/// damaged.
 #[derive(Debug)]
 pub(super) struct Files {
     path: PathBuf,
@@ -40,6 +41,8 @@ impl Files {
         &self.path
     }
 
+    /// Checks that the database which was opened is still at its path.
+    ///
     /// # Errors
     /// The path leads to another file or to none.
     pub(super) fn check_database(&self) -> Result<(), StoreError> {
@@ -49,27 +52,31 @@ impl Files {
         Err(StoreError::Moved { file: self.path.display().to_string() })
     }
 
+    /// Checks that no fault has stopped the store.
+    ///
     /// # Errors
     /// The store was stopped.
     pub(super) fn check_stopped(&self) -> Result<(), StoreError> {
         match self.stopped.get() {
-            Some(reason) => Err(self.stopped(reason.clone())),
+            Some(reason) => Err(self.stopped_error(reason.clone())),
             None => Ok(()),
         }
     }
 
-    /// Whether readers still see the files at their paths.
+    /// Checks that the store may be read: it was not stopped, and the files that were opened are still at
+    /// their paths.
     ///
     /// # Errors
-    /// It is not.
+    /// It was stopped, or a file is gone, replaced or truncated.
     pub(super) fn check_to_read(&self) -> Result<(), StoreError> {
         self.check_stopped()?;
         self.check_database()?;
-        let places = self.log.as_ref().map_or(Ok(()), LogFiles::check_places);
-        places.map_err(|fault| self.stopped(fault.to_string()))
+        let places = self.log.as_ref().map_or(Ok(()), LogFiles::check_paths_and_index_size);
+        places.map_err(|fault| self.stopped_error(fault.to_string()))
     }
 
-    pub(super) fn stopped(&self, reason: String) -> StoreError {
+    /// The error of a store that was stopped for this reason.
+    pub(super) fn stopped_error(&self, reason: String) -> StoreError {
         StoreError::Stopped { file: self.path.display().to_string(), reason }
     }
 }
@@ -94,6 +101,7 @@ pub(super) struct LogFiles {
 /// When a file was changed last, in seconds and nanoseconds, and its length.
 pub(super) type LastChange = (i64, i64, u64);
 
+/// When a file was changed last (ctime), and its length.
 pub(super) fn last_change(found: &fs::Metadata) -> LastChange {
     (found.ctime(), found.ctime_nsec(), found.len())
 }
@@ -105,7 +113,7 @@ pub(super) struct LogLength {
     pub(super) applied: u64,
 }
 
-/// What was checked of a log.
+/// What earlier checks of a log found intact.
 #[derive(Debug, Default)]
 struct LogCheck {
     checked: CheckedLog,
@@ -121,7 +129,7 @@ struct LogCheck {
 /// How many frames are read again in each check, whatever was checked before.
 const RECHECKED_FRAMES: u64 = 256;
 
-/// A fault of a file in use.
+/// What another program did to a file of the open database, or to its log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     #[error("{0} was removed, moved or replaced")]
@@ -144,9 +152,9 @@ impl LogFiles {
         Ok(Self { log_path, log, log_identity, index_path, index_identity, index_size, checked })
     }
 
-    /// Whether the files are still at their paths, and the index is as long as it was. SQLite has the
-    /// index in memory: if that is beyond the end of the file, the process dies (SIGBUS).
-    pub(super) fn check_places(&self) -> Result<(), Fault> {
+    /// Checks that the log and its index are still at their paths, and that the index was not truncated. SQLite
+    /// maps the index into memory: access beyond the end of the file ends the process (SIGBUS).
+    pub(super) fn check_paths_and_index_size(&self) -> Result<(), Fault> {
         if !FileIdentity::at(&self.log_path).is_ok_and(|found| found == self.log_identity) {
             return Err(Fault::Gone(self.log_path.display().to_string()));
         }
@@ -176,8 +184,8 @@ impl LogFiles {
         restored
     }
 
-    /// Whether the log, wherever it is, has this many frames, and all those that were added since the
-    /// last check are intact. The others are not read.
+    /// Checks that the log, even if it was moved, has this many frames, and that those added since the last
+    /// check are intact. The others are not read.
     pub(super) fn check_end(&self, frames: u64) -> Result<(), Fault> {
         self.check(|log, check| {
             self.forget_if_changed(check)?;
@@ -185,9 +193,10 @@ impl LogFiles {
         })
     }
 
-    /// Whether the log, wherever it is, has this many frames, all of them as they were written. Those
-    /// that were read before are not read again, but for a few, unless another program changed the log.
-    pub(super) fn check_new(&self, frames: u64) -> Result<(), Fault> {
+    /// Checks that the log, even if it was moved, has this many frames, all of them as they were written. Of
+    /// those that were checked before, only [`RECHECKED_FRAMES`] are read again, unless another program changed
+    /// the log.
+    pub(super) fn check_incrementally(&self, frames: u64) -> Result<(), Fault> {
         self.check(|log, check| {
             self.forget_if_changed(check)?;
             if !wal::has_frames(log, frames, &mut check.checked)? {
@@ -205,7 +214,7 @@ impl LogFiles {
         wal::pages_in(&self.log, applied, frames)
     }
 
-    /// As [`Self::check_new`], with all frames.
+    /// As [`Self::check_incrementally`], but reads all frames again.
     pub(super) fn check_all(&self, frames: u64) -> Result<(), Fault> {
         self.check(|log, check| {
             check.checked = CheckedLog::default();
@@ -213,12 +222,12 @@ impl LogFiles {
         })
     }
 
-    /// Whether the log, wherever it is, has all frames that were not applied yet as they were written.
+    /// Checks that the log, even if it was moved, has all frames that are not applied yet as they were written.
     pub(super) fn check_to_apply(&self, length: LogLength) -> Result<(), Fault> {
         self.check(|log, _| wal::has_range(log, length.applied, length.frames))
     }
 
-    /// An unreadable log counts as damaged.
+    /// Fails unless `is_intact` holds for the log. A log that cannot be read counts as overwritten.
     fn check(
         &self,
         is_intact: impl FnOnce(&File, &mut LogCheck) -> io::Result<bool>,
@@ -230,13 +239,14 @@ impl LogFiles {
         Err(Fault::Overwritten(self.log_path.display().to_string()))
     }
 
-    /// This process wrote to the log. If it changes from now on, and this is not called again, another
-    /// program did it.
+    /// Records that this process wrote to the log. If it changes from now on, and this is not called again,
+    /// another program changed it.
     pub(super) fn note_written(&self) {
         let mut check = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         check.written = self.last_change().ok();
     }
 
+    /// Discards the results of earlier checks if another program changed the log.
     fn forget_if_changed(&self, check: &mut LogCheck) -> io::Result<()> {
         let changed = self.last_change()?;
         if check.written != Some(changed) {
@@ -246,15 +256,16 @@ impl LogFiles {
         Ok(())
     }
 
+    /// When the log was changed last (ctime), and its length.
     pub(super) fn last_change(&self) -> io::Result<LastChange> {
         self.log.metadata().map(|found| last_change(&found))
     }
 }
 
-/// What keeps the recorder from using the database at `path`, if it is in what other users'
-/// programs left beside it: SQLite creates those files for every program that opens a database,
-/// even read-only.
-pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
+/// Replaces `error` if its cause is that another user owns the files beside the database at `path`, or that
+/// the folder cannot be written to. SQLite creates those files for every program that opens a database, even
+/// read-only.
+pub(super) fn explain_denied_access(path: &Path, error: StoreError) -> StoreError {
     let code = match &error {
         StoreError::Open { source, .. } => source.sqlite_error_code(),
         _ => None,
@@ -281,7 +292,7 @@ pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
         return error;
     }
     if foreign.is_empty() {
-        return explain_folder(path, error);
+        return explain_denied_folder(path, error);
     }
     StoreError::LeftBeside {
         file: path.display().to_string(),
@@ -291,8 +302,8 @@ pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
     }
 }
 
-/// As [`explain`], if it is the folder, in which SQLite makes files.
-fn explain_folder(path: &Path, error: StoreError) -> StoreError {
+/// Replaces `error` if this process may not create files in the folder of the database, as SQLite has to.
+fn explain_denied_folder(path: &Path, error: StoreError) -> StoreError {
     let file = canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let Some(folder) = file.parent() else { return error };
     let Ok(found) = fs::metadata(folder) else { return error };
@@ -309,8 +320,8 @@ fn explain_folder(path: &Path, error: StoreError) -> StoreError {
     }
 }
 
-/// The first name beside `path` with this suffix that is not taken: `.2`, `.3` and so on follow it if
-/// it is.
+/// The first path that does not exist of `path` with this suffix, and then with `.2`, `.3` and so on after
+/// it.
 pub(super) fn free_name(path: &Path, suffix: &str) -> PathBuf {
     let mut number = 1;
     loop {
@@ -322,7 +333,8 @@ pub(super) fn free_name(path: &Path, suffix: &str) -> PathBuf {
     }
 }
 
-/// The name with this suffix beside `path` that [`free_name`] tries as this one, from 1.
+/// The path that [`free_name`] tries in this attempt: `path` with this suffix, from 2 on with the number
+/// after it.
 pub(super) fn numbered_name(path: &Path, suffix: &str, number: u32) -> PathBuf {
     match number {
         1 => beside(path, suffix),
@@ -333,8 +345,8 @@ pub(super) fn numbered_name(path: &Path, suffix: &str, number: u32) -> PathBuf {
 /// The endings of the files beside a database that belong to it.
 pub(super) const ENDINGS: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".rescued"];
 
-/// Whether `path` is the database at `database` or one of the files beside it, by its name or by
-/// another one, also if it does not exist yet.
+/// Whether `path` is the database at `database` or one of the files beside it, also by another name (a
+/// symbolic or hard link), and also if it does not exist yet.
 pub(crate) fn is_of_database(path: &Path, database: &Path) -> bool {
     let identity = FileIdentity::at(path).ok();
     let place = resolved(path);
@@ -346,7 +358,7 @@ pub(crate) fn is_of_database(path: &Path, database: &Path) -> bool {
     })
 }
 
-/// The path without symbolic links, of a file that may not exist.
+/// The path with symbolic links resolved; the file may not exist.
 fn resolved(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     canonicalize(path).unwrap_or_else(|_| {
@@ -355,7 +367,7 @@ fn resolved(path: &Path) -> PathBuf {
     })
 }
 
-/// The file with this ending beside the one at `path`, whichever of its symbolic links that is.
+/// The path of the file at `path`, with symbolic links resolved, and this ending appended to its name.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut file = canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
     file.push(ending);

@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 /// A write that could not begin within this time is refused at once.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// The fixed cost of a write, mostly the disk sync, in artifacts.
+/// The fixed cost of a write, mostly the disk sync, as the number of artifacts whose writing takes as long.
 const WRITE_COST: u64 = 100;
 
-/// Bounds the memory that waits, in artifacts: a thousand reports of a few artifacts each.
-const MAX_WAITING: u64 = 100_000;
+/// The highest weight of all queued writes, in artifacts, which bounds their memory: a thousand reports of
+/// a few artifacts each.
+const MAX_QUEUED_WEIGHT: u64 = 100_000;
 
 /// The weight of the latest write in the moving average.
 const SMOOTHING: f64 = 0.2;
 
+/// The weight of the writes that are queued and being done, and how long writes took per artifact.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     /// The weight of queued writes, in artifacts.
@@ -36,8 +38,8 @@ impl Load {
     /// It would wait too long; the error is the expected wait.
     pub(super) fn admit(&mut self, weight: u64, now: Instant) -> Result<(), Duration> {
         if self.current.is_some() || self.waiting > 0 {
-            let wait = self.wait(now);
-            if wait > MAX_WAIT || self.waiting.saturating_add(weight) > MAX_WAITING {
+            let wait = self.expected_wait(now);
+            if wait > MAX_WAIT || self.waiting.saturating_add(weight) > MAX_QUEUED_WEIGHT {
                 return Err(wait);
             }
         }
@@ -47,7 +49,7 @@ impl Load {
 
     /// How long one more write would wait. A write that has taken longer than expected is expected to
     /// take as long again.
-    fn wait(&self, now: Instant) -> Duration {
+    fn expected_wait(&self, now: Instant) -> Duration {
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let expected = |weight: u64| weight as f64 * self.pace;
         let current = self.current.map_or(0.0, |(began, weight)| {
@@ -58,13 +60,14 @@ impl Load {
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
+    /// Records that a queued write of this weight begins.
     pub(super) fn begin(&mut self, weight: u64, now: Instant) {
         self.waiting = self.waiting.saturating_sub(weight);
         self.current = Some((now, weight));
     }
 
-    /// The current write ended. It is not `measured` if it was given up before it began, or waited for
-    /// another program.
+    /// Records that the current write ended. Its duration counts for the average only if it is `measured`: not
+    /// if it was given up before it began, or waited for another program.
     pub(super) fn end(&mut self, measured: bool, now: Instant) {
         let Some((began, weight)) = self.current.take() else { return };
         if measured {
@@ -84,8 +87,8 @@ mod tests {
         Duration::from_secs_f64(seconds)
     }
 
-    /// A load whose writes of a few artifacts take this long each.
-    fn paced(seconds: f64, now: Instant) -> Load {
+    /// A load whose writes without artifacts took this long each.
+    fn load_with_write_time(seconds: f64, now: Instant) -> Load {
         let mut load = Load::default();
         for _ in 0..50 {
             load.admit(weight(0), now).unwrap();
@@ -96,9 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_would_wait_over_five_seconds_is_refused_with_the_wait() {
+    fn write_that_would_wait_over_five_seconds_is_refused_with_its_expected_wait() {
         let now = Instant::now();
-        let mut load = paced(0.1, now);
+        let mut load = load_with_write_time(0.1, now);
         let admitted = (0..10_000).take_while(|_| load.admit(weight(0), now).is_ok()).count();
         assert!((49..=52).contains(&admitted), "{admitted}");
         let wait = load.admit(weight(0), now).unwrap_err();
@@ -109,18 +112,18 @@ mod tests {
     }
 
     #[test]
-    fn a_large_write_counts_for_more() {
+    fn queued_write_of_many_artifacts_lengthens_the_expected_wait_of_later_writes() {
         let now = Instant::now();
-        let mut load = paced(0.1, now);
+        let mut load = load_with_write_time(0.1, now);
         load.admit(weight(4_900), now).unwrap();
         assert!(load.admit(weight(0), now).is_ok());
         assert!(load.admit(weight(0), now).is_err());
     }
 
     #[test]
-    fn a_hanging_write_makes_others_be_refused() {
+    fn writes_are_refused_once_the_current_write_has_taken_over_five_seconds() {
         let now = Instant::now();
-        let mut load = paced(0.001, now);
+        let mut load = load_with_write_time(0.001, now);
         load.admit(weight(0), now).unwrap();
         load.begin(weight(0), now);
         assert!(load.admit(weight(0), now + secs(4.9)).is_ok());
@@ -128,18 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_writer_accepts_any_write() {
+    fn idle_writer_admits_a_write_of_any_size_and_then_refuses_the_next() {
         let now = Instant::now();
-        let mut load = paced(60.0, now);
+        let mut load = load_with_write_time(60.0, now);
         assert!(load.admit(weight(1_000_000), now).is_ok());
         assert!(load.admit(weight(0), now).is_err());
     }
 
     #[test]
-    fn the_queue_is_bounded_even_if_writes_are_fast() {
+    fn writes_above_the_maximum_queued_weight_are_refused_even_without_expected_wait() {
         let now = Instant::now();
         let mut load = Load::default();
         let admitted = (0..10_000).take_while(|_| load.admit(weight(0), now).is_ok()).count();
-        assert_eq!(admitted as u64, MAX_WAITING / WRITE_COST);
+        assert_eq!(admitted as u64, MAX_QUEUED_WEIGHT / WRITE_COST);
     }
 }

@@ -25,6 +25,9 @@ pub(super) struct Lock {
 
 impl Lock {
     /// Locks the file at `path`, which is created if it does not exist.
+    ///
+    /// # Errors
+    /// A recorder holds one of the locks, or a file cannot be created or locked.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let failed = |locked: &Path, source: io::Error| match fs::metadata(locked) {
             Ok(found) if source.kind() == io::ErrorKind::PermissionDenied => StoreError::Denied {
@@ -79,29 +82,30 @@ impl Lock {
         Ok(locked)
     }
 
+    /// The device and inode of the locked database file.
     pub(super) fn identity(&self) -> FileIdentity {
         self.file.identity
     }
 
-    /// Of the file that is locked, wherever it is now.
+    /// Metadata of the locked database file, even if it was moved or removed.
     pub(super) fn metadata(&self) -> io::Result<Metadata> {
         self.file.file.metadata()
     }
 
-    /// The last acknowledged commit, if known.
+    /// The last acknowledged commit, if one is noted in the lock file. `path` is that of the database.
     pub(super) fn mark(&self, path: &Path) -> Result<Option<Mark>, StoreError> {
         let lock = || beside(path, ".lock").display().to_string();
         Mark::read(&self.path).map_err(|source| StoreError::ReadMark { lock: lock(), source })
     }
 
-    /// Records the last acknowledged commit.
+    /// Notes the last acknowledged commit in the lock file.
     pub(super) fn note(&self, acknowledged: &Acknowledged) -> io::Result<()> {
         Mark::write(&self.path, acknowledged)
     }
 }
 
 impl Drop for Lock {
-    /// Unlocks both, which closing them does not do while a child process still has the
+    /// Releases both locks explicitly: closing the files does not while a child process still has the
     /// descriptors. Nothing else can be done if that fails.
     fn drop(&mut self) {
         let _locked_until_the_end = self.file.file.unlock();
@@ -115,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_writer_is_refused_until_the_first_is_gone() {
+    fn second_lock_is_refused_with_the_pid_of_the_holder_until_the_first_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         let first = Lock::take(&path).unwrap();
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn another_path_of_the_same_file_is_locked_too() {
+    fn locking_a_file_again_by_a_symbolic_or_hard_link_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         let (symbolic, hard) = (folder.path().join("a.db"), folder.path().join("b.db"));
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_regular_is_refused_without_blocking() {
+    fn locking_a_directory_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let error = Lock::take(folder.path()).unwrap_err();
         assert!(matches!(error, StoreError::Lock { .. }), "{error}");

@@ -16,19 +16,23 @@ use super::position::{self, Position, Session};
 use super::verify::verify_records;
 use super::{StoreError, ledger, schema};
 
-/// Where the note begins in the lock file: after the id of a process in ten digits, and a line's end.
+/// Where the note begins in the lock file, in bytes: after the id of a process in ten digits, and a line's
+/// end.
 pub(super) const OFFSET: u64 = 11;
 
-/// The digits of a session, of a commit, and of a line with both.
+/// The hexadecimal digits of a session in the note.
 const SESSION_DIGITS: usize = 32;
+/// The decimal digits of the number of a commit in the note.
 const COMMIT_DIGITS: usize = 20;
-const LINE_BYTES: usize = SESSION_DIGITS + 1 + COMMIT_DIGITS + 1;
+/// The length of the note's first line: session and commit.
+const COMMIT_LINE_BYTES: usize = SESSION_DIGITS + 1 + COMMIT_DIGITS + 1;
 
-/// The digits of a number of entries, and of a line with it.
+/// The decimal digits of the number of ledger entries in the note.
 const ENTRIES_DIGITS: usize = 20;
-const ENTRIES_BYTES: usize = ENTRIES_DIGITS + 1;
+/// The length of the note's second line: the number of ledger entries.
+const ENTRIES_LINE_BYTES: usize = ENTRIES_DIGITS + 1;
 
-/// The last acknowledged commit.
+/// The last acknowledged commit, as noted in the lock file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     session: Session,
@@ -38,7 +42,7 @@ pub(super) struct Mark {
     entries: Option<u64>,
 }
 
-/// What is noted of a commit.
+/// What the note says of an acknowledged commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Acknowledged {
     pub(super) position: Position,
@@ -47,7 +51,7 @@ pub(super) struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Of the file as `connection` sees it now.
+    /// The position and the number of ledger entries of the file as `connection` sees it now.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let position = position::read(connection)?;
         Ok(Self { position, entries: ledger::count_entries(connection)? })
@@ -60,12 +64,12 @@ impl Mark {
     /// # Errors
     /// It cannot be read.
     pub(super) fn read(lock: &File) -> io::Result<Option<Self>> {
-        let mut line = [0; LINE_BYTES];
+        let mut line = [0; COMMIT_LINE_BYTES];
         if !read_exact(lock, &mut line, OFFSET)? {
             return Ok(None);
         }
-        let mut entries = [0; ENTRIES_BYTES];
-        let has_entries = read_exact(lock, &mut entries, OFFSET + LINE_BYTES as u64)?;
+        let mut entries = [0; ENTRIES_LINE_BYTES];
+        let has_entries = read_exact(lock, &mut entries, OFFSET + COMMIT_LINE_BYTES as u64)?;
         Ok(Self::parse(&line, has_entries.then_some(&entries)))
     }
 
@@ -94,7 +98,7 @@ impl Mark {
         lock.write_all_at(format!("{session} {commit:020}\n{entries:020}\n").as_bytes(), OFFSET)
     }
 
-    /// Whether a file that is at this position has the commit. That of an earlier session is not known.
+    /// Whether a file at this position certainly has the commit: false if the commit is of another session.
     pub(super) fn is_in(&self, position: &Position) -> bool {
         self.session == position.session && self.commit <= position.commit
     }
@@ -114,7 +118,11 @@ impl Mark {
         position::has(connection, self.session, self.commit)
     }
 
-    fn parse(line: &[u8; LINE_BYTES], entries: Option<&[u8; ENTRIES_BYTES]>) -> Option<Self> {
+    /// The mark that the lines of the note have, or `None` if the first is malformed.
+    fn parse(
+        line: &[u8; COMMIT_LINE_BYTES],
+        entries: Option<&[u8; ENTRIES_LINE_BYTES]>,
+    ) -> Option<Self> {
         let (session, commit) = str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
         let mut bytes = Session::default();
         hex::decode_to_slice(session, &mut bytes).ok()?;
@@ -124,7 +132,7 @@ impl Mark {
     }
 }
 
-/// False if the file is too short.
+/// Fills `bytes` with what is at `offset`. False if the file is too short.
 fn read_exact(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
     match file.read_exact_at(bytes, offset) {
         Ok(()) => Ok(true),
@@ -133,8 +141,8 @@ fn read_exact(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
     }
 }
 
-/// Checks that the database at `path`, as `connection` sees it, has every acknowledged commit. A
-/// new one is empty.
+/// Checks that the database at `path`, as `connection` sees it, has every acknowledged commit. One without
+/// tables passes if no commit was noted.
 ///
 /// # Errors
 /// It lacks something ([`StoreError::is_loss`]), it cannot be read, or is not a recorder's.
@@ -183,17 +191,16 @@ pub(super) fn check(
         let found = ledger::count_entries(connection)
             .map_err(|damage| missing_log(path, Box::new(damage)))?;
         if found < entries {
-            let lacks = LacksEntries { found, entries };
+            let lacks = FewerEntriesThanNoted { found, entries };
             return Err(missing_log(path, Box::new(lacks)));
         }
     }
     Ok(())
 }
 
-/// Checks that a file which was in use when it was last written, and whose log is gone, has everything
-/// all the same, as it has if another program applied the log and removed it after the recorder was
-/// killed. A program that was killed while it applied the log leaves the position of the last commit
-/// and other pages of earlier ones.
+/// Checks that a file which was in use when it was last written, and whose log is gone, is complete. It is
+/// if another program applied the log and removed it after the recorder was killed. A program that was
+/// killed while it applied the log leaves the position of the last commit, and other pages of earlier ones.
 ///
 /// The note says how many entries the ledgers should have, and every table follows from them.
 ///
@@ -215,11 +222,12 @@ pub(super) fn check_without_log(
     }
     // That there are as many was checked before.
     if mark.is_none_or(|mark| mark.entries.is_none()) {
-        return Err(missing_log(path, Box::new(NotCounted)));
+        return Err(missing_log(path, Box::new(NoteHasNoEntryCount)));
     }
     verify_records(connection, &file).map_err(|damage| missing_log(path, Box::new(damage)))
 }
 
+/// The error for a file whose log is gone, and which is not proven to be complete for this reason.
 fn missing_log(path: &Path, reason: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
     let log = beside(path, "-wal").display().to_string();
     StoreError::LogIsMissing { file: path.display().to_string(), log, reason }
@@ -229,21 +237,21 @@ fn missing_log(path: &Path, reason: Box<dyn std::error::Error + Send + Sync>) ->
 #[error(
     "the ledgers have {found} entries, and by the note in its .lock file {entries} were acknowledged"
 )]
-struct LacksEntries {
+struct FewerEntriesThanNoted {
     found: u64,
     entries: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the note in its .lock file, of an older version, does not say how much it should have")]
-struct NotCounted;
+struct NoteHasNoEntryCount;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_read_as_written() {
+    fn written_mark_is_read_back_and_missing_or_zeroed_mark_is_none() {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(Mark::read(&file).unwrap(), None);
         file.write_all_at(b"1234567890\n", 0).unwrap();
@@ -255,10 +263,10 @@ mod tests {
         let mark = Mark { session: [0xab; 16], commit: u64::MAX, entries: Some(7) };
         assert_eq!(Mark::read(&file).unwrap(), Some(mark));
         // Of the version before.
-        file.set_len(OFFSET + LINE_BYTES as u64).unwrap();
+        file.set_len(OFFSET + COMMIT_LINE_BYTES as u64).unwrap();
         assert_eq!(Mark::read(&file).unwrap(), Some(Mark { entries: None, ..mark }));
         // As after a loss of power.
-        file.write_all_at(&[0; LINE_BYTES], OFFSET).unwrap();
+        file.write_all_at(&[0; COMMIT_LINE_BYTES], OFFSET).unwrap();
         assert_eq!(Mark::read(&file).unwrap(), None);
     }
 }

@@ -156,7 +156,7 @@ impl SqliteStore {
                 }
                 set_up(connection, &file)
             })
-            .map_err(|error| files::explain(path, error))?;
+            .map_err(|error| files::explain_denied_access(path, error))?;
         let watched = WatchedConnection::new(connection, path, &lock)?;
         let files = watched.files();
         Ok(Self {

@@ -136,7 +136,7 @@ impl WatchedConnection {
     /// After a commit of another program nothing of earlier commits is in memory any more, and the log
     /// may have begun anew without a position, so that it is applied then.
     pub(super) fn check_thoroughly(&mut self) -> Result<(), StoreError> {
-        self.check_log(|log, length| log.check_new(length.frames))?;
+        self.check_log(|log, length| log.check_incrementally(length.frames))?;
         self.check_content()?;
         let Some(notes) = &mut self.notes else { return Ok(()) };
         let version = data_version(&self.connection).map_err(failed_to(READ_VERSION))?;
@@ -191,7 +191,7 @@ impl WatchedConnection {
             );
             let reason =
                 format!("{fault}. See the earlier log line for what was saved and what to do");
-            return Err(files.stopped(files.stopped.get_or_init(|| reason).clone()));
+            return Err(files.stopped_error(files.stopped.get_or_init(|| reason).clone()));
         }
         let moved = files.check_database();
         if moved.is_err() {

@@ -27,7 +27,7 @@ impl WatchedConnection {
         check_log: impl Fn(&LogFiles, LogLength) -> Result<(), Fault>,
     ) -> Result<Option<Fault>, StoreError> {
         // Before SQLite looks at any of them.
-        if let Err(fault) = log.check_places() {
+        if let Err(fault) = log.check_paths_and_index_size() {
             return Ok(Some(fault));
         }
         // A program that writes by SQLite's rules may begin the log anew, or apply it, between any two of

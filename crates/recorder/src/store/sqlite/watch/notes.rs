@@ -55,7 +55,7 @@ impl WatchedConnection {
              If there is none that has more, 'envsnap serve --accept-loss' goes on from the older state"
         );
         let reason = format!("{fault}. {remedy}");
-        Err(files.stopped(
+        Err(files.stopped_error(
             files
                 .stopped
                 .get_or_init(|| {
