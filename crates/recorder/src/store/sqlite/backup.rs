@@ -14,12 +14,13 @@ use super::verify::{AttachmentCheck, Verified, VerifyError, verify_connection};
 use super::{StoreError, literal_path, position};
 use crate::domain::Head;
 
-/// All pages in one step: a copy in several steps restarts with every write between two of them.
-/// The recorder is not blocked, since WAL readers do not block the writer.
+/// All pages in one step of SQLite's online backup: a copy in several steps restarts with every write between
+/// two of them. The recorder is not blocked, since WAL readers do not block the writer.
 const PAGES_PER_STEP: i32 = i32::MAX;
+/// The pause before the next step of SQLite's online backup, if one step was not enough or found a lock.
 const STEP_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a verified copy has.
+/// The number of snapshots and the ledger heads of a verified copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupSummary {
     /// How many snapshots there are, in all environments.
@@ -37,10 +38,10 @@ impl From<Verified> for BackupSummary {
     }
 }
 
-/// The suffix of a copy of a damaged file.
+/// The suffix of the name of a copy that is damaged, as its source is.
 const DAMAGED_SUFFIX: &str = ".damaged";
 
-/// No copy was made.
+/// Why a backup or a rebuilt copy of a file was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// The source cannot be read.
@@ -101,11 +102,12 @@ pub enum CopyError {
 /// or not at all.
 ///
 /// # Errors
-/// `path` cannot be read, or is damaged, `target` exists, or it cannot be written.
+/// `path` cannot be read, or `target` exists or cannot be written; or `path` is damaged, and its copy is kept
+/// as `target` with suffix `.damaged`.
 pub fn backup(path: &Path, target: &Path) -> Result<BackupSummary, CopyError> {
     let partial = PartialCopy::new(path, target)?;
     let source = open_any_version_to_read(path)?;
-    copy(&source, &partial.path)
+    copy_database(&source, &partial.path)
         .map_err(|source| CopyError::Write { target: display(target), source })?;
     match verify_copy(&partial.path, &display(path), AttachmentCheck::Content) {
         Ok(verified) => partial.rename_to(target).map(|()| verified.into()),
@@ -122,16 +124,16 @@ fn display(target: &Path) -> String {
     target.display().to_string()
 }
 
-/// A copy that is not complete yet, and is removed unless it is renamed.
+/// A copy under a temporary name, which is removed on drop unless it was renamed.
 pub(super) struct PartialCopy {
     pub(super) path: PathBuf,
 }
 
 impl PartialCopy {
-    /// The name for a copy of `path` that will be renamed to `target`.
+    /// A temporary name for a copy of `path` that will be renamed to `target`. Creates no file.
     ///
     /// # Errors
-    /// There is something at `target`, or a recorder would make it.
+    /// `target` exists, or is the name of a file that a recorder has beside `path`.
     pub(super) fn new(path: &Path, target: &Path) -> Result<Self, CopyError> {
         if target.try_exists().unwrap_or(true) {
             return Err(CopyError::Exists { target: display(target) });
@@ -144,12 +146,12 @@ impl PartialCopy {
         Ok(Self { path: partial.into() })
     }
 
-    /// Renames it to `target`, once it is on disk.
+    /// Syncs the copy to disk and renames it to `target`.
     ///
     /// # Errors
-    /// There is something at `target`, or it cannot be written.
+    /// `target` exists, or cannot be written.
     pub(super) fn rename_to(self, target: &Path) -> Result<(), CopyError> {
-        place(&self.path, target).map_err(|source| match source.kind() {
+        sync_and_rename(&self.path, target).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => CopyError::Exists { target: display(target) },
             _ => CopyError::Rename { target: display(target), source },
         })
@@ -157,6 +159,7 @@ impl PartialCopy {
 }
 
 impl Drop for PartialCopy {
+    /// Removes the copy and its journal, if they are still under the temporary name.
     fn drop(&mut self) {
         // It may not exist, or be renamed already.
         let _gone = fs::remove_file(&self.path);
@@ -164,7 +167,8 @@ impl Drop for PartialCopy {
     }
 }
 
-fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<()> {
+/// Copies all pages of the open database to the file `partial`.
+fn copy_database(source: &Connection, partial: &Path) -> rusqlite::Result<()> {
     let mut copy = Connection::open(literal_path(partial))?;
     backup::Backup::new(source, &mut copy)?.run_to_completion(
         PAGES_PER_STEP,
@@ -174,8 +178,8 @@ fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<()> {
     copy.close().map_err(|(_, error)| error)
 }
 
-/// Turns a copy into a single file that can be read from a read-only medium, and verifies it. Errors
-/// call it `name`.
+/// Makes the copy a single file without WAL, which can be read from a read-only medium, and verifies it.
+/// Errors name it as `name`.
 pub(super) fn verify_copy(
     partial: &Path,
     name: &str,
@@ -190,8 +194,8 @@ pub(super) fn verify_copy(
     Ok(verified)
 }
 
-/// Renames a complete copy to `target`, which must not exist.
-pub(super) fn place(partial: &Path, target: &Path) -> io::Result<()> {
+/// Syncs a complete copy to disk and renames it to `target`, which must not exist.
+pub(super) fn sync_and_rename(partial: &Path, target: &Path) -> io::Result<()> {
     File::open(partial)?.sync_all()?;
     OpenOptions::new().write(true).create_new(true).open(target)?;
     fs::rename(partial, target)?;

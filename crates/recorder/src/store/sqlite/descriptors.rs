@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
+/// Every descriptor that this process has opened, one per file.
 static DESCRIPTORS: Mutex<Vec<&'static Descriptor>> = Mutex::new(Vec::new());
 
 /// The device and inode of a file.
@@ -29,6 +30,7 @@ impl From<&Metadata> for FileIdentity {
 }
 
 impl FileIdentity {
+    /// The identity of the file at `path`, or of the one that it links to.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|metadata| Self::from(&metadata))
     }
@@ -37,12 +39,13 @@ impl FileIdentity {
 /// Reads the first bytes of the file at `path`, which may be a database that this process has open.
 ///
 /// # Errors
-/// It is shorter, or see [`Descriptor::open`].
+/// The file is shorter than `start`; otherwise as [`Descriptor::open`].
 pub(crate) fn read_start(path: &Path, start: &mut [u8]) -> io::Result<()> {
     Descriptor::open(path)?.file.read_exact_at(start, 0)
 }
 
-/// A descriptor that is never closed.
+/// A descriptor of a database file that is never closed, since that would release this process's locks on
+/// the file.
 #[derive(Debug)]
 pub(super) struct Descriptor {
     pub(super) identity: FileIdentity,
@@ -53,7 +56,7 @@ pub(super) struct Descriptor {
 }
 
 impl Descriptor {
-    /// Of the file at `path`.
+    /// The descriptor of the file at `path`: the one that this process has already, or a new one to read.
     ///
     /// # Errors
     /// It does not exist, cannot be read, or is not a regular file.
@@ -68,10 +71,10 @@ impl Descriptor {
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Self::keep(File::open(path)?, &mut descriptors)
+        Self::keep_open(File::open(path)?, &mut descriptors)
     }
 
-    /// Opens the file at `path`, which is created if it does not exist.
+    /// As [`Self::open`], but creates the file if it does not exist.
     ///
     /// # Errors
     /// It cannot be created or read, or is not a regular file.
@@ -82,13 +85,17 @@ impl Descriptor {
                 // SQLite's mode.
                 options.read(true).write(true).create(true).truncate(false).mode(0o644);
                 let file = options.open(path)?;
-                Self::keep(file, &mut DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner))
+                Self::keep_open(
+                    file,
+                    &mut DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner),
+                )
             }
             opened => opened,
         }
     }
 
-    fn keep(file: File, descriptors: &mut Vec<&'static Self>) -> io::Result<&'static Self> {
+    /// Adds the descriptor of an opened file to `descriptors`, so that it is never closed.
+    fn keep_open(file: File, descriptors: &mut Vec<&'static Self>) -> io::Result<&'static Self> {
         let identity = match file.metadata() {
             Ok(metadata) => FileIdentity::from(&metadata),
             Err(error) => {

@@ -13,14 +13,15 @@ use crate::domain::{
 };
 use crate::store::{EnvironmentFilter, EnvironmentSort};
 
-/// The most bytes of JSON of all environments of an organization: clients accept a third more.
+/// The most bytes of JSON that the list of all environments of an organization may have. Clients accept a
+/// third more.
 const MAX_LISTING_BYTES: usize = 24 << 20;
 
-/// An environment's JSON without its texts and lists, in bytes.
+/// An estimate of an environment's JSON without its texts and lists, in bytes.
 const FIXED_BYTES: usize = 400;
 
-/// Fails if the list of the organization's environments would be too large.
-fn check_listing(ledger: &Ledger<'_>) -> Result<(), Failure> {
+/// Fails if the JSON of the organization's environments is larger than [`MAX_LISTING_BYTES`].
+fn check_listing_size(ledger: &Ledger<'_>) -> Result<(), Failure> {
     let bytes: usize = ledger
         .connection
         .prepare_cached(
@@ -76,7 +77,8 @@ pub(super) fn not_found(org: &str, name: &str) -> Error {
     Error::EnvironmentNotFound { org: org.to_owned(), name: name.to_owned() }
 }
 
-/// Creates the environment, or changes or restores it if the caller `may_change` it.
+/// Creates the environment, or restores it if it is archived and changes the settings that differ. Only a
+/// caller that `may_change` it may restore or change it.
 pub(super) fn save(
     ledger: &Ledger<'_>,
     settings: EnvironmentSettings,
@@ -89,11 +91,12 @@ pub(super) fn save(
     if changed && !may_change {
         return Err(Error::Forbidden.into());
     }
-    check_listing(ledger)?;
+    check_listing_size(ledger)?;
     Ok(head)
 }
 
-/// The sequence number of `head` if that entry created an environment, which is then its number.
+/// The sequence number of `head` if that entry created an environment, otherwise 0. Environments are numbered
+/// by the entry that created them.
 fn creation_seq(ledger: &Ledger<'_>, head: &Head) -> rusqlite::Result<i64> {
     let found: Option<i64> = ledger
         .connection
@@ -103,6 +106,7 @@ fn creation_seq(ledger: &Ledger<'_>, head: &Head) -> rusqlite::Result<i64> {
     Ok(found.unwrap_or(0))
 }
 
+/// As [`save`], without a check of what the caller may do and of the size of the list.
 fn save_settings(ledger: &Ledger<'_>, settings: EnvironmentSettings) -> Result<Head, Failure> {
     let existing = ledger
         .connection
@@ -177,10 +181,11 @@ pub(super) fn change(
             })
         })?;
     let head = append_change(ledger, &before, change)?;
-    check_listing(ledger)?;
+    check_listing_size(ledger)?;
     Ok(head)
 }
 
+/// Appends an entry with the settings of `change` that differ from those `before`, if there are any.
 fn append_change(
     ledger: &Ledger<'_>,
     before: &EnvironmentChanged,
@@ -228,7 +233,7 @@ pub(super) fn rename(ledger: &Ledger<'_>, name: &str, new_name: &str) -> Result<
         from: name.to_owned(),
         to: new_name.to_owned(),
     }))?;
-    check_listing(ledger)?;
+    check_listing_size(ledger)?;
     Ok(head)
 }
 
@@ -237,6 +242,7 @@ pub(super) fn archive(ledger: &Ledger<'_>, name: &str) -> Result<Head, Failure> 
     ledger.append(&Payload::EnvironmentArchived(EnvironmentArchived { environment }))
 }
 
+/// Selects what [`record`] reads of environments, with their organization and their last report.
 const SELECT: &str = "
     SELECT last_reported_at, heartbeat,
            org.name AS org, environment.name AS name, type, description, include_scaling,
@@ -284,11 +290,14 @@ pub(super) fn get(
     found.ok_or_else(|| not_found(org, name).into())
 }
 
-const FILTER: &str = "
+/// Environments in use of an organization, only those whose name contains `:name` and whose type is in
+/// `:types` if these are not null.
+const LIST_FILTER: &str = "
     WHERE org.name = :org AND archived_at IS NULL
       AND (:name IS NULL OR instr(lower(environment.name), lower(:name)) > 0)
       AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))";
 
+/// The environments in use that `filter` holds for, all or one page of them, and how many there are.
 pub(super) fn list(
     connection: &Connection,
     org: &str,
@@ -298,14 +307,16 @@ pub(super) fn list(
     let types = (!filter.types.is_empty()).then_some(Json(&filter.types));
     let count = connection
         .prepare_cached(&format!(
-            "SELECT count(*) FROM environment JOIN org ON org.id = environment.org_id {FILTER}"
+            "SELECT count(*) FROM environment JOIN org ON org.id = environment.org_id {LIST_FILTER}"
         ))?
         .query_row(named_params! {":org": org, ":name": filter.name, ":types": types}, |row| {
             row.get(0)
         })?;
-    let order = order(filter);
+    let order = order_by(filter);
     let environments = connection
-        .prepare_cached(&format!("{SELECT} {FILTER} ORDER BY {order} LIMIT :limit OFFSET :offset"))?
+        .prepare_cached(&format!(
+            "{SELECT} {LIST_FILTER} ORDER BY {order} LIMIT :limit OFFSET :offset"
+        ))?
         .query_map(
             named_params! {
                 ":org": org,
@@ -321,7 +332,8 @@ pub(super) fn list(
     Ok((environments, count))
 }
 
-fn order(filter: &EnvironmentFilter) -> &'static str {
+/// What follows ORDER BY in the list of environments.
+fn order_by(filter: &EnvironmentFilter) -> &'static str {
     match (filter.sort, filter.descending) {
         (EnvironmentSort::Name, false) => "environment.name",
         (EnvironmentSort::Name, true) => "environment.name DESC",
@@ -338,6 +350,8 @@ fn order(filter: &EnvironmentFilter) -> &'static str {
     }
 }
 
+/// A page of the environments in use of these organizations, by organization and name, and how many there
+/// are. With `name`, only those whose name contains it in any case.
 pub(super) fn list_all(
     connection: &Connection,
     orgs: &OrgFilter,

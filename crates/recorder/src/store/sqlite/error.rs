@@ -7,7 +7,7 @@ use rusqlite::{ErrorCode, ffi};
 
 use super::{BUSY_TIMEOUT, preflight};
 
-/// The remedy for a file that cannot be used any more.
+/// The instruction in messages to replace a file that cannot be used any more with a backup.
 const RESTORE: &str = "move it away together with its -wal, -shm and .lock, keep them, and put the newest \
                        backup in its place";
 
@@ -445,8 +445,8 @@ impl StoreError {
         }
     }
 
-    /// The error for a failed write beside `file`: `Full` if there is no space, otherwise
-    /// `otherwise`.
+    /// The error for a failed write to `file` or beside it: `NoRoom` if there is no space, otherwise what
+    /// `otherwise` returns.
     pub(super) fn from_write(
         file: String,
         source: io::Error,
@@ -460,6 +460,7 @@ impl StoreError {
         }
     }
 
+    /// The error for a full disk, with the space that a start needs.
     fn no_room(file: String, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         let megabytes = preflight::room_to_start(Path::new(&file)).div_ceil(1 << 20);
         Self::NoRoom { file, megabytes, source: Box::new(source) }
@@ -478,7 +479,7 @@ impl StoreError {
     }
 }
 
-/// What is missing that would say whether a log continues a file.
+/// Why it is not known whether a log is that of the database file beside it: what lacks the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownLog {
     /// The log has no commit of a recorder, as after a commit of another program.
@@ -489,7 +490,7 @@ pub enum UnknownLog {
     InFile,
 }
 
-/// Which of a file and a log that does not continue it has the last acknowledged commit.
+/// Whether the last acknowledged commit is in a database file, or in a log beside it that is not its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LatestCommit {
     /// The log alone.
@@ -501,7 +502,8 @@ pub enum LatestCommit {
 }
 
 impl LatestCommit {
-    /// Instructions that lose no acknowledged commit.
+    /// What the operator has to do with a file and a log that is not its log, so that no acknowledged commit is
+    /// lost.
     fn remedy(self, file: &str, log: &str, lock: &str) -> String {
         match self {
             Self::Log => format!(

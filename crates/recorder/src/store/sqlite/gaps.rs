@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::snapshots::History;
 use crate::domain::{Micros, ReportGap, SnapshotSpan, is_covered};
 
-/// Adds to each span the gaps that began in it.
+/// Adds to each span the gaps in the reports that began in it.
 ///
 /// A gap belongs to the snapshot that was the latest when it began, since that is the one that was
 /// not confirmed.
@@ -13,8 +13,8 @@ pub(super) fn add(history: &History<'_>, spans: &mut [SnapshotSpan]) -> rusqlite
     let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Ok(()) };
     let from = first.from;
     let until = last.to.unwrap_or(Micros(i64::MAX));
-    let mut gaps = closed(history, from, until)?;
-    gaps.extend(open(history));
+    let mut gaps = ended_gaps(history, from, until)?;
+    gaps.extend(current_gap(history));
     for gap in gaps {
         let span = spans
             .iter_mut()
@@ -26,8 +26,12 @@ pub(super) fn add(history: &History<'_>, spans: &mut [SnapshotSpan]) -> rusqlite
     Ok(())
 }
 
-/// Ended gaps that began in this period, earliest first.
-fn closed(history: &History<'_>, from: Micros, until: Micros) -> rusqlite::Result<Vec<ReportGap>> {
+/// The gaps that began in this period and have ended, the earliest first.
+fn ended_gaps(
+    history: &History<'_>,
+    from: Micros,
+    until: Micros,
+) -> rusqlite::Result<Vec<ReportGap>> {
     let mut statement = history.connection.prepare_cached(
         "SELECT coverage.until_at, next.from_at, next.until_at,
                 next.number = (SELECT max(number) FROM coverage
@@ -61,8 +65,8 @@ fn closed(history: &History<'_>, from: Micros, until: Micros) -> rusqlite::Resul
     Ok(gaps)
 }
 
-/// The gap that has not ended.
-fn open(history: &History<'_>) -> Option<ReportGap> {
+/// The gap since the last report, if the next one is overdue.
+fn current_gap(history: &History<'_>) -> Option<ReportGap> {
     let last = history.last_reported_at?;
     let covered = is_covered(last, history.heartbeat, history.now);
     (!covered).then_some(ReportGap { from: last, until: None })

@@ -11,8 +11,8 @@ use crate::domain::{
     Event, EventPage, Micros, Page, SnapshotArtifact, SnapshotSpan, SnapshotSummary, SnapshotWindow,
 };
 
-/// The most changes in one window, to bound time and memory.
-const MAX_CHANGES: u64 = 20_000;
+/// The most changes of artifacts in one window of snapshots, to bound time and memory.
+const MAX_WINDOW_CHANGES: u64 = 20_000;
 
 impl History<'_> {
     /// A page of the snapshots in `interval`, the latest first unless `ascending`.
@@ -46,7 +46,7 @@ impl History<'_> {
         Ok(events.unwrap_or(0))
     }
 
-    /// The snapshot that has the event with this number, counted from the environment's first.
+    /// The index of the snapshot that has the event with this number, counted from the environment's first.
     fn snapshot_of_event(&self, number: u64) -> rusqlite::Result<Option<u32>> {
         self.connection
             .prepare_cached(
@@ -100,8 +100,8 @@ impl History<'_> {
         Ok(EventPage { events, total })
     }
 
-    /// The events of these snapshots, the earliest first; in a snapshot the other way round than it
-    /// shows its artifacts.
+    /// The events of the snapshots from index `from` to `to`, the earliest first; within a snapshot in the
+    /// reverse order of its artifacts.
     fn events(&self, from: u32, to: u32) -> rusqlite::Result<Vec<Event>> {
         let times = self.times(from, to)?;
         let changes = self.changes(from, to)?;
@@ -135,7 +135,8 @@ impl History<'_> {
             .collect()
     }
 
-    /// The last `size` snapshots up to the one with index `last`, or up to the latest.
+    /// The last `size` snapshots up to the one with index `last`, or up to the latest; fewer if they have too
+    /// many changes.
     pub(super) fn window(&self, last: Option<u32>, size: u32) -> Result<SnapshotWindow, Failure> {
         let last = last.map_or(self.count, |last| last.min(self.count));
         let first = last.saturating_sub(size).saturating_add(1);
@@ -173,9 +174,10 @@ impl History<'_> {
         Ok(window)
     }
 
-    /// `first`, or the first snapshot after it from which not very much changed until `last`.
+    /// The earliest snapshot, not before `first`, so that it and those up to `last` have at most
+    /// [`MAX_WINDOW_CHANGES`] changes; `last` if it has more alone.
     fn first_with_few_changes(&self, first: u32, last: u32) -> rusqlite::Result<u32> {
-        let enough = self.events_until(last)?.saturating_sub(MAX_CHANGES);
+        let enough = self.events_until(last)?.saturating_sub(MAX_WINDOW_CHANGES);
         if first > last || self.events_until(first.saturating_sub(1))? >= enough {
             return Ok(first);
         }

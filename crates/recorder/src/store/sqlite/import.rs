@@ -9,9 +9,9 @@ use super::{IN_MEMORY, SqliteStore, ledger, open_in_memory, projection};
 use crate::domain::{Head, LedgerEntry, Payload};
 
 impl SqliteStore {
-    /// A store in memory with the ledger of one organization, which ends with `head`, and which is
-    /// verified as that of a file is. It has no attachments, and knows of reports only what the ledger says.
-    /// The environment that entry `in_use` created is in use there also if it is archived.
+    /// A store in memory with the ledger of one organization, which has to end with `head` and is verified as
+    /// that of a file is. It has no attachments, and its times of reports are those in the ledger. The
+    /// environment that the entry with number `in_use` created is in use in it even if it was archived.
     ///
     /// # Errors
     /// The ledger does not verify.
@@ -33,9 +33,10 @@ impl SqliteStore {
     }
 }
 
+/// Adds the entries to the organization's ledger, and what follows from them to the tables.
 fn import(connection: &Connection, org: &str, entries: &[LedgerEntry]) -> Result<(), VerifyError> {
     let failed = |error| verify::failed(IN_MEMORY, error);
-    let org_id = ledger::org_id(connection, org).map_err(failed)?;
+    let org_id = ledger::find_or_create_org_id(connection, org).map_err(failed)?;
     let mut heartbeats = BTreeMap::new();
     for entry in entries {
         ledger::insert(connection, org_id, &entry.as_entry(org), entry.hash).map_err(failed)?;

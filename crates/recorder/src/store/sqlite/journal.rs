@@ -16,14 +16,15 @@ use super::files::beside;
 use super::mark::Mark;
 use super::preflight::{DatabaseHeader, positions};
 
+/// The first bytes of a rollback journal.
 const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
-/// The bytes of the first page that the switch to a log changes: the format versions, the change
-/// counter and SQLite's version.
+/// The bytes of the first page that the switch to WAL mode changes: the format versions, the change counter
+/// and SQLite's version.
 const WAL_SWITCH_BYTES: [std::ops::Range<usize>; 3] = [18..20, 24..28, 92..100];
 
-/// Refuses a journal beside the database at `path` that SQLite would play back, unless it is one that a
-/// recorder which was killed has left.
+/// Refuses a rollback journal (`-journal`) beside the database at `path` that SQLite would play back, unless
+/// a recorder that was killed left it.
 ///
 /// # Errors
 /// There is such a journal.
@@ -54,7 +55,7 @@ pub(super) fn check(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether the journal undoes nothing but that a backup, which has no log, was about to get one.
+/// Whether the journal undoes nothing but the switch to WAL mode, as when a backup is started.
 fn only_undoes_switch_to_wal(journal: &File, database: &File, header: DatabaseHeader) -> bool {
     let mut start = [0; 28];
     if journal.read_exact_at(&mut start, 0).is_err() || start[..8] != MAGIC {

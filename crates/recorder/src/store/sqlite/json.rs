@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 /// A value that is stored as JSON text.
 pub(super) struct Json<T>(pub(super) T);
 
-/// The text as which `value` is stored.
+/// The JSON text of `value`, as it is stored.
 pub(super) fn text(value: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))

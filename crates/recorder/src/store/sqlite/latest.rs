@@ -13,7 +13,7 @@ use crate::domain::{EcsLocation, Report, RunningArtifact, Task};
 /// The most artifacts of all environments that are kept: some 60 MB.
 const MAX_CACHED_ARTIFACTS: usize = 300_000;
 
-/// An artifact that runs.
+/// An artifact that runs according to the latest snapshot of an environment.
 #[derive(Debug, Clone)]
 pub(super) struct LatestArtifact {
     pub(super) identity: Identity,
@@ -24,8 +24,8 @@ pub(super) struct LatestArtifact {
     pub(super) task_hash: Option<[u8; 32]>,
 }
 
-/// Identifies a state of the file: the cached state is valid as long as the file has the same
-/// stamp.
+/// Identifies a state of an environment in the file: what is cached of the environment is valid as long as
+/// the file has the same stamp of it.
 ///
 /// A transaction may be rolled back after its state was cached. The file then has another stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +37,11 @@ pub(super) struct Stamp {
 
 type Artifacts = Arc<Vec<LatestArtifact>>;
 
+/// The artifacts that run in each environment according to its latest snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<Cached>);
 
+/// The content of a [`Cache`].
 #[derive(Debug, Default)]
 struct Cached {
     /// By organization and environment.
@@ -49,32 +51,34 @@ struct Cached {
 }
 
 impl Cache {
-    /// What runs in the environment, in the order of identities, if that is in memory.
+    /// What runs in the environment (`key` is the organization and the environment), in the order of identities,
+    /// if it is cached with this stamp.
     pub(super) fn get(&self, key: (i64, i64), stamp: Stamp) -> Option<Artifacts> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (known, artifacts) = cached.environments.get(&key)?;
         (*known == stamp).then(|| Arc::clone(artifacts))
     }
 
-    /// As [`Self::get`], from the file if it is not in memory.
+    /// As [`Self::get`], but read from the file if it is not cached. What was read is not cached.
     pub(super) fn latest(
         &self,
         connection: &Connection,
         key: (i64, i64),
         stamp: Stamp,
     ) -> rusqlite::Result<Artifacts> {
-        self.get(key, stamp).map_or_else(|| read(connection, key).map(Arc::new), Ok)
+        self.get(key, stamp).map_or_else(|| read_latest(connection, key).map(Arc::new), Ok)
     }
 
-    /// Environments report in turns, so that the one that was used longest ago is the next to be
-    /// used: any other is a better one to forget.
-    pub(super) fn keep(&self, key: (i64, i64), stamp: Stamp, artifacts: Artifacts) {
+    /// Caches what runs in the environment, and evicts others, in no particular order, if there are too many
+    /// artifacts. Environments report in turns: the least recently used one is the next to be used, so that any
+    /// other is a better one to evict.
+    pub(super) fn insert(&self, key: (i64, i64), stamp: Stamp, artifacts: Artifacts) {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cached.forget(key);
+        cached.evict(key);
         while cached.artifacts + artifacts.len() > MAX_CACHED_ARTIFACTS
             && let Some(other) = cached.environments.keys().next().copied()
         {
-            cached.forget(other);
+            cached.evict(other);
         }
         cached.artifacts += artifacts.len();
         cached.environments.insert(key, (stamp, artifacts));
@@ -82,20 +86,22 @@ impl Cache {
 }
 
 impl Cached {
-    fn forget(&mut self, key: (i64, i64)) {
+    fn evict(&mut self, key: (i64, i64)) {
         if let Some((_, artifacts)) = self.environments.remove(&key) {
             self.artifacts -= artifacts.len();
         }
     }
 }
 
+/// Selects the artifacts that run in an environment ($2) of an organization ($1) according to its latest
+/// snapshot.
 pub(super) const QUERY: &str = "
     SELECT interval.artifact_id, interval.name, artifact.fingerprint, interval.replicas
     FROM interval
     JOIN artifact ON artifact.org_id = interval.org_id AND artifact.id = interval.artifact_id
     WHERE interval.org_id = $1 AND interval.environment_id = $2 AND interval.node = 0";
 
-fn read(
+fn read_latest(
     connection: &Connection,
     (org_id, environment): (i64, i64),
 ) -> rusqlite::Result<Vec<LatestArtifact>> {
@@ -117,9 +123,9 @@ fn read(
     Ok(artifacts)
 }
 
-/// Stores the current tasks of unchanged artifacts whose tasks were replaced, and returns what runs
-/// now.
-pub(super) fn keep_tasks(
+/// Stores the current tasks of artifacts that run unchanged and whose tasks were replaced, and returns
+/// `latest` with the hashes of the stored tasks.
+pub(super) fn store_current_tasks(
     connection: &Connection,
     (org_id, environment): (i64, i64),
     latest: &[LatestArtifact],
@@ -137,14 +143,14 @@ pub(super) fn keep_tasks(
         if let Some((next, hash)) = same
             && artifact.task_hash != Some(*hash)
         {
-            keep(connection, org_id, environment, artifact.artifact_id, next)?;
+            store_current_task(connection, org_id, environment, artifact.artifact_id, next)?;
             artifact.task_hash = Some(*hash);
         }
     }
     Ok(artifacts)
 }
 
-fn keep(
+fn store_current_task(
     connection: &Connection,
     org_id: i64,
     environment: i64,
@@ -179,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_cache_forgets_no_more_than_it_has_to() {
+    fn full_cache_evicts_only_what_exceeds_its_limit_and_another_stamp_is_a_miss() {
         let artifact = LatestArtifact {
             identity: Identity::new("web", None),
             artifact_id: 1,
@@ -192,8 +198,8 @@ mod tests {
         let cache = Cache::default();
         for environment in 0..400 {
             // Twice, as of two reports.
-            cache.keep((1, environment), stamp, Arc::clone(&artifacts));
-            cache.keep((1, environment), stamp, Arc::clone(&artifacts));
+            cache.insert((1, environment), stamp, Arc::clone(&artifacts));
+            cache.insert((1, environment), stamp, Arc::clone(&artifacts));
             assert!(cache.get((1, environment), stamp).is_some());
         }
         let kept = (0..400).filter(|environment| cache.get((1, *environment), stamp).is_some());

@@ -6,11 +6,12 @@ use super::failure::Failure;
 use super::projection;
 use crate::domain::{ClockCorrected, Entry, EntryHash, Head, LedgerEntry, Micros, Payload};
 
-/// A clock that is kept right is set back by less, in seconds.
+/// A clock that was set back by more than this is recorded in the ledger, in seconds. Synchronization sets a
+/// clock back by less.
 const CLOCK_TOLERANCE_SECS: i64 = 60;
 
-/// The organization's number in the file, which is created if it does not exist.
-pub(super) fn org_id(connection: &Connection, org: &str) -> rusqlite::Result<i64> {
+/// The organization's number in the file; the organization is created if it does not exist.
+pub(super) fn find_or_create_org_id(connection: &Connection, org: &str) -> rusqlite::Result<i64> {
     if let Some(id) = find_org(connection, org)? {
         return Ok(id);
     }
@@ -31,6 +32,7 @@ fn has_entries(connection: &Connection, org_id: i64) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM ledger WHERE org_id = $1 LIMIT 1")?.exists([org_id])
 }
 
+/// The organization's number in the file, if it exists.
 pub(super) fn find_org(connection: &Connection, org: &str) -> rusqlite::Result<Option<i64>> {
     connection
         .prepare_cached("SELECT id FROM org WHERE name = $1")?
@@ -38,6 +40,7 @@ pub(super) fn find_org(connection: &Connection, org: &str) -> rusqlite::Result<O
         .optional()
 }
 
+/// The last entry of the organization's ledger: number 0, with no hash, if there is none.
 pub(super) fn head(connection: &Connection, org: &str) -> rusqlite::Result<Head> {
     let last = connection
         .prepare_cached(
@@ -56,7 +59,7 @@ pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Vec<Head>> {
     orgs.iter().map(|org| head(connection, org)).collect()
 }
 
-/// How many entries there are in all ledgers: none is ever removed.
+/// How many entries all ledgers have together, from the highest row id: none is ever removed.
 pub(super) fn count_entries(connection: &Connection) -> rusqlite::Result<u64> {
     connection
         .prepare_cached("SELECT coalesce(max(rowid), 0) FROM ledger")?
@@ -71,13 +74,14 @@ pub(super) fn organizations(connection: &Connection) -> rusqlite::Result<Vec<Str
         .collect()
 }
 
-/// The most bytes of payloads that one read of entries collects before its last one.
+/// One read of entries ends with the entry that brings the payloads to this many bytes.
 const MAX_ENTRIES_BYTES: usize = 4 << 20;
 
 /// The most entries of one read.
 const MAX_ENTRIES: u32 = 10_000;
 
-/// Entries that follow the entry `after`, in order.
+/// The entries that follow the entry with number `after`, in order, as far as one read goes
+/// ([`MAX_ENTRIES`], [`MAX_ENTRIES_BYTES`]).
 pub(super) fn entries(
     connection: &Connection,
     org: &str,
@@ -107,7 +111,7 @@ pub(super) fn entries(
     Ok(entries)
 }
 
-/// Adds a row. It fails also if a trigger leaves the row out.
+/// Adds an entry to the table of the ledgers. Fails also if a trigger leaves the row out.
 pub(super) fn insert(
     connection: &Connection,
     org_id: i64,
@@ -150,12 +154,12 @@ impl<'a> Ledger<'a> {
         actor: &'a str,
         now: Micros,
     ) -> rusqlite::Result<Self> {
-        let org_id = org_id(connection, org)?;
+        let org_id = find_or_create_org_id(connection, org)?;
         Ok(Self { connection, org, org_id, actor, now })
     }
 
-    /// Appends an entry and updates the tables. If the clock was set back since the entry before
-    /// it, an entry that records this comes first.
+    /// Appends an entry and updates the tables. If the clock was set back since the entry before it, an entry
+    /// that records this is appended first.
     pub(super) fn append(&self, payload: &Payload) -> Result<Head, Failure> {
         let latest = self
             .connection
@@ -172,6 +176,7 @@ impl<'a> Ledger<'a> {
         self.append_one(payload)
     }
 
+    /// Appends an entry and updates the tables, whatever the time of the entry before it.
     fn append_one(&self, payload: &Payload) -> Result<Head, Failure> {
         let previous = head(self.connection, self.org)?;
         let text = payload.to_text()?;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 
 use super::environments::{ActiveEnvironment, find_active};
 use super::failure::Failure;
-use super::latest::{Cache, LatestArtifact, Stamp, keep_tasks};
+use super::latest::{Cache, LatestArtifact, Stamp, store_current_tasks};
 use super::ledger::Ledger;
 use super::rows;
 use crate::domain::{
@@ -78,12 +78,12 @@ pub(super) fn record(
         let latest = cache.latest(connection, key, stamp)?;
         let changes = changes(&latest, &report.running, environment.include_scaling);
         if changes.is_empty() {
-            Some(Arc::new(keep_tasks(connection, key, &latest, report)?))
+            Some(Arc::new(store_current_tasks(connection, key, &latest, report)?))
         } else {
             created = true;
             index += 1;
             forget_tasks(connection, key, &latest, &changes)?;
-            let unchanged = keep_tasks(connection, key, &latest, report)?;
+            let unchanged = store_current_tasks(connection, key, &latest, report)?;
             head = Some(ledger.append(&Payload::Snapshot(SnapshotTaken {
                 changes,
                 content_hash: report.content_hash.clone(),
@@ -117,7 +117,7 @@ pub(super) fn record(
         tasks_hash: Some(report.tasks_hash),
     };
     if let Some(latest) = latest {
-        cache.keep(key, stamp, latest);
+        cache.insert(key, stamp, latest);
     }
     let head = match head {
         Some(head) => head,

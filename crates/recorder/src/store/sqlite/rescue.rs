@@ -9,7 +9,7 @@ use rusqlite::backup::{Backup, NO_PROGRESS};
 use rusqlite::ffi::{SQLITE_CORRUPT, SQLITE_IOERR_SHORT_READ, SQLITE_NOTADB};
 use rusqlite::{Connection, ErrorCode};
 
-use super::backup::place;
+use super::backup::sync_and_rename;
 use super::files::{beside, free_name};
 use super::mark::Mark;
 use super::position::{self, Position};
@@ -145,7 +145,7 @@ fn is_written(partial: &Path) -> bool {
 fn put(copy: &Path, path: &Path, suffix: &str) -> Result<PathBuf, RescueError> {
     let target = free_name(path, suffix);
     let failed = |source| RescueError::Rename { copy: target.display().to_string(), source };
-    place(copy, &target).map_err(failed)?;
+    sync_and_rename(copy, &target).map_err(failed)?;
     Ok(target)
 }
 
