@@ -10,7 +10,7 @@ use crate::domain::provenance::{
 };
 use crate::domain::{Error, Head, Micros, Page, SnapshotArtifact};
 
-/// Which flows are listed, and in which order.
+/// Which flows are listed, and in which order. Every condition has to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowFilter {
     /// Part of the name.
@@ -26,7 +26,7 @@ pub struct FlowFilter {
 }
 
 impl FlowFilter {
-    /// Whether it holds for a flow with this name and these tags.
+    /// Whether a flow with this name and these tags is listed.
     pub fn accepts(&self, name: &str, tags: &BTreeMap<String, String>) -> bool {
         let named = self.name.as_deref().is_none_or(|part| {
             if self.case_sensitive {
@@ -38,7 +38,7 @@ impl FlowFilter {
         named && Self::has_tags(tags, &self.tags)
     }
 
-    /// Whether every one of `wanted` is among `tags`.
+    /// Whether every wanted tag is among `tags`, with the wanted value if one is given.
     pub fn has_tags(tags: &BTreeMap<String, String>, wanted: &[(String, Option<String>)]) -> bool {
         wanted.iter().all(|(key, value)| {
             tags.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
@@ -57,7 +57,7 @@ pub struct TrailFilter {
     pub fingerprint: Option<String>,
 }
 
-/// What artifacts are found by, in lowercase hexadecimal digits.
+/// Finds artifacts by the beginning of their fingerprint or commit, in lowercase hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArtifactSelector {
     /// The beginning of the fingerprint.
@@ -66,7 +66,7 @@ pub enum ArtifactSelector {
     Commit(String),
 }
 
-/// Which artifacts of a flow are meant.
+/// Selects artifacts of a flow. Every condition has to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactQuery {
     /// The flow's name.
@@ -79,7 +79,7 @@ pub struct ArtifactQuery {
     pub attestation: Option<String>,
 }
 
-/// Which attestations are meant.
+/// Selects attestations: one, or those of a trail, an artifact or a flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttestationQuery {
     /// The one with this identifier.
@@ -109,7 +109,7 @@ pub enum AttestationQuery {
     },
 }
 
-/// Which announced deployments are meant.
+/// Selects announced deployments by their flow or their environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeploymentQuery {
     /// Those of a flow.
@@ -118,10 +118,10 @@ pub enum DeploymentQuery {
     To(String),
 }
 
-/// Flows and what they reported, as [`Store`](super::Store) has environments.
+/// Storage of flows and of what they reported. That of environments is [`Store`](super::Store).
 ///
-/// A request that says the same as one before it, within ten minutes and with the same token, repeats
-/// it: it is answered as the first one was, and recorded once. A report to a flow or a trail that does
+/// A request with the same content as one before it, within ten minutes and with the same token, counts as
+/// a retry: it is answered as the first one was, and recorded once. A report to a flow or a trail that does
 /// not exist creates it.
 pub trait ProvenanceStore: Clone + Send + Sync + 'static {
     /// Creates the flow, or changes its settings.
@@ -150,7 +150,7 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         actor: &str,
     ) -> impl Future<Output = Result<Head, Error>> + Send;
 
-    /// Archives the flow under another name.
+    /// Archives the flow, which frees its name: it is renamed to `NAME-archived-at-SECONDS`.
     fn archive_flow(
         &self,
         org: &str,
@@ -176,7 +176,7 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         actor: &str,
     ) -> impl Future<Output = Result<Head, Error>> + Send;
 
-    /// Records evidence.
+    /// Records evidence (an attestation) for the trail or for artifacts, with its attachment if it has one.
     fn report_attestation(
         &self,
         org: &str,
@@ -186,7 +186,7 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         actor: &str,
     ) -> impl Future<Output = Result<Head, Error>> + Send;
 
-    /// Records that a deployment is announced, and gives its number in the flow.
+    /// Records that the flow announced a deployment. Returns its number in the flow.
     fn report_deployment(
         &self,
         org: &str,
@@ -195,7 +195,7 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         actor: &str,
     ) -> impl Future<Output = Result<(u32, Head), Error>> + Send;
 
-    /// Allows software to run without provenance.
+    /// Allows artifacts to run that no flow reported.
     fn allow(
         &self,
         org: &str,
@@ -203,7 +203,7 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         actor: &str,
     ) -> impl Future<Output = Result<Head, Error>> + Send;
 
-    /// Withdraws what was allowed.
+    /// Withdraws the allowance with this identifier.
     fn withdraw_allowance(
         &self,
         org: &str,
@@ -239,7 +239,10 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         page: Page,
     ) -> impl Future<Output = Result<(Vec<TrailSummary>, u64), Error>> + Send;
 
-    /// The artifacts that `query` selects, the latest report first; at least one.
+    /// The artifacts that `query` selects, the latest report first.
+    ///
+    /// # Errors
+    /// `query` selects none.
     fn artifacts(
         &self,
         org: &str,
@@ -271,22 +274,23 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         query: AttestationQuery,
     ) -> impl Future<Output = Result<Vec<AttestationRecord>, Error>> + Send;
 
-    /// The name and the content of the file with an attestation, if it has one.
+    /// The name and the content of the file that is attached to the attestation with this identifier, if it has
+    /// one.
     fn attachment(
         &self,
         org: &str,
         id: &str,
     ) -> impl Future<Output = Result<Option<(String, Vec<u8>)>, Error>> + Send;
 
-    /// Announced deployments, the earliest first.
+    /// The announced deployments that `query` selects, the earliest first.
     fn deployments(
         &self,
         org: &str,
         query: DeploymentQuery,
     ) -> impl Future<Output = Result<Vec<DeploymentRecord>, Error>> + Send;
 
-    /// Starts in an environment, recorded from `from` to `until`, of artifacts of which no flow announced
-    /// a deployment to it: the latest 1,000 of these, the earliest first.
+    /// Starts of artifacts in an environment that were recorded from `from` to `until`, if no flow announced a
+    /// deployment of the artifact to the environment: the latest 1,000 of these, the earliest first.
     fn derived_deployments(
         &self,
         org: &str,
@@ -295,24 +299,24 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         until: Micros,
     ) -> impl Future<Output = Result<Vec<DerivedDeployment>, Error>> + Send;
 
-    /// What is allowed to run without provenance, the earliest first.
+    /// The allowances to run without provenance that were not withdrawn, the earliest first.
     fn allowances(
         &self,
         org: &str,
     ) -> impl Future<Output = Result<Vec<AllowanceRecord>, Error>> + Send;
 
-    /// Everything whose commit or fingerprint begins with these lowercase hexadecimal digits.
+    /// The fingerprints and commits that begin with these lowercase hexadecimal digits, and their artifacts.
     fn search(
         &self,
         org: &str,
         digits: &str,
     ) -> impl Future<Output = Result<SearchResult, Error>> + Send;
 
-    /// Whether a flow of the organization ever reported an artifact: if not, it says nothing of what
-    /// runs that no flow reported it.
+    /// Whether a flow of the organization ever reported an artifact. If not, that artifacts run without
+    /// provenance has no significance.
     fn has_provenance(&self, org: &str) -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// These artifacts of an environment in the same order, each with its provenance.
+    /// Returns these artifacts of an environment in the same order, each with its provenance.
     fn add_provenance(
         &self,
         org: &str,
@@ -327,9 +331,8 @@ pub trait ProvenanceStore: Clone + Send + Sync + 'static {
         fingerprint: &str,
     ) -> impl Future<Output = Result<ArtifactCard, Error>> + Send;
 
-    /// The artifacts of which a name contains `text` in any case, as [`Self::search`] has them: at
-    /// most `most`, the latest first, and whether there are more. Those without a fingerprint have an
-    /// empty one.
+    /// The artifacts with a name that contains `text`, in any case: at most `most`, the latest first, and
+    /// whether there are more. An artifact whose fingerprint is not known has an empty one.
     fn artifacts_by_name(
         &self,
         org: &str,

@@ -82,10 +82,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// artifacts have provenance is read ten times slower.
 const PREPARED_STATEMENTS: usize = 256;
 
-/// The most artifacts that a list of environments shows of one.
+/// The most artifacts of each environment in a list of environments.
 const MAX_LISTED_ARTIFACTS: u64 = 1_000;
 
-/// The ledgers in one file. Clones share it.
+/// The store in one SQLite file, or in memory. Clones share it.
 // Dropped in this order: the file is closed before it is unlocked, and by the writer last, which
 // then removes the log.
 #[derive(Clone)]
@@ -113,7 +113,7 @@ impl SqliteStore {
         Self::open_with_loss_policy(path, Err)
     }
 
-    /// As [`Self::open`], also if the file lacks acknowledged reports, which is logged.
+    /// As [`Self::open`], but opens a file that lacks acknowledged reports, with a warning in the log.
     ///
     /// # Errors
     /// Otherwise as [`Self::open`].
@@ -124,7 +124,8 @@ impl SqliteStore {
         })
     }
 
-    /// Opens the file, after `on_loss` if it lacks acknowledged reports.
+    /// As [`Self::open`], but if the file lacks acknowledged reports, `on_loss` gets the error and decides whether
+    /// it is opened all the same.
     fn open_with_loss_policy(
         path: &Path,
         on_loss: impl FnOnce(StoreError) -> Result<(), StoreError>,
@@ -161,7 +162,7 @@ impl SqliteStore {
         let files = watched.files();
         Ok(Self {
             readers: Some(Arc::new(Readers::new(path.to_owned()))),
-            writer: Arc::new(start(watched, path)?),
+            writer: Arc::new(start_writer(watched, path)?),
             _lock: Some(lock),
             files,
             cache: Arc::default(),
@@ -169,7 +170,7 @@ impl SqliteStore {
         })
     }
 
-    /// The store in the file at `path`, which cannot write to it, while another may.
+    /// A store that only reads the file at `path`, which a recorder may write to meanwhile.
     ///
     /// # Errors
     /// The file does not exist or has another version.
@@ -180,7 +181,7 @@ impl SqliteStore {
         Ok(Self {
             readers: Some(Arc::new(Readers::new(path.to_owned()))),
             // Every write through it fails.
-            writer: Arc::new(start(WatchedConnection::unwatched(reader), path)?),
+            writer: Arc::new(start_writer(WatchedConnection::unwatched(reader), path)?),
             _lock: None,
             files: Some(Arc::new(Files::new(path, identity, None))),
             cache: Arc::default(),
@@ -196,12 +197,12 @@ impl SqliteStore {
         Self::on_memory(open_in_memory()?)
     }
 
-    /// The store that `connection` has in memory.
+    /// The store in the in-memory database of `connection`.
     fn on_memory(connection: Connection) -> Result<Self, StoreError> {
         let watched = WatchedConnection::unwatched(connection);
         Ok(Self {
             readers: None,
-            writer: Arc::new(start(watched, Path::new(IN_MEMORY))?),
+            writer: Arc::new(start_writer(watched, Path::new(IN_MEMORY))?),
             _lock: None,
             files: None,
             cache: Arc::default(),
@@ -209,7 +210,7 @@ impl SqliteStore {
         })
     }
 
-    /// The same store, with the time of `clock`.
+    /// The same store, which records the time of `clock`.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
@@ -230,7 +231,8 @@ impl SqliteStore {
         Ok(self)
     }
 
-    /// Runs `work`, which writes `artifacts` artifacts to the ledger of `org`.
+    /// Runs `work`, which writes `artifacts` artifacts to the ledger of `org`, on the thread that writes. Errors
+    /// name `operation`.
     async fn write<T: Send + 'static>(
         &self,
         operation: String,
@@ -274,6 +276,7 @@ impl SqliteStore {
         done.map_err(|failure| failure.into_error(&operation))
     }
 
+    /// Runs `work` on a connection of its own, once a read of this size may begin, and checks the files before.
     async fn read_concurrently<T: Send + 'static>(
         &self,
         readers: &Arc<Readers>,
@@ -289,7 +292,7 @@ impl SqliteStore {
             let mut connection = readers.take()?;
             // The connection may be new.
             check()?;
-            let done = transaction(&mut connection, work);
+            let done = read_in_transaction(&mut connection, work);
             readers.release(connection);
             done
         });
@@ -299,8 +302,8 @@ impl SqliteStore {
         })
     }
 
-    /// Runs `work`, which reads an environment in use. `question` is the operation, such as "list
-    /// the events of".
+    /// Runs `work`, which reads the history of an environment in use. `question` begins the description of the
+    /// operation for errors, such as "list the events of".
     async fn read_history<T: Send + 'static>(
         &self,
         question: &str,
@@ -317,7 +320,8 @@ impl SqliteStore {
     }
 }
 
-fn transaction<T>(
+/// Runs `work`, which only reads, in one transaction, which is rolled back.
+fn read_in_transaction<T>(
     connection: &mut Connection,
     work: impl FnOnce(&Connection) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
@@ -615,7 +619,7 @@ impl Store for SqliteStore {
     }
 }
 
-/// As messages call a database without a file.
+/// What messages name instead of a file, for a database in memory.
 const IN_MEMORY: &str = "in memory";
 
 /// A database in memory, with this version's tables.
@@ -626,7 +630,7 @@ fn open_in_memory() -> Result<Connection, StoreError> {
         .and_then(|connection| set_up(connection, IN_MEMORY))
 }
 
-/// A connection that writes, to a file that has this version's tables.
+/// Prepares `connection` to write: migrates the file to this version's tables, and sets the pragmas.
 fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreError> {
     let failed = |source| StoreError::from_open(file.to_owned(), source);
     // SQLite opens what it may not write to all the same.
@@ -654,14 +658,15 @@ fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreErr
     Ok(connection)
 }
 
-/// Lets every statement be prepared once. Otherwise SQLite prepares one again for each value that is
-/// compared with an indexed column, in case statistics of the table suggest another plan for it.
+/// Makes the connection prepare every statement only once. Otherwise SQLite prepares one again for each value
+/// that is compared with an indexed column, in case statistics of the table suggest another plan for it.
 fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Keeps SQLite from applying the log, and removing it, when `connection` is closed for `error`.
+/// Makes SQLite neither apply nor remove the log when `connection` is closed because of `error`, which is
+/// returned.
 fn leave_log(connection: &Connection, error: StoreError) -> Result<(), StoreError> {
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
@@ -669,12 +674,14 @@ fn leave_log(connection: &Connection, error: StoreError) -> Result<(), StoreErro
     Err(error)
 }
 
-fn start(watched: WatchedConnection, path: &Path) -> Result<Writer, StoreError> {
+/// Starts the thread that writes to the file at `path`.
+fn start_writer(watched: WatchedConnection, path: &Path) -> Result<Writer, StoreError> {
     Writer::start(watched)
         .map_err(|source| StoreError::Thread { file: path.display().to_string(), source })
 }
 
-/// `path` without SQLite's habit of reading some names as something else, `:memory:` among them.
+/// `path` in a form that SQLite takes for a file name only: without `./` before it, some names such as
+/// `:memory:` mean something else.
 fn literal_path(path: &Path) -> PathBuf {
     Path::new(".").join(path)
 }
