@@ -187,7 +187,7 @@ pub(super) fn verify_copy(
 ) -> Result<Verified, VerifyError> {
     let failed = |source: rusqlite::Error| super::verify::failed(name, source);
     let mut copy = Connection::open(literal_path(partial)).map_err(failed)?;
-    position::close_copy(&copy).map_err(failed)?;
+    position::mark_copy_closed(&copy).map_err(failed)?;
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
     let verified = verify_connection(&mut copy, name, None, attachments)?;
     copy.close().map_err(|(_, error)| failed(error))?;

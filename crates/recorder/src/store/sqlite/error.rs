@@ -462,7 +462,7 @@ impl StoreError {
 
     /// The error for a full disk, with the space that a start needs.
     fn no_room(file: String, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        let megabytes = preflight::room_to_start(Path::new(&file)).div_ceil(1 << 20);
+        let megabytes = preflight::bytes_needed_to_start(Path::new(&file)).div_ceil(1 << 20);
         Self::NoRoom { file, megabytes, source: Box::new(source) }
     }
 

@@ -115,7 +115,7 @@ impl Mark {
 
     /// Whether the file has the commit, also if other sessions came after it.
     pub(super) fn is_in_file(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        position::has(connection, self.session, self.commit)
+        position::has_commit(connection, self.session, self.commit)
     }
 
     /// The mark that the lines of the note have, or `None` if the first is malformed.

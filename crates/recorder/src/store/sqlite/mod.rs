@@ -68,7 +68,7 @@ use latest::Cache;
 use ledger::Ledger;
 use lock::Lock;
 use mark::Mark;
-use readers::{Readers, Size};
+use readers::{Readers, ReadSize};
 pub use rebuild::{RebuildSummary, rebuild};
 use snapshots::History;
 pub use verify::{AttachmentCheck, LedgerSummary, Verified, VerifyError, verify};
@@ -130,7 +130,7 @@ impl SqliteStore {
         path: &Path,
         on_loss: impl FnOnce(StoreError) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
-        preflight::check_kinds(path)?;
+        preflight::check_regular_files(path)?;
         rescue::check_rescued(path)?;
         let has_log = preflight::check_log_and_journal(path)?;
         let lock = Arc::new(Lock::take(path)?);
@@ -259,14 +259,14 @@ impl SqliteStore {
         operation: String,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
-        self.read_sized(operation, Size::Small, work).await
+        self.read_sized(operation, ReadSize::Small, work).await
     }
 
     /// Like [`Self::read`], for a read of this size.
     async fn read_sized<T: Send + 'static>(
         &self,
         operation: String,
-        size: Size,
+        size: ReadSize,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
         let done = match &self.readers {
@@ -280,12 +280,12 @@ impl SqliteStore {
     async fn read_concurrently<T: Send + 'static>(
         &self,
         readers: &Arc<Readers>,
-        size: Size,
+        size: ReadSize,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let turn = readers.acquire(size).await;
         let (readers, files) = (Arc::clone(readers), self.files.clone());
-        let done = large_work::run(size == Size::Large, move || {
+        let done = large_work::run(size == ReadSize::Large, move || {
             let check = || files.as_ref().map_or(Ok(()), |files| files.check_to_read());
             let _turn = turn;
             check()?;
@@ -471,7 +471,7 @@ impl Store for SqliteStore {
             let found = snapshots::find(connection, now, &org, &wanted, size)?;
             Ok(found.map(&show))
         });
-        for size in [Size::Small, Size::Large] {
+        for size in [ReadSize::Small, ReadSize::Large] {
             let read = Arc::clone(&read);
             let shown =
                 self.read_sized(operation.clone(), size, move |connection| read(connection, size));
@@ -566,7 +566,7 @@ impl Store for SqliteStore {
     async fn ledger_entries(&self, org: &str, after: i64) -> Result<Vec<LedgerEntry>, Error> {
         let operation = format!("read the ledger of organization '{org}'");
         let org = org.to_owned();
-        self.read_sized(operation, Size::Large, move |connection| {
+        self.read_sized(operation, ReadSize::Large, move |connection| {
             Ok(ledger::entries(connection, &org, after)?)
         })
         .await

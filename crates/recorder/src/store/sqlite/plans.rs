@@ -5,8 +5,8 @@ use rusqlite::{Connection, StatementStatus};
 use super::provenance::{self, Trails};
 use super::schema;
 
-/// Every step of the plan of `sql`, in a new file.
-fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+/// The steps that `EXPLAIN QUERY PLAN` prints for `sql`.
+fn query_plan_steps(connection: &Connection, sql: &str) -> Vec<String> {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let mut rows = statement.raw_query();
     let mut steps = Vec::new();
@@ -17,7 +17,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_report_and_a_snapshot_read_only_what_they_need() {
+fn queries_of_running_artifacts_and_of_runs_use_an_index_without_table_scan() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
     let cases = [
@@ -35,14 +35,14 @@ fn a_report_and_a_snapshot_read_only_what_they_need() {
         ),
     ];
     for (sql, wanted) in cases {
-        let steps = plan(&connection, &sql);
+        let steps = query_plan_steps(&connection, &sql);
         assert!(steps.iter().any(|step| step == wanted), "{steps:#?}");
         assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:#?}");
     }
 }
 
 #[test]
-fn a_statement_is_prepared_once_for_all_values() {
+fn cached_statement_is_not_reprepared_for_other_parameter_values() {
     let connection = super::open_in_memory().unwrap();
     for environment in 0..3 {
         let mut statement = connection.prepare_cached(super::latest::QUERY).unwrap();
@@ -51,9 +51,9 @@ fn a_statement_is_prepared_once_for_all_values() {
     }
 }
 
-/// Whether nothing is read but what is in a JSON array, and what an index finds in the order in which
-/// it is wanted.
-fn reads_only_what_is_found(steps: &[String]) -> bool {
+/// Whether a query plan scans nothing but JSON arrays and sorts nothing: rows come from index searches,
+/// in the order of the index.
+fn uses_no_table_scan_and_no_sort(steps: &[String]) -> bool {
     let is_array = |step: &str| step.contains("VIRTUAL TABLE INDEX");
     steps
         .iter()
@@ -61,7 +61,7 @@ fn reads_only_what_is_found(steps: &[String]) -> bool {
 }
 
 #[test]
-fn the_provenance_of_many_artifacts_is_read_through_indexes() {
+fn provenance_queries_for_many_artifacts_use_indexes_without_scan_or_sort() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
     for (sql, wanted) in [
@@ -85,14 +85,14 @@ fn the_provenance_of_many_artifacts_is_read_through_indexes() {
             "SEARCH ledger USING INDEX sqlite_autoindex_ledger_1 (org_id=? AND seq=?)",
         ),
     ] {
-        let steps = plan(&connection, &sql);
+        let steps = query_plan_steps(&connection, &sql);
         assert!(steps.iter().any(|step| step == wanted), "{steps:#?}");
-        assert!(reads_only_what_is_found(&steps), "{steps:#?}");
+        assert!(uses_no_table_scan_and_no_sort(&steps), "{steps:#?}");
     }
 }
 
 #[test]
-fn since_when_many_artifacts_run_is_found_through_indexes() {
+fn first_seen_queries_for_many_artifacts_use_indexes_without_scan_or_sort() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
     let by_run = |name: &str, bound: &str| {
@@ -124,16 +124,16 @@ fn since_when_many_artifacts_run_is_found_through_indexes() {
         "SEARCH first_seen USING PRIMARY KEY (org_id=? AND environment_id=? AND kind=? AND name=?)";
     let cases = [(super::seen::RUNS, runs.to_vec()), (super::seen::FIRSTS, vec![first.to_owned()])];
     for (sql, wanted) in cases {
-        let steps = plan(&connection, sql);
+        let steps = query_plan_steps(&connection, sql);
         for wanted in wanted {
             assert!(steps.contains(&wanted), "{wanted} {steps:#?}");
         }
-        assert!(reads_only_what_is_found(&steps), "{steps:#?}");
+        assert!(uses_no_table_scan_and_no_sort(&steps), "{steps:#?}");
     }
 }
 
 #[test]
-fn however_often_an_artifact_was_reported_its_reports_are_found_by_steps_in_an_index() {
+fn report_queries_by_fingerprint_and_commit_search_an_index_without_table_scan() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
     let by_fingerprint =
@@ -146,7 +146,7 @@ fn however_often_an_artifact_was_reported_its_reports_are_found_by_steps_in_an_i
             "USING COVERING INDEX artifact_report_by_commit (org_id=? AND git_commit",
         ),
     ] {
-        let steps = plan(&connection, &sql);
+        let steps = query_plan_steps(&connection, &sql);
         assert!(steps.iter().any(|step| step.contains(wanted)), "{steps:#?}");
         // Of the table nothing is read but what was found.
         for step in &steps {
@@ -160,7 +160,7 @@ fn however_often_an_artifact_was_reported_its_reports_are_found_by_steps_in_an_i
 }
 
 #[test]
-fn pages_of_trails_are_read_in_the_order_of_an_index() {
+fn trail_page_and_count_queries_use_an_index_without_scan_or_sort() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
     let by_flow = "SEARCH trail USING COVERING INDEX trail_by_flow (org_id=? AND flow_id=?)";
@@ -170,8 +170,8 @@ fn pages_of_trails_are_read_in_the_order_of_an_index() {
         (Trails::Flows.count_query(), by_flow),
         (Trails::Flows.page_query(), "SEARCH trail USING PRIMARY KEY (org_id=?)"),
     ] {
-        let steps = plan(&connection, &sql);
+        let steps = query_plan_steps(&connection, &sql);
         assert!(steps.iter().any(|step| step == wanted), "{steps:#?}");
-        assert!(reads_only_what_is_found(&steps), "{steps:#?}");
+        assert!(uses_no_table_scan_and_no_sort(&steps), "{steps:#?}");
     }
 }

@@ -11,19 +11,21 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::schema;
 
-/// What the stored form begins with, so that it is found in a page of the log.
+/// The first bytes of a stored position, by which it is recognized in a raw page of the database or log.
 const MARKER: &[u8; 16] = b"envsnap position";
 
-/// The bytes of the stored form.
+/// The length of a stored [`Position`], in bytes.
 const STORED_BYTES: usize = 57;
 
-/// The greatest number of a commit: SQLite's integers have numbers for as many after it.
+/// The greatest commit number that is accepted from a file: half of the range of SQLite's integers, so
+/// that the numbers of later commits do not overflow.
 const MAX_COMMIT: u64 = 1 << 62;
 
 /// The time from a recorder's start to its end, by a random number. Zeros before the first.
 pub(super) type Session = [u8; 16];
 
-/// The state of a file after one commit.
+/// The number of the last commit in a recorder's file, and the session that made it. It is the only row of
+/// the table `position`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Position {
     /// The session that made the commit.
@@ -42,11 +44,13 @@ impl Position {
         self.previous == other.session && self.commit.checked_sub(1) == Some(other.commit)
     }
 
+    /// The position after one more commit, which `session` makes.
     fn next(self, session: Session, in_use: bool) -> Self {
         let commit = self.commit.saturating_add(1);
         Self { session, previous: self.session, commit, in_use }
     }
 
+    /// The bytes of a position as they are in the table `position`.
     fn to_stored(self) -> [u8; STORED_BYTES] {
         let mut stored = [0; STORED_BYTES];
         stored[..16].copy_from_slice(MARKER);
@@ -57,6 +61,7 @@ impl Position {
         stored
     }
 
+    /// `None` if no recorder can have written these bytes.
     fn from_stored(stored: &[u8]) -> Option<Self> {
         let rest = stored.strip_prefix(MARKER)?;
         let (session, rest) = rest.split_first_chunk()?;
@@ -76,14 +81,16 @@ impl Position {
     /// It is the only row of its table, and so the only cell of a leaf: after the sizes of the cell and
     /// of its key, which is 1, come three bytes for the columns, and the stored form.
     pub(super) fn from_page(page: &[u8]) -> Option<Self> {
+        /// The page type of a leaf of a table in SQLite's file format.
         const TABLE_LEAF_PAGE: u8 = 13;
-        const CELL: [u8; 5] = [60, 1, 3, 0, 126];
+        /// Payload size and row id, then the record header: its size, NULL for `id`, a BLOB of 57 bytes.
+        const CELL_PREFIX: [u8; 5] = [60, 1, 3, 0, 126];
         let (&kind, count) = (page.first()?, page.get(3..5)?);
         if kind != TABLE_LEAF_PAGE || *count != [0, 1] {
             return None;
         }
         let offset = usize::from(u16::from_be_bytes(page.get(8..10)?.try_into().ok()?));
-        let stored = page.get(offset..)?.strip_prefix(&CELL)?;
+        let stored = page.get(offset..)?.strip_prefix(&CELL_PREFIX)?;
         Self::from_stored(stored.get(..STORED_BYTES)?)
     }
 }
@@ -100,7 +107,7 @@ impl FromSql for Position {
     }
 }
 
-/// Gives a new file its first position.
+/// Inserts the position of a new file: commit 0, without a session.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .execute("INSERT INTO position (id, state) VALUES (1, ?)", [Position::default()])
@@ -114,8 +121,8 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Position> {
         .query_row([], |row| row.get(0))
 }
 
-/// Whether the row with the position is not there, or is none that a recorder writes, or its table or
-/// that of the sessions is not there.
+/// Whether an error of [`read`] means that the row is missing or is none that a recorder writes, or that
+/// the table `position` or `session` is missing.
 pub(super) fn is_missing(error: &rusqlite::Error) -> bool {
     matches!(
         error,
@@ -155,27 +162,27 @@ pub(super) fn restore(
     transaction.commit()
 }
 
-/// Counts the transaction that is open after the commit that left the file at `last`, as its last step
-/// before it is committed. The file is at the returned position then.
+/// Stores and returns the position after `last`, as the last step of the open transaction before it is
+/// committed.
 ///
-/// What is in the row now does not count, so that a row that another program has changed is right again.
+/// The stored row is not read, so that a row that another program has changed is corrected.
 pub(super) fn advance(connection: &Connection, last: Position) -> rusqlite::Result<Position> {
-    write(connection, last.next(last.session, last.in_use))
+    store_position(connection, last.next(last.session, last.in_use))
 }
 
-/// As [`advance`], after the commit that the file is at, which may be a new one.
+/// As [`advance`], after the position that the file has stored, which may be that of a new file.
 pub(super) fn advance_stored(connection: &Connection) -> rusqlite::Result<()> {
     let last = read(connection)?;
     let session = if last.commit == 0 { new_session(connection)? } else { last.session };
-    write(connection, last.next(session, last.in_use)).map(drop)
+    store_position(connection, last.next(session, last.in_use)).map(drop)
 }
 
 /// Begins a session with the file at `path`, and marks the file as in use.
-pub(super) fn begin(connection: &mut Connection, path: &Path) -> rusqlite::Result<Position> {
+pub(super) fn begin_session(connection: &mut Connection, path: &Path) -> rusqlite::Result<Position> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     schema::create_if_missing(&transaction, "session")?;
     let session = new_session(&transaction)?;
-    let position = write(&transaction, read(&transaction)?.next(session, true))?;
+    let position = store_position(&transaction, read(&transaction)?.next(session, true))?;
     let removed = transaction.execute(
         // One row for each session, and none that is later than this one.
         "DELETE FROM session
@@ -200,25 +207,25 @@ pub(super) fn begin(connection: &mut Connection, path: &Path) -> rusqlite::Resul
 }
 
 /// Marks the file as closed: it is complete without its log. `last` is as in [`advance`].
-pub(super) fn end(connection: &mut Connection, last: Position) -> rusqlite::Result<Position> {
+pub(super) fn end_session(connection: &mut Connection, last: Position) -> rusqlite::Result<Position> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let position = write(&transaction, last.next(last.session, false))?;
+    let position = store_position(&transaction, last.next(last.session, false))?;
     transaction.commit()?;
     Ok(position)
 }
 
-/// Marks a complete copy as closed, as [`end`] does for the original.
-pub(super) fn close_copy(copy: &Connection) -> rusqlite::Result<()> {
+/// Marks a complete copy as closed, as [`end_session`] does for the original.
+pub(super) fn mark_copy_closed(copy: &Connection) -> rusqlite::Result<()> {
     match read(copy) {
-        Ok(position) => write(copy, Position { in_use: false, ..position }).map(drop),
+        Ok(position) => store_position(copy, Position { in_use: false, ..position }).map(drop),
         // Which 'verify' finds.
         Err(error) if is_missing(&error) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Whether the file has this commit, by this session, also if other commits came after it.
-pub(super) fn has(
+/// Whether the file has this commit of this session, also if other commits came after it.
+pub(super) fn has_commit(
     connection: &Connection,
     session: Session,
     commit: u64,
@@ -250,11 +257,13 @@ pub(super) fn last_path(connection: &Connection) -> rusqlite::Result<Option<Stri
         .optional()
 }
 
+/// A random identifier for a session.
 fn new_session(connection: &Connection) -> rusqlite::Result<Session> {
     connection.query_row("SELECT randomblob(16)", [], |row| row.get(0))
 }
 
-fn write(connection: &Connection, position: Position) -> rusqlite::Result<Position> {
+/// Writes the row of the table `position`, and returns `position`.
+fn store_position(connection: &Connection, position: Position) -> rusqlite::Result<Position> {
     let changed = connection
         .prepare_cached(
             "INSERT INTO position (id, state) VALUES (1, ?)

@@ -18,12 +18,13 @@ use super::position::Position;
 use super::wal::LogContent;
 use super::{StoreError, journal, schema};
 
-/// Attempts, and the time between them, for a file that does not match its log or mark: a recorder
-/// may start or reset its log meanwhile.
-pub(super) const MAX_ATTEMPTS: usize = 10;
-pub(super) const ATTEMPT_INTERVAL: Duration = Duration::from_millis(20);
+/// How often a file is checked that does not match its log or mark: a recorder may start or reset its log
+/// meanwhile.
+pub(super) const MAX_CHECK_ATTEMPTS: usize = 10;
+/// The time between two of [`MAX_CHECK_ATTEMPTS`].
+pub(super) const CHECK_RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// The header of a database, as far as it is read here.
+/// The fields of the header of a SQLite database that are checked here.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DatabaseHeader {
     /// In bytes.
@@ -63,7 +64,7 @@ impl DatabaseHeader {
 /// Refuses a database at `path` that is no regular file, and anything of that kind under a name that the
 /// recorder uses beside it: opening a FIFO waits for its writer, and of the others SQLite says only "disk
 /// I/O error". A symbolic link may lead to the database, and to nothing else.
-pub(super) fn check_kinds(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_regular_files(path: &Path) -> Result<(), StoreError> {
     let is_other = |found: io::Result<Metadata>| found.is_ok_and(|found| !found.is_file());
     let refused = |file: &Path| Err(StoreError::NotAFile { file: file.display().to_string() });
     if is_other(fs::metadata(path)) {
@@ -88,16 +89,17 @@ pub(super) fn check_log_and_journal(path: &Path) -> Result<bool, StoreError> {
     let log = beside(path, "-wal");
     let mut refused = Ok(false);
     // A recorder that writes meanwhile may reset the log between the two reads.
-    for _ in 0..MAX_ATTEMPTS {
+    for _ in 0..MAX_CHECK_ATTEMPTS {
         refused = journal::check(path).and_then(|()| check_log(path, &log));
         if refused.is_ok() {
             break;
         }
-        thread::sleep(ATTEMPT_INTERVAL);
+        thread::sleep(CHECK_RETRY_DELAY);
     }
     refused
 }
 
+/// One attempt of [`check_log_and_journal`]: checks the log, and returns whether it has content.
 fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
     let (file, log) = (path.display().to_string(), log_path.display().to_string());
     let has_log = fs::metadata(log_path).map_or(0, |found| found.len()) > 0;
@@ -161,18 +163,18 @@ fn check_log(path: &Path, log_path: &Path) -> Result<bool, StoreError> {
 
 /// How many bytes have to be free for a start on the database at `path`: its log is applied, for which
 /// it needs an index, and the first commits are added to the log.
-pub(super) fn room_to_start(path: &Path) -> u64 {
-    /// SQLite makes the index in parts of so many bytes, each for so many frames.
-    const INDEX_PART: (u64, u64) = (32 << 10, 4_062);
-    const FIRST_COMMITS: u64 = 1 << 20;
+pub(super) fn bytes_needed_to_start(path: &Path) -> u64 {
+    /// Bytes of one part of SQLite's index of the log (`-shm`), and the frames that it is for.
+    const WAL_INDEX_PART: (u64, u64) = (32 << 10, 4_062);
+    const FIRST_COMMITS_BYTES: u64 = 1 << 20;
     let log = File::open(beside(path, "-wal")).and_then(|log| LogContent::read(&log));
     let log = log.unwrap_or_default();
     let bytes = u64::from(log.database_pages) * u64::from(log.page_size);
     let growth = bytes.saturating_sub(fs::metadata(path).map_or(0, |found| found.len()));
-    growth + INDEX_PART.0 * (1 + log.frames / INDEX_PART.1) + FIRST_COMMITS
+    growth + WAL_INDEX_PART.0 * (1 + log.frames / WAL_INDEX_PART.1) + FIRST_COMMITS_BYTES
 }
 
-/// Which of the two has the latest acknowledged commit, according to the mark beside them.
+/// Whether the database or its log has the latest acknowledged commit, according to the mark beside them.
 fn latest_commit(
     path: &Path,
     database: Option<&File>,
@@ -191,13 +193,14 @@ fn latest_commit(
     })
 }
 
-/// Every position in a page of the database, free pages included.
+/// Every [`Position`] that is found in a page of the database, free pages included.
 pub(super) fn positions(database: &File, page_size: u64) -> impl Iterator<Item = Position> {
     let bytes = database.metadata().map_or(0, |found| found.len());
     let pages = bytes.checked_div(page_size).unwrap_or(0);
     (1..=pages).filter_map(move |number| position_at(database, page_size, number))
 }
 
+/// The [`Position`] in page `number`, counted from 1, if there is one.
 fn position_at(database: &File, page_size: u64, number: u64) -> Option<Position> {
     let mut page = vec![0; usize::try_from(page_size).ok()?];
     let offset = number.saturating_sub(1).saturating_mul(page_size);
@@ -205,8 +208,8 @@ fn position_at(database: &File, page_size: u64, number: u64) -> Option<Position>
     Position::from_page(&page)
 }
 
-/// The size of a database, and what it should have at least, if pages are missing from its end that its
-/// log has not got.
+/// The size of a database and the least size that it should have, in bytes, if pages at its end are
+/// neither in it nor in its log.
 fn missing_pages(database: &File, header: DatabaseHeader, log: &LogContent) -> Option<(u64, u64)> {
     let DatabaseHeader { page_size, pages, .. } = header;
     let bytes = database.metadata().ok()?.len();

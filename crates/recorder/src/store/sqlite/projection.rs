@@ -51,6 +51,7 @@ pub(super) fn apply(
     Ok(())
 }
 
+/// Applies one ledger entry to the tables.
 struct Projection<'a> {
     connection: &'a Connection,
     org_id: i64,
@@ -160,7 +161,7 @@ impl Projection<'_> {
             .optional()?;
         let (mut artifacts, mut replicas, events): (i64, i64, i64) = previous.unwrap_or_default();
         for change in &snapshot.changes {
-            let (was, now) = (signed(change.was), signed(change.now));
+            let (was, now) = (to_i64_saturating(change.was), to_i64_saturating(change.now));
             artifacts += i64::from(now > 0) - i64::from(was > 0);
             replicas += now - was;
             self.change_artifact(snapshot, change)?;
@@ -183,7 +184,7 @@ impl Projection<'_> {
                 content_hash,
                 artifacts,
                 replicas,
-                events + signed(snapshot.changes.len() as u64),
+                events + to_i64_saturating(snapshot.changes.len() as u64),
             ])?;
         self.connection
             .prepare_cached(
@@ -196,10 +197,11 @@ impl Projection<'_> {
                 self.org_id,
                 snapshot.environment
             ])?;
-        self.cover(snapshot.environment, snapshot.covered_from, snapshot.previous_report)?;
+        self.extend_coverage(snapshot.environment, snapshot.covered_from, snapshot.previous_report)?;
         Ok(())
     }
 
+    /// Ends the artifact's open interval, and begins another one if it still runs.
     fn change_artifact(&self, snapshot: &SnapshotTaken, change: &Change) -> Result<(), Failure> {
         let artifact = self.artifact_id(change)?;
         if change.was > 0 {
@@ -220,8 +222,8 @@ impl Projection<'_> {
                 artifact,
                 snapshot.environment,
                 snapshot.index,
-                signed(change.now),
-                signed(change.was),
+                to_i64_saturating(change.now),
+                to_i64_saturating(change.was),
                 change.name,
                 Json(&change.started_at),
                 Json(&change.task),
@@ -239,6 +241,7 @@ impl Projection<'_> {
         Ok(())
     }
 
+    /// Ends the artifact's open interval with the snapshot before this one.
     fn close_interval(&self, snapshot: &SnapshotTaken, artifact: i64) -> rusqlite::Result<()> {
         let key = params![self.org_id, artifact, snapshot.environment];
         let from: u32 = self
@@ -258,7 +261,7 @@ impl Projection<'_> {
             )?
             .execute(params![
                 to,
-                node_of(from, to),
+                interval_node(from, to),
                 self.org_id,
                 snapshot.environment,
                 from,
@@ -267,7 +270,7 @@ impl Projection<'_> {
         Ok(())
     }
 
-    /// The artifact's number, which is made if it never ran.
+    /// The row id of the artifact, which is inserted if it never ran.
     fn artifact_id(&self, change: &Change) -> rusqlite::Result<i64> {
         // One with a fingerprint is known by that alone.
         let name = if change.fingerprint.is_empty() { &*change.name } else { "" };
@@ -302,12 +305,12 @@ impl Projection<'_> {
             .execute(params![self.recorded_at.0, self.org_id, confirmed.environment])?;
         let goes_on = confirmed.until == self.recorded_at;
         let from = if goes_on { confirmed.from } else { self.recorded_at };
-        self.cover(confirmed.environment, from, Some(confirmed.until))
+        self.extend_coverage(confirmed.environment, from, Some(confirmed.until))
     }
 
-    /// Notes a report at the time of this entry, in the time since `from` that reports cover;
-    /// `previous` is the report before it.
-    fn cover(
+    /// Extends the covered time that began at `from` to this entry. If no such time has begun, the last one
+    /// ends with `previous`, the report before this one, and a new one begins.
+    fn extend_coverage(
         &self,
         environment: i64,
         from: Micros,
@@ -344,16 +347,16 @@ impl Projection<'_> {
     }
 }
 
-/// SQLite's integers are signed.
-fn signed(count: u64) -> i64 {
+/// For a column: SQLite's integers are signed.
+fn to_i64_saturating(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Of the indexes `from..=to`, the one that the highest power of two divides.
+/// The node of the interval `from..=to` in a binary tree over all snapshot indexes: of its indexes, the one
+/// that the highest power of two divides.
 ///
-/// It is the node of the interval in a binary tree over all indexes. An index is contained only by
-/// intervals at nodes on its path from the root: see [`nodes_of`].
-pub(super) fn node_of(from: u32, to: u32) -> u32 {
+/// An index is contained only by intervals at nodes on its path from the root: see [`nodes_containing`].
+pub(super) fn interval_node(from: u32, to: u32) -> u32 {
     let below = from.saturating_sub(1);
     match (below ^ to).checked_ilog2() {
         Some(level) => to >> level << level,
@@ -361,8 +364,9 @@ pub(super) fn node_of(from: u32, to: u32) -> u32 {
     }
 }
 
-/// The nodes of all intervals that can contain `index`, and 0 for open ones.
-pub(super) fn nodes_of(index: u32) -> [u32; 33] {
+/// The nodes of all intervals that can contain snapshot `index`; 0, the first one, is that of intervals
+/// that have not ended.
+pub(super) fn nodes_containing(index: u32) -> [u32; 33] {
     let mut nodes = [0; 33];
     for (level, node) in (0..32).zip(&mut nodes[1..]) {
         // The one multiple of 2^level and not of 2^(level + 1) near it.
@@ -379,20 +383,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_node_of_an_interval_is_a_node_of_every_index_in_it(
+        fn interval_node_is_in_the_interval_and_a_node_of_every_index_in_it(
             from in 1..5_000_u32, length in 0..5_000_u32, step in 0..5_000_u32,
         ) {
             let to = from + length;
-            let node = node_of(from, to);
+            let node = interval_node(from, to);
             prop_assert!((from..=to).contains(&node));
-            prop_assert!(nodes_of(from + step.min(length)).contains(&node));
+            prop_assert!(nodes_containing(from + step.min(length)).contains(&node));
         }
 
         #[test]
-        fn any_index_has_nodes(from in 1..=u32::MAX, to in 1..=u32::MAX) {
-            let node = node_of(from.min(to), from.max(to));
-            prop_assert!(nodes_of(from).contains(&node));
-            prop_assert!(nodes_of(to).contains(&node));
+        fn interval_node_is_a_node_of_both_ends_for_any_u32_indexes(from in 1..=u32::MAX, to in 1..=u32::MAX) {
+            let node = interval_node(from.min(to), from.max(to));
+            prop_assert!(nodes_containing(from).contains(&node));
+            prop_assert!(nodes_containing(to).contains(&node));
         }
     }
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::mark::{self, Mark};
-use super::preflight::{self, ATTEMPT_INTERVAL, MAX_ATTEMPTS};
+use super::preflight::{self, CHECK_RETRY_DELAY, MAX_CHECK_ATTEMPTS};
 use super::{BUSY_TIMEOUT, StoreError, journal, keep_statements, literal_path, schema};
 
 /// The most concurrent reads; writes are not counted.
@@ -18,8 +18,9 @@ const MAX_READERS: usize = 4;
 /// several times the memory of a report.
 const MAX_LARGE_READERS: usize = 2;
 
+/// How many artifacts a read may return; it decides which permits it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Size {
+pub(super) enum ReadSize {
     /// A few hundred artifacts.
     Small,
     /// As many as a snapshot may hold.
@@ -43,28 +44,29 @@ impl Readers {
     }
 
     /// Waits for a permit for a read of this size.
-    pub(super) async fn acquire(&self, size: Size) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn acquire(&self, size: ReadSize) -> Option<OwnedSemaphorePermit> {
         let turns = match size {
-            Size::Small => &self.turns,
-            Size::Large => &self.large_turns,
+            ReadSize::Small => &self.turns,
+            ReadSize::Large => &self.large_turns,
         };
         // It is never closed.
         Arc::clone(turns).acquire_owned().await.ok()
     }
 
-    /// A connection, which is the caller's until it is given [back](Self::release).
+    /// An idle connection, or a new one; the caller [releases](Self::release) it after use.
     pub(super) fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.map_or_else(|| connect(&self.file), Ok)
     }
 
+    /// Returns a connection to the pool.
     pub(super) fn release(&self, connection: Connection) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 }
 
-/// A connection that cannot write to the recorder's file at `path`, while a recorder may, to read
-/// everything that was acknowledged.
+/// Opens the recorder's file at `path` read-only, also while a recorder writes to it. It has everything
+/// that was acknowledged.
 ///
 /// # Errors
 /// There is no such file, it has another version, or it lacks acknowledged commits.
@@ -79,17 +81,18 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// There is no such file, it has a newer version, or it lacks acknowledged commits.
 pub(super) fn open_any_version_to_read(path: &Path) -> Result<Connection, StoreError> {
-    preflight::check_kinds(path)?;
+    preflight::check_regular_files(path)?;
     // A recorder that starts may begin its session between the looks at the note, the log and the file.
-    for _ in 1..MAX_ATTEMPTS {
+    for _ in 1..MAX_CHECK_ATTEMPTS {
         match open_once(path) {
-            Err(error) if error.is_loss() => thread::sleep(ATTEMPT_INTERVAL),
+            Err(error) if error.is_loss() => thread::sleep(CHECK_RETRY_DELAY),
             opened => return opened,
         }
     }
     open_once(path)
 }
 
+/// One attempt of [`open_any_version_to_read`].
 fn open_once(path: &Path) -> Result<Connection, StoreError> {
     // Before the file: a recorder that writes to it meanwhile is ahead of its mark.
     let mark = Mark::beside(path)?;
@@ -102,7 +105,7 @@ fn open_once(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-/// A connection that cannot write to the recorder's file at `path`, while a recorder may.
+/// Connects to the recorder's file at `path` read-only, without a check for acknowledged commits.
 ///
 /// # Errors
 /// The file does not exist or has another version.
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_works_beside_the_writer_and_cannot_write() {
+    fn read_only_connection_reads_beside_an_open_writer_and_cannot_update() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         let _writer = Store::open(&path).unwrap();
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn only_files_of_this_version_can_be_read() {
+    fn opening_to_read_refuses_files_of_other_programs_and_versions() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         let refused = || open_to_read(&path).unwrap_err().to_string();

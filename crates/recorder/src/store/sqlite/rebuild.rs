@@ -32,7 +32,7 @@ pub struct RebuildSummary {
 pub fn rebuild(path: &Path, target: &Path) -> Result<RebuildSummary, CopyError> {
     let partial = PartialCopy::new(path, target)?;
     let (file, name) = (path.display().to_string(), target.display().to_string());
-    preflight::check_kinds(path)?;
+    preflight::check_regular_files(path)?;
     // The lock would create it.
     if !path.exists() {
         return Err(StoreError::Missing { file }.into());

@@ -165,7 +165,7 @@ fn copy_to(
         .and_then(|copy| copy.run_to_completion(i32::MAX, Duration::ZERO, NO_PROGRESS));
     set_mapped(0)?;
     copied?;
-    let found = position::close_copy(&target)
+    let found = position::mark_copy_closed(&target)
         .and_then(|()| target.pragma_update(None, "journal_mode", "DELETE"))
         .and_then(|()| position::read(&target));
     target.close().map_err(|(_, error)| error)?;

@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, params, params_from_it
 use super::environments::not_found;
 use super::failure::Failure;
 use super::json::Json;
-use super::projection::nodes_of;
-use super::readers::Size;
+use super::projection::nodes_containing;
+use super::readers::ReadSize;
 use super::{gaps, provenance, rows};
 use crate::domain::{EntryHash, Error, Micros, SnapshotArtifact, SnapshotRecord, Task};
 
@@ -112,7 +112,7 @@ impl<'a> History<'a> {
     /// What runs in snapshot `index`, in no particular order, each as if nothing had changed with it.
     pub(super) fn running(&self, index: u32) -> rusqlite::Result<Vec<SnapshotArtifact>> {
         let key = [self.org_id, self.environment_id, i64::from(index)];
-        let parameters = key.into_iter().chain(nodes_of(index).map(i64::from));
+        let parameters = key.into_iter().chain(nodes_containing(index).map(i64::from));
         self.connection
             .prepare_cached(&running_query())?
             .query_map(params_from_iter(parameters), rows::artifact)?
@@ -398,13 +398,13 @@ pub(super) fn find<const N: usize>(
     now: Micros,
     org: &str,
     wanted: &[Snappish; N],
-    size: Size,
+    size: ReadSize,
 ) -> Result<Option<[SnapshotRecord; N]>, Failure> {
     let mut found = Vec::with_capacity(N);
     for wanted in wanted {
         let history = History::find(connection, now, org, &wanted.environment)?;
         let index = index_of(&history, org, wanted)?;
-        if size == Size::Small && history.max_artifacts_shown(index)? > MAX_SMALL_ARTIFACTS {
+        if size == ReadSize::Small && history.max_artifacts_shown(index)? > MAX_SMALL_ARTIFACTS {
             return Ok(None);
         }
         found.push(history.snapshot(index)?);

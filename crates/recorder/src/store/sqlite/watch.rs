@@ -82,7 +82,7 @@ impl WatchedConnection {
         // In this order: what is noted is in the file whenever the process ends.
         note(&Acknowledged::read(&connection).map_err(failed)?)?;
         // With this, SQLite makes the log and its index.
-        let position = position::begin(&mut connection, path).map_err(failed)?;
+        let position = position::begin_session(&mut connection, path).map_err(failed)?;
         let begun = Acknowledged::read(&connection).map_err(failed)?;
         note(&begun)?;
         let data_version = data_version(&connection).map_err(failed)?;

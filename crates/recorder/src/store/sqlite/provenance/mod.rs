@@ -31,7 +31,7 @@ use reader::Reader;
 use super::environments::find_active;
 use super::failure::Failure;
 use super::ledger::find_org;
-use super::{Size, SqliteStore};
+use super::{ReadSize, SqliteStore};
 use crate::domain::provenance::{
     AllowanceRecord, AllowanceRequest, ArtifactCard, ArtifactRecord, ArtifactReport,
     AttestationRecord, AttestationReport, DeploymentRecord, DeploymentReport, DerivedDeployment,
@@ -55,7 +55,7 @@ impl SqliteStore {
         &self,
         question: &str,
         org: &str,
-        size: Size,
+        size: ReadSize,
         work: impl FnOnce(&Reader<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
         let operation = format!("{question} of organization '{org}'");
@@ -201,7 +201,7 @@ impl ProvenanceStore for SqliteStore {
 
     async fn flow(&self, org: &str, name: &str) -> Result<FlowRecord, Error> {
         let (question, name) = (format!("read flow '{name}'"), name.to_owned());
-        self.read_provenance(&question, org, Size::Small, move |reader| reader.flow_by_name(&name))
+        self.read_provenance(&question, org, ReadSize::Small, move |reader| reader.flow_by_name(&name))
             .await
     }
 
@@ -211,7 +211,7 @@ impl ProvenanceStore for SqliteStore {
         filter: FlowFilter,
         page: Option<Page>,
     ) -> Result<(Vec<FlowRecord>, u64), Error> {
-        self.read_provenance("list the flows", org, Size::Large, move |reader| {
+        self.read_provenance("list the flows", org, ReadSize::Large, move |reader| {
             reader.flows(&filter, page)
         })
         .await
@@ -220,7 +220,7 @@ impl ProvenanceStore for SqliteStore {
     async fn trail(&self, org: &str, flow: &str, name: &str) -> Result<TrailRecord, Error> {
         let question = format!("read trail '{name}' of flow '{flow}'");
         let (flow, name) = (flow.to_owned(), name.to_owned());
-        self.read_provenance(&question, org, Size::Small, move |reader| {
+        self.read_provenance(&question, org, ReadSize::Small, move |reader| {
             reader.trail_by_name(&flow, &name)
         })
         .await
@@ -232,7 +232,7 @@ impl ProvenanceStore for SqliteStore {
         filter: TrailFilter,
         page: Page,
     ) -> Result<(Vec<TrailSummary>, u64), Error> {
-        self.read_provenance("list the trails", org, Size::Large, move |reader| {
+        self.read_provenance("list the trails", org, ReadSize::Large, move |reader| {
             reader.trails(&filter, page)
         })
         .await
@@ -244,7 +244,7 @@ impl ProvenanceStore for SqliteStore {
         query: ArtifactQuery,
     ) -> Result<Vec<ArtifactRecord>, Error> {
         let question = format!("read artifacts of flow '{}'", query.flow);
-        self.read_provenance(&question, org, Size::Small, move |reader| reader.artifacts(&query))
+        self.read_provenance(&question, org, ReadSize::Small, move |reader| reader.artifacts(&query))
             .await
     }
 
@@ -256,7 +256,7 @@ impl ProvenanceStore for SqliteStore {
         page: Page,
     ) -> Result<(Vec<ArtifactRecord>, u64), Error> {
         let (flow, repo) = (flow.map(str::to_owned), repo.map(str::to_owned));
-        self.read_provenance("list the artifacts", org, Size::Large, move |reader| {
+        self.read_provenance("list the artifacts", org, ReadSize::Large, move |reader| {
             reader.list_artifacts(flow.as_deref(), repo.as_deref(), page)
         })
         .await
@@ -269,7 +269,7 @@ impl ProvenanceStore for SqliteStore {
         branch: Option<&str>,
     ) -> Result<Option<String>, Error> {
         let (flow, branch) = (flow.to_owned(), branch.map(str::to_owned));
-        self.read_provenance("read the latest commit", org, Size::Small, move |reader| {
+        self.read_provenance("read the latest commit", org, ReadSize::Small, move |reader| {
             reader.latest_commit(&flow, branch.as_deref())
         })
         .await
@@ -280,7 +280,7 @@ impl ProvenanceStore for SqliteStore {
         org: &str,
         query: AttestationQuery,
     ) -> Result<Vec<AttestationRecord>, Error> {
-        self.read_provenance("read attestations", org, Size::Small, move |reader| {
+        self.read_provenance("read attestations", org, ReadSize::Small, move |reader| {
             reader.attestations(&query)
         })
         .await
@@ -288,7 +288,7 @@ impl ProvenanceStore for SqliteStore {
 
     async fn attachment(&self, org: &str, id: &str) -> Result<Option<(String, Vec<u8>)>, Error> {
         let id = id.to_owned();
-        self.read_provenance("read an attachment", org, Size::Large, move |reader| {
+        self.read_provenance("read an attachment", org, ReadSize::Large, move |reader| {
             reader.attachment(&id)
         })
         .await
@@ -299,7 +299,7 @@ impl ProvenanceStore for SqliteStore {
         org: &str,
         query: DeploymentQuery,
     ) -> Result<Vec<DeploymentRecord>, Error> {
-        self.read_provenance("read deployments", org, Size::Small, move |reader| match &query {
+        self.read_provenance("read deployments", org, ReadSize::Small, move |reader| match &query {
             DeploymentQuery::OfFlow(flow) => reader.deployments_by_flow(flow),
             DeploymentQuery::To(environment) => reader.deployments_to(environment),
         })
@@ -315,7 +315,7 @@ impl ProvenanceStore for SqliteStore {
     ) -> Result<Vec<DerivedDeployment>, Error> {
         let question = format!("derive the deployments to '{environment}'");
         let environment = environment.to_owned();
-        self.read_provenance(&question, org, Size::Large, move |reader| {
+        self.read_provenance(&question, org, ReadSize::Large, move |reader| {
             reader.derived_deployments(&environment, from, until)
         })
         .await
@@ -323,17 +323,17 @@ impl ProvenanceStore for SqliteStore {
 
     async fn allowances(&self, org: &str) -> Result<Vec<AllowanceRecord>, Error> {
         let list = |reader: &Reader<'_>| reader.allowances();
-        self.read_provenance("list what is allowed", org, Size::Small, list).await
+        self.read_provenance("list what is allowed", org, ReadSize::Small, list).await
     }
 
     async fn search(&self, org: &str, digits: &str) -> Result<SearchResult, Error> {
         let digits = digits.to_owned();
-        self.read_provenance("search", org, Size::Small, move |reader| reader.search(&digits)).await
+        self.read_provenance("search", org, ReadSize::Small, move |reader| reader.search(&digits)).await
     }
 
     async fn has_provenance(&self, org: &str) -> Result<bool, Error> {
         let question = "look for artifacts of flows";
-        self.read_provenance(question, org, Size::Small, |reader| Ok(reader.has_reports()?)).await
+        self.read_provenance(question, org, ReadSize::Small, |reader| Ok(reader.has_reports()?)).await
     }
 
     async fn add_provenance(
@@ -344,7 +344,7 @@ impl ProvenanceStore for SqliteStore {
     ) -> Result<Vec<SnapshotArtifact>, Error> {
         let question = format!("read the provenance of what runs in '{environment}'");
         let environment = environment.to_owned();
-        self.read_provenance(&question, org, Size::Large, move |reader| {
+        self.read_provenance(&question, org, ReadSize::Large, move |reader| {
             let Reader { connection, org, org_id, .. } = *reader;
             let environment_id = find_active(connection, org, &environment)?.id;
             let shown = Shown { org_id, environment_id, environment: &environment, entries: None };
@@ -357,7 +357,7 @@ impl ProvenanceStore for SqliteStore {
     async fn artifact_card(&self, org: &str, fingerprint: &str) -> Result<ArtifactCard, Error> {
         let question = format!("read artifact {fingerprint}");
         let fingerprint = fingerprint.to_owned();
-        self.read_provenance(&question, org, Size::Small, move |reader| {
+        self.read_provenance(&question, org, ReadSize::Small, move |reader| {
             reader.artifact_card(&fingerprint)
         })
         .await
@@ -370,7 +370,7 @@ impl ProvenanceStore for SqliteStore {
         most: usize,
     ) -> Result<(Vec<ArtifactRecord>, bool), Error> {
         let text = text.to_lowercase();
-        self.read_provenance("search", org, Size::Large, move |reader| {
+        self.read_provenance("search", org, ReadSize::Large, move |reader| {
             reader.artifacts_by_name(&text, most)
         })
         .await

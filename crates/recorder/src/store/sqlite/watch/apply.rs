@@ -121,7 +121,7 @@ impl WatchedConnection {
             watched.connection.query_row(empty, [], |row| row.get(0))
         })?;
         if !is_busy {
-            let position = position::end(&mut self.connection, last)?;
+            let position = position::end_session(&mut self.connection, last)?;
             self.note_written(Some(position));
         }
         Ok(())
