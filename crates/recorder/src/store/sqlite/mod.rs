@@ -131,7 +131,7 @@ impl SqliteStore {
         on_loss: impl FnOnce(StoreError) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
         preflight::check_regular_files(path)?;
-        rescue::check_rescued(path)?;
+        rescue::check_no_rescued_copy(path)?;
         let has_log = preflight::check_log_and_journal(path)?;
         let lock = Arc::new(Lock::take(path)?);
         let mark = lock.mark(path)?;
@@ -396,7 +396,7 @@ impl Store for SqliteStore {
         // Its thousands of strings are freed here, not by the one thread that writes.
         let _freed_here = Arc::clone(&report);
         self.write(operation, org, actor, artifacts, move |ledger| {
-            reports::record(ledger, &cache, &name, &report)
+            reports::record_report(ledger, &cache, &name, &report)
         })
         .await
     }

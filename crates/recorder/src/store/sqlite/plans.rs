@@ -30,7 +30,7 @@ fn queries_of_running_artifacts_and_of_runs_use_an_index_without_table_scan() {
             "SEARCH interval USING PRIMARY KEY (org_id=? AND environment_id=? AND node=?)",
         ),
         (
-            super::runs::QUERY.to_owned(),
+            super::runs::RUNS_OF_ARTIFACT.to_owned(),
             "SEARCH interval USING INDEX interval_by_artifact (org_id=? AND artifact_id=?)",
         ),
     ];
@@ -122,7 +122,7 @@ fn first_seen_queries_for_many_artifacts_use_indexes_without_scan_or_sort() {
     ];
     let first =
         "SEARCH first_seen USING PRIMARY KEY (org_id=? AND environment_id=? AND kind=? AND name=?)";
-    let cases = [(super::seen::RUNS, runs.to_vec()), (super::seen::FIRSTS, vec![first.to_owned()])];
+    let cases = [(super::seen::RUNS_AROUND_INDEXES, runs.to_vec()), (super::seen::FIRST_SEEN, vec![first.to_owned()])];
     for (sql, wanted) in cases {
         let steps = query_plan_steps(&connection, sql);
         for wanted in wanted {

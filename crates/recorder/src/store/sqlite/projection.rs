@@ -237,7 +237,7 @@ impl Projection<'_> {
             .execute(params![self.org_id, change.name, artifact])?;
         let environment = (self.org_id, snapshot.environment);
         let (index, Change { name, fingerprint, .. }) = (snapshot.index, change);
-        seen::note(self.connection, environment, index, name, fingerprint)?;
+        seen::note_first_seen(self.connection, environment, index, name, fingerprint)?;
         Ok(())
     }
 

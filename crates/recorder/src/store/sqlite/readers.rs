@@ -72,7 +72,7 @@ impl Readers {
 /// There is no such file, it has another version, or it lacks acknowledged commits.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     let connection = open_any_version_to_read(path)?;
-    schema::check(&connection, &path.display().to_string())?;
+    schema::check_version(&connection, &path.display().to_string())?;
     Ok(connection)
 }
 
@@ -111,7 +111,7 @@ fn open_once(path: &Path) -> Result<Connection, StoreError> {
 /// The file does not exist or has another version.
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect_any_version(path)?;
-    schema::check(&connection, &path.display().to_string())?;
+    schema::check_version(&connection, &path.display().to_string())?;
     Ok(connection)
 }
 

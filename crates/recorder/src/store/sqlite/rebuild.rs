@@ -14,7 +14,7 @@ use super::readers::open_to_read;
 use super::verify::{self, AttachmentCheck, PROJECTIONS, REPORTING_TABLES, Verified, VerifyError};
 use super::{StoreError, keep_statements, literal_path, position, preflight, schema};
 
-/// What a rebuilt file has.
+/// What [`rebuild`] copied, and what is still damaged.
 #[derive(Debug)]
 pub struct RebuildSummary {
     pub copied: BackupSummary,
@@ -56,9 +56,9 @@ pub fn rebuild(path: &Path, target: &Path) -> Result<RebuildSummary, CopyError> 
     }
     let source = source.transaction().map_err(|error| refused(verify::failed(&file, error)))?;
     let (replayed, tables) = verify::replay(&source, &file).map_err(refused)?;
-    write(&source, &tables, &partial.path).map_err(|error| match error {
-        WriteError::Read(source) => refused(verify::failed(&file, source)),
-        WriteError::Write(source) => CopyError::Write { target: name.clone(), source },
+    write_rebuilt_file(&source, &tables, &partial.path).map_err(|error| match error {
+        RebuildError::Read(source) => refused(verify::failed(&file, source)),
+        RebuildError::Write(source) => CopyError::Write { target: name.clone(), source },
     })?;
     drop(tables);
     let (verified, damaged_attachment) =
@@ -74,8 +74,8 @@ pub fn rebuild(path: &Path, target: &Path) -> Result<RebuildSummary, CopyError> 
     Ok(RebuildSummary { copied: verified.into(), damaged_attachment })
 }
 
-/// Whether the new file has as many entries as were read by way of the index of the old one, which
-/// may be damaged.
+/// Fails unless the new file has exactly the entries that were replayed from the old one: they were read
+/// through an index, which may be damaged.
 fn check_complete(replayed: &Verified, verified: &Verified, file: &str) -> Result<(), VerifyError> {
     if replayed == verified {
         return Ok(());
@@ -84,33 +84,34 @@ fn check_complete(replayed: &Verified, verified: &Verified, file: &str) -> Resul
     Err(VerifyError::Damaged { file: file.to_owned(), damage })
 }
 
-enum WriteError {
+/// The old file could not be read, or the new one not be written.
+enum RebuildError {
     Read(rusqlite::Error),
     Write(rusqlite::Error),
 }
 
-/// Writes what follows from the ledgers from `tables`, and the rest from `source`.
-fn write(source: &Connection, tables: &Connection, partial: &Path) -> Result<(), WriteError> {
-    let mut new = Connection::open(literal_path(partial)).map_err(WriteError::Write)?;
-    keep_statements(&new).map_err(WriteError::Write)?;
-    let transaction = new.transaction().map_err(WriteError::Write)?;
-    schema::create_versioned(&transaction).map_err(WriteError::Write)?;
+/// Writes a new file to `partial`: what follows from the ledgers from `tables`, the rest from `source`.
+fn write_rebuilt_file(source: &Connection, tables: &Connection, partial: &Path) -> Result<(), RebuildError> {
+    let mut new = Connection::open(literal_path(partial)).map_err(RebuildError::Write)?;
+    keep_statements(&new).map_err(RebuildError::Write)?;
+    let transaction = new.transaction().map_err(RebuildError::Write)?;
+    schema::create_versioned(&transaction).map_err(RebuildError::Write)?;
     for (table, _) in PROJECTIONS {
-        copy_rows(tables, &transaction, table, "", Rows::All)?;
+        copy_rows(tables, &transaction, table, "", RowsToCopy::All)?;
     }
     // In the order in which they were recorded, across the organizations.
-    copy_rows(source, &transaction, "ledger", "ORDER BY rowid", Rows::All)?;
-    copy_rows(source, &transaction, "attachment_chunk", "", Rows::All)?;
+    copy_rows(source, &transaction, "ledger", "ORDER BY rowid", RowsToCopy::All)?;
+    copy_rows(source, &transaction, "attachment_chunk", "", RowsToCopy::All)?;
     for table in REPORTING_TABLES.into_iter().chain(["session", "position"]) {
-        copy_rows(source, &transaction, table, "", Rows::Possible)?;
+        copy_rows(source, &transaction, table, "", RowsToCopy::Possible)?;
     }
-    correct(&transaction).map_err(WriteError::Write)?;
-    transaction.commit().map_err(WriteError::Write)?;
-    new.close().map_err(|(_, error)| WriteError::Write(error))
+    correct_uncovered_tables(&transaction).map_err(RebuildError::Write)?;
+    transaction.commit().map_err(RebuildError::Write)?;
+    new.close().map_err(|(_, error)| RebuildError::Write(error))
 }
 
-/// Removes what no recorder wrote of what the ledgers do not say.
-fn correct(new: &Connection) -> rusqlite::Result<()> {
+/// Corrects what the ledgers do not cover: rows that no recorder can have written are removed or reset.
+fn correct_uncovered_tables(new: &Connection) -> rusqlite::Result<()> {
     // One that is beyond the ledger would miss what is recorded next, and without one, everything is
     // delivered again.
     new.execute_batch(
@@ -136,41 +137,43 @@ fn correct(new: &Connection) -> rusqlite::Result<()> {
     )
 }
 
+/// Which rows of a table [`copy_rows`] copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rows {
+enum RowsToCopy {
     All,
     /// Those that the new table takes, if the old one is there with all its columns.
     Possible,
 }
 
+/// Copies rows of `table`, in the order of the clause `order`, which may be empty.
 fn copy_rows(
     from: &Connection,
     to: &Connection,
     table: &str,
     order: &str,
-    rows: Rows,
-) -> Result<(), WriteError> {
-    let columns = to.prepare(&format!("SELECT * FROM {table}")).map_err(WriteError::Write)?;
+    rows: RowsToCopy,
+) -> Result<(), RebuildError> {
+    let columns = to.prepare(&format!("SELECT * FROM {table}")).map_err(RebuildError::Write)?;
     let columns: Vec<_> = columns.column_names().map(str::to_owned).collect();
     let values = vec!["?"; columns.len()].join(", ");
     let mut insert =
-        to.prepare(&format!("INSERT INTO {table} VALUES ({values})")).map_err(WriteError::Write)?;
+        to.prepare(&format!("INSERT INTO {table} VALUES ({values})")).map_err(RebuildError::Write)?;
     let select = format!("SELECT {} FROM {table} {order}", columns.join(", "));
     let mut select = match from.prepare(&select) {
         // There is no such table, or column.
-        Err(error) if rows == Rows::Possible && schema::is_missing(&error) => return Ok(()),
-        select => select.map_err(WriteError::Read)?,
+        Err(error) if rows == RowsToCopy::Possible && schema::is_missing(&error) => return Ok(()),
+        select => select.map_err(RebuildError::Read)?,
     };
-    let mut found = select.query([]).map_err(WriteError::Read)?;
-    while let Some(row) = found.next().map_err(WriteError::Read)? {
+    let mut found = select.query([]).map_err(RebuildError::Read)?;
+    while let Some(row) = found.next().map_err(RebuildError::Read)? {
         let values =
             (0..columns.len()).map(|column| row.get_ref(column).map(ToSqlOutput::Borrowed));
-        let values: Vec<_> = values.collect::<Result<_, _>>().map_err(WriteError::Read)?;
+        let values: Vec<_> = values.collect::<Result<_, _>>().map_err(RebuildError::Read)?;
         match insert.execute(params_from_iter(values)) {
             Err(error)
-                if rows == Rows::Possible
+                if rows == RowsToCopy::Possible
                     && error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {}
-            inserted => drop(inserted.map_err(WriteError::Write)?),
+            inserted => drop(inserted.map_err(RebuildError::Write)?),
         }
     }
     Ok(())

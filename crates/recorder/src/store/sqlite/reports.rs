@@ -20,7 +20,7 @@ use crate::domain::{
 /// The shortest time between two confirmation entries of an environment, in seconds.
 const CONFIRMATION_INTERVAL_SECS: i64 = 6 * 60 * 60;
 
-/// The reporting state of an environment, except for what runs.
+/// When an environment was last reported, and what its next report is compared with.
 struct ReportingState {
     last_reported_at: Option<Micros>,
     heartbeat: Option<u32>,
@@ -30,7 +30,9 @@ struct ReportingState {
     covered_from: Option<Micros>,
 }
 
-pub(super) fn record(
+/// Records a report: a snapshot entry if what runs has changed, a confirmation entry if one is due, and
+/// the time and the tasks of the report.
+pub(super) fn record_report(
     ledger: &Ledger<'_>,
     cache: &Cache,
     name: &str,
@@ -82,7 +84,7 @@ pub(super) fn record(
         } else {
             created = true;
             index += 1;
-            forget_tasks(connection, key, &latest, &changes)?;
+            delete_current_tasks(connection, key, &latest, &changes)?;
             let unchanged = store_current_tasks(connection, key, &latest, report)?;
             head = Some(ledger.append(&Payload::Snapshot(SnapshotTaken {
                 changes,
@@ -93,7 +95,7 @@ pub(super) fn record(
                 index,
                 previous_report: before.last_reported_at,
             }))?);
-            Some(Arc::new(next_latest(connection, org_id, &unchanged, report)?))
+            Some(Arc::new(latest_after_report(connection, org_id, &unchanged, report)?))
         }
     };
     if !created
@@ -126,6 +128,7 @@ pub(super) fn record(
     Ok(ReportOutcome { created, index, head })
 }
 
+/// Stores the time, heartbeat and tasks hash of the environment's latest report.
 fn update_reporting(
     ledger: &Ledger<'_>,
     environment: i64,
@@ -179,8 +182,9 @@ fn reporting_state(
         })
 }
 
-/// Pairs what ran with what runs, by identity, in order: both are in the order of identities.
-fn pairs<'a>(
+/// Pairs the artifacts of the latest snapshot with the reported ones of the same identity. Both are in the
+/// order of identities, and so are the pairs.
+fn pair_by_identity<'a>(
     latest: &'a [LatestArtifact],
     running: &'a [RunningArtifact],
 ) -> impl Iterator<Item = (Option<&'a LatestArtifact>, Option<&'a RunningArtifact>)> {
@@ -198,7 +202,7 @@ fn pairs<'a>(
     })
 }
 
-/// What differs from the latest snapshot, in the order of identities: nothing if that makes no new
+/// What differs from the latest snapshot, in the order of identities; empty if the report makes no new
 /// snapshot.
 fn changes(
     latest: &[LatestArtifact],
@@ -207,17 +211,17 @@ fn changes(
 ) -> Vec<Change> {
     let mut is_new = false;
     let mut changes = Vec::new();
-    for pair in pairs(latest, running) {
+    for pair in pair_by_identity(latest, running) {
         match pair {
             (Some(latest), None) => {
                 is_new = true;
-                changes.push(exited(latest));
+                changes.push(change_to_exited(latest));
             }
             (latest, Some(artifact)) => {
                 let was = latest.map_or(0, |latest| latest.replicas);
                 if was != artifact.replicas() {
                     is_new |= include_scaling || was == 0;
-                    changes.push(started(artifact, was));
+                    changes.push(change_to_running(artifact, was));
                 }
             }
             (None, None) => {}
@@ -226,7 +230,8 @@ fn changes(
     if is_new { changes } else { Vec::new() }
 }
 
-fn started(artifact: &RunningArtifact, was: u64) -> Change {
+/// The change of an artifact that started or was scaled from `was` replicas.
+fn change_to_running(artifact: &RunningArtifact, was: u64) -> Change {
     Change {
         fingerprint: artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default(),
         name: artifact.name.clone(),
@@ -238,7 +243,7 @@ fn started(artifact: &RunningArtifact, was: u64) -> Change {
     }
 }
 
-fn exited(latest: &LatestArtifact) -> Change {
+fn change_to_exited(latest: &LatestArtifact) -> Change {
     let fingerprint = match &latest.identity {
         Identity::Known(fingerprint) => fingerprint.to_string(),
         Identity::Named(_) => String::new(),
@@ -254,8 +259,8 @@ fn exited(latest: &LatestArtifact) -> Change {
     }
 }
 
-/// The interval that a change opens has the tasks of the report itself.
-fn forget_tasks(
+/// Deletes the current tasks of artifacts that changed: their new intervals have the tasks of the report.
+fn delete_current_tasks(
     connection: &Connection,
     (org_id, environment): (i64, i64),
     latest: &[LatestArtifact],
@@ -275,8 +280,8 @@ fn forget_tasks(
     Ok(())
 }
 
-/// What runs after the snapshot of `report`.
-fn next_latest(
+/// The artifacts of the snapshot that `report` made, of which `latest` was the one before.
+fn latest_after_report(
     connection: &Connection,
     org_id: i64,
     latest: &[LatestArtifact],
@@ -284,7 +289,7 @@ fn next_latest(
 ) -> rusqlite::Result<Vec<LatestArtifact>> {
     let mut hashes = report.task_hashes.iter().copied();
     let mut next = Vec::with_capacity(report.running.len());
-    for pair in pairs(latest, &report.running) {
+    for pair in pair_by_identity(latest, &report.running) {
         let (before, Some(artifact)) = pair else { continue };
         let task_hash = hashes.next();
         let unchanged = before.filter(|before| before.replicas == artifact.replicas());
@@ -305,6 +310,7 @@ fn next_latest(
     Ok(next)
 }
 
+/// The row id of an artifact that a snapshot entry has inserted.
 fn artifact_id(
     connection: &Connection,
     org_id: i64,

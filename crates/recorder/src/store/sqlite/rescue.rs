@@ -17,16 +17,17 @@ use super::readers::connect_any_version;
 use super::verify::{VerifyError, verify_records};
 use super::{StoreError, literal_path, preflight};
 
-/// The suffixes of a copy that has every acknowledged commit, of one that has not or is damaged, and
-/// of one that is being written.
-const COMPLETE: &str = ".rescued";
-const DAMAGED: &str = ".rescued.damaged";
-const PARTIAL: &str = ".rescued.partial";
+/// The file name suffix of a copy that has every acknowledged commit.
+const COMPLETE_SUFFIX: &str = ".rescued";
+/// The file name suffix of a copy that is damaged or lacks acknowledged commits.
+const DAMAGED_SUFFIX: &str = ".rescued.damaged";
+/// The file name suffix of a copy that is being written.
+const PARTIAL_SUFFIX: &str = ".rescued.partial";
 
-/// How much of the database is mapped into memory, in bytes: all that SQLite maps.
-const MAPPED_BYTES: i64 = 0x7fff_0000;
+/// SQLite's `mmap_size` while the database is copied, in bytes: the greatest that SQLite accepts.
+const MMAP_SIZE_BYTES: i64 = 0x7fff_0000;
 
-/// A copy that was written, and is on disk.
+/// A copy of the database that was written to disk after its file or log was damaged or lost.
 #[derive(Debug)]
 pub(super) enum Rescued {
     /// It has every acknowledged commit.
@@ -35,7 +36,7 @@ pub(super) enum Rescued {
     Damaged { copy: PathBuf, damage: CopyDamage },
 }
 
-/// What a copy lacks.
+/// Why a rescued copy is not known to be complete and intact.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CopyDamage {
     #[error(transparent)]
@@ -48,7 +49,7 @@ pub(super) enum CopyDamage {
     Unreadable(#[source] rusqlite::Error),
 }
 
-/// No copy was written.
+/// Why no copy of the database could be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RescueError {
     /// What is open cannot be copied, now or later.
@@ -70,8 +71,8 @@ pub(super) enum RescueError {
 }
 
 impl RescueError {
-    /// Whether there was no room for it.
-    pub(super) fn is_for_lack_of_room(&self) -> bool {
+    /// Whether the copy could not be written for lack of disk space.
+    pub(super) fn is_out_of_disk_space(&self) -> bool {
         match self {
             Self::Unreadable(_) => false,
             // SQLite reports the limit of a file's size as the second.
@@ -86,9 +87,9 @@ impl RescueError {
     }
 }
 
-/// Copies the database at `path` from what `connection` has open and in memory, wherever that is,
-/// to a file beside `path`. It is complete if it has what was `acknowledged`, and verifies; what is in it
-/// otherwise is kept as well.
+/// Copies the database at `path` to a new file beside it, from what `connection` has open and in memory,
+/// even if the file was moved or deleted. The copy is complete if it verifies and has every commit up to
+/// `acknowledged`; otherwise it is kept as a damaged one.
 ///
 /// # Errors
 /// The copy could not be written, for lack of room, for example.
@@ -97,7 +98,7 @@ pub(super) fn rescue(
     path: &Path,
     acknowledged: &Position,
 ) -> Result<Rescued, RescueError> {
-    let partial = beside(path, PARTIAL);
+    let partial = beside(path, PARTIAL_SUFFIX);
     discard_unless_complete(&partial, path)?;
     let damage = copy_to(connection, &partial, acknowledged).map_err(|source| {
         // It has no commit yet, and takes the room for the next attempt. It may not exist.
@@ -107,27 +108,28 @@ pub(super) fn rescue(
         if matches!(code, Some(SQLITE_IOERR_SHORT_READ | SQLITE_CORRUPT | SQLITE_NOTADB)) {
             return RescueError::Unreadable(source);
         }
-        RescueError::Copy { copy: beside(path, COMPLETE).display().to_string(), source }
+        RescueError::Copy { copy: beside(path, COMPLETE_SUFFIX).display().to_string(), source }
     })?;
     if let Some(damage) = damage {
-        return Ok(Rescued::Damaged { copy: put(&partial, path, DAMAGED)?, damage });
+        return Ok(Rescued::Damaged { copy: rename_to_free_name(&partial, path, DAMAGED_SUFFIX)?, damage });
     }
     // Before it is verified, so that it has its name if the process ends meanwhile.
-    let copy = put(&partial, path, COMPLETE)?;
-    match verify_copy(&copy, &free_name(path, DAMAGED)) {
+    let copy = rename_to_free_name(&partial, path, COMPLETE_SUFFIX)?;
+    match verify_copy(&copy, &free_name(path, DAMAGED_SUFFIX)) {
         Ok(()) => Ok(Rescued::Complete { copy }),
         Err(error) => {
             // If it cannot be renamed, the next start finds what is wrong with it.
-            let copy = put(&copy, path, DAMAGED).unwrap_or(copy);
+            let copy = rename_to_free_name(&copy, path, DAMAGED_SUFFIX).unwrap_or(copy);
             Ok(Rescued::Damaged { copy, damage: error.into() })
         }
     }
 }
 
-/// A copy that an attempt left which was killed: without a journal it was complete.
+/// Deletes a copy that was being written when an earlier attempt was killed, or, if it was written to its
+/// end, renames it to a complete one.
 fn discard_unless_complete(partial: &Path, path: &Path) -> Result<(), RescueError> {
-    if is_written(partial) {
-        return put(partial, path, COMPLETE).map(drop);
+    if is_fully_written(partial) {
+        return rename_to_free_name(partial, path, COMPLETE_SUFFIX).map(drop);
     }
     // They may not exist.
     let _gone = fs::remove_file(partial);
@@ -136,20 +138,20 @@ fn discard_unless_complete(partial: &Path, path: &Path) -> Result<(), RescueErro
 }
 
 /// Whether this is a copy that was written to its end, which is when SQLite removes its journal.
-fn is_written(partial: &Path) -> bool {
+fn is_fully_written(partial: &Path) -> bool {
     let has_content = fs::metadata(partial).is_ok_and(|found| found.len() > 0);
     has_content && !beside(partial, "-journal").exists()
 }
 
 /// Renames a copy to the first free name with this suffix.
-fn put(copy: &Path, path: &Path, suffix: &str) -> Result<PathBuf, RescueError> {
+fn rename_to_free_name(copy: &Path, path: &Path, suffix: &str) -> Result<PathBuf, RescueError> {
     let target = free_name(path, suffix);
     let failed = |source| RescueError::Rename { copy: target.display().to_string(), source };
     sync_and_rename(copy, &target).map_err(failed)?;
     Ok(target)
 }
 
-/// What the copy lacks, if anything, as far as its position says.
+/// Copies the database to `partial`. Returns what the copy lacks, if anything, as its position shows.
 fn copy_to(
     connection: &Connection,
     partial: &Path,
@@ -160,7 +162,7 @@ fn copy_to(
     // that exist only there.
     let set_mapped =
         |bytes: i64| connection.pragma_update_and_check(None, "mmap_size", bytes, |_| Ok(()));
-    set_mapped(MAPPED_BYTES)?;
+    set_mapped(MMAP_SIZE_BYTES)?;
     let copied = Backup::new(connection, &mut target)
         .and_then(|copy| copy.run_to_completion(i32::MAX, Duration::ZERO, NO_PROGRESS));
     set_mapped(0)?;
@@ -185,24 +187,24 @@ fn copy_to(
     }
 }
 
-/// Verifies a copy. Errors call it `name`, which it gets then.
+/// Verifies the copy at `copy`. Errors refer to it as `name`, which it gets if it is damaged.
 fn verify_copy(copy: &Path, name: &Path) -> Result<(), VerifyError> {
     let mut connection = connect_any_version(copy)?;
     verify_records(&mut connection, &name.display().to_string())
 }
 
-/// Refuses to go on with a file beside which a recorder saved a copy.
-pub(super) fn check_rescued(path: &Path) -> Result<(), StoreError> {
+/// Refuses to open a file beside which a recorder has saved a copy.
+pub(super) fn check_no_rescued_copy(path: &Path) -> Result<(), StoreError> {
     let mut refused = Ok(());
-    for copy in copies(path) {
+    for copy in rescued_copies(path) {
         let (file, named) = (path.display().to_string(), copy.display().to_string());
         let error = match check_copy(&copy, path) {
             // A complete one is the one to use, whatever else there is.
             Ok(()) => return Err(StoreError::Rescued { file, copy: named }),
-            Err(Unproven::Damaged(damage)) => {
+            Err(CopyCheckError::Damaged(damage)) => {
                 StoreError::RescuedDamaged { file, copy: named, source: Box::new(damage) }
             }
-            Err(Unproven::Unreadable(source)) => {
+            Err(CopyCheckError::Unreadable(source)) => {
                 StoreError::RescuedUnreadable { file, copy: named, source }
             }
         };
@@ -214,28 +216,29 @@ pub(super) fn check_rescued(path: &Path) -> Result<(), StoreError> {
     refused
 }
 
-/// Every copy beside `path`.
-fn copies(path: &Path) -> Vec<PathBuf> {
+/// The copies beside `path` that a recorder has saved, complete or damaged.
+fn rescued_copies(path: &Path) -> Vec<PathBuf> {
     let mut copies = Vec::new();
-    for suffix in [COMPLETE, DAMAGED] {
+    for suffix in [COMPLETE_SUFFIX, DAMAGED_SUFFIX] {
         let free = free_name(path, suffix);
         let numbered = (1..).map(|number| super::files::numbered_name(path, suffix, number));
         copies.extend(numbered.take_while(|name| *name != free));
     }
-    copies.extend(Some(beside(path, PARTIAL)).filter(|partial| is_written(partial)));
+    copies.extend(Some(beside(path, PARTIAL_SUFFIX)).filter(|partial| is_fully_written(partial)));
     copies
 }
 
-/// Why a copy is not known to be complete.
-enum Unproven {
+/// Why [`check_copy`] did not find a copy complete.
+enum CopyCheckError {
     /// It is known not to be.
     Damaged(CopyDamage),
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
 }
 
-fn check_copy(copy: &Path, path: &Path) -> Result<(), Unproven> {
-    let unreadable = |error: StoreError| Unproven::Unreadable(Box::new(error));
-    File::open(copy).map_err(|error| Unproven::Unreadable(Box::new(error)))?;
+/// Succeeds if the copy of the file at `path` has every acknowledged commit and verifies.
+fn check_copy(copy: &Path, path: &Path) -> Result<(), CopyCheckError> {
+    let unreadable = |error: StoreError| CopyCheckError::Unreadable(Box::new(error));
+    File::open(copy).map_err(|error| CopyCheckError::Unreadable(Box::new(error)))?;
     preflight::check_log_and_journal(copy).map_err(unreadable)?;
     let mut connection = connect_any_version(copy).map_err(|error| match &error {
         StoreError::Open { source, .. }
@@ -244,11 +247,11 @@ fn check_copy(copy: &Path, path: &Path) -> Result<(), Unproven> {
             unreadable(error)
         }
         StoreError::Newer { .. } | StoreError::Missing { .. } => unreadable(error),
-        _ => Unproven::Damaged(CopyDamage::Unusable(error)),
+        _ => CopyCheckError::Damaged(CopyDamage::Unusable(error)),
     })?;
     let cannot_read = |error: rusqlite::Error| match error.sqlite_error_code() {
-        None | Some(ErrorCode::DatabaseCorrupt) => Unproven::Damaged(CopyDamage::Unreadable(error)),
-        Some(_) => Unproven::Unreadable(Box::new(error)),
+        None | Some(ErrorCode::DatabaseCorrupt) => CopyCheckError::Damaged(CopyDamage::Unreadable(error)),
+        Some(_) => CopyCheckError::Unreadable(Box::new(error)),
     };
     // It must have every acknowledged commit.
     if let Some(mark) = Mark::beside(path).map_err(unreadable)?
@@ -256,10 +259,10 @@ fn check_copy(copy: &Path, path: &Path) -> Result<(), Unproven> {
     {
         let found = position::read(&connection).map_err(cannot_read)?.commit;
         let damage = CopyDamage::LacksCommits { found, acknowledged: mark.commit() };
-        return Err(Unproven::Damaged(damage));
+        return Err(CopyCheckError::Damaged(damage));
     }
     verify_records(&mut connection, &copy.display().to_string()).map_err(|error| match error {
         VerifyError::Unreadable(error) => unreadable(error),
-        damage => Unproven::Damaged(damage.into()),
+        damage => CopyCheckError::Damaged(damage.into()),
     })
 }

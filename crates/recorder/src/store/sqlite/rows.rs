@@ -8,10 +8,10 @@ use super::json::Json;
 use crate::domain::{EcsLocation, SnapshotArtifact, Task};
 
 /// The columns that [`artifact`] reads, of an interval joined with its artifact.
-pub(super) const COLUMNS: &str = "interval.name, artifact.fingerprint, interval.replicas,
+pub(super) const ARTIFACT_COLUMNS: &str = "interval.name, artifact.fingerprint, interval.replicas,
     interval.started_at, interval.task, interval.places";
 
-/// A fingerprint as it is stored.
+/// Parses a fingerprint from a column; `None` for `""`, which stands for an unknown one.
 pub(super) fn fingerprint(text: &str) -> rusqlite::Result<Option<Fingerprint>> {
     if text.is_empty() {
         return Ok(None);
@@ -31,7 +31,7 @@ pub(super) fn places(several: Vec<EcsLocation>, task: &Task, replicas: u64) -> V
     several
 }
 
-/// An artifact that runs, with as many replicas as before, from a row that begins with [`COLUMNS`].
+/// An artifact that runs, with as many replicas as before, from a row that begins with [`ARTIFACT_COLUMNS`].
 pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
     let now: u64 = row.get(2)?;
     let Json(started_at) = row.get(3)?;
@@ -52,8 +52,8 @@ pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
     })
 }
 
-/// A column that the ledger does not cover. An invalid value counts as missing: it was changed by
-/// hand, and must not make the rest of the file unreadable.
+/// A column that the ledger does not cover. An invalid value, which was written by hand, is logged and read
+/// as `None`, so that the rest of the file stays readable.
 pub(super) fn lenient_column<T: FromSql>(row: &Row<'_>, column: usize) -> Option<T> {
     row.get::<_, Option<T>>(column).unwrap_or_else(|error| {
         tracing::warn!(

@@ -14,6 +14,8 @@ use crate::domain::{ArtifactPattern, ArtifactRun, Error, Micros};
 /// The most runs in one answer: about ten megabytes.
 const MAX_RUNS: usize = 50_000;
 
+/// When the artifacts that `pattern` matches ran, in one environment or in all, by environment,
+/// fingerprint and index.
 pub(super) fn artifact_runs(
     connection: &Connection,
     org: &str,
@@ -24,8 +26,8 @@ pub(super) fn artifact_runs(
     let only = only.map(|environment| environment.id);
     let Some(org_id) = find_org(connection, org)? else { return Ok(Vec::new()) };
     let mut runs = Vec::new();
-    for artifact in matching(connection, org_id, pattern)? {
-        runs.extend(runs_of(connection, org_id, artifact, only)?);
+    for artifact in matching_artifacts(connection, org_id, pattern)? {
+        runs.extend(runs_of_artifact(connection, org_id, artifact, only)?);
         if runs.len() > MAX_RUNS {
             return Err(Error::TooManyRuns { most: MAX_RUNS }.into());
         }
@@ -39,8 +41,9 @@ pub(super) fn artifact_runs(
     Ok(runs)
 }
 
-/// The artifact with this full fingerprint, or else all of which the fingerprint or a label matches.
-fn matching(
+/// The row ids of the artifact with this full fingerprint, or else of all of which the fingerprint or a
+/// label matches.
+fn matching_artifacts(
     connection: &Connection,
     org_id: i64,
     pattern: &ArtifactPattern,
@@ -69,7 +72,8 @@ fn matching(
     Ok(found)
 }
 
-pub(super) const QUERY: &str =
+/// When an artifact ran, in one environment or, if `$3` is NULL, in all that are not archived.
+pub(super) const RUNS_OF_ARTIFACT: &str =
     "SELECT environment.name, interval.name, artifact.fingerprint, interval.replicas,
                     interval.from_index, first.recorded_at, next.snapshot_index, next.recorded_at,
                     environment.latest_index, interval.was, interval.started_at,
@@ -101,9 +105,10 @@ pub(super) fn runs_of_fingerprint(
     fingerprint: &str,
 ) -> rusqlite::Result<Vec<ArtifactRun>> {
     let artifact = artifact_by_fingerprint(connection, org_id, fingerprint)?;
-    artifact.map_or_else(|| Ok(Vec::new()), |artifact| runs_of(connection, org_id, artifact, None))
+    artifact.map_or_else(|| Ok(Vec::new()), |artifact| runs_of_artifact(connection, org_id, artifact, None))
 }
 
+/// The row id of the artifact that ran with this fingerprint.
 fn artifact_by_fingerprint(
     connection: &Connection,
     org_id: i64,
@@ -117,7 +122,8 @@ fn artifact_by_fingerprint(
         .optional()
 }
 
-pub(super) fn runs_of(
+/// When the artifact with this row id ran, in one environment or in all, by environment and index.
+pub(super) fn runs_of_artifact(
     connection: &Connection,
     org_id: i64,
     artifact: i64,
@@ -125,7 +131,7 @@ pub(super) fn runs_of(
 ) -> rusqlite::Result<Vec<ArtifactRun>> {
     let mut first_seen = (0, Micros(0));
     connection
-        .prepare_cached(QUERY)?
+        .prepare_cached(RUNS_OF_ARTIFACT)?
         .query_map(params![org_id, artifact, environment], |row| {
             let (from_index, from) = (row.get(4)?, Micros(row.get(5)?));
             if row.get::<_, u64>(9)? == 0 {

@@ -6,15 +6,15 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavio
 
 use super::{StoreError, position, seen};
 
-/// What leads from each version to the next; a file's version is how many of these it has seen.
-/// One that was released never changes.
+/// The migrations, in order; a file's version is how many of them it has. A released one never changes.
 const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0001_ledger.sql"), fill: None },
     Migration { sql: include_str!("migrations/0002_provenance.sql"), fill: None },
     Migration { sql: include_str!("migrations/0003_webhooks.sql"), fill: None },
-    Migration { sql: include_str!("migrations/0004_first_seen.sql"), fill: Some(seen::fill) },
+    Migration { sql: include_str!("migrations/0004_first_seen.sql"), fill: Some(seen::fill_first_seen) },
 ];
 
+/// The change of the tables from one version of the file to the next.
 struct Migration {
     sql: &'static str,
     /// Makes the rows of a new table from what the file has.
@@ -29,9 +29,8 @@ impl Migration {
 }
 
 /// Marks the file as a recorder's, as SQLite's `application_id`: "esnl".
-///
-/// Files before the ledger had "esnp".
 pub(super) const APPLICATION_ID: i64 = 0x6573_6e6c;
+/// The `application_id` of files from before the ledger, which are refused: "esnp".
 const PRE_LEDGER_APPLICATION_ID: i64 = 0x6573_6e70;
 
 /// Whether there are no tables yet.
@@ -45,7 +44,7 @@ pub(super) fn migrate(connection: &mut Connection, file: &str) -> Result<(), Sto
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let is_new = is_empty(&transaction).map_err(failed)?;
-    let missing = if is_new { MIGRATIONS } else { missing(&transaction, file)?.1 };
+    let missing = if is_new { MIGRATIONS } else { missing_migrations(&transaction, file)?.1 };
     if missing.is_empty() {
         return Ok(());
     }
@@ -68,6 +67,7 @@ pub(super) fn create_versioned(connection: &Connection) -> rusqlite::Result<()> 
     mark_version(connection)
 }
 
+/// Sets SQLite's `application_id` and `user_version`, the number of migrations.
 fn mark_version(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
@@ -107,13 +107,13 @@ pub(super) fn is_missing(error: &rusqlite::Error) -> bool {
 pub(super) fn first_difference(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let new = Connection::open_in_memory()?;
     create(&new)?;
-    let (found, wanted) = (objects(connection)?, objects(&new)?);
+    let (found, wanted) = (schema_objects(connection)?, schema_objects(&new)?);
     let different = found.symmetric_difference(&wanted).next();
     Ok(different.map(|(kind, name, _)| format!("{kind} {name:?}")))
 }
 
-/// The kind, the name and the SQL of each object, but for those that SQLite makes by itself.
-fn objects(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String, String)>> {
+/// The kind, the name and the SQL of each table, index and trigger, but for those that SQLite makes itself.
+fn schema_objects(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String, String)>> {
     // Statistics, after ANALYZE. A trigger of such a name is somebody's own.
     let mut statement = connection.prepare(
         "SELECT type, name, sql FROM sqlite_schema
@@ -124,8 +124,8 @@ fn objects(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String
 }
 
 /// Refuses a file that is not a recorder's, or of another version, since a reader cannot migrate.
-pub(super) fn check(connection: &Connection, file: &str) -> Result<(), StoreError> {
-    match missing(connection, file)? {
+pub(super) fn check_version(connection: &Connection, file: &str) -> Result<(), StoreError> {
+    match missing_migrations(connection, file)? {
         (_, []) => Ok(()),
         (found, _) => {
             Err(StoreError::Older { file: file.to_owned(), found, known: MIGRATIONS.len() })
@@ -135,11 +135,12 @@ pub(super) fn check(connection: &Connection, file: &str) -> Result<(), StoreErro
 
 /// Refuses a file that is not a recorder's, or of a newer version.
 pub(super) fn check_to_migrate(connection: &Connection, file: &str) -> Result<(), StoreError> {
-    missing(connection, file).map(drop)
+    missing_migrations(connection, file).map(drop)
 }
 
-/// The version of a recorder's file, and what it has not seen of the migrations.
-fn missing(connection: &Connection, file: &str) -> Result<(i64, &'static [Migration]), StoreError> {
+/// The version of a recorder's file, and the migrations that it lacks. Refuses any other file, and one of a
+/// newer version.
+fn missing_migrations(connection: &Connection, file: &str) -> Result<(i64, &'static [Migration]), StoreError> {
     let pragma = |name| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_newer_file_is_refused_and_left_as_it_was() {
+    fn file_of_a_newer_version_is_refused_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         drop(SqliteStore::open(&path).unwrap());
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_from_before_the_ledger_is_refused() {
+    fn file_with_pre_ledger_application_id_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         let connection = Connection::open(&path).unwrap();

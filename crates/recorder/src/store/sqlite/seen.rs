@@ -10,10 +10,10 @@ use super::rows;
 use super::snapshots::History;
 use crate::domain::{FirstTime, Firsts, Micros, Seen, SnapshotArtifact, names_of};
 
-/// The runs in an environment of the artifacts in a JSON array of fingerprints, names and indexes, by
-/// their positions in it: from the start at or before the index to the last interval before the next
-/// start. The order of the tables is fixed: what is wanted comes first.
-pub(super) const RUNS: &str =
+/// For a JSON array of artifacts (fingerprint, name) with a snapshot index: each one's run in environment
+/// `?3` around that index, from its start to its exit, by the position in the array. The order of the tables
+/// is fixed, so that the array comes first.
+pub(super) const RUNS_AROUND_INDEXES: &str =
     "SELECT wanted.key, first.snapshot_index, first.recorded_at, last.to_index,
             next.previous_report, final.recorded_at
      FROM json_each(?2) AS wanted
@@ -42,14 +42,16 @@ pub(super) const RUNS: &str =
      LEFT JOIN snapshot AS final ON final.org_id = ?1 AND final.environment_id = ?3
          AND final.snapshot_index = last.to_index";
 
-/// The first snapshots in an environment of the kinds and names in a JSON array.
-pub(super) const FIRSTS: &str = "SELECT first_seen.kind, first_seen.name, first_seen.snapshot_index
+/// The snapshots in which the images, repositories and registries in a JSON array (kind, name) first ran in
+/// environment `?3`.
+pub(super) const FIRST_SEEN: &str = "SELECT first_seen.kind, first_seen.name, first_seen.snapshot_index
      FROM json_each(?2) AS wanted
      CROSS JOIN first_seen ON first_seen.org_id = ?1 AND first_seen.environment_id = ?3
          AND first_seen.kind = wanted.value ->> 0 AND first_seen.name = wanted.value ->> 1";
 
-/// Notes that an artifact runs in a snapshot.
-pub(super) fn note(
+/// Stores that the artifact's image, repository and registry run in snapshot `index`, unless they ran in an
+/// earlier one.
+pub(super) fn note_first_seen(
     connection: &Connection,
     (org_id, environment_id): (i64, i64),
     index: u32,
@@ -66,8 +68,8 @@ pub(super) fn note(
     Ok(())
 }
 
-/// Fills the table in a file that was written before there was one.
-pub(super) fn fill(connection: &Connection) -> rusqlite::Result<()> {
+/// Fills the table `first_seen` from the intervals, in a file that was written before there was one.
+pub(super) fn fill_first_seen(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(
         "SELECT interval.org_id, interval.environment_id, interval.from_index, interval.name,
                 artifact.fingerprint
@@ -78,12 +80,12 @@ pub(super) fn fill(connection: &Connection) -> rusqlite::Result<()> {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (name, fingerprint) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
-        note(connection, (row.get(0)?, row.get(1)?), row.get(2)?, name, fingerprint)?;
+        note_first_seen(connection, (row.get(0)?, row.get(1)?), row.get(2)?, name, fingerprint)?;
     }
     Ok(())
 }
 
-/// Those of an artifact, from the first snapshots by kind and name.
+/// The first snapshots of the artifact's image, repository and registry, from `firsts`, by kind and name.
 fn firsts_of(artifact: &SnapshotArtifact, firsts: &HashMap<(String, String), u32>) -> Firsts {
     let mut found = Firsts::default();
     for (kind, name) in names_of(&artifact.name, artifact.fingerprint) {
@@ -99,15 +101,15 @@ fn firsts_of(artifact: &SnapshotArtifact, firsts: &HashMap<(String, String), u32
 }
 
 impl History<'_> {
-    /// Adds to each artifact, which is as it is in the snapshot with the index beside it, since when it
-    /// ran: two queries for all of them.
+    /// Adds to each artifact, as it is in the snapshot of the index beside it, when that run began and until
+    /// when it was confirmed. Takes two queries for all of them.
     pub(super) fn add_seen<'b>(
         &self,
         artifacts: impl IntoIterator<Item = (u32, &'b mut SnapshotArtifact)>,
     ) -> rusqlite::Result<()> {
         let mut artifacts: Vec<_> = artifacts.into_iter().collect();
-        let runs = self.runs(&artifacts)?;
-        let firsts = self.firsts(artifacts.iter().map(|(_, artifact)| &**artifact))?;
+        let runs = self.runs_around(&artifacts)?;
+        let firsts = self.first_seen(artifacts.iter().map(|(_, artifact)| &**artifact))?;
         for (position, (_, artifact)) in artifacts.iter_mut().enumerate() {
             let Some(run) = runs.get(&position) else { continue };
             artifact.seen = Some(Seen { firsts: firsts_of(artifact, &firsts), ..*run });
@@ -115,8 +117,8 @@ impl History<'_> {
         Ok(())
     }
 
-    /// What never ran in the environment before, of `artifacts` that started with snapshot `index`: at
-    /// most one query.
+    /// Which of the artifacts that started with snapshot `index` have an image, repository or registry that
+    /// never ran in the environment before. Takes at most one query.
     pub(super) fn first_times(
         &self,
         index: u32,
@@ -127,7 +129,7 @@ impl History<'_> {
         if index <= 1 || started().next().is_none() {
             return Ok(BTreeMap::new());
         }
-        let firsts = self.firsts(started())?;
+        let firsts = self.first_seen(started())?;
         let first_times = started().filter_map(|artifact| {
             let first_time = firsts_of(artifact, &firsts).after(index - 1)?;
             Some((artifact.identity(), first_time))
@@ -135,8 +137,8 @@ impl History<'_> {
         Ok(first_times.collect())
     }
 
-    /// By the position in `artifacts`.
-    fn runs(
+    /// Each artifact's run around the index beside it, by the position in `artifacts`.
+    fn runs_around(
         &self,
         artifacts: &[(u32, &mut SnapshotArtifact)],
     ) -> rusqlite::Result<HashMap<usize, Seen>> {
@@ -151,7 +153,7 @@ impl History<'_> {
                 (fingerprint, name, if artifact.runs() { *index } else { index.saturating_sub(1) })
             })
             .collect();
-        let mut statement = self.connection.prepare_cached(RUNS)?;
+        let mut statement = self.connection.prepare_cached(RUNS_AROUND_INDEXES)?;
         let mut rows = statement.query(params![self.org_id, Json(wanted), self.environment_id])?;
         let mut runs = HashMap::new();
         while let Some(row) = rows.next()? {
@@ -173,8 +175,8 @@ impl History<'_> {
         Ok(runs)
     }
 
-    /// By kind and name.
-    fn firsts<'b>(
+    /// The first snapshots of the artifacts' images, repositories and registries, by kind and name.
+    fn first_seen<'b>(
         &self,
         artifacts: impl Iterator<Item = &'b SnapshotArtifact>,
     ) -> rusqlite::Result<HashMap<(String, String), u32>> {
@@ -183,7 +185,7 @@ impl History<'_> {
             .map(|(kind, name)| (kind.as_str(), name))
             .collect();
         self.connection
-            .prepare_cached(FIRSTS)?
+            .prepare_cached(FIRST_SEEN)?
             .query_map(params![self.org_id, Json(wanted), self.environment_id], |row| {
                 Ok(((row.get(0)?, row.get(1)?), row.get(2)?))
             })?

@@ -181,7 +181,7 @@ impl<'a> History<'a> {
                      AND artifact.id = interval.artifact_id
                  WHERE interval.org_id = $1 AND interval.environment_id = $2
                    AND interval.from_index BETWEEN $3 AND $4",
-                rows::COLUMNS
+                rows::ARTIFACT_COLUMNS
             ))?
             .query_map([self.org_id, self.environment_id, first, last], |row| {
                 let artifact = SnapshotArtifact { was: row.get(7)?, ..rows::artifact(row)? };
@@ -203,7 +203,7 @@ impl<'a> History<'a> {
                          AND next.artifact_id = interval.artifact_id
                          AND next.environment_id = interval.environment_id
                          AND next.from_index = interval.to_index + 1)",
-                rows::COLUMNS
+                rows::ARTIFACT_COLUMNS
             ))?
             .query_map([self.org_id, self.environment_id, first, last], |row| {
                 let artifact = rows::artifact(row)?;
@@ -382,7 +382,7 @@ pub(super) fn running_query() -> String {
            AND +interval.from_index <= ?3
            AND (interval.to_index IS NULL OR +interval.to_index >= ?3)
            AND interval.node IN ({})",
-        rows::COLUMNS,
+        rows::ARTIFACT_COLUMNS,
         (4..37).map(|parameter| format!("?{parameter}")).collect::<Vec<_>>().join(", ")
     )
 }

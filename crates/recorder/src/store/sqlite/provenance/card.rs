@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::super::environments::find_active;
 use super::super::failure::Failure;
-use super::super::runs::{runs_of, runs_of_fingerprint};
+use super::super::runs::{runs_of_artifact, runs_of_fingerprint};
 use super::join::{Shown, add};
 use super::reader::Reader;
 use crate::domain::provenance::{ArtifactCard, ArtifactProvenance, ArtifactRecord};
@@ -133,7 +133,7 @@ impl Reader<'_> {
                     deployments: Vec::new(),
                     announced_to: BTreeSet::new(),
                     attestations: Vec::new(),
-                    runs: runs_of(self.connection, self.org_id, artifact, None)?,
+                    runs: runs_of_artifact(self.connection, self.org_id, artifact, None)?,
                 }),
             }
         }

@@ -223,7 +223,7 @@ pub(super) fn verify_connection(
 ) -> Result<Verified, VerifyError> {
     let failed = |source: rusqlite::Error| failed(file, source);
     // First: a view or trigger that hides rows would invalidate all further checks.
-    if schema::check(connection, file).is_ok()
+    if schema::check_version(connection, file).is_ok()
         && let Some(object) = schema::first_difference(connection).map_err(failed)?
     {
         return Err(VerifyError::Schema { file: file.to_owned(), object });
@@ -272,7 +272,7 @@ fn verify_ledgers(
         return Err(VerifyError::Damaged { file: file.to_owned(), damage });
     }
     // The tables of an older version are others.
-    let is_current = schema::check(&transaction, file).is_ok();
+    let is_current = schema::check_version(&transaction, file).is_ok();
     if !is_current {
         return replay.finish(ledger::heads(&transaction).map_err(failed)?);
     }

@@ -114,7 +114,7 @@ impl WatchedConnection {
             |pages| pages * self.page_size,
         );
         let megabytes = (bytes >> 20) + 2;
-        let remedy = if error.is_for_lack_of_room() {
+        let remedy = if error.is_out_of_disk_space() {
             format!("free {megabytes} MB in {folder}")
         } else {
             format!("let the recorder write to {folder}, which needs {megabytes} MB")
