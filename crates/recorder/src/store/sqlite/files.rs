@@ -189,7 +189,7 @@ impl LogFiles {
     pub(super) fn check_end(&self, frames: u64) -> Result<(), Fault> {
         self.check(|log, check| {
             self.forget_if_changed(check)?;
-            wal::has_end(log, frames, &mut check.end)
+            wal::has_intact_end(log, frames, &mut check.end)
         })
     }
 
@@ -199,13 +199,13 @@ impl LogFiles {
     pub(super) fn check_incrementally(&self, frames: u64) -> Result<(), Fault> {
         self.check(|log, check| {
             self.forget_if_changed(check)?;
-            if !wal::has_frames(log, frames, &mut check.checked)? {
+            if !wal::has_intact_frames(log, frames, &mut check.checked)? {
                 return Ok(false);
             }
             let from = if check.next < frames { check.next } else { 0 };
             let to = frames.min(from + RECHECKED_FRAMES);
             check.next = to;
-            Ok(wal::has_range(log, from, to)? && wal::has_end(log, frames, &mut check.end)?)
+            Ok(wal::has_intact_range(log, from, to)? && wal::has_intact_end(log, frames, &mut check.end)?)
         })
     }
 
@@ -218,13 +218,13 @@ impl LogFiles {
     pub(super) fn check_all(&self, frames: u64) -> Result<(), Fault> {
         self.check(|log, check| {
             check.checked = CheckedLog::default();
-            wal::has_frames(log, frames, &mut check.checked)
+            wal::has_intact_frames(log, frames, &mut check.checked)
         })
     }
 
     /// Checks that the log, even if it was moved, has all frames that are not applied yet as they were written.
     pub(super) fn check_to_apply(&self, length: LogLength) -> Result<(), Fault> {
-        self.check(|log, _| wal::has_range(log, length.applied, length.frames))
+        self.check(|log, _| wal::has_intact_range(log, length.applied, length.frames))
     }
 
     /// Fails unless `is_intact` holds for the log. A log that cannot be read counts as overwritten.

@@ -468,7 +468,7 @@ impl Store for SqliteStore {
         let operation = format!("read snapshot {} of organization '{org}'", names.join(" and "));
         let (org, now) = (org.to_owned(), self.now());
         let read = Arc::new(move |connection: &Connection, size| {
-            let found = snapshots::find(connection, now, &org, &wanted, size)?;
+            let found = snapshots::find_snapshots(connection, now, &org, &wanted, size)?;
             Ok(found.map(&show))
         });
         for size in [ReadSize::Small, ReadSize::Large] {
@@ -583,7 +583,7 @@ impl Store for SqliteStore {
         let (operation, webhook) = ("register a webhook", webhook.to_owned());
         let done = self
             .writer
-            .write(operation, 0, move |connection| Ok(webhooks::register(connection, &webhook)?));
+            .write(operation, 0, move |connection| Ok(webhooks::register_webhook(connection, &webhook)?));
         done.await.map_err(|failure| failure.into_error(operation))
     }
 

@@ -16,10 +16,10 @@ use super::readers::ReadSize;
 use super::{gaps, provenance, rows};
 use crate::domain::{EntryHash, Error, Micros, SnapshotArtifact, SnapshotRecord, Task};
 
-/// The artifacts of a snapshot that is read as a small one.
+/// The most artifacts of a snapshot that counts as a small read ([`ReadSize::Small`]).
 const MAX_SMALL_ARTIFACTS: u64 = 500;
 
-/// What is recorded in an environment that is in use.
+/// Reads the snapshots of one environment.
 pub(super) struct History<'a> {
     pub(super) connection: &'a Connection,
     pub(super) org_id: i64,
@@ -34,6 +34,7 @@ pub(super) struct History<'a> {
 }
 
 impl<'a> History<'a> {
+    /// The history of the environment with this name, unless it is archived.
     pub(super) fn find(
         connection: &'a Connection,
         now: Micros,
@@ -45,7 +46,7 @@ impl<'a> History<'a> {
             .ok_or_else(|| not_found(org, environment).into())
     }
 
-    /// That of the environment which the entry with this number created, archived or not.
+    /// The history of the environment that ledger entry `entry` created, archived or not.
     pub(super) fn find_created_by(
         connection: &'a Connection,
         now: Micros,
@@ -56,7 +57,7 @@ impl<'a> History<'a> {
             .ok_or_else(|| not_found(org, &format!("of entry {entry}")).into())
     }
 
-    /// That of the environment of organization `$1` which `is_wanted`.
+    /// The history of the environment of organization `$1` for which the SQL condition `is_wanted` holds.
     fn find_where(
         connection: &'a Connection,
         now: Micros,
@@ -88,7 +89,8 @@ impl<'a> History<'a> {
             .optional()
     }
 
-    /// By when each snapshot was recorded, by index.
+    /// By when each snapshot was recorded, by index, in seconds since the Unix epoch: see
+    /// [`plausible_times`].
     fn plausible_times(&self) -> rusqlite::Result<Vec<f64>> {
         let times: Vec<_> = self
             .connection
@@ -103,13 +105,13 @@ impl<'a> History<'a> {
         Ok(plausible_times(&times, self.now.seconds()))
     }
 
-    /// How many snapshots were recorded when `is_past` held for their time, and so for all before.
-    fn count_of(&self, is_past: impl Fn(f64) -> bool) -> rusqlite::Result<u32> {
+    /// The number of snapshots, from the first on, that were recorded at times for which `is_past` holds.
+    fn count_while(&self, is_past: impl Fn(f64) -> bool) -> rusqlite::Result<u32> {
         let count = self.plausible_times()?.partition_point(|time| is_past(*time));
         Ok(u32::try_from(count).unwrap_or(self.count))
     }
 
-    /// What runs in snapshot `index`, in no particular order, each as if nothing had changed with it.
+    /// What runs in snapshot `index`, in no particular order. Each artifact is marked as unchanged.
     pub(super) fn running(&self, index: u32) -> rusqlite::Result<Vec<SnapshotArtifact>> {
         let key = [self.org_id, self.environment_id, i64::from(index)];
         let parameters = key.into_iter().chain(nodes_containing(index).map(i64::from));
@@ -150,7 +152,7 @@ impl<'a> History<'a> {
         provenance::add(self.connection, shown, artifacts)
     }
 
-    /// The entry of the snapshot before `index`; 0 if there is none.
+    /// The number of the ledger entry of the snapshot before `index`; 0 if there is none.
     fn seq_before(&self, index: u32) -> rusqlite::Result<i64> {
         let seq = self
             .connection
@@ -216,7 +218,7 @@ impl<'a> History<'a> {
         Ok(changes)
     }
 
-    /// Snapshot `index` as it is shown: what runs, latest start first, then what exited with it.
+    /// What snapshot `index` shows: what runs, latest start first, then what exited with it.
     pub(super) fn artifacts(&self, index: u32) -> rusqlite::Result<Vec<SnapshotArtifact>> {
         let mut artifacts = self.running(index)?;
         let changes = self.changes(index, index)?;
@@ -248,6 +250,7 @@ impl<'a> History<'a> {
         Ok(running + changed)
     }
 
+    /// Replaces the tasks, start times and places of the latest snapshot by those of the latest report.
     pub(super) fn apply_current_tasks(
         &self,
         artifacts: &mut [SnapshotArtifact],
@@ -281,6 +284,7 @@ impl<'a> History<'a> {
         Ok(())
     }
 
+    /// Snapshot `index` with its ledger entry, its time, and each artifact's runs and provenance.
     pub(super) fn snapshot(&self, index: u32) -> Result<SnapshotRecord, Failure> {
         let mut spans = self.spans(index, index)?;
         let span = spans.pop().ok_or(rusqlite::Error::QueryReturnedNoRows)?;
@@ -363,15 +367,16 @@ impl Timeline for History<'_> {
     }
 
     fn until(&self, time: f64) -> rusqlite::Result<u32> {
-        self.count_of(|recorded| recorded <= time)
+        self.count_while(|recorded| recorded <= time)
     }
 
     fn before(&self, time: f64) -> rusqlite::Result<u32> {
-        self.count_of(|recorded| recorded < time)
+        self.count_while(|recorded| recorded < time)
     }
 }
 
-/// What runs at an index: its organization, its environment, the index, and the index's nodes.
+/// The query for what runs in a snapshot. Its parameters: organization, environment, index, and the nodes
+/// that [contain](nodes_containing) the index.
 pub(super) fn running_query() -> String {
     // The signs keep SQLite from an index by start, through which it would read most intervals.
     format!(
@@ -387,13 +392,14 @@ pub(super) fn running_query() -> String {
     )
 }
 
-/// What runs, latest start first, then what exited. Equals stay as they are.
+/// Sorts running artifacts by latest start first, and puts those that exited last. The sort is stable.
 pub(super) fn sort_artifacts(artifacts: &mut [SnapshotArtifact]) {
     artifacts.sort_by_key(|artifact| Reverse(artifact.started_at.last().copied()));
 }
 
-/// The snapshots that `wanted` means; `None` if they are too large to be read as small ones.
-pub(super) fn find<const N: usize>(
+/// The snapshots that the expressions `wanted` resolve to; `None` if `size` is small and one of them has
+/// too many artifacts for that.
+pub(super) fn find_snapshots<const N: usize>(
     connection: &Connection,
     now: Micros,
     org: &str,
@@ -403,7 +409,7 @@ pub(super) fn find<const N: usize>(
     let mut found = Vec::with_capacity(N);
     for wanted in wanted {
         let history = History::find(connection, now, org, &wanted.environment)?;
-        let index = index_of(&history, org, wanted)?;
+        let index = resolve_index(&history, org, wanted)?;
         if size == ReadSize::Small && history.max_artifacts_shown(index)? > MAX_SMALL_ARTIFACTS {
             return Ok(None);
         }
@@ -413,7 +419,8 @@ pub(super) fn find<const N: usize>(
     Ok(Some(found))
 }
 
-fn index_of(history: &History<'_>, org: &str, wanted: &Snappish) -> Result<u32, Failure> {
+/// The index of the snapshot that the expression `wanted` resolves to, which exists.
+fn resolve_index(history: &History<'_>, org: &str, wanted: &Snappish) -> Result<u32, Failure> {
     let (resolved, count) = (wanted.expression.resolve(history)?, history.count);
     let index = u32::try_from(resolved).ok().filter(|index| (1..=count).contains(index));
     index.ok_or_else(|| {

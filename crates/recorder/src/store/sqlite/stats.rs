@@ -5,9 +5,10 @@ use rusqlite::Connection;
 use super::rows;
 use crate::domain::{EnvironmentStats, Micros, StoreStats};
 
-/// About as much as a report of two hundred artifacts takes.
+/// How much [`check_writable_pages`] writes, in bytes: about as much as a report of 200 artifacts.
 const PROBE_BYTES: u32 = 64 << 10;
 
+/// How many snapshots, environments and bytes the file has, and each environment's latest report.
 pub(super) fn stats(connection: &Connection) -> rusqlite::Result<StoreStats> {
     let (snapshots, environments, bytes) = connection
         .prepare_cached(
@@ -47,11 +48,12 @@ pub(super) fn stats(connection: &Connection) -> rusqlite::Result<StoreStats> {
     Ok(StoreStats { snapshots, environments, bytes, by_environment })
 }
 
+/// Fails if the file cannot be read.
 pub(super) fn check_readable(connection: &Connection) -> rusqlite::Result<()> {
     connection.prepare_cached("SELECT count(*) FROM probe")?.query_row([], |_| Ok(()))
 }
 
-/// Writes as much as a report does, and leaves nothing of it.
+/// Fails if there is no room for a report: writes as much as one does to the table `probe`, and deletes it.
 pub(super) fn check_writable_pages(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO probe (room) VALUES (zeroblob($1))")?

@@ -11,11 +11,12 @@ use std::os::unix::fs::FileExt as _;
 
 use super::position::Position;
 
-/// The bytes of a log before its first frame, and of a frame before its page.
+/// The bytes of a log before its first frame.
 const HEADER_BYTES: u64 = 32;
+/// The bytes of a frame before its page.
 const FRAME_HEADER_BYTES: u64 = 24;
 
-/// What a log holds, up to its last commit.
+/// What SQLite's write-ahead log is_next_frame, up to its last commit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct LogContent {
     /// The frames of its commits.
@@ -26,13 +27,13 @@ pub(super) struct LogContent {
     pub(super) position_pages: BTreeSet<u32>,
     /// How many pages the database has after its last commit.
     pub(super) database_pages: u32,
-    /// The numbers of all pages that it holds.
+    /// The numbers of all pages that it is_next_frame.
     pub(super) pages: BTreeSet<u32>,
     /// Each position in it, in order.
     pub(super) positions: Vec<Position>,
 }
 
-/// A log that has begun.
+/// A write-ahead log with an intact header.
 struct Log<'a> {
     file: &'a File,
     page_size: u32,
@@ -53,7 +54,7 @@ impl LogContent {
         let mut frame = vec![0; log.frame_size()];
         let mut uncommitted = Vec::new();
         for number in 0.. {
-            if !log.read_frame(number, &mut frame)? || !log.holds(&frame, &mut checksum) {
+            if !log.read_frame(number, &mut frame)? || !log.is_next_frame(&frame, &mut checksum) {
                 break;
             }
             let (header, page) = frame.split_at(24);
@@ -74,8 +75,8 @@ impl LogContent {
         Ok(content)
     }
 
-    /// Whether the log is one that follows a database in this state: the database is as it was before
-    /// the first commit of the log, or as after one of its commits, if some were applied already.
+    /// Whether the log belongs to a database in this state: as it was before the first commit of the log,
+    /// or as after one of its commits, if some were applied already.
     pub(super) fn follows(&self, database: &Position) -> bool {
         self.positions.first().is_some_and(|first| first.follows(database))
             || self.positions.contains(database)
@@ -96,11 +97,11 @@ pub(super) struct LogEnd {
 ///
 /// # Errors
 /// The file cannot be read.
-pub(super) fn has_end(file: &File, frames: u64, end: &mut LogEnd) -> io::Result<bool> {
+pub(super) fn has_intact_end(file: &File, frames: u64, end: &mut LogEnd) -> io::Result<bool> {
     let Some(log) = Log::open(file)? else { return Ok(frames == 0) };
     let is_continued = end.salts == log.salts && end.frames <= frames;
     let from = if is_continued { end.frames.saturating_sub(1) } else { 0 };
-    if !log.has_range(from, frames)? {
+    if !log.has_intact_range(from, frames)? {
         return Ok(false);
     }
     *end = LogEnd { salts: log.salts, frames };
@@ -124,7 +125,7 @@ pub(super) fn pages_in(file: &File, from: u64, to: u64) -> io::Result<BTreeSet<u
     Ok(pages)
 }
 
-/// How much of a log was read and found intact.
+/// Up to which frame a log was read and found intact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct CheckedLog {
     /// Those of the log, which change when it begins anew.
@@ -139,7 +140,7 @@ pub(super) struct CheckedLog {
 ///
 /// # Errors
 /// The file cannot be read.
-pub(super) fn has_frames(file: &File, frames: u64, checked: &mut CheckedLog) -> io::Result<bool> {
+pub(super) fn has_intact_frames(file: &File, frames: u64, checked: &mut CheckedLog) -> io::Result<bool> {
     let Some(log) = Log::open(file)? else {
         *checked = CheckedLog::default();
         return Ok(frames == 0);
@@ -151,7 +152,7 @@ pub(super) fn has_frames(file: &File, frames: u64, checked: &mut CheckedLog) -> 
     let mut checksum = Checksum { state: checked.checksum, ..log.checksum };
     let mut frame = vec![0; log.frame_size()];
     while checked.frames < frames {
-        if !log.read_frame(checked.frames, &mut frame)? || !log.holds(&frame, &mut checksum) {
+        if !log.read_frame(checked.frames, &mut frame)? || !log.is_next_frame(&frame, &mut checksum) {
             return Ok(false);
         }
         checked.frames += 1;
@@ -165,12 +166,12 @@ pub(super) fn has_frames(file: &File, frames: u64, checked: &mut CheckedLog) -> 
 ///
 /// # Errors
 /// The file cannot be read.
-pub(super) fn has_range(file: &File, from: u64, to: u64) -> io::Result<bool> {
-    Log::open(file)?.map_or(Ok(from >= to), |log| log.has_range(from, to))
+pub(super) fn has_intact_range(file: &File, from: u64, to: u64) -> io::Result<bool> {
+    Log::open(file)?.map_or(Ok(from >= to), |log| log.has_intact_range(from, to))
 }
 
 impl<'a> Log<'a> {
-    /// `None` for what SQLite takes for an empty log.
+    /// `None` if SQLite takes the log for empty: it has no header, or an invalid one.
     fn open(file: &'a File) -> io::Result<Option<Self>> {
         let mut header = [0; 32];
         if !read_exact(file, &mut header, 0)? {
@@ -193,18 +194,19 @@ impl<'a> Log<'a> {
         Ok(Some(Self { file, page_size, salts, checksum }))
     }
 
+    /// The bytes of a frame: its header and its page.
     fn frame_size(&self) -> usize {
         24 + self.page_size as usize
     }
 
-    /// Whether there is such a frame, counted from 0.
+    /// Reads frame `number`, counted from 0, into `frame`; false if the file ends before that.
     fn read_frame(&self, number: u64, frame: &mut [u8]) -> io::Result<bool> {
         let size = FRAME_HEADER_BYTES + u64::from(self.page_size);
         read_exact(self.file, frame, HEADER_BYTES.saturating_add(number.saturating_mul(size)))
     }
 
-    /// As [`has_range`].
-    fn has_range(&self, from: u64, to: u64) -> io::Result<bool> {
+    /// As [`has_intact_range`].
+    fn has_intact_range(&self, from: u64, to: u64) -> io::Result<bool> {
         let mut frame = vec![0; self.frame_size()];
         let mut checksum = self.checksum;
         if let Some(before) = from.checked_sub(1) {
@@ -214,15 +216,16 @@ impl<'a> Log<'a> {
             checksum.state = (be_u32(&frame[16..20]), be_u32(&frame[20..24]));
         }
         for number in from..to {
-            if !self.read_frame(number, &mut frame)? || !self.holds(&frame, &mut checksum) {
+            if !self.read_frame(number, &mut frame)? || !self.is_next_frame(&frame, &mut checksum) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Whether the frame belongs to this log and follows the one that `checksum` is of.
-    fn holds(&self, frame: &[u8], checksum: &mut Checksum) -> bool {
+    /// Whether the frame belongs to this log and is intact after the frames that `checksum` is of, to which
+    /// it is added.
+    fn is_next_frame(&self, frame: &[u8], checksum: &mut Checksum) -> bool {
         let (header, page) = frame.split_at(24);
         checksum.add(&header[..8]);
         checksum.add(page);
@@ -230,7 +233,7 @@ impl<'a> Log<'a> {
     }
 }
 
-/// Of everything before it in the log.
+/// SQLite's checksum of the log's header and of all frames up to one of them.
 #[derive(Clone, Copy)]
 struct Checksum {
     is_big_endian: bool,
@@ -238,7 +241,7 @@ struct Checksum {
 }
 
 impl Checksum {
-    /// Adds a multiple of 8 bytes.
+    /// Adds bytes to the checksum, a multiple of 8.
     fn add(&mut self, bytes: &[u8]) {
         let word = |bytes: &[u8]| {
             let word = be_u32(bytes);
@@ -252,17 +255,18 @@ impl Checksum {
         self.state = (first, second);
     }
 
+    /// Whether the checksum is the one in the log's header or in a frame's header.
     fn matches(&self, stored: &[u8]) -> bool {
         self.state == (be_u32(&stored[..4]), be_u32(&stored[4..8]))
     }
 }
 
-/// The number in four bytes.
+/// Reads a big-endian number of four bytes.
 fn be_u32(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-/// False if the file is too short.
+/// Reads `bytes` at `offset`; false if the file is too short.
 fn read_exact(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
     match file.read_exact_at(bytes, offset) {
         Ok(()) => Ok(true),

@@ -27,12 +27,14 @@ use save::SaveOutcome;
 /// read are kept as well.)
 const CACHE_KIB: i64 = 32 << 10;
 
-/// What is left of a log that has begun anew, in bytes.
+/// SQLite's `journal_size_limit`: a log that begins anew is truncated to so many bytes.
 const MAX_UNUSED_LOG_BYTES: i64 = 16 << 20;
 
-const READ_VERSION: &str = "read whether another program wrote to the snapshot file";
+/// What errors call a failed read of [`data_version`].
+const READ_VERSION_OPERATION: &str = "read whether another program wrote to the snapshot file";
 
-/// A connection whose files are checked around each commit.
+/// The connection that writes. Its database and log are checked before and after each commit, so that lost
+/// or replaced files are detected.
 pub(super) struct WatchedConnection {
     connection: Connection,
     /// `None` in memory, and for a connection that only reads.
@@ -46,12 +48,12 @@ pub(super) struct WatchedConnection {
 }
 
 impl WatchedConnection {
-    /// A connection that has no file to lose.
+    /// A connection to a database in memory, which has no files to check.
     pub(super) fn unwatched(connection: Connection) -> Self {
         Self { connection, files: None, page_size: 0, notes: None, unsaved_until: None }
     }
 
-    /// The connection that writes to the file at `path`, which is this one.
+    /// Watches `connection`, which writes to the file at `path`, and begins a session with it.
     ///
     /// # Errors
     /// Another file was put there meanwhile, or what is beside it cannot be opened.
@@ -123,7 +125,7 @@ impl WatchedConnection {
         self.files.clone()
     }
 
-    /// Whether the files are still those that were opened, and have all that was written to them.
+    /// Checks that the files are still those that were opened, and have all that was written to them.
     ///
     /// If they have not, everything that is known is saved, and nothing is accepted from then on. A
     /// database that was moved may be put back.
@@ -139,7 +141,7 @@ impl WatchedConnection {
         self.check_log(|log, length| log.check_incrementally(length.frames))?;
         self.check_content()?;
         let Some(notes) = &mut self.notes else { return Ok(()) };
-        let version = data_version(&self.connection).map_err(failed_to(READ_VERSION))?;
+        let version = data_version(&self.connection).map_err(failed_to(READ_VERSION_OPERATION))?;
         if version == notes.data_version {
             return self.apply_long_log();
         }
@@ -158,15 +160,15 @@ impl WatchedConnection {
         applied.map(drop)
     }
 
-    /// Counts the transaction that is open, as its last step before it is committed. The position has to
-    /// be given to [`Self::note_written`] then. `None` for a connection that has no files.
-    pub(super) fn advance(&self) -> rusqlite::Result<Option<Position>> {
+    /// Stores the next position, as the last step of the open transaction before it is committed. It has
+    /// to be passed to [`Self::note_written`] then. `None` for a connection that has no files.
+    pub(super) fn advance_position(&self) -> rusqlite::Result<Option<Position>> {
         let advance = |notes: &Notes| position::advance(&self.connection, notes.position);
         self.notes.as_ref().map(advance).transpose()
     }
 
-    /// This connection has written, or tried to, and has committed `position`. Has to be called before
-    /// the next check.
+    /// Takes note that this connection wrote, or tried to, and, if `position` is set, that it committed that
+    /// position. Has to be called before the next check.
     pub(super) fn note_written(&mut self, position: Option<Position>) {
         if let (Some(notes), Some(position)) = (&mut self.notes, position) {
             notes.position = position;
@@ -176,7 +178,7 @@ impl WatchedConnection {
         }
     }
 
-    /// As [`Self::check`], with `check_log`.
+    /// As [`Self::check`], with `check_log` as the check of the log.
     fn check_log(
         &mut self,
         check_log: impl Fn(&LogFiles, LogLength) -> Result<(), Fault>,
@@ -201,8 +203,8 @@ impl WatchedConnection {
         moved
     }
 
-    /// Closes the file. Unless it is the one that was opened, with its log, nothing is removed from
-    /// beside its path.
+    /// Applies the log, marks the file as closed, and closes it. If the files are not those that were opened,
+    /// nothing beside the path is removed.
     pub(super) fn close(mut self) {
         if self.unsaved_until.is_some() {
             self.save_again();
@@ -236,6 +238,7 @@ impl WatchedConnection {
     }
 }
 
+/// SQLite's `data_version`, which changes when another connection commits.
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::ledger::Ledger;
 
+/// The names of the environments of an organization, archived ones included, by id.
 pub(super) fn environment_names(
     connection: &Connection,
     org: &str,
@@ -19,7 +20,9 @@ pub(super) fn environment_names(
         .collect()
 }
 
-pub(super) fn register(
+/// Registers a webhook, which begins after the entries that there are, unless it is registered. Returns
+/// the last entry that it has handled, by organization.
+pub(super) fn register_webhook(
     connection: &Connection,
     webhook: &str,
 ) -> rusqlite::Result<BTreeMap<String, i64>> {
@@ -46,6 +49,7 @@ pub(super) fn register(
         .collect()
 }
 
+/// Stores that the webhook has handled the organization's entries up to `seq`.
 pub(super) fn save_position(ledger: &Ledger<'_>, webhook: &str, seq: i64) -> rusqlite::Result<()> {
     ledger
         .connection

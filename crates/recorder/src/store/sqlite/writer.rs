@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::load::{Load, weight};
 use super::watch::WatchedConnection;
 
-/// The interval of checks of the log, whatever is written meanwhile.
+/// The time between two checks of the whole log, with or without writes.
 const THOROUGH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most pieces of work in one commit.
@@ -30,7 +30,7 @@ const MAX_GROUP_WRITES: usize = 64;
 /// not wait for long.
 const MAX_GROUP_WEIGHT: u64 = 30_000;
 
-/// A write that waits, and what it counts for.
+/// A write that waits in the queue, and its weight, which grows with its artifacts.
 struct QueuedWrite {
     weight: u64,
     write: Write,
@@ -42,15 +42,15 @@ type Write = Box<dyn FnOnce(&Connection) -> Option<(Option<i32>, Answer)> + Send
 
 type Answer = Box<dyn FnOnce(&Result<(), GroupFailure>) + Send>;
 
-/// Why nothing of a group is in the file.
+/// Why the transaction of a group of writes was not committed.
 enum GroupFailure {
     /// SQLite's extended code.
     Sql(i32),
     File(String),
 }
 
-/// The queue in front of the thread. It is dropped when all that it holds is written, and the file
-/// is closed.
+/// The queue of the thread that writes. Dropping it waits until everything in the queue is written and the
+/// file is closed.
 pub(super) struct Writer {
     /// `None` while it is dropped.
     queue: Option<Sender<QueuedWrite>>,
@@ -59,6 +59,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// Starts the thread that writes.
+    ///
     /// # Errors
     /// The system has no thread left.
     pub(super) fn start(watched: WatchedConnection) -> std::io::Result<Self> {
@@ -66,13 +68,13 @@ impl Writer {
         let load = Arc::default();
         let thread = thread::Builder::new().name("writer".to_owned()).spawn({
             let load = Arc::clone(&load);
-            move || run(watched, &waiting, &load)
+            move || run_writer(watched, &waiting, &load)
         })?;
         Ok(Self { queue: Some(queue), load, thread: Some(thread) })
     }
 
-    /// Does `work`, which may write, after all that waits already. It is not begun if the caller stops
-    /// waiting, and goes on to its end once it has begun. `artifacts` is how many it holds.
+    /// Runs `work`, which may write, after everything that is queued before it. It is not begun if the caller
+    /// stops waiting, and goes on to its end once it has begun. `artifacts` is how many it stores.
     ///
     /// # Errors
     /// It would wait too long, the file was moved, its log is lost, or `work` fails.
@@ -87,7 +89,7 @@ impl Writer {
             if answer.is_closed() {
                 return None;
             }
-            let result = savepoint(connection, work);
+            let result = run_in_savepoint(connection, work);
             let code = result.as_ref().err().and_then(Failure::code);
             let respond: Answer = Box::new(move |committed| {
                 // If the caller has stopped waiting meanwhile, what was written stays.
@@ -96,13 +98,13 @@ impl Writer {
             Some((code, respond))
         });
         self.enqueue(operation, weight(artifacts), write)?;
-        answered.await.map_err(|_| interrupted(operation))?
+        answered.await.map_err(|_| writer_ended_failure(operation))?
     }
 
-    /// As [`Self::write`], for a caller that is not asynchronous, outside of any transaction.
+    /// As [`Self::write`], for a caller that is not asynchronous, and without a savepoint for `work`.
     ///
     /// # Errors
-    /// As [`verify`].
+    /// As [`Self::write`].
     pub(super) fn write_blocking<T: Send + 'static>(
         &self,
         operation: &str,
@@ -117,30 +119,32 @@ impl Writer {
             Some((None, respond))
         });
         self.enqueue(operation, weight(0), write)?;
-        answered.recv().map_err(|_| interrupted(operation))?
+        answered.recv().map_err(|_| writer_ended_failure(operation))?
     }
 
+    /// Queues a write; refuses it if it would wait too long.
     fn enqueue(&self, operation: &str, weight: u64, write: Write) -> Result<(), StoreError> {
-        lock(&self.load).admit(weight, Instant::now()).map_err(|wait| StoreError::Overloaded {
+        lock_load(&self.load).admit(weight, Instant::now()).map_err(|wait| StoreError::Overloaded {
             operation: operation.to_owned(),
             seconds: wait.as_secs().saturating_add(1),
         })?;
-        let queue = self.queue.as_ref().ok_or_else(|| shutting_down(operation))?;
-        queue.send(QueuedWrite { weight, write }).map_err(|_| shutting_down(operation))
+        let queue = self.queue.as_ref().ok_or_else(|| writer_ended_error(operation))?;
+        queue.send(QueuedWrite { weight, write }).map_err(|_| writer_ended_error(operation))
     }
 }
 
-fn shutting_down(operation: &str) -> StoreError {
+/// The error of an operation that the ended thread did not do or answer.
+fn writer_ended_error(operation: &str) -> StoreError {
     let reason = "the recorder is ending, or the work panicked".to_owned();
     StoreError::Interrupted { operation: operation.to_owned(), reason }
 }
 
-fn interrupted(operation: &str) -> Failure {
-    shutting_down(operation).into()
+fn writer_ended_failure(operation: &str) -> Failure {
+    writer_ended_error(operation).into()
 }
 
-/// The result of one request: why the group was not committed, unless the work itself found that the request
-/// cannot be done.
+/// What one caller gets: the result of its work, or, if the group was not committed, why; an error that is
+/// not of the store is returned in either case.
 fn answer_for<T>(
     result: Result<T, Failure>,
     committed: &Result<(), GroupFailure>,
@@ -165,7 +169,9 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut watched: WatchedConnection, waiting: &Receiver<QueuedWrite>, load: &Mutex<Load>) {
+/// The loop of the thread: writes what is queued in groups, checks the whole log at an interval, and closes
+/// the file when the queue is dropped.
+fn run_writer(mut watched: WatchedConnection, waiting: &Receiver<QueuedWrite>, load: &Mutex<Load>) {
     let mut checked = Instant::now();
     loop {
         // Whether there is work or not.
@@ -179,21 +185,21 @@ fn run(mut watched: WatchedConnection, waiting: &Receiver<QueuedWrite>, load: &M
         }
         match waiting.recv_timeout(THOROUGH_CHECK_INTERVAL.saturating_sub(checked.elapsed())) {
             Ok(first) => {
-                let mut group = group(first, waiting);
-                lock(load).begin(weight_of(&group), Instant::now());
-                let begun = begin(&mut watched);
+                let mut group = take_group(first, waiting);
+                lock_load(load).begin(weight_of(&group), Instant::now());
+                let begun = begin_transaction(&mut watched);
                 let is_locked =
                     matches!(begun, Err(GroupFailure::Sql(code)) if code & 0xff == SQLITE_BUSY);
                 if is_locked {
                     // Another program has held the file for as long as one may wait. What is behind is
                     // refused as well: it would wait as long once more for each group.
                     let behind: Vec<_> = waiting.try_iter().collect();
-                    lock(load).begin(weight_of(&behind), Instant::now());
+                    lock_load(load).begin(weight_of(&behind), Instant::now());
                     group.extend(behind);
                 }
                 let (committed, answers) = write_group(&mut watched, begun, group);
                 // A wait for another program does not measure how long a write takes.
-                lock(load).end(!is_locked && !answers.is_empty(), Instant::now());
+                lock_load(load).end(!is_locked && !answers.is_empty(), Instant::now());
                 // Only now: a client that sends its next report at once finds the writer idle.
                 for answer in answers {
                     answer(&committed);
@@ -206,8 +212,8 @@ fn run(mut watched: WatchedConnection, waiting: &Receiver<QueuedWrite>, load: &M
     watched.close();
 }
 
-/// The first piece of work, and what waits behind it already.
-fn group(first: QueuedWrite, waiting: &Receiver<QueuedWrite>) -> Vec<QueuedWrite> {
+/// The first write, and those that are queued behind it already, as many as one commit may have.
+fn take_group(first: QueuedWrite, waiting: &Receiver<QueuedWrite>) -> Vec<QueuedWrite> {
     let mut weight = first.weight;
     let mut group = vec![first];
     while group.len() < MAX_GROUP_WRITES && weight < MAX_GROUP_WEIGHT {
@@ -222,8 +228,8 @@ fn weight_of(group: &[QueuedWrite]) -> u64 {
     group.iter().map(|waiting| waiting.weight).sum()
 }
 
-/// Begins the transaction of a group, if the files are as they should be.
-fn begin(watched: &mut WatchedConnection) -> Result<(), GroupFailure> {
+/// Begins the transaction of a group, if the files pass their check.
+fn begin_transaction(watched: &mut WatchedConnection) -> Result<(), GroupFailure> {
     watched.check().map_err(|error| GroupFailure::File(error_chain(&error)))?;
     watched.connection().execute_batch("BEGIN IMMEDIATE").map_err(|error| group_failure(&error))?;
     // Nothing can change it from here on.
@@ -264,7 +270,7 @@ fn write_group(
     }
     let mut position = None;
     if committed.is_ok() && !answers.is_empty() {
-        match watched.advance() {
+        match watched.advance_position() {
             Ok(advanced) => position = advanced,
             Err(error) => committed = Err(group_failure(&error)),
         }
@@ -293,7 +299,8 @@ fn write_group(
     (committed, answers)
 }
 
-fn savepoint<T>(
+/// Runs `work` in a savepoint, which is rolled back if it fails.
+fn run_in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
@@ -316,6 +323,7 @@ fn group_failure(error: &rusqlite::Error) -> GroupFailure {
     GroupFailure::Sql(error.sqlite_error().map_or(SQLITE_ERROR, |error| error.extended_code))
 }
 
+/// An error with this result code of SQLite.
 fn sqlite_error(code: i32) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
 }
@@ -326,6 +334,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
-fn lock(load: &Mutex<Load>) -> MutexGuard<'_, Load> {
+fn lock_load(load: &Mutex<Load>) -> MutexGuard<'_, Load> {
     load.lock().unwrap_or_else(PoisonError::into_inner)
 }

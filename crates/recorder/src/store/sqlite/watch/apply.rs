@@ -84,7 +84,7 @@ impl WatchedConnection {
         let failed = failed_to("write the position of the snapshot file");
         let position = self.without_waiting(|watched| {
             watched.connection.execute_batch("BEGIN IMMEDIATE")?;
-            let position = watched.advance()?;
+            let position = watched.advance_position()?;
             watched.connection.execute_batch("COMMIT")?;
             Ok(position)
         });

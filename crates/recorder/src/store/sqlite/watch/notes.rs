@@ -6,7 +6,7 @@ use super::super::lock::Lock;
 use super::super::mark::Acknowledged;
 use super::super::position::Position;
 use super::super::{StoreError, ledger};
-use super::{READ_VERSION, WatchedConnection, data_version, failed_to};
+use super::{READ_VERSION_OPERATION, WatchedConnection, data_version, failed_to};
 
 const COUNT_ENTRIES: &str = "count the entries of the snapshot file";
 
@@ -35,7 +35,7 @@ impl WatchedConnection {
     /// It has not, and nothing is accepted from then on; or it cannot be read.
     pub(in super::super) fn check_content(&mut self) -> Result<(), StoreError> {
         let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
-        let version = data_version(&self.connection).map_err(failed_to(READ_VERSION))?;
+        let version = data_version(&self.connection).map_err(failed_to(READ_VERSION_OPERATION))?;
         if notes.content_version == Some(version) {
             return Ok(());
         }
