@@ -205,7 +205,8 @@ impl LogFiles {
             let from = if check.next < frames { check.next } else { 0 };
             let to = frames.min(from + RECHECKED_FRAMES);
             check.next = to;
-            Ok(wal::has_intact_range(log, from, to)? && wal::has_intact_end(log, frames, &mut check.end)?)
+            Ok(wal::has_intact_range(log, from, to)?
+                && wal::has_intact_end(log, frames, &mut check.end)?)
         })
     }
 

@@ -68,7 +68,7 @@ use latest::Cache;
 use ledger::Ledger;
 use lock::Lock;
 use mark::Mark;
-use readers::{Readers, ReadSize};
+use readers::{ReadSize, Readers};
 pub use rebuild::{RebuildSummary, rebuild};
 use snapshots::History;
 pub use verify::{AttachmentCheck, LedgerSummary, Verified, VerifyError, verify};
@@ -581,9 +581,9 @@ impl Store for SqliteStore {
 
     async fn register_webhook(&self, webhook: &str) -> Result<BTreeMap<String, i64>, Error> {
         let (operation, webhook) = ("register a webhook", webhook.to_owned());
-        let done = self
-            .writer
-            .write(operation, 0, move |connection| Ok(webhooks::register_webhook(connection, &webhook)?));
+        let done = self.writer.write(operation, 0, move |connection| {
+            Ok(webhooks::register_webhook(connection, &webhook)?)
+        });
         done.await.map_err(|failure| failure.into_error(operation))
     }
 

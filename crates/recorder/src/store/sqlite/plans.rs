@@ -122,7 +122,10 @@ fn first_seen_queries_for_many_artifacts_use_indexes_without_scan_or_sort() {
     ];
     let first =
         "SEARCH first_seen USING PRIMARY KEY (org_id=? AND environment_id=? AND kind=? AND name=?)";
-    let cases = [(super::seen::RUNS_AROUND_INDEXES, runs.to_vec()), (super::seen::FIRST_SEEN, vec![first.to_owned()])];
+    let cases = [
+        (super::seen::RUNS_AROUND_INDEXES, runs.to_vec()),
+        (super::seen::FIRST_SEEN, vec![first.to_owned()]),
+    ];
     for (sql, wanted) in cases {
         let steps = query_plan_steps(&connection, sql);
         for wanted in wanted {

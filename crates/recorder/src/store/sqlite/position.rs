@@ -178,7 +178,10 @@ pub(super) fn advance_stored(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Begins a session with the file at `path`, and marks the file as in use.
-pub(super) fn begin_session(connection: &mut Connection, path: &Path) -> rusqlite::Result<Position> {
+pub(super) fn begin_session(
+    connection: &mut Connection,
+    path: &Path,
+) -> rusqlite::Result<Position> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     schema::create_if_missing(&transaction, "session")?;
     let session = new_session(&transaction)?;
@@ -207,7 +210,10 @@ pub(super) fn begin_session(connection: &mut Connection, path: &Path) -> rusqlit
 }
 
 /// Marks the file as closed: it is complete without its log. `last` is as in [`advance`].
-pub(super) fn end_session(connection: &mut Connection, last: Position) -> rusqlite::Result<Position> {
+pub(super) fn end_session(
+    connection: &mut Connection,
+    last: Position,
+) -> rusqlite::Result<Position> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let position = store_position(&transaction, last.next(last.session, false))?;
     transaction.commit()?;

@@ -197,7 +197,11 @@ impl Projection<'_> {
                 self.org_id,
                 snapshot.environment
             ])?;
-        self.extend_coverage(snapshot.environment, snapshot.covered_from, snapshot.previous_report)?;
+        self.extend_coverage(
+            snapshot.environment,
+            snapshot.covered_from,
+            snapshot.previous_report,
+        )?;
         Ok(())
     }
 

@@ -91,7 +91,11 @@ enum RebuildError {
 }
 
 /// Writes a new file to `partial`: what follows from the ledgers from `tables`, the rest from `source`.
-fn write_rebuilt_file(source: &Connection, tables: &Connection, partial: &Path) -> Result<(), RebuildError> {
+fn write_rebuilt_file(
+    source: &Connection,
+    tables: &Connection,
+    partial: &Path,
+) -> Result<(), RebuildError> {
     let mut new = Connection::open(literal_path(partial)).map_err(RebuildError::Write)?;
     keep_statements(&new).map_err(RebuildError::Write)?;
     let transaction = new.transaction().map_err(RebuildError::Write)?;
@@ -156,8 +160,9 @@ fn copy_rows(
     let columns = to.prepare(&format!("SELECT * FROM {table}")).map_err(RebuildError::Write)?;
     let columns: Vec<_> = columns.column_names().map(str::to_owned).collect();
     let values = vec!["?"; columns.len()].join(", ");
-    let mut insert =
-        to.prepare(&format!("INSERT INTO {table} VALUES ({values})")).map_err(RebuildError::Write)?;
+    let mut insert = to
+        .prepare(&format!("INSERT INTO {table} VALUES ({values})"))
+        .map_err(RebuildError::Write)?;
     let select = format!("SELECT {} FROM {table} {order}", columns.join(", "));
     let mut select = match from.prepare(&select) {
         // There is no such table, or column.

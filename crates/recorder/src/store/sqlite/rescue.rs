@@ -111,7 +111,10 @@ pub(super) fn rescue(
         RescueError::Copy { copy: beside(path, COMPLETE_SUFFIX).display().to_string(), source }
     })?;
     if let Some(damage) = damage {
-        return Ok(Rescued::Damaged { copy: rename_to_free_name(&partial, path, DAMAGED_SUFFIX)?, damage });
+        return Ok(Rescued::Damaged {
+            copy: rename_to_free_name(&partial, path, DAMAGED_SUFFIX)?,
+            damage,
+        });
     }
     // Before it is verified, so that it has its name if the process ends meanwhile.
     let copy = rename_to_free_name(&partial, path, COMPLETE_SUFFIX)?;
@@ -250,7 +253,9 @@ fn check_copy(copy: &Path, path: &Path) -> Result<(), CopyCheckError> {
         _ => CopyCheckError::Damaged(CopyDamage::Unusable(error)),
     })?;
     let cannot_read = |error: rusqlite::Error| match error.sqlite_error_code() {
-        None | Some(ErrorCode::DatabaseCorrupt) => CopyCheckError::Damaged(CopyDamage::Unreadable(error)),
+        None | Some(ErrorCode::DatabaseCorrupt) => {
+            CopyCheckError::Damaged(CopyDamage::Unreadable(error))
+        }
         Some(_) => CopyCheckError::Unreadable(Box::new(error)),
     };
     // It must have every acknowledged commit.

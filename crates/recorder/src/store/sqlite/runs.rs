@@ -105,7 +105,10 @@ pub(super) fn runs_of_fingerprint(
     fingerprint: &str,
 ) -> rusqlite::Result<Vec<ArtifactRun>> {
     let artifact = artifact_by_fingerprint(connection, org_id, fingerprint)?;
-    artifact.map_or_else(|| Ok(Vec::new()), |artifact| runs_of_artifact(connection, org_id, artifact, None))
+    artifact.map_or_else(
+        || Ok(Vec::new()),
+        |artifact| runs_of_artifact(connection, org_id, artifact, None),
+    )
 }
 
 /// The row id of the artifact that ran with this fingerprint.

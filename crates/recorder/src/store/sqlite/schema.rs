@@ -11,7 +11,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0001_ledger.sql"), fill: None },
     Migration { sql: include_str!("migrations/0002_provenance.sql"), fill: None },
     Migration { sql: include_str!("migrations/0003_webhooks.sql"), fill: None },
-    Migration { sql: include_str!("migrations/0004_first_seen.sql"), fill: Some(seen::fill_first_seen) },
+    Migration {
+        sql: include_str!("migrations/0004_first_seen.sql"),
+        fill: Some(seen::fill_first_seen),
+    },
 ];
 
 /// The change of the tables from one version of the file to the next.
@@ -140,7 +143,10 @@ pub(super) fn check_to_migrate(connection: &Connection, file: &str) -> Result<()
 
 /// The version of a recorder's file, and the migrations that it lacks. Refuses any other file, and one of a
 /// newer version.
-fn missing_migrations(connection: &Connection, file: &str) -> Result<(i64, &'static [Migration]), StoreError> {
+fn missing_migrations(
+    connection: &Connection,
+    file: &str,
+) -> Result<(i64, &'static [Migration]), StoreError> {
     let pragma = |name| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))

@@ -44,7 +44,8 @@ pub(super) const RUNS_AROUND_INDEXES: &str =
 
 /// The snapshots in which the images, repositories and registries in a JSON array (kind, name) first ran in
 /// environment `?3`.
-pub(super) const FIRST_SEEN: &str = "SELECT first_seen.kind, first_seen.name, first_seen.snapshot_index
+pub(super) const FIRST_SEEN: &str =
+    "SELECT first_seen.kind, first_seen.name, first_seen.snapshot_index
      FROM json_each(?2) AS wanted
      CROSS JOIN first_seen ON first_seen.org_id = ?1 AND first_seen.environment_id = ?3
          AND first_seen.kind = wanted.value ->> 0 AND first_seen.name = wanted.value ->> 1";

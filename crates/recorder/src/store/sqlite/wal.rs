@@ -140,7 +140,11 @@ pub(super) struct CheckedLog {
 ///
 /// # Errors
 /// The file cannot be read.
-pub(super) fn has_intact_frames(file: &File, frames: u64, checked: &mut CheckedLog) -> io::Result<bool> {
+pub(super) fn has_intact_frames(
+    file: &File,
+    frames: u64,
+    checked: &mut CheckedLog,
+) -> io::Result<bool> {
     let Some(log) = Log::open(file)? else {
         *checked = CheckedLog::default();
         return Ok(frames == 0);
@@ -152,7 +156,8 @@ pub(super) fn has_intact_frames(file: &File, frames: u64, checked: &mut CheckedL
     let mut checksum = Checksum { state: checked.checksum, ..log.checksum };
     let mut frame = vec![0; log.frame_size()];
     while checked.frames < frames {
-        if !log.read_frame(checked.frames, &mut frame)? || !log.is_next_frame(&frame, &mut checksum) {
+        if !log.read_frame(checked.frames, &mut frame)? || !log.is_next_frame(&frame, &mut checksum)
+        {
             return Ok(false);
         }
         checked.frames += 1;

@@ -124,9 +124,11 @@ impl Writer {
 
     /// Queues a write; refuses it if it would wait too long.
     fn enqueue(&self, operation: &str, weight: u64, write: Write) -> Result<(), StoreError> {
-        lock_load(&self.load).admit(weight, Instant::now()).map_err(|wait| StoreError::Overloaded {
-            operation: operation.to_owned(),
-            seconds: wait.as_secs().saturating_add(1),
+        lock_load(&self.load).admit(weight, Instant::now()).map_err(|wait| {
+            StoreError::Overloaded {
+                operation: operation.to_owned(),
+                seconds: wait.as_secs().saturating_add(1),
+            }
         })?;
         let queue = self.queue.as_ref().ok_or_else(|| writer_ended_error(operation))?;
         queue.send(QueuedWrite { weight, write }).map_err(|_| writer_ended_error(operation))

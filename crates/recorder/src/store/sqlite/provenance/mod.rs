@@ -201,8 +201,10 @@ impl ProvenanceStore for SqliteStore {
 
     async fn flow(&self, org: &str, name: &str) -> Result<FlowRecord, Error> {
         let (question, name) = (format!("read flow '{name}'"), name.to_owned());
-        self.read_provenance(&question, org, ReadSize::Small, move |reader| reader.flow_by_name(&name))
-            .await
+        self.read_provenance(&question, org, ReadSize::Small, move |reader| {
+            reader.flow_by_name(&name)
+        })
+        .await
     }
 
     async fn flows(
@@ -244,8 +246,10 @@ impl ProvenanceStore for SqliteStore {
         query: ArtifactQuery,
     ) -> Result<Vec<ArtifactRecord>, Error> {
         let question = format!("read artifacts of flow '{}'", query.flow);
-        self.read_provenance(&question, org, ReadSize::Small, move |reader| reader.artifacts(&query))
-            .await
+        self.read_provenance(&question, org, ReadSize::Small, move |reader| {
+            reader.artifacts(&query)
+        })
+        .await
     }
 
     async fn list_artifacts(
@@ -328,12 +332,14 @@ impl ProvenanceStore for SqliteStore {
 
     async fn search(&self, org: &str, digits: &str) -> Result<SearchResult, Error> {
         let digits = digits.to_owned();
-        self.read_provenance("search", org, ReadSize::Small, move |reader| reader.search(&digits)).await
+        self.read_provenance("search", org, ReadSize::Small, move |reader| reader.search(&digits))
+            .await
     }
 
     async fn has_provenance(&self, org: &str) -> Result<bool, Error> {
         let question = "look for artifacts of flows";
-        self.read_provenance(question, org, ReadSize::Small, |reader| Ok(reader.has_reports()?)).await
+        self.read_provenance(question, org, ReadSize::Small, |reader| Ok(reader.has_reports()?))
+            .await
     }
 
     async fn add_provenance(
