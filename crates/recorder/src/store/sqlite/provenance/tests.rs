@@ -47,6 +47,7 @@ pub(super) fn attestation(name: &str, is_compliant: bool) -> AttestationReport {
     }
 }
 
+/// Requires the attestations "test" and "scan" of artifact "runner".
 fn template() -> StoredTemplate {
     let rules = envsnap_model::provenance::Template::with_attestations(
         "runner",
@@ -59,7 +60,7 @@ pub(super) fn settings(name: &str, template: Option<StoredTemplate>) -> FlowSett
     FlowSettings { name: name.to_owned(), description: String::new(), visibility: None, template }
 }
 
-fn file(bytes: &[u8]) -> AttachmentFile {
+fn attachment_file(bytes: &[u8]) -> AttachmentFile {
     AttachmentFile {
         filename: "a.xml".to_owned(),
         sha256: Sha256::digest(bytes).into(),
@@ -81,7 +82,7 @@ impl Fixture {
         let changed = TrailReport { details: details("{\"description\":\"e\"}"), ..begun };
         store.save_trail("acme", "runner", changed, "ci").await.unwrap();
         store.report_artifact("acme", "runner", artifact(1, "t"), "ci").await.unwrap();
-        let attachment = Some(file(b"<testsuites/>"));
+        let attachment = Some(attachment_file(b"<testsuites/>"));
         let report = AttestationReport { attachment, ..attestation("test", true) };
         store.report_attestation("acme", "runner", "t", report, "ci").await.unwrap();
         let deployment = DeploymentReport {
@@ -100,6 +101,7 @@ impl Fixture {
         store.allow("acme", allowance, "admin").await.unwrap();
     }
 
+    /// The provenance of the artifact with this number in a snapshot such as `prod#1`.
     async fn provenance(&self, snapshot: &str, artifact: u8) -> ArtifactProvenance {
         let found = self.snapshot(snapshot).await;
         let wanted = format!("image:{artifact}");
@@ -108,13 +110,13 @@ impl Fixture {
     }
 }
 
-fn memory() -> Fixture {
+fn in_memory_fixture() -> Fixture {
     Fixture::with(SqliteStore::in_memory().unwrap())
 }
 
 #[tokio::test]
-async fn an_artifact_that_runs_shows_every_flow_that_reported_it_the_first_one_first() {
-    let fixture = memory();
+async fn running_artifact_has_its_flows_oldest_first_and_origin_known_rogue_late_or_allowed() {
+    let fixture = in_memory_fixture();
     fixture.create("prod").await;
     for flow in ["promotion", "runner", "scan"] {
         fixture.store.report_artifact("acme", flow, artifact(1, "t"), "ci").await.unwrap();
@@ -165,7 +167,8 @@ async fn an_artifact_that_runs_shows_every_flow_that_reported_it_the_first_one_f
     assert!(fixture.store.withdraw_allowance("acme", &id, "admin").await.is_err());
 }
 
-async fn state(fixture: &Fixture, artifact: u8) -> (State, Vec<String>) {
+/// The state of the artifact in flow "runner", and the names of missing or failed attestations.
+async fn state_and_problems(fixture: &Fixture, artifact: u8) -> (State, Vec<String>) {
     let query = ArtifactQuery {
         flow: "runner".to_owned(),
         selector: ArtifactSelector::Fingerprint(fingerprint(artifact)),
@@ -178,8 +181,8 @@ async fn state(fixture: &Fixture, artifact: u8) -> (State, Vec<String>) {
 }
 
 #[tokio::test]
-async fn evidence_may_come_before_its_artifact_and_counts_by_name_and_commit() {
-    let fixture = memory();
+async fn attestations_bind_to_artifact_by_template_name_and_commit_even_if_reported_first() {
+    let fixture = in_memory_fixture();
     let store = &fixture.store;
     store.save_flow("acme", settings("runner", Some(template())), "ci").await.unwrap();
     let report = |report| store.report_attestation("acme", "runner", "t", report, "ci");
@@ -187,12 +190,15 @@ async fn evidence_may_come_before_its_artifact_and_counts_by_name_and_commit() {
     let other = AttestationReport { commit: Some("ffff".to_owned()), ..attestation("scan", true) };
     report(other).await.unwrap();
     store.report_artifact("acme", "runner", artifact(1, "t"), "ci").await.unwrap();
-    assert_eq!(state(&fixture, 1).await, (State::Incomplete, vec!["scan".to_owned()]));
+    assert_eq!(state_and_problems(&fixture, 1).await, (State::Incomplete, vec!["scan".to_owned()]));
     report(attestation("scan", false)).await.unwrap();
-    assert_eq!(state(&fixture, 1).await, (State::NonCompliant, vec!["scan".to_owned()]));
+    assert_eq!(
+        state_and_problems(&fixture, 1).await,
+        (State::NonCompliant, vec!["scan".to_owned()])
+    );
     let overridden = AttestationReport { is_override: true, ..attestation("scan", true) };
     report(overridden).await.unwrap();
-    assert_eq!(state(&fixture, 1).await, (State::Compliant, vec![]));
+    assert_eq!(state_and_problems(&fixture, 1).await, (State::Compliant, vec![]));
 
     // One that names an artifact which was not reported in the trail is refused.
     let wrong =
@@ -212,7 +218,7 @@ async fn evidence_may_come_before_its_artifact_and_counts_by_name_and_commit() {
 
 #[tokio::test]
 async fn a_repeated_request_is_recorded_once_and_a_later_one_again() {
-    let fixture = memory();
+    let fixture = in_memory_fixture();
     let store = &fixture.store;
     let artifact = || store.report_artifact("acme", "runner", artifact(1, "t"), "ci");
     let evidence = |actor: &'static str| {
@@ -243,8 +249,8 @@ async fn a_repeated_request_is_recorded_once_and_a_later_one_again() {
 }
 
 #[tokio::test]
-async fn a_flow_is_found_by_its_old_name_until_another_one_takes_it() {
-    let fixture = memory();
+async fn renamed_flow_is_found_by_its_old_name_until_another_flow_takes_that_name() {
+    let fixture = in_memory_fixture();
     let store = &fixture.store;
     store.save_flow("acme", settings("a", None), "ci").await.unwrap();
     store.rename_flow("acme", "a", "b", "ci").await.unwrap();
@@ -263,7 +269,7 @@ async fn a_flow_is_found_by_its_old_name_until_another_one_takes_it() {
 }
 
 #[tokio::test]
-async fn a_file_is_stored_once_and_its_absence_is_found() {
+async fn equal_attachments_are_stored_once_and_verify_finds_changed_or_missing_chunks() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshots.db");
     {
@@ -272,7 +278,7 @@ async fn a_file_is_stored_once_and_its_absence_is_found() {
         fixture.report_provenance().await;
         let mut id = String::new();
         for name in ["scan", "lint"] {
-            let attachment = Some(file(&vec![7; 600_000]));
+            let attachment = Some(attachment_file(&vec![7; 600_000]));
             let report = AttestationReport { attachment, ..attestation(name, true) };
             let head = fixture.store.report_attestation("acme", "runner", "t", report, "ci").await;
             id = RecordId::new("acme", head.unwrap().seq).to_string();
@@ -298,8 +304,8 @@ async fn a_file_is_stored_once_and_its_absence_is_found() {
 }
 
 #[tokio::test]
-async fn a_search_finds_what_was_reported_and_what_only_runs() {
-    let fixture = memory();
+async fn search_finds_reported_commits_and_artifacts_that_run_without_any_report() {
+    let fixture = in_memory_fixture();
     fixture.create("prod").await;
     fixture.report("prod", &[(1, 1), (2, 1)]).await;
     fixture.store.report_artifact("acme", "runner", artifact(1, "t"), "ci").await.unwrap();

@@ -13,10 +13,11 @@ use super::*;
 use crate::domain::{OrgFilter, Page};
 use crate::store::EnvironmentFilter;
 
-/// What the ledger does not cover: see this module.
+/// Tables whose rows do not follow from the ledger, so that plausible changes to them are not found.
 const NOT_COVERED: [&str; 6] =
     ["reporting", "current_task", "recent_report", "webhook", "webhook_position", "probe"];
 
+/// The ledger, and the tables that can be derived from it or are checked by its hashes.
 const COVERED: [&str; 19] = [
     "org",
     "ledger",
@@ -39,12 +40,11 @@ const COVERED: [&str; 19] = [
     "attachment_chunk",
 ];
 
-/// The tables that a newer version adds have what they would have had.
 #[tokio::test]
-async fn a_file_of_an_older_version_gets_what_first_ran() {
+async fn opening_a_file_of_schema_version_3_creates_and_fills_the_first_seen_table() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshots.db");
-    recorded(&path).await;
+    record_two_organizations(&path).await;
     let connection = Connection::open(&path).unwrap();
     connection
         .execute_batch(
@@ -61,11 +61,11 @@ async fn a_file_of_an_older_version_gets_what_first_ran() {
     assert!(count > 10, "{count}");
 }
 
-/// A small generator, so that a failure can be repeated.
+/// A xorshift random number generator with a fixed seed, so that a failure can be repeated.
 struct Rng(u64);
 
 impl Rng {
-    fn below(&mut self, most: usize) -> usize {
+    fn random_below(&mut self, most: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -73,13 +73,13 @@ impl Rng {
     }
 
     fn choose<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[self.below(choices.len())]
+        &choices[self.random_below(choices.len())]
     }
 }
 
 /// A file with two organizations, whose environments were renamed, archived and not reported for a
 /// time.
-async fn recorded(path: &Path) -> Head {
+async fn record_two_organizations(path: &Path) -> Head {
     let fixture = Fixture::with(SqliteStore::open(path).unwrap());
     for name in ["beta", "prod"] {
         fixture.create(name).await;
@@ -102,7 +102,7 @@ async fn recorded(path: &Path) -> Head {
 }
 
 /// Every row of every table that is covered.
-fn rows(path: &Path) -> Option<BTreeMap<&'static str, Vec<Vec<Value>>>> {
+fn covered_rows(path: &Path) -> Option<BTreeMap<&'static str, Vec<Vec<Value>>>> {
     let connection = Connection::open(path).ok()?;
     let mut all = BTreeMap::new();
     for table in COVERED {
@@ -118,11 +118,12 @@ fn rows(path: &Path) -> Option<BTreeMap<&'static str, Vec<Vec<Value>>>> {
     Some(all)
 }
 
-/// Changes the file; what kind of change that was, and what was done, or `None` if nothing could be.
-fn change(path: &Path, rng: &mut Rng) -> Option<(&'static str, String)> {
-    if rng.below(4) == 0 {
+/// Changes a bit, a value, a row or the schema of the file at random. Returns the kind of the change and
+/// the bit or the SQL statement, or `None` if nothing was changed.
+fn make_random_change(path: &Path, rng: &mut Rng) -> Option<(&'static str, String)> {
+    if rng.random_below(4) == 0 {
         let mut bytes = fs::read(path).unwrap();
-        let (at, bit) = (rng.below(bytes.len()), rng.below(8));
+        let (at, bit) = (rng.random_below(bytes.len()), rng.random_below(8));
         bytes[at] ^= 1 << bit;
         fs::write(path, bytes).unwrap();
         return Some(("a bit", format!("bit {bit} of byte {at}")));
@@ -141,7 +142,7 @@ fn change(path: &Path, rng: &mut Rng) -> Option<(&'static str, String)> {
     let count: usize = connection
         .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
         .unwrap();
-    let offset = rng.below(count.max(1));
+    let offset = rng.random_below(count.max(1));
     // Tables without row ids have no other name for a row.
     let key = columns[..2].join(", ");
     let row = format!("({key}) = (SELECT {key} FROM {table} LIMIT 1 OFFSET {offset})");
@@ -150,7 +151,7 @@ fn change(path: &Path, rng: &mut Rng) -> Option<(&'static str, String)> {
         .iter()
         .map(|it| format!("CASE typeof({it}) WHEN 'integer' THEN {it} + 7919 ELSE {it} || 'x' END"))
         .collect();
-    let (kind, sql) = match rng.below(10) {
+    let (kind, sql) = match rng.random_below(10) {
         0 => ("a row removed", format!("DELETE FROM {table} WHERE {row}")),
         1 => ("a value", format!("UPDATE {table} SET {column} = {column} + 1 WHERE {row}")),
         2 => ("a value", format!("UPDATE {table} SET {column} = {column} || ' ' WHERE {row}")),
@@ -186,25 +187,25 @@ fn change(path: &Path, rng: &mut Rng) -> Option<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn every_change_is_found_unless_documented_as_not_covered() {
+async fn verify_finds_every_random_change_to_tables_that_the_ledger_covers() {
     let is_long = std::env::var_os("ENVSNAP_LONG").is_some();
     let wanted = if is_long { 10_000 } else { 500 };
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("snapshots.db");
-    let head = recorded(&original).await;
+    let head = record_two_organizations(&original).await;
     assert_eq!(verify(&original, Some(&head), AttachmentCheck::Sizes).unwrap().ledgers.len(), 2);
-    let before = rows(&original).unwrap();
+    let before = covered_rows(&original).unwrap();
     let mut rng = Rng(0x9e37_79b9_7f4a_7c15);
     let (mut made, mut found) = (BTreeMap::<_, u32>::new(), BTreeMap::<_, u32>::new());
     while made.values().sum::<u32>() < wanted {
         let copy = folder.path().join("changed.db");
         fs::copy(&original, &copy).unwrap();
-        let Some((kind, done)) = change(&copy, &mut rng) else { continue };
+        let Some((kind, done)) = make_random_change(&copy, &mut rng) else { continue };
         *made.entry(kind).or_default() += 1;
         match verify(&copy, Some(&head), AttachmentCheck::Content) {
             Err(_) => *found.entry(kind).or_default() += 1,
             // It changed nothing that is covered.
-            Ok(_) => assert_eq!(rows(&copy), Some(before.clone()), "{done}"),
+            Ok(_) => assert_eq!(covered_rows(&copy), Some(before.clone()), "{done}"),
         }
         for ending in ["", "-wal", "-shm", "-journal"] {
             let _ = fs::remove_file(format!("{}{ending}", copy.display()));
@@ -222,7 +223,7 @@ async fn every_change_is_found_unless_documented_as_not_covered() {
 }
 
 /// Values of another kind, length or sign than a column has.
-const WRONG: [&str; 11] = [
+const INVALID_VALUES: [&str; 11] = [
     "NULL",
     "0",
     "-5",
@@ -236,8 +237,8 @@ const WRONG: [&str; 11] = [
     "zeroblob(57)",
 ];
 
-/// What a recorder may have written: the column, and the values.
-const PLAUSIBLE: [(&str, &str, &[&str]); 3] = [
+/// Those invalid values that `verify` accepts, as a recorder may have written them: table, column, values.
+const ACCEPTED_VALUES: [(&str, &str, &[&str]); 3] = [
     ("webhook_position", "seq", &["0"]),
     ("reporting", "heartbeat", &["NULL", "0"]),
     // SQLite makes text of a number.
@@ -245,7 +246,7 @@ const PLAUSIBLE: [(&str, &str, &[&str]); 3] = [
 ];
 
 /// Every environment can be read, and all of them listed.
-async fn assert_is_read(path: &Path, what: &str) {
+async fn assert_environments_are_readable(path: &Path, what: &str) {
     let store = SqliteStore::open_to_read(path).unwrap();
     let page = Page { number: 1, size: 100 };
     for org in ["acme", "other"] {
@@ -273,10 +274,10 @@ async fn assert_is_read(path: &Path, what: &str) {
 }
 
 #[tokio::test]
-async fn an_invalid_value_in_any_column_is_found_and_the_rest_stays_readable() {
+async fn verify_rejects_invalid_values_in_any_column_and_uncovered_ones_break_no_read() {
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("snapshots.db");
-    let head = recorded(&original).await;
+    let head = record_two_organizations(&original).await;
     let columns: Vec<(String, String)> = {
         let connection = Connection::open(&original).unwrap();
         let mut statement = connection
@@ -291,7 +292,7 @@ async fn an_invalid_value_in_any_column_is_found_and_the_rest_stays_readable() {
     };
     let mut found: BTreeMap<&(String, String), u32> = BTreeMap::new();
     for (key @ (table, column), value) in
-        columns.iter().flat_map(|column| WRONG.map(|value| (column, value)))
+        columns.iter().flat_map(|column| INVALID_VALUES.map(|value| (column, value)))
     {
         let copy = folder.path().join("changed.db");
         fs::copy(&original, &copy).unwrap();
@@ -309,7 +310,7 @@ async fn an_invalid_value_in_any_column_is_found_and_the_rest_stays_readable() {
         if !changed.is_ok_and(|changed| changed > 0) {
             continue;
         }
-        let is_plausible = PLAUSIBLE
+        let is_plausible = ACCEPTED_VALUES
             .iter()
             .any(|(of, name, values)| of == table && name == column && values.contains(&value));
         let what = format!("{table}.{column} = {value}");
@@ -317,7 +318,7 @@ async fn an_invalid_value_in_any_column_is_found_and_the_rest_stays_readable() {
         assert_eq!(verified.is_ok(), is_plausible, "{what}: {verified:?}");
         *found.entry(key).or_default() += 1;
         if NOT_COVERED.contains(&table.as_str()) || is_plausible {
-            assert_is_read(&copy, &what).await;
+            assert_environments_are_readable(&copy, &what).await;
         }
     }
     let untested: Vec<_> = columns.iter().filter(|column| !found.contains_key(column)).collect();
@@ -325,7 +326,7 @@ async fn an_invalid_value_in_any_column_is_found_and_the_rest_stays_readable() {
 }
 
 #[test]
-fn organizations_are_listed_without_reading_every_entry() {
+fn organizations_query_searches_the_index_instead_of_scanning_the_ledger() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
     let sql = format!("EXPLAIN QUERY PLAN {}", replay::ORGANIZATIONS_QUERY);
@@ -338,10 +339,10 @@ fn organizations_are_listed_without_reading_every_entry() {
 }
 
 #[tokio::test]
-async fn a_truncated_or_rewritten_ledger_is_found_with_a_kept_head() {
+async fn verify_with_a_kept_head_finds_a_truncated_or_replaced_ledger() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshots.db");
-    let head = recorded(&path).await;
+    let head = record_two_organizations(&path).await;
     let anew = folder.path().join("anew.db");
     {
         let fixture = Fixture::with(SqliteStore::open(&anew).unwrap());

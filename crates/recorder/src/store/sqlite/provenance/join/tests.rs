@@ -48,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-async fn apply(fixture: &Fixture, step: Step) {
+async fn apply_step(fixture: &Fixture, step: Step) {
     let (flow_name, trail_name) = (|it: u8| format!("flow-{it}"), |it: u8| format!("trail-{it}"));
     match step {
         Step::Artifact { flow, trail, artifact: number, is_named } => {
@@ -87,7 +87,7 @@ async fn apply(fixture: &Fixture, step: Step) {
 }
 
 /// Every artifact of every snapshot, with the provenance that was read of all of them together.
-async fn everything(fixture: &Fixture) -> Vec<SnapshotArtifact> {
+async fn all_snapshot_artifacts(fixture: &Fixture) -> Vec<SnapshotArtifact> {
     let mut all = Vec::new();
     for index in 1.. {
         let expression = format!("prod#{index}").parse().unwrap();
@@ -104,7 +104,11 @@ fn org_and_environment(connection: &Connection) -> (i64, i64) {
 }
 
 /// What is known of one artifact, read with a query for each thing.
-fn one(reader: &Reader<'_>, environment: i64, artifact: &SnapshotArtifact) -> ArtifactProvenance {
+fn read_one_provenance(
+    reader: &Reader<'_>,
+    environment: i64,
+    artifact: &SnapshotArtifact,
+) -> ArtifactProvenance {
     let fingerprint = artifact.fingerprint.map(|it| it.to_string()).unwrap_or_default();
     let reports =
         if fingerprint.is_empty() { Vec::new() } else { reader.reports_of(&fingerprint).unwrap() };
@@ -160,7 +164,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
-    fn provenance_of_many_artifacts_is_that_of_each(
+    fn provenance_read_in_batches_equals_provenance_read_one_by_one(
         steps in prop::collection::vec(step(), 1..24),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -171,9 +175,9 @@ proptest! {
             fixture.create("prod").await;
             for step in steps {
                 fixture.advance(10);
-                apply(&fixture, step).await;
+                apply_step(&fixture, step).await;
             }
-            everything(&fixture).await
+            all_snapshot_artifacts(&fixture).await
         });
         let connection = Connection::open(&path).unwrap();
         let (org_id, environment_id) = org_and_environment(&connection);
@@ -185,7 +189,7 @@ proptest! {
         for artifact in many {
             // Nothing is kept from one artifact to the next.
             let reader = Reader::new(&connection, "acme", org_id);
-            let expected = one(&reader, environment_id, &artifact);
+            let expected = read_one_provenance(&reader, environment_id, &artifact);
             let found = *artifact.provenance.clone().unwrap();
             if reader.has_reports().unwrap() {
                 prop_assert_eq!(found, expected);
@@ -197,7 +201,10 @@ proptest! {
 }
 
 /// How many statements run, and how many rows they return.
-fn count(path: &Path, question: impl FnOnce(&Connection, (i64, i64))) -> (usize, usize) {
+fn count_statements_and_rows(
+    path: &Path,
+    question: impl FnOnce(&Connection, (i64, i64)),
+) -> (usize, usize) {
     let mut connection = Connection::open(path).unwrap();
     // Before it counts, because SQLite reads the schema with it.
     let environment = org_and_environment(&connection);
@@ -215,7 +222,7 @@ fn count(path: &Path, question: impl FnOnce(&Connection, (i64, i64))) -> (usize,
 }
 
 #[tokio::test]
-async fn the_provenance_of_many_artifacts_takes_as_many_statements_as_that_of_one() {
+async fn provenance_of_150_artifacts_takes_as_many_statements_as_that_of_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshots.db");
     let running: Vec<_> = (1..=150).map(|artifact| (artifact, 1)).collect();
@@ -232,12 +239,12 @@ async fn the_provenance_of_many_artifacts_takes_as_many_statements_as_that_of_on
         }
         fixture.store.save_flow("acme", settings("unused", None), "ci").await.unwrap();
         fixture.report("prod", &running).await;
-        everything(&fixture).await
+        all_snapshot_artifacts(&fixture).await
     };
     assert_eq!(all.len(), running.len());
     let add_to = |most: usize| {
         let mut some: Vec<_> = all.iter().take(most).cloned().collect();
-        let counted = count(&path, |connection, (org_id, environment_id)| {
+        let counted = count_statements_and_rows(&path, |connection, (org_id, environment_id)| {
             let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
             add(connection, shown, &mut some).unwrap();
         });
@@ -252,7 +259,7 @@ async fn the_provenance_of_many_artifacts_takes_as_many_statements_as_that_of_on
 }
 
 #[tokio::test]
-async fn rows_read_of_an_artifact_do_not_grow_with_the_trails_that_reported_it() {
+async fn rows_read_for_an_artifact_do_not_grow_with_the_number_of_trails_that_reported_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshots.db");
     let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
@@ -271,7 +278,7 @@ async fn rows_read_of_an_artifact_do_not_grow_with_the_trails_that_reported_it()
     };
     let read = || {
         let mut artifact = [running_artifact(&path)];
-        let counted = count(&path, |connection, (org_id, environment_id)| {
+        let counted = count_statements_and_rows(&path, |connection, (org_id, environment_id)| {
             let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
             add(connection, shown, &mut artifact).unwrap();
             let reader = Reader::new(connection, "acme", org_id);
@@ -299,7 +306,7 @@ async fn rows_read_of_an_artifact_do_not_grow_with_the_trails_that_reported_it()
 }
 
 #[tokio::test]
-async fn rows_read_of_an_artifact_do_not_grow_with_the_evidence_of_others_in_its_trail() {
+async fn rows_read_for_an_artifact_do_not_grow_with_attestations_of_others_in_its_trail() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshots.db");
     let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
@@ -327,7 +334,7 @@ async fn rows_read_of_an_artifact_do_not_grow_with_the_evidence_of_others_in_its
     let read = || {
         let mut artifact = [running_artifact(&path)];
         let mut attestations = 0;
-        let counted = count(&path, |connection, (org_id, environment_id)| {
+        let counted = count_statements_and_rows(&path, |connection, (org_id, environment_id)| {
             let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
             add(connection, shown, &mut artifact).unwrap();
             let reader = Reader::new(connection, "acme", org_id);
