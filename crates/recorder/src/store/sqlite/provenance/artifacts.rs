@@ -9,7 +9,7 @@ use super::super::failure::Failure;
 use super::super::json::Json;
 use super::super::runs::runs_of_fingerprint;
 use super::reader::{DetailLevel, Reader};
-use super::rows::{REPORT, ReportRow, report};
+use super::rows::{ReportRow, SELECT_REPORT, report};
 use crate::domain::provenance::{
     ArtifactRecord, ArtifactReported, AttestationRecord, RecordId, SearchResult, fields,
 };
@@ -100,7 +100,7 @@ impl Reader<'_> {
                  SELECT id FROM flow WHERE org_id = $1 AND archived_at IS NOT NULL)"
         };
         let mut statement = self.connection.prepare_cached(&format!(
-            "{REPORT} AS this
+            "{SELECT_REPORT} AS this
              WHERE org_id = $1 AND {of_flow}
                AND NOT EXISTS (
                    SELECT 1 FROM artifact_report AS later
@@ -285,7 +285,7 @@ impl Reader<'_> {
             rows = self.reports_of_all(&Json(found))?;
         } else {
             let mut statement = self.connection.prepare_cached(&format!(
-                "{REPORT} WHERE org_id = $1 AND git_commit = $2 ORDER BY seq DESC LIMIT {MAX_ROWS}"
+                "{SELECT_REPORT} WHERE org_id = $1 AND git_commit = $2 ORDER BY seq DESC LIMIT {MAX_ROWS}"
             ))?;
             for commit in found {
                 for row in statement.query_map(params![self.org_id, commit], report)? {
@@ -308,7 +308,7 @@ impl Reader<'_> {
         let rows = self
             .connection
             .prepare_cached(&format!(
-                "{REPORT} WHERE org_id = $1 AND trail_id = $2 AND {column} >= $3 AND {column} < $4
+                "{SELECT_REPORT} WHERE org_id = $1 AND trail_id = $2 AND {column} >= $3 AND {column} < $4
                  ORDER BY seq DESC"
             ))?
             .query_map(params![self.org_id, trail, digits, after_prefix(digits)], report)?

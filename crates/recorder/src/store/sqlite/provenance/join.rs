@@ -115,7 +115,7 @@ impl Batch {
         }
         let by_flow: Vec<_> = batch.reports.values().flat_map(|reports| by_flow(reports)).collect();
         let latest: Vec<_> = by_flow.iter().filter_map(|it| it.last()).map(|it| it.seq).collect();
-        reader.load(by_flow.into_iter().flatten())?;
+        reader.preload(by_flow.into_iter().flatten())?;
         batch.details = reader.short_artifact_details(latest)?;
         Ok(batch)
     }

@@ -9,31 +9,31 @@ use super::super::failure::Failure;
 use super::super::json::Json;
 use super::reader::{Reader, short_details};
 use super::rows::{
-    ATTESTATION, ArtifactInTrail, AttestationRow, FLOW, ReportRow, TRAIL, attestation, flow,
-    report, trail,
+    ArtifactInTrail, AttestationRow, ReportRow, SELECT_ATTESTATION, SELECT_FLOW, SELECT_TRAIL,
+    attestation, flow, report, trail,
 };
 use crate::domain::provenance::ArtifactReported;
 
-/// The fields of an artifact in a short answer.
-const SHORT_ARTIFACT: [&str; 5] =
+/// The details of an artifact report that answers with many artifacts have.
+const SHORT_ARTIFACT_FIELDS: [&str; 5] =
     ["fingerprint", "git_commit_info", "commit_url", "build_url", "repo_url"];
 
-/// The rows that `select` reads and whose `column` is in a JSON array.
-fn among(select: &str, column: &str) -> String {
+/// SQL: `select` restricted to organization `$1` and to the values of `column` in the JSON array `$2`.
+fn select_where_in_json(select: &str, column: &str) -> String {
     format!("{select} WHERE org_id = $1 AND {column} IN (SELECT value FROM json_each($2))")
 }
 
-/// How many of its latest reports by a flow the state of an artifact follows from, beside the first one.
-/// A flow may report the same artifact every day.
-pub(super) const MAX_REPORTS: u32 = 20;
+/// How many of the latest reports of an artifact by one flow are read for its state, beside the first
+/// report: a flow may report the same artifact every day.
+pub(super) const MAX_LATEST_REPORTS_PER_FLOW: u32 = 20;
 
-/// How many pairs of an artifact and a flow are looked at, and so how long one query may last. Without a
-/// limit SQLite would also expect more of them than there are reports, and read all of these.
-const MAX_REPORTERS: u32 = 20_000;
+/// The most pairs of an artifact and a flow that one query reads, which bounds its duration. Without a
+/// limit, SQLite's planner would expect more pairs than reports, and scan all reports.
+const MAX_ARTIFACT_FLOW_PAIRS: u32 = 20_000;
 
-/// The first and the latest reports by each flow of the artifacts with these fingerprints, in no
-/// particular order: one of them may be among the latest and the first. However often an artifact
-/// was reported, no more is read.
+/// Selects the first and the latest reports by each flow of the artifacts whose fingerprints are in a JSON
+/// array, in no particular order. A first report that is also among the latest is selected once. The
+/// number of rows read does not depend on how often an artifact was reported.
 pub(in super::super) fn reports_query() -> String {
     format!(
         "WITH RECURSIVE reporter (fingerprint, flow_id) AS (
@@ -46,7 +46,7 @@ pub(in super::super) fn reports_query() -> String {
                  SELECT min(next.flow_id) FROM artifact_report AS next
                  WHERE next.org_id = ?1 AND next.fingerprint = reporter.fingerprint
                    AND next.flow_id > reporter.flow_id)
-             FROM reporter WHERE flow_id IS NOT NULL LIMIT {MAX_REPORTERS})
+             FROM reporter WHERE flow_id IS NOT NULL LIMIT {MAX_ARTIFACT_FLOW_PAIRS})
          SELECT report.seq, report.flow_id, report.trail_id, report.fingerprint, report.name,
                 report.git_commit, report.template_name, report.recorded_at
          FROM reporter
@@ -55,7 +55,7 @@ pub(in super::super) fn reports_query() -> String {
                  SELECT latest.seq FROM artifact_report AS latest
                  WHERE latest.org_id = ?1 AND latest.fingerprint = reporter.fingerprint
                    AND latest.flow_id = reporter.flow_id
-                 ORDER BY latest.seq DESC LIMIT {MAX_REPORTS})
+                 ORDER BY latest.seq DESC LIMIT {MAX_LATEST_REPORTS_PER_FLOW})
              UNION ALL
              SELECT min(first.seq) FROM artifact_report AS first
              WHERE first.org_id = ?1 AND first.fingerprint = reporter.fingerprint
@@ -64,18 +64,20 @@ pub(in super::super) fn reports_query() -> String {
     )
 }
 
+/// Selects the flows whose ids are in a JSON array.
 pub(in super::super) fn flows_query() -> String {
-    among(FLOW, "id")
+    select_where_in_json(SELECT_FLOW, "id")
 }
 
+/// Selects the trails whose ids are in a JSON array.
 pub(in super::super) fn trails_query() -> String {
-    among(TRAIL, "id")
+    select_where_in_json(SELECT_TRAIL, "id")
 }
 
 /// The attestations that may be about artifacts, by their positions in a JSON array of trails,
 /// fingerprints and commits. However many others are in the trail, they are not read.
 pub(in super::super) fn attestations_query() -> String {
-    let of_artifact = ATTESTATION
+    let of_artifact = SELECT_ATTESTATION
         .replace("FROM attestation", ", wanted.key FROM json_each(?2) AS wanted")
         + " CROSS JOIN attestation ON org_id = ?1 AND trail_id = wanted.value ->> 0";
     format!(
@@ -85,8 +87,9 @@ pub(in super::super) fn attestations_query() -> String {
     )
 }
 
+/// Selects the payloads of the ledger entries whose sequence numbers are in a JSON array.
 pub(in super::super) fn entries_query() -> String {
-    among("SELECT seq, payload FROM ledger", "seq")
+    select_where_in_json("SELECT seq, payload FROM ledger", "seq")
 }
 
 impl Reader<'_> {
@@ -104,8 +107,9 @@ impl Reader<'_> {
         Ok(reports)
     }
 
-    /// Reads what the states of artifacts follow from, which would otherwise be read one by one.
-    pub(super) fn load<'b>(
+    /// Caches the flows, trails and attestations of these reports with one query each, instead of one query
+    /// for each report.
+    pub(super) fn preload<'b>(
         &self,
         reports: impl IntoIterator<Item = &'b ReportRow>,
     ) -> Result<(), Failure> {
@@ -131,7 +135,7 @@ impl Reader<'_> {
         self.load_attestations(artifacts)
     }
 
-    /// Reads the attestations that may be about these artifacts.
+    /// Caches the attestations that may be about these artifacts.
     pub(super) fn load_attestations(
         &self,
         mut artifacts: BTreeSet<ArtifactInTrail>,
@@ -154,7 +158,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The fields in a short answer of the artifacts that these entries reported, by entry.
+    /// The short details of the artifact reports with these sequence numbers, as JSON objects by sequence
+    /// number.
     pub(super) fn short_artifact_details(
         &self,
         entries: Vec<i64>,
@@ -164,7 +169,7 @@ impl Reader<'_> {
         let mut found = HashMap::new();
         while let Some(row) = rows.next()? {
             let Json::<ArtifactReported>(entry) = row.get(1)?;
-            found.insert(row.get(0)?, short_details(&entry.details, &SHORT_ARTIFACT));
+            found.insert(row.get(0)?, short_details(&entry.details, &SHORT_ARTIFACT_FIELDS));
         }
         Ok(found)
     }

@@ -43,10 +43,10 @@ use crate::store::provenance::{
     ArtifactQuery, AttestationQuery, DeploymentQuery, FlowFilter, ProvenanceStore, TrailFilter,
 };
 
-/// So many bytes of a file are written in the time that an artifact of a report takes.
-const BYTES_PER_ARTIFACT: usize = 4_096;
+/// So many bytes of an attachment count as one artifact in the size of a write, as they take as long.
+const ATTACHMENT_BYTES_PER_ARTIFACT: usize = 4_096;
 
-/// The number of an organization that has no ledger.
+/// The id used for an organization without a ledger, which no row has.
 const NO_ORG: i64 = 0;
 
 impl SqliteStore {
@@ -162,7 +162,7 @@ impl ProvenanceStore for SqliteStore {
         );
         let bytes = report.attachment.as_ref().map_or(0, |file| file.content.len());
         let (flow, trail) = (flow.to_owned(), trail.to_owned());
-        self.write(operation, org, actor, bytes / BYTES_PER_ARTIFACT, move |ledger| {
+        self.write(operation, org, actor, bytes / ATTACHMENT_BYTES_PER_ARTIFACT, move |ledger| {
             write_reports::report_attestation(ledger, &flow, &trail, report)
         })
         .await

@@ -12,7 +12,7 @@ use crate::domain::provenance::{
 };
 use crate::domain::{Micros, Payload};
 
-/// Changes the tables as entry `seq` of an organization says.
+/// Applies entry `seq` of an organization's ledger to the tables of provenance.
 pub(in super::super) fn apply(
     connection: &Connection,
     org_id: i64,
@@ -33,13 +33,16 @@ pub(in super::super) fn apply(
         Payload::ArtifactReported(artifact) => projection.add_artifact(artifact)?,
         Payload::AttestationReported(attestation) => projection.add_attestation(attestation)?,
         Payload::DeploymentReported(deployment) => projection.add_deployment(deployment)?,
-        Payload::Allowed(allowed) => projection.allow(allowed)?,
-        Payload::AllowanceWithdrawn(withdrawn) => projection.withdraw(withdrawn.allowance)?,
+        Payload::Allowed(allowed) => projection.add_allowance(allowed)?,
+        Payload::AllowanceWithdrawn(withdrawn) => {
+            projection.withdraw_allowance(withdrawn.allowance)?
+        }
         _ => {}
     }
     Ok(())
 }
 
+/// The tables, with the ledger entry that is applied to them.
 struct Projection<'a> {
     connection: &'a Connection,
     org_id: i64,
@@ -67,7 +70,7 @@ impl Projection<'_> {
         self.set_flow_name(&created.name, self.seq)
     }
 
-    /// From now on the flow is found by this name.
+    /// Lets requests find the flow by this name, and no longer the flow that had it before.
     fn set_flow_name(&self, name: &str, flow: i64) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
@@ -123,7 +126,7 @@ impl Projection<'_> {
         self.set_flow_name(name, flow)
     }
 
-    /// Something was reported to the flow.
+    /// Sets the time of the latest activity of the flow.
     fn touch_flow(&self, flow: i64) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
@@ -272,7 +275,7 @@ impl Projection<'_> {
         self.touch_flow(deployment.flow)
     }
 
-    fn allow(&self, allowed: &Allowed) -> rusqlite::Result<()> {
+    fn add_allowance(&self, allowed: &Allowed) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
                 "INSERT INTO allowance
@@ -292,7 +295,7 @@ impl Projection<'_> {
         Ok(())
     }
 
-    fn withdraw(&self, allowance: i64) -> rusqlite::Result<()> {
+    fn withdraw_allowance(&self, allowance: i64) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
                 "UPDATE allowance SET withdrawn_at = $1 WHERE org_id = $2 AND seq = $3",
@@ -302,12 +305,12 @@ impl Projection<'_> {
     }
 }
 
-/// A template from its column.
+/// The template in a table's column, which has it as JSON.
 pub(super) fn template(column: Option<Json<StoredTemplate>>) -> Option<StoredTemplate> {
     column.map(|Json(template)| template)
 }
 
-/// What a template expects.
+/// The parsed rules of a stored template, without its text.
 pub(super) fn rules(template: Option<&StoredTemplate>) -> Option<&Template> {
     template.map(|template| &template.rules)
 }

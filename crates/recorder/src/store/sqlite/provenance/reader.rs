@@ -14,15 +14,15 @@ use super::super::failure::Failure;
 use super::super::json::Json;
 use super::projection::rules;
 use super::rows::{
-    ATTESTATION, ArtifactInTrail, AttestationRow, FLOW, FlowRow, REPORT, ReportRow, TRAIL,
-    TrailRow, attestation, flow, report, trail,
+    ArtifactInTrail, AttestationRow, FlowRow, ReportRow, SELECT_ATTESTATION, SELECT_FLOW,
+    SELECT_REPORT, SELECT_TRAIL, TrailRow, attestation, flow, report, trail,
 };
 use crate::domain::Micros;
 use crate::domain::provenance::{
     AttestationRecord, AttestationReported, RecordId, ReportRecord, StoredTemplate, fields,
 };
 
-/// Reads what an organization's flows reported. What it has read of flows and trails it keeps.
+/// Reads what an organization's flows reported, and caches flows, trails and attestations.
 pub(super) struct Reader<'a> {
     pub(super) connection: &'a Connection,
     pub(super) org: &'a str,
@@ -41,18 +41,18 @@ pub(super) enum DetailLevel {
     Short,
 }
 
-/// The longest entry whose fields are looked at for a short answer, in bytes.
-const MAX_INLINE_ENTRY_BYTES: usize = 64 << 10;
+/// The longest details of an attestation, in bytes, of which [`DetailLevel::Short`] has any field.
+const MAX_SHORTENED_DETAILS_BYTES: usize = 64 << 10;
 
-/// The longest field in a short answer, in bytes.
-const MAX_INLINE_FIELD_BYTES: usize = 4 << 10;
+/// The longest field in short details, in bytes of its JSON.
+const MAX_SHORT_FIELD_BYTES: usize = 4 << 10;
 
-/// The fields of an attestation in a short answer.
-const SHORT_ATTESTATION: [&str; 5] =
+/// The details of an attestation that [`DetailLevel::Short`] has.
+const SHORT_ATTESTATION_FIELDS: [&str; 5] =
     ["git_commit_info", "repo_info", "description", "reason", "control"];
 
-/// One report for each trail, name in the template and commit: by these attestations are bound.
-fn distinct<'a>(
+/// The first of the reports for each trail, template name and commit, by which attestations are bound.
+fn distinct_bindings<'a>(
     reports: impl IntoIterator<Item = &'a ReportRow>,
 ) -> impl Iterator<Item = (ArtifactInTrail, &'a ReportRow)> {
     let mut seen = HashSet::new();
@@ -62,11 +62,11 @@ fn distinct<'a>(
     })
 }
 
-/// Those of the fields of a JSON object that are wanted and short.
+/// The JSON object `details` with only the `wanted` fields, and without those that are too long.
 pub(super) fn short_details(details: &str, wanted: &[&str]) -> String {
     let mut short = fields(details);
     short.retain(|name, value| {
-        wanted.contains(&&**name) && value.to_string().len() <= MAX_INLINE_FIELD_BYTES
+        wanted.contains(&&**name) && value.to_string().len() <= MAX_SHORT_FIELD_BYTES
     });
     serde_json::Value::Object(short).to_string()
 }
@@ -77,6 +77,7 @@ impl<'a> Reader<'a> {
         Self { connection, org, org_id, flows, trails, attestations }
     }
 
+    /// The public id of ledger entry `seq`.
     pub(super) fn id(&self, seq: i64) -> RecordId {
         RecordId::new(self.org, seq)
     }
@@ -87,7 +88,7 @@ impl<'a> Reader<'a> {
         }
         let flow = self
             .connection
-            .prepare_cached(&format!("{FLOW} WHERE org_id = $1 AND id = $2"))?
+            .prepare_cached(&format!("{SELECT_FLOW} WHERE org_id = $1 AND id = $2"))?
             .query_row([self.org_id, id], flow)?;
         let flow = Rc::new(flow);
         self.flows.borrow_mut().insert(id, Rc::clone(&flow));
@@ -100,7 +101,7 @@ impl<'a> Reader<'a> {
         }
         let trail = self
             .connection
-            .prepare_cached(&format!("{TRAIL} WHERE org_id = $1 AND id = $2"))?
+            .prepare_cached(&format!("{SELECT_TRAIL} WHERE org_id = $1 AND id = $2"))?
             .query_row([self.org_id, id], trail)?;
         let trail = Rc::new(trail);
         self.trails.borrow_mut().insert(id, Rc::clone(&trail));
@@ -122,7 +123,7 @@ impl<'a> Reader<'a> {
     ) -> rusqlite::Result<Vec<AttestationRow>> {
         self.connection
             .prepare_cached(&format!(
-                "{ATTESTATION} WHERE org_id = $1 AND trail_id = $2 ORDER BY seq"
+                "{SELECT_ATTESTATION} WHERE org_id = $1 AND trail_id = $2 ORDER BY seq"
             ))?
             .query_map([self.org_id, trail], attestation)?
             .collect()
@@ -136,12 +137,13 @@ impl<'a> Reader<'a> {
     ) -> rusqlite::Result<Vec<AttestationRow>> {
         self.connection
             .prepare_cached(&format!(
-                "{ATTESTATION} WHERE org_id = $1 AND trail_id = $2 AND name = $3 ORDER BY seq DESC"
+                "{SELECT_ATTESTATION} WHERE org_id = $1 AND trail_id = $2 AND name = $3 ORDER BY seq DESC"
             ))?
             .query_map(params![self.org_id, trail, name], attestation)?
             .collect()
     }
 
+    /// The reports of one artifact in a trail, the earliest first.
     pub(super) fn reports_in_trail(
         &self,
         trail: i64,
@@ -149,15 +151,18 @@ impl<'a> Reader<'a> {
     ) -> rusqlite::Result<Vec<ReportRow>> {
         self.connection
             .prepare_cached(&format!(
-                "{REPORT} WHERE org_id = $1 AND fingerprint = $2 AND trail_id = $3 ORDER BY seq"
+                "{SELECT_REPORT} WHERE org_id = $1 AND fingerprint = $2 AND trail_id = $3 ORDER BY seq"
             ))?
             .query_map(params![self.org_id, fingerprint, trail], report)?
             .collect()
     }
 
+    /// The reports of all artifacts in a trail, the earliest first.
     pub(super) fn all_reports_in_trail(&self, trail: i64) -> rusqlite::Result<Vec<ReportRow>> {
         self.connection
-            .prepare_cached(&format!("{REPORT} WHERE org_id = $1 AND trail_id = $2 ORDER BY seq"))?
+            .prepare_cached(&format!(
+                "{SELECT_REPORT} WHERE org_id = $1 AND trail_id = $2 ORDER BY seq"
+            ))?
             .query_map([self.org_id, trail], report)?
             .collect()
     }
@@ -173,7 +178,7 @@ impl<'a> Reader<'a> {
         reports: impl IntoIterator<Item = &'b ReportRow>,
     ) -> Result<Vec<AttestationRow>, Failure> {
         let mut found = BTreeMap::new();
-        for (artifact, report) in distinct(reports) {
+        for (artifact, report) in distinct_bindings(reports) {
             if !self.attestations.borrow().contains_key(&artifact) {
                 self.load_attestations([artifact.clone()].into())?;
             }
@@ -186,7 +191,7 @@ impl<'a> Reader<'a> {
         Ok(found.into_values().collect())
     }
 
-    /// The template that the artifact of a report is compared with.
+    /// The template whose rules apply to a reported artifact: of its trail, otherwise of its flow.
     fn template_of(&self, artifact: &ReportRow) -> rusqlite::Result<Option<Rc<StoredTemplate>>> {
         if let Some(trail) = artifact.trail
             && let Some(template) = &self.trail(trail)?.template
@@ -196,8 +201,13 @@ impl<'a> Reader<'a> {
         Ok(self.flow(artifact.flow)?.template.clone())
     }
 
-    /// The artifact of a report as it is judged.
-    fn reported(&self, artifact: &ReportRow, attestations: &[AttestationRow]) -> ReportedArtifact {
+    /// The artifact with those of the attestations that are bound to it, in the form that the rules of
+    /// templates are checked with.
+    fn to_reported_artifact(
+        &self,
+        artifact: &ReportRow,
+        attestations: &[AttestationRow],
+    ) -> ReportedArtifact {
         ReportedArtifact {
             template_name: artifact.template_name.clone(),
             fingerprint: artifact.fingerprint.clone(),
@@ -205,7 +215,7 @@ impl<'a> Reader<'a> {
             attestations: attestations
                 .iter()
                 .filter(|attestation| attestation.is_about(artifact))
-                .map(|attestation| attestation.reported(self.org))
+                .map(|attestation| attestation.to_reported_attestation(self.org))
                 .collect(),
         }
     }
@@ -224,7 +234,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let template = self.template_of(report)?;
-            let reported = self.reported(report, &self.attestations_of([*report])?);
+            let reported = self.to_reported_artifact(report, &self.attestations_of([*report])?);
             let status = artifact_status(rules(template.as_deref()), &reported);
             if worst.as_ref().is_none_or(|(worst, _)| status.state > worst.state) {
                 worst = Some((status, report));
@@ -242,12 +252,12 @@ impl<'a> Reader<'a> {
         let own: Vec<_> = attestations
             .iter()
             .filter(|attestation| attestation.is_about_trail())
-            .map(|attestation| attestation.reported(self.org))
+            .map(|attestation| attestation.to_reported_attestation(self.org))
             .collect();
         let artifacts: Vec<_> = self
             .all_reports_in_trail(trail.id)?
             .iter()
-            .map(|artifact| self.reported(artifact, &attestations))
+            .map(|artifact| self.to_reported_artifact(artifact, &attestations))
             .collect();
         let flow = self.flow(trail.flow)?;
         let template = trail.template.as_deref().or(flow.template.as_deref());
@@ -313,10 +323,10 @@ impl<'a> Reader<'a> {
             overrides: row.overrides.map(|seq| self.id(seq)),
             details: match level {
                 DetailLevel::Whole => entry.details,
-                DetailLevel::Short if entry.details.len() > MAX_INLINE_ENTRY_BYTES => {
+                DetailLevel::Short if entry.details.len() > MAX_SHORTENED_DETAILS_BYTES => {
                     "{}".to_owned()
                 }
-                DetailLevel::Short => short_details(&entry.details, &SHORT_ATTESTATION),
+                DetailLevel::Short => short_details(&entry.details, &SHORT_ATTESTATION_FIELDS),
             },
             attachment: entry.attachment,
             flow: self.flow(trail.flow)?.name.clone(),
@@ -336,7 +346,7 @@ impl<'a> Reader<'a> {
     /// The attestation with this sequence number.
     pub(super) fn attestation(&self, seq: i64) -> rusqlite::Result<Option<AttestationRow>> {
         self.connection
-            .prepare_cached(&format!("{ATTESTATION} WHERE org_id = $1 AND seq = $2"))?
+            .prepare_cached(&format!("{SELECT_ATTESTATION} WHERE org_id = $1 AND seq = $2"))?
             .query_row([self.org_id, seq], attestation)
             .optional()
     }

@@ -7,15 +7,15 @@ use super::super::ledger::Ledger;
 use crate::domain::provenance::DeploymentReported;
 use crate::domain::{Head, Payload, hash_fields};
 
-/// A request that says the same as one before it, so many seconds later at the most, repeats it.
-/// Clients repeat for less than a minute.
-const REPEATED_WITHIN: i64 = 600;
+/// An equal report within so many seconds is taken for a retry, and not recorded again. Clients retry for
+/// less than a minute.
+const REPEAT_WINDOW_SECONDS: i64 = 600;
 
-/// How many expired reports are forgotten with each new one, so that a write after many others does
-/// not take longer.
+/// How many expired digests are deleted with each new report at the most, which bounds the duration of a
+/// write.
 const MAX_PRUNED_PER_WRITE: u32 = 10;
 
-/// What a report says and the label of the token that sends it.
+/// The hash of the content of a report and the label of the token that sends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ReportDigest([u8; 32]);
 
@@ -32,8 +32,8 @@ impl ReportDigest {
         Ok(Self(hash_fields([actor, payload.kind(), &text].map(str::as_bytes))))
     }
 
-    /// The latest entry that said the same and is not older than what a request repeats.
-    pub(super) fn earlier(self, ledger: &Ledger<'_>) -> Result<Option<i64>, Failure> {
+    /// The sequence number of the entry that recorded an equal report within the repeat window.
+    pub(super) fn earlier_entry(self, ledger: &Ledger<'_>) -> Result<Option<i64>, Failure> {
         let found: Option<(i64, String, i64, String, String)> = ledger
             .connection
             .prepare_cached(
@@ -43,7 +43,7 @@ impl ReportDigest {
                      AND ledger.seq = recent_report.seq
                  WHERE recent_report.org_id = $1 AND digest = $2 AND ledger.recorded_at >= $3",
             )?
-            .query_row(params![ledger.org_id, &self.0[..], oldest(ledger)], |row| {
+            .query_row(params![ledger.org_id, &self.0[..], repeat_window_start(ledger)], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
             })
             .optional()?;
@@ -54,7 +54,7 @@ impl ReportDigest {
         Ok(says_the_same.then_some(seq))
     }
 
-    /// Remembers that the entry at `head` says it, for as long as it may be repeated.
+    /// Stores that the entry at `head` recorded this report, and deletes some expired digests.
     pub(super) fn remember(self, ledger: &Ledger<'_>, head: &Head) -> rusqlite::Result<()> {
         ledger
             .connection
@@ -73,24 +73,25 @@ impl ReportDigest {
                      SELECT digest FROM recent_report WHERE org_id = $1 AND recorded_at < $2
                      ORDER BY recorded_at LIMIT $3)",
             )?
-            .execute(params![ledger.org_id, oldest(ledger), MAX_PRUNED_PER_WRITE])?;
+            .execute(params![ledger.org_id, repeat_window_start(ledger), MAX_PRUNED_PER_WRITE])?;
         Ok(())
     }
 }
 
-fn oldest(ledger: &Ledger<'_>) -> i64 {
-    ledger.now.0.saturating_sub(REPEATED_WITHIN * 1_000_000)
+/// Reports from this time on, in microseconds since the Unix epoch, can be repeated.
+fn repeat_window_start(ledger: &Ledger<'_>) -> i64 {
+    ledger.now.0.saturating_sub(REPEAT_WINDOW_SECONDS * 1_000_000)
 }
 
-/// Appends an entry, unless an entry says the same that is current: for one that was replaced
-/// meanwhile, the same report is news.
+/// Appends an entry, unless an equal one was recorded within the repeat window and `is_current`, given its
+/// sequence number, says that no other report has replaced it since.
 pub(super) fn append_unless_repeated(
     ledger: &Ledger<'_>,
     payload: &Payload,
     is_current: impl FnOnce(i64) -> Result<bool, Failure>,
 ) -> Result<Head, Failure> {
     let digest = ReportDigest::new(ledger.actor, payload)?;
-    if let Some(earlier) = digest.earlier(ledger)?
+    if let Some(earlier) = digest.earlier_entry(ledger)?
         && is_current(earlier)?
     {
         return Ok(ledger.head()?);

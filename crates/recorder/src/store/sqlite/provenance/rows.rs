@@ -17,7 +17,7 @@ pub(super) struct FlowRow {
     pub(super) template: Option<Rc<StoredTemplate>>,
 }
 
-pub(super) const FLOW: &str = "SELECT id, name, template FROM flow";
+pub(super) const SELECT_FLOW: &str = "SELECT id, name, template FROM flow";
 
 pub(super) fn flow(row: &Row<'_>) -> rusqlite::Result<FlowRow> {
     Ok(FlowRow { id: row.get(0)?, name: row.get(1)?, template: template(row.get(2)?).map(Rc::new) })
@@ -34,7 +34,7 @@ pub(super) struct TrailRow {
     pub(super) changed_at: Micros,
 }
 
-pub(super) const TRAIL: &str =
+pub(super) const SELECT_TRAIL: &str =
     "SELECT id, flow_id, name, details, template, created_at, changed_at FROM trail";
 
 pub(super) fn trail(row: &Row<'_>) -> rusqlite::Result<TrailRow> {
@@ -49,7 +49,7 @@ pub(super) fn trail(row: &Row<'_>) -> rusqlite::Result<TrailRow> {
     })
 }
 
-/// A report of an artifact.
+/// A row of table `artifact_report`.
 #[derive(Debug, Clone)]
 pub(super) struct ReportRow {
     pub(super) seq: i64,
@@ -72,7 +72,7 @@ impl ReportRow {
     }
 }
 
-pub(super) const REPORT: &str =
+pub(super) const SELECT_REPORT: &str =
     "SELECT seq, flow_id, trail_id, fingerprint, name, git_commit, template_name, recorded_at
      FROM artifact_report";
 
@@ -89,7 +89,7 @@ pub(super) fn report(row: &Row<'_>) -> rusqlite::Result<ReportRow> {
     })
 }
 
-/// An attestation without what was reported in it.
+/// A row of table `attestation`, which has no details: they are in the ledger entry.
 #[derive(Debug, Clone)]
 pub(super) struct AttestationRow {
     pub(super) seq: i64,
@@ -106,7 +106,7 @@ pub(super) struct AttestationRow {
     pub(super) recorded_at: Micros,
 }
 
-pub(super) const ATTESTATION: &str =
+pub(super) const SELECT_ATTESTATION: &str =
     "SELECT seq, trail_id, kind, name, fingerprint, git_commit, targets, is_compliant, overrides,
             recorded_at
      FROM attestation";
@@ -144,7 +144,7 @@ impl AttestationRow {
         self.fingerprint.is_empty() && self.targets.is_empty()
     }
 
-    pub(super) fn reported(&self, org: &str) -> ReportedAttestation {
+    pub(super) fn to_reported_attestation(&self, org: &str) -> ReportedAttestation {
         ReportedAttestation {
             name: self.name.clone(),
             kind: self.kind.clone(),

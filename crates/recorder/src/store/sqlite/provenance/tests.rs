@@ -217,7 +217,7 @@ async fn attestations_bind_to_artifact_by_template_name_and_commit_even_if_repor
 }
 
 #[tokio::test]
-async fn a_repeated_request_is_recorded_once_and_a_later_one_again() {
+async fn same_report_of_a_token_within_600_seconds_is_recorded_once_and_later_again() {
     let fixture = in_memory_fixture();
     let store = &fixture.store;
     let artifact = || store.report_artifact("acme", "runner", artifact(1, "t"), "ci");

@@ -123,12 +123,12 @@ fn create_flow(ledger: &Ledger<'_>, settings: FlowSettings) -> Result<Head, Fail
         template: settings.template,
         visibility: settings.visibility.unwrap_or_else(|| "private".to_owned()),
     }))?;
-    check_listing(ledger)?;
+    check_listing_size(ledger)?;
     Ok(head)
 }
 
 /// Fails if the flows of the organization are too many to be listed.
-fn check_listing(ledger: &Ledger<'_>) -> Result<(), Failure> {
+fn check_listing_size(ledger: &Ledger<'_>) -> Result<(), Failure> {
     let bytes: usize = ledger
         .connection
         .prepare_cached(
@@ -144,8 +144,8 @@ fn check_listing(ledger: &Ledger<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Creates the flow, or changes its settings. A name that a renamed flow had before is taken by the new
-/// one: the settings of the renamed flow stay as they are.
+/// Creates the flow, or changes its settings. If a renamed flow had this name before, a new flow is
+/// created, and the settings of the renamed one stay as they are.
 pub(super) fn save_flow(ledger: &Ledger<'_>, settings: FlowSettings) -> Result<Saved, Failure> {
     let mut found = find_flow_in_use(ledger, &settings.name)?;
     if let Some(flow) = found
@@ -174,7 +174,7 @@ pub(super) fn save_flow(ledger: &Ledger<'_>, settings: FlowSettings) -> Result<S
         return Ok(Saved { created: false, head: ledger.head()? });
     }
     let head = ledger.append(&Payload::FlowChanged(changed))?;
-    check_listing(ledger)?;
+    check_listing_size(ledger)?;
     Ok(Saved { created: false, head })
 }
 
@@ -200,7 +200,7 @@ pub(super) fn change_tags(
     }
     let changed = FlowChanged { flow, tags: Some(tags), ..FlowChanged::default() };
     let head = ledger.append(&Payload::FlowChanged(changed))?;
-    check_listing(ledger)?;
+    check_listing_size(ledger)?;
     Ok(head)
 }
 
@@ -230,7 +230,7 @@ fn current_name(ledger: &Ledger<'_>, flow: i64) -> rusqlite::Result<String> {
         .query_row([ledger.org_id, flow], |row| row.get(0))
 }
 
-/// Archives the flow, which gives its names free.
+/// Archives the flow and adds the time to its name, so that a new flow can have the name.
 pub(super) fn archive_flow(ledger: &Ledger<'_>, name: &str) -> Result<Head, Failure> {
     let flow = existing_flow_in_use(ledger, name)?;
     let (before, mut seconds) = (current_name(ledger, flow)?, ledger.now.0.div_euclid(1_000_000));

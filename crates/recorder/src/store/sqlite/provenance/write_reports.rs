@@ -115,7 +115,8 @@ fn is_of_type(kind: &str, named: &str) -> bool {
         || (is_system && named == "system")
 }
 
-/// The latest attestation of the same name for the same artifact, targets or trail.
+/// The latest attestation in the trail that has the name of `report` and is about the same artifact,
+/// targets or trail.
 fn latest_attestation(
     ledger: &Ledger<'_>,
     trail: i64,
@@ -170,8 +171,9 @@ pub(super) fn report_deployment(
         })
     };
     let digest = ReportDigest::new(ledger.actor, &deployment(0))?;
-    if let Some(earlier) = digest.earlier(ledger)?
-        && let Some(number) = latest_deployment(ledger, flow, &report.environment, earlier)?
+    if let Some(earlier) = digest.earlier_entry(ledger)?
+        && let Some(number) =
+            deployment_number_if_latest(ledger, flow, &report.environment, earlier)?
     {
         return Ok((number, ledger.head()?));
     }
@@ -187,9 +189,9 @@ pub(super) fn report_deployment(
     Ok((number, head))
 }
 
-/// The number of the deployment that entry `seq` announced, if the flow has announced no other one to
-/// the environment since: after a roll-back the same announcement is news.
-fn latest_deployment(
+/// The number of the deployment that entry `seq` announced, or `None` if the flow has announced another
+/// deployment to the environment since: after a roll-back, an equal announcement is a new deployment.
+fn deployment_number_if_latest(
     ledger: &Ledger<'_>,
     flow: i64,
     environment: &str,

@@ -98,6 +98,7 @@ async fn all_snapshot_artifacts(fixture: &Fixture) -> Vec<SnapshotArtifact> {
     all
 }
 
+/// The ids of environment "prod" and of its organization.
 fn org_and_environment(connection: &Connection) -> (i64, i64) {
     let sql = "SELECT org_id, id FROM environment WHERE name = 'prod'";
     connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
@@ -351,6 +352,7 @@ async fn rows_read_for_an_artifact_do_not_grow_with_attestations_of_others_in_it
     assert_eq!((few.1, few.2), (2, envsnap_model::provenance::State::Compliant));
 }
 
+/// An artifact that runs, with fingerprint 1 and the name in the file.
 fn running_artifact(path: &Path) -> SnapshotArtifact {
     let connection = Connection::open(path).unwrap();
     let name: String =
