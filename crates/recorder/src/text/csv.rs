@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// A heading, and a row each.
+/// A CSV file with `header` as its first line, whose cells cannot be taken for formulas.
 ///
 /// # Errors
 /// A row has another number of cells than the heading.
@@ -13,13 +13,14 @@ pub fn csv_table(
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header)?;
     for row in rows {
-        writer.write_record(row.iter().map(|cell| harmless(cell)))?;
+        writer.write_record(row.iter().map(|cell| escape_formula(cell)))?;
     }
     writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// A spreadsheet takes a cell that begins so for a formula, which may send the others away.
-fn harmless(cell: &str) -> String {
+/// Prefixes a cell with an apostrophe if a spreadsheet would take it for a formula, which could send other
+/// cells to a server.
+fn escape_formula(cell: &str) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         return format!("'{cell}");
     }
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_quoted_if_it_has_to_be_and_never_a_formula() {
+    fn csv_cells_are_quoted_if_needed_formulas_get_an_apostrophe_and_ragged_rows_fail() {
         let row = ["a,b", "say \"x\"", "=1+2", "+1", "-1", "@a", "\tx", "\rx", "a=b", ""];
         let row = row.map(str::to_owned).to_vec();
         let table = csv_table(&["h"; 10], [row]).unwrap();

@@ -9,6 +9,7 @@ pub fn pluralize<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str)
 
 /// `13 days`: a duration in its largest unit.
 pub fn humanize_duration(seconds: f64) -> String {
+    /// Seconds and name of each, the largest first.
     const UNITS: [(i64, &str); 4] =
         [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds")]
@@ -19,7 +20,8 @@ pub fn humanize_duration(seconds: f64) -> String {
     }
 }
 
-/// `13 days ago`, from the elapsed seconds.
+/// `13 days ago`, from the elapsed seconds. Below one second `just now`, and in the future, by at least a
+/// minute, `in 2 hours`.
 pub fn ago(elapsed: f64) -> String {
     match elapsed {
         // Clocks differ a little.

@@ -136,7 +136,7 @@ impl Projection<'_> {
         Ok(())
     }
 
-    /// Something was reported in the trail.
+    /// Sets the time of the latest change of the trail, and of the latest activity of its flow.
     fn touch_trail(&self, trail: i64) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached("UPDATE trail SET changed_at = $1 WHERE org_id = $2 AND id = $3")?

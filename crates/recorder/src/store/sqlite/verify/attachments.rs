@@ -3,19 +3,20 @@
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
-/// How the files with attestations are checked.
+/// What is checked of the files that were reported with attestations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttachmentCheck {
-    /// None is there, and none is checked.
+    /// Nothing: the file that is verified has no attachments.
     Absent,
-    /// Each is there, with its size.
+    /// That each is complete by the sizes and numbers of its chunks; they are not hashed.
     Sizes,
-    /// Each has its hash.
+    /// That the content of each has its SHA-256.
     Content,
 }
 
-/// The hash of the first file that is not as the ledger has it.
-pub(super) fn first_difference(
+/// The SHA-256, in hexadecimal digits, of the first attachment that is missing, incomplete, changed or not
+/// in the ledger.
+pub(super) fn first_invalid_attachment(
     connection: &Connection,
     check: AttachmentCheck,
 ) -> rusqlite::Result<Option<String>> {
@@ -36,14 +37,17 @@ pub(super) fn first_difference(
     while let Some(row) = rows.next()? {
         let (org_id, sha256, size): (i64, Vec<u8>, Option<i64>) =
             (row.get(0)?, row.get(1)?, row.get(2)?);
-        if size.is_none() || !holds(connection, org_id, &sha256, size.unwrap_or(0), check)? {
+        if size.is_none()
+            || !is_attachment_intact(connection, org_id, &sha256, size.unwrap_or(0), check)?
+        {
             return Ok(Some(hex::encode(sha256)));
         }
     }
     Ok(None)
 }
 
-fn holds(
+/// Whether the chunks of an attachment are complete, and have its size or its hash as `check` wants.
+fn is_attachment_intact(
     connection: &Connection,
     org_id: i64,
     sha256: &[u8],

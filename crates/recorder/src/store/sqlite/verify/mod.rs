@@ -23,9 +23,9 @@ use replay::Replay;
 pub(super) use tables::TABLES as PROJECTIONS;
 pub(super) use uncovered::{REPORTING_TABLES, remove_malformed};
 
-/// How many entries are read in one transaction: a longer one would keep a running recorder from
-/// resetting its log.
-const ENTRIES_AT_ONCE: u32 = 1_000;
+/// How many ledger entries are read in one transaction: a longer one would keep a running recorder from
+/// resetting the write-ahead log.
+const ENTRIES_PER_TRANSACTION: u32 = 1_000;
 
 /// The result of verifying a file whose tables match its ledgers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct LedgerSummary {
     pub after_expected: Option<i64>,
 }
 
-/// The file cannot be verified.
+/// Why a snapshot file was not verified: it cannot be read, or is not as it was recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// It cannot be read.
@@ -56,7 +56,7 @@ pub enum VerifyError {
     /// SQLite finds the file damaged.
     #[error(
         "the snapshot file {file} is damaged: {damage}. {}. If its ledgers cannot be read, restore a backup",
-        remedy_for_tables(file)
+        rebuild_advice(file)
     )]
     Damaged {
         file: String,
@@ -113,7 +113,7 @@ pub enum VerifyError {
     #[error(
         "the ledgers hold, but table {table} of the snapshot file {file} does not say what they \
          say, first at ({row}). {}",
-        remedy_for_tables(file)
+        rebuild_advice(file)
     )]
     Table {
         file: String,
@@ -157,7 +157,7 @@ pub enum VerifyError {
     /// Something in the file may change what is recorded.
     #[error(
         "the ledgers hold, but {object} of the snapshot file {file} is not as the recorder makes it. {}",
-        remedy_for_tables(file)
+        rebuild_advice(file)
     )]
     Schema {
         file: String,
@@ -177,8 +177,8 @@ pub enum VerifyError {
     },
 }
 
-/// Makes what follows from ledgers that hold.
-fn remedy_for_tables(file: &str) -> String {
+/// The advice to rebuild the other tables from the ledgers, which are intact.
+fn rebuild_advice(file: &str) -> String {
     format!(
         "Without a recorder that runs, make the tables anew from the ledgers, in another file: envsnap \
          rebuild --db '{file}' TARGET"
@@ -186,7 +186,7 @@ fn remedy_for_tables(file: &str) -> String {
 }
 
 impl VerifyError {
-    /// An entry that could not be applied to the tables.
+    /// The error for an entry of a ledger that could not be applied to the tables.
     pub(super) fn contradiction(org: &str, seq: i64, failure: Failure) -> Self {
         let reason = match failure {
             Failure::Sql(error) => error.to_string(),
@@ -228,46 +228,47 @@ pub(super) fn verify_connection(
     {
         return Err(VerifyError::Schema { file: file.to_owned(), object });
     }
-    verify_ledgers(connection, file, expected, attachments, Scope::Everything)
+    verify_ledgers_and_tables(connection, file, expected, attachments, VerifyScope::Everything)
 }
 
-/// Checks what is recorded in the file that is open, which may be of an older version: not whether
-/// something was added to the file, nor what the ledgers do not cover. Such a file is as good as its
-/// original.
+/// Verifies the ledgers, the tables that follow from them and the sizes of attachments in an open file,
+/// which may be of an older version, for example a copy. Other tables and the schema are not checked.
 ///
 /// # Errors
 /// A record is missing, damaged or changed, or the file cannot be read.
 pub(super) fn verify_records(connection: &mut Connection, file: &str) -> Result<(), VerifyError> {
-    verify_ledgers(connection, file, None, AttachmentCheck::Sizes, Scope::Records).map(drop)
+    verify_ledgers_and_tables(connection, file, None, AttachmentCheck::Sizes, VerifyScope::Records)
+        .map(drop)
 }
 
+/// Which tables are verified beside the ledgers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
+enum VerifyScope {
     Everything,
-    /// What follows from the ledgers.
+    /// Only those that follow from the ledgers.
     Records,
 }
 
-fn verify_ledgers(
+fn verify_ledgers_and_tables(
     connection: &mut Connection,
     file: &str,
     expected: Option<&Head>,
     attachments: AttachmentCheck,
-    scope: Scope,
+    scope: VerifyScope,
 ) -> Result<Verified, VerifyError> {
     let failed = |source: rusqlite::Error| failed(file, source);
     let mut replay = Replay::new(expected).map_err(failed)?;
     // Most of it in short transactions: entries written meanwhile are read later.
     loop {
         let transaction = connection.transaction().map_err(failed)?;
-        if !replay.read(&transaction, ENTRIES_AT_ONCE, &failed)? {
+        if !replay.read_next_entries(&transaction, ENTRIES_PER_TRANSACTION, &failed)? {
             break;
         }
     }
     // The rest in one transaction, in which the tables match the last entry.
     let transaction = connection.transaction().map_err(failed)?;
-    while replay.read(&transaction, ENTRIES_AT_ONCE, &failed)? {}
-    let damage = first_damage(&transaction).map_err(failed)?;
+    while replay.read_next_entries(&transaction, ENTRIES_PER_TRANSACTION, &failed)? {}
+    let damage = integrity_check(&transaction).map_err(failed)?;
     if damage != "ok" {
         return Err(VerifyError::Damaged { file: file.to_owned(), damage });
     }
@@ -277,17 +278,17 @@ fn verify_ledgers(
         return replay.finish(ledger::heads(&transaction).map_err(failed)?);
     }
     if let Some((table, row)) =
-        tables::first_difference(&transaction, replay.tables()).map_err(failed)?
+        tables::first_differing_row(&transaction, replay.tables()).map_err(failed)?
     {
         return Err(VerifyError::Table { file: file.to_owned(), table, row });
     }
     if let Some(sha256) =
-        attachments::first_difference(&transaction, attachments).map_err(failed)?
+        attachments::first_invalid_attachment(&transaction, attachments).map_err(failed)?
     {
         return Err(VerifyError::Attachment { file: file.to_owned(), sha256 });
     }
     let verified = replay.finish(ledger::heads(&transaction).map_err(failed)?)?;
-    if scope == Scope::Everything
+    if scope == VerifyScope::Everything
         && let Some(uncovered::Malformed { table, row, column }) =
             uncovered::first_malformed(&transaction).map_err(failed)?
     {
@@ -296,7 +297,8 @@ fn verify_ledgers(
     Ok(verified)
 }
 
-/// Checks the ledgers in the file that is open, and makes the tables that follow from them in memory.
+/// Verifies the ledgers in an open file, and builds the tables that follow from them in memory: returns
+/// these as a database.
 ///
 /// # Errors
 /// A ledger does not hold, or cannot be read.
@@ -306,11 +308,12 @@ pub(super) fn replay(
 ) -> Result<(Verified, Connection), VerifyError> {
     let failed = |source: rusqlite::Error| failed(file, source);
     let mut replay = Replay::new(None).map_err(failed)?;
-    while replay.read(transaction, ENTRIES_AT_ONCE, &failed)? {}
+    while replay.read_next_entries(transaction, ENTRIES_PER_TRANSACTION, &failed)? {}
     let verified = replay.finish(Vec::new())?;
     Ok((verified, replay.into_tables()))
 }
 
+/// The error for a query that failed: damage, if SQLite reports the file as corrupt.
 pub(super) fn failed(file: &str, source: rusqlite::Error) -> VerifyError {
     let file = file.to_owned();
     if source.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
@@ -320,8 +323,8 @@ pub(super) fn failed(file: &str, source: rusqlite::Error) -> VerifyError {
     StoreError::Failed { operation, source }.into()
 }
 
-/// "ok" if there is none.
-fn first_damage(connection: &Connection) -> rusqlite::Result<String> {
+/// The first damage of the file that SQLite finds, in its words, or "ok".
+fn integrity_check(connection: &Connection) -> rusqlite::Result<String> {
     connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
 }
 

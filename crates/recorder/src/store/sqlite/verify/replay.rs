@@ -14,11 +14,12 @@ pub(super) struct Replay<'a> {
     expected: Option<&'a Head>,
     after_expected: Option<i64>,
     /// By the organization's number in the file.
-    ledgers: BTreeMap<i64, Ledger>,
+    ledgers: BTreeMap<i64, ReplayedLedger>,
     tables: Connection,
 }
 
-struct Ledger {
+/// The state of a ledger after the entries that were read.
+struct ReplayedLedger {
     head: Head,
     /// What runs in each environment.
     running: BTreeMap<i64, (u32, Snapshot)>,
@@ -39,8 +40,8 @@ struct Row {
     payload: String,
 }
 
-/// One index step per organization: the query runs for every thousand entries, and DISTINCT would
-/// scan all entries each time.
+/// Selects the ids of the organizations that have entries, with one index step for each: the query runs
+/// for every thousand entries, and DISTINCT would scan all entries each time.
 pub(super) const ORGANIZATIONS_QUERY: &str = "
     WITH RECURSIVE orgs (id) AS (
         SELECT min(org_id) FROM ledger
@@ -68,8 +69,9 @@ impl<'a> Replay<'a> {
         self.tables
     }
 
-    /// Reads some of the entries that were not read yet; whether there were any.
-    pub(super) fn read(
+    /// Reads, verifies and applies at most `most` entries of one ledger that were not read yet. Returns
+    /// whether there were any.
+    pub(super) fn read_next_entries(
         &mut self,
         connection: &Connection,
         most: u32,
@@ -81,10 +83,10 @@ impl<'a> Replay<'a> {
             .map_err(failed)?;
         for org_id in orgs {
             let after = self.ledgers.get(&org_id).map_or(i64::MIN, |ledger| ledger.head.seq);
-            let entries = entries(connection, org_id, after, most).map_err(failed)?;
+            let entries = read_entries(connection, org_id, after, most).map_err(failed)?;
             let any = !entries.is_empty();
             for entry in &entries {
-                self.apply(entry, failed)?;
+                self.verify_and_apply(entry, failed)?;
             }
             if any {
                 return Ok(true);
@@ -93,7 +95,8 @@ impl<'a> Replay<'a> {
         Ok(false)
     }
 
-    fn apply(
+    /// Verifies the sequence number and the hash of an entry, and applies it to the tables in memory.
+    fn verify_and_apply(
         &mut self,
         row: &Row,
         failed: &impl Fn(rusqlite::Error) -> VerifyError,
@@ -106,7 +109,12 @@ impl<'a> Replay<'a> {
                 .execute("INSERT INTO org (id, name) VALUES ($1, $2)", params![row.org_id, org])
                 .map_err(failed)?;
             let head = Head { org: org.clone(), seq: 0, hash: EntryHash::NONE };
-            vacant.insert(Ledger { head, running: BTreeMap::new(), snapshots: 0, environments: 0 });
+            vacant.insert(ReplayedLedger {
+                head,
+                running: BTreeMap::new(),
+                snapshots: 0,
+                environments: 0,
+            });
         }
         let Some(ledger) = self.ledgers.get_mut(&row.org_id) else { return Ok(()) };
         let (seq, before) = (row.seq, ledger.head.seq);
@@ -137,7 +145,9 @@ impl<'a> Replay<'a> {
         let contradiction =
             |reason: String| VerifyError::Contradiction { org: org.clone(), seq, reason };
         match &payload {
-            Payload::Snapshot(snapshot) => ledger.check(snapshot).map_err(contradiction)?,
+            Payload::Snapshot(snapshot) => {
+                ledger.check_snapshot(snapshot).map_err(contradiction)?;
+            }
             Payload::EnvironmentCreated(_) => ledger.environments += 1,
             _ => {}
         }
@@ -145,7 +155,8 @@ impl<'a> Replay<'a> {
             .map_err(|failure| VerifyError::contradiction(&org, seq, failure))
     }
 
-    /// What was read, if `actual`, the heads in the file, are those that were come to.
+    /// The summaries of the ledgers that were read. `actual` are the heads in the file, for the error if
+    /// the expected head was not among the entries.
     pub(super) fn finish(&mut self, actual: Vec<Head>) -> Result<Verified, VerifyError> {
         if let Some(expected) = self.expected
             && self.after_expected.is_none()
@@ -170,9 +181,10 @@ impl<'a> Replay<'a> {
     }
 }
 
-impl Ledger {
-    /// Whether a snapshot follows from the one before it.
-    fn check(&mut self, snapshot: &SnapshotTaken) -> Result<(), String> {
+impl ReplayedLedger {
+    /// Checks that a snapshot has the next index, and that its content hash is that of the previous
+    /// snapshot with its changes.
+    fn check_snapshot(&mut self, snapshot: &SnapshotTaken) -> Result<(), String> {
         let (index, running) = self.running.entry(snapshot.environment).or_default();
         if snapshot.index != *index + 1 {
             return Err(format!("snapshot #{} follows #{index}", snapshot.index));
@@ -192,7 +204,8 @@ impl Ledger {
     }
 }
 
-fn entries(
+/// At most `most` entries of an organization's ledger, from the one after sequence number `after`.
+fn read_entries(
     connection: &Connection,
     org_id: i64,
     after: i64,

@@ -26,20 +26,21 @@ pub(in super::super) const TABLES: [(&str, usize); 18] = [
     ("probe", 1),
 ];
 
-/// The first table that differs, and the key of its first row that does.
-pub(super) fn first_difference(
+/// The first table whose rows are not the wanted ones, and the key of the first such row, as text.
+pub(super) fn first_differing_row(
     found: &Connection,
     wanted: &Connection,
 ) -> rusqlite::Result<Option<(String, String)>> {
     for (table, key) in TABLES {
-        if let Some(row) = first_row(found, wanted, table, key)? {
+        if let Some(row) = first_differing_key(found, wanted, table, key)? {
             return Ok(Some((table.to_owned(), row)));
         }
     }
     Ok(None)
 }
 
-fn first_row(
+/// The key of the first row of a table that differs, is missing or is not wanted.
+fn first_differing_key(
     found: &Connection,
     wanted: &Connection,
     table: &str,
@@ -53,11 +54,11 @@ fn first_row(
     loop {
         match (found.next()?, wanted.next()?) {
             (None, None) => return Ok(None),
-            (Some(row), None) | (None, Some(row)) => return key_of(row, key).map(Some),
+            (Some(row), None) | (None, Some(row)) => return format_key(row, key).map(Some),
             (Some(one), Some(other)) => {
                 for column in 0..columns {
                     if one.get_ref(column)? != other.get_ref(column)? {
-                        return key_of(one, key).map(Some);
+                        return format_key(one, key).map(Some);
                     }
                 }
             }
@@ -65,7 +66,8 @@ fn first_row(
     }
 }
 
-pub(super) fn key_of(row: &Row<'_>, columns: usize) -> rusqlite::Result<String> {
+/// The first `columns` columns of a row as text for a message, separated by commas.
+pub(super) fn format_key(row: &Row<'_>, columns: usize) -> rusqlite::Result<String> {
     let column = |column| {
         row.get_ref(column).map(|value| match value {
             ValueRef::Integer(number) => number.to_string(),

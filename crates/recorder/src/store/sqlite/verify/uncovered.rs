@@ -23,7 +23,7 @@ pub(super) struct Malformed {
 type Check = fn(&Row<'_>) -> Option<&'static str>;
 
 /// Each table, the columns of its key, what is read of it, and how a row is checked.
-const TABLES: [(&str, usize, &str, Check); 7] = [
+const CHECKED_TABLES: [(&str, usize, &str, Check); 7] = [
     (
         "reporting",
         2,
@@ -32,7 +32,7 @@ const TABLES: [(&str, usize, &str, Check); 7] = [
                         WHERE environment.org_id = reporting.org_id AND id = environment_id)
          FROM reporting",
         |row| {
-            first_of(&[
+            first_invalid_column(&[
                 ("environment_id", row.get(5) == Ok(true)),
                 (
                     "last_reported_at",
@@ -54,7 +54,7 @@ const TABLES: [(&str, usize, &str, Check); 7] = [
                           AND interval.artifact_id = current_task.artifact_id AND node = 0)
          FROM current_task",
         |row| {
-            first_of(&[
+            first_invalid_column(&[
                 ("artifact_id", row.get(6) == Ok(true)),
                 ("started_at", has_type::<Json<Vec<i64>>>(row, 3)),
                 ("task", has_type::<Json<Option<Task>>>(row, 4)),
@@ -63,7 +63,7 @@ const TABLES: [(&str, usize, &str, Check); 7] = [
         },
     ),
     ("webhook", 1, "SELECT id FROM webhook", |row| {
-        first_of(&[("id", row.get(0).is_ok_and(|id: String| is_webhook(&id)))])
+        first_invalid_column(&[("id", row.get(0).is_ok_and(|id: String| is_webhook_id(&id)))])
     }),
     (
         "webhook_position",
@@ -73,8 +73,8 @@ const TABLES: [(&str, usize, &str, Check); 7] = [
                         WHERE ledger.org_id = webhook_position.org_id)
          FROM webhook_position",
         |row| {
-            first_of(&[
-                ("webhook", row.get(1).is_ok_and(|id: String| is_webhook(&id))),
+            first_invalid_column(&[
+                ("webhook", row.get(1).is_ok_and(|id: String| is_webhook_id(&id))),
                 ("seq", row.get(2).is_ok_and(|seq: i64| seq >= 0) && row.get(3) == Ok(true)),
             ])
         },
@@ -89,7 +89,7 @@ const TABLES: [(&str, usize, &str, Check); 7] = [
                           AND ledger.recorded_at = recent_report.recorded_at)
          FROM recent_report",
         |row| {
-            first_of(&[("digest", has_type::<[u8; 32]>(row, 1)), ("seq", row.get(3) == Ok(true))])
+            first_invalid_column(&[("digest", has_type::<[u8; 32]>(row, 1)), ("seq", row.get(3) == Ok(true))])
         },
     ),
     (
@@ -102,7 +102,7 @@ const TABLES: [(&str, usize, &str, Check); 7] = [
                 first_commit > 0 AND first_commit <= (SELECT max(first_commit) FROM session)
          FROM session",
         |row| {
-            first_of(&[
+            first_invalid_column(&[
                 ("first_commit", row.get(4) == Ok(true)),
                 ("id", has_type::<Session>(row, 1) && row.get(3) == Ok(true)),
                 ("path", has_type::<String>(row, 2)),
@@ -125,18 +125,19 @@ const TABLES: [(&str, usize, &str, Check); 7] = [
                 Ok(None::<u64>) => position.session == Session::default(),
                 Err(_) => false,
             });
-            first_of(&[("id", row.get(0) == Ok(1)), ("state", is_of_last)])
+            first_invalid_column(&[("id", row.get(0) == Ok(1)), ("state", is_of_last)])
         },
     ),
 ];
 
-/// Those of them that say what was reported and delivered, and not by which recorder the file was used.
+/// Those of [`CHECKED_TABLES`] about reports and webhooks, without `session` and `position`, which say by
+/// which recorder the file was used.
 pub(in super::super) const REPORTING_TABLES: [&str; 5] =
     ["reporting", "current_task", "webhook", "webhook_position", "recent_report"];
 
-/// The first row that is malformed. There is one position.
+/// The first row that no recorder can have written; also if table `position` has not exactly one row.
 pub(super) fn first_malformed(connection: &Connection) -> rusqlite::Result<Option<Malformed>> {
-    for (table, key, sql, check) in TABLES {
+    for (table, key, sql, check) in CHECKED_TABLES {
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut count = 0;
@@ -145,7 +146,7 @@ pub(super) fn first_malformed(connection: &Connection) -> rusqlite::Result<Optio
             if let Some(column) = check(row) {
                 return Ok(Some(Malformed {
                     table,
-                    row: super::tables::key_of(row, key)?,
+                    row: super::tables::format_key(row, key)?,
                     column,
                 }));
             }
@@ -157,10 +158,10 @@ pub(super) fn first_malformed(connection: &Connection) -> rusqlite::Result<Optio
     Ok(None)
 }
 
-/// Removes the rows that are malformed, but for those that say by which recorder the file was used: the
-/// next start corrects them.
+/// Deletes the malformed rows of [`REPORTING_TABLES`]. Those of the other tables are corrected by the next
+/// start of a recorder.
 pub(in super::super) fn remove_malformed(connection: &Connection) -> rusqlite::Result<()> {
-    for (table, key, sql, check) in TABLES {
+    for (table, key, sql, check) in CHECKED_TABLES {
         if !REPORTING_TABLES.contains(&table) {
             continue;
         }
@@ -182,15 +183,17 @@ pub(in super::super) fn remove_malformed(connection: &Connection) -> rusqlite::R
     Ok(())
 }
 
-fn is_webhook(id: &str) -> bool {
+/// Whether it is 32 hexadecimal digits.
+fn is_webhook_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether the recorder can read the column as what it is.
+/// Whether the value in the column can be read as a `T`.
 fn has_type<T: FromSql>(row: &Row<'_>, column: usize) -> bool {
     row.get::<_, T>(column).is_ok()
 }
 
-fn first_of(columns: &[(&'static str, bool)]) -> Option<&'static str> {
+/// The first column with `false`; each is given with whether its value is valid.
+fn first_invalid_column(columns: &[(&'static str, bool)]) -> Option<&'static str> {
     columns.iter().find(|(_, is_valid)| !is_valid).map(|(column, _)| *column)
 }

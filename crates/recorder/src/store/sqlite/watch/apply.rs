@@ -9,17 +9,20 @@ use super::super::files::{LogFiles, LogLength};
 use super::super::{BUSY_TIMEOUT, StoreError, position};
 use super::{WatchedConnection, failed_to};
 
-/// How many frames the log gets before each commit applies it, as by default in SQLite.
-const FRAMES_TO_APPLY: u64 = 1_000;
+/// The length of the write-ahead log, in frames, from which each commit applies it to the file, as by
+/// default in SQLite.
+const MIN_FRAMES_TO_APPLY: u64 = 1_000;
 
-/// How many frames the log gets before readers are waited for, so that it can begin anew: otherwise it
-/// grows for as long as any two of them overlap. And for how long, each time it has grown by a quarter
-/// of what it had.
-const FRAMES_TO_WAIT: u64 = 4_000;
+/// The length of the write-ahead log, in frames, from which a commit waits for readers to end, so that the
+/// log can begin anew: otherwise it grows for as long as any two readers overlap.
+const MIN_FRAMES_TO_WAIT: u64 = 4_000;
+/// How long a commit waits for readers of the write-ahead log.
 const READERS_TIMEOUT: Duration = Duration::from_millis(100);
-const GROWTH_TO_WAIT: u64 = 4;
+/// Readers are waited for again when the log has grown by a quarter since the last time.
+const REWAIT_GROWTH_DIVISOR: u64 = 4;
 
-const READ_LOG_LENGTH: &str = "read how long the log of the snapshot file is";
+/// What was being done, for the message of an error.
+const READ_LOG_LENGTH_OPERATION: &str = "read how long the log of the snapshot file is";
 
 /// Whether the position was written after the log was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +42,7 @@ impl WatchedConnection {
         if self.notes.is_none() {
             return Ok(());
         }
-        if self.log_length()?.frames < FRAMES_TO_APPLY {
+        if self.log_length()?.frames < MIN_FRAMES_TO_APPLY {
             if let Some(notes) = &mut self.notes {
                 notes.waited = 0;
             }
@@ -66,7 +69,7 @@ impl WatchedConnection {
             return Ok(Applied::Done);
         }
         if let Some(notes) = &mut self.notes
-            && frames >= FRAMES_TO_WAIT.max(notes.waited + notes.waited / GROWTH_TO_WAIT)
+            && frames >= MIN_FRAMES_TO_WAIT.max(notes.waited + notes.waited / REWAIT_GROWTH_DIVISOR)
         {
             notes.waited = frames;
             self.connection.busy_timeout(READERS_TIMEOUT).map_err(&failed)?;
@@ -127,12 +130,14 @@ impl WatchedConnection {
         Ok(())
     }
 
+    /// The length of the write-ahead log, and how much of it is applied, in frames.
     pub(super) fn log_length(&self) -> Result<LogLength, StoreError> {
-        log_length(&self.connection).map_err(failed_to(READ_LOG_LENGTH))
+        log_length(&self.connection).map_err(failed_to(READ_LOG_LENGTH_OPERATION))
     }
 }
 
-/// The length of the log, as SQLite knows it; zeros if there is none.
+/// The length of the write-ahead log, and how much of it is applied, in frames, as SQLite knows them;
+/// zeros if there is none.
 pub(super) fn log_length(connection: &Connection) -> rusqlite::Result<LogLength> {
     connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?.query_row([], |row| {
         // Negative if there is no log.
@@ -141,14 +146,18 @@ pub(super) fn log_length(connection: &Connection) -> rusqlite::Result<LogLength>
     })
 }
 
-/// Applies what no other program needs of the log.
+/// Applies as much of the write-ahead log as no other connection needs, without waiting. Returns how much
+/// is applied.
 pub(super) fn passive_checkpoint(connection: &Connection) -> rusqlite::Result<LogLength> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     log_length(connection)
 }
 
-/// Applies the whole log to the database.
-pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+/// Applies the whole write-ahead log to the database.
+///
+/// # Errors
+/// Another connection is reading, so that a part of the log was not applied.
+pub(super) fn full_checkpoint(connection: &Connection) -> rusqlite::Result<()> {
     let busy: bool = connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))?;
     if busy {
         return Err(rusqlite::Error::SqliteFailure(

@@ -11,15 +11,17 @@ use super::super::files::{Fault, Files, LastChange, LogFiles, LogLength, last_ch
 use super::WatchedConnection;
 use super::apply::log_length;
 
-/// How often a log that does not seem to be whole is looked at.
-const MAX_ATTEMPTS: usize = 5;
-const ATTEMPT_INTERVAL: Duration = Duration::from_millis(2);
+/// A fault counts if so many checks find one while no other program changes the files.
+const MAX_UNDISTURBED_CHECKS: usize = 5;
+/// Between two checks after a fault was found.
+const CHECK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// The same, with those in which another program changed it.
-const MAX_DISTURBED_ATTEMPTS: usize = 500;
+/// The most checks in all, with those during which another program changed the files.
+const MAX_CHECKS: usize = 500;
 
 impl WatchedConnection {
-    /// The first thing that is wrong, other than that the database was moved.
+    /// The first thing that is wrong with the database or its write-ahead log, other than that the database
+    /// was moved. A fault has to be found repeatedly, since another program may be writing.
     pub(super) fn first_fault(
         &mut self,
         files: &Files,
@@ -33,16 +35,16 @@ impl WatchedConnection {
         // A program that writes by SQLite's rules may begin the log anew, or apply it, between any two of
         // the reads: what is found then does not count.
         let mut found = 0;
-        for _ in 0..MAX_DISTURBED_ATTEMPTS {
+        for _ in 0..MAX_CHECKS {
             let before = self.last_changes(files, log)?;
             let Some(fault) = self.fault_now(files, log, &check_log)? else { return Ok(None) };
             if before == self.last_changes(files, log)? {
                 found += 1;
             }
-            if found == MAX_ATTEMPTS {
+            if found == MAX_UNDISTURBED_CHECKS {
                 return Ok(Some(fault));
             }
-            thread::sleep(ATTEMPT_INTERVAL);
+            thread::sleep(CHECK_INTERVAL);
         }
         Err(StoreError::Interrupted {
             operation: "check the snapshot file".to_owned(),
@@ -64,7 +66,7 @@ impl WatchedConnection {
         Ok([database.as_ref().map(last_change), log.last_change().ok()])
     }
 
-    /// What seems to be wrong, unless another program writes just now.
+    /// What a single check finds to be wrong, which may only be so while another program writes.
     pub(super) fn fault_now(
         &mut self,
         files: &Files,
@@ -77,7 +79,7 @@ impl WatchedConnection {
         Ok(check_log(log, self.log_length()?).err())
     }
 
-    /// What is wrong with the database, wherever it is.
+    /// Whether the database file was truncated or deleted. That it was moved is no fault.
     pub(super) fn database_fault(&mut self, files: &Files) -> Result<Option<Fault>, StoreError> {
         let Some(notes) = &mut self.notes else { return Ok(None) };
         let file = || files.path().display().to_string();

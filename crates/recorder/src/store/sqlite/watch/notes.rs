@@ -8,9 +8,11 @@ use super::super::position::Position;
 use super::super::{StoreError, ledger};
 use super::{READ_VERSION_OPERATION, WatchedConnection, data_version, failed_to};
 
-const COUNT_ENTRIES: &str = "count the entries of the snapshot file";
+/// What was being done, for the message of an error.
+const COUNT_ENTRIES_OPERATION: &str = "count the entries of the snapshot file";
 
-/// What is noted outside of the database.
+/// What this process knows of its snapshot file: the lock with the last acknowledged commit, and versions
+/// and sizes to find changes by other programs.
 pub(super) struct Notes {
     pub(super) lock: Arc<Lock>,
     /// What was noted last.
@@ -39,7 +41,8 @@ impl WatchedConnection {
         if notes.content_version == Some(version) {
             return Ok(());
         }
-        let entries = ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES))?;
+        let entries =
+            ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES_OPERATION))?;
         let acknowledged = notes.noted.entries;
         if entries >= acknowledged {
             notes.content_version = Some(version);
@@ -72,7 +75,8 @@ impl WatchedConnection {
     /// It cannot be noted, and is not to be acknowledged.
     pub(in super::super) fn note_commits(&mut self) -> Result<(), StoreError> {
         let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
-        let entries = ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES))?;
+        let entries =
+            ledger::count_entries(&self.connection).map_err(failed_to(COUNT_ENTRIES_OPERATION))?;
         let acknowledged = Acknowledged { position: notes.position, entries };
         if acknowledged == notes.noted {
             return Ok(());

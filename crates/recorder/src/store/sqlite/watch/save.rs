@@ -8,14 +8,15 @@ use envsnap_model::error_chain;
 use super::super::files::{Files, LogFiles};
 use super::super::rescue::{RescueError, Rescued, rescue};
 use super::WatchedConnection;
-use super::apply::checkpoint;
+use super::apply::full_checkpoint;
 use super::faults::pages;
 
-/// The least time between two attempts to save what only this process has.
-const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// The least pause between two attempts to save what only this process has.
+const MIN_SAVE_PAUSE: Duration = Duration::from_secs(1);
 
-/// An attempt is at most this part of the time: one that fails on a full disk writes until it is full.
-const SAVE_SHARE: u32 = 4;
+/// The pause after an attempt to save is so many times as long as the attempt: one that fails on a full
+/// disk writes until the disk is full.
+const PAUSE_PER_ATTEMPT: u32 = 4;
 
 /// A message about what only this process had, with the remedy.
 pub(super) enum SaveOutcome {
@@ -33,6 +34,7 @@ impl WatchedConnection {
         }
     }
 
+    /// Tries again to save what only this process has, and logs if no further attempt is needed.
     pub(super) fn save_again(&mut self) {
         let Some(files) = self.files.clone() else { return };
         let Some(log) = &files.log else { return };
@@ -46,12 +48,14 @@ impl WatchedConnection {
     pub(super) fn save(&mut self, files: &Files, log: &LogFiles) -> SaveOutcome {
         let begun = Instant::now();
         let outcome = self.try_save(files, log);
-        let pause = (begun.elapsed() * SAVE_SHARE).max(SAVE_INTERVAL);
+        let pause = (begun.elapsed() * PAUSE_PER_ATTEMPT).max(MIN_SAVE_PAUSE);
         let is_unsaved = matches!(outcome, SaveOutcome::NotYet(_));
         self.unsaved_until = is_unsaved.then(|| Instant::now() + pause);
         outcome
     }
 
+    /// Applies the write-ahead log if it and the database are intact; otherwise writes all records that
+    /// this process can read to a copy.
     fn try_save(&mut self, files: &Files, log: &LogFiles) -> SaveOutcome {
         let file = files.path().display();
         if let Err(error) = log.restore_index_size() {
@@ -64,7 +68,7 @@ impl WatchedConnection {
         let is_database_whole =
             files.check_database().is_ok() && matches!(self.database_fault(files), Ok(None));
         if is_log_whole && is_database_whole {
-            match checkpoint(&self.connection) {
+            match full_checkpoint(&self.connection) {
                 Ok(()) => {
                     return SaveOutcome::Done(format!(
                         "All acknowledged reports are in {file}. Stop the recorder, move what is at \
@@ -105,6 +109,7 @@ impl WatchedConnection {
         }
     }
 
+    /// The message that the attempt failed, with how much space has to be freed and where.
     fn describe_unsaved(&self, path: &Path, error: &RescueError) -> String {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new(".")).display();
