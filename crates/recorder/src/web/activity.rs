@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::artifact_name::linked_label;
 use super::environment::address;
-use super::history::change;
+use super::history::replica_change;
 use super::provenance::{Mark, marks};
 use super::seen::first_time_here;
 use super::time::{ago, time};
@@ -16,16 +16,16 @@ use crate::http::rogue_counts::{RogueArtifacts, RogueCounts};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 
-/// Environments whose changes are read: those that changed last.
-const MAX_CHANGED: usize = 25;
-/// Changes that are read of each.
+/// The most environments whose changes are read: those that changed last.
+const MAX_CHANGED_ENVIRONMENTS: usize = 25;
+/// The most changes that are read of each environment.
 const CHANGES_PER_ENVIRONMENT: u32 = 20;
-/// Listed changes.
+/// The most changes that are listed.
 const MAX_CHANGES: usize = 50;
-/// Listed environments that need attention.
+/// The most environments that are listed as in need of attention.
 const MAX_ATTENTION: usize = 50;
 
-/// What happened in the environments of some organizations.
+/// The environments that need attention, and the changes of the last day, in some organizations.
 pub(crate) struct Activity {
     now: Micros,
     /// Whether it is of a single organization.
@@ -45,6 +45,7 @@ struct Change {
 }
 
 impl Activity {
+    /// `is_one` is whether the page is of a single organization, so that its name is not repeated.
     pub(crate) async fn read<S: Store + ProvenanceStore>(
         store: &S,
         rogue_counts: &RogueCounts,
@@ -68,11 +69,11 @@ impl Activity {
             (rogue > 0 || is_uncovered).then(|| (environment.clone(), rogue))
         });
         let attention = attention.collect();
-        let (changes, has_more) = changes(store, environments, now).await?;
+        let (changes, has_more) = recent_changes(store, environments, now).await?;
         Ok(Self { now, is_one, attention, changes, has_more })
     }
 
-    fn link(&self, org: &str, environment: &str) -> Markup {
+    fn environment_link(&self, org: &str, environment: &str) -> Markup {
         html! {
             a href=(address(org, environment)) {
                 @if !self.is_one { (org) "/" }
@@ -82,7 +83,7 @@ impl Activity {
     }
 
     /// The environments that are not covered now, or have rogue artifacts.
-    pub(crate) fn attention(&self) -> Markup {
+    pub(crate) fn attention_section(&self) -> Markup {
         let now = self.now.seconds();
         html! {
             @if !self.attention.is_empty() {
@@ -91,7 +92,7 @@ impl Activity {
                     ul {
                         @for (environment, rogue) in self.attention.iter().take(MAX_ATTENTION) {
                             li {
-                                (self.link(&environment.org, &environment.name)) ": "
+                                (self.environment_link(&environment.org, &environment.name)) ": "
                                 @if let (Some(false), Some(last)) =
                                     (environment.is_covered(self.now), environment.last_reported_at)
                                 {
@@ -111,7 +112,7 @@ impl Activity {
         }
     }
 
-    pub(crate) fn changes(&self) -> Markup {
+    pub(crate) fn changes_section(&self) -> Markup {
         html! {
             section aria-labelledby="changes" {
                 h2 id="changes" { "Changes of the last day" }
@@ -128,7 +129,7 @@ impl Activity {
                                     th scope="col" { "Recorded" }
                                 }
                             }
-                            tbody { @for change in &self.changes { (self.row(change)) } }
+                            tbody { @for change in &self.changes { (self.change_row(change)) } }
                         }
                     }
                     @if self.has_more {
@@ -139,7 +140,7 @@ impl Activity {
         }
     }
 
-    fn row(&self, Change { org, environment, event }: &Change) -> Markup {
+    fn change_row(&self, Change { org, environment, event }: &Change) -> Markup {
         let artifact = &event.artifact;
         let fingerprint = artifact.fingerprint.map(|known| known.to_string()).unwrap_or_default();
         let recorded = event.recorded_at.seconds();
@@ -152,7 +153,7 @@ impl Activity {
                     }
                 }
                 td {
-                    (change(artifact.was, artifact.now))
+                    (replica_change(artifact.was, artifact.now))
                     (first_time_here(event.first_time_here().map(FirstTime::as_str)))
                 }
                 td {
@@ -166,7 +167,7 @@ impl Activity {
 }
 
 /// The changes of the last day, latest first, and whether there were more.
-async fn changes<S: Store + ProvenanceStore>(
+async fn recent_changes<S: Store + ProvenanceStore>(
     store: &S,
     mut environments: Vec<EnvironmentStats>,
     now: Micros,
@@ -174,8 +175,8 @@ async fn changes<S: Store + ProvenanceStore>(
     let since = now.seconds() - 86_400.0;
     environments.retain(|it| it.last_snapshot_at.is_some_and(|at| at.seconds() >= since));
     environments.sort_by_key(|environment| std::cmp::Reverse(environment.last_snapshot_at));
-    let mut has_more = environments.len() > MAX_CHANGED;
-    environments.truncate(MAX_CHANGED);
+    let mut has_more = environments.len() > MAX_CHANGED_ENVIRONMENTS;
+    environments.truncate(MAX_CHANGED_ENVIRONMENTS);
     let mut changes = Vec::new();
     for EnvironmentStats { org, name, .. } in environments {
         let has_provenance = store.has_provenance(&org).await?;

@@ -8,12 +8,12 @@ use crate::http::views::artifact_url;
 use crate::text::is_invisible;
 use envsnap_model::snapshot::{Fingerprint, ImageName};
 
-/// For a repository or a tag in a short name.
+/// The most characters of a repository, and of a tag, in a short name.
 const MAX_PART_CHARS: usize = 40;
-/// For the whole name in a tooltip.
-const MAX_TITLE_CHARS: usize = 1_000;
-/// Digits of a short fingerprint: as many as of a commit.
-const SHORT_FINGERPRINT: usize = 7;
+/// The most characters of the whole name in a tooltip.
+const MAX_TOOLTIP_CHARS: usize = 1_000;
+/// The number of hexadecimal digits of a short fingerprint, as usual for commits.
+const SHORT_FINGERPRINT_DIGITS: usize = 7;
 
 /// `name` with an escape for each character that would hide or reorder others.
 pub(crate) fn escape_invisible(name: &str) -> String {
@@ -70,20 +70,23 @@ pub(crate) fn truncate(text: &str, max: usize) -> String {
 pub(crate) fn label(name: &str) -> Markup {
     let [repository, tag] = short_parts(name);
     html! {
-        bdi.label title=(truncate(name, MAX_TITLE_CHARS)) {
+        bdi.label title=(truncate(name, MAX_TOOLTIP_CHARS)) {
             span.repository { (repository) }
             span.tag { (tag) }
         }
     }
 }
 
+/// The first digits, or "unknown".
 pub(crate) fn short_fingerprint(fingerprint: Option<Fingerprint>) -> String {
-    fingerprint
-        .map_or_else(|| "unknown".to_owned(), |fingerprint| short_digits(&fingerprint.to_string()))
+    fingerprint.map_or_else(
+        || "unknown".to_owned(),
+        |fingerprint| shorten_fingerprint(&fingerprint.to_string()),
+    )
 }
 
-pub(crate) fn short_digits(fingerprint: &str) -> String {
-    fingerprint.chars().take(SHORT_FINGERPRINT).collect()
+pub(crate) fn shorten_fingerprint(fingerprint: &str) -> String {
+    fingerprint.chars().take(SHORT_FINGERPRINT_DIGITS).collect()
 }
 
 /// `repository:tag`, as a link to the artifact's page if it has a fingerprint.
@@ -117,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_shortened_to_repository_and_tag() {
+    fn short_name_has_repository_and_tag_without_registry_or_digest_if_tagged() {
         let digest = format!("@sha256:{}", "ab".repeat(32));
         let cases = [
             ("runner", "runner", ""),
@@ -152,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_short_name_is_short(name in ".{0,400}") {
+        fn short_name_of_any_text_has_a_bounded_number_of_characters(name in ".{0,400}") {
             // An escape has at max ten characters.
             prop_assert!(short_name(&name).chars().count() <= 2 * (MAX_PART_CHARS + 1));
             label(&name);

@@ -26,10 +26,10 @@ use crate::text::pluralize;
 /// Environments on one page.
 const PAGE_SIZE: u32 = 25;
 /// Listed artifacts per environment; the page of the snapshot lists all of them.
-const MAX_NAMED: usize = 12;
+const MAX_LISTED_ARTIFACTS: usize = 12;
 
-/// The form. `path` is that of the answer.
-pub(crate) fn form(path: &str, value: &str, error: Option<String>) -> Markup {
+/// The form "What ran at", which asks for a time. `path` is the URL path that it is sent to.
+pub(crate) fn time_form(path: &str, value: &str, error: Option<String>) -> Markup {
     let field = Field {
         name: "time",
         label: "What ran at",
@@ -50,17 +50,19 @@ pub(crate) fn form(path: &str, value: &str, error: Option<String>) -> Markup {
     }
 }
 
-/// The path of the answer about one environment.
-pub(crate) fn path(org: &str, environment: &str) -> String {
+/// The URL path of "What ran at" for one environment.
+pub(crate) fn environment_at_path(org: &str, environment: &str) -> String {
     format!("{}/at", address(org, environment))
 }
 
-/// A time as a snapshot expression.
-fn expression(time: Timestamp) -> String {
+/// The snapshot expression `@{TIME}`.
+fn time_expression(time: Timestamp) -> String {
     format!("@{{{}}}", time.strftime("%Y-%m-%dT%H:%M:%S%.f"))
 }
 
-fn parse(text: &str, now: f64) -> Result<Timestamp, String> {
+/// # Errors
+/// A sentence that says why the text is not a time in the past.
+fn parse_past_time(text: &str, now: f64) -> Result<Timestamp, String> {
     let time = parse_time_field(text, now)?;
     if time.as_duration().as_secs_f64() > now {
         return Err(format!(
@@ -74,7 +76,7 @@ fn parse(text: &str, now: f64) -> Result<Timestamp, String> {
 
 /// `GET /{org}/environments/{environment}/at?time=`: redirects to the snapshot of that time, whose URL
 /// has the absolute time.
-pub(crate) async fn of_environment<S: Store>(
+pub(crate) async fn show_environment_at<S: Store>(
     State(store): State<S>,
     Path((org, environment)): Path<(String, String)>,
     parameters: Parameters,
@@ -85,7 +87,7 @@ pub(crate) async fn of_environment<S: Store>(
     let page = |status, error| {
         let main = html! {
             h1 { "What ran in " (environment) }
-            (form(&path(&org, &environment), text.unwrap_or_default(), error))
+            (time_form(&environment_at_path(&org, &environment), text.unwrap_or_default(), error))
         };
         let frame = Frame {
             title: &environment,
@@ -99,32 +101,37 @@ pub(crate) async fn of_environment<S: Store>(
         (status, frame.render(&main)).into_response()
     };
     let Some(text) = text else { return Ok(page(StatusCode::OK, None)) };
-    let time = match parse(text, store.now().seconds()) {
+    let time = match parse_past_time(text, store.now().seconds()) {
         Ok(time) => time,
         Err(error) => return Ok(page(StatusCode::BAD_REQUEST, Some(error))),
     };
-    let expression = expression(time);
-    match store.snapshots(&org, [snappish(&environment, &expression)?], |[_]| ()).await {
+    let expression = time_expression(time);
+    match store
+        .snapshots(&org, [snapshot_in_environment(&environment, &expression)?], |[_]| ())
+        .await
+    {
         Ok(()) => {
             let url =
                 format!("{}/snapshots/{}", address(&org, &environment), urlencode(&expression));
             Ok(Redirect::to(&url).into_response())
         }
         Err(Error::SnapshotNotFound { .. }) => {
-            let error = not_yet_recorded(&store, &org, &environment, time).await?;
+            let error = not_recorded_message(&store, &org, &environment, time).await?;
             Ok(page(StatusCode::NOT_FOUND, Some(error)))
         }
         Err(error) => Err(error),
     }
 }
 
-fn snappish(environment: &str, expression: &str) -> Result<Snappish, Error> {
+/// The snapshot of the environment that `expression` is about, as `@{TIME}`.
+fn snapshot_in_environment(environment: &str, expression: &str) -> Result<Snappish, Error> {
     let expression: Expression =
         expression.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
     Ok(Snappish { environment: environment.to_owned(), expression })
 }
 
-async fn not_yet_recorded<S: Store>(
+/// Says that the environment had no snapshot at `time`, and when its first report was.
+async fn not_recorded_message<S: Store>(
     store: &S,
     org: &str,
     environment: &str,
@@ -143,25 +150,27 @@ async fn not_yet_recorded<S: Store>(
     })
 }
 
-/// `GET /at?time=`: all organizations that the caller may read.
-pub(crate) async fn of_all<S: Store + ProvenanceStore>(
+/// `GET /at?time=`: what ran at that time in the environments of all organizations that the caller may
+/// read.
+pub(crate) async fn show_all_environments_at<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Extension(readable): Extension<OrgFilter>,
     parameters: Parameters,
 ) -> Result<Response, Error> {
-    show(&store, readable, None, parameters).await
+    render_environments_at(&store, readable, None, parameters).await
 }
 
-/// `GET /{org}/at?time=`
-pub(crate) async fn of_org<S: Store + ProvenanceStore>(
+/// `GET /{org}/at?time=`: what ran at that time in the environments of the organization.
+pub(crate) async fn show_org_environments_at<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, Error> {
-    show(&store, OrgFilter::Only(vec![org.clone()]), Some(&org), parameters).await
+    render_environments_at(&store, OrgFilter::Only(vec![org.clone()]), Some(&org), parameters).await
 }
 
-async fn show<S: Store + ProvenanceStore>(
+/// The page with the form and, if a time was given, what ran then in each environment.
+async fn render_environments_at<S: Store + ProvenanceStore>(
     store: &S,
     readable: OrgFilter,
     org: Option<&str>,
@@ -175,7 +184,7 @@ async fn show<S: Store + ProvenanceStore>(
     let render = |status, error, answer: Markup| {
         let main = html! {
             h1 { "What ran in all environments" }
-            (form(&path, text.unwrap_or_default(), error))
+            (time_form(&path, text.unwrap_or_default(), error))
             (answer)
         };
         let title = "What ran in all environments";
@@ -183,11 +192,11 @@ async fn show<S: Store + ProvenanceStore>(
     };
     let Some(text) = text else { return Ok(render(StatusCode::OK, None, html! {})) };
     let now = store.now().seconds();
-    let time = match parse(text, now) {
+    let time = match parse_past_time(text, now) {
         Ok(time) => time,
         Err(error) => return Ok(render(StatusCode::BAD_REQUEST, Some(error), html! {})),
     };
-    let expression = expression(time);
+    let expression = time_expression(time);
     let (environments, total) =
         store.list_environments(readable, Some(name.to_owned()), page).await?;
     let mut rows = Vec::new();
@@ -203,7 +212,7 @@ async fn show<S: Store + ProvenanceStore>(
             p.empty { "No environment in use has such a name." }
         } @else {
             @for of_org in rows.chunk_by(|one, next| one.org == next.org) {
-                (section(of_org, org.is_some(), &expression))
+                (org_section(of_org, org.is_some(), &expression))
             }
         }
         (pager("page", page, total, &kept))
@@ -212,7 +221,7 @@ async fn show<S: Store + ProvenanceStore>(
     Ok(render(StatusCode::OK, None, answer))
 }
 
-/// An environment, and what ran in it.
+/// An environment, and what ran in it at the requested time.
 struct Row {
     org: String,
     environment: String,
@@ -229,10 +238,11 @@ impl Row {
     ) -> Result<Self, Error> {
         let EnvironmentRecord { org, name, .. } = environment;
         let has_provenance = store.has_provenance(&org).await?;
-        let wanted = snappish(&name, expression)?;
+        let wanted = snapshot_in_environment(&name, expression)?;
         let at = wanted.expression.time(now).unwrap_or(now);
-        let read =
-            move |[snapshot]: [SnapshotRecord; 1]| answer(&snapshot, at, now, has_provenance);
+        let read = move |[snapshot]: [SnapshotRecord; 1]| {
+            snapshot_cells(&snapshot, at, now, has_provenance)
+        };
         let answer = match store.snapshots(&org, [wanted], read).await {
             Ok(answer) => Some(answer),
             Err(Error::SnapshotNotFound { .. }) => None,
@@ -242,8 +252,9 @@ impl Row {
     }
 }
 
-/// The cells about a snapshot.
-fn answer(snapshot: &SnapshotRecord, at: f64, now: f64, has_provenance: bool) -> Markup {
+/// The table cells about the snapshot at time `at`: what ran, whether reports covered that time, and when
+/// the snapshot was recorded.
+fn snapshot_cells(snapshot: &SnapshotRecord, at: f64, now: f64, has_provenance: bool) -> Markup {
     let running: Vec<_> = snapshot.artifacts.iter().filter(|it| it.runs()).collect();
     let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
     let gap = snapshot.gaps.iter().map(report_gap).find(|gap| gap.contains(at));
@@ -252,11 +263,11 @@ fn answer(snapshot: &SnapshotRecord, at: f64, now: f64, has_provenance: bool) ->
             "#" (snapshot.index) ": " (pluralize(running.len() as u64, "artifact")) ", "
             (pluralize(replicas, "replica"))
             ul.runs {
-                @for artifact in running.iter().take(MAX_NAMED) {
+                @for artifact in running.iter().take(MAX_LISTED_ARTIFACTS) {
                     li { (running_artifact(artifact, has_provenance)) }
                 }
-                @if running.len() > MAX_NAMED {
-                    li.quiet { "and " (running.len() - MAX_NAMED) " more" }
+                @if running.len() > MAX_LISTED_ARTIFACTS {
+                    li.quiet { "and " (running.len() - MAX_LISTED_ARTIFACTS) " more" }
                 }
             }
         }
@@ -281,7 +292,8 @@ fn running_artifact(artifact: &SnapshotArtifact, has_provenance: bool) -> Markup
     }
 }
 
-fn section(rows: &[Row], is_one: bool, expression: &str) -> Markup {
+/// The table of an organization's environments.
+fn org_section(rows: &[Row], is_one: bool, expression: &str) -> Markup {
     let org = rows.first().map_or("", |row| &row.org);
     html! {
         section {
@@ -329,7 +341,7 @@ fn section(rows: &[Row], is_one: bool, expression: &str) -> Markup {
 }
 
 /// The statement about the requested time on the page of a snapshot.
-pub(crate) fn requested(snapshot: &SnapshotRecord, at: f64, now: f64) -> Markup {
+pub(crate) fn requested_time_notice(snapshot: &SnapshotRecord, at: f64, now: f64) -> Markup {
     let gap = snapshot.gaps.iter().map(report_gap).find(|gap| gap.contains(at));
     html! {
         p.requested { "At " (time_in_both(at)) " this was the latest snapshot." }

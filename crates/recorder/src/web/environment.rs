@@ -25,12 +25,12 @@ use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
 
-/// Lanes in one timeline.
-const MAX_LANES: usize = 100;
+/// The most lanes, one for each artifact, on one page of the timeline.
+const MAX_LANES_PER_PAGE: usize = 100;
 /// Listed running artifacts; the snapshot's page lists all of them.
 const MAX_RUNNING: usize = 100;
 
-/// The address of an environment's page.
+/// The URL path of an environment's page.
 pub(crate) fn address(org: &str, environment: &str) -> String {
     format!("/{org}/environments/{environment}")
 }
@@ -46,7 +46,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
     let environment = store.environment(&org, &name).await?;
     let window = store.window(&org, &name, view.upto, view.size).await?;
     let has_provenance = store.has_provenance(&org).await?;
-    let current = current(&store, &org, &environment, has_provenance).await?;
+    let current = latest_snapshot_sections(&store, &org, &environment, has_provenance).await?;
     let lanes = ShownLanes::new(lanes(&window.snapshots), view);
     let marks = if has_provenance {
         let artifacts = named_artifacts(&window, lanes.shown());
@@ -60,7 +60,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
         h1 { (name) }
         (facts(&environment, &window, now))
         (current.marked)
-        @if environment.latest_index > 0 { (at::form(&at::path(&org, &name), "", None)) }
+        @if environment.latest_index > 0 { (at::time_form(&at::environment_at_path(&org, &name), "", None)) }
         @if let (Some(first), Some(last)) = (window.snapshots.first(), window.snapshots.last()) {
             (timeline_section(&org, &name, &address, &window, &lanes, &marks, now))
             (current.artifacts)
@@ -70,7 +70,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
                     "#" (first.span.index) "..#" (last.span.index) " of "
                     (pluralize(window.count, "snapshot")) ", the latest first."
                 }
-                (history::table(&address, &window, &marks, now))
+                (history::snapshot_table(&address, &window, &marks, now))
                 (adjacent_links(&window, view))
             }
             section aria-labelledby="compare" {
@@ -94,6 +94,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
     Ok(frame.render(&main))
 }
 
+/// The environment's description, type, number of snapshots, and times of its last change and report.
 fn facts(environment: &EnvironmentRecord, window: &SnapshotWindow, now: f64) -> Markup {
     let EnvironmentRecord {
         environment_type, description, last_snapshot_at, last_reported_at, ..
@@ -128,17 +129,18 @@ struct ShownLanes {
 
 impl ShownLanes {
     fn new(all: Vec<Lane>, view: View) -> Self {
-        let last = u32::try_from(all.len().div_ceil(MAX_LANES)).unwrap_or(u32::MAX);
+        let last = u32::try_from(all.len().div_ceil(MAX_LANES_PER_PAGE)).unwrap_or(u32::MAX);
         Self { all, view: View { page: view.page.min(last).max(1), ..view } }
     }
 
     /// The number of lanes on the pages before.
-    fn before(&self) -> usize {
-        (self.view.page - 1) as usize * MAX_LANES
+    fn count_before(&self) -> usize {
+        (self.view.page - 1) as usize * MAX_LANES_PER_PAGE
     }
 
+    /// The lanes on the page.
     fn shown(&self) -> &[Lane] {
-        self.all.chunks(MAX_LANES).nth((self.view.page - 1) as usize).unwrap_or_default()
+        self.all.chunks(MAX_LANES_PER_PAGE).nth((self.view.page - 1) as usize).unwrap_or_default()
     }
 }
 
@@ -153,21 +155,21 @@ fn named_artifacts(window: &SnapshotWindow, lanes: &[Lane]) -> Vec<SnapshotArtif
 }
 
 /// The parts of the page about the latest snapshot.
-struct Current {
+struct LatestSnapshotSections {
     /// The number of artifacts with each mark, or that no provenance was reported.
     marked: Markup,
     artifacts: Markup,
 }
 
-/// The latest snapshot, with marked artifacts first.
-async fn current<S: Store>(
+/// Reads the latest snapshot and renders what runs in it, with marked artifacts first.
+async fn latest_snapshot_sections<S: Store>(
     store: &S,
     org: &str,
     environment: &EnvironmentRecord,
     has_provenance: bool,
-) -> Result<Current, Error> {
+) -> Result<LatestSnapshotSections, Error> {
     if environment.latest_index == 0 {
-        return Ok(Current { marked: html! {}, artifacts: html! {} });
+        return Ok(LatestSnapshotSections { marked: html! {}, artifacts: html! {} });
     }
     let address = address(org, &environment.name);
     let wanted =
@@ -205,7 +207,7 @@ async fn current<S: Store>(
                 }
             }
         };
-        Current { marked: snapshot::mark_list(columns, &marked), artifacts }
+        LatestSnapshotSections { marked: snapshot::mark_list(columns, &marked), artifacts }
     };
     store.snapshots(org, [wanted], shown).await
 }
@@ -224,7 +226,7 @@ fn timeline_section(
     let shown = lanes.shown();
     let picture =
         Picture { org, environment: name, address, window, scale: &scale, lanes: shown, marks };
-    let pages = lanes.all.len().div_ceil(MAX_LANES);
+    let pages = lanes.all.len().div_ceil(MAX_LANES_PER_PAGE);
     html! {
         section aria-labelledby="history" {
             h2 id="history" { "Timeline" }
@@ -240,7 +242,7 @@ fn timeline_section(
                         @let before = View { page: view.page - 1, ..view };
                         a href=(before.query_string()) { "Artifacts before" }
                     }
-                    @let first = lanes.before();
+                    @let first = lanes.count_before();
                     span {
                         "Artifacts " (first + 1) " to " (first + shown.len()) " of " (lanes.all.len())
                     }

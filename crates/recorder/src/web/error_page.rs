@@ -8,7 +8,7 @@ use super::artifact_name::escape_invisible;
 use super::frame::Frame;
 use envsnap_model::wire::ErrorBody;
 
-/// Replaces the body of an error response by a page.
+/// Replaces an error response that is not HTML by an HTML page with the same status.
 pub(crate) async fn as_html(mut response: Response) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) || is_html(&response) {

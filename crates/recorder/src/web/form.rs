@@ -9,10 +9,10 @@ use maud::{Markup, html};
 use super::artifact_name::{escape_invisible, truncate};
 use crate::http::request::Parameters;
 
-/// For a text that an error repeats.
+/// The most characters of an input that an error message quotes.
 const MAX_QUOTE_CHARS: usize = 100;
-/// For a filter.
-const MAX_NAME_CHARS: usize = 256;
+/// The most characters of a filter by name.
+const MAX_FILTER_CHARS: usize = 256;
 
 /// A text field of a form.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +52,7 @@ pub(crate) fn name_filter(label: &str, value: &str, hidden: &[(&str, &str)]) -> 
         form.filter method="get" role="search" {
             @for (name, value) in hidden { input type="hidden" name=(name) value=(value); }
             label { (label) " name contains "
-                input name="name" value=(value) maxlength=(MAX_NAME_CHARS) autocomplete="off"
+                input name="name" value=(value) maxlength=(MAX_FILTER_CHARS) autocomplete="off"
                     spellcheck="false";
             }
             button { "Filter" }
@@ -65,17 +65,17 @@ pub(crate) fn name_filter(label: &str, value: &str, hidden: &[(&str, &str)]) -> 
     }
 }
 
-/// The part of a name in the parameter `name`; empty for all.
-pub(crate) fn name_part(parameters: &Parameters) -> String {
-    parameters.last("name").unwrap_or_default().trim().chars().take(MAX_NAME_CHARS).collect()
+/// The parameter `name`, which filters a list by a part of a name; empty if all are listed.
+pub(crate) fn name_filter_parameter(parameters: &Parameters) -> String {
+    parameters.last("name").unwrap_or_default().trim().chars().take(MAX_FILTER_CHARS).collect()
 }
 
 /// Whether a name contains this part, case-insensitive.
-pub(crate) fn contains(name: &str, part: &str) -> bool {
+pub(crate) fn name_contains(name: &str, part: &str) -> bool {
     part.is_empty() || name.to_lowercase().contains(&part.to_lowercase())
 }
 
-/// A value as it is written in a query or a path.
+/// Percent-encodes a value for the query or the path of a URL.
 pub(crate) fn urlencode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -88,7 +88,7 @@ pub(crate) fn urlencode(text: &str) -> String {
     })
 }
 
-/// A time of the project's grammar, in UTC unless it names a zone.
+/// The time that was entered, such as `yesterday 14:05`, in UTC unless it names a zone.
 ///
 /// # Errors
 /// A sentence that says why the text is not a time.
@@ -109,7 +109,7 @@ pub(crate) fn parse_time_field(text: &str, now: f64) -> Result<Timestamp, String
     })
 }
 
-/// A snapshot with its environment.
+/// The snapshot that was entered, with its environment, such as `prod#65`.
 ///
 /// # Errors
 /// A sentence that says why the text is not one.
@@ -130,8 +130,8 @@ pub(crate) fn parse_snapshot_field(text: &str, now: f64) -> Result<Snappish, Str
     })
 }
 
-/// That a snapshot does not exist. `count` is the number of snapshots of the environment.
-pub(crate) fn no_such_snapshot(snapshot: &str, environment: &str, count: u32) -> String {
+/// The message that a snapshot does not exist. `count` is the number of snapshots of the environment.
+pub(crate) fn no_such_snapshot_message(snapshot: &str, environment: &str, count: u32) -> String {
     let snapshot = truncate(snapshot, MAX_QUOTE_CHARS);
     match count {
         0 => format!("Nothing was reported to {environment} yet"),
@@ -155,7 +155,7 @@ mod tests {
     const NOW: f64 = 1_795_705_200.25;
 
     #[test]
-    fn a_time_is_in_utc_unless_it_names_a_zone() {
+    fn time_field_is_parsed_in_utc_unless_it_names_a_zone_and_other_text_is_rejected() {
         for (text, expected) in [
             ("2026-11-25 16:00", "2026-11-25T16:00:00Z"),
             (" yesterday 14:05 ", "2026-11-25T14:05:00Z"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_is_wrong_with_a_snapshot() {
+    fn invalid_snapshot_field_is_rejected_with_its_syntax_or_the_error_of_its_time() {
         assert_eq!(parse_snapshot_field(" env~1", NOW).unwrap().to_string(), "env~1");
         for (text, error) in [
             ("", "Enter a snapshot"),
@@ -191,7 +191,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in ".{0,200}", now: f64) {
+        fn parsing_any_text_as_time_or_snapshot_field_does_not_panic(text in ".{0,200}", now: f64) {
             let _ = parse_time_field(&text, now);
             let _ = parse_snapshot_field(&text, now);
         }

@@ -9,17 +9,18 @@ use sha2::{Digest as _, Sha256};
 use super::assets;
 use super::provenance::MAX_QUERY_CHARS;
 
-/// The version of style sheet and script in their URLs, since browsers cache them.
-static VERSION: LazyLock<String> = LazyLock::new(|| {
+/// The first digits of the hash of style sheet and script, which are in their URLs so that browsers do not
+/// use an older cached version.
+static ASSETS_VERSION: LazyLock<String> = LazyLock::new(|| {
     let digest = Sha256::digest([assets::STYLE, assets::SCRIPT].concat());
     hex::encode(&digest[..6])
 });
 
-/// A page.
+/// The layout of every page, with what differs between pages beside the content.
 #[derive(Default)]
 pub(crate) struct Frame<'a> {
     pub(crate) title: &'a str,
-    /// The breadcrumbs: name and URL of each page breadcrumbs this one.
+    /// Name and URL of each page above this one, the outermost first.
     pub(crate) breadcrumbs: &'a [(&'a str, String)],
     pub(crate) adjacent: AdjacentPages,
     /// The organization of the page, which the search field searches.
@@ -63,7 +64,7 @@ impl Frame<'_> {
     /// The page with `main` as its content.
     pub(crate) fn render(&self, main: &Markup) -> Html<String> {
         let Self { title, breadcrumbs, adjacent, org, query } = self;
-        let version = VERSION.as_str();
+        let version = ASSETS_VERSION.as_str();
         Html(
             html! {
                 (DOCTYPE)

@@ -17,17 +17,18 @@ use crate::http::views::report_gap;
 use crate::text::pluralize;
 
 /// Listed changes per snapshot; the snapshot's page lists all of them.
-const MAX_NAMED: usize = 4;
+const MAX_LISTED_CHANGES: usize = 4;
 
 /// The snapshots from `first` to `last`.
-pub(crate) fn interval(first: u32, last: u32) -> Result<Interval, Error> {
+pub(crate) fn snapshot_interval(first: u32, last: u32) -> Result<Interval, Error> {
     format!("{first}..{last}").parse().map_err(|_| Error::Fault)
 }
 
 /// Listed gaps per snapshot; the snapshot's page lists all of them.
-const MAX_GAPS: usize = 2;
+const MAX_LISTED_GAPS: usize = 2;
 
-/// The changes of a snapshot that the table lists: first what is of a new registry or repository.
+/// The changes of a snapshot that the table lists: first artifacts of a registry or repository that is new
+/// in the environment.
 pub(crate) fn listed_changes(
     snapshot: &SnapshotSummary,
 ) -> impl Iterator<Item = &SnapshotArtifact> {
@@ -36,11 +37,16 @@ pub(crate) fn listed_changes(
         let first_time = snapshot.first_times.get(&artifact.identity()).copied();
         Reverse(first_time.filter(|it| *it != FirstTime::Image))
     });
-    changed.into_iter().take(MAX_NAMED)
+    changed.into_iter().take(MAX_LISTED_CHANGES)
 }
 
 /// One row per snapshot, latest first.
-pub(crate) fn table(address: &str, window: &SnapshotWindow, marks: &Marks, now: f64) -> Markup {
+pub(crate) fn snapshot_table(
+    address: &str,
+    window: &SnapshotWindow,
+    marks: &Marks,
+    now: f64,
+) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-labelledby="snapshots" {
             table.history {
@@ -55,20 +61,20 @@ pub(crate) fn table(address: &str, window: &SnapshotWindow, marks: &Marks, now: 
                     }
                 }
                 tbody {
-                    @for snapshot in window.snapshots.iter().rev() { (row(address, snapshot, marks, now)) }
+                    @for snapshot in window.snapshots.iter().rev() { (snapshot_row(address, snapshot, marks, now)) }
                 }
             }
         }
     }
 }
 
-fn row(address: &str, snapshot: &SnapshotSummary, marks: &Marks, now: f64) -> Markup {
+fn snapshot_row(address: &str, snapshot: &SnapshotSummary, marks: &Marks, now: f64) -> Markup {
     let SnapshotSummary { span, artifacts, replicas, .. } = snapshot;
     let SnapshotSpan { index, from, to, confirmed_until, gaps } = span;
     html! {
         tr {
             th scope="row" { a href={(address) "/snapshots/" (index)} { "#" (index) } }
-            td { (changes(snapshot, marks)) }
+            td { (change_list(snapshot, marks)) }
             td { (time(from.seconds())) }
             td {
                 (duration(to.map_or(now, Micros::seconds) - from.seconds()))
@@ -80,9 +86,9 @@ fn row(address: &str, snapshot: &SnapshotSummary, marks: &Marks, now: f64) -> Ma
                 } @else {
                     span.quiet { "by no later report" }
                 }
-                @for gap in gaps.iter().take(MAX_GAPS) { span.beneath.uncovered { (describe_gap(&report_gap(gap), now)) } }
-                @if gaps.len() > MAX_GAPS {
-                    span.beneath { "and " (gaps.len() - MAX_GAPS) " times more" }
+                @for gap in gaps.iter().take(MAX_LISTED_GAPS) { span.beneath.uncovered { (describe_gap(&report_gap(gap), now)) } }
+                @if gaps.len() > MAX_LISTED_GAPS {
+                    span.beneath { "and " (gaps.len() - MAX_LISTED_GAPS) " times more" }
                 }
             }
             td {
@@ -93,7 +99,7 @@ fn row(address: &str, snapshot: &SnapshotSummary, marks: &Marks, now: f64) -> Ma
     }
 }
 
-/// A time that no report covers.
+/// A sentence about a time that no report covers: its start, its end and its duration.
 pub(crate) fn describe_gap(gap: &ReportGap, now: f64) -> Markup {
     html! {
         "no report from " (time(gap.from)) " to "
@@ -102,26 +108,26 @@ pub(crate) fn describe_gap(gap: &ReportGap, now: f64) -> Markup {
     }
 }
 
-fn changes(snapshot: &SnapshotSummary, marks: &Marks) -> Markup {
+fn change_list(snapshot: &SnapshotSummary, marks: &Marks) -> Markup {
     let changed = snapshot.changes.iter().filter(|artifact| artifact.changed()).count();
     html! {
         ul.changes {
             @for artifact in listed_changes(snapshot) {
                 @let first_time = snapshot.first_times.get(&artifact.identity()).copied();
                 li {
-                    (change(artifact.was, artifact.now)) " " (label(&artifact.name))
+                    (replica_change(artifact.was, artifact.now)) " " (label(&artifact.name))
                     (marks.badges(artifact)) (first_time_here(first_time.map(FirstTime::as_str)))
                 }
             }
-            @if changed > MAX_NAMED {
-                li.quiet { "and " (changed - MAX_NAMED) " more" }
+            @if changed > MAX_LISTED_CHANGES {
+                li.quiet { "and " (changed - MAX_LISTED_CHANGES) " more" }
             }
         }
     }
 }
 
-/// How the replicas of an artifact changed.
-pub(crate) fn change(was: u64, now: u64) -> Markup {
+/// The word for a change in the number of replicas: started, exited, unchanged or scaled.
+pub(crate) fn replica_change(was: u64, now: u64) -> Markup {
     html! {
         @match (was, now) {
             (0, _) => span.change.started { "started" },

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::activity::Activity;
 use super::artifact_name::{label, truncate};
 use super::at;
-use super::form::{name_filter, name_part, urlencode};
+use super::form::{name_filter, name_filter_parameter, urlencode};
 use super::frame::{Frame, navigation};
 use super::pager::pager;
 use super::provenance::{Mark, marks};
@@ -69,7 +69,7 @@ async fn environments_page<S: Store + ProvenanceStore>(
     let number = parameters.page(PAGE_SIZE).number;
     parameters.check()?;
     let page = Page { number, size: PAGE_SIZE };
-    let part = name_part(&parameters);
+    let part = name_filter_parameter(&parameters);
     let activity = Activity::read(store, rogue_counts, &readable, org.is_some()).await?;
     let (mut environments, total) = store.overview(readable, Some(part.clone()), page).await?;
     clear_provenance_without_flows(store, &mut environments).await?;
@@ -82,13 +82,13 @@ async fn environments_page<S: Store + ProvenanceStore>(
             (no_environments_hint())
         } @else {
             @let path = org.map_or_else(|| "/at".to_owned(), |org| format!("/{org}/at"));
-            (activity.attention())
-            (at::form(&path, "", None))
+            (activity.attention_section())
+            (at::time_form(&path, "", None))
             (name_filter("Environment", &part, &[]))
             @if environments.is_empty() { p.empty { "No environment has such a name." } }
             (environment_tables(&environments, now, org.is_some()))
             (pager("page", page, total, &format!("&name={}", urlencode(&part))))
-            (activity.changes())
+            (activity.changes_section())
         }
     };
     Ok(Frame { title: &title, org, ..Frame::default() }.render(&main))

@@ -40,12 +40,12 @@ pub(crate) fn pages<S: Store + ProvenanceStore>(
 ) -> Router<S> {
     let home = Router::new()
         .route("/", get(home::all::<S>))
-        .route("/at", get(at::of_all::<S>))
+        .route("/at", get(at::show_all_environments_at::<S>))
         .route_layer(from_fn_with_state(access.clone(), authorize_any_org));
     Router::new()
         .route("/{org}/environments", get(home::of_org::<S>))
-        .route("/{org}/at", get(at::of_org::<S>))
-        .route("/{org}/environments/{environment}/at", get(at::of_environment::<S>))
+        .route("/{org}/at", get(at::show_org_environments_at::<S>))
+        .route("/{org}/environments/{environment}/at", get(at::show_environment_at::<S>))
         .route("/{org}/environments/{environment}", get(environment::show::<S>))
         .route("/{org}/environments/{environment}/snapshots/{expression}", get(snapshot::show::<S>))
         .route("/{org}/compare", get(comparison::show::<S>))

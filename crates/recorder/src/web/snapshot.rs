@@ -12,9 +12,11 @@ use super::artifact_name::{name_and_fingerprint, truncate};
 use super::at;
 use super::comparison;
 use super::environment::address;
-use super::form::{contains, name_filter, name_part, no_such_snapshot, urlencode};
+use super::form::{
+    name_contains, name_filter, name_filter_parameter, no_such_snapshot_message, urlencode,
+};
 use super::frame::{AdjacentPages, Frame};
-use super::history::change;
+use super::history::replica_change;
 use super::provenance::{Columns, Mark, nothing_reported};
 use super::seen::{RunTimes, first_time_here};
 use super::time::{duration, time, utc};
@@ -40,7 +42,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
 ) -> Result<Response, Error> {
     let number = parameters.page(PAGE_SIZE).number;
     parameters.check()?;
-    let (part, now) = (name_part(&parameters), store.now().seconds());
+    let (part, now) = (name_filter_parameter(&parameters), store.now().seconds());
     let expression: Expression =
         expression.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
     let wanted = Snappish { environment: environment.clone(), expression };
@@ -55,7 +57,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
     match store.snapshots(&org, [wanted], shown).await {
         Ok(page) => Ok(page.into_response()),
         Err(Error::SnapshotNotFound { snapshot, count, .. }) => {
-            let message = no_such_snapshot(&snapshot, &name, count);
+            let message = no_such_snapshot_message(&snapshot, &name, count);
             Ok((StatusCode::NOT_FOUND, snapshot_not_found(&org, &name, &message)).into_response())
         }
         Err(error) => Err(error),
@@ -68,7 +70,7 @@ fn snapshot_not_found(org: &str, environment: &str, message: &str) -> Html<Strin
         h1 { "Not Found" }
         p { bdi { (message) } "." }
         p { a href=(address) { "All snapshots of " (environment) } }
-        (at::form(&at::path(org, environment), "", None))
+        (at::time_form(&at::environment_at_path(org, environment), "", None))
     };
     let breadcrumbs = [(org, format!("/{org}/environments")), (environment, address.clone())];
     Frame { title: "Not Found", breadcrumbs: &breadcrumbs, org: Some(org), ..Frame::default() }
@@ -103,13 +105,13 @@ fn page(
     let main = html! {
         h1 { (title) }
         (adjacent_snapshots(&address, index, &adjacent))
-        @if let Some(at) = view.requested { (at::requested(&snapshot, at, view.now)) }
+        @if let Some(at) = view.requested { (at::requested_time_notice(&snapshot, at, view.now)) }
         (facts(&snapshot, view.now))
         (artifact_sections(columns, &address, snapshot, view))
         section aria-labelledby="at" {
             h2 id="at" { "Another time" }
             @let value = view.requested.map(utc).unwrap_or_default();
-            (at::form(&at::path(org, environment), &value, None))
+            (at::time_form(&at::environment_at_path(org, environment), &value, None))
         }
         section aria-labelledby="more" {
             h2 id="more" { "Compare" }
@@ -218,7 +220,7 @@ fn artifact_sections(
     let size = page.size as usize;
     let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
     let named = |all: &[SnapshotArtifact]| -> Vec<SnapshotArtifact> {
-        all.iter().filter(|artifact| contains(&artifact.name, view.part)).cloned().collect()
+        all.iter().filter(|artifact| name_contains(&artifact.name, view.part)).cloned().collect()
     };
     let (named_running, named_exited) = (named(running), named(exited));
     let on_page = |all: &[SnapshotArtifact]| -> Vec<SnapshotArtifact> {
@@ -323,7 +325,7 @@ pub(crate) fn artifact_table(
                             (columns.cells(artifact.provenance.as_deref()))
                             td.number { (if run { artifact.now } else { artifact.was }) }
                             td {
-                                (change(artifact.was, artifact.now))
+                                (replica_change(artifact.was, artifact.now))
                                 (first_time_here(artifact.first_time_here().map(FirstTime::as_str)))
                             }
                             td { (RunTimes::from_artifact(artifact).render(environment)) }

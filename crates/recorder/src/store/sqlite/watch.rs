@@ -18,7 +18,7 @@ use super::files::{Fault, Files, LogFiles, LogLength};
 use super::lock::Lock;
 use super::mark::Acknowledged;
 use super::position::{self, Position};
-use apply::{Applied, checkpoint, passive_checkpoint};
+use apply::{Applied, full_checkpoint, passive_checkpoint};
 use notes::Notes;
 use save::SaveOutcome;
 
@@ -198,7 +198,7 @@ impl WatchedConnection {
         let moved = files.check_database();
         if moved.is_err() {
             // So that it is complete wherever it is now. If it cannot be, its log has the rest.
-            let _rest_is_in_the_log = checkpoint(&self.connection);
+            let _rest_is_in_the_log = full_checkpoint(&self.connection);
         }
         moved
     }

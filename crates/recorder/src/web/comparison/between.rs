@@ -13,7 +13,7 @@ use crate::http::views::report_gap;
 use crate::store::Store;
 use crate::web::artifact_name::name_and_fingerprint;
 use crate::web::environment::address;
-use crate::web::history::{describe_gap, interval};
+use crate::web::history::{describe_gap, snapshot_interval};
 use crate::web::seen::first_time_here;
 use crate::web::time::{time, time_in_both};
 
@@ -148,8 +148,13 @@ impl PeriodBetween {
         }
         let environment = &one.environment;
         let page = Page { number: 1, size: MAX_SNAPSHOTS };
-        let spans =
-            store.snapshot_spans(org, environment, interval(one.index, other.index)?, page, true);
+        let spans = store.snapshot_spans(
+            org,
+            environment,
+            snapshot_interval(one.index, other.index)?,
+            page,
+            true,
+        );
         let spans = spans.await?;
         let (from, until) = (
             one.requested.unwrap_or(one.recorded_at),
@@ -160,7 +165,7 @@ impl PeriodBetween {
         let mut is_incomplete = other.index - one.index >= MAX_SNAPSHOTS;
         if other.index - one.index > 1 {
             let page = Page { number: 1, size: MAX_CHANGES };
-            let interval = interval(one.index + 1, other.index)?;
+            let interval = snapshot_interval(one.index + 1, other.index)?;
             let found = store.events(org, environment, interval, page, true).await?;
             is_incomplete |= found.total > u64::from(MAX_CHANGES);
             let events: Vec<_> =

@@ -13,7 +13,7 @@ use crate::http::views;
 use crate::text::pluralize;
 use crate::web::artifact_name::{name_and_fingerprint, truncate};
 use crate::web::environment::address;
-use crate::web::history::change;
+use crate::web::history::replica_change;
 use crate::web::provenance::{Columns, nothing_reported};
 use crate::web::seen::{RunTimes, first_time_here};
 
@@ -166,7 +166,7 @@ fn artifact_row(
             td.number { (if id == "exited" { was } else { now }) }
             td { (RunTimes::from_difference(artifact).render(&environment)) }
             td {
-                (change(was, now))
+                (replica_change(was, now))
                 (first_time_here(artifact.first_time_here.as_deref()))
             }
         }

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use self::between::{ComparedSnapshot, PeriodBetween};
 use self::differences::differences;
 use super::environment::address;
-use super::form::{Field, no_such_snapshot, parse_snapshot_field};
+use super::form::{Field, no_such_snapshot_message, parse_snapshot_field};
 use super::frame::Frame;
 use super::provenance::Columns;
 use crate::domain::Error;
@@ -102,7 +102,7 @@ fn form_for_missing_snapshot(
     }
     let message = match &error {
         Error::SnapshotNotFound { snapshot, environment, count, .. } => {
-            no_such_snapshot(snapshot, environment, *count)
+            no_such_snapshot_message(snapshot, environment, *count)
         }
         Error::EnvironmentNotFound { name, .. } => format!("There is no environment {name}"),
         error => error.to_string(),

@@ -23,7 +23,7 @@ use crate::text::{pluralize, unix_secs};
 use crate::web::artifact_name::{escape_invisible, short_name, truncate};
 use crate::web::environment;
 use crate::web::frame::Frame;
-use crate::web::history::interval;
+use crate::web::history::snapshot_interval;
 use crate::web::seen::RunTimes;
 use crate::web::time::{ago, time};
 
@@ -91,7 +91,7 @@ async fn confirmation_times<S: Store>(
         for run in listed_runs(runs).0.into_iter().filter_map(<[_]>::last) {
             let (environment, index) = (&run.environment, last_snapshot(run));
             let page = Page { number: 1, size: 1 };
-            let interval = interval(index, index)?;
+            let interval = snapshot_interval(index, index)?;
             let spans = match store.snapshot_spans(org, environment, interval, page, true).await {
                 // It was archived or renamed since the card was read.
                 Err(Error::EnvironmentNotFound { .. }) => continue,

@@ -12,7 +12,7 @@ use crate::domain::provenance::{ArtifactRecord, fields};
 use crate::domain::{Error, SnapshotArtifact};
 use crate::http::views::text;
 use crate::store::provenance::ProvenanceStore;
-use crate::web::artifact_name::{linked_label, short_digits};
+use crate::web::artifact_name::{linked_label, shorten_fingerprint};
 use crate::web::time::{ago, time};
 
 /// Artifacts of an organization with their marks.
@@ -80,7 +80,7 @@ impl<'a> ArtifactTable<'a> {
                     @if fingerprint.is_empty() {
                         span.fingerprint { "fingerprint unknown" }
                     } @else {
-                        code.fingerprint title=(fingerprint) { (short_digits(fingerprint)) }
+                        code.fingerprint title=(fingerprint) { (shorten_fingerprint(fingerprint)) }
                     }
                 }
                 @match report {

@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::store::provenance::{FlowFilter, ProvenanceStore, TrailFilter};
 use crate::text::pluralize;
 use crate::web::artifact_name::{escape_invisible, truncate};
-use crate::web::form::{name_filter, name_part, urlencode};
+use crate::web::form::{name_filter, name_filter_parameter, urlencode};
 use crate::web::frame::Frame;
 use crate::web::pager::pager;
 use crate::web::time::{ago, time};
@@ -35,7 +35,7 @@ pub(super) async fn list<S: Store + ProvenanceStore>(
     let number = parameters.page(PAGE_SIZE).number;
     parameters.check()?;
     let page = Page { number, size: PAGE_SIZE };
-    let part = name_part(&parameters);
+    let part = name_filter_parameter(&parameters);
     let filter = FlowFilter {
         name: Some(part.clone()).filter(|part| !part.is_empty()),
         ..FlowFilter::default()

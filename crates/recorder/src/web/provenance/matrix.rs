@@ -17,7 +17,7 @@ use crate::store::provenance::ProvenanceStore;
 use crate::text::pluralize;
 use crate::web::artifact_name::{short_fingerprint, truncate};
 use crate::web::environment;
-use crate::web::form::{contains, name_filter, name_part, urlencode};
+use crate::web::form::{name_contains, name_filter, name_filter_parameter, urlencode};
 use crate::web::frame::Frame;
 use crate::web::pager::pager;
 use envsnap_model::snapshot::ImageName;
@@ -47,9 +47,9 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     let columns = Page { number: 1, size: MAX_ENVIRONMENTS };
     let (environments, total) =
         store.overview(OrgFilter::Only(vec![org.clone()]), None, columns).await?;
-    let part = name_part(&parameters);
+    let part = name_filter_parameter(&parameters);
     let mut rows = versions_by_repository(&environments);
-    rows.retain(|repository, _| contains(repository, &part));
+    rows.retain(|repository, _| name_contains(repository, &part));
     let title = format!("Versions in {org}");
     let main = html! {
         h1 { (title) }

@@ -16,7 +16,7 @@ use crate::domain::provenance::{
 use crate::http::views::{artifact_url, flow_url, text};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
-use crate::web::artifact_name::{label, short_digits, truncate};
+use crate::web::artifact_name::{label, shorten_fingerprint, truncate};
 use crate::web::environment;
 use crate::web::frame::Frame;
 use crate::web::time::{ago, time};
@@ -137,7 +137,7 @@ fn artifact(org: &str, id: &str, name: &str, status: &ArtifactStatus) -> Markup 
             @match &status.fingerprint {
                 Some(fingerprint) => {
                     a href=(artifact_url(org, fingerprint)) {
-                        @if name == fingerprint { (short_digits(name)) } @else { (name) }
+                        @if name == fingerprint { (shorten_fingerprint(name)) } @else { (name) }
                     }
                 },
                 None => (name),
@@ -164,7 +164,7 @@ fn attestations(org: &str, trail: &TrailRecord) -> Markup {
     let hidden = all.len().saturating_sub(MAX_SHOWN);
     let about = |attestation: &AttestationRecord| match &attestation.fingerprint {
         Some(fingerprint) => html! {
-            "artifact " a href=(artifact_url(org, fingerprint)) { code { (short_digits(fingerprint)) } }
+            "artifact " a href=(artifact_url(org, fingerprint)) { code { (shorten_fingerprint(fingerprint)) } }
         },
         None if attestation.targets.is_empty() => html! { "the trail" },
         None => html! {
@@ -206,7 +206,7 @@ fn events(org: &str, trail: &TrailRecord) -> Markup {
 fn event(org: &str, kind: &TrailEventKind) -> Markup {
     let linked = |fingerprint: &str| {
         html! {
-            a href=(artifact_url(org, fingerprint)) { code { (short_digits(fingerprint)) } }
+            a href=(artifact_url(org, fingerprint)) { code { (shorten_fingerprint(fingerprint)) } }
         }
     };
     html! {

@@ -69,7 +69,8 @@ fn attachment_file(bytes: &[u8]) -> AttachmentFile {
 }
 
 impl Fixture {
-    /// One of everything, in organization "acme", which has an environment "prod".
+    /// Reports a flow with a template, a trail, an artifact, an attestation with a file, a deployment and an
+    /// allowance to organization "acme", which has an environment "prod".
     pub(in super::super) async fn report_provenance(&self) {
         let store = &self.store;
         store.save_flow("acme", settings("runner", Some(template())), "ci").await.unwrap();

@@ -82,7 +82,8 @@ impl WatchedConnection {
         self.write_position()
     }
 
-    /// Commits the position by itself, unless another program is writing.
+    /// Writes the position of the file, its session and commit number, in a commit of its own, unless another
+    /// program is writing.
     pub(super) fn write_position(&mut self) -> Result<Applied, StoreError> {
         let failed = failed_to("write the position of the snapshot file");
         let position = self.without_waiting(|watched| {

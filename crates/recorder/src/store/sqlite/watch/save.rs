@@ -18,7 +18,7 @@ const MIN_SAVE_PAUSE: Duration = Duration::from_secs(1);
 /// disk writes until the disk is full.
 const PAUSE_PER_ATTEMPT: u32 = 4;
 
-/// A message about what only this process had, with the remedy.
+/// How an attempt to save what only this process has ended, with a message that says what to do.
 pub(super) enum SaveOutcome {
     /// Nothing more can be done here.
     Done(String),
