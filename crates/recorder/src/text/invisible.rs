@@ -9,7 +9,7 @@ const INVISIBLE_CATEGORIES: GeneralCategoryGroup = GeneralCategoryGroup::Control
     .union(GeneralCategoryGroup::LineSeparator)
     .union(GeneralCategoryGroup::ParagraphSeparator);
 
-/// A symbol by category, but as blank as a space.
+/// Invisible, although its category is that of symbols.
 const BRAILLE_PATTERN_BLANK: char = '\u{2800}';
 
 /// Whether `c` is a control character or invisible, so that two names can look alike. Uses
@@ -28,7 +28,7 @@ pub fn replace_invisible(text: &str) -> String {
     text.chars().map(|c| if is_invisible(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Like [`replace_invisible`], but keeps line breaks.
+/// Like [`replace_invisible`], but keeps line breaks, as `\n` and without one at the end.
 pub fn replace_invisible_lines(text: &str) -> String {
     text.lines().map(replace_invisible).collect::<Vec<_>>().join("\n")
 }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terminal_control_characters_are_replaced() {
+    fn control_and_invisible_characters_are_replaced_by_u_fffd_and_other_text_is_kept() {
         assert_eq!(
             replace_invisible("a\x1b[31m\u{9b}2J\r\n\u{202e}b"),
             "a\u{fffd}[31m\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}b"
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_without_a_glyph_are_invisible() {
+    fn control_format_and_blank_characters_are_invisible_and_letters_marks_and_emoji_not() {
         for hidden in [
             '\0',
             '\n',

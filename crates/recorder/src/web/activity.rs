@@ -38,6 +38,7 @@ pub(crate) struct Activity {
     has_more: bool,
 }
 
+/// A change of one artifact in an environment.
 struct Change {
     org: String,
     environment: String,

@@ -52,7 +52,8 @@ fn short_parts(name: &str) -> [String; 2] {
     [repository, &tag].map(|part| truncate(part, MAX_PART_CHARS))
 }
 
-/// The beginning and the end of a text that has more than `max` characters.
+/// Escapes invisible characters. If the text has more than `max` characters then, an ellipsis replaces its
+/// middle.
 pub(crate) fn truncate(text: &str, max: usize) -> String {
     let text = escape_invisible(text);
     let length = text.chars().count();

@@ -230,6 +230,7 @@ struct Row {
 }
 
 impl Row {
+    /// Reads what ran in the environment at the time of `expression`, `@{TIME}`.
     async fn read<S: Store + ProvenanceStore>(
         store: &S,
         environment: EnvironmentRecord,

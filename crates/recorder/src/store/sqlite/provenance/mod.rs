@@ -50,7 +50,8 @@ const ATTACHMENT_BYTES_PER_ARTIFACT: usize = 4_096;
 const NO_ORG: i64 = 0;
 
 impl SqliteStore {
-    /// Does `work`, which reads what an organization's flows reported.
+    /// Runs `work`, which reads what an organization's flows reported, on a connection that only reads.
+    /// `question` says in the message of an error what was being done.
     async fn read_provenance<T: Send + 'static>(
         &self,
         question: &str,

@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
         Ok(trail)
     }
 
-    /// What an entry says, and the label of the token that wrote it.
+    /// The payload of ledger entry `seq`, and the label of the token that wrote it.
     pub(super) fn entry<T: DeserializeOwned>(&self, seq: i64) -> Result<(T, String), Failure> {
         let (payload, actor): (String, String) = self
             .connection

@@ -21,7 +21,8 @@ const MAX_LISTING_BYTES: usize = 24 << 20;
 /// The most tags of a flow.
 const MAX_TAGS: usize = 100;
 
-/// The flow that is found by this name: one in use, or an archived one by its last name.
+/// The id of the flow that has this name, or had it before it was renamed, if no other flow has taken the
+/// name. An archived flow is found only by the name that archiving gave it.
 pub(super) fn find_flow(
     connection: &Connection,
     org_id: i64,

@@ -231,8 +231,8 @@ pub(super) fn verify_connection(
     verify_ledgers_and_tables(connection, file, expected, attachments, VerifyScope::Everything)
 }
 
-/// Verifies the ledgers, the tables that follow from them and the sizes of attachments in an open file,
-/// which may be of an older version, for example a copy. Other tables and the schema are not checked.
+/// Verifies the ledgers, the tables that follow from them and the sizes of attachments in an open file of
+/// this or an older version. Other tables and the schema are not checked.
 ///
 /// # Errors
 /// A record is missing, damaged or changed, or the file cannot be read.

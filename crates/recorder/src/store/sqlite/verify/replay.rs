@@ -61,10 +61,12 @@ impl<'a> Replay<'a> {
         Ok(Self { expected, after_expected: None, ledgers: BTreeMap::new(), tables })
     }
 
+    /// The database in memory with the tables that follow from the entries read.
     pub(super) fn tables(&self) -> &Connection {
         &self.tables
     }
 
+    /// The same as [`Self::tables`], to keep.
     pub(super) fn into_tables(self) -> Connection {
         self.tables
     }

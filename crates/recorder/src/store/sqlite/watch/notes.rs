@@ -30,11 +30,11 @@ pub(super) struct Notes {
 }
 
 impl WatchedConnection {
-    /// Whether the file still has every entry that was noted. Another program can put an older state into
-    /// it while it is open, with SQLite's own backup.
+    /// Checks that the file still has as many ledger entries as were acknowledged. Another program can put
+    /// an older state into it while it is open, with SQLite's own backup.
     ///
     /// # Errors
-    /// It has not, and nothing is accepted from then on; or it cannot be read.
+    /// It has fewer, and nothing is written to it from then on; or it cannot be read.
     pub(in super::super) fn check_content(&mut self) -> Result<(), StoreError> {
         let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
         let version = data_version(&self.connection).map_err(failed_to(READ_VERSION_OPERATION))?;
@@ -69,10 +69,10 @@ impl WatchedConnection {
         ))
     }
 
-    /// Notes what was committed since the last call, before it is acknowledged.
+    /// Writes the position of the last commit and the number of entries to `FILE.lock`, before the commit is acknowledged to a client.
     ///
     /// # Errors
-    /// It cannot be noted, and is not to be acknowledged.
+    /// They cannot be written, and the commit must not be acknowledged.
     pub(in super::super) fn note_commits(&mut self) -> Result<(), StoreError> {
         let (Some(notes), Some(files)) = (&mut self.notes, &self.files) else { return Ok(()) };
         let entries =
