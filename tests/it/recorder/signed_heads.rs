@@ -10,32 +10,33 @@ use tempfile::TempDir;
 use super::crash::Process;
 use super::server::{digest, task, write_secret};
 
-/// The example keys of RFC 8410.
-const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
+/// The example Ed25519 private key of RFC 8410, and its public key.
+const PRIVATE_KEY_PEM: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
 -----END PRIVATE KEY-----
 ";
-const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
+const PUBLIC_KEY_PEM: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 -----END PUBLIC KEY-----
 ";
 
-/// Another public key.
-const OTHER: &str = "-----BEGIN PUBLIC KEY-----
+/// The public key of another signing key.
+const OTHER_PUBLIC_KEY_PEM: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
 -----END PUBLIC KEY-----
 ";
 
-struct Keys {
+/// A folder with a signing key, its public key and another public key.
+struct KeyFiles {
     folder: TempDir,
 }
 
-impl Keys {
+impl KeyFiles {
     fn new() -> Self {
         let keys = Self { folder: tempfile::tempdir().unwrap() };
-        write_secret(Path::new(&keys.path("key.pem")), PRIVATE);
-        std::fs::write(keys.path("key.pub"), PUBLIC).unwrap();
-        std::fs::write(keys.path("other.pub"), OTHER).unwrap();
+        write_secret(Path::new(&keys.path("key.pem")), PRIVATE_KEY_PEM);
+        std::fs::write(keys.path("key.pub"), PUBLIC_KEY_PEM).unwrap();
+        std::fs::write(keys.path("other.pub"), OTHER_PUBLIC_KEY_PEM).unwrap();
         keys
     }
 
@@ -48,6 +49,7 @@ fn db(folder: &TempDir) -> PathBuf {
     folder.path().join("snapshots.db")
 }
 
+/// Runs `envsnap verify --db FILE` with more options.
 fn verify(file: &Path, more: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_envsnap"))
         .args(["verify", "--db"])
@@ -63,8 +65,8 @@ fn stderr(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn every_head_is_signed() {
-    let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
+async fn signing_key_signs_heads_in_header_api_and_head_log_and_verify_checks_them() {
+    let (keys, folder) = (KeyFiles::new(), tempfile::tempdir().unwrap());
     let head_log = folder.path().join("heads.log");
     let mut recorder = Process::start_with(&db(&folder), |command| {
         command.args(["--signing-key", &keys.path("key.pem"), "--head-log"]).arg(&head_log);
@@ -120,7 +122,7 @@ async fn every_head_is_signed() {
 }
 
 #[tokio::test]
-async fn a_head_log_that_cannot_be_written_is_an_error_in_the_log_and_stops_nothing() {
+async fn unwritable_head_log_is_logged_as_error_and_reports_still_succeed() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = Process::start_with(&db(&folder), |command| {
         command.args(["--head-log", "/dev/full"]);
@@ -133,7 +135,7 @@ async fn a_head_log_that_cannot_be_written_is_an_error_in_the_log_and_stops_noth
 }
 
 #[test]
-fn a_head_log_is_no_file_of_the_database_and_no_pipe_that_nobody_reads() {
+fn head_log_path_of_a_database_file_or_a_pipe_without_reader_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let start = |head_log: &Path| {
         let output = Command::new(env!("CARGO_BIN_EXE_envsnap"))
@@ -166,7 +168,7 @@ fn a_head_log_is_no_file_of_the_database_and_no_pipe_that_nobody_reads() {
 }
 
 #[tokio::test]
-async fn a_head_after_a_torn_line_has_a_line_of_its_own() {
+async fn head_log_ending_in_a_partial_line_is_continued_on_a_new_line() {
     let folder = tempfile::tempdir().unwrap();
     let head_log = folder.path().join("heads.log");
     std::fs::write(&head_log, "2026-11-28T14:31:30Z org=acme; seq=1; ha").unwrap();
@@ -183,8 +185,8 @@ async fn a_head_after_a_torn_line_has_a_line_of_its_own() {
 }
 
 #[test]
-fn a_signing_key_that_cannot_be_used_is_refused_with_a_remedy() {
-    let keys = Keys::new();
+fn unusable_signing_key_file_is_rejected_with_the_command_that_fixes_it() {
+    let keys = KeyFiles::new();
     let folder = tempfile::tempdir().unwrap();
     let start = |key: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_envsnap"))
@@ -197,7 +199,7 @@ fn a_signing_key_that_cannot_be_used_is_refused_with_a_remedy() {
         stderr(&output)
     };
     let wrong = keys.path("wrong.pem");
-    write_secret(Path::new(&wrong), PUBLIC);
+    write_secret(Path::new(&wrong), PUBLIC_KEY_PEM);
     assert!(start(&wrong).contains("openssl genpkey -algorithm ed25519"), "{}", start(&wrong));
     let mode = Command::new("chmod").args(["644", &keys.path("key.pem")]).status().unwrap();
     assert!(mode.success());

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::server::{Recorder, digest, task};
 
 #[tokio::test]
-async fn a_snapshot_is_found_by_every_expression() {
+async fn snapshot_is_found_by_index_offset_and_time_expressions() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     for byte in 1..=3 {
@@ -48,7 +48,7 @@ async fn a_snapshot_is_found_by_every_expression() {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_found_by_how_long_ago_it_was_the_latest() {
+async fn snapshot_expression_with_an_age_finds_the_latest_snapshot_at_that_time() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     // Made 100 days, 10 days, 26 hours, 90 minutes and 30 minutes before the question.
@@ -81,7 +81,7 @@ async fn a_snapshot_is_found_by_how_long_ago_it_was_the_latest() {
 }
 
 #[tokio::test]
-async fn a_snapshot_says_until_when_it_was_confirmed() {
+async fn confirmed_until_of_a_snapshot_is_the_time_of_the_last_report_of_it() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let confirmed = async |index: u32| {
@@ -99,7 +99,7 @@ async fn a_snapshot_says_until_when_it_was_confirmed() {
 }
 
 #[tokio::test]
-async fn a_missing_index_is_reported_as_by_the_hosted_server() {
+async fn snapshot_index_that_does_not_exist_is_404_with_the_hosted_servers_message() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let refused = async |expression: &str| {
@@ -129,7 +129,7 @@ async fn a_missing_index_is_reported_as_by_the_hosted_server() {
 }
 
 #[tokio::test]
-async fn an_expression_that_counts_zero_is_refused() {
+async fn invalid_snapshot_expression_is_400_and_unknown_environment_is_404() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     for (expression, said) in [

@@ -10,21 +10,24 @@ use tokio::time::sleep;
 use super::crash::Process;
 use super::server::task;
 
+/// Clients that report at the same time, each to an environment of its own.
 const CLIENTS: u32 = 16;
-const ARTIFACTS: u32 = 50;
+const ARTIFACTS_PER_REPORT: u32 = 50;
 
-/// Reports; with `ENVSNAP_LONG=1` as many as an hour takes.
+/// Reports of all clients together, without `ENVSNAP_LONG`.
 const REPORTS: u32 = 4_000;
-const HOUR: Duration = Duration::from_hours(1);
+/// How long the clients report with `ENVSNAP_LONG=1`.
+const LONG_DURATION: Duration = Duration::from_hours(1);
 
-/// Bytes: what an allocator keeps for itself moves by some megabytes. By half time the caches are full.
-const MARGIN: u64 = 8 << 20;
+/// How much the memory may grow in the second half: what an allocator keeps for itself varies by some
+/// megabytes. By half time the caches are full.
+const MAX_GROWTH_BYTES: u64 = 8 << 20;
 
-/// What runs in report `number` of an environment: each second one replaces an artifact.
-fn running(number: u32) -> Vec<serde_json::Value> {
+/// The artifacts in report `number` of an environment: every second report replaces one of them.
+fn artifacts_of_report(number: u32) -> Vec<serde_json::Value> {
     let step = number / 2;
-    let version = |artifact| (step + ARTIFACTS - artifact) / ARTIFACTS;
-    (0..ARTIFACTS)
+    let version = |artifact| (step + ARTIFACTS_PER_REPORT - artifact) / ARTIFACTS_PER_REPORT;
+    (0..ARTIFACTS_PER_REPORT)
         .map(|artifact| {
             let name = format!("app/service-{artifact}:{}", version(artifact));
             task(artifact, &name, &format!("{artifact:032x}{:032x}", version(artifact)), 1)
@@ -32,8 +35,8 @@ fn running(number: u32) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// The memory of a process in bytes, without the pages of its files, which the system takes back.
-fn memory(id: u32) -> u64 {
+/// Resident memory of a process in bytes, without pages of files, which the system takes back.
+fn anonymous_memory(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
@@ -41,12 +44,12 @@ fn memory(id: u32) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_memory_does_not_grow_with_the_history() {
+async fn recorder_memory_does_not_grow_in_the_second_half_of_a_long_load() {
     let (is_long, started) = (std::env::var_os("ENVSNAP_LONG").is_some(), Instant::now());
     // How much of the whole is done after this many reports.
     let percentage = move |reports: u32| {
         if is_long {
-            started.elapsed().as_secs() * 100 / HOUR.as_secs()
+            started.elapsed().as_secs() * 100 / LONG_DURATION.as_secs()
         } else {
             u64::from(reports) * 100 / u64::from(REPORTS)
         }
@@ -65,7 +68,7 @@ async fn the_memory_does_not_grow_with_the_history() {
             recorder.create(&name).await;
             for number in 0.. {
                 let expected = if number % 2 == 0 { 201 } else { 200 };
-                let artifacts = running(number);
+                let artifacts = artifacts_of_report(number);
                 // A machine that does other work meanwhile is slower than its clients.
                 let status = loop {
                     match recorder.report(&name, &artifacts).await {
@@ -86,7 +89,7 @@ async fn the_memory_does_not_grow_with_the_history() {
                 let all = 1 + sent.fetch_add(1, Ordering::Relaxed);
                 let percentage = percentage(all);
                 if percentage >= 50 && at_half_time.load(Ordering::Relaxed) == 0 {
-                    at_half_time.store(memory(id) >> 10, Ordering::Relaxed);
+                    at_half_time.store(anonymous_memory(id) >> 10, Ordering::Relaxed);
                 }
                 if percentage >= 100 {
                     return;
@@ -97,7 +100,10 @@ async fn the_memory_does_not_grow_with_the_history() {
     clients.join_all().await;
     let before = at_half_time.load(Ordering::Relaxed) << 10;
     let reports = sent.load(Ordering::Relaxed);
-    let at_the_end = memory(id);
+    let at_the_end = anonymous_memory(id);
     println!("{reports} reports: {before} bytes after half of them, {at_the_end} at the end");
-    assert!(before > 0 && at_the_end < before + MARGIN, "{before} bytes, then {at_the_end}");
+    assert!(
+        before > 0 && at_the_end < before + MAX_GROWTH_BYTES,
+        "{before} bytes, then {at_the_end}"
+    );
 }

@@ -12,8 +12,9 @@ use super::lost_reports::{has_all, refused, report, start_with_reports};
 use super::second_program;
 use crate::command_line::{envsnap, text};
 
-/// A database of another program that was interrupted, with a journal that SQLite plays back.
-fn interrupted(folder: &Path) -> PathBuf {
+/// A database of another program that was interrupted in a transaction, with the rollback journal that
+/// SQLite would apply.
+fn interrupted_database(folder: &Path) -> PathBuf {
     let (live, killed) = (folder.join("contacts-live.db"), folder.join("contacts.db"));
     let connection = Connection::open(&live).unwrap();
     connection.execute_batch("CREATE TABLE contacts (name TEXT); PRAGMA cache_size = 1").unwrap();
@@ -28,10 +29,10 @@ fn interrupted(folder: &Path) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_journal_of_another_database_is_not_played_back() {
+async fn rollback_journal_of_another_database_is_rejected_and_not_applied() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let other = interrupted(folder.path());
+    let other = interrupted_database(folder.path());
     let mut recorder = start_with_reports(&file, 20).await;
     let copy = folder.path().join("backup.db");
     assert!(on("backup", &file, &[copy.to_str().unwrap()]).status.success());
@@ -67,9 +68,9 @@ async fn a_journal_of_another_database_is_not_played_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_journal_without_its_file_is_left_alone() {
+async fn rollback_journal_without_a_database_file_is_rejected_and_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let other = interrupted(folder.path());
+    let other = interrupted_database(folder.path());
     let file = folder.path().join("snapshots.db");
     fs::copy(beside(&other, "-journal"), beside(&file, "-journal")).unwrap();
     let said = refused(&file, &[]);
@@ -78,10 +79,10 @@ async fn a_journal_without_its_file_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_journal_that_is_put_beside_a_running_recorder_is_named() {
+async fn rollback_journal_put_beside_a_running_recorder_is_named_in_log_and_errors() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
-    let other = interrupted(folder.path());
+    let other = interrupted_database(folder.path());
     let recorder = start_with_reports(&file, 20).await;
     let journal = beside(&file, "-journal");
     fs::copy(beside(&other, "-journal"), &journal).unwrap();
@@ -103,8 +104,9 @@ async fn a_journal_that_is_put_beside_a_running_recorder_is_named() {
     has_all(&recorder, 20).await;
 }
 
-/// The journal that is left if the first page of the database is being given the versions of a log.
-fn journal_of_switch_to_log(database: &[u8]) -> Vec<u8> {
+/// The rollback journal that is left if SQLite is interrupted while it writes the version numbers of WAL
+/// mode to the first page of `database`.
+fn journal_of_switch_to_wal(database: &[u8]) -> Vec<u8> {
     let page = &database[..4_096];
     let mut journal = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
     // Records, what checksums begin with, pages, bytes of a sector, bytes of a page.
@@ -121,7 +123,7 @@ fn journal_of_switch_to_log(database: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_whose_first_start_was_killed_is_started() {
+async fn backup_whose_switch_to_wal_mode_was_interrupted_can_be_served() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = start_with_reports(&file, 5).await;
@@ -129,7 +131,7 @@ async fn a_backup_whose_first_start_was_killed_is_started() {
         let copy = folder.path().join(format!("backup-{is_written}.db"));
         assert!(on("backup", &file, &[copy.to_str().unwrap()]).status.success());
         let mut database = fs::read(&copy).unwrap();
-        fs::write(beside(&copy, "-journal"), journal_of_switch_to_log(&database)).unwrap();
+        fs::write(beside(&copy, "-journal"), journal_of_switch_to_wal(&database)).unwrap();
         if is_written {
             (database[18], database[19]) = (2, 2);
             database[24..28].copy_from_slice(&9_999_u32.to_be_bytes());
@@ -142,7 +144,7 @@ async fn a_backup_whose_first_start_was_killed_is_started() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_start_that_was_killed_is_started_again() {
+async fn database_whose_creation_was_interrupted_can_be_served() {
     let folder = tempfile::tempdir().unwrap();
     let made = folder.path().join("made.db");
     Process::start(&made).await.end("-TERM").await;
@@ -170,7 +172,7 @@ async fn a_first_start_that_was_killed_is_started_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_advice_on_a_log_that_does_not_continue_the_file_loses_nothing() {
+async fn following_the_error_on_a_wal_that_does_not_match_the_file_loses_no_report() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let (log, away) = (beside(&file, "-wal"), beside(&file, ".away"));
@@ -210,7 +212,7 @@ async fn the_advice_on_a_log_that_does_not_continue_the_file_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_of_another_program_is_applied_by_following_the_message() {
+async fn following_the_error_on_a_wal_of_another_program_keeps_all_reports() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     start_with_reports(&file, 5).await.end("-TERM").await;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::server::{Recorder, digest, task};
 
-/// Few names and digests, so that reports often say the same.
+/// Few names and digests, so that consecutive reports are often equal.
 fn any_report() -> impl Strategy<Value = EcsReport> {
     proptest::collection::vec(("[ab]", 0..3_u8, 1..4_i64), 0..4).prop_map(|tasks| {
         let entries: Vec<_> = (0..)
@@ -24,7 +24,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn with_scaling_the_latest_snapshot_is_the_last_report_and_no_two_neighbours_are_the_same(
+    fn report_makes_a_snapshot_exactly_if_artifacts_or_replicas_changed(
         reports in proptest::collection::vec(any_report(), 1..6)
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

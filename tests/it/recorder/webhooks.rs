@@ -20,12 +20,12 @@ use tokio::time::timeout;
 use super::crash::Process;
 use super::server::{Recorder, digest, task, write_secret};
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// What does not arrive within this time does not arrive.
+/// How long a test waits for a message.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A receiver, which answers with a status that the test chooses, or not at all.
+/// A webhook receiver on loopback, which answers with a status that the test chooses, or not at all.
 struct Receiver {
     url: String,
     status: Arc<AtomicU16>,
@@ -33,6 +33,7 @@ struct Receiver {
     requests: mpsc::UnboundedReceiver<(HeaderMap, Value)>,
 }
 
+/// The receiver's side of its HTTP handler: how to answer, and where received messages go.
 #[derive(Clone)]
 struct Inbox {
     status: Arc<AtomicU16>,
@@ -65,67 +66,68 @@ impl Receiver {
         self.status.store(status, Ordering::Relaxed);
     }
 
-    async fn next(&mut self) -> (HeaderMap, Value) {
+    async fn next_message(&mut self) -> (HeaderMap, Value) {
         timeout(TIMEOUT, self.requests.recv()).await.unwrap().unwrap()
     }
 
     /// The type, the artifact's name and the identifier of the next message.
     async fn next_event(&mut self) -> (String, String, String) {
-        let (headers, message) = self.next().await;
+        let (headers, message) = self.next_message().await;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let id = headers["webhook-id"].to_str().unwrap().to_owned();
         (text(&message["event_type"]), text(&message["artifact"]["name"]), id)
     }
 }
 
-struct Files {
+/// A folder with the database of a recorder and the secret of its webhooks.
+struct RecorderFolder {
     folder: TempDir,
 }
 
-impl Files {
+impl RecorderFolder {
     fn new() -> Self {
         let files = Self { folder: tempfile::tempdir().unwrap() };
-        write_secret(&files.secret(), SECRET);
+        write_secret(&files.secret_path(), WEBHOOK_SECRET);
         files
     }
 
-    fn db(&self) -> PathBuf {
+    fn db_path(&self) -> PathBuf {
         self.folder.path().join("snapshots.db")
     }
 
-    fn secret(&self) -> PathBuf {
+    fn secret_path(&self) -> PathBuf {
         self.folder.path().join("secret")
     }
 
-    async fn recorder(&self, webhooks: &[String]) -> Process {
-        Process::start_with(&self.db(), |command| {
+    async fn start_recorder(&self, webhooks: &[String]) -> Process {
+        Process::start_with(&self.db_path(), |command| {
             for webhook in webhooks {
                 command.args(["--webhook", webhook]);
             }
             command.args(["--public-url", "https://snapshots.example.com/"]);
-            command.arg("--webhook-secret-file").arg(self.secret());
+            command.arg("--webhook-secret-file").arg(self.secret_path());
         })
         .await
     }
 }
 
-fn web(version: u8) -> Value {
+fn web_task(version: u8) -> Value {
     task(version.into(), &format!("web:{version}"), &digest(version), 1_661_161_162)
 }
 
 #[tokio::test]
-async fn each_change_is_one_signed_message_to_each_webhook_that_wants_it() {
+async fn each_started_exited_or_scaled_artifact_is_one_signed_message_per_matching_webhook() {
     let (files, mut all, mut exits) =
-        (Files::new(), Receiver::start().await, Receiver::start().await);
+        (RecorderFolder::new(), Receiver::start().await, Receiver::start().await);
     let mut firsts = Receiver::start().await;
     let new = format!("{} events=first-time-here", firsts.url);
     let filtered = format!("{} org=acme environment=env events=exited", exits.url);
-    let recorder = files.recorder(&[all.url.clone(), filtered, new]).await;
+    let recorder = files.start_recorder(&[all.url.clone(), filtered, new]).await;
     recorder.create("env").await;
     recorder.create("other").await;
-    assert_eq!(recorder.report("env", &[web(1)]).await, 201);
+    assert_eq!(recorder.report("env", &[web_task(1)]).await, 201);
 
-    let (headers, started) = all.next().await;
+    let (headers, started) = all.next_message().await;
     let fingerprint = digest(1);
     assert_eq!(started["event_type"], "ARTIFACT_STARTED");
     assert_eq!((&started["version"], &started["org"]), (&json!("1.0"), &json!("acme")));
@@ -151,10 +153,10 @@ async fn each_change_is_one_signed_message_to_each_webhook_that_wants_it() {
     }
     assert!(headers["webhook-signature"].to_str().unwrap().starts_with("v1,"));
 
-    assert_eq!(recorder.report("other", &[web(1)]).await, 201);
+    assert_eq!(recorder.report("other", &[web_task(1)]).await, 201);
     assert_eq!(recorder.report("other", &[]).await, 201);
-    assert_eq!(recorder.report("env", &[web(1), web(2), web(2)]).await, 201);
-    assert_eq!(recorder.report("env", &[web(2)]).await, 201);
+    assert_eq!(recorder.report("env", &[web_task(1), web_task(2), web_task(2)]).await, 201);
+    assert_eq!(recorder.report("env", &[web_task(2)]).await, 201);
     let mut events = Vec::new();
     for _ in 0..5 {
         let (kind, name, _) = all.next_event().await;
@@ -174,7 +176,7 @@ async fn each_change_is_one_signed_message_to_each_webhook_that_wants_it() {
     );
     let (kind, name, _) = exits.next_event().await;
     assert_eq!((&*kind, &*name), ("ARTIFACT_EXITED", "web:1"));
-    let (_, new) = firsts.next().await;
+    let (_, new) = firsts.next_message().await;
     assert_eq!(new["description"], "web:2 started in env#2 (from 0 to 2 replicas)");
     assert_eq!(new["artifact"]["first_time_here"], "image");
     assert!(firsts.requests.is_empty(), "nothing of a first snapshot, and nothing twice");
@@ -182,14 +184,14 @@ async fn each_change_is_one_signed_message_to_each_webhook_that_wants_it() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_while_a_receiver_is_down_and_the_recorder_is_killed() {
-    let (files, mut receiver) = (Files::new(), Receiver::start().await);
+async fn undelivered_events_are_sent_in_order_after_503_responses_and_a_killed_recorder() {
+    let (files, mut receiver) = (RecorderFolder::new(), Receiver::start().await);
     let hooks = [receiver.url.clone()];
-    let mut recorder = files.recorder(&hooks).await;
+    let mut recorder = files.start_recorder(&hooks).await;
     recorder.create("env").await;
     receiver.answer_with(503);
     for version in 1..=3 {
-        assert_eq!(recorder.report("env", &[web(version)]).await, 201);
+        assert_eq!(recorder.report("env", &[web_task(version)]).await, 201);
     }
     let (kind, name, first) = receiver.next_event().await;
     assert_eq!((&*kind, &*name), ("ARTIFACT_STARTED", "web:1"));
@@ -197,7 +199,7 @@ async fn nothing_is_lost_while_a_receiver_is_down_and_the_recorder_is_killed() {
     recorder.end("-KILL").await;
 
     receiver.answer_with(200);
-    let _recorder = files.recorder(&hooks).await;
+    let _recorder = files.start_recorder(&hooks).await;
     let mut seen = Vec::new();
     let mut ids = Vec::new();
     while seen.len() < 5 {
@@ -222,14 +224,14 @@ async fn nothing_is_lost_while_a_receiver_is_down_and_the_recorder_is_killed() {
 }
 
 #[tokio::test]
-async fn events_before_an_environment_was_archived_are_delivered_after_it() {
-    let (files, mut receiver) = (Files::new(), Receiver::start().await);
+async fn undelivered_events_of_an_archived_environment_are_still_delivered() {
+    let (files, mut receiver) = (RecorderFolder::new(), Receiver::start().await);
     let hooks = [receiver.url.clone()];
-    let mut recorder = files.recorder(&hooks).await;
+    let mut recorder = files.start_recorder(&hooks).await;
     recorder.create("env").await;
     receiver.answer_with(503);
     for version in 1..=2 {
-        assert_eq!(recorder.report("env", &[web(version)]).await, 201);
+        assert_eq!(recorder.report("env", &[web_task(version)]).await, 201);
     }
     let (_, _, first) = receiver.next_event().await;
     let archived = recorder.put("/environments/acme/env/archive", &json!({})).await;
@@ -237,7 +239,7 @@ async fn events_before_an_environment_was_archived_are_delivered_after_it() {
     recorder.end("-KILL").await;
 
     receiver.answer_with(200);
-    let _recorder = files.recorder(&hooks).await;
+    let _recorder = files.start_recorder(&hooks).await;
     let mut seen = Vec::new();
     while seen.len() < 3 {
         let (kind, name, id) = receiver.next_event().await;
@@ -254,15 +256,15 @@ async fn events_before_an_environment_was_archived_are_delivered_after_it() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_delays_no_report() {
-    let (files, mut receiver) = (Files::new(), Receiver::start().await);
+async fn webhook_receiver_that_does_not_answer_delays_no_report() {
+    let (files, mut receiver) = (RecorderFolder::new(), Receiver::start().await);
     receiver.hangs.store(true, Ordering::Relaxed);
-    let mut recorder = files.recorder(&[receiver.url.clone()]).await;
+    let mut recorder = files.start_recorder(&[receiver.url.clone()]).await;
     recorder.create("env").await;
-    assert_eq!(recorder.report("env", &[web(1)]).await, 201);
-    receiver.next().await;
+    assert_eq!(recorder.report("env", &[web_task(1)]).await, 201);
+    receiver.next_message().await;
     for version in 2..=20 {
-        assert_eq!(recorder.report("env", &[web(version)]).await, 201);
+        assert_eq!(recorder.report("env", &[web_task(version)]).await, 201);
     }
     assert_eq!(recorder.index("env").await, 20);
     recorder.end("-TERM").await;
@@ -270,10 +272,10 @@ async fn a_receiver_that_hangs_delays_no_report() {
 }
 
 #[tokio::test]
-async fn missing_reports_and_rogue_artifacts_are_announced() {
+async fn overdue_report_and_rogue_artifact_are_each_sent_to_the_webhook() {
     let mut receiver = Receiver::start().await;
     let file = tempfile::NamedTempFile::new().unwrap();
-    write_secret(file.path(), SECRET);
+    write_secret(file.path(), WEBHOOK_SECRET);
     let secret = WebhookSecret::from_file(file.path()).unwrap();
     let store = SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
@@ -285,14 +287,14 @@ async fn missing_reports_and_rogue_artifacts_are_announced() {
     let deliveries =
         Deliveries::new(store.with_clock(two_hours_later), webhook.parse().unwrap(), secret, None);
     let delivered = tokio::spawn(deliveries.await.unwrap().run());
-    let (_, silent) = receiver.next().await;
+    let (_, silent) = receiver.next_message().await;
     assert_eq!(silent["event_type"], "NO_REPORT");
     assert_eq!(silent["timestamp"], "2022-08-22T09:39:22.5Z");
     assert_eq!((&silent["snapshot"], &silent["artifact"]), (&Value::Null, &Value::Null));
 
     recorder.advance(60.0);
-    recorder.report("env", &[web(1), web(9)]).await;
-    let (_, rogue) = receiver.next().await;
+    recorder.report("env", &[web_task(1), web_task(9)]).await;
+    let (_, rogue) = receiver.next_message().await;
     assert_eq!(rogue["artifact"]["name"], "web:9");
     assert_eq!(rogue["artifact"]["origin"], "rogue");
     assert_eq!(rogue["artifact"]["provenance"], Value::Null);
@@ -301,12 +303,12 @@ async fn missing_reports_and_rogue_artifacts_are_announced() {
 }
 
 #[tokio::test]
-async fn a_webhook_or_a_secret_that_cannot_be_used_is_refused_without_naming_the_secret() {
-    let files = Files::new();
+async fn invalid_webhook_url_event_or_secret_is_rejected_without_printing_the_secret() {
+    let files = RecorderFolder::new();
     let start = |webhook: &str, secret: &Path| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_envsnap"))
             .args(["serve", "--listen", "127.0.0.1:0", "--webhook", webhook, "--db"])
-            .arg(files.db())
+            .arg(files.db_path())
             .arg("--webhook-secret-file")
             .arg(secret)
             .env_clear()
@@ -322,9 +324,9 @@ async fn a_webhook_or_a_secret_that_cannot_be_used_is_refused_without_naming_the
         refused.contains("openssl rand -base64 32") && !refused.contains("c2hvcnQ"),
         "{refused}"
     );
-    let refused = start("ftp://127.0.0.1:1/T0K3N", &files.secret());
+    let refused = start("ftp://127.0.0.1:1/T0K3N", &files.secret_path());
     assert!(refused.contains("is not an address of http or https"), "{refused}");
-    let refused = start("http://127.0.0.1:1/ events=rouge", &files.secret());
+    let refused = start("http://127.0.0.1:1/ events=rouge", &files.secret_path());
     assert!(
         refused.contains("started, exited, scaled, rogue, first-time-here, no-report"),
         "{refused}"
